@@ -1,0 +1,28 @@
+"""Where the cells of the levels lie, and what boxes they span."""
+
+from functools import lru_cache
+from math import ceil
+
+import numpy as np
+
+from picodet.config import STRIDES
+
+Grid = tuple[int, int]  # cells down, cells across
+
+
+def grids(input_size: tuple[int, int]) -> tuple[Grid, ...]:
+    """The cells of each level for a picture of (height, width): a level is rounded up."""
+    height, width = input_size
+    return tuple((ceil(height / stride), ceil(width / stride)) for stride in STRIDES)
+
+
+@lru_cache(maxsize=8)
+def cell_centres(levels: tuple[Grid, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Centres [A, 2] (x, y) in cells of their own level, and the levels' strides [A, 1]; float32.
+
+    Level after level, row after row. The centre of a cell is half a cell from its corner
+    (cell_offset 0.5 in ppdet's configs; ppdet/modeling/heads/pico_head.py, `_generate_anchors`).
+    """
+    centres = [np.indices(grid)[::-1].reshape(2, -1).T + 0.5 for grid in levels]
+    strides = [np.full((h * w, 1), s) for (h, w), s in zip(levels, STRIDES, strict=True)]
+    return np.concatenate(centres).astype(np.float32), np.concatenate(strides).astype(np.float32)

@@ -1,0 +1,65 @@
+"""A picture -> the array the network takes, bit for bit as ppdet's TestReader makes it.
+
+Source: ppdet/data/transform/operators.py: Decode (:131), Resize (:848), NormalizeImage (:409),
+Permute.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from picodet.config import Preprocessing
+from picodet.errors import ImageError
+
+INTERPS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_LANCZOS4)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """[H, W, 3] uint8 BGR. Raises ImageError for what OpenCV cannot decode whole."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
+    if not data:
+        raise ImageError(f"{path}: an empty file; a picture is expected")
+    if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        # OpenCV would fill what is missing with grey and say nothing
+        raise ImageError(f"{path}: a JPEG that breaks off after {len(data):,} bytes; copy it again")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ImageError(f"{path}: not a picture that OpenCV can decode, or a damaged one")
+    return image
+
+
+def preprocess(
+    image: np.ndarray, size: tuple[int, int], preprocessing: Preprocessing
+) -> tuple[np.ndarray, np.ndarray]:
+    """image [H, W, 3] uint8 BGR -> [3, *size] float32 RGB, and the scale factor [2] (y, x)."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ImageError(
+            f"a picture is [H, W, 3] uint8 in BGR, as cv2.imread reads it; "
+            f"found {list(image.shape)} {image.dtype}"
+        )
+    if preprocessing.interp not in INTERPS:
+        raise ImageError(f"interp {preprocessing.interp}: OpenCV's 0 to 4 are known")
+    fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
+    resized = cv2.resize(image, None, fx=fx, fy=fy, interpolation=preprocessing.interp)
+    array = np.empty((3, *size), np.float32)
+    tables = _normalised(preprocessing.mean, preprocessing.std)
+    for channel, table in enumerate(tables):
+        np.take(table, resized[:, :, 2 - channel], out=array[channel])
+    return array, np.array([fy, fx], np.float32)
+
+
+@lru_cache(maxsize=8)
+def _normalised(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+    """[3, 256]: what each value of a byte becomes in each channel.
+
+    Arithmetic as ppdet's: scaled in float32, then mean and std in float64, and after each step
+    rounded to float32.
+    """
+    table = np.arange(256, dtype=np.float32) * np.float32(1 / 255)
+    centred = (table - np.array(mean)[:, None]).astype(np.float32)
+    return (centred / np.array(std)[:, None]).astype(np.float32)

@@ -1,0 +1,33 @@
+"""Files appear whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from picodet.errors import OutputError
+
+
+def check_writable(path: Path, overwrite: bool) -> None:
+    """Raise OutputError where `path` cannot or must not be written; before any work is done."""
+    if path.is_dir():
+        raise OutputError(f"{path} is a directory; name a file")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already; --overwrite replaces it")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: there is no directory {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"{path}: the directory {path.parent} cannot be written to")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`: renamed to it on success, gone on any error."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

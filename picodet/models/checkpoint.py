@@ -1,0 +1,174 @@
+"""Our own files: weights together with everything that has to be known to use them.
+
+`.pth` is a dictionary of `state_dict` and `meta` (torch.load with weights_only=True reads it),
+`.safetensors` holds the same, meta as JSON in its header. Loading either runs no code.
+"""
+
+import dataclasses
+import json
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from picodet import __version__
+from picodet.config import ModelConfig, Preprocessing, Stage
+from picodet.errors import CheckpointError, OutputError
+from picodet.files import replacing
+from picodet.models.esnet import ESNet
+from picodet.models.picodet import PicoDet
+
+FORMATS = (".pth", ".safetensors")
+HEADER = "picodet"  # the key of our meta in the header of a .safetensors
+
+
+def describe(config: ModelConfig, kind: str, source: Path, sha256: str) -> dict[str, Any]:
+    """The meta of a file: the model's config, where it came from, and who wrote it."""
+    meta = dataclasses.asdict(config)
+    return {
+        "kind": kind,
+        "variant": meta.pop("name"),
+        **meta,
+        "source": source.name,
+        "sha256": sha256,
+        "picodet_version": __version__,
+    }
+
+
+def save(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    """Write weights and meta in the format that the suffix names; whole or not at all."""
+    with replacing(path) as temporary:
+        if path.suffix == ".pth":
+            state_dict = {name: torch.from_numpy(array) for name, array in weights.items()}
+            torch.save({"state_dict": state_dict, "meta": dict(meta)}, temporary)
+        elif path.suffix == ".safetensors":
+            from safetensors.numpy import save_file
+
+            save_file(dict(weights), temporary, {"format": "pt", HEADER: json.dumps(meta)})
+        else:
+            raise OutputError(f"{path}: the suffix must be one of {', '.join(FORMATS)}")
+
+
+def load(path: str | Path) -> PicoDet:
+    """A detector that picodet-convert has written, in eval mode, on the CPU.
+
+    Raises CheckpointError where the file is not that.
+    """
+    state_dict, config = _read(Path(path), kind="detector")
+    return _filled(PicoDet, config, state_dict, Path(path))
+
+
+def load_backbone(path: str | Path) -> ESNet:
+    """A backbone that picodet-convert has written, in eval mode, on the CPU.
+
+    Raises CheckpointError where the file is not that.
+    """
+    state_dict, config = _read(Path(path), kind="backbone")
+    return _filled(lambda config: ESNet(config.stages), config, state_dict, Path(path))
+
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def _filled(
+    build: Callable[[ModelConfig], Module],
+    config: ModelConfig,
+    state_dict: dict[str, Tensor],
+    path: Path,
+) -> Module:
+    with torch.random.fork_rng(devices=[]):  # loading leaves the caller's random numbers alone
+        model = build(config)
+    try:
+        model.load_state_dict(state_dict)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: weights and meta do not agree: {error}") from error
+    return model.eval()
+
+
+def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], ModelConfig]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such file")
+    if path.suffix == ".safetensors":
+        state_dict, meta = _read_safetensors(path)
+    elif path.suffix == ".pth":
+        state_dict, meta = _read_pth(path)
+    else:
+        raise CheckpointError(
+            f"{path}: a {' or '.join(FORMATS)} of picodet-convert is expected; convert it first"
+        )
+    if meta.get("kind") != kind:
+        raise CheckpointError(f"{path}: holds a {meta.get('kind')!r:.40}, a {kind} is expected")
+    return state_dict, _config(path, meta)
+
+
+def _read_pth(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(f"{path}: not a readable .pth: {reason:.200}") from error
+    match content:
+        case {"state_dict": dict() as state_dict, "meta": dict() as meta}:
+            return state_dict, meta
+    raise CheckpointError(f"{path}: has no state_dict and meta; was it made by picodet-convert?")
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            meta = json.loads((file.metadata() or {}).get(HEADER, "null"))
+            state_dict = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path}: not a readable .safetensors: {error}") from error
+    if not isinstance(meta, dict):
+        raise CheckpointError(f"{path}: has no picodet meta; was it made by picodet-convert?")
+    return state_dict, meta
+
+
+MAX_NUMBER = 8192  # more than any number of a PicoDet; keeps a damaged meta from filling the memory
+
+
+def _config(path: Path, meta: Mapping[str, Any]) -> ModelConfig:
+    """The inverse of `describe`; a file is not trusted to hold what it should."""
+
+    def numbers(values: Any) -> tuple[int, ...]:
+        if not all(type(value) is int and 0 < value <= MAX_NUMBER for value in values):
+            raise ValueError(f"numbers of 1 to {MAX_NUMBER} expected, found {values!r:.60}")
+        return tuple(values)
+
+    try:
+        channels, head_convs, reg_max = numbers(
+            [meta["channels"], meta["head_convs"], meta["reg_max"]]
+        )
+        first, second, third = (
+            Stage(*numbers([stage["channels"]]), mid_channels=numbers(stage["mid_channels"]))
+            for stage in meta["stages"]
+        )
+        height, width = numbers(meta["input_size"])
+        preprocessing = meta["preprocessing"]
+        mean, std = ([float(v) for v in preprocessing[key]] for key in ("mean", "std"))
+        return ModelConfig(
+            name=str(meta["variant"]),
+            backbone=str(meta["backbone"]),
+            stages=(first, second, third),
+            channels=channels,
+            head_convs=head_convs,
+            classes=tuple(str(name) for name in meta["classes"]),
+            input_size=(height, width),
+            reg_max=reg_max,
+            preprocessing=Preprocessing(
+                mean=(mean[0], mean[1], mean[2]),
+                std=(std[0], std[1], std[2]),
+                interp=int(preprocessing["interp"]),
+            ),
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise CheckpointError(
+            f"{path}: its meta is not picodet's: {type(error).__name__} {error}. Convert it again"
+        ) from error

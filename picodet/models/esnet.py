@@ -1,0 +1,87 @@
+"""ESNet, the backbone of the 2021 PicoDets (arXiv:2111.00902, section 3.1, figure 4).
+
+Mirrors ppdet/modeling/backbones/esnet.py of PaddleDetection 666f597: same tree, same order.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from picodet.config import Stage
+from picodet.models.layers import ConvBN, SqueezeExcite, channel_shuffle
+
+STEM_CHANNELS = 24
+
+
+class DownsampleBlock(nn.Module):
+    """[B, C_in, H, W] -> [B, C_out, H/2, W/2]: two branches, merged by a depthwise-separable one."""
+
+    def __init__(self, channels_in: int, mid_channels: int, channels_out: int) -> None:
+        super().__init__()
+        mid, half = mid_channels // 2, channels_out // 2
+        self.conv_dw1 = ConvBN(channels_in, channels_in, 3, stride=2, groups=channels_in, act=False)
+        self.conv_linear1 = ConvBN(channels_in, half)
+        self.conv_pw2 = ConvBN(channels_in, mid)
+        self.conv_dw2 = ConvBN(mid, mid, 3, stride=2, groups=mid, act=False)
+        self.se = SqueezeExcite(mid)
+        self.conv_linear2 = ConvBN(mid, half)
+        self.conv_dw_merge = ConvBN(channels_out, channels_out, 3, groups=channels_out)
+        self.conv_pw_merge = ConvBN(channels_out, channels_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left = self.conv_linear1(self.conv_dw1(x))
+        right = self.conv_linear2(self.se(self.conv_dw2(self.conv_pw2(x))))
+        return self.conv_pw_merge(self.conv_dw_merge(torch.cat([left, right], dim=1)))
+
+
+class ShuffleBlock(nn.Module):
+    """[B, C, H, W] -> same: half the channels pass, the other half is worked on (a ghost block)."""
+
+    def __init__(self, channels: int, mid_channels: int) -> None:
+        super().__init__()
+        half = mid_channels // 2
+        self.conv_pw = ConvBN(channels // 2, half)
+        self.conv_dw = ConvBN(half, half, 3, groups=half, act=False)
+        self.se = SqueezeExcite(mid_channels)
+        self.conv_linear = ConvBN(mid_channels, channels // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        passed, worked = x.chunk(2, dim=1)
+        worked = self.conv_pw(worked)
+        worked = self.se(torch.cat([worked, self.conv_dw(worked)], dim=1))
+        return channel_shuffle(torch.cat([passed, self.conv_linear(worked)], dim=1))
+
+
+def _stage(channels_in: int, stage: Stage) -> nn.ModuleDict:
+    first, *others = stage.mid_channels
+    blocks = [DownsampleBlock(channels_in, first, stage.channels)]
+    blocks += [ShuffleBlock(stage.channels, mid) for mid in others]
+    return nn.ModuleDict({f"block{i}": block for i, block in enumerate(blocks, 1)})
+
+
+def _run(stage: nn.ModuleDict, x: Tensor) -> Tensor:
+    for block in stage.values():
+        x = block(x)
+    return x
+
+
+class ESNet(nn.Module):
+    """[B, 3, H, W] -> C3 [B, c3, H/8, W/8], C4 [B, c4, H/16, W/16], C5 [B, c5, H/32, W/32].
+
+    The stages are dictionaries, not nn.Sequential, so that the tree has no layer that ppdet's
+    has not. An odd size is halved upwards.
+    """
+
+    def __init__(self, stages: tuple[Stage, Stage, Stage]) -> None:
+        super().__init__()
+        self.stem = ConvBN(3, STEM_CHANNELS, 3, stride=2)
+        self.max_pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.stage2 = _stage(STEM_CHANNELS, stages[0])
+        self.stage3 = _stage(stages[0].channels, stages[1])
+        self.stage4 = _stage(stages[1].channels, stages[2])
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        c2 = self.max_pool(self.stem(images))
+        c3 = _run(self.stage2, c2)
+        c4 = _run(self.stage3, c3)
+        c5 = _run(self.stage4, c4)
+        return c3, c4, c5

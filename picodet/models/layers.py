@@ -1,0 +1,78 @@
+"""Bricks shared by the backbones, necks and heads."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Paddle's slope is 0.1666667 in float32, not 1/6 (paddle/nn/functional/activation.py:331).
+HARD_SIGMOID_SLOPE = 0.16666670143604279
+# Paddle keeps epsilon in float32 too: 1e-5 rounded. Seen in float64 only, by 1e-10 of a layer.
+EPSILON = 9.999999747378752e-06
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """min(max(slope * x + 0.5, 0), 1) with Paddle's slope; torch's own differs by up to 1.2e-7."""
+    return torch.clamp(x * HARD_SIGMOID_SLOPE + 0.5, 0, 1)
+
+
+def channel_shuffle(x: Tensor) -> Tensor:
+    """[B, C, H, W]: the two halves of the channels, interleaved."""
+    b, c, h, w = x.shape
+    return x.view(b, 2, c // 2, h, w).transpose(1, 2).reshape(b, c, h, w)
+
+
+class ConvBN(nn.Module):
+    """Convolution without bias, batch norm and, if `act`, hard-swish."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        act: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False
+        )
+        self.bn = nn.BatchNorm2d(channels_out, EPSILON)
+        self.act = act
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.bn(self.conv(x))
+        return F.hardswish(x) if self.act else x
+
+
+class DepthwiseSeparable(nn.Module):
+    """Depthwise and pointwise convolution, each with batch norm and hard-swish.
+
+    Mirrors DPModule of ppdet/modeling/necks/csp_pan.py:59-111.
+    """
+
+    def __init__(self, channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.dwconv = nn.Conv2d(
+            channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False
+        )
+        self.bn1 = nn.BatchNorm2d(channels, EPSILON)
+        self.pwconv = nn.Conv2d(channels, channels, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels, EPSILON)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.hardswish(self.bn1(self.dwconv(x)))
+        return F.hardswish(self.bn2(self.pwconv(x)))
+
+
+class SqueezeExcite(nn.Module):
+    """Scales every channel by what the mean of all channels says (arXiv:1709.01507)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.avg_pool = nn.AdaptiveAvgPool2d(1)
+        self.reduce = nn.Conv2d(channels, channels // 4, 1)
+        self.expand = nn.Conv2d(channels // 4, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * hard_sigmoid(self.expand(F.relu(self.reduce(self.avg_pool(x)))))
