@@ -4,6 +4,24 @@ The order is that of the sorted category ids of the annotation file, which is th
 channels of the head: ppdet/data/source/coco.py:104 and ppdet/data/source/voc.py.
 """
 
+from pathlib import Path
+
+from picodet.errors import PicoDetError
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """One name per line; empty lines at the end do not count."""
+    try:
+        names = path.read_text(encoding="utf-8").rstrip().splitlines()
+    except OSError as error:
+        raise PicoDetError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PicoDetError(f"{path}: not UTF-8 text; one class name per line is expected") from error
+    if not all(name.strip() for name in names) or len(set(names)) != len(names) or not names:
+        raise PicoDetError(f"{path}: one class name per line is expected, none empty or twice")
+    return tuple(name.strip() for name in names)
+
+
 # fmt: off
 COCO = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",

@@ -6,7 +6,6 @@ Everything is accounted for, both ways: all problems are gathered and shown toge
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +26,8 @@ PROJECT = "head.integral.project"
 PROJECT_TOLERANCE = 0.02
 
 
-class Problem(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Problem:
     """Why a conversion is refused; `kind` groups the rows of the report."""
 
     kind: str
@@ -36,7 +36,8 @@ class Problem(NamedTuple):
     expected: str
 
 
-class OneSided(NamedTuple):
+@dataclass(frozen=True)
+class OneSided:
     """A tensor that exists on one side only, for a reason that is known."""
 
     name: str

@@ -9,7 +9,7 @@ import json
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -26,14 +26,18 @@ FORMATS = (".pth", ".safetensors")
 HEADER = "picodet"  # the key of our meta in the header of a .safetensors
 
 
-def describe(config: ModelConfig, kind: str, source: Path, sha256: str) -> dict[str, Any]:
+Kind = Literal["detector", "backbone"]
+
+
+def describe(
+    config: ModelConfig, kind: Kind, variant: str, source: str, sha256: str
+) -> dict[str, Any]:
     """The meta of a file: the model's config, where it came from, and who wrote it."""
-    meta = dataclasses.asdict(config)
     return {
         "kind": kind,
-        "variant": meta.pop("name"),
-        **meta,
-        "source": source.name,
+        "variant": variant,
+        **dataclasses.asdict(config),
+        "source": source,
         "sha256": sha256,
         "picodet_version": __version__,
     }
@@ -89,7 +93,7 @@ def _filled(
     return model.eval()
 
 
-def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], ModelConfig]:
+def _read(path: Path, kind: Kind) -> tuple[dict[str, Tensor], ModelConfig]:
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file")
     if path.suffix == ".safetensors":
@@ -154,7 +158,7 @@ def _config(path: Path, meta: Mapping[str, Any]) -> ModelConfig:
         preprocessing = meta["preprocessing"]
         mean, std = ([float(v) for v in preprocessing[key]] for key in ("mean", "std"))
         return ModelConfig(
-            name=str(meta["variant"]),
+            name=str(meta["name"]),
             backbone=str(meta["backbone"]),
             stages=(first, second, third),
             channels=channels,

@@ -1,0 +1,5 @@
+"""`python -m picodet` is `picodet`."""
+
+from picodet.cli import main
+
+main()

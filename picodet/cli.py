@@ -1,0 +1,166 @@
+"""The commands. Each loads, calls one function, shows the value and sets the exit code.
+
+Exit codes: 0 done, 1 refused or incomplete, 2 wrong usage. Everything heavy is imported inside
+the commands, so that `--help` answers at once.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from picodet import __version__
+from picodet.errors import PicoDetError
+
+FILE = click.Path(path_type=Path)
+
+
+class Command(click.Command):
+    """A command that shows what the user can put right without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PicoDetError as error:
+            raise click.ClickException(str(error)) from error
+
+
+class Size(click.ParamType):
+    """`416`, or `800x608` for height and width."""
+
+    name = "SIZE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        sides = str(value).lower().split("x")
+        if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) < 10_000 for side in sides):
+            self.fail(f"{value!r}: 416, or 800x608 for height and width", param, ctx)
+        return int(sides[0]), int(sides[-1])
+
+
+@click.group()
+@click.version_option(__version__)
+def main() -> None:
+    """PP-PicoDet detectors from Paddle in PyTorch, proven to have arrived unchanged."""
+
+
+@main.command(cls=Command)
+@click.argument("source", type=FILE)
+@click.argument("output", type=FILE)
+@click.option("--config", metavar="NAME", help="Official name, such as picodet_s_416_coco.")
+@click.option("--input-size", type=Size(), help="416, or 800x608 for height and width.")
+@click.option("--classes", type=FILE, help="Class names, one per line.")
+@click.option("--allow-nonfinite", is_flag=True, help="Convert weights that are NaN or Inf.")
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
+@click.option("--json", "json_file", type=FILE, help="Write the report for machines.")
+def convert(
+    source: Path,
+    output: Path,
+    config: str | None,
+    input_size: tuple[int, int] | None,
+    classes: Path | None,
+    allow_nonfinite: bool,
+    overwrite: bool,
+    json_file: Path | None,
+) -> None:
+    """Turn SOURCE, a .pdparams of PaddleDetection, into OUTPUT, a .pth or .safetensors.
+
+    Paddle is not needed, and nothing in SOURCE is run. What the tensors do not tell, the input
+    size and the names of the classes, is taken from the options or from the name of SOURCE.
+    """
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from picodet import port, tables
+    from picodet.class_names import read_class_names
+    from picodet.converter.identify import Wanted
+    from picodet.files import check_writable
+
+    if json_file:
+        check_writable(json_file, overwrite=True)
+    wanted = Wanted(config, input_size, read_class_names(classes) if classes else None)
+    try:
+        report = port.port(source, output, wanted, overwrite, allow_nonfinite)
+    except port.Incomplete as error:
+        problems = error.conversion.problems
+        Console(stderr=True).print(tables.problems(problems))
+        _write_json(json_file, {"error": str(error), "problems": [asdict(problem) for problem in problems]})
+        raise
+    except PicoDetError as error:
+        _write_json(json_file, {"error": str(error)})
+        raise
+    Console().print(tables.converted(report))
+    _write_json(json_file, asdict(report))
+
+
+@main.command(cls=Command)
+@click.argument("model", type=FILE)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@click.option(
+    "--out", type=FILE, default="detections", show_default=True, help="Folder for drawn pictures."
+)
+@click.option("--score", type=click.FloatRange(0, 1), default=0.4, show_default=True)
+@click.option(
+    "--interp",
+    type=click.IntRange(0, 4),
+    default=2,
+    show_default=True,
+    help="Resize: 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos.",
+)
+@click.option("--json", "json_file", type=FILE, help="Write the detections for machines.")
+@click.pass_context
+def detect(
+    ctx: click.Context,
+    model: Path,
+    images: tuple[str, ...],
+    out: Path,
+    score: float,
+    interp: int,
+    json_file: Path | None,
+) -> None:
+    """Find objects in pictures with MODEL, draw them, and print a table.
+
+    IMAGE is a file, a folder or a pattern. A picture that cannot be used is reported and the
+    others go on; the exit code is then 1.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from picodet import gallery, tables
+    from picodet.files import check_writable
+    from picodet.models.checkpoint import load
+
+    if json_file:
+        check_writable(json_file, overwrite=True)
+    detector = load(model)
+    pictures = gallery.find(images)
+    progress = Console(stderr=True)
+    outcomes = list(
+        track(
+            gallery.detect_all(detector, pictures, out, score, interp),
+            description="detecting",
+            total=len(pictures),
+            console=progress,
+            disable=not progress.is_terminal,
+        )
+    )
+    classes = detector.config.classes
+    Console().print(tables.detected(outcomes, classes))
+    _write_json(json_file, [outcome.as_json(classes) for outcome in outcomes])
+    failed = [outcome for outcome in outcomes if outcome.error]
+    for outcome in failed:
+        click.echo(f"Error: {outcome.error}", err=True)
+    done = len(outcomes) - len(failed)
+    click.echo(f"{done} of {len(outcomes)} pictures drawn in {out}")
+    ctx.exit(1 if failed else 0)
+
+
+def _write_json(path: Path | None, value: Any) -> None:
+    from picodet.files import replacing
+
+    if path is not None:
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")

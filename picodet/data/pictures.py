@@ -1,0 +1,53 @@
+"""Which pictures a user means, and where drawn ones go."""
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from picodet.errors import ImageError, OutputError
+from picodet.files import replacing
+
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+def find_pictures(argument: str) -> list[Path]:
+    """A file, the pictures of a folder, or what a pattern matches; sorted.
+
+    Raises ImageError where there is none; a named file is not looked at here.
+    """
+    path = Path(argument)
+    if path.is_dir():
+        found = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES]
+        if not found:
+            raise ImageError(f"{path}: a folder without pictures ({', '.join(sorted(SUFFIXES))})")
+    elif not path.exists() and glob.has_magic(argument):
+        found = [Path(name) for name in glob.glob(argument, recursive=True)]  # noqa: PTH207
+        if not found:
+            raise ImageError(f"{argument}: matches no file")
+    else:
+        found = [path]
+    return sorted(found)
+
+
+def free_name(picture: Path, folder: Path, taken: Iterable[Path]) -> Path:
+    """A name for a drawn copy of `picture` in `folder`: its own, or numbered if that is taken."""
+    suffix = picture.suffix if picture.suffix.lower() in SUFFIXES else ".png"
+    name, number, taken = folder / (picture.stem + suffix), 1, set(taken)
+    while name in taken:
+        number += 1
+        name = folder / f"{picture.stem}_{number}{suffix}"
+    if name.exists() and name.samefile(picture):
+        raise OutputError(f"{name} is the picture itself; --out must be another folder")
+    return name
+
+
+def write_picture(image: np.ndarray, path: Path) -> None:
+    """Encode image [H, W, 3] uint8 BGR as the suffix says; whole or not at all."""
+    encoded, data = cv2.imencode(path.suffix, image)
+    if not encoded:
+        raise OutputError(f"{path}: OpenCV cannot write {path.suffix} files")
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.tobytes())

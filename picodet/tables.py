@@ -1,0 +1,93 @@
+"""Results as tables for a terminal. Names from files are shown as they are, never as markup."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from picodet.converter.convert import OneSided, Problem
+from picodet.gallery import Outcome
+from picodet.port import Report
+
+MAX_ROWS = 40  # of problems; --json has them all
+
+
+def converted(report: Report) -> RenderableType:
+    """What was recognised, where every tensor went, and what was assumed."""
+    table = Table(box=SIMPLE, show_header=False, title=f"{Path(report.source).name} converted")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    height, width = report.input_size
+    formats = ", ".join(f"{count} {dtype}" for dtype, count in report.dtypes.items())
+    rounded = "; float64 was rounded to float32" if "float64" in report.dtypes else ""
+    rows = [(report.kind, report.variant)]
+    if report.kind == "detector":
+        rows += [("classes", str(report.classes)), ("input", f"{height} x {width}")]
+    rows += [
+        ("tensors", f"{report.tensors}: {report.mapped} mapped, {len(report.left_out)} left out"),
+        ("parameters", f"{report.parameters:,} ({report.parameters / 1e6:.2f} M)"),
+        ("format", formats + rounded),
+        *(("left out", line) for line in _by_reason(report.left_out)),
+        *(("ours only", line) for line in _by_reason(report.added)),
+        ("SHA-256", report.sha256),
+        ("time", f"{report.seconds:.2f} s"),
+        ("written", report.output),
+    ]
+    for name, value in rows:
+        table.add_row(name, Text(value))
+    return Group(table, *(Text(f"note: {note}", style="yellow") for note in report.notes))
+
+
+def _by_reason(tensors: Iterable[OneSided]) -> list[str]:
+    """One line per reason and kind of name, the numbers in the names starred."""
+    names: dict[tuple[str, str], int] = {}
+    for tensor in tensors:
+        parts = tensor.name.split(".")
+        pattern = _starred(tensor.name) if len(parts) <= 3 else f"*.{parts[-1]}"
+        names[pattern, tensor.reason] = names.get((pattern, tensor.reason), 0) + 1
+    return [f"{count} {pattern}: {reason}" for (pattern, reason), count in names.items()]
+
+
+def _starred(name: str) -> str:
+    return re.sub(r"\d+", "*", name)
+
+
+def problems(found: Sequence[Problem]) -> RenderableType:
+    """All problems of a conversion; those that differ in numbers only share a row."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in found:
+        groups.setdefault((problem.kind, _starred(problem.name)), []).append(problem)
+    table = Table(box=SIMPLE)
+    for header in ("problem", "tensor", "found", "expected"):
+        table.add_column(header, overflow="fold")
+    for group in list(groups.values())[:MAX_ROWS]:
+        first, more = group[0], f" and {len(group) - 1} like it" if len(group) > 1 else ""
+        table.add_row(
+            first.kind, Text(first.name + more), Text(first.found), Text(first.expected)
+        )
+    hidden = sum(len(group) for group in list(groups.values())[MAX_ROWS:])
+    return Group(table, Text(f"and {hidden} more; --json FILE has them all")) if hidden else table
+
+
+def detected(outcomes: Iterable[Outcome], classes: Sequence[str]) -> RenderableType:
+    """Every object of every picture that could be used."""
+    table = Table(box=SIMPLE)
+    table.add_column("picture", overflow="fold")
+    table.add_column("class", overflow="fold")
+    for header in ("score", "left", "top", "right", "bottom"):
+        table.add_column(header, justify="right")
+    for outcome in outcomes:
+        name = outcome.picture.name
+        if outcome.found is not None and not len(outcome.found):
+            table.add_row(Text(name), Text("nothing", style="dim"))
+        elif outcome.found is not None:
+            found = outcome.found
+            for box, score, label in zip(found.boxes, found.scores, found.classes, strict=True):
+                sides = (f"{side:.1f}" for side in box)
+                table.add_row(Text(name), Text(classes[label]), f"{score:.3f}", *sides)
+                name = ""
+    return table
