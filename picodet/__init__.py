@@ -1,13 +1,20 @@
 """PP-PicoDet detectors from Paddle in PyTorch, proven to have arrived unchanged.
 
-    model = picodet.load("picodet_s_416_coco.pth")
-    found = picodet.detect(model, "street.jpg")
+model = picodet.load("picodet_s_416_coco.pth")
+found = picodet.detect(model, "street.jpg")
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = ["Detections", "detect", "load"]
+
+_HOME = {
+    "Detections": "picodet.postprocess",
+    "detect": "picodet.detection",
+    "load": "picodet.models.checkpoint",
+}
 
 if TYPE_CHECKING:
     from picodet.detection import detect
@@ -17,12 +24,6 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     """Import torch only when something is asked for that needs it: `--help` answers at once."""
-    if name == "Detections":
-        from picodet.postprocess import Detections as value
-    elif name == "detect":
-        from picodet.detection import detect as value
-    elif name == "load":
-        from picodet.models.checkpoint import load as value
-    else:
+    if name not in _HOME:
         raise AttributeError(f"module 'picodet' has no attribute {name!r}")
-    return value
+    return getattr(import_module(_HOME[name]), name)

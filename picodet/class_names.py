@@ -16,7 +16,9 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     except OSError as error:
         raise PicoDetError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise PicoDetError(f"{path}: not UTF-8 text; one class name per line is expected") from error
+        raise PicoDetError(
+            f"{path}: not UTF-8 text; one class name per line is expected"
+        ) from error
     if not all(name.strip() for name in names) or len(set(names)) != len(names) or not names:
         raise PicoDetError(f"{path}: one class name per line is expected, none empty or twice")
     return tuple(name.strip() for name in names)

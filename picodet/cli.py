@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 refused or incomplete, 2 wrong usage. Everything heavy is 
 the commands, so that `--help` answers at once.
 """
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,22 @@ from picodet.errors import PicoDetError
 
 FILE = click.Path(path_type=Path)
 
+# Python searches for garbage after every 700 new objects: again and again through what torch's
+# import makes, and once more on the way out (`gc.freeze` saves that). A third of the whole time.
+GARBAGE = 200_000
+
 
 class Command(click.Command):
     """A command that shows what the user can put right without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        gc.set_threshold(GARBAGE)
         try:
             return super().invoke(ctx)
         except PicoDetError as error:
             raise click.ClickException(str(error)) from error
+        finally:
+            gc.freeze()
 
 
 class Size(click.ParamType):
@@ -72,9 +80,7 @@ def convert(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
-
-    from picodet import port, tables
+    from picodet import port
     from picodet.class_names import read_class_names
     from picodet.converter.identify import Wanted
     from picodet.files import check_writable
@@ -84,15 +90,21 @@ def convert(
     wanted = Wanted(config, input_size, read_class_names(classes) if classes else None)
     try:
         report = port.port(source, output, wanted, overwrite, allow_nonfinite)
-    except port.Incomplete as error:
+    except port.IncompleteError as error:
+        from picodet.conversion_table import print_problems
+
         problems = error.conversion.problems
-        Console(stderr=True).print(tables.problems(problems))
-        _write_json(json_file, {"error": str(error), "problems": [asdict(problem) for problem in problems]})
+        print_problems(problems)
+        _write_json(
+            json_file, {"error": str(error), "problems": [asdict(problem) for problem in problems]}
+        )
         raise
     except PicoDetError as error:
         _write_json(json_file, {"error": str(error)})
         raise
-    Console().print(tables.converted(report))
+    from picodet.conversion_table import print_report  # only now that the weights are gone
+
+    print_report(report)
     _write_json(json_file, asdict(report))
 
 
@@ -129,7 +141,8 @@ def detect(
     from rich.console import Console
     from rich.progress import track
 
-    from picodet import gallery, tables
+    from picodet import gallery
+    from picodet.detection_table import print_detections
     from picodet.files import check_writable
     from picodet.models.checkpoint import load
 
@@ -148,7 +161,7 @@ def detect(
         )
     )
     classes = detector.config.classes
-    Console().print(tables.detected(outcomes, classes))
+    print_detections(outcomes, classes)
     _write_json(json_file, [outcome.as_json(classes) for outcome in outcomes])
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:

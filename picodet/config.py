@@ -30,7 +30,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything that has to be known to build a model and to use it; `CONFIGS` has the official."""
+    """Everything that has to be known to build a model and to use it."""
 
     name: str  # "picodet_s_416_coco"; for people, nothing is computed from it
     backbone: str  # its official name, likewise for people

@@ -1,7 +1,7 @@
 """Boxes with class names on a picture."""
 
-from colorsys import hsv_to_rgb
 from collections.abc import Sequence
+from colorsys import hsv_to_rgb
 
 import cv2
 import numpy as np

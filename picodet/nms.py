@@ -43,9 +43,7 @@ def multiclass_nms(
     return classes[kept], indices[kept]
 
 
-def _candidates(
-    scores: np.ndarray, threshold: float, top_k: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _candidates(scores: np.ndarray, threshold: float, top_k: int) -> tuple[np.ndarray, np.ndarray]:
     """Classes and boxes that count, best first; equal scores by class, then by box."""
     classes, indices = np.nonzero(scores > threshold)
     order = np.argsort(-scores[classes, indices], kind="stable")
@@ -87,7 +85,7 @@ def _survivors(hit: np.ndarray) -> np.ndarray:
     right; most chunks are done in three or four.
     """
     hit = np.triu(hit, k=1)
-    alive = np.ones(len(hit), bool)
+    alive: np.ndarray = np.ones(len(hit), bool)
     while True:
         after = ~hit[alive].any(axis=0)
         if np.array_equal(after, alive):

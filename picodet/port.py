@@ -47,12 +47,12 @@ class Report:
     seconds: float
 
 
-class Incomplete(ConversionError):
+class IncompleteError(ConversionError):
     """Tensors without a place or places without a tensor; `conversion` has them all."""
 
     def __init__(self, source: Path, variant: str, conversion: Conversion) -> None:
         super().__init__(
-            f"{source} does not fit {variant}, see the table ({len(conversion.problems)} problems); "
+            f"{source} does not fit {variant}: {len(conversion.problems)} problems, in the table; "
             "nothing was written"
         )
         self.conversion = conversion
@@ -66,8 +66,9 @@ class _Target:
     config: ModelConfig
     variant: str
     table: NameTable
-    model: nn.Module
-    prefix: str  # of the model's names in the table
+    expected: dict[str, Shape]  # of every tensor of our model
+    parameters: int  # learnable ones
+    prefix: str  # of our model's names in the table
     arrays: Mapping[str, np.ndarray]
     left_out: tuple[OneSided, ...]
     notes: tuple[str, ...]
@@ -83,7 +84,7 @@ def port(
     """Convert `source` and write `output`, whole or not at all.
 
     Raises CheckpointError for a file that is no checkpoint, ConversionError for one that is no
-    PicoDet (Incomplete where it nearly is), OutputError where `output` cannot be written.
+    PicoDet (IncompleteError where it nearly is), OutputError where `output` cannot be written.
     """
     start = time.perf_counter()
     if output.suffix not in checkpoint.FORMATS:
@@ -93,12 +94,11 @@ def port(
     arrays = pdparams.read(source)
     is_detector = any(name.startswith(("neck.", "head.")) for name in arrays)
     target = (_detector if is_detector else _backbone)(source, arrays, wanted)
-    expected = {target.prefix + name: shape for name, shape in _shapes(target.model).items()}
     conversion = convert(
-        target.arrays, expected, target.table, target.config.input_size, allow_nonfinite
+        target.arrays, target.expected, target.table, target.config.input_size, allow_nonfinite
     )
     if not conversion.ok:
-        raise Incomplete(source, target.variant, conversion)
+        raise IncompleteError(source, target.variant, conversion)
 
     sha256 = _sha256(source)
     checkpoint.save(
@@ -115,7 +115,7 @@ def port(
         input_size=target.config.input_size,
         tensors=len(arrays),
         mapped=conversion.mapped,
-        parameters=sum(parameter.numel() for parameter in target.model.parameters()),
+        parameters=target.parameters,
         dtypes=conversion.dtypes,
         left_out=conversion.left_out + target.left_out,
         added=conversion.added,
@@ -131,12 +131,14 @@ def _detector(source: Path, arrays: Mapping[str, np.ndarray], wanted: Wanted) ->
     if identified is None:
         _refuse(source, shapes)
     config, notes = identified
+    model = PicoDet(config)
     return _Target(
         kind="detector",
         config=config,
         variant=config.name,
         table=PICODET_2021,
-        model=PicoDet(config),
+        expected=_shapes(model),
+        parameters=_count(model),
         prefix="",
         arrays=arrays,
         left_out=(),
@@ -154,6 +156,7 @@ def _backbone(source: Path, arrays: Mapping[str, np.ndarray], wanted: Wanted) ->
     if recognised is None:
         _refuse(source, shapes)
     config, table = recognised
+    model = ESNet(config.stages)
     if wanted != Wanted():
         raise ConversionError(
             f"{source}: holds a backbone only ({config.backbone}); --config, --input-size and "
@@ -164,7 +167,8 @@ def _backbone(source: Path, arrays: Mapping[str, np.ndarray], wanted: Wanted) ->
         config=replace(config, classes=()),
         variant=config.backbone,
         table=table,
-        model=ESNet(config.stages),
+        expected={PREFIX + name: shape for name, shape in _shapes(model).items()},
+        parameters=_count(model),
         prefix=PREFIX,
         arrays=arrays,
         left_out=tuple(OneSided(name, CLASSIFIER_REASON) for name in tail),
@@ -192,6 +196,10 @@ def _refuse(source: Path, shapes: Mapping[str, Shape]) -> NoReturn:
 
 def _shapes(model: nn.Module) -> dict[str, Shape]:
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def _count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _sha256(path: Path) -> str:

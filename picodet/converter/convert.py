@@ -74,10 +74,13 @@ def convert(
     problems: list[Problem] = []
     found, used, dtypes = set[str](), set[Rule](), Counter[str]()
     for name, array in arrays.items():
-        aside = _one_sided(name, array, context)
-        if aside is not None:
-            (left_out if isinstance(aside, OneSided) else problems).append(aside)
-            continue
+        match _one_sided(name, array, context):
+            case OneSided() as known:
+                left_out.append(known)
+                continue
+            case Problem() as problem:
+                problems.append(problem)
+                continue
         translation = table.to_ours(name)
         if translation is None or translation.name not in expected:
             problems.append(Problem("unexpected", name, _describe(array), "no such tensor"))
@@ -120,8 +123,10 @@ def _one_sided(name: str, array: np.ndarray, context: Context) -> OneSided | Pro
     for only in PADDLE_ONLY:
         if match := only.pattern.fullmatch(name):
             problem = only.problem(match, array, context)
-            return Problem("wrong value", name, problem, only.reason) if problem else OneSided(
-                name, only.reason
+            return (
+                Problem("wrong value", name, problem, only.reason)
+                if problem
+                else OneSided(name, only.reason)
             )
     return None
 

@@ -72,10 +72,10 @@ def _official(
             )
         return config
     match = OFFICIAL_NAME.search(source.stem)
-    config = CONFIGS.get(match[0]) if match else None
+    named = CONFIGS.get(match[0]) if match else None
     if match and match[1] != found.family.name:
         notes.append(f"the file is named {match[1]}, its tensors are of {found.family.name}")
-    return config if config and found == Recognised.of(config) else None
+    return named if named and found == Recognised.of(named) else None
 
 
 def _classes(

@@ -52,11 +52,11 @@ BEGINNINGS = (  # of what is saved as .pdparams by mistake
 )
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """The file holds what no checkpoint does; the message says what."""
 
 
-class _NamesCode(_Refused):
+class _NamesCodeError(_RefusedError):
     """The program names something that is not an array's: the message is that name."""
 
 
@@ -81,19 +81,19 @@ class _DType:
             case (int(), "<" | ">" | "|" | "=" as order, None, None, None, *_):
                 self.order = order.replace("=", "<")
             case _:
-                raise _Refused(f"a dtype {self.code} with fields or sub-arrays")
+                raise _RefusedError(f"a dtype {self.code} with fields or sub-arrays")
 
     def array(self, shape: tuple[Any, ...], data: Any, fortran: bool) -> np.ndarray:
         if self.code not in NUMBERS:
             what = "Python objects" if self.code.startswith("O") else "no numbers"
-            raise _Refused(f"an array of {what} (dtype {self.code:.20})")
+            raise _RefusedError(f"an array of {what} (dtype {self.code:.20})")
         if len(shape) > MAX_DIMENSIONS or not all(type(side) is int for side in shape):
-            raise _Refused("an array whose shape is no list of sizes")
+            raise _RefusedError("an array whose shape is no list of sizes")
         if not isinstance(data, bytes | str):
-            raise _Refused("an array whose values are not bytes")
+            raise _RefusedError("an array whose values are not bytes")
         size = prod(shape) * int(self.code[1:])
         if size != len(data) or min(shape, default=0) < 0:
-            raise _Refused(
+            raise _RefusedError(
                 f"an array of shape {list(shape)} and dtype {self.code}, which would take "
                 f"{size:,} bytes, from {len(data):,} bytes"
             )
@@ -112,7 +112,7 @@ class _Array:
             case (int(), tuple() as shape, _DType() as dtype, bool() as fortran, data):
                 self.value = dtype.array(shape, data, fortran)
             case _:
-                raise _Refused("an array whose state NumPy would not have written")
+                raise _RefusedError("an array whose state NumPy would not have written")
 
 
 def _bytes(data: bytes | str) -> bytes:
@@ -132,9 +132,9 @@ def _reduce(function: Any, arguments: Any) -> Any:
         case (_Name("encode"), (str() as text, "latin1" | "latin-1")):
             return _bytes(text)
         case (_Name() as name, _):
-            raise _Refused(f"a call of {name.kind} as NumPy would not have written it")
+            raise _RefusedError(f"a call of {name.kind} as NumPy would not have written it")
         case _:
-            raise _Refused(f"a call of {_type(function)}")
+            raise _RefusedError(f"a call of {_type(function)}")
 
 
 def _type(value: Any) -> str:
@@ -153,22 +153,22 @@ class _Machine:
     def run(self, file: Any) -> Any:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
             if count > MAX_INSTRUCTIONS:
-                raise _Refused(f"more than {MAX_INSTRUCTIONS:,} instructions")
+                raise _RefusedError(f"more than {MAX_INSTRUCTIONS:,} instructions")
             if opcode.name in _CONSTANTS:
                 self.stack.append(argument)
             elif opcode.name in _INSTRUCTIONS:
                 _INSTRUCTIONS[opcode.name](self, argument)
             elif opcode.name not in _NOTHING_TO_DO:
-                raise _Refused(f"the pickle instruction {opcode.name}")
+                raise _RefusedError(f"the pickle instruction {opcode.name}")
         if len(self.stack) != 1:
-            raise _Refused(f"{len(self.stack)} values where one is expected")
+            raise _RefusedError(f"{len(self.stack)} values where one is expected")
         return self.stack[0]
 
     def push_global(self, module: Any, name: Any) -> None:
         if not (isinstance(module, str) and isinstance(name, str)):
-            raise _Refused("a global that is not named by text")
+            raise _RefusedError("a global that is not named by text")
         if (module, name) not in ALLOWED:
-            raise _NamesCode(f"{module}.{name}")
+            raise _NamesCodeError(f"{module}.{name}")
         self.stack.append(_Name(ALLOWED[module, name]))
 
     def pop_mark(self) -> list[Any]:
@@ -185,17 +185,17 @@ class _Machine:
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, dict) or len(items) % 2:
-            raise _Refused("items for something that is no dictionary")
+            raise _RefusedError("items for something that is no dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, str):
-                raise _Refused(f"{_type(key)} as a name")
+                raise _RefusedError(f"{_type(key)} as a name")
             if key in target:
-                raise _Refused(f"the name {key!r} twice")
+                raise _RefusedError(f"the name {key!r} twice")
             target[key] = value
 
     def append(self, items: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
-            raise _Refused("items for something that is no list")
+            raise _RefusedError("items for something that is no list")
         self.stack[-1].extend(items)
 
     def reduce(self) -> None:
@@ -205,7 +205,7 @@ class _Machine:
     def build(self) -> None:
         state = self.stack.pop()
         if not isinstance(self.stack[-1], _Array | _DType):
-            raise _Refused(f"a state for {_type(self.stack[-1])}")
+            raise _RefusedError(f"a state for {_type(self.stack[-1])}")
         self.stack[-1].build(state)
 
 
@@ -257,15 +257,15 @@ def read(path: Path) -> dict[str, np.ndarray]:
                 return _tensors(_Machine().run(mapped))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    except _NamesCode as name:
+    except _NamesCodeError as name:
         raise CheckpointError(
             f"{path}: refused, and nothing of it was run: it asks for {name}. A .pdparams names "
             "NumPy arrays and nothing else"
         ) from None
-    except (_Refused, *_DAMAGE) as error:
+    except (_RefusedError, *_DAMAGE) as error:
         if other_format is not None:
             message = f"not a .pdparams, but {other_format}. Expected is what paddle.save writes"
-        elif isinstance(error, _Refused):
+        elif isinstance(error, _RefusedError):
             message = f"refused: it holds {error}. A .pdparams holds NumPy arrays by their names"
         else:
             message = (
@@ -295,21 +295,23 @@ def _other_format(beginning: bytes) -> str | None:
 def _tensors(content: Any) -> dict[str, np.ndarray]:
     """Paddle's bookkeeping left out, the pieces of large tensors put together."""
     if not isinstance(content, dict):
-        raise _Refused(f"{_type(content)} in place of a dictionary of tensors")
+        raise _RefusedError(f"{_type(content)} in place of a dictionary of tensors")
     if not content:
-        raise _Refused("no tensor at all")
+        raise _RefusedError("no tensor at all")
     content.pop(PARAMETER_NAMES, None)
     slices = content.pop(SLICES, {})
     for name, value in content.items():
         if not isinstance(value, _Array) or value.value is None:
-            raise _Refused(f"{_type(value)} as the value of {name!r}, where a tensor is expected")
+            raise _RefusedError(
+                f"{_type(value)} as the value of {name!r}, where a tensor is expected"
+            )
     tensors = {name: array.value for name, array in content.items()}
     match slices:
         case dict():
             for name, info in slices.items():
                 tensors[name] = _joined(name, info, tensors)
         case _:
-            raise _Refused(f"{_type(slices)} as {SLICES}")
+            raise _RefusedError(f"{_type(slices)} as {SLICES}")
     return tensors
 
 
@@ -317,10 +319,10 @@ def _joined(name: str, info: Any, tensors: dict[str, np.ndarray]) -> np.ndarray:
     match info:
         case {"OriginShape": tuple() | list() as shape, "slices": list() as pieces}:
             if not all(isinstance(piece, str) and piece in tensors for piece in pieces):
-                raise _Refused(f"pieces of {name!r} that the file does not hold")
+                raise _RefusedError(f"pieces of {name!r} that the file does not hold")
             whole = np.concatenate([tensors.pop(piece).ravel() for piece in pieces])
             if not all(type(side) is int for side in shape) or prod(shape) != whole.size:
-                raise _Refused(f"pieces of {name!r} that hold {whole.size:,} values in all")
+                raise _RefusedError(f"pieces of {name!r} that hold {whole.size:,} values in all")
             return whole.reshape(shape)
         case _:
-            raise _Refused(f"the pieces of {name!r} without OriginShape and slices")
+            raise _RefusedError(f"the pieces of {name!r} without OriginShape and slices")

@@ -85,7 +85,9 @@ PICO_HEAD = (
 
 # PaddleClas 2.6 ppcls/arch/backbone/legendary_models/esnet.py numbers all blocks in one list, and
 # calls two different layers dw_1, so that here a rule is a block and a layer.
-_CLAS_BLOCKS = [(stage, i) for stage, depth in ((2, 3), (3, 7), (4, 3)) for i in range(1, depth + 1)]
+_CLAS_BLOCKS = [
+    (stage, i) for stage, depth in ((2, 3), (3, 7), (4, 3)) for i in range(1, depth + 1)
+]
 _CLAS_SE = {"se.conv1": "se.reduce", "se.conv2": "se.expand"}
 _CLAS_FIRST = _CLAS_SE | {
     "dw_1": "conv_dw1",

@@ -48,8 +48,8 @@ def preprocess(
     resized = cv2.resize(image, None, fx=fx, fy=fy, interpolation=preprocessing.interp)
     array = np.empty((3, *size), np.float32)
     tables = _normalised(preprocessing.mean, preprocessing.std)
-    for channel, table in enumerate(tables):
-        np.take(table, resized[:, :, 2 - channel], out=array[channel])
+    for channel in range(3):
+        np.take(tables[channel], resized[:, :, 2 - channel], out=array[channel])
     return array, np.array([fy, fx], np.float32)
 
 

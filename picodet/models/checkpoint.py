@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from picodet import __version__
@@ -50,8 +52,6 @@ def save(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any])
             state_dict = {name: torch.from_numpy(array) for name, array in weights.items()}
             torch.save({"state_dict": state_dict, "meta": dict(meta)}, temporary)
         elif path.suffix == ".safetensors":
-            from safetensors.numpy import save_file
-
             save_file(dict(weights), temporary, {"format": "pt", HEADER: json.dumps(meta)})
         else:
             raise OutputError(f"{path}: the suffix must be one of {', '.join(FORMATS)}")
@@ -122,8 +122,6 @@ def _read_pth(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, "pt") as file:
             meta = json.loads((file.metadata() or {}).get(HEADER, "null"))
@@ -151,7 +149,7 @@ def _config(path: Path, meta: Mapping[str, Any]) -> ModelConfig:
             [meta["channels"], meta["head_convs"], meta["reg_max"]]
         )
         first, second, third = (
-            Stage(*numbers([stage["channels"]]), mid_channels=numbers(stage["mid_channels"]))
+            Stage(numbers([stage["channels"]])[0], numbers(stage["mid_channels"]))
             for stage in meta["stages"]
         )
         height, width = numbers(meta["input_size"])

@@ -13,7 +13,7 @@ STEM_CHANNELS = 24
 
 
 class DownsampleBlock(nn.Module):
-    """[B, C_in, H, W] -> [B, C_out, H/2, W/2]: two branches, merged by a depthwise-separable one."""
+    """[B, C_in, H, W] -> [B, C_out, H/2, W/2]: two branches, then a merging convolution."""
 
     def __init__(self, channels_in: int, mid_channels: int, channels_out: int) -> None:
         super().__init__()
@@ -53,13 +53,14 @@ class ShuffleBlock(nn.Module):
 
 def _stage(channels_in: int, stage: Stage) -> nn.ModuleDict:
     first, *others = stage.mid_channels
-    blocks = [DownsampleBlock(channels_in, first, stage.channels)]
-    blocks += [ShuffleBlock(stage.channels, mid) for mid in others]
-    return nn.ModuleDict({f"block{i}": block for i, block in enumerate(blocks, 1)})
+    blocks = nn.ModuleDict({"block1": DownsampleBlock(channels_in, first, stage.channels)})
+    for i, mid_channels in enumerate(others, 2):
+        blocks[f"block{i}"] = ShuffleBlock(stage.channels, mid_channels)
+    return blocks
 
 
 def _run(stage: nn.ModuleDict, x: Tensor) -> Tensor:
-    for block in stage.values():
+    for block in stage.children():
         x = block(x)
     return x
 

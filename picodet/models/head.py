@@ -57,7 +57,7 @@ class PicoFeat(nn.Module):
         )
 
     def forward(self, x: Tensor, level: int) -> Tensor:
-        for conv in self.levels[level].values():
+        for conv in self.levels[level].children():
             x = F.hardswish(conv(x))  # out here as in ppdet, so that the layers pair one to one
         return x
 

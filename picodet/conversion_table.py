@@ -1,22 +1,21 @@
-"""Results as tables for a terminal. Names from files are shown as they are, never as markup."""
+"""A conversion as tables for a terminal. Names are shown as they are, never as markup."""
 
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE
-from rich.console import Group, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from picodet.converter.convert import OneSided, Problem
-from picodet.gallery import Outcome
 from picodet.port import Report
 
 MAX_ROWS = 40  # of problems; --json has them all
 
 
-def converted(report: Report) -> RenderableType:
+def print_report(report: Report) -> None:
     """What was recognised, where every tensor went, and what was assumed."""
     table = Table(box=SIMPLE, show_header=False, title=f"{Path(report.source).name} converted")
     table.add_column(style="bold")
@@ -24,7 +23,7 @@ def converted(report: Report) -> RenderableType:
     height, width = report.input_size
     formats = ", ".join(f"{count} {dtype}" for dtype, count in report.dtypes.items())
     rounded = "; float64 was rounded to float32" if "float64" in report.dtypes else ""
-    rows = [(report.kind, report.variant)]
+    rows: list[tuple[str, str]] = [(report.kind, report.variant)]
     if report.kind == "detector":
         rows += [("classes", str(report.classes)), ("input", f"{height} x {width}")]
     rows += [
@@ -39,7 +38,10 @@ def converted(report: Report) -> RenderableType:
     ]
     for name, value in rows:
         table.add_row(name, Text(value))
-    return Group(table, *(Text(f"note: {note}", style="yellow") for note in report.notes))
+    console = Console()
+    console.print(table)
+    for note in report.notes:
+        console.print(Text(f"note: {note}", style="yellow"))
 
 
 def _by_reason(tensors: Iterable[OneSided]) -> list[str]:
@@ -56,38 +58,19 @@ def _starred(name: str) -> str:
     return re.sub(r"\d+", "*", name)
 
 
-def problems(found: Sequence[Problem]) -> RenderableType:
+def print_problems(problems: Sequence[Problem]) -> None:
     """All problems of a conversion; those that differ in numbers only share a row."""
     groups: dict[tuple[str, str], list[Problem]] = {}
-    for problem in found:
+    for problem in problems:
         groups.setdefault((problem.kind, _starred(problem.name)), []).append(problem)
     table = Table(box=SIMPLE)
     for header in ("problem", "tensor", "found", "expected"):
         table.add_column(header, overflow="fold")
     for group in list(groups.values())[:MAX_ROWS]:
         first, more = group[0], f" and {len(group) - 1} like it" if len(group) > 1 else ""
-        table.add_row(
-            first.kind, Text(first.name + more), Text(first.found), Text(first.expected)
-        )
+        table.add_row(first.kind, Text(first.name + more), Text(first.found), Text(first.expected))
     hidden = sum(len(group) for group in list(groups.values())[MAX_ROWS:])
-    return Group(table, Text(f"and {hidden} more; --json FILE has them all")) if hidden else table
-
-
-def detected(outcomes: Iterable[Outcome], classes: Sequence[str]) -> RenderableType:
-    """Every object of every picture that could be used."""
-    table = Table(box=SIMPLE)
-    table.add_column("picture", overflow="fold")
-    table.add_column("class", overflow="fold")
-    for header in ("score", "left", "top", "right", "bottom"):
-        table.add_column(header, justify="right")
-    for outcome in outcomes:
-        name = outcome.picture.name
-        if outcome.found is not None and not len(outcome.found):
-            table.add_row(Text(name), Text("nothing", style="dim"))
-        elif outcome.found is not None:
-            found = outcome.found
-            for box, score, label in zip(found.boxes, found.scores, found.classes, strict=True):
-                sides = (f"{side:.1f}" for side in box)
-                table.add_row(Text(name), Text(classes[label]), f"{score:.3f}", *sides)
-                name = ""
-    return table
+    console = Console(stderr=True)
+    console.print(table)
+    if hidden:
+        console.print(Text(f"and {hidden} more; --json FILE has them all"))
