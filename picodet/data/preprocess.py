@@ -46,10 +46,9 @@ def preprocess(
         raise ImageError(f"interp {preprocessing.interp}: OpenCV's 0 to 4 are known")
     fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
     resized = cv2.resize(image, None, fx=fx, fy=fy, interpolation=preprocessing.interp)
-    array = np.empty((3, *size), np.float32)
+    rgb = cv2.split(resized)[::-1]
     tables = _normalised(preprocessing.mean, preprocessing.std)
-    for channel in range(3):
-        np.take(tables[channel], resized[:, :, 2 - channel], out=array[channel])
+    array = np.stack([cv2.LUT(plane, table) for plane, table in zip(rgb, tables, strict=True)])
     return array, np.array([fy, fx], np.float32)
 
 

@@ -1,0 +1,110 @@
+"""Checkpoints, pictures and candidates made of seeded numbers: the same on every machine.
+
+    python tools/seeded.py picodet_s_416_coco picodet_s_416_coco.pdparams
+
+writes a checkpoint as paddle.save does, for tests and for the demo. Each tensor is made from its
+name alone, so that ppdet's model and ours can be filled alike without a file between them.
+np.random.RandomState, not Generator: its streams are frozen for good.
+"""
+
+import pickle
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from picodet.config import ModelConfig
+
+Shape = tuple[int, ...]
+
+
+def tensor(name: str, shape: Shape) -> np.ndarray:
+    """The float32 value of a tensor of this name in ppdet's spelling; activations stay of order 1."""
+    random = np.random.RandomState(crc32(name.encode()))
+    owner, leaf = name.rsplit(".", 1)
+    normed = any(part in owner for part in ("norm", ".bn"))
+    if leaf == "project":
+        value = np.arange(shape[0])
+    elif leaf == "_mean":
+        value = random.normal(0, 0.3, shape)
+    elif leaf == "_variance" or (normed and leaf == "weight"):
+        value = random.uniform(0.5, 1.5, shape)
+    elif leaf == "weight":
+        gain = 0.45 if ".head_cls" in owner else 2**0.5
+        value = random.normal(0, gain / np.prod(shape[1:]) ** 0.5, shape)
+    elif ".head_cls" in owner:  # few scores beyond the threshold, many above it
+        value = random.normal(-3, 0.5, shape)
+    else:
+        value = random.normal(0, 0.3, shape)
+    return value.astype(np.float32)
+
+
+def checkpoint(shapes: dict[str, Shape]) -> dict[str, np.ndarray]:
+    """Every tensor of these names in ppdet's spelling."""
+    return {name: tensor(name, shape) for name, shape in shapes.items()}
+
+
+def images(height: int, width: int) -> np.ndarray:
+    """[1, 3, height, width] float32: a normalised picture of noise on a slope."""
+    noise = np.random.RandomState(height * width).normal(0, 0.5, (1, 3, height, width))
+    return (noise + np.linspace(-1.5, 1.5, width)).astype(np.float32)
+
+
+def candidates(case: str) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes [A, 4] xyxy and scores [C, A] that try one convention of the NMS each."""
+    random = np.random.RandomState(crc32(case.encode()))
+    count, num_classes = (3000, 2) if case == "top_k" else (400, 5)
+    centre, size = random.uniform(0, 300, (count, 2)), random.uniform(5, 120, (count, 2))
+    boxes = np.hstack([centre - size / 2, centre + size / 2]).astype(np.float32)
+    scores = (random.uniform(0, 1, (num_classes, count)) ** 3).astype(np.float32)
+    if case == "ties":  # equal scores within and across classes, equal boxes
+        scores = (np.round(scores * 8) / 8).astype(np.float32)
+        boxes[::3] = boxes[0]
+    elif case == "thresholds":  # scores at 0.025, IoUs at 0.6 exactly
+        scores[:, ::2] = np.float32(0.025)
+        boxes[::2] = (0, 0, 10, 10)
+        boxes[::4] = (0, 0, 10, 6)
+    elif case == "degenerate":  # boxes without area, and inside out
+        boxes[::2, 2:] = boxes[::2, :2]
+        boxes[::6] = boxes[0]
+        boxes[1::6] = boxes[1::6][:, [2, 3, 0, 1]]
+    elif case == "none":
+        scores *= 0.02
+    elif case == "dense":  # few survivors among many: one chunk is not enough
+        boxes = (boxes / 50 + 100).astype(np.float32)
+    return boxes, scores
+
+
+CASES = ("random", "ties", "thresholds", "degenerate", "top_k", "dense", "none")
+
+
+def shapes(config: "ModelConfig") -> dict[str, Shape]:
+    """The tensors of a ppdet checkpoint of this config, by ppdet's names."""
+    from picodet.converter.rules import PICODET_2021  # noqa: PLC0415 (the recorder has no torch)
+    from picodet.models.picodet import PicoDet  # noqa: PLC0415
+
+    state_dict = PicoDet(config).state_dict()
+    names = {name: PICODET_2021.to_paddle(name) for name in state_dict}
+    found = {there.name: tuple(state_dict[name].shape) for name, there in names.items() if there}
+    return found | {f"head.p{level}_feat.scale_reg": (1,) for level in (3, 4, 5, 6)}
+
+
+def write(arrays: dict[str, np.ndarray], path: Path) -> None:
+    """A `.pdparams` as paddle.save writes it."""
+    names = {name: f"parameter_{i}.w_0" for i, name in enumerate(arrays)}
+    content = {**arrays, "StructuredToParameterName@@": names}
+    path.write_bytes(pickle.dumps(content, protocol=4))
+
+
+def main(name: str, path: str) -> None:
+    """Write a checkpoint of the official config `name`."""
+    from picodet.config import CONFIGS  # noqa: PLC0415
+
+    write(checkpoint(shapes(CONFIGS[name])), Path(path))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
