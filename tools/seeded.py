@@ -22,10 +22,11 @@ Shape = tuple[int, ...]
 
 
 def tensor(name: str, shape: Shape) -> np.ndarray:
-    """The float32 value of a tensor of this name in ppdet's spelling; activations stay of order 1."""
+    """The float32 value of a tensor by ppdet's name for it; activations stay of order 1."""
     random = np.random.RandomState(crc32(name.encode()))
     owner, leaf = name.rsplit(".", 1)
     normed = any(part in owner for part in ("norm", ".bn"))
+    value: np.ndarray
     if leaf == "project":
         value = np.arange(shape[0])
     elif leaf == "_mean":

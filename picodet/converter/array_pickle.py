@@ -33,6 +33,7 @@ NUMBERS = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8
 MAX_INSTRUCTIONS = 500_000
 MAX_DIMENSIONS = 32  # NumPy 1's own limit
 
+
 class RefusedError(Exception):
     """The file holds what no checkpoint does; the message says what."""
 

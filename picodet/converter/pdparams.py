@@ -47,8 +47,9 @@ def read(path: Path) -> dict[str, np.ndarray]:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     except NamesCodeError as name:
+        what = f"not a .pdparams, but {other_format}" if other_format else "refused"
         raise CheckpointError(
-            f"{path}: refused, and nothing of it was run: it asks for {name}. A .pdparams names "
+            f"{path}: {what}, and nothing of it was run: it asks for {name}. A .pdparams names "
             "NumPy arrays and nothing else"
         ) from None
     except (RefusedError, *DAMAGE) as error:

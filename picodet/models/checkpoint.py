@@ -109,10 +109,13 @@ def _read(path: Path, kind: Kind) -> tuple[dict[str, Tensor], ModelConfig]:
     return state_dict, _config(path, meta)
 
 
+_UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, OSError)
+
+
 def _read_pth(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+    except (*_UNREADABLE, AttributeError, LookupError, TypeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise CheckpointError(f"{path}: not a readable .pth: {reason:.200}") from error
     match content:

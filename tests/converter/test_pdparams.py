@@ -75,7 +75,7 @@ def unframed(content):
 
 def test_reads_the_latin_1_strings_of_python_2(read):
     array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"
-    dtype = b"cnumpy\ndtype\n(U\x02f2K\x00K\x01tR(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    dtype = b"cnumpy\ndtype\n(U\x02f2K\x00K\x01tR(K\x03U\x01<NNNK\x00K\x00K\x00tb"
     content = b"\x80\x02}U\x01w" + array + b"(K\x01(K\x01t" + dtype + b"\x89U\x02\x00\xbctb" + b"s."
     assert read(content)["w"].tolist() == [-1.0]
 
@@ -96,7 +96,7 @@ def test_puts_the_pieces_of_large_tensors_together(read):
         (Calls(os.system, "touch owned"), f"{os.name}.system"),
         (Calls(eval, "open('owned', 'w')"), "eval"),
         (Calls(np.load, "owned"), "numpy.load"),
-        (Calls(subprocess.Popen, "id"), "subprocess.Popen"),
+        (Calls(subprocess.Popen, "id"), "Popen"),
         (np.array([Calls(os.system, "touch owned")], dtype=object), f"{os.name}.system"),
         ([np.array([np.array([Calls(eval, "1")], dtype=object), 1], dtype=object)], "eval"),
         (np.zeros(2).view(Subclass), "Subclass"),
@@ -149,6 +149,7 @@ def test_refuses_what_is_no_tensor(read, value, message):
         (b"PK\x03\x04" + bytes(30), "a zip archive"),
         (b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>", "an HTML page"),
         (b"oid sha256:4d7a\nsize 4100211\n", "text that begins 'oid sha256:4d7a'"),
+        (b"cos\nsystem\n(S'id'\ntR.", "text that begins 'cos', and .* it asks for os.system"),
         (b"\x08\x07\x12\x07pytorch", "a protobuf message"),
         (bytes(100), "a file that begins with the bytes 00 00 00 00"),
         (pickle.dumps([np.ones(1)], 4), "something of type list in place of a dictionary"),

@@ -42,7 +42,10 @@ def paths(draw, parts):
     ("paddle", "ours"),
     [
         ("backbone._conv1._batch_norm._variance", "backbone.stem.bn.running_var"),
-        ("backbone.3_7._conv_linear._conv.weight", "backbone.stage3.block7.conv_linear.conv.weight"),
+        (
+            "backbone.3_7._conv_linear._conv.weight",
+            "backbone.stage3.block7.conv_linear.conv.weight",
+        ),
         ("backbone.2_1._conv_dw_1._conv.weight", "backbone.stage2.block1.conv_dw1.conv.weight"),
         ("backbone.4_1._se.conv2.bias", "backbone.stage4.block1.se.expand.bias"),
         ("neck.conv_t.convs.2.bn._mean", "neck.conv_t.convs.2.bn.running_mean"),

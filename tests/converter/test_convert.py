@@ -1,0 +1,124 @@
+"""Everything is accounted for, both ways, on a checkpoint of seeded numbers."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from tracing import SMALL, seeded_checkpoint
+
+from picodet.boxes import cell_centres, grids
+from picodet.converter.convert import Problem, convert
+from picodet.converter.rules import PICODET_2021, NameTable, Rule
+from picodet.models.picodet import PicoDet
+
+EXPECTED = {name: tuple(value.shape) for name, value in PicoDet(SMALL).state_dict().items()}
+STEM = "backbone._conv1._conv.weight"
+PROJECT = "head.distribution_project.project"
+
+
+@pytest.fixture
+def arrays():
+    return seeded_checkpoint(SMALL)
+
+
+def run(arrays, expected=EXPECTED, **options):
+    return convert(arrays, expected, PICODET_2021, SMALL.input_size, **options)
+
+
+def test_every_tensor_finds_its_place(arrays):
+    conversion = run(arrays)
+    assert conversion.ok
+    assert list(conversion.weights) == list(EXPECTED)
+    assert {name: value.shape for name, value in conversion.weights.items()} == EXPECTED
+    assert np.array_equal(conversion.weights["backbone.stem.conv.weight"], arrays[STEM])
+    assert (conversion.mapped, len(conversion.left_out)) == (576, 4)
+    assert conversion.dtypes == {"float32": 576}
+    assert {a.name.rsplit(".", 1)[1] for a in conversion.added} == {"num_batches_tracked"}
+    assert conversion.weights["backbone.stem.bn.num_batches_tracked"] == 0
+
+
+def test_all_problems_are_told_together(arrays):
+    del arrays[STEM]
+    arrays["backbone.extra"] = np.ones(3, np.float32)
+    arrays["head.head_cls0.bias"] = np.ones(7, np.float32)
+    arrays["head.head_cls1.bias"] = np.ones(35, np.int64)
+    arrays["neck.conv_t.convs.0.bn.bias"][:2] = np.nan, -np.inf
+    arrays["head.p3_feat.scale_reg"] = np.ones(2, np.float32)
+    arrays[PROJECT] = np.arange(8, dtype=np.float32) * 1.1
+    found = run(arrays).problems
+    assert Problem("missing", STEM, "nothing", "[24, 3, 3, 3]") in found
+    assert Problem("unexpected", "backbone.extra", "[3] float32", "no such tensor") in found
+    assert Problem("mismatched", "head.head_cls0.bias", "[7] float32", "[35] float") in found
+    assert Problem("mismatched", "head.head_cls1.bias", "[35] int64", "[35] float") in found
+    nonfinite = "neck.conv_t.convs.0.bn.bias"
+    assert Problem("not finite", nonfinite, "1 NaN, 1 Inf of 96", "numbers") in found
+    assert Counter(problem.kind for problem in found) == {
+        "missing": 1,
+        "unexpected": 1,
+        "mismatched": 2,
+        "not finite": 1,
+        "wrong value": 2,
+    }
+
+
+def test_nonfinite_weights_pass_if_asked_for(arrays):
+    arrays[STEM][0] = np.nan
+    assert not run(arrays).ok
+    assert run(arrays, allow_nonfinite=True).ok
+
+
+@pytest.mark.parametrize(
+    ("factor", "ok"), [(1.00012, True), (1.01, True), (1.03, False), (np.nan, False)]
+)
+def test_the_bins_may_be_averaged_but_not_others(arrays, factor, ok):
+    arrays[PROJECT] *= factor
+    conversion = run(arrays, allow_nonfinite=True)
+    assert conversion.ok == ok
+    assert np.array_equal(
+        conversion.weights["head.integral.project"], arrays[PROJECT], equal_nan=True
+    )
+
+
+def test_formats_are_counted(arrays):
+    arrays[STEM] = arrays[STEM].astype(np.float64)
+    arrays["head.head_cls0.bias"] = np.zeros(35, np.uint16)
+    assert run(arrays).dtypes == {"float32": 574, "float64": 1, "bfloat16": 1}
+
+
+def test_a_rule_that_no_tensor_needs_is_a_mistake():
+    table = NameTable(part=(Rule("a", "b"), Rule("c", "d"), Rule("e", "f", of_tensors=False)))
+    conversion = convert({"part.a": np.ones(1)}, {"part.b": (1,)}, table, (32, 32))
+    assert conversion.problems == (Problem("unused rule", "c -> d", "no tensor", "at least one"),)
+
+
+class TestOneSided:
+    """Tensors that are left out must still be what they are said to be."""
+
+    def refused(self, arrays):
+        return [problem.name for problem in run(arrays).problems]
+
+    def test_anchors_of_the_input_size(self, arrays):
+        centres, strides = cell_centres(grids(SMALL.input_size))
+        arrays |= {"head.anchor_points": centres, "head.stride_tensor": strides}
+        conversion = run(arrays)
+        assert conversion.ok
+        assert len(conversion.left_out) == 6
+
+    def test_anchors_of_another_size(self, arrays):
+        centres, strides = cell_centres(grids((64, 64)))
+        arrays |= {"head.anchor_points": centres, "head.stride_tensor": strides}
+        assert self.refused(arrays) == ["head.anchor_points", "head.stride_tensor"]
+
+    def test_a_predictor_under_two_names(self, arrays):
+        arrays["head.head_cls_list.0.bias"] = arrays["head.head_cls0.bias"].copy()
+        assert run(arrays).ok
+        arrays["head.head_cls_list.0.bias"][3] += 1
+        assert self.refused(arrays) == ["head.head_cls_list.0.bias"]
+
+    def test_only_the_second_name(self, arrays):
+        arrays["head.head_cls_list.0.bias"] = arrays.pop("head.head_cls0.bias")
+        assert self.refused(arrays) == ["head.head_cls0.bias", "head.head_cls_list.0.bias"]
+
+    def test_the_unused_scale(self, arrays):
+        arrays["head.p3_feat.scale_reg"] = np.full(1, np.inf, np.float32)
+        assert self.refused(arrays) == ["head.p3_feat.scale_reg"]

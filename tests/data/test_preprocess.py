@@ -1,0 +1,89 @@
+import hashlib
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage
+
+from picodet.config import Preprocessing
+from picodet.data.preprocess import preprocess, read_image
+from picodet.errors import ImageError
+
+PICTURES = Path(skimage.__file__).parent / "data"
+
+
+@pytest.mark.parametrize("picture", ["chelsea.png", "rocket.jpg"])
+@pytest.mark.parametrize("size", [(416, 416), (192, 320)])
+@pytest.mark.parametrize("interp", range(5))
+def test_is_ppdets_bit_for_bit(golden, picture, size, interp):
+    recorded = json.loads((golden / "preprocess.json").read_text())
+    image = read_image(PICTURES / picture)
+    array, scale_factor = preprocess(image, size, Preprocessing(interp=interp))
+    expected = recorded[f"{picture} {size[0]}x{size[1]} {interp}"]
+    assert hashlib.sha256(array.tobytes()).hexdigest() == expected["sha256"]
+    assert scale_factor.tolist() == expected["scale_factor"]
+
+
+def test_channels_become_rgb_and_are_normalised_in_turn():
+    blue = np.zeros((32, 32, 3), np.uint8)
+    blue[:, :, 0] = 255
+    array, _ = preprocess(blue, (32, 32), Preprocessing(mean=(0, 0, 0.5), std=(1, 1, 0.25)))
+    assert array[:, 0, 0].tolist() == [0, 0, 2]
+
+
+def test_scale_factor_is_height_before_width():
+    _, scale_factor = preprocess(np.zeros((64, 32, 3), np.uint8), (32, 64), Preprocessing())
+    assert scale_factor.tolist() == [0.5, 2]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((0, 8, 3), np.uint8),
+    ],
+)
+def test_other_arrays_are_no_pictures(image):
+    with pytest.raises(ImageError, match=r"found \["):
+        preprocess(image, (32, 32), Preprocessing())
+
+
+def test_other_interps_are_unknown():
+    with pytest.raises(ImageError, match="interp 5"):
+        preprocess(np.zeros((8, 8, 3), np.uint8), (32, 32), Preprocessing(interp=5))
+
+
+JPEG = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3)))[1].tobytes()
+PNG = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "an empty file"),
+        (b"GIF?", "not a picture"),
+        (JPEG[: len(JPEG) // 2], "breaks off"),
+        (PNG[: len(PNG) // 2], "not a picture|damaged"),
+    ],
+)
+def test_damaged_pictures_are_errors(tmp_path, content, message):
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ImageError, match=message):
+        read_image(tmp_path / "x")
+
+
+def test_a_missing_picture_is_an_error(tmp_path):
+    with pytest.raises(ImageError, match="No such file"):
+        read_image(tmp_path / "x.jpg")
+    with pytest.raises(ImageError, match="directory"):
+        read_image(tmp_path)
+
+
+def test_grey_and_transparent_pictures_are_read_in_colour(tmp_path):
+    for name, channels in (("grey.png", 1), ("transparent.png", 4)):
+        cv2.imwrite(str(tmp_path / name), np.full((4, 5, channels), 7, np.uint8))
+        assert (read_image(tmp_path / name) == np.full((4, 5, 3), 7)).all()

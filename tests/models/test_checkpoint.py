@@ -1,0 +1,143 @@
+import json
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from tracing import SMALL
+
+import picodet
+from picodet.config import Preprocessing
+from picodet.errors import CheckpointError, OutputError
+from picodet.models.checkpoint import describe, load, load_backbone, save
+from picodet.models.esnet import ESNet
+from picodet.models.picodet import PicoDet
+
+CONFIG = replace(SMALL, preprocessing=Preprocessing((0.1, 0.2, 0.3), (1, 2, 3), interp=1))
+
+
+def weights_of(model):
+    return {name: value.numpy() for name, value in model.state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return PicoDet(CONFIG).eval()
+
+
+@pytest.fixture
+def meta():
+    return describe(CONFIG, "detector", CONFIG.name, "x.pdparams", "ab" * 32)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_what_is_saved_is_loaded(tmp_path, model, meta, suffix):
+    path = tmp_path / f"model{suffix}"
+    save(path, weights_of(model), meta)
+    random = torch.get_rng_state()
+    loaded = load(path)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert loaded.config == CONFIG
+    assert not loaded.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pth_is_a_plain_dictionary(tmp_path, model, meta):
+    save(tmp_path / "model.pth", weights_of(model), meta)
+    content = torch.load(tmp_path / "model.pth", weights_only=True)
+    assert set(content) == {"state_dict", "meta"}
+    found = content["meta"]
+    assert (found["source"], found["sha256"]) == ("x.pdparams", "ab" * 32)
+    assert found["picodet_version"] == picodet.__version__
+    assert found["classes"] == ("a", "b", "c")
+    assert found["input_size"] == (128, 128)
+    assert found["preprocessing"]["interp"] == 1
+
+
+def test_a_backbone_is_no_detector(tmp_path, meta):
+    backbone = ESNet(CONFIG.stages)
+    save(tmp_path / "b.pth", weights_of(backbone), meta | {"kind": "backbone"})
+    loaded = load_backbone(tmp_path / "b.pth")
+    assert torch.equal(loaded.stem.conv.weight, backbone.stem.conv.weight)
+    with pytest.raises(CheckpointError, match="holds a 'backbone', a detector is expected"):
+        load(tmp_path / "b.pth")
+
+
+def test_other_suffixes_are_refused(tmp_path, model, meta):
+    with pytest.raises(OutputError, match=r"\.pth, \.safetensors"):
+        save(tmp_path / "model.bin", weights_of(model), meta)
+    assert not list(tmp_path.iterdir())
+
+
+class Owned:
+    def __reduce__(self):
+        return print, ("owned",)
+
+
+def write(path, content):
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a readable .pth"),
+        (b"PK\x03\x04 broken", "not a readable .pth"),
+        (pickle.dumps(Owned(), protocol=2), "not a readable .pth"),
+        ({"state_dict": Owned(), "meta": {}}, "not a readable .pth"),
+        ({"a": torch.ones(1)}, "has no state_dict and meta; was it made by picodet-convert?"),
+        ({"state_dict": {}, "meta": {"kind": "detector"}}, "its meta is not picodet's"),
+    ],
+)
+def test_other_files_are_errors(tmp_path, capsys, content, message):
+    write(tmp_path / "x.pth", content)
+    with pytest.raises(CheckpointError, match=message):
+        load(tmp_path / "x.pth")
+    assert "owned" not in capsys.readouterr().out
+
+
+def test_other_safetensors_are_errors(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"no")
+    with pytest.raises(CheckpointError, match=r"not a readable \.safetensors"):
+        load(path)
+    save_file({"a": np.ones(1)}, path)
+    with pytest.raises(CheckpointError, match="has no picodet meta"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("channels", 10**9),
+        ("channels", "96"),
+        ("input_size", [128]),
+        ("stages", []),
+        ("preprocessing", {"mean": [0], "std": [1], "interp": 2}),
+    ],
+)
+def test_a_damaged_meta_is_an_error(tmp_path, model, meta, key, value):
+    save(tmp_path / "x.safetensors", weights_of(model), json.loads(json.dumps(meta)) | {key: value})
+    with pytest.raises(CheckpointError, match="its meta is not picodet's"):
+        load(tmp_path / "x.safetensors")
+
+
+def test_meta_and_weights_must_agree(tmp_path, model, meta):
+    save(tmp_path / "x.pth", weights_of(model), meta | {"head_convs": 3})
+    with pytest.raises(CheckpointError, match="weights and meta do not agree"):
+        load(tmp_path / "x.pth")
+
+
+def test_a_checkpoint_of_paddle_has_to_be_converted(tmp_path):
+    (tmp_path / "x.pdparams").touch()
+    with pytest.raises(CheckpointError, match="convert it first"):
+        load(tmp_path / "x.pdparams")
+    with pytest.raises(CheckpointError, match="there is no such file"):
+        load(tmp_path / "absent.pth")

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage
+from tracing import SMALL, filled, seeded_checkpoint
+
+from picodet.errors import OutputError
+from picodet.gallery import detect_all, find
+
+CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return filled(SMALL, seeded_checkpoint(SMALL))
+
+
+def run(model, arguments, out):
+    return list(detect_all(model, find([str(a) for a in arguments]), out, score=0.05, interp=2))
+
+
+def test_each_picture_is_found_once_in_order(tmp_path):
+    for name in ("b.png", "a.png"):
+        (tmp_path / name).touch()
+    outcomes = find([str(tmp_path / "b.png"), str(tmp_path), f"{tmp_path}/*.bmp"])
+    assert [outcome.picture.name for outcome in outcomes] == ["b.png", "a.png", "*.bmp"]
+    assert "matches no file" in outcomes[2].error
+
+
+def test_a_bad_picture_does_not_stop_the_others(model, tmp_path):
+    (tmp_path / "bad.jpg").write_text("no picture")
+    bad, good = run(model, [tmp_path / "bad.jpg", CAT], tmp_path / "new" / "out")
+    assert "not a picture" in bad.error
+    assert bad.as_json(SMALL.classes) == {"file": str(tmp_path / "bad.jpg"), "error": bad.error}
+    assert len(good.found) > 0
+    drawn = cv2.imread(str(good.drawn))
+    assert drawn.shape == cv2.imread(str(CAT)).shape
+    assert (drawn != cv2.imread(str(CAT))).any()
+
+
+def test_json_has_plain_numbers(model, tmp_path):
+    (outcome,) = run(model, [CAT], tmp_path)
+    found = outcome.as_json(SMALL.classes)
+    assert np.array_equal(found["boxes"], outcome.found.boxes)
+    assert found["scores"] == outcome.found.scores.tolist()
+    assert [SMALL.classes[label] for label in found["classes"]] == found["names"]
+
+
+def test_pictures_of_one_name_are_both_drawn(model, tmp_path):
+    folders = [tmp_path / "1", tmp_path / "2"]
+    for folder in folders:
+        folder.mkdir()
+        cv2.imwrite(str(folder / "x.png"), cv2.imread(str(CAT)))
+    outcomes = run(model, folders, tmp_path / "out")
+    assert [outcome.drawn.name for outcome in outcomes] == ["x.png", "x_2.png"]
+    assert all(outcome.drawn.is_file() for outcome in outcomes)
+
+
+def test_the_picture_itself_is_never_drawn_on(model, tmp_path):
+    cv2.imwrite(str(tmp_path / "x.png"), cv2.imread(str(CAT)))
+    before = (tmp_path / "x.png").read_bytes()
+    (outcome,) = run(model, [tmp_path / "x.png"], tmp_path)
+    assert "is the picture itself" in outcome.error
+    assert (tmp_path / "x.png").read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(model, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be made"):
+        run(model, [CAT], tmp_path / "file" / "out")

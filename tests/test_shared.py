@@ -1,0 +1,173 @@
+"""The real thing: official weights, real pictures, and what ppdet itself makes of them.
+
+Needs ../shared, from which nothing may be committed; .ci/run has it beside the checkout.
+"""
+
+import gzip
+import json
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from tracing import filled, trace
+
+import picodet
+from picodet.config import CONFIGS
+from picodet.converter import pdparams
+from picodet.converter.identify import Wanted
+from picodet.converter.rules import PICODET_2021
+from picodet.data.preprocess import preprocess, read_image
+from picodet.errors import ConversionError
+from picodet.port import port
+from picodet.postprocess import decode
+
+PICTURES = 50
+
+
+@pytest.fixture(scope="module")
+def official(shared, tmp_path_factory):
+    """PicoDet-S-416, converted from the file and loaded as a user would."""
+    output = tmp_path_factory.mktemp("official") / "picodet_s_416_coco.pth"
+    report = port(shared / "weights" / "picodet_s_416_coco.pdparams", output, Wanted())
+    assert (report.variant, report.tensors, report.mapped) == ("picodet_s_416_coco", 580, 576)
+    return picodet.load(output)
+
+
+@cache
+def ground_truth(folder):
+    content = json.loads((folder / "instances_val400.json").read_text())
+    pictures = sorted(content["images"], key=lambda image: image["id"])[:PICTURES]
+    categories = sorted(category["id"] for category in content["categories"])
+    return pictures, categories
+
+
+def test_raw_outputs_are_those_of_the_official_export(shared, official):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(shared / "weights" / "picodet_s_416_coco.onnx")
+    names = [output.name for output in session.get_outputs()]
+    pictures, _ = ground_truth(shared / "coco")
+    for picture in pictures[:5]:
+        image = read_image(shared / "coco" / "val2017" / picture["file_name"])
+        array, _ = preprocess(image, (416, 416), official.config.preprocessing)
+        theirs = session.run(names, {session.get_inputs()[0].name: array[None]})
+        with torch.inference_mode():
+            ours = official(torch.from_numpy(array)[None])
+        scores = [logits.sigmoid().flatten(2).transpose(1, 2) for logits in ours.logits]
+        sides = [sides.flatten(2).transpose(1, 2) for sides in ours.sides]
+        for found, expected in zip(scores + sides, theirs, strict=True):
+            assert found.shape == expected.shape
+            assert np.abs(found.numpy() - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("interp", [1, 2])
+def test_detections_are_ppdets(shared, official, interp):
+    """Same count, classes and order; scores within 1e-5, boxes within 0.02 pixels."""
+    name = f"ppdet_detections_interp{interp}.json.gz"
+    recorded = json.loads(gzip.decompress((shared / "coco" / name).read_bytes()))
+    pictures, categories = ground_truth(shared / "coco")
+    for picture in pictures:
+        rows = [row for row in recorded if row["image_id"] == picture["id"]]
+        path = shared / "coco" / "val2017" / picture["file_name"]
+        found = picodet.detect(official, path, interp=interp)
+        assert [categories[label] for label in found.classes] == [r["category_id"] for r in rows]
+        assert np.allclose(found.scores, [row["score"] for row in rows], rtol=0, atol=1e-5)
+        boxes = np.array([row["bbox"] for row in rows]).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        assert np.allclose(found.boxes, boxes, rtol=0, atol=0.02)
+
+
+def layers_of(folder, precision):
+    """ppdet's layers as ours are named: name, shape, greatest magnitude, samples."""
+    hooks = json.loads((folder / f"{precision}_hooks.json").read_text())
+    with np.load(folder / f"{precision}.npz") as recorded:
+        samples = recorded["hook_strided"]
+    for hook in hooks:
+        name = PICODET_2021.to_ours(hook["name"]).name
+        second_name_of_one_tensor = name == "head.conv_feat" and hook["out"] == 1
+        if name not in ("head", "head.integral") and not second_name_of_one_tensor:
+            yield name, tuple(hook["shape"]), hook["absmax"], samples[hook["i"]]
+
+
+def samples_of(output, count=64):
+    flat = output.ravel()
+    return flat[np.linspace(0, flat.size - 1, count).astype(int)]
+
+
+def reference_model(shared, name):
+    folder = shared / "reference" / name
+    return filled(CONFIGS[name], pdparams.read(folder / f"{name}.pdparams"))
+
+
+def reference_input(shared):
+    with np.load(shared / "reference" / "picodet_s_416_coco" / "eval.npz") as recorded:
+        return recorded["input"]
+
+
+@pytest.mark.parametrize("name", ["picodet_s_416_coco", "picodet_m_416_coco"])
+def test_every_layer_is_ppdets_in_float64(shared, name):
+    """With realistic batch-norm statistics; the bar is 1e-9 of a layer's scale. Measured: 5e-14."""
+    ours = trace(reference_model(shared, name).double(), reference_input(shared)[:1])
+    theirs = list(layers_of(shared / "reference" / name, "eval64"))
+    assert [(n, output.shape) for n, output in ours] == [(n, shape) for n, shape, *_ in theirs]
+    for (layer, output), (_, _, scale, samples) in zip(ours, theirs, strict=True):
+        assert np.abs(samples_of(output) - samples).max() < 1e-12 * scale, layer
+
+
+def test_every_layer_is_ppdets_within_float32s_noise(shared):
+    """The noise of a layer is what our own model shows between float32 and float64.
+
+    Measured: ppdet is 14 times this noise away where it averages a whole map (it adds up the
+    cells in one float32 sum, torch in pairs), 4 times or less elsewhere. The noise itself is
+    bounded as well: 1.3e-5 of a layer's scale measured.
+    """
+    name = "picodet_s_416_coco"
+    model, images = reference_model(shared, name), reference_input(shared)
+    single, double = trace(model, images), trace(model.double(), images)
+    theirs = list(layers_of(shared / "reference" / name, "eval"))
+    assert [n for n, _ in single] == [n for n, *_ in theirs]
+    for (layer, output), (_, exact), (_, _, scale, samples) in zip(
+        single, double, theirs, strict=True
+    ):
+        noise = np.abs(output - exact).max()
+        assert noise < 1e-4 * scale, layer
+        assert np.abs(samples_of(output) - samples).max() < 20 * noise, layer
+
+
+def test_boxes_are_ppdets_in_float64(shared):
+    model = reference_model(shared, "picodet_s_416_coco").double()
+    with torch.inference_mode():
+        images = torch.from_numpy(reference_input(shared)[:1]).double()
+        boxes, _ = decode(model(images), model.head.integral)
+    with np.load(shared / "reference" / "picodet_s_416_coco" / "eval64.npz") as recorded:
+        assert np.abs(boxes.numpy() - recorded["boxes_netscale"]).max() < 1e-9
+
+
+@pytest.mark.parametrize("interp", range(5))
+def test_preprocessing_is_ppdets_bit_for_bit(shared, official, interp):
+    folder = shared / "reference"
+    preprocessing = picodet.config.Preprocessing(interp=interp)
+    image = read_image(folder / "images" / "000000014439.jpg")
+    array, scale_factor = preprocess(image, (416, 416), preprocessing)
+    with np.load(folder / "picodet_s_416_coco" / "real.npz") as recorded:
+        assert np.array_equal(array, recorded[f"image_interp{interp}"])
+        assert np.array_equal(scale_factor, recorded["scale_factor"])
+
+
+def test_real_batch_norm_statistics_arrive(shared, tmp_path):
+    """The pedestrian model's are not folded away, so that exchanged ones would show.
+
+    The scores are those of its official inference folder, run by paddle.inference 3.3.1.
+    """
+    output = tmp_path / "pedestrian.safetensors"
+    report = port(shared / "weights" / "picodet_s_192_pedestrian.pdparams", output, Wanted())
+    assert (report.variant, report.classes) == ("picodet_s_192_pedestrian", 1)
+    picture = shared / "coco" / "val2017" / "000000000139.jpg"
+    found = picodet.detect(picodet.load(output), picture, score=0.3)
+    assert found.scores.tolist() == pytest.approx([0.344625, 0.335142], abs=2e-6)
+    assert found.classes.tolist() == [0, 0]
+
+
+def test_another_detector_of_ppdet_is_refused(shared, tmp_path):
+    with pytest.raises(ConversionError, match=r"not a PicoDet .* place for 0 of its 358 tensors"):
+        port(shared / "weights" / "ppyolo_tiny_not_picodet.pdparams", tmp_path / "x.pth", Wanted())
