@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -17,13 +16,13 @@ MAX_ROWS = 40  # of problems; --json has them all
 
 def print_report(report: Report) -> None:
     """What was recognised, where every tensor went, and what was assumed."""
-    table = Table(box=SIMPLE, show_header=False, title=f"{Path(report.source).name} converted")
-    table.add_column(style="bold")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     height, width = report.input_size
     formats = ", ".join(f"{count} {dtype}" for dtype, count in report.dtypes.items())
     rounded = "; float64 was rounded to float32" if "float64" in report.dtypes else ""
-    rows: list[tuple[str, str]] = [(report.kind, report.variant)]
+    rows: list[tuple[str, str]] = [("read", report.source), (report.kind, report.variant)]
     if report.kind == "detector":
         rows += [("classes", str(report.classes)), ("input", f"{height} x {width}")]
     rows += [
@@ -33,8 +32,8 @@ def print_report(report: Report) -> None:
         *(("left out", line) for line in _by_reason(report.left_out)),
         *(("ours only", line) for line in _by_reason(report.added)),
         ("SHA-256", report.sha256),
-        ("time", f"{report.seconds:.2f} s"),
         ("written", report.output),
+        ("time", f"{report.seconds:.2f} s"),
     ]
     for name, value in rows:
         table.add_row(name, Text(value))
@@ -45,30 +44,28 @@ def print_report(report: Report) -> None:
 
 
 def _by_reason(tensors: Iterable[OneSided]) -> list[str]:
-    """One line per reason and kind of name, the numbers in the names starred."""
-    names: dict[tuple[str, str], int] = {}
+    names: dict[str, list[str]] = {}
     for tensor in tensors:
-        parts = tensor.name.split(".")
-        pattern = _starred(tensor.name) if len(parts) <= 3 else f"*.{parts[-1]}"
-        names[pattern, tensor.reason] = names.get((pattern, tensor.reason), 0) + 1
-    return [f"{count} {pattern}: {reason}" for (pattern, reason), count in names.items()]
+        names.setdefault(tensor.reason, []).append(tensor.name)
+    return [f"{_first_of(group)}: {reason}" for reason, group in names.items()]
 
 
-def _starred(name: str) -> str:
-    return re.sub(r"\d+", "*", name)
+def _first_of(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} like it" if len(names) > 1 else "")
 
 
 def print_problems(problems: Sequence[Problem]) -> None:
     """All problems of a conversion; those that differ in numbers only share a row."""
     groups: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
-        groups.setdefault((problem.kind, _starred(problem.name)), []).append(problem)
+        without_numbers = re.sub(r"\d+", "", problem.name)
+        groups.setdefault((problem.kind, without_numbers), []).append(problem)
     table = Table(box=SIMPLE)
     for header in ("problem", "tensor", "found", "expected"):
         table.add_column(header, overflow="fold")
     for group in list(groups.values())[:MAX_ROWS]:
-        first, more = group[0], f" and {len(group) - 1} like it" if len(group) > 1 else ""
-        table.add_row(first.kind, Text(first.name + more), Text(first.found), Text(first.expected))
+        first, names = group[0], _first_of([problem.name for problem in group])
+        table.add_row(first.kind, Text(names), Text(first.found), Text(first.expected))
     hidden = sum(len(group) for group in list(groups.values())[MAX_ROWS:])
     console = Console(stderr=True)
     console.print(table)
