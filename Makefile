@@ -9,8 +9,8 @@ INSTALLED := .venv/installed
 REAL := ../shared/weights/picodet_s_416_coco.pdparams
 SEEDED := demo/picodet_s_416_coco.pdparams
 CHECKPOINT ?= $(if $(wildcard $(REAL)),$(REAL),$(SEEDED))
-# seeded numbers have learned nothing: what they "see" they see faintly
-SCORE = $(if $(filter $(SEEDED),$(CHECKPOINT)),0.2,0.4)
+# seeded numbers have learned nothing and see things everywhere
+SCORE = $(if $(filter $(SEEDED),$(CHECKPOINT)),0.999,0.4)
 
 .PHONY: install demo test check format clean
 

@@ -5,7 +5,6 @@ the commands, so that `--help` answers at once.
 """
 
 import gc
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import click
 
 from picodet import __version__
 from picodet.errors import PicoDetError
+from picodet.files import check_writable, write_json
 
 FILE = click.Path(path_type=Path)
 
@@ -22,16 +22,26 @@ GARBAGE = 200_000
 
 
 class Command(click.Command):
-    """A command that shows what the user can put right without a traceback."""
+    """A command whose errors are for people and, with `--json`, for machines; no traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         gc.set_threshold(GARBAGE)
         try:
-            return super().invoke(ctx)
+            return self._invoke_with_json(ctx, ctx.params["json_file"])
         except PicoDetError as error:
             raise click.ClickException(str(error)) from error
         finally:
             gc.freeze()
+
+    def _invoke_with_json(self, ctx: click.Context, json_file: Path | None) -> Any:
+        if json_file is None:
+            return super().invoke(ctx)
+        check_writable(json_file, overwrite=True)
+        try:
+            return super().invoke(ctx)
+        except PicoDetError as error:
+            write_json(json_file, error.as_json())
+            raise
 
 
 class Size(click.ParamType):
@@ -83,29 +93,20 @@ def convert(
     from picodet import port
     from picodet.class_names import read_class_names
     from picodet.converter.identify import Wanted
-    from picodet.files import check_writable
 
-    if json_file:
-        check_writable(json_file, overwrite=True)
     wanted = Wanted(config, input_size, read_class_names(classes) if classes else None)
     try:
         report = port.port(source, output, wanted, overwrite, allow_nonfinite)
     except port.IncompleteError as error:
         from picodet.conversion_table import print_problems
 
-        problems = error.conversion.problems
-        print_problems(problems)
-        _write_json(
-            json_file, {"error": str(error), "problems": [asdict(problem) for problem in problems]}
-        )
-        raise
-    except PicoDetError as error:
-        _write_json(json_file, {"error": str(error)})
+        print_problems(error.problems)
         raise
     from picodet.conversion_table import print_report  # only now that the weights are gone
 
     print_report(report)
-    _write_json(json_file, asdict(report))
+    if json_file:
+        write_json(json_file, asdict(report))
 
 
 @main.command(cls=Command)
@@ -143,11 +144,8 @@ def detect(
 
     from picodet import gallery
     from picodet.detection_table import print_detections
-    from picodet.files import check_writable
     from picodet.models.checkpoint import load
 
-    if json_file:
-        check_writable(json_file, overwrite=True)
     detector = load(model)
     pictures = gallery.find(images)
     progress = Console(stderr=True)
@@ -162,18 +160,11 @@ def detect(
     )
     classes = detector.config.classes
     print_detections(outcomes, classes)
-    _write_json(json_file, [outcome.as_json(classes) for outcome in outcomes])
+    if json_file:
+        write_json(json_file, [outcome.as_json(classes) for outcome in outcomes])
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
         click.echo(f"Error: {outcome.error}", err=True)
     done = len(outcomes) - len(failed)
     click.echo(f"{done} of {len(outcomes)} pictures drawn in {out}")
     ctx.exit(1 if failed else 0)
-
-
-def _write_json(path: Path | None, value: Any) -> None:
-    from picodet.files import replacing
-
-    if path is not None:
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")

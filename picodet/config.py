@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from picodet.class_names import COCO, VOC
 
 STRIDES = (8, 16, 32, 64)  # of the four levels that every PicoDet predicts on, pixels per cell
+SIDE_MULTIPLE = 32  # of the input: the neck doubles the maps of stride 32 and 16
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,15 @@ PicoDetError
 └── OutputError       a result cannot be written where it was asked for
 """
 
+from typing import Any
+
 
 class PicoDetError(Exception):
     """Says where, what was found, what was expected and what to do; shown without a traceback."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`; children add what they know."""
+        return {"error": str(self)}
 
 
 class CheckpointError(PicoDetError):

@@ -3,9 +3,9 @@
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from torch import nn
@@ -48,14 +48,17 @@ class Report:
 
 
 class IncompleteError(ConversionError):
-    """Tensors without a place or places without a tensor; `conversion` has them all."""
+    """Tensors without a place, or places without a tensor: all of them."""
 
     def __init__(self, source: Path, variant: str, conversion: Conversion) -> None:
         super().__init__(
             f"{source} does not fit {variant}: {len(conversion.problems)} problems, in the table; "
             "nothing was written"
         )
-        self.conversion = conversion
+        self.problems = conversion.problems
+
+    def as_json(self) -> dict[str, Any]:
+        return super().as_json() | {"problems": [asdict(problem) for problem in self.problems]}
 
 
 @dataclass(frozen=True)

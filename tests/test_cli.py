@@ -73,6 +73,12 @@ def test_convert_gathers_all_problems(folder):
     assert len(json.loads(report.read_text())["problems"]) == 4
 
 
+def test_json_tells_machines_of_errors_too(folder):
+    report = folder / "error.json"
+    result = run(convert, folder / "names.txt", folder / "x.pth", "--json", report)
+    assert json.loads(report.read_text())["error"] in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -54,7 +54,7 @@ def test_problems_are_gathered_and_nothing_is_written(source, checkpoint):
     seeded.write(broken, source)
     with pytest.raises(IncompleteError, match="nothing was written") as caught:
         port(source, source.with_suffix(".pth"), NAMED)
-    found = [(p.kind, p.name) for p in caught.value.conversion.problems]
+    found = [(p.kind, p.name) for p in caught.value.problems]
     assert found == [("missing", "head.head_cls1.bias"), ("unexpected", "backbone.new")]
     assert list(source.parent.iterdir()) == [source]
 

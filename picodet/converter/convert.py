@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from picodet.converter.one_sided import (
+    EMA_TOLERANCE,
     OURS_ONLY_REASON,
     OURS_ONLY_SUFFIX,
     PADDLE_ONLY,
@@ -21,9 +22,6 @@ from picodet.converter.rules import NameTable, Rule
 Shape = tuple[int, ...]
 
 PROJECT = "head.integral.project"
-# The mean that ppdet's EMA writes is too large by what its correction for the first steps gets
-# wrong: 1.2e-4 after an epoch, up to 1e-2 after five steps. Other values are other models.
-PROJECT_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True, order=True)
@@ -144,6 +142,6 @@ def _wrong_bins(weights: Mapping[str, np.ndarray]) -> Iterator[Problem]:
     project = weights.get(PROJECT)
     if project is not None:
         bins = np.arange(len(project))
-        if not (np.abs(project - bins) <= PROJECT_TOLERANCE * np.maximum(bins, 1)).all():
+        if not (np.abs(project - bins) <= EMA_TOLERANCE * np.maximum(bins, 1)).all():
             found = np.array2string(project, precision=4, max_line_width=1000)
             yield Problem("wrong value", "head.distribution_project.project", found, f"near {bins}")

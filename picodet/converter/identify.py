@@ -11,12 +11,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from picodet.class_names import COCO
-from picodet.config import CONFIGS, ModelConfig
+from picodet.config import CONFIGS, SIDE_MULTIPLE, ModelConfig
 from picodet.converter.recognise import Recognised, Shape, recognise_detector
 from picodet.errors import ConversionError
 
 OFFICIAL_NAME = re.compile(r"(picodet_[a-z]+)_(\d{3,4})(_(?:coco|voc|pedestrian))?(?![a-z\d])")
-COARSEST_UPSAMPLED = 32  # the neck doubles the map of this stride: sides are multiples of it
 
 
 @dataclass(frozen=True)
@@ -112,9 +111,10 @@ def _input_size(
             "the input size 416 is assumed: the tensors do not tell it, nor does the file's name; "
             "--input-size does"
         )
-    if any(side % COARSEST_UPSAMPLED or side <= 0 for side in size):
+    if any(side % SIDE_MULTIPLE for side in size):
         raise ConversionError(
-            f"input size {size[0]}x{size[1]}: both sides must be multiples of {COARSEST_UPSAMPLED}"
+            f"input size {size[0]}x{size[1]}: both sides must be multiples of {SIDE_MULTIPLE}; "
+            "--input-size sets them"
         )
     return size
 

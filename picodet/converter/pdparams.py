@@ -43,7 +43,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file:
             other_format = _other_format(file.read(512))
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                return _tensors(run(mapped))
+                content = run(mapped)
+        return _tensors(content)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     except NamesCodeError as name:

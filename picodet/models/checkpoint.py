@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from picodet import __version__
-from picodet.config import ModelConfig, Preprocessing, Stage
+from picodet.config import SIDE_MULTIPLE, ModelConfig, Preprocessing, Stage
 from picodet.errors import CheckpointError, OutputError
 from picodet.files import replacing
 from picodet.models.esnet import ESNet
@@ -156,6 +156,8 @@ def _config(path: Path, meta: Mapping[str, Any]) -> ModelConfig:
             for stage in meta["stages"]
         )
         height, width = numbers(meta["input_size"])
+        if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
+            raise ValueError(f"input size {height}x{width}, no multiple of {SIDE_MULTIPLE}")
         preprocessing = meta["preprocessing"]
         mean, std = ([float(v) for v in preprocessing[key]] for key in ("mean", "std"))
         return ModelConfig(

@@ -104,6 +104,13 @@ class TestOneSided:
         assert conversion.ok
         assert len(conversion.left_out) == 6
 
+    def test_anchors_may_be_averaged(self, arrays):
+        centres, _ = cell_centres(grids(SMALL.input_size))
+        arrays |= {"head.anchor_points": centres * np.float32(1.00012)}
+        assert run(arrays).ok
+        arrays["head.anchor_points"] = centres[:, ::-1]
+        assert self.refused(arrays) == ["head.anchor_points"]
+
     def test_anchors_of_another_size(self, arrays):
         centres, strides = cell_centres(grids((64, 64)))
         arrays |= {"head.anchor_points": centres, "head.stride_tensor": strides}

@@ -119,6 +119,7 @@ def test_other_safetensors_are_errors(tmp_path):
         ("channels", 10**9),
         ("channels", "96"),
         ("input_size", [128]),
+        ("input_size", [128, 100]),
         ("stages", []),
         ("preprocessing", {"mean": [0], "std": [1], "interp": 2}),
     ],
