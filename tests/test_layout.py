@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "models.checkpoint": {"", "config", "files", "models.esnet", "models.picodet"},
     # pictures: file -> preprocess -> model -> decode -> detections
     "data.pictures": {"files"},
-    "data.preprocess": {"config"},
+    "data.jpeg": set(),
+    "data.preprocess": {"config", "data.jpeg"},
     "postprocess": {"boxes", "models.head", "nms"},
     "detection": {"data.preprocess", "models.picodet", "postprocess"},
     "drawing": {"postprocess"},

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from picodet.config import Preprocessing
+from picodet.data.jpeg import is_cut_off
 from picodet.errors import ImageError
 
 INTERPS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_LANCZOS4)
@@ -24,8 +25,7 @@ def read_image(path: Path) -> np.ndarray:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
     if not data:
         raise ImageError(f"{path}: an empty file; a picture is expected")
-    if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-        # OpenCV would fill what is missing with grey and say nothing
+    if is_cut_off(data):
         raise ImageError(f"{path}: a JPEG that breaks off after {len(data):,} bytes; copy it again")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
