@@ -92,7 +92,7 @@ def convert(
 
     from picodet import port
     from picodet.class_names import read_class_names
-    from picodet.converter.identify import Wanted
+    from picodet.converter.configure import Wanted
 
     wanted = Wanted(config, input_size, read_class_names(classes) if classes else None)
     try:
@@ -147,24 +147,23 @@ def detect(
     from picodet.models.checkpoint import load
 
     detector = load(model)
-    pictures = gallery.find(images)
+    pictures, unusable = gallery.find(images)
     progress = Console(stderr=True)
-    outcomes = list(
-        track(
-            gallery.detect_all(detector, pictures, out, score, interp),
-            description="detecting",
-            total=len(pictures),
-            console=progress,
-            disable=not progress.is_terminal,
-        )
+    work = track(
+        gallery.detect_all(detector, pictures, out, score, interp),
+        description="detecting",
+        total=len(pictures),
+        console=progress,
+        disable=not progress.is_terminal,
     )
-    classes = detector.config.classes
-    print_detections(outcomes, classes)
+    outcomes = [*work, *unusable]
+    drawn = [outcome for outcome in outcomes if isinstance(outcome, gallery.Drawn)]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, gallery.Failed)]
+    print_detections(drawn)
     if json_file:
-        write_json(json_file, [outcome.as_json(classes) for outcome in outcomes])
-    failed = [outcome for outcome in outcomes if outcome.error]
+        write_json(json_file, [outcome.as_json() for outcome in outcomes])
     for outcome in failed:
         click.echo(f"Error: {outcome.error}", err=True)
-    done = len(outcomes) - len(failed)
-    click.echo(f"{done} of {len(outcomes)} pictures drawn in {out}")
-    ctx.exit(1 if failed else 0)
+    click.echo(f"{len(drawn)} of {len(outcomes)} pictures drawn in {out}")
+    if failed:
+        ctx.exit(1)

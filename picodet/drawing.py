@@ -12,15 +12,15 @@ GOLDEN_RATIO = 0.618034  # steps of it around the colour circle keep neighbourin
 Colour = tuple[int, int, int]
 
 
-def draw(image: np.ndarray, found: Detections, classes: Sequence[str]) -> np.ndarray:
-    """A copy of image [H, W, 3] uint8 BGR with every box, its class and its score; best on top."""
+def draw(image: np.ndarray, found: Detections, names: Sequence[str]) -> np.ndarray:
+    """A copy of image [H, W, 3] uint8 BGR with every box, its name and its score; best on top."""
     canvas = image.copy()
     thickness = max(1, round(sum(image.shape[:2]) / 600))
     for i in np.argsort(found.scores):
         colour = _colour(int(found.classes[i]))
         left, top, right, bottom = (int(side) for side in found.boxes[i].round())
         cv2.rectangle(canvas, (left, top), (right, bottom), colour, thickness)
-        label = f"{classes[found.classes[i]]} {found.scores[i]:.2f}"
+        label = f"{names[i]} {found.scores[i]:.2f}"
         _write(canvas, label, (left, top), colour, thickness)
     return canvas
 

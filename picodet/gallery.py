@@ -15,60 +15,66 @@ from picodet.postprocess import Detections
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one picture: found and drawn, or an error."""
+class Failed:
+    """A picture that could not be used, or an argument that named none."""
 
     picture: Path
-    found: Detections | None = None
-    drawn: Path | None = None
-    error: str | None = None
+    error: str
 
-    def as_json(self, classes: Sequence[str]) -> dict[str, Any]:
-        if self.found is None:
-            return {"file": str(self.picture), "error": self.error}
+    def as_json(self) -> dict[str, Any]:
+        return {"file": str(self.picture), "error": self.error}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was found in a picture, and the copy that shows it."""
+
+    picture: Path
+    found: Detections
+    names: tuple[str, ...]  # of the classes found
+    copy: Path
+
+    def as_json(self) -> dict[str, Any]:
         return {
             "file": str(self.picture),
             "boxes": self.found.boxes.tolist(),
             "scores": self.found.scores.tolist(),
             "classes": self.found.classes.tolist(),
-            "names": [classes[label] for label in self.found.classes],
-            "drawn": str(self.drawn),
+            "names": list(self.names),
+            "drawn": str(self.copy),
         }
 
 
-def find(arguments: Sequence[str]) -> list[Outcome]:
-    """The pictures that the arguments name, each once, in their order; or why there are none."""
-    outcomes: dict[Path, Outcome] = {}
+def find(arguments: Sequence[str]) -> tuple[list[Path], list[Failed]]:
+    """The pictures that the arguments name, each once, in their order; and what names none."""
+    pictures: list[Path] = []
+    failed: list[Failed] = []
     for argument in arguments:
         try:
-            found = [Outcome(picture) for picture in find_pictures(argument)]
+            pictures += find_pictures(argument)
         except ImageError as error:
-            found = [Outcome(Path(argument), error=str(error))]
-        outcomes |= {outcome.picture: outcome for outcome in found}
-    return list(outcomes.values())
+            failed.append(Failed(Path(argument), str(error)))
+    return list(dict.fromkeys(pictures)), failed
 
 
 def detect_all(
-    model: PicoDet, pictures: Sequence[Outcome], folder: Path, score: float, interp: int
-) -> Iterator[Outcome]:
-    """Detect in each picture and draw it into `folder`; a failure is an outcome too."""
+    model: PicoDet, pictures: Sequence[Path], folder: Path, score: float, interp: int
+) -> Iterator[Drawn | Failed]:
+    """Detect in each picture and draw a copy into `folder`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
     taken: set[Path] = set()
-    for outcome in pictures:
-        if outcome.error:
-            yield outcome
-            continue
-        picture = outcome.picture
+    for picture in pictures:
         try:
             image = read_image(picture)
             found = detect(model, image, interp, score)
-            drawn = free_name(picture, folder, taken)
-            write_picture(draw(image, found, model.config.classes), drawn)
+            names = tuple(model.config.classes[label] for label in found.classes)
+            copy = free_name(picture, folder, taken)
+            write_picture(draw(image, found, names), copy)
         except PicoDetError as error:
-            yield Outcome(picture, error=str(error))
+            yield Failed(picture, str(error))
         else:
-            taken.add(drawn)
-            yield Outcome(picture, found, drawn)
+            taken.add(copy)
+            yield Drawn(picture, found, names, copy)

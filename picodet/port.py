@@ -12,8 +12,8 @@ from torch import nn
 
 from picodet.config import FAMILIES, ModelConfig
 from picodet.converter import pdparams
+from picodet.converter.configure import Wanted, configure
 from picodet.converter.convert import Conversion, OneSided, Shape, convert
-from picodet.converter.identify import Wanted, identify
 from picodet.converter.one_sided import CLASSIFIER_REASON, CLASSIFIER_TAIL
 from picodet.converter.recognise import recognise_backbone
 from picodet.converter.rules import PICODET_2021, NameTable
@@ -130,10 +130,10 @@ def port(
 
 def _detector(source: Path, arrays: Mapping[str, np.ndarray], wanted: Wanted) -> _Target:
     shapes = {name: array.shape for name, array in arrays.items()}
-    identified = identify(shapes, source, wanted)
-    if identified is None:
+    configured = configure(shapes, source, wanted)
+    if configured is None:
         _refuse(source, shapes)
-    config, notes = identified
+    config, notes = configured
     model = PicoDet(config)
     return _Target(
         kind="detector",

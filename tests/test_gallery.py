@@ -7,7 +7,7 @@ import skimage
 from tracing import SMALL, filled, seeded_checkpoint
 
 from picodet.errors import OutputError
-from picodet.gallery import detect_all, find
+from picodet.gallery import Failed, detect_all, find
 
 CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
@@ -18,31 +18,33 @@ def model():
 
 
 def run(model, arguments, out):
-    return list(detect_all(model, find([str(a) for a in arguments]), out, score=0.05, interp=2))
+    pictures, _ = find([str(argument) for argument in arguments])
+    return list(detect_all(model, pictures, out, score=0.05, interp=2))
 
 
 def test_each_picture_is_found_once_in_order(tmp_path):
     for name in ("b.png", "a.png"):
         (tmp_path / name).touch()
-    outcomes = find([str(tmp_path / "b.png"), str(tmp_path), f"{tmp_path}/*.bmp"])
-    assert [outcome.picture.name for outcome in outcomes] == ["b.png", "a.png", "*.bmp"]
-    assert "matches no file" in outcomes[2].error
+    pictures, failed = find([str(tmp_path / "b.png"), str(tmp_path), f"{tmp_path}/*.bmp"])
+    assert [picture.name for picture in pictures] == ["b.png", "a.png"]
+    (bmp,) = failed
+    assert bmp == Failed(tmp_path / "*.bmp", f"{tmp_path}/*.bmp: matches no file")
 
 
 def test_a_bad_picture_does_not_stop_the_others(model, tmp_path):
     (tmp_path / "bad.jpg").write_text("no picture")
     bad, good = run(model, [tmp_path / "bad.jpg", CAT], tmp_path / "new" / "out")
     assert "not a picture" in bad.error
-    assert bad.as_json(SMALL.classes) == {"file": str(tmp_path / "bad.jpg"), "error": bad.error}
+    assert bad.as_json() == {"file": str(tmp_path / "bad.jpg"), "error": bad.error}
     assert len(good.found) > 0
-    drawn = cv2.imread(str(good.drawn))
+    drawn = cv2.imread(str(good.copy))
     assert drawn.shape == cv2.imread(str(CAT)).shape
     assert (drawn != cv2.imread(str(CAT))).any()
 
 
 def test_json_has_plain_numbers(model, tmp_path):
     (outcome,) = run(model, [CAT], tmp_path)
-    found = outcome.as_json(SMALL.classes)
+    found = outcome.as_json()
     assert np.array_equal(found["boxes"], outcome.found.boxes)
     assert found["scores"] == outcome.found.scores.tolist()
     assert [SMALL.classes[label] for label in found["classes"]] == found["names"]
@@ -54,8 +56,8 @@ def test_pictures_of_one_name_are_both_drawn(model, tmp_path):
         folder.mkdir()
         cv2.imwrite(str(folder / "x.png"), cv2.imread(str(CAT)))
     outcomes = run(model, folders, tmp_path / "out")
-    assert [outcome.drawn.name for outcome in outcomes] == ["x.png", "x_2.png"]
-    assert all(outcome.drawn.is_file() for outcome in outcomes)
+    assert [outcome.copy.name for outcome in outcomes] == ["x.png", "x_2.png"]
+    assert all(outcome.copy.is_file() for outcome in outcomes)
 
 
 def test_the_picture_itself_is_never_drawn_on(model, tmp_path):

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     # weights: checkpoint -> arrays -> rules -> weights, without torch
     "converter.array_pickle": set(),
     "converter.convert": {"converter.one_sided", "converter.precision", "converter.rules"},
-    "converter.identify": {"class_names", "config", "converter.recognise"},
+    "converter.configure": {"class_names", "config", "converter.recognise"},
     "converter.one_sided": {"boxes"},
     "converter.pdparams": {"converter.array_pickle"},
     "converter.precision": set(),
@@ -44,7 +44,7 @@ MAY_IMPORT = {
     },
     # where the streams meet
     "port": {
-        *("config", "converter.convert", "converter.identify", "converter.one_sided"),
+        *("config", "converter.convert", "converter.configure", "converter.one_sided"),
         *("converter.pdparams", "converter.recognise", "converter.rules", "files"),
         *("models.checkpoint", "models.esnet", "models.picodet"),
     },

@@ -11,7 +11,7 @@ from tracing import SMALL, filled, seeded_checkpoint
 
 import picodet
 from picodet.config import FAMILIES
-from picodet.converter.identify import Wanted
+from picodet.converter.configure import Wanted
 from picodet.converter.one_sided import OURS_ONLY_SUFFIX
 from picodet.converter.rules import CLAS_BACKBONE
 from picodet.errors import CheckpointError, ConversionError, OutputError

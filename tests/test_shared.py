@@ -15,7 +15,7 @@ from tracing import filled, trace
 import picodet
 from picodet.config import CONFIGS
 from picodet.converter import pdparams
-from picodet.converter.identify import Wanted
+from picodet.converter.configure import Wanted
 from picodet.converter.rules import PICODET_2021
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import ConversionError

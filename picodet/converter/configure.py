@@ -27,7 +27,7 @@ class Wanted:
     classes: tuple[str, ...] | None = None
 
 
-def identify(
+def configure(
     shapes: Mapping[str, Shape], source: Path, wanted: Wanted
 ) -> tuple[ModelConfig, tuple[str, ...]] | None:
     """The config of a detector, and notes on what was assumed; None if it is no PicoDet.

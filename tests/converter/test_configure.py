@@ -6,15 +6,15 @@ import seeded
 
 from picodet.class_names import COCO, VOC
 from picodet.config import CONFIGS, FAMILIES
-from picodet.converter.identify import Wanted, identify
+from picodet.converter.configure import Wanted, configure
 from picodet.errors import ConversionError
 
 S = FAMILIES[0]
 SHAPES = {count: seeded.shapes(replace(S, classes=("x",) * count)) for count in (1, 3, 20, 80)}
 
 
-def identified(num_classes, file="best_model.pdparams", **wanted):
-    return identify(SHAPES[num_classes], Path(file), Wanted(**wanted))
+def configured(num_classes, file="best_model.pdparams", **wanted):
+    return configure(SHAPES[num_classes], Path(file), Wanted(**wanted))
 
 
 @pytest.mark.parametrize(
@@ -29,26 +29,26 @@ def identified(num_classes, file="best_model.pdparams", **wanted):
     ],
 )
 def test_the_files_name_tells_size_and_classes(num_classes, file, name):
-    config, _ = identified(num_classes, file)
+    config, _ = configured(num_classes, file)
     assert config.name == name
     if name in CONFIGS:
         assert config == CONFIGS[name]
 
 
 def test_without_a_name_the_size_is_assumed_and_said():
-    config, notes = identified(80)
+    config, notes = configured(80)
     assert config == CONFIGS["picodet_s_416_coco"]
     assert [note.split(":")[0] for note in notes] == ["the input size 416 is assumed"]
 
 
 def test_unknown_classes_are_numbered_and_that_is_said():
-    config, notes = identified(3, "picodet_s_416_cows.pdparams")
+    config, notes = configured(3, "picodet_s_416_cows.pdparams")
     assert config.classes == ("class 0", "class 1", "class 2")
     assert "--classes FILE" in notes[0]
 
 
 def test_the_user_overrides_the_files_name():
-    config, notes = identified(
+    config, notes = configured(
         20, "picodet_s_320_voc.pdparams", input_size=(96, 64), classes=tuple(map(str, range(20)))
     )
     assert (config.input_size, config.name, config.classes[7]) == ((96, 64), "picodet_s_96x64", "7")
@@ -56,17 +56,17 @@ def test_the_user_overrides_the_files_name():
 
 
 def test_a_config_by_name_gives_what_the_tensors_do_not_tell():
-    config, notes = identified(20, config="picodet_s_320_voc")
+    config, notes = configured(20, config="picodet_s_320_voc")
     assert (config.input_size, config.classes) == ((320, 320), VOC)
     assert not notes
 
 
 def test_eighty_classes_are_cocos():
-    assert identified(80)[0].classes == COCO
+    assert configured(80)[0].classes == COCO
 
 
 def test_a_misleading_file_name_is_pointed_out():
-    config, notes = identified(80, "picodet_m_416_coco.pdparams")
+    config, notes = configured(80, "picodet_m_416_coco.pdparams")
     assert config.name == "picodet_s_416_coco"
     assert notes == ("the file is named picodet_m, its tensors are of picodet_s",)
 
@@ -83,8 +83,8 @@ def test_a_misleading_file_name_is_pointed_out():
 )
 def test_contradictions_are_errors(wanted, message):
     with pytest.raises(ConversionError, match=message):
-        identified(80, **wanted)
+        configured(80, **wanted)
 
 
 def test_no_picodet_is_none():
-    assert identify({"neck.x": (1,)}, Path("x"), Wanted()) is None
+    assert configure({"neck.x": (1,)}, Path("x"), Wanted()) is None
