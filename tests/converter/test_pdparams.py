@@ -154,6 +154,8 @@ def test_refuses_what_is_no_tensor(read, value, message):
         (bytes(100), "a file that begins with the bytes 00 00 00 00"),
         (pickle.dumps([np.ones(1)], 4), "something of type list in place of a dictionary"),
         (pickle.dumps({}, 4), "no tensor at all"),
+        (b"\x80\x02}(U\x01wNU\x01wNu.", "the name 'w' twice"),
+        (b"\x80\x02}}.", "2 values where one is expected"),
         (pickle.dumps({1: np.ones(1)}, 4), "something of type int as a name"),
     ],
 )
