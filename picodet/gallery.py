@@ -9,7 +9,7 @@ from picodet.data.pictures import find_pictures, free_name, write_picture
 from picodet.data.preprocess import read_image
 from picodet.detection import detect
 from picodet.drawing import draw
-from picodet.errors import ImageError, OutputError, PicoDetError
+from picodet.errors import ImageError, OutputError
 from picodet.models.picodet import PicoDet
 from picodet.postprocess import Detections
 
@@ -60,7 +60,10 @@ def find(arguments: Sequence[str]) -> tuple[list[Path], list[Failed]]:
 def detect_all(
     model: PicoDet, pictures: Sequence[Path], folder: Path, score: float, interp: int
 ) -> Iterator[Drawn | Failed]:
-    """Detect in each picture and draw a copy into `folder`."""
+    """Detect in each picture and draw a copy into `folder`.
+
+    What is wrong with the model and not with a picture is raised.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -73,7 +76,7 @@ def detect_all(
             names = tuple(model.config.classes[label] for label in found.classes)
             copy = free_name(picture, folder, taken)
             write_picture(draw(image, found, names), copy)
-        except PicoDetError as error:
+        except (ImageError, OutputError) as error:
             yield Failed(picture, str(error))
         else:
             taken.add(copy)

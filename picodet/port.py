@@ -51,8 +51,9 @@ class IncompleteError(ConversionError):
     """Tensors without a place, or places without a tensor: all of them."""
 
     def __init__(self, source: Path, variant: str, conversion: Conversion) -> None:
+        count = len(conversion.problems)
         super().__init__(
-            f"{source} does not fit {variant}: {len(conversion.problems)} problems, in the table; "
+            f"{source} does not fit {variant}: {count} problem{'s' * (count > 1)}, in the table; "
             "nothing was written"
         )
         self.problems = conversion.problems

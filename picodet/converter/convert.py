@@ -90,7 +90,8 @@ def convert(
             problems.append(Problem("mismatched", name, _describe(array), f"{list(shape)} float"))
             continue
         if not allow_nonfinite and not np.isfinite(weight).all():
-            problems.append(Problem("not finite", name, _count_nonfinite(weight), "numbers"))
+            expectation = "numbers, or --allow-nonfinite"
+            problems.append(Problem("not finite", name, _count_nonfinite(weight), expectation))
         weights[translation.name] = weight
         dtypes["bfloat16" if array.dtype == np.uint16 else array.dtype.name] += 1
 
