@@ -47,14 +47,17 @@ def describe(
 
 def save(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
     """Write weights and meta in the format that the suffix names; whole or not at all."""
-    with replacing(path) as temporary:
-        if path.suffix == ".pth":
-            state_dict = {name: torch.from_numpy(array) for name, array in weights.items()}
-            torch.save({"state_dict": state_dict, "meta": dict(meta)}, temporary)
-        elif path.suffix == ".safetensors":
-            save_file(dict(weights), temporary, {"format": "pt", HEADER: json.dumps(meta)})
-        else:
-            raise OutputError(f"{path}: the suffix must be one of {', '.join(FORMATS)}")
+    if path.suffix not in FORMATS:
+        raise OutputError(f"{path}: the suffix must be one of {', '.join(FORMATS)}")
+    try:
+        with replacing(path) as temporary:
+            if path.suffix == ".pth":
+                state_dict = {name: torch.from_numpy(array) for name, array in weights.items()}
+                torch.save({"state_dict": state_dict, "meta": dict(meta)}, temporary)
+            else:
+                save_file(dict(weights), temporary, {"format": "pt", HEADER: json.dumps(meta)})
+    except (RuntimeError, SafetensorError) as error:  # what both libraries make of an OSError
+        raise OutputError(f"{path}: cannot be written; is the disk full? ({error})") from error
 
 
 def load(path: str | Path) -> PicoDet:

@@ -1,5 +1,7 @@
 import json
 import pickle
+import resource
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -70,6 +72,20 @@ def test_a_backbone_is_no_detector(tmp_path, meta):
 def test_other_suffixes_are_refused(tmp_path, model, meta):
     with pytest.raises(OutputError, match=r"\.pth, \.safetensors"):
         save(tmp_path / "model.bin", weights_of(model), meta)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_full_disk_leaves_nothing(tmp_path, model, meta, suffix):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            save(tmp_path / f"model{suffix}", weights_of(model), meta)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
     assert not list(tmp_path.iterdir())
 
 
