@@ -17,7 +17,7 @@ import picodet
 from picodet.data.preprocess import preprocess, read_image
 from picodet.models.head import HeadOutput
 from picodet.models.picodet import PicoDet
-from picodet.postprocess import Detections, decode, detections
+from picodet.postprocess import Detections, decode, select
 
 STRIDES = (8, 16, 32, 64)
 
@@ -25,7 +25,7 @@ STRIDES = (8, 16, 32, 64)
 def ours(model: PicoDet, output: HeadOutput, scale_factor: np.ndarray) -> Detections:
     """What picodet.detect does after the forward pass."""
     boxes, scores = decode(output, model.head.integral)
-    return detections(boxes[0], scores[0], scale_factor)
+    return select(boxes[0], scores[0], scale_factor, score_threshold=0.025)
 
 
 def plain_loop(_: PicoDet, output: HeadOutput, scale_factor: np.ndarray) -> Detections:

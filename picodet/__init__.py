@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from picodet.postprocess import Detections
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
     """Import torch only when something is asked for that needs it: `--help` answers at once."""
     if name not in _HOME:

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 refused or incomplete, 2 wrong usage. Everything heavy is 
 the commands, so that `--help` answers at once.
 """
 
+import atexit
 import gc
 from pathlib import Path
 from typing import Any
@@ -16,22 +17,24 @@ from picodet.files import check_writable, write_json
 
 FILE = click.Path(path_type=Path)
 
-# Python searches for garbage after every 700 new objects: again and again through what torch's
-# import makes, and once more on the way out (`gc.freeze` saves that). A third of the whole time.
-GARBAGE = 200_000
+# Python searches all objects for garbage again and again while torch is imported, and once more on
+# the way out, and finds nothing: a fifth of the time of picodet-convert (benchmarks/convert.py).
+GARBAGE = 200_000  # new objects before it searches
+atexit.register(gc.freeze)
 
 
 class Command(click.Command):
     """A command whose errors are for people and, with `--json`, for machines; no traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        usual = gc.get_threshold()
         gc.set_threshold(GARBAGE)
         try:
             return self._invoke_with_json(ctx, ctx.params["json_file"])
         except PicoDetError as error:
             raise click.ClickException(str(error)) from error
         finally:
-            gc.freeze()
+            gc.set_threshold(*usual)
 
     def _invoke_with_json(self, ctx: click.Context, json_file: Path | None) -> Any:
         if json_file is None:
@@ -53,7 +56,7 @@ class Size(click.ParamType):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
         sides = str(value).lower().split("x")
-        if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) < 10_000 for side in sides):
+        if len(sides) > 2 or not all(side.isascii() and side.isdecimal() for side in sides):
             self.fail(f"{value!r}: 416, or 800x608 for height and width", param, ctx)
         return int(sides[0]), int(sides[-1])
 
@@ -96,7 +99,7 @@ def convert(
 
     wanted = Wanted(config, input_size, read_class_names(classes) if classes else None)
     try:
-        report = port.port(source, output, wanted, overwrite, allow_nonfinite)
+        report = port.port_checkpoint(source, output, wanted, overwrite, allow_nonfinite)
     except port.IncompleteError as error:
         from picodet.conversion_table import print_problems
 
@@ -119,9 +122,7 @@ def convert(
 @click.option(
     "--interp",
     type=click.IntRange(0, 4),
-    default=2,
-    show_default=True,
-    help="Resize: 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos.",
+    help="Resize: 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos.  [default: the model's own, 2]",
 )
 @click.option("--json", "json_file", type=FILE, help="Write the detections for machines.")
 @click.pass_context
@@ -131,7 +132,7 @@ def detect(
     images: tuple[str, ...],
     out: Path,
     score: float,
-    interp: int,
+    interp: int | None,
     json_file: Path | None,
 ) -> None:
     """Find objects in pictures with MODEL, draw them, and print a table.

@@ -10,6 +10,16 @@ from picodet.class_names import COCO, VOC
 
 STRIDES = (8, 16, 32, 64)  # of the four levels that every PicoDet predicts on, pixels per cell
 SIDE_MULTIPLE = 32  # of the input: the neck doubles the maps of stride 32 and 16
+MAX_NUMBER = 8192  # of a model, its input size included: beyond it something is damaged
+
+
+def check_input_size(size: tuple[int, int]) -> None:
+    """Raise ValueError for a (height, width) that no model can take."""
+    if any(side % SIDE_MULTIPLE or not 0 < side <= MAX_NUMBER for side in size):
+        raise ValueError(
+            f"input size {size[0]}x{size[1]}: both sides must be multiples of {SIDE_MULTIPLE} "
+            f"up to {MAX_NUMBER}"
+        )
 
 
 @dataclass(frozen=True)
@@ -84,14 +94,14 @@ _L = ModelConfig(
     input_size=(416, 416),
 )
 
-FAMILIES = (_S, _M, _L)
+VARIANTS = (_S, _M, _L)
 
 
 def _official(
-    family: ModelConfig, side: int, data: str, classes: tuple[str, ...] = COCO
+    variant: ModelConfig, side: int, data: str, classes: tuple[str, ...] = COCO
 ) -> ModelConfig:
-    name = f"{family.name}_{side}_{data}"
-    return replace(family, name=name, input_size=(side, side), classes=classes)
+    name = f"{variant.name}_{side}_{data}"
+    return replace(variant, name=name, input_size=(side, side), classes=classes)
 
 
 CONFIGS = {

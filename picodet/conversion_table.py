@@ -19,11 +19,11 @@ def print_report(report: Report) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    height, width = report.input_size
     formats = ", ".join(f"{count} {dtype}" for dtype, count in report.dtypes.items())
     rounded = "; float64 was rounded to float32" if "float64" in report.dtypes else ""
     rows: list[tuple[str, str]] = [("read", report.source), (report.kind, report.variant)]
-    if report.kind == "detector":
+    if report.input_size is not None:
+        height, width = report.input_size
         rows += [("classes", str(report.classes)), ("input", f"{height} x {width}")]
     rows += [
         ("tensors", f"{report.tensors}: {report.mapped} mapped, {len(report.left_out)} left out"),

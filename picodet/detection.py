@@ -9,30 +9,31 @@ import torch
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import PicoDetError
 from picodet.models.picodet import PicoDet
-from picodet.postprocess import Detections, decode, detections
+from picodet.postprocess import Detections, decode, select
 
 
 def detect(
-    model: PicoDet, image: str | Path | np.ndarray, interp: int = 2, score: float = 0.025
+    model: PicoDet, image: str | Path | np.ndarray, interp: int | None = None, score: float = 0.025
 ) -> Detections:
     """Find the objects in one picture: a file, or an array [H, W, 3] uint8 in BGR.
 
-    interp is OpenCV's number of the resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos),
-    score the threshold; 2 and 0.025 are ppdet's. Raises ImageError for a picture that cannot be
+    interp is OpenCV's number of the resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None
+    is the model's own, which is 2 in all of ppdet's configs. Scores above `score` count; 0.025 is
+    ppdet's. Raises ImageError for a picture that cannot be
     used, PicoDetError for a model that is in training mode or whose output is not finite.
     """
     if model.training:
         raise PicoDetError("the model is in training mode; call model.eval() first")
     if not isinstance(image, np.ndarray):
         image = read_image(Path(image))
-    config = model.config
-    array, scale_factor = preprocess(
-        image, config.input_size, replace(config.preprocessing, interp=interp)
-    )
+    preprocessing = model.config.preprocessing
+    if interp is not None:
+        preprocessing = replace(preprocessing, interp=interp)
+    array, scale_factor = preprocess(image, model.config.input_size, preprocessing)
     weight = next(model.parameters())
     with torch.inference_mode():
         images = torch.from_numpy(array)[None].to(weight)
         boxes, scores = decode(model(images), model.head.integral)
     if not (boxes.isfinite().all() and scores.isfinite().all()):
         raise PicoDetError("the model's output is not finite: a weight is NaN, Inf or too large")
-    return detections(boxes[0], scores[0], scale_factor, score)
+    return select(boxes[0], scores[0], scale_factor, score)

@@ -58,7 +58,7 @@ def find(arguments: Sequence[str]) -> tuple[list[Path], list[Failed]]:
 
 
 def detect_all(
-    model: PicoDet, pictures: Sequence[Path], folder: Path, score: float, interp: int
+    model: PicoDet, pictures: Sequence[Path], folder: Path, score: float, interp: int | None
 ) -> Iterator[Drawn | Failed]:
     """Detect in each picture and draw a copy into `folder`.
 

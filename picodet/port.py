@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 from torch import nn
 
-from picodet.config import FAMILIES, ModelConfig
+from picodet.config import VARIANTS, ModelConfig
 from picodet.converter import pdparams
 from picodet.converter.configure import Wanted, configure
 from picodet.converter.convert import Conversion, OneSided, Shape, convert
@@ -35,7 +35,7 @@ class Report:
     kind: checkpoint.Kind
     variant: str
     classes: int  # 0 for a backbone
-    input_size: tuple[int, int]  # height, width
+    input_size: tuple[int, int] | None  # height, width; of a detector
     tensors: int  # of the checkpoint: mapped and left out
     mapped: int
     parameters: int  # of our model, learnable
@@ -63,22 +63,19 @@ class IncompleteError(ConversionError):
 
 
 @dataclass(frozen=True)
-class _Target:
-    """What a checkpoint is to become, and what of it does not take part."""
+class _Plan:
+    """What a checkpoint is to become, and what of it takes part."""
 
     kind: checkpoint.Kind
     config: ModelConfig
-    variant: str
     table: NameTable
-    expected: dict[str, Shape]  # of every tensor of our model
-    parameters: int  # learnable ones
-    prefix: str  # of our model's names in the table
     arrays: Mapping[str, np.ndarray]
-    left_out: tuple[OneSided, ...]
-    notes: tuple[str, ...]
+    prefix: str = ""  # that the table knows our model's names with
+    left_out: tuple[OneSided, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def port(
+def port_checkpoint(
     source: Path,
     output: Path,
     wanted: Wanted,
@@ -97,113 +94,95 @@ def port(
 
     arrays = pdparams.read(source)
     is_detector = any(name.startswith(("neck.", "head.")) for name in arrays)
-    target = (_detector if is_detector else _backbone)(source, arrays, wanted)
-    conversion = convert(
-        target.arrays, target.expected, target.table, target.config.input_size, allow_nonfinite
-    )
+    plan = (_plan_detector if is_detector else _plan_backbone)(source, arrays, wanted)
+    shapes, parameters = _measure(plan)
+    conversion = convert(plan.arrays, shapes, plan.table, plan.config.input_size, allow_nonfinite)
     if not conversion.ok:
-        raise IncompleteError(source, target.variant, conversion)
+        raise IncompleteError(source, plan.config.name, conversion)
 
     sha256 = _sha256(source)
     checkpoint.save(
         output,
-        {name.removeprefix(target.prefix): array for name, array in conversion.weights.items()},
-        checkpoint.describe(target.config, target.kind, target.variant, source.name, sha256),
+        {name.removeprefix(plan.prefix): array for name, array in conversion.weights.items()},
+        checkpoint.describe(plan.config, plan.kind, source.name, sha256),
     )
     return Report(
         source=str(source),
         output=str(output),
-        kind=target.kind,
-        variant=target.variant,
-        classes=len(target.config.classes),
-        input_size=target.config.input_size,
+        kind=plan.kind,
+        variant=plan.config.name,
+        classes=len(plan.config.classes),
+        input_size=plan.config.input_size if plan.kind == "detector" else None,
         tensors=len(arrays),
         mapped=conversion.mapped,
-        parameters=target.parameters,
+        parameters=parameters,
         dtypes=conversion.dtypes,
-        left_out=conversion.left_out + target.left_out,
+        left_out=conversion.left_out + plan.left_out,
         added=conversion.added,
-        notes=target.notes,
+        notes=plan.notes,
         sha256=sha256,
         seconds=time.perf_counter() - start,
     )
 
 
-def _detector(source: Path, arrays: Mapping[str, np.ndarray], wanted: Wanted) -> _Target:
+def _plan_detector(source: Path, arrays: Mapping[str, np.ndarray], wanted: Wanted) -> _Plan:
     shapes = {name: array.shape for name, array in arrays.items()}
     configured = configure(shapes, source, wanted)
     if configured is None:
         _refuse(source, shapes)
-    config, notes = configured
-    model = PicoDet(config)
-    return _Target(
-        kind="detector",
-        config=config,
-        variant=config.name,
-        table=PICODET_2021,
-        expected=_shapes(model),
-        parameters=_count(model),
-        prefix="",
-        arrays=arrays,
-        left_out=(),
-        notes=notes,
-    )
+    config, notes = configured.config, configured.notes
+    return _Plan("detector", config, PICODET_2021, arrays, notes=notes)
 
 
-def _backbone(source: Path, arrays: Mapping[str, np.ndarray], wanted: Wanted) -> _Target:
-    """ImageNet weights: ppdet's names or PaddleClas's, with `backbone.` or without."""
-    bare = {name.removeprefix(PREFIX): array for name, array in arrays.items()}
-    tail = [name for name in bare if CLASSIFIER_TAIL.match(name)]
-    arrays = {PREFIX + name: array for name, array in bare.items() if name not in tail}
-    shapes = {name: array.shape for name, array in arrays.items()}
+def _plan_backbone(source: Path, arrays: Mapping[str, np.ndarray], wanted: Wanted) -> _Plan:
+    """ImageNet weights: ppdet's names or PaddleClas's, all with `backbone.` or all without."""
+    tail = [name for name in arrays if CLASSIFIER_TAIL.match(name.removeprefix(PREFIX))]
+    body = {name: array for name, array in arrays.items() if name not in tail}
+    if not all(name.startswith(PREFIX) for name in body):
+        body = {PREFIX + name: array for name, array in body.items()}
+    shapes = {name: array.shape for name, array in body.items()}
     recognised = recognise_backbone(shapes)
     if recognised is None:
         _refuse(source, shapes)
-    config, table = recognised
-    model = ESNet(config.stages)
+    variant, table = recognised
     if wanted != Wanted():
         raise ConversionError(
-            f"{source}: holds a backbone only ({config.backbone}); --config, --input-size and "
+            f"{source}: holds a backbone only ({variant.backbone}); --config, --input-size and "
             "--classes are for detectors"
         )
-    return _Target(
-        kind="backbone",
-        config=replace(config, classes=()),
-        variant=config.backbone,
-        table=table,
-        expected={PREFIX + name: shape for name, shape in _shapes(model).items()},
-        parameters=_count(model),
-        prefix=PREFIX,
-        arrays=arrays,
-        left_out=tuple(OneSided(name, CLASSIFIER_REASON) for name in tail),
-        notes=(),
-    )
+    config = replace(variant, name=variant.backbone, classes=())
+    left_out = tuple(OneSided(name, CLASSIFIER_REASON) for name in tail)
+    return _Plan("backbone", config, table, body, PREFIX, left_out)
+
+
+def _measure(plan: _Plan) -> tuple[dict[str, Shape], int]:
+    """Shapes of the planned model's tensors as the table knows them, and learnable parameters."""
+    detector = plan.kind == "detector"
+    model = PicoDet(plan.config) if detector else ESNet(plan.config.stages)
+    shapes = {plan.prefix + name: shape for name, shape in _shapes(model).items()}
+    return shapes, sum(parameter.numel() for parameter in model.parameters())
 
 
 def _refuse(source: Path, shapes: Mapping[str, Shape]) -> NoReturn:
     """Say that these are not the tensors of a PicoDet, and how far from one they are."""
 
-    def fitting(family: ModelConfig) -> int:
+    def fitting(variant: ModelConfig) -> int:
         places = {
-            PICODET_2021.to_paddle(name): shape for name, shape in _shapes(PicoDet(family)).items()
+            PICODET_2021.to_paddle(name): shape for name, shape in _shapes(PicoDet(variant)).items()
         }
         there = {place.name: shape for place, shape in places.items() if place}
         return sum(there.get(name) == shape for name, shape in shapes.items())
 
-    count, nearest = max((fitting(family), family.name) for family in FAMILIES)
+    count, nearest = max((fitting(variant), variant.name) for variant in VARIANTS)
     raise ConversionError(
         f"{source}: not a PicoDet that this version knows. The nearest is {nearest}, which has a "
         f"place for {count} of its {len(shapes)} tensors. Known are the PicoDets of 2021 with an "
-        f"ESNet: {', '.join(family.name for family in FAMILIES)}"
+        f"ESNet: {', '.join(variant.name for variant in VARIANTS)}"
     )
 
 
 def _shapes(model: nn.Module) -> dict[str, Shape]:
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-
-
-def _count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _sha256(path: Path) -> str:

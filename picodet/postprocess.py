@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.boxes import cell_centres
+from picodet.cells import cell_centres
 from picodet.models.head import HeadOutput
 from picodet.nms import multiclass_nms
 
@@ -33,16 +33,20 @@ def decode(output: HeadOutput, integral: Callable[[Tensor], Tensor]) -> tuple[Te
     scores = torch.cat([logits.flatten(2) for logits in output.logits], dim=2).sigmoid()
     distances = integral(torch.cat([sides.flatten(2) for sides in output.sides], dim=2))
     levels = tuple((logits.shape[2], logits.shape[3]) for logits in output.logits)
-    centres, strides = (torch.from_numpy(array).to(distances) for array in cell_centres(levels))
-    left_top, right_bottom = distances.transpose(1, 2).chunk(2, dim=2)
-    boxes = torch.cat([centres - left_top, centres + right_bottom], dim=2) * strides
-    return boxes, scores
+    centres, strides = (torch.tensor(array).to(distances) for array in cell_centres(levels))
+    return distances_to_boxes(centres, distances.transpose(1, 2)) * strides, scores
 
 
-def detections(
-    boxes: Tensor, scores: Tensor, scale_factor: np.ndarray, score_threshold: float = 0.025
+def distances_to_boxes(points: Tensor, distances: Tensor) -> Tensor:
+    """points [A, 2] (x, y), distances [B, A, 4] (left, top, right, bottom) -> [B, A, 4] xyxy."""
+    left_top, right_bottom = distances.chunk(2, dim=2)
+    return torch.cat([points - left_top, points + right_bottom], dim=2)
+
+
+def select(
+    boxes: Tensor, scores: Tensor, scale_factor: np.ndarray, score_threshold: float
 ) -> Detections:
-    """Of one picture: boxes [A, 4] in pixels of the input, scores [C, A] -> what is kept.
+    """Of one picture: boxes [A, 4] in pixels of the input, scores [C, A] -> what NMS keeps.
 
     scale_factor is (y, x): size of the network's input over size of the picture. Boxes are scaled
     before they are compared and are not clipped (pico_head.py:418-440).

@@ -1,6 +1,6 @@
 import pytest
 
-from picodet.config import CONFIGS, FAMILIES
+from picodet.config import CONFIGS, VARIANTS
 from picodet.models.picodet import PicoDet
 
 # ppdet's own: scale, and the channel ratio of each block (configs/picodet/legacy_model)
@@ -14,11 +14,11 @@ def make_divisible(value, divisor):
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
-@pytest.mark.parametrize(("family", "numbers"), list(zip(FAMILIES, (S, M, L), strict=True)))
-def test_channels_are_those_of_ppdets_formula(family, numbers):
+@pytest.mark.parametrize(("variant", "numbers"), list(zip(VARIANTS, (S, M, L), strict=True)))
+def test_channels_are_those_of_ppdets_formula(variant, numbers):
     scale, ratios = numbers
     left = list(ratios)
-    for stage, base in zip(family.stages, (128, 256, 512), strict=True):
+    for stage, base in zip(variant.stages, (128, 256, 512), strict=True):
         channels = make_divisible(base * scale, 16)
         assert stage.channels == channels
         expected = [make_divisible(int(channels * left.pop(0)), 8) for _ in stage.mid_channels]

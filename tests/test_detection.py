@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +37,12 @@ def test_the_threshold_only_leaves_out(model):
     assert np.sort(found.scores).tolist() == best[1:].tolist()
 
 
-def test_interp_changes_the_pixels(model):
-    assert not np.array_equal(
-        picodet.detect(model, CAT, interp=0).scores, picodet.detect(model, CAT, interp=1).scores
-    )
+def test_interp_is_the_models_own_or_what_is_asked_for(model):
+    nearest = replace(SMALL, preprocessing=replace(SMALL.preprocessing, interp=0))
+    own = picodet.detect(filled(nearest, seeded_checkpoint(SMALL)), CAT).scores
+    assert np.array_equal(own, picodet.detect(model, CAT, interp=0).scores)
+    assert not np.array_equal(own, picodet.detect(model, CAT, interp=2).scores)
+    assert np.array_equal(picodet.detect(model, CAT).scores, picodet.detect(model, CAT, 2).scores)
 
 
 def test_works_in_double(model):

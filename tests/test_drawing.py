@@ -4,11 +4,13 @@ from picodet.drawing import draw
 from picodet.postprocess import Detections
 
 
-def drawn(boxes, labels=None):
+def drawn(boxes, names=None, labels=None):
+    """On black; the last box has the best score."""
+    names = names or ["cat"] * len(boxes)
     labels = np.zeros(len(boxes), int) if labels is None else np.array(labels)
     found = Detections(np.array(boxes, np.float32), np.linspace(0.5, 1, len(boxes)), labels)
     image = np.zeros((100, 120, 3), np.uint8)
-    result = draw(image, found, ["cat"] * len(boxes))
+    result = draw(image, found, names)
     assert not image.any()
     return result
 
@@ -20,9 +22,26 @@ def test_the_edges_of_a_box_are_coloured_and_its_inside_is_not():
     assert not result[60, 50].any()
 
 
-def test_classes_have_their_own_colours():
-    result = drawn([(10, 40, 40, 90), (70, 40, 110, 90)], labels=[0, 1])
-    assert (result[70, 10] != result[70, 70]).any()
+def test_the_name_stands_above_the_box():
+    cat, dog = (drawn([(20, 50, 80, 90)], [name]) for name in ("cat", "dog"))
+    assert (cat[:50] != dog[:50]).any()
+    assert (cat[52:] == dog[52:]).all()
+
+
+def test_or_inside_where_the_picture_ends():
+    cat, dog = (drawn([(20, 0, 80, 90)], [name]) for name in ("cat", "dog"))
+    assert (cat[1:20, 20:80] != dog[1:20, 20:80]).any()
+
+
+def test_the_name_does_not_leave_the_picture_on_the_right():
+    assert drawn([(115, 50, 119, 90)])[40:49, 60:110].any()
+
+
+def test_classes_have_their_own_colours_and_the_best_box_is_on_top():
+    first, second = (drawn([(10, 40, 40, 90)], labels=[label])[70, 10] for label in (0, 1))
+    assert (first != second).any()
+    both = drawn([(10, 40, 40, 90)] * 2, labels=[0, 1])
+    assert (both[70, 10] == second).all()
 
 
 def test_boxes_beyond_the_picture_are_drawn_as_far_as_it_goes():

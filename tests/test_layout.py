@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "picodet"
 
 MAY_IMPORT = {
     "": {"detection", "models.checkpoint", "postprocess"},  # the public names
-    "boxes": {"config"},
+    "cells": {"config"},
     "class_names": set(),
     "config": {"class_names"},
     "errors": set(),
@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "converter.array_pickle": set(),
     "converter.convert": {"converter.one_sided", "converter.precision", "converter.rules"},
     "converter.configure": {"class_names", "config", "converter.recognise"},
-    "converter.one_sided": {"boxes"},
+    "converter.one_sided": {"cells"},
     "converter.pdparams": {"converter.array_pickle"},
     "converter.precision": set(),
     "converter.recognise": {"config", "converter.rules"},
@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "data.pictures": {"files"},
     "data.jpeg": set(),
     "data.preprocess": {"config", "data.jpeg"},
-    "postprocess": {"boxes", "models.head", "nms"},
+    "postprocess": {"cells", "models.head", "nms"},
     "detection": {"data.preprocess", "models.picodet", "postprocess"},
     "drawing": {"postprocess"},
     "gallery": {

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from picodet.models.head import HeadOutput, Integral
-from picodet.postprocess import decode, detections
+from picodet.postprocess import decode, select
 
 STRIDES = (8, 16, 32, 64)
 
@@ -29,7 +29,7 @@ def test_the_bins_values_are_the_models():
 
 def test_boxes_come_in_pixels_of_the_picture_and_unclipped():
     boxes = torch.tensor([[-8.0, 16.0, 40.0, 64.0]])
-    found = detections(boxes, torch.tensor([[0.2], [0.9]]), np.array([2.0, 4.0], np.float32))
+    found = select(boxes, torch.tensor([[0.2], [0.9]]), np.array([2, 4], np.float32), 0.1)
     assert found.boxes.tolist() == [[-2, 8, 10, 32]] * 2
     assert found.classes.tolist() == [0, 1]
     assert found.scores.tolist() == pytest.approx([0.2, 0.9])
@@ -37,5 +37,5 @@ def test_boxes_come_in_pixels_of_the_picture_and_unclipped():
 
 
 def test_nothing_found_has_shapes_too():
-    found = detections(torch.zeros(3, 4), torch.zeros(2, 3), np.array([1.0, 1.0], np.float32))
+    found = select(torch.zeros(3, 4), torch.zeros(2, 3), np.ones(2, np.float32), 0.1)
     assert (found.boxes.shape, found.scores.shape, found.classes.shape) == ((0, 4), (0,), (0,))

@@ -19,7 +19,7 @@ from picodet.converter.configure import Wanted
 from picodet.converter.rules import PICODET_2021
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import ConversionError
-from picodet.port import port
+from picodet.port import port_checkpoint
 from picodet.postprocess import decode
 
 PICTURES = 50
@@ -29,7 +29,7 @@ PICTURES = 50
 def official(shared, tmp_path_factory):
     """PicoDet-S-416, converted from the file and loaded as a user would."""
     output = tmp_path_factory.mktemp("official") / "picodet_s_416_coco.pth"
-    report = port(shared / "weights" / "picodet_s_416_coco.pdparams", output, Wanted())
+    report = port_checkpoint(shared / "weights" / "picodet_s_416_coco.pdparams", output, Wanted())
     assert (report.variant, report.tensors, report.mapped) == ("picodet_s_416_coco", 580, 576)
     return picodet.load(output)
 
@@ -160,7 +160,9 @@ def test_real_batch_norm_statistics_arrive(shared, tmp_path):
     The scores are those of its official inference folder, run by paddle.inference 3.3.1.
     """
     output = tmp_path / "pedestrian.safetensors"
-    report = port(shared / "weights" / "picodet_s_192_pedestrian.pdparams", output, Wanted())
+    report = port_checkpoint(
+        shared / "weights" / "picodet_s_192_pedestrian.pdparams", output, Wanted()
+    )
     assert (report.variant, report.classes) == ("picodet_s_192_pedestrian", 1)
     picture = shared / "coco" / "val2017" / "000000000139.jpg"
     found = picodet.detect(picodet.load(output), picture, score=0.3)
@@ -170,4 +172,6 @@ def test_real_batch_norm_statistics_arrive(shared, tmp_path):
 
 def test_another_detector_of_ppdet_is_refused(shared, tmp_path):
     with pytest.raises(ConversionError, match=r"not a PicoDet .* place for 0 of its 358 tensors"):
-        port(shared / "weights" / "ppyolo_tiny_not_picodet.pdparams", tmp_path / "x.pth", Wanted())
+        port_checkpoint(
+            shared / "weights" / "ppyolo_tiny_not_picodet.pdparams", tmp_path / "x.pth", Wanted()
+        )

@@ -8,12 +8,12 @@ import seeded
 import torch
 from torch import Tensor
 
-from picodet.config import FAMILIES, ModelConfig
+from picodet.config import VARIANTS, ModelConfig
 from picodet.converter.convert import convert
 from picodet.converter.rules import PICODET_2021
 from picodet.models.picodet import PicoDet
 
-SMALL = replace(FAMILIES[0], classes=("a", "b", "c"), input_size=(128, 128))
+SMALL = replace(VARIANTS[0], classes=("a", "b", "c"), input_size=(128, 128))
 
 
 def seeded_checkpoint(config: ModelConfig) -> dict[str, np.ndarray]:

@@ -5,6 +5,9 @@ program names. This one cannot: it has no instruction that calls. It knows the i
 arrays by name are written with (protocols 2 to 4), takes seven names for words that announce an
 array, and refuses any other. What a header claims is held against what the file holds before
 anything is made of it, so that memory follows the file's size and not its promises.
+
+Why not pickle.Unpickler with its own find_class: it makes room for as many memo entries, bytes or
+array elements as a few bytes of the file ask for, before it looks whether they are there.
 """
 
 import pickletools
@@ -42,8 +45,8 @@ class NamesCodeError(RefusedError):
     """The program names something that is not an array's: the message is that name."""
 
 
-# what the machine and pickletools stumble over where bytes are cut off or changed
-DAMAGE = (ValueError, LookupError, TypeError, AttributeError, MemoryError, OverflowError)
+class DamagedError(Exception):
+    """The program makes no sense, as when bytes are cut off or changed; the message says where."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,8 @@ class _Machine:
         return items
 
     def pop_tuple(self, length: int) -> None:
+        if len(self.stack) < length:
+            raise DamagedError("a tuple of values that are not there")
         items = tuple(self.stack[-length:])
         del self.stack[-length:]
         self.stack.append(items)
@@ -218,8 +223,8 @@ _INSTRUCTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
     "EMPTY_DICT": lambda m, _: m.stack.append({}),
     "SETITEM": lambda m, _: m.set_items([m.stack.pop(-2), m.stack.pop()]),
     "SETITEMS": lambda m, _: m.set_items(m.pop_mark()),
-    "GLOBAL": lambda m, name: m.push_global(*name.split(" ", 1)),
-    "INST": lambda m, name: m.push_global(*name.split(" ", 1)),
+    "GLOBAL": lambda m, name: m.push_global(*name.partition(" ")[::2]),
+    "INST": lambda m, name: m.push_global(*name.partition(" ")[::2]),
     "STACK_GLOBAL": lambda m, _: m.push_global(m.stack.pop(-2), m.stack.pop()),
     "REDUCE": lambda m, _: m.reduce(),
     "BUILD": lambda m, _: m.build(),
@@ -229,6 +234,10 @@ _INSTRUCTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
 def run(file: Any) -> Any:
     """What the pickle in `file` (with read and readline) makes: dictionaries, lists, `Array`s.
 
-    Raises NamesCodeError, RefusedError, or one of DAMAGE.
+    Raises NamesCodeError, RefusedError or DamagedError.
     """
-    return _Machine().run(file)
+    try:
+        return _Machine().run(file)
+    except (ValueError, LookupError, OverflowError) as error:
+        # of pickletools, and of the machine where a mark, a memo entry or a value is not there
+        raise DamagedError(str(error) or type(error).__name__) from error

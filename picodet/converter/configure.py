@@ -5,17 +5,18 @@ else from the file's name, else they are assumed, and that is said.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from picodet.class_names import COCO
-from picodet.config import CONFIGS, SIDE_MULTIPLE, ModelConfig
-from picodet.converter.recognise import Recognised, Shape, recognise_detector
+from picodet.config import CONFIGS, ModelConfig, check_input_size
+from picodet.converter.recognise import Recognised, Shapes, recognise_detector
 from picodet.errors import ConversionError
 
-OFFICIAL_NAME = re.compile(r"(picodet_[a-z]+)_(\d{3,4})(_(?:coco|voc|pedestrian))?(?![a-z\d])")
+OFFICIAL_NAME = re.compile(
+    r"(?P<variant>picodet_[a-z]+)_(?P<side>\d{3,4})(_(?:coco|voc|pedestrian))?(?![a-z\d])"
+)
 
 
 @dataclass(frozen=True)
@@ -27,96 +28,103 @@ class Wanted:
     classes: tuple[str, ...] | None = None
 
 
-def configure(
-    shapes: Mapping[str, Shape], source: Path, wanted: Wanted
-) -> tuple[ModelConfig, tuple[str, ...]] | None:
-    """The config of a detector, and notes on what was assumed; None if it is no PicoDet.
+@dataclass(frozen=True)
+class Configured:
+    """The config of a detector, and what had to be assumed, with the option that says otherwise."""
+
+    config: ModelConfig
+    notes: tuple[str, ...]
+
+
+def configure(shapes: Shapes, source: Path, wanted: Wanted) -> Configured | None:
+    """The config for the tensors of the file `source`; None if they are no PicoDet's.
 
     Raises ConversionError where the user and the tensors contradict each other.
     """
     found = recognise_detector(shapes)
     if found is None:
         return None
-    notes: list[str] = []
-    official = _official(found, source, wanted, notes)
-    classes = _classes(found, official, wanted, notes)
-    input_size = _input_size(official, source, wanted, notes)
+    hint = OFFICIAL_NAME.search(source.stem)
+    official = _named_by_user(found, source, wanted) or _named_by_file(found, hint)
+    classes, classes_note = _classes(found, official, wanted)
+    input_size, size_note = _input_size(official, hint, wanted)
+    misnamed = (
+        f"the file is named {hint['variant']}, its tensors are of {found.variant.name}"
+        if hint and hint["variant"] != found.variant.name
+        else None
+    )
     config = replace(
-        found.family,
+        found.variant,
         classes=classes,
         input_size=input_size,
         head_convs=found.head_convs,
         reg_max=found.reg_max,
     )
-    return replace(config, name=_name(config)), tuple(notes)
+    notes = [note for note in (misnamed, classes_note, size_note) if note]
+    return Configured(replace(config, name=_name(config)), tuple(notes))
 
 
-def _official(
-    found: Recognised, source: Path, wanted: Wanted, notes: list[str]
-) -> ModelConfig | None:
-    """The config that the user or else the file names; the user's must agree with the tensors."""
-    if wanted.config is not None:
-        if wanted.config not in CONFIGS:
-            near = get_close_matches(wanted.config, CONFIGS, n=3) or list(CONFIGS)
-            raise ConversionError(
-                f"--config {wanted.config}: no such config; did you mean {', '.join(near)}?"
-            )
-        config = CONFIGS[wanted.config]
-        if wanted.classes is not None:
-            config = replace(config, classes=wanted.classes)
-        if found != Recognised.of(config):
-            raise ConversionError(
-                f"{source}: the tensors contradict --config {wanted.config}. They are of {found}; "
-                f"the config is {Recognised.of(config)}. Leave --config out, or name another"
-            )
-        return config
-    match = OFFICIAL_NAME.search(source.stem)
-    named = CONFIGS.get(match[0]) if match else None
-    if match and match[1] != found.family.name:
-        notes.append(f"the file is named {match[1]}, its tensors are of {found.family.name}")
-    return named if named and found == Recognised.of(named) else None
+def _named_by_user(found: Recognised, source: Path, wanted: Wanted) -> ModelConfig | None:
+    name, classes = wanted.config, wanted.classes
+    if name is None:
+        return None
+    if name not in CONFIGS:
+        near = get_close_matches(name, CONFIGS, n=3) or list(CONFIGS)
+        raise ConversionError(f"--config {name}: no such config; did you mean {', '.join(near)}?")
+    config = CONFIGS[name] if classes is None else replace(CONFIGS[name], classes=classes)
+    if found != Recognised.of(config):
+        raise ConversionError(
+            f"{source}: the tensors contradict --config {name}. They are of {found}; the config "
+            f"is {Recognised.of(config)}. Leave --config out, or name another"
+        )
+    return config
+
+
+def _named_by_file(found: Recognised, hint: re.Match[str] | None) -> ModelConfig | None:
+    config = CONFIGS.get(hint[0]) if hint else None
+    return config if config and found == Recognised.of(config) else None
 
 
 def _classes(
-    found: Recognised, official: ModelConfig | None, wanted: Wanted, notes: list[str]
-) -> tuple[str, ...]:
+    found: Recognised, official: ModelConfig | None, wanted: Wanted
+) -> tuple[tuple[str, ...], str | None]:
     if wanted.classes is not None:
         if len(wanted.classes) != found.num_classes:
             raise ConversionError(
                 f"--classes names {len(wanted.classes)} classes, the tensors have "
                 f"{found.num_classes}; one name per line is expected"
             )
-        return wanted.classes
+        return wanted.classes, None
     if official is not None:
-        return official.classes
+        return official.classes, None
     if found.num_classes == len(COCO):
-        return COCO
-    notes.append("the classes are numbered: the tensors do not name them, --classes FILE does")
-    return tuple(f"class {i}" for i in range(found.num_classes))
+        return COCO, None
+    numbered = tuple(f"class {i}" for i in range(found.num_classes))
+    note = "the classes are numbered: the tensors do not name them, --classes FILE does"
+    return numbered, note
 
 
 def _input_size(
-    official: ModelConfig | None, source: Path, wanted: Wanted, notes: list[str]
-) -> tuple[int, int]:
-    match = OFFICIAL_NAME.search(source.stem)
+    official: ModelConfig | None, hint: re.Match[str] | None, wanted: Wanted
+) -> tuple[tuple[int, int], str | None]:
+    note = None
     if wanted.input_size is not None:
         size = wanted.input_size
     elif official is not None:
         size = official.input_size
-    elif match:
-        size = (int(match[2]), int(match[2]))
+    elif hint:
+        size = (int(hint["side"]), int(hint["side"]))
     else:
         size = (416, 416)
-        notes.append(
+        note = (
             "the input size 416 is assumed: the tensors do not tell it, nor does the file's name; "
             "--input-size does"
         )
-    if any(side % SIDE_MULTIPLE for side in size):
-        raise ConversionError(
-            f"input size {size[0]}x{size[1]}: both sides must be multiples of {SIDE_MULTIPLE}; "
-            "--input-size sets them"
-        )
-    return size
+    try:
+        check_input_size(size)
+    except ValueError as error:
+        raise ConversionError(f"{error}; --input-size sets them") from error
+    return size, note
 
 
 def _name(config: ModelConfig) -> str:

@@ -4,7 +4,7 @@ Everything is accounted for, both ways: all problems are gathered and shown toge
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,51 +66,42 @@ def convert(
     allow_nonfinite: bool = False,
 ) -> Conversion:
     """Give every array of a checkpoint its place among the `expected` tensors of a model."""
-    context = Context(arrays, input_size)
+    translations = {name: table.to_ours(name) for name in arrays}
+    places = {name: t for name, t in translations.items() if t and t.name in expected}
     weights: dict[str, np.ndarray] = {}
     left_out: list[OneSided] = []
     problems: list[Problem] = []
-    found, used, dtypes = set[str](), set[Rule](), Counter[str]()
+    dtypes = Counter[str]()
     for name, array in arrays.items():
-        match _one_sided(name, array, context):
-            case OneSided() as known:
-                left_out.append(known)
-                continue
-            case Problem() as problem:
-                problems.append(problem)
-                continue
-        translation = table.to_ours(name)
-        if translation is None or translation.name not in expected:
-            problems.append(Problem("unexpected", name, _describe(array), "no such tensor"))
-            continue
-        found.add(translation.name)
-        used |= translation.rules
-        weight, shape = as_float32(array), expected[translation.name]
-        if weight is None or weight.shape != shape:
-            problems.append(Problem("mismatched", name, _describe(array), f"{list(shape)} float"))
-            continue
-        if not allow_nonfinite and not np.isfinite(weight).all():
-            expectation = "numbers, or --allow-nonfinite"
-            problems.append(Problem("not finite", name, _count_nonfinite(weight), expectation))
-        weights[translation.name] = weight
-        dtypes["bfloat16" if array.dtype == np.uint16 else array.dtype.name] += 1
+        ours = places[name].name if name in places else None
+        outcome = _aside(name, array, Context(arrays, input_size)) or _place(
+            name, array, ours, expected, allow_nonfinite
+        )
+        if isinstance(outcome, OneSided):
+            left_out.append(outcome)
+        elif isinstance(outcome, Problem):
+            problems.append(outcome)
+        elif ours is not None:
+            weights[ours] = outcome
+            dtypes["bfloat16" if array.dtype == np.uint16 else array.dtype.name] += 1
+    mapped = len(weights)
 
-    added = [name for name in expected if name.endswith(OURS_ONLY_SUFFIX)]
-    for name in expected.keys() - found - set(added):
+    added = {name: np.zeros((), np.int64) for name in expected if name.endswith(OURS_ONLY_SUFFIX)}
+    for name in expected.keys() - added.keys() - {place.name for place in places.values()}:
         there = table.to_paddle(name)
         problems.append(
             Problem("missing", there.name if there else name, "nothing", f"{list(expected[name])}")
         )
-    problems += _wrong_bins(weights)
+    used = frozenset[Rule]().union(*(place.rules for place in places.values()))
     problems += [
         Problem("unused rule", f"{rule.paddle} -> {rule.ours}", "no tensor", "at least one")
-        for rule in sorted(table.rules - used)
+        for rule in table.rules - used
         if rule.of_tensors
     ]
-    weights |= {name: np.zeros((), np.int64) for name in added}
+    weights |= added
     return Conversion(
         weights={name: weights[name] for name in expected if name in weights},
-        mapped=len(found),
+        mapped=mapped,
         left_out=tuple(left_out),
         added=tuple(OneSided(name, OURS_ONLY_REASON) for name in added),
         dtypes=dict(dtypes),
@@ -118,31 +109,44 @@ def convert(
     )
 
 
-def _one_sided(name: str, array: np.ndarray, context: Context) -> OneSided | Problem | None:
+def _aside(name: str, array: np.ndarray, context: Context) -> OneSided | Problem | None:
+    """An array that our model has no place for, and legitimately so if its value is right."""
     for only in PADDLE_ONLY:
         if match := only.pattern.fullmatch(name):
-            problem = only.problem(match, array, context)
-            return (
-                Problem("wrong value", name, problem, only.reason)
-                if problem
-                else OneSided(name, only.reason)
-            )
+            wrong = only.problem(match, array, context)
+            if wrong is None:
+                return OneSided(name, only.reason)
+            return Problem("wrong value", name, wrong, only.reason)
     return None
+
+
+def _place(
+    name: str,
+    array: np.ndarray,
+    ours: str | None,
+    expected: Mapping[str, Shape],
+    allow_nonfinite: bool,
+) -> np.ndarray | Problem:
+    """One array of a checkpoint as the weight `ours`, or why it is none."""
+    if ours is None:
+        return Problem("unexpected", name, _describe(array), "no such tensor")
+    weight = as_float32(array)
+    if weight is None or weight.shape != expected[ours]:
+        return Problem("mismatched", name, _describe(array), f"{list(expected[ours])} float")
+    if not allow_nonfinite and not np.isfinite(weight).all():
+        found = f"{np.isnan(weight).sum()} NaN, {np.isinf(weight).sum()} Inf of {weight.size}"
+        return Problem("not finite", name, found, "numbers, or --allow-nonfinite")
+    if ours == PROJECT and not _are_bins(weight):
+        found = np.array2string(weight, precision=4, max_line_width=1000)
+        return Problem("wrong value", name, found, f"near {np.arange(len(weight))}")
+    return weight
 
 
 def _describe(array: np.ndarray) -> str:
     return f"{list(array.shape)} {array.dtype}"
 
 
-def _count_nonfinite(weight: np.ndarray) -> str:
-    return f"{np.isnan(weight).sum()} NaN, {np.isinf(weight).sum()} Inf of {weight.size}"
-
-
-def _wrong_bins(weights: Mapping[str, np.ndarray]) -> Iterator[Problem]:
-    """The bins' values are weights, but only those near 0, 1, 2 .. are a PicoDet's."""
-    project = weights.get(PROJECT)
-    if project is not None:
-        bins = np.arange(len(project))
-        if not (np.abs(project - bins) <= EMA_TOLERANCE * np.maximum(bins, 1)).all():
-            found = np.array2string(project, precision=4, max_line_width=1000)
-            yield Problem("wrong value", "head.distribution_project.project", found, f"near {bins}")
+def _are_bins(project: np.ndarray) -> bool:
+    """Whether these are 0, 1, 2 .. as they are or averaged; others are another model's."""
+    bins = np.arange(len(project))
+    return bool((np.abs(project - bins) <= EMA_TOLERANCE * np.maximum(bins, 1)).all())

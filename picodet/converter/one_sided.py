@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from picodet.boxes import cell_centres, grids
+from picodet.cells import cell_centres, grids
 
 # Constants are averaged by ppdet's EMA like weights, and come out too large by what its correction
 # for the first steps gets wrong: 1.2e-4 after an epoch, 1e-2 after five steps.
@@ -42,8 +42,8 @@ def _centres_of_cells(match: re.Match[str], array: np.ndarray, context: Context)
         return None
     height, width = context.input_size
     return (
-        f"not those of a {height}x{width} input ({len(expected)} cells; here {len(array)}); "
-        "is --input-size right?"
+        f"not those of a {height}x{width} input: {list(expected.shape)} expected, found "
+        f"{list(array.shape)}; is --input-size right?"
     )
 
 

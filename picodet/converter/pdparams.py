@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from picodet.converter.array_pickle import (
-    DAMAGE,
     Array,
+    DamagedError,
     NamesCodeError,
     RefusedError,
     kind_of,
@@ -42,6 +42,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
             other_format = _other_format(file.read(512))
+            if path.stat().st_size == 0:  # which mmap does not take
+                raise DamagedError
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                 content = run(mapped)
         return _tensors(content)
@@ -53,7 +55,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
             f"{path}: {what}, and nothing of it was run: it asks for {name}. A .pdparams names "
             "NumPy arrays and nothing else"
         ) from None
-    except (RefusedError, *DAMAGE) as error:
+    except (RefusedError, DamagedError) as error:
         if other_format is not None:
             message = f"not a .pdparams, but {other_format}. Expected is what paddle.save writes"
         elif isinstance(error, RefusedError):
@@ -61,7 +63,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         else:
             message = (
                 f"a truncated or damaged .pdparams of {path.stat().st_size:,} bytes "
-                f"({str(error) or type(error).__name__:.80}). Copy or download it again"
+                f"({error!s:.80}). Copy or download it again"
             )
         raise CheckpointError(f"{path}: {message}") from error
 
@@ -109,8 +111,12 @@ def _tensors(content: Any) -> dict[str, np.ndarray]:
 def _joined(name: str, info: Any, tensors: dict[str, np.ndarray]) -> np.ndarray:
     match info:
         case {"OriginShape": tuple() | list() as shape, "slices": list() as pieces}:
+            if not pieces or len(set(map(str, pieces))) < len(pieces):
+                raise RefusedError(f"no pieces of {name!r}, or one of them twice")
             if not all(isinstance(piece, str) and piece in tensors for piece in pieces):
                 raise RefusedError(f"pieces of {name!r} that the file does not hold")
+            if len({tensors[piece].dtype for piece in pieces}) > 1:
+                raise RefusedError(f"pieces of {name!r} of several dtypes")
             whole = np.concatenate([tensors.pop(piece).ravel() for piece in pieces])
             if not all(type(side) is int for side in shape) or prod(shape) != whole.size:
                 raise RefusedError(f"pieces of {name!r} that hold {whole.size:,} values in all")

@@ -122,26 +122,28 @@ class _Direction:
     """One way through the rules: a path is cut into the runs of segments that they know."""
 
     def __init__(self, rules: tuple[Rule, ...], froms: list[str], tos: list[str]) -> None:
-        self.rules = rules
-        self.templates = [re.sub(r"{\w+}", "{}", to) for to in tos]
-        runs = (re.sub(r"\\{\w+\\}", r"(\\d+)", re.escape(run)) for run in froms)
-        self.run = re.compile("(?:(" + ")|(".join(runs) + r"))(?:\.|$)")
-        # the group of a rule, and then those of its fields
-        fields = [template.count("{}") for template in self.templates]
-        self.rule_of_group = {1 + i + sum(fields[:i]): i for i in range(len(fields))}
+        patterns = (re.sub(r"\\{\w+\\}", r"(\\d+)", re.escape(run)) for run in froms)
+        compiled = [re.compile(pattern + r"(?:\.|$)", re.ASCII) for pattern in patterns]
+        templates = [re.sub(r"{\w+}", "{}", run) for run in tos]
+        self.steps = list(zip(rules, compiled, templates, strict=True))
 
     def translate(self, path: str) -> Translation | None:
         names, used, position = [], set(), 0
         while position < len(path):
-            match = self.run.match(path, position)
-            if match is None:
+            step = self._step(path, position)
+            if step is None:
                 return None
-            group = match.lastindex or 0  # the rule's own: of all groups it closes last
-            i = self.rule_of_group[group]
-            names.append(self.templates[i].format(*match.groups()[group:]))
-            used.add(self.rules[i])
-            position = match.end()
+            rule, name, position = step
+            names.append(name)
+            used.add(rule)
         return Translation(".".join(names), frozenset(used))
+
+    def _step(self, path: str, position: int) -> tuple[Rule, str, int] | None:
+        """The rule that speaks of the path at `position`, its word, and where it ends."""
+        for rule, pattern, template in self.steps:
+            if match := pattern.match(path, position):
+                return rule, template.format(*match.groups()), match.end()
+        return None
 
 
 class NameTable:
@@ -149,14 +151,12 @@ class NameTable:
 
     def __init__(self, **parts: tuple[Rule, ...]) -> None:
         self.rules = frozenset(rule for rules in parts.values() for rule in rules)
-        self._from_paddle = {
-            part: _Direction(rules, [r.paddle for r in rules], [r.ours for r in rules])
-            for part, rules in parts.items()
-        }
-        self._from_ours = {
-            part: _Direction(rules, [r.ours for r in rules], [r.paddle for r in rules])
-            for part, rules in parts.items()
-        }
+        self._from_paddle: dict[str, _Direction] = {}
+        self._from_ours: dict[str, _Direction] = {}
+        for part, rules in parts.items():
+            paddle, ours = [rule.paddle for rule in rules], [rule.ours for rule in rules]
+            self._from_paddle[part] = _Direction(rules, paddle, ours)
+            self._from_ours[part] = _Direction(rules, ours, paddle)
 
     def to_ours(self, path: str) -> Translation | None:
         """Our name of a Paddle tensor or layer; None where the rules have no word for it."""

@@ -1,7 +1,7 @@
 """A picture -> the array the network takes, bit for bit as ppdet's TestReader makes it.
 
-Source: ppdet/data/transform/operators.py: Decode (:131), Resize (:848), NormalizeImage (:409),
-Permute.
+Source: ppdet/data/transform/operators.py of PaddleDetection 666f597, Decode (:131), Resize (:848),
+NormalizeImage (:409) and Permute.
 """
 
 from functools import lru_cache
@@ -12,7 +12,7 @@ import numpy as np
 
 from picodet.config import Preprocessing
 from picodet.data.jpeg import is_cut_off
-from picodet.errors import ImageError
+from picodet.errors import ImageError, PicoDetError
 
 INTERPS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_LANCZOS4)
 
@@ -43,7 +43,7 @@ def preprocess(
             f"found {list(image.shape)} {image.dtype}"
         )
     if preprocessing.interp not in INTERPS:
-        raise ImageError(f"interp {preprocessing.interp}: OpenCV's 0 to 4 are known")
+        raise PicoDetError(f"interp {preprocessing.interp}: OpenCV's 0 to 4 are known")
     fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
     resized = cv2.resize(image, None, fx=fx, fy=fy, interpolation=preprocessing.interp)
     rgb = cv2.split(resized)[::-1]
@@ -54,11 +54,13 @@ def preprocess(
 
 @lru_cache(maxsize=8)
 def _normalised(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
-    """[3, 256]: what each value of a byte becomes in each channel.
+    """[3, 256], read-only: what each value of a byte becomes in each channel.
 
     Arithmetic as ppdet's: scaled in float32, then mean and std in float64, and after each step
     rounded to float32.
     """
     table = np.arange(256, dtype=np.float32) * np.float32(1 / 255)
     centred = (table - np.array(mean)[:, None]).astype(np.float32)
-    return (centred / np.array(std)[:, None]).astype(np.float32)
+    normalised = (centred / np.array(std)[:, None]).astype(np.float32)
+    normalised.setflags(write=False)
+    return normalised

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from picodet import __version__
-from picodet.config import SIDE_MULTIPLE, ModelConfig, Preprocessing, Stage
+from picodet.config import MAX_NUMBER, ModelConfig, Preprocessing, Stage, check_input_size
 from picodet.errors import CheckpointError, OutputError
 from picodet.files import replacing
 from picodet.models.esnet import ESNet
@@ -29,16 +29,20 @@ HEADER = "picodet"  # the key of our meta in the header of a .safetensors
 
 
 Kind = Literal["detector", "backbone"]
+ARCHITECTURES = {"detector": "picodet_2021", "backbone": "esnet"}
 
 
-def describe(
-    config: ModelConfig, kind: Kind, variant: str, source: str, sha256: str
-) -> dict[str, Any]:
-    """The meta of a file: the model's config, where it came from, and who wrote it."""
+def describe(config: ModelConfig, kind: Kind, source: str, sha256: str) -> dict[str, Any]:
+    """The meta of a file: what has to be known to build the model, and where it came from."""
+    numbers = dataclasses.asdict(config)
+    variant = numbers.pop("name")
+    if kind == "backbone":
+        numbers = {"stages": numbers["stages"]}
     return {
         "kind": kind,
+        "architecture": ARCHITECTURES[kind],
         "variant": variant,
-        **dataclasses.asdict(config),
+        **numbers,
         "source": source,
         "sha256": sha256,
         "picodet_version": __version__,
@@ -65,8 +69,9 @@ def load(path: str | Path) -> PicoDet:
 
     Raises CheckpointError where the file is not that.
     """
-    state_dict, config = _read(Path(path), kind="detector")
-    return _filled(PicoDet, config, state_dict, Path(path))
+    path = Path(path)
+    state_dict, meta = _read(path, kind="detector")
+    return _filled(path, state_dict, lambda: PicoDet(_config(meta)))
 
 
 def load_backbone(path: str | Path) -> ESNet:
@@ -74,21 +79,22 @@ def load_backbone(path: str | Path) -> ESNet:
 
     Raises CheckpointError where the file is not that.
     """
-    state_dict, config = _read(Path(path), kind="backbone")
-    return _filled(lambda config: ESNet(config.stages), config, state_dict, Path(path))
+    path = Path(path)
+    state_dict, meta = _read(path, kind="backbone")
+    return _filled(path, state_dict, lambda: ESNet(_stages(meta)))
 
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def _filled(
-    build: Callable[[ModelConfig], Module],
-    config: ModelConfig,
-    state_dict: dict[str, Tensor],
-    path: Path,
-) -> Module:
-    with torch.random.fork_rng(devices=[]):  # loading leaves the caller's random numbers alone
-        model = build(config)
+def _filled(path: Path, state_dict: dict[str, Tensor], build: Callable[[], Module]) -> Module:
+    try:
+        with torch.random.fork_rng(devices=[]):  # loading leaves the caller's random numbers alone
+            model = build()
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise CheckpointError(
+            f"{path}: its meta is not picodet's: {type(error).__name__} {error}. Convert it again"
+        ) from error
     try:
         model.load_state_dict(state_dict)
     except RuntimeError as error:
@@ -96,7 +102,7 @@ def _filled(
     return model.eval()
 
 
-def _read(path: Path, kind: Kind) -> tuple[dict[str, Tensor], ModelConfig]:
+def _read(path: Path, kind: Kind) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file")
     if path.suffix == ".safetensors":
@@ -107,18 +113,26 @@ def _read(path: Path, kind: Kind) -> tuple[dict[str, Tensor], ModelConfig]:
         raise CheckpointError(
             f"{path}: a {' or '.join(FORMATS)} of picodet-convert is expected; convert it first"
         )
-    if meta.get("kind") != kind:
-        raise CheckpointError(f"{path}: holds a {meta.get('kind')!r:.40}, a {kind} is expected")
-    return state_dict, _config(path, meta)
+    found = meta.get("kind"), meta.get("architecture")
+    if found != (kind, ARCHITECTURES[kind]):
+        raise CheckpointError(
+            f"{path}: holds a {found[0]} of architecture {found[1]!s:.40}; expected is a {kind} of "
+            f"architecture {ARCHITECTURES[kind]}"
+        )
+    return state_dict, meta
 
 
-_UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, OSError)
+# what torch.load raises for files that are cut off, changed or something else (found by fuzzing)
+UNREADABLE = (
+    *(RuntimeError, pickle.UnpicklingError, EOFError, OSError),
+    *(AttributeError, LookupError, TypeError, ValueError),
+)
 
 
 def _read_pth(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (*_UNREADABLE, AttributeError, LookupError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         reason = str(error).strip().split("\n")[0]
         raise CheckpointError(f"{path}: not a readable .pth: {reason:.200}") from error
     match content:
@@ -132,53 +146,48 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt") as file:
             meta = json.loads((file.metadata() or {}).get(HEADER, "null"))
             state_dict = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not a readable .safetensors: {error}") from error
     if not isinstance(meta, dict):
         raise CheckpointError(f"{path}: has no picodet meta; was it made by picodet-convert?")
     return state_dict, meta
 
 
-MAX_NUMBER = 8192  # more than any number of a PicoDet; keeps a damaged meta from filling the memory
-
-
-def _config(path: Path, meta: Mapping[str, Any]) -> ModelConfig:
+def _config(meta: Mapping[str, Any]) -> ModelConfig:
     """The inverse of `describe`; a file is not trusted to hold what it should."""
+    channels, head_convs, reg_max = _numbers(
+        [meta["channels"], meta["head_convs"], meta["reg_max"]]
+    )
+    height, width = _numbers(meta["input_size"])
+    check_input_size((height, width))
+    preprocessing = meta["preprocessing"]
+    mean, std = ([float(v) for v in preprocessing[key]] for key in ("mean", "std"))
+    return ModelConfig(
+        name=str(meta["variant"]),
+        backbone=str(meta["backbone"]),
+        stages=_stages(meta),
+        channels=channels,
+        head_convs=head_convs,
+        classes=tuple(str(name) for name in meta["classes"]),
+        input_size=(height, width),
+        reg_max=reg_max,
+        preprocessing=Preprocessing(
+            mean=(mean[0], mean[1], mean[2]),
+            std=(std[0], std[1], std[2]),
+            interp=int(preprocessing["interp"]),
+        ),
+    )
 
-    def numbers(values: Any) -> tuple[int, ...]:
-        if not all(type(value) is int and 0 < value <= MAX_NUMBER for value in values):
-            raise ValueError(f"numbers of 1 to {MAX_NUMBER} expected, found {values!r:.60}")
-        return tuple(values)
 
-    try:
-        channels, head_convs, reg_max = numbers(
-            [meta["channels"], meta["head_convs"], meta["reg_max"]]
-        )
-        first, second, third = (
-            Stage(numbers([stage["channels"]])[0], numbers(stage["mid_channels"]))
-            for stage in meta["stages"]
-        )
-        height, width = numbers(meta["input_size"])
-        if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
-            raise ValueError(f"input size {height}x{width}, no multiple of {SIDE_MULTIPLE}")
-        preprocessing = meta["preprocessing"]
-        mean, std = ([float(v) for v in preprocessing[key]] for key in ("mean", "std"))
-        return ModelConfig(
-            name=str(meta["name"]),
-            backbone=str(meta["backbone"]),
-            stages=(first, second, third),
-            channels=channels,
-            head_convs=head_convs,
-            classes=tuple(str(name) for name in meta["classes"]),
-            input_size=(height, width),
-            reg_max=reg_max,
-            preprocessing=Preprocessing(
-                mean=(mean[0], mean[1], mean[2]),
-                std=(std[0], std[1], std[2]),
-                interp=int(preprocessing["interp"]),
-            ),
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise CheckpointError(
-            f"{path}: its meta is not picodet's: {type(error).__name__} {error}. Convert it again"
-        ) from error
+def _stages(meta: Mapping[str, Any]) -> tuple[Stage, Stage, Stage]:
+    first, second, third = (
+        Stage(_numbers([stage["channels"]])[0], _numbers(stage["mid_channels"]))
+        for stage in meta["stages"]
+    )
+    return first, second, third
+
+
+def _numbers(values: Any) -> tuple[int, ...]:
+    if not all(type(value) is int and 0 < value <= MAX_NUMBER for value in values):
+        raise ValueError(f"numbers of 1 to {MAX_NUMBER} expected, found {values!r:.60}")
+    return tuple(values)

@@ -1,4 +1,4 @@
-"""CSP-PAN, the neck of the 2021 PicoDets (arXiv:2111.00902, section 3.1, figure 3).
+"""CSP-PAN, the neck of the 2021 PicoDets (arXiv:2111.00902, section 3.2).
 
 Mirrors ppdet/modeling/necks/csp_pan.py of PaddleDetection 666f597: same tree, same order.
 """
@@ -69,14 +69,14 @@ class CSPPAN(nn.Module):
         self.bottom_up_blocks = nn.ModuleList(CSPLayer(channels) for _ in range(2))  # P4, P5
 
     def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
-        c3, c4, c5 = self.conv_t(features)
+        t3, t4, t5 = self.conv_t(features)
 
-        inner4 = self.top_down_blocks[0](torch.cat([self.upsample(c5), c4], dim=1))
-        p3 = self.top_down_blocks[1](torch.cat([self.upsample(inner4), c3], dim=1))
+        inner4 = self.top_down_blocks[0](torch.cat([self.upsample(t5), t4], dim=1))
+        p3 = self.top_down_blocks[1](torch.cat([self.upsample(inner4), t3], dim=1))
 
         p4 = self.bottom_up_blocks[0](torch.cat([self.downsamples[0](p3), inner4], dim=1))
-        p5 = self.bottom_up_blocks[1](torch.cat([self.downsamples[1](p4), c5], dim=1))
+        p5 = self.bottom_up_blocks[1](torch.cat([self.downsamples[1](p4), t5], dim=1))
 
-        # C5 as the backbone made it, not as it was fused (csp_pan.py:345)
-        p6 = self.first_top_conv(c5) + self.second_top_conv(p5)
+        # from level 5 before any fusion, and from it after all (csp_pan.py:345-349)
+        p6 = self.first_top_conv(t5) + self.second_top_conv(p5)
         return p3, p4, p5, p6

@@ -1,4 +1,4 @@
-"""ESNet, the backbone of the 2021 PicoDets (arXiv:2111.00902, section 3.1, figure 4).
+"""ESNet, the backbone of the 2021 PicoDets (arXiv:2111.00902, section 3.1).
 
 Mirrors ppdet/modeling/backbones/esnet.py of PaddleDetection 666f597: same tree, same order.
 """

@@ -5,16 +5,20 @@ import pytest
 import seeded
 
 from picodet.class_names import COCO, VOC
-from picodet.config import CONFIGS, FAMILIES
+from picodet.config import CONFIGS, VARIANTS
 from picodet.converter.configure import Wanted, configure
 from picodet.errors import ConversionError
 
-S = FAMILIES[0]
+S = VARIANTS[0]
 SHAPES = {count: seeded.shapes(replace(S, classes=("x",) * count)) for count in (1, 3, 20, 80)}
 
 
 def configured(num_classes, file="best_model.pdparams", **wanted):
     return configure(SHAPES[num_classes], Path(file), Wanted(**wanted))
+
+
+def both(found):
+    return found.config, found.notes
 
 
 @pytest.mark.parametrize(
@@ -29,44 +33,45 @@ def configured(num_classes, file="best_model.pdparams", **wanted):
     ],
 )
 def test_the_files_name_tells_size_and_classes(num_classes, file, name):
-    config, _ = configured(num_classes, file)
+    config = configured(num_classes, file).config
     assert config.name == name
     if name in CONFIGS:
         assert config == CONFIGS[name]
 
 
 def test_without_a_name_the_size_is_assumed_and_said():
-    config, notes = configured(80)
+    config, notes = both(configured(80))
     assert config == CONFIGS["picodet_s_416_coco"]
     assert [note.split(":")[0] for note in notes] == ["the input size 416 is assumed"]
 
 
 def test_unknown_classes_are_numbered_and_that_is_said():
-    config, notes = configured(3, "picodet_s_416_cows.pdparams")
+    config, notes = both(configured(3, "picodet_s_416_cows.pdparams"))
     assert config.classes == ("class 0", "class 1", "class 2")
     assert "--classes FILE" in notes[0]
 
 
 def test_the_user_overrides_the_files_name():
-    config, notes = configured(
-        20, "picodet_s_320_voc.pdparams", input_size=(96, 64), classes=tuple(map(str, range(20)))
+    classes = tuple(map(str, range(20)))
+    config, notes = both(
+        configured(20, "picodet_s_320_voc.pdparams", input_size=(96, 64), classes=classes)
     )
     assert (config.input_size, config.name, config.classes[7]) == ((96, 64), "picodet_s_96x64", "7")
     assert not notes
 
 
 def test_a_config_by_name_gives_what_the_tensors_do_not_tell():
-    config, notes = configured(20, config="picodet_s_320_voc")
+    config, notes = both(configured(20, config="picodet_s_320_voc"))
     assert (config.input_size, config.classes) == ((320, 320), VOC)
     assert not notes
 
 
 def test_eighty_classes_are_cocos():
-    assert configured(80)[0].classes == COCO
+    assert configured(80).config.classes == COCO
 
 
 def test_a_misleading_file_name_is_pointed_out():
-    config, notes = configured(80, "picodet_m_416_coco.pdparams")
+    config, notes = both(configured(80, "picodet_m_416_coco.pdparams"))
     assert config.name == "picodet_s_416_coco"
     assert notes == ("the file is named picodet_m, its tensors are of picodet_s",)
 
@@ -79,6 +84,7 @@ def test_a_misleading_file_name_is_pointed_out():
         ({"config": "picodet_s_416"}, "did you mean picodet_s_416_coco"),
         ({"classes": ("a", "b")}, "names 2 classes, the tensors have 80"),
         ({"input_size": (416, 400)}, "416x400: both sides must be multiples of 32"),
+        ({"input_size": (8224, 32)}, "up to 8192; --input-size sets them"),
     ],
 )
 def test_contradictions_are_errors(wanted, message):

@@ -3,22 +3,22 @@ from dataclasses import replace
 import pytest
 import seeded
 
-from picodet.config import FAMILIES
+from picodet.config import VARIANTS
 from picodet.converter.recognise import Recognised, recognise_backbone, recognise_detector
 
-S, M, L = FAMILIES
+S, M, L = VARIANTS
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(("num_classes", "depth", "reg_max"), [(80, 2, 7), (1, 4, 7), (7, 1, 16)])
-def test_numbers_are_read_off_the_tensors(family, num_classes, depth, reg_max):
+def test_numbers_are_read_off_the_tensors(variant, num_classes, depth, reg_max):
     classes = tuple(map(str, range(num_classes)))
-    config = replace(family, classes=classes, head_convs=depth, reg_max=reg_max)
-    expected = Recognised(family, num_classes, depth, reg_max)
+    config = replace(variant, classes=classes, head_convs=depth, reg_max=reg_max)
+    expected = Recognised(variant, num_classes, depth, reg_max)
     assert recognise_detector(seeded.shapes(config)) == Recognised.of(config) == expected
 
 
-def test_missing_tensors_do_not_hide_the_family():
+def test_missing_tensors_do_not_hide_the_variant():
     shapes = seeded.shapes(M)
     for name in [name for name in shapes if "2_1" in name or name.startswith("head.")]:
         del shapes[name]

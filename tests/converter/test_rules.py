@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from picodet.config import CONFIGS, FAMILIES
+from picodet.config import CONFIGS, VARIANTS
 from picodet.converter.one_sided import OURS_ONLY_SUFFIX
 from picodet.converter.rules import (
     CLAS_BACKBONE,
@@ -100,7 +100,7 @@ def test_fields_stand_in_the_same_order_on_both_sides(rules):
     assert all(fields(rule.paddle) == fields(rule.ours) for rule in rules)
 
 
-@pytest.mark.parametrize("config", [*CONFIGS.values(), replace(FAMILIES[0], head_convs=12)])
+@pytest.mark.parametrize("config", [*CONFIGS.values(), replace(VARIANTS[0], head_convs=12)])
 def test_every_tensor_and_layer_of_a_model_has_one_name_in_paddle(config):
     model = PicoDet(config)
     tensors = [name for name in model.state_dict() if not name.endswith(OURS_ONLY_SUFFIX)]
@@ -117,7 +117,7 @@ def test_every_tensor_and_layer_of_a_model_has_one_name_in_paddle(config):
 
 
 def test_paddleclas_names_every_tensor_of_the_backbone():
-    names = ["backbone." + name for name in ESNet(FAMILIES[0].stages).state_dict()]
+    names = ["backbone." + name for name in ESNet(VARIANTS[0].stages).state_dict()]
     there = [CLAS_BACKBONE.to_paddle(n) for n in names if not n.endswith(OURS_ONLY_SUFFIX)]
     assert all(there)
     assert there[-1].name == "backbone.blocks.12.pw_1_2.bn._variance"

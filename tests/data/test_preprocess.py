@@ -9,7 +9,7 @@ import skimage
 
 from picodet.config import Preprocessing
 from picodet.data.preprocess import preprocess, read_image
-from picodet.errors import ImageError
+from picodet.errors import ImageError, PicoDetError
 
 PICTURES = Path(skimage.__file__).parent / "data"
 
@@ -53,7 +53,7 @@ def test_other_arrays_are_no_pictures(image):
 
 
 def test_other_interps_are_unknown():
-    with pytest.raises(ImageError, match="interp 5"):
+    with pytest.raises(PicoDetError, match="interp 5"):
         preprocess(np.zeros((8, 8, 3), np.uint8), (32, 32), Preprocessing(interp=5))
 
 

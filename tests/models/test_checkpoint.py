@@ -20,6 +20,9 @@ from picodet.models.picodet import PicoDet
 CONFIG = replace(SMALL, preprocessing=Preprocessing((0.1, 0.2, 0.3), (1, 2, 3), interp=1))
 
 
+IS_DETECTOR = {"kind": "detector", "architecture": "picodet_2021"}
+
+
 def weights_of(model):
     return {name: value.numpy() for name, value in model.state_dict().items()}
 
@@ -31,7 +34,7 @@ def model():
 
 @pytest.fixture
 def meta():
-    return describe(CONFIG, "detector", CONFIG.name, "x.pdparams", "ab" * 32)
+    return describe(CONFIG, "detector", "x.pdparams", "ab" * 32)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -60,12 +63,15 @@ def test_pth_is_a_plain_dictionary(tmp_path, model, meta):
     assert found["preprocessing"]["interp"] == 1
 
 
-def test_a_backbone_is_no_detector(tmp_path, meta):
-    backbone = ESNet(CONFIG.stages)
-    save(tmp_path / "b.pth", weights_of(backbone), meta | {"kind": "backbone"})
+def test_a_backbone_is_no_detector(tmp_path):
+    backbone, meta = ESNet(CONFIG.stages), describe(CONFIG, "backbone", "x.pdparams", "ab" * 32)
+    assert not {"classes", "input_size"} & set(meta)
+    save(tmp_path / "b.pth", weights_of(backbone), meta)
     loaded = load_backbone(tmp_path / "b.pth")
     assert torch.equal(loaded.stem.conv.weight, backbone.stem.conv.weight)
-    with pytest.raises(CheckpointError, match="holds a 'backbone', a detector is expected"):
+    with pytest.raises(
+        CheckpointError, match="a backbone of architecture esnet; expected is a det"
+    ):
         load(tmp_path / "b.pth")
 
 
@@ -109,7 +115,8 @@ def write(path, content):
         (pickle.dumps(Owned(), protocol=2), "not a readable .pth"),
         ({"state_dict": Owned(), "meta": {}}, "not a readable .pth"),
         ({"a": torch.ones(1)}, "has no state_dict and meta; was it made by picodet-convert?"),
-        ({"state_dict": {}, "meta": {"kind": "detector"}}, "its meta is not picodet's"),
+        ({"state_dict": {}, "meta": {"kind": "detector"}}, "of architecture None; expected is"),
+        ({"state_dict": {}, "meta": {**IS_DETECTOR}}, "its meta is not picodet's: KeyError"),
     ],
 )
 def test_other_files_are_errors(tmp_path, capsys, content, message):

@@ -8,12 +8,12 @@ import seeded
 import torch
 from tracing import SMALL, filled, seeded_checkpoint, trace
 
-from picodet.config import FAMILIES
+from picodet.config import VARIANTS
 from picodet.converter.rules import PICODET_2021
 from picodet.models.picodet import PicoDet
 from picodet.postprocess import decode
 
-S, M, L = FAMILIES
+S, M, L = VARIANTS
 RECORDED = {  # as in tools/record_golden.py
     "picodet_s": replace(S, input_size=(160, 96)),
     "picodet_m": replace(M, input_size=(128, 128)),

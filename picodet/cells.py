@@ -1,4 +1,4 @@
-"""Where the cells of the levels lie, and what boxes they span."""
+"""Where the cells of the levels lie: what other detectors call anchor points."""
 
 from functools import lru_cache
 from math import ceil
@@ -23,6 +23,9 @@ def cell_centres(levels: tuple[Grid, ...]) -> tuple[np.ndarray, np.ndarray]:
     Level after level, row after row. The centre of a cell is half a cell from its corner
     (cell_offset 0.5 in ppdet's configs; ppdet/modeling/heads/pico_head.py, `_generate_anchors`).
     """
-    centres = [np.indices(grid)[::-1].reshape(2, -1).T + 0.5 for grid in levels]
-    strides = [np.full((h * w, 1), s) for (h, w), s in zip(levels, STRIDES, strict=True)]
-    return np.concatenate(centres).astype(np.float32), np.concatenate(strides).astype(np.float32)
+    per_level = [np.indices(grid)[::-1].reshape(2, -1).T + 0.5 for grid in levels]
+    centres = np.concatenate(per_level).astype(np.float32)
+    strides = np.repeat(STRIDES, [h * w for h, w in levels]).astype(np.float32)[:, None]
+    for shared in (centres, strides):  # by all who call with these levels
+        shared.setflags(write=False)
+    return centres, strides

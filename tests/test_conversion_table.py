@@ -1,0 +1,57 @@
+import pytest
+
+from picodet.conversion_table import MAX_ROWS, print_problems, print_report
+from picodet.converter.convert import OneSided, Problem
+from picodet.port import Report
+
+REPORT = Report(
+    source="in.pdparams",
+    output="out.pth",
+    kind="detector",
+    variant="picodet_s_416",
+    classes=3,
+    input_size=(416, 320),
+    tensors=10,
+    mapped=7,
+    parameters=992_715,
+    dtypes={"float32": 5, "float64": 2},
+    left_out=(OneSided("a.1", "no use"), OneSided("a.2", "no use"), OneSided("b", "[red]why")),
+    added=(),
+    notes=("something was [bold]assumed",),
+    sha256="ab" * 32,
+    seconds=0.1,
+)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "picodet_s_416",
+        "416 x 320",
+        "10: 7 mapped, 3 left out",
+        "992,715 (0.99 M)",
+        "5 float32, 2 float64; float64 was rounded to float32",
+        "a.1 and 1 like it: no use",
+        "b: [red]why",
+        "ab" * 32,
+        "note: something was [bold]assumed",
+    ],
+)
+def test_the_report_has_it_all(capsys, line):
+    print_report(REPORT)
+    assert line in capsys.readouterr().out
+
+
+def test_problems_that_differ_in_numbers_share_a_row(capsys):
+    print_problems([Problem("missing", f"a.{i}.w", "nothing", "[3]") for i in range(9)])
+    shown = capsys.readouterr().err
+    assert "a.0.w and 8 like it" in shown
+    assert "a.1.w" not in shown
+
+
+def test_what_is_not_shown_is_counted(capsys):
+    names = [f"[red]{'x' * i}" for i in range(MAX_ROWS + 3)]
+    print_problems([Problem("unexpected", name, "[3]", "none") for name in names])
+    shown = capsys.readouterr().err
+    assert "[red]x" in shown
+    assert "and 3 more; --json FILE has them all" in shown
