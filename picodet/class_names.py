@@ -12,7 +12,7 @@ from picodet.errors import PicoDetError
 def read_class_names(path: Path) -> tuple[str, ...]:
     """One name per line; empty lines at the end do not count."""
     try:
-        names = path.read_text(encoding="utf-8").rstrip().splitlines()
+        names = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except OSError as error:
         raise PicoDetError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

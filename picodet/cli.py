@@ -13,7 +13,7 @@ import click
 
 from picodet import __version__
 from picodet.errors import PicoDetError
-from picodet.files import check_writable, write_json
+from picodet.files import check_apart, check_writable, write_json
 
 FILE = click.Path(path_type=Path)
 
@@ -40,6 +40,8 @@ class Command(click.Command):
         if json_file is None:
             return super().invoke(ctx)
         check_writable(json_file, overwrite=True)
+        others = [v for k, v in ctx.params.items() if isinstance(v, Path) and k != "json_file"]
+        check_apart(json_file, [*others, *map(Path, ctx.params.get("images", ()))])
         try:
             return super().invoke(ctx)
         except PicoDetError as error:

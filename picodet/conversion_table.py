@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from picodet.converter.convert import OneSided, Problem
+from picodet.errors import one_line
 from picodet.port import Report
 
-MAX_ROWS = 40  # of problems; --json has them all
+MAX_ROWS = 20  # of one kind of problem; --json has them all
 
 
 def print_report(report: Report) -> None:
@@ -36,11 +37,11 @@ def print_report(report: Report) -> None:
         ("time", f"{report.seconds:.2f} s"),
     ]
     for name, value in rows:
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(one_line(value)))
     console = Console()
     console.print(table)
     for note in report.notes:
-        console.print(Text(f"note: {note}", style="yellow"))
+        console.print(Text(f"note: {one_line(note)}", style="yellow"))
 
 
 def _by_reason(tensors: Iterable[OneSided]) -> list[str]:
@@ -55,19 +56,22 @@ def _first_of(names: Sequence[str]) -> str:
 
 
 def print_problems(problems: Sequence[Problem]) -> None:
-    """All problems of a conversion; those that differ in numbers only share a row."""
-    groups: dict[tuple[str, str], list[Problem]] = {}
-    for problem in problems:
-        without_numbers = re.sub(r"\d+", "", problem.name)
-        groups.setdefault((problem.kind, without_numbers), []).append(problem)
+    """All problems of a conversion; a row for those that differ in the numbers of a name only."""
     table = Table(box=SIMPLE)
     for header in ("problem", "tensor", "found", "expected"):
         table.add_column(header, overflow="fold")
-    for group in list(groups.values())[:MAX_ROWS]:
-        first, names = group[0], _first_of([problem.name for problem in group])
-        table.add_row(first.kind, Text(names), Text(first.found), Text(first.expected))
-    hidden = sum(len(group) for group in list(groups.values())[MAX_ROWS:])
-    console = Console(stderr=True)
-    console.print(table)
-    if hidden:
-        console.print(Text(f"and {hidden} more; --json FILE has them all"))
+    groups: dict[tuple[str, ...], list[Problem]] = {}
+    for p in problems:
+        pattern = p.name if p.kind == "not finite" else re.sub(r"\d+", "", p.name)
+        groups.setdefault((p.kind, pattern, p.found, p.expected), []).append(p)
+    rows: dict[str, list[list[Problem]]] = {}
+    for group in groups.values():
+        rows.setdefault(group[0].kind, []).append(group)
+    for kind, of_kind in rows.items():
+        for group in of_kind[:MAX_ROWS]:
+            cells = _first_of([p.name for p in group]), group[0].found, group[0].expected
+            table.add_row(kind, *(Text(one_line(cell)) for cell in cells))
+        hidden = sum(len(group) for group in of_kind[MAX_ROWS:])
+        if hidden:
+            table.add_row(kind, Text(f"and {hidden} more; --json FILE has them all"))
+    Console(stderr=True).print(table)

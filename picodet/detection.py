@@ -24,6 +24,8 @@ def detect(
     """
     if model.training:
         raise PicoDetError("the model is in training mode; call model.eval() first")
+    if not 0 <= score <= 1:
+        raise PicoDetError(f"score {score}: a threshold from 0 to 1 is expected")
     if not isinstance(image, np.ndarray):
         image = read_image(Path(image))
     preprocessing = model.config.preprocessing

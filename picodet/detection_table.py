@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from picodet.errors import one_line
 from picodet.gallery import Drawn
 
 
@@ -20,9 +21,9 @@ def print_detections(drawn: Iterable[Drawn]) -> None:
     for picture in drawn:
         name, found = picture.picture.name, picture.found
         if not len(found):
-            table.add_row(Text(name), Text("nothing", style="dim"))
+            table.add_row(Text(one_line(name)), Text("nothing", style="dim"))
         for box, score, label in zip(found.boxes, found.scores, picture.names, strict=True):
             sides = (f"{side:.1f}" for side in box)
-            table.add_row(Text(name), Text(label), f"{score:.3f}", *sides)
+            table.add_row(Text(one_line(name)), Text(one_line(label)), f"{score:.3f}", *sides)
             name = ""
     Console().print(table)

@@ -10,9 +10,22 @@ PicoDetError
 
 from typing import Any
 
+MAX_CHARACTERS = 1000  # of a message; what it quotes may be a stranger's
+
+
+def one_line(text: str) -> str:
+    """Text that may come from a file, fit for a terminal: no line breaks, no control characters."""
+    shown = " ".join(text.split())[: MAX_CHARACTERS + 1]
+    if len(shown) > MAX_CHARACTERS:
+        shown = shown[:MAX_CHARACTERS] + " ..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
 
 class PicoDetError(Exception):
     """Says where, what was found, what was expected and what to do; shown without a traceback."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`; children add what they know."""

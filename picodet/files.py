@@ -2,10 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from picodet.errors import OutputError
 
@@ -14,7 +15,7 @@ def check_writable(path: Path, overwrite: bool) -> None:
     """Raise OutputError where `path` cannot or must not be written; before any work is done."""
     if path.is_dir():
         raise OutputError(f"{path} is a directory; name a file")
-    if path.exists() and not overwrite:
+    if (path.exists() or path.is_symlink()) and not overwrite:
         raise OutputError(f"{path} exists already; --overwrite replaces it")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: there is no directory {path.parent}")
@@ -22,10 +23,21 @@ def check_writable(path: Path, overwrite: bool) -> None:
         raise OutputError(f"{path}: the directory {path.parent} cannot be written to")
 
 
+def check_apart(output: Path, inputs: Iterable[Path]) -> None:
+    """Raise OutputError where `output` would replace one of the files that are read."""
+    for path in inputs:
+        if output.resolve() == path.resolve():
+            raise OutputError(f"{output}: also an input or another output; name another file")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`: renamed to it on success, gone on any error."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """A temporary name beside `path`: renamed to it on success, gone on any error.
+
+    A symbolic link stays one: what it points to is replaced.
+    """
+    path = path.resolve()
+    temporary = path.with_name(f".{crc32(os.fsencode(path.name)):x}.{os.getpid()}.tmp")
     try:
         yield temporary
         temporary.replace(path)
@@ -38,4 +50,4 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_json(path: Path, value: Any) -> None:
     """For machines; replaces what is there."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        temporary.write_text(json.dumps(value, indent=1) + "\n")

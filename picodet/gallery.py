@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from picodet.data.pictures import find_pictures, free_name, write_picture
+from picodet.data.pictures import copy_names, find_pictures, write_picture
 from picodet.data.preprocess import read_image
 from picodet.detection import detect
 from picodet.drawing import draw
@@ -62,22 +62,19 @@ def detect_all(
 ) -> Iterator[Drawn | Failed]:
     """Detect in each picture and draw a copy into `folder`.
 
-    What is wrong with the model and not with a picture is raised.
+    What is wrong with the model or the folder and not with a picture is raised.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
-    taken: set[Path] = set()
-    for picture in pictures:
+    for picture, copy in zip(pictures, copy_names(pictures, folder), strict=True):
         try:
             image = read_image(picture)
             found = detect(model, image, interp, score)
             names = tuple(model.config.classes[label] for label in found.classes)
-            copy = free_name(picture, folder, taken)
             write_picture(draw(image, found, names), copy)
         except (ImageError, OutputError) as error:
             yield Failed(picture, str(error))
         else:
-            taken.add(copy)
             yield Drawn(picture, found, names, copy)

@@ -67,13 +67,13 @@ def _suppresses(
     """
     x1, y1, x2, y2 = boxes[a].T[:, :, None]
     u1, v1, u2, v2 = boxes[b].T[:, None, :]
-    width = (np.minimum(x2, u2) - np.maximum(x1, u1)).clip(min=0)
-    height = (np.minimum(y2, v2) - np.maximum(y1, v1)).clip(min=0)
+    width = np.minimum(x2, u2) - np.maximum(x1, u1)
+    height = np.minimum(y2, v2) - np.maximum(y1, v1)
     touching = (x1 <= u2) & (u1 <= x2) & (y1 <= v2) & (v1 <= y2)
     area_a = np.where((x2 < x1) | (y2 < y1), 0, (x2 - x1) * (y2 - y1))
     area_b = np.where((u2 < u1) | (v2 < v1), 0, (u2 - u1) * (v2 - v1))
     shared = width * height
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         iou = shared / (area_a + area_b - shared)
     return ~(iou <= threshold) & touching & (classes[a][:, None] == classes[b])
 

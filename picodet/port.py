@@ -18,7 +18,7 @@ from picodet.converter.one_sided import CLASSIFIER_REASON, CLASSIFIER_TAIL
 from picodet.converter.recognise import recognise_backbone
 from picodet.converter.rules import PICODET_2021, NameTable
 from picodet.errors import ConversionError, OutputError
-from picodet.files import check_writable
+from picodet.files import check_apart, check_writable
 from picodet.models import checkpoint
 from picodet.models.esnet import ESNet
 from picodet.models.picodet import PicoDet
@@ -91,6 +91,7 @@ def port_checkpoint(
     if output.suffix not in checkpoint.FORMATS:
         raise OutputError(f"{output}: the suffix must be one of {', '.join(checkpoint.FORMATS)}")
     check_writable(output, overwrite)
+    check_apart(output, [source])
 
     arrays = pdparams.read(source)
     is_detector = any(name.startswith(("neck.", "head.")) for name in arrays)

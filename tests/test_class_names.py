@@ -10,7 +10,7 @@ def test_the_official_lists():
 
 
 def test_one_name_per_line(tmp_path):
-    (tmp_path / "names").write_text("traffic light\r\nŽába \n\n")
+    (tmp_path / "names").write_text("\ufefftraffic light\r\nŽába \n\n")
     assert read_class_names(tmp_path / "names") == ("traffic light", "Žába")
 
 

@@ -73,6 +73,21 @@ def test_convert_gathers_all_problems(folder):
     assert len(json.loads(report.read_text())["problems"]) == 4
 
 
+def test_json_replaces_no_file_of_the_command(folder, model):
+    source = folder / "picodet_s_128.pdparams"
+    before = source.read_bytes(), model.read_bytes()
+    for arguments in (
+        [convert, source, folder / "new.pth", "--json", source],
+        [convert, source, folder / "new.pth", "--json", folder / "new.pth"],
+        [detect, model, CAT, "--json", model],
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 1
+        assert "name another file" in result.output
+    assert (source.read_bytes(), model.read_bytes()) == before
+    assert not (folder / "new.pth").exists()
+
+
 def test_json_tells_machines_of_errors_too(folder):
     report = folder / "error.json"
     result = run(convert, folder / "names.txt", folder / "x.pth", "--json", report)

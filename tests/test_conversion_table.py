@@ -49,9 +49,19 @@ def test_problems_that_differ_in_numbers_share_a_row(capsys):
     assert "a.1.w" not in shown
 
 
-def test_what_is_not_shown_is_counted(capsys):
+def test_others_have_their_own(capsys):
+    shapes = [Problem("mismatched", f"a.{i}.w", f"[{i}]", "[3]") for i in range(3)]
+    numbers = [Problem("not finite", f"b.{i}.w", "1 NaN", "numbers") for i in range(3)]
+    print_problems(shapes + numbers)
+    shown = capsys.readouterr().err
+    assert all(f"{name}.{i}.w" in shown for i in range(3) for name in "ab")
+
+
+def test_every_kind_is_shown_and_what_is_not_is_counted(capsys):
     names = [f"[red]{'x' * i}" for i in range(MAX_ROWS + 3)]
-    print_problems([Problem("unexpected", name, "[3]", "none") for name in names])
+    missing = [Problem("missing", name, "nothing", "[3]") for name in names]
+    print_problems([*missing, Problem("unexpected", "last\x1b[2J", "[3]", "none")])
     shown = capsys.readouterr().err
     assert "[red]x" in shown
-    assert "and 3 more; --json FILE has them all" in shown
+    assert "and 3 more" in shown
+    assert "last\\x1b[2J" in shown

@@ -62,6 +62,12 @@ def test_a_model_in_training_mode_is_refused(model):
         model.eval()
 
 
+@pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
+def test_other_thresholds_are_refused(model, score):
+    with pytest.raises(PicoDetError, match="a threshold from 0 to 1"):
+        picodet.detect(model, CAT, score=score)
+
+
 def test_an_output_that_is_no_number_is_refused():
     model = filled(SMALL, seeded_checkpoint(SMALL))
     with torch.no_grad():

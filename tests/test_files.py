@@ -1,7 +1,9 @@
+import json
+
 import pytest
 
 from picodet.errors import OutputError
-from picodet.files import check_writable, replacing
+from picodet.files import check_apart, check_writable, replacing, write_json
 
 
 def test_appears_whole(tmp_path):
@@ -40,6 +42,32 @@ def test_is_checked_before_any_work(tmp_path, name, message):
     (tmp_path / "there").touch()
     with pytest.raises(OutputError, match=message):
         check_writable(tmp_path / name, overwrite=False)
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(OutputError, match="--overwrite"):
+        check_writable(tmp_path / "link", overwrite=False)
+    with replacing(tmp_path / "link") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "new"
+
+
+def test_a_long_name_is_no_reason_to_fail(tmp_path):
+    with replacing(tmp_path / ("n" * 250)) as temporary:
+        temporary.touch()
+
+
+def test_an_output_is_no_input(tmp_path):
+    check_apart(tmp_path / "a", [tmp_path / "b"])
+    with pytest.raises(OutputError, match="name another file"):
+        check_apart(tmp_path / "a", [tmp_path / "b", tmp_path / "c" / ".." / "a"])
+
+
+def test_json_takes_any_text(tmp_path):
+    write_json(tmp_path / "x.json", "caf\udce9")
+    assert json.loads((tmp_path / "x.json").read_text()) == "caf\udce9"
 
 
 def test_may_be_overwritten(tmp_path):

@@ -60,12 +60,17 @@ def test_pictures_of_one_name_are_both_drawn(model, tmp_path):
     assert all(outcome.copy.is_file() for outcome in outcomes)
 
 
-def test_the_picture_itself_is_never_drawn_on(model, tmp_path):
-    cv2.imwrite(str(tmp_path / "x.png"), cv2.imread(str(CAT)))
-    before = (tmp_path / "x.png").read_bytes()
-    (outcome,) = run(model, [tmp_path / "x.png"], tmp_path)
-    assert "is the picture itself" in outcome.error
-    assert (tmp_path / "x.png").read_bytes() == before
+def test_no_picture_is_ever_drawn_on(model, tmp_path):
+    """Neither the one that is drawn nor one that is still to come."""
+    folders = [tmp_path / "1", tmp_path / "2"]
+    for folder in folders:
+        folder.mkdir()
+        cv2.imwrite(str(folder / "x.png"), cv2.imread(str(CAT)))
+    before = (folders[1] / "x.png").read_bytes()
+    for pictures in ([folders[1]], folders):
+        with pytest.raises(OutputError, match="is one of the pictures itself"):
+            run(model, pictures, folders[1])
+    assert (folders[1] / "x.png").read_bytes() == before
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(model, tmp_path):

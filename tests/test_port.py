@@ -84,7 +84,7 @@ def test_other_detectors_are_named_as_such(source):
 
 
 def test_garbage_is_an_error(source):
-    source.write_bytes(b"\x80\x02garbage")
+    source.write_bytes(source.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="truncated or damaged"):
         port_checkpoint(source, source.with_suffix(".pth"), Wanted())
 

@@ -10,13 +10,15 @@ Why not pickle.Unpickler with its own find_class: it makes room for as many memo
 array elements as a few bytes of the file ask for, before it looks whether they are there.
 """
 
-import pickletools
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
+
+from picodet.converter.pickle_reader import NAMES, TEXT, DamagedError, Reader, RefusedError
 
 # By full module and name. NumPy 2 writes numpy._core, NumPy 1 numpy.core; protocol 2 has no
 # bytes and writes them as text, to be encoded.
@@ -37,16 +39,8 @@ MAX_INSTRUCTIONS = 500_000
 MAX_DIMENSIONS = 32  # NumPy 1's own limit
 
 
-class RefusedError(Exception):
-    """The file holds what no checkpoint does; the message says what."""
-
-
 class NamesCodeError(RefusedError):
     """The program names something that is not an array's: the message is that name."""
-
-
-class DamagedError(Exception):
-    """The program makes no sense, as when bytes are cut off or changed; the message says where."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,7 @@ class _DType:
         if not isinstance(data, bytes | str):
             raise RefusedError("an array whose values are not bytes")
         size = prod(shape) * int(self.code[1:])
-        if size != len(data) or min(shape, default=0) < 0:
+        if size != len(data) or min(shape, default=1) < 1:
             raise RefusedError(
                 f"an array of shape {list(shape)} and dtype {self.code}, which would take "
                 f"{size:,} bytes, from {len(data):,} bytes"
@@ -130,24 +124,35 @@ def kind_of(value: Any) -> str:
 class _Machine:
     """Runs the program of a pickle and returns what it leaves."""
 
-    def __init__(self) -> None:
+    def __init__(self, data: Any) -> None:
+        self.reader = Reader(data)
+        self.unspent = len(data)  # characters that may yet be made bytes; no more than there are
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
 
-    def run(self, file: Any) -> Any:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+    def run(self) -> Any:
+        for count, (instruction, operand) in enumerate(self.reader.instructions()):
             if count > MAX_INSTRUCTIONS:
                 raise RefusedError(f"more than {MAX_INSTRUCTIONS:,} instructions")
-            if opcode.name in _CONSTANTS:
-                self.stack.append(argument)
-            elif opcode.name in _INSTRUCTIONS:
-                _INSTRUCTIONS[opcode.name](self, argument)
-            elif opcode.name not in _NOTHING_TO_DO:
-                raise RefusedError(f"the pickle instruction {opcode.name}")
+            if instruction in _PUSHED:
+                self.stack.append(operand)
+            elif instruction in _INSTRUCTIONS:
+                _INSTRUCTIONS[instruction](self, operand)
+            elif instruction not in (pickle.PROTO, pickle.FRAME, pickle.STOP):
+                raise RefusedError(f"the pickle instruction {NAMES.get(instruction, instruction)}")
         if len(self.stack) != 1:
             raise RefusedError(f"{len(self.stack)} values where one is expected")
         return self.stack[0]
+
+    def spend(self, values: Any) -> Any:
+        """The arguments of an array or of its bytes; unless one text is to be made bytes often."""
+        if not isinstance(values, tuple) or len(values) > 9:
+            raise RefusedError("arguments that NumPy would not have written")
+        self.unspent -= sum(len(value) for value in values if isinstance(value, str))
+        if self.unspent < 0:
+            raise RefusedError("more bytes to be made of its text than it has")
+        return values
 
     def push_global(self, module: Any, name: Any) -> None:
         if not (isinstance(module, str) and isinstance(name, str)):
@@ -186,58 +191,58 @@ class _Machine:
         self.stack[-1].extend(items)
 
     def reduce(self) -> None:
-        arguments = self.stack.pop()
+        arguments = self.spend(self.stack.pop())
         self.stack[-1] = _reduce(self.stack[-1], arguments)
 
     def build(self) -> None:
         state = self.stack.pop()
         if not isinstance(self.stack[-1], Array | _DType):
             raise RefusedError(f"a state for {kind_of(self.stack[-1])}")
-        self.stack[-1].build(state)
+        self.stack[-1].build(self.spend(state))
 
 
-_NOTHING_TO_DO = {"PROTO", "FRAME", "STOP"}
-_CONSTANTS = {
-    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BINSTRING", "SHORT_BINSTRING"),
-    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+_PUSHED = {
+    *(pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.BINFLOAT),
+    *(pickle.SHORT_BINBYTES, pickle.BINBYTES, pickle.BINBYTES8, *TEXT),
 }
-_INSTRUCTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
-    "NONE": lambda m, _: m.stack.append(None),
-    "NEWTRUE": lambda m, _: m.stack.append(True),
-    "NEWFALSE": lambda m, _: m.stack.append(False),
-    "MARK": lambda m, _: m.marks.append(len(m.stack)),
-    "MEMOIZE": lambda m, _: m.memo.__setitem__(len(m.memo), m.stack[-1]),
-    "BINPUT": lambda m, slot: m.memo.__setitem__(slot, m.stack[-1]),
-    "LONG_BINPUT": lambda m, slot: m.memo.__setitem__(slot, m.stack[-1]),
-    "BINGET": lambda m, slot: m.stack.append(m.memo[slot]),
-    "LONG_BINGET": lambda m, slot: m.stack.append(m.memo[slot]),
-    "EMPTY_TUPLE": lambda m, _: m.stack.append(()),
-    "TUPLE1": lambda m, _: m.pop_tuple(1),
-    "TUPLE2": lambda m, _: m.pop_tuple(2),
-    "TUPLE3": lambda m, _: m.pop_tuple(3),
-    "TUPLE": lambda m, _: m.stack.append(tuple(m.pop_mark())),
-    "EMPTY_LIST": lambda m, _: m.stack.append([]),
-    "APPEND": lambda m, _: m.append([m.stack.pop()]),
-    "APPENDS": lambda m, _: m.append(m.pop_mark()),
-    "EMPTY_DICT": lambda m, _: m.stack.append({}),
-    "SETITEM": lambda m, _: m.set_items([m.stack.pop(-2), m.stack.pop()]),
-    "SETITEMS": lambda m, _: m.set_items(m.pop_mark()),
-    "GLOBAL": lambda m, name: m.push_global(*name.partition(" ")[::2]),
-    "INST": lambda m, name: m.push_global(*name.partition(" ")[::2]),
-    "STACK_GLOBAL": lambda m, _: m.push_global(m.stack.pop(-2), m.stack.pop()),
-    "REDUCE": lambda m, _: m.reduce(),
-    "BUILD": lambda m, _: m.build(),
+_INSTRUCTIONS: dict[bytes, Callable[[_Machine, Any], Any]] = {
+    pickle.NONE: lambda m, _: m.stack.append(None),
+    pickle.NEWTRUE: lambda m, _: m.stack.append(True),
+    pickle.NEWFALSE: lambda m, _: m.stack.append(False),
+    pickle.LONG1: lambda m, data: m.stack.append(int.from_bytes(data, "little", signed=True)),
+    pickle.SHORT_BINSTRING: lambda m, data: m.stack.append(data.decode("latin-1")),
+    pickle.BINSTRING: lambda m, data: m.stack.append(data.decode("latin-1")),
+    pickle.MARK: lambda m, _: m.marks.append(len(m.stack)),
+    pickle.MEMOIZE: lambda m, _: m.memo.__setitem__(len(m.memo), m.stack[-1]),
+    pickle.BINPUT: lambda m, slot: m.memo.__setitem__(slot, m.stack[-1]),
+    pickle.LONG_BINPUT: lambda m, slot: m.memo.__setitem__(slot, m.stack[-1]),
+    pickle.BINGET: lambda m, slot: m.stack.append(m.memo[slot]),
+    pickle.LONG_BINGET: lambda m, slot: m.stack.append(m.memo[slot]),
+    pickle.EMPTY_TUPLE: lambda m, _: m.stack.append(()),
+    pickle.TUPLE1: lambda m, _: m.pop_tuple(1),
+    pickle.TUPLE2: lambda m, _: m.pop_tuple(2),
+    pickle.TUPLE3: lambda m, _: m.pop_tuple(3),
+    pickle.TUPLE: lambda m, _: m.stack.append(tuple(m.pop_mark())),
+    pickle.EMPTY_LIST: lambda m, _: m.stack.append([]),
+    pickle.APPEND: lambda m, _: m.append([m.stack.pop()]),
+    pickle.APPENDS: lambda m, _: m.append(m.pop_mark()),
+    pickle.EMPTY_DICT: lambda m, _: m.stack.append({}),
+    pickle.SETITEM: lambda m, _: m.set_items([m.stack.pop(-2), m.stack.pop()]),
+    pickle.SETITEMS: lambda m, _: m.set_items(m.pop_mark()),
+    pickle.GLOBAL: lambda m, name: m.push_global(*name),
+    pickle.INST: lambda m, name: m.push_global(*name),
+    pickle.STACK_GLOBAL: lambda m, _: m.push_global(m.stack.pop(-2), m.stack.pop()),
+    pickle.REDUCE: lambda m, _: m.reduce(),
+    pickle.BUILD: lambda m, _: m.build(),
 }
 
 
-def run(file: Any) -> Any:
-    """What the pickle in `file` (with read and readline) makes: dictionaries, lists, `Array`s.
+def run(data: Any) -> Any:
+    """What the pickle in `data` (bytes, or a mapped file) makes: dictionaries, lists, `Array`s.
 
     Raises NamesCodeError, RefusedError or DamagedError.
     """
     try:
-        return _Machine().run(file)
-    except (ValueError, LookupError, OverflowError) as error:
-        # of pickletools, and of the machine where a mark, a memo entry or a value is not there
+        return _Machine(data).run()
+    except (ValueError, LookupError) as error:  # text that is none; a mark or value not there
         raise DamagedError(str(error) or type(error).__name__) from error

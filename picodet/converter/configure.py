@@ -48,11 +48,6 @@ def configure(shapes: Shapes, source: Path, wanted: Wanted) -> Configured | None
     official = _named_by_user(found, source, wanted) or _named_by_file(found, hint)
     classes, classes_note = _classes(found, official, wanted)
     input_size, size_note = _input_size(official, hint, wanted)
-    misnamed = (
-        f"the file is named {hint['variant']}, its tensors are of {found.variant.name}"
-        if hint and hint["variant"] != found.variant.name
-        else None
-    )
     config = replace(
         found.variant,
         classes=classes,
@@ -60,7 +55,7 @@ def configure(shapes: Shapes, source: Path, wanted: Wanted) -> Configured | None
         head_convs=found.head_convs,
         reg_max=found.reg_max,
     )
-    notes = [note for note in (misnamed, classes_note, size_note) if note]
+    notes = [note for note in (_name_note(found, hint), classes_note, size_note) if note]
     return Configured(replace(config, name=_name(config)), tuple(notes))
 
 
@@ -83,6 +78,17 @@ def _named_by_user(found: Recognised, source: Path, wanted: Wanted) -> ModelConf
 def _named_by_file(found: Recognised, hint: re.Match[str] | None) -> ModelConfig | None:
     config = CONFIGS.get(hint[0]) if hint else None
     return config if config and found == Recognised.of(config) else None
+
+
+def _name_note(found: Recognised, hint: re.Match[str] | None) -> str | None:
+    """What the file's name says wrongly of the tensors."""
+    if hint is None:
+        return None
+    named = CONFIGS.get(hint[0])
+    agrees = hint["variant"] == found.variant.name and (
+        named is None or found == Recognised.of(named)
+    )
+    return None if agrees else f"the file is named {hint[0]}, its tensors are of {found}"
 
 
 def _classes(
@@ -110,6 +116,8 @@ def _input_size(
     note = None
     if wanted.input_size is not None:
         size = wanted.input_size
+        if wanted.config and official and official.input_size != size:
+            note = f"--input-size replaces the {official.input_size[0]} of {wanted.config}"
     elif official is not None:
         size = official.input_size
     elif hint:

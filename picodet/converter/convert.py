@@ -113,7 +113,8 @@ def _aside(name: str, array: np.ndarray, context: Context) -> OneSided | Problem
     """An array that our model has no place for, and legitimately so if its value is right."""
     for only in PADDLE_ONLY:
         if match := only.pattern.fullmatch(name):
-            wrong = only.problem(match, array, context)
+            value = as_float32(array)
+            wrong = "not a float" if value is None else only.problem(match, value, context)
             if wrong is None:
                 return OneSided(name, only.reason)
             return Problem("wrong value", name, wrong, only.reason)
@@ -136,6 +137,8 @@ def _place(
     if not allow_nonfinite and not np.isfinite(weight).all():
         found = f"{np.isnan(weight).sum()} NaN, {np.isinf(weight).sum()} Inf of {weight.size}"
         return Problem("not finite", name, found, "numbers, or --allow-nonfinite")
+    if ours.endswith(".running_var") and (weight < 0).any():
+        return Problem("wrong value", name, f"a variance of {weight.min()}", "0 or more")
     if ours == PROJECT and not _are_bins(weight):
         found = np.array2string(weight, precision=4, max_line_width=1000)
         return Problem("wrong value", name, found, f"near {np.arange(len(weight))}")

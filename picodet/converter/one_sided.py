@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from picodet.cells import cell_centres, grids
+from picodet.converter.precision import as_float32
 
 # Constants are averaged by ppdet's EMA like weights, and come out too large by what its correction
 # for the first steps gets wrong: 1.2e-4 after an epoch, 1e-2 after five steps.
@@ -25,7 +26,7 @@ class PaddleOnly(NamedTuple):
 
     pattern: re.Pattern[str]
     reason: str
-    # why this value is not the right one, or None
+    # why this value, in float32, is not the right one, or None
     problem: Callable[[re.Match[str], np.ndarray, Context], str | None]
 
 
@@ -53,14 +54,15 @@ def _same_as_its_other_name(
     other = f"head.head_{match['kind']}{match['level']}.{match['leaf']}"
     if other not in context.arrays:
         return f"{other} is missing, the same layer under its other name"
-    if not np.array_equal(array, context.arrays[other], equal_nan=True):
+    same = as_float32(context.arrays[other])
+    if same is None or not np.array_equal(array, same, equal_nan=True):
         return f"differs from {other}, the same layer under its other name"
     return None
 
 
 PADDLE_ONLY = (
     PaddleOnly(
-        re.compile(r"head\.p\d+_feat\.scale_reg"),
+        re.compile(r"head\.p[3-6]_feat\.scale_reg"),
         "made by ppdet's GFLHead, never used by PicoHead (gfl_head.py:230)",
         _unused_scale,
     ),

@@ -11,21 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from picodet.converter.array_pickle import (
-    Array,
-    DamagedError,
-    NamesCodeError,
-    RefusedError,
-    kind_of,
-    run,
-)
+from picodet.converter.array_pickle import Array, NamesCodeError, kind_of, run
+from picodet.converter.pickle_reader import DamagedError, RefusedError
 from picodet.errors import CheckpointError
 
 PARAMETER_NAMES = "StructuredToParameterName@@"  # Paddle's static names; of no use to us
 SLICES = "UnpackBigParamInfor@@"  # tensors of 1 GiB and more, written in pieces by protocols 2, 3
 
 BEGINNINGS = (  # of what is saved as .pdparams by mistake
-    (b"PK\x03\x04", "a zip archive, such as PyTorch's own .pth"),
+    (b"PK", "a zip archive, such as PyTorch's own .pth"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"\x89PNG", "a PNG picture"),
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -41,7 +35,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with path.open("rb") as file:
-            other_format = _other_format(file.read(512))
+            other_format = _other_format(file.read(4096))
             if path.stat().st_size == 0:  # which mmap does not take
                 raise DamagedError
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:

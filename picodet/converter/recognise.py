@@ -1,9 +1,10 @@
 """Which PicoDet a checkpoint is, told from the names and shapes of its tensors alone."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from picodet.config import VARIANTS, ModelConfig
+from picodet.config import STRIDES, VARIANTS, ModelConfig
 from picodet.converter.rules import CLAS_BACKBONE, PPDET_BACKBONE, NameTable
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -11,6 +12,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 # The last convolution of a stage's first block is [stage channels, stage channels, 1, 1].
 PPDET_WIDTHS = [f"backbone.{stage}_1._conv_pw_mv1._conv.weight" for stage in (2, 3, 4)]
 CLAS_WIDTHS = [f"backbone.blocks.{block}.concat_pw.conv.weight" for block in (0, 3, 10)]
+
+PROJECT = "head.distribution_project.project"
+PREDICTORS = [f"head.head_cls{level}.weight" for level in range(len(STRIDES))]
+TOWER = re.compile(r"head\.conv_feat\.cls_conv_dw0\.\d+\.conv\.weight")
+MAX_HEAD_CONVS = 16  # four times the deepest official head
 
 
 @dataclass(frozen=True)
@@ -40,17 +46,20 @@ def recognise_detector(shapes: Shapes) -> Recognised | None:
     variant = _variant(shapes, PPDET_WIDTHS)
     if variant is None:
         return None
-    bins = (shapes.get("head.distribution_project.project") or (variant.reg_max + 1,))[0]
-    channels = (shapes.get("head.head_cls0.weight") or (len(variant.classes) + 4 * bins,))[0]
-    depth = sum(
-        name.startswith("head.conv_feat.cls_conv_dw0.") and name.endswith(".conv.weight")
-        for name in shapes
-    )
+    # Numbers that a model is built from are taken only where as many weights stand behind them.
+    bins = shapes.get(PROJECT, ())
+    predictors = [shapes[name] for name in PREDICTORS if len(shapes.get(name, ())) == 4]
+    channels = min((shape[0] for shape in predictors), default=0)
+    if len(bins) != 1 or not 8 <= 4 * bins[0] < channels:
+        bins = (variant.reg_max + 1,)
+    num_classes = channels - 4 * bins[0]
+    depthwise = (variant.channels, 1, 5, 5)
+    depth = sum(TOWER.match(name) is not None and shapes[name] == depthwise for name in shapes)
     return Recognised(
         variant,
-        num_classes=max(channels - 4 * bins, 1),
-        head_convs=depth or variant.head_convs,
-        reg_max=max(bins - 1, 1),
+        num_classes=num_classes if num_classes > 0 else len(variant.classes),
+        head_convs=min(depth, MAX_HEAD_CONVS) or variant.head_convs,
+        reg_max=bins[0] - 1,
     )
 
 

@@ -123,7 +123,7 @@ class _Direction:
 
     def __init__(self, rules: tuple[Rule, ...], froms: list[str], tos: list[str]) -> None:
         patterns = (re.sub(r"\\{\w+\\}", r"(\\d+)", re.escape(run)) for run in froms)
-        compiled = [re.compile(pattern + r"(?:\.|$)", re.ASCII) for pattern in patterns]
+        compiled = [re.compile(pattern + r"(?:\.(?=.)|\Z)", re.ASCII) for pattern in patterns]
         templates = [re.sub(r"{\w+}", "{}", run) for run in tos]
         self.steps = list(zip(rules, compiled, templates, strict=True))
 
@@ -168,9 +168,11 @@ class NameTable:
 
 
 def _translate(path: str, parts: dict[str, _Direction]) -> Translation | None:
-    part, _, rest = path.partition(".")
-    found = parts[part].translate(rest) if part in parts else None
-    return found and Translation(f"{part}.{found.name}".rstrip("."), found.rules)
+    part, dot, rest = path.partition(".")
+    if part not in parts or (dot and not rest):
+        return None
+    found = parts[part].translate(rest)
+    return found and Translation(part + dot + found.name, found.rules)
 
 
 PICODET_2021 = NameTable(backbone=ESNET, neck=CSP_PAN, head=PICO_HEAD)

@@ -3,8 +3,9 @@
 import re
 
 SOI, EOI = b"\xff\xd8", 0xD9
-# In compressed data FF stands for itself as FF 00, and FF D0 .. D7 are restarts within a scan.
-MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+# In compressed data FF stands for itself as FF 00, FF D0 .. D7 are restarts within a scan, and
+# FF 01 has no length either.
+MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")
 
 
 def is_cut_off(data: bytes) -> bool:

@@ -1,7 +1,7 @@
 """Which pictures a user means, and where drawn ones go."""
 
 import glob
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -32,21 +32,31 @@ def find_pictures(argument: str) -> list[Path]:
     return sorted(found)
 
 
-def free_name(picture: Path, folder: Path, taken: Iterable[Path]) -> Path:
-    """A name for a drawn copy of `picture` in `folder`: its own, or numbered if that is taken."""
-    suffix = picture.suffix if picture.suffix.lower() in SUFFIXES else ".png"
-    name, number, taken = folder / (picture.stem + suffix), 1, set(taken)
-    while name in taken:
-        number += 1
-        name = folder / f"{picture.stem}_{number}{suffix}"
-    if name.exists() and name.samefile(picture):
-        raise OutputError(f"{name} is the picture itself; --out must be another folder")
-    return name
+def copy_names(pictures: Sequence[Path], folder: Path) -> list[Path]:
+    """Names for drawn copies in `folder`: the pictures' own, numbered where two share one.
+
+    Raises OutputError where a copy would replace one of the pictures.
+    """
+    sources = {picture.resolve() for picture in pictures}
+    names: dict[Path, None] = {}
+    for picture in pictures:
+        suffix = picture.suffix if picture.suffix.lower() in SUFFIXES else ".png"
+        name, number = folder / (picture.stem + suffix), 1
+        while name in names:
+            number += 1
+            name = folder / f"{picture.stem}_{number}{suffix}"
+        if name.resolve() in sources:
+            raise OutputError(f"{name} is one of the pictures itself; --out must be another folder")
+        names[name] = None
+    return list(names)
 
 
 def write_picture(image: np.ndarray, path: Path) -> None:
     """Encode image [H, W, 3] uint8 BGR as the suffix says; whole or not at all."""
-    encoded, data = cv2.imencode(path.suffix, image)
+    try:
+        encoded, data = cv2.imencode(path.suffix, image)
+    except cv2.error as error:
+        raise OutputError(f"{path}: OpenCV cannot write it: {error.err}") from error
     if not encoded:
         raise OutputError(f"{path}: OpenCV cannot write {path.suffix} files")
     with replacing(path) as temporary:

@@ -27,7 +27,10 @@ def read_image(path: Path) -> np.ndarray:
         raise ImageError(f"{path}: an empty file; a picture is expected")
     if is_cut_off(data):
         raise ImageError(f"{path}: a JPEG that breaks off after {len(data):,} bytes; copy it again")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:  # a header that claims more than 2^30 pixels
+        raise ImageError(f"{path}: OpenCV refuses it: {error.err}") from error
     if image is None:
         raise ImageError(f"{path}: not a picture that OpenCV can decode, or a damaged one")
     return image
@@ -42,7 +45,7 @@ def preprocess(
             f"a picture is [H, W, 3] uint8 in BGR, as cv2.imread reads it; "
             f"found {list(image.shape)} {image.dtype}"
         )
-    if preprocessing.interp not in INTERPS:
+    if type(preprocessing.interp) is not int or preprocessing.interp not in INTERPS:
         raise PicoDetError(f"interp {preprocessing.interp}: OpenCV's 0 to 4 are known")
     fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
     resized = cv2.resize(image, None, fx=fx, fy=fy, interpolation=preprocessing.interp)

@@ -137,7 +137,8 @@ def _read_pth(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(f"{path}: not a readable .pth: {reason:.200}") from error
     match content:
         case {"state_dict": dict() as state_dict, "meta": dict() as meta}:
-            return state_dict, meta
+            if all(isinstance(name, str) for name in state_dict):
+                return state_dict, meta
     raise CheckpointError(f"{path}: has no state_dict and meta; was it made by picodet-convert?")
 
 
@@ -162,6 +163,9 @@ def _config(meta: Mapping[str, Any]) -> ModelConfig:
     check_input_size((height, width))
     preprocessing = meta["preprocessing"]
     mean, std = ([float(v) for v in preprocessing[key]] for key in ("mean", "std"))
+    interp = preprocessing["interp"]
+    if interp not in range(5) or not all(value > 0 for value in std):
+        raise ValueError(f"interp {interp!r:.20} or a std of {std!r:.60}")
     return ModelConfig(
         name=str(meta["variant"]),
         backbone=str(meta["backbone"]),
@@ -174,7 +178,7 @@ def _config(meta: Mapping[str, Any]) -> ModelConfig:
         preprocessing=Preprocessing(
             mean=(mean[0], mean[1], mean[2]),
             std=(std[0], std[1], std[2]),
-            interp=int(preprocessing["interp"]),
+            interp=interp,
         ),
     )
 
@@ -184,6 +188,9 @@ def _stages(meta: Mapping[str, Any]) -> tuple[Stage, Stage, Stage]:
         Stage(_numbers([stage["channels"]])[0], _numbers(stage["mid_channels"]))
         for stage in meta["stages"]
     )
+    widths = [width for s in (first, second, third) for width in (s.channels, *s.mid_channels)]
+    if any(width % 2 or width < 8 for width in widths):  # they are halved, and halves quartered
+        raise ValueError(f"even numbers from 8 expected, found {widths!r:.60}")
     return first, second, third
 
 

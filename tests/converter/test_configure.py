@@ -73,7 +73,19 @@ def test_eighty_classes_are_cocos():
 def test_a_misleading_file_name_is_pointed_out():
     config, notes = both(configured(80, "picodet_m_416_coco.pdparams"))
     assert config.name == "picodet_s_416_coco"
-    assert notes == ("the file is named picodet_m, its tensors are of picodet_s",)
+    named = "the file is named picodet_m_416_coco, its tensors are of picodet_s with 80 classes, "
+    assert notes == (named + "head depth 2 and reg_max 7",)
+
+
+def test_a_file_named_after_other_classes_too():
+    _, notes = both(configured(80, "picodet_s_320_voc.pdparams"))
+    assert notes[0].startswith("the file is named picodet_s_320_voc, its tensors are of picodet_s")
+
+
+def test_a_size_that_replaces_a_configs_is_said():
+    config, notes = both(configured(80, config="picodet_s_320_coco", input_size=(416, 416)))
+    assert config.name == "picodet_s_416_coco"
+    assert notes == ("--input-size replaces the 320 of picodet_s_320_coco",)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,12 @@ def test_all_problems_are_told_together(arrays):
     }
 
 
+def test_a_negative_variance_is_none(arrays):
+    arrays["backbone._conv1._batch_norm._variance"][2] = -0.5
+    (problem,) = run(arrays).problems
+    assert (problem.kind, problem.found) == ("wrong value", "a variance of -0.5")
+
+
 def test_nonfinite_weights_pass_if_asked_for(arrays):
     arrays[STEM][0] = np.nan
     assert not run(arrays).ok
@@ -117,6 +123,11 @@ class TestOneSided:
     def test_anchors_that_are_none(self, arrays):
         arrays["head.anchor_points"] = np.array(1.0)
         assert self.refused(arrays) == ["head.anchor_points"]
+
+    def test_anchors_in_bfloat16(self, arrays):
+        centres, _ = cell_centres(grids(SMALL.input_size))
+        arrays["head.anchor_points"] = (centres.view(np.uint32) >> 16).astype(np.uint16)
+        assert run(arrays).ok
 
     def test_anchors_of_another_size(self, arrays):
         centres, strides = cell_centres(grids((64, 64)))

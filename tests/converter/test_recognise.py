@@ -25,6 +25,21 @@ def test_missing_tensors_do_not_hide_the_variant():
     assert recognise_detector(shapes) == Recognised.of(M)
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("head.distribution_project.project", (10**9,)),
+        ("head.distribution_project.project", ()),
+        ("head.head_cls0.weight", (10**9, 96, 1, 1)),
+        ("head.head_cls2.weight", ()),
+        *((f"head.conv_feat.cls_conv_dw0.{i}.conv.weight", (1,)) for i in (2, 3)),
+    ],
+)
+def test_one_tensor_cannot_claim_a_giant(name, shape):
+    """What a single tensor says is believed only where others bear it out."""
+    assert recognise_detector(seeded.shapes(S) | {name: shape}) == Recognised.of(S)
+
+
 def test_other_tensors_are_no_picodet():
     assert recognise_detector({"backbone.conv1.conv.weight": (16, 3, 3, 3)}) is None
     assert recognise_backbone({"backbone.blocks.0.concat_pw.conv.weight": (88, 88, 1, 1)}) is None

@@ -76,6 +76,28 @@ def test_paddleclas_is_a_bijection_too(pair):
     assert CLAS_BACKBONE.to_paddle(ours).name == paddle
 
 
+segments = st.sampled_from(
+    [
+        "",
+        *(part for part in PARTS),
+        *(word for r in ESNET + PICO_HEAD for word in r[:2]),
+        "2_1",
+        "0",
+    ]
+)
+
+
+@given(st.lists(segments, max_size=5).map(".".join))
+def test_nothing_else_slips_through(path):
+    """Whatever has a translation has it back, odd paths with empty segments included."""
+    for there, back in (
+        (PICODET_2021.to_ours, PICODET_2021.to_paddle),
+        (PICODET_2021.to_paddle, PICODET_2021.to_ours),
+    ):
+        if (translation := there(path)) is not None:
+            assert back(translation.name).name == path
+
+
 @given(paths(PARTS), paths(PARTS))
 def test_two_names_never_become_one(first, second):
     equal_there = PICODET_2021.to_ours(first[0]).name == PICODET_2021.to_ours(second[0]).name
@@ -130,6 +152,10 @@ def test_paddleclas_names_every_tensor_of_the_backbone():
         "backbone.conv_pw._conv.weight",
         "backbone._conv1._conv.weight.extra",
         "backbone._conv1..weight",
+        "backbone._conv1._conv.weight.",
+        "backbone.",
+        ".backbone",
+        "head.head_cls0.weight\n",
         "teacher._conv1._conv.weight",
         "head.head_cls0_weight",
         "head.head_cls²",

@@ -20,6 +20,7 @@ KINDS = [PLAIN, PROGRESSIVE, RESTARTS, THUMBNAIL]
 def test_whole_ones(jpeg):
     assert not is_cut_off(jpeg)
     assert not is_cut_off(jpeg + b"a film behind the picture \xff\xda")
+    assert not is_cut_off(jpeg[:2] + b"\xff\x01" + jpeg[2:])  # TEM, which has no length
 
 
 @given(st.sampled_from(KINDS), st.floats(0, 1))

@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
-from picodet.data.pictures import find_pictures, free_name, write_picture
+from picodet.data.pictures import copy_names, find_pictures, write_picture
 from picodet.errors import ImageError, OutputError
 
 
@@ -41,20 +43,25 @@ def test_nothing_is_an_error(folder, tmp_path_factory):
         find_pictures(f"{folder}/*.webp")
 
 
-def test_drawn_copies_never_share_a_name(folder, tmp_path_factory):
-    out = tmp_path_factory.mktemp("out")
-    assert free_name(folder / "b.jpg", out, []) == out / "b.jpg"
-    taken = [out / "b.jpg", out / "b_2.jpg"]
-    assert free_name(folder / "b.jpg", out, taken) == out / "b_3.jpg"
-    assert free_name(folder / "c.gif", out, []) == out / "c.png"
+def test_drawn_copies_never_share_a_name(tmp_path):
+    pictures = [Path(name) for name in ("1/b.jpg", "2/b.jpg", "3/b.jpg", "c.gif")]
+    names = ["b.jpg", "b_2.jpg", "b_3.jpg", "c.png"]
+    assert copy_names(pictures, tmp_path) == [tmp_path / name for name in names]
 
 
-def test_a_drawn_copy_never_replaces_the_picture(folder):
-    with pytest.raises(OutputError, match="--out must be another folder"):
-        free_name(folder / "b.jpg", folder, [])
+def test_a_drawn_copy_never_replaces_a_picture(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other") / "b.jpg"
+    for pictures in ([folder / "b.jpg"], [other, folder / "b.jpg"]):
+        with pytest.raises(OutputError, match="--out must be another folder"):
+            copy_names(pictures, folder)
 
 
 def test_writes_what_the_suffix_says(tmp_path):
     image = np.random.default_rng(0).integers(0, 255, (8, 9, 3), dtype=np.uint8)
     write_picture(image, tmp_path / "x.png")
     assert (cv2.imread(str(tmp_path / "x.png")) == image).all()
+
+
+def test_a_picture_that_its_format_cannot_hold_is_an_error(tmp_path):
+    with pytest.raises(OutputError, match="OpenCV cannot write"):
+        write_picture(np.zeros((1, 20_000, 3), np.uint8), tmp_path / "x.webp")

@@ -52,9 +52,10 @@ def test_other_arrays_are_no_pictures(image):
         preprocess(image, (32, 32), Preprocessing())
 
 
-def test_other_interps_are_unknown():
-    with pytest.raises(PicoDetError, match="interp 5"):
-        preprocess(np.zeros((8, 8, 3), np.uint8), (32, 32), Preprocessing(interp=5))
+@pytest.mark.parametrize("interp", [5, -1, 2.0, True])
+def test_other_interps_are_unknown(interp):
+    with pytest.raises(PicoDetError, match=f"interp {interp}"):
+        preprocess(np.zeros((8, 8, 3), np.uint8), (32, 32), Preprocessing(interp=interp))
 
 
 JPEG = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3)))[1].tobytes()
@@ -66,6 +67,7 @@ PNG = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
     [
         (b"", "an empty file"),
         (b"GIF?", "not a picture"),
+        (b"P6\n99999 99999\n255\nx", "OpenCV refuses it"),
         (JPEG[: len(JPEG) // 2], "breaks off"),
         (PNG[: len(PNG) // 2], "not a picture|damaged"),
     ],

@@ -114,6 +114,7 @@ def write(path, content):
         (b"PK\x03\x04 broken", "not a readable .pth"),
         (pickle.dumps(Owned(), protocol=2), "not a readable .pth"),
         ({"state_dict": Owned(), "meta": {}}, "not a readable .pth"),
+        ({"state_dict": {1: torch.ones(1)}, "meta": {**IS_DETECTOR}}, "has no state_dict and meta"),
         ({"a": torch.ones(1)}, "has no state_dict and meta; was it made by picodet-convert?"),
         ({"state_dict": {}, "meta": {"kind": "detector"}}, "of architecture None; expected is"),
         ({"state_dict": {}, "meta": {**IS_DETECTOR}}, "its meta is not picodet's: KeyError"),
@@ -145,6 +146,9 @@ def test_other_safetensors_are_errors(tmp_path):
         ("input_size", [128, 100]),
         ("stages", []),
         ("preprocessing", {"mean": [0], "std": [1], "interp": 2}),
+        ("preprocessing", {"mean": [0] * 3, "std": [1, 1, 0], "interp": 2}),
+        ("preprocessing", {"mean": [0] * 3, "std": [1] * 3, "interp": 9}),
+        ("stages", [{"channels": 96, "mid_channels": [1, 1, 1]}] * 3),
     ],
 )
 def test_a_damaged_meta_is_an_error(tmp_path, model, meta, key, value):

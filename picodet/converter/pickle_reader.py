@@ -1,0 +1,79 @@
+"""Takes a pickle apart into its instructions and their operands; runs none of them.
+
+The format is that of Python's pickletools. Its own reader is not used because it decodes a text
+before its length can be held against anything.
+"""
+
+import pickle
+import re
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+MAX_WIDE_TEXT = 1000  # bytes; text beyond latin-1 takes Python four bytes for every character
+
+
+class RefusedError(Exception):
+    """The file holds what no checkpoint does; the message says what."""
+
+
+class DamagedError(Exception):
+    """The program makes no sense, as when bytes are cut off or changed; the message says where."""
+
+
+# operands: how a number is laid out, or the number that counts the bytes that follow
+NUMBER = {
+    **{pickle.PROTO: "<B", pickle.FRAME: "<Q"},
+    **{pickle.BININT: "<i", pickle.BININT1: "<B", pickle.BININT2: "<H", pickle.BINFLOAT: ">d"},
+    **{pickle.BINPUT: "<B", pickle.LONG_BINPUT: "<I"},
+    **{pickle.BINGET: "<B", pickle.LONG_BINGET: "<I"},
+}
+BYTES = {
+    **{pickle.SHORT_BINBYTES: "<B", pickle.BINBYTES: "<I", pickle.BINBYTES8: "<Q"},
+    **{pickle.SHORT_BINSTRING: "<B", pickle.BINSTRING: "<i", pickle.LONG1: "<B"},
+}
+TEXT = {pickle.SHORT_BINUNICODE: "<B", pickle.BINUNICODE: "<I", pickle.BINUNICODE8: "<Q"}
+NAMES = {code: name for name, code in vars(pickle).items() if isinstance(code, bytes)}
+
+
+class Reader:
+    """Takes a pickle apart into instructions and their operands; takes no more than is there."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        self.position = 0
+
+    def instructions(self) -> Iterator[tuple[bytes, Any]]:
+        instruction = b""
+        while instruction != pickle.STOP:
+            instruction = self._take(1)
+            if instruction in NUMBER:
+                yield instruction, self._number(NUMBER[instruction])
+            elif instruction in BYTES:
+                yield instruction, self._take(self._number(BYTES[instruction]))
+            elif instruction in TEXT:
+                yield instruction, _text(self._take(self._number(TEXT[instruction])))
+            elif instruction in (pickle.GLOBAL, pickle.INST):
+                yield instruction, (self._line(), self._line())
+            else:
+                yield instruction, None
+
+    def _take(self, count: int) -> bytes:
+        left = len(self.data) - self.position
+        if not 0 <= count <= left:
+            raise DamagedError(f"{count:,} bytes expected at {self.position:,}, {left:,} are left")
+        self.position += count
+        return self.data[self.position - count : self.position]
+
+    def _number(self, layout: str) -> Any:
+        return struct.unpack(layout, self._take(struct.calcsize(layout)))[0]
+
+    def _line(self) -> str:
+        end = self.data.find(b"\n", self.position)
+        return self._take(max(end, self.position) + 1 - self.position)[:-1].decode("latin-1")
+
+
+def _text(data: bytes) -> str:
+    if len(data) > MAX_WIDE_TEXT and re.search(rb"[\xc4-\xff]", data):  # more than latin-1
+        raise RefusedError(f"a text of {len(data):,} bytes that is neither a name nor an array")
+    return data.decode("utf-8", "surrogatepass")
