@@ -5,6 +5,7 @@ the commands, so that `--help` answers at once.
 """
 
 import atexit
+import errno
 import gc
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ class Command(click.Command):
             return self._invoke_with_json(ctx, ctx.params["json_file"])
         except PicoDetError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:  # of the terminal, or of the file it is redirected to
+            if error.errno == errno.EPIPE:
+                raise  # click knows what to do when nobody reads on
+            raise click.ClickException(f"cannot print: {error.strerror}") from error
         finally:
             gc.set_threshold(*usual)
 

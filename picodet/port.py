@@ -15,7 +15,7 @@ from picodet.converter import pdparams
 from picodet.converter.configure import Wanted, configure
 from picodet.converter.convert import Conversion, OneSided, Shape, convert
 from picodet.converter.one_sided import CLASSIFIER_REASON, CLASSIFIER_TAIL
-from picodet.converter.recognise import recognise_backbone
+from picodet.converter.recognise import esnet_widths, recognise_backbone
 from picodet.converter.rules import PICODET_2021, NameTable
 from picodet.errors import ConversionError, OutputError
 from picodet.files import check_apart, check_writable
@@ -143,6 +143,12 @@ def _plan_backbone(source: Path, arrays: Mapping[str, np.ndarray], wanted: Wante
         body = {PREFIX + name: array for name, array in body.items()}
     shapes = {name: array.shape for name, array in body.items()}
     recognised = recognise_backbone(shapes)
+    if recognised is None and (widths := esnet_widths(shapes)):
+        known = {v.backbone: [stage.channels for stage in v.stages] for v in VARIANTS}
+        raise ConversionError(
+            f"{source}: an ESNet of {widths} channels, which no PicoDet has (PaddleClas's own are "
+            f"such); expected are {known}"
+        )
     if recognised is None:
         _refuse(source, shapes)
     variant, table = recognised

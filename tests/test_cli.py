@@ -162,6 +162,20 @@ def test_the_group_has_the_commands():
     assert __version__ in run(main, "--version").output
 
 
+def test_a_full_disk_behind_the_terminal_is_no_traceback(folder):
+    command = [sys.executable, "-m", "picodet", "convert", folder / "picodet_s_128.pdparams"]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [*command, folder / "full.pth"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == 1
+    assert result.stderr.strip() == "Error: cannot print: No space left on device"
+
+
 def test_python_m_picodet():
     result = subprocess.run(
         [sys.executable, "-m", "picodet", "--version"], capture_output=True, text=True, check=True

@@ -141,6 +141,8 @@ class _Machine:
                 _INSTRUCTIONS[instruction](self, operand)
             elif instruction not in (pickle.PROTO, pickle.FRAME, pickle.STOP):
                 raise RefusedError(f"the pickle instruction {NAMES.get(instruction, instruction)}")
+        if (behind := len(self.reader.data) - self.reader.position) > 0:
+            raise RefusedError(f"{behind:,} bytes behind its end")
         if len(self.stack) != 1:
             raise RefusedError(f"{len(self.stack)} values where one is expected")
         return self.stack[0]

@@ -72,6 +72,12 @@ def recognise_backbone(shapes: Shapes) -> tuple[ModelConfig, NameTable] | None:
     return None
 
 
+def esnet_widths(shapes: Shapes) -> list[int]:
+    """Channels of the stages of any ESNet, PicoDet's or another; empty if it is none."""
+    found = [shapes[name] for name in PPDET_WIDTHS + CLAS_WIDTHS if name in shapes]
+    return [shape[0] for shape in found if len(shape) == 4]
+
+
 def _variant(shapes: Shapes, names: list[str]) -> ModelConfig | None:
     """The variant that agrees with most of the three named tensors, if any agrees with one."""
 

@@ -155,6 +155,7 @@ def test_refuses_what_is_no_tensor(read, value, message):
         (pickle.dumps([np.ones(1)], 4), "something of type list in place of a dictionary"),
         (pickle.dumps({}, 4), "no tensor at all"),
         (b"\x80\x02}(U\x01wNU\x01wNu.", "the name 'w' twice"),
+        (pickle.dumps({"w": np.ones(1)}, 4) + b"more", "4 bytes behind its end"),
         (b"\x80\x02}}.", "2 values where one is expected"),
         (pickle.dumps({1: np.ones(1)}, 4), "something of type int as a name"),
     ],
