@@ -12,8 +12,6 @@ from picodet.converter.convert import OneSided, Problem
 from picodet.errors import one_line
 from picodet.port import Report
 
-MAX_ROWS = 20  # of one kind of problem; --json has them all
-
 
 def print_report(report: Report) -> None:
     """What was recognised, where every tensor went, and what was assumed."""
@@ -64,14 +62,7 @@ def print_problems(problems: Sequence[Problem]) -> None:
     for p in problems:
         pattern = p.name if p.kind == "not finite" else re.sub(r"\d+", "", p.name)
         groups.setdefault((p.kind, pattern, p.found, p.expected), []).append(p)
-    rows: dict[str, list[list[Problem]]] = {}
     for group in groups.values():
-        rows.setdefault(group[0].kind, []).append(group)
-    for kind, of_kind in rows.items():
-        for group in of_kind[:MAX_ROWS]:
-            cells = _first_of([p.name for p in group]), group[0].found, group[0].expected
-            table.add_row(kind, *(Text(one_line(cell)) for cell in cells))
-        hidden = sum(len(group) for group in of_kind[MAX_ROWS:])
-        if hidden:
-            table.add_row(kind, Text(f"and {hidden} more; --json FILE has them all"))
+        cells = _first_of([p.name for p in group]), group[0].found, group[0].expected
+        table.add_row(group[0].kind, *(Text(one_line(cell)) for cell in cells))
     Console(stderr=True).print(table)

@@ -19,8 +19,8 @@ def detect(
 
     interp is OpenCV's number of the resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None
     is the model's own, which is 2 in all of ppdet's configs. Scores above `score` count; 0.025 is
-    ppdet's. Raises ImageError for a picture that cannot be
-    used, PicoDetError for a model that is in training mode or whose output is not finite.
+    ppdet's. Raises ImageError for a picture that cannot be used, PicoDetError for an unknown
+    interp or score and for a model that is in training mode or whose output is not finite.
     """
     if model.training:
         raise PicoDetError("the model is in training mode; call model.eval() first")

@@ -23,9 +23,9 @@ def check_writable(path: Path, overwrite: bool) -> None:
         raise OutputError(f"{path}: the directory {path.parent} cannot be written to")
 
 
-def check_apart(output: Path, inputs: Iterable[Path]) -> None:
-    """Raise OutputError where `output` would replace one of the files that are read."""
-    for path in inputs:
+def check_apart(output: Path, others: Iterable[Path]) -> None:
+    """Raise OutputError where `output` would replace another file of the same command."""
+    for path in others:
         if output.resolve() == path.resolve():
             raise OutputError(f"{output}: also an input or another output; name another file")
 

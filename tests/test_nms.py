@@ -35,6 +35,11 @@ def test_classes_do_not_suppress_each_other_and_come_out_in_turn():
     assert (classes.tolist(), kept.tolist()) == ([0, 1], [1, 0])
 
 
+def test_boxes_inside_out_are_paddles_business_too():
+    """Their areas are 0 and their overlap is -4 * -5: an IoU of -1, and both stay (ppdet: run)."""
+    assert one_class([(0, 10, 10, 5), (8, 3, 4, 12)], 0.9, 0.8) == [0, 1]
+
+
 def test_top_k_counts_per_class_and_keep_over_all():
     boxes = np.array([(i, 0, i + 1, 1) for i in range(6)], np.float32)
     scores = np.array([(0.9, 0.8, 0.7, 0, 0, 0), (0, 0, 0, 0.5, 0.4, 0.3)], np.float32)

@@ -33,9 +33,9 @@ ALLOWED = {
 }
 NUMBERS = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
 
-# A tensor takes about 30 instructions, so that this is ten times the largest detector. It bounds
-# what a file can make of instructions that are shorter than what they leave in memory.
-MAX_INSTRUCTIONS = 500_000
+# A tensor takes about 30 instructions: room for 5,000, where ppdet's largest detectors have some
+# 1,500. It bounds what instructions of one byte can leave in memory to some 15 MB.
+MAX_INSTRUCTIONS = 150_000
 MAX_DIMENSIONS = 32  # NumPy 1's own limit
 
 

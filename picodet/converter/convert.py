@@ -21,7 +21,7 @@ from picodet.converter.rules import NameTable, Rule
 
 Shape = tuple[int, ...]
 
-PROJECT = "head.integral.project"
+BINS = "head.integral.project"  # by our name
 
 
 @dataclass(frozen=True, order=True)
@@ -139,7 +139,7 @@ def _place(
         return Problem("not finite", name, found, "numbers, or --allow-nonfinite")
     if ours.endswith(".running_var") and (weight < 0).any():
         return Problem("wrong value", name, f"a variance of {weight.min()}", "0 or more")
-    if ours == PROJECT and not _are_bins(weight):
+    if ours == BINS and not _are_bins(weight):
         found = np.array2string(weight, precision=4, max_line_width=1000)
         return Problem("wrong value", name, found, f"near {np.arange(len(weight))}")
     return weight

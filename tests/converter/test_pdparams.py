@@ -201,7 +201,7 @@ def test_claims_of_terabytes_take_no_memory(read, content):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < max(100e6 if len(content) == 1_000_003 else 0, 3 * len(content) + 1e6)
+    assert peak < 3 * len(content) + 16e6  # the second is what short instructions may leave
 
 
 MEMORY = """
