@@ -5,7 +5,9 @@ PicoDetError
 ├── ConversionError   a checkpoint was read, and does not become a model
 │   └── IncompleteError   ... because tensors or places are left over (picodet.port)
 ├── ImageError        a picture cannot be read or has the wrong form
-└── OutputError       a result cannot be written where it was asked for
+├── OutputError       a result cannot be written where it was asked for
+├── RecordingError    a recording of a reference cannot be read or made
+└── AlignmentError    two models cannot be compared
 """
 
 from typing import Any
@@ -46,3 +48,11 @@ class ImageError(PicoDetError):
 
 class OutputError(PicoDetError):
     """A result cannot be written where it was asked for."""
+
+
+class RecordingError(PicoDetError):
+    """A recording of a reference cannot be read or made."""
+
+
+class AlignmentError(PicoDetError):
+    """Two models cannot be compared."""

@@ -1,0 +1,229 @@
+"""The index of a recording: everything of it but the values of its tensors.
+
+Plain data, to JSON and back; recording_writer.py writes it and recording.py reads it.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+HEADER = "picodet_recording"  # the key of the index in the header of the file
+FORMAT = 1
+SAMPLES = "samples/"  # prefix of a key: values of the tensor at `sample_positions`
+
+Kind = Literal["ppdet", "paddle program", "onnx"]
+Key = str
+
+
+def sample_positions(size: int, count: int) -> np.ndarray:
+    """Where in a flat tensor the samples of a summary were taken: evenly, both ends included."""
+    return np.linspace(0, size - 1, min(size, count)).astype(int)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the index says of one tensor; `low` to `mean` are of its finite values."""
+
+    shape: tuple[int, ...]
+    dtype: str  # NumPy's name
+    low: float
+    high: float
+    mean: float
+    nan: int  # how many values are NaN
+    inf: int
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A tensor of the reference's checkpoint or graph, by the name it has there."""
+
+    name: str
+    key: Key
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of preprocessing made of the picture: decode, colour, resize, normalise."""
+
+    name: str
+    key: Key
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of one layer. A tensor that a layer takes or returns twice is listed once."""
+
+    path: str  # as the reference spells it: backbone._conv1._conv
+    number: int  # of the calls of this layer, from 0
+    type: str
+    inputs: tuple[Key, ...]
+    outputs: tuple[Key, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input of an operator: output `index` of operator `operator`; -1 is the graph's input."""
+
+    operator: int
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of a static graph, in the vocabulary of graph.py, whatever it was exported as.
+
+    `weights` gives the name of each parameter by its role: weight, bias, running_mean, running_var.
+    """
+
+    kind: str
+    name: str  # of its first output, as the graph spells it
+    sources: tuple[Source, ...]
+    outputs: tuple[Key, ...]
+    weights: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the reference says of preprocessing."""
+
+    size: tuple[int, int]  # height, width
+    interp: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What came out, as far as the reference goes: heads always, decoding and NMS perhaps.
+
+    scores [1, C, cells] probabilities and sides [1, 4 * bins, cells] logits, one of each per level;
+    boxes [1, A, 4] xyxy in pixels of the network's input and their scores [1, C, A], before NMS;
+    kept [N, 6] of class, score, xyxy in pixels of the picture.
+    """
+
+    scores: tuple[Key, ...]
+    sides: tuple[Key, ...]
+    boxes: Key | None = None
+    box_scores: Key | None = None
+    kept: Key | None = None
+
+
+@dataclass(frozen=True)
+class Index:
+    """Everything of a recording but the values of its tensors."""
+
+    kind: Kind
+    file: str  # name of what was recorded
+    sha256: str  # of that file, or of the weights' file of a folder
+    versions: dict[str, str]  # of Paddle, ppdet, onnxruntime, NumPy ..: whatever took part
+    precision: Literal["float32", "float64"]
+    samples: int  # per tensor; 0 in a full recording
+    input: Key  # [1, 3, H, W], what the network was fed
+    picture: Key | None  # the encoded picture, byte for byte
+    scale_factor: tuple[float, float]  # (y, x): the input's size over the picture's
+    settings: Settings | None
+    weights: tuple[Weight, ...]
+    steps: tuple[Step, ...]
+    calls: tuple[Call, ...]  # of a reference that has layers
+    operators: tuple[Operator, ...]  # of a static graph
+    ending: Ending
+    probes: dict[str, Any] | None  # the reference's answers to probes.py, where it could be asked
+    tensors: dict[Key, Stored]
+
+
+def to_json(index: Index) -> dict[str, Any]:
+    """What `from_json` reads."""
+    return {"format": FORMAT, **asdict(index)}
+
+
+def from_json(content: dict[str, Any]) -> Index:
+    """The inverse of `to_json`; a file is not trusted to hold what it should.
+
+    Raises KeyError, TypeError, ValueError or AttributeError for what is no index.
+    """
+    if content["format"] != FORMAT:
+        raise ValueError(f"format {content['format']!r:.20}, this version reads {FORMAT}")
+    tensors = {
+        str(key): Stored(
+            shape=tuple(int(n) for n in value["shape"]),
+            dtype=str(value["dtype"]),
+            low=float(value["low"]),
+            high=float(value["high"]),
+            mean=float(value["mean"]),
+            nan=int(value["nan"]),
+            inf=int(value["inf"]),
+        )
+        for key, value in content["tensors"].items()
+    }
+
+    def known(key: Any) -> Key:
+        if key not in tensors:
+            raise ValueError(f"no tensor {key!r:.80}")
+        return str(key)
+
+    def keys(values: list[Any]) -> tuple[Key, ...]:
+        return tuple(known(value) for value in values)
+
+    def perhaps(key: Any) -> Key | None:
+        return None if key is None else known(key)
+
+    settings, ending = content["settings"], content["ending"]
+    precision, kind = content["precision"], content["kind"]
+    if precision not in ("float32", "float64"):
+        raise ValueError(f"precision {precision!r:.20}")
+    if kind not in ("ppdet", "paddle program", "onnx"):
+        raise ValueError(f"kind {kind!r:.20}")
+    y, x = (float(v) for v in content["scale_factor"])
+    return Index(
+        kind=kind,
+        file=str(content["file"]),
+        sha256=str(content["sha256"]),
+        versions={str(k): str(v) for k, v in content["versions"].items()},
+        precision=precision,
+        samples=int(content["samples"]),
+        input=known(content["input"]),
+        picture=perhaps(content["picture"]),
+        scale_factor=(y, x),
+        settings=None if settings is None else _settings(settings),
+        weights=tuple(Weight(str(w["name"]), known(w["key"])) for w in content["weights"]),
+        steps=tuple(Step(str(s["name"]), known(s["key"])) for s in content["steps"]),
+        calls=tuple(
+            Call(
+                str(c["path"]),
+                int(c["number"]),
+                str(c["type"]),
+                keys(c["inputs"]),
+                keys(c["outputs"]),
+            )
+            for c in content["calls"]
+        ),
+        operators=tuple(
+            Operator(
+                str(o["kind"]),
+                str(o["name"]),
+                tuple(Source(int(s["operator"]), int(s["index"])) for s in o["sources"]),
+                keys(o["outputs"]),
+                {str(k): str(v) for k, v in o["weights"].items()},
+            )
+            for o in content["operators"]
+        ),
+        ending=Ending(
+            keys(ending["scores"]),
+            keys(ending["sides"]),
+            *(perhaps(ending[name]) for name in ("boxes", "box_scores", "kept")),
+        ),
+        probes=content["probes"],
+        tensors=tensors,
+    )
+
+
+def _settings(content: dict[str, Any]) -> Settings:
+    height, width = (int(v) for v in content["size"])
+    mean, std = ([float(v) for v in content[name]] for name in ("mean", "std"))
+    return Settings(
+        (height, width),
+        int(content["interp"]),
+        (mean[0], mean[1], mean[2]),
+        (std[0], std[1], std[2]),
+    )

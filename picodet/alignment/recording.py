@@ -1,0 +1,91 @@
+"""A recording: what a reference did with one input, step by step, for whoever compares with it.
+
+One `.safetensors` file. Its header holds the index, as JSON: every call of a layer, or every
+operator of a static graph, with the keys of the tensors that went in and out; the weights; what
+the picture went through; what came out in the end. The tensors lie beside it under their keys, and
+a key is made of the content, so that equal tensors are stored once. Reading one runs no code.
+
+A summary has the index whole, with the statistics of every tensor, but of a tensor's values only
+samples. NumPy only: a recording can be made where there is no torch (recording_writer.py).
+"""
+
+import json
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from picodet.alignment.index import HEADER, SAMPLES, Key, from_json, sample_positions
+from picodet.errors import RecordingError
+
+
+class Recording:
+    """An open recording; tensors are read when they are asked for. Close it, or use `with`."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises RecordingError for a file that is none."""
+        self.path = path
+        try:
+            self._file = safe_open(path, "np")
+            header = (self._file.metadata() or {}).get(HEADER)
+            content = json.loads(header) if header is not None else None
+        except (SafetensorError, OSError, ValueError, RecursionError) as error:
+            raise RecordingError(f"{path}: not a readable recording: {error}") from error
+        if content is None:
+            raise RecordingError(
+                f"{path}: a .safetensors, but no recording; picodet-align record makes one"
+            )
+        self._names = frozenset(self._file.keys())
+        try:
+            self.index = from_json(content)
+            self._check()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RecordingError(
+                f"{path}: its index is damaged: {type(error).__name__} {error}. Record it again"
+            ) from error
+
+    def __enter__(self) -> "Recording":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.__exit__(kind, error, traceback)
+
+    def has(self, key: Key) -> bool:
+        """Whether all values of a tensor are there, not samples only."""
+        return key in self._names
+
+    def tensor(self, key: Key) -> np.ndarray:
+        """All values of a tensor. Raises RecordingError where a summary has samples only."""
+        if not self.has(key):
+            raise RecordingError(
+                f"{self.path}: holds samples of this tensor only; record again without --summary"
+            )
+        array: np.ndarray = self._file.get_tensor(key)
+        return array
+
+    def samples(self, key: Key) -> tuple[np.ndarray, np.ndarray]:
+        """Flat positions [n] of the values that are there, and the values [n]: all, or samples."""
+        if self.has(key):
+            flat = self.tensor(key).ravel()
+            return np.arange(flat.size), flat
+        values: np.ndarray = self._file.get_tensor(SAMPLES + key)
+        size = int(np.prod(self.index.tensors[key].shape))
+        return sample_positions(size, self.index.samples), values
+
+    def _check(self) -> None:
+        """Every tensor that the index knows is there, in the shape and type that it says."""
+        for key, stored in self.index.tensors.items():
+            size = int(np.prod(stored.shape))
+            shape = list(stored.shape)
+            name = key
+            if not self.has(key):
+                name, shape = SAMPLES + key, [min(size, self.index.samples)]
+            found = self._file.get_slice(name).get_shape()
+            if found != shape:
+                raise ValueError(f"tensor {key} has the shape {found}, not {shape}")

@@ -1,0 +1,87 @@
+"""Writes a recording, a tensor at a time: nothing but the index stays in memory.
+
+NumPy only, and no safetensors library: it runs inside a Paddle environment as it is.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from picodet.alignment.index import HEADER, SAMPLES, Index, Key, Stored, sample_positions, to_json
+from picodet.errors import RecordingError
+from picodet.files import replacing
+
+DTYPES = {  # safetensors' names
+    "float64": "F64",
+    "float32": "F32",
+    "int64": "I64",
+    "int32": "I32",
+    "uint8": "U8",
+}
+
+
+class RecordingWriter:
+    """Takes tensors one by one, then the index, and writes the file whole or not at all."""
+
+    def __init__(self, samples: int) -> None:
+        """samples: how many values of each tensor are kept; 0 keeps all."""
+        self.samples = samples
+        self.tensors: dict[Key, Stored] = {}
+        self._data = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `write`)
+        self._entries: dict[str, dict[str, Any]] = {}
+
+    def add(self, array: np.ndarray, whole: bool = False) -> Key:
+        """Store a tensor, or its samples unless `whole`; returns the key it is found by."""
+        array = np.ascontiguousarray(array)
+        if array.dtype.name not in DTYPES:
+            raise RecordingError(f"a tensor of {array.dtype} cannot be recorded")
+        digest = hashlib.sha256(f"{array.dtype.name}{array.shape}".encode())
+        digest.update(array.data)
+        key = digest.hexdigest()
+        if key not in self.tensors:
+            self.tensors[key] = _stored(array)
+        if not self.samples or whole:
+            self._append(key, array)
+        elif key not in self._entries:
+            flat = array.ravel()
+            self._append(SAMPLES + key, flat[sample_positions(flat.size, self.samples)])
+        return key
+
+    def _append(self, name: str, array: np.ndarray) -> None:
+        if name in self._entries:
+            return
+        start = self._data.tell()
+        self._data.write(array.data if array.size else b"")
+        self._entries[name] = {
+            "dtype": DTYPES[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [start, self._data.tell()],
+        }
+
+    def write(self, path: Path, index: Index) -> None:
+        """Put header and tensors together. Raises OutputError where `path` cannot be written."""
+        metadata = {HEADER: json.dumps(to_json(index), separators=(",", ":"))}
+        header = json.dumps({"__metadata__": metadata, **self._entries}).encode()
+        header += b" " * (-len(header) % 8)
+        with self._data, replacing(path) as temporary, temporary.open("wb") as file:
+            file.write(len(header).to_bytes(8, "little"))
+            file.write(header)
+            self._data.seek(0)
+            shutil.copyfileobj(self._data, file, 1 << 20)
+
+
+def _stored(array: np.ndarray) -> Stored:
+    nan = inf = 0
+    finite = array
+    if array.dtype.kind == "f" and not np.isfinite(array.sum()):
+        nan, inf = int(np.isnan(array).sum()), int(np.isinf(array).sum())
+        finite = array[np.isfinite(array)]
+    if not finite.size:
+        return Stored(array.shape, array.dtype.name, 0, 0, 0, nan, inf)
+    low, high, mean = finite.min(), finite.max(), finite.mean(dtype=np.float64)
+    return Stored(array.shape, array.dtype.name, float(low), float(high), float(mean), nan, inf)
