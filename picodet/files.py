@@ -1,5 +1,6 @@
 """Files appear whole or not at all."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -51,3 +52,12 @@ def write_json(path: Path, value: Any) -> None:
     """For machines; replaces what is there."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """Of a file, a block at a time."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,6 +1,5 @@
 """A ppdet checkpoint becomes one of our files: here the converter and the models meet."""
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +17,7 @@ from picodet.converter.one_sided import CLASSIFIER_REASON, CLASSIFIER_TAIL
 from picodet.converter.recognise import esnet_widths, recognise_backbone
 from picodet.converter.rules import PICODET_2021, NameTable
 from picodet.errors import ConversionError, OutputError
-from picodet.files import check_apart, check_writable
+from picodet.files import check_apart, check_writable, sha256
 from picodet.models import checkpoint
 from picodet.models.esnet import ESNet
 from picodet.models.picodet import PicoDet
@@ -101,11 +100,11 @@ def port_checkpoint(
     if not conversion.ok:
         raise IncompleteError(source, plan.config.name, conversion)
 
-    sha256 = _sha256(source)
+    digest = sha256(source)
     checkpoint.save(
         output,
         {name.removeprefix(plan.prefix): array for name, array in conversion.weights.items()},
-        checkpoint.describe(plan.config, plan.kind, source.name, sha256),
+        checkpoint.describe(plan.config, plan.kind, source.name, digest),
     )
     return Report(
         source=str(source),
@@ -121,7 +120,7 @@ def port_checkpoint(
         left_out=conversion.left_out + plan.left_out,
         added=conversion.added,
         notes=plan.notes,
-        sha256=sha256,
+        sha256=digest,
         seconds=time.perf_counter() - start,
     )
 
@@ -190,11 +189,3 @@ def _refuse(source: Path, shapes: Mapping[str, Shape]) -> NoReturn:
 
 def _shapes(model: nn.Module) -> dict[str, Shape]:
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -10,7 +10,7 @@ import numpy as np
 
 HEADER = "picodet_recording"  # the key of the index in the header of the file
 FORMAT = 1
-SAMPLES = "samples/"  # prefix of a key: values of the tensor at `sample_positions`
+SAMPLES = "samples"  # all samples of a summary, float64, in the order of the index's tensors
 
 Kind = Literal["ppdet", "paddle program", "onnx"]
 Key = str
@@ -128,7 +128,7 @@ class Index:
     calls: tuple[Call, ...]  # of a reference that has layers
     operators: tuple[Operator, ...]  # of a static graph
     ending: Ending
-    probes: dict[str, Any] | None  # the reference's answers to probes.py, where it could be asked
+    probes: dict[str, Key]  # the reference's answers to probes.py, where it could be asked
     tensors: dict[Key, Stored]
 
 
@@ -213,7 +213,7 @@ def from_json(content: dict[str, Any]) -> Index:
             keys(ending["sides"]),
             *(perhaps(ending[name]) for name in ("boxes", "box_scores", "kept")),
         ),
-        probes=content["probes"],
+        probes={str(name): known(key) for name, key in content["probes"].items()},
         tensors=tensors,
     )
 

@@ -74,18 +74,28 @@ class Recording:
         if self.has(key):
             flat = self.tensor(key).ravel()
             return np.arange(flat.size), flat
-        values: np.ndarray = self._file.get_tensor(SAMPLES + key)
-        size = int(np.prod(self.index.tensors[key].shape))
-        return sample_positions(size, self.index.samples), values
+        start, size = self._sampled[key]
+        positions = sample_positions(size, self.index.samples)
+        values: np.ndarray = self._samples[start : start + len(positions)]
+        return positions, values
 
     def _check(self) -> None:
-        """Every tensor that the index knows is there, in the shape and type that it says."""
+        """Every tensor that the index knows is there, in the shape that it says, or sampled."""
+        position = 0
+        self._sampled: dict[
+            Key, tuple[int, int]
+        ] = {}  # where the samples are, and the tensor's size
         for key, stored in self.index.tensors.items():
             size = int(np.prod(stored.shape))
-            shape = list(stored.shape)
-            name = key
-            if not self.has(key):
-                name, shape = SAMPLES + key, [min(size, self.index.samples)]
-            found = self._file.get_slice(name).get_shape()
-            if found != shape:
-                raise ValueError(f"tensor {key} has the shape {found}, not {shape}")
+            if self.has(key):
+                found = self._file.get_slice(key).get_shape()
+                if found != list(stored.shape):
+                    raise ValueError(f"tensor {key} has the shape {found}, not {stored.shape}")
+            elif self.index.samples:
+                self._sampled[key] = position, size
+                position += min(size, self.index.samples)
+            else:
+                raise ValueError(f"tensor {key} is missing")
+        self._samples = self._file.get_tensor(SAMPLES) if self._sampled else np.empty(0)
+        if self._samples.shape != (position,):
+            raise ValueError(f"{self._samples.shape} samples, expected are {position}")

@@ -34,6 +34,7 @@ class RecordingWriter:
         self.tensors: dict[Key, Stored] = {}
         self._data = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `write`)
         self._entries: dict[str, dict[str, Any]] = {}
+        self._sampled: dict[Key, np.ndarray] = {}
 
     def add(self, array: np.ndarray, whole: bool = False) -> Key:
         """Store a tensor, or its samples unless `whole`; returns the key it is found by."""
@@ -42,14 +43,15 @@ class RecordingWriter:
             raise RecordingError(f"a tensor of {array.dtype} cannot be recorded")
         digest = hashlib.sha256(f"{array.dtype.name}{array.shape}".encode())
         digest.update(array.data)
-        key = digest.hexdigest()
+        key = digest.hexdigest()[:32]
         if key not in self.tensors:
             self.tensors[key] = _stored(array)
         if not self.samples or whole:
             self._append(key, array)
-        elif key not in self._entries:
+        else:
             flat = array.ravel()
-            self._append(SAMPLES + key, flat[sample_positions(flat.size, self.samples)])
+            values = flat[sample_positions(flat.size, self.samples)]
+            self._sampled.setdefault(key, values.astype(np.float64))
         return key
 
     def _append(self, name: str, array: np.ndarray) -> None:
@@ -65,6 +67,9 @@ class RecordingWriter:
 
     def write(self, path: Path, index: Index) -> None:
         """Put header and tensors together. Raises OutputError where `path` cannot be written."""
+        sampled = [self._sampled[key] for key in self.tensors if key not in self._entries]
+        if sampled:
+            self._append(SAMPLES, np.concatenate(sampled))
         metadata = {HEADER: json.dumps(to_json(index), separators=(",", ":"))}
         header = json.dumps({"__metadata__": metadata, **self._entries}).encode()
         header += b" " * (-len(header) % 8)

@@ -23,16 +23,21 @@ def read_image(path: Path) -> np.ndarray:
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
+    return decode(data, str(path))
+
+
+def decode(data: bytes, name: str) -> np.ndarray:
+    """[H, W, 3] uint8 BGR of an encoded picture; `name` is for the message of the ImageError."""
     if not data:
-        raise ImageError(f"{path}: an empty file; a picture is expected")
+        raise ImageError(f"{name}: an empty file; a picture is expected")
     if is_cut_off(data):
-        raise ImageError(f"{path}: a JPEG that breaks off after {len(data):,} bytes; copy it again")
+        raise ImageError(f"{name}: a JPEG that breaks off after {len(data):,} bytes; copy it again")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:  # a header that claims more than 2^30 pixels
-        raise ImageError(f"{path}: OpenCV refuses it: {error.err}") from error
+        raise ImageError(f"{name}: OpenCV refuses it: {error.err}") from error
     if image is None:
-        raise ImageError(f"{path}: not a picture that OpenCV can decode, or a damaged one")
+        raise ImageError(f"{name}: not a picture that OpenCV can decode, or a damaged one")
     return image
 
 
@@ -47,12 +52,22 @@ def preprocess(
         )
     if type(preprocessing.interp) is not int or preprocessing.interp not in INTERPS:
         raise PicoDetError(f"interp {preprocessing.interp}: OpenCV's 0 to 4 are known")
+    resized = resize(image, size, preprocessing.interp)
     fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
-    resized = cv2.resize(image, None, fx=fx, fy=fy, interpolation=preprocessing.interp)
-    rgb = cv2.split(resized)[::-1]
+    return normalise(resized, preprocessing), np.array([fy, fx], np.float32)
+
+
+def resize(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
+    """image [H, W, 3] uint8 -> [*size, 3] uint8: without regard to proportions, by factors."""
+    fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
+    return cv2.resize(image, None, fx=fx, fy=fy, interpolation=interp)
+
+
+def normalise(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """image [H, W, 3] uint8 BGR -> [3, H, W] float32 RGB."""
+    rgb = cv2.split(image)[::-1]
     tables = _normalised(preprocessing.mean, preprocessing.std)
-    array = np.stack([cv2.LUT(plane, table) for plane, table in zip(rgb, tables, strict=True)])
-    return array, np.array([fy, fx], np.float32)
+    return np.stack([cv2.LUT(plane, table) for plane, table in zip(rgb, tables, strict=True)])
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,77 @@
+"""Layers folded by the block of the network that they are part of, and which gap is worst."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from picodet.alignment.comparison import Gap, Layer, Status
+
+WHOLE = "the whole model"  # the block of the root of the tree, whose path is empty
+
+# backbone.stem, backbone.stage2.block1, neck.conv_t, neck.downsamples.0: two names, and a third
+# where it is a number or a block's
+_BLOCK = re.compile(r"[^.]+\.[^.]+(?:\.(?:block)?\d+(?=\.|$))?")
+_LEVEL = re.compile(r"head\.(?:conv_feat\.levels|predictors)\.(\d+)(?=\.|$)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a row of the folded table and a box of the drawn network stand for."""
+
+    name: str
+    layers: tuple[Layer, ...]
+
+    @property
+    def local(self) -> Gap | None:
+        return worst(layer.local for layer in self.layers)
+
+    @property
+    def accumulated(self) -> Gap | None:
+        return worst(layer.accumulated for layer in self.layers)
+
+    @property
+    def status(self) -> Status:
+        found = {layer.status for layer in self.layers}
+        return "guilty" if "guilty" in found else "affected" if "affected" in found else "aligned"
+
+
+def worst(gaps: Iterable[Gap | None]) -> Gap | None:
+    """One that fails before one that passes, then by error over noise; None where none is."""
+    return max((gap for gap in gaps if gap), key=_badness, default=None)
+
+
+def _badness(gap: Gap) -> tuple[bool, float]:
+    return not gap.ok, math.inf if math.isnan(gap.over_floor) else gap.over_floor
+
+
+def blocks(layers: Sequence[Layer]) -> tuple[Block, ...]:
+    """In the order in which the forward pass first reaches them."""
+    groups: dict[str, list[Layer]] = {}
+    for layer in layers:
+        groups.setdefault(block_name(layer), []).append(layer)
+    return tuple(Block(name, tuple(group)) for name, group in groups.items())
+
+
+def block_name(layer: Layer) -> str:
+    """The head is folded by level: a level's tower and its predictor are one block."""
+    path = layer.path.split(" + ")[0]
+    if path == "head.conv_feat":  # is called once per level
+        return f"head level {layer.call}"
+    if level := _LEVEL.match(path):
+        return f"head level {level[1]}"
+    block = _BLOCK.match(path)
+    return block[0] if block else path or WHOLE
+
+
+def within(block: Block, layer: Layer) -> str:
+    """What a layer is called in its block; the call is named where it is not the only one."""
+    parts = (
+        _LEVEL.sub("predictor" if ".predictors." in part else block.name, part)
+        for part in layer.path.split(" + ")
+    )
+    name = " + ".join(
+        "itself" if part == block.name else part.removeprefix(f"{block.name}.") for part in parts
+    )
+    calls = sum(other.path == layer.path for other in block.layers)
+    return f"{name or 'itself'}{f', call {layer.call}' if calls > 1 else ''}"

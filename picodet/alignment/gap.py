@@ -1,0 +1,103 @@
+"""The difference between two tensors: its maximum, where that is, and whether it is noise."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from picodet.alignment.comparison import Gap
+
+# Of float32 noise, what the right models show; chosen from data by benchmarks/faults.py.
+NOISE_MULTIPLE = 30.0
+FLOAT64_BAR = 1e-9  # of a layer's scale, where both sides compute in double
+# A result is rounded once whatever the kernel: half a unit in the last place of its scale.
+ROUNDING = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How great a difference may be: a multiple of measured noise, or a part of the scale."""
+
+    of_noise: float | None
+    of_scale: float = 0.0
+
+    def allowed(self, floor: float, scale: float) -> float:
+        return self.of_scale * scale if self.of_noise is None else self.of_noise * floor
+
+
+def gap(ours: Tensor, reference: Tensor, noise: float, tolerance: Tolerance) -> Gap:
+    """`noise`: greatest difference seen between runs of ours that should be equal."""
+    scale = _scale(reference)
+    rounding = ROUNDING[reference.dtype] * scale if reference.dtype in ROUNDING else 0.0
+    floor = max(noise, rounding) if noise == noise else rounding  # a NaN is no noise
+    allowed = tolerance.allowed(floor, scale)
+    if ours.shape != reference.shape:
+        return problem(
+            f"shape {_shape(ours)}, the reference's is {_shape(reference)}", scale, floor
+        )
+    if ours.dtype != reference.dtype:
+        return problem(f"{ours.dtype}, the reference's is {reference.dtype}", scale, floor)
+    if not ours.numel():
+        return Gap(0.0, (), 0.0, 0.0, 0.0, floor, allowed)
+    difference = (ours - reference).abs()
+    worst = int(difference.argmax())
+    error = float(difference.ravel()[worst])
+    broken = ""
+    if not np.isfinite(error):
+        worst, error, broken = _not_finite(ours, reference, difference)
+    index = np.unravel_index(worst, tuple(ours.shape))
+    values = (float(side.ravel()[worst]) for side in (ours, reference))
+    return Gap(error, tuple(map(int, index)), *values, scale, floor, allowed, broken)
+
+
+def noise(*runs: Tensor) -> float:
+    """Greatest absolute difference between the first run and the others; NaN if they cannot be."""
+    first, *others = runs
+    if any(other.shape != first.shape for other in others) or not first.numel():
+        return 0.0 if not first.numel() else float("nan")
+    return max((float((first - other).abs().max()) for other in others), default=0.0)
+
+
+def worst(gaps: list[Gap]) -> Gap | None:
+    """The one that is most beyond what is allowed."""
+    return max(gaps, key=_excess, default=None)
+
+
+def _excess(gap: Gap) -> float:
+    if not gap.ok and not gap.allowed:
+        return float("inf")
+    return float("inf") if gap.problem else gap.error / gap.allowed if gap.allowed else 0.0
+
+
+def _scale(tensor: Tensor) -> float:
+    if not tensor.numel():
+        return 0.0
+    low, high = (float(value) for value in tensor.aminmax())
+    scale = max(abs(low), abs(high))
+    if np.isfinite(scale):
+        return scale
+    finite = tensor[tensor.isfinite()]
+    return float(finite.abs().max()) if finite.numel() else 0.0
+
+
+def problem(text: str, scale: float = 0.0, floor: float = 0.0) -> Gap:
+    """Two results that cannot be subtracted."""
+    return Gap(float("inf"), (), float("nan"), float("nan"), scale, floor, 0.0, text)
+
+
+def _not_finite(ours: Tensor, reference: Tensor, difference: Tensor) -> tuple[int, float, str]:
+    """Where one side is not finite and the other is not the same; else the greatest difference."""
+    same = (ours == reference) | (ours.isnan() & reference.isnan())
+    difference = torch.where(same, torch.zeros_like(difference), difference)
+    broken = ~difference.isfinite()
+    if not broken.any():
+        worst = int(difference.argmax())
+        return worst, float(difference.ravel()[worst]), ""
+    count, worst = int(broken.sum()), int(broken.ravel().int().argmax())
+    text = f"{count} of {ours.numel()} values are NaN or Inf on one side only"
+    return worst, float("inf"), text
+
+
+def _shape(tensor: Tensor) -> str:
+    return str(list(tensor.shape))

@@ -1,0 +1,216 @@
+"""A network as a graph of operators, and one spelling for what exporters write in many.
+
+Paddle's programs of old and new form and the ONNX files made from them describe one network with
+different operators: a bias is an addition here and part of its convolution there, a hard-swish is
+one operator or four, a reshape takes its shape from a constant or from six operators that compute
+it. `canonical` leaves one spelling, so that two graphs of one network are equal.
+
+Kinds after that: conv, batch_norm, hardswish, relu, hardsigmoid, sigmoid, softmax, mul, add, div,
+scale, concat, split, shuffle, max_pool, avg_pool (global), upsample, reshape, transpose, matmul,
+nms. What is none of these keeps the name that its exporter gave it.
+
+NumPy only: it runs where Paddle is and torch is not.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from picodet.alignment.index import Key, Operator, Source
+from picodet.errors import RecordingError
+
+SHUFFLE = (0, 2, 1, 3, 4)  # exchanges the two axes that the channels were cut into
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator. Tensors go by their names; `weights` are constants by their role.
+
+    Settings, where they are known: `shape` of a reshape, `permutation` of a transpose, `low` and
+    `high` of a clip, `axis` at which the second operand of an add is aligned.
+    """
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    weights: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.outputs[0]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Operators in an order in which they can run. The picture is the first of the inputs."""
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    constants: Mapping[str, np.ndarray]
+
+    def producers(self) -> dict[str, Node]:
+        return {output: node for node in self.nodes for output in node.outputs}
+
+
+def canonical(graph: Graph) -> Graph:
+    """The same network in one spelling, up to its outputs or, if it has one, to its NMS.
+
+    Raises RecordingError for a graph that is none: a tensor made twice, or from nothing, or a
+    convolution without a constant weight.
+    """
+    spelling = _Spelling(graph)
+    for node in graph.nodes:
+        spelling.take(node)
+    return spelling.finished()
+
+
+def operators(graph: Graph, keys: Mapping[str, Key]) -> tuple[Operator, ...]:
+    """A canonical graph as a recording holds it; `keys` has every output of every node."""
+    sources = {name: Source(-1, i) for i, name in enumerate(graph.inputs)}
+    found = []
+    for i, node in enumerate(graph.nodes):
+        sources |= {name: Source(i, j) for j, name in enumerate(node.outputs)}
+        found.append(
+            Operator(
+                node.kind,
+                node.name,
+                tuple(sources[name] for name in node.inputs),
+                tuple(keys[name] for name in node.outputs),
+                dict(node.weights),
+            )
+        )
+    return tuple(found)
+
+
+class _Spelling:
+    """Takes the nodes one by one; what a rewritten node no longer needs falls away in the end."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: list[Node] = []
+        self.makers: dict[str, Node] = {}
+        self.constants = dict(graph.constants)
+        self.origins: dict[str, str] = {}  # of a reshaped constant: the constant
+        self.aliases: dict[str, str] = {}  # output of an operator that does nothing: its input
+
+    def take(self, node: Node) -> None:
+        for name in node.outputs:
+            if name in self.makers or name in self.aliases:
+                raise RecordingError(
+                    f"the graph writes the tensor {name} twice, the second time by {node.kind}; "
+                    "its first value cannot be compared"
+                )
+        node = replace(
+            node,
+            inputs=tuple(self.aliases.get(name, name) for name in node.inputs),
+            weights={role: self.aliases.get(name, name) for role, name in node.weights.items()},
+        )
+        if node.kind == "identity":
+            self.aliases[node.name] = node.inputs[0]
+        elif node.kind == "reshape" and node.inputs[0] in self.constants:
+            self._reshape_constant(node)
+        else:
+            node = self._hardswish(node) or self._biased(node) or self._shuffle(node) or node
+            self.nodes.append(node)
+            self.makers |= dict.fromkeys(node.outputs, node)
+
+    def finished(self) -> Graph:
+        outputs = tuple(self.aliases.get(name, name) for name in self.graph.outputs)
+        nms = [node.name for node in self.nodes if node.kind == "nms"]
+        wanted = set(nms or outputs)
+        nodes = []
+        for node in map(self._without_constants, reversed(self.nodes)):
+            if wanted & set(node.outputs):
+                wanted |= set(node.inputs)
+                nodes.append(node)
+        nodes.reverse()
+        made = {name for node in nodes for name in node.outputs}
+        for node in nodes:
+            for name in node.inputs:
+                if name not in made and name not in self.graph.inputs:
+                    raise RecordingError(
+                        f"{node.kind} {node.name} takes {name}, which nothing made"
+                    )
+        weights = {name for node in nodes for name in node.weights.values()}
+        constants = {name: self.constants[name] for name in sorted(weights)}
+        return Graph(tuple(nodes), self.graph.inputs, outputs, constants)
+
+    def _reshape_constant(self, node: Node) -> None:
+        """An exporter brings a bias into the form in which it can be added."""
+        source, shape = node.inputs[0], node.settings.get("shape")
+        if shape is None:
+            raise RecordingError(f"reshape {node.name} of the constant {source}: to which shape?")
+        self.constants[node.name] = self.constants[source].reshape(shape)
+        self.origins[node.name] = self.origins.get(source, source)
+
+    def _hardswish(self, node: Node) -> Node | None:
+        """Written as x * clip(x + 3, 0, 6) / 6."""
+        if node.kind != "div" or not self._is_number(node.inputs[-1], 6):
+            return None
+        for x, clipped in self._operands(node.inputs[0], "mul"):
+            clip = self._maker(clipped, "clip")
+            if clip and (clip.settings.get("low"), clip.settings.get("high")) == (0, 6):
+                for shifted, three in self._operands(clip.inputs[0], "add"):
+                    if shifted == x and self._is_number(three, 3):
+                        return Node("hardswish", (x,), node.outputs)
+        return None
+
+    def _biased(self, node: Node) -> Node | None:
+        """A convolution, and a constant that is added to each of its channels."""
+        if node.kind != "add" or len(node.inputs) != 2:
+            return None
+        for result, bias in (node.inputs, node.inputs[::-1]):
+            conv = self._maker(result, "conv")
+            if conv and bias in self.constants and "bias" not in conv.weights:
+                shape = self.constants[bias].shape
+                if len(shape) == 1 and node.settings.get("axis") == 1:
+                    shape = (*shape, 1, 1)
+                channels = self.constants[conv.weights["weight"]].shape[0]
+                if shape in ((channels, 1, 1), (1, channels, 1, 1)):
+                    weights = {**conv.weights, "bias": self.origins.get(bias, bias)}
+                    return replace(conv, outputs=node.outputs, weights=weights)
+        return None
+
+    def _shuffle(self, node: Node) -> Node | None:
+        """Channels cut into two axes, these exchanged, and put together again."""
+        transpose = self._maker(node.inputs[0], "transpose") if node.kind == "reshape" else None
+        if transpose and transpose.settings.get("permutation") == SHUFFLE:
+            cut = self._maker(transpose.inputs[0], "reshape")
+            return cut and Node("shuffle", cut.inputs, node.outputs)
+        return None
+
+    def _without_constants(self, node: Node) -> Node:
+        """Constants are no tensors that flow: those that are more than a number are weights."""
+        weights = {role: self.origins.get(name, name) for role, name in node.weights.items()}
+        for role, name in weights.items():
+            if name not in self.constants:
+                raise RecordingError(
+                    f"the {role} of {node.kind} {node.name}, {name}, is no constant; an export in "
+                    "float32 is expected, not quantised or encrypted"
+                )
+        inputs = []
+        for i, name in enumerate(node.inputs):
+            if name not in self.constants:
+                inputs.append(name)
+            elif self.constants[name].size > 1:
+                weights[f"input{i}"] = self.origins.get(name, name)
+        return replace(node, inputs=tuple(inputs), weights=weights)
+
+    def _maker(self, name: str, kind: str) -> Node | None:
+        node = self.makers.get(name)
+        return node if node and node.kind == kind else None
+
+    def _operands(self, name: str, kind: str) -> Iterator[tuple[str, str]]:
+        """Both orders of what a commutative operator with two operands takes."""
+        node = self._maker(name, kind)
+        if node and len(node.inputs) == 2:
+            yield node.inputs[0], node.inputs[1]
+            yield node.inputs[1], node.inputs[0]
+
+    def _is_number(self, name: str, number: float) -> bool:
+        constant = self.constants.get(name)
+        return constant is not None and constant.size == 1 and constant.item() == number

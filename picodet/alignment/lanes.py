@@ -1,0 +1,219 @@
+"""Runs of one model, side by side: each waits after every layer until the others are there.
+
+A float64 run, float32 runs and runs that are fed the reference's tensors go through the network
+together, so that each layer is compared and forgotten: no run is ever stored.
+"""
+
+import copy
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+class Event(NamedTuple):
+    """A layer that has just been called."""
+
+    path: str
+    number: int  # of the calls of this layer, from 0
+    type: str
+    caller: str  # the path of the layer in whose forward it was called; "" for the whole model
+    inputs: list[Tensor]  # as the caller made them, each tensor once
+    outputs: list[Tensor]  # as the layer made them
+
+
+class LayerError(Exception):
+    """A layer that could not be run."""
+
+    def __init__(self, path: str, error: Exception) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.path = path
+
+
+class Feed(Protocol):
+    """Where a run gets the reference's tensors from; None leaves it its own."""
+
+    def inputs(self, path: str, number: int) -> list[Tensor | None]: ...
+    def outputs(self, path: str, number: int) -> list[Tensor | None]: ...
+
+
+class OneByOne(nn.Module):
+    """A global mean whose terms are added one after the other, as Paddle's CPU kernel does.
+
+    torch adds them in blocks. In float32 that makes a difference of up to 100 roundings, so that
+    only both ways together show how much of a difference is noise.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        sums = np.add.accumulate(x.flatten(2).numpy(), axis=2)[:, :, -1:]
+        return torch.from_numpy(sums / sums.dtype.type(x.shape[2] * x.shape[3]))[..., None]
+
+
+def run(
+    model: nn.Module, images: Tensor, feed: Feed | None, threads: int, one_by_one: bool = False
+) -> Iterator[Event]:
+    """Every call of every layer, as the layers return; one at a time, as they are asked for.
+
+    With a `feed`, each layer takes the reference's tensors instead of what its caller made, and
+    hands on the reference's instead of what it made itself: what an event shows is then the
+    layer's own doing, and its caller's.
+    """
+
+    def forward(hand_over: Callable[[Event], None]) -> None:
+        torch.get_num_threads()  # this thread's own setting is made at the first use, not before
+        torch.set_num_threads(threads)
+        own = twin(model)
+        if one_by_one:
+            _exchange_pools(own)
+        with torch.inference_mode(), _hooked(own, feed, hand_over) as open_calls:
+            try:
+                own(images)
+            except (RuntimeError, ValueError, TypeError, IndexError) as error:
+                raise LayerError(open_calls[-1][0] if open_calls else "", error) from error
+
+    return one_at_a_time(forward)
+
+
+def twin(model: nn.Module) -> nn.Module:
+    """The same layers once more, for hooks of their own, around the same weights."""
+    weights = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in weights})
+
+
+def _exchange_pools(model: nn.Module) -> None:
+    for layer in list(model.modules()):
+        for name, child in layer.named_children():
+            if type(child) is nn.AdaptiveAvgPool2d and child.output_size == 1:
+                setattr(layer, name, OneByOne())
+
+
+class _hooked:
+    """Hooks on all layers below `model`, for as long as the context lasts."""
+
+    def __init__(
+        self, model: nn.Module, feed: Feed | None, hand_over: Callable[[Event], None]
+    ) -> None:
+        self.feed, self.hand_over = feed, hand_over
+        self.counts: dict[str, int] = {}
+        self.open: list[tuple[str, int, list[Tensor]]] = []  # the calls that have not returned
+        self.handles = []
+        for path, layer in model.named_modules():
+            if path:
+                before, after = self._before(path), self._after(path)
+                self.handles += [
+                    layer.register_forward_pre_hook(before),
+                    layer.register_forward_hook(after),
+                ]
+
+    def __enter__(self) -> list[tuple[str, int, list[Tensor]]]:
+        return self.open
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+    def _before(self, path: str) -> Callable[[nn.Module, Any], Any]:
+        def hook(_: nn.Module, args: Any) -> Any:
+            number = self.counts[path] = self.counts.get(path, -1) + 1
+            self.open.append((path, number, tensors(args)))
+            return args if self.feed is None else replaced(args, self.feed.inputs(path, number))
+
+        return hook
+
+    def _after(self, path: str) -> Callable[[nn.Module, Any, Any], Any]:
+        def hook(layer: nn.Module, _: Any, output: Any) -> Any:
+            _, number, inputs = self.open.pop()
+            caller = self.open[-1][0] if self.open else ""
+            kind = type(layer).__name__
+            self.hand_over(Event(path, number, kind, caller, inputs, tensors(output)))
+            if self.feed is None:
+                return output
+            return replaced(output, self.feed.outputs(path, number))
+
+        return hook
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """The tensors in what a layer takes or returns, each once."""
+    found: dict[int, Tensor] = {}
+
+    def search(value: Any) -> None:
+        if isinstance(value, Tensor):
+            found.setdefault(id(value), value)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                search(item)
+
+    search(value)
+    return list(found.values())
+
+
+def replaced(value: Any, replacements: list[Tensor | None]) -> Any:
+    """The same structure with other tensors in it, in the order of `tensors`; None leaves one."""
+    by_id = {id(t): new for t, new in zip(tensors(value), replacements, strict=False)}
+
+    def exchange(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            new = by_id.get(id(value))
+            return value if new is None else new
+        if isinstance(value, list | tuple):
+            items = [exchange(item) for item in value]
+            return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+        return value
+
+    return exchange(value)
+
+
+class _AbandonedError(Exception):
+    """Nobody asks for more."""
+
+
+def one_at_a_time(work: Callable[[Callable[[T], None]], None]) -> Iterator[T]:
+    """What `work` hands to its callback; `work` stands still until the next one is asked for.
+
+    What `work` raises is raised here. It runs in a thread of its own, never while the caller does.
+    """
+    go, stopped = threading.Semaphore(0), threading.Semaphore(0)
+    slot: list[T] = []
+    failure: list[BaseException] = []
+    abandoned = threading.Event()
+
+    def hand_over(item: T) -> None:
+        slot.append(item)
+        stopped.release()
+        go.acquire()
+        if abandoned.is_set():
+            raise _AbandonedError
+
+    def target() -> None:
+        go.acquire()
+        try:
+            if not abandoned.is_set():
+                work(hand_over)
+        except _AbandonedError:
+            pass
+        except BaseException as error:  # noqa: BLE001 (raised again where the next is asked for)
+            failure.append(error)
+        finally:
+            stopped.release()
+
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    try:
+        while True:
+            go.release()
+            stopped.acquire()
+            if not slot:
+                break
+            yield slot.pop()
+        if failure:
+            raise failure[0]
+    finally:
+        abandoned.set()
+        go.release()
+        thread.join()

@@ -1,0 +1,169 @@
+"""Runs an ONNX file and records it, with onnxruntime."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import numpy_helper
+from onnx.checker import ValidationError
+
+from picodet.alignment.graph import Graph, Node
+from picodet.alignment.recording_writer import RecordingWriter
+from picodet.alignment.static_record import ProgramRecord, check_input, record_graph
+from picodet.errors import RecordingError
+
+
+class Spelling(NamedTuple):
+    """At which positions an operator takes what is of interest."""
+
+    kind: str
+    inputs: tuple[int, ...] | None = (0,)  # None for all
+    weights: Mapping[str, int] = {}  # by role
+
+
+SPELLINGS = {
+    "Conv": Spelling("conv", weights={"weight": 1, "bias": 2}),
+    "BatchNormalization": Spelling(
+        "batch_norm", weights={"weight": 1, "bias": 2, "running_mean": 3, "running_var": 4}
+    ),
+    "HardSwish": Spelling("hardswish"),
+    "Relu": Spelling("relu"),
+    "HardSigmoid": Spelling("hardsigmoid"),
+    "Sigmoid": Spelling("sigmoid"),
+    "Softmax": Spelling("softmax"),
+    "Add": Spelling("add", None),
+    "Mul": Spelling("mul", None),
+    "Div": Spelling("div", None),
+    "MatMul": Spelling("matmul", None),
+    "Concat": Spelling("concat", None),
+    "Split": Spelling("split"),
+    "MaxPool": Spelling("max_pool"),
+    "GlobalAveragePool": Spelling("avg_pool"),
+    "Resize": Spelling("upsample"),
+    "Upsample": Spelling("upsample"),
+    "Reshape": Spelling("reshape"),
+    "Transpose": Spelling("transpose"),
+    "Clip": Spelling("clip"),
+    "Identity": Spelling("identity"),
+    "NonMaxSuppression": Spelling("nms", (0, 1)),
+}
+
+
+def record_onnx(
+    file: Path,
+    writer: RecordingWriter,
+    images: np.ndarray,
+    scale_factor: np.ndarray,
+    progress: Callable[[int, int], None],
+) -> ProgramRecord:
+    """Run an ONNX file on images [1, 3, H, W] and scale_factor [2] (y, x), on the CPU.
+
+    Raises RecordingError for a file that is none, and for a graph that is no PicoDet's.
+    """
+    try:
+        model = onnx.load(file)
+        onnx.checker.check_model(model)
+        graph = read_graph(model.graph)
+    except (DecodeError, ValidationError, OSError, ValueError, TypeError) as error:
+        raise RecordingError(f"{file}: not a readable ONNX file: {error}") from error
+    check_input(images, _sides(model.graph, graph.inputs[0]))
+    known = {"scale_factor": scale_factor.reshape(1, 2).astype(np.float32)}
+    known[graph.inputs[0]] = images.astype(np.float32)
+    feed = {name: known[name] for name in graph.inputs if name in known}
+    if unknown := set(graph.inputs) - set(feed):
+        raise RecordingError(
+            f"{file}: wants the inputs {', '.join(sorted(unknown))} besides the picture; of them "
+            "only scale_factor is known"
+        )
+    return record_graph(graph, lambda names: _run(file, model, feed, names), writer, progress)
+
+
+def read_graph(graph: onnx.GraphProto) -> Graph:
+    """The operators of an ONNX graph; weights may stand among its inputs, and be operators."""
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for operator in graph.node:
+        if operator.op_type == "Constant":
+            constants[operator.output[0]] = _constant(operator)
+    inputs = [value.name for value in graph.input if value.name not in constants]
+    if not inputs:
+        raise ValueError("it has no input")
+    return Graph(
+        nodes=tuple(_node(op, constants) for op in graph.node if op.op_type != "Constant"),
+        inputs=tuple(sorted(inputs, key=lambda name: len(_sides(graph, name)) != 4)),
+        outputs=tuple(value.name for value in graph.output),
+        constants=constants,
+    )
+
+
+def _node(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> Node:
+    kind, positions, weights = SPELLINGS.get(
+        operator.op_type, Spelling(operator.op_type.lower(), None)
+    )
+    given = dict(enumerate(operator.input))
+    return Node(
+        kind=kind,
+        inputs=tuple(given[i] for i in (given if positions is None else positions) if given.get(i)),
+        outputs=tuple(name for name in operator.output if name),
+        weights={role: given[i] for role, i in weights.items() if given.get(i)},
+        settings=_settings(operator, constants),
+    )
+
+
+def _settings(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    attributes = _attributes(operator)
+    given = [constants.get(name) for name in operator.input]
+    if operator.op_type == "Transpose":
+        return {"permutation": tuple(attributes.get("perm", ()))}
+    if operator.op_type == "Reshape" and len(given) == 2 and given[1] is not None:
+        return {"shape": tuple(given[1].tolist())}
+    if operator.op_type == "Clip":  # since opset 11 its limits are inputs
+        limits = (*given[1:], None, None)
+        return {
+            side: attributes.get(attribute) if limit is None else limit.item()
+            for side, attribute, limit in zip(("low", "high"), ("min", "max"), limits, strict=False)
+        }
+    return {}
+
+
+def _constant(operator: onnx.NodeProto) -> np.ndarray:
+    for name, value in _attributes(operator).items():
+        if name == "value":
+            return numpy_helper.to_array(value)
+        if name.startswith(("value_int", "value_float")):
+            return np.asarray(value)
+    raise ValueError(f"the constant {operator.output[0]} holds no number")
+
+
+def _attributes(operator: onnx.NodeProto) -> dict[str, Any]:
+    return {a.name: onnx.helper.get_attribute_value(a) for a in operator.attribute}
+
+
+def _sides(graph: onnx.GraphProto, name: str) -> list[int | None]:
+    """Shape of an input; None for a side that is not fixed."""
+    (value,) = (value for value in graph.input if value.name == name)
+    return [side.dim_value or None for side in value.type.tensor_type.shape.dim]
+
+
+def _run(
+    file: Path, model: onnx.ModelProto, feed: Mapping[str, np.ndarray], names: Sequence[str]
+) -> list[np.ndarray]:
+    """The values of the named tensors, which become outputs of a copy of the model."""
+    opened = onnx.ModelProto()
+    opened.CopyFrom(model)
+    outputs = {value.name for value in model.graph.output}
+    opened.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in outputs)
+    options = onnxruntime.SessionOptions()
+    # an optimised graph has other operators than the file
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3  # of errors only; weights among the inputs are worth a warning
+    try:
+        session = onnxruntime.InferenceSession(
+            opened.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        return list(session.run(list(names), dict(feed)))
+    except Exception as error:  # onnxruntime's errors have no class of their own in common
+        raise RecordingError(f"{file}: onnxruntime cannot run it: {error}") from error

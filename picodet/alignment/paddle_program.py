@@ -1,0 +1,68 @@
+"""Runs the program of an inference folder and records it. Imported in Paddle's process only.
+
+A folder is what ppdet's export_model.py writes: a program, `.pdmodel` or, from Paddle 3 on,
+`.json`, and its weights in a `.pdiparams`. A `.pdiparams.info` is a pickle and never read.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from picodet.alignment.paddle_new_program import NewProgram
+from picodet.alignment.paddle_old_program import OldProgram
+from picodet.alignment.recording_writer import RecordingWriter
+from picodet.alignment.static_record import ProgramRecord, check_input, record_graph
+from picodet.errors import RecordingError
+
+PROGRAMS = ("model.pdmodel", "inference.pdmodel", "model.json", "inference.json")
+WEIGHTS = ".pdiparams"
+
+
+def program_file(folder: Path) -> Path:
+    """The program of an inference folder; its weights lie beside it.
+
+    Raises RecordingError where there is not exactly one, with weights.
+    """
+    found = [folder / name for name in PROGRAMS if (folder / name).is_file()]
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none of them"
+        raise RecordingError(
+            f"{folder}: one program, {', '.join(PROGRAMS[:-1])} or {PROGRAMS[-1]}, is expected, "
+            f"found {names}"
+        )
+    if not found[0].with_suffix(WEIGHTS).is_file():
+        raise RecordingError(f"{found[0]}: there is no {found[0].stem}{WEIGHTS} beside it")
+    return found[0]
+
+
+def record_program(
+    folder: Path,
+    writer: RecordingWriter,
+    images: np.ndarray,
+    scale_factor: np.ndarray,
+    progress: Callable[[int, int], None],
+) -> ProgramRecord:
+    """Run the program on images [1, 3, H, W] and scale_factor [2] (y, x), on the CPU.
+
+    Raises RecordingError for a folder that is none, and for a program that is no PicoDet's.
+    """
+    file = program_file(folder)
+    paddle.enable_static()
+    kind = OldProgram if file.suffix == ".pdmodel" else NewProgram
+    try:
+        program = kind(file.with_suffix(""))
+    except (RuntimeError, ValueError, OSError, MemoryError) as error:
+        reason = str(error).strip().split("\n")[-1]
+        raise RecordingError(f"{file}: Paddle cannot load it: {reason}") from error
+    check_input(images, program.input_shape)
+    fed = {"scale_factor": scale_factor.reshape(1, 2).astype(np.float32)}
+    fed[program.graph.inputs[0]] = images.astype(np.float32)
+    feed = {name: fed[name] for name in program.graph.inputs if name in fed}
+    if unknown := set(program.graph.inputs) - set(feed):
+        raise RecordingError(
+            f"{file}: wants the inputs {', '.join(sorted(unknown))} besides the picture; of them "
+            "only scale_factor is known"
+        )
+    return record_graph(program.graph, lambda names: program.run(feed, names), writer, progress)

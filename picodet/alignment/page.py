@@ -1,0 +1,108 @@
+"""A comparison as a page: one file, without scripts, that loads nothing from anywhere."""
+
+from pathlib import Path
+
+from picodet.alignment.blocks import Block, blocks
+from picodet.alignment.comparison import Comparison, Rung
+from picodet.alignment.page_depth import depth
+from picodet.alignment.page_layers import PICTURED, card, layer_tables, unpaired_table
+from picodet.alignment.page_markup import table, text
+from picodet.alignment.page_network import network
+from picodet.alignment.wording import verdict
+
+STYLE = Path(__file__).with_name("page_style.css")
+# A browser that honours it runs nothing and fetches nothing, whatever the names in the data say.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def page(comparison: Comparison) -> str:
+    """The whole document; what is worst comes first, the evidence in full comes last."""
+    folded = blocks(comparison.layers)
+    said = text(verdict(comparison))
+    names = f"{text(comparison.model)} against {text(comparison.reference)}"
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{said}: {names}</title>"
+        f"<style>{STYLE.read_text()}</style></head><body><main>"
+        f'<header class="{_mood(comparison)}"><h1>{said}</h1><p><span class="path">'
+        f'{text(comparison.model)}</span> against the reference <span class="path">'
+        f"{text(comparison.reference)}</span></p></header>"
+        f'<ol id="ladder">{"".join(_rung(rung) for rung in comparison.rungs)}</ol>'
+        f"{_of_layers(comparison, folded)}{_unpaired(comparison)}{_sources(comparison)}"
+        "</main></body></html>\n"
+    )
+
+
+def _mood(comparison: Comparison) -> str:
+    if any(rung.verdict == "differs" for rung in comparison.rungs) or comparison.guilty:
+        return "differs"
+    return "aligned" if comparison.aligned else "open"
+
+
+def _rung(rung: Rung) -> str:
+    mood = rung.verdict.replace("not compared", "open")
+    findings = f'<div class="findings">{_findings(rung)}</div>' if rung.findings else ""
+    return (
+        f'<li class="{mood}"><h2>{text(rung.name)} <span class="badge">{rung.verdict}</span></h2>'
+        f"<p>{text(rung.summary)}</p>{findings}</li>"
+    )
+
+
+def _findings(rung: Rung) -> str:
+    diagnosed = any(finding.diagnosis for finding in rung.findings)
+    headers = ("what differs", "found", "expected", *(("diagnosis",) if diagnosed else ()))
+    rows = [(f.name, f.found, f.expected, f.diagnosis)[: len(headers)] for f in rung.findings]
+    cells = ("".join(f"<td>{text(cell)}</td>" for cell in row) for row in rows)
+    return table(headers, "".join(f"<tr>{row}</tr>" for row in cells))
+
+
+def _of_layers(comparison: Comparison, folded: tuple[Block, ...]) -> str:
+    if not folded:
+        return ""
+    anchors = {block.name: f"block-{i}" for i, block in enumerate(folded)}
+    ranks = {(layer.path, layer.call): i for i, layer in enumerate(comparison.guilty, 1)}
+    cards = "".join(card(layer, i) for i, layer in enumerate(comparison.guilty, 1))
+    says = f"Pictures are of the first {PICTURED}." if len(ranks) > PICTURED else ""
+    guilty = _section("Guilty layers, worst first", cards, says) if cards else ""
+    return (
+        _section(
+            "From the picture to the boxes",
+            network(folded, comparison.rungs, anchors, ranks),
+            "Colour is the worst local error of a block: of its layers alone, each fed with the "
+            "reference's input. Point at a block for its numbers; it leads to its row. A number in "
+            "red is that of a guilty layer, below.",
+        )
+        + _section(
+            "Along the depth",
+            depth(comparison.layers, anchors, ranks),
+            "Error over the greatest value of each layer, in the order of the forward pass. The "
+            "darker band is the noise of rounding, the lighter one above it is what is allowed. An "
+            "error of exactly zero lies on the bottom edge; what is not finite, or has another "
+            "shape, on the top edge.",
+        )
+        + guilty
+        + _section("All layers", layer_tables(folded, anchors, ranks))
+    )
+
+
+def _unpaired(comparison: Comparison) -> str:
+    if not comparison.unpaired:
+        return ""
+    says = "No rule says why these have no partner on the other side; they were not compared."
+    return _section("Without a partner", unpaired_table(comparison.unpaired), says)
+
+
+def _sources(comparison: Comparison) -> str:
+    rows = "".join(
+        f"<dt>{text(k)}</dt><dd>{text(v)}</dd>" for k, v in comparison.environment.items()
+    )
+    return _section("What is allowed", f"<p>{text(comparison.tolerance)}</p>") + _section(
+        "What the numbers depend on", f'<dl class="environment">{rows}</dl>'
+    )
+
+
+def _section(title: str, content: str, says: str = "") -> str:
+    intro = f'<p class="intro">{says}</p>' if says else ""
+    return f"<section><h2>{title}</h2>{intro}{content}</section>"

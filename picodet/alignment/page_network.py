@@ -1,0 +1,244 @@
+"""The network as a drawing: every block where it stands, coloured by its own error."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from picodet.alignment.blocks import WHOLE, Block
+from picodet.alignment.comparison import Gap, Rung
+from picodet.alignment.page_markup import Call, text, title
+from picodet.alignment.wording import in_words
+
+HEIGHT = 32  # of a box, pixels
+ROW = 84  # from one level to the next; half of it leaves room for a box between two
+TOP = 46  # the captions stand above
+STRIDES = ("1/8", "1/16", "1/32", "1/64")
+
+# Where the parts of the neck stand: column, row (a level, or between two), rows that it spans.
+NECK = {
+    "neck.conv_t": (0, 0, 2),
+    "neck.upsample": (1, 1.5, 0),
+    "neck.top_down_blocks.0": (1, 1, 0),
+    "neck.top_down_blocks.1": (2, 0, 0),
+    "neck.downsamples.0": (3, 0.5, 0),
+    "neck.bottom_up_blocks.0": (3, 1, 0),
+    "neck.downsamples.1": (4, 1.5, 0),
+    "neck.bottom_up_blocks.1": (4, 2, 0),
+    "neck.first_top_conv": (1, 3, 0),
+    "neck.second_top_conv": (5, 2.5, 0),
+}
+PARTS = ("backbone", "neck", "head", WHOLE)  # have a row, and are no block of the drawing
+CAPTIONS = {
+    **{"backbone.stem": "stem", "backbone.max_pool": "pool", "neck.conv_t": "conv_t"},
+    **{"neck.upsample": "upsample", "neck.first_top_conv": "first top"},
+    **{"neck.second_top_conv": "second top"},
+    **{f"neck.top_down_blocks.{i}": f"top-down {i}" for i in range(2)},
+    **{f"neck.bottom_up_blocks.{i}": f"bottom-up {i}" for i in range(2)},
+    **{f"neck.downsamples.{i}": f"down {i}" for i in range(2)},
+}
+EDGES = (
+    ("neck.conv_t", "neck.upsample"),
+    ("neck.conv_t", "neck.top_down_blocks.0"),
+    ("neck.conv_t", "neck.top_down_blocks.1"),
+    ("neck.conv_t", "neck.first_top_conv"),
+    ("neck.conv_t", "neck.bottom_up_blocks.1"),
+    ("neck.upsample", "neck.top_down_blocks.0"),
+    ("neck.top_down_blocks.0", "neck.top_down_blocks.1"),
+    ("neck.top_down_blocks.0", "neck.bottom_up_blocks.0"),
+    ("neck.top_down_blocks.1", "neck.downsamples.0"),
+    ("neck.downsamples.0", "neck.bottom_up_blocks.0"),
+    ("neck.bottom_up_blocks.0", "neck.downsamples.1"),
+    ("neck.downsamples.1", "neck.bottom_up_blocks.1"),
+    ("neck.bottom_up_blocks.1", "neck.second_top_conv"),
+    ("neck.first_top_conv", "head level 3"),
+    ("neck.top_down_blocks.1", "head level 0"),
+    ("neck.bottom_up_blocks.0", "head level 1"),
+    ("neck.bottom_up_blocks.1", "head level 2"),
+    ("neck.second_top_conv", "head level 3"),
+    *((f"head level {i}", "boxes") for i in range(4)),
+)
+LEGEND = (
+    ("exact", "no difference"),
+    ("noise", "within the noise of rounding"),
+    ("allowed", "within what is allowed"),
+    ("over", "beyond it"),
+    ("far", "over 100 times the noise"),
+    ("farther", "over 10 000 times"),
+    ("broken", "not finite, or another shape"),
+    ("unknown", "not compared"),
+    ("noise affected", "outlined: only the error before it arrives"),
+)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of the drawing; x and y of its upper left corner, pixels."""
+
+    x: float
+    y: float
+    width: float
+    caption: str
+    height: float = HEIGHT
+
+
+def shade(gap: Gap | None) -> str:
+    """The CSS class of a gap's colour."""
+    if gap is None:
+        return "unknown"
+    if gap.problem or not gap.error < float("inf"):
+        return "broken"
+    if gap.ok:
+        return "exact" if not gap.error else "noise" if gap.over_floor <= 1 else "allowed"
+    return "over" if gap.over_floor <= 100 else "far" if gap.over_floor <= 1e4 else "farther"
+
+
+def network(
+    folded: Sequence[Block],
+    rungs: Sequence[Rung],
+    anchors: Mapping[str, str],
+    ranks: Mapping[Call, int],
+) -> str:
+    """SVG in a box of its own.
+
+    `anchors` says where on the page the row of a block is; `ranks` numbers the guilty layers.
+    """
+    boxes = _boxes([block.name for block in folded])
+    edges = [*_backbone_edges(list(boxes)), *EDGES]
+    lines = [_edge(boxes[a], boxes[b]) for a, b in edges if a in boxes and b in boxes]
+    shown = [_ending(boxes["image"], rungs, ("preprocessing",))]
+    known = [(boxes[block.name], block) for block in folded if block.name in boxes]
+    shown += [_block(box, block, anchors[block.name]) for box, block in known]
+    shown += [_badges(box, block, ranks) for box, block in known]
+    shown += [_ending(boxes["boxes"], rungs, ("heads", "decoding", "NMS"))]
+    width = max(box.x + box.width for box in boxes.values()) + 8
+    height = max(box.y + box.height for box in boxes.values()) + 26
+    legend = "".join(
+        f'<li><svg width="22" height="14"><rect class="box {name}" x="2" y="2" width="18" '
+        f'height="10" rx="2"/></svg>{says}</li>'
+        for name, says in LEGEND
+    )
+    return (
+        f'<div class="scroll"><svg class="network" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'style="min-width:{width * 0.8:.0f}px" role="img" aria-label="the network">'
+        '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" '
+        'patternTransform="rotate(45)"><rect width="6" height="6"/><path d="M0 3H6"/></pattern>'
+        f"</defs>{_captions(boxes)}{''.join(lines)}{''.join(shown)}</svg></div>"
+        f'<ul class="legend">{legend}</ul>'
+    )
+
+
+def _boxes(names: Sequence[str]) -> dict[str, Box]:
+    """Image, backbone as stairs down the levels, neck, head and boxes, from left to right."""
+    boxes = {"image": Box(8, TOP, 52, "image")}
+    x, stage = 72.0, 2
+    for name in names:
+        if name in ("backbone.stem", "backbone.max_pool"):
+            boxes[name] = Box(x, TOP, 44, CAPTIONS[name])
+            x += 54
+        elif found := re.fullmatch(r"backbone\.stage(\d)\.block(\d+)", name):
+            if int(found[1]) != stage:  # starts below the end of the stage before
+                x, stage = x - 41, int(found[1])
+            boxes[name] = Box(x, TOP + ROW * (stage - 2), 32, found[2])
+            x += 41
+    neck = x + 26
+    for name in names:
+        if name in NECK:
+            column, row, rows = NECK[name]
+            y = TOP + ROW * row
+            boxes[name] = Box(neck + 82 * column, y, 68, CAPTIONS[name], HEIGHT + ROW * rows)
+    head = neck + 82 * 6 if any(name in NECK for name in names) else x
+    for name in names:
+        if found := re.fullmatch(r"head level ([0-3])", name):
+            boxes[name] = Box(head, TOP + ROW * int(found[1]), 68, f"level {found[1]}")
+    boxes["boxes"] = Box(head + 94, TOP, 52, "boxes", HEIGHT + 3 * ROW)
+    others = [name for name in names if name not in boxes and name not in PARTS]
+    for i, name in enumerate(others):  # of a tree that is not known here: below, without edges
+        row, column = divmod(i, 9)
+        boxes[name] = Box(8 + 140 * column, TOP + ROW * (4 + row / 2), 132, name[-20:])
+    return boxes
+
+
+def _backbone_edges(names: Sequence[str]) -> list[tuple[str, str]]:
+    """A chain; the end of each stage also goes to the neck."""
+    chain = ["image", *(name for name in names if name.startswith("backbone."))]
+    edges = list(pairwise(chain))
+    ends = [a for a, b in edges if re.match(r".*stage\d", a) and a[:15] != b[:15]] + chain[-1:]
+    return edges + [(end, "neck.conv_t") for end in ends]
+
+
+def _edge(start: Box, end: Box) -> str:
+    if start.x == end.x:
+        down = start.y < end.y
+        x = start.x + start.width / 2
+        above, below = (start, end) if down else (end, start)
+        ys = (above.y + above.height, below.y)
+        return f'<path class="edge" d="M{x:g} {ys[0]:g}V{ys[1]:g}"/>'
+    y1 = min(max(end.y, start.y), start.y + start.height - HEIGHT) + HEIGHT / 2
+    y2 = min(max(start.y, end.y), end.y + end.height - HEIGHT) + HEIGHT / 2
+    x1, x2 = start.x + start.width, end.x
+    middle = (x1 + x2) / 2
+    return (
+        f'<path class="edge" d="M{x1:g} {y1:g}C{middle:g} {y1:g} {middle:g} {y2:g} {x2:g} {y2:g}"/>'
+    )
+
+
+def _block(box: Box, block: Block, anchor: str) -> str:
+    style = f"{shade(block.local)} {block.status}"
+    count = len(block.layers)
+    lines = [
+        f"{block.name}: {count} layer{'s' if count > 1 else ''}, {block.status}",
+        f"local error: {in_words(block.local)}",
+        f"accumulated error: {in_words(block.accumulated)}",
+    ]
+    return _box(box, style, anchor, lines)
+
+
+def _badges(box: Box, block: Block, ranks: Mapping[Call, int]) -> str:
+    """On the upper right corner, the numbers of up to three guilty layers."""
+    found = [ranks.get((layer.path, layer.call)) for layer in block.layers]
+    x, y = box.x + box.width, box.y
+    return "".join(
+        f'<circle class="badge" cx="{x - 15 * i:g}" cy="{y:g}" r="8"/>'
+        f'<text class="badge" x="{x - 15 * i:g}" y="{y + 3.5:g}">{rank}</text>'
+        for i, rank in enumerate(sorted(filter(None, found))[:3])
+    )
+
+
+def _ending(box: Box, rungs: Sequence[Rung], names: tuple[str, ...]) -> str:
+    """Image and boxes have no layers: they show the verdict on their rungs, the worst of them."""
+    found = [rung for rung in rungs if rung.name in names]
+    shades = {"differs": "farther", "not compared": "unknown", "aligned": "allowed"}
+    verdicts = {rung.verdict for rung in found}
+    style = next((shades[verdict] for verdict in shades if verdict in verdicts), "unknown")
+    lines = [f"{rung.name}: {rung.verdict}. {rung.summary}" for rung in found]
+    return _box(box, style, "ladder", lines)
+
+
+def _box(box: Box, style: str, anchor: str, lines: Sequence[str]) -> str:
+    x, y = box.x + box.width / 2, box.y + box.height / 2
+    return (
+        f'<a href="#{anchor}">{title(lines)}<rect class="box {style}" rx="4" '
+        f'x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{box.height:g}"/>'
+        f'<text class="on {style}" x="{x:g}" y="{y + 4:g}">{text(box.caption)}</text></a>'
+    )
+
+
+def _captions(boxes: Mapping[str, Box]) -> str:
+    """Parts above, a stage above its first block, the levels' strides at the head."""
+    shown = []
+    for part in PARTS[:3]:
+        found = [box for name, box in boxes.items() if re.match(rf"{part}\b", name)]
+        if found:
+            left, right = min(b.x for b in found), max(b.x + b.width for b in found)
+            shown.append(f'<text class="part" x="{left:g}" y="16">{part}</text>')
+            shown.append(f'<path class="part" d="M{left:g} 23H{right:g}"/>')
+    for name, box in boxes.items():
+        if stage := re.fullmatch(r"backbone\.stage(\d)\.block1", name):
+            y = box.y + HEIGHT + 15
+            shown.append(f'<text class="note" x="{box.x:g}" y="{y:g}">stage {stage[1]}</text>')
+        if level := re.fullmatch(r"head level ([0-3])", name):
+            x, y = box.x + box.width / 2, box.y + HEIGHT + 15
+            stride = STRIDES[int(level[1])]
+            shown.append(f'<text class="note mid" x="{x:g}" y="{y:g}">{stride}</text>')
+    return "".join(shown)

@@ -1,0 +1,85 @@
+"""Two pictures of a guilty layer: where it is wrong, and its values against the reference's."""
+
+import base64
+
+import cv2
+import numpy as np
+
+from picodet.alignment.comparison import Picture
+from picodet.alignment.wording import number
+
+MAX_CELLS = 96  # on a side of the map; more are merged, and the greatest of them is shown
+MAX_POINTS = 800  # of the scatter
+SIDE = 240  # pixels, of either
+LEVELS = 24  # of colour; few, so that the file stays small
+WRONG = (60, 42, 214)  # BGR, and opaque where the error is greatest
+NOT_FINITE = (190, 75, 125)
+
+
+def error_map(picture: Picture, allowed: float) -> str:
+    """The greatest error over channels at each place, as colour over whatever lies below.
+
+    What is allowed is never shown in full colour.
+    """
+    merged = _merged(picture.errors.astype(float))
+    known = np.isfinite(merged)
+    greatest = max(merged[known].max(initial=0.0), allowed)
+    share = np.where(known, merged, 0) / (greatest or 1.0)
+    pixels = np.empty((*merged.shape, 4), np.uint8)
+    pixels[..., :3] = WRONG
+    pixels[..., 3] = np.round(share * LEVELS) * (255 / LEVELS)
+    pixels[~known] = (*NOT_FINITE, 255)
+    png = base64.b64encode(cv2.imencode(".png", pixels)[1].tobytes()).decode()
+    rows, columns = picture.errors.shape
+    height, width = (max(16.0, SIDE * n / max(rows, columns)) for n in (rows, columns))
+    lost = int((~np.isfinite(picture.errors)).sum())
+    caption = f"error over {rows} x {columns} places: blank is 0, red is {number(greatest)}"
+    caption += f"; {lost} not finite, purple" if lost else ""
+    return (
+        f'<figure><img class="map" alt="error map" width="{width:.0f}" height="{height:.0f}" '
+        f'src="data:image/png;base64,{png}"><figcaption>{caption}</figcaption></figure>'
+    )
+
+
+def _merged(errors: np.ndarray) -> np.ndarray:
+    """[H, W] -> at most MAX_CELLS a side; NaN stays NaN, so that nothing wrong is lost."""
+    for axis in (0, 1):
+        factor = -(-errors.shape[axis] // MAX_CELLS)
+        starts = np.arange(0, errors.shape[axis], factor)
+        errors = np.maximum.reduceat(errors, starts, axis=axis)
+    return errors
+
+
+def scatter(picture: Picture) -> str:
+    """Ours over the reference; what is right lies on the diagonal."""
+    ours, reference = (v.astype(float).ravel() for v in (picture.ours, picture.reference))
+    finite = np.isfinite(ours) & np.isfinite(reference)
+    lost = int((~finite).sum())
+    caption = f"{len(ours)} values, ours (up) against the reference (right)"
+    caption += f"; {lost} not finite, not drawn" if lost else ""
+    ours, reference = _sample(ours[finite], reference[finite])
+    both = np.concatenate([ours, reference])
+    low, high = (both.min(), both.max()) if len(both) else (0.0, 1.0)
+    if not 0 < high - low < np.inf:
+        low, high = low - 0.5, low + 0.5
+    xs, ys = ((v - low) / (high - low) * SIDE for v in (reference, ours))
+    points = "".join(f"M{x:.1f} {SIDE - y:.1f}h0" for x, y in zip(xs, ys, strict=True))
+    return (
+        f'<figure><svg class="scatter" viewBox="-6 -6 {SIDE + 12} {SIDE + 30}" role="img" '
+        'aria-label="ours against the reference">'
+        f'<rect class="frame" width="{SIDE}" height="{SIDE}"/>'
+        f'<path class="diagonal" d="M0 {SIDE}L{SIDE} 0"/><path class="points" d="{points}"/>'
+        f'<text class="tick start" y="{SIDE + 16}">{number(low)}</text>'
+        f'<text class="tick" x="{SIDE}" y="{SIDE + 16}">{number(high)}</text></svg>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _sample(ours: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Half of them evenly, half the most wrong."""
+    if len(ours) <= MAX_POINTS:
+        return ours, reference
+    half = MAX_POINTS // 2
+    even = np.linspace(0, len(ours) - 1, half).astype(int)
+    chosen = np.union1d(even, np.argsort(-np.abs(ours - reference))[:half])
+    return ours[chosen], reference[chosen]

@@ -1,0 +1,127 @@
+"""Which operators and weights of a static graph are which of our layers and tensors."""
+
+from collections.abc import Iterator, Mapping
+
+from picodet.alignment.comparison import Unpaired
+from picodet.alignment.index import Index, Key, Operator, Source
+from picodet.alignment.matching import Vertex, match, network
+from picodet.alignment.paired import Folded, PairedCall, Pairing
+from picodet.alignment.tracing import Traced, trace
+from picodet.config import ModelConfig
+from picodet.errors import AlignmentError
+
+
+def pair(config: ModelConfig, index: Index) -> Pairing:
+    """Pair a PicoDet with a recording of a static graph, by structure alone.
+
+    Raises AlignmentError where the graph is not that network.
+    """
+    traced = trace(config)
+    stored = {weight.name: index.tensors[weight.key].shape for weight in index.weights}
+    ours = network(traced.operators, traced.shapes)
+    theirs = network(index.operators, stored)
+    names = [index.operators[vertex.parts[-1]].name for vertex in theirs]
+    partners = match(ours, theirs, names)
+    pairs = _Pairs(traced, index)
+    for i, j in partners.items():
+        pairs.add(ours[i], theirs[j])
+    weights = {**pairs.weights, **_project(traced, index.operators)}
+    known = {name for value in weights.values() for name in _names(value)}
+    # what is behind the heads takes cell centres and strides, which are compared as decoding
+    taken = {
+        name
+        for vertex in theirs
+        for part in vertex.parts
+        for name in index.operators[part].weights.values()
+    }
+    return Pairing(
+        calls=tuple(pairs.calls()),
+        weights={name: weights[name] for name in traced.shapes if name in weights},
+        unpaired=tuple(
+            Unpaired("reference", name, "tensor") for name in stored if name in taken - known
+        ),
+    )
+
+
+class _Pairs:
+    """Operators of ours and what they are in the reference."""
+
+    def __init__(self, traced: Traced, index: Index) -> None:
+        self.traced = traced
+        self.index = index
+        self.partners: dict[int, Operator] = {}  # of our operators
+        self.folded: dict[str, str] = {}  # path of a convolution -> path of its batch norm
+        self.inner: set[int] = set()  # those convolutions, whose output the reference has not
+        self.weights: dict[str, str | Folded] = {}
+
+    def add(self, ours: Vertex, theirs: Vertex) -> None:
+        our = [self.traced.operators[i] for i in ours.parts]
+        their = [self.index.operators[i] for i in theirs.parts]
+        if len(our) == 2 and len(their) == 1 and "bias" in their[0].weights:
+            self._fold(ours.parts, their[0])
+        elif len(our) != len(their):
+            raise AlignmentError(
+                f"{their[-1].name} of the reference is a {_kinds(their)}, "
+                f"{_layer(our[0])} of the model a {_kinds(our)}"
+            )
+        else:
+            for i, operator, partner in zip(ours.parts, our, their, strict=True):
+                self.partners[i] = partner
+                for role in operator.weights.keys() & partner.weights.keys():
+                    self.weights[operator.weights[role]] = partner.weights[role]
+
+    def _fold(self, parts: tuple[int, ...], partner: Operator) -> None:
+        conv, bn = (self.traced.operators[i] for i in parts)
+        folded = Folded(
+            partner.weights["weight"], partner.weights["bias"], _layer(conv), _layer(bn)
+        )
+        self.partners |= dict.fromkeys(parts, partner)
+        self.inner.add(parts[0])
+        self.folded[folded.conv] = folded.bn
+        self.weights |= dict.fromkeys((*conv.weights.values(), *bn.weights.values()), folded)
+
+    def calls(self) -> Iterator[PairedCall]:
+        for call in self.traced.calls:
+            yield PairedCall(
+                call.path,
+                call.number,
+                call.type,
+                self.partners[call.outputs[-1].operator].name,
+                tuple(map(self._key, call.inputs)),
+                tuple(map(self._key, call.outputs)),
+                self.folded.get(call.path),
+            )
+
+    def _key(self, source: Source) -> Key | None:
+        if source.operator < 0:
+            return self.index.input
+        if source.operator in self.inner:
+            return None
+        return self.partners[source.operator].outputs[source.index]
+
+
+def _project(traced: Traced, operators: tuple[Operator, ...]) -> Mapping[str, str]:
+    """The bins' values: what a graph that decodes multiplies each softmax of the sides by."""
+    found = {
+        name
+        for operator in operators
+        if operator.kind == "matmul"
+        and any(operators[source.operator].kind == "softmax" for source in operator.sources)
+        for name in operator.weights.values()
+    }
+    ours = [name for name in traced.shapes if name.endswith(".project")]
+    return dict(zip(ours, found, strict=True)) if len(found) == 1 else {}
+
+
+def _names(value: str | Folded) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else (value.weight, value.bias)
+
+
+def _layer(operator: Operator) -> str:
+    """The layer of ours that an operator with weights is."""
+    return operator.weights["weight"].removesuffix(".weight")
+
+
+def _kinds(operators: list[Operator]) -> str:
+    kinds = " and ".join(operator.kind for operator in operators)
+    return kinds + (" with a bias" if "bias" in operators[0].weights else " without a bias")

@@ -1,0 +1,144 @@
+"""Records ppdet itself, from a `.pdparams`. Imported in Paddle's own process only."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+from ppdet.data.transform.operators import Decode, NormalizeImage, Permute, Resize
+
+from picodet.alignment import ppdet_model, probes
+from picodet.alignment.index import Call, Ending, Key, Step
+from picodet.alignment.network_input import NetworkInput
+from picodet.alignment.recording_writer import RecordingWriter
+from picodet.config import STRIDES, ModelConfig, Preprocessing
+
+
+def preprocess(
+    picture: Path, size: tuple[int, int], preprocessing: Preprocessing
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What each of ppdet's transforms makes of a picture, and the scale factor [2] (y, x)."""
+    sample = {"im_file": str(picture), "im_id": np.array([0]), "keep_ori_im": True}
+    sample = Decode()(sample)
+    steps = {"decode": sample["ori_image"], "colour": sample["image"]}
+    sample = Resize(target_size=list(size), keep_ratio=False, interp=preprocessing.interp)(sample)
+    steps["resize"] = sample["image"]
+    normalise = NormalizeImage(list(preprocessing.mean), list(preprocessing.std), is_scale=True)
+    sample = Permute()(normalise(sample))
+    steps["normalise"] = sample["image"]
+    return steps, sample["scale_factor"]
+
+
+def record_steps(writer: RecordingWriter, steps: Mapping[str, np.ndarray]) -> tuple[Step, ...]:
+    """The transforms' arrays."""
+    return tuple(Step(name, writer.add(array)) for name, array in steps.items())
+
+
+def record_forward(
+    detector: paddle.nn.Layer,
+    config: ModelConfig,
+    writer: RecordingWriter,
+    fed: NetworkInput,
+    progress: Callable[[int, int], None],
+) -> tuple[tuple[Call, ...], Ending]:
+    """Every call of every layer in the order in which they return, and what came out."""
+    calls: list[Call] = []
+    numbers: dict[str, int] = {}
+    predicted: list[np.ndarray] = []
+    total = len(detector.sublayers())
+
+    def hook(path: str) -> Callable[[paddle.nn.Layer, Any, Any], None]:
+        def keep(layer: paddle.nn.Layer, inputs: Any, outputs: Any) -> None:
+            number = numbers[path] = numbers.get(path, -1) + 1
+            # without their values inputs are of no use: a layer cannot be fed samples
+            taken = () if writer.samples else tuple(map(writer.add, _arrays(inputs)))
+            made = tuple(map(writer.add, _arrays(outputs)))
+            calls.append(Call(path, number, type(layer).__name__, taken, made))
+            progress(len(calls), total)
+            if path.startswith("head.head_cls"):
+                predicted.append(_arrays(outputs)[0])
+
+        return keep
+
+    for path, layer in detector.named_sublayers():
+        layer.register_forward_post_hook(hook(path))
+    with paddle.no_grad():
+        features = detector.neck(detector.backbone({"image": paddle.to_tensor(fed.array)}))
+        scores, boxes = detector.head(features)
+        kept = suppress(detector, boxes, scores, fed.scale_factor)
+    heads = [_heads(array, len(config.classes)) for array in predicted]
+    assert len(heads) == len(STRIDES)
+    ending = Ending(
+        scores=tuple(writer.add(of_classes) for of_classes, _ in heads),
+        sides=tuple(writer.add(of_sides) for _, of_sides in heads),
+        boxes=writer.add(boxes.numpy()),
+        box_scores=writer.add(scores.numpy()),
+        kept=writer.add(kept, whole=True),
+    )
+    return tuple(calls), ending
+
+
+def suppress(
+    detector: paddle.nn.Layer, boxes: paddle.Tensor, scores: paddle.Tensor, scale_factor: np.ndarray
+) -> np.ndarray:
+    """[N, 6] of class, score, xyxy in the picture: ppdet's own last step."""
+    scale = paddle.to_tensor(scale_factor[None].astype(boxes.numpy().dtype))
+    kept: np.ndarray = detector.head.post_process((scores, boxes), scale)[0].numpy()
+    return kept.reshape(-1, 6)
+
+
+def record_probes(detector: paddle.nn.Layer, writer: RecordingWriter) -> dict[str, Key]:
+    """ppdet's answers to probes.py; `detector` has the NMS."""
+
+    def preprocessed(picture: Path, size: tuple[int, int], interp: int) -> np.ndarray:
+        steps, _ = preprocess(picture, size, Preprocessing(interp=interp))
+        return steps["normalise"]
+
+    def suppressed(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        kept: np.ndarray = detector.head.nms(
+            paddle.to_tensor(boxes[None]), paddle.to_tensor(scores[None])
+        )[0].numpy()
+        return kept.reshape(-1, 6)
+
+    answers = probes.ask(preprocessed, _decode, suppressed)
+    # of the pictures the key is enough, which tells whether the arrays are equal
+    return {
+        name: writer.add(answer, whole=not name.startswith("preprocessing/"))
+        for name, answer in answers.items()
+    }
+
+
+def _decode(heads: probes.Heads) -> tuple[np.ndarray, np.ndarray]:
+    """ppdet's head, whose predictors are replaced by what the probe says they put out."""
+    head = ppdet_model.head(probes.HEAD_CLASSES, probes.BINS - 1)
+    outputs = [paddle.to_tensor(array) for array in heads]
+    head.conv_feat.forward = lambda feature, level: (feature, feature)
+    head.head_cls_list = [lambda _, output=output: output for output in outputs]
+    with paddle.no_grad():
+        scores, boxes = head(outputs)
+    return boxes.numpy()[0], scores.numpy()[0]
+
+
+def _heads(predicted: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores [1, C, cells] and sides [1, 4 * bins, cells] of one level's predictor."""
+    flat = paddle.to_tensor(predicted.reshape(*predicted.shape[:2], -1))
+    scores = paddle.nn.functional.sigmoid(flat[:, :num_classes])
+    return scores.numpy(), flat[:, num_classes:].numpy()
+
+
+def _arrays(value: Any) -> list[np.ndarray]:
+    """The tensors in what a layer takes or returns, each once."""
+    found: dict[int, paddle.Tensor] = {}
+
+    def search(value: Any) -> None:
+        if isinstance(value, paddle.Tensor):
+            found.setdefault(id(value), value)
+        elif isinstance(value, dict):
+            search(list(value.values()))
+        elif isinstance(value, list | tuple):
+            for item in value:
+                search(item)
+
+    search(value)
+    return [tensor.numpy() for tensor in found.values()]

@@ -1,0 +1,83 @@
+"""What both kinds of static graph have in common: once read, they are run and recorded alike.
+
+NumPy only: it runs where Paddle is and torch is not.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from picodet.alignment.ending import find_ending, per_cell
+from picodet.alignment.graph import Graph, canonical, operators
+from picodet.alignment.index import Ending, Key, Operator, Weight
+from picodet.alignment.recording_writer import RecordingWriter
+from picodet.errors import RecordingError
+
+
+@dataclass(frozen=True)
+class ProgramRecord:
+    """The part of a recording's index that comes from a static graph."""
+
+    operators: tuple[Operator, ...]
+    weights: tuple[Weight, ...]  # every parameter that one of the operators takes
+    ending: Ending
+
+
+def record_graph(
+    graph: Graph,
+    run: Callable[[Sequence[str]], Sequence[np.ndarray]],
+    writer: RecordingWriter,
+    progress: Callable[[int, int], None],
+) -> ProgramRecord:
+    """Run a graph once and store every tensor of its canonical form.
+
+    `run` gives the values of the tensors that it is asked for. Raises RecordingError.
+    """
+    graph = canonical(graph)
+    names = find_ending(graph)
+    wanted = list(dict.fromkeys(name for node in graph.nodes for name in node.outputs))
+    wanted += sorted(names.all() - set(wanted))
+    values = dict(zip(wanted, run(wanted), strict=True))
+    keys: dict[str, Key] = {}
+    for name in wanted:
+        keys[name] = writer.add(values[name])
+        progress(len(keys), len(wanted))
+    weights = tuple(Weight(name, writer.add(array)) for name, array in graph.constants.items())
+
+    def level(name: str) -> Key:
+        return writer.add(per_cell(values[name], name))
+
+    kept = None
+    if names.kept:
+        kept = writer.add(_rows(values[names.kept], names.kept), whole=True)
+    ending = Ending(
+        scores=tuple(map(level, names.scores)),
+        sides=tuple(map(level, names.sides)),
+        boxes=names.boxes and keys[names.boxes],
+        box_scores=names.box_scores and keys[names.box_scores],
+        kept=kept,
+    )
+    return ProgramRecord(operators(graph, keys), weights, ending)
+
+
+def check_input(images: np.ndarray, expected: Sequence[int | None]) -> None:
+    """Raise RecordingError where a graph does not take `images`; None stands for any size."""
+    fits = len(expected) == images.ndim and all(
+        side is None or side == found for side, found in zip(expected, images.shape, strict=True)
+    )
+    if not fits:
+        sides = ", ".join("any" if side is None else str(side) for side in expected)
+        raise RecordingError(
+            f"the reference was exported for an input of [{sides}], and is to be fed "
+            f"{list(images.shape)}; give it a picture of that size"
+        )
+
+
+def _rows(array: np.ndarray, name: str) -> np.ndarray:
+    if array.ndim != 2 or array.shape[1] != 6:
+        raise RecordingError(
+            f"{name}, what the NMS keeps, has the shape {list(array.shape)}; rows of class, score "
+            "and four sides are expected"
+        )
+    return array

@@ -1,0 +1,145 @@
+"""Our model as a graph of the same operators as a static reference, and its calls of layers."""
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn import functional as F
+
+from picodet.alignment.index import Operator, Source
+from picodet.config import ModelConfig
+from picodet.models.layers import channel_shuffle, hard_sigmoid
+from picodet.models.picodet import PicoDet
+
+MODULES = {
+    nn.Conv2d: "conv",
+    nn.BatchNorm2d: "batch_norm",
+    nn.MaxPool2d: "max_pool",
+    nn.AdaptiveAvgPool2d: "avg_pool",
+    nn.Upsample: "upsample",
+}
+FUNCTIONS: dict[Any, str] = {
+    F.hardswish: "hardswish",
+    F.relu: "relu",
+    hard_sigmoid: "hardsigmoid",
+    channel_shuffle: "shuffle",
+    torch.cat: "concat",
+    operator.mul: "mul",
+    operator.add: "add",
+    "chunk": "split",  # methods of tensors
+    "split": "split",
+}
+PARAMETERS = ("weight", "bias", "running_mean", "running_var")
+
+
+@dataclass(frozen=True)
+class TracedCall:
+    """One call of one layer, leaf or block, and which operators' outputs go in and come out."""
+
+    path: str
+    number: int  # of the calls of this layer, from 0
+    type: str
+    inputs: tuple[Source, ...]
+    outputs: tuple[Source, ...]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A model, traced. Operators' `outputs` are empty; weights go by our names."""
+
+    operators: tuple[Operator, ...]
+    calls: tuple[TracedCall, ...]  # in the order in which they return
+    shapes: dict[str, tuple[int, ...]]  # of the state_dict
+
+
+def trace(config: ModelConfig) -> Traced:
+    """Trace the model as it is in this package; what a user made of his does not matter here."""
+    with torch.random.fork_rng(devices=[]):
+        model = PicoDet(config)
+    tracer = _Tracer()
+    graph = tracer.trace(model)
+    sources: dict[fx.Node, Source] = {}
+    operators: list[Operator] = []
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            sources[node] = Source(-1)
+        elif node.target is operator.getitem:
+            whole, index = node.args
+            sources[node] = Source(sources[whole].operator, index)
+        elif kind := _kind(model, node):
+            taken: list[fx.Node] = []
+            fx.node.map_arg((node.args, node.kwargs), taken.append)
+            inputs = tuple(sources[before] for before in taken)
+            sources[node] = Source(len(operators))
+            operators.append(Operator(kind, node.name, inputs, (), _weights(model, node)))
+    numbers: dict[str, int] = {}
+    calls = []
+    for path, layer_type, given, returned in tracer.calls:
+        numbers[path] = numbers.get(path, -1) + 1
+        inputs, outputs = (_flat(value, sources) for value in (given, returned))
+        calls.append(TracedCall(path, numbers[path], layer_type, inputs, outputs))
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    return Traced(tuple(operators), tuple(calls), shapes)
+
+
+class _Tracer(fx.Tracer):
+    """Goes into blocks, not into leaves, and notes every call of both when it returns."""
+
+    def __init__(self) -> None:
+        super().__init__(autowrap_functions=(channel_shuffle, hard_sigmoid))
+        self.calls: list[tuple[str, str, Any, Any]] = []
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return type(m) in MODULES
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        returned = super().call_module(m, forward, args, kwargs)
+        taken = (args, tuple(kwargs.values()))
+        self.calls.append((self.path_of_module(m), type(m).__name__, taken, returned))
+        return returned
+
+
+def _kind(model: nn.Module, node: fx.Node) -> str | None:
+    """None for what is no operator: the output, and the tuple that it is wrapped into."""
+    if node.op == "call_module":
+        return MODULES[type(model.get_submodule(str(node.target)))]
+    if node.op == "output" or isinstance(node.target, type):
+        return None
+    if node.target not in FUNCTIONS:
+        raise NotImplementedError(f"{node.target} in the model has no kind among operators")
+    return FUNCTIONS[node.target]
+
+
+def _weights(model: nn.Module, node: fx.Node) -> dict[str, str]:
+    if node.op != "call_module":
+        return {}
+    layer = model.get_submodule(str(node.target))
+    return {
+        role: f"{node.target}.{role}"
+        for role in PARAMETERS
+        if getattr(layer, role, None) is not None
+    }
+
+
+def _flat(value: Any, sources: Mapping[fx.Node, Source]) -> tuple[Source, ...]:
+    """The tensors in what a layer takes or returns, each once."""
+    found: dict[Source, None] = {}
+
+    def search(value: Any) -> None:
+        if isinstance(value, fx.Proxy):
+            found[sources[value.node]] = None
+        elif isinstance(value, tuple | list):
+            for item in value:
+                search(item)
+
+    search(value)
+    return tuple(found)

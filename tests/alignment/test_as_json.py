@@ -1,0 +1,50 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+from comparisons import ALIGNED, DIFFERENT, FINE, layer
+
+from picodet.alignment.as_json import as_json
+
+
+def written(comparison):
+    return json.loads(json.dumps(as_json(comparison), allow_nan=False))
+
+
+def test_guilty_layers_come_worst_first_with_all_that_is_known():
+    worst, second = written(DIFFERENT)["guilty"]
+    assert (worst["path"], second["path"]) == (
+        "head.predictors.1",
+        "backbone.stage2.block1.conv_pw",
+    )
+    assert second["where"] == "output"
+    assert second["diagnosis"] == "vanishes with <another> slope"
+    assert second["local"] == {
+        **{"error": 0.5, "index": [0, 3, 2, 1], "ours": 1.5, "reference": 1.0, "scale": 2.0},
+        **{"floor": 1e-7, "allowed": 8e-7, "over_floor": 0.5 / 1e-7, "problem": ""},
+    }
+
+
+def test_what_is_no_number_is_a_string():
+    gap = written(DIFFERENT)["guilty"][0]["local"]
+    assert (gap["error"], gap["over_floor"], gap["ours"]) == ("inf", "inf", "nan")
+    assert gap["problem"] == "NaN in ours"
+
+
+def test_everything_else_is_there():
+    content = written(DIFFERENT)
+    assert content["aligned"] is False
+    assert [rung["verdict"] for rung in content["rungs"]] == ["aligned", "differs", "not compared"]
+    assert content["rungs"][1]["findings"][0]["expected"] == "a number"
+    assert content["unpaired"][0]["side"] == "reference"
+    assert [row["path"] for row in content["layers"]] == [one.path for one in DIFFERENT.layers]
+    assert content["layers"][6]["accumulated"] is None
+    assert content["environment"] == ALIGNED.environment
+    assert content["tolerance"] == ALIGNED.tolerance
+    assert written(ALIGNED)["aligned"] is True
+
+
+def test_numbers_of_numpy_are_numbers():
+    gap = replace(FINE, error=np.float32(0.5), index=(np.int64(3),))
+    (row,) = written(replace(ALIGNED, layers=(layer("a", local=gap),)))["layers"]
+    assert (row["local"]["error"], row["local"]["index"]) == (0.5, [3])

@@ -1,0 +1,77 @@
+"""Heads, decoding and NMS, found by what leads to them."""
+
+import numpy as np
+import pytest
+
+from picodet.alignment.ending import EndingNames, find_ending, per_cell
+from picodet.alignment.graph import Graph, Node
+from picodet.errors import RecordingError
+
+
+def level(name, source):
+    """A predictor whose scores are reshaped before the sigmoid."""
+    return [
+        Node("conv", (source,), (name,), {"weight": "w"}),
+        Node("split", (name,), (f"{name}_cls", f"{name}_sides")),
+        Node("reshape", (f"{name}_cls",), (f"{name}_flat",)),
+        Node("sigmoid", (f"{name}_flat",), (f"{name}_scores",)),
+    ]
+
+
+# the coarse level is made from the fine one, and written first
+LEVELS = [
+    Node("relu", ("image",), ("fine",)),
+    Node("relu", ("fine",), ("coarse",)),
+    *level("c", "coarse"),
+    *level("f", "fine"),
+]
+JOINED = [
+    Node("concat", ("f_scores", "c_scores"), ("scores",)),
+    Node("concat", ("f_sides", "c_sides"), ("boxes",)),
+]
+NMS = [
+    Node("div", ("boxes", "scale_factor"), ("scaled",)),
+    Node("nms", ("scaled", "scores"), ("selected",)),
+]
+HEADS = ("f_scores", "c_scores"), ("f_sides", "c_sides")
+
+
+def ending(nodes, outputs=("kept",)):
+    return find_ending(Graph(tuple(nodes), ("image", "scale_factor"), outputs, {}))
+
+
+def test_heads_from_the_finest_level_on():
+    assert ending(LEVELS) == EndingNames(*HEADS, None, None, None)
+
+
+def test_decoded_boxes():
+    outputs = ("boxes", "scores")
+    assert ending(LEVELS + JOINED, outputs) == EndingNames(*HEADS, *outputs, None)
+    with pytest.raises(RecordingError, match="one output, the boxes, is expected, found none"):
+        ending(LEVELS + JOINED, ("scores",))
+
+
+def test_nms():
+    found = ending(LEVELS + JOINED + NMS)
+    assert found == EndingNames(*HEADS, "boxes", "scores", "kept")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        (LEVELS[:2], "no head of a PicoDet of 2021.* It ends with relu fine, relu coarse"),
+        (LEVELS[:-1], "behind f_flat, .* one sigmoid is expected, found nothing"),
+        (LEVELS + JOINED + [Node("nms", ("boxes", "scores"), ("s",))], "division by the scale"),
+        (LEVELS + JOINED + NMS + NMS[1:], "one NMS of boxes and scores is expected"),
+    ],
+)
+def test_other_endings_are_refused(nodes, message):
+    with pytest.raises(RecordingError, match=message):
+        ending(nodes)
+
+
+def test_per_cell():
+    assert per_cell(np.zeros((1, 80, 4, 6)), "t").shape == (1, 80, 24)
+    assert per_cell(np.zeros((1, 80, 24)), "t").shape == (1, 80, 24)
+    with pytest.raises(RecordingError, match=r"t of the graph has the shape \[2, 80, 24\]"):
+        per_cell(np.zeros((2, 80, 24)), "t")

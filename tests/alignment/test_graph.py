@@ -1,0 +1,144 @@
+"""One spelling for what exporters write in many: each difference by itself, and broken graphs."""
+
+import numpy as np
+import pytest
+
+from picodet.alignment.graph import Graph, Node, canonical, operators
+from picodet.alignment.index import Operator, Source
+from picodet.errors import RecordingError
+
+CONSTANTS = {
+    "w": np.ones((2, 3, 1, 1)),
+    "b": np.array([5.0, 6.0]),
+    "one": np.array(1.0),
+    **{str(n): np.array([n]) for n in (3, 6)},
+}
+CONV = Node("conv", ("x",), ("c",), {"weight": "w"})
+
+
+def spelled(*nodes, outputs=("y",), constants=CONSTANTS):
+    return canonical(Graph(nodes, ("x", "scale_factor"), outputs, constants))
+
+
+def kinds(graph):
+    return [node.kind for node in graph.nodes]
+
+
+RESHAPE = Node("reshape", ("b",), ("r",), settings={"shape": (1, 2, 1, 1)})
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [Node("add", ("c", "b"), ("y",), settings={"axis": 1})],  # old Paddle
+        [RESHAPE, Node("add", ("c", "r"), ("y",))],  # new Paddle
+        [RESHAPE, Node("add", ("r", "c"), ("y",))],
+    ],
+)
+def test_an_added_bias_belongs_to_the_convolution(nodes):
+    graph = spelled(CONV, *nodes)
+    assert graph.nodes == (Node("conv", ("x",), ("y",), {"weight": "w", "bias": "b"}),)
+    assert graph.constants["b"].tolist() == [5, 6]
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [Node("add", ("c", "b"), ("y",))],  # along the width, not the channels
+        [Node("add", ("c", "one"), ("y",))],
+        [Node("add", ("c", "x"), ("y",))],
+    ],
+)
+def test_what_else_is_added_is_no_bias(nodes):
+    assert kinds(spelled(CONV, *nodes)) == ["conv", "add"]
+
+
+def test_a_convolution_has_one_bias():
+    biased = Node("conv", ("x",), ("c",), {"weight": "w", "bias": "b"})
+    graph = spelled(biased, Node("add", ("c", "b"), ("y",), settings={"axis": 1}))
+    assert kinds(graph) == ["conv", "add"]
+
+
+HARDSWISH = [
+    Node("add", ("x", "3"), ("a",)),
+    Node("clip", ("a",), ("b2",), settings={"low": 0, "high": 6}),
+    Node("mul", ("b2", "x"), ("m",)),
+    Node("div", ("m", "6"), ("y",)),
+]
+
+
+def test_hardswish_in_four_operators():
+    assert spelled(*HARDSWISH).nodes == (Node("hardswish", ("x",), ("y",)),)
+
+
+def test_a_hardswish_whose_inside_is_used_elsewhere_keeps_it():
+    graph = spelled(*HARDSWISH, Node("relu", ("a",), ("z",)), outputs=("y", "z"))
+    assert kinds(graph) == ["add", "hardswish", "relu"]
+
+
+@pytest.mark.parametrize(
+    ("permutation", "found"),
+    [((0, 2, 1, 3, 4), ["shuffle"]), ((0, 1, 2, 4, 3), ["reshape", "transpose", "reshape"])],
+)
+def test_shuffle_whatever_computes_its_shapes(permutation, found):
+    graph = spelled(
+        Node("shape", ("x",), ("s",)),
+        Node("reshape", ("x",), ("cut",)),
+        Node("transpose", ("cut",), ("turned",), settings={"permutation": permutation}),
+        Node("slice", ("s",), ("n",)),
+        Node("reshape", ("turned",), ("y",)),
+    )
+    assert kinds(graph) == found
+
+
+def test_operators_that_do_nothing_vanish():
+    graph = spelled(
+        Node("identity", ("x",), ("i",)),
+        Node("relu", ("i",), ("r",)),
+        Node("identity", ("r",), ("y",)),
+    )
+    assert graph.nodes == (Node("relu", ("x",), ("r",)),)
+    assert graph.outputs == ("r",)
+
+
+def test_constants_of_more_than_a_number_are_weights():
+    graph = spelled(Node("mul", ("x", "one"), ("m",)), Node("add", ("b", "m"), ("y",)))
+    assert [node.weights for node in graph.nodes] == [{}, {"input0": "b"}]
+    assert [node.inputs for node in graph.nodes] == [("x",), ("m",)]
+    assert list(graph.constants) == ["b"]
+
+
+def test_what_follows_the_nms_is_left_out():
+    graph = spelled(
+        Node("relu", ("x",), ("boxes",)),
+        Node("nms", ("boxes", "boxes"), ("n",)),
+        Node("gather", ("n",), ("y",)),
+    )
+    assert kinds(graph) == ["relu", "nms"]
+    assert graph.outputs == ("y",)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([Node("relu", ("x",), ("y",))] * 2, "writes the tensor y twice"),
+        ([Node("relu", ("z",), ("y",))], "relu y takes z, which nothing made"),
+        ([Node("conv", ("x",), ("y",), {"weight": "q"})], "weight of conv y, q, is no constant"),
+        ([Node("reshape", ("b",), ("y",))], "reshape y of the constant b: to which shape"),
+    ],
+)
+def test_broken_graphs_are_refused(nodes, message):
+    with pytest.raises(RecordingError, match=message):
+        spelled(*nodes)
+
+
+def test_operators_say_where_their_inputs_come_from():
+    graph = spelled(
+        Node("split", ("x",), ("p", "q")),
+        Node("div", ("q", "scale_factor"), ("y",)),
+    )
+    keys = {"p": "key p", "q": "key q", "y": "key y"}
+    assert operators(graph, keys) == (
+        Operator("split", "p", (Source(-1),), ("key p", "key q")),
+        Operator("div", "y", (Source(0, 1), Source(-1, 1)), ("key y",)),
+    )
