@@ -1,4 +1,4 @@
-"""Checkpoints, pictures and candidates made of seeded numbers: the same on every machine.
+"""Checkpoints and pictures made of seeded numbers: the same on every machine.
 
     python tools/seeded.py picodet_s_416_coco picodet_s_416_coco.pdparams
 
@@ -9,16 +9,25 @@ np.random.RandomState, not Generator: its streams are frozen for good.
 
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from picodet.config import ModelConfig
+from picodet.config import CONFIGS, VARIANTS, ModelConfig
 
 Shape = tuple[int, ...]
+
+_S, _M, _L = VARIANTS
+RECORDED = {  # in tests/golden, small pictures; the last is none of the official ones
+    "picodet_s": replace(_S, input_size=(160, 96)),
+    "picodet_m": replace(_M, input_size=(128, 128)),
+    "picodet_l": replace(_L, input_size=(96, 160)),
+    "picodet_s_3_classes_reg_max_11_depth_3": replace(
+        _S, classes=("a", "b", "c"), reg_max=11, head_convs=3, input_size=(128, 96)
+    ),
+}
 
 
 def tensor(name: str, shape: Shape) -> np.ndarray:
@@ -54,35 +63,7 @@ def images(height: int, width: int) -> np.ndarray:
     return (noise + np.linspace(-1.5, 1.5, width)).astype(np.float32)
 
 
-def candidates(case: str) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes [A, 4] xyxy and scores [C, A] that try one convention of the NMS each."""
-    random = np.random.RandomState(crc32(case.encode()))
-    count, num_classes = (3000, 2) if case == "top_k" else (400, 5)
-    centre, size = random.uniform(0, 300, (count, 2)), random.uniform(5, 120, (count, 2))
-    boxes = np.hstack([centre - size / 2, centre + size / 2]).astype(np.float32)
-    scores = (random.uniform(0, 1, (num_classes, count)) ** 3).astype(np.float32)
-    if case == "ties":  # equal scores within and across classes, equal boxes
-        scores = (np.round(scores * 8) / 8).astype(np.float32)
-        boxes[::3] = boxes[0]
-    elif case == "thresholds":  # scores at 0.025, IoUs at 0.6 exactly
-        scores[:, ::2] = np.float32(0.025)
-        boxes[::2] = (0, 0, 10, 10)
-        boxes[::4] = (0, 0, 10, 6)
-    elif case == "degenerate":  # boxes without area, and inside out
-        boxes[::2, 2:] = boxes[::2, :2]
-        boxes[::6] = boxes[0]
-        boxes[1::6] = boxes[1::6][:, [2, 3, 0, 1]]
-    elif case == "none":
-        scores *= 0.02
-    elif case == "dense":  # few survivors among many: the best few hundred are not enough
-        boxes = np.resize(boxes[:9], boxes.shape) + boxes % np.float32(0.5)
-    return boxes, scores
-
-
-CASES = ("random", "ties", "thresholds", "degenerate", "top_k", "dense", "none")
-
-
-def shapes(config: "ModelConfig") -> dict[str, Shape]:
+def shapes(config: ModelConfig) -> dict[str, Shape]:
     """The tensors of a ppdet checkpoint of this config, by ppdet's names."""
     from picodet.converter.rules import PICODET_2021  # noqa: PLC0415 (the recorder has no torch)
     from picodet.models.picodet import PicoDet  # noqa: PLC0415
@@ -102,8 +83,6 @@ def write(arrays: dict[str, np.ndarray], path: Path) -> None:
 
 def main(name: str, path: str) -> None:
     """Write a checkpoint of the official config `name`."""
-    from picodet.config import CONFIGS  # noqa: PLC0415
-
     write(checkpoint(shapes(CONFIGS[name])), Path(path))
 
 

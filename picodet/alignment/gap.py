@@ -30,7 +30,7 @@ def gap(ours: Tensor, reference: Tensor, noise: float, tolerance: Tolerance) -> 
     """`noise`: greatest difference seen between runs of ours that should be equal."""
     scale = _scale(reference)
     rounding = ROUNDING[reference.dtype] * scale if reference.dtype in ROUNDING else 0.0
-    floor = max(noise, rounding) if noise == noise else rounding  # a NaN is no noise
+    floor = rounding if np.isnan(noise) else max(noise, rounding)
     allowed = tolerance.allowed(floor, scale)
     if ours.shape != reference.shape:
         return problem(
@@ -47,8 +47,9 @@ def gap(ours: Tensor, reference: Tensor, noise: float, tolerance: Tolerance) -> 
     if not np.isfinite(error):
         worst, error, broken = _not_finite(ours, reference, difference)
     index = np.unravel_index(worst, tuple(ours.shape))
-    values = (float(side.ravel()[worst]) for side in (ours, reference))
-    return Gap(error, tuple(map(int, index)), *values, scale, floor, allowed, broken)
+    here, there = (float(side.ravel()[worst]) for side in (ours, reference))
+    where = tuple(int(n) for n in index)
+    return Gap(error, where, here, there, scale, floor, allowed, broken)
 
 
 def noise(*runs: Tensor) -> float:

@@ -3,6 +3,7 @@
 Plain data, to JSON and back; recording_writer.py writes it and recording.py reads it.
 """
 
+import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +20,14 @@ Key = str
 def sample_positions(size: int, count: int) -> np.ndarray:
     """Where in a flat tensor the samples of a summary were taken: evenly, both ends included."""
     return np.linspace(0, size - 1, min(size, count)).astype(int)
+
+
+def content_key(array: np.ndarray) -> Key:
+    """Equal arrays have equal keys, bit for bit, and others have not."""
+    array = np.asarray(array, order="C")
+    digest = hashlib.sha256(f"{array.dtype.name}{array.shape}".encode())
+    digest.update(array.data)
+    return digest.hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -185,7 +194,7 @@ def from_json(content: dict[str, Any]) -> Index:
         input=known(content["input"]),
         picture=perhaps(content["picture"]),
         scale_factor=(y, x),
-        settings=None if settings is None else _settings(settings),
+        settings=None if settings is None else settings_from_json(settings),
         weights=tuple(Weight(str(w["name"]), known(w["key"])) for w in content["weights"]),
         steps=tuple(Step(str(s["name"]), known(s["key"])) for s in content["steps"]),
         calls=tuple(
@@ -218,7 +227,8 @@ def from_json(content: dict[str, Any]) -> Index:
     )
 
 
-def _settings(content: dict[str, Any]) -> Settings:
+def settings_from_json(content: dict[str, Any]) -> Settings:
+    """The inverse of `asdict`."""
     height, width = (int(v) for v in content["size"])
     mean, std = ([float(v) for v in content[name]] for name in ("mean", "std"))
     return Settings(

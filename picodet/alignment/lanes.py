@@ -70,7 +70,7 @@ def run(
         own = twin(model)
         if one_by_one:
             _exchange_pools(own)
-        with torch.inference_mode(), _hooked(own, feed, hand_over) as open_calls:
+        with torch.inference_mode(), _Hooked(own, feed, hand_over) as open_calls:
             try:
                 own(images)
             except (RuntimeError, ValueError, TypeError, IndexError) as error:
@@ -92,7 +92,7 @@ def _exchange_pools(model: nn.Module) -> None:
                 setattr(layer, name, OneByOne())
 
 
-class _hooked:
+class _Hooked:
     """Hooks on all layers below `model`, for as long as the context lasts."""
 
     def __init__(
@@ -140,33 +140,34 @@ class _hooked:
 
 def tensors(value: Any) -> list[Tensor]:
     """The tensors in what a layer takes or returns, each once."""
-    found: dict[int, Tensor] = {}
+    return list({id(tensor): tensor for tensor in _all_tensors(value)}.values())
 
-    def search(value: Any) -> None:
-        if isinstance(value, Tensor):
-            found.setdefault(id(value), value)
-        elif isinstance(value, list | tuple):
-            for item in value:
-                search(item)
 
-    search(value)
-    return list(found.values())
+def _all_tensors(value: Any) -> Iterator[Tensor]:
+    # no function within the function: it would hold itself, and the tensors, until the next search
+    # for garbage, which may be far
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _all_tensors(item)
 
 
 def replaced(value: Any, replacements: list[Tensor | None]) -> Any:
     """The same structure with other tensors in it, in the order of `tensors`; None leaves one."""
-    by_id = {id(t): new for t, new in zip(tensors(value), replacements, strict=False)}
+    return _exchanged(
+        value, {id(t): new for t, new in zip(tensors(value), replacements, strict=False)}
+    )
 
-    def exchange(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            new = by_id.get(id(value))
-            return value if new is None else new
-        if isinstance(value, list | tuple):
-            items = [exchange(item) for item in value]
-            return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-        return value
 
-    return exchange(value)
+def _exchanged(value: Any, new: dict[int, Tensor | None]) -> Any:
+    if isinstance(value, Tensor):
+        found = new.get(id(value))
+        return value if found is None else found
+    if isinstance(value, list | tuple):
+        items = [_exchanged(item, new) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
 
 
 class _AbandonedError(Exception):
@@ -197,7 +198,7 @@ def one_at_a_time(work: Callable[[Callable[[T], None]], None]) -> Iterator[T]:
                 work(hand_over)
         except _AbandonedError:
             pass
-        except BaseException as error:  # noqa: BLE001 (raised again where the next is asked for)
+        except BaseException as error:
             failure.append(error)
         finally:
             stopped.release()

@@ -5,13 +5,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from picodet.alignment.comparison import Gap, Layer, Status, Unpaired
-from picodet.alignment.gap import Tolerance, gap, noise, problem, worst
-from picodet.alignment.index import Key
+from picodet.alignment.gap import Tolerance, problem, worst
 from picodet.alignment.lanes import Event, LayerError, run
 from picodet.alignment.layered import ELSEWHERE
 from picodet.alignment.paired import PairedCall
@@ -19,6 +17,7 @@ from picodet.alignment.recorded import Feed, Recorded
 from picodet.models.picodet import PicoDet
 
 OUTPUT = "output"
+HEAD = "head"
 WHOLE = "picodet"  # what the path of the whole model is shown as
 
 
@@ -42,6 +41,7 @@ class LayersResult(NamedTuple):
 
     layers: tuple[Layer, ...]
     unpaired: tuple[Unpaired, ...]
+    heads: tuple[list[Tensor], ...]  # of our own runs: as it is, in double, reordered
     broken: str  # why the whole model could not be run to its end, or ""
 
 
@@ -64,7 +64,7 @@ def compare_layers(
     except LayerError as error:
         broken = f"{error.path or WHOLE} cannot be run: {error}"
     layers, unpaired = comparison.finish()
-    return LayersResult(layers, unpaired, broken)
+    return LayersResult(layers, unpaired, comparison.heads, broken)
 
 
 def _moments(model: PicoDet, recorded: Recorded, images: Tensor) -> Iterator[Moment]:
@@ -115,6 +115,7 @@ class _Comparison:
     def __init__(self, recorded: Recorded, tolerance: Tolerance) -> None:
         self.recorded, self.tolerance = recorded, tolerance
         self.rows: list[Layer] = []
+        self.heads: tuple[list[Tensor], ...] = ()
         self._lonely: list[Unpaired] = []
         self._seen: set[tuple[str, int]] = set()
         # what a layer that has not returned yet gave to those that it called: gap, and to whom
@@ -126,6 +127,9 @@ class _Comparison:
         event = moment.fed or moment.alone
         if event is None:
             return
+        if event.path == HEAD:
+            runs = (moment.alone, moment.alone_double, moment.alone_reordered)
+            self.heads = tuple(run.outputs for run in runs if run)
         call = self.recorded.calls.get((event.path, event.number))
         given = self._given.pop(event.path, [])
         if call is None:
@@ -141,9 +145,7 @@ class _Comparison:
             return
         path = " + ".join(filter(None, (self._folded.pop(event.path, None), event.path)))
         local = self._gaps(call, moment.fed, moment.fed_double, moment.fed_reordered)
-        accumulated = self._gaps(
-            call, moment.alone, moment.alone_double, moment.alone_reordered
-        )
+        accumulated = self._gaps(call, moment.alone, moment.alone_double, moment.alone_reordered)
         self._add(event, path, call.reference, given, local, accumulated)
 
     def finish(self) -> tuple[tuple[Layer, ...], tuple[Unpaired, ...]]:
@@ -196,7 +198,7 @@ class _Comparison:
         for i, key in enumerate(call.inputs[: len(moment.fed.inputs)]):
             if key is not None:
                 runs = [moment.fed.inputs[i], *(other.inputs[i] for other in others)]
-                found = gap(runs[0], self.recorded.tensor(key), noise(*runs), self.tolerance)
+                found = self.recorded.gap(runs, key, self.tolerance)
                 self._given.setdefault(moment.fed.caller, []).append((found, f"input of {child}"))
 
     def _gaps(self, call: PairedCall, event: Event | None, *others: Event | None) -> list[Gap]:
@@ -209,30 +211,8 @@ class _Comparison:
         for i, key in enumerate(call.outputs):
             if key is not None:
                 runs = [event.outputs[i], *(other.outputs[i] for other in others if other)]
-                gaps.append(self._gap(runs, key))
+                gaps.append(self.recorded.gap(runs, key, self.tolerance))
         return gaps
-
-    def _gap(self, runs: list[Tensor], key: Key) -> Gap:
-        """runs: ours, and the others that show the noise."""
-        if self.recorded.recording.has(key):
-            return gap(runs[0], self.recorded.tensor(key), noise(*runs), self.tolerance)
-        stored = self.recorded.recording.index.tensors[key]
-        if tuple(runs[0].shape) != stored.shape:
-            wrong = f"shape {list(runs[0].shape)}, the reference's is {list(stored.shape)}"
-            return problem(wrong)
-        positions, values = self.recorded.samples(key)
-        ends = torch.tensor([stored.low, stored.high], dtype=torch.float64)
-        known = torch.cat([values, ends])
-        shown = [
-            torch.cat([run.ravel()[positions], *map(torch.atleast_1d, run.aminmax())])
-            for run in runs
-        ]
-        found = gap(shown[0].double(), known, noise(*map(Tensor.double, shown)), self.tolerance)
-        at = found.index and found.index[0]
-        if at and at < len(positions):
-            where = np.unravel_index(int(positions[at]), stored.shape)
-            return replace(found, index=tuple(map(int, where)))
-        return replace(found, index=())
 
 
 def _worst_of(given: list[tuple[Gap, str]], outputs: list[Gap]) -> tuple[Gap | None, str]:

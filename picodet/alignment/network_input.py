@@ -1,22 +1,32 @@
-"""What the network is fed: a preprocessed array from a file, or a picture."""
+"""What the network is fed: an array, and the picture it came from. NumPy only."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from picodet.config import Preprocessing, check_input_size
-from picodet.data.preprocess import preprocess, read_image
+from picodet.config import check_input_size
 from picodet.errors import RecordingError
 
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """An array [1, 3, H, W] float32, the scale factor [2] (y, x), and the picture it came from."""
+    """An array [1, 3, H, W], the scale factor [2] (y, x), and the encoded picture if there is one."""
 
     array: np.ndarray
     scale_factor: np.ndarray
     picture: bytes | None
+
+    def save(self, path: Path) -> None:
+        """For another process of ours; `load` reads it."""
+        picture = np.frombuffer(self.picture or b"", np.uint8)
+        np.savez(path, array=self.array, scale_factor=self.scale_factor, picture=picture)
+
+    @classmethod
+    def load(cls, path: Path) -> "NetworkInput":
+        with np.load(path, allow_pickle=False) as stored:
+            picture = stored["picture"].tobytes() or None
+            return cls(stored["array"], stored["scale_factor"], picture)
 
 
 def read_array(path: Path) -> NetworkInput:
@@ -28,14 +38,11 @@ def read_array(path: Path) -> NetworkInput:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise RecordingError(f"{path}: not a readable .npy: {error}") from error
-    if (
-        not isinstance(array, np.ndarray)
-        or array.ndim != 4
-        or array.shape[:2] != (1, 3)
-        or array.dtype.kind != "f"
-    ):
-        found = f"{list(array.shape)} {array.dtype}" if isinstance(array, np.ndarray) else "a .npz"
+    found = f"{list(array.shape)} {array.dtype}" if isinstance(array, np.ndarray) else "a .npz"
+    if not (isinstance(array, np.ndarray) and array.ndim == 4 and array.dtype.kind == "f"):
         raise RecordingError(f"{path}: [1, 3, height, width] of floats is expected, found {found}")
+    if array.shape[:2] != (1, 3):
+        raise RecordingError(f"{path}: [1, 3, height, width] is expected, found {found}")
     if not np.isfinite(array).all():
         raise RecordingError(f"{path}: holds values that are NaN or Inf")
     try:
@@ -43,12 +50,3 @@ def read_array(path: Path) -> NetworkInput:
     except ValueError as error:
         raise RecordingError(f"{path}: {error}") from error
     return NetworkInput(array.astype(np.float32), np.ones(2, np.float32), None)
-
-
-def from_picture(path: Path, size: tuple[int, int], preprocessing: Preprocessing) -> NetworkInput:
-    """A picture through our own preprocessing, for references that have none.
-
-    Raises ImageError for a picture that cannot be used.
-    """
-    array, scale_factor = preprocess(read_image(path), size, preprocessing)
-    return NetworkInput(array[None], scale_factor, path.read_bytes())

@@ -4,12 +4,14 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from picodet.alignment.index import Settings, settings_from_json
+
 SAMPLES = 16  # of each tensor in a summary
 
 
 @dataclass(frozen=True)
 class Order:
-    """One recording to be made. Exactly one of `picture` and `array` is given."""
+    """One recording to be made, of one picture or, in its stead, of one array."""
 
     reference: Path
     out: Path
@@ -18,19 +20,22 @@ class Order:
     input_size: tuple[int, int] | None  # height, width, where the reference does not tell it
     float64: bool
     samples: int  # 0 for a full recording
+    settings: Settings | None = None  # what the reference says of preprocessing, already read
 
     def to_json(self) -> str:
-        return json.dumps(
-            {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
-        )
+        return json.dumps(asdict(self), default=str)
 
     @classmethod
     def from_json(cls, text: str) -> "Order":
         content = json.loads(text)
-        size = content.pop("input_size")
-        paths = {key: content.pop(key) for key in ("reference", "out", "picture", "array")}
+        size, settings = content["input_size"], content["settings"]
         return cls(
-            **{key: path and Path(path) for key, path in paths.items()},
+            reference=Path(content["reference"]),
+            out=Path(content["out"]),
+            picture=content["picture"] and Path(content["picture"]),
+            array=content["array"] and Path(content["array"]),
             input_size=size and (size[0], size[1]),
-            **content,
+            float64=content["float64"],
+            samples=content["samples"],
+            settings=settings and settings_from_json(settings),
         )

@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 
 from picodet.alignment.index import Index, Settings, Weight
+from picodet.alignment.input_entries import input_entries
 from picodet.alignment.network_input import NetworkInput, read_array
 from picodet.alignment.order import Order
 from picodet.alignment.recording_writer import RecordingWriter
+from picodet.alignment.static_record import static_index
 from picodet.alignment.versions import versions
 from picodet.config import ModelConfig
 from picodet.converter import pdparams
 from picodet.converter.configure import OFFICIAL_NAME, Wanted, configure
 from picodet.converter.precision import as_float32
-from picodet.data.preprocess import read_image
 from picodet.errors import PicoDetError, RecordingError
 from picodet.files import sha256
 
@@ -38,44 +39,39 @@ def main(order: str) -> None:
 
 def record_ppdet(order: Order) -> None:
     """Run ppdet with the weights of a `.pdparams`."""
-    arrays = {name: as_float32(array) for name, array in pdparams.read(order.reference).items()}
-    weights = {name: array for name, array in arrays.items() if array is not None}
+    weights = {}
+    for name, array in pdparams.read(order.reference).items():
+        weight = as_float32(array)
+        if weight is not None:
+            weights[name] = weight
     config = _config(order, weights)
-    if order.picture:
-        read_image(order.picture)  # ppdet goes on without a word where it cannot be decoded
 
     import paddle  # noqa: PLC0415 (only now: it takes seconds)
 
     from picodet.alignment import ppdet_model, ppdet_recorder  # noqa: PLC0415
 
     paddle.set_device("cpu")
-    writer = RecordingWriter(order.samples)
-    if order.picture:
-        arrays, scale_factor = ppdet_recorder.preprocess(
-            order.picture, config.input_size, config.preprocessing
-        )
-        steps = ppdet_recorder.record_steps(writer, arrays)
-        fed = NetworkInput(arrays["normalise"][None], scale_factor, order.picture.read_bytes())
-    else:
-        steps, fed = (), read_array(order.array)
-    detector = ppdet_model.build(config)
-    ppdet_model.fill(detector, weights)
-    answers = ppdet_recorder.record_probes(detector, writer)
-    if order.float64:
-        ppdet_model.in_float64(detector)
-        fed = replace(fed, array=fed.array.astype(np.float64))
-    calls, ending = ppdet_recorder.record_forward(detector, config, writer, fed, _progress)
-    numbers = config.preprocessing
-    writer.write(
-        order.out,
-        Index(
+    with RecordingWriter(order.samples) as writer:
+        if order.picture:
+            fed, steps = ppdet_recorder.record_picture(order.picture, config, writer)
+        elif order.array:
+            fed, steps = read_array(order.array), ()
+        detector = ppdet_model.build(config)
+        ppdet_model.fill(detector, weights)
+        answers = ppdet_recorder.record_probes(ppdet_model.nms(), writer)
+        if order.float64:
+            ppdet_model.in_float64(detector)
+            fed = replace(fed, array=fed.array.astype(np.float64))
+        calls, ending = ppdet_recorder.record_forward(detector, config, writer, fed, _progress)
+        numbers = config.preprocessing
+        index = Index(
             kind="ppdet",
             file=order.reference.name,
             sha256=sha256(order.reference),
             versions=versions("paddlepaddle", "paddledet"),
             precision="float64" if order.float64 else "float32",
             samples=order.samples,
-            **_input(writer, fed),
+            **input_entries(writer, fed),
             settings=Settings(config.input_size, numbers.interp, numbers.mean, numbers.std),
             weights=tuple(Weight(name, writer.add(array)) for name, array in weights.items()),
             steps=steps,
@@ -84,16 +80,29 @@ def record_ppdet(order: Order) -> None:
             ending=ending,
             probes=answers,
             tensors=writer.tensors,
-        ),
-    )
+        )
+        writer.write(order.out, index)
 
 
 def record_program(order: Order) -> None:
-    """Run the program of an inference folder; ppdet is not needed."""
-    raise NotImplementedError
+    """Run the program of an inference folder; ppdet is not needed, and the input is ready."""
+    from picodet.alignment import paddle_program  # noqa: PLC0415 (imports Paddle)
+
+    fed = NetworkInput.load(order.array) if order.array else None
+    if fed is None:
+        raise RecordingError(f"{order.reference}: no input was prepared for its program")
+    weights = paddle_program.program_file(order.reference).with_suffix(paddle_program.WEIGHTS)
+    with RecordingWriter(order.samples) as writer:
+        recorded = paddle_program.record_program(
+            order.reference, writer, fed.array, fed.scale_factor, _progress
+        )
+        ran = versions("paddlepaddle")
+        index = static_index("paddle program", order, recorded, writer, fed, sha256(weights), ran)
+        writer.write(order.out, index)
 
 
 def _config(order: Order, weights: dict[str, np.ndarray]) -> ModelConfig:
+    """Tensors and the file's name tell it; the size may have to come with the order."""
     size = None if OFFICIAL_NAME.search(order.reference.stem) else order.input_size
     shapes = {name: array.shape for name, array in weights.items()}
     configured = configure(shapes, order.reference, Wanted(input_size=size))
@@ -102,20 +111,6 @@ def _config(order: Order, weights: dict[str, np.ndarray]) -> ModelConfig:
             f"{order.reference}: not a PicoDet that this version knows; picodet-convert says more"
         )
     return configured.config
-
-
-def _input(writer: RecordingWriter, fed: NetworkInput) -> dict[str, Any]:
-    """The part of an index that says what the network was fed.
-
-    A summary leaves the array out where it has the picture: preprocessing makes it again.
-    """
-    picture = fed.picture and np.frombuffer(fed.picture, np.uint8)
-    y, x = fed.scale_factor.tolist()
-    return {
-        "input": writer.add(fed.array, whole=picture is None),
-        "picture": None if picture is None else writer.add(picture, whole=True),
-        "scale_factor": (y, x),
-    }
 
 
 def _progress(done: int, total: int) -> None:

@@ -1,18 +1,20 @@
 """Records ppdet itself, from a `.pdparams`. Imported in Paddle's own process only."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import paddle
 from ppdet.data.transform.operators import Decode, NormalizeImage, Permute, Resize
+from ppdet.modeling.layers import MultiClassNMS
 
 from picodet.alignment import ppdet_model, probes
 from picodet.alignment.index import Call, Ending, Key, Step
 from picodet.alignment.network_input import NetworkInput
 from picodet.alignment.recording_writer import RecordingWriter
-from picodet.config import STRIDES, ModelConfig, Preprocessing
+from picodet.config import ModelConfig, Preprocessing
+from picodet.data.preprocess import read_image
 
 
 def preprocess(
@@ -23,16 +25,21 @@ def preprocess(
     sample = Decode()(sample)
     steps = {"decode": sample["ori_image"], "colour": sample["image"]}
     sample = Resize(target_size=list(size), keep_ratio=False, interp=preprocessing.interp)(sample)
-    steps["resize"] = sample["image"]
+    steps["resize"] = sample["image"].copy()  # the next one works in place
     normalise = NormalizeImage(list(preprocessing.mean), list(preprocessing.std), is_scale=True)
     sample = Permute()(normalise(sample))
     steps["normalise"] = sample["image"]
     return steps, sample["scale_factor"]
 
 
-def record_steps(writer: RecordingWriter, steps: Mapping[str, np.ndarray]) -> tuple[Step, ...]:
-    """The transforms' arrays."""
-    return tuple(Step(name, writer.add(array)) for name, array in steps.items())
+def record_picture(
+    picture: Path, config: ModelConfig, writer: RecordingWriter
+) -> tuple[NetworkInput, tuple[Step, ...]]:
+    """A picture as ppdet feeds it to the network, and every step on the way."""
+    read_image(picture)  # ppdet goes on without a word where it cannot be decoded
+    made, scale_factor = preprocess(picture, config.input_size, config.preprocessing)
+    steps = tuple(Step(name, writer.add(array)) for name, array in made.items())
+    return NetworkInput(made["normalise"][None], scale_factor, picture.read_bytes()), steps
 
 
 def record_forward(
@@ -52,12 +59,12 @@ def record_forward(
         def keep(layer: paddle.nn.Layer, inputs: Any, outputs: Any) -> None:
             number = numbers[path] = numbers.get(path, -1) + 1
             # without their values inputs are of no use: a layer cannot be fed samples
-            taken = () if writer.samples else tuple(map(writer.add, _arrays(inputs)))
-            made = tuple(map(writer.add, _arrays(outputs)))
+            taken = () if writer.samples else tuple(map(writer.add, arrays(inputs)))
+            made = tuple(map(writer.add, arrays(outputs)))
             calls.append(Call(path, number, type(layer).__name__, taken, made))
             progress(len(calls), total)
             if path.startswith("head.head_cls"):
-                predicted.append(_arrays(outputs)[0])
+                predicted.append(arrays(outputs)[0])
 
         return keep
 
@@ -68,7 +75,6 @@ def record_forward(
         scores, boxes = detector.head(features)
         kept = suppress(detector, boxes, scores, fed.scale_factor)
     heads = [_heads(array, len(config.classes)) for array in predicted]
-    assert len(heads) == len(STRIDES)
     ending = Ending(
         scores=tuple(writer.add(of_classes) for of_classes, _ in heads),
         sides=tuple(writer.add(of_sides) for _, of_sides in heads),
@@ -88,25 +94,28 @@ def suppress(
     return kept.reshape(-1, 6)
 
 
-def record_probes(detector: paddle.nn.Layer, writer: RecordingWriter) -> dict[str, Key]:
-    """ppdet's answers to probes.py; `detector` has the NMS."""
+def record_probes(nms: MultiClassNMS, writer: RecordingWriter) -> dict[str, Key]:
+    """ppdet's answers to probes.py."""
+    # of the pictures the key is enough, which tells whether the arrays are equal
+    return {
+        name: writer.add(answer, whole=not name.startswith(probes.PICTURES))
+        for name, answer in answer_probes(nms).items()
+    }
+
+
+def answer_probes(nms: MultiClassNMS) -> dict[str, np.ndarray]:
+    """What ppdet makes of each question."""
 
     def preprocessed(picture: Path, size: tuple[int, int], interp: int) -> np.ndarray:
         steps, _ = preprocess(picture, size, Preprocessing(interp=interp))
         return steps["normalise"]
 
     def suppressed(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        kept: np.ndarray = detector.head.nms(
-            paddle.to_tensor(boxes[None]), paddle.to_tensor(scores[None])
-        )[0].numpy()
+        tensors = (paddle.to_tensor(array[None]) for array in (boxes, scores))
+        kept: np.ndarray = nms(*tensors)[0].numpy()
         return kept.reshape(-1, 6)
 
-    answers = probes.ask(preprocessed, _decode, suppressed)
-    # of the pictures the key is enough, which tells whether the arrays are equal
-    return {
-        name: writer.add(answer, whole=not name.startswith("preprocessing/"))
-        for name, answer in answers.items()
-    }
+    return probes.ask(preprocessed, _decode, suppressed)
 
 
 def _decode(heads: probes.Heads) -> tuple[np.ndarray, np.ndarray]:
@@ -127,18 +136,17 @@ def _heads(predicted: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndar
     return scores.numpy(), flat[:, num_classes:].numpy()
 
 
-def _arrays(value: Any) -> list[np.ndarray]:
+def arrays(value: Any) -> list[np.ndarray]:
     """The tensors in what a layer takes or returns, each once."""
-    found: dict[int, paddle.Tensor] = {}
+    tensors = {id(tensor): tensor for tensor in _tensors(value)}
+    return [tensor.numpy() for tensor in tensors.values()]
 
-    def search(value: Any) -> None:
-        if isinstance(value, paddle.Tensor):
-            found.setdefault(id(value), value)
-        elif isinstance(value, dict):
-            search(list(value.values()))
-        elif isinstance(value, list | tuple):
-            for item in value:
-                search(item)
 
-    search(value)
-    return [tensor.numpy() for tensor in found.values()]
+def _tensors(value: Any) -> Iterator[paddle.Tensor]:
+    if isinstance(value, paddle.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)

@@ -17,8 +17,10 @@ import numpy as np
 from picodet.cells import grids
 
 PICTURE = Path(__file__).with_name("astronaut.png")  # NASA, public domain
-RECORDED = Path(__file__).with_name("probes.npz")  # made by tools/record_golden.py
+# Made by tools/record_golden.py; of the pictures it holds the keys (index.content_key).
+RECORDED = Path(__file__).with_name("probes.npz")
 
+PICTURES = "preprocessing/"  # prefix of the answers of which the key is enough
 NMS_CASES = ("random", "ties", "thresholds", "degenerate", "top_k", "dense", "none")
 INTERPS = range(5)
 PICTURE_SIZE = (64, 96)  # that the picture is resized to
@@ -72,7 +74,7 @@ def ask(
     in pixels of the input and scores [C, A]; nms(boxes, scores) -> [N, 6] of class, score, xyxy.
     """
     answers = {
-        f"preprocessing/{interp}": preprocess(PICTURE, PICTURE_SIZE, interp) for interp in INTERPS
+        f"{PICTURES}{interp}": preprocess(PICTURE, PICTURE_SIZE, interp) for interp in INTERPS
     }
     answers["decoding/boxes"], answers["decoding/scores"] = decode(heads())
     return answers | {f"NMS/{case}": nms(*candidates(case)) for case in NMS_CASES}

@@ -1,10 +1,13 @@
 """A recording's tensors for a run of ours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from picodet.alignment.comparison import Gap
+from picodet.alignment.gap import Tolerance, gap, noise, problem
 from picodet.alignment.index import Key
 from picodet.alignment.paired import PairedCall, Pairing
 from picodet.alignment.recording import Recording
@@ -33,10 +36,29 @@ class Recorded:
             del self._recent[next(iter(self._recent))]
         return found
 
-    def samples(self, key: Key) -> tuple[Tensor, Tensor]:
-        """Flat positions [n] and the values there [n]."""
-        positions, values = self.recording.samples(key)
-        return torch.from_numpy(positions), torch.from_numpy(values)
+    def gap(self, runs: list[Tensor], key: Key, tolerance: Tolerance) -> Gap:
+        """Our tensor, the first of `runs`, against the reference's; the others show the noise.
+
+        Of a summary the samples are compared, and the lowest and the highest value.
+        """
+        if self.recording.has(key):
+            return gap(runs[0], self.tensor(key), noise(*runs), tolerance)
+        stored = self.recording.index.tensors[key]
+        if tuple(runs[0].shape) != stored.shape:
+            return problem(f"shape {list(runs[0].shape)}, the reference's is {list(stored.shape)}")
+        positions, values = map(torch.from_numpy, self.recording.samples(key))
+        ends = torch.tensor([stored.low, stored.high], dtype=values.dtype)
+        known = torch.cat([values, ends]).to(runs[0].dtype)
+        shown = [
+            torch.cat([run.ravel()[positions], *(end[None] for end in run.aminmax())])
+            for run in runs
+        ]
+        found = gap(shown[0], known, noise(*shown), tolerance)
+        at = found.index[0] if found.index else len(positions)
+        if at >= len(positions):  # the lowest or the highest value: it is not known where that was
+            return replace(found, index=())
+        where = np.unravel_index(int(positions[at]), stored.shape)
+        return replace(found, index=tuple(map(int, where)))
 
 
 @dataclass(frozen=True)

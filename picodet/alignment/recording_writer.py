@@ -3,7 +3,6 @@
 NumPy only, and no safetensors library: it runs inside a Paddle environment as it is.
 """
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -12,8 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from picodet.alignment.index import HEADER, SAMPLES, Index, Key, Stored, sample_positions, to_json
-from picodet.errors import RecordingError
+from picodet.alignment.index import (
+    HEADER,
+    SAMPLES,
+    Index,
+    Key,
+    Stored,
+    content_key,
+    sample_positions,
+    to_json,
+)
+from picodet.errors import OutputError, RecordingError
 from picodet.files import replacing
 
 DTYPES = {  # safetensors' names
@@ -26,24 +34,31 @@ DTYPES = {  # safetensors' names
 
 
 class RecordingWriter:
-    """Takes tensors one by one, then the index, and writes the file whole or not at all."""
+    """Takes tensors one by one, then the index, and writes the file whole or not at all.
+
+    To be used with `with`; until the end the tensors are in a nameless temporary file.
+    """
 
     def __init__(self, samples: int) -> None:
         """samples: how many values of each tensor are kept; 0 keeps all."""
         self.samples = samples
         self.tensors: dict[Key, Stored] = {}
-        self._data = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `write`)
+        self._data = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
         self._entries: dict[str, dict[str, Any]] = {}
         self._sampled: dict[Key, np.ndarray] = {}
 
+    def __enter__(self) -> "RecordingWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._data.close()
+
     def add(self, array: np.ndarray, whole: bool = False) -> Key:
         """Store a tensor, or its samples unless `whole`; returns the key it is found by."""
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")
         if array.dtype.name not in DTYPES:
             raise RecordingError(f"a tensor of {array.dtype} cannot be recorded")
-        digest = hashlib.sha256(f"{array.dtype.name}{array.shape}".encode())
-        digest.update(array.data)
-        key = digest.hexdigest()[:32]
+        key = content_key(array)
         if key not in self.tensors:
             self.tensors[key] = _stored(array)
         if not self.samples or whole:
@@ -58,7 +73,10 @@ class RecordingWriter:
         if name in self._entries:
             return
         start = self._data.tell()
-        self._data.write(array.data if array.size else b"")
+        try:
+            self._data.write(array.data if array.size else b"")
+        except OSError as error:
+            raise OutputError(f"{tempfile.gettempdir()}: {error.strerror}; set TMPDIR") from error
         self._entries[name] = {
             "dtype": DTYPES[array.dtype.name],
             "shape": list(array.shape),
@@ -73,7 +91,7 @@ class RecordingWriter:
         metadata = {HEADER: json.dumps(to_json(index), separators=(",", ":"))}
         header = json.dumps({"__metadata__": metadata, **self._entries}).encode()
         header += b" " * (-len(header) % 8)
-        with self._data, replacing(path) as temporary, temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(len(header).to_bytes(8, "little"))
             file.write(header)
             self._data.seek(0)

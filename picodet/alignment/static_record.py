@@ -10,7 +10,10 @@ import numpy as np
 
 from picodet.alignment.ending import find_ending, per_cell
 from picodet.alignment.graph import Graph, canonical, operators
-from picodet.alignment.index import Ending, Key, Operator, Weight
+from picodet.alignment.index import Ending, Index, Key, Kind, Operator, Weight
+from picodet.alignment.input_entries import input_entries
+from picodet.alignment.network_input import NetworkInput
+from picodet.alignment.order import Order
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.errors import RecordingError
 
@@ -81,3 +84,32 @@ def _rows(array: np.ndarray, name: str) -> np.ndarray:
             "and four sides are expected"
         )
     return array
+
+
+def static_index(
+    kind: Kind,
+    order: Order,
+    recorded: ProgramRecord,
+    writer: RecordingWriter,
+    fed: NetworkInput,
+    sha256: str,
+    versions: dict[str, str],
+) -> Index:
+    """The index of a recording of a static graph: no layers, no steps, no answers to probes."""
+    return Index(
+        kind=kind,
+        file=order.reference.name,
+        sha256=sha256,
+        versions=versions,
+        precision="float32",
+        samples=order.samples,
+        **input_entries(writer, fed),
+        settings=order.settings,
+        weights=recorded.weights,
+        steps=(),
+        calls=(),
+        operators=recorded.operators,
+        ending=recorded.ending,
+        probes={},
+        tensors=writer.tensors,
+    )

@@ -1,0 +1,153 @@
+"""A reference and a model -> a comparison of all rungs."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from picodet.alignment.comparison import Comparison, Finding, Rung
+from picodet.alignment.endings import compare_decoding, compare_heads
+from picodet.alignment.gap import FLOAT64_BAR, NOISE_MULTIPLE, Tolerance, worst
+from picodet.alignment.index import content_key
+from picodet.alignment.layered import pair_layers
+from picodet.alignment.layers import LayersResult, compare_layers
+from picodet.alignment.pairing import pair
+from picodet.alignment.preprocessing import compare_preprocessing, our_steps, recorded_picture
+from picodet.alignment.probing import probe
+from picodet.alignment.recorded import Recorded
+from picodet.alignment.recording import Recording
+from picodet.alignment.suppression import compare_nms
+from picodet.alignment.versions import versions
+from picodet.alignment.weights import compare_weights
+from picodet.alignment.wording import times
+from picodet.config import STRIDES, ModelConfig
+from picodet.converter.rules import PICODET_2021
+from picodet.errors import AlignmentError
+from picodet.files import sha256
+from picodet.models.head import HeadOutput
+from picodet.models.picodet import PicoDet
+
+
+def align(
+    model: PicoDet,
+    model_path: Path,
+    recording: Recording,
+    tolerance: float | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Comparison:
+    """Hold a model against a recording, rung by rung.
+
+    tolerance: of each layer's scale, in place of what the noise allows. Raises AlignmentError where
+    the two cannot be compared at all.
+    """
+    index = recording.index
+    allowed, sentence = _tolerance(index.precision, tolerance)
+    pairing = pair(model.config, index) if index.operators else pair_layers(index, PICODET_2021)
+    if not pairing.calls:
+        raise AlignmentError(f"{recording.path}: holds no layer that ours could be compared with")
+    recorded = Recorded(recording, pairing)
+    weights = compare_weights(model.state_dict(), recording, pairing, allowed)
+    in_single = allowed if tolerance else Tolerance(NOISE_MULTIPLE)  # as the probes are asked
+    probed = probe(model.head.integral, recording, in_single)
+    preprocessing = compare_preprocessing(
+        model.config, recording, probed.preprocessing, probed.evidence
+    )
+    images = _images(model.config, recording)
+    if index.precision == "float64":
+        model = copy.deepcopy(model).double()
+    result = LayersResult((), pairing.unpaired, (), "")
+    if images is not None:
+        calls = len(pairing.calls)
+        result = compare_layers(
+            model, recorded, images, allowed, lambda done: progress(done, calls)
+        )
+    heads = [_head_output(outputs) for outputs in result.heads]
+    return Comparison(
+        reference=f"{index.file} ({index.kind}, {index.precision})",
+        model=str(model_path),
+        rungs=(
+            weights,
+            preprocessing,
+            _layers_rung(result),
+            compare_heads(heads, recorded, allowed),
+            compare_decoding(model, heads, recorded, allowed, probed.decoding, probed.evidence),
+            compare_nms(model, heads, recorded, probed.nms, probed.evidence),
+        ),
+        layers=result.layers,
+        unpaired=result.unpaired,
+        tolerance=sentence,
+        environment=_environment(recording, model_path),
+    )
+
+
+def _tolerance(precision: str, chosen: float | None) -> tuple[Tolerance, str]:
+    if chosen is not None:
+        return Tolerance(None, chosen), (
+            f"--tolerance {chosen:g} was chosen: every error may be {chosen:g} of its layer's "
+            "greatest magnitude, whatever the noise"
+        )
+    if precision == "float64":
+        return Tolerance(None, FLOAT64_BAR), (
+            f"Both sides computed in float64: every error may be {FLOAT64_BAR:g} of its layer's "
+            "greatest magnitude. The noise is what another order of additions makes"
+        )
+    return Tolerance(NOISE_MULTIPLE), (
+        "The noise of each layer was measured with our own model on this input: the greatest "
+        "difference between float32 and float64, and between two orders of addition (threads, and "
+        "means added one by one as Paddle does), but at least half a unit in the last place. An "
+        f"error may be {NOISE_MULTIPLE:g} times that"
+    )
+
+
+def _images(config: ModelConfig, recording: Recording) -> Tensor | None:
+    """What the reference was fed. A summary has only its key: our own preprocessing makes it."""
+    index = recording.index
+    if recording.has(index.input):
+        return torch.from_numpy(recording.tensor(index.input))
+    steps = our_steps(recorded_picture(recording), config)
+    array = steps["normalise"][None].astype(index.precision)
+    return torch.from_numpy(array) if content_key(array) == index.input else None
+
+
+def _head_output(outputs: list[Tensor]) -> HeadOutput:
+    return HeadOutput(tuple(outputs[: len(STRIDES)]), tuple(outputs[len(STRIDES) :]))
+
+
+def _layers_rung(result: LayersResult) -> Rung:
+    if not result.layers:
+        text = "preprocessing differs, and a summary does not hold the input; record it in full"
+        return Rung("layers", "not compared", text)
+    findings = [
+        Finding(item.path, f"only in {item.side}", f"a partner for this {item.type}")
+        for item in result.unpaired
+    ]
+    if result.broken:
+        findings.append(Finding("the whole model", result.broken, "a run to the end"))
+    guilty = [layer for layer in result.layers if layer.status == "guilty"]
+    text = f"{len(result.layers)} calls"
+    for name in ("local", "accumulated"):
+        gaps = [g for layer in result.layers if (g := getattr(layer, name)) is not None]
+        if (found := worst(gaps)) is not None:
+            text += f"; {name} error at most {times(found)} times the noise"
+    if guilty:
+        text += f"; {len(guilty)} guilty, first in order {guilty[0].path}"
+    wrong = guilty or findings or any(layer.status != "aligned" for layer in result.layers)
+    return Rung("layers", "differs" if wrong else "aligned", text, tuple(findings))
+
+
+def _environment(recording: Recording, model_path: Path) -> dict[str, str]:
+    index = recording.index
+    theirs = {f"reference: {name}": value for name, value in index.versions.items()}
+    ours = {f"ours: {name}": value for name, value in versions("torch", "onnxruntime").items()}
+    return {
+        "reference": index.file,
+        "reference SHA-256": index.sha256,
+        "model": model_path.name,
+        "model SHA-256": sha256(model_path),
+        "input": f"{list(index.tensors[index.input].shape)}, SHA-256 {index.input}..",
+        "threads": str(torch.get_num_threads()),
+        **theirs,
+        **ours,
+    }

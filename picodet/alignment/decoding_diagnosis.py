@@ -1,0 +1,88 @@
+"""Which of the usual mistakes, made on purpose, gives what our decoding gives."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from picodet.config import STRIDES
+from picodet.models.head import HeadOutput
+
+UNKNOWN = "none of the usual mistakes"
+CLOSE = 1e-4  # of the greatest value: beyond any rounding, and far below any of these mistakes
+
+
+def explain_boxes(heads: HeadOutput, ours: Tensor) -> str:
+    """`ours`: the boxes [1, A, 4] that our decoding made of `heads`."""
+    return next((what for what, made in _wrong_boxes(heads) if _close(made, ours)), UNKNOWN)
+
+
+def explain_scores(heads: HeadOutput, ours: Tensor) -> str:
+    """`ours`: the scores [1, C, A] that our decoding made of `heads`."""
+    logits = torch.cat([x.flatten(2) for x in heads.logits], dim=2)
+    mistakes = (
+        ("the sigmoid is missing", logits),
+        ("softmax over the classes in place of the sigmoid", logits.softmax(dim=1)),
+        ("the sigmoid is taken twice", logits.sigmoid().sigmoid()),
+        ("the square root of the scores is taken", logits.sigmoid().sqrt()),
+        ("the classes are in reverse order", logits.sigmoid().flip(1)),
+    )
+    return next((what for what, made in mistakes if _close(made, ours)), UNKNOWN)
+
+
+def _wrong_boxes(heads: HeadOutput) -> Iterator[tuple[str, Tensor]]:
+    yield (
+        "the centre of a cell is taken at its corner; the reference's is half a cell further",
+        _boxes(heads, offset=0.0),
+    )
+    yield "the centre of a cell is half a cell too far", _boxes(heads, offset=1.0)
+    yield "softmax over the four sides in place of the bins", _boxes(heads, softmax=1)
+    yield "softmax over the cells in place of the bins", _boxes(heads, softmax=3)
+    yield "the softmax over the bins is missing", _boxes(heads, softmax=None)
+    yield "the bins are counted from 1; the reference's from 0", _boxes(heads, first_bin=1)
+    yield (
+        "channels are read bin by bin; the reference's go side by side",
+        _boxes(heads, by_bin=True),
+    )
+    yield "left and top, right and bottom are exchanged", _boxes(heads, order=(1, 0, 3, 2))
+    yield "left and right, top and bottom are exchanged", _boxes(heads, order=(2, 3, 0, 1))
+    yield "rows and columns of the cells are exchanged", _boxes(heads, transposed=True)
+    yield "boxes are in cells, not multiplied by the stride", _boxes(heads, scaled=False)
+
+
+def _boxes(
+    heads: HeadOutput,
+    offset: float = 0.5,
+    softmax: int | None = 2,
+    first_bin: int = 0,
+    by_bin: bool = False,
+    order: tuple[int, int, int, int] = (0, 1, 2, 3),
+    transposed: bool = False,
+    scaled: bool = True,
+) -> Tensor:
+    """[1, A, 4] xyxy, level by level, as the formula is written; right with the defaults."""
+    levels = []
+    for sides, stride in zip(heads.sides, STRIDES, strict=True):
+        _, channels, height, width = sides.shape
+        bins = channels // 4
+        logits = (
+            sides.reshape(1, bins, 4, -1).transpose(1, 2)
+            if by_bin
+            else sides.reshape(1, 4, bins, -1)
+        )
+        weights = logits if softmax is None else logits.softmax(dim=softmax)
+        values = torch.arange(first_bin, first_bin + bins).to(sides)
+        left, top, right, bottom = torch.einsum("bsna,n->sba", weights, values)[list(order)]
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        if transposed:
+            y, x = x, y
+        x, y = x.reshape(1, -1).to(sides) + offset, y.reshape(1, -1).to(sides) + offset
+        boxes = torch.stack([x - left, y - top, x + right, y + bottom], dim=2)
+        levels.append(boxes * stride if scaled else boxes)
+    return torch.cat(levels, dim=1)
+
+
+def _close(made: Tensor, ours: Tensor) -> bool:
+    if made.shape != ours.shape:
+        return False
+    return bool((made - ours).abs().max() <= CLOSE * ours.abs().max())

@@ -1,0 +1,27 @@
+"""The part of an index that says what the network was fed."""
+
+from typing import TypedDict
+
+import numpy as np
+
+from picodet.alignment.index import Key
+from picodet.alignment.network_input import NetworkInput
+from picodet.alignment.recording_writer import RecordingWriter
+
+
+class InputEntries(TypedDict):
+    """Fields of index.Index."""
+
+    input: Key
+    picture: Key | None
+    scale_factor: tuple[float, float]
+
+
+def input_entries(writer: RecordingWriter, fed: NetworkInput) -> InputEntries:
+    """A summary leaves the array out where it has the picture: preprocessing makes it again."""
+    y, x = fed.scale_factor.tolist()
+    picture = None
+    if fed.picture is not None:
+        picture = writer.add(np.frombuffer(fed.picture, np.uint8), whole=True)
+    array = writer.add(fed.array, whole=picture is None)
+    return {"input": array, "picture": picture, "scale_factor": (y, x)}

@@ -1,0 +1,27 @@
+"""Records an ONNX file, run by onnxruntime in this process."""
+
+from collections.abc import Callable
+
+from picodet.alignment.network_input import NetworkInput
+from picodet.alignment.onnx_graph import record_onnx
+from picodet.alignment.order import Order
+from picodet.alignment.recording_writer import RecordingWriter
+from picodet.alignment.static_record import static_index
+from picodet.alignment.versions import versions
+from picodet.files import sha256
+
+
+def record_onnx_file(order: Order, fed: NetworkInput, progress: Callable[[int, int], None]) -> None:
+    """Carry out one order."""
+    with RecordingWriter(order.samples) as writer:
+        recorded = record_onnx(order.reference, writer, fed.array, fed.scale_factor, progress)
+        index = static_index(
+            "onnx",
+            order,
+            recorded,
+            writer,
+            fed,
+            sha256(order.reference),
+            versions("onnx", "onnxruntime"),
+        )
+        writer.write(order.out, index)

@@ -1,0 +1,172 @@
+"""The rung of preprocessing: decode, colour, resize, normalise, each step's array bit for bit."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from picodet.alignment.comparison import Finding, Rung
+from picodet.alignment.index import Key, Settings, content_key
+from picodet.alignment.recording import Recording
+from picodet.config import ModelConfig, Preprocessing
+from picodet.data import preprocess
+from picodet.errors import RecordingError
+
+NAME = "preprocessing"
+INTERP_NAMES = ("nearest", "linear", "cubic", "area", "Lanczos")
+
+
+def compare_preprocessing(
+    config: ModelConfig, recording: Recording, probe_findings: tuple[Finding, ...], evidence: str
+) -> Rung:
+    """What our code and the model's numbers make of the recorded picture, step by step.
+
+    probe_findings: of the probe picture under all interps, which every reference is asked for or
+    has an answer to; `evidence` says whose.
+    """
+    findings = list(probe_findings)
+    if recording.index.settings is not None:
+        findings += _settings(config, recording.index.settings)
+    done = [f"all five interps on the probe picture, {evidence}"]
+    if recording.index.steps:
+        findings += _steps(config, recording)
+        steps = ", ".join(step.name for step in recording.index.steps)
+        done.insert(0, f"{steps} equal bit for bit" if not findings else f"{steps} compared")
+    return Rung(NAME, "differs" if findings else "aligned", "; ".join(done), tuple(findings))
+
+
+def _settings(config: ModelConfig, settings: Settings) -> list[Finding]:
+    ours = {"size": config.input_size, **vars(config.preprocessing)}
+    return [
+        Finding(f"settings: {name}", f"{ours[name]}", f"{value}")
+        for name, value in vars(settings).items()
+        if ours[name] != value
+    ]
+
+
+def recorded_picture(recording: Recording) -> bytes:
+    """The encoded picture. Raises RecordingError where there is none."""
+    if recording.index.picture is None:
+        raise RecordingError(f"{recording.path}: holds no picture")
+    return recording.tensor(recording.index.picture).tobytes()
+
+
+def our_steps(picture: bytes, config: ModelConfig) -> dict[str, np.ndarray]:
+    """The arrays of each step as the reference orders them: colour before resize."""
+    numbers = config.preprocessing
+    image = preprocess.decode(picture, "the recorded picture")
+    resized = preprocess.resize(image, config.input_size, numbers.interp)
+    array, _ = preprocess.preprocess(image, config.input_size, numbers)
+    return {
+        "decode": image,
+        "colour": image[..., ::-1],
+        "resize": resized[..., ::-1],
+        "normalise": array,
+    }
+
+
+def _steps(config: ModelConfig, recording: Recording) -> list[Finding]:
+    """The first step that departs is named; what follows it departs of itself."""
+    ours = our_steps(recorded_picture(recording), config)
+    for step in recording.index.steps:
+        stored = recording.index.tensors[step.key]
+        array = ours[step.name]
+        if step.name == "resize":  # ppdet holds the same bytes as floats
+            array = array.astype(stored.dtype)
+        if content_key(array) != step.key:
+            found, expected = (
+                f"{list(array.shape)} {array.dtype}",
+                f"{list(stored.shape)} {stored.dtype}",
+            )
+            if array.shape == stored.shape and array.dtype.name == stored.dtype:
+                found, expected = _worst(array, *recording.samples(step.key))
+            return [
+                Finding(
+                    step.name,
+                    found,
+                    expected,
+                    _explain(step.name, config, ours, step.key, recording),
+                )
+            ]
+    return []
+
+
+def _worst(array: np.ndarray, positions: np.ndarray, values: np.ndarray) -> tuple[str, str]:
+    flat = array.ravel()[positions].astype(np.float64)
+    distance = np.abs(flat - values)
+    worst = int(np.argmax(np.nan_to_num(distance, nan=np.inf)))
+    where = [int(n) for n in np.unravel_index(int(positions[worst]), array.shape)]
+    count = int((distance > 0).sum())
+    return (
+        f"{count} of {len(flat)} values differ; at {where}: {flat[worst]:.7g}",
+        f"{values[worst]:.7g}",
+    )
+
+
+def _explain(
+    name: str, config: ModelConfig, ours: dict[str, np.ndarray], key: Key, recording: Recording
+) -> str:
+    """Which of the usual mistakes makes our array the reference's."""
+    for what, attempt in _attempts(name, config, ours):
+        made = attempt().astype(recording.index.tensors[key].dtype)
+        if content_key(made) == key:
+            return what
+    if name == "normalise" and recording.has(key):
+        return _numbers(ours["resize"], recording.tensor(key), config.preprocessing)
+    return "none of the usual mistakes"
+
+
+def _attempts(
+    name: str, config: ModelConfig, ours: dict[str, np.ndarray]
+) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+    picture, size, numbers = ours["colour"], config.input_size, config.preprocessing
+    if name == "colour":
+        yield (
+            "the reference has BGR here, ours RGB: the colours are exchanged",
+            lambda: picture[..., ::-1],
+        )
+    elif name == "resize":
+        for interp, called in enumerate(INTERP_NAMES):
+            yield (
+                f"interp {numbers.interp}; the reference resizes with {interp} ({called})",
+                lambda interp=interp: preprocess.resize(picture, size, interp),
+            )
+            yield (
+                f"the reference resizes floats, not bytes, with interp {interp} ({called})",
+                lambda interp=interp: preprocess.resize(picture.astype(np.float32), size, interp),
+            )
+    elif name == "normalise":
+        yield (
+            "the colours are exchanged: BGR for RGB",
+            lambda: preprocess.normalise(ours["resize"], numbers),
+        )
+        plain = ours["resize"].transpose(2, 0, 1).astype(np.float32)
+        yield (
+            "mean and std are applied by the reference to values 0 to 255",
+            lambda: (
+                (plain - np.array(numbers.mean)[:, None, None])
+                / np.array(numbers.std)[:, None, None]
+            ).astype(np.float32),
+        )
+        yield "no mean and std in the reference", lambda: plain * np.float32(1 / 255)
+        standard = Preprocessing(interp=numbers.interp)
+        bgr = np.ascontiguousarray(ours["resize"][..., ::-1])
+        yield (
+            f"mean {numbers.mean} and std {numbers.std}; with {standard.mean} and {standard.std} "
+            "it is the reference's",
+            lambda: preprocess.normalise(bgr, standard),
+        )
+
+
+def _numbers(rgb: np.ndarray, reference: np.ndarray, numbers: Preprocessing) -> str:
+    """Mean and std of the reference by least squares, where they differ from ours."""
+    texts = []
+    for i, channel in enumerate("RGB"):
+        values = rgb[..., i].ravel().astype(np.float64) / 255
+        slope, offset = np.polyfit(values, reference[i].ravel(), 1)
+        mean, std = -offset / slope, 1 / slope
+        if abs(mean - numbers.mean[i]) > 1e-5 or abs(std - numbers.std[i]) > 1e-5:
+            texts.append(
+                f"{channel}: mean {numbers.mean[i]:.5g} and std {numbers.std[i]:.5g}, "
+                f"the reference's {mean:.5g} and {std:.5g}"
+            )
+    return "; ".join(texts) or "none of the usual mistakes"

@@ -1,0 +1,141 @@
+"""Our answers to probes.py against the reference's, or against those that came with the package."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from picodet import postprocess
+from picodet.alignment import probes
+from picodet.alignment.comparison import Finding
+from picodet.alignment.decoding_diagnosis import explain_boxes, explain_scores
+from picodet.alignment.gap import Tolerance, gap, noise
+from picodet.alignment.index import Key, content_key
+from picodet.alignment.recording import Recording
+from picodet.alignment.suppression import compare_kept, kept
+from picodet.config import Preprocessing
+from picodet.data import preprocess
+from picodet.models.head import HeadOutput, Integral
+
+LIVE = "the reference's own answer"
+SHIPPED = "ppdet's answer that came with picodet"
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What differs, by rung, and whose answers ours were held against."""
+
+    preprocessing: tuple[Finding, ...]
+    decoding: tuple[Finding, ...]
+    nms: tuple[Finding, ...]
+    evidence: str
+
+
+def probe(integral: Integral, recording: Recording, tolerance: Tolerance) -> Probed:
+    """integral: the model's own, whose code is tried; its bins' values are replaced."""
+    keys, theirs = _answers(recording)
+    ours = probes.ask(_preprocess, lambda heads: _decode(integral, heads), _suppress)
+    return Probed(
+        preprocessing=tuple(
+            Finding(
+                f"probe: interp {name.removeprefix(probes.PICTURES)}",
+                "other bits",
+                "the reference's, bit for bit",
+                _explain_picture(keys[name], int(name.removeprefix(probes.PICTURES))),
+            )
+            for name in keys
+            if content_key(ours[name]) != keys[name]
+        ),
+        decoding=tuple(_decoding_findings(integral, theirs, tolerance)),
+        nms=tuple(
+            finding
+            for case in probes.NMS_CASES
+            for finding in compare_kept(
+                ours[f"NMS/{case}"],
+                theirs[f"NMS/{case}"],
+                True,
+                f"probe: {case}",
+                probes.candidates(case),
+            )
+        ),
+        evidence=LIVE if recording.index.probes else SHIPPED,
+    )
+
+
+def _answers(recording: Recording) -> tuple[dict[str, Key], dict[str, np.ndarray]]:
+    """The keys of the preprocessed pictures, and the other answers."""
+    known = recording.index.probes
+    if known:
+        keys = {name: key for name, key in known.items() if name.startswith(probes.PICTURES)}
+        return keys, {
+            name: recording.tensor(key) for name, key in known.items() if name not in keys
+        }
+    with np.load(probes.RECORDED, allow_pickle=False) as stored:
+        answers = dict(stored)
+    keys = {
+        name: str(answers.pop(name)) for name in list(answers) if name.startswith(probes.PICTURES)
+    }
+    return keys, answers
+
+
+def _preprocess(picture: Path, size: tuple[int, int], interp: int) -> np.ndarray:
+    image = preprocess.read_image(picture)
+    return preprocess.preprocess(image, size, Preprocessing(interp=interp))[0]
+
+
+def _suppress(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    return kept(boxes, scores, np.ones(2, np.float32))
+
+
+def _head_output(heads: probes.Heads, dtype: torch.dtype) -> HeadOutput:
+    tensors = [torch.from_numpy(array).to(dtype) for array in heads]
+    return HeadOutput(
+        tuple(tensor[:, : probes.HEAD_CLASSES] for tensor in tensors),
+        tuple(tensor[:, probes.HEAD_CLASSES :] for tensor in tensors),
+    )
+
+
+def _decoded(integral: Integral, heads: probes.Heads, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    own = copy.deepcopy(integral)
+    own.project = torch.arange(probes.BINS, dtype=dtype)
+    with torch.inference_mode():
+        return postprocess.decode(_head_output(heads, dtype), own)
+
+
+def _decode(integral: Integral, heads: probes.Heads) -> tuple[np.ndarray, np.ndarray]:
+    boxes, scores = _decoded(integral, heads, torch.float32)
+    return boxes[0].numpy(), scores[0].numpy()
+
+
+def _decoding_findings(
+    integral: Integral, theirs: dict[str, np.ndarray], tolerance: Tolerance
+) -> list[Finding]:
+    heads = probes.heads()
+    single, double = (_decoded(integral, heads, t) for t in (torch.float32, torch.float64))
+    findings = []
+    for i, (name, explain) in enumerate((("boxes", explain_boxes), ("scores", explain_scores))):
+        reference = torch.from_numpy(theirs[f"decoding/{name}"])[None]
+        found = gap(single[i], reference, noise(single[i], double[i]), tolerance)
+        if not found.ok:
+            why = explain(_head_output(heads, torch.float32), single[i])
+            at = f" at {list(found.index)}" if found.index else ""
+            shown = found.problem or f"{found.ours:.7g}{at}"
+            findings.append(Finding(f"probe: {name}", shown, f"{found.reference:.7g}", why))
+    return findings
+
+
+def _explain_picture(key: str, interp: int) -> str:
+    """Which interp or order of colours of ours gives what the reference has at `interp`."""
+    image = preprocess.read_image(probes.PICTURE)
+    for other in probes.INTERPS:
+        for colours, picture in (("", image), (", with the colours exchanged", image[..., ::-1])):
+            array, _ = preprocess.preprocess(
+                np.ascontiguousarray(picture), probes.PICTURE_SIZE, Preprocessing(interp=other)
+            )
+            if content_key(array) == key:
+                asked = f"ours does with interp {other}" if other != interp else "ours does it"
+                return f"what the reference does with interp {interp}, {asked}{colours}"
+    return "none of the usual mistakes"

@@ -1,0 +1,118 @@
+"""What the two commands do: record a reference, and hold a model against one."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from picodet.alignment import probes
+from picodet.alignment.comparison import Comparison
+from picodet.alignment.order import SAMPLES, Order
+from picodet.alignment.recording import Recording
+from picodet.alignment.reference import is_recording
+from picodet.alignment.reference import record as make_recording
+from picodet.errors import AlignmentError, RecordingError
+from picodet.files import check_apart, check_writable
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Fed:
+    """What the user wants both sides to be fed with; nothing is the picture of probes.py."""
+
+    image: Path | None
+    array: Path | None
+    float64: bool
+
+    def order(
+        self, reference: Path, out: Path, input_size: tuple[int, int] | None, samples: int
+    ) -> Order:
+        """Raises AlignmentError where the wishes contradict each other."""
+        if self.image and self.array:
+            raise AlignmentError(
+                "--image and --input: one of them, they are fed in place of another"
+            )
+        for path in (self.image, self.array):
+            if path and not path.is_file():
+                raise AlignmentError(f"{path}: there is no such file")
+        picture = None if self.array else self.image or probes.PICTURE
+        return Order(reference, out, picture, self.array, input_size, self.float64, samples)
+
+
+def record(
+    reference: Path,
+    out: Path,
+    fed: Fed,
+    summary: bool,
+    input_size: tuple[int, int] | None,
+    overwrite: bool,
+    paddle_python: Path | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write a recording; what it holds, in numbers.
+
+    Raises RecordingError where the reference cannot be run, OutputError where `out` cannot be
+    written.
+    """
+    if out.suffix != ".safetensors":
+        raise RecordingError(f"{out}: the suffix of a recording is .safetensors")
+    check_writable(out, overwrite)
+    check_apart(out, [path for path in (reference, fed.image, fed.array) if path])
+    if is_recording(reference):
+        raise RecordingError(f"{reference}: a .safetensors; a recording is not recorded again")
+    order = fed.order(reference, out, input_size, SAMPLES if summary else 0)
+    make_recording(order, paddle_python, progress)
+    with Recording(out) as recording:
+        index = recording.index
+        return {
+            "recording": str(out),
+            "kind": index.kind,
+            "precision": index.precision,
+            "calls": len(index.calls) or len(index.operators),
+            "tensors": len(index.tensors),
+            "bytes": out.stat().st_size,
+        }
+
+
+def compare(
+    reference: Path,
+    model_path: Path,
+    fed: Fed,
+    tolerance: float | None,
+    paddle_python: Path | None,
+    progress: Progress,
+) -> Comparison:
+    """Record the reference if it is not a recording, and compare.
+
+    Raises a PicoDetError where the two cannot be compared.
+    """
+    if tolerance is not None and not 0 < tolerance < float("inf"):
+        raise AlignmentError(f"--tolerance {tolerance}: a positive number is expected")
+    if is_recording(reference):
+        if fed.image or fed.array:
+            raise AlignmentError(
+                f"{reference}: a recording has its own input; --image and --input are for "
+                "references that are run"
+            )
+        return _compare(reference, model_path, fed.float64, tolerance, progress)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "reference.safetensors"
+        from picodet.models import checkpoint  # noqa: PLC0415 (imports torch, record does not)
+
+        config = checkpoint.load(model_path).config
+        make_recording(fed.order(reference, out, config.input_size, 0), paddle_python, progress)
+        return _compare(out, model_path, False, tolerance, progress)
+
+
+def _compare(
+    path: Path, model_path: Path, float64: bool, tolerance: float | None, progress: Progress
+) -> Comparison:
+    from picodet.alignment.align import align  # noqa: PLC0415 (imports torch)
+    from picodet.models import checkpoint  # noqa: PLC0415
+
+    with Recording(path) as recording:
+        if float64 and recording.index.precision != "float64":
+            raise AlignmentError(f"{path}: recorded in float32; record it again with --float64")
+        return align(checkpoint.load(model_path), model_path, recording, tolerance, progress)

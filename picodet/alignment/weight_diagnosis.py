@@ -1,0 +1,109 @@
+"""What has become of a weight that is not the reference's: the usual mistakes, tried one by one."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from picodet.alignment.index import Key, content_key
+
+UNKNOWN = "none of the usual mistakes"
+
+
+def explain(
+    name: str,
+    ours: Mapping[str, np.ndarray],
+    theirs: Mapping[str, Key],
+    reference: np.ndarray | None,
+) -> str:
+    """One sentence. `reference` is the whole tensor, None where only its key is known."""
+    array = ours[name]
+    layer, _, leaf = name.rpartition(".")
+    key = content_key(array)
+    for other, other_key in theirs.items():
+        if other_key == key and other != name:
+            there, _, role = other.rpartition(".")
+            exchanged = other in ours and content_key(ours[other]) == theirs[name]
+            if there == layer:
+                if exchanged:
+                    return f"{layer}: {' and '.join(sorted((leaf, role)))} are exchanged"
+                return f"{layer}: {leaf} holds the reference's {role}"
+            verb = "exchanged with" if exchanged else "holds"
+            return f"{name}: {verb} the reference's {other}"
+    if array.ndim > 1:
+        for what, changed in _rearranged(array):
+            if content_key(np.ascontiguousarray(changed)) == theirs[name]:
+                return f"{name}: {what}"
+    if reference is None or reference.shape != array.shape:
+        return UNKNOWN
+    for attempt in (_not_finite, _few, _permuted, _scaled, _rounded):
+        if text := attempt(array, reference):
+            return f"{name}: {text}"
+    return UNKNOWN
+
+
+def _rearranged(array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    if array.shape[0] == array.shape[1]:
+        yield "output and input channels are exchanged", array.swapaxes(0, 1)
+    if array.ndim == 4:
+        yield "the kernel is transposed", array.swapaxes(2, 3)
+        yield "the kernel is turned by 180 degrees", array[:, :, ::-1, ::-1]
+    yield "the output channels are in reverse order", array[::-1]
+    yield "the input channels are in reverse order", array[:, ::-1]
+
+
+def _not_finite(array: np.ndarray, _: np.ndarray) -> str | None:
+    count = int((~np.isfinite(array)).sum())
+    return f"{count} values are NaN or Inf" if count else None
+
+
+def _few(array: np.ndarray, reference: np.ndarray) -> str | None:
+    differing = np.argwhere(array != reference)
+    if len(differing) == 1:
+        where = tuple(differing[0])
+        ratio = array[where] / reference[where] if reference[where] else np.inf
+        return f"one value is off, at {[int(n) for n in where]}, by a factor of {ratio:.6g}"
+    return None
+
+
+def _permuted(array: np.ndarray, reference: np.ndarray) -> str | None:
+    """Whole channels in another order."""
+    kinds: tuple[tuple[str, Callable[[np.ndarray], np.ndarray]], ...] = (
+        ("output channels", lambda a: a),
+        ("input channels", lambda a: a.swapaxes(0, 1)),
+    )
+    for what, view in kinds[: array.ndim]:
+        if array.ndim == 1 and what == "input channels":
+            continue
+        ours, theirs = (view(a).reshape(view(a).shape[0], -1) for a in (array, reference))
+        moved = np.flatnonzero((ours != theirs).any(axis=1))
+        if len(moved) < 2:
+            continue
+        sources = [np.flatnonzero((theirs == ours[i]).all(axis=1)) for i in moved]
+        if all(len(source) for source in sources):
+            pairs = ", ".join(
+                f"{i} is the reference's {source[0]}"
+                for i, source in zip(moved[:3], sources, strict=False)
+            )
+            more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
+            return f"{what} are in another order: {pairs}{more}"
+    return None
+
+
+def _scaled(array: np.ndarray, reference: np.ndarray) -> str | None:
+    if not reference.all():
+        return None
+    ratios = array.astype(np.float64) / reference
+    factor = float(np.median(ratios))
+    if abs(ratios / factor - 1).max() < 1e-6:
+        return f"all values are off by a factor of {factor:.6g}"
+    return None
+
+
+def _rounded(array: np.ndarray, reference: np.ndarray) -> str | None:
+    with np.errstate(over="ignore"):
+        half = reference.astype(np.float16).astype(np.float32)
+    if np.array_equal(array, half):
+        return "rounded to float16"
+    if np.array_equal(array.astype(np.float32).view(np.uint32) & 0xFFFF, np.zeros(array.shape)):
+        return "rounded to bfloat16"
+    return None
