@@ -26,6 +26,14 @@ GARBAGE = 200_000  # new objects before it searches
 atexit.register(gc.freeze)
 
 
+class Failure(click.ClickException):
+    """What a user can put right, with the exit code of the command."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code: int = exit_code
+
+
 class Command(click.Command):
     """A command whose errors are for people and, with `--json`, for machines; no traceback."""
 
@@ -37,9 +45,7 @@ class Command(click.Command):
         try:
             return self._invoke_with_json(ctx, ctx.params.get("json_file"))
         except PicoDetError as error:
-            shown = click.ClickException(str(error))
-            shown.exit_code = self.failure
-            raise shown from error
+            raise Failure(str(error), self.failure) from error
         except OSError as error:  # of the terminal, or of the file it is redirected to
             if error.errno == errno.EPIPE:
                 raise  # click knows what to do when nobody reads on
@@ -256,8 +262,8 @@ def compare(
 ) -> None:
     """Hold MODEL, a .pth or .safetensors of ours, against REFERENCE, layer by layer.
 
-    REFERENCE is a recording, a .pdparams (runs ppdet), a Paddle inference folder (runs paddlepaddle)
-    or an .onnx. Exit code 0: aligned, 1: differs, 2: could not be compared.
+    REFERENCE is a recording, a .pdparams (runs ppdet), a Paddle inference folder (runs
+    paddlepaddle) or an .onnx. Exit code 0: aligned, 1: differs, 2: could not be compared.
 
     `picodet-align record REFERENCE OUT` records a reference, to compare with later or elsewhere.
     """

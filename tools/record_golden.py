@@ -110,7 +110,7 @@ def main() -> None:
     answers = ppdet_recorder.answer_probes(ppdet_model.nms())
     pictures = [name for name in answers if name.startswith(probes.PICTURES)]
     keys = {name: np.array(content_key(answers[name])) for name in pictures}
-    np.savez(probes.RECORDED, **(answers | keys))
+    np.savez(probes.RECORDED, allow_pickle=False, **(answers | keys))
     content = {"made_by": "tools/record_golden.py", **preprocessed()}
     (GOLDEN / "preprocess.json").write_text(json.dumps(content, indent=1) + "\n")
     sys.stdout.write("recorded\n")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from picodet.alignment.comparison import Comparison, Finding, Rung
+from picodet.alignment.diagnosis import diagnose
 from picodet.alignment.endings import compare_decoding, compare_heads
 from picodet.alignment.gap import FLOAT64_BAR, NOISE_MULTIPLE, Tolerance, worst
 from picodet.alignment.index import content_key
@@ -63,6 +64,8 @@ def align(
         result = compare_layers(
             model, recorded, images, allowed, lambda done: progress(done, calls)
         )
+        layers = diagnose(result.layers, model, images, recorded, allowed, weights.findings)
+        result = result._replace(layers=layers)
     heads = [_head_output(outputs) for outputs in result.heads]
     return Comparison(
         reference=f"{index.file} ({index.kind}, {index.precision})",

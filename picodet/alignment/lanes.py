@@ -16,6 +16,10 @@ from torch import Tensor, nn
 T = TypeVar("T")
 
 
+# what a layer raises that cannot be run: shapes that do not fit, arguments that are missing
+BROKEN = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
+
+
 class Event(NamedTuple):
     """A layer that has just been called."""
 
@@ -70,10 +74,10 @@ def run(
         own = twin(model)
         if one_by_one:
             _exchange_pools(own)
-        with torch.inference_mode(), _Hooked(own, feed, hand_over) as open_calls:
+        with torch.inference_mode(), Hooked(own, feed, hand_over) as open_calls:
             try:
                 own(images)
-            except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            except BROKEN as error:
                 raise LayerError(open_calls[-1][0] if open_calls else "", error) from error
 
     return one_at_a_time(forward)
@@ -92,7 +96,7 @@ def _exchange_pools(model: nn.Module) -> None:
                 setattr(layer, name, OneByOne())
 
 
-class _Hooked:
+class Hooked:
     """Hooks on all layers below `model`, for as long as the context lasts."""
 
     def __init__(
@@ -155,17 +159,18 @@ def _all_tensors(value: Any) -> Iterator[Tensor]:
 
 def replaced(value: Any, replacements: list[Tensor | None]) -> Any:
     """The same structure with other tensors in it, in the order of `tensors`; None leaves one."""
-    return _exchanged(
+    return exchanged(
         value, {id(t): new for t, new in zip(tensors(value), replacements, strict=False)}
     )
 
 
-def _exchanged(value: Any, new: dict[int, Tensor | None]) -> Any:
+def exchanged(value: Any, new: dict[int, Tensor | None]) -> Any:
+    """The same structure with other tensors in it, by the id of the old; None leaves one."""
     if isinstance(value, Tensor):
         found = new.get(id(value))
         return value if found is None else found
     if isinstance(value, list | tuple):
-        items = [_exchanged(item, new) for item in value]
+        items = [exchanged(item, new) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value
 

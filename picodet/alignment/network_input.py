@@ -11,7 +11,7 @@ from picodet.errors import RecordingError
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """An array [1, 3, H, W], the scale factor [2] (y, x), and the encoded picture if there is one."""
+    """An array [1, 3, H, W], the scale factor [2] (y, x), and the encoded picture, if any."""
 
     array: np.ndarray
     scale_factor: np.ndarray

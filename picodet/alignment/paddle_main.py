@@ -6,6 +6,7 @@ OpenCV and, for a `.pdparams`, ppdet; no torch.
 """
 
 import json
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -118,4 +119,5 @@ def _progress(done: int, total: int) -> None:
 
 
 def _tell(**content: Any) -> None:
-    print(json.dumps(content), flush=True)
+    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.flush()

@@ -62,8 +62,7 @@ def record_in_paddle(
         except OSError as error:
             raise RecordingError(f"{interpreter}: cannot be started: {error.strerror}") from error
         with process:
-            assert process.stdout
-            for line in process.stdout:
+            for line in process.stdout or ():
                 match _told(line):
                     case {"done": int() as done, "total": int() as total}:
                         progress(done, total)

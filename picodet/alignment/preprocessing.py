@@ -1,6 +1,6 @@
 """The rung of preprocessing: decode, colour, resize, normalise, each step's array bit for bit."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -107,8 +107,7 @@ def _explain(
 ) -> str:
     """Which of the usual mistakes makes our array the reference's."""
     for what, attempt in _attempts(name, config, ours):
-        made = attempt().astype(recording.index.tensors[key].dtype)
-        if content_key(made) == key:
+        if content_key(attempt.astype(recording.index.tensors[key].dtype)) == key:
             return what
     if name == "normalise" and recording.has(key):
         return _numbers(ours["resize"], recording.tensor(key), config.preprocessing)
@@ -117,43 +116,32 @@ def _explain(
 
 def _attempts(
     name: str, config: ModelConfig, ours: dict[str, np.ndarray]
-) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+) -> Iterator[tuple[str, np.ndarray]]:
     picture, size, numbers = ours["colour"], config.input_size, config.preprocessing
     if name == "colour":
-        yield (
-            "the reference has BGR here, ours RGB: the colours are exchanged",
-            lambda: picture[..., ::-1],
-        )
+        yield "the colours are exchanged: the reference has BGR here", picture[..., ::-1]
     elif name == "resize":
+        floats = picture.astype(np.float32)
         for interp, called in enumerate(INTERP_NAMES):
-            yield (
-                f"interp {numbers.interp}; the reference resizes with {interp} ({called})",
-                lambda interp=interp: preprocess.resize(picture, size, interp),
-            )
+            bytewise = preprocess.resize(picture, size, interp)
+            yield f"interp {numbers.interp}; the reference's is {interp} ({called})", bytewise
             yield (
                 f"the reference resizes floats, not bytes, with interp {interp} ({called})",
-                lambda interp=interp: preprocess.resize(picture.astype(np.float32), size, interp),
+                preprocess.resize(floats, size, interp),
             )
+        yield "the colours are exchanged", ours["resize"][..., ::-1]
     elif name == "normalise":
+        rgb = ours["resize"]
+        planes = rgb.transpose(2, 0, 1).astype(np.float32)
+        mean, std = (np.array(values)[:, None, None] for values in (numbers.mean, numbers.std))
+        standard = Preprocessing()
+        yield "the colours are exchanged", preprocess.normalise(rgb, numbers)
+        yield "the reference scales to 0 to 1 and no further", planes * np.float32(1 / 255)
+        yield "the reference applies mean and std to values 0 to 255", (planes - mean) / std
         yield (
-            "the colours are exchanged: BGR for RGB",
-            lambda: preprocess.normalise(ours["resize"], numbers),
-        )
-        plain = ours["resize"].transpose(2, 0, 1).astype(np.float32)
-        yield (
-            "mean and std are applied by the reference to values 0 to 255",
-            lambda: (
-                (plain - np.array(numbers.mean)[:, None, None])
-                / np.array(numbers.std)[:, None, None]
-            ).astype(np.float32),
-        )
-        yield "no mean and std in the reference", lambda: plain * np.float32(1 / 255)
-        standard = Preprocessing(interp=numbers.interp)
-        bgr = np.ascontiguousarray(ours["resize"][..., ::-1])
-        yield (
-            f"mean {numbers.mean} and std {numbers.std}; with {standard.mean} and {standard.std} "
-            "it is the reference's",
-            lambda: preprocess.normalise(bgr, standard),
+            f"mean {numbers.mean} and std {numbers.std}; the reference's are {standard.mean} and "
+            f"{standard.std}",
+            preprocess.normalise(np.ascontiguousarray(rgb[..., ::-1]), standard),
         )
 
 

@@ -61,7 +61,7 @@ def record(order: Order, paddle_python: Path | None, progress: Callable[[int, in
 
 
 def _fed(order: Order, settings: Settings | None) -> NetworkInput:
-    """A picture goes through our own preprocessing, with the reference's numbers: it has no code."""
+    """A picture goes through our own preprocessing, with the reference's numbers."""
     if order.picture is None:
         if order.array is None:
             raise RecordingError("neither a picture nor an array to feed the reference with")

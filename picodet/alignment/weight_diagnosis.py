@@ -16,29 +16,32 @@ def explain(
     reference: np.ndarray | None,
 ) -> str:
     """One sentence. `reference` is the whole tensor, None where only its key is known."""
-    array = ours[name]
+    key = content_key(ours[name])
+    text = _exchanged(name, key, ours, theirs)
+    if text is None and ours[name].ndim > 1:
+        moved = ((what, content_key(array)) for what, array in _rearranged(ours[name]))
+        text = next((what for what, moved_key in moved if moved_key == theirs[name]), None)
+    if text is None and reference is not None and reference.shape == ours[name].shape:
+        attempts = (attempt(ours[name], reference) for attempt in ATTEMPTS)
+        text = next((found for found in attempts if found), None)
+    return f"{name}: {text}" if text else UNKNOWN
+
+
+def _exchanged(
+    name: str, key: Key, ours: Mapping[str, np.ndarray], theirs: Mapping[str, Key]
+) -> str | None:
+    """Whether it holds what belongs to another tensor."""
+    other = next((other for other, there in theirs.items() if there == key), None)
+    if other is None:
+        return None
+    back = other in ours and content_key(ours[other]) == theirs[name]
     layer, _, leaf = name.rpartition(".")
-    key = content_key(array)
-    for other, other_key in theirs.items():
-        if other_key == key and other != name:
-            there, _, role = other.rpartition(".")
-            exchanged = other in ours and content_key(ours[other]) == theirs[name]
-            if there == layer:
-                if exchanged:
-                    return f"{layer}: {' and '.join(sorted((leaf, role)))} are exchanged"
-                return f"{layer}: {leaf} holds the reference's {role}"
-            verb = "exchanged with" if exchanged else "holds"
-            return f"{name}: {verb} the reference's {other}"
-    if array.ndim > 1:
-        for what, changed in _rearranged(array):
-            if content_key(np.ascontiguousarray(changed)) == theirs[name]:
-                return f"{name}: {what}"
-    if reference is None or reference.shape != array.shape:
-        return UNKNOWN
-    for attempt in (_not_finite, _few, _permuted, _scaled, _rounded):
-        if text := attempt(array, reference):
-            return f"{name}: {text}"
-    return UNKNOWN
+    there, _, role = other.rpartition(".")
+    if there == layer:
+        other = role
+        if back:
+            return f"{' and '.join(sorted((leaf, role)))} are exchanged"
+    return f"exchanged with {other}" if back else f"holds the reference's {other}"
 
 
 def _rearranged(array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -107,3 +110,6 @@ def _rounded(array: np.ndarray, reference: np.ndarray) -> str | None:
     if np.array_equal(array.astype(np.float32).view(np.uint32) & 0xFFFF, np.zeros(array.shape)):
         return "rounded to bfloat16"
     return None
+
+
+ATTEMPTS = (_not_finite, _few, _permuted, _scaled, _rounded)

@@ -1,0 +1,154 @@
+"""A layer that is wrong between the layers below it: its activations, products, sums and order.
+
+Whatever it does there it does with tensors that the reference has too: its own input and what the
+layers below it put out. The usual operations are done with those, once to find what gives ours,
+once to find what gives the reference's; where the two differ, that is what is wrong.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import permutations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from picodet.models.layers import hard_sigmoid
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "no activation": lambda x: x,
+    "hard-swish": F.hardswish,
+    "ReLU": F.relu,
+    "ReLU6": F.relu6,
+    "SiLU (swish)": F.silu,
+    "leaky ReLU (0.1)": lambda x: F.leaky_relu(x, 0.1),
+    "leaky ReLU (0.01)": F.leaky_relu,
+    "GELU": F.gelu,
+    "Mish": F.mish,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "hard-swish twice": lambda x: F.hardswish(F.hardswish(x)),
+}
+GATES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "a hard-sigmoid of slope 0.1666667 (Paddle's, in float32)": hard_sigmoid,
+    "a hard-sigmoid of slope 1/6": lambda x: torch.clamp(x / 6 + 0.5, 0, 1),
+    "a hard-sigmoid of slope 0.2": lambda x: torch.clamp(x * 0.2 + 0.5, 0, 1),
+    "a sigmoid": torch.sigmoid,
+    "no gate function": lambda x: x,
+    "a ReLU": F.relu,
+}
+
+
+def explain(
+    made: Tensor,
+    reference: Tensor,
+    sources: Mapping[str, Tensor],
+    same: Callable[[Tensor, Tensor], bool],
+) -> str | None:
+    """What ours is where the reference is something else.
+
+    made and reference: the same tensor, ours and the reference's; sources: the reference's tensors
+    that it may be made of, by name; same: whether two tensors differ by rounding only.
+    """
+    if text := _reordered(made, reference):
+        return text
+    ours = theirs = None
+    for what, value in _operations(made, reference, sources):
+        if ours is None and same(value, made):
+            ours = what
+        if theirs is None and same(value, reference):
+            theirs = what
+        if ours and theirs:
+            break
+    if ours and theirs:
+        return f"{ours}; the reference has {theirs}"
+    if theirs:
+        return f"the reference has {theirs}; ours has something else"
+    return None
+
+
+def _operations(
+    made: Tensor, reference: Tensor, sources: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Tensor]]:
+    wanted = {made.shape, reference.shape}
+    shape = reference.shape
+    fitting = {name: x for name, x in sources.items() if x.shape in wanted}
+    for name, x in fitting.items():
+        for activation, function in ACTIVATIONS.items():
+            yield f"{activation} after {name}", function(x)
+    gates = {
+        name: x
+        for name, x in sources.items()
+        if x.ndim == len(shape) == 4 and x.shape[1] == shape[1] and x.shape[2:] == (1, 1)
+    }
+    for name, x in fitting.items():
+        for gate_name, gate in gates.items():
+            for what, function in GATES.items():
+                yield f"{name} times {what} of {gate_name}", x * function(gate)
+                yield f"{name} plus {what} of {gate_name}", x + function(gate)
+    for (first, x), (second, y) in _pairs(fitting):
+        yield f"{first} plus {second}", x + y
+        yield f"the mean of {first} and {second}", (x + y) / 2
+        yield f"{first} times {second}", x * y
+        yield f"the greater of {first} and {second}", torch.maximum(x, y)
+        yield f"{first} minus {second}", x - y
+    yield from _joined(shape, sources)
+
+
+def _pairs(
+    tensors: Mapping[str, Tensor],
+) -> Iterator[tuple[tuple[str, Tensor], tuple[str, Tensor]]]:
+    items = list(tensors.items())
+    for i, first in enumerate(items):
+        for second in items[i + 1 :]:
+            if first[1].shape == second[1].shape:
+                yield first, second
+
+
+def _joined(shape: torch.Size, sources: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Two sources, or a source and half of the input, one behind the other or shuffled."""
+    maps = {name: x for name, x in sources.items() if x.shape[2:] == shape[2:]}
+    for name in list(maps):
+        first, second = maps[name].chunk(2, dim=1) if maps[name].shape[1] > 1 else (None, None)
+        if first is not None and second is not None:
+            maps[f"the first half of {name}"] = first
+            maps[f"the second half of {name}"] = second
+    for (first_name, x), (second_name, y) in permutations(maps.items(), 2):
+        if x.shape[1] + y.shape[1] == shape[1]:
+            text, joined = f"{first_name} and then {second_name}", torch.cat([x, y], dim=1)
+            yield f"the channels of {text}", joined
+            if joined.shape[1] % 2 == 0:
+                yield f"the channels of {text}, shuffled", _shuffled(joined, 2)
+                yield (
+                    f"the channels of {text}, shuffled the wrong way",
+                    _shuffled(joined, shape[1] // 2),
+                )
+
+
+def _shuffled(x: Tensor, groups: int) -> Tensor:
+    return x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
+
+
+def _reordered(made: Tensor, reference: Tensor) -> str | None:
+    """Whether ours has the reference's channels, or its rows and columns, in another order."""
+    if made.shape != reference.shape or made.ndim != 4 or torch.equal(made, reference):
+        return None
+    for what, moved in (
+        ("ours is mirrored, left to right", made.flip(3)),
+        ("ours is upside down", made.flip(2)),
+        ("ours has rows and columns exchanged", made.transpose(2, 3)),
+        ("ours has the channels in reverse order", made.flip(1)),
+        ("ours has the two halves of the channels exchanged", made.roll(made.shape[1] // 2, 1)),
+    ):
+        if moved.shape == reference.shape and torch.equal(moved, reference):
+            return what
+    return _permuted(made, reference)
+
+
+def _permuted(made: Tensor, reference: Tensor) -> str | None:
+    ours, theirs = ([c.numpy().tobytes() for c in x[0]] for x in (made, reference))
+    places = {channel: i for i, channel in enumerate(theirs)}
+    if len(places) < len(theirs) or set(ours) != places.keys():
+        return None
+    moved = [(i, places[channel]) for i, channel in enumerate(ours) if places[channel] != i]
+    some = ", ".join(f"{i} is the reference's {there}" for i, there in moved[:3])
+    return f"{len(moved)} channels are in another order: {some}" + (" .." if len(moved) > 3 else "")
