@@ -26,18 +26,16 @@ GARBAGE = 200_000  # new objects before it searches
 atexit.register(gc.freeze)
 
 
-class Failure(click.ClickException):
-    """What a user can put right, with the exit code of the command."""
+class NotComparedError(click.ClickException):
+    """1 says that two models differ; this is neither that nor its contrary."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code: int = exit_code
+    exit_code = 2
 
 
 class Command(click.Command):
     """A command whose errors are for people and, with `--json`, for machines; no traceback."""
 
-    failure = 1  # exit code for what a user can put right
+    failure = click.ClickException  # what a user can put right is shown as; 1
 
     def invoke(self, ctx: click.Context) -> Any:
         usual = gc.get_threshold()
@@ -45,7 +43,7 @@ class Command(click.Command):
         try:
             return self._invoke_with_json(ctx, ctx.params.get("json_file"))
         except PicoDetError as error:
-            raise Failure(str(error), self.failure) from error
+            raise self.failure(str(error)) from error
         except OSError as error:  # of the terminal, or of the file it is redirected to
             if error.errno == errno.EPIPE:
                 raise  # click knows what to do when nobody reads on
@@ -67,9 +65,9 @@ class Command(click.Command):
 
 
 class Comparing(Command):
-    """A command that compares: 1 says that two differ, so that a failure is 2."""
+    """A command that compares."""
 
-    failure = 2
+    failure = NotComparedError
 
 
 class Align(click.Group):

@@ -16,9 +16,10 @@ def explain(
     reference: np.ndarray | None,
 ) -> str:
     """One sentence. `reference` is the whole tensor, None where only its key is known."""
-    key = content_key(ours[name])
-    text = _exchanged(name, key, ours, theirs)
-    if text is None and ours[name].ndim > 1:
+    if exchanged := _exchanged(name, content_key(ours[name]), ours, theirs):
+        return exchanged
+    text = None
+    if ours[name].ndim > 1:
         moved = ((what, content_key(array)) for what, array in _rearranged(ours[name]))
         text = next((what for what, moved_key in moved if moved_key == theirs[name]), None)
     if text is None and reference is not None and reference.shape == ours[name].shape:
@@ -40,8 +41,8 @@ def _exchanged(
     if there == layer:
         other = role
         if back:
-            return f"{' and '.join(sorted((leaf, role)))} are exchanged"
-    return f"exchanged with {other}" if back else f"holds the reference's {other}"
+            return f"{layer}: {' and '.join(sorted((leaf, role)))} are exchanged"
+    return f"{name}: {'exchanged with' if back else 'holds'} the reference's {other}"
 
 
 def _rearranged(array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

@@ -1,0 +1,356 @@
+"""Forwards and functions as a port gets them wrong, each beside nothing else that is wrong.
+
+A forward takes the layer as its first argument and is bound to none, so that a model that has one
+can be copied. Those that end in a factory's argument differ from ours in that argument only.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from picodet import postprocess
+from picodet.cells import Grid, cell_centres
+from picodet.config import Preprocessing
+from picodet.data import preprocess
+from picodet.models.head import HeadOutput
+from picodet.models.layers import channel_shuffle, hard_sigmoid
+from picodet.nms import multiclass_nms
+from picodet.postprocess import Detections
+
+Function = Callable[[Tensor], Tensor]
+Join = Callable[[Tensor, Tensor], Tensor]
+
+
+def same(x: Tensor) -> Tensor:
+    """Nothing is done."""
+    return x
+
+
+def first_second(a: Tensor, b: Tensor) -> Tensor:
+    """Concatenation as we have it."""
+    return torch.cat([a, b], dim=1)
+
+
+def second_first(a: Tensor, b: Tensor) -> Tensor:
+    """Concatenation the wrong way round."""
+    return torch.cat([b, a], dim=1)
+
+
+# layers
+
+
+def conv_bn(act: Function = F.hardswish) -> Callable[[Any, Tensor], Tensor]:
+    """ConvBN with another activation."""
+    return lambda self, x: act(self.bn(self.conv(x)))
+
+
+def without_norm(self: Any, x: Tensor) -> Tensor:
+    """ConvBN that never calls its batch norm."""
+    return F.hardswish(self.conv(x))
+
+
+def act_first(self: Any, x: Tensor) -> Tensor:
+    """ConvBN with the activation before the batch norm."""
+    return self.bn(F.hardswish(self.conv(x)))
+
+
+def separable(
+    first: Function = F.hardswish, second: Function = F.hardswish
+) -> Callable[[Any, Tensor], Tensor]:
+    """DepthwiseSeparable with other activations."""
+    return lambda self, x: second(self.bn2(self.pwconv(first(self.bn1(self.dwconv(x))))))
+
+
+def squeeze_excite(
+    gate: Function = hard_sigmoid, between: Function = F.relu, join: Join = operator.mul
+) -> Callable[[Any, Tensor], Tensor]:
+    """SqueezeExcite with another gate, activation or product."""
+    return lambda self, x: join(x, gate(self.expand(between(self.reduce(self.avg_pool(x))))))
+
+
+def slope(value: float) -> Function:
+    """Hard-sigmoid of another slope."""
+    return lambda x: torch.clamp(x * value + 0.5, 0, 1)
+
+
+def not_clamped(x: Tensor) -> Tensor:
+    """Hard-sigmoid that may leave 0 to 1."""
+    return x * (1 / 6) + 0.5
+
+
+def in_half(dtype: torch.dtype) -> Callable[[Any, Tensor], Tensor]:
+    """A convolution whose input is rounded, as in mixed precision."""
+    return lambda self, x: self._conv_forward(x.to(dtype).to(x.dtype), self.weight, self.bias)
+
+
+def under_autocast(self: Any, x: Tensor) -> Tensor:
+    """A convolution as torch.autocast runs it: float32 in bfloat16, float64 as it is."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return self._conv_forward(x, self.weight, self.bias).to(x.dtype)
+
+
+def padded_like_tensorflow(self: Any, x: Tensor) -> Tensor:
+    """A convolution of kernel 3 and stride 2 that pads only on the right and below."""
+    return F.conv2d(F.pad(x, (0, 1, 0, 1)), self.weight, None, 2, 0, groups=self.groups)
+
+
+# blocks
+
+
+def shuffle_block(
+    halves: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = lambda a, b: (a, b),
+    ghost: Join = first_second,
+    join: Join = first_second,
+    shuffle: Function = channel_shuffle,
+) -> Callable[[Any, Tensor], Tensor]:
+    """ShuffleBlock with other orders of its channels."""
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        passed, worked = halves(*x.chunk(2, dim=1))
+        worked = self.conv_pw(worked)
+        worked = self.se(ghost(worked, self.conv_dw(worked)))
+        return shuffle(join(passed, self.conv_linear(worked)))
+
+    return forward
+
+
+def shuffled_by_pairs(x: Tensor) -> Tensor:
+    """Channel shuffle with groups and channels per group exchanged."""
+    b, c, h, w = x.shape
+    return x.view(b, c // 2, 2, h, w).transpose(1, 2).reshape(b, c, h, w)
+
+
+def downsample_right_left(self: Any, x: Tensor) -> Tensor:
+    """DownsampleBlock with its branches in the wrong order."""
+    left = self.conv_linear1(self.conv_dw1(x))
+    right = self.conv_linear2(self.se(self.conv_dw2(self.conv_pw2(x))))
+    return self.conv_pw_merge(self.conv_dw_merge(torch.cat([right, left], dim=1)))
+
+
+def downsample_without_se(self: Any, x: Tensor) -> Tensor:
+    """DownsampleBlock that calls its squeeze-and-excitation and forgets the result."""
+    left = self.conv_linear1(self.conv_dw1(x))
+    right = self.conv_dw2(self.conv_pw2(x))
+    self.se(right)
+    right = self.conv_linear2(right)
+    return self.conv_pw_merge(self.conv_dw_merge(torch.cat([left, right], dim=1)))
+
+
+def short_main(self: Any, x: Tensor) -> Tensor:
+    """CSPLayer with its branches in the wrong order."""
+    short = self.short_conv(x)
+    main = self.blocks(self.main_conv(x))
+    return self.final_conv(torch.cat([short, main], dim=1))
+
+
+def with_residual(self: Any, x: Tensor) -> Tensor:
+    """Bottleneck with the residual that CSPNet has and PicoDet has not."""
+    return x + self.conv2(self.conv1(x))
+
+
+def neck(
+    top_down: Join = first_second, lateral: bool = False, extra: bool = True
+) -> Callable[[Any, tuple[Tensor, Tensor, Tensor]], tuple[Tensor, ...]]:
+    """CSPPAN; lateral: P4 is made from C4 before its fusion; extra: P6 has both of its parts."""
+
+    def forward(self: Any, features: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
+        t3, t4, t5 = self.conv_t(features)
+        inner4 = self.top_down_blocks[0](top_down(self.upsample(t5), t4))
+        p3 = self.top_down_blocks[1](top_down(self.upsample(inner4), t3))
+        beside = t4 if lateral else inner4
+        p4 = self.bottom_up_blocks[0](torch.cat([self.downsamples[0](p3), beside], dim=1))
+        p5 = self.bottom_up_blocks[1](torch.cat([self.downsamples[1](p4), t5], dim=1))
+        p6 = self.second_top_conv(p5)
+        return p3, p4, p5, (self.first_top_conv(t5) + p6 if extra else p6)
+
+    return forward
+
+
+def early_c3(self: Any, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """ESNet that hands out C3 one block too early."""
+    x = self.max_pool(self.stem(images))
+    outputs = []
+    for stage in (self.stage2, self.stage3, self.stage4):
+        for block in stage.children():
+            before, x = x, block(x)
+        outputs.append(x if outputs else before)
+    return outputs[0], outputs[1], outputs[2]
+
+
+def tower(
+    last: Function = F.hardswish, level: int | None = None
+) -> Callable[[Any, Tensor, int], Tensor]:
+    """PicoFeat with another last activation, or with one level's layers for all."""
+
+    def forward(self: Any, x: Tensor, of_level: int) -> Tensor:
+        *convs, end = self.levels[of_level if level is None else level].children()
+        for conv in convs:
+            x = F.hardswish(conv(x))
+        return last(end(x))
+
+    return forward
+
+
+def sides_first(self: Any, features: tuple[Tensor, ...]) -> HeadOutput:
+    """PicoHead that takes the box sides from the channels before those of the classes."""
+    split = self.split[::-1]
+    made = [p(self.conv_feat(x, i)) for i, (x, p) in enumerate(zip(features, self.predictors))]
+    sides, logits = zip(*(x.split(split, dim=1) for x in made))
+    return HeadOutput(logits, sides)
+
+
+def bgr_inside(self: Any, images: Tensor) -> HeadOutput:
+    """PicoDet that exchanges the colours once more."""
+    return self.head(self.neck(self.backbone(images.flip(1))))
+
+
+def integral(
+    softmax: Function = lambda bins: bins.softmax(dim=2), first: int = 0, by_bin: bool = False
+) -> Callable[[Any, Tensor], Tensor]:
+    """Integral with another softmax, first bin or order of channels."""
+
+    def forward(self: Any, sides: Tensor) -> Tensor:
+        count = len(self.project)
+        bins = sides.unflatten(1, (4, count))
+        if by_bin:
+            bins = sides.unflatten(1, (count, 4)).transpose(1, 2)
+        return torch.einsum("bsna,n->bsa", softmax(bins), self.project + first)
+
+    return forward
+
+
+# pictures
+
+
+def resize_with(interp: int) -> Callable[..., np.ndarray]:
+    """Always with one interp, whatever is asked for."""
+    right = preprocess.resize
+    return lambda image, size, _: right(image, size, interp)
+
+
+def sides_exchanged(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
+    """Height and width of the size exchanged, as in cv2.resize(image, (h, w)) for a square."""
+    resized = cv2.resize(image, size, interpolation=interp)
+    return np.ascontiguousarray(resized.transpose(1, 0, 2)) if size[0] != size[1] else resized
+
+
+def letterbox(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
+    """Proportions are kept, and the rest is grey."""
+    factor = min(size[0] / image.shape[0], size[1] / image.shape[1])
+    inner = cv2.resize(image, None, fx=factor, fy=factor, interpolation=interp)
+    result = np.full((*size, 3), 114, np.uint8)
+    inner = inner[: size[0], : size[1]]
+    result[: inner.shape[0], : inner.shape[1]] = inner
+    return result
+
+
+def floats(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
+    """Resized as float32, not as bytes."""
+    fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
+    return cv2.resize(image.astype(np.float32), None, fx=fx, fy=fy, interpolation=interp)
+
+
+def normalise_by(
+    scale: float = 255, bgr: bool = False, numbers_reversed: bool = False, in_one: bool = False
+) -> Callable[[np.ndarray, Preprocessing], np.ndarray]:
+    """normalise as it is usually written, in float32; in_one: one factor and one offset."""
+
+    def normalise(image: np.ndarray, numbers: Preprocessing) -> np.ndarray:
+        mean, std = (np.array(v, np.float32) for v in (numbers.mean, numbers.std))
+        if numbers_reversed:
+            mean, std = mean[::-1], std[::-1]
+        rgb = (image if bgr else image[..., ::-1]).astype(np.float32)
+        if in_one:
+            array = rgb * (1 / (std * scale)) - mean / std
+        else:
+            array = (rgb / np.float32(scale) - mean) / std
+        return np.ascontiguousarray(array.transpose(2, 0, 1), np.float32)
+
+    return normalise
+
+
+# boxes
+
+
+def centres(
+    shift: Callable[[np.ndarray, np.ndarray], np.ndarray], stride64: int = 64
+) -> Callable[[tuple[Grid, ...]], tuple[np.ndarray, np.ndarray]]:
+    """Centres of cells, moved, and the strides, of which the coarsest may be another."""
+
+    def function(levels: tuple[Grid, ...]) -> tuple[np.ndarray, np.ndarray]:
+        points, strides = cell_centres(levels)
+        moved = np.ascontiguousarray(shift(points, strides), np.float32)
+        return moved, np.where(strides == 64, np.float32(stride64), strides)
+
+    return function
+
+
+def boxes_of(order: list[int]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The distances are in another order than left, top, right, bottom."""
+    right = postprocess.distances_to_boxes
+    return lambda points, distances: right(points, distances[..., order])
+
+
+def decode_then(
+    boxes: Function = same, scores: Function = same
+) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Something more is done to the boxes or the scores."""
+    right = postprocess.decode
+
+    def decode(output: HeadOutput, project: Function) -> tuple[Tensor, Tensor]:
+        made = right(output, project)
+        return boxes(made[0]), scores(made[1])
+
+    return decode
+
+
+def nms_with(**settings: Any) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Whatever is asked for, these settings."""
+    return lambda boxes, scores, *_, **__: multiclass_nms(boxes, scores, **settings)
+
+
+def nms_plus_one(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Sides of boxes are a pixel longer, as where pixels are counted (`normalized=False`)."""
+    return multiclass_nms(boxes + np.array([0, 0, 1, 1], boxes.dtype), scores)
+
+
+def nms_over_all(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
+    """A box suppresses those of other classes too."""
+    best = scores.argmax(axis=0)
+    _, kept = multiclass_nms(boxes, scores.max(axis=0, keepdims=True))
+    return best[kept], kept
+
+
+def nms_last_of_equal(
+    boxes: np.ndarray, scores: np.ndarray, *_: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of equal scores the last box comes first, as an unstable sort may have it."""
+    classes, kept = multiclass_nms(boxes[::-1], scores[:, ::-1])
+    return classes, len(boxes) - 1 - kept
+
+
+def nms_by_score(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Best score first, not class by class."""
+    classes, kept = multiclass_nms(boxes, scores)
+    order = np.argsort(-scores[classes, kept], kind="stable")
+    return classes[order], kept[order]
+
+
+def select_with(
+    factor: Callable[[np.ndarray], np.ndarray] = lambda yx: yx,
+    after: Callable[[np.ndarray], np.ndarray] = lambda boxes: boxes,
+) -> Callable[..., Detections]:
+    """The scale factor is changed before, or the boxes after."""
+    right = postprocess.select
+
+    def select(boxes: Tensor, scores: Tensor, yx: np.ndarray, threshold: float) -> Detections:
+        found = right(boxes, scores, factor(yx), threshold)
+        return Detections(after(found.boxes), found.scores, found.classes)
+
+    return select
