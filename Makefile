@@ -1,10 +1,16 @@
 # Everything a newcomer needs, on a machine with Python 3.10+ and pip:
 #   make demo    convert a checkpoint and detect with it
 #   make test    all tests
-#   make check   what CI runs: format, lint, types, tests
+#   make check   format, lint, types, tests
+#   make reference   Paddle's own environment in .venv-paddle, and the recordings made again; with
+#                    it the tests run live ppdet too
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+PADDLE := .venv-paddle
+# the same bits on every CPU: one thread, and instructions that all of them have
+SAME := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MKL_CBWR=COMPATIBLE ONEDNN_MAX_CPU_ISA=AVX2 \
+    OPENBLAS_CORETYPE=Haswell
 
 REAL := ../shared/weights/picodet_s_416_coco.pdparams
 SEEDED := demo/picodet_s_416_coco.pdparams
@@ -12,7 +18,7 @@ CHECKPOINT ?= $(if $(wildcard $(REAL)),$(REAL),$(SEEDED))
 # seeded numbers have learned nothing and see things everywhere
 SCORE = $(if $(filter $(SEEDED),$(CHECKPOINT)),0.999,0.4)
 
-.PHONY: install demo test check format clean
+.PHONY: install demo test check format clean paddle reference
 
 install: $(INSTALLED)
 
@@ -41,9 +47,22 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+paddle: $(PADDLE)/installed
+
+$(PADDLE)/installed: constraints-paddle.txt
+	$(PYTHON) -m venv $(PADDLE)
+	$(PADDLE)/bin/python -m pip install --quiet --constraint constraints-paddle.txt \
+	    paddlepaddle numpy opencv-python-headless pycocotools PyYAML requests tqdm six scipy \
+	    matplotlib pandas scikit-learn scikit-image setuptools
+	$(PADDLE)/bin/python -m pip install --quiet --no-deps paddledet==2.6.0
+	touch $@
+
+reference: $(PADDLE)/installed
+	$(SAME) PYTHONPATH=. $(PADDLE)/bin/python -W ignore tools/record_golden.py
+
 format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv $(PADDLE) demo

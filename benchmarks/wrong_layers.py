@@ -1,27 +1,19 @@
-"""Forwards and functions as a port gets them wrong, each beside nothing else that is wrong.
+"""Forwards of layers as a port gets them wrong.
 
 A forward takes the layer as its first argument and is bound to none, so that a model that has one
-can be copied. Those that end in a factory's argument differ from ours in that argument only.
+can be copied. The factories make ours with their defaults.
 """
 
 import operator
 from collections.abc import Callable
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from picodet import postprocess
-from picodet.cells import Grid, cell_centres
-from picodet.config import Preprocessing
-from picodet.data import preprocess
 from picodet.models.head import HeadOutput
 from picodet.models.layers import channel_shuffle, hard_sigmoid
-from picodet.nms import multiclass_nms
-from picodet.postprocess import Detections
 
 Function = Callable[[Tensor], Tensor]
 Join = Callable[[Tensor, Tensor], Tensor]
@@ -74,17 +66,7 @@ def squeeze_excite(
     return lambda self, x: join(x, gate(self.expand(between(self.reduce(self.avg_pool(x))))))
 
 
-def slope(value: float) -> Function:
-    """Hard-sigmoid of another slope."""
-    return lambda x: torch.clamp(x * value + 0.5, 0, 1)
-
-
-def not_clamped(x: Tensor) -> Tensor:
-    """Hard-sigmoid that may leave 0 to 1."""
-    return x * (1 / 6) + 0.5
-
-
-def in_half(dtype: torch.dtype) -> Callable[[Any, Tensor], Tensor]:
+def rounded(dtype: torch.dtype) -> Callable[[Any, Tensor], Tensor]:
     """A convolution whose input is rounded, as in mixed precision."""
     return lambda self, x: self._conv_forward(x.to(dtype).to(x.dtype), self.weight, self.bias)
 
@@ -175,7 +157,7 @@ def neck(
 def early_c3(self: Any, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """ESNet that hands out C3 one block too early."""
     x = self.max_pool(self.stem(images))
-    outputs = []
+    outputs: list[Tensor] = []
     for stage in (self.stage2, self.stage3, self.stage4):
         for block in stage.children():
             before, x = x, block(x)
@@ -200,9 +182,12 @@ def tower(
 def sides_first(self: Any, features: tuple[Tensor, ...]) -> HeadOutput:
     """PicoHead that takes the box sides from the channels before those of the classes."""
     split = self.split[::-1]
-    made = [p(self.conv_feat(x, i)) for i, (x, p) in enumerate(zip(features, self.predictors))]
-    sides, logits = zip(*(x.split(split, dim=1) for x in made))
-    return HeadOutput(logits, sides)
+    sides, logits = [], []
+    for level, (x, predictor) in enumerate(zip(features, self.predictors, strict=True)):
+        of_sides, of_classes = predictor(self.conv_feat(x, level)).split(split, dim=1)
+        sides.append(of_sides)
+        logits.append(of_classes)
+    return HeadOutput(tuple(logits), tuple(sides))
 
 
 def bgr_inside(self: Any, images: Tensor) -> HeadOutput:
@@ -223,134 +208,3 @@ def integral(
         return torch.einsum("bsna,n->bsa", softmax(bins), self.project + first)
 
     return forward
-
-
-# pictures
-
-
-def resize_with(interp: int) -> Callable[..., np.ndarray]:
-    """Always with one interp, whatever is asked for."""
-    right = preprocess.resize
-    return lambda image, size, _: right(image, size, interp)
-
-
-def sides_exchanged(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
-    """Height and width of the size exchanged, as in cv2.resize(image, (h, w)) for a square."""
-    resized = cv2.resize(image, size, interpolation=interp)
-    return np.ascontiguousarray(resized.transpose(1, 0, 2)) if size[0] != size[1] else resized
-
-
-def letterbox(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
-    """Proportions are kept, and the rest is grey."""
-    factor = min(size[0] / image.shape[0], size[1] / image.shape[1])
-    inner = cv2.resize(image, None, fx=factor, fy=factor, interpolation=interp)
-    result = np.full((*size, 3), 114, np.uint8)
-    inner = inner[: size[0], : size[1]]
-    result[: inner.shape[0], : inner.shape[1]] = inner
-    return result
-
-
-def floats(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
-    """Resized as float32, not as bytes."""
-    fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
-    return cv2.resize(image.astype(np.float32), None, fx=fx, fy=fy, interpolation=interp)
-
-
-def normalise_by(
-    scale: float = 255, bgr: bool = False, numbers_reversed: bool = False, in_one: bool = False
-) -> Callable[[np.ndarray, Preprocessing], np.ndarray]:
-    """normalise as it is usually written, in float32; in_one: one factor and one offset."""
-
-    def normalise(image: np.ndarray, numbers: Preprocessing) -> np.ndarray:
-        mean, std = (np.array(v, np.float32) for v in (numbers.mean, numbers.std))
-        if numbers_reversed:
-            mean, std = mean[::-1], std[::-1]
-        rgb = (image if bgr else image[..., ::-1]).astype(np.float32)
-        if in_one:
-            array = rgb * (1 / (std * scale)) - mean / std
-        else:
-            array = (rgb / np.float32(scale) - mean) / std
-        return np.ascontiguousarray(array.transpose(2, 0, 1), np.float32)
-
-    return normalise
-
-
-# boxes
-
-
-def centres(
-    shift: Callable[[np.ndarray, np.ndarray], np.ndarray], stride64: int = 64
-) -> Callable[[tuple[Grid, ...]], tuple[np.ndarray, np.ndarray]]:
-    """Centres of cells, moved, and the strides, of which the coarsest may be another."""
-
-    def function(levels: tuple[Grid, ...]) -> tuple[np.ndarray, np.ndarray]:
-        points, strides = cell_centres(levels)
-        moved = np.ascontiguousarray(shift(points, strides), np.float32)
-        return moved, np.where(strides == 64, np.float32(stride64), strides)
-
-    return function
-
-
-def boxes_of(order: list[int]) -> Callable[[Tensor, Tensor], Tensor]:
-    """The distances are in another order than left, top, right, bottom."""
-    right = postprocess.distances_to_boxes
-    return lambda points, distances: right(points, distances[..., order])
-
-
-def decode_then(
-    boxes: Function = same, scores: Function = same
-) -> Callable[..., tuple[Tensor, Tensor]]:
-    """Something more is done to the boxes or the scores."""
-    right = postprocess.decode
-
-    def decode(output: HeadOutput, project: Function) -> tuple[Tensor, Tensor]:
-        made = right(output, project)
-        return boxes(made[0]), scores(made[1])
-
-    return decode
-
-
-def nms_with(**settings: Any) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
-    """Whatever is asked for, these settings."""
-    return lambda boxes, scores, *_, **__: multiclass_nms(boxes, scores, **settings)
-
-
-def nms_plus_one(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Sides of boxes are a pixel longer, as where pixels are counted (`normalized=False`)."""
-    return multiclass_nms(boxes + np.array([0, 0, 1, 1], boxes.dtype), scores)
-
-
-def nms_over_all(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
-    """A box suppresses those of other classes too."""
-    best = scores.argmax(axis=0)
-    _, kept = multiclass_nms(boxes, scores.max(axis=0, keepdims=True))
-    return best[kept], kept
-
-
-def nms_last_of_equal(
-    boxes: np.ndarray, scores: np.ndarray, *_: Any
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of equal scores the last box comes first, as an unstable sort may have it."""
-    classes, kept = multiclass_nms(boxes[::-1], scores[:, ::-1])
-    return classes, len(boxes) - 1 - kept
-
-
-def nms_by_score(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Best score first, not class by class."""
-    classes, kept = multiclass_nms(boxes, scores)
-    order = np.argsort(-scores[classes, kept], kind="stable")
-    return classes[order], kept[order]
-
-
-def select_with(
-    factor: Callable[[np.ndarray], np.ndarray] = lambda yx: yx,
-    after: Callable[[np.ndarray], np.ndarray] = lambda boxes: boxes,
-) -> Callable[..., Detections]:
-    """The scale factor is changed before, or the boxes after."""
-    right = postprocess.select
-
-    def select(boxes: Tensor, scores: Tensor, yx: np.ndarray, threshold: float) -> Detections:
-        found = right(boxes, scores, factor(yx), threshold)
-        return Detections(after(found.boxes), found.scores, found.classes)
-
-    return select

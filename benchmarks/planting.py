@@ -1,0 +1,108 @@
+"""What a planted fault is, and the ways to make one."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import wrong_layers as layers
+from torch import nn
+
+from picodet.models.picodet import PicoDet
+
+WHOLE = "picodet"  # the path that a comparison gives to the whole model
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One mistake, and where a comparison must find it."""
+
+    name: str
+    rungs: tuple[str, ...]  # that differ; "heads" may besides, where layers do
+    places: tuple[str, ...]  # every guilty layer is one of them, or, without layers, every finding
+    edit: Callable[[PicoDet], None] = lambda model: None
+    patches: dict[str, Any] = field(default_factory=dict)  # a function of picodet's: its substitute
+    float64: bool = False  # can only be seen there
+
+    @contextmanager
+    def planted(self, model: PicoDet) -> Iterator[None]:
+        """`model` is changed for good, picodet's functions for the time of the context."""
+        with torch.no_grad():
+            self.edit(model)
+        with ExitStack() as stack:
+            for target, substitute in self.patches.items():
+                stack.enter_context(patch(f"picodet.{target}", substitute))
+            yield
+
+
+# how faults are made
+
+
+def weight(name: str, path: str, change: Callable[[Any], object]) -> Fault:
+    """In a tensor of one layer."""
+
+    def edit(model: PicoDet) -> None:
+        change(model.get_submodule(path))
+
+    return Fault(name, ("weights", "layers"), (path,), edit)
+
+
+def forward(name: str, path: str, wrong: Callable[..., Any], float64: bool = False) -> Fault:
+    """In the code of one layer; `path` is "" for the whole model."""
+
+    def edit(model: PicoDet) -> None:
+        layer = model.get_submodule(path)
+        kind = type(layer)
+        layer.__class__ = type(kind.__name__, (kind,), {"forward": wrong})
+
+    return Fault(name, ("layers",), (path or WHOLE,), edit, float64=float64)
+
+
+def setting(name: str, *paths: str, float64: bool = False, **attributes: Any) -> Fault:
+    """In a number that one layer, or several, were made with."""
+
+    def edit(model: PicoDet) -> None:
+        for path in paths:
+            for attribute, value in attributes.items():
+                setattr(model.get_submodule(path), attribute, value)
+
+    return Fault(name, ("layers",), paths, edit, float64=float64)
+
+
+def other_layer(name: str, path: str, make: Callable[[], nn.Module]) -> Fault:
+    """A layer of another type."""
+
+    def edit(model: PicoDet) -> None:
+        owner, _, leaf = path.rpartition(".")
+        setattr(model.get_submodule(owner), leaf, make().eval())
+
+    return Fault(name, ("layers",), (path,), edit)
+
+
+def behind(name: str, rung: str, **substitutes: Any) -> Fault:
+    """In a step behind the network."""
+    return Fault(name, (rung,), (), patches={f"postprocess.{k}": v for k, v in substitutes.items()})
+
+
+def before(name: str, place: str, **substitutes: Any) -> Fault:
+    """In a step before the network; `place` is where the first array differs."""
+    patches = {f"data.preprocess.{k}": v for k, v in substitutes.items()}
+    return Fault(name, ("preprocessing",), (place, "probe"), patches=patches)
+
+
+def numbers(name: str, places: tuple[str, ...], change: Callable[[Any], dict[str, Any]]) -> Fault:
+    """In the numbers of the preprocessing that a model carries."""
+
+    def edit(model: PicoDet) -> None:
+        old = model.config.preprocessing
+        model.config = replace(model.config, preprocessing=replace(old, **change(old)))
+
+    return Fault(name, ("preprocessing",), places, edit)
+
+
+def integral(name: str, **changes: Any) -> Fault:
+    """In the head's Integral, which our decoding calls."""
+    path = "head.integral"
+    return replace(forward(name, path, layers.integral(**changes)), rungs=("decoding",), places=())

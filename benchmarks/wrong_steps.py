@@ -1,0 +1,153 @@
+"""Steps before and behind the network as a port gets them wrong.
+
+Each takes the place of a function of picodet's, by its name in picodet.data.preprocess or
+picodet.postprocess.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from picodet import postprocess
+from picodet.cells import Grid, cell_centres
+from picodet.config import Preprocessing
+from picodet.data import preprocess
+from picodet.models.head import HeadOutput
+from picodet.nms import multiclass_nms
+from picodet.postprocess import Detections
+
+Function = Callable[[Tensor], Tensor]
+
+
+# pictures
+
+
+def resize_with(interp: int) -> Callable[..., np.ndarray]:
+    """Always with one interp, whatever is asked for."""
+    right = preprocess.resize
+    return lambda image, size, _: right(image, size, interp)
+
+
+def sides_exchanged(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
+    """Height and width of the size exchanged, as in cv2.resize(image, (h, w)) for a square."""
+    resized = cv2.resize(image, size, interpolation=interp)
+    return np.ascontiguousarray(resized.transpose(1, 0, 2)) if size[0] != size[1] else resized
+
+
+def letterbox(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
+    """Proportions are kept, and the rest is grey."""
+    factor = min(size[0] / image.shape[0], size[1] / image.shape[1])
+    inner = cv2.resize(image, None, fx=factor, fy=factor, interpolation=interp)
+    result = np.full((*size, 3), 114, np.uint8)
+    height, width = inner.shape[:2]
+    result[:height, :width] = inner[: size[0], : size[1]]
+    return result
+
+
+def floats(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
+    """Resized as float32, not as bytes."""
+    fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
+    return cv2.resize(image.astype(np.float32), None, fx=fx, fy=fy, interpolation=interp)
+
+
+def normalise_by(
+    scale: float = 255, bgr: bool = False, numbers_reversed: bool = False, in_one: bool = False
+) -> Callable[[np.ndarray, Preprocessing], np.ndarray]:
+    """normalise as it is usually written, in float32; in_one: one factor and one offset."""
+
+    def normalise(image: np.ndarray, numbers: Preprocessing) -> np.ndarray:
+        order = slice(None, None, -1 if numbers_reversed else 1)
+        mean = np.array(numbers.mean[order], np.float32)
+        std = np.array(numbers.std[order], np.float32)
+        rgb = (image if bgr else image[..., ::-1]).astype(np.float32)
+        if in_one:
+            array = rgb * (1 / (std * scale)) - mean / std
+        else:
+            array = (rgb / np.float32(scale) - mean) / std
+        return np.ascontiguousarray(array.transpose(2, 0, 1), np.float32)
+
+    return normalise
+
+
+# boxes
+
+
+def centres(
+    shift: Callable[[np.ndarray, np.ndarray], np.ndarray], stride64: int = 64
+) -> Callable[[tuple[Grid, ...]], tuple[np.ndarray, np.ndarray]]:
+    """Centres of cells, moved, and the strides, of which the coarsest may be another."""
+
+    def function(levels: tuple[Grid, ...]) -> tuple[np.ndarray, np.ndarray]:
+        points, strides = cell_centres(levels)
+        moved = np.ascontiguousarray(shift(points, strides), np.float32)
+        return moved, np.where(strides == 64, np.float32(stride64), strides)
+
+    return function
+
+
+def boxes_of(order: list[int]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The distances are in another order than left, top, right, bottom."""
+    right = postprocess.distances_to_boxes
+    return lambda points, distances: right(points, distances[..., order])
+
+
+def decode_then(
+    boxes: Function = lambda x: x, scores: Function = lambda x: x
+) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Something more is done to the boxes or the scores."""
+    right = postprocess.decode
+
+    def decode(output: HeadOutput, project: Function) -> tuple[Tensor, Tensor]:
+        made = right(output, project)
+        return boxes(made[0]), scores(made[1])
+
+    return decode
+
+
+def nms_with(**settings: Any) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Whatever is asked for, these settings."""
+    return lambda boxes, scores, *_, **__: multiclass_nms(boxes, scores, **settings)
+
+
+def nms_plus_one(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Sides of boxes are a pixel longer, as where pixels are counted (`normalized=False`)."""
+    return multiclass_nms(boxes + np.array([0, 0, 1, 1], boxes.dtype), scores)
+
+
+def nms_over_all(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
+    """A box suppresses those of other classes too."""
+    best = scores.argmax(axis=0)
+    _, kept = multiclass_nms(boxes, scores.max(axis=0, keepdims=True))
+    return best[kept], kept
+
+
+def nms_last_of_equal(
+    boxes: np.ndarray, scores: np.ndarray, *_: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of equal scores the last box comes first, as an unstable sort may have it."""
+    classes, kept = multiclass_nms(boxes[::-1], scores[:, ::-1])
+    return classes, len(boxes) - 1 - kept
+
+
+def nms_by_score(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Best score first, not class by class."""
+    classes, kept = multiclass_nms(boxes, scores)
+    order = np.argsort(-scores[classes, kept], kind="stable")
+    return classes[order], kept[order]
+
+
+def select_with(
+    factor: Callable[[np.ndarray], np.ndarray] = lambda yx: yx,
+    after: Callable[[np.ndarray], np.ndarray] = lambda boxes: boxes,
+) -> Callable[..., Detections]:
+    """The scale factor is changed before, or the boxes after."""
+    right = postprocess.select
+
+    def select(boxes: Tensor, scores: Tensor, yx: np.ndarray, threshold: float) -> Detections:
+        found = right(boxes, scores, factor(yx), threshold)
+        return Detections(after(found.boxes), found.scores, found.classes)
+
+    return select
