@@ -53,7 +53,134 @@ MAY_IMPORT = {
     "detection_table": {"gallery"},
     "__main__": {"cli"},
 }
-HEAVY = {"cv2", "numpy", "onnxruntime", "paddle", "rich", "safetensors", "torch"}
+# picodet.alignment; a name that begins with a dot is of the same folder
+ALIGNMENT = {
+    # plain values
+    ".comparison": set(),
+    ".index": set(),
+    ".order": {".index"},
+    ".paired": {".comparison", ".index"},
+    ".probes": {"cells"},
+    # recordings
+    ".recording": {".index"},
+    ".recording_writer": {".index", "files"},
+    ".network_input": {"config"},
+    ".input_entries": {".index", ".network_input", ".recording_writer"},
+    ".versions": {""},
+    # whatever is a reference -> a recording
+    ".session": {
+        *(".align", ".comparison", ".order", ".probes", ".recording", ".reference"),
+        *("files", "models.checkpoint"),
+    },
+    ".reference": {
+        *(".index", ".inference_folder", ".network_input", ".onnx_recorder", ".order"),
+        *(".paddle_process", "config", "data.preprocess"),
+    },
+    ".inference_folder": {".index"},
+    ".paddle_process": {"", ".order"},
+    ".onnx_recorder": {
+        *(".network_input", ".onnx_graph", ".order", ".recording_writer", ".static_record"),
+        *(".versions", "files"),
+    },
+    ".onnx_graph": {".graph", ".recording_writer", ".static_record"},
+    # in Paddle's own process, see test_paddles_process_needs_no_torch
+    ".paddle_main": {
+        *(".index", ".input_entries", ".network_input", ".order", ".paddle_program"),
+        *(".ppdet_model", ".ppdet_recorder", ".recording_writer", ".static_record", ".versions"),
+        *("config", "converter.configure", "converter.pdparams", "converter.precision", "files"),
+    },
+    ".ppdet_model": {"config"},
+    ".ppdet_recorder": {
+        *(".index", ".network_input", ".ppdet_model", ".probes", ".recording_writer"),
+        *("config", "data.preprocess"),
+    },
+    ".paddle_program": {
+        *(".paddle_new_program", ".paddle_old_program", ".recording_writer", ".static_record"),
+    },
+    ".paddle_new_program": {".graph", ".paddle_old_program"},
+    ".paddle_old_program": {".graph"},
+    # static graphs
+    ".graph": {".index"},
+    ".ending": {".graph"},
+    ".static_record": {
+        *(".ending", ".graph", ".index", ".input_entries", ".network_input", ".order"),
+        ".recording_writer",
+    },
+    # which layer is which
+    ".layered": {
+        *(".comparison", ".index", ".paired", "converter.one_sided", "converter.rules"),
+    },
+    ".tracing": {".index", "config", "models.layers", "models.picodet"},
+    ".matching": {".index"},
+    ".pairing": {".comparison", ".index", ".matching", ".paired", ".tracing", "config"},
+    # the rungs
+    ".align": {
+        *(".comparison", ".diagnosis", ".endings", ".gap", ".index", ".layered", ".layers"),
+        *(".pairing", ".preprocessing", ".probing", ".recorded", ".recording", ".suppression"),
+        *(".versions", ".weights", ".wording", "config", "converter.rules", "files"),
+        *("models.head", "models.picodet"),
+    },
+    ".gap": {".comparison"},
+    ".recorded": {".comparison", ".gap", ".index", ".paired", ".recording"},
+    ".lanes": set(),
+    ".layers": {
+        *(".comparison", ".gap", ".lanes", ".layered", ".paired", ".recorded", "models.picodet"),
+    },
+    ".weights": {
+        *(".comparison", ".gap", ".index", ".paired", ".recording", ".weight_diagnosis"),
+        *("converter.one_sided", "models.layers"),
+    },
+    ".preprocessing": {".comparison", ".index", ".recording", "config", "data.preprocess"},
+    ".endings": {
+        *(".comparison", ".decoding_diagnosis", ".gap", ".recorded", ".wording", "config"),
+        *("models.head", "models.picodet", "postprocess"),
+    },
+    ".suppression": {
+        *(".comparison", ".recorded", ".wording", "models.head", "models.picodet", "nms"),
+        "postprocess",
+    },
+    ".probing": {
+        *(".comparison", ".decoding_diagnosis", ".gap", ".index", ".probes", ".recording"),
+        *(".suppression", "config", "data.preprocess", "models.head", "postprocess"),
+    },
+    # why a layer is guilty
+    ".weight_diagnosis": {".index"},
+    ".decoding_diagnosis": {"config", "models.head"},
+    ".diagnosis": {
+        *(".block_diagnosis", ".comparison", ".gap", ".lanes", ".layers", ".leaf_diagnosis"),
+        *(".recorded", ".replay", ".weight_diagnosis", "models.picodet"),
+    },
+    ".replay": {".index", ".lanes", ".recorded", "models.picodet"},
+    ".leaf_diagnosis": {"models.layers"},
+    ".block_diagnosis": {"models.layers"},
+    # how it is shown
+    ".wording": {".comparison"},
+    ".as_json": {".comparison"},
+    ".blocks": {".comparison"},
+    ".table": {".blocks", ".comparison", ".wording"},
+    ".page": {
+        *(".blocks", ".comparison", ".page_depth", ".page_layers", ".page_markup"),
+        *(".page_network", ".wording"),
+    },
+    ".page_depth": {".blocks", ".comparison", ".page_markup", ".wording"},
+    ".page_layers": {
+        *(".blocks", ".comparison", ".page_markup", ".page_network", ".page_pictures", ".wording"),
+    },
+    ".page_network": {".blocks", ".comparison", ".page_markup", ".wording"},
+    ".page_pictures": {".comparison", ".wording"},
+    ".page_markup": set(),
+}
+
+
+def in_full(name: str) -> str:
+    return f"alignment{name}" if name.startswith(".") else name
+
+
+MAY_IMPORT |= {in_full(name): set(map(in_full, allowed)) for name, allowed in ALIGNMENT.items()}
+HEAVY = {
+    *("cv2", "numpy", "onnx", "onnxruntime", "paddle", "ppdet", "rich", "safetensors", "torch"),
+    "yaml",
+}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.stat().st_size)
 
 
@@ -101,3 +228,33 @@ def test_help_needs_nothing_heavy(name):
 
 def test_no_file_does_everything():
     assert max(len(path.read_text().splitlines()) for path in FILES) <= 300
+
+
+def reached_from(name: str) -> set[str]:
+    """Files that are read when this one is imported, and all that these import."""
+    reached, waiting = set(), [name]
+    while waiting:
+        if (current := waiting.pop()) not in reached:
+            reached.add(current)
+            waiting += MAY_IMPORT.get(current, set()) - {""}
+    return reached
+
+
+def test_paddles_process_needs_no_torch():
+    """Nor what else its environment may lack; paddle_process.py starts it."""
+    lacking = {"onnx", "onnxruntime", "rich", "safetensors", "torch"}
+    for path in FILES:
+        if name_of(path) in reached_from("alignment.paddle_main"):
+            imported = imports_of(ast.parse(path.read_text()))
+            assert not {module.split(".")[0] for module in imported} & lacking, name_of(path)
+
+
+def test_paddle_is_imported_in_its_own_process_only():
+    names = {
+        name_of(path)
+        for path in FILES
+        if {"paddle", "ppdet"}
+        & {module.split(".")[0] for module in imports_of(ast.parse(path.read_text()))}
+    }
+    own = {"paddle_main", "paddle_program", "paddle_new_program", "ppdet_model", "ppdet_recorder"}
+    assert names == {f"alignment.{name}" for name in own}

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-import seeded
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from picodet.alignment import probes
 from picodet.nms import multiclass_nms
 
 
@@ -49,11 +49,11 @@ def test_top_k_counts_per_class_and_keep_over_all():
     assert kept.tolist() == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("case", seeded.CASES)
-def test_keeps_what_ppdet_keeps(golden, case):
-    boxes, scores = seeded.candidates(case)
-    with np.load(golden / "nms.npz") as recorded:
-        expected = recorded[case]
+@pytest.mark.parametrize("case", probes.NMS_CASES)
+def test_keeps_what_ppdet_keeps(case):
+    boxes, scores = probes.candidates(case)
+    with np.load(probes.RECORDED) as recorded:
+        expected = recorded[f"NMS/{case}"]
     classes, kept = multiclass_nms(boxes, scores)
     rows = np.column_stack([classes, scores[classes, kept], boxes[kept]])
     assert np.array_equal(rows.reshape(-1, 6), expected)

@@ -11,7 +11,6 @@ from picodet.alignment import block_diagnosis, leaf_diagnosis
 from picodet.alignment.comparison import Finding, Layer, Picture
 from picodet.alignment.gap import Tolerance, gap, noise
 from picodet.alignment.lanes import BROKEN, tensors
-from picodet.alignment.layers import WHOLE
 from picodet.alignment.recorded import Recorded
 from picodet.alignment.replay import Doing, Suspect, suspects
 from picodet.alignment.weight_diagnosis import UNKNOWN as UNKNOWN_WEIGHT
@@ -56,7 +55,7 @@ def diagnose(
 def _call(layer: Layer) -> tuple[str, int]:
     """Of a folded pair the batch norm, which is the last of the two."""
     path = layer.path.split(" + ")[-1]
-    return ("" if path == WHOLE else path), layer.call
+    return path, layer.call
 
 
 def _diagnosed(

@@ -18,7 +18,7 @@ from picodet.models.picodet import PicoDet
 
 OUTPUT = "output"
 HEAD = "head"
-WHOLE = "picodet"  # what the path of the whole model is shown as
+WHOLE = ""  # the path of the whole model
 
 
 class Moment(NamedTuple):
@@ -62,7 +62,7 @@ def compare_layers(
             comparison.take(moment)
             progress(done)
     except LayerError as error:
-        broken = f"{error.path or WHOLE} cannot be run: {error}"
+        broken = f"{error.path or 'the whole model'} cannot be run: {error}"
     layers, unpaired = comparison.finish()
     return LayersResult(layers, unpaired, comparison.heads, broken)
 

@@ -7,6 +7,7 @@ import numpy as np
 from picodet.alignment.index import Key, content_key
 
 UNKNOWN = "none of the usual mistakes"
+ROLES = ("weight", "bias", "running_mean", "running_var")  # gamma and beta are weight and bias
 
 
 def explain(
@@ -41,7 +42,8 @@ def _exchanged(
     if there == layer:
         other = role
         if back:
-            return f"{layer}: {' and '.join(sorted((leaf, role)))} are exchanged"
+            roles = sorted((leaf, role), key=ROLES.index)
+            return f"{layer}: {' and '.join(roles)} are exchanged"
     return f"{name}: {'exchanged with' if back else 'holds'} the reference's {other}"
 
 

@@ -31,28 +31,25 @@ def tensors(value):
 def recorded(file, path, size):
     """A recording of an ONNX file that was fed noise."""
     images = np.random.default_rng(0).standard_normal((1, 3, *size)).astype(np.float32)
-    writer, steps = RecordingWriter(0), []
-    try:
+    steps = []
+    with RecordingWriter(0) as writer:
         record = record_onnx(file, writer, images, np.ones(2), lambda *step: steps.append(step))
-    except RecordingError:
-        writer._data.close()  # `write` does, where it comes to that
-        raise
-    assert steps[-1] == (len(steps), len(steps))
-    numbers = {"versions": {}, "precision": "float32", "samples": 0, "scale_factor": (1.0, 1.0)}
-    nothing = {"picture": None, "settings": None, "steps": (), "calls": (), "probes": {}}
-    index = Index(
-        kind="onnx",
-        file=file.name,
-        sha256="",
-        input=writer.add(images),
-        weights=record.weights,
-        operators=record.operators,
-        ending=record.ending,
-        tensors=writer.tensors,
-        **numbers,
-        **nothing,
-    )
-    writer.write(path, index)
+        assert steps[-1] == (len(steps), len(steps))
+        numbers = {"versions": {}, "precision": "float32", "samples": 0, "scale_factor": (1, 1)}
+        nothing = {"picture": None, "settings": None, "steps": (), "calls": (), "probes": {}}
+        index = Index(
+            kind="onnx",
+            file=file.name,
+            sha256="",
+            input=writer.add(images),
+            weights=record.weights,
+            operators=record.operators,
+            ending=record.ending,
+            tensors=writer.tensors,
+            **numbers,
+            **nothing,
+        )
+        writer.write(path, index)
     return Recording(path)
 
 

@@ -1,36 +1,24 @@
 """The mirrored model against recordings of the real one, whose weights and inputs are seeded."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import seeded
 import torch
 from tracing import SMALL, filled, seeded_checkpoint, trace
 
-from picodet.config import VARIANTS
 from picodet.converter.rules import PICODET_2021
 from picodet.models.picodet import PicoDet
 from picodet.postprocess import decode
 
-S, M, L = VARIANTS
-RECORDED = {  # as in tools/record_golden.py
-    "picodet_s": replace(S, input_size=(160, 96)),
-    "picodet_m": replace(M, input_size=(128, 128)),
-    "picodet_l": replace(L, input_size=(96, 160)),
-    "picodet_s_3_classes_reg_max_11_depth_3": replace(
-        S, classes=("a", "b", "c"), reg_max=11, head_convs=3, input_size=(128, 96)
-    ),
-}
 # Of a layer's greatest magnitude. Measured: 4e-14 at most; the bar of the project is 1e-9, and
 # a wrong epsilon of batch norm, the smallest mistake made so far, shows as 1e-10.
 TOLERANCE = 1e-12
 
 
-@pytest.fixture(scope="module", params=RECORDED)
+@pytest.fixture(scope="module", params=seeded.RECORDED)
 def pair(request, golden):
     """A recording, and our model in float64 with the same weights."""
-    config = RECORDED[request.param]
+    config = seeded.RECORDED[request.param]
     with np.load(golden / f"{request.param}.npz") as recorded:
         return dict(recorded), filled(config, seeded_checkpoint(config)).double(), config
 
