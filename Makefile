@@ -53,7 +53,7 @@ $(PADDLE)/installed: constraints-paddle.txt
 	$(PYTHON) -m venv $(PADDLE)
 	$(PADDLE)/bin/python -m pip install --quiet --constraint constraints-paddle.txt \
 	    paddlepaddle numpy opencv-python-headless pycocotools PyYAML requests tqdm six scipy \
-	    matplotlib pandas scikit-learn scikit-image setuptools
+	    matplotlib pandas scikit-learn scikit-image setuptools click rich
 	$(PADDLE)/bin/python -m pip install --quiet --no-deps paddledet==2.6.0
 	touch $@
 

@@ -7,13 +7,11 @@ median of the wall time and of the peak memory. PYTHON needs paddlepaddle and to
 """
 
 import argparse
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from processes import compare
 
 PADDLE_SCRIPT = """
 import sys, paddle, torch
@@ -25,17 +23,6 @@ for name, value in paddle.load(sys.argv[1]).items():
     renamed[name] = torch.from_numpy(value.numpy() if hasattr(value, "numpy") else value)
 torch.save(renamed, sys.argv[2])
 """
-
-
-def measure(command: list[str]) -> tuple[float, float]:
-    """Seconds and MiB of one process."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    stderr = process.stderr.read() if process.stderr else b""
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{' '.join(command[:2])} failed:\n{stderr.decode()}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -57,19 +44,7 @@ def main() -> None:
             ],
             "import torch": [sys.executable, "-c", "import torch"],
         }
-        runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
-        for _ in range(arguments.runs + 1):
-            for name, command in commands.items():
-                runs[name].append(measure(command))
-    medians = {  # the first run of each fills the file cache
-        name: [statistics.median(column) for column in zip(*values[1:], strict=True)]
-        for name, values in runs.items()
-    }
-    ours = medians["picodet-convert"]
-    print(f"{'':20}{'seconds':>9}{'MiB':>7}   ours / this: time, memory")
-    for name, (seconds, memory) in medians.items():
-        ratios = f"{ours[0] / seconds:.2f}, {ours[1] / memory:.2f}"
-        print(f"{name:20}{seconds:9.2f}{memory:7.0f}   {ratios}")
+        compare(commands, arguments.runs)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ from torch import nn
 
 from picodet.models.picodet import PicoDet
 
-WHOLE = "picodet"  # the path that a comparison gives to the whole model
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -57,7 +55,7 @@ def forward(name: str, path: str, wrong: Callable[..., Any], float64: bool = Fal
         kind = type(layer)
         layer.__class__ = type(kind.__name__, (kind,), {"forward": wrong})
 
-    return Fault(name, ("layers",), (path or WHOLE,), edit, float64=float64)
+    return Fault(name, ("layers",), (path,), edit, float64=float64)
 
 
 def setting(name: str, *paths: str, float64: bool = False, **attributes: Any) -> Fault:

@@ -56,18 +56,19 @@ def floats(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
 def normalise_by(
     scale: float = 255, bgr: bool = False, numbers_reversed: bool = False, in_one: bool = False
 ) -> Callable[[np.ndarray, Preprocessing], np.ndarray]:
-    """normalise as it is usually written, in float32; in_one: one factor and one offset."""
+    """normalise with ppdet's roundings; in_one: one factor and one offset, in float32."""
+    order = slice(None, None, -1 if numbers_reversed else 1)
 
     def normalise(image: np.ndarray, numbers: Preprocessing) -> np.ndarray:
-        order = slice(None, None, -1 if numbers_reversed else 1)
-        mean = np.array(numbers.mean[order], np.float32)
-        std = np.array(numbers.std[order], np.float32)
+        mean, std = np.array(numbers.mean[order]), np.array(numbers.std[order])
         rgb = (image if bgr else image[..., ::-1]).astype(np.float32)
         if in_one:
-            array = rgb * (1 / (std * scale)) - mean / std
+            factor, offset = (1 / (std * scale)).astype("f4"), (mean / std).astype("f4")
+            array = rgb * factor - offset
         else:
-            array = (rgb / np.float32(scale) - mean) / std
-        return np.ascontiguousarray(array.transpose(2, 0, 1), np.float32)
+            centred = (rgb * np.float32(1 / scale) - mean).astype(np.float32)
+            array = (centred / std).astype(np.float32)
+        return np.ascontiguousarray(array.transpose(2, 0, 1))
 
     return normalise
 
@@ -120,7 +121,7 @@ def nms_plus_one(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.nda
 def nms_over_all(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
     """A box suppresses those of other classes too."""
     best = scores.argmax(axis=0)
-    _, kept = multiclass_nms(boxes, scores.max(axis=0, keepdims=True))
+    kept = multiclass_nms(boxes, scores.max(axis=0, keepdims=True))[1]
     return best[kept], kept
 
 

@@ -1,12 +1,14 @@
 """A reference and a model -> a comparison of all rungs."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from picodet.alignment.compared import Compared, TorchModel
 from picodet.alignment.comparison import Comparison, Finding, Rung
 from picodet.alignment.diagnosis import diagnose
 from picodet.alignment.endings import compare_decoding, compare_heads
@@ -14,14 +16,14 @@ from picodet.alignment.gap import FLOAT64_BAR, NOISE_MULTIPLE, Tolerance, worst
 from picodet.alignment.index import content_key
 from picodet.alignment.layered import pair_layers
 from picodet.alignment.layers import LayersResult, compare_layers
+from picodet.alignment.own_ending import compare_own_decoding, compare_own_nms
 from picodet.alignment.pairing import pair
 from picodet.alignment.preprocessing import compare_preprocessing, our_steps, recorded_picture
-from picodet.alignment.probing import probe
+from picodet.alignment.probing import Probed, probe
 from picodet.alignment.recorded import Recorded
 from picodet.alignment.recording import Recording
 from picodet.alignment.suppression import compare_nms
 from picodet.alignment.versions import versions
-from picodet.alignment.weights import compare_weights
 from picodet.alignment.wording import times
 from picodet.config import STRIDES, ModelConfig
 from picodet.converter.rules import PICODET_2021
@@ -32,7 +34,7 @@ from picodet.models.picodet import PicoDet
 
 
 def align(
-    model: PicoDet,
+    model: PicoDet | Compared,
     model_path: Path,
     recording: Recording,
     tolerance: float | None = None,
@@ -43,18 +45,22 @@ def align(
     tolerance: of each layer's scale, in place of what the noise allows. Raises AlignmentError where
     the two cannot be compared at all.
     """
-    index = recording.index
+    compared = TorchModel(model) if isinstance(model, PicoDet) else model
+    compared.check(recording)
+    index, model = recording.index, compared.model
     allowed, sentence = _tolerance(index.precision, tolerance)
     pairing = pair(model.config, index) if index.operators else pair_layers(index, PICODET_2021)
     if not pairing.calls:
         raise AlignmentError(f"{recording.path}: holds no layer that ours could be compared with")
-    recorded = Recorded(recording, pairing)
-    weights = compare_weights(model.state_dict(), recording, pairing, allowed)
+    recorded = Recorded(recording, compared.pairing(pairing))
+    weights = compared.weights(recording, pairing, allowed)
     in_single = allowed if tolerance else Tolerance(NOISE_MULTIPLE)  # as the probes are asked
     probed = probe(model.head.integral, recording, in_single)
     preprocessing = compare_preprocessing(
         model.config, recording, probed.preprocessing, probed.evidence
     )
+    summary = "; ".join((preprocessing.summary, *compared.notes))
+    preprocessing = replace(preprocessing, summary=summary)
     images = _images(model.config, recording)
     if index.precision == "float64":
         model = copy.deepcopy(model).double()
@@ -62,11 +68,13 @@ def align(
     if images is not None:
         calls = len(pairing.calls)
         result = compare_layers(
-            model, recorded, images, allowed, lambda done: progress(done, calls)
+            model, recorded, images, allowed, lambda done: progress(done, calls), compared.moments
         )
-        layers = diagnose(result.layers, model, images, recorded, allowed, weights.findings)
+        layers = diagnose(
+            *(result.layers, model, images, recorded, allowed, weights.findings),
+            compared.suspects,
+        )
         result = result._replace(layers=layers)
-    heads = [_head_output(outputs) for outputs in result.heads]
     return Comparison(
         reference=f"{index.file} ({index.kind}, {index.precision})",
         model=str(model_path),
@@ -74,15 +82,41 @@ def align(
             weights,
             preprocessing,
             _layers_rung(result),
-            compare_heads(heads, recorded, allowed),
-            compare_decoding(model, heads, recorded, allowed, probed.decoding, probed.evidence),
-            compare_nms(model, heads, recorded, probed.nms, probed.evidence),
+            *_endings(compared, model, images, result, recorded, allowed, probed),
         ),
         layers=result.layers,
         unpaired=result.unpaired,
         tolerance=sentence,
         environment=_environment(recording, model_path),
     )
+
+
+def _endings(
+    compared: Compared,
+    model: PicoDet,
+    images: Tensor | None,
+    result: LayersResult,
+    recorded: Recorded,
+    allowed: Tolerance,
+    probed: Probed,
+) -> Iterator[Rung]:
+    """Heads, decoding and NMS: by what is compared itself, as far as it goes, else by our code."""
+    heads = [_head_output(outputs) for outputs in result.heads]
+    own = compared.ending(recorded, images)
+    yield compare_heads(heads, recorded, allowed, own.heads() if own and heads else None)
+    if own and own.decode and not heads:
+        text = "the model could not be run to its end"
+        yield from (Rung(name, "not compared", text) for name in ("decoding", "NMS"))
+        return
+    if own and own.decode:
+        yield compare_own_decoding(own.decode, model, heads, recorded, allowed)
+    else:
+        evidence = probed.evidence
+        yield compare_decoding(model, heads, recorded, allowed, probed.decoding, evidence)
+    if own and own.decode and own.suppress:
+        yield compare_own_nms(own.suppress, own.decode, heads, recorded)
+    else:
+        yield compare_nms(model, heads, recorded, probed.nms, probed.evidence)
 
 
 def _tolerance(precision: str, chosen: float | None) -> tuple[Tolerance, str]:

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from picodet.models.layers import hard_sigmoid
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "no activation": lambda x: x,
     "hard-swish": F.hardswish,
     "ReLU": F.relu,
     "ReLU6": F.relu6,
@@ -73,6 +72,7 @@ def _operations(
     shape = reference.shape
     fitting = {name: x for name, x in sources.items() if x.shape in wanted}
     for name, x in fitting.items():
+        yield f"{name} as it is", x
         for activation, function in ACTIVATIONS.items():
             yield f"{activation} after {name}", function(x)
     gates = {

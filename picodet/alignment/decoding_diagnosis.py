@@ -47,6 +47,12 @@ def _wrong_boxes(heads: HeadOutput) -> Iterator[tuple[str, Tensor]]:
     yield "left and top, right and bottom are exchanged", _boxes(heads, order=(1, 0, 3, 2))
     yield "left and right, top and bottom are exchanged", _boxes(heads, order=(2, 3, 0, 1))
     yield "rows and columns of the cells are exchanged", _boxes(heads, transposed=True)
+    height, width = (side * STRIDES[0] for side in heads.logits[0].shape[2:])
+    ends = torch.tensor([width, height, width, height]).to(heads.sides[0])
+    yield (
+        "boxes are clipped to the input; the reference's are not",
+        _boxes(heads).clamp(min=0).minimum(ends),
+    )
     yield "boxes are in cells, not multiplied by the stride", _boxes(heads, scaled=False)
 
 

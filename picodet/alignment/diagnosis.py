@@ -1,18 +1,18 @@
 """For each guilty layer: the usual mistakes are tried, and the one that explains it is named."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from picodet.alignment import block_diagnosis, leaf_diagnosis
+from picodet.alignment import block_diagnosis
 from picodet.alignment.comparison import Finding, Layer, Picture
 from picodet.alignment.gap import Tolerance, gap, noise
 from picodet.alignment.lanes import BROKEN, tensors
 from picodet.alignment.recorded import Recorded
-from picodet.alignment.replay import Doing, Suspect, suspects
+from picodet.alignment.replay import CallId, Doing, Suspect, suspects
 from picodet.alignment.weight_diagnosis import UNKNOWN as UNKNOWN_WEIGHT
 from picodet.models.picodet import PicoDet
 
@@ -20,6 +20,8 @@ UNKNOWN = "none of the usual mistakes makes the difference vanish"
 POINTS = 400  # of a scatter
 CLOSE = 1e-5  # of the scale, in float32: between the reference and a formula computed by us
 CLOSE_DOUBLE = 1e-12
+
+Find = Callable[[PicoDet, Tensor, Recorded, Iterable[CallId]], Mapping[CallId, Suspect]]
 
 
 def diagnose(
@@ -29,16 +31,18 @@ def diagnose(
     recorded: Recorded,
     tolerance: Tolerance,
     findings: Sequence[Finding],
+    find: Find = suspects,
 ) -> tuple[Layer, ...]:
     """The same layers; the guilty ones with a diagnosis and a picture.
 
-    findings: of the weights, which explain a layer better than its output does.
+    findings: of the weights, which explain a layer better than its output does. find: the guilty
+    layers of what was compared, if that is not `model`.
     """
     if recorded.recording.index.samples:
         text = "a summary does not hold what the layer was fed; record in full to see why"
         return tuple(replace(x, diagnosis=text) if x.status == "guilty" else x for x in layers)
     calls = {_call(layer) for layer in layers if layer.status == "guilty"}
-    found = suspects(model, images, recorded, calls) if calls else {}
+    found = find(model, images, recorded, calls) if calls else {}
     of_weights = {
         finding.name.rpartition(".")[0]: finding.diagnosis
         for finding in findings
@@ -69,7 +73,7 @@ def _diagnosed(
     if worst is None:
         return replace(layer, diagnosis=UNKNOWN)
     text = next((of_weights[path] for path in layer.path.split(" + ") if path in of_weights), None)
-    text = text or _of_leaf(suspect, tolerance) or _of_block(suspect, worst)
+    text = text or suspect.setting() or _of_leaf(suspect, tolerance) or _of_block(suspect, worst)
     picture = _picture(worst.made, suspect.recorded.tensor(worst.key))
     return replace(layer, where=worst.where, diagnosis=text or UNKNOWN, picture=picture)
 
@@ -80,7 +84,7 @@ def _excess(doing: Doing, recorded: Recorded, tolerance: Tolerance) -> float:
 
 
 def _of_leaf(suspect: Suspect, tolerance: Tolerance) -> str | None:
-    for what, module in leaf_diagnosis.changed(suspect.module):
+    for what, module in suspect.changed():
         try:
             if _innocent(suspect, module, tolerance):
                 return what

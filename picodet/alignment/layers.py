@@ -1,7 +1,7 @@
 """The rung of the layers: every layer of ours against the reference's, alone and all together."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -24,16 +24,18 @@ WHOLE = ""  # the path of the whole model
 class Moment(NamedTuple):
     """One layer, in all runs; None where a run is not made or has broken off.
 
-    Fed with the reference's tensors, or alone, with its own; each also in float64 and with the
-    additions in another order (one thread, means one by one), which shows the noise.
+    Fed with the reference's tensors, or alone, with its own. Beside each stand runs of our own
+    network that should be equal, and whose differences are the noise: as it is, in float64, and
+    with the additions in another order (one thread, means one by one).
     """
 
     fed: Event | None
-    fed_double: Event | None
-    fed_reordered: Event | None
     alone: Event | None
-    alone_double: Event | None
-    alone_reordered: Event | None
+    fed_noise: tuple[Event, ...]
+    alone_noise: tuple[Event, ...]
+
+
+Moments = Callable[[PicoDet, Recorded, Tensor], Iterator[Moment]]
 
 
 class LayersResult(NamedTuple):
@@ -41,7 +43,7 @@ class LayersResult(NamedTuple):
 
     layers: tuple[Layer, ...]
     unpaired: tuple[Unpaired, ...]
-    heads: tuple[list[Tensor], ...]  # of our own runs: as it is, in double, reordered
+    heads: tuple[list[Tensor], ...]  # of what is compared, then of the runs that show the noise
     broken: str  # why the whole model could not be run to its end, or ""
 
 
@@ -51,14 +53,16 @@ def compare_layers(
     images: Tensor,
     tolerance: Tolerance,
     progress: Callable[[int], None],
+    made: Moments | None = None,
 ) -> LayersResult:
     """Run the model on the reference's input and hold every layer against the reference's.
 
-    images [1, 3, H, W] in the precision of `model` and of the recording.
+    images [1, 3, H, W] in the precision of `model` and of the recording. made: what is compared in
+    place of `model`, which then has the same weights and shows the noise.
     """
     comparison, broken = _Comparison(recorded, tolerance), ""
     try:
-        for done, moment in enumerate(_moments(model, recorded, images), 1):
+        for done, moment in enumerate((made or moments)(model, recorded, images), 1):
             comparison.take(moment)
             progress(done)
     except LayerError as error:
@@ -67,46 +71,62 @@ def compare_layers(
     return LayersResult(layers, unpaired, comparison.heads, broken)
 
 
-def _moments(model: PicoDet, recorded: Recorded, images: Tensor) -> Iterator[Moment]:
+def moments(model: PicoDet, recorded: Recorded, images: Tensor) -> Iterator[Moment]:
+    """Of a model of ours, whose own runs are among those that show the noise."""
+    fed_noise, alone_noise = noise_runs(model, recorded, images)
+    for events in together([*fed_noise, *alone_noise]):
+        fed, alone = events[: len(fed_noise)], events[len(fed_noise) :]
+        yield Moment(next(iter(fed), None), alone[0], present(fed), present(alone))
+
+
+def noise_runs(
+    model: PicoDet, recorded: Recorded, images: Tensor
+) -> tuple[list[Iterator[Event]], list[Iterator[Event]]]:
+    """Fed, which a summary has no tensors for, and alone; of each the first as the model is."""
     threads = torch.get_num_threads()
     others = 1 if threads > 1 else 2
-    full = not recorded.recording.index.samples
     double, wide = copy.deepcopy(model).double(), images.double()
-    in_double = images.dtype == torch.float64
-    feeds = [None, *([Feed(recorded, images.dtype)] if full else [])]
-    runs: list[Iterator[Event] | None] = []
-    for feed in feeds:
-        wide_feed = Feed(recorded, torch.float64) if feed else None
-        runs += [
+
+    def runs(feed: Feed | None, wide_feed: Feed | None) -> list[Iterator[Event]]:
+        in_double = [run(double, wide, wide_feed, threads)]
+        return [
             run(model, images, feed, threads),
-            None if in_double else run(double, wide, wide_feed, threads),
+            *(in_double if images.dtype != torch.float64 else []),
             run(model, images, feed, others, one_by_one=True),
         ]
-    alone, fed = runs[:3], runs[3:] or [None, None, None]
+
+    if recorded.recording.index.samples:
+        return [], runs(None, None)
+    return runs(Feed(recorded, images.dtype), Feed(recorded, torch.float64)), runs(None, None)
+
+
+def together(runs: Sequence[Iterator[Event]]) -> Iterator[list[Event | None]]:
+    """Until the last run ends; raises what broke off the first of them, after all the others."""
+    threads = torch.get_num_threads()
+    going = dict(enumerate(runs))
+    failures: dict[int, LayerError] = {}
     try:
-        yield from _together(*fed, *alone)
+        while True:
+            events: list[Event | None] = [None] * len(runs)
+            for i, lane in list(going.items()):
+                try:
+                    events[i] = next(lane, None)
+                except LayerError as error:
+                    failures[i] = error
+                if events[i] is None:
+                    del going[i]
+            if not any(events):
+                break
+            yield events
     finally:
         torch.set_num_threads(threads)
-
-
-def _together(*runs: Iterator[Event] | None) -> Iterator[Moment]:
-    """Until the last run ends; raises what broke off the first of them, after all the others."""
-    going = dict(enumerate(run for run in runs))
-    failures: dict[int, LayerError] = {}
-    while True:
-        events: list[Event | None] = [None] * len(runs)
-        for i, lane in list(going.items()):
-            try:
-                events[i] = next(lane, None) if lane else None
-            except LayerError as error:
-                failures[i] = error
-            if events[i] is None:
-                del going[i]
-        if not any(events):
-            break
-        yield Moment(*events)
     if failures:
         raise failures[min(failures)]
+
+
+def present(events: Sequence[Event | None]) -> tuple[Event, ...]:
+    """Of those runs that have come so far."""
+    return tuple(event for event in events if event)
 
 
 class _Comparison:
@@ -128,8 +148,9 @@ class _Comparison:
         if event is None:
             return
         if event.path == HEAD:
-            runs = (moment.alone, moment.alone_double, moment.alone_reordered)
-            self.heads = tuple(run.outputs for run in runs if run)
+            runs = present([moment.alone])
+            runs += tuple(run for run in moment.alone_noise if run is not moment.alone)
+            self.heads = tuple(run.outputs for run in runs) if moment.alone else ()
         call = self.recorded.calls.get((event.path, event.number))
         given = self._given.pop(event.path, [])
         if call is None:
@@ -144,8 +165,8 @@ class _Comparison:
             self._folded[call.folded_into] = call.path
             return
         path = " + ".join(filter(None, (self._folded.pop(event.path, None), event.path)))
-        local = self._gaps(call, moment.fed, moment.fed_double, moment.fed_reordered)
-        accumulated = self._gaps(call, moment.alone, moment.alone_double, moment.alone_reordered)
+        local = self._gaps(call, moment.fed, moment.fed_noise)
+        accumulated = self._gaps(call, moment.alone, moment.alone_noise)
         self._add(event, path, call.reference, given, local, accumulated)
 
     def finish(self) -> tuple[tuple[Layer, ...], tuple[Unpaired, ...]]:
@@ -193,15 +214,14 @@ class _Comparison:
         """What the caller gave to this layer is the caller's doing."""
         if moment.fed is None:
             return
-        others = [other for other in (moment.fed_double, moment.fed_reordered) if other]
         child = call.path.removeprefix(f"{moment.fed.caller}.")
         for i, key in enumerate(call.inputs[: len(moment.fed.inputs)]):
             if key is not None:
-                runs = [moment.fed.inputs[i], *(other.inputs[i] for other in others)]
-                found = self.recorded.gap(runs, key, self.tolerance)
+                runs = [run.inputs[i] for run in moment.fed_noise]
+                found = self.recorded.gap([moment.fed.inputs[i]], key, self.tolerance, runs)
                 self._given.setdefault(moment.fed.caller, []).append((found, f"input of {child}"))
 
-    def _gaps(self, call: PairedCall, event: Event | None, *others: Event | None) -> list[Gap]:
+    def _gaps(self, call: PairedCall, event: Event | None, noise: tuple[Event, ...]) -> list[Gap]:
         if event is None:
             return []
         if len(event.outputs) != len(call.outputs):
@@ -210,8 +230,8 @@ class _Comparison:
         gaps = []
         for i, key in enumerate(call.outputs):
             if key is not None:
-                runs = [event.outputs[i], *(other.outputs[i] for other in others if other)]
-                gaps.append(self.recorded.gap(runs, key, self.tolerance))
+                runs = [run.outputs[i] for run in noise]
+                gaps.append(self.recorded.gap([event.outputs[i]], key, self.tolerance, runs))
         return gaps
 
 

@@ -14,7 +14,8 @@ from picodet.errors import AlignmentError
 
 Shape = tuple[int, ...]
 Colour = int
-COMMUTATIVE = ("add", "mul")
+WEIGHTED = "convolution"  # of a network without what lies between
+COMMUTATIVE = ("add", "mul", WEIGHTED)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,12 @@ def network(operators: Sequence[Operator], shapes: dict[str, Shape]) -> tuple[Ve
     return tuple(vertices)
 
 
-def match(ours: Sequence[Vertex], theirs: Sequence[Vertex], names: Sequence[str]) -> dict[int, int]:
+def match(
+    ours: Sequence[Vertex],
+    theirs: Sequence[Vertex],
+    names: Sequence[str],
+    other: str = "the reference",
+) -> dict[int, int]:
     """For each vertex of ours the number of its partner. `names` are what theirs are called.
 
     Raises AlignmentError where not every vertex of both has exactly one.
@@ -71,15 +77,15 @@ def match(ours: Sequence[Vertex], theirs: Sequence[Vertex], names: Sequence[str]
             ours, our_colours, their_colours
         )
         raise AlignmentError(
-            f"the reference is another network: {_counts(ours, theirs)}"
-            f"first without a partner: {_first(strangers, theirs, names)} of the reference, "
+            f"{other} is another network: {_counts(ours, theirs)}"
+            f"first without a partner: {_first(strangers, theirs, names)} of {other}, "
             f"{_first(missing, ours, [''] * len(ours))} of the model"
         )
     place = {colour: i for i, colour in enumerate(their_colours)}
     if len(place) < len(theirs):
         twice = next(i for i, colour in enumerate(their_colours) if place[colour] != i)
         raise AlignmentError(
-            f"{names[twice]} and {names[place[their_colours[twice]]]} of the reference stand in "
+            f"{names[twice]} and {names[place[their_colours[twice]]]} of {other} stand in "
             "the same place of the network; which is which cannot be told"
         )
     return {i: place[colour] for i, colour in enumerate(our_colours)}

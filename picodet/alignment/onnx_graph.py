@@ -64,13 +64,26 @@ def record_onnx(
 
     Raises RecordingError for a file that is none, and for a graph that is no PicoDet's.
     """
+    model, graph = read_onnx(file)
+    check_input(images, sides(model.graph, graph.inputs[0]))
+    feed = inputs_of(file, graph, images, scale_factor)
+    return record_graph(graph, lambda names: _run(file, model, feed, names), writer, progress)
+
+
+def read_onnx(file: Path) -> tuple[onnx.ModelProto, Graph]:
+    """Raises RecordingError for a file that is no ONNX, or is damaged."""
     try:
         model = onnx.load(file)
         onnx.checker.check_model(model)
-        graph = read_graph(model.graph)
+        return model, read_graph(model.graph)
     except (DecodeError, ValidationError, OSError, ValueError, TypeError) as error:
         raise RecordingError(f"{file}: not a readable ONNX file: {error}") from error
-    check_input(images, _sides(model.graph, graph.inputs[0]))
+
+
+def inputs_of(
+    file: Path, graph: Graph, images: np.ndarray, scale_factor: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What a graph is fed, by name. Raises RecordingError where it wants more than is known."""
     known = {"scale_factor": scale_factor.reshape(1, 2).astype(np.float32)}
     known[graph.inputs[0]] = images.astype(np.float32)
     feed = {name: known[name] for name in graph.inputs if name in known}
@@ -79,7 +92,7 @@ def record_onnx(
             f"{file}: wants the inputs {', '.join(sorted(unknown))} besides the picture; of them "
             "only scale_factor is known"
         )
-    return record_graph(graph, lambda names: _run(file, model, feed, names), writer, progress)
+    return feed
 
 
 def read_graph(graph: onnx.GraphProto) -> Graph:
@@ -93,7 +106,7 @@ def read_graph(graph: onnx.GraphProto) -> Graph:
         raise ValueError("it has no input")
     return Graph(
         nodes=tuple(_node(op, constants) for op in graph.node if op.op_type != "Constant"),
-        inputs=tuple(sorted(inputs, key=lambda name: len(_sides(graph, name)) != 4)),
+        inputs=tuple(sorted(inputs, key=lambda name: len(sides(graph, name)) != 4)),
         outputs=tuple(value.name for value in graph.output),
         constants=constants,
     )
@@ -114,7 +127,7 @@ def _node(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> Node
 
 
 def _settings(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    attributes = _attributes(operator)
+    attributes = attributes_of(operator)
     given = [constants.get(name) for name in operator.input]
     if operator.op_type == "Transpose":
         return {"permutation": tuple(attributes.get("perm", ()))}
@@ -130,7 +143,7 @@ def _settings(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> 
 
 
 def _constant(operator: onnx.NodeProto) -> np.ndarray:
-    for name, value in _attributes(operator).items():
+    for name, value in attributes_of(operator).items():
         if name == "value":
             return numpy_helper.to_array(value)
         if name.startswith(("value_int", "value_float")):
@@ -138,11 +151,12 @@ def _constant(operator: onnx.NodeProto) -> np.ndarray:
     raise ValueError(f"the constant {operator.output[0]} holds no number")
 
 
-def _attributes(operator: onnx.NodeProto) -> dict[str, Any]:
+def attributes_of(operator: onnx.NodeProto) -> dict[str, Any]:
+    """The settings that are written, by name; what is not written has ONNX's default."""
     return {a.name: onnx.helper.get_attribute_value(a) for a in operator.attribute}
 
 
-def _sides(graph: onnx.GraphProto, name: str) -> list[int | None]:
+def sides(graph: onnx.GraphProto, name: str) -> list[int | None]:
     """Shape of an input; None for a side that is not fixed."""
     (value,) = (value for value in graph.input if value.name == name)
     return [side.dim_value or None for side in value.type.tensor_type.shape.dim]
@@ -156,14 +170,22 @@ def _run(
     opened.CopyFrom(model)
     outputs = {value.name for value in model.graph.output}
     opened.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in outputs)
+    try:
+        return run_model(opened, feed, names)
+    except Exception as error:  # onnxruntime's errors have no class of their own in common
+        raise RecordingError(f"{file}: onnxruntime cannot run it: {error}") from error
+
+
+def run_model(
+    model: onnx.ModelProto, feed: Mapping[str, np.ndarray], names: Sequence[str], threads: int = 0
+) -> list[np.ndarray]:
+    """The named outputs, operator by operator as the file has them. 0 threads: one per core."""
     options = onnxruntime.SessionOptions()
     # an optimised graph has other operators than the file
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3  # of errors only; weights among the inputs are worth a warning
-    try:
-        session = onnxruntime.InferenceSession(
-            opened.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        return list(session.run(list(names), dict(feed)))
-    except Exception as error:  # onnxruntime's errors have no class of their own in common
-        raise RecordingError(f"{file}: onnxruntime cannot run it: {error}") from error
+    options.log_severity_level = 4  # what goes wrong is raised; weights among the inputs may be
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return list(session.run(list(names), dict(feed)))

@@ -29,7 +29,7 @@ main(order)
 """
 # so that a recording does not depend on the cores of the machine it is made on
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-INSTALL = {  # by the name that is imported
+INSTALL = {  # for an inference folder, and for a .pdparams
     "paddle": 'pip install paddlepaddle==3.3.1 numpy opencv-python-headless "setuptools<81"',
     "ppdet": (
         "pip install paddlepaddle==3.3.1 numpy opencv-python-headless pycocotools PyYAML requests "
@@ -92,11 +92,9 @@ def _told(line: str) -> object:
 
 
 def _missing(name: str, interpreter: str, reference: Path) -> str:
-    package = "ppdet" if name == "ppdet" else "paddle"
-    if name not in INSTALL:
-        return f"{interpreter} lacks {name}, which Paddle needs. Install: {INSTALL['ppdet']}"
+    install = INSTALL["paddle" if reference.is_dir() else "ppdet"]
     return (
-        f"{reference} needs {package}, which {interpreter} has not. Install it in an environment "
-        f"of its own and name its Python with --paddle-python: {INSTALL[package]} -- A recording "
-        "and an ONNX file need neither Paddle nor ppdet as reference"
+        f"{reference} needs {name}, which {interpreter} has not. In an environment of its own: "
+        f"{install} -- and name its Python with --paddle-python. A recording and an .onnx need "
+        "neither Paddle nor ppdet as reference"
     )

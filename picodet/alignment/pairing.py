@@ -25,7 +25,7 @@ def pair(config: ModelConfig, index: Index) -> Pairing:
     pairs = _Pairs(traced, index)
     for i, j in partners.items():
         pairs.add(ours[i], theirs[j])
-    weights = {**pairs.weights, **_project(traced, index.operators)}
+    weights = {**pairs.weights, **project_of(traced, index.operators)}
     known = {name for value in weights.values() for name in _names(value)}
     # what is behind the heads takes cell centres and strides, which are compared as decoding
     taken = {
@@ -100,7 +100,7 @@ class _Pairs:
         return self.partners[source.operator].outputs[source.index]
 
 
-def _project(traced: Traced, operators: tuple[Operator, ...]) -> Mapping[str, str]:
+def project_of(traced: Traced, operators: tuple[Operator, ...]) -> Mapping[str, str]:
     """The bins' values: what a graph that decodes multiplies each softmax of the sides by."""
     found = {
         name

@@ -33,18 +33,17 @@ Heads = list[np.ndarray]  # [1, classes + 4 * bins, h, w] of each level, as the 
 
 def candidates(case: str) -> tuple[np.ndarray, np.ndarray]:
     """Boxes [A, 4] xyxy and scores [C, A] that try one convention of the NMS each."""
+    if case == "thresholds":
+        return _at_the_thresholds()
+    if case == "top_k":
+        return _at_the_top_k()
     random = np.random.RandomState(crc32(case.encode()))
-    count, num_classes = (3000, 2) if case == "top_k" else (400, 5)
-    centre, size = random.uniform(0, 300, (count, 2)), random.uniform(5, 120, (count, 2))
+    centre, size = random.uniform(0, 300, (400, 2)), random.uniform(5, 120, (400, 2))
     boxes = np.hstack([centre - size / 2, centre + size / 2]).astype(np.float32)
-    scores = (random.uniform(0, 1, (num_classes, count)) ** 3).astype(np.float32)
+    scores = (random.uniform(0, 1, (5, 400)) ** 3).astype(np.float32)
     if case == "ties":  # equal scores within and across classes, equal boxes
         scores = (np.round(scores * 8) / 8).astype(np.float32)
         boxes[::3] = boxes[0]
-    elif case == "thresholds":  # scores at 0.025, IoUs at 0.6 exactly
-        scores[:, ::2] = np.float32(0.025)
-        boxes[::2] = (0, 0, 10, 10)
-        boxes[::4] = (0, 0, 10, 6)
     elif case == "degenerate":  # boxes without area, and inside out
         boxes[::2, 2:] = boxes[::2, :2]
         boxes[::6] = boxes[0]
@@ -53,6 +52,32 @@ def candidates(case: str) -> tuple[np.ndarray, np.ndarray]:
         scores *= 0.02
     elif case == "dense":  # few survivors among many: the best few hundred are not enough
         boxes = np.resize(boxes[:9], boxes.shape) + boxes % np.float32(0.5)
+    return boxes, scores
+
+
+def _at_the_thresholds() -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of boxes, each in a place of its own, with an IoU of 0.6 or just beside it.
+
+    The first class keeps one or both of a pair; the scores of the second are 0.025 or beside it.
+    """
+    boxes, scores = np.zeros((60, 4), np.float32), np.zeros((2, 60), np.float32)
+    boxes[:, 0] = 20 * (np.arange(60) // 2)
+    boxes[:, 2] = boxes[:, 0] + 10
+    boxes[:, 3] = 10
+    boxes[1::2, 3] = np.resize([5, 5.5, 5.95, 6, 6.05, 6.5, 8], 30)  # of 10: the IoU
+    scores[0] = np.resize([0.9, 0.8], 60)
+    threshold = np.float32(0.025)
+    beside = np.nextafter(threshold, np.array([0, 1], np.float32))
+    scores[1] = np.resize([0.015, *beside, threshold, 0.0245, 0.0255, 0.035], 60)
+    return boxes, scores
+
+
+def _at_the_top_k() -> tuple[np.ndarray, np.ndarray]:
+    """1,500 boxes in one place, but for some on both sides of the thousandth of its class."""
+    boxes = np.tile(np.array([0, 0, 50, 50], np.float32), (1500, 1))
+    apart = [50, 150, 250, 350, 450, 998, 999, 1000, 1001, 1400]
+    boxes[apart, ::2] += 100 * np.arange(1, 11, dtype=np.float32)[:, None]
+    scores = np.linspace(1, 0.1, 1500, dtype=np.float32)[None].repeat(2, axis=0)
     return boxes, scores
 
 

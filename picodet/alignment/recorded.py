@@ -1,5 +1,6 @@
 """A recording's tensors for a run of ours."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,24 +37,32 @@ class Recorded:
             del self._recent[next(iter(self._recent))]
         return found
 
-    def gap(self, runs: list[Tensor], key: Key, tolerance: Tolerance) -> Gap:
+    def gap(
+        self,
+        runs: list[Tensor],
+        key: Key,
+        tolerance: Tolerance,
+        beside: Sequence[Tensor] | None = None,
+    ) -> Gap:
         """Our tensor, the first of `runs`, against the reference's; the others show the noise.
 
-        Of a summary the samples are compared, and the lowest and the highest value.
+        Or those `beside` it do, among themselves. Of a summary the samples are compared, and the
+        lowest and the highest value.
         """
+        equal = runs if beside is None else beside
         if self.recording.has(key):
-            return gap(runs[0], self.tensor(key), noise(*runs), tolerance)
+            return gap(runs[0], self.tensor(key), noise(*equal), tolerance)
         stored = self.recording.index.tensors[key]
         if tuple(runs[0].shape) != stored.shape:
             return problem(f"shape {list(runs[0].shape)}, the reference's is {list(stored.shape)}")
         positions, values = map(torch.from_numpy, self.recording.samples(key))
         ends = torch.tensor([stored.low, stored.high], dtype=values.dtype)
         known = torch.cat([values, ends]).to(runs[0].dtype)
-        shown = [
-            torch.cat([run.ravel()[positions], *(end[None] for end in run.aminmax())])
-            for run in runs
-        ]
-        found = gap(shown[0], known, noise(*shown), tolerance)
+
+        def shown(run: Tensor) -> Tensor:
+            return torch.cat([run.ravel()[positions], *(end[None] for end in run.aminmax())])
+
+        found = gap(shown(runs[0]), known, noise(*map(shown, equal)), tolerance)
         at = found.index[0] if found.index else len(positions)
         if at >= len(positions):  # the lowest or the highest value: it is not known where that was
             return replace(found, index=())

@@ -1,7 +1,7 @@
 """One guilty layer, called once more by itself with the reference's tensors."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from picodet.alignment import leaf_diagnosis
 from picodet.alignment.index import Key
 from picodet.alignment.lanes import BROKEN, Event, Hooked, exchanged, tensors, twin
 from picodet.alignment.recorded import Feed, Recorded
@@ -35,6 +36,14 @@ class Suspect:
     module: nn.Module
     args: Any
     recorded: Recorded
+
+    def setting(self) -> str | None:
+        """A wrong setting that can be seen without trying others."""
+        return None
+
+    def changed(self) -> Iterator[tuple[str, nn.Module]]:
+        """The usual mistakes undone, one by one, and what each would be called."""
+        yield from leaf_diagnosis.changed(self.module)
 
     def doings(
         self, module: nn.Module | None = None, dtype: torch.dtype | None = None

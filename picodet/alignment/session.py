@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from picodet.alignment import probes
 from picodet.alignment.comparison import Comparison
@@ -14,6 +14,9 @@ from picodet.alignment.reference import is_recording
 from picodet.alignment.reference import record as make_recording
 from picodet.errors import AlignmentError, RecordingError
 from picodet.files import check_apart, check_writable
+
+if TYPE_CHECKING:  # it imports torch, and to record needs none
+    from picodet.alignment.compared import Compared
 
 Progress = Callable[[int, int], None]
 
@@ -99,20 +102,33 @@ def compare(
         return _compare(reference, model_path, fed.float64, tolerance, progress)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "reference.safetensors"
-        from picodet.models import checkpoint  # noqa: PLC0415 (imports torch, record does not)
-
-        config = checkpoint.load(model_path).config
-        make_recording(fed.order(reference, out, config.input_size, 0), paddle_python, progress)
+        size = _load(model_path, None).model.config.input_size
+        make_recording(fed.order(reference, out, size, 0), paddle_python, progress)
         return _compare(out, model_path, False, tolerance, progress)
 
 
 def _compare(
     path: Path, model_path: Path, float64: bool, tolerance: float | None, progress: Progress
 ) -> Comparison:
-    from picodet.alignment.align import align  # noqa: PLC0415 (imports torch)
-    from picodet.models import checkpoint  # noqa: PLC0415
+    from picodet.alignment.align import align  # noqa: PLC0415 (imports torch, record does not)
 
     with Recording(path) as recording:
         if float64 and recording.index.precision != "float64":
             raise AlignmentError(f"{path}: recorded in float32; record it again with --float64")
-        return align(checkpoint.load(model_path), model_path, recording, tolerance, progress)
+        height, width = recording.index.tensors[recording.index.input].shape[2:]
+        model = _load(model_path, (height, width))
+        return align(model, model_path, recording, tolerance, progress)
+
+
+def _load(path: Path, size: tuple[int, int] | None) -> "Compared":
+    """size: height and width of the input, for an ONNX that takes any."""
+    if path.suffix != ".onnx":
+        from picodet.alignment.compared import TorchModel  # noqa: PLC0415
+        from picodet.models import checkpoint  # noqa: PLC0415
+
+        return TorchModel(checkpoint.load(path))
+    try:
+        from picodet.alignment import onnx_model  # noqa: PLC0415 (an extra)
+    except ModuleNotFoundError as error:
+        raise AlignmentError(f"{path} needs {error.name}: pip install onnx onnxruntime") from error
+    return onnx_model.load(path, size)

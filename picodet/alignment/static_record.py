@@ -73,7 +73,7 @@ def check_input(images: np.ndarray, expected: Sequence[int | None]) -> None:
         sides = ", ".join("any" if side is None else str(side) for side in expected)
         raise RecordingError(
             f"the reference was exported for an input of [{sides}], and is to be fed "
-            f"{list(images.shape)}; give it a picture of that size"
+            f"{list(images.shape)}: the input size of the model, of --input-size or of --input"
         )
 
 

@@ -56,7 +56,7 @@ def compare_nms(
             with torch.inference_mode():
                 decoded = postprocess.decode(runs[0], model.head.integral)
             ours = kept(decoded[0][0].numpy(), decoded[1][0].numpy(), scale_factor)
-            done.append(f"end to end: {_end_to_end(ours, theirs)}")
+            done.append(f"end to end: {end_to_end(ours, theirs)}")
     return Rung("NMS", "differs" if findings else "aligned", "; ".join(done), tuple(findings))
 
 
@@ -115,7 +115,7 @@ def _mistakes() -> Iterator[tuple[str, dict[str, Any]]]:
         "an IoU equal to the threshold suppresses; the reference's must be greater",
         {"iou_threshold": below["iou_threshold"]},
     )
-    for iou in np.arange(0.30, 0.96, 0.01).round(2):
+    for iou in sorted(np.arange(0.30, 0.96, 0.01).round(2), key=lambda iou: abs(iou - IOU)):
         yield f"IoU threshold {iou}; the reference's is {IOU}", {"iou_threshold": float(iou)}
     for score in (0.0, 0.001, 0.01, 0.02, 0.024, 0.026, 0.03, 0.05, 0.1, 0.25, 0.3, 0.4, 0.5):
         yield f"score threshold {score}; the reference's is {SCORE}", {"score_threshold": score}
@@ -132,7 +132,7 @@ def _shown(row: tuple[float, ...]) -> str:
     return f"class {int(row[0])}, {row[1]:.4f}, [{', '.join(f'{side:.1f}' for side in row[2:])}]"
 
 
-def _end_to_end(ours: np.ndarray, theirs: np.ndarray) -> str:
+def end_to_end(ours: np.ndarray, theirs: np.ndarray) -> str:
     """How many boxes of the whole pipeline are the reference's, and how near."""
     near = np.abs(ours[:, None, 2:] - theirs[None, :, 2:]).max(axis=2)
     near[ours[:, None, 0] != theirs[None, :, 0]] = np.inf

@@ -44,6 +44,7 @@ class TracedCall:
     type: str
     inputs: tuple[Source, ...]
     outputs: tuple[Source, ...]
+    operators: range  # numbers of those that run while it is open
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def trace(config: ModelConfig) -> Traced:
     graph = tracer.trace(model)
     sources: dict[fx.Node, Source] = {}
     operators: list[Operator] = []
+    before = [0]  # how many operators come before each node, and before the end
     for node in graph.nodes:
         if node.op == "placeholder":
             sources[node] = Source(-1)
@@ -75,12 +77,14 @@ def trace(config: ModelConfig) -> Traced:
             inputs = tuple(sources[before] for before in taken)
             sources[node] = Source(len(operators))
             operators.append(Operator(kind, node.name, inputs, (), _weights(model, node)))
+        before.append(len(operators))
     numbers: dict[str, int] = {}
     calls = []
-    for path, layer_type, given, returned in tracer.calls:
+    for path, layer_type, given, returned, start, stop in tracer.calls:
         numbers[path] = numbers.get(path, -1) + 1
         inputs, outputs = (_flat(value, sources) for value in (given, returned))
-        calls.append(TracedCall(path, numbers[path], layer_type, inputs, outputs))
+        within = range(before[start], before[stop])
+        calls.append(TracedCall(path, numbers[path], layer_type, inputs, outputs, within))
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     return Traced(tuple(operators), tuple(calls), shapes)
 
@@ -90,7 +94,7 @@ class _Tracer(fx.Tracer):
 
     def __init__(self) -> None:
         super().__init__(autowrap_functions=(channel_shuffle, hard_sigmoid))
-        self.calls: list[tuple[str, str, Any, Any]] = []
+        self.calls: list[tuple[str, str, Any, Any, int, int]] = []
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return type(m) in MODULES
@@ -102,9 +106,11 @@ class _Tracer(fx.Tracer):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
+        start = len(self.graph.nodes)
         returned = super().call_module(m, forward, args, kwargs)
-        taken = (args, tuple(kwargs.values()))
-        self.calls.append((self.path_of_module(m), type(m).__name__, taken, returned))
+        taken, stop = (args, tuple(kwargs.values())), len(self.graph.nodes)
+        path = self.path_of_module(m)
+        self.calls.append((path, type(m).__name__, taken, returned, start, stop))
         return returned
 
 

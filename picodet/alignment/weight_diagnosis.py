@@ -62,6 +62,13 @@ def _not_finite(array: np.ndarray, _: np.ndarray) -> str | None:
     return f"{count} values are NaN or Inf" if count else None
 
 
+def _never_loaded(array: np.ndarray, _: np.ndarray) -> str | None:
+    for value in (0, 1):
+        if array.size > 1 and (array == value).all():
+            return f"was never loaded: every value is {value}"
+    return None
+
+
 def _few(array: np.ndarray, reference: np.ndarray) -> str | None:
     differing = np.argwhere(array != reference)
     if len(differing) == 1:
@@ -100,7 +107,7 @@ def _scaled(array: np.ndarray, reference: np.ndarray) -> str | None:
         return None
     ratios = array.astype(np.float64) / reference
     factor = float(np.median(ratios))
-    if abs(ratios / factor - 1).max() < 1e-6:
+    if factor and abs(ratios / factor - 1).max() < 1e-6:
         return f"all values are off by a factor of {factor:.6g}"
     return None
 
@@ -110,9 +117,12 @@ def _rounded(array: np.ndarray, reference: np.ndarray) -> str | None:
         half = reference.astype(np.float16).astype(np.float32)
     if np.array_equal(array, half):
         return "rounded to float16"
-    if np.array_equal(array.astype(np.float32).view(np.uint32) & 0xFFFF, np.zeros(array.shape)):
-        return "rounded to bfloat16"
+    bits = np.ascontiguousarray(reference, np.float32).view(np.uint32)
+    to_nearest = bits + 0x7FFF + ((bits >> 16) & 1)
+    for what, shortened in (("rounded", to_nearest), ("cut off", bits)):
+        if np.array_equal(array, (shortened & 0xFFFF0000).astype(np.uint32).view(np.float32)):
+            return f"{what} to bfloat16"
     return None
 
 
-ATTEMPTS = (_not_finite, _few, _permuted, _scaled, _rounded)
+ATTEMPTS = (_not_finite, _never_loaded, _few, _permuted, _scaled, _rounded)

@@ -95,7 +95,7 @@ def _folded(
     """Our batch norm folded as the exporter did it, within what rounding makes of that."""
     findings = []
     pairs = zip(
-        (fold.weight, fold.bias), *(_fold(fold, ours, t) for t in ("f4", "f8")), strict=True
+        (fold.weight, fold.bias), *(fold_pair(fold, ours, t) for t in ("f4", "f8")), strict=True
     )
     for name, single, double in pairs:
         noise = float(np.abs(single - double).max())
@@ -113,9 +113,10 @@ def _folded(
     return findings
 
 
-def _fold(
+def fold_pair(
     fold: Folded, ours: Mapping[str, np.ndarray], dtype: str
 ) -> tuple[np.ndarray, np.ndarray]:
+    """The weight and the bias of a convolution with its batch norm in it."""
     weight = ours[f"{fold.conv}.weight"].astype(dtype)
     gamma, beta, mean, variance = (
         ours[f"{fold.bn}.{name}"].astype(dtype)

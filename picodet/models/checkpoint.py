@@ -71,7 +71,7 @@ def load(path: str | Path) -> PicoDet:
     """
     path = Path(path)
     state_dict, meta = _read(path, kind="detector")
-    return _filled(path, state_dict, lambda: PicoDet(_config(meta)))
+    return _filled(path, state_dict, lambda: PicoDet(config_of(meta)))
 
 
 def load_backbone(path: str | Path) -> ESNet:
@@ -154,8 +154,11 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return state_dict, meta
 
 
-def _config(meta: Mapping[str, Any]) -> ModelConfig:
-    """The inverse of `describe`; a file is not trusted to hold what it should."""
+def config_of(meta: Mapping[str, Any]) -> ModelConfig:
+    """The inverse of `describe`; a file is not trusted to hold what it should.
+
+    Raises KeyError, TypeError, ValueError or IndexError for what is no meta of a detector.
+    """
     channels, head_convs, reg_max = _numbers(
         [meta["channels"], meta["head_convs"], meta["reg_max"]]
     )

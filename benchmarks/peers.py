@@ -1,0 +1,168 @@
+"""What two other tools say of the same tensors: PaDiff and reprod_log, in a Python that has them.
+
+    python -m venv peers
+    peers/bin/pip install paddlepaddle==3.3.1 torch pyyaml "setuptools<81"
+    peers/bin/pip install padiff==0.2.0 reprod_log==1.0.1
+
+Both get every layer's output, under one name on either side and in the order of the forward pass:
+the accumulated outputs, which is what they record themselves. PaDiff (padiff/utils.py:319,
+assert_tensor_equal) asks for np.testing.assert_allclose of the tensors (`strict`) or of their means
+(`mean`, its default), by default with atol 0 and rtol 1e-7 (utils.py:364); reprod_log
+(reprod_log/compare.py:31, utils.py:84) for a mean absolute difference of at most 1e-6. With these
+both find the right model wrong, so that each is also tried with the smallest power of ten that
+keeps the right model quiet on this picture (`tuned`), which a user cannot know beforehand.
+
+Run as a script it answers, line by line, requests in JSON: the paths of two .npz files.
+"""
+
+import contextlib
+import importlib
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Trace = Mapping[str, np.ndarray]  # in the order of the forward pass
+DEFAULTS = {"PaDiff mean": 1e-7, "PaDiff strict": 1e-7, "reprod_log": 1e-6}
+TUNED = ", tuned"
+POWERS = range(-9, 4)
+
+
+class Said(NamedTuple):
+    """One tool about one model."""
+
+    different: list[str]  # in the order of the forward pass
+    broken: str  # the error it ended with, or ""
+    tolerance: float
+
+
+class Peers:
+    """A process that stays, because it takes seconds to start."""
+
+    def __init__(self, python: Path, folder: Path) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [str(python), "-W", "ignore", __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.requests: Any = self.process.stdin
+        self.answers: Any = self.process.stdout
+
+    def __enter__(self) -> "Peers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate()
+
+    def learn(self, reference: Trace, right: Trace) -> dict[str, Said]:
+        """What the others are held against; what is said of the right model."""
+        save(self.folder / "reference.npz", reference)
+        return self._ask("learn", right)
+
+    def compare(self, ours: Trace) -> dict[str, Said]:
+        """By the names of the tools."""
+        return self._ask("compare", ours)
+
+    def _ask(self, what: str, ours: Trace) -> dict[str, Said]:
+        path = self.folder / "ours.npz"
+        save(path, ours)
+        request = {"what": what, "reference": str(self.folder / "reference.npz"), "ours": str(path)}
+        print(json.dumps(request), file=self.requests, flush=True)
+        line = self.answers.readline()
+        if not line:
+            sys.exit("the Python of --peers ended; has it padiff, reprod_log, paddle and torch?")
+        return {name: Said(**said) for name, said in json.loads(line).items()}
+
+
+def save(path: Path, trace: Trace) -> None:
+    """Under the names of the steps."""
+    arrays: dict[str, Any] = dict(trace)
+    np.savez(path, **arrays)
+
+
+# in the other process
+
+
+class Tools:
+    """Both tools, called as their own code calls them."""
+
+    def __init__(self) -> None:
+        self.padiff: Any = importlib.import_module("padiff.utils")
+        self.helper: Any = importlib.import_module("reprod_log").ReprodDiffHelper
+        self.check: Any = importlib.import_module("reprod_log.utils").check_print_diff
+        self.tuned: dict[str, float] = {}
+
+    def answer(self, what: str, reference: Trace, ours: Trace) -> dict[str, Said]:
+        """With the defaults, and with tolerances that `learn` has found."""
+        if what == "learn":
+            for name in DEFAULTS:
+                powers = (10.0**power for power in POWERS)
+                quiet = (p for p in powers if not any(self.ask(name, reference, ours, p)[:2]))
+                self.tuned[name] = next(quiet, float("inf"))
+        answers = {name: self.ask(name, reference, ours, bar) for name, bar in DEFAULTS.items()}
+        for name, bar in self.tuned.items():
+            answers[name + TUNED] = self.ask(name, reference, ours, bar)
+        return answers
+
+    def ask(self, name: str, reference: Trace, ours: Trace, bar: float) -> Said:
+        """One tool, one tolerance."""
+        if name == "reprod_log":
+            return self._reprod_log(reference, ours, bar)
+        return self._padiff(reference, ours, name.removeprefix("PaDiff "), bar)
+
+    def _padiff(self, reference: Trace, ours: Trace, mode: str, bar: float) -> Said:
+        atol = 0 if bar == DEFAULTS["PaDiff mean"] else bar
+        options = {"atol": atol, "rtol": bar, "compare_mode": mode}
+        different: list[str] = []
+        for name, tensor in reference.items():
+            if name not in ours:
+                return Said(different, f"{name} was never reached", bar)
+            try:
+                self.padiff.assert_tensor_equal(ours[name], tensor, options)
+            except AssertionError:
+                different.append(name)
+        return Said(different, "", bar)
+
+    def _reprod_log(self, reference: Trace, ours: Trace, bar: float) -> Said:
+        helper = self.helper()
+        try:
+            helper.compare_info(dict(reference), dict(ours))
+        except (AssertionError, ValueError) as error:
+            return Said([], f"{type(error).__name__}: {error}", bar)
+        return Said(
+            [
+                name
+                for name, differences in helper.diff_dict.items()
+                if not self.check({name: differences}, diff_threshold=bar, print_func=ignore)
+            ],
+            "",
+            bar,
+        )
+
+
+def ignore(_: str) -> None:
+    """Nothing is printed."""
+
+
+def serve(answer: Callable[[str, Trace, Trace], dict[str, Said]]) -> None:
+    """Until the requests end."""
+    out = sys.stdout
+    for line in sys.stdin:
+        request = json.loads(line)
+        reference, ours = (dict(np.load(request[side])) for side in ("reference", "ours"))
+        with contextlib.redirect_stdout(io.StringIO()):
+            said = answer(request["what"], reference, ours)
+        print(json.dumps({name: s._asdict() for name, s in said.items()}), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    with contextlib.redirect_stdout(sys.stderr):
+        tools = Tools()
+    serve(tools.answer)

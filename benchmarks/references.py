@@ -1,0 +1,100 @@
+"""What benchmarks/faults.py compares: references, recorded, and our models of the same weights."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from picodet.alignment.recording import Recording
+from picodet.alignment.reference import record
+from picodet.alignment.session import Fed
+from picodet.converter.configure import Wanted
+from picodet.models import checkpoint
+from picodet.port import port_checkpoint
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+PLANTED_IN = (
+    "picodet_s_192_pedestrian"  # its batch norms have statistics of their own, and it is small
+)
+REAL = SHARED / "weights"
+MADE = SHARED / "reference"
+CHECKPOINTS = (
+    REAL / f"{PLANTED_IN}.pdparams",
+    REAL / "picodet_s_416_coco.pdparams",
+    MADE / "picodet_m_416_coco/picodet_m_416_coco.pdparams",
+)
+SEEDED = (PLANTED_IN, "picodet_m_320_coco", "picodet_l_320_coco")
+_S = MADE / "picodet_s_416_coco"
+EXPORTS = {  # and the checkpoint that each was made from
+    REAL / PLANTED_IN: REAL / f"{PLANTED_IN}.pdparams",
+    _S / "export_nms/picodet_s_416_coco": _S / "picodet_s_416_coco.pdparams",
+    _S / "export_raw_pdmodel/picodet_s_416_coco": _S / "picodet_s_416_coco.pdparams",
+    REAL / "picodet_s_416_coco.onnx": REAL / "picodet_s_416_coco.pdparams",
+    _S / "export_raw.onnx": _S / "picodet_s_416_coco.pdparams",
+    _S / "export_nms.onnx": _S / "picodet_s_416_coco.pdparams",
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A reference, and a file of ours with the same weights."""
+
+    reference: Path
+    model: Path
+
+    @property
+    def kind(self) -> str:
+        """Who runs the reference."""
+        return {".pdparams": "ppdet", ".onnx": "ONNX"}.get(self.reference.suffix, "folder")
+
+    @contextmanager
+    def recorded(
+        self, picture: Path, python: Path | None, float64: bool = False
+    ) -> Iterator[Recording]:
+        """What the reference does with a picture; the file is gone after use."""
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "reference.safetensors"
+            size = checkpoint.load(self.model).config.input_size
+            order = Fed(picture, None, float64).order(self.reference, out, size, 0)
+            record(order, python, lambda done, total: None)
+            with Recording(out) as recording:
+                yield recording
+
+
+def pairs(folder: Path, checkpoints: list[Path]) -> list[Pair]:
+    """The checkpoints, and the exports of those that are ours by default; models go to `folder`."""
+    made = {source: source for source in checkpoints or default_checkpoints(folder)}
+    if not checkpoints and SHARED.is_dir():
+        made |= EXPORTS
+    models: dict[Path, Path] = {}
+    for source in made.values():
+        if source not in models:
+            models[source] = folder / f"{len(models)}.pth"
+            port_checkpoint(source, models[source], Wanted(None, None, None), False, False)
+    return [Pair(reference, models[source]) for reference, source in made.items()]
+
+
+def default_checkpoints(folder: Path) -> list[Path]:
+    """Real ones, or, where they are not, of seeded numbers."""
+    if SHARED.is_dir():
+        return list(CHECKPOINTS)
+    sys.path.append(str(ROOT / "tools"))
+    import seeded  # noqa: PLC0415
+
+    for name in SEEDED:
+        seeded.main(name, str(folder / f"{name}.pdparams"))
+    return [folder / f"{name}.pdparams" for name in SEEDED]
+
+
+def pictures(folder: Path, count: int) -> list[Path]:
+    """Of COCO, or those that come with scikit-image."""
+    if SHARED.is_dir():
+        return sorted((SHARED / "coco/val2017").glob("*.jpg"))[:count]
+    import skimage  # noqa: PLC0415
+
+    found = sorted(Path(skimage.__path__[0], "data").glob("*.[jp][pn]g"))[:count]
+    return [Path(shutil.copy(path, folder)) for path in found]

@@ -1,0 +1,77 @@
+"""The outputs of every step of one run, by name: what tools that compare tensors are given."""
+
+import copy
+
+import numpy as np
+import torch
+
+from picodet import postprocess
+from picodet.alignment.lanes import LayerError, run
+from picodet.alignment.layered import pair_layers
+from picodet.alignment.preprocessing import our_steps, recorded_picture
+from picodet.alignment.recording import Recording
+from picodet.alignment.suppression import kept
+from picodet.converter.rules import PICODET_2021
+from picodet.models.head import HeadOutput
+from picodet.models.picodet import PicoDet
+
+PREPROCESSING, BOXES, SCORES, KEPT = "preprocessing", "boxes", "scores", "NMS"
+OUTSIDE = {  # steps that are no layers, and the rungs that they belong to
+    PREPROCESSING: {"preprocessing"},
+    BOXES: {"heads", "decoding"},
+    SCORES: {"heads", "decoding"},
+    KEPT: {"NMS"},
+}
+
+
+def reference_trace(recording: Recording) -> dict[str, np.ndarray]:
+    """Of a reference that ppdet ran."""
+    ending, index = recording.index.ending, recording.index
+    trace = {PREPROCESSING: recording.tensor(index.input)}
+    for call in pair_layers(index, PICODET_2021).calls:
+        for i, key in enumerate(call.outputs):
+            if key is not None:
+                trace[_name(call.path, call.number, i)] = recording.tensor(key)
+    for name, key in ((BOXES, ending.boxes), (SCORES, ending.box_scores), (KEPT, ending.kept)):
+        if key is not None:
+            trace[name] = recording.tensor(key)
+    return trace
+
+
+def our_trace(model: PicoDet, recording: Recording) -> dict[str, np.ndarray]:
+    """Of our model on the recorded picture, to where it breaks off."""
+    array = our_steps(recorded_picture(recording), model.config)["normalise"][None]
+    trace = {PREPROCESSING: array}
+    images = torch.from_numpy(array.astype(recording.index.precision))
+    if images.dtype == torch.float64:
+        model = copy.deepcopy(model).double()
+    heads: list[torch.Tensor] = []
+    try:
+        for event in run(model, images, None, torch.get_num_threads()):
+            for i, tensor in enumerate(event.outputs):
+                trace[_name(event.path, event.number, i)] = tensor.numpy()
+            if event.path == "head":
+                heads = event.outputs
+    except LayerError:
+        return trace
+    with torch.inference_mode():
+        output = HeadOutput(tuple(heads[: len(heads) // 2]), tuple(heads[len(heads) // 2 :]))
+        boxes, scores = (t.numpy() for t in postprocess.decode(output, model.head.integral))
+    trace |= {BOXES: boxes, SCORES: scores}
+    scale_factor = np.array(recording.index.scale_factor, boxes.dtype)
+    trace[KEPT] = kept(boxes[0], scores[0], scale_factor)
+    return trace
+
+
+def common(reference: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> list[str]:
+    """Steps that both have, in the order of the forward pass."""
+    return [name for name in right if name in reference]
+
+
+def layer_of(step: str) -> str:
+    """The path of the layer that made a step."""
+    return step.partition(" ")[0]
+
+
+def _name(path: str, call: int, output: int) -> str:
+    return f"{path} {call} {output}"

@@ -1,0 +1,41 @@
+"""What an ONNX model does behind its heads, piece by piece."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from picodet.alignment.ending import EndingNames, per_cell
+from picodet.alignment.endings import OwnHeads
+from picodet.alignment.onnx_pieces import Pieces
+from picodet.alignment.own_ending import OwnEnding
+from picodet.models.head import HeadOutput
+
+
+def own_ending(pieces: Pieces, names: EndingNames, predictors: list[str]) -> OwnEnding:
+    """predictors: what the last convolutions' outputs are called, level after level.
+
+    All that it does raises PieceError where the model cannot be run.
+    """
+
+    def heads() -> OwnHeads:
+        wanted = (*names.scores, *names.sides)
+        made = zip(pieces.run(wanted, threads=0), wanted, strict=True)
+        cells = [torch.from_numpy(per_cell(array, name)) for array, name in made]
+        return OwnHeads(tuple(cells[: len(names.scores)]), tuple(cells[len(names.scores) :]))
+
+    def decode(heads: HeadOutput) -> tuple[Tensor, Tensor]:
+        joined = [torch.cat(pair, dim=1).numpy() for pair in zip(*heads, strict=True)]
+        given = dict(zip(predictors, joined, strict=True))
+        boxes, scores = pieces.run([str(names.boxes), str(names.box_scores)], given.get)
+        return torch.from_numpy(boxes), torch.from_numpy(scores)
+
+    def suppress(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        given = {str(names.boxes): boxes[None], str(names.box_scores): scores[None]}
+        (rows,) = pieces.run([str(names.kept)], given.get)
+        return rows
+
+    return OwnEnding(
+        heads,
+        decode if names.boxes and names.box_scores else None,
+        suppress if names.kept else None,
+    )

@@ -1,0 +1,148 @@
+"""An ONNX file of a PicoDet of 2021, to be held against a recording as a model of ours is.
+
+What is compared is what onnxruntime computes with the file. A model of ours with its weights stands
+beside it and shows the noise: a fault of the graph cannot raise what is allowed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from torch import Tensor
+
+from picodet.alignment.comparison import Rung
+from picodet.alignment.ending import EndingNames, find_ending
+from picodet.alignment.gap import Tolerance
+from picodet.alignment.graph import Graph, canonical, operators
+from picodet.alignment.layers import Moment, noise_runs, present, together
+from picodet.alignment.onnx_config import configure
+from picodet.alignment.onnx_ending import own_ending
+from picodet.alignment.onnx_graph import inputs_of, read_onnx, sides
+from picodet.alignment.onnx_pieces import Pieces
+from picodet.alignment.onnx_runs import Alone, Fed
+from picodet.alignment.onnx_suspect import onnx_suspects
+from picodet.alignment.onnx_weights import OnnxWeights, compare_onnx_weights, fill, read_weights
+from picodet.alignment.own_ending import OwnEnding
+from picodet.alignment.paired import PairedCall, Pairing
+from picodet.alignment.pairing import project_of
+from picodet.alignment.places import Places, find_places
+from picodet.alignment.recorded import Recorded
+from picodet.alignment.recording import Recording
+from picodet.alignment.replay import CallId, Suspect
+from picodet.alignment.tracing import Traced, TracedCall, trace
+from picodet.errors import AlignmentError
+from picodet.models.picodet import PicoDet
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """One file, read and found to be a PicoDet; nothing of it has been run."""
+
+    path: Path
+    proto: onnx.ModelProto
+    graph: Graph  # in canonical form
+    names: EndingNames
+    traced: Traced
+    places: Places
+    contents: OnnxWeights
+    model: PicoDet  # with the same weights
+    notes: tuple[str, ...]
+
+    def check(self, recording: Recording) -> None:
+        index = recording.index
+        if index.precision != "float32":
+            raise AlignmentError(
+                f"{recording.path}: recorded in {index.precision}, and an ONNX computes in "
+                "float32; record the reference without --float64"
+            )
+        expected = sides(self.proto.graph, self.graph.inputs[0])
+        shape = index.tensors[index.input].shape
+        if any(side not in (None, found) for side, found in zip(expected, shape, strict=False)):
+            raise AlignmentError(
+                f"{self.path}: exported for an input of {expected}; the reference was fed "
+                f"{list(shape)}. Record it with --input-size"
+            )
+
+    def pairing(self, pairing: Pairing) -> Pairing:
+        calls = {(call.path, call.number): call for call in self.traced.calls}
+        return replace(
+            pairing,
+            calls=tuple(
+                self._as_one(paired, calls[paired.path, paired.number])
+                if (paired.path, paired.number) in calls
+                else paired
+                for paired in pairing.calls
+            ),
+        )
+
+    def _as_one(self, paired: PairedCall, call: TracedCall) -> PairedCall:
+        """What lies within a folded pair is nowhere in the file, whatever the reference has."""
+        inner = [i for i, source in enumerate(call.inputs) if source in self.places.inner]
+        outer = [i for i, source in enumerate(call.outputs) if source in self.places.inner]
+        return replace(
+            paired,
+            inputs=tuple(None if i in inner else key for i, key in enumerate(paired.inputs)),
+            outputs=tuple(None if i in outer else key for i, key in enumerate(paired.outputs)),
+            folded_into=self.places.folded.get(paired.path, paired.folded_into),
+        )
+
+    def weights(self, recording: Recording, pairing: Pairing, tolerance: Tolerance) -> Rung:
+        return compare_onnx_weights(self.contents, recording, pairing, tolerance)
+
+    def moments(self, model: PicoDet, recorded: Recorded, images: Tensor) -> Iterator[Moment]:
+        pieces, calls = self._pieces(recorded, images), self.traced.calls
+        fed_noise, alone_noise = noise_runs(model, recorded, images)
+        alone = Alone(pieces, self.places, calls).events()
+        fed = [Fed(pieces, self.places, calls, recorded).events()] if fed_noise else []
+        ends = [len(fed), len(fed) + 1, len(fed) + 1 + len(fed_noise)]
+        for events in together([*fed, alone, *fed_noise, *alone_noise]):
+            yield Moment(
+                events[0] if fed else None,
+                events[ends[0]],
+                present(events[ends[1] : ends[2]]),
+                present(events[ends[2] :]),
+            )
+
+    def suspects(
+        self, model: PicoDet, images: Tensor, recorded: Recorded, wanted: Iterable[CallId]
+    ) -> Mapping[CallId, Suspect]:
+        pieces = self._pieces(recorded, images)
+        fed = Fed(pieces, self.places, self.traced.calls, recorded)
+        return onnx_suspects(fed, model, self.traced, set(wanted))
+
+    def ending(self, recorded: Recorded, images: Tensor | None) -> OwnEnding:
+        predictors = [
+            self.places.made[call.outputs[0]]
+            for call in self.traced.calls
+            if call.path.startswith("head.predictors.")
+        ]
+        return own_ending(self._pieces(recorded, images), self.names, predictors)
+
+    def _pieces(self, recorded: Recorded, images: Tensor | None) -> Pieces:
+        feed = {}
+        if images is not None:
+            scale_factor = np.array(recorded.recording.index.scale_factor)
+            feed = inputs_of(self.path, self.graph, images.numpy(), scale_factor)
+        return Pieces(self.proto, feed)
+
+
+def load(path: Path, size: tuple[int, int] | None = None) -> OnnxModel:
+    """size: height and width of the input, where the file takes any.
+
+    Raises RecordingError for a file that is no ONNX or that nothing of a PicoDet is found in,
+    and AlignmentError for one that is another PicoDet.
+    """
+    proto, graph = read_onnx(path)
+    graph = canonical(graph)
+    names = find_ending(graph)
+    config, notes = configure(path, proto, graph, names.sides, size)
+    traced = trace(config)
+    stored = {name: array.shape for name, array in graph.constants.items()}
+    theirs = operators(graph, {name: name for node in graph.nodes for name in node.outputs})
+    places = find_places(traced, theirs, stored, graph.inputs[0], str(path))
+    project = next(iter(project_of(traced, theirs).values()), None)
+    contents = read_weights(traced, places, graph, project)
+    model = fill(config, contents)
+    return OnnxModel(path, proto, graph, names, traced, places, contents, model, notes)

@@ -1,0 +1,104 @@
+"""Pieces of an ONNX graph: from tensors that are given to tensors that are wanted.
+
+A piece is cut out, run by onnxruntime and forgotten; nothing of the graph is rewritten.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from picodet.alignment.onnx_graph import run_model
+from picodet.errors import AlignmentError
+
+Given = Callable[[str], np.ndarray | None]
+
+
+class PieceError(AlignmentError, RuntimeError):
+    """A piece that onnxruntime cannot run."""
+
+
+class Pieces:
+    """An ONNX model, and what its inputs are fed with."""
+
+    def __init__(self, model: onnx.ModelProto, feed: Mapping[str, np.ndarray]) -> None:
+        self.model, self.feed = model, feed
+        self.nodes = list(model.graph.node)
+        self.makers = {name: i for i, node in enumerate(self.nodes) for name in node.output if name}
+        self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
+
+    def maker(self, name: str) -> onnx.NodeProto | None:
+        """The operator that makes a tensor; None for an input or a constant."""
+        return self.nodes[self.makers[name]] if name in self.makers else None
+
+    def run(
+        self, wanted: Sequence[str], given: Given = lambda name: None, threads: int = 1
+    ) -> list[np.ndarray]:
+        """The wanted tensors, each made by its own operator; on the way back to the model's inputs
+        the piece ends at whatever is given. Raises PieceError.
+        """
+        found = {self.makers[name] for name in wanted if name in self.makers}
+        left = [name for i in found for name in _inputs(self.nodes[i])]
+        inputs: dict[str, np.ndarray] = {}
+        constants: dict[str, onnx.TensorProto] = {}
+        seen: set[str] = set()
+        while left:
+            name = left.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            value = self.feed[name] if name in self.feed else given(name)
+            if value is not None:
+                inputs[name] = value
+            elif name in self.constants:
+                constants[name] = self.constants[name]
+            elif name in self.makers and self.makers[name] not in found:
+                found.add(self.makers[name])
+                left += _inputs(self.nodes[self.makers[name]])
+        # another output of an operator that makes what is given too
+        inputs = {n: x for n, x in inputs.items() if self.makers.get(n) not in found}
+        model = self._model(sorted(found), inputs, list(constants.values()), wanted)
+        try:
+            return run_model(model, inputs, wanted, threads)
+        except Exception as error:  # onnxruntime's errors have no class of their own in common
+            raise PieceError(f"onnxruntime: {error}") from error
+
+    def _model(
+        self,
+        nodes: Sequence[int],
+        inputs: Mapping[str, np.ndarray],
+        constants: Sequence[onnx.TensorProto],
+        wanted: Sequence[str],
+    ) -> onnx.ModelProto:
+        graph = helper.make_graph(
+            [self.nodes[i] for i in nodes],
+            "piece",
+            [
+                helper.make_tensor_value_info(
+                    name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+                )
+                for name, array in inputs.items()
+            ],
+            [onnx.ValueInfoProto(name=name) for name in wanted],
+            constants,
+        )
+        return helper.make_model(
+            graph,
+            opset_imports=self.model.opset_import,
+            ir_version=self.model.ir_version,
+            functions=self.model.functions,
+        )
+
+
+def _inputs(node: onnx.NodeProto) -> list[str]:
+    """What an operator takes, and what the graphs within it take from around."""
+    return [name for name in _all_inputs(node) if name]
+
+
+def _all_inputs(node: onnx.NodeProto) -> Iterator[str]:
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                yield from _all_inputs(inner)

@@ -1,0 +1,167 @@
+"""An ONNX model's layers as events, like those of a run of ours.
+
+As a whole it is run as it is. Fed with the reference's tensors it is run piece by piece: of each
+layer what the graph has between the reference's tensors before it and its own output, of each
+block what the graph has between its children.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from picodet.alignment.index import Key, Source
+from picodet.alignment.lanes import Event, LayerError
+from picodet.alignment.onnx_pieces import PieceError, Pieces
+from picodet.alignment.places import Places
+from picodet.alignment.recorded import Recorded
+from picodet.alignment.tracing import TracedCall
+
+AT_ONCE = 48  # tensors that one run of the whole gives; each further run begins from the picture
+NOTHING = torch.empty(0)  # in place of a tensor that could not be made, or that nobody asks for
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The whole graph, run as it is."""
+
+    pieces: Pieces
+    places: Places
+    calls: Sequence[TracedCall]
+
+    def events(self) -> Iterator[Event]:
+        """Raises LayerError at the first layer that cannot be run."""
+        group: list[TracedCall] = []
+        names: set[str] = set()
+        for call in self.calls:
+            group.append(call)
+            names |= self._names([call])
+            if len(names) >= AT_ONCE:
+                yield from self._together(group)
+                group, names = [], set()
+        yield from self._together(group)
+
+    def _names(self, calls: Sequence[TracedCall]) -> set[str]:
+        sources = (source for call in calls for source in call.outputs)
+        return {self.places.made[source] for source in sources if source in self.places.made}
+
+    def _together(self, calls: Sequence[TracedCall]) -> Iterator[Event]:
+        names = sorted(self._names(calls))
+        try:
+            made = dict(zip(names, self.pieces.run(names, threads=0), strict=True))
+        except PieceError as error:
+            if len(calls) == 1:
+                raise LayerError(calls[0].path, error) from error
+            half = len(calls) // 2
+            yield from self._together(calls[:half])
+            yield from self._together(calls[half:])
+            return
+        for call in calls:
+            arrays = [made.get(self.places.made.get(source, "")) for source in call.outputs]
+            outputs = [NOTHING if array is None else torch.from_numpy(array) for array in arrays]
+            yield Event(call.path, call.number, call.type, "", [], outputs)
+
+
+class Fed:
+    """The same graph with the reference's tensors, so that each layer answers for itself alone.
+
+    A tensor of the graph may be two of ours, where an operator between them is missing: then it is
+    the earlier one to whoever makes the later, and the later one to everybody else.
+    """
+
+    def __init__(
+        self, pieces: Pieces, places: Places, calls: Sequence[TracedCall], recorded: Recorded
+    ) -> None:
+        self.pieces, self.places, self.calls, self.recorded = pieces, places, calls, recorded
+        self.keys: dict[Source, Key] = {Source(-1): recorded.recording.index.input}
+        for call in calls:
+            if paired := recorded.calls.get((call.path, call.number)):
+                both = ((call.inputs, paired.inputs), (call.outputs, paired.outputs))
+                for sources, keys in both:
+                    known = zip(sources, keys, strict=False)
+                    self.keys |= {source: key for source, key in known if key is not None}
+        self.returned = {Source(-1), *(source for call in calls for source in call.outputs)}
+        self.holders: dict[str, list[Source]] = {}  # by name: what it is of ours, in order
+        for source in sorted(self.keys, key=_order):
+            if name := places.made.get(source):
+                self.holders.setdefault(name, []).append(source)
+
+    def events(self) -> Iterator[Event]:
+        for i, call in enumerate(self.calls):
+            caller = self.caller(i)
+            yield Event(
+                call.path,
+                call.number,
+                call.type,
+                caller.path if caller else "",
+                [_tried(self.given, i, source) for source in call.inputs],
+                [_tried(self.made, i, source) for source in call.outputs],
+            )
+
+    def caller(self, number: int) -> TracedCall | None:
+        """Of a call by its number; None for the whole model."""
+        path = self.calls[number].path
+        later = self.calls[number + 1 :]
+        return next((call for call in later if path.startswith(f"{call.path}.")), None)
+
+    def given(self, number: int, source: Source) -> Tensor:
+        """What the caller gives to a call. Raises PieceError."""
+        if source not in self.keys:
+            return NOTHING
+        name = self._taken(self.calls[number], source)
+        caller = self.caller(number)
+        passed = caller and source in caller.inputs and self._taken(caller, source) == name
+        if passed or (source in self.returned and self.places.made.get(source) == name):
+            return self._reference(source)  # whoever made it has answered for it
+        return self._value(name, source)
+
+    def made(self, number: int, source: Source) -> Tensor:
+        """What a call returns. Raises PieceError."""
+        if source not in self.keys:
+            return NOTHING
+        call = self.calls[number]
+        below = (c for c in self.calls[:number] if c.path.startswith(f"{call.path}."))
+        if any(source in c.outputs for c in below):
+            return self._reference(source)
+        return self._value(self.places.made.get(source), source)
+
+    def _taken(self, call: TracedCall, source: Source) -> str | None:
+        """What the graph has where an operator in the call takes a tensor of ours."""
+        takers = (self.places.taken.get(i, {}) for i in call.operators)
+        found = (names[source] for names in takers if source in names)
+        return next(found, self.places.made.get(source))
+
+    def _value(self, name: str | None, target: Source) -> Tensor:
+        if name is None:
+            raise PieceError("it has another structure here; what takes its place cannot be told")
+        if (holder := self._holder(name, target)) is not None:
+            return self._reference(holder)
+
+        def given(name: str) -> np.ndarray | None:
+            holder = self._holder(name, target)
+            return None if holder is None else self._reference(holder).numpy()
+
+        (array,) = self.pieces.run([name], given)
+        return torch.from_numpy(array)
+
+    def _holder(self, name: str, target: Source) -> Source | None:
+        """Which tensor of the reference's stands for one of the graph, on the way to `target`."""
+        before = [s for s in self.holders.get(name, ()) if _order(s) < _order(target)]
+        return before[-1] if before else None
+
+    def _reference(self, source: Source) -> Tensor:
+        return self.recorded.tensor(self.keys[source])
+
+
+def _order(source: Source) -> tuple[int, int]:
+    return source.operator, source.index
+
+
+def _tried(make: Callable[[int, Source], Tensor], number: int, source: Source) -> Tensor:
+    """What cannot be made has no shape that fits, and its layer is guilty."""
+    try:
+        return make(number, source)
+    except PieceError:
+        return NOTHING

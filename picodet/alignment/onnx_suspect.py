@@ -1,0 +1,124 @@
+"""A guilty layer of an ONNX model: its piece of the graph once more, and how it is set."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from picodet.alignment.onnx_graph import attributes_of
+from picodet.alignment.onnx_runs import Fed
+from picodet.alignment.replay import CallId, Doing, Suspect
+from picodet.alignment.tracing import Traced
+from picodet.models.picodet import PicoDet
+
+Set = tuple[onnx.NodeProto, nn.Module]  # an operator, and the module of ours that is set right
+
+
+@dataclass(frozen=True)
+class OnnxSuspect(Suspect):
+    """`module` is ours in the same place."""
+
+    fed: Fed
+    at: int  # number of the call
+    operators: tuple[Set, ...]  # of a layer without layers below it, each as it should be set
+
+    def doings(
+        self, module: nn.Module | None = None, dtype: torch.dtype | None = None
+    ) -> list[Doing]:
+        call = self.fed.calls[self.at]
+        found = []
+        for i, child in enumerate(self.fed.calls[: self.at]):
+            if self.fed.caller(i) is call:
+                name = child.path.removeprefix(f"{self.path}.")
+                found += [
+                    Doing(f"input of {name}", self.fed.given(i, source), self.fed.keys[source])
+                    for source in child.inputs
+                    if source in self.fed.keys
+                ]
+        return found + [
+            Doing("output", self.fed.made(self.at, source), self.fed.keys[source])
+            for source in call.outputs
+            if source in self.fed.keys
+        ]
+
+    def setting(self) -> str | None:
+        """The attributes of its operators against our module's."""
+        wrong = [
+            f"{name} of {operator.op_type} is {found}; the reference's is {expected}"
+            for operator, module in self.operators
+            for name, found, expected in _settings(operator, module)
+            if found != expected
+        ]
+        return " and ".join(wrong) or None
+
+    def changed(self) -> Iterator[tuple[str, nn.Module]]:
+        """None: our module is not what is wrong."""
+        return iter(())
+
+
+def onnx_suspects(
+    fed: Fed, model: PicoDet, traced: Traced, wanted: Iterable[CallId]
+) -> dict[CallId, Suspect]:
+    """The wanted calls, with the reference's tensors for arguments."""
+    found: dict[CallId, Suspect] = {}
+    for i, call in enumerate(traced.calls):
+        key = call.path, call.number
+        if key in wanted:
+            args = tuple(fed.recorded.tensor(fed.keys[s]) for s in call.inputs if s in fed.keys)
+            module = model.get_submodule(call.path)
+            leaf = not [*module.children()]
+            nodes = tuple(_set(fed, model, traced, call.operators[0], module)) if leaf else ()
+            found[key] = OnnxSuspect(*key, module, args, fed.recorded, fed, i, nodes)
+    return found
+
+
+def _set(fed: Fed, model: PicoDet, traced: Traced, number: int, module: nn.Module) -> Iterator[Set]:
+    """The ONNX operator that one of our operators is; of a folded pair both, if there are two."""
+    operator = traced.operators[number]
+    before = operator.sources[0]
+    if operator.kind == "batch_norm" and before not in fed.keys:
+        conv = traced.operators[before.operator].weights["weight"].removesuffix(".weight")
+        yield from _set(fed, model, traced, before.operator, model.get_submodule(conv))
+    partner = fed.places.partners.get(number)
+    if partner is None or before in fed.places.inner:
+        return
+    node = fed.pieces.maker(partner.name)
+    if partner.kind == "conv":  # its bias may be an operator of its own, which then makes it
+        weight = partner.weights["weight"]
+        node = next(
+            (n for n in fed.pieces.nodes if n.op_type == "Conv" and weight in n.input), node
+        )
+    if node is not None:
+        yield node, module
+
+
+def _settings(operator: onnx.NodeProto, module: nn.Module) -> Iterator[tuple[str, Any, Any]]:
+    """Name of an attribute, what it is, and what it should be."""
+    found = attributes_of(operator)
+    if isinstance(module, nn.Conv2d | nn.MaxPool2d):
+        for name, default, expected in _window(module):
+            yield name, list(found.get(name, default)), expected
+    if isinstance(module, nn.Conv2d):
+        yield "group", found.get("group", 1), module.groups
+    elif isinstance(module, nn.MaxPool2d):
+        yield "ceil_mode", bool(found.get("ceil_mode", 0)), module.ceil_mode
+    elif isinstance(module, nn.BatchNorm2d):
+        epsilon = float(np.float32(module.eps))
+        yield "epsilon", float(f"{found.get('epsilon', 1e-5):.6g}"), float(f"{epsilon:.6g}")
+    elif isinstance(module, nn.Upsample):
+        yield "mode", found.get("mode", b"nearest").decode(), module.mode
+
+
+def _window(module: nn.Conv2d | nn.MaxPool2d) -> Iterator[tuple[str, list[int], list[int]]]:
+    def pair(value: Any) -> list[int]:
+        return [value] * 2 if isinstance(value, int) else list(value)
+
+    kernel = pair(module.kernel_size)
+    yield "kernel_shape", kernel, kernel
+    yield "strides", [1, 1], pair(module.stride)
+    yield "dilations", [1, 1], pair(module.dilation)
+    yield "pads", [0] * 4, pair(module.padding) * 2

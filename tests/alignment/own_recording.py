@@ -1,0 +1,117 @@
+"""Recordings of a model of ours, as if ppdet had made them: its names, all tensors, no Paddle."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from tracing import SMALL, filled, seeded_checkpoint
+
+from picodet import postprocess
+from picodet.alignment.index import Call, Ending, Index, Settings, Step, Weight
+from picodet.alignment.preprocessing import our_steps
+from picodet.alignment.recording_writer import RecordingWriter
+from picodet.alignment.suppression import kept
+from picodet.converter.rules import PICODET_2021
+
+CONFIG = replace(SMALL, input_size=(64, 64))
+
+
+def pristine(config=CONFIG):
+    return filled(config, seeded_checkpoint(config))
+
+
+def noise(config=CONFIG):
+    """[1, 3, H, W]"""
+    return np.random.RandomState(1).normal(0, 1, (1, 3, *config.input_size)).astype("f4")
+
+
+def paddle_name(ours):
+    translation = PICODET_2021.to_paddle(ours)
+    return translation and translation.name
+
+
+def tensors(value):
+    if isinstance(value, Tensor):
+        return [value]
+    found = [t for part in value for t in tensors(part)] if isinstance(value, tuple) else []
+    return list({id(tensor): tensor for tensor in found}.values())
+
+
+def record(model, path, picture=None, samples=0, images=None, **changes):
+    """Write a recording of `model` fed with `picture`, encoded, or with `images` or noise."""
+    config, (height, width) = model.config, model.config.input_size
+    dtype = next(model.parameters()).dtype
+    precision = str(dtype).removeprefix("torch.")
+    with RecordingWriter(samples) as writer:
+        steps, scale_factor, encoded = {}, np.ones(2, "f4"), None
+        if picture:
+            steps = our_steps(picture, config)
+            rows, columns = steps["decode"].shape[:2]
+            scale_factor = np.array([height / rows, width / columns], "f4")
+            images = steps["normalise"][None]
+            steps["resize"] = steps["resize"].astype("f4")
+            encoded = writer.add(np.frombuffer(picture, np.uint8), whole=True)
+        images = (noise(config) if images is None else images).astype(precision)
+        calls, output = _calls(model, torch.from_numpy(images), writer)
+        boxes, scores = postprocess.decode(output, copy.deepcopy(model.head.integral))
+        y, x = scale_factor.tolist()
+        numbers = config.preprocessing
+        index = Index(
+            kind="ppdet",
+            file="own.pdparams",
+            sha256="0" * 64,
+            versions={"paddlepaddle": "none"},
+            precision=precision,
+            samples=samples,
+            input=writer.add(images, whole=not picture),
+            picture=encoded,
+            scale_factor=(y, x),
+            settings=Settings(config.input_size, numbers.interp, numbers.mean, numbers.std),
+            weights=tuple(_weights(model, writer)),
+            steps=tuple(Step(name, writer.add(array)) for name, array in steps.items()),
+            calls=calls,
+            operators=(),
+            ending=Ending(
+                tuple(writer.add(x.flatten(2).sigmoid().numpy()) for x in output.logits),
+                tuple(writer.add(x.flatten(2).numpy()) for x in output.sides),
+                writer.add(boxes.numpy()),
+                writer.add(scores.numpy()),
+                writer.add(kept(boxes[0].numpy(), scores[0].numpy(), scale_factor), whole=True),
+            ),
+            probes={},
+            tensors=writer.tensors,
+        )
+        writer.write(path, replace(index, **changes))
+    return path
+
+
+def _weights(model, writer):
+    for name, tensor in model.state_dict().items():
+        if there := paddle_name(name):
+            yield Weight(there, writer.add(tensor.float().numpy()))
+
+
+def _calls(model, images, writer):
+    """All calls as they return, and the model's output."""
+    calls, numbers = [], {}
+
+    def hook(name):
+        def keep(layer, taken, returned):
+            number = numbers[name] = numbers.get(name, -1) + 1
+            keys = (
+                tuple(writer.add(tensor.numpy()) for tensor in tensors(value))
+                for value in (() if writer.samples else taken, returned)
+            )
+            calls.append(Call(paddle_name(name), number, type(layer).__name__, *keys))
+
+        return keep
+
+    own = copy.deepcopy(model)
+    for name, layer in own.named_modules():
+        if name not in ("", "head"):
+            layer.register_forward_hook(hook(name))
+    with torch.inference_mode():
+        output = own(images)
+    return tuple(calls), output

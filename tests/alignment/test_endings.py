@@ -1,0 +1,239 @@
+"""Heads, decoding and NMS of our own model, recorded and then changed in one thing each."""
+
+import copy
+
+import numpy as np
+import own_recording
+import pytest
+import torch
+
+from picodet import postprocess
+from picodet.alignment import endings
+from picodet.alignment.comparison import Finding
+from picodet.alignment.endings import compare_decoding, compare_heads, recorded_heads
+from picodet.alignment.gap import Tolerance
+from picodet.alignment.layered import pair_layers
+from picodet.alignment.recorded import Recorded
+from picodet.alignment.recording import Recording
+from picodet.alignment.suppression import compare_nms
+from picodet.converter.rules import PICODET_2021
+from picodet.models.head import HeadOutput
+from picodet.nms import multiclass_nms
+
+NOISE = Tolerance(30.0)
+EVIDENCE = "somebody's answer"
+
+
+@pytest.fixture(scope="module")
+def pristine():
+    return own_recording.pristine()
+
+
+@pytest.fixture
+def model(pristine):
+    return copy.deepcopy(pristine)
+
+
+def opened(path):
+    recording = Recording(path)
+    return recording, Recorded(recording, pair_layers(recording.index, PICODET_2021))
+
+
+@pytest.fixture(scope="module")
+def recorded(pristine, tmp_path_factory):
+    path = tmp_path_factory.mktemp("own") / "r.safetensors"
+    recording, recorded = opened(own_recording.record(pristine, path))
+    with recording:
+        yield recorded
+
+
+@pytest.fixture(scope="module")
+def summary(pristine, tmp_path_factory):
+    path = tmp_path_factory.mktemp("own") / "s.safetensors"
+    recording, recorded = opened(own_recording.record(pristine, path, samples=16))
+    with recording:
+        yield recorded
+
+
+def runs(model):
+    """As it is, and in double."""
+    images = torch.from_numpy(own_recording.noise())
+    with torch.inference_mode():
+        return [model(images), copy.deepcopy(model).double()(images.double())]
+
+
+def test_our_heads_are_their_own(model, recorded):
+    rung = compare_heads(runs(model), recorded, NOISE)
+    assert (rung.name, rung.verdict, rung.findings) == ("heads", "aligned", ())
+    assert rung.summary == "3 scores, 32 of sides, of 85 cells; at most 0, 0 times the noise"
+
+
+def test_each_head_can_fail(model, recorded):
+    for level, stride in enumerate((8, 16, 32, 64)):
+        for name, channel in (("scores", 2), ("sides", 20)):
+            wrong = copy.deepcopy(model)
+            wrong.head.predictors[level].bias.data[channel] += 0.5
+            rung = compare_heads(runs(wrong), recorded, NOISE)
+            assert rung.verdict == "differs"
+            assert [finding.name for finding in rung.findings] == [f"{name}, stride {stride}"]
+
+
+def test_a_finding_holds_both_values_and_the_place(model, recorded):
+    model.head.predictors[3].bias.data[10] += 0.5  # the eighth of the sides
+    (finding,) = compare_heads(runs(model), recorded, NOISE).findings
+    value, at = finding.found.split(" at ")
+    assert at == "[0, 7, 0]"
+    assert float(value) == pytest.approx(float(finding.expected) + 0.5, abs=1e-5)
+
+
+def test_other_classes(recorded):
+    from dataclasses import replace
+
+    config = replace(own_recording.CONFIG, classes=("a", "b"))
+    rung = compare_heads(runs(own_recording.pristine(config)), recorded, NOISE)
+    problems = [finding.found for finding in rung.findings if finding.name.startswith("scores")]
+    assert problems[0] == "shape [1, 2, 64], the reference's is [1, 3, 64]"
+
+
+def test_a_model_that_broke_off_is_not_compared(recorded):
+    rung = compare_heads([], recorded, NOISE)
+    assert rung.verdict == "not compared"
+
+
+def test_heads_against_a_summary(model, summary):
+    assert compare_heads(runs(model), summary, NOISE).verdict == "aligned"
+    model.head.predictors[3].bias.data += 0.5
+    names = [finding.name for finding in compare_heads(runs(model), summary, NOISE).findings]
+    assert names == ["scores, stride 64", "sides, stride 64"]
+
+
+def test_the_references_heads_are_its_predictors_outputs(model, recorded):
+    heads = recorded_heads(recorded, model.config)
+    with torch.inference_mode():
+        output = model(torch.from_numpy(own_recording.noise()))
+    for ours, theirs in zip(output.logits + output.sides, heads.logits + heads.sides, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_summary_has_no_heads_to_decode(model, summary):
+    assert recorded_heads(summary, model.config) is None
+    rung = compare_decoding(model, runs(model), summary, NOISE, (), EVIDENCE)
+    assert rung.verdict == "aligned"
+    assert rung.summary == f"probe heads, {EVIDENCE}; from ours: 0 pixels"
+
+
+def test_decoding_is_our_own(model, recorded):
+    rung = compare_decoding(model, runs(model), recorded, NOISE, (), EVIDENCE)
+    assert (rung.name, rung.verdict, rung.findings) == ("decoding", "aligned", ())
+    assert rung.summary == (
+        "85 boxes from the reference's heads; at most 0, 0 times the noise; "
+        f"probe heads, {EVIDENCE}; from ours: 0 pixels"
+    )
+
+
+def at_the_corner(output, integral):
+    boxes, scores = postprocess_decode(output, integral)
+    strides = torch.cat(
+        [
+            torch.full((x[0, 0].numel(), 1), stride)
+            for x, stride in zip(output.logits, (8, 16, 32, 64), strict=True)
+        ]
+    )
+    return boxes - strides / 2, scores
+
+
+postprocess_decode = postprocess.decode
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name", "text"),
+    [
+        (at_the_corner, "boxes before NMS", "the centre of a cell is taken at its corner; "),
+        (
+            lambda *args: (postprocess_decode(*args)[0], postprocess_decode(*args)[1].sqrt()),
+            "scores before NMS",
+            "the square root of the scores is taken",
+        ),
+        (
+            lambda *args: (postprocess_decode(*args)[0] + 1, postprocess_decode(*args)[1]),
+            "boxes before NMS",
+            "none of the usual mistakes",
+        ),
+    ],
+)
+def test_a_wrong_decoding(model, recorded, monkeypatch, wrong, name, text):
+    monkeypatch.setattr(endings.postprocess, "decode", wrong)
+    rung = compare_decoding(model, (), recorded, NOISE, (), EVIDENCE)
+    (finding,) = rung.findings
+    assert (rung.verdict, finding.name) == ("differs", name)
+    assert finding.diagnosis.startswith(text)
+
+
+def test_bins_that_are_wrong_show(model, recorded):
+    model.head.integral.project[7] = 6.5
+    (finding,) = compare_decoding(model, (), recorded, NOISE, (), EVIDENCE).findings
+    assert finding.name == "boxes before NMS"
+
+
+def test_wrong_heads_are_no_wrong_decoding(model, recorded):
+    """It is the reference's heads that are decoded."""
+    model.head.predictors[0].bias.data += 0.5
+    rung = compare_decoding(model, runs(model), recorded, NOISE, (), EVIDENCE)
+    assert rung.verdict == "aligned"
+    pixels = float(rung.summary.split("from ours: ")[1].removesuffix(" pixels"))
+    assert pixels < 1e-3  # the same shift of all bins changes no softmax
+
+
+PROBED = (Finding("probe: boxes", "1", "2"),)
+
+
+def test_a_probe_that_failed_fails_the_rung(model, recorded):
+    rung = compare_decoding(model, (), recorded, NOISE, PROBED, EVIDENCE)
+    assert (rung.verdict, rung.findings) == ("differs", PROBED)
+    rung = compare_nms(model, [], recorded, PROBED, EVIDENCE)
+    assert (rung.verdict, rung.findings) == ("differs", PROBED)
+
+
+def test_nms_is_our_own(model, recorded):
+    rung = compare_nms(model, runs(model), recorded, (), EVIDENCE)
+    assert (rung.name, rung.verdict, rung.findings) == ("NMS", "aligned", ())
+    count = len(recorded.recording.tensor(recorded.recording.index.ending.kept))
+    assert rung.summary == (
+        f"{count} boxes kept of the reference's candidates; probe boxes, {EVIDENCE}; "
+        f"end to end: {count} of {count} boxes, scores within 0, sides within 0 pixels"
+    )
+
+
+def test_a_wrong_nms(model, recorded, monkeypatch):
+    def wrong(boxes, scores, threshold):
+        return multiclass_nms(boxes, scores, threshold, iou_threshold=0.3)
+
+    monkeypatch.setattr(postprocess, "multiclass_nms", wrong)
+    (finding,) = compare_nms(model, [], recorded, (), EVIDENCE).findings
+    assert finding.name == "boxes"
+    assert finding.diagnosis.startswith("IoU threshold 0.")
+
+
+def test_wrong_heads_are_no_wrong_nms(model, recorded):
+    model.head.predictors[0].bias.data[:3] += 9
+    rung = compare_nms(model, runs(model), recorded, (), EVIDENCE)
+    assert rung.verdict == "aligned"
+    assert "extra, scores within" in rung.summary or "of " in rung.summary
+
+
+def test_a_scale_that_is_not_one(pristine, tmp_path):
+    """Boxes are divided by the scale factor before they are compared with each other."""
+    import cv2
+
+    image = np.random.default_rng(0).integers(0, 255, (40, 120, 3), np.uint8)
+    picture = cv2.imencode(".png", image)[1].tobytes()
+    path = own_recording.record(pristine, tmp_path / "r.safetensors", picture)
+    recording, recorded = opened(path)
+    with recording:
+        assert recording.index.scale_factor == pytest.approx((1.6, 64 / 120))
+        assert compare_nms(pristine, [], recorded, (), EVIDENCE).verdict == "aligned"
+
+
+def test_heads_of_another_form_are_kept_apart():
+    output = HeadOutput((torch.zeros(1, 3, 2, 2),), (torch.zeros(1, 32, 2, 2),))
+    assert output.logits[0].shape[1] == 3

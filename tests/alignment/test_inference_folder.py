@@ -1,0 +1,108 @@
+import pytest
+
+from picodet.alignment.index import Settings
+from picodet.alignment.inference_folder import read_settings
+from picodet.errors import RecordingError
+
+GOOD = """\
+mode: paddle
+draw_threshold: 0.5
+arch: PicoDet
+Preprocess:
+- interp: 2
+  keep_ratio: false
+  target_size:
+  - 320
+  - 416
+  type: Resize
+- is_scale: true
+  mean: [0.485, 0.456, 0.406]
+  std: [0.229, 0.224, 0.225]
+  type: NormalizeImage
+- type: Permute
+"""
+
+
+def read(tmp_path, text):
+    (tmp_path / "infer_cfg.yml").write_text(text)
+    return read_settings(tmp_path)
+
+
+def test_what_ppdet_writes(tmp_path):
+    expected = Settings((320, 416), 2, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert read(tmp_path, GOOD) == expected
+
+
+def test_whole_numbers_for_floats(tmp_path):
+    assert read(tmp_path, GOOD.replace("[0.485, 0.456, 0.406]", "[0, 0, 0]")).mean == (0, 0, 0)
+
+
+def test_without_the_file_nothing_is_known(tmp_path):
+    assert read_settings(tmp_path) is None
+
+
+def test_the_real_one(shared):
+    settings = read_settings(shared / "weights" / "picodet_s_192_pedestrian")
+    assert (settings.size, settings.interp) == ((192, 192), 2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("type: Resize", "type: LetterBox"),
+        ("type: NormalizeImage", "type: Standardize"),
+        ("keep_ratio: false", "keep_ratio: true"),
+        ("is_scale: true", "is_scale: false"),
+        ("interp: 2", "interp: cubic"),
+        ("interp: 2", "interp:"),
+        ("interp: 2", "method: 2"),
+        ("  - 320\n  - 416", "  - 320"),
+        ("  - 320\n  - 416", "  - 1\n  - 2\n  - 3"),
+        ("  target_size:\n  - 320\n  - 416", "  target_size: 416"),
+        ("[0.485, 0.456, 0.406]", "[0.485, 0.456]"),
+        ("[0.485, 0.456, 0.406]", "half"),
+        ("Preprocess:", "Postprocess:"),
+        ("- type: Permute", "- Permute"),
+        ("- type: Permute", "- {}"),
+        ("- type: Permute", "- !!python/object/apply:os.system ['touch hacked']"),
+        ("mode: paddle", "mode: ["),
+        ("mode: paddle", "mode: \x00"),
+    ],
+)
+def test_an_odd_one_is_refused(tmp_path, monkeypatch, old, new):
+    assert old in GOOD
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecordingError, match=r"infer_cfg\.yml: its Preprocess cannot be underst"):
+        read(tmp_path, GOOD.replace(old, new))
+    assert not (tmp_path / "hacked").exists()
+
+
+@pytest.mark.parametrize("text", ["", "7", "[]", "text", "{Preprocess: 7}", "{Preprocess: }"])
+def test_something_else_is_refused(tmp_path, text):
+    with pytest.raises(RecordingError, match="cannot be understood"):
+        read(tmp_path, text)
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    (tmp_path / "infer_cfg.yml").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(RecordingError, match="cannot be understood"):
+        read_settings(tmp_path)
+
+
+def test_a_yaml_deeper_than_python_goes(tmp_path):
+    with pytest.raises(RecordingError, match="cannot be understood"):
+        read(tmp_path, "[" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("- 320", "- 333"), ("- 320", "- -32"), ("interp: 2", "interp: 9"), ("0.229", "0.0")],
+)
+def test_numbers_that_no_model_has(tmp_path, old, new):
+    with pytest.raises(RecordingError, match="cannot be understood"):
+        read(tmp_path, GOOD.replace(old, new))
+
+
+def test_numbers_that_are_none(tmp_path):
+    with pytest.raises(RecordingError, match="cannot be understood"):
+        read(tmp_path, GOOD.replace("0.485", ".nan"))

@@ -1,0 +1,256 @@
+"""Runs side by side, on networks small enough to be worked out by hand."""
+
+import gc
+import threading
+import weakref
+
+import pytest
+import torch
+from torch import nn
+
+from picodet.alignment.lanes import LayerError, one_at_a_time, replaced, run, tensors
+from picodet.models.head import HeadOutput
+
+
+class Times(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(float(factor)))
+
+    def forward(self, x):
+        return x * self.factor
+
+
+class Pair(nn.Module):
+    """x -> (2x, 2x + 10x), with a layer called twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.two = Times(2)
+        self.five = Times(5)
+
+    def forward(self, x):
+        doubled = self.two(x)
+        return doubled, doubled + self.five(self.two(x))
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pair = Pair()
+        self.three = Times(3)
+
+    def forward(self, x):
+        a, b = self.pair(x)
+        return self.three(a + b)
+
+
+ONE = torch.tensor([1.0])
+
+
+def events(model=None, feed=None):
+    return list(run(model or Net(), ONE, feed, threads=1))
+
+
+def test_events_come_as_layers_return():
+    found = [(e.path, e.number, e.type, e.caller) for e in events()]
+    assert found == [
+        ("pair.two", 0, "Times", "pair"),
+        ("pair.two", 1, "Times", "pair"),
+        ("pair.five", 0, "Times", "pair"),
+        ("pair", 0, "Pair", ""),
+        ("three", 0, "Times", ""),
+    ]
+
+
+def test_events_hold_what_went_in_and_out():
+    found = [([t.item() for t in e.inputs], [t.item() for t in e.outputs]) for e in events()]
+    assert found == [([1], [2]), ([1], [2]), ([2], [10]), ([1], [2, 12]), ([14], [42])]
+
+
+class Feed:
+    """Tensors by path and number; what is asked for twice is a mistake."""
+
+    def __init__(self, inputs, outputs):
+        self.given = {"inputs": inputs, "outputs": outputs}
+
+    def __getattr__(self, side):
+        return lambda path, number: [
+            value if value is None else torch.tensor([float(value)])
+            for value in self.given[side].get((path, number), [])
+        ]
+
+
+def test_a_feed_replaces_what_goes_in_and_out():
+    feed = Feed(
+        inputs={("pair.five", 0): [100]},
+        outputs={("pair.two", 0): [7], ("pair", 0): [None, 20]},
+    )
+    found = {(e.path, e.number): e for e in events(feed=feed)}
+    five, pair, three = found["pair.five", 0], found["pair", 0], found["three", 0]
+    # an event shows what the caller made and what the layer made: 2, but of 100 five times
+    assert [five.inputs[0].item(), five.outputs[0].item()] == [2, 500]
+    assert found["pair.two", 0].outputs[0].item() == 2
+    assert [t.item() for t in pair.outputs] == [7, 507]  # with the fed 7, not with its own 2
+    assert three.inputs[0].item() == 27  # its own 7 and the fed 20
+
+
+class Broken(nn.Module):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def forward(self, x):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bad"), ValueError("bad"), IndexError("bad")])
+def test_an_error_names_the_innermost_layer(error):
+    model = Net()
+    model.pair.five = Broken(error)
+    seen = []
+    with pytest.raises(LayerError, match=f"{type(error).__name__}: bad") as caught:
+        seen.extend(event.path for event in run(model, ONE, None, threads=1))
+    assert caught.value.path == "pair.five"
+    assert threading.active_count() == 1
+
+
+def test_an_error_between_layers_names_their_caller():
+    model = Net()
+    model.pair.forward = None
+    with pytest.raises(LayerError, match="TypeError") as caught:
+        events(model)
+    assert caught.value.path == "pair"
+
+
+def test_our_own_mistakes_are_not_taken_for_the_models():
+    model = Net()
+    model.pair.five = Broken(AssertionError("a bug"))
+    with pytest.raises(AssertionError, match="a bug"):
+        events(model)
+
+
+def test_runs_of_one_model_do_not_see_each_other():
+    model = Net()
+    first, second = (run(model, ONE, None, threads=1) for _ in range(2))
+    paths = [(a.path, b.path) for a, b in zip(first, second, strict=True)]
+    assert len(paths) == 5
+    assert all(a == b for a, b in paths)
+
+
+def test_the_model_is_left_as_it_was():
+    model = Net()
+    events(model)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert model(ONE).item() == 42
+
+
+def test_weights_are_shared_and_not_copied():
+    model = nn.Sequential(Times(2))
+    going = run(model, ONE, None, threads=1)
+    with torch.no_grad():
+        model[0].factor.fill_(9)
+    assert next(going).outputs[0].item() == 9
+    going.close()
+
+
+def test_a_run_that_is_abandoned_leaves_no_thread_and_no_tensor():
+    going = run(Net(), ONE, None, threads=1)
+    event = next(going)
+    output = weakref.ref(event.outputs[0])
+    assert threading.active_count() == 2
+    del event
+    going.close()
+    assert threading.active_count() == 1
+    gc.collect()
+    assert output() is None
+
+
+def test_a_run_that_was_never_asked_leaves_no_thread():
+    going = run(Net(), ONE, None, threads=1)
+    going.close()
+    del going
+    assert threading.active_count() == 1
+
+
+def test_means_can_be_added_one_by_one():
+    """2^24 + 1 + 1 is 2^24 in float32 when added in turn."""
+    x = torch.zeros(1, 1, 1, 64)
+    x[0, 0, 0, :3] = torch.tensor([2.0**24, 1.0, 1.0])
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1))
+    (plain,) = run(model, x, None, threads=1)
+    (one_by_one,) = run(model, x, None, threads=1, one_by_one=True)
+    assert one_by_one.outputs[0].shape == plain.outputs[0].shape == (1, 1, 1, 1)
+    assert one_by_one.outputs[0].item() == 2**24 / 64
+    assert isinstance(model[0], nn.AdaptiveAvgPool2d)
+    with torch.inference_mode():
+        other = nn.Sequential(nn.AdaptiveAvgPool2d(2))
+        (halves,) = run(other, torch.ones(1, 1, 4, 4), None, threads=1, one_by_one=True)
+    assert halves.outputs[0].shape == (1, 1, 2, 2)
+
+
+def test_threads_are_those_asked_for():
+    class Threads(nn.Module):
+        def forward(self, x):
+            return x + torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    for threads in (1, 2):
+        (event,) = run(nn.Sequential(Threads()), torch.zeros(1), None, threads)
+        assert event.outputs[0].item() == threads
+    torch.set_num_threads(before)
+
+
+def test_tensors_are_listed_once_and_replaced_where_they_stand():
+    a, b = torch.tensor(1.0), torch.tensor(2.0)
+    value = (a, [b, a], "text", None)
+    assert tensors(value) == [a, b]
+    new = replaced(value, [torch.tensor(5.0), None])
+    assert (new[0].item(), new[1][0] is b, new[1][1].item(), new[2:]) == (
+        5,
+        True,
+        5,
+        ("text", None),
+    )
+    assert isinstance(new[1], list)
+
+
+def test_a_named_tuple_keeps_its_names():
+    new = replaced(HeadOutput((ONE,), (ONE + 1,)), [torch.tensor(5.0)])
+    assert (new.logits[0].item(), new.sides[0].item()) == (5, 2)
+
+
+def test_one_at_a_time_is_in_step():
+    log = []
+
+    def work(hand_over):
+        for i in range(3):
+            log.append(f"made {i}")
+            hand_over(i)
+
+    for item in one_at_a_time(work):
+        log.append(f"got {item}")
+    assert log == ["made 0", "got 0", "made 1", "got 1", "made 2", "got 2"]
+
+
+def test_one_at_a_time_raises_what_work_raises():
+    def work(hand_over):
+        hand_over(1)
+        raise KeyError("x")
+
+    going = one_at_a_time(work)
+    assert next(going) == 1
+    with pytest.raises(KeyError):
+        next(going)
+    assert threading.active_count() == 1
+
+
+def test_two_at_once_do_not_wait_for_each_other():
+    def count(hand_over):
+        for i in range(100):
+            hand_over(i)
+
+    pairs = zip(one_at_a_time(count), one_at_a_time(count), strict=True)
+    assert list(pairs) == [(i, i) for i in range(100)]
+    gc.collect()
+    assert threading.active_count() == 1

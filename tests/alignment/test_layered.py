@@ -1,0 +1,58 @@
+"""ppdet's layers under our names, by the table that maps its weights."""
+
+from dataclasses import replace
+
+from test_index import INDEX
+
+from picodet.alignment.comparison import Unpaired
+from picodet.alignment.index import Call, Weight
+from picodet.alignment.layered import pair_layers
+from picodet.alignment.paired import PairedCall
+from picodet.converter.rules import PICODET_2021
+
+
+def pair(calls=(), weights=()):
+    return pair_layers(replace(INDEX, calls=calls, weights=weights), PICODET_2021)
+
+
+def test_calls_go_by_our_names():
+    first = Call("backbone._conv1._conv", 0, "Conv2D", ("i",), ("o",))
+    second = Call("neck.upsample", 1, "Upsample", ("o",), ("w",))
+    pairing = pair(calls=(first, second))
+    assert pairing.calls == (
+        PairedCall("backbone.stem.conv", 0, "Conv2D", "backbone._conv1._conv", ("i",), ("o",)),
+        PairedCall("neck.upsample", 1, "Upsample", "neck.upsample", ("o",), ("w",)),
+    )
+    assert pairing.unpaired == ()
+
+
+def test_weights_go_by_our_names():
+    pairing = pair(
+        weights=(
+            Weight("backbone._conv1._batch_norm._mean", "w"),
+            Weight("head.p3_feat.scale_reg", "w"),  # left out by the converter, and it says why
+            Weight("head.head_cls_list.0.weight", "w"),
+        )
+    )
+    assert dict(pairing.weights) == {
+        "backbone.stem.bn.running_mean": "backbone._conv1._batch_norm._mean"
+    }
+    assert pairing.unpaired == ()
+
+
+def test_what_the_table_has_no_word_for_is_unpaired():
+    pairing = pair(
+        calls=(Call("neck.swish", 0, "Swish", (), ()),),
+        weights=(Weight("neck.swish.beta", "w"),),
+    )
+    assert pairing.calls == ()
+    assert pairing.unpaired == (
+        Unpaired("reference", "neck.swish", "Swish"),
+        Unpaired("reference", "neck.swish.beta", "tensor"),
+    )
+
+
+def test_what_another_rung_compares_is_no_layer_here():
+    calls = tuple(Call(path, 0, "Layer", (), ()) for path in ("head", "head.distribution_project"))
+    pairing = pair(calls=calls)
+    assert (pairing.calls, pairing.unpaired) == ((), ())

@@ -1,0 +1,354 @@
+"""Faults planted in a model of ours, held against the same model as it was: who is blamed?"""
+
+import copy
+import gc
+from dataclasses import replace
+
+import own_recording
+import pytest
+import torch
+from torch import nn
+
+from picodet.alignment import layers
+from picodet.alignment.comparison import Unpaired
+from picodet.alignment.gap import FLOAT64_BAR, Tolerance
+from picodet.alignment.index import Call
+from picodet.alignment.layered import pair_layers
+from picodet.alignment.layers import WHOLE, compare_layers
+from picodet.alignment.recorded import Recorded
+from picodet.alignment.recording import Recording
+from picodet.converter.rules import PICODET_2021
+from picodet.models import csp_pan, esnet
+from picodet.models.head import PicoFeat, PicoHead
+from picodet.models.layers import ConvBN
+
+
+@pytest.fixture(scope="module")
+def pristine():
+    return own_recording.pristine()
+
+
+@pytest.fixture(scope="module")
+def reference(pristine, tmp_path_factory):
+    """A full recording in float32."""
+    return own_recording.record(pristine, tmp_path_factory.mktemp("own") / "r.safetensors")
+
+
+@pytest.fixture
+def model(pristine):
+    return copy.deepcopy(pristine)
+
+
+NOISE = Tolerance(30.0)
+
+
+def compare(model, path, tolerance=NOISE, change=lambda index: index):
+    steps = []
+    with Recording(path) as recording:
+        recording.index = change(recording.index)
+        recorded = Recorded(recording, pair_layers(recording.index, PICODET_2021))
+        images = torch.from_numpy(own_recording.noise()).to(next(model.parameters()))
+        result = compare_layers(model, recorded, images, tolerance, steps.append)
+    assert steps == list(range(1, len(steps) + 1))
+    return result
+
+
+def guilty(result):
+    return [layer.path for layer in result.layers if layer.status == "guilty"]
+
+
+def test_the_same_model_is_aligned(model, reference):
+    result = compare(model, reference)
+    assert len(result.layers) == 394  # all calls, and the whole model
+    assert {layer.status for layer in result.layers} == {"aligned"}
+    assert (result.unpaired, result.broken) == ((), "")
+    for layer in result.layers:
+        assert layer.local is None or layer.local.error == 0, layer
+        if layer.path not in ("head", WHOLE):  # these hand on what others made
+            assert layer.accumulated.error == 0
+            assert layer.accumulated.floor > 0
+    assert [len(run) for run in result.heads] == [8, 8, 8]  # single, in double, reordered
+    assert result.heads[1][0].dtype == torch.float64
+
+
+def set_weight(model):
+    model.backbone.stage2.block2.se.reduce.weight.data[0, 0, 0, 0] += 0.25
+
+
+def set_epsilon(model):
+    model.neck.conv_t.convs[1].bn.eps = 1e-3
+
+
+def drop_activation(model):
+    model.backbone.stage3.block2.conv_pw.act = False
+
+
+def exchange_branches(model):
+    class Exchanged(csp_pan.CSPLayer):
+        def forward(self, x):
+            main = self.blocks(self.main_conv(x))
+            return self.final_conv(torch.cat([self.short_conv(x), main], dim=1))
+
+    model.neck.top_down_blocks[1].__class__ = Exchanged
+
+
+def drop_shuffle(model):
+    class Unshuffled(esnet.ShuffleBlock):
+        def forward(self, x):
+            passed, worked = x.chunk(2, dim=1)
+            worked = self.conv_pw(worked)
+            worked = self.se(torch.cat([worked, self.conv_dw(worked)], dim=1))
+            return torch.cat([passed, self.conv_linear(worked)], dim=1)
+
+    model.backbone.stage2.block3.__class__ = Unshuffled
+
+
+def drop_tower_activation(model):
+    class Bare(PicoFeat):
+        def forward(self, x, level):
+            return nn.functional.hardswish(nn.Sequential(*self.levels[level].values())(x))
+
+    model.head.conv_feat.__class__ = Bare
+
+
+def add_one(model):
+    class Added(csp_pan.CSPPAN):
+        def forward(self, features):
+            p3, p4, p5, p6 = super().forward(features)
+            return p3, p4, p5, p6 + 1
+
+    model.neck.__class__ = Added
+
+
+def exchange_downsamples(model):
+    model.neck.downsamples = nn.ModuleList(reversed(model.neck.downsamples))
+
+
+def one_class_off(model):
+    model.head.predictors[3].bias.data[1] *= 1.01
+
+
+# what is planted, who is guilty of it, and of what
+FAULTS = {
+    "weight": (set_weight, ["backbone.stage2.block2.se.reduce"], "output"),
+    "epsilon": (set_epsilon, ["neck.conv_t.convs.1.bn"], "output"),
+    "activation": (drop_activation, ["backbone.stage3.block2.conv_pw"], "output"),
+    "order": (exchange_branches, ["neck.top_down_blocks.1"], "input of final_conv"),
+    "shuffle": (drop_shuffle, ["backbone.stage2.block3"], "output"),
+    "tower": (drop_tower_activation, ["head.conv_feat"] * 4, "input of levels.{}.pw0"),
+    "addition": (add_one, ["neck"], "output"),
+    "bias": (one_class_off, ["head.predictors.3"], "output"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_only_the_layer_that_is_wrong_is_guilty(fault, model, reference):
+    plant, expected, where = FAULTS[fault]
+    plant(model)
+    result = compare(model, reference)
+    assert guilty(result) == expected
+    assert (result.unpaired, result.broken) == ((), "")
+    found = [layer for layer in result.layers if layer.status == "guilty"]
+    if fault != "tower":
+        assert found[0].where == where
+    assert all(layer.local.error > layer.local.allowed for layer in found)
+
+
+def test_what_comes_after_is_affected_and_what_comes_before_aligned(model, reference):
+    set_epsilon(model)
+    result = compare(model, reference)
+    paths = [layer.path for layer in result.layers]
+    at = paths.index("neck.conv_t.convs.1.bn")
+    assert {layer.status for layer in result.layers[:at]} == {"aligned"}
+    after = {layer.path: layer for layer in result.layers[at + 1 :]}
+    assert after["neck.conv_t.convs.2.conv"].status == "aligned"  # beside it
+    for path in ("neck.conv_t.convs.1", "neck.conv_t", "neck", "head.predictors.0"):
+        assert after[path].status == "affected"
+        assert after[path].local.ok
+        assert not after[path].accumulated.ok
+
+
+def test_two_faults_are_both_named(model, reference):
+    set_weight(model)
+    exchange_branches(model)
+    assert guilty(compare(model, reference)) == [
+        "backbone.stage2.block2.se.reduce",
+        "neck.top_down_blocks.1",
+    ]
+
+
+def test_layers_that_were_exchanged_are_both_named(model, reference):
+    exchange_downsamples(model)
+    found = guilty(compare(model, reference))
+    assert {path.rpartition(".")[0] for path in found} == {
+        "neck.downsamples.0",
+        "neck.downsamples.1",
+    }
+
+
+def test_the_whole_model_may_be_wrong_itself(model, reference):
+    class Reversed(PicoHead):
+        def forward(self, features):
+            return super().forward(features[::-1])
+
+    model.head.__class__ = Reversed
+    result = compare(model, reference)
+    assert "head" in guilty(result)
+    (head,) = (layer for layer in result.layers if layer.path == "head")
+    assert head.where.startswith("input of ")
+    assert head.local.problem.startswith("shape ")
+
+
+def test_another_shape_is_guilty(model, reference):
+    conv = model.neck.conv_t.convs[2].conv
+    model.neck.conv_t.convs[2].conv = nn.Conv2d(conv.in_channels, 96, 1, padding=1, bias=False)
+    model.neck.conv_t.convs[2].conv.weight = conv.weight
+    result = compare(model, reference)
+    assert guilty(result) == ["neck.conv_t.convs.2.conv"]
+    (layer,) = (layer for layer in result.layers if layer.status == "guilty")
+    assert layer.local.problem == "shape [1, 96, 4, 4], the reference's is [1, 96, 2, 2]"
+    # the whole model breaks off where the maps do not fit together; fed, all others are compared
+    assert result.broken.startswith("neck cannot be run: RuntimeError: Sizes of tensors")
+    assert result.heads == ()
+    (last,) = (layer for layer in result.layers if layer.path == "head.predictors.3")
+    assert (last.status, last.local.error, last.accumulated) == ("aligned", 0, None)
+
+
+def test_a_layer_that_raises_is_named(model, reference):
+    model.backbone.stage4.block1.se.expand = nn.Conv2d(7, 7, 1)
+    result = compare(model, reference)
+    assert result.broken.startswith("backbone.stage4.block1.se.expand cannot be run: RuntimeError")
+    paths = [layer.path for layer in result.layers]
+    assert paths[-1] == "backbone.stage4.block1.se.reduce"
+    assert guilty(result) == []
+    assert len(result.unpaired) > 100  # what was never reached
+
+
+def test_a_layer_only_in_ours_has_no_partner(model, reference):
+    class More(ConvBN):
+        def forward(self, x):
+            return self.more(super().forward(x))
+
+    model.neck.conv_t.convs[0].more = nn.Identity()
+    model.neck.conv_t.convs[0].__class__ = More
+    result = compare(model, reference)
+    assert result.unpaired == (Unpaired("ours", "neck.conv_t.convs.0.more", "Identity"),)
+    assert guilty(result) == []
+
+
+def test_a_call_too_many_has_no_partner(model, reference):
+    class Twice(ConvBN):
+        def forward(self, x):
+            self.conv(x)
+            return super().forward(x)
+
+    model.backbone.stem.__class__ = Twice
+    result = compare(model, reference)
+    assert Unpaired("ours", "backbone.stem.conv", "Conv2d") in result.unpaired
+
+
+def test_a_layer_that_is_not_called_has_no_partner(model, reference):
+    class Bare(csp_pan.CSPPAN):
+        def forward(self, features):
+            self.second_top_conv, forward = nn.Identity(), super().forward
+            return forward(features)
+
+    model.neck.__class__ = Bare
+    result = compare(model, reference)
+    missed = {item.path for item in result.unpaired if item.side == "reference"}
+    parts = ("", ".dwconv", ".bn1", ".pwconv", ".bn2")
+    assert missed == {f"neck.second_top_conv{part}" for part in parts}
+
+
+def test_a_layer_only_in_the_reference_has_no_partner(model, reference):
+    def change(index):
+        calls = (
+            *index.calls,
+            Call("neck.swish", 0, "Swish", (), ()),
+            Call("neck.upsample", 2, "Upsample", (), ()),
+        )
+        return replace(index, calls=calls)
+
+    result = compare(model, reference, change=change)
+    assert result.unpaired == (
+        Unpaired("reference", "neck.swish", "Swish"),
+        Unpaired("reference", "neck.upsample", "Upsample"),
+    )
+
+
+def test_nan_in_ours_is_guilty(model, reference):
+    model.head.predictors[0].bias.data[0] = float("nan")
+    result = compare(model, reference)
+    assert guilty(result) == ["head.predictors.0"]
+    (layer,) = (layer for layer in result.layers if layer.status == "guilty")
+    assert layer.local.problem == "64 of 2240 values are NaN or Inf on one side only"
+
+
+def test_rounding_on_the_way_is_no_guilt(model, reference):
+    """The same convolution in another order of additions."""
+
+    class Reordered(nn.Conv2d):
+        def forward(self, x):
+            middle = x.shape[1] // 2
+            weight = self.weight
+            return nn.functional.conv2d(x[:, middle:], weight[:, middle:]) + nn.functional.conv2d(
+                x[:, :middle], weight[:, :middle]
+            )
+
+    model.neck.conv_t.convs[1].conv.__class__ = Reordered
+    result = compare(model, reference)
+    (layer,) = (x for x in result.layers if x.path == "neck.conv_t.convs.1.conv")
+    assert 0 < layer.local.error < layer.local.allowed
+    assert guilty(result) == []
+
+
+@pytest.fixture(scope="module")
+def in_double(pristine, tmp_path_factory):
+    path = tmp_path_factory.mktemp("own") / "r64.safetensors"
+    return own_recording.record(copy.deepcopy(pristine).double(), path)
+
+
+def test_in_double_the_smallest_mistake_shows(model, in_double):
+    """An eps of 1e-5 as a double, where Paddle keeps it in float32."""
+    tolerance = Tolerance(None, FLOAT64_BAR)
+    assert guilty(compare(copy.deepcopy(model).double(), in_double, tolerance)) == []
+    model.double().neck.first_top_conv.bn1.eps = 1e-5
+    result = compare(model, in_double, Tolerance(None, 1e-13))
+    assert guilty(result) == ["neck.first_top_conv.bn1"]
+    assert [len(run) for run in result.heads] == [8, 8]  # double it is already
+
+
+@pytest.fixture(scope="module")
+def summary(pristine, tmp_path_factory):
+    path = tmp_path_factory.mktemp("own") / "summary.safetensors"
+    return own_recording.record(pristine, path, samples=16)
+
+
+def test_against_a_summary_the_first_that_departs_is_named(model, summary):
+    result = compare(model, summary)
+    assert {layer.status for layer in result.layers} == {"aligned"}
+    assert {layer.local for layer in result.layers} == {None}  # nothing could be fed
+    drop_activation(model)
+    exchange_branches(model)
+    result = compare(model, summary)
+    assert guilty(result) == ["backbone.stage3.block2.conv_pw"]
+    (layer,) = (layer for layer in result.layers if layer.status == "guilty")
+    assert layer.where == "output, with what came before"
+
+
+def test_no_run_is_kept(model, reference, monkeypatch):
+    """What is alive does not grow with depth: a layer is compared and forgotten."""
+    alive = []
+
+    class Counting(layers._Comparison):
+        def take(self, moment):
+            super().take(moment)
+            if len(self.rows) % 40 == 0:
+                gc.collect()
+                alive.append(sum(issubclass(type(x), torch.Tensor) for x in gc.get_objects()))
+
+    monkeypatch.setattr(layers, "_Comparison", Counting)
+    compare(model, reference)
+    assert len(alive) >= 9
+    assert max(alive) - alive[0] < 100  # of some 2,000 that the runs make
+    assert gc.isenabled()

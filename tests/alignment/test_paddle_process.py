@@ -1,0 +1,119 @@
+"""The other Python, played by shell scripts: whatever it does, one clear error."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from picodet.alignment.order import Order
+from picodet.alignment.paddle_process import record_in_paddle
+from picodet.errors import RecordingError
+
+
+@pytest.fixture
+def carry_out(tmp_path):
+    """Runs a script in place of Python; what it told of its progress."""
+
+    def carry_out(script, reference=Path("model.pdparams")):
+        python, steps = tmp_path / "python", []
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+        order = Order(reference, tmp_path / "o.safetensors", None, None, None, False, 0)
+        record_in_paddle(order, python, lambda *step: steps.append(step))
+        return steps
+
+    return carry_out
+
+
+def refused(carry_out, *args):
+    with pytest.raises(RecordingError) as caught:
+        carry_out(*args)
+    return str(caught.value)
+
+
+def test_progress_is_handed_on(carry_out):
+    script = """echo '{"done": 1, "total": 2}'; echo '{"done": 2, "total": 2}'"""
+    assert carry_out(script) == [(1, 2), (2, 2)]
+
+
+def test_what_paddle_prints_is_passed_over(carry_out):
+    script = """
+        echo 'I1112 paddle says hello'
+        echo '7'
+        echo '{"other": 1}'
+        echo '{"done": "x", "total": 3}'
+        echo '[1, 2'
+        printf '\\377\\376\\n'
+        echo 'warning' >&2
+        echo '{"done": 5, "total": 9}'
+    """
+    assert carry_out(script) == [(5, 9)]
+
+
+def test_an_error_is_handed_on(carry_out):
+    message = "model.pdparams: the tensors of another model"
+    text = json.dumps({"error": message})
+    assert refused(carry_out, f"echo '{text}'") == message
+    assert refused(carry_out, f"echo '{text}'; echo boom >&2; exit 1") == message
+
+
+def test_an_exit_code_comes_with_the_last_words(carry_out):
+    text = refused(carry_out, "echo junk; echo first >&2; echo 'last words' >&2; echo >&2; exit 3")
+    assert text.startswith("model.pdparams: the recorder in /")
+    assert text.endswith("ended with exit code 3; its last words: last words")
+
+
+def test_silence(carry_out):
+    assert refused(carry_out, "exit 3").endswith("exit code 3; its last words: nothing")
+
+
+def test_a_signal(carry_out):
+    assert "ended with exit code -9" in refused(carry_out, "kill -9 $$")
+
+
+def test_words_that_are_no_text(carry_out):
+    assert "exit code 1" in refused(carry_out, "printf '\\377\\n' >&2; exit 1")
+
+
+def test_much_on_standard_error_blocks_nothing(carry_out):
+    script = """head -c 300000 /dev/zero | tr '\\0' 'x' >&2; echo '{"done": 1, "total": 1}'"""
+    assert carry_out(script) == [(1, 1)]
+
+
+def test_a_python_that_is_not_there(tmp_path):
+    order = Order(Path("m.pdparams"), tmp_path / "o", None, None, None, False, 0)
+    for python in (tmp_path / "absent", tmp_path):
+        with pytest.raises(RecordingError, match="cannot be started: "):
+            record_in_paddle(order, python, lambda *_: None)
+
+
+def test_what_is_missing_comes_with_how_to_install_it(carry_out, tmp_path):
+    text = refused(carry_out, """echo '{"missing": "ppdet"}'""")
+    assert "model.pdparams needs ppdet, which /" in text
+    assert "pip install --no-deps paddledet==2.6.0" in text
+    assert "--paddle-python" in text
+    text = refused(carry_out, """echo '{"missing": "paddle"}'""", tmp_path)
+    assert "needs paddle, which" in text
+    assert "pip install paddlepaddle==3.3.1" in text
+    assert "paddledet" not in text
+
+
+def test_a_python_that_has_no_paddle(tmp_path):
+    """This one; the package is found in it as it lies here."""
+    reference = tmp_path / "picodet_s_416_coco.pdparams"
+    reference.write_bytes(b"")
+    order = Order(reference, tmp_path / "o.safetensors", None, None, None, False, 0)
+    with pytest.raises(RecordingError, match=r"picodet_s_416_coco\.pdparams"):
+        record_in_paddle(order, Path(sys.executable), lambda *_: None)
+
+
+def test_it_is_told_the_order_and_to_use_one_thread(carry_out, tmp_path):
+    log = tmp_path / "log"
+    carry_out(f"""exec >{log}
+        for argument in "$@"; do last=$argument; done
+        echo "$last"
+        echo $OMP_NUM_THREADS $MKL_NUM_THREADS $OPENBLAS_NUM_THREADS""")
+    order, threads = log.read_text().splitlines()
+    assert Order.from_json(order).reference == Path("model.pdparams")
+    assert threads == "1 1 1"

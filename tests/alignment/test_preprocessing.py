@@ -1,0 +1,226 @@
+"""A picture's way to the network, and what is said of each way it may go wrong."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from own_recording import CONFIG
+from test_recording_writer import index_of
+
+from picodet.alignment.comparison import Finding
+from picodet.alignment.index import Settings, Step
+from picodet.alignment.preprocessing import compare_preprocessing, our_steps
+from picodet.alignment.probes import PICTURE
+from picodet.alignment.recording import Recording
+from picodet.alignment.recording_writer import RecordingWriter
+from picodet.config import Preprocessing
+from picodet.errors import RecordingError
+
+EVIDENCE = "somebody's answer"
+MEAN, STD = np.array(Preprocessing().mean), np.array(Preprocessing().std)
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """40 rows, 56 columns: enlarged to CONFIG's 64x64."""
+    image = cv2.imread(str(PICTURE))[100:140, 100:156]
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def ppdets(picture, interp=2, rgb=True, resize=None, mean=MEAN, std=STD, scale=True):
+    """The steps as ppdet's transforms make them, written down once more."""
+    decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    colour = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB) if rgb else decoded
+    height, width = decoded.shape[:2]
+    factors = {"fx": 64 / width, "fy": 64 / height}
+    source = colour.astype(np.float32) if resize == "float" else colour
+    resized = cv2.resize(source, None, **factors, interpolation=interp).astype(np.float32)
+    image = resized.copy()
+    if scale:
+        image *= np.float32(1 / 255)
+    image = ((image - mean).astype("f4") / std).astype("f4")
+    return {
+        "decode": decoded,
+        "colour": colour,
+        "resize": resized,
+        "normalise": np.ascontiguousarray(image.transpose(2, 0, 1)),
+    }
+
+
+def compare(picture, steps, path, samples=0, settings=None, config=CONFIG):
+    with RecordingWriter(samples) as writer:
+        encoded = writer.add(np.frombuffer(picture, np.uint8), whole=True)
+        entries = tuple(Step(name, writer.add(array)) for name, array in steps.items())
+        index = replace(index_of(writer, encoded), picture=encoded, settings=settings)
+        writer.write(path / "r.safetensors", replace(index, steps=entries))
+    with Recording(path / "r.safetensors") as recording:
+        return compare_preprocessing(config, recording, (), EVIDENCE)
+
+
+@pytest.mark.parametrize("samples", [0, 16])
+def test_ppdets_steps_are_ours_bit_for_bit(picture, tmp_path, samples):
+    rung = compare(picture, ppdets(picture), tmp_path, samples)
+    assert (rung.name, rung.verdict, rung.findings) == ("preprocessing", "aligned", ())
+    assert rung.summary == (
+        "decode, colour, resize, normalise equal bit for bit; "
+        f"all five interps on the probe picture, {EVIDENCE}"
+    )
+
+
+WRONG = {
+    "linear": (
+        {"interp": 1},
+        "resize",
+        "interp 2; the reference's is 1 (linear)",
+    ),
+    "nearest": ({"interp": 0}, "resize", "interp 2; the reference's is 0 (nearest)"),
+    "floats": (
+        {"resize": "float"},
+        "resize",
+        "the reference resizes floats, not bytes, with interp 2 (cubic)",
+    ),
+    "linear floats": (
+        {"resize": "float", "interp": 1},
+        "resize",
+        "the reference resizes floats, not bytes, with interp 1 (linear)",
+    ),
+    "colours": (
+        {"rgb": False},
+        "colour",
+        "the colours are exchanged: the reference has BGR here",
+    ),
+    "grey level": (
+        {"mean": MEAN + np.array([0, 1 / 255, 0])},
+        "normalise",
+        "G: mean 0.456 and std 0.224, the reference's 0.45992 and 0.224",
+    ),
+    "std": (
+        {"std": STD * np.array([1, 1, 1.01])},
+        "normalise",
+        "B: mean 0.406 and std 0.225, the reference's 0.406 and 0.22725",
+    ),
+    "none": (
+        {"mean": np.zeros(3), "std": np.ones(3)},
+        "normalise",
+        "the reference scales to 0 to 1 and no further",
+    ),
+    "bytes": (
+        {"scale": False},
+        "normalise",
+        "the reference applies mean and std to values 0 to 255",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_the_first_step_that_departs_is_named_and_why(picture, tmp_path, mistake):
+    options, step, text = WRONG[mistake]
+    rung = compare(picture, ppdets(picture, **options), tmp_path)
+    assert rung.verdict == "differs"
+    assert [(finding.name, finding.diagnosis) for finding in rung.findings] == [(step, text)]
+    assert rung.summary.startswith("decode, colour, resize, normalise compared")
+
+
+def test_colours_exchanged_only_in_the_end(picture, tmp_path):
+    steps = ppdets(picture)
+    steps["normalise"] = ppdets(picture, rgb=False)["normalise"]
+    (finding,) = compare(picture, steps, tmp_path).findings
+    assert (finding.name, finding.diagnosis) == (
+        "normalise",
+        "the colours are exchanged",
+    )
+
+
+def test_our_own_numbers_may_be_the_wrong_ones(picture, tmp_path):
+    """A model converted with mean 0.5: the reference has the standard numbers."""
+    numbers = Preprocessing(mean=(0.5, 0.5, 0.5))
+    config = replace(CONFIG, preprocessing=numbers)
+    settings = Settings((64, 64), 2, tuple(MEAN.tolist()), tuple(STD.tolist()))
+    of_settings, of_step = compare(
+        picture, ppdets(picture), tmp_path, settings=settings, config=config
+    ).findings
+    assert of_settings.name == "settings: mean"
+    assert of_settings.found == "(0.5, 0.5, 0.5)"
+    assert of_settings.expected == "(0.485, 0.456, 0.406)"
+    assert of_step.name == "normalise"
+    assert (
+        "the reference's are (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225)" in of_step.diagnosis
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [({"size": (64, 96)}, "size"), ({"interp": 1}, "interp"), ({"std": (1.0, 1.0, 1.0)}, "std")],
+)
+def test_settings_are_compared_where_no_step_is(picture, tmp_path, change, name):
+    settings = Settings((64, 64), 2, tuple(MEAN.tolist()), tuple(STD.tolist()))
+    assert compare(picture, {}, tmp_path, settings=settings).verdict == "aligned"
+    (finding,) = compare(picture, {}, tmp_path, settings=replace(settings, **change)).findings
+    assert finding.name == f"settings: {name}"
+    assert finding.expected == str(change[name])
+
+
+def test_one_byte_off_is_found_and_placed(picture, tmp_path):
+    steps = ppdets(picture)
+    steps["decode"] = steps["decode"].copy()
+    steps["decode"][7, 11, 2] ^= 1
+    (finding,) = compare(picture, steps, tmp_path).findings
+    assert finding.name == "decode"
+    assert finding.found.startswith("1 of 6720 values differ; at [7, 11, 2]: ")
+    assert finding.diagnosis == "none of the usual mistakes"
+
+
+def test_another_shape(picture, tmp_path):
+    steps = ppdets(picture)
+    steps["resize"] = steps["resize"][:, :60]
+    (finding,) = compare(picture, steps, tmp_path).findings
+    assert (finding.found, finding.expected) == ("[64, 64, 3] float32", "[64, 60, 3] float32")
+
+
+def test_in_a_summary_the_reason_is_found_by_key(picture, tmp_path):
+    (finding,) = compare(picture, ppdets(picture, interp=1), tmp_path, samples=16).findings
+    assert finding.diagnosis == "interp 2; the reference's is 1 (linear)"
+    assert "of 16 values differ" in finding.found
+
+
+def test_nan_in_the_reference_differs(picture, tmp_path):
+    steps = ppdets(picture)
+    steps["normalise"] = steps["normalise"].copy()
+    steps["normalise"][1, 2, 3] = np.nan
+    (finding,) = compare(picture, steps, tmp_path).findings
+    assert finding.name == "normalise"
+    assert "at [1, 2, 3]" in finding.found
+    assert finding.expected == "nan"
+
+
+def test_probes_count_without_steps(picture, tmp_path):
+    path = tmp_path / "r.safetensors"
+    with RecordingWriter(0) as writer:
+        index = index_of(writer, writer.add(np.ones(1)))
+        writer.write(path, replace(index, settings=None))
+    probed = (Finding("probe: interp 1", "other bits", "bit for bit"),)
+    with Recording(path) as recording:
+        rung = compare_preprocessing(CONFIG, recording, (), EVIDENCE)
+        assert rung.verdict == "aligned"
+        rung = compare_preprocessing(CONFIG, recording, probed, EVIDENCE)
+    assert (rung.verdict, rung.findings) == ("differs", probed)
+
+
+def test_steps_without_their_picture_are_an_error(picture, tmp_path):
+    path = tmp_path / "r.safetensors"
+    with RecordingWriter(0) as writer:
+        key = writer.add(np.ones(1))
+        writer.write(path, replace(index_of(writer, key), steps=(Step("decode", key),)))
+    with Recording(path) as recording, pytest.raises(RecordingError, match="holds no picture"):
+        compare_preprocessing(CONFIG, recording, (), EVIDENCE)
+
+
+def test_our_steps_end_with_what_detection_feeds(picture):
+    steps = our_steps(picture, CONFIG)
+    assert [(name, array.shape) for name, array in steps.items()] == [
+        ("decode", (40, 56, 3)),
+        ("colour", (40, 56, 3)),
+        ("resize", (64, 64, 3)),
+        ("normalise", (3, 64, 64)),
+    ]

@@ -1,0 +1,177 @@
+"""The probes themselves, our answers to them, and that each of them can fail."""
+
+import functools
+
+import numpy as np
+import pytest
+from test_recording_writer import index_of
+
+from picodet import postprocess
+from picodet.alignment import probes, probing
+from picodet.alignment.gap import Tolerance
+from picodet.alignment.probing import LIVE, SHIPPED, probe
+from picodet.alignment.recording import Recording
+from picodet.alignment.recording_writer import RecordingWriter
+from picodet.data import preprocess
+from picodet.errors import RecordingError
+from picodet.models.head import Integral
+from picodet.nms import multiclass_nms
+
+NOISE = Tolerance(30.0)
+NEXT_BELOW = {value: np.nextafter(np.float32(value), np.float32(0)) for value in (0.025, 0.6)}
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """Without answers of its own."""
+    with RecordingWriter(0) as writer:
+        index = index_of(writer, writer.add(np.ones(1)))
+        writer.write(tmp_path / "r.safetensors", index)
+    with Recording(tmp_path / "r.safetensors") as recording:
+        yield recording
+
+
+def test_ours_are_ppdets_answers(recording):
+    probed = probe(Integral(7), recording, NOISE)
+    assert (probed.preprocessing, probed.decoding, probed.nms) == ((), (), ())
+    assert probed.evidence == SHIPPED
+
+
+def test_the_models_own_bins_do_not_matter(recording):
+    """Its code is tried, with the probe's eight bins."""
+    assert probe(Integral(11), recording, NOISE).decoding == ()
+
+
+NMS_MISTAKES = {
+    "score >=": {"score_threshold": NEXT_BELOW[0.025]},
+    "score 0.02": {"score_threshold": 0.02},
+    "score 0.03": {"score_threshold": 0.03},
+    "score 0.05": {"score_threshold": 0.05},
+    "score 0.4": {"score_threshold": 0.4},
+    "IoU >=": {"iou_threshold": NEXT_BELOW[0.6]},
+    "IoU 0.5": {"iou_threshold": 0.5},
+    "IoU 0.59": {"iou_threshold": 0.59},
+    "IoU 0.61": {"iou_threshold": 0.61},
+    "IoU 0.7": {"iou_threshold": 0.7},
+    "top 400": {"top_k": 400},
+    "top 999": {"top_k": 999},
+    "top 1001": {"top_k": 1001},
+    "keep 99": {"keep": 99},
+    "keep 101": {"keep": 101},
+}
+
+
+@pytest.mark.parametrize("mistake", NMS_MISTAKES)
+def test_a_mistake_in_the_nms_shows(recording, monkeypatch, mistake):
+    def wrong(boxes, scores, threshold):
+        return multiclass_nms(
+            boxes, scores, **({"score_threshold": threshold} | NMS_MISTAKES[mistake])
+        )
+
+    monkeypatch.setattr(postprocess, "multiclass_nms", wrong)
+    probed = probe(Integral(7), recording, NOISE)
+    assert probed.nms
+    assert (probed.preprocessing, probed.decoding) == ((), ())
+
+
+@pytest.mark.parametrize("case", probes.NMS_CASES)
+def test_each_case_can_fail(recording, monkeypatch, case):
+    """An NMS that is wrong for this one input only."""
+    boxes, _ = probes.candidates(case)
+
+    def wrong(given, scores, threshold):
+        classes, indices = multiclass_nms(given, scores, threshold)
+        if given.shape == boxes.shape and np.array_equal(given, boxes):
+            classes, indices = np.append(classes, 0), np.append(indices, 0)
+        return classes, indices
+
+    monkeypatch.setattr(postprocess, "multiclass_nms", wrong)
+    (finding,) = probe(Integral(7), recording, NOISE).nms
+    assert finding.name == f"probe: {case}"
+
+
+def test_another_order_of_equal_scores_shows(recording, monkeypatch):
+    """Ties in the order of their boxes: which box of two equals survives depends on it."""
+
+    def backwards(boxes, scores, threshold):
+        classes, indices = multiclass_nms(boxes[::-1], scores[:, ::-1], threshold)
+        return classes, len(boxes) - 1 - indices
+
+    monkeypatch.setattr(postprocess, "multiclass_nms", backwards)
+    names = {finding.name for finding in probe(Integral(7), recording, NOISE).nms}
+    assert "probe: ties" in names
+    assert "probe: random" not in names
+
+
+@pytest.mark.parametrize("interp", probes.INTERPS)
+def test_each_interp_can_fail(recording, monkeypatch, interp):
+    other = (interp + 1) % 5
+    right = preprocess.resize
+
+    def wrong(image, size, asked):
+        return right(image, size, other if asked == interp else asked)
+
+    monkeypatch.setattr(preprocess, "resize", wrong)
+    (finding,) = probe(Integral(7), recording, NOISE).preprocessing
+    assert finding.name == f"probe: interp {interp}"
+
+
+def test_colours_exchanged_are_told(recording, monkeypatch):
+    right = preprocess.normalise
+    monkeypatch.setattr(
+        preprocess, "normalise", lambda image, numbers: right(image[..., ::-1].copy(), numbers)
+    )
+    findings = probe(Integral(7), recording, NOISE).preprocessing
+    assert len(findings) == 5
+    assert {finding.diagnosis.split("ours does it")[-1] for finding in findings} == {
+        ", with the colours exchanged"
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "text"),
+    [
+        (lambda b, s: (b + 0.01, s), "boxes", "none of the usual mistakes"),
+        (lambda b, s: (b, s.sqrt()), "scores", "the square root of the scores is taken"),
+        (lambda b, s: (b, s.flip(1)), "scores", "the classes are in reverse order"),
+    ],
+)
+def test_decoding_can_fail(recording, monkeypatch, change, name, text):
+    right = postprocess.decode
+    monkeypatch.setattr(postprocess, "decode", lambda *args: change(*right(*args)))
+    (finding,) = probe(Integral(7), recording, NOISE).decoding
+    assert (finding.name, finding.diagnosis) == (f"probe: {name}", text)
+
+
+def test_a_references_own_answers_count_before_those_that_came_along(tmp_path):
+    """Here one that keeps a box less of `dense`, and resizes with 1 where 2 is asked for."""
+    answers = probes.ask(
+        probing._preprocess, functools.partial(probing._decode, Integral(7)), probing._suppress
+    )
+    answers["NMS/dense"] = answers["NMS/dense"][:-1]
+    answers["preprocessing/2"] = answers["preprocessing/1"]
+    path = tmp_path / "r.safetensors"
+    with RecordingWriter(0) as writer:
+        keys = {name: writer.add(answer) for name, answer in answers.items()}
+        index = index_of(writer, keys["decoding/boxes"])
+        object.__setattr__(index, "probes", keys)
+        writer.write(path, index)
+    with Recording(path) as recording:
+        probed = probe(Integral(7), recording, NOISE)
+    assert probed.evidence == LIVE
+    assert [finding.name for finding in probed.nms] == ["probe: dense"]
+    (finding,) = probed.preprocessing
+    assert finding.name == "probe: interp 2"
+    assert finding.diagnosis == ("what the reference does with interp 2, ours does with interp 1")
+
+
+def test_a_reference_that_left_questions_out(tmp_path):
+    """A file is not believed to hold every answer."""
+    path = tmp_path / "r.safetensors"
+    with RecordingWriter(0) as writer:
+        key = writer.add(np.ones((1, 6), "f4"))
+        index = index_of(writer, key)
+        object.__setattr__(index, "probes", {"NMS/random": key})
+        writer.write(path, index)
+    with Recording(path) as recording, pytest.raises(RecordingError):
+        probe(Integral(7), recording, NOISE)

@@ -1,0 +1,141 @@
+"""What the writer writes, read by the library whose format it is."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file
+from test_index import INDEX
+
+from picodet.alignment.index import HEADER, SAMPLES, Ending, content_key
+from picodet.alignment.recording_writer import RecordingWriter
+from picodet.errors import OutputError, RecordingError
+
+ARRAYS = {
+    "plain": np.arange(24, dtype="f4").reshape(2, 3, 4),
+    "strided": np.arange(24, dtype="f8").reshape(4, 6)[::2, 1::2],
+    "turned": np.arange(6, dtype="i8").reshape(2, 3).T,
+    "no dimension": np.array(-0.0),
+    "empty": np.zeros((0, 4), "f4"),
+    "bytes": np.arange(5, dtype="u1"),
+    "not finite": np.array([1, np.nan, -np.inf, 3], "f4"),
+}
+
+
+def index_of(writer, key):
+    """The least that a recording needs."""
+    nothing = {"weights": (), "steps": (), "calls": (), "operators": (), "probes": {}}
+    return replace(
+        INDEX,
+        samples=writer.samples,
+        input=key,
+        picture=None,
+        ending=Ending((), ()),
+        tensors=writer.tensors,
+        **nothing,
+    )
+
+
+def write(path, arrays, samples=0, whole=()):
+    with RecordingWriter(samples) as writer:
+        keys = {name: writer.add(array, name in whole) for name, array in arrays.items()}
+        writer.write(path, index_of(writer, next(iter(keys.values()))))
+    return keys
+
+
+def test_the_library_reads_what_we_write(tmp_path):
+    keys = write(tmp_path / "r.safetensors", ARRAYS)
+    stored = load_file(tmp_path / "r.safetensors")
+    assert stored.keys() == set(keys.values())
+    for name, key in keys.items():
+        assert stored[key].dtype == ARRAYS[name].dtype
+        assert stored[key].shape == ARRAYS[name].shape
+        assert stored[key].tobytes() == ARRAYS[name].tobytes()
+
+
+def test_equal_tensors_are_stored_once(tmp_path):
+    twice = {"a": ARRAYS["plain"], "b": ARRAYS["plain"].copy()}
+    keys = write(tmp_path / "r.safetensors", twice)
+    assert keys["a"] == keys["b"] == content_key(ARRAYS["plain"])
+    assert list(load_file(tmp_path / "r.safetensors")) == [keys["a"]]
+
+
+def test_statistics_are_of_the_finite_values(tmp_path):
+    with RecordingWriter(0) as writer:
+        stored = writer.tensors[writer.add(ARRAYS["not finite"])]
+        assert (stored.low, stored.high, stored.mean, stored.nan, stored.inf) == (1, 3, 2, 1, 1)
+        stored = writer.tensors[writer.add(np.full(2, np.nan))]
+        assert (stored.low, stored.high, stored.mean, stored.nan, stored.inf) == (0, 0, 0, 2, 0)
+
+
+def test_a_great_sum_is_no_infinity():
+    with RecordingWriter(0) as writer:
+        stored = writer.tensors[writer.add(np.full(4, 2e38, "f4"))]
+    assert (stored.nan, stored.inf) == (0, 0)
+    assert stored.mean == pytest.approx(2e38)
+
+
+def test_a_summary_holds_samples_and_what_is_asked_for_whole(tmp_path):
+    arrays = {"long": np.arange(100.0), "short": np.arange(3, dtype="f4"), "kept": np.ones((5, 6))}
+    keys = write(tmp_path / "r.safetensors", arrays, samples=5, whole=("kept",))
+    stored = load_file(tmp_path / "r.safetensors")
+    assert stored.keys() == {keys["kept"], SAMPLES}
+    assert stored[SAMPLES].dtype == np.float64
+    assert stored[SAMPLES].tolist() == [0, 24, 49, 74, 99, 0, 1, 2]
+
+
+def test_a_tensor_that_is_sampled_first_and_then_wanted_whole(tmp_path):
+    array, other = np.arange(100.0), np.arange(7.0)
+    with RecordingWriter(2) as writer:
+        writer.add(array)
+        writer.add(other)
+        key = writer.add(array, whole=True)
+        writer.write(tmp_path / "r.safetensors", index_of(writer, key))
+    stored = load_file(tmp_path / "r.safetensors")
+    assert stored[key].tolist() == array.tolist()
+    assert stored[SAMPLES].tolist() == [0, 6]
+
+
+def test_the_header_holds_the_index_and_tensors_are_aligned(tmp_path):
+    path = tmp_path / "r.safetensors"
+    write(path, ARRAYS)
+    assert int.from_bytes(path.read_bytes()[:8], "little") % 8 == 0
+    with safe_open(path, "np") as file:
+        assert json.loads(file.metadata()[HEADER])["file"] == "a.pdparams"
+
+
+@pytest.mark.parametrize("dtype", ["f2", "c8", "bool", "U3"])
+def test_other_dtypes_are_refused(dtype):
+    with RecordingWriter(0) as writer, pytest.raises(RecordingError, match="cannot be recorded"):
+        writer.add(np.zeros(2, dtype))
+
+
+def test_the_file_appears_whole_or_not_at_all(tmp_path):
+    with RecordingWriter(0) as writer:
+        index = index_of(writer, writer.add(ARRAYS["plain"]))
+        with pytest.raises(OutputError, match="cannot be written"):
+            writer.write(tmp_path / "no" / "r.safetensors", index)
+        (tmp_path / "r.safetensors").mkdir()
+        with pytest.raises(OutputError, match="cannot be written"):
+            writer.write(tmp_path / "r.safetensors", index)
+    assert [path.name for path in tmp_path.iterdir()] == ["r.safetensors"]
+
+
+def test_a_full_disk_is_told_with_what_to_do(monkeypatch):
+    class Full:
+        def tell(self):
+            return 0
+
+        def write(self, _):
+            raise OSError(28, "No space left on device")
+
+        def close(self):
+            pass
+
+    with RecordingWriter(0) as writer:
+        writer._data.close()
+        monkeypatch.setattr(writer, "_data", Full())
+        with pytest.raises(OutputError, match="No space left on device; set TMPDIR"):
+            writer.add(ARRAYS["plain"])

@@ -1,0 +1,195 @@
+"""Tensors of ours against the reference's: what differs is found, placed and explained."""
+
+from dataclasses import replace
+
+import own_recording
+import pytest
+import torch
+from exporting import export_onnx
+from own_recording import CONFIG
+
+from picodet.alignment.gap import Tolerance
+from picodet.alignment.index import Weight
+from picodet.alignment.layered import pair_layers
+from picodet.alignment.network_input import NetworkInput
+from picodet.alignment.onnx_recorder import record_onnx_file
+from picodet.alignment.order import Order
+from picodet.alignment.paired import Pairing
+from picodet.alignment.pairing import pair
+from picodet.alignment.recording import Recording
+from picodet.alignment.weights import compare_weights
+from picodet.converter.rules import PICODET_2021
+
+NOISE = Tolerance(30.0)
+STEM = "backbone.stem.conv.weight"
+BN = "neck.first_top_conv.bn1"
+
+
+@pytest.fixture(scope="module")
+def pristine():
+    return own_recording.pristine()
+
+
+@pytest.fixture
+def state(pristine):
+    return {name: tensor.clone() for name, tensor in pristine.state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def reference(pristine, tmp_path_factory):
+    return own_recording.record(pristine, tmp_path_factory.mktemp("own") / "r.safetensors")
+
+
+def compare(state, path, change=lambda index: index):
+    with Recording(path) as recording:
+        recording.index = change(recording.index)
+        pairing = pair_layers(recording.index, PICODET_2021)
+        return compare_weights(state, recording, pairing, NOISE)
+
+
+def test_equal_tensors_are_counted(state, reference):
+    rung = compare(state, reference)
+    assert (rung.name, rung.verdict, rung.findings) == ("weights", "aligned", ())
+    assert rung.summary == "576 of 576 tensors equal bit for bit"
+
+
+def test_one_value_off_by_one_percent(state, reference):
+    value = state[STEM][3, 2, 1, 0].item()
+    state[STEM][3, 2, 1, 0] *= 1.01
+    rung = compare(state, reference)
+    assert rung.verdict == "differs"
+    assert rung.summary == "575 of 576 tensors equal bit for bit"
+    (finding,) = rung.findings
+    assert finding.name == STEM
+    assert finding.found.startswith("1 of 648 values differ; at [3, 2, 1, 0]: ")
+    assert float(finding.found.split(": ")[1]) == pytest.approx(value * 1.01)
+    assert float(finding.expected) == pytest.approx(value)
+    assert finding.diagnosis == f"{STEM}: one value is off, at [3, 2, 1, 0], by a factor of 1.01"
+
+
+def test_one_bit_is_enough(state, reference):
+    bits = state[STEM].view(torch.int32)
+    bits[0, 0, 0, 0] ^= 1
+    (finding,) = compare(state, reference).findings
+    assert "1 of 648 values differ; at [0, 0, 0, 0]" in finding.found
+
+
+def test_exchanged_statistics_are_told_once_each(state, reference):
+    mean, variance = f"{BN}.running_mean", f"{BN}.running_var"
+    state[mean], state[variance] = state[variance], state[mean]
+    findings = compare(state, reference).findings
+    assert [finding.name for finding in findings] == [mean, variance]
+    text = f"{BN}: running_mean and running_var are exchanged"
+    assert {finding.diagnosis for finding in findings} == {text}
+
+
+def test_another_shape(state, reference):
+    state[STEM] = state[STEM][:, :, :2]
+    (finding,) = compare(state, reference).findings
+    assert (finding.found, finding.expected) == ("[24, 3, 2, 3]", "[24, 3, 3, 3]")
+
+
+def test_not_finite_values_are_found(state, reference):
+    state[STEM][0, 0, 0, 1] = float("nan")
+    (finding,) = compare(state, reference).findings
+    assert finding.found == "1 of 648 values differ; at [0, 0, 0, 1]: nan"
+    assert finding.diagnosis == f"{STEM}: 1 values are NaN or Inf"
+
+
+def test_what_the_reference_lacks(state, reference):
+    def change(index):
+        return replace(index, weights=index.weights[1:])
+
+    rung = compare(state, reference, change)
+    (finding,) = rung.findings
+    assert (finding.name, finding.expected) == (STEM, "no such tensor in the reference")
+    assert rung.summary == "575 of 575 tensors equal bit for bit"
+
+
+def test_what_only_the_reference_has(state, reference):
+    def change(index):
+        key = index.weights[0].key
+        known = Weight("head.p3_feat.scale_reg", key)  # the converter leaves it out
+        return replace(index, weights=(*index.weights, known, Weight("head.stranger", key)))
+
+    (finding,) = compare(state, reference, change).findings
+    assert (finding.name, finding.found) == ("head.stranger", "no tensor of ours")
+
+
+def test_what_only_we_have(state, reference):
+    state["neck.conv_t.alpha"] = torch.zeros(1)
+    (finding,) = compare(state, reference).findings
+    assert finding.name == "neck.conv_t.alpha"
+
+
+def test_comparing_nothing_is_not_aligned(state, reference):
+    with Recording(reference) as recording:
+        rung = compare_weights({}, recording, Pairing((), {}, ()), NOISE)
+    assert rung.verdict == "not compared"
+
+
+def test_counters_of_batches_are_nobodys_business(state, reference):
+    state["backbone.stem.bn.num_batches_tracked"] += 7
+    assert compare(state, reference).verdict == "aligned"
+
+
+@pytest.fixture(scope="module")
+def summary(pristine, tmp_path_factory):
+    path = tmp_path_factory.mktemp("own") / "s.safetensors"
+    return own_recording.record(pristine, path, samples=16)
+
+
+def test_a_summary_knows_that_a_value_differs_if_not_where(state, summary):
+    assert compare(state, summary).verdict == "aligned"
+    state[STEM][0, 0, 0, 1] += 1  # lies between two samples
+    (finding,) = compare(state, summary).findings
+    assert (finding.found, finding.expected) == (
+        "other bits than the reference's",
+        "none of the samples differ",
+    )
+    state[STEM] += 1
+    (finding,) = compare(state, summary).findings
+    assert finding.found.startswith("differs in 16 of 16 samples; at ")
+
+
+def test_exchanged_tensors_show_in_a_summary_too(state, summary):
+    first, second = "neck.conv_t.convs.1.bn.bias", "neck.conv_t.convs.2.bn.bias"
+    state[first], state[second] = state[second], state[first]
+    finding, _ = compare(state, summary).findings
+    assert finding.diagnosis == f"{first}: exchanged with the reference's {second}"
+
+
+@pytest.fixture(scope="module")
+def folded(pristine, tmp_path_factory):
+    """An ONNX whose batch norms are folded."""
+    folder = tmp_path_factory.mktemp("onnx")
+    export_onnx(pristine, folder / "a.onnx", folded=True)
+    fed = NetworkInput(own_recording.noise(), torch.ones(2).numpy(), None)
+    out = folder / "r.safetensors"
+    order = Order(folder / "a.onnx", out, None, None, None, float64=False, samples=0)
+    record_onnx_file(order, fed, lambda *_: None)
+    return out
+
+
+def compare_folded(state, path):
+    with Recording(path) as recording:
+        pairing = pair(CONFIG, recording.index)
+        return compare_weights(state, recording, pairing, NOISE)
+
+
+def test_folded_batch_norms_are_folded_by_us(state, folded):
+    rung = compare_folded(state, folded)
+    assert rung.findings == ()
+    assert rung.summary == (
+        "60 of 60 tensors equal bit for bit; 103 batch norms that the reference has folded, "
+        "within rounding"
+    )
+
+
+@pytest.mark.parametrize("leaf", ["weight", "bias", "running_mean", "running_var"])
+def test_a_statistic_off_by_one_in_a_thousand_shows_folded(state, folded, leaf):
+    state[f"{BN}.{leaf}"][5] *= 1.001
+    findings = compare_folded(state, folded).findings
+    assert {finding.name for finding in findings} == {
+        "neck.first_top_conv.dwconv with neck.first_top_conv.bn1"
+    }
