@@ -18,6 +18,7 @@ from picodet.models.head import HeadOutput
 from picodet.models.picodet import PicoDet
 
 PREDICTOR = "head.predictors.{}"
+OF_SIGMOID = 1.0  # magnitude of the numbers that a probability is computed from
 
 
 class OwnHeads(NamedTuple):
@@ -46,12 +47,13 @@ def compare_heads(
         scores = [run.logits[level].flatten(2).sigmoid() for run in runs]
         sides = [run.sides[level].flatten(2) for run in runs]
         made = (own.scores[level], own.sides[level]) if own else (scores[0], sides[0])
-        for name, of_model, equal, key in (
-            (f"scores, stride {stride}", made[0], scores, ending.scores[level]),
-            (f"sides, stride {stride}", made[1], sides, ending.sides[level]),
+        for name, of_model, equal, key, at in (
+            ("scores", made[0], scores, ending.scores[level], OF_SIGMOID),
+            ("sides", made[1], sides, ending.sides[level], 0.0),
         ):
             beside = equal[1:] if own else equal
-            gaps.append((name, recorded.gap([of_model], key, tolerance, beside)))
+            found = recorded.gap(of_model, key, tolerance, beside, at)
+            gaps.append((f"{name}, stride {stride}", found))
     findings = tuple(finding(name, found) for name, found in gaps if not found.ok)
     cells = sum(logits[0, 0].numel() for logits in runs[0].logits)
     classes = runs[0].logits[0].shape[1]
@@ -95,8 +97,11 @@ def compare_decoding(
     if ending.boxes and ending.box_scores and heads is not None:
         boxes, scores = decoded(model, heads)
         gaps = [
-            ("boxes before NMS", recorded.gap(boxes, ending.boxes, tolerance)),
-            ("scores before NMS", recorded.gap(scores, ending.box_scores, tolerance)),
+            ("boxes before NMS", recorded.gap(boxes[0], ending.boxes, tolerance, boxes)),
+            (
+                "scores before NMS",
+                recorded.gap(scores[0], ending.box_scores, tolerance, scores, OF_SIGMOID),
+            ),
         ]
         why = explain_boxes(heads, boxes[0]), explain_scores(heads, scores[0])
         findings += [
@@ -107,7 +112,7 @@ def compare_decoding(
         done.insert(0, f"{boxes[0].shape[1]:,} boxes from the reference's heads; {closest(gaps)}")
     if ending.boxes and runs:
         made = [decoded(model, run)[0][0] for run in runs]
-        along = recorded.gap(made, ending.boxes, tolerance)
+        along = recorded.gap(made[0], ending.boxes, tolerance, made)
         done.append(f"from ours: {number(along.error)} pixels")
     return Rung("decoding", "differs" if findings else "aligned", "; ".join(done), tuple(findings))
 

@@ -134,6 +134,7 @@ class _Comparison:
 
     def __init__(self, recorded: Recorded, tolerance: Tolerance) -> None:
         self.recorded, self.tolerance = recorded, tolerance
+        self.local_tolerance = tolerance.of_one_layer()
         self.rows: list[Layer] = []
         self.heads: tuple[list[Tensor], ...] = ()
         self._lonely: list[Unpaired] = []
@@ -165,8 +166,8 @@ class _Comparison:
             self._folded[call.folded_into] = call.path
             return
         path = " + ".join(filter(None, (self._folded.pop(event.path, None), event.path)))
-        local = self._gaps(call, moment.fed, moment.fed_noise)
-        accumulated = self._gaps(call, moment.alone, moment.alone_noise)
+        local = self._gaps(call, moment.fed, moment.fed_noise, self.local_tolerance)
+        accumulated = self._gaps(call, moment.alone, moment.alone_noise, self.tolerance)
         self._add(event, path, call.reference, given, local, accumulated)
 
     def finish(self) -> tuple[tuple[Layer, ...], tuple[Unpaired, ...]]:
@@ -218,10 +219,16 @@ class _Comparison:
         for i, key in enumerate(call.inputs[: len(moment.fed.inputs)]):
             if key is not None:
                 runs = [run.inputs[i] for run in moment.fed_noise]
-                found = self.recorded.gap([moment.fed.inputs[i]], key, self.tolerance, runs)
+                found = self.recorded.gap(moment.fed.inputs[i], key, self.local_tolerance, runs)
                 self._given.setdefault(moment.fed.caller, []).append((found, f"input of {child}"))
 
-    def _gaps(self, call: PairedCall, event: Event | None, noise: tuple[Event, ...]) -> list[Gap]:
+    def _gaps(
+        self,
+        call: PairedCall,
+        event: Event | None,
+        noise: tuple[Event, ...],
+        tolerance: Tolerance,
+    ) -> list[Gap]:
         if event is None:
             return []
         if len(event.outputs) != len(call.outputs):
@@ -231,7 +238,7 @@ class _Comparison:
         for i, key in enumerate(call.outputs):
             if key is not None:
                 runs = [run.outputs[i] for run in noise]
-                gaps.append(self.recorded.gap([event.outputs[i]], key, self.tolerance, runs))
+                gaps.append(self.recorded.gap(event.outputs[i], key, tolerance, runs))
         return gaps
 
 

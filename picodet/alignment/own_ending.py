@@ -56,7 +56,7 @@ def compare_own_decoding(
         if key is None:
             found = gap(made[i], ours[0], noise(*ours), tolerance)
         else:
-            found = recorded.gap([made[i]], key, tolerance, ours)
+            found = recorded.gap(made[i], key, tolerance, ours)
         gaps.append((name, found))
         if not found.ok:
             explain = (explain_boxes, explain_scores)[i]

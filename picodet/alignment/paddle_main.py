@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from picodet.alignment import probes
 from picodet.alignment.index import Index, Settings, Weight
 from picodet.alignment.input_entries import input_entries
 from picodet.alignment.network_input import NetworkInput, read_array
@@ -69,7 +70,7 @@ def record_ppdet(order: Order) -> None:
             kind="ppdet",
             file=order.reference.name,
             sha256=sha256(order.reference),
-            versions=versions("paddlepaddle", "paddledet"),
+            versions=versions("paddlepaddle", "paddledet") | {probes.VERSION: probes.digest()},
             precision="float64" if order.float64 else "float32",
             samples=order.samples,
             **input_entries(writer, fed),

@@ -39,30 +39,29 @@ class Recorded:
 
     def gap(
         self,
-        runs: list[Tensor],
+        ours: Tensor,
         key: Key,
         tolerance: Tolerance,
-        beside: Sequence[Tensor] | None = None,
+        runs: Sequence[Tensor],
+        computed_at: float = 0.0,
     ) -> Gap:
-        """Our tensor, the first of `runs`, against the reference's; the others show the noise.
+        """Our tensor against the reference's; the differences among `runs` are the noise.
 
-        Or those `beside` it do, among themselves. Of a summary the samples are compared, and the
-        lowest and the highest value.
+        Of a summary the samples are compared, and the lowest and the highest value.
         """
-        equal = runs if beside is None else beside
         if self.recording.has(key):
-            return gap(runs[0], self.tensor(key), noise(*equal), tolerance)
+            return gap(ours, self.tensor(key), noise(*runs), tolerance, computed_at)
         stored = self.recording.index.tensors[key]
-        if tuple(runs[0].shape) != stored.shape:
-            return problem(f"shape {list(runs[0].shape)}, the reference's is {list(stored.shape)}")
+        if tuple(ours.shape) != stored.shape:
+            return problem(f"shape {list(ours.shape)}, the reference's is {list(stored.shape)}")
         positions, values = map(torch.from_numpy, self.recording.samples(key))
         ends = torch.tensor([stored.low, stored.high], dtype=values.dtype)
-        known = torch.cat([values, ends]).to(runs[0].dtype)
+        known = torch.cat([values, ends]).to(ours.dtype)
 
         def shown(run: Tensor) -> Tensor:
             return torch.cat([run.ravel()[positions], *(end[None] for end in run.aminmax())])
 
-        found = gap(shown(runs[0]), known, noise(*map(shown, equal)), tolerance)
+        found = gap(shown(ours), known, noise(*map(shown, runs)), tolerance, computed_at)
         at = found.index[0] if found.index else len(positions)
         if at >= len(positions):  # the lowest or the highest value: it is not known where that was
             return replace(found, index=())

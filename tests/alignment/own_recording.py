@@ -14,12 +14,20 @@ from picodet.alignment.preprocessing import our_steps
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.alignment.suppression import kept
 from picodet.converter.rules import PICODET_2021
+from picodet.models import checkpoint
 
 CONFIG = replace(SMALL, input_size=(64, 64))
 
 
 def pristine(config=CONFIG):
     return filled(config, seeded_checkpoint(config))
+
+
+def save(model, path):
+    """As picodet-convert writes it."""
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    checkpoint.save(path, weights, checkpoint.describe(model.config, "detector", "own", "0" * 64))
+    return path
 
 
 def noise(config=CONFIG):

@@ -18,7 +18,7 @@ def at_thresholds():
     boxes[:, 0] = 20 * (np.arange(60) // 2)
     boxes[:, 2] = boxes[:, 0] + 10
     boxes[::2, 3] = 10
-    boxes[1::2, 3] = np.resize([5, 5.5, 5.95, 6, 6.05, 6.5, 8], 30)
+    boxes[1::2, 3] = np.resize([5, 5.05, 5.95, 6, 6.05, 6.5, 8], 30)
     scores[0] = np.resize([0.9, 0.8], 60)
     scores[1] = np.resize([0.015, 0.0249, 0.025, 0.0251, 0.035], 60)
     return boxes, scores

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from picodet.alignment.index import content_key
 from picodet.alignment.weight_diagnosis import UNKNOWN, explain
@@ -24,8 +25,12 @@ def off(array, index, factor):
     return array
 
 
-def rounded_to_bfloat16(array):
+def cut_to_bfloat16(array):
     return (array.view(np.uint32) & 0xFFFF0000).view(np.float32)
+
+
+def rounded_to_bfloat16(array):
+    return torch.from_numpy(array).bfloat16().float().numpy()
 
 
 @pytest.mark.parametrize(
@@ -76,6 +81,7 @@ def test_kernels_turned_around_need_no_values_of_the_reference(ours, text, whole
         (KERNEL * np.float32(0.99), KERNEL, "all values are off by a factor of 0.99"),
         (KERNEL.astype("f2").astype("f4"), KERNEL, "rounded to float16"),
         (rounded_to_bfloat16(KERNEL), KERNEL, "rounded to bfloat16"),
+        (cut_to_bfloat16(KERNEL), KERNEL, "cut off to bfloat16"),
         (off(VECTOR, 2, np.inf), VECTOR, "1 values are NaN or Inf"),
         (off(VECTOR, slice(None), np.nan), VECTOR, "4 values are NaN or Inf"),
     ],

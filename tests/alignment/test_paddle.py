@@ -1,0 +1,204 @@
+"""The real PaddleDetection, run for each of these tests, and what others exported from it."""
+
+import json
+
+import numpy as np
+import own_recording
+import pytest
+import seeded
+from click.testing import CliRunner
+
+from picodet.alignment.recording import Recording
+from picodet.cli import align, convert
+from picodet.config import CONFIGS
+from picodet.models import checkpoint
+
+pytestmark = pytest.mark.paddle
+RUNGS = ["weights", "preprocessing", "layers", "heads", "decoding", "NMS"]
+SMALL = "picodet_s_192_pedestrian"  # the smallest official one
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A checkpoint of seeded weights, converted."""
+    folder = tmp_path_factory.mktemp("paddle")
+    arrays = seeded.checkpoint(seeded.shapes(CONFIGS[SMALL]))
+    seeded.write(arrays, folder / f"{SMALL}.pdparams")
+    ported(folder / f"{SMALL}.pdparams", folder / "model.pth")
+    return folder
+
+
+def ported(source, target):
+    result = CliRunner().invoke(convert, [str(source), str(target)])
+    assert result.exit_code == 0, result.output
+    return target
+
+
+@pytest.fixture
+def run(folder, paddle_python):
+    def run(*arguments):
+        options = ["--paddle-python", paddle_python]
+        result = CliRunner().invoke(align, [str(a) for a in (*arguments, *options)])
+        assert "Traceback" not in result.output
+        return result
+
+    return run
+
+
+def assert_aligned(run, folder, *arguments):
+    """On every rung, with nothing unpaired; the outcome."""
+    result = run(*arguments, "--json", folder / "outcome.json")
+    assert result.exit_code == 0, result.output
+    content = json.loads((folder / "outcome.json").read_text())
+    assert [rung["name"] for rung in content["rungs"]] == RUNGS
+    assert {rung["verdict"] for rung in content["rungs"]} == {"aligned"}
+    assert content["unpaired"] == content["guilty"] == []
+    assert {layer["status"] for layer in content["layers"]} == {"aligned"}
+    return content
+
+
+def test_live_ppdet_in_float32(run, folder):
+    content = assert_aligned(run, folder, folder / f"{SMALL}.pdparams", folder / "model.pth")
+    assert len(content["layers"]) == 394
+    local = [layer["local"] for layer in content["layers"] if layer["local"]]
+    assert len(local) > 390
+    evidence = [rung["summary"] for rung in content["rungs"] if "probe" in rung["summary"]]
+    assert len(evidence) == 3
+    assert all("the reference's own answer" in summary for summary in evidence)
+
+
+def test_live_ppdet_in_float64(run, folder):
+    content = assert_aligned(
+        run, folder, folder / f"{SMALL}.pdparams", folder / "model.pth", "--float64"
+    )
+    worst = max(
+        layer["accumulated"]["error"] / layer["accumulated"]["scale"]
+        for layer in content["layers"]
+        if layer["accumulated"]
+    )
+    assert worst < 1e-12
+
+
+def test_live_ppdet_with_an_array(run, folder):
+    np.save(folder / "input.npy", seeded.images(192, 192))
+    arguments = [folder / f"{SMALL}.pdparams", folder / "model.pth", "--input"]
+    assert_aligned(run, folder, *arguments, folder / "input.npy")
+
+
+def test_a_wrong_model_against_live_ppdet(run, folder):
+    model = checkpoint.load(folder / "model.pth")
+    model.backbone.stage3.block4.se.reduce.bias.data[1] += 1
+    own_recording.save(model, folder / "wrong.pth")
+    result = run(folder / f"{SMALL}.pdparams", folder / "wrong.pth", "--json", folder / "w.json")
+    assert result.exit_code == 1
+    (guilty,) = json.loads((folder / "w.json").read_text())["guilty"]
+    assert guilty["path"] == "backbone.stage3.block4.se.reduce"
+    assert guilty["reference"] == "backbone.3_4._se.conv1"
+
+
+def test_another_size_than_the_models_shows(run, folder):
+    other = folder / "picodet_s_320_pedestrian.pdparams"
+    other.write_bytes((folder / f"{SMALL}.pdparams").read_bytes())
+    result = run(other, folder / "model.pth")
+    assert result.exit_code in (1, 2)
+    assert "192" in result.output
+    assert "320" in result.output
+
+
+@pytest.fixture(scope="module")
+def recorded(folder, paddle_python):
+    """A full recording and a summary of it."""
+    options = ["--paddle-python", str(paddle_python)]
+    for name, more in (("full", []), ("summary", ["--summary"])):
+        arguments = [f"{folder}/{SMALL}.pdparams", f"{folder}/{name}.safetensors", *more]
+        result = CliRunner().invoke(align, ["record", *arguments, *options])
+        assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_recordings_of_ppdet(run, recorded):
+    assert_aligned(run, recorded, recorded / "full.safetensors", recorded / "model.pth")
+    assert_aligned(run, recorded, recorded / "summary.safetensors", recorded / "model.pth")
+
+
+def test_a_summary_is_small(recorded):
+    path = recorded / "summary.safetensors"
+    assert path.stat().st_size < 600_000 < (recorded / "full.safetensors").stat().st_size
+    with Recording(path) as recording:
+        assert len(recording.index.calls) > 390
+        assert recording.index.kind == "ppdet"
+
+
+def test_two_recordings_hold_the_same_bits(run, recorded):
+    again = recorded / "again.safetensors"
+    assert run("record", recorded / f"{SMALL}.pdparams", again, "--summary").exit_code == 0
+    with Recording(again) as second, Recording(recorded / "summary.safetensors") as first:
+        assert first.index == second.index
+
+
+@pytest.mark.parametrize(
+    ("weights", "program"),
+    [
+        (
+            "weights/picodet_s_192_pedestrian.pdparams",
+            "weights/picodet_s_192_pedestrian",
+        ),
+        (
+            "reference/picodet_s_416_coco/picodet_s_416_coco.pdparams",
+            "reference/picodet_s_416_coco/export_nms/picodet_s_416_coco",
+        ),
+        (
+            "reference/picodet_s_416_coco/picodet_s_416_coco.pdparams",
+            "reference/picodet_s_416_coco/export_raw_pdmodel/picodet_s_416_coco",
+        ),
+    ],
+    ids=["pedestrian, old form", "S-416, new form with NMS", "S-416, raw"],
+)
+def test_inference_folders(run, shared, tmp_path, weights, program):
+    model = ported(shared / weights, tmp_path / "model.pth")
+    assert_aligned(run, tmp_path, shared / program, model)
+
+
+@pytest.mark.parametrize(
+    ("weights", "options"),
+    [
+        ("weights/picodet_s_192_pedestrian.pdparams", []),
+        ("weights/picodet_s_416_coco.pdparams", []),
+        ("weights/picodet_s_416_coco.pdparams", ["--float64"]),
+        ("reference/picodet_m_416_coco/picodet_m_416_coco.pdparams", []),
+    ],
+    ids=["pedestrian", "S-416", "S-416 in double", "M-416"],
+)
+def test_real_weights_in_live_ppdet(run, shared, tmp_path, weights, options):
+    model = ported(shared / weights, tmp_path / "model.pth")
+    picture = shared / "reference" / "images" / "000000014439.jpg"
+    assert_aligned(run, tmp_path, shared / weights, model, "--image", picture, *options)
+
+
+def test_a_checkpoint_of_another_model(run, shared, folder):
+    result = run(shared / "weights" / "picodet_xs_320_coco_lcnet.pdparams", folder / "model.pth")
+    assert result.exit_code == 2
+    assert "not a PicoDet that this version knows" in result.output
+
+
+def test_a_folder_without_a_program(run, folder, tmp_path):
+    result = run(tmp_path, folder / "model.pth")
+    assert result.exit_code == 2
+    assert str(tmp_path) in "".join(result.output.split())
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", b"\x80\x04N."])
+def test_a_damaged_checkpoint(run, folder, tmp_path, damage):
+    path = tmp_path / f"{SMALL}.pdparams"
+    path.write_bytes(damage)
+    result = run(path, folder / "model.pth")
+    assert result.exit_code == 2
+    assert result.output.count("\n") == 1
+
+
+def test_a_picture_that_ppdet_cannot_decode(run, folder, tmp_path):
+    (tmp_path / "p.jpg").write_text("no picture")
+    arguments = [folder / f"{SMALL}.pdparams", folder / "model.pth"]
+    result = run(*arguments, "--image", tmp_path / "p.jpg")
+    assert result.exit_code == 2
+    assert "not a picture that OpenCV can decode" in result.output

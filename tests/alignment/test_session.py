@@ -1,0 +1,155 @@
+"""What is refused before anything is run, and what is run instead of what."""
+
+import numpy as np
+import own_recording
+import pytest
+from exporting import export_onnx
+
+from picodet.alignment import probes, session
+from picodet.alignment.recording import Recording
+from picodet.alignment.reference import is_recording
+from picodet.alignment.session import Fed
+from picodet.errors import AlignmentError, CheckpointError, OutputError, RecordingError
+from picodet.models import checkpoint
+
+NOTHING = Fed(None, None, False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model, a recording of it, and what is neither."""
+    folder = tmp_path_factory.mktemp("session")
+    model = own_recording.pristine()
+    own_recording.save(model, folder / "model.pth")
+    own_recording.save(model, folder / "model.safetensors")
+    own_recording.record(model, folder / "recording.safetensors")
+    export_onnx(model, folder / "model.onnx")
+    (folder / "text.txt").write_text("text")
+    (folder / "text.onnx").write_text("text")
+    (folder / "text.pth").write_text("text")
+    (folder / "empty").mkdir()
+    np.save(folder / "input.npy", own_recording.noise())
+    np.save(folder / "small.npy", own_recording.noise()[..., :32, :32])
+    return folder
+
+
+def compare(folder, reference, model="model.pth", fed=NOTHING, tolerance=None):
+    path = folder / reference
+    return session.compare(path, folder / model, fed, tolerance, None, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("reference", "model", "kind", "message"),
+    [
+        ("absent", "model.pth", RecordingError, "there is no such file or folder; expected is a r"),
+        ("absent.safetensors", "model.pth", RecordingError, "no such file or folder"),
+        ("text.txt", "model.pth", RecordingError, "not a reference; expected is a recording of"),
+        ("model.pth", "model.pth", RecordingError, "not a reference"),
+        ("text.onnx", "model.pth", RecordingError, "not a readable ONNX file"),
+        (
+            "model.safetensors",
+            "model.pth",
+            RecordingError,
+            "but no recording; picodet-align record",
+        ),
+        ("recording.safetensors", "absent.pth", CheckpointError, "there is no such file"),
+        ("recording.safetensors", "text.pth", CheckpointError, "not a readable .pth"),
+        ("recording.safetensors", "text.txt", CheckpointError, "convert it first"),
+        ("recording.safetensors", "recording.safetensors", CheckpointError, "has no picodet meta"),
+        ("model.onnx", "absent.pth", CheckpointError, "there is no such file"),
+    ],
+)
+def test_files_that_cannot_be_compared(folder, reference, model, kind, message):
+    with pytest.raises(kind, match=message):
+        compare(folder, reference, model)
+
+
+@pytest.mark.parametrize("tolerance", [0, -1e-6, float("nan"), float("inf")])
+def test_a_tolerance_is_a_positive_number(folder, tolerance):
+    with pytest.raises(AlignmentError, match="a positive number is expected"):
+        compare(folder, "recording.safetensors", tolerance=tolerance)
+
+
+def test_a_recording_has_its_own_input(folder):
+    for fed in (Fed(probes.PICTURE, None, False), Fed(None, folder / "input.npy", False)):
+        with pytest.raises(AlignmentError, match="a recording has its own input"):
+            compare(folder, "recording.safetensors", fed=fed)
+
+
+def test_a_recording_has_its_own_precision(folder):
+    with pytest.raises(AlignmentError, match="recorded in float32; record it again with --float64"):
+        compare(folder, "recording.safetensors", fed=Fed(None, None, True))
+
+
+def test_an_export_computes_in_float32(folder):
+    with pytest.raises(RecordingError, match=r"--float64 takes a \.pdparams"):
+        compare(folder, "model.onnx", fed=Fed(None, None, True))
+
+
+def test_one_input_and_one_that_is_there(folder):
+    with pytest.raises(AlignmentError, match="one of them"):
+        compare(folder, "model.onnx", fed=Fed(probes.PICTURE, folder / "input.npy", False))
+    with pytest.raises(AlignmentError, match=r"absent\.png: there is no such file"):
+        compare(folder, "model.onnx", fed=Fed(folder / "absent.png", None, False))
+    with pytest.raises(RecordingError, match=r"exported for an input of \[1, 3, 64, 64\]"):
+        compare(folder, "model.onnx", fed=Fed(None, folder / "small.npy", False))
+
+
+def test_the_input_has_the_models_size(folder):
+    """The reference does not tell it, and 416 would not fit."""
+    assert compare(folder, "model.onnx").aligned
+
+
+def record(folder, reference, out, overwrite=False, size=None, fed=NOTHING):
+    return session.record(
+        folder / reference, out, fed, False, size, overwrite, None, lambda *_: None
+    )
+
+
+def test_recording_tells_what_it_holds(folder, tmp_path):
+    out = tmp_path / "r.safetensors"
+    report = record(folder, "model.onnx", out, size=(64, 64))
+    assert report["kind"] == "onnx"
+    assert report["precision"] == "float32"
+    assert report["bytes"] == out.stat().st_size
+    with Recording(out) as recording:
+        assert report["calls"] == len(recording.index.operators) > 300
+        assert report["tensors"] == len(recording.index.tensors)
+        assert recording.tensor(recording.index.picture).tobytes() == probes.PICTURE.read_bytes()
+
+
+def test_recordings_are_not_recorded_again(folder, tmp_path):
+    with pytest.raises(RecordingError, match="a recording is not recorded again"):
+        record(folder, "recording.safetensors", tmp_path / "r.safetensors")
+
+
+def test_what_must_not_be_written(folder, tmp_path):
+    with pytest.raises(RecordingError, match=r"suffix of a recording is \.safetensors"):
+        record(folder, "model.onnx", tmp_path / "r.npz")
+    with pytest.raises(OutputError, match="there is no directory"):
+        record(folder, "model.onnx", tmp_path / "no" / "r.safetensors")
+    out = tmp_path / "r.safetensors"
+    out.write_text("mine")
+    with pytest.raises(OutputError, match="--overwrite replaces it"):
+        record(folder, "model.onnx", out, size=(64, 64))
+    assert out.read_text() == "mine"
+    record(folder, "model.onnx", out, overwrite=True, size=(64, 64))
+    assert out.stat().st_size > 1000
+
+
+def test_a_failed_recording_leaves_nothing(folder, tmp_path):
+    with pytest.raises(RecordingError, match="not a readable ONNX"):
+        record(folder, "text.onnx", tmp_path / "r.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recording_is_known_by_its_suffix(folder):
+    assert is_recording(folder / "recording.safetensors")
+    assert not is_recording(folder / "absent.safetensors")
+    assert not is_recording(folder / "model.onnx")
+
+
+def test_the_same_model_in_both_formats(folder):
+    for name in ("model.pth", "model.safetensors"):
+        assert compare(folder, "recording.safetensors", name).aligned
+    assert checkpoint.load(folder / "model.pth").config.input_size == (64, 64)
