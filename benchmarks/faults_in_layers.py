@@ -84,13 +84,10 @@ WEIGHTS = (
         f"{B2}.block3.conv_dw.conv",
         lambda conv: scale_one(conv.weight, (4, 0, 1, 1), 1.01),
     ),
-    replace(  # in its layer 12 times the noise: too little to be told from it
-        weight(
-            "one weight off by 0.1 %",
-            f"{LEVELS}.1.pw0.conv",
-            lambda conv: scale_one(conv.weight, (11, 20, 0, 0), 1.001),
-        ),
-        rungs=("weights",),
+    weight(
+        "one weight off by 0.3 %",
+        f"{LEVELS}.1.pw0.conv",
+        lambda conv: scale_one(conv.weight, (11, 20, 0, 0), 1.003),
     ),
     weight(
         "one pair of output channels exchanged",

@@ -69,8 +69,8 @@ ALIGNMENT = {
     ".versions": {""},
     # whatever is a reference -> a recording
     ".session": {
-        *(".align", ".comparison", ".order", ".probes", ".recording", ".reference"),
-        *("files", "models.checkpoint"),
+        *(".align", ".compared", ".comparison", ".onnx_model", ".order", ".probes", ".recording"),
+        *(".reference", "files", "models.checkpoint"),
     },
     ".reference": {
         *(".index", ".inference_folder", ".network_input", ".onnx_recorder", ".order"),
@@ -86,13 +86,14 @@ ALIGNMENT = {
     # in Paddle's own process, see test_paddles_process_needs_no_torch
     ".paddle_main": {
         *(".index", ".input_entries", ".network_input", ".order", ".paddle_program"),
-        *(".ppdet_model", ".ppdet_recorder", ".recording_writer", ".static_record", ".versions"),
-        *("config", "converter.configure", "converter.pdparams", "converter.precision", "files"),
+        *(".ppdet_model", ".ppdet_recorder", ".probes", ".recording_writer", ".static_record"),
+        *(".versions", "config", "converter.configure", "converter.pdparams"),
+        *("converter.precision", "files"),
     },
     ".ppdet_model": {"config"},
     ".ppdet_recorder": {
-        *(".index", ".network_input", ".ppdet_model", ".probes", ".recording_writer"),
-        *("config", "data.preprocess"),
+        *(".index", ".network_input", ".ppdet_model", ".probes", ".recording_writer", "config"),
+        "data.preprocess",
     },
     ".paddle_program": {
         *(".paddle_new_program", ".paddle_old_program", ".recording_writer", ".static_record"),
@@ -107,18 +108,21 @@ ALIGNMENT = {
         ".recording_writer",
     },
     # which layer is which
-    ".layered": {
-        *(".comparison", ".index", ".paired", "converter.one_sided", "converter.rules"),
-    },
+    ".layered": {".comparison", ".index", ".paired", "converter.one_sided", "converter.rules"},
     ".tracing": {".index", "config", "models.layers", "models.picodet"},
     ".matching": {".index"},
+    ".places": {".index", ".matching", ".tracing"},
     ".pairing": {".comparison", ".index", ".matching", ".paired", ".tracing", "config"},
     # the rungs
     ".align": {
-        *(".comparison", ".diagnosis", ".endings", ".gap", ".index", ".layered", ".layers"),
-        *(".pairing", ".preprocessing", ".probing", ".recorded", ".recording", ".suppression"),
-        *(".versions", ".weights", ".wording", "config", "converter.rules", "files"),
-        *("models.head", "models.picodet"),
+        *(".compared", ".comparison", ".diagnosis", ".endings", ".gap", ".index", ".layered"),
+        *(".layers", ".own_ending", ".pairing", ".preprocessing", ".probing", ".recorded"),
+        *(".recording", ".suppression", ".versions", ".wording", "config", "converter.rules"),
+        *("files", "models.head", "models.picodet"),
+    },
+    ".compared": {
+        *(".comparison", ".gap", ".layers", ".own_ending", ".paired", ".recorded", ".recording"),
+        *(".replay", ".weights", "models.picodet"),
     },
     ".gap": {".comparison"},
     ".recorded": {".comparison", ".gap", ".index", ".paired", ".recording"},
@@ -135,6 +139,10 @@ ALIGNMENT = {
         *(".comparison", ".decoding_diagnosis", ".gap", ".recorded", ".wording", "config"),
         *("models.head", "models.picodet", "postprocess"),
     },
+    ".own_ending": {
+        *(".comparison", ".decoding_diagnosis", ".endings", ".gap", ".recorded", ".suppression"),
+        *("models.head", "models.picodet"),
+    },
     ".suppression": {
         *(".comparison", ".recorded", ".wording", "models.head", "models.picodet", "nms"),
         "postprocess",
@@ -143,14 +151,34 @@ ALIGNMENT = {
         *(".comparison", ".decoding_diagnosis", ".gap", ".index", ".probes", ".recording"),
         *(".suppression", "config", "data.preprocess", "models.head", "postprocess"),
     },
+    # an ONNX in the place of a model
+    ".onnx_model": {
+        *(".comparison", ".ending", ".gap", ".graph", ".layers", ".onnx_config", ".onnx_ending"),
+        *(".onnx_graph", ".onnx_pieces", ".onnx_runs", ".onnx_suspect", ".onnx_weights"),
+        *(".own_ending", ".paired", ".pairing", ".places", ".recorded", ".recording", ".replay"),
+        *(".tracing", "models.picodet"),
+    },
+    ".onnx_config": {
+        *(".graph", ".onnx_graph", "class_names", "config", "models.checkpoint", "models.picodet"),
+    },
+    ".onnx_weights": {
+        *(".comparison", ".gap", ".graph", ".index", ".paired", ".places", ".recording"),
+        *(".tracing", ".weight_diagnosis", ".weights", "config", "models.layers", "models.picodet"),
+    },
+    ".onnx_pieces": {".onnx_graph"},
+    ".onnx_runs": {".index", ".lanes", ".onnx_pieces", ".places", ".recorded", ".tracing"},
+    ".onnx_ending": {".ending", ".endings", ".onnx_pieces", ".own_ending", "models.head"},
     # why a layer is guilty
     ".weight_diagnosis": {".index"},
     ".decoding_diagnosis": {"config", "models.head"},
     ".diagnosis": {
-        *(".block_diagnosis", ".comparison", ".gap", ".lanes", ".layers", ".leaf_diagnosis"),
-        *(".recorded", ".replay", ".weight_diagnosis", "models.picodet"),
+        *(".block_diagnosis", ".comparison", ".gap", ".lanes", ".recorded", ".replay"),
+        *(".weight_diagnosis", "models.picodet"),
     },
-    ".replay": {".index", ".lanes", ".recorded", "models.picodet"},
+    ".replay": {".index", ".lanes", ".leaf_diagnosis", ".recorded", "models.picodet"},
+    ".onnx_suspect": {
+        *(".index", ".onnx_graph", ".onnx_runs", ".replay", ".tracing", "models.picodet"),
+    },
     ".leaf_diagnosis": {"models.layers"},
     ".block_diagnosis": {"models.layers"},
     # how it is shown
@@ -159,8 +187,8 @@ ALIGNMENT = {
     ".blocks": {".comparison"},
     ".table": {".blocks", ".comparison", ".wording"},
     ".page": {
-        *(".blocks", ".comparison", ".page_depth", ".page_layers", ".page_markup"),
-        *(".page_network", ".wording"),
+        *(".blocks", ".comparison", ".page_depth", ".page_layers", ".page_markup", ".page_network"),
+        ".wording",
     },
     ".page_depth": {".blocks", ".comparison", ".page_markup", ".wording"},
     ".page_layers": {
@@ -256,5 +284,6 @@ def test_paddle_is_imported_in_its_own_process_only():
         if {"paddle", "ppdet"}
         & {module.split(".")[0] for module in imports_of(ast.parse(path.read_text()))}
     }
-    own = {"paddle_main", "paddle_program", "paddle_new_program", "ppdet_model", "ppdet_recorder"}
-    assert names == {f"alignment.{name}" for name in own}
+    own = ("main", "program", "new_program", "old_program")
+    ppdet = {"alignment.ppdet_model", "alignment.ppdet_recorder"}
+    assert names == ppdet | {f"alignment.paddle_{name}" for name in own}

@@ -230,10 +230,10 @@ def from_json(content: dict[str, Any]) -> Index:
 def settings_from_json(content: dict[str, Any]) -> Settings:
     """The inverse of `asdict`."""
     height, width = (int(v) for v in content["size"])
-    mean, std = ([float(v) for v in content[name]] for name in ("mean", "std"))
-    return Settings(
-        (height, width),
-        int(content["interp"]),
-        (mean[0], mean[1], mean[2]),
-        (std[0], std[1], std[2]),
-    )
+    mean, std = (_three(content[name]) for name in ("mean", "std"))
+    return Settings((height, width), int(content["interp"]), mean, std)
+
+
+def _three(values: list[Any]) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue

@@ -125,7 +125,7 @@ class Fed:
         below = (c for c in self.calls[:number] if c.path.startswith(f"{call.path}."))
         if any(source in c.outputs for c in below):
             return self._reference(source)
-        return self._value(self.places.made.get(source), source)
+        return self._value(self.places.made.get(source), source, call)
 
     def _taken(self, call: TracedCall, source: Source) -> str | None:
         """What the graph has where an operator in the call takes a tensor of ours."""
@@ -133,14 +133,30 @@ class Fed:
         found = (names[source] for names in takers if source in names)
         return next(found, self.places.made.get(source))
 
-    def _value(self, name: str | None, target: Source) -> Tensor:
+    def _fed(self, call: TracedCall) -> dict[str | None, Source]:
+        """What the graph has where a call takes a tensor: right or wrong is its caller's doing.
+
+        Of a folded pair it is the convolution that takes one.
+        """
+        fed = {}
+        for source in call.inputs:
+            if source in self.keys:
+                fed[self._taken(call, source)] = source
+            else:
+                for before in self.calls:
+                    fed |= self._fed(before) if source in before.outputs else {}
+        return fed
+
+    def _value(self, name: str | None, target: Source, maker: TracedCall | None = None) -> Tensor:
         if name is None:
             raise PieceError("it has another structure here; what takes its place cannot be told")
         if (holder := self._holder(name, target)) is not None:
             return self._reference(holder)
 
+        fed = self._fed(maker) if maker else {}
+
         def given(name: str) -> np.ndarray | None:
-            holder = self._holder(name, target)
+            holder = fed.get(name, self._holder(name, target))
             return None if holder is None else self._reference(holder).numpy()
 
         (array,) = self.pieces.run([name], given)

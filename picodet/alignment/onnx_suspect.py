@@ -9,6 +9,7 @@ import onnx
 import torch
 from torch import nn
 
+from picodet.alignment.index import Source
 from picodet.alignment.onnx_graph import attributes_of
 from picodet.alignment.onnx_runs import Fed
 from picodet.alignment.replay import CallId, Doing, Suspect
@@ -16,6 +17,13 @@ from picodet.alignment.tracing import Traced
 from picodet.models.picodet import PicoDet
 
 Set = tuple[onnx.NodeProto, nn.Module]  # an operator, and the module of ours that is set right
+OPERATORS: dict[type[nn.Module], tuple[str, ...]] = {
+    nn.Conv2d: ("Conv",),
+    nn.BatchNorm2d: ("BatchNormalization",),
+    nn.MaxPool2d: ("MaxPool",),
+    nn.AdaptiveAvgPool2d: ("GlobalAveragePool",),
+    nn.Upsample: ("Resize", "Upsample"),
+}
 
 
 @dataclass(frozen=True)
@@ -47,12 +55,17 @@ class OnnxSuspect(Suspect):
 
     def setting(self) -> str | None:
         """The attributes of its operators against our module's."""
-        wrong = [
-            f"{name} of {operator.op_type} is {found}; the reference's is {expected}"
-            for operator, module in self.operators
-            for name, found, expected in _settings(operator, module)
-            if found != expected
-        ]
+        wrong = []
+        for operator, module in self.operators:
+            kind, kinds = operator.op_type, OPERATORS.get(type(module), ())
+            if kind not in kinds:
+                wrong += [f"{kind}; the reference has {kinds[0]}"] if kinds else []
+                continue
+            wrong += [
+                f"{name} of {kind} is {found}; the reference's is {expected}"
+                for name, found, expected in _settings(operator, module)
+                if found != expected
+            ]
         return " and ".join(wrong) or None
 
     def changed(self) -> Iterator[tuple[str, nn.Module]]:
@@ -83,15 +96,14 @@ def _set(fed: Fed, model: PicoDet, traced: Traced, number: int, module: nn.Modul
     if operator.kind == "batch_norm" and before not in fed.keys:
         conv = traced.operators[before.operator].weights["weight"].removesuffix(".weight")
         yield from _set(fed, model, traced, before.operator, model.get_submodule(conv))
-    partner = fed.places.partners.get(number)
-    if partner is None or before in fed.places.inner:
+    if before in fed.places.inner:
         return
-    node = fed.pieces.maker(partner.name)
-    if partner.kind == "conv":  # its bias may be an operator of its own, which then makes it
+    node = fed.pieces.maker(fed.places.made.get(Source(number), ""))
+    partner = fed.places.partners.get(number)
+    if partner and partner.kind == "conv":  # its bias may be an operator of its own behind it
         weight = partner.weights["weight"]
-        node = next(
-            (n for n in fed.pieces.nodes if n.op_type == "Conv" and weight in n.input), node
-        )
+        convs = (n for n in fed.pieces.nodes if n.op_type == "Conv" and weight in n.input)
+        node = next(convs, node)
     if node is not None:
         yield node, module
 

@@ -1,14 +1,22 @@
 """The rungs of decoding and NMS for an export that does these itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from picodet.alignment.comparison import Finding, Rung, Verdict
+from picodet.alignment import probes
+from picodet.alignment.comparison import Rung, Verdict
 from picodet.alignment.decoding_diagnosis import explain_boxes, explain_scores
-from picodet.alignment.endings import OwnHeads, closest, decoded, finding, recorded_heads
+from picodet.alignment.endings import (
+    OF_SIGMOID,
+    OwnHeads,
+    closest,
+    decoded,
+    finding,
+    recorded_heads,
+)
 from picodet.alignment.gap import Tolerance, gap, noise
 from picodet.alignment.recorded import Recorded
 from picodet.alignment.suppression import compare_kept, end_to_end, kept
@@ -17,6 +25,10 @@ from picodet.models.picodet import PicoDet
 
 Decode = Callable[[HeadOutput], tuple[Tensor, Tensor]]
 Suppress = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+# Of probes.NMS_CASES. ONNX's NonMaxSuppression knows no limit of the candidates (top_k) and turns
+# a box that is inside out (degenerate): no export of the right model passes those.
+CASES = ("random", "ties", "thresholds", "dense", "none")
 
 
 @dataclass(frozen=True)
@@ -47,23 +59,27 @@ def compare_own_decoding(
     ending = recorded.recording.index.ending
     theirs = recorded_heads(recorded, model.config)
     heads = theirs or runs[0]
-    names = ("boxes before NMS", "scores before NMS")
-    keys = (ending.boxes, ending.box_scores) if theirs else (None, None)
+    boxes, scores = decode(heads)
     gaps, findings = [], []
-    made = decode(heads)
-    for i, (name, key) in enumerate(zip(names, keys, strict=True)):
-        ours = decoded(model, heads)[i]
+    for name, made, ours, key, computed_at, explain in zip(
+        ("boxes before NMS", "scores before NMS"),
+        (boxes, scores),
+        decoded(model, heads),
+        (ending.boxes, ending.box_scores) if theirs else (None, None),
+        (0.0, OF_SIGMOID),
+        (explain_boxes, explain_scores),
+        strict=True,
+    ):
         if key is None:
-            found = gap(made[i], ours[0], noise(*ours), tolerance)
+            found = gap(made, ours[0], noise(*ours), tolerance, computed_at)
         else:
-            found = recorded.gap(made[i], key, tolerance, ours)
+            found = recorded.gap(made, key, tolerance, ours, computed_at)
         gaps.append((name, found))
         if not found.ok:
-            explain = (explain_boxes, explain_scores)[i]
-            findings.append(finding(name, found, explain(heads, made[i])))
+            findings.append(finding(name, found, explain(heads, made)))
     whose = "the reference's" if theirs else "its own"
-    against = "the reference's" if keys[0] else "our decoding of them"
-    summary = f"{made[0].shape[1]:,} boxes by the export from {whose} heads, against {against}"
+    against = "the reference's" if theirs and ending.boxes else "our decoding of them"
+    summary = f"{boxes.shape[1]:,} boxes by the export from {whose} heads, against {against}"
     verdict: Verdict = "differs" if findings else "aligned"
     return Rung("decoding", verdict, f"{summary}; {closest(gaps)}", tuple(findings))
 
@@ -73,28 +89,39 @@ def compare_own_nms(
 ) -> Rung:
     """What it keeps of the reference's boxes, against what the reference keeps.
 
-    Of its own boxes, and against our NMS, where the reference has none.
+    Of its own boxes, and against our NMS, where the reference has none; and of the probe boxes,
+    against our NMS, which is held against the reference's answers as that of every model.
     """
-    recording = recorded.recording
-    ending, scale_factor = (
-        recording.index.ending,
-        np.array(recording.index.scale_factor, np.float32),
-    )
-    own = [tensor[0].numpy() for tensor in decode(runs[0])]
-    known = ending.boxes and ending.box_scores and recording.has(ending.boxes)
-    boxes, scores = own
-    if known:
-        boxes, scores = (recording.tensor(str(key))[0] for key in (ending.boxes, ending.box_scores))
+    recording, ending = recorded.recording, recorded.recording.index.ending
+    scale_factor = np.array(recording.index.scale_factor, np.float32)
+    boxes, scores = own = [tensor[0].numpy() for tensor in decode(runs[0])]
+    whose, against = "its own", "ours"
+    if ending.boxes and ending.box_scores and recording.has(ending.boxes):
+        boxes, scores = (recording.tensor(key)[0] for key in (ending.boxes, ending.box_scores))
+        whose = "the reference's"
     theirs = kept(boxes, scores, scale_factor)
-    if known and ending.kept:
-        theirs = recording.tensor(ending.kept)
-    in_picture = boxes / np.tile(scale_factor[::-1], 2)
+    if ending.kept and whose != "its own":
+        theirs, against = recording.tensor(ending.kept), "the reference's"
     ours = suppress(boxes, scores)
-    findings: list[Finding] = compare_kept(ours, theirs, False, "boxes", (in_picture, scores))
-    whose, against = ("the reference's", "the reference") if known else ("its own", "ours")
-    if known and not ending.kept:
-        against = "ours"
-    done = f"{len(ours)} boxes kept by the export's NMS of {whose} candidates, against {against}"
+    in_picture = boxes / np.tile(scale_factor[::-1], 2)
+    findings = compare_kept(ours, theirs, False, "boxes", (in_picture, scores))
+    for name, boxes, scores in _questions(*scores.shape):  # noqa: B020
+        in_picture = boxes / np.tile(scale_factor[::-1], 2)
+        answer, expected = suppress(boxes, scores), kept(boxes, scores, scale_factor)
+        findings += compare_kept(answer, expected, False, name, (in_picture, scores))
+    done = f"{len(ours)} boxes kept by the export of {whose} candidates, against {against}"
+    done += "; probe boxes, against ours"
     if ending.kept:
         done += f"; end to end: {end_to_end(suppress(*own), recording.tensor(ending.kept))}"
     return Rung("NMS", "differs" if findings else "aligned", done, tuple(findings))
+
+
+def _questions(classes: int, cells: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """The probes in the form that the export takes: with as many classes and boxes as it has."""
+    for case in CASES:
+        boxes, scores = probes.candidates(case)
+        boxes = np.pad(boxes[:cells], ((0, max(cells - len(boxes), 0)), (0, 0)))
+        for first in range(0, len(scores), classes):
+            some = scores[first : first + classes, :cells]
+            missing = classes - some.shape[0], cells - some.shape[1]
+            yield f"probe: {case}", boxes, np.pad(some, [(0, count) for count in missing])

@@ -77,9 +77,17 @@ def _pairs(
 ) -> dict[int, int]:
     """Numbers of vertices: of all convolutions, and of whatever else has a partner."""
     (our_convs, our_places), (their_convs, their_places) = _weighted(ours), _weighted(theirs)
-    found = match(our_convs, their_convs, [names[j] for j in their_places], other)
-    pairs = {our_places[i]: their_places[j] for i, j in found.items()}
-    count = 0
+    found = _grown({}, our_convs, their_convs)
+    if not len(found) == len(our_convs) == len(their_convs):
+        found = match(our_convs, their_convs, [names[j] for j in their_places], other)  # says why
+    return _grown({our_places[i]: their_places[j] for i, j in found.items()}, ours, theirs)
+
+
+def _grown(
+    known: Mapping[int, int], ours: Sequence[Vertex], theirs: Sequence[Vertex]
+) -> dict[int, int]:
+    """The known pairs, and all that can be told from them."""
+    pairs, count = dict(known), -1
     while count < len(pairs):  # each pair that is found lets others be found
         count = len(pairs)
         for colours in (_down, _up):

@@ -1,7 +1,9 @@
 """Heads, decoding and NMS of our own model, recorded and then changed in one thing each."""
 
 import copy
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import own_recording
 import pytest
@@ -17,21 +19,10 @@ from picodet.alignment.recorded import Recorded
 from picodet.alignment.recording import Recording
 from picodet.alignment.suppression import compare_nms
 from picodet.converter.rules import PICODET_2021
-from picodet.models.head import HeadOutput
 from picodet.nms import multiclass_nms
 
 NOISE = Tolerance(30.0)
 EVIDENCE = "somebody's answer"
-
-
-@pytest.fixture(scope="module")
-def pristine():
-    return own_recording.pristine()
-
-
-@pytest.fixture
-def model(pristine):
-    return copy.deepcopy(pristine)
 
 
 def opened(path):
@@ -40,17 +31,15 @@ def opened(path):
 
 
 @pytest.fixture(scope="module")
-def recorded(pristine, tmp_path_factory):
-    path = tmp_path_factory.mktemp("own") / "r.safetensors"
-    recording, recorded = opened(own_recording.record(pristine, path))
+def recorded(reference):
+    recording, recorded = opened(reference)
     with recording:
         yield recorded
 
 
 @pytest.fixture(scope="module")
-def summary(pristine, tmp_path_factory):
-    path = tmp_path_factory.mktemp("own") / "s.safetensors"
-    recording, recorded = opened(own_recording.record(pristine, path, samples=16))
+def sampled(summary):
+    recording, recorded = opened(summary)
     with recording:
         yield recorded
 
@@ -87,8 +76,6 @@ def test_a_finding_holds_both_values_and_the_place(model, recorded):
 
 
 def test_other_classes(recorded):
-    from dataclasses import replace
-
     config = replace(own_recording.CONFIG, classes=("a", "b"))
     rung = compare_heads(runs(own_recording.pristine(config)), recorded, NOISE)
     problems = [finding.found for finding in rung.findings if finding.name.startswith("scores")]
@@ -100,10 +87,10 @@ def test_a_model_that_broke_off_is_not_compared(recorded):
     assert rung.verdict == "not compared"
 
 
-def test_heads_against_a_summary(model, summary):
-    assert compare_heads(runs(model), summary, NOISE).verdict == "aligned"
+def test_heads_against_a_summary(model, sampled):
+    assert compare_heads(runs(model), sampled, NOISE).verdict == "aligned"
     model.head.predictors[3].bias.data += 0.5
-    names = [finding.name for finding in compare_heads(runs(model), summary, NOISE).findings]
+    names = [finding.name for finding in compare_heads(runs(model), sampled, NOISE).findings]
     assert names == ["scores, stride 64", "sides, stride 64"]
 
 
@@ -115,9 +102,9 @@ def test_the_references_heads_are_its_predictors_outputs(model, recorded):
         assert torch.equal(ours, theirs)
 
 
-def test_a_summary_has_no_heads_to_decode(model, summary):
-    assert recorded_heads(summary, model.config) is None
-    rung = compare_decoding(model, runs(model), summary, NOISE, (), EVIDENCE)
+def test_a_summary_has_no_heads_to_decode(model, sampled):
+    assert recorded_heads(sampled, model.config) is None
+    rung = compare_decoding(model, runs(model), sampled, NOISE, (), EVIDENCE)
     assert rung.verdict == "aligned"
     assert rung.summary == f"probe heads, {EVIDENCE}; from ours: 0 pixels"
 
@@ -223,8 +210,6 @@ def test_wrong_heads_are_no_wrong_nms(model, recorded):
 
 def test_a_scale_that_is_not_one(pristine, tmp_path):
     """Boxes are divided by the scale factor before they are compared with each other."""
-    import cv2
-
     image = np.random.default_rng(0).integers(0, 255, (40, 120, 3), np.uint8)
     picture = cv2.imencode(".png", image)[1].tobytes()
     path = own_recording.record(pristine, tmp_path / "r.safetensors", picture)
@@ -232,8 +217,3 @@ def test_a_scale_that_is_not_one(pristine, tmp_path):
     with recording:
         assert recording.index.scale_factor == pytest.approx((1.6, 64 / 120))
         assert compare_nms(pristine, [], recorded, (), EVIDENCE).verdict == "aligned"
-
-
-def test_heads_of_another_form_are_kept_apart():
-    output = HeadOutput((torch.zeros(1, 3, 2, 2),), (torch.zeros(1, 32, 2, 2),))
-    assert output.logits[0].shape[1] == 3

@@ -162,12 +162,11 @@ def test_inference_folders(run, shared, tmp_path, weights, program):
 @pytest.mark.parametrize(
     ("weights", "options"),
     [
-        ("weights/picodet_s_192_pedestrian.pdparams", []),
         ("weights/picodet_s_416_coco.pdparams", []),
         ("weights/picodet_s_416_coco.pdparams", ["--float64"]),
         ("reference/picodet_m_416_coco/picodet_m_416_coco.pdparams", []),
     ],
-    ids=["pedestrian", "S-416", "S-416 in double", "M-416"],
+    ids=["S-416", "S-416 in double", "M-416"],
 )
 def test_real_weights_in_live_ppdet(run, shared, tmp_path, weights, options):
     model = ported(shared / weights, tmp_path / "model.pth")

@@ -25,19 +25,9 @@ STEM = "backbone.stem.conv.weight"
 BN = "neck.first_top_conv.bn1"
 
 
-@pytest.fixture(scope="module")
-def pristine():
-    return own_recording.pristine()
-
-
 @pytest.fixture
 def state(pristine):
     return {name: tensor.clone() for name, tensor in pristine.state_dict().items()}
-
-
-@pytest.fixture(scope="module")
-def reference(pristine, tmp_path_factory):
-    return own_recording.record(pristine, tmp_path_factory.mktemp("own") / "r.safetensors")
 
 
 def compare(state, path, change=lambda index: index):
@@ -131,12 +121,6 @@ def test_comparing_nothing_is_not_aligned(state, reference):
 def test_counters_of_batches_are_nobodys_business(state, reference):
     state["backbone.stem.bn.num_batches_tracked"] += 7
     assert compare(state, reference).verdict == "aligned"
-
-
-@pytest.fixture(scope="module")
-def summary(pristine, tmp_path_factory):
-    path = tmp_path_factory.mktemp("own") / "s.safetensors"
-    return own_recording.record(pristine, path, samples=16)
 
 
 def test_a_summary_knows_that_a_value_differs_if_not_where(state, summary):

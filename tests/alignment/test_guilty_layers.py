@@ -2,59 +2,18 @@
 
 import copy
 import gc
-from dataclasses import replace
 
 import own_recording
 import pytest
 import torch
+from layer_comparison import compare, guilty
 from torch import nn
 
 from picodet.alignment import layers
-from picodet.alignment.comparison import Unpaired
 from picodet.alignment.gap import FLOAT64_BAR, Tolerance
-from picodet.alignment.index import Call
-from picodet.alignment.layered import pair_layers
-from picodet.alignment.layers import WHOLE, compare_layers
-from picodet.alignment.recorded import Recorded
-from picodet.alignment.recording import Recording
-from picodet.converter.rules import PICODET_2021
+from picodet.alignment.layers import WHOLE
 from picodet.models import csp_pan, esnet
 from picodet.models.head import PicoFeat, PicoHead
-from picodet.models.layers import ConvBN
-
-
-@pytest.fixture(scope="module")
-def pristine():
-    return own_recording.pristine()
-
-
-@pytest.fixture(scope="module")
-def reference(pristine, tmp_path_factory):
-    """A full recording in float32."""
-    return own_recording.record(pristine, tmp_path_factory.mktemp("own") / "r.safetensors")
-
-
-@pytest.fixture
-def model(pristine):
-    return copy.deepcopy(pristine)
-
-
-NOISE = Tolerance(30.0)
-
-
-def compare(model, path, tolerance=NOISE, change=lambda index: index):
-    steps = []
-    with Recording(path) as recording:
-        recording.index = change(recording.index)
-        recorded = Recorded(recording, pair_layers(recording.index, PICODET_2021))
-        images = torch.from_numpy(own_recording.noise()).to(next(model.parameters()))
-        result = compare_layers(model, recorded, images, tolerance, steps.append)
-    assert steps == list(range(1, len(steps) + 1))
-    return result
-
-
-def guilty(result):
-    return [layer.path for layer in result.layers if layer.status == "guilty"]
 
 
 def test_the_same_model_is_aligned(model, reference):
@@ -224,58 +183,6 @@ def test_a_layer_that_raises_is_named(model, reference):
     assert len(result.unpaired) > 100  # what was never reached
 
 
-def test_a_layer_only_in_ours_has_no_partner(model, reference):
-    class More(ConvBN):
-        def forward(self, x):
-            return self.more(super().forward(x))
-
-    model.neck.conv_t.convs[0].more = nn.Identity()
-    model.neck.conv_t.convs[0].__class__ = More
-    result = compare(model, reference)
-    assert result.unpaired == (Unpaired("ours", "neck.conv_t.convs.0.more", "Identity"),)
-    assert guilty(result) == []
-
-
-def test_a_call_too_many_has_no_partner(model, reference):
-    class Twice(ConvBN):
-        def forward(self, x):
-            self.conv(x)
-            return super().forward(x)
-
-    model.backbone.stem.__class__ = Twice
-    result = compare(model, reference)
-    assert Unpaired("ours", "backbone.stem.conv", "Conv2d") in result.unpaired
-
-
-def test_a_layer_that_is_not_called_has_no_partner(model, reference):
-    class Bare(csp_pan.CSPPAN):
-        def forward(self, features):
-            self.second_top_conv, forward = nn.Identity(), super().forward
-            return forward(features)
-
-    model.neck.__class__ = Bare
-    result = compare(model, reference)
-    missed = {item.path for item in result.unpaired if item.side == "reference"}
-    parts = ("", ".dwconv", ".bn1", ".pwconv", ".bn2")
-    assert missed == {f"neck.second_top_conv{part}" for part in parts}
-
-
-def test_a_layer_only_in_the_reference_has_no_partner(model, reference):
-    def change(index):
-        calls = (
-            *index.calls,
-            Call("neck.swish", 0, "Swish", (), ()),
-            Call("neck.upsample", 2, "Upsample", (), ()),
-        )
-        return replace(index, calls=calls)
-
-    result = compare(model, reference, change=change)
-    assert result.unpaired == (
-        Unpaired("reference", "neck.swish", "Swish"),
-        Unpaired("reference", "neck.upsample", "Upsample"),
-    )
-
-
 def test_nan_in_ours_is_guilty(model, reference):
     model.head.predictors[0].bias.data[0] = float("nan")
     result = compare(model, reference)
@@ -316,12 +223,6 @@ def test_in_double_the_smallest_mistake_shows(model, in_double):
     result = compare(model, in_double, Tolerance(None, 1e-13))
     assert guilty(result) == ["neck.first_top_conv.bn1"]
     assert [len(run) for run in result.heads] == [8, 8]  # double it is already
-
-
-@pytest.fixture(scope="module")
-def summary(pristine, tmp_path_factory):
-    path = tmp_path_factory.mktemp("own") / "summary.safetensors"
-    return own_recording.record(pristine, path, samples=16)
 
 
 def test_against_a_summary_the_first_that_departs_is_named(model, summary):

@@ -1,0 +1,29 @@
+"""A model of ours, and recordings of it as it was before a test did something to it."""
+
+import copy
+
+import own_recording
+import pytest
+
+
+@pytest.fixture(scope="session")
+def pristine():
+    """Of all tests; what is to be changed is `model`."""
+    return own_recording.pristine()
+
+
+@pytest.fixture
+def model(pristine):
+    return copy.deepcopy(pristine)
+
+
+@pytest.fixture(scope="session")
+def reference(pristine, tmp_path_factory):
+    """A full recording in float32."""
+    return own_recording.record(pristine, tmp_path_factory.mktemp("own") / "full.safetensors")
+
+
+@pytest.fixture(scope="session")
+def summary(pristine, tmp_path_factory):
+    path = tmp_path_factory.mktemp("own") / "summary.safetensors"
+    return own_recording.record(pristine, path, samples=16)
