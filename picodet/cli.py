@@ -284,7 +284,8 @@ def compare(
         write_text(html, page(comparison))
     if json_file:
         write_json(json_file, as_json(comparison))
-    ctx.exit(0 if comparison.aligned else 1)
+    differs = any(rung.verdict == "differs" for rung in comparison.rungs)
+    ctx.exit(0 if comparison.aligned else 1 if differs else NotComparedError.exit_code)
 
 
 @align.command(cls=Comparing)

@@ -109,12 +109,13 @@ def _endings(
         yield from (Rung(name, "not compared", text) for name in ("decoding", "NMS"))
         return
     if own and own.decode:
-        yield compare_own_decoding(own.decode, model, heads, recorded, allowed)
+        yield compare_own_decoding(own.decode, model, heads, recorded, allowed, probed.decoding)
     else:
         evidence = probed.evidence
         yield compare_decoding(model, heads, recorded, allowed, probed.decoding, evidence)
     if own and own.decode and own.suppress:
-        yield compare_own_nms(own.suppress, own.decode, heads, recorded)
+        evidence = probed.evidence
+        yield compare_own_nms(own.suppress, own.decode, heads, recorded, probed.nms, evidence)
     else:
         yield compare_nms(model, heads, recorded, probed.nms, probed.evidence)
 

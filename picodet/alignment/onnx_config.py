@@ -5,18 +5,53 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnxruntime
 import torch
+from onnx import TensorProto, helper
 
 from picodet.alignment.graph import Graph
-from picodet.alignment.onnx_graph import attributes_of, read_graph, sides
+from picodet.alignment.onnx_graph import attributes_of, read_graph, run_model, sides
 from picodet.class_names import COCO
 from picodet.config import STRIDES, VARIANTS, ModelConfig, check_input_size
+from picodet.converter.recognise import MAX_HEAD_CONVS
 from picodet.errors import AlignmentError
 from picodet.models.checkpoint import HEADER, config_of
 from picodet.models.picodet import PicoDet
 
 DEFAULT_SIZE = (416, 416)
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # of operators that onnxruntime has
+
+
+def check_runnable(path: Path, model: onnx.ModelProto, picture: str) -> None:
+    """Raise AlignmentError where onnxruntime cannot run this, whatever the graph is."""
+    (given,) = (value.type.tensor_type for value in model.graph.input if value.name == picture)
+    if given.elem_type != TensorProto.FLOAT or len(given.shape.dim) != 4:
+        kind = TensorProto.DataType.Name(given.elem_type).lower()
+        raise AlignmentError(
+            f"{path}: {picture}, its input, is {kind} of {len(given.shape.dim)} dimensions; an "
+            "export in float32 that takes [1, 3, height, width] is expected"
+        )
+    known = {*DOMAINS, *(function.domain for function in model.functions)}
+    for node in model.graph.node:
+        if node.domain not in known:
+            raise AlignmentError(
+                f"{path}: has the operator {node.op_type} of {node.domain}, which is not ONNX's "
+                "and which onnxruntime cannot run"
+            )
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
+    nothing = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "nothing", [x], [y])
+    versions = {"opset_imports": model.opset_import, "ir_version": model.ir_version}
+    try:
+        run_model(helper.make_model(nothing, **versions), {"x": np.zeros(1, "f4")}, ["y"])
+    except Exception as error:  # onnxruntime's errors have no class of their own in common
+        opsets = ", ".join(f"{o.domain or 'ONNX'} {o.version}" for o in model.opset_import)
+        raise AlignmentError(
+            f"{path}: needs the operators of {opsets} (IR {model.ir_version}); the installed "
+            f"onnxruntime {onnxruntime.__version__} does not have them: pip install --upgrade onnx "
+            "onnxruntime"
+        ) from error
 
 
 def configure(
@@ -39,9 +74,7 @@ def configure(
         ) from error
     if said is not None:
         return said, ()
-    shapes = [
-        graph.constants[node.weights["weight"]].shape for node in graph.nodes if node.kind == "conv"
-    ]
+    convolutions = sum(node.kind == "conv" for node in graph.nodes)
     heads = _heads(graph, splits)
     variant = next((v for v in VARIANTS if {h[1] for h in heads} == {v.channels}), None)
     if variant is None or len({h[0] for h in heads}) > 1 or len(heads) != len(STRIDES):
@@ -59,9 +92,9 @@ def configure(
         input_size=_size(path, model, graph, size),
         reg_max=bins // 4 - 1,
     )
-    towers = len(shapes) - _convolutions(replace(config, head_convs=0))
-    config = replace(config, head_convs=max(towers, 0) // (2 * len(STRIDES)))
-    return config, notes
+    towers = convolutions - _convolutions(replace(config, head_convs=0))
+    depth = round(towers / (2 * len(STRIDES)))  # a graph that lacks one is still recognised
+    return replace(config, head_convs=min(max(depth, 0), MAX_HEAD_CONVS)), notes
 
 
 def _said(model: onnx.ModelProto) -> ModelConfig | None:

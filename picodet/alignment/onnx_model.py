@@ -17,7 +17,7 @@ from picodet.alignment.ending import EndingNames, find_ending
 from picodet.alignment.gap import Tolerance
 from picodet.alignment.graph import Graph, canonical, operators
 from picodet.alignment.layers import Moment, noise_runs, present, together
-from picodet.alignment.onnx_config import configure
+from picodet.alignment.onnx_config import check_runnable, configure
 from picodet.alignment.onnx_ending import own_ending
 from picodet.alignment.onnx_graph import inputs_of, read_onnx, sides
 from picodet.alignment.onnx_pieces import Pieces
@@ -32,7 +32,7 @@ from picodet.alignment.recorded import Recorded
 from picodet.alignment.recording import Recording
 from picodet.alignment.replay import CallId, Suspect
 from picodet.alignment.tracing import Traced, TracedCall, trace
-from picodet.errors import AlignmentError
+from picodet.errors import AlignmentError, RecordingError
 from picodet.models.picodet import PicoDet
 
 
@@ -131,12 +131,16 @@ class OnnxModel:
 def load(path: Path, size: tuple[int, int] | None = None) -> OnnxModel:
     """size: height and width of the input, where the file takes any.
 
-    Raises RecordingError for a file that is no ONNX or that nothing of a PicoDet is found in,
-    and AlignmentError for one that is another PicoDet.
+    Raises RecordingError for a file that is no ONNX, and AlignmentError for one that onnxruntime
+    does not know or that is no PicoDet of ours.
     """
     proto, graph = read_onnx(path)
-    graph = canonical(graph)
-    names = find_ending(graph)
+    check_runnable(path, proto, graph.inputs[0])
+    try:
+        graph = canonical(graph)
+        names = find_ending(graph)
+    except RecordingError as error:
+        raise AlignmentError(f"{path}: {error}") from error
     config, notes = configure(path, proto, graph, names.sides, size)
     traced = trace(config)
     stored = {name: array.shape for name, array in graph.constants.items()}

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from picodet.alignment import probes
-from picodet.alignment.comparison import Rung, Verdict
+from picodet.alignment.comparison import Finding, Rung, Verdict
 from picodet.alignment.decoding_diagnosis import explain_boxes, explain_scores
 from picodet.alignment.endings import (
     OF_SIGMOID,
@@ -50,17 +50,18 @@ def compare_own_decoding(
     runs: Sequence[HeadOutput],
     recorded: Recorded,
     tolerance: Tolerance,
+    probe_findings: tuple[Finding, ...],
 ) -> Rung:
     """What it makes of the reference's heads, against the reference's boxes and scores.
 
     Of its own heads where a summary has none, and against our decoding where the reference ends
-    with its heads. `runs`: its own heads first.
+    with its heads. `runs`: its own heads first. probe_findings: what is wrong with our decoding.
     """
     ending = recorded.recording.index.ending
     theirs = recorded_heads(recorded, model.config)
     heads = theirs or runs[0]
     boxes, scores = decode(heads)
-    gaps, findings = [], []
+    gaps, findings = [], list(probe_findings)
     for name, made, ours, key, computed_at, explain in zip(
         ("boxes before NMS", "scores before NMS"),
         (boxes, scores),
@@ -85,12 +86,17 @@ def compare_own_decoding(
 
 
 def compare_own_nms(
-    suppress: Suppress, decode: Decode, runs: Sequence[HeadOutput], recorded: Recorded
+    suppress: Suppress,
+    decode: Decode,
+    runs: Sequence[HeadOutput],
+    recorded: Recorded,
+    probe_findings: tuple[Finding, ...],
+    evidence: str,
 ) -> Rung:
     """What it keeps of the reference's boxes, against what the reference keeps.
 
     Of its own boxes, and against our NMS, where the reference has none; and of the probe boxes,
-    against our NMS, which is held against the reference's answers as that of every model.
+    against our NMS. probe_findings: what our NMS itself answers otherwise than the `evidence`.
     """
     recording, ending = recorded.recording, recorded.recording.index.ending
     scale_factor = np.array(recording.index.scale_factor, np.float32)
@@ -99,24 +105,24 @@ def compare_own_nms(
     if ending.boxes and ending.box_scores and recording.has(ending.boxes):
         boxes, scores = (recording.tensor(key)[0] for key in (ending.boxes, ending.box_scores))
         whose = "the reference's"
-    theirs = kept(boxes, scores, scale_factor)
+    expected = kept(boxes, scores, scale_factor)
     if ending.kept and whose != "its own":
-        theirs, against = recording.tensor(ending.kept), "the reference's"
-    ours = suppress(boxes, scores)
-    in_picture = boxes / np.tile(scale_factor[::-1], 2)
-    findings = compare_kept(ours, theirs, False, "boxes", (in_picture, scores))
-    for name, boxes, scores in _questions(*scores.shape):  # noqa: B020
-        in_picture = boxes / np.tile(scale_factor[::-1], 2)
-        answer, expected = suppress(boxes, scores), kept(boxes, scores, scale_factor)
-        findings += compare_kept(answer, expected, False, name, (in_picture, scores))
-    done = f"{len(ours)} boxes kept by the export of {whose} candidates, against {against}"
-    done += "; probe boxes, against ours"
+        expected, against = recording.tensor(ending.kept), "the reference's"
+    findings = list(probe_findings)
+    asked = [("boxes", (boxes, scores), expected)]
+    for name, question in _questions(*scores.shape):
+        asked.append((name, question, kept(*question, scale_factor)))
+    for name, question, theirs in asked:
+        in_picture = question[0] / np.tile(scale_factor[::-1], 2), question[1]
+        findings += compare_kept(suppress(*question), theirs, False, name, in_picture)
+    done = f"{len(expected)} boxes kept of {whose} candidates by {against} NMS and by the export's"
+    done += f"; probe boxes, against our NMS and {evidence}"
     if ending.kept:
         done += f"; end to end: {end_to_end(suppress(*own), recording.tensor(ending.kept))}"
     return Rung("NMS", "differs" if findings else "aligned", done, tuple(findings))
 
 
-def _questions(classes: int, cells: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def _questions(classes: int, cells: int) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
     """The probes in the form that the export takes: with as many classes and boxes as it has."""
     for case in CASES:
         boxes, scores = probes.candidates(case)
@@ -124,4 +130,5 @@ def _questions(classes: int, cells: int) -> Iterator[tuple[str, np.ndarray, np.n
         for first in range(0, len(scores), classes):
             some = scores[first : first + classes, :cells]
             missing = classes - some.shape[0], cells - some.shape[1]
-            yield f"probe: {case}", boxes, np.pad(some, [(0, count) for count in missing])
+            padded = np.pad(some, [(0, count) for count in missing])
+            yield f"probe: {case}", (boxes, padded)

@@ -58,11 +58,13 @@ def test_our_heads_are_their_own(model, recorded):
 
 
 def test_each_head_can_fail(model, recorded):
-    for level, stride in enumerate((8, 16, 32, 64)):
-        for name, channel in (("scores", 2), ("sides", 20)):
-            wrong = copy.deepcopy(model)
-            wrong.head.predictors[level].bias.data[channel] += 0.5
-            rung = compare_heads(runs(wrong), recorded, NOISE)
+    (single, _), levels = runs(model), zip((8, 16, 32, 64), range(4), strict=True)
+    for stride, level in levels:
+        for name, part in (("scores", single.logits), ("sides", single.sides)):
+            wrong = [*part]
+            wrong[level] = part[level] + 0.5
+            changed = {"logits": wrong} if name == "scores" else {"sides": wrong}
+            rung = compare_heads([single._replace(**changed)], recorded, NOISE)
             assert rung.verdict == "differs"
             assert [finding.name for finding in rung.findings] == [f"{name}, stride {stride}"]
 

@@ -1,6 +1,7 @@
 """The probes themselves, our answers to them, and that each of them can fail."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,35 +144,53 @@ def test_decoding_can_fail(recording, monkeypatch, change, name, text):
     assert (finding.name, finding.diagnosis) == (f"probe: {name}", text)
 
 
-def test_a_references_own_answers_count_before_those_that_came_along(tmp_path):
-    """Here one that keeps a box less of `dense`, and resizes with 1 where 2 is asked for."""
+def asked(path, answers, questions):
+    """A recording of a reference that was asked itself."""
+    with RecordingWriter(0) as writer:
+        keys = {name: writer.add(answer) for name, answer in answers.items()}
+        index = index_of(writer, next(iter(keys.values())))
+        writer.write(path, replace(index, probes=keys, versions={probes.VERSION: questions}))
+    with Recording(path) as recording:
+        return probe(Integral(7), recording, NOISE)
+
+
+@pytest.fixture
+def answers():
+    """Of one that keeps a box less of `dense`, and resizes with 1 where 2 is asked for."""
     answers = probes.ask(
         probing._preprocess, functools.partial(probing._decode, Integral(7)), probing._suppress
     )
     answers["NMS/dense"] = answers["NMS/dense"][:-1]
     answers["preprocessing/2"] = answers["preprocessing/1"]
-    path = tmp_path / "r.safetensors"
-    with RecordingWriter(0) as writer:
-        keys = {name: writer.add(answer) for name, answer in answers.items()}
-        index = index_of(writer, keys["decoding/boxes"])
-        object.__setattr__(index, "probes", keys)
-        writer.write(path, index)
-    with Recording(path) as recording:
-        probed = probe(Integral(7), recording, NOISE)
+    return answers
+
+
+def test_a_references_own_answers_count_before_those_that_came_along(tmp_path, answers):
+    probed = asked(tmp_path / "r.safetensors", answers, probes.digest())
     assert probed.evidence == LIVE
     assert [finding.name for finding in probed.nms] == ["probe: dense"]
     (finding,) = probed.preprocessing
     assert finding.name == "probe: interp 2"
-    assert finding.diagnosis == ("what the reference does with interp 2, ours does with interp 1")
+    assert finding.diagnosis == "what the reference does with interp 2, ours does with interp 1"
 
 
-def test_a_reference_that_left_questions_out(tmp_path):
+def test_answers_to_other_questions_do_not_count(tmp_path, answers):
+    probed = asked(tmp_path / "r.safetensors", answers, "an older version's")
+    assert (probed.preprocessing, probed.decoding, probed.nms) == ((), (), ())
+    assert probed.evidence == SHIPPED
+
+
+def test_a_reference_that_left_questions_out(tmp_path, answers):
     """A file is not believed to hold every answer."""
-    path = tmp_path / "r.safetensors"
-    with RecordingWriter(0) as writer:
-        key = writer.add(np.ones((1, 6), "f4"))
-        index = index_of(writer, key)
-        object.__setattr__(index, "probes", {"NMS/random": key})
-        writer.write(path, index)
-    with Recording(path) as recording, pytest.raises(RecordingError):
-        probe(Integral(7), recording, NOISE)
+    del answers["NMS/random"]
+    with pytest.raises(RecordingError):
+        asked(tmp_path / "r.safetensors", answers, probes.digest())
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"), [("NMS_CASES", probes.NMS_CASES[1:]), ("HEAD_SIZE", (96, 96))]
+)
+def test_other_questions_have_another_digest(monkeypatch, attribute, value):
+    before = probes.digest()
+    monkeypatch.setattr(probes, attribute, value)
+    assert probes.digest() != before
