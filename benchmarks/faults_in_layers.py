@@ -1,6 +1,5 @@
 """Faults in weights and layers of a PicoDet-S; paths as in Layer.path."""
 
-from dataclasses import replace
 from typing import Any
 
 import torch

@@ -13,6 +13,14 @@ HEADER = "picodet_recording"  # the key of the index in the header of the file
 FORMAT = 1
 SAMPLES = "samples"  # all samples of a summary, float64, in the order of the index's tensors
 
+DTYPES = {  # safetensors' names
+    "float64": "F64",
+    "float32": "F32",
+    "int64": "I64",
+    "int32": "I32",
+    "uint8": "U8",
+}
+
 Kind = Literal["ppdet", "paddle program", "onnx"]
 Key = str
 
@@ -183,6 +191,8 @@ def from_json(content: dict[str, Any]) -> Index:
         raise ValueError(f"precision {precision!r:.20}")
     if kind not in ("ppdet", "paddle program", "onnx"):
         raise ValueError(f"kind {kind!r:.20}")
+    if int(content["samples"]) < 0:
+        raise ValueError(f"{content['samples']} samples")
     y, x = (float(v) for v in content["scale_factor"])
     return Index(
         kind=kind,

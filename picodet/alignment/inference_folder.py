@@ -1,14 +1,20 @@
 """What a Paddle inference folder says of itself beside its program: infer_cfg.yml."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from picodet.alignment.index import Settings
+from picodet.config import check_input_size
 from picodet.errors import RecordingError
 
 NAME = "infer_cfg.yml"
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError),
+    *(RecursionError, yaml.YAMLError),
+)
 
 
 def read_settings(folder: Path) -> Settings | None:
@@ -28,9 +34,12 @@ def read_settings(folder: Path) -> Settings | None:
         if not normalise.get("is_scale", True):
             raise ValueError("is_scale false, which no PicoDet has")
         height, width = (int(side) for side in resize["target_size"])
-        mean, std = _three(normalise["mean"]), _three(normalise["std"])
-        return Settings((height, width), int(resize["interp"]), mean, std)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        check_input_size((height, width))
+        mean, std, interp = _three(normalise["mean"]), _three(normalise["std"]), resize["interp"]
+        if interp not in range(5) or not all(map(isfinite, (*mean, *std))) or min(std) <= 0:
+            raise ValueError(f"interp {interp}, mean {mean}, std {std}")
+        return Settings((height, width), int(interp), mean, std)
+    except UNREADABLE as error:
         text = f"{type(error).__name__} {error}"
         raise RecordingError(f"{path}: its Preprocess cannot be understood: {text}") from error
 

@@ -140,6 +140,5 @@ def _size(
 
 
 def _convolutions(config: ModelConfig) -> int:
-    """How many convolutions a model has; nothing is filled with numbers for that."""
-    with torch.device("meta"):
-        return sum(isinstance(m, torch.nn.Conv2d) for m in PicoDet(config).modules())
+    with torch.random.fork_rng(devices=[]):
+        return sum(isinstance(layer, torch.nn.Conv2d) for layer in PicoDet(config).modules())

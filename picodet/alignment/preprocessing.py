@@ -137,7 +137,8 @@ def _attempts(
         standard = Preprocessing()
         yield "the colours are exchanged", preprocess.normalise(rgb, numbers)
         yield "the reference scales to 0 to 1 and no further", planes * np.float32(1 / 255)
-        yield "the reference applies mean and std to values 0 to 255", (planes - mean) / std
+        centred = (planes - mean).astype(np.float32)  # rounded after each step, as ppdet does
+        yield "the reference applies mean and std to values 0 to 255", centred / std
         yield (
             f"mean {numbers.mean} and std {numbers.std}; the reference's are {standard.mean} and "
             f"{standard.std}",

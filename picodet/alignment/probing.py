@@ -18,9 +18,15 @@ from picodet.alignment.recording import Recording
 from picodet.alignment.suppression import compare_kept, kept
 from picodet.config import Preprocessing
 from picodet.data import preprocess
+from picodet.errors import RecordingError
 from picodet.models.head import HeadOutput, Integral
 
 LIVE = "the reference's own answer"
+NAMES = {
+    *(f"{probes.PICTURES}{interp}" for interp in probes.INTERPS),
+    *("decoding/boxes", "decoding/scores"),
+    *(f"NMS/{case}" for case in probes.NMS_CASES),
+}
 SHIPPED = "ppdet's answer that came with picodet"
 
 
@@ -74,6 +80,9 @@ def _answers(recording: Recording) -> tuple[dict[str, Key], dict[str, np.ndarray
     """The keys of the preprocessed pictures, and the other answers."""
     known = recording.index.probes
     if _is_live(recording):
+        if missing := NAMES - known.keys():
+            first = min(missing)
+            raise RecordingError(f"{recording.path}: has no answer to {first}; record it again")
         keys = {name: key for name, key in known.items() if name.startswith(probes.PICTURES)}
         return keys, {
             name: recording.tensor(key) for name, key in known.items() if name not in keys

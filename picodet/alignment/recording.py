@@ -16,7 +16,7 @@ from types import TracebackType
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from picodet.alignment.index import HEADER, SAMPLES, Key, from_json, sample_positions
+from picodet.alignment.index import DTYPES, HEADER, SAMPLES, Key, from_json, sample_positions
 from picodet.errors import RecordingError
 
 
@@ -91,11 +91,16 @@ class Recording:
                 found = self._file.get_slice(key).get_shape()
                 if found != list(stored.shape):
                     raise ValueError(f"tensor {key} has the shape {found}, not {stored.shape}")
+                dtype = self._file.get_slice(key).get_dtype()
+                if dtype != DTYPES.get(stored.dtype):
+                    raise ValueError(f"tensor {key} is {dtype}, not {stored.dtype}")
             elif self.index.samples:
                 self._sampled[key] = position, size
                 position += min(size, self.index.samples)
             else:
                 raise ValueError(f"tensor {key} is missing")
+        if self._sampled and SAMPLES not in self._names:
+            raise ValueError("the samples are missing")
         self._samples = self._file.get_tensor(SAMPLES) if self._sampled else np.empty(0)
         if self._samples.shape != (position,):
             raise ValueError(f"{self._samples.shape} samples, expected are {position}")

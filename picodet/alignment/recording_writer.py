@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from picodet.alignment.index import (
+    DTYPES,
     HEADER,
     SAMPLES,
     Index,
@@ -23,14 +24,6 @@ from picodet.alignment.index import (
 )
 from picodet.errors import OutputError, RecordingError
 from picodet.files import replacing
-
-DTYPES = {  # safetensors' names
-    "float64": "F64",
-    "float32": "F32",
-    "int64": "I64",
-    "int32": "I32",
-    "uint8": "U8",
-}
 
 
 class RecordingWriter:
@@ -101,7 +94,7 @@ class RecordingWriter:
 def _stored(array: np.ndarray) -> Stored:
     nan = inf = 0
     finite = array
-    if array.dtype.kind == "f" and not np.isfinite(array.sum()):
+    if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
         nan, inf = int(np.isnan(array).sum()), int(np.isinf(array).sum())
         finite = array[np.isfinite(array)]
     if not finite.size:

@@ -77,7 +77,7 @@ def test_a_folder_a_missing_file_and_an_npz(tmp_path):
     with pytest.raises(RecordingError, match="not a readable"):
         read_array(tmp_path / "absent.npy")
     np.savez(tmp_path / "a.npz", a=np.zeros((1, 3, 32, 32), "f4"))
-    with pytest.raises(RecordingError, match=r"found a \.npz"):
+    with pytest.raises(RecordingError, match=r"not a readable \.npy"):
         read_array(tmp_path / "a.npz")
 
 

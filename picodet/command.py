@@ -1,0 +1,77 @@
+"""What all commands have in common: how they fail, and how they show that they go on."""
+
+import errno
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from picodet.errors import PicoDetError
+from picodet.files import check_apart, check_writable, write_json
+
+FILE = click.Path(path_type=Path)
+
+# Python searches all objects for garbage again and again while torch is imported, and finds
+# nothing: a fifth of the time of picodet-convert (benchmarks/convert.py).
+GARBAGE = 200_000  # new objects before it searches
+
+
+class Command(click.Command):
+    """A command whose errors are for people and, with `--json`, for machines; no traceback."""
+
+    failure = click.ClickException  # what a user can put right is shown as; 1
+
+    def invoke(self, ctx: click.Context) -> Any:
+        usual = gc.get_threshold()
+        gc.set_threshold(GARBAGE)
+        try:
+            return self._invoke_with_json(ctx, ctx.params.get("json_file"))
+        except PicoDetError as error:
+            raise self.failure(str(error)) from error
+        except OSError as error:  # of the terminal, or of the file it is redirected to
+            if error.errno == errno.EPIPE:
+                raise  # click knows what to do when nobody reads on
+            raise self.failure(f"cannot print: {error.strerror}") from error
+        finally:
+            gc.set_threshold(*usual)
+
+    def _invoke_with_json(self, ctx: click.Context, json_file: Path | None) -> Any:
+        if json_file is None:
+            return super().invoke(ctx)
+        check_writable(json_file, overwrite=True)
+        others = [v for k, v in ctx.params.items() if isinstance(v, Path) and k != "json_file"]
+        check_apart(json_file, [*others, *map(Path, ctx.params.get("images", ()))])
+        try:
+            return super().invoke(ctx)
+        except PicoDetError as error:
+            write_json(json_file, error.as_json())
+            raise
+
+
+@contextmanager
+def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, silent when that is no terminal; yields what moves it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class Size(click.ParamType):
+    """`416`, or `800x608` for height and width."""
+
+    name = "SIZE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        sides = str(value).lower().split("x")
+        if len(sides) > 2 or not all(side.isascii() and side.isdecimal() for side in sides):
+            self.fail(f"{value!r}: 416, or 800x608 for height and width", param, ctx)
+        return int(sides[0]), int(sides[-1])
