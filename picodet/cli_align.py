@@ -75,7 +75,7 @@ def compare(
     paddle_python: Path | None,
     json_file: Path | None,
 ) -> None:
-    """Hold MODEL, a .pth or .safetensors of ours, against REFERENCE, layer by layer.
+    """Hold MODEL, a .pth, .safetensors or .onnx, against REFERENCE, layer by layer.
 
     REFERENCE is a recording, a .pdparams (runs ppdet), a Paddle inference folder (runs
     paddlepaddle) or an .onnx. Exit code 0: aligned, 1: differs, 2: could not be compared.

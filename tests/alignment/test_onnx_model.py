@@ -5,19 +5,16 @@ import sys
 from dataclasses import replace
 
 import numpy as np
-import onnx
 import own_recording
 import pytest
 from exporting import export_onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnx_faults import FAULTS, FOLDED, changed, first, lose_pads, node, number, rewire, set_weight
 
 from picodet.alignment import onnx_model, session
 from picodet.alignment.session import Fed
-from picodet.alignment.tracing import trace
 from picodet.errors import AlignmentError, RecordingError
 from picodet.models import checkpoint
-
-OPERATORS = trace(own_recording.CONFIG).operators
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +42,6 @@ def differing(comparison):
 
 def said(comparison, name):
     return next(rung.summary for rung in comparison.rungs if rung.name == name)
-
-
-def changed(file, path, change):
-    model = onnx.load(file)
-    change(model)
-    onnx.save(model, path)
-    return path
 
 
 # right ones
@@ -128,128 +118,6 @@ def test_any_input_size(reference, exports, tmp_path):
 # what is planted
 
 
-def number(layer):
-    """Of the operator that a layer of ours is; the export calls its output t and that."""
-    return next(i for i, o in enumerate(OPERATORS) if o.weights.get("weight") == f"{layer}.weight")
-
-
-def next_number(layer, kind):
-    first = number(layer)
-    return next(i for i, o in enumerate(OPERATORS) if i > first and o.kind == kind)
-
-
-def node(model, name):
-    return next(node for node in model.graph.node if name in node.output)
-
-
-def first(model, kind):
-    return next(node for node in model.graph.node if node.op_type == kind)
-
-
-def set_attribute(operator, name, value):
-    kept = [attribute for attribute in operator.attribute if attribute.name != name]
-    del operator.attribute[:]
-    operator.attribute.extend([*kept, helper.make_attribute(name, value)])
-
-
-def rewire(model, name, other):
-    for operator in model.graph.node:
-        operator.input[:] = [other if given == name else given for given in operator.input]
-
-
-def set_weight(model):
-    name = f"t{number('backbone.stage3.block2.conv_dw.conv')}w"
-    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
-    array = numpy_helper.to_array(tensor).copy()
-    array[np.unravel_index(np.abs(array).argmax(), array.shape)] *= 1.01
-    tensor.CopyFrom(numpy_helper.from_array(array, name))
-
-
-def drop_relu(model):
-    relu = node(model, f"t{next_number('backbone.stage3.block2.se.reduce', 'relu')}")
-    rewire(model, relu.output[0], relu.input[0])
-
-
-def drop_hardswish(model):
-    hardswish = node(model, f"t{next_number('backbone.stage3.block3.conv_pw.bn', 'hardswish')}")
-    norm = number("backbone.stage3.block3.conv_pw.bn")
-    # folded, it is a division in the end, and the convolution is the operator before the batch norm
-    before = hardswish.input[0] if hardswish.op_type == "HardSwish" else f"t{norm - 1}"
-    rewire(model, hardswish.output[0], before)
-
-
-def shift_pads(model):
-    set_attribute(node(model, f"t{number('neck.downsamples.0.dwconv')}"), "pads", [1, 1, 3, 3])
-
-
-def lose_pads(model):
-    set_attribute(node(model, f"t{number('neck.downsamples.0.dwconv')}"), "pads", [1, 1, 1, 1])
-
-
-def exchange_branches(model):
-    concat = node(model, f"t{next_number('neck.top_down_blocks.1.main_conv.conv', 'concat')}")
-    concat.input[:] = concat.input[::-1]
-
-
-def set_epsilon(model):
-    set_attribute(node(model, f"t{number('neck.conv_t.convs.1.bn')}"), "epsilon", 1e-3)
-
-
-def steeper_gate(model):
-    gate = next_number("backbone.stage3.block2.se.expand", "hardsigmoid")
-    set_attribute(node(model, f"t{gate}"), "alpha", 0.2)
-
-
-def resize_linearly(model):
-    set_attribute(first(model, "Resize"), "mode", "linear")
-
-
-def average_pool(model):
-    first(model, "MaxPool").op_type = "AveragePool"
-
-
-def drop_shuffle(model):
-    shuffle = next_number("backbone.stage3.block3.conv_linear.bn", "shuffle")
-    set_attribute(node(model, f"t{shuffle}t"), "perm", [0, 1, 2, 3, 4])
-
-
-def take_the_other_half(model):
-    conv = node(model, f"t{number('backbone.stage3.block3.conv_pw.conv')}")
-    conv.input[0] = conv.input[0].removesuffix("_1") + "_0"
-
-
-def multiply_levels(model):
-    addition = next(i for i, operator in enumerate(OPERATORS) if operator.kind == "add")
-    node(model, f"t{addition}").op_type = "Mul"
-
-
-def take_the_level_before(model):
-    """t4 instead of what was made of it, which has the same shape."""
-    fused = next_number("neck.downsamples.0.pwconv", "concat")
-    level = next_number("neck.conv_t.convs.1.conv", "hardswish")
-    node(model, f"t{fused}").input[1] = f"t{level}"
-
-
-# what is planted, who is guilty of it, where, and what is said
-FAULTS = {
-    set_weight: ("backbone.stage3.block2.conv_dw.conv", "output", "by a factor of 1.01"),
-    drop_relu: ("backbone.stage3.block2.se", "input of expand", "has ReLU after reduce"),
-    drop_hardswish: ("backbone.stage3.block3.conv_pw", "output", "has hard-swish after bn"),
-    shift_pads: ("neck.downsamples.0.dwconv", "output", "pads of Conv is [1, 1, 3, 3]"),
-    lose_pads: ("neck.downsamples.0.dwconv", "output", "pads of Conv is [1, 1, 1, 1]"),
-    exchange_branches: ("neck.top_down_blocks.1", "input of final_conv", "two halves"),
-    set_epsilon: ("neck.conv_t.convs.1.bn", "output", "epsilon of BatchNormalization is 0.001"),
-    steeper_gate: ("backbone.stage3.block2.se", "output", "a hard-sigmoid of slope 0.2 of expand"),
-    resize_linearly: ("neck.upsample", "output", "mode of Resize is linear"),
-    average_pool: ("backbone.max_pool", "output", "AveragePool; the reference has MaxPool"),
-    drop_shuffle: ("backbone.stage3.block3", "output", "channels are in another order"),
-    take_the_other_half: ("backbone.stage3.block3", "input of conv_pw", ""),
-    multiply_levels: ("neck", "output", "the reference has first_top_conv plus"),
-    take_the_level_before: ("neck", "input of bottom_up_blocks.0", ""),
-}
-FOLDED = (set_weight, drop_hardswish, shift_pads, take_the_other_half)
-
-
 @pytest.mark.parametrize(
     ("fault", "folded"),
     [*((fault, False) for fault in FAULTS), *((fault, True) for fault in FOLDED)],
@@ -273,6 +141,47 @@ def test_a_graph_that_breaks_off(reference, exports, tmp_path):
     assert "bottom_up_blocks.0" in layers.findings[0].found
     reached = [layer for layer in comparison.layers if layer.accumulated]
     assert 0 < len(reached) < len(comparison.layers)
+
+
+# what an export does behind its heads; by paddle2onnx, of seeded weights
+
+
+def keep_all(model):
+    pass
+
+
+def set_score_threshold(model):
+    name = first(model, "NonMaxSuppression").input[4]
+    threshold = node(model, name).attribute[0].t
+    threshold.CopyFrom(numpy_helper.from_array(np.array([0.05], np.float32)))
+
+
+def set_bin(model):
+    for constant in (o for o in model.graph.node if o.op_type == "Constant"):
+        array = numpy_helper.to_array(constant.attribute[0].t).copy()
+        if array.dtype == np.float32 and array.size == 8:
+            array[3] += 0.1
+            constant.attribute[0].t.CopyFrom(numpy_helper.from_array(array))
+
+
+@pytest.mark.parametrize(
+    ("change", "against", "differs"),
+    [
+        (keep_all, "export_nms.onnx", []),
+        (set_score_threshold, "export_raw.onnx", ["NMS"]),  # seen by the probe boxes only
+        (set_bin, "export_nms.onnx", ["weights", "decoding"]),
+    ],
+)
+def test_an_export_with_nms(change, against, differs, shared, tmp_path):
+    folder = shared / "reference" / "picodet_s_416_coco"
+    file = changed(folder / "export_nms.onnx", tmp_path / "nms.onnx", change)
+    comparison = compare(folder / against, file)
+    assert differing(comparison) == differs
+    assert not comparison.guilty
+    assert "boxes by the export from the reference's heads" in said(comparison, "decoding")
+    findings = {finding.diagnosis for rung in comparison.rungs for finding in rung.findings}
+    if change is set_score_threshold:
+        assert findings == {"score threshold 0.05; the reference's is 0.025"}
 
 
 # what is refused
