@@ -23,6 +23,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def _layer(layer: Layer) -> dict[str, Any]:
+    judged = layer.local or layer.accumulated
     return {
         "path": layer.path,
         "reference": layer.reference,
@@ -31,6 +32,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
         "status": layer.status,
         "where": layer.where,
         "diagnosis": layer.diagnosis,
+        "floor": _number(judged.floor) if judged else None,  # of what the layer is judged by
         "local": _gap(layer.local),
         "accumulated": _gap(layer.accumulated),
     }

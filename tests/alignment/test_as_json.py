@@ -18,6 +18,7 @@ def test_guilty_layers_come_worst_first_with_all_that_is_known():
         "backbone.stage2.block1.conv_pw",
     )
     assert second["where"] == "output"
+    assert second["floor"] == 1e-7
     assert second["diagnosis"] == "vanishes with <another> slope"
     assert second["local"] == {
         **{"error": 0.5, "index": [0, 3, 2, 1], "ours": 1.5, "reference": 1.0, "scale": 2.0},
