@@ -81,7 +81,8 @@ def other_layer(name: str, path: str, make: Callable[[], nn.Module]) -> Fault:
 
 def behind(name: str, rung: str, **substitutes: Any) -> Fault:
     """In a step behind the network."""
-    return Fault(name, (rung,), (), patches={f"postprocess.{k}": v for k, v in substitutes.items()})
+    home = "decoding" if rung == "decoding" else "postprocess"
+    return Fault(name, (rung,), (), patches={f"{home}.{k}": v for k, v in substitutes.items()})
 
 
 def before(name: str, place: str, **substitutes: Any) -> Fault:

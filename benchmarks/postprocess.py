@@ -15,9 +15,10 @@ import torch
 
 import picodet
 from picodet.data.preprocess import preprocess, read_image
+from picodet.decoding import decode
 from picodet.models.head import HeadOutput
 from picodet.models.picodet import PicoDet
-from picodet.postprocess import Detections, decode, select
+from picodet.postprocess import Candidates, Detections, select
 
 STRIDES = (8, 16, 32, 64)
 
@@ -25,7 +26,7 @@ STRIDES = (8, 16, 32, 64)
 def ours(model: PicoDet, output: HeadOutput, scale_factor: np.ndarray) -> Detections:
     """What picodet.detect does after the forward pass."""
     boxes, scores = decode(output, model.head.integral)
-    return select(boxes[0], scores[0], scale_factor, score_threshold=0.025)
+    return select(Candidates(boxes[0].numpy(), scores[0].numpy()), scale_factor)
 
 
 def plain_loop(_: PicoDet, output: HeadOutput, scale_factor: np.ndarray) -> Detections:

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import torch
 
-from picodet import postprocess
+from picodet import decoding
 from picodet.alignment.lanes import LayerError, run
 from picodet.alignment.layered import pair_layers
 from picodet.alignment.preprocessing import our_steps, recorded_picture
@@ -56,7 +56,7 @@ def our_trace(model: PicoDet, recording: Recording) -> dict[str, np.ndarray]:
         return trace
     with torch.inference_mode():
         output = HeadOutput(tuple(heads[: len(heads) // 2]), tuple(heads[len(heads) // 2 :]))
-        boxes, scores = (t.numpy() for t in postprocess.decode(output, model.head.integral))
+        boxes, scores = (t.numpy() for t in decoding.decode(output, model.head.integral))
     trace |= {BOXES: boxes, SCORES: scores}
     scale_factor = np.array(recording.index.scale_factor, boxes.dtype)
     trace[KEPT] = kept(boxes[0], scores[0], scale_factor)

@@ -1,7 +1,7 @@
 """Steps before and behind the network as a port gets them wrong.
 
 Each takes the place of a function of picodet's, by its name in picodet.data.preprocess or
-picodet.postprocess.
+picodet.decoding and picodet.postprocess.
 """
 
 from collections.abc import Callable
@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from picodet import postprocess
+from picodet import decoding, postprocess
 from picodet.cells import Grid, cell_centres
 from picodet.config import Preprocessing
 from picodet.data import preprocess
 from picodet.models.head import HeadOutput
 from picodet.nms import multiclass_nms
-from picodet.postprocess import Detections
+from picodet.postprocess import Candidates, Detections
 
 Function = Callable[[Tensor], Tensor]
 
@@ -91,7 +91,7 @@ def centres(
 
 def boxes_of(order: list[int]) -> Callable[[Tensor, Tensor], Tensor]:
     """The distances are in another order than left, top, right, bottom."""
-    right = postprocess.distances_to_boxes
+    right = decoding.distances_to_boxes
     return lambda points, distances: right(points, distances[..., order])
 
 
@@ -99,7 +99,7 @@ def decode_then(
     boxes: Function = lambda x: x, scores: Function = lambda x: x
 ) -> Callable[..., tuple[Tensor, Tensor]]:
     """Something more is done to the boxes or the scores."""
-    right = postprocess.decode
+    right = decoding.decode
 
     def decode(output: HeadOutput, project: Function) -> tuple[Tensor, Tensor]:
         made = right(output, project)
@@ -147,8 +147,8 @@ def select_with(
     """The scale factor is changed before, or the boxes after."""
     right = postprocess.select
 
-    def select(boxes: Tensor, scores: Tensor, yx: np.ndarray, threshold: float) -> Detections:
-        found = right(boxes, scores, factor(yx), threshold)
+    def select(candidates: Candidates, yx: np.ndarray, threshold: float) -> Detections:
+        found = right(candidates, factor(yx), threshold)
         return Detections(after(found.boxes), found.scores, found.classes)
 
     return select

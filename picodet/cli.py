@@ -6,13 +6,14 @@ not be compared. Everything heavy is imported inside the commands, so that `--he
 
 import atexit
 import gc
+from contextlib import closing
 from pathlib import Path
 
 import click
 
 from picodet import __version__
 from picodet.cli_align import align
-from picodet.command import FILE, Command, Size
+from picodet.command import FILE, Command, Size, network_options
 from picodet.files import write_json
 
 atexit.register(gc.freeze)  # Python searches for garbage once more on the way out
@@ -81,6 +82,7 @@ def convert(
     type=click.IntRange(0, 4),
     help="Resize: 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos.  [default: the model's own, 2]",
 )
+@network_options
 @click.option("--json", "json_file", type=FILE, help="Write the detections for machines.")
 @click.pass_context
 def detect(
@@ -90,11 +92,15 @@ def detect(
     out: Path,
     score: float,
     interp: int | None,
+    backend: str,
+    device: str,
+    input_size: tuple[int, int] | None,
+    paddle_python: Path | None,
     json_file: Path | None,
 ) -> None:
     """Find objects in pictures with MODEL, draw them, and print a table.
 
-    IMAGE is a file, a folder or a pattern. A picture that cannot be used is reported and the
+    MODEL is a .pth or .safetensors, an .onnx, or a Paddle inference folder. IMAGE is a file, a folder or a pattern. A picture that cannot be used is reported and the
     others go on; the exit code is then 1.
     """
     from rich.console import Console
@@ -102,19 +108,22 @@ def detect(
 
     from picodet import gallery
     from picodet.detection_table import print_detections
-    from picodet.models.checkpoint import load
+    from picodet.inference.opening import Running, open_network
 
-    detector = load(model)
+    network = open_network(model, Running(backend, device, input_size, paddle_python))
+    for note in network.spec.notes:
+        click.echo(f"Note: {note}", err=True)
     pictures, unusable = gallery.find(images)
     progress = Console(stderr=True)
     work = track(
-        gallery.detect_all(detector, pictures, out, score, interp),
+        gallery.detect_all(network, pictures, out, score, interp),
         description="detecting",
         total=len(pictures),
         console=progress,
         disable=not progress.is_terminal,
     )
-    outcomes = [*work, *unusable]
+    with closing(network):
+        outcomes = [*work, *unusable]
     drawn = [outcome for outcome in outcomes if isinstance(outcome, gallery.Drawn)]
     failed = [outcome for outcome in outcomes if isinstance(outcome, gallery.Failed)]
     print_detections(drawn)

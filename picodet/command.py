@@ -75,3 +75,24 @@ class Size(click.ParamType):
         if len(sides) > 2 or not all(side.isascii() and side.isdecimal() for side in sides):
             self.fail(f"{value!r}: 416, or 800x608 for height and width", param, ctx)
         return int(sides[0]), int(sides[-1])
+
+
+NETWORK_OPTIONS = (
+    click.option(
+        "--backend",
+        type=click.Choice(("onnxruntime", "openvino")),
+        default="onnxruntime",
+        show_default=True,
+        help="What runs an .onnx.",
+    ),
+    click.option("--device", default="cpu", show_default=True, help="Of a model in torch: cuda."),
+    click.option("--input-size", type=Size(), help="Where MODEL takes any: 416, or 800x608."),
+    click.option("--paddle-python", type=FILE, help="Python with Paddle.  [default: this one]"),
+)
+
+
+def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How MODEL is to be run, where there is a choice."""
+    for option in reversed(NETWORK_OPTIONS):
+        command = option(command)
+    return command

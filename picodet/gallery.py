@@ -7,10 +7,10 @@ from typing import Any
 
 from picodet.data.pictures import copy_names, find_pictures, write_picture
 from picodet.data.preprocess import read_image
-from picodet.detection import detect
 from picodet.drawing import draw
 from picodet.errors import ImageError, OutputError
-from picodet.models.picodet import PicoDet
+from picodet.inference.detecting import detect_with
+from picodet.inference.network import Network
 from picodet.postprocess import Detections
 
 
@@ -58,7 +58,7 @@ def find(arguments: Sequence[str]) -> tuple[list[Path], list[Failed]]:
 
 
 def detect_all(
-    model: PicoDet, pictures: Sequence[Path], folder: Path, score: float, interp: int | None
+    network: Network, pictures: Sequence[Path], folder: Path, score: float, interp: int | None
 ) -> Iterator[Drawn | Failed]:
     """Detect in each picture and draw a copy into `folder`.
 
@@ -71,8 +71,8 @@ def detect_all(
     for picture, copy in zip(pictures, copy_names(pictures, folder), strict=True):
         try:
             image = read_image(picture)
-            found = detect(model, image, interp, score)
-            names = tuple(model.config.classes[label] for label in found.classes)
+            found = detect_with(network, image, interp, score)
+            names = tuple(map(network.spec.class_name, found.classes.tolist()))
             write_picture(draw(image, found, names), copy)
         except (ImageError, OutputError) as error:
             yield Failed(picture, str(error))

@@ -18,6 +18,7 @@ from picodet.converter.recognise import esnet_widths, recognise_backbone
 from picodet.converter.rules import PICODET_2021, NameTable
 from picodet.errors import ConversionError, OutputError
 from picodet.files import check_apart, check_writable, sha256
+from picodet.meta import Kind, describe
 from picodet.models import checkpoint
 from picodet.models.esnet import ESNet
 from picodet.models.picodet import PicoDet
@@ -31,7 +32,7 @@ class Report:
 
     source: str
     output: str
-    kind: checkpoint.Kind
+    kind: Kind
     variant: str
     classes: int  # 0 for a backbone
     input_size: tuple[int, int] | None  # height, width; of a detector
@@ -65,7 +66,7 @@ class IncompleteError(ConversionError):
 class _Plan:
     """What a checkpoint is to become, and what of it takes part."""
 
-    kind: checkpoint.Kind
+    kind: Kind
     config: ModelConfig
     table: NameTable
     arrays: Mapping[str, np.ndarray]
@@ -104,7 +105,7 @@ def port_checkpoint(
     checkpoint.save(
         output,
         {name.removeprefix(plan.prefix): array for name, array in conversion.weights.items()},
-        checkpoint.describe(plan.config, plan.kind, source.name, digest),
+        describe(plan.config, plan.kind, source.name, digest),
     )
     return Report(
         source=str(source),

@@ -1,15 +1,37 @@
-"""Raw head outputs -> boxes and scores -> detections in pixels of the picture."""
+"""Boxes and scores of a network -> detections in pixels of the picture, as ppdet selects them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from picodet.cells import cell_centres
-from picodet.models.head import HeadOutput
+from picodet.cells import grids
 from picodet.nms import multiclass_nms
+
+Semantics = Literal["ppdet-2.3", "ppdet-2.4"]
+BEST_PER_LEVEL = 1000  # cells that 2.3 went on with (nms_pre of its configs)
+
+
+@dataclass(frozen=True)
+class Postprocessing:
+    """How candidates become detections; the defaults are those of ppdet's PicoDet configs.
+
+    "ppdet-2.3" is what the AP of the 2021 models was published with: of each level only the best
+    1,000 cells go on, and boxes are clipped to the picture (release/2.3,
+    ppdet/modeling/heads/gfl_head.py, `get_bboxes_single`). From 2.4 on neither is done.
+    """
+
+    score_threshold: float = 0.025  # what counts is greater
+    iou_threshold: float = 0.6  # what is greater suppresses
+    semantics: Semantics = "ppdet-2.4"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a network says of one picture, decoded; all cells, level after level, row after row."""
+
+    boxes: np.ndarray  # [A, 4] xyxy, pixels of the network's input
+    scores: np.ndarray  # [C, A]
 
 
 @dataclass(frozen=True)
@@ -23,36 +45,51 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
-
-def decode(output: HeadOutput, integral: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """Boxes [B, A, 4] xyxy in pixels of the network's input, and scores [B, C, A].
-
-    A counts the cells of all levels, level after level, row after row. `integral` is the head's.
-    Source: ppdet/modeling/heads/pico_head.py:344-392, bbox_utils.py:562-584.
-    """
-    scores = torch.cat([logits.flatten(2) for logits in output.logits], dim=2).sigmoid()
-    distances = integral(torch.cat([sides.flatten(2) for sides in output.sides], dim=2))
-    levels = tuple((logits.shape[2], logits.shape[3]) for logits in output.logits)
-    centres, strides = (torch.tensor(array).to(distances) for array in cell_centres(levels))
-    return distances_to_boxes(centres, distances.transpose(1, 2)) * strides, scores
+    def above(self, score: float) -> "Detections":
+        """Those whose score is greater."""
+        kept = self.scores > score
+        return Detections(self.boxes[kept], self.scores[kept], self.classes[kept])
 
 
-def distances_to_boxes(points: Tensor, distances: Tensor) -> Tensor:
-    """points [A, 2] (x, y), distances [B, A, 4] (left, top, right, bottom) -> [B, A, 4] xyxy."""
-    left_top, right_bottom = distances.chunk(2, dim=2)
-    return torch.cat([points - left_top, points + right_bottom], dim=2)
+def postprocess(
+    candidates: Candidates,
+    scale_factor: np.ndarray,
+    input_size: tuple[int, int],
+    settings: Postprocessing,
+) -> Detections:
+    """All that follows the network, for one picture; input_size is (height, width)."""
+    if settings.semantics == "ppdet-2.3":
+        candidates = _best_and_clipped(candidates, input_size)
+    return select(candidates, scale_factor, settings.score_threshold, settings.iou_threshold)
 
 
 def select(
-    boxes: Tensor, scores: Tensor, scale_factor: np.ndarray, score_threshold: float
+    candidates: Candidates,
+    scale_factor: np.ndarray,
+    score_threshold: float = Postprocessing.score_threshold,
+    iou_threshold: float = Postprocessing.iou_threshold,
 ) -> Detections:
-    """Of one picture: boxes [A, 4] in pixels of the input, scores [C, A] -> what NMS keeps.
+    """What NMS keeps of one picture.
 
     scale_factor is (y, x): size of the network's input over size of the picture. Boxes are scaled
     before they are compared and are not clipped (pico_head.py:418-440).
     """
     y, x = scale_factor
-    in_picture = boxes.cpu().numpy() / np.array([x, y, x, y], dtype=scale_factor.dtype)
-    on_cpu = scores.cpu().numpy()
-    classes, indices = multiclass_nms(in_picture, on_cpu, score_threshold)
-    return Detections(in_picture[indices], on_cpu[classes, indices], classes)
+    in_picture = candidates.boxes / np.array([x, y, x, y], dtype=scale_factor.dtype)
+    scores = candidates.scores
+    classes, indices = multiclass_nms(in_picture, scores, score_threshold, iou_threshold)
+    return Detections(in_picture[indices], scores[classes, indices], classes)
+
+
+def _best_and_clipped(candidates: Candidates, input_size: tuple[int, int]) -> Candidates:
+    """Equal best scores at the border: the cell that comes first; ppdet's order is any there."""
+    kept, start = [], 0
+    best = candidates.scores.max(axis=0)
+    for height, width in grids(input_size):
+        level = best[start : start + height * width]
+        kept.append(start + np.sort(np.argsort(-level, kind="stable")[:BEST_PER_LEVEL]))
+        start += height * width
+    cells = np.concatenate(kept)
+    height, width = input_size
+    limits = np.array([width, height, width, height], candidates.boxes.dtype)
+    return Candidates(candidates.boxes[cells].clip(0, limits), candidates.scores[:, cells])

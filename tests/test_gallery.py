@@ -8,13 +8,14 @@ from tracing import SMALL, filled, seeded_checkpoint
 
 from picodet.errors import OutputError
 from picodet.gallery import Failed, detect_all, find
+from picodet.inference.torch_network import TorchNetwork
 
 CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
 
 @pytest.fixture(scope="module")
 def model():
-    return filled(SMALL, seeded_checkpoint(SMALL))
+    return TorchNetwork(filled(SMALL, seeded_checkpoint(SMALL)))
 
 
 def run(model, arguments, out):

@@ -18,9 +18,9 @@ from picodet.converter import pdparams
 from picodet.converter.configure import Wanted
 from picodet.converter.rules import PICODET_2021
 from picodet.data.preprocess import preprocess, read_image
+from picodet.decoding import decode
 from picodet.errors import ConversionError
 from picodet.port import port_checkpoint
-from picodet.postprocess import decode
 
 PICTURES = 50
 

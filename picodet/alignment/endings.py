@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from picodet import postprocess
+from picodet import decoding
 from picodet.alignment.comparison import Finding, Gap, Rung
 from picodet.alignment.decoding_diagnosis import explain_boxes, explain_scores
 from picodet.alignment.gap import Tolerance, worst
@@ -121,9 +121,9 @@ def decoded(model: PicoDet, heads: HeadOutput) -> tuple[list[Tensor], list[Tenso
     """Boxes and scores in the heads' own precision, and in double."""
     integral = copy.deepcopy(model.head.integral)
     with torch.inference_mode():
-        single = postprocess.decode(heads, integral.to(heads.logits[0].dtype))
+        single = decoding.decode(heads, integral.to(heads.logits[0].dtype))
         wide = HeadOutput(*(tuple(x.double() for x in part) for part in heads))
-        double = postprocess.decode(wide, integral.double())
+        double = decoding.decode(wide, integral.double())
     return [single[0], double[0]], [single[1], double[1]]
 
 

@@ -17,7 +17,7 @@ from picodet.class_names import COCO
 from picodet.config import STRIDES, VARIANTS, ModelConfig, check_input_size
 from picodet.converter.recognise import MAX_HEAD_CONVS
 from picodet.errors import AlignmentError
-from picodet.models.checkpoint import HEADER, config_of
+from picodet.meta import HEADER, config_of
 from picodet.models.picodet import PicoDet
 
 DEFAULT_SIZE = (416, 416)

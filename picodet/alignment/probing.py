@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet import postprocess
+from picodet import decoding
 from picodet.alignment import probes
 from picodet.alignment.comparison import Finding
 from picodet.alignment.decoding_diagnosis import explain_boxes, explain_scores
@@ -116,7 +116,7 @@ def _decoded(integral: Integral, heads: probes.Heads, dtype: torch.dtype) -> tup
     own = copy.deepcopy(integral)
     own.project = torch.arange(probes.BINS, dtype=dtype)
     with torch.inference_mode():
-        return postprocess.decode(_head_output(heads, dtype), own)
+        return decoding.decode(_head_output(heads, dtype), own)
 
 
 def _decode(integral: Integral, heads: probes.Heads) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from picodet import postprocess
+from picodet import decoding, postprocess
 from picodet.alignment.comparison import Finding, Rung
 from picodet.alignment.recorded import Recorded
 from picodet.alignment.wording import number
@@ -26,8 +26,7 @@ def kept(boxes: np.ndarray, scores: np.ndarray, scale_factor: np.ndarray) -> np.
 
     boxes [A, 4] in pixels of the network's input, scores [C, A], scale_factor [2] (y, x).
     """
-    tensors = torch.from_numpy(boxes), torch.from_numpy(scores)
-    found = postprocess.select(*tensors, scale_factor, SCORE)
+    found = postprocess.select(postprocess.Candidates(boxes, scores), scale_factor, SCORE)
     return np.column_stack([found.classes, found.scores, found.boxes]).astype(boxes.dtype)
 
 
@@ -54,7 +53,7 @@ def compare_nms(
             done.insert(0, f"{len(theirs)} boxes kept of the reference's candidates")
         if runs:
             with torch.inference_mode():
-                decoded = postprocess.decode(runs[0], model.head.integral)
+                decoded = decoding.decode(runs[0], model.head.integral)
             ours = kept(decoded[0][0].numpy(), decoded[1][0].numpy(), scale_factor)
             done.append(f"end to end: {end_to_end(ours, theirs)}")
     return Rung("NMS", "differs" if findings else "aligned", "; ".join(done), tuple(findings))

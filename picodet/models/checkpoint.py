@@ -4,12 +4,11 @@
 `.safetensors` holds the same, meta as JSON in its header. Loading either runs no code.
 """
 
-import dataclasses
 import json
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,36 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-from picodet import __version__
-from picodet.config import MAX_NUMBER, ModelConfig, Preprocessing, Stage, check_input_size
 from picodet.errors import CheckpointError, OutputError
 from picodet.files import replacing
+from picodet.meta import ARCHITECTURES, HEADER, Kind, config_of, stages_of
 from picodet.models.esnet import ESNet
 from picodet.models.picodet import PicoDet
 
 FORMATS = (".pth", ".safetensors")
-HEADER = "picodet"  # the key of our meta in the header of a .safetensors
-
-
-Kind = Literal["detector", "backbone"]
-ARCHITECTURES = {"detector": "picodet_2021", "backbone": "esnet"}
-
-
-def describe(config: ModelConfig, kind: Kind, source: str, sha256: str) -> dict[str, Any]:
-    """The meta of a file: what has to be known to build the model, and where it came from."""
-    numbers = dataclasses.asdict(config)
-    variant = numbers.pop("name")
-    if kind == "backbone":
-        numbers = {"stages": numbers["stages"]}
-    return {
-        "kind": kind,
-        "architecture": ARCHITECTURES[kind],
-        "variant": variant,
-        **numbers,
-        "source": source,
-        "sha256": sha256,
-        "picodet_version": __version__,
-    }
 
 
 def save(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
@@ -69,9 +45,14 @@ def load(path: str | Path) -> PicoDet:
 
     Raises CheckpointError where the file is not that.
     """
+    return load_described(path)[0]
+
+
+def load_described(path: str | Path) -> tuple[PicoDet, dict[str, Any]]:
+    """A detector, and the meta of its file: where it came from."""
     path = Path(path)
     state_dict, meta = _read(path, kind="detector")
-    return _filled(path, state_dict, lambda: PicoDet(config_of(meta)))
+    return _filled(path, state_dict, lambda: PicoDet(config_of(meta))), meta
 
 
 def load_backbone(path: str | Path) -> ESNet:
@@ -81,7 +62,7 @@ def load_backbone(path: str | Path) -> ESNet:
     """
     path = Path(path)
     state_dict, meta = _read(path, kind="backbone")
-    return _filled(path, state_dict, lambda: ESNet(_stages(meta)))
+    return _filled(path, state_dict, lambda: ESNet(stages_of(meta)))
 
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -152,52 +133,3 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not isinstance(meta, dict):
         raise CheckpointError(f"{path}: has no picodet meta; was it made by picodet-convert?")
     return state_dict, meta
-
-
-def config_of(meta: Mapping[str, Any]) -> ModelConfig:
-    """The inverse of `describe`; a file is not trusted to hold what it should.
-
-    Raises KeyError, TypeError, ValueError or IndexError for what is no meta of a detector.
-    """
-    channels, head_convs, reg_max = _numbers(
-        [meta["channels"], meta["head_convs"], meta["reg_max"]]
-    )
-    height, width = _numbers(meta["input_size"])
-    check_input_size((height, width))
-    preprocessing = meta["preprocessing"]
-    mean, std = ([float(v) for v in preprocessing[key]] for key in ("mean", "std"))
-    interp = preprocessing["interp"]
-    if interp not in range(5) or not all(value > 0 for value in std):
-        raise ValueError(f"interp {interp!r:.20} or a std of {std!r:.60}")
-    return ModelConfig(
-        name=str(meta["variant"]),
-        backbone=str(meta["backbone"]),
-        stages=_stages(meta),
-        channels=channels,
-        head_convs=head_convs,
-        classes=tuple(str(name) for name in meta["classes"]),
-        input_size=(height, width),
-        reg_max=reg_max,
-        preprocessing=Preprocessing(
-            mean=(mean[0], mean[1], mean[2]),
-            std=(std[0], std[1], std[2]),
-            interp=interp,
-        ),
-    )
-
-
-def _stages(meta: Mapping[str, Any]) -> tuple[Stage, Stage, Stage]:
-    first, second, third = (
-        Stage(_numbers([stage["channels"]])[0], _numbers(stage["mid_channels"]))
-        for stage in meta["stages"]
-    )
-    widths = [width for s in (first, second, third) for width in (s.channels, *s.mid_channels)]
-    if any(width % 2 or width < 8 for width in widths):  # they are halved, and halves quartered
-        raise ValueError(f"even numbers from 8 expected, found {widths!r:.60}")
-    return first, second, third
-
-
-def _numbers(values: Any) -> tuple[int, ...]:
-    if not all(type(value) is int and 0 < value <= MAX_NUMBER for value in values):
-        raise ValueError(f"numbers of 1 to {MAX_NUMBER} expected, found {values!r:.60}")
-    return tuple(values)

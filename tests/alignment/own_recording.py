@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from tracing import SMALL, filled, seeded_checkpoint
 
-from picodet import postprocess
+from picodet import decoding
 from picodet.alignment.index import Call, Ending, Index, Settings, Step, Weight
 from picodet.alignment.preprocessing import our_steps
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.alignment.suppression import kept
 from picodet.converter.rules import PICODET_2021
+from picodet.meta import describe
 from picodet.models import checkpoint
 
 CONFIG = replace(SMALL, input_size=(64, 64))
@@ -26,7 +27,7 @@ def pristine(config=CONFIG):
 def save(model, path):
     """As picodet-convert writes it."""
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    checkpoint.save(path, weights, checkpoint.describe(model.config, "detector", "own", "0" * 64))
+    checkpoint.save(path, weights, describe(model.config, "detector", "own", "0" * 64))
     return path
 
 
@@ -63,7 +64,7 @@ def record(model, path, picture=None, samples=0, images=None, **changes):
             encoded = writer.add(np.frombuffer(picture, np.uint8), whole=True)
         images = (noise(config) if images is None else images).astype(precision)
         calls, output = _calls(model, torch.from_numpy(images), writer)
-        boxes, scores = postprocess.decode(output, copy.deepcopy(model.head.integral))
+        boxes, scores = decoding.decode(output, copy.deepcopy(model.head.integral))
         y, x = scale_factor.tolist()
         numbers = config.preprocessing
         index = Index(

@@ -9,7 +9,7 @@ import own_recording
 import pytest
 import torch
 
-from picodet import postprocess
+from picodet import decoding, postprocess
 from picodet.alignment import endings
 from picodet.alignment.comparison import Finding
 from picodet.alignment.endings import compare_decoding, compare_heads, recorded_heads
@@ -121,7 +121,7 @@ def test_decoding_is_our_own(model, recorded):
 
 
 def at_the_corner(output, integral):
-    boxes, scores = postprocess_decode(output, integral)
+    boxes, scores = right_decode(output, integral)
     strides = torch.cat(
         [
             torch.full((x[0, 0].numel(), 1), stride)
@@ -131,7 +131,7 @@ def at_the_corner(output, integral):
     return boxes - strides / 2, scores
 
 
-postprocess_decode = postprocess.decode
+right_decode = decoding.decode
 
 
 @pytest.mark.parametrize(
@@ -139,19 +139,19 @@ postprocess_decode = postprocess.decode
     [
         (at_the_corner, "boxes before NMS", "the centre of a cell is taken at its corner; "),
         (
-            lambda *args: (postprocess_decode(*args)[0], postprocess_decode(*args)[1].sqrt()),
+            lambda *args: (right_decode(*args)[0], right_decode(*args)[1].sqrt()),
             "scores before NMS",
             "the square root of the scores is taken",
         ),
         (
-            lambda *args: (postprocess_decode(*args)[0] + 1, postprocess_decode(*args)[1]),
+            lambda *args: (right_decode(*args)[0] + 1, right_decode(*args)[1]),
             "boxes before NMS",
             "none of the usual mistakes",
         ),
     ],
 )
 def test_a_wrong_decoding(model, recorded, monkeypatch, wrong, name, text):
-    monkeypatch.setattr(endings.postprocess, "decode", wrong)
+    monkeypatch.setattr(endings.decoding, "decode", wrong)
     rung = compare_decoding(model, (), recorded, NOISE, (), EVIDENCE)
     (finding,) = rung.findings
     assert (rung.verdict, finding.name) == ("differs", name)
@@ -194,7 +194,7 @@ def test_nms_is_our_own(model, recorded):
 
 
 def test_a_wrong_nms(model, recorded, monkeypatch):
-    def wrong(boxes, scores, threshold):
+    def wrong(boxes, scores, threshold, _):
         return multiclass_nms(boxes, scores, threshold, iou_threshold=0.3)
 
     monkeypatch.setattr(postprocess, "multiclass_nms", wrong)

@@ -14,7 +14,7 @@ from onnx_faults import FAULTS, FOLDED, changed, first, lose_pads, node, number,
 from picodet.alignment import onnx_model, session
 from picodet.alignment.session import Fed
 from picodet.errors import AlignmentError, RecordingError
-from picodet.models import checkpoint
+from picodet.meta import describe
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_what_a_file_says_of_itself(exports, tmp_path):
     classes, interp = ("x", "y", "z"), 4
     preprocessing = replace(own_recording.CONFIG.preprocessing, interp=interp)
     config = replace(own_recording.CONFIG, classes=classes, preprocessing=preprocessing)
-    meta = json.dumps(checkpoint.describe(config, "detector", "own", "0" * 64))
+    meta = json.dumps(describe(config, "detector", "own", "0" * 64))
 
     def say(model):
         model.metadata_props.add(key="picodet", value=meta)
@@ -224,7 +224,7 @@ def no_meta(model):
 
 def another_config(model):
     config = replace(own_recording.CONFIG, head_convs=3)
-    meta = json.dumps(checkpoint.describe(config, "detector", "own", "0" * 64))
+    meta = json.dumps(describe(config, "detector", "own", "0" * 64))
     model.metadata_props.add(key="picodet", value=meta)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_recording_writer import index_of
 
-from picodet import postprocess
+from picodet import decoding, postprocess
 from picodet.alignment import probes, probing
 from picodet.alignment.gap import Tolerance
 from picodet.alignment.probing import LIVE, SHIPPED, probe
@@ -64,7 +64,7 @@ NMS_MISTAKES = {
 
 @pytest.mark.parametrize("mistake", NMS_MISTAKES)
 def test_a_mistake_in_the_nms_shows(recording, monkeypatch, mistake):
-    def wrong(boxes, scores, threshold):
+    def wrong(boxes, scores, threshold, _):
         return multiclass_nms(
             boxes, scores, **({"score_threshold": threshold} | NMS_MISTAKES[mistake])
         )
@@ -80,7 +80,7 @@ def test_each_case_can_fail(recording, monkeypatch, case):
     """An NMS that is wrong for this one input only."""
     boxes, _ = probes.candidates(case)
 
-    def wrong(given, scores, threshold):
+    def wrong(given, scores, threshold, _):
         classes, indices = multiclass_nms(given, scores, threshold)
         if given.shape == boxes.shape and np.array_equal(given, boxes):
             classes, indices = np.append(classes, 0), np.append(indices, 0)
@@ -94,7 +94,7 @@ def test_each_case_can_fail(recording, monkeypatch, case):
 def test_another_order_of_equal_scores_shows(recording, monkeypatch):
     """Ties in the order of their boxes: which box of two equals survives depends on it."""
 
-    def backwards(boxes, scores, threshold):
+    def backwards(boxes, scores, threshold, _):
         classes, indices = multiclass_nms(boxes[::-1], scores[:, ::-1], threshold)
         return classes, len(boxes) - 1 - indices
 
@@ -138,8 +138,8 @@ def test_colours_exchanged_are_told(recording, monkeypatch):
     ],
 )
 def test_decoding_can_fail(recording, monkeypatch, change, name, text):
-    right = postprocess.decode
-    monkeypatch.setattr(postprocess, "decode", lambda *args: change(*right(*args)))
+    right = decoding.decode
+    monkeypatch.setattr(decoding, "decode", lambda *args: change(*right(*args)))
     (finding,) = probe(Integral(7), recording, NOISE).decoding
     assert (finding.name, finding.diagnosis) == (f"probe: {name}", text)
 

@@ -13,7 +13,8 @@ from tracing import SMALL
 import picodet
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError, OutputError
-from picodet.models.checkpoint import describe, load, load_backbone, save
+from picodet.meta import describe
+from picodet.models.checkpoint import load, load_backbone, save
 from picodet.models.esnet import ESNet
 from picodet.models.picodet import PicoDet
 

@@ -7,8 +7,8 @@ import torch
 from tracing import SMALL, filled, seeded_checkpoint, trace
 
 from picodet.converter.rules import PICODET_2021
+from picodet.decoding import decode
 from picodet.models.picodet import PicoDet
-from picodet.postprocess import decode
 
 # Of a layer's greatest magnitude. Measured: 4e-14 at most; the bar of the project is 1e-9, and
 # a wrong epsilon of batch norm, the smallest mistake made so far, shows as 1e-10.

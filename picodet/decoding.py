@@ -1,0 +1,28 @@
+"""Raw head outputs -> boxes and scores, in torch."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from picodet.cells import cell_centres
+from picodet.models.head import HeadOutput
+
+
+def decode(output: HeadOutput, integral: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Boxes [B, A, 4] xyxy in pixels of the network's input, and scores [B, C, A].
+
+    A counts the cells of all levels, level after level, row after row. `integral` is the head's.
+    Source: ppdet/modeling/heads/pico_head.py:344-392, bbox_utils.py:562-584.
+    """
+    scores = torch.cat([logits.flatten(2) for logits in output.logits], dim=2).sigmoid()
+    distances = integral(torch.cat([sides.flatten(2) for sides in output.sides], dim=2))
+    levels = tuple((logits.shape[2], logits.shape[3]) for logits in output.logits)
+    centres, strides = (torch.tensor(array).to(distances) for array in cell_centres(levels))
+    return distances_to_boxes(centres, distances.transpose(1, 2)) * strides, scores
+
+
+def distances_to_boxes(points: Tensor, distances: Tensor) -> Tensor:
+    """points [A, 2] (x, y), distances [B, A, 4] (left, top, right, bottom) -> [B, A, 4] xyxy."""
+    left_top, right_bottom = distances.chunk(2, dim=2)
+    return torch.cat([points - left_top, points + right_bottom], dim=2)

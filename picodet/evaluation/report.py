@@ -1,0 +1,91 @@
+"""What an evaluation found: the value that the table, the page and the JSON are made from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+STATS = (  # the twelve numbers in COCO's order
+    *("AP", "AP50", "AP75", "APs", "APm", "APl"),
+    *("AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
+)
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """One class. AP and AR are NaN where it has no box to find; COCO leaves it out of the means."""
+
+    name: str
+    ap: float  # over IoU 0.50 to 0.95
+    ap50: float
+    ap75: float
+    ar: float  # at 100 detections a picture
+    truths: int  # boxes to find, crowds not counted
+    detections: int
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Precision over recall, at 101 recalls from 0 to 1, mean over classes with boxes."""
+
+    ious: tuple[float, ...]  # one curve each: 0.50, 0.75 and so on
+    precision: np.ndarray  # [IoUs, 101]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A box on a picture."""
+
+    box: tuple[float, float, float, float]  # xyxy, pixels
+    label: str
+    score: float | None  # None for a true box
+
+
+@dataclass(frozen=True)
+class WorstPicture:
+    """A picture that costs much: at IoU 0.5, of detections with a score of `Report.shown_from`."""
+
+    file: str
+    jpeg: bytes  # reduced, nothing drawn on it
+    size: tuple[int, int]  # height, width of the original, which the boxes refer to
+    found: tuple[Shown, ...]  # matched a true box
+    wrong: tuple[Shown, ...]  # matched none
+    missed: tuple[Shown, ...]  # true boxes that nothing matched
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A difference of AP to another run on the same pictures, and its bootstrap interval."""
+
+    difference: float
+    low: float  # 2.5 %
+    high: float  # 97.5 %
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """AP under one changed setting; the first of several is unchanged and has no interval."""
+
+    name: str  # "interp 1 (linear)"
+    stats: tuple[float, ...]  # the twelve
+    detections: int
+    against_first: Interval | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run over a dataset."""
+
+    model: str
+    annotations: str
+    settings: dict[str, str]  # what the numbers depend on, in words: interp, resize, NMS, evaluator
+    stats: tuple[float, ...]  # the twelve, full precision; -1 where COCO has nothing to average
+    classes: tuple[ClassResult, ...]
+    curves: Curves
+    pictures: int
+    detections: int
+    seconds: float
+    shown_from: float  # score from which a detection counts in `worst`
+    worst: tuple[WorstPicture, ...] = ()
+    what_if: tuple[WhatIf, ...] = ()
+    notes: tuple[str, ...] = ()  # "3 unreadable pictures left out: this AP is not COCO's"
+    versions: dict[str, str] | None = None

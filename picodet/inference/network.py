@@ -1,0 +1,54 @@
+"""What runs a PicoDet, whatever file it comes in: prepared pictures -> candidates or detections."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from picodet.config import Preprocessing
+from picodet.postprocess import Candidates, Detections
+
+Form = Literal["heads", "boxes", "detections"]  # how far a file goes by itself
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What has to be known to feed a network, and to read what it says."""
+
+    name: str  # for people: the file's, or the official one
+    form: Form
+    input_size: tuple[int, int]  # height, width, pixels
+    preprocessing: Preprocessing
+    classes: tuple[str, ...] | None  # None where the file does not name them
+    num_classes: int | None  # None only for "detections" that do not name them
+    notes: tuple[str, ...] = ()  # what was assumed because the file does not say it
+
+    def class_name(self, label: int) -> str:
+        """For people; a number where there is no name."""
+        return self.classes[label] if self.classes else f"class {label}"
+
+
+class Fed(NamedTuple):
+    """What goes into a network."""
+
+    images: np.ndarray  # [B, 3, H, W] float32, preprocessed
+    scale_factors: np.ndarray  # [B, 2] float32, (y, x): size of the input over that of the picture
+
+
+class Network(Protocol):
+    """A file that was opened. Calls may come from several threads at once."""
+
+    @property
+    def spec(self) -> Spec: ...
+
+    def __call__(self, fed: Fed) -> Sequence[Candidates] | Sequence[Detections]:
+        """One per picture: Detections where the form is "detections", otherwise Candidates.
+
+        Raises PicoDetError where what comes out is not finite.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what was started for it; nothing else may be asked of it then."""
+        ...

@@ -1,0 +1,62 @@
+"""An ONNX file, run by onnxruntime on the CPU."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from picodet.errors import CheckpointError, PicoDetError
+from picodet.inference.network import Fed
+from picodet.inference.onnx_spec import read_spec
+from picodet.postprocess import Candidates, Detections
+
+FLOAT = "tensor(float)"
+
+
+class OnnxRuntimeNetwork:
+    """threads: of each call; several calls at once are the faster way to use several cores."""
+
+    def __init__(self, path: Path, size: tuple[int, int] | None = None, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4  # what goes wrong is raised
+        try:
+            content = path.read_bytes()
+            self.session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+        except Exception as error:  # onnxruntime's errors have no class of their own in common
+            raise CheckpointError(f"{path}: onnxruntime cannot load it: {error}") from error
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        for given in inputs:
+            if given.type != FLOAT:
+                raise CheckpointError(
+                    f"{path}: its input {given.name} is a {given.type}; {FLOAT} is expected"
+                )
+        self.path = path
+        self.onnx_spec = read_spec(
+            path,
+            {given.name: _shape(given.shape) for given in inputs},
+            [_shape(output.shape) for output in outputs],
+            self.session.get_modelmeta().custom_metadata_map,
+            size,
+        )
+        self.spec = self.onnx_spec.spec
+        self.names = [output.name for output in outputs]
+
+    def __call__(self, fed: Fed) -> Sequence[Candidates] | Sequence[Detections]:
+        try:
+            outputs = self.session.run(self.names, self.onnx_spec.feed(fed))
+        except Exception as error:  # as above
+            raise PicoDetError(f"{self.path}: onnxruntime cannot run it: {error}") from error
+        return self.onnx_spec.read([np.asarray(output) for output in outputs], fed)
+
+    def close(self) -> None:
+        """Nothing was started that outlives the session."""
+
+
+def _shape(sides: Sequence[int | str | None]) -> tuple[int | None, ...]:
+    return tuple(side if isinstance(side, int) else None for side in sides)

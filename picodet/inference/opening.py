@@ -1,0 +1,65 @@
+"""Any file that holds a PicoDet -> a network that can be asked."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from picodet.errors import CheckpointError, PicoDetError
+from picodet.inference.network import Network
+
+INSTALL = {
+    "onnxruntime": "pip install onnxruntime",
+    "openvino": "pip install openvino onnx",
+}
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a file is to be run, where there is a choice."""
+
+    backend: str = "onnxruntime"  # of an ONNX file
+    device: str = "cpu"  # torch's, of a model in torch
+    size: tuple[int, int] | None = None  # height, width of the input, where a file takes any
+    paddle_python: Path | None = None  # of an inference folder; None: the Python that runs this
+
+
+def open_network(path: Path, running: Running) -> Network:
+    """A `.pth` or `.safetensors` runs in torch, an `.onnx` in the backend, a folder in Paddle.
+
+    Raises CheckpointError where the file is none of these, and PicoDetError where what runs it is
+    missing.
+    """
+    if path.is_dir():
+        from picodet.inference.paddle_network import open_folder
+
+        return open_folder(path, running.paddle_python, running.size)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such file")
+    if path.suffix == ".onnx":
+        return _open_onnx(path, running.backend, running.size)
+    return _open_torch(path, running.device, running.size)
+
+
+def _open_onnx(path: Path, backend: str, size: tuple[int, int] | None) -> Network:
+    try:
+        if backend == "openvino":
+            from picodet.inference.openvino_network import OpenVinoNetwork
+
+            return OpenVinoNetwork(path, size)
+        from picodet.inference.onnxruntime_network import OnnxRuntimeNetwork
+
+        return OnnxRuntimeNetwork(path, size)
+    except ModuleNotFoundError as error:
+        raise PicoDetError(
+            f"{path} is to be run by {backend}, and {error.name} is not installed: "
+            f"{INSTALL[backend]}"
+        ) from error
+
+
+def _open_torch(path: Path, device: str, size: tuple[int, int] | None) -> Network:
+    from picodet.inference.torch_network import TorchNetwork, on_device
+    from picodet.models.checkpoint import load
+
+    model = load(path)
+    if size is not None:
+        model.config = replace(model.config, input_size=size)
+    return TorchNetwork(on_device(model, device))

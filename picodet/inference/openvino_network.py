@@ -1,0 +1,61 @@
+"""An ONNX file, run by OpenVINO on the CPU."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+import openvino
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from picodet.errors import CheckpointError, PicoDetError
+from picodet.inference.network import Fed
+from picodet.inference.onnx_spec import read_spec
+from picodet.postprocess import Candidates, Detections
+
+# float32 throughout: on CPUs that have bfloat16 OpenVINO would take that, and be another model
+PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
+
+
+class OpenVinoNetwork:
+    """threads: of each call."""
+
+    def __init__(self, path: Path, size: tuple[int, int] | None = None, threads: int = 1) -> None:
+        try:
+            file = onnx.load(path, load_external_data=False)
+        except (OSError, DecodeError) as error:
+            raise CheckpointError(f"{path}: not a readable ONNX file: {error}") from error
+        try:
+            model = openvino.Core().read_model(path)
+            settings = PRECISION | {"INFERENCE_NUM_THREADS": threads}
+            self.compiled = openvino.compile_model(model, "CPU", settings)
+        except RuntimeError as error:
+            reason = str(error).strip().split("\n")[-1]
+            raise CheckpointError(f"{path}: OpenVINO cannot load it: {reason}") from error
+        self.path = path
+        self.onnx_spec = read_spec(
+            path,
+            {given.any_name: _shape(given.partial_shape) for given in model.inputs},
+            [_shape(output.partial_shape) for output in model.outputs],
+            {entry.key: entry.value for entry in file.metadata_props},
+            size,
+        )
+        self.spec = self.onnx_spec.spec
+        self.requests = threading.local()  # one cannot be used by two threads at once
+
+    def __call__(self, fed: Fed) -> Sequence[Candidates] | Sequence[Detections]:
+        if not hasattr(self.requests, "own"):
+            self.requests.own = self.compiled.create_infer_request()
+        try:
+            outputs = self.requests.own.infer(self.onnx_spec.feed(fed))
+        except RuntimeError as error:
+            reason = str(error).strip().split("\n")[-1]
+            raise PicoDetError(f"{self.path}: OpenVINO cannot run it: {reason}") from error
+        return self.onnx_spec.read([array.copy() for array in outputs.values()], fed)
+
+    def close(self) -> None:
+        """Nothing was started that outlives the model."""
+
+
+def _shape(shape: openvino.PartialShape) -> tuple[int | None, ...]:
+    return tuple(None if side.is_dynamic else side.get_length() for side in shape)

@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+import torch
+
+from picodet.decoding import decode
+from picodet.models.head import HeadOutput, Integral
+
+STRIDES = (8, 16, 32, 64)
+
+
+def test_decode_by_hand():
+    """One cell a level; sides all in one bin: left 0, top 1, right 2, bottom 3 strides."""
+    sides = torch.full((1, 4 * 8, 1, 1), -100.0)
+    for side in range(4):
+        sides[0, 8 * side + side] = 100.0
+    logits = torch.tensor([0.0, np.log(3)]).view(1, 2, 1, 1)
+    boxes, scores = decode(HeadOutput((logits,) * 4, (sides,) * 4), Integral(reg_max=7))
+    assert scores[0].tolist() == [[0.5] * 4, [pytest.approx(0.75)] * 4]
+    expected = [[0.5 * s, -0.5 * s, 2.5 * s, 3.5 * s] for s in STRIDES]  # about the centre s / 2
+    assert boxes[0].tolist() == expected
+
+
+def test_the_bins_values_are_the_models():
+    """An averaged checkpoint holds bins a little off 0 .. reg_max, and they count as they are."""
+    integral = Integral(reg_max=1)
+    integral.project.copy_(torch.tensor([0.0, 1.5]))
+    assert integral(torch.zeros(1, 8, 1)).ravel().tolist() == [0.75] * 4
