@@ -1,8 +1,16 @@
 """Detections of a whole dataset, in COCO's terms, and the result file that holds them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from picodet.errors import PicoDetError
+from picodet.evaluation.json_rows import Rows, read_json
+from picodet.files import replacing
+
+ROWS_AT_A_TIME = 10_000  # that are text in memory while a file is written
 
 
 @dataclass(frozen=True)
@@ -16,3 +24,55 @@ class Results:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def of_pictures(self, ids: Collection[int]) -> "Results":
+        """What was detected in these pictures."""
+        rows = np.isin(self.picture_ids, sorted(ids))
+        return Results(
+            self.picture_ids[rows], self.category_ids[rows], self.boxes[rows], self.scores[rows]
+        )
+
+
+def read_results(path: Path) -> Results:
+    """Of a COCO result file, or of one packed with gzip."""
+    rows = Rows(read_json(path), f"{path}: detections")
+    return Results(
+        picture_ids=rows.integers("image_id"),
+        category_ids=rows.integers("category_id"),
+        boxes=rows.boxes(),
+        scores=rows.numbers("score"),
+    )
+
+
+def write_results(path: Path, results: Results) -> None:
+    """In COCO's format, every number as exact as it is; replaces what is there."""
+    check_finite(results)
+    with replacing(path) as temporary, temporary.open("w", encoding="ascii") as file:
+        file.write("[")
+        for start in range(0, len(results), ROWS_AT_A_TIME):
+            file.write(",\n" if start else "\n")
+            file.write(",\n".join(_lines(results, slice(start, start + ROWS_AT_A_TIME))))
+        file.write("\n]\n")
+
+
+def check_finite(results: Results) -> None:
+    """Raise PicoDetError where a box or a score is no number: no evaluation could rank it."""
+    finite = np.isfinite(results.boxes).all(axis=1) & np.isfinite(results.scores)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise PicoDetError(
+            f"{np.count_nonzero(~finite)} of {len(results)} detections are no numbers, first "
+            f"picture {results.picture_ids[row]}, category {results.category_ids[row]}: box "
+            f"{results.boxes[row].tolist()}, score {results.scores[row]}. Are the model's weights?"
+        )
+
+
+def _lines(results: Results, rows: slice) -> list[str]:
+    """One per detection; Python writes the shortest text that reads back as the same float64."""
+    columns = (results.picture_ids, results.category_ids, results.boxes, results.scores)
+    return [
+        f'{{"image_id": {picture}, "category_id": {category}, "bbox": {box}, "score": {score}}}'
+        for picture, category, box, score in zip(
+            *(column[rows].tolist() for column in columns), strict=True
+        )
+    ]

@@ -1,0 +1,157 @@
+"""Lists of objects in a JSON file as NumPy columns; what does not fit is named by its place.
+
+Each check is made on a whole column at once, and only for its error entry by entry.
+"""
+
+import gzip
+import json
+import reprlib
+import zlib
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from picodet.errors import PicoDetError
+
+
+def read_json(path: Path) -> Any:
+    """Of a file, or of one packed with gzip whose name ends in .gz."""
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        return json.loads(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise PicoDetError(f"{path}: cannot be unpacked: {error}") from error
+    except OSError as error:
+        raise PicoDetError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise PicoDetError(f"{path}: is not JSON: {error}") from error
+
+
+class Rows:
+    """A list of objects, and the place in a file that it stands in."""
+
+    def __init__(self, rows: Any, place: str) -> None:
+        if not isinstance(rows, list):
+            raise PicoDetError(
+                f"{place}: {reprlib.repr(rows)} is found, a list of objects is expected"
+            )
+        self._rows = rows
+        self._place = place
+
+    def integers(self, key: str) -> np.ndarray:
+        """[N] int64."""
+        return self._column(key, self._values(key), _integers, "an integer")
+
+    def ids(self, key: str = "id") -> np.ndarray:
+        """[N] int64, all different."""
+        ids = self.integers(key)
+        unique, first = np.unique(ids, return_index=True)
+        if len(unique) < len(ids):
+            again = np.setdiff1d(np.arange(len(ids)), first)[0]
+            raise PicoDetError(
+                f"{self._place}[{again}]: {key} {ids[again]} is taken by an earlier entry; "
+                "each needs one of its own"
+            )
+        return ids
+
+    def numbers(self, key: str) -> np.ndarray:
+        """[N] float64, all finite."""
+        return self._column(key, self._values(key), _numbers, "a finite number")
+
+    def boxes(self, key: str = "bbox") -> np.ndarray:
+        """[N, 4] float64, all finite."""
+        expected = "x, y, width, height, finite numbers,"
+        return self._column(key, self._values(key), _boxes, expected)
+
+    def flags(self, key: str) -> np.ndarray:
+        """[N] bool; where the key is missing, False."""
+        self._check_objects()
+        return self._column(key, [row.get(key, 0) for row in self._rows], _flags, "0 or 1")
+
+    def texts(self, key: str) -> list[str]:
+        """[N], none empty."""
+        texts = self._values(key)
+        for i, text in enumerate(texts):
+            if not (isinstance(text, str) and text):
+                raise PicoDetError(
+                    f"{self._place}[{i}]: {key} is {reprlib.repr(text)}; a text is expected"
+                )
+        return texts
+
+    def require(self, fits: np.ndarray, problem: Callable[[int], str]) -> None:
+        """Raise PicoDetError with the problem of the first row i where not `fits` [N]."""
+        if not fits.all():
+            first = int(np.argmin(fits))
+            raise PicoDetError(f"{self._place}[{first}]: {problem(first)}")
+
+    def _check_objects(self) -> None:
+        for i, row in enumerate(self._rows):
+            if not isinstance(row, dict):
+                raise PicoDetError(
+                    f"{self._place}[{i}] is {reprlib.repr(row)}; an object like "
+                    '{"image_id": 1, ...} is expected'
+                )
+
+    def _values(self, key: str) -> list[Any]:
+        try:
+            return [row[key] for row in self._rows]
+        except (KeyError, TypeError, IndexError):
+            self._check_objects()
+            i = next(i for i, row in enumerate(self._rows) if key not in row)
+            found = ", ".join(map(str, self._rows[i])) or "nothing"
+            raise PicoDetError(f"{self._place}[{i}] has no {key}; it has {found}") from None
+
+    def _column(
+        self,
+        key: str,
+        values: list[Any],
+        convert: Callable[[Sequence[Any]], np.ndarray | None],
+        expected: str,
+    ) -> np.ndarray:
+        column = convert(values)
+        if column is None:
+            i = next(i for i, value in enumerate(values) if convert([value]) is None)
+            raise PicoDetError(
+                f"{self._place}[{i}]: {key} is {reprlib.repr(values[i])}; {expected} is expected"
+            )
+        return column
+
+
+def _numbers(values: Sequence[Any]) -> np.ndarray | None:
+    if not set(map(type, values)) <= {int, float}:  # NumPy would read texts and None, too
+        return None
+    try:
+        column = np.array(values, np.float64)
+    except OverflowError:
+        return None
+    return column if np.isfinite(column).all() else None
+
+
+def _integers(values: Sequence[Any]) -> np.ndarray | None:
+    types = set(map(type, values))
+    if types <= {int}:
+        try:
+            return np.array(values, np.int64)
+        except OverflowError:
+            return None
+    if types <= {int, float} and all(float(value).is_integer() for value in values):  # 139.0
+        return _integers([int(value) for value in values])
+    return None
+
+
+def _boxes(values: Sequence[Any]) -> np.ndarray | None:
+    if not (set(map(type, values)) <= {list} and set(map(len, values)) <= {4}):
+        return None
+    column = _numbers(list(chain.from_iterable(values)))
+    return None if column is None else column.reshape(-1, 4)
+
+
+def _flags(values: Sequence[Any]) -> np.ndarray | None:
+    if not (set(map(type, values)) <= {int, bool} and set(values) <= {0, 1}):
+        return None
+    return np.array(values, bool)
