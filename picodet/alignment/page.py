@@ -6,13 +6,11 @@ from picodet.alignment.blocks import Block, blocks
 from picodet.alignment.comparison import Comparison, Rung
 from picodet.alignment.page_depth import depth
 from picodet.alignment.page_layers import PICTURED, card, layer_tables, unpaired_table
-from picodet.alignment.page_markup import table, text
+from picodet.alignment.page_markup import document, listed, section, table, text
 from picodet.alignment.page_network import network
 from picodet.alignment.wording import verdict
 
 STYLE = Path(__file__).with_name("page_style.css")
-# A browser that honours it runs nothing and fetches nothing, whatever the names in the data say.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def page(comparison: Comparison) -> str:
@@ -20,19 +18,14 @@ def page(comparison: Comparison) -> str:
     folded = blocks(comparison.layers)
     said = text(verdict(comparison))
     names = f"{text(comparison.model)} against {text(comparison.reference)}"
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{said}: {names}</title>"
-        f"<style>{STYLE.read_text()}</style></head><body><main>"
+    content = (
         f'<header class="{_mood(comparison)}"><h1>{said}</h1><p><span class="path">'
         f'{text(comparison.model)}</span> against the reference <span class="path">'
         f"{text(comparison.reference)}</span></p></header>"
         f'<ol id="ladder">{"".join(_rung(rung) for rung in comparison.rungs)}</ol>'
         f"{_of_layers(comparison, folded)}{_unpaired(comparison)}{_sources(comparison)}"
-        "</main></body></html>\n"
     )
+    return document(f"{said}: {names}", STYLE, content)
 
 
 def _mood(comparison: Comparison) -> str:
@@ -65,16 +58,16 @@ def _of_layers(comparison: Comparison, folded: tuple[Block, ...]) -> str:
     ranks = {(layer.path, layer.call): i for i, layer in enumerate(comparison.guilty, 1)}
     cards = "".join(card(layer, i) for i, layer in enumerate(comparison.guilty, 1))
     says = f"Pictures are of the first {PICTURED}." if len(ranks) > PICTURED else ""
-    guilty = _section("Guilty layers, worst first", cards, says) if cards else ""
+    guilty = section("Guilty layers, worst first", cards, says) if cards else ""
     return (
-        _section(
+        section(
             "From the picture to the boxes",
             network(folded, comparison.rungs, anchors, ranks),
             "Colour is the worst local error of a block: of its layers alone, each fed with the "
             "reference's input. Point at a block for its numbers; it leads to its row. A number in "
             "red is that of a guilty layer, below.",
         )
-        + _section(
+        + section(
             "Along the depth",
             depth(comparison.layers, anchors, ranks),
             "Error over the greatest value of each layer, in the order of the forward pass. The "
@@ -83,7 +76,7 @@ def _of_layers(comparison: Comparison, folded: tuple[Block, ...]) -> str:
             "shape, on the top edge.",
         )
         + guilty
-        + _section("All layers", layer_tables(folded, anchors, ranks))
+        + section("All layers", layer_tables(folded, anchors, ranks))
     )
 
 
@@ -91,18 +84,10 @@ def _unpaired(comparison: Comparison) -> str:
     if not comparison.unpaired:
         return ""
     says = "No rule says why these have no partner on the other side; they were not compared."
-    return _section("Without a partner", unpaired_table(comparison.unpaired), says)
+    return section("Without a partner", unpaired_table(comparison.unpaired), says)
 
 
 def _sources(comparison: Comparison) -> str:
-    rows = "".join(
-        f"<dt>{text(k)}</dt><dd>{text(v)}</dd>" for k, v in comparison.environment.items()
+    return section("What is allowed", f"<p>{text(comparison.tolerance)}</p>") + section(
+        "What the numbers depend on", listed(comparison.environment.items())
     )
-    return _section("What is allowed", f"<p>{text(comparison.tolerance)}</p>") + _section(
-        "What the numbers depend on", f'<dl class="environment">{rows}</dl>'
-    )
-
-
-def _section(title: str, content: str, says: str = "") -> str:
-    intro = f'<p class="intro">{says}</p>' if says else ""
-    return f"<section><h2>{title}</h2>{intro}{content}</section>"

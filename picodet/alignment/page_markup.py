@@ -1,11 +1,33 @@
-"""What the parts of the page are written with: text from data made harmless, titles, tables."""
+"""What pages are written with: the document, sections, tables, text from data made harmless."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 
 from picodet.errors import one_line
 
 Call = tuple[str, int]  # path and number: what tells a layer from the others
+
+BASE = Path(__file__).with_name("page_base.css")
+# A browser that honours it runs nothing and fetches nothing, whatever the names in the data say.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def document(heading: str, style: Path, content: str) -> str:
+    """One file that loads nothing; `heading` and `content` are HTML, `style` adds to `BASE`."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{heading}</title><style>{BASE.read_text()}{style.read_text()}</style></head>"
+        f"<body><main>{content}</main></body></html>\n"
+    )
+
+
+def section(heading: str, content: str, says: str = "") -> str:
+    """A part of the page; all arguments are HTML."""
+    intro = f'<p class="intro">{says}</p>' if says else ""
+    return f"<section><h2>{heading}</h2>{intro}{content}</section>"
 
 
 def text(value: str) -> str:
@@ -25,3 +47,9 @@ def table(headers: Sequence[str], rows: str) -> str:
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
         "</div>"
     )
+
+
+def listed(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and what they are, from data."""
+    items = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in rows)
+    return f'<dl class="environment">{items}</dl>'

@@ -1,48 +1,17 @@
 import base64
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
 from comparisons import ALIGNED, BROKEN, DIFFERENT, FINE, HOSTILE, LAYERS, layer
+from parsed import Parsed
 
 from picodet.alignment.comparison import Comparison, Picture
 from picodet.alignment.page import page
 from picodet.alignment.page_network import shade
 from picodet.alignment.page_pictures import MAX_CELLS, MAX_POINTS, error_map, scatter
-
-VOID = {"meta", "img"}
-
-
-class Parsed(HTMLParser):
-    """Complains where tags do not balance; collects identifiers, links and what is loaded."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.ids, self.links, self.loaded = [], [], [], [], []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-        values = dict(attrs)
-        self.ids += [values["id"]] if "id" in values else []
-        (self.links if tag == "a" else self.loaded).extend(
-            values[key] for key in ("src", "href", "xlink:href", "srcset") if key in values
-        )
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        self.handle_endtag(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
 
 EMPTY = Comparison("a", "b", (), (), (), "", {})
 
