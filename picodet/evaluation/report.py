@@ -77,6 +77,7 @@ class Report:
 
     model: str
     annotations: str
+    interp: int | None  # OpenCV's, 0 to 4; None of a result file, which does not tell it
     settings: dict[str, str]  # what the numbers depend on, in words: interp, resize, NMS, evaluator
     stats: tuple[float, ...]  # the twelve, full precision; -1 where COCO has nothing to average
     classes: tuple[ClassResult, ...]
@@ -89,3 +90,4 @@ class Report:
     what_if: tuple[WhatIf, ...] = ()
     notes: tuple[str, ...] = ()  # "3 unreadable pictures left out: this AP is not COCO's"
     versions: dict[str, str] | None = None
+    commands: tuple[str, ...] = ()  # that give these numbers again

@@ -1,0 +1,105 @@
+"""What a changed setting costs: a row each, with its interval drawn on an axis that all share."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from picodet.alignment.page_markup import text, title
+from picodet.evaluation.report import STATS, Interval, WhatIf
+from picodet.evaluation.wording import NOTHING, exact, interval, signed, tells
+
+MARGIN = 0.06  # of the axis, on either side
+TICKS = 5  # at most
+OTHERS = ("AP50", "AP75", "APs", "APm", "APl")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Differences of AP from `low` to `high`, zero among them."""
+
+    low: float
+    high: float
+
+    def x(self, value: float) -> float:
+        """In percent of the width."""
+        return 100 * (value - self.low) / (self.high - self.low)
+
+    def ticks(self) -> list[float]:
+        """Multiples of 1, 2 or 5 times a power of ten."""
+        rough = (self.high - self.low) / TICKS
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
+        first, last = math.ceil(self.low / step), math.floor(self.high / step)
+        return [step * i for i in range(first, last + 1)]
+
+
+def axis(rows: Sequence[WhatIf]) -> Axis:
+    """Holds every interval, and zero."""
+    found = [row.against_first for row in rows if row.against_first]
+    low = min([0.0, *(each.low for each in found)])
+    high = max([0.0, *(each.high for each in found)])
+    room = MARGIN * (high - low) or 0.001
+    return Axis(low - room, high + room)
+
+
+def what_if(rows: Sequence[WhatIf]) -> str:
+    """A table that a narrow window folds: the interval below its row, then the other numbers."""
+    shared = axis(rows)
+    head = "".join(f'<th class="n">{name}</th>' for name in (*OTHERS, "detections"))
+    return (
+        '<div class="scroll"><table class="what-if"><thead><tr><th>setting</th>'
+        '<th class="n">AP</th><th class="n">difference<small>95 % interval</small></th>'
+        f'<th class="plot">{_ticks(shared)}</th>{head}</tr></thead>'
+        f"<tbody>{''.join(_row(row, shared) for row in rows)}</tbody></table></div>"
+    )
+
+
+def _ticks(shared: Axis) -> str:
+    labels = (
+        f'<text class="tick mid" x="{shared.x(tick):.2f}%" y="70%">{_short(tick)}</text>'
+        for tick in shared.ticks()
+    )
+    return f'<svg role="img" aria-label="axis of differences">{"".join(labels)}</svg>'
+
+
+def _short(tick: float) -> str:
+    """+0.005; 0 without a sign."""
+    return f"{tick:+.3g}" if abs(tick) > 1e-12 else "0"
+
+
+def _row(row: WhatIf, shared: Axis) -> str:
+    found = row.against_first
+    difference = f"{signed(found.difference)}<small>{interval(found)}</small>" if found else NOTHING
+    values = dict(zip(STATS, row.stats, strict=True))
+    cells = [(name, exact(values[name])) for name in OTHERS]
+    cells.append(("detections", f"{row.detections:,}"))
+    others = "".join(f'<td class="n other" data-name="{n}">{value}</td>' for n, value in cells)
+    return (
+        f'<tr><th scope="row">{text(row.name)}</th><td class="n main" data-name="AP">'
+        f"{exact(row.stats[0])}</td>"
+        f'<td class="n main difference">{difference}</td>'
+        f'<td class="plot">{_interval(found, shared)}</td>'
+        f"{others}</tr>"
+    )
+
+
+def _interval(found: Interval | None, shared: Axis) -> str:
+    grid = "".join(
+        f'<line class="{"zero" if abs(tick) < 1e-12 else "grid"}" x1="{shared.x(tick):.2f}%" '
+        f'x2="{shared.x(tick):.2f}%" y1="0" y2="100%"/>'
+        for tick in shared.ticks()
+    )
+    if found is None:  # the first row, which the others are held against
+        x = shared.x(0)
+        drawn = (
+            f'{title(["what the others are held against"])}<circle cx="{x:.2f}%" cy="50%" r="4"/>'
+        )
+        return f'<svg role="img" class="first">{grid}{drawn}</svg>'
+    low, middle, high = (shared.x(v) for v in (found.low, found.difference, found.high))
+    said = f"{signed(found.difference)}, 95 % interval {interval(found)}"
+    return (
+        f'<svg role="img" class="{tells(found)}">{title([said])}'
+        f'<rect class="column" width="100%" height="100%"/>{grid}'
+        f'<line class="span" x1="{low:.2f}%" x2="{high:.2f}%" y1="50%" y2="50%"/>'
+        f'<circle cx="{middle:.2f}%" cy="50%" r="4.5"/></svg>'
+    )

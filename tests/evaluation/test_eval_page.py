@@ -1,0 +1,179 @@
+import base64
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from parsed import Parsed
+from reports import CUBIC, HOSTILE, NOTHING_FOUND, NOTHING_TO_FIND, REPORT, WHAT_IF, WORST
+
+from picodet.evaluation.page import page
+from picodet.evaluation.page_what_if import Axis, axis, what_if
+from picodet.evaluation.page_worst import worst
+from picodet.evaluation.report import Shown
+from picodet.evaluation.wording import NOTHING
+
+BARE = replace(REPORT, classes=(), worst=(), what_if=(), notes=(), settings={}, commands=())
+ALL = pytest.mark.parametrize(
+    "report",
+    [REPORT, NOTHING_TO_FIND, NOTHING_FOUND, BARE],
+    ids=["full", "nothing to find", "nothing found", "bare"],
+)
+
+
+@ALL
+def test_it_is_html_that_loads_nothing_and_runs_nothing(report):
+    text = page(report)
+    parsed = Parsed(text)
+    assert all(value.startswith("data:image/jpeg;base64,") for value in parsed.loaded)
+    assert "default-src 'none'" in text
+    assert "script" not in parsed.tags
+    assert not re.search(r"https?:|@import|url\(", text)
+    assert not re.search(r"\bnan\b|-1\.0|-100\.", text)
+
+
+def test_text_from_data_is_text_wherever_it_stands():
+    hostile = replace(
+        REPORT,
+        model=HOSTILE,
+        annotations=HOSTILE,
+        settings={HOSTILE: HOSTILE},
+        notes=(HOSTILE,),
+        versions={HOSTILE: HOSTILE},
+        commands=(HOSTILE,),
+        what_if=(replace(WHAT_IF[0], name=HOSTILE),),
+        worst=(replace(WORST[0], file=f'{HOSTILE}" onload="'),),
+    )
+    text = page(hostile)
+    assert "<script" not in text
+    assert 'onload="' not in text
+    assert text.count("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;[bold]") >= 16
+    Parsed(text)
+
+
+def test_the_number_stands_on_top():
+    text = page(REPORT)
+    assert "<title>AP 32.2: picodet_s_416_coco.onnx on instances_val400.json</title>" in text
+    assert '<header class="open"><h1>AP 32.2</h1>' in text
+    assert "400 pictures, 39,888 detections; 12.5 s, 32.0 pictures per second" in text
+    assert text.index("<h1>") < text.index("this AP is not COCO&#x27;s") < text.index("<h2>")
+    assert '<header class="measured">' in page(BARE)
+
+
+def test_the_order_of_the_parts():
+    headings = re.findall(r"<h2>(.*?)</h2>", page(REPORT))
+    assert headings == [
+        *("The twelve numbers", "What if", "Precision over recall", "Classes, best first"),
+        *("Worst pictures", "What the numbers depend on", "To get these numbers again"),
+    ]
+
+
+def test_the_twelve_have_their_meaning():
+    tiles = re.findall(r"<li><h3>(.*?)</h3><p class=\"value\">(.*?)</p>.*?</li>", page(REPORT))
+    assert [float(value) for _, value in tiles] == list(CUBIC)
+    assert tiles[3] == ("APs", "0.12124")
+    text = page(REPORT)
+    assert "IoU 0.50:0.95<br><b>area small</b><br>maxDets 100" in text
+    assert "IoU 0.50:0.95<br>area all<br><b>maxDets 10</b>" in text
+
+
+def test_a_dash_has_its_reason():
+    text = page(NOTHING_FOUND)
+    assert f'<h3>APs</h3><p class="value">{NOTHING}</p><p class="why">no small box to find' in text
+    assert text.count('<p class="why">') == 2
+    text = page(NOTHING_TO_FIND)
+    assert f"<h1>AP {NOTHING}</h1>" in text
+    assert text.count(f'<p class="value">{NOTHING}</p>') == 12
+    assert "There is no box to find, so there is no curve." in text
+
+
+def test_what_if_rows_say_difference_and_interval():
+    text = what_if(WHAT_IF)
+    assert "-0.04225<small>[-0.05100, -0.03330]</small>" in text
+    assert re.findall(r'<svg role="img" class="(\w+)">', text) == [
+        *("first", "open", "worse", "better"),
+    ]
+
+
+def test_intervals_are_drawn_where_they_are():
+    shared = axis(WHAT_IF)
+    assert shared.low < -0.051 < 0.0061 < shared.high
+    text = what_if(WHAT_IF)
+    low, high = (f"{shared.x(value):.2f}%" for value in (-0.051, -0.0333))
+    assert f'<line class="span" x1="{low}" x2="{high}"' in text
+    assert Axis(-1, 3).x(0) == 25
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-0.05, 0.01, [-0.04, -0.02, 0]),
+        (-0.0011, 0.0034, [-0.001, 0, 0.001, 0.002, 0.003]),
+        (-1, 3, [-1, 0, 1, 2, 3]),
+    ],
+)
+def test_ticks_are_round(low, high, expected):
+    assert Axis(low, high).ticks() == pytest.approx(expected)
+
+
+def test_an_axis_of_no_differences_has_a_width():
+    assert axis(WHAT_IF[:1]) == Axis(-0.001, 0.001)
+    assert what_if(WHAT_IF[:1]).count('class="first"') == 1
+
+
+def test_curves_are_drawn_to_scale():
+    text = page(REPORT)
+    line = re.search(r'<path class="curve-0" d="M(.*?)"', text)[1]
+    points = np.array([point.split() for point in line.split("L")], float)
+    assert len(points) == 101
+    assert points[0] == pytest.approx([46, 12])  # recall 0, precision 1
+    assert points[-1] == pytest.approx([470, 310])  # recall 1, precision 0
+    assert "IoU 0.50: AP 0.50000" in text
+    assert "recall 0.50\nIoU 0.50: precision 0.500\nIoU 0.75: precision 0.250" in text
+
+
+def test_classes_come_best_first_and_those_without_boxes_apart():
+    text = page(REPORT).split("Classes, best first")[1].split("Worst pictures")[0]
+    assert re.findall(r'scope="row">(\w+)', text) == ["cat", "person", "cup"]
+    assert '<rect width="61.00%"/><line x1="82.00%" x2="82.00%"' in text
+    assert "2 classes have nothing to find" in text
+    assert "toaster (3), hair drier." in text
+    one = replace(REPORT, classes=REPORT.classes[:1])
+    assert "nothing to find" not in page(one)
+
+
+def test_boxes_are_drawn_in_the_pixels_of_the_original():
+    text = worst(WORST)
+    assert 'viewBox="0 0 640 480"' in text
+    assert "--ratio:1.3333" in text
+    assert '<rect x="10.0" y="20.0" width="100.0" height="200.0"/>' in text
+    assert base64.b64encode(WORST[0].jpeg).decode() in text
+    counts = re.findall(r'<span class="(\w+)">(\d) \1</span>', text)
+    assert counts == [("found", "1"), ("wrong", "1"), ("missed", "2")]
+
+
+def test_boxes_beyond_the_picture_are_drawn_on_its_edge_and_said_in_full():
+    text = worst(WORST)
+    assert '<rect x="0.0" y="0.0" width="320.0" height="470.0"/>' in text
+    assert "left, top, right, bottom: -5.0, 0.0, 320.0, 470.0" in text
+    assert '<rect x="600.0" y="5.0" width="40.0" height="95.0"/>' in text
+
+
+def test_the_smallest_box_is_on_top_and_has_its_score():
+    titles = re.findall(r"<g class=\"\w+\"><title>(.*?)\n", worst(WORST))
+    assert [said.split(":")[0] for said in titles] == ["wrong", "found", "missed", "missed"]
+    assert titles[1] == "found: person 0.91"
+    assert titles[2] == "missed: cat"
+
+
+def test_labels_stay_inside_the_picture():
+    edge = replace(WORST[0], found=(Shown((630, 1, 640, 9), "wine glass", 0.5),))
+    x, y, size = re.search(
+        r'<text x="([\d.]+)" y="([\d.]+)" style="font-size:([\d.]+)px">wine glass', worst([edge])
+    ).groups()
+    assert float(x) + 0.55 * float(size) * len("wine glass 0.50") < 641
+    assert float(y) > 0.9 * float(size)
+
+
+def test_what_was_not_timed_has_no_speed():
+    assert "400 pictures, 0 detections</p>" in page(NOTHING_FOUND)
