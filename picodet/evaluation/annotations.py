@@ -162,10 +162,13 @@ def _truths(rows: Rows, pictures: tuple[Picture, ...], categories: tuple[Categor
         lambda i: f"category_id {truths.category_ids[i]} is none of the file's categories",
     )
     rows.require(
-        (truths.boxes[:, 2:] >= 0).all(axis=1),
+        truths.boxes[:, 2:].min(axis=1) >= 0,
         lambda i: f"bbox is {truths.boxes[i].tolist()}; width and height are 0 or more",
     )
-    rows.require(truths.areas >= 0, lambda i: f"area is {truths.areas[i]}; 0 or more is expected")
+    rows.require(
+        truths.areas >= 0,
+        lambda i: f"area is {truths.areas[i]}; 0 or more is expected",
+    )
     return truths
 
 

@@ -16,6 +16,9 @@ import numpy as np
 
 from picodet.errors import PicoDetError
 
+LARGEST = 1e15  # number; what is computed from such ones is finite, too
+NUMBER = f"a number from {-LARGEST:.0e} to {LARGEST:.0e}"
+
 
 def read_json(path: Path) -> Any:
     """Of a file, or of one packed with gzip whose name ends in .gz."""
@@ -60,12 +63,12 @@ class Rows:
         return ids
 
     def numbers(self, key: str) -> np.ndarray:
-        """[N] float64, all finite."""
-        return self._column(key, self._values(key), _numbers, "a finite number")
+        """[N] float64, up to LARGEST."""
+        return self._column(key, self._values(key), _numbers, NUMBER)
 
     def boxes(self, key: str = "bbox") -> np.ndarray:
-        """[N, 4] float64, all finite."""
-        expected = "x, y, width, height, finite numbers,"
+        """[N, 4] float64, up to LARGEST."""
+        expected = f"a list of x, y, width and height, each {NUMBER},"
         return self._column(key, self._values(key), _boxes, expected)
 
     def flags(self, key: str) -> np.ndarray:
@@ -129,7 +132,7 @@ def _numbers(values: Sequence[Any]) -> np.ndarray | None:
         column = np.array(values, np.float64)
     except OverflowError:
         return None
-    return column if np.isfinite(column).all() else None
+    return column if (abs(column) <= LARGEST).all() else None
 
 
 def _integers(values: Sequence[Any]) -> np.ndarray | None:

@@ -8,6 +8,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def _hotcoco(annotations: Annotations, results: Results) -> tuple[np.ndarray, np
     evaluation = COCOeval(dataset, dataset.load_res(detections), "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
-    return evaluation.eval["precision"], evaluation.eval["recall"]
+    return _arrays(evaluation.eval)
 
 
 def _pycocotools(annotations: Annotations, results: Results) -> tuple[np.ndarray, np.ndarray]:
@@ -146,22 +147,26 @@ def _pycocotools(annotations: Annotations, results: Results) -> tuple[np.ndarray
         evaluation = COCOeval(*sides, "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
-    return evaluation.eval["precision"], evaluation.eval["recall"]
+    return _arrays(evaluation.eval)
 
 
-def _header(annotations: Annotations) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+def _arrays(accumulated: Any) -> tuple[np.ndarray, np.ndarray]:
+    return accumulated["precision"], accumulated["recall"]
+
+
+def _header(annotations: Annotations) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Images and categories, numbered from 1 in the order of their ids, which may be anything."""
-    images: list[dict[str, object]] = [
+    images: list[dict[str, Any]] = [
         {"id": i, "height": picture.size[0], "width": picture.size[1]}
         for i, picture in enumerate(annotations.pictures, 1)
     ]
-    categories: list[dict[str, object]] = [
+    categories: list[dict[str, Any]] = [
         {"id": i, "name": category.name} for i, category in enumerate(annotations.categories, 1)
     ]
     return images, categories
 
 
-def _objects(columns: dict[str, np.ndarray]) -> list[dict[str, object]]:
+def _objects(columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     rows = zip(*(column.tolist() for column in columns.values()), strict=True)
     return [dict(zip(columns, row, strict=True)) for row in rows]
 

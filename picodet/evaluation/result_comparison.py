@@ -1,0 +1,194 @@
+"""Two result files on the same pictures: which detections are the same, and how far they differ.
+
+Detections of A and B are paired within one picture and class, each at most once, those that are
+most alike first: least (1 - IoU) + difference of scores, among pairs with an IoU of 0.5 or more.
+For this IoU boxes are one pixel wider and higher, so that boxes without area have one. Of files
+that are equal but for rounding and order, every detection so finds itself.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from picodet.evaluation.annotations import Annotations
+from picodet.evaluation.bootstrap import paired_intervals
+from picodet.evaluation.matching import AT_A_TIME, box_ious, match, pairs_of_groups
+from picodet.evaluation.metrics import evaluate
+from picodet.evaluation.report import Interval
+from picodet.evaluation.results import Results
+
+LEAST_IOU = 0.5
+SAME_SCORE = 1e-5  # up to here two detections are one and the same, computed twice
+SAME_BOX = 0.02  # pixels
+WORST = 10  # pairs that are shown
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of absolute differences; zero where nothing is paired."""
+
+    mean: float
+    p99: float  # 99 % are not greater
+    max: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One detection in both files."""
+
+    picture_id: int
+    file: str
+    category: str
+    row_a: int  # counted from 0
+    row_b: int
+    scores: tuple[float, float]  # in A, in B
+    boxes: tuple[tuple[float, ...], tuple[float, ...]]  # x, y, width, height in pixels
+    score_difference: float
+    box_difference: float  # greatest of the four sides, pixels
+
+
+@dataclass(frozen=True)
+class ResultComparison:
+    """What B has of A."""
+
+    stats_a: tuple[float, ...]  # the twelve of report.STATS
+    stats_b: tuple[float, ...]
+    interval: Interval  # AP of B minus AP of A
+    detections_a: int
+    detections_b: int
+    matched: int
+    same: int  # of the matched: within SAME_SCORE and SAME_BOX
+    missing: np.ndarray  # rows of A that B does not have, best score first
+    extra: np.ndarray  # rows of B that A does not have, likewise
+    score: Spread  # of the matched
+    box: Spread  # of the matched, greatest of the four sides, pixels
+    worst: tuple[Pair, ...]  # of the matched that are not the same, the farthest first
+
+    @property
+    def ok(self) -> bool:
+        """Every detection is in both files and the same."""
+        return self.same == self.detections_a == self.detections_b
+
+
+def compare_results(
+    annotations: Annotations, a: Results, b: Results, evaluator: str = "hotcoco"
+) -> ResultComparison:
+    """Compare detections one by one, and the AP of both with its interval."""
+    rows_a, rows_b = _paired(annotations, a, b)
+    scores = abs(a.scores[rows_a] - b.scores[rows_b])
+    sides = abs(_corners(a.boxes[rows_a]) - _corners(b.boxes[rows_b])).max(axis=1, initial=0)
+    distance = np.maximum(scores / SAME_SCORE, sides / SAME_BOX)
+    farthest = np.argsort(-distance, kind="stable")[:WORST]
+    (interval,) = paired_intervals(match(annotations, a), [match(annotations, b)])
+    return ResultComparison(
+        stats_a=evaluate(annotations, a, evaluator).stats,
+        stats_b=evaluate(annotations, b, evaluator).stats,
+        interval=interval,
+        detections_a=len(a),
+        detections_b=len(b),
+        matched=len(rows_a),
+        same=int(np.count_nonzero(distance <= 1)),
+        missing=_others(a, rows_a),
+        extra=_others(b, rows_b),
+        score=_spread(scores),
+        box=_spread(sides),
+        worst=tuple(
+            _pair(annotations, (a, b), (int(rows_a[i]), int(rows_b[i])), (scores[i], sides[i]))
+            for i in farthest
+            if distance[i] > 1
+        ),
+    )
+
+
+def _paired(annotations: Annotations, a: Results, b: Results) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of A and the rows of B that they are paired with, in the order of A."""
+    left, right = _alike(annotations, a, b)
+    rows_a, rows_b = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
+    while len(left):
+        # a pair that is the best one of both its sides comes before all others of either
+        rank = np.arange(len(left))
+        best_a, best_b = np.empty(len(a), np.intp), np.empty(len(b), np.intp)
+        best_a[left[::-1]], best_b[right[::-1]] = rank[::-1], rank[::-1]  # the last write stays
+        agreed = (best_a[left] == rank) & (best_b[right] == rank)
+        rows_a.append(left[agreed])
+        rows_b.append(right[agreed])
+        free_a, free_b = np.ones(len(a), bool), np.ones(len(b), bool)
+        free_a[left[agreed]] = free_b[right[agreed]] = False
+        free = free_a[left] & free_b[right]
+        left, right = left[free], right[free]
+    all_a, all_b = np.concatenate(rows_a), np.concatenate(rows_b)
+    order = np.argsort(all_a)
+    return all_a[order], all_b[order]
+
+
+def _alike(annotations: Annotations, a: Results, b: Results) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of A and of B that may be paired, the most alike first."""
+    groups_a, groups_b = _groups(annotations, a), _groups(annotations, b)
+    by_group = np.argsort(groups_b, kind="stable")
+    boxes_a, boxes_b = _widened(a.boxes), _widened(b.boxes)
+    parts = []
+    for start in range(0, len(a), AT_A_TIME):
+        left, right = pairs_of_groups(groups_a[start : start + AT_A_TIME], groups_b[by_group])
+        left, right = left + start, by_group[right]
+        ious = box_ious(boxes_a[left], boxes_b[right])
+        near = ious >= LEAST_IOU
+        left, right = left[near], right[near]
+        parts.append((left, right, 1 - ious[near] + abs(a.scores[left] - b.scores[right])))
+    if not parts:
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    lefts, rights, costs = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(costs, kind="stable")
+    return lefts[order], rights[order]
+
+
+def _groups(annotations: Annotations, results: Results) -> np.ndarray:
+    """One number per picture and class [N]."""
+    categories = annotations.category_indices(results.category_ids)
+    pictures = annotations.picture_indices(results.picture_ids)
+    return categories * len(annotations.pictures) + pictures
+
+
+def _widened(boxes: np.ndarray) -> np.ndarray:
+    """Xywh [N, 4] -> [N, 4], one pixel wider and higher; nothing stays turned inside out."""
+    start = boxes[:, :2] + np.minimum(boxes[:, 2:], 0)
+    return np.hstack([start, abs(boxes[:, 2:]) + 1])
+
+
+def _corners(boxes: np.ndarray) -> np.ndarray:
+    """Xywh [N, 4] -> xyxy [N, 4]."""
+    return np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+
+
+def _others(results: Results, rows: np.ndarray) -> np.ndarray:
+    others = np.setdiff1d(np.arange(len(results)), rows)
+    return others[np.argsort(-results.scores[others], kind="stable")]
+
+
+def _spread(differences: np.ndarray) -> Spread:
+    if not len(differences):
+        return Spread(0, 0, 0)
+    p99 = np.percentile(differences, 99)
+    return Spread(float(differences.mean()), float(p99), float(differences.max()))
+
+
+def _pair(
+    annotations: Annotations,
+    files: tuple[Results, Results],
+    rows: tuple[int, int],
+    differences: tuple[float, float],
+) -> Pair:
+    a, b = files
+    picture_id = a.picture_ids[rows[0]]
+    picture = annotations.pictures[annotations.picture_indices(picture_id[None])[0]]
+    category_ids = a.category_ids[rows[0], None]
+    return Pair(
+        picture_id=picture.id,
+        file=picture.file,
+        category=annotations.categories[annotations.category_indices(category_ids)[0]].name,
+        row_a=rows[0],
+        row_b=rows[1],
+        scores=(float(a.scores[rows[0]]), float(b.scores[rows[1]])),
+        boxes=(tuple(a.boxes[rows[0]].tolist()), tuple(b.boxes[rows[1]].tolist())),
+        score_difference=float(differences[0]),
+        box_difference=float(differences[1]),
+    )

@@ -1,0 +1,218 @@
+import gzip
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from picodet.errors import PicoDetError
+from picodet.evaluation.annotations import Category, Picture, find_coco
+from picodet.evaluation.annotations import read_annotations as read
+
+
+def content():
+    return {
+        "info": {},
+        "images": [
+            {"id": 9, "file_name": "b.jpg", "height": 20, "width": 30},
+            {"id": 4, "file_name": "a.jpg", "height": 10, "width": 15},
+        ],
+        "categories": [{"id": 3, "name": "cat"}, {"id": 1, "name": "person"}],
+        "annotations": [
+            {
+                **{"id": 7, "image_id": 4, "category_id": 3, "bbox": [1, 2.5, 3, 4]},
+                **{"area": 11.5, "iscrowd": 1, "segmentation": []},
+            },
+            {"id": 5, "image_id": 9, "category_id": 1, "bbox": [0, 0, 0, 4], "area": 0},
+        ],
+    }
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(content):
+        path = tmp_path / "instances.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    return write
+
+
+def test_reads_what_an_evaluation_needs(file):
+    path = file(content())
+    read_back = read(path)
+    assert read_back.path == path
+    assert read_back.pictures == (Picture(4, "a.jpg", (10, 15)), Picture(9, "b.jpg", (20, 30)))
+    assert read_back.categories == (Category(1, "person"), Category(3, "cat"))
+    truths = read_back.truths
+    assert len(truths) == 2
+    assert truths.ids.tolist() == [7, 5]  # in the order of the file, which decides ties
+    assert truths.picture_ids.tolist() == [4, 9]
+    assert truths.category_ids.tolist() == [3, 1]
+    assert truths.boxes.tolist() == [[1, 2.5, 3, 4], [0, 0, 0, 4]]
+    assert truths.areas.tolist() == [11.5, 0]
+    assert truths.crowds.tolist() == [True, False]
+    assert read_back.picture_indices(np.array([9, 4, 9])).tolist() == [1, 0, 1]
+    packed = path.with_suffix(".json.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert read(packed).pictures == read_back.pictures
+
+
+def test_pictures_without_boxes_are_pictures(file):
+    dataset = read(file(content() | {"annotations": []}))
+    assert (len(dataset.pictures), len(dataset.truths)) == (2, 0)
+    assert dataset.truths.boxes.shape == (0, 4)
+
+
+def test_some_pictures_only(file):
+    dataset = read(file(content())).of_pictures({9})
+    assert dataset.pictures == (Picture(9, "b.jpg", (20, 30)),)
+    assert dataset.truths.ids.tolist() == [5]
+    assert len(dataset.categories) == 2
+
+
+FAULTS = [
+    ("images", 1, "id", 9, r"images\[1\]: id 9 is taken by an earlier entry"),
+    ("images", 0, "id", "9", r"images\[0\]: id is '9'; an integer is expected"),
+    ("images", 0, "id", 2**70, r"images\[0\]: id is 1180591620717411303424; an integer"),
+    ("images", 0, "file_name", "", r"images\[0\]: file_name is ''; a text is expected"),
+    ("images", 1, "height", 0, r"images\[1\]: the size is 15x0"),
+    ("images", 1, "width", 1.5, r"images\[1\]: width is 1.5; an integer is expected"),
+    ("categories", 1, "id", 3, r"categories\[1\]: id 3 is taken"),
+    ("categories", 0, "name", None, r"categories\[0\]: name is None; a text"),
+    ("annotations", 1, "id", 7, r"annotations\[1\]: id 7 is taken"),
+    ("annotations", 0, "image_id", 5, r"annotations\[0\]: image_id 5 is none of the file's images"),
+    ("annotations", 1, "category_id", 2, r"annotations\[1\]: category_id 2 is none of"),
+    ("annotations", 1, "bbox", [0, 0, 1], r"bbox is \[0, 0, 1\]; a list of x, y, width"),
+    ("annotations", 1, "bbox", [0, 0, 1, None], r"annotations\[1\]: bbox is"),
+    ("annotations", 1, "bbox", [0, 0, 1, "2"], r"annotations\[1\]: bbox is"),
+    (
+        "annotations",
+        1,
+        "bbox",
+        [0, 0, 1, float("nan")],
+        r"annotations\[1\]: bbox is \[0, 0, 1, nan\]",
+    ),
+    ("annotations", 1, "bbox", [0, 0, 1, 10**400], r"annotations\[1\]: bbox is"),
+    (
+        "annotations",
+        0,
+        "bbox",
+        [0, 0, -1, 2],
+        r"annotations\[0\]: bbox is \[0.0, 0.0, -1.0, 2.0\]; width and height",
+    ),
+    ("annotations", 0, "area", -0.5, r"annotations\[0\]: area is -0.5; 0 or more"),
+    (
+        "annotations",
+        0,
+        "area",
+        True,
+        r"annotations\[0\]: area is True; a number from -1e\+15 to 1e\+15",
+    ),
+    ("annotations", 0, "iscrowd", 2, r"annotations\[0\]: iscrowd is 2; 0 or 1 is expected"),
+]
+
+
+@pytest.mark.parametrize(("part", "row", "key", "value", "message"), FAULTS)
+def test_names_the_entry_that_is_wrong(file, part, row, key, value, message):
+    wrong = content()
+    wrong[part][row][key] = value
+    with pytest.raises(PicoDetError, match=r"instances\.json: .*" + message):
+        read(file(wrong))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ([], "is no COCO annotation file: images, categories, annotations are expected, no object"),
+        ({"images": []}, "are expected, images is found"),
+        ({}, "are expected, nothing is found"),
+        (content() | {"images": {}}, r"images: \{\} is found, a list of objects is expected"),
+        (content() | {"categories": []}, "has 2 images and 0 categories"),
+        (content() | {"annotations": [{"id": 1}]}, r"annotations\[0\] has no image_id; it has id"),
+        (content() | {"annotations": [[]]}, r"annotations\[0\] is \[\]; an object like"),
+        (content() | {"annotations": [3]}, r"annotations\[0\] is 3; an object like"),
+        (content() | {"annotations": ["id"]}, r"annotations\[0\] is 'id'; an object like"),
+    ],
+)
+def test_says_what_is_missing(file, wrong, message):
+    with pytest.raises(PicoDetError, match=message):
+        read(file(wrong))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"not json", "is not JSON: Expecting value"),
+        (b"\xff\xfe\x00", "is not JSON: "),
+        (b"[" * 100_000, "is not JSON: maximum recursion"),
+        (b"", "is not JSON"),
+    ],
+)
+def test_what_is_not_json(tmp_path, data, message):
+    path = tmp_path / "instances.json"
+    path.write_bytes(data)
+    with pytest.raises(PicoDetError, match=message):
+        read(path)
+
+
+def test_what_cannot_be_read(tmp_path):
+    with pytest.raises(PicoDetError, match=r"none\.json: cannot be read: No such file"):
+        read(tmp_path / "none.json")
+    with pytest.raises(PicoDetError, match="cannot be read: Is a directory"):
+        read(tmp_path)
+    for data in (b"no gzip", gzip.compress(b"[]" * 99)[:-9], b"\x1f\x8b\x08" + bytes(9)):
+        (tmp_path / "a.json.gz").write_bytes(data)
+        with pytest.raises(PicoDetError, match=r"a.json.gz: (cannot be unpacked|is not JSON)"):
+            read(tmp_path / "a.json.gz")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda values: st.lists(values, max_size=4) | st.dictionaries(st.text(max_size=3), values),
+    max_leaves=5,
+)
+keys = ("id", "file_name", "height", "name", "image_id", "category_id", "bbox", "area", "iscrowd")
+
+
+@given(
+    st.sampled_from(["images", "categories", "annotations"]),
+    st.sampled_from(keys),
+    json_values,
+)
+def test_any_value_is_read_or_refused_in_words(tmp_path_factory, part, key, value):
+    path = tmp_path_factory.mktemp("annotations") / "instances.json"
+    wrong = content()
+    wrong[part][0][key] = value
+    path.write_text(json.dumps(wrong))
+    try:
+        read(path)
+        message = None
+    except PicoDetError as error:
+        message = str(error)
+    assert message is None or f"{part}[" in message
+
+
+@pytest.mark.parametrize("pictures", ["val2017", "images/val2017"])
+@pytest.mark.parametrize(
+    "annotations", ["annotations/instances_val2017.json", "instances_val400.json"]
+)
+def test_finds_the_usual_layouts(tmp_path, pictures, annotations):
+    (tmp_path / pictures).mkdir(parents=True)
+    (tmp_path / annotations).parent.mkdir(exist_ok=True)
+    (tmp_path / annotations).write_text("{}")
+    (tmp_path / "instances_train2017.json").write_text("{}")
+    assert find_coco(tmp_path) == (tmp_path / pictures, tmp_path / annotations)
+
+
+def test_says_where_it_looked(tmp_path):
+    (tmp_path / "val2017").mkdir()
+    (tmp_path / "instances_val1.json").write_text("{}")
+    (tmp_path / "instances_val2.json").write_text("{}")  # which one?
+    message = (
+        r"val2017 and images/val2017 \(found .*val2017\).*"
+        r"annotations/instances_val2017.json or .* \(not found\)"
+    )
+    with pytest.raises(PicoDetError, match=message):
+        find_coco(tmp_path)

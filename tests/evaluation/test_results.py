@@ -1,0 +1,96 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from made_datasets import results
+
+from picodet.errors import PicoDetError
+from picodet.evaluation.results import Results, read_results, write_results
+
+finite = st.floats(-1e15, 1e15)
+ids = st.integers(-(2**63), 2**63 - 1)
+rows = st.integers(0, 5)
+
+
+@given(st.data(), rows)
+def test_what_is_written_is_read_back_bit_for_bit(tmp_path_factory, data, count):
+    path = tmp_path_factory.mktemp("results") / "r.json"
+    columns = Results(
+        data.draw(arrays(np.int64, count, elements=ids)),
+        data.draw(arrays(np.int64, count, elements=ids)),
+        data.draw(arrays(np.float64, (count, 4), elements=finite)),
+        data.draw(arrays(np.float64, count, elements=finite)),
+    )
+    write_results(path, columns)
+    read = read_results(path)
+    for name in ("picture_ids", "category_ids", "boxes", "scores"):
+        assert getattr(read, name).dtype == getattr(columns, name).dtype
+        assert getattr(read, name).tobytes() == getattr(columns, name).tobytes()
+
+
+def test_the_format_is_cocos(tmp_path):
+    path = tmp_path / "r.json"
+    write_results(path, results([(0, 1, (1, 2.5, 3, 4), 0.1), (1, 0, (0, 0, 1, 1), 1)]))
+    assert json.loads(path.read_text()) == [
+        {"image_id": 3, "category_id": 9, "bbox": [1, 2.5, 3, 4], "score": 0.1},
+        {"image_id": 13, "category_id": 2, "bbox": [0, 0, 1, 1], "score": 1},
+    ]
+
+
+def test_many_rows(tmp_path):
+    many = results([(i % 4, 0, (i, 0, 1, 1), 0.5) for i in range(20_001)])
+    write_results(tmp_path / "r.json", many)
+    assert np.array_equal(read_results(tmp_path / "r.json").boxes, many.boxes)
+
+
+def test_whole_numbers_may_be_written_as_floats(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text('[{"image_id": 139.0, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]')
+    assert read_results(path).picture_ids.tolist() == [139]
+
+
+def test_what_is_no_number_is_not_written(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text("before")
+    broken = results([(0, 1, (1, 2, 3, 4), 0.1), (1, 0, (0, 0, np.inf, 1), 1)])
+    with pytest.raises(PicoDetError, match=r"1 of 2 .* first picture 13, category 2: box \[0.0"):
+        write_results(path, broken)
+    assert path.read_text() == "before"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, r"r.json: detections: \{\} is found, a list of objects is expected"),
+        ([[1, 2]], r"detections\[0\] is \[1, 2\]; an object like"),
+        ([{"image_id": 1, "category_id": 1, "score": 1}], r"detections\[0\] has no bbox; it has"),
+        (
+            [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": "0.5"}],
+            r"detections\[0\]: score is '0.5'; a number from",
+        ),
+        (
+            [{"image_id": 1.5, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}],
+            r"detections\[0\]: image_id is 1.5; an integer is expected",
+        ),
+    ],
+)
+def test_says_which_row_is_wrong(tmp_path, content, message):
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    with pytest.raises(PicoDetError, match=message):
+        read_results(tmp_path / "r.json")
+
+
+def test_of_some_pictures():
+    found = results([(0, 1, (1, 2, 3, 4), 0.1), (1, 0, (0, 0, 1, 1), 1), (0, 0, (0, 0, 1, 1), 1)])
+    some = found.of_pictures([3])
+    assert some.picture_ids.tolist() == [3, 3]
+    assert some.category_ids.tolist() == [9, 2]
+
+
+def test_ppdets_files(shared):
+    found = read_results(shared / "coco" / "ppdet_detections_interp2.json.gz")
+    assert len(found) == 39_888
+    assert len(read_results(shared / "coco" / "ppdet_detections_interp1.json.gz")) == 39_903
