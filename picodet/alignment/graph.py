@@ -21,7 +21,8 @@ import numpy as np
 from picodet.alignment.index import Key, Operator, Source
 from picodet.errors import RecordingError
 
-SHUFFLE = (0, 2, 1, 3, 4)  # exchanges the two axes that the channels were cut into
+# exchange the two axes that the channels were cut into, rows and columns apart or in one
+SHUFFLES = ((0, 2, 1, 3, 4), (0, 2, 1, 3))
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class _Spelling:
     def _shuffle(self, node: Node) -> Node | None:
         """Channels cut into two axes, these exchanged, and put together again."""
         transpose = self._maker(node.inputs[0], "transpose") if node.kind == "reshape" else None
-        if transpose and transpose.settings.get("permutation") == SHUFFLE:
+        if transpose and transpose.settings.get("permutation") in SHUFFLES:
             cut = self._maker(transpose.inputs[0], "reshape")
             return cut and Node("shuffle", cut.inputs, node.outputs)
         return None

@@ -1,0 +1,121 @@
+"""`picodet-export`: a model of ours as ONNX."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from picodet.command import FILE, Command, Size, progress_bar
+from picodet.files import write_json
+
+
+class NumberOr(click.ParamType):
+    """A number, or the one word that stands for another."""
+
+    def __init__(self, word: str) -> None:
+        self.word, self.name = word, f"N|{word}"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        if value == self.word:
+            return self.word
+        if not (str(value).isascii() and str(value).isdecimal()):
+            self.fail(f"{value!r}: a number or {self.word}", param, ctx)
+        return int(value)
+
+
+class SizeOrDynamic(Size):
+    """As `Size`, or any size."""
+
+    name = "SIZE|dynamic"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "dynamic" else super().convert(value, param, ctx)
+
+
+@click.command(cls=Command)
+@click.argument("model", type=FILE)
+@click.argument("output", metavar="OUT.onnx", type=FILE)
+@click.option(
+    "--level",
+    type=click.Choice(["heads", "boxes", "detections"]),
+    default="detections",
+    show_default=True,
+    help="How far the file goes: raw scores and distributions, boxes, or NMS inside.",
+)
+@click.option(
+    "--opset",
+    type=NumberOr("newest"),
+    default=14,
+    show_default=True,
+    help="11 or newer; newest is the newest that onnxruntime runs.",
+)
+@click.option("--batch", type=NumberOr("dynamic"), default=1, show_default=True)
+@click.option(
+    "--input-size",
+    type=SizeOrDynamic(),
+    help="416, 800x608 for height and width, or dynamic.  [default: the model's own]",
+)
+@click.option(
+    "--single-input", is_flag=True, help="No scale_factor: boxes in the network's pixels."
+)
+@click.option("--score-threshold", type=float, default=0.025, show_default=True)
+@click.option("--iou-threshold", type=float, default=0.6, show_default=True)
+@click.option(
+    "--image", "images", type=FILE, multiple=True, help="To verify with.  [default: one of ours]"
+)
+@click.option("--no-verify", is_flag=True, help="Write it without holding it against torch.")
+@click.option("--overwrite", is_flag=True, help="Replace OUT.onnx if it exists.")
+@click.option("--json", "json_file", type=FILE, help="Write the report for machines.")
+def export(
+    model: Path,
+    output: Path,
+    level: Any,
+    opset: Any,
+    batch: Any,
+    input_size: Any,
+    single_input: bool,
+    score_threshold: float,
+    iou_threshold: float,
+    images: tuple[Path, ...],
+    no_verify: bool,
+    overwrite: bool,
+    json_file: Path | None,
+) -> None:
+    """Write MODEL, a .pth or .safetensors of ours, as OUT.onnx.
+
+    The file is run beside torch on real pictures, and is written only if it computes the same.
+    """
+    try:
+        from picodet.export import export as exporting
+        from picodet.export import runtime
+    except ImportError as error:
+        raise click.ClickException(
+            f"exporting needs {error.name}: pip install onnx onnxruntime"
+        ) from error
+    from rich.console import Console
+
+    from picodet.export.table import print_report, print_verification
+    from picodet.export.wanted import Wanted
+
+    wanted = Wanted(
+        level,
+        runtime.newest_opset() if opset == "newest" else opset,
+        batch,
+        input_size,
+        single_input,
+        score_threshold,
+        iou_threshold,
+    )
+    try:
+        with progress_bar("verifying") as progress:
+            report = exporting.export(
+                model, output, wanted, images, overwrite, not no_verify, progress
+            )
+    except exporting.NotVerifiedError as error:
+        print_verification(error.verification, Console(stderr=True))
+        raise
+    print_report(report, Console())
+    if json_file:
+        write_json(json_file, report.as_json())

@@ -1,0 +1,126 @@
+"""A model of ours becomes an ONNX file that has been proven to be that model."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from picodet.alignment.versions import versions
+from picodet.errors import CheckpointError, OutputError, PicoDetError
+from picodet.export.onnx_file import build
+from picodet.export.runtime import check_opset
+from picodet.export.trials import trials
+from picodet.export.verification import Verification, verify
+from picodet.export.wanted import Level, Wanted
+from picodet.files import check_apart, check_writable, replacing
+from picodet.models.checkpoint import load_described
+from picodet.models.picodet import PicoDet
+
+SUFFIX = ".onnx"
+Shapes = dict[str, list[int | str]]  # of inputs or outputs; a side that is not fixed has a name
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written."""
+
+    source: str
+    output: str
+    variant: str
+    level: Level
+    opset: int
+    inputs: Shapes
+    outputs: Shapes
+    operators: int
+    bytes: int
+    verification: Verification | None  # None where the user did not want it
+    versions: dict[str, str]
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "verified": self.verification is not None}
+
+
+class NotVerifiedError(PicoDetError):
+    """A file that does not compute what the model does."""
+
+    def __init__(self, output: Path, verification: Verification) -> None:
+        name = verification.worst
+        gap = verification.gaps[name]
+        found = gap.problem or f"is off by {gap.error:.3g} at {list(gap.index)}"
+        super().__init__(
+            f"{output}: the export is not the model: {name} {found}; allowed is "
+            f"{gap.allowed:.3g}. Nothing was written"
+        )
+        self.verification = verification
+
+    def as_json(self) -> dict[str, Any]:
+        return super().as_json() | {"verification": asdict(self.verification)}
+
+
+def export(
+    source: Path,
+    output: Path,
+    wanted: Wanted,
+    pictures: Sequence[Path] = (),
+    overwrite: bool = False,
+    verified: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Write `output`, verified with `pictures` or one of ours, or nothing.
+
+    Raises CheckpointError for a file that is no model of ours, PicoDetError for wishes that no file
+    can fulfil, NotVerifiedError where the file does not compute what torch computes.
+    """
+    start = time.perf_counter()
+    if output.suffix != SUFFIX:
+        raise OutputError(f"{output}: the suffix must be {SUFFIX}")
+    check_writable(output, overwrite)
+    check_apart(output, [source, *pictures])
+    wanted.check()
+    check_opset(wanted.opset)
+    model, meta = load_described(source)
+    _check_finite(source, model)
+    proto = build(model, wanted, meta)
+    content = proto.SerializeToString()
+    verification = None
+    with replacing(output) as temporary:
+        temporary.write_bytes(content)
+        if verified:
+            asked = list(trials(model.config, wanted, pictures))
+            verification = verify(temporary, model, wanted, asked, progress)
+            if not verification.ok:
+                raise NotVerifiedError(output, verification)
+    return Report(
+        source=str(source),
+        output=str(output),
+        variant=model.config.name,
+        level=wanted.level,
+        opset=wanted.opset,
+        inputs=_shapes(proto.graph.input),
+        outputs=_shapes(proto.graph.output),
+        operators=len(proto.graph.node),
+        bytes=len(content),
+        verification=verification,
+        versions=versions("torch", "onnx", "onnxruntime"),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _check_finite(source: Path, model: PicoDet) -> None:
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(
+                f"{source}: {name} has NaN or Inf; what it computes cannot be verified. Convert a "
+                "checkpoint that is whole"
+            )
+
+
+def _shapes(values: Sequence[onnx.ValueInfoProto]) -> Shapes:
+    return {
+        value.name: [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
+        for value in values
+    }

@@ -1,0 +1,169 @@
+"""The network as nodes of ONNX: one for one what our model calls, under our layers' names."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import cast
+
+from torch import Tensor, nn
+
+from picodet.alignment.index import Operator, Source
+from picodet.alignment.tracing import trace
+from picodet.export.folding import fold
+from picodet.export.writer import GraphWriter
+from picodet.models.layers import HARD_SIGMOID_SLOPE
+from picodet.models.picodet import PicoDet
+
+Size = tuple[int, int] | None  # height and width of a map; None where any picture is taken
+PLAIN = {"relu": "Relu", "mul": "Mul", "add": "Add"}  # change no shape
+
+
+@dataclass(frozen=True)
+class Map:
+    """A tensor [B, channels, *size] of the graph."""
+
+    name: str
+    channels: int
+    size: Size
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the predictors say, level after level, finest first."""
+
+    logits: tuple[Map, ...]  # of classes, before the sigmoid
+    sides: tuple[Map, ...]  # 4 * bins channels, before the softmax: left, top, right, bottom
+
+
+def write_network(writer: GraphWriter, model: PicoDet, image: str, size: Size) -> Predicted:
+    """All nodes from the input `image` to the predictors, batch norms folded."""
+    network = _Network(writer, model, image, size)
+    for i in range(len(network.operators)):
+        network.write(i)
+    return Predicted(*zip(*network.predicted, strict=True))
+
+
+class _Network:
+    def __init__(self, writer: GraphWriter, model: PicoDet, image: str, size: Size) -> None:
+        traced = trace(model.config)
+        self.writer, self.model, self.weights = writer, model, model.state_dict()
+        self.operators, self.calls = traced.operators, traced.calls
+        self.maps = {Source(-1): Map(image, 3, size)}
+        self.predicted: list[list[Map]] = []  # logits and sides of each level
+        self.given: dict[str, int] = {}  # how often a name was given
+
+    def write(self, i: int) -> None:
+        """The i-th operator."""
+        operator = self.operators[i]
+        first, *others = (self.maps[source] for source in operator.sources)
+        if operator.kind == "split":
+            for part, half in enumerate(self._split(i, first)):
+                self.maps[Source(i, part)] = half
+        elif operator.kind == "batch_norm":
+            self.maps[Source(i)] = first  # it is in the convolution before it
+        elif operator.kind == "conv":
+            self.maps[Source(i)] = self._conv(i, first)
+        else:
+            self.maps[Source(i)] = self._other(i, first, others)
+
+    def _other(self, i: int, first: Map, others: list[Map]) -> Map:
+        writer, inputs = self.writer, [first.name, *(other.name for other in others)]
+        name, channels, size = self._name(i, first), first.channels, first.size
+        match self.operators[i].kind:
+            case "hardswish":
+                writer.hardswish(first.name, name)
+            case "hardsigmoid":
+                writer.add("HardSigmoid", inputs, name, alpha=HARD_SIGMOID_SLOPE, beta=0.5)
+            case "shuffle":
+                self._shuffle(first, name)
+            case "concat":
+                writer.add("Concat", inputs, name, axis=1)
+                channels += sum(other.channels for other in others)
+            case "max_pool":
+                window = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+                writer.add("MaxPool", inputs, name, **window)
+                size = _divided(size, 2)
+            case "upsample":
+                writer.enlarge(first.name, name)
+                size = size and (2 * size[0], 2 * size[1])
+            case "avg_pool":
+                writer.add("GlobalAveragePool", inputs, name)
+                size = (1, 1)
+            case kind:
+                writer.add(PLAIN[kind], inputs, name)
+        return Map(name, channels, size)
+
+    def _conv(self, i: int, x: Map) -> Map:
+        """A convolution; a batch norm behind it is folded into it."""
+        operator, following = self.operators[i : i + 2]
+        layer = cast(nn.Conv2d, self._layer(operator))
+        weight, bias = (self._tensors(operator).get(role) for role in ("weight", "bias"))
+        if following.kind == "batch_norm":
+            norm = cast(nn.BatchNorm2d, self._layer(following))
+            weight, bias = fold(layer.weight.detach(), self._tensors(following), norm.eps)
+        name, (stride, _), (kernel, _) = self._name(i, x), layer.stride, layer.kernel_size
+        constants = [
+            self.writer.constant(array, f"{name}.{role}")
+            for role, array in (("weight", weight), ("bias", bias))
+        ]
+        self.writer.add(
+            "Conv",
+            [x.name, *constants],
+            name,
+            group=layer.groups,
+            kernel_shape=[kernel, kernel],
+            strides=[stride, stride],
+            pads=[kernel // 2] * 4,
+        )
+        return Map(name, layer.out_channels, _divided(x.size, stride))
+
+    def _shuffle(self, x: Map, name: str) -> None:
+        """The two halves of the channels, interleaved."""
+        writer, half = self.writer, x.channels // 2
+        if x.size:
+            cut = writer.reshape(x.name, [0, 2, half, *x.size], f"{name}.cut")
+            swapped = writer.add("Transpose", [cut], f"{name}.swapped", perm=[0, 2, 1, 3, 4])
+            writer.reshape(swapped, [0, x.channels, *x.size], name)
+        else:
+            cut = writer.reshape(x.name, [0, 2, half, -1], f"{name}.cut")
+            swapped = writer.add("Transpose", [cut], f"{name}.swapped", perm=[0, 2, 1, 3])
+            shape = writer.add("Shape", [x.name], f"{name}.shape")
+            writer.add("Reshape", [swapped, shape], name)
+
+    def _split(self, i: int, x: Map) -> list[Map]:
+        """In halves within a block, in logits and sides behind a predictor."""
+        name = self._name(i, x)
+        behind_predictor = x.name.startswith("head.")
+        if behind_predictor:
+            sizes, names = self.model.head.split, [f"{x.name}.logits", f"{x.name}.sides"]
+        else:
+            sizes, names = [x.channels // 2] * 2, [f"{name}.passed", f"{name}.worked"]
+        self.writer.split(x.name, sizes, 1, names)
+        parts = [Map(part, count, x.size) for part, count in zip(names, sizes, strict=True)]
+        if behind_predictor:
+            self.predicted.append(parts)
+        return parts
+
+    def _layer(self, operator: Operator) -> nn.Module:
+        """The layer with weights that an operator is."""
+        return self.model.get_submodule(operator.weights["weight"].removesuffix(".weight"))
+
+    def _tensors(self, operator: Operator) -> dict[str, Tensor]:
+        """Its weights by their roles."""
+        return {role: self.weights[name] for role, name in operator.weights.items()}
+
+    def _name(self, i: int, x: Map) -> str:
+        """A layer's own path, or the path of the block that calls the operator, and its kind."""
+        kind = self.operators[i].kind
+        around = [call for call in self.calls if i in call.operators]
+        path = min(around, key=lambda call: len(call.operators)).path
+        if kind == "hardswish":  # the head calls it beside the layers that it belongs to
+            path = x.name.rpartition(".")[0]
+        is_layer = not any(self.model.get_submodule(path).children())
+        name = path if is_layer else f"{path}.{kind}"
+        self.given[name] = self.given.get(name, 0) + 1
+        return name if self.given[name] == 1 else f"{name}_{self.given[name]}"
+
+
+def _divided(size: Size, stride: int) -> Size:
+    """What a stride leaves: sizes are rounded up."""
+    return size and (ceil(size[0] / stride), ceil(size[1] / stride))

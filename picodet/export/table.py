@@ -1,0 +1,52 @@
+"""An export as tables for a terminal. Names are shown as they are, never as markup."""
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from picodet.errors import one_line
+from picodet.export.export import Report, Shapes
+from picodet.export.verification import Verification
+
+
+def print_report(report: Report, console: Console) -> None:
+    """What was written, what it takes and gives, and how far it is from torch."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    rows = [
+        ("read", report.source),
+        ("detector", report.variant),
+        ("level", f"{report.level}, opset {report.opset}"),
+        *(("input", line) for line in _lines(report.inputs)),
+        *(("output", line) for line in _lines(report.outputs)),
+        ("operators", str(report.operators)),
+        ("written", f"{report.output}, {report.bytes:,} bytes"),
+        ("with", ", ".join(f"{name} {number}" for name, number in report.versions.items())),
+        ("time", f"{report.seconds:.2f} s"),
+    ]
+    for name, value in rows:
+        table.add_row(name, Text(one_line(value)))
+    console.print(table)
+    if report.verification is None:
+        console.print(Text("NOT VERIFIED, as asked for", style="yellow"))
+    else:
+        print_verification(report.verification, console)
+        console.print(f"VERIFIED: {report.verification.runs} runs beside torch")
+
+
+def print_verification(verification: Verification, console: Console) -> None:
+    """The worst error of each output, beside what is allowed."""
+    table = Table(box=SIMPLE)
+    table.add_column("output")
+    for header in ("worst error", "allowed", "x noise"):
+        table.add_column(header, justify="right")
+    for name, gap in verification.gaps.items():
+        cells = [gap.problem or f"{gap.error:.2g}", f"{gap.allowed:.2g}", f"{gap.over_floor:.2g}"]
+        table.add_row(name, *map(Text, cells), style=None if gap.ok else "red")
+    console.print(table)
+
+
+def _lines(shapes: Shapes) -> list[str]:
+    return [f"{name} [{', '.join(map(str, shape))}]" for name, shape in shapes.items()]

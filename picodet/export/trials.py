@@ -1,0 +1,47 @@
+"""What an export is tried with: real pictures, in every form of input that it takes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+from picodet.config import SIDE_MULTIPLE, ModelConfig
+from picodet.data.preprocess import preprocess, read_image
+from picodet.export.wanted import Wanted
+
+OUR_PICTURE = Path(__file__).parent.parent / "alignment" / "astronaut.png"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run."""
+
+    images: np.ndarray  # [B, 3, H, W] float32, preprocessed
+    scale_factors: np.ndarray  # [B, 2] float32 (y, x)
+
+
+def trials(config: ModelConfig, wanted: Wanted, pictures: Sequence[Path]) -> Iterator[Trial]:
+    """Every picture and its left half, whose scale factor is another.
+
+    In batches of the fixed size, or of one and of two; at the fixed size, or at the model's own and
+    at one that is not square. Raises ImageError for a picture that cannot be used.
+    """
+    whole = [read_image(path) for path in pictures or (OUR_PICTURE,)]
+    views = [view for image in whole for view in (image, image[:, : ceil(image.shape[1] / 2)])]
+    for size in _sizes(config, wanted):
+        prepared = [preprocess(view, size, config.preprocessing) for view in views]
+        batches = (1, 2) if wanted.batch == "dynamic" else (wanted.batch,)
+        for batch in batches:
+            for first in range(0, len(prepared), batch):
+                images, factors = zip(*islice(cycle(prepared), first, first + batch), strict=True)
+                yield Trial(np.stack(images), np.stack(factors))
+
+
+def _sizes(config: ModelConfig, wanted: Wanted) -> tuple[tuple[int, int], ...]:
+    if wanted.input_size != "dynamic":
+        return (wanted.input_size or config.input_size,)
+    height, width = config.input_size
+    return (height, width), (max(height - SIDE_MULTIPLE, SIDE_MULTIPLE), width + SIDE_MULTIPLE)

@@ -1,0 +1,51 @@
+"""What an export is to be: how far the file goes by itself, and which inputs it takes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from picodet.config import check_input_size
+from picodet.errors import PicoDetError
+from picodet.postprocess import Postprocessing
+
+Level = Literal["heads", "boxes", "detections"]
+LEVELS: tuple[Level, ...] = ("heads", "boxes", "detections")
+OLDEST_OPSET = 11  # that of ppdet's own exports
+# The oldest in which hard-swish is one operator. Nothing here gains from a newer one, and whoever
+# reads a newer one reads 14 too.
+OPSET = 14
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The defaults are what ppdet's own export makes: NMS inside, for the model's own size."""
+
+    level: Level = "detections"
+    opset: int = OPSET
+    batch: int | Literal["dynamic"] = 1
+    input_size: tuple[int, int] | Literal["dynamic"] | None = None  # None: the model's own
+    single_input: bool = False  # of detections: no scale_factor, boxes in the network's pixels
+    score_threshold: float = Postprocessing.score_threshold
+    iou_threshold: float = Postprocessing.iou_threshold
+
+    def check(self) -> None:
+        """Raise PicoDetError for what no file can be; whether a runtime has the opset is not known
+        here.
+        """
+        if self.opset < OLDEST_OPSET:
+            raise PicoDetError(f"opset {self.opset}: {OLDEST_OPSET} is the oldest that is written")
+        if self.batch != "dynamic" and self.batch < 1:
+            raise PicoDetError(f"batch {self.batch}: 1 or more, or dynamic, is expected")
+        if isinstance(self.input_size, tuple):
+            try:
+                check_input_size(self.input_size)
+            except ValueError as error:
+                raise PicoDetError(str(error)) from error
+        for name in ("score_threshold", "iou_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise PicoDetError(
+                    f"{name} {getattr(self, name)}: a number from 0 to 1 is expected"
+                )
+        if self.single_input and self.level != "detections":
+            raise PicoDetError(
+                f"level {self.level} takes one input anyway: leave out --single-input"
+            )

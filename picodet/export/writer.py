@@ -1,0 +1,110 @@
+"""Writes an ONNX graph node by node. How operators are spelled depends on the opset, only here."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+
+class GraphWriter:
+    """Nodes and constants in the order in which they are written.
+
+    A node with one output has the output's name. Every method returns the name of what it made.
+    """
+
+    def __init__(self, opset: int) -> None:
+        self.opset = opset
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+
+    def add(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        """An operator with one output."""
+        self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
+        return name
+
+    def constant(self, value: Any, name: str, dtype: str = "f4") -> str:
+        """Written once: who asks for a name again gets what is there."""
+        if name not in self.constants:
+            self.constants[name] = numpy_helper.from_array(np.asarray(value, dtype), name)
+        return name
+
+    def number(self, value: float) -> str:
+        return self.constant(value, f"number_{value!r}")
+
+    def integers(self, values: Sequence[int]) -> str:
+        """A vector, such as a shape."""
+        return self.constant(list(values), "integers_" + "_".join(map(str, values)), "i8")
+
+    def split(self, x: str, sizes: Sequence[int], axis: int, names: Sequence[str]) -> None:
+        """Sizes are an attribute before opset 13; from 18 on even equal ones must be said."""
+        inputs, said = [x], {"axis": axis, "split": list(sizes)}
+        if self.opset >= 13:
+            inputs, said = [x, self.integers(sizes)], {"axis": axis}
+        node = helper.make_node("Split", inputs, names, names[0] + "_split")
+        node.attribute.extend(helper.make_attribute(*item) for item in said.items())
+        self.nodes.append(node)
+
+    def reshape(self, x: str, shape: Sequence[int], name: str) -> str:
+        """A 0 keeps a side, a -1 takes what is left."""
+        return self.add("Reshape", [x, self.integers(shape)], name)
+
+    def hardswish(self, x: str, name: str) -> str:
+        """x * min(max(x + 3, 0), 6) / 6; one operator from opset 14 on.
+
+        Before, HardSigmoid and Mul, which is how HardSwish is defined.
+        """
+        if self.opset >= 14:
+            return self.add("HardSwish", [x], name)
+        gate = self.add("HardSigmoid", [x], name + ".gate", alpha=1 / 6, beta=0.5)
+        return self.add("Mul", [x, gate], name)
+
+    def enlarge(self, x: str, name: str) -> str:
+        """[B, C, H, W] -> [B, C, 2H, 2W], each cell becomes four."""
+        scales = self.constant([1, 1, 2, 2], "scales")
+        # before opset 13 the input in the middle must be there, though nothing reads it
+        middle = self.constant([], "no_region") if self.opset < 13 else ""
+        how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return self.add("Resize", [x, middle, scales], name, mode="nearest", **how)
+
+    def squeeze(self, x: str, axis: int, name: str) -> str:
+        return self._along("Squeeze", x, axis, name, since=13)
+
+    def unsqueeze(self, x: str, axis: int, name: str) -> str:
+        return self._along("Unsqueeze", x, axis, name, since=13)
+
+    def reduce_sum(self, x: str, axis: int, name: str) -> str:
+        """Without the axis that was summed up."""
+        return self._along("ReduceSum", x, axis, name, since=13, keepdims=0)
+
+    def slice(self, x: str, start: int, stop: int, axis: int, name: str) -> str:
+        return self.add("Slice", [x, *(self.integers([n]) for n in (start, stop, axis))], name)
+
+    def cast(self, x: str, dtype: int, name: str) -> str:
+        return self.add("Cast", [x], name, to=dtype)
+
+    def _along(
+        self, operator: str, x: str, axis: int, name: str, since: int, **attributes: Any
+    ) -> str:
+        """The axis is an attribute before opset `since`, and then an input."""
+        if self.opset < since:
+            return self.add(operator, [x], name, axes=[axis], **attributes)
+        return self.add(operator, [x, self.integers([axis])], name, **attributes)
+
+    def filled(self, shape: str, value: float, name: str) -> str:
+        """A float tensor of a shape that is computed."""
+        tensor = numpy_helper.from_array(np.array([value], np.float32))
+        return self.add("ConstantOfShape", [shape], name, value=tensor)
+
+    def several(
+        self, operator: str, inputs: Sequence[str], names: Sequence[str], **attributes: Any
+    ) -> list[str]:
+        """An operator with several outputs; the node has the name of the first."""
+        self.nodes.append(helper.make_node(operator, inputs, names, names[0], **attributes))
+        return list(names)
+
+    def branch(self, output: str) -> onnx.GraphProto:
+        """What was written as one branch of an If; it may take tensors from around."""
+        result = onnx.ValueInfoProto(name=output)
+        return helper.make_graph(self.nodes, output, [], [result], list(self.constants.values()))
