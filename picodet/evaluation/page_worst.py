@@ -1,9 +1,11 @@
 """Pictures with what was found, wrong and missed drawn over them."""
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
 
 from picodet.alignment.page_markup import text, title
+from picodet.evaluation.page_labels import Label, labels
 from picodet.evaluation.report import Shown, WorstPicture
 
 MEANINGS = {  # told apart by colour and by line
@@ -11,9 +13,7 @@ MEANINGS = {  # told apart by colour and by line
     "wrong": "matches none",
     "missed": "a box to find that nothing matches",
 }
-LABEL = 22  # labels as high as 1 / 22 of a picture,
-FLAT = 50  # or 1 / 50 of its width, where that is more
-LETTER = 0.55  # width of a letter, of its height
+KINDS = ("wrong", "missed", "found")  # whose labels come first
 
 
 def legend() -> str:
@@ -40,20 +40,36 @@ def _figure(picture: WorstPicture) -> str:
     return (
         f'<figure style="--ratio:{width / height:.4f}"><div class="shot">'
         f'<img alt="{text(picture.file)}" src="data:image/jpeg;base64,{jpeg}">{_boxes(picture)}'
-        f'</div><figcaption><span class="path">{text(picture.file)}</span><br>{counts}'
-        "</figcaption></figure>"
+        f'</div><figcaption><span class="path">{text(picture.file)}</span><details><summary>'
+        f"{counts}</summary>{_in_words(picture)}</details></figcaption></figure>"
     )
 
 
+def _in_words(picture: WorstPicture) -> str:
+    """The same without the drawing: how many of which class."""
+    lines = []
+    for kind in MEANINGS:
+        classes = Counter(shown.label for shown in getattr(picture, kind))
+        if classes:
+            said = ", ".join(f"{count} {text(label)}" for label, count in classes.most_common())
+            lines.append(f"<p>{kind}: {said}</p>")
+    return "".join(lines)
+
+
 def _boxes(picture: WorstPicture) -> str:
-    """In pixels of the original; the smallest on top, where the pointer reaches it."""
-    boxes = [(kind, shown) for kind in MEANINGS for shown in getattr(picture, kind)]
-    boxes.sort(key=lambda item: -_area(item[1].box))
+    """In pixels of the original; the smallest on top, where the pointer reaches it.
+
+    Labels stand above all boxes. Each box has its own once more, for when the pointer is on it.
+    """
+    boxes = [(kind, shown) for kind in KINDS for shown in getattr(picture, kind)]
+    placed = labels([shown for _, shown in boxes], picture.size)
+    order = sorted(range(len(boxes)), key=lambda i: -_area(boxes[i][1].box))
+    drawn = [_box(*boxes[i], placed[i], picture.size) for i in order]
+    drawn += [_label(boxes[i][0], placed[i]) for i in order if placed[i].free]
     height, width = picture.size
-    drawn = "".join(_box(kind, shown, picture.size) for kind, shown in boxes)
     return (
         f'<svg class="boxes" viewBox="0 0 {width} {height}" preserveAspectRatio="none" '
-        f'role="img" aria-label="boxes">{drawn}</svg>'
+        f'role="img" aria-label="boxes">{"".join(drawn)}</svg>'
     )
 
 
@@ -61,22 +77,22 @@ def _area(box: tuple[float, float, float, float]) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _box(kind: str, shown: Shown, size: tuple[int, int]) -> str:
+def _box(kind: str, shown: Shown, label: Label, size: tuple[int, int]) -> str:
     """Sides beyond the picture are drawn on its edge; the title says where they are."""
     height, width = size
     left, right = (min(max(side, 0), width) for side in shown.box[::2])
     top, bottom = (min(max(side, 0), height) for side in shown.box[1::2])
     rect = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
-    score = "" if shown.score is None else f" {shown.score:.2f}"
-    letter = max(height / LABEL, width / FLAT)
-    label = f"{shown.label}{score}"
-    x = max(0.2 * letter, min(left, width - LETTER * letter * len(label)))
-    y = top - 0.3 * letter if top > 1.3 * letter else top + letter
-    if kind == "missed":  # often where something wrong is, whose label stands on top
-        y = bottom - 0.35 * letter
     sides = ", ".join(f"{side:.1f}" for side in shown.box)
+    said = title([f"{kind}: {label.text}", f"left, top, right, bottom: {sides}"])
     return (
-        f'<g class="{kind}">{title([f"{kind}: {label}", f"left, top, right, bottom: {sides}"])}'
-        f'<rect class="under" {rect}/><rect {rect}/>'
-        f'<text x="{x:.1f}" y="{y:.1f}" style="font-size:{letter:.1f}px">{text(label)}</text></g>'
+        f'<g class="{kind}">{said}<rect class="under" {rect}/><rect {rect}/>'
+        f"{_label(kind, label)}</g>"
+    )
+
+
+def _label(kind: str, label: Label) -> str:
+    return (
+        f'<text class="{kind}" x="{label.x:.1f}" y="{label.y:.1f}" '
+        f'style="font-size:{label.letter:.1f}px">{text(label.text)}</text>'
     )

@@ -10,7 +10,6 @@ from reports import CUBIC, HOSTILE, NOTHING_FOUND, NOTHING_TO_FIND, REPORT, WHAT
 from picodet.evaluation.page import page
 from picodet.evaluation.page_what_if import Axis, axis, what_if
 from picodet.evaluation.page_worst import worst
-from picodet.evaluation.report import Shown
 from picodet.evaluation.wording import NOTHING
 
 BARE = replace(REPORT, classes=(), worst=(), what_if=(), notes=(), settings={}, commands=())
@@ -166,13 +165,16 @@ def test_the_smallest_box_is_on_top_and_has_its_score():
     assert titles[2] == "missed: cat"
 
 
-def test_labels_stay_inside_the_picture():
-    edge = replace(WORST[0], found=(Shown((630, 1, 640, 9), "wine glass", 0.5),))
-    x, y, size = re.search(
-        r'<text x="([\d.]+)" y="([\d.]+)" style="font-size:([\d.]+)px">wine glass', worst([edge])
-    ).groups()
-    assert float(x) + 0.55 * float(size) * len("wine glass 0.50") < 641
-    assert float(y) > 0.9 * float(size)
+def test_labels_stand_above_all_boxes_and_again_in_their_own():
+    text = worst(WORST)
+    assert text.count('">person 0.91</text>') == 2
+    assert text.index('</g><text class="') > text.rindex("<rect")
+
+
+def test_what_is_drawn_is_said_too():
+    said = re.search("<details><summary>.*</summary>(.*?)</details>", worst(WORST))[1]
+    assert said.startswith("<p>found: 1 person</p><p>wrong: 1 cup&lt;script&gt;")
+    assert said.endswith("<p>missed: 2 cat</p>")
 
 
 def test_what_was_not_timed_has_no_speed():
