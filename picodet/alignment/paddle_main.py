@@ -26,6 +26,7 @@ from picodet.converter.configure import OFFICIAL_NAME, Wanted, configure
 from picodet.converter.precision import as_float32
 from picodet.errors import PicoDetError, RecordingError
 from picodet.files import sha256
+from picodet.inference.program_file import WEIGHTS, program_file
 
 
 def main(order: str) -> None:
@@ -93,7 +94,7 @@ def record_program(order: Order) -> None:
     fed = NetworkInput.load(order.array) if order.array else None
     if fed is None:
         raise RecordingError(f"{order.reference}: no input was prepared for its program")
-    weights = paddle_program.program_file(order.reference).with_suffix(paddle_program.WEIGHTS)
+    weights = program_file(order.reference).with_suffix(WEIGHTS)
     with RecordingWriter(order.samples) as writer:
         recorded = paddle_program.record_program(
             order.reference, writer, fed.array, fed.scale_factor, _progress

@@ -1,8 +1,4 @@
-"""Runs the program of an inference folder and records it. Imported in Paddle's process only.
-
-A folder is what ppdet's export_model.py writes: a program, `.pdmodel` or, from Paddle 3 on,
-`.json`, and its weights in a `.pdiparams`. A `.pdiparams.info` is a pickle and never read.
-"""
+"""Runs the program of an inference folder and records it. Imported in Paddle's process only."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,26 +11,7 @@ from picodet.alignment.paddle_old_program import OldProgram
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.alignment.static_record import ProgramRecord, check_input, record_graph
 from picodet.errors import RecordingError
-
-PROGRAMS = ("model.pdmodel", "inference.pdmodel", "model.json", "inference.json")
-WEIGHTS = ".pdiparams"
-
-
-def program_file(folder: Path) -> Path:
-    """The program of an inference folder; its weights lie beside it.
-
-    Raises RecordingError where there is not exactly one, with weights.
-    """
-    found = [folder / name for name in PROGRAMS if (folder / name).is_file()]
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none of them"
-        raise RecordingError(
-            f"{folder}: one program, {', '.join(PROGRAMS[:-1])} or {PROGRAMS[-1]}, is expected, "
-            f"found {names}"
-        )
-    if not found[0].with_suffix(WEIGHTS).is_file():
-        raise RecordingError(f"{found[0]}: there is no {found[0].stem}{WEIGHTS} beside it")
-    return found[0]
+from picodet.inference.program_file import program_file
 
 
 def record_program(
@@ -46,7 +23,8 @@ def record_program(
 ) -> ProgramRecord:
     """Run the program on images [1, 3, H, W] and scale_factor [2] (y, x), on the CPU.
 
-    Raises RecordingError for a folder that is none, and for a program that is no PicoDet's.
+    Raises CheckpointError for a folder that is none, RecordingError for a program that is no
+    PicoDet's.
     """
     file = program_file(folder)
     paddle.enable_static()

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from picodet.alignment.index import Settings
-from picodet.alignment.inference_folder import read_settings
 from picodet.alignment.network_input import NetworkInput, read_array
 from picodet.alignment.order import Order
 from picodet.alignment.paddle_process import record_in_paddle
 from picodet.config import Preprocessing
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import RecordingError
+from picodet.inference.inference_folder import FolderSettings, read_settings
 
 KINDS = (
     "a recording of picodet-align record, a .pdparams of ppdet, a Paddle inference folder "
@@ -29,7 +29,8 @@ def is_recording(path: Path) -> bool:
 def record(order: Order, paddle_python: Path | None, progress: Callable[[int, int], None]) -> None:
     """Run a reference once and write what it did.
 
-    Raises RecordingError where that cannot be done, and for what is no reference.
+    Raises RecordingError where that cannot be done and for what is no reference, CheckpointError
+    for a folder that is damaged.
     """
     reference = order.reference
     if not reference.exists():
@@ -46,7 +47,7 @@ def record(order: Order, paddle_python: Path | None, progress: Callable[[int, in
         with tempfile.TemporaryDirectory() as folder:
             array = Path(folder) / "input.npz"
             _fed(order, settings).save(array)
-            order = replace(order, array=array, settings=settings)
+            order = replace(order, array=array, settings=_as_recorded(settings))
             record_in_paddle(order, paddle_python, progress)
     elif reference.suffix == ".onnx":
         try:
@@ -60,7 +61,14 @@ def record(order: Order, paddle_python: Path | None, progress: Callable[[int, in
         raise RecordingError(f"{reference}: not a reference; expected is {KINDS}")
 
 
-def _fed(order: Order, settings: Settings | None) -> NetworkInput:
+def _as_recorded(settings: FolderSettings | None) -> Settings | None:
+    if settings is None:
+        return None
+    numbers = settings.preprocessing
+    return Settings(settings.size, numbers.interp, numbers.mean, numbers.std)
+
+
+def _fed(order: Order, settings: FolderSettings | None) -> NetworkInput:
     """A picture goes through our own preprocessing, with the reference's numbers."""
     if order.picture is None:
         if order.array is None:
@@ -68,6 +76,6 @@ def _fed(order: Order, settings: Settings | None) -> NetworkInput:
         return read_array(order.array)
     size, numbers = order.input_size or DEFAULT_SIZE, Preprocessing()
     if settings is not None:
-        size, numbers = settings.size, Preprocessing(settings.mean, settings.std, settings.interp)
+        size, numbers = settings.size, settings.preprocessing
     array, scale_factor = preprocess(read_image(order.picture), size, numbers)
     return NetworkInput(array[None], scale_factor, order.picture.read_bytes())

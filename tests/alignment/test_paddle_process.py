@@ -8,7 +8,7 @@ import pytest
 
 from picodet.alignment.order import Order
 from picodet.alignment.paddle_process import record_in_paddle
-from picodet.errors import RecordingError
+from picodet.errors import PicoDetError, RecordingError
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_much_on_standard_error_blocks_nothing(carry_out):
 def test_a_python_that_is_not_there(tmp_path):
     order = Order(Path("m.pdparams"), tmp_path / "o", None, None, None, False, 0)
     for python in (tmp_path / "absent", tmp_path):
-        with pytest.raises(RecordingError, match="cannot be started: "):
+        with pytest.raises(PicoDetError, match="cannot be started: "):
             record_in_paddle(order, python, lambda *_: None)
 
 

@@ -1,8 +1,8 @@
 import pytest
 
-from picodet.alignment.index import Settings
-from picodet.alignment.inference_folder import read_settings
-from picodet.errors import RecordingError
+from picodet.config import Preprocessing
+from picodet.errors import CheckpointError
+from picodet.inference.inference_folder import FolderSettings, read_settings
 
 GOOD = """\
 mode: paddle
@@ -29,12 +29,24 @@ def read(tmp_path, text):
 
 
 def test_what_ppdet_writes(tmp_path):
-    expected = Settings((320, 416), 2, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert read(tmp_path, GOOD) == expected
+    numbers = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 2)
+    assert read(tmp_path, GOOD) == FolderSettings((320, 416), numbers, None)
+
+
+def test_labels(tmp_path):
+    assert read(tmp_path, GOOD + "label_list:\n- cat\n- 7\n").labels == ("cat", "7")
+
+
+@pytest.mark.parametrize("labels", ["7", "[]", "cat", "{cat: 1}"])
+def test_labels_that_are_no_list(tmp_path, labels):
+    with pytest.raises(CheckpointError, match=r"infer_cfg\.yml: its label_list cannot be underst"):
+        read(tmp_path, f"{GOOD}label_list: {labels}\n")
 
 
 def test_whole_numbers_for_floats(tmp_path):
-    assert read(tmp_path, GOOD.replace("[0.485, 0.456, 0.406]", "[0, 0, 0]")).mean == (0, 0, 0)
+    assert read(
+        tmp_path, GOOD.replace("[0.485, 0.456, 0.406]", "[0, 0, 0]")
+    ).preprocessing.mean == (0, 0, 0)
 
 
 def test_without_the_file_nothing_is_known(tmp_path):
@@ -43,7 +55,8 @@ def test_without_the_file_nothing_is_known(tmp_path):
 
 def test_the_real_one(shared):
     settings = read_settings(shared / "weights" / "picodet_s_192_pedestrian")
-    assert (settings.size, settings.interp) == ((192, 192), 2)
+    assert (settings.size, settings.preprocessing.interp) == ((192, 192), 2)
+    assert len(settings.labels) == 80  # of a model that has one class
 
 
 @pytest.mark.parametrize(
@@ -72,25 +85,25 @@ def test_the_real_one(shared):
 def test_an_odd_one_is_refused(tmp_path, monkeypatch, old, new):
     assert old in GOOD
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RecordingError, match=r"infer_cfg\.yml: its Preprocess cannot be underst"):
+    with pytest.raises(CheckpointError, match=r"infer_cfg\.yml: its Preprocess cannot be underst"):
         read(tmp_path, GOOD.replace(old, new))
     assert not (tmp_path / "hacked").exists()
 
 
 @pytest.mark.parametrize("text", ["", "7", "[]", "text", "{Preprocess: 7}", "{Preprocess: }"])
 def test_something_else_is_refused(tmp_path, text):
-    with pytest.raises(RecordingError, match="cannot be understood"):
+    with pytest.raises(CheckpointError, match="cannot be understood"):
         read(tmp_path, text)
 
 
 def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "infer_cfg.yml").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(RecordingError, match="cannot be understood"):
+    with pytest.raises(CheckpointError, match="cannot be understood"):
         read_settings(tmp_path)
 
 
 def test_a_yaml_deeper_than_python_goes(tmp_path):
-    with pytest.raises(RecordingError, match="cannot be understood"):
+    with pytest.raises(CheckpointError, match="cannot be understood"):
         read(tmp_path, "[" * 5000)
 
 
@@ -99,10 +112,10 @@ def test_a_yaml_deeper_than_python_goes(tmp_path):
     [("- 320", "- 333"), ("- 320", "- -32"), ("interp: 2", "interp: 9"), ("0.229", "0.0")],
 )
 def test_numbers_that_no_model_has(tmp_path, old, new):
-    with pytest.raises(RecordingError, match="cannot be understood"):
+    with pytest.raises(CheckpointError, match="cannot be understood"):
         read(tmp_path, GOOD.replace(old, new))
 
 
 def test_numbers_that_are_none(tmp_path):
-    with pytest.raises(RecordingError, match="cannot be understood"):
+    with pytest.raises(CheckpointError, match="cannot be understood"):
         read(tmp_path, GOOD.replace("0.485", ".nan"))

@@ -1,0 +1,137 @@
+"""A Paddle inference folder, run by Paddle in its own process on the CPU."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from picodet.class_names import COCO
+from picodet.config import Preprocessing, check_input_size
+from picodet.errors import CheckpointError, PicoDetError
+from picodet.inference import forms
+from picodet.inference.inference_folder import NAME, FolderSettings, read_settings
+from picodet.inference.network import Fed, Spec
+from picodet.inference.program_file import program_file
+from picodet.inference.program_process import ProgramProcess
+from picodet.postprocess import Candidates, Detections
+
+SCALE_FACTOR, SIZE = "scale_factor", "im_shape"  # ppdet's names of what programs with NMS take
+
+
+def open_folder(
+    folder: Path, python: Path | None, size: tuple[int, int] | None, threads: int = 1
+) -> "PaddleNetwork":
+    """Start Paddle in `python`, or in the Python that runs this; size is (height, width).
+
+    Raises CheckpointError for a folder that is none or holds no PicoDet, PicoDetError where Paddle
+    is missing.
+    """
+    program, settings = program_file(folder), read_settings(folder)
+    size = size or (settings.size if settings else None)
+    if size is None:
+        raise CheckpointError(f"{folder}: has no {NAME}; name the input's size with --input-size")
+    try:
+        check_input_size(size)
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    process = ProgramProcess(program, python, threads)
+    try:
+        return PaddleNetwork(folder, process, settings, size)
+    except BaseException:
+        process.close()
+        raise
+
+
+class PaddleNetwork:
+    """Pictures go through one by one: ppdet exports programs that take no more at once."""
+
+    def __init__(
+        self,
+        folder: Path,
+        process: ProgramProcess,
+        settings: FolderSettings | None,
+        size: tuple[int, int],
+    ) -> None:
+        self.folder, self.process = folder, process
+        pictures = [name for name in process.inputs if name not in (SCALE_FACTOR, SIZE)]
+        if len(pictures) != 1:
+            raise CheckpointError(
+                f"{folder}: its program takes {', '.join(process.inputs)}; expected are one "
+                f"picture and perhaps {SCALE_FACTOR} and {SIZE}"
+            )
+        self.picture = pictures[0]
+        # a program does not tell the shapes of its outputs before it has run
+        blank = Fed(np.zeros((1, 3, *size), np.float32), np.ones((1, 2), np.float32))
+        outputs = self._run(blank)
+        shapes = [output.shape for output in outputs]
+        form = forms.recognise(str(folder), shapes)
+        if form == "detections" and SCALE_FACTOR not in process.inputs:
+            raise CheckpointError(f"{folder}: its NMS takes no {SCALE_FACTOR}; export it again")
+        classes, notes = _classes(settings, forms.count_classes(form, shapes))
+        if settings is None:
+            notes += (f"mean, std and interp are ppdet's defaults: there is no {NAME}",)
+        self.spec = Spec(
+            name=folder.resolve().name,
+            form=form,
+            input_size=size,
+            preprocessing=settings.preprocessing if settings else Preprocessing(),
+            classes=classes,
+            num_classes=len(classes) if classes else forms.count_classes(form, shapes),
+            notes=notes,
+        )
+        self._read(outputs, size)
+
+    def __call__(self, fed: Fed) -> Sequence[Candidates] | Sequence[Detections]:
+        height, width = fed.images.shape[2:]
+        found: list[Any] = []
+        for i in range(len(fed.images)):
+            outputs = self._run(Fed(fed.images[i : i + 1], fed.scale_factors[i : i + 1]))
+            found += self._read(outputs, (height, width))
+        return found
+
+    def close(self) -> None:
+        """End Paddle's process."""
+        self.process.close()
+
+    def _run(self, fed: Fed) -> list[np.ndarray]:
+        """Of one picture."""
+        known = {
+            self.picture: fed.images,
+            SCALE_FACTOR: fed.scale_factors,
+            SIZE: np.array([fed.images.shape[2:]], np.float32),
+        }
+        return self.process.run({name: known[name] for name in self.process.inputs})
+
+    def _read(
+        self, outputs: Sequence[np.ndarray], size: tuple[int, int]
+    ) -> Sequence[Candidates] | Sequence[Detections]:
+        if self.spec.form == "heads":
+            bins = outputs[forms.LEVELS].shape[2] // 4
+            return forms.read_heads(outputs, size, np.arange(bins, dtype=np.float32))
+        if self.spec.form == "boxes":
+            return forms.read_boxes(outputs)
+        (found,) = forms.read_detections(outputs, 1)
+        if self.spec.num_classes and (found.classes >= self.spec.num_classes).any():
+            raise PicoDetError(
+                f"{self.folder}: found an object of class {found.classes.max()}, counted from 0, "
+                f"and the label_list of its {NAME} names {self.spec.num_classes} classes, those of "
+                "another model"
+            )
+        return [found]
+
+
+def _classes(
+    settings: FolderSettings | None, counted: int | None
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    labels = settings.labels if settings else None
+    if labels and counted in (None, len(labels)):
+        return labels, ()
+    if labels:
+        return None, (
+            f"its classes have no names: the program has {counted}, and the label_list of its "
+            f"{NAME} names {len(labels)}, those of another model",
+        )
+    if counted == len(COCO):
+        return COCO, ("its classes are taken to be COCO's: it has 80 and does not name them",)
+    return None, ("its classes have no names: the folder does not say them",)

@@ -1,0 +1,82 @@
+"""Runs the program of an inference folder, whenever it is asked. In Paddle's own process only.
+
+`main` takes the path of the program and the number of threads as JSON. It first says the names of
+the inputs and outputs, or an `error`, or the name of a `missing` package; then it answers each
+message of inputs on standard input with one of outputs, or with an `error`, until that is closed.
+"""
+
+import json
+import os
+import re
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from picodet.inference.pipe import receive, send
+from picodet.inference.program_file import WEIGHTS
+
+SUMMARY = re.compile(r"(\(\w+\)|\w+Error:) .+?(?=\s*\[Hint:|\s*\(at /|\Z)", re.DOTALL)
+
+
+def main(argument: str) -> None:
+    """Serve until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted, and closes the pipe
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    with requests, answers, Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(2, 1)  # what Paddle prints is no answer
+        serve(json.loads(argument), requests, answers)
+
+
+def serve(asked: dict[str, Any], requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Load the program that is asked for, and answer."""
+    try:
+        program = Program(Path(asked["program"]), asked["threads"])
+    except ModuleNotFoundError as error:
+        send(answers, {"missing": error.name}, {})
+        return
+    except Exception as error:  # Paddle's errors have no class of their own in common
+        send(answers, {"error": reason(error)}, {})
+        return
+    send(answers, {"inputs": program.inputs, "outputs": program.outputs}, {})
+    while (message := receive(requests)) is not None:
+        try:
+            outputs = program.run(message.arrays)
+        except Exception as error:  # as above
+            send(answers, {"error": reason(error)}, {})
+        else:
+            send(answers, {}, outputs)
+
+
+class Program:
+    """A loaded program, on the CPU."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        from paddle import inference  # noqa: PLC0415 (it is not there in the tests of the others)
+
+        config = inference.Config(str(file), str(file.with_suffix(WEIGHTS)))
+        config.disable_gpu()
+        config.disable_mkldnn()  # with it, 3.3.1 cannot run what 3.x exports
+        config.disable_glog_info()
+        config.set_cpu_math_library_num_threads(threads)
+        self._predictor = inference.create_predictor(config)
+        self.inputs: list[str] = self._predictor.get_input_names()
+        self.outputs: list[str] = self._predictor.get_output_names()
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the program makes of its inputs, by name."""
+        for name in self.inputs:
+            self._predictor.get_input_handle(name).copy_from_cpu(inputs[name])
+        self._predictor.run()
+        handles = {name: self._predictor.get_output_handle(name) for name in self.outputs}
+        return {name: handle.copy_to_cpu() for name, handle in handles.items()}
+
+
+def reason(error: Exception) -> str:
+    """What Paddle says went wrong, without the stacks before it and the hints behind it."""
+    text = str(error).split("Error Message Summary:")[-1]
+    found = SUMMARY.search(text)
+    return " ".join((found.group() if found else text).split()) or type(error).__name__

@@ -1,0 +1,95 @@
+from io import BytesIO
+
+import numpy as np
+import pytest
+
+from picodet.inference import paddle_server
+from picodet.inference.paddle_server import reason
+from picodet.inference.pipe import receive, send
+
+IN_RUN = """
+--------------------------------------
+C++ Traceback (most recent call last):
+--------------------------------------
+0   paddle::AnalysisPredictor::ZeroCopyRun(bool)
+
+----------------------
+Error Message Summary:
+----------------------
+In user code:
+
+    File "tools/export_model.py", line 115, in <module>
+      main()
+    InvalidArgumentError: The 'shape' in ReshapeOp is invalid.
+    But received X's shape = [4, 96, 24, 24].
+      [Hint: Expected capacity == in_size, but received 55296.] (at /paddle/reshape_op.cc:240)
+      [operator < reshape2 > error]
+"""
+WHEN_LOADED = "(InvalidArgument) Invalid model file. (at /paddle/interface.cc:104)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            IN_RUN,
+            "InvalidArgumentError: The 'shape' in ReshapeOp is invalid. But received X's shape = "
+            "[4, 96, 24, 24].",
+        ),
+        (WHEN_LOADED, "(InvalidArgument) Invalid model file."),
+        ("parse error at line 1,\n  column 1", "parse error at line 1, column 1"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_reason(text, expected):
+    assert reason(RuntimeError(text)) == expected
+
+
+class Doubling:
+    """A program that doubles, and cannot bear 13."""
+
+    inputs = ("x",)
+    outputs = ("y",)
+
+    def __init__(self, file, threads):
+        assert (str(file), threads) == ("model.json", 1)
+
+    def run(self, inputs):
+        if inputs["x"][0] == 13:
+            raise RuntimeError("(Unlucky) 13 (at /somewhere)")
+        return {"y": 2 * inputs["x"]}
+
+
+def served(questions):
+    requests, answers = BytesIO(), BytesIO()
+    for number in questions:
+        send(requests, {}, {"x": np.array([number], np.float32)})
+    requests.seek(0)
+    paddle_server.serve({"program": "model.json", "threads": 1}, requests, answers)
+    answers.seek(0)
+    return list(iter(lambda: receive(answers), None))
+
+
+def test_it_answers_until_nobody_asks(monkeypatch):
+    monkeypatch.setattr(paddle_server, "Program", Doubling)
+    greeting, *answers = served([3, 13, 4])
+    assert greeting.words == {"inputs": ["x"], "outputs": ["y"]}
+    assert answers[0].arrays["y"].tolist() == [6]
+    assert answers[1] == ({"error": "(Unlucky) 13"}, {})
+    assert answers[2].arrays["y"].tolist() == [8]
+    assert len(answers) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ModuleNotFoundError("No module named 'paddle'", name="paddle"), {"missing": "paddle"}),
+        (RuntimeError(WHEN_LOADED), {"error": "(InvalidArgument) Invalid model file."}),
+    ],
+)
+def test_it_says_why_it_cannot_begin(monkeypatch, error, said):
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(paddle_server, "Program", refuse)
+    assert served([3]) == [(said, {})]
