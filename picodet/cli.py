@@ -13,6 +13,8 @@ import click
 
 from picodet import __version__
 from picodet.cli_align import align
+from picodet.cli_eval import evaluate
+from picodet.cli_export import export
 from picodet.command import FILE, Command, Size, network_options
 from picodet.files import write_json
 
@@ -100,8 +102,9 @@ def detect(
 ) -> None:
     """Find objects in pictures with MODEL, draw them, and print a table.
 
-    MODEL is a .pth or .safetensors, an .onnx, or a Paddle inference folder. IMAGE is a file, a folder or a pattern. A picture that cannot be used is reported and the
-    others go on; the exit code is then 1.
+    MODEL is a .pth or .safetensors, an .onnx, or a Paddle inference folder. IMAGE is a file, a
+    folder or a pattern. A picture that cannot be used is reported and the others go on; the exit
+    code is then 1.
     """
     from rich.console import Console
     from rich.progress import track
@@ -137,3 +140,5 @@ def detect(
 
 
 main.add_command(align)
+main.add_command(evaluate, "eval")
+main.add_command(export)

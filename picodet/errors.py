@@ -7,7 +7,8 @@ PicoDetError
 ├── ImageError        a picture cannot be read or has the wrong form
 ├── OutputError       a result cannot be written where it was asked for
 ├── RecordingError    a recording of a reference cannot be read or made
-└── AlignmentError    two models cannot be compared
+├── AlignmentError    two models cannot be compared
+└── EvaluationError   a model and a dataset do not fit, or an evaluation cannot go on
 """
 
 from typing import Any
@@ -56,3 +57,7 @@ class RecordingError(PicoDetError):
 
 class AlignmentError(PicoDetError):
     """Two models cannot be compared."""
+
+
+class EvaluationError(PicoDetError):
+    """A model and a dataset do not fit, or an evaluation cannot go on."""

@@ -53,8 +53,12 @@ def preprocess(
     if type(preprocessing.interp) is not int or preprocessing.interp not in INTERPS:
         raise PicoDetError(f"interp {preprocessing.interp}: OpenCV's 0 to 4 are known")
     resized = resize(image, size, preprocessing.interp)
-    fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
-    return normalise(resized, preprocessing), np.array([fy, fx], np.float32)
+    return normalise(resized, preprocessing), scale_factor(image, size)
+
+
+def scale_factor(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[2] float32 (y, x): size of the network's input (height, width) over that of the picture."""
+    return np.array([size[0] / image.shape[0], size[1] / image.shape[1]], np.float32)
 
 
 def resize(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
@@ -70,15 +74,26 @@ def normalise(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     return np.stack([cv2.LUT(plane, table) for plane, table in zip(rgb, tables, strict=True)])
 
 
+def normalise_floats(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """image [H, W, 3] float32 BGR, values of 0 to 255 or beyond -> [3, H, W] float32 RGB."""
+    rgb = image.transpose(2, 0, 1)[::-1].reshape(3, -1)
+    return _scaled(rgb, preprocessing.mean, preprocessing.std).reshape(3, *image.shape[:2])
+
+
 @lru_cache(maxsize=8)
 def _normalised(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
-    """[3, 256], read-only: what each value of a byte becomes in each channel.
+    """[3, 256], read-only: what each value of a byte becomes in each channel."""
+    normalised = _scaled(np.tile(np.arange(256, dtype=np.float32), (3, 1)), mean, std)
+    normalised.setflags(write=False)
+    return normalised
+
+
+def _scaled(values: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+    """values [3, N] float32 -> same; a channel a row.
 
     Arithmetic as ppdet's: scaled in float32, then mean and std in float64, and after each step
     rounded to float32.
     """
-    table = np.arange(256, dtype=np.float32) * np.float32(1 / 255)
-    centred = (table - np.array(mean)[:, None]).astype(np.float32)
-    normalised = (centred / np.array(std)[:, None]).astype(np.float32)
-    normalised.setflags(write=False)
-    return normalised
+    scaled = values * np.float32(1 / 255)
+    centred = (scaled - np.array(mean)[:, None]).astype(np.float32)
+    return (centred / np.array(std)[:, None]).astype(np.float32)

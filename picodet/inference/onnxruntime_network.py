@@ -15,9 +15,9 @@ FLOAT = "tensor(float)"
 
 
 class OnnxRuntimeNetwork:
-    """threads: of each call; several calls at once are the faster way to use several cores."""
+    """threads: of each call, 0 for all cores."""
 
-    def __init__(self, path: Path, size: tuple[int, int] | None = None, threads: int = 1) -> None:
+    def __init__(self, path: Path, size: tuple[int, int] | None = None, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # what goes wrong is raised

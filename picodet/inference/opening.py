@@ -20,6 +20,7 @@ class Running:
     device: str = "cpu"  # torch's, of a model in torch
     size: tuple[int, int] | None = None  # height, width of the input, where a file takes any
     paddle_python: Path | None = None  # of an inference folder; None: the Python that runs this
+    threads: int = 0  # of each call; 0: as many as the runtime takes by itself
 
 
 def open_network(path: Path, running: Running) -> Network:
@@ -35,31 +36,35 @@ def open_network(path: Path, running: Running) -> Network:
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file")
     if path.suffix == ".onnx":
-        return _open_onnx(path, running.backend, running.size)
-    return _open_torch(path, running.device, running.size)
+        return _open_onnx(path, running)
+    return _open_torch(path, running)
 
 
-def _open_onnx(path: Path, backend: str, size: tuple[int, int] | None) -> Network:
+def _open_onnx(path: Path, running: Running) -> Network:
     try:
-        if backend == "openvino":
+        if running.backend == "openvino":
             from picodet.inference.openvino_network import OpenVinoNetwork
 
-            return OpenVinoNetwork(path, size)
+            return OpenVinoNetwork(path, running.size, running.threads)
         from picodet.inference.onnxruntime_network import OnnxRuntimeNetwork
 
-        return OnnxRuntimeNetwork(path, size)
+        return OnnxRuntimeNetwork(path, running.size, running.threads)
     except ModuleNotFoundError as error:
         raise PicoDetError(
-            f"{path} is to be run by {backend}, and {error.name} is not installed: "
-            f"{INSTALL[backend]}"
+            f"{path} is to be run by {running.backend}, and {error.name} is not installed: "
+            f"{INSTALL[running.backend]}"
         ) from error
 
 
-def _open_torch(path: Path, device: str, size: tuple[int, int] | None) -> Network:
+def _open_torch(path: Path, running: Running) -> Network:
+    import torch
+
     from picodet.inference.torch_network import TorchNetwork, on_device
     from picodet.models.checkpoint import load
 
     model = load(path)
-    if size is not None:
-        model.config = replace(model.config, input_size=size)
-    return TorchNetwork(on_device(model, device))
+    if running.size is not None:
+        model.config = replace(model.config, input_size=running.size)
+    if running.threads:
+        torch.set_num_threads(running.threads)
+    return TorchNetwork(on_device(model, running.device))

@@ -1,0 +1,306 @@
+"""`picodet-eval`: COCO's twelve numbers of a model or a result file; two files side by side."""
+
+import shlex
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from picodet.command import FILE, Command, network_options, progress_bar
+from picodet.files import check_apart, check_writable, write_json, write_text
+
+if TYPE_CHECKING:
+    from picodet.evaluation.report import Report, WhatIf
+    from picodet.evaluation.reporting import Context, Evaluated
+    from picodet.evaluation.session import Asked
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+class Evaluating(Command):
+    """A command that may be interrupted, and says so as a shell does."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from picodet.evaluation.session import InterruptedRunError
+
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            if isinstance(error.__cause__, InterruptedRunError):
+                error.exit_code = 130
+            raise
+
+
+@click.command(cls=Evaluating)
+@click.argument("model", type=FILE, required=False)
+@click.option("--coco", type=FOLDER, help="Folder with val2017 and annotations, as COCO has it.")
+@click.option("--images", "pictures", type=FOLDER, help="In its stead: the pictures' folder ..")
+@click.option("--annotations", type=FILE, help="  .. and the annotation file.")
+@click.option(
+    "--interp",
+    "interps",
+    type=click.IntRange(0, 4),
+    multiple=True,
+    help="Resize: 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos; again for several.  "
+    "[default: the model's own, 2]",
+)
+@click.option("--what-if", "what_if", is_flag=True, help="AP under each of the usual mistakes.")
+@click.option(
+    "--postprocess",
+    type=click.Choice(("ppdet-2.3", "ppdet-2.4")),
+    default="ppdet-2.4",
+    show_default=True,
+    help="2.3: best 1,000 cells per level, boxes clipped. 2.4: all, unclipped.",
+)
+@click.option("--score", type=click.FloatRange(0, 1), default=0.025, show_default=True)
+@click.option("--iou", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="Of NMS.")
+@click.option(
+    "--match-classes",
+    type=click.Choice(("name", "order")),
+    default="name",
+    show_default=True,
+    help="How classes find their category.",
+)
+@click.option(
+    "--evaluator",
+    type=click.Choice(("hotcoco", "pycocotools")),
+    default="hotcoco",
+    show_default=True,
+    help="Both give the same bits; the first is faster.",
+)
+@click.option("--from-results", type=FILE, help="Evaluate a COCO result file; no MODEL.")
+@click.option(
+    "--compare", type=FILE, nargs=2, metavar="A B", help="Two result files, box by box; no MODEL."
+)
+@network_options
+@click.option("--batch", type=click.IntRange(1), help="Pictures at once.  [default: 1; 16 on GPU]")
+@click.option("--threads", type=click.IntRange(1), help="[default: one per core]")
+@click.option("--skip-bad", is_flag=True, help="Leave unusable pictures out; not COCO's AP.")
+@click.option("--resume", type=FILE, help="Go on with what an interrupted run has left.")
+@click.option("--out", type=FILE, help="Write the detections as a COCO result file.")
+@click.option("--html", type=FILE, help="Write a page with plots and the worst pictures.")
+@click.option("--per-class", is_flag=True, help="AP of every class.")
+@click.option("--expect-ap", type=float, metavar="PERCENT", help="Exit code 1 at another AP ..")
+@click.option("--within", type=float, default=0.05, show_default=True, help="  .. than this near.")
+@click.option("--json", "json_file", type=FILE, help="Write the numbers for machines.")
+@click.pass_context
+def evaluate(
+    ctx: click.Context,
+    model: Path | None,
+    coco: Path | None,
+    pictures: Path | None,
+    annotations: Path | None,
+    interps: tuple[int, ...],
+    what_if: bool,
+    postprocess: Any,
+    score: float,
+    iou: float,
+    match_classes: Any,
+    evaluator: str,
+    from_results: Path | None,
+    compare: tuple[Path, Path] | None,
+    backend: str,
+    device: str,
+    input_size: tuple[int, int] | None,
+    paddle_python: Path | None,
+    batch: int | None,
+    threads: int | None,
+    skip_bad: bool,
+    resume: Path | None,
+    out: Path | None,
+    html: Path | None,
+    per_class: bool,
+    expect_ap: float | None,
+    within: float,
+    json_file: Path | None,
+) -> None:
+    """Evaluate MODEL on a dataset in COCO's format.
+
+    MODEL is a .pth or .safetensors, an .onnx (ours or Paddle's own, with heads, boxes or NMS), or
+    a Paddle inference folder. `torchrun --nproc_per_node N -m picodet eval ..` shares the work.
+
+    Exit code 0: done, 1: refused, or not the AP that was expected, 130: interrupted.
+    """
+    from picodet.evaluation import session
+    from picodet.inference.opening import Running
+    from picodet.postprocess import Postprocessing
+
+    if sum(given is not None for given in (model, from_results, compare)) != 1:
+        raise click.UsageError("one of MODEL, --from-results and --compare is expected")
+    pictures, annotations = _dataset(coco, pictures, annotations, needed=model is not None)
+    show = Show(out, html, json_file, per_class)
+    show.check([p for p in (model, annotations, from_results, resume, *(compare or ())) if p])
+    if compare:
+        show.comparison(*compare, annotations)
+        return
+    if from_results:
+        reports = show.result_file(from_results, pictures, annotations, evaluator)
+    else:
+        asked = session.Asked(
+            model=model or Path(),
+            pictures=pictures or Path(),
+            annotations=annotations,
+            running=Running(backend, device, input_size, paddle_python, threads=1),
+            interps=interps,
+            postprocessing=Postprocessing(score, iou, postprocess),
+            what_if=what_if,
+            match_classes=match_classes,
+            skip_bad=skip_bad,
+            batch=batch or (1 if device == "cpu" else 16),
+            threads=threads or session.threads_here(),
+            progress_file=resume or session.progress_file(out),
+            resume=resume,
+        )
+        reports = show.run(asked, evaluator)
+    if reports and expect_ap is not None:
+        ctx.exit(_verdict(reports, expect_ap, within))
+
+
+def _dataset(
+    coco: Path | None, pictures: Path | None, annotations: Path | None, needed: bool
+) -> tuple[Path | None, Path]:
+    """Folder of the pictures, if they are needed or given, and annotation file."""
+    from picodet.evaluation.annotations import find_coco
+
+    if coco and not (pictures or annotations):
+        return find_coco(coco)
+    if annotations and not coco and (pictures or not needed):
+        return pictures, annotations
+    raise click.UsageError("--coco DIR, or --images DIR and --annotations FILE are expected")
+
+
+@dataclass(frozen=True)
+class Show:
+    """Where the outcome goes."""
+
+    out: Path | None
+    html: Path | None
+    json_file: Path | None
+    per_class: bool
+
+    def check(self, inputs: list[Path]) -> None:
+        """Raise OutputError now for what could not be written at the end."""
+        outputs = [path for path in (self.out, self.html) if path]
+        for i, path in enumerate(outputs):
+            check_writable(path, overwrite=True)
+            check_apart(path, [*inputs, *outputs[:i]])
+
+    def run(self, asked: "Asked", evaluator: str) -> list["Report"]:
+        """Reports of a model; none in a process that has just helped."""
+        from picodet.evaluation import ranks, reporting, session
+
+        with ExitStack() as stack:
+            together = stack.enter_context(ranks.joined(asked.running.device))
+            first = together.rank == 0
+            bars = [
+                stack.enter_context(progress_bar(name, "images")) if first else _quiet
+                for name in ("checking pictures", "detecting")
+            ]
+            found = session.detect_dataset(asked, together, *bars)
+        if not first:
+            return []
+        context = reporting.Context(
+            model=str(asked.model),
+            annotations=found.annotations,
+            seconds=found.seconds,
+            notes=found.notes,
+            versions=session.versions(asked),
+            commands=(_command(),),
+        )
+        runs = [
+            reporting.Evaluated(setting.name, results, setting.feeding.interp, setting.describe())
+            for setting, results in zip(found.settings, found.results, strict=True)
+        ]
+        rows = ()
+        if asked.what_if:
+            rows = reporting.what_if(runs, found.annotations, evaluator)
+            runs = runs[:1]
+        return self._reports(runs, context, asked.pictures, evaluator, rows)
+
+    def result_file(
+        self, file: Path, pictures: Path | None, annotations: Path, evaluator: str
+    ) -> list["Report"]:
+        """The report of detections that somebody has written."""
+        from picodet.evaluation import reporting
+        from picodet.evaluation.annotations import read_annotations
+        from picodet.evaluation.results import read_results
+
+        truths = read_annotations(annotations)
+        run = reporting.Evaluated("as written", read_results(file), None, {})
+        context = reporting.Context(str(file), truths, 0.0, (), {}, (_command(),))
+        return self._reports([run], context, pictures, evaluator)
+
+    def _reports(
+        self,
+        runs: list["Evaluated"],
+        context: "Context",
+        pictures: Path | None,
+        evaluator: str,
+        rows: tuple["WhatIf", ...] = (),
+    ) -> list["Report"]:
+        from rich.console import Console
+
+        from picodet.evaluation import reporting
+        from picodet.evaluation.as_json import as_json
+        from picodet.evaluation.page import page
+        from picodet.evaluation.results import write_results
+        from picodet.evaluation.table import print_reports
+
+        reports = [reporting.report(run, context, evaluator, rows) for run in runs]
+        print_reports(reports, self.per_class, Console())
+        several = len(reports) > 1
+        for report, run in zip(reports, runs, strict=True):
+            suffix = f"_interp{run.interp}" if several else ""
+            if self.out:
+                write_results(_named(self.out, suffix), run.results)
+            if self.html:
+                seen = reporting.worst(context.annotations, run.results, pictures)
+                write_text(_named(self.html, suffix), page(replace(report, worst=seen)))
+        if self.json_file:
+            values = [as_json(report) for report in reports]
+            write_json(self.json_file, {"runs": values} if several else values[0])
+        return reports
+
+    def comparison(self, a: Path, b: Path, annotations: Path) -> None:
+        """Two result files, box by box."""
+        from rich.console import Console
+
+        from picodet.evaluation.annotations import read_annotations
+        from picodet.evaluation.as_json import comparison_as_json
+        from picodet.evaluation.result_comparison import compare_results
+        from picodet.evaluation.results import read_results
+        from picodet.evaluation.table import print_result_comparison
+
+        truths = read_annotations(annotations)
+        compared = compare_results(truths, read_results(a), read_results(b))
+        print_result_comparison(compared, Console())
+        if self.json_file:
+            write_json(self.json_file, comparison_as_json(compared))
+
+
+def _named(path: Path, suffix: str) -> Path:
+    """One file of several."""
+    return path.with_name(f"{path.stem}{suffix}{path.suffix}")
+
+
+def _quiet(done: int, total: int) -> None:
+    """Only one process shows how far it is."""
+
+
+def _command() -> str:
+    """How this was called."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _verdict(reports: list["Report"], expected: float, within: float) -> int:
+    """1 where one of the APs is another than expected; in per cent."""
+    worst = max(abs(100 * report.stats[0] - expected) for report in reports)
+    near = worst <= within
+    click.echo(
+        f"AP {'as expected' if near else 'NOT as expected'}: {expected:g} within {within:g}, "
+        f"off by {worst:.3g}"
+    )
+    return 0 if near else 1

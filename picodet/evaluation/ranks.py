@@ -1,0 +1,168 @@
+"""Several processes that share an evaluation, started by torchrun, on one machine or many.
+
+No process waits for another that has died: each shows that it lives, and looks at the others while
+it works and while it waits. What is exchanged goes over gloo, or over NCCL where the model is on a
+GPU.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+
+from picodet.errors import EvaluationError
+
+BEAT = 0.5  # seconds between two signs of life
+SILENCE = 30.0  # seconds without one, after which a process is taken for dead
+MAX_TEXT = 500  # of an error, characters
+
+if TYPE_CHECKING:
+    from torch.distributed import Store
+
+T = TypeVar("T")
+
+
+class Ranks(Protocol):
+    """The processes of this run, seen from one of them."""
+
+    rank: int  # this one; 0 is the one that tells the outcome
+    size: int
+
+    def check(self) -> None:
+        """Raise EvaluationError where another has failed."""
+
+    def gather(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Everybody's rows [N, columns] float64, in the order of the ranks; the same for all."""
+
+
+class Alone:
+    """One process."""
+
+    rank, size = 0, 1
+
+    def check(self) -> None:
+        pass
+
+    def gather(self, rows: np.ndarray) -> list[np.ndarray]:
+        return [rows]
+
+
+def share(ranks: Ranks, work: Sequence[T]) -> Sequence[T]:
+    """What is left to the process itself: each piece belongs to exactly one."""
+    return work[ranks.rank :: ranks.size]
+
+
+def local_processes() -> int:
+    """How many of them are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Ranks]:
+    """All processes that torchrun has started, or just this one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Alone()
+        return
+    import torch.distributed as dist
+
+    try:
+        store, rank, size = next(dist.rendezvous("env://"))
+        dist.init_process_group(
+            "nccl" if device.startswith("cuda") else "gloo",
+            store=store,
+            rank=rank,
+            world_size=size,
+            timeout=timedelta(seconds=2 * SILENCE),
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise EvaluationError(
+            f"the processes cannot meet: {reason}. Several are started by torchrun"
+        ) from error
+    together = _Together(rank, size, dist.PrefixStore("picodet", store), device)
+    try:
+        yield together
+    except BaseException as error:
+        together.tell(error)
+        raise
+    else:
+        dist.destroy_process_group()
+    finally:
+        together.leave()
+
+
+class _Together:
+    """Signs of life and errors go through the store that the processes met at."""
+
+    def __init__(self, rank: int, size: int, store: "Store", device: str) -> None:
+        self.rank, self.size, self.store, self.device = rank, size, store, device
+        self.failure: str | None = None
+        self.arrivals = 0
+        self.stopped = threading.Event()
+        self.watch = threading.Thread(target=self._watch, daemon=True)
+        self.watch.start()
+
+    def check(self) -> None:
+        if self.failure:
+            raise EvaluationError(self.failure)
+
+    def gather(self, rows: np.ndarray) -> list[np.ndarray]:
+        import torch
+        import torch.distributed as dist
+
+        self._arrive()
+        shape = torch.tensor(rows.shape, device=self.device)
+        shapes = [torch.empty_like(shape) for _ in range(self.size)]
+        dist.all_gather(shapes, shape)
+        longest = int(max(int(each[0]) for each in shapes))
+        padded = torch.zeros(longest, rows.shape[1], dtype=torch.float64, device=self.device)
+        padded[: len(rows)] = torch.from_numpy(rows)
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(parts, padded)
+        return [
+            part[: int(each[0])].cpu().numpy() for part, each in zip(parts, shapes, strict=True)
+        ]
+
+    def tell(self, error: BaseException) -> None:
+        """The others stop with this error; the first to fail is the one that counts."""
+        if self.failure is None:
+            text = str(error) or type(error).__name__
+            message = f"process {self.rank} of {self.size} failed: {text[:MAX_TEXT]}"
+            with suppress(RuntimeError):  # the store may have gone with the process that held it
+                self.store.compare_set("failure", "", message)
+
+    def leave(self) -> None:
+        self.stopped.set()
+        self.watch.join()
+
+    def _arrive(self) -> None:
+        """Wait until all are here: a collective operation would wait for the dead as well."""
+        self.arrivals += 1
+        self.store.add(f"arrived/{self.arrivals}", 1)
+        while self.store.add(f"arrived/{self.arrivals}", 0) < self.size:
+            self.check()
+            time.sleep(BEAT / 10)
+
+    def _watch(self) -> None:
+        """Runs beside the work until the end, or until something has happened."""
+        heard = {rank: (0, time.monotonic()) for rank in range(self.size) if rank != self.rank}
+        while not self.stopped.wait(BEAT) and self.failure is None:
+            try:
+                self.store.add(f"beat/{self.rank}", 1)
+                if self.store.check(["failure"]):
+                    self.failure = self.store.get("failure").decode()
+                for rank, (count, since) in heard.items():
+                    now = self.store.add(f"beat/{rank}", 0)
+                    if now != count:
+                        heard[rank] = now, time.monotonic()
+                    elif time.monotonic() - since > SILENCE:
+                        self.failure = f"process {rank} of {self.size} is silent; is it dead?"
+            except RuntimeError as error:
+                self.failure = (
+                    f"the process that the others met at is gone: {error!s:.{MAX_TEXT}}"
+                )
