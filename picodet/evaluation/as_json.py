@@ -1,7 +1,6 @@
 """An evaluation for machines: plain data, and strictly JSON."""
 
 from dataclasses import asdict
-from math import isfinite
 from typing import Any
 
 from picodet.evaluation.report import STATS, ClassResult, Curves, Report, WhatIf, WorstPicture
@@ -54,8 +53,8 @@ def comparison_as_json(found: ResultComparison) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | None:
-    """Neither NaN nor COCO's -1; NumPy's numbers are no JSON either."""
-    return float(value) if isfinite(value) and value >= 0 else None
+    """None for NaN, which is not >= 0, and for COCO's -1; NumPy's numbers are no JSON either."""
+    return float(value) if value >= 0 else None
 
 
 def _named(stats: tuple[float, ...]) -> dict[str, float | None]:

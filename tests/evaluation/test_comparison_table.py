@@ -8,6 +8,7 @@ from rich.console import Console
 
 from picodet.evaluation.comparison_table import print_result_comparison, verdict
 from picodet.evaluation.report import Interval
+from picodet.evaluation.result_comparison import Spread
 from picodet.evaluation.wording import NOTHING
 
 
@@ -78,3 +79,10 @@ def test_nothing_to_find_leaves_no_difference():
     text = printed(replace(COMPARISON, stats_a=(-1.0,) * 12, stats_b=(-1.0,) * 12))
     assert cells(text, "AP ") == ["AP", NOTHING, NOTHING, NOTHING]
     assert "interval" not in text
+
+
+def test_nothing_matched_is_no_difference_of_zero():
+    none = Spread(0, 0, 0)
+    text = printed(replace(COMPARISON, matched=0, same=0, score=none, box=none, worst=()))
+    assert "difference of the matched" not in text
+    assert cells(text, "matched")[1] == "0"

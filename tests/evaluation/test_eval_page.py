@@ -171,6 +171,11 @@ def test_labels_stand_above_all_boxes_and_again_in_their_own():
     assert text.index('</g><text class="') > text.rindex("<rect")
 
 
+def test_a_label_without_a_place_is_only_in_its_box():
+    crowded = replace(WORST[0], found=WORST[0].found * 9, wrong=(), missed=())
+    assert worst([crowded]).count('">person 0.91</text>') == 9 + 3  # above the box no letter fits
+
+
 def test_what_is_drawn_is_said_too():
     said = re.search("<details><summary>.*</summary>(.*?)</details>", worst(WORST))[1]
     assert said.startswith("<p>found: 1 person</p><p>wrong: 1 cup&lt;script&gt;")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -29,6 +30,13 @@ def test_the_same_box_again_has_its_label_elsewhere_and_at_last_nowhere():
     placed = labels([BOX] * 5, SIZE)
     assert [label.y for label in placed[:4]] == pytest.approx([28.8, 34, 58.8, 64])
     assert [label.free for label in placed] == [True, True, True, True, False]
+
+
+def test_a_hidden_label_covers_nothing():
+    (seen,) = labels([BOX], SIZE)
+    hidden = replace(seen, free=False)
+    assert seen.covers(hidden)
+    assert not hidden.covers(seen)
 
 
 def test_a_label_is_moved_into_the_picture():
