@@ -45,8 +45,9 @@ def main() -> None:
         pair = [str(arguments.pdparams), model]
         commands["PaDiff's auto_diff"] = [arguments.padiff_python, "-W", "ignore", script, *pair]
     medians = compare(commands, arguments.runs)
-    (ours, _), (bare, _), *_ = medians.values()
-    print(f"{ours / bare:.2f} times import torch with three passes; the bar is {BAR:g}")
+    ours, bare, *_ = medians.values()
+    times = ours.seconds / bare.seconds
+    print(f"{times:.2f} times import torch with three passes; the bar is {BAR:g}")
 
 
 if __name__ == "__main__":

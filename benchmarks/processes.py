@@ -1,39 +1,102 @@
 """Whole processes beside each other: wall time and peak memory.
 
-They take turns, so that a busy machine troubles all alike, and the median counts.
+They take turns, so that a busy machine troubles all alike, and the median counts. Memory is that of
+the greatest process, and that of a process and its children together, shared pages counted once.
 """
 
 import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+SECONDS_BETWEEN_SAMPLES = 0.2
 
 
-def compare(commands: Mapping[str, Sequence[str]], runs: int) -> dict[str, tuple[float, float]]:
-    """Seconds and MiB of each command; prints them, and the first's ratio to the others."""
-    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+class Cost(NamedTuple):
+    """What a command took."""
+
+    seconds: float
+    greatest: float  # MiB, of the greatest process
+    together: float  # MiB, of all its processes
+
+
+def compare(commands: Mapping[str, Sequence[str]], runs: int) -> dict[str, Cost]:
+    """The median cost of each command; prints them, and the first's ratio to the others."""
+    measured: dict[str, list[Cost]] = {name: [] for name in commands}
     for _ in range(runs + 1):
         for name, command in commands.items():
             measured[name].append(_measure(command))
-    medians = {}
-    for name, values in measured.items():  # the first run of each fills the file cache
-        seconds, memory = zip(*values[1:], strict=True)
-        medians[name] = statistics.median(seconds), statistics.median(memory)
+    medians = {
+        # the first run of each fills the file cache
+        name: Cost(*map(statistics.median, zip(*costs[1:], strict=True)))
+        for name, costs in measured.items()
+    }
     ours = next(iter(medians.values()))
-    print(f"{'':24}{'seconds':>9}{'MiB':>7}   ours / this: time, memory")
-    for name, (time_taken, peak) in medians.items():
-        ratios = f"{ours[0] / time_taken:.2f}, {ours[1] / peak:.2f}"
-        print(f"{name:24}{time_taken:9.2f}{peak:7.0f}   {ratios}")
+    print(f"{'':24}{'seconds':>9}{'MiB':>7}{'all MiB':>9}   ours / this: time, memory")
+    for name, cost in medians.items():
+        ratios = f"{ours.seconds / cost.seconds:.2f}, {ours.greatest / cost.greatest:.2f}"
+        numbers = f"{cost.seconds:9.2f}{cost.greatest:7.0f}{cost.together:9.0f}"
+        print(f"{name:24}{numbers}   {ratios}")
     return medians
 
 
-def _measure(command: Sequence[str]) -> tuple[float, float]:
+def _measure(command: Sequence[str]) -> Cost:
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    stderr = process.stderr.read() if process.stderr else b""
-    _, status, usage = os.wait4(process.pid, 0)
+    with _Together(process.pid) as together:
+        stderr = process.stderr.read() if process.stderr else b""
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
     if status:
         sys.exit(f"{' '.join(command[:2])} failed:\n{stderr.decode()}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    return Cost(seconds, usage.ru_maxrss / 1024, max(usage.ru_maxrss, together.peak) / 1024)
+
+
+class _Together(threading.Thread):
+    """Looks now and then at what a process and its children hold, shared pages counted once."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.peak = 0  # KiB; 0 as long as there are no children
+        self._pid = pid
+        self._over = threading.Event()
+
+    def __enter__(self) -> "_Together":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._over.wait(SECONDS_BETWEEN_SAMPLES):
+            pids = list(_descendants(self._pid))
+            if pids:  # of a process alone the kernel knows the peak
+                self.peak = max(self.peak, sum(map(_proportional, [self._pid, *pids])))
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = [int(child) for child in task.read_text().split()]
+        except OSError:  # it has ended
+            continue
+        for child in children:
+            yield child
+            yield from _descendants(child)
+
+
+def _proportional(pid: int) -> int:
+    """KiB; a page that n processes share counts 1/n in each."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    lines = dict(line.split(":", 1) for line in rollup.splitlines() if ":" in line[:20])
+    return int(lines["Pss"].split()[0])

@@ -1,0 +1,101 @@
+"""picodet-eval beside ppdet's own evaluation: the same numbers, in how much time and memory.
+
+    python benchmarks/eval.py MODEL.pth MODEL.onnx --coco DIR --pdparams CHECKPOINT.pdparams
+        --paddle-python PYTHON [--runs 3]
+
+Whole processes from start to end, in turn. ppdet is run with the batch size and the six workers of
+its config (ppdet_eval.py). The bars: on the fastest backend 4 times as fast as ppdet, in torch 2.5
+times, in less than half the memory that ppdet's greatest process alone takes, its workers not
+counted; and the twelve numbers of all alike to the fifth decimal. Exit code 1 where one is missed.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from processes import Cost, compare
+
+from picodet.evaluation.annotations import find_coco
+
+FASTEST, TORCH = 4.0, 2.5  # times as fast as ppdet
+MEMORY = 0.5  # of ppdet's
+DECIMALS = 5  # to which the twelve numbers are alike
+BACKENDS = ("onnxruntime", "openvino")
+
+
+def main() -> None:
+    """Measure, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("onnx", type=Path)
+    parser.add_argument("--coco", type=Path, required=True)
+    parser.add_argument("--pdparams", type=Path, required=True)
+    parser.add_argument("--paddle-python", required=True)
+    parser.add_argument("--runs", type=int, default=3)
+    arguments = parser.parse_args()
+    pictures, annotations = find_coco(arguments.coco)
+    ours = [sys.executable, "-m", "picodet", "eval", "--coco", str(arguments.coco)]
+    ppdet = [
+        arguments.paddle_python,
+        "-W",
+        "ignore",
+        str(Path(__file__).with_name("ppdet_eval.py")),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        commands = {
+            backend: [*ours, str(arguments.onnx), "--backend", backend]
+            for backend in BACKENDS
+            if find_spec(backend)
+        }
+        commands["torch"] = [*ours, str(arguments.model)]
+        commands["ppdet"] = [*ppdet, *map(str, (arguments.pdparams, pictures, annotations))]
+        files = {name: Path(folder, f"{name}.json") for name in commands}
+        costs = compare(
+            {name: [*command, "--json", str(files[name])] for name, command in commands.items()},
+            arguments.runs,
+        )
+        said = {name: json.loads(file.read_text()) for name, file in files.items()}
+    met = [_alike(said), *_bars(costs)]
+    sys.exit(0 if all(met) else 1)
+
+
+def _alike(said: dict[str, dict[str, list[float]]]) -> bool:
+    print(f"\n{'':14}{'boxes':>7}  the twelve numbers, in COCO's order")
+    for name, content in said.items():
+        numbers = " ".join(f"{value:.{DECIMALS}f}" for value in content["stats"])
+        print(f"{name:14}{content['detections']:7}  {numbers}")
+    reference = said["ppdet"]["stats"]
+    worst = max(
+        abs(found - expected)
+        for content in said.values()
+        for found, expected in zip(content["stats"], reference, strict=True)
+    )
+    return _verdict(
+        worst < 0.5 * 10**-DECIMALS, f"the greatest difference from ppdet's numbers is {worst:.1e}"
+    )
+
+
+def _bars(costs: dict[str, Cost]) -> list[bool]:
+    ppdet = costs["ppdet"]
+    times = {name: ppdet.seconds / cost.seconds for name, cost in costs.items() if name != "ppdet"}
+    torch = times.pop("torch")
+    best = max(times, key=lambda name: times[name])
+    most = max(cost.together for name, cost in costs.items() if name != "ppdet")
+    share = most / ppdet.greatest
+    return [
+        _verdict(times[best] >= FASTEST, f"{best}: {times[best]:.2f} times ppdet, bar {FASTEST:g}"),
+        _verdict(torch >= TORCH, f"torch: {torch:.2f} times ppdet, bar {TORCH:g}"),
+        _verdict(share < MEMORY, f"memory: at most {share:.2f} of ppdet's, bar {MEMORY:g}"),
+    ]
+
+
+def _verdict(met: bool, text: str) -> bool:
+    print(f"{'met   ' if met else 'MISSED'} {text}")
+    return met
+
+
+if __name__ == "__main__":
+    main()
