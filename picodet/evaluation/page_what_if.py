@@ -10,6 +10,7 @@ from picodet.evaluation.wording import NOTHING, exact, interval, signed, tells
 
 MARGIN = 0.06  # of the axis, on either side
 TICKS = 5  # at most
+EDGE = 6  # percent; nearer to it a label would be cut
 OTHERS = ("AP50", "AP75", "APs", "APm", "APl")
 
 
@@ -58,6 +59,7 @@ def _ticks(shared: Axis) -> str:
     labels = (
         f'<text class="tick mid" x="{shared.x(tick):.2f}%" y="70%">{_short(tick)}</text>'
         for tick in shared.ticks()
+        if EDGE < shared.x(tick) < 100 - EDGE
     )
     return f'<svg role="img" aria-label="axis of differences">{"".join(labels)}</svg>'
 

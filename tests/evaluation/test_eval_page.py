@@ -10,6 +10,7 @@ from reports import CUBIC, HOSTILE, NOTHING_FOUND, NOTHING_TO_FIND, REPORT, WHAT
 from picodet.evaluation.page import page
 from picodet.evaluation.page_what_if import Axis, axis, what_if
 from picodet.evaluation.page_worst import worst
+from picodet.evaluation.report import Interval
 from picodet.evaluation.wording import NOTHING
 
 BARE = replace(REPORT, classes=(), worst=(), what_if=(), notes=(), settings={}, commands=())
@@ -113,6 +114,12 @@ def test_intervals_are_drawn_where_they_are():
 )
 def test_ticks_are_round(low, high, expected):
     assert Axis(low, high).ticks() == pytest.approx(expected)
+
+
+def test_a_tick_at_the_edge_has_no_label():
+    near = replace(WHAT_IF[1], against_first=Interval(-0.01, -0.0201, 0.01))
+    labels = re.findall(r'<text class="tick mid".*?>(.*?)</text>', what_if([*WHAT_IF[:1], near]))
+    assert labels == ["-0.01", "0"]
 
 
 def test_an_axis_of_no_differences_has_a_width():
