@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
+class InterruptedRun(click.ClickException):
+    """As a shell says that Ctrl-C ended a command."""
+
+    exit_code = 130
+
+
 class Evaluating(Command):
-    """A command that may be interrupted, and says so as a shell does."""
+    """A command that takes long and may be interrupted."""
 
     def invoke(self, ctx: click.Context) -> Any:
         from picodet.evaluation.session import InterruptedRunError
@@ -30,7 +36,7 @@ class Evaluating(Command):
             return super().invoke(ctx)
         except click.ClickException as error:
             if isinstance(error.__cause__, InterruptedRunError):
-                error.exit_code = 130
+                raise InterruptedRun(error.message) from error
             raise
 
 
@@ -125,6 +131,7 @@ def evaluate(
     Exit code 0: done, 1: refused, or not the AP that was expected, 130: interrupted.
     """
     from picodet.evaluation import session
+    from picodet.evaluation.ranks import own_device
     from picodet.inference.opening import Running
     from picodet.postprocess import Postprocessing
 
@@ -143,7 +150,7 @@ def evaluate(
             model=model or Path(),
             pictures=pictures or Path(),
             annotations=annotations,
-            running=Running(backend, device, input_size, paddle_python, threads=1),
+            running=Running(backend, own_device(device), input_size, paddle_python, threads=1),
             interps=interps,
             postprocessing=Postprocessing(score, iou, postprocess),
             what_if=what_if,
@@ -214,7 +221,7 @@ class Show:
             reporting.Evaluated(setting.name, results, setting.feeding.interp, setting.describe())
             for setting, results in zip(found.settings, found.results, strict=True)
         ]
-        rows = ()
+        rows: tuple[WhatIf, ...] = ()
         if asked.what_if:
             rows = reporting.what_if(runs, found.annotations, evaluator)
             runs = runs[:1]
@@ -252,13 +259,15 @@ class Show:
         reports = [reporting.report(run, context, evaluator, rows) for run in runs]
         print_reports(reports, self.per_class, Console())
         several = len(reports) > 1
-        for report, run in zip(reports, runs, strict=True):
-            suffix = f"_interp{run.interp}" if several else ""
+        for each, run in zip(reports, runs, strict=True):
+            report, suffix = each, f"_interp{run.interp}" if several else ""
             if self.out:
                 write_results(_named(self.out, suffix), run.results)
-            if self.html:
+            if self.html and pictures:
                 seen = reporting.worst(context.annotations, run.results, pictures)
-                write_text(_named(self.html, suffix), page(replace(report, worst=seen)))
+                report = replace(report, worst=seen)
+            if self.html:
+                write_text(_named(self.html, suffix), page(report))
         if self.json_file:
             values = [as_json(report) for report in reports]
             write_json(self.json_file, {"runs": values} if several else values[0])
@@ -270,13 +279,13 @@ class Show:
 
         from picodet.evaluation.annotations import read_annotations
         from picodet.evaluation.as_json import comparison_as_json
+        from picodet.evaluation.comparison_table import print_result_comparison
         from picodet.evaluation.result_comparison import compare_results
         from picodet.evaluation.results import read_results
-        from picodet.evaluation.table import print_result_comparison
 
         truths = read_annotations(annotations)
         compared = compare_results(truths, read_results(a), read_results(b))
-        print_result_comparison(compared, Console())
+        print_result_comparison(compared, str(a), str(b), Console())
         if self.json_file:
             write_json(self.json_file, comparison_as_json(compared))
 

@@ -8,6 +8,7 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def write_progress(
     rows: Sequence[np.ndarray],
 ) -> None:
     """asked: what the rows [N, 7], one array for each setting, depend on."""
-    arrays = {f"rows_{i}": array for i, array in enumerate(rows)}
+    arrays: dict[str, Any] = {f"rows_{i}": array for i, array in enumerate(rows)}
     asked_bytes = np.frombuffer(json.dumps(dict(asked)).encode(), np.uint8)
     done = np.array(picture_ids, np.int64)
     with replacing(path) as temporary, temporary.open("wb") as file:

@@ -62,18 +62,32 @@ def local_processes() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
+def own_device(device: str) -> str:
+    """A GPU of its own for each process of a machine, where "cuda" does not say which."""
+    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and several() else device
+
+
+def several() -> bool:
+    """Whether torchrun has started more than one process."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
 @contextmanager
 def joined(device: str) -> Iterator[Ranks]:
     """All processes that torchrun has started, or just this one."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if not several():
         yield Alone()
         return
+    import torch
     import torch.distributed as dist
 
+    on_gpu = device.startswith("cuda")
     try:
+        if on_gpu:
+            torch.cuda.set_device(device)
         store, rank, size = next(dist.rendezvous("env://"))
         dist.init_process_group(
-            "nccl" if device.startswith("cuda") else "gloo",
+            "nccl" if on_gpu else "gloo",
             store=store,
             rank=rank,
             world_size=size,
@@ -163,6 +177,4 @@ class _Together:
                     elif time.monotonic() - since > SILENCE:
                         self.failure = f"process {rank} of {self.size} is silent; is it dead?"
             except RuntimeError as error:
-                self.failure = (
-                    f"the process that the others met at is gone: {error!s:.{MAX_TEXT}}"
-                )
+                self.failure = f"the process that the others met at is gone: {error!s:.{MAX_TEXT}}"

@@ -45,9 +45,10 @@ class Work:
             if setting.feeding not in said:
                 fed = [setting.feeding(i, spec.input_size, spec.preprocessing) for i in images]
                 said[setting.feeding] = self.network(Fed(np.stack(fed), factors))
+            outputs: Sequence[Candidates | Detections] = said[setting.feeding]
             found = [
-                self._finish(one, factor, setting)
-                for one, factor in zip(said[setting.feeding], factors, strict=True)
+                self._finish(output, factor, setting)
+                for output, factor in zip(outputs, factors, strict=True)
             ]
             parts = zip(pictures, found, strict=True)
             rows.append(np.concatenate([self._rows(picture, each) for picture, each in parts]))

@@ -6,7 +6,7 @@ import numpy as np
 
 from picodet.config import Preprocessing
 from picodet.data.preprocess import normalise, normalise_floats, resize
-from picodet.postprocess import Postprocessing
+from picodet.postprocess import Postprocessing, Semantics
 
 INTERPS = ("nearest", "linear", "cubic", "area", "Lanczos")  # OpenCV's 0 to 4
 
@@ -69,7 +69,7 @@ def mistakes(right: Setting, inside: bool) -> tuple[Setting, ...]:
     if not inside:
         ended = {f"score > {s:g}": replace(after, score_threshold=s) for s in (0.001, 0.05, 0.3)}
         ended |= {f"NMS IoU > {u:g}": replace(after, iou_threshold=u) for u in (0.5, 0.7)}
-        other = "ppdet-2.4" if after.semantics == "ppdet-2.3" else "ppdet-2.3"
+        other: Semantics = "ppdet-2.4" if after.semantics == "ppdet-2.3" else "ppdet-2.3"
         ended[f"post-processing of {other}"] = replace(after, semantics=other)
         departures += [replace(right, name=n, postprocessing=p) for n, p in ended.items()]
     return right, *(each for each in departures if replace(each, name=right.name) != right)

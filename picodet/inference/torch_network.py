@@ -39,7 +39,13 @@ class TorchNetwork:
 
 
 def on_device(model: PicoDet, device: str) -> PicoDet:
-    """The model there. Raises PicoDetError for a device that this machine has not."""
+    """The model there. Raises PicoDetError for a device that this machine has not.
+
+    On a GPU convolutions are computed in float32 and always in the same way: cuDNN would otherwise
+    take TensorFloat-32, whose scores are off by 1e-3, and try out which way is the fastest.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts that it has it
