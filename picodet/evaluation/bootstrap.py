@@ -17,7 +17,7 @@ from picodet.evaluation.metrics import IOUS, RECALLS
 from picodet.evaluation.report import Interval
 
 PERCENTILES = (2.5, 97.5)
-NUMBERS_AT_A_TIME = 1 << 22  # of one array; 32 MB, more only if one class has more detections
+NUMBERS_AT_A_TIME = 1 << 19  # of one array: few enough for the cache
 
 
 def paired_intervals(
@@ -31,7 +31,7 @@ def paired_intervals(
     if any(other.picture_count != pictures for other in others):
         raise ValueError("paired runs are over the same pictures")
     draws = _draws(pictures, resamples, seed)
-    once = np.ones((pictures, 1), np.int64)
+    once = np.ones((1, pictures), np.int32)
     base_ap, base_draws = average_precisions(base, once)[0], average_precisions(base, draws)
     intervals = []
     for other in others:
@@ -44,32 +44,27 @@ def paired_intervals(
 
 
 def average_precisions(matching: Matching, multiplicities: np.ndarray) -> np.ndarray:
-    """Times that each picture counts [P, B] -> AP [B], NaN where no box is to be found.
+    """Times that each picture counts [B, P] -> AP [B], NaN where no box is to be found.
 
     Copies of one detection have consecutive ranks, also among equal scores.
     """
-    parts = [
-        slice(start, start + step)
-        for step in [_draws_at_a_time(matching)]
-        for start in range(0, multiplicities.shape[1], step)
-    ]
-    return np.concatenate([_average_precisions(matching, multiplicities[:, p]) for p in parts])
-
-
-def _average_precisions(matching: Matching, multiplicities: np.ndarray) -> np.ndarray:
-    total = np.zeros(multiplicities.shape[1])
-    classes = np.zeros(multiplicities.shape[1])
+    multiplicities = multiplicities.astype(np.int32)
+    total = np.zeros(len(multiplicities))
+    classes = np.zeros(len(multiplicities))
     for category in np.unique(matching.truth_categories[matching.counted]):
+        detections = slice(*np.searchsorted(matching.categories, [category, category + 1]))
         truths = matching.counted & (matching.truth_categories == category)
-        to_find = multiplicities[matching.truth_pictures[truths]].sum(axis=0)
-        first, last = np.searchsorted(matching.categories, [category, category + 1])
-        weights = multiplicities[matching.pictures[first:last]]
-        ranks = np.cumsum(weights, axis=0)
-        for found, wrong in zip(
-            matching.found[:, first:last], matching.wrong[:, first:last], strict=True
-        ):
-            total += _class_precision(weights, ranks, found, wrong, to_find)
-        classes += to_find > 0
+        step = max(1, NUMBERS_AT_A_TIME // max(1, detections.stop - detections.start))
+        for start in range(0, len(multiplicities), step):
+            draws = slice(start, start + step)
+            weights = multiplicities[draws, matching.pictures[detections]]
+            to_find = multiplicities[draws, matching.truth_pictures[truths]].sum(axis=1)
+            ranks = np.cumsum(weights, axis=1, dtype=np.int32)
+            for found, wrong in zip(matching.found, matching.wrong, strict=True):
+                total[draws] += _class_precision(
+                    weights, ranks, found[detections], wrong[detections], to_find
+                )
+            classes[draws] += to_find > 0
     with np.errstate(invalid="ignore"):
         return total / (classes * len(IOUS))
 
@@ -83,33 +78,37 @@ def _class_precision(
 ) -> np.ndarray:
     """Mean precision over RECALLS of one class at one IoU -> [B].
 
-    weights [D, B], ranks [D, B] their sums from the first, found and wrong [D], to_find [B].
+    weights [B, D], ranks [B, D] their sums from the first, found and wrong [D], to_find [B].
     """
     hits = np.flatnonzero(found)
     if not len(hits):
-        return np.zeros(weights.shape[1])
-    found_so_far = np.cumsum(weights[hits], axis=0)
-    so_far = ranks[hits]
+        return np.zeros(len(weights))
+    found_so_far = np.cumsum(weights[:, hits], axis=1, dtype=np.int32)
+    so_far = ranks[:, hits]
     ignored = np.flatnonzero(~(found | wrong))
     if len(ignored):
-        before = np.cumsum(weights[ignored], axis=0, dtype=so_far.dtype)
-        before = np.vstack([np.zeros_like(before[:1]), before])
-        so_far = so_far - before[np.searchsorted(ignored, hits)]
+        before = np.cumsum(weights[:, ignored], axis=1, dtype=np.int32)
+        before = np.pad(before, ((0, 0), (1, 0)))
+        so_far -= before[:, np.searchsorted(ignored, hits)]
     precision = found_so_far / (so_far + np.spacing(1))
-    best = np.maximum.accumulate(precision[::-1], axis=0)[::-1]  # at this recall or a higher one
-    recall = found_so_far / np.maximum(to_find, 1)
-    reached = np.searchsorted(RECALLS, recall, side="right")  # how many of the recalls
-    newly = np.diff(reached, axis=0, prepend=0)
-    return (newly * best).sum(axis=0) / len(RECALLS) * (to_find > 0)
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # here or at more recall
+    reached = _recalls_reached(found_so_far / np.maximum(to_find, 1)[:, None])
+    newly = np.diff(reached, axis=1, prepend=0)
+    return (newly * best).sum(axis=1) / len(RECALLS)
+
+
+def _recalls_reached(recall: np.ndarray) -> np.ndarray:
+    """How many of RECALLS are not greater; np.searchsorted(RECALLS, recall, "right"), faster.
+
+    A recall is a quotient of counts: closer than 1e-9 to a hundredth it is that hundredth, and
+    whether its rounding reaches that of RECALLS is seen by comparing the two.
+    """
+    nearest = (recall * (len(RECALLS) - 1) + 1e-7).astype(np.intp)
+    return nearest + (RECALLS[nearest] <= recall)
 
 
 def _draws(pictures: int, count: int, seed: int) -> np.ndarray:
-    """How often each picture was drawn [P, B]."""
+    """How often each picture was drawn [B, P]."""
     drawn = np.random.default_rng(seed).integers(pictures, size=(count, pictures))
     drawn += np.arange(count)[:, None] * pictures
-    return np.bincount(drawn.ravel(), minlength=count * pictures).reshape(count, pictures).T.copy()
-
-
-def _draws_at_a_time(matching: Matching) -> int:
-    most = np.bincount(matching.categories, minlength=1).max()
-    return max(1, NUMBERS_AT_A_TIME // max(1, int(most)))
+    return np.bincount(drawn.ravel(), minlength=count * pictures).reshape(count, pictures)

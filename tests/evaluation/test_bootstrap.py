@@ -10,7 +10,7 @@ from picodet.evaluation import bootstrap
 from picodet.evaluation.annotations import Truths
 from picodet.evaluation.bootstrap import average_precisions, paired_intervals
 from picodet.evaluation.matching import match
-from picodet.evaluation.metrics import evaluate
+from picodet.evaluation.metrics import RECALLS, evaluate
 from picodet.evaluation.results import Results
 
 SQUARE = (0, 0, 40, 40)
@@ -47,7 +47,7 @@ multiplicities = st.lists(st.integers(0, 3), min_size=PICTURES, max_size=PICTURE
 @given(datasets(), st.lists(multiplicities, min_size=1, max_size=3))
 def test_is_the_ap_of_the_dataset_in_which_pictures_are_repeated(dataset, draws):
     made, found = dataset[0], apart(dataset[1])
-    aps = average_precisions(match(made, found), np.array(draws).T)
+    aps = average_precisions(match(made, found), np.array(draws))
     for times, ap in zip(draws, aps, strict=True):
         expected = evaluate(*repeated(made, found, times)).stats[0]
         assert np.nan_to_num(ap, nan=-1) == pytest.approx(expected, abs=1e-12)
@@ -86,9 +86,16 @@ def test_without_anything_to_find_there_is_no_difference():
     assert np.isnan([interval.difference, interval.low, interval.high]).all()
 
 
+def test_recalls_reached():
+    for to_find in (*range(1, 301), 1275, 10_777, 262_465):  # the last: train2017's persons
+        recall = np.arange(to_find + 1) / to_find
+        expected = np.searchsorted(RECALLS, recall, side="right")
+        assert np.array_equal(bootstrap._recalls_reached(recall), expected)
+
+
 def test_pictures_are_drawn_evenly_as_many_as_there_are():
     draws = bootstrap._draws(50, 400, seed=0)
-    assert draws.shape == (50, 400)
-    assert (draws.sum(axis=0) == 50).all()
-    assert abs(draws.mean(axis=1) - 1).max() < 0.2
+    assert draws.shape == (400, 50)
+    assert (draws.sum(axis=1) == 50).all()
+    assert abs(draws.mean(axis=0) - 1).max() < 0.2
     assert draws.var() == pytest.approx(1, abs=0.1)  # of a true resample; 0.23 without repetition

@@ -17,7 +17,7 @@ AT_50, AT_85 = 0, 7
 def assert_same_as_metrics(dataset, found):
     """AP and, class by class, recall at every IoU follow from the matching."""
     matching, metrics = match(dataset, found), evaluate(dataset, found)
-    once = np.ones((len(dataset.pictures), 1), int)
+    once = np.ones((1, len(dataset.pictures)), int)
     ap = np.nan_to_num(average_precisions(matching, once)[0], nan=-1)
     assert ap == pytest.approx(metrics.stats[0], abs=1e-12)
     for k in range(len(dataset.categories)):
@@ -77,6 +77,21 @@ def test_the_best_100_of_a_picture_and_class_count():
     assert match(made, results([*elsewhere, (0, 0, SQUARE, 0.5)])).found.sum() == 0
     assert match(made, results([(0, 0, SQUARE, 0.5), *elsewhere])).found.sum() == 10
     assert len(match(made, results([(0, 1, SQUARE, 0.5), *elsewhere])).rows) == 101
+
+
+def test_a_box_turned_inside_out_is_ignored_as_it_has_no_area_that_counts():
+    made = annotations([(0, 0, SQUARE, 1600, 0)])
+    matching = match(made, results([(0, 0, (90, 90, 5, -5), 0.9), (0, 0, SQUARE, 0.5)]))
+    assert not matching.wrong.any()
+    assert_same_as_metrics(made, results([(0, 0, (90, 90, 5, -5), 0.9), (0, 0, SQUARE, 0.5)]))
+
+
+def test_a_true_box_with_the_id_0_is_never_found_as_in_pycocotools():
+    made = annotations([(0, 0, SQUARE, 1600, 0), (1, 0, SQUARE, 1600, 0)])
+    made.truths.ids[0] = 0
+    found = results([(0, 0, SQUARE, 0.9), (1, 0, SQUARE, 0.5), (0, 0, OVER, 0.4)])
+    assert match(made, found).wrong[AT_50].tolist() == [True, False, True]
+    assert_same_as_metrics(made, found)
 
 
 def test_overlaps_are_rounded_as_in_pycocotools():
