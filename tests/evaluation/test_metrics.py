@@ -120,6 +120,32 @@ def test_a_box_with_the_id_0_is_never_found_as_in_pycocotools(evaluator):
 
 
 @pytest.mark.parametrize("evaluator", ["hotcoco", "pycocotools"])
+def test_ids_may_be_anything(evaluator):
+    """Beyond 2^53 two of them are one float; hotcoco takes none below 0."""
+    found = results([(0, 0, SQUARE, 0.8), (1, 0, (0, 0, 40, 32), 0.7)])
+    expected = evaluate(TWO_TRUTHS, found, evaluator).stats
+    first, second, *rest = TWO_TRUTHS.pictures
+    odd = {3: 2**60, 13: 2**60 + 1}
+    moved = replace(
+        TWO_TRUTHS,
+        pictures=(*rest, replace(first, id=odd[3]), replace(second, id=odd[13])),
+        truths=replace(
+            TWO_TRUTHS.truths,
+            ids=np.array([-5, 2**62]),
+            picture_ids=np.array(list(odd.values())),
+            category_ids=TWO_TRUTHS.truths.category_ids - 100,
+        ),
+        categories=tuple(replace(each, id=each.id - 100) for each in TWO_TRUTHS.categories),
+    )
+    found = replace(
+        found,
+        picture_ids=np.array([odd[each] for each in found.picture_ids.tolist()]),
+        category_ids=found.category_ids - 100,
+    )
+    assert evaluate(moved, found, evaluator).stats == expected
+
+
+@pytest.mark.parametrize("evaluator", ["hotcoco", "pycocotools"])
 def test_only_some_pictures(evaluator):
     found = results([(0, 0, SQUARE, 0.8)])
     assert evaluate(TWO_TRUTHS, found, evaluator).stats[1] == pytest.approx(51 / 101)
