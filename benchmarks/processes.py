@@ -49,8 +49,12 @@ def _measure(command: Sequence[str]) -> Cost:
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     with _Together(process.pid) as together:
-        stderr = process.stderr.read() if process.stderr else b""
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            stderr = process.stderr.read() if process.stderr else b""
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            raise
         seconds = time.perf_counter() - start
     if status:
         sys.exit(f"{' '.join(command[:2])} failed:\n{stderr.decode()}")
