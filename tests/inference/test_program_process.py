@@ -102,6 +102,7 @@ def test_it_dies_when_asked(started):
 def test_it_was_killed_before_it_was_asked(started):
     process = started()
     os.kill(pid_of(process), signal.SIGKILL)
+    assert has_ended(pid_of(process))
     with pytest.raises(PicoDetError, match="exit code -9"):
         process.run(image(1))
 
