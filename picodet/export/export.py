@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ class Report:
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "verified": self.verification is not None}
+        verification = self.verification and self.verification.as_json()
+        return {**asdict(replace(self, verification=None)), "verification": verification}
 
 
 class NotVerifiedError(PicoDetError):
@@ -58,7 +59,7 @@ class NotVerifiedError(PicoDetError):
         self.verification = verification
 
     def as_json(self) -> dict[str, Any]:
-        return super().as_json() | {"verification": asdict(self.verification)}
+        return super().as_json() | {"verification": self.verification.as_json()}
 
 
 def export(

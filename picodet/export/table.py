@@ -9,9 +9,12 @@ from picodet.errors import one_line
 from picodet.export.export import Report, Shapes
 from picodet.export.verification import Verification
 
+RUNTIMES = ("torch", "onnx", "onnxruntime")
+
 
 def print_report(report: Report, console: Console) -> None:
     """What was written, what it takes and gives, and how far it is from torch."""
+    used = ", ".join(f"{name} {report.versions[name]}" for name in RUNTIMES)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -23,7 +26,7 @@ def print_report(report: Report, console: Console) -> None:
         *(("output", line) for line in _lines(report.outputs)),
         ("operators", str(report.operators)),
         ("written", f"{report.output}, {report.bytes:,} bytes"),
-        ("with", ", ".join(f"{name} {number}" for name, number in report.versions.items())),
+        ("with", used),
         ("time", f"{report.seconds:.2f} s"),
     ]
     for name, value in rows:
@@ -33,7 +36,9 @@ def print_report(report: Report, console: Console) -> None:
         console.print(Text("NOT VERIFIED, as asked for", style="yellow"))
     else:
         print_verification(report.verification, console)
-        console.print(f"VERIFIED: {report.verification.runs} runs beside torch")
+        kept = report.verification.kept
+        same = f"; {kept[0]} of torch's {kept[1]} boxes kept" if kept else ""
+        console.print(f"VERIFIED: {report.verification.runs} runs beside torch{same}")
 
 
 def print_verification(verification: Verification, console: Console) -> None:

@@ -1,0 +1,47 @@
+"""A small seeded model, as it is and as a file."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from tracing import SMALL, filled, seeded_checkpoint
+
+from picodet.meta import describe
+from picodet.models import checkpoint
+
+CONFIG = replace(SMALL, input_size=(96, 64))
+
+
+@pytest.fixture(scope="session")
+def seeded_model():
+    """Of all tests; what is to be changed is `model`."""
+    return filled(CONFIG, seeded_checkpoint(CONFIG))
+
+
+@pytest.fixture
+def model(seeded_model):
+    return copy.deepcopy(seeded_model)
+
+
+@pytest.fixture(scope="session")
+def meta():
+    return describe(CONFIG, "detector", "seeded.pdparams", "ab" * 32)
+
+
+@pytest.fixture(scope="session")
+def checkpoint_file(seeded_model, meta, tmp_path_factory):
+    """As picodet-convert writes it."""
+    path = tmp_path_factory.mktemp("model") / "small.pth"
+    weights = {name: tensor.numpy() for name, tensor in seeded_model.state_dict().items()}
+    checkpoint.save(path, weights, meta)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The model is small: threads of a busy machine wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -1,0 +1,129 @@
+"""The graph is our model under our names."""
+
+import json
+
+import pytest
+from onnx import helper
+
+from picodet.export import runtime
+from picodet.export.onnx_file import build
+from picodet.export.wanted import Wanted
+from picodet.meta import HEADER, config_of
+
+
+@pytest.fixture(scope="module")
+def graph(seeded_model, meta):
+    return build(seeded_model, Wanted("heads"), meta).graph
+
+
+def kinds(proto):
+    return [node.op_type for node in proto.graph.node]
+
+
+def test_every_convolution_has_its_layers_name_and_a_bias(graph, seeded_model):
+    convs = [node for node in graph.node if node.op_type == "Conv"]
+    paths = {name.removesuffix(".weight") for name in seeded_model.state_dict()}
+    assert len(convs) == 133
+    for node in convs:
+        assert node.name == node.output[0]
+        assert node.name in paths
+        assert node.input[1:] == [f"{node.name}.weight", f"{node.name}.bias"]
+
+
+def test_what_has_no_weights_is_named_after_its_block(graph):
+    names = {node.name: node.op_type for node in graph.node}
+    assert names["backbone.stage3.block2.se.avg_pool"] == "GlobalAveragePool"
+    assert names["backbone.stage3.block2.shuffle"] == "Reshape"
+    assert names["neck.downsamples.1.hardswish"] == "HardSwish"  # behind the depthwise one
+    assert names["neck.downsamples.1.hardswish_2"] == "HardSwish"  # behind the pointwise one
+    assert names["neck.upsample"] == names["neck.upsample_2"] == "Resize"
+    assert names["head.conv_feat.levels.3.pw1.hardswish"] == "HardSwish"
+
+
+def test_names_are_given_once(graph):
+    names = [node.name for node in graph.node]
+    tensors = [name for node in graph.node for name in node.output]
+    assert len(names) == len(set(names))
+    assert len(tensors) == len(set(tensors))
+
+
+def test_nothing_is_left_of_batch_norms(graph):
+    assert "BatchNormalization" not in {node.op_type for node in graph.node}
+    assert not [tensor.name for tensor in graph.initializer if "running" in tensor.name]
+
+
+def test_no_constant_is_unused(seeded_model, meta):
+    for level in ("heads", "boxes", "detections"):
+        for opset in (11, 13):
+            proto = build(seeded_model, Wanted(level, opset), meta)
+            used = {name for node in proto.graph.node for name in node.input}
+            assert {tensor.name for tensor in proto.graph.initializer} <= used
+
+
+@pytest.mark.parametrize("opset", [11, 13, 14, runtime.newest_opset()])
+def test_hardswish_is_one_operator_from_14_on_and_two_before(seeded_model, meta, opset):
+    found = kinds(build(seeded_model, Wanted("heads", opset), meta))
+    assert found.count("HardSwish") == (87 if opset >= 14 else 0)
+    assert found.count("HardSigmoid") == (13 if opset >= 14 else 13 + 87)
+
+
+@pytest.mark.parametrize(("opset", "version"), [(11, 6), (14, 7), (17, 8), (21, 10)])
+def test_the_ir_is_as_old_as_the_opset(seeded_model, meta, opset, version):
+    assert build(seeded_model, Wanted("heads", opset), meta).ir_version == version
+
+
+def shapes(values):
+    return {
+        value.name: [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
+        for value in values
+    }
+
+
+def test_inputs_and_outputs(seeded_model, meta):
+    proto = build(seeded_model, Wanted("heads"), meta)
+    assert shapes(proto.graph.input) == {"image": [1, 3, 96, 64]}
+    assert list(shapes(proto.graph.output).items()) == [
+        ("scores_8", [1, 96, 3]),
+        ("scores_16", [1, 24, 3]),
+        ("scores_32", [1, 6, 3]),
+        ("scores_64", [1, 2, 3]),
+        ("sides_8", [1, 96, 32]),
+        ("sides_16", [1, 24, 32]),
+        ("sides_32", [1, 6, 32]),
+        ("sides_64", [1, 2, 32]),
+    ]
+    proto = build(seeded_model, Wanted("boxes", batch="dynamic"), meta)
+    assert shapes(proto.graph.input) == {"image": ["batch", 3, 96, 64]}
+    assert shapes(proto.graph.output) == {"boxes": ["batch", 128, 4], "scores": ["batch", 3, 128]}
+    proto = build(seeded_model, Wanted(batch=2, input_size="dynamic"), meta)
+    assert shapes(proto.graph.input) == {
+        "image": [2, 3, "height", "width"],
+        "scale_factor": [2, 2],
+    }
+    assert shapes(proto.graph.output) == {"rows": ["detections", 6], "nums": [2]}
+
+
+def test_metadata_is_the_checkpoints_and_what_the_level_needs(seeded_model, meta):
+    wanted = Wanted(input_size=(64, 32), score_threshold=0.3)
+    proto = build(seeded_model, wanted, meta)
+    said = json.loads({entry.key: entry.value for entry in proto.metadata_props}[HEADER])
+    assert config_of(said).input_size == (64, 32)
+    assert config_of(said).classes == ("a", "b", "c")
+    assert (said["source"], said["sha256"]) == (meta["source"], meta["sha256"])
+    assert said["project"] == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert (said["level"], said["score_threshold"], said["iou_threshold"]) == (
+        *("detections", 0.3, 0.6),
+    )
+
+
+def test_top_k_is_counted_only_where_a_class_can_have_so_many(seeded_model, meta):
+    few, many, any_size = (
+        kinds(build(seeded_model, Wanted(input_size=size), meta))
+        for size in ((192, 192), (256, 256), "dynamic")
+    )
+    assert (few.count("If"), many.count("If"), any_size.count("If")) == (0, 1, 1)
+
+
+def test_opsets_are_written_as_they_are_asked_for(seeded_model, meta):
+    proto = build(seeded_model, Wanted("heads", 12), meta)
+    assert list(proto.opset_import) == [helper.make_opsetid("", 12)]

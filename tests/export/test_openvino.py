@@ -1,0 +1,52 @@
+"""OpenVINO computes the same with the exported file, from the oldest opset to the newest."""
+
+import numpy as np
+import onnx
+import openvino
+import pytest
+
+from picodet.export import runtime
+from picodet.export.onnx_file import build
+from picodet.export.trials import trials
+from picodet.export.verification import verify
+from picodet.export.wanted import Wanted
+
+NEWEST = runtime.newest_opset()
+
+
+def in_openvino(path):
+    """In float32; by itself it takes bfloat16 where the processor has it."""
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    compiled = openvino.Core().compile_model(path, "CPU", settings)
+
+    def run(feed):
+        given = {value.any_name: feed[value.any_name] for value in compiled.inputs}
+        made = compiled(given)
+        return {value.any_name: made[value] for value in compiled.outputs}
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("level", "opset"),
+    [("heads", 11), ("boxes", 14), ("detections", 11), ("detections", NEWEST)],
+)
+def test_computes_the_same(model, meta, tmp_path, level, opset):
+    wanted = Wanted(level, opset, "dynamic", "dynamic" if opset == 11 else None)
+    path = tmp_path / "export.onnx"
+    onnx.save(build(model, wanted, meta), path)
+    asked = list(trials(model.config, wanted, ()))
+    allowed = {name: gap.allowed for name, gap in verify(path, model, wanted, asked).gaps.items()}
+    session, run = runtime.open_file(path), in_openvino(path)
+    for trial in asked:
+        feed = {"image": trial.images, "scale_factor": trial.scale_factors}
+        expected, made = runtime.run(session, feed), run(feed)
+        if level == "detections":  # in the same order
+            np.testing.assert_array_equal(made["nums"], expected["nums"])
+            np.testing.assert_array_equal(made["rows"][:, 0], expected["rows"][:, 0])
+            sides = allowed["boxes"] / trial.scale_factors.min()
+            assert np.abs(made["rows"][:, 1] - expected["rows"][:, 1]).max() <= allowed["scores"]
+            assert np.abs(made["rows"][:, 2:] - expected["rows"][:, 2:]).max() <= sides
+        else:
+            for name, array in expected.items():
+                assert np.abs(made[name] - array).max() <= allowed[name], name

@@ -1,0 +1,172 @@
+"""Right exports pass, whatever was wanted; what was planted in one is found."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from picodet.errors import PicoDetError
+from picodet.export import network, runtime, suppression
+from picodet.export.onnx_file import build
+from picodet.export.trials import trials
+from picodet.export.verification import verify
+from picodet.export.wanted import LEVELS, Wanted
+from picodet.meta import HEADER
+
+NEWEST = runtime.newest_opset()
+OPSETS = (11, 13, 14, 18, NEWEST)
+
+
+@pytest.fixture
+def verified(model, meta, tmp_path):
+    """Builds, changes and verifies: the Verification."""
+
+    def verified(wanted, change=lambda proto: None):
+        proto = build(model, wanted, meta)
+        change(proto)
+        path = tmp_path / "export.onnx"
+        onnx.save(proto, path)
+        return verify(path, model, wanted, list(trials(model.config, wanted, ())))
+
+    return verified
+
+
+def constant(proto, name):
+    return next(tensor for tensor in proto.graph.initializer if tensor.name == name)
+
+
+def set_constant(proto, name, change):
+    tensor = constant(proto, name)
+    changed = change(numpy_helper.to_array(tensor)).astype("f4")
+    tensor.CopyFrom(numpy_helper.from_array(changed, name))
+
+
+def node(proto, output):
+    return next(node for node in proto.graph.node if output in node.output)
+
+
+# right ones
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_right_export_passes(verified, level, opset):
+    found = verified(Wanted(level, opset))
+    assert found.ok, found
+    assert any(gap.error for gap in found.gaps.values())  # onnxruntime is not torch
+    expected = {"heads": 8, "boxes": 2, "detections": 4}[level]
+    assert len(found.gaps) == expected
+    assert found.runs == 2  # a picture and its left half
+
+
+@pytest.mark.parametrize("opset", [11, NEWEST])
+@pytest.mark.parametrize("level", LEVELS)
+def test_any_batch_and_any_size_pass(verified, level, opset):
+    found = verified(Wanted(level, opset, "dynamic", "dynamic"))
+    assert found.ok, found
+    assert found.runs == 6  # in ones and as a pair, at two sizes
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_fixed_batch_at_another_size_passes(verified, level):
+    assert verified(Wanted(level, batch=3, input_size=(64, 128))).ok
+
+
+def test_a_single_input_passes(verified):
+    assert verified(Wanted(single_input=True)).ok
+
+
+def test_other_thresholds_pass(verified):
+    assert verified(Wanted(score_threshold=0.2, iou_threshold=0.4)).ok
+
+
+def test_kept_boxes_are_counted_beside_torchs(verified):
+    shared, theirs = verified(Wanted()).kept
+    assert theirs > 0
+    # a seeded network is all noise: hundreds of its boxes lie on a threshold, which 1e-5 decides
+    assert shared >= 0.9 * theirs
+
+
+# wrong ones
+
+
+def worst_of(found):
+    assert not found.ok
+    return found.worst
+
+
+def test_another_epsilon_in_one_batch_norm_is_found(verified, monkeypatch):
+    right = network.fold
+    monkeypatch.setattr(network, "fold", lambda weight, norm, epsilon: right(weight, norm, 1e-3))
+    assert worst_of(verified(Wanted("heads")))
+
+
+def test_sides_in_another_order_are_found(verified):
+    def swap(proto):
+        set_constant(proto, "head.predictors.2.bias", lambda bias: np.roll(bias, 8))
+
+    assert worst_of(verified(Wanted("heads"), swap)).endswith("_32")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("corners", lambda signs: -signs),
+        ("cells.centres", lambda centres: centres[:, [1, 0, 3, 2]]),
+        ("cells.centres", lambda centres: centres + 1e-3),
+        ("head.integral.project", lambda project: project * 1.0001),
+    ],
+    ids=["signs", "x and y", "a thousandth of a cell", "bins"],
+)
+def test_wrong_decoding_is_found(verified, name, change):
+    found = verified(Wanted("boxes"), lambda proto: set_constant(proto, name, change))
+    assert worst_of(found) == "boxes"
+    assert found.gaps["scores"].ok
+
+
+def test_the_slope_of_another_hard_sigmoid_is_found(verified):
+    def bend(proto):
+        gate = node(proto, "backbone.stage3.block4.se.hardsigmoid")
+        gate.attribute[0].f = 0.2
+
+    assert worst_of(verified(Wanted("heads"), bend))
+
+
+def test_a_scale_factor_in_another_order_is_found(verified):
+    def exchange(proto):
+        order = constant(proto, "integers_1_0_1_0")
+        order.CopyFrom(numpy_helper.from_array(np.array([0, 1, 0, 1]), order.name))
+
+    found = verified(Wanted(), exchange)
+    assert worst_of(found) == "rows"
+    assert found.gaps["boxes"].ok
+
+
+@pytest.mark.parametrize("name", ["score_threshold", "iou_threshold"])
+def test_another_threshold_is_found(verified, name):
+    found = verified(Wanted(), lambda proto: set_constant(proto, name, lambda value: value * 1.2))
+    assert worst_of(found) in ("rows", "nums")
+
+
+def test_fewer_kept_boxes_are_found(verified, monkeypatch):
+    monkeypatch.setattr(suppression, "KEEP", 20)
+    assert worst_of(verified(Wanted())) in ("rows", "nums")
+
+
+def test_a_file_that_cannot_be_run_is_refused(verified):
+    def cut(proto):
+        set_constant(proto, "head.predictors.2.weight", lambda weight: weight[:, 1:])
+
+    with pytest.raises(PicoDetError, match=r"no valid ONNX|onnxruntime cannot run"):
+        verified(Wanted("heads"), cut)
+
+
+def test_metadata_of_another_size_is_refused(verified):
+    def resize(proto):
+        entry = next(entry for entry in proto.metadata_props if entry.key == HEADER)
+        entry.value = json.dumps({**json.loads(entry.value), "input_size": [96, 96]})
+
+    with pytest.raises(PicoDetError, match="does not describe the model"):
+        verified(Wanted("heads"), resize)
