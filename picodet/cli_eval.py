@@ -38,6 +38,8 @@ class Evaluating(Command):
             if isinstance(error.__cause__, InterruptedRunError):
                 raise InterruptedRun(error.message) from error
             raise
+        except KeyboardInterrupt as error:
+            raise InterruptedRun("interrupted; there is nothing yet to go on with") from error
 
 
 @click.command(cls=Evaluating)
@@ -82,6 +84,9 @@ class Evaluating(Command):
     "--compare", type=FILE, nargs=2, metavar="A B", help="Two result files, box by box; no MODEL."
 )
 @network_options
+@click.option(
+    "--float64", is_flag=True, help="In double: rounding decides no near tie; torch only."
+)
 @click.option("--batch", type=click.IntRange(1), help="Pictures at once.  [default: 1; 16 on GPU]")
 @click.option("--threads", type=click.IntRange(1), help="[default: one per core]")
 @click.option("--skip-bad", is_flag=True, help="Leave unusable pictures out; not COCO's AP.")
@@ -112,6 +117,7 @@ def evaluate(
     device: str,
     input_size: tuple[int, int] | None,
     paddle_python: Path | None,
+    float64: bool,
     batch: int | None,
     threads: int | None,
     skip_bad: bool,
@@ -150,7 +156,9 @@ def evaluate(
             model=model or Path(),
             pictures=pictures or Path(),
             annotations=annotations,
-            running=Running(backend, own_device(device), input_size, paddle_python, threads=1),
+            running=Running(
+                backend, own_device(device), input_size, paddle_python, threads=1, float64=float64
+            ),
             interps=interps,
             postprocessing=Postprocessing(score, iou, postprocess),
             what_if=what_if,
@@ -218,7 +226,12 @@ class Show:
             commands=(_command(),),
         )
         runs = [
-            reporting.Evaluated(setting.name, results, setting.feeding.interp, setting.describe())
+            reporting.Evaluated(
+                setting.name,
+                results,
+                setting.feeding.interp,
+                {"computed in": asked.running.precision} | setting.describe(),
+            )
             for setting, results in zip(found.settings, found.results, strict=True)
         ]
         rows: tuple[WhatIf, ...] = ()
@@ -259,15 +272,15 @@ class Show:
         reports = [reporting.report(run, context, evaluator, rows) for run in runs]
         print_reports(reports, self.per_class, Console())
         several = len(reports) > 1
-        for each, run in zip(reports, runs, strict=True):
-            report, suffix = each, f"_interp{run.interp}" if several else ""
+        for i, run in enumerate(runs):
+            suffix = f"_interp{run.interp}" if several else ""
             if self.out:
                 write_results(_named(self.out, suffix), run.results)
             if self.html and pictures:
                 seen = reporting.worst(context.annotations, run.results, pictures)
-                report = replace(report, worst=seen)
+                reports[i] = replace(reports[i], worst=seen)
             if self.html:
-                write_text(_named(self.html, suffix), page(report))
+                write_text(_named(self.html, suffix), page(reports[i]))
         if self.json_file:
             values = [as_json(report) for report in reports]
             write_json(self.json_file, {"runs": values} if several else values[0])

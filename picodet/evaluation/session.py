@@ -241,7 +241,7 @@ def _depends_on(asked: Asked, work: Work) -> dict[str, str]:
     return {
         "picodet": __version__,
         "model": _digest(asked.model),
-        "run by": f"{running.backend} {running.device.split(':')[0]}",
+        "run by": f"{running.backend} {running.device.split(':')[0]} {running.precision}",
         "input size": str(spec.input_size),
         "annotations": sha256(asked.annotations),
         "pictures": str(asked.pictures.resolve()),

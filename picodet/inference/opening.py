@@ -22,14 +22,24 @@ class Running:
     size: tuple[int, int] | None = None  # height, width of the input, where a file takes any
     paddle_python: Path | None = None  # of an inference folder; None: the Python that runs this
     threads: int = 0  # of each call; 0: as many as the runtime takes by itself
+    float64: bool = False  # of a model in torch: no near tie is decided by rounding
+
+    @property
+    def precision(self) -> str:
+        """In words."""
+        return "float64" if self.float64 else "float32"
 
 
 def open_network(path: Path, running: Running) -> Network:
     """A `.pth` or `.safetensors` runs in torch, an `.onnx` in the backend, a folder in Paddle.
 
     Raises CheckpointError where the file is none of these, and PicoDetError where what runs it is
-    missing.
+    missing or cannot do what is asked.
     """
+    if running.float64 and (path.is_dir() or path.suffix == ".onnx"):
+        raise PicoDetError(
+            f"{path} computes in float32; only a .pth or .safetensors can in float64"
+        )
     if path.is_dir():
         from picodet.inference.paddle_network import open_folder
 
@@ -73,6 +83,7 @@ def _open_torch(path: Path, running: Running) -> Network:
         model.config = replace(model.config, input_size=running.size)
     if running.threads:
         torch.set_num_threads(running.threads)
-    # both are faster on CPUs, together by a third; neither changes what is computed
-    model = folded(model).to(memory_format=torch.channels_last)
+    model = folded(model.double() if running.float64 else model)
+    if not running.float64:  # which is faster, but in double four times slower
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch knows it
     return TorchNetwork(on_device(model, running.device))

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ def folded(model: PicoDet) -> PicoDet:
     model = copy.deepcopy(model)
     for layer in list(model.modules()):
         children = list(layer.named_children())
-        for (_, conv), (name, norm) in zip(children, children[1:], strict=False):
+        for (_, conv), (name, norm) in pairwise(children):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 with torch.no_grad():
                     weight, bias = fold(conv.weight, norm.state_dict(), norm.eps)
