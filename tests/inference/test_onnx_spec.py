@@ -1,0 +1,166 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import colour_network
+import numpy as np
+import pytest
+
+from picodet.class_names import COCO
+from picodet.config import Preprocessing
+from picodet.errors import CheckpointError
+from picodet.inference.network import Fed
+from picodet.inference.onnx_spec import read_spec
+from picodet.meta import HEADER, describe
+
+PATH = Path("x.onnx")
+IMAGE = {"image": (1, 3, 64, 64)}
+ANY = {"image": (None, 3, None, None)}
+NMS = IMAGE | {"scale_factor": (1, 2)}
+CELLS = (64, 16, 4, 1)
+
+
+def heads(classes=3, bins=8):
+    return [(1, n, classes) for n in CELLS] + [(1, n, 4 * bins) for n in CELLS]
+
+
+ROWS = [(None, 6), (1,)]
+
+
+def spec(inputs=IMAGE, outputs=None, meta=None, size=None):
+    """meta: a dictionary, or text that should be one."""
+    text = meta if isinstance(meta, str) else json.dumps(meta)
+    metadata = {"author": "nobody"} | ({} if meta is None else {HEADER: text})
+    return read_spec(PATH, inputs, outputs or heads(), metadata, size)
+
+
+def test_a_file_of_ours_says_everything():
+    config = replace(
+        colour_network.CONFIG, preprocessing=Preprocessing((0.1, 0.2, 0.3), (1, 2, 3), 1)
+    )
+    meta = describe(config, "detector", "x", "0" * 64) | {"project": [0, 1.5, 2, 3, 4, 5, 6, 9]}
+    found = spec(meta=meta)
+    assert found.spec.name == "colours"
+    assert found.spec.form == "heads"
+    assert found.spec.input_size == (64, 64)
+    assert found.spec.preprocessing == config.preprocessing
+    assert (found.spec.classes, found.spec.num_classes) == (("red", "green", "blue"), 3)
+    assert found.spec.notes == ()
+    assert found.project.tolist() == [0, 1.5, 2, 3, 4, 5, 6, 9]
+    assert (found.picture, found.scale_factor) == ("image", None)
+
+
+def test_a_file_that_says_nothing_is_ppdets():
+    found = spec(outputs=heads(classes=80, bins=12))
+    assert found.spec.name == "x"
+    assert found.spec.classes == COCO
+    assert found.spec.preprocessing == Preprocessing()
+    assert found.project.tolist() == list(range(12))
+    assert "taken to be COCO's" in found.spec.notes[0]
+    assert "ppdet's defaults" in found.spec.notes[1]
+
+
+def test_other_classes_have_no_names():
+    found = spec(outputs=heads(classes=2))
+    assert (found.spec.classes, found.spec.num_classes) == (None, 2)
+    assert "no names" in found.spec.notes[0]
+    assert found.spec.class_name(1) == "class 1"
+
+
+def test_of_detections_the_number_of_classes_is_unknown():
+    found = spec(NMS, ROWS)
+    assert (found.spec.form, found.spec.num_classes) == ("detections", None)
+    assert found.scale_factor == "scale_factor"
+    assert spec(NMS, ROWS, colour_network.meta()).spec.num_classes == 3
+
+
+@pytest.mark.parametrize(
+    ("inputs", "meta", "asked", "size"),
+    [
+        (IMAGE, False, None, (64, 64)),
+        (IMAGE, False, (64, 64), (64, 64)),
+        (ANY, False, (96, 128), (96, 128)),
+        (ANY, True, None, (64, 64)),
+        (ANY, True, (96, 128), (96, 128)),
+        ({"x": (1, 3, 96, 64)}, True, None, (96, 64)),
+    ],
+)
+def test_size(inputs, meta, asked, size):
+    meta = colour_network.meta() if meta else None
+    assert spec(inputs, meta=meta, size=asked).spec.input_size == size
+
+
+@pytest.mark.parametrize(
+    ("inputs", "asked", "message"),
+    [
+        (IMAGE, (96, 64), "takes 64x64 only"),
+        (ANY, None, "of any size; name one with --input-size"),
+        (ANY, (65, 64), "65x64: both sides must be multiples of 32"),
+        ({"image": (1, 3, 100, 100)}, None, "100x100: both sides must be multiples of 32"),
+        ({"image": (1, 3, 64, None)}, None, "of any size"),
+        ({"a": (1, 3, 64, 64), "b": (1, 3, 64, 64)}, None, "takes a [1, 3, 64, 64], b [1, 3,"),
+        ({"image": (1, 64)}, None, "takes image [1, 64]; expected are one picture"),
+        (IMAGE | {"im_shape": (1, 2)}, None, "im_shape [1, 2]; expected are one picture"),
+        ({}, None, "expected are one picture"),
+    ],
+)
+def test_what_takes_no_picture_or_another_is_refused(inputs, asked, message):
+    with pytest.raises(CheckpointError) as caught:
+        spec(inputs, size=asked)
+    assert f"x.onnx: {message}" in str(caught.value) or message in str(caught.value)
+    assert str(caught.value).startswith("x.onnx: ")
+
+
+@pytest.mark.parametrize(
+    ("meta", "message"),
+    [
+        ("{", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
+        ("[]", "is no dictionary"),
+        ("null", "is no dictionary"),
+        ({"variant": "x"}, "is not ours: KeyError"),
+        (colour_network.meta(input_size=[64, 65]), "multiples of 32"),
+        (colour_network.meta(input_size=64), "is not ours: TypeError"),
+        (colour_network.meta(preprocessing={}), "is not ours: KeyError"),
+        (colour_network.meta(project=[[1]]), "project is no list of numbers"),
+        (colour_network.meta(project=["a"]), "is not ours: ValueError"),
+        (colour_network.meta(project=[0, float("nan")]), "project is no list of numbers"),
+        (colour_network.meta(project=None), "project is no list of numbers"),
+        (colour_network.meta(classes=["a", "b"]), "has scores for 3 classes, and names 2"),
+    ],
+)
+def test_damaged_metadata_is_refused(meta, message):
+    with pytest.raises(CheckpointError, match=r"^x\.onnx: ") as caught:
+        spec(meta=meta)
+    assert message in str(caught.value)
+
+
+FED = Fed(np.zeros((2, 3, 64, 64), np.float32), np.array([[0.5, 2], [1, 4]], np.float32))
+OUTPUTS = [
+    np.array([[0, 0.9, 8, 8, 16, 16], [1, 0.5, 8, 8, 16, 16]], np.float32),
+    np.array([1, 1], np.int32),
+]
+
+
+def test_only_a_file_that_takes_scale_factors_is_fed_them():
+    assert list(spec().feed(FED)) == ["image"]
+    feed = spec(NMS, ROWS).feed(FED)
+    assert feed["image"] is FED.images
+    assert feed["scale_factor"] is FED.scale_factors
+
+
+def test_rows_of_a_single_input_file_are_in_pixels_of_its_input():
+    """scale factors are (y, x): boxes of half the height and twice the width, and so on."""
+    first, second = spec(outputs=ROWS).read(OUTPUTS, FED)
+    assert first.boxes.tolist() == [[4, 16, 8, 32]]
+    assert second.boxes.tolist() == [[2, 8, 4, 16]]
+    first, second = spec(NMS, ROWS).read(OUTPUTS, FED)
+    assert first.boxes.tolist() == second.boxes.tolist() == [[8, 8, 16, 16]]
+
+
+def test_the_bins_stand_for_what_the_file_says():
+    """All bins alike: half of 0 and 5 is 2.5 strides."""
+    found = spec(outputs=heads(bins=2), meta=colour_network.meta(project=[0, 5]))
+    outputs = [np.full(shape, 0.5, np.float32) for shape in heads(bins=2)]
+    one, *_ = found.read(outputs, FED._replace(images=FED.images[:1]))
+    assert one.boxes[0].tolist() == [-16, -16, 24, 24]

@@ -1,0 +1,133 @@
+import builtins
+import subprocess
+import sys
+from pathlib import Path
+
+import colour_network
+import numpy as np
+import pytest
+import torch
+from tracing import SMALL
+
+from picodet.errors import CheckpointError, PicoDetError
+from picodet.inference.network import Fed
+from picodet.inference.onnxruntime_network import OnnxRuntimeNetwork
+from picodet.inference.opening import Running, open_network
+from picodet.inference.openvino_network import OpenVinoNetwork
+from picodet.inference.torch_network import TorchNetwork
+from picodet.meta import describe
+from picodet.models.checkpoint import save
+from picodet.models.picodet import PicoDet
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An ONNX, and a model in both of our formats."""
+    folder = tmp_path_factory.mktemp("files")
+    colour_network.write_colours(folder / "x.onnx", colour_network.meta())
+    weights = {name: value.numpy() for name, value in PicoDet(SMALL).state_dict().items()}
+    for suffix in (".pth", ".safetensors"):
+        save(folder / f"x{suffix}", weights, describe(SMALL, "detector", "x", "0" * 64))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "backend", "kind"),
+    [
+        ("x.onnx", "onnxruntime", OnnxRuntimeNetwork),
+        ("x.onnx", "openvino", OpenVinoNetwork),
+        ("x.pth", "onnxruntime", TorchNetwork),
+        ("x.safetensors", "openvino", TorchNetwork),
+    ],
+)
+def test_the_file_decides_and_of_an_onnx_the_backend(folder, file, backend, kind):
+    network = open_network(folder / file, Running(backend))
+    assert type(network) is kind
+    network.close()
+
+
+def test_a_model_in_torch_takes_the_size_that_is_asked_for(folder):
+    network = open_network(folder / "x.pth", Running(size=(64, 96)))
+    assert network.spec.input_size == (64, 96)
+    fed = Fed(np.zeros((1, 3, 64, 96), np.float32), np.ones((1, 2), np.float32))
+    assert network(fed)[0].boxes.shape == (8 * 12 + 4 * 6 + 2 * 3 + 1 * 2, 4)
+
+
+def test_threads_of_torch(folder):
+    before = torch.get_num_threads()
+    try:
+        open_network(folder / "x.pth", Running(threads=1))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ["absent.onnx", "absent.pth", "absent"])
+def test_what_is_not_there(folder, name):
+    with pytest.raises(CheckpointError, match=f"{name}: there is no such file"):
+        open_network(folder / name, Running())
+
+
+def test_what_is_no_model(tmp_path):
+    (tmp_path / "x.pdparams").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="convert it first"):
+        open_network(tmp_path / "x.pdparams", Running())
+    with pytest.raises(CheckpointError, match="is expected, found none of them"):
+        open_network(tmp_path, Running())
+
+
+@pytest.mark.parametrize(
+    ("file", "message"), [("x.onnx", "takes 64x64 only"), ("x.pth", "multiples of 32")]
+)
+def test_a_size_that_no_model_takes_is_refused(folder, file, message):
+    with pytest.raises(CheckpointError, match=f"{file}: .*{message}"):
+        open_network(folder / file, Running(size=(65, 64)))
+
+
+@pytest.mark.parametrize(
+    ("backend", "missing", "advice"),
+    [
+        ("onnxruntime", "onnxruntime", "pip install onnxruntime"),
+        ("openvino", "openvino", "pip install openvino onnx"),
+        ("openvino", "onnx", "pip install openvino onnx"),
+    ],
+)
+def test_a_runtime_that_is_not_installed(folder, monkeypatch, backend, missing, advice):
+    usual = builtins.__import__
+
+    def without(name, *rest, **more):
+        if name.split(".")[0] == missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return usual(name, *rest, **more)
+
+    monkeypatch.delitem(sys.modules, f"picodet.inference.{backend}_network")
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(PicoDetError, match=f"{missing} is not installed: {advice}$"):
+        open_network(folder / "x.onnx", Running(backend))
+
+
+def test_an_onnx_needs_no_torch(folder):
+    """Which would cost seconds and 200 MB."""
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from picodet.inference.opening import Running, open_network\n"
+        "from picodet.evaluation import session, reporting\n"
+        "for backend in ('onnxruntime', 'openvino'):\n"
+        f"    open_network(Path({str(folder / 'x.onnx')!r}), Running(backend))\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0
+
+
+def test_float64_is_torchs(folder):
+    """Rounding then decides next to nothing."""
+    small = (32, 32)
+    network = open_network(folder / "x.pth", Running(float64=True, size=small))
+    fed = Fed(np.ones((1, 3, *small), np.float32), np.ones((1, 2), np.float32))
+    (found,) = network(fed)
+    assert found.boxes.dtype == found.scores.dtype == np.float64
+    (single,) = open_network(folder / "x.pth", Running(size=small))(fed)
+    assert 0 < np.abs(single.scores - found.scores).max() < 1e-5
+    with pytest.raises(PicoDetError, match=r"x\.onnx computes in float32; only a \.pth or"):
+        open_network(folder / "x.onnx", Running(float64=True))
