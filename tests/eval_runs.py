@@ -1,0 +1,53 @@
+"""Runs of picodet-eval on drawn pictures."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import colour_network
+from click.testing import CliRunner
+from drawn_coco import write_dataset
+
+from picodet.cli_eval import evaluate
+
+ROOT = Path(__file__).parent.parent
+DATASET = ["--coco", "coco"]
+
+
+def prepare(folder):
+    """A network and a dataset, x.onnx and coco."""
+    colour_network.write_colours(folder / "x.onnx", colour_network.meta())
+    write_dataset(folder / "coco")
+    return folder
+
+
+def run(folder, *arguments):
+    """In that folder, so that arguments are short and what is written by default stays there."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        return CliRunner().invoke(evaluate, [str(argument) for argument in arguments])
+    finally:
+        os.chdir(before)
+
+
+def numbers(path):
+    return json.loads(path.read_text())
+
+
+def words(result):
+    return " ".join(result.output.split())
+
+
+def start(folder, *options):
+    command = [sys.executable, "-m", "picodet", "eval", "x.onnx", *DATASET, "--threads", "1"]
+    return subprocess.Popen(
+        [*command, "--out", "out.json", *map(str, options)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

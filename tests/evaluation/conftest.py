@@ -1,0 +1,74 @@
+"""Small networks, drawn pictures, and what the former find in the latter."""
+
+from dataclasses import replace
+
+import colour_network
+import numpy as np
+import pytest
+from drawn_coco import annotation_file, write_dataset
+from evaluating import COUNT, detect
+from tracing import SMALL, filled, seeded_checkpoint
+
+from picodet.evaluation.session import Asked
+from picodet.inference.opening import Running
+from picodet.meta import describe
+from picodet.models.checkpoint import save
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """Files of networks."""
+    folder = tmp_path_factory.mktemp("models")
+    for form in ("heads", "boxes"):
+        colour_network.write_colours(folder / f"{form}.onnx", colour_network.meta(), form)
+    rows = np.array([[0, 0.9, 1, 2, 30, 40], [2, 0.1, 5, 5, 50, 50]], np.float32)
+    colour_network.write_constants(
+        folder / "detections.onnx",
+        {"image": [1, 3, 64, 64], "scale_factor": [1, 2]},
+        {"rows": rows, "numbers": np.array([2], np.int32)},
+        colour_network.meta(),
+    )
+    config = replace(SMALL, classes=colour_network.CLASSES)
+    model = filled(config, seeded_checkpoint(config))
+    weights = {name: value.numpy() for name, value in model.state_dict().items()}
+    save(folder / "torch.pth", weights, describe(config, "detector", "x", "0" * 64))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def common(tmp_path_factory):
+    """A dataset that no test changes."""
+    return write_dataset(tmp_path_factory.mktemp("drawn"), COUNT)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A dataset to be changed."""
+    return write_dataset(tmp_path / "own", COUNT)
+
+
+@pytest.fixture
+def ask(models, common, tmp_path):
+    def ask(model="heads.onnx", dataset=common, **more):
+        return Asked(
+            model=models / model,
+            pictures=dataset / "val2017",
+            annotations=annotation_file(dataset),
+            running=more.pop("running", Running(threads=1)),
+            progress_file=tmp_path / "x.partial.npz",
+            **more,
+        )
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def usual(models, common):
+    """What is found with the defaults."""
+    asked = Asked(
+        models / "heads.onnx",
+        common / "val2017",
+        annotation_file(common),
+        Running(threads=1),
+    )
+    return detect(asked)

@@ -1,0 +1,67 @@
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+from picodet.evaluation.annotations import Picture
+from picodet.evaluation.checking import Trouble, check_pictures
+
+SIZE = (20, 30)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Ten of one size."""
+    for i in range(10):
+        cv2.imwrite(str(tmp_path / f"{i}.jpg"), np.full((*SIZE, 3), 9 * i, np.uint8))
+    return [Picture(100 + i, f"{i}.jpg", SIZE) for i in range(10)]
+
+
+def ignore():
+    pass
+
+
+def test_good_pictures_are_no_trouble(tmp_path, pictures):
+    done = []
+    assert check_pictures(tmp_path, pictures, 2, lambda: done.append(1)) == []
+    assert len(done) == 10
+    assert check_pictures(tmp_path, [], 2, ignore) == []
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_all_troubles_are_told_in_the_order_of_the_pictures(tmp_path, pictures, threads):
+    jpeg = (tmp_path / "2.jpg").read_bytes()
+    (tmp_path / "2.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    (tmp_path / "4.jpg").unlink()
+    (tmp_path / "5.jpg").unlink()
+    (tmp_path / "5.jpg").mkdir()
+    cv2.imwrite(str(tmp_path / "7.jpg"), np.zeros((30, 20, 3), np.uint8))
+    (tmp_path / "9.jpg").write_bytes(b"")
+    found = check_pictures(tmp_path, pictures, threads, ignore)
+    assert [(trouble.picture_id, trouble.unusable) for trouble in found] == [
+        *((102, True), (104, True), (105, True), (107, False), (109, True)),
+    ]
+    assert "2.jpg: a JPEG that breaks off" in found[0].text
+    assert f"{tmp_path / '4.jpg'}: cannot be read: No such file" in found[1].text
+    assert "directory" in found[2].text
+    assert found[3] == Trouble(107, "7.jpg is 30x20; the annotations say 20x30", unusable=False)
+    assert "9.jpg: an empty file" in found[4].text
+
+
+def test_pictures_in_folders_below(tmp_path, pictures):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "3.jpg").rename(tmp_path / "sub" / "3.jpg")
+    assert not check_pictures(tmp_path, [Picture(1, "sub/3.jpg", SIZE)], 1, ignore)
+
+
+def test_who_has_enough_does_not_wait_for_the_rest(tmp_path, pictures):
+    """An interrupted check reads no more pictures, and leaves no thread behind."""
+    before = threading.active_count()
+
+    def enough():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check_pictures(tmp_path, pictures * 100, 2, enough)
+    assert threading.active_count() == before

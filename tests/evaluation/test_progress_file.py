@@ -1,0 +1,188 @@
+import json
+import pickle
+import random
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from picodet.errors import EvaluationError
+from picodet.evaluation.progress_file import (
+    part_of,
+    read_progress,
+    write_progress,
+)
+
+ASKED = {"model": "x.onnx 1234", "batch": "1"}
+FIRST, SECOND = np.arange(21.0).reshape(3, 7) / 7, np.empty((0, 7))
+FIRST[:, 0] = [5, 3, 5]  # pictures
+
+
+def write(path, ids=(5, 3, 8), rows=(FIRST, SECOND), asked=ASKED):
+    write_progress(path, asked, ids, rows)
+
+
+@pytest.fixture
+def path(tmp_path):
+    write(tmp_path / "x.npz")
+    return tmp_path / "x.npz"
+
+
+def test_what_was_done_is_read_to_the_last_bit(path):
+    """Picture 8 is done too: nothing was found in it."""
+    ids, (first, second) = read_progress(path, ASKED)
+    assert ids == [5, 3, 8]
+    assert first.tobytes() == FIRST.tobytes()
+    assert second.shape == (0, 7)
+    assert list(path.parent.iterdir()) == [path]
+
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    st.lists(st.integers(0, 2**62), unique=True, max_size=5),
+    arrays(float, (4, 7), elements=numbers),
+)
+def test_any_ids_and_rows(tmp_path_factory, ids, rows):
+    path = tmp_path_factory.mktemp("any") / "x.npz"
+    small = [identity % 2**53 for identity in ids]  # rows hold them as float64
+    rows[:, 0] = [*small, *[7] * 5][:4]
+    ids = list(dict.fromkeys([*small, 7]))
+    write(path, ids, [rows])
+    found, (again,) = read_progress(path, ASKED)
+    assert found == ids
+    kept = rows[np.isin(rows[:, 0], ids)]
+    assert again.tobytes() == kept.tobytes()
+
+
+def test_parts_of_several_processes_are_joined(path):
+    """Of a picture that two have, after an earlier resumption, the rows count once."""
+    assert part_of(path, 0) == path
+    other = np.full((2, 7), 4.0)
+    again = FIRST.copy()
+    write(part_of(path, 1), (4,), (other, other[:1]))
+    write(part_of(path, 2), (5, 3, 8), (again, SECOND))
+    ids, (first, second) = read_progress(path, ASKED)
+    assert sorted(ids) == [3, 4, 5, 8]
+    assert np.array_equal(first, [*FIRST, *other])
+    assert np.array_equal(second, other[:1])
+
+
+def test_the_first_process_may_have_none(path):
+    path.rename(part_of(path, 1))
+    assert read_progress(path, ASKED)[0] == [5, 3, 8]
+    part_of(path, 1).unlink()
+    with pytest.raises(EvaluationError, match=r"x\.npz: there is no such file to go on with"):
+        read_progress(path, ASKED)
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"model": "y.onnx"}, "model was x.onnx 1234, is y.onnx. "),
+        ({"batch": "2", "model": "y"}, "model was x.onnx 1234, is y; batch was 1, is 2. "),
+        ({"new": "1"}, "new was None, is 1. "),
+    ],
+)
+def test_what_has_changed_is_named(path, asked, named):
+    with pytest.raises(EvaluationError, match=f"is of another evaluation: {named}Ask for the same"):
+        read_progress(path, ASKED | asked)
+    with pytest.raises(EvaluationError, match="batch was 1, is None"):
+        read_progress(path, {"model": ASKED["model"]})
+
+
+def test_of_every_part(path):
+    write(part_of(path, 1), asked=ASKED | {"batch": "2"})
+    with pytest.raises(
+        EvaluationError, match=r"x\.npz\.rank1: is of another evaluation: batch was 2"
+    ):
+        read_progress(path, ASKED)
+
+
+def test_damaged_files_are_refused(path):
+    """Cut off anywhere, with bytes changed anywhere: refused, or unharmed."""
+    whole = path.read_bytes()
+    ids, rows = read_progress(path, ASKED)
+    dice = random.Random(0)  # noqa: S311
+    damaged = [whole[: dice.randrange(len(whole))] for _ in range(100)]
+    for _ in range(600):
+        content = bytearray(whole)
+        content[dice.randrange(len(whole))] ^= 1 << dice.randrange(8)
+        damaged.append(bytes(content))
+    refused = 0
+    for content in damaged:
+        path.write_bytes(content)
+        try:
+            found, arrays = read_progress(path, ASKED)
+        except EvaluationError:
+            refused += 1
+            continue
+        assert found == ids
+        assert all(np.array_equal(a, b) for a, b in zip(arrays, rows, strict=True))
+    assert refused > 300
+
+
+def asked_bytes(value=ASKED):
+    return np.frombuffer(json.dumps(value).encode(), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"asked": None},
+        {"done": None},
+        {"counts": None},
+        {"rows": None},
+        {"rows": FIRST[:, :6]},
+        {"rows": FIRST[0]},
+        {"rows": FIRST.astype("U8")},
+        {"rows": FIRST.astype(complex)},
+        {"rows": np.full((3, 7), np.nan)},
+        {"done": np.array([5.0, 3, 8])},
+        {"done": np.array([[5, 3, 8]])},
+        {"counts": np.array([2, 0])},
+        {"counts": np.array([4, -1])},
+        {"counts": np.array([], np.int64)},
+        {"asked": asked_bytes([1])},
+        {"asked": asked_bytes()[:-1]},
+        {"asked": np.array([255, 254], np.uint8)},
+    ],
+)
+def test_other_arrays_are_no_progress(path, changes):
+    usual = {
+        **{"asked": asked_bytes(), "done": np.array([5, 3, 8])},
+        **{"counts": np.array([3, 0]), "rows": FIRST},
+    }
+    np.savez(path, **usual)
+    assert len(read_progress(path, ASKED)[1]) == 2
+    np.savez(path, **{name: v for name, v in (usual | changes).items() if v is not None})
+    with pytest.raises(EvaluationError, match=r"x\.npz: not the progress of an evaluation"):
+        read_progress(path, ASKED)
+
+
+def test_no_object_is_read(path):
+    """A pickle would be code that somebody else wrote."""
+    objects = np.array([None], dtype=object)
+    np.savez(path, asked=asked_bytes(), done=objects, counts=objects, rows=objects)
+    with pytest.raises(EvaluationError, match="not the progress of an evaluation"):
+        read_progress(path, ASKED)
+    for content in (pickle.dumps([1]), b"", b"text"):
+        path.write_bytes(content)
+        with pytest.raises(EvaluationError, match="not the progress of an evaluation"):
+            read_progress(path, ASKED)
+
+
+def test_what_can_be_no_array_is_refused(path):
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("asked", "done", "counts", "rows"):
+            file.writestr(f"{name}.npy", b"no array")
+    with pytest.raises(EvaluationError, match="not the progress of an evaluation"):
+        read_progress(path, ASKED)
+    np.save(path.with_suffix(".npy"), FIRST)
+    path.with_suffix(".npy").rename(path)
+    with pytest.raises(EvaluationError, match="not the progress of an evaluation"):
+        read_progress(path, ASKED)

@@ -1,0 +1,176 @@
+"""What processes tell one another; here they are threads that share a store."""
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch.distributed as dist
+from gated_picture import PATIENCE
+
+from picodet.errors import EvaluationError
+from picodet.evaluation import ranks
+from picodet.evaluation.ranks import Alone, joined, local_processes, own_device, share
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_alone():
+    rows = np.ones((2, 7))
+    with joined("cpu") as together:
+        assert (together.rank, together.size) == (0, 1)
+        together.check()
+        (same,) = together.gather(rows)
+    assert same is rows
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 20])
+def test_each_piece_belongs_to_exactly_one(size):
+    class Rank(Alone):
+        pass
+
+    shares = []
+    for rank in range(size):
+        of_many = Rank()
+        of_many.rank, of_many.size = rank, size
+        shares.append(share(of_many, range(10)))
+    assert sorted(piece for each in shares for piece in each) == list(range(10))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_what_torchrun_says(monkeypatch):
+    assert (local_processes(), own_device("cuda")) == (1, "cuda")
+    for name, value in (("WORLD_SIZE", "8"), ("LOCAL_WORLD_SIZE", "4"), ("LOCAL_RANK", "3")):
+        monkeypatch.setenv(name, value)
+    assert local_processes() == 4
+    assert [own_device(name) for name in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda:3", "cuda:1"]
+
+
+def test_processes_that_cannot_meet(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    message = r"cannot meet: .*RANK.*\. Several are started by"
+    with pytest.raises(EvaluationError, match=message), joined("cpu"):
+        pass
+
+
+@pytest.fixture
+def meet(monkeypatch):
+    """Ranks that share a store; quick to notice."""
+    monkeypatch.setattr(ranks, "BEAT", 0.02)
+    monkeypatch.setattr(ranks, "SILENCE", 0.5)
+    monkeypatch.setattr(ranks, "HEARING", 1)
+    met = []
+
+    def meet(size):
+        store = dist.HashStore()
+        met.extend(ranks._Together(rank, size, store, "cpu") for rank in range(size))
+        return met
+
+    yield meet
+    for together in met:
+        together.leave()
+
+
+def wait_for_failure(together):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        together.check()
+        time.sleep(0.01)
+
+
+def test_an_error_of_one_is_everybodys(meet):
+    first, second, third = meet(3)
+    for each in (first, second, third):
+        each.check()
+    second.tell(EvaluationError("7.png: not a picture"))
+    for each in (first, third):
+        with pytest.raises(
+            EvaluationError, match=r"^process 1 of 3 failed: 7\.png: not a picture$"
+        ):
+            wait_for_failure(each)
+
+
+def test_the_first_error_counts(meet):
+    first, second, third = meet(3)
+    second.tell(EvaluationError("the first"))
+    third.tell(KeyboardInterrupt())
+    with pytest.raises(EvaluationError, match="process 1 of 3 failed: the first"):
+        wait_for_failure(first)
+    first.tell(EvaluationError("the consequence"))
+    with pytest.raises(EvaluationError, match="process 1 of 3 failed: the first"):
+        wait_for_failure(third)
+
+
+def test_nobody_leaves_before_all_know_why(meet, monkeypatch):
+    """The store goes with the process that holds it; the dead are not waited for long."""
+    first, second = meet(2)
+    second.tell(EvaluationError("7.png"))
+    assert first.failure == "process 1 of 2 failed: 7.png"
+    third, fourth = meet(2)[2:]
+    third.leave()
+    start = time.monotonic()
+    fourth.tell(EvaluationError("7.png"))
+    assert 0.9 < time.monotonic() - start < 5
+    assert third.failure is None
+
+
+def test_errors_without_words_and_with_many(meet):
+    first, second = meet(2)
+    second.tell(KeyboardInterrupt())
+    with pytest.raises(EvaluationError, match=r"process 1 of 2 failed: KeyboardInterrupt$"):
+        wait_for_failure(first)
+    third, fourth = meet(2)[2:]
+    fourth.tell(EvaluationError("x" * 900))
+    with pytest.raises(EvaluationError, match=f"failed: x{{{ranks.MAX_TEXT}}}$"):
+        wait_for_failure(third)
+
+
+def test_who_is_silent_is_taken_for_dead(meet):
+    first, second = meet(2)
+    time.sleep(1.0)  # twice the silence that is too long
+    first.check()
+    second.leave()
+    with pytest.raises(EvaluationError, match=r"process 1 of 2 is silent; is it dead\?"):
+        wait_for_failure(first)
+
+
+def test_nobody_waits_for_the_dead(meet):
+    first, second = meet(2)
+    second.leave()
+    with pytest.raises(EvaluationError, match="process 1 of 2 is silent"):
+        first._arrive()
+
+
+def test_all_wait_for_the_last(meet):
+    together = meet(3)
+    arrived = []
+
+    def arrive(each):
+        for turn in range(3):
+            time.sleep(0.02 * each.rank)
+            arrived.append((turn, "before"))
+            each._arrive()
+            arrived.append((turn, "past"))
+
+    threads = [threading.Thread(target=arrive, args=(each,)) for each in together]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for turn in range(3):
+        first_past = arrived.index((turn, "past"))
+        assert arrived[:first_past].count((turn, "before")) == 3
+
+
+def test_a_store_that_is_gone_is_noticed(meet, monkeypatch):
+    (first, _) = meet(2)
+
+    def gone(*_):
+        raise RuntimeError("connection reset")
+
+    monkeypatch.setattr(first, "store", type("Gone", (), {"add": gone, "compare_set": gone})())
+    with pytest.raises(EvaluationError, match="met at is gone: connection reset"):
+        wait_for_failure(first)
+    first.tell(EvaluationError("what follows"))

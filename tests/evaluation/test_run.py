@@ -1,0 +1,191 @@
+from threading import Lock, get_ident
+
+import numpy as np
+import pytest
+from drawn_coco import annotation_file, write_dataset
+
+from picodet.config import Preprocessing
+from picodet.data.preprocess import preprocess, read_image
+from picodet.errors import ImageError, PicoDetError
+from picodet.evaluation.annotations import Picture, read_annotations
+from picodet.evaluation.run import AHEAD, Work, groups, run
+from picodet.evaluation.setting import Feeding, Setting
+from picodet.inference.network import Spec
+from picodet.postprocess import Candidates, Detections, Postprocessing
+
+PREPROCESSING = Preprocessing((0.1, 0.2, 0.3), (0.5, 0.5, 0.5), 1)
+SPEC = Spec("made up", "boxes", (64, 96), PREPROCESSING, ("a", "b"), 2)
+
+
+class Network:
+    """Says what it is told to, and remembers what it was asked."""
+
+    spec = SPEC
+
+    def __init__(self, answer):
+        self.answer, self.asked = answer, []
+
+    def __call__(self, fed):
+        self.asked.append(fed)
+        return [self.answer] * len(fed.images)
+
+
+CANDIDATES = Candidates(  # IoU 0.7; the second reaches beyond the input of 64 x 96
+    np.array([[0, 0, 32, 32], [-8, -6.4, 104, 38.4], [0, 0, 32, 22.4]], np.float32),
+    np.array([[0.9, 0.02, 0.5], [0.1, 0.8, 0]], np.float32),
+)
+DETECTIONS = Detections(
+    np.array([[1, 2, 4, 8], [0.1, 0, 0.3, 1]], np.float32),
+    np.array([0.9, 0.2], np.float32),
+    np.array([0, 1]),
+)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("drawn"), 4)
+
+
+@pytest.fixture(scope="module")
+def pictures(dataset):
+    return read_annotations(annotation_file(dataset)).pictures
+
+
+@pytest.fixture
+def work(dataset):
+    def work(answer, *settings, ids=(70, 30)):
+        return Work(Network(answer), dataset / "val2017", settings, ids)
+
+    return work
+
+
+LINEAR, CUBIC = Feeding(1), Feeding(2)
+
+
+def test_rows_are_in_cocos_terms(work, pictures):
+    """The sides of a box are computed from its corners without rounding to float32."""
+    (rows,) = work(DETECTIONS, Setting(LINEAR))(pictures[:1])
+    corners = DETECTIONS.boxes[1].astype(float)
+    assert rows.dtype == np.float64
+    assert rows[0].tolist() == [pictures[0].id, 70, float(np.float32(0.9)), 1, 2, 3, 6]
+    assert rows[1, 1] == 30
+    assert rows[1, 5] == corners[2] - corners[0] != np.float32(corners[2] - corners[0])
+
+
+def test_a_group_goes_through_the_network_together(work, pictures, dataset):
+    asked = work(DETECTIONS, Setting(LINEAR))
+    (rows,) = asked(pictures[:3])
+    assert rows[:, 0].tolist() == [p.id for p in pictures[:3] for _ in range(2)]
+    (fed,) = asked.network.asked
+    for i, picture in enumerate(pictures[:3]):
+        image = read_image(dataset / "val2017" / picture.file)
+        expected, factor = preprocess(image, (64, 96), PREPROCESSING)
+        assert np.array_equal(fed.images[i], expected)
+        assert np.array_equal(fed.scale_factors[i], factor)
+
+
+def test_what_is_fed_once_is_asked_once(work, pictures):
+    """Settings that differ only in what follows share the network's answer."""
+    others = [Setting(LINEAR, Postprocessing(score_threshold=s)) for s in (0.01, 0.3)]
+    asked = work(CANDIDATES, Setting(LINEAR), Setting(CUBIC), *others)
+    rows = asked(pictures[:1])
+    assert len(asked.network.asked) == 2
+    first, second = asked.network.asked
+    assert not np.array_equal(first.images, second.images)
+    assert [len(of_setting) for of_setting in rows] == [3, 3, 4, 2]
+
+
+def test_post_processing_goes_through(work, pictures):
+    def rows(**settings):
+        return work(CANDIDATES, Setting(LINEAR, Postprocessing(**settings)))(pictures[:1])[0]
+
+    assert rows()[:, 2].tolist() == pytest.approx([0.9, 0.8, 0.1])
+    assert rows(iou_threshold=0.75)[:, 2].tolist() == pytest.approx([0.9, 0.5, 0.8, 0.1])
+    assert rows(score_threshold=0.85)[:, 2].tolist() == pytest.approx([0.9])
+    picture = pictures[0]
+    beyond = rows()[1, 3:]
+    assert beyond[0] == pytest.approx(-8 * picture.size[1] / 96)
+    assert beyond[1] == pytest.approx(-6.4 * picture.size[0] / 64)
+
+
+def test_boxes_are_clipped_as_in_2_3(work, pictures):
+    """Input 64 x 96; all candidates are on the finest level, of 96 cells."""
+    many = Candidates(np.zeros((128, 4), np.float32), np.zeros((2, 128), np.float32))
+    many.boxes[:3], many.scores[:, :3] = CANDIDATES.boxes, CANDIDATES.scores
+    asked = work(many, Setting(LINEAR, Postprocessing(semantics="ppdet-2.3")))
+    (rows,) = asked(pictures[:1])
+    height, width = pictures[0].size
+    assert rows[1, 3:].tolist() == pytest.approx([0, 0, width, 38.4 / 64 * height])
+
+
+def test_of_files_with_nms_only_the_threshold_can_be_raised(work, pictures):
+    above = Setting(LINEAR, Postprocessing(score_threshold=0.2))
+    rows, fewer = work(DETECTIONS, Setting(LINEAR), above)(pictures[:1])
+    assert rows[:, 2].tolist() == pytest.approx([0.9, 0.2])
+    assert fewer[:, 2].tolist() == pytest.approx([0.9])  # 0.2 is not greater
+
+
+def test_a_class_without_category_is_an_error(work, pictures):
+    with pytest.raises(PicoDetError, match=r"a class 1, counted from 0; .* have 1 categories"):
+        work(DETECTIONS, Setting(LINEAR), ids=(70,))(pictures[:1])
+
+
+def test_nothing_found_has_rows_too(work, pictures):
+    nothing = Detections(np.empty((0, 4)), np.empty(0), np.empty(0, np.int64))
+    assert work(nothing, Setting(LINEAR))(pictures[:2])[0].shape == (0, 7)
+
+
+def test_groups_hold_every_picture_once():
+    pictures = [Picture(i, f"{i}.png", (1, 1)) for i in range(7)]
+    assert [len(group) for group in groups(pictures, 3)] == [3, 3, 1]
+    assert [picture for group in groups(pictures, 3) for picture in group] == pictures
+    assert groups([], 3) == []
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_groups_come_in_their_order(threads):
+    """Whichever is ready first; and from as many threads as were asked for, at most."""
+    seen = set()
+
+    def work(group):
+        seen.add(get_ident())
+        sum(range(10_000 * (5 - group[0] % 5)))
+        return [np.full((1, 7), group[0])]
+
+    found = list(run(work, [[i] for i in range(40)], threads))
+    assert [group for group, _ in found] == [[i] for i in range(40)]
+    assert [rows[0][0, 0] for _, rows in found] == list(range(40))
+    assert len(seen) <= threads
+
+
+def test_little_is_done_ahead():
+    """Memory does not grow with the dataset; what nobody takes is not begun."""
+    lock, begun = Lock(), []
+
+    def work(group):
+        with lock:
+            begun.append(group[0])
+        return []
+
+    outcomes = run(work, [[i] for i in range(100)], threads=2)
+    for _ in range(3):
+        next(outcomes)
+    outcomes.close()
+    assert len(begun) <= 3 + 2 * AHEAD
+
+
+def test_an_error_comes_where_its_group_would():
+    def work(group):
+        if group[0] == 5:
+            raise ImageError("no picture")
+        return group
+
+    outcomes = run(work, [[i] for i in range(20)], threads=3)
+    assert [next(outcomes)[0][0] for _ in range(5)] == list(range(5))
+    with pytest.raises(ImageError, match="no picture"):
+        next(outcomes)
+    assert list(outcomes) == []
+
+
+def test_nothing_to_do():
+    assert list(run(len, [], threads=2)) == []

@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from picodet.config import Preprocessing
+from picodet.data.preprocess import normalise, normalise_floats, preprocess, resize, scale_factor
+from picodet.evaluation.setting import INTERPS, Feeding, Setting, mistakes
+from picodet.postprocess import Postprocessing
+
+PREPROCESSING = Preprocessing((0.1, 0.2, 0.3), (0.5, 0.6, 0.7), interp=1)
+NOISE = np.random.RandomState(0).randint(0, 256, (50, 70, 3), np.uint8)
+SIZE = (64, 96)
+
+
+@pytest.mark.parametrize("interp", range(5))
+def test_the_right_feeding_is_what_detect_feeds(interp):
+    """Its own interp, whatever the model's is."""
+    expected, _ = preprocess(NOISE, SIZE, replace(PREPROCESSING, interp=interp))
+    assert np.array_equal(Feeding(interp)(NOISE, SIZE, PREPROCESSING), expected)
+
+
+def test_bgr_is_the_other_order_of_channels_with_the_same_mean_and_std():
+    blue = np.zeros((32, 32, 3), np.uint8)
+    blue[:, :, 0] = 255
+    right = Feeding(0)(blue, (32, 32), PREPROCESSING)[:, 0, 0]
+    wrong = Feeding(0, bgr=True)(blue, (32, 32), PREPROCESSING)[:, 0, 0]
+    assert right.tolist() == pytest.approx([-0.1 / 0.5, -0.2 / 0.6, 0.7 / 0.7])
+    assert wrong.tolist() == pytest.approx([0.9 / 0.5, -0.2 / 0.6, -0.3 / 0.7])
+
+
+def test_floats_are_neither_rounded_nor_kept_within_a_byte():
+    """An edge that cubic interpolation overshoots."""
+    edge = np.zeros((8, 8, 3), np.uint8)
+    edge[:, 4:] = 255
+    plain = Preprocessing((0, 0, 0), (1, 1, 1))
+    bytes_, floats = (Feeding(2, as_float)(edge, (32, 32), plain) for as_float in (False, True))
+    assert (bytes_.min(), bytes_.max()) == (0, 1)
+    assert floats.min() < -0.01
+    assert floats.max() > 1.01
+    grey = bytes_ * 255
+    assert np.abs(grey - grey.round()).max() < 1e-4
+    assert np.abs(bytes_ - floats.clip(0, 1)).max() < 0.51 / 255 + 1e-3
+    scaled = cv2.resize(edge.astype(np.float32), (32, 32), interpolation=2)
+    assert np.abs(floats[0] * 255 - scaled[..., 0]).max() < 1e-3
+
+
+def test_floats_are_normalised_as_bytes_are():
+    """Where there is nothing to round, the bits are the same."""
+    expected = normalise(NOISE, PREPROCESSING)
+    found = normalise_floats(NOISE.astype(np.float32), PREPROCESSING)
+    assert found.dtype == np.float32
+    assert np.array_equal(found, expected)
+    nearest = Feeding(0, as_float=True)(NOISE, SIZE, PREPROCESSING)
+    assert np.array_equal(nearest, normalise(resize(NOISE, SIZE, 0), PREPROCESSING))
+
+
+def test_scale_factor_is_height_before_width():
+    assert scale_factor(np.zeros((64, 32, 3)), (32, 64)).tolist() == [0.5, 2]
+    third = scale_factor(np.zeros((3, 7, 3)), (1, 1))
+    assert third.dtype == np.float32
+    assert third.tolist() == [np.float32(1 / 3), np.float32(1 / 7)]
+
+
+USUAL = Setting(Feeding(2))
+
+
+def test_each_mistake_changes_one_thing():
+    right, *wrong = mistakes(USUAL, inside=False)
+    assert right is USUAL
+    names = [setting.name for setting in wrong]
+    assert names == [
+        *("interp 0 (nearest)", "interp 1 (linear)", "interp 3 (area)", "interp 4 (Lanczos)"),
+        *("resized as float", "BGR for RGB", "score > 0.001", "score > 0.05", "score > 0.3"),
+        *("NMS IoU > 0.5", "NMS IoU > 0.7", "post-processing of ppdet-2.3"),
+    ]
+    for setting in wrong:
+        changed = {
+            name: (usual, now)
+            for part in ("feeding", "postprocessing")
+            for name, usual in vars(getattr(USUAL, part)).items()
+            if (now := getattr(getattr(setting, part), name)) != usual
+        }
+        assert len(changed) == 1, setting.name
+        assert [
+            name for name, usual in right.describe().items() if setting.describe()[name] != usual
+        ]
+
+
+def test_what_is_no_change_is_no_mistake():
+    """The right setting is as unusual as the user wants it."""
+    asked = Postprocessing(0.05, 0.7, "ppdet-2.3")
+    right, *wrong = mistakes(Setting(Feeding(1, as_float=True, bgr=True), asked), inside=False)
+    names = [setting.name for setting in wrong]
+    assert "interp 2 (cubic)" in names
+    assert not {"interp 1 (linear)", "score > 0.05", "NMS IoU > 0.7"} & set(names)
+    assert "post-processing of ppdet-2.4" in names
+    assert all(replace(setting, name=right.name) != right for setting in wrong)
+    assert not wrong[names.index("resized as float")].feeding.as_float
+
+
+def test_nms_inside_is_left_alone():
+    right, *wrong = mistakes(USUAL, inside=True)
+    assert len(wrong) == len(INTERPS) - 1 + 2
+    assert {setting.postprocessing for setting in wrong} == {right.postprocessing}
+
+
+def test_in_words():
+    assert USUAL.describe() == {
+        "resize": "interp 2 (cubic), uint8",
+        "colours": "RGB",
+        "score": "> 0.025",
+        "NMS": "IoU > 0.6",
+        "post-processing": "ppdet-2.4",
+    }
+    odd = Setting(Feeding(4, True, True), Postprocessing(0.001, 0.5, "ppdet-2.3"))
+    assert list(odd.describe().values()) == [
+        *("interp 4 (Lanczos), float32", "BGR", "> 0.001", "IoU > 0.5", "ppdet-2.3"),
+    ]

@@ -1,0 +1,200 @@
+"""`picodet-eval` as a user runs it, on drawn pictures."""
+
+import json
+
+import numpy as np
+import pytest
+from drawn_coco import annotation_file
+from eval_runs import numbers, prepare, run, words
+from parsed import Parsed
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from picodet.evaluation.report import STATS
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A network, a dataset, and what the first finds in the second: numbers.json, out.json .."""
+    folder = prepare(tmp_path_factory.mktemp("eval"))
+    outputs = ["--out", "out.json", "--html", "page.html", "--json", "numbers.json"]
+    done = run(folder, "x.onnx", "--coco", "coco", *outputs, "--per-class")
+    assert done.exit_code == 0, done.output
+    (folder / "printed.txt").write_text(done.output)
+    return folder
+
+
+def test_the_twelve_numbers_are_those_of_pycocotools_on_what_was_written(files):
+    dataset = COCO(str(annotation_file(files / "coco")))
+    official = COCOeval(dataset, dataset.loadRes(str(files / "out.json")), "bbox")
+    official.evaluate()
+    official.accumulate()
+    official.summarize()
+    found = numbers(files / "numbers.json")
+    assert found["stats"] == official.stats.tolist()
+    assert found["stats"][0] > 0.05
+    assert found["stats"] == [found[name] for name in STATS]
+
+
+def test_json_tells_what_was_done(files):
+    found = numbers(files / "numbers.json")
+    assert (found["model"], found["interp"], found["images"]) == ("x.onnx", 2, 10)
+    assert found["detections"] == len(numbers(files / "out.json")) > 100
+    assert 0 < found["seconds"] < 60
+    assert found["annotations"] == "coco/annotations/instances_val2017.json"
+    assert found["notes"] == []
+    assert found["settings"]["evaluator"] == "hotcoco"
+    assert [each["name"] for each in found["classes"]] == ["blue", "red", "green"]
+    assert {"picodet", "onnxruntime", "hotcoco"} <= set(found["versions"])
+    assert found["worst"]
+
+
+def test_a_table_is_printed(files):
+    printed = (files / "printed.txt").read_text()
+    assert f"{numbers(files / 'numbers.json')['stats'][0]:.5f}" in printed
+    for text in ("AP50", "ARl", "pictures/s", "interp 2 (cubic), uint8", "green"):
+        assert text in printed
+
+
+def test_a_page_is_written(files):
+    page = (files / "page.html").read_text()
+    parsed = Parsed(page)
+    assert not [link for link in parsed.loaded if not link.startswith("data:")]
+    assert "data:image/jpeg" in page
+    assert f"{numbers(files / 'numbers.json')['stats'][0]:.5f}" in page
+
+
+def test_nothing_else_is_left_behind(files):
+    names = {path.name for path in files.iterdir()}
+    assert {"out.json", "page.html", "numbers.json"} <= names
+    assert not [name for name in names if "partial" in name or "tmp" in name]
+
+
+def test_folders_may_be_named_one_by_one(files, tmp_path):
+    named = ["--images", "coco/val2017", "--annotations", annotation_file(files / "coco")]
+    done = run(files, "x.onnx", *named, "--json", tmp_path / "x.json", "--evaluator", "pycocotools")
+    assert done.exit_code == 0
+    found = numbers(tmp_path / "x.json")
+    assert found["stats"] == numbers(files / "numbers.json")["stats"]
+    assert found["settings"]["evaluator"] == "pycocotools"
+
+
+def test_several_interps(files, tmp_path):
+    """One file of each; those of interp 2 are the same as alone, to the byte."""
+    outputs = ["--out", tmp_path / "o.json", "--html", tmp_path / "p.html"]
+    options = ["--interp", 1, "--interp", 2, "--json", tmp_path / "n.json"]
+    done = run(files, "x.onnx", "--coco", "coco", *outputs, *options)
+    assert done.exit_code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("n.json", "o_interp1.json", "o_interp2.json", "p_interp1.html", "p_interp2.html"),
+    ]
+    first, second = numbers(tmp_path / "n.json")["runs"]
+    assert (first["interp"], second["interp"]) == (1, 2)
+    assert second["stats"] == numbers(files / "numbers.json")["stats"] != first["stats"]
+    assert (tmp_path / "o_interp2.json").read_bytes() == (files / "out.json").read_bytes()
+    assert (tmp_path / "o_interp1.json").read_bytes() != (files / "out.json").read_bytes()
+
+
+def test_what_if(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    done = run(files, "x.onnx", "--coco", "coco", "--what-if", "--json", tmp_path / "x.json")
+    assert done.exit_code == 0
+    found = numbers(tmp_path / "x.json")
+    assert found["stats"] == numbers(files / "numbers.json")["stats"]
+    first, *others = found["what_if"]
+    assert first["stats"] == found["stats"]
+    assert len(others) == 12
+    for row in others:
+        assert row["name"] in words(done)
+        assert row["against_first"]["difference"] == pytest.approx(
+            row["stats"][0] - first["stats"][0]
+        )
+    bgr = next(row for row in others if row["name"] == "BGR for RGB")
+    assert bgr["stats"] != first["stats"]
+    alone = run(files, "x.onnx", "--coco", "coco", "--iou", 0.7, "--json", tmp_path / "iou.json")
+    assert alone.exit_code == 0
+    (same,) = (row for row in others if row["name"] == "NMS IoU > 0.7")
+    assert same["stats"] == numbers(tmp_path / "iou.json")["stats"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--postprocess", "ppdet-2.3"],
+        ["--score", 0.5],
+        ["--iou", 0.4],
+        ["--match-classes", "order"],
+    ],
+)
+def test_options_change_the_outcome(files, tmp_path, options):
+    done = run(files, "x.onnx", "--coco", "coco", *options, "--json", tmp_path / "x.json")
+    assert done.exit_code == 0
+    found, usual = numbers(tmp_path / "x.json"), numbers(files / "numbers.json")
+    assert (found["stats"], found["detections"]) != (usual["stats"], usual["detections"])
+    assert found["settings"] != usual["settings"] or found["notes"]
+
+
+def test_openvino_finds_the_same(files, tmp_path):
+    options = ["--backend", "openvino", "--json", tmp_path / "x.json"]
+    assert run(files, "x.onnx", "--coco", "coco", *options).exit_code == 0
+    assert np.allclose(
+        numbers(tmp_path / "x.json")["stats"], numbers(files / "numbers.json")["stats"], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("offset", "within", "code"),
+    [(0, 0.01, 0), (0.04, None, 0), (0.06, None, 1), (-0.06, None, 1), (1, 2, 0), (5, 2, 1)],
+)
+def test_the_expected_ap_sets_the_exit_code(files, offset, within, code):
+    expected = 100 * numbers(files / "numbers.json")["stats"][0] + offset
+    options = ["--within", within] if within else []
+    done = run(files, "x.onnx", "--coco", "coco", "--expect-ap", expected, *options)
+    assert done.exit_code == code
+    assert ("AP as expected" if code == 0 else "AP NOT as expected") in done.output
+    assert f"off by {abs(offset):.3g}" in done.output or offset == 0
+
+
+def test_of_several_runs_all_have_to_be_as_expected(files):
+    options = ["--expect-ap", 100 * numbers(files / "numbers.json")["stats"][0], "--within", 0.01]
+    assert run(files, "x.onnx", "--coco", "coco", "--interp", 2, *options).exit_code == 0
+    both = ["--interp", 2, "--interp", 1]
+    assert run(files, "x.onnx", "--coco", "coco", *both, *options).exit_code == 1
+
+
+def test_a_result_file_is_evaluated_as_the_run_that_wrote_it(files, tmp_path):
+    outputs = ["--json", tmp_path / "x.json", "--html", tmp_path / "x.html"]
+    done = run(files, "--from-results", "out.json", "--coco", "coco", *outputs)
+    assert done.exit_code == 0, done.output
+    found, usual = numbers(tmp_path / "x.json"), numbers(files / "numbers.json")
+    for key in ("stats", "classes", "curves", "images", "detections", "worst"):
+        assert found[key] == usual[key]
+    assert found["interp"] is None
+    assert "data:image/jpeg" in (tmp_path / "x.html").read_text()
+    expected = ["--expect-ap", 100 * usual["stats"][0], "--within", 0.001]
+    assert run(files, "--from-results", "out.json", "--coco", "coco", *expected).exit_code == 0
+
+
+def test_a_result_file_needs_no_pictures(files, tmp_path):
+    annotations = annotation_file(files / "coco")
+    outputs = ["--html", tmp_path / "x.html", "--json", tmp_path / "x.json"]
+    done = run(files, "--from-results", "out.json", "--annotations", annotations, *outputs)
+    assert done.exit_code == 0, done.output
+    assert numbers(tmp_path / "x.json")["stats"] == numbers(files / "numbers.json")["stats"]
+    assert "data:image/jpeg" not in (tmp_path / "x.html").read_text()
+
+
+def test_two_result_files_side_by_side(files, tmp_path):
+    rows = numbers(files / "out.json")
+    rows[0]["score"] += 0.001
+    (tmp_path / "b.json").write_text(json.dumps(rows[:-2]))
+    outputs = ["--json", tmp_path / "x.json"]
+    for second, same in ((files / "out.json", True), (tmp_path / "b.json", False)):
+        done = run(files, "--compare", "out.json", second, "--coco", "coco", *outputs)
+        assert done.exit_code == 0, done.output
+        found = numbers(tmp_path / "x.json")
+        assert found["same"] is same
+        assert found["detections_a"] == len(rows)
+        assert found["stats_a"] == numbers(files / "numbers.json")["stats"]
+    assert len(found["missing"]) == 2
+    assert found["extra"] == []

@@ -1,0 +1,91 @@
+"""The real thing: 400 pictures of val2017, official weights, and what ppdet's tools/eval.py says.
+
+Needs ../shared, from which nothing may be committed. One run for each file, with both interps.
+"""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from picodet.converter.configure import Wanted
+from picodet.port import port_checkpoint
+
+ROOT = Path(__file__).parent.parent
+PPDET = {  # interp: the twelve numbers in COCO's order, and how many detections
+    1: (
+        (
+            *(0.32225, 0.47090, 0.34296, 0.12448, 0.34621, 0.50815),
+            *(0.28539, 0.45491, 0.47747, 0.18722, 0.51276, 0.72626),
+        ),
+        39_903,
+    ),
+    2: (
+        (
+            *(0.32225, 0.47022, 0.34106, 0.12124, 0.34698, 0.51306),
+            *(0.28725, 0.45284, 0.47496, 0.18421, 0.50842, 0.72247),
+        ),
+        39_888,
+    ),
+}
+# In these pictures two candidates are so near to one another, in score or at the IoU of NMS, that
+# rounding decides between them, and other runtimes round otherwise than Paddle: a few boxes change
+# places or are others. Of all other pictures each detection has to be ppdet's.
+NEAR_TIES = {1: set(), 2: {234607, 301061, 497867, 531707}}
+
+
+@pytest.fixture(scope="module", params=["onnx", "pth"])
+def outcome(request, shared, tmp_path_factory):
+    """Folder with the numbers and the detections of one file."""
+    folder = tmp_path_factory.mktemp(request.param)
+    model = shared / "weights" / "picodet_s_416_coco.onnx"
+    if request.param == "pth":
+        model = folder / "picodet_s_416_coco.pth"
+        port_checkpoint(shared / "weights" / "picodet_s_416_coco.pdparams", model, Wanted())
+    outputs = ["--out", folder / "out.json", "--json", folder / "numbers.json"]
+    options = ["--coco", shared / "coco", "--interp", "1", "--interp", "2"]
+    command = [sys.executable, "-m", "picodet", "eval", model, *options, *outputs]
+    subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True)
+    return folder
+
+
+def test_the_twelve_numbers_are_ppdets(outcome):
+    runs = json.loads((outcome / "numbers.json").read_text())["runs"]
+    assert [run["interp"] for run in runs] == [1, 2]
+    for run in runs:
+        stats, detections = PPDET[run["interp"]]
+        assert run["images"] == 400
+        assert run["detections"] == detections
+        assert np.abs(np.subtract(run["stats"], stats)).max() < 1e-5
+
+
+def by_picture(rows):
+    found = {}
+    for row in rows:
+        numbers = [row["category_id"], row["score"], *row["bbox"]]
+        found.setdefault(row["image_id"], []).append(numbers)
+    return {picture: np.array(numbers) for picture, numbers in found.items()}
+
+
+@pytest.mark.parametrize("interp", [1, 2])
+def test_every_detection_is_ppdets(shared, outcome, interp):
+    """One to one, in the same order: class, score within 1e-5, box within 0.02 pixels."""
+    name = f"ppdet_detections_interp{interp}.json.gz"
+    theirs = by_picture(json.loads(gzip.decompress((shared / "coco" / name).read_bytes())))
+    ours = by_picture(json.loads((outcome / f"out_interp{interp}.json").read_text()))
+    assert ours.keys() == theirs.keys()
+    other = set()
+    for picture, expected in theirs.items():
+        found = ours[picture]
+        same = (
+            found.shape == expected.shape
+            and np.array_equal(found[:, 0], expected[:, 0])
+            and np.abs(found[:, 1] - expected[:, 1]).max() < 1e-5
+            and np.abs(found[:, 2:] - expected[:, 2:]).max() < 0.02
+        )
+        other |= set() if same else {picture}
+    assert other <= NEAR_TIES[interp]
