@@ -63,7 +63,8 @@ def read_heads(
         )
     centres, strides = cell_centres(levels)
     bins = np.concatenate(sides, axis=1).reshape(len(sides[0]), -1, 4, len(project))
-    weights = np.exp(bins - bins.max(axis=3, keepdims=True))
+    with np.errstate(invalid="ignore"):  # infinity less infinity; what comes of it is refused
+        weights = np.exp(bins - bins.max(axis=3, keepdims=True))
     distances = weights @ project.astype(bins.dtype) / weights.sum(axis=3)
     boxes = np.concatenate([centres - distances[..., :2], centres + distances[..., 2:]], axis=2)
     joined = np.concatenate([of_level.transpose(0, 2, 1) for of_level in scores], axis=2)

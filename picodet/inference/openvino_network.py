@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import openvino
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -32,6 +33,9 @@ class OpenVinoNetwork:
         except RuntimeError as error:
             reason = str(error).strip().split("\n")[-1]
             raise CheckpointError(f"{path}: OpenVINO cannot load it: {reason}") from error
+        # The binding prepares NumPy at the first use. Two threads that do it at once wait for each
+        # other for ever, about one run in twenty (openvino 2026.4.1): so it is done here.
+        _ = openvino.Tensor(np.zeros(1, np.float32)).data
         self.path = path
         self.onnx_spec = read_spec(
             path,
