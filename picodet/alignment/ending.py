@@ -23,6 +23,7 @@ class EndingNames:
     boxes: str | None
     box_scores: str | None
     kept: str | None
+    in_picture: bool = True  # boxes are divided by a scale factor before the NMS
 
     def all(self) -> set[str]:
         perhaps = (self.boxes, self.box_scores, self.kept)
@@ -45,7 +46,7 @@ def find_ending(graph: Graph) -> EndingNames:
     sides = tuple(split.outputs[1] for split in splits)
     nms = [node for node in graph.nodes if node.kind == "nms"]
     if nms:
-        return EndingNames(scores, sides, *_suppressed(graph, nms))
+        return EndingNames(scores, sides, *_suppressed(graph, nms), len(graph.inputs) > 1)
     box_scores = _joined(graph, scores)
     boxes = [name for name in graph.outputs if name != box_scores]
     if box_scores is None:
@@ -106,10 +107,12 @@ def _sigmoid(split: Node, users: Mapping[str, list[Node]]) -> str:
 
 
 def _suppressed(graph: Graph, nms: list[Node]) -> tuple[str, str, str]:
-    """Boxes in the network's input, their scores, and what is kept of them in the picture."""
+    """Boxes in the network's input, their scores, and what is kept of them."""
     if len(nms) != 1 or len(nms[0].inputs) != 2:
         raise RecordingError(f"one NMS of boxes and scores is expected, found {_list(nms)}")
     boxes, scores = nms[0].inputs
+    if len(graph.inputs) == 1:  # no scale factor: boxes stay in pixels of the network's input
+        return boxes, scores, graph.outputs[0]
     division = graph.producers().get(boxes)
     if division is None or division.kind != "div" or len(division.inputs) != 2:
         raise RecordingError(

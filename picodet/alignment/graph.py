@@ -23,6 +23,8 @@ from picodet.errors import RecordingError
 
 # exchange the two axes that the channels were cut into, rows and columns apart or in one
 SHUFFLES = ((0, 2, 1, 3, 4), (0, 2, 1, 3))
+# of the hardsigmoid in a hard-swish, in float32; a squeeze-and-excitation's is 0.1666667
+SIXTH = {"slope": float(np.float32(1 / 6)), "offset": 0.5}
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Node:
     """One operator. Tensors go by their names; `weights` are constants by their role.
 
     Settings, where they are known: `shape` of a reshape, `permutation` of a transpose, `low` and
-    `high` of a clip, `axis` at which the second operand of an add is aligned.
+    `high` of a clip, `slope` and `offset` of a hardsigmoid, `axis` at which the second operand of
+    an add is aligned.
     """
 
     kind: str
@@ -115,7 +118,8 @@ class _Spelling:
         elif node.kind == "reshape" and node.inputs[0] in self.constants:
             self._reshape_constant(node)
         else:
-            node = self._hardswish(node) or self._biased(node) or self._shuffle(node) or node
+            rewrites = (self._hardswish, self._gated, self._biased, self._shuffle)
+            node = next((new for rewrite in rewrites if (new := rewrite(node))), node)
             self.nodes.append(node)
             self.makers |= dict.fromkeys(node.outputs, node)
 
@@ -158,6 +162,15 @@ class _Spelling:
                 for shifted, three in self._operands(clip.inputs[0], "add"):
                     if shifted == x and self._is_number(three, 3):
                         return Node("hardswish", (x,), node.outputs)
+        return None
+
+    def _gated(self, node: Node) -> Node | None:
+        """A hard-swish written as x * hardsigmoid(x); that of a squeeze has another slope."""
+        if node.kind == "mul" and len(node.inputs) == 2:
+            for x, gate in (node.inputs, node.inputs[::-1]):
+                sigmoid = self._maker(gate, "hardsigmoid")
+                if sigmoid and sigmoid.inputs == (x,) and sigmoid.settings == SIXTH:
+                    return Node("hardswish", (x,), node.outputs)
         return None
 
     def _biased(self, node: Node) -> Node | None:

@@ -11,8 +11,12 @@ from picodet.alignment.own_ending import OwnEnding
 from picodet.models.head import HeadOutput
 
 
-def own_ending(pieces: Pieces, names: EndingNames, predictors: list[str]) -> OwnEnding:
+def own_ending(
+    pieces: Pieces, names: EndingNames, predictors: list[str], scale_factor: np.ndarray
+) -> OwnEnding:
     """predictors: what the last convolutions' outputs are called, level after level.
+
+    scale_factor [2] (y, x): what a file that knows none leaves to those who use it.
 
     All that it does raises PieceError where the model cannot be run.
     """
@@ -30,6 +34,8 @@ def own_ending(pieces: Pieces, names: EndingNames, predictors: list[str]) -> Own
         return torch.from_numpy(boxes), torch.from_numpy(scores)
 
     def suppress(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        if not names.in_picture:
+            boxes = boxes / np.tile(scale_factor[::-1], 2)
         given = {str(names.boxes): boxes[None], str(names.box_scores): scores[None]}
         (rows,) = pieces.run([str(names.kept)], given.get)
         return rows

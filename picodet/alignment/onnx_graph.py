@@ -131,6 +131,8 @@ def _settings(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> 
     given = [constants.get(name) for name in operator.input]
     if operator.op_type == "Transpose":
         return {"permutation": tuple(attributes.get("perm", ()))}
+    if operator.op_type == "HardSigmoid":
+        return {"slope": attributes.get("alpha", 0.2), "offset": attributes.get("beta", 0.5)}
     if operator.op_type == "Reshape" and len(given) == 2 and given[1] is not None:
         return {"shape": tuple(given[1].tolist())}
     if operator.op_type == "Clip":  # since opset 11 its limits are inputs

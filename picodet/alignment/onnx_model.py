@@ -118,7 +118,8 @@ class OnnxModel:
             for call in self.traced.calls
             if call.path.startswith("head.predictors.")
         ]
-        return own_ending(self._pieces(recorded, images), self.names, predictors)
+        scale_factor = np.array(recorded.recording.index.scale_factor, np.float32)
+        return own_ending(self._pieces(recorded, images), self.names, predictors, scale_factor)
 
     def _pieces(self, recorded: Recorded, images: Tensor | None) -> Pieces:
         feed = {}

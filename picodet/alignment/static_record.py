@@ -44,7 +44,8 @@ def record_graph(
     values = dict(zip(wanted, run(wanted), strict=True))
     keys: dict[str, Key] = {}
     for name in wanted:
-        keys[name] = writer.add(values[name])
+        array = np.asarray(values[name])
+        keys[name] = writer.add(array.astype(np.uint8) if array.dtype == bool else array)
         progress(len(keys), len(wanted))
     weights = tuple(Weight(name, writer.add(array)) for name, array in graph.constants.items())
 
@@ -52,6 +53,11 @@ def record_graph(
         return writer.add(per_cell(values[name], name))
 
     kept = None
+    if names.kept and not names.in_picture:
+        raise RecordingError(
+            f"{names.kept}, what the NMS keeps, is in pixels of the network's input: the graph "
+            "takes no scale_factor. As a reference, one that does is expected"
+        )
     if names.kept:
         kept = writer.add(_rows(values[names.kept], names.kept), whole=True)
     ending = Ending(

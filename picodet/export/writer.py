@@ -104,7 +104,12 @@ class GraphWriter:
         self.nodes.append(helper.make_node(operator, inputs, names, names[0], **attributes))
         return list(names)
 
+    def inner(self) -> "GraphWriter":
+        """For a branch of an If: it takes tensors from around, constants among them."""
+        writer = GraphWriter(self.opset)
+        writer.constants = self.constants
+        return writer
+
     def branch(self, output: str) -> onnx.GraphProto:
-        """What was written as one branch of an If; it may take tensors from around."""
-        result = onnx.ValueInfoProto(name=output)
-        return helper.make_graph(self.nodes, output, [], [result], list(self.constants.values()))
+        """What an inner writer wrote."""
+        return helper.make_graph(self.nodes, output, [], [onnx.ValueInfoProto(name=output)])

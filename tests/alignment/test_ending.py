@@ -56,6 +56,12 @@ def test_nms():
     assert found == EndingNames(*HEADS, "boxes", "scores", "kept")
 
 
+def test_nms_of_boxes_that_are_not_scaled_where_there_is_one_input():
+    nodes = (*LEVELS, *JOINED, Node("nms", ("boxes", "scores"), ("kept",)))
+    found = find_ending(Graph(nodes, ("image",), ("kept",), {}))
+    assert found == EndingNames(*HEADS, "boxes", "scores", "kept", in_picture=False)
+
+
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [

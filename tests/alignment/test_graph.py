@@ -71,6 +71,23 @@ def test_hardswish_in_four_operators():
     assert spelled(*HARDSWISH).nodes == (Node("hardswish", ("x",), ("y",)),)
 
 
+@pytest.mark.parametrize(
+    ("slope", "taken", "found"),
+    [
+        (0.1666666716337204, "x", ["hardswish"]),
+        (0.16666670143604279, "x", ["hardsigmoid", "mul"]),  # that of a squeeze-and-excitation
+        (0.1666666716337204, "z", ["hardsigmoid", "mul"]),
+    ],
+)
+def test_hardswish_as_a_product_with_its_hardsigmoid(slope, taken, found):
+    graph = spelled(
+        Node("relu", ("x",), ("z",)),
+        Node("hardsigmoid", ("x",), ("gate",), settings={"slope": slope, "offset": 0.5}),
+        Node("mul", (taken, "gate"), ("y",)),
+    )
+    assert [kind for kind in kinds(graph) if kind != "relu"] == found
+
+
 def test_a_hardswish_whose_inside_is_used_elsewhere_keeps_it():
     graph = spelled(*HARDSWISH, Node("relu", ("a",), ("z",)), outputs=("y", "z"))
     assert kinds(graph) == ["add", "hardswish", "relu"]
@@ -78,7 +95,11 @@ def test_a_hardswish_whose_inside_is_used_elsewhere_keeps_it():
 
 @pytest.mark.parametrize(
     ("permutation", "found"),
-    [((0, 2, 1, 3, 4), ["shuffle"]), ((0, 1, 2, 4, 3), ["reshape", "transpose", "reshape"])],
+    [
+        ((0, 2, 1, 3, 4), ["shuffle"]),
+        ((0, 2, 1, 3), ["shuffle"]),  # rows and columns as one axis
+        ((0, 1, 2, 4, 3), ["reshape", "transpose", "reshape"]),
+    ],
 )
 def test_shuffle_whatever_computes_its_shapes(permutation, found):
     graph = spelled(
