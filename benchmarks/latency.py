@@ -28,12 +28,12 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from picodet.alignment.tracing import trace
-from picodet.alignment.versions import versions
 from picodet.export.export import export
 from picodet.export.trials import trials
 from picodet.export.wanted import LEVELS, Wanted
 from picodet.models.checkpoint import load
 from picodet.models.picodet import PicoDet
+from picodet.versions import versions
 
 BAR = 1.9  # of our heads, against Paddle's
 OURS, PADDLE = "ours, heads", "Paddle's own ONNX"

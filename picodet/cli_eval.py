@@ -1,21 +1,14 @@
 """`picodet-eval`: COCO's twelve numbers of a model or a result file; two files side by side."""
 
-import shlex
-import sys
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from picodet.command import FILE, Command, network_options, progress_bar
-from picodet.files import check_apart, check_writable, write_json, write_text
+from picodet.command import FILE, Command, network_options
 
 if TYPE_CHECKING:
-    from picodet.evaluation.report import Report, WhatIf
-    from picodet.evaluation.reporting import Context, Evaluated
-    from picodet.evaluation.session import Asked
+    from picodet.evaluation.report import Report
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -138,13 +131,16 @@ def evaluate(
     """
     from picodet.evaluation import session
     from picodet.evaluation.ranks import own_device
+    from picodet.evaluation.showing import Outputs
     from picodet.inference.opening import Running
     from picodet.postprocess import Postprocessing
 
+    if what_if and len(interps) > 1:
+        raise click.UsageError("--what-if tries every interp by itself; give one --interp, or none")
     if sum(given is not None for given in (model, from_results, compare)) != 1:
         raise click.UsageError("one of MODEL, --from-results and --compare is expected")
     pictures, annotations = _dataset(coco, pictures, annotations, needed=model is not None)
-    show = Show(out, html, json_file, per_class)
+    show = Outputs(out, html, json_file, per_class)
     show.check([p for p in (model, annotations, from_results, resume, *(compare or ())) if p])
     if compare:
         show.comparison(*compare, annotations)
@@ -159,7 +155,7 @@ def evaluate(
             running=Running(
                 backend, own_device(device), input_size, paddle_python, threads=1, float64=float64
             ),
-            interps=interps,
+            interps=tuple(dict.fromkeys(interps)),
             postprocessing=Postprocessing(score, iou, postprocess),
             what_if=what_if,
             match_classes=match_classes,
@@ -185,136 +181,6 @@ def _dataset(
     if annotations and not coco and (pictures or not needed):
         return pictures, annotations
     raise click.UsageError("--coco DIR, or --images DIR and --annotations FILE are expected")
-
-
-@dataclass(frozen=True)
-class Show:
-    """Where the outcome goes."""
-
-    out: Path | None
-    html: Path | None
-    json_file: Path | None
-    per_class: bool
-
-    def check(self, inputs: list[Path]) -> None:
-        """Raise OutputError now for what could not be written at the end."""
-        outputs = [path for path in (self.out, self.html) if path]
-        for i, path in enumerate(outputs):
-            check_writable(path, overwrite=True)
-            check_apart(path, [*inputs, *outputs[:i]])
-
-    def run(self, asked: "Asked", evaluator: str) -> list["Report"]:
-        """Reports of a model; none in a process that has just helped."""
-        from picodet.evaluation import ranks, reporting, session
-
-        with ExitStack() as stack:
-            together = stack.enter_context(ranks.joined(asked.running.device))
-            first = together.rank == 0
-            bars = [
-                stack.enter_context(progress_bar(name, "images")) if first else _quiet
-                for name in ("checking pictures", "detecting")
-            ]
-            found = session.detect_dataset(asked, together, *bars)
-        if not first:
-            return []
-        context = reporting.Context(
-            model=str(asked.model),
-            annotations=found.annotations,
-            seconds=found.seconds,
-            notes=found.notes,
-            versions=session.versions(asked),
-            commands=(_command(),),
-        )
-        runs = [
-            reporting.Evaluated(
-                setting.name,
-                results,
-                setting.feeding.interp,
-                {"computed in": asked.running.precision} | setting.describe(),
-            )
-            for setting, results in zip(found.settings, found.results, strict=True)
-        ]
-        rows: tuple[WhatIf, ...] = ()
-        if asked.what_if:
-            rows = reporting.what_if(runs, found.annotations, evaluator)
-            runs = runs[:1]
-        return self._reports(runs, context, asked.pictures, evaluator, rows)
-
-    def result_file(
-        self, file: Path, pictures: Path | None, annotations: Path, evaluator: str
-    ) -> list["Report"]:
-        """The report of detections that somebody has written."""
-        from picodet.evaluation import reporting
-        from picodet.evaluation.annotations import read_annotations
-        from picodet.evaluation.results import read_results
-
-        truths = read_annotations(annotations)
-        run = reporting.Evaluated("as written", read_results(file), None, {})
-        context = reporting.Context(str(file), truths, 0.0, (), {}, (_command(),))
-        return self._reports([run], context, pictures, evaluator)
-
-    def _reports(
-        self,
-        runs: list["Evaluated"],
-        context: "Context",
-        pictures: Path | None,
-        evaluator: str,
-        rows: tuple["WhatIf", ...] = (),
-    ) -> list["Report"]:
-        from rich.console import Console
-
-        from picodet.evaluation import reporting
-        from picodet.evaluation.as_json import as_json
-        from picodet.evaluation.page import page
-        from picodet.evaluation.results import write_results
-        from picodet.evaluation.table import print_reports
-
-        reports = [reporting.report(run, context, evaluator, rows) for run in runs]
-        print_reports(reports, self.per_class, Console())
-        several = len(reports) > 1
-        for i, run in enumerate(runs):
-            suffix = f"_interp{run.interp}" if several else ""
-            if self.out:
-                write_results(_named(self.out, suffix), run.results)
-            if self.html and pictures:
-                seen = reporting.worst(context.annotations, run.results, pictures)
-                reports[i] = replace(reports[i], worst=seen)
-            if self.html:
-                write_text(_named(self.html, suffix), page(reports[i]))
-        if self.json_file:
-            values = [as_json(report) for report in reports]
-            write_json(self.json_file, {"runs": values} if several else values[0])
-        return reports
-
-    def comparison(self, a: Path, b: Path, annotations: Path) -> None:
-        """Two result files, box by box."""
-        from rich.console import Console
-
-        from picodet.evaluation.annotations import read_annotations
-        from picodet.evaluation.as_json import comparison_as_json
-        from picodet.evaluation.comparison_table import print_result_comparison
-        from picodet.evaluation.result_comparison import compare_results
-        from picodet.evaluation.results import read_results
-
-        truths = read_annotations(annotations)
-        compared = compare_results(truths, read_results(a), read_results(b))
-        print_result_comparison(compared, str(a), str(b), Console())
-        if self.json_file:
-            write_json(self.json_file, comparison_as_json(compared))
-
-
-def _named(path: Path, suffix: str) -> Path:
-    """One file of several."""
-    return path.with_name(f"{path.stem}{suffix}{path.suffix}")
-
-
-def _quiet(done: int, total: int) -> None:
-    """Only one process shows how far it is."""
-
-
-def _command() -> str:
-    """How this was called."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _verdict(reports: list["Report"], expected: float, within: float) -> int:

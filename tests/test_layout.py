@@ -15,7 +15,11 @@ MAY_IMPORT = {
     "errors": set(),
     "command": {"files"},
     "files": set(),
+    "meta": {"", "config"},  # of our files, without torch
     "nms": set(),
+    "page_markup": set(),
+    "paddle_python": {""},
+    "versions": {""},
     # weights: checkpoint -> arrays -> rules -> weights, without torch
     "converter.array_pickle": {"converter.pickle_reader"},
     "converter.convert": {"converter.one_sided", "converter.precision", "converter.rules"},
@@ -32,29 +36,34 @@ MAY_IMPORT = {
     "models.csp_pan": {"models.layers"},
     "models.head": {"models.layers"},
     "models.picodet": {"config", "models.csp_pan", "models.esnet", "models.head"},
-    "models.checkpoint": {"", "config", "files", "models.esnet", "models.picodet"},
+    "models.checkpoint": {"files", "meta", "models.esnet", "models.picodet"},
+    "models.folding": {"models.picodet"},
     # pictures: file -> preprocess -> model -> decode -> detections
     "data.pictures": {"files"},
     "data.jpeg": set(),
     "data.preprocess": {"config", "data.jpeg"},
-    "postprocess": {"cells", "models.head", "nms"},
-    "detection": {"data.preprocess", "models.picodet", "postprocess"},
+    "decoding": {"cells", "models.head"},
+    "postprocess": {"cells", "nms"},
+    "detection": {
+        *("data.preprocess", "inference.detecting", "inference.torch_network", "models.picodet"),
+        "postprocess",
+    },
     "drawing": {"postprocess"},
     "gallery": {
-        *("data.pictures", "data.preprocess", "detection", "drawing"),
-        *("models.picodet", "postprocess"),
+        *("data.pictures", "data.preprocess", "drawing", "inference.detecting"),
+        *("inference.network", "postprocess"),
     },
     # where the streams meet
     "port": {
         *("config", "converter.convert", "converter.configure", "converter.one_sided"),
-        *("converter.pdparams", "converter.recognise", "converter.rules", "files"),
+        *("converter.pdparams", "converter.recognise", "converter.rules", "files", "meta"),
         *("models.checkpoint", "models.esnet", "models.picodet"),
     },
     "conversion_table": {"converter.convert", "port"},
     "detection_table": {"gallery"},
     "__main__": {"cli"},
 }
-# picodet.alignment; a name that begins with a dot is of the same folder
+# folders; a name that begins with a dot is of the same folder
 ALIGNMENT = {
     # plain values
     ".comparison": set(),
@@ -67,29 +76,27 @@ ALIGNMENT = {
     ".recording_writer": {".index", "files"},
     ".network_input": {"config"},
     ".input_entries": {".index", ".network_input", ".recording_writer"},
-    ".versions": {""},
     # whatever is a reference -> a recording
     ".session": {
         *(".align", ".compared", ".comparison", ".onnx_model", ".order", ".probes", ".recording"),
         *(".reference", "files", "models.checkpoint"),
     },
     ".reference": {
-        *(".index", ".inference_folder", ".network_input", ".onnx_recorder", ".order"),
+        *("inference.inference_folder", ".index", ".network_input", ".onnx_recorder", ".order"),
         *(".paddle_process", "config", "data.preprocess"),
     },
-    ".inference_folder": {".index", "config"},
-    ".paddle_process": {"", ".order"},
+    ".paddle_process": {".order", "paddle_python"},
     ".onnx_recorder": {
         *(".network_input", ".onnx_graph", ".order", ".recording_writer", ".static_record"),
-        *(".versions", "files"),
+        *("versions", "files"),
     },
     ".onnx_graph": {".graph", ".recording_writer", ".static_record"},
     # in Paddle's own process, see test_paddles_process_needs_no_torch
     ".paddle_main": {
         *(".index", ".input_entries", ".network_input", ".order", ".paddle_program"),
         *(".ppdet_model", ".ppdet_recorder", ".probes", ".recording_writer", ".static_record"),
-        *(".versions", "config", "converter.configure", "converter.pdparams"),
-        *("converter.precision", "files"),
+        *("versions", "config", "converter.configure", "converter.pdparams"),
+        *("converter.precision", "files", "inference.program_file"),
     },
     ".ppdet_model": {"config"},
     ".ppdet_recorder": {
@@ -98,6 +105,7 @@ ALIGNMENT = {
     },
     ".paddle_program": {
         *(".paddle_new_program", ".paddle_old_program", ".recording_writer", ".static_record"),
+        "inference.program_file",
     },
     ".paddle_new_program": {".graph", ".paddle_old_program"},
     ".paddle_old_program": {".graph"},
@@ -118,7 +126,7 @@ ALIGNMENT = {
     ".align": {
         *(".compared", ".comparison", ".diagnosis", ".endings", ".gap", ".index", ".layered"),
         *(".layers", ".own_ending", ".pairing", ".preprocessing", ".probing", ".recorded"),
-        *(".recording", ".suppression", ".versions", ".wording", "config", "converter.rules"),
+        *(".recording", ".suppression", "versions", ".wording", "config", "converter.rules"),
         *("files", "models.head", "models.picodet"),
     },
     ".compared": {
@@ -138,7 +146,7 @@ ALIGNMENT = {
     ".preprocessing": {".comparison", ".index", ".recording", "config", "data.preprocess"},
     ".endings": {
         *(".comparison", ".decoding_diagnosis", ".gap", ".recorded", ".wording", "config"),
-        *("models.head", "models.picodet", "postprocess"),
+        *("decoding", "models.head", "models.picodet"),
     },
     ".own_ending": {
         ".probes",
@@ -147,11 +155,11 @@ ALIGNMENT = {
     },
     ".suppression": {
         *(".comparison", ".recorded", ".wording", "models.head", "models.picodet", "nms"),
-        "postprocess",
+        *("decoding", "postprocess"),
     },
     ".probing": {
         *(".comparison", ".decoding_diagnosis", ".gap", ".index", ".probes", ".recording"),
-        *(".suppression", "config", "data.preprocess", "models.head", "postprocess"),
+        *(".suppression", "config", "data.preprocess", "decoding", "models.head"),
     },
     # an ONNX in the place of a model
     ".onnx_model": {
@@ -162,7 +170,7 @@ ALIGNMENT = {
     },
     ".onnx_config": {
         "converter.recognise",
-        *(".graph", ".onnx_graph", "class_names", "config", "models.checkpoint", "models.picodet"),
+        *(".graph", ".onnx_graph", "class_names", "config", "meta", "models.picodet"),
     },
     ".onnx_weights": {
         *(".comparison", ".gap", ".graph", ".index", ".paired", ".places", ".recording"),
@@ -190,28 +198,218 @@ ALIGNMENT = {
     ".blocks": {".comparison"},
     ".table": {".blocks", ".comparison", ".wording"},
     ".page": {
-        *(".blocks", ".comparison", ".page_depth", ".page_layers", ".page_markup", ".page_network"),
+        *(".blocks", ".comparison", ".page_depth", ".page_layers", "page_markup", ".page_network"),
         ".wording",
     },
-    ".page_depth": {".blocks", ".comparison", ".page_markup", ".wording"},
+    ".page_depth": {".blocks", ".comparison", "page_markup", ".wording"},
     ".page_layers": {
-        *(".blocks", ".comparison", ".page_markup", ".page_network", ".page_pictures", ".wording"),
+        *(".blocks", ".comparison", "page_markup", ".page_network", ".page_pictures", ".wording"),
     },
-    ".page_network": {".blocks", ".comparison", ".page_markup", ".wording"},
+    ".page_network": {".blocks", ".comparison", "page_markup", ".wording"},
     ".page_pictures": {".comparison", ".wording"},
-    ".page_markup": set(),
+}
+INFERENCE = {
+    # plain values, and what runs them
+    ".network": {"config", "postprocess"},
+    ".detecting": {".network", "data.preprocess", "postprocess"},
+    ".opening": {
+        ".network",
+        ".onnxruntime_network",
+        ".openvino_network",
+        ".paddle_network",
+        ".torch_network",
+        "config",
+        "models.checkpoint",
+        "models.folding",
+    },
+    # what a file says in which form
+    ".forms": {".network", "cells", "config", "postprocess"},
+    ".onnx_spec": {".forms", ".network", "class_names", "config", "meta", "postprocess"},
+    ".inference_folder": {"config"},
+    ".program_file": set(),
+    # what runs it
+    ".torch_network": {".forms", ".network", "decoding", "models.picodet", "postprocess"},
+    ".onnxruntime_network": {".network", ".onnx_spec", "postprocess"},
+    ".openvino_network": {".network", ".onnx_spec", "postprocess"},
+    ".paddle_network": {
+        ".forms",
+        ".inference_folder",
+        ".network",
+        ".program_file",
+        ".program_process",
+        "class_names",
+        "config",
+        "postprocess",
+    },
+    ".program_process": {".pipe", "paddle_python"},
+    ".pipe": set(),
+    # in Paddle's own process
+    ".paddle_server": {".pipe", ".program_file"},
+}
+EXPORT = {
+    # what is wanted -> a graph
+    ".wanted": {"config", "postprocess"},
+    ".writer": set(),
+    ".network": {
+        ".writer",
+        "alignment.index",
+        "alignment.tracing",
+        "models.folding",
+        "models.layers",
+        "models.picodet",
+    },
+    ".decoding": {".network", ".writer", "cells", "config"},
+    ".suppression": {".writer"},
+    ".onnx_file": {
+        "",
+        ".decoding",
+        ".network",
+        ".suppression",
+        ".wanted",
+        ".writer",
+        "config",
+        "meta",
+        "models.picodet",
+    },
+    # a graph -> verified
+    ".exported": {".onnx_file", ".runtime", ".trials", ".wanted", "postprocess"},
+    ".runtime": set(),
+    ".trials": {".wanted", "config", "data.preprocess"},
+    ".verification": {
+        ".exported",
+        ".onnx_file",
+        ".trials",
+        ".wanted",
+        "alignment.comparison",
+        "alignment.gap",
+        "config",
+        "decoding",
+        "meta",
+        "models.picodet",
+    },
+    # all together
+    ".export": {
+        ".onnx_file",
+        ".runtime",
+        ".trials",
+        ".verification",
+        ".wanted",
+        "files",
+        "models.checkpoint",
+        "models.picodet",
+        "versions",
+    },
+    ".table": {".export", ".verification"},
+}
+EVALUATION = {
+    # plain values
+    ".report": set(),
+    ".annotations": {".json_rows"},
+    ".results": {".json_rows", "files"},
+    ".json_rows": set(),
+    # a model and a dataset -> results
+    ".setting": {"config", "data.preprocess", "postprocess"},
+    ".class_matching": {".annotations", "inference.network"},
+    ".checking": {".annotations", "data.preprocess"},
+    ".run": {".annotations", ".setting", "data.preprocess", "inference.network", "postprocess"},
+    ".ranks": set(),
+    ".progress_file": {".run", "files"},
+    ".session": {
+        "",
+        ".annotations",
+        ".checking",
+        ".class_matching",
+        ".progress_file",
+        ".ranks",
+        ".results",
+        ".run",
+        ".setting",
+        "files",
+        "inference.network",
+        "inference.opening",
+        "postprocess",
+    },
+    # results -> numbers
+    ".evaluators": {".annotations", ".results"},
+    ".metrics": {".annotations", ".evaluators", ".report", ".results"},
+    ".matching": {".annotations", ".metrics", ".results"},
+    ".bootstrap": {".matching", ".metrics", ".report"},
+    ".worst": {".matching"},
+    ".result_comparison": {
+        ".annotations",
+        ".bootstrap",
+        ".matching",
+        ".metrics",
+        ".report",
+        ".results",
+    },
+    ".reporting": {
+        ".annotations",
+        ".bootstrap",
+        ".matching",
+        ".metrics",
+        ".report",
+        ".results",
+        ".worst",
+        "data.preprocess",
+    },
+    # how it is shown
+    ".showing": {
+        ".annotations",
+        ".as_json",
+        ".comparison_table",
+        ".page",
+        ".ranks",
+        ".report",
+        ".reporting",
+        ".result_comparison",
+        ".results",
+        ".session",
+        ".table",
+        "command",
+        "files",
+        "versions",
+    },
+    ".wording": {".report"},
+    ".table": {".report", ".wording"},
+    ".comparison_table": {".report", ".result_comparison", ".table", ".wording"},
+    ".as_json": {".report", ".result_comparison"},
+    ".page": {
+        ".page_classes",
+        ".page_curves",
+        ".page_stats",
+        ".page_what_if",
+        ".page_worst",
+        ".report",
+        ".wording",
+        "page_markup",
+    },
+    ".page_stats": {".report", ".wording", "page_markup"},
+    ".page_what_if": {".report", ".wording", "page_markup"},
+    ".page_curves": {".report", ".wording", "page_markup"},
+    ".page_classes": {".report", ".wording", "page_markup"},
+    ".page_worst": {".page_labels", ".report", "page_markup"},
+    ".page_labels": {".report"},
+}
+FOLDERS = {
+    "alignment": ALIGNMENT,
+    "evaluation": EVALUATION,
+    "export": EXPORT,
+    "inference": INFERENCE,
 }
 
 
-def in_full(name: str) -> str:
-    return f"alignment{name}" if name.startswith(".") else name
+def in_full(folder: str, name: str) -> str:
+    return folder + name if name.startswith(".") else name
 
 
-MAY_IMPORT |= {in_full(name): set(map(in_full, allowed)) for name, allowed in ALIGNMENT.items()}
-COMMANDS = {"cli", "cli_align"}  # where everything meets
+for folder, table in FOLDERS.items():
+    for name, allowed in table.items():
+        MAY_IMPORT[in_full(folder, name)] = {in_full(folder, other) for other in allowed}
+COMMANDS = {"cli", "cli_align", "cli_eval", "cli_export"}  # where everything meets
 HEAVY = {
-    *("cv2", "numpy", "onnx", "onnxruntime", "paddle", "ppdet", "rich", "safetensors", "torch"),
-    "yaml",
+    *("cv2", "hotcoco", "numpy", "onnx", "onnxruntime", "openvino", "paddle", "ppdet"),
+    *("pycocotools", "rich", "safetensors", "torch", "yaml"),
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.stat().st_size)
 
@@ -251,7 +449,7 @@ def test_every_arrow_is_used():
             assert allowed <= imported, name_of(path)
 
 
-@pytest.mark.parametrize("name", ["__init__", "__main__", "cli", "cli_align", "command", "errors"])
+@pytest.mark.parametrize("name", ["__init__", "__main__", *COMMANDS, "command", "errors"])
 def test_help_needs_nothing_heavy(name):
     tree = ast.parse((PACKAGE / f"{name}.py").read_text())
     tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
@@ -276,7 +474,8 @@ def test_paddles_process_needs_no_torch():
     """Nor what else its environment may lack; paddle_process.py starts it."""
     lacking = {"onnx", "onnxruntime", "rich", "safetensors", "torch"}
     for path in FILES:
-        if name_of(path) in reached_from("alignment.paddle_main"):
+        servers = ("alignment.paddle_main", "inference.paddle_server")
+        if any(name_of(path) in reached_from(server) for server in servers):
             imported = imports_of(ast.parse(path.read_text()))
             assert not {module.split(".")[0] for module in imported} & lacking, name_of(path)
 
@@ -289,5 +488,5 @@ def test_paddle_is_imported_in_its_own_process_only():
         & {module.split(".")[0] for module in imports_of(ast.parse(path.read_text()))}
     }
     own = ("main", "program", "new_program", "old_program")
-    ppdet = {"alignment.ppdet_model", "alignment.ppdet_recorder"}
-    assert names == ppdet | {f"alignment.paddle_{name}" for name in own}
+    others = {"alignment.ppdet_model", "alignment.ppdet_recorder", "inference.paddle_server"}
+    assert names == others | {f"alignment.paddle_{name}" for name in own}

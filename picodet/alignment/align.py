@@ -23,7 +23,6 @@ from picodet.alignment.probing import Probed, probe
 from picodet.alignment.recorded import Recorded
 from picodet.alignment.recording import Recording
 from picodet.alignment.suppression import compare_nms
-from picodet.alignment.versions import versions
 from picodet.alignment.wording import times
 from picodet.config import STRIDES, ModelConfig
 from picodet.converter.rules import PICODET_2021
@@ -31,6 +30,7 @@ from picodet.errors import AlignmentError
 from picodet.files import sha256
 from picodet.models.head import HeadOutput
 from picodet.models.picodet import PicoDet
+from picodet.versions import versions
 
 
 def align(

@@ -7,8 +7,8 @@ from picodet.alignment.onnx_graph import record_onnx
 from picodet.alignment.order import Order
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.alignment.static_record import static_index
-from picodet.alignment.versions import versions
 from picodet.files import sha256
+from picodet.versions import versions
 
 
 def record_onnx_file(order: Order, fed: NetworkInput, progress: Callable[[int, int], None]) -> None:

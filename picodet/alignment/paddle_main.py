@@ -19,7 +19,6 @@ from picodet.alignment.network_input import NetworkInput, read_array
 from picodet.alignment.order import Order
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.alignment.static_record import static_index
-from picodet.alignment.versions import versions
 from picodet.config import ModelConfig
 from picodet.converter import pdparams
 from picodet.converter.configure import OFFICIAL_NAME, Wanted, configure
@@ -27,6 +26,7 @@ from picodet.converter.precision import as_float32
 from picodet.errors import PicoDetError, RecordingError
 from picodet.files import sha256
 from picodet.inference.program_file import WEIGHTS, program_file
+from picodet.versions import versions
 
 
 def main(order: str) -> None:

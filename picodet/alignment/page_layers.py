@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from picodet.alignment.blocks import Block, within
 from picodet.alignment.comparison import Gap, Layer, Unpaired
-from picodet.alignment.page_markup import Call, table, text
 from picodet.alignment.page_network import shade
 from picodet.alignment.page_pictures import error_map, scatter
 from picodet.alignment.wording import measures, name, number, short, times
+from picodet.page_markup import Call, table, text
 
 HEADERS = (
     *("layer", "type", "local error", "&times; noise"),

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from picodet.alignment.page_markup import document, listed, section, text
 from picodet.evaluation.page_classes import classes
 from picodet.evaluation.page_curves import curves
 from picodet.evaluation.page_stats import stats
@@ -10,6 +9,7 @@ from picodet.evaluation.page_what_if import what_if
 from picodet.evaluation.page_worst import legend, worst
 from picodet.evaluation.report import Report
 from picodet.evaluation.wording import HOW_TO_READ, in_percent, rate
+from picodet.page_markup import document, listed, section, text
 
 STYLE = Path(__file__).with_name("page_style.css")
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from picodet.alignment.page_markup import title
 from picodet.evaluation.report import Curves
 from picodet.evaluation.wording import exact
+from picodet.page_markup import title
 
 WIDTH, HEIGHT = 480, 350
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 40

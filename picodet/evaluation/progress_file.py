@@ -5,19 +5,24 @@ where anything that the numbers depend on has changed.
 """
 
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from picodet.errors import EvaluationError, OutputError
+from picodet.errors import EvaluationError
 from picodet.evaluation.run import ROW
 from picodet.files import replacing
 
 SUFFIX = ".partial.npz"
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError)
+# what zipfile and np.load raise for files that are cut off, changed or something else (by fuzzing)
+UNREADABLE = (
+    *(AttributeError, EOFError, KeyError, MemoryError, OSError, RuntimeError, TypeError),
+    *(ValueError, struct.error, zipfile.BadZipFile, zlib.error),
+)
 
 
 def part_of(path: Path, rank: int) -> Path:
@@ -32,18 +37,20 @@ def write_progress(
     rows: Sequence[np.ndarray],
 ) -> None:
     """asked: what the rows [N, 7], one array for each setting, depend on."""
-    arrays: dict[str, Any] = {f"rows_{i}": array for i, array in enumerate(rows)}
     asked_bytes = np.frombuffer(json.dumps(dict(asked)).encode(), np.uint8)
     done = np.array(picture_ids, np.int64)
+    counts = np.array([len(array) for array in rows], np.int64)
+    joined = np.concatenate(rows)
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, asked=asked_bytes, done=done, **arrays)
+        np.savez_compressed(file, asked=asked_bytes, done=done, counts=counts, rows=joined)
 
 
 def read_progress(path: Path, asked: Mapping[str, str]) -> tuple[list[int], list[np.ndarray]]:
     """Picture ids that are done, and their rows for each setting; of all processes' parts."""
-    if not path.is_file():
+    others = sorted(path.parent.glob(f"{path.name}.rank*"))
+    parts = [path, *others] if path.is_file() else others  # the first may have done nothing yet
+    if not parts:
         raise EvaluationError(f"{path}: there is no such file to go on with")
-    parts = [path, *sorted(path.parent.glob(f"{path.name}.rank*"))]
     done: list[int] = []
     rows: list[list[np.ndarray]] = []
     for part in parts:
@@ -59,16 +66,18 @@ def read_progress(path: Path, asked: Mapping[str, str]) -> tuple[list[int], list
 
 def _read(path: Path, asked: Mapping[str, str]) -> tuple[np.ndarray, list[np.ndarray]]:
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             was = json.loads(content["asked"].tobytes())
-            ids = content["done"]
-            rows = [content[f"rows_{i}"] for i in range(len(content.files) - 2)]
-        shaped = all(array.ndim == 2 and array.shape[1] == ROW for array in rows)
-        if not (shaped and rows and ids.ndim == 1 and ids.dtype == np.int64):
+            ids, counts, rows = (content[name] for name in ("done", "counts", "rows"))
+        integers = all(array.ndim == 1 and array.dtype == np.int64 for array in (ids, counts))
+        floats = rows.ndim == 2 and rows.shape[1] == ROW and rows.dtype == np.float64
+        if not (integers and floats and np.isfinite(rows).all()):
             raise ValueError("arrays of another form")
+        if not len(counts) or counts.min() < 0 or counts.sum() != len(rows):
+            raise ValueError(f"{len(rows)} rows in parts of {counts.tolist()!r:.60}")
         if not isinstance(was, dict):
             raise TypeError("no dictionary of what was asked")
-    except (*UNREADABLE, TypeError) as error:
+    except UNREADABLE as error:
         raise EvaluationError(
             f"{path}: not the progress of an evaluation that was interrupted: {error}"
         ) from error
@@ -79,10 +88,4 @@ def _read(path: Path, asked: Mapping[str, str]) -> tuple[np.ndarray, list[np.nda
             f"{path}: is of another evaluation: {listed}. Ask for the same, or start anew without "
             "--resume"
         )
-    return ids, rows
-
-
-def check_progress_writable(path: Path) -> None:
-    """Raise OutputError now, not when the work is lost."""
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: there is no directory {path.parent}")
+    return ids, np.split(rows, np.cumsum(counts)[:-1])

@@ -19,6 +19,7 @@ from picodet.errors import EvaluationError
 
 BEAT = 0.5  # seconds between two signs of life
 SILENCE = 30.0  # seconds without one, after which a process is taken for dead
+HEARING = 3.0  # seconds that one who leaves with an error waits for the others to know it
 MAX_TEXT = 500  # of an error, characters
 
 if TYPE_CHECKING:
@@ -126,10 +127,19 @@ class _Together:
             raise EvaluationError(self.failure)
 
     def gather(self, rows: np.ndarray) -> list[np.ndarray]:
+        try:
+            self._arrive()
+            return self._exchange(rows)
+        except RuntimeError as error:
+            self.check()
+            raise EvaluationError(
+                f"another process of the {self.size} is gone; what it printed says why"
+            ) from error
+
+    def _exchange(self, rows: np.ndarray) -> list[np.ndarray]:
         import torch
         import torch.distributed as dist
 
-        self._arrive()
         shape = torch.tensor(rows.shape, device=self.device)
         shapes = [torch.empty_like(shape) for _ in range(self.size)]
         dist.all_gather(shapes, shape)
@@ -143,12 +153,18 @@ class _Together:
         ]
 
     def tell(self, error: BaseException) -> None:
-        """The others stop with this error; the first to fail is the one that counts."""
-        if self.failure is None:
-            text = str(error) or type(error).__name__
-            message = f"process {self.rank} of {self.size} failed: {text[:MAX_TEXT]}"
-            with suppress(RuntimeError):  # the store may have gone with the process that held it
+        """The others stop with this error; the first to fail is the one that counts.
+
+        Nobody leaves before all know it: what they meet at goes with the process that holds it.
+        """
+        with suppress(RuntimeError):  # it has gone
+            if self.failure is None:
+                text = str(error) or type(error).__name__
+                message = f"process {self.rank} of {self.size} failed: {text[:MAX_TEXT]}"
                 self.store.compare_set("failure", "", message)
+            deadline = time.monotonic() + HEARING
+            while self.store.add("heard", 0) < self.size and time.monotonic() < deadline:
+                time.sleep(BEAT / 10)
 
     def leave(self) -> None:
         self.stopped.set()
@@ -170,6 +186,7 @@ class _Together:
                 self.store.add(f"beat/{self.rank}", 1)
                 if self.store.check(["failure"]):
                     self.failure = self.store.get("failure").decode()
+                    self.store.add("heard", 1)
                 for rank, (count, since) in heard.items():
                     now = self.store.add(f"beat/{rank}", 0)
                     if now != count:

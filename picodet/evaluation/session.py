@@ -1,14 +1,12 @@
 """A model and a dataset -> detections of all pictures, shared among threads and processes."""
 
 import os
-import platform
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -100,15 +98,10 @@ def progress_file(out: Path | None) -> Path:
     return out.with_name(out.stem + SUFFIX) if out else Path("picodet-eval" + SUFFIX)
 
 
-def versions(asked: Asked) -> dict[str, str]:
-    """Of everything that the numbers may depend on."""
-    runs = {".onnx": asked.running.backend, "": "paddlepaddle"}.get(asked.model.suffix, "torch")
-    names = ("picodet", runs, "numpy", "opencv-python-headless", "hotcoco", "pycocotools")
-    found = {"Python": platform.python_version()}
-    for name in names:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+def packages(model: Path, backend: str) -> tuple[str, ...]:
+    """What the numbers depend on besides NumPy and OpenCV."""
+    runs = {".onnx": backend, "": "paddlepaddle"}.get(model.suffix, "torch")
+    return runs, "hotcoco", "pycocotools"
 
 
 def _settings(asked: Asked, network: Network) -> tuple[Setting, ...]:

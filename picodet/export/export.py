@@ -8,7 +8,6 @@ from typing import Any
 
 import onnx
 
-from picodet.alignment.versions import versions
 from picodet.errors import CheckpointError, OutputError, PicoDetError
 from picodet.export.onnx_file import build
 from picodet.export.runtime import check_opset
@@ -18,6 +17,7 @@ from picodet.export.wanted import Level, Wanted
 from picodet.files import check_apart, check_writable, replacing
 from picodet.models.checkpoint import load_described
 from picodet.models.picodet import PicoDet
+from picodet.versions import versions
 
 SUFFIX = ".onnx"
 Shapes = dict[str, list[int | str]]  # of inputs or outputs; a side that is not fixed has a name

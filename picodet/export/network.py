@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from picodet.alignment.index import Operator, Source
 from picodet.alignment.tracing import trace
-from picodet.export.folding import fold
 from picodet.export.writer import GraphWriter
+from picodet.models.folding import fold
 from picodet.models.layers import HARD_SIGMOID_SLOPE
 from picodet.models.picodet import PicoDet
 

@@ -168,9 +168,8 @@ def test_threads_are_shared_among_neighbours(monkeypatch):
         assert session.threads_here() == threads
 
 
-def test_versions_of_what_took_part(ask):
-    found = session.versions(ask())
-    assert {"Python", "picodet", "numpy", "onnxruntime", "hotcoco"} <= set(found)
-    assert "torch" not in found
-    assert "torch" in session.versions(ask("torch.pth"))
-    assert "openvino" in session.versions(ask(running=Running("openvino")))
+@pytest.mark.parametrize(
+    ("model", "runs"), [("a.pth", "torch"), ("a.onnx", "openvino"), ("folder", "paddlepaddle")]
+)
+def test_what_took_part(model, runs):
+    assert session.packages(Path(model), "openvino") == (runs, "hotcoco", "pycocotools")

@@ -1,8 +1,51 @@
+import pytest
 import torch
 from torch import nn
 from tracing import SMALL, filled, seeded_checkpoint
 
-from picodet.models.folding import folded
+from picodet.models.folding import fold, folded
+
+
+@pytest.fixture
+def layers():
+    torch.manual_seed(0)
+    conv, norm = nn.Conv2d(6, 4, 3, groups=2, bias=False), nn.BatchNorm2d(4, eps=1e-3).eval()
+    for tensor in (norm.weight, norm.running_var):
+        nn.init.uniform_(tensor, 0.5, 2)
+    for tensor in (norm.bias, norm.running_mean):
+        nn.init.normal_(tensor)
+    return conv, norm
+
+
+def test_is_the_same_function(layers):
+    conv, norm = layers
+    weight, bias = fold(conv.weight.detach(), norm.state_dict(), norm.eps)
+    x = torch.randn(2, 6, 5, 5)
+    with torch.inference_mode():
+        expected = norm(conv(x))
+        torch.testing.assert_close(nn.functional.conv2d(x, weight, bias, groups=2), expected)
+
+
+def test_is_rounded_once(layers):
+    """To the float32 that is nearest to what float64 says."""
+    conv, norm = layers
+    weight, bias = fold(conv.weight.detach(), norm.state_dict(), norm.eps)
+    exact, at = fold(conv.weight.detach().double(), norm.state_dict(), norm.eps)
+    assert exact.dtype == torch.float64
+    assert torch.equal(weight, exact.float())
+    assert torch.equal(bias, at.float())
+
+
+def test_by_hand():
+    norm = {
+        "weight": torch.tensor([3.0]),
+        "bias": torch.tensor([10.0]),
+        "running_mean": torch.tensor([4.0]),
+        "running_var": torch.tensor([0.24]),
+    }
+    weight, bias = fold(torch.full((1, 1, 1, 1), 2.0), norm, 0.01)  # sd 0.5: times 6
+    assert weight.item() == pytest.approx(12)
+    assert bias.item() == pytest.approx(10 - 24)
 
 
 def test_the_function_is_the_same_and_no_batch_norm_is_left():

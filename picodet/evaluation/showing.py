@@ -1,0 +1,131 @@
+"""What `picodet-eval` does, and where the outcome goes: terminal, page, result file, JSON."""
+
+import shlex
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from picodet.command import progress_bar
+from picodet.evaluation import ranks, reporting, session
+from picodet.evaluation.annotations import read_annotations
+from picodet.evaluation.as_json import as_json, comparison_as_json
+from picodet.evaluation.comparison_table import print_result_comparison
+from picodet.evaluation.page import page
+from picodet.evaluation.report import Report, WhatIf
+from picodet.evaluation.reporting import Context, Evaluated
+from picodet.evaluation.result_comparison import compare_results
+from picodet.evaluation.results import read_results, write_results
+from picodet.evaluation.table import print_reports
+from picodet.files import check_apart, check_writable, write_json, write_text
+from picodet.versions import versions
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the outcome goes."""
+
+    out: Path | None
+    html: Path | None
+    json_file: Path | None
+    per_class: bool
+
+    def check(self, inputs: list[Path]) -> None:
+        """Raise OutputError now for what could not be written at the end."""
+        outputs = [path for path in (self.out, self.html) if path]
+        for i, path in enumerate(outputs):
+            check_writable(path, overwrite=True)
+            check_apart(path, [*inputs, *outputs[:i]])
+
+    def run(self, asked: session.Asked, evaluator: str) -> list[Report]:
+        """Reports of a model; none in a process that has just helped."""
+        with ExitStack() as stack:
+            together = stack.enter_context(ranks.joined(asked.running.device))
+            first = together.rank == 0
+            bars = [
+                stack.enter_context(progress_bar(name, "images")) if first else _quiet
+                for name in ("checking pictures", "detecting")
+            ]
+            found = session.detect_dataset(asked, together, *bars)
+        if not first:
+            return []
+        context = Context(
+            model=str(asked.model),
+            annotations=found.annotations,
+            seconds=found.seconds,
+            notes=found.notes,
+            versions=versions(*session.packages(asked.model, asked.running.backend)),
+            commands=(_command(),),
+        )
+        runs = [
+            Evaluated(
+                setting.name,
+                results,
+                setting.feeding.interp,
+                {"computed in": asked.running.precision} | setting.describe(),
+            )
+            for setting, results in zip(found.settings, found.results, strict=True)
+        ]
+        rows: tuple[WhatIf, ...] = ()
+        if asked.what_if:
+            rows = reporting.what_if(runs, found.annotations, evaluator)
+            runs = runs[:1]
+        return self._reports(runs, context, asked.pictures, evaluator, rows)
+
+    def result_file(
+        self, file: Path, pictures: Path | None, annotations: Path, evaluator: str
+    ) -> list[Report]:
+        """The report of detections that somebody has written."""
+        truths = read_annotations(annotations)
+        run = Evaluated("as written", read_results(file), None, {})
+        context = Context(str(file), truths, 0.0, (), {}, (_command(),))
+        return self._reports([run], context, pictures, evaluator)
+
+    def _reports(
+        self,
+        runs: list[Evaluated],
+        context: Context,
+        pictures: Path | None,
+        evaluator: str,
+        rows: tuple[WhatIf, ...] = (),
+    ) -> list[Report]:
+        reports = [reporting.report(run, context, evaluator, rows) for run in runs]
+        print_reports(reports, self.per_class, Console())
+        several = len(reports) > 1
+        for i, run in enumerate(runs):
+            suffix = f"_interp{run.interp}" if several else ""
+            if self.out:
+                write_results(_named(self.out, suffix), run.results)
+            if self.html and pictures:
+                seen = reporting.worst(context.annotations, run.results, pictures)
+                reports[i] = replace(reports[i], worst=seen)
+            if self.html:
+                write_text(_named(self.html, suffix), page(reports[i]))
+        if self.json_file:
+            values = [as_json(report) for report in reports]
+            write_json(self.json_file, {"runs": values} if several else values[0])
+        return reports
+
+    def comparison(self, a: Path, b: Path, annotations: Path) -> None:
+        """Two result files, box by box."""
+        truths = read_annotations(annotations)
+        compared = compare_results(truths, read_results(a), read_results(b))
+        print_result_comparison(compared, str(a), str(b), Console())
+        if self.json_file:
+            write_json(self.json_file, comparison_as_json(compared))
+
+
+def _named(path: Path, suffix: str) -> Path:
+    """One file of several."""
+    return path.with_name(f"{path.stem}{suffix}{path.suffix}")
+
+
+def _quiet(done: int, total: int) -> None:
+    """Only one process shows how far it is."""
+
+
+def _command() -> str:
+    """How this was called."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
