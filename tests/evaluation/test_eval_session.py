@@ -1,5 +1,7 @@
 """Whole evaluations, on drawn pictures and with a small network."""
 
+from pathlib import Path
+
 import colour_network
 import numpy as np
 import pytest
