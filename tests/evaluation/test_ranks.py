@@ -103,6 +103,17 @@ def test_the_first_error_counts(meet):
         wait_for_failure(third)
 
 
+def test_of_two_errors_at_once_too(meet, monkeypatch):
+    """Neither has heard of the other's."""
+    monkeypatch.setattr(ranks, "HEARING", 0)
+    first, second, third = meet(3)
+    for each in (first, second, third):
+        each.leave()
+    second.tell(EvaluationError("the first"))
+    third.tell(EvaluationError("the second"))
+    assert third.store.get("failure") == b"process 1 of 3 failed: the first"
+
+
 def test_nobody_leaves_before_all_know_why(meet, monkeypatch):
     """The store goes with the process that holds it; the dead are not waited for long."""
     first, second = meet(2)
