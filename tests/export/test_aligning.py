@@ -10,7 +10,6 @@ from picodet.export.wanted import Wanted
 FORMS = {
     "heads": Wanted("heads", 11),
     "heads of any size": Wanted("heads", 14, "dynamic", "dynamic"),
-    "boxes": Wanted("boxes", 14),
     "detections of any size": Wanted("detections", 11, "dynamic", "dynamic"),
     "detections of one input": Wanted("detections", 14, single_input=True),
 }
