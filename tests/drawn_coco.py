@@ -24,7 +24,7 @@ def write_dataset(folder: Path, count: int = 10) -> Path:
         height, width = SIZES[position % len(SIZES)]
         random = np.random.RandomState(position)
         picture = random.normal(90, 15, (height, width, 3))
-        identity = 1000 - 37 * position  # the order of the file is not that of the ids
+        identity = 37 * (count - 1 - position)  # 0 is one; the file is not in their order
         images.append(
             {
                 **{"id": identity, "file_name": f"{position}.png"},

@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from drawn_coco import read, write_annotations
 from eval_runs import DATASET, ROOT, numbers, prepare, run, start, words
 from gated_picture import PATIENCE, GatedPicture
+
+from picodet.errors import EvaluationError
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +198,32 @@ def test_an_onnx_is_evaluated_without_torch(own):
     command = [sys.executable, "-c", code]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run(command, check=True, capture_output=True, cwd=own, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            [],
+            {"threads": 5, "batch": 1, "interps": (), "progress_file": "picodet-eval.partial.npz"},
+        ),
+        (["--device", "cuda"], {"batch": 16}),
+        (["--device", "cuda", "--batch", 3], {"batch": 3}),
+        (["--threads", 2, "--batch", 4], {"threads": 2, "batch": 4}),
+        (["--out", "x.json"], {"progress_file": "x.partial.npz", "resume": None}),
+        (["--resume", "y.npz", "--out", "x.json"], {"progress_file": "y.npz", "resume": "y.npz"}),
+    ],
+)
+def test_what_is_asked_of_an_evaluation(files, monkeypatch, options, expected):
+    asked = []
+
+    def detect_dataset(given, *_):
+        asked.append(given)
+        raise EvaluationError("enough")
+
+    monkeypatch.setattr("picodet.evaluation.session.detect_dataset", detect_dataset)
+    monkeypatch.setattr("picodet.evaluation.session.threads_here", lambda: 5)
+    assert run(files, "x.onnx", *DATASET, *options).exit_code == 1
+    found = {name: getattr(asked[0], name) for name in expected}
+    assert {n: str(v) if isinstance(v, Path) else v for n, v in found.items()} == expected
+    assert asked[0].running.threads == 1  # of each call; calls go side by side

@@ -67,12 +67,12 @@ def test_notes_of_the_evaluator_are_passed_on(truths, found):
 
 def test_what_if_holds_each_run_against_the_first(truths, found):
     worse = replace(found, boxes=found.boxes + np.array([20, 0, 0, 0]))
-    first, same, other = what_if(
-        [Evaluated(name, r, 2, {}) for name, r in (("a", found), ("b", found), ("c", worse))],
+    first, other, same = what_if(
+        [Evaluated(name, r, 2, {}) for name, r in (("a", found), ("b", worse), ("c", found))],
         truths,
         "hotcoco",
     )
-    assert [row.name for row in (first, same, other)] == ["a", "b", "c"]
+    assert [row.name for row in (first, other, same)] == ["a", "b", "c"]
     assert first.against_first is None
     assert vars(same.against_first) == {"difference": 0, "low": 0, "high": 0}
     difference = other.stats[0] - first.stats[0]
