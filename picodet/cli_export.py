@@ -12,8 +12,10 @@ from picodet.files import write_json
 class NumberOr(click.ParamType):
     """A number, or the one word that stands for another."""
 
+    name = "N"
+
     def __init__(self, word: str) -> None:
-        self.word, self.name = word, f"N|{word}"
+        self.word = word
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -27,8 +29,6 @@ class NumberOr(click.ParamType):
 
 class SizeOrDynamic(Size):
     """As `Size`, or any size."""
-
-    name = "SIZE|dynamic"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value if value == "dynamic" else super().convert(value, param, ctx)
@@ -47,14 +47,18 @@ class SizeOrDynamic(Size):
 @click.option(
     "--opset",
     type=NumberOr("newest"),
+    metavar="N|newest",
     default=14,
     show_default=True,
     help="11 or newer; newest is the newest that onnxruntime runs.",
 )
-@click.option("--batch", type=NumberOr("dynamic"), default=1, show_default=True)
+@click.option(
+    "--batch", type=NumberOr("dynamic"), metavar="N|dynamic", default=1, show_default=True
+)
 @click.option(
     "--input-size",
     type=SizeOrDynamic(),
+    metavar="SIZE|dynamic",
     help="416, 800x608 for height and width, or dynamic.  [default: the model's own]",
 )
 @click.option(
