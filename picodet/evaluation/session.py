@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from picodet import __version__
 from picodet.errors import EvaluationError, ImageError, PicoDetError
 from picodet.evaluation.annotations import Annotations, read_annotations
-from picodet.evaluation.checking import Trouble, check_pictures
+from picodet.evaluation.checking import check_pictures
 from picodet.evaluation.class_matching import By, match_classes
 from picodet.evaluation.progress_file import SUFFIX, part_of, read_progress, write_progress
 from picodet.evaluation.ranks import Ranks, local_processes, share
@@ -143,24 +143,26 @@ def _usable(
     unusable = set(everybodys[everybodys[:, 1] == 1, 0].astype(int).tolist())
     if len(unusable) == len(annotations.pictures):
         raise ImageError(f"{asked.pictures}: none of the {len(unusable)} pictures can be used")
-    notes = [*_said(len(unusable)), *_sized(troubles)]
+    resized = set(everybodys[everybodys[:, 1] == 0, 0].astype(int).tolist())
+    notes = _notes(len(unusable), [p.file for p in annotations.pictures if p.id in resized])
     if unusable:
         kept = [picture.id for picture in annotations.pictures if picture.id not in unusable]
         annotations = annotations.of_pictures(kept)
-    return annotations, tuple(notes)
+    return annotations, notes
 
 
-def _said(count: int) -> list[str]:
-    if not count:
-        return []
-    return [f"{count} unusable picture{'s' * (count > 1)} left out: this AP is not COCO's"]
-
-
-def _sized(troubles: list[Trouble]) -> list[str]:
-    other = [trouble.text for trouble in troubles if not trouble.unusable]
-    if not other:
-        return []
-    return [f"{len(other)} of the pictures have another size than annotated: {other[0]}"]
+def _notes(left_out: int, resized: Sequence[str]) -> tuple[str, ...]:
+    """What a reader of the numbers has to know of the pictures."""
+    notes = []
+    if left_out:
+        notes.append(
+            f"{left_out} unusable picture{'s' * (left_out > 1)} left out: this AP is not COCO's"
+        )
+    if resized:
+        notes.append(
+            f"{len(resized)} of the pictures have another size than annotated, {resized[0]} first"
+        )
+    return tuple(notes)
 
 
 def _detect(
