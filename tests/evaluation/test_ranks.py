@@ -175,6 +175,35 @@ def test_all_wait_for_the_last(meet):
         assert arrived[:first_past].count((turn, "before")) == 3
 
 
+def test_everybody_has_the_rows_of_all(meet, monkeypatch):
+    """However many each has; the exchange itself is made of threads here."""
+    together = meet(3)
+    barrier, shown = threading.Barrier(3, timeout=PATIENCE), {}
+
+    def all_gather(parts, own):
+        shown[threading.current_thread().name] = own
+        barrier.wait()
+        for rank, part in enumerate(parts):
+            part.copy_(shown[str(rank)])
+        barrier.wait()
+
+    monkeypatch.setattr(dist, "all_gather", all_gather)
+    rows = [np.random.default_rng(count).normal(size=(count, 7)) for count in (2, 0, 5)]
+    found = {}
+
+    def gather(each):
+        found[each.rank] = each.gather(rows[each.rank])
+
+    threads = [threading.Thread(target=gather, args=[e], name=str(e.rank)) for e in together]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for parts in found.values():
+        assert all(np.array_equal(a, b) for a, b in zip(parts, rows, strict=True))
+    assert len(found) == 3
+
+
 def test_a_store_that_is_gone_is_noticed(meet, monkeypatch):
     (first, _) = meet(2)
 
