@@ -8,7 +8,9 @@ PicoDetError
 ├── OutputError       a result cannot be written where it was asked for
 ├── RecordingError    a recording of a reference cannot be read or made
 ├── AlignmentError    two models cannot be compared
-└── EvaluationError   a model and a dataset do not fit, or an evaluation cannot go on
+├── EvaluationError   a model and a dataset do not fit, or an evaluation cannot go on
+│   └── InterruptedRunError   ... because somebody wanted it to end (picodet.evaluation.session)
+└── NotVerifiedError  an export does not compute what its model does (picodet.export.export)
 """
 
 from typing import Any
