@@ -15,7 +15,7 @@ PicoDetError
 
 from typing import Any
 
-MAX_CHARACTERS = 1000  # of a message; what it quotes may be a stranger's
+MAX_CHARACTERS = 4000  # of a message; what it quotes may be a stranger's, or 80 names twice
 
 
 def one_line(text: str) -> str:
