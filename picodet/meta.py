@@ -6,6 +6,7 @@ metadata of an ONNX. No torch: an exported model is used without it.
 
 import dataclasses
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, Literal
 
 from picodet import __version__
@@ -47,8 +48,8 @@ def config_of(meta: Mapping[str, Any]) -> ModelConfig:
     preprocessing = meta["preprocessing"]
     mean, std = ([float(v) for v in preprocessing[key]] for key in ("mean", "std"))
     interp = preprocessing["interp"]
-    if interp not in range(5) or not all(value > 0 for value in std):
-        raise ValueError(f"interp {interp!r:.20} or a std of {std!r:.60}")
+    if interp not in range(5) or not all(map(isfinite, (*mean, *std))) or min(std) <= 0:
+        raise ValueError(f"interp {interp!r:.20}, a mean of {mean!r:.60} or a std of {std!r:.60}")
     return ModelConfig(
         name=str(meta["variant"]),
         backbone=str(meta["backbone"]),

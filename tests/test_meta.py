@@ -83,6 +83,7 @@ def changed(**numbers):
         changed(preprocessing={"interp": "2"}),
         changed(preprocessing={"std": [1, 1, 0]}),
         changed(preprocessing={"std": [1, 1, float("nan")]}),
+        changed(preprocessing={"mean": [0, 0, float("nan")]}),
         changed(preprocessing={"mean": [1, 1]}),
         changed(preprocessing={"mean": ["a", 1, 1]}),
     ],

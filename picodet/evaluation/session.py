@@ -128,7 +128,7 @@ def _usable(
     def done() -> None:
         nonlocal count
         count += 1
-        progress(count * ranks.size, len(annotations.pictures))
+        progress(min(count * ranks.size, len(annotations.pictures)), len(annotations.pictures))
         ranks.check()
 
     troubles = check_pictures(asked.pictures, mine, asked.threads, done)
