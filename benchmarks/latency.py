@@ -56,7 +56,7 @@ def in_onnxruntime(file: Path, feed: Feed, threads: int) -> Run:
 
 def in_openvino(file: Path, feed: Feed, threads: int) -> Run:
     """In float32, as the others; by itself OpenVINO takes bfloat16 where the processor has it."""
-    import openvino  # noqa: PLC0415 (an extra)
+    from picodet.inference.openvino_network import openvino  # noqa: PLC0415 (an extra)
 
     settings = {
         "INFERENCE_NUM_THREADS": threads,

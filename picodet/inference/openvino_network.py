@@ -1,18 +1,22 @@
 """An ONNX file, run by OpenVINO on the CPU."""
 
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
-import openvino
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference.network import Fed
 from picodet.inference.onnx_spec import read_spec
 from picodet.postprocess import Candidates, Detections
+
+# Importing openvino reports that to Google Analytics, unless the package that does it is missing.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+import openvino  # noqa: E402
 
 # float32 throughout: on CPUs that have bfloat16 OpenVINO would take that, and be another model
 PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}

@@ -2,7 +2,6 @@
 
 import numpy as np
 import onnx
-import openvino
 import pytest
 
 from picodet.export import runtime
@@ -10,6 +9,7 @@ from picodet.export.onnx_file import build
 from picodet.export.trials import trials
 from picodet.export.verification import verify
 from picodet.export.wanted import Wanted
+from picodet.inference.openvino_network import openvino
 
 NEWEST = runtime.newest_opset()
 

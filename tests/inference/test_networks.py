@@ -1,5 +1,7 @@
 """The same model in torch and exported, run by everything that runs it, says the same."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -231,3 +233,15 @@ def test_a_model_in_training_mode_is_refused(model):
             TorchNetwork(model)
     finally:
         model.eval()
+
+
+def test_openvino_tells_nobody_that_it_is_used():
+    """Importing it starts a thread that reports to Google Analytics, if its package is found."""
+    code = (
+        "import sys, threading, picodet.inference.openvino_network; "
+        "print(threading.active_count(), sys.modules['openvino_telemetry'])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["1", "None"]
