@@ -18,7 +18,8 @@ import numpy as np
 from picodet.errors import EvaluationError
 
 BEAT = 0.5  # seconds between two signs of life
-SILENCE = 30.0  # seconds without one, after which a process is taken for dead
+SILENCE = 15.0  # seconds without one, after which a process is taken for dead
+MEETING = 300.0  # seconds that those who are there first wait for the others to start
 HEARING = 3.0  # seconds that one who leaves with an error waits for the others to know it
 MAX_TEXT = 500  # of an error, characters
 
@@ -92,7 +93,7 @@ def joined(device: str) -> Iterator[Ranks]:
             store=store,
             rank=rank,
             world_size=size,
-            timeout=timedelta(seconds=2 * SILENCE),
+            timeout=timedelta(seconds=MEETING),
         )
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
