@@ -8,7 +8,7 @@ AP changes only at detections that find a box, a few per cent of all. So all dra
 those only: as many ranks of a class as it has such detections, times the draws.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,7 +21,11 @@ NUMBERS_AT_A_TIME = 1 << 19  # of one array: few enough for the cache
 
 
 def paired_intervals(
-    base: Matching, others: Sequence[Matching], resamples: int = 1000, seed: int = 0
+    base: Matching,
+    others: Sequence[Matching],
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Interval, ...]:
     """AP of each other run minus that of the base, on the `pictures` of one and the same dataset.
 
@@ -34,7 +38,8 @@ def paired_intervals(
     once = np.ones((1, pictures), np.int32)
     base_ap, base_draws = average_precisions(base, once)[0], average_precisions(base, draws)
     intervals = []
-    for other in others:
+    for done, other in enumerate(others):
+        progress(done, len(others))
         differences = average_precisions(other, draws) - base_draws
         differences = differences[~np.isnan(differences)]
         low, high = np.percentile(differences, PERCENTILES) if len(differences) else (np.nan,) * 2

@@ -1,5 +1,6 @@
 """Detections of a dataset -> reports: the numbers, the worst pictures, what mistakes cost."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,10 +69,15 @@ def report(
     )
 
 
-def what_if(runs: list[Evaluated], annotations: Annotations, evaluator: str) -> tuple[WhatIf, ...]:
+def what_if(
+    runs: list[Evaluated],
+    annotations: Annotations,
+    evaluator: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[WhatIf, ...]:
     """Each run beside the first, on the same pictures."""
     first, *others = (match(annotations, run.results) for run in runs)
-    intervals = (None, *paired_intervals(first, others))
+    intervals = (None, *paired_intervals(first, others, progress=progress))
     return tuple(
         WhatIf(
             name=run.name,

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import click
 from rich.console import Console
 
 from picodet.command import progress_bar
@@ -70,7 +71,8 @@ class Outputs:
         ]
         rows: tuple[WhatIf, ...] = ()
         if asked.what_if:
-            rows = reporting.what_if(runs, found.annotations, evaluator)
+            with progress_bar("drawing pictures again") as progress:
+                rows = reporting.what_if(runs, found.annotations, evaluator, progress)
             runs = runs[:1]
         return self._reports(runs, context, asked.pictures, evaluator, rows)
 
@@ -98,11 +100,13 @@ class Outputs:
             suffix = f"_interp{run.interp}" if several else ""
             if self.out:
                 write_results(_named(self.out, suffix), run.results)
+                click.echo(f"written {_named(self.out, suffix)}")
             if self.html and pictures:
                 seen = reporting.worst(context.annotations, run.results, pictures)
                 reports[i] = replace(reports[i], worst=seen)
             if self.html:
                 write_text(_named(self.html, suffix), page(reports[i]))
+                click.echo(f"written {_named(self.html, suffix)}")
         if self.json_file:
             values = [as_json(report) for report in reports]
             write_json(self.json_file, {"runs": values} if several else values[0])
