@@ -23,11 +23,11 @@ class Evaluating(Command):
     """A command that takes long and may be interrupted."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from picodet.evaluation.session import InterruptedRunError
-
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
+            from picodet.evaluation.session import InterruptedRunError
+
             if isinstance(error.__cause__, InterruptedRunError):
                 raise InterruptedRun(error.message) from error
             raise

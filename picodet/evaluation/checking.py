@@ -15,8 +15,7 @@ class Trouble:
     """A picture that cannot be used, or that is not what the annotations say."""
 
     picture_id: int
-    text: str
-    unusable: bool
+    error: str | None  # None: it can be used, and has another size than annotated
 
 
 def check_pictures(
@@ -28,12 +27,8 @@ def check_pictures(
         try:
             found = read_image(folder / picture.file).shape[:2]
         except ImageError as error:
-            return Trouble(picture.id, str(error), unusable=True)
-        if found == picture.size:
-            return None
-        height, width = picture.size
-        text = f"{picture.file} is {found[0]}x{found[1]}; the annotations say {height}x{width}"
-        return Trouble(picture.id, text, unusable=False)
+            return Trouble(picture.id, str(error))
+        return None if found == picture.size else Trouble(picture.id, None)
 
     troubles = []
     pool = ThreadPoolExecutor(threads)

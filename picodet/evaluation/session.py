@@ -132,14 +132,14 @@ def _usable(
         ranks.check()
 
     troubles = check_pictures(asked.pictures, mine, asked.threads, done)
-    bad = [trouble for trouble in troubles if trouble.unusable]
-    if bad and not asked.skip_bad:
-        more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+    errors = [trouble.error for trouble in troubles if trouble.error]
+    if errors and not asked.skip_bad:
+        more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
         raise ImageError(
-            f"{bad[0].text}{more}; --skip-bad leaves such pictures out of the evaluation"
+            f"{errors[0]}{more}; --skip-bad leaves such pictures out of the evaluation"
         )
-    told = np.array([[t.picture_id, t.unusable] for t in troubles], np.float64).reshape(-1, 2)
-    everybodys = np.concatenate(ranks.gather(told))
+    told = [(trouble.picture_id, trouble.error is not None) for trouble in troubles]
+    everybodys = np.concatenate(ranks.gather(np.array(told, np.float64).reshape(-1, 2)))
     unusable = set(everybodys[everybodys[:, 1] == 1, 0].astype(int).tolist())
     if len(unusable) == len(annotations.pictures):
         raise ImageError(f"{asked.pictures}: none of the {len(unusable)} pictures can be used")

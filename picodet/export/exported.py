@@ -69,11 +69,8 @@ def shared(ours: Arrays, theirs: Arrays, allowed: np.ndarray) -> int:
 
     Same class, and score and sides [5] within what is allowed.
     """
-    count, starts = 0, [np.cumsum(rows["nums"]) for rows in (ours, theirs)]
-    pictures = zip(
-        np.split(ours["rows"], starts[0]), np.split(theirs["rows"], starts[1]), strict=False
-    )
-    for our_rows, their_rows in pictures:
+    count = 0
+    for our_rows, their_rows in zip(*map(_by_picture, (ours, theirs)), strict=True):
         left = list(our_rows)
         for row in their_rows:
             near = (i for i, other in enumerate(left) if _same(row, other, allowed))
@@ -81,6 +78,10 @@ def shared(ours: Arrays, theirs: Arrays, allowed: np.ndarray) -> int:
                 del left[i]
                 count += 1
     return count
+
+
+def _by_picture(found: Arrays) -> list[np.ndarray]:
+    return np.split(found["rows"], np.cumsum(found["nums"])[:-1])
 
 
 def _same(row: np.ndarray, other: np.ndarray, allowed: np.ndarray) -> bool:

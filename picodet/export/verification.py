@@ -123,10 +123,9 @@ def _outputs(model: PicoDet, images: Tensor, wanted: Wanted) -> dict[str, Tensor
         output = model(images)
         if wanted.level != "heads":
             return dict(zip(("boxes", "scores"), decoding.decode(output, integral), strict=True))
-    cells = [level.flatten(2).transpose(1, 2) for level in (*output.logits, *output.sides)]
-    scores = {f"scores_{s}": x.sigmoid() for s, x in zip(STRIDES, cells, strict=False)}
-    sides = {f"sides_{s}": x for s, x in zip(STRIDES, cells[len(STRIDES) :], strict=True)}
-    return scores | sides
+    logits, sides = ([level.flatten(2).transpose(1, 2) for level in part] for part in output)
+    scores = {f"scores_{s}": x.sigmoid() for s, x in zip(STRIDES, logits, strict=True)}
+    return scores | {f"sides_{s}": x for s, x in zip(STRIDES, sides, strict=True)}
 
 
 def _gap(made: np.ndarray, double: Tensor, singles: Sequence[Tensor], name: str) -> Gap:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from picodet.config import Preprocessing
+from picodet.config import Preprocessing, check_input_size
+from picodet.errors import CheckpointError
 from picodet.postprocess import Candidates, Detections
 
 Form = Literal["heads", "boxes", "detections"]  # how far a file goes by itself
@@ -27,6 +29,14 @@ class Spec:
     def class_name(self, label: int) -> str:
         """For people; a number where there is no name."""
         return self.classes[label] if self.classes else f"class {label}"
+
+
+def check_size(file: Path, size: tuple[int, int]) -> None:
+    """Raise CheckpointError for a (height, width) that no PicoDet takes."""
+    try:
+        check_input_size(size)
+    except ValueError as error:
+        raise CheckpointError(f"{file}: {error}") from error
 
 
 class Fed(NamedTuple):

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from picodet.class_names import COCO
-from picodet.config import ModelConfig, Preprocessing, check_input_size
+from picodet.config import ModelConfig, Preprocessing
 from picodet.errors import CheckpointError
 from picodet.inference import forms
 from picodet.inference.forms import LEVELS, Shape
-from picodet.inference.network import Fed, Spec
+from picodet.inference.network import Fed, Spec, check_size
 from picodet.meta import HEADER, config_of
 from picodet.postprocess import Candidates, Detections
 
@@ -140,8 +140,5 @@ def _size(
     size = asked or fixed or (config.input_size if config else None)
     if size is None:
         raise CheckpointError(f"{path}: takes pictures of any size; name one with --input-size")
-    try:
-        check_input_size(size)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    check_size(path, size)
     return size

@@ -3,9 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from picodet.config import check_input_size
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference.network import Network
+from picodet.inference.network import Network, check_size
 
 INSTALL = {
     "onnxruntime": "pip install onnxruntime",
@@ -76,10 +75,7 @@ def _open_torch(path: Path, running: Running) -> Network:
 
     model = load(path)
     if running.size is not None:
-        try:
-            check_input_size(running.size)
-        except ValueError as error:
-            raise CheckpointError(f"{path}: {error}") from error
+        check_size(path, running.size)
         model.config = replace(model.config, input_size=running.size)
     if running.threads:
         torch.set_num_threads(running.threads)

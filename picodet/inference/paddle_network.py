@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from picodet.class_names import COCO
-from picodet.config import Preprocessing, check_input_size
+from picodet.config import Preprocessing
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference import forms
 from picodet.inference.inference_folder import NAME, FolderSettings, read_settings
-from picodet.inference.network import Fed, Spec
+from picodet.inference.network import Fed, Spec, check_size
 from picodet.inference.program_file import program_file
 from picodet.inference.program_process import ProgramProcess
 from picodet.postprocess import Candidates, Detections
@@ -31,10 +31,7 @@ def open_folder(
     size = size or (settings.size if settings else None)
     if size is None:
         raise CheckpointError(f"{folder}: has no {NAME}; name the input's size with --input-size")
-    try:
-        check_input_size(size)
-    except ValueError as error:
-        raise CheckpointError(f"{folder}: {error}") from error
+    check_size(folder, size)
     process = ProgramProcess(program, python, threads)
     try:
         return PaddleNetwork(folder, process, settings, size)

@@ -39,14 +39,14 @@ def test_all_troubles_are_told_in_the_order_of_the_pictures(tmp_path, pictures, 
     cv2.imwrite(str(tmp_path / "7.jpg"), np.zeros((30, 20, 3), np.uint8))
     (tmp_path / "9.jpg").write_bytes(b"")
     found = check_pictures(tmp_path, pictures, threads, ignore)
-    assert [(trouble.picture_id, trouble.unusable) for trouble in found] == [
+    assert [(trouble.picture_id, trouble.error is not None) for trouble in found] == [
         *((102, True), (104, True), (105, True), (107, False), (109, True)),
     ]
-    assert "2.jpg: a JPEG that breaks off" in found[0].text
-    assert f"{tmp_path / '4.jpg'}: cannot be read: No such file" in found[1].text
-    assert "directory" in found[2].text
-    assert found[3] == Trouble(107, "7.jpg is 30x20; the annotations say 20x30", unusable=False)
-    assert "9.jpg: an empty file" in found[4].text
+    assert "2.jpg: a JPEG that breaks off" in found[0].error
+    assert f"{tmp_path / '4.jpg'}: cannot be read: No such file" in found[1].error
+    assert "directory" in found[2].error
+    assert found[3] == Trouble(107, None)
+    assert "9.jpg: an empty file" in found[4].error
 
 
 def test_pictures_in_folders_below(tmp_path, pictures):
