@@ -27,10 +27,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from picodet.alignment.tracing import trace
 from picodet.export.export import export
 from picodet.export.trials import trials
 from picodet.export.wanted import LEVELS, Wanted
+from picodet.graphs.tracing import trace
 from picodet.models.checkpoint import load
 from picodet.models.picodet import PicoDet
 from picodet.versions import versions

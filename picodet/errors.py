@@ -4,6 +4,7 @@ PicoDetError
 ├── CheckpointError   a file of weights is not what it should be
 ├── ConversionError   a checkpoint was read, and does not become a model
 │   └── IncompleteError   ... because tensors or places are left over (picodet.port)
+├── GraphError        a network's graph cannot be read, or is another network than it should be
 ├── ImageError        a picture cannot be read or has the wrong form
 ├── OutputError       a result cannot be written where it was asked for
 ├── RecordingError    a recording of a reference cannot be read or made
@@ -43,6 +44,10 @@ class CheckpointError(PicoDetError):
 
 class ConversionError(PicoDetError):
     """A checkpoint was read, and does not become a model."""
+
+
+class GraphError(PicoDetError):
+    """A network's graph cannot be read, or is another network than it should be."""
 
 
 class ImageError(PicoDetError):

@@ -4,10 +4,12 @@ Plain data, to JSON and back; recording_writer.py writes it and recording.py rea
 """
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+
+from picodet.graphs.operators import Key, Operator, Source
 
 HEADER = "picodet_recording"  # the key of the index in the header of the file
 FORMAT = 1
@@ -22,7 +24,6 @@ DTYPES = {  # safetensors' names
 }
 
 Kind = Literal["ppdet", "paddle program", "onnx"]
-Key = str
 
 
 def sample_positions(size: int, count: int) -> np.ndarray:
@@ -76,28 +77,6 @@ class Call:
     type: str
     inputs: tuple[Key, ...]
     outputs: tuple[Key, ...]
-
-
-@dataclass(frozen=True)
-class Source:
-    """One input of an operator: output `index` of operator `operator`; -1 is the graph's input."""
-
-    operator: int
-    index: int = 0
-
-
-@dataclass(frozen=True)
-class Operator:
-    """One operator of a static graph, in the vocabulary of graph.py, whatever it was exported as.
-
-    `weights` gives the name of each parameter by its role: weight, bias, running_mean, running_var.
-    """
-
-    kind: str
-    name: str  # of its first output, as the graph spells it
-    sources: tuple[Source, ...]
-    outputs: tuple[Key, ...]
-    weights: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

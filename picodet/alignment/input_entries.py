@@ -4,9 +4,9 @@ from typing import TypedDict
 
 import numpy as np
 
-from picodet.alignment.index import Key
 from picodet.alignment.network_input import NetworkInput
 from picodet.alignment.recording_writer import RecordingWriter
+from picodet.graphs.operators import Key
 
 
 class InputEntries(TypedDict):

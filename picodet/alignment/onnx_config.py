@@ -11,12 +11,13 @@ import onnxruntime
 import torch
 from onnx import TensorProto, helper
 
-from picodet.alignment.graph import Graph
-from picodet.alignment.onnx_graph import attributes_of, read_graph, run_model, sides
+from picodet.alignment.onnx_graph import run_model
 from picodet.class_names import COCO
 from picodet.config import STRIDES, VARIANTS, ModelConfig, check_input_size
 from picodet.converter.recognise import MAX_HEAD_CONVS
 from picodet.errors import AlignmentError
+from picodet.graphs.graph import Graph
+from picodet.graphs.onnx_reader import attributes_of, read_graph, sides
 from picodet.meta import HEADER, config_of
 from picodet.models.picodet import PicoDet
 

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.ending import EndingNames, per_cell
 from picodet.alignment.endings import OwnHeads
 from picodet.alignment.onnx_pieces import Pieces
 from picodet.alignment.own_ending import OwnEnding
+from picodet.graphs.ending import EndingNames, per_cell
 from picodet.models.head import HeadOutput
 
 

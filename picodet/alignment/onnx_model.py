@@ -13,13 +13,11 @@ import onnx
 from torch import Tensor
 
 from picodet.alignment.comparison import Rung
-from picodet.alignment.ending import EndingNames, find_ending
 from picodet.alignment.gap import Tolerance
-from picodet.alignment.graph import Graph, canonical, operators
 from picodet.alignment.layers import Moment, noise_runs, present, together
 from picodet.alignment.onnx_config import check_runnable, configure
 from picodet.alignment.onnx_ending import own_ending
-from picodet.alignment.onnx_graph import inputs_of, read_onnx, sides
+from picodet.alignment.onnx_graph import inputs_of
 from picodet.alignment.onnx_pieces import Pieces
 from picodet.alignment.onnx_runs import Alone, Fed
 from picodet.alignment.onnx_suspect import onnx_suspects
@@ -27,12 +25,15 @@ from picodet.alignment.onnx_weights import OnnxWeights, compare_onnx_weights, fi
 from picodet.alignment.own_ending import OwnEnding
 from picodet.alignment.paired import PairedCall, Pairing
 from picodet.alignment.pairing import project_of
-from picodet.alignment.places import Places, find_places
 from picodet.alignment.recorded import Recorded
 from picodet.alignment.recording import Recording
 from picodet.alignment.replay import CallId, Suspect
-from picodet.alignment.tracing import Traced, TracedCall, trace
 from picodet.errors import AlignmentError, RecordingError
+from picodet.graphs.ending import EndingNames, find_ending
+from picodet.graphs.graph import Graph, canonical, operators
+from picodet.graphs.onnx_reader import read_onnx, sides
+from picodet.graphs.places import Places, find_places
+from picodet.graphs.tracing import Traced, TracedCall, trace
 from picodet.models.picodet import PicoDet
 
 

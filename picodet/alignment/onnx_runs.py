@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.index import Key, Source
 from picodet.alignment.lanes import Event, LayerError
 from picodet.alignment.onnx_pieces import PieceError, Pieces
-from picodet.alignment.places import Places
 from picodet.alignment.recorded import Recorded
-from picodet.alignment.tracing import TracedCall
+from picodet.graphs.operators import Key, Source
+from picodet.graphs.places import Places
+from picodet.graphs.tracing import TracedCall
 
 AT_ONCE = 48  # tensors that one run of the whole gives; each further run begins from the picture
 NOTHING = torch.empty(0)  # in place of a tensor that could not be made, or that nobody asks for

@@ -9,11 +9,11 @@ import onnx
 import torch
 from torch import nn
 
-from picodet.alignment.index import Source
-from picodet.alignment.onnx_graph import attributes_of
 from picodet.alignment.onnx_runs import Fed
 from picodet.alignment.replay import CallId, Doing, Suspect
-from picodet.alignment.tracing import Traced
+from picodet.graphs.onnx_reader import attributes_of
+from picodet.graphs.operators import Source
+from picodet.graphs.tracing import Traced
 from picodet.models.picodet import PicoDet
 
 Set = tuple[onnx.NodeProto, nn.Module]  # an operator, and the module of ours that is set right

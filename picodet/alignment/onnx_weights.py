@@ -9,16 +9,16 @@ from torch import Tensor
 
 from picodet.alignment.comparison import Finding, Rung, Verdict
 from picodet.alignment.gap import Tolerance, gap
-from picodet.alignment.graph import Graph
 from picodet.alignment.index import content_key
 from picodet.alignment.paired import Folded, Pairing
-from picodet.alignment.places import Places
 from picodet.alignment.recording import Recording
-from picodet.alignment.tracing import Traced
 from picodet.alignment.weight_diagnosis import ATTEMPTS, UNKNOWN
 from picodet.alignment.weights import compare_weights, fold_pair
 from picodet.config import ModelConfig
 from picodet.errors import AlignmentError
+from picodet.graphs.graph import Graph
+from picodet.graphs.places import Places
+from picodet.graphs.tracing import Traced
 from picodet.models.layers import EPSILON
 from picodet.models.picodet import PicoDet
 

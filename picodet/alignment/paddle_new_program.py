@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import paddle
 
-from picodet.alignment.graph import Graph, Node
 from picodet.alignment.paddle_old_program import pool_kind
+from picodet.graphs.graph import Graph, Node
 
 
 class Spelling(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import paddle
 
-from picodet.alignment.graph import Graph, Node
+from picodet.graphs.graph import Graph, Node
 
 
 class Spelling(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from picodet.alignment.comparison import Unpaired
-from picodet.alignment.index import Key
+from picodet.graphs.operators import Key
 
 
 @dataclass(frozen=True)

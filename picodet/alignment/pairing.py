@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 
 from picodet.alignment.comparison import Unpaired
-from picodet.alignment.index import Index, Key, Operator, Source
-from picodet.alignment.matching import Vertex, match, network
+from picodet.alignment.index import Index
 from picodet.alignment.paired import Folded, PairedCall, Pairing
-from picodet.alignment.tracing import Traced, trace
 from picodet.config import ModelConfig
 from picodet.errors import AlignmentError
+from picodet.graphs.matching import Vertex, match, network
+from picodet.graphs.operators import Key, Operator, Source
+from picodet.graphs.tracing import Traced, trace
 
 
 def pair(config: ModelConfig, index: Index) -> Pairing:

@@ -10,11 +10,12 @@ from ppdet.data.transform.operators import Decode, NormalizeImage, Permute, Resi
 from ppdet.modeling.layers import MultiClassNMS
 
 from picodet.alignment import ppdet_model, probes
-from picodet.alignment.index import Call, Ending, Key, Step
+from picodet.alignment.index import Call, Ending, Step
 from picodet.alignment.network_input import NetworkInput
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.config import ModelConfig, Preprocessing
 from picodet.data.preprocess import read_image
+from picodet.graphs.operators import Key
 
 
 def preprocess(

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from picodet.alignment.comparison import Finding, Rung
-from picodet.alignment.index import Key, Settings, content_key
+from picodet.alignment.index import Settings, content_key
 from picodet.alignment.recording import Recording
 from picodet.config import ModelConfig, Preprocessing
 from picodet.data import preprocess
 from picodet.errors import RecordingError
+from picodet.graphs.operators import Key
 
 NAME = "preprocessing"
 INTERP_NAMES = ("nearest", "linear", "cubic", "area", "Lanczos")

@@ -13,12 +13,13 @@ from picodet.alignment import probes
 from picodet.alignment.comparison import Finding
 from picodet.alignment.decoding_diagnosis import explain_boxes, explain_scores
 from picodet.alignment.gap import Tolerance, gap, noise
-from picodet.alignment.index import Key, content_key
+from picodet.alignment.index import content_key
 from picodet.alignment.recording import Recording
 from picodet.alignment.suppression import compare_kept, kept
 from picodet.config import Preprocessing
 from picodet.data import preprocess
 from picodet.errors import RecordingError
+from picodet.graphs.operators import Key
 from picodet.models.head import HeadOutput, Integral
 
 LIVE = "the reference's own answer"

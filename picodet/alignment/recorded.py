@@ -9,9 +9,9 @@ from torch import Tensor
 
 from picodet.alignment.comparison import Gap
 from picodet.alignment.gap import Tolerance, gap, noise, problem
-from picodet.alignment.index import Key
 from picodet.alignment.paired import PairedCall, Pairing
 from picodet.alignment.recording import Recording
+from picodet.graphs.operators import Key
 
 KEPT = 12  # tensors at hand: those that several runs ask for one after the other
 

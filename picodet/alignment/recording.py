@@ -16,8 +16,9 @@ from types import TracebackType
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from picodet.alignment.index import DTYPES, HEADER, SAMPLES, Key, from_json, sample_positions
+from picodet.alignment.index import DTYPES, HEADER, SAMPLES, from_json, sample_positions
 from picodet.errors import RecordingError
+from picodet.graphs.operators import Key
 
 
 class Recording:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from picodet.alignment import leaf_diagnosis
-from picodet.alignment.index import Key
 from picodet.alignment.lanes import BROKEN, Event, Hooked, exchanged, tensors, twin
 from picodet.alignment.recorded import Feed, Recorded
+from picodet.graphs.operators import Key
 from picodet.models.picodet import PicoDet
 
 CallId = tuple[str, int]  # path, number of the call

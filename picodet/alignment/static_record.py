@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from picodet.alignment.ending import find_ending, per_cell
-from picodet.alignment.graph import Graph, canonical, operators
-from picodet.alignment.index import Ending, Index, Key, Kind, Operator, Weight
+from picodet.alignment.index import Ending, Index, Kind, Weight
 from picodet.alignment.input_entries import input_entries
 from picodet.alignment.network_input import NetworkInput
 from picodet.alignment.order import Order
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.errors import RecordingError
+from picodet.graphs.ending import find_ending, per_cell
+from picodet.graphs.graph import Graph, canonical, operators
+from picodet.graphs.operators import Key, Operator
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from picodet.alignment.index import Key, content_key
+from picodet.alignment.index import content_key
+from picodet.graphs.operators import Key
 
 UNKNOWN = "none of the usual mistakes"
 ROLES = ("weight", "bias", "running_mean", "running_var")  # gamma and beta are weight and bias

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from picodet.alignment.comparison import Finding, Rung
 from picodet.alignment.gap import Tolerance, gap
-from picodet.alignment.index import Key, content_key
+from picodet.alignment.index import content_key
 from picodet.alignment.paired import Folded, Pairing
 from picodet.alignment.recording import Recording
 from picodet.alignment.weight_diagnosis import explain
 from picodet.converter.one_sided import OURS_ONLY_SUFFIX
+from picodet.graphs.operators import Key
 from picodet.models.layers import EPSILON
 
 NAME = "weights"

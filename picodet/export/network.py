@@ -6,9 +6,9 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from picodet.alignment.index import Operator, Source
-from picodet.alignment.tracing import trace
 from picodet.export.writer import GraphWriter
+from picodet.graphs.operators import Operator, Source
+from picodet.graphs.tracing import trace
 from picodet.models.folding import fold
 from picodet.models.layers import HARD_SIGMOID_SLOPE
 from picodet.models.picodet import PicoDet

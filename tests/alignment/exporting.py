@@ -9,8 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from picodet.alignment.index import Operator, Source
-from picodet.alignment.tracing import trace
+from picodet.graphs.operators import Operator, Source
+from picodet.graphs.tracing import trace
 from picodet.models.picodet import PicoDet
 
 

@@ -5,7 +5,7 @@ import onnx
 import own_recording
 from onnx import helper, numpy_helper
 
-from picodet.alignment.tracing import trace
+from picodet.graphs.tracing import trace
 
 OPERATORS = trace(own_recording.CONFIG).operators
 

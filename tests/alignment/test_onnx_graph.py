@@ -10,15 +10,16 @@ from exporting import export_onnx
 from onnx import TensorProto, helper, numpy_helper
 from tracing import SMALL, filled, seeded_checkpoint
 
-from picodet.alignment.graph import canonical
 from picodet.alignment.index import Index
-from picodet.alignment.onnx_graph import read_graph, record_onnx
+from picodet.alignment.onnx_graph import record_onnx
 from picodet.alignment.pairing import pair
 from picodet.alignment.recording import Recording
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.config import CONFIGS
 from picodet.converter import pdparams
 from picodet.errors import RecordingError
+from picodet.graphs.graph import canonical
+from picodet.graphs.onnx_reader import read_graph
 
 
 def tensors(value):

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from tracing import SMALL
 
-from picodet.alignment.index import Ending, Index, Operator, Source, Stored, Weight
+from picodet.alignment.index import Ending, Index, Stored, Weight
 from picodet.alignment.paired import Folded
 from picodet.alignment.pairing import pair
-from picodet.alignment.tracing import trace
 from picodet.config import CONFIGS
 from picodet.errors import AlignmentError
+from picodet.graphs.operators import Operator, Source
+from picodet.graphs.tracing import trace
 
 TRACED = trace(SMALL)
 

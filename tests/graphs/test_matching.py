@@ -2,9 +2,9 @@
 
 import pytest
 
-from picodet.alignment.index import Operator, Source
-from picodet.alignment.matching import Vertex, match, network
 from picodet.errors import AlignmentError
+from picodet.graphs.matching import Vertex, match, network
+from picodet.graphs.operators import Operator, Source
 
 
 def vertex(kind, *sources, shape=()):

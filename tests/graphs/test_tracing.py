@@ -4,8 +4,8 @@ from collections import Counter
 
 from tracing import SMALL
 
-from picodet.alignment.index import Source
-from picodet.alignment.tracing import trace
+from picodet.graphs.operators import Source
+from picodet.graphs.tracing import trace
 
 TRACED = trace(SMALL)
 

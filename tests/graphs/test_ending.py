@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from picodet.alignment.ending import EndingNames, find_ending, per_cell
-from picodet.alignment.graph import Graph, Node
 from picodet.errors import RecordingError
+from picodet.graphs.ending import EndingNames, find_ending, per_cell
+from picodet.graphs.graph import Graph, Node
 
 
 def level(name, source):

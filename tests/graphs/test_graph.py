@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from picodet.alignment.graph import Graph, Node, canonical, operators
-from picodet.alignment.index import Operator, Source
 from picodet.errors import RecordingError
+from picodet.graphs.graph import Graph, Node, canonical, operators
+from picodet.graphs.operators import Operator, Source
 
 CONSTANTS = {
     "w": np.ones((2, 3, 1, 1)),

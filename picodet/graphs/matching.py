@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from picodet.alignment.index import Operator, Source
-from picodet.errors import AlignmentError
+from picodet.errors import GraphError
+from picodet.graphs.operators import Operator, Source
 
 Shape = tuple[int, ...]
 Colour = int
@@ -61,7 +61,7 @@ def match(
 ) -> dict[int, int]:
     """For each vertex of ours the number of its partner. `names` are what theirs are called.
 
-    Raises AlignmentError where not every vertex of both has exactly one.
+    Raises GraphError where not every vertex of both has exactly one.
     """
     palette: dict[object, Colour] = {}
     our_downs, their_downs = _down(ours, palette), _down(theirs, palette)
@@ -76,7 +76,7 @@ def match(
         missing = _strangers(ours, our_downs, their_downs) or _strangers(
             ours, our_colours, their_colours
         )
-        raise AlignmentError(
+        raise GraphError(
             f"{other} is another network: {_counts(ours, theirs)}"
             f"first without a partner: {_first(strangers, theirs, names)} of {other}, "
             f"{_first(missing, ours, [''] * len(ours))} of the model"
@@ -84,7 +84,7 @@ def match(
     place = {colour: i for i, colour in enumerate(their_colours)}
     if len(place) < len(theirs):
         twice = next(i for i, colour in enumerate(their_colours) if place[colour] != i)
-        raise AlignmentError(
+        raise GraphError(
             f"{names[twice]} and {names[place[their_colours[twice]]]} of {other} stand in "
             "the same place of the network; which is which cannot be told"
         )

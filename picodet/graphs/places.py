@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from picodet.alignment.index import Operator, Source
-from picodet.alignment.matching import COMMUTATIVE, WEIGHTED, Vertex, match, network
-from picodet.alignment.tracing import Traced
-from picodet.errors import AlignmentError
+from picodet.errors import GraphError
+from picodet.graphs.matching import COMMUTATIVE, WEIGHTED, Vertex, match, network
+from picodet.graphs.operators import Operator, Source
+from picodet.graphs.tracing import Traced
 
 Shapes = dict[str, tuple[int, ...]]
 Marks = Mapping[int, int]  # vertices that have a partner, and the number of the pair
@@ -34,7 +34,7 @@ def find_places(
 ) -> Places:
     """`other` is what theirs is called in errors; outputs of `theirs` are names.
 
-    Raises AlignmentError where the convolutions are not those of our model.
+    Raises GraphError where the convolutions are not those of our model.
     """
     our_network, their_network = network(traced.operators, traced.shapes), network(theirs, stored)
     names = [theirs[vertex.parts[-1]].name for vertex in their_network]
@@ -50,7 +50,7 @@ def find_places(
             folded[conv] = norm
             inner.add(Source(our[0]))
         elif len(our) != len(their):
-            raise AlignmentError(
+            raise GraphError(
                 f"{their[-1].name} of {other} is {' and '.join(o.kind for o in their)}, in the "
                 f"model it is {' and '.join(traced.operators[k].kind for k in our)}"
             )

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from picodet.alignment.index import Key, Operator, Source
-from picodet.errors import RecordingError
+from picodet.errors import GraphError
+from picodet.graphs.operators import Key, Operator, Source
 
 # exchange the two axes that the channels were cut into, rows and columns apart or in one
 SHUFFLES = ((0, 2, 1, 3, 4), (0, 2, 1, 3))
@@ -63,7 +63,7 @@ class Graph:
 def canonical(graph: Graph) -> Graph:
     """The same network in one spelling, up to its outputs or, if it has one, to its NMS.
 
-    Raises RecordingError for a graph that is none: a tensor made twice, or from nothing, or a
+    Raises GraphError for a graph that is none: a tensor made twice, or from nothing, or a
     convolution without a constant weight.
     """
     spelling = _Spelling(graph)
@@ -104,7 +104,7 @@ class _Spelling:
     def take(self, node: Node) -> None:
         for name in node.outputs:
             if name in self.makers or name in self.aliases:
-                raise RecordingError(
+                raise GraphError(
                     f"the graph writes the tensor {name} twice, the second time by {node.kind}; "
                     "its first value cannot be compared"
                 )
@@ -137,9 +137,7 @@ class _Spelling:
         for node in nodes:
             for name in node.inputs:
                 if name not in made and name not in self.graph.inputs:
-                    raise RecordingError(
-                        f"{node.kind} {node.name} takes {name}, which nothing made"
-                    )
+                    raise GraphError(f"{node.kind} {node.name} takes {name}, which nothing made")
         weights = {name for node in nodes for name in node.weights.values()}
         constants = {name: self.constants[name] for name in sorted(weights)}
         return Graph(tuple(nodes), self.graph.inputs, outputs, constants)
@@ -148,7 +146,7 @@ class _Spelling:
         """An exporter brings a bias into the form in which it can be added."""
         source, shape = node.inputs[0], node.settings.get("shape")
         if shape is None:
-            raise RecordingError(f"reshape {node.name} of the constant {source}: to which shape?")
+            raise GraphError(f"reshape {node.name} of the constant {source}: to which shape?")
         self.constants[node.name] = self.constants[source].reshape(shape)
         self.origins[node.name] = self.origins.get(source, source)
 
@@ -202,7 +200,7 @@ class _Spelling:
         weights = {role: self.origins.get(name, name) for role, name in node.weights.items()}
         for role, name in weights.items():
             if name not in self.constants:
-                raise RecordingError(
+                raise GraphError(
                     f"the {role} of {node.kind} {node.name}, {name}, is no constant; an export in "
                     "float32 is expected, not quantised or encrypted"
                 )

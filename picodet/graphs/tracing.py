@@ -9,8 +9,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from picodet.alignment.index import Operator, Source
 from picodet.config import ModelConfig
+from picodet.graphs.operators import Operator, Source
 from picodet.models.layers import channel_shuffle, hard_sigmoid
 from picodet.models.picodet import PicoDet
 

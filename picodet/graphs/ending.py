@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from picodet.alignment.graph import Graph, Node
-from picodet.errors import RecordingError
+from picodet.errors import GraphError
+from picodet.graphs.graph import Graph, Node
 
 NO_CHANGE = ("reshape", "transpose")  # of values; only of where they lie
 
@@ -33,11 +33,11 @@ class EndingNames:
 def find_ending(graph: Graph) -> EndingNames:
     """Look for the heads of a PicoDet in a canonical graph.
 
-    Raises RecordingError where they are not there.
+    Raises GraphError where they are not there.
     """
     splits = _head_splits(graph)
     if not splits:
-        raise RecordingError(
+        raise GraphError(
             "no head of a PicoDet of 2021 in the graph: a convolution that no other follows, cut "
             f"in two by a split. It ends with {_list(graph.nodes[-3:])}"
         )
@@ -52,7 +52,7 @@ def find_ending(graph: Graph) -> EndingNames:
     if box_scores is None:
         return EndingNames(scores, sides, None, None, None)
     if len(boxes) != 1:
-        raise RecordingError(
+        raise GraphError(
             f"the graph joins the scores of all levels in {box_scores}; beside it one output, the "
             f"boxes, is expected, found {', '.join(boxes) or 'none'}"
         )
@@ -62,7 +62,7 @@ def find_ending(graph: Graph) -> EndingNames:
 def per_cell(array: np.ndarray, name: str) -> np.ndarray:
     """[1, C, h, w] or [1, C, cells] -> [1, C, cells]."""
     if array.ndim not in (3, 4) or array.shape[0] != 1:
-        raise RecordingError(
+        raise GraphError(
             f"{name} of the graph has the shape {list(array.shape)}; expected is "
             "[1, channels, height, width] or [1, channels, cells]"
         )
@@ -100,7 +100,7 @@ def _sigmoid(split: Node, users: Mapping[str, list[Node]]) -> str:
                 name = reshape.name
             case others:
                 found = _list(others) or "nothing"
-                raise RecordingError(
+                raise GraphError(
                     f"behind {name}, the first part of a predictor's output, one sigmoid is "
                     f"expected, found {found}"
                 )
@@ -109,13 +109,13 @@ def _sigmoid(split: Node, users: Mapping[str, list[Node]]) -> str:
 def _suppressed(graph: Graph, nms: list[Node]) -> tuple[str, str, str]:
     """Boxes in the network's input, their scores, and what is kept of them."""
     if len(nms) != 1 or len(nms[0].inputs) != 2:
-        raise RecordingError(f"one NMS of boxes and scores is expected, found {_list(nms)}")
+        raise GraphError(f"one NMS of boxes and scores is expected, found {_list(nms)}")
     boxes, scores = nms[0].inputs
     if len(graph.inputs) == 1:  # no scale factor: boxes stay in pixels of the network's input
         return boxes, scores, graph.outputs[0]
     division = graph.producers().get(boxes)
     if division is None or division.kind != "div" or len(division.inputs) != 2:
-        raise RecordingError(
+        raise GraphError(
             f"the boxes that go into the NMS, {boxes}, are expected to be a division by the scale "
             f"factor, found {division.kind if division else 'an input'}"
         )
