@@ -4,6 +4,7 @@ The order is that of the sorted category ids of the annotation file, which is th
 channels of the head: ppdet/data/source/coco.py:104 and ppdet/data/source/voc.py.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from picodet.errors import PicoDetError
@@ -24,6 +25,12 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return tuple(name.strip() for name in names)
 
 
+def listed_in(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Class names in the metadata of an ONNX, one per line, as PaddleX and RapidAI write them."""
+    names = tuple(metadata.get("character", "").strip().splitlines())
+    return names or None
+
+
 # fmt: off
 COCO = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
@@ -36,6 +43,16 @@ COCO = (
     "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone",
     "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
     "teddy bear", "hair drier", "toothbrush",
+)
+
+PEDESTRIAN = ("pedestrian",)
+
+# pages of documents: PubLayNet, and CDLA (Chinese), as PaddleOCR's ppocr/utils/dict/layout_dict
+PUBLAYNET = ("text", "title", "list", "table", "figure")
+
+CDLA = (
+    "text", "title", "figure", "figure_caption", "table", "table_caption", "header", "footer",
+    "reference", "equation",
 )
 
 VOC = (

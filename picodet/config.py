@@ -1,16 +1,18 @@
-"""The numbers that tell one PicoDet from another, each written once.
+"""What has to be known to build a PicoDet and to use it: plain numbers, the leaf of the package.
 
-Sources: the paper (arXiv:2111.00902), and in PaddleDetection 666f597
-configs/picodet/legacy_model/_base_/picodet_esnet.yml and the picodet_*.yml beside it.
+`picodet.variants` holds the architectures that PaddleDetection has, `picodet.official` its configs.
 """
 
-from dataclasses import dataclass, field, replace
-
-from picodet.class_names import COCO, VOC
+from dataclasses import dataclass, field
+from typing import Literal
 
 STRIDES = (8, 16, 32, 64)  # of the four levels that every PicoDet predicts on, pixels per cell
 SIDE_MULTIPLE = 32  # of the input: the neck doubles the maps of stride 32 and 16
 MAX_NUMBER = 8192  # of a model, its input size included: beyond it something is damaged
+
+Activation = Literal["hardswish", "relu6"]
+Neck = Literal["csp_pan", "lc_pan"]
+Head = Literal["pico_head", "pico_head_v2"]
 
 
 def check_input_size(size: tuple[int, int]) -> None:
@@ -22,12 +24,62 @@ def check_input_size(size: tuple[int, int]) -> None:
         )
 
 
+def make_divisible(channels: float, divisor: int = 8) -> int:
+    """The nearest multiple, at least one and not below 0.9 of it (MobileNet's rule for widths)."""
+    nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return nearest + divisor if nearest < 0.9 * channels else nearest
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of ESNet: its first block halves the resolution."""
 
     channels: int  # out of every block
     mid_channels: tuple[int, ...]  # of each block, what its squeeze-and-excitation sees (S, M, L)
+
+
+@dataclass(frozen=True)
+class ESNetConfig:
+    """The backbone of 2021 (arXiv:2111.00902, section 3.1)."""
+
+    name: str  # the official one, for people: "esnet_x0_75"
+    stages: tuple[Stage, Stage, Stage]  # their ends are strides 8, 16 and 32
+
+
+@dataclass(frozen=True)
+class LCNetConfig:
+    """PP-LCNet (arXiv:2109.15099), the backbone of 2022 and of most others."""
+
+    name: str
+    scale: float  # of all numbers of channels in the paper's table 1
+    activation: Activation = "hardswish"
+
+
+@dataclass(frozen=True)
+class MobileNetV3Config:
+    """MobileNetV3-large (arXiv:1905.02244)."""
+
+    name: str
+    scale: float  # of all numbers of channels in the paper's table 1
+
+
+@dataclass(frozen=True)
+class ResNetConfig:
+    """ResNet-vd (arXiv:1812.01187) of basic blocks."""
+
+    name: str
+    blocks: tuple[int, int, int, int]  # how many in each stage
+
+
+@dataclass(frozen=True)
+class ShuffleNetV2Config:
+    """ShuffleNetV2 (arXiv:1807.11164)."""
+
+    name: str
+    channels: tuple[int, int, int]  # out of each stage
+
+
+BackboneConfig = ESNetConfig | LCNetConfig | MobileNetV3Config | ResNetConfig | ShuffleNetV2Config
 
 
 @dataclass(frozen=True)
@@ -44,78 +96,13 @@ class ModelConfig:
     """Everything that has to be known to build a model and to use it."""
 
     name: str  # "picodet_s_416_coco"; for people, nothing is computed from it
-    backbone: str  # its official name, likewise for people
-    stages: tuple[Stage, Stage, Stage]  # of the backbone; their ends are strides 8, 16 and 32
+    backbone: BackboneConfig
+    neck: Neck
+    head: Head
     channels: int  # of the neck and of the head
-    head_convs: int  # depthwise-separable blocks before each predictor
+    head_convs: int  # depthwise-separable blocks before the predictors
     classes: tuple[str, ...]
     input_size: tuple[int, int]  # height, width, pixels
     reg_max: int = 7  # each side of a box is a distribution over 0 .. reg_max strides
+    activation: Activation = "hardswish"  # of the neck and of the head
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-
-
-_S = ModelConfig(
-    name="picodet_s",
-    backbone="esnet_x0_75",
-    stages=(
-        Stage(96, (88, 48, 48)),
-        Stage(192, (96, 120, 96, 120, 96, 96, 96)),
-        Stage(384, (192, 192, 192)),
-    ),
-    channels=96,
-    head_convs=2,
-    classes=COCO,
-    input_size=(416, 416),
-)
-_M = ModelConfig(
-    name="picodet_m",
-    backbone="esnet_x1_0",
-    stages=(
-        Stage(128, (112, 64, 128)),
-        Stage(256, (160, 128, 192, 160, 160, 128, 160)),
-        Stage(512, (512, 320, 384)),
-    ),
-    channels=128,
-    head_convs=4,
-    classes=COCO,
-    input_size=(416, 416),
-)
-_L = ModelConfig(
-    name="picodet_l",
-    backbone="esnet_x1_25",
-    stages=(
-        Stage(160, (144, 80, 160)),
-        Stage(320, (200, 160, 240, 200, 200, 160, 200)),
-        Stage(640, (640, 400, 480)),
-    ),
-    channels=160,
-    head_convs=4,
-    classes=COCO,
-    input_size=(416, 416),
-)
-
-VARIANTS = (_S, _M, _L)
-
-
-def _official(
-    variant: ModelConfig, side: int, data: str, classes: tuple[str, ...] = COCO
-) -> ModelConfig:
-    name = f"{variant.name}_{side}_{data}"
-    return replace(variant, name=name, input_size=(side, side), classes=classes)
-
-
-CONFIGS = {
-    config.name: config
-    for config in (
-        _official(_S, 320, "coco"),
-        _official(_S, 416, "coco"),
-        _official(_M, 320, "coco"),
-        _official(_M, 416, "coco"),
-        _official(_L, 320, "coco"),
-        _official(_L, 416, "coco"),
-        _official(_L, 640, "coco"),
-        _official(_S, 320, "voc", VOC),
-        _official(_S, 192, "pedestrian", ("pedestrian",)),
-        _official(_S, 320, "pedestrian", ("pedestrian",)),
-    )
-}

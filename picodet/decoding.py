@@ -6,17 +6,18 @@ import torch
 from torch import Tensor
 
 from picodet.cells import cell_centres
-from picodet.models.head import HeadOutput
+from picodet.models.head import Output
 
 
-def decode(output: HeadOutput, integral: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+def decode(output: Output, integral: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
     """Boxes [B, A, 4] xyxy in pixels of the network's input, and scores [B, C, A].
 
     A counts the cells of all levels, level after level, row after row. `integral` is the head's.
-    Source: ppdet/modeling/heads/pico_head.py:344-392, bbox_utils.py:562-584.
+    Source: ppdet/modeling/heads/pico_head.py:344-392 and 620-664, bbox_utils.py:562-584.
     """
-    scores = torch.cat([logits.flatten(2) for logits in output.logits], dim=2).sigmoid()
-    distances = integral(torch.cat([sides.flatten(2) for sides in output.sides], dim=2))
+    joined = type(output)(*((torch.cat([x.flatten(2) for x in maps], dim=2),) for maps in output))
+    (scores,), (sides,) = joined.scores(), joined.sides
+    distances = integral(sides)
     levels = tuple((logits.shape[2], logits.shape[3]) for logits in output.logits)
     centres, strides = (torch.tensor(array).to(distances) for array in cell_centres(levels))
     return distances_to_boxes(centres, distances.transpose(1, 2)) * strides, scores

@@ -1,29 +1,49 @@
 """The meta of our files: everything that has to be known to use the weights beside it.
 
-It travels as a dictionary in a `.pth`, as JSON in the header of a `.safetensors` and in the
-metadata of an ONNX. No torch: an exported model is used without it.
+It travels as a dictionary in a `.pth`, as JSON in the header of a `.safetensors`, in the
+`config.json` of a directory and in the metadata of an ONNX. No torch: an exported model is used
+without it.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from picodet import __version__
-from picodet.config import MAX_NUMBER, ModelConfig, Preprocessing, Stage, check_input_size
+from picodet.config import (
+    MAX_NUMBER,
+    Activation,
+    BackboneConfig,
+    ESNetConfig,
+    Head,
+    LCNetConfig,
+    MobileNetV3Config,
+    ModelConfig,
+    Neck,
+    Preprocessing,
+    ResNetConfig,
+    ShuffleNetV2Config,
+    Stage,
+    check_input_size,
+)
 
 HEADER = "picodet"  # its key in a header or in metadata
+MAX_SCALE = 16.0  # of a backbone's channels; the widest official one has 2.5
+MIN_SCALE = 0.05
+MAX_BLOCKS = 16  # one behind another: in a stage of a backbone, in a tower of the head
 
 Kind = Literal["detector", "backbone"]
-ARCHITECTURES = {"detector": "picodet_2021", "backbone": "esnet"}
+ARCHITECTURES = {"detector": "picodet", "backbone": "picodet_backbone"}
 
 
 def describe(config: ModelConfig, kind: Kind, source: str, sha256: str) -> dict[str, Any]:
     """The meta of a file: what has to be known to build the model, and where it came from."""
     numbers = dataclasses.asdict(config)
     variant = numbers.pop("name")
+    numbers["backbone"] |= {"family": FAMILIES[type(config.backbone)]}
     if kind == "backbone":
-        numbers = {"stages": numbers["stages"]}
+        numbers = {"backbone": numbers["backbone"]}
     return {
         "kind": kind,
         "architecture": ARCHITECTURES[kind],
@@ -40,46 +60,117 @@ def config_of(meta: Mapping[str, Any]) -> ModelConfig:
 
     Raises KeyError, TypeError, ValueError or IndexError for what is no meta of a detector.
     """
-    channels, head_convs, reg_max = _numbers(
-        [meta["channels"], meta["head_convs"], meta["reg_max"]]
-    )
+    channels, reg_max = _numbers([meta["channels"], meta["reg_max"]])
+    (head_convs,) = _numbers([meta["head_convs"]], most=MAX_BLOCKS)
+    if not isinstance(meta["classes"], list | tuple) or not meta["classes"]:
+        raise ValueError(f"a list of class names expected, found {meta['classes']!r:.60}")
+    if channels % 2:  # a fusion of CSP-PAN halves them
+        raise ValueError(f"an even number of channels expected, found {channels}")
     height, width = _numbers(meta["input_size"])
     check_input_size((height, width))
     preprocessing = meta["preprocessing"]
-    mean, std = ([float(v) for v in preprocessing[key]] for key in ("mean", "std"))
+    mean, std = (_three(preprocessing[key]) for key in ("mean", "std"))
     interp = preprocessing["interp"]
-    if interp not in range(5) or not all(map(isfinite, (*mean, *std))) or min(std) <= 0:
+    if (
+        type(interp) is not int
+        or interp not in range(5)
+        or not all(map(isfinite, (*mean, *std)))
+        or min(std) <= 0
+    ):
         raise ValueError(f"interp {interp!r:.20}, a mean of {mean!r:.60} or a std of {std!r:.60}")
     return ModelConfig(
         name=str(meta["variant"]),
-        backbone=str(meta["backbone"]),
-        stages=stages_of(meta),
+        backbone=backbone_of(meta),
+        neck=_one_of(Neck, meta["neck"]),
+        head=_one_of(Head, meta["head"]),
         channels=channels,
         head_convs=head_convs,
         classes=tuple(str(name) for name in meta["classes"]),
         input_size=(height, width),
         reg_max=reg_max,
-        preprocessing=Preprocessing(
-            mean=(mean[0], mean[1], mean[2]),
-            std=(std[0], std[1], std[2]),
-            interp=interp,
-        ),
+        activation=_one_of(Activation, meta["activation"]),
+        preprocessing=Preprocessing(mean, std, interp),
     )
 
 
-def stages_of(meta: Mapping[str, Any]) -> tuple[Stage, Stage, Stage]:
-    """The backbone's; raises as `config_of` does."""
+def backbone_of(meta: Mapping[str, Any]) -> BackboneConfig:
+    """The backbone's numbers, of a detector or of a backbone alone; raises as `config_of` does."""
+    numbers = meta["backbone"]
+    return READERS[numbers["family"]](str(numbers["name"]), numbers)
+
+
+def _esnet(name: str, numbers: Mapping[str, Any]) -> ESNetConfig:
     first, second, third = (
         Stage(_numbers([stage["channels"]])[0], _numbers(stage["mid_channels"]))
-        for stage in meta["stages"]
+        for stage in numbers["stages"]
     )
+    if max(len(stage.mid_channels) for stage in (first, second, third)) > MAX_BLOCKS:
+        raise ValueError(f"at most {MAX_BLOCKS} blocks in a stage expected")
     widths = [width for s in (first, second, third) for width in (s.channels, *s.mid_channels)]
     if any(width % 2 or width < 8 for width in widths):  # they are halved, and halves quartered
         raise ValueError(f"even numbers from 8 expected, found {widths!r:.60}")
-    return first, second, third
+    return ESNetConfig(name, (first, second, third))
 
 
-def _numbers(values: Any) -> tuple[int, ...]:
-    if not all(type(value) is int and 0 < value <= MAX_NUMBER for value in values):
-        raise ValueError(f"numbers of 1 to {MAX_NUMBER} expected, found {values!r:.60}")
+def _lcnet(name: str, numbers: Mapping[str, Any]) -> LCNetConfig:
+    return LCNetConfig(name, _scale(numbers), _one_of(Activation, numbers["activation"]))
+
+
+def _mobilenet(name: str, numbers: Mapping[str, Any]) -> MobileNetV3Config:
+    return MobileNetV3Config(name, _scale(numbers))
+
+
+def _resnet(name: str, numbers: Mapping[str, Any]) -> ResNetConfig:
+    first, second, third, fourth = _numbers(numbers["blocks"])
+    if max(first, second, third, fourth) > 2:  # blocks a and b; no PicoDet has more
+        raise ValueError(f"at most two blocks in a stage expected, found {numbers['blocks']!r:.60}")
+    return ResNetConfig(name, (first, second, third, fourth))
+
+
+def _shufflenet(name: str, numbers: Mapping[str, Any]) -> ShuffleNetV2Config:
+    first, second, third = _numbers(numbers["channels"])
+    if first % 2 or second % 2 or third % 2:  # they are halved
+        raise ValueError(f"even numbers expected, found {numbers['channels']!r:.60}")
+    return ShuffleNetV2Config(name, (first, second, third))
+
+
+FAMILIES: dict[type[BackboneConfig], str] = {
+    ESNetConfig: "esnet",
+    LCNetConfig: "lcnet",
+    MobileNetV3Config: "mobilenet_v3",
+    ResNetConfig: "resnet_vd",
+    ShuffleNetV2Config: "shufflenet_v2",
+}
+READERS: dict[str, Callable[[str, Mapping[str, Any]], BackboneConfig]] = {
+    "esnet": _esnet,
+    "lcnet": _lcnet,
+    "mobilenet_v3": _mobilenet,
+    "resnet_vd": _resnet,
+    "shufflenet_v2": _shufflenet,
+}
+
+
+def _numbers(values: Any, most: int = MAX_NUMBER) -> tuple[int, ...]:
+    if not all(type(value) is int and 0 < value <= most for value in values):
+        raise ValueError(f"numbers of 1 to {most} expected, found {values!r:.60}")
     return tuple(values)
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    if not all(type(value) in (int, float) and abs(value) <= MAX_NUMBER for value in values):
+        raise ValueError(f"three numbers up to {MAX_NUMBER} expected")
+    red, green, blue = values
+    return float(red), float(green), float(blue)
+
+
+def _scale(numbers: Mapping[str, Any]) -> float:
+    scale = numbers["scale"]
+    if type(scale) not in (int, float) or not MIN_SCALE <= scale <= MAX_SCALE:
+        raise ValueError(f"a scale of {MIN_SCALE} to {MAX_SCALE} expected, found {scale!r:.20}")
+    return float(scale)
+
+
+def _one_of(words: Any, value: Any) -> Any:
+    if value not in get_args(words):
+        raise ValueError(f"one of {get_args(words)} expected, found {value!r:.20}")
+    return value

@@ -1,7 +1,13 @@
+"""The architectures are ppdet's: channels by its formula, parameters as counted in it."""
+
+import json
+
 import pytest
 
-from picodet.config import CONFIGS, VARIANTS
-from picodet.models.picodet import PicoDet
+from picodet.config import check_input_size, make_divisible
+from picodet.models.state import shapes_of
+from picodet.official import CONFIGS
+from picodet.variants import ESNET_X0_75, ESNET_X1_0, ESNET_X1_25, VARIANTS
 
 # ppdet's own: scale, and the channel ratio of each block (configs/picodet/legacy_model)
 S = (0.75, [0.875, 0.5, 0.5, 0.5, 0.625, 0.5, 0.625, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
@@ -9,16 +15,13 @@ M = (1.0, [0.875, 0.5, 1.0, 0.625, 0.5, 0.75, 0.625, 0.625, 0.5, 0.625, 1.0, 0.6
 L = (1.25, M[1])
 
 
-def make_divisible(value, divisor):
-    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
-
-
-@pytest.mark.parametrize(("variant", "numbers"), list(zip(VARIANTS, (S, M, L), strict=True)))
-def test_channels_are_those_of_ppdets_formula(variant, numbers):
+@pytest.mark.parametrize(
+    ("backbone", "numbers"), [(ESNET_X0_75, S), (ESNET_X1_0, M), (ESNET_X1_25, L)]
+)
+def test_channels_are_those_of_ppdets_formula(backbone, numbers):
     scale, ratios = numbers
     left = list(ratios)
-    for stage, base in zip(variant.stages, (128, 256, 512), strict=True):
+    for stage, base in zip(backbone.stages, (128, 256, 512), strict=True):
         channels = make_divisible(base * scale, 16)
         assert stage.channels == channels
         expected = [make_divisible(int(channels * left.pop(0)), 8) for _ in stage.mid_channels]
@@ -27,15 +30,33 @@ def test_channels_are_those_of_ppdets_formula(variant, numbers):
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters"),  # of ppdet's notes, less the four scale_reg that are never used
-    [
-        ("picodet_s_416_coco", 992_719),
-        ("picodet_m_416_coco", 2_152_558),
-        ("picodet_l_640_coco", 3_305_013),
-        ("picodet_s_320_voc", 969_439),
-        ("picodet_s_192_pedestrian", 962_067),
-    ],
+    ("channels", "divisor", "expected"),
+    [(24, 8, 24), (26, 8, 24), (28, 8, 32), (11.2, 8, 16), (3, 8, 8), (96, 16, 96), (8.4, 8, 8)],
 )
-def test_parameters(name, parameters):
-    model = PicoDet(CONFIGS[name])
-    assert sum(parameter.numel() for parameter in model.parameters()) == parameters - 4
+def test_the_nearest_multiple_that_is_not_much_below(channels, divisor, expected):
+    """11.2 would become 8, which is less than nine tenths of it."""
+    assert make_divisible(channels, divisor) == expected
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_parameters_are_as_many_as_ppdet_has(golden, name):
+    """As counted in ppdet, less the four scale_reg that are never used."""
+    counts = json.loads((golden / "counts.json").read_text())
+    assert shapes_of(CONFIGS[name], "detector")[1] == counts[name]["parameters"] - 4
+
+
+def test_variants_have_names_of_their_own_and_activations_that_agree():
+    assert len({variant.name for variant in VARIANTS}) == len(VARIANTS) == 15
+    relu6 = [v.name for v in VARIANTS if v.activation == "relu6"]
+    assert relu6 == [v.name for v in VARIANTS if v.backbone.name.endswith("relu6")]
+
+
+@pytest.mark.parametrize("size", [(32, 32), (800, 608), (8192, 32)])
+def test_sizes_that_a_model_takes(size):
+    check_input_size(size)
+
+
+@pytest.mark.parametrize("size", [(0, 32), (32, -32), (33, 32), (8224, 32)])
+def test_and_others(size):
+    with pytest.raises(ValueError, match=f"input size {size[0]}x{size[1]}: both sides must be"):
+        check_input_size(size)

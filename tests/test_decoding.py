@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from picodet.decoding import decode
-from picodet.models.head import HeadOutput, Integral
+from picodet.models.head import AlignedOutput, HeadOutput, Integral
 
 STRIDES = (8, 16, 32, 64)
 
@@ -18,6 +18,18 @@ def test_decode_by_hand():
     assert scores[0].tolist() == [[0.5] * 4, [pytest.approx(0.75)] * 4]
     expected = [[0.5 * s, -0.5 * s, 2.5 * s, 3.5 * s] for s in STRIDES]  # about the centre s / 2
     assert boxes[0].tolist() == expected
+
+
+def test_aligned_scores_stand_in_the_order_of_the_cells():
+    """Two classes; cells of 2, 1, 1 and 1 a level; the alignment is that of the cell."""
+    values = [[0.0, 2.0], [4.0], [6.0], [8.0]]
+    alignment = tuple(torch.tensor(level).view(1, 1, 1, -1) for level in values)
+    logits = tuple(torch.cat([torch.full_like(x, 40.0), x], dim=1) for x in alignment)
+    sides = tuple(torch.zeros(1, 4 * 8, 1, x.shape[3]) for x in alignment)
+    boxes, scores = decode(AlignedOutput(logits, alignment, sides), Integral(reg_max=7))
+    probabilities = torch.tensor([0.0, 2.0, 4.0, 6.0, 8.0]).sigmoid()
+    torch.testing.assert_close(scores[0], torch.stack([probabilities.sqrt(), probabilities]))
+    assert boxes.shape == (1, 5, 4)
 
 
 def test_the_bins_values_are_the_models():

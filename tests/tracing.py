@@ -8,12 +8,13 @@ import seeded
 import torch
 from torch import Tensor
 
-from picodet.config import VARIANTS, ModelConfig
+from picodet.config import ModelConfig
 from picodet.converter.convert import convert
-from picodet.converter.rules import PICODET_2021
+from picodet.converter.name_tables import name_table
 from picodet.models.picodet import PicoDet
+from picodet.variants import S
 
-SMALL = replace(VARIANTS[0], classes=("a", "b", "c"), input_size=(128, 128))
+SMALL = replace(S, classes=("a", "b", "c"), input_size=(128, 128))
 
 
 def seeded_checkpoint(config: ModelConfig) -> dict[str, np.ndarray]:
@@ -24,7 +25,8 @@ def filled(config: ModelConfig, arrays: Mapping[str, np.ndarray]) -> PicoDet:
     """A model in eval mode with the weights of a ppdet checkpoint, converted."""
     model = PicoDet(config).eval()
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    conversion = convert(arrays, shapes, PICODET_2021, config.input_size)
+    table = name_table(config.backbone, config.neck, config.head)
+    conversion = convert(arrays, shapes, table, config.input_size)
     assert conversion.ok, conversion.problems[:3]
     weights = {name: torch.from_numpy(value) for name, value in conversion.weights.items()}
     model.load_state_dict(weights)

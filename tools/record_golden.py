@@ -5,8 +5,10 @@
 sets up an environment with paddlepaddle and ppdet, and without torch, in .venv-paddle, and runs
 this there. It makes again, byte for byte,
 
-- tests/golden/picodet_*.npz: of every layer 16 samples and the greatest magnitude in float64, the
-  scores and the boxes whole; weights and inputs are seeded (tools/seeded.py) and not recorded;
+- tests/golden/layers.npz: of every layer of every official config two samples, the greatest
+  magnitude and the mean, in float64, and of the scores and the boxes 32 samples; weights and inputs
+  are seeded (tools/seeded.py) and not recorded;
+- tests/golden/counts.json: how many tensors and learnable parameters ppdet's models have;
 - tests/golden/picodet_s_416_float64.safetensors: a summary as `picodet-align record` writes it;
 - tests/golden/preprocess.json: SHA-256 of scikit-image's pictures, preprocessed;
 - picodet/alignment/probes.npz: ppdet's answers to picodet/alignment/probes.py.
@@ -28,11 +30,11 @@ from picodet.alignment import paddle_main, ppdet_model, ppdet_recorder, probes
 from picodet.alignment.index import content_key
 from picodet.alignment.order import SAMPLES as SUMMARY_SAMPLES
 from picodet.alignment.order import Order
-from picodet.config import CONFIGS, ModelConfig, Preprocessing
+from picodet.config import ModelConfig, Preprocessing
+from picodet.official import CONFIGS
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
-SAMPLES = 16
 
 
 def filled(config: ModelConfig) -> paddle.nn.Layer:
@@ -44,33 +46,39 @@ def filled(config: ModelConfig) -> paddle.nn.Layer:
     return detector
 
 
-def record(detector: paddle.nn.Layer, images: np.ndarray) -> dict[str, Any]:
-    """Samples of every layer's outputs in the order of the calls; scores and boxes whole."""
+def record(detector: paddle.nn.Layer, config: ModelConfig) -> dict[str, np.ndarray]:
+    """A digest of every layer's outputs in the order of the calls, and of scores and boxes."""
     names: list[str] = []
-    samples: list[np.ndarray] = []
-    scales: list[float] = []
+    digests: list[np.ndarray] = []
 
     def hook(name: str) -> Any:
         def keep(_: Any, __: Any, output: Any) -> None:
             for array in ppdet_recorder.arrays(output):
-                flat = array.ravel()
                 names.append(name)
-                samples.append(flat[np.linspace(0, flat.size - 1, SAMPLES).astype(int)])
-                scales.append(np.abs(flat).max())
+                digests.append(seeded.digest(array, seeded.LAYER_SAMPLES))
 
         return keep
 
-    for name, layer in detector.named_sublayers():
+    for name, layer in ppdet_recorder.named_layers(detector).items():
         layer.register_forward_post_hook(hook(name))
     with paddle.no_grad():
-        image = paddle.to_tensor(images.astype("f8"))
-        scores, boxes = detector.head(detector.neck(detector.backbone({"image": image})))
+        image = paddle.to_tensor(seeded.images(*config.input_size).astype("f8"))
+        ending = detector.head(detector.neck(detector.backbone({"image": image})))
+    scores_boxes = [seeded.digest(tensor.numpy(), seeded.ENDING_SAMPLES) for tensor in ending]
     return {
-        "names": np.array(names),
-        "samples": np.stack(samples),
-        "scales": np.array(scales),
-        "scores": scores.numpy()[0],
-        "boxes": boxes.numpy()[0],
+        f"{config.name}/layers": np.stack(digests),
+        f"{config.name}/ending": np.stack(scores_boxes),
+        # the same for all sizes and classes
+        f"names/{seeded.architecture(config)}": np.array("\n".join(names).encode()),
+    }
+
+
+def counts(detector: paddle.nn.Layer) -> dict[str, int]:
+    """How many tensors a checkpoint has, and how many numbers can be learned."""
+    learnable = (p for p in detector.parameters() if not p.stop_gradient)
+    return {
+        "tensors": len(detector.state_dict()),
+        "parameters": sum(int(np.prod(parameter.shape)) for parameter in learnable),
     }
 
 
@@ -103,9 +111,14 @@ def summarise(name: str, out: Path) -> None:
 
 def main() -> None:
     """Write everything that is listed above."""
-    for name, config in seeded.RECORDED.items():
-        recorded = record(filled(config), seeded.images(*config.input_size))
-        np.savez(GOLDEN / f"{name}.npz", **recorded)
+    recorded: dict[str, np.ndarray] = {}
+    counted = {}
+    for config in seeded.RECORDED.values():
+        detector = filled(config)
+        counted[config.name] = counts(detector)
+        recorded |= record(detector, config)
+    np.savez_compressed(GOLDEN / "layers.npz", allow_pickle=False, **recorded)
+    (GOLDEN / "counts.json").write_text(json.dumps(counted, indent=1) + "\n")
     summarise("picodet_s_416_coco", GOLDEN / "picodet_s_416_float64.safetensors")
     answers = ppdet_recorder.answer_probes(ppdet_model.nms())
     pictures = [name for name in answers if name.startswith(probes.PICTURES)]

@@ -1,91 +1,212 @@
-"""The real detector, put together from ppdet's parts. Imported in Paddle's own process only."""
+"""The real detectors, put together from ppdet's parts. Imported in Paddle's own process only.
 
-from collections.abc import Mapping
+The numbers are those of configs/picodet of PaddleDetection 666f597; its lists are always passed,
+as ppdet's necks append to the list that is their default (necks/csp_pan.py:275, lc_pan.py:89).
+"""
+
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import paddle
 from ppdet.modeling.backbones.esnet import ESNet
-from ppdet.modeling.heads.pico_head import PicoFeat, PicoHead
+from ppdet.modeling.backbones.lcnet import LCNet
+from ppdet.modeling.backbones.mobilenet_v3 import MobileNetV3
+from ppdet.modeling.backbones.resnet import ResNet
+from ppdet.modeling.backbones.shufflenet_v2 import ShuffleNetV2
+from ppdet.modeling.heads.pico_head import PicoFeat, PicoHead, PicoHeadV2
 from ppdet.modeling.layers import MultiClassNMS
 from ppdet.modeling.losses import DistributionFocalLoss, GIoULoss
 from ppdet.modeling.losses.varifocal_loss import VarifocalLoss
 from ppdet.modeling.necks.csp_pan import CSPPAN
+from ppdet.modeling.necks.lc_pan import LCPAN
 
-from picodet.config import STRIDES, ModelConfig
+from picodet.config import (
+    STRIDES,
+    Activation,
+    ESNetConfig,
+    LCNetConfig,
+    MobileNetV3Config,
+    ModelConfig,
+    ResNetConfig,
+    ShuffleNetV2Config,
+)
 from picodet.errors import RecordingError
 
+ACTIVATIONS = {"hardswish": "hard_swish", "relu6": "relu6"}  # ours -> ppdet's
 UNSCALED = 128  # channels of ESNet's first stage at scale 1
+RESNET_DEPTHS = {(2, 2, 2, 2): 18}  # by the numbers of blocks; vd with basic blocks has one size
+SHUFFLENET_SCALES = {(116, 232, 464): 1.0}  # by the channels of the stages
+# PicoHeadV2 keeps its predictors in a list and by a name each: head_cls_list.0 is head_cls0
+SECOND_NAME = re.compile(r"^head\.(head_cls|head_reg)_list\.(\d+)(?=\.|$)")
+# of newer versions: the cells' centres and strides, which the head of 2.6.0 computes
+COMPUTED = {"head.anchor_points", "head.stride_tensor"}
 
 
 def build(config: ModelConfig) -> paddle.nn.Layer:
-    """A detector in eval mode, with the numbers of configs/picodet/legacy_model/*.yml.
-
-    One per process: ppdet's CSPPAN appends to a default list (necks/csp_pan.py:275); passing the
-    list keeps a second one right all the same.
-    """
-    ratios = [mid / stage.channels for stage in config.stages for mid in stage.mid_channels]
+    """A detector in eval mode that takes pictures of any size."""
     detector = paddle.nn.Layer()
-    detector.backbone = ESNet(scale=config.stages[0].channels / UNSCALED, channel_ratio=ratios)
-    detector.neck = CSPPAN(
+    detector.backbone = BACKBONES[type(config.backbone)](config.backbone)
+    detector.neck = NECKS[config.neck](
         in_channels=[shape.channels for shape in detector.backbone.out_shape],
         out_channels=config.channels,
         num_features=len(STRIDES),
-        num_csp_blocks=1,
         use_depthwise=True,
+        act=ACTIVATIONS[config.activation],
         spatial_scales=[0.125, 0.0625, 0.03125],
     )
-    detector.head = head(len(config.classes), config.reg_max, config.channels, config.head_convs)
+    detector.head = HEADS[config.head](
+        len(config.classes),
+        config.reg_max,
+        config.channels,
+        config.head_convs,
+        config.activation,
+    )
     detector.eval()
     return detector
 
 
-def head(num_classes: int, reg_max: int, channels: int = 8, num_convs: int = 1) -> PicoHead:
-    """A PicoHead in eval mode."""
-    built = PicoHead(
-        conv_feat=PicoFeat(
-            feat_in=channels,
-            feat_out=channels,
-            num_convs=num_convs,
-            num_fpn_stride=len(STRIDES),
-            norm_type="bn",
-            share_cls_reg=True,
-        ),
-        num_classes=num_classes,
-        fpn_stride=list(STRIDES),
-        feat_in_chan=channels,
-        prior_prob=0.01,
-        reg_max=reg_max,
-        cell_offset=0.5,
-        loss_class=VarifocalLoss(use_sigmoid=True, iou_weighted=True, loss_weight=1.0),
-        loss_dfl=DistributionFocalLoss(loss_weight=0.25),
-        loss_bbox=GIoULoss(loss_weight=2.0),
-        nms=nms(),
+def _esnet(config: ESNetConfig) -> ESNet:
+    ratios = [mid / stage.channels for stage in config.stages for mid in stage.mid_channels]
+    return ESNet(
+        scale=config.stages[0].channels / UNSCALED,
+        feature_maps=[4, 11, 14],
+        channel_ratio=ratios,
     )
+
+
+def _lcnet(config: LCNetConfig) -> LCNet:
+    return LCNet(config.scale, feature_maps=[3, 4, 5], act=ACTIVATIONS[config.activation])
+
+
+def _mobilenet(config: MobileNetV3Config) -> MobileNetV3:
+    return MobileNetV3(
+        scale=config.scale, model_name="large", feature_maps=[7, 13, 16], extra_block_filters=[]
+    )
+
+
+def _resnet(config: ResNetConfig) -> ResNet:
+    return ResNet(
+        depth=RESNET_DEPTHS[config.blocks],
+        variant="d",
+        return_idx=[1, 2, 3],
+        freeze_at=-1,
+        freeze_norm=False,
+        norm_decay=0.0,
+    )
+
+
+def _shufflenet(config: ShuffleNetV2Config) -> ShuffleNetV2:
+    return ShuffleNetV2(
+        scale=SHUFFLENET_SCALES[config.channels], feature_maps=[5, 13, 17], act="leaky_relu"
+    )
+
+
+def head(
+    num_classes: int,
+    reg_max: int,
+    channels: int = 8,
+    num_convs: int = 1,
+    activation: Activation = "hardswish",
+) -> PicoHead:
+    """A PicoHead in eval mode, the head of 2021."""
+    tower = _tower(channels, num_convs, activation)
+    built = PicoHead(tower, **_predictors(num_classes, reg_max, channels))
     built.eval()
     return built
 
 
+def head_v2(
+    num_classes: int,
+    reg_max: int,
+    channels: int = 8,
+    num_convs: int = 1,
+    activation: Activation = "hardswish",
+) -> PicoHeadV2:
+    """A PicoHeadV2 in eval mode, the head of 2022."""
+    tower = _tower(channels, num_convs, activation, use_se=True)
+    numbers = _predictors(num_classes, reg_max, channels)
+    built = PicoHeadV2(tower, act=ACTIVATIONS[activation], **numbers)
+    built.eval()
+    return built
+
+
+def _tower(channels: int, num_convs: int, activation: Activation, use_se: bool = False) -> PicoFeat:
+    return PicoFeat(
+        feat_in=channels,
+        feat_out=channels,
+        num_convs=num_convs,
+        num_fpn_stride=len(STRIDES),
+        norm_type="bn",
+        share_cls_reg=True,
+        act=ACTIVATIONS[activation],
+        use_se=use_se,
+    )
+
+
+def _predictors(num_classes: int, reg_max: int, channels: int) -> dict[str, Any]:
+    """What both heads take; without eval_size the centres follow the picture's size."""
+    return {
+        "num_classes": num_classes,
+        "fpn_stride": list(STRIDES),
+        "feat_in_chan": channels,
+        "prior_prob": 0.01,
+        "reg_max": reg_max,
+        "cell_offset": 0.5,
+        "loss_class": VarifocalLoss(use_sigmoid=True, iou_weighted=True, loss_weight=1.0),
+        "loss_dfl": DistributionFocalLoss(loss_weight=0.25),
+        "loss_bbox": GIoULoss(loss_weight=2.0),
+        "nms": nms(),
+    }
+
+
 def nms() -> MultiClassNMS:
-    """As in configs/picodet/legacy_model/_base_/picodet_esnet.yml:50."""
+    """As in configs/picodet/legacy_model/_base_/picodet_esnet.yml:50 and _base_/picodet_v2.yml."""
     return MultiClassNMS(nms_top_k=1000, keep_top_k=100, score_threshold=0.025, nms_threshold=0.6)
+
+
+BACKBONES: Mapping[type, Callable[[Any], paddle.nn.Layer]] = {
+    ESNetConfig: _esnet,
+    LCNetConfig: _lcnet,
+    MobileNetV3Config: _mobilenet,
+    ResNetConfig: _resnet,
+    ShuffleNetV2Config: _shufflenet,
+}
+NECKS = {"csp_pan": CSPPAN, "lc_pan": LCPAN}
+HEADS = {"pico_head": head, "pico_head_v2": head_v2}
+
+
+def first_name(name: str) -> str:
+    """Of a layer or a tensor that ppdet has under two names, the one that older files have too."""
+    return SECOND_NAME.sub(r"head.\1\2", name)
 
 
 def fill(detector: paddle.nn.Layer, arrays: Mapping[str, np.ndarray]) -> None:
     """Load a checkpoint strictly. ppdet's own loader matches suffixes and skips what is missing.
 
-    Raises RecordingError where the names or the shapes are not the detector's.
+    A tensor that has two names may come under either or both. Raises RecordingError where names,
+    shapes or the values under two names do not fit.
     """
-    state = detector.state_dict()
-    missing = sorted(state.keys() - arrays.keys())
+    by_first_name: dict[str, np.ndarray] = {}
+    for name, array in arrays.items():
+        first = by_first_name.setdefault(first_name(name), array)
+        if not np.array_equal(first, array, equal_nan=True):
+            raise RecordingError(f"{first_name(name)}: has two names and under each other values")
+    state = {first_name(name): value for name, value in detector.state_dict().items()}
+    missing = sorted(state.keys() - by_first_name.keys())
     if missing:
         raise RecordingError(f"ppdet's model has {len(missing)} more tensors, first {missing[0]}")
+    unknown = sorted(by_first_name.keys() - state.keys() - COMPUTED)
+    if unknown:
+        raise RecordingError(f"ppdet's model has no place for {len(unknown)}, first {unknown[0]}")
     for name, value in state.items():
-        if tuple(value.shape) != arrays[name].shape:
+        array = by_first_name[name]
+        if tuple(value.shape) != array.shape:
             raise RecordingError(
-                f"{name}: {list(arrays[name].shape)}, ppdet's model has {list(value.shape)}"
+                f"{name}: {list(array.shape)}, ppdet's model has {list(value.shape)}"
             )
-        value.set_value(arrays[name])
+        value.set_value(array)
 
 
 def in_float64(detector: paddle.nn.Layer) -> None:

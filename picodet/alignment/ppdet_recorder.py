@@ -1,19 +1,21 @@
 """Records ppdet itself, from a `.pdparams`. Imported in Paddle's own process only."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import paddle
 from ppdet.data.transform.operators import Decode, NormalizeImage, Permute, Resize
+from ppdet.modeling.heads import pico_head
 from ppdet.modeling.layers import MultiClassNMS
 
 from picodet.alignment import ppdet_model, probes
 from picodet.alignment.index import Call, Ending, Step
 from picodet.alignment.network_input import NetworkInput
 from picodet.alignment.recording_writer import RecordingWriter
-from picodet.config import ModelConfig, Preprocessing
+from picodet.config import STRIDES, ModelConfig, Preprocessing
 from picodet.data.preprocess import read_image
 from picodet.graphs.operators import Key
 
@@ -53,29 +55,33 @@ def record_forward(
     """Every call of every layer in the order in which they return, and what came out."""
     calls: list[Call] = []
     numbers: dict[str, int] = {}
-    predicted: list[np.ndarray] = []
-    total = len(detector.sublayers())
+    predicted: dict[str, np.ndarray] = {}
+    named = named_layers(detector)
 
     def hook(path: str) -> Callable[[paddle.nn.Layer, Any, Any], None]:
         def keep(layer: paddle.nn.Layer, inputs: Any, outputs: Any) -> None:
             number = numbers[path] = numbers.get(path, -1) + 1
             # without their values inputs are of no use: a layer cannot be fed samples
             taken = () if writer.samples else tuple(map(writer.add, arrays(inputs)))
-            made = tuple(map(writer.add, arrays(outputs)))
-            calls.append(Call(path, number, type(layer).__name__, taken, made))
-            progress(len(calls), total)
-            if path.startswith("head.head_cls"):
-                predicted.append(arrays(outputs)[0])
+            made = arrays(outputs)
+            calls.append(
+                Call(path, number, type(layer).__name__, taken, tuple(map(writer.add, made)))
+            )
+            progress(len(calls), len(named))
+            if PREDICTOR.match(path):
+                predicted[path] = made[0]
 
         return keep
 
-    for path, layer in detector.named_sublayers():
+    for path, layer in named.items():
         layer.register_forward_post_hook(hook(path))
     with paddle.no_grad():
         features = detector.neck(detector.backbone({"image": paddle.to_tensor(fed.array)}))
         scores, boxes = detector.head(features)
         kept = suppress(detector, boxes, scores, fed.scale_factor)
-    heads = [_heads(array, len(config.classes)) for array in predicted]
+    heads = [
+        HEADS[config.head](predicted, level, len(config.classes)) for level in range(len(STRIDES))
+    ]
     ending = Ending(
         scores=tuple(writer.add(of_classes) for of_classes, _ in heads),
         sides=tuple(writer.add(of_sides) for _, of_sides in heads),
@@ -116,25 +122,77 @@ def answer_probes(nms: MultiClassNMS) -> dict[str, np.ndarray]:
         kept: np.ndarray = nms(*tensors)[0].numpy()
         return kept.reshape(-1, 6)
 
-    return probes.ask(preprocessed, _decode, suppressed)
+    return probes.ask(preprocessed, lambda head: DECODERS[head](), suppressed)
 
 
-def _decode(heads: probes.Heads) -> tuple[np.ndarray, np.ndarray]:
+def _decode() -> tuple[np.ndarray, np.ndarray]:
     """ppdet's head, whose predictors are replaced by what the probe says they put out."""
+    heads = probes.heads()
     head = ppdet_model.head(probes.HEAD_CLASSES, probes.BINS - 1)
-    outputs = [paddle.to_tensor(array) for array in heads]
+    _replace(head.head_cls_list, heads)
+    return _answer(head, heads)
+
+
+def _decode_aligned() -> tuple[np.ndarray, np.ndarray]:
+    """The same of ppdet's head of 2022."""
+    heads = probes.aligned_heads()
+    head = ppdet_model.head_v2(probes.HEAD_CLASSES, probes.BINS - 1)
+    parts = zip(*heads, strict=True)
+    for layers in (head.head_cls_list, head.cls_align, head.head_reg_list):
+        _replace(layers, next(parts))
+    return _answer(head, [sides for _, _, sides in heads])
+
+
+DECODERS = {"pico_head": _decode, "pico_head_v2": _decode_aligned}
+
+
+def _replace(layers: Iterable[paddle.nn.Layer], outputs: Iterable[np.ndarray]) -> None:
+    for layer, output in zip(layers, map(paddle.to_tensor, outputs), strict=True):
+        layer.forward = lambda _, output=output: output
+
+
+def _answer(head: pico_head.PicoHead, maps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes and scores; of the maps only the sizes are looked at."""
     head.conv_feat.forward = lambda feature, level: (feature, feature)
-    head.head_cls_list = [lambda _, output=output: output for output in outputs]
     with paddle.no_grad():
-        scores, boxes = head(outputs)
+        scores, boxes = head([paddle.to_tensor(array) for array in maps])
     return boxes.numpy()[0], scores.numpy()[0]
 
 
-def _heads(predicted: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores [1, C, cells] and sides [1, 4 * bins, cells] of one level's predictor."""
-    flat = paddle.to_tensor(predicted.reshape(*predicted.shape[:2], -1))
+def _of_pico_head(
+    predicted: Mapping[str, np.ndarray], level: int, num_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores [1, C, cells] and sides [1, 4 * bins, cells], which one predictor puts out."""
+    flat = _per_cell(predicted[f"head.head_cls{level}"])
     scores = paddle.nn.functional.sigmoid(flat[:, :num_classes])
     return scores.numpy(), flat[:, num_classes:].numpy()
+
+
+def _of_pico_head_v2(
+    predicted: Mapping[str, np.ndarray], level: int, num_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of three predictors; the score as in heads/pico_head.py:609 of ppdet 2.6.0."""
+    classes, aligned = (
+        paddle.nn.functional.sigmoid(_per_cell(predicted[path]))
+        for path in (f"head.head_cls{level}", f"head.cls_align.{level}")
+    )
+    scores = (classes * aligned + pico_head.eps).sqrt()
+    return scores.numpy(), _per_cell(predicted[f"head.head_reg{level}"]).numpy()
+
+
+def _per_cell(predicted: np.ndarray) -> paddle.Tensor:
+    """[1, C, h, w] -> [1, C, cells]."""
+    return paddle.to_tensor(predicted.reshape(*predicted.shape[:2], -1))
+
+
+# the layers whose outputs are the heads', and what they amount to
+PREDICTOR = re.compile(r"head\.(head_cls\d+|head_reg\d+|cls_align\.\d+)$")
+HEADS = {"pico_head": _of_pico_head, "pico_head_v2": _of_pico_head_v2}
+
+
+def named_layers(detector: paddle.nn.Layer) -> dict[str, paddle.nn.Layer]:
+    """Every layer once, in ppdet's order, by its name or by the first of two."""
+    return {ppdet_model.first_name(name): layer for name, layer in detector.named_sublayers()}
 
 
 def arrays(value: Any) -> list[np.ndarray]:

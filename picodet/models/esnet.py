@@ -6,7 +6,7 @@ Mirrors ppdet/modeling/backbones/esnet.py of PaddleDetection 666f597: same tree,
 import torch
 from torch import Tensor, nn
 
-from picodet.config import Stage
+from picodet.config import ESNetConfig, Stage
 from picodet.models.layers import ConvBN, SqueezeExcite, channel_shuffle
 
 STEM_CHANNELS = 24
@@ -18,10 +18,10 @@ class DownsampleBlock(nn.Module):
     def __init__(self, channels_in: int, mid_channels: int, channels_out: int) -> None:
         super().__init__()
         mid, half = mid_channels // 2, channels_out // 2
-        self.conv_dw1 = ConvBN(channels_in, channels_in, 3, stride=2, groups=channels_in, act=False)
+        self.conv_dw1 = ConvBN(channels_in, channels_in, 3, stride=2, groups=channels_in, act=None)
         self.conv_linear1 = ConvBN(channels_in, half)
         self.conv_pw2 = ConvBN(channels_in, mid)
-        self.conv_dw2 = ConvBN(mid, mid, 3, stride=2, groups=mid, act=False)
+        self.conv_dw2 = ConvBN(mid, mid, 3, stride=2, groups=mid, act=None)
         self.se = SqueezeExcite(mid)
         self.conv_linear2 = ConvBN(mid, half)
         self.conv_dw_merge = ConvBN(channels_out, channels_out, 3, groups=channels_out)
@@ -40,7 +40,7 @@ class ShuffleBlock(nn.Module):
         super().__init__()
         half = mid_channels // 2
         self.conv_pw = ConvBN(channels // 2, half)
-        self.conv_dw = ConvBN(half, half, 3, groups=half, act=False)
+        self.conv_dw = ConvBN(half, half, 3, groups=half, act=None)
         self.se = SqueezeExcite(mid_channels)
         self.conv_linear = ConvBN(mid_channels, channels // 2)
 
@@ -72,13 +72,15 @@ class ESNet(nn.Module):
     has not. An odd size is halved upwards.
     """
 
-    def __init__(self, stages: tuple[Stage, Stage, Stage]) -> None:
+    def __init__(self, config: ESNetConfig) -> None:
         super().__init__()
+        stage2, stage3, stage4 = config.stages
+        self.channels = (stage2.channels, stage3.channels, stage4.channels)
         self.stem = ConvBN(3, STEM_CHANNELS, 3, stride=2)
         self.max_pool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.stage2 = _stage(STEM_CHANNELS, stages[0])
-        self.stage3 = _stage(stages[0].channels, stages[1])
-        self.stage4 = _stage(stages[1].channels, stages[2])
+        self.stage2 = _stage(STEM_CHANNELS, stage2)
+        self.stage3 = _stage(stage2.channels, stage3)
+        self.stage4 = _stage(stage3.channels, stage4)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         c2 = self.max_pool(self.stem(images))

@@ -1,4 +1,4 @@
-"""PicoHead, the head of the 2021 PicoDets (arXiv:2111.00902, section 3.2).
+"""PicoHead, the head of the 2021 PicoDets (arXiv:2111.00902, section 3.2), and what heads share.
 
 Mirrors ppdet/modeling/heads/pico_head.py of PaddleDetection 666f597: same tree, same order.
 """
@@ -9,16 +9,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from picodet.models.layers import ConvBN
+from picodet.models.layers import Act, ConvBN
 
 KERNEL = 5  # of every depthwise convolution
+SCORE_EPSILON = 1e-9  # under the square root, pico_head.py:37
 
 
 class HeadOutput(NamedTuple):
-    """What the head says on each level, nothing decoded; h and w are the cells of the level."""
+    """What PicoHead says on each level, nothing decoded; h and w are the cells of the level."""
 
     logits: tuple[Tensor, ...]  # [B, classes, h, w], before the sigmoid
     sides: tuple[Tensor, ...]  # [B, 4 * (reg_max + 1), h, w], before the softmax: l, t, r, b
+
+    def scores(self) -> tuple[Tensor, ...]:
+        """[B, classes, h, w] probabilities on each level."""
+        return tuple(logits.sigmoid() for logits in self.logits)
+
+
+class AlignedOutput(NamedTuple):
+    """What PicoHeadV2 says: HeadOutput, and how far each cell's class and box go together."""
+
+    logits: tuple[Tensor, ...]  # [B, classes, h, w], before the sigmoid
+    alignment: tuple[Tensor, ...]  # [B, 1, h, w], before the sigmoid
+    sides: tuple[Tensor, ...]  # [B, 4 * (reg_max + 1), h, w], before the softmax: l, t, r, b
+
+    def scores(self) -> tuple[Tensor, ...]:
+        """[B, classes, h, w] on each level: the geometric mean of two probabilities."""
+        return tuple(
+            (logits.sigmoid() * alignment.sigmoid() + SCORE_EPSILON).sqrt()
+            for logits, alignment in zip(self.logits, self.alignment, strict=True)
+        )
+
+
+Output = HeadOutput | AlignedOutput
 
 
 class Integral(nn.Module):
@@ -33,44 +56,64 @@ class Integral(nn.Module):
 
     def __init__(self, reg_max: int) -> None:
         super().__init__()
-        self.register_buffer("project", torch.linspace(0, reg_max, reg_max + 1))
+        # arange and linspace import half a second of algebra where a model takes no memory
+        self.register_buffer("project", torch.tensor(range(reg_max + 1), dtype=torch.float32))
 
     def forward(self, sides: Tensor) -> Tensor:
         bins = sides.unflatten(1, (4, len(self.project)))
         return torch.einsum("bsna,n->bsa", bins.softmax(dim=2), self.project)
 
 
+def towers(channels: int, num_convs: int, num_levels: int) -> nn.ModuleList:
+    """For each level depthwise-separable convolutions without activations: dw0, pw0, dw1 .."""
+    return nn.ModuleList(
+        nn.ModuleDict(
+            {
+                f"{kind}{i}": ConvBN(channels, channels, kernel, groups=groups, act=None)
+                for i in range(num_convs)
+                for kind, kernel, groups in (("dw", KERNEL, channels), ("pw", 1, 1))
+            }
+        )
+        for _ in range(num_levels)
+    )
+
+
+def climb(tower: nn.Module, x: Tensor, act: Act) -> Tensor:
+    """[B, C, h, w] -> same, through the convolutions of one level."""
+    for conv in tower.children():
+        x = act(conv(x))  # out here as in ppdet, so that the layers pair one to one
+    return x
+
+
 class PicoFeat(nn.Module):
     """One tower of depthwise-separable blocks per level, shared by classes and boxes."""
 
-    def __init__(self, channels: int, num_convs: int, num_levels: int) -> None:
+    def __init__(
+        self, channels: int, num_convs: int, num_levels: int, act: Act = F.hardswish
+    ) -> None:
         super().__init__()
-        self.levels = nn.ModuleList(
-            nn.ModuleDict(
-                {
-                    f"{kind}{i}": ConvBN(channels, channels, kernel, groups=groups, act=False)
-                    for i in range(num_convs)
-                    for kind, kernel, groups in (("dw", KERNEL, channels), ("pw", 1, 1))
-                }
-            )
-            for _ in range(num_levels)
-        )
+        self.levels = towers(channels, num_convs, num_levels)
+        self.act = act
 
     def forward(self, x: Tensor, level: int) -> Tensor:
-        for conv in self.levels[level].children():
-            x = F.hardswish(conv(x))  # out here as in ppdet, so that the layers pair one to one
-        return x
+        return climb(self.levels[level], x, self.act)
 
 
 class PicoHead(nn.Module):
     """P3, P4, P5, P6 [B, channels, h, w] -> HeadOutput."""
 
     def __init__(
-        self, channels: int, num_convs: int, num_classes: int, reg_max: int, num_levels: int
+        self,
+        channels: int,
+        num_convs: int,
+        num_classes: int,
+        reg_max: int,
+        num_levels: int,
+        act: Act = F.hardswish,
     ) -> None:
         super().__init__()
         self.split = [num_classes, 4 * (reg_max + 1)]
-        self.conv_feat = PicoFeat(channels, num_convs, num_levels)
+        self.conv_feat = PicoFeat(channels, num_convs, num_levels, act)
         self.integral = Integral(reg_max)
         self.predictors = nn.ModuleList(
             nn.Conv2d(channels, sum(self.split), 1) for _ in range(num_levels)

@@ -1,18 +1,26 @@
 """Bricks shared by the backbones, necks and heads."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from picodet.config import Activation
 
 # Paddle's slope is 0.1666667 in float32, not 1/6 (paddle/nn/functional/activation.py:331).
 HARD_SIGMOID_SLOPE = 0.16666670143604279
 # Paddle keeps epsilon in float32 too: 1e-5 rounded. Seen in float64 only, by 1e-10 of a layer.
 EPSILON = 9.999999747378752e-06
 
+Act = Callable[[Tensor], Tensor]  # changes every number for itself
 
-def hard_sigmoid(x: Tensor) -> Tensor:
+ACTIVATIONS: dict[Activation, Act] = {"hardswish": F.hardswish, "relu6": F.relu6}
+
+
+def hard_sigmoid(x: Tensor, slope: float = HARD_SIGMOID_SLOPE) -> Tensor:
     """min(max(slope * x + 0.5, 0), 1) with Paddle's slope; torch's own differs by up to 1.2e-7."""
-    return torch.clamp(x * HARD_SIGMOID_SLOPE + 0.5, 0, 1)
+    return torch.clamp(x * slope + 0.5, 0, 1)
 
 
 def channel_shuffle(x: Tensor) -> Tensor:
@@ -22,7 +30,7 @@ def channel_shuffle(x: Tensor) -> Tensor:
 
 
 class ConvBN(nn.Module):
-    """Convolution without bias, batch norm and, if `act`, hard-swish."""
+    """Convolution without bias, batch norm and, if there is one, `act`."""
 
     def __init__(
         self,
@@ -31,7 +39,7 @@ class ConvBN(nn.Module):
         kernel: int = 1,
         stride: int = 1,
         groups: int = 1,
-        act: bool = True,
+        act: Act | None = F.hardswish,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
@@ -42,16 +50,16 @@ class ConvBN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn(self.conv(x))
-        return F.hardswish(x) if self.act else x
+        return self.act(x) if self.act else x
 
 
 class DepthwiseSeparable(nn.Module):
-    """Depthwise and pointwise convolution, each with batch norm and hard-swish.
+    """Depthwise and pointwise convolution, each with batch norm and activation.
 
     Mirrors DPModule of ppdet/modeling/necks/csp_pan.py:59-111.
     """
 
-    def __init__(self, channels: int, kernel: int, stride: int = 1) -> None:
+    def __init__(self, channels: int, kernel: int, stride: int = 1, act: Act = F.hardswish) -> None:
         super().__init__()
         self.dwconv = nn.Conv2d(
             channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False
@@ -59,20 +67,26 @@ class DepthwiseSeparable(nn.Module):
         self.bn1 = nn.BatchNorm2d(channels, EPSILON)
         self.pwconv = nn.Conv2d(channels, channels, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels, EPSILON)
+        self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.hardswish(self.bn1(self.dwconv(x)))
-        return F.hardswish(self.bn2(self.pwconv(x)))
+        x = self.act(self.bn1(self.dwconv(x)))
+        return self.act(self.bn2(self.pwconv(x)))
 
 
 class SqueezeExcite(nn.Module):
-    """Scales every channel by what the mean of all channels says (arXiv:1709.01507)."""
+    """Scales every channel by what the mean of all channels says (arXiv:1709.01507).
 
-    def __init__(self, channels: int) -> None:
+    `slope` is that of the hard-sigmoid.
+    """
+
+    def __init__(self, channels: int, slope: float = HARD_SIGMOID_SLOPE) -> None:
         super().__init__()
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
         self.reduce = nn.Conv2d(channels, channels // 4, 1)
         self.expand = nn.Conv2d(channels // 4, channels, 1)
+        self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * hard_sigmoid(self.expand(F.relu(self.reduce(self.avg_pool(x)))))
+        means = self.expand(F.relu(self.reduce(self.avg_pool(x))))
+        return x * hard_sigmoid(means, self.slope)

@@ -1,32 +1,70 @@
 """PicoDet: backbone, neck and head, and nothing between them."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from torch import Tensor, nn
 
-from picodet.config import STRIDES, ModelConfig
+from picodet.config import (
+    STRIDES,
+    BackboneConfig,
+    ESNetConfig,
+    Head,
+    LCNetConfig,
+    MobileNetV3Config,
+    ModelConfig,
+    Neck,
+    ResNetConfig,
+    ShuffleNetV2Config,
+)
 from picodet.models.csp_pan import CSPPAN
 from picodet.models.esnet import ESNet
-from picodet.models.head import HeadOutput, PicoHead
+from picodet.models.head import Output, PicoHead
+from picodet.models.layers import ACTIVATIONS
+from picodet.models.lc_pan import LCPAN
+from picodet.models.lcnet import LCNet
+from picodet.models.mobilenet_v3 import MobileNetV3
+from picodet.models.pico_head_v2 import PicoHeadV2
+from picodet.models.resnet_vd import ResNet
+from picodet.models.shufflenet_v2 import ShuffleNetV2
+
+Backbone = ESNet | LCNet | MobileNetV3 | ResNet | ShuffleNetV2
+
+# by the type of their config, which is all that they take
+BACKBONES: Mapping[type[BackboneConfig], Callable[[Any], Backbone]] = {
+    ESNetConfig: ESNet,
+    LCNetConfig: LCNet,
+    MobileNetV3Config: MobileNetV3,
+    ResNetConfig: ResNet,
+    ShuffleNetV2Config: ShuffleNetV2,
+}
+NECKS: Mapping[Neck, type[CSPPAN | LCPAN]] = {"csp_pan": CSPPAN, "lc_pan": LCPAN}
+HEADS: Mapping[Head, type[PicoHead | PicoHeadV2]] = {
+    "pico_head": PicoHead,
+    "pico_head_v2": PicoHeadV2,
+}
 
 
 class PicoDet(nn.Module):
-    """images [B, 3, H, W], preprocessed, H and W multiples of 32 -> HeadOutput.
+    """images [B, 3, H, W], preprocessed, H and W multiples of 32 -> what the head says.
 
-    Layers have PaddleDetection's tree and order; `picodet.converter.rules` maps the names.
+    Layers have PaddleDetection's tree and order; `picodet.converter.name_tables` maps the names.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        c3, c4, c5 = (stage.channels for stage in config.stages)
+        act = ACTIVATIONS[config.activation]
         self.config = config
-        self.backbone = ESNet(config.stages)
-        self.neck = CSPPAN((c3, c4, c5), config.channels)
-        self.head = PicoHead(
+        self.backbone = BACKBONES[type(config.backbone)](config.backbone)
+        self.neck = NECKS[config.neck](self.backbone.channels, config.channels, act)
+        self.head = HEADS[config.head](
             config.channels,
             config.head_convs,
             len(config.classes),
             config.reg_max,
             num_levels=len(STRIDES),
+            act=act,
         )
 
-    def forward(self, images: Tensor) -> HeadOutput:
+    def forward(self, images: Tensor) -> Output:
         return self.head(self.neck(self.backbone(images)))

@@ -1,5 +1,6 @@
 import json
 import pickle
+import re
 import resource
 import signal
 from dataclasses import replace
@@ -15,13 +16,14 @@ from picodet.config import Preprocessing
 from picodet.errors import CheckpointError, OutputError
 from picodet.meta import describe
 from picodet.models.checkpoint import load, load_backbone, save
-from picodet.models.esnet import ESNet
-from picodet.models.picodet import PicoDet
+from picodet.models.picodet import BACKBONES, PicoDet
+from picodet.variants import MOBILENET, RESNET, SHUFFLENET, XS_LCNET, S
 
 CONFIG = replace(SMALL, preprocessing=Preprocessing((0.1, 0.2, 0.3), (1, 2, 3), interp=1))
 
 
-IS_DETECTOR = {"kind": "detector", "architecture": "picodet_2021"}
+IS_DETECTOR = {"kind": "detector", "architecture": "picodet", "picodet_version": "0"}
+ONE = {"a": torch.ones(1)}
 
 
 def weights_of(model):
@@ -38,7 +40,7 @@ def meta():
     return describe(CONFIG, "detector", "x.pdparams", "ab" * 32)
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ""])
 def test_what_is_saved_is_loaded(tmp_path, model, meta, suffix):
     path = tmp_path / f"model{suffix}"
     save(path, weights_of(model), meta)
@@ -64,15 +66,17 @@ def test_pth_is_a_plain_dictionary(tmp_path, model, meta):
     assert found["preprocessing"]["interp"] == 1
 
 
-def test_a_backbone_is_no_detector(tmp_path):
-    backbone, meta = ESNet(CONFIG.stages), describe(CONFIG, "backbone", "x.pdparams", "ab" * 32)
+@pytest.mark.parametrize("variant", [S, XS_LCNET, MOBILENET, RESNET, SHUFFLENET])
+def test_a_backbone_is_no_detector(tmp_path, variant):
+    backbone = BACKBONES[type(variant.backbone)](variant.backbone)
+    meta = describe(variant, "backbone", "x.pdparams", "ab" * 32)
     assert not {"classes", "input_size"} & set(meta)
     save(tmp_path / "b.pth", weights_of(backbone), meta)
     loaded = load_backbone(tmp_path / "b.pth")
-    assert torch.equal(loaded.stem.conv.weight, backbone.stem.conv.weight)
-    with pytest.raises(
-        CheckpointError, match="a backbone of architecture esnet; expected is a det"
-    ):
+    assert type(loaded) is type(backbone)
+    for name, value in backbone.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value)
+    with pytest.raises(CheckpointError, match="a backbone of architecture picodet_backbone; exp"):
         load(tmp_path / "b.pth")
 
 
@@ -82,7 +86,7 @@ def test_other_suffixes_are_refused(tmp_path, model, meta):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ""])
 def test_a_full_disk_leaves_nothing(tmp_path, model, meta, suffix):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -111,19 +115,24 @@ def write(path, content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not a readable .pth"),
-        (b"PK\x03\x04 broken", "not a readable .pth"),
-        (pickle.dumps(Owned(), protocol=2), "not a readable .pth"),
-        ({"state_dict": Owned(), "meta": {}}, "not a readable .pth"),
-        ({"state_dict": {1: torch.ones(1)}, "meta": {**IS_DETECTOR}}, "has no state_dict and meta"),
-        ({"a": torch.ones(1)}, "has no state_dict and meta; was it made by picodet-convert?"),
-        ({"state_dict": {}, "meta": {"kind": "detector"}}, "of architecture None; expected is"),
-        ({"state_dict": {}, "meta": {**IS_DETECTOR}}, "its meta is not picodet's: KeyError"),
+        (b"", "neither a .pth nor a .safetensors; it begins with the bytes of an empty file"),
+        (b"PK\x03\x04 broken", "a damaged file of weights"),
+        (pickle.dumps(Owned(), protocol=2), "neither a .pth nor a .safetensors"),
+        ({"state_dict": Owned(), "meta": {}}, "nothing of it was run: it asks for"),
+        ({"state_dict": {1: torch.ones(1)}, "meta": {**IS_DETECTOR}}, "1 is a Tensor"),
+        (ONE, "has no picodet meta; was it made by picodet-convert?"),
+        ({"state_dict": ONE, "meta": {"kind": "detector"}}, "has no picodet meta"),
+        (
+            {"state_dict": ONE, "meta": IS_DETECTOR | {"architecture": "picodet_2021"}},
+            "holds a detector of architecture picodet_2021; expected is a detector of architecture "
+            "picodet. Was it made by another version",
+        ),
+        ({"state_dict": ONE, "meta": {**IS_DETECTOR}}, "its meta is not picodet's: KeyError"),
     ],
 )
 def test_other_files_are_errors(tmp_path, capsys, content, message):
     write(tmp_path / "x.pth", content)
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=re.escape(message)):
         load(tmp_path / "x.pth")
     assert "owned" not in capsys.readouterr().out
 
@@ -131,7 +140,7 @@ def test_other_files_are_errors(tmp_path, capsys, content, message):
 def test_other_safetensors_are_errors(tmp_path):
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"no")
-    with pytest.raises(CheckpointError, match=r"not a readable \.safetensors"):
+    with pytest.raises(CheckpointError, match=r"neither a \.pth nor a \.safetensors"):
         load(path)
     save_file({"a": np.ones(1)}, path)
     with pytest.raises(CheckpointError, match="has no picodet meta"):
@@ -145,11 +154,12 @@ def test_other_safetensors_are_errors(tmp_path):
         ("channels", "96"),
         ("input_size", [128]),
         ("input_size", [128, 100]),
-        ("stages", []),
+        ("neck", "fpn"),
+        ("backbone", "esnet_x0_75"),
+        ("backbone", {"family": "esnet", "name": "", "stages": []}),
         ("preprocessing", {"mean": [0], "std": [1], "interp": 2}),
         ("preprocessing", {"mean": [0] * 3, "std": [1, 1, 0], "interp": 2}),
         ("preprocessing", {"mean": [0] * 3, "std": [1] * 3, "interp": 9}),
-        ("stages", [{"channels": 96, "mid_channels": [1, 1, 1]}] * 3),
     ],
 )
 def test_a_damaged_meta_is_an_error(tmp_path, model, meta, key, value):
@@ -160,8 +170,22 @@ def test_a_damaged_meta_is_an_error(tmp_path, model, meta, key, value):
 
 def test_meta_and_weights_must_agree(tmp_path, model, meta):
     save(tmp_path / "x.pth", weights_of(model), meta | {"head_convs": 3})
-    with pytest.raises(CheckpointError, match="weights and meta do not agree"):
+    message = "weights and meta do not agree: of head.conv_feat.levels.0.dw2.conv.weight "
+    with pytest.raises(CheckpointError, match=message + r"\[96, 1, 5, 5\] is expected, found none"):
         load(tmp_path / "x.pth")
+    weights = weights_of(model) | {"more": np.ones(3, np.float32)}
+    save(tmp_path / "x.pth", weights, meta)
+    with pytest.raises(CheckpointError, match=r"of more none is expected, found \[3\]"):
+        load(tmp_path / "x.pth")
+
+
+def test_a_giant_that_a_meta_promises_takes_no_memory(tmp_path, model, meta):
+    """Its weights would take 50 GB."""
+    save(tmp_path / "x.safetensors", weights_of(model), meta | {"channels": 8192})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match="weights and meta do not agree"):
+        load(tmp_path / "x.safetensors")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
 def test_a_checkpoint_of_paddle_has_to_be_converted(tmp_path):

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 from tracing import SMALL, filled, seeded_checkpoint
 
 from picodet.models.folding import fold, folded
+from picodet.variants import VARIANTS
 
 
 @pytest.fixture
@@ -48,8 +51,10 @@ def test_by_hand():
     assert bias.item() == pytest.approx(10 - 24)
 
 
-def test_the_function_is_the_same_and_no_batch_norm_is_left():
-    model = filled(SMALL, seeded_checkpoint(SMALL)).double()
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_the_function_is_the_same_and_no_batch_norm_is_left(variant):
+    config = replace(variant, classes=SMALL.classes)
+    model = filled(config, seeded_checkpoint(config)).double()
     images = torch.randn(2, 3, 64, 96, dtype=torch.float64, generator=torch.Generator())
     small = folded(model)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in small.modules())

@@ -1,0 +1,105 @@
+"""A detector as a directory in Hugging Face's form: what its hub and its users know how to read.
+
+    config.json               architecture, names of the classes, and our meta
+    model.safetensors         the weights by our names
+    preprocessor_config.json  size, mean, std, interpolation
+
+What is written twice there has to agree when it is read: the names of the classes may be changed in
+`id2label`, the preprocessing in `preprocessor_config.json`.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from picodet.errors import CheckpointError
+from picodet.files import replacing_folder, write_json
+from picodet.meta import HEADER
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+PREPROCESSOR = "preprocessor_config.json"
+MAX_BYTES = 2_000_000  # of a JSON file
+PIL = {0: 0, 1: 2, 2: 3, 3: 4, 4: 1}  # OpenCV's numbers of interpolations -> PIL's of the likeliest
+
+
+def is_hub_folder(path: Path) -> bool:
+    """Whether a directory is meant to be one."""
+    return (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
+
+
+def write(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    """Write a detector; the whole directory or nothing."""
+    own = dict(meta)
+    classes, numbers = own.pop("classes"), own.pop("preprocessing")
+    height, width = own.pop("input_size")
+    labels = {str(i): name for i, name in enumerate(classes)}
+    config = {
+        "model_type": "picodet",
+        "architectures": ["PicoDet"],
+        "id2label": labels,
+        "label2id": {name: i for i, name in enumerate(classes)},
+        HEADER: own,
+    }
+    preprocessor = {
+        "do_resize": True,
+        "size": {"height": height, "width": width},
+        "resample": PIL[numbers["interp"]],
+        "opencv_interp": numbers["interp"],
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(numbers["mean"]),
+        "image_std": list(numbers["std"]),
+    }
+    with replacing_folder(path) as temporary:
+        save_file(dict(weights), temporary / WEIGHTS, {"format": "pt"})
+        write_json(temporary / CONFIG, config)
+        write_json(temporary / PREPROCESSOR, preprocessor)
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """The meta of a directory, as other files of ours have it; `config_of` checks what it says.
+
+    Raises CheckpointError where the two JSON files are not what `write` makes.
+    """
+    config, preprocessor = _json(path / CONFIG), _json(path / PREPROCESSOR)
+    try:
+        labels = config["id2label"]
+        interp = preprocessor["opencv_interp"]
+        if PIL.get(interp) != preprocessor["resample"]:
+            raise ValueError(
+                f"resample is {preprocessor['resample']!r:.20} (PIL) and opencv_interp "
+                f"{interp!r:.20}, which are not the same"
+            )
+        return {
+            **config[HEADER],
+            "classes": [labels[str(i)] for i in range(len(labels))],
+            "input_size": [preprocessor["size"]["height"], preprocessor["size"]["width"]],
+            "preprocessing": {
+                "mean": preprocessor["image_mean"],
+                "std": preprocessor["image_std"],
+                "interp": interp,
+            },
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: {CONFIG} and {PREPROCESSOR} are not picodet's: {type(error).__name__} "
+            f"{error}. Convert the model again"
+        ) from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"{path.stat().st_size:,} bytes")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: a dictionary is expected, found {content!r:.40}")
+    return content

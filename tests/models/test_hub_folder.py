@@ -1,0 +1,117 @@
+"""A directory as Hugging Face's hub has it, written and read."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from picodet.errors import CheckpointError
+from picodet.meta import config_of, describe
+from picodet.models import hub_folder
+from picodet.variants import S
+
+CONFIG = replace(S, classes=("cat", "ż"), input_size=(96, 64))
+META = describe(CONFIG, "detector", "x.pdparams", "ab" * 32)
+WEIGHTS = {"a": np.arange(3, dtype=np.float32)}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    hub_folder.write(tmp_path / "hub", WEIGHTS, META)
+    return tmp_path / "hub"
+
+
+def content(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def changed(path, **changes):
+    path.write_text(json.dumps(content(path) | changes))
+
+
+def test_what_its_users_look_for_is_there(folder):
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+    ]
+    config = content(folder / "config.json")
+    assert config["architectures"] == ["PicoDet"]
+    assert config["model_type"] == "picodet"
+    assert config["id2label"] == {"0": "cat", "1": "ż"}
+    assert config["label2id"] == {"cat": 0, "ż": 1}
+    assert content(folder / "preprocessor_config.json") == {
+        "do_resize": True,
+        "size": {"height": 96, "width": 64},
+        "resample": 3,
+        "opencv_interp": 2,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+    }
+    assert load_file(folder / "model.safetensors")["a"].tolist() == [0, 1, 2]
+
+
+def test_nothing_is_written_twice_and_all_of_it_is_read(folder):
+    own = content(folder / "config.json")["picodet"]
+    assert not {"classes", "input_size", "preprocessing"} & own.keys()
+    meta = hub_folder.read_meta(folder)
+    assert config_of(meta) == CONFIG
+    assert (meta["source"], meta["sha256"]) == ("x.pdparams", "ab" * 32)
+
+
+@pytest.mark.parametrize(("interp", "pil"), [(0, 0), (1, 2), (2, 3), (3, 4), (4, 1)])
+def test_interpolations_have_two_numbers(tmp_path, interp, pil):
+    """PIL's: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box."""
+    preprocessing = replace(CONFIG.preprocessing, interp=interp)
+    meta = describe(replace(CONFIG, preprocessing=preprocessing), "detector", "", "")
+    hub_folder.write(tmp_path / "x", WEIGHTS, meta)
+    assert content(tmp_path / "x" / "preprocessor_config.json")["resample"] == pil
+    assert config_of(hub_folder.read_meta(tmp_path / "x")).preprocessing.interp == interp
+
+
+def test_is_told_by_its_files(folder, tmp_path):
+    assert hub_folder.is_hub_folder(folder)
+    assert not hub_folder.is_hub_folder(tmp_path)
+    (folder / "model.safetensors").unlink()
+    assert not hub_folder.is_hub_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [
+        ("config.json", {"id2label": {"0": "cat", "2": "dog"}}),
+        ("config.json", {"id2label": ["cat", "dog"]}),
+        ("config.json", {"id2label": 3}),
+        ("config.json", {"picodet": None}),
+        ("preprocessor_config.json", {"size": 96}),
+        ("preprocessor_config.json", {"size": {"shortest_edge": 96}}),
+        ("preprocessor_config.json", {"resample": 2}),
+        ("preprocessor_config.json", {"opencv_interp": [2]}),
+    ],
+)
+def test_what_does_not_agree_is_refused(folder, file, changes):
+    changed(folder / file, **changes)
+    with pytest.raises(CheckpointError, match=r"preprocessor_config\.json are not picodet's"):
+        hub_folder.read_meta(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read as JSON"),
+        ("[1]", r"a dictionary is expected, found \[1\]"),
+        ("[" * 100_000, "cannot be read as JSON"),
+        (" " * 2_000_001, "cannot be read as JSON: 2,000,001 bytes"),
+        (None, "cannot be read as JSON: .*No such file"),
+    ],
+)
+def test_other_files_are_errors(folder, text, message):
+    path = folder / "preprocessor_config.json"
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(CheckpointError, match=message):
+        hub_folder.read_meta(folder)

@@ -1,0 +1,56 @@
+"""Every architecture builds, and has as many learnable numbers as Paddle's."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from picodet import variants
+from picodet.models.head import AlignedOutput, HeadOutput
+from picodet.models.picodet import HEADS, NECKS, PicoDet
+
+# of ppdet's models of 80 classes, run with paddledet 2.6.0
+PARAMETERS = {
+    variants.S: 992_719,
+    variants.M: 2_152_558,
+    variants.L: 3_305_013,
+    variants.LCNET_1_0X: 1_830_692,
+    variants.LCNET_1_5X: 3_107_668,
+    variants.LCNET_1_5X_WIDE: 3_499_604,
+    variants.LCNET_2_5X: 7_084_724,
+    variants.MOBILENET: 3_554_666,
+    variants.RESNET: 12_014_500,
+    variants.SHUFFLENET: 1_178_920,
+    variants.XS_LCNET: 704_258,
+    variants.S_LCNET: 1_186_496,
+    variants.M_LCNET: 3_465_320,
+    variants.L_LCNET: 5_804_504,
+    variants.S_NPU: 1_154_048,
+}
+UNUSED = 4  # one for each level, made by ppdet's GFLHead and called by nobody
+
+BACKBONES = {type(config.backbone): config.backbone for config in variants.VARIANTS}
+OUTPUTS = {"pico_head": HeadOutput, "pico_head_v2": AlignedOutput}
+
+
+def test_none_is_forgotten():
+    assert tuple(PARAMETERS) == variants.VARIANTS
+
+
+@pytest.mark.parametrize("config", PARAMETERS, ids=lambda config: config.name)
+def test_learnable_numbers(config):
+    found = sum(parameter.numel() for parameter in PicoDet(config).parameters())
+    assert found == PARAMETERS[config] - UNUSED
+
+
+@pytest.mark.parametrize("backbone", BACKBONES.values(), ids=lambda backbone: backbone.name)
+@pytest.mark.parametrize("neck", NECKS)
+@pytest.mark.parametrize("head", HEADS)
+def test_all_parts_fit_all_others(backbone, neck, head):
+    config = replace(
+        variants.S, backbone=backbone, neck=neck, head=head, channels=8, activation="relu6"
+    )
+    with torch.inference_mode():
+        output = PicoDet(config).eval()(torch.zeros(1, 3, 32, 64))
+    assert isinstance(output, OUTPUTS[head])
+    assert [tuple(x.shape[2:]) for x in output.logits] == [(4, 8), (2, 4), (1, 2), (1, 1)]
