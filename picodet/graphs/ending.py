@@ -3,7 +3,7 @@
 NumPy only: it runs where Paddle is and torch is not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from picodet.errors import GraphError
 from picodet.graphs.graph import Graph, Node
 
 NO_CHANGE = ("reshape", "transpose")  # of values; only of where they lie
+MAX_LEVELS = 16  # of heads; a PicoDet has four
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,7 @@ def find_ending(graph: Graph) -> EndingNames:
 
     Raises GraphError where they are not there.
     """
-    splits = _head_splits(graph)
-    if not splits:
-        raise GraphError(
-            "no head of a PicoDet of 2021 in the graph: a convolution that no other follows, cut "
-            f"in two by a split. It ends with {_list(graph.nodes[-3:])}"
-        )
-    users = _users(graph)
-    scores = tuple(_sigmoid(split, users) for split in splits)
-    sides = tuple(split.outputs[1] for split in splits)
+    scores, sides = _heads(graph)
     nms = [node for node in graph.nodes if node.kind == "nms"]
     if nms:
         return EndingNames(scores, sides, *_suppressed(graph, nms), len(graph.inputs) > 1)
@@ -69,29 +62,83 @@ def per_cell(array: np.ndarray, name: str) -> np.ndarray:
     return array.reshape(1, array.shape[1], -1)
 
 
-def _head_splits(graph: Graph) -> list[Node]:
-    """The split behind each predictor: a convolution that no other convolution follows.
+def _heads(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Scores and sides of each level, finest first: each level is made from those that are finer.
 
-    Ordered by how much goes into them: each level is made from those that are finer.
+    In a head of 2021 a split cuts what a predictor puts out; in one of 2022 a score is the root of
+    a product of two probabilities, and the sides have a predictor of their own.
     """
-    ancestors: dict[str, set[int]] = {name: set() for name in graph.inputs}
+    ancestors = _ancestors(graph)
+    ends = _ends(graph, ancestors)
+    users = _users(graph)
+    makers = graph.producers()
+
+    def ordered(names: Iterable[str]) -> tuple[str, ...]:
+        found = tuple(sorted(names, key=lambda name: ancestors[name].bit_count()))
+        if len(found) > MAX_LEVELS:
+            raise GraphError(f"the graph has heads on {len(found):,} levels; a PicoDet has four")
+        return found
+
+    splits = ordered(end.name for end in ends if end.kind == "split" and len(end.outputs) == 2)
+    if splits:
+        return (
+            tuple(_sigmoid(makers[split].outputs[0], users) for split in splits),
+            tuple(makers[split].outputs[1] for split in splits),
+        )
+    scores = ordered(node.name for node in graph.nodes if _is_aligned_score(node, makers))
+    probabilities = {node.inputs[0] for node in graph.nodes if node.kind == "sigmoid"}
+    sides = ordered(end.name for end in ends if end.name not in probabilities)
+    if not scores or len(scores) != len(sides):
+        raise GraphError(
+            "no head of a PicoDet in the graph: neither convolutions that no other follows, cut in "
+            "two by a split (2021), nor roots of the product of two sigmoids beside as many other "
+            f"convolutions (2022). It ends with {_list(graph.nodes[-3:])}"
+        )
+    return scores, sides
+
+
+def _ancestors(graph: Graph) -> dict[str, int]:
+    """The operators that a tensor is made by, directly or not: a bit for each number."""
+    ancestors = dict.fromkeys(graph.inputs, 0)
     for i, node in enumerate(graph.nodes):
-        before = {i}.union(*(ancestors[name] for name in node.inputs))
+        before = 1 << i
+        for name in node.inputs:
+            before |= ancestors[name]
         ancestors |= dict.fromkeys(node.outputs, before)
-    convs = {i for i, node in enumerate(graph.nodes) if node.kind == "conv"}
-    followed = set().union(*(ancestors[graph.nodes[i].name] & convs - {i} for i in convs))
-    last = {graph.nodes[i].name for i in convs - followed}
-    splits = [
-        node
-        for node in graph.nodes
-        if node.kind == "split" and node.inputs[0] in last and len(node.outputs) == 2
-    ]
-    return sorted(splits, key=lambda split: len(ancestors[split.name]))
+    return ancestors
 
 
-def _sigmoid(split: Node, users: Mapping[str, list[Node]]) -> str:
+def _ends(graph: Graph, ancestors: Mapping[str, int]) -> list[Node]:
+    """The convolutions that no other follows, or the batch norm or split behind one."""
+    convs = [i for i, node in enumerate(graph.nodes) if node.kind == "conv"]
+    followed = 0
+    for i in convs:
+        followed |= ancestors[graph.nodes[i].name] & ~(1 << i)
+    found = {graph.nodes[i].name: graph.nodes[i] for i in convs if not followed >> i & 1}
+    for kind in ("batch_norm", "split"):
+        for node in graph.nodes:
+            if node.kind == kind and node.inputs[0] in found:
+                del found[node.inputs[0]]
+                found[node.name] = node
+    return list(found.values())
+
+
+def _is_aligned_score(node: Node, makers: Mapping[str, Node]) -> bool:
+    """The root of a product of two sigmoids, to which a small number may have been added."""
+    product = makers.get(node.inputs[0]) if node.kind == "sqrt" else None
+    if product and product.kind in ("add", "scale") and len(product.inputs) == 1:
+        product = makers.get(product.inputs[0])
+    factors = [makers.get(name) for name in product.inputs] if product else []
+    return (
+        product is not None
+        and product.kind == "mul"
+        and [factor.kind for factor in factors if factor] == ["sigmoid"] * 2
+    )
+
+
+def _sigmoid(name: str, users: Mapping[str, list[Node]]) -> str:
     """The scores that are made of the first part of a predictor's output."""
-    name, found = split.outputs[0], ""
+    found = ""
     while True:
         match users.get(name, []):
             case [Node(kind="sigmoid") as sigmoid]:
@@ -124,15 +171,11 @@ def _suppressed(graph: Graph, nms: list[Node]) -> tuple[str, str, str]:
 
 def _joined(graph: Graph, scores: tuple[str, ...]) -> str | None:
     """The concatenation of all levels' scores, if there is one."""
-    producers = graph.producers()
-
-    def origin(name: str) -> str:
-        while name not in scores and name in producers and producers[name].kind in NO_CHANGE:
-            name = producers[name].inputs[0]
-        return name
-
+    origins = {name: name for name in scores}  # of what has only been moved
     for node in graph.nodes:
-        if node.kind == "concat" and tuple(map(origin, node.inputs)) == scores:
+        if node.kind in NO_CHANGE and node.inputs:
+            origins.setdefault(node.name, origins.get(node.inputs[0], node.inputs[0]))
+        elif node.kind == "concat" and tuple(origins.get(n, n) for n in node.inputs) == scores:
             return node.name
     return None
 

@@ -5,9 +5,10 @@ different operators: a bias is an addition here and part of its convolution ther
 one operator or four, a reshape takes its shape from a constant or from six operators that compute
 it. `canonical` leaves one spelling, so that two graphs of one network are equal.
 
-Kinds after that: conv, batch_norm, hardswish, relu, hardsigmoid, sigmoid, softmax, mul, add, div,
-scale, concat, split, shuffle, max_pool, avg_pool (global), upsample, reshape, transpose, matmul,
-nms. What is none of these keeps the name that its exporter gave it.
+Kinds after that: conv, batch_norm, hardswish, relu, relu6, leaky_relu, hardsigmoid, sigmoid, sqrt,
+softmax, mul, add, div, scale, concat, split, shuffle, max_pool, avg_pool (global), other_avg_pool,
+upsample, reshape, transpose, matmul, nms. What is none of these keeps the name that its exporter
+gave it.
 
 NumPy only: it runs where Paddle is and torch is not.
 """
@@ -23,6 +24,8 @@ from picodet.graphs.operators import Key, Operator, Source
 
 # exchange the two axes that the channels were cut into, rows and columns apart or in one
 SHUFFLES = ((0, 2, 1, 3, 4), (0, 2, 1, 3))
+# make nothing of constants alone, in any network
+OF_TENSORS = ("conv", "batch_norm", "split", "sigmoid", "sqrt")
 # of the hardsigmoid in a hard-swish, in float32; a squeeze-and-excitation's is 0.1666667
 SIXTH = {"slope": float(np.float32(1 / 6)), "offset": 0.5}
 
@@ -31,9 +34,10 @@ SIXTH = {"slope": float(np.float32(1 / 6)), "offset": 0.5}
 class Node:
     """One operator. Tensors go by their names; `weights` are constants by their role.
 
-    Settings, where they are known: `shape` of a reshape, `permutation` of a transpose, `low` and
-    `high` of a clip, `slope` and `offset` of a hardsigmoid, `axis` at which the second operand of
-    an add is aligned.
+    Settings, where they are known: `stride`, `dilation` (down, across), `padding` (top, left,
+    bottom, right) and `groups` of a conv, `epsilon` of a batch_norm, `shape` of a reshape,
+    `permutation` of a transpose, `low` and `high` of a clip, `slope` and `offset` of a hardsigmoid,
+    `sections` of a split (their sizes), `axis` at which the second operand of an add is aligned.
     """
 
     kind: str
@@ -63,8 +67,8 @@ class Graph:
 def canonical(graph: Graph) -> Graph:
     """The same network in one spelling, up to its outputs or, if it has one, to its NMS.
 
-    Raises GraphError for a graph that is none: a tensor made twice, or from nothing, or a
-    convolution without a constant weight.
+    Raises GraphError for a graph that is none: a tensor made twice, or from nothing or what comes
+    later, or a convolution without a constant weight.
     """
     spelling = _Spelling(graph)
     for node in graph.nodes:
@@ -90,11 +94,16 @@ def operators(graph: Graph, keys: Mapping[str, Key]) -> tuple[Operator, ...]:
     return tuple(found)
 
 
+def _is_relu6(node: Node) -> bool:
+    return node.kind == "clip" and (node.settings.get("low"), node.settings.get("high")) == (0, 6)
+
+
 class _Spelling:
     """Takes the nodes one by one; what a rewritten node no longer needs falls away in the end."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self.given = {*graph.inputs, *graph.constants}
         self.nodes: list[Node] = []
         self.makers: dict[str, Node] = {}
         self.constants = dict(graph.constants)
@@ -103,7 +112,7 @@ class _Spelling:
 
     def take(self, node: Node) -> None:
         for name in node.outputs:
-            if name in self.makers or name in self.aliases:
+            if name in self.makers or name in self.aliases or name in self.given:
                 raise GraphError(
                     f"the graph writes the tensor {name} twice, the second time by {node.kind}; "
                     "its first value cannot be compared"
@@ -113,6 +122,8 @@ class _Spelling:
             inputs=tuple(self.aliases.get(name, name) for name in node.inputs),
             weights={role: self.aliases.get(name, name) for role, name in node.weights.items()},
         )
+        if node.kind == "conv":
+            self._check_weight(node)
         if node.kind == "identity":
             self.aliases[node.name] = node.inputs[0]
         elif node.kind == "reshape" and node.inputs[0] in self.constants:
@@ -131,23 +142,48 @@ class _Spelling:
         for node in map(self._without_constants, reversed(self.nodes)):
             if wanted & set(node.outputs):
                 wanted |= set(node.inputs)
-                nodes.append(node)
+                nodes.append(replace(node, kind="relu6") if _is_relu6(node) else node)
         nodes.reverse()
-        made = {name for node in nodes for name in node.outputs}
+        made = set(self.graph.inputs)
         for node in nodes:
             for name in node.inputs:
-                if name not in made and name not in self.graph.inputs:
-                    raise GraphError(f"{node.kind} {node.name} takes {name}, which nothing made")
+                if name not in made:
+                    raise GraphError(
+                        f"{node.kind} {node.name} takes {name}, which nothing made before it"
+                    )
+            if node.kind in OF_TENSORS and not node.inputs:
+                raise GraphError(f"{node.kind} {node.name} takes only constants")
+            made |= set(node.outputs)
         weights = {name for node in nodes for name in node.weights.values()}
         constants = {name: self.constants[name] for name in sorted(weights)}
         return Graph(tuple(nodes), self.graph.inputs, outputs, constants)
+
+    def _check_weight(self, conv: Node) -> None:
+        name = conv.weights.get("weight", "")
+        if name not in self.constants:
+            raise self._inconstant(conv, "weight", name)
+        if self.constants[name].ndim != 4:
+            raise GraphError(
+                f"the weight of conv {conv.name} has the shape {list(self.constants[name].shape)}; "
+                "four dimensions are expected"
+            )
+
+    def _inconstant(self, node: Node, role: str, name: str) -> GraphError:
+        return GraphError(
+            f"the {role} of {node.kind} {node.name}, {name}, is no constant; an export in float32 "
+            "is expected, not quantised or encrypted"
+        )
 
     def _reshape_constant(self, node: Node) -> None:
         """An exporter brings a bias into the form in which it can be added."""
         source, shape = node.inputs[0], node.settings.get("shape")
         if shape is None:
             raise GraphError(f"reshape {node.name} of the constant {source}: to which shape?")
-        self.constants[node.name] = self.constants[source].reshape(shape)
+        try:
+            self.constants[node.name] = self.constants[source].reshape(shape)
+        except ValueError as error:
+            raise GraphError(f"reshape {node.name} of the constant {source}: {error}") from error
+        self.given.add(node.name)
         self.origins[node.name] = self.origins.get(source, source)
 
     def _hardswish(self, node: Node) -> Node | None:
@@ -200,10 +236,7 @@ class _Spelling:
         weights = {role: self.origins.get(name, name) for role, name in node.weights.items()}
         for role, name in weights.items():
             if name not in self.constants:
-                raise GraphError(
-                    f"the {role} of {node.kind} {node.name}, {name}, is no constant; an export in "
-                    "float32 is expected, not quantised or encrypted"
-                )
+                raise self._inconstant(node, role, name)
         inputs = []
         for i, name in enumerate(node.inputs):
             if name not in self.constants:

@@ -32,8 +32,8 @@ class Vertex:
 
 
 def network(operators: Sequence[Operator], shapes: dict[str, Shape]) -> tuple[Vertex, ...]:
-    """What lies between the picture and the heads: the splits behind the last convolutions."""
-    used = _ancestors(operators, _head_splits(operators))
+    """What lies between the picture and what the heads put out, before anything is decoded."""
+    used = _ancestors(operators, ends(operators))
     users = Counter(s.operator for i in used for s in operators[i].sources)
     vertices: list[Vertex] = []
     where: dict[int, int] = {-1: -1}  # number of the vertex that makes an operator's output
@@ -91,19 +91,23 @@ def match(
     return {i: place[colour] for i, colour in enumerate(our_colours)}
 
 
-def _head_splits(operators: Sequence[Operator]) -> list[int]:
+def ends(operators: Sequence[Operator]) -> list[int]:
+    """What the heads put out: a convolution that no other follows, with what belongs to it.
+
+    That is a batch norm, and in a head of 2021 the split into classes and sides.
+    """
     followed: set[int] = set()  # operators that a convolution follows
     for i in reversed(range(len(operators))):
         if operators[i].kind == "conv" or i in followed:
             followed |= {source.operator for source in operators[i].sources}
-    return [
-        i
-        for i, operator in enumerate(operators)
-        if operator.kind == "split"
-        and operator.sources
-        and operators[operator.sources[0].operator].kind == "conv"
-        and operator.sources[0].operator not in followed
-    ]
+    last = {i for i, o in enumerate(operators) if o.kind == "conv" and i not in followed}
+    for kind in ("batch_norm", "split"):
+        for i, operator in enumerate(operators):
+            before = operator.sources[0].operator if operator.sources else -1
+            if operator.kind == kind and before in last:
+                last.remove(before)
+                last.add(i)
+    return sorted(last)
 
 
 def _ancestors(operators: Sequence[Operator], ends: Iterable[int]) -> list[int]:

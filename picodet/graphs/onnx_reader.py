@@ -1,17 +1,27 @@
-"""Reads an ONNX file as a graph."""
+"""Reads an ONNX file as a graph, and nothing but that file.
 
-from collections.abc import Mapping
+What it claims is held against what it has before anything is made of it. Neither onnx.load nor
+onnx.checker is used: they open the files that an ONNX names, and believe its sizes.
+"""
+
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import numpy_helper
-from onnx.checker import ValidationError
 
-from picodet.errors import GraphError
+from picodet.errors import CheckpointError, GraphError
 from picodet.graphs.graph import Graph, Node
+from picodet.graphs.onnx_tensors import array_of
+from picodet.graphs.program import MAX_DIMENSIONS, MAX_OPERATORS
+from picodet.graphs.protobuf_parts import check_parts
+
+MAX_BYTES = 128_000_000  # the largest official PicoDet has 48 million
+MAX_PARTS = 200_000  # S-416 has 30,000
+DOMAINS = ("", "ai.onnx")  # of ONNX's own operators
+UNREADABLE = (DecodeError, ValueError, TypeError, OverflowError)
 
 
 class Spelling(NamedTuple):
@@ -21,6 +31,10 @@ class Spelling(NamedTuple):
     inputs: tuple[int, ...] | None = (0,)  # None for all
     weights: Mapping[str, int] = {}  # by role
 
+    def needs(self) -> set[int]:
+        weights = (i for role, i in self.weights.items() if role != "bias")
+        return {*((0,) if self.inputs is None else self.inputs), *weights}
+
 
 SPELLINGS = {
     "Conv": Spelling("conv", weights={"weight": 1, "bias": 2}),
@@ -29,6 +43,8 @@ SPELLINGS = {
     ),
     "HardSwish": Spelling("hardswish"),
     "Relu": Spelling("relu"),
+    "LeakyRelu": Spelling("leaky_relu"),
+    "Sqrt": Spelling("sqrt"),
     "HardSigmoid": Spelling("hardsigmoid"),
     "Sigmoid": Spelling("sigmoid"),
     "Softmax": Spelling("softmax"),
@@ -40,6 +56,7 @@ SPELLINGS = {
     "Split": Spelling("split"),
     "MaxPool": Spelling("max_pool"),
     "GlobalAveragePool": Spelling("avg_pool"),
+    "AveragePool": Spelling("other_avg_pool"),
     "Resize": Spelling("upsample"),
     "Upsample": Spelling("upsample"),
     "Reshape": Spelling("reshape"),
@@ -51,71 +68,159 @@ SPELLINGS = {
 
 
 def read_onnx(file: Path) -> tuple[onnx.ModelProto, Graph]:
-    """Raises GraphError for a file that is no ONNX, or is damaged."""
+    """Raises CheckpointError for a file that is no ONNX or damaged, GraphError for a graph that
+    is no network.
+    """
     try:
-        model = onnx.load(file)
-        onnx.checker.check_model(model)
+        if file.stat().st_size > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES:,} bytes, and no PicoDet has half of that")
+        content = file.read_bytes()
+        check_parts(content, onnx.ModelProto.DESCRIPTOR, MAX_PARTS)
+        model = onnx.ModelProto.FromString(content)
+        _check_names(text for entry in model.metadata_props for text in (entry.key, entry.value))
         return model, read_graph(model.graph)
-    except (DecodeError, ValidationError, OSError, ValueError, TypeError) as error:
-        raise GraphError(f"{file}: not a readable ONNX file: {error}") from error
+    except GraphError as error:
+        raise GraphError(f"{file}: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read: {error.strerror}") from error
+    except UNREADABLE as error:
+        raise CheckpointError(f"{file}: not a readable ONNX file: {error}") from error
 
 
 def read_graph(graph: onnx.GraphProto) -> Graph:
-    """The operators of an ONNX graph; weights may stand among its inputs, and be operators."""
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    """The operators of an ONNX graph; weights may stand among its inputs, and be operators.
+
+    Raises GraphError for what is no network, ValueError, TypeError or OverflowError for what
+    cannot be read.
+    """
+    if len(graph.node) > MAX_OPERATORS or graph.sparse_initializer:
+        raise ValueError(f"it has {len(graph.node):,} operators, too many, or sparse weights")
+    constants: dict[str, np.ndarray] = {}
+    for tensor in graph.initializer:
+        _add(constants, (tensor.name,), array_of(tensor))
     for operator in graph.node:
-        if operator.op_type == "Constant":
-            constants[operator.output[0]] = _constant(operator)
-    inputs = [value.name for value in graph.input if value.name not in constants]
-    if not inputs:
-        raise ValueError("it has no input")
+        if _is_constant(operator):
+            _add(constants, tuple(operator.output), _constant(operator))
+    shapes = {value.name: _sides(value) for value in graph.input}
+    if len(shapes) < len(graph.input):
+        raise ValueError("it has two inputs of one name")
+    inputs = [name for name in shapes if name not in constants]
+    outputs = tuple(value.name for value in graph.output)
+    _check_names((*inputs, *outputs))
+    if not inputs or not outputs:
+        raise ValueError(f"it has {len(inputs)} inputs and {len(outputs)} outputs")
     return Graph(
-        nodes=tuple(_node(op, constants) for op in graph.node if op.op_type != "Constant"),
-        inputs=tuple(sorted(inputs, key=lambda name: len(sides(graph, name)) != 4)),
-        outputs=tuple(value.name for value in graph.output),
+        nodes=tuple(_node(op, constants) for op in graph.node if not _is_constant(op)),
+        inputs=tuple(sorted(inputs, key=lambda name: len(shapes[name]) != 4)),
+        outputs=outputs,
         constants=constants,
     )
 
 
+def _add(constants: dict[str, np.ndarray], names: tuple[str, ...], array: np.ndarray) -> None:
+    _check_names(names)
+    if len(names) != 1 or names[0] in constants:
+        raise ValueError(f"{', '.join(names) or 'a constant without a name'} is there twice")
+    constants[names[0]] = array
+
+
+def _check_names(names: Iterable[object]) -> None:
+    """Text that is not UTF-8 is handed out as bytes by protobuf, without a word."""
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"a name that is no text: {name!r:.60}")
+
+
+def _is_constant(operator: onnx.NodeProto) -> bool:
+    return operator.op_type == "Constant" and operator.domain in DOMAINS
+
+
+def _spelling(operator: onnx.NodeProto) -> Spelling:
+    """Of an operator that we do not know: its own name, and all that it takes."""
+    own = operator.domain in DOMAINS
+    name = operator.op_type if own else f"{operator.domain}.{operator.op_type}"
+    return SPELLINGS.get(name) or Spelling(name.lower(), None)
+
+
 def _node(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> Node:
-    kind, positions, weights = SPELLINGS.get(
-        operator.op_type, Spelling(operator.op_type.lower(), None)
-    )
-    given = dict(enumerate(operator.input))
+    _check_names((operator.op_type, operator.domain, *operator.input, *operator.output))
+    spelling = _spelling(operator)
+    given = {i: name for i, name in enumerate(operator.input) if name}
+    outputs = tuple(name for name in operator.output if name)
+    if not outputs or (spelling in SPELLINGS.values() and not given.keys() >= spelling.needs()):
+        raise GraphError(f"{spelling.kind} {', '.join(outputs)} takes too little or makes nothing")
     return Node(
-        kind=kind,
-        inputs=tuple(given[i] for i in (given if positions is None else positions) if given.get(i)),
-        outputs=tuple(name for name in operator.output if name),
-        weights={role: given[i] for role, i in weights.items() if given.get(i)},
+        kind=spelling.kind,
+        inputs=tuple(given[i] for i in (given if spelling.inputs is None else spelling.inputs)),
+        outputs=outputs,
+        weights={role: given[i] for role, i in spelling.weights.items() if i in given},
         settings=_settings(operator, constants),
     )
 
 
 def _settings(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> dict[str, Any]:
     attributes = attributes_of(operator)
+    if len(attributes) < len(operator.attribute):
+        raise ValueError(f"{operator.op_type} {operator.output[0]} is set twice in one way")
     given = [constants.get(name) for name in operator.input]
-    if operator.op_type == "Transpose":
-        return {"permutation": tuple(attributes.get("perm", ()))}
-    if operator.op_type == "HardSigmoid":
-        return {"slope": attributes.get("alpha", 0.2), "offset": attributes.get("beta", 0.5)}
-    if operator.op_type == "Reshape" and len(given) == 2 and given[1] is not None:
-        return {"shape": tuple(given[1].tolist())}
-    if operator.op_type == "Clip":  # since opset 11 its limits are inputs
-        limits = (*given[1:], None, None)
-        return {
-            side: attributes.get(attribute) if limit is None else limit.item()
-            for side, attribute, limit in zip(("low", "high"), ("min", "max"), limits, strict=False)
-        }
-    return {}
+    second = _small(given[1]) if len(given) > 1 else None
+    found: dict[str, Any] = {}
+    match operator.op_type if operator.domain in DOMAINS else "":
+        case "Transpose":
+            found["permutation"] = _whole(attributes.get("perm", ()))
+        case "Conv":
+            found["stride"] = _whole(attributes.get("strides", (1, 1)))
+            found["padding"] = _whole(attributes.get("pads", (0, 0, 0, 0)))
+            found["dilation"] = _whole(attributes.get("dilations", (1, 1)))
+            (found["groups"],) = _whole([attributes.get("group", 1)])
+        case "BatchNormalization":
+            found["epsilon"] = float(attributes.get("epsilon", 1e-5))
+        case "Split":
+            if (sizes := attributes.get("split") if second is None else second) is not None:
+                found["sections"] = _sections(sizes, len(operator.output))
+        case "HardSigmoid":
+            found["slope"] = float(attributes.get("alpha", 0.2))
+            found["offset"] = float(attributes.get("beta", 0.5))
+        case "Reshape":
+            if second is not None:
+                found["shape"] = _whole(second)
+        case "Clip":  # since opset 11 its limits are inputs
+            limits = (*given[1:3], None, None)
+            for side, attribute, limit in zip(
+                ("low", "high"), ("min", "max"), limits, strict=False
+            ):
+                found[side] = attributes.get(attribute) if limit is None else limit.item()
+    return found
+
+
+def _small(array: np.ndarray | None) -> Any:
+    """What it lists, where that could be sizes; None where it is a weight."""
+    return None if array is None or array.size > MAX_DIMENSIONS else array.tolist()
+
+
+def _whole(values: Any) -> tuple[int, ...]:
+    """Whole numbers, few; an attribute may be of any type, and a constant of any shape."""
+    if not all(type(value) is int for value in values) or len(values) > MAX_DIMENSIONS:
+        raise ValueError(f"{len(values):,} whole numbers, where up to {MAX_DIMENSIONS} belong")
+    return tuple(values)
+
+
+def _sections(sizes: Any, outputs: int) -> tuple[int, ...]:
+    sections = _whole(sizes)
+    if len(sections) != outputs:
+        raise ValueError(f"a split into {list(sections)} makes {outputs} tensors")
+    return sections
 
 
 def _constant(operator: onnx.NodeProto) -> np.ndarray:
-    for name, value in attributes_of(operator).items():
-        if name == "value":
-            return numpy_helper.to_array(value)
-        if name.startswith(("value_int", "value_float")):
-            return np.asarray(value)
-    raise ValueError(f"the constant {operator.output[0]} holds no number")
+    for attribute in operator.attribute:
+        if attribute.name == "value" and attribute.type == onnx.AttributeProto.TENSOR:
+            return array_of(attribute.t)
+        if attribute.name in ("value_int", "value_ints", "value_float", "value_floats"):
+            array = np.asarray(onnx.helper.get_attribute_value(attribute))
+            if array.dtype.kind in "if":
+                return array
+    raise ValueError(f"the constant {' '.join(map(str, operator.output)):.60} holds no number")
 
 
 def attributes_of(operator: onnx.NodeProto) -> dict[str, Any]:
@@ -126,4 +231,8 @@ def attributes_of(operator: onnx.NodeProto) -> dict[str, Any]:
 def sides(graph: onnx.GraphProto, name: str) -> list[int | None]:
     """Shape of an input; None for a side that is not fixed."""
     (value,) = (value for value in graph.input if value.name == name)
+    return _sides(value)
+
+
+def _sides(value: onnx.ValueInfoProto) -> list[int | None]:
     return [side.dim_value or None for side in value.type.tensor_type.shape.dim]

@@ -30,14 +30,22 @@ class Places:
 
 
 def find_places(
-    traced: Traced, theirs: Sequence[Operator], stored: Shapes, picture: str, other: str
+    traced: Traced,
+    theirs: Sequence[Operator],
+    stored: Shapes,
+    picture: str,
+    other: str,
+    exact: bool = False,
 ) -> Places:
     """`other` is what theirs is called in errors; outputs of `theirs` are names.
 
-    Raises GraphError where the convolutions are not those of our model.
+    Raises GraphError where the convolutions are not those of our model, or, if `exact`, where any
+    operator is not.
     """
     our_network, their_network = network(traced.operators, traced.shapes), network(theirs, stored)
     names = [theirs[vertex.parts[-1]].name for vertex in their_network]
+    if exact:
+        match(our_network, their_network, names, other)
     partners: dict[int, Operator] = {}
     folded: dict[str, str] = {}
     inner: set[Source] = set()

@@ -12,19 +12,30 @@ from torch.nn import functional as F
 from picodet.config import ModelConfig
 from picodet.graphs.operators import Operator, Source
 from picodet.models.layers import channel_shuffle, hard_sigmoid
+from picodet.models.lcnet import HardSigmoid
 from picodet.models.picodet import PicoDet
 
 MODULES = {
     nn.Conv2d: "conv",
     nn.BatchNorm2d: "batch_norm",
+    nn.Hardswish: "hardswish",
+    nn.ReLU: "relu",
+    nn.ReLU6: "relu6",
+    HardSigmoid: "hardsigmoid",
     nn.MaxPool2d: "max_pool",
-    nn.AdaptiveAvgPool2d: "avg_pool",
+    nn.AdaptiveAvgPool2d: "avg_pool",  # of a whole channel
+    nn.AvgPool2d: "other_avg_pool",
     nn.Upsample: "upsample",
 }
 FUNCTIONS: dict[Any, str] = {
     F.hardswish: "hardswish",
     F.relu: "relu",
+    F.relu6: "relu6",
+    F.leaky_relu: "leaky_relu",
+    torch.sigmoid: "sigmoid",
     hard_sigmoid: "hardsigmoid",
+    F.max_pool2d: "max_pool",
+    F.adaptive_avg_pool2d: "avg_pool",
     channel_shuffle: "shuffle",
     torch.cat: "concat",
     operator.mul: "mul",
@@ -58,7 +69,7 @@ class Traced:
 
 def trace(config: ModelConfig) -> Traced:
     """Trace the model as it is in this package; what a user made of his does not matter here."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.device("meta"):  # takes no memory, whatever a file says of itself
         model = PicoDet(config)
     tracer = _Tracer()
     graph = tracer.trace(model)

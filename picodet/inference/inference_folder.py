@@ -11,8 +11,11 @@ from picodet.config import Preprocessing, check_input_size
 from picodet.errors import CheckpointError
 
 NAME = "infer_cfg.yml"
+MAX_BYTES = 50_000  # with 80 labels it has 1,300; PyYAML takes half a second for these
+MAX_ALIASES = 8  # each can double what is written; ppdet writes none
+MAX_DEPTH = 20  # PyYAML needs minutes for brackets in brackets in brackets
 UNREADABLE = (
-    *(OSError, ValueError, KeyError, TypeError, AttributeError),
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
     *(RecursionError, yaml.YAMLError),
 )
 
@@ -33,13 +36,30 @@ def read_settings(folder: Path) -> FolderSettings | None:
         return None
     part = "Preprocess"
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(_text(path))
         size, preprocessing = _preprocess(content[part])
         part = "label_list"
         return FolderSettings(size, preprocessing, _labels(content.get(part)))
     except UNREADABLE as error:
         text = f"{type(error).__name__} {error}"
         raise CheckpointError(f"{path}: its {part} cannot be understood: {text}") from error
+
+
+def _text(path: Path) -> str:
+    """YAML that is no larger for Python than it is written."""
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+    text = content.decode()
+    depth = aliases = 0
+    for event in yaml.parse(text):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        aliases += isinstance(event, yaml.AliasEvent)
+        if depth > MAX_DEPTH or aliases > MAX_ALIASES:
+            raise ValueError(f"it is nested deeper than {MAX_DEPTH}, or repeats itself too often")
+    return text
 
 
 def _preprocess(listed: Any) -> tuple[tuple[int, int], Preprocessing]:
@@ -67,4 +87,6 @@ def _labels(listed: Any) -> tuple[str, ...] | None:
         return None
     if not isinstance(listed, list) or not listed:
         raise ValueError(f"a list of names is expected, found {listed!r:.60}")
+    if any(isinstance(name, list | dict | set | tuple) for name in listed):
+        raise ValueError("names are expected, found lists among them")
     return tuple(str(name) for name in listed)

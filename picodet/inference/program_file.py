@@ -1,7 +1,7 @@
 """The files of a Paddle inference folder, as ppdet's export_model.py writes it.
 
 A program, `.pdmodel` or, from Paddle 3 on, `.json`, and its weights in a `.pdiparams`. A
-`.pdiparams.info` is a pickle and never read.
+`.pdiparams.info` is a pickle, and never run (picodet.graphs.folder).
 """
 
 from pathlib import Path
@@ -10,6 +10,16 @@ from picodet.errors import CheckpointError
 
 PROGRAMS = ("model.pdmodel", "inference.pdmodel", "model.json", "inference.json")
 WEIGHTS = ".pdiparams"
+
+
+def is_inference_folder(folder: Path) -> bool:
+    """Whether it has a program, or weights that one belongs to."""
+    return any((folder / name).is_file() for name in PROGRAMS) or any(folder.glob(f"*{WEIGHTS}"))
+
+
+def is_part_of_program(file: Path) -> bool:
+    """Whether it is one of the two files that only mean something together."""
+    return file.name in PROGRAMS or file.suffix == WEIGHTS
 
 
 def program_file(folder: Path) -> Path:

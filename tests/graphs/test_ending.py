@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from picodet.errors import RecordingError
+from picodet.errors import GraphError
 from picodet.graphs.ending import EndingNames, find_ending, per_cell
 from picodet.graphs.graph import Graph, Node
 
@@ -44,10 +44,33 @@ def test_heads_from_the_finest_level_on():
     assert ending(LEVELS) == EndingNames(*HEADS, None, None, None)
 
 
+def aligned(name, source, added):
+    """Classes, alignment and sides of 2022, each with a predictor of its own."""
+    return [
+        *(Node("conv", (source,), (f"{name}_{x}",), {"weight": "w"}) for x in ("c", "a", "sides")),
+        Node("batch_norm", (f"{name}_a",), (f"{name}_n",)),
+        Node("sigmoid", (f"{name}_n",), (f"{name}_q",)),
+        Node("sigmoid", (f"{name}_c",), (f"{name}_p",)),
+        Node("mul", (f"{name}_p", f"{name}_q"), (f"{name}_m",)),
+        *([Node(added, (f"{name}_m",), (f"{name}_e",))] if added else []),
+        Node("sqrt", (f"{name}_e" if added else f"{name}_m",), (f"{name}_scores",)),
+    ]
+
+
+@pytest.mark.parametrize("added", ["scale", "add", None])
+def test_heads_of_2022(added):
+    levels = [*LEVELS[:2], *aligned("c", "coarse", added), *aligned("f", "fine", added)]
+    assert ending(levels) == EndingNames(*HEADS, None, None, None)
+    found = ending(levels + JOINED + NMS)
+    assert found == EndingNames(*HEADS, "boxes", "scores", "kept")
+    with pytest.raises(GraphError, match="no head of a PicoDet in the graph"):
+        ending([node for node in levels if node.kind != "sqrt"])
+
+
 def test_decoded_boxes():
     outputs = ("boxes", "scores")
     assert ending(LEVELS + JOINED, outputs) == EndingNames(*HEADS, *outputs, None)
-    with pytest.raises(RecordingError, match="one output, the boxes, is expected, found none"):
+    with pytest.raises(GraphError, match="one output, the boxes, is expected, found none"):
         ending(LEVELS + JOINED, ("scores",))
 
 
@@ -65,19 +88,19 @@ def test_nms_of_boxes_that_are_not_scaled_where_there_is_one_input():
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        (LEVELS[:2], "no head of a PicoDet of 2021.* It ends with relu fine, relu coarse"),
+        (LEVELS[:2], "no head of a PicoDet in the graph.* It ends with relu fine, relu coarse"),
         (LEVELS[:-1], "behind f_flat, .* one sigmoid is expected, found nothing"),
         (LEVELS + JOINED + [Node("nms", ("boxes", "scores"), ("s",))], "division by the scale"),
         (LEVELS + JOINED + NMS + NMS[1:], "one NMS of boxes and scores is expected"),
     ],
 )
 def test_other_endings_are_refused(nodes, message):
-    with pytest.raises(RecordingError, match=message):
+    with pytest.raises(GraphError, match=message):
         ending(nodes)
 
 
 def test_per_cell():
     assert per_cell(np.zeros((1, 80, 4, 6)), "t").shape == (1, 80, 24)
     assert per_cell(np.zeros((1, 80, 24)), "t").shape == (1, 80, 24)
-    with pytest.raises(RecordingError, match=r"t of the graph has the shape \[2, 80, 24\]"):
+    with pytest.raises(GraphError, match=r"t of the graph has the shape \[2, 80, 24\]"):
         per_cell(np.zeros((2, 80, 24)), "t")

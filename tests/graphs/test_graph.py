@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from picodet.errors import RecordingError
+from picodet.errors import GraphError
 from picodet.graphs.graph import Graph, Node, canonical, operators
 from picodet.graphs.operators import Operator, Source
 
@@ -149,7 +149,7 @@ def test_what_follows_the_nms_is_left_out():
     ],
 )
 def test_broken_graphs_are_refused(nodes, message):
-    with pytest.raises(RecordingError, match=message):
+    with pytest.raises(GraphError, match=message):
         spelled(*nodes)
 
 

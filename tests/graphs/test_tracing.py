@@ -2,16 +2,23 @@
 
 from collections import Counter
 
+import pytest
 from tracing import SMALL
 
+from picodet.converter.one_sided import OURS_ONLY_SUFFIX
 from picodet.graphs.operators import Source
-from picodet.graphs.tracing import trace
+from picodet.graphs.tracing import FUNCTIONS, MODULES, trace
+from picodet.variants import MOBILENET, RESNET, S_NPU, SHUFFLENET, VARIANTS
 
 TRACED = trace(SMALL)
 
 
 def calls(path):
     return [call for call in TRACED.calls if call.path == path]
+
+
+def kinds_of(config):
+    return Counter(operator.kind for operator in trace(config).operators)
 
 
 def test_operators():
@@ -27,6 +34,37 @@ def test_operators():
     assert list(norm.weights) == ["weight", "bias", "running_mean", "running_var"]
 
 
+@pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
+def test_every_tensor_is_some_operators(config):
+    """But for the integral, which is called in decoding."""
+    traced = trace(config)
+    assert {operator.kind for operator in traced.operators} <= {
+        *MODULES.values(),
+        *FUNCTIONS.values(),
+    }
+    named = Counter(name for operator in traced.operators for name in operator.weights.values())
+    assert set(named.values()) == {1}
+    tensors = {name for name in traced.shapes if not name.endswith(OURS_ONLY_SUFFIX)}
+    assert tensors - named.keys() == {"head.integral.project"}
+
+
+def test_operators_that_not_all_backbones_have():
+    resnet, shufflenet, mobilenet = map(kinds_of, (RESNET, SHUFFLENET, MOBILENET))
+    assert (resnet["max_pool"], resnet["other_avg_pool"]) == (1, 3)
+    assert resnet["add"] == 1 + 8  # the neck's, and one for each block
+    assert shufflenet["leaky_relu"] == 36
+    assert mobilenet["hardsigmoid"] == mobilenet["mul"] == 8
+    assert mobilenet["add"] == 1 + 10
+
+
+def test_relu6_wherever_others_have_hardswish():
+    """But not in squeeze-and-excitation; layers of the backbone, functions behind it."""
+    kinds = kinds_of(S_NPU)
+    assert kinds["hardswish"] == 0
+    assert (kinds["relu6"], kinds["relu"], kinds["hardsigmoid"]) == (102, 2, 2)
+    assert (kinds["sigmoid"], kinds["avg_pool"], kinds["mul"]) == (4, 6, 6)
+
+
 def test_layers_in_the_order_in_which_they_return():
     first = [call.path for call in TRACED.calls[:4]]
     assert first == [f"backbone.{p}" for p in ("stem.conv", "stem.bn", "stem", "max_pool")]
@@ -39,6 +77,8 @@ def test_half_a_split_goes_into_a_layer():
     assert (TRACED.operators[source.operator].kind, source.index) == ("split", 1)
 
 
-def test_tuples_are_flat():
-    assert [len(calls(path)[0].outputs) for path in ("backbone", "neck", "head")] == [3, 4, 8]
-    assert calls("neck")[0].inputs == calls("backbone")[0].outputs
+@pytest.mark.parametrize(("config", "maps"), [(SMALL, 8), (S_NPU, 12)])
+def test_tuples_are_flat(config, maps):
+    by_path = {call.path: call for call in trace(config).calls}
+    assert [len(by_path[path].outputs) for path in ("backbone", "neck", "head")] == [3, 4, maps]
+    assert by_path["neck"].inputs == by_path["backbone"].outputs

@@ -1,0 +1,80 @@
+"""Reads a Paddle inference folder, of whichever of Paddle's versions, without Paddle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from picodet.converter.array_pickle import NamesCodeError, run
+from picodet.converter.pickle_reader import DamagedError, RefusedError
+from picodet.errors import CheckpointError
+from picodet.graphs import pdmodel, pir
+from picodet.graphs.graph import Graph
+from picodet.graphs.program import Program, read_bytes
+from picodet.inference.inference_folder import FolderSettings, read_settings
+from picodet.inference.program_file import WEIGHTS, program_file
+
+INFO = WEIGHTS + ".info"
+MAX_INFO = 4_000_000  # bytes; S-416's has 60,000
+
+
+@dataclass(frozen=True)
+class FolderProgram:
+    """What an inference folder holds."""
+
+    file: Path  # the program's
+    weights: Path
+    program: Program
+    settings: FolderSettings | None  # of infer_cfg.yml, where there is one; its labels may be wrong
+    structured_names: Mapping[str, str]  # ppdet's names of weights by Paddle's; where they are told
+
+
+def read_folder(folder: Path) -> FolderProgram:
+    """Raises CheckpointError for files that are not what they should be, GraphError for a program
+    that is no network.
+    """
+    file = program_file(folder)
+    weights = file.with_suffix(WEIGHTS)
+    read = pdmodel.read if file.suffix == ".pdmodel" else pir.read
+    program = read(file, weights)
+    return FolderProgram(
+        file=file,
+        weights=weights,
+        program=program,
+        settings=read_settings(folder),
+        structured_names=_structured_names(file.with_suffix(INFO), program.graph),
+    )
+
+
+def _structured_names(path: Path, graph: Graph) -> dict[str, str]:
+    """Of a `.pdiparams.info`, a pickle of names; none where there is none.
+
+    It may say more than the program has: what an export with NMS needs, one without does not.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        told = run(read_bytes(path, MAX_INFO))
+    except (NamesCodeError, RefusedError, DamagedError) as error:
+        raise _unreadable(path, f"it holds {error}, and nothing of it was run") from None
+    names: dict[str, str] = {}
+    for static, facts in told.items() if isinstance(told, dict) else [("", None)]:
+        match facts:
+            case {"structured_name": str(name)}:
+                names[static] = name
+            case dict():
+                pass
+            case _:
+                raise _unreadable(path, "no dictionary of names")
+    known = {static: name for static, name in names.items() if static in graph.constants}
+    if names and not known:
+        raise _unreadable(path, "it names weights, and none that the program has")
+    if len(set(known.values())) < len(known):
+        raise _unreadable(path, "it gives two weights one name")
+    return known
+
+
+def _unreadable(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: {why}. Expected are ppdet's names of the weights beside it; without this file "
+        "the folder can be read as well"
+    )

@@ -1,0 +1,230 @@
+"""How Paddle's programs of both forms write the operators of graph.py.
+
+A `.pdmodel` names what an operator takes and makes: slots. A `.json` counts it: positions. What
+is a setting there may be an operand here.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from picodet.errors import GraphError
+from picodet.graphs.graph import Node
+
+
+class Operand(NamedTuple):
+    """Something that an operator takes."""
+
+    slot: str
+    position: int
+
+
+class Setting(NamedTuple):
+    """Something that an operator is set to."""
+
+    form: type  # float, bool, str, int, or tuple for whole numbers
+    old: str  # attribute in a .pdmodel
+    new: str | int | None  # attribute in a .json, or position of the operand; None for neither
+    slots: tuple[str, ...] = ()  # in a .pdmodel, operands that take its place where they are given
+    default: Any = None  # of a .pdmodel that does not write it
+
+
+class Spelling(NamedTuple):
+    """How an operator is written; what is not named is of no interest."""
+
+    kind: str
+    names: tuple[str, ...]  # in both forms; without the _ of those that work in place
+    inputs: tuple[Operand, ...] = (Operand("X", 0),)
+    output: str = "Out"  # in a .json it is the first
+    weights: Mapping[str, Operand] = {}  # by role
+    settings: Mapping[str, Setting] = {}
+
+
+_TWO = (Operand("X", 0), Operand("Y", 1))
+_AXIS = {"axis": Setting(int, "axis", None, default=-1)}
+
+OPERATORS = (
+    Spelling(
+        "conv",
+        ("conv2d", "depthwise_conv2d"),
+        inputs=(Operand("Input", 0),),
+        output="Output",
+        weights={"weight": Operand("Filter", 1), "bias": Operand("Bias", 2)},
+        settings={
+            "stride": Setting(tuple, "strides", "strides"),
+            "padding": Setting(tuple, "paddings", "paddings"),
+            "algorithm": Setting(str, "padding_algorithm", "padding_algorithm"),
+            "dilation": Setting(tuple, "dilations", "dilations"),
+            "groups": Setting(int, "groups", "groups"),
+        },
+    ),
+    Spelling(
+        "batch_norm",
+        ("batch_norm",),
+        output="Y",
+        weights={
+            "weight": Operand("Scale", 3),
+            "bias": Operand("Bias", 4),
+            "running_mean": Operand("Mean", 1),
+            "running_var": Operand("Variance", 2),
+        },
+        settings={"epsilon": Setting(float, "epsilon", "epsilon", default=1e-5)},
+    ),
+    Spelling(
+        "hardswish",
+        ("hard_swish", "hardswish"),
+        settings={
+            "threshold": Setting(float, "threshold", None, default=6.0),
+            "scale": Setting(float, "scale", None, default=6.0),
+            "offset": Setting(float, "offset", None, default=3.0),
+        },
+    ),
+    Spelling(
+        "hardsigmoid",
+        ("hard_sigmoid", "hardsigmoid"),
+        settings={
+            "slope": Setting(float, "slope", "slope", default=0.2),
+            "offset": Setting(float, "offset", "offset", default=0.5),
+        },
+    ),
+    Spelling(
+        "clip",
+        ("clip",),
+        settings={
+            "low": Setting(float, "min", 1, ("Min",)),
+            "high": Setting(float, "max", 2, ("Max",)),
+        },
+    ),
+    Spelling("relu", ("relu",)),
+    Spelling("relu6", ("relu6",)),
+    Spelling("sigmoid", ("sigmoid",)),
+    Spelling("swish", ("swish",)),
+    Spelling("softmax", ("softmax",)),
+    Spelling("sqrt", ("sqrt",)),
+    Spelling(
+        "pow",
+        ("pow",),
+        settings={"exponent": Setting(float, "factor", "y", ("FactorTensor",), 1.0)},
+    ),
+    Spelling("add", ("elementwise_add", "add"), _TWO, settings=_AXIS),
+    Spelling("sub", ("elementwise_sub", "subtract"), _TWO, settings=_AXIS),
+    Spelling("mul", ("elementwise_mul", "multiply"), _TWO, settings=_AXIS),
+    Spelling("div", ("elementwise_div", "divide"), _TWO, settings=_AXIS),
+    Spelling("max", ("elementwise_max", "maximum"), _TWO, settings=_AXIS),
+    Spelling("min", ("elementwise_min", "minimum"), _TWO, settings=_AXIS),
+    Spelling("pow", ("elementwise_pow",), _TWO, settings=_AXIS),
+    Spelling("matmul", ("matmul", "matmul_v2"), _TWO),
+    Spelling("concat", ("concat",)),
+    Spelling(
+        "split",
+        ("split",),
+        settings={"sections": Setting(tuple, "sections", 1, ("SectionsTensorList",))},
+    ),
+    Spelling("split", ("split_with_num",)),
+    Spelling(
+        "pool",
+        ("pool2d",),
+        settings={
+            "pooling": Setting(str, "pooling_type", "pooling_type", default="max"),
+            "whole": Setting(bool, "global_pooling", "global_pooling", default=False),
+            "adaptive": Setting(bool, "adaptive", "adaptive", default=False),
+            "size": Setting(tuple, "ksize", 1),
+        },
+    ),
+    Spelling("upsample", ("nearest_interp", "nearest_interp_v2")),
+    Spelling(
+        "reshape",
+        ("reshape", "reshape2"),
+        settings={"shape": Setting(tuple, "shape", 1, ("Shape", "ShapeTensor"))},
+    ),
+    Spelling(
+        "transpose",
+        ("transpose", "transpose2"),
+        settings={"permutation": Setting(tuple, "axis", "perm")},
+    ),
+    Spelling(
+        "scale",
+        ("scale",),
+        settings={
+            "factor": Setting(float, "scale", 1, ("ScaleTensor",), 1.0),
+            "bias": Setting(float, "bias", "bias", default=0.0),
+        },
+    ),
+    Spelling("identity", ("assign", "share_data")),
+    Spelling("nms", ("multiclass_nms3",), (Operand("BBoxes", 0), Operand("Scores", 1))),
+)
+SPELLINGS = {name: spelling for spelling in OPERATORS for name in spelling.names}
+
+
+def spelling_of(name: str) -> Spelling | None:
+    """None for an operator that keeps its own name."""
+    return SPELLINGS.get(name.rstrip("_"))
+
+
+def checked(name: str, setting: Setting, value: Any) -> Any:
+    """A setting's value in its form; None stays None. Raises GraphError for another form."""
+    if value is None:
+        return None
+    fits = isinstance(value, setting.form)
+    if setting.form is float:
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        value = float(value) if fits else value
+    elif setting.form is tuple:
+        fits = fits and all(type(number) is int for number in value)
+    if not fits:
+        found = f"{type(value).__name__} {value!r:.40}"
+        raise GraphError(f"the {name} of an operator is {found}; {setting.form.__name__} expected")
+    return value
+
+
+def spelled(
+    spelling: Spelling,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    weights: Mapping[str, str],
+    found: Mapping[str, Any],
+) -> Node:
+    """The operator as a node; `found` are its settings, None for those that are computed."""
+    if len(inputs) < len(spelling.inputs) or not outputs:
+        made = outputs[0] if outputs else "nothing"
+        raise GraphError(f"an operator {spelling.names[0]} takes too little to make {made}")
+    known = {name: value for name, value in found.items() if value is not None}
+    match spelling.kind:
+        case "conv":
+            algorithm = known.pop("algorithm", "EXPLICIT")
+            if "padding" in known:
+                known["padding"] = _around(known["padding"], algorithm)
+            return Node("conv", inputs, outputs, weights, known)
+        case "pool":
+            one = known.get("adaptive") and known.get("size") == (1, 1)
+            kind = _pool_kind(known.get("pooling", "max"), bool(known.get("whole") or one))
+            return Node(kind, inputs, outputs)
+        case "scale":  # an export puts one that does nothing before each of its outputs
+            nothing = (known.get("factor"), known.get("bias", 0)) == (1, 0)
+            return Node("identity" if nothing else "scale", inputs, outputs)
+        case "split":
+            sections = known.get("sections", ())
+            if len(sections) not in (0, len(outputs)):
+                raise GraphError(f"a split into {list(sections)} makes {len(outputs)} tensors")
+            return Node("split", inputs, outputs, settings=known if sections else {})
+        case "hardswish":
+            usual = set(known.items()) <= {("threshold", 6), ("scale", 6), ("offset", 3)}
+            return Node("hardswish" if usual else "other_hardswish", inputs, outputs)
+        case kind:
+            return Node(kind, inputs, outputs, weights, known)
+
+
+def _around(padding: tuple[int, ...], algorithm: str) -> tuple[int, ...] | str:
+    """Top, left, bottom, right; Paddle has (down, across) or (top, bottom, left, right)."""
+    if algorithm != "EXPLICIT":
+        return algorithm
+    match padding:
+        case (down, across):
+            return down, across, down, across
+        case (top, bottom, left, right):
+            return top, left, bottom, right
+    raise GraphError(f"the paddings of a convolution are {list(padding)}; 2 or 4 expected")
+
+
+def _pool_kind(pooling: str, whole: bool) -> str:
+    """`whole`: one value for each channel."""
+    return f"{pooling}_pool" if whole == (pooling == "avg") else f"other_{pooling}_pool"

@@ -1,0 +1,140 @@
+"""Reads a `.pdiparams`: the weights of a program one after another, without their names.
+
+Paddle writes them in the order of their names (paddle/static/io.py, pir_io.py: `sorted`), each as
+a version, its levels of detail, another version, a TensorDesc and the numbers
+(paddle/phi/core/framework/dense_tensor_serialize.cc). All that the file claims is held against
+what it has before anything is made of it.
+"""
+
+import mmap
+import struct
+from collections.abc import Iterable
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from picodet.errors import CheckpointError
+from picodet.graphs.program import MAX_DIMENSIONS
+from picodet.graphs.program_proto import parse
+
+MAX_LEVELS = 8  # of detail; weights have none
+MAX_DESCRIPTION = 1000  # bytes; a TensorDesc of four sides has some 12
+# TensorDesc.data_type; NumPy has no bfloat16, picodet.converter.precision knows it as uint16
+DTYPES = {
+    **{2: "int32", 3: "int64", 4: "float16", 5: "float32", 6: "float64"},
+    22: "bfloat16",
+}
+STORED = {name: np.dtype(name).newbyteorder("<") for name in DTYPES.values() if name != "bfloat16"}
+STORED["bfloat16"] = np.dtype("<u2")
+
+
+class Declared(NamedTuple):
+    """A weight as the program announces it; -1 for a side that it leaves open."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def read(path: Path, declared: Iterable[Declared]) -> dict[str, np.ndarray]:
+    """The weights of a program by their names, read-only; bfloat16 as uint16.
+
+    Raises CheckpointError where the file is damaged, or is another program's.
+    """
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:  # which mmap does not take
+                return _tensors(b"", declared)
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                return _tensors(mapped, declared)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path}: {error}. Copy or download the folder again, the program and its weights "
+            "together"
+        ) from error
+
+
+def _tensors(data: Any, declared: Iterable[Declared]) -> dict[str, np.ndarray]:
+    stream = _Stream(data)
+    tensors: dict[str, np.ndarray] = {}
+    expected = sorted(declared)
+    for i, weight in enumerate(expected):
+        if weight.name in tensors:
+            raise ValueError(f"the program has two weights of the name {weight.name}")
+        where = f"weight {i + 1} of {len(expected)}, {weight.name}"
+        try:
+            dtype, array = stream.tensor()
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        if dtype != weight.dtype or not _fits(array.shape, weight.shape):
+            raise ValueError(
+                f"{where}, is {dtype} {list(array.shape)} here, and {weight.dtype} "
+                f"{list(weight.shape)} in the program: weights of another one"
+            )
+        tensors[weight.name] = array
+    if behind := len(data) - stream.position:
+        raise ValueError(
+            f"{behind:,} bytes behind the last of the program's {len(tensors):,} weights: those "
+            "of another one"
+        )
+    return tensors
+
+
+def _fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
+    return len(shape) == len(declared) and all(
+        there in (-1, side) for side, there in zip(shape, declared, strict=True)
+    )
+
+
+class _Stream:
+    """Takes no more than is there."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        self.position = 0
+
+    def tensor(self) -> tuple[str, np.ndarray]:
+        """The next one, and its dtype in Paddle's words."""
+        self._version()
+        levels = self._number("<Q")
+        if levels > MAX_LEVELS:
+            raise ValueError(f"{levels:,} levels of detail, where a weight has none")
+        for _ in range(levels):
+            self._skip(self._number("<Q"))
+        self._version()
+        size = self._number("<i")
+        if not 0 < size <= MAX_DESCRIPTION:
+            raise ValueError(f"a description of {size:,} bytes, where one has a few")
+        description = parse("TensorDesc", self._take(size))
+        dtype, dims = DTYPES.get(description.data_type), tuple(description.dims)
+        if dtype is None:
+            raise ValueError(
+                f"numbers of Paddle's type {description.data_type}; {', '.join(DTYPES.values())} "
+                "are expected, and no quantised model"
+            )
+        if len(dims) > MAX_DIMENSIONS or min(dims, default=1) < 1:
+            raise ValueError(f"the shape {list(dims)}")
+        data = self._take(prod(dims) * STORED[dtype].itemsize)
+        return dtype, np.frombuffer(data, STORED[dtype]).reshape(dims)
+
+    def _version(self) -> None:
+        if version := self._number("<I"):
+            raise ValueError(f"version {version:,} at byte {self.position - 4:,}, expected 0")
+
+    def _number(self, layout: str) -> Any:
+        return struct.unpack(layout, self._take(struct.calcsize(layout)))[0]
+
+    def _take(self, count: int) -> bytes:
+        start = self.position
+        self._skip(count)
+        return self.data[start : self.position]
+
+    def _skip(self, count: int) -> None:
+        left = len(self.data) - self.position
+        if count > left:
+            raise ValueError(f"{count:,} bytes expected at {self.position:,}, {left:,} are left")
+        self.position += count

@@ -1,0 +1,176 @@
+"""Reads a `.pdmodel`, the program of an inference folder as Paddle 2 writes it, without Paddle.
+
+Tensors have the names that the file gives them, and Paddle by them.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from picodet.errors import CheckpointError, GraphError
+from picodet.graphs import pdiparams
+from picodet.graphs.graph import Graph, Node
+from picodet.graphs.paddle_operators import Setting, checked, spelled, spelling_of
+from picodet.graphs.pdiparams import DTYPES, Declared
+from picodet.graphs.program import (
+    MAX_DIMENSIONS,
+    MAX_OPERATORS,
+    MAX_PARTS,
+    Program,
+    check_node,
+    input_shapes,
+    read_bytes,
+)
+from picodet.graphs.program_proto import ATTRIBUTE_VALUES, DENSE_TENSOR, parse, text
+
+MAX_BYTES = 8_000_000  # the official pedestrian model's has 3 million: where Python made it
+COLUMN = Setting(int, "col", None, default=0)  # which of the inputs, or outputs
+
+
+def read(path: Path, weights: Path) -> Program:
+    """The program in `path` with the weights beside it, its graph spelled as graph.py does.
+
+    Raises CheckpointError for files that are damaged or something else, GraphError for a program
+    that is no network.
+    """
+    try:
+        block = _block(read_bytes(path, MAX_BYTES))
+        variables = {text(variable.name): variable for variable in block.vars}
+        constants = pdiparams.read(weights, _weights(block.vars))
+        feeds, fetches = _ends(block, "feed"), _ends(block, "fetch")
+        shapes = input_shapes({name: _shape(name, variables) for name in feeds})
+        graph = Graph(
+            nodes=tuple(_nodes(block, shapes, constants)),
+            inputs=tuple(shapes),
+            outputs=fetches,
+            constants=constants,
+        )
+    except GraphError as error:
+        raise GraphError(f"{path}: {error}") from error
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path}: not a readable .pdmodel: {error}. Expected is what ppdet's export_model.py "
+            "writes with Paddle 2"
+        ) from error
+    return Program(graph, shapes)
+
+
+def _block(content: bytes) -> Any:
+    """The first one, which is all that a network without conditions has."""
+    program = parse("ProgramDesc", content)
+    if len(program.blocks) == 0:
+        raise ValueError("it is empty")
+    block = program.blocks[0]
+    parts = len(block.vars)
+    if len(block.ops) > MAX_OPERATORS or parts > MAX_PARTS:
+        raise ValueError(f"{len(block.ops):,} operators and {parts:,} variables, too many")
+    for op in block.ops:
+        slots = len(op.inputs) + len(op.outputs)
+        parts += slots + len(op.attrs)
+        if parts <= MAX_PARTS:
+            parts += sum(len(slot.arguments) for side in (op.inputs, op.outputs) for slot in side)
+        if parts > MAX_PARTS:
+            raise ValueError(f"its operators have more than {MAX_PARTS:,} inputs and settings")
+    return block
+
+
+def _weights(variables: Any) -> Iterator[Declared]:
+    for variable in variables:
+        if variable.persistable and variable.type.type == DENSE_TENSOR:
+            tensor = variable.type.dense_tensor.tensor
+            dtype = DTYPES.get(tensor.data_type, f"Paddle's type {tensor.data_type}")
+            name = text(variable.name)
+            yield Declared(name, dtype, _sides(name, tensor))
+
+
+def _shape(name: str, variables: Mapping[str, Any]) -> tuple[int, ...]:
+    if name not in variables:
+        raise GraphError(f"its input {name} is not declared")
+    return _sides(name, variables[name].type.dense_tensor.tensor)
+
+
+def _sides(name: str, tensor: Any) -> tuple[int, ...]:
+    if len(tensor.dims) > MAX_DIMENSIONS:
+        raise ValueError(f"{name} has {len(tensor.dims):,} dimensions")
+    return tuple(tensor.dims)
+
+
+def _ends(block: Any, kind: str) -> tuple[str, ...]:
+    """What is fed or fetched, in the order that is written with it."""
+    found = []
+    for op in block.ops:
+        if text(op.type) == kind:
+            names = _in_order(_arguments(op.outputs if kind == "feed" else op.inputs))
+            if len(names) != 1:
+                raise GraphError(f"a {kind} of {len(names)} tensors; one is expected")
+            found.append((_attribute(op, COLUMN), *names))
+    if not found or len({name for _, name in found}) < len(found):
+        raise GraphError(f"it has {len(found)} operators {kind}: none, or two of one tensor")
+    return tuple(name for _, name in sorted(found, key=lambda pair: pair[0]))
+
+
+def _nodes(
+    block: Any, inputs: Mapping[str, object], constants: Mapping[str, Any]
+) -> Iterator[Node]:
+    made = {*inputs, *constants}
+    for op in block.ops:
+        kind = text(op.type)
+        if kind in ("feed", "fetch"):
+            continue
+        taken, given = _arguments(op.inputs), _arguments(op.outputs)
+        node = _node(op, kind, taken, given)
+        for name in (*node.inputs, *node.weights.values()):
+            if name not in made:
+                raise GraphError(f"{kind} takes {name}, which nothing before it makes")
+        check_node(node, inputs, constants)
+        made.update(*given.values())
+        yield node
+
+
+def _node(
+    op: Any, kind: str, taken: Mapping[str, tuple[str, ...]], given: Mapping[str, tuple[str, ...]]
+) -> Node:
+    spelling = spelling_of(kind)
+    if spelling is None:
+        return Node(kind, _in_order(taken), _in_order(given))
+    return spelled(
+        spelling,
+        inputs=_in_order({slot: taken.get(slot, ()) for slot, _ in spelling.inputs}),
+        outputs=given.get(spelling.output, ()),
+        weights={
+            role: taken[operand.slot][0]
+            for role, operand in spelling.weights.items()
+            if taken.get(operand.slot)
+        },
+        found={
+            name: None
+            if any(taken.get(slot) for slot in setting.slots)
+            else _attribute(op, setting)
+            for name, setting in spelling.settings.items()
+        },
+    )
+
+
+def _arguments(slots: Any) -> dict[str, tuple[str, ...]]:
+    """Names by slot, in the order of the slots' names, which is Paddle's."""
+    found = {text(slot.parameter): tuple(map(text, slot.arguments)) for slot in slots}
+    return dict(sorted(found.items()))
+
+
+def _in_order(arguments: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(name for names in arguments.values() for name in names)
+
+
+def _attribute(op: Any, setting: Setting) -> Any:
+    for attribute in op.attrs:
+        if attribute.name == setting.old.encode():
+            field = ATTRIBUTE_VALUES.get(attribute.type)
+            if field is None:
+                raise GraphError(f"{setting.old} of {text(op.type)} is of type {attribute.type}")
+            value = getattr(attribute, field)
+            if isinstance(value, bytes):
+                value = text(value)
+            elif field in ("ints", "longs"):
+                value = tuple(value[:MAX_DIMENSIONS])
+            return checked(setting.old, setting, value)
+    return setting.default

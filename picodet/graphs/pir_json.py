@@ -1,0 +1,129 @@
+"""Reads a `.json` in which Paddle 3 writes a program: its intermediate representation PIR.
+
+Facts of paddle/fluid/pir/serialize_deserialize. An operator is a dictionary: `#` its name behind
+the number of its dialect, `A` its attributes, `I` what it takes and `O` what it makes, values by
+numbers; `p` is a weight. What is of no interest to a graph is not looked at.
+"""
+
+import json
+from math import inf, nan
+from typing import Any, NamedTuple
+
+from picodet.graphs.program import MAX_DIMENSIONS, MAX_NAME, MAX_OPERATORS, MAX_PARTS
+
+MAX_BYTES = 5_000_000  # S-416 with its NMS has 0.6 million
+PARAMETER = "builtin.parameter"
+PARAMETER_NAME = "parameter_name"
+DIALECTS = {"0": "builtin", "1": "pd_op"}
+SPECIAL = {"NaN": nan, "INF": inf, "-INF": -inf}  # numbers that JSON has not
+
+
+class Value(NamedTuple):
+    """What an operator makes; number 0 stands for nothing."""
+
+    number: int
+    dtype: str = ""  # t_f32; nothing of a list
+    shape: tuple[int, ...] = ()
+
+
+class PirOperator(NamedTuple):
+    """One operator as the file has it."""
+
+    name: str  # pd_op.conv2d
+    attributes: dict[str, Any]
+    operands: tuple[int, ...]
+    results: tuple[Value, ...]
+
+
+def parse(content: bytes) -> list[PirOperator]:
+    """The operators of a program. Raises ValueError for something else."""
+    try:
+        read = json.loads(content, parse_int=_whole, parse_constant=_refused)
+    except RecursionError as error:
+        raise ValueError("it is nested deeper than any program") from error
+    except UnicodeDecodeError as error:
+        raise ValueError("it is no text") from error
+    match read:
+        case {
+            "base_code": {"magic": "pir"},
+            "program": {"regions": [{"blocks": [{"ops": list(operators)}]}]},
+        }:
+            pass
+        case _:
+            raise ValueError("it is no program in PIR of one block")
+    if len(operators) > MAX_OPERATORS:
+        raise ValueError(f"{len(operators):,} operators, too many")
+    found, parts = [], 0
+    for i, operator in enumerate(operators):
+        try:
+            found.append(_operator(operator))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            text = f"{type(error).__name__} {error}"
+            raise ValueError(f"operator {i} cannot be understood: {text}") from error
+        parts += len(found[-1].operands) + len(found[-1].results)
+        if parts > MAX_PARTS:
+            raise ValueError(f"its operators take and make more than {MAX_PARTS:,} values")
+    return found
+
+
+def _operator(read: Any) -> PirOperator:
+    match read:
+        case {"#": "p", "A": [_, _, _, str(name), *_], "O": result}:
+            attributes = {PARAMETER_NAME: _name(name)}
+            return PirOperator(PARAMETER, attributes, (), (_value(result),))
+        case {"#": str(name), "A": list(attributes), "I": list(operands), "O": list(results)}:
+            dialect, _, kind = _name(name).partition(".")
+            return PirOperator(
+                f"{DIALECTS.get(dialect, dialect)}.{kind}",
+                {_name(attribute["N"]): _plain(attribute["AT"]) for attribute in attributes},
+                tuple(_number(operand) for operand in operands),
+                tuple(_value(result) for result in results),
+            )
+    raise ValueError(f"{type(read).__name__} without #, A, I and O")
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+        raise ValueError(f"a name of 1 to {MAX_NAME:,} characters is expected")
+    return name
+
+
+def _number(value: Any) -> int:
+    number = value["%"]
+    if type(number) is not int:
+        raise ValueError("a value without a number")
+    return number
+
+
+def _value(read: Any) -> Value:
+    number = _number(read)
+    match read.get("TT"):
+        case {"#": "NULL"} | None:
+            return Value(0)
+        case {"#": str(), "D": [{"#": str(dtype)}, list(sides), *_]}:
+            if len(sides) > MAX_DIMENSIONS or not all(type(side) is int for side in sides):
+                raise ValueError(f"a tensor of {len(sides):,} sides that are no shape")
+            return Value(number, dtype.rpartition(".")[2], tuple(sides))
+    return Value(number)
+
+
+def _plain(attribute: Any) -> Any:
+    """Numbers and text as they are, arrays of them as tuples; None for anything else."""
+    match attribute:
+        case {"VD": str(word)}:
+            return SPECIAL[word]
+        case {"D": list(items)}:
+            return tuple(item.get("D") if isinstance(item, dict) else item for item in items)
+        case {"D": bool() | int() | float() | str() as scalar}:
+            return scalar
+    return None
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 20:
+        raise ValueError(f"a number of {len(digits):,} digits")
+    return int(digits)
+
+
+def _refused(word: str) -> float:
+    raise ValueError(f"{word}, which is no JSON")

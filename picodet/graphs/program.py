@@ -1,0 +1,77 @@
+"""What both kinds of program file have in common: how much is read, and what comes of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from picodet.errors import CheckpointError, GraphError
+from picodet.graphs.graph import Graph, Node
+
+# S-416 with its NMS has 1,461 operators; those of the pedestrian model take, make and are set by
+# 14,467 things
+MAX_OPERATORS = 6_000
+MAX_PARTS = 200_000
+MAX_DIMENSIONS = 16
+MAX_NAME = 1000  # characters; of some, longer ones are made
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program and its weights, as they stand in their files.
+
+    `shapes` are those of the graph's inputs; None for a side that is not fixed.
+    """
+
+    graph: Graph
+    shapes: Mapping[str, tuple[int | None, ...]]
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """A whole file. Raises CheckpointError for one that cannot be read, or is too large."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(min(path.stat().st_size, limit) + 1)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > limit:
+        raise CheckpointError(
+            f"{path}: a program of more than {limit:,} bytes, and no PicoDet's has half of "
+            "that; expected is what ppdet's export_model.py writes"
+        )
+    return content
+
+
+def check_node(
+    node: Node, inputs: Mapping[str, object], constants: Mapping[str, np.ndarray]
+) -> None:
+    """Raise GraphError for what is no part of a network that only takes pictures."""
+    for name in node.outputs:
+        if name in inputs or name in constants:
+            raise GraphError(f"{node.kind} writes {name}, an input or a weight of the program")
+    if node.kind == "conv":
+        weight = constants.get(node.weights.get("weight", ""))
+        if weight is None or weight.ndim != 4:
+            raise GraphError(f"conv {node.name} has no constant weight of four dimensions")
+    if node.kind == "reshape" and node.inputs[0] in constants:
+        shape, size = node.settings.get("shape"), constants[node.inputs[0]].size
+        if shape is not None and not _fits(size, shape):
+            raise GraphError(f"reshape {node.name} of {size:,} constant values to {list(shape)}")
+
+
+def _fits(size: int, shape: tuple[int, ...]) -> bool:
+    """Whether so many values can have a shape; -1 for one side that follows from the others."""
+    sides = [side for side in shape if side != -1]
+    if min(sides, default=1) < 1 or len(shape) - len(sides) > 1:
+        return False
+    return size == prod(sides) if len(sides) == len(shape) else size % prod(sides) == 0
+
+
+def input_shapes(
+    shapes: Mapping[str, tuple[int, ...]],
+) -> dict[str, tuple[int | None, ...]]:
+    """The picture first: what has four dimensions. Sides below 0 are not fixed."""
+    names = sorted(shapes, key=lambda name: len(shapes[name]) != 4)
+    return {name: tuple(None if side < 0 else side for side in shapes[name]) for name in names}

@@ -1,0 +1,81 @@
+"""The weights of a static graph, by our names, once it is known which operator is which layer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from picodet.errors import GraphError
+from picodet.graphs.graph import Graph
+from picodet.graphs.operators import Operator
+from picodet.graphs.places import Places
+from picodet.graphs.tracing import Traced
+from picodet.models.layers import EPSILON
+
+PROJECT = "head.integral.project"
+STATISTICS = ("weight", "bias", "running_mean", "running_var")
+
+
+@dataclass(frozen=True)
+class GraphWeights:
+    """As the graph has them: by our names, and of each folded pair one weight and one bias."""
+
+    single: Mapping[str, np.ndarray]
+    folded: Mapping[str, tuple[np.ndarray, np.ndarray]]  # by the path of the convolution
+    norms: Mapping[str, str]  # path of a folded convolution -> of its batch norm
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Of a model that computes the same: batch norms that were folded only add the bias."""
+        state = dict(self.single)
+        for conv, (weight, bias) in self.folded.items():
+            one = np.ones(len(bias), np.float32)
+            neutral = (one, bias, np.zeros_like(one), one - np.float32(EPSILON))
+            state[f"{conv}.weight"] = weight
+            norm = self.norms[conv]
+            state |= {f"{norm}.{name}": x for name, x in zip(STATISTICS, neutral, strict=True)}
+        return state
+
+
+def read_weights(traced: Traced, places: Places, graph: Graph, project: str | None) -> GraphWeights:
+    """project: what the bins' values are called in the graph, if it decodes.
+
+    Raises GraphError where a constant has another shape than the weight that it is.
+    """
+    single: dict[str, np.ndarray] = {}
+    folded: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for k, partner in places.partners.items():
+        names = traced.operators[k].weights
+        conv = names.get("weight", "").removesuffix(".weight")
+        if conv in places.folded:
+            weight, bias = (graph.constants[partner.weights[r]] for r in ("weight", "bias"))
+            folded[conv] = np.array(weight), np.array(bias).ravel()
+        elif conv not in places.folded.values():
+            roles = names.keys() & partner.weights.keys()
+            single |= {names[role]: graph.constants[partner.weights[role]] for role in roles}
+    if project is not None:
+        single[PROJECT] = graph.constants[project].ravel()
+    return GraphWeights(
+        {name: _shaped(name, x, traced.shapes[name]) for name, x in single.items()},
+        folded,
+        places.folded,
+    )
+
+
+def project_of(traced: Traced, operators: tuple[Operator, ...]) -> Mapping[str, str]:
+    """The bins' values: what a graph that decodes multiplies each softmax of the sides by."""
+    found = {
+        name
+        for operator in operators
+        if operator.kind == "matmul"
+        and any(operators[source.operator].kind == "softmax" for source in operator.sources)
+        for name in operator.weights.values()
+    }
+    ours = [name for name in traced.shapes if name.endswith(".project")]
+    return dict(zip(ours, found, strict=True)) if len(found) == 1 else {}
+
+
+def _shaped(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A copy that can be written to, which torch likes better."""
+    if array.size != np.prod(shape, dtype=int):
+        raise GraphError(f"{name}: {list(shape)} expected, found {list(array.shape)} in the graph")
+    return np.array(array).reshape(shape)

@@ -1,0 +1,197 @@
+"""Whole inference folders: what lies beside a program, the real ones, and Paddle's own reading."""
+
+import json
+import os
+import pickle
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import paddle_files as files
+import pytest
+
+from picodet.errors import CheckpointError
+from picodet.graphs.folder import read_folder
+from picodet.graphs.graph import canonical
+
+NAMES = {name: f"backbone.{name}" for name in files.WEIGHTS}
+SETTINGS = """\
+Preprocess:
+- {type: Resize, target_size: [320, 416], interp: 2, keep_ratio: false}
+- {type: NormalizeImage, mean: [0.4, 0.5, 0.6], std: [0.1, 0.2, 0.3], is_scale: true}
+label_list: [cat, dog]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "model.pdmodel").write_bytes(files.small_pdmodel())
+    (tmp_path / "model.pdiparams").write_bytes(files.pdiparams(files.WEIGHTS))
+    return tmp_path
+
+
+def test_a_folder_of_paddle_2(folder):
+    (folder / "model.pdiparams.info").write_bytes(files.info(NAMES | {"of_nms": "head.grid"}))
+    (folder / "infer_cfg.yml").write_text(SETTINGS)
+    found = read_folder(folder)
+    assert (found.file.name, found.weights.name) == ("model.pdmodel", "model.pdiparams")
+    assert found.structured_names == NAMES
+    assert (found.settings.size, found.settings.labels) == ((320, 416), ("cat", "dog"))
+    assert found.settings.preprocessing.std == (0.1, 0.2, 0.3)
+    assert found.program.shapes == {"image": (None, 3, 8, 8)}
+
+
+def test_a_folder_of_paddle_3(tmp_path):
+    (tmp_path / "inference.json").write_bytes(files.small_pir())
+    (tmp_path / "inference.pdiparams").write_bytes(files.pdiparams(files.WEIGHTS))
+    found = read_folder(tmp_path)
+    assert [node.kind for node in canonical(found.program.graph).nodes][-1] == "avg_pool"
+    assert (found.settings, found.structured_names) == (None, {})
+
+
+def test_without_weights(folder):
+    (folder / "model.pdiparams").unlink()
+    with pytest.raises(CheckpointError, match=r"no model\.pdiparams beside it"):
+        read_folder(folder)
+
+
+def test_weights_without_a_name(folder):
+    facts = {"conv_0.w_0": {"structured_name": "conv"}, "bn_0.w": {"stop_gradient": True}}
+    (folder / "model.pdiparams.info").write_bytes(pickle.dumps(facts, 2))
+    assert read_folder(folder).structured_names == {"conv_0.w_0": "conv"}
+
+
+class Calls:
+    def __reduce__(self):
+        return os.system, ("touch owned",)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "bytes expected"),
+        (b"no pickle", "the pickle instruction"),
+        (pickle.dumps([], 2), "no dictionary of names"),
+        (pickle.dumps({"w": 1}, 2), "no dictionary of names"),
+        (pickle.dumps({1: {}}, 2), "as a name"),
+        (pickle.dumps({"w": Calls()}, 2), f"it holds {os.name}.system, and nothing of it was run"),
+        (files.info({"other": "x"}), "it names weights, and none that the program has"),
+        (files.info({"conv_0.w_0": "x", "bn_0.w": "x"}), "it gives two weights one name"),
+        (bytes(4_000_001), "more than 4,000,000 bytes"),
+    ],
+)
+def test_names_that_cannot_be_believed(folder, monkeypatch, content, message):
+    monkeypatch.chdir(folder)
+    (folder / "model.pdiparams.info").write_bytes(content)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_folder(folder)
+    assert "model.pdiparams.info: " in str(caught.value)
+    assert not (folder / "owned").exists()
+
+
+ALIASES = "a: &a [1, 1]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("[" * 40_000, "nested deeper than 20"),
+        ("? " * 20_000, "nested deeper than 20"),
+        (ALIASES + SETTINGS, "repeats itself too often"),
+        (SETTINGS + "x" * 50_000, "more than 50,000 bytes"),
+        (SETTINGS.replace("320", ".inf"), "OverflowError"),
+        (SETTINGS.replace("cat", "[cat, dog]"), "lists among them"),
+    ],
+)
+def test_settings_that_are_larger_than_they_look(folder, settings, message):
+    started = time.monotonic()
+    (folder / "infer_cfg.yml").write_text(settings)
+    with pytest.raises(CheckpointError, match=message):
+        read_folder(folder)
+    assert time.monotonic() - started < 5
+
+
+REAL = [
+    "weights/picodet_s_192_pedestrian",
+    "reference/picodet_s_416_coco/export_raw_pdmodel/picodet_s_416_coco",
+    "reference/picodet_xs_320_coco_lcnet/export_raw_pdmodel/picodet_xs_320_coco_lcnet",
+    "reference/picodet_s_416_coco/export_nms/picodet_s_416_coco",
+    "reference/picodet_xs_320_coco_lcnet/export_nms/picodet_xs_320_coco_lcnet",
+]
+
+
+def test_the_official_pedestrian_model(shared):
+    from picodet.converter import pdparams
+
+    found = read_folder(shared / REAL[0])
+    assert found.settings.size == (192, 192)
+    assert len(found.settings.labels) == 80  # of another model: it has one class
+    names, constants = found.structured_names, found.program.graph.constants
+    assert len(names) == len(constants)
+    checkpoint = pdparams.read((shared / REAL[0]).with_suffix(".pdparams"))
+    for static, name in names.items():
+        assert np.array_equal(constants[static], checkpoint[name]), name
+
+
+@pytest.mark.parametrize("name", ["picodet_s_416_coco", "picodet_xs_320_coco_lcnet"])
+def test_weights_of_all_exports_are_those_of_the_checkpoint(shared, name):
+    from picodet.converter import pdparams
+
+    checkpoint = pdparams.read(shared / "reference" / name / f"{name}.pdparams")
+    values = {array.tobytes() for array in checkpoint.values()}
+    for kind in ("export_raw_pdmodel", "export_nms"):
+        found = read_folder(shared / "reference" / name / kind / name)
+        constants = found.program.graph.constants
+        for node in canonical(found.program.graph).nodes:
+            if node.kind in ("conv", "batch_norm"):
+                assert all(
+                    constants[weight].tobytes() in values for weight in node.weights.values()
+                )
+        for static, structured in found.structured_names.items():
+            if structured in checkpoint:
+                assert np.array_equal(constants[static], checkpoint[structured]), structured
+
+
+@pytest.mark.paddle
+def test_paddle_reads_the_same(shared, paddle_python, tmp_path):
+    folders = [shared / name for name in REAL]
+    wanted = [(str(f / "model"), (f / "model.pdmodel").is_file()) for f in folders]
+    script = Path(__file__).with_name("paddle_facts.py")
+    subprocess.run([paddle_python, script, json.dumps(wanted), tmp_path], check=True)
+    for i, (path, (_, old)) in enumerate(zip(folders, wanted, strict=True)):
+        with np.load(tmp_path / f"{i}.npz") as loaded:
+            arrays = dict(loaded)
+        theirs, ours = json.loads(str(arrays.pop("facts@"))), read_folder(path).program
+        for name, array in arrays.items():
+            assert ours.graph.constants[name].dtype == array.dtype
+            assert ours.graph.constants[name].tobytes() == array.tobytes()
+        (same_as_old if old else same_as_new)(ours, theirs, len(arrays))
+
+
+def same_as_old(ours, theirs, weights):
+    assert len(ours.graph.constants) == weights
+    assert tuple(theirs["fetches"]) == ours.graph.outputs
+    operators = [op for op in theirs["operators"] if op[0] not in ("feed", "fetch")]
+    for (_, taken, made), node in zip(operators, ours.graph.nodes, strict=True):
+        assert set(node.inputs) | set(node.weights.values()) == set(taken)
+        assert set(node.outputs) <= set(made)
+
+
+def same_as_new(ours, theirs, weights):
+    operators = theirs["operators"]
+    assert ours.operators == tuple(name for name, _, _ in operators)
+    assert [list(ours.places[name]) for name in ours.graph.outputs] == theirs["fetches"]
+    for node in ours.graph.nodes:
+        i, _ = ours.places[node.name]
+        if operators[i][0] == "builtin.split":
+            ((i, _),) = operators[i][1]
+        name, taken, place = operators[i]
+        assert node.name.startswith(place + name.removeprefix("pd_op.").rstrip("_"))
+        places = [list(ours.places[name]) for name in (*node.inputs, *node.weights.values())]
+        lists = [operators[made[0]] for made in taken]
+        parts = [part for op in lists if op[0] == "builtin.combine" for part in op[1]]
+        assert all(made in taken + parts for made in places)

@@ -1,0 +1,90 @@
+"""Which PicoDet a graph is, from its predictors and the shapes of its convolutions."""
+
+import numpy as np
+import pytest
+
+from picodet.errors import GraphError
+from picodet.graphs.ending import EndingNames
+from picodet.graphs.graph import Graph, Node
+from picodet.graphs.recognition import recognise_graph
+
+LEVELS = range(4)
+ENDING = EndingNames(
+    tuple(f"score{k}" for k in LEVELS), tuple(f"side{k}" for k in LEVELS), None, None, None
+)
+
+
+def conv(name, weight):
+    return Node("conv", ("x",), (name,), {"weight": weight})
+
+
+def of_2021(sections=(3, 32), channels=96, levels=LEVELS):
+    """Predictors of classes and sides, cut in two."""
+    nodes = []
+    for k in levels:
+        split = {} if sections is None else {"sections": sections}
+        nodes.append(conv(f"p{k}", "w"))
+        nodes.append(Node("split", (f"p{k}",), (f"side{k}", f"half{k}"), settings=split))
+    out = 64 if sections is None else 35
+    return Graph(tuple(nodes), ("x",), (), {"w": np.zeros((out, channels, 1, 1))})
+
+
+def of_2022(bins=32, classes=3, side_weight=None):
+    """Sides for themselves; a score is the root of a product, of which one sees one channel."""
+    nodes = []
+    for k in LEVELS:
+        nodes += [conv(f"side{k}", "sides"), conv(f"c{k}", "classes"), conv(f"a{k}", "alignment")]
+        nodes += [Node("sigmoid", (f"{c}{k}",), (f"{c}p{k}",)) for c in "ca"]
+        nodes.append(Node("mul", (f"ap{k}", f"cp{k}"), (f"m{k}",)))
+        nodes.append(Node("sqrt", (f"m{k}",), (f"score{k}",)))
+    constants = {
+        "sides": np.zeros((bins, 96, 1, 1) if side_weight is None else side_weight),
+        "classes": np.zeros((classes, 96, 1, 1)),
+        "alignment": np.zeros((1, 1, 5, 5)),
+    }
+    return Graph(tuple(nodes), ("x",), (), constants)
+
+
+def recognised(graph):
+    found = recognise_graph(graph, ENDING)
+    return found.variant.head, found.num_classes, found.reg_max
+
+
+def test_predictors_tell_classes_and_bins():
+    assert recognised(of_2021()) == ("pico_head", 3, 7)
+    assert recognised(of_2021((19, 16))) == ("pico_head", 19, 3)
+    assert recognised(of_2022()) == ("pico_head_v2", 3, 7)
+    assert recognised(of_2022(64, 1)) == ("pico_head_v2", 1, 15)
+
+
+def test_a_split_that_does_not_say_where_cuts_in_two():
+    assert recognised(of_2021(None)) == ("pico_head", 32, 7)
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (
+            of_2021(channels=97),
+            "no PicoDet that this version knows. Its predictors are .*picodet_s 96",
+        ),
+        (of_2021((3, 31)), r"side0 of the graph cuts the 35 outputs of a predictor into \[3, 31\]"),
+        (of_2021((0, 35)), r"into \[0, 35\]; two parts are expected"),
+        (of_2021((1, 2, 32)), r"into \[1, 2, 32\]; two parts are expected"),
+        (of_2021((5, 30)), "30 outputs for the sides of boxes; four times the number of bins is"),
+        (of_2021((31, 4)), "4 outputs for the sides of boxes"),
+        (of_2022(33), "33 outputs for the sides of boxes"),
+        (of_2022(side_weight=(32,)), r"the convolution side0 has a weight of shape \[32\]"),
+    ],
+)
+def test_what_no_picodet_has(graph, message):
+    with pytest.raises(GraphError, match=message):
+        recognise_graph(graph, ENDING)
+
+
+def test_a_head_that_nothing_makes():
+    nodes = tuple(node for node in of_2021().nodes if node.kind == "split")
+    with pytest.raises(
+        GraphError, match="before side0 of the graph a conv is expected, found none"
+    ):
+        recognise_graph(Graph(nodes, ("x",), (), {}), ENDING)
