@@ -3,12 +3,13 @@
 PicoDetError
 ├── CheckpointError   a file of weights is not what it should be
 ├── ConversionError   a checkpoint was read, and does not become a model
-│   └── IncompleteError   ... because tensors or places are left over (picodet.port)
+│   └── IncompleteError   ... because tensors or places are left over (picodet.porting.ported)
 ├── GraphError        a network's graph cannot be read, or is another network than it should be
 ├── ImageError        a picture cannot be read or has the wrong form
 ├── OutputError       a result cannot be written where it was asked for
 ├── RecordingError    a recording of a reference cannot be read or made
 ├── AlignmentError    two models cannot be compared
+├── FetchError        a file could not be fetched, or is not the one it was before
 ├── EvaluationError   a model and a dataset do not fit, or an evaluation cannot go on
 │   └── InterruptedRunError   ... because somebody wanted it to end (picodet.evaluation.session)
 └── NotVerifiedError  an export does not compute what its model does (picodet.export.export)
@@ -64,6 +65,10 @@ class RecordingError(PicoDetError):
 
 class AlignmentError(PicoDetError):
     """Two models cannot be compared."""
+
+
+class FetchError(PicoDetError):
+    """A file could not be fetched, or is not the one it was before."""
 
 
 class EvaluationError(PicoDetError):

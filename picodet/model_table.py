@@ -1,0 +1,72 @@
+"""The official models as a table for a terminal, a pipe, or machines."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+UNLIMITED = 10_000  # characters of a line, where nobody has to see it whole
+USUAL = "COCO val2017"  # what APs are measured on
+RIGHT = ("input", "classes", "parameters", "AP")
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """What there is to know of an official model before it is fetched."""
+
+    name: str
+    generation: str  # the heading it stands under
+    input_size: tuple[int, int] | None  # height, width; None where the config sets none
+    num_classes: int
+    parameters: int
+    ap: float | None  # as published, in percent, on ...
+    measured_on: str
+    url: str | None  # of the published weights
+    config: str  # its path in PaddleDetection
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+    def cells(self, mark: str) -> tuple[str, ...]:
+        """As shown, in the order of the columns; `mark` is put behind the AP."""
+        size = "-" if self.input_size is None else f"{self.input_size[0]} x {self.input_size[1]}"
+        return (
+            *(self.name, size, str(self.num_classes), f"{self.parameters / 1e6:.2f} M"),
+            "-" if self.ap is None else f"{self.ap:.1f}{mark}",
+            self.url or "none published",
+        )
+
+
+def print_models(rows: Sequence[ModelRow]) -> None:
+    """Under a heading per generation. In a pipe every model is one whole line.
+
+    An AP that was measured on something else than most has a mark, and below it is said on what.
+    """
+    measured_on = (row.measured_on for row in rows if row.ap is not None)
+    others = [name for name in dict.fromkeys(measured_on) if name != USUAL]
+    marks = {name: "*" * i for i, name in enumerate(others, 1)}
+    table = Table(box=SIMPLE)
+    for header in ("name", "input", "classes", "parameters", "AP", "weights"):
+        number = header in RIGHT
+        table.add_column(
+            header, justify="right" if number else "left", overflow="fold", no_wrap=number
+        )
+    generations = list(dict.fromkeys(row.generation for row in rows))
+    for generation in generations:
+        table.add_row(Text(generation, style="bold"))
+        for row in rows:
+            if row.generation == generation:
+                table.add_row(*map(Text, row.cells(marks.get(row.measured_on, ""))))
+        table.add_section()
+    console = Console()
+    if not console.is_terminal:
+        console.width = UNLIMITED
+        console.width = console.measure(table).maximum
+    console.print(table)
+    for name, mark in {USUAL: "AP", **marks}.items():
+        console.print(Text(f"{mark}: mAP 0.5:0.95 in percent on {name}"))

@@ -1,0 +1,80 @@
+import json
+from dataclasses import replace
+
+from picodet.model_table import ModelRow, print_models
+
+URL = "https://paddledet.bj.bcebos.com/models/picodet_s_416_coco.pdparams"
+LONG = "https://127.0.0.1/" + "x" * 300
+CONFIG = "configs/picodet/legacy_model/picodet_s_416_coco.yml"
+ON = "COCO val2017"
+PEOPLE = "the persons of COCO val2017"
+S = ModelRow("picodet_s_416_coco", "2021: ESNet", (416, 416), 80, 992_719, 30.7, ON, URL, CONFIG)
+L = ModelRow(
+    "picodet_lcnet_x1_0_layout", "others", (800, 608), 5, 1_791_992, None, ON, LONG, "a.yml"
+)
+T = ModelRow("[red]teacher", "others", None, 80, 7_084_724, None, ON, None, "b.yml")
+NEW = ModelRow("picodet_s_320_voc", "2021: ESNet", (320, 320), 20, 969_439, None, ON, None, "c.yml")
+
+
+def lines_of(text):
+    return [line.split() for line in text.splitlines() if line.strip()]
+
+
+def test_in_a_pipe_every_model_is_a_whole_line_under_its_generation(capsys):
+    print_models([S, L, T, NEW])
+    lines = lines_of(capsys.readouterr().out)
+    assert lines[0] == ["name", "input", "classes", "parameters", "AP", "weights"]
+    assert lines[2:5] == [
+        ["2021:", "ESNet"],
+        ["picodet_s_416_coco", "416", "x", "416", "80", "0.99", "M", "30.7", URL],
+        ["picodet_s_320_voc", "320", "x", "320", "20", "0.97", "M", "-", "none", "published"],
+    ]
+    assert lines[-4:-1] == [
+        ["others"],
+        ["picodet_lcnet_x1_0_layout", "800", "x", "608", "5", "1.79", "M", "-", LONG],
+        ["[red]teacher", "-", "80", "7.08", "M", "-", "none", "published"],
+    ]
+
+
+def test_on_a_terminal_a_long_address_is_folded_and_nothing_is_lost(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    print_models([L])
+    out = capsys.readouterr().out
+    assert out.count("x") - "picodet_lcnet_x1_0_layout 800 x 608".count("x") == 300
+    assert "…" not in out
+
+
+def test_an_ap_of_something_else_has_a_mark_and_below_it_is_said_of_what(capsys):
+    """Whoever compares the numbers of a column has to know that these are not COCO's."""
+    walker = replace(S, name="walker", ap=29.0, measured_on=PEOPLE)
+    body = replace(S, name="body", ap=41.5, measured_on="main bodies")
+    unknown = replace(S, name="unknown", ap=None, measured_on="nothing")
+    print_models([S, walker, body, replace(walker, name="runner"), unknown])
+    shown = capsys.readouterr().out
+    assert {line[0]: line[7] for line in lines_of(shown)[3:8]} == {
+        "picodet_s_416_coco": "30.7",
+        "walker": "29.0*",
+        "body": "41.5**",
+        "runner": "29.0*",
+        "unknown": "-",
+    }
+    assert [line.strip() for line in shown.splitlines() if "mAP" in line] == [
+        "AP: mAP 0.5:0.95 in percent on COCO val2017",
+        "*: mAP 0.5:0.95 in percent on the persons of COCO val2017",
+        "**: mAP 0.5:0.95 in percent on main bodies",
+    ]
+
+
+def test_for_machines():
+    assert json.loads(json.dumps(S.as_json())) == {
+        "name": "picodet_s_416_coco",
+        "generation": "2021: ESNet",
+        "input_size": [416, 416],
+        "num_classes": 80,
+        "parameters": 992_719,
+        "ap": 30.7,
+        "measured_on": "COCO val2017",
+        "url": URL,
+        "config": CONFIG,
+    }
