@@ -13,9 +13,10 @@ import click
 
 from picodet import __version__
 from picodet.cli_align import align
+from picodet.cli_convert import convert, list_models
 from picodet.cli_eval import evaluate
 from picodet.cli_export import export
-from picodet.command import FILE, Command, Size, network_options
+from picodet.command import FILE, Command, fetch_official, network_options
 from picodet.files import write_json
 
 atexit.register(gc.freeze)  # Python searches for garbage once more on the way out
@@ -25,51 +26,6 @@ atexit.register(gc.freeze)  # Python searches for garbage once more on the way o
 @click.version_option(__version__)
 def main() -> None:
     """PP-PicoDet detectors from Paddle in PyTorch, proven to have arrived unchanged."""
-
-
-@main.command(cls=Command)
-@click.argument("source", type=FILE)
-@click.argument("output", type=FILE)
-@click.option("--config", metavar="NAME", help="Official name, such as picodet_s_416_coco.")
-@click.option("--input-size", type=Size(), help="416, or 800x608 for height and width.")
-@click.option("--classes", type=FILE, help="Class names, one per line.")
-@click.option("--allow-nonfinite", is_flag=True, help="Convert weights that are NaN or Inf.")
-@click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
-@click.option("--json", "json_file", type=FILE, help="Write the report for machines.")
-def convert(
-    source: Path,
-    output: Path,
-    config: str | None,
-    input_size: tuple[int, int] | None,
-    classes: Path | None,
-    allow_nonfinite: bool,
-    overwrite: bool,
-    json_file: Path | None,
-) -> None:
-    """Turn SOURCE, a .pdparams of PaddleDetection, into OUTPUT, a .pth or .safetensors.
-
-    Paddle is not needed, and nothing in SOURCE is run. What the tensors do not tell, the input
-    size and the names of the classes, is taken from the options or from the name of SOURCE.
-    """
-    from dataclasses import asdict
-
-    from picodet import port
-    from picodet.class_names import read_class_names
-    from picodet.converter.configure import Wanted
-
-    wanted = Wanted(config, input_size, read_class_names(classes) if classes else None)
-    try:
-        report = port.port_checkpoint(source, output, wanted, overwrite, allow_nonfinite)
-    except port.IncompleteError as error:
-        from picodet.conversion_table import print_problems
-
-        print_problems(error.problems)
-        raise
-    from picodet.conversion_table import print_report  # only now that the weights are gone
-
-    print_report(report)
-    if json_file:
-        write_json(json_file, asdict(report))
 
 
 @main.command(cls=Command)
@@ -102,9 +58,10 @@ def detect(
 ) -> None:
     """Find objects in pictures with MODEL, draw them, and print a table.
 
-    MODEL is a .pth or .safetensors, an .onnx, or a Paddle inference folder. IMAGE is a file, a
-    folder or a pattern. A picture that cannot be used is reported and the others go on; the exit
-    code is then 1.
+    MODEL is an .onnx, a Paddle inference folder, weights (.pdparams, .pdema, the folder of a
+    training, .pth, .safetensors, a directory in Hugging Face's form), or an official name (picodet
+    list). IMAGE is a file, a folder or a pattern. A picture that cannot be used is reported and the
+    others go on; the exit code is then 1.
     """
     from rich.console import Console
     from rich.progress import track
@@ -113,7 +70,8 @@ def detect(
     from picodet.detection_table import print_detections
     from picodet.inference.opening import Running, open_network
 
-    network = open_network(model, Running(backend, device, input_size, paddle_python))
+    running = Running(backend, device, input_size, paddle_python)
+    network = open_network(fetch_official(model), running)
     for note in network.spec.notes:
         click.echo(f"Note: {note}", err=True)
     pictures, unusable = gallery.find(images)
@@ -139,6 +97,8 @@ def detect(
         ctx.exit(1)
 
 
+main.add_command(convert)
+main.add_command(list_models, "list")
 main.add_command(align)
 main.add_command(evaluate, "eval")
 main.add_command(export)

@@ -75,6 +75,23 @@ def progress_bar(description: str, unit: str = "") -> Iterator[Callable[[int, in
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def fetch_official(path: Path) -> Path:
+    """The file behind an official name, fetched once; anything else as it is.
+
+    Raises FetchError where it cannot be had, PicoDetError for a name without published weights.
+    """
+    if path.exists() or path.suffix or len(path.parts) != 1:
+        return path
+    from picodet.fetching import fetch
+    from picodet.official import published_url
+
+    url = published_url(path.name)
+    if url is None:
+        return path
+    with progress_bar(f"fetching {path.name}") as progress:
+        return fetch(url, progress).path
+
+
 class Size(click.ParamType):
     """`416`, or `800x608` for height and width."""
 
@@ -99,7 +116,11 @@ NETWORK_OPTIONS = (
     ),
     click.option("--device", default="cpu", show_default=True, help="Of a model in torch: cuda."),
     click.option("--input-size", type=Size(), help="Where MODEL takes any: 416, or 800x608."),
-    click.option("--paddle-python", type=FILE, help="Python with Paddle.  [default: this one]"),
+    click.option(
+        "--paddle-python",
+        type=FILE,
+        help="Python with Paddle, for a folder.  [default: this one; torch if it has none]",
+    ),
 )
 
 

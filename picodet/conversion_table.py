@@ -10,7 +10,7 @@ from rich.text import Text
 
 from picodet.converter.convert import OneSided, Problem
 from picodet.errors import one_line
-from picodet.port import Report
+from picodet.porting.port import Report
 
 
 def print_report(report: Report) -> None:
@@ -20,7 +20,10 @@ def print_report(report: Report) -> None:
     table.add_column(overflow="fold")
     formats = ", ".join(f"{count} {dtype}" for dtype, count in report.dtypes.items())
     rounded = "; float64 was rounded to float32" if "float64" in report.dtypes else ""
-    rows: list[tuple[str, str]] = [("read", report.source), (report.kind, report.variant)]
+    rows: list[tuple[str, str]] = [
+        ("read", f"{report.source} ({report.form})"),
+        (report.kind, report.variant),
+    ]
     if report.input_size is not None:
         height, width = report.input_size
         rows += [("classes", str(report.classes)), ("input", f"{height} x {width}")]
@@ -30,6 +33,8 @@ def print_report(report: Report) -> None:
         ("format", formats + rounded),
         *(("left out", line) for line in _by_reason(report.left_out)),
         *(("ours only", line) for line in _by_reason(report.added)),
+        *(("restored", line) for line in _by_reason(report.restored)),
+        *(("dropped", line) for line in _by_reason(report.dropped)),
         ("SHA-256", report.sha256),
         ("written", report.output),
         ("time", f"{report.seconds:.2f} s"),

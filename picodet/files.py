@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,18 @@ def check_writable(path: Path, overwrite: bool) -> None:
         raise OutputError(f"{path}: the directory {path.parent} cannot be written to")
 
 
+def check_new_folder(path: Path, overwrite: bool) -> None:
+    """The same for a folder, which may be there and empty."""
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} is a file; name a folder")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise OutputError(
+            f"{path} holds files already; --overwrite replaces those that are written"
+        )
+    if not os.access(path.resolve().parent, os.W_OK):
+        raise OutputError(f"{path}: the directory {path.parent} cannot be written to")
+
+
 def check_apart(output: Path, others: Iterable[Path]) -> None:
     """Raise OutputError where `output` would replace another file of the same command."""
     for path in others:
@@ -38,7 +51,7 @@ def replacing(path: Path) -> Iterator[Path]:
     A symbolic link stays one: what it points to is replaced.
     """
     path = path.resolve()
-    temporary = path.with_name(f".{crc32(os.fsencode(path.name)):x}.{os.getpid()}.tmp")
+    temporary = _beside(path)
     try:
         yield temporary
         temporary.replace(path)
@@ -46,6 +59,31 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder. Of one that is there the files of the same names are replaced, and
+    whatever else it holds stays.
+    """
+    path = path.resolve()
+    temporary = _beside(path)
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.is_dir():
+            for file in temporary.iterdir():
+                file.replace(path / file.name)
+        else:
+            temporary.rename(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{crc32(os.fsencode(path.name)):x}.{os.getpid()}.tmp")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -31,92 +31,18 @@ def run(command, *arguments):
 
 
 @pytest.fixture(scope="module")
-def converted(folder):
-    options = ["--classes", folder / "names.txt", "--json", folder / "report.json"]
+def model(folder):
     source, output = folder / "picodet_s_128.pdparams", folder / "out.pth"
-    return run(convert, source, output, *options)
+    assert run(convert, source, output, "--classes", folder / "names.txt").exit_code == 0
+    return output
 
 
-@pytest.fixture(scope="module")
-def model(folder, converted):
-    assert converted.exit_code == 0
-    return folder / "out.pth"
-
-
-def test_convert_tells_what_became_of_the_checkpoint(folder, converted):
-    assert converted.exit_code == 0, converted.output
-    for line in (
-        "picodet_s_128",
-        "580: 576 mapped, 4 left out",
-        "head.p3_feat.scale_reg and 3 like it",
-    ):
-        assert line in converted.output
-    report = json.loads((folder / "report.json").read_text())
-    assert report["variant"] == "picodet_s_128"
-    assert (report["classes"], report["tensors"], report["mapped"]) == (3, 580, 576)
-    assert report["parameters"] > 960_000
-    assert len(report["sha256"]) == 64
-    assert report["left_out"][0]["name"] == "head.p3_feat.scale_reg"
-
-
-def test_convert_gathers_all_problems(folder):
-    arrays = seeded_checkpoint(SMALL)
-    for i in range(4):
-        del arrays[f"head.head_cls{i}.bias"]
-    seeded.write(arrays, folder / "broken.pdparams")
-    report = folder / "broken.json"
-    result = run(convert, folder / "broken.pdparams", folder / "no.pth", "--json", report)
+def test_json_replaces_no_file_of_the_command(model):
+    before = model.read_bytes()
+    result = run(detect, model, CAT, "--json", model)
     assert result.exit_code == 1
-    assert "head.head_cls0.bias and 3 like it" in result.output
-    assert "nothing was written" in result.output
-    assert not (folder / "no.pth").exists()
-    assert len(json.loads(report.read_text())["problems"]) == 4
-
-
-def test_json_replaces_no_file_of_the_command(folder, model):
-    source = folder / "picodet_s_128.pdparams"
-    before = source.read_bytes(), model.read_bytes()
-    for arguments in (
-        [convert, source, folder / "new.pth", "--json", source],
-        [convert, source, folder / "new.pth", "--json", folder / "new.pth"],
-        [detect, model, CAT, "--json", model],
-    ):
-        result = run(*arguments)
-        assert result.exit_code == 1
-        assert "name another file" in result.output
-    assert (source.read_bytes(), model.read_bytes()) == before
-    assert not (folder / "new.pth").exists()
-
-
-def test_json_tells_machines_of_errors_too(folder):
-    report = folder / "error.json"
-    result = run(convert, folder / "names.txt", folder / "x.pth", "--json", report)
-    assert json.loads(report.read_text())["error"] in result.output
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["names.txt", "x.pth"], 1, "not a .pdparams, but text that begins 'cat'"),
-        (["absent", "x.pth"], 1, "No such file"),
-        (["picodet_s_128.pdparams", "x.onnx"], 1, "the suffix must be one of .pth, .safetensors"),
-        (["picodet_s_128.pdparams", "picodet_s_128.pdparams"], 1, "the suffix must be"),
-        (["picodet_s_128.pdparams", "no/x.pth"], 1, "there is no directory"),
-        (["picodet_s_128.pdparams", "x.pth", "--config", "picodet_m"], 1, "did you mean"),
-        (["picodet_s_128.pdparams", "x.pth", "--input-size", "4x4x4"], 2, "416, or 800x608"),
-        (["picodet_s_128.pdparams", "x.pth", "--input-size", "100"], 1, "multiples of 32"),
-        (["picodet_s_128.pdparams", "x.pth", "--classes", "absent"], 1, "cannot be read"),
-        (["picodet_s_128.pdparams", "x.pth", "--json", "no/x.json"], 1, "there is no directory"),
-        (["picodet_s_128.pdparams"], 2, "Missing argument 'OUTPUT'"),
-    ],
-)
-def test_convert_says_what_is_wrong(folder, monkeypatch, arguments, code, message):
-    monkeypatch.chdir(folder)
-    result = run(convert, *arguments)
-    assert result.exit_code == code
-    assert message in " ".join(result.output.split())
-    assert "Traceback" not in result.output
-    assert not (folder / "x.pth").exists()
+    assert "name another file" in result.output
+    assert model.read_bytes() == before
 
 
 def test_detect_draws_and_tells(folder, model):
@@ -145,10 +71,22 @@ def test_detect_goes_on_after_a_bad_picture(folder, model):
     assert "boxes" in good
 
 
-def test_detect_wants_a_converted_model(folder):
-    result = run(detect, folder / "picodet_s_128.pdparams", CAT)
+def test_detect_takes_what_convert_takes(folder, model):
+    """The same weights, the same detections; what had to be assumed is said."""
+    found = []
+    for name in ("picodet_s_128.pdparams", "out.pth"):
+        options = ["--out", folder / "drawn", "--score", 0.05, "--json", folder / "found.json"]
+        result = run(detect, folder / name, CAT, *options)
+        assert result.exit_code == 0, result.output
+        found.append(json.loads((folder / "found.json").read_text())[0])
+        assert ("the classes are numbered" in result.stderr) == (name != "out.pth")
+    assert found[0]["boxes"] == found[1]["boxes"]
+
+
+def test_detect_says_what_is_no_model(folder):
+    result = run(detect, folder / "names.txt", CAT)
     assert result.exit_code == 1
-    assert "convert it first" in result.output
+    assert "not a .pdparams, but text" in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize("options", [["--score", "2"], ["--interp", "5"]])
@@ -157,8 +95,10 @@ def test_detect_knows_its_ranges(model, options):
 
 
 def test_the_group_has_the_commands():
-    assert "convert" in run(main, "--help").output
-    assert run(main, "detect", "--help").exit_code == 0
+    shown = run(main, "--help").output
+    for command in ("convert", "detect", "align", "eval", "export", "list"):
+        assert command in shown
+        assert run(main, command, "--help").exit_code == 0
     assert __version__ in run(main, "--version").output
 
 

@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import pytest
 
 from picodet.conversion_table import print_problems, print_report
 from picodet.converter.convert import OneSided, Problem
-from picodet.port import Report
+from picodet.porting.port import Report
 
 REPORT = Report(
     source="in.pdparams",
+    form="ppdet checkpoint",
     output="out.pth",
     kind="detector",
     variant="picodet_s_416",
@@ -16,7 +19,9 @@ REPORT = Report(
     parameters=992_715,
     dtypes={"float32": 5, "float64": 2},
     left_out=(OneSided("a.1", "no use"), OneSided("a.2", "no use"), OneSided("b", "[red]why")),
-    added=(),
+    added=(OneSided("n.1", "counts"), OneSided("n.2", "counts")),
+    dropped=(OneSided("d.1", "no place"),),
+    restored=(OneSided("s.1", "made again"),),
     notes=("something was [bold]assumed",),
     sha256="ab" * 32,
     seconds=0.1,
@@ -26,6 +31,7 @@ REPORT = Report(
 @pytest.mark.parametrize(
     "line",
     [
+        "in.pdparams (ppdet checkpoint)",
         "picodet_s_416",
         "416 x 320",
         "10: 7 mapped, 3 left out",
@@ -33,13 +39,25 @@ REPORT = Report(
         "5 float32, 2 float64; float64 was rounded to float32",
         "a.1 and 1 like it: no use",
         "b: [red]why",
+        "n.1 and 1 like it: counts",
+        "restored    s.1: made again",
+        "dropped     d.1: no place",
         "ab" * 32,
+        "out.pth",
         "note: something was [bold]assumed",
     ],
 )
 def test_the_report_has_it_all(capsys, line):
     print_report(REPORT)
     assert line in capsys.readouterr().out
+
+
+def test_a_backbone_has_no_input(capsys):
+    print_report(replace(REPORT, kind="backbone", variant="esnet_x0_75", input_size=None))
+    shown = capsys.readouterr().out
+    assert "esnet_x0_75" in shown
+    assert "input" not in shown
+    assert "classes" not in shown
 
 
 def test_problems_that_differ_in_numbers_share_a_row(capsys):

@@ -3,7 +3,15 @@ import json
 import pytest
 
 from picodet.errors import OutputError
-from picodet.files import check_apart, check_writable, replacing, write_json
+from picodet.files import (
+    check_apart,
+    check_new_folder,
+    check_writable,
+    replacing,
+    replacing_folder,
+    sha256,
+    write_json,
+)
 
 
 def test_appears_whole(tmp_path):
@@ -73,3 +81,75 @@ def test_json_takes_any_text(tmp_path):
 def test_may_be_overwritten(tmp_path):
     (tmp_path / "there").touch()
     check_writable(tmp_path / "there", overwrite=True)
+
+
+def test_sha256(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert sha256(tmp_path / "x").startswith("ba7816bf8f01cfea")
+
+
+class TestFolder:
+    def test_appears_whole(self, tmp_path):
+        with replacing_folder(tmp_path / "out") as temporary:
+            (temporary / "a").write_text("new")
+            assert not (tmp_path / "out").exists()
+        assert [path.name for path in tmp_path.rglob("*")] == ["out", "a"]
+
+    def test_or_not_at_all(self, tmp_path):
+        def write_half():
+            with replacing_folder(tmp_path / "out") as temporary:
+                (temporary / "a").write_text("half")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            write_half()
+        assert not list(tmp_path.iterdir())
+
+    def test_of_one_that_is_there_what_else_it_holds_stays(self, tmp_path):
+        for name in "ab":
+            (tmp_path / name).write_text("old")
+        with replacing_folder(tmp_path) as temporary:
+            (temporary / "a").write_text("new")
+            assert (tmp_path / "a").read_text() == "old"
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+            "a": "new",
+            "b": "old",
+        }
+
+    def test_a_full_disk_is_an_error_of_ours(self, tmp_path):
+        with (
+            pytest.raises(OutputError, match="out: cannot be written: No space left"),
+            replacing_folder(tmp_path / "out"),
+        ):
+            raise OSError(28, "No space left on device")
+        assert not list(tmp_path.iterdir())
+
+    def test_where_there_is_no_room_for_one(self, tmp_path):
+        with (
+            pytest.raises(OutputError, match="no/out: cannot be written: No such file"),
+            replacing_folder(tmp_path / "no" / "out"),
+        ):
+            pass
+
+    def test_may_be_new_or_empty(self, tmp_path):
+        check_new_folder(tmp_path, overwrite=False)
+        check_new_folder(tmp_path / "new", overwrite=False)
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("file", "is a file; name a folder"),
+            ("", "holds files already; --overwrite replaces those that are written"),
+            ("no/where", "no cannot be written to"),
+        ],
+    )
+    def test_is_checked_before_any_work(self, tmp_path, name, message):
+        (tmp_path / "file").touch()
+        with pytest.raises(OutputError, match=message):
+            check_new_folder(tmp_path / name, overwrite=False)
+
+    def test_may_be_overwritten(self, tmp_path):
+        (tmp_path / "file").touch()
+        check_new_folder(tmp_path, overwrite=True)
+        with pytest.raises(OutputError, match="is a file"):
+            check_new_folder(tmp_path / "file", overwrite=True)

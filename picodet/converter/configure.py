@@ -1,22 +1,24 @@
 """What the tensors tell, what the file's name tells and what the user says -> one config.
 
 Tensors tell the architecture. The input size and the names of the classes come from the user,
-else from the file's name, else they are assumed, and that is said.
+else from what the file says or is called, else they are assumed, and that is said.
 """
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from pathlib import Path
 
 from picodet.class_names import COCO
-from picodet.config import CONFIGS, ModelConfig, check_input_size
-from picodet.converter.recognise import Recognised, Shapes, recognise_detector
+from picodet.config import ModelConfig, Preprocessing, check_input_size
+from picodet.converter.recognise import Recognised
 from picodet.errors import ConversionError
+from picodet.official import CONFIGS
 
-OFFICIAL_NAME = re.compile(
-    r"(?P<variant>picodet_[a-z]+)_(?P<side>\d{3,4})(_(?:coco|voc|pedestrian))?(?![a-z\d])"
-)
+Size = tuple[int, int]  # height, width
+# "picodet_s_320_coco_lcnet" and whatever else begins with the family's name and has a size in it
+NAME = re.compile(r"picodet_[a-z\d_]*?_(?P<height>\d{3,4})(x(?P<width>\d{3,4}))?(?!\d)\w*")
+DEFAULT_SIZE = (416, 416)
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,21 @@ class Wanted:
     """What the user says of a checkpoint; None is left to the tensors and the file's name."""
 
     config: str | None = None  # an official name
-    input_size: tuple[int, int] | None = None  # height, width
+    input_size: Size | None = None
     classes: tuple[str, ...] | None = None
+    # asks for a size where official models with these tensors have several, for want of anything
+    # that tells it; without, the first of them is assumed
+    ask: Callable[[tuple[Size, ...]], Size] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a file says of itself beside its tensors; None for what it does not."""
+
+    name: str  # what it is called, without a suffix
+    input_size: Size | None = None
+    classes: tuple[str, ...] | None = None
+    preprocessing: Preprocessing | None = None
 
 
 @dataclass(frozen=True)
@@ -36,30 +51,44 @@ class Configured:
     notes: tuple[str, ...]
 
 
-def configure(shapes: Shapes, source: Path, wanted: Wanted) -> Configured | None:
-    """The config for the tensors of the file `source`; None if they are no PicoDet's.
+def configure(found: Recognised, said: Said, wanted: Wanted) -> Configured:
+    """The config of recognised tensors.
 
     Raises ConversionError where the user and the tensors contradict each other.
     """
-    found = recognise_detector(shapes)
-    if found is None:
-        return None
-    hint = OFFICIAL_NAME.search(source.stem)
-    official = _named_by_user(found, source, wanted) or _named_by_file(found, hint)
-    classes, classes_note = _classes(found, official, wanted)
-    input_size, size_note = _input_size(official, hint, wanted)
+    hint = _hint(said.name)
+    official = _named_by_user(found, said, wanted) or _named_by_file(found, said)
+    classes, classes_note = _classes(found, said, official, wanted)
+    input_size, size_note = _input_size(found, said, official, hint, wanted)
     config = replace(
         found.variant,
         classes=classes,
         input_size=input_size,
         head_convs=found.head_convs,
         reg_max=found.reg_max,
+        preprocessing=said.preprocessing or (official or found.variant).preprocessing,
     )
-    notes = [note for note in (_name_note(found, hint), classes_note, size_note) if note]
-    return Configured(replace(config, name=_name(config)), tuple(notes))
+    notes = [note for note in (_name_note(found, said), classes_note, size_note) if note]
+    return Configured(replace(config, name=_name(config, official)), tuple(notes))
 
 
-def _named_by_user(found: Recognised, source: Path, wanted: Wanted) -> ModelConfig | None:
+def adjusted(config: ModelConfig, wanted: Wanted) -> ModelConfig:
+    """The config of a file that says everything, with what the user says otherwise.
+
+    Raises ConversionError where its weights do not allow it.
+    """
+    if wanted.config is not None:
+        raise ConversionError(
+            f"--config {wanted.config}: the file says itself that it is {config.name}"
+        )
+    classes, size = wanted.classes or config.classes, wanted.input_size or config.input_size
+    _check_count(classes, len(config.classes))
+    _check_size(size)
+    changed = replace(config, classes=classes, input_size=size)
+    return config if changed == config else replace(changed, name=_name(changed, None))
+
+
+def _named_by_user(found: Recognised, said: Said, wanted: Wanted) -> ModelConfig | None:
     name, classes = wanted.config, wanted.classes
     if name is None:
         return None
@@ -69,75 +98,124 @@ def _named_by_user(found: Recognised, source: Path, wanted: Wanted) -> ModelConf
     config = CONFIGS[name] if classes is None else replace(CONFIGS[name], classes=classes)
     if found != Recognised.of(config):
         raise ConversionError(
-            f"{source}: the tensors contradict --config {name}. They are of {found}; the config "
+            f"{said.name}: the tensors contradict --config {name}. They are of {found}; the config "
             f"is {Recognised.of(config)}. Leave --config out, or name another"
         )
     return config
 
 
-def _named_by_file(found: Recognised, hint: re.Match[str] | None) -> ModelConfig | None:
-    config = CONFIGS.get(hint[0]) if hint else None
-    return config if config and found == Recognised.of(config) else None
+def _named_by_file(found: Recognised, said: Said) -> ModelConfig | None:
+    """The official config that the file is called after, if its tensors are that config's."""
+    fitting = [config for config in CONFIGS.values() if found == Recognised.of(config)]
+    by_name = [config for config in fitting if config.name in said.name]
+    return max(by_name, key=lambda config: len(config.name), default=None)
 
 
-def _name_note(found: Recognised, hint: re.Match[str] | None) -> str | None:
+def _name_note(found: Recognised, said: Said) -> str | None:
     """What the file's name says wrongly of the tensors."""
-    if hint is None:
+    named = [config for name, config in CONFIGS.items() if name in said.name]
+    if not named or any(found == Recognised.of(config) for config in named):
         return None
-    named = CONFIGS.get(hint[0])
-    agrees = hint["variant"] == found.variant.name and (
-        named is None or found == Recognised.of(named)
-    )
-    return None if agrees else f"the file is named {hint[0]}, its tensors are of {found}"
+    best = max(named, key=lambda config: len(config.name))
+    return f"the file is named {best.name}, its tensors are of {found}"
 
 
 def _classes(
-    found: Recognised, official: ModelConfig | None, wanted: Wanted
+    found: Recognised, said: Said, official: ModelConfig | None, wanted: Wanted
 ) -> tuple[tuple[str, ...], str | None]:
     if wanted.classes is not None:
-        if len(wanted.classes) != found.num_classes:
-            raise ConversionError(
-                f"--classes names {len(wanted.classes)} classes, the tensors have "
-                f"{found.num_classes}; one name per line is expected"
-            )
+        _check_count(wanted.classes, found.num_classes)
         return wanted.classes, None
+    wrong = None
+    if said.classes is not None:
+        if len(said.classes) == found.num_classes:
+            return said.classes, None
+        wrong = (
+            f"{said.name} lists {len(said.classes)} classes, its tensors have {found.num_classes}: "
+            "the list was left out"
+        )
     if official is not None:
-        return official.classes, None
+        return official.classes, wrong
     if found.num_classes == len(COCO):
-        return COCO, None
+        return COCO, wrong
     numbered = tuple(f"class {i}" for i in range(found.num_classes))
     note = "the classes are numbered: the tensors do not name them, --classes FILE does"
-    return numbered, note
+    return numbered, f"{wrong}; {note}" if wrong else note
 
 
 def _input_size(
-    official: ModelConfig | None, hint: re.Match[str] | None, wanted: Wanted
-) -> tuple[tuple[int, int], str | None]:
+    found: Recognised,
+    said: Said,
+    official: ModelConfig | None,
+    hint: re.Match[str] | None,
+    wanted: Wanted,
+) -> tuple[Size, str | None]:
     note = None
+    known = said.input_size or (official.input_size if official else None)
     if wanted.input_size is not None:
         size = wanted.input_size
         if wanted.config and official and official.input_size != size:
             note = f"--input-size replaces the {official.input_size[0]} of {wanted.config}"
-    elif official is not None:
-        size = official.input_size
+    elif known is not None:
+        size = known
     elif hint:
-        size = (int(hint["side"]), int(hint["side"]))
+        size = _size_of(hint)
     else:
-        size = (416, 416)
-        note = (
-            "the input size 416 is assumed: the tensors do not tell it, nor does the file's name; "
-            "--input-size does"
+        size, note = _assumed_size(found, wanted)
+    _check_size(size)
+    return size, note
+
+
+def _check_count(classes: tuple[str, ...], expected: int) -> None:
+    if len(classes) != expected:
+        raise ConversionError(
+            f"--classes names {len(classes)} classes, the tensors have {expected}; one name per "
+            "line is expected"
         )
+
+
+def _check_size(size: Size) -> None:
     try:
         check_input_size(size)
     except ValueError as error:
         raise ConversionError(f"{error}; --input-size sets them") from error
-    return size, note
 
 
-def _name(config: ModelConfig) -> str:
-    for official in CONFIGS.values():
-        if replace(config, name=official.name) == official:
-            return official.name
-    height, width = config.input_size
-    return f"{config.name}_{height}" + (f"x{width}" if width != height else "")
+def _assumed_size(found: Recognised, wanted: Wanted) -> tuple[Size, str | None]:
+    """What the official models with these tensors take."""
+    fitting = [c for c in CONFIGS.values() if found == Recognised.of(c)]
+    fitting = fitting or [c for c in CONFIGS.values() if Recognised.of(c).variant == found.variant]
+    sizes = tuple(dict.fromkeys(config.input_size for config in fitting))
+    if wanted.ask is not None and len(sizes) > 1:
+        return wanted.ask(sizes), None
+    size = DEFAULT_SIZE if DEFAULT_SIZE in sizes or not sizes else sizes[0]
+    return size, (
+        f"the input size {_text(size)} is assumed: the tensors do not tell it, nor does the file's "
+        "name; --input-size does"
+    )
+
+
+def _hint(name: str) -> re.Match[str] | None:
+    """The family's name and a size; another number, such as a year, is none."""
+    hint = NAME.search(name)
+    try:
+        check_input_size(_size_of(hint) if hint else (0, 0))
+    except ValueError:
+        return None
+    return hint
+
+
+def _size_of(hint: re.Match[str]) -> Size:
+    return int(hint["height"]), int(hint["width"] or hint["height"])
+
+
+def _text(size: Size) -> str:
+    return f"{size[0]}" + (f"x{size[1]}" if size[1] != size[0] else "")
+
+
+def _name(config: ModelConfig, official: ModelConfig | None) -> str:
+    """An official one only where everything is as there."""
+    for known in (*([official] if official else []), *CONFIGS.values()):
+        if replace(config, name=known.name) == known:
+            return known.name
+    return f"{config.name}_{_text(config.input_size)}"

@@ -15,6 +15,7 @@ from picodet.converter.one_sided import (
     OURS_ONLY_SUFFIX,
     PADDLE_ONLY,
     Context,
+    TheirsOnly,
 )
 from picodet.converter.precision import as_float32
 from picodet.converter.rules import NameTable, Rule
@@ -64,6 +65,7 @@ def convert(
     table: NameTable,
     input_size: tuple[int, int],
     allow_nonfinite: bool = False,
+    theirs_only: tuple[TheirsOnly, ...] = PADDLE_ONLY,
 ) -> Conversion:
     """Give every array of a checkpoint its place among the `expected` tensors of a model."""
     translations = {name: table.to_ours(name) for name in arrays}
@@ -74,7 +76,8 @@ def convert(
     dtypes = Counter[str]()
     for name, array in arrays.items():
         ours = places[name].name if name in places else None
-        outcome = _aside(name, array, Context(arrays, input_size)) or _place(
+        context = Context(arrays, input_size)
+        outcome = _aside(name, array, context, theirs_only) or _place(
             name, array, ours, expected, allow_nonfinite
         )
         if isinstance(outcome, OneSided):
@@ -86,8 +89,9 @@ def convert(
             dtypes["bfloat16" if array.dtype == np.uint16 else array.dtype.name] += 1
     mapped = len(weights)
 
-    added = {name: np.zeros((), np.int64) for name in expected if name.endswith(OURS_ONLY_SUFFIX)}
-    for name in expected.keys() - added.keys() - {place.name for place in places.values()}:
+    left = expected.keys() - {place.name for place in places.values()}
+    added = {name: np.zeros((), np.int64) for name in left if name.endswith(OURS_ONLY_SUFFIX)}
+    for name in left - added.keys():
         there = table.to_paddle(name)
         problems.append(
             Problem("missing", there.name if there else name, "nothing", f"{list(expected[name])}")
@@ -103,15 +107,17 @@ def convert(
         weights={name: weights[name] for name in expected if name in weights},
         mapped=mapped,
         left_out=tuple(left_out),
-        added=tuple(OneSided(name, OURS_ONLY_REASON) for name in added),
+        added=tuple(OneSided(name, OURS_ONLY_REASON) for name in expected if name in added),
         dtypes=dict(dtypes),
         problems=tuple(sorted(problems)),
     )
 
 
-def _aside(name: str, array: np.ndarray, context: Context) -> OneSided | Problem | None:
+def _aside(
+    name: str, array: np.ndarray, context: Context, theirs_only: tuple[TheirsOnly, ...]
+) -> OneSided | Problem | None:
     """An array that our model has no place for, and legitimately so if its value is right."""
-    for only in PADDLE_ONLY:
+    for only in theirs_only:
         if match := only.pattern.fullmatch(name):
             value = as_float32(array)
             wrong = "not a float" if value is None else only.problem(match, value, context)
@@ -131,9 +137,11 @@ def _place(
     """One array of a checkpoint as the weight `ours`, or why it is none."""
     if ours is None:
         return Problem("unexpected", name, _describe(array), "no such tensor")
-    weight = as_float32(array)
+    counts = ours.endswith(OURS_ONLY_SUFFIX)  # Paddle's files have none, others of PyTorch do
+    weight = _as_count(array) if counts else as_float32(array)
     if weight is None or weight.shape != expected[ours]:
-        return Problem("mismatched", name, _describe(array), f"{list(expected[ours])} float")
+        there = f"{list(expected[ours])} {'count' if counts else 'float'}"
+        return Problem("mismatched", name, _describe(array), there)
     if not allow_nonfinite and not np.isfinite(weight).all():
         found = f"{np.isnan(weight).sum()} NaN, {np.isinf(weight).sum()} Inf of {weight.size}"
         return Problem("not finite", name, found, "numbers, or --allow-nonfinite")
@@ -143,6 +151,11 @@ def _place(
         found = np.array2string(weight, precision=4, max_line_width=1000)
         return Problem("wrong value", name, found, f"near {np.arange(len(weight))}")
     return weight
+
+
+def _as_count(array: np.ndarray) -> np.ndarray | None:
+    """Whole numbers, 0 or more; None for others."""
+    return array.astype(np.int64) if array.dtype.kind == "i" and (array >= 0).all() else None
 
 
 def _describe(array: np.ndarray) -> str:

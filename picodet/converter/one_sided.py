@@ -14,26 +14,37 @@ from picodet.converter.precision import as_float32
 EMA_TOLERANCE = 0.02
 
 
+Arrays = Mapping[str, np.ndarray]
+
+
 class Context(NamedTuple):
     """What the right value of a tensor may depend on."""
 
-    arrays: Mapping[str, np.ndarray]  # the whole checkpoint
+    arrays: Arrays  # the whole checkpoint
     input_size: tuple[int, int]  # height, width
 
 
-class PaddleOnly(NamedTuple):
+class TheirsOnly(NamedTuple):
     """Tensors of a checkpoint that no model of ours has a place for."""
 
     pattern: re.Pattern[str]
     reason: str
     # why this value, in float32, is not the right one, or None
     problem: Callable[[re.Match[str], np.ndarray, Context], str | None]
+    # on the way back: those that belong beside these arrays, all by their names
+    restored: Callable[[Arrays], dict[str, np.ndarray]]
 
 
 def _unused_scale(_: re.Match[str], array: np.ndarray, __: Context) -> str | None:
     if array.shape != (1,) or not np.isfinite(array).all():
         return f"one finite number expected, found {array.ravel()[:3]} of shape {list(array.shape)}"
     return None
+
+
+def _fresh_scales(arrays: Arrays) -> dict[str, np.ndarray]:
+    """One for each level, at the value that ppdet gives them and training leaves them."""
+    levels = range(3, 7) if "head.distribution_project.project" in arrays else ()
+    return {f"head.p{level}_feat.scale_reg": np.ones(1, np.float32) for level in levels}
 
 
 def _centres_of_cells(match: re.Match[str], array: np.ndarray, context: Context) -> str | None:
@@ -48,6 +59,11 @@ def _centres_of_cells(match: re.Match[str], array: np.ndarray, context: Context)
     )
 
 
+def _none(_: Arrays) -> dict[str, np.ndarray]:
+    """Not even theirs need them: other versions have no place for them."""
+    return {}
+
+
 def _same_as_its_other_name(
     match: re.Match[str], array: np.ndarray, context: Context
 ) -> str | None:
@@ -60,21 +76,61 @@ def _same_as_its_other_name(
     return None
 
 
+def _under_two_names(arrays: Arrays) -> dict[str, np.ndarray]:
+    """The predictors of PicoHeadV2, the head that has one of its own for the boxes."""
+    if not any(name.startswith("head.head_reg") for name in arrays):
+        return {}
+    predictors = {name: PREDICTOR.fullmatch(name) for name in arrays}
+    return {
+        match.expand(r"head.head_\g<kind>_list.\g<level>.\g<leaf>"): arrays[name]
+        for name, match in predictors.items()
+        if match
+    }
+
+
+PREDICTOR = re.compile(r"head\.head_(?P<kind>cls|reg)(?P<level>\d+)\.(?P<leaf>weight|bias)")
+
 PADDLE_ONLY = (
-    PaddleOnly(
+    TheirsOnly(
         re.compile(r"head\.p[3-6]_feat\.scale_reg"),
         "made by ppdet's GFLHead, never used by PicoHead (gfl_head.py:230)",
         _unused_scale,
+        _fresh_scales,
     ),
-    PaddleOnly(
+    TheirsOnly(
         re.compile(r"head\.(?P<kind>anchor_points|stride_tensor)"),
         "computed from the input size (pico_head.py, _generate_anchors)",
         _centres_of_cells,
+        _none,
     ),
-    PaddleOnly(
+    TheirsOnly(
         re.compile(r"head\.head_(?P<kind>cls|reg)_list\.(?P<level>\d+)\.(?P<leaf>weight|bias)"),
         "a predictor registered a second time (ppdet since 2022-09)",
         _same_as_its_other_name,
+        _under_two_names,
+    ),
+)
+
+
+def _unused_predictor(_: re.Match[str], array: np.ndarray, context: Context) -> str | None:
+    bins = len(context.arrays.get("bbox_head.integral.project", ()))
+    if array.shape[:1] == (4 * bins,):
+        return None
+    return f"not one for {bins} bins of each side: {list(array.shape)}"
+
+
+MMDET_ONLY = (
+    TheirsOnly(
+        re.compile(r"bbox_head\.p[3-6]_feat\.scale_reg"),
+        "taken over from ppdet by the port's ppdet2mmdet.py, which has no use for it",
+        _unused_scale,
+        _none,
+    ),
+    TheirsOnly(
+        re.compile(r"bbox_head\.gfl_reg\.\d\.(weight|bias)"),
+        "made by the first head of the port, never used where classes and sides share theirs",
+        _unused_predictor,
+        _none,
     ),
 )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from picodet.converter.array_pickle import Array, NamesCodeError, kind_of, run
+from picodet.converter.array_pickle import MAX_DIMENSIONS, Array, NamesCodeError, kind_of, run
 from picodet.converter.pickle_reader import DamagedError, RefusedError
 from picodet.errors import CheckpointError
 
@@ -112,7 +112,9 @@ def _joined(name: str, info: Any, tensors: dict[str, np.ndarray]) -> np.ndarray:
             if len({tensors[piece].dtype for piece in pieces}) > 1:
                 raise RefusedError(f"pieces of {name!r} of several dtypes")
             whole = np.concatenate([tensors.pop(piece).ravel() for piece in pieces])
-            if not all(type(side) is int for side in shape) or prod(shape) != whole.size:
+            if len(shape) > MAX_DIMENSIONS or not all(type(s) is int and s > 0 for s in shape):
+                raise RefusedError(f"pieces of {name!r}, whose shape is no list of sizes")
+            if prod(shape) != whole.size:
                 raise RefusedError(f"pieces of {name!r} that hold {whole.size:,} values in all")
             return whole.reshape(shape)
         case _:

@@ -2,21 +2,23 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from picodet.config import STRIDES, VARIANTS, ModelConfig
-from picodet.converter.rules import CLAS_BACKBONE, PPDET_BACKBONE, NameTable
+from picodet.config import STRIDES, BackboneConfig, ModelConfig
+from picodet.converter.name_tables import CLAS_BACKBONE, backbone_table
+from picodet.converter.rules import NameTable
+from picodet.converter.signatures import backbone_signature, signature
+from picodet.variants import VARIANTS
 
 Shapes = Mapping[str, tuple[int, ...]]
-
-# The last convolution of a stage's first block is [stage channels, stage channels, 1, 1].
-PPDET_WIDTHS = [f"backbone.{stage}_1._conv_pw_mv1._conv.weight" for stage in (2, 3, 4)]
-CLAS_WIDTHS = [f"backbone.blocks.{block}.concat_pw.conv.weight" for block in (0, 3, 10)]
 
 PROJECT = "head.distribution_project.project"
 PREDICTORS = [f"head.head_cls{level}.weight" for level in range(len(STRIDES))]
 TOWER = re.compile(r"head\.conv_feat\.cls_conv_dw0\.\d+\.conv\.weight")
 MAX_HEAD_CONVS = 16  # four times the deepest official head
+# PaddleClas's ESNet: the last convolution of a stage's first block is [channels, channels, 1, 1]
+CLAS_WIDTHS = [f"backbone.blocks.{block}.concat_pw.conv.weight" for block in (0, 3, 10)]
+PPDET_WIDTHS = [f"backbone.{stage}_1._conv_pw_mv1._conv.weight" for stage in (2, 3, 4)]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Recognised:
     @classmethod
     def of(cls, config: ModelConfig) -> "Recognised":
         """What the tensors of a config would tell."""
-        variant = next(variant for variant in VARIANTS if variant.stages == config.stages)
+        parts = (config.backbone, config.neck, config.head, config.channels)
+        variant = next(v for v in VARIANTS if (v.backbone, v.neck, v.head, v.channels) == parts)
         return cls(variant, len(config.classes), config.head_convs, config.reg_max)
 
     def __str__(self) -> str:
@@ -43,16 +46,17 @@ class Recognised:
 
 def recognise_detector(shapes: Shapes) -> Recognised | None:
     """The detector these tensors belong to, whether or not all of them are there."""
-    variant = _variant(shapes, PPDET_WIDTHS)
+    variant = _variant(shapes)
     if variant is None:
         return None
     # Numbers that a model is built from are taken only where as many weights stand behind them.
     bins = shapes.get(PROJECT, ())
     predictors = [shapes[name] for name in PREDICTORS if len(shapes.get(name, ())) == 4]
     channels = min((shape[0] for shape in predictors), default=0)
-    if len(bins) != 1 or not 8 <= 4 * bins[0] < channels:
+    of_sides = _channels_of_sides(variant, shapes, channels)
+    if len(bins) != 1 or not 8 <= 4 * bins[0] <= of_sides:
         bins = (variant.reg_max + 1,)
-    num_classes = channels - 4 * bins[0]
+    num_classes = channels - (4 * bins[0] if variant.head == "pico_head" else 0)
     depthwise = (variant.channels, 1, 5, 5)
     depth = sum(TOWER.match(name) is not None and shapes[name] == depthwise for name in shapes)
     return Recognised(
@@ -63,13 +67,16 @@ def recognise_detector(shapes: Shapes) -> Recognised | None:
     )
 
 
-def recognise_backbone(shapes: Shapes) -> tuple[ModelConfig, NameTable] | None:
-    """The ESNet these tensors belong to, and whose names they bear; all begin `backbone.`."""
-    for table, names in ((PPDET_BACKBONE, PPDET_WIDTHS), (CLAS_BACKBONE, CLAS_WIDTHS)):
-        variant = _variant(shapes, names)
-        if variant is not None:
-            return variant, table
-    return None
+def recognise_backbone(shapes: Shapes) -> tuple[BackboneConfig, NameTable] | None:
+    """The backbone these tensors belong to, and whose names they bear; all begin `backbone.`."""
+    backbones = list(dict.fromkeys(variant.backbone for variant in VARIANTS))
+    best = max(backbones, key=lambda b: _agreeing(backbone_signature(b), shapes))
+    if _agreeing(backbone_signature(best), shapes):
+        return best, backbone_table(best)
+    renamed = zip(CLAS_WIDTHS, PPDET_WIDTHS, strict=True)
+    in_clas = {ours: shapes.get(clas, ()) for clas, ours in renamed}
+    best = max(backbones, key=lambda b: _agreeing(backbone_signature(b), in_clas))
+    return (best, CLAS_BACKBONE) if _agreeing(backbone_signature(best), in_clas) else None
 
 
 def esnet_widths(shapes: Shapes) -> list[int]:
@@ -78,12 +85,24 @@ def esnet_widths(shapes: Shapes) -> list[int]:
     return [shape[0] for shape in found if len(shape) == 4]
 
 
-def _variant(shapes: Shapes, names: list[str]) -> ModelConfig | None:
-    """The variant that agrees with most of the three named tensors, if any agrees with one."""
+def _variant(shapes: Shapes) -> ModelConfig | None:
+    """The one that agrees with most of its signature, if with any tensor of the backbone."""
 
-    def agreeing(variant: ModelConfig) -> int:
-        widths = [stage.channels for stage in variant.stages]
-        return sum(shapes.get(name) == (c, c, 1, 1) for name, c in zip(names, widths, strict=True))
+    def agreeing(variant: ModelConfig) -> tuple[int, int]:
+        whole = signature(replace(variant, classes=()))
+        return _agreeing(whole, shapes), len(whole.keys() & shapes.keys())
 
     best = max(VARIANTS, key=agreeing)
-    return best if agreeing(best) else None
+    return best if _agreeing(backbone_signature(best.backbone), shapes) else None
+
+
+def _agreeing(expected: Mapping[str, tuple[int, ...]], shapes: Shapes) -> int:
+    return sum(shapes.get(name) == shape for name, shape in expected.items())
+
+
+def _channels_of_sides(variant: ModelConfig, shapes: Shapes, predicted: int) -> int:
+    """How many channels of a predictor could be of the sides of boxes."""
+    if variant.head == "pico_head":
+        return predicted - 1  # at least one is of a class
+    shape = shapes.get("head.head_reg0.weight", ())
+    return shape[0] if len(shape) == 4 else 0

@@ -1,35 +1,39 @@
+"""The tensors, the file and the user together make a config; whoever speaks up is heard."""
+
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import seeded
 
-from picodet.class_names import COCO, VOC
-from picodet.config import CONFIGS, VARIANTS
-from picodet.converter.configure import Wanted, configure
+from picodet.class_names import COCO, PEDESTRIAN, VOC
+from picodet.config import Preprocessing
+from picodet.converter.configure import Said, Wanted, adjusted, configure
+from picodet.converter.recognise import Recognised
 from picodet.errors import ConversionError
-
-S = VARIANTS[0]
-SHAPES = {count: seeded.shapes(replace(S, classes=("x",) * count)) for count in (1, 3, 20, 80)}
-
-
-def configured(num_classes, file="best_model.pdparams", **wanted):
-    return configure(SHAPES[num_classes], Path(file), Wanted(**wanted))
+from picodet.official import CONFIGS
+from picodet.variants import LCNET_1_0X, S_NPU, S
 
 
-def both(found):
-    return found.config, found.notes
+def found(num_classes, variant=S):
+    return Recognised(variant, num_classes, variant.head_convs, variant.reg_max)
+
+
+def configured(num_classes, file="best_model", **wanted):
+    return configure(found(num_classes), Said(file), Wanted(**wanted))
+
+
+def both(configured):
+    return configured.config, configured.notes
 
 
 @pytest.mark.parametrize(
     ("num_classes", "file", "name"),
     [
-        (80, "picodet_s_416_coco.pdparams", "picodet_s_416_coco"),
-        (80, "picodet_s_320.pdparams", "picodet_s_320_coco"),
-        (80, "my_picodet_s_320_best.pdparams", "picodet_s_320_coco"),
-        (20, "picodet_s_320_voc.pdparams", "picodet_s_320_voc"),
-        (1, "picodet_s_192_pedestrian.pdparams", "picodet_s_192_pedestrian"),
-        (3, "picodet_s_320_cows.pdparams", "picodet_s_320"),
+        (80, "picodet_s_416_coco", "picodet_s_416_coco"),
+        (80, "picodet_s_320", "picodet_s_320_coco"),
+        (80, "my_picodet_s_320_best", "picodet_s_320_coco"),
+        (20, "picodet_s_320_voc", "picodet_s_320_voc"),
+        (1, "picodet_s_192_pedestrian", "picodet_s_192_pedestrian"),
+        (3, "picodet_s_320_cows", "picodet_s_320"),
     ],
 )
 def test_the_files_name_tells_size_and_classes(num_classes, file, name):
@@ -46,16 +50,14 @@ def test_without_a_name_the_size_is_assumed_and_said():
 
 
 def test_unknown_classes_are_numbered_and_that_is_said():
-    config, notes = both(configured(3, "picodet_s_416_cows.pdparams"))
+    config, notes = both(configured(3, "picodet_s_416_cows"))
     assert config.classes == ("class 0", "class 1", "class 2")
     assert "--classes FILE" in notes[0]
 
 
 def test_the_user_overrides_the_files_name():
     classes = tuple(map(str, range(20)))
-    config, notes = both(
-        configured(20, "picodet_s_320_voc.pdparams", input_size=(96, 64), classes=classes)
-    )
+    config, notes = both(configured(20, "picodet_s_320_voc", input_size=(96, 64), classes=classes))
     assert (config.input_size, config.name, config.classes[7]) == ((96, 64), "picodet_s_96x64", "7")
     assert not notes
 
@@ -71,14 +73,14 @@ def test_eighty_classes_are_cocos():
 
 
 def test_a_misleading_file_name_is_pointed_out():
-    config, notes = both(configured(80, "picodet_m_416_coco.pdparams"))
+    config, notes = both(configured(80, "picodet_m_416_coco"))
     assert config.name == "picodet_s_416_coco"
     named = "the file is named picodet_m_416_coco, its tensors are of picodet_s with 80 classes, "
     assert notes == (named + "head depth 2 and reg_max 7",)
 
 
 def test_a_file_named_after_other_classes_too():
-    _, notes = both(configured(80, "picodet_s_320_voc.pdparams"))
+    _, notes = both(configured(80, "picodet_s_320_voc"))
     assert notes[0].startswith("the file is named picodet_s_320_voc, its tensors are of picodet_s")
 
 
@@ -104,5 +106,132 @@ def test_contradictions_are_errors(wanted, message):
         configured(80, **wanted)
 
 
-def test_no_picodet_is_none():
-    assert configure({"neck.x": (1,)}, Path("x"), Wanted()) is None
+class TestName:
+    """What a file is called may have a size in it."""
+
+    @pytest.mark.parametrize(
+        ("file", "size"),
+        [
+            ("picodet_s_320", (320, 320)),
+            ("picodet_s_320_cows_best", (320, 320)),
+            ("my-picodet_lcnet_x1_0_800x608", (800, 608)),
+            ("picodet_s_lcnet_192", (192, 192)),
+        ],
+    )
+    def test_that_is_taken(self, file, size):
+        config, notes = both(configured(3, file))
+        assert config.input_size == size
+        assert not any("input size" in note for note in notes)
+
+    @pytest.mark.parametrize(
+        "file",
+        ["model_320", "picodet_320x", "picodet_s_2023", "picodet_s_20231101", "picodet_s_10"],
+    )
+    def test_or_another_number(self, file):
+        config, notes = both(configured(3, file))
+        assert config.input_size == (416, 416)
+        assert notes[1].startswith("the input size 416 is assumed")
+
+    def test_of_an_official_model_says_its_classes_and_a_size_alone_does_not(self):
+        """One class and 320 pixels are not yet pedestrians."""
+        assert configured(1, "picodet_s_320_pedestrian").config.classes == PEDESTRIAN
+        config, notes = both(configured(1, "picodet_s_320_cows"))
+        assert (config.name, config.classes) == ("picodet_s_320", ("class 0",))
+        assert "the classes are numbered" in notes[0]
+
+    def test_the_longest_that_fits_is_meant(self):
+        file = "picodet_m_320_coco_pruner"
+        variant = CONFIGS[file]
+        assert configure(Recognised.of(variant), Said(file), Wanted()).config.name == file
+
+
+class TestSaid:
+    """What an export says of itself."""
+
+    NUMBERS = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 1)
+
+    def test_goes_before_the_files_name(self):
+        said = Said("picodet_s_320_coco", (416, 608), COCO[::-1], self.NUMBERS)
+        config, notes = both(configure(found(80), said, Wanted()))
+        assert config.input_size == (416, 608)
+        assert (config.classes, config.preprocessing) == (COCO[::-1], self.NUMBERS)
+        assert (config.name, notes) == ("picodet_s_416x608", ())
+
+    def test_and_behind_the_user(self):
+        said = Said("x", (416, 416), ("a",), self.NUMBERS)
+        config, _ = both(configure(found(1), said, Wanted(None, (96, 96), ("b",))))
+        assert (config.input_size, config.classes) == ((96, 96), ("b",))
+
+    def test_a_list_of_labels_that_is_wrong_is_left_out_and_that_is_said(self):
+        """The official folder of this model lists COCO's."""
+        said = Said("picodet_s_192_pedestrian", (192, 192), COCO)
+        config, notes = both(configure(found(1), said, Wanted()))
+        assert config == CONFIGS["picodet_s_192_pedestrian"]
+        assert notes == (
+            "picodet_s_192_pedestrian lists 80 classes, its tensors have 1: the list was left out",
+        )
+
+    def test_an_architecture_knows_its_preprocessing(self):
+        config = configure(found(80, S_NPU), Said("x"), Wanted()).config
+        assert config == CONFIGS["picodet_s_416_coco_npu"]
+        assert config.preprocessing.mean == (0, 0, 0)
+
+
+class TestAsk:
+    def asked(self, num_classes, variant=S, file="model", **wanted):
+        asked = []
+
+        def ask(sizes):
+            asked.append(sizes)
+            return (64, 96)
+
+        config, notes = both(
+            configure(found(num_classes, variant), Said(file), Wanted(ask=ask, **wanted))
+        )
+        return asked, config.input_size, notes
+
+    def test_where_official_models_of_several_sizes_have_these_tensors(self):
+        assert self.asked(80) == ([((320, 320), (416, 416))], (64, 96), ())
+
+    def test_also_where_only_the_classes_are_others(self):
+        asked, size, notes = self.asked(3)
+        assert (asked, size) == ([((320, 320), (416, 416), (192, 192))], (64, 96))
+        assert not any("input size" in note for note in notes)
+
+    @pytest.mark.parametrize(
+        "wanted",
+        [
+            {"file": "picodet_s_320"},
+            {"file": "picodet_s_320_coco"},
+            {"input_size": (320, 320)},
+            {"config": "picodet_s_320_coco"},
+        ],
+    )
+    def test_not_where_somebody_has_said_it(self, wanted):
+        asked, size, notes = self.asked(80, **wanted)
+        assert (asked, size, notes) == ([], (320, 320), ())
+
+    def test_not_where_there_is_one(self):
+        asked, size, notes = self.asked(20)
+        assert (asked, size) == ([], (320, 320))
+        assert "the input size 320 is assumed" in notes[-1]
+
+    def test_a_page_is_no_square(self):
+        _, size, notes = self.asked(5, LCNET_1_0X)
+        assert size == (800, 608)
+        assert "the input size 800x608 is assumed" in notes[-1]
+
+    def test_how_to_ask_is_no_part_of_what_is_wanted(self):
+        assert Wanted(ask=print) == Wanted()
+
+
+class TestAdjusted:
+    CONFIG = replace(S, name="mine", classes=("a", "b"), input_size=(96, 64))
+
+    def test_as_it_is(self):
+        assert adjusted(self.CONFIG, Wanted()) is self.CONFIG
+
+    def test_what_is_changed_has_another_name(self):
+        assert adjusted(self.CONFIG, Wanted(input_size=(64, 64))).name == "mine_64"
+        coco = replace(self.CONFIG, classes=COCO)
+        assert adjusted(coco, Wanted(input_size=(320, 320))) == CONFIGS["picodet_s_320_coco"]

@@ -8,10 +8,13 @@ from tracing import SMALL, seeded_checkpoint
 
 from picodet.cells import cell_centres, grids
 from picodet.converter.convert import Problem, convert
-from picodet.converter.rules import PICODET_2021, NameTable, Rule
+from picodet.converter.name_tables import name_table
+from picodet.converter.one_sided import MMDET_ONLY
+from picodet.converter.rules import NameTable, Rule
 from picodet.models.picodet import PicoDet
 
 EXPECTED = {name: tuple(value.shape) for name, value in PicoDet(SMALL).state_dict().items()}
+TABLE = name_table(SMALL.backbone, SMALL.neck, SMALL.head)
 STEM = "backbone._conv1._conv.weight"
 PROJECT = "head.distribution_project.project"
 
@@ -22,7 +25,7 @@ def arrays():
 
 
 def run(arrays, expected=EXPECTED, **options):
-    return convert(arrays, expected, PICODET_2021, SMALL.input_size, **options)
+    return convert(arrays, expected, TABLE, SMALL.input_size, **options)
 
 
 def test_every_tensor_finds_its_place(arrays):
@@ -94,6 +97,24 @@ def test_formats_are_counted(arrays):
     assert run(arrays).dtypes == {"float32": 574, "float64": 1, "bfloat16": 1}
 
 
+@pytest.mark.parametrize(
+    ("count", "ok"),
+    [(np.array(3), True), (np.array(0), True), (np.array(-1), False), (np.array(1.0), False)],
+)
+def test_batches_that_have_been_counted(count, ok):
+    """Paddle's files have none, others of PyTorch do."""
+    table = NameTable(part=(Rule("a.n", "a.num_batches_tracked"),))
+    expected = {"part.a.num_batches_tracked": ()}
+    conversion = convert({"part.a.n": count}, expected, table, (32, 32))
+    assert conversion.ok == ok
+    if ok:
+        assert conversion.weights["part.a.num_batches_tracked"] == count
+        assert (conversion.added, conversion.mapped) == ((), 1)
+    else:
+        (problem,) = conversion.problems
+        assert (problem.kind, problem.expected) == ("mismatched", "[] count")
+
+
 def test_a_rule_that_no_tensor_needs_is_a_mistake():
     table = NameTable(part=(Rule("a", "b"), Rule("c", "d"), Rule("e", "f", of_tensors=False)))
     conversion = convert({"part.a": np.ones(1)}, {"part.b": (1,)}, table, (32, 32))
@@ -147,3 +168,10 @@ class TestOneSided:
     def test_the_unused_scale(self, arrays):
         arrays["head.p3_feat.scale_reg"] = np.full(1, np.inf, np.float32)
         assert self.refused(arrays) == ["head.p3_feat.scale_reg"]
+
+    def test_each_world_has_its_own(self, arrays):
+        """What ppdet leaves behind is no excuse in a file of the mmdet port."""
+        refused = run(arrays, theirs_only=MMDET_ONLY).problems
+        assert {(p.kind, p.name) for p in refused} == {
+            ("unexpected", f"head.p{level}_feat.scale_reg") for level in (3, 4, 5, 6)
+        }

@@ -1,21 +1,62 @@
+"""Which PicoDet tensors belong to, by their names and shapes, whole or damaged."""
+
 from dataclasses import replace
 
 import pytest
 import seeded
 
-from picodet.config import VARIANTS
-from picodet.converter.recognise import Recognised, recognise_backbone, recognise_detector
+from picodet.converter.recognise import (
+    Recognised,
+    esnet_widths,
+    recognise_backbone,
+    recognise_detector,
+)
+from picodet.converter.signatures import backbone_signature, signature
+from picodet.models.picodet import PicoDet
+from picodet.variants import MOBILENET, RESNET, S_LCNET, S_NPU, SHUFFLENET, VARIANTS, XS_LCNET, M, S
 
-S, M, L = VARIANTS
 
-
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 @pytest.mark.parametrize(("num_classes", "depth", "reg_max"), [(80, 2, 7), (1, 4, 7), (7, 1, 16)])
 def test_numbers_are_read_off_the_tensors(variant, num_classes, depth, reg_max):
     classes = tuple(map(str, range(num_classes)))
     config = replace(variant, classes=classes, head_convs=depth, reg_max=reg_max)
     expected = Recognised(variant, num_classes, depth, reg_max)
     assert recognise_detector(seeded.shapes(config)) == Recognised.of(config) == expected
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_a_signature_is_part_of_the_model(variant):
+    """And no two are alike."""
+    whole = signature(variant)
+    assert whole.items() <= seeded.shapes(variant).items()
+    assert len(whole) == {"pico_head": 8, "pico_head_v2": 9}[variant.head]
+    assert backbone_signature(variant.backbone).items() <= whole.items()
+    assert [v.name for v in VARIANTS if signature(v) == whole] == [variant.name]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_what_the_neck_takes_are_the_ends_of_the_stages(variant):
+    model = PicoDet(variant)
+    taken = [signature(variant)[f"neck.conv_t.convs.{i}.conv.weight"][1] for i in range(3)]
+    assert taken == list(model.backbone.channels)
+
+
+@pytest.mark.parametrize(
+    "variant", [S, SHUFFLENET, MOBILENET, RESNET, XS_LCNET], ids=lambda variant: variant.name
+)
+def test_a_backbone_alone(variant):
+    shapes = {n: s for n, s in seeded.shapes(variant).items() if n.startswith("backbone.")}
+    backbone, table = recognise_backbone(shapes)
+    assert backbone == variant.backbone
+    assert all(table.to_ours(name) for name in shapes)
+
+
+def test_one_backbone_under_two_necks():
+    """The weights of the NPU model's backbone are the S model's; what is behind it tells."""
+    assert backbone_signature(S_NPU.backbone) == backbone_signature(S_LCNET.backbone)
+    for variant in (S_NPU, S_LCNET):
+        assert recognise_detector(seeded.shapes(variant)).variant == variant
 
 
 def test_missing_tensors_do_not_hide_the_variant():
@@ -32,6 +73,7 @@ def test_missing_tensors_do_not_hide_the_variant():
         ("head.distribution_project.project", ()),
         ("head.head_cls0.weight", (10**9, 96, 1, 1)),
         ("head.head_cls2.weight", ()),
+        ("head.head_reg0.weight", (10**9, 96, 1, 1)),
         *((f"head.conv_feat.cls_conv_dw0.{i}.conv.weight", (1,)) for i in (2, 3)),
     ],
 )
@@ -40,6 +82,24 @@ def test_one_tensor_cannot_claim_a_giant(name, shape):
     assert recognise_detector(seeded.shapes(S) | {name: shape}) == Recognised.of(S)
 
 
+def test_in_the_new_head_classes_stand_alone():
+    shapes = seeded.shapes(replace(S_LCNET, classes=("a",), reg_max=11))
+    assert shapes["head.head_cls0.weight"] == (1, 96, 1, 1)
+    assert shapes["head.head_reg0.weight"] == (48, 96, 1, 1)
+    assert recognise_detector(shapes) == Recognised(S_LCNET, 1, 2, 11)
+    claimed = recognise_detector(shapes | {"head.distribution_project.project": (10**9,)})
+    assert claimed.reg_max == 7
+
+
+def test_what_is_shown_to_people():
+    text = "picodet_xs_lcnet with 80 classes, head depth 2 and reg_max 7"
+    assert str(Recognised.of(XS_LCNET)) == text
+
+
 def test_other_tensors_are_no_picodet():
     assert recognise_detector({"backbone.conv1.conv.weight": (16, 3, 3, 3)}) is None
     assert recognise_backbone({"backbone.blocks.0.concat_pw.conv.weight": (88, 88, 1, 1)}) is None
+    assert recognise_backbone({}) is None
+    assert recognise_detector({}) is None
+    assert esnet_widths({"backbone.blocks.0.concat_pw.conv.weight": (88, 88, 1, 1)}) == [88]
+    assert esnet_widths({"backbone.2_1._conv_pw_mv1._conv.weight": (88,)}) == []

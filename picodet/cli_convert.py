@@ -1,0 +1,107 @@
+"""picodet-convert, and the list of what it can fetch."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from picodet.command import FILE, Command, Size, fetch_official
+from picodet.files import write_json
+
+
+@click.command(cls=Command)
+@click.argument("source", type=FILE)
+@click.argument("output", type=FILE)
+@click.option("--config", metavar="NAME", help="Official name, such as picodet_s_416_coco.")
+@click.option("--input-size", type=Size(), help="416, or 800x608 for height and width.")
+@click.option("--classes", type=FILE, help="Class names, one per line.")
+@click.option(
+    "--to",
+    "form",
+    type=click.Choice(("picodet", "ppdet", "mmdet", "huggingface")),
+    help="Whose names OUTPUT has.  [default: its suffix says]",
+)
+@click.option("--weights", metavar="SET", help="ema or raw, where SOURCE has both.  [default: ema]")
+@click.option("--allow-nonfinite", is_flag=True, help="Convert weights that are NaN or Inf.")
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
+@click.option("--json", "json_file", type=FILE, help="Write the report for machines.")
+def convert(
+    source: Path,
+    output: Path,
+    config: str | None,
+    input_size: tuple[int, int] | None,
+    classes: Path | None,
+    form: str | None,
+    weights: str | None,
+    allow_nonfinite: bool,
+    overwrite: bool,
+    json_file: Path | None,
+) -> None:
+    """Turn SOURCE, a PicoDet in any form, into OUTPUT.
+
+    SOURCE is a .pdparams or .pdema of PaddleDetection, the folder of a training, a Paddle inference
+    folder, an .onnx, a .pth or .safetensors (ours, the mmdet port's, a state_dict), a directory in
+    Hugging Face's form, or an official name (picodet list), which is fetched. OUTPUT is a .pth or
+    .safetensors, a .pdparams for PaddleDetection, or a directory in Hugging Face's form.
+
+    Paddle is not needed, and nothing in SOURCE is run. What the tensors do not tell, the input
+    size and the names of the classes, is taken from the options or from the name of SOURCE.
+    """
+    from dataclasses import asdict
+    from typing import cast
+
+    from picodet.class_names import read_class_names
+    from picodet.converter.configure import Wanted
+    from picodet.porting import port
+    from picodet.porting.destinations import Form
+    from picodet.porting.ported import IncompleteError
+
+    source = fetch_official(source)
+    names = read_class_names(classes) if classes else None
+    ask = _ask_for_size if sys.stdin.isatty() and sys.stderr.isatty() else None
+    wanted = Wanted(config, input_size, names, ask)
+    try:
+        report = port.convert_file(
+            source,
+            output,
+            wanted,
+            weights,
+            cast(Form | None, form),
+            overwrite,
+            allow_nonfinite,
+        )
+    except IncompleteError as error:
+        from picodet.conversion_table import print_problems
+
+        print_problems(error.problems)
+        raise
+    from picodet.conversion_table import print_report  # only now that the weights are gone
+
+    print_report(report)
+    if json_file:
+        write_json(json_file, asdict(report))
+
+
+def _ask_for_size(sizes: tuple[tuple[int, int], ...]) -> tuple[int, int]:
+    """Models of several sizes have these tensors; only a person can tell which one it is."""
+    texts = ["x".join(map(str, dict.fromkeys(size))) for size in sizes]
+    default = "416" if "416" in texts else texts[0] if texts else "416"
+    question = f"Input size (official models with these tensors have {', '.join(texts)})"
+    answer: tuple[int, int] = click.prompt(question, default=default, type=Size(), err=True)
+    return answer
+
+
+@click.command(cls=Command)
+@click.option("--json", "json_file", type=FILE, help="Write the list for machines.")
+def list_models(json_file: Path | None) -> None:
+    """List the official PicoDets: parameters, published AP, and where their weights are.
+
+    Any of the names can stand in the place of a file; what it names is fetched once.
+    """
+    from picodet.model_table import print_models
+    from picodet.porting.official_models import rows
+
+    models = rows()
+    print_models(models)
+    if json_file:
+        write_json(json_file, [model.as_json() for model in models])

@@ -1,0 +1,154 @@
+"""The names of the mmdet port of PicoDet, github.com/Bo396543018/Picodet_Pytorch, and ours.
+
+It has the three PicoDets of 2021 with ESNet (mmdet/models/backbones/esnet.py, arch_settings) and
+no other. Tensors have the same shapes as ppdet's and ours, channels the same order (classes before
+sides, sides left, top, right, bottom), nothing is transposed or merged.
+
+Two spellings are in use. Today's has mmcv's layers (commits 31e1b27 to d5dbf47; it is read and
+written); the first (commit 4377963; it is read) has ppdet's names in the backbone and nanodet's in
+the head. Both load a plain dictionary: the head does without the versions that mmdet's others want.
+
+What differs beside names: the port's hard sigmoid has a slope of 1/6, Paddle's 0.1666667 (1.2e-7
+at most); its pictures are resized linearly, as float32 (interp 1; ppdet: cubic, as uint8); as
+ppdet 2.3 it keeps 1000 cells of each level and cuts boxes at the picture's border. Epsilon and
+momentum of batch norm, the strides, the bins and the mean and std of pictures are the same.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from picodet.config import BackboneConfig, Head, Neck
+from picodet.converter.rules import NameTable, Rule, Translation
+from picodet.errors import ConversionError
+from picodet.variants import ESNET_X0_75, ESNET_X1_0, ESNET_X1_25
+
+PORTED = (ESNET_X0_75, ESNET_X1_0, ESNET_X1_25)
+
+
+def _same(*names: str) -> tuple[Rule, ...]:
+    return tuple(Rule(name, name) for name in names)
+
+
+WEIGHT_AND_BIAS = _same("weight", "bias")
+TENSORS = (*WEIGHT_AND_BIAS, *_same("running_mean", "running_var", "num_batches_tracked"))
+
+_BLOCKS = (
+    ("conv_dw_1", "conv_dw1"),
+    ("conv_linear_1", "conv_linear1"),
+    ("conv_pw_2", "conv_pw2"),
+    ("conv_dw_2", "conv_dw2"),
+    ("conv_linear_2", "conv_linear2"),
+    ("conv_dw_mv1", "conv_dw_merge"),
+    ("conv_pw_mv1", "conv_pw_merge"),
+    ("conv_pw", "conv_pw"),
+    ("conv_dw", "conv_dw"),
+    ("conv_linear", "conv_linear"),
+)
+
+# mmdet/models/backbones/esnet.py and utils/inverted_residual.py; mmdet's own utils/se_layer.py
+_SE = (Rule("conv1.conv", "reduce"), Rule("conv2.conv", "expand"), *WEIGHT_AND_BIAS)
+ESNET = (
+    Rule("conv1", "stem"),
+    Rule("{stage}_{block}", "stage{stage}.block{block}"),
+    *(Rule(theirs, ours) for theirs, ours in _BLOCKS),
+    Rule("se", "se", inside=_SE),
+    *_same("conv", "bn"),
+    *TENSORS,
+)
+_FIRST_SE = (Rule("conv1", "reduce"), Rule("conv2", "expand"), *WEIGHT_AND_BIAS)
+FIRST_ESNET = (
+    Rule("_conv1", "stem"),
+    Rule("{stage}_{block}", "stage{stage}.block{block}"),
+    *(Rule(f"_{theirs}", ours) for theirs, ours in _BLOCKS),
+    Rule("_se", "se", inside=_FIRST_SE),
+    Rule("_conv", "conv"),
+    Rule("_batch_norm", "bn"),
+    *TENSORS,
+)
+
+# mmdet/models/necks/csp_pan.py and utils/csp_layer.py, the same in both spellings
+CSP_PAN = (
+    Rule("trans.trans.{i}", "conv_t.convs.{i}"),
+    *_same("first_top_conv", "second_top_conv"),
+    *_same("top_down_blocks.{i}", "downsamples.{i}", "bottom_up_blocks.{i}"),
+    *_same("main_conv", "short_conv", "final_conv", "blocks.{i}", "conv1", "conv2"),
+    Rule("depthwise_conv.conv", "dwconv"),
+    Rule("depthwise_conv.bn", "bn1"),
+    Rule("pointwise_conv.conv", "pwconv"),
+    Rule("pointwise_conv.bn", "bn2"),
+    *_same("conv", "bn"),
+    *TENSORS,
+)
+
+# mmdet/models/dense_heads/picodet_head.py and gfl_head.py (Integral)
+_HEAD = (
+    Rule("gfl_cls.{level}", "predictors.{level}"),
+    *_same("integral", "project"),
+    *TENSORS,
+)
+PICO_HEAD = (
+    Rule("cls_convs.{level}.{i}.depthwise_conv", "conv_feat.levels.{level}.dw{i}"),
+    Rule("cls_convs.{level}.{i}.pointwise_conv", "conv_feat.levels.{level}.pw{i}"),
+    *_same("conv", "bn"),
+    *_HEAD,
+)
+FIRST_PICO_HEAD = (
+    Rule("cls_convs.{level}.{i}.depthwise", "conv_feat.levels.{level}.dw{i}.conv"),
+    Rule("cls_convs.{level}.{i}.dwnorm", "conv_feat.levels.{level}.dw{i}.bn"),
+    Rule("cls_convs.{level}.{i}.pointwise", "conv_feat.levels.{level}.pw{i}.conv"),
+    Rule("cls_convs.{level}.{i}.pwnorm", "conv_feat.levels.{level}.pw{i}.bn"),
+    *_HEAD,
+)
+
+
+class _MMDetTable(NameTable):
+    """A table whose other side calls the head `bbox_head`."""
+
+    def to_ours(self, path: str) -> Translation | None:
+        part, dot, rest = path.partition(".")
+        ours = {"bbox_head": "head", "head": ""}.get(part, part)
+        return super().to_ours(ours + dot + rest)
+
+    def to_paddle(self, path: str) -> Translation | None:
+        found = super().to_paddle(path)
+        part, dot, rest = found.name.partition(".") if found else ("", "", "")
+        return found._replace(name="bbox_head" + dot + rest) if found and part == "head" else found
+
+
+MMDET = _MMDetTable(backbone=ESNET, neck=CSP_PAN, head=PICO_HEAD)
+FIRST_MMDET = _MMDetTable(backbone=FIRST_ESNET, neck=CSP_PAN, head=FIRST_PICO_HEAD)
+
+
+def mmdet_table(backbone: BackboneConfig, neck: Neck, head: Head) -> NameTable:
+    """Of a detector, in the port's spelling of today; its `paddle` side is the port's.
+
+    Raises ConversionError for a detector that the port does not have.
+    """
+    known = [replace(ported, name=backbone.name) for ported in PORTED]  # it is for people
+    if backbone in known and (neck, head) == ("csp_pan", "pico_head"):
+        return MMDET
+    raise ConversionError(
+        f"the mmdet port has no PicoDet of {backbone.name}, {neck} and {head}. It has those of "
+        f"{', '.join(ported.name for ported in PORTED)} with csp_pan and pico_head: S, M and L of "
+        "2021"
+    )
+
+
+def spelling(names: Iterable[str]) -> NameTable | None:
+    """The table of the spelling that these names are in; None if they are not the port's."""
+    stems = {"backbone.conv1.conv.weight": MMDET, "backbone._conv1._conv.weight": FIRST_MMDET}
+    names = set(names)
+    if not any(name.startswith("bbox_head.") for name in names):
+        return None
+    return next((table for stem, table in stems.items() if stem in names), None)
+
+
+def respelled(
+    arrays: Mapping[str, np.ndarray], spoken: NameTable, wanted: NameTable
+) -> dict[str, np.ndarray]:
+    """Those that both tables have a word for, by the wanted one's names: to recognise a model."""
+    ours = {name: spoken.to_ours(name) for name in arrays}
+    there = {name: wanted.to_paddle(place.name) for name, place in ours.items() if place}
+    return {place.name: arrays[name] for name, place in there.items() if place}

@@ -1,0 +1,60 @@
+"""The detector in a file of any form, to be run or to be exported."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from picodet.config import check_input_size
+from picodet.converter.configure import Wanted
+from picodet.errors import CheckpointError
+from picodet.files import sha256
+from picodet.models import checkpoint, hub_folder
+from picodet.models.picodet import PicoDet
+from picodet.porting.opening import TORCH
+from picodet.porting.port import port
+from picodet.porting.ported import IncompleteError
+from picodet.torch_files import read_torch
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A model in eval mode on the CPU, and what there is to say of it."""
+
+    model: PicoDet
+    origin: dict[str, Any]  # `source` and `sha256`: a file of ours says what it was made of
+    notes: tuple[str, ...]  # what was assumed
+
+
+def open_detector(path: Path, input_size: tuple[int, int] | None = None) -> Detector:
+    """input_size: (height, width), where no file says it.
+
+    Raises CheckpointError for a file that holds no detector, and what `port` raises.
+    """
+    if input_size is not None:
+        try:
+            check_input_size(input_size)
+        except ValueError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+    if _is_ours(path):
+        return Detector(*checkpoint.load_described(path), notes=())
+    try:
+        origin, ported = port(path, Wanted(input_size=input_size))
+    except IncompleteError as error:
+        first, *others = error.problems
+        more = f", and {len(others)} more" if others else ""
+        raise CheckpointError(
+            f"{path}: is no whole PicoDet: {first.kind} {first.name}{more}; picodet-convert lists "
+            "them"
+        ) from error
+    if ported.kind != "detector":
+        raise CheckpointError(f"{path}: holds a backbone alone; a detector is expected")
+    model = checkpoint.filled(origin.path, ported.weights, lambda: PicoDet(ported.config))
+    made_of = {"source": origin.path.name, "sha256": sha256(origin.path)}
+    return Detector(model, made_of, ported.notes)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file says of itself what it is: its weights then have one meaning only."""
+    if path.is_dir():
+        return hub_folder.is_hub_folder(path)
+    return path.suffix in TORCH and path.is_file() and read_torch(path).meta is not None

@@ -1,0 +1,91 @@
+"""Whether the operators of a graph do what the layers do that they were found to be.
+
+Kinds and weights are compared when a graph is matched; here is what else can be told apart.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from picodet.config import ModelConfig
+from picodet.errors import GraphError
+from picodet.graphs.graph import Graph
+from picodet.graphs.places import Places
+from picodet.graphs.tracing import Traced
+from picodet.models.layers import HARD_SIGMOID_SLOPE, SqueezeExcite
+from picodet.models.picodet import PicoDet
+
+SAME = 1e-3  # relative: a float32 that was written as a decimal is the same number
+
+
+def check_likeness(config: ModelConfig, traced: Traced, places: Places, graph: Graph) -> None:
+    """Raise GraphError for the first operator that is set otherwise than our layer.
+
+    What a graph does not say is not compared.
+    """
+    with torch.device("meta"):
+        model = PicoDet(config)
+    makers = graph.producers()
+    for k, partner in places.partners.items():
+        path = _path(traced, k)
+        layer, said = model.get_submodule(path), makers[partner.name].settings
+        for name, expected, found in _differing(partner.kind, layer, said):
+            raise GraphError(
+                f"{partner.kind} {partner.name} of the graph has {name} {found}; {path} of the "
+                f"model, which it would be, has {expected}"
+            )
+
+
+def _path(traced: Traced, k: int) -> str:
+    """Of the layer that an operator is, or of the block that calls it."""
+    around = [call for call in traced.calls if k in call.operators]
+    return min(around, key=lambda call: len(call.operators)).path
+
+
+def check_names(
+    traced: Traced, places: Places, told: Mapping[str, str], ours: Mapping[str, str]
+) -> None:
+    """Raise GraphError where the graph says another layer than the names beside it.
+
+    told: ppdet's names of some constants; ours: our names by ppdet's.
+    """
+    for k, partner in places.partners.items():
+        for role, name in traced.operators[k].weights.items():
+            constant = partner.weights.get(role, "")
+            if constant in told and ours.get(told[constant], name) != name:
+                raise GraphError(
+                    f"{constant} stands in the graph where {name} is, and is named "
+                    f"{told[constant]} beside it"
+                )
+
+
+def _differing(
+    kind: str, layer: nn.Module, said: Mapping[str, Any]
+) -> Iterator[tuple[str, object, object]]:
+    if isinstance(layer, nn.Conv2d):
+        yield from _exactly(
+            said,
+            stride=layer.stride,
+            padding=(*layer.padding, *layer.padding),
+            dilation=layer.dilation,
+            groups=layer.groups,
+        )
+    elif isinstance(layer, nn.BatchNorm2d):
+        yield from _nearly(said, epsilon=layer.eps)
+    elif kind == "hardsigmoid":
+        slope = layer.slope if isinstance(layer, SqueezeExcite) else HARD_SIGMOID_SLOPE
+        yield from _nearly(said, slope=slope, offset=0.5)
+
+
+def _exactly(said: Mapping[str, Any], **expected: Any) -> Iterator[tuple[str, object, object]]:
+    for name, value in expected.items():
+        if name in said and said[name] != value:
+            yield name, value, said[name]
+
+
+def _nearly(said: Mapping[str, Any], **expected: float) -> Iterator[tuple[str, object, object]]:
+    for name, value in expected.items():
+        if name in said and not abs(said[name] - value) <= SAME * value:
+            yield name, value, said[name]

@@ -1,0 +1,23 @@
+"""The official models as rows of a list."""
+
+from picodet.model_table import ModelRow
+from picodet.models.state import shapes_of
+from picodet.official import OFFICIAL
+
+
+def rows() -> list[ModelRow]:
+    """In the order of `picodet.official`; parameters are counted, not looked up."""
+    return [
+        ModelRow(
+            name=official.config.name,
+            generation=official.generation,
+            input_size=official.config.input_size,
+            num_classes=len(official.config.classes),
+            parameters=shapes_of(official.config, "detector")[1],
+            ap=official.ap,
+            measured_on=official.measured_on,
+            url=official.url,
+            config=f"configs/picodet/{official.path}",
+        )
+        for official in OFFICIAL
+    ]

@@ -1,0 +1,91 @@
+"""Any file or folder that holds a PicoDet -> what is in it."""
+
+import json
+from pathlib import Path
+
+from picodet.class_names import listed_in
+from picodet.converter.configure import Said
+from picodet.errors import CheckpointError
+from picodet.graphs.folder import read_folder
+from picodet.inference.program_file import is_inference_folder
+from picodet.meta import HEADER, config_of
+from picodet.models import hub_folder
+from picodet.porting.paddle_weights import Which, read_checkpoint, read_training_folder
+from picodet.porting.source import DrawnTensors, NamedTensors, Origin
+from picodet.porting.torch_weights import read_torch_weights
+
+FORMS = (
+    "a .pdparams or .pdema of ppdet, a training's folder, a Paddle inference folder, an .onnx, a "
+    ".pth or .safetensors (of picodet, of the mmdet port, or a state_dict), or a directory in "
+    "Hugging Face's form"
+)
+TORCH = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
+PROGRAM_PARTS = (".pdmodel", ".json", ".pdiparams")
+
+
+def open_source(path: Path, which: Which | None = None) -> NamedTensors | DrawnTensors:
+    """Read it. which: of averaged and raw weights, where both are there.
+
+    Raises CheckpointError or GraphError where it is none of the forms, or damaged.
+    """
+    if path.is_dir():
+        return _open_folder(path, which)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such file; expected is {FORMS}")
+    if path.suffix in TORCH:
+        return read_torch_weights(path, which)
+    if path.suffix == ".onnx" or path.suffix in PROGRAM_PARTS:
+        _refuse_which(path, which)
+        return _open_onnx(path) if path.suffix == ".onnx" else _open_program(path.parent)
+    if path.suffix == ".pdopt":
+        raise CheckpointError(f"{path}: the optimiser's state; the weights are in a .pdparams")
+    return read_checkpoint(path, which)
+
+
+def _open_folder(path: Path, which: Which | None) -> NamedTensors | DrawnTensors:
+    if hub_folder.is_hub_folder(path):
+        _refuse_which(path, which)
+        return read_torch_weights(path, None)
+    if is_inference_folder(path):
+        _refuse_which(path, which)
+        return _open_program(path)
+    if any(path.glob("*.pdparams")):
+        return read_training_folder(path, which)
+    found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"
+    raise CheckpointError(f"{path}: holds {found}; expected is {FORMS}")
+
+
+def _open_program(folder: Path) -> DrawnTensors:
+    read = read_folder(folder)
+    said = Said(folder.resolve().name)
+    if (settings := read.settings) is not None:
+        said = Said(said.name, settings.size, settings.labels, settings.preprocessing)
+    origin = Origin(read.weights, f"Paddle inference folder ({read.file.suffix})")
+    return DrawnTensors(origin, read.program.graph, said, told=read.structured_names)
+
+
+def _open_onnx(path: Path) -> DrawnTensors:
+    try:
+        from picodet.graphs.onnx_reader import read_onnx, sides  # noqa: PLC0415 (an extra)
+    except ModuleNotFoundError as error:
+        raise CheckpointError(f"{path} needs {error.name}: pip install onnx") from error
+    proto, graph = read_onnx(path)
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    *_, height, width = (None, None, *sides(proto.graph, graph.inputs[0]))
+    size = (height, width) if height and width else None
+    try:
+        config = config_of(json.loads(metadata[HEADER])) if HEADER in metadata else None
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: its metadata {HEADER} is not ours: {type(error).__name__} {error}"
+        ) from error
+    said = Said(path.stem, size, listed_in(metadata))
+    return DrawnTensors(Origin(path, "ONNX"), graph, said, config)
+
+
+def _refuse_which(path: Path, which: Which | None) -> None:
+    if which is not None:
+        raise CheckpointError(
+            f"{path}: --weights {which} is for training checkpoints, which hold averaged and raw "
+            "weights; an export holds the ones it was made of"
+        )

@@ -1,0 +1,115 @@
+"""Any file that holds a PicoDet -> a PicoDet in memory, or a file in another form."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from picodet.converter.configure import Wanted
+from picodet.converter.convert import OneSided
+from picodet.errors import ConversionError
+from picodet.files import check_apart, sha256
+from picodet.meta import Kind, describe
+from picodet.models.checkpoint import filled
+from picodet.models.picodet import PicoDet
+from picodet.porting import destinations
+from picodet.porting.destinations import Form
+from picodet.porting.drawn import from_graph
+from picodet.porting.named import from_names
+from picodet.porting.opening import open_source
+from picodet.porting.paddle_weights import Which
+from picodet.porting.ported import Ported
+from picodet.porting.source import NamedTensors, Origin
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a checkpoint."""
+
+    source: str
+    form: str  # of the source, for people
+    output: str
+    kind: Kind
+    variant: str
+    classes: int  # 0 for a backbone
+    input_size: tuple[int, int] | None  # height, width; of a detector
+    tensors: int  # of the source: mapped and left out
+    mapped: int
+    parameters: int  # of our model, learnable
+    dtypes: dict[str, int]  # how many of the mapped tensors came in which format
+    left_out: tuple[OneSided, ...]
+    added: tuple[OneSided, ...]
+    dropped: tuple[OneSided, ...]  # of our model, which the output has no place for
+    restored: tuple[OneSided, ...]  # what the output has and our model has not
+    notes: tuple[str, ...]  # what was assumed, and how to say otherwise
+    sha256: str  # of the file that holds the weights
+    seconds: float
+
+
+def port(
+    source: Path,
+    wanted: Wanted,
+    which: Which | None = None,
+    allow_nonfinite: bool = False,
+) -> tuple[Origin, Ported]:
+    """Raises CheckpointError for a file that is none of ours to read, GraphError for a graph that
+    is no PicoDet, ConversionError for weights that are none (IncompleteError where they nearly
+    are).
+    """
+    opened = open_source(source, which)
+    if isinstance(opened, NamedTensors):
+        return opened.origin, from_names(opened, wanted, allow_nonfinite)
+    return opened.origin, from_graph(opened, wanted, allow_nonfinite)
+
+
+def load(source: Path, wanted: Wanted) -> tuple[Origin, PicoDet]:
+    """The detector in a file of any form, in eval mode, on the CPU; raises as `port` does."""
+    origin, ported = port(source, wanted)
+    if ported.kind != "detector":
+        raise ConversionError(
+            f"{source}: holds a backbone only ({ported.config.name}); a detector is expected"
+        )
+    return origin, filled(origin.path, ported.weights, lambda: PicoDet(ported.config))
+
+
+def convert_file(
+    source: Path,
+    output: Path,
+    wanted: Wanted,
+    which: Which | None = None,
+    form: Form | None = None,
+    overwrite: bool = False,
+    allow_nonfinite: bool = False,
+) -> Report:
+    """Convert `source` and write `output`, whole or not at all.
+
+    Raises as `port` does, and OutputError where `output` cannot be written.
+    """
+    start = time.perf_counter()
+    becomes = destinations.form_of(output, form)
+    destinations.check(output, becomes, overwrite)
+    check_apart(output, [source])
+    origin, ported = port(source, wanted, which, allow_nonfinite)
+    check_apart(destinations.holds_weights(output, becomes), [origin.path])
+    digest = sha256(origin.path)
+    meta = describe(ported.config, ported.kind, origin.path.name, digest)
+    dropped, restored = destinations.write(ported, output, becomes, meta)
+    return Report(
+        source=str(source),
+        form=origin.form,
+        output=str(output),
+        kind=ported.kind,
+        variant=ported.config.name,
+        classes=len(ported.config.classes),
+        input_size=ported.config.input_size if ported.kind == "detector" else None,
+        tensors=ported.tensors,
+        mapped=ported.mapped,
+        parameters=ported.parameters,
+        dtypes=ported.dtypes,
+        left_out=ported.left_out,
+        added=ported.added,
+        dropped=dropped,
+        restored=restored,
+        notes=ported.notes,
+        sha256=digest,
+        seconds=time.perf_counter() - start,
+    )

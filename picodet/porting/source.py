@@ -1,0 +1,46 @@
+"""What a file holds, once it is read: tensors by names, or a graph."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from picodet.config import ModelConfig
+from picodet.converter.configure import Said
+from picodet.graphs.graph import Graph
+
+Spelling = Literal["ppdet", "mmdet", "picodet"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where weights come from."""
+
+    path: Path  # of the file that holds them
+    form: str  # for people
+    notes: tuple[str, ...] = ()  # what was chosen or found out while reading
+
+
+@dataclass(frozen=True)
+class NamedTensors:
+    """A checkpoint: tensors by the names that one of three worlds gives them."""
+
+    origin: Origin
+    spelling: Spelling
+    arrays: Mapping[str, np.ndarray]
+    said: Said
+    config: ModelConfig | None = None  # of a file of ours, which says everything
+    dropped: tuple[str, ...] = ()  # what else the file holds, and nobody needs here
+
+
+@dataclass(frozen=True)
+class DrawnTensors:
+    """An export: a graph whose tensors have lost their names."""
+
+    origin: Origin
+    graph: Graph
+    said: Said
+    config: ModelConfig | None = None  # of an export of ours
+    told: Mapping[str, str] = field(default_factory=dict)  # ppdet's names of some constants

@@ -1,0 +1,58 @@
+"""Copies for averaging are told from the tensors themselves, or one clear error."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from picodet.converter.averages import split_averages
+from picodet.converter.mmdet_names import MMDET
+from picodet.errors import CheckpointError
+from picodet.models.picodet import PicoDet
+from picodet.variants import S
+
+
+def state_dict(names):
+    """Tensors, and what mmdet's hook would register beside them."""
+    own = {name: np.full(2, i) for i, name in enumerate(names)}
+    return own, {f"ema_{name.replace('.', '_')}": array + 0.5 for name, array in own.items()}
+
+
+def test_of_the_mmdet_port():
+    own, copies = state_dict([MMDET.to_paddle(name).name for name in PicoDet(S).state_dict()])
+    assert len(copies) == 679
+    assert "ema_bbox_head_cls_convs_0_1_depthwise_conv_conv_weight" in copies
+    found, last = split_averages(copies | own)
+    assert list(found) == list(last) == list(own)
+    assert all(last[name][0] == own[name][0] + 0.5 for name in own)
+
+
+def test_without_any():
+    own, _ = state_dict(["a.b"])
+    assert split_averages(own) == (own, {})
+
+
+@given(st.sets(st.text("ab_.", min_size=1).filter(lambda name: not name.startswith("ema_"))))
+def test_any_names_are_found_or_said_to_be_alike(names):
+    own, copies = state_dict(names)
+    if len(copies) < len(own):  # a.b and a_b
+        with pytest.raises(CheckpointError, match="may be the copy of"):
+            split_averages(own | copies)
+    else:
+        found, last = split_averages(own | copies)
+        assert (set(found), set(last)) == (names, names)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda own, copies: copies.pop("ema_a_b"), "of 2 tensors .* 1 are missing, first ema_a_b"),
+        (lambda own, copies: own.pop("c"), "of 1 tensors .* 1 belong to no tensor, first ema_c"),
+        (lambda own, copies: copies.update(ema_c=np.ones(3)), r"ema_c is of shape \[3\], c of \[2"),
+    ],
+)
+def test_one_too_many_or_too_few(change, message):
+    own, copies = state_dict(["a.b", "c"])
+    change(own, copies)
+    with pytest.raises(CheckpointError, match=message):
+        split_averages(own | copies)

@@ -1,0 +1,55 @@
+"""Small PicoDets of every architecture, and the files that hold them."""
+
+from dataclasses import replace
+from functools import cache
+
+import seeded
+from tracing import filled, seeded_checkpoint
+
+from picodet.variants import VARIANTS, XS_LCNET, S
+
+
+def small(variant):
+    """Its narrow cousin: few classes, a small input, a shallow head."""
+    return replace(variant, classes=("a", "b", "c"), input_size=(96, 128), head_convs=1)
+
+
+V1, V2 = small(S), small(XS_LCNET)
+SMALL = {variant.name: small(variant) for variant in VARIANTS}
+
+
+@cache
+def checkpoint_of(config):
+    """What ppdet would have saved, by its names."""
+    return seeded_checkpoint(config)
+
+
+@cache
+def model_of(config):
+    """The same in PyTorch."""
+    return filled(config, checkpoint_of(config))
+
+
+def weights_of(config):
+    """The same in memory, by our names."""
+    return {name: value.numpy() for name, value in model_of(config).state_dict().items()}
+
+
+def written(config, path):
+    """As a .pdparams, or whatever other suffix the path has."""
+    seeded.write(checkpoint_of(config), path)
+    return path
+
+
+def differing(found, config):
+    """Names of the weights that are not bit for bit those of the model, or that it has not."""
+    expected = weights_of(config)
+    names = dict.fromkeys([*expected, *found])
+    return [
+        name
+        for name in names
+        if name not in found
+        or name not in expected
+        or found[name].dtype != expected[name].dtype
+        or found[name].tobytes() != expected[name].tobytes()
+    ]

@@ -1,0 +1,88 @@
+"""Which form an output has: its suffix says, and `--to` may only agree."""
+
+from pathlib import Path
+
+import pytest
+from small_models import V1, checkpoint_of
+
+from picodet.converter.configure import Said, Wanted
+from picodet.errors import OutputError
+from picodet.meta import describe
+from picodet.porting.destinations import check, form_of, holds_weights, write
+from picodet.porting.named import from_names
+from picodet.porting.source import NamedTensors, Origin
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "form"),
+    [
+        ("x.pth", None, "picodet"),
+        ("x.safetensors", None, "picodet"),
+        ("x.pdparams", None, "ppdet"),
+        ("x", None, "huggingface"),
+        ("x.pth", "picodet", "picodet"),
+        ("x.pth", "mmdet", "mmdet"),
+        ("x.pdparams", "ppdet", "ppdet"),
+        ("x", "huggingface", "huggingface"),
+    ],
+)
+def test_the_suffix_says_it(name, to, form):
+    assert form_of(Path(name), to) == form
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "message"),
+    [
+        ("x.onnx", None, r"the suffix must be one of \.pth, \.safetensors, \.pdparams, or none"),
+        ("model.v2", None, "the suffix must be one of"),
+        ("x.onnx", "picodet", "the suffix must be one of"),
+        ("x.safetensors", "mmdet", r"x\.safetensors: --to mmdet wants \.pth"),
+        ("x.pdparams", "mmdet", r"--to mmdet wants \.pth"),
+        ("x.pdparams", "picodet", r"--to picodet wants \.pth"),
+        ("x.pth", "ppdet", r"--to ppdet wants \.pdparams"),
+        ("x.pth", "huggingface", "--to huggingface wants no suffix"),
+        ("x", "ppdet", r"--to ppdet wants \.pdparams"),
+    ],
+)
+def test_contradictions_are_errors(name, to, message):
+    with pytest.raises(OutputError, match=message):
+        form_of(Path(name), to)
+
+
+def test_a_file_is_no_folder_and_a_folder_is_no_file(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.pth").mkdir()
+    with pytest.raises(OutputError, match="is a file; name a folder"):
+        check(tmp_path / "file", "huggingface", overwrite=True)
+    with pytest.raises(OutputError, match="is a directory; name a file"):
+        check(tmp_path / "folder.pth", "picodet", overwrite=True)
+    check(tmp_path / "new", "huggingface", overwrite=False)
+
+
+def test_where_the_weights_will_be():
+    assert holds_weights(Path("a/b"), "huggingface") == Path("a/b/model.safetensors")
+    assert holds_weights(Path("a/b.pth"), "mmdet") == Path("a/b.pth")
+
+
+def full(*_args, **_options):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "broken"),
+    [
+        ("x.pth", "picodet", "torch.save"),
+        ("x.pth", "mmdet", "torch.save"),
+        ("x.safetensors", "picodet", "picodet.models.checkpoint.save_file"),
+        ("x.pdparams", "ppdet", "picodet.converter.pdparams_writer._array"),
+        ("x", "huggingface", "picodet.models.hub_folder.write_json"),
+    ],
+)
+def test_what_breaks_off_leaves_nothing(tmp_path, monkeypatch, name, form, broken):
+    origin = Origin(Path("x.pdparams"), "test")
+    source = NamedTensors(origin, "ppdet", checkpoint_of(V1), Said("x"))
+    ported = from_names(source, Wanted(), allow_nonfinite=False)
+    monkeypatch.setattr(broken, full)
+    with pytest.raises(OutputError, match="cannot be written: No space left on device"):
+        write(ported, tmp_path / name, form, describe(ported.config, "detector", "x", "0" * 64))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,233 @@
+"""Tensors by names become a PicoDet: all 34 of them, their backbones, and what is none."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import seeded
+from small_models import V1, V2, checkpoint_of, differing, weights_of
+
+from picodet.converter.configure import Said, Wanted
+from picodet.converter.name_tables import CLAS_BACKBONE
+from picodet.converter.one_sided import OURS_ONLY_SUFFIX
+from picodet.errors import ConversionError
+from picodet.official import CONFIGS
+from picodet.porting.named import from_names
+from picodet.porting.ported import IncompleteError
+from picodet.porting.source import NamedTensors, Origin
+from picodet.variants import VARIANTS, S
+
+# by whether their tensors are equal; the sizes cannot be told
+GROUPS = {
+    "picodet_xs_lcnet": {320, 416},
+    "picodet_s_lcnet": {320, 416},
+    "picodet_m_lcnet": {320, 416},
+    "picodet_l_lcnet": {320, 416, 640},
+    "picodet_s": {320, 416},
+    "picodet_m": {320, 416},
+    "picodet_l": {320, 416, 640},
+    "picodet_lcnet_2_5x": {416, 640, 800},
+}
+
+
+def ported(arrays, name="model", spelling="ppdet", own=None, **wanted):
+    origin = Origin(Path(f"{name}.pdparams"), "test")
+    source = NamedTensors(origin, spelling, arrays, Said(name), own)
+    return from_names(source, Wanted(**wanted), allow_nonfinite=False)
+
+
+@cache
+def zeros_of(architecture, num_classes):
+    """Arrays that take no memory; only the bins have to be right."""
+    shapes = seeded.shapes(replace(architecture, classes=("",) * num_classes))
+    arrays = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
+    bins = np.arange(architecture.reg_max + 1, dtype=np.float32)
+    return arrays | {"head.distribution_project.project": bins}
+
+
+def zeros(config):
+    return zeros_of(replace(config, name="", input_size=(32, 32), classes=()), len(config.classes))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_34_are_recognised_by_their_tensors_and_told_apart_by_their_names(name):
+    found = ported(zeros(CONFIGS[name]), name)
+    assert found.config == CONFIGS[name]
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_without_a_name_the_size_is_asked_for_where_there_are_several(name):
+    config, asked = CONFIGS[name], []
+
+    def ask(sizes):
+        asked.append({height for height, _ in sizes})
+        return config.input_size
+
+    found = ported(zeros(config), ask=ask, classes=config.classes)
+    (variant,) = (v for v in VARIANTS if replace(found.config, **shared_with(v)) == v)
+    expected = GROUPS.get(variant.name) if len(config.classes) == 80 else None
+    if "pedestrian" in name:
+        expected = {192, 320}
+    assert asked == ([expected] if expected else [])
+    assert found.config == replace(config, name=found.config.name)
+
+
+def shared_with(variant):
+    """What the tensors do not tell."""
+    return {"name": variant.name, "classes": variant.classes, "input_size": variant.input_size}
+
+
+def test_a_size_that_nobody_tells_is_assumed_and_that_is_said():
+    found = ported(zeros(CONFIGS["picodet_r18_640_coco"]))
+    assert found.config.name == "picodet_r18_640_coco"
+    assert found.notes[0].startswith("the input size 640 is assumed")
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("picodet_s_320", (320, 320)),
+        ("picodet_s_800x608_pages", (800, 608)),
+        ("run3-picodet_s_lcnet_192_cows", (192, 192)),
+    ],
+)
+def test_a_files_name_tells_its_size(name, size):
+    assert ported(checkpoint_of(V1), name).config.input_size == size
+
+
+@pytest.mark.parametrize("spelling", ["ppdet", "picodet"])
+def test_every_tensor_is_accounted_for(spelling):
+    arrays = checkpoint_of(V2) if spelling == "ppdet" else weights_of(V2)
+    found = ported(arrays, spelling=spelling)
+    assert not differing(found.weights, V2)
+    left_out, added = {"ppdet": (20, 74), "picodet": (0, 0)}[spelling]
+    assert (found.tensors, len(found.left_out)) == (len(arrays), left_out)
+    assert (found.mapped, len(found.added)) == (len(arrays) - left_out, added)
+
+
+def test_what_is_missing_or_too_much_is_an_error_with_a_table():
+    arrays = {n: a for n, a in checkpoint_of(V2).items() if "head_reg1" not in n}
+    with pytest.raises(IncompleteError, match="does not fit picodet_xs_lcnet_416") as caught:
+        ported(arrays)
+    found = [(p.kind, p.name) for p in caught.value.problems]
+    assert found == [
+        ("missing", "head.head_reg1.bias"),
+        ("missing", "head.head_reg1.weight"),
+        ("wrong value", "head.head_reg_list.1.bias"),
+        ("wrong value", "head.head_reg_list.1.weight"),
+    ]
+
+
+def test_another_detector_is_named_as_such():
+    other = {"backbone.conv1.conv.weight": np.ones((16, 3, 3, 3)), "neck.x": np.ones(1)}
+    other["neck.conv_t.convs.0.bn.bias"] = np.ones(96)
+    message = "not a PicoDet .* is picodet_s_lcnet, which has a place for 2 of its 3 tensors"
+    with pytest.raises(ConversionError, match=message):
+        ported(other)
+
+
+class TestOwnFile:
+    """A file of ours says everything; the user may say otherwise."""
+
+    def ported(self, own=V2, **wanted):
+        return ported(weights_of(V2), spelling="picodet", own=own, **wanted)
+
+    def test_is_believed(self):
+        found = self.ported(replace(V2, name="mine"))
+        assert found.config == replace(V2, name="mine")
+        assert found.notes == ()
+
+    def test_size_and_classes_can_be_changed(self):
+        config = self.ported(input_size=(416, 416), classes=("x", "y", "z")).config
+        assert (config.input_size, config.classes) == ((416, 416), ("x", "y", "z"))
+        assert config.name == "picodet_xs_lcnet_416"
+
+    @pytest.mark.parametrize(
+        ("wanted", "message"),
+        [
+            ({"config": "picodet_s_416_coco"}, "--config picodet_s_416_coco: the file says itself"),
+            ({"classes": ("a",)}, "--classes names 1 classes, the tensors have 3"),
+            ({"input_size": (100, 96)}, "multiples of 32"),
+        ],
+    )
+    def test_but_not_what_its_weights_contradict(self, wanted, message):
+        with pytest.raises(ConversionError, match=message):
+            self.ported(**wanted)
+
+    def test_an_architecture_of_nobody_else_is_one_too(self):
+        """Recognised from its tensors it would be another."""
+        config = replace(V2, channels=16)
+        found = ported(weights_of(config), spelling="picodet", own=config)
+        assert found.config == config
+
+    def test_meta_and_weights_have_to_agree(self):
+        with pytest.raises(IncompleteError, match="does not fit"):
+            self.ported(replace(V2, head_convs=2))
+
+
+class TestBackbone:
+    """ImageNet weights, as training starts from."""
+
+    TAIL = ("_conv2._conv.weight", "last_conv.weight", "fc.weight", "fc.bias")
+
+    @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+    @pytest.mark.parametrize("prefix", ["", "backbone."])
+    def test_in_ppdets_names(self, variant, prefix):
+        arrays = backbone_of(checkpoint_of_variant(variant))
+        tail = {name: np.ones(3, np.float32) for name in self.TAIL}
+        found = ported({prefix + n: a for n, a in (arrays | tail).items()})
+        name = variant.backbone.name.removesuffix("_relu6")  # which weights do not tell
+        assert (found.kind, found.config.name) == ("backbone", name)
+        assert found.config.classes == ()
+        assert [tensor.name for tensor in found.left_out] == [prefix + name for name in self.TAIL]
+        assert (found.mapped, found.tensors) == (len(arrays), len(arrays) + 4)
+
+    @pytest.mark.parametrize("config", [V1, V2], ids=lambda config: config.name)
+    @pytest.mark.parametrize("prefix", ["", "backbone."])
+    def test_in_ours(self, config, prefix):
+        arrays = backbone_of(weights_of(config))
+        found = ported({prefix + n: a for n, a in arrays.items()}, spelling="picodet")
+        assert found.config.backbone == config.backbone
+        assert found.weights.keys() == arrays.keys()
+        assert all(found.weights[n].tobytes() == a.tobytes() for n, a in arrays.items())
+
+    def test_in_paddleclas_names(self):
+        ours = {
+            name: array
+            for name, array in weights_of(V1).items()
+            if name.startswith("backbone.") and not name.endswith(OURS_ONLY_SUFFIX)
+        }
+        there = {CLAS_BACKBONE.to_paddle(name).name: array for name, array in ours.items()}
+        assert {"backbone.conv1.conv.weight", "backbone.blocks.3.pw_2_1.bn._mean"} <= set(there)
+        found = ported(backbone_of(there))
+        assert found.config.name == "esnet_x0_75"
+        for name, array in backbone_of(ours).items():
+            assert found.weights[name].tobytes() == array.tobytes()
+
+    def test_a_name_with_prefix_and_without_is_not_dropped(self):
+        arrays = {n: a for n, a in checkpoint_of(V1).items() if n.startswith("backbone.")}
+        arrays["_conv1._conv.weight"] = arrays["backbone._conv1._conv.weight"] + 1
+        with pytest.raises(ConversionError, match="not a PicoDet"):
+            ported(arrays)
+
+    def test_other_widths_are_no_backbone_of_a_picodet(self):
+        arrays = {"blocks.0.concat_pw.conv.weight": np.ones((88, 88, 1, 1), np.float32)}
+        with pytest.raises(ConversionError, match=r"an ESNet of \[88\] channels"):
+            ported(arrays)
+
+    @pytest.mark.parametrize("wanted", [{"classes": ("a",)}, {"input_size": (96, 96)}])
+    def test_options_of_detectors_do_not_apply(self, wanted):
+        with pytest.raises(ConversionError, match="a backbone only"):
+            ported(backbone_of(checkpoint_of(V1)), **wanted)
+
+
+def checkpoint_of_variant(variant):
+    return zeros(replace(variant, classes=S.classes))
+
+
+def backbone_of(arrays):
+    beginning = "backbone."
+    return {n.removeprefix(beginning): a for n, a in arrays.items() if n.startswith(beginning)}

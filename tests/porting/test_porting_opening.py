@@ -1,0 +1,87 @@
+"""What a file or folder holds is told from the file, or refused with all that could be read."""
+
+import json
+
+import onnx
+import pytest
+from onnx_forms import drawn, write
+from small_models import V1, V2, checkpoint_of, model_of, written
+
+from picodet.errors import CheckpointError
+from picodet.meta import describe
+from picodet.porting.opening import open_source
+from picodet.porting.source import DrawnTensors, NamedTensors
+
+
+def refused(path, which=None):
+    with pytest.raises(CheckpointError) as caught:
+        open_source(path, which)
+    return str(caught.value)
+
+
+def test_a_pdparams_is_ppdets(tmp_path):
+    source = open_source(written(V1, tmp_path / "picodet_s_320.pdparams"))
+    assert isinstance(source, NamedTensors)
+    assert (source.spelling, source.said.name) == ("ppdet", "picodet_s_320")
+    assert source.arrays.keys() == checkpoint_of(V1).keys()
+
+
+def test_an_onnx_says_its_size_and_perhaps_its_classes(tmp_path):
+    proto = drawn(model_of(V2))
+    onnx.helper.set_model_props(proto, {"character": "cat\ndog\ncow"})
+    source = open_source(write(proto, tmp_path / "x.onnx"))
+    assert isinstance(source, DrawnTensors)
+    assert source.said.input_size == (96, 128)
+    assert source.said.classes == ("cat", "dog", "cow")
+    assert (source.said.preprocessing, source.config) == (None, None)
+
+
+def test_an_onnx_that_takes_any_size_says_none(tmp_path):
+    proto = drawn(model_of(V2))
+    proto.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    assert open_source(write(proto, tmp_path / "x.onnx")).said.input_size is None
+
+
+@pytest.mark.parametrize("meta", ["{", "[]", "3", "{}", '{"neck": []}', "[" * 100_000])
+def test_metadata_that_claims_to_be_ours_and_is_not(tmp_path, meta):
+    proto = drawn(model_of(V2))
+    onnx.helper.set_model_props(proto, {"picodet": meta})
+    assert "its metadata picodet is not ours" in refused(write(proto, tmp_path / "x.onnx"))
+
+
+def test_metadata_of_ours_says_everything(tmp_path):
+    proto = drawn(model_of(V2))
+    meta = json.dumps(describe(V2, "detector", "x", "0" * 64))
+    onnx.helper.set_model_props(proto, {"picodet": meta})
+    assert open_source(write(proto, tmp_path / "x.onnx")).config == V2
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "absent.pdparams",
+            "there is no such file; expected is a .pdparams or .pdema",
+        ),
+        ("absent", "there is no such file; expected is"),
+        ("empty", "holds nothing; expected is"),
+        ("pictures", "holds a.jpg; expected is"),
+        ("text.yml", "not a .pdparams, but text that begins 'picodet'"),
+        ("weights.pdopt", "the optimiser's state"),
+        ("half/model.pdiparams", "one program, model.pdmodel, inference.pdmodel, model.json or"),
+        ("half", "one program, model.pdmodel, inference.pdmodel, model.json or"),
+    ],
+)
+def test_what_it_is_not(tmp_path, name, message):
+    for folder in ("empty", "pictures", "half"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "pictures" / "a.jpg").touch()
+    (tmp_path / "half" / "model.pdiparams").touch()
+    (tmp_path / "text.yml").write_text("picodet")
+    (tmp_path / "weights.pdopt").touch()
+    assert message in refused(tmp_path / name)
+
+
+def test_an_export_holds_one_set_of_weights(tmp_path):
+    text = refused(write(drawn(model_of(V2)), tmp_path / "x.onnx"), "raw")
+    assert "--weights raw is for training checkpoints" in text

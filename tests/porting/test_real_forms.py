@@ -1,0 +1,103 @@
+"""Real exports, of Paddle and of paddle2onnx, hold the weights they were made of: bit for bit."""
+
+import shutil
+from functools import cache
+
+import numpy as np
+import pytest
+
+from picodet.converter.configure import Wanted
+from picodet.errors import CheckpointError, GraphError
+from picodet.official import CONFIGS
+from picodet.porting.port import convert_file, port
+
+S, XS = "picodet_s_416_coco", "picodet_xs_320_coco_lcnet"
+PEDESTRIAN = "picodet_s_192_pedestrian"
+
+
+@cache
+def weights_of(path):
+    return port(path, Wanted())[1].weights
+
+
+def differing(found, path):
+    expected = weights_of(path)
+    assert list(found) == list(expected)
+    return [name for name in found if found[name].tobytes() != expected[name].tobytes()]
+
+
+@pytest.mark.parametrize("name", [S, XS])
+@pytest.mark.parametrize(
+    ("export", "form", "left_out"),
+    [
+        ("export_raw_pdmodel/{}", "Paddle inference folder (.pdmodel)", 0),
+        ("export_nms/{}", "Paddle inference folder (.json)", 2),
+        ("export_raw.onnx", "ONNX", 0),
+        ("export_nms.onnx", "ONNX", 2),
+    ],
+)
+def test_exports_are_the_checkpoint_that_they_were_made_of(shared, name, export, form, left_out):
+    folder = shared / "reference" / name
+    origin, found = port(folder / export.format(name), Wanted(config=name))
+    assert origin.form == form
+    assert found.config == CONFIGS[name]
+    assert not differing(found.weights, folder / f"{name}.pdparams")
+    assert len(found.left_out) == left_out
+    assert found.mapped == found.tensors - left_out
+
+
+def test_an_official_folder_is_its_checkpoint_and_lists_the_wrong_labels(shared):
+    origin, found = port(shared / "weights" / PEDESTRIAN, Wanted())
+    assert origin.path.name == "model.pdiparams"
+    assert found.config == CONFIGS[PEDESTRIAN]
+    assert not differing(found.weights, shared / "weights" / f"{PEDESTRIAN}.pdparams")
+    assert found.notes == (
+        "picodet_s_192_pedestrian lists 80 classes, its tensors have 1: the list was left out",
+    )
+
+
+def test_without_the_names_beside_it_too(shared, tmp_path):
+    """A .pdiparams.info is of use where it is there, and nothing depends on it."""
+    folder = tmp_path / PEDESTRIAN
+    shutil.copytree(shared / "weights" / PEDESTRIAN, folder)
+    (folder / "model.pdiparams.info").unlink()
+    _, found = port(folder, Wanted())
+    assert not differing(found.weights, shared / "weights" / f"{PEDESTRIAN}.pdparams")
+    (folder / "model.pdiparams").write_bytes((folder / "model.pdiparams").read_bytes()[:-1000])
+    with pytest.raises((CheckpointError, GraphError)):
+        convert_file(folder, tmp_path / "out.pth", Wanted())
+    assert [path.name for path in tmp_path.iterdir()] == [PEDESTRIAN]
+
+
+@pytest.mark.parametrize(("name", "norms"), [(S, 103), (XS, 82)])
+def test_official_onnx_files_are_their_checkpoints_with_norms_folded(shared, name, norms):
+    """The published checkpoints were folded before they were saved."""
+    _, found = port(shared / "weights" / f"{name}.onnx", Wanted())
+    assert found.config == CONFIGS[name]
+    assert not differing(found.weights, shared / "weights" / f"{name}.pdparams")
+    assert found.notes[-1].startswith(f"{norms} batch norms had been folded")
+    assert {one.name for one in found.added if "num_batches" not in one.name} == {
+        "head.integral.project"
+    }
+
+
+@pytest.mark.parametrize("name", [S, XS, PEDESTRIAN])
+def test_official_checkpoints_go_there_and_back(shared, tmp_path, name):
+    """Through a file of each kind, and as mmdet has them where it can."""
+    source = shared / "weights" / f"{name}.pdparams"
+    steps = [tmp_path / name, tmp_path / f"{name}.safetensors", tmp_path / f"{name}.pdparams"]
+    if name != XS:
+        convert_file(source, tmp_path / f"{name}.pth", Wanted(), form="mmdet")
+        source = tmp_path / f"{name}.pth"
+    for step in steps:
+        convert_file(source, step, Wanted())
+        source = step
+    _, found = port(source, Wanted())
+    assert not differing(found.weights, shared / "weights" / f"{name}.pdparams")
+    assert found.config == CONFIGS[name]
+
+
+def test_the_bins_of_an_average_are_kept(shared):
+    """ppdet averages constants too; what it computed with is what arrives."""
+    found = weights_of(shared / "weights" / f"{S}.pdparams")["head.integral.project"]
+    assert np.abs(found - np.arange(8)).max() < 0.001
