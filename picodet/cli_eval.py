@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from picodet.command import FILE, Command, network_options
+from picodet.command import FILE, Command, fetch_official, network_options
 
 if TYPE_CHECKING:
     from picodet.evaluation.report import Report
@@ -124,8 +124,10 @@ def evaluate(
 ) -> None:
     """Evaluate MODEL on a dataset in COCO's format.
 
-    MODEL is a .pth or .safetensors, an .onnx (ours or Paddle's own, with heads, boxes or NMS), or
-    a Paddle inference folder. `torchrun --nproc_per_node N -m picodet eval ..` shares the work.
+    MODEL is an .onnx (ours or Paddle's own, with heads, boxes or NMS), a Paddle inference folder,
+    weights (.pdparams, .pdema, the folder of a training, .pth, .safetensors, a directory in Hugging
+    Face's form), or an official name (picodet list). `torchrun --nproc_per_node N -m picodet eval
+    ..` shares the work.
 
     Exit code 0: done, 1: refused, or not the AP that was expected, 130: interrupted.
     """
@@ -140,6 +142,7 @@ def evaluate(
     if sum(given is not None for given in (model, from_results, compare)) != 1:
         raise click.UsageError("one of MODEL, --from-results and --compare is expected")
     pictures, annotations = _dataset(coco, pictures, annotations, needed=model is not None)
+    model = fetch_official(model) if model else None
     show = Outputs(out, html, json_file, per_class)
     show.check([p for p in (model, annotations, from_results, resume, *(compare or ())) if p])
     if compare:

@@ -1,11 +1,11 @@
-"""`picodet-export`: a model of ours as ONNX."""
+"""`picodet-export`: a model as ONNX."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from picodet.command import FILE, Command, Size, progress_bar
+from picodet.command import FILE, Command, Size, fetch_official, progress_bar
 from picodet.files import write_json
 
 
@@ -87,9 +87,11 @@ def export(
     overwrite: bool,
     json_file: Path | None,
 ) -> None:
-    """Write MODEL, a .pth or .safetensors of ours, as OUT.onnx.
+    """Write MODEL as OUT.onnx.
 
-    The file is run beside torch on real pictures, and is written only if it computes the same.
+    MODEL is a .pth, .safetensors, .pdparams, .pdema, the folder of a training, a directory in
+    Hugging Face's form, a Paddle inference folder, an .onnx, or an official name (picodet list).
+    What is written is first run beside torch on real pictures, and only if it computes the same.
     """
     try:
         from picodet.export import export as exporting
@@ -115,7 +117,7 @@ def export(
     try:
         with progress_bar("verifying") as progress:
             report = exporting.export(
-                model, output, wanted, images, overwrite, not no_verify, progress
+                fetch_official(model), output, wanted, images, overwrite, not no_verify, progress
             )
     except exporting.NotVerifiedError as error:
         print_verification(error.verification, Console(stderr=True))

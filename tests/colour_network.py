@@ -12,11 +12,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from picodet.config import STRIDES, VARIANTS
+from picodet.config import STRIDES
 from picodet.meta import HEADER, describe
+from picodet.variants import S
 
 CLASSES = ("red", "green", "blue")
-CONFIG = replace(VARIANTS[0], name="colours", classes=CLASSES, input_size=(64, 64))
+CONFIG = replace(S, name="colours", classes=CLASSES, input_size=(64, 64))
 BINS = 8
 COLOURS = np.eye(3) - 0.5 * (1 - np.eye(3))  # [classes, RGB]
 

@@ -10,7 +10,9 @@ from click.testing import CliRunner
 from tracing import SMALL, filled, seeded_checkpoint
 
 from picodet.cli_export import export
+from picodet.converter import pdparams_writer
 from picodet.export import network, runtime
+from picodet.files import sha256
 from picodet.meta import describe
 from picodet.models import checkpoint
 
@@ -78,6 +80,21 @@ def test_detections_are_the_default_as_in_ppdets_own_export(run):
     assert "of torch's" in result.output
 
 
+def test_a_checkpoint_of_ppdets_is_ported_on_the_way(run, folder, tmp_path):
+    source = tmp_path / "theirs.pdparams"
+    pdparams_writer.write(source, seeded_checkpoint(SMALL))
+    wishes = ("--level", "heads", "--input-size", "64", "--json", "report.json")
+    result = run("theirs.pdparams", "out.onnx", *wishes)
+    assert result.exit_code == 0, result.output
+    assert "note: the classes are numbered" in result.output
+    (note,) = json.loads((tmp_path / "report.json").read_text())["notes"]
+    assert "--classes FILE" in note
+    entries = {entry.key: entry.value for entry in onnx.load("out.onnx").metadata_props}
+    meta = json.loads(entries["picodet"])
+    assert (meta["source"], meta["sha256"]) == ("theirs.pdparams", sha256(source))
+    assert meta["input_size"] == [64, 64]
+
+
 def test_newest_and_dynamic_are_words(run, tmp_path):
     wishes = ("--opset", "newest", "--batch", "dynamic", "--input-size", "dynamic")
     result = run("model.safetensors", "out.onnx", "--level", "heads", *wishes)
@@ -127,6 +144,7 @@ def test_no_verify_is_said(run, tmp_path):
         (("model.safetensors", "out.onnx", "--image", "no.jpg"), "no.jpg: cannot be read"),
         (("nan.pth", "out.onnx"), "neck.conv_t.convs.1.bn.bias has NaN"),
         (("no.pth", "out.onnx"), "there is no such file"),
+        (("picodet_s_320_voc", "out.onnx"), "publishes no weights of it"),
         (("out.onnx", "out.onnx"), "also an input"),
     ],
 )

@@ -4,6 +4,7 @@ import json
 
 import colour_network
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 from drawn_coco import write_dataset
@@ -58,6 +59,25 @@ def test_what_is_assumed_is_said(folder):
     assert "Note: mean, std and interp are ppdet's defaults" in done.stderr
     (found,) = json.loads((folder / "found.json").read_text())
     assert set(found["names"]) <= {"class 0", "class 1", "class 2"}
+
+
+def test_names_of_classes_may_be_listed_as_others_do(folder):
+    proto = onnx.load(folder / "silent.onnx")
+    onnx.helper.set_model_props(proto, {"character": "rot\ngruen\nblau\n"})
+    onnx.save(proto, folder / "listed.onnx")
+    done = run(folder, "listed.onnx", "--json", folder / "found.json", "--score", 0.5)
+    assert done.exit_code == 0
+    assert "no names" not in done.stderr
+    (found,) = json.loads((folder / "found.json").read_text())
+    assert found["names"]
+    assert set(found["names"]) <= {"rot", "gruen", "blau"}
+
+
+def test_an_official_name_without_published_weights(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(detect, ["picodet_s_320_voc", "0.png"])
+    assert done.exit_code == 1
+    assert "publishes no weights of it" in done.output
 
 
 def test_a_file_that_takes_any_size_wants_one(folder):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from picodet.converter.configure import Wanted
-from picodet.port import port_checkpoint
+from picodet.porting.port import convert_file
 
 ROOT = Path(__file__).parent.parent
 PPDET = {  # interp: the twelve numbers in COCO's order, and how many detections
@@ -45,7 +45,7 @@ def outcome(request, shared, tmp_path_factory):
     model = shared / "weights" / "picodet_s_416_coco.onnx"
     if request.param == "pth":
         model = folder / "picodet_s_416_coco.pth"
-        port_checkpoint(shared / "weights" / "picodet_s_416_coco.pdparams", model, Wanted())
+        convert_file(shared / "weights" / "picodet_s_416_coco.pdparams", model, Wanted())
     outputs = ["--out", folder / "out.json", "--json", folder / "numbers.json"]
     options = ["--coco", shared / "coco", "--interp", "1", "--interp", "2"]
     command = [sys.executable, "-m", "picodet", "eval", model, *options, *outputs]

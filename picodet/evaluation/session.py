@@ -24,6 +24,7 @@ from picodet.evaluation.setting import Feeding, Setting, mistakes
 from picodet.files import sha256
 from picodet.inference.network import Network
 from picodet.inference.opening import Running, open_network
+from picodet.inference.program_file import is_part_of_program
 from picodet.postprocess import Postprocessing
 
 Progress = Callable[[int, int], None]  # done, of
@@ -60,6 +61,7 @@ class Found:
     settings: tuple[Setting, ...]
     results: tuple[Results, ...]
     notes: tuple[str, ...]  # what a reader of the numbers has to know
+    runtime: str  # the package that computed
     seconds: float
 
 
@@ -84,6 +86,7 @@ def detect_dataset(asked: Asked, ranks: Ranks, checking: Progress, detecting: Pr
         settings=settings,
         results=tuple(_results(array) for array in rows),
         notes=(*left_out, *network.spec.notes, *notes),
+        runtime=network.runtime,
         seconds=time.perf_counter() - start,
     )
 
@@ -96,12 +99,6 @@ def threads_here() -> int:
 def progress_file(out: Path | None) -> Path:
     """Where an interrupted run leaves what it has."""
     return out.with_name(out.stem + SUFFIX) if out else Path("picodet-eval" + SUFFIX)
-
-
-def packages(model: Path, backend: str) -> tuple[str, ...]:
-    """What the numbers depend on besides NumPy and OpenCV."""
-    runs = {".onnx": backend, "": "paddlepaddle"}.get(model.suffix, "torch")
-    return runs, "hotcoco", "pycocotools"
 
 
 def _settings(asked: Asked, network: Network) -> tuple[Setting, ...]:
@@ -236,7 +233,7 @@ def _depends_on(asked: Asked, work: Work) -> dict[str, str]:
     return {
         "picodet": __version__,
         "model": _digest(asked.model),
-        "run by": f"{running.backend} {running.device.split(':')[0]} {running.precision}",
+        "run by": f"{work.network.runtime} {running.device.split(':')[0]} {running.precision}",
         "input size": str(spec.input_size),
         "annotations": sha256(asked.annotations),
         "pictures": str(asked.pictures.resolve()),
@@ -247,6 +244,7 @@ def _depends_on(asked: Asked, work: Work) -> dict[str, str]:
 
 
 def _digest(model: Path) -> str:
+    model = model.parent if is_part_of_program(model) else model
     files = sorted(model.iterdir()) if model.is_dir() else [model]
     return ", ".join(f"{file.name} {sha256(file)}" for file in files if file.is_file())
 

@@ -57,7 +57,7 @@ class Outputs:
             annotations=found.annotations,
             seconds=found.seconds,
             notes=found.notes,
-            versions=versions(*session.packages(asked.model, asked.running.backend)),
+            versions=versions(found.runtime, "hotcoco", "pycocotools"),
             commands=(_command(),),
         )
         runs = [

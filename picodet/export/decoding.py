@@ -7,6 +7,7 @@ from picodet.cells import cell_centres
 from picodet.config import STRIDES
 from picodet.export.network import Map, Predicted
 from picodet.export.writer import GraphWriter
+from picodet.models.head import SCORE_EPSILON
 
 CORNERS = (-1, -1, 1, 1)  # left and top are taken from a cell's centre, right and bottom added
 
@@ -14,11 +15,11 @@ CORNERS = (-1, -1, 1, 1)  # left and top are taken from a cell's centre, right a
 def write_heads(writer: GraphWriter, predicted: Predicted) -> list[str]:
     """Scores [B, h * w, C] of each level, then distributions [B, h * w, 4 * bins], not softmaxed.
 
-    This is what ppdet exports without post-processing (pico_head.py:366-371).
+    This is what ppdet exports without post-processing (pico_head.py:366-371, 626-637).
     """
     scores = []
-    for logits, stride in zip(predicted.logits, STRIDES, strict=True):
-        cells = _cells(writer, Map(_sigmoid(writer, logits), logits.channels, logits.size))
+    for of_level, stride in zip(_scores(writer, predicted), STRIDES, strict=True):
+        cells = _cells(writer, of_level)
         scores.append(writer.add("Transpose", [cells], f"scores_{stride}", perm=[0, 2, 1]))
     sides = []
     for raw, stride in zip(predicted.sides, STRIDES, strict=True):
@@ -33,8 +34,8 @@ def write_boxes(writer: GraphWriter, predicted: Predicted, project: np.ndarray) 
     project [bins]: the distance that each bin stands for, in strides. The arithmetic is that of
     picodet.decoding, in its order.
     """
-    maps = [Map(_sigmoid(writer, m), m.channels, m.size) for m in predicted.logits]
-    scores = writer.add("Concat", [_cells(writer, m) for m in maps], "scores", axis=2)
+    of_levels = [_cells(writer, of_level) for of_level in _scores(writer, predicted)]
+    scores = writer.add("Concat", of_levels, "scores", axis=2)
 
     sides = writer.add("Concat", [_cells(writer, m) for m in predicted.sides], "sides", axis=2)
     last = writer.add("Transpose", [sides], "sides.last", perm=[0, 2, 1])
@@ -54,8 +55,25 @@ def write_boxes(writer: GraphWriter, predicted: Predicted, project: np.ndarray) 
     return writer.add("Mul", [corners, strides], "boxes"), scores
 
 
-def _sigmoid(writer: GraphWriter, logits: Map) -> str:
-    return writer.add("Sigmoid", [logits.name], f"{logits.name.removesuffix('logits')}scores")
+def _scores(writer: GraphWriter, predicted: Predicted) -> list[Map]:
+    """Of each level: probabilities, or, with an alignment, the geometric mean of the two."""
+    named = [(m, m.name.removesuffix(".logits")) for m in predicted.logits]
+    if not predicted.alignment:
+        return [
+            Map(writer.add("Sigmoid", [m.name], f"{name}.scores"), m.channels, m.size)
+            for m, name in named
+        ]
+    scores = []
+    for (logits, name), alignment in zip(named, predicted.alignment, strict=True):
+        both = [
+            writer.add("Sigmoid", [logits.name], f"{name}.probabilities"),
+            writer.add("Sigmoid", [alignment.name], f"{alignment.name}.probabilities"),
+        ]
+        product = writer.add("Mul", both, f"{name}.product")
+        positive = writer.add("Add", [product, writer.number(SCORE_EPSILON)], f"{name}.positive")
+        mean = writer.add("Sqrt", [positive], f"{name}.scores")
+        scores.append(Map(mean, logits.channels, logits.size))
+    return scores
 
 
 def _cells(writer: GraphWriter, x: Map) -> str:

@@ -1,4 +1,4 @@
-"""A model of ours becomes an ONNX file that has been proven to be that model."""
+"""A model becomes an ONNX file that has been proven to be that model."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,8 +15,8 @@ from picodet.export.trials import trials
 from picodet.export.verification import Verification, verify
 from picodet.export.wanted import Level, Wanted
 from picodet.files import check_apart, check_writable, replacing
-from picodet.models.checkpoint import load_described
 from picodet.models.picodet import PicoDet
+from picodet.porting.detector import open_detector
 from picodet.versions import versions
 
 SUFFIX = ".onnx"
@@ -37,6 +37,7 @@ class Report:
     operators: int
     bytes: int
     verification: Verification | None  # None where the user did not want it
+    notes: tuple[str, ...]  # what was assumed of the source
     versions: dict[str, str]
     seconds: float
 
@@ -73,7 +74,7 @@ def export(
 ) -> Report:
     """Write `output`, verified with `pictures` or one of ours, or nothing.
 
-    Raises CheckpointError for a file that is no model of ours, PicoDetError for wishes that no file
+    Raises CheckpointError for a file that holds no detector, PicoDetError for wishes that no file
     can fulfil, NotVerifiedError where the file does not compute what torch computes.
     """
     start = time.perf_counter()
@@ -83,9 +84,11 @@ def export(
     check_apart(output, [source, *pictures])
     wanted.check()
     check_opset(wanted.opset)
-    model, meta = load_described(source)
+    size = wanted.input_size if isinstance(wanted.input_size, tuple) else None
+    opened = open_detector(source, size)
+    model = opened.model
     _check_finite(source, model)
-    proto = build(model, wanted, meta)
+    proto = build(model, wanted, opened.origin)
     content = proto.SerializeToString()
     verification = None
     with replacing(output) as temporary:
@@ -106,6 +109,7 @@ def export(
         operators=len(proto.graph.node),
         bytes=len(content),
         verification=verification,
+        notes=opened.notes,
         versions=versions("torch", "onnx", "onnxruntime"),
         seconds=time.perf_counter() - start,
     )

@@ -6,15 +6,26 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from picodet.config import STRIDES
 from picodet.export.writer import GraphWriter
 from picodet.graphs.operators import Operator, Source
 from picodet.graphs.tracing import trace
 from picodet.models.folding import fold
-from picodet.models.layers import HARD_SIGMOID_SLOPE
+from picodet.models.head import PicoHead
+from picodet.models.layers import HARD_SIGMOID_SLOPE, SqueezeExcite
 from picodet.models.picodet import PicoDet
 
 Size = tuple[int, int] | None  # height and width of a map; None where any picture is taken
-PLAIN = {"relu": "Relu", "mul": "Mul", "add": "Add"}  # change no shape
+# change no shape; the slope of a leaky ReLU is 0.01 in ONNX as in torch, if none is said
+PLAIN = {
+    "relu": "Relu",
+    "leaky_relu": "LeakyRelu",
+    "sigmoid": "Sigmoid",
+    "mul": "Mul",
+    "add": "Add",
+}
+# functions that heads call beside the layers that they belong to
+BESIDE = ("hardswish", "relu6", "avg_pool")
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,7 @@ class Predicted:
 
     logits: tuple[Map, ...]  # of classes, before the sigmoid
     sides: tuple[Map, ...]  # 4 * bins channels, before the softmax: left, top, right, bottom
+    alignment: tuple[Map, ...] = ()  # 1 channel, before the sigmoid; PicoHeadV2 only
 
 
 def write_network(writer: GraphWriter, model: PicoDet, image: str, size: Size) -> Predicted:
@@ -39,7 +51,7 @@ def write_network(writer: GraphWriter, model: PicoDet, image: str, size: Size) -
     network = _Network(writer, model, image, size)
     for i in range(len(network.operators)):
         network.write(i)
-    return Predicted(*zip(*network.predicted, strict=True))
+    return network.predicted()
 
 
 class _Network:
@@ -48,7 +60,6 @@ class _Network:
         self.writer, self.model, self.weights = writer, model, model.state_dict()
         self.operators, self.calls = traced.operators, traced.calls
         self.maps = {Source(-1): Map(image, 3, size)}
-        self.predicted: list[list[Map]] = []  # logits and sides of each level
         self.given: dict[str, int] = {}  # how often a name was given
 
     def write(self, i: int) -> None:
@@ -65,14 +76,24 @@ class _Network:
         else:
             self.maps[Source(i)] = self._other(i, first, others)
 
+    def predicted(self) -> Predicted:
+        """What the head returns, in the order of its fields."""
+        (head,) = (call for call in self.calls if call.path == "head")
+        maps = [self.maps[source] for source in head.outputs]
+        parts = [tuple(maps[i : i + len(STRIDES)]) for i in range(0, len(maps), len(STRIDES))]
+        logits, *alignment, sides = parts
+        return Predicted(logits, sides, *alignment)
+
     def _other(self, i: int, first: Map, others: list[Map]) -> Map:
         writer, inputs = self.writer, [first.name, *(other.name for other in others)]
         name, channels, size = self._name(i, first), first.channels, first.size
         match self.operators[i].kind:
             case "hardswish":
                 writer.hardswish(first.name, name)
+            case "relu6":
+                writer.add("Clip", [*inputs, writer.number(0.0), writer.number(6.0)], name)
             case "hardsigmoid":
-                writer.add("HardSigmoid", inputs, name, alpha=HARD_SIGMOID_SLOPE, beta=0.5)
+                writer.add("HardSigmoid", inputs, name, alpha=self._slope(i), beta=0.5)
             case "shuffle":
                 self._shuffle(first, name)
             case "concat":
@@ -81,6 +102,10 @@ class _Network:
             case "max_pool":
                 window = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
                 writer.add("MaxPool", inputs, name, **window)
+                size = _divided(size, 2)
+            case "other_avg_pool":  # at an odd end torch divides by the cells that there are
+                window = {"kernel_shape": [2, 2], "strides": [2, 2]}
+                writer.add("AveragePool", inputs, name, ceil_mode=1, count_include_pad=0, **window)
                 size = _divided(size, 2)
             case "upsample":
                 writer.enlarge(first.name, name)
@@ -94,12 +119,12 @@ class _Network:
 
     def _conv(self, i: int, x: Map) -> Map:
         """A convolution; a batch norm behind it is folded into it."""
-        operator, following = self.operators[i : i + 2]
+        operator, following = self.operators[i], self.operators[i + 1 : i + 2]
         layer = cast(nn.Conv2d, self._layer(operator))
         weight, bias = (self._tensors(operator).get(role) for role in ("weight", "bias"))
-        if following.kind == "batch_norm":
-            norm = cast(nn.BatchNorm2d, self._layer(following))
-            weight, bias = fold(layer.weight.detach(), self._tensors(following), norm.eps)
+        if following and following[0].kind == "batch_norm":
+            norm = cast(nn.BatchNorm2d, self._layer(following[0]))
+            weight, bias = fold(layer.weight.detach(), self._tensors(following[0]), norm.eps)
         name, (stride, _), (kernel, _) = self._name(i, x), layer.stride, layer.kernel_size
         constants = [
             self.writer.constant(array, f"{name}.{role}")
@@ -131,17 +156,13 @@ class _Network:
 
     def _split(self, i: int, x: Map) -> list[Map]:
         """In halves within a block, in logits and sides behind a predictor."""
-        name = self._name(i, x)
-        behind_predictor = x.name.startswith("head.")
-        if behind_predictor:
-            sizes, names = self.model.head.split, [f"{x.name}.logits", f"{x.name}.sides"]
+        name, head = self._name(i, x), self.model.head
+        if isinstance(head, PicoHead) and x.name.startswith("head."):
+            sizes, names = head.split, [f"{x.name}.logits", f"{x.name}.sides"]
         else:
             sizes, names = [x.channels // 2] * 2, [f"{name}.passed", f"{name}.worked"]
         self.writer.split(x.name, sizes, 1, names)
-        parts = [Map(part, count, x.size) for part, count in zip(names, sizes, strict=True)]
-        if behind_predictor:
-            self.predicted.append(parts)
-        return parts
+        return [Map(part, count, x.size) for part, count in zip(names, sizes, strict=True)]
 
     def _layer(self, operator: Operator) -> nn.Module:
         """The layer with weights that an operator is."""
@@ -151,15 +172,22 @@ class _Network:
         """Its weights by their roles."""
         return {role: self.weights[name] for role, name in operator.weights.items()}
 
+    def _slope(self, i: int) -> float:
+        """Of a hard-sigmoid, which is a layer or called by one."""
+        around = self.model.get_submodule(self._path(i))
+        return around.slope if isinstance(around, SqueezeExcite) else HARD_SIGMOID_SLOPE
+
+    def _path(self, i: int) -> str:
+        """Of the layer that an operator is, or of the block that calls it."""
+        around = [call for call in self.calls if i in call.operators]
+        return min(around, key=lambda call: len(call.operators)).path
+
     def _name(self, i: int, x: Map) -> str:
         """A layer's own path, or the path of the block that calls the operator, and its kind."""
-        kind = self.operators[i].kind
-        around = [call for call in self.calls if i in call.operators]
-        path = min(around, key=lambda call: len(call.operators)).path
-        if kind == "hardswish":  # the head calls it beside the layers that it belongs to
-            path = x.name.rpartition(".")[0]
-        is_layer = not any(self.model.get_submodule(path).children())
-        name = path if is_layer else f"{path}.{kind}"
+        kind, name = self.operators[i].kind, self._path(i)
+        if any(self.model.get_submodule(name).children()):
+            path = x.name.rpartition(".")[0] if kind in BESIDE else name
+            name = f"{path}.{kind}"
         self.given[name] = self.given.get(name, 0) + 1
         return name if self.given[name] == 1 else f"{name}_{self.given[name]}"
 

@@ -32,6 +32,8 @@ def print_report(report: Report, console: Console) -> None:
     for name, value in rows:
         table.add_row(name, Text(one_line(value)))
     console.print(table)
+    for note in report.notes:
+        console.print(Text(f"note: {one_line(note)}"))
     if report.verification is None:
         console.print(Text("NOT VERIFIED, as asked for", style="yellow"))
     else:

@@ -52,6 +52,11 @@ class Network(Protocol):
     @property
     def spec(self) -> Spec: ...
 
+    @property
+    def runtime(self) -> str:
+        """The package that computes."""
+        ...
+
     def __call__(self, fed: Fed) -> Sequence[Candidates] | Sequence[Detections]:
         """One per picture: Detections where the form is "detections", otherwise Candidates.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.class_names import COCO
+from picodet.class_names import COCO, listed_in
 from picodet.config import ModelConfig, Preprocessing
 from picodet.errors import CheckpointError
 from picodet.inference import forms
@@ -82,7 +82,7 @@ def read_spec(
             f"{path}: its metadata {HEADER} is not ours: {type(error).__name__} {error}"
         ) from error
     counted = forms.count_classes(form, outputs)
-    classes, notes = _classes(path, config, counted)
+    classes, notes = _classes(path, config, counted, listed_in(metadata))
     if config is None:
         notes += ("mean, std and interp are ppdet's defaults: the ONNX does not say them",)
     spec = Spec(
@@ -116,7 +116,10 @@ def _bins(form: forms.Form, outputs: Sequence[Shape]) -> int:
 
 
 def _classes(
-    path: Path, config: ModelConfig | None, counted: int | None
+    path: Path,
+    config: ModelConfig | None,
+    counted: int | None,
+    listed: tuple[str, ...] | None,
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     if config:
         if counted not in (None, len(config.classes)):
@@ -125,6 +128,13 @@ def _classes(
                 "metadata; export it again"
             )
         return config.classes, ()
+    if listed and counted in (None, len(listed)):
+        return listed, ()
+    if listed:
+        return None, (
+            f"its classes have no names: it has scores for {counted}, and its metadata lists "
+            f"{len(listed)}",
+        )
     if counted == len(COCO):
         return COCO, ("its classes are taken to be COCO's: it has 80 and does not name them",)
     return None, ("its classes have no names: the ONNX does not say them",)

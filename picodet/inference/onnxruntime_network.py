@@ -17,6 +17,8 @@ FLOAT = "tensor(float)"
 class OnnxRuntimeNetwork:
     """threads: of each call, 0 for all cores."""
 
+    runtime = "onnxruntime"
+
     def __init__(self, path: Path, size: tuple[int, int] | None = None, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

@@ -4,12 +4,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference.network import Network, check_size
+from picodet.inference.network import Network
+from picodet.inference.program_file import is_inference_folder, is_part_of_program
 
 INSTALL = {
     "onnxruntime": "pip install onnxruntime",
     "openvino": "pip install openvino onnx",
 }
+
+PORTED = (
+    "this Python has no Paddle: the program was ported, and torch runs it; --paddle-python PYTHON "
+    "names one where Paddle runs it"
+)
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,8 @@ class Running:
     backend: str = "onnxruntime"  # of an ONNX file
     device: str = "cpu"  # torch's, of a model in torch
     size: tuple[int, int] | None = None  # height, width of the input, where a file takes any
-    paddle_python: Path | None = None  # of an inference folder; None: the Python that runs this
+    # of an inference folder; None: the Python that runs this if it has Paddle, and else torch
+    paddle_python: Path | None = None
     threads: int = 0  # of each call; 0: as many as the runtime takes by itself
     float64: bool = False  # of a model in torch: no near tie is decided by rounding
 
@@ -30,22 +37,23 @@ class Running:
 
 
 def open_network(path: Path, running: Running) -> Network:
-    """A `.pth` or `.safetensors` runs in torch, an `.onnx` in the backend, a folder in Paddle.
+    """An `.onnx` runs in the backend, an inference folder in Paddle, everything else in torch.
 
     Raises CheckpointError where the file is none of these, and PicoDetError where what runs it is
     missing or cannot do what is asked.
     """
-    if running.float64 and (path.is_dir() or path.suffix == ".onnx"):
+    if path.is_file() and is_part_of_program(path):
+        path = path.parent
+    is_program = path.is_dir() and is_inference_folder(path)
+    if running.float64 and (is_program or path.suffix == ".onnx"):
         raise PicoDetError(
-            f"{path} computes in float32; only a .pth or .safetensors can in float64"
+            f"{path} computes in float32; only what runs in torch can in float64: convert it first"
         )
-    if path.is_dir():
-        from picodet.inference.paddle_network import open_folder
-
-        return open_folder(path, running.paddle_python, running.size)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file")
+    if is_program:
+        return _open_program(path, running)
     if path.suffix == ".onnx":
+        if not path.is_file():
+            raise CheckpointError(f"{path}: there is no such file")
         return _open_onnx(path, running)
     return _open_torch(path, running)
 
@@ -66,20 +74,35 @@ def _open_onnx(path: Path, running: Running) -> Network:
         ) from error
 
 
-def _open_torch(path: Path, running: Running) -> Network:
+def _open_program(folder: Path, running: Running) -> Network:
+    from picodet.inference.paddle_network import open_folder
+    from picodet.inference.program_process import MissingPaddleError
+
+    try:
+        return open_folder(folder, running.paddle_python, running.size)
+    except MissingPaddleError as missing:
+        if running.paddle_python is not None:
+            raise
+        try:
+            return _open_torch(folder, running, (PORTED,))
+        except PicoDetError as error:
+            raise PicoDetError(f"{error}. So it takes Paddle: {missing}") from error
+
+
+def _open_torch(path: Path, running: Running, notes: tuple[str, ...] = ()) -> Network:
     import torch
 
     from picodet.inference.torch_network import TorchNetwork, on_device
-    from picodet.models.checkpoint import load
     from picodet.models.folding import folded
+    from picodet.porting.detector import open_detector
 
-    model = load(path)
+    opened = open_detector(path, running.size)
+    model = opened.model
     if running.size is not None:
-        check_size(path, running.size)
         model.config = replace(model.config, input_size=running.size)
     if running.threads:
         torch.set_num_threads(running.threads)
     model = folded(model.double() if running.float64 else model)
     if not running.float64:  # which is faster, but in double four times slower
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch knows it
-    return TorchNetwork(on_device(model, running.device))
+    return TorchNetwork(on_device(model, running.device), (*notes, *opened.notes))

@@ -25,6 +25,8 @@ PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
 class OpenVinoNetwork:
     """threads: of each call, 0 for all cores."""
 
+    runtime = "openvino"
+
     def __init__(self, path: Path, size: tuple[int, int] | None = None, threads: int = 0) -> None:
         try:
             file = onnx.load(path, load_external_data=False)

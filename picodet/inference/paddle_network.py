@@ -24,8 +24,8 @@ def open_folder(
 ) -> "PaddleNetwork":
     """Start Paddle in `python`, or in the Python that runs this; size is (height, width).
 
-    Raises CheckpointError for a folder that is none or holds no PicoDet, PicoDetError where Paddle
-    is missing.
+    Raises CheckpointError for a folder that is none or holds no PicoDet, MissingPaddleError where
+    Paddle is missing.
     """
     program, settings = program_file(folder), read_settings(folder)
     size = size or (settings.size if settings else None)
@@ -42,6 +42,8 @@ def open_folder(
 
 class PaddleNetwork:
     """Pictures go through one by one: ppdet exports programs that take no more at once."""
+
+    runtime = "paddlepaddle"
 
     def __init__(
         self,

@@ -19,11 +19,17 @@ SERVER = "picodet.inference.paddle_server"
 PATIENCE = 10  # seconds until a process that nobody asks any more is killed
 
 
+class MissingPaddleError(PicoDetError):
+    """A Python was asked to run Paddle and has not got it."""
+
+
 class ProgramProcess:
     """Answers one question at a time, whoever asks. It ends when this one ends, however that is."""
 
     def __init__(self, program: Path, python: Path | None, threads: int) -> None:
-        """Raises CheckpointError for a program that Paddle cannot load, PicoDetError without it."""
+        """Raises CheckpointError for a program that Paddle cannot load, MissingPaddleError without
+        it.
+        """
         self._where = f"{program}, run in {interpreter(python)}"
         self._lock = threading.Lock()
         argument = json.dumps({"program": str(program.resolve()), "threads": threads})
@@ -46,7 +52,7 @@ class ProgramProcess:
                     self.inputs = [str(name) for name in inputs]
                     self.outputs = [str(name) for name in outputs]
                 case {"missing": str() as package}:
-                    raise PicoDetError(missing(program.parent, package, python))
+                    raise MissingPaddleError(missing(program.parent, package, python))
                 case {"error": str() as text}:
                     raise CheckpointError(f"{program}: Paddle cannot load it: {text}")
                 case _:

@@ -11,9 +11,14 @@ from picodet.postprocess import Candidates
 
 
 class TorchNetwork:
-    """Runs a model as it is: in the precision and on the device of its weights."""
+    """Runs a model as it is: in the precision and on the device of its weights.
 
-    def __init__(self, model: PicoDet) -> None:
+    notes: what was assumed when it was read.
+    """
+
+    runtime = "torch"
+
+    def __init__(self, model: PicoDet, notes: tuple[str, ...] = ()) -> None:
         if model.training:
             raise PicoDetError("the model is in training mode; call model.eval() first")
         config = model.config
@@ -26,6 +31,7 @@ class TorchNetwork:
             preprocessing=config.preprocessing,
             classes=config.classes,
             num_classes=len(config.classes),
+            notes=notes,
         )
 
     def __call__(self, fed: Fed) -> list[Candidates]:

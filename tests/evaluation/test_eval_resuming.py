@@ -125,7 +125,7 @@ def test_nor_one_of_another_dataset(ask, own, interrupted):
 
 
 def test_nor_with_a_model_that_was_changed_meanwhile(ask, models, interrupted, tmp_path):
-    changed = colour_network.meta(channels=97)
+    changed = colour_network.meta(channels=98)
     colour_network.write_colours(tmp_path / "heads.onnx", changed)
     with pytest.raises(EvaluationError, match=r"another evaluation: model was heads\.onnx"):
         detect(replace(ask(resume=interrupted), model=tmp_path / "heads.onnx"), detecting=not_yet)

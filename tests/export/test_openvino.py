@@ -1,15 +1,20 @@
 """OpenVINO computes the same with the exported file, from the oldest opset to the newest."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
+from tracing import filled, seeded_checkpoint
 
 from picodet.export import runtime
 from picodet.export.onnx_file import build
 from picodet.export.trials import trials
-from picodet.export.verification import verify
+from picodet.export.verification import SQUARED, verify
 from picodet.export.wanted import Wanted
 from picodet.inference.openvino_network import openvino
+from picodet.meta import describe
+from picodet.variants import MOBILENET, RESNET, S_NPU, SHUFFLENET, XS_LCNET
 
 NEWEST = runtime.newest_opset()
 
@@ -50,3 +55,23 @@ def test_computes_the_same(model, meta, tmp_path, level, opset):
         else:
             for name, array in expected.items():
                 assert np.abs(made[name] - array).max() <= allowed[name], name
+
+
+@pytest.mark.parametrize(
+    "variant", [XS_LCNET, S_NPU, RESNET, MOBILENET, SHUFFLENET], ids=lambda variant: variant.name
+)
+def test_computes_the_same_of_other_architectures(variant, tmp_path):
+    config = replace(variant, classes=("a", "b", "c"), input_size=(96, 64))
+    model, wanted = filled(config, seeded_checkpoint(config)), Wanted("boxes")
+    path = tmp_path / "export.onnx"
+    onnx.save(build(model, wanted, describe(config, "detector", "seeded", "ab" * 32)), path)
+    (trial, *_) = asked = list(trials(config, wanted, ()))
+    gaps = verify(path, model, wanted, asked).gaps
+    feed = {"image": trial.images}
+    expected, made = runtime.run(runtime.open_file(path), feed), in_openvino(path)(feed)
+    assert np.abs(made["boxes"] - expected["boxes"]).max() <= gaps["boxes"].allowed
+    if "scores" in gaps:
+        assert np.abs(made["scores"] - expected["scores"]).max() <= gaps["scores"].allowed
+    else:
+        squares = made["scores"] ** 2 - expected["scores"] ** 2
+        assert np.abs(squares).max() <= gaps["scores" + SQUARED].allowed

@@ -3,20 +3,20 @@
 import numpy as np
 import pytest
 
-from picodet import port
 from picodet.converter.configure import Wanted as WantedConversion
 from picodet.export import runtime
 from picodet.export.export import export
 from picodet.export.trials import trials
 from picodet.export.wanted import Wanted
 from picodet.models import checkpoint
+from picodet.porting.port import convert_file
 
 
 @pytest.fixture(scope="module")
 def model_file(shared, tmp_path_factory):
     path = tmp_path_factory.mktemp("real") / "picodet_s_416_coco.pth"
     source = shared / "weights" / "picodet_s_416_coco.pdparams"
-    port.port_checkpoint(source, path, WantedConversion(None, None, None))
+    convert_file(source, path, WantedConversion())
     return path
 
 

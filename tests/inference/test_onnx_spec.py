@@ -67,6 +67,19 @@ def test_other_classes_have_no_names():
     assert found.spec.class_name(1) == "class 1"
 
 
+def read_listed(names, outputs):
+    return read_spec(PATH, IMAGE, outputs, {"character": names}, None).spec
+
+
+def test_names_of_classes_may_be_listed_as_others_do():
+    found = read_listed("text\ntitle\n", heads(classes=2))
+    assert (found.classes, found.num_classes) == (("text", "title"), 2)
+    assert "no names" not in " ".join(found.notes)
+    found = read_listed("text\ntitle", heads(classes=80))
+    assert found.classes is None
+    assert "scores for 80, and its metadata lists 2" in found.notes[0]
+
+
 def test_of_detections_the_number_of_classes_is_unknown():
     found = spec(NMS, ROWS)
     assert (found.spec.form, found.spec.num_classes) == ("detections", None)

@@ -69,11 +69,16 @@ def test_what_is_not_there(folder, name):
 
 
 def test_what_is_no_model(tmp_path):
-    (tmp_path / "x.pdparams").write_bytes(b"")
-    with pytest.raises(CheckpointError, match="convert it first"):
-        open_network(tmp_path / "x.pdparams", Running())
-    with pytest.raises(CheckpointError, match="is expected, found none of them"):
+    with pytest.raises(CheckpointError, match=r"holds nothing; expected is a \.pdparams"):
         open_network(tmp_path, Running())
+    (tmp_path / "x.pdparams").write_bytes(b"")
+    for path in (tmp_path / "x.pdparams", tmp_path):  # a training's folder
+        with pytest.raises(CheckpointError, match=r"x\.pdparams: "):
+            open_network(path, Running())
+    (tmp_path / "x.pdiparams").write_bytes(b"")
+    for path in (tmp_path / "x.pdiparams", tmp_path):  # of a program that is missing
+        with pytest.raises(CheckpointError, match=r"one program, .* is expected, found none"):
+            open_network(path, Running())
 
 
 @pytest.mark.parametrize(
@@ -129,5 +134,5 @@ def test_float64_is_torchs(folder):
     assert found.boxes.dtype == found.scores.dtype == np.float64
     (single,) = open_network(folder / "x.pth", Running(size=small))(fed)
     assert 0 < np.abs(single.scores - found.scores).max() < 1e-5
-    with pytest.raises(PicoDetError, match=r"x\.onnx computes in float32; only a \.pth or"):
+    with pytest.raises(PicoDetError, match=r"x\.onnx computes in float32; only what runs"):
         open_network(folder / "x.onnx", Running(float64=True))

@@ -206,13 +206,13 @@ def test_a_program_of_heads_says_what_ppdet_said(real, shared):
 @pytest.mark.paddle
 def test_the_official_pedestrians_are_those_of_our_port(real, shared, tmp_path):
     from picodet.converter.configure import Wanted
-    from picodet.port import port_checkpoint
+    from picodet.porting.port import convert_file
 
     network = real(Path("weights", "picodet_s_192_pedestrian"))
     assert (network.spec.form, network.spec.num_classes) == ("heads", 1)
     assert "names 80" in network.spec.notes[0]
     source = shared / "weights" / "picodet_s_192_pedestrian.pdparams"
-    port_checkpoint(source, tmp_path / "model.pth", Wanted())
+    convert_file(source, tmp_path / "model.pth", Wanted())
     ours = open_network(tmp_path / "model.pth", Running())
     random = np.random.default_rng(0)
     fed = Fed(random.normal(size=(2, 3, 192, 192)).astype(np.float32), np.ones((2, 2), np.float32))

@@ -1,0 +1,148 @@
+"""Every architecture, small: its export computes what it does, under our layers' names."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from tracing import filled, seeded_checkpoint
+
+from picodet.export import runtime
+from picodet.export.onnx_file import build
+from picodet.export.trials import trials
+from picodet.export.verification import SQUARED, verify
+from picodet.export.wanted import Wanted
+from picodet.meta import describe
+from picodet.variants import MOBILENET, RESNET, S_NPU, SHUFFLENET, VARIANTS, XS_LCNET
+
+NEWEST = runtime.newest_opset()
+
+
+def small(variant):
+    config = replace(variant, classes=("a", "b", "c"), input_size=(96, 64))
+    return filled(config, seeded_checkpoint(config))
+
+
+def built(model, wanted):
+    return build(model, wanted, describe(model.config, "detector", "seeded", "ab" * 32))
+
+
+@pytest.fixture
+def verified(tmp_path):
+    """Builds, changes and verifies: the Verification."""
+
+    def verified(model, wanted, change=lambda proto: None):
+        proto = built(model, wanted)
+        change(proto)
+        onnx.save(proto, tmp_path / "export.onnx")
+        asked = list(trials(model.config, wanted, ()))
+        return verify(tmp_path / "export.onnx", model, wanted, asked)
+
+    return verified
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_every_architecture_is_exported(verified, variant):
+    model = small(variant)
+    found = verified(model, Wanted("heads", 11))
+    assert found.ok, found
+    proto = built(model, Wanted("heads", 11))
+    convs = {node.name for node in proto.graph.node if node.op_type == "Conv"}
+    ours = {name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Conv2d)}
+    assert convs == ours
+    assert "BatchNormalization" not in {node.op_type for node in proto.graph.node}
+
+
+@pytest.mark.parametrize("variant", [RESNET, SHUFFLENET, S_NPU], ids=lambda variant: variant.name)
+@pytest.mark.parametrize(("level", "opset"), [("boxes", 11), ("detections", NEWEST)])
+def test_any_batch_and_any_size_pass(verified, variant, level, opset):
+    found = verified(small(variant), Wanted(level, opset, "dynamic", "dynamic"))
+    assert found.ok, found
+    assert found.runs == 6
+
+
+def test_of_an_aligned_head_the_squares_of_scores_are_compared(verified):
+    found = verified(small(XS_LCNET), Wanted())
+    assert set(found.gaps) == {"rows", "nums", "boxes", "scores" + SQUARED}
+    shared, theirs = found.kept
+    assert shared >= 0.9 * theirs > 0
+
+
+def node(proto, name):
+    return next(node for node in proto.graph.node if node.name == name)
+
+
+def redirect(name, operator):
+    """Another operator in the place of one."""
+    return lambda proto: setattr(node(proto, name), "op_type", operator)
+
+
+def bend(name, attribute, value):
+    def change(proto):
+        (found,) = (a for a in node(proto, name).attribute if a.name == attribute)
+        found.f = value
+
+    return change
+
+
+def set_six(proto):
+    constant = next(tensor for tensor in proto.graph.initializer if tensor.name == "number_6.0")
+    constant.CopyFrom(numpy_helper.from_array(np.array(5.9, "f4"), constant.name))
+
+
+def square_probabilities(proto):
+    """As if a score were its own alignment."""
+    product = node(proto, "head.predictors.classes1.product")
+    product.input[1] = product.input[0]
+
+
+def take_the_maximum(proto):
+    pool = node(proto, "backbone.res3.res3a.shortcut.pool")
+    pool.op_type = "MaxPool"
+    kept = [a for a in pool.attribute if a.name != "count_include_pad"]
+    del pool.attribute[:]
+    pool.attribute.extend(kept)
+
+
+@pytest.mark.parametrize(
+    ("variant", "change"),
+    [
+        (XS_LCNET, square_probabilities),
+        (XS_LCNET, redirect("head.predictors.classes2.scores", "Identity")),
+        (XS_LCNET, redirect("head.conv_feat.se.1.sigmoid", "HardSigmoid")),
+        (S_NPU, set_six),
+        (MOBILENET, bend("backbone.conv5.se.hardsigmoid", "alpha", 1 / 6)),
+        (RESNET, take_the_maximum),
+    ],
+    ids=["alignment", "no root", "gate", "six", "slope", "pool"],
+)
+def test_what_was_planted_is_found(verified, variant, change):
+    assert not verified(small(variant), Wanted("heads"), change).ok
+
+
+def test_operators_of_the_others_are_named_after_their_blocks():
+    names = {n.name: n.op_type for n in built(small(S_NPU), Wanted("heads")).graph.node}
+    assert names["backbone.conv1.act"] == "Clip"  # a layer
+    assert names["neck.conv_t.convs.0.relu6"] == "Clip"  # a function
+    assert names["head.conv_feat.levels.3.pw3.avg_pool"] == "GlobalAveragePool"
+    assert names["head.conv_feat.se.3.sigmoid"] == "Sigmoid"
+    assert names["head.alignment.0.relu6"] == "Clip"
+    assert names["head.predictors.classes0.scores"] == "Sqrt"
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 1)])
+def test_at_an_odd_end_only_the_cells_that_are_there_are_averaged(size):
+    """No picture of ours has one; whoever feeds another gets what torch computes."""
+    model = small(RESNET)
+    pool = node(built(model, Wanted("heads", 11)), "backbone.res3.res3a.shortcut.pool")
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy")
+    pool.input[:], pool.output[:] = ["x"], ["y"]
+    graph = helper.make_graph([pool], "pool", [x], [y])
+    opset = [helper.make_opsetid("", 11)]
+    proto = helper.make_model(graph, opset_imports=opset, ir_version=6)
+    images = np.random.default_rng(0).normal(size=(1, 2, *size)).astype("f4")
+    made = runtime.run(runtime.open_file(proto.SerializeToString()), {"x": images})["y"]
+    expected = model.backbone.res3.res3a.shortcut.pool(torch.from_numpy(images))
+    np.testing.assert_allclose(made, expected.numpy(), rtol=1e-6)

@@ -1,0 +1,112 @@
+"""Whatever porting reads runs in torch, and says what the same model says in our own form."""
+
+import numpy as np
+import pytest
+import torch
+from folders import heads, make_folder
+from tracing import SMALL, filled, seeded_checkpoint
+
+from picodet.converter import pdparams_writer
+from picodet.converter.configure import Wanted
+from picodet.errors import CheckpointError, PicoDetError
+from picodet.inference.network import Fed
+from picodet.inference.opening import PORTED, Running, open_network
+from picodet.meta import describe
+from picodet.models import checkpoint
+from picodet.porting.port import convert_file
+
+SIZE = SMALL.input_size
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One seeded model in all forms that can be written."""
+    folder = tmp_path_factory.mktemp("forms")
+    model = filled(SMALL, seeded_checkpoint(SMALL))
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    checkpoint.save(folder / "own.pth", weights, describe(SMALL, "detector", "x", "0" * 64))
+    (folder / "training").mkdir()
+    for output in ("hub", "ppdet.pdparams", "training/model_final.pdparams"):
+        convert_file(folder / "own.pth", folder / output, Wanted())
+    convert_file(folder / "own.pth", folder / "mmdet.pth", Wanted(), form="mmdet")
+    torch.save(model.state_dict(), folder / "bare.pth")
+    return folder
+
+
+def found(path, **more):
+    network = open_network(path, Running(**more))
+    images = np.random.default_rng(0).normal(size=(1, 3, *SIZE)).astype(np.float32)
+    (candidates,) = network(Fed(images, np.ones((1, 2), np.float32)))
+    return network, candidates
+
+
+@pytest.mark.parametrize(
+    ("form", "numbered"),
+    [
+        ("hub", False),
+        ("ppdet.pdparams", True),
+        ("training", True),
+        ("mmdet.pth", False),
+        ("bare.pth", True),
+    ],
+)
+def test_every_form_says_the_same(folder, form, numbered):
+    _, expected = found(folder / "own.pth", size=SIZE)
+    network, made = found(folder / form, size=SIZE)
+    assert network.runtime == "torch"
+    assert network.spec.input_size == SIZE
+    assert np.array_equal(made.scores, expected.scores)
+    assert np.array_equal(made.boxes, expected.boxes)
+    assert any("classes are numbered" in note for note in network.spec.notes) == numbered
+
+
+def test_what_was_assumed_is_said_unless_it_is_given(folder):
+    def assumed(**more):
+        notes = open_network(folder / "ppdet.pdparams", Running(**more)).spec.notes
+        return [note for note in notes if "input size 416 is assumed" in note]
+
+    assert len(assumed()) == 1
+    assert assumed(size=SIZE) == []
+
+
+def test_an_incomplete_checkpoint_is_named_with_what_it_lacks(folder, tmp_path):
+    state_dict = torch.load(folder / "bare.pth", weights_only=True)
+    for name in ("head.predictors.1.bias", "head.predictors.2.bias"):
+        del state_dict[name]
+    torch.save(state_dict, tmp_path / "less.pth")
+    with pytest.raises(CheckpointError, match=r"missing head\.predictors\.\d\.bias, and 1 more"):
+        open_network(tmp_path / "less.pth", Running())
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pdparams"])
+def test_a_backbone_is_no_detector(folder, tmp_path, suffix):
+    arrays = {k: v for k, v in seeded_checkpoint(SMALL).items() if k.startswith("backbone.")}
+    if suffix == ".pth":
+        meta = describe(SMALL, "backbone", "x", "0" * 64)
+        weights = {"backbone.stem.conv.weight": arrays["backbone._conv1._conv.weight"]}
+        checkpoint.save(tmp_path / "x.pth", weights, meta)
+    else:
+        pdparams_writer.write(tmp_path / "x.pdparams", arrays)
+    with pytest.raises(CheckpointError, match=r"holds a backbone .*expected"):
+        open_network(tmp_path / f"x{suffix}", Running())
+
+
+def test_without_paddle_a_folder_is_ported_and_that_is_said(shared):
+    folder = shared / "weights" / "picodet_s_192_pedestrian"
+    network = open_network(folder, Running())
+    assert network.runtime == "torch"
+    assert network.spec.notes[0] == PORTED
+    assert network.spec.input_size == (192, 192)
+    again = open_network(folder / "model.pdmodel", Running())  # one file stands for both
+    assert again.spec == network.spec
+
+
+def test_what_cannot_be_ported_either_wants_paddle(tmp_path):
+    made_up = make_folder(tmp_path / "folder", heads())
+    with pytest.raises(PicoDetError, match=r"So it takes Paddle: .* needs paddle, which"):
+        open_network(made_up, Running())
+
+
+def test_a_folder_computes_in_float32(tmp_path):
+    with pytest.raises(PicoDetError, match="convert it first"):
+        open_network(make_folder(tmp_path / "folder", heads()), Running(float64=True))
