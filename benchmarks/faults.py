@@ -71,7 +71,8 @@ def planted(
     right = checkpoint.load(pair.model)
     steps: list[str] = []
     if peers is not None:
-        reference, trace = reference_trace(recording), our_trace(right, recording)
+        reference = reference_trace(recording, right.config)
+        trace = our_trace(right, recording)
         steps = common(reference, trace)
         said = peers.learn(*({name: side[name] for name in steps} for side in (reference, trace)))
         for tool, answer in said.items():

@@ -30,7 +30,7 @@ def scale_one(tensor: Tensor, index: tuple[int, ...], factor: float) -> None:
 
 def exchange_predictors(model: PicoDet) -> None:
     """Those of two levels, which have the same shape."""
-    first, second = model.head.predictors[1], model.head.predictors[2]
+    first, second = (model.get_submodule(f"head.predictors.{level}") for level in (1, 2))
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         exchange(one, other)
 

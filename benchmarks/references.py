@@ -13,7 +13,7 @@ from picodet.alignment.reference import record
 from picodet.alignment.session import Fed
 from picodet.converter.configure import Wanted
 from picodet.models import checkpoint
-from picodet.port import port_checkpoint
+from picodet.porting.port import convert_file
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -74,7 +74,7 @@ def pairs(folder: Path, checkpoints: list[Path]) -> list[Pair]:
     for source in made.values():
         if source not in models:
             models[source] = folder / f"{len(models)}.pth"
-            port_checkpoint(source, models[source], Wanted(None, None, None), False, False)
+            convert_file(source, models[source], Wanted())
     return [Pair(reference, models[source]) for reference, source in made.items()]
 
 

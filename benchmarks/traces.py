@@ -6,13 +6,14 @@ import numpy as np
 import torch
 
 from picodet import decoding
+from picodet.alignment.heads import head_output
 from picodet.alignment.lanes import LayerError, run
 from picodet.alignment.layered import pair_layers
 from picodet.alignment.preprocessing import our_steps, recorded_picture
 from picodet.alignment.recording import Recording
 from picodet.alignment.suppression import kept
-from picodet.converter.rules import PICODET_2021
-from picodet.models.head import HeadOutput
+from picodet.config import ModelConfig
+from picodet.converter.name_tables import name_table
 from picodet.models.picodet import PicoDet
 
 PREPROCESSING, BOXES, SCORES, KEPT = "preprocessing", "boxes", "scores", "NMS"
@@ -24,11 +25,12 @@ OUTSIDE = {  # steps that are no layers, and the rungs that they belong to
 }
 
 
-def reference_trace(recording: Recording) -> dict[str, np.ndarray]:
+def reference_trace(recording: Recording, config: ModelConfig) -> dict[str, np.ndarray]:
     """Of a reference that ppdet ran."""
     ending, index = recording.index.ending, recording.index
     trace = {PREPROCESSING: recording.tensor(index.input)}
-    for call in pair_layers(index, PICODET_2021).calls:
+    table = name_table(config.backbone, config.neck, config.head)
+    for call in pair_layers(index, table).calls:
         for i, key in enumerate(call.outputs):
             if key is not None:
                 trace[_name(call.path, call.number, i)] = recording.tensor(key)
@@ -55,7 +57,7 @@ def our_trace(model: PicoDet, recording: Recording) -> dict[str, np.ndarray]:
     except LayerError:
         return trace
     with torch.inference_mode():
-        output = HeadOutput(tuple(heads[: len(heads) // 2]), tuple(heads[len(heads) // 2 :]))
+        output = head_output(model.config.head, heads)
         boxes, scores = (t.numpy() for t in decoding.decode(output, model.head.integral))
     trace |= {BOXES: boxes, SCORES: scores}
     scale_factor = np.array(recording.index.scale_factor, boxes.dtype)

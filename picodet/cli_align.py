@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from picodet.command import FILE, Command, Size, progress_bar
+from picodet.command import FILE, Command, Size, fetch_official, progress_bar
 from picodet.files import check_apart, check_writable, write_json, write_text
 
 
@@ -75,10 +75,13 @@ def compare(
     paddle_python: Path | None,
     json_file: Path | None,
 ) -> None:
-    """Hold MODEL, a .pth, .safetensors or .onnx, against REFERENCE, layer by layer.
+    """Hold MODEL against REFERENCE, layer by layer.
 
-    REFERENCE is a recording, a .pdparams (runs ppdet), a Paddle inference folder (runs
-    paddlepaddle) or an .onnx. Exit code 0: aligned, 1: differs, 2: could not be compared.
+    REFERENCE is a recording, a .pdparams or other weights (run by ppdet), a Paddle inference folder
+    (run by paddlepaddle) or an .onnx. MODEL is whatever picodet-convert takes or makes; of an .onnx
+    what onnxruntime computes is compared. Both may be official names, which are fetched.
+
+    Exit code 0: aligned, 1: differs, 2: could not be compared.
 
     `picodet-align record REFERENCE OUT` records a reference, to compare with later or elsewhere.
     """
@@ -91,6 +94,7 @@ def compare(
     if html:
         check_writable(html, overwrite=True)
         check_apart(html, [path for path in (reference, model, image, array) if path])
+    reference, model = fetch_official(reference), fetch_official(model)
     fed = session.Fed(image, array, float64)
     with progress_bar("comparing") as progress:
         comparison = session.compare(reference, model, fed, tolerance, paddle_python, progress)
@@ -131,6 +135,7 @@ def record(
     """
     from picodet.alignment import session
 
+    reference = fetch_official(reference)
     fed = session.Fed(image, array, float64)
     with progress_bar("recording") as progress:
         report = session.record(

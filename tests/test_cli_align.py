@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import own_recording
 import pytest
@@ -11,9 +13,15 @@ import seeded
 from click.testing import CliRunner
 from exporting import export_onnx
 
+from picodet import fetching
 from picodet.cli import align, convert
-from picodet.config import CONFIGS
-from picodet.models import checkpoint
+from picodet.official import CONFIGS
+from picodet.porting import port
+
+
+class Fetched(NamedTuple):
+    path: Path
+
 
 RUNGS = ["weights", "preprocessing", "layers", "heads", "decoding", "NMS"]
 GUILTY = "neck.conv_t.convs.1.bn"
@@ -103,6 +111,33 @@ def test_all_unfolds_the_blocks(run):
     names = [row[0] for row in rows if row]
     assert {"conv_dw_merge.conv", "se.reduce", "convs.1.bn"} <= set(names)
     assert next(row for row in rows if row[:1] == ["convs.1.bn"])[-1] == "guilty"
+
+
+def test_both_may_be_official_names(run, folder, monkeypatch):
+    asked = []
+
+    def fetched(url, progress):
+        asked.append(url.rpartition("/")[2])
+        files = {"picodet_s_416_coco": "model.onnx", "picodet_m_416_coco": "model.pth"}
+        return Fetched(folder / files[asked[-1].removesuffix(".pdparams")])
+
+    monkeypatch.setattr(fetching, "fetch", fetched)
+    assert run("picodet_s_416_coco", "picodet_m_416_coco").output.strip().endswith("\nALIGNED")
+    assert run("record", "picodet_s_416_coco", "official.safetensors", "--input-size", "64").output
+    assert asked == [
+        *("picodet_s_416_coco.pdparams", "picodet_m_416_coco.pdparams"),
+        "picodet_s_416_coco.pdparams",
+    ]
+    assert (folder / "official.safetensors").is_file()
+
+
+def test_any_form_of_a_model(run, folder):
+    """As picodet-convert writes it, or takes it."""
+    arrays = seeded.checkpoint(seeded.shapes(own_recording.CONFIG))
+    seeded.write(arrays, folder / "other.pdparams")
+    own_recording.save(own_recording.pristine(), folder / "hub")
+    for model in ("other.pdparams", "hub"):
+        assert run("recording.safetensors", model).output.strip().endswith("\nALIGNED")
 
 
 def test_a_tolerance_takes_the_noises_place(run):
@@ -198,9 +233,18 @@ def test_record_overwrites_nothing_unasked(run, folder):
 
 
 def test_record_failing_is_two(run):
-    result = run("record", "model.pth", "r.safetensors")
+    for reference, message in (("absent", "no such file"), ("o.json", "not a reference")):
+        (Path.cwd() / "o.json").write_text("{}")
+        result = run("record", reference, "r.safetensors")
+        assert result.exit_code == 2
+        assert message in result.output
+
+
+@pytest.mark.skipif(find_spec("paddle") is not None, reason="Paddle is here")
+def test_what_ppdet_is_to_run_goes_by_the_name_it_was_given(run):
+    result = run("model.pth", "model.pth")
     assert result.exit_code == 2
-    assert "not a reference" in result.output
+    assert result.output.startswith("Error: model.pth needs paddle")
 
 
 @pytest.fixture(scope="module")
@@ -230,14 +274,14 @@ def test_ours_is_what_ppdet_recorded_in_double(run, golden, seeded_s, folder):
 
 def test_an_epsilon_as_a_double_shows(run, golden, seeded_s, monkeypatch):
     """Of one batch norm, 1e-5, where Paddle keeps it in float32: 2.5e-15 away."""
-    load = checkpoint.load
+    load = port.load
 
-    def wrong(path):
-        model = load(path)
+    def wrong(path, wanted):
+        origin, model = load(path, wanted)
         model.backbone.stem.bn.eps = 1e-5
-        return model
+        return origin, model
 
-    monkeypatch.setattr(checkpoint, "load", wrong)
+    monkeypatch.setattr(port, "load", wrong)
     recording = golden / "picodet_s_416_float64.safetensors"
     result = run(recording, seeded_s, "--tolerance", "1e-13")
     assert result.exit_code == 1

@@ -12,7 +12,9 @@ from picodet.alignment.compared import Compared, TorchModel
 from picodet.alignment.comparison import Comparison, Finding, Rung
 from picodet.alignment.diagnosis import diagnose
 from picodet.alignment.endings import compare_decoding, compare_heads
+from picodet.alignment.footing import Footing, adds_epsilon
 from picodet.alignment.gap import FLOAT64_BAR, NOISE_MULTIPLE, Tolerance, worst
+from picodet.alignment.heads import head_output
 from picodet.alignment.index import content_key
 from picodet.alignment.layered import pair_layers
 from picodet.alignment.layers import LayersResult, compare_layers
@@ -24,11 +26,10 @@ from picodet.alignment.recorded import Recorded
 from picodet.alignment.recording import Recording
 from picodet.alignment.suppression import compare_nms
 from picodet.alignment.wording import times
-from picodet.config import STRIDES, ModelConfig
-from picodet.converter.rules import PICODET_2021
+from picodet.config import ModelConfig
+from picodet.converter.name_tables import name_table
 from picodet.errors import AlignmentError
 from picodet.files import sha256
-from picodet.models.head import HeadOutput
 from picodet.models.picodet import PicoDet
 from picodet.versions import versions
 
@@ -49,13 +50,17 @@ def align(
     compared.check(recording)
     index, model = recording.index, compared.model
     allowed, sentence = _tolerance(index.precision, tolerance)
-    pairing = pair(model.config, index) if index.operators else pair_layers(index, PICODET_2021)
+    config = model.config
+    if index.operators:
+        pairing = pair(config, index)
+    else:
+        pairing = pair_layers(index, name_table(config.backbone, config.neck, config.head))
     if not pairing.calls:
         raise AlignmentError(f"{recording.path}: holds no layer that ours could be compared with")
     recorded = Recorded(recording, compared.pairing(pairing))
     weights = compared.weights(recording, pairing, allowed)
     in_single = allowed if tolerance else Tolerance(NOISE_MULTIPLE)  # as the probes are asked
-    probed = probe(model.head.integral, recording, in_single)
+    probed = probe(config.head, model.head.integral, recording, in_single)
     preprocessing = compare_preprocessing(
         model.config, recording, probed.preprocessing, probed.evidence
     )
@@ -101,18 +106,29 @@ def _endings(
     probed: Probed,
 ) -> Iterator[Rung]:
     """Heads, decoding and NMS: by what is compared itself, as far as it goes, else by our code."""
-    heads = [_head_output(outputs) for outputs in result.heads]
+    heads = [head_output(model.config.head, maps) for maps in result.heads]
     own = compared.ending(recorded, images)
-    yield compare_heads(heads, recorded, allowed, own.heads() if own and heads else None)
+    index = recorded.recording.index
+    footing = Footing(
+        ours_adds=own.adds_epsilon if own else True,
+        theirs_adds=adds_epsilon(index.operators),
+        squared=model.config.head == "pico_head_v2" and (own is not None or index.kind == "onnx"),
+    )
+    yield compare_heads(heads, recorded, allowed, footing, own.heads() if own and heads else None)
     if own and own.decode and not heads:
         text = "the model could not be run to its end"
         yield from (Rung(name, "not compared", text) for name in ("decoding", "NMS"))
         return
     if own and own.decode:
-        yield compare_own_decoding(own.decode, model, heads, recorded, allowed, probed.decoding)
+        yield compare_own_decoding(
+            own.decode, model, heads, recorded, allowed, probed.decoding, footing
+        )
     else:
-        evidence = probed.evidence
-        yield compare_decoding(model, heads, recorded, allowed, probed.decoding, evidence)
+        # it is our code that decodes
+        squared = footing.squared and index.kind == "onnx"
+        footing = replace(footing, ours_adds=True, squared=squared)
+        found, evidence = probed.decoding, probed.evidence
+        yield compare_decoding(model, heads, recorded, allowed, found, evidence, footing)
     if own and own.decode and own.suppress:
         evidence = probed.evidence
         yield compare_own_nms(own.suppress, own.decode, heads, recorded, probed.nms, evidence)
@@ -134,8 +150,8 @@ def _tolerance(precision: str, chosen: float | None) -> tuple[Tolerance, str]:
     return Tolerance(NOISE_MULTIPLE), (
         "The noise of each layer was measured with our own model on this input: the greatest "
         "difference between float32 and float64, and between two orders of addition (threads, and "
-        "means added one by one as Paddle does), but at least half a unit in the last place. An "
-        f"error may be {NOISE_MULTIPLE:g} times that"
+        "one by one where Paddle does it so: means, convolutions with one output), but at least "
+        f"half a unit in the last place. An error may be {NOISE_MULTIPLE:g} times that"
     )
 
 
@@ -147,10 +163,6 @@ def _images(config: ModelConfig, recording: Recording) -> Tensor | None:
     steps = our_steps(recorded_picture(recording), config)
     array = steps["normalise"][None].astype(index.precision)
     return torch.from_numpy(array) if content_key(array) == index.input else None
-
-
-def _head_output(outputs: list[Tensor]) -> HeadOutput:
-    return HeadOutput(tuple(outputs[: len(STRIDES)]), tuple(outputs[len(STRIDES) :]))
 
 
 def _layers_rung(result: LayersResult) -> Rung:

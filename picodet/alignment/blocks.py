@@ -11,8 +11,11 @@ WHOLE = "the whole model"  # the block of the root of the tree, whose path is em
 
 # backbone.stem, backbone.stage2.block1, neck.conv_t, neck.downsamples.0: two names, and a third
 # where it is a number or a block's
-_BLOCK = re.compile(r"[^.]+\.[^.]+(?:\.(?:block)?\d+(?=\.|$))?")
-_LEVEL = re.compile(r"head\.(?:conv_feat\.levels|predictors)\.(\d+)(?=\.|$)")
+_BLOCK = re.compile(r"[^.]+\.[^.]+(?:\.(?:(?:block)?\d+|res\d\w)(?=\.|$))?")
+_LEVEL = re.compile(
+    r"head\.(?:conv_feat\.(?:levels|(?P<se>se))|(?P<alignment>alignment)|predictors)"
+    r"\.(?P<of>classes|sides)?(?P<level>\d+)(?=\.|$)"
+)
 
 
 @dataclass(frozen=True)
@@ -59,19 +62,23 @@ def block_name(layer: Layer) -> str:
     if path == "head.conv_feat":  # is called once per level
         return f"head level {layer.call}"
     if level := _LEVEL.match(path):
-        return f"head level {level[1]}"
+        return f"head level {level['level']}"
     block = _BLOCK.match(path)
     return block[0] if block else path or WHOLE
 
 
 def within(block: Block, layer: Layer) -> str:
     """What a layer is called in its block; the call is named where it is not the only one."""
-    parts = (
-        _LEVEL.sub("predictor" if ".predictors." in part else block.name, part)
-        for part in layer.path.split(" + ")
-    )
+    parts = (_LEVEL.sub(_part, part) for part in layer.path.split(" + "))
     name = " + ".join(
         "itself" if part == block.name else part.removeprefix(f"{block.name}.") for part in parts
     )
     calls = sum(other.path == layer.path for other in block.layers)
     return f"{name or 'itself'}{f', call {layer.call}' if calls > 1 else ''}"
+
+
+def _part(level: re.Match[str]) -> str:
+    """What a part of a head's level is called: its tower is the block itself."""
+    if ".predictors." in level[0]:
+        return f"predictor of {level['of']}" if level["of"] else "predictor"
+    return level["se"] or level["alignment"] or f"head level {level['level']}"

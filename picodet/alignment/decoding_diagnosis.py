@@ -6,31 +6,53 @@ import torch
 from torch import Tensor
 
 from picodet.config import STRIDES
-from picodet.models.head import HeadOutput
+from picodet.models.head import SCORE_EPSILON, AlignedOutput, Output
 
 UNKNOWN = "none of the usual mistakes"
 CLOSE = 1e-4  # of the greatest value: beyond any rounding, and far below any of these mistakes
+SAME = 2e-7  # the same formula, rounded otherwise
+EPSILONS = (0.0, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 
 
-def explain_boxes(heads: HeadOutput, ours: Tensor) -> str:
+def explain_boxes(heads: Output, ours: Tensor) -> str:
     """`ours`: the boxes [1, A, 4] that our decoding made of `heads`."""
     return next((what for what, made in _wrong_boxes(heads) if _close(made, ours)), UNKNOWN)
 
 
-def explain_scores(heads: HeadOutput, ours: Tensor) -> str:
+def explain_scores(heads: Output, ours: Tensor) -> str:
     """`ours`: the scores [1, C, A] that our decoding made of `heads`."""
+    found = (what for what, made, within in _wrong_scores(heads) if _close(made, ours, within))
+    return next(found, UNKNOWN)
+
+
+def _wrong_scores(heads: Output) -> Iterator[tuple[str, Tensor, float]]:
+    """What is wrong, the scores that it makes, and how near ours must be to be those."""
     logits = torch.cat([x.flatten(2) for x in heads.logits], dim=2)
-    mistakes = (
-        ("the sigmoid is missing", logits),
-        ("softmax over the classes in place of the sigmoid", logits.softmax(dim=1)),
-        ("the sigmoid is taken twice", logits.sigmoid().sigmoid()),
-        ("the square root of the scores is taken", logits.sigmoid().sqrt()),
-        ("the classes are in reverse order", logits.sigmoid().flip(1)),
-    )
-    return next((what for what, made in mistakes if _close(made, ours)), UNKNOWN)
+    classes = logits.sigmoid()
+    if isinstance(heads, AlignedOutput):
+        aligned = torch.cat([x.flatten(2) for x in heads.alignment], dim=2)
+        product = classes * aligned.sigmoid()
+        for epsilon in EPSILONS:
+            is_there = f"is {epsilon:g}" if epsilon else "is missing"
+            what = f"what is added under the root {is_there}; the reference's is {SCORE_EPSILON:g}"
+            yield what, (product + epsilon).sqrt(), SAME
+        right = (product + SCORE_EPSILON).sqrt()
+        yield "the square root is missing", product, CLOSE
+        yield "the alignment is left out", classes, CLOSE
+        yield "the alignment is left out, the root is not", classes.sqrt(), CLOSE
+        yield "the alignment has no sigmoid", (classes * aligned).sqrt(), CLOSE
+        mean = (classes + aligned.sigmoid()) / 2
+        yield "the mean of both probabilities in place of the geometric one", mean, CLOSE
+    else:
+        right = classes
+        yield "the square root of the scores is taken", classes.sqrt(), CLOSE
+    yield "the sigmoid is missing", logits, CLOSE
+    yield "softmax over the classes in place of the sigmoid", logits.softmax(dim=1), CLOSE
+    yield "the sigmoid is taken twice", classes.sigmoid(), CLOSE
+    yield "the classes are in reverse order", right.flip(1), CLOSE
 
 
-def _wrong_boxes(heads: HeadOutput) -> Iterator[tuple[str, Tensor]]:
+def _wrong_boxes(heads: Output) -> Iterator[tuple[str, Tensor]]:
     yield (
         "the centre of a cell is taken at its corner; the reference's is half a cell further",
         _boxes(heads, offset=0.0),
@@ -57,7 +79,7 @@ def _wrong_boxes(heads: HeadOutput) -> Iterator[tuple[str, Tensor]]:
 
 
 def _boxes(
-    heads: HeadOutput,
+    heads: Output,
     offset: float = 0.5,
     softmax: int | None = 2,
     first_bin: int = 0,
@@ -88,7 +110,7 @@ def _boxes(
     return torch.cat(levels, dim=1)
 
 
-def _close(made: Tensor, ours: Tensor) -> bool:
+def _close(made: Tensor, ours: Tensor, within: float = CLOSE) -> bool:
     if made.shape != ours.shape:
         return False
-    return bool((made - ours).abs().max() <= CLOSE * ours.abs().max())
+    return bool((made - ours).abs().max() <= within * ours.abs().max())

@@ -10,15 +10,17 @@ from torch import Tensor
 from picodet import decoding
 from picodet.alignment.comparison import Finding, Gap, Rung
 from picodet.alignment.decoding_diagnosis import explain_boxes, explain_scores
+from picodet.alignment.footing import Footing
 from picodet.alignment.gap import Tolerance, worst
+from picodet.alignment.heads import from_layers, in_double
 from picodet.alignment.recorded import Recorded
 from picodet.alignment.wording import number
 from picodet.config import STRIDES, ModelConfig
-from picodet.models.head import HeadOutput
+from picodet.models.head import Output
 from picodet.models.picodet import PicoDet
 
-PREDICTOR = "head.predictors.{}"
 OF_SIGMOID = 1.0  # magnitude of the numbers that a probability is computed from
+AS_THEY_ARE = Footing()
 
 
 class OwnHeads(NamedTuple):
@@ -29,9 +31,10 @@ class OwnHeads(NamedTuple):
 
 
 def compare_heads(
-    runs: Sequence[HeadOutput],
+    runs: Sequence[Output],
     recorded: Recorded,
     tolerance: Tolerance,
+    footing: Footing = AS_THEY_ARE,
     own: OwnHeads | None = None,
 ) -> Rung:
     """What the whole model puts out: scores and sides of each level.
@@ -43,51 +46,57 @@ def compare_heads(
     if not runs:
         return Rung("heads", "not compared", "our model could not be run to its end")
     gaps: list[tuple[str, Gap]] = []
+    all_scores = [run.scores() for run in runs]
     for level, stride in enumerate(STRIDES):
-        scores = [run.logits[level].flatten(2).sigmoid() for run in runs]
+        scores = [footing.ours(of_run[level].flatten(2)) for of_run in all_scores]
         sides = [run.sides[level].flatten(2) for run in runs]
-        made = (own.scores[level], own.sides[level]) if own else (scores[0], sides[0])
-        for name, of_model, equal, key, at in (
-            ("scores", made[0], scores, ending.scores[level], OF_SIGMOID),
-            ("sides", made[1], sides, ending.sides[level], 0.0),
-        ):
-            beside = equal[1:] if own else equal
-            found = recorded.gap(of_model, key, tolerance, beside, at)
-            gaps.append((f"{name}, stride {stride}", found))
+        if own:  # our first run is no other than the export's
+            scores[0], sides[0] = footing.ours(own.scores[level]), own.sides[level]
+        beside = 1 if own else 0
+        gaps += [
+            (
+                f"scores, stride {stride}",
+                recorded.gap(
+                    *(scores[0], ending.scores[level], tolerance, scores[beside:], OF_SIGMOID),
+                    footing.theirs,
+                ),
+            ),
+            (
+                f"sides, stride {stride}",
+                recorded.gap(sides[0], ending.sides[level], tolerance, sides[beside:]),
+            ),
+        ]
     findings = tuple(finding(name, found) for name, found in gaps if not found.ok)
     cells = sum(logits[0, 0].numel() for logits in runs[0].logits)
     classes = runs[0].logits[0].shape[1]
     channels = runs[0].sides[0].shape[1]
     summary = f"{classes} scores, {channels} of sides, of {cells:,} cells; {closest(gaps)}"
-    return Rung("heads", "differs" if findings else "aligned", summary, findings)
+    return Rung("heads", "differs" if findings else "aligned", summary + footing.note, findings)
 
 
-def recorded_heads(recorded: Recorded, config: ModelConfig) -> HeadOutput | None:
-    """What the reference's predictors put out; None where a summary has samples only.
+def recorded_heads(recorded: Recorded, config: ModelConfig) -> Output | None:
+    """What the reference's last layers put out; None where a summary has samples only.
 
     None, too, where they have other channels than ours, which the layers' rung says.
     """
-    num_classes = len(config.classes)
-    logits, sides = [], []
-    for level in range(len(STRIDES)):
-        call = recorded.calls.get((PREDICTOR.format(level), 0))
+
+    def made(path: str) -> Tensor | None:
+        call = recorded.calls.get((path, 0))
         if call is None or call.outputs[0] is None or not recorded.recording.has(call.outputs[0]):
             return None
-        output = recorded.tensor(call.outputs[0])
-        if output.shape[1] != num_classes + 4 * (config.reg_max + 1):
-            return None
-        logits.append(output[:, :num_classes])
-        sides.append(output[:, num_classes:])
-    return HeadOutput(tuple(logits), tuple(sides))
+        return recorded.tensor(call.outputs[0])
+
+    return from_layers(config, made)
 
 
 def compare_decoding(
     model: PicoDet,
-    runs: Sequence[HeadOutput],
+    runs: Sequence[Output],
     recorded: Recorded,
     tolerance: Tolerance,
     probe_findings: tuple[Finding, ...],
     evidence: str,
+    footing: Footing = AS_THEY_ARE,
 ) -> Rung:
     """Our decoding of the reference's heads against its boxes and scores, before NMS."""
     ending = recorded.recording.index.ending
@@ -96,11 +105,14 @@ def compare_decoding(
     heads = recorded_heads(recorded, model.config)
     if ending.boxes and ending.box_scores and heads is not None:
         boxes, scores = decoded(model, heads)
+        shown = [footing.ours(x) for x in scores]
         gaps = [
             ("boxes before NMS", recorded.gap(boxes[0], ending.boxes, tolerance, boxes)),
             (
                 "scores before NMS",
-                recorded.gap(scores[0], ending.box_scores, tolerance, scores, OF_SIGMOID),
+                recorded.gap(
+                    *(shown[0], ending.box_scores, tolerance, shown, OF_SIGMOID), footing.theirs
+                ),
             ),
         ]
         why = explain_boxes(heads, boxes[0]), explain_scores(heads, scores[0])
@@ -109,7 +121,8 @@ def compare_decoding(
             for (name, found), text in zip(gaps, why, strict=True)
             if not found.ok
         ]
-        done.insert(0, f"{boxes[0].shape[1]:,} boxes from the reference's heads; {closest(gaps)}")
+        text = f"{boxes[0].shape[1]:,} boxes from the reference's heads; {closest(gaps)}"
+        done.insert(0, text + footing.note)
     if ending.boxes and runs:
         made = [decoded(model, run)[0][0] for run in runs]
         along = recorded.gap(made[0], ending.boxes, tolerance, made)
@@ -117,13 +130,12 @@ def compare_decoding(
     return Rung("decoding", "differs" if findings else "aligned", "; ".join(done), tuple(findings))
 
 
-def decoded(model: PicoDet, heads: HeadOutput) -> tuple[list[Tensor], list[Tensor]]:
+def decoded(model: PicoDet, heads: Output) -> tuple[list[Tensor], list[Tensor]]:
     """Boxes and scores in the heads' own precision, and in double."""
     integral = copy.deepcopy(model.head.integral)
     with torch.inference_mode():
         single = decoding.decode(heads, integral.to(heads.logits[0].dtype))
-        wide = HeadOutput(*(tuple(x.double() for x in part) for part in heads))
-        double = decoding.decode(wide, integral.double())
+        double = decoding.decode(in_double(heads), integral.double())
     return [single[0], double[0]], [single[1], double[1]]
 
 

@@ -26,7 +26,7 @@ class Moment(NamedTuple):
 
     Fed with the reference's tensors, or alone, with its own. Beside each stand runs of our own
     network that should be equal, and whose differences are the noise: as it is, in float64, and
-    with the additions in another order (one thread, means one by one).
+    with the additions in another order (one thread, and one by one where Paddle does it so).
     """
 
     fed: Event | None

@@ -1,20 +1,23 @@
 """What an ONNX model does behind its heads, piece by piece."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from picodet.alignment.endings import OwnHeads
+from picodet.alignment.heads import by_layers
 from picodet.alignment.onnx_pieces import Pieces
 from picodet.alignment.own_ending import OwnEnding
 from picodet.graphs.ending import EndingNames, per_cell
-from picodet.models.head import HeadOutput
+from picodet.models.head import Output
 
 
 def own_ending(
-    pieces: Pieces, names: EndingNames, predictors: list[str], scale_factor: np.ndarray
+    pieces: Pieces, names: EndingNames, made: Mapping[str, str], scale_factor: np.ndarray
 ) -> OwnEnding:
-    """predictors: what the last convolutions' outputs are called, level after level.
+    """made: what is called there what our layers put out, by their paths.
 
     scale_factor [2] (y, x): what a file that knows none leaves to those who use it.
 
@@ -23,13 +26,12 @@ def own_ending(
 
     def heads() -> OwnHeads:
         wanted = (*names.scores, *names.sides)
-        made = zip(pieces.run(wanted, threads=0), wanted, strict=True)
-        cells = [torch.from_numpy(per_cell(array, name)) for array, name in made]
+        values = zip(pieces.run(wanted, threads=0), wanted, strict=True)
+        cells = [torch.from_numpy(per_cell(array, name)) for array, name in values]
         return OwnHeads(tuple(cells[: len(names.scores)]), tuple(cells[len(names.scores) :]))
 
-    def decode(heads: HeadOutput) -> tuple[Tensor, Tensor]:
-        joined = [torch.cat(pair, dim=1).numpy() for pair in zip(*heads, strict=True)]
-        given = dict(zip(predictors, joined, strict=True))
+    def decode(heads: Output) -> tuple[Tensor, Tensor]:
+        given = {made[path]: x.numpy() for path, x in by_layers(heads).items()}
         boxes, scores = pieces.run([str(names.boxes), str(names.box_scores)], given.get)
         return torch.from_numpy(boxes), torch.from_numpy(scores)
 

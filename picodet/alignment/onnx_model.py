@@ -1,4 +1,4 @@
-"""An ONNX file of a PicoDet of 2021, to be held against a recording as a model of ours is.
+"""An ONNX file of a PicoDet, to be held against a recording as a model of ours is.
 
 What is compared is what onnxruntime computes with the file. A model of ours with its weights stands
 beside it and shows the noise: a fault of the graph cannot raise what is allowed.
@@ -13,27 +13,29 @@ import onnx
 from torch import Tensor
 
 from picodet.alignment.comparison import Rung
+from picodet.alignment.footing import adds_epsilon
 from picodet.alignment.gap import Tolerance
 from picodet.alignment.layers import Moment, noise_runs, present, together
-from picodet.alignment.onnx_config import check_runnable, configure
+from picodet.alignment.onnx_config import check_runnable, recognised
 from picodet.alignment.onnx_ending import own_ending
 from picodet.alignment.onnx_graph import inputs_of
 from picodet.alignment.onnx_pieces import Pieces
 from picodet.alignment.onnx_runs import Alone, Fed
 from picodet.alignment.onnx_suspect import onnx_suspects
-from picodet.alignment.onnx_weights import OnnxWeights, compare_onnx_weights, fill, read_weights
+from picodet.alignment.onnx_weights import compare_onnx_weights, fill
 from picodet.alignment.own_ending import OwnEnding
 from picodet.alignment.paired import PairedCall, Pairing
-from picodet.alignment.pairing import project_of
 from picodet.alignment.recorded import Recorded
 from picodet.alignment.recording import Recording
 from picodet.alignment.replay import CallId, Suspect
-from picodet.errors import AlignmentError, RecordingError
+from picodet.errors import AlignmentError, ConversionError, GraphError
 from picodet.graphs.ending import EndingNames, find_ending
 from picodet.graphs.graph import Graph, canonical, operators
 from picodet.graphs.onnx_reader import read_onnx, sides
+from picodet.graphs.operators import Operator
 from picodet.graphs.places import Places, find_places
 from picodet.graphs.tracing import Traced, TracedCall, trace
+from picodet.graphs.weights import GraphWeights, project_of, read_weights
 from picodet.models.picodet import PicoDet
 
 
@@ -44,10 +46,11 @@ class OnnxModel:
     path: Path
     proto: onnx.ModelProto
     graph: Graph  # in canonical form
+    operators: tuple[Operator, ...]  # of that
     names: EndingNames
     traced: Traced
     places: Places
-    contents: OnnxWeights
+    contents: GraphWeights
     model: PicoDet  # with the same weights
     notes: tuple[str, ...]
 
@@ -114,13 +117,14 @@ class OnnxModel:
         return onnx_suspects(fed, model, self.traced, set(wanted))
 
     def ending(self, recorded: Recorded, images: Tensor | None) -> OwnEnding:
-        predictors = [
-            self.places.made[call.outputs[0]]
+        made = {
+            call.path: self.places.made[call.outputs[0]]
             for call in self.traced.calls
-            if call.path.startswith("head.predictors.")
-        ]
+            if call.outputs[0] in self.places.made
+        }
         scale_factor = np.array(recorded.recording.index.scale_factor, np.float32)
-        return own_ending(self._pieces(recorded, images), self.names, predictors, scale_factor)
+        own = own_ending(self._pieces(recorded, images), self.names, made, scale_factor)
+        return replace(own, adds_epsilon=adds_epsilon(self.operators))
 
     def _pieces(self, recorded: Recorded, images: Tensor | None) -> Pieces:
         feed = {}
@@ -133,17 +137,18 @@ class OnnxModel:
 def load(path: Path, size: tuple[int, int] | None = None) -> OnnxModel:
     """size: height and width of the input, where the file takes any.
 
-    Raises RecordingError for a file that is no ONNX, and AlignmentError for one that onnxruntime
-    does not know or that is no PicoDet of ours.
+    Raises GraphError for a file that is no ONNX or another network, CheckpointError for one whose
+    metadata are damaged, AlignmentError for one that onnxruntime does not know or that is no
+    PicoDet.
     """
     proto, graph = read_onnx(path)
     check_runnable(path, proto, graph.inputs[0])
     try:
         graph = canonical(graph)
         names = find_ending(graph)
-    except RecordingError as error:
+        config, notes = recognised(path, graph, names, size)
+    except (GraphError, ConversionError) as error:
         raise AlignmentError(f"{path}: {error}") from error
-    config, notes = configure(path, proto, graph, names.sides, size)
     traced = trace(config)
     stored = {name: array.shape for name, array in graph.constants.items()}
     theirs = operators(graph, {name: name for node in graph.nodes for name in node.outputs})
@@ -151,4 +156,4 @@ def load(path: Path, size: tuple[int, int] | None = None) -> OnnxModel:
     project = next(iter(project_of(traced, theirs).values()), None)
     contents = read_weights(traced, places, graph, project)
     model = fill(config, contents)
-    return OnnxModel(path, proto, graph, names, traced, places, contents, model, notes)
+    return OnnxModel(path, proto, graph, theirs, names, traced, places, contents, model, notes)

@@ -50,7 +50,8 @@ class Alone:
     def _together(self, calls: Sequence[TracedCall]) -> Iterator[Event]:
         names = sorted(self._names(calls))
         try:
-            made = dict(zip(names, self.pieces.run(names, threads=0), strict=True))
+            values = self.pieces.run(names, threads=0) if names else []
+            made = dict(zip(names, values, strict=True))
         except PieceError as error:
             if len(calls) == 1:
                 raise LayerError(calls[0].path, error) from error

@@ -1,11 +1,9 @@
 """An ONNX model's weights: in a torch model of ours, and against the reference's."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from picodet.alignment.comparison import Finding, Rung, Verdict
 from picodet.alignment.gap import Tolerance, gap
@@ -16,67 +14,21 @@ from picodet.alignment.weight_diagnosis import ATTEMPTS, UNKNOWN
 from picodet.alignment.weights import compare_weights, fold_pair
 from picodet.config import ModelConfig
 from picodet.errors import AlignmentError
-from picodet.graphs.graph import Graph
-from picodet.graphs.places import Places
-from picodet.graphs.tracing import Traced
-from picodet.models.layers import EPSILON
+from picodet.graphs.weights import STATISTICS, GraphWeights
 from picodet.models.picodet import PicoDet
 
-PROJECT = "head.integral.project"
-STATISTICS = ("weight", "bias", "running_mean", "running_var")
 
-
-@dataclass(frozen=True)
-class OnnxWeights:
-    """As the graph has them: by our names, and of each folded pair one weight and one bias."""
-
-    single: Mapping[str, np.ndarray]
-    folded: Mapping[str, tuple[np.ndarray, np.ndarray]]  # by the path of the convolution
-    norms: Mapping[str, str]  # path of a folded convolution -> of its batch norm
-
-
-def read_weights(traced: Traced, places: Places, graph: Graph, project: str | None) -> OnnxWeights:
-    """project: what the bins' values are called in the graph, if it decodes."""
-    single: dict[str, np.ndarray] = {}
-    folded: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for k, partner in places.partners.items():
-        names = traced.operators[k].weights
-        conv = names.get("weight", "").removesuffix(".weight")
-        if conv in places.folded:
-            weight, bias = (graph.constants[partner.weights[r]] for r in ("weight", "bias"))
-            folded[conv] = np.array(weight), np.array(bias).ravel()
-        elif conv not in places.folded.values():
-            roles = names.keys() & partner.weights.keys()
-            single |= {names[role]: graph.constants[partner.weights[role]] for role in roles}
-    if project is not None:
-        single[PROJECT] = graph.constants[project].ravel()
-    # onnx gives arrays that cannot be written to, which torch does not like
-    shaped = {name: np.array(x).reshape(traced.shapes[name]) for name, x in single.items()}
-    return OnnxWeights(shaped, folded, places.folded)
-
-
-def fill(config: ModelConfig, weights: OnnxWeights) -> PicoDet:
-    """A model of ours that computes the same; batch norms that were folded only add the bias."""
+def fill(config: ModelConfig, weights: GraphWeights) -> PicoDet:
+    """A model of ours that computes the same."""
     with torch.random.fork_rng(devices=[]):
         model = PicoDet(config)
-    state = model.state_dict()
-    state |= {name: _tensor(array) for name, array in weights.single.items()}
-    for conv, (weight, bias) in weights.folded.items():
-        norm = weights.norms[conv]
-        one = torch.ones(len(bias))
-        neutral = (one, _tensor(bias), torch.zeros_like(one), one - EPSILON)
-        state[f"{conv}.weight"] = _tensor(weight)
-        state |= {f"{norm}.{name}": x for name, x in zip(STATISTICS, neutral, strict=True)}
-    model.load_state_dict(state)
+    state = {name: torch.from_numpy(array) for name, array in weights.state().items()}
+    model.load_state_dict(model.state_dict() | state)
     return model.eval()
 
 
-def _tensor(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(array, np.float32))
-
-
 def compare_onnx_weights(
-    weights: OnnxWeights, recording: Recording, pairing: Pairing, tolerance: Tolerance
+    weights: GraphWeights, recording: Recording, pairing: Pairing, tolerance: Tolerance
 ) -> Rung:
     """What is not folded as of a model of ours; what is, after folding the reference's too."""
     state = {name: torch.from_numpy(array) for name, array in weights.single.items()}

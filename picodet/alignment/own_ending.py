@@ -1,7 +1,7 @@
 """The rungs of decoding and NMS for an export that does these itself."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
@@ -10,6 +10,7 @@ from picodet.alignment import probes
 from picodet.alignment.comparison import Finding, Rung, Verdict
 from picodet.alignment.decoding_diagnosis import explain_boxes, explain_scores
 from picodet.alignment.endings import (
+    AS_THEY_ARE,
     OF_SIGMOID,
     OwnHeads,
     closest,
@@ -17,13 +18,14 @@ from picodet.alignment.endings import (
     finding,
     recorded_heads,
 )
+from picodet.alignment.footing import Footing
 from picodet.alignment.gap import Tolerance, gap, noise
 from picodet.alignment.recorded import Recorded
 from picodet.alignment.suppression import compare_kept, end_to_end, kept
-from picodet.models.head import HeadOutput
+from picodet.models.head import Output
 from picodet.models.picodet import PicoDet
 
-Decode = Callable[[HeadOutput], tuple[Tensor, Tensor]]
+Decode = Callable[[Output], tuple[Tensor, Tensor]]
 Suppress = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 # Of probes.NMS_CASES. ONNX's NonMaxSuppression knows no limit of the candidates (top_k) and turns
@@ -42,15 +44,17 @@ class OwnEnding:
     heads: Callable[[], OwnHeads]
     decode: Decode | None
     suppress: Suppress | None
+    adds_epsilon: bool = True
 
 
 def compare_own_decoding(
     decode: Decode,
     model: PicoDet,
-    runs: Sequence[HeadOutput],
+    runs: Sequence[Output],
     recorded: Recorded,
     tolerance: Tolerance,
     probe_findings: tuple[Finding, ...],
+    footing: Footing = AS_THEY_ARE,
 ) -> Rung:
     """What it makes of the reference's heads, against the reference's boxes and scores.
 
@@ -60,35 +64,36 @@ def compare_own_decoding(
     ending = recorded.recording.index.ending
     theirs = recorded_heads(recorded, model.config)
     heads = theirs or runs[0]
-    boxes, scores = decode(heads)
+    made = decode(heads)
+    ours = decoded(model, heads)
+    if theirs is None or ending.box_scores is None:
+        footing = replace(footing, theirs_adds=True)  # our decoding does
     gaps, findings = [], list(probe_findings)
-    for name, made, ours, key, computed_at, explain in zip(
-        ("boxes before NMS", "scores before NMS"),
-        (boxes, scores),
-        decoded(model, heads),
-        (ending.boxes, ending.box_scores) if theirs else (None, None),
-        (0.0, OF_SIGMOID),
-        (explain_boxes, explain_scores),
-        strict=True,
+    for i, (name, key, computed_at, explain, view) in enumerate(
+        (
+            ("boxes before NMS", ending.boxes, 0.0, explain_boxes, AS_THEY_ARE),
+            ("scores before NMS", ending.box_scores, OF_SIGMOID, explain_scores, footing),
+        )
     ):
-        if key is None:
-            found = gap(made, ours[0], noise(*ours), tolerance, computed_at)
+        shown, runs_of_ours = view.ours(made[i]), [view.theirs(run) for run in ours[i]]
+        if key is None or theirs is None:
+            found = gap(shown, runs_of_ours[0], noise(*runs_of_ours), tolerance, computed_at)
         else:
-            found = recorded.gap(made, key, tolerance, ours, computed_at)
+            found = recorded.gap(shown, key, tolerance, runs_of_ours, computed_at, view.theirs)
         gaps.append((name, found))
         if not found.ok:
-            findings.append(finding(name, found, explain(heads, made)))
+            findings.append(finding(name, found, explain(heads, made[i])))
     whose = "the reference's" if theirs else "its own"
     against = "the reference's" if theirs and ending.boxes else "our decoding of them"
-    summary = f"{boxes.shape[1]:,} boxes by the export from {whose} heads, against {against}"
+    summary = f"{made[0].shape[1]:,} boxes by the export from {whose} heads, against {against}"
     verdict: Verdict = "differs" if findings else "aligned"
-    return Rung("decoding", verdict, f"{summary}; {closest(gaps)}", tuple(findings))
+    return Rung("decoding", verdict, f"{summary}; {closest(gaps)}{footing.note}", tuple(findings))
 
 
 def compare_own_nms(
     suppress: Suppress,
     decode: Decode,
-    runs: Sequence[HeadOutput],
+    runs: Sequence[Output],
     recorded: Recorded,
     probe_findings: tuple[Finding, ...],
     evidence: str,

@@ -19,13 +19,14 @@ from picodet.alignment.network_input import NetworkInput, read_array
 from picodet.alignment.order import Order
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.alignment.static_record import static_index
-from picodet.config import ModelConfig
-from picodet.converter import pdparams
-from picodet.converter.configure import OFFICIAL_NAME, Wanted, configure
+from picodet.config import ModelConfig, Preprocessing
+from picodet.converter.configure import NAME, Said, Wanted, configure
 from picodet.converter.precision import as_float32
+from picodet.converter.recognise import recognise_detector
 from picodet.errors import PicoDetError, RecordingError
 from picodet.files import sha256
-from picodet.inference.program_file import WEIGHTS, program_file
+from picodet.inference.program_file import WEIGHTS, is_inference_folder, program_file
+from picodet.porting.paddle_weights import read_checkpoint, read_training_folder
 from picodet.versions import versions
 
 
@@ -33,7 +34,7 @@ def main(order: str) -> None:
     """Carry out one order."""
     try:
         asked = Order.from_json(order)
-        (record_program if asked.reference.is_dir() else record_ppdet)(asked)
+        (record_program if is_inference_folder(asked.reference) else record_ppdet)(asked)
     except PicoDetError as error:
         _tell(error=str(error))
     except ModuleNotFoundError as error:
@@ -41,13 +42,15 @@ def main(order: str) -> None:
 
 
 def record_ppdet(order: Order) -> None:
-    """Run ppdet with the weights of a `.pdparams`."""
+    """Run ppdet with the weights of a `.pdparams` or `.pdema`, or of a training's folder."""
+    is_folder = order.reference.is_dir()
+    read = (read_training_folder if is_folder else read_checkpoint)(order.reference, None)
     weights = {}
-    for name, array in pdparams.read(order.reference).items():
+    for name, array in read.arrays.items():
         weight = as_float32(array)
         if weight is not None:
             weights[name] = weight
-    config = _config(order, weights)
+    config = _config(order, read.said, weights)
 
     import paddle  # noqa: PLC0415 (only now: it takes seconds)
 
@@ -69,8 +72,8 @@ def record_ppdet(order: Order) -> None:
         numbers = config.preprocessing
         index = Index(
             kind="ppdet",
-            file=order.reference.name,
-            sha256=sha256(order.reference),
+            file=read.origin.path.name,
+            sha256=sha256(read.origin.path),
             versions=versions("paddlepaddle", "paddledet") | {probes.VERSION: probes.digest()},
             precision="float64" if order.float64 else "float32",
             samples=order.samples,
@@ -104,16 +107,20 @@ def record_program(order: Order) -> None:
         writer.write(order.out, index)
 
 
-def _config(order: Order, weights: dict[str, np.ndarray]) -> ModelConfig:
+def _config(order: Order, said: Said, weights: dict[str, np.ndarray]) -> ModelConfig:
     """Tensors and the file's name tell it; the size may have to come with the order."""
-    size = None if OFFICIAL_NAME.search(order.reference.stem) else order.input_size
-    shapes = {name: array.shape for name, array in weights.items()}
-    configured = configure(shapes, order.reference, Wanted(input_size=size))
-    if configured is None:
+    found = recognise_detector({name: array.shape for name, array in weights.items()})
+    if found is None:
         raise RecordingError(
             f"{order.reference}: not a PicoDet that this version knows; picodet-convert says more"
         )
-    return configured.config
+    size = None if NAME.search(said.name) else order.input_size
+    config = configure(found, said, Wanted(input_size=size)).config
+    if order.settings is None:
+        return config
+    told = order.settings
+    numbers = Preprocessing(told.mean, told.std, told.interp)
+    return replace(config, input_size=told.size, preprocessing=numbers)
 
 
 def _progress(done: int, total: int) -> None:

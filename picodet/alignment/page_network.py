@@ -1,7 +1,7 @@
 """The network as a drawing: every block where it stands, coloured by its own error."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -29,8 +29,16 @@ NECK = {
     "neck.second_top_conv": (5, 2.5, 0),
 }
 PARTS = ("backbone", "neck", "head", WHOLE)  # have a row, and are no block of the drawing
+STEMS = {"backbone.stem": "stem", "backbone.max_pool": "pool", "backbone.conv1": "stem"}
+# blocks of backbones, and how deep the stage is that they are of
+STAGES: Mapping[str, Callable[[int], int]] = {
+    r"stage(?P<stage>\d)\.block(?P<block>\d+)": lambda stage: stage - 2,  # ESNet, ShuffleNet
+    r"blocks(?P<stage>\d)\.(?P<block>\d+)": lambda stage: max(stage - 4, 0),  # LCNet
+    r"res(?P<stage>\d)\.(?P<block>res\d\w)": lambda stage: max(stage - 3, 0),  # ResNet
+    r"conv(?P<block>(?P<stage>\d+))": lambda conv: (conv > 7) + (conv > 13),  # MobileNet
+}
 CAPTIONS = {
-    **{"backbone.stem": "stem", "backbone.max_pool": "pool", "neck.conv_t": "conv_t"},
+    "neck.conv_t": "conv_t",
     **{"neck.upsample": "upsample", "neck.first_top_conv": "first top"},
     **{"neck.second_top_conv": "second top"},
     **{f"neck.top_down_blocks.{i}": f"top-down {i}" for i in range(2)},
@@ -128,18 +136,26 @@ def network(
     )
 
 
+def _place(name: str) -> tuple[int, str] | None:
+    """Of a block of a backbone: how many levels it lies below the finest, and what it is called."""
+    for pattern, depth in STAGES.items():
+        if found := re.fullmatch(rf"backbone\.{pattern}", name):
+            return depth(int(found["stage"])), found["block"]
+    return None
+
+
 def _boxes(names: Sequence[str]) -> dict[str, Box]:
     """Image, backbone as stairs down the levels, neck, head and boxes, from left to right."""
     boxes = {"image": Box(8, TOP, 52, "image")}
-    x, stage = 72.0, 2
+    x, level = 72.0, 0
     for name in names:
-        if name in ("backbone.stem", "backbone.max_pool"):
-            boxes[name] = Box(x, TOP, 44, CAPTIONS[name])
+        if name in STEMS:
+            boxes[name] = Box(x, TOP, 44, STEMS[name])
             x += 54
-        elif found := re.fullmatch(r"backbone\.stage(\d)\.block(\d+)", name):
-            if int(found[1]) != stage:  # starts below the end of the stage before
-                x, stage = x - 41, int(found[1])
-            boxes[name] = Box(x, TOP + ROW * (stage - 2), 32, found[2])
+        elif place := _place(name):
+            if place[0] != level:  # starts below the end of the level before
+                x, level = x - 41, place[0]
+            boxes[name] = Box(x, TOP + ROW * level, 32, place[1])
             x += 41
     neck = x + 26
     for name in names:
@@ -152,7 +168,8 @@ def _boxes(names: Sequence[str]) -> dict[str, Box]:
         if found := re.fullmatch(r"head level ([0-3])", name):
             boxes[name] = Box(head, TOP + ROW * int(found[1]), 68, f"level {found[1]}")
     boxes["boxes"] = Box(head + 94, TOP, 52, "boxes", HEIGHT + 3 * ROW)
-    others = [name for name in names if name not in boxes and name not in PARTS]
+    wholes = {name for name in names if any(other.startswith(f"{name}.") for other in names)}
+    others = [name for name in names if name not in {*boxes, *wholes, *PARTS}]
     for i, name in enumerate(others):  # of a tree that is not known here: below, without edges
         row, column = divmod(i, 9)
         boxes[name] = Box(8 + 140 * column, TOP + ROW * (4 + row / 2), 132, name[-20:])
@@ -161,9 +178,11 @@ def _boxes(names: Sequence[str]) -> dict[str, Box]:
 
 def _backbone_edges(names: Sequence[str]) -> list[tuple[str, str]]:
     """A chain; the end of each stage also goes to the neck."""
-    chain = ["image", *(name for name in names if name.startswith("backbone."))]
+    chain = ["image", *(name for name in names if name in STEMS or _place(name))]
     edges = list(pairwise(chain))
-    ends = [a for a, b in edges if re.match(r".*stage\d", a) and a[:15] != b[:15]] + chain[-1:]
+    places = {name: _place(name) for name in chain}
+    ends = [a for a, b in edges if (p := places[a]) and (q := places[b]) and p[0] != q[0]]
+    ends += chain[-1:]
     return edges + [(end, "neck.conv_t") for end in ends]
 
 
@@ -234,7 +253,7 @@ def _captions(boxes: Mapping[str, Box]) -> str:
             shown.append(f'<text class="part" x="{left:g}" y="16">{part}</text>')
             shown.append(f'<path class="part" d="M{left:g} 23H{right:g}"/>')
     for name, box in boxes.items():
-        if stage := re.fullmatch(r"backbone\.stage(\d)\.block1", name):
+        if stage := re.fullmatch(r"backbone\.(?:stage|blocks|res)(\d)\.(?:block1|0|res\da)", name):
             y = box.y + HEIGHT + 15
             shown.append(f'<text class="note" x="{box.x:g}" y="{y:g}">stage {stage[1]}</text>')
         if level := re.fullmatch(r"head level ([0-3])", name):

@@ -1,6 +1,6 @@
 """Which operators and weights of a static graph are which of our layers and tensors."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from picodet.alignment.comparison import Unpaired
 from picodet.alignment.index import Index
@@ -10,6 +10,7 @@ from picodet.errors import AlignmentError
 from picodet.graphs.matching import Vertex, match, network
 from picodet.graphs.operators import Key, Operator, Source
 from picodet.graphs.tracing import Traced, trace
+from picodet.graphs.weights import project_of
 
 
 def pair(config: ModelConfig, index: Index) -> Pairing:
@@ -99,19 +100,6 @@ class _Pairs:
         if source.operator in self.inner:
             return None
         return self.partners[source.operator].outputs[source.index]
-
-
-def project_of(traced: Traced, operators: tuple[Operator, ...]) -> Mapping[str, str]:
-    """The bins' values: what a graph that decodes multiplies each softmax of the sides by."""
-    found = {
-        name
-        for operator in operators
-        if operator.kind == "matmul"
-        and any(operators[source.operator].kind == "softmax" for source in operator.sources)
-        for name in operator.weights.values()
-    }
-    ours = [name for name in traced.shapes if name.endswith(".project")]
-    return dict(zip(ours, found, strict=True)) if len(found) == 1 else {}
 
 
 def _names(value: str | Folded) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ ends at the heads) those that came with the package count, probes.npz.
 NumPy only; np.random.RandomState, whose streams are frozen for good.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from zlib import crc32
@@ -16,6 +16,7 @@ from zlib import crc32
 import numpy as np
 
 from picodet.cells import grids
+from picodet.config import Head
 
 PICTURE = Path(__file__).with_name("astronaut.png")  # NASA, public domain
 # Made by tools/record_golden.py; of the pictures it holds the keys (index.content_key).
@@ -29,8 +30,16 @@ PICTURE_SIZE = (64, 96)  # that the picture is resized to
 HEAD_SIZE = (64, 96)  # input size that the heads below belong to
 HEAD_CLASSES = 3
 BINS = 8
+HEADS: Mapping[Head, str] = {
+    "pico_head": "decoding",
+    "pico_head_v2": "aligned decoding",
+}  # prefix of the answers
 
-Heads = list[np.ndarray]  # [1, classes + 4 * bins, h, w] of each level, as the predictors make them
+# [1, classes + 4 * bins, h, w] of each level, as the predictors of 2021 make them
+Heads = list[np.ndarray]
+# of each level logits [1, classes, h, w], alignment [1, 1, h, w] and sides [1, 4 * bins, h, w],
+# as those of 2022 make them
+AlignedHeads = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 def candidates(case: str) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +94,8 @@ def _at_the_top_k() -> tuple[np.ndarray, np.ndarray]:
 
 def digest() -> str:
     """Of all questions: answers to others are of no use."""
-    questions = [array for case in NMS_CASES for array in candidates(case)] + heads()
+    questions = [array for case in NMS_CASES for array in candidates(case)]
+    questions += [*heads(), *(part for level in aligned_heads() for part in level)]
     joined = b"".join(array.tobytes() for array in questions) + PICTURE.read_bytes()
     return sha256(joined + repr((PICTURE_SIZE, HEAD_SIZE)).encode()).hexdigest()[:16]
 
@@ -97,18 +107,33 @@ def heads() -> Heads:
     return [random.normal(0, 2, (1, channels, h, w)).astype("f4") for h, w in grids(HEAD_SIZE)]
 
 
+def aligned_heads() -> AlignedHeads:
+    """Logits from where a probability is 1 to where a product of two is below any epsilon."""
+    random = np.random.RandomState(2022)
+    return [
+        (
+            random.uniform(-16, 6, (1, HEAD_CLASSES, h, w)).astype("f4"),
+            random.uniform(-16, 6, (1, 1, h, w)).astype("f4"),
+            random.normal(0, 2, (1, 4 * BINS, h, w)).astype("f4"),
+        )
+        for h, w in grids(HEAD_SIZE)
+    ]
+
+
 def ask(
     preprocess: Callable[[Path, tuple[int, int], int], np.ndarray],
-    decode: Callable[[Heads], tuple[np.ndarray, np.ndarray]],
+    decode: Callable[[Head], tuple[np.ndarray, np.ndarray]],
     nms: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> dict[str, np.ndarray]:
     """One side's answers.
 
-    preprocess(picture, (height, width), interp) -> [3, H, W]; decode(heads) -> boxes [A, 4] xyxy
-    in pixels of the input and scores [C, A]; nms(boxes, scores) -> [N, 6] of class, score, xyxy.
+    preprocess(picture, (height, width), interp) -> [3, H, W]; decode(which of HEADS), of what
+    `heads` or `aligned_heads` says, -> boxes [A, 4] xyxy in pixels of the input and scores [C, A];
+    nms(boxes, scores) -> [N, 6] of class, score, xyxy.
     """
     answers = {
         f"{PICTURES}{interp}": preprocess(PICTURE, PICTURE_SIZE, interp) for interp in INTERPS
     }
-    answers["decoding/boxes"], answers["decoding/scores"] = decode(heads())
+    for head, name in HEADS.items():
+        answers[f"{name}/boxes"], answers[f"{name}/scores"] = decode(head)
     return answers | {f"NMS/{case}": nms(*candidates(case)) for case in NMS_CASES}

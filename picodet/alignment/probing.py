@@ -16,16 +16,16 @@ from picodet.alignment.gap import Tolerance, gap, noise
 from picodet.alignment.index import content_key
 from picodet.alignment.recording import Recording
 from picodet.alignment.suppression import compare_kept, kept
-from picodet.config import Preprocessing
+from picodet.config import Head, Preprocessing
 from picodet.data import preprocess
 from picodet.errors import RecordingError
 from picodet.graphs.operators import Key
-from picodet.models.head import HeadOutput, Integral
+from picodet.models.head import AlignedOutput, HeadOutput, Integral, Output
 
 LIVE = "the reference's own answer"
 NAMES = {
     *(f"{probes.PICTURES}{interp}" for interp in probes.INTERPS),
-    *("decoding/boxes", "decoding/scores"),
+    *(f"{name}/{what}" for name in probes.HEADS.values() for what in ("boxes", "scores")),
     *(f"NMS/{case}" for case in probes.NMS_CASES),
 }
 SHIPPED = "ppdet's answer that came with picodet"
@@ -41,10 +41,10 @@ class Probed:
     evidence: str
 
 
-def probe(integral: Integral, recording: Recording, tolerance: Tolerance) -> Probed:
-    """integral: the model's own, whose code is tried; its bins' values are replaced."""
+def probe(head: Head, integral: Integral, recording: Recording, tolerance: Tolerance) -> Probed:
+    """head: the model's, whose decoding is asked; integral: its own, with other bins' values."""
     keys, theirs = _answers(recording)
-    ours = probes.ask(_preprocess, lambda heads: _decode(integral, heads), _suppress)
+    ours = probes.ask(_preprocess, lambda asked: _decode(asked, integral), _suppress)
     return Probed(
         preprocessing=tuple(
             Finding(
@@ -56,7 +56,7 @@ def probe(integral: Integral, recording: Recording, tolerance: Tolerance) -> Pro
             for name in keys
             if content_key(ours[name]) != keys[name]
         ),
-        decoding=tuple(_decoding_findings(integral, theirs, tolerance)),
+        decoding=tuple(_decoding_findings(head, integral, theirs, tolerance)),
         nms=tuple(
             finding
             for case in probes.NMS_CASES
@@ -105,37 +105,41 @@ def _suppress(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return kept(boxes, scores, np.ones(2, np.float32))
 
 
-def _head_output(heads: probes.Heads, dtype: torch.dtype) -> HeadOutput:
-    tensors = [torch.from_numpy(array).to(dtype) for array in heads]
-    return HeadOutput(
-        tuple(tensor[:, : probes.HEAD_CLASSES] for tensor in tensors),
-        tuple(tensor[:, probes.HEAD_CLASSES :] for tensor in tensors),
-    )
+def _outputs(dtype: torch.dtype) -> dict[Head, Output]:
+    """What the probes ask decodings for."""
+    joined = [torch.from_numpy(array).to(dtype) for array in probes.heads()]
+    split = (x.split([probes.HEAD_CLASSES, 4 * probes.BINS], dim=1) for x in joined)
+    parts = zip(*probes.aligned_heads(), strict=True)
+    return {
+        "pico_head": HeadOutput(*map(tuple, zip(*split, strict=True))),
+        "pico_head_v2": AlignedOutput(
+            *(tuple(torch.from_numpy(x).to(dtype) for x in part) for part in parts)
+        ),
+    }
 
 
-def _decoded(integral: Integral, heads: probes.Heads, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _decoded(head: Head, integral: Integral, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     own = copy.deepcopy(integral)
     own.project = torch.arange(probes.BINS, dtype=dtype)
     with torch.inference_mode():
-        return decoding.decode(_head_output(heads, dtype), own)
+        return decoding.decode(_outputs(dtype)[head], own)
 
 
-def _decode(integral: Integral, heads: probes.Heads) -> tuple[np.ndarray, np.ndarray]:
-    boxes, scores = _decoded(integral, heads, torch.float32)
+def _decode(head: Head, integral: Integral) -> tuple[np.ndarray, np.ndarray]:
+    boxes, scores = _decoded(head, integral, torch.float32)
     return boxes[0].numpy(), scores[0].numpy()
 
 
 def _decoding_findings(
-    integral: Integral, theirs: dict[str, np.ndarray], tolerance: Tolerance
+    head: Head, integral: Integral, theirs: dict[str, np.ndarray], tolerance: Tolerance
 ) -> list[Finding]:
-    heads = probes.heads()
-    single, double = (_decoded(integral, heads, t) for t in (torch.float32, torch.float64))
+    single, double = (_decoded(head, integral, t) for t in (torch.float32, torch.float64))
     findings = []
     for i, (name, explain) in enumerate((("boxes", explain_boxes), ("scores", explain_scores))):
-        reference = torch.from_numpy(theirs[f"decoding/{name}"])[None]
+        reference = torch.from_numpy(theirs[f"{probes.HEADS[head]}/{name}"])[None]
         found = gap(single[i], reference, noise(single[i], double[i]), tolerance)
         if not found.ok:
-            why = explain(_head_output(heads, torch.float32), single[i])
+            why = explain(_outputs(torch.float32)[head], single[i])
             at = f" at {list(found.index)}" if found.index else ""
             shown = found.problem or f"{found.ours:.7g}{at}"
             findings.append(Finding(f"probe: {name}", shown, f"{found.reference:.7g}", why))

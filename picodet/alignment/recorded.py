@@ -1,6 +1,6 @@
 """A recording's tensors for a run of ours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from picodet.alignment.paired import PairedCall, Pairing
 from picodet.alignment.recording import Recording
 from picodet.graphs.operators import Key
 
+View = Callable[[Tensor], Tensor]
 KEPT = 12  # tensors at hand: those that several runs ask for one after the other
 
 
@@ -44,19 +45,21 @@ class Recorded:
         tolerance: Tolerance,
         runs: Sequence[Tensor],
         computed_at: float = 0.0,
+        view: View = lambda tensor: tensor,
     ) -> Gap:
         """Our tensor against the reference's; the differences among `runs` are the noise.
 
-        Of a summary the samples are compared, and the lowest and the highest value.
+        view: what of the reference's is compared; it leaves the order of the values. Of a summary
+        the samples are compared, and the lowest and the highest value.
         """
         if self.recording.has(key):
-            return gap(ours, self.tensor(key), noise(*runs), tolerance, computed_at)
+            return gap(ours, view(self.tensor(key)), noise(*runs), tolerance, computed_at)
         stored = self.recording.index.tensors[key]
         if tuple(ours.shape) != stored.shape:
             return problem(f"shape {list(ours.shape)}, the reference's is {list(stored.shape)}")
         positions, values = map(torch.from_numpy, self.recording.samples(key))
         ends = torch.tensor([stored.low, stored.high], dtype=values.dtype)
-        known = torch.cat([values, ends]).to(ours.dtype)
+        known = view(torch.cat([values, ends])).to(ours.dtype)
 
         def shown(run: Tensor) -> Tensor:
             return torch.cat([run.ravel()[positions], *(end[None] for end in run.aminmax())])

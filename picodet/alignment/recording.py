@@ -21,6 +21,17 @@ from picodet.errors import RecordingError
 from picodet.graphs.operators import Key
 
 
+def is_recording(path: Path) -> bool:
+    """Whether a file says that it is one; the rest is looked at when it is opened."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return False
+    try:
+        with safe_open(path, "np") as file:
+            return HEADER in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 class Recording:
     """An open recording; tensors are read when they are asked for. Close it, or use `with`."""
 

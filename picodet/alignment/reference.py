@@ -10,37 +10,48 @@ from picodet.alignment.network_input import NetworkInput, read_array
 from picodet.alignment.order import Order
 from picodet.alignment.paddle_process import record_in_paddle
 from picodet.config import Preprocessing
+from picodet.converter.configure import Wanted
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import RecordingError
 from picodet.inference.inference_folder import FolderSettings, read_settings
+from picodet.inference.program_file import is_inference_folder
+from picodet.models.hub_folder import is_hub_folder
+from picodet.porting.source import TORCH
 
 KINDS = (
-    "a recording of picodet-align record, a .pdparams of ppdet, a Paddle inference folder "
-    "(model.pdmodel, model.json or inference.json with .pdiparams) or an .onnx file"
+    "a recording of picodet-align record, a .pdparams or .pdema of ppdet, a training's folder, a "
+    "Paddle inference folder (model.pdmodel, model.json or inference.json with .pdiparams), an "
+    ".onnx file, or weights that become a .pdparams: a .pth or .safetensors (of picodet, of the "
+    "mmdet port, or a state_dict), or a directory in Hugging Face's form"
 )
 DEFAULT_SIZE = (416, 416)
-
-
-def is_recording(path: Path) -> bool:
-    """Whether a reference is recorded already; its content is looked at when it is opened."""
-    return path.suffix == ".safetensors" and path.is_file()
+CHECKPOINTS = (".pdparams", ".pdema")
 
 
 def record(order: Order, paddle_python: Path | None, progress: Callable[[int, int], None]) -> None:
     """Run a reference once and write what it did.
 
     Raises RecordingError where that cannot be done and for what is no reference, CheckpointError
-    for a folder that is damaged.
+    for a folder that is damaged; for weights that ppdet has to be given in its own form what
+    picodet.porting.port raises.
     """
     reference = order.reference
     if not reference.exists():
         raise RecordingError(f"{reference}: there is no such file or folder; expected is {KINDS}")
-    if reference.is_file() and reference.suffix == ".pdparams":
+    if _is_ppdets(reference):
         record_in_paddle(order, paddle_python, progress)
+    elif _becomes_ppdets(reference):
+        with tempfile.TemporaryDirectory() as folder:
+            written = _written_back(order, Path(folder))
+            try:
+                record_in_paddle(written, paddle_python, progress)
+            except RecordingError as error:  # which nobody knows by its temporary name
+                text = str(error).replace(str(written.reference), str(reference))
+                raise RecordingError(text) from error
     elif order.float64:
         raise RecordingError(
-            f"{reference}: an export computes in float32; --float64 takes a .pdparams, which ppdet "
-            "runs, or a recording of one"
+            f"{reference}: an export computes in float32; --float64 takes weights, which ppdet "
+            "runs, or a recording of such a run"
         )
     elif reference.is_dir():
         settings = read_settings(reference)
@@ -59,6 +70,35 @@ def record(order: Order, paddle_python: Path | None, progress: Callable[[int, in
         onnx_recorder.record_onnx_file(order, _fed(order, None), progress)
     else:
         raise RecordingError(f"{reference}: not a reference; expected is {KINDS}")
+
+
+def _is_ppdets(reference: Path) -> bool:
+    """A checkpoint, or a training's folder of such."""
+    if not reference.is_dir():
+        return reference.suffix in CHECKPOINTS
+    return not is_inference_folder(reference) and any(reference.glob("*.pdparams"))
+
+
+def _becomes_ppdets(reference: Path) -> bool:
+    return is_hub_folder(reference) or reference.suffix in TORCH
+
+
+def _written_back(order: Order, folder: Path) -> Order:
+    """The same weights as a `.pdparams`, and what their file says of preprocessing."""
+    from picodet.porting import destinations  # noqa: PLC0415 (imports torch; to record needs none)
+    from picodet.porting.port import port  # noqa: PLC0415
+
+    file = folder / f"{order.reference.name}.pdparams"
+    _, ported = port(order.reference, assuming(order.input_size))
+    destinations.write(ported, file, "ppdet", {})
+    config, numbers = ported.config, ported.config.preprocessing
+    settings = Settings(config.input_size, numbers.interp, numbers.mean, numbers.std)
+    return replace(order, reference=file, settings=settings)
+
+
+def assuming(size: tuple[int, int] | None) -> Wanted:
+    """The size of weights that models of several sizes have, and that do not say theirs."""
+    return Wanted(ask=None if size is None else lambda _: size)
 
 
 def _as_recorded(settings: FolderSettings | None) -> Settings | None:

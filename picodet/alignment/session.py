@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from picodet.alignment import probes
 from picodet.alignment.comparison import Comparison
 from picodet.alignment.order import SAMPLES, Order
-from picodet.alignment.recording import Recording
-from picodet.alignment.reference import is_recording
+from picodet.alignment.recording import Recording, is_recording
+from picodet.alignment.reference import assuming
 from picodet.alignment.reference import record as make_recording
 from picodet.errors import AlignmentError, RecordingError
 from picodet.files import check_apart, check_writable
@@ -102,7 +102,7 @@ def compare(
         return _compare(reference, model_path, fed.float64, tolerance, progress)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "reference.safetensors"
-        size = _load(model_path, None).model.config.input_size
+        size = _load(model_path, None)[0].model.config.input_size
         make_recording(fed.order(reference, out, size, 0), paddle_python, progress)
         return _compare(out, model_path, False, tolerance, progress)
 
@@ -116,19 +116,23 @@ def _compare(
         if float64 and recording.index.precision != "float64":
             raise AlignmentError(f"{path}: recorded in float32; record it again with --float64")
         height, width = recording.index.tensors[recording.index.input].shape[2:]
-        model = _load(model_path, (height, width))
-        return align(model, model_path, recording, tolerance, progress)
+        model, file = _load(model_path, (height, width))
+        return align(model, file, recording, tolerance, progress)
 
 
-def _load(path: Path, size: tuple[int, int] | None) -> "Compared":
-    """size: height and width of the input, for an ONNX that takes any."""
+def _load(path: Path, size: tuple[int, int] | None) -> "tuple[Compared, Path]":
+    """What is compared, and the file that holds its weights.
+
+    size: height and width of the input, for what takes any or says none.
+    """
     if path.suffix != ".onnx":
         from picodet.alignment.compared import TorchModel  # noqa: PLC0415
-        from picodet.models import checkpoint  # noqa: PLC0415
+        from picodet.porting.port import load  # noqa: PLC0415
 
-        return TorchModel(checkpoint.load(path))
+        origin, model = load(path, assuming(size))
+        return TorchModel(model), origin.path
     try:
         from picodet.alignment import onnx_model  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError as error:
         raise AlignmentError(f"{path} needs {error.name}: pip install onnx onnxruntime") from error
-    return onnx_model.load(path, size)
+    return onnx_model.load(path, size), path

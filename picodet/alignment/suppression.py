@@ -11,7 +11,7 @@ from picodet import decoding, postprocess
 from picodet.alignment.comparison import Finding, Rung
 from picodet.alignment.recorded import Recorded
 from picodet.alignment.wording import number
-from picodet.models.head import HeadOutput
+from picodet.models.head import Output
 from picodet.models.picodet import PicoDet
 from picodet.nms import multiclass_nms
 
@@ -32,7 +32,7 @@ def kept(boxes: np.ndarray, scores: np.ndarray, scale_factor: np.ndarray) -> np.
 
 def compare_nms(
     model: PicoDet,
-    runs: list[HeadOutput],
+    runs: list[Output],
     recorded: Recorded,
     probe_findings: tuple[Finding, ...],
     evidence: str,

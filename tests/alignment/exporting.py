@@ -9,19 +9,37 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from picodet.config import STRIDES, MobileNetV3Config
 from picodet.graphs.operators import Operator, Source
 from picodet.graphs.tracing import trace
+from picodet.models import mobilenet_v3
+from picodet.models.head import SCORE_EPSILON
+from picodet.models.layers import HARD_SIGMOID_SLOPE
 from picodet.models.picodet import PicoDet
 
+SPELLED = {
+    "avg_pool": ("GlobalAveragePool", {}),
+    "concat": ("Concat", {"axis": 1}),
+    "hardswish": ("HardSwish", {}),
+    "leaky_relu": ("LeakyRelu", {"alpha": 0.01}),
+    "max_pool": ("MaxPool", {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    "other_avg_pool": ("AveragePool", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+}
 
-def export_onnx(model: PicoDet, path: Path, folded: bool = False) -> None:
-    """Raw heads, scores after the sigmoid. `folded`: BN in convolutions, hard-swish in pieces."""
-    path.write_bytes(_Export(model, folded).finished().SerializeToString())
+
+def export_onnx(
+    model: PicoDet, path: Path, folded: bool = False, epsilon: float | None = SCORE_EPSILON
+) -> None:
+    """Raw heads, scores ready. `folded`: BN in convolutions, hard-swish in pieces.
+
+    epsilon: added under the roots of the scores of 2022; None adds nothing, as paddle2onnx does.
+    """
+    path.write_bytes(_Export(model, folded, epsilon).finished().SerializeToString())
 
 
 class _Export:
-    def __init__(self, model: PicoDet, folded: bool) -> None:
-        self.model, self.folded = model, folded
+    def __init__(self, model: PicoDet, folded: bool, epsilon: float | None) -> None:
+        self.model, self.folded, self.epsilon = model, folded, epsilon
         self.operators = trace(model.config).operators
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
@@ -31,6 +49,8 @@ class _Export:
     def finished(self) -> onnx.ModelProto:
         for i, operator in enumerate(self.operators):
             self._write(i, operator)
+        if self.model.config.head == "pico_head_v2":
+            self._aligned_scores()
         height, width = self.model.config.input_size
         picture = helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, 3, height, width])
         outputs = [
@@ -61,30 +81,27 @@ class _Export:
                 self._add("Clip", [out + "a", zero, six], out + "b")
                 self._add("Mul", [*taken, out + "b"], out + "c")
                 self._add("Div", [out + "c", six], out)
+            case "relu6":
+                self._add("Clip", [*taken, self._number(0), self._number(6)], out)
             case "hardsigmoid":
-                self._add("HardSigmoid", taken, out, alpha=0.16666670143604279, beta=0.5)
+                self._add("HardSigmoid", taken, out, alpha=self._slope(), beta=0.5)
             case "shuffle":
                 self._shuffle(taken[0], out)
             case "split":
                 self._split(i, operator, taken[0])
-            case "concat":
-                self._add("Concat", taken, out, axis=1)
-            case "max_pool":
-                pads = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
-                self._add("MaxPool", taken, out, **pads)
             case "upsample":
                 scales = self._constant(torch.tensor([1.0, 1.0, 2.0, 2.0]), out + "scales")
                 how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
                 self._add("Resize", [*taken, "", scales], out, mode="nearest", **how)
             case kind:
-                names = {"avg_pool": "GlobalAveragePool", "hardswish": "HardSwish"}
-                self._add(names.get(kind, kind.capitalize()), taken, out)
+                name, attributes = SPELLED.get(kind, (kind.capitalize(), {}))
+                self._add(name, taken, out, **attributes)
 
     def _conv(self, i: int, operator: Operator, taken: list[str], out: str) -> None:
         layer = self._layer(operator)
-        following = self.operators[i + 1]
-        if self.folded and following.kind == "batch_norm":
-            layer = fuse_conv_bn_eval(layer, self._layer(following))
+        following = self.operators[i + 1 : i + 2]
+        if self.folded and following and following[0].kind == "batch_norm":
+            layer = fuse_conv_bn_eval(layer, self._layer(following[0]))
         given = [*taken, self._constant(layer.weight, out + "w")]
         if layer.bias is not None:
             given.append(self._constant(layer.bias, out + "b"))
@@ -112,6 +129,28 @@ class _Export:
         self.nodes.append(helper.make_node("Split", [taken, sizes], parts, axis=1))
         self._add("Sigmoid", [parts[0]], parts[0] + "p")
         self.outputs += [parts[0] + "p", parts[1]]
+
+    def _aligned_scores(self) -> None:
+        made = {
+            o.weights.get("weight"): self.names[Source(i)] for i, o in enumerate(self.operators)
+        }
+        for level in range(len(STRIDES)):
+            out = f"level{level}"
+            classes = made[f"head.predictors.classes{level}.weight"]
+            self._add("Sigmoid", [classes], out + "p")
+            self._add("Sigmoid", [made[f"head.alignment.{level}.bn2.weight"]], out + "q")
+            self._add("Mul", [out + "p", out + "q"], out + "m")
+            product = out + "m"
+            if self.epsilon is not None:
+                product = out + "e"
+                self._add("Add", [out + "m", self._number(self.epsilon)], product)
+            self._add("Sqrt", [product], out)
+            self.outputs += [out, made[f"head.predictors.sides{level}.weight"]]
+
+    def _slope(self) -> float:
+        """Of the hard-sigmoids."""
+        mobile = isinstance(self.model.config.backbone, MobileNetV3Config)
+        return mobilenet_v3.HARD_SIGMOID_SLOPE if mobile else HARD_SIGMOID_SLOPE
 
     def _add(self, kind: str, taken: list[str], out: str, **attributes: object) -> None:
         self.nodes.append(helper.make_node(kind, taken, [out], **attributes))

@@ -8,7 +8,6 @@ from picodet.alignment.layered import pair_layers
 from picodet.alignment.layers import compare_layers
 from picodet.alignment.recorded import Recorded
 from picodet.alignment.recording import Recording
-from picodet.converter.rules import PICODET_2021
 
 NOISE = Tolerance(30.0)
 
@@ -17,7 +16,7 @@ def compare(model, path, tolerance=NOISE, change=lambda index: index):
     steps = []
     with Recording(path) as recording:
         recording.index = change(recording.index)
-        recorded = Recorded(recording, pair_layers(recording.index, PICODET_2021))
+        recorded = Recorded(recording, pair_layers(recording.index, own_recording.table()))
         images = torch.from_numpy(own_recording.noise()).to(next(model.parameters()))
         result = compare_layers(model, recorded, images, tolerance, steps.append)
     assert steps == list(range(1, len(steps) + 1))

@@ -13,7 +13,7 @@ from picodet.alignment.index import Call, Ending, Index, Settings, Step, Weight
 from picodet.alignment.preprocessing import our_steps
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.alignment.suppression import kept
-from picodet.converter.rules import PICODET_2021
+from picodet.converter.name_tables import name_table
 from picodet.meta import describe
 from picodet.models import checkpoint
 
@@ -31,13 +31,24 @@ def save(model, path):
     return path
 
 
+def save_backbone(model, path):
+    """A backbone alone, as picodet-convert writes it."""
+    weights = {name: tensor.numpy() for name, tensor in model.backbone.state_dict().items()}
+    checkpoint.save(path, weights, describe(model.config, "backbone", "own", "0" * 64))
+    return path
+
+
 def noise(config=CONFIG):
     """[1, 3, H, W]"""
     return np.random.RandomState(1).normal(0, 1, (1, 3, *config.input_size)).astype("f4")
 
 
-def paddle_name(ours):
-    translation = PICODET_2021.to_paddle(ours)
+def table(config=CONFIG):
+    return name_table(config.backbone, config.neck, config.head)
+
+
+def paddle_name(ours, config=CONFIG):
+    translation = table(config).to_paddle(ours)
     return translation and translation.name
 
 
@@ -83,7 +94,7 @@ def record(model, path, picture=None, samples=0, images=None, **changes):
             calls=calls,
             operators=(),
             ending=Ending(
-                tuple(writer.add(x.flatten(2).sigmoid().numpy()) for x in output.logits),
+                tuple(writer.add(x.flatten(2).numpy()) for x in output.scores()),
                 tuple(writer.add(x.flatten(2).numpy()) for x in output.sides),
                 writer.add(boxes.numpy()),
                 writer.add(scores.numpy()),
@@ -98,7 +109,7 @@ def record(model, path, picture=None, samples=0, images=None, **changes):
 
 def _weights(model, writer):
     for name, tensor in model.state_dict().items():
-        if there := paddle_name(name):
+        if there := paddle_name(name, model.config):
             yield Weight(there, writer.add(tensor.float().numpy()))
 
 
@@ -113,7 +124,8 @@ def _calls(model, images, writer):
                 tuple(writer.add(tensor.numpy()) for tensor in tensors(value))
                 for value in (() if writer.samples else taken, returned)
             )
-            calls.append(Call(paddle_name(name), number, type(layer).__name__, *keys))
+            there = paddle_name(name, model.config)
+            calls.append(Call(there, number, type(layer).__name__, *keys))
 
         return keep
 

@@ -18,7 +18,6 @@ from picodet.alignment.layered import pair_layers
 from picodet.alignment.recorded import Recorded
 from picodet.alignment.recording import Recording
 from picodet.alignment.suppression import compare_nms
-from picodet.converter.rules import PICODET_2021
 from picodet.nms import multiclass_nms
 
 NOISE = Tolerance(30.0)
@@ -27,7 +26,7 @@ EVIDENCE = "somebody's answer"
 
 def opened(path):
     recording = Recording(path)
-    return recording, Recorded(recording, pair_layers(recording.index, PICODET_2021))
+    return recording, Recorded(recording, pair_layers(recording.index, own_recording.table()))
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import weakref
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from picodet.alignment.lanes import LayerError, one_at_a_time, replaced, run, tensors
 from picodet.models.head import HeadOutput
@@ -182,11 +183,35 @@ def test_means_can_be_added_one_by_one():
     (one_by_one,) = run(model, x, None, threads=1, one_by_one=True)
     assert one_by_one.outputs[0].shape == plain.outputs[0].shape == (1, 1, 1, 1)
     assert one_by_one.outputs[0].item() == 2**24 / 64
-    assert isinstance(model[0], nn.AdaptiveAvgPool2d)
+
+    class Function(nn.Module):
+        def forward(self, x):
+            return F.adaptive_avg_pool2d(x, 1)
+
+    (without_layer,) = run(nn.Sequential(Function()), x, None, threads=1, one_by_one=True)
+    assert without_layer.outputs[0].item() == 2**24 / 64
     with torch.inference_mode():
         other = nn.Sequential(nn.AdaptiveAvgPool2d(2))
         (halves,) = run(other, torch.ones(1, 1, 4, 4), None, threads=1, one_by_one=True)
     assert halves.outputs[0].shape == (1, 1, 2, 2)
+
+
+def test_convolutions_of_one_output_can_be_added_one_by_one():
+    """As above, and on random numbers within rounding of what torch does."""
+    x = torch.zeros(1, 64, 1, 1)
+    x[0, :3, 0, 0] = torch.tensor([2.0**24, 1.0, 1.0])
+    model = nn.Sequential(nn.Conv2d(64, 1, 1, bias=False))
+    model[0].weight.data.fill_(1)
+    (one_by_one,) = run(model, x, None, threads=1, one_by_one=True)
+    assert one_by_one.outputs[0].item() == 2**24
+    for layer in (nn.Conv2d(3, 1, 5, 2, 2), nn.Conv2d(3, 1, (1, 3), padding=(0, 2), dilation=2)):
+        x = torch.randn(2, 3, 9, 12)
+        plain, again = (
+            next(run(nn.Sequential(layer), x, None, 1, one_by_one=way)).outputs[0]
+            for way in (False, True)
+        )
+        torch.testing.assert_close(again, plain)
+        assert not torch.equal(again, plain)
 
 
 def test_threads_are_those_asked_for():

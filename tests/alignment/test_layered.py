@@ -8,11 +8,13 @@ from picodet.alignment.comparison import Unpaired
 from picodet.alignment.index import Call, Weight
 from picodet.alignment.layered import pair_layers
 from picodet.alignment.paired import PairedCall
-from picodet.converter.rules import PICODET_2021
+from picodet.converter.name_tables import name_table
+from picodet.variants import S_LCNET, S
 
 
-def pair(calls=(), weights=()):
-    return pair_layers(replace(INDEX, calls=calls, weights=weights), PICODET_2021)
+def pair(calls=(), weights=(), config=S):
+    table = name_table(config.backbone, config.neck, config.head)
+    return pair_layers(replace(INDEX, calls=calls, weights=weights), table)
 
 
 def test_calls_go_by_our_names():
@@ -56,3 +58,11 @@ def test_what_another_rung_compares_is_no_layer_here():
     calls = tuple(Call(path, 0, "Layer", (), ()) for path in ("head", "head.distribution_project"))
     pairing = pair(calls=calls)
     assert (pairing.calls, pairing.unpaired) == ((), ())
+
+
+def test_a_predictor_of_2022_is_a_weight_once():
+    """ppdet's checkpoints have it under two names."""
+    names = ("head.head_reg0.weight", "head.head_reg_list.0.weight", "head.head_cls_list.0.weight")
+    pairing = pair(weights=tuple(Weight(name, "w") for name in names), config=S_LCNET)
+    assert dict(pairing.weights) == {"head.predictors.sides0.weight": "head.head_reg0.weight"}
+    assert pairing.unpaired == ()

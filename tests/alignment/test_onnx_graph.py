@@ -15,11 +15,11 @@ from picodet.alignment.onnx_graph import record_onnx
 from picodet.alignment.pairing import pair
 from picodet.alignment.recording import Recording
 from picodet.alignment.recording_writer import RecordingWriter
-from picodet.config import CONFIGS
 from picodet.converter import pdparams
-from picodet.errors import RecordingError
+from picodet.errors import CheckpointError, GraphError, RecordingError
 from picodet.graphs.graph import canonical
 from picodet.graphs.onnx_reader import read_graph
+from picodet.official import CONFIGS
 
 
 def tensors(value):
@@ -122,9 +122,20 @@ def test_real_exports(shared, file, weights, noise, tmp_path):
     assert decoded == ([(1, 3598, 4), (100, 6)] if "nms" in file else [])
 
 
-def test_another_network_is_refused(shared, tmp_path):
-    with pytest.raises(RecordingError, match="no head of a PicoDet of 2021"):
-        recorded(shared / "weights/picodet_xs_320_coco_lcnet.onnx", tmp_path / "r", (320, 320))
+SIDES = (("x", 3), ("y", 2))
+
+
+def test_another_network_is_refused(tmp_path):
+    constant = numpy_helper.from_array(np.ones((2, 3, 1, 1), np.float32), "w")
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"])]
+    sides = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, c, 64, 64]) for name, c in SIDES
+    )
+    graph = helper.make_graph(nodes, "small", [next(sides)], [next(sides)], [constant])
+    file = tmp_path / "other.onnx"
+    onnx.save(helper.make_model(graph), file)
+    with pytest.raises(GraphError, match="no head of a PicoDet in the graph"):
+        recorded(file, tmp_path / "r", (64, 64))
 
 
 def small_graph(nodes, constants=(), constant_inputs=()):
@@ -180,7 +191,7 @@ def test_unknown_operators_keep_their_name():
 @pytest.mark.parametrize("content", [b"", b"no model", bytes(range(256))])
 def test_a_file_that_is_no_onnx(content, tmp_path):
     (tmp_path / "no.onnx").write_bytes(content)
-    with pytest.raises(RecordingError, match="not a readable ONNX file"):
+    with pytest.raises(CheckpointError, match="not a readable ONNX file"):
         recorded(tmp_path / "no.onnx", tmp_path / "r.safetensors", (128, 128))
 
 

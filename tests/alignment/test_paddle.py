@@ -10,12 +10,18 @@ from click.testing import CliRunner
 
 from picodet.alignment.recording import Recording
 from picodet.cli import align, convert
-from picodet.config import CONFIGS
 from picodet.models import checkpoint
+from picodet.official import CONFIGS
 
 pytestmark = pytest.mark.paddle
 RUNGS = ["weights", "preprocessing", "layers", "heads", "decoding", "NMS"]
 SMALL = "picodet_s_192_pedestrian"  # the smallest official one
+LCNET = "picodet_xs_320_coco_lcnet"
+OTHERS = (
+    *("picodet_xs_320_coco_lcnet", "picodet_s_416_coco_npu", "picodet_lcnet_1_0x_416_coco"),
+    *("picodet_mobilenetv3_large_1x_416_coco", "picodet_r18_640_coco"),
+    "picodet_shufflenetv2_1x_416_coco",
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +34,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-def ported(source, target):
-    result = CliRunner().invoke(convert, [str(source), str(target)])
+def ported(source, target, *options):
+    result = CliRunner().invoke(convert, [str(source), str(target), *options])
     assert result.exit_code == 0, result.output
     return target
 
@@ -151,8 +157,19 @@ def test_two_recordings_hold_the_same_bits(run, recorded):
             "reference/picodet_s_416_coco/picodet_s_416_coco.pdparams",
             "reference/picodet_s_416_coco/export_raw_pdmodel/picodet_s_416_coco",
         ),
+        (
+            f"reference/{LCNET}/{LCNET}.pdparams",
+            f"reference/{LCNET}/export_nms/{LCNET}",
+        ),
+        (
+            f"reference/{LCNET}/{LCNET}.pdparams",
+            f"reference/{LCNET}/export_raw_pdmodel/{LCNET}",
+        ),
     ],
-    ids=["pedestrian, old form", "S-416, new form with NMS", "S-416, raw"],
+    ids=[
+        *("pedestrian, old form", "S-416, new form with NMS", "S-416, raw"),
+        *("XS of 2022, new form with NMS", "XS of 2022, raw"),
+    ],
 )
 def test_inference_folders(run, shared, tmp_path, weights, program):
     model = ported(shared / weights, tmp_path / "model.pth")
@@ -165,8 +182,10 @@ def test_inference_folders(run, shared, tmp_path, weights, program):
         ("weights/picodet_s_416_coco.pdparams", []),
         ("weights/picodet_s_416_coco.pdparams", ["--float64"]),
         ("reference/picodet_m_416_coco/picodet_m_416_coco.pdparams", []),
+        (f"weights/{LCNET}.pdparams", []),
+        (f"weights/{LCNET}.pdparams", ["--float64"]),
     ],
-    ids=["S-416", "S-416 in double", "M-416"],
+    ids=["S-416", "S-416 in double", "M-416", "XS of 2022", "XS of 2022 in double"],
 )
 def test_real_weights_in_live_ppdet(run, shared, tmp_path, weights, options):
     model = ported(shared / weights, tmp_path / "model.pth")
@@ -175,9 +194,31 @@ def test_real_weights_in_live_ppdet(run, shared, tmp_path, weights, options):
 
 
 def test_a_checkpoint_of_another_model(run, shared, folder):
-    result = run(shared / "weights" / "picodet_xs_320_coco_lcnet.pdparams", folder / "model.pth")
+    result = run(shared / "weights" / "ppyolo_tiny_not_picodet.pdparams", folder / "model.pth")
     assert result.exit_code == 2
     assert "not a PicoDet that this version knows" in result.output
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_architectures(run, tmp_path, name):
+    """Seeded weights, on a small picture with two sides."""
+    seeded.main(name, str(tmp_path / "seeded.pdparams"))
+    options = ["--input-size", "128x160"]
+    model = ported(tmp_path / "seeded.pdparams", tmp_path / "model.pth", *options)
+    content = assert_aligned(run, tmp_path, tmp_path / "seeded.pdparams", model)
+    assert "[1, 3, 128, 160]" in content["environment"]["input"]
+
+
+@pytest.mark.parametrize("name", ["ours.safetensors", "hub", "training"])
+def test_references_in_other_forms(run, folder, tmp_path, name):
+    source, path = folder / f"{SMALL}.pdparams", tmp_path / name
+    if name == "training":
+        path.mkdir()
+        (path / "model_final.pdparams").write_bytes(source.read_bytes())
+    else:
+        ported(source, path)
+    assert_aligned(run, tmp_path, path, folder / "model.pth")
+    assert_aligned(run, tmp_path, folder / "model.pth", path)
 
 
 def test_a_folder_without_a_program(run, folder, tmp_path):

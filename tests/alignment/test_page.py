@@ -1,6 +1,7 @@
 import base64
 import re
 from dataclasses import replace
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 from comparisons import ALIGNED, BROKEN, DIFFERENT, FINE, HOSTILE, LAYERS, layer
 from parsed import Parsed
 
+from picodet.alignment.blocks import blocks
 from picodet.alignment.comparison import Comparison, Picture
 from picodet.alignment.page import page
-from picodet.alignment.page_network import shade
+from picodet.alignment.page_network import HEIGHT, _backbone_edges, _boxes, shade
 from picodet.alignment.page_pictures import MAX_CELLS, MAX_POINTS, error_map, scatter
+from picodet.graphs.tracing import trace
+from picodet.variants import VARIANTS
 
 EMPTY = Comparison("a", "b", (), (), (), "", {})
 
@@ -108,3 +112,16 @@ def test_the_scatter_keeps_what_is_most_wrong():
     assert ">3</text>" in drawn  # the end of the axis
     nothing = np.full(3, np.nan)
     assert "3 not finite" in scatter(Picture(np.zeros((1, 1)), nothing, nothing))
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_every_network_is_drawn_whole_and_nothing_lies_on_anything(variant):
+    layers = [layer(call.path, call=call.number) for call in trace(variant).calls]
+    boxes = _boxes([block.name for block in blocks(layers)])
+    for (a, one), (b, other) in combinations(boxes.items(), 2):
+        beside = one.x + one.width <= other.x or other.x + other.width <= one.x
+        above = one.y + one.height <= other.y or other.y + other.height <= one.y
+        assert beside or above, (a, b)
+    assert max(box.y + box.height for box in boxes.values()) == boxes["head level 3"].y + HEIGHT
+    ends = [start for start, end in _backbone_edges(list(boxes)) if end == "neck.conv_t"]
+    assert len(ends) == 3

@@ -1,6 +1,5 @@
 """The probes themselves, our answers to them, and that each of them can fail."""
 
-import functools
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,7 @@ from picodet.alignment.recording import Recording
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.data import preprocess
 from picodet.errors import RecordingError
-from picodet.models.head import Integral
+from picodet.models.head import AlignedOutput, Integral
 from picodet.nms import multiclass_nms
 
 NOISE = Tolerance(30.0)
@@ -32,15 +31,16 @@ def recording(tmp_path):
         yield recording
 
 
-def test_ours_are_ppdets_answers(recording):
-    probed = probe(Integral(7), recording, NOISE)
+@pytest.mark.parametrize("head", probes.HEADS)
+def test_ours_are_ppdets_answers(recording, head):
+    probed = probe(head, Integral(7), recording, NOISE)
     assert (probed.preprocessing, probed.decoding, probed.nms) == ((), (), ())
     assert probed.evidence == SHIPPED
 
 
 def test_the_models_own_bins_do_not_matter(recording):
     """Its code is tried, with the probe's eight bins."""
-    assert probe(Integral(11), recording, NOISE).decoding == ()
+    assert probe("pico_head", Integral(11), recording, NOISE).decoding == ()
 
 
 NMS_MISTAKES = {
@@ -70,7 +70,7 @@ def test_a_mistake_in_the_nms_shows(recording, monkeypatch, mistake):
         )
 
     monkeypatch.setattr(postprocess, "multiclass_nms", wrong)
-    probed = probe(Integral(7), recording, NOISE)
+    probed = probe("pico_head", Integral(7), recording, NOISE)
     assert probed.nms
     assert (probed.preprocessing, probed.decoding) == ((), ())
 
@@ -87,7 +87,7 @@ def test_each_case_can_fail(recording, monkeypatch, case):
         return classes, indices
 
     monkeypatch.setattr(postprocess, "multiclass_nms", wrong)
-    (finding,) = probe(Integral(7), recording, NOISE).nms
+    (finding,) = probe("pico_head", Integral(7), recording, NOISE).nms
     assert finding.name == f"probe: {case}"
 
 
@@ -99,7 +99,7 @@ def test_another_order_of_equal_scores_shows(recording, monkeypatch):
         return classes, len(boxes) - 1 - indices
 
     monkeypatch.setattr(postprocess, "multiclass_nms", backwards)
-    names = {finding.name for finding in probe(Integral(7), recording, NOISE).nms}
+    names = {finding.name for finding in probe("pico_head", Integral(7), recording, NOISE).nms}
     assert "probe: ties" in names
     assert "probe: random" not in names
 
@@ -113,7 +113,7 @@ def test_each_interp_can_fail(recording, monkeypatch, interp):
         return right(image, size, other if asked == interp else asked)
 
     monkeypatch.setattr(preprocess, "resize", wrong)
-    (finding,) = probe(Integral(7), recording, NOISE).preprocessing
+    (finding,) = probe("pico_head", Integral(7), recording, NOISE).preprocessing
     assert finding.name == f"probe: interp {interp}"
 
 
@@ -122,7 +122,7 @@ def test_colours_exchanged_are_told(recording, monkeypatch):
     monkeypatch.setattr(
         preprocess, "normalise", lambda image, numbers: right(image[..., ::-1].copy(), numbers)
     )
-    findings = probe(Integral(7), recording, NOISE).preprocessing
+    findings = probe("pico_head", Integral(7), recording, NOISE).preprocessing
     assert len(findings) == 5
     assert {finding.diagnosis.split("ours does it")[-1] for finding in findings} == {
         ", with the colours exchanged"
@@ -140,8 +140,39 @@ def test_colours_exchanged_are_told(recording, monkeypatch):
 def test_decoding_can_fail(recording, monkeypatch, change, name, text):
     right = decoding.decode
     monkeypatch.setattr(decoding, "decode", lambda *args: change(*right(*args)))
-    (finding,) = probe(Integral(7), recording, NOISE).decoding
+    (finding,) = probe("pico_head", Integral(7), recording, NOISE).decoding
     assert (finding.name, finding.diagnosis) == (f"probe: {name}", text)
+
+
+def aligned_scores(formula):
+    """Of logits and alignment, both [B, *, A]."""
+
+    def scores(output):
+        pairs = zip(output.logits, output.alignment, strict=True)
+        return tuple(formula(logits.sigmoid(), alignment.sigmoid()) for logits, alignment in pairs)
+
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("formula", "text"),
+    [
+        (lambda p, q: p * q + 1e-9, "the square root is missing"),
+        (lambda p, q: p + 0 * q, "the alignment is left out"),
+        (lambda p, q: (p * q).sqrt(), "what is added under the root is missing; the reference's"),
+        (lambda p, q: (p * q + 1e-6).sqrt(), "what is added under the root is 1e-06; the refer"),
+        (lambda p, q: (p * q + 1e-8).sqrt(), "what is added under the root is 1e-08; the refer"),
+        (lambda p, q: (p + q) / 2, "the mean of both probabilities in place of the geometric one"),
+        (lambda p, q: (p * q + 1e-9).sqrt().flip(1), "the classes are in reverse order"),
+        (lambda p, q: (p * q + 1e-9).sqrt() * 0.99, "none of the usual mistakes"),
+    ],
+)
+def test_a_wrong_score_of_2022(recording, monkeypatch, formula, text):
+    monkeypatch.setattr(AlignedOutput, "scores", aligned_scores(formula))
+    (finding,) = probe("pico_head_v2", Integral(7), recording, NOISE).decoding
+    assert finding.name == "probe: scores"
+    assert finding.diagnosis.startswith(text)
+    assert probe("pico_head", Integral(7), recording, NOISE).decoding == ()
 
 
 def asked(path, answers, questions):
@@ -151,14 +182,16 @@ def asked(path, answers, questions):
         index = index_of(writer, next(iter(keys.values())))
         writer.write(path, replace(index, probes=keys, versions={probes.VERSION: questions}))
     with Recording(path) as recording:
-        return probe(Integral(7), recording, NOISE)
+        return probe("pico_head", Integral(7), recording, NOISE)
 
 
 @pytest.fixture
 def answers():
     """Of one that keeps a box less of `dense`, and resizes with 1 where 2 is asked for."""
     answers = probes.ask(
-        probing._preprocess, functools.partial(probing._decode, Integral(7)), probing._suppress
+        probing._preprocess,
+        lambda head: probing._decode(head, Integral(7)),
+        probing._suppress,
     )
     answers["NMS/dense"] = answers["NMS/dense"][:-1]
     answers["preprocessing/2"] = answers["preprocessing/1"]

@@ -7,19 +7,20 @@ from click.testing import CliRunner
 
 from picodet.cli import align, convert
 
-SEEDED = "reference/picodet_s_416_coco/picodet_s_416_coco.pdparams"
+NAMES = ("picodet_s_416_coco", "picodet_xs_320_coco_lcnet")
+FILES = {
+    **{f"weights/{name}.onnx": f"weights/{name}.pdparams" for name in NAMES},
+    **{
+        f"reference/{name}/export_{kind}.onnx": f"reference/{name}/{name}.pdparams"
+        for name in NAMES
+        for kind in ("raw", "nms")
+    },
+}
 
 
-@pytest.mark.parametrize(
-    ("weights", "file"),
-    [
-        ("weights/picodet_s_416_coco.pdparams", "weights/picodet_s_416_coco.onnx"),
-        (SEEDED, "reference/picodet_s_416_coco/export_raw.onnx"),
-        (SEEDED, "reference/picodet_s_416_coco/export_nms.onnx"),
-    ],
-    ids=["official", "raw", "nms"],
-)
-def test_they_are_aligned_on_every_rung(shared, tmp_path, weights, file):
+@pytest.mark.parametrize("file", FILES)
+def test_they_are_aligned_on_every_rung(shared, tmp_path, file):
+    weights = FILES[file]
     model, outcome = tmp_path / "model.pth", tmp_path / "outcome.json"
     CliRunner().invoke(convert, [str(shared / weights), str(model)], catch_exceptions=False)
     result = CliRunner().invoke(align, [f"{shared}/{file}", str(model), "--json", str(outcome)])
@@ -27,4 +28,7 @@ def test_they_are_aligned_on_every_rung(shared, tmp_path, weights, file):
     content = json.loads(outcome.read_text())
     assert {rung["verdict"] for rung in content["rungs"]} == {"aligned"}
     assert content["unpaired"] == []
-    assert len(content["layers"]) > 280
+    assert len(content["layers"]) > 260
+    # paddle2onnx loses it
+    lacking = any("the reference lacks the 1e-09" in rung["summary"] for rung in content["rungs"])
+    assert lacking == ("lcnet" in file)

@@ -6,10 +6,15 @@ import pytest
 from exporting import export_onnx
 
 from picodet.alignment import probes, session
-from picodet.alignment.recording import Recording
-from picodet.alignment.reference import is_recording
+from picodet.alignment.recording import Recording, is_recording
 from picodet.alignment.session import Fed
-from picodet.errors import AlignmentError, CheckpointError, OutputError, RecordingError
+from picodet.errors import (
+    AlignmentError,
+    CheckpointError,
+    ConversionError,
+    OutputError,
+    RecordingError,
+)
 from picodet.models import checkpoint
 
 NOTHING = Fed(None, None, False)
@@ -22,6 +27,7 @@ def folder(tmp_path_factory):
     model = own_recording.pristine()
     own_recording.save(model, folder / "model.pth")
     own_recording.save(model, folder / "model.safetensors")
+    own_recording.save_backbone(model, folder / "backbone.pth")
     own_recording.record(model, folder / "recording.safetensors")
     export_onnx(model, folder / "model.onnx")
     (folder / "text.txt").write_text("text")
@@ -44,18 +50,13 @@ def compare(folder, reference, model="model.pth", fed=NOTHING, tolerance=None):
         ("absent", "model.pth", RecordingError, "there is no such file or folder; expected is a r"),
         ("absent.safetensors", "model.pth", RecordingError, "no such file or folder"),
         ("text.txt", "model.pth", RecordingError, "not a reference; expected is a recording of"),
-        ("model.pth", "model.pth", RecordingError, "not a reference"),
-        ("text.onnx", "model.pth", RecordingError, "not a readable ONNX file"),
-        (
-            "model.safetensors",
-            "model.pth",
-            RecordingError,
-            "but no recording; picodet-align record",
-        ),
+        ("text.pth", "model.pth", CheckpointError, "neither a .pth nor a .safetensors"),
+        ("text.onnx", "model.pth", CheckpointError, "not a readable ONNX file"),
         ("recording.safetensors", "absent.pth", CheckpointError, "there is no such file"),
-        ("recording.safetensors", "text.pth", CheckpointError, "not a readable .pth"),
-        ("recording.safetensors", "text.txt", CheckpointError, "convert it first"),
-        ("recording.safetensors", "recording.safetensors", CheckpointError, "has no picodet meta"),
+        ("recording.safetensors", "text.pth", CheckpointError, "neither a .pth nor a .safetensors"),
+        ("recording.safetensors", "text.txt", CheckpointError, "not a .pdparams, but text"),
+        ("recording.safetensors", "recording.safetensors", ConversionError, "not a PicoDet that"),
+        ("recording.safetensors", "backbone.pth", ConversionError, "holds a backbone only"),
         ("model.onnx", "absent.pth", CheckpointError, "there is no such file"),
     ],
 )
@@ -82,7 +83,7 @@ def test_a_recording_has_its_own_precision(folder):
 
 
 def test_an_export_computes_in_float32(folder):
-    with pytest.raises(RecordingError, match=r"--float64 takes a \.pdparams"):
+    with pytest.raises(RecordingError, match=r"--float64 takes weights, which ppdet"):
         compare(folder, "model.onnx", fed=Fed(None, None, True))
 
 
@@ -138,15 +139,18 @@ def test_what_must_not_be_written(folder, tmp_path):
 
 
 def test_a_failed_recording_leaves_nothing(folder, tmp_path):
-    with pytest.raises(RecordingError, match="not a readable ONNX"):
+    with pytest.raises(CheckpointError, match="not a readable ONNX"):
         record(folder, "text.onnx", tmp_path / "r.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_recording_is_known_by_its_suffix(folder):
+def test_a_recording_is_known_by_its_header(folder, tmp_path):
     assert is_recording(folder / "recording.safetensors")
     assert not is_recording(folder / "absent.safetensors")
+    assert not is_recording(folder / "model.safetensors")
     assert not is_recording(folder / "model.onnx")
+    (tmp_path / "text.safetensors").write_text("text")
+    assert not is_recording(tmp_path / "text.safetensors")
 
 
 def test_the_same_model_in_both_formats(folder):

@@ -18,7 +18,6 @@ from picodet.alignment.paired import Pairing
 from picodet.alignment.pairing import pair
 from picodet.alignment.recording import Recording
 from picodet.alignment.weights import compare_weights
-from picodet.converter.rules import PICODET_2021
 
 NOISE = Tolerance(30.0)
 STEM = "backbone.stem.conv.weight"
@@ -33,7 +32,7 @@ def state(pristine):
 def compare(state, path, change=lambda index: index):
     with Recording(path) as recording:
         recording.index = change(recording.index)
-        pairing = pair_layers(recording.index, PICODET_2021)
+        pairing = pair_layers(recording.index, own_recording.table())
         return compare_weights(state, recording, pairing, NOISE)
 
 

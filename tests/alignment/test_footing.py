@@ -1,0 +1,62 @@
+"""Scores that are roots, brought to one formula; the numbers are worked out by hand."""
+
+import pytest
+import torch
+
+from picodet.alignment.footing import Footing, adds_epsilon
+from picodet.graphs.operators import Operator, Source
+
+WITH = torch.tensor([(0.25 + 1e-9) ** 0.5, (1e-8 + 1e-9) ** 0.5, 1e-9**0.5])
+WITHOUT = torch.tensor([0.5, 1e-4, 0.0])
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("theirs", [True, False])
+def test_ours_become_what_the_references_formula_makes(ours, theirs):
+    footing = Footing(ours, theirs)
+    made, expected = (WITH if adds else WITHOUT for adds in (ours, theirs))
+    torch.testing.assert_close(footing.ours(made), expected, rtol=1e-6, atol=2e-8)
+    assert footing.theirs(expected) is expected
+    assert footing.ours(made).dtype == torch.float32
+
+
+def test_what_else_is_wrong_stays():
+    wrong = WITHOUT.square()  # no root
+    assert (Footing(True, False).ours(wrong) - WITHOUT).abs().max() > 0.2
+
+
+def test_beside_onnxruntime_squares_are_compared():
+    footing = Footing(True, False, squared=True)
+    torch.testing.assert_close(footing.theirs(WITHOUT), torch.tensor([0.25, 1e-8, 0.0]))
+    torch.testing.assert_close(
+        footing.ours(WITH), torch.tensor([0.25, 1e-8, 0.0]), rtol=1e-6, atol=1e-15
+    )
+
+
+def test_it_is_said():
+    assert Footing().note == Footing(False, False).note == ""
+    said = "; the reference lacks the 1e-09 that the model adds under the root"
+    assert Footing(True, False).note == said
+    said = "; the model lacks the 1e-09 that the reference adds under the root"
+    assert Footing(False, True).note == said
+    squares = "; scores as squares, as onnxruntime's sigmoid rounds like 1"
+    assert Footing(squared=True).note == squares
+    assert Footing(False, True, squared=True).note == squares + said
+
+
+def chain(*kinds):
+    return [Operator(kind, kind, (Source(i - 1),), ()) for i, kind in enumerate(kinds)]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "adds"),
+    [
+        (("sigmoid", "mul", "sqrt"), False),
+        (("sigmoid", "mul", "add", "sqrt"), True),
+        (("sigmoid", "mul", "scale", "sqrt"), True),
+        (("sigmoid",), True),  # of 2021: it lacks nothing
+        ((), True),  # of layers
+    ],
+)
+def test_a_graph_says_whether_it_adds(kinds, adds):
+    assert adds_epsilon(chain(*kinds)) is adds
