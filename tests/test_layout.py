@@ -8,7 +8,7 @@ from layout import MAY_IMPORT
 
 PACKAGE = Path(__file__).parent.parent / "picodet"
 
-COMMANDS = {"cli", "cli_align", "cli_eval", "cli_export"}  # where everything meets
+COMMANDS = {"cli", "cli_align", "cli_convert", "cli_eval", "cli_export"}  # where everything meets
 HEAVY = {
     *("cv2", "hotcoco", "numpy", "onnx", "onnxruntime", "openvino", "paddle", "ppdet"),
     *("pycocotools", "rich", "safetensors", "torch", "yaml"),

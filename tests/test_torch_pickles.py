@@ -128,3 +128,11 @@ def test_more_dimensions_than_numpy_has(tmp_path):
     path: Path = tmp_path / "x.pth"
     path.write_bytes(bad_files.torch_file({"a": torch.ones(1).reshape((1,) * 65)}))
     assert "a has 65 dimensions" in str(bad_files.check(path).error)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # making it is deprecated
+def test_names_that_are_no_text(tmp_path):
+    path = tmp_path / "x.pth"
+    for name in (torch.ones(3), torch.ones(1).storage(), (1, 2), 1.5, None):
+        path.write_bytes(bad_files.torch_file({name: torch.ones(1)}))
+        assert "something is named by a " in str(bad_files.check(path).error)

@@ -21,8 +21,10 @@ from picodet.graphs.program import (
     input_shapes,
     read_bytes,
 )
-from picodet.graphs.program_proto import ATTRIBUTE_VALUES, DENSE_TENSOR, parse, text
+from picodet.graphs.program_proto import ATTRIBUTE_VALUES, CLASSES, DENSE_TENSOR, parse, text
+from picodet.graphs.protobuf_parts import check_parts
 
+MAX_FIELDS = 400_000  # of protobuf's; that model's has 90,000
 MAX_BYTES = 8_000_000  # the official pedestrian model's has 3 million: where Python made it
 COLUMN = Setting(int, "col", None, default=0)  # which of the inputs, or outputs
 
@@ -57,6 +59,7 @@ def read(path: Path, weights: Path) -> Program:
 
 def _block(content: bytes) -> Any:
     """The first one, which is all that a network without conditions has."""
+    check_parts(content, CLASSES["ProgramDesc"].DESCRIPTOR, MAX_FIELDS)
     program = parse("ProgramDesc", content)
     if len(program.blocks) == 0:
         raise ValueError("it is empty")

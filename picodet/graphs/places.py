@@ -15,6 +15,7 @@ from picodet.graphs.operators import Operator, Source
 from picodet.graphs.tracing import Traced
 
 Shapes = dict[str, tuple[int, ...]]
+MOST = 4  # times as much as our model has between the picture and its heads
 Marks = Mapping[int, int]  # vertices that have a partner, and the number of the pair
 
 
@@ -44,7 +45,7 @@ def find_places(
     """
     our_network, their_network = network(traced.operators, traced.shapes), network(theirs, stored)
     names = [theirs[vertex.parts[-1]].name for vertex in their_network]
-    if exact:
+    if exact or len(their_network) > MOST * len(our_network):  # which takes long, and is none
         match(our_network, their_network, names, other)
     partners: dict[int, Operator] = {}
     folded: dict[str, str] = {}

@@ -26,7 +26,11 @@ def check_parts(data: bytes, descriptor: Any, limit: int) -> None:
             count += 1
             if count > limit:
                 raise ValueError(f"it has more than {limit:,} parts")
-            key, position = _varint(data, position)
+            key = data[position]
+            if key < 128:  # most have one byte
+                position += 1
+            else:
+                key, position = _varint(data, position)
             form = key & 7
             if form == 0:
                 _, position = _varint(data, position)
@@ -51,7 +55,7 @@ def _messages(descriptor: Any) -> Mapping[int, Any]:
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
     """A number, and where it ends."""
-    if position < len(data) and data[position] < 128:  # most have one byte
+    if position < len(data) and data[position] < 128:
         return data[position], position + 1
     number = 0
     for i, byte in enumerate(data[position : position + MAX_VARINT]):

@@ -10,9 +10,9 @@ from picodet.errors import CheckpointError
 from picodet.files import sha256
 from picodet.models import checkpoint, hub_folder
 from picodet.models.picodet import PicoDet
-from picodet.porting.opening import TORCH
 from picodet.porting.port import port
 from picodet.porting.ported import IncompleteError
+from picodet.porting.source import TORCH
 from picodet.torch_files import read_torch
 
 

@@ -11,7 +11,7 @@ from picodet.inference.program_file import is_inference_folder
 from picodet.meta import HEADER, config_of
 from picodet.models import hub_folder
 from picodet.porting.paddle_weights import Which, read_checkpoint, read_training_folder
-from picodet.porting.source import DrawnTensors, NamedTensors, Origin
+from picodet.porting.source import TORCH, DrawnTensors, NamedTensors, Origin
 from picodet.porting.torch_weights import read_torch_weights
 
 FORMS = (
@@ -19,7 +19,6 @@ FORMS = (
     ".pth or .safetensors (of picodet, of the mmdet port, or a state_dict), or a directory in "
     "Hugging Face's form"
 )
-TORCH = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 PROGRAM_PARTS = (".pdmodel", ".json", ".pdiparams")
 
 

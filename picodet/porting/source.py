@@ -11,6 +11,8 @@ from picodet.config import ModelConfig
 from picodet.converter.configure import Said
 from picodet.graphs.graph import Graph
 
+TORCH = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")  # suffixes of weights that PyTorch saved
+
 Spelling = Literal["ppdet", "mmdet", "picodet"]
 
 

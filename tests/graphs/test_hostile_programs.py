@@ -45,18 +45,18 @@ HUGE = field(1, field(3, files.variable("w", [10**10], persistable=True)))
     ("content", "message"),
     [
         (b"", "it is empty"),
-        (b"no protobuf at all", "are no ProgramDesc of Paddle's"),
-        (b"\x0a\xff\xff\xff\xff\x0f", "are no ProgramDesc"),
-        (field(1, b"") * 2_000_000, "0 operators feed"),
+        (b"no protobuf at all", "a field of the form 6 at byte 1"),
+        (b"\x0a\xff\xff\xff\xff\x0f", "4,294,967,295 bytes are missing"),
+        (field(1, b"") * 2_000_000, "more than 400,000 parts"),
         (field(1, MANY), "6,001 operators"),
-        (field(1, field(3, b"") * 500_000), "500,000 variables"),
-        (field(1, field(4, field(4, b"") * 500_000)), "more than 200,000 inputs and settings"),
-        (field(1, field(4, field(1, b"") * 500_000)), "more than 200,000"),
-        (field(1, field(4, field(1, field(2, b"") * 500_000))), "more than 200,000"),
+        (field(1, field(3, b"") * 350_000), "350,000 variables"),
+        (field(1, field(4, field(4, b"") * 350_000)), "more than 200,000 inputs and settings"),
+        (field(1, field(4, field(1, b"") * 350_000)), "more than 200,000"),
+        (field(1, field(4, field(1, field(2, b"") * 350_000))), "more than 200,000"),
         (bytes(8_000_001), "a program of more than 8,000,000 bytes"),
         (HUGE, "weight 1 of 1, w"),
         (field(1, field(4, operator(b"\xff", {}, {}))), "a name that is no text"),
-        (b"\x0b" * 1000, "are no ProgramDesc"),  # groups in groups
+        (b"\x0b" * 1000, "a field of the form 3"),  # groups in groups
     ],
 )
 def test_no_pdmodel(read, content, message):

@@ -1,0 +1,252 @@
+"""Files of every form that picodet reads, small and whole; ways to damage them; and the promise.
+
+The promise: a file is read, or there is one clear error; in bounded memory, within a second, and
+nothing is written. `check` holds it against one file. `make fuzz` uses it too.
+"""
+
+import io
+import json
+import pickle
+import resource
+import struct
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import seeded
+import torch
+from graphs import paddle_files
+from safetensors.numpy import save
+
+from picodet.class_names import read_class_names
+from picodet.config import LCNetConfig, ModelConfig
+from picodet.converter.configure import Wanted
+from picodet.errors import PicoDetError
+from picodet.meta import describe
+from picodet.models import checkpoint
+from picodet.models.picodet import PicoDet
+from picodet.porting.port import port
+from picodet.variants import S
+
+SECONDS = 1.0  # of computing; a busy machine takes longer by the clock
+BUSY = 5.0  # by the clock
+MEGABYTES = 256  # beyond what the process has had already
+WIDE = ModelConfig(
+    name="wide",
+    backbone=LCNetConfig("lcnet_x0_05", 0.05),
+    neck="lc_pan",
+    head="pico_head_v2",
+    channels=96,  # by it a graph is told to be a PicoDet
+    head_convs=1,
+    classes=("cat", "dog"),
+    input_size=(64, 32),
+    reg_max=1,
+)
+TINY = replace(WIDE, name="tiny", channels=8)
+SETTINGS = b"""\
+Preprocess:
+- {type: Resize, target_size: [320, 416], interp: 2, keep_ratio: false}
+- {type: NormalizeImage, mean: [0.4, 0.5, 0.6], std: [0.1, 0.2, 0.3], is_scale: true}
+label_list: [cat, dog]
+"""
+
+
+def read_any(path: Path) -> object:
+    return port(path, Wanted())
+
+
+@dataclass(frozen=True)
+class Form:
+    """A whole file, or several in a folder."""
+
+    files: Mapping[str, bytes]
+    opened: str  # which of them is read; "" for their folder
+    reader: Callable[[Path], object] = read_any
+
+    def write(self, folder: Path, **changed: bytes) -> Path:
+        """Where it lies. changed: other contents by the names of files, `_` for their dots."""
+        for name, content in self.files.items():
+            (folder / name).write_bytes(changed.get(name.replace(".", "_"), content))
+        return folder / self.opened if self.opened else folder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a file."""
+
+    error: PicoDetError | None
+    seconds: float  # of computing
+    megabytes: float
+
+
+def check(path: Path, reader: Callable[[Path], object] = read_any) -> Outcome:
+    """Read it, and hold the promise against what happens."""
+    folder = path if path.is_dir() else path.parent
+    before = sorted(folder.iterdir())
+    memory, start, computing = peak(), time.monotonic(), time.process_time()
+    error = None
+    try:
+        reader(path)
+    except PicoDetError as caught:
+        error = caught
+        assert str(error)
+        assert str(error).isprintable()
+    outcome = Outcome(error, time.process_time() - computing, peak() - memory)
+    assert time.monotonic() - start < BUSY, f"{path}: {outcome}"
+    assert outcome.megabytes < MEGABYTES, f"{path}: {outcome}"
+    assert sorted(folder.iterdir()) == before
+    return outcome
+
+
+@cache
+def warm_up() -> None:
+    """What is done once in a process is done: all variants built."""
+    with TemporaryDirectory() as folder, suppress(PicoDetError):
+        read_any(
+            Form({"x.pdparams": pickle.dumps({"w": np.ones(1)})}, "x.pdparams").write(Path(folder))
+        )
+
+
+def peak() -> float:
+    """The most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+@cache
+def forms() -> Mapping[str, Form]:
+    """One of each."""
+    meta = describe(TINY, "detector", "tiny.pdparams", "ab" * 32)
+    weights = {name: tensor.numpy() for name, tensor in built(TINY).state_dict().items()}
+    large = {name: array for name, array in seeded.shapes(S).items() if np.prod(array) < 100}
+    few = seeded.checkpoint(dict(list(large.items())[::30]))
+    pdparams = pickle.dumps(few | {"StructuredToParameterName@@": dict.fromkeys(few, "w")}, 4)
+    folder = {"model.pdiparams": paddle_files.pdiparams(paddle_files.WEIGHTS)}
+    names = paddle_files.info({name: f"backbone.{name}" for name in paddle_files.WEIGHTS})
+    old = {"model.pdmodel": paddle_files.small_pdmodel(), "model.pdiparams.info": names}
+    few_torch = {f"module.{name}": torch.from_numpy(array) for name, array in few.items()}
+    return {
+        "pdparams": Form({"x.pdparams": pdparams}, "x.pdparams"),
+        "pdema": Form({"x.pdparams": pdparams, "x.pdema": pdparams}, ""),
+        "pdmodel": Form({**folder, **old, "infer_cfg.yml": SETTINGS}, ""),
+        "pir": Form({**folder, "model.json": paddle_files.small_pir()}, ""),
+        "onnx": Form({"x.onnx": small_onnx()}, "x.onnx"),
+        "pth": Form({"x.pth": torch_file({"model": few_torch, "epoch": 3})}, "x.pth"),
+        "old pth": Form({"x.pth": torch_file({"state_dict": few_torch}, zipped=False)}, "x.pth"),
+        "own pth": Form({"x.pth": _saved("x.pth", weights, meta)["x.pth"]}, "x.pth"),
+        "safetensors": Form(_saved("x.safetensors", weights, meta), "x.safetensors"),
+        "few safetensors": Form({"x.safetensors": safetensors(few)}, "x.safetensors"),
+        "folder": Form(_saved("x", weights, meta), ""),
+        "class names": Form({"x.txt": "cat\nDachs, süß\n".encode()}, "x.txt", read_class_names),
+    }
+
+
+def built(config: ModelConfig) -> PicoDet:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return PicoDet(config).eval()
+
+
+def _saved(
+    name: str, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """The files that one of ours consists of."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        checkpoint.save(path, weights, meta)
+        files = path.iterdir() if path.is_dir() else [path]
+        return {file.name: file.read_bytes() for file in files}
+
+
+def torch_file(content: object, zipped: bool = True) -> bytes:
+    """What torch.save writes."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer, _use_new_zipfile_serialization=zipped)
+    return buffer.getvalue()
+
+
+def repacked(archive: bytes, program: bytes) -> bytes:
+    """A .pth with another pickle in it, and its checksum right."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, program if name.endswith("data.pkl") else old.read(name))
+    return buffer.getvalue()
+
+
+def pickle_in(archive: bytes) -> bytes:
+    """The pickle of a .pth."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        (name,) = (name for name in opened.namelist() if name.endswith("data.pkl"))
+        return opened.read(name)
+
+
+def safetensors(arrays: Mapping[str, np.ndarray]) -> bytes:
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+
+
+def meta_in(content: bytes) -> bytes:
+    """The meta of a .safetensors of ours."""
+    return _header(content)["__metadata__"]["picodet"].encode()
+
+
+def relabelled(content: bytes, meta: bytes) -> bytes:
+    """A .safetensors of ours with another meta."""
+    header = _header(content)
+    header["__metadata__"]["picodet"] = meta.decode(errors="replace")
+    written = json.dumps(header).encode()
+    written += b" " * (-len(written) % 8)
+    (size,) = struct.unpack("<Q", content[:8])
+    return struct.pack("<Q", len(written)) + written + content[8 + size :]
+
+
+def _header(content: bytes) -> dict[str, Any]:
+    (size,) = struct.unpack("<Q", content[:8])
+    return dict(json.loads(content[8 : 8 + size]))
+
+
+def small_onnx() -> bytes:
+    """Convolution, batch norm, hard-swish in four operators, squeeze, and a head of one level."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    numbers = {
+        "w": np.ones((4, 3, 1, 1), np.float32),
+        **{name: np.ones(4, np.float32) for name in ("scale", "b", "mean", "var")},
+        **{str(number): np.array([number], np.float32) for number in (3, 0, 6)},
+        "sizes": np.array([2, 2], np.int64),
+        "shape": np.array([1, 2, -1], np.int64),
+    }
+    nodes = [
+        helper.make_node("Constant", [], ["six"], value=numpy_helper.from_array(numbers["6"])),
+        helper.make_node("Conv", ["x", "w"], ["c"], strides=[2, 2], pads=[0, 0, 0, 0]),
+        helper.make_node("BatchNormalization", ["c", "scale", "b", "mean", "var"], ["n"]),
+        helper.make_node("Add", ["n", "3"], ["a"]),
+        helper.make_node("Clip", ["a", "0", "6"], ["k"]),
+        helper.make_node("Mul", ["n", "k"], ["m"]),
+        helper.make_node("Div", ["m", "six"], ["h"]),
+        helper.make_node("Split", ["h", "sizes"], ["s", "sides"], axis=1),
+        helper.make_node("Sigmoid", ["s"], ["p"]),
+        helper.make_node("Reshape", ["p", "shape"], ["r"]),
+    ]
+    floats = {"x": [1, 3, 32, 32], "r": [1, 2, 256], "sides": [1, 2, 16, 16]}
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in floats.items()]
+    weights = [numpy_helper.from_array(array, name) for name, array in numbers.items()]
+    model = helper.make_model(helper.make_graph(nodes, "g", values[:1], values[1:], weights))
+    helper.set_model_props(model, {"character": "cat\ndog"})
+    return model.SerializeToString()
+
+
+@cache
+def own_onnx() -> bytes:
+    """An export of ours, whole."""
+    from picodet.export.onnx_file import build
+    from picodet.export.wanted import Wanted as Export
+
+    meta = describe(WIDE, "detector", "wide.pdparams", "ab" * 32)
+    return build(built(WIDE), Export(level="boxes"), meta).SerializeToString()
