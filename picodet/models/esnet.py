@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from picodet.config import ESNetConfig, Stage
-from picodet.models.layers import ConvBN, SqueezeExcite, channel_shuffle
+from picodet.models.layers import ConvBN, SqueezeExcite, channel_shuffle, in_turn
 
 STEM_CHANNELS = 24
 
@@ -59,12 +59,6 @@ def _stage(channels_in: int, stage: Stage) -> nn.ModuleDict:
     return blocks
 
 
-def _run(stage: nn.ModuleDict, x: Tensor) -> Tensor:
-    for block in stage.children():
-        x = block(x)
-    return x
-
-
 class ESNet(nn.Module):
     """[B, 3, H, W] -> C3 [B, c3, H/8, W/8], C4 [B, c4, H/16, W/16], C5 [B, c5, H/32, W/32].
 
@@ -84,7 +78,7 @@ class ESNet(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         c2 = self.max_pool(self.stem(images))
-        c3 = _run(self.stage2, c2)
-        c4 = _run(self.stage3, c3)
-        c5 = _run(self.stage4, c4)
+        c3 = in_turn(self.stage2, c2)
+        c4 = in_turn(self.stage3, c3)
+        c5 = in_turn(self.stage4, c4)
         return c3, c4, c5

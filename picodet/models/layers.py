@@ -29,6 +29,13 @@ def channel_shuffle(x: Tensor) -> Tensor:
     return x.view(b, 2, c // 2, h, w).transpose(1, 2).reshape(b, c, h, w)
 
 
+def in_turn(layers: nn.ModuleDict, x: Tensor) -> Tensor:
+    """Through all of them, one behind the other. An nn.Sequential would be a layer of its own."""
+    for layer in layers.children():
+        x = layer(x)
+    return x
+
+
 class ConvBN(nn.Module):
     """Convolution without bias, batch norm and, if there is one, `act`."""
 

@@ -115,3 +115,11 @@ def test_other_files_are_errors(folder, text, message):
     path.unlink() if text is None else path.write_text(text)
     with pytest.raises(CheckpointError, match=message):
         hub_folder.read_meta(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json"])
+def test_a_key_that_stands_twice_is_refused(folder, file):
+    text = (folder / file).read_text()
+    (folder / file).write_text('{"size": 1, ' + text.lstrip()[1:].rstrip()[:-1] + ', "size": 2}')
+    with pytest.raises(CheckpointError, match="stands twice"):
+        hub_folder.read_meta(folder)
