@@ -6,6 +6,7 @@ becomes a key. Here is refused what no file of weights has.
 """
 
 import re
+from dataclasses import dataclass
 from pickletools import genops
 from typing import Any, BinaryIO
 
@@ -24,9 +25,19 @@ PUSHING = {
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"),
     *("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "GLOBAL"),
 }
-TAKEN = {"SETITEM": 2, "APPEND": 1, "BUILD": 1}
+# how much of the stack; 0 for all down to the last mark
+TAKEN = {"SETITEM": 2, "SETITEMS": 0, "APPEND": 1, "APPENDS": 0, "BUILD": 1}
 MADE_OF = {"REDUCE": 2, "NEWOBJ": 2, "BINPERSID": 1}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+@dataclass(eq=False, slots=True)
+class _Value:
+    """What is known of a value while the pickle is gone through."""
+
+    depth: int = 0  # of tuples in it
+    text: str | None = None  # if it is one
+    keys: set[str] | None = None  # if it is a dictionary that something was put into
 
 
 class AsksForError(Exception):
@@ -38,33 +49,34 @@ def check_pickle(file: BinaryIO) -> None:
 
     Raises AsksForError for what is no part of a tensor, and other exceptions for a damaged one.
     """
-    stack: list[int] = []  # of each value: how deep its tuples are
+    stack: list[_Value] = []
     marks: list[int] = []
-    memo: dict[Any, int] = {}
+    memo: dict[Any, _Value] = {}
     for count, (opcode, operand, _) in enumerate(genops(file)):
         name = opcode.name
         if count > MAX_INSTRUCTIONS:
             raise ValueError(f"more than {MAX_INSTRUCTIONS:,} instructions")
         if name in PUSHING:
             _check_operand(name, operand)
-            stack.append(0)
+            stack.append(_Value(text=operand if isinstance(operand, str) else None))
         elif name in ("BINPUT", "LONG_BINPUT"):
             memo[operand] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
             stack.append(memo[operand])
         elif name == "MARK":
             marks.append(len(stack))
-        elif name in ("SETITEMS", "APPENDS"):
-            _take(stack, len(stack) - marks.pop())
         elif name in TAKEN:
-            _take(stack, TAKEN[name])
+            taken = _take(stack, TAKEN[name] or len(stack) - marks.pop())
+            if name.startswith("SETITEM"):
+                _set_items(taken, stack[-1])
         elif name in MADE_OF:
             _take(stack, MADE_OF[name])
-            stack.append(0)
+            stack.append(_Value())
         elif name == "TUPLE" or name in TUPLES:
             size = len(stack) - marks.pop() if name == "TUPLE" else TUPLES[name]
-            stack.append(1 + max(_take(stack, size), default=0))
-            if stack[-1] > MAX_NESTED:
+            inner = max((value.depth for value in _take(stack, size)), default=0)
+            stack.append(_Value(1 + inner))
+            if inner >= MAX_NESTED:
                 raise ValueError(f"tuples in tuples, more than {MAX_NESTED} of them")
         elif name not in ("PROTO", "STOP"):
             raise ValueError(f"the pickle instruction {name}")
@@ -78,7 +90,16 @@ def _check_operand(name: str, operand: object) -> None:
         raise ValueError("a number of more than 64 bits")
 
 
-def _take(stack: list[int], count: int) -> list[int]:
+def _set_items(items: list[_Value], into: _Value) -> None:
+    into.keys = into.keys or set()
+    for key in items[::2]:
+        if key.text is not None and key.text in into.keys:
+            raise ValueError(f"{key.text!r:.80} stands twice in one dictionary")
+        if key.text is not None:
+            into.keys.add(key.text)
+
+
+def _take(stack: list[_Value], count: int) -> list[_Value]:
     if not 0 <= count <= len(stack):
         raise ValueError("a pickle that takes what it has not got")
     taken = stack[len(stack) - count :]

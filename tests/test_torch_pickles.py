@@ -58,6 +58,8 @@ PROGRAMS = {
     "a mark that is not there": b"\x80\x02}u.",
     "nothing at all": b"",
     "an endless number": b"\x80\x02}\x8a\xff" + b"\x01" * 255 + b"Ns.",
+    "a name twice": b"\x80\x02}(X\x01\x00\x00\x00aNX\x01\x00\x00\x00aNu.",
+    "a name twice, one after the other": b"\x80\x02}X\x01\x00\x00\x00aq\x01Nsh\x01Ns.",
     "code": asking("os system", b"X\x05\x00\x00\x00touch\x85"),
 }
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from picodet.class_names import listed_in
 from picodet.converter.configure import Said
 from picodet.errors import CheckpointError
-from picodet.graphs.folder import read_folder
 from picodet.inference.program_file import is_inference_folder
 from picodet.meta import HEADER, config_of
 from picodet.models import hub_folder
@@ -55,6 +54,8 @@ def _open_folder(path: Path, which: Which | None) -> NamedTensors | DrawnTensors
 
 
 def _open_program(folder: Path) -> DrawnTensors:
+    from picodet.graphs.folder import read_folder  # noqa: PLC0415 (protobuf takes a tenth of a second)
+
     read = read_folder(folder)
     said = Said(folder.resolve().name)
     if (settings := read.settings) is not None:
