@@ -83,7 +83,7 @@ MAY_IMPORT = {
     "converter.way_back": {"converter.convert", "converter.one_sided", "converter.rules"},
     "fetching": {"cache", "files", "web"},
     "model_table": set(),
-    "models.hub_folder": {"files", "meta"},
+    "models.hub_folder": {"files", "json_keys", "meta"},
     "models.lc_pan": {"models.layers", "models.lcnet", "models.pan"},
     "models.lcnet": {"config", "models.layers"},
     "models.mobilenet_v3": {"config", "models.layers"},
@@ -97,6 +97,7 @@ MAY_IMPORT = {
     "variants": {"class_names", "config"},
     "web": set(),
     "torch_pickles": set(),
+    "json_keys": set(),
 }
 # folders; a name that begins with a dot is of the same folder
 PORTING = {
@@ -231,7 +232,7 @@ GRAPHS = {
         ".program_proto",
         ".protobuf_parts",
     },
-    ".pir_json": {".program"},
+    ".pir_json": {".program", "json_keys"},
     ".pir": {".graph", ".paddle_operators", ".pdiparams", ".pir_json", ".program"},
     ".folder": {
         ".graph",

@@ -10,6 +10,7 @@ from math import inf, nan
 from typing import Any, NamedTuple
 
 from picodet.graphs.program import MAX_DIMENSIONS, MAX_NAME, MAX_OPERATORS, MAX_PARTS
+from picodet.json_keys import unique_keys
 
 MAX_BYTES = 5_000_000  # S-416 with its NMS has 0.6 million
 PARAMETER = "builtin.parameter"
@@ -38,7 +39,9 @@ class PirOperator(NamedTuple):
 def parse(content: bytes) -> list[PirOperator]:
     """The operators of a program. Raises ValueError for something else."""
     try:
-        read = json.loads(content, parse_int=_whole, parse_constant=_refused)
+        read = json.loads(
+            content, parse_int=_whole, parse_constant=_refused, object_pairs_hook=unique_keys
+        )
     except RecursionError as error:
         raise ValueError("it is nested deeper than any program") from error
     except UnicodeDecodeError as error:

@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 from picodet.errors import CheckpointError
 from picodet.files import replacing_folder, write_json
+from picodet.json_keys import unique_keys
 from picodet.meta import HEADER
 
 CONFIG = "config.json"
@@ -97,16 +98,9 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"{path.stat().st_size:,} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_keys)
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: a dictionary is expected, found {content!r:.40}")
-    return content
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        raise ValueError("a key stands twice in one dictionary")
     return content

@@ -5,7 +5,7 @@ import paddle_files as files
 import pytest
 from paddle_files import Pir, value_type
 
-from picodet.errors import GraphError
+from picodet.errors import CheckpointError, GraphError
 from picodet.graphs import pir
 from picodet.graphs.graph import Node, canonical
 
@@ -227,6 +227,11 @@ def test_a_program_that_is_no_network(read, content, message):
     with pytest.raises(GraphError, match=message) as caught:
         read(content)
     assert "model.json: " in str(caught.value)
+
+
+def test_a_key_that_stands_twice(read):
+    with pytest.raises(CheckpointError, match=r"model\.json: .*stands twice"):
+        read(files.small_pir().lstrip().replace(b"{", b'{"base_code": 1, ', 1))
 
 
 def test_a_value_that_is_made_twice(read):

@@ -1,0 +1,16 @@
+import json
+
+import pytest
+
+from picodet.json_keys import unique_keys
+
+
+def test_every_key_once():
+    text = '{"a": {"b": 1}, "c": [{"b": 2}]}'
+    assert json.loads(text, object_pairs_hook=unique_keys) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '[{"x": {"a": 1, "b": 2, "a": 3}}]'])
+def test_a_key_that_stands_twice(text):
+    with pytest.raises(ValueError, match="stands twice"):
+        json.loads(text, object_pairs_hook=unique_keys)
