@@ -132,10 +132,10 @@ def evaluate(
     Exit code 0: done, 1: refused, or not the AP that was expected, 130: interrupted.
     """
     from picodet.evaluation import session
-    from picodet.evaluation.ranks import own_device
     from picodet.evaluation.showing import Outputs
     from picodet.inference.opening import Running
     from picodet.postprocess import Postprocessing
+    from picodet.ranks import own_device
 
     if what_if and len(interps) > 1:
         raise click.UsageError("--what-if tries every interp by itself; give one --interp, or none")

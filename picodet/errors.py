@@ -12,6 +12,8 @@ PicoDetError
 ├── FetchError        a file could not be fetched, or is not the one it was before
 ├── EvaluationError   a model and a dataset do not fit, or an evaluation cannot go on
 │   └── InterruptedRunError   ... because somebody wanted it to end (picodet.evaluation.session)
+├── ProcessesError    several processes cannot work together, or one of them has failed
+├── TrainingError     a training cannot start, or cannot go on
 └── NotVerifiedError  an export does not compute what its model does (picodet.export.export)
 """
 
@@ -73,3 +75,11 @@ class FetchError(PicoDetError):
 
 class EvaluationError(PicoDetError):
     """A model and a dataset do not fit, or an evaluation cannot go on."""
+
+
+class ProcessesError(PicoDetError):
+    """Several processes cannot work together, or one of them has failed."""
+
+
+class TrainingError(PicoDetError):
+    """A training cannot start, or cannot go on."""

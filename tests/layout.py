@@ -12,6 +12,7 @@ MAY_IMPORT = {
     "nms": set(),
     "page_markup": set(),
     "paddle_python": {""},
+    "ranks": set(),
     "versions": {""},
     # weights: checkpoint -> arrays -> rules -> weights, without torch
     "converter.array_pickle": {"converter.pickle_reader"},
@@ -676,7 +677,6 @@ EVALUATION = {
     ".class_matching": {".annotations", "inference.network"},
     ".checking": {".annotations", "data.preprocess"},
     ".run": {".annotations", ".setting", "data.preprocess", "inference.network", "postprocess"},
-    ".ranks": set(),
     ".progress_file": {".run", "files"},
     ".session": {
         "",
@@ -684,7 +684,7 @@ EVALUATION = {
         ".checking",
         ".class_matching",
         ".progress_file",
-        ".ranks",
+        "ranks",
         ".results",
         ".run",
         ".setting",
@@ -724,7 +724,7 @@ EVALUATION = {
         ".as_json",
         ".comparison_table",
         ".page",
-        ".ranks",
+        "ranks",
         ".report",
         ".reporting",
         ".result_comparison",

@@ -17,7 +17,6 @@ from picodet.evaluation.annotations import Annotations, read_annotations
 from picodet.evaluation.checking import check_pictures
 from picodet.evaluation.class_matching import By, match_classes
 from picodet.evaluation.progress_file import SUFFIX, part_of, read_progress, write_progress
-from picodet.evaluation.ranks import Ranks, local_processes, share
 from picodet.evaluation.results import Results
 from picodet.evaluation.run import ROW, Work, groups, run
 from picodet.evaluation.setting import Feeding, Setting, mistakes
@@ -26,6 +25,7 @@ from picodet.inference.network import Network
 from picodet.inference.opening import Running, open_network
 from picodet.inference.program_file import is_part_of_program
 from picodet.postprocess import Postprocessing
+from picodet.ranks import Ranks, local_processes, share
 
 Progress = Callable[[int, int], None]  # done, of
 

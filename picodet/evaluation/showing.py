@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from picodet import ranks
 from picodet.command import progress_bar
-from picodet.evaluation import ranks, reporting, session
+from picodet.evaluation import reporting, session
 from picodet.evaluation.annotations import read_annotations
 from picodet.evaluation.as_json import as_json, comparison_as_json
 from picodet.evaluation.comparison_table import print_result_comparison

@@ -5,8 +5,8 @@ import threading
 import numpy as np
 
 from picodet.errors import EvaluationError, PicoDetError
-from picodet.evaluation.ranks import Alone
 from picodet.evaluation.session import detect_dataset
+from picodet.ranks import Alone
 
 COUNT = 10  # pictures
 

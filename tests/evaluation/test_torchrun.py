@@ -115,7 +115,7 @@ def children(pid):
 
 QUICK = """\
 import sys
-from picodet.evaluation import ranks
+from picodet import ranks
 class Quick(ranks._Together):
     def __init__(self, *arguments):
         ranks.SILENCE = 2

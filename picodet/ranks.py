@@ -1,4 +1,4 @@
-"""Several processes that share an evaluation, started by torchrun, on one machine or many.
+"""Several processes that share a work, started by torchrun, on one machine or many.
 
 No process waits for another that has died: each shows that it lives, and looks at the others while
 it works and while it waits. What is exchanged goes over gloo, or over NCCL where the model is on a
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
-from picodet.errors import EvaluationError
+from picodet.errors import ProcessesError
 
 BEAT = 0.5  # seconds between two signs of life
 SILENCE = 15.0  # seconds without one, after which a process is taken for dead
@@ -36,7 +36,7 @@ class Ranks(Protocol):
     size: int
 
     def check(self) -> None:
-        """Raise EvaluationError where another has failed."""
+        """Raise ProcessesError where another has failed."""
 
     def gather(self, rows: np.ndarray) -> list[np.ndarray]:
         """Everybody's rows [N, columns] float64, in the order of the ranks; the same for all."""
@@ -97,7 +97,7 @@ def joined(device: str) -> Iterator[Ranks]:
         )
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise EvaluationError(
+        raise ProcessesError(
             f"the processes cannot meet: {reason}. Several are started by torchrun"
         ) from error
     together = _Together(rank, size, dist.PrefixStore("picodet", store), device)
@@ -125,7 +125,7 @@ class _Together:
 
     def check(self) -> None:
         if self.failure:
-            raise EvaluationError(self.failure)
+            raise ProcessesError(self.failure)
 
     def gather(self, rows: np.ndarray) -> list[np.ndarray]:
         try:
@@ -133,7 +133,7 @@ class _Together:
             return self._exchange(rows)
         except RuntimeError as error:
             self.check()
-            raise EvaluationError(
+            raise ProcessesError(
                 f"another process of the {self.size} is gone; what it printed says why"
             ) from error
 

@@ -9,9 +9,9 @@ import pytest
 import torch.distributed as dist
 from gated_picture import PATIENCE
 
-from picodet.errors import EvaluationError
-from picodet.evaluation import ranks
-from picodet.evaluation.ranks import Alone, joined, local_processes, own_device, share
+from picodet import ranks
+from picodet.errors import ProcessesError
+from picodet.ranks import Alone, joined, local_processes, own_device, share
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +51,7 @@ def test_processes_that_cannot_meet(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("RANK", raising=False)
     message = r"cannot meet: .*RANK.*\. Several are started by"
-    with pytest.raises(EvaluationError, match=message), joined("cpu"):
+    with pytest.raises(ProcessesError, match=message), joined("cpu"):
         pass
 
 
@@ -84,22 +84,20 @@ def test_an_error_of_one_is_everybodys(meet):
     first, second, third = meet(3)
     for each in (first, second, third):
         each.check()
-    second.tell(EvaluationError("7.png: not a picture"))
+    second.tell(ProcessesError("7.png: not a picture"))
     for each in (first, third):
-        with pytest.raises(
-            EvaluationError, match=r"^process 1 of 3 failed: 7\.png: not a picture$"
-        ):
+        with pytest.raises(ProcessesError, match=r"^process 1 of 3 failed: 7\.png: not a picture$"):
             wait_for_failure(each)
 
 
 def test_the_first_error_counts(meet):
     first, second, third = meet(3)
-    second.tell(EvaluationError("the first"))
+    second.tell(ProcessesError("the first"))
     third.tell(KeyboardInterrupt())
-    with pytest.raises(EvaluationError, match="process 1 of 3 failed: the first"):
+    with pytest.raises(ProcessesError, match="process 1 of 3 failed: the first"):
         wait_for_failure(first)
-    first.tell(EvaluationError("the consequence"))
-    with pytest.raises(EvaluationError, match="process 1 of 3 failed: the first"):
+    first.tell(ProcessesError("the consequence"))
+    with pytest.raises(ProcessesError, match="process 1 of 3 failed: the first"):
         wait_for_failure(third)
 
 
@@ -109,20 +107,20 @@ def test_of_two_errors_at_once_too(meet, monkeypatch):
     first, second, third = meet(3)
     for each in (first, second, third):
         each.leave()
-    second.tell(EvaluationError("the first"))
-    third.tell(EvaluationError("the second"))
+    second.tell(ProcessesError("the first"))
+    third.tell(ProcessesError("the second"))
     assert third.store.get("failure") == b"process 1 of 3 failed: the first"
 
 
 def test_nobody_leaves_before_all_know_why(meet, monkeypatch):
     """The store goes with the process that holds it; the dead are not waited for long."""
     first, second = meet(2)
-    second.tell(EvaluationError("7.png"))
+    second.tell(ProcessesError("7.png"))
     assert first.failure == "process 1 of 2 failed: 7.png"
     third, fourth = meet(2)[2:]
     third.leave()
     start = time.monotonic()
-    fourth.tell(EvaluationError("7.png"))
+    fourth.tell(ProcessesError("7.png"))
     assert 0.9 < time.monotonic() - start < 5
     assert third.failure is None
 
@@ -130,11 +128,11 @@ def test_nobody_leaves_before_all_know_why(meet, monkeypatch):
 def test_errors_without_words_and_with_many(meet):
     first, second = meet(2)
     second.tell(KeyboardInterrupt())
-    with pytest.raises(EvaluationError, match=r"process 1 of 2 failed: KeyboardInterrupt$"):
+    with pytest.raises(ProcessesError, match=r"process 1 of 2 failed: KeyboardInterrupt$"):
         wait_for_failure(first)
     third, fourth = meet(2)[2:]
-    fourth.tell(EvaluationError("x" * 900))
-    with pytest.raises(EvaluationError, match=f"failed: x{{{ranks.MAX_TEXT}}}$"):
+    fourth.tell(ProcessesError("x" * 900))
+    with pytest.raises(ProcessesError, match=f"failed: x{{{ranks.MAX_TEXT}}}$"):
         wait_for_failure(third)
 
 
@@ -143,14 +141,14 @@ def test_who_is_silent_is_taken_for_dead(meet):
     time.sleep(1.0)  # twice the silence that is too long
     first.check()
     second.leave()
-    with pytest.raises(EvaluationError, match=r"process 1 of 2 is silent; is it dead\?"):
+    with pytest.raises(ProcessesError, match=r"process 1 of 2 is silent; is it dead\?"):
         wait_for_failure(first)
 
 
 def test_nobody_waits_for_the_dead(meet):
     first, second = meet(2)
     second.leave()
-    with pytest.raises(EvaluationError, match="process 1 of 2 is silent"):
+    with pytest.raises(ProcessesError, match="process 1 of 2 is silent"):
         first._arrive()
 
 
@@ -211,6 +209,6 @@ def test_a_store_that_is_gone_is_noticed(meet, monkeypatch):
         raise RuntimeError("connection reset")
 
     monkeypatch.setattr(first, "store", type("Gone", (), {"add": gone, "compare_set": gone})())
-    with pytest.raises(EvaluationError, match="met at is gone: connection reset"):
+    with pytest.raises(ProcessesError, match="met at is gone: connection reset"):
         wait_for_failure(first)
-    first.tell(EvaluationError("what follows"))
+    first.tell(ProcessesError("what follows"))
