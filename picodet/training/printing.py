@@ -1,0 +1,30 @@
+"""`picodet-train --print`: one recipe number by number, or all of them, a line each."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from picodet.files import check_writable, write_json
+from picodet.training.recipe_fields import leaves
+from picodet.training.recipe_file import resolve
+from picodet.training.recipe_table import as_json, print_recipes
+from picodet.training.recipe_table import print_recipe as print_numbers
+from picodet.training.recipes import RECIPES
+
+ALL = "all"
+
+
+def print_recipe(argument: str, json_file: Path | None = None) -> None:
+    """A name, a file, or "all". Raises TrainingError for what is none of these."""
+    if json_file is not None:
+        check_writable(json_file, overwrite=True)
+    console = Console()
+    if argument == ALL:
+        print_recipes(RECIPES.values(), console)
+        content = {name: leaves(recipe) for name, recipe in RECIPES.items()}
+    else:
+        resolved = resolve(argument)
+        print_numbers(resolved, console)
+        content = as_json(resolved)
+    if json_file is not None:
+        write_json(json_file, content)

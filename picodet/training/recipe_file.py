@@ -1,0 +1,150 @@
+"""A recipe by its name, or by a short YAML that says what is to be changed in one.
+
+recipe: picodet_s_416_coco
+epochs: 100                    # and the cosine ends with them
+input_size: 320                # and the sizes of the batches lie around it
+averaging: ppdet-2.4           # or ppdet-2.3, or its own numbers
+schedule: {base_rate: 0.1}     # everything else by the names of picodet.training.recipe
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from picodet.errors import TrainingError, one_line
+from picodet.training.recipe import Recipe, Size
+from picodet.training.recipe_fields import leaves, with_leaves
+from picodet.training.recipe_limits import check_together, fitting, hint
+from picodet.training.recipe_sources import sources
+from picodet.training.recipes import PPDET_2_3, PPDET_2_4, RECIPES, sizes_around
+
+MAX_BYTES = 50_000
+MAX_DEPTH = 6  # of brackets in brackets
+BASE = "recipe"
+SEMANTICS = {"ppdet-2.3": PPDET_2_3.applied, "ppdet-2.4": PPDET_2_4.applied}
+SHORT = {  # a key, and the paths of what it sets; a path's own key goes before
+    "epochs": ("schedule.epochs", "schedule.decay_epochs"),
+    "input_size": ("model.input_size", "augmentation.sizes"),
+    "averaging": ("averaging.applied",),
+}
+FIXED = "model"  # what no file changes
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A recipe, and where each of its numbers comes from."""
+
+    recipe: Recipe
+    sources: dict[str, str]  # by path, see picodet.training.recipe_fields
+    changed: frozenset[str]  # paths whose numbers are not the official recipe's
+
+
+def resolve(argument: str) -> Resolved:
+    """Of an official name, or of a file. Raises TrainingError where it is neither, or is wrong."""
+    if argument in RECIPES:
+        return Resolved(RECIPES[argument], sources(argument), frozenset())
+    path = Path(argument)
+    if not path.is_file():
+        raise TrainingError(
+            f"{argument}: neither the name of a recipe nor a file.{_near(argument, RECIPES)} "
+            "picodet-train --print all lists the names"
+        )
+    try:
+        return _resolved(path, _content(path))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise TrainingError(f"{path}: {error}") from error
+
+
+def _resolved(path: Path, content: dict[str, Any]) -> Resolved:
+    name = content.pop(BASE, None)
+    if not isinstance(name, str) or name not in RECIPES:
+        raise ValueError(
+            f"its `{BASE}` is {name!r}; expected is the name of the recipe that it changes."
+            f"{_near(str(name), RECIPES)}"
+        )
+    base = RECIPES[name]
+    before = leaves(base)
+    changes: dict[str, Any] = {}
+    own: dict[str, str] = {}
+    for key, value in sorted(_flat(content, ""), key=lambda entry: entry[0] not in SHORT):
+        for at, new in _meant(key, value, base):
+            changes[at], own[at] = new, f"{path}: {key}"
+    check_together(before | changes)
+    changed = frozenset(at for at, value in changes.items() if value != before[at])
+    return Resolved(with_leaves(base, changes), sources(name) | own, changed)
+
+
+def _flat(content: dict[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Keys in full, as "schedule.base_rate", and values."""
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _meant(key: str, value: Any, base: Recipe) -> Iterator[tuple[str, Any]]:
+    """The paths that a key sets, and to what."""
+    known = leaves(base).keys() - {FIXED}
+    if key not in known and key not in SHORT:
+        raise ValueError(f"`{key}` is nothing that it can change.{_near(key, [*known, *SHORT])}")
+    if key == "averaging" and value not in list(SEMANTICS):
+        raise _unfit(key, value, f"expected is {' or '.join(SEMANTICS)}, or its own numbers")
+    for at in SHORT.get(key, (key,)):
+        meant = value
+        if key == "averaging":
+            meant = SEMANTICS[value]
+        if key == "input_size" and at == "augmentation.sizes":
+            meant = sizes_around(fitting(value, "model.input_size", Size))
+        try:
+            yield at, fitting(meant, at, hint(base, at))
+        except ValueError as error:
+            raise _unfit(key, value, str(error)) from error
+
+
+def _unfit(key: str, value: Any, expected: str) -> ValueError:
+    return ValueError(f"`{key}` is {one_line(repr(value))[:200]}; {expected}")
+
+
+def _near(wrong: str, names: Iterable[str]) -> str:
+    near = get_close_matches(wrong, names, n=3, cutoff=0.6)
+    return f" Did you mean {', '.join(near)}?" if near else ""
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The file as plain data. Raises ValueError for one that is large, deep or ambiguous."""
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES:,} bytes; a recipe has a few hundred")
+    text = content.decode()
+    depth = 0
+    for event in yaml.parse(text):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH or isinstance(event, yaml.AliasEvent):
+            raise ValueError("it is nested deeper than a recipe, or refers to itself")
+    node = yaml.compose(text)
+    _check_keys(node)
+    data = yaml.safe_load(text)
+    if not isinstance(data, dict):
+        raise ValueError(f"it holds {type(data).__name__}; expected are lines of `name: value`")
+    return data
+
+
+def _check_keys(node: Any) -> None:
+    """Python would take the last of two, silently."""
+    if isinstance(node, yaml.SequenceNode):
+        for child in node.value:
+            _check_keys(child)
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        twice = [key for i, key in enumerate(keys) if key in keys[:i] or key == "<<"]
+        if twice:
+            raise ValueError(f"line {node.start_mark.line + 1}: {twice[0]!r} stands there twice")
+        for _, child in node.value:
+            _check_keys(child)

@@ -1,0 +1,133 @@
+"""What the numbers of a recipe may be."""
+
+from collections.abc import Mapping
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from picodet.config import SIDE_MULTIPLE, check_input_size
+from picodet.training.recipe import Recipe, Size
+
+MANY = 100_000
+LIMITS = {  # path of a number: the least and the greatest
+    "batches.per_gpu": (1, MANY),
+    "batches.gpus": (1, MANY),
+    "schedule.base_rate": (1e-9, 100),
+    "schedule.epochs": (1, MANY),
+    "schedule.decay_epochs": (1, MANY),
+    "schedule.warmup_steps": (0, 10_000_000),
+    "schedule.warmup_epochs": (0, MANY),
+    "schedule.warmup_factor": (0, 1),
+    "schedule.end_ratio": (0, 1),
+    "schedule.plateau_epochs": (0, MANY),
+    "optimiser.momentum": (0, 0.9999),
+    "optimiser.weight_decay": (0, 1),
+    "optimiser.backbone_factor": (0, 1000),
+    "averaging.decay": (0, 0.9999999),
+    "averaging.cycle": (1, MANY),
+    "augmentation.mosaic_epochs": (0, MANY),
+    "augmentation.flip": (0, 1),
+    "assignment.center_radius": (1e-3, 1000),
+    "assignment.candidates": (1, MANY),
+    "assignment.iou_weight": (0, 1000),
+    "assignment.class_weight": (0, 1000),
+    "assignment.static_epochs": (0, MANY),
+    "assignment.static_candidates": (1, MANY),
+    "assignment.anchor_size": (1e-3, 1000),
+    "assignment.alpha": (0, 100),
+    "assignment.beta": (0, 100),
+    "losses.varifocal": (0, 1000),
+    "losses.boxes": (0, 1000),
+    "losses.sides": (0, 1000),
+    "snapshot_epochs": (1, MANY),
+}
+WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    NoneType: "null",
+    Size: f"a size, S or [height, width], of multiples of {SIDE_MULTIPLE}",
+    tuple[
+        Size, ...
+    ]: f"a list of sizes, each S or [height, width], of multiples of {SIDE_MULTIPLE}",
+}
+
+
+def hint(recipe: Recipe, path: str) -> Any:
+    """The type of the number of this path; KeyError where there is none."""
+    part: type = type(recipe)
+    if path == "model.input_size":
+        return Size
+    *parts, name = path.split(".")
+    if parts:
+        part = type(getattr(recipe, parts[0]))
+    return get_type_hints(part)[name]
+
+
+def fitting(value: Any, path: str, wanted: Any) -> Any:
+    """The value as a recipe holds it. Raises ValueError that says what is expected."""
+    found = [v for v in (_as(value, option) for option in _options(wanted)) if v is not _NO]
+    if not found:
+        raise ValueError(f"expected is {expectation(wanted)}")
+    low, high = LIMITS.get(path, (None, None))
+    if low is not None and found[0] is not None and not low <= found[0] <= high:
+        raise ValueError(f"expected is a number from {low} to {high}")
+    return found[0]
+
+
+def expectation(wanted: Any) -> str:
+    """What may stand there, in words."""
+    return " or ".join(
+        WORDS[option] if option in WORDS else repr(option) for option in _options(wanted)
+    )
+
+
+def check_together(values: Mapping[str, Any]) -> None:
+    """Raise ValueError for numbers (path -> value) of which each is right and all are not."""
+    epochs, decay = values["schedule.epochs"], values["schedule.decay_epochs"]
+    if epochs > decay:
+        raise ValueError(
+            f"schedule.epochs {epochs} is more than schedule.decay_epochs {decay}, where the "
+            f"learning rate ends. `epochs: {epochs}` sets both"
+        )
+    rising, flat = values["schedule.warmup_epochs"], values["schedule.plateau_epochs"]
+    if rising + flat >= decay:
+        raise ValueError(
+            f"schedule.warmup_epochs {rising} and schedule.plateau_epochs {flat} leave nothing of "
+            f"schedule.decay_epochs {decay}"
+        )
+
+
+_NO = object()
+
+
+def _options(wanted: Any) -> tuple[Any, ...]:
+    """A union's types and a Literal's values; a type itself."""
+    if get_origin(wanted) in (Union, UnionType):
+        return tuple(option for arg in get_args(wanted) for option in _options(arg))
+    return get_args(wanted) if get_origin(wanted) is Literal else (wanted,)
+
+
+def _as(value: Any, option: Any) -> Any:
+    """The value as this option has it, or _NO."""
+    try:
+        if option == tuple[Size, ...]:
+            sizes = tuple(map(_size, value)) if isinstance(value, list | tuple) else ()
+            return sizes or _NO
+        if option == Size:
+            return _size(value)
+        if option is float and not isinstance(value, bool):
+            return float(value)  # PyYAML reads 4e-5 as text
+    except (TypeError, ValueError):
+        return _NO
+    if isinstance(option, type):
+        return value if type(value) is option else _NO
+    return value if type(value) is type(option) and value == option else _NO
+
+
+def _size(value: Any) -> Size:
+    height, width = (value, value) if type(value) is int else value
+    if type(height) is not int or type(width) is not int:
+        raise ValueError("no whole numbers")
+    check_input_size((height, width))
+    return height, width

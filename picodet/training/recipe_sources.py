@@ -1,0 +1,167 @@
+"""Where every number of an official recipe stands in PaddleDetection 666f597.
+
+A config takes a number from itself, or from the file of `_base_` that it names; what no config
+says, the code does. Lines of code are those of ppdet 2.6.0, or of the release that is named.
+"""
+
+from picodet.official import OFFICIAL, V2022, Official
+from picodet.training.recipe_fields import leaves
+from picodet.training.recipes import RECIPES
+
+CONFIGS = "configs/picodet/"
+COSINE = "LearningRate.schedulers.CosineDecay"
+LINEAR = "LearningRate.schedulers.LinearWarmup"
+EXPONENTIAL = "LearningRate.schedulers.ExpWarmup"
+SAMPLES = "TrainReader.sample_transforms"
+HEADS = {"pico_head": "PicoHead", "pico_head_v2": "PicoHeadV2"}
+OPTIMISER = "ppdet/optimizer/optimizer.py"
+TRAINER = "ppdet/engine/trainer.py"
+OPERATORS = "ppdet/data/transform/operators.py"
+SIMOTA = "ppdet/modeling/assigners/simota_assigner.py"
+GPUS = {
+    True: f"{CONFIGS}README.md: every published config was trained on 4 GPUs",
+    # 117,266 pictures of COCO have boxes; 34,350 steps are 150 epochs of 229 times 4 x 128
+    False: f"{CONFIGS}legacy_model/README.md: 4 or 8 GPUs, without saying which where; the "
+    "pruner's 34,350 steps are 150 epochs on 4",
+}
+
+KEYS = {  # of a config; {head} is PicoHead or PicoHeadV2
+    "backbone_weights": "pretrain_weights",
+    "batches.per_gpu": "TrainReader.batch_size",
+    "schedule.base_rate": "LearningRate.base_lr",
+    "schedule.epochs": "epoch",
+    "schedule.decay_epochs": f"{COSINE}.max_epochs",
+    "schedule.warmup": LINEAR,
+    "schedule.warmup_steps": f"{LINEAR}.steps",
+    "schedule.warmup_factor": f"{LINEAR}.start_factor",
+    "augmentation.sizes": "TrainReader.batch_transforms.BatchRandomResize.target_size",
+    "augmentation.crop": f"{SAMPLES}.RandomCrop; its numbers: {OPERATORS}:1358-1365",
+    "augmentation.flip": f"{SAMPLES}.RandomFlip.prob",
+    "augmentation.distort": f"{SAMPLES}.RandomDistort; its numbers: {OPERATORS}:497-504, which "
+    "the published weights saw",
+    "assignment.candidates": "{head}.assigner.{topk}",
+    "assignment.iou_weight": "{head}.assigner.iou_weight",
+    "assignment.static_epochs": "{head}.static_assigner_epoch",
+    "assignment.static_candidates": "{head}.static_assigner.topk",
+    "assignment.anchor_size": "{head}.grid_cell_scale",
+    "assignment.alpha": "{head}.assigner.alpha",
+    "assignment.beta": "{head}.assigner.beta",
+    "losses.varifocal": "{head}.loss_class.loss_weight",
+    "losses.boxes": "{head}.loss_bbox.loss_weight",
+    "losses.sides": "{head}.loss_dfl.loss_weight",
+    "averaging.cycle": "cycle_epoch",
+    "optimiser.momentum": "OptimizerBuilder.optimizer.momentum",
+    "optimiser.weight_decay": "OptimizerBuilder.regularizer.factor",
+    "snapshot_epochs": "snapshot_epoch",
+}
+CODE = {
+    "schedule.warmup_epochs": f"{OPTIMISER}:168: LinearWarmup's default",
+    "schedule.end_ratio": f"{OPTIMISER}:56: CosineDecay's default",
+    "schedule.plateau_epochs": f"{OPTIMISER}:57: CosineDecay's default",
+    "schedule.per": f"{OPTIMISER}:76-86: a rate for every iteration",
+    "augmentation.mosaic": "no config but picodet_s_416_coco_npu.yml has one",
+    "augmentation.mosaic_epochs": "ppdet/data/source/dataset.py:111: no epoch, by default",
+    "assignment.center_radius": f"{SIMOTA}:45: the default",
+    "assignment.class_weight": f"{SIMOTA}:48: the default",
+    "optimiser.backbone_factor": "ppdet/modeling/backbones/resnet.py: lr_mult_list, of ones",
+    "averaging.decay": f"{TRAINER}:188: ema_decay's default",
+    "averaging.kind": f"{TRAINER}:189: ema_decay_type's default",
+    "averaging.start": "ppdet/optimizer/ema.py:68: from zeros",
+    "averaging.cycle": f"{TRAINER}:190: cycle_epoch's default, -1",
+    "synchronised_norm": f"{TRAINER}:433: only at norm_type sync_bn, which no config has",
+}
+APPLIED = {
+    True: f"{TRAINER}:563-568: since 2.4, at snapshots",
+    False: f"release/2.3, {TRAINER}:428-431, every epoch, as the weights of 2021 were trained",
+}
+NORMALISER = {
+    True: "ppdet/modeling/heads/pico_head.py:732-734: the mean",
+    False: "ppdet/modeling/heads/simota_head.py:480-482: the mean, until 2.6.0",
+}
+NPU = {
+    "schedule.warmup": EXPONENTIAL,
+    "schedule.warmup_epochs": f"{EXPONENTIAL}.epochs",
+    "schedule.end_ratio": f"{COSINE}.min_lr_ratio",
+    "schedule.plateau_epochs": f"{COSINE}.last_plateau_epochs",
+    "augmentation.mosaic": f"{SAMPLES}.Mosaic, prob 0.6, and .AugmentHSV, gains 5, 30, 30; "
+    f"the rest: {OPERATORS}:3200-3210",
+    "augmentation.mosaic_epochs": "TrainReader.mosaic_epoch",
+    "augmentation.crop": f"{SAMPLES}: there is no RandomCrop",
+    "augmentation.distort": f"{SAMPLES}: there is no RandomDistort",
+}
+NPU_CODE = {
+    "schedule.warmup_steps": f"{OPTIMISER}:211: epochs are given, and go before",
+    "schedule.warmup_factor": f"{OPTIMISER}:214: ExpWarmup has none",
+}
+
+RATE, BATCH, WEIGHTS = "LearningRate", "TrainReader.batch_size", "pretrain_weights"
+OWN_2022 = ("epoch", "snapshot_epoch", BATCH, RATE)  # what every config of 2022 says itself
+OWN_2021 = ("cycle_epoch", "snapshot_epoch")
+WHOLE = ("",)  # all of it: it names no base
+OWN = {  # what else a config says itself, and with it all keys below
+    "picodet_m_320_coco_lcnet": (),
+    "picodet_m_416_coco_lcnet": (),
+    "picodet_s_416_coco_npu": (WEIGHTS, "TrainReader"),
+    "picodet_s_192_lcnet_pedestrian": WHOLE,
+    "picodet_s_320_lcnet_pedestrian": WHOLE,
+    "picodet_m_320_coco": (),
+    "picodet_m_416_coco": (),
+    "picodet_m_320_coco_pruner": (),
+    "picodet_l_320_coco": (WEIGHTS, "epoch", BATCH, RATE),
+    "picodet_l_416_coco": (WEIGHTS, "epoch", BATCH, RATE),
+    "picodet_l_640_coco": (WEIGHTS, "epoch", BATCH, RATE),
+    "picodet_s_192_pedestrian": WHOLE,
+    "picodet_s_320_pedestrian": WHOLE,
+    "picodet_lcnet_1_0x_416_coco": (WEIGHTS, BATCH),
+    "picodet_lcnet_1_5x_640_coco": (WEIGHTS, BATCH, RATE),
+    "picodet_lcnet_2_5x_416_coco": (WEIGHTS, BATCH),
+    "picodet_mobilenetv3_large_1x_416_coco": (WEIGHTS, "epoch", BATCH, RATE),
+    "picodet_r18_640_coco": (WEIGHTS, BATCH, RATE),
+    "picodet_lcnet_x1_0_layout": (WEIGHTS, "epoch", "TrainReader"),
+    "picodet_lcnet_cdla_layout": (WEIGHTS, "epoch", "TrainReader", RATE),
+}
+OPTIMISERS = {  # where it is not _base_/optimizer_300e.yml
+    "picodet_m_320_coco_pruner": "legacy_model/pruner/optimizer_300e_pruner.yml",
+    "picodet_lcnet_x1_0_layout": "legacy_model/_base_/optimizer_100e.yml",
+    "picodet_lcnet_cdla_layout": "legacy_model/_base_/optimizer_100e.yml",
+    "picodet_lcnet_x2_5_640_mainbody": "legacy_model/_base_/optimizer_100e.yml",
+}
+BY_NAME = {official.config.name: official for official in OFFICIAL}
+
+
+def sources(name: str) -> dict[str, str]:
+    """Of an official recipe: the path of each number -> where it stands."""
+    official = BY_NAME[name]
+    return {path: _source(official, path) for path in leaves(RECIPES[name])}
+
+
+def _source(official: Official, path: str) -> str:
+    name, new = official.config.name, official.config.head == "pico_head_v2"
+    npu = name == "picodet_s_416_coco_npu"
+    of_code = {"batches.gpus": GPUS[new], "averaging.applied": APPLIED[new]}
+    of_code["box_normaliser"] = NORMALISER[new]
+    of_code |= CODE | (NPU_CODE if npu else {})
+    keys = KEYS | (NPU if npu else {})
+    if path in ("model", "model.input_size"):
+        return f"{CONFIGS}{official.path}"
+    if path == "averaging.cycle" and new:
+        return of_code[path]
+    if path not in keys or (path in NPU_CODE and npu):
+        return of_code[path]
+    topk = "topk" if new else "candidate_topk"
+    key = keys[path].format(head=HEADS[official.config.head], topk=topk)
+    return f"{CONFIGS}{_file(official, key)}: {key}"
+
+
+def _file(official: Official, key: str) -> str:
+    """The one of a config's files that says this last."""
+    name, new = official.config.name, official.generation == V2022
+    own = (OWN_2022 if new else OWN_2021) + OWN.get(name, (WEIGHTS,))
+    if any(key == part or not part or key.startswith(f"{part}.") for part in own):
+        return official.path
+    base = "_base_/" if new else "legacy_model/_base_/"
+    if key.startswith(("LearningRate", "OptimizerBuilder", "epoch")):
+        return OPTIMISERS.get(name, f"{base}optimizer_300e.yml")
+    if key.startswith("TrainReader"):
+        return f"{base}picodet_{official.config.input_size[0]}_reader.yml"
+    return f"{base}{'picodet_v2' if new else 'picodet_esnet'}.yml"

@@ -1,0 +1,95 @@
+import math
+
+import pytest
+
+from picodet.training.recipe import Size
+from picodet.training.recipe_fields import leaves
+from picodet.training.recipe_limits import LIMITS, check_together, expectation, fitting, hint
+from picodet.training.recipes import RECIPES
+
+S = RECIPES["picodet_s_416_coco"]
+NPU = RECIPES["picodet_s_416_coco_npu"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_official_numbers_are_within_them(name):
+    for path, value in leaves(RECIPES[name]).items():
+        if path != "model":
+            assert fitting(value, path, hint(RECIPES[name], path)) == value
+    check_together(leaves(RECIPES[name]))
+
+
+def test_every_number_has_some():
+    numbers = {
+        path
+        for recipe in (S, NPU)
+        for path in leaves(recipe)
+        if path not in ("model", "model.input_size", "augmentation.sizes")
+        and {int, float} & {hint(recipe, path), *getattr(hint(recipe, path), "__args__", ())}
+    }
+    assert numbers == LIMITS.keys()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fits"),
+    [
+        ("schedule.base_rate", "4e-5", 4e-5),  # text, for PyYAML
+        ("schedule.base_rate", 1, 1.0),
+        ("schedule.epochs", 7, 7),
+        ("averaging.cycle", None, None),
+        ("averaging.cycle", 3, 3),
+        ("averaging.start", "parameters", "parameters"),
+        ("augmentation.distort", None, None),
+        ("augmentation.sizes", [320, [416, 352]], ((320, 320), (416, 352))),
+        ("model.input_size", 640, (640, 640)),
+        ("synchronised_norm", True, True),
+        ("backbone_weights", None, None),
+    ],
+)
+def test_what_fits(path, value, fits):
+    found = fitting(value, path, hint(S, path))
+    assert found == fits
+    assert type(found) is type(fits)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("schedule.base_rate", "fast", "expected is a number"),
+        ("schedule.base_rate", True, "expected is a number"),
+        ("schedule.base_rate", 0, "expected is a number from 1e-09 to 100"),
+        ("schedule.base_rate", -0.1, "expected is a number from"),
+        ("schedule.base_rate", math.nan, "expected is a number from"),
+        ("schedule.base_rate", math.inf, "expected is a number from"),
+        ("schedule.epochs", 7.0, "expected is a whole number"),
+        ("schedule.epochs", True, "expected is a whole number"),
+        ("schedule.epochs", 0, "expected is a number from 1 to 100000"),
+        ("averaging.cycle", 0, "expected is a number from 1"),
+        ("averaging.cycle", "40", "expected is a whole number or null"),
+        ("averaging.start", "zeros", "expected is 'zero' or 'parameters'"),
+        ("augmentation.distort", "ppdet", "expected is 'ppdet-2.6' or 'ppdet-2.7' or null"),
+        ("augmentation.sizes", 320, "expected is a list of sizes"),
+        ("augmentation.sizes", [], "expected is a list of sizes"),
+        ("augmentation.sizes", [330], "of multiples of 32"),
+        ("augmentation.sizes", [[320, 320, 3]], "a list of sizes"),
+        ("model.input_size", [320.0, 320], "a size, S or"),
+        ("synchronised_norm", 1, "expected is true or false"),
+    ],
+)
+def test_what_does_not(path, value, expected):
+    with pytest.raises(ValueError, match=expected):
+        fitting(value, path, hint(S, path))
+
+
+def test_numbers_that_do_not_go_together():
+    good = leaves(S)
+    with pytest.raises(ValueError, match=r"epochs 400 is more than .* `epochs: 400` sets both"):
+        check_together(good | {"schedule.epochs": 400})
+    with pytest.raises(ValueError, match=r"leave nothing of schedule\.decay_epochs 300"):
+        check_together(good | {"schedule.warmup_epochs": 290, "schedule.plateau_epochs": 10})
+    check_together(good | {"schedule.warmup_epochs": 289, "schedule.plateau_epochs": 10})
+
+
+def test_in_words():
+    assert expectation(Size) == "a size, S or [height, width], of multiples of 32"
+    assert expectation(int | None) == "a whole number or null"
