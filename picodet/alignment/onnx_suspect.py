@@ -14,12 +14,13 @@ from picodet.alignment.replay import CallId, Doing, Suspect
 from picodet.graphs.onnx_reader import attributes_of
 from picodet.graphs.operators import Source
 from picodet.graphs.tracing import Traced
+from picodet.models.layers import BatchNorm2d
 from picodet.models.picodet import PicoDet
 
 Set = tuple[onnx.NodeProto, nn.Module]  # an operator, and the module of ours that is set right
 OPERATORS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Conv2d: ("Conv",),
-    nn.BatchNorm2d: ("BatchNormalization",),
+    BatchNorm2d: ("BatchNormalization",),
     nn.MaxPool2d: ("MaxPool",),
     nn.AdaptiveAvgPool2d: ("GlobalAveragePool",),
     nn.Upsample: ("Resize", "Upsample"),

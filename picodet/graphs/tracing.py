@@ -11,13 +11,13 @@ from torch.nn import functional as F
 
 from picodet.config import ModelConfig
 from picodet.graphs.operators import Operator, Source
-from picodet.models.layers import channel_shuffle, hard_sigmoid
+from picodet.models.layers import BatchNorm2d, channel_shuffle, hard_sigmoid
 from picodet.models.lcnet import HardSigmoid
 from picodet.models.picodet import PicoDet
 
 MODULES = {
     nn.Conv2d: "conv",
-    nn.BatchNorm2d: "batch_norm",
+    BatchNorm2d: "batch_norm",
     nn.Hardswish: "hardswish",
     nn.ReLU: "relu",
     nn.ReLU6: "relu6",

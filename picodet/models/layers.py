@@ -12,6 +12,8 @@ from picodet.config import Activation
 HARD_SIGMOID_SLOPE = 0.16666670143604279
 # Paddle keeps epsilon in float32 too: 1e-5 rounded. Seen in float64 only, by 1e-10 of a layer.
 EPSILON = 9.999999747378752e-06
+# What running statistics keep at a step, 0.9, is in float32 too, and what they take is 1 less that.
+KEPT = 0.8999999761581421
 
 Act = Callable[[Tensor], Tensor]  # changes every number for itself
 
@@ -36,6 +38,41 @@ def in_turn(layers: nn.ModuleDict, x: Tensor) -> Tensor:
     return x
 
 
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch norm as Paddle's: the running variance follows the biased variance of the batch.
+
+    torch's follows the unbiased one. Seen on Paddle's CPU; cuDNN was not checked.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    frozen = False  # the running statistics are used and kept, in training too
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, EPSILON, 1 - KEPT)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, variance = self.running_mean, self.running_var
+        if self.frozen or not self.training:
+            return F.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
+        count = x.numel() // self.num_features
+        if count == 1:
+            return x  # as in Paddle; torch raises an error
+        # with a momentum of 1 they are the statistics of the batch
+        mean, variance = mean.new_zeros(2, self.num_features).unbind()
+        y = F.batch_norm(x, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
+        self.follow(mean, variance * ((count - 1) / count))
+        return y
+
+    @torch.no_grad()
+    def follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Take the statistics [C] of a batch into the running ones; the variance is biased."""
+        self.running_mean.mul_(KEPT).add_(mean, alpha=1 - KEPT)
+        self.running_var.mul_(KEPT).add_(variance, alpha=1 - KEPT)
+        self.num_batches_tracked.add_(1)
+
+
 class ConvBN(nn.Module):
     """Convolution without bias, batch norm and, if there is one, `act`."""
 
@@ -52,7 +89,7 @@ class ConvBN(nn.Module):
         self.conv = nn.Conv2d(
             channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False
         )
-        self.bn = nn.BatchNorm2d(channels_out, EPSILON)
+        self.bn = BatchNorm2d(channels_out)
         self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,9 +108,9 @@ class DepthwiseSeparable(nn.Module):
         self.dwconv = nn.Conv2d(
             channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False
         )
-        self.bn1 = nn.BatchNorm2d(channels, EPSILON)
+        self.bn1 = BatchNorm2d(channels)
         self.pwconv = nn.Conv2d(channels, channels, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels, EPSILON)
+        self.bn2 = BatchNorm2d(channels)
         self.act = act
 
     def forward(self, x: Tensor) -> Tensor:

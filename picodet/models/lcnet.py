@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from picodet.config import Activation, LCNetConfig, make_divisible
-from picodet.models.layers import EPSILON, hard_sigmoid
+from picodet.models.layers import BatchNorm2d, hard_sigmoid
 
 ACTIVATION_LAYERS: dict[Activation, type[nn.Module]] = {
     "hardswish": nn.Hardswish,
@@ -59,7 +59,7 @@ class ConvBNAct(nn.Sequential):
         self.conv = nn.Conv2d(
             channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False
         )
-        self.bn = nn.BatchNorm2d(channels_out, EPSILON)
+        self.bn = BatchNorm2d(channels_out)
         self.act = ACTIVATION_LAYERS[activation]()
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from picodet.models.head import KERNEL, AlignedOutput, Integral, climb, towers
-from picodet.models.layers import EPSILON, Act, ConvBN
+from picodet.models.layers import Act, BatchNorm2d, ConvBN
 
 
 class PicoSE(nn.Module):
@@ -51,9 +51,9 @@ class Alignment(nn.Module):
     def __init__(self, channels: int, act: Act) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, 1, KERNEL, padding=KERNEL // 2, bias=False)
-        self.bn1 = nn.BatchNorm2d(1, EPSILON)
+        self.bn1 = BatchNorm2d(1)
         self.conv2 = nn.Conv2d(1, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(1, EPSILON)
+        self.bn2 = BatchNorm2d(1)
         self.act = act
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,24 @@
+"""Parts of a model that are not trained. None of ppdet's 34 PicoDet configs freezes anything."""
+
+from torch import nn
+
+from picodet.models.layers import BatchNorm2d
+
+
+def freeze(part: nn.Module) -> None:
+    """Train no parameter of it; its batch norms still follow the batches.
+
+    So does ppdet's freeze_at (ppdet/modeling/backbones/resnet.py:558-565), which only ResNet has.
+    """
+    part.requires_grad_(False)
+
+
+def freeze_norms(part: nn.Module) -> None:
+    """Batch norms keep their statistics and use them in training too, and are not trained.
+
+    ppdet's freeze_norm (backbones/resnet.py:80-94, mobilenet_v3.py:68-87).
+    """
+    for layer in part.modules():
+        if isinstance(layer, BatchNorm2d):
+            layer.frozen = True
+            layer.requires_grad_(False)

@@ -1,0 +1,121 @@
+"""The weights that a training begins with, as ppdet draws them.
+
+Batch norms begin as the identity, biases at zero. Fans are those of Paddle: of a kernel
+[out, in / groups, k, k], fan in is in / groups * k * k (paddle/nn/initializer/initializer.py).
+"""
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Generator, nn
+
+from picodet.models.csp_pan import CSPPAN
+from picodet.models.esnet import ESNet
+from picodet.models.head import PicoHead
+from picodet.models.layers import BatchNorm2d
+from picodet.models.lc_pan import LCPAN
+from picodet.models.lcnet import LCBlock, LCNet
+from picodet.models.mobilenet_v3 import MobileNetV3
+from picodet.models.pico_head_v2 import Alignment, PicoHeadV2, PicoSE
+from picodet.models.picodet import PicoDet
+from picodet.models.resnet_vd import ResNet
+from picodet.models.shufflenet_v2 import ShuffleNetV2
+from picodet.training.nearest import nearest
+
+# of a class in a cell, before anything is learnt (heads/pico_head.py: prior_prob)
+PRIOR = 0.01
+PRIOR_LOGIT = -math.log((1 - PRIOR) / PRIOR)
+TOWER_DEVIATION = 0.01
+SE_DEVIATION = 0.001
+
+Draw = Callable[[nn.Conv2d, Generator], None]  # fills the weight
+
+
+def kaiming_normal(conv: nn.Conv2d, generator: Generator) -> None:
+    """Deviation sqrt(2 / fan in)."""
+    conv.weight.normal_(0, math.sqrt(2 / conv.weight[0].numel()), generator=generator)
+
+
+def kaiming_uniform(conv: nn.Conv2d, generator: Generator) -> None:
+    """Within sqrt(6 / fan in) of zero."""
+    bound = math.sqrt(6 / conv.weight[0].numel())
+    conv.weight.uniform_(-bound, bound, generator=generator)
+
+
+def paddle_normal(conv: nn.Conv2d, generator: Generator) -> None:
+    """Where ppdet names no distribution: deviation sqrt(2 / (in * k * k)), whatever the groups.
+
+    paddle/nn/layer/conv.py:63-68. Of a depthwise convolution that is small.
+    """
+    fan_in = conv.weight[0].numel() * conv.groups
+    conv.weight.normal_(0, math.sqrt(2 / fan_in), generator=generator)
+
+
+def head_normal(conv: nn.Conv2d, generator: Generator) -> None:
+    """Of towers and predictors."""
+    conv.weight.normal_(0, TOWER_DEVIATION, generator=generator)
+
+
+DRAWS: Mapping[type[nn.Module], Draw] = {
+    # backbones/shufflenet_v2.py:52, which esnet.py takes its ConvBNLayer from, and lcnet.py:82. Of
+    # squeeze-and-excitation they name nothing, which is the same for a convolution of one pixel
+    ESNet: kaiming_normal,
+    LCNet: kaiming_normal,
+    ShuffleNetV2: kaiming_normal,
+    # backbones/mobilenet_v3.py:64-65, resnet.py:57: nothing is named
+    MobileNetV3: paddle_normal,
+    ResNet: paddle_normal,
+    # necks/csp_pan.py:37, 79; lc_pan.py's fusing blocks are lcnet.py's
+    CSPPAN: kaiming_uniform,
+    LCPAN: kaiming_uniform,
+    LCBlock: kaiming_normal,
+    # ppdet/modeling/layers.py:200 and heads/pico_head.py:269-272, 515-530
+    PicoHead: head_normal,
+    PicoHeadV2: head_normal,
+    # heads/pico_head.py:535: a DPModule of csp_pan.py
+    Alignment: kaiming_uniform,
+}
+
+
+@torch.no_grad()
+def initialise(model: PicoDet, generator: Generator) -> None:
+    """Draw every weight anew. `generator` is on the model's device."""
+    _draw(model.backbone, generator)
+    _draw(model.neck, generator)
+    initialise_head(model, generator)
+
+
+@torch.no_grad()
+def initialise_head(model: PicoDet, generator: Generator) -> None:
+    """Draw the whole head anew."""
+    _draw(model.head, generator)
+    for layer in model.head.modules():
+        if isinstance(layer, PicoSE):
+            layer.fc.weight.normal_(0, SE_DEVIATION, generator=generator)
+    initialise_predictors(model, generator)
+
+
+@torch.no_grad()
+def initialise_predictors(model: PicoDet, generator: Generator) -> None:
+    """Draw anew what depends on the number of classes, and leave the rest of the head.
+
+    That is what ppdet does for other classes: it loads every tensor whose shape fits
+    (ppdet/utils/checkpoint.py:135-205). PicoHead predicts classes and sides by one convolution, so
+    its sides begin anew as well; PicoHeadV2 keeps them.
+    """
+    for name, predictor in model.head.predictors.named_children():
+        if isinstance(predictor, nn.Conv2d) and not name.startswith("sides"):
+            head_normal(predictor, generator)
+            if predictor.bias is not None:
+                predictor.bias.fill_(PRIOR_LOGIT)
+
+
+def _draw(part: nn.Module, generator: Generator) -> None:
+    for _, layer, draw in nearest(part, DRAWS):
+        if isinstance(layer, BatchNorm2d):
+            layer.reset_parameters()
+        elif isinstance(layer, nn.Conv2d):
+            draw(layer, generator)
+            if layer.bias is not None:
+                layer.bias.zero_()

@@ -1,0 +1,147 @@
+"""Momentum SGD as Paddle defines it, and which weights decay in ppdet.
+
+v = momentum * v + gradient + decay * p, then p = p - rate * v: what torch.optim.SGD computes too.
+A parameter without a gradient stays as it is, in both.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from picodet.errors import PicoDetError
+from picodet.models.csp_pan import CSPPAN
+from picodet.models.esnet import ESNet
+from picodet.models.head import PicoHead
+from picodet.models.layers import BatchNorm2d
+from picodet.models.lc_pan import LCPAN
+from picodet.models.lcnet import LCBlock, LCNet
+from picodet.models.mobilenet_v3 import MobileNetV3
+from picodet.models.pico_head_v2 import Alignment, PicoHeadV2
+from picodet.models.picodet import PicoDet
+from picodet.models.resnet_vd import ResNet
+from picodet.models.shufflenet_v2 import ShuffleNetV2
+from picodet.training.nearest import nearest
+from picodet.training.recipe import Optimiser
+
+
+class Decays(NamedTuple):
+    """Whether the L2 decay of the optimiser holds; elsewhere the parameter has its own, of 0."""
+
+    norms: bool  # weight and bias of batch norms
+    convs: bool  # weight and bias of convolutions
+
+
+# where a part of the model says nothing of its parameters' decay, they have the optimiser's
+DECAYS: Mapping[type[nn.Module], Decays] = {
+    # ConvBNLayer gives its norm L2Decay(0): ppdet/modeling/backbones/shufflenet_v2.py:55-58
+    ESNet: Decays(norms=False, convs=True),
+    ShuffleNetV2: Decays(norms=False, convs=True),
+    # so does lcnet.py:85-88, and the neck of 2022 is made of these blocks
+    LCNet: Decays(norms=False, convs=True),
+    LCBlock: Decays(norms=False, convs=True),
+    # norm_decay: 0. in picodet_r18_640_coco.yml; backbones/resnet.py:66-78
+    ResNet: Decays(norms=False, convs=True),
+    # conv_decay and norm_decay are 0.0, not None: nothing decays at all (mobilenet_v3.py:64-76)
+    MobileNetV3: Decays(norms=False, convs=False),
+    # ConvBNLayer and DPModule say nothing: necks/csp_pan.py:45-47, 81-99
+    CSPPAN: Decays(norms=True, convs=True),
+    LCPAN: Decays(norms=True, convs=True),
+    # ConvNormLayer has norm_decay 0: ppdet/modeling/layers.py:194
+    PicoHead: Decays(norms=False, convs=True),
+    PicoHeadV2: Decays(norms=False, convs=True),
+    # cls_align is a DPModule: heads/pico_head.py:535
+    Alignment: Decays(norms=True, convs=True),
+}
+
+
+def decaying(model: PicoDet) -> frozenset[str]:
+    """The names of the parameters that decay."""
+    return frozenset(
+        f"{name}.{role}"
+        for name, layer, decays in nearest(model, DECAYS)
+        for role, _ in layer.named_parameters(recurse=False)
+        if (decays.norms if isinstance(layer, BatchNorm2d) else decays.convs)
+    )
+
+
+@dataclass(frozen=True)
+class MomentumSGD:
+    """The groups of `sgd` differ in decay and in what their rate is multiplied by."""
+
+    sgd: torch.optim.SGD
+
+    def step(self, rate: float) -> None:
+        """Change the parameters by their gradients."""
+        self.set_rate(rate)
+        self.sgd.step()
+
+    def set_rate(self, rate: float) -> None:
+        """Of the next step, where it is not taken by `step` (a GradScaler takes `sgd`)."""
+        for group in self.sgd.param_groups:
+            group["lr"] = rate * group["factor"]
+
+    def clear(self) -> None:
+        """Forget the gradients."""
+        self.sgd.zero_grad(set_to_none=True)
+
+    def momenta(self) -> dict[str, Tensor]:
+        """By the names of the parameters; nothing where none was updated yet."""
+        return {
+            name: self.sgd.state[parameter]["momentum_buffer"]
+            for group in self.sgd.param_groups
+            for name, parameter in zip(group["param_names"], group["params"], strict=True)
+            if parameter in self.sgd.state
+        }
+
+    def load_momenta(self, momenta: Mapping[str, Tensor]) -> None:
+        """Go on with what `momenta` gave."""
+        for group in self.sgd.param_groups:
+            for name, parameter in zip(group["param_names"], group["params"], strict=True):
+                if name in momenta:
+                    buffer = momenta[name].to(parameter.device, copy=True)
+                    self.sgd.state[parameter]["momentum_buffer"] = buffer
+
+
+def optimiser(
+    model: PicoDet, recipe_optimiser: Optimiser, factors: Mapping[str, float] | None = None
+) -> MomentumSGD:
+    """Of all parameters that are trained.
+
+    `factors` multiply the rate, by the beginning of a parameter's name: {"backbone.": 0.1}; the
+    longest one counts. ppdet's own are 1 in every PicoDet (lr_mult_list of ResNet and
+    MobileNetV3). Raises PicoDetError for a beginning that no parameter has.
+    """
+    factors = factors or {}
+    names = [name for name, _ in model.named_parameters()]
+    for beginning in factors:
+        if not any(name.startswith(beginning) for name in names):
+            raise PicoDetError(
+                f"learning-rate factor of {beginning!r}: no parameter's name begins so; they begin "
+                "with 'backbone.', 'neck.' and 'head.'"
+            )
+    # Paddle keeps these in float32; seen in float64 only, by 2e-9 of a step
+    momentum = float(np.float32(recipe_optimiser.momentum))
+    decay = float(np.float32(recipe_optimiser.weight_decay))
+    groups = [
+        {"params": parameters, "weight_decay": decay * decays, "factor": factor}
+        for (decays, factor), parameters in _groups(model, factors)
+    ]
+    return MomentumSGD(torch.optim.SGD(groups, lr=0.0, momentum=momentum, fused=True))
+
+
+def _groups(
+    model: PicoDet, factors: Mapping[str, float]
+) -> Iterator[tuple[tuple[bool, float], list[tuple[str, nn.Parameter]]]]:
+    """Whether they decay, the factor of the rate, and the parameters with their names."""
+    decaying_names = decaying(model)
+    found: dict[tuple[bool, float], list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            beginnings = [beginning for beginning in factors if name.startswith(beginning)]
+            factor = factors[max(beginnings, key=len)] if beginnings else 1.0
+            found.setdefault((name in decaying_names, factor), []).append((name, parameter))
+    yield from found.items()

@@ -1,0 +1,70 @@
+"""Batch norm over the batches of all ranks, as one process would see them.
+
+norm_type is bn in every PicoDet config of ppdet: each rank has its own statistics. This is for
+those who want sync_bn, on any device: torch's own needs a GPU, and its running variance is
+unbiased.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from picodet.models.layers import BatchNorm2d
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over ranks; each rank's loss depends on it, so gradients are summed as well."""
+
+    @staticmethod
+    def forward(_: Any, x: Tensor) -> Tensor:
+        x = x.clone()
+        distributed.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous().clone()
+        distributed.all_reduce(gradient)
+        return gradient
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """[..] -> same, the same on every rank, with gradients."""
+    total: Tensor = _Sum.apply(x)
+    return total
+
+
+class SynchronisedBatchNorm2d(BatchNorm2d):
+    """[B, C, H, W] -> same. B may differ from rank to rank, 0 included."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.frozen or not self.training:
+            return super().forward(x)
+        exact = x.to(self.weight.dtype)  # under autocast x is of half the precision
+        count = exact.new_tensor([exact.numel() // self.num_features])
+        sums = sum_over_ranks(torch.cat([exact.sum((0, 2, 3)), count]))
+        mean = sums[:-1] / sums[-1]
+        centred = exact - mean[:, None, None]
+        variance = sum_over_ranks(centred.square().sum((0, 2, 3))) / sums[-1]
+        scale = self.weight * (variance + self.eps).rsqrt()
+        y = centred * scale[:, None, None] + self.bias[:, None, None]
+        self.follow(mean.detach(), variance.detach())
+        return y.to(x.dtype)
+
+
+def synchronise(model: nn.Module) -> None:
+    """Turn every batch norm below into a synchronised one, of the same tensors."""
+    for name, layer in list(model.named_modules()):
+        if type(layer) is BatchNorm2d:
+            model.set_submodule(name, _synchronised(layer))
+
+
+def _synchronised(layer: BatchNorm2d) -> SynchronisedBatchNorm2d:
+    norm = SynchronisedBatchNorm2d(layer.num_features)
+    norm.weight, norm.bias = layer.weight, layer.bias
+    norm.running_mean, norm.running_var = layer.running_mean, layer.running_var
+    norm.num_batches_tracked = layer.num_batches_tracked
+    norm.frozen = layer.frozen
+    norm.train(layer.training)
+    return norm

@@ -1,0 +1,79 @@
+"""Record from the real PaddleDetection how its parameters are trained and what they begin with.
+
+    PYTHONPATH=. .venv-paddle/bin/python tools/record_parameters.py
+
+makes tests/golden/parameters.npz. For each architecture of picodet/variants.py it holds
+`NAME/names`, ppdet's names of the parameters in their order (of two the first), and `NAME/facts`,
+a row for each:
+
+- whether it is trained (0 or 1), its own L2 decay (NaN: the optimiser's), what its rate is
+  multiplied by;
+- mean, standard deviation and greatest magnitude of what a new model has there.
+
+And `NAME/stepped`, in float64: what ppdet's optimiser makes of 1 in each parameter by the three
+steps of STEPS.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import paddle
+from ppdet.optimizer import OptimizerBuilder
+
+from picodet.alignment import ppdet_model
+from picodet.variants import VARIANTS
+
+OUTPUT = Path(__file__).parent.parent / "tests" / "golden" / "parameters.npz"
+SEED = 6
+STEPS = ((0.4, 0.5), (0.1, -0.25), (0.2, 1.0))  # rate, and gradient of every number
+
+
+def facts(parameter: paddle.Tensor) -> tuple[float, ...]:
+    """The row of a parameter."""
+    decay = math.nan if parameter.regularizer is None else parameter.regularizer._coeff
+    values = parameter.numpy().astype(np.float64)
+    return (
+        float(parameter.trainable and not parameter.stop_gradient),
+        decay,
+        parameter.optimize_attr["learning_rate"],
+        values.mean(),
+        values.std(),
+        np.abs(values).max(),
+    )
+
+
+def stepped(detector: paddle.nn.Layer) -> np.ndarray:
+    """[P]: what the first number of each parameter has become."""
+    ppdet_model.in_float64(detector)
+    parameters = detector.parameters()
+    for parameter in parameters:
+        parameter.set_value(np.ones(parameter.shape))
+    build = OptimizerBuilder(
+        regularizer={"type": "L2", "factor": 4e-5}, optimizer={"type": "Momentum", "momentum": 0.9}
+    )
+    optimiser = build(STEPS[0][0], detector)
+    for rate, gradient in STEPS:
+        optimiser.set_lr(rate)
+        sum(gradient * parameter.sum() for parameter in parameters).backward()
+        optimiser.step()
+        optimiser.clear_grad()
+    return np.array([parameter.numpy().flat[0] for parameter in parameters])
+
+
+def main() -> None:
+    """Write the recording."""
+    recorded: dict[str, np.ndarray] = {}
+    for config in VARIANTS:
+        paddle.seed(SEED)
+        detector = ppdet_model.build(config)
+        parameters = dict(detector.named_parameters())
+        recorded[f"{config.name}/names"] = np.array([ppdet_model.first_name(n) for n in parameters])
+        rows = [facts(parameter) for parameter in parameters.values()]
+        recorded[f"{config.name}/facts"] = np.array(rows, dtype=np.float32)
+        recorded[f"{config.name}/stepped"] = stepped(detector)
+    np.savez_compressed(OUTPUT, allow_pickle=False, **recorded)
+
+
+if __name__ == "__main__":
+    main()
