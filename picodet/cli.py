@@ -16,6 +16,7 @@ from picodet.cli_align import align
 from picodet.cli_convert import convert, list_models
 from picodet.cli_eval import evaluate
 from picodet.cli_export import export
+from picodet.cli_train import train
 from picodet.command import FILE, Command, fetch_official, network_options
 from picodet.files import write_json
 
@@ -102,3 +103,4 @@ main.add_command(list_models, "list")
 main.add_command(align)
 main.add_command(evaluate, "eval")
 main.add_command(export)
+main.add_command(train)

@@ -44,6 +44,12 @@ def read_results(path: Path) -> Results:
     )
 
 
+def from_rows(rows: np.ndarray) -> Results:
+    """Of rows [N, 7] float64: picture id, category id, score, and the box."""
+    picture_ids, category_ids = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
+    return Results(picture_ids, category_ids, rows[:, 3:].copy(), rows[:, 2].copy())
+
+
 def write_results(path: Path, results: Results) -> None:
     """In COCO's format, every number as exact as it is; replaces what is there."""
     check_finite(results)

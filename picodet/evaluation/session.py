@@ -17,7 +17,7 @@ from picodet.evaluation.annotations import Annotations, read_annotations
 from picodet.evaluation.checking import check_pictures
 from picodet.evaluation.class_matching import By, match_classes
 from picodet.evaluation.progress_file import SUFFIX, part_of, read_progress, write_progress
-from picodet.evaluation.results import Results
+from picodet.evaluation.results import Results, from_rows
 from picodet.evaluation.run import ROW, Work, groups, run
 from picodet.evaluation.setting import Feeding, Setting, mistakes
 from picodet.files import sha256
@@ -84,7 +84,7 @@ def detect_dataset(asked: Asked, ranks: Ranks, checking: Progress, detecting: Pr
     return Found(
         annotations=annotations,
         settings=settings,
-        results=tuple(_results(array) for array in rows),
+        results=tuple(from_rows(array) for array in rows),
         notes=(*left_out, *network.spec.notes, *notes),
         runtime=network.runtime,
         seconds=time.perf_counter() - start,
@@ -260,8 +260,3 @@ def _interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _results(rows: np.ndarray) -> Results:
-    picture_ids, category_ids = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
-    return Results(picture_ids, category_ids, rows[:, 3:].copy(), rows[:, 2].copy())

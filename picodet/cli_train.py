@@ -1,0 +1,190 @@
+"""`picodet-train`: a recipe, a dataset and the weights to begin with -> a detector."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from picodet.command import FILE, Command, fetch_official, progress_bar
+from picodet.files import write_json
+
+IMAGENET = "imagenet"
+
+
+@click.command(cls=Command)
+@click.argument("recipe", required=False)
+@click.option("--print", "shown", metavar="RECIPE", help="Show every number of it, and its source.")
+@click.option("--coco", type=FILE, help="Folder with train2017, val2017 and annotations.")
+@click.option("--images", type=FILE, help="In its stead: the folder of the pictures to train on ..")
+@click.option("--annotations", type=FILE, help="  .. and their annotation file.")
+@click.option("--val-images", type=FILE, help="Pictures to evaluate on ..")
+@click.option("--val-annotations", type=FILE, help="  .. and their annotation file.")
+@click.option(
+    "--weights",
+    metavar="FILE",
+    help="To begin with: a backbone or a detector in any form, an official name, or `imagenet`, "
+    "the backbone that the recipe names.  [default: drawn as ppdet draws them]",
+)
+@click.option("--classes", type=FILE, help="Names, one per line.  [default: the recipe's]")
+@click.option(
+    "--head",
+    type=click.Choice(("keep", "renew")),
+    default="keep",
+    show_default=True,
+    help="Of weights of other classes: keep those of the same name, or renew all as ppdet.",
+)
+@click.option("--out", type=FILE, default="training", show_default=True, help="Folder to write.")
+@click.option("--resume", is_flag=True, help="Go on with what is in --out.")
+@click.option("--batch", type=click.IntRange(1), help="Pictures at a time, of each process.")
+@click.option(
+    "--accumulate",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Batches that make a step.",
+)
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), help="Base learning rate, as it is."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="cuda: a GPU for each process.")
+@click.option("--amp", is_flag=True, help="Half precision where that is safe.")
+@click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Readers.")
+@click.option("--evaluate-every", type=click.IntRange(0), help="Epochs; 0: never.  [default: 10]")
+@click.option("--save-steps", type=click.IntRange(1), default=500, show_default=True)
+@click.option("--keep", type=click.IntRange(1), default=3, show_default=True, help="States.")
+@click.option("--json", "json_file", type=FILE, help="Write the outcome for machines.")
+def train(
+    recipe: str | None,
+    shown: str | None,
+    coco: Path | None,
+    images: Path | None,
+    annotations: Path | None,
+    val_images: Path | None,
+    val_annotations: Path | None,
+    weights: str | None,
+    classes: Path | None,
+    head: Any,
+    out: Path,
+    resume: bool,
+    batch: int | None,
+    accumulate: int,
+    rate: float | None,
+    seed: int,
+    device: str,
+    amp: bool,
+    workers: int,
+    evaluate_every: int | None,
+    save_steps: int,
+    keep: int,
+    json_file: Path | None,
+) -> None:
+    """Train RECIPE: an official name (picodet list), or a short YAML that changes one.
+
+    `torchrun --nproc_per_node N -m picodet train ..` shares each step among N processes. Another
+    number of pictures in a step than the recipe's changes the learning rate in proportion, which
+    is said. Ctrl-C ends after the step that is under way; --resume goes on to the same bits.
+
+    Writes last_ema.pth, best_ema.pth and their raw counterparts, states to resume from, log.jsonl
+    and TensorBoard's files into --out.
+
+    Exit code 0: trained, 1: refused, or stopped by what it says, 130: interrupted.
+    """
+    if (recipe is None) == (shown is None):
+        raise click.UsageError("RECIPE or --print RECIPE is expected")
+    if recipe is None:
+        from picodet.training.printing import print_recipe
+
+        print_recipe(str(shown), json_file)
+        return
+    from picodet import ranks
+    from picodet.class_names import read_class_names
+    from picodet.evaluation.validation import Validation
+    from picodet.training import session
+    from picodet.training.interruption import InterruptedTrainingError
+    from picodet.training.job import Job
+    from picodet.training.recipe_file import resolve
+    from picodet.training.showing import progress_line
+
+    data, evaluated = _datasets(coco, images, annotations, val_images, val_annotations)
+    names = read_class_names(classes) if classes else None
+    wanted = session.with_classes(resolve(recipe).recipe, names)
+    device = ranks.own_device(device)
+    with ExitStack() as stack:
+        together = stack.enter_context(ranks.joined(device))
+        first = together.rank == 0
+        shares = accumulate * together.size
+        used, note = session.with_rate(wanted, batch or wanted.batches.per_gpu, shares, rate)
+        job = Job(
+            recipe=used,
+            out=out,
+            batch=used.batches.per_gpu,
+            accumulate=accumulate,
+            seed=seed,
+            device=device,
+            amp=amp,
+            workers=workers,
+            keep=keep,
+            save_steps=save_steps,
+            evaluate_every=used.snapshot_epochs if evaluate_every is None else evaluate_every,
+        )
+        begin = session.Beginning(_weights(weights, used.backbone_weights), head)
+        show = stack.enter_context(progress_line(device, first))
+        prepared = session.prepare(
+            job,
+            session.Data(*data),
+            begin,
+            together,
+            resume,
+            evaluated and (lambda config: Validation(config, *evaluated, together, device)),
+            show,
+        )
+        if first:
+            for line in (note, *prepared.notes):
+                click.echo(line, err=True)
+        try:
+            outcome = prepared.training.run()
+        except InterruptedTrainingError as error:
+            click.echo(f"Error: {error}", err=True)
+            raise click.exceptions.Exit(130) from error
+    if not first:
+        return
+    from picodet.training.outcome import as_json, print_outcome
+
+    print_outcome(outcome)
+    if json_file:
+        write_json(json_file, as_json(outcome))
+
+
+def _datasets(
+    coco: Path | None,
+    images: Path | None,
+    annotations: Path | None,
+    val_images: Path | None,
+    val_annotations: Path | None,
+) -> tuple[tuple[Path, Path], tuple[Path, Path] | None]:
+    """Pictures and annotations to train on, and to evaluate on if there are any."""
+    from picodet.evaluation.annotations import find_coco
+    from picodet.training.samples import find_train
+
+    if bool(images) != bool(annotations) or bool(val_images) != bool(val_annotations):
+        raise click.UsageError("pictures and their annotation file are given together")
+    if bool(coco) == bool(images):
+        raise click.UsageError("--coco DIR, or --images DIR and --annotations FILE are expected")
+    trained = (images, annotations) if images and annotations else find_train(coco or Path())
+    if val_images and val_annotations:
+        return trained, (val_images, val_annotations)
+    return trained, find_coco(coco) if coco else None
+
+
+def _weights(given: str | None, of_recipe: str | None) -> Path | None:
+    """A file, fetched if it is not here."""
+    if given != IMAGENET:
+        return fetch_official(Path(given)) if given else None
+    from picodet.fetching import fetch
+
+    if of_recipe is None:
+        raise click.UsageError(f"--weights {IMAGENET}: the recipe names none")
+    with progress_bar("fetching the backbone") as progress:
+        return fetch(of_recipe, progress).path

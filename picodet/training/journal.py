@@ -1,0 +1,66 @@
+"""What a training tells while it runs: a line of JSON for each event, and TensorBoard's files."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from picodet.errors import OutputError
+from picodet.files import write_text
+
+FILE = "log.jsonl"
+BOARD = "tensorboard"
+INSTALL = "TensorBoard's files are not written: pip install tensorboard"
+
+
+class Journal:
+    """One process writes it; `since` is the iteration that it is gone on from."""
+
+    def __init__(self, folder: Path, since: int) -> None:
+        self.path = folder / FILE
+        self._forget(since)
+        self.board, self.note = _board(folder / BOARD, since)
+
+    def write(self, event: str, iteration: int, values: Mapping[str, Any]) -> None:
+        """Numbers go to TensorBoard too. Raises OutputError where the disk is full."""
+        row = json.dumps({"event": event, "iteration": iteration, **values})
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(row + "\n")
+            if self.board:
+                for name, value in values.items():
+                    if isinstance(value, int | float):
+                        self.board.add_scalar(f"{event}/{name}", value, iteration)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Nothing may be written then."""
+        if self.board:
+            self.board.close()
+
+    def _forget(self, since: int) -> None:
+        """What comes after the iteration is going to happen once more."""
+        if not self.path.is_file():
+            return
+        kept = [
+            line for line in self.path.read_text("utf-8").splitlines() if _is_before(line, since)
+        ]
+        write_text(self.path, "".join(f"{line}\n" for line in kept))
+
+
+def _is_before(line: str, since: int) -> bool:
+    """Whether a line is whole, and of an iteration that is not repeated."""
+    try:
+        return bool(json.loads(line)["iteration"] <= since)
+    except (ValueError, KeyError, TypeError):  # the last one, when the process was killed
+        return False
+
+
+def _board(folder: Path, since: int) -> tuple[Any, str | None]:
+    """TensorBoard's writer, or why there is none."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  # not everybody has it
+    except ImportError:
+        return None, INSTALL
+    return SummaryWriter(str(folder), purge_step=since + 1), None

@@ -1,0 +1,201 @@
+"""Epoch after epoch, from wherever a training stands; as ppdet's Trainer.train (engine/trainer.py).
+
+After each epoch the average is taken where the recipe says so, weights are written and evaluated,
+and the state is saved. Whatever kills the process, the newest state leads to the same result.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from picodet.errors import PicoDetError
+from picodet.models.picodet import PicoDet
+from picodet.ranks import Ranks
+from picodet.training import state as states
+from picodet.training.averaging import Average
+from picodet.training.criterion import criterion
+from picodet.training.interruption import InterruptedTrainingError, Interruption
+from picodet.training.job import Job
+from picodet.training.journal import Journal
+from picodet.training.loader import Loader
+from picodet.training.optimiser import optimiser
+from picodet.training.outcome import Outcome
+from picodet.training.parallel import normaliser, of_the_first
+from picodet.training.results import Results
+from picodet.training.schedule import learning_rates
+from picodet.training.state import Best, Position, State
+from picodet.training.step import Stepper
+
+LOGGED = 20  # steps between two lines of the log (ppdet's log_iter)
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a training stands, for people."""
+
+    position: Position  # that the step has led to
+    epochs: int
+    steps: int  # of an epoch
+    losses: Mapping[str, float]
+    rate: float
+    pictures: int  # of the step, in all processes
+    seconds: float  # that the step took
+    waiting: float  # seconds of them that it waited for pictures
+
+
+class Validate(Protocol):
+    """Evaluates weights; all processes call it together."""
+
+    def __call__(self, weights: Mapping[str, Tensor]) -> Mapping[str, float]:
+        """COCO's numbers by their names; AP among them."""
+        ...
+
+
+class Training:
+    """What one process does of a training."""
+
+    def __init__(
+        self,
+        job: Job,
+        ranks: Ranks,
+        model: PicoDet,
+        loader: Loader,
+        settings: Mapping[str, Any],
+        validate: Validate | None = None,
+        show: Callable[[Told], None] = lambda told: None,
+    ) -> None:
+        recipe = job.recipe
+        self.job, self.ranks, self.model, self.loader = job, ranks, model, loader
+        self.settings, self.validate, self.show = settings, validate, show
+        factors = {"backbone.": recipe.optimiser.backbone_factor}
+        self.optimiser = optimiser(model, recipe.optimiser, factors)
+        self.average = Average(model, recipe.averaging)
+        self.stepper = Stepper(model, self.optimiser, self.average, ranks, job.amp)
+        self.steps = loader.steps_per_epoch // job.accumulate
+        self.rate = learning_rates(recipe.schedule, self.steps)
+        self.normaliser = normaliser(recipe.box_normaliser, ranks)
+        self.position = Position()
+        self.results = Results(job, model.config)
+        self.journal: Journal | None = None
+
+    def resume(self, state: State) -> None:
+        """Go on from there."""
+        self.model.load_state_dict(dict(state.tensors["model"]))
+        numbers = state.numbers
+        self.optimiser.load_momenta(state.tensors["momenta"])
+        self.average.load_state_dict({"average": state.tensors["average"], **numbers["average"]})
+        self.stepper.scaler.load_state_dict(numbers["scaler"])
+        self.position = state.position
+
+    def run(self) -> Outcome:
+        """To the end. Raises InterruptedTrainingError where somebody wanted it to end before."""
+        first = self.ranks.rank == 0
+        self.journal = Journal(self.job.out, self.position.iteration) if first else None
+        try:
+            with Interruption() as interruption:
+                while self.position.epoch < self.job.recipe.schedule.epochs:
+                    self._epoch(interruption)
+                    self._end_epoch()
+        except RuntimeError as error:
+            self.ranks.check()  # the others' end is the reason
+            raise error
+        finally:
+            if self.journal:
+                self.journal.close()
+        notes = (self.journal.note,) if self.journal and self.journal.note else ()
+        return Outcome(
+            self.position.epoch,
+            self.position.iteration,
+            self.position.best,
+            self.results.files(),
+            notes,
+        )
+
+    def _epoch(self, interruption: Interruption) -> None:
+        recipe = self.job.recipe
+        model = self.model.train()
+        losses = criterion(
+            recipe.assignment,
+            recipe.losses,
+            model.head.integral,
+            self.normaliser,
+            self.ranks.size,
+            self.position.epoch,
+        )
+        several = self.job.accumulate
+        batches = self.loader.epoch(self.position.epoch, self.position.step * several)
+        while self.position.step < self.steps:
+            start = time.perf_counter()
+            try:
+                group = [next(batches).to(self.stepper.device) for _ in range(several)]
+            except PicoDetError:
+                self._save()  # nothing that was done is lost to a bad picture
+                raise
+            waited = time.perf_counter() - start
+            iteration = self.position.iteration
+            rate = self.rate(iteration)
+            taken = self.stepper(group, losses, iteration, rate, interruption.wanted)
+            self.position = self.position.next_step()
+            self._tell(taken.losses, rate, len(group[0].image_ids), start, waited)
+            if taken.stop:
+                self._save()
+                raise InterruptedTrainingError(self.job.out, self.position)
+            if self.position.iteration % self.job.save_steps == 0:
+                self._save()
+
+    def _end_epoch(self) -> None:
+        recipe, epoch = self.job.recipe, self.position.epoch + 1
+        last = epoch == recipe.schedule.epochs
+        snapshot = last or epoch % recipe.snapshot_epochs == 0
+        evaluated = last or (self.job.evaluate_every and epoch % self.job.evaluate_every == 0)
+        counts = snapshot or recipe.averaging.applied == "every epoch"
+        averaged: Mapping[str, Tensor] = {}
+        if counts or evaluated:  # only what ppdet applies counts for its cycle
+            averaged = self.average.apply() if counts else self.average.current()
+            averaged = of_the_first(averaged, self.ranks)
+        best = self.position.best
+        if evaluated and self.validate:
+            best = self._evaluate(self.validate(averaged), epoch)
+        self.position = self.position.next_epoch()
+        if averaged and self.ranks.rank == 0:
+            improved = best != self.position.best
+            raw = self.model.state_dict()
+            self.results.write(averaged, raw, epoch, ["last", *(["best"] if improved else [])])
+        self.position = replace(self.position, best=best)
+        self._save()
+
+    def _evaluate(self, numbers: Mapping[str, float], epoch: int) -> Best | None:
+        if self.journal:
+            self.journal.write("evaluation", self.position.iteration, {"epoch": epoch, **numbers})
+        best = self.position.best
+        return Best(numbers["AP"], epoch) if best is None or numbers["AP"] > best.ap else best
+
+    def _tell(
+        self, losses: Mapping[str, float], rate: float, batch: int, start: float, waited: float
+    ) -> None:
+        pictures = batch * self.job.accumulate * self.ranks.size
+        seconds = time.perf_counter() - start
+        epochs = self.job.recipe.schedule.epochs
+        told = Told(self.position, epochs, self.steps, losses, rate, pictures, seconds, waited)
+        self.show(told)
+        if self.journal and (self.position.iteration % LOGGED == 0 or self.position.iteration == 1):
+            row = {"epoch": self.position.epoch + 1, "step": self.position.step, **losses}
+            speed = {"rate": rate, "pictures_per_second": pictures / seconds}
+            waits = {"waiting": waited / seconds}
+            self.journal.write("step", self.position.iteration, row | speed | waits)
+
+    def _save(self) -> None:
+        if self.ranks.rank != 0:
+            return
+        average = self.average.state_dict()
+        tensors = {
+            "model": self.model.state_dict(),
+            "momenta": self.optimiser.momenta(),
+            "average": average.pop("average"),
+        }
+        numbers = {"average": average, "scaler": self.stepper.scaler.state_dict()}
+        saved = State(self.position, tensors, numbers, self.settings)
+        states.save(self.job.out / states.FOLDER, saved, self.job.keep)

@@ -1,0 +1,58 @@
+"""What the processes of one training exchange: gradients, normalisers of losses, and flags.
+
+Batch norms have the statistics of their own process, as in ppdet (no process sends them; those of
+process 0 are saved), unless the recipe synchronises them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from picodet.ranks import Ranks
+from picodet.training.criterion import Normaliser
+from picodet.training.recipe import BoxNormaliser
+
+
+def distributed(model: nn.Module, ranks: Ranks) -> nn.Module:
+    """The model, whose gradients are averaged over the processes while they are computed."""
+    if ranks.size == 1:
+        return model
+    return DistributedDataParallel(model, broadcast_buffers=False)
+
+
+def normaliser(kind: BoxNormaliser, ranks: Ranks) -> Normaliser:
+    """What a process's own sum becomes before the losses are divided by it.
+
+    ppdet until 2.6.0 takes the mean over the processes. From 2.6.1 on the mean goes to a copy that
+    is thrown away, and each process divides its own sum by their number (simota_head.py:480-482).
+    """
+    if ranks.size == 1:
+        return lambda own: own
+    if kind == "own over ranks":
+        return lambda own: own / ranks.size
+
+    def mean(own: Tensor) -> Tensor:
+        total = own.detach().clone()
+        dist.all_reduce(total)
+        return total / ranks.size
+
+    return mean
+
+
+def anywhere(flags: Sequence[Tensor | bool], device: torch.device, ranks: Ranks) -> list[bool]:
+    """Whether each flag is set in any of the processes; the same answer in all of them."""
+    numbers = torch.stack([torch.as_tensor(flag, device=device).float() for flag in flags])
+    if ranks.size > 1:
+        dist.all_reduce(numbers, dist.ReduceOp.MAX)
+    return [bool(number) for number in numbers.tolist()]
+
+
+def of_the_first(tensors: Mapping[str, Tensor], ranks: Ranks) -> Mapping[str, Tensor]:
+    """The tensors of process 0, in all of them."""
+    if ranks.size > 1:
+        for tensor in tensors.values():
+            dist.broadcast(tensor, src=0)
+    return tensors

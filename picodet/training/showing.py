@@ -1,0 +1,55 @@
+"""One line on a terminal that tells how a training goes; silent where there is none."""
+
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from picodet.training.loop import Told
+
+SHARE = 0.1  # of the newest step, in what is shown of losses and speed
+UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, bytes
+
+
+def memory_used(device: str) -> float:
+    """The most that was used so far, GiB: of the GPU, or else of this process."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**30
+
+
+@contextmanager
+def progress_line(device: str, first: bool) -> Iterator[Callable[[Told], None]]:
+    """Yields what is called after each step; `first`: whether this process may show anything."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}"),
+        BarColumn(bar_width=16),
+        TextColumn("{task.completed}/{task.total}  {task.fields[losses]}  {task.fields[speed]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    smooth: dict[str, float] = {}
+    shown = first and console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
+        task = bar.add_task("", total=None, epoch="", losses="", speed="")
+
+        def show(told: Told) -> None:
+            now = dict(told.losses) | {"speed": told.pictures / told.seconds}
+            for name, value in now.items():
+                smooth[name] = SHARE * value + (1 - SHARE) * smooth.get(name, value)
+            losses = " ".join(f"{name} {smooth[name]:.3f}" for name in told.losses)
+            speed = f"{smooth['speed']:.1f} images/s, {memory_used(device):.1f} GiB"
+            bar.update(
+                task,
+                completed=told.position.iteration,
+                total=told.epochs * told.steps,
+                epoch=f"{told.position.epoch + 1}/{told.epochs}",
+                losses=f"{losses}  lr {told.rate:.4g}",
+                speed=speed,
+            )
+
+        yield show

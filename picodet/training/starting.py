@@ -1,0 +1,106 @@
+"""The weights that a training begins with: ppdet's initialisation, and what a file puts over it.
+
+A backbone, or a whole detector; one of other classes keeps what it knows of those that go by the
+same name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from picodet.config import ModelConfig
+from picodet.converter.configure import Wanted
+from picodet.errors import TrainingError
+from picodet.models.picodet import PicoDet
+from picodet.porting.port import port
+from picodet.porting.ported import Ported
+from picodet.training.initialisation import initialise
+
+OldHead = Literal["keep", "renew"]
+NAMED = 12  # classes in a note
+STRUCTURE = ("backbone", "neck", "head", "channels", "head_convs", "reg_max", "activation")
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model to be trained, and where its weights come from."""
+
+    model: PicoDet
+    notes: tuple[str, ...]
+
+
+def start(
+    config: ModelConfig, seed: int, weights: Path | None = None, head: OldHead = "keep"
+) -> Start:
+    """head: of a detector of other classes, "keep" what goes by the same name, or "renew" every
+    predictor whose shape is another, as ppdet does (ppdet/utils/checkpoint.py:199-224).
+
+    Raises TrainingError where the file holds another network, and what `port` raises.
+    """
+    model = PicoDet(config)
+    initialise(model, torch.Generator().manual_seed(seed))
+    if weights is None:
+        return Start(model, ("from scratch: every weight is drawn as ppdet draws it",))
+    _, ported = port(weights, Wanted())
+    tensors = {name: torch.from_numpy(array) for name, array in ported.weights.items()}
+    if ported.kind == "backbone":
+        _check(weights, {"backbone": config.backbone}, {"backbone": ported.config.backbone})
+        model.backbone.load_state_dict(tensors)
+        return Start(model, (f"backbone from {weights}; neck and head are drawn as ppdet does",))
+    _check(
+        weights, *({part: getattr(c, part) for part in STRUCTURE} for c in (config, ported.config))
+    )
+    if ported.config.classes == config.classes:
+        model.load_state_dict(tensors)
+        return Start(model, (f"all weights from {weights}",))
+    return Start(model, (f"weights from {weights}", _take_over(model, ported, tensors, head)))
+
+
+def _check(path: Path, wanted: Mapping[str, object], found: Mapping[str, object]) -> None:
+    """`name` tells two backbones apart for people, and is part of none."""
+    for part, value in wanted.items():
+        nameless = [
+            replace(each, name="") if hasattr(each, "name") else each  # type: ignore[type-var]
+            for each in (value, found[part])
+        ]
+        if nameless[0] != nameless[1]:
+            raise TrainingError(
+                f"{path}: holds another network than the recipe's: its {part} is {found[part]!r}, "
+                f"expected is {value!r}. picodet-train --print RECIPE shows what a recipe trains"
+            )
+
+
+def _take_over(model: PicoDet, ported: Ported, tensors: dict[str, Tensor], head: OldHead) -> str:
+    """Fill in everything but the classes that the file does not know; says which those are."""
+    new, old = model.config.classes, ported.config.classes
+    fresh = model.state_dict()
+    shared = [name for name in new if name in old] if head == "keep" else []
+    rows = torch.tensor([new.index(name) for name in shared], dtype=torch.long)
+    from_rows = torch.tensor([old.index(name) for name in shared], dtype=torch.long)
+    for name, tensor in fresh.items():
+        known = tensors[name]
+        if known.shape == tensor.shape and (head == "renew" or not _of_classes(model, name)):
+            tensor.copy_(known)
+        elif head == "keep":
+            tensor[rows] = known[from_rows]
+            tensor[len(new) :] = known[len(old) :]  # PicoHead's sides, behind the classes
+    model.load_state_dict(fresh)
+    if head == "renew":
+        return "predictors of another shape are drawn anew, as ppdet does"
+    others = [name for name in new if name not in old]
+    return f"classes kept: {_list(shared)}; drawn anew: {_list(others)}"
+
+
+def _of_classes(model: PicoDet, name: str) -> bool:
+    """Whether the first rows of a tensor belong to the classes, one to each."""
+    kind = "classes" if model.config.head == "pico_head_v2" else ""
+    return name.startswith(f"head.predictors.{kind}")
+
+
+def _list(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return (", ".join(names[:NAMED]) or "none") + more

@@ -1,0 +1,140 @@
+"""All that a training needs to go on as if it had never stopped, in one file of data.
+
+A `.safetensors`: the model's tensors, those of the optimiser and of the average, and in its header
+where the training stands. Pictures and their random numbers follow from seed, epoch and step
+(picodet.training.loader), so that there is nothing else to remember.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from picodet.errors import OutputError, TrainingError
+from picodet.files import replacing
+from picodet.json_keys import unique_keys
+
+FOLDER = "state"
+HEADER = "picodet_training"
+PARTS = ("model", "momenta", "average")
+FILES = "[0-9]" * 9 + ".safetensors"  # by iteration
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best evaluation so far."""
+
+    ap: float
+    epoch: int  # counted from 1
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a training stands: what is to be done next."""
+
+    epoch: int = 0  # counted from 0
+    step: int = 0  # of the epoch
+    iteration: int = 0  # of the training
+    best: Best | None = None
+
+    def next_step(self) -> "Position":
+        """A step later, in the same epoch."""
+        return replace(self, step=self.step + 1, iteration=self.iteration + 1)
+
+    def next_epoch(self) -> "Position":
+        """At the beginning of the next one."""
+        return replace(self, epoch=self.epoch + 1, step=0)
+
+
+@dataclass(frozen=True)
+class State:
+    """A training at a position; `numbers` are what its parts remember besides tensors."""
+
+    position: Position
+    tensors: Mapping[str, Mapping[str, Tensor]]  # of each of PARTS
+    numbers: Mapping[str, Any]
+    settings: Mapping[str, Any]  # what all numbers depend on: a state goes on under the same only
+
+
+def save(folder: Path, state: State, keep: int) -> Path:
+    """Whole or not at all; of the older ones `keep - 1` stay.
+
+    Raises OutputError where it cannot be written: what was there before is untouched.
+    """
+    flat = {
+        f"{part}.{name}": tensor.detach().cpu().contiguous()
+        for part in PARTS
+        for name, tensor in state.tensors[part].items()
+    }
+    header = {
+        "position": asdict(state.position),
+        "numbers": state.numbers,
+        "settings": state.settings,
+    }
+    path = folder / f"{state.position.iteration:09d}.safetensors"
+    try:
+        with replacing(path) as temporary:
+            save_file(flat, temporary, {"format": "pt", HEADER: json.dumps(header)})
+    except SafetensorError as error:
+        raise OutputError(f"{path}: cannot be written; is the disk full? ({error})") from error
+    for old in sorted(folder.glob(FILES))[:-keep]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def newest(folder: Path) -> Path | None:
+    """The state to go on from."""
+    return max(folder.glob(FILES), default=None)
+
+
+def load(path: Path) -> State:
+    """Raises TrainingError where the file is not what `save` has written."""
+    tensors: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads(
+                (file.metadata() or {}).get(HEADER, "{}"), object_pairs_hook=unique_keys
+            )
+            for name in file.keys():  # noqa: SIM118  # it is no dictionary
+                part, _, own = name.partition(".")
+                tensors[part][own] = file.get_tensor(name)
+        position = dict(header["position"])
+        best = position.pop("best")
+        return State(
+            Position(**position, best=best and Best(**best)),
+            tensors,
+            header["numbers"],
+            header["settings"],
+        )
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__} {error}"
+        raise TrainingError(
+            f"{path}: is no state of a training, or a damaged one ({reason}). Delete it, and "
+            "--resume takes the one before"
+        ) from error
+
+
+def check_same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise TrainingError where a training would go on under other numbers than it began with."""
+    wanted = json.loads(json.dumps(wanted))  # tuples are lists in a file
+    differing = [
+        f"{name} was {found.get(name)!r:.200}, is {wanted.get(name)!r:.200}"
+        for name in {**found, **wanted}
+        if found.get(name) != wanted.get(name)
+    ]
+    if differing:
+        raise TrainingError(
+            f"{path} belongs to another training: {'; '.join(differing)}. Go on with what it began "
+            "with, or begin anew in another --out"
+        )
+
+
+def cpu_copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """As they are now, whatever becomes of them."""
+    return {name: torch.clone(tensor.detach().cpu()) for name, tensor in tensors.items()}

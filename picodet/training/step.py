@@ -1,0 +1,107 @@
+"""One step: forward, losses, backward, update, average; in ppdet's order (engine/trainer.py:613).
+
+With `accumulate` several batches make a step, as if each were a process of its own: gradients are
+averaged, batch norms see one batch at a time, and each batch's losses have their own normaliser.
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from picodet.models.head import Output
+from picodet.models.picodet import PicoDet
+from picodet.ranks import HEARING, Ranks
+from picodet.training.averaging import Average
+from picodet.training.batch import Batch
+from picodet.training.criterion import Criterion, Losses
+from picodet.training.nonfinite import explain, gradient_norm, sums
+from picodet.training.optimiser import MomentumSGD
+from picodet.training.parallel import anywhere, distributed
+
+HALF = {"cuda": torch.float16, "cpu": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a step."""
+
+    losses: dict[str, float]  # the mean over the step's batches of this process, and their total
+    stop: bool  # one of the processes wants it to end
+
+
+class Stepper:
+    """Takes steps with a model, in training mode, on its device."""
+
+    def __init__(
+        self,
+        model: PicoDet,
+        optimiser: MomentumSGD,
+        average: Average,
+        ranks: Ranks,
+        amp: bool = False,
+    ) -> None:
+        self.model, self.optimiser, self.average, self.ranks = model, optimiser, average, ranks
+        self.device = next(model.parameters()).device
+        self.parallel = distributed(model, ranks)
+        self.parameters = dict(model.named_parameters())
+        self.half = HALF.get(self.device.type) if amp else None
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half is torch.float16)
+
+    def __call__(
+        self,
+        batches: Sequence[Batch],
+        criterion: Criterion,
+        iteration: int,
+        rate: float,
+        stop: bool = False,
+    ) -> Taken:
+        """Raises NotFiniteError, in all processes, before anything is updated."""
+        self.optimiser.clear()
+        terms = []
+        for i, batch in enumerate(batches):
+            with self._alone_until_last(i == len(batches) - 1):
+                output = self._forward(batch.images)
+                # what follows is not made for NaN; others are not left alone in it
+                self._check(sums(output), batch, criterion, iteration)
+                losses = criterion(output, batch.targets)
+                self.scaler.scale(losses.total / len(batches)).backward()
+            terms.append(torch.stack([*losses, losses.total]).detach())
+            self._check(terms[-1], batch, criterion, iteration)
+        if not self.scaler.is_enabled():  # it looks at the gradients itself, and leaves steps out
+            self._check(gradient_norm(self.parameters), batches[-1], criterion, iteration)
+        (stop,) = anywhere([stop], self.device, self.ranks)
+        self.optimiser.set_rate(rate)
+        self.scaler.step(self.optimiser.sgd)
+        self.scaler.update()
+        self.average.update()
+        told = torch.stack(terms).mean(dim=0)
+        names = (*Losses._fields, "total")
+        return Taken(dict(zip(names, told.tolist(), strict=True)), stop)
+
+    def _forward(self, images: Tensor) -> Output:
+        if self.half is None:
+            return self.parallel(images)
+        with torch.autocast(self.device.type, self.half):
+            output = self.parallel(images)
+        return type(output)(*(tuple(level.float() for level in maps) for maps in output))
+
+    def _alone_until_last(self, last: bool) -> AbstractContextManager[None]:
+        """Gradients are exchanged once a step."""
+        if last or not isinstance(self.parallel, DistributedDataParallel):
+            return nullcontext()
+        return self.parallel.no_sync()
+
+    def _check(self, numbers: Tensor, batch: Batch, criterion: Criterion, iteration: int) -> None:
+        """Raise NotFiniteError in all processes where it is so in one."""
+        (bad,) = anywhere([~torch.isfinite(numbers).all()], self.device, self.ranks)
+        if bad:
+            error = explain(self.model, batch, criterion, iteration)
+            if error.elsewhere and self.ranks.size > 1:  # the one that has it shall tell
+                time.sleep(HEARING)
+                self.ranks.check()
+            raise error

@@ -1,0 +1,74 @@
+"""A training of seconds: a real model on pictures of noise, in the place of a dataset."""
+
+from dataclasses import replace
+
+import torch
+
+from picodet.models.picodet import PicoDet
+from picodet.ranks import Alone
+from picodet.training import state as states
+from picodet.training.batch import Batch
+from picodet.training.initialisation import initialise
+from picodet.training.job import Job
+from picodet.training.loop import Training
+from picodet.training.recipes import RECIPES
+from picodet.training.targets import Targets
+
+STEPS, EPOCHS = 3, 2
+SIDE = 64
+
+
+def recipe(name="picodet_s_416_coco", **changes):
+    official = RECIPES[name]
+    schedule = replace(
+        official.schedule, base_rate=0.01, epochs=EPOCHS, decay_epochs=EPOCHS, warmup_steps=2
+    )
+    model = replace(official.model, classes=("a", "b", "c"))
+    return replace(official, model=model, schedule=schedule, snapshot_epochs=1, **changes)
+
+
+def batch(epoch, step, pictures=2):
+    """The same for the same epoch and step."""
+    generator = torch.Generator().manual_seed(100 * epoch + step)
+    images = torch.randn(pictures, 3, SIDE, SIDE, generator=generator)
+    corner = torch.rand(pictures, 2, 2, generator=generator) * SIDE / 2
+    side = 8 + torch.rand(pictures, 2, 2, generator=generator) * (SIDE / 2 - 8)
+    classes = torch.randint(0, 3, (pictures, 2), generator=generator)
+    boxes = torch.cat([corner, corner + side], dim=2)
+    targets = Targets(boxes, classes, torch.ones(pictures, 2, dtype=torch.bool))
+    return Batch(images, targets, tuple(10 * step + i for i in range(pictures)))
+
+
+class Pictures:
+    """What a Loader does, without files. `trouble` is raised in the place of a batch."""
+
+    steps_per_epoch = STEPS
+
+    def __init__(self, trouble=None, at=(-1, -1), changed=None):
+        self.trouble, self.at, self.changed = trouble, at, changed
+
+    def epoch(self, number, start=0):
+        for step in range(start, STEPS):
+            if (number, step) == self.at:
+                if self.trouble:
+                    raise self.trouble
+                yield self.changed(batch(number, step))
+            else:
+                yield batch(number, step)
+
+
+def training(out, loader=None, validate=None, show=lambda told: None, **changes):
+    """At its beginning."""
+    job = Job(recipe=recipe(), out=out, batch=2, save_steps=2, evaluate_every=1)
+    job = replace(job, **changes)
+    (out / states.FOLDER).mkdir(parents=True, exist_ok=True)
+    model = PicoDet(job.recipe.model)
+    initialise(model, torch.Generator().manual_seed(0))
+    return Training(job, Alone(), model, loader or Pictures(), {"seed": 0}, validate, show)
+
+
+def resumed(out, **options):
+    """Where its newest state says."""
+    found = training(out, **options)
+    found.resume(states.load(states.newest(out / states.FOLDER)))
+    return found

@@ -1,0 +1,241 @@
+import json
+import signal
+
+import numpy as np
+import pytest
+import torch
+from small_training import EPOCHS, STEPS, Pictures, batch, recipe, resumed, training
+
+from picodet.errors import ImageError, OutputError
+from picodet.models.checkpoint import load_described
+from picodet.training import journal, loop
+from picodet.training import state as states
+from picodet.training.averaging import Average
+from picodet.training.interruption import InterruptedTrainingError
+from picodet.training.nonfinite import NotFiniteError
+from picodet.training.recipe import Averaging
+from picodet.training.schedule import learning_rates
+from picodet.training.state import Best, Position
+
+
+class KilledError(BaseException):
+    """As if the process were gone."""
+
+
+def everything(folder):
+    """All bits that a training leaves: the last state, and the weights that it yields."""
+    state = states.load(states.newest(folder / states.FOLDER))
+    files = {path.name: load_described(path)[0].state_dict() for path in folder.glob("*.pth")}
+    return state, files
+
+
+def assert_same(first, second):
+    (state, files), (other, other_files) = first, second
+    assert (state.position, state.numbers) == (other.position, other.numbers)
+    for part in states.PARTS:
+        assert state.tensors[part].keys() == other.tensors[part].keys()
+        for name, tensor in state.tensors[part].items():
+            assert torch.equal(tensor, other.tensors[part][name]), (part, name)
+    assert files.keys() == other_files.keys()
+    for file, weights in files.items():
+        assert all(torch.equal(x, other_files[file][name]) for name, x in weights.items())
+
+
+def rising(weights):
+    """An evaluation that depends on every weight."""
+    return {"AP": float(sum(tensor.double().sum() for tensor in weights.values()))}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A training that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("whole")
+    outcome = training(folder, validate=rising).run()
+    return folder, outcome
+
+
+def test_it_goes_to_the_end(whole):
+    folder, outcome = whole
+    assert (outcome.epochs, outcome.iterations) == (EPOCHS, EPOCHS * STEPS)
+    names = ["last_ema.pth", "last_raw.pth", "best_ema.pth", "best_raw.pth"]
+    assert [path.name for path in outcome.files] == names
+    model, meta = load_described(folder / "last_ema.pth")
+    assert (meta["weights"], meta["epoch"], model.config.classes) == ("ema", 2, ("a", "b", "c"))
+    state = states.load(states.newest(folder / states.FOLDER))
+    raw = load_described(folder / "last_raw.pth")[0].state_dict()
+    assert all(torch.equal(raw[name], x) for name, x in state.tensors["model"].items())
+    assert state.position == Position(EPOCHS, 0, EPOCHS * STEPS, outcome.best)
+
+
+@pytest.mark.parametrize("at", [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2)])
+def test_killed_anywhere_it_resumes_to_the_same_bits(whole, tmp_path, at):
+    with pytest.raises(KilledError):
+        training(tmp_path, Pictures(KilledError(), at), rising).run()
+    newest = states.newest(tmp_path / states.FOLDER)
+    again = resumed(tmp_path, validate=rising) if newest else training(tmp_path, validate=rising)
+    again.run()
+    assert_same(everything(tmp_path), everything(whole[0]))
+    texts = [(folder / journal.FILE).read_text().splitlines() for folder in (tmp_path, whole[0])]
+    rows = [[json.loads(line) for line in text] for text in texts]
+    told = [[(row["event"], row["iteration"], row.get("AP")) for row in each] for each in rows]
+    assert told[0] == told[1]
+
+
+def test_killed_while_it_evaluates(whole, tmp_path):
+    def killed(weights):
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        training(tmp_path, validate=killed).run()
+    resumed(tmp_path, validate=rising).run()
+    assert_same(everything(tmp_path), everything(whole[0]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_after_the_step(whole, tmp_path, number):
+    def interrupt(told):
+        if told.position.iteration == 4:
+            signal.raise_signal(number)
+
+    with pytest.raises(InterruptedTrainingError, match="after step 2 of epoch 2"):
+        training(tmp_path, validate=rising, show=interrupt).run()
+    assert states.load(states.newest(tmp_path / states.FOLDER)).position.iteration == 5
+    resumed(tmp_path, validate=rising).run()
+    assert_same(everything(tmp_path), everything(whole[0]))
+
+
+def test_a_bad_picture_loses_nothing(whole, tmp_path):
+    trouble = ImageError("7.png: not a picture")
+    with pytest.raises(ImageError, match=r"7\.png"):
+        training(tmp_path, Pictures(trouble, (1, 2)), rising).run()
+    assert states.load(states.newest(tmp_path / states.FOLDER)).position.iteration == 5
+    resumed(tmp_path, validate=rising).run()
+    assert_same(everything(tmp_path), everything(whole[0]))
+
+
+def test_a_full_disk_loses_nothing(whole, tmp_path, monkeypatch):
+    real = states.save_file
+
+    def full(tensors, path, metadata):
+        if json.loads(metadata[states.HEADER])["position"]["iteration"] == 4:
+            path.write_bytes(b"half of it")
+            raise OSError(28, "No space left on device")
+        real(tensors, path, metadata)
+
+    monkeypatch.setattr(states, "save_file", full)
+    with pytest.raises(OutputError, match="No space left"):
+        training(tmp_path, validate=rising).run()
+    monkeypatch.undo()
+    resumed(tmp_path, validate=rising).run()
+    assert_same(everything(tmp_path), everything(whole[0]))
+
+
+def test_not_a_number_stops_before_the_update(tmp_path):
+    def spoil(right):
+        right.images[1, 2, 3, 4] = float("nan")
+        return right
+
+    spoiled = training(tmp_path, Pictures(at=(0, 1), changed=spoil))
+    with pytest.raises(NotFiniteError, match=r"the pictures, 1 of .* batch: 10, 11\."):
+        spoiled.run()
+    after_one = training(tmp_path / "other", Pictures(KilledError(), (0, 1)))
+    with pytest.raises(KilledError):
+        after_one.run()
+    for name, parameter in after_one.model.named_parameters():
+        assert torch.equal(parameter, dict(spoiled.model.named_parameters())[name]), name
+
+
+def test_the_rate_is_that_of_the_iteration(tmp_path):
+    told = []
+    training(tmp_path, show=told.append).run()
+    rate = learning_rates(recipe().schedule, STEPS)
+    assert [each.rate for each in told] == [rate(i) for i in range(EPOCHS * STEPS)]
+    assert [each.position.step for each in told] == [1, 2, 3, 1, 2, 3]
+    assert {each.pictures for each in told} == {2}
+
+
+def test_batches_that_make_a_step_are_averaged(tmp_path):
+    """One step of three batches: the gradient is the mean of theirs."""
+    one = training(tmp_path, accumulate=3)
+    assert one.steps == 1
+    by_hand = training(tmp_path / "other")
+    model = by_hand.model.train()
+    recipe_ = one.job.recipe
+    losses = loop.criterion(
+        recipe_.assignment, recipe_.losses, model.head.integral, lambda own: own, 1, 0
+    )
+    for step in range(3):
+        each = batch(0, step)
+        (losses(model(each.images), each.targets).total / 3).backward()
+    by_hand.optimiser.step(one.rate(0))
+    taken = one.stepper([batch(0, step) for step in range(3)], losses_of(one), 0, one.rate(0))
+    assert taken.losses["total"] > 0
+    for (name, ours), theirs in zip(one.model.named_parameters(), model.parameters(), strict=True):
+        assert torch.equal(ours, theirs), name
+
+
+def losses_of(one):
+    recipe_ = one.job.recipe
+    model = one.model.train()
+    return loop.criterion(
+        recipe_.assignment, recipe_.losses, model.head.integral, lambda own: own, 1, 0
+    )
+
+
+class Counting(Average):
+    """Notes when it is applied."""
+
+    applied: list[int]
+
+    def apply(self):
+        self.applied.append(self.steps)
+        return super().apply()
+
+
+@pytest.mark.parametrize(
+    ("applied", "snapshots", "cycle", "expected"),
+    [
+        ("every epoch", 2, 1, [STEPS, STEPS]),  # begun again after each
+        ("every epoch", 2, None, [STEPS, 2 * STEPS]),
+        ("at snapshots", 2, 1, [2 * STEPS]),
+        ("at snapshots", 1, 2, [STEPS, 2 * STEPS]),
+    ],
+)
+def test_the_average_is_applied_as_its_semantics_say(
+    tmp_path, monkeypatch, applied, snapshots, cycle, expected
+):
+    monkeypatch.setattr(loop, "Average", Counting)
+    Counting.applied = []
+    from dataclasses import replace
+
+    averaging = Averaging(applied=applied, cycle=cycle)
+    changed = replace(recipe(averaging=averaging), snapshot_epochs=snapshots)
+    training(tmp_path, recipe=changed, validate=rising).run()
+    assert Counting.applied == expected
+
+
+def test_the_best_is_kept(tmp_path):
+    numbers = iter([0.5, 0.25])
+    outcome = training(tmp_path, validate=lambda weights: {"AP": next(numbers)}).run()
+    assert outcome.best == Best(0.5, 1)
+    epochs = {path.name: load_described(path)[1]["epoch"] for path in tmp_path.glob("*.pth")}
+    assert epochs == {
+        **{"best_ema.pth": 1, "best_raw.pth": 1},
+        **{"last_ema.pth": 2, "last_raw.pth": 2},
+    }
+
+
+def test_what_is_evaluated_is_the_average(tmp_path):
+    seen = []
+
+    def look(weights):
+        seen.append({name: tensor.clone() for name, tensor in weights.items()})
+        return {"AP": 0.0}
+
+    training(tmp_path, validate=look).run()
+    last = load_described(tmp_path / "last_ema.pth")[0].state_dict()
+    assert all(torch.equal(last[name], tensor) for name, tensor in seen[-1].items())
+    raw = load_described(tmp_path / "last_raw.pth")[0].state_dict()
+    assert not np.array_equal(
+        raw["neck.conv_t.convs.0.conv.weight"], last["neck.conv_t.convs.0.conv.weight"]
+    )

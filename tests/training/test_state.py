@@ -1,0 +1,95 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from picodet.errors import OutputError, TrainingError
+from picodet.training import state as states
+from picodet.training.state import Best, Position, State
+
+STATE = State(
+    position=Position(epoch=2, step=5, iteration=25, best=Best(0.25, 1)),
+    tensors={
+        "model": {"backbone.x.weight": torch.tensor([0.1, -0.2]), "n": torch.tensor(7)},
+        "momenta": {"backbone.x.weight": torch.tensor([1e-30, 2.0])},
+        "average": {"n": torch.tensor(7)},
+    },
+    numbers={"average": {"updates": 25}, "scaler": {}},
+    settings={"recipe": "picodet_s", "sizes": [[320, 320]], "seed": 0},
+)
+
+
+def at(iteration):
+    return replace(STATE, position=replace(STATE.position, iteration=iteration))
+
+
+def test_every_bit_comes_back(tmp_path):
+    found = states.load(states.save(tmp_path, STATE, keep=3))
+    assert (found.position, found.numbers, found.settings) == (
+        STATE.position,
+        STATE.numbers,
+        STATE.settings,
+    )
+    for part in states.PARTS:
+        assert found.tensors[part].keys() == STATE.tensors[part].keys()
+        for name, tensor in STATE.tensors[part].items():
+            assert found.tensors[part][name].dtype == tensor.dtype
+            assert torch.equal(found.tensors[part][name], tensor)
+
+
+def test_the_last_are_kept(tmp_path):
+    for iteration in (999_999, 1_000_000, 5, 1_000_001):  # by number, not by time or as text
+        states.save(tmp_path, at(iteration), keep=2)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["001000000.safetensors", "001000001.safetensors"]
+    assert states.newest(tmp_path) == tmp_path / names[-1]
+
+
+def test_without_a_state_there_is_no_newest(tmp_path):
+    assert states.newest(tmp_path / "nowhere") is None
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
+    before = states.save(tmp_path, at(1), keep=1)
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(states, "save_file", full)
+    with pytest.raises(OutputError, match=r"000000002\.safetensors: .*No space left"):
+        states.save(tmp_path, at(2), keep=1)
+    assert list(tmp_path.iterdir()) == [before]
+    assert states.load(before).position.iteration == 1
+
+
+@pytest.mark.parametrize("cut", [0, 4, 200, -1])
+def test_a_damaged_state_is_refused(tmp_path, cut):
+    path = states.save(tmp_path, STATE, keep=1)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(TrainingError, match=r"is no state of a training, or a damaged one"):
+        states.load(path)
+
+
+def test_another_safetensors_is_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "x.safetensors"
+    save_file({"weight": torch.zeros(2)}, path)
+    with pytest.raises(TrainingError, match="KeyError"):
+        states.load(path)
+
+
+def test_it_goes_on_under_the_same_settings_only(tmp_path):
+    found = json.loads(json.dumps(STATE.settings))
+    states.check_same(tmp_path, found, {**STATE.settings, "sizes": ((320, 320),)})
+    message = r"belongs to another training: seed was 0, is 1; x was None, is 2\. "
+    with pytest.raises(TrainingError, match=message):
+        states.check_same(tmp_path, found, {**STATE.settings, "seed": 1, "x": 2})
+
+
+def test_a_position_moves_on():
+    later = Position().next_step().next_step()
+    assert later == Position(epoch=0, step=2, iteration=2)
+    assert later.next_epoch() == Position(epoch=1, step=0, iteration=2)
