@@ -42,8 +42,9 @@ class Command(click.Command):
         if json_file is None:
             return super().invoke(ctx)
         check_writable(json_file, overwrite=True)
-        others = [v for k, v in ctx.params.items() if isinstance(v, Path) and k != "json_file"]
-        check_apart(json_file, [*others, *map(Path, ctx.params.get("images", ()))])
+        given = [value for name, value in ctx.params.items() if name != "json_file"]
+        several = [each for value in given if isinstance(value, tuple) for each in value]
+        check_apart(json_file, [Path(v) for v in (*given, *several) if isinstance(v, Path | str)])
         try:
             return super().invoke(ctx)
         except PicoDetError as error:

@@ -5,6 +5,7 @@ process 0 are saved), unless the recipe synchronises them.
 """
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 
 import torch
 import torch.distributed as dist
@@ -15,12 +16,19 @@ from picodet.ranks import Ranks
 from picodet.training.criterion import Normaliser
 from picodet.training.recipe import BoxNormaliser
 
+# buffers that no process sends in a step; the newer name of two
+UNSENT = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")
+    if name in signature(DistributedDataParallel).parameters
+)
+
 
 def distributed(model: nn.Module, ranks: Ranks) -> nn.Module:
     """The model, whose gradients are averaged over the processes while they are computed."""
     if ranks.size == 1:
         return model
-    return DistributedDataParallel(model, broadcast_buffers=False)
+    return DistributedDataParallel(model, **{UNSENT: False})  # type: ignore[arg-type]
 
 
 def normaliser(kind: BoxNormaliser, ranks: Ranks) -> Normaliser:

@@ -36,7 +36,7 @@ LOSSES_2022 = LossWeights(varifocal=1.0, boxes=2.5, sides=0.5)
 def sizes_around(size: Size) -> tuple[Size, ...]:
     """Of the batches of a model with this input: five squares, 32 pixels apart, or three pages."""
     height, width = size
-    reach = REACH if height == width else STEP
+    reach = min(REACH if height == width else STEP, min(size) - STEP)
     return tuple((height + d, width + d) for d in range(-reach, reach + 1, STEP))
 
 

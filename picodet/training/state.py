@@ -80,7 +80,8 @@ def save(folder: Path, state: State, keep: int) -> Path:
     path = folder / f"{state.position.iteration:09d}.safetensors"
     try:
         with replacing(path) as temporary:
-            save_file(flat, temporary, {"format": "pt", HEADER: json.dumps(header)})
+            # one entry: of several, safetensors writes now this one first and now that
+            save_file(flat, temporary, {HEADER: json.dumps(header)})
     except SafetensorError as error:
         raise OutputError(f"{path}: cannot be written; is the disk full? ({error})") from error
     for old in sorted(folder.glob(FILES))[:-keep]:

@@ -1,0 +1,168 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from drawn_coco import write_dataset
+
+from picodet.cli import main, train
+from picodet.models.checkpoint import load_described
+from picodet.training import state as states
+
+ROOT = Path(__file__).parent.parent
+RECIPE = """
+recipe: picodet_s_320_coco
+epochs: 2
+batches: {per_gpu: 2, gpus: 1}
+input_size: 96
+augmentation: {sizes: [96, 128]}
+schedule: {base_rate: 0.01, warmup_steps: 2}
+snapshot_epochs: 1
+"""
+STEPS = 4  # of an epoch: eight of the ten pictures have a box that is no crowd
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A dataset, a recipe and the names of the classes."""
+    folder = tmp_path_factory.mktemp("files")
+    write_dataset(folder / "coco")
+    (folder / "recipe.yml").write_text(RECIPE)
+    (folder / "classes.txt").write_text("red\ngreen\nblue\n")
+    return folder
+
+
+def arguments(files, out, *more):
+    pictures, boxes = files / "coco/val2017", files / "coco/annotations/instances_val2017.json"
+    data = ["--images", pictures, "--annotations", boxes]
+    evaluated = ["--val-images", pictures, "--val-annotations", boxes]
+    options = ["--classes", files / "classes.txt", "--workers", 0, "--out", out]
+    return list(map(str, [files / "recipe.yml", *data, *evaluated, *options, *more]))
+
+
+@pytest.fixture(scope="module")
+def whole(files, tmp_path_factory):
+    """A training that nobody disturbs: its folder, and what it printed."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    told = out.parent / "told.json"
+    done = CliRunner().invoke(train, arguments(files, out, "--json", told))
+    assert done.exit_code == 0, done.output
+    return out, done, json.loads(told.read_text())
+
+
+def last_state(out):
+    return states.newest(out / states.FOLDER).read_bytes()
+
+
+def test_it_trains_and_says_what_it_did(whole):
+    out, done, told = whole
+    assert "base rate 0.01 for 2 pictures a step, as in the recipe" in done.stderr
+    assert f"8 pictures, {STEPS} steps an epoch" in done.stderr
+    assert "trained  2 epochs, 8 steps" in done.stdout
+    assert told["iterations"] == 8
+    assert told["best"]["epoch"] in (1, 2)
+    assert [Path(file).name for file in told["files"]][:2] == ["last_ema.pth", "last_raw.pth"]
+    model, meta = load_described(out / "last_ema.pth")
+    assert (model.config.classes, meta["weights"]) == (("red", "green", "blue"), "ema")
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [row["event"] for row in rows] == ["step", "evaluation", "evaluation"]
+
+
+def test_its_end_is_a_detector_like_any_other(whole, files, tmp_path):
+    out = whole[0]
+    back = tmp_path / "x.pdparams"
+    for command in (
+        ["convert", out / "last_ema.pth", back],
+        ["convert", back, tmp_path / "again.pth", "--classes", files / "classes.txt"],
+        ["eval", out / "last_ema.pth", "--coco", files / "coco"],
+        ["export", out / "last_raw.pth", tmp_path / "x.onnx"],
+    ):
+        done = CliRunner().invoke(main, list(map(str, command)))
+        assert done.exit_code == 0, (command, done.output)
+
+
+def test_killed_it_resumes_to_the_same_bits(whole, files, tmp_path):
+    out = tmp_path / "out"
+    options = arguments(files, out, "--save-steps", 1, "--keep", 9)
+    command = [sys.executable, "-m", "picodet", "train", *options]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        while len(list((out / states.FOLDER).glob(states.FILES))) < 3:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert len(list((out / states.FOLDER).glob(states.FILES))) < 8
+    done = subprocess.run([*command, "--resume"], env=environment, check=True, capture_output=True)
+    assert b"goes on after step" in done.stderr
+    # in a process of its own, as threads add up in another order: the bits of one thread
+    alone = tmp_path / "alone"
+    command = [sys.executable, "-m", "picodet", "train", *arguments(files, alone)]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert last_state(out) == last_state(alone)
+    found, expected = (load_described(f / "last_ema.pth")[0].state_dict() for f in (out, alone))
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_two_processes_share_a_step(files, tmp_path):
+    options = ["--nnodes", "1", "--nproc_per_node", "2", "--rdzv_backend", "c10d"]
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", *options),
+        *("--rdzv_endpoint", "localhost:0", "-m", "picodet", "train"),
+        *arguments(files, tmp_path / "out", "--batch", 1, "--json", tmp_path / "told.json"),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained  2 epochs, 8 steps") == 1  # one of them tells
+    assert "base rate 0.01 for 2 pictures a step, as in the recipe" in done.stderr
+    assert json.loads((tmp_path / "told.json").read_text())["iterations"] == 8
+
+
+def test_another_number_of_pictures_changes_the_rate_and_says_so(files, tmp_path):
+    done = CliRunner().invoke(
+        train, arguments(files, tmp_path / "out", "--accumulate", 2, "--evaluate-every", 0)
+    )
+    assert done.exit_code == 0, done.output
+    assert "base rate 0.01 for 2 pictures a step is 0.02 for 4, by the linear rule" in done.stderr
+    assert "trained  2 epochs, 4 steps" in done.stdout
+
+
+def test_a_training_is_not_written_over(whole, files):
+    out = whole[0]
+    done = CliRunner().invoke(train, arguments(files, out))
+    assert done.exit_code == 1
+    assert "holds a training of 8 steps: --resume goes on with it" in done.stderr
+    done = CliRunner().invoke(train, arguments(files, out, "--resume", "--seed", 5))
+    assert done.exit_code == 1
+    assert "belongs to another training: seed was 0, is 5" in done.stderr
+
+
+def test_what_is_missing_is_said(files, tmp_path):
+    options = ["--images", files / "coco/val2017", "--annotations"]
+    boxes = files / "coco/annotations/instances_val2017.json"
+    for more, code, text in (
+        ([], 2, "--coco DIR, or --images DIR and --annotations FILE are expected"),
+        ([*options, boxes], 1, "has no category called person"),
+        (["--coco", files / "coco"], 1, "has nothing to train on"),
+        (["--images", files], 2, "are given together"),
+    ):
+        given = [str(files / "recipe.yml"), *map(str, more), "--out", str(tmp_path / "out")]
+        done = CliRunner().invoke(train, given)
+        assert (done.exit_code, text in done.stderr) == (code, True), done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_is_shown(tmp_path):
+    done = CliRunner().invoke(train, ["--print", "picodet_s_416_coco"])
+    assert done.exit_code == 0
+    assert "OptimizerBuilder.regularizer.factor" in done.stdout
+    done = CliRunner().invoke(train, ["--print", "picodet_s_461_coco"])
+    assert done.exit_code == 1
+    assert "Did you mean" in done.stderr
+    assert CliRunner().invoke(train, []).exit_code == 2
