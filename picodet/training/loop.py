@@ -147,6 +147,7 @@ class Training:
                 self._save()
 
     def _end_epoch(self) -> None:
+        self._save()  # what follows may take its time, or not fit on the disk
         recipe, epoch = self.job.recipe, self.position.epoch + 1
         last = epoch == recipe.schedule.epochs
         snapshot = last or epoch % recipe.snapshot_epochs == 0

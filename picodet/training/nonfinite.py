@@ -72,7 +72,7 @@ def _first(model: nn.Module, batch: Batch, criterion: Criterion) -> str:
 def _inputs(model: nn.Module, batch: Batch) -> Iterator[tuple[str, Tensor]]:
     yield "the pictures", batch.images
     yield "the boxes", batch.targets.boxes
-    for name, tensor in model.state_dict().items():
+    for name, tensor in model.named_parameters():  # statistics have seen the batch already
         yield f"the weight {name}", tensor
 
 

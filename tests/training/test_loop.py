@@ -8,7 +8,7 @@ from small_training import EPOCHS, STEPS, Pictures, batch, recipe, resumed, trai
 
 from picodet.errors import ImageError, OutputError
 from picodet.models.checkpoint import load_described
-from picodet.training import journal, loop
+from picodet.training import journal, loop, results
 from picodet.training import state as states
 from picodet.training.averaging import Average
 from picodet.training.interruption import InterruptedTrainingError
@@ -87,6 +87,8 @@ def test_killed_while_it_evaluates(whole, tmp_path):
 
     with pytest.raises(KilledError):
         training(tmp_path, validate=killed).run()
+    position = states.load(states.newest(tmp_path / states.FOLDER)).position
+    assert position == Position(0, STEPS, STEPS)  # no step is repeated
     resumed(tmp_path, validate=rising).run()
     assert_same(everything(tmp_path), everything(whole[0]))
 
@@ -109,6 +111,19 @@ def test_a_bad_picture_loses_nothing(whole, tmp_path):
     with pytest.raises(ImageError, match=r"7\.png"):
         training(tmp_path, Pictures(trouble, (1, 2)), rising).run()
     assert states.load(states.newest(tmp_path / states.FOLDER)).position.iteration == 5
+    resumed(tmp_path, validate=rising).run()
+    assert_same(everything(tmp_path), everything(whole[0]))
+
+
+def test_a_disk_that_weights_do_not_fit_on_loses_nothing(whole, tmp_path, monkeypatch):
+    def full(path, weights, meta):
+        raise OutputError(f"{path}: is the disk full?")
+
+    monkeypatch.setattr(results, "save", full)
+    with pytest.raises(OutputError, match=r"last_ema\.pth: is the disk full"):
+        training(tmp_path, validate=rising).run()
+    monkeypatch.undo()
+    assert states.load(states.newest(tmp_path / states.FOLDER)).position.iteration == STEPS
     resumed(tmp_path, validate=rising).run()
     assert_same(everything(tmp_path), everything(whole[0]))
 
