@@ -1,0 +1,139 @@
+"""Which cell takes which box, beside ppdet's own assigners: the same, in how much time.
+
+    python benchmarks/assigner.py --paddle-python PYTHON [--batch 16] [--runs 10] [--threads 2]
+
+Predictions are drawn for a batch of 416x416 with as many boxes as pictures of COCO have, of which
+many cells know something. Both sides get the same arrays and as many threads. The bar: ours takes a
+fifth of ppdet's time, and agrees. Exit code 1 where one is missed.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from picodet.cells import cell_centres, grids
+from picodet.training.assignment import Assignment
+from picodet.training.atss import atss
+from picodet.training.recipe import SimOTA, TaskAligned
+from picodet.training.simota import simota
+from picodet.training.targets import Targets
+from picodet.training.task_aligned import task_aligned
+
+SIZE = 416
+CLASSES = 80
+BOXES = 7.3  # of a picture of COCO, on average
+BAR = 5.0  # times as fast as ppdet
+AGREED = 0.99  # of the cells that take a box; of far cells, which cost 1e8 each, ppdet takes any
+
+
+def drawn(batch: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Scores [B, C, A], boxes [B, A, 4], and what is to be found, padded; lengths in pixels."""
+    levels = grids((SIZE, SIZE))
+    centres, strides = cell_centres(levels)
+    points = centres * strides
+    counts = np.clip(rng.geometric(1 / BOXES, batch), 1, 40)
+    most = int(counts.max())
+    sides = np.exp(rng.uniform(np.log(8), np.log(350), (batch, most, 2)))
+    corners = rng.uniform(0, SIZE - sides)
+    valid = np.arange(most) < counts[:, None]
+    boxes = np.concatenate([corners, corners + sides], axis=2) * valid[..., None]
+    classes = rng.integers(0, CLASSES, (batch, most)) * valid
+    middle = (boxes[..., :2] + boxes[..., 2:]) / 2
+    distance = np.linalg.norm(points[None, :, None] - middle[:, None], axis=3)
+    nearest = np.where(valid[:, None], distance, np.inf).argmin(axis=2)
+    known = np.take_along_axis(boxes, nearest[..., None], axis=1)
+    ltrb = np.concatenate([points - known[..., :2], known[..., 2:] - points], axis=2) / strides
+    ltrb = np.clip(ltrb + rng.normal(0, 1, ltrb.shape), 0.01, 6.99) * strides
+    predicted = np.concatenate([points - ltrb[..., :2], points + ltrb[..., 2:]], axis=2)
+    logits = rng.normal(-4.6, 1, (batch, CLASSES, len(points)))
+    picture, cell = np.indices(nearest.shape)
+    logits[picture, np.take_along_axis(classes, nearest, axis=1), cell] += 2
+    return {
+        "scores": (1 / (1 + np.exp(-logits))).astype(np.float32),
+        "predicted": predicted.astype(np.float32),
+        "boxes": boxes.astype(np.float32),
+        "classes": classes.astype(np.int64),
+        "valid": valid,
+        "points": points,
+        "strides": strides,
+        "levels": np.array(levels),
+    }
+
+
+def ours(inputs: dict[str, np.ndarray]) -> dict[str, Callable[[], Assignment]]:
+    """The three assigners, waiting."""
+    scores, predicted, boxes, classes, valid, points, strides = (
+        torch.tensor(inputs[name])
+        for name in ("scores", "predicted", "boxes", "classes", "valid", "points", "strides")
+    )
+    targets, levels = Targets(boxes, classes, valid), grids((SIZE, SIZE))
+    aligned = TaskAligned()
+    return {
+        "SimOTA": lambda: simota(scores, predicted, points, strides, targets, SimOTA()),
+        "ATSS": lambda: atss(predicted, points, strides, levels, targets, aligned),
+        "task-aligned": lambda: task_aligned(scores, predicted, points, targets, aligned),
+    }
+
+
+def milliseconds(function: Callable[[], object], runs: int) -> float:
+    """The median of some runs; the first one does not count."""
+    times = []
+    for _ in range(runs + 1):
+        start = time.perf_counter()
+        function()
+        times.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(times[1:])
+
+
+def main() -> None:
+    """Measure, compare, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--paddle-python", required=True)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    inputs = drawn(arguments.batch, np.random.default_rng(0))
+    print(f"{arguments.batch} pictures of {SIZE}x{SIZE}, {int(inputs['valid'].sum())} boxes")
+    with tempfile.TemporaryDirectory() as folder:
+        given, found = Path(folder) / "given.npz", Path(folder) / "found.npz"
+        np.savez(given, allow_pickle=False, **inputs)
+        script = Path(__file__).with_name("ppdet_assigner.py")
+        command = [arguments.paddle_python, "-W", "ignore", script, given, found]
+        subprocess.run(
+            [*command, str(arguments.runs)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": str(arguments.threads)},
+        )
+        with np.load(found) as loaded:
+            theirs = dict(loaded)
+    print(f"{'':14}{'ppdet ms':>9}{'ours ms':>9}{'ratio':>7}   cells, alike")
+    good = True
+    for name, assign in ours(inputs).items():
+        took = milliseconds(assign, arguments.runs)
+        box, expected = assign().box.numpy(), theirs[f"{name} box"]
+        counted = (box >= 0) | (expected >= 0)
+        alike = float((box == expected)[counted].mean())
+        ratio = float(theirs[f"{name} ms"]) / took
+        print(
+            f"{name:14}{float(theirs[f'{name} ms']):9.1f}{took:9.1f}{ratio:7.1f}"
+            f"   {int(counted.sum())}, {alike:.2%}"
+        )
+        good &= ratio >= BAR and alike >= AGREED
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()

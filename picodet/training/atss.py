@@ -1,0 +1,61 @@
+"""ATSS, which assigns boxes to cells in the first epochs of the trainings of 2022.
+
+Mirrors ppdet/modeling/assigners/atss_assigner.py (arXiv:1912.02424): where a cell lies decides.
+"""
+
+import torch
+from torch import Tensor
+
+from picodet.boxes import centres, intersection_and_union, least_distance_inside
+from picodet.cells import Grid
+from picodet.training.assignment import Assignment, best, in_a_row, one_box_each, taken
+from picodet.training.recipe import TaskAligned
+from picodet.training.targets import Targets
+
+LEAST_UNION = 1e-10  # is added, bbox_utils.py:592-612
+LEAST_PREDICTED_UNION = 1e-9  # is added, bbox_utils.py:430-452
+INSIDE = 1e-9  # pixels that a centre must be inside of a box, assigners/utils.py:116
+
+
+@torch.no_grad()
+def atss(
+    boxes: Tensor,
+    points: Tensor,
+    strides: Tensor,
+    levels: tuple[Grid, ...],
+    targets: Targets,
+    numbers: TaskAligned,
+) -> Assignment:
+    """Of each level the nearest cells, if their squares fit better than most of them.
+
+    boxes [B, A, 4] as predicted; points [A, 2], the cells' centres; strides [A, 1]. All lengths in
+    pixels. The quality is the IoU of the predicted box.
+    """
+    row = in_a_row(targets, boxes.dtype)
+    half = numbers.anchor_size * strides * 0.5
+    squares = torch.cat([points - half, points + half], dim=1)
+    intersection, union = intersection_and_union(row.boxes[:, None], squares)
+    iou = intersection / (union + LEAST_UNION)
+    nearest = _nearest(row.boxes, points, levels, numbers.static_candidates)
+    # as many of every box, so that they fit in a rectangle
+    fits = iou[nearest].view(len(iou), -1) if len(iou) else iou
+    least = fits.mean(dim=1, keepdim=True) + fits.std(dim=1, keepdim=True)
+    chosen = nearest & (iou > least)
+    chosen &= least_distance_inside(points, row.boxes[:, None]) > INSIDE
+    box = one_box_each(chosen, iou, row)
+    picture, cell, place = taken(box, row)
+    intersection, union = intersection_and_union(row.boxes[place], boxes[picture, cell])
+    quality = torch.zeros_like(boxes[..., 0])
+    quality[picture, cell] = intersection / (union + LEAST_PREDICTED_UNION)
+    return Assignment(box, quality)
+
+
+def _nearest(boxes: Tensor, points: Tensor, levels: tuple[Grid, ...], count: int) -> Tensor:
+    """[N, A] bool: the cells of each level whose centres are nearest to the box's.
+
+    A level that has no more cells than that takes part with all of them; ppdet refuses it.
+    """
+    dx, dy = (centres(boxes)[:, None] - points).unbind(2)
+    distances = (dx.square() + dy.square()).sqrt()
+    per_level = distances.split([h * w for h, w in levels], dim=1)
+    return torch.cat([best(-level, count, count) for level in per_level], dim=1)

@@ -1,0 +1,96 @@
+"""SimOTA, which assigns boxes to cells in the trainings of 2021 (arXiv:2107.08430, section 2.3).
+
+Mirrors ppdet/modeling/assigners/simota_assigner.py with the varifocal loss as its cost of classes.
+"""
+
+import torch
+from torch import Tensor
+
+from picodet.boxes import (
+    centres,
+    enclosing_area,
+    intersection_and_union,
+    least_distance_inside,
+)
+from picodet.training.assignment import Assignment, Row, best, in_a_row, one_box_each, taken
+from picodet.training.losses import (
+    ALPHA,
+    LEAST_LOG,
+    varifocal_of_background_scores,
+    varifocal_of_object_scores,
+)
+from picodet.training.recipe import SimOTA
+from picodet.training.targets import Targets
+
+FAR = 1e8  # the cost of a cell outside of the box, or far from its centre. In float32 whatever
+# else such a cell costs is rounded to 8: most of them cost the same
+LEAST_AREA = 1e-6  # of unions and enclosing boxes, bbox_utils.py:242-335
+
+
+@torch.no_grad()
+def simota(
+    scores: Tensor,
+    boxes: Tensor,
+    points: Tensor,
+    strides: Tensor,
+    targets: Targets,
+    numbers: SimOTA,
+) -> Assignment:
+    """Cells are taken by where they lie, what they say now, and how many boxes want them.
+
+    scores [B, C, A] probabilities, boxes [B, A, 4] as predicted; points [A, 2], the cells' centres;
+    strides [A, 1]. All lengths in pixels. The quality is the IoU.
+    """
+    row = in_a_row(targets, boxes.dtype)
+    iou, cost, candidates = costs(scores, boxes, points, strides, row, numbers)
+    top = min(numbers.candidates, iou.shape[1])
+    how_many = iou.where(candidates, 0).topk(top, dim=1).values.sum(dim=1).long().clamp(min=1)
+    chosen = best(-cost, how_many, numbers.candidates) & candidates
+    box = one_box_each(chosen, -cost, row)
+    picture, cell, place = taken(box, row)
+    quality = torch.zeros_like(boxes[..., 0])
+    quality[picture, cell] = iou[place, cell]
+    return Assignment(box, quality)
+
+
+def costs(
+    scores: Tensor, boxes: Tensor, points: Tensor, strides: Tensor, row: Row, numbers: SimOTA
+) -> tuple[Tensor, Tensor, Tensor]:
+    """[N, A] each: IoU, cost (infinite but for candidates), and which cells are candidates."""
+    near, candidates = _where(points, strides, row, numbers.center_radius, len(boxes))
+    iou, apart = _iou_and_apart(row.of_each(boxes), row.boxes[:, None])
+    cost = _cost_of_classes(scores, iou, row) * numbers.class_weight
+    cost = cost + apart * numbers.iou_weight + (~near).to(cost) * FAR
+    return iou, cost.masked_fill(~candidates, torch.inf), candidates
+
+
+def _where(
+    points: Tensor, strides: Tensor, row: Row, radius: float, pictures: int
+) -> tuple[Tensor, Tensor]:
+    """[N, A] each: cells in the box and near its centre; in or near any of the picture's boxes."""
+    middle = centres(row.boxes)[:, None]
+    around = torch.cat([middle - radius * strides, middle + radius * strides], dim=2)
+    inside = least_distance_inside(points, row.boxes[:, None]) > 0
+    central = least_distance_inside(points, around) > 0
+    any_box = torch.zeros(pictures, len(points), dtype=torch.int32, device=points.device)
+    any_box.index_add_(0, row.picture, (inside | central).int())
+    return inside & central, (any_box > 0)[row.picture]
+
+
+def _iou_and_apart(predicted: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU, and 1 - GIoU."""
+    intersection, union = intersection_and_union(predicted, boxes)
+    union = union.clamp(min=LEAST_AREA)
+    enclosing = enclosing_area(predicted, boxes).clamp(min=LEAST_AREA)
+    iou = intersection / union
+    return iou, 1 - (iou - (enclosing - union) / enclosing)
+
+
+def _cost_of_classes(scores: Tensor, iou: Tensor, row: Row) -> Tensor:
+    """[N, A], the varifocal loss of all classes, if the cell had to find the box."""
+    # varifocal_of_background_scores without the arrays on the way, 92 MB each at a batch of 80
+    logs = (1 - scores).log_().clamp_(min=LEAST_LOG)
+    background = logs.mul_(scores).mul_(scores).sum(dim=1) * -ALPHA
+    own = scores[row.picture, row.classes]
+    others = background[row.picture] - varifocal_of_background_scores(own)
+    return others + varifocal_of_object_scores(own, iou)

@@ -1,0 +1,65 @@
+"""The drawn predictions of tools/drawn_assignments.py as tensors, and what ppdet made of them."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from drawn_assignments import SIZE, drawn
+from torch import Tensor
+
+from picodet.cells import grids
+from picodet.training.assignment import Assignment
+from picodet.training.targets import Targets
+
+LEVELS = grids((SIZE, SIZE))
+
+
+class Given(NamedTuple):
+    scores: Tensor
+    predicted: Tensor
+    points: Tensor
+    strides: Tensor
+    targets: Targets
+
+
+def given(dtype=torch.float64) -> Given:
+    arrays = drawn()
+    numbers = (torch.tensor(array).to(dtype) for array in arrays[:5])
+    scores, predicted, points, strides, boxes = numbers
+    targets = Targets(boxes, torch.tensor(arrays.classes), torch.tensor(arrays.valid))
+    return Given(scores, predicted, points, strides, targets)
+
+
+def padded(targets: Targets, more: int) -> Targets:
+    """With places for more boxes, that there are none of."""
+    count = len(targets.valid)
+    return Targets(
+        torch.cat([targets.boxes, targets.boxes.new_zeros(count, more, 4)], dim=1),
+        torch.cat([targets.classes, targets.classes.new_zeros(count, more)], dim=1),
+        torch.cat([targets.valid, targets.valid.new_zeros(count, more)], dim=1),
+    )
+
+
+def single(*boxes: tuple[float, float, float, float], classes=None) -> Targets:
+    """Of one picture."""
+    classes = torch.tensor([classes or [0] * len(boxes)])
+    return Targets(torch.tensor([boxes]), classes, torch.ones(1, len(boxes), dtype=torch.bool))
+
+
+def is_recorded(assignment: Assignment, golden, name: str, cells=None) -> float:
+    """The greatest difference of the qualities; asserts that the cells and their boxes are ppdet's.
+
+    cells: pictures to look at, all by default.
+    """
+    with np.load(golden / "assigners.npz") as loaded:
+        rows, quality = loaded[f"{name}/taken"], loaded[f"{name}/quality"]
+    if cells is not None:
+        kept = np.isin(rows[:, 0], cells)
+        rows, quality = rows[kept], quality[kept]
+    picture, cell = (assignment.box >= 0).nonzero(as_tuple=True)
+    found = torch.stack([picture, cell, assignment.box[picture, cell]], dim=1).numpy()
+    if cells is not None:
+        found = found[np.isin(found[:, 0], cells)]
+    assert np.array_equal(found, rows)
+    assert not assignment.quality[assignment.box < 0].any()
+    return float(np.abs(assignment.quality[tuple(found[:, :2].T)].numpy() - quality).max())

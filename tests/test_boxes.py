@@ -1,0 +1,34 @@
+import torch
+
+from picodet.boxes import (
+    centres,
+    enclosing_area,
+    intersection_and_union,
+    least_distance_inside,
+)
+
+BOXES = torch.tensor([[0.0, 0.0, 2.0, 2.0], [5.0, 5.0, 6.0, 9.0]])
+OTHER = torch.tensor([1.0, 1.0, 3.0, 4.0])
+
+
+def test_areas_of_two_boxes():
+    """By hand: 1 of 4 + 6 is shared; apart, nothing is."""
+    intersection, union = intersection_and_union(BOXES, OTHER)
+    assert intersection.tolist() == [1, 0]
+    assert union.tolist() == [9, 10]
+    assert enclosing_area(BOXES, OTHER).tolist() == [3 * 4, 5 * 8]
+
+
+def test_all_against_all():
+    intersection, union = intersection_and_union(BOXES[:, None], BOXES)
+    assert intersection.tolist() == [[4, 0], [0, 4]]
+    assert union.tolist() == [[4, 8], [8, 4]]
+
+
+def test_distance_to_the_nearest_side():
+    points = torch.tensor([[2.0, 3.5], [1.5, 2.0], [0.0, 2.0], [2.0, 4.0]])
+    assert least_distance_inside(points, OTHER).tolist() == [0.5, 0.5, -1, 0]
+
+
+def test_centres():
+    assert centres(BOXES).tolist() == [[1, 1], [5.5, 7]]

@@ -1,0 +1,71 @@
+import pytest
+import torch
+from head_outputs import INTEGRAL, NOTHING, TARGETS, aligned_output
+
+from picodet.training.aligned_criterion import aligned_losses, assign
+from picodet.training.assignment import NONE
+from picodet.training.predictions import cells_of, joined
+from picodet.training.recipe import LossWeights, TaskAligned
+
+WEIGHTS = LossWeights(varifocal=1.0, boxes=2.5, sides=0.5)
+NUMBERS = TaskAligned(static_candidates=1)  # of each level: the last has one cell
+
+
+def losses(output, static=False, targets=TARGETS, weights=WEIGHTS, normaliser=lambda own: own):
+    return aligned_losses(output, targets, NUMBERS, weights, INTEGRAL, normaliser, static)
+
+
+def assigned(output, static):
+    scores, sides = joined(output.scores()), joined(output.sides)
+    return assign(scores, sides, cells_of(output), TARGETS, NUMBERS, INTEGRAL, static)
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_all_terms_are_divided_by_the_sum_of_assigned_scores(static):
+    output = aligned_output()
+    quality = assigned(output, static).quality.sum().item()
+    plain = losses(output, static)
+    ones = losses(output, static, normaliser=torch.ones_like)
+    ratios = [one.item() / own.item() for one, own in zip(ones, plain, strict=True)]
+    assert ratios == pytest.approx([quality] * 3, rel=1e-12)
+
+
+def test_every_term_has_its_weight():
+    output = aligned_output()
+    ones, weighted = losses(output, weights=LossWeights(1.0, 1.0, 1.0)), losses(output)
+    ratios = [w.item() / one.item() for w, one in zip(weighted, ones, strict=True)]
+    assert ratios == pytest.approx([1, 2.5, 0.5])
+
+
+def test_two_ways_to_assign():
+    output = aligned_output()
+    static, aligned = assigned(output, static=True), assigned(output, static=False)
+    assert (static.box != NONE).sum() < (aligned.box != NONE).sum()
+    assert losses(output, static=True).total != losses(output).total
+
+
+def test_the_sum_of_the_classes_is_over_all_cells():
+    """By hand, over every cell and class, with the target of the one that takes a box."""
+    output = aligned_output()
+    found = assigned(output, static=False)
+    scores = joined(output.scores()).detach()
+    target = torch.zeros_like(scores)
+    picture, cell = (found.box != NONE).nonzero(as_tuple=True)
+    classes = TARGETS.classes[picture, found.box[picture, cell]]
+    target[picture, classes, cell] = found.quality[picture, cell]
+    entropy = -(target * scores.log() + (1 - target) * (1 - scores).log())
+    expected = (entropy * torch.where(target > 0, target, 0.75 * scores**2)).sum() / target.sum()
+    assert losses(output).varifocal.item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_gradients_reach_the_alignment():
+    output = aligned_output()
+    losses(output).total.backward()
+    assert all(maps.grad.any() for maps in (*output.logits, *output.alignment))
+
+
+def test_a_single_process_is_not_saved_from_nothing():
+    """As in ppdet: 0 is divided by 0 where there are no positives."""
+    found = losses(aligned_output(), targets=NOTHING)
+    assert found.boxes.isnan()
+    assert found.varifocal.isinf()

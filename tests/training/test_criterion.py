@@ -1,0 +1,118 @@
+"""The choice that a recipe makes, and all of it against what ppdet recorded of a first step."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from head_outputs import INTEGRAL, TARGETS, aligned_output, head_output
+from tracing import filled
+
+from picodet.converter import pdparams
+from picodet.official import CONFIGS
+from picodet.training import aligned_criterion, simota_criterion
+from picodet.training.criterion import criterion
+from picodet.training.predictions import cells_of, joined
+from picodet.training.recipe import LossWeights, SimOTA, TaskAligned
+from picodet.training.targets import Targets
+
+OF_2021 = LossWeights(varifocal=1.0, boxes=2.0, sides=0.25)
+OF_2022 = LossWeights(varifocal=1.0, boxes=2.5, sides=0.5)
+FEW = TaskAligned(static_epochs=3, static_candidates=1)
+TERMS = ("loss_vfl", "loss_bbox", "loss_dfl")  # ppdet's names
+
+
+def chosen(assignment, world_size=1, epoch=0, normaliser=lambda own: own):
+    weights = OF_2021 if isinstance(assignment, SimOTA) else OF_2022
+    return criterion(assignment, weights, INTEGRAL, normaliser, world_size, epoch)
+
+
+def test_the_head_of_2021_has_simota_in_every_epoch():
+    output = head_output()
+    first, later = (chosen(SimOTA(), epoch=n)(output, TARGETS) for n in (0, 200))
+    assert first == later
+
+
+def test_the_static_assigner_is_for_the_first_epochs():
+    output = aligned_output()
+    totals = [chosen(FEW, epoch=n)(output, TARGETS).total.item() for n in (0, 2, 3, 300)]
+    assert totals[0] == totals[1] != totals[2] == totals[3]
+
+
+def test_several_processes_divide_by_1_at_least_and_one_does_not():
+    output = aligned_output()
+    alone, two = (
+        chosen(FEW, ranks, 9, lambda own: own * 0 + 0.25)(output, TARGETS) for ranks in (1, 2)
+    )
+    assert alone.total.item() == pytest.approx(4 * two.total.item(), rel=1e-12)
+    three = chosen(FEW, 2, 9, lambda own: own * 0 + 3.0)(output, TARGETS)
+    assert three.total.item() == pytest.approx(two.total.item() / 3, rel=1e-12)
+
+
+def recorded_targets(recorded, empty=False):
+    boxes = [recorded["gt_bbox0"], recorded["gt_bbox1"]]
+    classes = [recorded["gt_class0"], recorded["gt_class1"]]
+    counts = [len(boxes[0]), 0 if empty else len(boxes[1])]
+    targets = Targets(torch.zeros(2, 5, 4), torch.zeros(2, 5).long(), torch.zeros(2, 5).bool())
+    for i, n in enumerate(counts):
+        targets.boxes[i, :n] = torch.tensor(boxes[i][:n])
+        targets.classes[i, :n] = torch.tensor(classes[i][:n, 0])
+        targets.valid[i, :n] = True
+    return targets
+
+
+CASES = [
+    ("picodet_s_416_coco", "train", SimOTA(), 0),
+    ("picodet_m_416_coco", "train", SimOTA(), 0),
+    ("picodet_xs_320_coco_lcnet", "train_atss", TaskAligned(), 0),
+    ("picodet_xs_320_coco_lcnet", "train_tal", TaskAligned(), 100),
+]
+
+
+def first_step(shared, name, tag, assignment, epoch, empty=False):
+    """Losses and the assignment, in float64: the recording's own noise is all that is left."""
+    folder = shared / "reference" / name
+    model = filled(CONFIGS[name], pdparams.read(folder / f"{name}.pdparams")).double().train()
+    recorded = np.load(folder / f"{tag}.npz")
+    targets = recorded_targets(recorded, empty)
+    integral = model.head.integral
+    weights = OF_2021 if isinstance(assignment, SimOTA) else OF_2022
+    with torch.no_grad():
+        output = model(torch.tensor(recorded["input"]).double())
+        losses = criterion(assignment, weights, integral, lambda own: own, 1, epoch)
+        found = losses(output, targets)
+        cells, sides = cells_of(output), joined(output.sides)
+        if isinstance(assignment, SimOTA):
+            scores = joined(output.logits)
+            assigned = simota_criterion.assign(scores, sides, cells, targets, assignment, integral)
+        else:
+            scores, static = joined(output.scores()), epoch < assignment.static_epochs
+            assigned = aligned_criterion.assign(
+                scores, sides, cells, targets, assignment, integral, static
+            )
+    return found, assigned, recorded, targets
+
+
+@pytest.mark.parametrize(("name", "tag", "assignment", "epoch"), CASES)
+def test_a_step_is_ppdets(shared, name, tag, assignment, epoch):
+    """Cells and boxes as sets; loss terms within 1e-5, where the recording rounds by 9e-6.
+
+    In float64 live ppdet has the same assignments, and losses that are 5e-14 off.
+    """
+    found, assigned, recorded, targets = first_step(shared, name, tag, assignment, epoch)
+    for i in range(2):
+        taken = assigned.box[i] >= 0
+        boxes = assigned.box[i][taken]
+        assert taken.nonzero()[:, 0].tolist() == recorded[f"as{i}_pos"].tolist()
+        assert np.array_equal(targets.boxes[i][boxes].numpy(), recorded[f"as{i}_bbox"])
+        assert targets.classes[i][boxes].tolist() == recorded[f"as{i}_label"].tolist()
+    log = json.loads((shared / "reference" / name / f"{tag}_loss.json").read_text())["log"][0]
+    assert [term.item() for term in found] == pytest.approx([log[t] for t in TERMS], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["picodet_s_416_coco", "picodet_m_416_coco"])
+def test_a_picture_without_boxes_is_ppdets(shared, name):
+    found, *_ = first_step(shared, name, "train", SimOTA(), 0, empty=True)
+    summary = json.loads((shared / "reference" / name / "train_summary.json").read_text())
+    log = summary["train_one_empty_image"]
+    assert [term.item() for term in found] == pytest.approx([log[t] for t in TERMS], rel=1e-5)

@@ -1,0 +1,80 @@
+import pytest
+import torch
+from head_outputs import INTEGRAL, NOTHING, TARGETS, head_output
+
+from picodet.training.assignment import NONE
+from picodet.training.losses import varifocal_of_background
+from picodet.training.predictions import cells_of, joined
+from picodet.training.recipe import LossWeights, SimOTA
+from picodet.training.simota_criterion import assign, simota_losses
+
+WEIGHTS = LossWeights(varifocal=1.0, boxes=2.0, sides=0.25)
+
+
+def losses(output, targets=TARGETS, weights=WEIGHTS, normaliser=lambda own: own):
+    return simota_losses(output, targets, SimOTA(), weights, INTEGRAL, normaliser)
+
+
+def weight_sum(output, targets=TARGETS):
+    """Of the positives: each one's greatest score."""
+    logits = joined(output.logits)
+    found = assign(logits, joined(output.sides), cells_of(output), targets, SimOTA(), INTEGRAL)
+    positive = found.box != NONE
+    scores = logits.sigmoid().amax(dim=1)
+    return scores[positive].sum().item(), positive.sum(dim=1).tolist()
+
+
+def test_boxes_are_divided_by_the_normaliser_and_classes_are_not():
+    output = head_output()
+    plain, halved = losses(output), losses(output, normaliser=lambda own: 2 * own)
+    total, _ = weight_sum(output)
+    assert total > 1
+    assert halved.varifocal == plain.varifocal
+    assert halved.boxes.item() == pytest.approx(plain.boxes.item() / 2)
+    assert halved.sides.item() == pytest.approx(plain.sides.item() / 2)
+    ones = losses(output, normaliser=torch.ones_like)
+    assert ones.boxes.item() == pytest.approx(plain.boxes.item() * total)
+
+
+def test_the_normaliser_is_1_at_least():
+    output = head_output()
+    small = losses(output, normaliser=lambda own: 0 * own)
+    assert small.boxes == losses(output, normaliser=torch.ones_like).boxes
+
+
+def test_every_term_has_its_weight():
+    output = head_output()
+    ones, weighted = losses(output, weights=LossWeights(1.0, 1.0, 1.0)), losses(output)
+    ratios = [w.item() / one.item() for w, one in zip(weighted, ones, strict=True)]
+    assert ratios == pytest.approx([1, 2, 0.25])
+
+
+def test_classes_are_divided_by_the_count_of_positives():
+    """A picture whose boxes take no cell counts one, and a picture without boxes none."""
+    away = TARGETS.boxes.clone()
+    away[1] += 1000
+    output = head_output()
+    _, (first, _) = weight_sum(output)
+    background = varifocal_of_background(joined(output.logits)).sum(dim=(1, 2))
+    one = losses(output, TARGETS._replace(boxes=away)).varifocal.item() * (first + 1)
+    without = TARGETS._replace(valid=torch.tensor([[True, True], [False, False]]))
+    none = losses(output, without).varifocal.item() * first
+    assert one == pytest.approx(none, rel=1e-12)
+    nothing = losses(output, NOTHING).varifocal.item()
+    assert nothing == pytest.approx(background.sum().item(), rel=1e-12)
+
+
+def test_weights_of_boxes_are_no_way_for_gradients():
+    output = head_output()
+    found = losses(output)
+    (found.boxes + found.sides).backward()
+    assert all(logits.grad is None for logits in output.logits)
+    assert any(sides.grad.any() for sides in output.sides)
+
+
+def test_nothing_to_be_found_is_learned_from():
+    output = head_output()
+    found = losses(output, NOTHING)
+    found.total.backward()
+    assert (found.boxes.item(), found.sides.item()) == (0, 0)
+    assert all(logits.grad.all() for logits in output.logits)
