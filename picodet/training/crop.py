@@ -1,0 +1,89 @@
+"""RandomCrop and RandomFlip: what moves the boxes of a picture.
+
+Draws from `random` are those of ppdet/data/transform/operators.py (:1459-1804, :643-700 of
+PaddleDetection 666f597), one by one, and the arithmetic is done in its dtypes.
+"""
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # IoU with some box that a crop must reach
+TRIES = 50  # for each of them
+SCALES = (0.3, 1.0)  # of a crop's sides, before its proportions
+PROPORTIONS = (0.5, 2.0)  # width over height, of what they are in the picture
+EPSILON = 1e-10  # beside the union
+
+
+class Seen(NamedTuple):
+    """A picture, and what there is to find in it."""
+
+    picture: np.ndarray  # [H, W, 3] RGB
+    boxes: np.ndarray  # [n, 4] float32 xyxy, pixels
+    classes: np.ndarray  # [n] int64
+
+
+def crop(seen: Seen, random: np.random.RandomState) -> Seen:
+    """A part that holds the centre of a box, or all: which overlap is asked for is drawn."""
+    areas = (seen.boxes[:, 2] - seen.boxes[:, 0]) * (seen.boxes[:, 3] - seen.boxes[:, 1])
+    for index in random.permutation(len(OVERLAPS) + 1):
+        if index == len(OVERLAPS):  # no crop
+            break
+        overlap = OVERLAPS[index]
+        for _ in range(TRIES):
+            part = _draw(seen.picture.shape[0], seen.picture.shape[1], random)
+            if overlap and _overlap(seen.boxes, areas, part) < overlap:
+                continue
+            boxes, kept = _crop_boxes(seen.boxes, part)
+            if kept.any():
+                x1, y1, x2, y2 = part
+                return Seen(seen.picture[y1:y2, x1:x2], boxes[kept], seen.classes[kept])
+    return seen
+
+
+def flip(seen: Seen, share: float, random: np.random.RandomState) -> Seen:
+    """Left and right exchanged, in a share of all cases."""
+    if not random.uniform(0, 1) < share:
+        return seen
+    boxes = seen.boxes.copy()
+    boxes[:, [0, 2]] = seen.picture.shape[1] - seen.boxes[:, [2, 0]]
+    return Seen(cv2.flip(seen.picture, 1), boxes, seen.classes)
+
+
+def _draw(height: int, width: int, random: np.random.RandomState) -> tuple[int, int, int, int]:
+    """x1, y1, x2, y2, pixels."""
+    scale = random.uniform(*SCALES)
+    proportion = random.uniform(max(PROPORTIONS[0], scale**2), min(PROPORTIONS[1], scale**-2))
+    root = math.sqrt(proportion)
+    part_height, part_width = int(height * (scale / root)), int(width * (scale * root))
+    # a side as long as the picture's has one place; ppdet fails there, once in a billion
+    y = random.randint(0, max(height - part_height, 1))
+    x = random.randint(0, max(width - part_width, 1))
+    return x, y, x + part_width, y + part_height
+
+
+def _overlap(boxes: np.ndarray, areas: np.ndarray, part: tuple[int, int, int, int]) -> np.float32:
+    """The greatest IoU of a part with boxes [n, 4] float32 of areas [n]."""
+    corners = np.array(part, np.float32)
+    sides = np.minimum(boxes[:, 2:], corners[2:])
+    sides -= np.maximum(boxes[:, :2], corners[:2])
+    np.maximum(sides, 0, out=sides)
+    shared = sides[:, 0] * sides[:, 1]
+    union = areas + (corners[2] - corners[0]) * (corners[3] - corners[1]) - shared
+    iou: np.float32 = (shared / (union + EPSILON)).max()
+    return iou
+
+
+def _crop_boxes(
+    boxes: np.ndarray, part: tuple[int, int, int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes [n, 4] in the part, cut at its sides, and which [n] have their centre in it."""
+    corners = np.array(part, np.float32)
+    first, last = corners[:2], corners[2:]
+    cut = np.concatenate([np.maximum(boxes[:, :2], first), np.minimum(boxes[:, 2:], last)], axis=1)
+    cut -= np.tile(first, 2)
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside = ((first <= centres) & (centres < last)).all(axis=1)
+    return cut, inside & (cut[:, :2] < cut[:, 2:]).all(axis=1)

@@ -1,0 +1,119 @@
+"""RandomDistort: other colours, in one of the two forms that ppdet had.
+
+ppdet-2.6 (the official weights saw it; operators.py:484-595 of release/2.6) works on floats and
+cuts nothing off, so that a picture may leave 0 .. 255; hue turns by up to 18 half turns, which is
+any hue. ppdet-2.7 (7d6dc40793) works on bytes: picodet.training.enhance.
+
+All is drawn first, in ppdet's order, and then done in its dtypes and its order of additions.
+"""
+
+from collections.abc import Iterable
+from itertools import takewhile
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from picodet.training.enhance import enhance
+
+Kind = Literal["brightness", "contrast", "saturation", "hue"]
+Change = tuple[Kind, float]
+
+KINDS: tuple[Kind, ...] = ("brightness", "contrast", "saturation", "hue")
+RANGES = dict.fromkeys(KINDS, (0.5, 1.5)) | {"hue": (-18, 18)}
+LEFT_OUT = 0.5  # of each kind, how often
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.321), (0.211, -0.523, 0.311))
+FROM_YIQ = ((1.0, 0.956, 0.621), (1.0, -0.272, -0.647), (1.0, -1.107, 1.705))
+BLOCK = 1 << 13  # values of a plane that are turned at a time, so that they stay in the cache
+
+
+def distort(
+    picture: np.ndarray, form: Literal["ppdet-2.6", "ppdet-2.7"], random: np.random.RandomState
+) -> np.ndarray:
+    """picture [H, W, 3] uint8 RGB -> same.
+
+    ppdet-2.6: float32, float64 where hue came last, uint8 where nothing was done; 2.7: float32.
+    """
+    changes = draw_changes(random)
+    if form == "ppdet-2.7":
+        return enhance(picture, changes)
+    return change(picture, changes)
+
+
+def draw_changes(random: np.random.RandomState) -> list[Change]:
+    """What is done, and how much."""
+    changes: list[Change] = []
+    for index in random.permutation(len(KINDS)):
+        if not random.uniform(0.0, 1.0) < LEFT_OUT:
+            kind = KINDS[index]
+            changes.append((kind, random.uniform(*RANGES[kind])))
+    return changes
+
+
+def change(picture: np.ndarray, changes: Iterable[Change]) -> np.ndarray:
+    """picture [H, W, 3] uint8 RGB -> same, uint8, float32 or float64: the form of ppdet-2.6."""
+    changes = list(changes)
+    if not changes:
+        return picture
+    # up to the first change that mixes channels, a byte becomes what it is wherever it stands
+    bytewise = list(takewhile(lambda each: each[0] in ("brightness", "contrast"), changes))
+    table = np.arange(256, dtype=np.float32)
+    for kind, amount in bytewise:
+        _change_values(table, kind, amount)
+    rest = changes[len(bytewise) :]
+    if not rest:
+        return cv2.LUT(picture, table)
+    planes = [cv2.LUT(plane, table) for plane in cv2.split(picture)]
+    for kind, amount in rest:
+        planes = [plane.astype(np.float32, copy=False) for plane in planes]
+        if kind == "hue":
+            planes = _turn(planes, amount)
+        elif kind == "saturation":
+            _saturate(planes, amount)
+        else:
+            for plane in planes:
+                _change_values(plane, kind, amount)
+    return cv2.merge(planes)
+
+
+def _change_values(values: np.ndarray, kind: Kind, amount: float) -> None:
+    """values float32, in place."""
+    if kind == "brightness":
+        values += np.float32(amount)
+    else:
+        values *= np.float32(amount)
+
+
+def _saturate(planes: list[np.ndarray], amount: float) -> None:
+    """planes 3 of [H, W] float32 RGB, in place: away from their luma."""
+    red, green, blue = planes
+    luma = red * LUMA[0]
+    luma += green * LUMA[1]
+    luma += blue * LUMA[2]
+    luma *= np.float32(1.0 - amount)
+    for plane in planes:
+        np.multiply(plane, np.float32(amount), out=plane)
+        np.add(plane, luma, out=plane)
+
+
+def _turn(planes: list[np.ndarray], half_turns: float) -> list[np.ndarray]:
+    """planes 3 of [H, W] float32 RGB -> float64: turned about the axis of grey in YIQ."""
+    cosine, sine = np.cos(half_turns * np.pi), np.sin(half_turns * np.pi)
+    turn = np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
+    matrix = np.dot(np.dot(np.array(FROM_YIQ), turn), np.array(TO_YIQ))
+    turned = [np.empty(planes[0].shape) for _ in planes]
+    sources = [plane.ravel() for plane in planes]
+    targets = [plane.reshape(-1) for plane in turned]
+    product = np.empty(BLOCK)
+    for start in range(0, sources[0].size, BLOCK):
+        red, green, blue = (s[start : start + BLOCK].astype(np.float64) for s in sources)
+        scratch = product[: red.size]
+        for row, target in zip(matrix, targets, strict=True):
+            total = target[start : start + BLOCK]
+            np.multiply(red, row[0], out=total)
+            np.multiply(green, row[1], out=scratch)
+            total += scratch
+            np.multiply(blue, row[2], out=scratch)
+            total += scratch
+    return turned

@@ -1,0 +1,111 @@
+"""Mosaic with mix-up, and AugmentHSV: what picodet_s_416_coco_npu is trained with.
+
+As ppdet/data/transform/operators.py:2193-2258 and :3177-3528 (2.6.0), draw by draw; it draws from
+NumPy's state and from Python's. Boxes that end up without an area stay.
+"""
+
+import math
+from collections.abc import Sequence
+from random import Random
+
+import cv2
+import numpy as np
+
+from picodet.training.crop import Seen
+
+SHARE = 0.6  # of pictures that become a mosaic
+PICTURES = 5  # four, and the one that is mixed in
+SIDE = 640  # of the result, pixels
+GREY = 114  # where there is no picture
+CENTRES = (0.5 * SIDE, 1.5 * SIDE)  # of the four
+DEGREES, SCALES, SHEARS, SHIFTS = (-10, 10), (0.1, 2.0), (-2, 2), (-0.1, 0.1)
+MIXED_SCALES = (0.5, 1.5)
+HSV_GAINS = (5, 30, 30)  # hue 0 .. 179, saturation, value 0 .. 255
+
+
+def mosaic(seen: Sequence[Seen], random: np.random.RandomState, python: Random) -> Seen:
+    """Five pictures uint8 -> one of SIDE x SIDE, or the first as it is."""
+    if random.uniform(0.0, 1.0) > SHARE:
+        return seen[0]
+    four = _turned(_four(seen[:4], python), python)
+    python.random()  # whether to mix; always
+    return _mixed(four, seen[4], python)
+
+
+def shift_colours(picture: np.ndarray, random: np.random.RandomState) -> np.ndarray:
+    """picture [H, W, 3] uint8 RGB -> float32: hue, saturation and value moved, or left."""
+    moves = random.uniform(-1, 1, 3) * HSV_GAINS
+    moves *= random.randint(0, 2, 3)
+    values = np.arange(256, dtype=np.uint8)
+    hue = (values + moves[0]) % 180
+    saturation, value = (np.clip(values + move, 0, 255) for move in moves[1:])
+    table = np.stack([hue, saturation, value], axis=1).astype(np.uint8)[None]
+    hsv = cv2.LUT(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV), table)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).astype(np.float32)
+
+
+def _four(seen: Sequence[Seen], python: Random) -> Seen:
+    """About a centre of a field of twice the side: above left, above right, and below."""
+    field = np.full((2 * SIDE, 2 * SIDE, 3), GREY, np.uint8)
+    y, x = int(python.uniform(*CENTRES)), int(python.uniform(*CENTRES))
+    boxes = []
+    for index, (picture, its_boxes, _) in enumerate(seen):
+        below, right = divmod(index, 2)
+        scale, resized = _fitted(picture)
+        height, width = resized.shape[:2]
+        left, top = x - (0 if right else width), y - (0 if below else height)
+        x1, x2 = max(left, 0), min(left + width, 2 * SIDE)
+        y1, y2 = max(top, 0), min(top + height, 2 * SIDE)
+        field[y1:y2, x1:x2] = resized[y1 - top : y2 - top, x1 - left : x2 - left]
+        boxes.append(scale * its_boxes + np.array([left, top, left, top], np.float32))
+    together = np.clip(np.concatenate(boxes), 0, 2 * SIDE)
+    return Seen(field, together, np.concatenate([each.classes for each in seen]))
+
+
+def _turned(seen: Seen, python: Random) -> Seen:
+    """Turned, scaled, sheared and shifted into SIDE x SIDE."""
+    degrees, scale = python.uniform(*DEGREES), python.uniform(*SCALES)
+    turn = cv2.getRotationMatrix2D((0, 0), degrees, scale)
+    tangent = math.tan(python.uniform(*SHEARS) * math.pi / 180)
+    matrix = turn + tangent * turn[::-1]
+    matrix[:, 2] = python.uniform(*SHIFTS) * SIDE
+    picture = cv2.warpAffine(seen.picture, matrix, (SIDE, SIDE), borderValue=(GREY,) * 3)
+    corners = np.ones((len(seen.boxes) * 4, 3))
+    corners[:, :2] = seen.boxes[:, [0, 1, 2, 3, 0, 3, 2, 1]].reshape(-1, 2)
+    moved = (corners @ matrix.T).reshape(-1, 4, 2)
+    boxes = np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
+    return Seen(picture, np.clip(boxes, 0, SIDE).astype(np.float32), seen.classes)
+
+
+def _mixed(seen: Seen, other: Seen, python: Random) -> Seen:
+    """Half of each; of the other a part, at a scale that is drawn, and flipped or not."""
+    jitter, flipped = python.uniform(*MIXED_SCALES), python.uniform(0, 1) > 0.5
+    scale, resized = _fitted(other.picture)
+    field = np.full((SIDE, SIDE, 3), GREY, np.uint8)
+    field[: resized.shape[0], : resized.shape[1]] = resized
+    side = int(SIDE * jitter)
+    scaled = cv2.resize(field, (side, side))
+    padded = np.zeros((max(side, SIDE), max(side, SIDE), 3), np.uint8)
+    padded[:side, :side] = scaled[:, ::-1] if flipped else scaled
+    spare = padded.shape[0] - SIDE
+    y, x = (python.randint(0, spare - 1) if spare else 0 for _ in range(2))
+    part = padded[y : y + SIDE, x : x + SIDE]
+    boxes = np.clip(other.boxes * np.float32(scale * jitter), 0, side)
+    if flipped:
+        boxes[:, [0, 2]] = side - boxes[:, [2, 0]]
+    boxes = np.clip(boxes - np.array([x, y, x, y], np.float32), 0, SIDE)
+    half = np.float32(0.5)
+    picture = half * seen.picture.astype(np.float32) + half * part.astype(np.float32)
+    return Seen(
+        picture.astype(np.uint8),
+        np.concatenate([seen.boxes, boxes]),
+        np.concatenate([seen.classes, other.classes]),
+    )
+
+
+def _fitted(picture: np.ndarray) -> tuple[float, np.ndarray]:
+    """The factor by which a picture fits into SIDE x SIDE, and how it looks there."""
+    height, width = picture.shape[:2]
+    scale = min(SIDE / height, SIDE / width)
+    size = int(width * scale), int(height * scale)
+    return scale, cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)

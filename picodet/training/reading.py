@@ -1,0 +1,143 @@
+"""A batch from its number alone: which pictures, and everything that is drawn about them.
+
+Nothing is remembered between two batches, so that any process can make any of them, and a training
+that goes on after a stop sees what it would have seen.
+"""
+
+from dataclasses import dataclass
+from random import Random
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import get_worker_info
+
+from picodet.config import Preprocessing
+from picodet.data.preprocess import read_image
+from picodet.errors import ImageError, TrainingError
+from picodet.training.batch import Batch
+from picodet.training.crop import Seen, crop, flip
+from picodet.training.distort import distort
+from picodet.training.mosaic import PICTURES, mosaic, shift_colours
+from picodet.training.recipe import Augmentation
+from picodet.training.resizing import draw_resize, normalise_into, resize, resize_boxes
+from picodet.training.samples import Samples
+from picodet.training.targets import Targets
+
+WORD = 1 << 32  # a seed is a word
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What one rank reads of the samples."""
+
+    samples: Samples
+    augmentation: Augmentation
+    preprocessing: Preprocessing
+    per_step: int  # pictures of this rank
+    seed: int
+    rank: int
+    ranks: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that are full; the rest of an epoch's pictures is left out."""
+        return -(-len(self.samples) // self.ranks) // self.per_step
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """Raises ImageError, with its id, for a picture that cannot be read."""
+        key = (self.seed % WORD, epoch, step, self.rank)
+        random, python = np.random.RandomState(key), Random(repr(key))  # noqa: S311
+        size, interp = draw_resize(self.augmentation.sizes, random)
+        pictures = self.pictures(epoch, step)
+        images = torch.empty(self.per_step, 3, *size)
+        if get_worker_info():  # else they would be copied there when they are done
+            images.share_memory_()
+        boxes, classes = [], []
+        for place, picture in enumerate(pictures.tolist()):
+            seen = self._augmented(picture, epoch, random, python)
+            shape = seen.picture.shape[:2]
+            boxes.append(resize_boxes(seen.boxes, (shape[0], shape[1]), size))
+            classes.append(seen.classes)
+            resized = resize(seen.picture, size, interp)
+            normalise_into(images[place].numpy(), resized, self.preprocessing)
+        ids = tuple(self.samples.image_ids[pictures].tolist())
+        return Batch(images, pad(boxes, classes), ids)
+
+    def pictures(self, epoch: int, step: int) -> np.ndarray:
+        """[per_step] indices of samples, as Paddle's DistributedBatchSampler deals them out.
+
+        Its order depends on the epoch alone (paddle/io/dataloader/batch_sampler.py), ours too:
+        another seed changes what is done to the pictures.
+        """
+        number = len(self.samples)
+        order = np.arange(-(-number // self.ranks) * self.ranks) % number
+        np.random.RandomState(epoch).shuffle(order)
+        first = (step * self.ranks + self.rank) * self.per_step
+        return order[first : first + self.per_step]
+
+    def _augmented(
+        self, picture: int, epoch: int, random: np.random.RandomState, python: Random
+    ) -> Seen:
+        wanted = self.augmentation
+        if wanted.mosaic:
+            # ppdet's workers of an epoch are started in the one before it, and believe to be there:
+            # data/reader.py:195-202, engine/trainer.py
+            if max(epoch - 1, 0) < wanted.mosaic_epochs:
+                others = [random.randint(len(self.samples)) for _ in range(PICTURES - 1)]
+                seen = mosaic([self._seen(i) for i in (picture, *others)], random, python)
+            else:
+                seen = self._seen(picture)
+            seen = seen._replace(picture=shift_colours(seen.picture, random))
+            return flip(seen, wanted.flip, random)
+        seen = self._seen(picture)
+        if wanted.crop:
+            seen = crop(seen, random)
+        seen = flip(seen, wanted.flip, random)
+        if wanted.distort:
+            seen = seen._replace(picture=distort(seen.picture, wanted.distort, random))
+        return seen
+
+    def _seen(self, picture: int) -> Seen:
+        samples = self.samples
+        try:
+            image = read_image(samples.folder / samples.files[picture])
+        except ImageError as error:
+            raise ImageError(f"{error} (image {samples.image_ids[picture]})") from error
+        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+        return Seen(rgb, samples.boxes_of(picture), samples.classes_of(picture))
+
+
+def reader(
+    samples: Samples,
+    augmentation: Augmentation,
+    preprocessing: Preprocessing,
+    per_step: int,
+    seed: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+) -> Reader:
+    """Raises TrainingError where an epoch has no step."""
+    made = Reader(samples, augmentation, preprocessing, per_step, seed, rank, ranks)
+    if made.steps_per_epoch == 0:
+        raise TrainingError(
+            f"{samples.folder}: a step takes {per_step} pictures in each of {ranks} processes, and "
+            f"there are {len(samples)} with a box; --batch takes fewer"
+        )
+    return made
+
+
+def pad(boxes: list[np.ndarray], classes: list[np.ndarray]) -> Targets:
+    """PadGT: boxes [n, 4] and classes [n] of each picture, with zeros up to the most."""
+    most = max(1, *map(len, boxes))
+    padded = Targets(
+        torch.zeros(len(boxes), most, 4),
+        torch.zeros(len(boxes), most, dtype=torch.int64),
+        torch.zeros(len(boxes), most, dtype=torch.bool),
+    )
+    for place, (its_boxes, its_classes) in enumerate(zip(boxes, classes, strict=True)):
+        number = len(its_boxes)
+        padded.boxes[place, :number] = torch.from_numpy(its_boxes)
+        padded.classes[place, :number] = torch.from_numpy(its_classes)
+        padded.valid[place, :number] = True
+    return padded

@@ -1,0 +1,152 @@
+"""What there is to train on: the pictures of an annotation file that have a box.
+
+As COCODataSet for training (ppdet/data/source/coco.py:143-178): no crowds, no boxes without an
+area, no pictures without boxes; pictures in the order of their ids.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from picodet.errors import TrainingError
+from picodet.evaluation.annotations import Annotations, Category, read_annotations
+
+PICTURE_FOLDERS = ("train2017", "images/train2017")
+ANNOTATION_FILE = "annotations/instances_train2017.json"
+SMALLEST = 1e-5  # side of a box, pixels; what is not longer is none
+DECIMALS = 3  # of a pixel that a corner is rounded to
+NAMED = 5  # in an error
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N pictures and their G boxes; those of picture i are rows starts[i] .. starts[i + 1]."""
+
+    folder: Path
+    files: tuple[str, ...]  # below the folder
+    image_ids: np.ndarray  # [N] int64, ascending
+    starts: np.ndarray  # [N + 1] int64
+    boxes: np.ndarray  # [G, 4] float32 xyxy in pixels of the picture
+    classes: np.ndarray  # [G] int64, index into class_names
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def boxes_of(self, picture: int) -> np.ndarray:
+        """[n, 4] float32, a copy."""
+        return self.boxes[self.starts[picture] : self.starts[picture + 1]].copy()
+
+    def classes_of(self, picture: int) -> np.ndarray:
+        """[n] int64, a copy."""
+        return self.classes[self.starts[picture] : self.starts[picture + 1]].copy()
+
+
+def find_train(folder: Path) -> tuple[Path, Path]:
+    """The folder of train2017's pictures, and their annotation file, below a folder of COCO."""
+    pictures = [folder / name for name in PICTURE_FOLDERS]
+    places = [folder / ANNOTATION_FILE, folder / Path(ANNOTATION_FILE).name]
+    found = next((path for path in pictures if path.is_dir()), None)
+    annotations = next((path for path in places if path.is_file()), None)
+    if annotations is None:  # a part of train2017 has another name, and is meant if it is alone
+        parts = [file for place in places for file in place.parent.glob("instances_train*.json")]
+        annotations = parts[0] if len(parts) == 1 else None
+    if found is None or annotations is None:
+        raise TrainingError(
+            f"{folder}: has nothing to train on: looked for the pictures in "
+            f"{' and '.join(PICTURE_FOLDERS)} ({_outcome(found)}), and for {ANNOTATION_FILE} or a "
+            f"single instances_train*.json there or above ({_outcome(annotations)}). --images and "
+            "--annotations name them one by one"
+        )
+    return found, annotations
+
+
+def read_samples(
+    annotation_file: Path, folder: Path, class_names: Sequence[str] | None = None
+) -> Samples:
+    """class_names: what a model's classes are called; None: the categories, by their ids.
+
+    Raises TrainingError where a class is none of the categories, where there is no box, or no file
+    of a picture, and what `read_annotations` raises.
+    """
+    annotations = read_annotations(annotation_file)
+    classes = _classes(annotations, class_names)
+    truths = annotations.truths
+    corners = truths.boxes.copy()
+    corners[:, 2:] += corners[:, :2]
+    kept = (
+        ~truths.crowds
+        & (truths.areas > 0)
+        & (corners[:, 2:] - corners[:, :2] > SMALLEST).all(axis=1)
+        & np.isin(truths.category_ids, list(classes.values()))
+    )
+    rows = np.flatnonzero(kept)
+    if not len(rows):
+        raise TrainingError(
+            f"{annotation_file}: none of its {len(truths):,} boxes can be trained on: they are "
+            f"crowds, have no area, or are of other classes than {_list(list(classes))}"
+        )
+    of_picture = annotations.picture_indices(truths.picture_ids[rows])
+    rows = rows[np.argsort(of_picture, kind="stable")]
+    present, counts = np.unique(of_picture, return_counts=True)
+    pictures = [annotations.pictures[i] for i in present]
+    files = tuple(picture.file for picture in pictures)
+    _check_files(folder, files)
+    # Python rounds the decimal number, NumPy a product of it
+    rounded = [round(value, DECIMALS) for value in corners[rows].ravel().tolist()]
+    order = {category_id: index for index, category_id in enumerate(classes.values())}
+    return Samples(
+        folder=folder,
+        files=files,
+        image_ids=np.array([picture.id for picture in pictures], np.int64),
+        starts=np.concatenate([[0], np.cumsum(counts)]),
+        boxes=np.array(rounded, np.float32).reshape(-1, 4),
+        classes=np.array([order[i] for i in truths.category_ids[rows].tolist()], np.int64),
+        class_names=tuple(classes),
+    )
+
+
+def _classes(annotations: Annotations, class_names: Sequence[str] | None) -> dict[str, int]:
+    """Name -> category id, in the order of the model's classes."""
+    ids: dict[str, int] = {}
+    for category in annotations.categories:
+        _check_name(annotations.path, category, ids)
+        ids[category.name] = category.id
+    if class_names is None:
+        return ids
+    missing = [name for name in class_names if name not in ids]
+    if missing:
+        raise TrainingError(
+            f"{annotations.path}: has no category called {_list(missing)}; it has "
+            f"{_list(list(ids))}. --classes FILE names what shall be trained, one per line"
+        )
+    return {name: ids[name] for name in class_names}
+
+
+def _check_name(path: Path, category: Category, ids: dict[str, int]) -> None:
+    if category.name in ids:
+        raise TrainingError(
+            f"{path}: categories {ids[category.name]} and {category.id} are both called "
+            f"{category.name!r}; give one of them another name"
+        )
+
+
+def _check_files(folder: Path, files: Sequence[str]) -> None:
+    missing = [file for file in files if not (folder / file).is_file()]
+    if missing:
+        raise TrainingError(
+            f"{folder}: {len(missing):,} of {len(files):,} pictures of the annotations are not "
+            f"there: {_list(missing)}. ppdet would leave them out; copy them, or remove them "
+            "from the annotations"
+        )
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _outcome(path: Path | None) -> str:
+    return f"found {path}" if path else "not found"

@@ -1,0 +1,85 @@
+"""RandomCrop and RandomFlip: ppdet's arrays from ppdet's draws, and what holds for any."""
+
+import json
+
+import numpy as np
+import pytest
+from drawn_samples import boxes, digest, picture
+from hypothesis import given
+from hypothesis import strategies as st
+
+from picodet.training.crop import Seen, crop, flip
+
+SEEDS = range(40)  # that are recorded
+
+
+def drawn(seed):
+    image = picture(seed)
+    return Seen(image, *boxes(seed, *image.shape[:2]))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_boxes_are_ppdets(golden, seed):
+    recorded = json.loads((golden / "augment.json").read_text())["samples"][seed]
+    random = np.random.RandomState(seed)
+    seen = flip(crop(drawn(seed), random), 0.5, random)
+    assert seen.boxes.tolist() == recorded["boxes"]
+    assert seen.classes.tolist() == recorded["classes"]
+
+
+def test_pixels_stay_with_their_boxes():
+    """A rectangle of its own colour is found where its box says."""
+    for seed in range(30):
+        image = np.zeros((80, 120, 3), np.uint8)
+        own = np.array([[20, 10, 50, 40], [60, 45, 110, 70]], np.float32)
+        for value, (x1, y1, x2, y2) in enumerate(own.astype(int), 100):
+            image[y1:y2, x1:x2] = value
+        random = np.random.RandomState(seed)
+        seen = flip(crop(Seen(image, own, np.array([100, 101])), random), 0.5, random)
+        for (x1, y1, x2, y2), value in zip(seen.boxes.astype(int), seen.classes, strict=True):
+            assert (seen.picture[y1:y2, x1:x2] == value).all()
+            assert (seen.picture == value).sum() == 3 * (y2 - y1) * (x2 - x1)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 1000))
+def test_boxes_stay_inside_and_keep_their_class(draw_seed, seed):
+    own = drawn(seed)
+    own = own._replace(classes=np.arange(len(own.boxes)))  # each tells which box it was
+    random = np.random.RandomState(draw_seed)
+    seen = flip(crop(own, random), 0.5, random)
+    height, width = seen.picture.shape[:2]
+    assert len(seen.boxes) == len(seen.classes) > 0
+    assert seen.boxes.dtype == np.float32
+    assert (seen.boxes >= 0).all()
+    assert (seen.boxes <= [width, height, width, height]).all()
+    sides = seen.boxes[:, 2:] - seen.boxes[:, :2]
+    before = own.boxes[seen.classes, 2:] - own.boxes[seen.classes, :2]
+    assert (sides > 0).all()
+    assert (sides <= before + 1e-4).all()  # float32, up to 240 pixels
+
+
+def test_how_often_nothing_is_cut_off():
+    """No crop is one of seven; a single box that fills the picture allows every other one."""
+    own = Seen(np.zeros((50, 50, 3), np.uint8), np.float32([[0, 0, 50, 50]]), np.array([0]))
+    random = np.random.RandomState(0)
+    whole = sum(crop(own, random).picture.shape == own.picture.shape for _ in range(2000))
+    # IoU 0.9 and 0.7 are not always reached within fifty tries: at least 1 / 7 of 2000
+    assert 2000 / 7 - 4 * 16 < whole < 2000 / 7 + 4 * 16
+
+
+def test_how_often_it_is_flipped():
+    own = Seen(np.zeros((4, 10, 3), np.uint8), np.float32([[1, 0, 3, 4]]), np.array([0]))
+    random = np.random.RandomState(0)
+    flipped = [flip(own, 0.3, random).boxes.tolist() for _ in range(2000)]
+    assert [[7, 0, 9, 4]] in flipped
+    number = flipped.count([[7, 0, 9, 4]])
+    assert number + flipped.count([[1, 0, 3, 4]]) == 2000
+    assert abs(number - 600) < 4 * 20.5  # binomial: four standard deviations
+    assert flip(own, 0.0, random) is own
+
+
+def test_digests_differ_where_a_pixel_does():
+    image = picture(0)
+    before = digest(image)
+    image[0, 0, 0] ^= 1
+    assert digest(image) != before

@@ -1,0 +1,115 @@
+"""RandomDistort of ppdet 2.6: its arrays from its draws, bit for bit."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from drawn_samples import boxes, digest, picture
+
+from picodet.training.crop import Seen, crop, flip
+from picodet.training.distort import change, distort, draw_changes
+
+
+@pytest.mark.parametrize(("form", "part"), [("ppdet-2.6", "samples"), ("ppdet-2.7", "later")])
+def test_arrays_are_ppdets(golden, form, part):
+    types = set()
+    for row in json.loads((golden / "augment.json").read_text())[part]:
+        random = np.random.RandomState(row["seed"])
+        image = picture(row["seed"])
+        seen = flip(crop(Seen(image, *boxes(row["seed"], *image.shape[:2])), random), 0.5, random)
+        distorted = distort(seen.picture, form, random)
+        assert digest(distorted) == row["image"], row["seed"]
+        types.add(str(distorted.dtype))
+    assert types == ({"uint8", "float32", "float64"} if form == "ppdet-2.6" else {"float32"})
+
+
+# pictures and forms of the recordings of the real ppdet
+RECORDED = [
+    ("picodet_s_416_coco/augment_ppdet2.6.json", "ppdet-2.6"),
+    ("picodet_s_416_coco/augment.json", "ppdet-2.7"),
+    ("picodet_xs_320_coco_lcnet/augment.json", "ppdet-2.7"),
+]
+
+
+@pytest.mark.parametrize(("file", "form"), RECORDED)
+def test_real_pictures_are_ppdets(shared, file, form):
+    folder = shared / "reference"
+    truths = annotations_of_the_recordings(sorted((folder / "images").glob("*.jpg")))
+    rows = json.loads((folder / file).read_text())
+    assert len(rows) == 20
+    for row in rows:
+        image, own, classes = truths[row["image"]]
+        random = np.random.RandomState(row["seed"])
+        seen = flip(crop(Seen(image.copy(), own, classes), random), 0.5, random)
+        distorted = distort(seen.picture, form, random)
+        assert list(distorted.shape) == row["shape"]
+        assert str(distorted.dtype) == row["dtype"]
+        first = distorted.reshape(-1)[:12]
+        values = distorted.astype(np.float64)
+        if distorted.dtype == np.float64:
+            # the machine of the recordings multiplied and added without rounding in between, this
+            # NumPy rounds: 3 ulps were seen; resized, it is float32
+            assert np.allclose(first, row["first12"], rtol=1e-15, atol=0)
+            assert first.astype(np.float32).tolist() == np.float32(row["first12"]).tolist()
+            assert values.mean() == pytest.approx(row["mean"], rel=1e-15)
+        else:
+            assert first.tolist() == row["first12"]
+            assert (values.mean(), values.std()) == (row["mean"], row["std"])
+        assert seen.boxes.tolist() == row["gt_bbox"]
+        assert seen.classes.tolist() == row["gt_class"]
+
+
+def annotations_of_the_recordings(files):
+    """Name -> picture, boxes, classes, as ../shared/reference/make_reference.py draws them."""
+    random = np.random.RandomState(7)
+    ids = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
+    truths = {}
+    for number, file in enumerate(files):
+        image = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
+        height, width = image.shape[:2]
+        rows, classes = [], []
+        for i in range(4):
+            w, h = random.uniform(20, width / 2), random.uniform(20, height / 2)
+            x, y = random.uniform(0, width - w), random.uniform(0, height - h)
+            box = [round(float(v), 2) for v in (x, y, w, h)]
+            category = random.choice(ids)
+            if number == 0 and i == 3:
+                continue  # a crowd
+            rows.append([round(v, 3) for v in (box[0], box[1], box[0] + box[2], box[1] + box[3])])
+            classes.append(ids.index(category))
+        truths[file.name] = image, np.array(rows, np.float32), np.array(classes)
+    return truths
+
+
+def test_by_hand():
+    image = np.array([[[10, 20, 30]]], np.uint8)
+    assert change(image, [])[0, 0].tolist() == [10, 20, 30]
+    assert change(image, [("brightness", 1.5)])[0, 0].tolist() == [11.5, 21.5, 31.5]  # levels
+    assert change(image, [("contrast", 10.0)])[0, 0].tolist() == [100, 200, 300]  # not cut off
+    grey = 0.299 * 10 + 0.587 * 20 + 0.114 * 30
+    assert change(image, [("saturation", 0.0)])[0, 0].tolist() == pytest.approx([grey] * 3)
+    turned = change(image, [("hue", 2.0)])  # of half turns: all the way round
+    assert turned.dtype == np.float64
+    assert turned[0, 0].tolist() == pytest.approx([10, 20, 30], abs=0.1)  # the matrices are rounded
+    assert change(image, [("hue", 1.0)])[0, 0, 0] > 25  # the opposite colour
+
+
+def test_large_pictures_are_turned_whole():
+    image = np.tile(np.array([[[10, 20, 30]]], np.uint8), (100, 200, 1))  # several blocks
+    turned = change(image, [("hue", 0.7)])
+    assert (turned == turned[0, 0]).all()
+
+
+def test_each_kind_comes_in_half_of_all_cases_and_in_any_order():
+    random = np.random.RandomState(0)
+    drawn = [draw_changes(random) for _ in range(4000)]
+    for kind in ("brightness", "contrast", "saturation", "hue"):
+        amounts = [amount for changes in drawn for each, amount in changes if each == kind]
+        assert abs(len(amounts) - 2000) < 4 * 32  # binomial: four standard deviations
+        low, high = (-18, 18) if kind == "hue" else (0.5, 1.5)
+        histogram, _ = np.histogram(amounts, 4, (low, high))
+        assert histogram.sum() == len(amounts)
+        assert abs(histogram - 500).max() < 4 * 25
+    first = [changes[0][0] for changes in drawn if len(changes) == 4]
+    assert len(set(first)) == 4

@@ -1,0 +1,79 @@
+"""Batches from other processes: the same, in order, and their troubles."""
+
+import os
+import signal
+from dataclasses import replace
+
+import drawn_coco
+import pytest
+import torch
+
+from picodet.config import Preprocessing
+from picodet.errors import ImageError, TrainingError
+from picodet.training.loader import Loader
+from picodet.training.recipe import Augmentation
+from picodet.training.samples import read_samples
+
+ALL = Augmentation(sizes=((64, 64), (96, 64)))
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    folder = drawn_coco.write_dataset(tmp_path_factory.mktemp("coco"), 26)
+    return read_samples(drawn_coco.annotation_file(folder), folder / "val2017")
+
+
+def load(samples, workers):
+    return Loader(samples, ALL, Preprocessing(), 4, seed=3, workers=workers)
+
+
+def bits(batch):
+    return batch.image_ids, batch.images.numpy().tobytes(), batch.targets.boxes.numpy().tobytes()
+
+
+def test_workers_change_nothing(samples):
+    state = torch.get_rng_state()
+    expected = [list(map(bits, load(samples, 0).epoch(epoch))) for epoch in range(2)]
+    assert len(expected[0]) == load(samples, 0).steps_per_epoch == 6
+    loader = load(samples, 2)
+    assert [list(map(bits, loader.epoch(epoch))) for epoch in range(2)] == expected
+    assert list(map(bits, loader.epoch(1, start=4))) == expected[1][4:]
+    abandoned = loader.epoch(0)
+    assert bits(next(abandoned)) == expected[0][0]
+    assert list(map(bits, loader.epoch(1))) == expected[1]  # and not what was read ahead before
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_picture_is_told_as_it_is(samples, tmp_path, workers):
+    bad = int(load(samples, 0).reader.pictures(0, 1)[0])
+    for file in samples.files:
+        content = (samples.folder / file).read_bytes()
+        (tmp_path / file).write_bytes(b"" if file == samples.files[bad] else content)
+    batches = load(replace(samples, folder=tmp_path), workers).epoch(0)
+    next(batches)
+    with pytest.raises(ImageError) as raised:
+        next(batches)
+    place, identity = tmp_path / samples.files[bad], samples.image_ids[bad]
+    expected = f"{place}: an empty file; a picture is expected (image {identity})"
+    assert str(raised.value) == expected
+
+
+def test_a_worker_that_dies(samples):
+    loader = load(samples, 1)
+    batches = loader.epoch(0)
+    next(batches)
+    worker = loader._loader._iterator._workers[0]
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join(10)
+    with pytest.raises(TrainingError, match=r"has died in epoch 1: .*--workers"):
+        list(batches)
+
+
+def test_ctrl_c_is_not_for_workers(samples):
+    loader = load(samples, 1)
+    batches = loader.epoch(0)
+    first = next(batches)
+    os.kill(loader._loader._iterator._workers[0].pid, signal.SIGINT)
+    assert 1 + len(list(batches)) == loader.steps_per_epoch
+    assert len(first.image_ids) == 4

@@ -1,0 +1,140 @@
+"""From an annotation file to what is trained on, as ppdet's COCODataSet."""
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+
+from picodet.errors import TrainingError
+from picodet.training.samples import find_train, read_samples
+
+CATEGORIES = [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}]
+DOG, CAT = 3, 7
+
+
+def box(picture, category, bbox, **other):
+    area = bbox[2] * bbox[3]
+    return {"image_id": picture, "category_id": category, "bbox": bbox, "area": area} | other
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Writes a file for boxes; the pictures are there, and empty."""
+
+    def write(*boxes, pictures=(5, 2)):
+        for i in pictures:
+            (tmp_path / f"{i}.jpg").touch()
+        images = [{"id": i, "file_name": f"{i}.jpg", "height": 90, "width": 120} for i in (5, 2)]
+        rows = [{"id": i, "iscrowd": 0} | each for i, each in enumerate(boxes)]
+        content = {"images": images, "categories": CATEGORIES, "annotations": rows}
+        file = tmp_path / "a.json"
+        file.write_text(json.dumps(content))
+        return file
+
+    return write
+
+
+def test_corners_rounded_in_the_order_of_the_file(dataset):
+    file = dataset(
+        box(5, CAT, [10.0, 20.0, 30.0, 40.0]),
+        box(2, DOG, [0.12345, 1.0, 2.0, 3.0]),
+        box(5, DOG, [0.0025, 2.0, 3.0, 4.0]),  # 0.003; NumPy has 0.002
+    )
+    samples = read_samples(file, file.parent)
+    assert samples.files == ("2.jpg", "5.jpg")
+    assert samples.image_ids.tolist() == [2, 5]
+    assert samples.class_names == ("dog", "cat")  # by their ids
+    assert samples.boxes_of(0).tolist() == np.float32([[0.123, 1, 2.123, 4]]).tolist()
+    expected = np.float32([[10, 20, 40, 60], [0.003, 2, 3.002, 6]])
+    assert samples.boxes_of(1).tolist() == expected.tolist()
+    assert samples.classes_of(1).tolist() == [1, 0]
+
+
+def test_boxes_of_a_picture_stay_in_their_order(dataset):
+    rows = [box((5, 2)[i % 2], CAT, [i, 1, 2, 3]) for i in range(60)]
+    file = dataset(*rows)
+    samples = read_samples(file, file.parent)
+    assert samples.boxes_of(0)[:, 0].tolist() == list(range(1, 60, 2))
+    assert samples.boxes_of(1)[:, 0].tolist() == list(range(0, 60, 2))
+
+
+def test_what_cannot_be_found_is_left_out(dataset):
+    file = dataset(
+        box(5, CAT, [10, 20, 30, 40], iscrowd=1),
+        box(5, CAT, [10, 20, 30, 40], area=0),
+        box(5, CAT, [10, 20, 1e-6, 40]),
+        box(2, CAT, [1, 2, 3, 4]),
+        pictures=(2,),  # the other has nothing, and is not asked for
+    )
+    samples = read_samples(file, file.parent)
+    assert (samples.files, len(samples), samples.boxes.tolist()) == (("2.jpg",), 1, [[1, 2, 4, 6]])
+
+
+def test_classes_by_name(dataset):
+    file = dataset(box(5, CAT, [10, 20, 30, 40]), box(2, DOG, [1, 2, 3, 4]))
+    samples = read_samples(file, file.parent, ("cat",))
+    assert (samples.files, samples.classes.tolist()) == (("5.jpg",), [0])
+    samples = read_samples(file, file.parent, ("cat", "dog"))
+    assert samples.classes.tolist() == [1, 0]
+    with pytest.raises(TrainingError, match=r"no category called bird; it has dog, cat"):
+        read_samples(file, file.parent, ("cat", "bird"))
+
+
+def test_nothing_to_train_on(dataset):
+    file = dataset(box(5, CAT, [10, 20, 30, 40], iscrowd=1))
+    with pytest.raises(TrainingError, match="none of its 1 boxes"):
+        read_samples(file, file.parent)
+
+
+def test_missing_pictures(dataset):
+    file = dataset(box(5, CAT, [10, 20, 30, 40]), box(2, CAT, [1, 2, 3, 4]), pictures=(2,))
+    with pytest.raises(TrainingError, match=r"1 of 2 pictures .* not there: 5\.jpg"):
+        read_samples(file, file.parent)
+
+
+def test_two_categories_of_one_name(dataset):
+    file = dataset(box(5, CAT, [10, 20, 30, 40]))
+    content = json.loads(file.read_text())
+    content["categories"][0]["name"] = "dog"
+    file.write_text(json.dumps(content))
+    with pytest.raises(TrainingError, match="3 and 7 are both called 'dog'"):
+        read_samples(file, file.parent)
+
+
+def test_where_the_training_part_lies(tmp_path):
+    with pytest.raises(TrainingError, match=r"train2017 .*\(not found\).*--images"):
+        find_train(tmp_path)
+    (tmp_path / "images" / "train2017").mkdir(parents=True)
+    (tmp_path / "annotations").mkdir()
+    part = tmp_path / "annotations" / "instances_train_part.json"
+    part.touch()
+    assert find_train(tmp_path) == (tmp_path / "images" / "train2017", part)
+    whole = tmp_path / "annotations" / "instances_train2017.json"
+    whole.touch()
+    assert find_train(tmp_path)[1] == whole
+
+
+PPDET = """
+import json, logging, sys
+logging.disable(logging.WARNING)
+from ppdet.data.source.coco import COCODataSet
+fields = ["image", "gt_bbox", "gt_class", "is_crowd"]
+dataset = COCODataSet("", sys.argv[1], sys.argv[2], fields)
+dataset.parse_dataset()
+rows = [[int(r["im_id"][0]), r["gt_bbox"].tolist(), r["gt_class"][:, 0].tolist()]
+        for r in dataset.roidbs]
+print(json.dumps(rows))
+"""
+
+
+@pytest.mark.paddle
+def test_real_annotations_are_read_as_ppdet_does(shared, paddle_python):
+    file, folder = shared / "coco" / "instances_val400.json", shared / "coco" / "val2017"
+    command = [paddle_python, "-W", "ignore", "-c", PPDET, folder, file]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    samples = read_samples(file, folder)
+    assert json.loads(output.splitlines()[-1]) == [
+        [int(samples.image_ids[i]), samples.boxes_of(i).tolist(), samples.classes_of(i).tolist()]
+        for i in range(len(samples))
+    ]

@@ -1,0 +1,131 @@
+"""Record what the real PaddleDetection makes of pictures in training, as digests of its arrays.
+
+    PYTHONPATH=. .venv-paddle/bin/python tools/record_augment.py
+
+makes tests/golden/augment.json from pictures that are drawn here: transforms of ppdet 2.6.0 after
+np.random.seed(k), and RandomDistort of develop (7d6dc40793), which is made of Pillow's parts here.
+"""
+
+import copy
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from drawn_samples import boxes, digest, picture
+from PIL import Image, ImageEnhance
+from ppdet.data import transform
+
+OUTPUT = Path(__file__).parent.parent / "tests" / "golden" / "augment.json"
+SEEDS = 40  # of the sample transforms
+SIZES = [352, 384, 416, 448, 480]
+NORMALISED = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "is_scale": True}
+NPU = {"mean": [0, 0, 0], "std": [1, 1, 1], "is_scale": True}
+MOSAIC = {
+    "prob": 0.6,
+    "input_dim": [640, 640],
+    "degrees": [-10, 10],
+    "scale": [0.1, 2.0],
+    "shear": [-2, 2],
+    "translate": [-0.1, 0.1],
+    "enable_mixup": True,
+}
+
+
+def sample(seed: int) -> dict[str, Any]:
+    """A picture as ppdet's Decode leaves it."""
+    image = picture(seed)
+    own, classes = boxes(seed, *image.shape[:2])
+    return {
+        "image": image,
+        "gt_bbox": own,
+        "gt_class": classes[:, None].astype(np.int32),
+        "is_crowd": np.zeros((len(own), 1), np.int32),
+        "im_shape": np.array(image.shape[:2], np.float32),
+        "scale_factor": np.ones(2, np.float32),
+    }
+
+
+def row(seed: int, seen: dict[str, Any]) -> dict[str, Any]:
+    """What is compared of a sample."""
+    return {
+        "seed": seed,
+        "image": digest(seen["image"]),
+        "dtype": str(seen["image"].dtype),
+        "boxes": np.asarray(seen["gt_bbox"], np.float64).tolist(),
+        "classes": np.asarray(seen["gt_class"])[:, 0].astype(int).tolist(),
+    }
+
+
+def later_distort(image: np.ndarray, drawn: np.random.RandomState) -> np.ndarray:
+    """RandomDistort of 7d6dc40793 from what it consists of."""
+    kinds = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color, None)
+    seen = Image.fromarray(image)
+    for index in drawn.permutation(4):
+        if drawn.uniform(0.0, 1.0) < 0.5:
+            continue
+        enhancer = kinds[index]
+        if enhancer is None:
+            hsv = np.array(seen.convert("HSV"))
+            hsv[..., 0] = hsv[..., 0] + drawn.uniform(-18, 18)
+            seen = Image.frombytes("HSV", seen.size, hsv.tobytes()).convert("RGB")
+        else:
+            seen = enhancer(seen).enhance(drawn.uniform(0.5, 1.5))
+    return np.asarray(seen).astype(np.float32)
+
+
+def seed_all(seed: int) -> None:
+    """Both global states, which ppdet draws from."""
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
+
+
+def main() -> None:
+    """Write the recording."""
+    cv2.setNumThreads(1)
+    crop, flip, distort = (
+        transform.RandomCrop(),
+        transform.RandomFlip(0.5),
+        transform.RandomDistort(),
+    )
+    recorded: dict[str, list[dict[str, Any]]] = {"samples": [], "later": [], "batches": []}
+    for seed in range(SEEDS):
+        seed_all(seed)
+        recorded["samples"].append(row(seed, distort(flip(crop(sample(seed))))))
+        seed_all(seed)
+        seen = flip(crop(sample(seed)))
+        seen["image"] = later_distort(np.ascontiguousarray(seen["image"]), np.random.mtrand._rand)
+        recorded["later"].append(row(seed, seen))
+    resize = transform.BatchRandomResize(SIZES, keep_ratio=False, random_interp=True)
+    normalise, permute = transform.NormalizeImage(**NORMALISED), transform.Permute()
+    for seed in range(SEEDS):
+        seed_all(seed)
+        seen = permute(normalise(resize([distort(flip(crop(sample(seed))))])))[0]
+        recorded["batches"].append(row(seed, seen))
+    recorded["mosaics"] = mosaics()
+    OUTPUT.write_text(json.dumps(recorded) + "\n")
+
+
+def mosaics() -> list[dict[str, Any]]:
+    """What picodet_s_416_coco_npu is trained with, up to the resized batch."""
+    steps = [
+        transform.Mosaic(**MOSAIC),
+        transform.AugmentHSV(is_bgr=False, hgain=5, sgain=30, vgain=30),
+        transform.RandomFlip(0.5),
+    ]
+    resize = transform.BatchRandomResize(SIZES, keep_ratio=False, random_interp=True)
+    rows = []
+    for seed in range(SEEDS):
+        seed_all(seed)
+        seen: Any = [copy.deepcopy(sample(seed + k)) for k in range(5)]
+        for step in steps:
+            seen = step(seen)
+        seen = transform.NormalizeImage(**NPU)(resize([seen]))[0]
+        rows.append(row(seed, transform.Permute()(seen)))
+    return rows
+
+
+if __name__ == "__main__":
+    main()
