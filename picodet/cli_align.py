@@ -38,10 +38,11 @@ def align() -> None:
 
 INPUT_OPTIONS = (
     click.option("--image", type=FILE, help="Picture to feed both with.  [default: one of ours]"),
-    click.option("--input", "array", type=FILE, help="In its stead a .npy [1, 3, H, W], ready."),
+    click.option("--input", "array", type=FILE, help="A .npy [1, 3, H, W]; --training: an .npz."),
     click.option("--float64", is_flag=True, help="Run both sides in double; ppdet only."),
     click.option("--paddle-python", type=FILE, help="Python with Paddle.  [default: this one]"),
     click.option("--json", "json_file", type=FILE, help="Write the outcome for machines."),
+    click.option("--training", is_flag=True, help="The first steps of a training, not a picture."),
 )
 
 
@@ -74,6 +75,7 @@ def compare(
     float64: bool,
     paddle_python: Path | None,
     json_file: Path | None,
+    training: bool,
 ) -> None:
     """Hold MODEL against REFERENCE, layer by layer.
 
@@ -81,13 +83,15 @@ def compare(
     (run by paddlepaddle) or an .onnx. MODEL is whatever picodet-convert takes or makes; of an .onnx
     what onnxruntime computes is compared. Both may be official names, which are fetched.
 
+    With --training a few steps of ppdet's training are compared with ours: REFERENCE is a recording
+    of them (.npz), or a .pdparams. --input is then an .npz of images, boxes, classes and valid.
+
     Exit code 0: aligned, 1: differs, 2: could not be compared.
 
     `picodet-align record REFERENCE OUT` records a reference, to compare with later or elsewhere.
     """
     from rich.console import Console
 
-    from picodet.alignment import session
     from picodet.alignment.as_json import as_json
     from picodet.alignment.table import print_comparison
 
@@ -95,9 +99,19 @@ def compare(
         check_writable(html, overwrite=True)
         check_apart(html, [path for path in (reference, model, image, array) if path])
     reference, model = fetch_official(reference), fetch_official(model)
-    fed = session.Fed(image, array, float64)
     with progress_bar("comparing") as progress:
-        comparison = session.compare(reference, model, fed, tolerance, paddle_python, progress)
+        if training:
+            from picodet.alignment import training_session
+
+            trained_on = training_session.trained_on(image, array, float64)
+            comparison = training_session.compare(
+                reference, model, trained_on, tolerance, paddle_python, progress
+            )
+        else:
+            from picodet.alignment import session
+
+            fed = session.Fed(image, array, float64)
+            comparison = session.compare(reference, model, fed, tolerance, paddle_python, progress)
     print_comparison(comparison, layerwise or unfold, unfold, Console())
     if html:
         from picodet.alignment.page import page
@@ -127,21 +141,35 @@ def record(
     float64: bool,
     paddle_python: Path | None,
     json_file: Path | None,
+    training: bool,
 ) -> None:
     """Run REFERENCE once and write what every layer did to OUT, a .safetensors.
+
+    With --training: train it for a few steps, and write what they did to OUT, an .npz.
 
     Needs what REFERENCE needs (paddlepaddle, ppdet, onnxruntime) and no torch: it can be made on
     another machine.
     """
-    from picodet.alignment import session
-
     reference = fetch_official(reference)
-    fed = session.Fed(image, array, float64)
+    report: dict[str, Any]
     with progress_bar("recording") as progress:
-        report = session.record(
-            reference, out, fed, summary, input_size, overwrite, paddle_python, progress
-        )
-    click.echo(f"{report['calls']} calls, {report['tensors']} tensors, {report['bytes']:,} bytes")
+        if training:
+            from picodet.alignment import training_session
+
+            trained_on = training_session.trained_on(image, array, float64)
+            report = training_session.record(
+                *(reference, out, trained_on, summary, input_size, overwrite, paddle_python),
+                progress,
+            )
+        else:
+            from picodet.alignment import session
+
+            fed = session.Fed(image, array, float64)
+            report = session.record(
+                reference, out, fed, summary, input_size, overwrite, paddle_python, progress
+            )
+    what = f"{len(report['runs'])} runs" if training else f"{report['calls']} calls"
+    click.echo(f"{what}, {report['tensors']} tensors, {report['bytes']:,} bytes")
     click.echo(f"written {out}")
     if json_file:
         write_json(json_file, report)

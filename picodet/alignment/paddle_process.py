@@ -7,14 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from picodet.alignment.order import Order
+from picodet.alignment.training_order import TrainingOrder
 from picodet.errors import RecordingError
 from picodet.paddle_python import interpreter, last_words, missing, start
 
-RECORDER = "picodet.alignment.paddle_main"
+RECORDERS = {
+    Order: "picodet.alignment.paddle_main",
+    TrainingOrder: "picodet.alignment.training_main",
+}
 
 
 def record_in_paddle(
-    order: Order, python: Path | None, progress: Callable[[int, int], None]
+    order: Order | TrainingOrder,
+    python: Path | None,
+    progress: Callable[[int, int], None],
 ) -> None:
     """Carry out an order with `python`, or with the Python that runs this.
 
@@ -25,7 +31,7 @@ def record_in_paddle(
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         process = start(
             python,
-            RECORDER,
+            RECORDERS[type(order)],
             order.to_json(),
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -1,0 +1,173 @@
+"""The faults that training_faults.py plants, one at a time, in a right training."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import patch
+
+import wrong_training as wrong
+from torch import nn
+
+from picodet.alignment.training_ours import Ours
+from picodet.models.csp_pan import CSPPAN
+from picodet.models.esnet import ESNet
+from picodet.models.layers import KEPT
+from picodet.models.lc_pan import LCPAN
+from picodet.models.pico_head_v2 import Alignment
+
+SIMOTA, ATSS, ALIGNED = "SimOTA", "ATSS", "task-aligned"
+GENERATION = {SIMOTA: "training_2021", ATSS: "training_2022", ALIGNED: "training_2022"}
+
+
+@dataclass(frozen=True)
+class TrainingFault:
+    """One mistake, and where a comparison must find it."""
+
+    name: str
+    rung: str  # the first that differs
+    run: str  # that shows it
+    edit: wrong.Edit = lambda ours: ours
+    patches: Mapping[str, Any] = field(default_factory=dict)  # below picodet, and a substitute
+
+    @contextmanager
+    def planted(self, right: Ours) -> Iterator[Ours]:
+        """picodet's functions are others for the time of the context."""
+        with ExitStack() as stack:
+            for target, substitute in self.patches.items():
+                stack.enter_context(patch(f"picodet.{target}", substitute))
+            yield self.edit(right)
+
+
+def numbers(name: str, rung: str, run: str, part: str, **changes: Any) -> TrainingFault:
+    """In the recipe."""
+    return TrainingFault(name, rung, run, wrong.recipe(part, **changes))
+
+
+def code(name: str, rung: str, run: str, **substitutes: Any) -> TrainingFault:
+    """In a function of picodet.training; the name of its file comes first: simota__best."""
+    patches = {f"training.{k.replace('__', '.')}": v for k, v in substitutes.items()}
+    return TrainingFault(name, rung, run, patches=patches)
+
+
+ASSIGNMENT = (
+    numbers("centre radius 2.0", "assignment", SIMOTA, "assignment", center_radius=2.0),
+    numbers("IoUs of 13 candidates", "assignment", SIMOTA, "assignment", candidates=13),
+    numbers("IoU weight 3", "assignment", SIMOTA, "assignment", iou_weight=3.0),
+    numbers("class weight 2", "assignment", SIMOTA, "assignment", class_weight=2.0),
+    code(
+        "first of several boxes",
+        "assignment",
+        SIMOTA,
+        simota__one_box_each=wrong.first_box_each,
+    ),
+    numbers("8 candidates of a level", "assignment", ATSS, "assignment", static_candidates=8),
+    numbers("squares of 4 strides", "assignment", ATSS, "assignment", anchor_size=4.0),
+    code("biased deviation", "assignment", ATSS, atss__Tensor__std=wrong.biased_std),
+    numbers("beta 3", "assignment", ALIGNED, "assignment", beta=3.0),
+    numbers("9 candidates", "assignment", ALIGNED, "assignment", candidates=9),
+    numbers("ATSS to the end", "assignment", ALIGNED, "assignment", static_epochs=300),
+)
+LOSSES = (
+    TrainingFault(
+        "boxes divided by all positives", "losses", SIMOTA, wrong.normalised_by(wrong.thirty)
+    ),
+    code(
+        "classes divided by summed weights",
+        "losses",
+        SIMOTA,
+        simota_criterion___count=wrong.summed_weights,
+    ),
+    code("IoU for GIoU", "losses", SIMOTA, predictions__giou_loss=wrong.iou_loss),
+    code("1e-7 added to areas", "losses", SIMOTA, losses__LEAST_AREA=1e-7),
+    code("distances up to the last bin", "losses", SIMOTA, losses__BELOW_LAST=1e-4),
+    numbers("weight of sides 0.5", "losses", SIMOTA, "losses", sides=0.5),
+    numbers("weight of boxes 2.0", "losses", ALIGNED, "losses", boxes=2.0),
+    TrainingFault(
+        "2022: divided by a mean", "losses", ALIGNED, wrong.normalised_by(lambda own: own / 2)
+    ),
+    code("alpha 0.25", "losses", ATSS, losses__ALPHA=0.25),
+)
+GRADIENTS = (
+    code(
+        "weight of classes detached",
+        "gradients",
+        SIMOTA,
+        simota_criterion__varifocal_of_background=wrong.detached,
+    ),
+    code(
+        "2022: weight of classes detached",
+        "gradients",
+        ALIGNED,
+        aligned_criterion__varifocal_of_background_scores=wrong.detached_scores,
+    ),
+)
+NORMS = (
+    TrainingFault(
+        "unbiased running variance",
+        "batch norms",
+        SIMOTA,
+        patches={"models.layers.BatchNorm2d.forward": nn.BatchNorm2d.forward},
+    ),
+    TrainingFault(
+        "running statistics keep a tenth",
+        "batch norms",
+        ATSS,
+        patches={"models.layers.KEPT": 1 - KEPT},
+    ),
+)
+STEPS = (
+    code(
+        "norms of the backbone decay",
+        "parameters",
+        SIMOTA,
+        optimiser__DECAYS=wrong.decays(ESNet, norms=True),
+    ),
+    code(
+        "norms of the neck do not decay",
+        "parameters",
+        SIMOTA,
+        optimiser__DECAYS=wrong.decays(CSPPAN, norms=False),
+    ),
+    code(
+        "norms of the alignment do not decay",
+        "parameters",
+        ATSS,
+        optimiser__DECAYS=wrong.decays(Alignment, norms=False),
+    ),
+    code(
+        "2022: norms of the neck do not decay",
+        "parameters",
+        ALIGNED,
+        optimiser__DECAYS=wrong.decays(LCPAN, norms=False),
+    ),
+    TrainingFault("Nesterov", "parameters", SIMOTA, wrong.sgd(nesterov=True)),
+    TrainingFault("dampening 0.1", "parameters", SIMOTA, wrong.sgd(dampening=0.1)),
+    TrainingFault("biases at twice the rate", "parameters", SIMOTA, wrong.fast_biases),
+    numbers("momentum 0.95", "parameters", SIMOTA, "optimiser", momentum=0.95),
+    numbers("decay 5e-4", "parameters", ALIGNED, "optimiser", weight_decay=5e-4),
+)
+AVERAGES = (
+    numbers("average from parameters", "average", SIMOTA, "averaging", start="parameters"),
+    numbers("decay the same from the start", "average", SIMOTA, "averaging", kind="normal"),
+    numbers("exponential decay", "average", ALIGNED, "averaging", kind="exponential"),
+    TrainingFault("average not corrected", "average", SIMOTA, wrong.averaged_by(wrong.Uncorrected)),
+    TrainingFault(
+        "statistics not averaged", "average", ALIGNED, wrong.averaged_by(wrong.OfParameters)
+    ),
+)
+RATES = (
+    numbers("cosine by epochs", "learning rate", SIMOTA, "schedule", per="epoch"),
+    numbers("warm-up from 0", "learning rate", SIMOTA, "schedule", warmup_factor=0.0),
+    numbers("warm-up of 500 steps", "learning rate", ATSS, "schedule", warmup_steps=500),
+    numbers("cosine to 250 epochs", "learning rate", ALIGNED, "schedule", decay_epochs=250),
+)
+FAULTS: tuple[TrainingFault, ...] = (
+    *ASSIGNMENT,
+    *LOSSES,
+    *GRADIENTS,
+    *NORMS,
+    *STEPS,
+    *AVERAGES,
+    *RATES,
+)

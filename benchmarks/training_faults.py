@@ -1,0 +1,103 @@
+"""Faults planted in a right training, one at a time: picodet-align --training must find each.
+
+    python benchmarks/training_faults.py [--only WORD] [--json FILE]
+
+The faults of training_fault_list.py, against what ppdet recorded in float64 (tests/golden, by
+tools/record_training.py). The rung of a fault is the first that differs: those behind it may follow
+from it. Exit code 1 where a fault is not found there, or where a right training is called wrong.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from training_fault_list import FAULTS, GENERATION, TrainingFault
+
+from picodet.alignment.comparison import Comparison
+from picodet.alignment.training_align import align_training
+from picodet.alignment.training_ours import Ours
+from picodet.alignment.training_recording import TrainingRecording
+
+sys.path.append(str(Path(__file__).parent.parent / "tools"))
+import trained
+
+COLUMNS = ("fault", "run", "rung", "found at", "first finding")
+NONE = "not found"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault, and where it was found."""
+
+    fault: str
+    run: str
+    rung: str
+    found: str  # the first rung that differs
+    finding: str  # the first there, and what is known of it
+
+
+@cache
+def right(name: str) -> tuple[TrainingRecording, Ours]:
+    """A recording of tools/trained.py, and our training of the same."""
+    return trained.recorded(name), trained.ours(name)
+
+
+def compare(fault: TrainingFault) -> Comparison:
+    """The run that shows it alone."""
+    recording, ours = right(GENERATION[fault.run])
+    runs = tuple(run for run in recording.runs if run.name == fault.run)
+    with fault.planted(ours) as wrong:
+        return align_training(replace(recording, runs=runs), wrong, Path(__file__))
+
+
+def row(fault: TrainingFault) -> Row:
+    """Plant it and look."""
+    rungs = [rung for rung in compare(fault).rungs if rung.verdict == "differs"]
+    found = rungs[0].name if rungs else NONE
+    finding = ""
+    if rungs and rungs[0].findings:
+        first = rungs[0].findings[0]
+        finding = f"{first.name.removeprefix(f'{fault.run}: ')}: {first.diagnosis or first.found}"
+    return Row(fault.name, fault.run, fault.rung, found, finding)
+
+
+def rows(only: str) -> Iterator[Row]:
+    """All faults whose name has the word."""
+    print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
+    for fault in FAULTS:
+        if only in fault.name:
+            made = row(fault)
+            print(f"| {' | '.join(asdict(made).values())} |", flush=True)
+            yield made
+
+
+def alarms() -> Iterator[str]:
+    """Rungs of right trainings that are not aligned."""
+    for name in trained.TRAINED:
+        recording, ours = right(name)
+        comparison = align_training(recording, ours, Path(__file__))
+        yield from (f"{name}: {r.name}" for r in comparison.rungs if r.verdict != "aligned")
+
+
+def main() -> None:
+    """Plant everything."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--only", default="", help="faults whose name has this word")
+    parser.add_argument("--json", type=Path, help="write the rows for machines")
+    options = parser.parse_args()
+    false = list(alarms())
+    made = list(rows(options.only))
+    located = sum(r.found == r.rung for r in made)
+    print(f"{located} of {len(made)} found at their rung; false alarms: {len(false)} {false}")
+    if options.json:
+        content = {"rows": [asdict(r) for r in made], "false_alarms": false}
+        options.json.write_text(json.dumps(content, indent=1) + "\n")
+    sys.exit(0 if located == len(made) and not false else 1)
+
+
+if __name__ == "__main__":
+    main()

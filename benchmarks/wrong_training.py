@@ -1,0 +1,139 @@
+"""Wrong pieces of a training, for training_faults.py."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from picodet.alignment.training_ours import Ours
+from picodet.boxes import intersection_and_union
+from picodet.models.picodet import PicoDet
+from picodet.training import losses, optimiser
+from picodet.training.assignment import NONE, Assignment, Row
+from picodet.training.averaging import Average
+from picodet.training.criterion import Criterion, Normaliser, criterion
+from picodet.training.optimiser import Decays, MomentumSGD
+from picodet.training.recipe import Averaging, Optimiser, Recipe
+from picodet.training.targets import Targets
+
+Edit = Callable[[Ours], Ours]
+
+
+def recipe(part: str, **changes: Any) -> Edit:
+    """Other numbers in a part of the recipe."""
+
+    def edit(ours: Ours) -> Ours:
+        changed = replace(getattr(ours.recipe, part), **changes)
+        return replace(ours, recipe=replace(ours.recipe, **{part: changed}))
+
+    return edit
+
+
+def normalised_by(normaliser: Normaliser) -> Edit:
+    """Another divisor of the losses."""
+
+    def minimised(numbers: Recipe, model: PicoDet, epoch: int) -> Criterion:
+        integral = model.head.integral
+        return criterion(numbers.assignment, numbers.losses, integral, normaliser, 1, epoch)
+
+    return lambda ours: replace(ours, criterion=minimised)
+
+
+def sgd(**changes: Any) -> Edit:
+    """Other settings of torch's optimiser."""
+
+    def make(model: PicoDet, numbers: Optimiser) -> MomentumSGD:
+        made = optimiser.optimiser(model, numbers)
+        for group in made.sgd.param_groups:
+            group.update(changes)
+        return made
+
+    return lambda ours: replace(ours, optimiser=make)
+
+
+def fast_biases(ours: Ours) -> Ours:
+    """Twice the rate for biases, as Caffe did."""
+
+    def make(model: PicoDet, numbers: Optimiser) -> MomentumSGD:
+        made = optimiser.optimiser(model, numbers)
+        for group in list(made.sgd.param_groups):
+            names = group["param_names"]
+            own = [name.endswith("bias") for name in names]
+            parameters = group["params"]
+            group["params"] = [p for p, bias in zip(parameters, own, strict=True) if not bias]
+            group["param_names"] = [n for n, bias in zip(names, own, strict=True) if not bias]
+            rest = [(n, p) for n, p, bias in zip(names, parameters, own, strict=True) if bias]
+            if rest:
+                made.sgd.add_param_group({**group, "params": rest, "factor": 2.0})
+        return made
+
+    return replace(ours, optimiser=make)
+
+
+def decays(part: type[nn.Module], **changes: bool) -> Mapping[type[nn.Module], Decays]:
+    """The table of what decays, with another entry."""
+    return {**optimiser.DECAYS, part: optimiser.DECAYS[part]._replace(**changes)}
+
+
+class Uncorrected(Average):
+    """What started from zero is given as it is."""
+
+    def apply(self) -> dict[str, Tensor]:
+        return self.state_dict()["average"]
+
+
+class OfParameters(Average):
+    """Statistics of batch norms are the model's own."""
+
+    def apply(self) -> dict[str, Tensor]:
+        averaged, own = super().apply(), self.model.state_dict()
+        return {k: own[k].clone() if "running" in k else v for k, v in averaged.items()}
+
+
+def averaged_by(kind: Callable[[PicoDet, Averaging], Average]) -> Edit:
+    return lambda ours: replace(ours, average=kind)
+
+
+def detached(logits: Tensor) -> Tensor:
+    """varifocal_of_background whose weight has no gradient."""
+    weight = losses.ALPHA * logits.detach().sigmoid().square()
+    return weight * -F.logsigmoid(-logits)
+
+
+def detached_scores(scores: Tensor) -> Tensor:
+    """The same for scores."""
+    zero = scores.new_zeros(()).expand_as(scores)
+    weight = losses.ALPHA * scores.detach().square()
+    return weight * F.binary_cross_entropy(scores, zero, reduction="none")
+
+
+def thirty(own: Tensor) -> Tensor:
+    """A count, not a sum of weights."""
+    return torch.full_like(own, 30)
+
+
+def summed_weights(assigned: Assignment, _: Targets) -> Tensor:
+    """Not their count."""
+    return assigned.quality.sum().clamp(min=1)
+
+
+def iou_loss(predicted: Tensor, boxes: Tensor) -> Tensor:
+    """Without what encloses both."""
+    intersection, union = intersection_and_union(predicted, boxes)
+    return 1 - intersection / union
+
+
+def first_box_each(chosen: Tensor, _: Tensor, row: Row) -> Tensor:
+    """A cell that several boxes want takes the first of them."""
+    box = torch.full((len(row.at), chosen.shape[1]), NONE)
+    for place in reversed(range(len(chosen))):
+        box[row.picture[place], chosen[place]] = row.slot[place]
+    return box
+
+
+def biased_std(values: Tensor, dim: int, keepdim: bool) -> Tensor:
+    """Divided by the number of values, not by one less."""
+    return values.var(dim=dim, keepdim=keepdim, correction=0).sqrt()

@@ -1,0 +1,63 @@
+"""A checkpoint of ppdet as its own model takes it, and the config of that model; without Paddle."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from picodet.alignment.index import Settings
+from picodet.config import ModelConfig, Preprocessing
+from picodet.converter.configure import NAME, Said, Wanted, configure
+from picodet.converter.precision import as_float32
+from picodet.converter.recognise import recognise_detector
+from picodet.errors import RecordingError
+from picodet.porting.paddle_weights import read_checkpoint, read_training_folder
+
+
+class Checkpoint(NamedTuple):
+    """What is in a file of weights."""
+
+    path: Path
+    config: ModelConfig
+    weights: dict[str, np.ndarray]  # float32
+
+
+def read(
+    reference: Path, input_size: tuple[int, int] | None, settings: Settings | None = None
+) -> Checkpoint:
+    """Of a `.pdparams` or `.pdema`, or of a training's folder.
+
+    `settings` are what is known of its preprocessing; else `input_size` holds where the name of
+    the file does not tell it. Raises RecordingError for what is no PicoDet, and as read_checkpoint.
+    """
+    is_folder = reference.is_dir()
+    read = (read_training_folder if is_folder else read_checkpoint)(reference, None)
+    weights = {}
+    for name, array in read.arrays.items():
+        weight = as_float32(array)
+        if weight is not None:
+            weights[name] = weight
+    config = _config(reference, input_size, settings, read.said, weights)
+    return Checkpoint(read.origin.path, config, weights)
+
+
+def _config(
+    reference: Path,
+    input_size: tuple[int, int] | None,
+    told: Settings | None,
+    said: Said,
+    weights: dict[str, np.ndarray],
+) -> ModelConfig:
+    """Tensors and the file's name tell it; the size may have to be told."""
+    found = recognise_detector({name: array.shape for name, array in weights.items()})
+    if found is None:
+        raise RecordingError(
+            f"{reference}: not a PicoDet that this version knows; picodet-convert says more"
+        )
+    size = None if NAME.search(said.name) else input_size
+    config = configure(found, said, Wanted(input_size=size)).config
+    if told is None:
+        return config
+    numbers = Preprocessing(told.mean, told.std, told.interp)
+    return replace(config, input_size=told.size, preprocessing=numbers)

@@ -1,0 +1,252 @@
+"""Trains ppdet itself for a few steps, and records them. Imported in Paddle's own process only.
+
+The numbers are those of configs/picodet of PaddleDetection 666f597, with the lines they stand in.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import paddle
+from ppdet.modeling.assigners import ATSSAssigner, SimOTAAssigner, TaskAlignedAssigner
+from ppdet.modeling.heads import pico_head
+from ppdet.modeling.losses import DistributionFocalLoss, GIoULoss
+from ppdet.modeling.losses.varifocal_loss import VarifocalLoss
+from ppdet.optimizer import LearningRate, ModelEMA, OptimizerBuilder
+from ppdet.optimizer.optimizer import CosineDecay, ExpWarmup, LinearWarmup
+
+from picodet.alignment import ppdet_model
+from picodet.alignment.training_input import Boxes
+from picodet.alignment.training_recording import Known, Rates, Run, Taken
+from picodet.training.recipe import Schedule
+
+OPTIMISER = OptimizerBuilder(  # _base_/optimizer_300e.yml:13-18
+    regularizer={"factor": 4e-5, "type": "L2"}, optimizer={"momentum": 0.9, "type": "Momentum"}
+)
+STATIC_EPOCHS = 100  # _base_/picodet_v2.yml:40
+# ppdet's names of the terms, and ours
+TERMS = {"loss_vfl": "varifocal", "loss_bbox": "boxes", "loss_dfl": "sides"}
+STATISTICS = ("._mean", "._variance")
+
+Keep = Callable[[np.ndarray], Known]
+# which pictures have boxes [B] -> the box of each cell, -1 for none, and its quality: [B, A] each
+Seen = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def record_run(
+    detector: paddle.nn.Layer,
+    name: str,
+    epoch: int,
+    images: np.ndarray,
+    boxes: Boxes,
+    rate: float,
+    steps: int,
+    keep: Keep,
+) -> Run:
+    """Train from the detector's present weights on; afterwards they are others.
+
+    `keep` makes of a tensor what is recorded of it.
+    """
+    head = detector.head
+    aligned = isinstance(head, pico_head.PicoHeadV2)
+    optimiser, average = OPTIMISER(rate, detector), ModelEMA(detector)
+    parameters = {name: p for name, p in detector.named_parameters() if p.trainable}
+    run = Run(name, epoch, rate, boxes, losses=())
+    detector.train()
+    for _ in range(steps):
+        with (_spied_aligned if aligned else _spied)(head) as seen:
+            features = detector.neck(detector.backbone({"image": paddle.to_tensor(images)}))
+            terms = head.get_loss(head(features), _fed(images, boxes, epoch, aligned))
+        statistics = _kept(_statistics(detector), keep) if not run.losses else {}
+        paddle.add_n(list(terms.values())).backward()
+        if not run.losses:
+            run = replace(
+                run,
+                taken=_taken(*seen(boxes.valid.max(axis=1))),
+                statistics=statistics,
+                gradients=_kept(_gradients(parameters), keep),
+            )
+        optimiser.step()
+        optimiser.clear_grad()
+        average.update()
+        of_step = {TERMS[term]: float(value) for term, value in terms.items()}
+        run = replace(run, losses=(*run.losses, of_step))
+    detector.eval()
+    return replace(
+        run,
+        parameters=_kept(detector.state_dict(), keep),
+        momenta=_kept(_velocities(parameters, optimiser), keep),
+        averages=_kept(average.apply(), keep),
+    )
+
+
+def prepare(detector: paddle.nn.Layer, float64: bool) -> None:
+    """Give the head what it is trained with, which a forward pass needs nothing of."""
+    head = detector.head
+    if isinstance(head, pico_head.PicoHeadV2):
+        # _base_/picodet_v2.yml:39-58
+        head.static_assigner_epoch = STATIC_EPOCHS
+        head.static_assigner = ATSSAssigner(
+            topk=9, num_classes=head.num_classes, force_gt_matching=False
+        )
+        head.assigner = TaskAlignedAssigner(topk=13, alpha=1.0, beta=6.0)
+        head.loss_vfl = VarifocalLoss(use_sigmoid=False, iou_weighted=True, loss_weight=1.0)
+        head.loss_dfl = DistributionFocalLoss(loss_weight=0.5)
+        head.loss_bbox = GIoULoss(loss_weight=2.5)
+    else:
+        # legacy_model/_base_/picodet_esnet.yml:36-49
+        head.assigner = SimOTAAssigner(
+            candidate_topk=10, iou_weight=6, num_classes=head.num_classes
+        )
+    if float64:
+        ppdet_model.in_float64(detector)
+        _train_in_float64(head)
+
+
+def _train_in_float64(head: paddle.nn.Layer) -> None:
+    """Where ppdet says float32 whatever comes, and where Paddle's kernel does.
+
+    The gradient of its adaptive average is divided in float32: 3e-8 off, from one pixel on.
+    """
+    paddle.set_default_dtype("float64")
+    points = head.get_single_level_center_point
+
+    def in_float64(*args: Any, **kwargs: Any) -> tuple[paddle.Tensor, ...]:
+        return tuple(array.astype("float64") for array in points(*args, **kwargs))
+
+    head.get_single_level_center_point = in_float64
+    paddle.nn.functional.adaptive_avg_pool2d = _mean
+    pico_head.generate_anchors_for_grid_cell = partial(
+        pico_head.generate_anchors_for_grid_cell, dtype="float64"
+    )
+
+
+def _mean(x: paddle.Tensor, *_: Any, **__: Any) -> paddle.Tensor:
+    """Of a whole map, which is all that PicoDet asks for."""
+    return x.mean(axis=[2, 3], keepdim=True)
+
+
+def _fed(images: np.ndarray, boxes: Boxes, epoch: int, aligned: bool) -> dict[str, Any]:
+    """As ppdet's reader hands it over: lists in 2021, padded arrays in 2022."""
+    dtype = images.dtype
+    fed: dict[str, Any] = {"im_id": paddle.arange(len(images))[:, None], "epoch_id": epoch}
+    if aligned:
+        return fed | {
+            "gt_bbox": paddle.to_tensor(boxes.boxes.astype(dtype)),
+            "gt_class": paddle.to_tensor(boxes.classes[..., None]),
+            "pad_gt_mask": paddle.to_tensor(boxes.valid[..., None].astype(dtype)),
+        }
+    counts = boxes.valid.sum(axis=1)
+    return fed | {
+        "gt_bbox": [
+            paddle.to_tensor(own[:n].astype(dtype))
+            for own, n in zip(boxes.boxes, counts, strict=True)
+        ],
+        "gt_class": [
+            paddle.to_tensor(own[:n, None]) for own, n in zip(boxes.classes, counts, strict=True)
+        ],
+    }
+
+
+@contextmanager
+def _spied(head: paddle.nn.Layer) -> Iterator[Seen]:
+    """What SimOTA assigns; it is asked picture by picture, but for those without boxes."""
+    boxes: list[np.ndarray] = []
+    targets: list[np.ndarray] = []
+    assigner, loss = head.assigner, head.loss_vfl
+    sample, forward = assigner.get_sample, loss.forward
+
+    def keep_boxes(numbers: np.ndarray, *rest: Any) -> Any:
+        boxes.append(np.array(numbers) - 1)
+        return sample(numbers, *rest)
+
+    def keep_targets(predicted: Any, target: paddle.Tensor, *rest: Any, **named: Any) -> Any:
+        targets.append(target.numpy().max(axis=-1))
+        return forward(predicted, target, *rest, **named)
+
+    def seen(has_boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        levels = [of_level.reshape(len(has_boxes), -1) for of_level in targets]
+        quality = np.concatenate(levels, axis=1)
+        box = np.full(quality.shape, -1)
+        box[has_boxes] = np.stack(boxes)
+        return box, quality
+
+    keeping = {assigner: ("get_sample", keep_boxes), loss: ("forward", keep_targets)}
+    with ExitStack() as stack:
+        for owner, (name, substitute) in keeping.items():
+            stack.enter_context(patch.object(owner, name, substitute))
+        yield seen
+
+
+@contextmanager
+def _spied_aligned(head: paddle.nn.Layer) -> Iterator[Seen]:
+    """What the assigners of 2022 assign, to the whole batch at once."""
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def keep(_: Any, __: Any, assigned: tuple[paddle.Tensor, ...]) -> None:
+        _, _, scores, wanting = (tensor.numpy() for tensor in assigned)
+        box = np.where(wanting.max(axis=1) > 0, wanting.argmax(axis=1), -1)
+        found.append((box, scores.max(axis=-1)))
+
+    assigners = (head.static_assigner, head.assigner)
+    hooks = [assigner.register_forward_post_hook(keep) for assigner in assigners]
+    yield lambda _: found[0]
+    for hook in hooks:
+        hook.remove()
+
+
+def _taken(box: np.ndarray, quality: np.ndarray) -> Taken:
+    picture, cell = (box >= 0).nonzero()
+    return Taken(picture, cell, box[picture, cell].astype(np.int64), quality[picture, cell])
+
+
+def _gradients(parameters: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
+    return {name: p.grad for name, p in parameters.items() if p.grad is not None}
+
+
+def _velocities(
+    parameters: Mapping[str, paddle.Tensor], optimiser: paddle.optimizer.Optimizer
+) -> dict[str, paddle.Tensor]:
+    """Paddle knows them by its own names for parameters, and numbers the optimisers."""
+    state = {
+        name.rpartition("_velocity_")[0]: value for name, value in optimiser.state_dict().items()
+    }
+    return {name: state[p.name] for name, p in parameters.items() if p.name in state}
+
+
+def _statistics(detector: paddle.nn.Layer) -> dict[str, paddle.Tensor]:
+    state = detector.state_dict()
+    return {name: value for name, value in state.items() if name.endswith(STATISTICS)}
+
+
+def _kept(tensors: Mapping[str, paddle.Tensor], keep: Keep) -> dict[str, Known]:
+    """Each once, by the first of its names."""
+    return {ppdet_model.first_name(name): keep(value.numpy()) for name, value in tensors.items()}
+
+
+def record_rates(schedule: Schedule, steps_per_epoch: int) -> Rates:
+    """ppdet's own, of the first iterations, the last ones and some between them."""
+    decay = CosineDecay(
+        schedule.decay_epochs,
+        min_lr_ratio=schedule.end_ratio,
+        last_plateau_epochs=schedule.plateau_epochs,
+    )
+    epochs = schedule.warmup_epochs or None
+    if schedule.warmup == "exponential":
+        warmup = ExpWarmup(schedule.warmup_steps, epochs)
+    else:
+        warmup = LinearWarmup(schedule.warmup_steps, schedule.warmup_factor, epochs)
+    scheduler = LearningRate(schedule.base_rate, [decay, warmup])(steps_per_epoch)
+    total = schedule.epochs * steps_per_epoch
+    rates = []
+    for _ in range(total):
+        rates.append(scheduler())
+        scheduler.step()
+    warm = schedule.warmup_steps or schedule.warmup_epochs * steps_per_epoch
+    wanted = np.arange(total)
+    wanted = wanted[(wanted < warm + 50) | (wanted % 97 == 0) | (wanted >= total - 5)]
+    return Rates(steps_per_epoch, wanted, np.array(rates, np.float64)[wanted])

@@ -1,0 +1,29 @@
+"""How a recorder in Paddle's own process tells what goes on: a line of JSON on standard output."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from picodet.errors import PicoDetError
+
+
+def tell(**content: Any) -> None:
+    """`done` and `total`, or `error`, or the name of a `missing` package."""
+    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.flush()
+
+
+def progress(done: int, total: int) -> None:
+    """How far it is."""
+    tell(done=done, total=total)
+
+
+def carry_out(work: Callable[[], None]) -> None:
+    """Do it, or tell what is wrong."""
+    try:
+        work()
+    except PicoDetError as error:
+        tell(error=str(error))
+    except ModuleNotFoundError as error:
+        tell(missing=error.name)

@@ -1,0 +1,129 @@
+"""A recorded training and a model -> a comparison of all rungs."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from picodet.alignment.comparison import Comparison, Finding, Layer, Rung, Status
+from picodet.alignment.gap import FLOAT64_BAR, NOISE_MULTIPLE
+from picodet.alignment.index import content_key
+from picodet.alignment.training_gaps import Named
+from picodet.alignment.training_ladder import GRADIENTS, OF_LOSS, climb
+from picodet.alignment.training_ours import Ours
+from picodet.alignment.training_recording import TrainingRecording
+from picodet.converter.name_tables import name_table
+from picodet.converter.one_sided import OURS_ONLY_SUFFIX
+from picodet.converter.rules import NameTable
+from picodet.errors import AlignmentError
+from picodet.files import sha256
+from picodet.training.nonfinite import NotFiniteError
+from picodet.versions import versions
+
+FOLLOWS = "; a rung above differs already, which this may follow from"
+
+
+def align_training(
+    recording: TrainingRecording,
+    ours: Ours,
+    model_path: Path,
+    tolerance: float | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Comparison:
+    """tolerance: a part of each scale, in place of what the noise allows.
+
+    Raises AlignmentError where our training comes to no end.
+    """
+    config = ours.model.config
+    table = name_table(config.backbone, config.neck, config.head)
+    rungs = [_weights(recording.weights, ours.model.state_dict(), table)]
+    most = max(int(run.boxes.classes.max(initial=0)) for run in recording.runs)
+    if most >= len(config.classes):
+        raise AlignmentError(
+            f"{recording.file}: recorded with classes up to {most}, the model has "
+            f"{len(config.classes)}"
+        )
+    layers: tuple[Layer, ...] = ()
+    try:
+        for rung, tensors in climb(recording, ours, tolerance, progress):
+            if rung.name == GRADIENTS:
+                layers = tuple(_layer(named) for named in tensors)
+            follows = rung.verdict == "differs" and any(r.verdict == "differs" for r in rungs)
+            text = rung.summary + (FOLLOWS if follows else "")
+            rungs.append(Rung(rung.name, rung.verdict, text, rung.findings))
+    except NotFiniteError as error:
+        raise AlignmentError(f"{recording.file}: our training stopped: {error}") from error
+    return Comparison(
+        reference=f"{recording.file} (ppdet's training, {recording.precision})",
+        model=str(model_path),
+        rungs=tuple(rungs),
+        layers=layers,
+        unpaired=(),
+        tolerance=_sentence(recording.precision, tolerance),
+        environment=_environment(recording, model_path),
+    )
+
+
+def _layer(named: Named) -> Layer:
+    """A parameter's gradient, shown as layers are; nobody says that this very layer is guilty."""
+    run, _, name = named.name.rpartition(": ")
+    status: Status = "aligned" if named.gap.ok else "affected"
+    return Layer(name, run, 0, "gradient", named.gap, None, status)
+
+
+def _weights(recorded: Mapping[str, str], state: Mapping[str, Tensor], table: NameTable) -> Rung:
+    """Those that both trainings begin with, bit for bit."""
+    ours = {
+        name: content_key(value.numpy())
+        for name, value in state.items()
+        if not name.endswith(OURS_ONLY_SUFFIX)
+    }
+    translated = {table.to_ours(theirs): key for theirs, key in recorded.items()}
+    theirs = {found.name: key for found, key in translated.items() if found is not None}
+    missing = [Finding(name, "no such tensor", "as recorded") for name in theirs.keys() - ours]
+    missing += [Finding(name, "as in the model", "no such tensor") for name in ours.keys() - theirs]
+    wrong = [name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]
+    findings = missing + [Finding(name, "other bits", "the reference's") for name in sorted(wrong)]
+    same = len(ours.keys() & theirs.keys()) - len(wrong)
+    text = f"{same} of {len(theirs)} tensors equal bit for bit"
+    return Rung("weights", "differs" if findings else "aligned", text, tuple(findings))
+
+
+def _sentence(precision: str, tolerance: float | None) -> str:
+    if tolerance is not None:
+        return (
+            f"--tolerance {tolerance:g} was chosen: every error may be {tolerance:g} of its scale, "
+            "whatever the noise"
+        )
+    noise = (
+        "The noise of each number was measured with our own training: the greatest difference to "
+        "the same steps {}with pictures and weights that differ in their last bits. An error may "
+        f"be {NOISE_MULTIPLE:g} times that"
+    )
+    if precision == "float64":
+        return (
+            f"Both sides computed in float64: every error may be {FLOAT64_BAR:g} of its scale. "
+            + noise.format("")
+            + ", if that is more: steps amplify it"
+        )
+    return noise.format("in float64, with two threads, and ") + (
+        f", and that of a loss at least {OF_LOSS[precision]:g} of it"
+    )
+
+
+def _environment(recording: TrainingRecording, model_path: Path) -> dict[str, str]:
+    theirs = {f"reference: {name}": value for name, value in recording.versions.items()}
+    ours = {f"ours: {name}": value for name, value in versions("torch").items()}
+    images = recording.images
+    return {
+        "reference": recording.file,
+        "reference SHA-256": recording.sha256,
+        "model": model_path.name,
+        "model SHA-256": sha256(model_path),
+        "input": f"{list(images.shape)}, SHA-256 {content_key(images)}..",
+        "runs": "; ".join(f"{run.name}: {len(run.losses)} steps" for run in recording.runs),
+        "threads": str(torch.get_num_threads()),
+        **theirs,
+        **ours,
+    }

@@ -1,0 +1,138 @@
+"""How far tensors of ours are from recorded ones, and how far from each other.
+
+What is noise, our own training says: the same steps once more in double, with other threads, and
+with pictures and weights that differ in their last bits. A training makes much of such bits, more
+with each step, and where an activation has a kink an element may be on its other side.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from picodet.alignment.comparison import Gap
+from picodet.alignment.gap import Tolerance, gap, problem
+from picodet.alignment.training_recording import Known, Tensors
+from picodet.converter.one_sided import PADDLE_ONLY
+from picodet.converter.rules import NameTable
+
+
+@dataclass(frozen=True)
+class Bar:
+    """How great a difference may be: the greater of a part of the scale, a multiple of noise."""
+
+    of_scale: float
+    of_noise: float
+
+    def allowed(self, scale: float, noise: float) -> float:
+        return max(self.of_scale * scale, self.of_noise * noise)
+
+
+Measure = Callable[[Tensor], Tensor]
+# what a recording has of a whole tensor, and its magnitude: of a tensor of changes, by how much the
+# first may change
+MEASURED: Mapping[str, tuple[Measure, Measure]] = {
+    "norm": (torch.linalg.vector_norm, torch.linalg.vector_norm),
+    "sum": (lambda x: x.sum(), lambda x: x.abs().sum()),
+    "greatest": (lambda x: x.abs().max(), lambda x: x.abs().max()),
+}
+
+
+class Named(NamedTuple):
+    """A tensor that was compared, by our name."""
+
+    name: str
+    gap: Gap
+
+
+def compare(
+    recorded: Tensors,
+    ours: Mapping[str, Tensor],
+    others: Sequence[Mapping[str, Tensor]],
+    table: NameTable,
+    bar: Bar,
+    steps: int = 1,
+) -> Iterator[Named]:
+    """Every tensor of the recording; `others` are runs of ours that should be equal.
+
+    After several steps a tensor that happened to be the same in all of them has the noise of the
+    median tensor, in parts of its scale: where a channel is cut off whole in ours, it need not be
+    in the reference.
+    """
+    least = _median_noise(ours, others) if steps > 1 else 0.0
+    for theirs, known in recorded.items():
+        found = table.to_ours(theirs)
+        if found is None:
+            if not any(only.pattern.fullmatch(theirs) for only in PADDLE_ONLY):
+                yield Named(theirs, problem("no tensor of ours by the name table"))
+        elif found.name not in ours:
+            yield Named(found.name, problem("ours has none"))
+        else:
+            runs = [other[found.name] for other in others]
+            yield Named(found.name, compare_one(known, ours[found.name], runs, bar, least))
+
+
+def _median_noise(ours: Mapping[str, Tensor], others: Sequence[Mapping[str, Tensor]]) -> float:
+    parts = [
+        max(float((value - other[name]).abs().max()) for other in others) / scale
+        for name, value in ours.items()
+        if value.is_floating_point() and (scale := float(value.abs().max()))
+    ]
+    return float(np.median(parts)) if parts and others else 0.0
+
+
+def compare_one(
+    known: Known, ours: Tensor, runs: Sequence[Tensor], bar: Bar, least: float = 0.0
+) -> Gap:
+    """What is known of a tensor: its values, and what all of them amount to. The worst of these.
+
+    least: noise, as a part of the scale.
+    """
+    if known.shape is not None and tuple(ours.shape) != known.shape:
+        return problem(f"shape {list(ours.shape)}, the reference's is {list(known.shape)}")
+    if known.positions.size and int(known.positions[-1]) >= ours.numel():
+        return problem(f"shape {list(ours.shape)}, the reference's has more values")
+    values = torch.from_numpy(known.values).to(ours.dtype)
+    differences = [(ours - run).abs().double() for run in runs]
+    greatest = known.measures.get("greatest", 0.0)
+    noise = max((float(d.max()) for d in differences), default=0.0)
+    noise = max(noise, least * float(ours.abs().max()))
+    found = gap(ours.ravel()[known.positions], values, noise, Tolerance(bar.of_noise), greatest)
+    scale = max(found.scale, greatest)
+    where = int(known.positions[found.index[0]]) if found.index else 0
+    index = tuple(int(i) for i in np.unravel_index(where, tuple(ours.shape)))
+    allowed = 0.0 if found.problem else bar.allowed(scale, found.floor)
+    gaps = [replace(found, index=index, scale=scale, allowed=allowed)]
+    if known.measures and known.positions.size < ours.numel():
+        gaps += _measured(known.measures, ours.double(), differences, bar, least)
+    return max(gaps, key=excess)
+
+
+def _measured(
+    known: Mapping[str, float], ours: Tensor, differences: Sequence[Tensor], bar: Bar, least: float
+) -> Iterator[Gap]:
+    """By how much each may change where every value changes by its difference."""
+    for name, (measure, scale) in MEASURED.items():
+        noise = max((float(scale(change)) for change in differences), default=0.0)
+        of_ours = float(scale(ours))
+        noise = max(noise, least * of_ours)
+        yield scalar(float(measure(ours)), known[name], of_ours, noise, bar)
+
+
+def scalar(ours: float, theirs: float, scale: float, noise: float, bar: Bar) -> Gap:
+    """Of two numbers."""
+    if np.isfinite(ours) != np.isfinite(theirs):
+        return problem("one of the two is NaN or Inf", scale, noise)
+    same = ours == theirs or not np.isfinite(ours)
+    error = 0.0 if same else abs(ours - theirs)
+    return Gap(error, (), ours, theirs, scale, noise, bar.allowed(scale, noise))
+
+
+def excess(found: Gap) -> float:
+    """How many times what is allowed; for sorting."""
+    if found.ok:
+        return found.error / found.allowed if found.allowed else 0.0
+    return float("inf") if found.problem or not found.allowed else found.error / found.allowed

@@ -1,0 +1,143 @@
+"""Our own training: what takes part in it, and a few steps of it."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from picodet.alignment.training_recording import Run
+from picodet.models.head import Output
+from picodet.models.picodet import PicoDet
+from picodet.ranks import Alone
+from picodet.training import aligned_criterion, simota_criterion
+from picodet.training.assignment import Assignment
+from picodet.training.averaging import Average
+from picodet.training.batch import Batch
+from picodet.training.criterion import Criterion, criterion
+from picodet.training.losses import Losses
+from picodet.training.optimiser import MomentumSGD, optimiser
+from picodet.training.predictions import cells_of, joined
+from picodet.training.recipe import Averaging, Optimiser, Recipe, Schedule, SimOTA
+from picodet.training.schedule import learning_rates
+from picodet.training.step import Stepper
+from picodet.training.targets import Targets
+
+STATISTICS = ("running_mean", "running_var")
+
+
+def minimised(recipe: Recipe, model: PicoDet, epoch: int) -> Criterion:
+    """Of one process alone."""
+    integral = model.head.integral
+    return criterion(recipe.assignment, recipe.losses, integral, lambda own: own, 1, epoch)
+
+
+def assigned(
+    recipe: Recipe, model: PicoDet, epoch: int, output: Output, targets: Targets
+) -> Assignment:
+    """What the criterion of that epoch assigns."""
+    numbers, integral = recipe.assignment, model.head.integral
+    cells, sides = cells_of(output), joined(output.sides)
+    if isinstance(numbers, SimOTA):
+        logits = joined(output.logits)
+        return simota_criterion.assign(logits, sides, cells, targets, numbers, integral)
+    scores, static = joined(output.scores()), epoch < numbers.static_epochs
+    return aligned_criterion.assign(scores, sides, cells, targets, numbers, integral, static)
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A training in pieces; each may be another one, which is how faults are planted."""
+
+    model: PicoDet
+    recipe: Recipe
+    criterion: Callable[[Recipe, PicoDet, int], Criterion] = minimised
+    assign: Callable[[Recipe, PicoDet, int, Output, Targets], Assignment] = assigned
+    optimiser: Callable[[PicoDet, Optimiser], MomentumSGD] = optimiser
+    average: Callable[[PicoDet, Averaging], Average] = Average
+    rates: Callable[[Schedule, int], Callable[[int], float]] = learning_rates
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run; tensors by our names."""
+
+    taken: Assignment
+    losses: tuple[Mapping[str, float], ...]  # of each step
+    gradients: Mapping[str, Tensor]  # of the first step
+    statistics: Mapping[str, Tensor]  # of batch norms after the first pass
+    parameters: Mapping[str, Tensor]  # after the last step, and everything else in a state_dict
+    momenta: Mapping[str, Tensor]
+    averages: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """How a run is made."""
+
+    dtype: torch.dtype
+    threads: int = 1
+    seed: int | None = None  # of the last bits in which pictures and weights are others
+
+    def fed(self, ours: Ours, images: np.ndarray) -> tuple[PicoDet, Tensor]:
+        """A copy of the model, and the pictures [B, 3, H, W]."""
+        model, pictures = deepcopy(ours.model).to(self.dtype), torch.from_numpy(images)
+        pictures = pictures.to(self.dtype)
+        if self.seed is not None:
+            generator = torch.Generator().manual_seed(self.seed)
+            for parameter in model.parameters():
+                parameter.data = _in_last_bits(parameter.data, generator)
+            pictures = _in_last_bits(pictures, generator)
+        return model.train(), pictures
+
+
+def _in_last_bits(values: Tensor, generator: torch.Generator) -> Tensor:
+    """Each greater or smaller by a unit in the last place, or as it is."""
+    units = torch.randint(-1, 2, values.shape, generator=generator).to(values.dtype)
+    return values * (1 + units * torch.finfo(values.dtype).eps)
+
+
+def train(ours: Ours, images: np.ndarray, recorded: Run, lane: Lane) -> Outcome:
+    """As many steps as were recorded, with a copy of the model.
+
+    Raises NotFiniteError where the losses are none.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(lane.threads)
+    try:
+        return _train(ours, *lane.fed(ours, images), recorded)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train(ours: Ours, model: PicoDet, images: Tensor, recorded: Run) -> Outcome:
+    parts = [torch.from_numpy(array) for array in recorded.boxes]
+    targets = Targets(parts[0].to(images.dtype), parts[1], parts[2])
+    batch = Batch(images, targets, tuple(range(len(images))))
+    taken: list[Assignment] = []
+    minimised = ours.criterion(ours.recipe, model, recorded.epoch)
+
+    def watched(output: Output, targets: Targets) -> Losses:
+        if not taken:
+            taken.append(ours.assign(ours.recipe, model, recorded.epoch, output, targets))
+        return minimised(output, targets)
+
+    sgd = ours.optimiser(model, ours.recipe.optimiser)
+    average = ours.average(model, ours.recipe.averaging)
+    stepper = Stepper(model, sgd, average, Alone())
+    losses = [stepper([batch], watched, 0, recorded.rate).losses]
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    statistics = {name: b.clone() for name, b in model.named_buffers() if name.endswith(STATISTICS)}
+    for step in range(1, len(recorded.losses)):
+        losses.append(stepper([batch], watched, step, recorded.rate).losses)
+    return Outcome(
+        taken=taken[0],
+        losses=tuple(losses),
+        gradients=gradients,
+        statistics=statistics,
+        parameters=model.state_dict(),
+        momenta=sgd.momenta(),
+        averages=average.apply(),
+    )

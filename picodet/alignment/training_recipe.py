@@ -1,0 +1,19 @@
+"""Which recipe a model is trained by."""
+
+from dataclasses import replace
+
+from picodet.config import Head, ModelConfig
+from picodet.training.recipe import Recipe
+from picodet.training.recipes import RECIPES
+
+# of models that are none of ppdet's: those of the same head in the size that has been seen most
+OTHERS: dict[Head, str] = {
+    "pico_head": "picodet_s_416_coco",
+    "pico_head_v2": "picodet_s_416_coco_lcnet",
+}
+
+
+def recipe_of(config: ModelConfig) -> Recipe:
+    """ppdet's own of this name, or one of the same generation."""
+    found = RECIPES.get(config.name) or RECIPES[OTHERS[config.head]]
+    return replace(found, model=config)

@@ -1,0 +1,155 @@
+"""What `picodet-align --training` does: record ppdet's training, and hold ours against it."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from picodet.alignment import training_file
+from picodet.alignment.comparison import Comparison
+from picodet.alignment.order import SAMPLES
+from picodet.alignment.paddle_process import record_in_paddle
+from picodet.alignment.reference import CHECKPOINTS, assuming
+from picodet.alignment.training_folder import is_folder, read_folder
+from picodet.alignment.training_order import TrainingOrder
+from picodet.alignment.training_recording import TrainingRecording
+from picodet.errors import AlignmentError, RecordingError
+from picodet.files import check_apart, check_writable
+from picodet.inference.program_file import is_inference_folder
+
+Progress = Callable[[int, int], None]
+KINDS = (
+    "a recording of picodet-align record --training (.npz), a .pdparams or .pdema of ppdet, a "
+    "training's folder, or a folder that make_reference.py wrote"
+)
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What the user wants both trainings to see; nothing is a batch that is drawn."""
+
+    batch: Path | None  # an .npz
+    float64: bool
+
+
+def trained_on(image: Path | None, batch: Path | None, float64: bool) -> TrainedOn:
+    """Raises AlignmentError for a picture, which says nothing of what is in it."""
+    if image:
+        raise AlignmentError(
+            f"{image}: --training needs pictures and the boxes in them: --input, an .npz of "
+            "images, boxes, classes and valid"
+        )
+    return TrainedOn(batch, float64)
+
+
+def record(
+    reference: Path,
+    out: Path,
+    fed: TrainedOn,
+    summary: bool,
+    input_size: tuple[int, int] | None,
+    overwrite: bool,
+    paddle_python: Path | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write a recording; what it holds, in numbers.
+
+    Raises RecordingError where the reference cannot be trained, OutputError where `out` cannot be
+    written.
+    """
+    if out.suffix != ".npz":
+        raise RecordingError(f"{out}: the suffix of a recorded training is .npz")
+    check_writable(out, overwrite)
+    check_apart(out, [path for path in (reference, fed.batch) if path])
+    _record(reference, out, fed, SAMPLES if summary else 0, input_size, paddle_python, progress)
+    made = training_file.read(out)
+    return {
+        "recording": str(out),
+        "kind": "ppdet's training",
+        "precision": made.precision,
+        "runs": {run.name: len(run.losses) for run in made.runs},
+        "tensors": len(made.weights),
+        "bytes": out.stat().st_size,
+    }
+
+
+def compare(
+    reference: Path,
+    model_path: Path,
+    fed: TrainedOn,
+    tolerance: float | None,
+    paddle_python: Path | None,
+    progress: Progress,
+) -> Comparison:
+    """Record the reference if it is not a recording, and compare.
+
+    Raises a PicoDetError where the two cannot be compared.
+    """
+    if tolerance is not None and not 0 < tolerance < float("inf"):
+        raise AlignmentError(f"--tolerance {tolerance}: a positive number is expected")
+    recorded = _recorded(reference, fed)
+    if recorded is None:
+        from picodet.porting.port import load  # noqa: PLC0415 (imports torch, record does not)
+
+        size = load(model_path, assuming(None))[1].config.input_size
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "reference.npz"
+            _record(reference, out, fed, 0, size, paddle_python, lambda done, total: None)
+            recorded = training_file.read(out)
+    return _compare(recorded, model_path, tolerance, progress)
+
+
+def _recorded(reference: Path, fed: TrainedOn) -> TrainingRecording | None:
+    """What is a recording; None for what has to be trained."""
+    if training_file.is_training_recording(reference):
+        recorded = training_file.read(reference)
+    elif is_folder(reference):
+        recorded = read_folder(reference)
+    else:
+        return None
+    if fed.batch:
+        raise AlignmentError(
+            f"{reference}: a recording has its own pictures; --input is for references that are "
+            "trained"
+        )
+    if fed.float64 and recorded.precision != "float64":
+        raise AlignmentError(f"{reference}: recorded in float32; record it again with --float64")
+    return recorded
+
+
+def _record(
+    reference: Path,
+    out: Path,
+    fed: TrainedOn,
+    samples: int,
+    input_size: tuple[int, int] | None,
+    paddle_python: Path | None,
+    progress: Progress,
+) -> None:
+    is_ppdets = reference.suffix in CHECKPOINTS or (
+        reference.is_dir()
+        and not is_inference_folder(reference)
+        and any(reference.glob("*.pdparams"))
+    )
+    if not (reference.exists() and is_ppdets):
+        found = "not one" if reference.exists() else "there is no such file or folder"
+        raise RecordingError(f"{reference}: {found}; to train, {KINDS} is expected")
+    if fed.batch and not fed.batch.is_file():
+        raise RecordingError(f"{fed.batch}: there is no such file")
+    order = TrainingOrder(reference, out, fed.batch, input_size, fed.float64, samples)
+    record_in_paddle(order, paddle_python, progress)
+
+
+def _compare(
+    recorded: TrainingRecording, model_path: Path, tolerance: float | None, progress: Progress
+) -> Comparison:
+    from picodet.alignment.training_align import align_training  # noqa: PLC0415 (imports torch)
+    from picodet.alignment.training_ours import Ours  # noqa: PLC0415
+    from picodet.alignment.training_recipe import recipe_of  # noqa: PLC0415
+    from picodet.porting.port import load  # noqa: PLC0415
+
+    height, width = recorded.images.shape[2:]
+    origin, model = load(model_path, assuming((height, width)))
+    ours = Ours(model, recipe_of(model.config))
+    return align_training(recorded, ours, origin.path, tolerance, progress)
