@@ -94,6 +94,7 @@ class OfParameters(Average):
 
 
 def averaged_by(kind: Callable[[PicoDet, Averaging], Average]) -> Edit:
+    """Another average."""
     return lambda ours: replace(ours, average=kind)
 
 

@@ -39,12 +39,13 @@ def picture(random: np.random.RandomState) -> tuple[np.ndarray, list[tuple[int, 
             kind, size = random.randint(len(SHAPES)), random.uniform(*SIZES)
             centre = random.uniform(size / 2 + 2, SIDE - size / 2 - 2, 2)
             points = outline(SHAPES[kind], centre, size, random.uniform(-20, 20))
-            mask = cv2.fillPoly(np.zeros_like(taken), [points.round().astype(np.int32)], 1)
+            mask = np.zeros_like(taken)
+            cv2.fillPoly(mask, [points.round().astype(np.int32)], 1)
             if not (mask & taken).any():
                 break
         else:
             continue
-        taken |= cv2.dilate(mask, np.ones((7, 7), np.uint8))
+        taken |= cv2.dilate(mask, np.ones((7, 7), np.uint8)).astype(np.uint8)
         canvas[mask > 0] = random.uniform(0, 255, 3)
         x, y, w, h = cv2.boundingRect(mask)
         found.append((kind, [float(x), float(y), float(w), float(h)]))

@@ -8,7 +8,8 @@ from layout import MAY_IMPORT
 
 PACKAGE = Path(__file__).parent.parent / "picodet"
 
-COMMANDS = {"cli", "cli_align", "cli_convert", "cli_eval", "cli_export"}  # where everything meets
+# where everything meets
+COMMANDS = {"cli", "cli_align", "cli_convert", "cli_eval", "cli_export", "cli_train"}
 HEAVY = {
     *("cv2", "hotcoco", "numpy", "onnx", "onnxruntime", "openvino", "paddle", "ppdet"),
     *("pycocotools", "rich", "safetensors", "torch", "yaml"),
@@ -76,7 +77,7 @@ def test_paddles_process_needs_no_torch():
     """Nor what else its environment may lack; paddle_process.py starts it."""
     lacking = {"onnx", "onnxruntime", "rich", "safetensors", "torch"}
     for path in FILES:
-        servers = ("alignment.paddle_main", "inference.paddle_server")
+        servers = ("alignment.paddle_main", "alignment.training_main", "inference.paddle_server")
         if any(name_of(path) in reached_from(server) for server in servers):
             imported = imports_of(ast.parse(path.read_text()))
             assert not {module.split(".")[0] for module in imported} & lacking, name_of(path)
@@ -90,5 +91,6 @@ def test_paddle_is_imported_in_its_own_process_only():
         & {module.split(".")[0] for module in imports_of(ast.parse(path.read_text()))}
     }
     own = ("main", "program", "new_program", "old_program")
-    others = {"alignment.ppdet_model", "alignment.ppdet_recorder", "inference.paddle_server"}
+    others = {f"alignment.ppdet_{name}" for name in ("model", "recorder", "training")}
+    others |= {"alignment.training_main", "inference.paddle_server"}
     assert names == others | {f"alignment.paddle_{name}" for name in own}

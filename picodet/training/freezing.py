@@ -3,14 +3,16 @@
 from torch import nn
 
 from picodet.models.layers import BatchNorm2d
+from picodet.models.picodet import PicoDet
+from picodet.training.recipe import Frozen
 
 
-def freeze(part: nn.Module) -> None:
-    """Train no parameter of it; its batch norms still follow the batches.
-
-    So does ppdet's freeze_at (ppdet/modeling/backbones/resnet.py:558-565), which only ResNet has.
-    """
-    part.requires_grad_(False)
+def freeze(model: PicoDet, what: Frozen) -> None:
+    """Before its optimiser is made."""
+    if what != "nothing":
+        freeze_norms(model.backbone)
+    if what == "backbone":
+        model.backbone.requires_grad_(False)
 
 
 def freeze_norms(part: nn.Module) -> None:

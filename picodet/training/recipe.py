@@ -11,6 +11,7 @@ from picodet.config import ModelConfig
 
 Size = tuple[int, int]  # height, width, pixels
 BoxNormaliser = Literal["mean of ranks", "own over ranks"]
+Frozen = Literal["nothing", "backbone norms", "backbone"]
 
 
 @dataclass(frozen=True)
@@ -121,4 +122,5 @@ class Recipe:
     # ppdet until 2.6.0: mean; from 2.6.1 on, by accident: each rank's own over their number
     box_normaliser: BoxNormaliser = "mean of ranks"
     synchronised_norm: bool = False  # norm_type of every config is bn
+    frozen: Frozen = "nothing"  # keeps its weights; norms keep their statistics too
     snapshot_epochs: int = 10  # between checkpoints and evaluations

@@ -68,6 +68,7 @@ CODE = {
     "averaging.kind": f"{TRAINER}:189: ema_decay_type's default",
     "averaging.start": "ppdet/optimizer/ema.py:68: from zeros",
     "averaging.cycle": f"{TRAINER}:190: cycle_epoch's default, -1",
+    "frozen": "ppdet/modeling/backbones/resnet.py: freeze_at -1, freeze_norm false",
     "synchronised_norm": f"{TRAINER}:433: only at norm_type sync_bn, which no config has",
 }
 APPLIED = {

@@ -12,6 +12,7 @@ from picodet.files import check_new_folder, sha256
 from picodet.inference.torch_network import on_device
 from picodet.ranks import Ranks
 from picodet.training import state as states
+from picodet.training.freezing import freeze
 from picodet.training.job import Job
 from picodet.training.loader import Loader
 from picodet.training.loop import Training, Validate
@@ -101,6 +102,7 @@ def prepare(
         )
     begun = start(recipe.model, job.seed, beginning.weights, beginning.head)
     model = on_device(begun.model, job.device)
+    freeze(model, recipe.frozen)
     if recipe.synchronised_norm and ranks.size > 1:
         synchronise(model)
     settings = _settings(job, data, beginning, ranks)

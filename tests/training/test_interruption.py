@@ -1,7 +1,7 @@
 import signal
 from pathlib import Path
 
-from picodet.training.interruption import Interruption, InterruptedTrainingError
+from picodet.training.interruption import InterruptedTrainingError, Interruption
 from picodet.training.state import Position
 
 

@@ -8,7 +8,7 @@ S = RECIPES["picodet_s_416_coco"]
 
 def test_each_number_by_its_path():
     found = leaves(S)
-    assert len(found) == 39
+    assert len(found) == 40
     assert found["model"] == "picodet_s_416_coco"
     assert found["model.input_size"] == (416, 416)
     assert found["schedule.base_rate"] == 0.4

@@ -1,0 +1,237 @@
+"""A step of a training, ours beside ppdet's own: how long each takes, on the same pictures.
+
+    python benchmarks/train.py --paddle-python .venv-paddle/bin/python [--rounds 7] [--json FILE]
+
+A step is forward, assignment, losses, backward, update and average. Both sides begin with the same
+weights, have the same 16 pictures of 416x416, with as many boxes as COCO's have, and two threads.
+They take turns within one run, a few steps each, so that what else the machine does meets both; the
+medians are compared. Both must say the same losses at their first step.
+
+The bar: ours is BAR times as fast. The exit code is 1 where it is missed. Where there is a GPU, our
+pictures a second there follow; what part of the time it waits for pictures depends on the disk and
+the readers, and stands as `waiting` in each training's log.jsonl.
+
+The assigners alone are assigner.py, and the readers loader.py.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from picodet.models.picodet import PicoDet
+from picodet.ranks import Alone
+from picodet.training.averaging import Average
+from picodet.training.batch import Batch
+from picodet.training.criterion import criterion
+from picodet.training.optimiser import optimiser
+from picodet.training.recipes import RECIPES
+from picodet.training.starting import start
+from picodet.training.step import Stepper
+from picodet.training.targets import Targets
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import seeded  # noqa: E402
+
+CASES = {"picodet_s_416_coco": 0, "picodet_xs_416_coco_lcnet": 100}  # at epoch 100: task-aligned
+PICTURES, SIDE = 16, 416
+BOXES = 7.3  # of a picture of COCO, on average
+RATE = 1e-4  # so small that the seeded weights stay what they are
+THREADS = 2
+AT_ONCE = 2  # steps of one side before the other has its turn
+PAUSE = 0.2  # s: threads of the one before go to sleep
+BAR = 1.5
+NOISE = 1e-4  # of a loss; seen is 1e-6 to 1e-5, float32 sums of random networks
+
+Steps = Callable[[int], dict[str, Any]]  # seconds of each step, losses of the first
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Medians of one case."""
+
+    name: str
+    ours: float  # s
+    theirs: float
+    difference: float  # of the losses of the first step, relative
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast ours is."""
+        return self.theirs / self.ours
+
+    @property
+    def good(self) -> bool:
+        """Fast enough, and the same."""
+        return self.ratio >= BAR and self.difference <= NOISE
+
+
+def drawn(classes: int, random: np.random.RandomState) -> dict[str, np.ndarray]:
+    """A batch of noise, and boxes of COCO's number and sizes."""
+    counts = np.clip(random.geometric(1 / BOXES, PICTURES), 1, 40)
+    valid = np.arange(counts.max()) < counts[:, None]
+    sides = np.exp(random.uniform(np.log(8), np.log(350), (*valid.shape, 2)))
+    corners = random.uniform(0, 1, sides.shape) * (SIDE - sides)
+    boxes = np.concatenate([corners, corners + sides], axis=2) * valid[..., None]
+    return {
+        "images": random.normal(0, 1, (PICTURES, 3, SIDE, SIDE)).astype(np.float32),
+        "boxes": boxes.astype(np.float32),
+        "classes": random.randint(0, classes, valid.shape) * valid,
+        "valid": valid,
+    }
+
+
+def ours(model: PicoDet, epoch: int, given: dict[str, np.ndarray], device: str) -> Steps:
+    """As picodet-train takes them."""
+    recipe = RECIPES[model.config.name]
+    model = model.to(device).train()
+    targets = Targets(*(torch.from_numpy(given[name]) for name in Targets._fields))
+    batch = Batch(torch.from_numpy(given["images"]), targets, tuple(range(PICTURES)))
+    batch = batch.to(torch.device(device))
+    sgd, average = optimiser(model, recipe.optimiser), Average(model, recipe.averaging)
+    stepper = Stepper(model, sgd, average, Alone())
+    of_epoch = criterion(
+        recipe.assignment, recipe.losses, model.head.integral, lambda own: own, 1, epoch
+    )
+
+    def steps(number: int) -> dict[str, Any]:
+        seconds, losses = [], []
+        for i in range(number):
+            begin = time.perf_counter()
+            losses.append(stepper([batch], of_epoch, i, RATE).losses)
+            seconds.append(time.perf_counter() - begin)
+        return {"seconds": seconds, "losses": losses[0]}
+
+    return steps
+
+
+def in_paddle(process: "subprocess.Popen[str]") -> Steps:
+    """Those of ppdet_train.py."""
+
+    def steps(number: int) -> dict[str, Any]:
+        if process.stdin is None or process.stdout is None:
+            raise TypeError("a process with pipes is expected")
+        print(number, file=process.stdin, flush=True)
+        for line in process.stdout:
+            if line.startswith("{"):  # what Paddle itself prints is passed over
+                return json.loads(line)
+        return sys.exit("ppdet_train.py has died")
+
+    return steps
+
+
+def measure(name: str, epoch: int, python: str, rounds: int, folder: Path) -> Measured:
+    """The two in turn; the first round does not count."""
+    config = RECIPES[name].model
+    arrays = seeded.checkpoint(seeded.shapes(config))
+    given = drawn(len(config.classes), np.random.RandomState(0))
+    weights, batch, checkpoint = (
+        folder / f"{name}{end}" for end in (".npz", "_in.npz", ".pdparams")
+    )
+    np.savez(weights, allow_pickle=False, **arrays)
+    np.savez(batch, allow_pickle=False, **given)
+    seeded.write(arrays, checkpoint)
+    script = str(Path(__file__).with_name("ppdet_train.py"))
+    command = [
+        python,
+        "-W",
+        "ignore",
+        script,
+        name,
+        str(epoch),
+        str(weights),
+        str(batch),
+        str(RATE),
+    ]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(THREADS)},
+    ) as process:
+        sides = {
+            "ours": ours(start(config, 0, checkpoint).model, epoch, given, "cpu"),
+            "ppdet": in_paddle(process),
+        }
+        seconds: dict[str, list[float]] = {side: [] for side in sides}
+        first = {side: steps(1)["losses"] for side, steps in sides.items()}
+        for _ in range(rounds):
+            for side, steps in sides.items():
+                time.sleep(PAUSE)
+                seconds[side] += steps(AT_ONCE)["seconds"]
+        process.stdin.close() if process.stdin else None
+    difference = max(abs(first["ours"][term] / value - 1) for term, value in first["ppdet"].items())
+    medians = {side: statistics.median(each) for side, each in seconds.items()}
+    return Measured(name, medians["ours"], medians["ppdet"], difference)
+
+
+def on_gpu(name: str, epoch: int) -> float:
+    """Pictures a second."""
+    config = RECIPES[name].model
+    given = drawn(len(config.classes), np.random.RandomState(0))
+    steps = ours(start(config, 0).model, epoch, given, "cuda")
+    steps(5)
+    return PICTURES / statistics.median(steps(30)["seconds"])
+
+
+def print_table(rows: list[Measured]) -> None:
+    """Seconds, pictures a second, ratio."""
+    table = Table(
+        title=f"a step of {PICTURES} pictures of {SIDE}x{SIDE}, {THREADS} threads, median"
+    )
+    for heading in ("", "ours s", "ppdet s", "ours pictures/s", "ppdet", "ratio", "losses differ"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in rows:
+        rates = [f"{PICTURES / seconds:.1f}" for seconds in (row.ours, row.theirs)]
+        seconds = [f"{row.ours:.3f}", f"{row.theirs:.3f}"]
+        table.add_row(row.name, *seconds, *rates, f"{row.ratio:.2f}", f"{row.difference:.1e}")
+    console = Console()
+    if not console.is_terminal:  # nothing is cut off in a file
+        console.width = console.measure(table, options=console.options.update(width=1000)).maximum
+    console.print(table)
+    print(f"the bars: a ratio of {BAR} or more, losses that differ by {NOISE:.0e} or less")
+
+
+def main() -> None:
+    """Measure, print, and say whether it is enough."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--paddle-python", default=str(ROOT / ".venv-paddle" / "bin" / "python"))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    with TemporaryDirectory() as folder:
+        rows = [
+            measure(name, epoch, arguments.paddle_python, arguments.rounds, Path(folder))
+            for name, epoch in CASES.items()
+        ]
+    print_table(rows)
+    found: dict[str, Any] = {row.name: {**vars(row), "ratio": row.ratio} for row in rows}
+    if torch.cuda.is_available():
+        rates = {name: on_gpu(name, epoch) for name, epoch in CASES.items()}
+        found["gpu"] = {"device": torch.cuda.get_device_name(), "pictures a second": rates}
+        for name, rate in rates.items():
+            print(f"{torch.cuda.get_device_name()}: {name} {rate:.0f} pictures a second")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1))
+    sys.exit(not all(row.good for row in rows))
+
+
+if __name__ == "__main__":
+    main()
