@@ -59,8 +59,11 @@ $(PADDLE)/installed: constraints-paddle.txt
 	$(PADDLE)/bin/python -m pip install --quiet --no-deps paddledet==2.6.0
 	touch $@
 
+RECORDERS := golden parameters rates assigners augment training
+
 reference: $(PADDLE)/installed
-	$(SAME) PYTHONPATH=. $(PADDLE)/bin/python -W ignore tools/record_golden.py
+	$(foreach name,$(RECORDERS),\
+	    $(SAME) PYTHONPATH=. $(PADDLE)/bin/python -W ignore tools/record_$(name).py &&) true
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .

@@ -58,8 +58,8 @@ ASSIGNMENT = (
     code(
         "first of several boxes",
         "assignment",
-        SIMOTA,
-        simota__one_box_each=wrong.first_box_each,
+        ALIGNED,
+        task_aligned__one_box_each=wrong.first_box_each,
     ),
     numbers("8 candidates of a level", "assignment", ATSS, "assignment", static_candidates=8),
     numbers("squares of 4 strides", "assignment", ATSS, "assignment", anchor_size=4.0),

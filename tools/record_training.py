@@ -20,7 +20,7 @@ from picodet.alignment.training_input import drawn
 from picodet.alignment.training_order import TrainingOrder
 
 SAMPLES = 6  # of each tensor
-RATE = 1e-3  # lower than usual: what rounding makes grows less from step to step
+RATE = 1e-4  # lower than usual: what rounding makes grows less from step to step
 
 
 def record(name: str, folder: Path) -> Path:

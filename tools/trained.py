@@ -15,10 +15,10 @@ if TYPE_CHECKING:  # the recorder has no torch
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 CLASSES = ("a", "b", "c")
-# ATSS of ppdet wants nine cells on each level. At these sizes a cell has a side beyond the last bin,
-# and some lie between the two deviations that ATSS could mean
+# ATSS of ppdet wants nine cells on each level. At these sizes a cell has a side beyond the last
+# bin, and some lie between the two deviations that ATSS could mean
 TRAINED: dict[str, ModelConfig] = {
-    "training_2021": replace(S, classes=CLASSES, input_size=(96, 160)),
+    "training_2021": replace(S, classes=CLASSES, input_size=(96, 224)),
     "training_2022": replace(XS_LCNET, classes=CLASSES, input_size=(224, 320)),
 }
 

@@ -5,8 +5,6 @@ Reading one runs no code. NumPy only.
 """
 
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from picodet.alignment.index import sample_positions
-from picodet.alignment.training_input import Boxes, checked
+from picodet.alignment.training_input import UNREADABLE, Boxes, checked
 from picodet.alignment.training_recording import (
     MEASURES,
     TERMS,
@@ -32,7 +30,6 @@ INDEX = "index"
 FORMAT = 1
 GROUPS = ("gradients", "statistics", "parameters", "momenta", "averages")  # fields of a Run
 DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
-UNREADABLE = (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, KeyError)
 
 
 def positions_of(size: int, samples: int) -> np.ndarray:
@@ -94,7 +91,7 @@ def _packed(tensors: Tensors) -> Iterator[tuple[str, np.ndarray]]:
 def read(path: Path) -> TrainingRecording:
     """Raises RecordingError for a file that is none."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
             index = json.loads(arrays[INDEX].tobytes())
     except UNREADABLE as error:

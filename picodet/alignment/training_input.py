@@ -1,5 +1,7 @@
 """What a recorded training is fed with: pictures, and the boxes in them. NumPy only."""
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +14,11 @@ from picodet.errors import RecordingError
 # of a drawn picture: sides of its boxes, as a part of the picture's
 SIDES = ((0.06, 0.18, 0.45), (0.06, 0.18, 0.45, 0.3, 0.8))
 NEARLY_THE_SAME = np.array([6, -5, 9, 4])  # pixels, from the third box of the last picture on
+# what NumPy makes of a file that is no .npz, or a damaged one
+UNREADABLE = (
+    *(OSError, ValueError, EOFError, MemoryError, AttributeError, KeyError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 LEVELS = 16  # of grey, few, so that a recording of a drawn picture is small
 
 
@@ -71,9 +78,9 @@ def drawn(size: tuple[int, int], num_classes: int, preprocessing: Preprocessing)
 def read_batch(path: Path, num_classes: int) -> TrainingInput:
     """An .npz of images, boxes, classes and valid. Raises RecordingError for anything else."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return checked(path, stored, num_classes)
-    except (OSError, ValueError, EOFError, MemoryError, AttributeError) as error:
+    except UNREADABLE as error:
         raise RecordingError(f"{path}: not a readable .npz: {error}") from error
 
 

@@ -25,15 +25,18 @@ OF_SCALE = {"float32": 0.0, "float64": FLOAT64_BAR}
 RATE = 1e-12  # between two learning rates
 SHOWN = 12  # findings of a rung; the summary counts all
 SEEDS = range(3)  # of pictures and weights that differ in their last bits
-SINGLE = Lane(torch.float32)
+# in float64 Paddle adds up the map of a batch norm one by one: of 35,840 values the mean was 190
+# units in the last place off
+UNITS = 128
+SINGLE, DOUBLE = Lane(torch.float32), Lane(torch.float64)
 LANES = {
     "float32": (
         SINGLE,
-        Lane(torch.float64),
+        DOUBLE,
         replace(SINGLE, threads=2),
         *(replace(SINGLE, seed=seed) for seed in SEEDS),
     ),
-    "float64": (Lane(torch.float64), *(Lane(torch.float64, seed=seed) for seed in SEEDS)),
+    "float64": (DOUBLE, *(replace(DOUBLE, seed=seed, units=UNITS) for seed in SEEDS)),
 }
 GRADIENTS = "gradients"
 # rungs of tensors, and the field of a Run and of an Outcome

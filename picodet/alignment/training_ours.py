@@ -80,6 +80,7 @@ class Lane:
     dtype: torch.dtype
     threads: int = 1
     seed: int | None = None  # of the last bits in which pictures and weights are others
+    units: int = 1  # in the last place, by which each may be
 
     def fed(self, ours: Ours, images: np.ndarray) -> tuple[PicoDet, Tensor]:
         """A copy of the model, and the pictures [B, 3, H, W]."""
@@ -88,15 +89,15 @@ class Lane:
         if self.seed is not None:
             generator = torch.Generator().manual_seed(self.seed)
             for parameter in model.parameters():
-                parameter.data = _in_last_bits(parameter.data, generator)
-            pictures = _in_last_bits(pictures, generator)
+                parameter.data = _in_last_bits(parameter.data, self.units, generator)
+            pictures = _in_last_bits(pictures, self.units, generator)
         return model.train(), pictures
 
 
-def _in_last_bits(values: Tensor, generator: torch.Generator) -> Tensor:
-    """Each greater or smaller by a unit in the last place, or as it is."""
-    units = torch.randint(-1, 2, values.shape, generator=generator).to(values.dtype)
-    return values * (1 + units * torch.finfo(values.dtype).eps)
+def _in_last_bits(values: Tensor, units: int, generator: torch.Generator) -> Tensor:
+    """Each greater or smaller by up to so many units in the last place."""
+    chosen = torch.randint(-units, units + 1, values.shape, generator=generator)
+    return values * (1 + chosen.to(values.dtype) * torch.finfo(values.dtype).eps)
 
 
 def train(ours: Ours, images: np.ndarray, recorded: Run, lane: Lane) -> Outcome:

@@ -1,0 +1,42 @@
+"""Faults planted in our training, one at a time; benchmarks/training_faults.py has all of them."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from trained import GOLDEN, ours
+from trained_models import recorded
+
+from picodet.alignment.training_align import align_training
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+from training_fault_list import FAULTS, GENERATION
+
+# of each rung some, and all that the issue of this ladder named
+PLANTED = (
+    *("centre radius 2.0", "first of several boxes", "biased deviation", "beta 3"),
+    *("boxes divided by all positives", "classes divided by summed weights"),
+    *("distances up to the last bin", "2022: divided by a mean"),
+    *("weight of classes detached", "2022: weight of classes detached"),
+    *("unbiased running variance", "running statistics keep a tenth"),
+    *("norms of the backbone decay", "norms of the neck do not decay", "Nesterov"),
+    *("average from parameters", "average not corrected", "statistics not averaged"),
+    *("cosine by epochs", "warm-up from 0"),
+)
+BY_NAME = {fault.name: fault for fault in FAULTS}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_it_is_found_at_its_rung(name):
+    fault = BY_NAME[name]
+    generation = GENERATION[fault.run]
+    recording = recorded(generation)
+    runs = tuple(run for run in recording.runs if run.name == fault.run)
+    with fault.planted(ours(generation)) as wrong:
+        comparison = align_training(
+            replace(recording, runs=runs), wrong, GOLDEN / f"{generation}.npz"
+        )
+    rungs = [rung for rung in comparison.rungs if rung.verdict == "differs"]
+    assert [rung.name for rung in rungs][:1] == [fault.rung]
+    assert rungs[0].findings
