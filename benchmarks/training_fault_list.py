@@ -79,7 +79,7 @@ LOSSES = (
         simota_criterion___count=wrong.summed_weights,
     ),
     code("IoU for GIoU", "losses", SIMOTA, predictions__giou_loss=wrong.iou_loss),
-    code("1e-7 added to areas", "losses", SIMOTA, losses__LEAST_AREA=1e-7),
+    code("1e-6 added to areas", "losses", SIMOTA, losses__LEAST_AREA=1e-6),
     code("distances up to the last bin", "losses", SIMOTA, losses__BELOW_LAST=1e-4),
     numbers("weight of sides 0.5", "losses", SIMOTA, "losses", sides=0.5),
     numbers("weight of boxes 2.0", "losses", ALIGNED, "losses", boxes=2.0),

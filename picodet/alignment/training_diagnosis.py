@@ -10,6 +10,8 @@ from picodet.converter.rules import NameTable
 
 EXPLAINED = 0.99  # of the difference, by a multiple of the weights that training began with
 FEWEST = 4  # values that such a multiple is told by
+AGREEING = 3  # parameters, at least, that tell the same decay: of some it happens to be explained
+SAME = 0.05  # of a decay, by which two may differ
 
 
 def decay_in(
@@ -19,7 +21,8 @@ def decay_in(
     table: NameTable,
     momentum: float,
 ) -> dict[str, float]:
-    """By our names: what the decay of ours is greater by. Of parameters that this explains.
+    """By our names: what the decay of ours is greater by. Of parameters that this explains, if
+    several agree.
 
     After K steps a decay d has taken rate * d * sum(1 + m + .. + m^(k-1) for k = 1 .. K) of a
     weight that hardly moves, where m is the momentum.
@@ -42,4 +45,6 @@ def decay_in(
         rest = difference - factor * began
         if rest @ rest <= (1 - EXPLAINED) * (difference @ difference):
             found[name] = -factor / taken
-    return found
+    decay = float(np.median(list(found.values()) or [0.0]))
+    same = {name: d for name, d in found.items() if abs(d - decay) <= SAME * abs(decay)}
+    return same if len(same) >= AGREEING else {}

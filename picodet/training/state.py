@@ -6,12 +6,11 @@ where the training stands. Pictures and their random numbers follow from seed, e
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -23,6 +22,7 @@ from picodet.json_keys import unique_keys
 FOLDER = "state"
 HEADER = "picodet_training"
 PARTS = ("model", "momenta", "average")
+SHOWN = 5  # differences in an error
 FILES = "[0-9]" * 9 + ".safetensors"  # by iteration
 
 
@@ -123,19 +123,25 @@ def load(path: Path) -> State:
 
 def check_same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raise TrainingError where a training would go on under other numbers than it began with."""
-    wanted = json.loads(json.dumps(wanted))  # tuples are lists in a file
+    before = dict(_flat(found))
+    now = dict(_flat(json.loads(json.dumps(wanted))))  # tuples are lists in a file
     differing = [
-        f"{name} was {found.get(name)!r:.200}, is {wanted.get(name)!r:.200}"
-        for name in {**found, **wanted}
-        if found.get(name) != wanted.get(name)
+        f"{name} was {before.get(name)!r:.100}, is {now.get(name)!r:.100}"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
     ]
     if differing:
+        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         raise TrainingError(
-            f"{path} belongs to another training: {'; '.join(differing)}. Go on with what it began "
-            "with, or begin anew in another --out"
+            f"{path} belongs to another training: {'; '.join(differing[:SHOWN])}{more}. Go on with "
+            "what it began with, or begin anew in another --out"
         )
 
 
-def cpu_copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """As they are now, whatever becomes of them."""
-    return {name: torch.clone(tensor.detach().cpu()) for name, tensor in tensors.items()}
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Names in full, as "recipe.schedule.epochs", and values."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

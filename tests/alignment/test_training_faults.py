@@ -40,3 +40,16 @@ def test_it_is_found_at_its_rung(name):
     rungs = [rung for rung in comparison.rungs if rung.verdict == "differs"]
     assert [rung.name for rung in rungs][:1] == [fault.rung]
     assert rungs[0].findings
+
+
+def test_a_wrong_decay_is_told_as_one():
+    fault = BY_NAME["norms of the neck do not decay"]
+    recording = recorded(GENERATION[fault.run])
+    runs = tuple(run for run in recording.runs if run.name == fault.run)
+    with fault.planted(ours(GENERATION[fault.run])) as wrong:
+        comparison = align_training(
+            replace(recording, runs=runs), wrong, GOLDEN / "training_2021.npz"
+        )
+    (rung,) = (rung for rung in comparison.rungs if rung.name == "parameters")
+    assert rung.findings[0].name.startswith("SimOTA: neck.")
+    assert rung.findings[0].diagnosis == "weight decay: ours is 4e-05 too small"

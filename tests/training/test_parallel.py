@@ -63,8 +63,8 @@ def half(whole, rank):
     return Batch(whole.images[own], Targets(*(x[own] for x in whole.targets)), whole.image_ids[own])
 
 
-def trained(used, ranks, parts, steps=STEPS):
-    """Parameters and average after the steps, and the losses of each."""
+def trained(used, ranks, parts, steps=STEPS, synchronised=True):
+    """Parameters and average after the steps, and the losses of each; parts make a step."""
     torch.manual_seed(0)
     model = PicoDet(used.model)
     initialise(model, torch.Generator().manual_seed(0))
@@ -74,7 +74,7 @@ def trained(used, ranks, parts, steps=STEPS):
         for name, parameter in model.named_parameters():
             if name.startswith("head.predictors") and name.endswith("bias"):
                 parameter.fill_(1.0)
-    if ranks.size > 1:
+    if ranks.size > 1 and synchronised:
         synchronise(model)
     average = Average(model, used.averaging)
     stepper = Stepper(model, optimiser(model, used.optimiser), average, ranks)
@@ -86,16 +86,17 @@ def trained(used, ranks, parts, steps=STEPS):
         ranks.size,
         epoch=0,
     )
-    told = [stepper([parts(step)], losses, step, RATE).losses for step in range(steps)]
+    told = [stepper(parts(step), losses, step, RATE).losses for step in range(steps)]
     weights = {name: p.detach() for name, p in model.named_parameters()}
     return weights, average.apply(), told
 
 
-def rank_main(rank, port, used, folder):
+def rank_main(rank, port, used, folder, synchronised):
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     distributed.init_process_group("gloo", rank=rank, world_size=2)
-    outcome = trained(used, Two(rank), lambda step: half(pictures(step), rank))
+    own = [half(pictures(step), rank) for step in range(STEPS)]
+    outcome = trained(used, Two(rank), lambda step: [own[step]], synchronised=synchronised)
     torch.save(outcome, folder / f"{rank}.pth")
     distributed.destroy_process_group()
 
@@ -110,9 +111,9 @@ def spawned(function, *arguments):
 @pytest.mark.parametrize("generation", RECIPES)
 def test_two_processes_are_one_with_the_doubled_batch(tmp_path, generation):
     used = RECIPES[generation]
-    spawned(rank_main, used, tmp_path)
+    spawned(rank_main, used, tmp_path, True)
     first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
-    weights, average, told = trained(used, Alone(), pictures)
+    weights, average, told = trained(used, Alone(), lambda step: [pictures(step)])
     begun, _, _ = trained(used, Alone(), pictures, steps=0)
     for name, parameter in weights.items():
         assert torch.equal(first[0][name], second[0][name]), name
@@ -124,6 +125,21 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path, generation):
         for term in ("boxes", "sides"):
             both = (first[2][step][term] + second[2][step][term]) / 2
             assert both == pytest.approx(told[step][term], rel=BAR), (step, term)
+
+
+def test_the_loss_of_classes_is_divided_by_each_process_own_count(tmp_path):
+    """As batches that one process accumulates are, so that the two are the same training."""
+    used = recipe(losses=LossWeights(varifocal=1.0, boxes=0.0, sides=0.0))
+    spawned(rank_main, used, tmp_path, False)
+    first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
+    weights, _, told = trained(
+        used, Alone(), lambda step: [half(pictures(step), rank) for rank in range(2)]
+    )
+    for name, parameter in weights.items():
+        assert torch.allclose(first[0][name], parameter, rtol=BAR, atol=1e-12), name
+    own = [first[2][0]["varifocal"], second[2][0]["varifocal"]]
+    assert own[0] != pytest.approx(own[1], rel=1e-3)  # they have other counts
+    assert sum(own) / 2 == pytest.approx(told[0]["varifocal"], rel=BAR)
 
 
 def exchange_main(rank, port, folder):

@@ -187,7 +187,7 @@ def test_fine_tuning_warms_up_in_a_small_part_of_its_steps():
     (path,) = (path for path in EXAMPLES if path.stem == "fine_tune")
     recipe = resolve(str(path)).recipe
     assert recipe.schedule.warmup_steps == 0
-    assert recipe.schedule.warmup_epochs / recipe.schedule.epochs == pytest.approx(2 / 30)
+    assert recipe.schedule.warmup_epochs / recipe.schedule.epochs == pytest.approx(2 / 20)
     assert recipe.averaging.cycle is None
     proportional = S.schedule.base_rate * recipe.batches.total / S.batches.total
-    assert recipe.schedule.base_rate == proportional / 2
+    assert recipe.schedule.base_rate == proportional

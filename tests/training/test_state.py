@@ -84,9 +84,9 @@ def test_another_safetensors_is_refused(tmp_path):
 def test_it_goes_on_under_the_same_settings_only(tmp_path):
     found = json.loads(json.dumps(STATE.settings))
     states.check_same(tmp_path, found, {**STATE.settings, "sizes": ((320, 320),)})
-    message = r"belongs to another training: seed was 0, is 1; x was None, is 2\. "
+    message = r"belongs to another training: seed was 0, is 1; x\.y was None, is 2\. "
     with pytest.raises(TrainingError, match=message):
-        states.check_same(tmp_path, found, {**STATE.settings, "seed": 1, "x": 2})
+        states.check_same(tmp_path, found, {**STATE.settings, "seed": 1, "x": {"y": 2}})
 
 
 def test_a_position_moves_on():
