@@ -1,0 +1,63 @@
+import numpy as np
+import torch
+
+from picodet.alignment.training_assigned import compare_assignment, findings
+from picodet.alignment.training_gaps import Bar
+from picodet.alignment.training_recording import Taken
+from picodet.training.assignment import NONE, Assignment
+
+SIZE = (64, 64)  # 64, 16, 4 and 1 cells
+CELLS = 85
+BAR = Bar(of_scale=1e-9, of_noise=10.0)
+
+
+def assignment(**boxes):
+    """c10=0: cell 10 takes box 0."""
+    box = torch.full((1, CELLS), NONE)
+    quality = torch.zeros(1, CELLS, dtype=torch.float64)
+    for cell, taken in boxes.items():
+        box[0, int(cell[1:])] = taken
+        quality[0, int(cell[1:])] = 0.5
+    return Assignment(box, quality)
+
+
+def recorded(quality=0.5, **boxes):
+    cells = np.array([int(cell[1:]) for cell in boxes])
+    return Taken(
+        np.zeros_like(cells), cells, np.array(list(boxes.values())), np.full(len(cells), quality)
+    )
+
+
+def compared(theirs, ours, *others):
+    return compare_assignment(theirs, ours, others, SIZE, BAR)
+
+
+def test_the_same_cells():
+    found = compared(recorded(c10=0, c66=1), assignment(c10=0, c66=1))
+    assert (found.cells, found.missing, found.extra, found.undecided) == (2, (), (), 0)
+    assert not list(findings("x", found))
+
+
+def test_missing_and_extra_cells_are_named_by_level_row_and_column():
+    found = compared(recorded(c10=0, c84=1), assignment(c10=0, c69=1))
+    assert found.missing == ("picture 0: box 1 in stride 64, row 0, column 0",)
+    assert found.extra == ("picture 0: box 1 in stride 16, row 1, column 1",)
+    assert [row.name for row in findings("x", found)] == ["x: missing", "x: extra"]
+
+
+def test_another_box_is_both():
+    found = compared(recorded(c10=0), assignment(c10=1))
+    assert found.missing == ("picture 0: box 0 in stride 8, row 1, column 2",)
+    assert found.extra == ("picture 0: box 1 in stride 8, row 1, column 2",)
+
+
+def test_what_rounding_decides_is_not_compared():
+    found = compared(recorded(c10=0), assignment(c10=1), assignment(c10=0))
+    assert (found.missing, found.extra, found.undecided) == ((), (), 1)
+
+
+def test_the_quality_differs():
+    found = compared(recorded(quality=0.5 + 1e-7, c10=0), assignment(c10=0))
+    assert not found.quality.ok
+    assert found.quality.index == (0, 10)
+    assert compared(recorded(quality=0.5 + 1e-10, c10=0), assignment(c10=0)).quality.ok
