@@ -68,8 +68,8 @@ def _where(
     points: Tensor, strides: Tensor, row: Row, radius: float, pictures: int
 ) -> tuple[Tensor, Tensor]:
     """[N, A] each: cells in the box and near its centre; in or near any of the picture's boxes."""
-    middle = centres(row.boxes)[:, None]
-    around = torch.cat([middle - radius * strides, middle + radius * strides], dim=2)
+    (x, y), reach = centres(row.boxes)[:, None].unbind(2), radius * strides[:, 0]
+    around = torch.stack([x - reach, y - reach, x + reach, y + reach]).movedim(0, -1)
     inside = least_distance_inside(points, row.boxes[:, None]) > 0
     central = least_distance_inside(points, around) > 0
     any_box = torch.zeros(pictures, len(points), dtype=torch.int32, device=points.device)
