@@ -947,7 +947,7 @@ TRAINING = {
     ".interruption": {".state"},
     ".job": {".recipe"},
     ".journal": {"files"},
-    ".loader": {".batch", ".reading", ".recipe", ".samples", "config"},
+    ".loader": {".batch", ".reading", ".recipe", ".samples", ".targets", "config"},
     ".loop": {
         ".averaging",
         ".criterion",

@@ -2,16 +2,23 @@
 
 The number of workers changes nothing but the speed: a batch is made from its number alone
 (picodet.training.reading).
+
+Memory that processes share is slow to come by, so it is taken once, and each worker writes into its
+own places in turn. It may: DataLoader asks it for a batch only when the one AHEAD batches before
+has arrived here, and what has arrived is copied at once.
 """
 
+import math
 import multiprocessing
 import signal
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
+import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from picodet.config import Preprocessing
 from picodet.errors import PicoDetError, TrainingError
@@ -19,9 +26,21 @@ from picodet.training.batch import Batch
 from picodet.training.reading import Reader, reader
 from picodet.training.recipe import Augmentation
 from picodet.training.samples import Samples
+from picodet.training.targets import Targets
 
 Key = tuple[int, int]  # epoch, step
 AHEAD = 2  # batches that each worker has under way
+PLACES = AHEAD + 1  # of a worker; one more, for the batch that is being copied
+
+
+class Sent(NamedTuple):
+    """What comes from a worker: a batch whose pictures lie in the shared memory."""
+
+    worker: int
+    place: int
+    shape: tuple[int, ...]  # of the pictures
+    targets: tuple[np.ndarray, ...]  # as in Targets; tensors would each need a file
+    image_ids: tuple[int, ...]
 
 
 class Loader:
@@ -40,12 +59,13 @@ class Loader:
     ) -> None:
         """per_step: pictures of this rank; workers: 0 reads in this process.
 
-        Raises TrainingError where there are not enough pictures for a step.
+        Raises TrainingError where there are not enough pictures for a step, or not enough memory.
         """
         self.reader = reader(samples, augmentation, preprocessing, per_step, seed, rank, ranks)
         self.workers = workers
         self._steps = _Steps(self.reader.steps_per_epoch)
-        self._loader = _loader(_Batches(self.reader), self._steps, workers)
+        self._rooms = _rooms(workers, self.reader)
+        self._loader = _loader(_Batches(self.reader, self._rooms), self._steps, workers)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -59,18 +79,22 @@ class Loader:
         """
         self._steps.epoch, self._steps.start = number, start
         try:
-            for batch in self._loader:
-                if isinstance(batch, PicoDetError):
-                    raise batch
-                yield batch
+            for sent in self._loader:
+                if isinstance(sent, PicoDetError):
+                    raise sent
+                yield sent if isinstance(sent, Batch) else self._received(sent)
         except RuntimeError as error:
             if "exited unexpectedly" not in str(error):
                 raise
             raise TrainingError(
                 f"a process that reads pictures has died in epoch {number + 1}: {error}. Mostly "
-                "memory was short: --workers with fewer, or more room in /dev/shm, where "
-                f"{AHEAD * self.workers} batches are kept"
+                "memory was short: --workers with fewer, or a smaller --batch"
             ) from error
+
+    def _received(self, sent: Sent) -> Batch:
+        flat = self._rooms[sent.worker, sent.place, : math.prod(sent.shape)]
+        targets = Targets(*map(torch.from_numpy, sent.targets))
+        return Batch(flat.view(sent.shape).clone(), targets, sent.image_ids)
 
 
 class _Steps(Sampler[Key]):
@@ -87,17 +111,37 @@ class _Steps(Sampler[Key]):
         return self.number - self.start
 
 
-class _Batches(Dataset[Batch | PicoDetError]):
+class _Batches(Dataset[Batch | Sent | PicoDetError]):
     """Lives in the workers. An error comes back as a value: raised, it would become a traceback."""
 
-    def __init__(self, wrapped: Reader) -> None:
-        self.reader = wrapped
+    def __init__(self, wrapped: Reader, rooms: Tensor) -> None:
+        self.reader, self.rooms, self.made = wrapped, rooms, 0
 
-    def __getitem__(self, key: Key) -> Batch | PicoDetError:
+    def __getitem__(self, key: Key) -> Batch | Sent | PicoDetError:
+        worker = get_worker_info()
         try:
-            return self.reader.batch(*key)
+            if worker is None:
+                return self.reader.batch(*key)
+            place = self.made % PLACES
+            batch = self.reader.batch(*key, room=self.rooms[worker.id, place])
         except PicoDetError as error:
             return error
+        self.made += 1
+        targets = tuple(tensor.numpy() for tensor in batch.targets)
+        return Sent(worker.id, place, tuple(batch.images.shape), targets, batch.image_ids)
+
+
+def _rooms(workers: int, wrapped: Reader) -> Tensor:
+    """[workers, PLACES, numbers of a batch] float32, shared."""
+    shape = (workers, PLACES, wrapped.largest)
+    try:
+        return torch.empty(shape).share_memory_()
+    except RuntimeError as error:
+        raise TrainingError(
+            f"{workers} workers need {math.prod(shape) * 4 / 1e9:.1f} GB of memory that processes "
+            f"share (/dev/shm), and there is less: {error}. --workers with fewer, or a smaller "
+            "--batch"
+        ) from error
 
 
 def _loader(batches: _Batches, steps: _Steps, workers: int) -> DataLoader[Any]:

@@ -4,13 +4,14 @@ Nothing is remembered between two batches, so that any process can make any of t
 that goes on after a stop sees what it would have seen.
 """
 
+import math
 from dataclasses import dataclass
 from random import Random
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import get_worker_info
+from torch import Tensor
 
 from picodet.config import Preprocessing
 from picodet.data.preprocess import read_image
@@ -44,20 +45,27 @@ class Reader:
         """Batches that are full; the rest of an epoch's pictures is left out."""
         return -(-len(self.samples) // self.ranks) // self.per_step
 
-    def batch(self, epoch: int, step: int) -> Batch:
-        """Raises ImageError, with its id, for a picture that cannot be read."""
+    @property
+    def largest(self) -> int:
+        """Numbers in the pictures of a batch, at the most."""
+        return self.per_step * 3 * max(height * width for height, width in self.augmentation.sizes)
+
+    def batch(self, epoch: int, step: int, room: Tensor | None = None) -> Batch:
+        """room: [largest] or more float32, where the pictures shall be written.
+
+        Raises ImageError, with its id, for a picture that cannot be read.
+        """
         key = (self.seed % WORD, epoch, step, self.rank)
         random, python = np.random.RandomState(key), Random(repr(key))  # noqa: S311
         size, interp = draw_resize(self.augmentation.sizes, random)
         pictures = self.pictures(epoch, step)
-        images = torch.empty(self.per_step, 3, *size)
-        if get_worker_info():  # else they would be copied there when they are done
-            images.share_memory_()
+        shape = (self.per_step, 3, *size)
+        images = torch.empty(shape) if room is None else room[: math.prod(shape)].view(shape)
         boxes, classes = [], []
         for place, picture in enumerate(pictures.tolist()):
             seen = self._augmented(picture, epoch, random, python)
-            shape = seen.picture.shape[:2]
-            boxes.append(resize_boxes(seen.boxes, (shape[0], shape[1]), size))
+            height, width = seen.picture.shape[:2]
+            boxes.append(resize_boxes(seen.boxes, (height, width), size))
             classes.append(seen.classes)
             resized = resize(seen.picture, size, interp)
             normalise_into(images[place].numpy(), resized, self.preprocessing)

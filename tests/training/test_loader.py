@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from dataclasses import replace
 
 import drawn_coco
@@ -42,6 +43,26 @@ def test_workers_change_nothing(samples):
     assert bits(next(abandoned)) == expected[0][0]
     assert list(map(bits, loader.epoch(1))) == expected[1]  # and not what was read ahead before
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_batches_that_are_kept_stay_what_they_are(samples):
+    """Workers write into the same places again and again."""
+    expected = [bits(batch) for batch in load(samples, 0).epoch(0)]
+    kept = []
+    for batch in load(samples, 1).epoch(0):
+        kept.append(batch)
+        time.sleep(0.1)  # the worker gets as far ahead as it may
+    assert [bits(batch) for batch in kept] == expected
+
+
+def test_too_little_shared_memory(samples, monkeypatch):
+    def full(tensor):
+        raise RuntimeError("No space left on device")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    # 2 workers, 3 places, 4 pictures of 3 x 96 x 64 numbers of 4 bytes: 1.8 MB
+    with pytest.raises(TrainingError, match=r"2 workers need 0\.0 GB .*No space left"):
+        load(samples, 2)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
