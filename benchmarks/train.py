@@ -135,7 +135,7 @@ def in_paddle(process: "subprocess.Popen[str]") -> Steps:
 
 
 def measure(name: str, epoch: int, python: str, rounds: int, folder: Path) -> Measured:
-    """The two in turn; the first round does not count."""
+    """The two in turn, after one step of each that does not count."""
     config = RECIPES[name].model
     arrays = seeded.checkpoint(seeded.shapes(config))
     given = drawn(len(config.classes), np.random.RandomState(0))

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,12 @@ class OpenVinoNetwork:
         try:
             model = openvino.Core().read_model(path)
             settings = PRECISION | {"INFERENCE_NUM_THREADS": threads}
-            self.compiled = openvino.compile_model(model, "CPU", settings)
+            # The thread that compiles is given another stack for signals, which goes with the model
+            # whoever drops it; Ctrl-C is a segmentation fault then (openvino 2026.4.1).
+            with ThreadPoolExecutor(1) as aside:
+                self.compiled = aside.submit(
+                    openvino.compile_model, model, "CPU", settings
+                ).result()
         except RuntimeError as error:
             reason = str(error).strip().split("\n")[-1]
             raise CheckpointError(f"{path}: OpenVINO cannot load it: {reason}") from error

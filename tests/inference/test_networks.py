@@ -1,5 +1,6 @@
 """The same model in torch and exported, run by everything that runs it, says the same."""
 
+import ctypes
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -245,3 +246,25 @@ def test_openvino_tells_nobody_that_it_is_used():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.split() == ["1", "None"]
+
+
+class SignalStack(ctypes.Structure):
+    """C's stack_t: where the handlers of signals run."""
+
+    _fields_ = (("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="stack_t as Linux has it")
+@runtimes
+def test_signals_are_answered_where_they_were(runtime, exported):
+    """Openvino gives the thread that compiles another stack, and takes it back without a word."""
+
+    def where():
+        stack = SignalStack()
+        ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
+        return stack.place, stack.flags, stack.size
+
+    before = where()
+    network = runtime(exported())
+    assert where() == before
+    network.close()

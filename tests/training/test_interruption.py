@@ -1,18 +1,37 @@
-import signal
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from picodet.training.interruption import InterruptedTrainingError, Interruption
 from picodet.training.state import Position
 
+SCRIPT = """
+import signal
+from picodet.training.interruption import Interruption
+
+before = signal.getsignal(signal.SIGTERM)
+with Interruption() as interruption:
+    assert not interruption.wanted
+    signal.raise_signal(signal.SIGTERM)
+    assert interruption.wanted
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+assert signal.getsignal(signal.SIGTERM) == before
+"""
+
 
 def test_a_signal_is_noted_and_a_second_one_is_as_ever():
-    before = signal.getsignal(signal.SIGTERM)
-    with Interruption() as interruption:
-        assert not interruption.wanted
-        signal.raise_signal(signal.SIGTERM)
-        assert interruption.wanted
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
-    assert signal.getsignal(signal.SIGTERM) == before
+    """In a process of its own: a test that fails here would otherwise end them all."""
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environment, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_outside_of_it_nothing_is_noted():
+    assert not Interruption().wanted
 
 
 def test_the_error_tells_how_to_go_on():
