@@ -10,15 +10,19 @@ from picodet.files import write_text
 
 FILE = "log.jsonl"
 BOARD = "tensorboard"
+EVALUATION = "evaluation"  # an event
 INSTALL = "TensorBoard's files are not written: pip install tensorboard"
 
 
 class Journal:
-    """One process writes it; `since` is the iteration that it is gone on from."""
+    """One process writes it.
 
-    def __init__(self, folder: Path, since: int) -> None:
+    since: the iteration that it is gone on from; evaluated: whether that includes an evaluation.
+    """
+
+    def __init__(self, folder: Path, since: int, evaluated: bool = True) -> None:
         self.path = folder / FILE
-        self._forget(since)
+        self._forget(since, evaluated)
         self.board, self.note = _board(folder / BOARD, since)
 
     def write(self, event: str, iteration: int, values: Mapping[str, Any]) -> None:
@@ -39,20 +43,21 @@ class Journal:
         if self.board:
             self.board.close()
 
-    def _forget(self, since: int) -> None:
+    def _forget(self, since: int, evaluated: bool) -> None:
         """What comes after the iteration is going to happen once more."""
         if not self.path.is_file():
             return
-        kept = [
-            line for line in self.path.read_text("utf-8").splitlines() if _is_before(line, since)
-        ]
+        lines = self.path.read_text("utf-8").splitlines()
+        kept = [line for line in lines if _stays(line, since, evaluated)]
         write_text(self.path, "".join(f"{line}\n" for line in kept))
 
 
-def _is_before(line: str, since: int) -> bool:
-    """Whether a line is whole, and of an iteration that is not repeated."""
+def _stays(line: str, since: int, evaluated: bool) -> bool:
+    """Whether a line is whole, and tells nothing that is going to be repeated."""
     try:
-        return bool(json.loads(line)["iteration"] <= since)
+        row = json.loads(line)
+        repeated = row["event"] == EVALUATION and not evaluated
+        return bool(row["iteration"] < since or (row["iteration"] == since and not repeated))
     except (ValueError, KeyError, TypeError):  # the last one, when the process was killed
         return False
 

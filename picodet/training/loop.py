@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from picodet.errors import PicoDetError
+from picodet.errors import PicoDetError, TrainingError
 from picodet.models.picodet import PicoDet
 from picodet.ranks import Ranks
 from picodet.training import state as states
@@ -19,7 +19,7 @@ from picodet.training.averaging import Average
 from picodet.training.criterion import criterion
 from picodet.training.interruption import InterruptedTrainingError, Interruption
 from picodet.training.job import Job
-from picodet.training.journal import Journal
+from picodet.training.journal import EVALUATION, Journal
 from picodet.training.loader import Loader
 from picodet.training.optimiser import optimiser
 from picodet.training.outcome import Outcome
@@ -29,6 +29,7 @@ from picodet.training.schedule import learning_rates
 from picodet.training.state import Best, Position, State
 from picodet.training.step import Stepper
 
+NO_MEMORY = ("out of memory", "can't allocate memory")  # what torch says on a GPU, and on a CPU
 LOGGED = 20  # steps between two lines of the log (ppdet's log_iter)
 
 
@@ -93,7 +94,9 @@ class Training:
     def run(self) -> Outcome:
         """To the end. Raises InterruptedTrainingError where somebody wanted it to end before."""
         first = self.ranks.rank == 0
-        self.journal = Journal(self.job.out, self.position.iteration) if first else None
+        position = self.position
+        if first:  # an epoch's evaluation is behind its last step
+            self.journal = Journal(self.job.out, position.iteration, evaluated=position.step == 0)
         try:
             with Interruption() as interruption:
                 while self.position.epoch < self.job.recipe.schedule.epochs:
@@ -101,7 +104,13 @@ class Training:
                     self._end_epoch()
         except RuntimeError as error:
             self.ranks.check()  # the others' end is the reason
-            raise error
+            if any(text in str(error) for text in NO_MEMORY):
+                raise TrainingError(
+                    f"iteration {self.position.iteration}: there is not enough memory "
+                    f"({str(error).splitlines()[0]}). A smaller --batch, with --accumulate for the same "
+                    "number in a step, takes less; everything up to the last state is kept"
+                ) from error
+            raise
         finally:
             if self.journal:
                 self.journal.close()
@@ -170,7 +179,7 @@ class Training:
 
     def _evaluate(self, numbers: Mapping[str, float], epoch: int) -> Best | None:
         if self.journal:
-            self.journal.write("evaluation", self.position.iteration, {"epoch": epoch, **numbers})
+            self.journal.write(EVALUATION, self.position.iteration, {"epoch": epoch, **numbers})
         best = self.position.best
         return Best(numbers["AP"], epoch) if best is None or numbers["AP"] > best.ap else best
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from small_training import EPOCHS, STEPS, Pictures, batch, recipe, resumed, training
 
-from picodet.errors import ImageError, OutputError
+from picodet.errors import ImageError, OutputError, TrainingError
 from picodet.models.checkpoint import load_described
 from picodet.training import journal, loop, results
 from picodet.training import state as states
@@ -132,6 +132,16 @@ def test_a_disk_that_weights_do_not_fit_on_loses_nothing(whole, tmp_path, monkey
     assert states.load(states.newest(tmp_path / states.FOLDER)).position.iteration == STEPS
     resumed(tmp_path, validate=rising).run()
     assert_same(everything(tmp_path), everything(whole[0]))
+    lines = (tmp_path / journal.FILE).read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["epoch"] for row in rows if row["event"] == journal.EVALUATION] == [1, 2]
+
+
+def test_too_little_memory_is_said(tmp_path):
+    trouble = RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nand more")
+    message = r"iteration 1: there is not enough memory \(CUDA out of memory.*A smaller --batch"
+    with pytest.raises(TrainingError, match=message):
+        training(tmp_path, Pictures(trouble, (0, 1))).run()
 
 
 def test_a_full_disk_loses_nothing(whole, tmp_path, monkeypatch):
