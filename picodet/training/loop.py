@@ -107,8 +107,8 @@ class Training:
             if any(text in str(error) for text in NO_MEMORY):
                 raise TrainingError(
                     f"iteration {self.position.iteration}: there is not enough memory "
-                    f"({str(error).splitlines()[0]}). A smaller --batch, with --accumulate for the same "
-                    "number in a step, takes less; everything up to the last state is kept"
+                    f"({str(error).splitlines()[0]}). A smaller --batch, with --accumulate for as "
+                    "many pictures in a step, takes less; all up to the last state is kept"
                 ) from error
             raise
         finally:
