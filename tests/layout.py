@@ -10,6 +10,7 @@ MAY_IMPORT = {
     "files": set(),
     "meta": {"", "config"},  # of our files, without torch
     "nms": set(),
+    "ort": set(),
     "page_markup": set(),
     "paddle_python": {""},
     "ranks": set(),
@@ -309,7 +310,9 @@ ALIGNMENT = {
         *(".network_input", ".onnx_graph", ".order", ".recording_writer", ".static_record"),
         *("versions", "files"),
     },
-    ".onnx_graph": {".recording_writer", ".static_record", "graphs.graph", "graphs.onnx_reader"},
+    ".onnx_graph": {
+        *(".recording_writer", ".static_record", "graphs.graph", "graphs.onnx_reader", "ort"),
+    },
     # in Paddle's own process, see test_paddles_process_needs_no_torch
     ".paddle_main": {
         ".index",
@@ -500,6 +503,7 @@ ALIGNMENT = {
         "graphs.ending",
         "graphs.graph",
         "graphs.recognition",
+        "ort",
         "porting.opening",
     },
     ".onnx_weights": {
@@ -721,7 +725,7 @@ INFERENCE = {
     ".program_file": set(),
     # what runs it
     ".torch_network": {".forms", ".network", "decoding", "models.picodet", "postprocess"},
-    ".onnxruntime_network": {".network", ".onnx_spec", "postprocess"},
+    ".onnxruntime_network": {".network", ".onnx_spec", "ort", "postprocess"},
     ".openvino_network": {".network", ".onnx_spec", "postprocess"},
     ".paddle_network": {
         ".forms",
@@ -767,7 +771,7 @@ EXPORT = {
     },
     # a graph -> verified
     ".exported": {".onnx_file", ".runtime", ".trials", ".wanted", "postprocess"},
-    ".runtime": set(),
+    ".runtime": {"ort"},
     ".trials": {".wanted", "config", "data.preprocess"},
     ".verification": {
         ".exported",

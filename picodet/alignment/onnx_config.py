@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper
 
 from picodet.alignment.onnx_graph import run_model
@@ -14,6 +13,7 @@ from picodet.errors import AlignmentError
 from picodet.graphs.ending import EndingNames
 from picodet.graphs.graph import Graph
 from picodet.graphs.recognition import recognise_graph
+from picodet.ort import onnxruntime
 from picodet.porting.opening import open_source
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # of operators that onnxruntime has

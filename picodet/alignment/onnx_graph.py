@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.alignment.static_record import ProgramRecord, check_input, record_graph
 from picodet.errors import RecordingError
 from picodet.graphs.graph import Graph
 from picodet.graphs.onnx_reader import read_onnx, sides
+from picodet.ort import onnxruntime
 
 
 def record_onnx(

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper
 
 from picodet.errors import PicoDetError
+from picodet.ort import onnxruntime
 
 PROVIDERS = ["CPUExecutionProvider"]
 

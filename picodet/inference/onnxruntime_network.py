@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference.network import Fed
 from picodet.inference.onnx_spec import read_spec
+from picodet.ort import onnxruntime
 from picodet.postprocess import Candidates, Detections
 
 FLOAT = "tensor(float)"

@@ -106,6 +106,7 @@ def test_a_runtime_that_is_not_installed(folder, monkeypatch, backend, missing, 
         return usual(name, *rest, **more)
 
     monkeypatch.delitem(sys.modules, f"picodet.inference.{backend}_network")
+    monkeypatch.delitem(sys.modules, "picodet.ort", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(PicoDetError, match=f"{missing} is not installed: {advice}$"):
         open_network(folder / "x.onnx", Running(backend))

@@ -1,0 +1,15 @@
+"""onnxruntime as all of picodet imports it: it tells nobody that it was used.
+
+From 1.32 on importing it opens a database in the cache folder and leaves a `.ses` in the temporary
+one; only a variable that is set before keeps it from that. Whoever sets that variable is obeyed.
+"""
+
+import os
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime  # only now
+
+onnxruntime.disable_telemetry_events()  # of the versions that know no variable
+
+__all__ = ["onnxruntime"]

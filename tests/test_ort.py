@@ -1,0 +1,29 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("onnxruntime")
+ROOT = Path(__file__).parent.parent
+IMPORTING = (
+    *("picodet.alignment.onnx_config", "picodet.alignment.onnx_graph"),
+    *("picodet.export.runtime", "picodet.inference.onnxruntime_network"),
+)
+
+
+@pytest.mark.parametrize("module", IMPORTING)
+def test_it_leaves_no_files_of_its_own(module, tmp_path):
+    """A session's in the temporary folder, a database in the cache."""
+    folders = ("TMPDIR", "HOME", "XDG_CACHE_HOME")
+    own = {name: str(tmp_path) for name in folders} | {"PYTHONPATH": str(ROOT)}
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | own
+    subprocess.run([sys.executable, "-c", f"import {module}"], env=environment, check=True)
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_nobody_imports_it_otherwise():
+    for path in (ROOT / "picodet").rglob("*.py"):
+        lines = path.read_text().splitlines()
+        assert "import onnxruntime" not in lines or path.name == "ort.py", path
