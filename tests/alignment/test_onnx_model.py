@@ -270,7 +270,7 @@ def test_a_recording_in_double(pristine, exports, tmp_path):
 
 def test_without_onnxruntime(reference, exports, monkeypatch):
     for name in [*sys.modules]:
-        if name.startswith("picodet.alignment.onnx"):
+        if name.startswith("picodet.alignment.onnx") or name == "picodet.ort":
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr("picodet.alignment.onnx_model")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
