@@ -23,11 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 from picodet.errors import FetchError, OutputError
 from picodet.files import sha256, write_json
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+from picodet.machine import locked
 
 LOOK = 0.05  # seconds between two looks at a lock that somebody else holds
 
@@ -188,11 +184,4 @@ def _size(path: Path) -> int:
 
 def _locked(file: IO[bytes], path: Path) -> bool:
     with on_disk(path):
-        try:
-            if sys.platform == "win32":
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):  # POSIX, Windows
-            return False
-    return True
+        return locked(file)

@@ -7,7 +7,6 @@ nothing is written. `check` holds it against one file. `make fuzz` uses it too.
 import io
 import json
 import pickle
-import resource
 import struct
 import time
 import zipfile
@@ -29,6 +28,7 @@ from picodet.class_names import read_class_names
 from picodet.config import LCNetConfig, ModelConfig
 from picodet.converter.configure import Wanted
 from picodet.errors import PicoDetError
+from picodet.machine import peak_memory
 from picodet.meta import describe
 from picodet.models import checkpoint
 from picodet.models.picodet import PicoDet
@@ -115,8 +115,8 @@ def warm_up() -> None:
 
 
 def peak() -> float:
-    """The most memory that this process has had, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    """The most memory that this process has had, in MB; 0 where nobody counts it."""
+    return (peak_memory() or 0) / 1e6
 
 
 @cache

@@ -8,6 +8,7 @@ MAY_IMPORT = {
     "errors": set(),
     "command": {"fetching", "files", "official"},
     "files": set(),
+    "machine": set(),
     "meta": {"", "config"},  # of our files, without torch
     "nms": set(),
     "ort": set(),
@@ -70,7 +71,7 @@ MAY_IMPORT = {
     "conversion_table": {"converter.convert", "porting.port"},
     "detection_table": {"gallery"},
     "__main__": {"cli"},
-    "cache": {"files"},
+    "cache": {"files", "machine"},
     "converter.averages": set(),
     "converter.mmdet_names": {"config", "converter.rules", "variants"},
     "converter.name_tables": {"config", "converter.rules"},
@@ -826,6 +827,7 @@ EVALUATION = {
         "inference.network",
         "inference.opening",
         "inference.program_file",
+        "machine",
         "postprocess",
     },
     # results -> numbers
@@ -951,7 +953,7 @@ TRAINING = {
     ".interruption": {".state"},
     ".job": {".recipe"},
     ".journal": {"files"},
-    ".loader": {".batch", ".reading", ".recipe", ".samples", ".targets", "config"},
+    ".loader": {".batch", ".reading", ".recipe", ".samples", ".targets", "config", "machine"},
     ".loop": {
         ".averaging",
         ".criterion",
@@ -1033,7 +1035,7 @@ TRAINING = {
         "inference.torch_network",
         "ranks",
     },
-    ".showing": {".loop"},
+    ".showing": {".loop", "machine"},
     ".simota": {".assignment", ".losses", ".recipe", ".targets", "boxes"},
     ".simota_criterion": {
         ".assignment",

@@ -1,6 +1,5 @@
 """A model and a dataset -> detections of all pictures, shared among threads and processes."""
 
-import os
 import signal
 import threading
 import time
@@ -24,6 +23,7 @@ from picodet.files import sha256
 from picodet.inference.network import Network
 from picodet.inference.opening import Running, open_network
 from picodet.inference.program_file import is_part_of_program
+from picodet.machine import cores
 from picodet.postprocess import Postprocessing
 from picodet.ranks import Ranks, local_processes, share
 
@@ -93,7 +93,7 @@ def detect_dataset(asked: Asked, ranks: Ranks, checking: Progress, detecting: Pr
 
 def threads_here() -> int:
     """One for each core that this process may use, shared with its neighbours under torchrun."""
-    return max(1, len(os.sched_getaffinity(0)) // local_processes())
+    return max(1, cores() // local_processes())
 
 
 def progress_file(out: Path | None) -> Path:

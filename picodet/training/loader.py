@@ -9,7 +9,6 @@ has arrived here, and what has arrived is copied at once.
 """
 
 import math
-import multiprocessing
 import signal
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from picodet.config import Preprocessing
 from picodet.errors import PicoDetError, TrainingError
+from picodet.machine import end_with_parent, worker_context
 from picodet.training.batch import Batch
 from picodet.training.reading import Reader, reader
 from picodet.training.recipe import Augmentation
@@ -153,16 +153,13 @@ def _loader(batches: _Batches, steps: _Steps, workers: int) -> DataLoader[Any]:
     }
     if not workers:
         return DataLoader(batches, **common)
-    # a fork of a process with threads, as torch's are, may hang
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["picodet.training.reading"])
     return DataLoader(
         batches,
         **common,
         num_workers=workers,
         prefetch_factor=AHEAD,
         persistent_workers=True,
-        multiprocessing_context=context,
+        multiprocessing_context=worker_context("picodet.training.reading"),
         worker_init_fn=_begin,
     )
 
@@ -172,6 +169,7 @@ def _unchanged(batch: Any) -> Any:
 
 
 def _begin(_: int) -> None:
-    """Ctrl-C is the main process's to answer; a worker keeps to its one core."""
+    """Ctrl-C is the main process's to answer; a worker keeps to its one core, and ends with it."""
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)

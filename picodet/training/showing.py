@@ -1,7 +1,5 @@
 """One line on a terminal that tells how a training goes; silent where there is none."""
 
-import resource
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,17 +7,17 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from picodet.machine import peak_memory
 from picodet.training.loop import Told
 
 SHARE = 0.1  # of the newest step, in what is shown of losses and speed
-UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, bytes
 
 
-def memory_used(device: str) -> float:
-    """The most that was used so far, GiB: of the GPU, or else of this process."""
-    if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**30
+def memory_used(device: str) -> str:
+    """The most that was used so far, of the GPU or else of this process; "" where none can say."""
+    on_gpu = device.startswith("cuda")
+    most = torch.cuda.max_memory_allocated() if on_gpu else peak_memory()
+    return "" if most is None else f", {most / 2**30:.1f} GiB"
 
 
 @contextmanager
@@ -42,7 +40,7 @@ def progress_line(device: str, first: bool) -> Iterator[Callable[[Told], None]]:
             for name, value in now.items():
                 smooth[name] = SHARE * value + (1 - SHARE) * smooth.get(name, value)
             losses = " ".join(f"{name} {smooth[name]:.3f}" for name in told.losses)
-            speed = f"{smooth['speed']:.1f} images/s, {memory_used(device):.1f} GiB"
+            speed = f"{smooth['speed']:.1f} images/s{memory_used(device)}"
             bar.update(
                 task,
                 completed=told.position.iteration,

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import drawn_coco
 import pytest
@@ -15,6 +18,7 @@ from picodet.training.loader import Loader
 from picodet.training.recipe import Augmentation
 from picodet.training.samples import read_samples
 
+PATIENCE = 60  # seconds, of a busy machine
 ALL = Augmentation(sizes=((64, 64), (96, 64)))
 
 
@@ -89,6 +93,42 @@ def test_a_worker_that_dies(samples):
     worker.join(10)
     with pytest.raises(TrainingError, match=r"has died in epoch 1: .*--workers"):
         list(batches)
+
+
+def test_without_a_forkserver_workers_are_started_anew(samples, monkeypatch):
+    """As on Windows; the batches are the same."""
+    monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
+    monkeypatch.setattr("multiprocessing.context.ForkServerContext.Process", None)
+    expected = [bits(batch) for batch in load(samples, 0).epoch(0)]
+    assert [bits(batch) for batch in load(samples, 1).epoch(0)] == expected
+
+
+def test_workers_end_with_a_trainer_that_is_killed(samples):
+    """All of its processes hold the pipe that it prints to, which ends with the last of them."""
+    script = """if True:
+        import sys, time
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[1])
+        import test_loader
+        from picodet.training.samples import read_samples
+        samples = read_samples(Path(sys.argv[2]), Path(sys.argv[3]))
+        batches = test_loader.load(samples, 2).epoch(0)
+        next(batches)
+        print("reading", flush=True)
+        time.sleep(600)
+    """
+    paths = [Path(__file__).parent, samples.folder.parent / "annotations/instances_val2017.json"]
+    command = [sys.executable, "-c", script, *map(str, paths), str(samples.folder)]
+    path = os.pathsep.join([*sys.path, *map(str, paths[:1])])
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": path},
+    ) as trainer:
+        assert trainer.stdout.readline() == b"reading\n"
+        trainer.kill()
+        trainer.communicate(timeout=PATIENCE)
 
 
 def test_ctrl_c_is_not_for_workers(samples):

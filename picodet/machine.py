@@ -1,0 +1,83 @@
+"""What differs between operating systems, in one place: cores, memory, locks, how workers start.
+
+Linux can tell all of it; macOS has no affinity of processes, Windows neither `resource` nor
+`forkserver`.
+"""
+
+import multiprocessing
+import os
+import sys
+import threading
+from multiprocessing import connection
+from multiprocessing.context import BaseContext
+from typing import IO
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+LOCKED_BYTE = 1 << 30  # on Windows, what is locked cannot be read: far behind whatever is written
+UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, bytes
+
+
+def cores() -> int:
+    """Those that this process may use; where that cannot be asked, those of the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def peak_memory() -> int | None:
+    """The most that this process has had so far, bytes; None where nobody counts it."""
+    if resource is None:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
+
+
+def locked(file: IO[bytes]) -> bool:
+    """Whether a file that is open for writing could be locked, and is from now on.
+
+    The lock is the operating system's: it ends with the process that holds it, however that ends.
+    Raises OSError where the file system has no locks.
+    """
+    try:
+        if sys.platform == "win32":
+            file.seek(LOCKED_BYTE)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # POSIX, Windows
+        return False
+    return True
+
+
+def worker_context(preloaded: str) -> BaseContext:
+    """How worker processes start: never as a fork, which may hang where torch has its threads.
+
+    preloaded: a module that all of them need.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([preloaded])
+    return context
+
+
+def end_with_parent() -> None:
+    """In a worker process: watch the pipe of who started it, and end when that has ended.
+
+    Its parent for the system is the forkserver, which lives as long as its workers.
+    """
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)  # nobody is left to hear of it
