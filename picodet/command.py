@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import click
 
-from picodet.errors import PicoDetError
+from picodet.errors import ImageWarning, PicoDetError
 from picodet.files import check_apart, check_writable, write_json
 
 FILE = click.Path(path_type=Path)
@@ -28,7 +29,8 @@ class Command(click.Command):
         usual = gc.get_threshold()
         gc.set_threshold(GARBAGE)
         try:
-            return self._invoke_with_json(ctx, ctx.params.get("json_file"))
+            with _warnings_as_notes():
+                return self._invoke_with_json(ctx, ctx.params.get("json_file"))
         except PicoDetError as error:
             raise self.failure(str(error)) from error
         except OSError as error:  # of the terminal, or of the file it is redirected to
@@ -50,6 +52,24 @@ class Command(click.Command):
         except PicoDetError as error:
             write_json(json_file, error.as_json())
             raise
+
+
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """What our readers warn of, without the line of code that does."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if issubclass(category, ImageWarning):
+            click.echo(f"note: {message}", err=True)
+        else:
+            usual(message, category, *place)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = usual
 
 
 @contextmanager

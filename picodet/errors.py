@@ -41,6 +41,10 @@ class PicoDetError(Exception):
         return {"error": str(self)}
 
 
+class ImageWarning(UserWarning):
+    """A picture is odd, and used as it is."""
+
+
 class CheckpointError(PicoDetError):
     """A file of weights is not what it should be."""
 

@@ -55,7 +55,9 @@ MAY_IMPORT = {
     # pictures: file -> preprocess -> model -> decode -> detections
     "data.pictures": {"files"},
     "data.jpeg": set(),
-    "data.preprocess": {"config", "data.jpeg"},
+    "data.decoder_messages": set(),
+    "data.image_size": {"data.jpeg"},
+    "data.preprocess": {"config", "data.decoder_messages", "data.image_size", "data.jpeg"},
     "decoding": {"cells", "models.head"},
     "postprocess": {"cells", "nms"},
     "detection": {

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 import seeded
 import skimage
@@ -131,3 +132,14 @@ def test_help_imports_nothing_heavy():
         "sys.exit(bool({'torch', 'numpy', 'cv2', 'paddle', 'rich'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_decoders_harmless_warning_is_a_note(model, tmp_path):
+    jpeg = cv2.imencode(".jpg", cv2.imread(CAT))[1].tobytes()
+    (tmp_path / "padded.jpg").write_bytes(jpeg[:-2] + bytes(9) + jpeg[-2:])
+    result = run(detect, model, tmp_path / "padded.jpg", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "note: " in result.stderr
+    assert "padded.jpg: 'Corrupt JPEG data: " in result.stderr
+    assert "warnings.warn" not in result.stderr

@@ -19,7 +19,7 @@ from picodet.converter.configure import Wanted
 from picodet.converter.name_tables import name_table
 from picodet.data.preprocess import preprocess, read_image
 from picodet.decoding import decode
-from picodet.errors import ConversionError
+from picodet.errors import ConversionError, ImageError
 from picodet.official import CONFIGS
 from picodet.porting.port import convert_file
 
@@ -41,6 +41,13 @@ def ground_truth(folder):
     pictures = sorted(content["images"], key=lambda image: image["id"])[:PICTURES]
     categories = sorted(category["id"] for category in content["categories"])
     return pictures, categories
+
+
+@pytest.mark.parametrize("name", ["corrupt_mid.jpg", "trunc_prog_eoi.jpg"])
+def test_damaged_images(shared, name, capfd):
+    with pytest.raises(ImageError, match=rf"{name}: a damaged image: 'Corrupt JPEG data: "):
+        read_image(shared / "cases" / name)
+    assert capfd.readouterr().err == ""
 
 
 def test_raw_outputs_are_those_of_the_official_export(shared, official):

@@ -4,6 +4,7 @@ Source: ppdet/data/transform/operators.py of PaddleDetection 666f597, Decode (:1
 NormalizeImage (:409) and Permute.
 """
 
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,14 +12,20 @@ import cv2
 import numpy as np
 
 from picodet.config import Preprocessing
+from picodet.data import decoder_messages
+from picodet.data.image_size import image_size
 from picodet.data.jpeg import is_cut_off
-from picodet.errors import ImageError, PicoDetError
+from picodet.errors import ImageError, ImageWarning, PicoDetError
 
+MAX_PIXELS = 1 << 28  # of one picture: 0.8 GB; cameras have up to 200 million
 INTERPS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_LANCZOS4)
 
 
 def read_image(path: Path) -> np.ndarray:
-    """[H, W, 3] uint8 BGR. Raises ImageError for what OpenCV cannot decode whole."""
+    """[H, W, 3] uint8 BGR. Raises ImageError for what OpenCV cannot decode whole.
+
+    Warns, with an ImageWarning, where a decoder is surprised and the pixels are right.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -32,12 +39,27 @@ def decode(data: bytes, name: str) -> np.ndarray:
         raise ImageError(f"{name}: an empty file; a picture is expected")
     if is_cut_off(data):
         raise ImageError(f"{name}: a JPEG that breaks off after {len(data):,} bytes; copy it again")
+    height, width = image_size(data) or (0, 0)
+    if height * width > MAX_PIXELS:
+        raise ImageError(
+            f"{name}: {width} x {height} pixels, {height * width:,}; up to {MAX_PIXELS:,} are "
+            "read. Cut it into tiles, or make it smaller"
+        )
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image, lines = decoder_messages.decode(data)
     except cv2.error as error:  # a header that claims more than 2^30 pixels
         raise ImageError(f"{name}: OpenCV refuses it: {error.err}") from error
     if image is None:
-        raise ImageError(f"{name}: not a picture that OpenCV can decode, or a damaged one")
+        said = f" ({lines[0]})" if lines else ""
+        raise ImageError(f"{name}: not a picture that OpenCV can decode, or a damaged one{said}")
+    for line in lines:
+        if decoder_messages.is_damage(line, data):
+            raise ImageError(
+                f"{name}: a damaged image: {line!r}, says its decoder, and guesses what is "
+                "missing; copy it again, or leave it out"
+            )
+        if not line.startswith("TIFF_Warning"):  # of tags that nobody else knows
+            warnings.warn(f"{name}: {line!r}, says its decoder; used", ImageWarning, stacklevel=2)
     return image
 
 

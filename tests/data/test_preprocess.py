@@ -67,7 +67,7 @@ PNG = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
     [
         (b"", "an empty file"),
         (b"GIF?", "not a picture"),
-        (b"P6\n99999 99999\n255\nx", "OpenCV refuses it"),
+        (b"P6\n99999 99999\n255\nx", "9,999,800,001; up to"),
         (JPEG[: len(JPEG) // 2], "breaks off"),
         (PNG[: len(PNG) // 2], "not a picture|damaged"),
     ],

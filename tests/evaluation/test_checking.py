@@ -49,6 +49,15 @@ def test_all_troubles_are_told_in_the_order_of_the_pictures(tmp_path, pictures, 
     assert "9.jpg: an empty file" in found[4].error
 
 
+def test_a_damaged_picture_is_trouble(tmp_path, pictures):
+    noise = np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
+    jpeg = cv2.imencode(".jpg", noise)[1].tobytes()
+    (tmp_path / "2.jpg").write_bytes(jpeg[:-500] + jpeg[-200:])
+    (found,) = check_pictures(tmp_path, pictures, 2, ignore)
+    assert found.picture_id == 102
+    assert "2.jpg: a damaged image: 'Corrupt JPEG data: " in found.error
+
+
 def test_pictures_in_folders_below(tmp_path, pictures):
     (tmp_path / "sub").mkdir()
     (tmp_path / "3.jpg").rename(tmp_path / "sub" / "3.jpg")

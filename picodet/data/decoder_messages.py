@@ -1,0 +1,200 @@
+"""What image decoders print while they decode, heard by whoever decodes.
+
+Where a file is damaged, libjpeg and libtiff guess, print a line, and OpenCV hands out the pixels as
+if they were right: the line is all that tells such an image from a whole one.
+
+- libjpeg and libpng print to C's `stderr`. With glibc that is a pointer, and points to a file of
+  ours while somebody decodes. Python writes to the descriptor and notices nothing. Several threads
+  decode at once; where a line came, the image is decoded again, alone, so that it is known whose
+  line it is.
+- libtiff's lines go through OpenCV's log to descriptor 2; with another C library all do. The
+  descriptor points elsewhere while one image is decoded, alone.
+
+Lines that are no decoder's are handed on.
+"""
+
+import ctypes
+import os
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from threading import Condition
+
+import cv2
+import numpy as np
+
+if sys.platform == "linux":
+    import fcntl
+
+STDERR = 2  # the descriptor
+UNBUFFERED = 2  # _IONBF of glibc's stdio.h
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# libjpeg's warnings (JWRN_ in jerror.h), libpng's lines, libtiff's as OpenCV logs them
+DECODERS = re.compile(
+    rb"(?:\[.*\] global grfmt_tiff.*?)?"
+    rb"((?:Corrupt JPEG data|Inconsistent progression sequence|Unknown Adobe color transform"
+    rb"|Warning: unknown JFIF revision|Premature end of JPEG file|Invalid SOS parameters"
+    rb"|libpng|TIFF_Error|TIFF_Warning)\b.*)"
+)
+# of these lines, those that leave the pixels as they are; unknown tags of a TIFF, for one
+HARMLESS = re.compile(
+    r"Corrupt JPEG data: bad ICC|Inconsistent|Unknown|Warning|libpng warning"
+    r"|TIFF_Warning (?!\w*Decode)"
+)
+EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
+
+
+def decode(data: bytes) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """[H, W, 3] uint8 BGR as OpenCV decodes it, None where it cannot; and its decoder's lines.
+
+    Raises cv2.error where OpenCV does.
+    """
+    by_descriptor = data.startswith(TIFF) or not _c_stderr_is_a_pointer()
+    return (_ear.by_descriptor if by_descriptor else _ear.by_pointer)(data)
+
+
+def is_damage(line: str, data: bytes) -> bool:
+    """Whether pixels of an image are guessed, of which its decoder has printed the line."""
+    if found := EXTRANEOUS.search(line):
+        padding = bytes(int(found[1])) + bytes((0xFF, int(found[2], 16)))
+        return padding not in data
+    return HARMLESS.match(line) is None
+
+
+@cache
+def _c_stderr_is_a_pointer() -> bool:
+    return platform.libc_ver()[0] == "glibc"
+
+
+def _imdecode(data: bytes) -> np.ndarray | None:
+    image: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return image
+
+
+class _Ear:
+    """Many listen at once, or one alone, who goes before those that come later."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._inside = 0
+        self._alone = 0  # how many are alone, or wait to be
+        self._heard = _nameless_file()
+        self._ours: int | None = None  # the FILE
+        self._usual: int | None = None  # what the pointer was
+
+    def by_pointer(self, data: bytes) -> tuple[np.ndarray | None, tuple[str, ...]]:
+        with self._turn(alone=False):
+            before = self._size()
+            image = _imdecode(data)
+            if self._size() == before:
+                return image, ()
+        with self._turn(alone=True):
+            image = _imdecode(data)
+            return image, self._lines()
+
+    def by_descriptor(self, data: bytes) -> tuple[np.ndarray | None, tuple[str, ...]]:
+        if sys.__stderr__ is None:  # nothing is said, and the descriptor may be any file's
+            return _imdecode(data), ()
+        with self._turn(alone=True), _logging():
+            kept = os.dup(STDERR)
+            os.dup2(self._heard, STDERR)
+            try:
+                image = _imdecode(data)
+            finally:
+                os.dup2(kept, STDERR)
+                os.close(kept)
+            return image, self._lines()
+
+    @contextmanager
+    def _turn(self, alone: bool) -> Iterator[None]:
+        with self._changed:
+            self._alone += alone
+            if alone:
+                self._changed.wait_for(lambda: self._inside == 0)
+            else:
+                self._changed.wait_for(lambda: self._alone == 0)
+            self._inside += 1
+            if self._inside == 1 and _c_stderr_is_a_pointer():
+                self._point()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._alone -= alone
+                if self._inside == 0:
+                    self.point_back()
+                    self._hand_on()
+                self._changed.notify_all()
+
+    def _point(self) -> None:
+        c = ctypes.CDLL(None)
+        if self._ours is None:
+            c.fdopen.restype = ctypes.c_void_p
+            self._ours = c.fdopen(os.dup(self._heard), b"a")
+            c.setvbuf(ctypes.c_void_p(self._ours), None, UNBUFFERED, ctypes.c_size_t(0))
+        pointer = ctypes.c_void_p.in_dll(c, "stderr")
+        self._usual, pointer.value = pointer.value, self._ours
+
+    def point_back(self) -> None:
+        """Give C its `stderr` again."""
+        if self._usual is not None:
+            ctypes.c_void_p.in_dll(ctypes.CDLL(None), "stderr").value = self._usual
+            self._usual = None
+
+    def _size(self) -> int:
+        return os.fstat(self._heard).st_size
+
+    def _text(self) -> bytes:
+        os.lseek(self._heard, 0, os.SEEK_SET)
+        return os.read(self._heard, self._size())
+
+    def _lines(self) -> tuple[str, ...]:
+        spoken = map(DECODERS.fullmatch, self._text().splitlines())
+        return tuple(line[1].decode(errors="replace").strip() for line in spoken if line)
+
+    def _hand_on(self) -> None:
+        if self._size():
+            lines = self._text().splitlines(keepends=True)
+            os.ftruncate(self._heard, 0)
+            others = b"".join(line for line in lines if not DECODERS.match(line))
+            if others and sys.__stderr__ is not None:
+                os.write(STDERR, others)
+
+
+def _nameless_file() -> int:
+    """Its descriptor; whatever is written goes to its end."""
+    if sys.platform == "linux":
+        descriptor = os.memfd_create("decoder_messages")
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
+        return descriptor
+    with tempfile.TemporaryFile("a+b") as file:
+        return os.dup(file.fileno())
+
+
+@contextmanager
+def _logging() -> Iterator[None]:
+    """OpenCV says what libtiff says, whatever it is told to leave out."""
+    log = cv2.utils.logging
+    usual = log.getLogLevel()
+    log.setLogLevel(max(usual, log.LOG_LEVEL_WARNING))
+    try:
+        yield
+    finally:
+        log.setLogLevel(usual)
+
+
+def _after_fork() -> None:
+    """Nobody else decodes in the child, and the parent's file is the parent's."""
+    global _ear  # noqa: PLW0603
+    _ear.point_back()
+    _ear = _Ear()
+
+
+_ear = _Ear()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

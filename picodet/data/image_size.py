@@ -1,0 +1,137 @@
+"""How large an encoded image is, by its header alone: known before room is made for its pixels.
+
+For the formats that OpenCV 5 decodes; of any other, OpenCV's own limit of 2^30 pixels holds.
+"""
+
+import re
+import struct
+from collections.abc import Callable
+
+from picodet.data.jpeg import frame_size
+
+Size = tuple[int, int]  # height, width
+MAX_TAGS = 4096  # of a TIFF's directory
+WIDTH, HEIGHT = 256, 257  # tags
+NETPBM = re.compile(rb"P[1-7Ff](?:\s+|#[^\n]*\n)*(\d+)(?:\s+|#[^\n]*\n)+(\d+)\s")
+PAM = (
+    re.compile(rb"^HEIGHT\s+(\d+)\s", re.MULTILINE),
+    re.compile(rb"^WIDTH\s+(\d+)\s", re.MULTILINE),
+)
+RADIANCE = re.compile(rb"\n[-+]Y\s+(\d+)\s+[-+]X\s+(\d+)\s*\n")
+
+
+def image_size(data: bytes) -> Size | None:
+    """(height, width) in pixels; None where the header is none of these, or damaged."""
+    for beginning, read in READERS:
+        if beginning.match(data):
+            try:
+                return read(data)
+            except (struct.error, IndexError):
+                return None
+    return None
+
+
+def _png(data: bytes) -> Size:
+    width, height = struct.unpack_from(">II", data, 16)
+    return height, width
+
+
+def _bmp(data: bytes) -> Size:
+    if struct.unpack_from("<I", data, 14)[0] == 12:  # OS/2's header
+        width, height = struct.unpack_from("<HH", data, 18)
+    else:
+        width, height = struct.unpack_from("<ii", data, 18)
+    return abs(height), abs(width)  # from the top where it is negative
+
+
+def _gif(data: bytes) -> Size:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return height, width
+
+
+def _webp(data: bytes) -> Size | None:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+        return height + 1, width + 1
+    if kind == b"VP8L":
+        bits = struct.unpack_from("<I", data, 21)[0]
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return height & 0x3FFF, width & 0x3FFF
+    return None
+
+
+def _netpbm(data: bytes) -> Size | None:
+    if data.startswith(b"P7"):
+        sides = [found[1] for found in (part.search(data, 0, 1000) for part in PAM) if found]
+        return (int(sides[0]), int(sides[1])) if len(sides) == 2 else None
+    found = NETPBM.match(data, 0, 1000)
+    return (int(found[2]), int(found[1])) if found else None
+
+
+def _radiance(data: bytes) -> Size | None:
+    found = RADIANCE.search(data, 0, 4000)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _sun(data: bytes) -> Size:
+    width, height = struct.unpack_from(">II", data, 4)
+    return height, width
+
+
+def _tiff(data: bytes) -> Size | None:
+    order = "<" if data.startswith(b"I") else ">"
+    if struct.unpack_from(order + "H", data, 2)[0] == 43:  # BigTIFF
+        offset, count, step, value = 8, "Q", 20, 12
+    else:
+        offset, count, step, value = 4, "H", 12, 8
+    first = struct.unpack_from(order + ("Q" if step == 20 else "I"), data, offset)[0]
+    number = struct.unpack_from(order + count, data, first)[0]
+    first += struct.calcsize(order + count)
+    sides = {}
+    for at in range(first, first + step * min(number, MAX_TAGS), step):
+        tag, kind = struct.unpack_from(order + "HH", data, at)
+        if tag in (WIDTH, HEIGHT):
+            letter = {3: "H", 4: "I", 16: "Q"}.get(kind)
+            if letter is None:
+                return None
+            sides[tag] = struct.unpack_from(order + letter, data, at + value)[0]
+    return (sides[HEIGHT], sides[WIDTH]) if len(sides) == 2 else None
+
+
+def _jpeg_2000(data: bytes) -> Size | None:
+    """Of the codestream, which says more than the boxes around it."""
+    start = data.find(b"\xff\x4f\xff\x51")
+    if start < 0:
+        return None
+    right, bottom, left, top = struct.unpack_from(">IIII", data, start + 8)
+    return bottom - top, right - left
+
+
+def _avif(data: bytes) -> Size | None:
+    """The largest of its parts: each says how large it is."""
+    sizes = [
+        struct.unpack_from(">II", data, found.end() + 4) for found in re.finditer(b"ispe", data)
+    ]
+    width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
+    return (height, width) if sizes else None
+
+
+READERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], Size | None]], ...] = tuple(
+    (re.compile(beginning, re.DOTALL), read)
+    for beginning, read in (
+        (rb"\xff\xd8", frame_size),
+        (rb"\x89PNG\r\n\x1a\n", _png),
+        (rb"BM", _bmp),
+        (rb"GIF8", _gif),
+        (rb"RIFF....WEBP", _webp),
+        (rb"P[1-7Ff]\s", _netpbm),
+        (rb"#\?R", _radiance),
+        (rb"\x59\xa6\x6a\x95", _sun),
+        (rb"II[*+]\0|MM\0[*+]", _tiff),
+        (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", _jpeg_2000),
+        (rb"....ftypavi[fs]", _avif),
+    )
+)
