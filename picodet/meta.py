@@ -93,6 +93,21 @@ def config_of(meta: Mapping[str, Any]) -> ModelConfig:
     )
 
 
+def bins_of(meta: Mapping[str, Any]) -> tuple[float, ...] | None:
+    """What an export of ours says that the bins stand for; None where it says nothing.
+
+    Raises TypeError or ValueError for what is no list of numbers.
+    """
+    if "project" not in meta:
+        return None
+    values = meta["project"]
+    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+        raise ValueError("project is no list of numbers")
+    if not values or not all(abs(value) <= MAX_NUMBER for value in values):
+        raise ValueError(f"project is no list of numbers up to {MAX_NUMBER}")
+    return tuple(float(value) for value in values)
+
+
 def backbone_of(meta: Mapping[str, Any]) -> BackboneConfig:
     """The backbone's numbers, of a detector or of a backbone alone; raises as `config_of` does."""
     numbers = meta["backbone"]

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "versions": {""},
     # weights: checkpoint -> arrays -> rules -> weights, without torch
     "converter.array_pickle": {"converter.pickle_reader"},
+    "converter.bins": set(),
     "converter.convert": {"converter.one_sided", "converter.precision", "converter.rules"},
     "converter.configure": {"class_names", "config", "converter.recognise", "official"},
     "converter.one_sided": {"cells", "converter.precision"},
@@ -157,6 +158,7 @@ PORTING = {
         "variants",
     },
     ".drawn": {
+        "converter.bins",
         ".likeness",
         ".ported",
         ".source",
@@ -193,6 +195,7 @@ PORTING = {
         "models.hub_folder",
     },
     ".port": {
+        "converter.bins",
         ".destinations",
         ".drawn",
         ".named",
@@ -209,6 +212,7 @@ PORTING = {
     },
     ".official_models": {"model_table", "models.state", "official"},
     ".detector": {
+        "converter.bins",
         ".port",
         ".ported",
         ".source",
@@ -315,6 +319,7 @@ ALIGNMENT = {
     },
     ".onnx_graph": {
         *(".recording_writer", ".static_record", "graphs.graph", "graphs.onnx_reader", "ort"),
+        *("meta", ".index"),
     },
     # in Paddle's own process, see test_paddles_process_needs_no_torch
     ".paddle_main": {
@@ -376,6 +381,7 @@ ALIGNMENT = {
     },
     # the rungs
     ".align": {
+        "graphs.weights",
         ".compared",
         ".comparison",
         ".diagnosis",
@@ -411,6 +417,7 @@ ALIGNMENT = {
         *(".comparison", ".gap", ".lanes", ".layered", ".paired", ".recorded", "models.picodet"),
     },
     ".weights": {
+        "converter.bins",
         ".comparison",
         ".gap",
         ".index",

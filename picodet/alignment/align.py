@@ -30,6 +30,7 @@ from picodet.config import ModelConfig
 from picodet.converter.name_tables import name_table
 from picodet.errors import AlignmentError
 from picodet.files import sha256
+from picodet.graphs.weights import PROJECT
 from picodet.models.picodet import PicoDet
 from picodet.versions import versions
 
@@ -60,7 +61,10 @@ def align(
     recorded = Recorded(recording, compared.pairing(pairing))
     weights = compared.weights(recording, pairing, allowed)
     in_single = allowed if tolerance else Tolerance(NOISE_MULTIPLE)  # as the probes are asked
-    probed = probe(config.head, model.head.integral, recording, in_single)
+    integral = model.head.integral
+    wrong = PROJECT in {finding.name for finding in weights.findings} - pairing.weights.keys()
+    own_bins = integral.project if wrong else None
+    probed = probe(config.head, integral, recording, in_single, own_bins)
     preprocessing = compare_preprocessing(
         model.config, recording, probed.preprocessing, probed.evidence
     )

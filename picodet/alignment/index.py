@@ -13,6 +13,8 @@ from picodet.graphs.operators import Key, Operator, Source
 
 HEADER = "picodet_recording"  # the key of the index in the header of the file
 FORMAT = 1
+# a weight that no operator takes: what an export of ours says that the bins stand for
+SAID_PROJECT = "metadata: project"
 SAMPLES = "samples"  # all samples of a summary, float64, in the order of the index's tensors
 
 DTYPES = {  # safetensors' names

@@ -51,15 +51,15 @@ def check_runnable(path: Path, model: onnx.ModelProto, picture: str) -> None:
 
 def recognised(
     path: Path, graph: Graph, ending: EndingNames, size: tuple[int, int] | None
-) -> tuple[ModelConfig, tuple[str, ...]]:
-    """The config, and what had to be assumed.
+) -> tuple[ModelConfig, tuple[float, ...] | None, tuple[str, ...]]:
+    """The config, what it says that the bins stand for, and what had to be assumed.
 
     graph: in canonical form; size: of the input, where any is taken. Raises GraphError where this
     is no PicoDet that we know, ConversionError where its size is none.
     """
     source = open_source(path)
     if source.config is not None:
-        return source.config, ()
+        return source.config, source.bins, ()
     wanted = Wanted(input_size=None if source.said.input_size else size)
     config = configure(recognise_graph(graph, ending), source.said, wanted).config
-    return config, ("mean, std and interp are ppdet's defaults: the ONNX does not say them",)
+    return config, None, ("mean, std and interp are ppdet's defaults: the ONNX does not say them",)

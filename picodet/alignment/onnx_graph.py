@@ -1,16 +1,20 @@
 """Runs an ONNX file and records it, with onnxruntime."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 
+from picodet.alignment.index import SAID_PROJECT, Weight
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.alignment.static_record import ProgramRecord, check_input, record_graph
 from picodet.errors import RecordingError
 from picodet.graphs.graph import Graph
 from picodet.graphs.onnx_reader import read_onnx, sides
+from picodet.meta import HEADER, bins_of
 from picodet.ort import onnxruntime
 
 
@@ -28,7 +32,21 @@ def record_onnx(
     model, graph = read_onnx(file)
     check_input(images, sides(model.graph, graph.inputs[0]))
     feed = inputs_of(file, graph, images, scale_factor)
-    return record_graph(graph, lambda names: _run(file, model, feed, names), writer, progress)
+    recorded = record_graph(graph, lambda names: _run(file, model, feed, names), writer, progress)
+    bins = _said_bins(file, model)
+    if bins is None:
+        return recorded
+    said = Weight(SAID_PROJECT, writer.add(np.array(bins, np.float32)))
+    return replace(recorded, weights=(*recorded.weights, said))
+
+
+def _said_bins(file: Path, model: onnx.ModelProto) -> tuple[float, ...] | None:
+    """What an export of ours says that the bins stand for: one of heads holds it nowhere else."""
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    try:
+        return bins_of(json.loads(metadata[HEADER])) if HEADER in metadata else None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RecordingError(f"{file}: its metadata {HEADER} is not ours: {error}") from error
 
 
 def inputs_of(

@@ -35,7 +35,7 @@ from picodet.graphs.onnx_reader import read_onnx, sides
 from picodet.graphs.operators import Operator
 from picodet.graphs.places import Places, find_places
 from picodet.graphs.tracing import Traced, TracedCall, trace
-from picodet.graphs.weights import GraphWeights, project_of, read_weights
+from picodet.graphs.weights import PROJECT, GraphWeights, project_of, read_weights
 from picodet.models.picodet import PicoDet
 
 
@@ -146,7 +146,7 @@ def load(path: Path, size: tuple[int, int] | None = None) -> OnnxModel:
     try:
         graph = canonical(graph)
         names = find_ending(graph)
-        config, notes = recognised(path, graph, names, size)
+        config, bins, notes = recognised(path, graph, names, size)
     except (GraphError, ConversionError) as error:
         raise AlignmentError(f"{path}: {error}") from error
     traced = trace(config)
@@ -155,5 +155,8 @@ def load(path: Path, size: tuple[int, int] | None = None) -> OnnxModel:
     places = find_places(traced, theirs, stored, graph.inputs[0], str(path))
     project = next(iter(project_of(traced, theirs).values()), None)
     contents = read_weights(traced, places, graph, project)
+    if PROJECT not in contents.single and bins is not None:  # whoever runs it decodes with them
+        single = {**contents.single, PROJECT: np.array(bins, np.float32)}
+        contents = replace(contents, single=single)
     model = fill(config, contents)
     return OnnxModel(path, proto, graph, theirs, names, traced, places, contents, model, notes)

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 from picodet.alignment.comparison import Unpaired
-from picodet.alignment.index import Index
+from picodet.alignment.index import SAID_PROJECT, Index
 from picodet.alignment.paired import Folded, PairedCall, Pairing
 from picodet.config import ModelConfig
 from picodet.errors import AlignmentError
 from picodet.graphs.matching import Vertex, match, network
 from picodet.graphs.operators import Key, Operator, Source
 from picodet.graphs.tracing import Traced, trace
-from picodet.graphs.weights import project_of
+from picodet.graphs.weights import PROJECT, project_of
 
 
 def pair(config: ModelConfig, index: Index) -> Pairing:
@@ -27,7 +27,8 @@ def pair(config: ModelConfig, index: Index) -> Pairing:
     pairs = _Pairs(traced, index)
     for i, j in partners.items():
         pairs.add(ours[i], theirs[j])
-    weights = {**pairs.weights, **project_of(traced, index.operators)}
+    said = {PROJECT: SAID_PROJECT} if SAID_PROJECT in stored else {}
+    weights = {**pairs.weights, **said, **project_of(traced, index.operators)}
     known = {name for value in weights.values() for name in _names(value)}
     # what is behind the heads takes cell centres and strides, which are compared as decoding
     taken = {

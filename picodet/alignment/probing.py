@@ -41,9 +41,20 @@ class Probed:
     evidence: str
 
 
-def probe(head: Head, integral: Integral, recording: Recording, tolerance: Tolerance) -> Probed:
-    """head: the model's, whose decoding is asked; integral: its own, with other bins' values."""
+def probe(
+    head: Head,
+    integral: Integral,
+    recording: Recording,
+    tolerance: Tolerance,
+    bins: Tensor | None = None,
+) -> Probed:
+    """head: the model's, whose decoding is asked; integral: its own, with the probes' bins.
+
+    bins: the model's own values of them, where the reference has none to hold them against: the
+    probes are then decoded with those.
+    """
     keys, theirs = _answers(recording)
+    integral = _for_probes(integral, bins)
     ours = probes.ask(_preprocess, lambda asked: _decode(asked, integral), _suppress)
     return Probed(
         preprocessing=tuple(
@@ -118,11 +129,18 @@ def _outputs(dtype: torch.dtype) -> dict[Head, Output]:
     }
 
 
-def _decoded(head: Head, integral: Integral, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _for_probes(integral: Integral, bins: Tensor | None) -> Integral:
+    """A copy with as many bins as the probes have: 0, 1, 2 .., or as far as they go `bins`."""
     own = copy.deepcopy(integral)
-    own.project = torch.arange(probes.BINS, dtype=dtype)
+    own.project = torch.arange(probes.BINS, dtype=torch.float32)
+    if bins is not None:
+        own.project[: len(bins)] = bins[: probes.BINS].float()
+    return own
+
+
+def _decoded(head: Head, integral: Integral, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     with torch.inference_mode():
-        return decoding.decode(_outputs(dtype)[head], own)
+        return decoding.decode(_outputs(dtype)[head], copy.deepcopy(integral).to(dtype))
 
 
 def _decode(head: Head, integral: Integral) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from picodet.alignment.index import content_key
 from picodet.graphs.operators import Key
 
 UNKNOWN = "none of the usual mistakes"
+SAME_FACTOR = 1e-6  # relative: float32 rounds a product by 6e-8
 ROLES = ("weight", "bias", "running_mean", "running_var")  # gamma and beta are weight and bias
 
 
@@ -25,8 +26,14 @@ def explain(
         moved = ((what, content_key(array)) for what, array in _rearranged(ours[name]))
         text = next((what for what, moved_key in moved if moved_key == theirs[name]), None)
     if text is None and reference is not None and reference.shape == ours[name].shape:
-        attempts = (attempt(ours[name], reference) for attempt in ATTEMPTS)
-        text = next((found for found in attempts if found), None)
+        return explain_known(name, ours[name], reference)
+    return f"{name}: {text}" if text else UNKNOWN
+
+
+def explain_known(name: str, array: np.ndarray, reference: np.ndarray) -> str:
+    """The same of an array whose right values are known, and of the same shape."""
+    attempts = (attempt(array, reference) for attempt in ATTEMPTS)
+    text = next((found for found in attempts if found), None)
     return f"{name}: {text}" if text else UNKNOWN
 
 
@@ -74,8 +81,10 @@ def _few(array: np.ndarray, reference: np.ndarray) -> str | None:
     differing = np.argwhere(array != reference)
     if len(differing) == 1:
         where = tuple(differing[0])
-        ratio = array[where] / reference[where] if reference[where] else np.inf
-        return f"one value is off, at {[int(n) for n in where]}, by a factor of {ratio:.6g}"
+        factor = (
+            telling(float(array[where]) / float(reference[where])) if reference[where] else "inf"
+        )
+        return f"one value is off, at {[int(n) for n in where]}, by a factor of {factor}"
     return None
 
 
@@ -104,13 +113,25 @@ def _permuted(array: np.ndarray, reference: np.ndarray) -> str | None:
 
 
 def _scaled(array: np.ndarray, reference: np.ndarray) -> str | None:
-    if not reference.all():
+    factor = factor_of(array, reference)
+    return f"all values are off by a factor of {telling(factor)}" if factor else None
+
+
+def factor_of(array: np.ndarray, reference: np.ndarray) -> float | None:
+    """The one number that makes the one of the other, zeros apart."""
+    there = reference != 0
+    if not there.any() or array[~there].any():
         return None
-    ratios = array.astype(np.float64) / reference
+    ratios = array[there].astype(np.float64) / reference[there]
     factor = float(np.median(ratios))
-    if factor and abs(ratios / factor - 1).max() < 1e-6:
-        return f"all values are off by a factor of {factor:.6g}"
-    return None
+    return factor if factor and abs(ratios / factor - 1).max() < SAME_FACTOR else None
+
+
+def telling(factor: float) -> str:
+    """A factor with as many digits as it takes to see that it is not 1."""
+    digits = range(6, 18)
+    shown = (f"{factor:.{count}g}" for count in digits)
+    return next((text for text in shown if float(text) != 1), "1")
 
 
 def _rounded(array: np.ndarray, reference: np.ndarray) -> str | None:

@@ -11,13 +11,16 @@ from picodet.alignment.gap import Tolerance, gap
 from picodet.alignment.index import content_key
 from picodet.alignment.paired import Folded, Pairing
 from picodet.alignment.recording import Recording
-from picodet.alignment.weight_diagnosis import explain
+from picodet.alignment.weight_diagnosis import explain, explain_known
+from picodet.converter import bins
 from picodet.converter.one_sided import OURS_ONLY_SUFFIX
 from picodet.graphs.operators import Key
 from picodet.models.layers import EPSILON
 
 NAME = "weights"
-DECODING_ONLY = ".project"  # what only a reference that decodes has
+DECODING_ONLY = (
+    ".project"  # what only a reference that decodes has; its value is known all the same
+)
 
 
 def compare_weights(
@@ -40,7 +43,9 @@ def compare_weights(
             folded[place.conv] = place
         elif place is not None:
             theirs[name] = keys[place]
-        elif not (name.endswith(DECODING_ONLY) and recording.index.operators):
+        elif name.endswith(DECODING_ONLY) and recording.index.operators:
+            findings += _known(name, array, recording)
+        else:
             findings.append(
                 Finding(name, f"{list(array.shape)}", "no such tensor in the reference")
             )
@@ -84,6 +89,26 @@ def _finding(
             found, expected = "other bits than the reference's", "none of the samples differ"
     whole = recording.tensor(key) if recording.has(key) else None
     return Finding(name, found, expected, explain(name, ours, theirs, whole))
+
+
+def _known(name: str, array: np.ndarray, recording: Recording) -> list[Finding]:
+    """The values of our bins where the reference holds none: theirs are known."""
+    boxes = recording.index.ending.boxes
+    if boxes is not None and recording.has(boxes):
+        return []  # the reference decodes, in a way that shows no bins: compared as decoding
+    if bins.origin(array) is not None:
+        return []
+    known = bins.expected(len(array))
+    worst = int(np.abs(array - known).argmax())
+    return [
+        Finding(
+            name,
+            f"at [{worst}]: {array[worst]:.9g}",
+            f"{known[worst]:g}, or what ppdet's EMA makes of it: the reference holds none, and "
+            f"who decodes its heads takes 0 .. {len(array) - 1}",
+            explain_known(name, array, known),
+        )
+    ]
 
 
 def _folded(

@@ -34,7 +34,7 @@ from picodet.export.exported import Detecting, Plain, shared
 from picodet.export.onnx_file import fixed_size
 from picodet.export.trials import Trial
 from picodet.export.wanted import Wanted
-from picodet.meta import HEADER, config_of
+from picodet.meta import HEADER, bins_of, config_of
 from picodet.models.pico_head_v2 import PicoHeadV2
 from picodet.models.picodet import PicoDet
 
@@ -173,7 +173,9 @@ def check(path: Path, model: PicoDet, wanted: Wanted) -> None:
         raise PicoDetError(f"the export is no valid ONNX: {error}") from error
     said = {entry.key: entry.value for entry in proto.metadata_props}
     config = replace(model.config, input_size=fixed_size(model, wanted) or model.config.input_size)
-    if config_of(json.loads(said[HEADER])) != config:
+    meta = json.loads(said[HEADER])
+    project = tuple(model.head.integral.project.tolist())
+    if config_of(meta) != config or bins_of(meta) != project:
         raise PicoDetError(f"the export's metadata {HEADER} does not describe the model")
 
 

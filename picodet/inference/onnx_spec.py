@@ -13,7 +13,7 @@ from picodet.errors import CheckpointError
 from picodet.inference import forms
 from picodet.inference.forms import LEVELS, Shape
 from picodet.inference.network import Fed, Spec, check_size
-from picodet.meta import HEADER, config_of
+from picodet.meta import HEADER, bins_of, config_of
 from picodet.postprocess import Candidates, Detections
 
 SCALE_FACTOR = "scale_factor"
@@ -74,9 +74,7 @@ def read_spec(
     meta = _meta(path, metadata)
     try:
         config = config_of(meta) if meta else None
-        project = np.array(meta.get("project", range(_bins(form, outputs))), np.float32)
-        if project.ndim != 1 or not np.isfinite(project).all():
-            raise ValueError("project is no list of numbers")
+        project = np.array(bins_of(meta) or range(_bins(form, outputs)), np.float32)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckpointError(
             f"{path}: its metadata {HEADER} is not ours: {type(error).__name__} {error}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from picodet.config import check_input_size
+from picodet.converter import bins
 from picodet.converter.configure import Wanted
 from picodet.errors import CheckpointError
 from picodet.files import sha256
@@ -36,7 +37,8 @@ def open_detector(path: Path, input_size: tuple[int, int] | None = None) -> Dete
         except ValueError as error:
             raise CheckpointError(f"{path}: {error}") from error
     if _is_ours(path):
-        return Detector(*checkpoint.load_described(path), notes=())
+        model, made_of = checkpoint.load_described(path)
+        return Detector(model, made_of, bins.notes(model.head.integral.project.numpy()))
     try:
         origin, ported = port(path, Wanted(input_size=input_size))
     except IncompleteError as error:

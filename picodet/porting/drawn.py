@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from picodet.converter import bins
 from picodet.converter.configure import Wanted, adjusted, configure
 from picodet.converter.convert import BINS, OneSided, convert
 from picodet.converter.name_tables import name_table
@@ -59,9 +60,11 @@ def _ported(source: DrawnTensors, wanted: Wanted, allow_nonfinite: bool) -> Port
     projects = project_of(traced, theirs)
     weights = read_weights(traced, places, graph, next(iter(projects.values()), None))
     state = weights.state()
+    if BINS not in state and source.bins is not None:
+        state[BINS] = np.array(source.bins, np.float32)
     fresh = () if BINS in state else (OneSided(BINS, FRESH_BINS),)
     if fresh:
-        state[BINS] = np.arange(config.reg_max + 1, dtype=np.float32)
+        state[BINS] = bins.expected(config.reg_max + 1)
     shapes, parameters = shapes_of(config, "detector")
     conversion = convert(state, shapes, OwnNames(names), config.input_size, allow_nonfinite)
     if not conversion.ok:

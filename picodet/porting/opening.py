@@ -7,7 +7,7 @@ from picodet.class_names import listed_in
 from picodet.converter.configure import Said
 from picodet.errors import CheckpointError
 from picodet.inference.program_file import is_inference_folder
-from picodet.meta import HEADER, config_of
+from picodet.meta import HEADER, bins_of, config_of
 from picodet.models import hub_folder
 from picodet.porting.paddle_weights import Which, read_checkpoint, read_training_folder
 from picodet.porting.source import TORCH, DrawnTensors, NamedTensors, Origin
@@ -74,13 +74,17 @@ def _open_onnx(path: Path) -> DrawnTensors:
     *_, height, width = (None, None, *sides(proto.graph, graph.inputs[0]))
     size = (height, width) if height and width else None
     try:
-        config = config_of(json.loads(metadata[HEADER])) if HEADER in metadata else None
+        meta = json.loads(metadata[HEADER]) if HEADER in metadata else None
+        config = config_of(meta) if meta is not None else None
+        bins = bins_of(meta) if meta is not None else None
+        if config and bins and len(bins) != config.reg_max + 1:
+            raise ValueError(f"project has {len(bins)} values, reg_max is {config.reg_max}")
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: its metadata {HEADER} is not ours: {type(error).__name__} {error}"
         ) from error
     said = Said(path.stem, size, listed_in(metadata))
-    return DrawnTensors(Origin(path, "ONNX"), graph, said, config)
+    return DrawnTensors(Origin(path, "ONNX"), graph, said, config, bins)
 
 
 def _refuse_which(path: Path, which: Which | None) -> None:

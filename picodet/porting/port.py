@@ -1,11 +1,12 @@
 """Any file that holds a PicoDet -> a PicoDet in memory, or a file in another form."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from picodet.converter import bins
 from picodet.converter.configure import Wanted
-from picodet.converter.convert import OneSided
+from picodet.converter.convert import BINS, OneSided
 from picodet.errors import ConversionError
 from picodet.files import check_apart, sha256
 from picodet.meta import Kind, describe
@@ -57,8 +58,12 @@ def port(
     """
     opened = open_source(source, which)
     if isinstance(opened, NamedTensors):
-        return opened.origin, from_names(opened, wanted, allow_nonfinite)
-    return opened.origin, from_graph(opened, wanted, allow_nonfinite)
+        ported = from_names(opened, wanted, allow_nonfinite)
+    else:
+        ported = from_graph(opened, wanted, allow_nonfinite)
+    if BINS in ported.weights:
+        ported = replace(ported, notes=ported.notes + bins.notes(ported.weights[BINS]))
+    return opened.origin, ported
 
 
 def load(source: Path, wanted: Wanted) -> tuple[Origin, PicoDet]:

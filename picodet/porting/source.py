@@ -45,4 +45,5 @@ class DrawnTensors:
     graph: Graph
     said: Said
     config: ModelConfig | None = None  # of an export of ours
+    bins: tuple[float, ...] | None = None  # what it says that the bins of a side stand for
     told: Mapping[str, str] = field(default_factory=dict)  # ppdet's names of some constants

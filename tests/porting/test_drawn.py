@@ -136,7 +136,7 @@ def test_our_own_export_comes_back_as_what_it_was(tmp_path, config, level):
     _, found = port(write(proto, tmp_path / "x.onnx"), Wanted())
     assert found.config == config
     bins = "head.integral.project"
-    assert [one.name for one in found.added if one.name == bins] == [bins] * (level == "heads")
+    assert bins not in [one.name for one in found.added]  # one of heads says them in its metadata
     assert (found.left_out == ()) == (level == "heads")
     assert not any("ppdet's defaults" in note for note in found.notes)
 

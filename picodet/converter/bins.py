@@ -1,0 +1,72 @@
+"""The values of the bins: known for every PicoDet, whether a file holds them or not.
+
+ppdet makes them 0 .. reg_max and never trains them, and whoever decodes raw heads takes whole
+numbers (deploy/python/picodet_postprocess.py of PaddleDetection). A checkpoint may hold others for
+one reason: its EMA averages constants too (ppdet/optimizer/ema.py). It starts from zero, its
+correction is too large, by 1.00012 between a hundred steps and 45,000, and it adds up in float32,
+where a bin comes to rest up to 1e-4 away: after 100,000 steps 3 is 3.000298. A constant has one
+such sequence of values, so that an average can be told from a tensor that is wrong by as much.
+"""
+
+from functools import cache
+
+import numpy as np
+
+DECAY = 0.9998  # of every config of PicoDet, reached by (1 + step) / (10 + step)
+STEPS = 100_000  # from where on neither the average nor its correction moves
+# Relative: four units in the last place. A division may be a product with the inverse.
+ROUNDING = 2.0**-21
+
+
+def expected(count: int) -> np.ndarray:
+    """0 .. reg_max, [count] float32."""
+    return np.arange(count, dtype=np.float32)
+
+
+def origin(values: np.ndarray) -> str | None:
+    """What right values are, in words; None for values that no training of ppdet's leaves.
+
+    values: [reg_max + 1], of a model or a file.
+    """
+    exact = expected(len(values))
+    if np.array_equal(values, exact):
+        return f"0 .. {len(exact) - 1}"
+    if not np.isfinite(values).all():
+        return None
+    base, trained = tuple(exact.tolist()), f"0 .. {len(exact) - 1}, averaged by ppdet's EMA"
+    for _ in range(2):  # a model that was fine-tuned has its constants averaged once more
+        averages = _averages(base)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            close = (np.abs(averages - values) <= ROUNDING * np.abs(averages)).all(axis=1)
+        if close.any():
+            return trained
+        base, trained = tuple(averages[-1].tolist()), trained + ", twice"
+    return None
+
+
+def notes(values: np.ndarray) -> tuple[str, ...]:
+    """What a report has to say of values that nobody would expect; of others nothing."""
+    if origin(values) is not None:
+        return ()
+    exact = expected(len(values))
+    worst = int(np.abs(values - exact).argmax())
+    return (
+        f"the values of the bins (head.integral.project) are not 0 .. {len(exact) - 1}, nor what "
+        f"ppdet's EMA makes of those: {worst} is {values[worst]:.9g}. Boxes are decoded with them; "
+        "whoever decodes raw heads takes whole numbers",
+    )
+
+
+@cache
+def _averages(constants: tuple[float, ...]) -> np.ndarray:
+    """What ppdet's EMA gives for them after 1 .. STEPS steps: [STEPS, bins] float32."""
+    constant = np.array(constants, np.float32)
+    made = np.empty((STEPS, len(constant)), np.float32)
+    average, taken = np.zeros_like(constant), np.empty((STEPS, 1), np.float32)
+    for step in range(STEPS):
+        decay = min(DECAY, (1 + step) / (10 + step))
+        # two products and a sum, each rounded, as in Paddle
+        average = np.float32(decay) * average + np.float32(1 - decay) * constant
+        made[step] = average
+        taken[step] = 1 - decay ** (step + 1)
+    return made / taken

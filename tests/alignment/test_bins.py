@@ -1,0 +1,121 @@
+"""The values of the bins against references that end at raw heads and so hold none."""
+
+import json
+
+import numpy as np
+import onnx
+import own_recording
+import pytest
+import torch
+from exporting import export_onnx
+
+from picodet.alignment import onnx_model, session
+from picodet.alignment.session import Fed
+from picodet.converter import bins
+from picodet.converter.configure import Wanted as ConversionWanted
+from picodet.errors import CheckpointError
+from picodet.export.export import export
+from picodet.export.wanted import Wanted
+from picodet.porting.port import load
+
+PROJECT = "head.integral.project"
+EXACT = torch.arange(8, dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def heads(pristine, tmp_path_factory):
+    """A recording of an ONNX that ends at raw heads and says nothing else."""
+    folder = tmp_path_factory.mktemp("heads")
+    export_onnx(pristine, folder / "heads.onnx")
+    out = folder / "heads.safetensors"
+    np.save(folder / "input.npy", own_recording.noise())
+    fed = Fed(None, folder / "input.npy", False)
+    session.record(folder / "heads.onnx", out, fed, False, None, False, None, lambda *_: None)
+    return out
+
+
+@pytest.fixture
+def compare(heads, model, tmp_path):
+    def compare(project, reference=heads):
+        model.head.integral.project.copy_(project)
+        file = own_recording.save(model, tmp_path / "model.pth")
+        return session.compare(reference, file, Fed(None, None, False), None, None, lambda *_: None)
+
+    return compare
+
+
+def differing(comparison):
+    return [rung.name for rung in comparison.rungs if rung.verdict != "aligned"]
+
+
+def test_what_ppdets_average_makes_of_them_is_right(compare):
+    averaged = torch.from_numpy(bins._averages(tuple(EXACT.tolist()))[-1])
+    assert compare(averaged).aligned
+
+
+@pytest.mark.parametrize(
+    ("project", "found", "diagnosis"),
+    [
+        (EXACT * 1.0001, "at [7]: 7.0007", "all values are off by a factor of 1.0001"),
+        (EXACT * 1.019, "at [7]: 7.133", "all values are off by a factor of 1.019"),
+        (
+            torch.where(EXACT == 5, 5.02, EXACT),
+            "at [5]: 5.01999",
+            "one value is off, at [5], by a factor of 1.004",
+        ),
+    ],
+)
+def test_others_are_found(compare, project, found, diagnosis):
+    comparison = compare(project)
+    assert differing(comparison) == ["weights", "decoding"]
+    weights, decoding = (r for r in comparison.rungs if r.verdict == "differs")
+    (finding,) = weights.findings
+    assert finding.name == PROJECT
+    assert finding.found.startswith(found)
+    assert finding.expected.endswith("who decodes its heads takes 0 .. 7")
+    assert finding.diagnosis == f"{PROJECT}: {diagnosis}"
+    assert [finding.name for finding in decoding.findings] == ["probe: boxes"]
+
+
+@pytest.fixture
+def own(tmp_path):
+    """An export of ours of the raw heads of a model whose bins are not whole numbers."""
+
+    def own(project):
+        model = own_recording.pristine()
+        model.head.integral.project.copy_(project)
+        source = own_recording.save(model, tmp_path / "source.pth")
+        report = export(source, tmp_path / "own.onnx", Wanted("heads"), verified=False)
+        return tmp_path / "own.onnx", report
+
+    return own
+
+
+def test_an_export_of_raw_heads_says_them(own, compare):
+    file, report = own(EXACT * 1.019)
+    (note,) = report.notes
+    assert "7 is 7.13300037" in note
+    assert differing(compare(EXACT, file)) == ["weights"]
+    assert compare(EXACT * 1.019, file).aligned
+
+
+def test_an_export_is_compared_and_converted_with_those_that_it_says(own, heads):
+    file, _ = own(EXACT * 1.019)
+    assert onnx_model.load(file).contents.single[PROJECT][7] == pytest.approx(7.133)
+    fed = Fed(None, None, False)
+    comparison = session.compare(heads, file, fed, None, None, lambda *_: None)
+    assert differing(comparison)[0] == "weights"
+    _, converted = load(file, ConversionWanted())
+    assert converted.head.integral.project[7].item() == pytest.approx(7.133)
+
+
+@pytest.mark.parametrize("said", [[0, 1, 2], [0, "a"], None])
+def test_what_is_no_list_of_eight_numbers_is_refused(own, said):
+
+    file, _ = own(EXACT)
+    proto = onnx.load(file)
+    (entry,) = (entry for entry in proto.metadata_props if entry.key == "picodet")
+    entry.value = json.dumps(json.loads(entry.value) | {"project": said})
+    onnx.save(proto, file)
+    with pytest.raises(CheckpointError, match="its metadata picodet is not ours: ValueError pro"):
+        load(file, ConversionWanted())

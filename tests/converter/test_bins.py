@@ -1,0 +1,68 @@
+"""The values of the bins: what ppdet's training can leave, and what it cannot."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from picodet.converter import bins
+from picodet.training.averaging import Average
+from picodet.training.recipe import Averaging
+
+EXACT = np.arange(8, dtype=np.float32)
+
+
+def averaged(steps, constant=EXACT):
+    """As our own training averages a constant, which is held against ppdet's recordings."""
+    model = nn.Module()
+    model.register_buffer("project", torch.tensor(constant))
+    average = Average(model, Averaging())
+    for _ in range(steps):
+        average.update()
+    return average.current()["project"].numpy()
+
+
+def test_whole_numbers_need_no_words():
+    assert bins.origin(EXACT) == "0 .. 7"
+    assert bins.origin(np.arange(12, dtype=np.float32)) == "0 .. 11"
+    assert bins.notes(EXACT) == ()
+
+
+@pytest.mark.parametrize("steps", [2, 100, 3000])
+def test_what_an_average_makes_of_them_is_known(steps):
+    values = averaged(steps)
+    assert not np.array_equal(values, EXACT)
+    assert bins.origin(values) == "0 .. 7, averaged by ppdet's EMA"
+    assert bins.notes(values) == ()
+
+
+def test_after_a_long_training_three_is_not_three():
+    """float32 adds up until it no longer moves: a checkpoint of 300 epochs holds this."""
+    values = bins._averages(tuple(EXACT.tolist()))[-1]
+    assert values[3] == pytest.approx(3.000298, abs=1e-6)
+    assert bins.origin(values) == "0 .. 7, averaged by ppdet's EMA"
+
+
+def test_fine_tuning_averages_once_more():
+    trained = bins._averages(tuple(EXACT.tolist()))[-1]
+    assert bins.origin(averaged(500, trained)) == "0 .. 7, averaged by ppdet's EMA, twice"
+
+
+@pytest.mark.parametrize("factor", [0.9998, 1.0001, 1.00012, 1.001, 1.019])
+def test_a_factor_that_no_average_has(factor):
+    assert bins.origin(EXACT * np.float32(factor)) is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [EXACT + 1, EXACT[::-1].copy(), EXACT * np.nan, np.where(EXACT == 5, 5.0001, EXACT)],
+    ids=["from one", "backwards", "NaN", "one of them"],
+)
+def test_others(values):
+    assert bins.origin(values.astype(np.float32)) is None
+
+
+def test_the_note_says_which():
+    (note,) = bins.notes(EXACT * np.float32(1.019))
+    assert "are not 0 .. 7" in note
+    assert "7 is 7.13300037" in note
