@@ -27,7 +27,7 @@ from picodet.training.parallel import normaliser, of_the_first
 from picodet.training.results import Results
 from picodet.training.schedule import learning_rates
 from picodet.training.state import Best, Position, State
-from picodet.training.step import Stepper
+from picodet.training.step import Stepper, Taken
 
 NO_MEMORY = ("out of memory", "can't allocate memory")  # what torch says on a GPU, and on a CPU
 LOGGED = 20  # steps between two lines of the log (ppdet's log_iter)
@@ -45,6 +45,7 @@ class Told:
     pictures: int  # of the step, in all processes
     seconds: float  # that the step took
     waiting: float  # seconds of them that it waited for pictures
+    skipped: int = 0  # steps in a row, up to this one, that half precision has left out
 
 
 class Validate(Protocol):
@@ -148,7 +149,7 @@ class Training:
             rate = self.rate(iteration)
             taken = self.stepper(group, losses, iteration, rate, interruption.wanted)
             self.position = self.position.next_step()
-            self._tell(taken.losses, rate, len(group[0].image_ids), start, waited)
+            self._tell(taken, rate, len(group[0].image_ids), start, waited)
             if taken.stop:
                 self._save()
                 raise InterruptedTrainingError(self.job.out, self.position)
@@ -183,19 +184,22 @@ class Training:
         best = self.position.best
         return Best(numbers["AP"], epoch) if best is None or numbers["AP"] > best.ap else best
 
-    def _tell(
-        self, losses: Mapping[str, float], rate: float, batch: int, start: float, waited: float
-    ) -> None:
+    def _tell(self, taken: Taken, rate: float, batch: int, start: float, waited: float) -> None:
+        losses, skipped = taken.losses, taken.skipped
         pictures = batch * self.job.accumulate * self.ranks.size
         seconds = time.perf_counter() - start
         epochs = self.job.recipe.schedule.epochs
-        told = Told(self.position, epochs, self.steps, losses, rate, pictures, seconds, waited)
-        self.show(told)
+        self.show(
+            Told(
+                self.position, epochs, self.steps, losses, rate, pictures, seconds, waited, skipped
+            )
+        )
         if self.journal and (self.position.iteration % LOGGED == 0 or self.position.iteration == 1):
             row = {"epoch": self.position.epoch + 1, "step": self.position.step, **losses}
             speed = {"rate": rate, "pictures_per_second": pictures / seconds}
             waits = {"waiting": waited / seconds}
-            self.journal.write("step", self.position.iteration, row | speed | waits)
+            left_out = {"skipped": skipped} if skipped else {}
+            self.journal.write("step", self.position.iteration, row | speed | waits | left_out)
 
     def _save(self) -> None:
         if self.ranks.rank != 0:

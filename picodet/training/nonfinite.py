@@ -11,6 +11,7 @@ from picodet.training.batch import Batch
 from picodet.training.criterion import Criterion
 
 SHOWN = 16  # picture ids
+NOT_FINITE = "the loss or a gradient is not finite"
 ELSEWHERE = "none when the step is repeated in this process: another one has it, or half precision"
 
 
@@ -20,15 +21,21 @@ class NotFiniteError(TrainingError):
     elsewhere = False  # whether this process has no such tensor itself
 
 
-def explain(model: nn.Module, batch: Batch, criterion: Criterion, iteration: int) -> NotFiniteError:
+def explain(
+    model: nn.Module,
+    batch: Batch,
+    criterion: Criterion,
+    iteration: int,
+    what: str = NOT_FINITE,
+) -> NotFiniteError:
     """Walk through the step once more and name the first tensor that is not finite."""
     where = _first(model, batch, criterion)
     ids = ", ".join(map(str, batch.image_ids[:SHOWN]))
     more = f" and {len(batch.image_ids) - SHOWN} more" if len(batch.image_ids) > SHOWN else ""
     error = NotFiniteError(
-        f"iteration {iteration}: the loss or a gradient is not finite. The first tensor that is "
-        f"not: {where}. The pictures of the batch: {ids}{more}. Nothing was updated; look at these "
-        "pictures and boxes, or lower the rate, and --resume"
+        f"iteration {iteration}: {what}. The first tensor that is not: {where}. The pictures of "
+        f"the batch: {ids}{more}. Nothing was updated; look at these pictures and boxes, or lower "
+        "the rate, and --resume"
     )
     error.elsewhere = where == ELSEWHERE
     return error

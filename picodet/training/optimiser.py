@@ -84,6 +84,17 @@ class MomentumSGD:
         for group in self.sgd.param_groups:
             group["lr"] = rate * group["factor"]
 
+    def begin(self) -> None:
+        """Momenta of 0 where there are none yet: the first step comes to the same.
+
+        What a GradScaler leaves out is no first step for torch (2.13), which then goes on with the
+        memory that it has taken for the momenta, as it came.
+        """
+        for group in self.sgd.param_groups:
+            for parameter in group["params"]:
+                if "momentum_buffer" not in self.sgd.state[parameter]:
+                    self.sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
     def clear(self) -> None:
         """Forget the gradients."""
         self.sgd.zero_grad(set_to_none=True)

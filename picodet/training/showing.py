@@ -46,8 +46,12 @@ def progress_line(device: str, first: bool) -> Iterator[Callable[[Told], None]]:
                 completed=told.position.iteration,
                 total=told.epochs * told.steps,
                 epoch=f"{told.position.epoch + 1}/{told.epochs}",
-                losses=f"{losses}  lr {told.rate:.4g}",
+                losses=f"{losses}  lr {told.rate:.4g}{_skipped(told)}",
                 speed=speed,
             )
 
         yield show
+
+
+def _skipped(told: Told) -> str:
+    return f"  {told.skipped} steps left out, not finite in half precision" if told.skipped else ""

@@ -19,10 +19,19 @@ from picodet.ranks import HEARING, Ranks
 from picodet.training.averaging import Average
 from picodet.training.batch import Batch
 from picodet.training.criterion import Criterion, Losses
-from picodet.training.nonfinite import explain, gradient_norm, sums
+from picodet.training.nonfinite import (
+    NOT_FINITE,
+    NotFiniteError,
+    explain,
+    gradient_norm,
+    sums,
+)
 from picodet.training.optimiser import MomentumSGD
 from picodet.training.parallel import anywhere, distributed
 
+# A scale of 65,536, where it begins, is halved to 1.5e-05 by so many: no gradient that is finite is
+# still too large for float16 then, nor one of a scale that has grown 65,536 times before.
+SKIPPED = 32  # steps in a row that may be left out
 HALF = {"cuda": torch.float16, "cpu": torch.bfloat16}
 
 
@@ -32,6 +41,7 @@ class Taken:
 
     losses: dict[str, float]  # the mean over the step's batches of this process, and their total
     stop: bool  # one of the processes wants it to end
+    skipped: int = 0  # steps in a row, up to this one, left out for gradients that are not finite
 
 
 class Stepper:
@@ -51,6 +61,7 @@ class Stepper:
         self.parameters = dict(model.named_parameters())
         self.half = HALF.get(self.device.type) if amp else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half is torch.float16)
+        self.skipped = 0
 
     def __call__(
         self,
@@ -60,7 +71,11 @@ class Stepper:
         rate: float,
         stop: bool = False,
     ) -> Taken:
-        """Raises NotFiniteError, in all processes, before anything is updated."""
+        """Raises NotFiniteError, in all processes, before anything is updated.
+
+        In float16 a step whose gradients are not finite is left out, and only SKIPPED of them in a
+        row are an error.
+        """
         self.optimiser.clear()
         terms = []
         for i, batch in enumerate(batches):
@@ -76,12 +91,14 @@ class Stepper:
             self._check(gradient_norm(self.parameters), batches[-1], criterion, iteration)
         (stop,) = anywhere([stop], self.device, self.ranks)
         self.optimiser.set_rate(rate)
+        if self.scaler.is_enabled():
+            self.optimiser.begin()
         self.scaler.step(self.optimiser.sgd)
-        self.scaler.update()
+        self._update_scale(batches[-1], criterion, iteration)
         self.average.update()
         told = torch.stack(terms).mean(dim=0)
         names = (*Losses._fields, "total")
-        return Taken(dict(zip(names, told.tolist(), strict=True)), stop)
+        return Taken(dict(zip(names, told.tolist(), strict=True)), stop, self.skipped)
 
     def _forward(self, images: Tensor) -> Output:
         if self.half is None:
@@ -100,8 +117,25 @@ class Stepper:
         """Raise NotFiniteError in all processes where it is so in one."""
         (bad,) = anywhere([~torch.isfinite(numbers).all()], self.device, self.ranks)
         if bad:
-            error = explain(self.model, batch, criterion, iteration)
-            if error.elsewhere and self.ranks.size > 1:  # the one that has it shall tell
-                time.sleep(HEARING)
-                self.ranks.check()
-            raise error
+            raise self._explained(batch, criterion, iteration)
+
+    def _update_scale(self, batch: Batch, criterion: Criterion, iteration: int) -> None:
+        """Gradients are everybody's mean by now, so that all processes count alike."""
+        before = self.scaler.get_scale()
+        self.scaler.update()
+        self.skipped = self.skipped + 1 if self.scaler.get_scale() < before else 0
+        if self.skipped == SKIPPED:
+            what = (
+                f"the gradients of {SKIPPED} steps in a row are not finite in half precision, down "
+                f"to a loss scale of {self.scaler.get_scale():.1e}, and none of them was taken"
+            )
+            raise self._explained(batch, criterion, iteration, what)
+
+    def _explained(
+        self, batch: Batch, criterion: Criterion, iteration: int, what: str = NOT_FINITE
+    ) -> NotFiniteError:
+        error = explain(self.model, batch, criterion, iteration, what)
+        if error.elsewhere and self.ranks.size > 1:  # the one that has it shall tell
+            time.sleep(HEARING)
+            self.ranks.check()
+        return error

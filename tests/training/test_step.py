@@ -1,0 +1,98 @@
+"""Steps in half precision, on a CPU: what a scaler leaves out, and when that is enough."""
+
+import json
+
+import pytest
+import torch
+from small_training import batch, training
+
+from picodet.models.picodet import PicoDet
+from picodet.training import journal, loop, step
+from picodet.training.criterion import criterion
+from picodet.training.nonfinite import NotFiniteError
+
+FEW = 3  # steps that may be left out here
+FIRST = "backbone.stem.conv.weight"
+
+
+@pytest.fixture
+def halved(tmp_path, monkeypatch):
+    """A training with a loss scale, and a switch that makes the gradients of its head NaN."""
+    monkeypatch.setattr(step, "SKIPPED", FEW)
+    found = training(tmp_path, save_steps=99)
+    found.stepper.scaler = torch.amp.GradScaler("cpu")
+    spoiled = {"now": True}
+    weight = next(found.model.head.parameters())
+    weight.register_hook(lambda gradient: gradient * float("nan") if spoiled["now"] else gradient)
+    return found, spoiled
+
+
+def stepped(found, iteration):
+    recipe, model = found.job.recipe, found.model.train()
+    losses = criterion(
+        recipe.assignment, recipe.losses, model.head.integral, found.normaliser, 1, 0
+    )
+    return found.stepper([batch(0, iteration)], losses, iteration, 0.01)
+
+
+def test_what_is_left_out_for_ever_ends_like_a_loss_that_is_nan(halved):
+    found, _ = halved
+    before = found.model.head.state_dict()
+    assert [stepped(found, i).skipped for i in range(FEW - 1)] == [1, 2]
+    with pytest.raises(NotFiniteError) as raised:
+        stepped(found, FEW - 1)
+    text = str(raised.value)
+    assert text.startswith(f"iteration {FEW - 1}: the gradients of {FEW} steps in a row are not")
+    assert "in half precision, down to a loss scale of 8.2e+03, and none of them was taken" in text
+    assert "The first tensor that is not: the gradient of head." in text
+    assert "The pictures of the batch: 20, 21. Nothing was updated" in text
+    assert all(
+        torch.equal(tensor, before[name]) for name, tensor in found.model.head.named_parameters()
+    )
+
+
+def test_a_step_that_is_taken_begins_the_count_anew(halved):
+    found, spoiled = halved
+    told = []
+    for iteration in range(2 * FEW):
+        spoiled["now"] = iteration % FEW != FEW - 1
+        told.append(stepped(found, iteration).skipped)
+    assert told == [1, 2, 0, 1, 2, 0]
+
+
+def test_a_first_step_that_is_left_out_leaves_no_momenta_behind(halved):
+    """As if it had not been: torch alone would go on with what its memory held before."""
+    found, spoiled = halved
+    stepped(found, 0)
+    spoiled["now"] = False
+    assert not any(momentum.any() for momentum in found.optimiser.momenta().values())
+    before = {name: tensor.clone() for name, tensor in found.model.named_parameters()}
+    stepped(found, 0)
+    (weight,) = (p for name, p in found.model.named_parameters() if name == FIRST)
+    moved = before[FIRST] - 0.01 * found.optimiser.momenta()[FIRST]
+    assert torch.allclose(weight, moved, rtol=0, atol=1e-6)
+    assert 0 < found.optimiser.momenta()[FIRST].abs().max() < 1e3
+
+
+def test_a_right_training_ends_before_its_scale_does():
+    """From the scale that it begins with, and from one that has grown 65,536 times."""
+    begins = torch.amp.GradScaler("cpu").get_scale()
+    assert begins * 65_536 / 2**step.SKIPPED <= 1
+
+
+def test_the_log_and_the_line_say_that_steps_are_left_out(halved, monkeypatch):
+    found, _ = halved
+    monkeypatch.setattr(loop, "LOGGED", 1)
+    told = []
+    found.show = lambda each: told.append(each.skipped)
+    with pytest.raises(NotFiniteError):
+        found.run()
+    assert told == [1, 2]
+    rows = (found.job.out / journal.FILE).read_text().splitlines()
+    assert [json.loads(row)["skipped"] for row in rows] == [1, 2]
+
+
+def test_without_a_scale_nothing_is_left_out(tmp_path):
+    found = training(tmp_path, amp=True)  # bfloat16 on a CPU
+    assert isinstance(found.model, PicoDet)
+    assert stepped(found, 0).skipped == 0
