@@ -137,8 +137,13 @@ def train(
             begin,
             together,
             resume,
-            evaluated and (lambda config: Validation(config, *evaluated, together, device)),
-            show,
+            evaluated
+            and (
+                lambda config: Validation(
+                    config, *evaluated, together, device, progress=show.evaluating
+                )
+            ),
+            show.step,
         )
         if first:
             for line in (note, *prepared.notes):

@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import click
 
 from picodet.errors import ImageWarning, PicoDetError
 from picodet.files import check_apart, check_writable, write_json
+from picodet.intervals import lines
 
 FILE = click.Path(path_type=Path)
 
@@ -73,8 +75,11 @@ def _warnings_as_notes() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(description: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, silent when that is no terminal; yields what moves it.
+def progress_bar(
+    description: str, unit: str = "", clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, or a line now and then when that is no terminal; yields what moves
+    it.
 
     With a unit it tells how many of them a second.
     """
@@ -88,10 +93,11 @@ def progress_bar(description: str, unit: str = "") -> Iterator[Callable[[int, in
             return Text(f"{speed:.1f} {unit}/s" if speed else "")
 
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lines(description, unit, clock)
+        return
     columns = (*Progress.get_default_columns(), *((Speed(),) if unit else ()))
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

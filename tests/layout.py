@@ -6,8 +6,9 @@ MAY_IMPORT = {
     "class_names": set(),
     "config": set(),
     "errors": set(),
-    "command": {"fetching", "files", "official"},
+    "command": {"fetching", "files", "intervals", "official"},
     "files": set(),
+    "intervals": set(),
     "machine": set(),
     "meta": {"", "config"},  # of our files, without torch
     "nms": set(),
@@ -1044,7 +1045,7 @@ TRAINING = {
         "inference.torch_network",
         "ranks",
     },
-    ".showing": {".loop", "machine"},
+    ".showing": {".loop", "intervals", "machine"},
     ".simota": {".assignment", ".losses", ".recipe", ".targets", "boxes"},
     ".simota_criterion": {
         ".assignment",

@@ -1,12 +1,16 @@
-"""One line on a terminal that tells how a training goes; silent where there is none."""
+"""One line on a terminal that tells how a training goes; elsewhere a line now and then."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
+import click
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from picodet.intervals import LINE, Clock, Every, lines
 from picodet.machine import peak_memory
 from picodet.training.loop import Told
 
@@ -20,37 +24,75 @@ def memory_used(device: str) -> str:
     return "" if most is None else f", {most / 2**30:.1f} GiB"
 
 
+class Shown(NamedTuple):
+    """What is called while a training goes on."""
+
+    step: Callable[[Told], None]
+    evaluating: Callable[[int, int], None]  # pictures that are done, and of how many
+
+
+class _Smooth:
+    """Losses and speed, without their jumps."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.values: dict[str, float] = {}
+
+    def __call__(self, told: Told) -> tuple[str, str]:
+        now = dict(told.losses) | {"speed": told.pictures / told.seconds}
+        for name, value in now.items():
+            self.values[name] = SHARE * value + (1 - SHARE) * self.values.get(name, value)
+        losses = " ".join(f"{name} {self.values[name]:.3f}" for name in told.losses)
+        speed = f"{self.values['speed']:.1f} images/s{memory_used(self.device)}"
+        return f"{losses}  lr {told.rate:.4g}{_skipped(told)}", speed
+
+
+def progress_lines(device: str, clock: Clock = time.monotonic) -> Shown:
+    """For a log file: a step's line, or that of an evaluation, every LINE seconds."""
+    smooth, due = _Smooth(device), Every(LINE, clock)
+
+    def step(told: Told) -> None:
+        losses, speed = smooth(told)
+        if due():
+            where = f"epoch {told.position.epoch + 1}/{told.epochs}"
+            done = f"step {told.position.step:,}/{told.steps:,}"
+            click.echo(f"{where}  {done}  {losses}  {speed}", err=True)
+
+    return Shown(step, lines("evaluating", "images", clock))
+
+
 @contextmanager
-def progress_line(device: str, first: bool) -> Iterator[Callable[[Told], None]]:
+def progress_line(device: str, first: bool) -> Iterator[Shown]:
     """Yields what is called after each step; `first`: whether this process may show anything."""
     console = Console(stderr=True)
+    if not (first and console.is_terminal):
+        yield progress_lines(device) if first else Shown(lambda told: None, lambda done, of: None)
+        return
     columns = (
         TextColumn("epoch {task.fields[epoch]}"),
         BarColumn(bar_width=16),
         TextColumn("{task.completed}/{task.total}  {task.fields[losses]}  {task.fields[speed]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    smooth: dict[str, float] = {}
-    shown = first and console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
+    smooth = _Smooth(device)
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None, epoch="", losses="", speed="")
 
         def show(told: Told) -> None:
-            now = dict(told.losses) | {"speed": told.pictures / told.seconds}
-            for name, value in now.items():
-                smooth[name] = SHARE * value + (1 - SHARE) * smooth.get(name, value)
-            losses = " ".join(f"{name} {smooth[name]:.3f}" for name in told.losses)
-            speed = f"{smooth['speed']:.1f} images/s{memory_used(device)}"
+            losses, speed = smooth(told)
             bar.update(
                 task,
                 completed=told.position.iteration,
                 total=told.epochs * told.steps,
                 epoch=f"{told.position.epoch + 1}/{told.epochs}",
-                losses=f"{losses}  lr {told.rate:.4g}{_skipped(told)}",
+                losses=losses,
                 speed=speed,
             )
 
-        yield show
+        def evaluating(done: int, total: int) -> None:
+            bar.update(task, speed=f"evaluating {done:,} of {total:,} images")
+
+        yield Shown(show, evaluating)
 
 
 def _skipped(told: Told) -> str:

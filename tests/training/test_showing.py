@@ -1,6 +1,11 @@
 """What a training shows while it runs."""
 
+from test_intervals import Clock
+
+from picodet.intervals import LINE
 from picodet.training import showing
+from picodet.training.loop import Told
+from picodet.training.state import Position
 
 
 def test_memory_is_told_where_somebody_counts_it(monkeypatch):
@@ -8,3 +13,27 @@ def test_memory_is_told_where_somebody_counts_it(monkeypatch):
     assert showing.memory_used("cpu") == ", 1.5 GiB"
     monkeypatch.setattr(showing, "peak_memory", lambda: None)
     assert showing.memory_used("cpu") == ""
+
+
+def test_without_a_terminal_a_line_now_and_then(capsys, monkeypatch):
+    monkeypatch.setattr(showing, "peak_memory", lambda: 1 << 30)
+    clock = Clock()
+    shown = showing.progress_lines("cpu", clock)
+    for step in range(1, 61):
+        clock.now += LINE / 25
+        position = Position(2, step, 732 + step)
+        shown.step(Told(position, 300, 366, {"total": 1.5}, 0.04, 16, 2.0, 0.1, step // 50))
+    clock.now += LINE
+    shown.evaluating(100, 400)
+    assert capsys.readouterr().err.splitlines() == [
+        "epoch 3/300  step 25/366  total 1.500  lr 0.04  8.0 images/s, 1.0 GiB",
+        "epoch 3/300  step 50/366  total 1.500  lr 0.04  1 steps left out, not finite in half "
+        "precision  8.0 images/s, 1.0 GiB",
+        "evaluating: 100 of 400 images, 25%, 1.0 images/s",
+    ]
+
+
+def test_only_the_first_process_tells(capsys):
+    with showing.progress_line("cpu", first=False) as shown:
+        shown.evaluating(1, 2)
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,41 @@
+"""What is done once in a while, and lines that tell how far a work is where no bar can be drawn."""
+
+import time
+from collections.abc import Callable
+
+import click
+
+Clock = Callable[[], float]  # seconds, from any beginning
+LINE = 30.0  # seconds between two lines
+
+
+class Every:
+    """True when so many seconds have gone by since it was, or since the beginning."""
+
+    def __init__(self, seconds: float, clock: Clock = time.monotonic) -> None:
+        self.seconds, self._clock, self._since = seconds, clock, clock()
+
+    def __call__(self) -> bool:
+        now = self._clock()
+        if now - self._since < self.seconds:
+            return False
+        self._since = now
+        return True
+
+
+def lines(
+    description: str, unit: str = "", clock: Clock = time.monotonic
+) -> Callable[[int, int], None]:
+    """What tells on standard error, now and then, how many of how many are done.
+
+    Without a unit it tells the share alone.
+    """
+    due, start = Every(LINE, clock), clock()
+
+    def move(done: int, total: int) -> None:
+        if due() and total > 0:
+            share = f"{done:,} of {total:,} {unit}, " if unit else ""
+            speed = f", {done / (clock() - start):.1f} {unit}/s" if unit else ""
+            click.echo(f"{description}: {share}{done / total:.0%}{speed}", err=True)
+
+    return move
