@@ -13,6 +13,8 @@ MAX_NUMBER = 8192  # of a model, its input size included: beyond it something is
 Activation = Literal["hardswish", "relu6"]
 Neck = Literal["csp_pan", "lc_pan"]
 Head = Literal["pico_head", "pico_head_v2"]
+# what resizes: whatever OpenCV has for this CPU, or what gives the same bits on every CPU
+Kernels = Literal["native", "portable"]
 
 
 def check_input_size(size: tuple[int, int]) -> None:
@@ -89,6 +91,7 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     interp: int = 2  # OpenCV's number: 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos
+    resize: Kernels = "native"  # see picodet.data.resize_kernels
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from picodet.config import (
     BackboneConfig,
     ESNetConfig,
     Head,
+    Kernels,
     LCNetConfig,
     MobileNetV3Config,
     ModelConfig,
@@ -71,6 +72,7 @@ def config_of(meta: Mapping[str, Any]) -> ModelConfig:
     preprocessing = meta["preprocessing"]
     mean, std = (_three(preprocessing[key]) for key in ("mean", "std"))
     interp = preprocessing["interp"]
+    kernels = _one_of(Kernels, preprocessing.get("resize", "native"))  # older files have none
     if (
         type(interp) is not int
         or interp not in range(5)
@@ -89,7 +91,7 @@ def config_of(meta: Mapping[str, Any]) -> ModelConfig:
         input_size=(height, width),
         reg_max=reg_max,
         activation=_one_of(Activation, meta["activation"]),
-        preprocessing=Preprocessing(mean, std, interp),
+        preprocessing=Preprocessing(mean, std, interp, kernels),
     )
 
 

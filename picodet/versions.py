@@ -1,9 +1,14 @@
 """Of what took part in a run."""
 
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from picodet import __version__
+
+CPUINFO = Path("/proc/cpuinfo")  # Linux's
+FLAGS = {"avx512f": "AVX-512", "avx2": "AVX2", "sse4_2": "SSE4.2"}  # the best that there is
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -15,3 +20,16 @@ def versions(*packages: str) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def cpu() -> str:
+    """Of this machine, as far as it says: "AMD EPYC, AVX2"."""
+    try:
+        text = CPUINFO.read_text(errors="replace")
+    except OSError:
+        text = ""
+    model = re.search(r"^model name\s*: *(.+)$", text, re.MULTILINE)
+    flags = re.search(r"^flags\s*:(.+)$", text, re.MULTILINE)
+    has = flags[1].split() if flags else []
+    best = [name for flag, name in FLAGS.items() if flag in has][:1]
+    return ", ".join([model[1].strip() if model else platform.machine(), *best])

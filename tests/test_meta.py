@@ -53,6 +53,7 @@ configs = st.builds(
         mean=st.tuples(*[st.floats(-1, 1)] * 3),
         std=st.tuples(positive, positive, positive),
         interp=st.integers(0, 4),
+        resize=st.sampled_from(["native", "portable"]),
     ),
 )
 
@@ -68,6 +69,15 @@ def test_what_is_described_is_read_also_through_json(config):
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_so_are_the_official_ones(config):
     assert config_of(json.loads(json.dumps(describe(config, "detector", "x", "")))) == config
+
+
+def test_a_file_that_does_not_say_its_kernels_takes_the_native_ones():
+    meta = describe(CONFIG, "detector", "x", "")
+    del meta["preprocessing"]["resize"]
+    assert config_of(meta) == CONFIG
+    meta["preprocessing"]["resize"] = "fast"
+    with pytest.raises(ValueError, match="'native', 'portable'"):
+        config_of(meta)
 
 
 def test_where_a_file_came_from():

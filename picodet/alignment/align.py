@@ -26,13 +26,13 @@ from picodet.alignment.recorded import Recorded
 from picodet.alignment.recording import Recording
 from picodet.alignment.suppression import compare_nms
 from picodet.alignment.wording import times
-from picodet.config import ModelConfig
+from picodet.config import Kernels, ModelConfig
 from picodet.converter.name_tables import name_table
 from picodet.errors import AlignmentError
 from picodet.files import sha256
 from picodet.graphs.weights import PROJECT
 from picodet.models.picodet import PicoDet
-from picodet.versions import versions
+from picodet.versions import cpu, versions
 
 
 def align(
@@ -66,7 +66,7 @@ def align(
     own_bins = integral.project if wrong else None
     probed = probe(config.head, integral, recording, in_single, own_bins)
     preprocessing = compare_preprocessing(
-        model.config, recording, probed.preprocessing, probed.evidence
+        model.config, recording, probed.preprocessing, probed.evidence, probed.kernels
     )
     summary = "; ".join((preprocessing.summary, *compared.notes))
     preprocessing = replace(preprocessing, summary=summary)
@@ -164,9 +164,13 @@ def _images(config: ModelConfig, recording: Recording) -> Tensor | None:
     index = recording.index
     if recording.has(index.input):
         return torch.from_numpy(recording.tensor(index.input))
-    steps = our_steps(recorded_picture(recording), config)
-    array = steps["normalise"][None].astype(index.precision)
-    return torch.from_numpy(array) if content_key(array) == index.input else None
+    kernels: Kernels  # a summary leaves the input out where it does not depend on them, ..
+    for kernels in ("native", "portable"):  # .. and older ones in any case
+        steps = our_steps(recorded_picture(recording), config, kernels)
+        array = steps["normalise"][None].astype(index.precision)
+        if content_key(array) == index.input:
+            return torch.from_numpy(array)
+    return None
 
 
 def _layers_rung(result: LayersResult) -> Rung:
@@ -194,7 +198,10 @@ def _layers_rung(result: LayersResult) -> Rung:
 def _environment(recording: Recording, model_path: Path) -> dict[str, str]:
     index = recording.index
     theirs = {f"reference: {name}": value for name, value in index.versions.items()}
-    ours = {f"ours: {name}": value for name, value in versions("torch", "onnxruntime").items()}
+    ours = {
+        f"ours: {name}": value
+        for name, value in (versions("torch", "onnxruntime") | {"CPU": cpu()}).items()
+    }
     return {
         "reference": index.file,
         "reference SHA-256": index.sha256,

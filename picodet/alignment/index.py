@@ -4,7 +4,7 @@ Plain data, to JSON and back; recording_writer.py writes it and recording.py rea
 """
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -128,6 +128,8 @@ class Index:
     ending: Ending
     probes: dict[str, Key]  # the reference's answers to probes.py, where it could be asked
     tensors: dict[Key, Stored]
+    # what resized the picture: resize_kernels.fingerprint; older recordings, and arrays, have none
+    kernels: dict[str, str] = field(default_factory=dict)
 
 
 def to_json(index: Index) -> dict[str, Any]:
@@ -215,6 +217,7 @@ def from_json(content: dict[str, Any]) -> Index:
         ),
         probes={str(name): known(key) for name, key in content["probes"].items()},
         tensors=tensors,
+        kernels={str(k): str(v) for k, v in content.get("kernels", {}).items()},
     )
 
 

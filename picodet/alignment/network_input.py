@@ -1,6 +1,7 @@
 """What the network is fed: an array, and the picture it came from. NumPy only."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +17,22 @@ class NetworkInput:
     array: np.ndarray
     scale_factor: np.ndarray
     picture: bytes | None
+    kernels: dict[str, str] = field(default_factory=dict)  # that resized it, by their fingerprint
+    everywhere: bool = True  # whether portable kernels make the same array of the picture
 
     def save(self, path: Path) -> None:
         """For another process of ours; `load` reads it."""
         picture = np.frombuffer(self.picture or b"", np.uint8)
-        np.savez(path, array=self.array, scale_factor=self.scale_factor, picture=picture)
+        resized = np.array(json.dumps([self.kernels, self.everywhere]))
+        arrays = {"array": self.array, "scale_factor": self.scale_factor, "picture": picture}
+        np.savez(path, allow_pickle=False, resized=resized, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "NetworkInput":
         with np.load(path, allow_pickle=False) as stored:
             picture = stored["picture"].tobytes() or None
-            return cls(stored["array"], stored["scale_factor"], picture)
+            resized = json.loads(str(stored["resized"]))
+            return cls(stored["array"], stored["scale_factor"], picture, *resized)
 
 
 def read_array(path: Path) -> NetworkInput:

@@ -8,7 +8,7 @@ from picodet.alignment.order import Order
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.alignment.static_record import static_index
 from picodet.files import sha256
-from picodet.versions import versions
+from picodet.versions import cpu, versions
 
 
 def record_onnx_file(order: Order, fed: NetworkInput, progress: Callable[[int, int], None]) -> None:
@@ -22,6 +22,6 @@ def record_onnx_file(order: Order, fed: NetworkInput, progress: Callable[[int, i
             writer,
             fed,
             sha256(order.reference),
-            versions("onnx", "onnxruntime"),
+            versions("onnx", "onnxruntime") | {"CPU": cpu()},
         )
         writer.write(order.out, index)

@@ -20,7 +20,7 @@ from picodet.alignment.telling import carry_out, progress
 from picodet.errors import RecordingError
 from picodet.files import sha256
 from picodet.inference.program_file import WEIGHTS, is_inference_folder, program_file
-from picodet.versions import versions
+from picodet.versions import cpu, versions
 
 
 def main(order: str) -> None:
@@ -57,7 +57,8 @@ def record_ppdet(order: Order) -> None:
             kind="ppdet",
             file=read.path.name,
             sha256=sha256(read.path),
-            versions=versions("paddlepaddle", "paddledet") | {probes.VERSION: probes.digest()},
+            versions=versions("paddlepaddle", "paddledet")
+            | {"CPU": cpu(), probes.VERSION: probes.digest()},
             precision="float64" if order.float64 else "float32",
             samples=order.samples,
             **input_entries(writer, fed),
@@ -85,6 +86,6 @@ def record_program(order: Order) -> None:
         recorded = paddle_program.record_program(
             order.reference, writer, fed.array, fed.scale_factor, progress
         )
-        ran = versions("paddlepaddle")
+        ran = versions("paddlepaddle") | {"CPU": cpu()}
         index = static_index("paddle program", order, recorded, writer, fed, sha256(weights), ran)
         writer.write(order.out, index)

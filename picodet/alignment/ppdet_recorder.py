@@ -17,6 +17,7 @@ from picodet.alignment.network_input import NetworkInput
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.config import STRIDES, ModelConfig, Preprocessing
 from picodet.data.preprocess import read_image
+from picodet.data.resize_kernels import fingerprint, using
 from picodet.graphs.operators import Key
 
 
@@ -41,8 +42,15 @@ def record_picture(
     """A picture as ppdet feeds it to the network, and every step on the way."""
     read_image(picture)  # ppdet goes on without a word where it cannot be decoded
     made, scale_factor = preprocess(picture, config.input_size, config.preprocessing)
-    steps = tuple(Step(name, writer.add(array)) for name, array in made.items())
-    return NetworkInput(made["normalise"][None], scale_factor, picture.read_bytes()), steps
+    with using("portable"):
+        portable, _ = preprocess(picture, config.input_size, config.preprocessing)
+    everywhere = np.array_equal(made["resize"], portable["resize"])
+    steps = tuple(
+        Step(name, writer.add(array, whole=name == "resize" and not everywhere))
+        for name, array in made.items()
+    )
+    array, encoded = made["normalise"][None], picture.read_bytes()
+    return NetworkInput(array, scale_factor, encoded, fingerprint("native"), everywhere), steps
 
 
 def record_forward(
@@ -103,26 +111,38 @@ def suppress(
 
 def record_probes(nms: MultiClassNMS, writer: RecordingWriter) -> dict[str, Key]:
     """ppdet's answers to probes.py."""
-    # of the pictures the key is enough, which tells whether the arrays are equal
+    answers = answer_probes(nms)
+    with using("portable"):
+        portable = answer_pictures()
+    # of a picture the key is enough, which tells whether arrays are equal; but not where another
+    # machine's kernels make another of it
     return {
-        name: writer.add(answer, whole=not name.startswith(probes.PICTURES))
-        for name, answer in answer_probes(nms).items()
+        name: writer.add(
+            answer, whole=name not in portable or not np.array_equal(answer, portable[name])
+        )
+        for name, answer in answers.items()
     }
 
 
 def answer_probes(nms: MultiClassNMS) -> dict[str, np.ndarray]:
     """What ppdet makes of each question."""
 
-    def preprocessed(picture: Path, size: tuple[int, int], interp: int) -> np.ndarray:
-        steps, _ = preprocess(picture, size, Preprocessing(interp=interp))
-        return steps["normalise"]
-
     def suppressed(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
         tensors = (paddle.to_tensor(array[None]) for array in (boxes, scores))
         kept: np.ndarray = nms(*tensors)[0].numpy()
         return kept.reshape(-1, 6)
 
-    return probes.ask(preprocessed, lambda head: DECODERS[head](), suppressed)
+    return probes.ask(_preprocessed, lambda head: DECODERS[head](), suppressed)
+
+
+def answer_pictures() -> dict[str, np.ndarray]:
+    """What ppdet makes of the questions about preprocessing."""
+    return probes.ask_preprocessing(_preprocessed)
+
+
+def _preprocessed(picture: Path, size: tuple[int, int], interp: int) -> np.ndarray:
+    steps, _ = preprocess(picture, size, Preprocessing(interp=interp))
+    return steps["normalise"]
 
 
 def _decode() -> tuple[np.ndarray, np.ndarray]:

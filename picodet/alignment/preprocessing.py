@@ -1,38 +1,69 @@
-"""The rung of preprocessing: decode, colour, resize, normalise, each step's array bit for bit."""
+"""The rung of preprocessing: decode, colour, resize, normalise, each step's array bit for bit.
+
+But for the resize where the reference was recorded with kernels that are not ours, see
+resize_comparison.py; what follows it is then made of the reference's own bytes.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from picodet.alignment.comparison import Finding, Rung
+from picodet.alignment.comparison import Finding, Rung, Verdict
 from picodet.alignment.index import Settings, content_key
 from picodet.alignment.recording import Recording
-from picodet.config import ModelConfig, Preprocessing
+from picodet.alignment.resize_comparison import parted, same_kernels, why_not
+from picodet.config import Kernels, ModelConfig, Preprocessing
 from picodet.data import preprocess
+from picodet.data.resize_kernels import INTERPS, using
 from picodet.errors import RecordingError
 from picodet.graphs.operators import Key
 
 NAME = "preprocessing"
-INTERP_NAMES = ("nearest", "linear", "cubic", "area", "Lanczos")
+UNKNOWN = "none of the usual mistakes"
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What came of the steps: what is wrong, or what there is to say of the kernels."""
+
+    findings: tuple[Finding, ...] = ()
+    kernels: str = ""  # how far they part, where they are not the same
+    told: bool = True  # whether the recording has enough of them to tell
 
 
 def compare_preprocessing(
-    config: ModelConfig, recording: Recording, probe_findings: tuple[Finding, ...], evidence: str
+    config: ModelConfig,
+    recording: Recording,
+    probe_findings: tuple[Finding, ...],
+    evidence: str,
+    probe_kernels: str = "",
 ) -> Rung:
     """What our code and the model's numbers make of the recorded picture, step by step.
 
     probe_findings: of the probe picture under all interps, which every reference is asked for or
-    has an answer to; `evidence` says whose.
+    has an answer to; `evidence` says whose, `probe_kernels` how far its kernels and ours part.
     """
     findings = list(probe_findings)
     if recording.index.settings is not None:
         findings += _settings(config, recording.index.settings)
     done = [f"all five interps on the probe picture, {evidence}"]
+    if probe_kernels:
+        done[0] += f" ({probe_kernels})"
+    told = True
     if recording.index.steps:
-        findings += _steps(config, recording)
-        steps = ", ".join(step.name for step in recording.index.steps)
+        compared = _steps(config, recording)
+        findings += compared.findings
+        told = compared.told
+        names = [step.name for step in recording.index.steps]
+        if compared.kernels:
+            names.remove("resize")
+        steps = ", ".join(names)
         done.insert(0, f"{steps} equal bit for bit" if not findings else f"{steps} compared")
-    return Rung(NAME, "differs" if findings else "aligned", "; ".join(done), tuple(findings))
+        if compared.kernels:
+            done.insert(1, compared.kernels)
+    verdict: Verdict = "differs" if findings else "aligned" if told else "not compared"
+    return Rung(NAME, verdict, "; ".join(done), tuple(findings))
 
 
 def _settings(config: ModelConfig, settings: Settings) -> list[Finding]:
@@ -51,11 +82,17 @@ def recorded_picture(recording: Recording) -> bytes:
     return recording.tensor(recording.index.picture).tobytes()
 
 
-def our_steps(picture: bytes, config: ModelConfig) -> dict[str, np.ndarray]:
-    """The arrays of each step as the reference orders them: colour before resize."""
-    numbers = config.preprocessing
+def our_steps(
+    picture: bytes, config: ModelConfig, kernels: Kernels | None = None
+) -> dict[str, np.ndarray]:
+    """The arrays of each step as the reference orders them: colour before resize.
+
+    kernels: others than the model's.
+    """
+    numbers = replace(config.preprocessing, resize=kernels or config.preprocessing.resize)
     image = preprocess.decode(picture, "the recorded picture")
-    resized = preprocess.resize(image, config.input_size, numbers.interp)
+    with using(numbers.resize):
+        resized = preprocess.resize(image, config.input_size, numbers.interp)
     array, _ = preprocess.preprocess(image, config.input_size, numbers)
     return {
         "decode": image,
@@ -65,30 +102,74 @@ def our_steps(picture: bytes, config: ModelConfig) -> dict[str, np.ndarray]:
     }
 
 
-def _steps(config: ModelConfig, recording: Recording) -> list[Finding]:
+NOT_TOLD = (
+    "resized by another kernel, and the summary does not hold what it made: record it again, then "
+    "it does"
+)
+
+
+def _steps(config: ModelConfig, recording: Recording) -> Steps:
     """The first step that departs is named; what follows it departs of itself."""
     ours = our_steps(recorded_picture(recording), config)
+    kernels = ""
     for step in recording.index.steps:
         stored = recording.index.tensors[step.key]
         array = ours[step.name]
         if step.name == "resize":  # ppdet holds the same bytes as floats
             array = array.astype(stored.dtype)
-        if content_key(array) != step.key:
-            found, expected = (
-                f"{list(array.shape)} {array.dtype}",
-                f"{list(stored.shape)} {stored.dtype}",
-            )
-            if array.shape == stored.shape and array.dtype.name == stored.dtype:
-                found, expected = _worst(array, *recording.samples(step.key))
-            return [
-                Finding(
-                    step.name,
-                    found,
-                    expected,
-                    _explain(step.name, config, ours, step.key, recording),
+        if content_key(array) == step.key:
+            continue
+        why = ""
+        if step.name == "resize" and not _same_kernels(config, recording):
+            reference = _of_other_kernels(config, recording, ours, step.key)
+            if isinstance(reference, np.ndarray):
+                kernels = parted(ours["resize"], reference)
+                normalised = preprocess.normalise(
+                    np.ascontiguousarray(reference[..., ::-1]), config.preprocessing
                 )
-            ]
-    return []
+                ours |= {"resize": reference, "normalise": normalised}
+                continue
+            why = reference
+            if not why:
+                return Steps((), NOT_TOLD, told=False)
+        found, expected = (
+            f"{list(array.shape)} {array.dtype}",
+            f"{list(stored.shape)} {stored.dtype}",
+        )
+        if array.shape == stored.shape and array.dtype.name == stored.dtype:
+            found, expected = _worst(array, *recording.samples(step.key))
+        explained = _explain(step.name, config, ours, step.key, recording)
+        diagnosis = why if why and explained == UNKNOWN else explained
+        return Steps((Finding(step.name, found, expected, diagnosis),))
+    return Steps(kernels=kernels)
+
+
+def _same_kernels(config: ModelConfig, recording: Recording) -> bool:
+    numbers = config.preprocessing
+    return same_kernels(recording.index.kernels, numbers.resize, numbers.interp)
+
+
+def _of_other_kernels(
+    config: ModelConfig, recording: Recording, ours: dict[str, np.ndarray], key: Key
+) -> np.ndarray | str:
+    """The reference's bytes where another kernel may have made them, else what is against it.
+
+    That is "" where a summary of before the kernels were noted has too little of it to tell.
+    """
+    picture, size, interp = ours["colour"], config.input_size, config.preprocessing.interp
+    dtype = recording.index.tensors[key].dtype
+    if ours["resize"].dtype != np.uint8:
+        return UNKNOWN
+    for kernels in ("native", "portable"):
+        with using(kernels):
+            made = preprocess.resize(picture, size, interp)
+        if content_key(made.astype(dtype)) == key:
+            return made
+    if not recording.has(key):
+        positions, values = recording.samples(key)
+        return why_not(picture, size, interp, values, at=positions) or ""
+    reference = recording.tensor(key)
+    return why_not(picture, size, interp, reference) or reference.astype(np.uint8)
 
 
 def _worst(array: np.ndarray, positions: np.ndarray, values: np.ndarray) -> tuple[str, str]:
@@ -112,7 +193,7 @@ def _explain(
             return what
     if name == "normalise" and recording.has(key):
         return _numbers(ours["resize"], recording.tensor(key), config.preprocessing)
-    return "none of the usual mistakes"
+    return UNKNOWN
 
 
 def _attempts(
@@ -123,13 +204,17 @@ def _attempts(
         yield "the colours are exchanged: the reference has BGR here", picture[..., ::-1]
     elif name == "resize":
         floats = picture.astype(np.float32)
-        for interp, called in enumerate(INTERP_NAMES):
-            bytewise = preprocess.resize(picture, size, interp)
-            yield f"interp {numbers.interp}; the reference's is {interp} ({called})", bytewise
-            yield (
-                f"the reference resizes floats, not bytes, with interp {interp} ({called})",
-                preprocess.resize(floats, size, interp),
-            )
+        for interp, called in enumerate(INTERPS):
+            for kernels in ("native", "portable"):
+                with using(kernels):
+                    bytewise = preprocess.resize(picture, size, interp)
+                    of_floats = preprocess.resize(floats, size, interp)
+                other = f"interp {numbers.interp}; the reference's is {interp} ({called})"
+                yield other if interp != numbers.interp else f"{kernels} kernels", bytewise
+                yield (
+                    f"the reference resizes floats, not bytes, with interp {interp} ({called})",
+                    of_floats,
+                )
         yield "the colours are exchanged", ours["resize"][..., ::-1]
     elif name == "normalise":
         rgb = ours["resize"]
@@ -159,4 +244,4 @@ def _numbers(rgb: np.ndarray, reference: np.ndarray, numbers: Preprocessing) -> 
                 f"{channel}: mean {numbers.mean[i]:.5g} and std {numbers.std[i]:.5g}, "
                 f"the reference's {mean:.5g} and {std:.5g}"
             )
-    return "; ".join(texts) or "none of the usual mistakes"
+    return "; ".join(texts) or UNKNOWN

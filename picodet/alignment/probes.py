@@ -120,6 +120,13 @@ def aligned_heads() -> AlignedHeads:
     ]
 
 
+def ask_preprocessing(
+    preprocess: Callable[[Path, tuple[int, int], int], np.ndarray],
+) -> dict[str, np.ndarray]:
+    """The part of `ask` that is about pictures."""
+    return {f"{PICTURES}{interp}": preprocess(PICTURE, PICTURE_SIZE, interp) for interp in INTERPS}
+
+
 def ask(
     preprocess: Callable[[Path, tuple[int, int], int], np.ndarray],
     decode: Callable[[Head], tuple[np.ndarray, np.ndarray]],
@@ -131,9 +138,7 @@ def ask(
     `heads` or `aligned_heads` says, -> boxes [A, 4] xyxy in pixels of the input and scores [C, A];
     nms(boxes, scores) -> [N, 6] of class, score, xyxy.
     """
-    answers = {
-        f"{PICTURES}{interp}": preprocess(PICTURE, PICTURE_SIZE, interp) for interp in INTERPS
-    }
+    answers = ask_preprocessing(preprocess)
     for head, name in HEADS.items():
         answers[f"{name}/boxes"], answers[f"{name}/scores"] = decode(head)
     return answers | {f"NMS/{case}": nms(*candidates(case)) for case in NMS_CASES}

@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,11 +12,10 @@ from picodet.alignment import probes
 from picodet.alignment.comparison import Finding
 from picodet.alignment.decoding_diagnosis import explain_boxes, explain_scores
 from picodet.alignment.gap import Tolerance, gap, noise
-from picodet.alignment.index import content_key
+from picodet.alignment.picture_probing import compare_pictures, preprocessed
 from picodet.alignment.recording import Recording
 from picodet.alignment.suppression import compare_kept, kept
-from picodet.config import Head, Preprocessing
-from picodet.data import preprocess
+from picodet.config import Head
 from picodet.errors import RecordingError
 from picodet.graphs.operators import Key
 from picodet.models.head import AlignedOutput, HeadOutput, Integral, Output
@@ -39,6 +37,7 @@ class Probed:
     decoding: tuple[Finding, ...]
     nms: tuple[Finding, ...]
     evidence: str
+    kernels: str  # how far the resize's part, where the reference's are not ours
 
 
 def probe(
@@ -53,20 +52,12 @@ def probe(
     bins: the model's own values of them, where the reference has none to hold them against: the
     probes are then decoded with those.
     """
-    keys, theirs = _answers(recording)
+    keys, shipped, theirs = _answers(recording)
     integral = _for_probes(integral, bins)
-    ours = probes.ask(_preprocess, lambda asked: _decode(asked, integral), _suppress)
+    ours = probes.ask(preprocessed, lambda asked: _decode(asked, integral), _suppress)
+    pictures = compare_pictures(recording, keys, shipped)
     return Probed(
-        preprocessing=tuple(
-            Finding(
-                f"probe: interp {name.removeprefix(probes.PICTURES)}",
-                "other bits",
-                "the reference's, bit for bit",
-                _explain_picture(keys[name], int(name.removeprefix(probes.PICTURES))),
-            )
-            for name in keys
-            if content_key(ours[name]) != keys[name]
-        ),
+        preprocessing=pictures.findings,
         decoding=tuple(_decoding_findings(head, integral, theirs, tolerance)),
         nms=tuple(
             finding
@@ -80,6 +71,7 @@ def probe(
             )
         ),
         evidence=LIVE if _is_live(recording) else SHIPPED,
+        kernels=pictures.kernels,
     )
 
 
@@ -88,28 +80,24 @@ def _is_live(recording: Recording) -> bool:
     return recording.index.versions.get(probes.VERSION) == probes.digest()
 
 
-def _answers(recording: Recording) -> tuple[dict[str, Key], dict[str, np.ndarray]]:
-    """The keys of the preprocessed pictures, and the other answers."""
-    known = recording.index.probes
-    if _is_live(recording):
-        if missing := NAMES - known.keys():
-            first = min(missing)
-            raise RecordingError(f"{recording.path}: has no answer to {first}; record it again")
-        keys = {name: key for name, key in known.items() if name.startswith(probes.PICTURES)}
-        return keys, {
-            name: recording.tensor(key) for name, key in known.items() if name not in keys
-        }
+def _answers(
+    recording: Recording,
+) -> tuple[dict[str, Key], dict[str, Key], dict[str, np.ndarray]]:
+    """The keys of the preprocessed pictures, those that were shipped, and the other answers."""
     with np.load(probes.RECORDED, allow_pickle=False) as stored:
         answers = dict(stored)
-    keys = {
+    shipped = {
         name: str(answers.pop(name)) for name in list(answers) if name.startswith(probes.PICTURES)
     }
-    return keys, answers
-
-
-def _preprocess(picture: Path, size: tuple[int, int], interp: int) -> np.ndarray:
-    image = preprocess.read_image(picture)
-    return preprocess.preprocess(image, size, Preprocessing(interp=interp))[0]
+    if not _is_live(recording):
+        return shipped, shipped, answers
+    known = recording.index.probes
+    if missing := NAMES - known.keys():
+        first = min(missing)
+        raise RecordingError(f"{recording.path}: has no answer to {first}; record it again")
+    keys = {name: key for name, key in known.items() if name in shipped}
+    live = {name: recording.tensor(key) for name, key in known.items() if name not in shipped}
+    return keys, shipped, live
 
 
 def _suppress(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -162,17 +150,3 @@ def _decoding_findings(
             shown = found.problem or f"{found.ours:.7g}{at}"
             findings.append(Finding(f"probe: {name}", shown, f"{found.reference:.7g}", why))
     return findings
-
-
-def _explain_picture(key: str, interp: int) -> str:
-    """Which interp or order of colours of ours gives what the reference has at `interp`."""
-    image = preprocess.read_image(probes.PICTURE)
-    for other in probes.INTERPS:
-        for colours, picture in (("", image), (", with the colours exchanged", image[..., ::-1])):
-            array, _ = preprocess.preprocess(
-                np.ascontiguousarray(picture), probes.PICTURE_SIZE, Preprocessing(interp=other)
-            )
-            if content_key(array) == key:
-                asked = f"ours does with interp {other}" if other != interp else "ours does it"
-                return f"what the reference does with interp {interp}, {asked}{colours}"
-    return "none of the usual mistakes"

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from picodet.alignment.index import Settings
 from picodet.alignment.network_input import NetworkInput, read_array
 from picodet.alignment.order import Order
@@ -12,6 +14,7 @@ from picodet.alignment.paddle_process import record_in_paddle
 from picodet.config import Preprocessing
 from picodet.converter.configure import Wanted
 from picodet.data.preprocess import preprocess, read_image
+from picodet.data.resize_kernels import fingerprint
 from picodet.errors import RecordingError
 from picodet.inference.inference_folder import FolderSettings, read_settings
 from picodet.inference.program_file import is_inference_folder
@@ -117,5 +120,13 @@ def _fed(order: Order, settings: FolderSettings | None) -> NetworkInput:
     size, numbers = order.input_size or DEFAULT_SIZE, Preprocessing()
     if settings is not None:
         size, numbers = settings.size, settings.preprocessing
-    array, scale_factor = preprocess(read_image(order.picture), size, numbers)
-    return NetworkInput(array[None], scale_factor, order.picture.read_bytes())
+    image = read_image(order.picture)
+    array, scale_factor = preprocess(image, size, numbers)
+    portable, _ = preprocess(image, size, replace(numbers, resize="portable"))
+    return NetworkInput(
+        array=array[None],
+        scale_factor=scale_factor,
+        picture=order.picture.read_bytes(),
+        kernels=fingerprint(numbers.resize),
+        everywhere=np.array_equal(array, portable),
+    )

@@ -7,14 +7,16 @@ NormalizeImage (:409) and Permute.
 import warnings
 from functools import lru_cache
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
 
-from picodet.config import Preprocessing
+from picodet.config import Kernels, Preprocessing
 from picodet.data import decoder_messages
 from picodet.data.image_size import image_size
 from picodet.data.jpeg import is_cut_off
+from picodet.data.resize_kernels import using
 from picodet.errors import ImageError, ImageWarning, PicoDetError
 
 MAX_PIXELS = 1 << 28  # of one picture: 0.8 GB; cameras have up to 200 million
@@ -74,7 +76,10 @@ def preprocess(
         )
     if type(preprocessing.interp) is not int or preprocessing.interp not in INTERPS:
         raise PicoDetError(f"interp {preprocessing.interp}: OpenCV's 0 to 4 are known")
-    resized = resize(image, size, preprocessing.interp)
+    if preprocessing.resize not in get_args(Kernels):
+        raise PicoDetError(f"resize {preprocessing.resize!r}: native or portable is expected")
+    with using(preprocessing.resize):
+        resized = resize(image, size, preprocessing.interp)
     return normalise(resized, preprocessing), scale_factor(image, size)
 
 

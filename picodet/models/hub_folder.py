@@ -51,6 +51,7 @@ def write(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]
         "size": {"height": height, "width": width},
         "resample": PIL[numbers["interp"]],
         "opencv_interp": numbers["interp"],
+        "opencv_kernels": numbers["resize"],
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
@@ -85,6 +86,7 @@ def read_meta(path: Path) -> dict[str, Any]:
                 "mean": preprocessor["image_mean"],
                 "std": preprocessor["image_std"],
                 "interp": interp,
+                "resize": preprocessor.get("opencv_kernels", "native"),  # older files have none
             },
         }
     except (KeyError, TypeError, ValueError) as error:

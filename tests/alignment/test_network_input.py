@@ -83,8 +83,10 @@ def test_a_folder_a_missing_file_and_an_npz(tmp_path):
 
 @pytest.mark.parametrize("picture", [b"\x89PNG", None])
 def test_to_another_process_and_back(tmp_path, picture):
-    fed = NetworkInput(with_one(7), np.array([0.5, 0.25], "f4"), picture)
+    kernels = {"cubic": "70df0d71ef07cb92"}
+    fed = NetworkInput(with_one(7), np.array([0.5, 0.25], "f4"), picture, kernels, False)
     fed.save(tmp_path / "i.npz")
     again = NetworkInput.load(tmp_path / "i.npz")
     assert np.array_equal(again.array, fed.array)
     assert (again.scale_factor.tolist(), again.picture) == ([0.5, 0.25], picture)
+    assert (again.kernels, again.everywhere) == (kernels, False)

@@ -9,6 +9,7 @@ from test_recording_writer import index_of
 from picodet import decoding, postprocess
 from picodet.alignment import probes, probing
 from picodet.alignment.gap import Tolerance
+from picodet.alignment.picture_probing import preprocessed
 from picodet.alignment.probing import LIVE, SHIPPED, probe
 from picodet.alignment.recording import Recording
 from picodet.alignment.recording_writer import RecordingWriter
@@ -189,7 +190,7 @@ def asked(path, answers, questions):
 def answers():
     """Of one that keeps a box less of `dense`, and resizes with 1 where 2 is asked for."""
     answers = probes.ask(
-        probing._preprocess,
+        preprocessed,
         lambda head: probing._decode(head, Integral(7)),
         probing._suppress,
     )

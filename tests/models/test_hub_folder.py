@@ -47,6 +47,7 @@ def test_what_its_users_look_for_is_there(folder):
         "size": {"height": 96, "width": 64},
         "resample": 3,
         "opencv_interp": 2,
+        "opencv_kernels": "native",
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,

@@ -1,0 +1,79 @@
+"""Which of OpenCV's kernels resize, as not all give the same bits: what is Intel's IPP, and is not.
+
+OpenCV leaves cubic (of floats linear too) to IPP, which has other kernels for each set of
+instructions: SSE4.2's, AVX2's and AVX-512's round a few values of a million differently, and
+OpenCV's own code, which works with weights of 11 bits, is off by one grey level in 2 to 7 % of the
+values. Without IPP OpenCV gives the same bits on every CPU. NumPy and OpenCV only: it runs where
+Paddle is and torch is not.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from hashlib import sha256
+
+import cv2
+import numpy as np
+
+from picodet.config import Kernels
+
+INTERPS = ("nearest", "linear", "cubic", "area", "Lanczos")  # OpenCV's 0 to 4
+# Sizes (height, width) from which and to which. At a third of a pixel one sum in 3,000 lies half
+# way between two grey levels: there AVX2's kernel and SSE4.2's part in 467 values of 864,000, and
+# elsewhere in 0 to 3.
+PROBES = (((160, 200), (480, 600)), ((100, 120), (500, 600)), ((427, 640), (320, 352)))
+DIGITS = 16  # of a hash
+
+
+@contextmanager
+def using(kernels: Kernels) -> Iterator[None]:
+    """For the time of the context, and for this thread only: OpenCV's switch belongs to a thread.
+
+    "native" leaves the choice to OpenCV, as it was found: it is portable where OPENCV_IPP=disabled
+    or where there is no IPP.
+    """
+    before = cv2.ipp.useIPP()
+    if kernels == "portable":
+        cv2.ipp.setUseIPP(False)
+    try:
+        yield
+    finally:
+        cv2.ipp.setUseIPP(before)
+
+
+def fingerprint(kernels: Kernels, dtype: str = "uint8") -> dict[str, str]:
+    """A hash for each interp: equal where the kernels give equal bits for pictures of a dtype."""
+    with using(kernels):
+        return {name: _hash(i, dtype, cv2.ipp.useIPP()) for i, name in enumerate(INTERPS)}
+
+
+def differ(interp: int, dtype: str = "uint8") -> bool:
+    """Whether the native kernels of an interp give other bits than the portable ones."""
+    name = INTERPS[interp]
+    return fingerprint("native", dtype)[name] != fingerprint("portable", dtype)[name]
+
+
+def name_of(kernels: Kernels) -> str:
+    """For people: "portable (IPP off)", or "native (IPP AVX2)"."""
+    with using(kernels):
+        on = cv2.ipp.useIPP()
+    version = cv2.ipp.getIppVersion().split(" ")  # "ippIP AVX2 (l9) 2026.0.0 (-) ..": what and for
+    return f"{kernels} ({' '.join(['IPP', *version[1:2]]) if on else 'IPP off'})"
+
+
+@lru_cache(maxsize=64)
+def _hash(interp: int, dtype: str, ipp: bool) -> str:
+    """ipp is the key of the cache only: the thread's switch says it already."""
+    digest = sha256()
+    for (height, width), (to_height, to_width) in PROBES:
+        image = _noise(height, width).astype(dtype)
+        fx, fy = to_width / width, to_height / height
+        digest.update(cv2.resize(image, None, fx=fx, fy=fy, interpolation=interp).tobytes())
+    return digest.hexdigest()[:DIGITS]
+
+
+@lru_cache(maxsize=len(PROBES))
+def _noise(height: int, width: int) -> np.ndarray:
+    """[height, width, 3] uint8 from a stream that is frozen for good: near ties of every kind."""
+    noise = np.random.RandomState(height).bytes(height * width * 3)
+    return np.frombuffer(noise, np.uint8).reshape(height, width, 3)
