@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from picodet.errors import PicoDetError
+from picodet.input_files import regular
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
     """One name per line; empty lines at the end do not count."""
     try:
-        names = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+        names = regular(path).read_text(encoding="utf-8-sig").rstrip().splitlines()
     except OSError as error:
         raise PicoDetError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

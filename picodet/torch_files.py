@@ -20,6 +20,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from picodet.errors import CheckpointError
+from picodet.input_files import problem
 from picodet.meta import HEADER
 from picodet.torch_pickles import AsksForError, check_pickle
 
@@ -92,8 +93,8 @@ def read_torch(path: Path, weights: str | None = None) -> TorchFile:
 def _read(path: Path) -> tuple[Any, dict[str, Any] | None]:
     """What a file holds, and the meta in the header of a `.safetensors` of ours."""
     try:
-        if not path.is_file():
-            raise CheckpointError(f"{path}: there is no such file")
+        if trouble := problem(path):
+            raise CheckpointError(f"{path}: {trouble}")
         with path.open("rb") as file:
             beginning = file.read(16)
         if beginning.startswith(b"PK"):

@@ -8,6 +8,7 @@ import numpy as np
 
 from picodet.config import check_input_size
 from picodet.errors import RecordingError
+from picodet.input_files import regular
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def read_array(path: Path) -> NetworkInput:
     Raises RecordingError for anything that the network cannot be fed.
     """
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             array = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError) as error:
         raise RecordingError(f"{path}: not a readable .npy: {error}") from error

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from picodet.alignment.index import DTYPES, HEADER, SAMPLES, from_json, sample_positions
 from picodet.errors import RecordingError
 from picodet.graphs.operators import Key
+from picodet.input_files import regular
 
 
 def is_recording(path: Path) -> bool:
@@ -39,7 +40,7 @@ class Recording:
         """Raises RecordingError for a file that is none."""
         self.path = path
         try:
-            self._file = safe_open(path, "np")
+            self._file = safe_open(regular(path), "np")
             header = (self._file.metadata() or {}).get(HEADER)
             content = json.loads(header) if header is not None else None
         except (SafetensorError, OSError, ValueError, RecursionError) as error:

@@ -18,6 +18,7 @@ from picodet.data.resize_kernels import fingerprint
 from picodet.errors import RecordingError
 from picodet.inference.inference_folder import FolderSettings, read_settings
 from picodet.inference.program_file import is_inference_folder
+from picodet.input_files import regular
 from picodet.models.hub_folder import is_hub_folder
 from picodet.porting.source import TORCH
 
@@ -126,7 +127,7 @@ def _fed(order: Order, settings: FolderSettings | None) -> NetworkInput:
     return NetworkInput(
         array=array[None],
         scale_factor=scale_factor,
-        picture=order.picture.read_bytes(),
+        picture=regular(order.picture).read_bytes(),
         kernels=fingerprint(numbers.resize),
         everywhere=np.array_equal(array, portable),
     )

@@ -14,6 +14,7 @@ from picodet.alignment.reference import assuming
 from picodet.alignment.reference import record as make_recording
 from picodet.errors import AlignmentError, RecordingError
 from picodet.files import check_apart, check_writable
+from picodet.input_files import problem
 
 if TYPE_CHECKING:  # it imports torch, and to record needs none
     from picodet.alignment.compared import Compared
@@ -38,8 +39,8 @@ class Fed:
                 "--image and --input: one of them, they are fed in place of another"
             )
         for path in (self.image, self.array):
-            if path and not path.is_file():
-                raise AlignmentError(f"{path}: there is no such file")
+            if path and (trouble := problem(path)):
+                raise AlignmentError(f"{path}: {trouble}")
         picture = None if self.array else self.image or probes.PICTURE
         return Order(reference, out, picture, self.array, input_size, self.float64, samples)
 

@@ -25,6 +25,7 @@ from picodet.alignment.training_recording import (
 )
 from picodet.errors import RecordingError
 from picodet.files import replacing
+from picodet.input_files import regular
 
 INDEX = "index"
 FORMAT = 1
@@ -91,7 +92,7 @@ def _packed(tensors: Tensors) -> Iterator[tuple[str, np.ndarray]]:
 def read(path: Path) -> TrainingRecording:
     """Raises RecordingError for a file that is none."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with regular(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
             index = json.loads(arrays[INDEX].tobytes())
     except UNREADABLE as error:

@@ -10,6 +10,7 @@ import numpy as np
 
 from picodet.config import Preprocessing, check_input_size
 from picodet.errors import RecordingError
+from picodet.input_files import regular
 
 # of a drawn picture: sides of its boxes, as a part of the picture's
 SIDES = ((0.06, 0.18, 0.45), (0.06, 0.18, 0.45, 0.3, 0.8))
@@ -78,7 +79,7 @@ def drawn(size: tuple[int, int], num_classes: int, preprocessing: Preprocessing)
 def read_batch(path: Path, num_classes: int) -> TrainingInput:
     """An .npz of images, boxes, classes and valid. Raises RecordingError for anything else."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with regular(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return checked(path, stored, num_classes)
     except UNREADABLE as error:
         raise RecordingError(f"{path}: not a readable .npz: {error}") from error

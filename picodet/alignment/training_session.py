@@ -17,6 +17,7 @@ from picodet.alignment.training_recording import TrainingRecording
 from picodet.errors import AlignmentError, RecordingError
 from picodet.files import check_apart, check_writable
 from picodet.inference.program_file import is_inference_folder
+from picodet.input_files import problem
 
 Progress = Callable[[int, int], None]
 KINDS = (
@@ -135,8 +136,8 @@ def _record(
     if not (reference.exists() and is_ppdets):
         found = "not one" if reference.exists() else "there is no such file or folder"
         raise RecordingError(f"{reference}: {found}; to train, {KINDS} is expected")
-    if fed.batch and not fed.batch.is_file():
-        raise RecordingError(f"{fed.batch}: there is no such file")
+    if fed.batch and (trouble := problem(fed.batch)):
+        raise RecordingError(f"{fed.batch}: {trouble}")
     order = TrainingOrder(reference, out, fed.batch, input_size, fed.float64, samples)
     record_in_paddle(order, paddle_python, progress)
 

@@ -14,6 +14,7 @@ import numpy as np
 from picodet.converter.array_pickle import MAX_DIMENSIONS, Array, NamesCodeError, kind_of, run
 from picodet.converter.pickle_reader import DamagedError, RefusedError
 from picodet.errors import CheckpointError
+from picodet.input_files import regular
 
 PARAMETER_NAMES = "StructuredToParameterName@@"  # Paddle's static names; of no use to us
 SLICES = "UnpackBigParamInfor@@"  # tensors of 1 GiB and more, written in pieces by protocols 2, 3
@@ -34,7 +35,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     read-only. Raises CheckpointError where the file is anything else.
     """
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             other_format = _other_format(file.read(4096))
             if path.stat().st_size == 0:  # which mmap does not take
                 raise DamagedError

@@ -1,6 +1,7 @@
 """Which pictures a user means, and where drawn ones go."""
 
 import glob
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def copy_names(pictures: Sequence[Path], folder: Path) -> list[Path]:
 
     Raises OutputError where a copy would replace one of the pictures.
     """
-    sources = {picture.resolve() for picture in pictures}
+    sources = {os.path.realpath(picture) for picture in pictures}
     names: dict[Path, None] = {}
     for picture in pictures:
         suffix = picture.suffix if picture.suffix.lower() in SUFFIXES else ".png"
@@ -45,7 +46,7 @@ def copy_names(pictures: Sequence[Path], folder: Path) -> list[Path]:
         while name in names:
             number += 1
             name = folder / f"{picture.stem}_{number}{suffix}"
-        if name.resolve() in sources:
+        if os.path.realpath(name) in sources:
             raise OutputError(f"{name} is one of the pictures itself; --out must be another folder")
         names[name] = None
     return list(names)

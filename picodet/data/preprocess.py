@@ -18,8 +18,10 @@ from picodet.data.image_size import image_size
 from picodet.data.jpeg import is_cut_off
 from picodet.data.resize_kernels import using
 from picodet.errors import ImageError, ImageWarning, PicoDetError
+from picodet.input_files import read_bytes
 
 MAX_PIXELS = 1 << 28  # of one picture: 0.8 GB; cameras have up to 200 million
+MAX_BYTES = (1 << 31) - 1  # OpenCV counts no further
 INTERPS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_LANCZOS4)
 
 
@@ -29,7 +31,7 @@ def read_image(path: Path) -> np.ndarray:
     Warns, with an ImageWarning, where a decoder is surprised and the pixels are right.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, MAX_BYTES)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
     return decode(data, str(path))

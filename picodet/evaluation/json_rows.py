@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from picodet.errors import PicoDetError
+from picodet.input_files import regular
 
 LARGEST = 1e15  # number; what is computed from such ones is finite, too
 NUMBER = f"a number from {-LARGEST:.0e} to {LARGEST:.0e}"
@@ -23,7 +24,7 @@ NUMBER = f"a number from {-LARGEST:.0e} to {LARGEST:.0e}"
 def read_json(path: Path) -> Any:
     """Of a file, or of one packed with gzip whose name ends in .gz."""
     try:
-        content = path.read_bytes()
+        content = regular(path).read_bytes()
         if path.suffix == ".gz":
             content = gzip.decompress(content)
         return json.loads(content)

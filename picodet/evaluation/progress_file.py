@@ -16,6 +16,7 @@ import numpy as np
 from picodet.errors import EvaluationError
 from picodet.evaluation.run import ROW
 from picodet.files import replacing
+from picodet.input_files import regular
 
 SUFFIX = ".partial.npz"
 # what zipfile and np.load raise for files that are cut off, changed or something else (by fuzzing)
@@ -66,7 +67,7 @@ def read_progress(path: Path, asked: Mapping[str, str]) -> tuple[list[int], list
 
 def _read(path: Path, asked: Mapping[str, str]) -> tuple[np.ndarray, list[np.ndarray]]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        with regular(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
             was = json.loads(content["asked"].tobytes())
             ids, counts, rows = (content[name] for name in ("done", "counts", "rows"))
         integers = all(array.ndim == 1 and array.dtype == np.int64 for array in (ids, counts))

@@ -17,6 +17,7 @@ from picodet.graphs.graph import Graph, Node
 from picodet.graphs.onnx_tensors import array_of
 from picodet.graphs.program import MAX_DIMENSIONS, MAX_OPERATORS
 from picodet.graphs.protobuf_parts import check_parts
+from picodet.input_files import regular
 
 MAX_BYTES = 128_000_000  # the largest official PicoDet has 48 million
 MAX_PARTS = 200_000  # S-416 has 30,000
@@ -72,7 +73,7 @@ def read_onnx(file: Path) -> tuple[onnx.ModelProto, Graph]:
     is no network.
     """
     try:
-        if file.stat().st_size > MAX_BYTES:
+        if regular(file).stat().st_size > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES:,} bytes, and no PicoDet has half of that")
         content = file.read_bytes()
         check_parts(content, onnx.ModelProto.DESCRIPTOR, MAX_PARTS)

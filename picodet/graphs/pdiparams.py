@@ -18,6 +18,7 @@ import numpy as np
 from picodet.errors import CheckpointError
 from picodet.graphs.program import MAX_DIMENSIONS
 from picodet.graphs.program_proto import parse
+from picodet.input_files import regular
 
 MAX_LEVELS = 8  # of detail; weights have none
 MAX_DESCRIPTION = 1000  # bytes; a TensorDesc of four sides has some 12
@@ -44,7 +45,7 @@ def read(path: Path, declared: Iterable[Declared]) -> dict[str, np.ndarray]:
     Raises CheckpointError where the file is damaged, or is another program's.
     """
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             if path.stat().st_size == 0:  # which mmap does not take
                 return _tensors(b"", declared)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:

@@ -1,5 +1,6 @@
 """What a Paddle inference folder says of itself beside its program: infer_cfg.yml."""
 
+import os
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -9,6 +10,7 @@ import yaml
 
 from picodet.config import Preprocessing, check_input_size
 from picodet.errors import CheckpointError
+from picodet.input_files import regular
 
 NAME = "infer_cfg.yml"
 MAX_BYTES = 50_000  # with 80 labels it has 1,300; PyYAML takes half a second for these
@@ -32,7 +34,7 @@ class FolderSettings:
 def read_settings(folder: Path) -> FolderSettings | None:
     """None where there is no infer_cfg.yml. CheckpointError for one that cannot be understood."""
     path = folder / NAME
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     part = "Preprocess"
     try:
@@ -47,7 +49,7 @@ def read_settings(folder: Path) -> FolderSettings | None:
 
 def _text(path: Path) -> str:
     """YAML that is no larger for Python than it is written."""
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES:,} bytes")

@@ -8,6 +8,7 @@ import numpy as np
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference.network import Fed
 from picodet.inference.onnx_spec import read_spec
+from picodet.input_files import regular
 from picodet.ort import onnxruntime
 from picodet.postprocess import Candidates, Detections
 
@@ -24,7 +25,7 @@ class OnnxRuntimeNetwork:
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # what goes wrong is raised
         try:
-            content = path.read_bytes()
+            content = regular(path).read_bytes()
             self.session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
             )

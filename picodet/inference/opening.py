@@ -6,6 +6,7 @@ from pathlib import Path
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference.network import Network
 from picodet.inference.program_file import is_inference_folder, is_part_of_program
+from picodet.input_files import problem
 
 INSTALL = {
     "onnxruntime": "pip install onnxruntime",
@@ -52,8 +53,8 @@ def open_network(path: Path, running: Running) -> Network:
     if is_program:
         return _open_program(path, running)
     if path.suffix == ".onnx":
-        if not path.is_file():
-            raise CheckpointError(f"{path}: there is no such file")
+        if trouble := problem(path):
+            raise CheckpointError(f"{path}: {trouble}")
         return _open_onnx(path, running)
     return _open_torch(path, running)
 

@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 from picodet.errors import CheckpointError
 from picodet.files import replacing_folder, write_json
+from picodet.input_files import regular
 from picodet.json_keys import unique_keys
 from picodet.meta import HEADER
 
@@ -98,7 +99,7 @@ def read_meta(path: Path) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if regular(path).stat().st_size > MAX_BYTES:
             raise ValueError(f"{path.stat().st_size:,} bytes")
         content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_keys)
     except (OSError, ValueError, RecursionError) as error:

@@ -7,6 +7,7 @@ from picodet.class_names import listed_in
 from picodet.converter.configure import Said
 from picodet.errors import CheckpointError
 from picodet.inference.program_file import is_inference_folder
+from picodet.input_files import problem
 from picodet.meta import HEADER, bins_of, config_of
 from picodet.models import hub_folder
 from picodet.porting.paddle_weights import Which, read_checkpoint, read_training_folder
@@ -28,8 +29,8 @@ def open_source(path: Path, which: Which | None = None) -> NamedTensors | DrawnT
     """
     if path.is_dir():
         return _open_folder(path, which)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file; expected is {FORMS}")
+    if trouble := problem(path):
+        raise CheckpointError(f"{path}: {trouble}; expected is {FORMS}")
     if path.suffix in TORCH:
         return read_torch_weights(path, which)
     if path.suffix == ".onnx" or path.suffix in PROGRAM_PARTS:

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from picodet.errors import TrainingError, one_line
+from picodet.input_files import regular
 from picodet.training.recipe import Recipe, Size
 from picodet.training.recipe_fields import leaves, with_leaves
 from picodet.training.recipe_limits import check_together, fitting, hint
@@ -117,7 +118,7 @@ def _near(wrong: str, names: Iterable[str]) -> str:
 
 def _content(path: Path) -> dict[str, Any]:
     """The file as plain data. Raises ValueError for one that is large, deep or ambiguous."""
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES:,} bytes; a recipe has a few hundred")

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from picodet.errors import OutputError, TrainingError
 from picodet.files import replacing
+from picodet.input_files import regular
 from picodet.json_keys import unique_keys
 
 FOLDER = "state"
@@ -98,7 +99,7 @@ def load(path: Path) -> State:
     """Raises TrainingError where the file is not what `save` has written."""
     tensors: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(regular(path), "pt") as file:
             header = json.loads(
                 (file.metadata() or {}).get(HEADER, "{}"), object_pairs_hook=unique_keys
             )

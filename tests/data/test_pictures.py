@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import cv2
@@ -65,3 +66,12 @@ def test_writes_what_the_suffix_says(tmp_path):
 def test_a_picture_that_its_format_cannot_hold_is_an_error(tmp_path):
     with pytest.raises(OutputError, match="OpenCV cannot write"):
         write_picture(np.zeros((1, 20_000, 3), np.uint8), tmp_path / "x.webp")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such links")
+def test_a_loop_of_links_stops_no_other_picture(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    found = find_pictures(str(tmp_path))
+    assert names(found) == ["a.jpg", "loop.jpg"]
+    assert copy_names(found, tmp_path / "out") == [tmp_path / "out" / n for n in names(found)]

@@ -1,0 +1,92 @@
+"""A pipe, a device, a loop of links in place of any file that is read: one clear error each."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from picodet.alignment import training_file
+from picodet.alignment.network_input import read_array
+from picodet.alignment.recording import Recording
+from picodet.alignment.training_input import read_batch
+from picodet.class_names import read_class_names
+from picodet.converter import pdparams
+from picodet.data.preprocess import read_image
+from picodet.errors import PicoDetError
+from picodet.evaluation.json_rows import read_json
+from picodet.evaluation.progress_file import read_progress
+from picodet.graphs import pdmodel, pir
+from picodet.graphs.onnx_reader import read_onnx
+from picodet.inference.inference_folder import read_settings
+from picodet.inference.onnxruntime_network import OnnxRuntimeNetwork
+from picodet.inference.opening import Running, open_network
+from picodet.input_files import problem, read_bytes, regular
+from picodet.models import checkpoint
+from picodet.porting.opening import open_source
+from picodet.torch_files import read_torch
+from picodet.training import recipe_file, state
+
+READERS = {
+    "image.jpg": read_image,
+    "names.txt": read_class_names,
+    "x.pdparams": pdparams.read,
+    "a.pdparams": open_source,
+    "b.pth": open_source,
+    "x.onnx": read_onnx,
+    "y.onnx": OnnxRuntimeNetwork,
+    "z.onnx": lambda path: open_network(path, Running()),
+    "model.pdmodel": lambda path: pdmodel.read(path, path),
+    "model.json": lambda path: pir.read(path, path),
+    "infer_cfg.yml": lambda path: read_settings(path.parent),
+    "x.pth": read_torch,
+    "y.pth": checkpoint.load,
+    "x.safetensors": read_torch,
+    "input.npy": read_array,
+    "batch.npz": lambda path: read_batch(path, 80),
+    "training.npz": training_file.read,
+    "recording.safetensors": Recording,
+    "annotations.json": read_json,
+    "annotations.json.gz": read_json,
+    "part.npz": lambda path: read_progress(path, {}),
+    "recipe.yml": lambda path: recipe_file.resolve(str(path)),
+    "000000001.safetensors": state.load,
+}
+# a device that has an end: of /dev/zero the old readers would read for ever
+SPECIAL = {"pipe": os.mkfifo, "device": lambda path: path.symlink_to(os.devnull)}
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has none of them")
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("kind", [*SPECIAL, "loop", "folder"])
+def test_what_is_no_file_is_one_error(tmp_path, name, kind):
+    path = tmp_path / name
+    (SPECIAL | {"loop": loop, "folder": Path.mkdir})[kind](path)
+    with pytest.raises(PicoDetError) as caught:
+        READERS[name](path)
+    assert str(path) in str(caught.value) or str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has none of them")
+def test_what_kind_it_is_stands_in_the_error(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    loop(tmp_path / "loop")
+    (tmp_path / "file").touch()
+    assert problem(tmp_path / "pipe") == "a named pipe; a regular file is expected"
+    assert problem(Path(os.devnull)) == "a device; a regular file is expected"
+    assert problem(tmp_path) == "Is a directory"
+    assert problem(tmp_path / "none") == "there is no such file"
+    assert "symbolic links" in problem(tmp_path / "loop")
+    assert problem(Path("a\0b")).startswith("no file has such a name")
+    assert problem(tmp_path / "file") is None
+    assert regular(tmp_path / "file") == tmp_path / "file"
+
+
+def test_no_more_is_read_than_the_limit(tmp_path):
+    (tmp_path / "x").write_bytes(b"four")
+    assert read_bytes(tmp_path / "x", 4) == b"four"
+    with pytest.raises(OSError, match="more than 3 bytes"):
+        read_bytes(tmp_path / "x", 3)
