@@ -1,11 +1,14 @@
 """Where the recordings are, and Paddle."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+# that OPENCV_IPP=disabled has an effect, OpenCV says on standard error, which tests look at
+os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
 
@@ -15,6 +18,15 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="session")
 def golden() -> Path:
     return ROOT / "tests" / "golden"
+
+
+@pytest.fixture
+def portable() -> Iterator[None]:
+    """OpenCV without IPP, as what is in `golden` was made: the same on every CPU."""
+    from picodet.data.resize_kernels import using
+
+    with using("portable"):
+        yield
 
 
 @pytest.fixture(scope="session")

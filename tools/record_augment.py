@@ -18,6 +18,8 @@ from drawn_samples import boxes, digest, picture
 from PIL import Image, ImageEnhance
 from ppdet.data import transform
 
+from picodet.data.resize_kernels import using
+
 OUTPUT = Path(__file__).parent.parent / "tests" / "golden" / "augment.json"
 SEEDS = 40  # of the sample transforms
 SIZES = [352, 384, 416, 448, 480]
@@ -85,6 +87,13 @@ def seed_all(seed: int) -> None:
 def main() -> None:
     """Write the recording."""
     cv2.setNumThreads(1)
+    with using("portable"):
+        recorded = everything()
+    OUTPUT.write_text(json.dumps(recorded) + "\n")
+
+
+def everything() -> dict[str, list[dict[str, Any]]]:
+    """All rows."""
     crop, flip, distort = (
         transform.RandomCrop(),
         transform.RandomFlip(0.5),
@@ -105,7 +114,7 @@ def main() -> None:
         seen = permute(normalise(resize([distort(flip(crop(sample(seed))))])))[0]
         recorded["batches"].append(row(seed, seen))
     recorded["mosaics"] = mosaics()
-    OUTPUT.write_text(json.dumps(recorded) + "\n")
+    return recorded
 
 
 def mosaics() -> list[dict[str, Any]]:

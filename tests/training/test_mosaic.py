@@ -27,6 +27,7 @@ def python(seed):
     return Random(seed)  # noqa: S311
 
 
+@pytest.mark.usefixtures("portable")
 @pytest.mark.parametrize("seed", range(40))
 def test_arrays_are_ppdets(golden, seed):
     row = json.loads((golden / "augment.json").read_text())["mosaics"][seed]

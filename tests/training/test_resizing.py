@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from drawn_samples import boxes, digest, picture
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from picodet.training.resizing import draw_resize, normalise_into, resize, resiz
 SIZES = [(side, side) for side in (352, 384, 416, 448, 480)]
 
 
+@pytest.mark.usefixtures("portable")
 def test_arrays_are_ppdets(golden):
     drawn = set()
     for row in json.loads((golden / "augment.json").read_text())["batches"]:
