@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-PATIENCE = 60  # seconds, of a busy machine
+PATIENCE = 600  # seconds until what hangs is ended; where others keep the machine busy, all is slow
 
 
 class GatedPicture:

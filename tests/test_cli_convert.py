@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import seeded
 from click.testing import CliRunner
+from gated_picture import PATIENCE
 from tracing import seeded_checkpoint
 
 import picodet
@@ -185,7 +186,7 @@ class TestSize:
             command, stdin=follower, stderr=follower, stdout=subprocess.PIPE
         ) as process:
             os.write(leader, b"320\n")
-            process.communicate(timeout=120)
+            process.communicate(timeout=PATIENCE)
         shown = os.read(leader, 10_000).decode()
         os.close(leader)
         os.close(follower)

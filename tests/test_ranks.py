@@ -55,12 +55,29 @@ def test_processes_that_cannot_meet(monkeypatch):
         pass
 
 
+class Clock:
+    """In the place of `time`: nothing passes while a test waits for something, however long."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        time.sleep(seconds)
+
+
 @pytest.fixture
-def meet(monkeypatch):
-    """Ranks that share a store; quick to notice."""
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(ranks, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def meet(clock, monkeypatch):
+    """Ranks that share a store; quick to look at it."""
     monkeypatch.setattr(ranks, "BEAT", 0.02)
-    monkeypatch.setattr(ranks, "SILENCE", 0.5)
-    monkeypatch.setattr(ranks, "HEARING", 1)
     met = []
 
     def meet(size):
@@ -112,16 +129,20 @@ def test_of_two_errors_at_once_too(meet, monkeypatch):
     assert third.store.get("failure") == b"process 1 of 3 failed: the first"
 
 
-def test_nobody_leaves_before_all_know_why(meet, monkeypatch):
+def test_nobody_leaves_before_all_know_why(meet, clock, monkeypatch):
     """The store goes with the process that holds it; the dead are not waited for long."""
     first, second = meet(2)
     second.tell(ProcessesError("7.png"))
     assert first.failure == "process 1 of 2 failed: 7.png"
     third, fourth = meet(2)[2:]
     third.leave()
-    start = time.monotonic()
+
+    def sleep(seconds):
+        clock.now += seconds
+
+    monkeypatch.setattr(clock, "sleep", sleep)
     fourth.tell(ProcessesError("7.png"))
-    assert 0.9 < time.monotonic() - start < 5
+    assert ranks.HEARING <= clock.now < ranks.HEARING + 2 * ranks.BEAT
     assert third.failure is None
 
 
@@ -136,18 +157,30 @@ def test_errors_without_words_and_with_many(meet):
         wait_for_failure(third)
 
 
-def test_who_is_silent_is_taken_for_dead(meet):
+def wait_for_beats(together, rank, count):
+    seen = together.store.add(f"beat/{rank}", 0)
+    while together.store.add(f"beat/{rank}", 0) < seen + count:
+        time.sleep(0.01)
+
+
+def test_who_is_silent_is_taken_for_dead(meet, clock):
     first, second = meet(2)
-    time.sleep(1.0)  # twice the silence that is too long
-    first.check()
+    for _ in range(2):  # together longer than anybody may be silent
+        clock.now += 0.9 * ranks.SILENCE
+        wait_for_beats(first, 1, 2)
+        wait_for_beats(first, 0, 2)  # so that the first has heard the second's
+        first.check()
     second.leave()
+    clock.now += 1.1 * ranks.SILENCE
     with pytest.raises(ProcessesError, match=r"process 1 of 2 is silent; is it dead\?"):
         wait_for_failure(first)
 
 
-def test_nobody_waits_for_the_dead(meet):
+def test_nobody_waits_for_the_dead(meet, clock):
     first, second = meet(2)
     second.leave()
+    wait_for_beats(first, 0, 2)  # whatever it was it has been heard
+    clock.now += 1.1 * ranks.SILENCE
     with pytest.raises(ProcessesError, match="process 1 of 2 is silent"):
         first._arrive()
 

@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+from gated_picture import PATIENCE
 
 from picodet.errors import EvaluationError, PicoDetError
 from picodet.evaluation.session import detect_dataset
@@ -48,7 +49,7 @@ class Neighbours:
 
     def __init__(self, size):
         self.size, self.parts = size, [None] * size
-        self.barrier = threading.Barrier(size, timeout=60)
+        self.barrier = threading.Barrier(size, timeout=PATIENCE)
 
     def rank(self, rank):
         return Neighbour(self, rank)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from folders import make_folder
+from gated_picture import PATIENCE
 
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference import program_process
@@ -59,8 +60,8 @@ def is_running(pid):
     return "State:\tZ" not in status
 
 
-def has_ended(pid, seconds=10.0):
-    end = time.monotonic() + seconds
+def has_ended(pid):
+    end = time.monotonic() + PATIENCE
     while is_running(pid) and time.monotonic() < end:
         time.sleep(0.02)
     return not is_running(pid)
@@ -228,7 +229,8 @@ def test_one_that_never_answers_is_killed_by_close(folder, tmp_path, monkeypatch
 
     asking = threading.Thread(target=ask)
     asking.start()
-    time.sleep(0.1)
+    while not process._lock.locked():
+        time.sleep(0.01)
     process.close()
-    asking.join(10)
+    asking.join(PATIENCE)
     assert "exit code -9" in errors[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 import drawn_coco
 import pytest
 import torch
+from gated_picture import PATIENCE
 
 from picodet.config import Preprocessing
 from picodet.errors import ImageError, TrainingError
@@ -18,7 +19,6 @@ from picodet.training.loader import Loader
 from picodet.training.recipe import Augmentation
 from picodet.training.samples import read_samples
 
-PATIENCE = 60  # seconds, of a busy machine
 ALL = Augmentation(sizes=((64, 64), (96, 64)))
 
 
@@ -90,7 +90,7 @@ def test_a_worker_that_dies(samples):
     next(batches)
     worker = loader._loader._iterator._workers[0]
     os.kill(worker.pid, signal.SIGKILL)
-    worker.join(10)
+    worker.join(PATIENCE)
     with pytest.raises(TrainingError, match=r"has died in epoch 1: .*--workers"):
         list(batches)
 
