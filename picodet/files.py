@@ -48,12 +48,16 @@ def check_apart(output: Path, others: Iterable[Path]) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`: renamed to it on success, gone on any error.
 
-    A symbolic link stays one: what it points to is replaced.
+    A symbolic link stays one: what it points to is replaced. The permissions are those of any new
+    file, whoever writes it: some libraries' are for nobody else to read.
     """
     path = path.resolve()
     temporary = _beside(path)
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error

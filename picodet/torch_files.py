@@ -22,6 +22,7 @@ from torch import Tensor
 from picodet.errors import CheckpointError
 from picodet.input_files import problem
 from picodet.meta import HEADER
+from picodet.safetensors_files import Checksums
 from picodet.torch_pickles import AsksForError, check_pickle
 
 # what programs of training keep a state_dict under, one inside another at most
@@ -200,7 +201,15 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
         names = file.keys()
         _check_count(path, len(names))
         content = {name: file.get_tensor(name) for name in names}
+        sums = Checksums(path)
+    for name, tensor in content.items():
+        sums.check(name, _bits(tensor))
     return content, header if isinstance(header, dict) else None
+
+
+def _bits(tensor: Tensor) -> np.ndarray:
+    """Of any dtype, NumPy's or not; [bytes]."""
+    return np.asarray(tensor.reshape(-1).view(torch.uint8))
 
 
 Keys = tuple[str, ...]

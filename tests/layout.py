@@ -11,6 +11,8 @@ MAY_IMPORT = {
     "input_files": set(),
     "intervals": set(),
     "machine": set(),
+    "safetensors_files": set(),
+    "npz_files": set(),
     "meta": {"", "config"},  # of our files, without torch
     "nms": set(),
     "ort": set(),
@@ -53,7 +55,14 @@ MAY_IMPORT = {
         "models.resnet_vd",
         "models.shufflenet_v2",
     },
-    "models.checkpoint": {"files", "meta", "models.hub_folder", "models.picodet", "torch_files"},
+    "models.checkpoint": {
+        "safetensors_files",
+        "files",
+        "meta",
+        "models.hub_folder",
+        "models.picodet",
+        "torch_files",
+    },
     "models.folding": {"models.picodet"},
     # pictures: file -> preprocess -> model -> decode -> detections
     "data.pictures": {"files"},
@@ -95,7 +104,7 @@ MAY_IMPORT = {
     "converter.way_back": {"converter.convert", "converter.one_sided", "converter.rules"},
     "fetching": {"cache", "files", "web"},
     "model_table": set(),
-    "models.hub_folder": {"files", "json_keys", "meta"},
+    "models.hub_folder": {"safetensors_files", "files", "json_keys", "meta"},
     "models.lc_pan": {"models.layers", "models.lcnet", "models.pan"},
     "models.lcnet": {"config", "models.layers"},
     "models.mobilenet_v3": {"config", "models.layers"},
@@ -105,7 +114,7 @@ MAY_IMPORT = {
     "models.shufflenet_v2": {"config", "models.layers"},
     "models.state": {"config", "meta", "models.picodet"},
     "official": {"class_names", "config", "variants"},
-    "torch_files": {"meta", "torch_pickles"},
+    "torch_files": {"safetensors_files", "meta", "torch_pickles"},
     "variants": {"class_names", "config"},
     "web": set(),
     "torch_pickles": set(),
@@ -285,9 +294,9 @@ ALIGNMENT = {
     ".paired": {".comparison", "graphs.operators"},
     ".probes": {"cells", "config"},
     # recordings
-    ".recording": {".index", "graphs.operators"},
-    ".recording_writer": {".index", "files"},
-    ".network_input": {"config"},
+    ".recording": {".index", "graphs.operators", "safetensors_files"},
+    ".recording_writer": {".index", "files", "safetensors_files"},
+    ".network_input": {"config", "npz_files"},
     ".input_entries": {".network_input", ".recording_writer", "graphs.operators"},
     # whatever is a reference -> a recording
     ".session": {
@@ -492,6 +501,7 @@ ALIGNMENT = {
         "decoding",
         "graphs.operators",
         "models.head",
+        "npz_files",
     },
     # an ONNX in the place of a model
     ".onnx_model": {
@@ -642,7 +652,14 @@ ALIGNMENT = {
         "training.recipe",
     },
     ".training_diagnosis": {".training_recording", "converter.rules"},
-    ".training_file": {".index", ".training_input", ".training_recording", "files"},
+    ".training_file": {
+        ".index",
+        ".training_input",
+        ".training_recording",
+        "cells",
+        "files",
+        "npz_files",
+    },
     ".training_folder": {
         ".index",
         ".training_input",
@@ -650,6 +667,7 @@ ALIGNMENT = {
         "converter.pdparams",
         "converter.precision",
         "files",
+        "npz_files",
     },
     ".training_gaps": {
         ".comparison",
@@ -658,7 +676,7 @@ ALIGNMENT = {
         "converter.one_sided",
         "converter.rules",
     },
-    ".training_input": {"config"},
+    ".training_input": {"config", "npz_files"},
     ".training_ladder": {
         ".comparison",
         ".gap",
@@ -835,7 +853,7 @@ EVALUATION = {
     ".class_matching": {".annotations", "inference.network"},
     ".checking": {".annotations", "data.preprocess"},
     ".run": {".annotations", ".setting", "data.preprocess", "inference.network", "postprocess"},
-    ".progress_file": {".run", "files"},
+    ".progress_file": {".run", "files", "npz_files"},
     ".session": {
         "",
         ".annotations",
@@ -1077,7 +1095,7 @@ TRAINING = {
         "porting.port",
         "porting.ported",
     },
-    ".state": {"files", "json_keys"},
+    ".state": {"files", "json_keys", "safetensors_files"},
     ".step": {
         ".averaging",
         ".batch",

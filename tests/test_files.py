@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -153,3 +154,14 @@ class TestFolder:
         check_new_folder(tmp_path, overwrite=True)
         with pytest.raises(OutputError, match="is a file"):
             check_new_folder(tmp_path / "file", overwrite=True)
+
+
+def test_what_a_library_keeps_to_itself_everybody_may_read(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with replacing(tmp_path / "out") as temporary:
+            temporary.unlink()
+            os.close(os.open(temporary, os.O_CREAT, 0o600))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o644

@@ -8,7 +8,7 @@ import numpy as np
 
 from picodet.config import check_input_size
 from picodet.errors import RecordingError
-from picodet.input_files import regular
+from picodet.npz_files import ArrayFileError, read_npy, read_npz
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class NetworkInput:
 
     @classmethod
     def load(cls, path: Path) -> "NetworkInput":
-        with np.load(path, allow_pickle=False) as stored:
-            picture = stored["picture"].tobytes() or None
-            resized = json.loads(str(stored["resized"]))
-            return cls(stored["array"], stored["scale_factor"], picture, *resized)
+        stored = read_npz(path)
+        picture = stored["picture"].tobytes() or None
+        resized = json.loads(str(stored["resized"]))
+        return cls(stored["array"], stored["scale_factor"], picture, *resized)
 
 
 def read_array(path: Path) -> NetworkInput:
@@ -42,9 +42,8 @@ def read_array(path: Path) -> NetworkInput:
     Raises RecordingError for anything that the network cannot be fed.
     """
     try:
-        with regular(path).open("rb") as file:
-            array = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+        array = read_npy(path)
+    except ArrayFileError as error:
         raise RecordingError(f"{path}: not a readable .npy: {error}") from error
     found = f"{list(array.shape)} {array.dtype}"
     if not (array.ndim == 4 and array.dtype.kind == "f"):

@@ -19,6 +19,7 @@ from picodet.config import Head
 from picodet.errors import RecordingError
 from picodet.graphs.operators import Key
 from picodet.models.head import AlignedOutput, HeadOutput, Integral, Output
+from picodet.npz_files import read_npz
 
 LIVE = "the reference's own answer"
 NAMES = {
@@ -84,8 +85,7 @@ def _answers(
     recording: Recording,
 ) -> tuple[dict[str, Key], dict[str, Key], dict[str, np.ndarray]]:
     """The keys of the preprocessed pictures, those that were shipped, and the other answers."""
-    with np.load(probes.RECORDED, allow_pickle=False) as stored:
-        answers = dict(stored)
+    answers = read_npz(probes.RECORDED)
     shipped = {
         name: str(answers.pop(name)) for name in list(answers) if name.startswith(probes.PICTURES)
     }

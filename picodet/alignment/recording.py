@@ -20,6 +20,7 @@ from picodet.alignment.index import DTYPES, HEADER, SAMPLES, from_json, sample_p
 from picodet.errors import RecordingError
 from picodet.graphs.operators import Key
 from picodet.input_files import regular
+from picodet.safetensors_files import Checksums
 
 
 def is_recording(path: Path) -> bool:
@@ -51,6 +52,7 @@ class Recording:
             )
         self._names = frozenset(self._file.keys())
         try:
+            self._sums = Checksums(path)
             self.index = from_json(content)
             self._check()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -80,6 +82,10 @@ class Recording:
                 f"{self.path}: holds samples of this tensor only; record again without --summary"
             )
         array: np.ndarray = self._file.get_tensor(key)
+        try:
+            self._sums.check(key, array)
+        except ValueError as error:
+            raise RecordingError(f"{self.path}: is damaged: {error}. Record it again") from error
         return array
 
     def samples(self, key: Key) -> tuple[np.ndarray, np.ndarray]:
@@ -114,6 +120,6 @@ class Recording:
                 raise ValueError(f"tensor {key} is missing")
         if self._sampled and SAMPLES not in self._names:
             raise ValueError("the samples are missing")
-        self._samples = self._file.get_tensor(SAMPLES) if self._sampled else np.empty(0)
+        self._samples = self.tensor(SAMPLES) if self._sampled else np.empty(0)
         if self._samples.shape != (position,):
             raise ValueError(f"{self._samples.shape} samples, expected are {position}")

@@ -7,10 +7,11 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from zlib import crc32
 
 import numpy as np
 
+from picodet import safetensors_files
 from picodet.alignment.index import (
     DTYPES,
     HEADER,
@@ -37,7 +38,8 @@ class RecordingWriter:
         self.samples = samples
         self.tensors: dict[Key, Stored] = {}
         self._data = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
-        self._entries: dict[str, dict[str, Any]] = {}
+        self._entries: dict[str, safetensors_files.Entry] = {}
+        self._sums: dict[str, int] = {}
         self._sampled: dict[Key, np.ndarray] = {}
 
     def __enter__(self) -> "RecordingWriter":
@@ -70,11 +72,8 @@ class RecordingWriter:
             self._data.write(array.data if array.size else b"")
         except OSError as error:
             raise OutputError(f"{tempfile.gettempdir()}: {error.strerror}; set TMPDIR") from error
-        self._entries[name] = {
-            "dtype": DTYPES[array.dtype.name],
-            "shape": list(array.shape),
-            "data_offsets": [start, self._data.tell()],
-        }
+        self._entries[name] = safetensors_files.entry(array, start)
+        self._sums[name] = crc32(array)
 
     def write(self, path: Path, index: Index) -> None:
         """Put header and tensors together. Raises OutputError where `path` cannot be written."""
@@ -82,11 +81,8 @@ class RecordingWriter:
         if sampled:
             self._append(SAMPLES, np.concatenate(sampled))
         metadata = {HEADER: json.dumps(to_json(index), separators=(",", ":"))}
-        header = json.dumps({"__metadata__": metadata, **self._entries}).encode()
-        header += b" " * (-len(header) % 8)
         with replacing(path) as temporary, temporary.open("wb") as file:
-            file.write(len(header).to_bytes(8, "little"))
-            file.write(header)
+            file.write(safetensors_files.header(self._entries, metadata, self._sums))
             self._data.seek(0)
             shutil.copyfileobj(self._data, file, 1 << 20)
 

@@ -5,6 +5,7 @@ Reading one runs no code. NumPy only.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from picodet.alignment.index import sample_positions
-from picodet.alignment.training_input import UNREADABLE, Boxes, checked
+from picodet.alignment.training_input import Boxes, TrainingInput, checked
 from picodet.alignment.training_recording import (
     MEASURES,
     TERMS,
@@ -23,12 +24,14 @@ from picodet.alignment.training_recording import (
     Tensors,
     TrainingRecording,
 )
+from picodet.cells import grids
 from picodet.errors import RecordingError
 from picodet.files import replacing
-from picodet.input_files import regular
+from picodet.npz_files import ArrayFileError, read_npz
 
 INDEX = "index"
 FORMAT = 1
+MAX_SIZE = 1 << 40  # values of a tensor of which there are samples
 GROUPS = ("gradients", "statistics", "parameters", "momenta", "averages")  # fields of a Run
 DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
@@ -92,16 +95,13 @@ def _packed(tensors: Tensors) -> Iterator[tuple[str, np.ndarray]]:
 def read(path: Path) -> TrainingRecording:
     """Raises RecordingError for a file that is none."""
     try:
-        with regular(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-            index = json.loads(arrays[INDEX].tobytes())
-    except UNREADABLE as error:
+        arrays = read_npz(path)
+        index = json.loads(arrays[INDEX].tobytes())
+    except (ArrayFileError, KeyError, ValueError, RecursionError) as error:
         raise RecordingError(
-            f"{path}: not a readable recording of a training: {type(error).__name__} {error}; "
+            f"{path}: not a readable recording of a training: {error}; "
             "picodet-align record --training makes one"
         ) from error
-    except RecursionError as error:
-        raise RecordingError(f"{path}: its index is nested too deeply") from error
     try:
         return _recording(path, index, arrays)
     except DAMAGED as error:
@@ -123,8 +123,7 @@ def _recording(
     rates = None
     if "steps_per_epoch" in index:
         rates = Rates(int(index["steps_per_epoch"]), arrays["iterations"], arrays["rates"])
-        if rates.iterations.shape != rates.rates.shape or rates.rates.ndim != 1:
-            raise ValueError(f"{rates.iterations.shape} iterations, {rates.rates.shape} rates")
+        _check_rates(rates)
     runs = tuple(_run(path, i, told, arrays, samples) for i, told in enumerate(list(index["runs"])))
     if not runs:
         raise ValueError("no run")
@@ -147,11 +146,7 @@ def _run(
     fed = checked(path, {"images": arrays["images"], **boxes}, np.iinfo(np.int64).max)
     taken = None
     if f"{i}/taken" in arrays:
-        picture, cell, box = arrays[f"{i}/taken"].astype(np.int64)
-        quality = arrays.get(f"{i}/quality")
-        if quality is not None and quality.shape != cell.shape:
-            raise ValueError(f"{cell.shape} cells, {quality.shape} qualities")
-        taken = Taken(picture, cell, box, quality)
+        taken = _taken(arrays[f"{i}/taken"], arrays.get(f"{i}/quality"), fed)
     groups = {
         str(group): _unpacked(shapes, samples, arrays, f"{i}/{group}")
         for group, shapes in told["groups"].items()
@@ -171,18 +166,50 @@ def _run(
     )
 
 
+def _check_rates(rates: Rates) -> None:
+    iterations, values = rates.iterations, rates.rates
+    if iterations.shape != values.shape or values.ndim != 1:
+        raise ValueError(f"{iterations.shape} iterations, {values.shape} rates")
+    if iterations.dtype.kind not in "iu" or values.dtype.kind != "f":
+        raise ValueError(f"iterations of {iterations.dtype}, rates of {values.dtype}")
+    if rates.steps_per_epoch < 1 or (iterations < 0).any():
+        raise ValueError(f"{rates.steps_per_epoch} steps per epoch, or iterations below 0")
+
+
+def _taken(places: np.ndarray, quality: np.ndarray | None, fed: TrainingInput) -> Taken:
+    """Of places [3, n]; each is there, in a picture of the batch."""
+    if places.ndim != 2 or len(places) != 3 or places.dtype.kind not in "iu":
+        raise ValueError(f"cells that take a box of shape {list(places.shape)} and {places.dtype}")
+    pictures, most = fed.boxes.valid.shape
+    cells = sum(math.prod(grid) for grid in grids((fed.images.shape[2], fed.images.shape[3])))
+    ends = np.array([pictures, cells, most])[:, None]
+    if ((places < 0) | (places >= ends)).any():
+        raise ValueError(f"a cell takes a box outside of {pictures} x {cells} x {most}")
+    picture, cell, box = places.astype(np.int64)
+    if not fed.boxes.valid[picture, box].all():
+        raise ValueError("a cell takes a box that is not there")
+    if quality is not None and (quality.shape != cell.shape or quality.dtype.kind != "f"):
+        raise ValueError(f"{cell.shape} cells, {quality.shape} qualities of {quality.dtype}")
+    return Taken(picture, cell, box, quality)
+
+
 def _unpacked(
     shapes: Mapping[str, Any], samples: int, arrays: Mapping[str, np.ndarray], group: str
 ) -> Tensors:
     values, measures = arrays[f"{group}/values"], arrays[f"{group}/measures"]
-    if measures.shape != (len(shapes), len(MEASURES)):
+    if measures.shape != (len(shapes), len(MEASURES)) or measures.dtype.kind != "f":
         raise ValueError(f"{group}: {len(shapes)} tensors, {measures.shape} measures")
+    if values.ndim != 1 or values.dtype.kind != "f":
+        raise ValueError(f"{group}: values of shape {list(values.shape)} and {values.dtype}")
     found: dict[str, Known] = {}
     start = 0
     for (name, shape), measured in zip(shapes.items(), measures.tolist(), strict=True):
         sides = tuple(int(side) for side in shape)
-        positions = positions_of(int(np.prod(sides)), samples)
-        end = start + len(positions)
+        size = math.prod(sides)
+        end = start + (min(size, samples) if samples else size)
+        if min(sides, default=0) < 0 or size > MAX_SIZE or end > len(values):
+            raise ValueError(f"{group}: {name!s:.80} of shape {list(sides)!s:.80} is not all there")
+        positions = positions_of(size, samples)
         named = dict(zip(MEASURES, measured, strict=True))
         found[str(name)] = Known(sides, positions, values[start:end], named)
         start = end

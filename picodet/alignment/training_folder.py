@@ -28,12 +28,13 @@ from picodet.converter import pdparams
 from picodet.converter.precision import as_float32
 from picodet.errors import RecordingError
 from picodet.files import sha256
+from picodet.npz_files import ArrayFileError, read_npz
 
 TAGS = {"train": "SimOTA", "train_atss": "ATSS", "train_tal": "task-aligned"}
 ONE_EMPTY = "train_one_empty_image"  # in train_summary.json: losses, of the first picture's boxes
 TERMS = {"loss_vfl": "varifocal", "loss_bbox": "boxes", "loss_dfl": "sides"}
 MEASURES = {"l2": "norm", "sum": "sum", "absmax": "greatest"}
-DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError)
+DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError, ArrayFileError)
 Kind = Literal["threshold", "normal", "exponential"]
 # of ema.json: what stands in the place of the config's kind and cycle
 TRACES: Mapping[str, tuple[Kind | None, int | None]] = {
@@ -57,7 +58,7 @@ def read_folder(path: Path) -> TrainingRecording:
         raise RecordingError(f"{path}: {checkpoint.name} is expected, which it was recorded with")
     weights = _tensors(checkpoint)
     try:
-        arrays = {tag: _arrays(path / f"{tag}.npz") for tag in TAGS if _is(path / f"{tag}.npz")}
+        arrays = {tag: read_npz(path / f"{tag}.npz") for tag in TAGS if _is(path / f"{tag}.npz")}
         runs = [_run(path, tag, of_tag) for tag, of_tag in arrays.items()]
         runs += list(_one_empty(path, runs))
         meta = json.loads((path / "meta.json").read_text())
@@ -78,11 +79,6 @@ def read_folder(path: Path) -> TrainingRecording:
 
 def _is(path: Path) -> bool:
     return path.is_file()
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
 
 
 def _tensors(path: Path) -> dict[str, np.ndarray]:
@@ -106,7 +102,7 @@ def _run(path: Path, tag: str, arrays: Mapping[str, np.ndarray]) -> Run:
         losses=tuple(_terms(step) for step in told["log"]),
         taken=_taken(arrays, [int(n) for n in told["n_anchor_per_level"]]),
         gradients=_gradients(path / f"{tag}_grads.json"),
-        statistics=_whole(_arrays(statistics)) if statistics.is_file() else None,
+        statistics=_whole(read_npz(statistics)) if statistics.is_file() else None,
         parameters=_whole(_tensors(after)) if after.is_file() else None,
     )
 
@@ -189,7 +185,7 @@ def _gradients(path: Path) -> Tensors | None:
 def _rates(path: Path) -> Rates | None:
     if not path.is_file():
         return None
-    arrays = _arrays(path)
+    arrays = read_npz(path)
     return Rates(int(arrays["steps_per_epoch"]), arrays["iters"], arrays["lr"])
 
 

@@ -1,7 +1,5 @@
 """What a recorded training is fed with: pictures, and the boxes in them. NumPy only."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -10,16 +8,11 @@ import numpy as np
 
 from picodet.config import Preprocessing, check_input_size
 from picodet.errors import RecordingError
-from picodet.input_files import regular
+from picodet.npz_files import ArrayFileError, read_npz
 
 # of a drawn picture: sides of its boxes, as a part of the picture's
 SIDES = ((0.06, 0.18, 0.45), (0.06, 0.18, 0.45, 0.3, 0.8))
 NEARLY_THE_SAME = np.array([6, -5, 9, 4])  # pixels, from the third box of the last picture on
-# what NumPy makes of a file that is no .npz, or a damaged one
-UNREADABLE = (
-    *(OSError, ValueError, EOFError, MemoryError, AttributeError, KeyError),
-    *(zipfile.BadZipFile, zlib.error),
-)
 LEVELS = 16  # of grey, few, so that a recording of a drawn picture is small
 
 
@@ -79,9 +72,8 @@ def drawn(size: tuple[int, int], num_classes: int, preprocessing: Preprocessing)
 def read_batch(path: Path, num_classes: int) -> TrainingInput:
     """An .npz of images, boxes, classes and valid. Raises RecordingError for anything else."""
     try:
-        with regular(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return checked(path, stored, num_classes)
-    except UNREADABLE as error:
+        return checked(path, read_npz(path), num_classes)
+    except ArrayFileError as error:
         raise RecordingError(f"{path}: not a readable .npz: {error}") from error
 
 
@@ -103,12 +95,16 @@ def checked(path: Path, stored: Mapping[str, np.ndarray], num_classes: int) -> T
             f"{path}: expected are images [B, 3, H, W], boxes [B, G, 4], classes and valid "
             f"[B, G], found {found}"
         )
+    kinds = "".join(stored[name].dtype.kind for name in names)
+    if not all(kind in "fiub" for kind in kinds):
+        raise RecordingError(f"{path}: holds arrays that are no numbers, but {kinds}")
     try:
         check_input_size((images.shape[2], images.shape[3]))
     except ValueError as error:
         raise RecordingError(f"{path}: {error}") from error
     valid = valid.astype(bool)
-    images, boxes = images.astype(np.float32), boxes.astype(np.float32)
+    with np.errstate(over="ignore"):  # beyond float32 is Inf, and refused as that
+        images, boxes = images.astype(np.float32), boxes.astype(np.float32)
     if not (np.isfinite(images).all() and np.isfinite(boxes).all()):
         raise RecordingError(f"{path}: holds values that are NaN or Inf in float32")
     classes = classes.astype(np.int64)

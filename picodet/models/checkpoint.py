@@ -12,10 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import save_file
 from torch import nn
 
+from picodet import safetensors_files
 from picodet.errors import CheckpointError, OutputError
 from picodet.files import replacing
 from picodet.meta import ARCHITECTURES, HEADER, Kind, backbone_of, config_of
@@ -37,13 +36,15 @@ def save(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any])
         if path.suffix == "":
             hub_folder.write(path, weights, meta)
             return
-        with replacing(path) as temporary:
+        # torch.save names the inside of a file after it, unless it is given one that is open
+        with replacing(path) as temporary, temporary.open("wb") as file:
             if path.suffix == ".pth":
                 state_dict = {name: torch.from_numpy(array) for name, array in weights.items()}
-                torch.save({"state_dict": state_dict, "meta": dict(meta)}, temporary)
+                torch.save({"state_dict": state_dict, "meta": dict(meta)}, file)
             else:
-                save_file(dict(weights), temporary, {"format": "pt", HEADER: json.dumps(meta)})
-    except (RuntimeError, SafetensorError) as error:  # what both libraries make of an OSError
+                metadata = {"format": "pt", HEADER: json.dumps(meta)}
+                safetensors_files.write(file, weights, metadata)
+    except RuntimeError as error:  # what torch makes of an OSError
         raise OutputError(f"{path}: cannot be written; is the disk full? ({error})") from error
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
+from picodet import safetensors_files
 from picodet.errors import CheckpointError
 from picodet.files import replacing_folder, write_json
 from picodet.input_files import regular
@@ -60,7 +60,8 @@ def write(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]
         "image_std": list(numbers["std"]),
     }
     with replacing_folder(path) as temporary:
-        save_file(dict(weights), temporary / WEIGHTS, {"format": "pt"})
+        with (temporary / WEIGHTS).open("wb") as file:
+            safetensors_files.write(file, weights, {"format": "pt"})
         write_json(temporary / CONFIG, config)
         write_json(temporary / PREPROCESSOR, preprocessor)
 

@@ -75,6 +75,6 @@ def write(
     arrays = renamed(ported.weights, mmdet_table(*parts))
     state_dict = {name: torch.from_numpy(array) for name, array in arrays.items()}
     classes = list(config.classes)
-    with replacing(output) as temporary:
-        torch.save({"meta": {"CLASSES": classes}, "state_dict": state_dict}, temporary)
+    with replacing(output) as temporary, temporary.open("wb") as file:
+        torch.save({"meta": {"CLASSES": classes}, "state_dict": state_dict}, file)
     return (), ()

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from picodet.errors import OutputError, TrainingError
+from picodet import safetensors_files
+from picodet.errors import TrainingError
 from picodet.files import replacing
 from picodet.input_files import regular
 from picodet.json_keys import unique_keys
@@ -69,7 +69,7 @@ def save(folder: Path, state: State, keep: int) -> Path:
     Raises OutputError where it cannot be written: what was there before is untouched.
     """
     flat = {
-        f"{part}.{name}": tensor.detach().cpu().contiguous()
+        f"{part}.{name}": tensor.detach().cpu().numpy()
         for part in PARTS
         for name, tensor in state.tensors[part].items()
     }
@@ -79,12 +79,8 @@ def save(folder: Path, state: State, keep: int) -> Path:
         "settings": state.settings,
     }
     path = folder / f"{state.position.iteration:09d}.safetensors"
-    try:
-        with replacing(path) as temporary:
-            # one entry: of several, safetensors writes now this one first and now that
-            save_file(flat, temporary, {HEADER: json.dumps(header)})
-    except SafetensorError as error:
-        raise OutputError(f"{path}: cannot be written; is the disk full? ({error})") from error
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        safetensors_files.write(file, flat, {HEADER: json.dumps(header)})
     for old in sorted(folder.glob(FILES))[:-keep]:
         old.unlink(missing_ok=True)
     return path
@@ -100,12 +96,14 @@ def load(path: Path) -> State:
     tensors: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
     try:
         with safe_open(regular(path), "pt") as file:
+            sums = safetensors_files.Checksums(path)
             header = json.loads(
                 (file.metadata() or {}).get(HEADER, "{}"), object_pairs_hook=unique_keys
             )
             for name in file.keys():  # noqa: SIM118  # it is no dictionary
                 part, _, own = name.partition(".")
-                tensors[part][own] = file.get_tensor(name)
+                tensors[part][own] = tensor = file.get_tensor(name)
+                sums.check(name, tensor.numpy())
         position = dict(header["position"])
         best = position.pop("best")
         return State(

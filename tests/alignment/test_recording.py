@@ -145,6 +145,16 @@ def test_cut_off_anywhere_it_is_refused(path):
             Recording(path)
 
 
+@pytest.mark.parametrize("samples", [0, 3])
+def test_one_bit_of_a_tensor_is_a_damaged_recording(path, samples):
+    write(path, ARRAYS, samples)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match=r"the checksum of .* is wrong.*Record it again"):
+        read_all(path)
+
+
 def read_all(path):
     with Recording(path) as recording:
         for key in recording.index.tensors:

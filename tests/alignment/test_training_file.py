@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from trained import GOLDEN
@@ -39,10 +41,47 @@ def index_of(text):
     return lambda arrays: arrays.update(index=np.frombuffer(text.encode(), np.uint8))
 
 
+def changed(shape, samples):
+    """The index says this shape of the first gradient."""
+
+    def change(arrays):
+        index = json.loads(arrays["index"].tobytes())
+        index["samples"] = samples
+        shapes = index["runs"][0]["groups"]["gradients"]
+        shapes[next(iter(shapes))] = shape
+        arrays["index"] = np.frombuffer(json.dumps(index).encode(), np.uint8)
+
+    return change
+
+
+def taken(row, value):
+    """A picture (row 0), cell or box that takes part in the assignment."""
+
+    def change(arrays):
+        arrays["0/taken"][row, 0] = value
+        if row == 2:
+            arrays["0/taken"][0, 0] = 0  # which has three boxes
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda arrays: arrays.pop("index"), "not a readable recording"),
+        (changed(shape=[10**8], samples=0), "its index is damaged: ValueError.*is not all there"),
+        (changed(shape=[10**12], samples=0), "is not all there"),
+        (changed(shape=[10**30], samples=6), "is not all there"),
+        (changed(shape=[-1, -1], samples=6), "is not all there"),
+        (changed(shape=[2**21, 2**21], samples=6), "is not all there"),
+        (taken(0, 2), "takes a box outside of 2 x"),
+        (taken(0, -1), "takes a box outside"),
+        (taken(1, 10**6), "takes a box outside"),
+        (taken(2, 5), "takes a box outside"),
+        (taken(2, 4), "takes a box that is not there"),
+        (lambda arrays: arrays.update({"0/taken": np.zeros((3, 4))}), "float64"),
+        (lambda arrays: arrays.update(rates=np.array(["a"] * 30)), "rates of <U1|30,"),
+        (lambda arrays: arrays.update({"0/boxes": np.array(["a"])}), "boxes"),
         (lambda arrays: arrays.pop("images"), "its index is damaged: KeyError"),
         (lambda arrays: arrays.pop("0/boxes"), "its index is damaged"),
         (index_of("{}"), "its index is damaged: KeyError 'format'"),
@@ -71,5 +110,5 @@ def test_what_is_no_npz_is_refused(tmp_path, content):
 def test_no_code_runs(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, index=np.array([print], dtype=object))
-    with pytest.raises(RecordingError, match="allow_pickle"):
+    with pytest.raises(RecordingError, match="Python objects"):
         training_file.read(path)

@@ -101,6 +101,17 @@ def test_a_full_disk_leaves_nothing(tmp_path, model, meta, suffix):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ""])
+def test_a_thousand_bytes_of_nothing_are_no_weights(tmp_path, model, meta, suffix):
+    path = tmp_path / f"model{suffix}"
+    save(path, weights_of(model), meta)
+    file = path / "model.safetensors" if path.is_dir() else path
+    content = file.read_bytes()
+    file.write_bytes(content[:-60_000] + bytes(1000) + content[-59_000:])
+    with pytest.raises(CheckpointError, match=r"checksum of .* is wrong.*Copy or download it ag"):
+        load(path)
+
+
 class Owned:
     def __reduce__(self):
         return print, ("owned",)

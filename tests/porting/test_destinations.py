@@ -1,5 +1,6 @@
 """Which form an output has: its suffix says, and `--to` may only agree."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,34 @@ def test_where_the_weights_will_be():
     assert holds_weights(Path("a/b.pth"), "mmdet") == Path("a/b.pth")
 
 
+FORMS_WRITTEN = [
+    ("x.pth", "picodet"),
+    ("x.pth", "mmdet"),
+    ("x.safetensors", "picodet"),
+    ("x.pdparams", "ppdet"),
+    ("x", "huggingface"),
+]
+
+
+@pytest.mark.parametrize(("name", "form"), FORMS_WRITTEN)
+def test_written_twice_the_bytes_are_the_same_and_for_everybody_to_read(tmp_path, name, form):
+    origin = Origin(Path("x.pdparams"), "test")
+    source = NamedTensors(origin, "ppdet", checkpoint_of(V1), Said("x"))
+    ported = from_names(source, Wanted(), allow_nonfinite=False)
+    meta = describe(ported.config, "detector", "x", "0" * 64)
+    before = os.umask(0o027)
+    try:
+        written = []
+        for output in (tmp_path / name, tmp_path / f"another_{name}"):
+            write(ported, output, form, meta)
+            files = sorted(output.iterdir()) if output.is_dir() else [output]
+            assert {file.stat().st_mode & 0o777 for file in files} == {0o640}
+            written.append([file.read_bytes() for file in files])
+    finally:
+        os.umask(before)
+    assert written[0] == written[1]
+
+
 def full(*_args, **_options):
     raise OSError(28, "No space left on device")
 
@@ -73,7 +102,7 @@ def full(*_args, **_options):
     [
         ("x.pth", "picodet", "torch.save"),
         ("x.pth", "mmdet", "torch.save"),
-        ("x.safetensors", "picodet", "picodet.models.checkpoint.save_file"),
+        ("x.safetensors", "picodet", "picodet.safetensors_files.write"),
         ("x.pdparams", "ppdet", "picodet.converter.pdparams_writer._array"),
         ("x", "huggingface", "picodet.models.hub_folder.write_json"),
     ],

@@ -5,6 +5,7 @@ import pytest
 import torch
 from small_training import EPOCHS, STEPS, Pictures, batch, recipe, resumed, training
 
+from picodet import safetensors_files
 from picodet.errors import ImageError, OutputError, TrainingError
 from picodet.models.checkpoint import load_described
 from picodet.training import journal, loop, results
@@ -145,15 +146,15 @@ def test_too_little_memory_is_said(tmp_path):
 
 
 def test_a_full_disk_loses_nothing(whole, tmp_path, monkeypatch):
-    real = states.save_file
+    real = safetensors_files.write
 
-    def full(tensors, path, metadata):
+    def full(file, tensors, metadata):
         if json.loads(metadata[states.HEADER])["position"]["iteration"] == 4:
-            path.write_bytes(b"half of it")
+            file.write(b"half of it")
             raise OSError(28, "No space left on device")
-        real(tensors, path, metadata)
+        real(file, tensors, metadata)
 
-    monkeypatch.setattr(states, "save_file", full)
+    monkeypatch.setattr(safetensors_files, "write", full)
     with pytest.raises(OutputError, match="No space left"):
         training(tmp_path, validate=rising).run()
     monkeypatch.undo()

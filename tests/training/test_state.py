@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from picodet import safetensors_files
 from picodet.errors import OutputError, TrainingError
 from picodet.training import state as states
 from picodet.training.state import Best, Position, State
@@ -53,15 +54,26 @@ def test_without_a_state_there_is_no_newest(tmp_path):
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     before = states.save(tmp_path, at(1), keep=1)
 
-    def full(tensors, path, metadata):
-        path.write_bytes(b"half of it")
+    def full(file, tensors, metadata):
+        file.write(b"half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(states, "save_file", full)
+    monkeypatch.setattr(safetensors_files, "write", full)
     with pytest.raises(OutputError, match=r"000000002\.safetensors: .*No space left"):
         states.save(tmp_path, at(2), keep=1)
     assert list(tmp_path.iterdir()) == [before]
     assert states.load(before).position.iteration == 1
+
+
+@pytest.mark.parametrize("where", ["tensor", "position"])
+def test_a_state_of_which_something_has_changed_is_refused(tmp_path, where):
+    path = states.save(tmp_path, STATE, keep=1)
+    content = bytearray(path.read_bytes())
+    place = len(content) - 3 if where == "tensor" else content.index(b"iteration") + 13
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(TrainingError, match=r"checksum of .* is wrong.*--resume takes the one be"):
+        states.load(path)
 
 
 @pytest.mark.parametrize("cut", [0, 4, 200, -1])
