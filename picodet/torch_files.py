@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from picodet.errors import CheckpointError
 from picodet.input_files import problem
-from picodet.meta import HEADER
-from picodet.safetensors_files import Checksums
+from picodet.safetensors_reader import check_count, read_parts, read_safetensors
+from picodet.shards import is_index, size_of
 from picodet.torch_pickles import AsksForError, check_pickle
 
 # what programs of training keep a state_dict under, one inside another at most
@@ -38,7 +37,6 @@ DTYPES = {
     *(torch.int64, torch.int32),  # batch norm counts batches
 }
 MAX_DIMENSIONS = 32
-MAX_TENSORS = 10_000
 OLD_PICKLES = 5  # of a file in the old form: three numbers of its own, the content, the order
 OLD_PTH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # before PyTorch 1.6, and mmdet for longer
 
@@ -98,6 +96,8 @@ def _read(path: Path) -> tuple[Any, dict[str, Any] | None]:
             raise CheckpointError(f"{path}: {trouble}")
         with path.open("rb") as file:
             beginning = file.read(16)
+        if is_index(path):
+            return read_parts(path), None
         if beginning.startswith(b"PK"):
             _check_zip(path)
             return _load(path, mapped=True), None
@@ -105,7 +105,7 @@ def _read(path: Path) -> tuple[Any, dict[str, Any] | None]:
             _check_old(path)
             return _load(path, mapped=False), None
         if beginning[8:9] == b"{":
-            return _read_safetensors(path)
+            return read_safetensors(path)
     except CheckpointError:
         raise
     except OSError as error:
@@ -183,33 +183,10 @@ def _check_zip(path: Path) -> None:
 
 
 def _check_claim(path: Path, claimed: int) -> None:
-    if claimed > path.stat().st_size:
+    if claimed > (there := size_of(path)):
         raise CheckpointError(
-            f"{path}: claims to hold {claimed:,} bytes of weights in a file of "
-            f"{path.stat().st_size:,}"
+            f"{path}: claims to hold {claimed:,} bytes of weights in a file of {there:,}"
         )
-
-
-def _check_count(path: Path, count: int) -> None:
-    if count > MAX_TENSORS:
-        raise CheckpointError(f"{path}: holds {count:,} tensors; no detector has {MAX_TENSORS:,}")
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    with safe_open(path, "pt") as file:
-        header = json.loads((file.metadata() or {}).get(HEADER, "null"))
-        names = file.keys()
-        _check_count(path, len(names))
-        content = {name: file.get_tensor(name) for name in names}
-        sums = Checksums(path)
-    for name, tensor in content.items():
-        sums.check(name, _bits(tensor))
-    return content, header if isinstance(header, dict) else None
-
-
-def _bits(tensor: Tensor) -> np.ndarray:
-    """Of any dtype, NumPy's or not; [bytes]."""
-    return np.asarray(tensor.reshape(-1).view(torch.uint8))
 
 
 Keys = tuple[str, ...]
@@ -262,7 +239,7 @@ def _prefix(names: Mapping[str, Any]) -> str:
 
 def _arrays(path: Path, tensors: dict[Any, Any]) -> dict[str, np.ndarray]:
     arrays, storages = {}, {}
-    _check_count(path, len(tensors))
+    check_count(path, len(tensors))
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             kind = type(tensor).__name__

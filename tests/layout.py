@@ -13,6 +13,7 @@ MAY_IMPORT = {
     "machine": set(),
     "safetensors_files": set(),
     "npz_files": set(),
+    "shards": {"files", "json_keys"},
     "meta": {"", "config"},  # of our files, without torch
     "nms": set(),
     "ort": set(),
@@ -104,7 +105,7 @@ MAY_IMPORT = {
     "converter.way_back": {"converter.convert", "converter.one_sided", "converter.rules"},
     "fetching": {"cache", "files", "web"},
     "model_table": set(),
-    "models.hub_folder": {"safetensors_files", "files", "json_keys", "meta"},
+    "models.hub_folder": {"shards", "safetensors_files", "files", "json_keys", "meta"},
     "models.lc_pan": {"models.layers", "models.lcnet", "models.pan"},
     "models.lcnet": {"config", "models.layers"},
     "models.mobilenet_v3": {"config", "models.layers"},
@@ -114,7 +115,8 @@ MAY_IMPORT = {
     "models.shufflenet_v2": {"config", "models.layers"},
     "models.state": {"config", "meta", "models.picodet"},
     "official": {"class_names", "config", "variants"},
-    "torch_files": {"safetensors_files", "meta", "torch_pickles"},
+    "safetensors_reader": {"meta", "safetensors_files", "shards"},
+    "torch_files": {"safetensors_reader", "shards", "torch_pickles"},
     "variants": {"class_names", "config"},
     "web": set(),
     "torch_pickles": set(),
@@ -128,6 +130,7 @@ PORTING = {
     ".ported": {"config", "converter.convert", "meta"},
     # a file -> what is in it
     ".opening": {
+        "shards",
         ".paddle_weights",
         ".source",
         ".torch_weights",
@@ -210,6 +213,7 @@ PORTING = {
         "models.hub_folder",
     },
     ".port": {
+        "shards",
         "converter.bins",
         ".destinations",
         ".drawn",
@@ -227,13 +231,13 @@ PORTING = {
     },
     ".official_models": {"model_table", "models.state", "official"},
     ".detector": {
+        "shards",
         "converter.bins",
         ".port",
         ".ported",
         ".source",
         "config",
         "converter.configure",
-        "files",
         "models.checkpoint",
         "models.hub_folder",
         "models.picodet",
@@ -312,6 +316,7 @@ ALIGNMENT = {
         "porting.port",
     },
     ".reference": {
+        "shards",
         ".index",
         ".network_input",
         ".onnx_recorder",

@@ -21,6 +21,7 @@ from picodet.inference.program_file import is_inference_folder
 from picodet.input_files import regular
 from picodet.models.hub_folder import is_hub_folder
 from picodet.porting.source import TORCH
+from picodet.shards import is_index
 
 KINDS = (
     "a recording of picodet-align record, a .pdparams or .pdema of ppdet, a training's folder, a "
@@ -84,7 +85,7 @@ def _is_ppdets(reference: Path) -> bool:
 
 
 def _becomes_ppdets(reference: Path) -> bool:
-    return is_hub_folder(reference) or reference.suffix in TORCH
+    return is_hub_folder(reference) or is_index(reference) or reference.suffix in TORCH
 
 
 def _written_back(order: Order, folder: Path) -> Order:

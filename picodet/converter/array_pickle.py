@@ -2,7 +2,7 @@
 
 A pickle is a program for a small stack machine, and Python's own machine will call what the
 program names. This one cannot: it has no instruction that calls. It knows the instructions that
-arrays by name are written with (protocols 2 to 4), takes seven names for words that announce an
+arrays by name are written with (protocols 0 to 5), takes a few names for words that announce an
 array, and refuses any other. What a header claims is held against what the file holds before
 anything is made of it, so that memory follows the file's size and not its promises.
 
@@ -20,16 +20,21 @@ import numpy as np
 
 from picodet.converter.pickle_reader import NAMES, TEXT, DamagedError, Reader, RefusedError
 
-# By full module and name. NumPy 2 writes numpy._core, NumPy 1 numpy.core; protocol 2 has no
-# bytes and writes them as text, to be encoded.
+# By full module and name. NumPy 2 writes numpy._core, NumPy 1 numpy.core; up to protocol 2 there
+# are no bytes, which are written as text, to be encoded; protocol 5 has an array at once. Paddle
+# 2.0 and 2.1 write the tuple of a tensor's static name and its array.
 ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): "array",
     ("numpy._core.multiarray", "_reconstruct"): "array",
     ("numpy.core.multiarray", "scalar"): "scalar",
     ("numpy._core.multiarray", "scalar"): "scalar",
+    ("numpy.core.numeric", "_frombuffer"): "whole array",
+    ("numpy._core.numeric", "_frombuffer"): "whole array",
     ("numpy", "ndarray"): "ndarray",
     ("numpy", "dtype"): "dtype",
     ("_codecs", "encode"): "encode",
+    ("builtins", "tuple"): "tuple",
+    ("__builtin__", "tuple"): "tuple",
 }
 NUMBERS = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
 
@@ -106,6 +111,10 @@ def _reduce(function: Any, arguments: Any) -> Any:
             return Array()
         case (_Name("dtype"), (str() as code, *_)):
             return _DType(code)
+        case (_Name("whole array"), (data, _DType() as dtype, tuple() as shape, *order)):
+            return _whole(dtype, shape, data, order)
+        case (_Name("tuple"), (tuple() as values,)):
+            return values
         case (_Name("scalar"), (_DType() as dtype, data)):
             return Array(dtype.array((), data, fortran=False))
         case (_Name("encode"), (str() as text, "latin1" | "latin-1")):
@@ -114,6 +123,17 @@ def _reduce(function: Any, arguments: Any) -> Any:
             raise RefusedError(f"a call of {name.kind} as NumPy would not have written it")
         case _:
             raise RefusedError(f"a call of {kind_of(function)}")
+
+
+def _whole(dtype: _DType, shape: tuple[Any, ...], data: Any, order: list[Any]) -> Array:
+    """An array that needs no second step."""
+    match order:
+        case ["C" | "F" as rows_first]:
+            return Array(dtype.array(shape, data, fortran=rows_first == "F"))
+        case ["K", tuple() as axes] if all(type(axis) is int for axis in axes):
+            if sorted(axes) == list(range(len(shape))):
+                return Array(dtype.array(shape, data, fortran=False).transpose(axes))
+    raise RefusedError("an array whose axes are in no order")
 
 
 def kind_of(value: Any) -> str:
@@ -187,6 +207,11 @@ class _Machine:
                 raise RefusedError(f"the name {key!r} twice")
             target[key] = value
 
+    def push_dictionary(self) -> None:
+        items = self.pop_mark()
+        self.stack.append({})
+        self.set_items(items)
+
     def append(self, items: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
             raise RefusedError("items for something that is no list")
@@ -205,7 +230,8 @@ class _Machine:
 
 _PUSHED = {
     *(pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.BINFLOAT),
-    *(pickle.SHORT_BINBYTES, pickle.BINBYTES, pickle.BINBYTES8, *TEXT),
+    *(pickle.SHORT_BINBYTES, pickle.BINBYTES, pickle.BINBYTES8, pickle.BYTEARRAY8, *TEXT),
+    *(pickle.INT, pickle.LONG, pickle.FLOAT, pickle.UNICODE, pickle.STRING),
 }
 _INSTRUCTIONS: dict[bytes, Callable[[_Machine, Any], Any]] = {
     pickle.NONE: lambda m, _: m.stack.append(None),
@@ -225,6 +251,10 @@ _INSTRUCTIONS: dict[bytes, Callable[[_Machine, Any], Any]] = {
     pickle.TUPLE2: lambda m, _: m.pop_tuple(2),
     pickle.TUPLE3: lambda m, _: m.pop_tuple(3),
     pickle.TUPLE: lambda m, _: m.stack.append(tuple(m.pop_mark())),
+    pickle.PUT: lambda m, slot: m.memo.__setitem__(slot, m.stack[-1]),
+    pickle.GET: lambda m, slot: m.stack.append(m.memo[slot]),
+    pickle.DICT: lambda m, _: m.push_dictionary(),
+    pickle.LIST: lambda m, _: m.stack.append(m.pop_mark()),
     pickle.EMPTY_LIST: lambda m, _: m.stack.append([]),
     pickle.APPEND: lambda m, _: m.append([m.stack.pop()]),
     pickle.APPENDS: lambda m, _: m.append(m.pop_mark()),

@@ -19,6 +19,7 @@ from picodet.input_files import regular
 PARAMETER_NAMES = "StructuredToParameterName@@"  # Paddle's static names; of no use to us
 SLICES = "UnpackBigParamInfor@@"  # tensors of 1 GiB and more, written in pieces by protocols 2, 3
 
+PICKLES = (b"\x80", b"}q", b"(dp")  # of protocol 2 and newer, of 1, of 0
 BEGINNINGS = (  # of what is saved as .pdparams by mistake
     (b"PK", "a zip archive, such as PyTorch's own .pth"),
     (b"\x1f\x8b", "a gzip archive"),
@@ -64,10 +65,10 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _other_format(beginning: bytes) -> str | None:
-    """What a file that begins like this looks like; None for a pickle of protocol 2 or newer."""
+    """What a file that begins like this looks like; None for a pickle of a dictionary."""
     if not beginning:
         return "an empty file"
-    if beginning.startswith(b"\x80"):
+    if beginning.startswith(PICKLES):
         return None
     for signature, name in BEGINNINGS:
         if beginning.startswith(signature):
@@ -88,6 +89,7 @@ def _tensors(content: Any) -> dict[str, np.ndarray]:
         raise RefusedError("no tensor at all")
     content.pop(PARAMETER_NAMES, None)
     slices = content.pop(SLICES, {})
+    content = {name: _without_name(value) for name, value in content.items()}
     for name, value in content.items():
         if not isinstance(value, Array) or value.value is None:
             raise RefusedError(
@@ -101,6 +103,14 @@ def _tensors(content: Any) -> dict[str, np.ndarray]:
         case _:
             raise RefusedError(f"{kind_of(slices)} as {SLICES}")
     return tensors
+
+
+def _without_name(value: Any) -> Any:
+    """Paddle 2.0 and 2.1 put the tensor's static name before it."""
+    match value:
+        case (str(), Array() as array):
+            return array
+    return value
 
 
 def _joined(name: str, info: Any, tensors: dict[str, np.ndarray]) -> np.ndarray:

@@ -4,10 +4,11 @@ The format is that of Python's pickletools. Its own reader is not used because i
 before its length can be held against anything.
 """
 
+import codecs
 import pickle
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 MAX_WIDE_TEXT = 1000  # bytes; text beyond latin-1 takes Python four bytes for every character
@@ -31,9 +32,39 @@ NUMBER = {
 BYTES = {
     **{pickle.SHORT_BINBYTES: "<B", pickle.BINBYTES: "<I", pickle.BINBYTES8: "<Q"},
     **{pickle.SHORT_BINSTRING: "<B", pickle.BINSTRING: "<i", pickle.LONG1: "<B"},
+    pickle.BYTEARRAY8: "<Q",
 }
 TEXT = {pickle.SHORT_BINUNICODE: "<B", pickle.BINUNICODE: "<I", pickle.BINUNICODE8: "<Q"}
 NAMES = {code: name for name, code in vars(pickle).items() if isinstance(code, bytes)}
+
+
+def _int(line: bytes) -> int | bool:
+    """Protocol 0 and 1 have no other way to say True."""
+    return line == b"01" if line in (b"00", b"01") else int(line)
+
+
+def _long(line: bytes) -> int:
+    return int(line.removesuffix(b"L"))
+
+
+def _escaped_text(line: bytes) -> str:
+    if len(line) > MAX_WIDE_TEXT and re.search(rb"\\u(?!00)|\\U", line):  # more than latin-1
+        raise RefusedError(f"a text of {len(line):,} bytes that is neither a name nor an array")
+    return line.decode("raw-unicode-escape")
+
+
+def _string(line: bytes) -> str:
+    """As Python 2 wrote it, in quotes."""
+    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
+        raise DamagedError("a text without its quotes")
+    return codecs.escape_decode(line[1:-1])[0].decode("latin-1")
+
+
+# of protocol 0: the operand is a line
+LINES: Mapping[bytes, Callable[[bytes], Any]] = {
+    **{pickle.INT: _int, pickle.LONG: _long, pickle.PUT: int, pickle.GET: int},
+    **{pickle.FLOAT: float, pickle.UNICODE: _escaped_text, pickle.STRING: _string},
+}
 
 
 class Reader:
@@ -53,8 +84,10 @@ class Reader:
                 yield instruction, self._take(self._number(BYTES[instruction]))
             elif instruction in TEXT:
                 yield instruction, _text(self._take(self._number(TEXT[instruction])))
+            elif instruction in LINES:
+                yield instruction, LINES[instruction](self._line())
             elif instruction in (pickle.GLOBAL, pickle.INST):
-                yield instruction, (self._line(), self._line())
+                yield instruction, tuple(self._line().decode("latin-1") for _ in range(2))
             else:
                 yield instruction, None
 
@@ -68,9 +101,9 @@ class Reader:
     def _number(self, layout: str) -> Any:
         return struct.unpack(layout, self._take(struct.calcsize(layout)))[0]
 
-    def _line(self) -> str:
+    def _line(self) -> bytes:
         end = self.data.find(b"\n", self.position)
-        return self._take(max(end, self.position) + 1 - self.position)[:-1].decode("latin-1")
+        return self._take(max(end, self.position) + 1 - self.position)[:-1]
 
 
 def _text(data: bytes) -> str:

@@ -4,6 +4,7 @@ Each check is made on a whole column at once, and only for its error entry by en
 """
 
 import gzip
+import io
 import json
 import reprlib
 import zlib
@@ -18,15 +19,25 @@ from picodet.errors import PicoDetError
 from picodet.input_files import regular
 
 LARGEST = 1e15  # number; what is computed from such ones is finite, too
+# of an id, to either side: beyond it a double, as which many programs read JSON's numbers, has
+# gaps, and rows of detections are doubles, too
+LARGEST_INTEGER = 2**53 - 1
+INTEGER = "an integer"
+SMALL_INTEGER = f"an integer from -{LARGEST_INTEGER} to {LARGEST_INTEGER} (of 53 bits)"
+# of what a file may unpack to
+MAX_RATIO = 100  # of its own bytes: annotations shrink to a tenth, drawn ones to a fiftieth
+MIN_ALLOWED = 64_000_000  # bytes, for whatever file
 NUMBER = f"a number from {-LARGEST:.0e} to {LARGEST:.0e}"
 
 
 def read_json(path: Path) -> Any:
-    """Of a file, or of one packed with gzip whose name ends in .gz."""
+    """Of a file, or of one packed with gzip whose name ends in .gz, which may not hold many times
+    its own bytes.
+    """
     try:
         content = regular(path).read_bytes()
         if path.suffix == ".gz":
-            content = gzip.decompress(content)
+            content = _unpacked(path, content)
         return json.loads(content)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise PicoDetError(f"{path}: cannot be unpacked: {error}") from error
@@ -34,6 +45,20 @@ def read_json(path: Path) -> Any:
         raise PicoDetError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise PicoDetError(f"{path}: is not JSON: {error}") from error
+    except MemoryError as error:
+        raise PicoDetError(f"{path}: is too large for the memory that is there") from error
+
+
+def _unpacked(path: Path, packed: bytes) -> bytes:
+    allowed = max(MAX_RATIO * len(packed), MIN_ALLOWED)
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+        content = file.read(allowed + 1)
+    if len(content) > allowed:
+        raise PicoDetError(
+            f"{path}: unpacks to more than {allowed:,} bytes; {MAX_RATIO} times the file's own, or "
+            f"{MIN_ALLOWED:,}, are read. If it is meant to, unpack it"
+        )
+    return content
 
 
 class Rows:
@@ -48,8 +73,11 @@ class Rows:
         self._place = place
 
     def integers(self, key: str) -> np.ndarray:
-        """[N] int64."""
-        return self._column(key, self._values(key), _integers, "an integer")
+        """[N] int64, up to LARGEST_INTEGER."""
+        values = self._values(key)
+        odd = (v for v in values if type(v) in (int, float) and abs(v) > LARGEST_INTEGER)
+        expected = INTEGER if next(odd, None) is None else SMALL_INTEGER
+        return self._column(key, values, _integers, expected)
 
     def ids(self, key: str = "id") -> np.ndarray:
         """[N] int64, all different."""
@@ -140,9 +168,11 @@ def _integers(values: Sequence[Any]) -> np.ndarray | None:
     types = set(map(type, values))
     if types <= {int}:
         try:
-            return np.array(values, np.int64)
+            column = np.array(values, np.int64)
         except OverflowError:
             return None
+        fits = (column >= -LARGEST_INTEGER) & (column <= LARGEST_INTEGER)
+        return column if fits.all() else None
     if types <= {int, float} and all(float(value).is_integer() for value in values):  # 139.0
         return _integers([int(value) for value in values])
     return None

@@ -109,7 +109,7 @@ def _read(path: Path, kind: Kind) -> tuple[TorchFile, dict[str, Any]]:
         raise CheckpointError(
             f"{path}: a {' or '.join(FORMATS)} of picodet-convert is expected; convert it first"
         )
-    file = read_torch(path / hub_folder.WEIGHTS if is_folder else path)
+    file = read_torch(hub_folder.weights_of(path) if is_folder else path)
     meta = hub_folder.read_meta(path) if is_folder else file.meta
     if meta is None:
         raise CheckpointError(f"{path}: has no picodet meta; was it made by picodet-convert?")

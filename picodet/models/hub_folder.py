@@ -1,7 +1,8 @@
 """A detector as a directory in Hugging Face's form: what its hub and its users know how to read.
 
     config.json               architecture, names of the classes, and our meta
-    model.safetensors         the weights by our names
+    model.safetensors         the weights by our names; or, written by others, several such files
+                              and model.safetensors.index.json
     preprocessor_config.json  size, mean, std, interpolation
 
 What is written twice there has to agree when it is read: the names of the classes may be changed in
@@ -21,9 +22,11 @@ from picodet.files import replacing_folder, write_json
 from picodet.input_files import regular
 from picodet.json_keys import unique_keys
 from picodet.meta import HEADER
+from picodet.shards import SUFFIX
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+INDEX = f"model{SUFFIX}"  # of others who write several files
 PREPROCESSOR = "preprocessor_config.json"
 MAX_BYTES = 2_000_000  # of a JSON file
 PIL = {0: 0, 1: 2, 2: 3, 3: 4, 4: 1}  # OpenCV's numbers of interpolations -> PIL's of the likeliest
@@ -31,7 +34,13 @@ PIL = {0: 0, 1: 2, 2: 3, 3: 4, 4: 1}  # OpenCV's numbers of interpolations -> PI
 
 def is_hub_folder(path: Path) -> bool:
     """Whether a directory is meant to be one."""
-    return (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
+    return (path / CONFIG).is_file() and weights_of(path).is_file()
+
+
+def weights_of(path: Path) -> Path:
+    """The file that holds the weights, or the index of several that do."""
+    whole = path / WEIGHTS
+    return whole if whole.is_file() else path / INDEX
 
 
 def write(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:

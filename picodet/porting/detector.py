@@ -8,12 +8,12 @@ from picodet.config import check_input_size
 from picodet.converter import bins
 from picodet.converter.configure import Wanted
 from picodet.errors import CheckpointError
-from picodet.files import sha256
 from picodet.models import checkpoint, hub_folder
 from picodet.models.picodet import PicoDet
 from picodet.porting.port import port
 from picodet.porting.ported import IncompleteError
 from picodet.porting.source import TORCH
+from picodet.shards import digest
 from picodet.torch_files import read_torch
 
 
@@ -51,7 +51,7 @@ def open_detector(path: Path, input_size: tuple[int, int] | None = None) -> Dete
     if ported.kind != "detector":
         raise CheckpointError(f"{path}: holds a backbone alone; a detector is expected")
     model = checkpoint.filled(origin.path, ported.weights, lambda: PicoDet(ported.config))
-    made_of = {"source": origin.path.name, "sha256": sha256(origin.path)}
+    made_of = {"source": origin.path.name, "sha256": digest(origin.path)}
     return Detector(model, made_of, ported.notes)
 
 

@@ -13,11 +13,12 @@ from picodet.models import hub_folder
 from picodet.porting.paddle_weights import Which, read_checkpoint, read_training_folder
 from picodet.porting.source import TORCH, DrawnTensors, NamedTensors, Origin
 from picodet.porting.torch_weights import read_torch_weights
+from picodet.shards import index_in, is_index
 
 FORMS = (
     "a .pdparams or .pdema of ppdet, a training's folder, a Paddle inference folder, an .onnx, a "
     ".pth or .safetensors (of picodet, of the mmdet port, or a state_dict), or a directory in "
-    "Hugging Face's form"
+    "Hugging Face's form, or an index of several .safetensors"
 )
 PROGRAM_PARTS = (".pdmodel", ".json", ".pdiparams")
 
@@ -31,7 +32,7 @@ def open_source(path: Path, which: Which | None = None) -> NamedTensors | DrawnT
         return _open_folder(path, which)
     if trouble := problem(path):
         raise CheckpointError(f"{path}: {trouble}; expected is {FORMS}")
-    if path.suffix in TORCH:
+    if path.suffix in TORCH or is_index(path):
         return read_torch_weights(path, which)
     if path.suffix == ".onnx" or path.suffix in PROGRAM_PARTS:
         _refuse_which(path, which)
@@ -50,6 +51,8 @@ def _open_folder(path: Path, which: Which | None) -> NamedTensors | DrawnTensors
         return _open_program(path)
     if any(path.glob("*.pdparams")):
         return read_training_folder(path, which)
+    if (index := index_in(path)) is not None:
+        return read_torch_weights(index, which)
     found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"
     raise CheckpointError(f"{path}: holds {found}; expected is {FORMS}")
 

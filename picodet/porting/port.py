@@ -8,7 +8,7 @@ from picodet.converter import bins
 from picodet.converter.configure import Wanted
 from picodet.converter.convert import BINS, OneSided
 from picodet.errors import ConversionError
-from picodet.files import check_apart, sha256
+from picodet.files import check_apart
 from picodet.meta import Kind, describe
 from picodet.models.checkpoint import filled
 from picodet.models.picodet import PicoDet
@@ -20,6 +20,7 @@ from picodet.porting.opening import open_source
 from picodet.porting.paddle_weights import Which
 from picodet.porting.ported import Ported
 from picodet.porting.source import NamedTensors, Origin
+from picodet.shards import digest
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ def convert_file(
     check_apart(output, [source])
     origin, ported = port(source, wanted, which, allow_nonfinite)
     check_apart(destinations.holds_weights(output, becomes), [origin.path])
-    digest = sha256(origin.path)
-    meta = describe(ported.config, ported.kind, origin.path.name, digest)
+    sha256 = digest(origin.path)
+    meta = describe(ported.config, ported.kind, origin.path.name, sha256)
     dropped, restored = destinations.write(ported, output, becomes, meta)
     return Report(
         source=str(source),
@@ -115,6 +116,6 @@ def convert_file(
         dropped=dropped,
         restored=restored,
         notes=ported.notes,
-        sha256=digest,
+        sha256=sha256,
         seconds=time.perf_counter() - start,
     )

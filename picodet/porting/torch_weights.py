@@ -27,7 +27,7 @@ def read_torch_weights(path: Path, which: Which | None) -> NamedTensors:
     Raises CheckpointError where it is damaged, or does not hold what `which` asks for.
     """
     is_folder = hub_folder.is_hub_folder(path)
-    weights = path / hub_folder.WEIGHTS if is_folder else path
+    weights = hub_folder.weights_of(path) if is_folder else path
     file = read_torch(weights, which)
     meta = hub_folder.read_meta(path) if is_folder else file.meta
     if meta is not None and meta.get("kind") == "detector":

@@ -47,18 +47,18 @@ class Journal:
         """What comes after the iteration is going to happen once more."""
         if not self.path.is_file():
             return
-        lines = self.path.read_text("utf-8").splitlines()
-        kept = [line for line in lines if _stays(line, since, evaluated)]
+        lines = self.path.read_bytes().splitlines()
+        kept = [line.decode() for line in lines if _stays(line, since, evaluated)]
         write_text(self.path, "".join(f"{line}\n" for line in kept))
 
 
-def _stays(line: str, since: int, evaluated: bool) -> bool:
+def _stays(line: bytes, since: int, evaluated: bool) -> bool:
     """Whether a line is whole, and tells nothing that is going to be repeated."""
     try:
-        row = json.loads(line)
+        row = json.loads(line.decode())
         repeated = row["event"] == EVALUATION and not evaluated
         return bool(row["iteration"] < since or (row["iteration"] == since and not repeated))
-    except (ValueError, KeyError, TypeError):  # the last one, when the process was killed
+    except (ValueError, KeyError, TypeError, RecursionError):  # when the process was killed
         return False
 
 

@@ -68,6 +68,57 @@ def test_reads_what_numpy_writes(read, protocol, spelling):
         assert value.dtype.newbyteorder("=") == VALUES[name].dtype.newbyteorder("=")
 
 
+@pytest.mark.parametrize("protocol", range(6))
+def test_reads_all_protocols_and_paddles_tuples(read, protocol):
+    values = {
+        **{name: value for name, value in VALUES.items() if not isinstance(value, dict)},
+        "turned": np.arange(24.0).reshape(2, 3, 4).transpose(1, 0, 2),
+        "all bytes": np.arange(2000, dtype=np.uint16),
+        "read only": np.frombuffer(bytes(range(256)), np.uint8),
+    }
+    named = {name: ("conv2d_0.w_0", value) for name, value in values.items()}  # of Paddle 2.0, 2.1
+    called = {name: Calls(tuple, pair) for name, pair in named.items()}
+    for content in (values, named, called):
+        found = read(pickle.dumps(content, protocol))
+        assert list(found) == list(values)
+        for name, value in values.items():
+            assert np.array_equal(found[name], value)
+            assert found[name].shape == value.shape
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"(dp0\nVw\nVtext\ns.", "something of type str as the value of 'w'"),
+        (b"(dp0\nVw\nI01\ns.", "something of type bool as the value of 'w'"),
+        (b"(dp0\nVw\nL3L\ns.", "something of type int"),
+        (b"(dp0\nVw\n(lp1\ns.", "something of type list"),
+        (b"(dp0\nS'w'\nF1.5\ns.", "something of type float as the value of 'w'"),
+        (b"(dp0\nS'w\nNs.", "a text without its quotes"),
+        (b"(dp0\nVw\nI" + b"9" * 5000 + b"\ns.", "digits"),
+        (b"(dp0\nVw\ng99\ns.", "truncated or damaged .pdparams"),
+        (b"(dp0\nV" + b"\\u1234" * 1000 + b"\nNs.", "neither a name nor an array"),
+        (b"(dp0\nVw\n(Vconv\nVw\nNtp1\ns.", "something of type tuple as the value of 'w'"),
+        (b"(dp0\nVw\nc__builtin__\ntuple\n((ttRs.", "something of type tuple as the value"),
+        (b"(dp0\nVw\nc__builtin__\ntuple\n(Vtext\ntRs.", "a call of tuple"),
+        (b"\x80\x05}\x8c\x01w\x97s.", "NEXT_BUFFER"),
+        (b"\x80\x05}\x8c\x01w\x96" + b"\xff" * 8 + b"s.", "truncated or damaged"),
+    ],
+)
+def test_refuses_in_other_protocols_too(read, content, message):
+    with pytest.raises(CheckpointError, match=message):
+        read(content)
+
+
+@pytest.mark.parametrize("axes", [(0, 0, 1), (0, 1), (0, 1, 5), (True, 0, 2)])
+def test_axes_in_no_order(read, axes):
+    array = np.arange(24.0).reshape(2, 3, 4).transpose(1, 0, 2)
+    function, arguments = array.__reduce_ex__(5)
+    data, *rest, _ = arguments
+    with pytest.raises(CheckpointError, match="whose axes are in no order"):
+        read(pickle.dumps({"w": Calls(function, bytes(data), *rest, axes)}, 5))
+
+
 def unframed(content):
     """Protocol 4 without frames, whose lengths the change of a name would make wrong."""
     return pickle.dumps(None, 4)[:2] + content[11:] if content[2:3] == b"\x95" else content
@@ -89,7 +140,7 @@ def test_puts_the_pieces_of_large_tensors_together(read):
     assert np.array_equal(found["w"], whole)
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize(
     ("value", "name"),
     [
@@ -215,7 +266,7 @@ print((peak_memory() or 0) - (before or 0))
 """
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("protocol", [0, 2, 3, 4, 5])
 def test_memory_stays_within_three_times_the_file(tmp_path, protocol):
     path = tmp_path / "large.pdparams"
     values = np.random.default_rng(0).normal(size=(4, 4_000_000)).astype(np.float32)

@@ -79,6 +79,12 @@ def test_damaged_pictures_are_errors(tmp_path, content, message):
         read_image(tmp_path / "x")
 
 
+@pytest.mark.parametrize("name", ["a\0b.jpg", "\ud800.jpg"])
+def test_names_that_no_file_can_have_are_errors(tmp_path, name):
+    with pytest.raises(ImageError, match="no file has such a name"):
+        read_image(tmp_path / name)
+
+
 def test_a_missing_picture_is_an_error(tmp_path):
     with pytest.raises(ImageError, match="No such file"):
         read_image(tmp_path / "x.jpg")

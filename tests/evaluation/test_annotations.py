@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from picodet.errors import PicoDetError
+from picodet.evaluation import json_rows
 from picodet.evaluation.annotations import Category, Picture, find_coco
 from picodet.evaluation.annotations import read_annotations as read
 
@@ -76,6 +77,19 @@ FAULTS = [
     ("images", 1, "id", 9, r"images\[1\]: id 9 is taken by an earlier entry"),
     ("images", 0, "id", "9", r"images\[0\]: id is '9'; an integer is expected"),
     ("images", 0, "id", 2**70, r"images\[0\]: id is 1180591620717411303424; an integer"),
+    ("images", 0, "id", 2**53, r"images\[0\]: id is 9007199254740992; an integer from -900719925"),
+    ("images", 0, "id", -(2**53), r"images\[0\]: id is -9007199254740992; an integer from -90071"),
+    ("images", 0, "id", 2.0**53, r"images\[0\]: id is 9007199254740992.0; an integer from -900719"),
+    ("images", 0, "id", -(2**63), r"images\[0\]: id is -9223372036854775808; an integer from -900"),
+    ("images", 0, "id", True, r"images\[0\]: id is True; an integer is expected"),
+    ("categories", 0, "id", 2**53 + 1, r"categories\[0\]: id is 9007199254740993; an integer from"),
+    (
+        "annotations",
+        0,
+        "category_id",
+        2**60,
+        r"category_id is 1152921504606846976; an integer from",
+    ),
     ("images", 0, "file_name", "", r"images\[0\]: file_name is ''; a text is expected"),
     ("images", 1, "height", 0, r"images\[1\]: the size is 15x0"),
     ("images", 1, "width", 1.5, r"images\[1\]: width is 1.5; an integer is expected"),
@@ -166,6 +180,33 @@ def test_what_cannot_be_read(tmp_path):
         (tmp_path / "a.json.gz").write_bytes(data)
         with pytest.raises(PicoDetError, match=r"a.json.gz: (cannot be unpacked|is not JSON)"):
             read(tmp_path / "a.json.gz")
+
+
+def test_what_unpacks_to_too_much_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_rows, "MIN_ALLOWED", 100_000)
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(b" " * 1_000_000 + b"[]"))
+    with pytest.raises(PicoDetError, match=r"unpacks to more than 10\d,\d{3} bytes; 100 times"):
+        read(path)
+    path.write_bytes(gzip.compress(b" " * 90_000 + b"[]"))
+    with pytest.raises(PicoDetError, match="is no COCO annotation file"):
+        read(path)
+
+
+def test_the_greatest_ids_there_are(file):
+    greatest = 2**53 - 1
+    changed = content()
+    changed["images"][0]["id"] = greatest
+    for annotation in changed["annotations"]:
+        annotation["image_id"] = greatest
+    (last,) = (picture for picture in read(file(changed)).pictures if picture.file == "b.jpg")
+    assert last.id == greatest
+
+
+@pytest.mark.parametrize("name", ["category_ids_from_2e53.json", "image_ids_from_2e53.json"])
+def test_ids_that_doubles_cannot_tell_apart(shared, name):
+    with pytest.raises(PicoDetError, match=r"\[0\]: (id|\w+_id) is 9007199254740992; an integer"):
+        read(shared / "cases" / name)
 
 
 json_values = st.recursive(

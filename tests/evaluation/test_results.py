@@ -11,7 +11,7 @@ from picodet.errors import PicoDetError
 from picodet.evaluation.results import Results, read_results, write_results
 
 finite = st.floats(-1e15, 1e15)
-ids = st.integers(-(2**63), 2**63 - 1)
+ids = st.integers(1 - 2**53, 2**53 - 1)
 rows = st.integers(0, 5)
 
 

@@ -5,10 +5,12 @@ import json
 import onnx
 import pytest
 from onnx_forms import drawn, write
+from safetensors.numpy import load_file, save_file
 from small_models import V1, V2, checkpoint_of, model_of, written
 
 from picodet.errors import CheckpointError
 from picodet.meta import describe
+from picodet.models import hub_folder
 from picodet.porting.opening import open_source
 from picodet.porting.source import DrawnTensors, NamedTensors
 
@@ -85,3 +87,31 @@ def test_what_it_is_not(tmp_path, name, message):
 def test_an_export_holds_one_set_of_weights(tmp_path):
     text = refused(write(drawn(model_of(V2)), tmp_path / "x.onnx"), "raw")
     assert "--weights raw is for training checkpoints" in text
+
+
+@pytest.mark.parametrize("kept", [("config.json", "preprocessor_config.json"), ()])
+def test_weights_in_several_files_are_read(tmp_path, kept):
+    """A folder of ours that somebody has split, and one without anything but weights."""
+    config, path = V2, tmp_path / "split"
+    hub_folder.write(
+        path,
+        {name: tensor.numpy() for name, tensor in model_of(config).state_dict().items()},
+        describe(config, "detector", "x", "0" * 64),
+    )
+    arrays = load_file(path / "model.safetensors")
+    (path / "model.safetensors").unlink()
+    places = {}
+    for i, names in enumerate((list(arrays)[::2], list(arrays)[1::2])):
+        part = f"model-{i}.safetensors"
+        save_file({name: arrays[name] for name in names}, path / part)
+        places |= dict.fromkeys(names, part)
+    index = path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    for name in {"config.json", "preprocessor_config.json"} - {*kept}:
+        (path / name).unlink()
+    for opened in (path, index):
+        source = open_source(opened)
+        assert source.origin.path == index
+        assert source.spelling == "picodet"
+        assert source.arrays.keys() == arrays.keys()
+        assert source.config == (config if kept and opened == path else None)

@@ -32,8 +32,9 @@ def test_what_is_repeated_is_told_once(tmp_path):
     journal = Journal(tmp_path, 0)
     for iteration in (20, 40, 60):
         journal.write("step", iteration, {})
-    with journal.path.open("a") as file:
-        file.write('{"event": "st')  # killed while it wrote
+    with journal.path.open("ab") as file:
+        file.write(b'{"event": "step", "iteration": 30, "\xff": 1}\n')  # no UTF-8
+        file.write(b'{"event": "st\xc3')  # killed while it wrote
     journal = Journal(tmp_path, 40)
     journal.write("step", 60, {"again": 1})
     assert [row["iteration"] for row in rows(tmp_path)] == [20, 40, 60]

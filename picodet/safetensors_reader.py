@@ -1,0 +1,62 @@
+"""`.safetensors` -> tensors, of one file or of several that an index names; checksums are held."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from picodet.errors import CheckpointError
+from picodet.input_files import regular
+from picodet.meta import HEADER
+from picodet.safetensors_files import Checksums
+from picodet.shards import check_names, read_index
+
+MAX_TENSORS = 10_000
+
+
+def check_count(path: Path, count: int) -> None:
+    """Raise CheckpointError for more tensors than anybody's detector has."""
+    if count > MAX_TENSORS:
+        raise CheckpointError(f"{path}: holds {count:,} tensors; no detector has {MAX_TENSORS:,}")
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """Tensors by name, and the meta in the header of a file of ours.
+
+    Raises CheckpointError for too many of them, and what the library and JSON raise for damage.
+    """
+    with safe_open(regular(path), "pt") as file:
+        header = json.loads((file.metadata() or {}).get(HEADER, "null"))
+        names = file.keys()
+        check_count(path, len(names))
+        content = {name: file.get_tensor(name) for name in names}
+        sums = Checksums(path)
+    for name, tensor in content.items():
+        sums.check(name, _bits(tensor))
+    return content, header if isinstance(header, dict) else None
+
+
+def read_parts(index: Path) -> dict[str, Tensor]:
+    """Of all files that an index names. Raises CheckpointError."""
+    content: dict[str, Tensor] = {}
+    for part, expected in read_index(index).items():
+        try:
+            tensors, _ = read_safetensors(part)
+        except (SafetensorError, OSError, ValueError, RecursionError) as error:
+            raise CheckpointError(
+                f"{part}: missing or damaged ({error!s:.200}); {index.name} names it. Copy or "
+                "download it again"
+            ) from error
+        check_names(index, part, expected, frozenset(tensors))
+        content |= tensors
+    check_count(index, len(content))
+    return content
+
+
+def _bits(tensor: Tensor) -> np.ndarray:
+    """Of any dtype, NumPy's or not; [bytes]."""
+    return np.asarray(tensor.reshape(-1).view(torch.uint8))

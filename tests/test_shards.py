@@ -1,0 +1,79 @@
+"""Weights in several files: each tensor in the one that is named for it, and no file elsewhere."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from picodet.errors import CheckpointError
+from picodet.shards import digest, index_in
+from picodet.torch_files import read_torch
+
+INDEX = "model.safetensors.index.json"
+FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+PLACES = {"a": FIRST, "b": FIRST, "c": SECOND}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_index(content):
+        save_file({"a": np.ones(2), "b": np.zeros(3)}, tmp_path / FIRST)
+        save_file({"c": np.arange(4, dtype=np.float32)}, tmp_path / SECOND)
+        (tmp_path / INDEX).write_text(content if isinstance(content, str) else json.dumps(content))
+        return tmp_path / INDEX
+
+    return write_index
+
+
+def test_all_parts_are_read(write, tmp_path):
+    index = write({"metadata": {"total_size": 56}, "weight_map": PLACES})
+    found = read_torch(index)
+    assert sorted(found.arrays) == ["a", "b", "c"]
+    assert found.arrays["c"].tolist() == [0, 1, 2, 3]
+    assert index_in(tmp_path) == index
+
+
+def test_the_digest_is_of_the_parts(write, tmp_path):
+    index = write({"weight_map": PLACES})
+    before = digest(index)
+    index.write_text(json.dumps({"metadata": {}, "weight_map": PLACES}))
+    assert digest(index) == before
+    save_file({"c": np.ones(4, np.float32)}, tmp_path / SECOND)
+    assert digest(index) != before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "no index of weights"),
+        ("[" * 100_000, "no index of weights"),
+        ("[]", "no index of weights in several files: TypeError"),
+        ({}, "KeyError 'weight_map'"),
+        ({"weight_map": {}}, "no tensor in its weight_map"),
+        ({"weight_map": [FIRST]}, "no tensor in its weight_map"),
+        ('{"weight_map": {"a": "x.safetensors", "a": "y.safetensors"}}', "stands twice"),
+        ({"weight_map": {"a": 7}}, "7 in the place of a .safetensors"),
+        ({"weight_map": {"a": "model.pth"}}, "'model.pth' in the place of"),
+        ({"weight_map": {"a": "../x.safetensors"}}, r"'\.\./x\.safetensors' does not lie beside"),
+        ({"weight_map": {"a": "/x.safetensors"}}, "does not lie beside it"),
+        ({"weight_map": {"a": "b/x.safetensors"}}, "does not lie beside it"),
+        ({"weight_map": {"a": "b\\x.safetensors"}}, "does not lie beside it"),
+        ({"weight_map": {"a": "C:x.safetensors"}}, "does not lie beside it"),
+        ({"weight_map": {"a": "x\0.safetensors"}}, "in the place of a .safetensors"),
+        ({"weight_map": {"a": "absent.safetensors"}}, r"absent\.safetensors: missing or damaged"),
+        ({"weight_map": PLACES | {"d": SECOND}}, f"{SECOND}: 'd' is not in it"),
+        ({"weight_map": {"a": FIRST, "c": SECOND}}, f"{FIRST}: 'b' is there without {INDEX}"),
+        ({"weight_map": PLACES | {"b": SECOND}}, f"{FIRST}: 'b' is there without"),
+        ({"weight_map": {str(i): f"{i}.safetensors" for i in range(1001)}}, "1,001 files"),
+    ],
+)
+def test_an_index_that_lies(write, content, message):
+    with pytest.raises(CheckpointError, match=message):
+        read_torch(write(content))
+
+
+def test_two_are_none(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.safetensors.index.json").touch()
+    assert index_in(tmp_path) is None
