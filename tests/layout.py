@@ -298,7 +298,8 @@ ALIGNMENT = {
     ".paired": {".comparison", "graphs.operators"},
     ".probes": {"cells", "config"},
     # recordings
-    ".recording": {".index", "graphs.operators", "safetensors_files"},
+    ".index_check": {".index", "config", "graphs.operators"},
+    ".recording": {".index", ".index_check", "graphs.operators", "safetensors_files"},
     ".recording_writer": {".index", "files", "safetensors_files"},
     ".network_input": {"config", "npz_files"},
     ".input_entries": {".network_input", ".recording_writer", "graphs.operators"},

@@ -82,9 +82,8 @@ def recorded_heads(recorded: Recorded, config: ModelConfig) -> Output | None:
 
     def made(path: str) -> Tensor | None:
         call = recorded.calls.get((path, 0))
-        if call is None or call.outputs[0] is None or not recorded.recording.has(call.outputs[0]):
-            return None
-        return recorded.tensor(call.outputs[0])
+        key = call.outputs[0] if call and call.outputs else None
+        return None if key is None or not recorded.recording.has(key) else recorded.tensor(key)
 
     return from_layers(config, made)
 

@@ -52,6 +52,7 @@ class Footing:
 def adds_epsilon(operators: Sequence[Operator]) -> bool:
     """Whether no score is the root of a bare product."""
     return not any(
-        operator.kind == "sqrt" and operators[operator.sources[0].operator].kind == "mul"
+        operator.kind == "sqrt" and operators[source.operator].kind == "mul"
         for operator in operators
+        for source in operator.sources[:1]
     )

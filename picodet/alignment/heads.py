@@ -60,5 +60,5 @@ def _levels(
     path: str, channels: int, made: Callable[[str], Tensor | None]
 ) -> tuple[Tensor, ...] | None:
     found = [made(path.format(level)) for level in LEVELS]
-    known = tuple(x for x in found if x is not None and x.shape[1] == channels)
+    known = tuple(x for x in found if x is not None and x.ndim == 4 and x.shape[1] == channels)
     return known if len(known) == len(found) else None

@@ -100,7 +100,12 @@ class _Pairs:
             return self.index.input
         if source.operator in self.inner:
             return None
-        return self.partners[source.operator].outputs[source.index]
+        partner = self.partners[source.operator]
+        if source.index >= len(partner.outputs):
+            raise AlignmentError(
+                f"{partner.name} of the reference has {len(partner.outputs)} outputs, ours more"
+            )
+        return partner.outputs[source.index]
 
 
 def _names(value: str | Folded) -> tuple[str, ...]:

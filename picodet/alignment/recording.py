@@ -10,6 +10,7 @@ samples. NumPy only: a recording can be made where there is no torch (recording_
 """
 
 import json
+import math
 from pathlib import Path
 from types import TracebackType
 
@@ -17,6 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from picodet.alignment.index import DTYPES, HEADER, SAMPLES, from_json, sample_positions
+from picodet.alignment.index_check import check
 from picodet.errors import RecordingError
 from picodet.graphs.operators import Key
 from picodet.input_files import regular
@@ -55,7 +57,7 @@ class Recording:
             self._sums = Checksums(path)
             self.index = from_json(content)
             self._check()
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise RecordingError(
                 f"{path}: its index is damaged: {type(error).__name__} {error}. Record it again"
             ) from error
@@ -100,12 +102,16 @@ class Recording:
 
     def _check(self) -> None:
         """Every tensor that the index knows is there, in the shape that it says, or sampled."""
+        check(self.index)
+        for key in (self.index.picture, self.index.ending.kept):
+            if key is not None and not self.has(key):
+                raise ValueError("the image, or what the NMS keeps, is there in samples only")
         position = 0
         self._sampled: dict[
             Key, tuple[int, int]
         ] = {}  # where the samples are, and the tensor's size
         for key, stored in self.index.tensors.items():
-            size = int(np.prod(stored.shape))
+            size = math.prod(stored.shape)
             if self.has(key):
                 found = self._file.get_slice(key).get_shape()
                 if found != list(stored.shape):

@@ -26,7 +26,7 @@ NEXT_BELOW = {value: np.nextafter(np.float32(value), np.float32(0)) for value in
 def recording(tmp_path):
     """Without answers of its own."""
     with RecordingWriter(0) as writer:
-        index = index_of(writer, writer.add(np.ones(1)))
+        index = index_of(writer)
         writer.write(tmp_path / "r.safetensors", index)
     with Recording(tmp_path / "r.safetensors") as recording:
         yield recording
@@ -180,7 +180,7 @@ def asked(path, answers, questions):
     """A recording of a reference that was asked itself."""
     with RecordingWriter(0) as writer:
         keys = {name: writer.add(answer) for name, answer in answers.items()}
-        index = index_of(writer, next(iter(keys.values())))
+        index = index_of(writer)
         writer.write(path, replace(index, probes=keys, versions={probes.VERSION: questions}))
     with Recording(path) as recording:
         return probe("pico_head", Integral(7), recording, NOISE)

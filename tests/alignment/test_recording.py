@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from test_recording_writer import ARRAYS, index_of, write
+from test_recording_writer import ARRAYS, FED, LEVEL, index_of, write
 
-from picodet.alignment.index import HEADER, SAMPLES, to_json
+from picodet.alignment.index import HEADER, SAMPLES, content_key, to_json
 from picodet.alignment.recording import Recording
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.errors import RecordingError
@@ -46,7 +46,7 @@ def test_a_tensor_sampled_first_and_wanted_whole_later_moves_no_samples(path):
     with RecordingWriter(2) as writer:
         a, b = (writer.add(array) for array in arrays.values())
         writer.add(arrays["a"], whole=True)
-        writer.write(path, index_of(writer, a))
+        writer.write(path, index_of(writer))
     with Recording(path) as recording:
         assert recording.samples(b)[1].tolist() == [0, 8]
         assert recording.tensor(a).tolist() == arrays["a"].tolist()
@@ -85,22 +85,80 @@ def changed(path, change):
     arrays = {"a": np.zeros((2, 3), "f4"), "b": np.arange(4.0)}
     with RecordingWriter(0) as writer:
         a, b = (writer.add(array) for array in arrays.values())
-        content = json.loads(json.dumps(to_json(index_of(writer, a))))
+        content = json.loads(json.dumps(to_json(index_of(writer))))
     change(content, a, b)
-    save_file({a: arrays["a"], b: arrays["b"]}, path, {HEADER: json.dumps(content)})
+    arrays |= {"fed": FED, "level": LEVEL}
+    stored = {content_key(array): array for array in arrays.values()}
+    save_file(stored, path, {HEADER: json.dumps(content)})
 
 
 def test_unchanged_it_is_read(path):
     changed(path, lambda *_: None)
     with Recording(path) as recording:
-        assert recording.tensor(recording.index.input).shape == (2, 3)
+        assert recording.tensor(recording.index.input).shape == FED.shape
 
 
 def shape(new):
     return lambda content, a, b: content["tensors"][a].update(shape=new)
 
 
+def ending(**changes):
+    return lambda content, a, b: content["ending"].update(changes)
+
+
+def wrong_key(part):
+    """A key of another tensor, that is there."""
+    return lambda content, a, b: content["ending"].update({part: a})
+
+
+def operators(*rows):
+    """Rows of kind, the operators that it takes from, the outputs' number, and its weights."""
+
+    def change(content, a, b):
+        content["weights"] = [{"name": "w", "key": a}]
+        content["operators"] = [
+            {
+                **{"kind": kind, "name": kind, "weights": weights},
+                "sources": [{"operator": number, "index": 0} for number in sources],
+                "outputs": [a] * outputs,
+            }
+            for kind, sources, outputs, weights in rows
+        ]
+
+    return change
+
+
+CALL = {"path": "neck", "number": 0, "type": "Conv", "inputs": [], "outputs": []}
 LIES = {
+    "step": lambda content, a, b: content.update(steps=[{"name": "decoded", "key": a}]),
+    "step twice": lambda content, a, b: content.update(steps=[{"name": "decode", "key": a}] * 2),
+    "step without an image": lambda content, a, b: content.update(
+        steps=[{"name": "decode", "key": a}]
+    ),
+    "one level": lambda content, a, b: content["ending"].update(
+        scores=content["ending"]["scores"][:1]
+    ),
+    "no level": ending(scores=[], sides=[]),
+    "kept": wrong_key("kept"),
+    "boxes": wrong_key("boxes"),
+    "scores of boxes": wrong_key("box_scores"),
+    "image": lambda content, a, b: content.update(picture=b),
+    "input of another form": lambda content, a, b: content.update(input=b),
+    "input of another precision": lambda content, a, b: content.update(precision="float32"),
+    "a scale factor of nothing": lambda content, a, b: content.update(scale_factor=[0, 1]),
+    "a scale factor beyond": lambda content, a, b: content.update(scale_factor=[1e999, 1]),
+    "a size beyond": shape([1e999]),
+    "settings": lambda content, a, b: content["settings"].update(std=[0, 1, 1]),
+    "an operator that is not there": operators(("relu", [99], 1, {})),
+    "an operator that comes later": operators(("relu", [1], 1, {}), ("relu", [-1], 1, {})),
+    "an operator before the first": operators(("relu", [-2], 1, {})),
+    "an operator that gives nothing": operators(("relu", [-1], 0, {})),
+    "a weight that is not there": operators(("conv", [-1], 1, {"weight": "x"})),
+    "a convolution without a weight": operators(("conv", [-1], 1, {"bias": "w"})),
+    "a call twice": lambda content, a, b: content.update(calls=[CALL, CALL]),
+    "a call below zero": lambda content, a, b: content.update(calls=[{**CALL, "number": -1}]),
+    "a weight twice": lambda content, a, b: content.update(weights=[{"name": "w", "key": a}] * 2),
+    "an answer": lambda content, a, b: content.update(probes={"NMS/ties": a}),
     "shape": shape([3, 2]),
     "dimensions": shape([2, 3, 1]),
     "negative": shape([-2, -3]),
@@ -131,7 +189,8 @@ def test_samples_of_another_count_are_refused(path):
     write(path, {"a": np.arange(100.0), "b": np.arange(5.0)}, samples=3)
     with Recording(path) as recording:
         content = to_json(recording.index)
-    save_file({SAMPLES: np.zeros(5)}, path, {HEADER: json.dumps(content)})
+    arrays = {content_key(FED): FED, content_key(LEVEL): LEVEL, SAMPLES: np.zeros(5)}
+    save_file(arrays, path, {HEADER: json.dumps(content)})
     with pytest.raises(RecordingError, match="expected are 6"):
         Recording(path)
 

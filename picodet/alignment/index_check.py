@@ -1,0 +1,144 @@
+"""What has to hold between the parts of a recording's index, whoever wrote it. NumPy only.
+
+Whatever reads a recording later relies on it: which tensors have which form, that an operator takes
+what comes before it, that names stand once. Reading one key as another is so found at once.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from picodet.alignment.index import Ending, Index, Settings, Stored
+from picodet.config import STRIDES, check_input_size
+from picodet.graphs.operators import Key, Operator
+
+STEPS = ("decode", "colour", "resize", "normalise")
+FLOATS = ("float32", "float64")
+MAX_SIZE = 1 << 40  # values of a tensor of which there are samples
+# what an operator of a kind must have: a name for each of its weights
+ROLES = {
+    "conv": {"weight"},
+    "batch_norm": {"weight", "bias", "running_mean", "running_var"},
+}
+
+
+def check(index: Index) -> None:
+    """Raise ValueError where two parts do not belong together."""
+    tensors = index.tensors
+    for key, stored in tensors.items():
+        if min(stored.shape, default=1) < 0 or math.prod(stored.shape) > MAX_SIZE:
+            raise ValueError(f"tensor {key} has the shape {list(stored.shape)!s:.60}")
+    fed = tensors[index.input]
+    if fed.dtype != index.precision or len(fed.shape) != 4 or fed.shape[:2] != (1, 3):
+        raise ValueError(f"the input is {_form(fed)}; [1, 3, H, W] {index.precision} is expected")
+    check_input_size((fed.shape[2], fed.shape[3]))
+    if index.picture is not None:
+        _expect(tensors[index.picture], "the image", [None], ["uint8"])
+    if not all(math.isfinite(factor) and factor > 0 for factor in index.scale_factor):
+        raise ValueError(f"a scale factor of {list(index.scale_factor)}")
+    if index.settings is not None:
+        _check_settings(index.settings)
+    _check_steps(index)
+    _unique("weight", [weight.name for weight in index.weights])
+    _unique("call", [(call.path, call.number) for call in index.calls])
+    for call in index.calls:
+        if call.number < 0:
+            raise ValueError(f"call {call.number} of {call.path!r:.80}")
+    _check_operators(index.operators, {weight.name for weight in index.weights})
+    _check_ending(index.ending, tensors)
+    _check_probes(index.probes, tensors)
+
+
+def _check_settings(settings: Settings) -> None:
+    check_input_size(settings.size)
+    numbers = (*settings.mean, *settings.std)
+    if not all(map(math.isfinite, numbers)) or 0 in settings.std or settings.interp not in range(5):
+        raise ValueError(f"settings {settings!s:.200}")
+
+
+def _check_steps(index: Index) -> None:
+    names = [step.name for step in index.steps]
+    _unique("step", names)
+    if strange := set(names) - {*STEPS}:
+        raise ValueError(f"a step {min(strange)!r:.40}; {', '.join(STEPS)} are known")
+    if names and index.picture is None:
+        raise ValueError("steps of preprocessing, and no image that they were made of")
+    for step in index.steps:
+        form: list[int | None] = [None, None, 3]
+        if step.name == "normalise":
+            form.reverse()
+        _expect(index.tensors[step.key], step.name, form, (*FLOATS, "uint8"))
+
+
+def _check_operators(operators: Sequence[Operator], weights: set[str]) -> None:
+    for i, operator in enumerate(operators):
+        what = f"operator {operator.name!r:.80}"
+        if not operator.outputs:
+            raise ValueError(f"{what} gives nothing")
+        for source in operator.sources:
+            if not -1 <= source.operator < i:
+                raise ValueError(f"{what} takes from operator {source.operator}, it is {i} itself")
+            there = 1 if source.operator < 0 else len(operators[source.operator].outputs)
+            if not 0 <= source.index < there:
+                raise ValueError(f"{what} takes output {source.index} of {there}")
+        if strange := set(operator.weights.values()) - weights:
+            raise ValueError(f"{what} has a weight {min(strange)!r:.80} that is not recorded")
+        if ROLES.get(operator.kind, set()) - operator.weights.keys():
+            raise ValueError(f"{what}, a {operator.kind}, has the weights {list(operator.weights)}")
+
+
+def _check_ending(ending: Ending, tensors: Mapping[Key, Stored]) -> None:
+    levels = len(STRIDES)
+    if not len(ending.scores) == len(ending.sides) == levels:
+        raise ValueError(
+            f"scores of {len(ending.scores)} levels and sides of {len(ending.sides)}; {levels} "
+            "are expected"
+        )
+    for name, keys in (("scores", ending.scores), ("sides", ending.sides)):
+        channels = None
+        for key in keys:
+            _expect(tensors[key], name, [1, channels, None])
+            channels = tensors[key].shape[1]
+    for scores, sides in zip(ending.scores, ending.sides, strict=True):
+        if tensors[scores].shape[2] != tensors[sides].shape[2]:
+            raise ValueError("scores and sides of a level have other cells")
+    if ending.boxes is not None:
+        _expect(tensors[ending.boxes], "boxes", [1, None, 4])
+    if ending.box_scores is not None:
+        cells = None if ending.boxes is None else tensors[ending.boxes].shape[1]
+        _expect(tensors[ending.box_scores], "scores of boxes", [1, None, cells])
+    if ending.kept is not None:
+        _expect(tensors[ending.kept], "what the NMS keeps", [None, 6])
+
+
+def _check_probes(answers: Mapping[str, Key], tensors: Mapping[Key, Stored]) -> None:
+    for name, key in answers.items():
+        columns = {"boxes": 4, "NMS": 6}
+        last = next((n for part, n in columns.items() if part in name.split("/")), None)
+        if name.startswith("preprocessing/"):
+            _expect(tensors[key], name, [3, None, None])
+        else:
+            _expect(tensors[key], name, [None, last])
+
+
+def _expect(
+    stored: Stored, name: str, shape: Sequence[int | None], dtypes: Sequence[str] = FLOATS
+) -> None:
+    """Raise ValueError for another form; None stands for any side."""
+    fits = len(stored.shape) == len(shape) and all(
+        side is None or side == found for side, found in zip(shape, stored.shape, strict=True)
+    )
+    if not fits or stored.dtype not in dtypes:
+        text = ", ".join("any" if side is None else str(side) for side in shape)
+        raise ValueError(f"{name}: {_form(stored)}; [{text}] is expected")
+
+
+def _form(stored: Stored) -> str:
+    return f"{list(stored.shape)!s:.60} {stored.dtype:.20}"
+
+
+def _unique(what: str, names: Iterable[object]) -> None:
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"the {what} {name!s:.80} twice")
+        seen.add(name)
