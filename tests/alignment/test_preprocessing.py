@@ -15,6 +15,7 @@ from picodet.alignment.probes import PICTURE
 from picodet.alignment.recording import Recording
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.config import Preprocessing
+from picodet.data.resize_kernels import fingerprint, using
 from picodet.errors import RecordingError
 
 EVIDENCE = "somebody's answer"
@@ -48,11 +49,12 @@ def ppdets(picture, interp=2, rgb=True, resize=None, mean=MEAN, std=STD, scale=T
     }
 
 
-def compare(picture, steps, path, samples=0, settings=None, config=CONFIG):
+def compare(picture, steps, path, samples=0, settings=None, config=CONFIG, kernels=None):
     with RecordingWriter(samples) as writer:
         encoded = writer.add(np.frombuffer(picture, np.uint8), whole=True)
         entries = tuple(Step(name, writer.add(array)) for name, array in steps.items())
         index = replace(index_of(writer), picture=encoded, settings=settings)
+        index = replace(index, kernels=kernels or {})
         writer.write(path / "r.safetensors", replace(index, steps=entries))
     with Recording(path / "r.safetensors") as recording:
         return compare_preprocessing(config, recording, (), EVIDENCE)
@@ -224,3 +226,49 @@ def test_our_steps_end_with_what_detection_feeds(picture):
         ("resize", (64, 64, 3)),
         ("normalise", (3, 64, 64)),
     ]
+
+
+def other_kernels(picture, tmp_path, samples, kernels, **options):
+    """A reference whose cubic is none of ours: the exact number rounded, but for some values."""
+    steps = ppdets(picture, **options)
+    with using("portable"):
+        source = steps["colour"].astype("f8")
+        exact = cv2.resize(source, None, fx=64 / 56, fy=64 / 40, interpolation=2).clip(0, 255)
+    ties = np.flatnonzero(np.abs(exact - np.floor(exact) - 0.5) < 0.01)[:2]
+    resized = np.rint(exact)
+    resized.ravel()[ties] = 2 * np.floor(exact.ravel()[ties]) + 1 - resized.ravel()[ties]
+    steps["resize"] = resized.astype("f4")
+    image = ((steps["resize"] * np.float32(1 / 255) - MEAN).astype("f4") / STD).astype("f4")
+    steps["normalise"] = np.ascontiguousarray(image.transpose(2, 0, 1))
+    return compare(picture, steps, tmp_path, samples, kernels=kernels)
+
+
+@pytest.mark.parametrize("kernels", [{}, {"cubic": "unknown"}])
+def test_another_kernel_is_no_fault(picture, tmp_path, kernels):
+    rung = other_kernels(picture, tmp_path, 0, kernels)
+    assert (rung.verdict, rung.findings) == ("aligned", ())
+    said = (
+        "decode, colour, normalise equal bit for bit; another resize kernel: at most 1 grey level"
+    )
+    assert rung.summary.startswith(said)
+
+
+def test_with_the_same_kernel_every_bit_counts(picture, tmp_path):
+    (finding,) = other_kernels(picture, tmp_path, 0, fingerprint("native")).findings
+    assert finding.name == "resize"
+
+
+def test_an_older_summary_does_not_tell(picture, tmp_path):
+    rung = other_kernels(picture, tmp_path, 16, {})
+    assert rung.verdict == "not compared"
+    assert "record it again" in rung.summary
+
+
+def test_without_ipp_every_machine_compares_bit_for_bit(picture, tmp_path):
+    with using("portable"):
+        steps, kernels = ppdets(picture), fingerprint("native")
+    rung = compare(picture, steps, tmp_path, 16, kernels=kernels)
+    assert rung.verdict == "aligned"
+    portable = replace(CONFIG, preprocessing=Preprocessing(resize="portable"))
+    rung = compare(picture, steps, tmp_path, 16, kernels=kernels, config=portable)
+    assert rung.summary.startswith("decode, colour, resize, normalise equal bit for bit")

@@ -1,0 +1,87 @@
+"""Run by test_other_kernels.py as a process of its own, since OPENCV_IPP is read once.
+
+python other_kernels.py record FILE SAMPLES     what ppdet would record of a picture
+python other_kernels.py compare FILE ..         ours against each, and with each fault planted
+"""
+
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+from own_recording import CONFIG
+from test_recording_writer import index_of
+
+from picodet.alignment import probes
+from picodet.alignment.index import Settings, Step
+from picodet.alignment.picture_probing import compare_pictures, preprocessed
+from picodet.alignment.preprocessing import compare_preprocessing, our_steps
+from picodet.alignment.probing import LIVE, _answers
+from picodet.alignment.recording import Recording
+from picodet.alignment.recording_writer import RecordingWriter
+from picodet.data.resize_kernels import fingerprint, using
+
+ROOT = Path(__file__).parents[2]
+SIZED = replace(CONFIG, input_size=(480, 480))
+NUMBERS = SIZED.preprocessing
+
+
+def record(path, samples):
+    """As ppdet_recorder.py: what another machine would make differently is kept whole."""
+    photo = cv2.imread(str(probes.PICTURE))[
+        60:220, 150:310
+    ]  # a third: there IPP's own kernels part
+    picture = cv2.imencode(".jpg", photo)[1].tobytes()
+    with RecordingWriter(samples) as writer:
+        made, answers = our_steps(picture, SIZED), probes.ask_preprocessing(preprocessed)
+        with using("portable"):
+            portable = our_steps(picture, SIZED) | probes.ask_preprocessing(preprocessed)
+        made["resize"] = made["resize"].astype("f4")
+
+        def add(name, array):
+            moves = name == "resize" or name in answers
+            return writer.add(array, whole=moves and not np.array_equal(array, portable[name]))
+
+        steps = tuple(Step(name, add(name, array)) for name, array in made.items())
+        keys = {name: add(name, array) for name, array in answers.items()}
+        encoded = writer.add(np.frombuffer(picture, np.uint8), whole=True)
+        index = replace(
+            index_of(writer),
+            picture=encoded,
+            settings=Settings(SIZED.input_size, NUMBERS.interp, NUMBERS.mean, NUMBERS.std),
+            steps=steps,
+            probes=keys,
+            kernels=fingerprint("native"),
+        )
+        writer.write(path, index)
+
+
+def compare(path):
+    """The rungs: of the right model, and of each fault of preprocessing."""
+    sys.path += [str(ROOT / "benchmarks")]
+    from fault_list import PREPROCESSING
+
+    with Recording(path) as recording:
+        yield {"fault": None, **asdict(_rung(recording, SIZED))}
+        for fault in PREPROCESSING:
+            model = SimpleNamespace(config=SIZED)
+            with fault.planted(model):
+                rung = _rung(recording, model.config)
+            yield {"fault": fault.name, "places": fault.places, **asdict(rung)}
+
+
+def _rung(recording, config):
+    _, shipped, _ = _answers(recording)
+    seen = compare_pictures(recording, dict(recording.index.probes), shipped)
+    return compare_preprocessing(config, recording, seen.findings, LIVE, seen.kernels)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "record":
+        record(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        found = {path: list(compare(Path(path))) for path in sys.argv[2:]}
+        sys.stdout.write(json.dumps(found))

@@ -1,0 +1,94 @@
+"""What another kernel may make of a picture, and what none does."""
+
+import cv2
+import numpy as np
+import pytest
+
+from picodet.alignment.probes import PICTURE
+from picodet.alignment.resize_comparison import parted, same_kernels, why_not
+from picodet.data import preprocess
+from picodet.data.resize_kernels import fingerprint, using
+
+SIZE = (96, 160)
+PHOTO = cv2.imread(str(PICTURE))[:200, 100:400]
+
+
+def exact(picture=PHOTO, interp=2):
+    with using("portable"):
+        return preprocess.resize(picture.astype("f8"), SIZE, interp)
+
+
+def rounded(values):
+    return np.clip(np.rint(values), 0, 255)
+
+
+def portable(picture=PHOTO):
+    with using("portable"):
+        return preprocess.resize(picture, SIZE, 2)
+
+
+def shifted(pixels):
+    x, y = (np.arange(PHOTO.shape[i], dtype="f4") for i in (1, 0))
+    moved = cv2.remap(PHOTO.astype("f4"), *np.meshgrid(x + np.float32(pixels), y), cv2.INTER_CUBIC)
+    return rounded(exact(moved))
+
+
+def one_off(level):
+    made = portable().astype("f4")
+    made[5, 7, 1] += level if made[5, 7, 1] < 128 else -level
+    return made
+
+
+@pytest.mark.parametrize("picture", [PHOTO, PHOTO[:1, :1], np.full((8, 9, 3), 77, np.uint8)])
+def test_every_kernel_of_the_same_interp_passes(picture):
+    """IPP's is the number rounded, or nearly."""
+    for made in (portable(picture), preprocess.resize(picture, SIZE, 2), rounded(exact(picture))):
+        assert why_not(picture, SIZE, 2, made.astype("f4")) is None
+
+
+OTHERS = {
+    "linear": (lambda: preprocess.resize(PHOTO, SIZE, 1), "is nearer to 1 (linear)"),
+    "Lanczos": (lambda: rounded(exact(interp=4)), "is nearer to 4 (Lanczos)"),
+    "cut off": (lambda: np.floor(np.clip(exact(), 0, 255)), "no other kernel: 1.00 grey levels"),
+    "floats": (exact, "the reference's are no bytes"),
+    "a tenth of a pixel": (lambda: shifted(0.1), "no other kernel: "),
+    "one value": (lambda: one_off(2), "no other kernel: "),
+    "another size": (lambda: portable()[:-1], "ours are no bytes of that size"),
+    "NaN": (lambda: np.full((*SIZE, 3), np.nan), "the reference's are no bytes"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_no_kernel_makes(name):
+    made, text = OTHERS[name]
+    assert text in why_not(PHOTO, SIZE, 2, made())
+
+
+def test_more_values_than_kernels_part_in():
+    """Each by no more than a kernel may be off, but half of them."""
+    number = np.clip(exact(), 0, 255)
+    ties = np.abs(number - np.floor(number) - 0.5) < 0.2
+    made = np.where(ties, 2 * np.floor(number) + 1 - rounded(number), rounded(number))
+    text = why_not(PHOTO, SIZE, 2, made)
+    assert text.startswith("no other kernel: ")
+
+
+def test_of_a_summary_the_samples_tell():
+    at = np.linspace(0, 3 * SIZE[0] * SIZE[1] - 1, 16).astype(int)
+    assert why_not(PHOTO, SIZE, 2, rounded(exact()).ravel()[at], at) is None
+    assert why_not(PHOTO, SIZE, 2, preprocess.resize(PHOTO, SIZE, 1).ravel()[at], at)
+
+
+def test_same_kernels_are_those_of_the_same_fingerprint():
+    assert same_kernels(fingerprint("portable"), "portable", 2)
+    assert not same_kernels(fingerprint("portable") | {"cubic": "0"}, "portable", 2)
+    assert same_kernels(fingerprint("portable") | {"cubic": "0"}, "portable", 1)
+    assert not same_kernels({}, "portable", 1)  # of before they were noted
+
+
+def test_how_far_they_part_is_said():
+    ours, reference = np.array([1, 2, 3, 255], "u1"), np.array([1, 2, 4, 255], "f4")
+    assert parted(ours, reference) == (
+        "another resize kernel: at most 1 grey level, in 25 % of the values"
+    )
+    assert "at most 3 grey levels, in 25 %" in parted(ours, np.array([1, 2, 3, 252]))
