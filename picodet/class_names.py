@@ -32,6 +32,17 @@ def listed_in(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
     return names or None
 
 
+def numbered(count: int) -> tuple[str, ...]:
+    """What classes are called that nobody has named."""
+    return tuple(f"class {i}" for i in range(count))
+
+
+def named(names: tuple[str, ...] | None, count: int) -> tuple[str, ...] | None:
+    """The names if there are as many as classes, and not mere numbers."""
+    known = names is not None and len(names) == count and names != numbered(count)
+    return names if known else None
+
+
 # fmt: off
 COCO = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",

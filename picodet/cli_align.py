@@ -59,6 +59,7 @@ def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--layerwise", is_flag=True, help="Show the layers, not one line for all of them.")
 @click.option("--all", "unfold", is_flag=True, help="With --layerwise, unfold every block.")
 @click.option("--tolerance", type=float, help="Part of each layer's scale, in place of the noise.")
+@click.option("--weights", metavar="SET", help="ema or raw, where MODEL has both.  [default: ema]")
 @click.option("--html", type=FILE, help="Write a page with plots, to look at.")
 @input_options
 @click.pass_context
@@ -69,6 +70,7 @@ def compare(
     layerwise: bool,
     unfold: bool,
     tolerance: float | None,
+    weights: str | None,
     html: Path | None,
     image: Path | None,
     array: Path | None,
@@ -105,13 +107,15 @@ def compare(
 
             trained_on = training_session.trained_on(image, array, float64)
             comparison = training_session.compare(
-                reference, model, trained_on, tolerance, paddle_python, progress
+                *(reference, model, trained_on, tolerance, paddle_python, progress, weights)
             )
         else:
             from picodet.alignment import session
 
             fed = session.Fed(image, array, float64)
-            comparison = session.compare(reference, model, fed, tolerance, paddle_python, progress)
+            comparison = session.compare(
+                *(reference, model, fed, tolerance, paddle_python, progress, weights)
+            )
     print_comparison(comparison, layerwise or unfold, unfold, Console())
     if html:
         from picodet.alignment.page import page

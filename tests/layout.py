@@ -214,6 +214,7 @@ PORTING = {
     },
     ".port": {
         "shards",
+        *("class_names",),
         "converter.bins",
         ".destinations",
         ".drawn",
@@ -305,17 +306,23 @@ ALIGNMENT = {
     ".input_entries": {".network_input", ".recording_writer", "graphs.operators"},
     # whatever is a reference -> a recording
     ".session": {
+        *(
+            ".candidate",
+            "porting.paddle_weights",
+        ),
         ".align",
-        ".compared",
         ".comparison",
-        ".onnx_model",
         ".order",
         ".probes",
         ".recording",
         ".reference",
         "files",
-        "porting.port",
     },
+    ".candidate": {
+        *(".compared", ".onnx_model", "converter.configure", "models.checkpoint"),
+        *("models.picodet", "porting.paddle_weights", "porting.port"),
+    },
+    ".classes": {".comparison"},
     ".reference": {
         "shards",
         ".index",
@@ -340,6 +347,7 @@ ALIGNMENT = {
         *("versions", "files"),
     },
     ".onnx_graph": {
+        *("class_names",),
         *(".recording_writer", ".static_record", "graphs.graph", "graphs.onnx_reader", "ort"),
         *("meta", ".index"),
     },
@@ -381,6 +389,7 @@ ALIGNMENT = {
     ".paddle_old_program": {"graphs.pdmodel", "inference.program_file"},
     # a static graph -> a recording
     ".static_record": {
+        *("class_names",),
         ".index",
         ".input_entries",
         ".network_input",
@@ -404,6 +413,7 @@ ALIGNMENT = {
     },
     # the rungs
     ".align": {
+        *(".classes",),
         "graphs.weights",
         ".compared",
         ".comparison",
@@ -511,6 +521,10 @@ ALIGNMENT = {
     },
     # an ONNX in the place of a model
     ".onnx_model": {
+        *(
+            "converter.bins",
+            "porting.paddle_weights",
+        ),
         ".comparison",
         ".footing",
         ".gap",
@@ -537,6 +551,10 @@ ALIGNMENT = {
         "models.picodet",
     },
     ".onnx_config": {
+        *(
+            "class_names",
+            "porting.paddle_weights",
+        ),
         ".onnx_graph",
         "config",
         "converter.configure",
@@ -735,6 +753,10 @@ ALIGNMENT = {
     ".training_recipe": {"config", "training.recipe", "training.recipes"},
     ".training_recording": {".training_input"},
     ".training_session": {
+        *(
+            ".candidate",
+            "porting.paddle_weights",
+        ),
         ".comparison",
         ".order",
         ".paddle_process",
@@ -748,7 +770,6 @@ ALIGNMENT = {
         ".training_recording",
         "files",
         "inference.program_file",
-        "porting.port",
     },
 }
 INFERENCE = {

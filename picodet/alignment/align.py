@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from picodet.alignment.classes import with_classes
 from picodet.alignment.compared import Compared, TorchModel
 from picodet.alignment.comparison import Comparison, Finding, Rung
 from picodet.alignment.diagnosis import diagnose
@@ -41,10 +42,12 @@ def align(
     recording: Recording,
     tolerance: float | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    notes: tuple[str, ...] = (),
 ) -> Comparison:
     """Hold a model against a recording, rung by rung.
 
-    tolerance: of each layer's scale, in place of what the noise allows. Raises AlignmentError where
+    tolerance: of each layer's scale, in place of what the noise allows. notes: what had to be
+    assumed of the model's file. Raises AlignmentError where
     the two cannot be compared at all.
     """
     compared = TorchModel(model) if isinstance(model, PicoDet) else model
@@ -68,7 +71,7 @@ def align(
     preprocessing = compare_preprocessing(
         model.config, recording, probed.preprocessing, probed.evidence, probed.kernels
     )
-    summary = "; ".join((preprocessing.summary, *compared.notes))
+    summary = "; ".join((preprocessing.summary, *notes))
     preprocessing = replace(preprocessing, summary=summary)
     images = _images(model.config, recording)
     if index.precision == "float64":
@@ -118,7 +121,9 @@ def _endings(
         theirs_adds=adds_epsilon(index.operators),
         squared=model.config.head == "pico_head_v2" and (own is not None or index.kind == "onnx"),
     )
-    yield compare_heads(heads, recorded, allowed, footing, own.heads() if own and heads else None)
+    own_heads = own.heads() if own and heads else None
+    rung = compare_heads(heads, recorded, allowed, footing, own_heads)
+    yield with_classes(rung, compared.classes, index.classes)
     if own and own.decode and not heads:
         text = "the model could not be run to its end"
         yield from (Rung(name, "not compared", text) for name in ("decoding", "NMS"))

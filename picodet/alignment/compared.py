@@ -26,8 +26,8 @@ class Compared(Protocol):
         """A model of ours with the same weights."""
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What had to be assumed."""
+    def classes(self) -> tuple[str, ...] | None:
+        """Their names, where the file says them."""
 
     def check(self, recording: Recording) -> None:
         """Raises AlignmentError where it cannot be fed what the reference was."""
@@ -55,7 +55,7 @@ class TorchModel:
     """A model of ours."""
 
     model: PicoDet
-    notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None
 
     def check(self, recording: Recording) -> None:
         return

@@ -130,6 +130,7 @@ class Index:
     tensors: dict[Key, Stored]
     # what resized the picture: resize_kernels.fingerprint; older recordings, and arrays, have none
     kernels: dict[str, str] = field(default_factory=dict)
+    classes: tuple[str, ...] | None = None  # their names, where the reference says them
 
 
 def to_json(index: Index) -> dict[str, Any]:
@@ -218,7 +219,14 @@ def from_json(content: dict[str, Any]) -> Index:
         probes={str(name): known(key) for name, key in content["probes"].items()},
         tensors=tensors,
         kernels={str(k): str(v) for k, v in content.get("kernels", {}).items()},
+        classes=_names(content.get("classes")),  # recordings of older versions have none
     )
+
+
+def _names(values: Any) -> tuple[str, ...] | None:
+    if values is not None and not isinstance(values, list):
+        raise ValueError(f"classes {values!r:.40}")
+    return None if values is None else tuple(str(value) for value in values)
 
 
 def settings_from_json(content: dict[str, Any]) -> Settings:

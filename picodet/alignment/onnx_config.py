@@ -1,20 +1,34 @@
 """Which PicoDet an ONNX graph is: what its weights and its input tell, and what it says itself."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
 from picodet.alignment.onnx_graph import run_model
+from picodet.class_names import named
 from picodet.config import ModelConfig
-from picodet.converter.configure import Wanted, configure
+from picodet.converter.configure import DEFAULT_SIZE, Wanted, configure
 from picodet.errors import AlignmentError
 from picodet.graphs.ending import EndingNames
 from picodet.graphs.graph import Graph
 from picodet.graphs.recognition import recognise_graph
 from picodet.ort import onnxruntime
 from picodet.porting.opening import open_source
+from picodet.porting.paddle_weights import Which
+
+
+class Said(NamedTuple):
+    """What an ONNX file says of itself beside its weights."""
+
+    config: ModelConfig
+    bins: tuple[float, ...] | None  # what the bins of a side stand for
+    classes: tuple[str, ...] | None  # None where it does not name them
+    notes: tuple[str, ...]  # what had to be assumed
+    assumed: bool  # the size of the input, as any is taken
+
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # of operators that onnxruntime has
 
@@ -49,17 +63,20 @@ def check_runnable(path: Path, model: onnx.ModelProto, picture: str) -> None:
         ) from error
 
 
-def recognised(
-    path: Path, graph: Graph, ending: EndingNames, size: tuple[int, int] | None
-) -> tuple[ModelConfig, tuple[float, ...] | None, tuple[str, ...]]:
-    """The config, what it says that the bins stand for, and what had to be assumed.
+def recognised(path: Path, graph: Graph, ending: EndingNames, which: Which | None) -> Said:
+    """What the file says, and what has to be assumed.
 
-    graph: in canonical form; size: of the input, where any is taken. Raises GraphError where this
-    is no PicoDet that we know, ConversionError where its size is none.
+    graph: in canonical form. Raises GraphError where this is no PicoDet that we know,
+    ConversionError where its size is none, CheckpointError for `which`, as an export has one set of
+    weights.
     """
-    source = open_source(path)
+    source = open_source(path, which)
     if source.config is not None:
-        return source.config, source.bins, ()
-    wanted = Wanted(input_size=None if source.said.input_size else size)
-    config = configure(recognise_graph(graph, ending), source.said, wanted).config
-    return config, None, ("mean, std and interp are ppdet's defaults: the ONNX does not say them",)
+        classes = source.config.classes
+        return Said(source.config, source.bins, named(classes, len(classes)), (), assumed=False)
+    assumed = source.said.input_size is None
+    wanted = Wanted(input_size=DEFAULT_SIZE if assumed else None)
+    found = configure(recognise_graph(graph, ending), source.said, wanted)
+    classes = named(source.said.classes, len(found.config.classes))
+    unsaid = "mean, std and interp are ppdet's defaults: the ONNX does not say them"
+    return Said(found.config, None, classes, (*found.notes, unsaid), assumed)

@@ -11,6 +11,7 @@ import onnx
 from picodet.alignment.index import SAID_PROJECT, Weight
 from picodet.alignment.recording_writer import RecordingWriter
 from picodet.alignment.static_record import ProgramRecord, check_input, record_graph
+from picodet.class_names import listed_in
 from picodet.errors import RecordingError
 from picodet.graphs.graph import Graph
 from picodet.graphs.onnx_reader import read_onnx, sides
@@ -33,20 +34,29 @@ def record_onnx(
     check_input(images, sides(model.graph, graph.inputs[0]))
     feed = inputs_of(file, graph, images, scale_factor)
     recorded = record_graph(graph, lambda names: _run(file, model, feed, names), writer, progress)
-    bins = _said_bins(file, model)
-    if bins is None:
-        return recorded
-    said = Weight(SAID_PROJECT, writer.add(np.array(bins, np.float32)))
-    return replace(recorded, weights=(*recorded.weights, said))
+    return _with_metadata(recorded, file, model, writer)
 
 
-def _said_bins(file: Path, model: onnx.ModelProto) -> tuple[float, ...] | None:
-    """What an export of ours says that the bins stand for: one of heads holds it nowhere else."""
+def _with_metadata(
+    recorded: ProgramRecord, file: Path, model: onnx.ModelProto, writer: RecordingWriter
+) -> ProgramRecord:
+    """And the names of the classes, and, of an export of ours, what the bins stand for.
+
+    One of raw heads holds these nowhere else.
+    """
     metadata = {entry.key: entry.value for entry in model.metadata_props}
+    recorded = replace(recorded, classes=listed_in(metadata))
+    if HEADER not in metadata:
+        return recorded
     try:
-        return bins_of(json.loads(metadata[HEADER])) if HEADER in metadata else None
-    except (TypeError, ValueError, RecursionError) as error:
+        meta = json.loads(metadata[HEADER])
+        bins, classes = bins_of(meta), tuple(str(name) for name in meta["classes"])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise RecordingError(f"{file}: its metadata {HEADER} is not ours: {error}") from error
+    if bins is not None:
+        said = Weight(SAID_PROJECT, writer.add(np.array(bins, np.float32)))
+        recorded = replace(recorded, weights=(*recorded.weights, said))
+    return replace(recorded, classes=classes)
 
 
 def inputs_of(

@@ -28,6 +28,7 @@ from picodet.alignment.paired import PairedCall, Pairing
 from picodet.alignment.recorded import Recorded
 from picodet.alignment.recording import Recording
 from picodet.alignment.replay import CallId, Suspect
+from picodet.converter import bins
 from picodet.errors import AlignmentError, ConversionError, GraphError
 from picodet.graphs.ending import EndingNames, find_ending
 from picodet.graphs.graph import Graph, canonical, operators
@@ -37,6 +38,7 @@ from picodet.graphs.places import Places, find_places
 from picodet.graphs.tracing import Traced, TracedCall, trace
 from picodet.graphs.weights import PROJECT, GraphWeights, project_of, read_weights
 from picodet.models.picodet import PicoDet
+from picodet.porting.paddle_weights import Which
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class OnnxModel:
     contents: GraphWeights
     model: PicoDet  # with the same weights
     notes: tuple[str, ...]
+    classes: tuple[str, ...] | None  # None where the file does not name them
+    assumed: bool  # the size of the input, as any is taken
 
     def check(self, recording: Recording) -> None:
         index = recording.index
@@ -134,8 +138,8 @@ class OnnxModel:
         return Pieces(self.proto, feed)
 
 
-def load(path: Path, size: tuple[int, int] | None = None) -> OnnxModel:
-    """size: height and width of the input, where the file takes any.
+def load(path: Path, which: Which | None = None) -> OnnxModel:
+    """which: of several sets of weights, of which an export has one.
 
     Raises GraphError for a file that is no ONNX or another network, CheckpointError for one whose
     metadata are damaged, AlignmentError for one that onnxruntime does not know or that is no
@@ -146,17 +150,24 @@ def load(path: Path, size: tuple[int, int] | None = None) -> OnnxModel:
     try:
         graph = canonical(graph)
         names = find_ending(graph)
-        config, bins, notes = recognised(path, graph, names, size)
+        said = recognised(path, graph, names, which)
     except (GraphError, ConversionError) as error:
         raise AlignmentError(f"{path}: {error}") from error
-    traced = trace(config)
+    traced = trace(said.config)
     stored = {name: array.shape for name, array in graph.constants.items()}
     theirs = operators(graph, {name: name for node in graph.nodes for name in node.outputs})
     places = find_places(traced, theirs, stored, graph.inputs[0], str(path))
     project = next(iter(project_of(traced, theirs).values()), None)
     contents = read_weights(traced, places, graph, project)
-    if PROJECT not in contents.single and bins is not None:  # whoever runs it decodes with them
-        single = {**contents.single, PROJECT: np.array(bins, np.float32)}
+    if (
+        PROJECT not in contents.single and said.bins is not None
+    ):  # whoever runs it decodes with them
+        single = {**contents.single, PROJECT: np.array(said.bins, np.float32)}
         contents = replace(contents, single=single)
-    model = fill(config, contents)
-    return OnnxModel(path, proto, graph, theirs, names, traced, places, contents, model, notes)
+    model = fill(said.config, contents)
+    return OnnxModel(
+        *(path, proto, graph, theirs, names, traced, places, contents, model),
+        notes=said.notes + bins.notes(model.head.integral.project.numpy()),
+        classes=said.classes,
+        assumed=said.assumed,
+    )

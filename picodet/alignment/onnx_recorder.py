@@ -1,6 +1,7 @@
 """Records an ONNX file, run by onnxruntime in this process."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from picodet.alignment.network_input import NetworkInput
 from picodet.alignment.onnx_graph import record_onnx
@@ -17,7 +18,7 @@ def record_onnx_file(order: Order, fed: NetworkInput, progress: Callable[[int, i
         recorded = record_onnx(order.reference, writer, fed.array, fed.scale_factor, progress)
         index = static_index(
             "onnx",
-            order,
+            replace(order, classes=recorded.classes),
             recorded,
             writer,
             fed,

@@ -21,6 +21,7 @@ class Order:
     float64: bool
     samples: int  # 0 for a full recording
     settings: Settings | None = None  # what the reference says of preprocessing, already read
+    classes: tuple[str, ...] | None = None  # what it calls them, likewise
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), default=str)
@@ -38,4 +39,5 @@ class Order:
             float64=content["float64"],
             samples=content["samples"],
             settings=settings and settings_from_json(settings),
+            classes=content["classes"] and tuple(content["classes"]),
         )

@@ -70,6 +70,7 @@ def record_ppdet(order: Order) -> None:
             ending=ending,
             probes=answers,
             tensors=writer.tensors,
+            classes=order.classes,
         )
         writer.write(order.out, index)
 

@@ -64,6 +64,7 @@ def record(order: Order, paddle_python: Path | None, progress: Callable[[int, in
             array = Path(folder) / "input.npz"
             _fed(order, settings).save(array)
             order = replace(order, array=array, settings=_as_recorded(settings))
+            order = replace(order, classes=settings and settings.labels)
             record_in_paddle(order, paddle_python, progress)
     elif reference.suffix == ".onnx":
         try:
@@ -95,10 +96,11 @@ def _written_back(order: Order, folder: Path) -> Order:
 
     file = folder / f"{order.reference.name}.pdparams"
     _, ported = port(order.reference, assuming(order.input_size))
+    classes = ported.config.classes if ported.names_classes else None
     destinations.write(ported, file, "ppdet", {})
     config, numbers = ported.config, ported.config.preprocessing
     settings = Settings(config.input_size, numbers.interp, numbers.mean, numbers.std)
-    return replace(order, reference=file, settings=settings)
+    return replace(order, reference=file, settings=settings, classes=classes)
 
 
 def assuming(size: tuple[int, int] | None) -> Wanted:

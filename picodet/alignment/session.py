@@ -10,14 +10,14 @@ from picodet.alignment import probes
 from picodet.alignment.comparison import Comparison
 from picodet.alignment.order import SAMPLES, Order
 from picodet.alignment.recording import Recording, is_recording
-from picodet.alignment.reference import assuming
 from picodet.alignment.reference import record as make_recording
 from picodet.errors import AlignmentError, RecordingError
 from picodet.files import check_apart, check_writable
 from picodet.input_files import problem
 
 if TYPE_CHECKING:  # it imports torch, and to record needs none
-    from picodet.alignment.compared import Compared
+    from picodet.alignment.candidate import Candidate
+    from picodet.porting.paddle_weights import Which
 
 Progress = Callable[[int, int], None]
 
@@ -30,10 +30,8 @@ class Fed:
     array: Path | None
     float64: bool
 
-    def order(
-        self, reference: Path, out: Path, input_size: tuple[int, int] | None, samples: int
-    ) -> Order:
-        """Raises AlignmentError where the wishes contradict each other."""
+    def check(self) -> None:
+        """Raise AlignmentError where the wishes contradict each other."""
         if self.image and self.array:
             raise AlignmentError(
                 "--image and --input: one of them, they are fed in place of another"
@@ -41,6 +39,12 @@ class Fed:
         for path in (self.image, self.array):
             if path and (trouble := problem(path)):
                 raise AlignmentError(f"{path}: {trouble}")
+
+    def order(
+        self, reference: Path, out: Path, input_size: tuple[int, int] | None, samples: int
+    ) -> Order:
+        """Raises as `check` does."""
+        self.check()
         picture = None if self.array else self.image or probes.PICTURE
         return Order(reference, out, picture, self.array, input_size, self.float64, samples)
 
@@ -87,29 +91,41 @@ def compare(
     tolerance: float | None,
     paddle_python: Path | None,
     progress: Progress,
+    which: "Which | None" = None,
 ) -> Comparison:
     """Record the reference if it is not a recording, and compare.
 
-    Raises a PicoDetError where the two cannot be compared.
+    which: of the model's averaged and raw weights, where it has both. Raises a PicoDetError where
+    the two cannot be compared; what can be known of that before the reference is run, before.
     """
+    from picodet.alignment.candidate import open_candidate  # noqa: PLC0415 (imports torch)
+
     if tolerance is not None and not 0 < tolerance < float("inf"):
         raise AlignmentError(f"--tolerance {tolerance}: a positive number is expected")
-    if is_recording(reference):
-        if fed.image or fed.array:
-            raise AlignmentError(
-                f"{reference}: a recording has its own input; --image and --input are for "
-                "references that are run"
-            )
-        return _compare(reference, model_path, fed.float64, tolerance, progress)
+    fed.check()
+    recorded = is_recording(reference)
+    if recorded and (fed.image or fed.array):
+        raise AlignmentError(
+            f"{reference}: a recording has its own input; --image and --input are for "
+            "references that are run"
+        )
+    if fed.float64 and model_path.suffix == ".onnx":
+        raise AlignmentError(
+            f"{model_path}: an ONNX computes in float32; with --float64 weights are expected, "
+            "which we run ourselves"
+        )
+    candidate = open_candidate(model_path, which)
+    if recorded:
+        return _compare(reference, candidate, fed.float64, tolerance, progress)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "reference.safetensors"
-        size = _load(model_path, None)[0].model.config.input_size
+        size = candidate.compared.model.config.input_size
         make_recording(fed.order(reference, out, size, 0), paddle_python, progress)
-        return _compare(out, model_path, False, tolerance, progress)
+        return _compare(out, candidate, False, tolerance, progress)
 
 
 def _compare(
-    path: Path, model_path: Path, float64: bool, tolerance: float | None, progress: Progress
+    path: Path, candidate: "Candidate", float64: bool, tolerance: float | None, progress: Progress
 ) -> Comparison:
     from picodet.alignment.align import align  # noqa: PLC0415 (imports torch, record does not)
 
@@ -117,23 +133,5 @@ def _compare(
         if float64 and recording.index.precision != "float64":
             raise AlignmentError(f"{path}: recorded in float32; record it again with --float64")
         height, width = recording.index.tensors[recording.index.input].shape[2:]
-        model, file = _load(model_path, (height, width))
-        return align(model, file, recording, tolerance, progress)
-
-
-def _load(path: Path, size: tuple[int, int] | None) -> "tuple[Compared, Path]":
-    """What is compared, and the file that holds its weights.
-
-    size: height and width of the input, for what takes any or says none.
-    """
-    if path.suffix != ".onnx":
-        from picodet.alignment.compared import TorchModel  # noqa: PLC0415
-        from picodet.porting.port import load  # noqa: PLC0415
-
-        origin, model = load(path, assuming(size))
-        return TorchModel(model), origin.path
-    try:
-        from picodet.alignment import onnx_model  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError as error:
-        raise AlignmentError(f"{path} needs {error.name}: pip install onnx onnxruntime") from error
-    return onnx_model.load(path, size), path
+        opened = candidate.at((height, width))
+        return align(opened.compared, opened.path, recording, tolerance, progress, opened.notes)

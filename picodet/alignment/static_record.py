@@ -13,6 +13,7 @@ from picodet.alignment.input_entries import input_entries
 from picodet.alignment.network_input import NetworkInput
 from picodet.alignment.order import Order
 from picodet.alignment.recording_writer import RecordingWriter
+from picodet.class_names import named
 from picodet.errors import RecordingError
 from picodet.graphs.ending import find_ending, per_cell
 from picodet.graphs.graph import Graph, canonical, operators
@@ -26,6 +27,7 @@ class ProgramRecord:
     operators: tuple[Operator, ...]
     weights: tuple[Weight, ...]  # every parameter that one of the operators takes
     ending: Ending
+    classes: tuple[str, ...] | None = None  # as the file lists them
 
 
 def record_graph(
@@ -119,4 +121,5 @@ def static_index(
         ending=recorded.ending,
         probes={},
         tensors=writer.tensors,
+        classes=named(order.classes, writer.tensors[recorded.ending.scores[0]].shape[1]),
     )

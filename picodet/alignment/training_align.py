@@ -1,6 +1,7 @@
 """A recorded training and a model -> a comparison of all rungs."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -30,14 +31,18 @@ def align_training(
     model_path: Path,
     tolerance: float | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    notes: tuple[str, ...] = (),
 ) -> Comparison:
     """tolerance: a part of each scale, in place of what the noise allows.
+
+    notes: what had to be assumed of the model's file.
 
     Raises AlignmentError where our training comes to no end.
     """
     config = ours.model.config
     table = name_table(config.backbone, config.neck, config.head)
-    rungs = [_weights(recording.weights, ours.model.state_dict(), table)]
+    weights = _weights(recording.weights, ours.model.state_dict(), table)
+    rungs = [replace(weights, summary="; ".join((weights.summary, *notes)))]
     most = max(int(run.boxes.classes.max(initial=0)) for run in recording.runs)
     if most >= len(config.classes):
         raise AlignmentError(

@@ -4,13 +4,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from picodet.alignment import training_file
 from picodet.alignment.comparison import Comparison
 from picodet.alignment.order import SAMPLES
 from picodet.alignment.paddle_process import record_in_paddle
-from picodet.alignment.reference import CHECKPOINTS, assuming
+from picodet.alignment.reference import CHECKPOINTS
 from picodet.alignment.training_folder import is_folder, read_folder
 from picodet.alignment.training_order import TrainingOrder
 from picodet.alignment.training_recording import TrainingRecording
@@ -18,6 +18,10 @@ from picodet.errors import AlignmentError, RecordingError
 from picodet.files import check_apart, check_writable
 from picodet.inference.program_file import is_inference_folder
 from picodet.input_files import problem
+
+if TYPE_CHECKING:  # they import torch, and to record needs none
+    from picodet.alignment.candidate import Candidate
+    from picodet.porting.paddle_weights import Which
 
 Progress = Callable[[int, int], None]
 KINDS = (
@@ -82,23 +86,26 @@ def compare(
     tolerance: float | None,
     paddle_python: Path | None,
     progress: Progress,
+    which: "Which | None" = None,
 ) -> Comparison:
     """Record the reference if it is not a recording, and compare.
 
-    Raises a PicoDetError where the two cannot be compared.
+    which: of the model's averaged and raw weights, where it has both. Raises a PicoDetError where
+    the two cannot be compared.
     """
+    from picodet.alignment.candidate import open_candidate  # noqa: PLC0415 (imports torch)
+
     if tolerance is not None and not 0 < tolerance < float("inf"):
         raise AlignmentError(f"--tolerance {tolerance}: a positive number is expected")
     recorded = _recorded(reference, fed)
+    candidate = open_candidate(model_path, which)
     if recorded is None:
-        from picodet.porting.port import load  # noqa: PLC0415 (imports torch, record does not)
-
-        size = load(model_path, assuming(None))[1].config.input_size
+        size = candidate.compared.model.config.input_size
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "reference.npz"
             _record(reference, out, fed, 0, size, paddle_python, lambda done, total: None)
             recorded = training_file.read(out)
-    return _compare(recorded, model_path, tolerance, progress)
+    return _compare(recorded, candidate, tolerance, progress)
 
 
 def _recorded(reference: Path, fed: TrainedOn) -> TrainingRecording | None:
@@ -143,14 +150,14 @@ def _record(
 
 
 def _compare(
-    recorded: TrainingRecording, model_path: Path, tolerance: float | None, progress: Progress
+    recorded: TrainingRecording, candidate: "Candidate", tolerance: float | None, progress: Progress
 ) -> Comparison:
     from picodet.alignment.training_align import align_training  # noqa: PLC0415 (imports torch)
     from picodet.alignment.training_ours import Ours  # noqa: PLC0415
     from picodet.alignment.training_recipe import recipe_of  # noqa: PLC0415
-    from picodet.porting.port import load  # noqa: PLC0415
 
     height, width = recorded.images.shape[2:]
-    origin, model = load(model_path, assuming((height, width)))
+    opened = candidate.at((height, width))
+    model = opened.compared.model
     ours = Ours(model, recipe_of(model.config))
-    return align_training(recorded, ours, origin.path, tolerance, progress)
+    return align_training(recorded, ours, opened.path, tolerance, progress, opened.notes)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
-from picodet.class_names import COCO
+from picodet.class_names import COCO, numbered
 from picodet.config import ModelConfig, Preprocessing, check_input_size
 from picodet.converter.recognise import Recognised
 from picodet.errors import ConversionError
@@ -138,9 +138,8 @@ def _classes(
         return official.classes, wrong
     if found.num_classes == len(COCO):
         return COCO, wrong
-    numbered = tuple(f"class {i}" for i in range(found.num_classes))
     note = "the classes are numbered: the tensors do not name them, --classes FILE does"
-    return numbered, f"{wrong}; {note}" if wrong else note
+    return numbered(found.num_classes), f"{wrong}; {note}" if wrong else note
 
 
 def _input_size(

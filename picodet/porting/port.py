@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from picodet.class_names import named
 from picodet.converter import bins
 from picodet.converter.configure import Wanted
 from picodet.converter.convert import BINS, OneSided
@@ -62,6 +63,9 @@ def port(
         ported = from_names(opened, wanted, allow_nonfinite)
     else:
         ported = from_graph(opened, wanted, allow_nonfinite)
+    listed = wanted.classes or (opened.config.classes if opened.config else opened.said.classes)
+    names_classes = named(listed, len(ported.config.classes)) is not None
+    ported = replace(ported, names_classes=names_classes)
     if BINS in ported.weights:
         ported = replace(ported, notes=ported.notes + bins.notes(ported.weights[BINS]))
     return opened.origin, ported

@@ -26,6 +26,7 @@ class Ported:
     left_out: tuple[OneSided, ...]  # of the source
     added: tuple[OneSided, ...]  # of our model
     notes: tuple[str, ...]  # what was assumed, and how to say otherwise
+    names_classes: bool = False  # the file or the user, and not what is assumed
 
 
 class IncompleteError(ConversionError):

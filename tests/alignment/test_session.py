@@ -5,9 +5,10 @@ import own_recording
 import pytest
 from exporting import export_onnx
 
-from picodet.alignment import probes, session
+from picodet.alignment import candidate, probes, session
 from picodet.alignment.recording import Recording, is_recording
 from picodet.alignment.session import Fed
+from picodet.converter.configure import Wanted
 from picodet.errors import (
     AlignmentError,
     CheckpointError,
@@ -16,6 +17,7 @@ from picodet.errors import (
     RecordingError,
 )
 from picodet.models import checkpoint
+from picodet.porting.port import convert_file
 
 NOTHING = Fed(None, None, False)
 
@@ -157,3 +159,52 @@ def test_the_same_model_in_both_formats(folder):
     for name in ("model.pth", "model.safetensors"):
         assert compare(folder, "recording.safetensors", name).aligned
     assert checkpoint.load(folder / "model.pth").config.input_size == (64, 64)
+
+
+def test_double_and_an_export_are_refused_before_anything_is_run(folder, monkeypatch):
+    def record(*_):
+        raise AssertionError("the reference was run")
+
+    monkeypatch.setattr(session, "make_recording", record)
+    with pytest.raises(AlignmentError, match=r"model\.onnx: an ONNX computes in float32; with --f"):
+        compare(folder, "model.pth", "model.onnx", fed=Fed(None, None, True))
+
+
+def test_a_model_is_opened_once(folder, monkeypatch):
+    opened = []
+    right = candidate.port
+    monkeypatch.setattr(candidate, "port", lambda *args: opened.append(args) or right(*args))
+    assert compare(folder, "model.onnx").aligned
+    assert len(opened) == 1
+
+
+@pytest.fixture(scope="module")
+def two_sets(folder, tmp_path_factory):
+    """As ppdet saves them: averaged weights, raw ones beside them, and nothing tells the size."""
+    saved = tmp_path_factory.mktemp("two") / "last.pdparams"
+    convert_file(folder / "model.pth", saved, Wanted())
+    model = own_recording.pristine()
+    model.head.predictors[0].bias.data[0] += 1
+    own_recording.save(model, saved.with_name("raw.pth"))
+    convert_file(saved.with_name("raw.pth"), saved.with_name("raw.pdparams"), Wanted())
+    saved.with_name("raw.pdparams").rename(saved.with_suffix(".pdema"))
+    return saved
+
+
+def test_what_was_assumed_of_a_model_is_noted(folder, two_sets):
+    comparison = compare(folder, "recording.safetensors", two_sets)
+    assert comparison.aligned
+    (summary,) = (rung.summary for rung in comparison.rungs if rung.name == "preprocessing")
+    assert "the averaged (EMA) weights were used; the raw ones are in last.pdema" in summary
+    assert "the input size 64x64 is the reference's: last.pdparams does not say its own" in summary
+
+
+def test_the_set_of_weights_can_be_chosen(folder, two_sets):
+    reference = folder / "recording.safetensors"
+    arguments = reference, two_sets, NOTHING, None, None, lambda *_: None
+    weights, *_ = session.compare(*arguments, which="raw").rungs
+    assert [finding.name for finding in weights.findings] == ["head.predictors.0.bias"]
+    with pytest.raises(CheckpointError, match="--weights raw is for training checkpoints"):
+        session.compare(
+            *(reference, folder / "model.onnx", NOTHING, None, None, lambda *_: None), which="raw"
+        )

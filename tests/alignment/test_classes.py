@@ -1,0 +1,105 @@
+"""Names of the classes: compared where both sides say them, and nowhere else."""
+
+from dataclasses import replace
+
+import own_recording
+import pytest
+
+from picodet.alignment import candidate, session
+from picodet.alignment.classes import NAME, with_classes
+from picodet.alignment.comparison import Rung
+from picodet.alignment.recording import Recording
+from picodet.alignment.session import Fed
+from picodet.export.export import export
+from picodet.export.wanted import Wanted
+
+HEADS = Rung("heads", "aligned", "2 scores")
+FOUR = ("cat", "dog", "traffic light", "boat")
+
+
+def test_equal_names_are_said_to_be():
+    rung = with_classes(HEADS, FOUR, list(FOUR))
+    assert (rung.verdict, rung.findings) == ("aligned", ())
+    assert rung.summary == "2 scores; the names of the classes are equal"
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(None, FOUR), (FOUR, None), (None, None)])
+def test_where_one_side_says_nothing_nothing_is_compared(ours, theirs):
+    assert with_classes(HEADS, ours, theirs) == HEADS
+
+
+@pytest.mark.parametrize(
+    ("theirs", "found", "expected", "diagnosis"),
+    [
+        (
+            ("dog", "cat", *FOUR[2:]),
+            "0 is 'cat', 1 is 'dog'",
+            "0 is 'dog', 1 is 'cat'",
+            "the same names in another order",
+        ),
+        (
+            ("cat", "dog", "Traffic_Light", "boat"),
+            "2 is 'traffic light'",
+            "2 is 'Traffic_Light'",
+            "the same words, spelled otherwise",
+        ),
+        (
+            FOUR[::-1],
+            "0 is 'cat', 1 is 'dog', 2 is 'traffic light' and 1 more",
+            "0 is 'boat', 1 is 'traffic light', 2 is 'dog' and 1 more",
+            "the same names in another order",
+        ),
+        (("cat", "cow", *FOUR[2:]), "1 is 'dog'", "1 is 'cow'", "1 of 4 are called otherwise"),
+        (FOUR[:3], "4 names", "3 names", ""),
+    ],
+)
+def test_what_differs_is_named(theirs, found, expected, diagnosis):
+    rung = with_classes(HEADS, FOUR, theirs)
+    assert rung.verdict == "differs"
+    (finding,) = rung.findings
+    assert finding.name == NAME
+    assert (finding.found, finding.expected, finding.diagnosis) == (found, expected, diagnosis)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The same weights under two lists of names; an export of the first, recorded."""
+    folder = tmp_path_factory.mktemp("classes")
+    model = own_recording.pristine()
+    names = tuple(f"thing {i}" for i in range(len(model.config.classes)))
+    for name, listed in (("right", names), ("wrong", names[::-1])):
+        model.config = replace(model.config, classes=listed)
+        own_recording.save(model, folder / f"{name}.pth")
+    export(folder / "right.pth", folder / "right.onnx", Wanted("heads"), verified=False)
+    nothing = Fed(None, None, False)
+    session.record(
+        *(folder / "right.onnx", folder / "r.safetensors", nothing, False),
+        *(model.config.input_size, False, None, lambda *_: None),
+    )
+    return folder
+
+
+def compare(folder, model):
+    return session.compare(
+        folder / "r.safetensors",
+        folder / model,
+        Fed(None, None, False),
+        None,
+        None,
+        lambda *_: None,
+    )
+
+
+def test_an_export_names_them(files):
+    with Recording(files / "r.safetensors") as recording:
+        assert recording.index.classes[:2] == ("thing 0", "thing 1")
+    assert candidate.open_candidate(files / "right.onnx").compared.classes[0] == "thing 0"
+    assert compare(files, "right.pth").aligned
+
+
+def test_another_order_is_a_finding(files):
+    comparison = compare(files, "wrong.pth")
+    (differing,) = (rung for rung in comparison.rungs if rung.verdict != "aligned")
+    (finding,) = differing.findings
+    assert (differing.name, finding.name) == ("heads", NAME)
+    assert finding.diagnosis == "the same names in another order"
