@@ -322,6 +322,7 @@ ALIGNMENT = {
         *(".compared", ".onnx_model", "converter.configure", "models.checkpoint"),
         *("models.picodet", "porting.paddle_weights", "porting.port"),
     },
+    ".common_cause": {".comparison", ".weight_diagnosis"},
     ".classes": {".comparison"},
     ".reference": {
         "shards",
@@ -450,6 +451,11 @@ ALIGNMENT = {
         *(".comparison", ".gap", ".lanes", ".layered", ".paired", ".recorded", "models.picodet"),
     },
     ".weights": {
+        ".recorded",
+        *(
+            ".common_cause",
+            ".wording",
+        ),
         "converter.bins",
         ".comparison",
         ".gap",
@@ -565,6 +571,10 @@ ALIGNMENT = {
         "porting.opening",
     },
     ".onnx_weights": {
+        *(
+            ".common_cause",
+            ".wording",
+        ),
         ".comparison",
         ".gap",
         ".index",
@@ -600,7 +610,14 @@ ALIGNMENT = {
         *(".block_diagnosis", ".comparison", ".gap", ".lanes", ".recorded", ".replay"),
         *(".weight_diagnosis", "models.picodet"),
     },
-    ".replay": {".lanes", ".leaf_diagnosis", ".recorded", "graphs.operators", "models.picodet"},
+    ".replay": {
+        *("converter.one_sided",),
+        ".lanes",
+        ".leaf_diagnosis",
+        ".recorded",
+        "graphs.operators",
+        "models.picodet",
+    },
     ".onnx_suspect": {
         ".onnx_runs",
         ".replay",

@@ -74,6 +74,7 @@ class Finding:
     found: str
     expected: str
     diagnosis: str = ""
+    tensors: tuple[str, ...] = ()  # of weights: all that it is about, by our names
 
 
 @dataclass(frozen=True)

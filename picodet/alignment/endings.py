@@ -14,7 +14,7 @@ from picodet.alignment.footing import Footing
 from picodet.alignment.gap import Tolerance, worst
 from picodet.alignment.heads import from_layers, in_double
 from picodet.alignment.recorded import Recorded
-from picodet.alignment.wording import number
+from picodet.alignment.wording import apart, number
 from picodet.config import STRIDES, ModelConfig
 from picodet.models.head import Output
 from picodet.models.picodet import PicoDet
@@ -151,4 +151,5 @@ def finding(name: str, found: Gap, diagnosis: str = "") -> Finding:
     if found.problem:
         return Finding(name, found.problem, "as in the reference", diagnosis)
     where = f" at {list(found.index)}" if found.index else ""
-    return Finding(name, f"{found.ours:.7g}{where}", f"{found.reference:.7g}", diagnosis)
+    ours, theirs = apart(found.ours, found.reference)
+    return Finding(name, f"{ours}{where}", theirs, diagnosis)

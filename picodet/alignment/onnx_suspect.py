@@ -69,9 +69,13 @@ class OnnxSuspect(Suspect):
             ]
         return " and ".join(wrong) or None
 
-    def changed(self) -> Iterator[tuple[str, nn.Module]]:
+    def changed(self, module: nn.Module | None = None) -> Iterator[tuple[str, nn.Module]]:
         """None: our module is not what is wrong."""
         return iter(())
+
+    def repaired(self) -> nn.Module | None:
+        """None: the weights are the graph's."""
+        return None
 
 
 def onnx_suspects(

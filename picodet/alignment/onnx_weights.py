@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from picodet.alignment.common_cause import Difference, told_once
 from picodet.alignment.comparison import Finding, Rung, Verdict
 from picodet.alignment.gap import Tolerance, gap
 from picodet.alignment.index import content_key
@@ -12,6 +13,7 @@ from picodet.alignment.paired import Folded, Pairing
 from picodet.alignment.recording import Recording
 from picodet.alignment.weight_diagnosis import ATTEMPTS, UNKNOWN
 from picodet.alignment.weights import compare_weights, fold_pair
+from picodet.alignment.wording import apart
 from picodet.config import ModelConfig
 from picodet.errors import AlignmentError
 from picodet.graphs.weights import STATISTICS, GraphWeights
@@ -35,7 +37,7 @@ def compare_onnx_weights(
     rung = compare_weights(state, recording, pairing, tolerance)
     if not weights.folded:
         return rung
-    equal, findings = 0, list(rung.findings)
+    equal, differences = 0, list[Difference]()
     for conv, ours in weights.folded.items():
         norm = weights.norms[conv]
         runs = _theirs(Folded("", "", conv, norm), recording, pairing)
@@ -43,14 +45,17 @@ def compare_onnx_weights(
             if content_key(ours[i]) == content_key(runs[0][i]):
                 equal += 1
             else:
-                findings += _finding(name, ours[i], [run[i] for run in runs], tolerance)
+                tensors = (f"{conv}.weight", f"{norm}.weight")
+                arrays = [run[i] for run in runs]
+                differences += _differences(name, tensors, ours[i], arrays, tolerance)
     count = len(weights.folded)
     summary = (
         f"{rung.summary}; {count} batch norms that the ONNX has folded, {equal} of {2 * count} "
         "tensors of them equal bit for bit and the others within rounding"
     )
+    findings = (*rung.findings, *told_once(differences))
     verdict: Verdict = "differs" if findings else "aligned"
-    return replace(rung, verdict=verdict, summary=summary, findings=tuple(findings))
+    return replace(rung, verdict=verdict, summary=summary, findings=findings)
 
 
 def _theirs(
@@ -75,17 +80,26 @@ def _theirs(
     return [fold_pair(pair, theirs, dtype) for dtype in ("f4", "f8")]
 
 
-def _finding(
-    name: str, ours: np.ndarray, runs: list[np.ndarray], tolerance: Tolerance
-) -> list[Finding]:
+def _differences(
+    name: str,
+    tensors: tuple[str, ...],
+    ours: np.ndarray,
+    runs: list[np.ndarray],
+    tolerance: Tolerance,
+) -> list[Difference]:
     noise = float(np.abs(runs[0] - runs[-1]).max())
     found = gap(torch.from_numpy(ours), torch.from_numpy(runs[0]), noise, tolerance)
     if found.ok:
         return []
-    at = f"folded, at {list(found.index)}: {found.ours:.7g}"
-    why = None
-    if not found.problem:  # what is equal within rounding is made equal, to see what is not
-        near = np.where(np.abs(ours - runs[0]) <= found.allowed, runs[0], ours)
-        why = next((text for attempt in ATTEMPTS if (text := attempt(near, runs[0]))), None)
-    diagnosis = f"{name}: {why}" if why else UNKNOWN
-    return [Finding(name, found.problem or at, f"{found.reference:.7g}", diagnosis)]
+    here, there = apart(found.ours, found.reference)
+    told = Finding(name, found.problem or f"folded, at {list(found.index)}: {here}", there)
+
+    def finding(explained: bool) -> Finding:
+        why = None
+        if explained and not found.problem:
+            # what is equal within rounding is made equal, to see what is not
+            near = np.where(np.abs(ours - runs[0]) <= found.allowed, runs[0], ours)
+            why = next((text for attempt in ATTEMPTS if (text := attempt(near, runs[0]))), None)
+        return replace(told, diagnosis=f"{name}: {why}" if why else UNKNOWN)
+
+    return [Difference(tensors, ours, None if found.problem else runs[0], finding)]

@@ -57,6 +57,8 @@ class Recorded:
         stored = self.recording.index.tensors[key]
         if tuple(ours.shape) != stored.shape:
             return problem(f"shape {list(ours.shape)}, the reference's is {list(stored.shape)}")
+        if str(ours.dtype).removeprefix("torch.") != stored.dtype:  # samples are kept in double
+            return problem(f"{ours.dtype}, the reference's is torch.{stored.dtype}")
         positions, values = map(torch.from_numpy, self.recording.samples(key))
         ends = torch.tensor([stored.low, stored.high], dtype=values.dtype)
         known = view(torch.cat([values, ends])).to(ours.dtype)

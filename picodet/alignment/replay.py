@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from picodet.alignment import leaf_diagnosis
 from picodet.alignment.lanes import BROKEN, Event, Hooked, exchanged, tensors, twin
 from picodet.alignment.recorded import Feed, Recorded
+from picodet.converter.one_sided import OURS_ONLY_SUFFIX
 from picodet.graphs.operators import Key
 from picodet.models.picodet import PicoDet
 
@@ -41,9 +42,27 @@ class Suspect:
         """A wrong setting that can be seen without trying others."""
         return None
 
-    def changed(self) -> Iterator[tuple[str, nn.Module]]:
+    def changed(self, module: nn.Module | None = None) -> Iterator[tuple[str, nn.Module]]:
         """The usual mistakes undone, one by one, and what each would be called."""
-        yield from leaf_diagnosis.changed(self.module)
+        yield from leaf_diagnosis.changed(module or self.module)
+
+    def repaired(self) -> nn.Module | None:
+        """A copy with the reference's weights; None where it does not hold them as they are."""
+        index, places = self.recorded.recording.index, self.recorded.pairing.weights
+        keys = {weight.name: weight.key for weight in index.weights}
+        module = copy.deepcopy(self.module)
+        own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+        for name, tensor in own:
+            if name == OURS_ONLY_SUFFIX.removeprefix("."):
+                continue
+            place = places.get(f"{self.path}.{name}")
+            if not isinstance(place, str):
+                return None
+            theirs = self.recorded.tensor(keys[place])
+            if theirs.shape != tensor.shape:
+                return None
+            tensor.data.copy_(theirs)
+        return module
 
     def doings(
         self, module: nn.Module | None = None, dtype: torch.dtype | None = None

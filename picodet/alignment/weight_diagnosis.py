@@ -101,10 +101,11 @@ def _permuted(array: np.ndarray, reference: np.ndarray) -> str | None:
         moved = np.flatnonzero((ours != theirs).any(axis=1))
         if len(moved) < 2:
             continue
-        sources = [np.flatnonzero((theirs == ours[i]).all(axis=1)) for i in moved]
-        if all(len(source) for source in sources):
+        places = {channel.tobytes(): i for i, channel in reversed(list(enumerate(theirs)))}
+        sources = [places.get(ours[i].tobytes()) for i in moved]
+        if None not in sources:
             pairs = ", ".join(
-                f"{i} is the reference's {source[0]}"
+                f"{i} is the reference's {source}"
                 for i, source in zip(moved[:3], sources, strict=False)
             )
             more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
@@ -135,16 +136,20 @@ def telling(factor: float) -> str:
 
 
 def _rounded(array: np.ndarray, reference: np.ndarray) -> str | None:
+    return next((what for what, half in halves(reference) if np.array_equal(array, half)), None)
+
+
+def halves(reference: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """What becomes of a tensor in the formats of two bytes."""
     with np.errstate(over="ignore"):
-        half = reference.astype(np.float16).astype(np.float32)
-    if np.array_equal(array, half):
-        return "rounded to float16"
+        yield "rounded to float16", reference.astype(np.float16).astype(np.float32)
     bits = np.ascontiguousarray(reference, np.float32).view(np.uint32)
     to_nearest = bits + 0x7FFF + ((bits >> 16) & 1)
     for what, shortened in (("rounded", to_nearest), ("cut off", bits)):
-        if np.array_equal(array, (shortened & 0xFFFF0000).astype(np.uint32).view(np.float32)):
-            return f"{what} to bfloat16"
-    return None
+        yield (
+            f"{what} to bfloat16",
+            (shortened & 0xFFFF0000).astype(np.uint32).view(np.float32).reshape(reference.shape),
+        )
 
 
 ATTEMPTS = (_not_finite, _never_loaded, _few, _permuted, _scaled, _rounded)

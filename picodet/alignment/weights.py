@@ -6,12 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from picodet.alignment.common_cause import Difference, told_once
 from picodet.alignment.comparison import Finding, Rung
-from picodet.alignment.gap import Tolerance, gap
+from picodet.alignment.gap import Tolerance
 from picodet.alignment.index import content_key
 from picodet.alignment.paired import Folded, Pairing
+from picodet.alignment.recorded import Recorded
 from picodet.alignment.recording import Recording
 from picodet.alignment.weight_diagnosis import explain, explain_known
+from picodet.alignment.wording import apart
 from picodet.converter import bins
 from picodet.converter.one_sided import OURS_ONLY_SUFFIX
 from picodet.graphs.operators import Key
@@ -50,12 +53,11 @@ def compare_weights(
                 Finding(name, f"{list(array.shape)}", "no such tensor in the reference")
             )
     wrong = [name for name, key in theirs.items() if content_key(ours[name]) != key]
-    findings += [_finding(name, ours, theirs, recording) for name in wrong]
-    findings += [
-        finding
-        for fold in folded.values()
-        for finding in _folded(fold, ours, keys, recording, tolerance)
-    ]
+    recorded = Recorded(recording, pairing)
+    differences = [_difference(name, ours, theirs, recording) for name in wrong]
+    for fold in folded.values():
+        differences += _folded(fold, ours, keys, recorded, tolerance)
+    findings += told_once(differences)
     summary = f"{len(theirs) - len(wrong)} of {len(theirs)} tensors equal bit for bit"
     if folded:
         summary += f"; {len(folded)} batch norms that the reference has folded, within rounding"
@@ -64,31 +66,42 @@ def compare_weights(
     return Rung(NAME, "differs" if findings else "aligned", summary, tuple(findings))
 
 
-def _finding(
+def _difference(
     name: str, ours: Mapping[str, np.ndarray], theirs: Mapping[str, Key], recording: Recording
-) -> Finding:
+) -> Difference:
     array, key = ours[name], theirs[name]
     stored = recording.index.tensors[key]
-    found, expected = f"{list(array.shape)}", f"{list(stored.shape)}"
-    values = None
-    if array.shape == stored.shape:
-        positions, values = recording.samples(key)
-        flat = array.ravel()[positions]
-        differing = ~((flat == values) | (np.isnan(flat) & np.isnan(values)))
-        if differing.any():
-            with np.errstate(invalid="ignore"):
-                distance = np.where(differing, np.abs(flat - values), 0)
-            worst = int(np.nanargmax(distance)) if (distance > 0).any() else int(differing.argmax())
-            where = [int(n) for n in np.unravel_index(int(positions[worst]), array.shape)]
-            count = f"{int(differing.sum())} of {array.size} values differ"
-            if recording.index.samples:
-                count = f"differs in {int(differing.sum())} of {len(positions)} samples"
-            found = f"{count}; at {where}: {flat[worst]:.7g}"
-            expected = f"{values[worst]:.7g}"
-        else:
-            found, expected = "other bits than the reference's", "none of the samples differ"
     whole = recording.tensor(key) if recording.has(key) else None
-    return Finding(name, found, expected, explain(name, ours, theirs, whole))
+    alike = (array.shape, array.dtype.name) == (stored.shape, stored.dtype)
+
+    def finding(explained: bool) -> Finding:
+        text = explain(name, ours, theirs, whole if alike else None) if explained else ""
+        return Finding(name, *_worst(array, key, recording), text)
+
+    return Difference((name,), array, whole if alike else None, finding)
+
+
+def _worst(array: np.ndarray, key: Key, recording: Recording) -> tuple[str, str]:
+    """What ours is where it differs most, and what the reference's is there."""
+    stored = recording.index.tensors[key]
+    if array.dtype.name != stored.dtype:
+        return f"{list(array.shape)} {array.dtype}", f"{list(stored.shape)} {stored.dtype}"
+    if array.shape != stored.shape:
+        return f"{list(array.shape)}", f"{list(stored.shape)}"
+    positions, values = recording.samples(key)
+    flat = array.ravel()[positions]
+    differing = ~((flat == values) | (np.isnan(flat) & np.isnan(values)))
+    if not differing.any():
+        return "other bits than the reference's", "none of the samples differ"
+    with np.errstate(invalid="ignore"):
+        distance = np.where(differing, np.abs(flat - values), 0)
+    worst = int(np.nanargmax(distance)) if (distance > 0).any() else int(differing.argmax())
+    where = [int(n) for n in np.unravel_index(int(positions[worst]), array.shape)]
+    count = f"{int(differing.sum())} of {array.size} values differ"
+    if recording.index.samples:
+        count = f"differs in {int(differing.sum())} of {len(positions)} samples"
+    here, there = apart(float(flat[worst]), float(values[worst]))
+    return f"{count}; at {where}: {here}", there
 
 
 def _known(name: str, array: np.ndarray, recording: Recording) -> list[Finding]:
@@ -115,28 +128,30 @@ def _folded(
     fold: Folded,
     ours: Mapping[str, np.ndarray],
     keys: Mapping[str, Key],
-    recording: Recording,
+    recorded: Recorded,
     tolerance: Tolerance,
-) -> list[Finding]:
+) -> list[Difference]:
     """Our batch norm folded as the exporter did it, within what rounding makes of that."""
-    findings = []
+    differences = []
+    tensors = (f"{fold.conv}.weight", f"{fold.bn}.weight")
     pairs = zip(
         (fold.weight, fold.bias), *(fold_pair(fold, ours, t) for t in ("f4", "f8")), strict=True
     )
     for name, single, double in pairs:
-        noise = float(np.abs(single - double).max())
-        reference = torch.from_numpy(recording.tensor(keys[name]))
-        difference = gap(torch.from_numpy(single), reference, noise, tolerance)
-        if not difference.ok:
-            where = f"at {list(difference.index)}: {difference.ours:.7g}"
-            findings.append(
-                Finding(
-                    f"{fold.conv} with {fold.bn}",
-                    difference.problem or f"folded, {where}",
-                    f"{difference.reference:.7g} in {name}",
-                )
+        runs = [torch.from_numpy(array) for array in (single, double)]
+        found = recorded.gap(runs[0], keys[name], tolerance, runs)
+        if not found.ok:
+            here, there = apart(found.ours, found.reference)
+            finding = Finding(
+                f"{fold.conv} with {fold.bn}",
+                found.problem or f"folded, at {list(found.index)}: {here}",
+                f"{there} in {name}",
             )
-    return findings
+            whole = None
+            if not found.problem and recorded.recording.has(keys[name]):
+                whole = recorded.recording.tensor(keys[name])
+            differences.append(Difference(tensors, single, whole, lambda _, told=finding: told))
+    return differences
 
 
 def fold_pair(

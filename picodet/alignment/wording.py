@@ -23,6 +23,15 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
+def apart(first: float, second: float) -> tuple[str, str]:
+    """Two values, with as many digits as it takes to see that they are not the same."""
+    for digits in range(7, 18):
+        shown = f"{first:.{digits}g}", f"{second:.{digits}g}"
+        if shown[0] != shown[1]:
+            break
+    return shown
+
+
 def short(error: float) -> str:
     """For columns: two digits, one width."""
     return f"{error:.1e}" if error and math.isfinite(error) else number(error)

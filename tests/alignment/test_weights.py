@@ -142,14 +142,14 @@ def test_exchanged_tensors_show_in_a_summary_too(state, summary):
     assert finding.diagnosis == f"{first}: exchanged with the reference's {second}"
 
 
-@pytest.fixture(scope="module")
-def folded(pristine, tmp_path_factory):
+@pytest.fixture(scope="module", params=[0, 16], ids=["full", "summary"])
+def folded(pristine, tmp_path_factory, request):
     """An ONNX whose batch norms are folded."""
     folder = tmp_path_factory.mktemp("onnx")
     export_onnx(pristine, folder / "a.onnx", folded=True)
     fed = NetworkInput(own_recording.noise(), torch.ones(2).numpy(), None)
     out = folder / "r.safetensors"
-    order = Order(folder / "a.onnx", out, None, None, None, float64=False, samples=0)
+    order = Order(folder / "a.onnx", out, None, None, None, float64=False, samples=request.param)
     record_onnx_file(order, fed, lambda *_: None)
     return out
 
@@ -170,9 +170,16 @@ def test_folded_batch_norms_are_folded_by_us(state, folded):
 
 
 @pytest.mark.parametrize("leaf", ["weight", "bias", "running_mean", "running_var"])
-def test_a_statistic_off_by_one_in_a_thousand_shows_folded(state, folded, leaf):
-    state[f"{BN}.{leaf}"][5] *= 1.001
+def test_statistics_off_by_one_in_a_thousand_show_folded(state, folded, leaf):
+    state[f"{BN}.{leaf}"] *= 1.001  # all, as a summary has samples
     findings = compare_folded(state, folded).findings
     assert {finding.name for finding in findings} == {
         "neck.first_top_conv.dwconv with neck.first_top_conv.bn1"
     }
+
+
+def test_of_another_type_is_another_tensor(state, summary):
+    """A summary keeps its samples in double, whatever the tensor is."""
+    state[STEM] = state[STEM].double()
+    (finding,) = compare(state, summary).findings
+    assert (finding.found, finding.expected) == ("[24, 3, 3, 3] float64", "[24, 3, 3, 3] float32")

@@ -1,0 +1,148 @@
+"""One thing that was done to many weights: it is looked for first, and told once.
+
+A cause counts where doing the same to the reference's tensors gives ours, but for rounding.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from picodet.alignment.comparison import Finding
+from picodet.alignment.weight_diagnosis import factor_of, halves, telling
+
+LEAST = 5  # tensors; of fewer each is told by itself
+ULPS = 2.0**-22  # relative: two units in the last place of float32
+LEVELS = 256  # that eight bits have
+FEWEST = 16  # values that a tensor is rounded to, not overwritten with
+DECIMALS = range(1, 9)
+MOST_EXPLAINED = 40  # tensors that the usual mistakes are tried on
+NOT_EXPLAINED = f"not looked into, as the {MOST_EXPLAINED} before it were"
+
+Pairs = Mapping[str, tuple[np.ndarray, np.ndarray]]  # ours and the reference's, of one shape
+
+
+class Difference(NamedTuple):
+    """A tensor that differs, or a pair of layers that one side has folded."""
+
+    tensors: tuple[str, ...]  # by our names
+    ours: np.ndarray
+    theirs: np.ndarray | None  # None where it cannot be held against ours value by value
+    finding: Callable[[bool], Finding]  # told with a diagnosis, or without
+
+
+class Cause(NamedTuple):
+    """What was done, and to which tensors."""
+
+    text: str
+    tensors: tuple[str, ...]
+
+
+def told_once(differences: Sequence[Difference]) -> list[Finding]:
+    """A common cause as one finding, then what it does not explain, each by itself."""
+    pairs = {
+        str(i): (each.ours, each.theirs)
+        for i, each in enumerate(differences)
+        if each.theirs is not None
+    }
+    cause = common_cause(pairs)
+    common = [int(i) for i in cause.tensors] if cause else []
+    findings = []
+    if cause:
+        names = tuple(name for i in common for name in differences[i].tensors)
+        first = differences[common[0]].finding(False)
+        name = f"{len(common)} of {len(differences)} that differ, first {first.name}"
+        text = f"one cause: ours are {cause.text}"
+        findings.append(replace(first, name=name, diagnosis=text, tensors=names))
+    left = [each for i, each in enumerate(differences) if i not in common]
+    for count, each in enumerate(left):
+        explained = count < MOST_EXPLAINED
+        found = each.finding(explained)
+        text = found.diagnosis if explained else NOT_EXPLAINED
+        findings.append(replace(found, diagnosis=text, tensors=each.tensors))
+    return findings
+
+
+def common_cause(pairs: Pairs) -> Cause | None:
+    """What explains at least half of the tensors, all of which differ, and LEAST of them."""
+    if len(pairs) < LEAST:
+        return None
+    factor = _factor(pairs)
+    explained = defaultdict(list)
+    for name, (ours, theirs) in pairs.items():
+        for text in _causes(ours, theirs, factor):
+            explained[text].append(name)
+    most = max(explained, key=lambda text: len(explained[text]), default=None)
+    if most is None or len(explained[most]) < max(LEAST, len(pairs) / 2):
+        return None
+    return Cause(most, tuple(explained[most]))
+
+
+def _factor(pairs: Pairs) -> float | None:
+    """Of the largest tensor, with no more digits than it takes."""
+    factor = factor_of(*max(pairs.values(), key=lambda pair: pair[0].size))
+    if factor is None:
+        return None
+    shown = (float(f"{factor:.{digits}g}") for digits in range(1, 10))
+    return next((short for short in shown if abs(short / factor - 1) < ULPS), factor)
+
+
+def _causes(ours: np.ndarray, theirs: np.ndarray, factor: float | None) -> Iterator[str]:
+    exact = theirs.astype(np.float64)
+    if factor is not None and _gives(exact * factor, ours, exact):
+        yield f"the reference's times {telling(factor)}"
+    for what, half in halves(theirs):
+        if np.array_equal(ours, half):
+            yield f"the reference's, {what}"
+    for decimals in DECIMALS:
+        if _gives(_on_grid(exact, ours, 10.0**-decimals), ours, exact):
+            yield f"the reference's, rounded to {decimals} decimals"
+    for whose, axes in (("output channel", tuple(range(1, exact.ndim))), ("tensor", None)):
+        if axes != () and any(
+            _gives(_on_grid(exact, ours, step), ours, exact) for step in _steps(exact, axes)
+        ):
+            yield f"the reference's, rounded to int8 with one scale for each {whose}"
+    if _on_few_values(ours, exact):
+        yield f"the reference's, rounded to at most {LEVELS} values in each tensor (8 bits)"
+
+
+def _gives(made: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """Whether this is ours, and what differed is gone."""
+    left = np.abs(ours - made)
+    return bool(
+        (left <= ULPS * np.abs(made)).all() and left.max() * 4 < np.abs(ours - theirs).max()
+    )
+
+
+def _on_grid(exact: np.ndarray, ours: np.ndarray, step: np.ndarray | float) -> np.ndarray:
+    """Rounded to multiples of a step; what lies between two, as near as float32 can tell, as ours.
+
+    step: broadcasts to `exact`, and is 0 only where that is.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = np.where(step > 0, exact / step, 0)
+    made = np.rint(parts) * step
+    tie = np.abs(np.abs(parts - np.floor(parts)) - 0.5) <= 4 * ULPS * np.abs(parts)
+    other = (2 * np.floor(parts) + 1 - np.rint(parts)) * step
+    return np.where(tie & (np.abs(ours - other) < np.abs(ours - made)), other, made)
+
+
+def _steps(exact: np.ndarray, axes: tuple[int, ...] | None) -> Iterator[np.ndarray]:
+    """Of the usual ways to int8: symmetric, and with a zero point."""
+    greatest = np.abs(exact).max(axis=axes, keepdims=True)
+    for levels in (127, 127.5, 128):
+        yield greatest / levels
+    high = np.maximum(exact.max(axis=axes, keepdims=True), 0)
+    yield (high - np.minimum(exact.min(axis=axes, keepdims=True), 0)) / (LEVELS - 1)
+
+
+def _on_few_values(ours: np.ndarray, exact: np.ndarray) -> bool:
+    """Whether each is the nearest of a few, where the reference has many more."""
+    values = np.unique(ours).astype(np.float64)
+    if not FEWEST <= len(values) <= LEVELS or len(np.unique(exact)) < 2 * len(values):
+        return False
+    middles = (values[1:] + values[:-1]) / 2
+    nearest = values[np.searchsorted(middles, exact.ravel())]
+    return bool((np.abs(nearest - ours.ravel()) <= ULPS * np.abs(nearest)).mean() > 0.99)

@@ -1,0 +1,112 @@
+"""One thing that was done to many tensors is told once, and only if it was really done."""
+
+import numpy as np
+import pytest
+
+from picodet.alignment import common_cause as common
+from picodet.alignment.common_cause import Difference, told_once
+from picodet.alignment.comparison import Finding
+
+RANDOM = np.random.RandomState(3)
+SHAPES = ((24, 3, 3, 3), (48, 24, 1, 1), (96, 1, 5, 5), (116,), (116,), (64, 96, 1, 1))
+THEIRS = {f"{i}.weight": RANDOM.normal(0, 0.3, s).astype("f4") for i, s in enumerate(SHAPES)}
+
+
+def int8(array, axes):
+    step = np.abs(array).max(axis=axes, keepdims=True) / np.float32(127)
+    return np.rint(array / step) * step
+
+
+def with_zero_point(array):
+    low, high = array.min(), array.max()
+    step = (high - low) / np.float32(255)
+    return (np.rint(array / step - low / step) + low / step).astype("f4") * step
+
+
+def pairs(change, theirs=THEIRS):
+    return {name: (change(array).astype("f4"), array) for name, array in theirs.items()}
+
+
+CAUSES = {
+    "factor": (lambda a: a * np.float32(0.9998), "the reference's times 0.9998"),
+    "six decimals": (lambda a: np.round(a, 6), "the reference's, rounded to 6 decimals"),
+    "three decimals": (
+        lambda a: np.round(a.astype("f8"), 3),
+        "the reference's, rounded to 3 decimals",
+    ),
+    "float16": (lambda a: a.astype("f2"), "the reference's, rounded to float16"),
+    "int8": (
+        lambda a: int8(a, None),
+        "the reference's, rounded to int8 with one scale for each tensor",
+    ),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_what_was_done_to_all_is_found(cause):
+    change, text = CAUSES[cause]
+    found = common.common_cause(pairs(change))
+    assert found.text == text
+    assert set(found.tensors) == THEIRS.keys()
+
+
+def test_int8_with_a_scale_for_each_channel():
+    kernels = {str(i): RANDOM.normal(0, 1, (16, 8, 3, 3)).astype("f4") for i in range(6)}
+    found = common.common_cause(pairs(lambda a: int8(a, (1, 2, 3)), kernels))
+    assert found.text == "the reference's, rounded to int8 with one scale for each output channel"
+
+
+def test_eight_bits_of_another_kind():
+    kernels = {str(i): RANDOM.normal(0, 1, (16, 8, 3, 3)).astype("f4") for i in range(6)}
+    found = common.common_cause(pairs(with_zero_point, kernels))
+    assert found.text == "the reference's, rounded to at most 256 values in each tensor (8 bits)"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a + RANDOM.normal(0, 1e-4, a.shape),
+        lambda a: a * RANDOM.uniform(0.9997, 0.9999, a.shape),
+        lambda a: np.nextafter(a, np.float32(9)),
+        lambda a: np.full_like(a, np.nan),
+        np.zeros_like,
+    ],
+    ids=["noise", "many factors", "the next number", "NaN", "zeros"],
+)
+def test_what_was_not_done_is_not_told(change):
+    with np.errstate(invalid="ignore"):
+        assert common.common_cause(pairs(change)) is None
+
+
+def test_most_must_share_it():
+    some = pairs(CAUSES["factor"][0])
+    others = {f"other {name}": (array + 1, array) for name, array in THEIRS.items()}
+    assert common.common_cause(some | others).tensors == tuple(some)
+    others |= {"one": (THEIRS["0.weight"] + 1, THEIRS["0.weight"])}
+    assert common.common_cause(some | others) is None
+
+
+def difference(name, ours, theirs):
+    def finding(explained):
+        asked.append(name) if explained else None
+        return Finding(name, "ours", "theirs", "explained" if explained else "")
+
+    return Difference((name,), ours, theirs, finding)
+
+
+asked = []
+
+
+def test_a_common_cause_is_one_finding_and_the_others_are_looked_at(monkeypatch):
+    asked.clear()
+    monkeypatch.setattr(common, "MOST_EXPLAINED", 2)
+    differences = [difference(name, *pair) for name, pair in pairs(CAUSES["factor"][0]).items()]
+    odd = THEIRS["3.weight"]
+    differences += [difference(f"odd {i}", odd + 1 + i, odd) for i in range(3)]
+    first, *others = told_once(differences)
+    assert first.name == "6 of 9 that differ, first 0.weight"
+    assert first.diagnosis == "one cause: ours are the reference's times 0.9998"
+    assert first.tensors == tuple(THEIRS)
+    assert asked == ["odd 0", "odd 1"]
+    assert [finding.name for finding in others] == ["odd 0", "odd 1", "odd 2"]
+    assert others[2].diagnosis.startswith("not looked into")

@@ -1,0 +1,82 @@
+"""Findings in nearly every layer: one cause is told, diagnosis is bounded, nothing is made up."""
+
+import numpy as np
+import own_recording
+import pytest
+import torch
+from torch import nn
+
+from picodet.alignment import diagnosis
+from picodet.alignment.align import align
+from picodet.alignment.recording import Recording
+from picodet.alignment.replay import Suspect
+
+
+@pytest.fixture
+def compare(model, reference, tmp_path, monkeypatch):
+    """How the model compares, and how often a layer was run once more."""
+
+    def compare():
+        runs = []
+        right = Suspect.doings
+        monkeypatch.setattr(
+            Suspect, "doings", lambda self, *args: runs.append(self.path) or right(self, *args)
+        )
+        file = own_recording.save(model, tmp_path / "model.pth")
+        with Recording(reference) as recording:
+            return align(model, file, recording), len(runs)
+
+    return compare
+
+
+def change_weights(model, change):
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point() and not name.endswith("project"):
+                tensor.copy_(torch.from_numpy(change(tensor.numpy())))
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda a: a * np.float32(0.9998), "the reference's times 0.9998"),
+        (lambda a: np.round(a.astype("f8"), 4).astype("f4"), "the reference's, rounded to 4 dec"),
+    ],
+    ids=["factor", "decimals"],
+)
+def test_one_cause_is_told_once(model, compare, change, cause):
+    change_weights(model, change)
+    comparison, runs = compare()
+    weights = comparison.rungs[0]
+    assert len(weights.findings) < 20
+    assert weights.findings[0].diagnosis.startswith(f"one cause: ours are {cause}")
+    guilty = comparison.guilty
+    assert len(guilty) > 100
+    told = [layer.diagnosis for layer in guilty]
+    assert sum(text.startswith("one cause") for text in told) > 0.9 * len(guilty)
+    assert not any("eps" in text or text.endswith("factor of 1") for text in told)
+    assert runs <= 6 * len(guilty)
+
+
+def test_attempts_are_counted(model, compare, monkeypatch):
+    monkeypatch.setattr(diagnosis, "MOST_ATTEMPTS", 40)
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d) and layer.groups == 1:
+            layer.register_forward_hook(lambda _, __, output: output * 1.01)
+    comparison, runs = compare()
+    told = [layer.diagnosis for layer in comparison.guilty]
+    assert len(told) > 50
+    assert sum(text.startswith("not looked into: ") for text in told) > 40
+    # each guilty layer once, for its picture, and each attempt in both precisions
+    assert runs <= len(told) + 2 * 40 + 2
+
+
+def test_what_helped_in_one_layer_is_tried_first_in_the_next(model, compare):
+    norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for layer in norms:
+        layer.eps = 1e-4
+    comparison, runs = compare()
+    told = {layer.diagnosis for layer in comparison.guilty}
+    assert len(told) == 1
+    assert told.pop().startswith("eps is 0.0001; the reference's is 9.9999997e-06")
+    assert runs <= 6 * len(comparison.guilty)

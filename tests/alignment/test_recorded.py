@@ -1,0 +1,34 @@
+"""A tensor of ours against the reference's, whole or of samples."""
+
+import own_recording
+import pytest
+import torch
+
+from picodet.alignment.gap import Tolerance
+from picodet.alignment.layered import pair_layers
+from picodet.alignment.recorded import Recorded
+from picodet.alignment.recording import Recording
+
+PREDICTOR = ("head.predictors.0", 0)
+
+
+@pytest.fixture(params=["reference", "summary"])
+def recorded(request):
+    with Recording(request.getfixturevalue(request.param)) as recording:
+        yield Recorded(recording, pair_layers(recording.index, own_recording.table()))
+
+
+def test_another_type_is_a_difference(recorded, pristine):
+    """A summary keeps its samples in double, whatever the tensor is."""
+    taken = {}
+    hook = pristine.head.predictors[0].register_forward_hook(
+        lambda _, __, output: taken.update(made=output.detach().clone())
+    )
+    with torch.inference_mode():
+        pristine(torch.from_numpy(own_recording.noise()))
+    hook.remove()
+    (key,) = recorded.calls[PREDICTOR].outputs
+    made = taken["made"]
+    assert recorded.gap(made, key, Tolerance(10.0), [made, made.double()]).ok
+    found = recorded.gap(made.double(), key, Tolerance(10.0), [made, made.double()])
+    assert found.problem == "torch.float64, the reference's is torch.float32"
