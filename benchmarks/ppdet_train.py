@@ -44,7 +44,7 @@ def main(name: str, epoch: str, weights: str, given_file: str, rate: str) -> Non
         ppdet_model.fill(detector, dict(loaded))
     with np.load(given_file) as loaded:
         given = dict(loaded)
-    ppdet_training.prepare(detector, float64=False)
+    ppdet_training.prepare(detector)
     head, aligned = detector.head, CONFIGS[name].head == "pico_head_v2"
     optimiser = ppdet_training.OPTIMISER(float(rate), detector)
     average = ModelEMA(detector)

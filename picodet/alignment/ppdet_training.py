@@ -84,7 +84,7 @@ def record_run(
     )
 
 
-def prepare(detector: paddle.nn.Layer, float64: bool) -> None:
+def prepare(detector: paddle.nn.Layer) -> None:
     """Give the head what it is trained with, which a forward pass needs nothing of."""
     head = detector.head
     if isinstance(head, pico_head.PicoHeadV2):
@@ -102,27 +102,42 @@ def prepare(detector: paddle.nn.Layer, float64: bool) -> None:
         head.assigner = SimOTAAssigner(
             candidate_topk=10, iou_weight=6, num_classes=head.num_classes
         )
-    if float64:
-        ppdet_model.in_float64(detector)
-        _train_in_float64(head)
 
 
-def _train_in_float64(head: paddle.nn.Layer) -> None:
+@contextmanager
+def prepared(detector: paddle.nn.Layer, float64: bool) -> Iterator[None]:
+    """Ready to be trained; in double Paddle and ppdet themselves are others until this ends."""
+    prepare(detector)
+    with ExitStack() as stack:
+        if float64:
+            ppdet_model.in_float64(detector)
+            stack.enter_context(_train_in_float64(detector.head))
+        yield
+
+
+@contextmanager
+def _train_in_float64(head: paddle.nn.Layer) -> Iterator[None]:
     """Where ppdet says float32 whatever comes, and where Paddle's kernel does.
 
     The gradient of its adaptive average is divided in float32: 3e-8 off, from one pixel on.
     """
-    paddle.set_default_dtype("float64")
     points = head.get_single_level_center_point
 
     def in_float64(*args: Any, **kwargs: Any) -> tuple[paddle.Tensor, ...]:
         return tuple(array.astype("float64") for array in points(*args, **kwargs))
 
     head.get_single_level_center_point = in_float64
-    paddle.nn.functional.adaptive_avg_pool2d = _mean
-    pico_head.generate_anchors_for_grid_cell = partial(
-        pico_head.generate_anchors_for_grid_cell, dtype="float64"
-    )
+    anchors = partial(pico_head.generate_anchors_for_grid_cell, dtype="float64")
+    default = paddle.get_default_dtype()
+    with (
+        patch.object(paddle.nn.functional, "adaptive_avg_pool2d", _mean),
+        patch.object(pico_head, "generate_anchors_for_grid_cell", anchors),
+    ):
+        paddle.set_default_dtype("float64")
+        try:
+            yield
+        finally:
+            paddle.set_default_dtype(default)
 
 
 def _mean(x: paddle.Tensor, *_: Any, **__: Any) -> paddle.Tensor:

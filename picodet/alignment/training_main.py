@@ -51,21 +51,18 @@ def record_training(
     from picodet.alignment import ppdet_model, ppdet_training  # noqa: PLC0415
 
     paddle.set_device("cpu")
-    paddle.set_default_dtype("float32")  # a recording in float64 leaves another
     precision: Precision = "float64" if order.float64 else "float32"
     detector = ppdet_model.build(read.config)
     ppdet_model.fill(detector, read.weights)
-    ppdet_training.prepare(detector, order.float64)
     runs = []
     wanted = _wanted(read.config, fed, order.steps)
-    for i, (name, epoch, boxes, steps) in enumerate(wanted):
-        progress(i, len(wanted))
-        ppdet_model.fill(detector, {k: v.astype(precision) for k, v in read.weights.items()})
-        images = fed.images.astype(precision)
-        keep = partial(_keep, samples=order.samples)
-        runs.append(
-            ppdet_training.record_run(detector, name, epoch, images, boxes, order.rate, steps, keep)
-        )
+    train, images = ppdet_training.record_run, fed.images.astype(precision)
+    keep = partial(_keep, samples=order.samples)
+    with ppdet_training.prepared(detector, order.float64):
+        for i, (name, epoch, boxes, steps) in enumerate(wanted):
+            progress(i, len(wanted))
+            ppdet_model.fill(detector, {k: v.astype(precision) for k, v in read.weights.items()})
+            runs.append(train(detector, name, epoch, images, boxes, order.rate, steps, keep))
     progress(len(wanted), len(wanted))
     return TrainingRecording(
         file=read.path.name,
