@@ -106,13 +106,14 @@ def test_damage_is_noticed(place, value):
         from_json(content)
 
 
-def test_older_recordings_do_not_say_what_resized():
-    content = to_json(INDEX)
-    del content["kernels"]
-    assert from_json(content) == replace(INDEX, kernels={})
+def test_older_recordings_do_not_say_what_resized_nor_what_classes_are_called():
+    content = to_json(replace(INDEX, classes=("cat", "dog")))
+    assert from_json(json.loads(json.dumps(content))).classes == ("cat", "dog")
+    del content["kernels"], content["classes"]
+    assert from_json(content) == replace(INDEX, kernels={}, classes=None)
 
 
-@pytest.mark.parametrize("name", {field.name for field in fields(Index)} - {"kernels"})
+@pytest.mark.parametrize("name", {field.name for field in fields(Index)} - {"kernels", "classes"})
 def test_every_field_is_wanted(name):
     content = to_json(INDEX)
     del content[name]
