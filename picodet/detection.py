@@ -1,10 +1,12 @@
 """A picture and a model in torch -> detections: what `picodet.detect` does."""
 
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
 from picodet.data.preprocess import read_image
+from picodet.errors import ImageError, PicoDetError
 from picodet.inference.detecting import detect_with
 from picodet.inference.torch_network import TorchNetwork
 from picodet.models.picodet import PicoDet
@@ -18,10 +20,36 @@ def detect(
 
     interp is OpenCV's number of the resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None
     is the model's own, which is 2 in all of ppdet's configs. Scores above `score` count; 0.025 is
-    ppdet's. Raises ImageError for a picture that cannot be used, PicoDetError for an unknown
-    interp or score and for a model that is in training mode or whose output is not finite.
+    ppdet's. A model in bfloat16 or under autocast is decoded in float32. Raises ImageError for a
+    picture that cannot be used, PicoDetError for an unknown interp or score and for a model of
+    which any part is in training mode, or whose output is not finite.
     """
+    _check(model, image, score)
     network = TorchNetwork(model)
     if not isinstance(image, np.ndarray):
         image = read_image(Path(image))
     return detect_with(network, image, interp, score)
+
+
+def _check(model: object, image: object, score: object) -> None:
+    """Raise PicoDetError for arguments that are something else, or exchanged."""
+    compiled = getattr(model, "_orig_mod", model)  # of torch.compile
+    if not isinstance(compiled, PicoDet):
+        wrapped = isinstance(getattr(model, "module", None), PicoDet)
+        hint = "; it is in its .module" if wrapped else ""
+        raise PicoDetError(
+            f"detect(model, image): the first is a model that picodet.load has read, found "
+            f"{_kind(model)}{hint}"
+        )
+    if not isinstance(image, str | Path | np.ndarray):
+        raise ImageError(
+            "detect(model, image): the second is a file's path, or an array [H, W, 3] uint8 in "
+            f"BGR as cv2.imread reads it, found {_kind(image)}"
+        )
+    if not isinstance(score, Real):
+        raise PicoDetError(f"score: a threshold from 0 to 1 is expected, found {_kind(score)}")
+
+
+def _kind(value: object) -> str:
+    """A type in full, as `torch.Tensor`."""
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")

@@ -1,13 +1,19 @@
 """A PicoDet in torch, on the CPU or a GPU."""
 
+import copy
+
 import torch
+from torch import Tensor
 
 from picodet.decoding import decode
 from picodet.errors import PicoDetError
 from picodet.inference.forms import finite
 from picodet.inference.network import Fed, Spec
+from picodet.models.head import Output
 from picodet.models.picodet import PicoDet
 from picodet.postprocess import Candidates
+
+EXACT = (torch.float32, torch.float64)  # enough digits for pixels
 
 
 class TorchNetwork:
@@ -19,8 +25,7 @@ class TorchNetwork:
     runtime = "torch"
 
     def __init__(self, model: PicoDet, notes: tuple[str, ...] = ()) -> None:
-        if model.training:
-            raise PicoDetError("the model is in training mode; call model.eval() first")
+        _check(model)
         config = model.config
         self.model = model
         self.weight = next(model.parameters())
@@ -37,11 +42,39 @@ class TorchNetwork:
     def __call__(self, fed: Fed) -> list[Candidates]:
         with torch.inference_mode():
             images = torch.from_numpy(fed.images).to(self.weight)
-            boxes, scores = decode(self.model(images), self.model.head.integral)
+            output = self.model(images)
+            if output.logits[0].dtype in EXACT:
+                boxes, scores = decode(output, self.model.head.integral)
+            else:
+                boxes, scores = self._decoded_in_single(output)
         return finite(boxes.cpu().numpy(), scores.cpu().numpy())
+
+    def _decoded_in_single(self, output: Output) -> tuple[Tensor, Tensor]:
+        """Of a model in bfloat16 or float16, or under autocast: boxes need more digits."""
+        single = type(output)(*(tuple(x.float() for x in maps) for maps in output))
+        integral = copy.deepcopy(self.model.head.integral).float()
+        with torch.autocast(self.weight.device.type, enabled=False):
+            return decode(single, integral)
 
     def close(self) -> None:
         """Nothing was started."""
+
+
+def _check(model: PicoDet) -> None:
+    """Raise PicoDetError for what would go wrong inside, or change the model."""
+    training = [name for name, module in model.named_modules() if module.training]
+    if training:  # of one part alone, too: its batch norms would take the picture's statistics
+        where = "the model" if training[0] == "" else training[0]
+        raise PicoDetError(f"{where} is in training mode; call model.eval() first")
+    tensors = [*model.parameters(), *(t for t in model.buffers() if t.is_floating_point())]
+    kinds = {f"{tensor.dtype} on {tensor.device}": tensor for tensor in tensors}
+    if len(kinds) > 1:
+        raise PicoDetError(
+            f"the model's weights are {' and '.join(sorted(kinds))}; one dtype and one device are "
+            "expected: model.to('cpu', torch.float32)"
+        )
+    if tensors[0].is_meta:
+        raise PicoDetError("the model's weights are on the device meta, which holds no numbers")
 
 
 def on_device(model: PicoDet, device: str) -> PicoDet:

@@ -49,7 +49,7 @@ def save(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any])
 
 
 def load(path: str | Path) -> PicoDet:
-    """A detector that picodet-convert has written, in eval mode, on the CPU.
+    """A detector that picodet-convert has written, in eval mode, in float32 on the CPU.
 
     Raises CheckpointError where the file is not that.
     """
@@ -58,7 +58,7 @@ def load(path: str | Path) -> PicoDet:
 
 def load_described(path: str | Path) -> tuple[PicoDet, dict[str, Any]]:
     """A detector, and the meta of its file: where it came from."""
-    path = Path(path)
+    path = _as_path(path)
     file, meta = _read(path, kind="detector")
     return filled(path, file.arrays, lambda: PicoDet(config_of(meta))), meta
 
@@ -68,7 +68,7 @@ def load_backbone(path: str | Path) -> Backbone:
 
     Raises CheckpointError where the file is not that.
     """
-    path = Path(path)
+    path = _as_path(path)
     file, meta = _read(path, kind="backbone")
 
     def build() -> Backbone:
@@ -78,11 +78,22 @@ def load_backbone(path: str | Path) -> Backbone:
     return filled(path, file.arrays, build)
 
 
+def _as_path(path: object) -> Path:
+    if not isinstance(path, str | Path):
+        raise CheckpointError(
+            f"load(path): a file's path is expected, found a {type(path).__name__}"
+        )
+    return Path(path)
+
+
 Module = TypeVar("Module", bound=nn.Module)
 
 
 def filled(path: Path, weights: Mapping[str, np.ndarray], build: Callable[[], Module]) -> Module:
-    """A model in eval mode with these weights, strictly; `path` is for errors."""
+    """A model in eval mode with these weights, strictly; `path` is for errors.
+
+    In float32 on the CPU, whatever torch makes by default in the caller's program.
+    """
     try:
         with torch.device("meta"):  # takes no memory, whatever a file says of itself
             shapes = build().state_dict()
@@ -97,8 +108,9 @@ def filled(path: Path, weights: Mapping[str, np.ndarray], build: Callable[[], Mo
                 f"{path}: weights and meta do not agree: of {name} {expected} is expected, found "
                 f"{found}"
             )
-    with torch.random.fork_rng(devices=[]):  # loading leaves the caller's random numbers alone
-        model = build()
+    # loading leaves the caller's random numbers alone
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        model = build().float()
     model.load_state_dict({name: torch.from_numpy(x) for name, x in weights.items()})
     return model.eval()
 

@@ -206,3 +206,29 @@ def test_a_checkpoint_of_paddle_has_to_be_converted(tmp_path):
         load(tmp_path / "x.pdparams")
     with pytest.raises(CheckpointError, match="there is no such file"):
         load(tmp_path / "absent.pth")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_a_model_is_in_float32_on_the_cpu_whatever_the_default_is(tmp_path, model, meta, dtype):
+    save(tmp_path / "x.pth", weights_of(model), meta)
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device("meta"):
+            loaded = load(tmp_path / "x.pth")
+    finally:
+        torch.set_default_dtype(usual)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)
+        assert loaded.state_dict()[name].dtype == tensor.dtype
+
+
+@pytest.mark.parametrize("path", [None, b"x.pth", ["x.pth"], torch.ones(1), np.zeros((8, 8, 3))])
+def test_what_is_no_path_is_an_error(path):
+    with pytest.raises(CheckpointError, match=r"load\(path\): a file's path is expected, found a"):
+        load(path)
+
+
+def test_exchanged_arguments_are_an_error(model):
+    with pytest.raises(CheckpointError, match="found a PicoDet"):
+        load(model)
