@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from picodet.errors import ImageWarning, PicoDetError
+from picodet.errors import Note, PicoDetError
 from picodet.files import check_apart, check_writable, write_json
 from picodet.intervals import lines
 
@@ -62,7 +62,7 @@ def _warnings_as_notes() -> Iterator[None]:
     usual = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-        if issubclass(category, ImageWarning):
+        if issubclass(category, Note):
             click.echo(f"note: {message}", err=True)
         else:
             usual(message, category, *place)

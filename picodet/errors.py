@@ -41,7 +41,11 @@ class PicoDetError(Exception):
         return {"error": str(self)}
 
 
-class ImageWarning(UserWarning):
+class Note(UserWarning):
+    """What somebody may want to know, and nothing is wrong; commands show it as a line."""
+
+
+class ImageWarning(Note):
     """A picture is odd, and used as it is."""
 
 

@@ -7,23 +7,38 @@ the folder that it lies in, whose other packages are of another environment.
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import IO, Any
 
 import picodet
-from picodet.errors import PicoDetError
+from picodet.errors import Note, PicoDetError
 
 PACKAGE = Path(picodet.__file__).parent
+# The working directory, which python -c puts first, is none of its business: it may hold a paddle,
+# a ppdet or a yaml.py of somebody's. What is said before `main` fits both of the ways in which the
+# modules talk: paddle_process.py's lines, and pipe.py's messages.
 BOOTSTRAP = """
 import sys
+sys.path[:] = [place for place in sys.path if place]
+import json
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location as locate
+def end(**said):
+    print(json.dumps(dict(said, words=said, arrays=[])), flush=True)
+    sys.exit(1)
+if sys.version_info < (3, 10):
+    end(error="%s is Python %d.%d; 3.10 or later is expected" % (sys.executable, *sys.version_info[:2]))
 package, module, argument = sys.argv[1:]
 spec = locate("picodet", package + "/__init__.py", submodule_search_locations=[package])
 sys.modules["picodet"] = module_from_spec(spec)
 spec.loader.exec_module(sys.modules["picodet"])
-import_module(module).main(argument)
-"""
+try:
+    main = import_module(module).main
+except ModuleNotFoundError as error:
+    end(missing=error.name)
+main(argument)
+"""  # noqa: E501
 # so that the numbers do not depend on the cores of the machine that they are made on
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 INSTALL = {  # for an inference folder, and for a .pdparams
@@ -57,6 +72,18 @@ def start(
         )
     except OSError as error:
         raise PicoDetError(f"{command[0]}: cannot be started: {error.strerror}") from error
+
+
+def note_other_ppdet() -> None:
+    """Warn where the working directory looks as if its ppdet were the one that runs."""
+    wanted = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if Path("ppdet", "__init__.py").is_file() and Path.cwd() not in map(Path, wanted):
+        warnings.warn(
+            f"the ppdet in {Path.cwd()} is not what runs, but the one that is installed beside "
+            "Paddle; to run this one, set PYTHONPATH to it",
+            Note,
+            stacklevel=2,
+        )
 
 
 def last_words(errors: IO[Any]) -> str:

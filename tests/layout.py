@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "ort": set(),
     "page_markup": set(),
     "paddle_python": {""},
+    "safe_path": set(),
     "ranks": set(),
     "versions": {""},
     # weights: checkpoint -> arrays -> rules -> weights, without torch
@@ -89,7 +90,7 @@ MAY_IMPORT = {
     # where the streams meet
     "conversion_table": {"converter.convert", "porting.port"},
     "detection_table": {"gallery"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "safe_path"},
     "cache": {"files", "machine"},
     "converter.averages": set(),
     "converter.mmdet_names": {"config", "converter.rules", "variants"},

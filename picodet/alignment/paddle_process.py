@@ -9,7 +9,7 @@ from pathlib import Path
 from picodet.alignment.order import Order
 from picodet.alignment.training_order import TrainingOrder
 from picodet.errors import RecordingError
-from picodet.paddle_python import interpreter, last_words, missing, start
+from picodet.paddle_python import interpreter, last_words, missing, note_other_ppdet, start
 
 RECORDERS = {
     Order: "picodet.alignment.paddle_main",
@@ -28,6 +28,8 @@ def record_in_paddle(
     where the recording fails.
     """
     failure: str | None = None
+    if order.reference.suffix in (".pdparams", ".pdema"):
+        note_other_ppdet()
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         process = start(
             python,

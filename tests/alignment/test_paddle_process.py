@@ -1,14 +1,18 @@
 """The other Python, played by shell scripts: whatever it does, one clear error."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from picodet import paddle_python
 from picodet.alignment.order import Order
 from picodet.alignment.paddle_process import record_in_paddle
-from picodet.errors import PicoDetError, RecordingError
+from picodet.errors import Note, PicoDetError, RecordingError
+from picodet.inference.program_process import MissingPaddleError, ProgramProcess
 
 
 @pytest.fixture
@@ -117,3 +121,39 @@ def test_it_is_told_the_order_and_to_use_one_thread(carry_out, tmp_path):
     order, threads = log.read_text().splitlines()
     assert Order.from_json(order).reference == Path("model.pdparams")
     assert threads == "1 1 1"
+
+
+@pytest.fixture(scope="module")
+def bare_python(tmp_path_factory):
+    """A Python with nothing installed."""
+    folder = tmp_path_factory.mktemp("bare")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    return folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+
+
+def test_without_numpy_there_is_the_line_that_installs_it(bare_python, tmp_path, monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    order = Order(Path("x.pdparams"), tmp_path / "o", None, None, None, False, 0)
+    with pytest.raises(
+        RecordingError, match=r"x\.pdparams needs numpy, which .* has not\..* numpy"
+    ):
+        record_in_paddle(order, bare_python, lambda *_: None)
+    with pytest.raises(MissingPaddleError, match=r"needs numpy, which .* has not\..* numpy"):
+        ProgramProcess(tmp_path / "model.json", bare_python, 1)
+
+
+def test_an_old_python_is_named(bare_python, tmp_path, monkeypatch):
+    old = "import sys\nsys.version_info = (3, 8, 1)\n"
+    monkeypatch.setattr(paddle_python, "BOOTSTRAP", old + paddle_python.BOOTSTRAP)
+    order = Order(Path("x.pdparams"), tmp_path / "o", None, None, None, False, 0)
+    with pytest.raises(RecordingError, match=r"is Python 3\.8; 3\.10 or later is expected"):
+        record_in_paddle(order, bare_python, lambda *_: None)
+
+
+def test_in_a_checkout_of_ppdet_it_is_said_whose_runs(carry_out, tmp_path, monkeypatch):
+    (tmp_path / "ppdet").mkdir()
+    (tmp_path / "ppdet" / "__init__.py").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(Note, match="the ppdet in .* is not what runs"):
+        carry_out("true")
+    carry_out("true", tmp_path)  # an inference folder needs none

@@ -83,6 +83,14 @@ def test_several_threads_get_their_own_answers(started):
     assert [a[0] / (3 * 64 * 64) for a, _ in answers] == list(range(40))
 
 
+def test_what_lies_in_the_working_directory_is_not_imported(started, tmp_path, monkeypatch):
+    (tmp_path / "paddle").mkdir()
+    for name in ("numpy", "json"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError")
+    monkeypatch.chdir(tmp_path)
+    assert started().inputs == ["image"]
+
+
 def test_an_error_of_paddle_ends_nothing(started):
     process = started(fail="InvalidArgumentError: too red (at /paddle/red.cc:1)")
     for _ in range(2):

@@ -1,0 +1,18 @@
+"""Takes the working directory off the path of imports, where Python has put it by itself.
+
+Imported for that, before what is not ours: by `python -m picodet`, as which torchrun starts it too,
+and by the server that makes the workers of a training. A yaml.py or a folder named torch that lies
+where somebody works is not what we mean. PYTHONPATH is what somebody wants, and stays.
+"""
+
+import os
+import sys
+from contextlib import suppress
+
+OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+
+with suppress(OSError):  # a working directory that is gone
+    if not getattr(sys.flags, "safe_path", False) and sys.path[:1] in ([""], [os.getcwd()]):  # noqa: PTH109
+        del sys.path[0]
+        if os.getcwd() == OURS:  # noqa: PTH109  # a checkout that is not installed
+            sys.path.append(OURS)
