@@ -131,9 +131,11 @@ def train(
         )
         begin = session.Beginning(_weights(weights, used.backbone_weights), head)
         show = stack.enter_context(progress_line(device, first))
+        validated = evaluated and session.Data(*evaluated)
         prepared = session.prepare(
             job,
             session.Data(*data),
+            validated,
             begin,
             together,
             resume,
@@ -144,7 +146,10 @@ def train(
                 )
             ),
             show.step,
+            show.looking,
         )
+        if prepared.lock:
+            stack.callback(prepared.lock.release)
         if first:
             for line in (note, *prepared.notes):
                 click.echo(line, err=True)

@@ -175,6 +175,24 @@ def test_a_result_file_is_evaluated_as_the_run_that_wrote_it(files, tmp_path):
     assert run(files, "--from-results", "out.json", "--coco", "coco", *expected).exit_code == 0
 
 
+def test_a_result_file_of_some_of_the_pictures(files, tmp_path):
+    rows = json.loads((files / "out.json").read_text())
+    kept = sorted({row["image_id"] for row in rows})[:4]
+    (tmp_path / "some.json").write_text(
+        json.dumps([row for row in rows if row["image_id"] in kept])
+    )
+    annotations = annotation_file(files / "coco")
+    outputs = ["--html", tmp_path / "x.html", "--json", tmp_path / "x.json"]
+    some = ["--from-results", tmp_path / "some.json", "--annotations", annotations]
+    done = run(files, *some, *outputs)
+    assert done.output.splitlines()[-2].endswith(" (result), which covers 4 of 10 pictures")
+    assert "the 6 others, " in words(done)
+    found = numbers(tmp_path / "x.json")
+    assert found["caveat"] == "which covers 4 of 10 pictures"
+    assert "some.json: covers 4 of 10 pictures of " in found["notes"][0]
+    assert "which covers 4 of 10 pictures</h1>" in (tmp_path / "x.html").read_text()
+
+
 def test_a_result_file_needs_no_pictures(files, tmp_path):
     annotations = annotation_file(files / "coco")
     outputs = ["--html", tmp_path / "x.html", "--json", tmp_path / "x.json"]

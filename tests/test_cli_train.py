@@ -1,15 +1,18 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from click.testing import CliRunner
-from drawn_coco import write_dataset
+from drawn_coco import EMPTY, write_dataset
 
+from picodet import locks
 from picodet.cli import main, train
 from picodet.models.checkpoint import load_described
 from picodet.training import state as states
@@ -182,3 +185,69 @@ def test_a_recipe_is_shown(tmp_path):
     assert done.exit_code == 1
     assert "Did you mean" in done.stderr
     assert CliRunner().invoke(train, []).exit_code == 2
+
+
+def resume(files, out, *more):
+    return CliRunner().invoke(train, arguments(files, out, "--resume", "--save-steps", 4, *more))
+
+
+def refusal(done):
+    assert done.exit_code == 1, done.output
+    return " ".join(done.stderr.split())
+
+
+def test_it_goes_on_with_a_copy_of_its_dataset(files, tmp_path):
+    """Of other times, and in another folder."""
+    out = tmp_path / "out"
+    options = arguments(files, out, "--evaluate-every", 0)
+    assert CliRunner().invoke(train, options).exit_code == 0
+    shutil.copytree(files, tmp_path / "copy", copy_function=shutil.copyfile)
+    again = arguments(tmp_path / "copy", out, "--evaluate-every", 0, "--resume")
+    done = CliRunner().invoke(train, again)
+    assert done.exit_code == 0, done.output
+    assert "goes on after step" in done.stderr
+
+
+@pytest.mark.parametrize(("image", "what"), [(0, "train on"), (EMPTY, "evaluate on")])
+def test_it_does_not_go_on_with_another_image(files, tmp_path, image, what):
+    """The second is one without a box, which is only evaluated on."""
+    out = tmp_path / "out"
+    assert CliRunner().invoke(train, arguments(files, out)).exit_code == 0
+    shutil.copytree(files, tmp_path / "copy")
+    changed = tmp_path / "copy" / "coco/val2017" / f"{image}.png"
+    pixels = cv2.imread(str(changed))
+    assert cv2.imwrite(str(changed), 255 - pixels)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    text = refusal(resume(tmp_path / "copy", out))
+    assert f"{image}.png: is another image than when the training of " in text
+    assert f"images to {what}. Put back what it began with" in text
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    (out / "images.json").unlink()
+    assert f"images to {what} are others than when it began" in refusal(
+        resume(tmp_path / "copy", out)
+    )
+
+
+def test_it_does_not_go_on_with_other_boxes_to_evaluate_on(whole, files, tmp_path):
+    boxes = json.loads((files / "coco/annotations/instances_val2017.json").read_text())
+    boxes["annotations"].pop()
+    (tmp_path / "other.json").write_text(json.dumps(boxes))
+    done = resume(files, whole[0], "--val-annotations", tmp_path / "other.json")
+    assert "belongs to another training: val_annotations was " in refusal(done)
+
+
+def test_two_trainings_in_one_folder(whole, files, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "out")
+    lock = locks.take(tmp_path / "out" / "training")
+    text = refusal(resume(files, tmp_path / "out"))
+    assert f"out: process {os.getpid()} on " in text
+    assert "is training into this folder at this moment" in text
+    lock.release()
+    assert resume(files, tmp_path / "out").exit_code == 0
+    assert not list((tmp_path / "out").glob("*.lock"))
+    locks.take(tmp_path / "new" / "training").release()  # no folder yet
+    (tmp_path / "new").mkdir()
+    lock = locks.take(tmp_path / "new" / "training")
+    done = CliRunner().invoke(train, arguments(files, tmp_path / "new"))
+    assert "is training into this folder" in refusal(done)
+    lock.release()

@@ -54,6 +54,7 @@ class Annotations:
     pictures: tuple[Picture, ...]
     categories: tuple[Category, ...]
     truths: Truths
+    notes: tuple[str, ...] = ()  # what was assumed in reading it
 
     def picture_indices(self, ids: np.ndarray) -> np.ndarray:
         """Where in `pictures` the ids [N] are -> [N]."""
@@ -100,8 +101,14 @@ def read_annotations(path: Path) -> Annotations:
             f"{path}: has {len(pictures)} images and {len(categories)} categories; "
             "nothing can be evaluated without"
         )
-    truths = _truths(Rows(content["annotations"], f"{path}: annotations"), pictures, categories)
-    return Annotations(path, pictures, categories, truths)
+    rows = Rows(content["annotations"], f"{path}: annotations")
+    truths = _truths(rows, pictures, categories)
+    lacking = rows.lacking("iscrowd")
+    notes = (
+        f"{path}: {lacking:,} of {len(truths):,} annotations have no iscrowd, and count as 0: no "
+        "crowd",
+    )
+    return Annotations(path, pictures, categories, truths, notes if lacking else ())
 
 
 def find_coco(folder: Path) -> tuple[Path, Path]:

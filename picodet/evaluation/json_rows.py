@@ -105,6 +105,11 @@ class Rows:
         self._check_objects()
         return self._column(key, [row.get(key, 0) for row in self._rows], _flags, "0 or 1")
 
+    def lacking(self, key: str) -> int:
+        """How many have no such key."""
+        self._check_objects()
+        return sum(key not in row for row in self._rows)
+
     def texts(self, key: str) -> list[str]:
         """[N], none empty."""
         texts = self._values(key)

@@ -8,7 +8,7 @@ from picodet.evaluation.page_stats import stats
 from picodet.evaluation.page_what_if import what_if
 from picodet.evaluation.page_worst import legend, worst
 from picodet.evaluation.report import Report
-from picodet.evaluation.wording import HOW_TO_READ, in_percent, rate
+from picodet.evaluation.wording import HOW_TO_READ, in_percent, times
 from picodet.page_markup import document, listed, section, text
 
 STYLE = Path(__file__).with_name("page_style.css")
@@ -17,6 +17,8 @@ STYLE = Path(__file__).with_name("page_style.css")
 def page(report: Report) -> str:
     """The whole document: the number first, then what it is made of, then what it depends on."""
     said = f"AP {in_percent(report.stats[0])}"
+    if report.caveat:
+        said += f", {text(report.caveat)}"
     names = f"{text(report.model)} on {text(report.annotations)}"
     content = (
         f"{_header(report, said)}{_notes(report)}{section('The twelve numbers', stats(report))}"
@@ -26,7 +28,10 @@ def page(report: Report) -> str:
 
 
 def _header(report: Report, said: str) -> str:
-    took = f"; {report.seconds:.1f} s, {rate(report):.1f} pictures per second"
+    seconds, speed = times(report)
+    took = f"; {seconds} s, {speed} pictures per second"
+    if report.runs > 1:
+        took = f"; {report.seconds:.1f} s for all {report.runs} runs"
     return (
         f'<header class="{"open" if report.notes else "measured"}"><h1>{said}</h1>'
         f'<p><span class="path">{text(report.model)}</span> on '

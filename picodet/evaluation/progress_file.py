@@ -5,11 +5,13 @@ where anything that the numbers depend on has changed.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from glob import escape
 from pathlib import Path
 
 import numpy as np
 
+from picodet.data.image_sums import ImageSum, difference
 from picodet.errors import EvaluationError
 from picodet.evaluation.run import ROW
 from picodet.files import replacing
@@ -17,6 +19,7 @@ from picodet.npz_files import ArrayFileError, read_npz
 
 SUFFIX = ".partial.npz"
 UNREADABLE = (ArrayFileError, KeyError, TypeError, ValueError, RecursionError)
+Images = Mapping[int, tuple[str, ImageSum]]  # file and content of each, by its id
 
 
 def part_of(path: Path, rank: int) -> Path:
@@ -24,31 +27,58 @@ def part_of(path: Path, rank: int) -> Path:
     return path if rank == 0 else path.with_name(f"{path.name}.rank{rank}")
 
 
+def parts_of(path: Path) -> list[Path]:
+    """All that there are."""
+    others = sorted(path.parent.glob(f"{escape(path.name)}.rank*"))
+    return [path, *others] if path.is_file() else others  # the first may have done nothing yet
+
+
+def remove_progress(path: Path) -> None:
+    """Of all processes."""
+    for part in parts_of(path):
+        part.unlink(missing_ok=True)
+
+
 def write_progress(
     path: Path,
     asked: Mapping[str, str],
     picture_ids: Sequence[int],
     rows: Sequence[np.ndarray],
+    sums: Sequence[ImageSum],
 ) -> None:
-    """asked: what the rows [N, 7], one array for each setting, depend on."""
+    """asked: what the rows [N, 7], one array for each setting, depend on, besides the pictures;
+    sums: what these were.
+    """
     asked_bytes = np.frombuffer(json.dumps(dict(asked)).encode(), np.uint8)
     done = np.array(picture_ids, np.int64)
     counts = np.array([len(array) for array in rows], np.int64)
     joined = np.concatenate(rows)
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, asked=asked_bytes, done=done, counts=counts, rows=joined)
+        np.savez_compressed(
+            file,
+            asked=asked_bytes,
+            done=done,
+            counts=counts,
+            rows=joined,
+            sums=np.array(sums, np.int64).reshape(-1, 2),
+        )
 
 
-def read_progress(path: Path, asked: Mapping[str, str]) -> tuple[list[int], list[np.ndarray]]:
-    """Picture ids that are done, and their rows for each setting; of all processes' parts."""
-    others = sorted(path.parent.glob(f"{path.name}.rank*"))
-    parts = [path, *others] if path.is_file() else others  # the first may have done nothing yet
+def read_progress(
+    path: Path, asked: Mapping[str, str], images: Images
+) -> tuple[list[int], list[np.ndarray]]:
+    """Picture ids that are done, and their rows for each setting; of all processes' parts.
+
+    images: what the pictures of the dataset are now. Raises EvaluationError for a file that is of
+    another evaluation, or of other pictures.
+    """
+    parts = parts_of(path)
     if not parts:
         raise EvaluationError(f"{path}: there is no such file to go on with")
     done: list[int] = []
     rows: list[list[np.ndarray]] = []
     for part in parts:
-        ids, arrays = _read(part, asked)
+        ids, arrays = _read(part, asked, images)
         new = ~np.isin(ids, done)
         done += ids[new].tolist()
         fresh = [array[np.isin(array[:, 0], ids[new])] for array in arrays]
@@ -58,12 +88,15 @@ def read_progress(path: Path, asked: Mapping[str, str]) -> tuple[list[int], list
     return done, [np.concatenate(arrays) for arrays in rows]
 
 
-def _read(path: Path, asked: Mapping[str, str]) -> tuple[np.ndarray, list[np.ndarray]]:
+def _read(
+    path: Path, asked: Mapping[str, str], images: Images
+) -> tuple[np.ndarray, list[np.ndarray]]:
     try:
         content = read_npz(path)
         was = json.loads(content["asked"].tobytes())
-        ids, counts, rows = (content[name] for name in ("done", "counts", "rows"))
+        ids, counts, rows, sums = (content[name] for name in ("done", "counts", "rows", "sums"))
         integers = all(array.ndim == 1 and array.dtype == np.int64 for array in (ids, counts))
+        integers = integers and sums.shape == (len(ids), 2) and sums.dtype == np.int64
         floats = rows.ndim == 2 and rows.shape[1] == ROW and rows.dtype == np.float64
         if not (integers and floats and np.isfinite(rows).all()):
             raise ValueError("arrays of another form")
@@ -82,4 +115,21 @@ def _read(path: Path, asked: Mapping[str, str]) -> tuple[np.ndarray, list[np.nda
             f"{path}: is of another evaluation: {listed}. Ask for the same, or start anew without "
             "--resume"
         )
+    _check_images(path, zip(ids.tolist(), sums.tolist(), strict=True), images)
     return ids, np.split(rows, np.cumsum(counts)[:-1])
+
+
+def _check_images(path: Path, before: Iterable[tuple[int, Sequence[int]]], images: Images) -> None:
+    """Raise EvaluationError where one was another when it was looked into."""
+    changed = [
+        (images[i][0], text)
+        for i, was in before
+        if i in images and (text := difference(ImageSum(*was), images[i][1]))
+    ]
+    if changed:
+        (file, text), *others = changed
+        more = f", and {len(others)} more are others than they were" if others else ""
+        raise EvaluationError(
+            f"{path}: is of other images: {file} {text}{more}. Put back what it began with, or "
+            "start anew without --resume"
+        )

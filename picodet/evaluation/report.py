@@ -84,10 +84,12 @@ class Report:
     curves: Curves
     pictures: int
     detections: int
-    seconds: float
+    seconds: float  # that all runs of the command took together
     shown_from: float  # score from which a detection counts in `worst`
     worst: tuple[WorstPicture, ...] = ()
     what_if: tuple[WhatIf, ...] = ()
     notes: tuple[str, ...] = ()  # "3 unreadable pictures left out: this AP is not COCO's"
     versions: dict[str, str] | None = None
     commands: tuple[str, ...] = ()  # that give these numbers again
+    runs: int = 1  # that `seconds` is the time of: several interps, or a what-if
+    caveat: str = ""  # what the AP is not to be told without: "not COCO's: 3 pictures left out"

@@ -42,6 +42,8 @@ class Context:
     notes: tuple[str, ...]
     versions: dict[str, str]
     commands: tuple[str, ...]
+    runs: int = 1  # that the seconds are of
+    caveat: str = ""
 
 
 def report(
@@ -66,6 +68,8 @@ def report(
         notes=(*context.notes, *found.notes),
         versions=context.versions,
         commands=context.commands,
+        runs=context.runs,
+        caveat=context.caveat,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from picodet.errors import PicoDetError
+from picodet.evaluation.annotations import Annotations
 from picodet.evaluation.json_rows import Rows, read_json
 from picodet.files import replacing
 
@@ -42,6 +43,22 @@ def read_results(path: Path) -> Results:
         boxes=rows.boxes(),
         scores=rows.numbers("score"),
     )
+
+
+def coverage(path: Path, results: Results, annotations: Annotations) -> tuple[list[str], str]:
+    """What a reader of the numbers has to know where a file has nothing of some pictures, and the
+    same in short.
+    """
+    found = set(results.picture_ids.tolist())
+    without = [picture.file for picture in annotations.pictures if picture.id not in found]
+    if not without:
+        return [], ""
+    of = f"{len(annotations.pictures) - len(without):,} of {len(annotations.pictures):,} pictures"
+    note = (
+        f"{path}: covers {of} of {annotations.path}; the {len(without):,} others, "
+        f"{without[0]} first, have no detection and count as if nothing were found in them"
+    )
+    return [note], f"which covers {of}"
 
 
 def from_rows(rows: np.ndarray) -> Results:

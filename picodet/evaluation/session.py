@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,18 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from picodet import __version__
-from picodet.errors import EvaluationError, ImageError, PicoDetError
+from picodet.errors import EvaluationError, PicoDetError
 from picodet.evaluation.annotations import Annotations, read_annotations
-from picodet.evaluation.checking import check_pictures
 from picodet.evaluation.class_matching import By, match_classes
-from picodet.evaluation.progress_file import SUFFIX, part_of, read_progress, write_progress
+from picodet.evaluation.partial import Partial, joined
+from picodet.evaluation.progress_file import SUFFIX, read_progress
 from picodet.evaluation.results import Results, from_rows
-from picodet.evaluation.run import ROW, Work, groups, run
+from picodet.evaluation.run import Work, groups, run
 from picodet.evaluation.setting import Feeding, Setting, mistakes
+from picodet.evaluation.usable import Usable, usable
 from picodet.files import sha256
 from picodet.inference.network import Network
 from picodet.inference.opening import Running, open_network
 from picodet.inference.program_file import is_part_of_program
+from picodet.intervals import Clock
 from picodet.machine import cores
 from picodet.postprocess import Postprocessing
 from picodet.ranks import Ranks, local_processes, share
@@ -61,11 +63,19 @@ class Found:
     settings: tuple[Setting, ...]
     results: tuple[Results, ...]
     notes: tuple[str, ...]  # what a reader of the numbers has to know
+    caveat: str  # what the AP is not to be told without; "" for nothing
     runtime: str  # the package that computed
-    seconds: float
+    seconds: float  # of all settings together
+    partial: Path | None  # what is no longer needed when all this is told
 
 
-def detect_dataset(asked: Asked, ranks: Ranks, checking: Progress, detecting: Progress) -> Found:
+def detect_dataset(
+    asked: Asked,
+    ranks: Ranks,
+    checking: Progress,
+    detecting: Progress,
+    clock: Clock = time.monotonic,
+) -> Found:
     """Run the model over all pictures.
 
     Raises EvaluationError where model and dataset do not fit, ImageError for pictures that cannot
@@ -77,17 +87,24 @@ def detect_dataset(asked: Asked, ranks: Ranks, checking: Progress, detecting: Pr
         category_ids, notes = match_classes(
             network.spec, annotations.categories, asked.match_classes
         )
-        annotations, left_out = _usable(asked, annotations, ranks, checking)
+        found = usable(annotations, asked.pictures, asked.skip_bad, asked.threads, ranks, checking)
         settings = _settings(asked, network)
         work = Work(network, asked.pictures, settings, category_ids)
-        rows = _detect(asked, work, annotations, ranks, detecting)
+        depends_on = _depends_on(asked, work)
+        with Partial(
+            *(asked.progress_file, asked.resume is not None),
+            *(depends_on, found.sums, ranks, clock),
+        ) as partial:
+            rows = _detect(asked, work, found, ranks, detecting, partial)
     return Found(
-        annotations=annotations,
+        annotations=found.annotations,
         settings=settings,
         results=tuple(from_rows(array) for array in rows),
-        notes=(*left_out, *network.spec.notes, *notes),
+        notes=(*(*found.notes, *annotations.notes, *network.spec.notes, *notes, *partial.notes),),
+        caveat=found.caveat,
         runtime=network.runtime,
         seconds=time.perf_counter() - start,
+        partial=partial.whole if partial.written and not asked.resume else None,
     )
 
 
@@ -115,62 +132,16 @@ def _settings(asked: Asked, network: Network) -> tuple[Setting, ...]:
     return mistakes(right[0], inside) if asked.what_if else tuple(right)
 
 
-def _usable(
-    asked: Asked, annotations: Annotations, ranks: Ranks, progress: Progress
-) -> tuple[Annotations, tuple[str, ...]]:
-    """What is left when bad pictures are left out, and what there is to say."""
-    mine = share(ranks, annotations.pictures)
-    count = 0
-
-    def done() -> None:
-        nonlocal count
-        count += 1
-        progress(min(count * ranks.size, len(annotations.pictures)), len(annotations.pictures))
-        ranks.check()
-
-    troubles = check_pictures(asked.pictures, mine, asked.threads, done)
-    errors = [trouble.error for trouble in troubles if trouble.error]
-    if errors and not asked.skip_bad:
-        more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
-        raise ImageError(
-            f"{errors[0]}{more}; --skip-bad leaves such pictures out of the evaluation"
-        )
-    told = [(trouble.picture_id, trouble.error is not None) for trouble in troubles]
-    everybodys = np.concatenate(ranks.gather(np.array(told, np.float64).reshape(-1, 2)))
-    unusable = set(everybodys[everybodys[:, 1] == 1, 0].astype(int).tolist())
-    if len(unusable) == len(annotations.pictures):
-        raise ImageError(f"{asked.pictures}: none of the {len(unusable)} pictures can be used")
-    resized = set(everybodys[everybodys[:, 1] == 0, 0].astype(int).tolist())
-    notes = _notes(len(unusable), [p.file for p in annotations.pictures if p.id in resized])
-    if unusable:
-        kept = [picture.id for picture in annotations.pictures if picture.id not in unusable]
-        annotations = annotations.of_pictures(kept)
-    return annotations, notes
-
-
-def _notes(left_out: int, resized: Sequence[str]) -> tuple[str, ...]:
-    """What a reader of the numbers has to know of the pictures."""
-    notes = []
-    if left_out:
-        notes.append(
-            f"{left_out} unusable picture{'s' * (left_out > 1)} left out: this AP is not COCO's"
-        )
-    if resized:
-        notes.append(
-            f"{len(resized)} of the pictures have another size than annotated, {resized[0]} first"
-        )
-    return tuple(notes)
-
-
 def _detect(
-    asked: Asked, work: Work, annotations: Annotations, ranks: Ranks, progress: Progress
+    asked: Asked, work: Work, found: Usable, ranks: Ranks, progress: Progress, partial: Partial
 ) -> list[np.ndarray]:
     """Rows [N, 7] for each setting, everybody's, in the order of the pictures."""
-    depends_on = _depends_on(asked, work)
+    annotations = found.annotations
     done: list[int] = []
     rows: list[list[np.ndarray]] = [[] for _ in work.settings]
     if asked.resume:
-        done, before = read_progress(asked.resume, depends_on)
+        images = {p.id: (p.file, found.sums[p.id]) for p in annotations.pictures}
+        done, before = read_progress(asked.resume, partial.depends_on, images)
         rows = [[array] for array in before]
     finished = set(done)
     todo = [
@@ -181,27 +152,23 @@ def _detect(
     total = len(annotations.pictures)
     try:
         with _interruptible():
-            for group, found in run(work, share(ranks, todo), asked.threads):
+            for group, arrays in run(work, share(ranks, todo), asked.threads):
                 done += [picture.id for picture in group]
-                for kept, array in zip(rows, found, strict=True):
+                for kept, array in zip(rows, arrays, strict=True):
                     kept.append(array)
+                partial.keep(done, rows)
                 here = len(done) - len(finished)
                 progress(min(len(finished) + here * ranks.size, total), total)
                 ranks.check()
-        return _everybodys(ranks, annotations, done, [_joined(kept) for kept in rows])
+        return _everybodys(ranks, annotations, done, [joined(kept) for kept in rows])
     except (KeyboardInterrupt, PicoDetError) as error:
         if len(done) == len(finished):
             raise
-        path = part_of(asked.progress_file, ranks.rank)
-        write_progress(path, depends_on, done, [_joined(kept) for kept in rows])
-        text = f"{len(done)} of {total} pictures are in {path}: --resume {asked.progress_file}"
+        partial.write(done, rows)
+        text = f"{len(done)} of {total} pictures are in {partial.path}: --resume {partial.whole}"
         if isinstance(error, KeyboardInterrupt):
             raise InterruptedRunError(f"interrupted; {text} goes on") from error
         raise EvaluationError(f"{error}. {text} goes on when that is mended") from error
-
-
-def _joined(rows: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.empty((0, ROW)), *rows])
 
 
 def _everybodys(
@@ -236,7 +203,6 @@ def _depends_on(asked: Asked, work: Work) -> dict[str, str]:
         "run by": f"{work.network.runtime} {running.device.split(':')[0]} {running.precision}",
         "input size": str(spec.input_size),
         "annotations": sha256(asked.annotations),
-        "pictures": str(asked.pictures.resolve()),
         "batch": str(asked.batch),
         "settings": str([(setting.feeding, setting.postprocessing) for setting in work.settings]),
         "classes": str(work.category_ids),

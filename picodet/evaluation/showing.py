@@ -16,10 +16,11 @@ from picodet.evaluation.annotations import read_annotations
 from picodet.evaluation.as_json import as_json, comparison_as_json
 from picodet.evaluation.comparison_table import print_result_comparison
 from picodet.evaluation.page import page
+from picodet.evaluation.progress_file import remove_progress
 from picodet.evaluation.report import Report, WhatIf
 from picodet.evaluation.reporting import Context, Evaluated
 from picodet.evaluation.result_comparison import compare_results
-from picodet.evaluation.results import read_results, write_results
+from picodet.evaluation.results import coverage, read_results, write_results
 from picodet.evaluation.table import print_reports
 from picodet.files import check_apart, check_writable, write_json, write_text
 from picodet.versions import versions
@@ -60,6 +61,8 @@ class Outputs:
             notes=found.notes,
             versions=versions(found.runtime, "hotcoco", "pycocotools"),
             commands=(_command(),),
+            runs=len(found.settings),
+            caveat=found.caveat,
         )
         runs = [
             Evaluated(
@@ -75,7 +78,10 @@ class Outputs:
             with progress_bar("drawing pictures again") as progress:
                 rows = reporting.what_if(runs, found.annotations, evaluator, progress)
             runs = runs[:1]
-        return self._reports(runs, context, asked.pictures, evaluator, rows)
+        reports = self._reports(runs, context, asked.pictures, evaluator, rows)
+        if found.partial:  # all is told
+            remove_progress(found.partial)
+        return reports
 
     def result_file(
         self, file: Path, pictures: Path | None, annotations: Path, evaluator: str
@@ -83,7 +89,10 @@ class Outputs:
         """The report of detections that somebody has written."""
         truths = read_annotations(annotations)
         run = Evaluated("as written", read_results(file), None, {})
-        context = Context(str(file), truths, 0.0, (), {}, (_command(),))
+        notes, caveat = coverage(file, run.results, truths)
+        context = Context(
+            *(str(file), truths, 0.0, (*notes, *truths.notes), {}, (_command(),)), caveat=caveat
+        )
         return self._reports([run], context, pictures, evaluator)
 
     def _reports(
@@ -116,6 +125,8 @@ class Outputs:
     def comparison(self, a: Path, b: Path, annotations: Path) -> None:
         """Two result files, box by box."""
         truths = read_annotations(annotations)
+        for note in truths.notes:
+            click.echo(f"Note: {note}", err=True)
         compared = compare_results(truths, read_results(a), read_results(b))
         print_result_comparison(compared, str(a), str(b), Console())
         if self.json_file:

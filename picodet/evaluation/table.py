@@ -18,10 +18,10 @@ from picodet.evaluation.wording import (
     interval,
     missing,
     ranked,
-    rate,
     run_name,
     signed,
     tells,
+    times,
     without_truths,
 )
 
@@ -50,7 +50,8 @@ def print_reports(reports: Sequence[Report], per_class: bool, console: Console) 
     for note in dict.fromkeys(note for report in reports for note in report.notes):
         console.print(shown(note, "bold yellow"))
     said = (f"{in_percent(report.stats[0])} ({run_name(report)})" for report in reports)
-    console.print(shown(f"AP {', '.join(said)}", "bold"))
+    caveat = f", {first.caveat}" if first.caveat else ""
+    console.print(shown(f"AP {', '.join(said)}{caveat}", "bold"))
 
 
 def shown(value: str, style: str = "") -> Text:
@@ -94,8 +95,7 @@ def _runs(reports: Sequence[Report]) -> Table:
     add_numbers(table, ("pictures", "detections", "seconds", "pictures/s"))
     for report in reports:
         counts = (f"{report.pictures:,}", f"{report.detections:,}")
-        times = (f"{report.seconds:.1f}", f"{rate(report):.1f}")
-        table.add_row(run_name(report), *counts, *(times if report.seconds else (NOTHING,) * 2))
+        table.add_row(run_name(report), *counts, *times(report))
     return table
 
 

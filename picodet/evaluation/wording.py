@@ -81,9 +81,15 @@ def run_name(report: Report) -> str:
     return "result" if report.interp is None else f"interp {report.interp}"
 
 
-def rate(report: Report) -> float:
-    """Pictures per second; 0 where nothing was computed but the metrics."""
-    return report.pictures / report.seconds if report.seconds else 0.0
+def times(report: Report) -> tuple[str, str]:
+    """Seconds, and pictures per second of a run that had them for itself. Of several runs that
+    share the decoding of pictures, nobody can say which second was whose.
+    """
+    if not report.seconds:
+        return NOTHING, NOTHING
+    if report.runs > 1:
+        return f"{report.seconds:.1f} for all {report.runs}", NOTHING
+    return f"{report.seconds:.1f}", f"{report.pictures / report.seconds:.1f}"
 
 
 def ranked(classes: Sequence[ClassResult]) -> list[int]:

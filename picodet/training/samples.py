@@ -31,6 +31,7 @@ class Samples:
     boxes: np.ndarray  # [G, 4] float32 xyxy in pixels of the picture
     classes: np.ndarray  # [G] int64, index into class_names
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what was assumed in reading them
 
     def __len__(self) -> int:
         return len(self.files)
@@ -105,6 +106,7 @@ def read_samples(
         boxes=np.array(rounded, np.float32).reshape(-1, 4),
         classes=np.array([order[i] for i in truths.category_ids[rows].tolist()], np.int64),
         class_names=tuple(classes),
+        notes=annotations.notes,
     )
 
 

@@ -5,12 +5,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from picodet import __version__
+from picodet import __version__, locks
 from picodet.config import ModelConfig
 from picodet.errors import TrainingError
+from picodet.evaluation.annotations import read_annotations
 from picodet.files import check_new_folder, sha256
 from picodet.inference.torch_network import on_device
+from picodet.locks import Lock
 from picodet.ranks import Ranks
+from picodet.training import image_record
 from picodet.training import state as states
 from picodet.training.freezing import freeze
 from picodet.training.job import Job
@@ -21,6 +24,9 @@ from picodet.training.recipe_batch import for_batch, rule_note
 from picodet.training.samples import read_samples
 from picodet.training.starting import OldHead, start
 from picodet.training.synchronised import synchronise
+
+IMAGES, TRAIN, VAL = "images", "train", "val"  # in a state's settings
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Prepared:
 
     training: Training
     notes: tuple[str, ...]
+    lock: Lock | None  # that keeps others out of the folder; to be released at the end
 
 
 def with_classes(recipe: Recipe, classes: tuple[str, ...] | None) -> Recipe:
@@ -68,13 +75,18 @@ def with_rate(recipe: Recipe, batch: int, shares: int, rate: float | None) -> tu
 def prepare(
     job: Job,
     data: Data,
+    evaluated: Data | None,
     beginning: Beginning,
     ranks: Ranks,
     resume: bool,
     validation: Callable[[ModelConfig], Validate] | None,
     show: Callable[[Any], None],
+    looking: Progress = lambda done, total: None,
 ) -> Prepared:
-    """Raises TrainingError where it cannot begin, or go on, as asked, and what reading raises."""
+    """looking: told how many images were looked at, whether they are those of before.
+
+    Raises TrainingError where it cannot begin, or go on, as asked, and what reading raises.
+    """
     recipe = job.recipe
     folder = job.out / states.FOLDER
     newest = states.newest(folder)
@@ -105,24 +117,65 @@ def prepare(
     freeze(model, recipe.frozen)
     if recipe.synchronised_norm and ranks.size > 1:
         synchronise(model)
-    settings = _settings(job, data, beginning, ranks)
+    paths = {
+        TRAIN: [data.pictures / file for file in samples.files],
+        VAL: _pictures(evaluated) if evaluated else [],
+    }
+    known = {name: image_record.read(job.out, name) for name in paths}
+    rows = {name: image_record.look(paths[name], known[name], ranks, looking) for name in paths}
+    settings = _settings(job, data, evaluated, beginning, ranks)
+    images = {name: image_record.digest(rows[name]) for name in rows}
     validate = validation(recipe.model) if validation else None
-    training = Training(job, ranks, model, loader, settings, validate, show)
-    notes = [f"{len(samples):,} pictures, {training.steps:,} steps an epoch"]
+    training = Training(job, ranks, model, loader, settings | {IMAGES: images}, validate, show)
+    notes = [f"{len(samples):,} pictures, {training.steps:,} steps an epoch", *samples.notes]
+    lock = None
     if newest is None:
         if ranks.rank == 0:
             check_new_folder(job.out, overwrite=True)
             folder.mkdir(parents=True, exist_ok=True)
-        return Prepared(training, (*notes, *begun.notes))
+            lock = _alone(job.out, newest)
+            image_record.write(job.out, **rows)
+        return Prepared(training, (*notes, *begun.notes), lock)
     state = states.load(newest)
-    states.check_same(newest, state.settings, settings)
+    before = dict(state.settings)
+    images_before = before.pop(IMAGES, images)
+    states.check_same(newest, before, settings)
+    for name, what in ((TRAIN, "train on"), (VAL, "evaluate on")):
+        if images_before.get(name) != images[name]:
+            image_record.refuse_others(paths[name], known[name], rows[name], newest, what)
+    if ranks.rank == 0:
+        lock = _alone(job.out, newest)
+        image_record.write(job.out, **rows)
     training.resume(state)
     position = state.position
     notes.append(f"goes on after step {position.step} of epoch {position.epoch + 1}, from {newest}")
-    return Prepared(training, tuple(notes))
+    return Prepared(training, tuple(notes), lock)
 
 
-def _settings(job: Job, data: Data, beginning: Beginning, ranks: Ranks) -> dict[str, Any]:
+def _alone(out: Path, newest: Path | None) -> Lock:
+    """The folder is this training's from now on, and nobody has gone on with it meanwhile."""
+    name = out / "training"
+    lock = locks.take(name)
+    if lock is None:
+        raise TrainingError(
+            f"{out}: {locks.holder(name)} is training into this folder at this moment; wait for "
+            "its end, or name another --out"
+        )
+    if states.newest(out / states.FOLDER) != newest:
+        lock.release()
+        raise TrainingError(f"{out}: another process has trained into it until now; start again")
+    return lock
+
+
+def _pictures(data: Data) -> list[Path]:
+    """All of an annotation file."""
+    annotations = read_annotations(data.annotations)
+    return [data.pictures / picture.file for picture in annotations.pictures]
+
+
+def _settings(
+    job: Job, data: Data, evaluated: Data | None, beginning: Beginning, ranks: Ranks
+) -> dict[str, Any]:
     """All that the numbers of a training depend on."""
     return {
         "picodet": __version__,
@@ -135,6 +188,7 @@ def _settings(job: Job, data: Data, beginning: Beginning, ranks: Ranks) -> dict[
         "amp": job.amp,
         "evaluate_every": job.evaluate_every,
         "annotations": sha256(data.annotations),
+        "val_annotations": evaluated and sha256(evaluated.annotations),
         "weights": str(beginning.weights),
         "head": beginning.head,
     }

@@ -29,6 +29,7 @@ class Shown(NamedTuple):
 
     step: Callable[[Told], None]
     evaluating: Callable[[int, int], None]  # pictures that are done, and of how many
+    looking: Callable[[int, int], None]  # the same, before the first step
 
 
 class _Smooth:
@@ -58,7 +59,9 @@ def progress_lines(device: str, clock: Clock = time.monotonic) -> Shown:
             done = f"step {told.position.step:,}/{told.steps:,}"
             click.echo(f"{where}  {done}  {losses}  {speed}", err=True)
 
-    return Shown(step, lines("evaluating", "images", clock))
+    return Shown(
+        step, lines("evaluating", "images", clock), lines("looking at images", "images", clock)
+    )
 
 
 @contextmanager
@@ -66,7 +69,7 @@ def progress_line(device: str, first: bool) -> Iterator[Shown]:
     """Yields what is called after each step; `first`: whether this process may show anything."""
     console = Console(stderr=True)
     if not (first and console.is_terminal):
-        yield progress_lines(device) if first else Shown(lambda told: None, lambda done, of: None)
+        yield progress_lines(device) if first else Shown(_quiet, _quiet, _quiet)
         return
     columns = (
         TextColumn("epoch {task.fields[epoch]}"),
@@ -89,10 +92,16 @@ def progress_line(device: str, first: bool) -> Iterator[Shown]:
                 speed=speed,
             )
 
-        def evaluating(done: int, total: int) -> None:
-            bar.update(task, speed=f"evaluating {done:,} of {total:,} images")
+        def doing(what: str) -> Callable[[int, int], None]:
+            return lambda done, total: bar.update(
+                task, speed=f"{what} {done:,} of {total:,} images"
+            )
 
-        yield Shown(show, evaluating)
+        yield Shown(show, doing("evaluating"), doing("looking at"))
+
+
+def _quiet(*_: object) -> None:
+    """Only one process shows anything."""
 
 
 def _skipped(told: Told) -> str:

@@ -1,6 +1,7 @@
 """Evaluations that are run, interrupted, shared and compared."""
 
 import threading
+import time
 
 import numpy as np
 from gated_picture import PATIENCE
@@ -16,8 +17,8 @@ def ignore(done, total):
     pass
 
 
-def detect(asked, ranks=None, checking=ignore, detecting=ignore):
-    return detect_dataset(asked, ranks or Alone(), checking, detecting)
+def detect(asked, ranks=None, checking=ignore, detecting=ignore, clock=time.monotonic):
+    return detect_dataset(asked, ranks or Alone(), checking, detecting, clock)
 
 
 def same(one, other):

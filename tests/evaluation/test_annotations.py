@@ -258,3 +258,12 @@ def test_says_where_it_looked(tmp_path):
     )
     with pytest.raises(PicoDetError, match=message):
         find_coco(tmp_path)
+
+
+def test_boxes_that_do_not_say_whether_they_are_a_crowd(file):
+    path = file(content())
+    note = f"{path}: 1 of 2 annotations have no iscrowd, and count as 0: no crowd"
+    assert read(path).notes == read(path).of_pictures({9}).notes == (note,)
+    whole = content()
+    whole["annotations"][1]["iscrowd"] = 0
+    assert read(file(whole)).notes == ()

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from picodet.data.image_sums import UNKNOWN
 from picodet.evaluation.annotations import Picture
 from picodet.evaluation.checking import Trouble, check_pictures
 
@@ -24,9 +25,13 @@ def ignore():
 
 def test_good_pictures_are_no_trouble(tmp_path, pictures):
     done = []
-    assert check_pictures(tmp_path, pictures, 2, lambda: done.append(1)) == []
+    found = check_pictures(tmp_path, pictures, 2, lambda: done.append(1))
+    assert found.troubles == []
+    assert [each.size for each in found.sums] == [
+        (tmp_path / picture.file).stat().st_size for picture in pictures
+    ]
     assert len(done) == 10
-    assert check_pictures(tmp_path, [], 2, ignore) == []
+    assert check_pictures(tmp_path, [], 2, ignore) == ([], [])
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -38,7 +43,8 @@ def test_all_troubles_are_told_in_the_order_of_the_pictures(tmp_path, pictures, 
     (tmp_path / "5.jpg").mkdir()
     cv2.imwrite(str(tmp_path / "7.jpg"), np.zeros((30, 20, 3), np.uint8))
     (tmp_path / "9.jpg").write_bytes(b"")
-    found = check_pictures(tmp_path, pictures, threads, ignore)
+    found, sums = check_pictures(tmp_path, pictures, threads, ignore)
+    assert [i for i, each in enumerate(sums) if each == UNKNOWN] == [4, 5]
     assert [(trouble.picture_id, trouble.error is not None) for trouble in found] == [
         *((102, True), (104, True), (105, True), (107, False), (109, True)),
     ]
@@ -53,7 +59,7 @@ def test_a_damaged_picture_is_trouble(tmp_path, pictures):
     noise = np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
     jpeg = cv2.imencode(".jpg", noise)[1].tobytes()
     (tmp_path / "2.jpg").write_bytes(jpeg[:-500] + jpeg[-200:])
-    (found,) = check_pictures(tmp_path, pictures, 2, ignore)
+    ((found,), _) = check_pictures(tmp_path, pictures, 2, ignore)
     assert found.picture_id == 102
     assert "2.jpg: a damaged image: 'Corrupt JPEG data: " in found.error
 
@@ -61,7 +67,7 @@ def test_a_damaged_picture_is_trouble(tmp_path, pictures):
 def test_pictures_in_folders_below(tmp_path, pictures):
     (tmp_path / "sub").mkdir()
     (tmp_path / "3.jpg").rename(tmp_path / "sub" / "3.jpg")
-    assert not check_pictures(tmp_path, [Picture(1, "sub/3.jpg", SIZE)], 1, ignore)
+    assert not check_pictures(tmp_path, [Picture(1, "sub/3.jpg", SIZE)], 1, ignore).troubles
 
 
 def test_who_has_enough_does_not_wait_for_the_rest(tmp_path, pictures):

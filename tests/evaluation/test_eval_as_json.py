@@ -65,3 +65,10 @@ def test_a_comparison_is_strictly_json():
     assert (value["missing"], value["extra"]) == ([3, 1], [5])
     assert value["score"] == {"mean": 0.01, "p99": 0.05, "max": 0.1}
     assert value["ap_difference"]["low"] == -0.004
+
+
+def test_whose_time_it_is_and_what_the_number_is_not_to_be_told_without():
+    value = as_json(replace(REPORT, caveat="which covers 2 of 3 pictures", runs=2))
+    assert (value["seconds"], value["seconds_of_runs"]) == (12.5, 2)
+    assert value["caveat"] == "which covers 2 of 3 pictures"
+    assert as_json(REPORT)["caveat"] is None

@@ -191,3 +191,11 @@ def test_what_is_drawn_is_said_too():
 
 def test_what_was_not_timed_has_no_speed():
     assert "400 pictures, 0 detections</p>" in page(NOTHING_FOUND)
+
+
+def test_the_number_is_not_told_without_its_caveat():
+    text = page(replace(REPORT, caveat="not COCO's: 3 pictures left out", runs=2))
+    assert "<h1>AP 32.2, not COCO&#x27;s: 3 pictures left out</h1>" in text
+    assert "<title>AP 32.2, not COCO&#x27;s: 3 pictures left out: picodet_s_416" in text
+    assert "39,888 detections; 12.5 s for all 2 runs</p>" in text
+    assert "pictures per second" not in text

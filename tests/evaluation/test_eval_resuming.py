@@ -1,13 +1,18 @@
 """Evaluations that were interrupted go on as if nothing had happened."""
 
+import os
 from dataclasses import replace
 
 import colour_network
+import cv2
 import pytest
 from drawn_coco import read, write_annotations
 from evaluating import COUNT, detect, interrupting, not_yet, same
 
+from picodet import locks
 from picodet.errors import EvaluationError, ImageError
+from picodet.evaluation import partial
+from picodet.evaluation.progress_file import remove_progress
 from picodet.evaluation.results import write_results
 from picodet.evaluation.session import InterruptedRunError
 from picodet.inference.opening import Running
@@ -114,14 +119,116 @@ def test_another_evaluation_is_not_gone_on_with(ask, interrupted, changes, named
         detect(ask(resume=interrupted, **changes), detecting=not_yet)
 
 
-def test_nor_one_of_another_dataset(ask, own, interrupted):
-    with pytest.raises(EvaluationError, match=r"another evaluation: pictures was .*, is "):
-        detect(ask(dataset=own, resume=interrupted), detecting=not_yet)
+def test_nor_one_of_other_annotations(ask, own, interrupted):
     content = read(own)
     content["annotations"].pop()
     write_annotations(own, content)
-    with pytest.raises(EvaluationError, match=r"another evaluation: annotations was .*; pictures "):
+    with pytest.raises(EvaluationError, match=r"another evaluation: annotations was "):
         detect(ask(dataset=own, resume=interrupted), detecting=not_yet)
+
+
+def test_a_copy_of_the_dataset_is_gone_on_with(ask, own, interrupted, usual):
+    """In another folder, and of another time."""
+    for picture in (own / "val2017").iterdir():
+        os.utime(picture, (1, 1))
+    assert same(detect(ask(dataset=own, resume=interrupted)), usual)
+
+
+def test_not_with_a_picture_that_was_changed_meanwhile(ask, own, interrupted, usual):
+    """Ids fall with positions: 9.png was the first, 0.png is still to come."""
+    path = own / "val2017" / "9.png"
+    content = path.read_bytes()
+    assert cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+    with pytest.raises(EvaluationError, match=r"is of other images: 9\.png had [\d,]+ bytes"):
+        detect(ask(dataset=own, resume=interrupted), detecting=not_yet)
+    path.write_bytes(content)
+    later = own / "val2017" / "0.png"
+    assert cv2.imwrite(str(later), 255 - cv2.imread(str(later)))
+    found = detect(ask(dataset=own, resume=interrupted))
+    assert not same(found, usual)
+    assert same(found, detect(ask(dataset=own)))
+
+
+class KilledError(BaseException):
+    """As if the process were gone."""
+
+
+class Clock:
+    """A minute goes by from one look to the next."""
+
+    def __init__(self, step=60.0):
+        self.now, self.step = 0.0, step
+
+    def __call__(self):
+        self.now += self.step
+        return self.now
+
+
+def test_what_is_killed_has_left_all_but_the_last_minute(ask, usual):
+    asked = ask()
+    with pytest.raises(KilledError):
+        detect(asked, detecting=interrupting(7, KilledError), clock=Clock(21))
+    assert not list(asked.progress_file.parent.glob("*.lock"))
+    told = []
+    resumed = detect(
+        ask(resume=asked.progress_file), detecting=lambda done, total: told.append(done)
+    )
+    assert told == list(range(4, 11))  # after three a minute was over
+    assert same(resumed, usual)
+    assert resumed.partial is None  # who names a file may want it again
+
+
+def test_a_file_that_takes_long_is_written_less_often(ask, monkeypatch):
+    """A second of writing for twenty of work."""
+    clock, times = Clock(0.0), []
+
+    def slow(*_):
+        times.append(clock.now)
+        clock.now += 9
+
+    monkeypatch.setattr(partial, "write_progress", slow)
+
+    def detecting(done, total):
+        clock.now += 61
+
+    detect(ask(), detecting=detecting, clock=clock)
+    assert times == [61, 253, 445]  # 183 s after the end of the one before
+
+
+def test_what_is_not_killed_has_left_nothing_for_long(ask):
+    asked = ask()
+    found = detect(asked, clock=Clock())
+    assert found.partial == asked.progress_file
+    remove_progress(found.partial)
+    assert not list(asked.progress_file.parent.glob("x*"))
+    assert detect(asked).partial is None  # it took no minute
+
+
+def test_what_cannot_be_kept_is_a_note_and_no_end(ask, usual, tmp_path):
+    asked = replace(ask(), progress_file=tmp_path / "absent" / "x.partial.npz")
+    found = detect(asked, clock=Clock())
+    assert same(found, usual)
+    (note,) = found.notes
+    assert note.startswith("the results so far were not kept for --resume: ")
+
+
+def test_nobody_writes_over_what_another_has_left(ask, interrupted):
+    before = interrupted.read_bytes()
+    found = detect(ask(), clock=Clock())
+    assert found.partial == interrupted.with_name("x-2.partial.npz")
+    lock = locks.take(interrupted.with_name("x-3.partial.npz"))  # somebody who is at work
+    assert detect(ask(), clock=Clock()).partial == interrupted.with_name("x-4.partial.npz")
+    lock.release()
+    assert interrupted.read_bytes() == before
+
+
+def test_one_process_alone_goes_on_with_a_file(ask, interrupted, usual):
+    lock = locks.take(interrupted)
+    with pytest.raises(EvaluationError, match=r"x\.partial\.npz: process \d+ on .* at this moment"):
+        detect(ask(resume=interrupted), detecting=not_yet)
+    lock.release()
+    assert same(detect(ask(resume=interrupted)), usual)
+    assert not list(interrupted.parent.glob("*.lock"))
 
 
 def test_nor_with_a_model_that_was_changed_meanwhile(ask, models, interrupted, tmp_path):

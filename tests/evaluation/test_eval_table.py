@@ -122,3 +122,15 @@ def test_results_from_a_file_have_no_interp():
 def test_it_fits(width):
     text = printed(REPORT, OTHER, width=width)
     assert max(len(line) for line in text.splitlines()) <= width
+
+
+def test_runs_that_share_their_time_do_not_have_it_each():
+    together = replace(REPORT, runs=2)
+    text = printed(together, replace(OTHER, runs=2))
+    assert cells(text, "interp 2 ")[4:] == ["12.5", "for", "all", "2", NOTHING]
+    assert "32.0" not in text
+
+
+def test_the_last_line_says_what_the_number_is_not_to_be_told_without():
+    text = printed(replace(REPORT, caveat="which covers 2,901 of 5,000 pictures"))
+    assert text.rstrip().endswith("AP 32.2 (interp 2), which covers 2,901 of 5,000 pictures")

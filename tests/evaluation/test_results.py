@@ -2,13 +2,21 @@ import json
 
 import numpy as np
 import pytest
+from drawn_coco import annotation_file
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from made_datasets import results
 
 from picodet.errors import PicoDetError
-from picodet.evaluation.results import Results, read_results, write_results
+from picodet.evaluation.annotations import read_annotations
+from picodet.evaluation.results import (
+    Results,
+    coverage,
+    from_rows,
+    read_results,
+    write_results,
+)
 
 finite = st.floats(-1e15, 1e15)
 ids = st.integers(1 - 2**53, 2**53 - 1)
@@ -94,3 +102,16 @@ def test_ppdets_files(shared):
     found = read_results(shared / "coco" / "ppdet_detections_interp2.json.gz")
     assert len(found) == 39_888
     assert len(read_results(shared / "coco" / "ppdet_detections_interp1.json.gz")) == 39_903
+
+
+def test_pictures_without_a_detection_are_said(tmp_path, common):
+    annotations = read_annotations(annotation_file(common))
+    rows = np.array([[picture.id, 7, 0.5, 0, 0, 1, 1] for picture in annotations.pictures], float)
+    path = tmp_path / "results.json"
+    assert coverage(path, from_rows(rows), annotations) == ([], "")
+    notes, caveat = coverage(path, from_rows(rows[2:5]), annotations)
+    assert caveat == "which covers 3 of 10 pictures"
+    assert notes == [
+        f"{path}: covers 3 of 10 pictures of {annotations.path}; the 7 others, 9.png first, have "
+        "no detection and count as if nothing were found in them"
+    ]

@@ -1,0 +1,90 @@
+"""Which pictures of a dataset an evaluation is about, what they are, and what is to be said."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from picodet.data.image_sums import ImageSum
+from picodet.errors import ImageError
+from picodet.evaluation.annotations import Annotations
+from picodet.evaluation.checking import check_pictures
+from picodet.ranks import Ranks, share
+
+NAMED = 10  # pictures that are left out
+
+
+@dataclass(frozen=True)
+class Usable:
+    """What is left when bad pictures are left out."""
+
+    annotations: Annotations
+    sums: dict[int, ImageSum]  # of each picture of the dataset, by its id
+    notes: tuple[str, ...]  # what a reader of the numbers has to know of the pictures
+    caveat: str  # what the AP is not to be told without; "" for nothing
+
+
+def usable(
+    annotations: Annotations,
+    folder: Path,
+    skip_bad: bool,
+    threads: int,
+    ranks: Ranks,
+    progress: Callable[[int, int], None],
+) -> Usable:
+    """Raises ImageError for pictures that cannot be used, and are not to be skipped."""
+    pictures = annotations.pictures
+    mine, count = share(ranks, pictures), 0
+
+    def done() -> None:
+        nonlocal count
+        count += 1
+        progress(min(count * ranks.size, len(pictures)), len(pictures))
+        ranks.check()
+
+    troubles, sums = check_pictures(folder, mine, threads, done)
+    errors = [trouble.error for trouble in troubles if trouble.error]
+    if errors and not skip_bad:
+        more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+        raise ImageError(
+            f"{errors[0]}{more}; --skip-bad leaves such pictures out of the evaluation"
+        )
+    told = [(trouble.picture_id, trouble.error is not None) for trouble in troubles]
+    everybodys = np.concatenate(ranks.gather(np.array(told, np.float64).reshape(-1, 2)))
+    seen = [(picture.id, *each) for picture, each in zip(mine, sums, strict=True)]
+    all_seen = np.concatenate(ranks.gather(np.array(seen, np.float64).reshape(-1, 3)))
+    unusable = set(everybodys[everybodys[:, 1] == 1, 0].astype(int).tolist())
+    if len(unusable) == len(pictures):
+        raise ImageError(f"{folder}: none of the {len(unusable)} pictures can be used")
+    resized = set(everybodys[everybodys[:, 1] == 0, 0].astype(int).tolist())
+    left_out, others = (
+        [picture.file for picture in pictures if picture.id in ids] for ids in (unusable, resized)
+    )
+    if unusable:
+        annotations = annotations.of_pictures([p.id for p in pictures if p.id not in unusable])
+    return Usable(
+        annotations=annotations,
+        sums={int(i): ImageSum(int(size), int(crc)) for i, size, crc in all_seen.tolist()},
+        notes=_notes(left_out, others),
+        caveat=f"not COCO's: {_counted(left_out)} left out" if left_out else "",
+    )
+
+
+def _notes(left_out: Sequence[str], resized: Sequence[str]) -> tuple[str, ...]:
+    notes = []
+    if left_out:
+        more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+        notes.append(
+            f"{_counted(left_out)} left out as unusable, so that this AP is not COCO's: "
+            f"{', '.join(left_out[:NAMED])}{more}"
+        )
+    if resized:
+        notes.append(
+            f"{len(resized)} of the pictures have another size than annotated, {resized[0]} first"
+        )
+    return tuple(notes)
+
+
+def _counted(files: Sequence[str]) -> str:
+    return f"{len(files):,} picture{'s' * (len(files) > 1)}"

@@ -1,0 +1,70 @@
+"""A file beside what one process alone may write, locked by the operating system.
+
+The lock ends with its process, however that ends: what a dead one has left is taken over. Where a
+file system has no locks, or the folder cannot be written to, nobody is kept out.
+"""
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from picodet.machine import locked
+
+SUFFIX = ".lock"
+MAX_BYTES = 200  # of what is written into one
+
+
+class Lock:
+    """Of one process, until `release`."""
+
+    def __init__(self, path: Path, file: IO[bytes] | None) -> None:
+        self._path, self._file = path, file
+
+    def release(self) -> None:
+        """The file goes, too; again and again does no harm."""
+        if self._file:
+            try:  # first of all: once it is closed, it may be another's
+                self._path.unlink()
+                self._file.close()
+            except OSError:  # Windows removes no file that is open
+                self._file.close()
+                with suppress(OSError):
+                    self._path.unlink()
+            self._file = None
+
+
+def take(path: Path) -> Lock | None:
+    """The lock of `path`, in a file beside it; None where a process that lives has it."""
+    beside = path.with_name(path.name + SUFFIX)
+    while True:
+        try:
+            file = beside.open("ab")
+        except OSError:
+            return Lock(beside, None)
+        try:
+            if not locked(file):
+                file.close()
+                return None
+            if os.path.samestat(os.fstat(file.fileno()), beside.stat()):
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+                file.flush()
+                return Lock(beside, file)
+        except FileNotFoundError:  # whoever had it removed it in between
+            pass
+        except OSError:
+            file.close()
+            return Lock(beside, None)
+        file.close()
+
+
+def holder(path: Path) -> str:
+    """Who has it, as far as that can be told."""
+    try:
+        with path.with_name(path.name + SUFFIX).open("rb") as file:
+            said = file.read(MAX_BYTES).decode(errors="replace")
+    except OSError:
+        said = ""
+    return said or "another process"

@@ -1,0 +1,106 @@
+"""What the images of a training were when it began, so that it goes on with the same ones.
+
+Sizes and checksums count, and a copy of a dataset is as good as the original. A list of them stands
+beside the states, with the times of the last change: what has still the same is not read again.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from picodet.data.image_sums import UNKNOWN, ImageSum, difference, image_sum
+from picodet.errors import TrainingError
+from picodet.files import write_text
+from picodet.machine import cores
+from picodet.ranks import Ranks, local_processes, share
+
+FILE = "images.json"
+COLUMNS = 4  # of a row: size, checksum, and two times in ns, of the content and of the file
+Progress = Callable[[int, int], None]
+
+
+def look(paths: Sequence[Path], known: np.ndarray, ranks: Ranks, progress: Progress) -> np.ndarray:
+    """[N, COLUMNS] int64 of N images; the same in all processes but for the times.
+
+    known: [N, COLUMNS] of before, or of none.
+    """
+    times = np.array([_times(path) for path in paths], np.int64).reshape(-1, 3)
+    same = np.zeros(len(paths), bool)
+    if len(known) == len(paths):
+        same = (times == known[:, [0, 2, 3]]).all(axis=1)
+    mine = share(ranks, range(len(paths)))
+    found = []
+    pool = ThreadPoolExecutor(max(1, cores() // local_processes()))
+    try:
+        asked = (None if same[i] else paths[i] for i in mine)
+        for i, each in zip(mine, pool.map(_unless_known, asked), strict=True):
+            size, crc = each or known[i, :2]
+            found.append((i, size, crc))
+            progress(min(len(found) * ranks.size, len(paths)), len(paths))
+            ranks.check()
+    finally:
+        pool.shutdown(cancel_futures=True)
+    everybodys = np.concatenate(ranks.gather(np.array(found, np.float64).reshape(-1, 3)))
+    sums = np.empty((len(paths), 2), np.int64)
+    sums[everybodys[:, 0].astype(int)] = everybodys[:, 1:]
+    return np.concatenate([sums, times[:, 1:]], axis=1)
+
+
+def digest(rows: np.ndarray) -> str:
+    """Of sizes and checksums alone."""
+    return hashlib.sha256(np.ascontiguousarray(rows[:, :2], "<i8").tobytes()).hexdigest()
+
+
+def write(folder: Path, **rows: np.ndarray) -> None:
+    """By their names; in the place of what is there."""
+    lists = {name: array.tolist() for name, array in rows.items()}
+    write_text(folder / FILE, json.dumps(lists, separators=(",", ":")) + "\n")
+
+
+def read(folder: Path, name: str) -> np.ndarray:
+    """[N, COLUMNS] int64; none where there is no list, or a damaged one: all is looked at then."""
+    nothing = np.empty((0, COLUMNS), np.int64)
+    try:
+        rows = json.loads((folder / FILE).read_bytes())[name]
+        array = np.array(rows, np.int64)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return nothing
+    return array if array.ndim == 2 and array.shape[1] == COLUMNS else nothing
+
+
+def refuse_others(
+    paths: Sequence[Path], before: np.ndarray, now: np.ndarray, state: Path, what: str
+) -> None:
+    """Raise TrainingError: the digests differ. Names the first image, where the list knows it."""
+    if len(before) == len(now):
+        changed = np.flatnonzero((before[:, :2] != now[:, :2]).any(axis=1))
+        if len(changed):
+            first = int(changed[0])
+            was, found = (ImageSum(*map(int, rows[first, :2])) for rows in (before, now))
+            gone = "cannot be read" if found == UNKNOWN else "could not be read"
+            more = f", and so are {len(changed) - 1:,} more of" if len(changed) > 1 else ", of"
+            raise TrainingError(
+                f"{paths[first]}: is another image than when the training of {state} began: it "
+                f"{difference(was, found) or gone}{more} {len(now):,} images to {what}. Put "
+                "back what it began with, or begin anew in another --out"
+            )
+    raise TrainingError(
+        f"{state}: the {len(now):,} images to {what} are others than when it began; which, cannot "
+        f"be told without {FILE}. Put back what it began with, or begin anew in another --out"
+    )
+
+
+def _times(path: Path) -> tuple[int, int, int]:
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return -1, 0, 0
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _unless_known(path: Path | None) -> ImageSum | None:
+    return None if path is None else image_sum(path)
