@@ -1,7 +1,7 @@
 """Pictures that cannot be used, or are not what the annotations say."""
 
 import pytest
-from drawn_coco import read, write_annotations
+from drawn_coco import read, write_annotations, write_dataset
 from evaluating import detect, not_yet, same_results
 
 from picodet.errors import ImageError
@@ -34,7 +34,10 @@ def test_bad_pictures_can_be_left_out(ask, own, usual):
     (own / "val2017" / "7.png").unlink()
     (own / "val2017" / "2.png").write_bytes(b"no picture")
     found = detect(ask(dataset=own, skip_bad=True))
-    assert "2 unusable pictures left out: this AP is not COCO's" in found.notes
+    assert found.notes == (
+        "2 pictures left out as unusable, so that this AP is not COCO's: 7.png, 2.png",
+    )
+    assert found.caveat == "not COCO's: 2 pictures left out"
     kept = [p.id for p in usual.annotations.pictures if p.file not in ("2.png", "7.png")]
     assert [picture.id for picture in found.annotations.pictures] == kept
     (results,) = found.results
@@ -63,3 +66,14 @@ def test_pictures_of_another_size_are_noted(ask, own):
     write_annotations(own, content)
     (note,) = detect(ask(dataset=own)).notes
     assert note == "2 of the pictures have another size than annotated, 6.png first"
+
+
+def test_ten_of_those_that_are_left_out_are_named(ask, tmp_path):
+    dataset = write_dataset(tmp_path / "many", 14)
+    for position in range(12):
+        (dataset / "val2017" / f"{position}.png").unlink()
+    (note,) = detect(ask(dataset=dataset, skip_bad=True)).notes
+    assert note.startswith("12 pictures left out as unusable, so that this AP is not COCO's: ")
+    assert note.endswith(
+        ": 11.png, 10.png, 9.png, 8.png, 7.png, 6.png, 5.png, 4.png, 3.png, 2.png and 2 more"
+    )
