@@ -813,7 +813,9 @@ INFERENCE = {
     ".inference_folder": {"config"},
     ".program_file": set(),
     # what runs it
-    ".torch_network": {".forms", ".network", "decoding", "models.picodet", "postprocess"},
+    ".torch_network": {
+        *(".forms", ".network", "decoding", "models.head", "models.picodet", "postprocess"),
+    },
     ".onnxruntime_network": {".network", ".onnx_spec", "ort", "postprocess"},
     ".openvino_network": {".network", ".onnx_spec", "postprocess"},
     ".paddle_network": {
