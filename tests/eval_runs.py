@@ -9,6 +9,7 @@ from pathlib import Path
 import colour_network
 from click.testing import CliRunner
 from drawn_coco import write_dataset
+from gated_picture import PYTHONPATH
 
 from picodet.cli_eval import evaluate
 
@@ -46,7 +47,7 @@ def start(folder, *options):
     return subprocess.Popen(
         [*command, "--out", "out.json", *map(str, options)],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": PYTHONPATH},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

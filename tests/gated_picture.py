@@ -7,6 +7,10 @@ from pathlib import Path
 
 PATIENCE = 600  # seconds until what hangs is ended; where others keep the machine busy, all is slow
 
+ROOT = Path(__file__).parent.parent
+# of processes that shall read it
+PYTHONPATH = os.pathsep.join(map(str, (ROOT / "tests" / "gate", ROOT)))
+
 
 class GatedPicture:
     """Takes the place of a picture; each reading of it waits until the test opens the gate."""

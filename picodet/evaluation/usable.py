@@ -13,6 +13,7 @@ from picodet.evaluation.checking import check_pictures
 from picodet.ranks import Ranks, share
 
 NAMED = 10  # pictures that are left out
+RIGHT, RESIZED, UNUSABLE = range(3)
 
 
 @dataclass(frozen=True)
@@ -50,22 +51,21 @@ def usable(
         raise ImageError(
             f"{errors[0]}{more}; --skip-bad leaves such pictures out of the evaluation"
         )
-    told = [(trouble.picture_id, trouble.error is not None) for trouble in troubles]
-    everybodys = np.concatenate(ranks.gather(np.array(told, np.float64).reshape(-1, 2)))
-    seen = [(picture.id, *each) for picture, each in zip(mine, sums, strict=True)]
-    all_seen = np.concatenate(ranks.gather(np.array(seen, np.float64).reshape(-1, 3)))
-    unusable = set(everybodys[everybodys[:, 1] == 1, 0].astype(int).tolist())
+    states = {trouble.picture_id: UNUSABLE if trouble.error else RESIZED for trouble in troubles}
+    seen = [(p.id, states.get(p.id, RIGHT), *each) for p, each in zip(mine, sums, strict=True)]
+    everybodys = np.concatenate(ranks.gather(np.array(seen, np.float64).reshape(-1, 4)))
+    ids = everybodys[:, 0].astype(int)
+    unusable, resized = (set(ids[everybodys[:, 1] == s].tolist()) for s in (UNUSABLE, RESIZED))
     if len(unusable) == len(pictures):
         raise ImageError(f"{folder}: none of the {len(unusable)} pictures can be used")
-    resized = set(everybodys[everybodys[:, 1] == 0, 0].astype(int).tolist())
     left_out, others = (
-        [picture.file for picture in pictures if picture.id in ids] for ids in (unusable, resized)
+        [picture.file for picture in pictures if picture.id in some] for some in (unusable, resized)
     )
     if unusable:
         annotations = annotations.of_pictures([p.id for p in pictures if p.id not in unusable])
     return Usable(
         annotations=annotations,
-        sums={int(i): ImageSum(int(size), int(crc)) for i, size, crc in all_seen.tolist()},
+        sums={int(i): ImageSum(int(size), int(crc)) for i, _, size, crc in everybodys.tolist()},
         notes=_notes(left_out, others),
         caveat=f"not COCO's: {_counted(left_out)} left out" if left_out else "",
     )

@@ -13,9 +13,7 @@ import colour_network
 import pytest
 import torch.distributed as dist
 from drawn_coco import write_dataset
-from gated_picture import PATIENCE, GatedPicture
-
-ROOT = Path(__file__).parents[2]
+from gated_picture import PATIENCE, PYTHONPATH, GatedPicture
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +27,7 @@ def files(tmp_path_factory):
 
 def environment(**more):
     named = {name: str(value) for name, value in more.items()}
-    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | named
+    return os.environ | {"PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1"} | named
 
 
 def arguments(files, name, *options):
@@ -167,9 +165,9 @@ def test_what_goes_wrong_in_one_is_told_by_all(by_hand):
 
 
 def wait_for_the_one_without_a_gate(port):
-    """Until it has detected its share and waits; both waited once before, after the checks."""
+    """Until it has detected its share and waits; both waited twice before, after the checks."""
     store = dist.PrefixStore("picodet", dist.TCPStore("localhost", port, is_master=False))
-    while store.add("arrived/2", 0) < 1:
+    while store.add("arrived/3", 0) < 1:
         time.sleep(0.01)
 
 
