@@ -21,6 +21,7 @@ import numpy as np
 import seeded
 import torch
 from graphs import paddle_files
+from more_bad_files import MORE, training_index_in, training_reindexed  # noqa: F401
 from safetensors.numpy import save
 from work import counted
 
@@ -139,6 +140,10 @@ def forms() -> Mapping[str, Form]:
         "safetensors": Form(_saved("x.safetensors", weights, meta), "x.safetensors"),
         "few safetensors": Form({"x.safetensors": safetensors(few)}, "x.safetensors"),
         "folder": Form(_saved("x", weights, meta), ""),
+        "protocol 0": Form({"x.pdparams": pickle.dumps(few, 0)}, "x.pdparams"),
+        "protocol 5": Form({"x.pdparams": pickle.dumps(few, 5)}, "x.pdparams"),
+        "parts": Form(_in_parts(few), "x.safetensors.index.json"),
+        **{name: Form({file: make()}, file, reader) for name, (file, make, reader) in MORE.items()},
         "class names": Form({"x.txt": "cat\nDachs, süß\n".encode()}, "x.txt", read_class_names),
     }
 
@@ -187,20 +192,58 @@ def safetensors(arrays: Mapping[str, np.ndarray]) -> bytes:
     return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
 
-def meta_in(content: bytes) -> bytes:
+def _in_parts(arrays: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+    """Two files and their index."""
+    parts = {f"{i}.safetensors": list(arrays)[i::2] for i in range(2)}
+    files = {part: safetensors({n: arrays[n] for n in names}) for part, names in parts.items()}
+    places = {name: part for part, names in parts.items() for name in names}
+    return {"x.safetensors.index.json": json.dumps({"weight_map": places}).encode(), **files}
+
+
+def meta_in(content: bytes, key: str = "picodet") -> bytes:
     """The meta of a .safetensors of ours."""
-    return _header(content)["__metadata__"]["picodet"].encode()
+    return _header(content)["__metadata__"][key].encode()
 
 
-def relabelled(content: bytes, meta: bytes) -> bytes:
+def relabelled(content: bytes, meta: bytes, key: str = "picodet") -> bytes:
     """A .safetensors of ours with another meta, and no checksum that tells."""
     header = _header(content)
     del header["__metadata__"]["picodet_crc32"]
-    header["__metadata__"]["picodet"] = meta.decode(errors="replace")
+    header["__metadata__"][key] = meta.decode(errors="replace")
     written = json.dumps(header).encode()
     written += b" " * (-len(written) % 8)
     (size,) = struct.unpack("<Q", content[:8])
     return struct.pack("<Q", len(written)) + written + content[8 + size :]
+
+
+def all_of_it(content: bytes) -> bytes:
+    """Of a file that is an index and nothing else."""
+    return content
+
+
+def as_it_is(_: bytes, index: bytes) -> bytes:
+    """Such a file."""
+    return index
+
+
+def index_in(content: bytes) -> bytes:
+    """The index of a recording."""
+    return meta_in(content, "picodet_recording")
+
+
+def reindexed(content: bytes, index: bytes) -> bytes:
+    """A recording with another index."""
+    return relabelled(content, index, "picodet_recording")
+
+
+def position_in(content: bytes) -> bytes:
+    """Where a state of a training says that it stands."""
+    return meta_in(content, "picodet_training")
+
+
+def repositioned(content: bytes, position: bytes) -> bytes:
+    """A state of a training that stands elsewhere."""
+    return relabelled(content, position, "picodet_training")
 
 
 def _header(content: bytes) -> dict[str, Any]:

@@ -37,11 +37,31 @@ READERS: Mapping[str, tuple[str, str]] = {
     "config.json": ("folder", "config.json"),
     "preprocessor_config.json": ("folder", "preprocessor_config.json"),
     "class names": ("class names", "x.txt"),
+    ".pdparams, protocol 0": ("protocol 0", "x.pdparams"),
+    ".pdparams, protocol 5": ("protocol 5", "x.pdparams"),
+    "index of .safetensors": ("parts", "x.safetensors.index.json"),
+    "recording": ("recording", "x.safetensors"),
+    "recording, its index": ("recording", "x.safetensors"),
+    "summary, its index": ("summary", "x.safetensors"),
+    "training, .npz": ("training recording", "x.npz"),
+    "training, its index": ("training recording", "x.npz"),
+    "training, its batch": ("batch", "x.npz"),
+    "input, .npy": ("array", "x.npy"),
+    "annotations": ("annotations", "x.json"),
+    "results": ("results", "x.json"),
+    "results, .json.gz": ("packed results", "x.json.gz"),
+    "evaluation so far": ("progress", "x.npz"),
+    "state of a training": ("state", "x.safetensors"),
+    "state, its position": ("state", "x.safetensors"),
 }
 # an input is a part of the file, which is packed and unpacked so (functions of tests/bad_files.py)
 DISGUISED = {
     ".pth, its pickle": ("repacked", "pickle_in"),
     ".safetensors, its meta": ("relabelled", "meta_in"),
+    "recording, its index": ("reindexed", "index_in"),
+    "summary, its index": ("reindexed", "index_in"),
+    "training, its index": ("training_reindexed", "training_index_in"),
+    "state, its position": ("repositioned", "position_in"),
 }
 
 

@@ -137,6 +137,36 @@ def test_meta_that_says_something_else(written, data):
     check(written(whole, x_safetensors=bad_files.relabelled(content, meta)))
 
 
+@pytest.mark.parametrize(
+    ("form", "into", "outof"),
+    [
+        ("recording", "reindexed", "index_in"),
+        ("summary", "reindexed", "index_in"),
+        ("training recording", "training_reindexed", "training_index_in"),
+        ("training summary", "training_reindexed", "training_index_in"),
+        ("state", "repositioned", "position_in"),
+        ("annotations", "as_it_is", "all_of_it"),
+        ("results", "as_it_is", "all_of_it"),
+        ("parts", "as_it_is", "all_of_it"),
+    ],
+)
+@settings(max_examples=60)
+@given(st.data())
+def test_an_index_that_says_something_else(written, form, into, outof, data):
+    whole = forms()[form]
+    name = whole.opened
+    index = data.draw(rewritten(getattr(bad_files, outof)(whole.files[name])))
+    content = getattr(bad_files, into)(whole.files[name], index)
+    check(written(whole, **{name.replace(".", "_"): content}), whole.reader)
+
+
+@pytest.mark.parametrize("form", forms())
+def test_what_is_whole_is_read(written, form):
+    whole = forms()[form]
+    error = check(written(whole), whole.reader).error
+    assert error is None or whole.reader is bad_files.read_any  # too few tensors for a model
+
+
 ONNX = onnx.ModelProto.FromString(bad_files.own_onnx())
 
 
@@ -253,7 +283,9 @@ def in_memory(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("output", ["out.pth", "out.safetensors", "out.pdparams", "out"])
-@pytest.mark.parametrize("form", [form for form in forms() if form != "class names"])
+@pytest.mark.parametrize(
+    "form", [form for form, whole in forms().items() if whole.reader is bad_files.read_any]
+)
 def test_what_cannot_be_read_leaves_nothing_behind(written, tmp_path, form, output):
     whole = forms()[form]
     with pytest.raises(PicoDetError):

@@ -1,0 +1,223 @@
+"""Whole files of what `bad_files.forms` does not have: recordings, datasets, results, states.
+
+Beside each its reader, which reads all of it.
+"""
+
+import gzip
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from picodet.alignment import training_file
+from picodet.alignment.index import Call, Ending, Index, Settings, Step, Weight
+from picodet.alignment.network_input import read_array
+from picodet.alignment.recording import Recording
+from picodet.alignment.recording_writer import RecordingWriter
+from picodet.alignment.training_input import Boxes, TrainingInput, read_batch
+from picodet.alignment.training_recording import (
+    TERMS,
+    Rates,
+    Run,
+    Taken,
+    TrainingRecording,
+    known,
+)
+from picodet.evaluation.annotations import read_annotations
+from picodet.evaluation.progress_file import read_progress, write_progress
+from picodet.evaluation.results import read_results
+from picodet.graphs.operators import Operator, Source
+from picodet.training import state as states
+
+ASKED = {"model": "x"}
+ANNOTATIONS = {
+    "images": [{"id": i, "file_name": f"{i}.png", "height": 20, "width": 30} for i in (4, 9)],
+    "categories": [{"id": 1, "name": "cat"}, {"id": 3, "name": "dog"}],
+    "annotations": [
+        {
+            **{"id": 7, "image_id": 4, "category_id": 3, "bbox": [1, 2, 3.5, 4]},
+            **{"area": 14, "iscrowd": 0},
+        }
+    ],
+}
+RESULTS = [
+    {"image_id": 4, "category_id": 3, "bbox": [1.25, 2, 3, 4], "score": score}
+    for score in (0.5, 0.25)
+]
+
+
+def read_recording(path: Path) -> None:
+    with Recording(path) as recording:
+        for key in recording.index.tensors:
+            recording.samples(key)
+
+
+def annotations() -> bytes:
+    return json.dumps(ANNOTATIONS).encode()
+
+
+def results() -> bytes:
+    return json.dumps(RESULTS).encode()
+
+
+def packed_results() -> bytes:
+    return gzip.compress(results(), mtime=0)
+
+
+def recording(samples: int = 0) -> bytes:
+    """With something of everything that an index can hold."""
+    random = np.random.RandomState(0)
+
+    def floats(*shape: int) -> np.ndarray:
+        return random.normal(size=shape).astype(np.float32)
+
+    with RecordingWriter(samples) as writer:
+        image = floats(1, 3, 32, 32)
+        decoded = np.zeros((4, 5, 3), np.uint8)
+        encoded = writer.add(np.arange(9, dtype=np.uint8), whole=True)
+        steps = {"decode": decoded, "colour": decoded + 1, "resize": np.zeros((32, 32, 3), "f4")}
+        steps["normalise"] = image[0]
+        weight = writer.add(floats(2, 3, 1, 1))
+        made = [writer.add(floats(1, 2, 8, 8)) for _ in range(2)]
+        cells = (16, 4, 1, 1)
+        index = Index(
+            kind="ppdet",
+            file="x.pdparams",
+            sha256="0" * 64,
+            versions={"numpy": "2"},
+            precision="float32",
+            samples=samples,
+            input=writer.add(image, whole=True),
+            picture=encoded,
+            scale_factor=(8.0, 6.4),
+            settings=Settings((32, 32), 2, (0.4, 0.5, 0.6), (0.1, 0.2, 0.3)),
+            weights=(Weight("conv.weight", weight),),
+            steps=tuple(Step(name, writer.add(array)) for name, array in steps.items()),
+            calls=(Call("conv", 0, "Conv2D", (made[0],), (made[1],)),),
+            operators=(
+                Operator("conv", "a", (Source(-1),), (made[0],), {"weight": "conv.weight"}),
+                Operator("relu", "b", (Source(0, 0),), (made[1],)),
+            ),
+            ending=Ending(
+                tuple(writer.add(floats(1, 2, n)) for n in cells),
+                tuple(writer.add(floats(1, 32, n)) for n in cells),
+                writer.add(floats(1, 22, 4)),
+                writer.add(floats(1, 2, 22)),
+                writer.add(floats(3, 6), whole=True),
+            ),
+            probes={"NMS/ties": writer.add(floats(2, 6), whole=True)},
+            tensors=writer.tensors,
+        )
+        return _written(lambda path: writer.write(path, index), "x.safetensors")
+
+
+def _batch() -> TrainingInput:
+    valid = np.array([[True, True], [True, False]])
+    boxes = np.tile(np.array([2, 3, 20, 25], np.float32), (2, 2, 1)) * valid[..., None]
+    classes = np.array([[0, 2], [1, 0]])
+    images = np.zeros((2, 3, 32, 32), np.float32)
+    return TrainingInput(images, Boxes(boxes.astype(np.float32), classes, valid))
+
+
+def training_recording(samples: int = 0) -> bytes:
+    batch = _batch()
+    random = np.random.RandomState(0)
+    tensors = {}
+    for name, shape in {"conv.weight": (2, 3, 1, 1), "norm.bias": (2,), "scalar": ()}.items():
+        array = random.normal(size=shape)
+        tensors[name] = known(array, training_file.positions_of(array.size, samples))
+    run = Run(
+        name="x",
+        epoch=0,
+        rate=0.1,
+        boxes=batch.boxes,
+        losses=(dict.fromkeys(TERMS, 0.5),) * 2,
+        taken=Taken(np.array([0, 1]), np.array([0, 21]), np.array([1, 0]), np.array([0.5, 0.25])),
+        gradients=tensors,
+        statistics=tensors,
+    )
+    whole = TrainingRecording(
+        file="x.pdparams",
+        sha256="0" * 64,
+        versions={"numpy": "2"},
+        precision="float64",
+        weights={"conv.weight": "ab"},
+        images=batch.images,
+        runs=(run, replace(run, taken=None, statistics=None)),
+        rates=Rates(10, np.arange(3), np.array([0.1, 0.2, 0.3])),
+    )
+    return _written(lambda path: training_file.write(whole, samples, path), "x.npz")
+
+
+def batch() -> bytes:
+    images, boxes = _batch()
+    buffer = io.BytesIO()
+    np.savez(buffer, images=images, **boxes._asdict())
+    return buffer.getvalue()
+
+
+def array() -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((1, 3, 32, 32), np.float32))
+    return buffer.getvalue()
+
+
+def progress() -> bytes:
+    rows = [np.array([[4, 1, 0.5, 1, 2, 3, 4]])]
+    return _written(lambda path: write_progress(path, ASKED, [4, 9], rows), "x.npz")
+
+
+def state() -> bytes:
+    tensors = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(7)}
+    whole = states.State(
+        states.Position(2, 3, 40, states.Best(0.25, 1)),
+        dict.fromkeys(states.PARTS, tensors),
+        {"updates": 40, "scale": None},
+        {"seed": 0, "recipe": {"epochs": 3}},
+    )
+    with TemporaryDirectory() as folder:
+        return states.save(Path(folder), whole, keep=1).read_bytes()
+
+
+def _written(write: Callable[[Path], object], name: str) -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        write(path)
+        return path.read_bytes()
+
+
+def training_reindexed(archive: bytes, index: bytes) -> bytes:
+    """An .npz with another index in it."""
+    with np.load(io.BytesIO(archive)) as stored:
+        arrays = dict(stored)
+    arrays[training_file.INDEX] = np.frombuffer(index, np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def training_index_in(archive: bytes) -> bytes:
+    """The index in an .npz."""
+    with np.load(io.BytesIO(archive)) as stored:
+        return bytes(stored[training_file.INDEX].tobytes())
+
+
+# by form: its file, what makes it, what reads it
+MORE: Mapping[str, tuple[str, Callable[[], bytes], Callable[[Path], object]]] = {
+    "recording": ("x.safetensors", recording, read_recording),
+    "summary": ("x.safetensors", lambda: recording(2), read_recording),
+    "training recording": ("x.npz", training_recording, training_file.read),
+    "training summary": ("x.npz", lambda: training_recording(1), training_file.read),
+    "batch": ("x.npz", batch, lambda path: read_batch(path, 3)),
+    "array": ("x.npy", array, read_array),
+    "annotations": ("x.json", annotations, read_annotations),
+    "results": ("x.json", results, read_results),
+    "packed results": ("x.json.gz", packed_results, read_results),
+    "progress": ("x.npz", progress, lambda path: read_progress(path, ASKED)),
+    "state": ("x.safetensors", state, states.load),
+}
