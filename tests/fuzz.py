@@ -7,18 +7,22 @@ of computing and 512 MB. Inputs that led to new code are kept in build/fuzz, by 
 finding beside them. Ends with how many inputs each reader was given.
 """
 
+import os
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
+from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+from types import ModuleType
+from typing import NoReturn
 
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "build" / "fuzz"
 SECONDS, MEGABYTES = 1.0, 512
+STUCK = 100  # seconds by the clock, of one input
 # who reads what: the form of tests/bad_files.py, and which of its files changes
 READERS: Mapping[str, tuple[str, str]] = {
     ".pdparams": ("pdparams", "x.pdparams"),
@@ -67,24 +71,46 @@ DISGUISED = {
 
 def all_of(seconds: int, readers: list[str]) -> int:
     """Each in a process of its own, which a crash ends; how many had a finding."""
-    rows = []
-    KEPT.mkdir(parents=True, exist_ok=True)
+    bad_files = _instrumented()
+    counts = []
+    findings = 0
     for reader in readers:
         name = re.sub(r"\W+", "_", reader).strip("_")
         corpus = KEPT / name
         corpus.mkdir(parents=True, exist_ok=True)
-        limits = [f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=4000"]
+        limits = [f"-max_total_time={seconds}", f"-timeout={STUCK}", "-rss_limit_mb=4000"]
         limits += [f"-artifact_prefix={KEPT}/{name}_", "-print_final_stats=1", "-verbosity=0"]
-        command = [sys.executable, __file__, "--one", reader, *limits, str(corpus)]
-        ended = subprocess.run(command, check=False, capture_output=True, text=True)
-        found = re.search(r"number_of_executed_units:\s*(\d+)", ended.stderr)
-        rows.append((int(found[1]) if found else 0, ended.returncode))
-        _show(reader, rows[-1][0], ": a finding" if ended.returncode else "")
-        if ended.returncode:
-            sys.stdout.write(f"{ended.stdout[-2000:]}\n{ended.stderr[-4000:]}\n")
-    findings = sum(code != 0 for _, code in rows)
-    _show("in all", sum(count for count, _ in rows), f", {findings} findings")
+        with TemporaryDirectory() as folder, NamedTemporaryFile("r", errors="replace") as told:
+            child = os.fork()
+            if child == 0:
+                for stream in (1, 2):
+                    os.dup2(os.open(told.name, os.O_WRONLY | os.O_APPEND), stream)
+                one(bad_files, reader, Path(folder), [*limits, str(corpus)])
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            text = told.read()
+        found = re.search(r"number_of_executed_units:\s*(\d+)", text)
+        counts.append(int(found[1]) if found else 0)
+        _show(reader, counts[-1], ": a finding" if code else "")
+        if code:
+            findings += 1
+            sys.stdout.write(f"{text[-6000:]}\n")
+    _show("in all", sum(counts), f", {findings} findings")
     return findings
+
+
+def _instrumented() -> ModuleType:
+    """What reads and what is read, once for all: a minute on a busy machine."""
+    import atheris
+    import onnx  # noqa: F401 (is not instrumented, nor is torch)
+    import torch
+
+    torch.set_num_threads(1)  # a process with threads cannot be forked
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
+    with redirect_stderr(StringIO()), atheris.instrument_imports(include=["picodet"]):
+        import bad_files
+    bad_files.forms()
+    bad_files.warm_up()
+    return bad_files
 
 
 def _show(name: str, count: int, rest: str) -> None:
@@ -92,48 +118,40 @@ def _show(name: str, count: int, rest: str) -> None:
     sys.stdout.flush()
 
 
-def one(reader: str, arguments: list[str]) -> None:
+def one(bad_files: ModuleType, reader: str, folder: Path, arguments: list[str]) -> NoReturn:
     """Fuzz until it is over; ends the process."""
     import atheris
-    import onnx  # noqa: F401 (is not instrumented, nor is torch)
-    import torch  # noqa: F401
 
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
-    with atheris.instrument_imports(include=["picodet"]):
-        import bad_files
     from picodet.errors import PicoDetError
 
     form_name, changing = READERS[reader]
     form = bad_files.forms()[form_name]
     into, outof = DISGUISED.get(reader, ("", ""))
     whole = form.files[changing]
-    with TemporaryDirectory() as folder:
-        path = form.write(Path(folder))
+    path = form.write(folder)
 
-        def test(data: bytes) -> None:
-            content = getattr(bad_files, into)(whole, data) if into else data
-            (Path(folder) / changing).write_bytes(content)
-            start, memory = time.process_time(), bad_files.peak()
-            with suppress(PicoDetError):
-                form.reader(path)
-            taken, grown = time.process_time() - start, bad_files.peak() - memory
-            if taken > SECONDS or grown > MEGABYTES:
-                raise RuntimeError(f"{taken:.1f} seconds, {grown:.0f} MB more")
-
-        seed = getattr(bad_files, outof)(whole) if outof else whole
-        bad_files.warm_up()
+    def test(data: bytes) -> None:
+        content = getattr(bad_files, into)(whole, data) if into else data
+        (folder / changing).write_bytes(content)
+        start, memory = time.process_time(), bad_files.peak()
         with suppress(PicoDetError):
             form.reader(path)
-        (Path(arguments[-1]) / "whole").write_bytes(seed)
-        atheris.Setup([sys.argv[0], *arguments], test)
-        atheris.Fuzz()
+        taken, grown = time.process_time() - start, bad_files.peak() - memory
+        if taken > SECONDS or grown > MEGABYTES:
+            raise RuntimeError(f"{taken:.1f} seconds, {grown:.0f} MB more")
+
+    seed = getattr(bad_files, outof)(whole) if outof else whole
+    with suppress(PicoDetError):
+        form.reader(path)
+    (Path(arguments[-1]) / "whole").write_bytes(seed)
+    atheris.Setup([sys.argv[0], *arguments], test)
+    atheris.Fuzz()
+    os._exit(0)
 
 
-def main(*arguments: str) -> None:
-    """All readers, or those that are named; or, for ourselves, --one."""
-    if arguments[0] == "--one":
-        one(arguments[1], list(arguments[2:]))
-    sys.exit(all_of(int(arguments[0]), list(arguments[1:]) or list(READERS)) > 0)
+def main(seconds: str, *readers: str) -> None:
+    """All readers, or those that are named."""
+    sys.exit(all_of(int(seconds), list(readers) or list(READERS)) > 0)
 
 
 if __name__ == "__main__":
