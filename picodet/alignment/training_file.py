@@ -31,6 +31,7 @@ from picodet.npz_files import ArrayFileError, read_npz
 
 INDEX = "index"
 FORMAT = 1
+MAX_STEPS = 1000  # of one run, each of which we make as well
 MAX_SIZE = 1 << 40  # values of a tensor of which there are samples
 GROUPS = ("gradients", "statistics", "parameters", "momenta", "averages")  # fields of a Run
 DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
@@ -153,12 +154,15 @@ def _run(
         if group in GROUPS
     }
     losses = tuple({term: float(step[term]) for term in TERMS} for step in told["losses"])
-    if not losses:
-        raise ValueError(f"run {i} has no step")
+    if not 0 < len(losses) <= MAX_STEPS:
+        raise ValueError(f"run {i} has {len(losses):,} steps; 1 to {MAX_STEPS} are expected")
+    epoch, rate = int(told["epoch"]), float(told["rate"])
+    if epoch < 0 or not 0 <= rate < math.inf:
+        raise ValueError(f"run {i} of epoch {epoch!s:.20}, with a learning rate of {rate}")
     return Run(
         name=str(told["name"]),
-        epoch=int(told["epoch"]),
-        rate=float(told["rate"]),
+        epoch=epoch,
+        rate=rate,
         boxes=fed.boxes,
         losses=losses,
         taken=taken,

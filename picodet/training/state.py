@@ -104,20 +104,31 @@ def load(path: Path) -> State:
                 part, _, own = name.partition(".")
                 tensors[part][own] = tensor = file.get_tensor(name)
                 sums.check(name, tensor.numpy())
-        position = dict(header["position"])
-        best = position.pop("best")
-        return State(
-            Position(**position, best=best and Best(**best)),
-            tensors,
-            header["numbers"],
-            header["settings"],
-        )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        numbers, settings = header["numbers"], header["settings"]
+        if not (isinstance(numbers, dict) and isinstance(settings, dict)):
+            raise TypeError("its numbers or settings are no dictionary")
+        return State(_position(header["position"]), tensors, numbers, settings)
+    except (
+        *(SafetensorError, OSError, KeyError, TypeError, ValueError),
+        *(AttributeError, RecursionError, OverflowError),
+    ) as error:
         reason = f"{type(error).__name__} {error}"
         raise TrainingError(
             f"{path}: is no state of a training, or a damaged one ({reason}). Delete it, and "
             "--resume takes the one before"
         ) from error
+
+
+def _position(content: Mapping[str, Any]) -> Position:
+    """Raises KeyError, TypeError or ValueError where it is nowhere."""
+    numbers = {name: content[name] for name in ("epoch", "step", "iteration")}
+    best = content["best"]
+    if best is not None:
+        best = Best(float(best["ap"]), best["epoch"])
+        numbers["best epoch"] = best.epoch
+    if any(type(number) is not int or number < 0 for number in numbers.values()):
+        raise ValueError(f"a position of {numbers!r:.200}")
+    return Position(content["epoch"], content["step"], content["iteration"], best)
 
 
 def check_same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -54,6 +54,17 @@ def changed(shape, samples):
     return change
 
 
+def of_run(**changes):
+    """What the index says of the first run."""
+
+    def change(arrays):
+        index = json.loads(arrays["index"].tobytes())
+        index["runs"][0] |= changes
+        arrays["index"] = np.frombuffer(json.dumps(index).encode(), np.uint8)
+
+    return change
+
+
 def taken(row, value):
     """A picture (row 0), cell or box that takes part in the assignment."""
 
@@ -74,6 +85,10 @@ def taken(row, value):
         (changed(shape=[10**30], samples=6), "is not all there"),
         (changed(shape=[-1, -1], samples=6), "is not all there"),
         (changed(shape=[2**21, 2**21], samples=6), "is not all there"),
+        (of_run(losses=[]), "run 0 has 0 steps"),
+        (of_run(rate=float("nan")), "a learning rate of nan"),
+        (of_run(rate=float("inf")), "a learning rate of inf"),
+        (of_run(epoch=-1), "run 0 of epoch -1"),
         (taken(0, 2), "takes a box outside of 2 x"),
         (taken(0, -1), "takes a box outside"),
         (taken(1, 10**6), "takes a box outside"),

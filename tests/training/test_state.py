@@ -76,6 +76,28 @@ def test_a_state_of_which_something_has_changed_is_refused(tmp_path, where):
         states.load(path)
 
 
+@pytest.mark.parametrize(
+    "position",
+    [
+        {},
+        {"epoch": "1", "step": 0, "iteration": 3, "best": None},
+        {"epoch": -1, "step": 0, "iteration": 3, "best": None},
+        {"epoch": 1, "step": 0.5, "iteration": 3, "best": None},
+        {"epoch": 1, "step": 0, "iteration": True, "best": None},
+        {"epoch": 1, "step": 0, "iteration": 3, "best": 7},
+        {"epoch": 1, "step": 0, "iteration": 3, "best": {"ap": 0.5, "epoch": None}},
+        7,
+    ],
+)
+def test_a_state_that_stands_nowhere_is_refused(tmp_path, position):
+    header = json.dumps({"position": position, "numbers": {}, "settings": {}})
+    path = tmp_path / "x.safetensors"
+    with path.open("wb") as file:
+        safetensors_files.write(file, {}, {states.HEADER: header})
+    with pytest.raises(TrainingError, match="is no state of a training"):
+        states.load(path)
+
+
 @pytest.mark.parametrize("cut", [0, 4, 200, -1])
 def test_a_damaged_state_is_refused(tmp_path, cut):
     path = states.save(tmp_path, STATE, keep=1)
