@@ -80,3 +80,13 @@ def test_who_has_enough_does_not_wait_for_the_rest(tmp_path, pictures):
     with pytest.raises(KeyboardInterrupt):
         check_pictures(tmp_path, pictures * 100, 2, enough)
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("name", ["a\0b.jpg", "\ud800.jpg"])
+def test_a_name_that_no_file_has_is_one_trouble_and_the_others_go_on(tmp_path, pictures, name):
+    named = [Picture(7, name, SIZE), *pictures]
+    ((trouble,), sums) = check_pictures(tmp_path, named, 2, ignore)
+    assert trouble.picture_id == 7
+    assert "no file has such a name" in trouble.error
+    assert sums[0] == UNKNOWN
+    assert len(sums) == 11
