@@ -1,11 +1,14 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all, and what is no file stays what it is."""
 
 import hashlib
 import json
 import os
 import shutil
+import stat
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -13,34 +16,117 @@ from zlib import crc32
 from picodet.errors import OutputError
 
 
+def status(path: Path) -> os.stat_result | None:
+    """Of what is there, behind links; None where nothing is.
+
+    Raises OutputError where it cannot be told: a loop of links, a name that is too long.
+    """
+    try:
+        return _stat(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    except ValueError as error:  # a NUL in it
+        raise OutputError(f"{str(path)!r}: no name of a file: {error}") from error
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def check_writable(path: Path, overwrite: bool) -> None:
-    """Raise OutputError where `path` cannot or must not be written; before any work is done."""
-    if path.is_dir():
-        raise OutputError(f"{path} is a directory; name a file")
-    if (path.exists() or path.is_symlink()) and not overwrite:
+    """Raise OutputError where `path` cannot or must not be written; before any work is done.
+
+    A device or a named pipe is written to, and stays what it is.
+    """
+    found = status(path)
+    if found and _is_written_through(path, found):
+        if not os.access(path, os.W_OK):
+            raise OutputError(f"{path}: cannot be written to")
+        return
+    if (found or path.is_symlink()) and not overwrite:
         raise OutputError(f"{path} exists already; --overwrite replaces it")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: there is no directory {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"{path}: the directory {path.parent} cannot be written to")
+    _check_parent(path)
+
+
+def check_folder(path: Path) -> None:
+    """The same for a folder that files are going to be written into; a new one is made."""
+    found = status(path)
+    if found is None:
+        _check_parent(path)
+    elif not stat.S_ISDIR(found.st_mode):
+        raise OutputError(f"{path} is a file; name a folder")
+    elif not os.access(path, os.W_OK):
+        raise OutputError(f"{path}: the folder cannot be written to")
 
 
 def check_new_folder(path: Path, overwrite: bool) -> None:
-    """The same for a folder, which may be there and empty."""
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{path} is a file; name a folder")
+    """The same for a folder that appears as a whole; it may be there and empty."""
+    check_folder(path)
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise OutputError(
             f"{path} holds files already; --overwrite replaces those that are written"
         )
-    if not os.access(path.resolve().parent, os.W_OK):
-        raise OutputError(f"{path}: the directory {path.parent} cannot be written to")
+    _check_parent(path)
+
+
+def _check_parent(path: Path) -> None:
+    target = path.resolve() if path.is_symlink() else path
+    if not target.parent.is_dir():
+        raise OutputError(f"{path}: there is no folder {target.parent}; make it first")
+    if not os.access(target.parent, os.W_OK):
+        raise OutputError(f"{path}: the folder {target.parent} cannot be written to")
+
+
+def _is_written_through(path: Path, found: os.stat_result) -> bool:
+    """Whether it is no regular file and stays: a character device, a pipe, our standard output.
+
+    Raises OutputError for what is none of these: a folder, a socket, a disk.
+    """
+    if stat.S_ISREG(found.st_mode):
+        return _stream_of(found) is not None
+    if stat.S_ISCHR(found.st_mode) or stat.S_ISFIFO(found.st_mode):
+        return True
+    if stat.S_ISDIR(found.st_mode):
+        raise OutputError(f"{path} is a directory; name a file")
+    kind = "a socket" if stat.S_ISSOCK(found.st_mode) else "a block device"
+    raise OutputError(f"{path} is {kind}, which no result is written to; name a file")
+
+
+def _stream_of(found: os.stat_result) -> int | None:
+    """Of a file that standard output or error goes to: the stream; a file's end is its own."""
+    for stream in (1, 2):
+        with suppress(OSError):  # it is closed
+            if os.path.samestat(found, os.fstat(stream)):
+                return stream
+    return None
+
+
+Identity = tuple[int, int] | tuple[int, int, str] | str
+
+
+def identity(path: Path) -> Identity | None:
+    """What two names of one file share, whichever links they go by; None where nobody can tell.
+
+    Of a file that is not there yet: its folder and its name, in which case does not count.
+    """
+    with suppress(OSError, ValueError, RuntimeError):  # the last one of links that go in a circle
+        if found := _stat(path):
+            return found.st_dev, found.st_ino
+        target = path.resolve()
+        if folder := _stat(target.parent):
+            return folder.st_dev, folder.st_ino, target.name.casefold()
+        return str(target).casefold()
+    return None
 
 
 def check_apart(output: Path, others: Iterable[Path]) -> None:
     """Raise OutputError where `output` would replace another file of the same command."""
+    own = identity(output)
     for path in others:
-        if output.resolve() == path.resolve():
+        if own is not None and own == identity(path):
             raise OutputError(f"{output}: also an input or another output; name another file")
 
 
@@ -48,19 +134,27 @@ def check_apart(output: Path, others: Iterable[Path]) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`: renamed to it on success, gone on any error.
 
-    A symbolic link stays one: what it points to is replaced. The permissions are those of any new
-    file, whoever writes it: some libraries' are for nobody else to read.
+    A symbolic link stays one: what it points to is replaced. A device and a pipe stay what they
+    are: on success the whole is written to them. The permissions are those of any new file, whoever
+    writes it: some libraries' are for nobody else to read.
     """
+    found = status(path)
+    if found and _is_written_through(path, found):
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder) / path.name
+            with _explained(path, temporary):
+                yield temporary
+                _put(temporary, path)
+        return
     path = path.resolve()
     temporary = _beside(path)
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        yield temporary
-        temporary.chmod(mode)
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        with _explained(path, temporary):
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            yield temporary
+            temporary.chmod(mode)
+            _put(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -70,20 +164,50 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """The same for a folder. Of one that is there the files of the same names are replaced, and
     whatever else it holds stays.
     """
+    status(path)
     path = path.resolve()
     temporary = _beside(path)
     try:
-        temporary.mkdir()
-        yield temporary
-        if path.is_dir():
-            for file in temporary.iterdir():
-                file.replace(path / file.name)
-        else:
-            temporary.rename(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        with _explained(path, temporary):
+            temporary.mkdir()
+            yield temporary
+            if path.is_dir():
+                made = list(temporary.iterdir())
+                for file in made:  # all or none
+                    check_writable(path / file.name, overwrite=True)
+                for file in made:
+                    _put(file, path / file.name)
+            else:
+                temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Give a whole file its name, or write it through what is there and no regular file."""
+    found = status(path)
+    if not (found and _is_written_through(path, found)):
+        temporary.replace(path.resolve())
+        return
+    stream = _stream_of(found)
+    if stream is not None:
+        sys.stdout.flush()
+    # neither made nor cut off: it is there
+    target = os.open(path, os.O_WRONLY) if stream is None else os.dup(stream)
+    with temporary.open("rb") as source, open(target, "wb") as file:  # noqa: PTH123 (a number)
+        shutil.copyfileobj(source, file, 1 << 20)
+
+
+@contextmanager
+def _explained(path: Path, temporary: Path) -> Iterator[None]:
+    """What the disk refuses is an OutputError; what is said of another file is left alone."""
+    try:
+        yield
+    except OSError as error:
+        about = Path(error.filename) if isinstance(error.filename, str | Path) else path
+        if not {about, *about.parents} & {path, temporary}:
+            raise
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _beside(path: Path) -> Path:
@@ -91,9 +215,9 @@ def _beside(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """In UTF-8; replaces what is there."""
+    """In UTF-8; replaces what is there. What is no text, of a file's name, is written escaped."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:

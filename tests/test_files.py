@@ -1,17 +1,23 @@
 import json
 import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from picodet.errors import OutputError
 from picodet.files import (
     check_apart,
+    check_folder,
     check_new_folder,
     check_writable,
     replacing,
     replacing_folder,
     sha256,
     write_json,
+    write_text,
 )
 
 
@@ -45,7 +51,7 @@ def test_a_full_disk_is_an_error_of_ours(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("there", "--overwrite"), ("", "is a directory"), ("no/where", "there is no directory")],
+    [("there", "--overwrite"), ("", "is a directory"), ("no/where", "there is no folder")],
 )
 def test_is_checked_before_any_work(tmp_path, name, message):
     (tmp_path / "there").touch()
@@ -141,7 +147,7 @@ class TestFolder:
         [
             ("file", "is a file; name a folder"),
             ("", "holds files already; --overwrite replaces those that are written"),
-            ("no/where", "no cannot be written to"),
+            ("no/where", "there is no folder"),
         ],
     )
     def test_is_checked_before_any_work(self, tmp_path, name, message):
@@ -165,3 +171,133 @@ def test_what_a_library_keeps_to_itself_everybody_may_read(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o644
+
+
+class TestWhatIsNoFile:
+    """A device, a pipe, a socket in the place of an output: made here, never the machine's own."""
+
+    @pytest.fixture
+    def null(self, tmp_path):
+        node = tmp_path / "null"
+        try:
+            os.mknod(node, 0o020666, os.makedev(1, 3))
+            node.write_text("x")
+        except PermissionError:
+            pytest.skip("no devices can be made or used in the temporary folder")
+        return node
+
+    def test_a_device_stays_one(self, null):
+        check_writable(null, overwrite=False)
+        write_json(null, [1])
+        assert null.is_char_device()
+        (null.parent / "link").symlink_to(null)
+        write_json(null.parent / "link", [1])
+        assert null.is_char_device()
+        assert sorted(path.name for path in null.parent.iterdir()) == ["link", "null"]
+
+    def test_a_pipe_is_written_to(self, tmp_path):
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        check_writable(pipe, overwrite=False)
+        write_json(pipe, [1])
+        assert os.read(reader, 100) == b"[\n 1\n]\n"
+        os.close(reader)
+        assert pipe.is_fifo()
+
+    def test_nothing_half_goes_into_a_pipe(self, tmp_path):
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+        def write_half():
+            with replacing(pipe) as temporary:
+                temporary.write_text("half")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            write_half()
+        assert os.read(reader, 100) == b""
+        os.close(reader)
+
+    def test_a_socket_is_refused(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)  # the name of a socket is short
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind("socket")
+            for write in (lambda: check_writable(Path("socket"), True), self.into_socket):
+                with pytest.raises(OutputError, match="socket is a socket"):
+                    write()
+            assert Path("socket").is_socket()
+
+    def into_socket(self):
+        write_json(Path("socket"), [1])
+
+    def test_a_block_device_is_refused(self, tmp_path):
+        node = tmp_path / "disk"
+        try:
+            os.mknod(node, 0o060600, os.makedev(1, 250))
+        except PermissionError:
+            pytest.skip("no devices can be made here")
+        with pytest.raises(OutputError, match="a block device"):
+            check_writable(node, overwrite=True)
+
+    def test_of_a_folder_it_stays_too(self, null):
+        with replacing_folder(null.parent) as temporary:
+            (temporary / "null").write_text("new")
+        assert null.is_char_device()
+
+    def test_a_file_that_standard_output_goes_to_is_not_replaced(self, tmp_path):
+        code = (
+            "from pathlib import Path\nfrom picodet.files import check_writable, write_json\n"
+            "out = Path('/dev/stdout')\nprint('before')\n"
+            "check_writable(out, False)\nwrite_json(out, [1])\nprint('after')"
+        )
+        with (tmp_path / "x").open("w") as file:
+            subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
+        assert (tmp_path / "x").read_text() == "before\n[\n 1\n]\nafter\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("loop", "loop: cannot be written: Too many levels of symbolic links"),
+        ("n" * 300, "n: cannot be written: File name too long"),
+        ("nul\0", "no name of a file"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(tmp_path, name, message):
+    (tmp_path / "loop").symlink_to("loop")
+    for check in (
+        lambda path: check_writable(path, overwrite=True),
+        lambda path: check_new_folder(path, overwrite=True),
+        lambda path: write_json(path, 1),
+    ):
+        with pytest.raises(OutputError, match=message):
+            check(tmp_path / name)
+
+
+def test_an_error_of_another_file_is_not_laid_on_the_output(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "out"):
+        (tmp_path / "absent").read_bytes()
+
+
+def test_a_folder_is_made_in_one_that_is_there(tmp_path):
+    check_folder(tmp_path)
+    check_folder(tmp_path / "new")
+    with pytest.raises(OutputError, match=r"there is no folder .*a; make it first"):
+        check_folder(tmp_path / "a" / "b")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="is a file; name a folder"):
+        check_folder(tmp_path / "file")
+
+
+def test_hard_links_are_one_file(tmp_path):
+    (tmp_path / "a").touch()
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    with pytest.raises(OutputError, match="name another file"):
+        check_apart(tmp_path / "a", [tmp_path / "b"])
+
+
+def test_text_takes_any_name(tmp_path):
+    write_text(tmp_path / "x.html", "caf\udce9 é")
+    assert (tmp_path / "x.html").read_text("utf-8") == "caf\\udce9 é"
