@@ -8,12 +8,15 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import picodet
 from picodet.errors import Note, PicoDetError
 
+PATIENCE = 10  # seconds until a process that is to end is killed
 PACKAGE = Path(picodet.__file__).parent
 # The working directory, which python -c puts first, is none of its business: it may hold a paddle,
 # a ppdet or a yaml.py of somebody's. What is said before `main` fits both of the ways in which the
@@ -84,6 +87,20 @@ def note_other_ppdet() -> None:
             Note,
             stacklevel=2,
         )
+
+
+@contextmanager
+def ended_with(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """Whatever ends this block early, an interrupt too, ends the process: it may tidy up."""
+    try:
+        yield
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
 
 
 def last_words(errors: IO[Any]) -> str:

@@ -9,7 +9,14 @@ from pathlib import Path
 from picodet.alignment.order import Order
 from picodet.alignment.training_order import TrainingOrder
 from picodet.errors import RecordingError
-from picodet.paddle_python import interpreter, last_words, missing, note_other_ppdet, start
+from picodet.paddle_python import (
+    ended_with,
+    interpreter,
+    last_words,
+    missing,
+    note_other_ppdet,
+    start,
+)
 
 RECORDERS = {
     Order: "picodet.alignment.paddle_main",
@@ -40,7 +47,7 @@ def record_in_paddle(
             text=True,
             errors="replace",
         )
-        with process:
+        with process, ended_with(process):
             for line in process.stdout or ():
                 match _told(line):
                     case {"done": int() as done, "total": int() as total}:

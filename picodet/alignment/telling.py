@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from picodet.errors import PicoDetError
+from picodet.termination import terminable
 
 
 def tell(**content: Any) -> None:
@@ -20,9 +21,10 @@ def progress(done: int, total: int) -> None:
 
 
 def carry_out(work: Callable[[], None]) -> None:
-    """Do it, or tell what is wrong."""
+    """Do it, or tell what is wrong. Who ends this process finds nothing half written."""
     try:
-        work()
+        with terminable():
+            work()
     except PicoDetError as error:
         tell(error=str(error))
     except ModuleNotFoundError as error:

@@ -1,10 +1,8 @@
 """A model and a dataset -> detections of all pictures, shared among threads and processes."""
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -151,15 +149,14 @@ def _detect(
     ]
     total = len(annotations.pictures)
     try:
-        with _interruptible():
-            for group, arrays in run(work, share(ranks, todo), asked.threads):
-                done += [picture.id for picture in group]
-                for kept, array in zip(rows, arrays, strict=True):
-                    kept.append(array)
-                partial.keep(done, rows)
-                here = len(done) - len(finished)
-                progress(min(len(finished) + here * ranks.size, total), total)
-                ranks.check()
+        for group, arrays in run(work, share(ranks, todo), asked.threads):
+            for kept, array in zip(rows, arrays, strict=True):
+                kept.append(array)
+            done += [picture.id for picture in group]  # last: an interrupt may come in between
+            partial.keep(done, rows)
+            here = len(done) - len(finished)
+            progress(min(len(finished) + here * ranks.size, total), total)
+            ranks.check()
         return _everybodys(ranks, annotations, done, [joined(kept) for kept in rows])
     except (KeyboardInterrupt, PicoDetError) as error:
         if len(done) == len(finished):
@@ -213,16 +210,3 @@ def _digest(model: Path) -> str:
     model = model.parent if is_part_of_program(model) else model
     files = sorted(model.iterdir()) if model.is_dir() else [model]
     return ", ".join(f"{file.name} {sha256(file)}" for file in files if file.is_file())
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """The end that torchrun and `kill` ask for is like Ctrl-C's."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,15 +1,13 @@
 """Ctrl-C and the end that `kill` and torchrun ask for: after the step that is under way."""
 
 import signal
-import threading
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from picodet.errors import TrainingError
+from picodet.termination import ENDING, Terminated, listening
 from picodet.training.state import Position
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class InterruptedTrainingError(TrainingError):
@@ -23,22 +21,25 @@ class InterruptedTrainingError(TrainingError):
 
 
 class Interruption:
-    """`wanted` is set by the first signal; a second one is Python's own again."""
+    """`wanted` is set by the first signal. A second Ctrl-C is Python's own again; whoever asks
+    otherwise once more, as torchrun does, does not disturb the saving.
+    """
 
     def __init__(self) -> None:
         self.wanted = False
-        self.before: dict[signal.Signals, Any] = {}
+        self.cause: KeyboardInterrupt | None = None
+        self._stack = ExitStack()
 
     def __enter__(self) -> "Interruption":
-        if threading.current_thread() is threading.main_thread():  # others may not set them
-            self.before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        self._stack.enter_context(listening(self._note, signal.SIGINT, *ENDING))
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
+        self._stack.close()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.wanted and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not self.wanted:
+            self.cause = KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
         self.wanted = True
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)

@@ -152,7 +152,7 @@ class Training:
             self._tell(taken, rate, len(group[0].image_ids), start, waited)
             if taken.stop:
                 self._save()
-                raise InterruptedTrainingError(self.job.out, self.position)
+                raise InterruptedTrainingError(self.job.out, self.position) from interruption.cause
             if self.position.iteration % self.job.save_steps == 0:
                 self._save()
 

@@ -8,6 +8,7 @@ from picodet.training.state import Position
 
 SCRIPT = """
 import signal
+from picodet.termination import exit_code
 from picodet.training.interruption import Interruption
 
 before = signal.getsignal(signal.SIGTERM)
@@ -15,8 +16,18 @@ with Interruption() as interruption:
     assert not interruption.wanted
     signal.raise_signal(signal.SIGTERM)
     assert interruption.wanted
-    assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    signal.raise_signal(signal.SIGTERM)  # torchrun's, and that of whoever started it
+    assert exit_code(interruption.cause) == 143
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        print("an impatient one")
 assert signal.getsignal(signal.SIGTERM) == before
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script does for what it starts with &
+with Interruption() as interruption:
+    signal.raise_signal(signal.SIGINT)
+    assert not interruption.wanted
+assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 """
 
 
@@ -27,7 +38,7 @@ def test_a_signal_is_noted_and_a_second_one_is_as_ever():
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], env=environment, check=False, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stdout) == (0, "an impatient one\n"), done.stderr
 
 
 def test_outside_of_it_nothing_is_noted():

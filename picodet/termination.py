@@ -1,0 +1,60 @@
+"""The end that `kill`, torchrun, a closed terminal and Ctrl-C ask for: one way for all of them.
+
+Ctrl-C is Python's KeyboardInterrupt, and the others become one too, so that whatever is under way
+is saved or taken back. A signal that is ignored (a script ignores Ctrl-C for what it starts with
+`&`) stays ignored.
+"""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+OF_SHELLS = 128  # and the number of the signal: the exit code of what a signal has ended
+ENDING = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # Windows has no terminal that hangs up
+
+
+class Terminated(KeyboardInterrupt):
+    """Another signal than Ctrl-C's asked for the end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def exit_code(error: BaseException | None) -> int:
+    """As a shell has it of a command that this interrupt has ended."""
+    return OF_SHELLS + (error.number if isinstance(error, Terminated) else signal.SIGINT)
+
+
+@contextmanager
+def listening(heard: Callable[[int, FrameType | None], None], *signals: int) -> Iterator[None]:
+    """Call this for those of the signals that are not ignored; only a main thread can."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in signals:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, heard)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raises Terminated, once: who asks again, as torchrun does, does not disturb the saving."""
+    asked = False
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if not asked:
+            asked = True
+            raise Terminated(number)
+
+    with listening(heard, *ENDING):
+        yield
