@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from picodet.cells import grids
+from picodet.errors import PicoDetError
 from picodet.nms import multiclass_nms
 
 Semantics = Literal["ppdet-2.3", "ppdet-2.4"]
@@ -24,6 +25,11 @@ class Postprocessing:
     score_threshold: float = 0.025  # what counts is greater
     iou_threshold: float = 0.6  # what is greater suppresses
     semantics: Semantics = "ppdet-2.4"
+
+    def __post_init__(self) -> None:
+        for name in ("score_threshold", "iou_threshold"):
+            if not 0 <= (number := getattr(self, name)) <= 1:  # NaN is not, either
+                raise PicoDetError(f"{name}: {number}; a number from 0 to 1 is expected")
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,16 @@ def joined(device: str) -> Iterator[Ranks]:
     import torch.distributed as dist
 
     on_gpu = device.startswith("cuda")
-    try:
-        if on_gpu:
+    if on_gpu:
+        try:
             torch.cuda.set_device(device)
+        except Exception as error:  # each way of having no GPU has an error of its own
+            reason = str(error).strip().split("\n")[0]
+            raise ProcessesError(
+                f"device {device}: torch cannot use it here: {reason}. Each process of a machine "
+                "has a GPU of its own"
+            ) from error
+    try:
         store, rank, size = next(dist.rendezvous("env://"))
         dist.init_process_group(
             "nccl" if on_gpu else "gloo",

@@ -13,6 +13,8 @@ OLDEST_OPSET = 11  # that of ppdet's own exports
 # The oldest in which hard-swish is one operator. Nothing here gains from a newer one, and whoever
 # reads a newer one reads 14 too.
 OPSET = 14
+# The file is run beside torch with that many images before it is written, in float64 too.
+MAX_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,10 @@ class Wanted:
         """
         if self.opset < OLDEST_OPSET:
             raise PicoDetError(f"opset {self.opset}: {OLDEST_OPSET} is the oldest that is written")
-        if self.batch != "dynamic" and self.batch < 1:
-            raise PicoDetError(f"batch {self.batch}: 1 or more, or dynamic, is expected")
+        if self.batch != "dynamic" and not 1 <= self.batch <= MAX_BATCH:
+            raise PicoDetError(
+                f"batch {self.batch}: 1 to {MAX_BATCH} is expected, or dynamic, which takes any"
+            )
         if isinstance(self.input_size, tuple):
             try:
                 check_input_size(self.input_size)

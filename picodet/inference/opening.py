@@ -55,6 +55,7 @@ def open_network(path: Path, running: Running) -> Network:
     if path.suffix == ".onnx":
         if trouble := problem(path):
             raise CheckpointError(f"{path}: {trouble}")
+        _check_on_cpu(path, running, running.backend)
         return _open_onnx(path, running)
     return _open_torch(path, running)
 
@@ -80,7 +81,7 @@ def _open_program(folder: Path, running: Running) -> Network:
     from picodet.inference.program_process import MissingPaddleError
 
     try:
-        return open_folder(folder, running.paddle_python, running.size)
+        network = open_folder(folder, running.paddle_python, running.size)
     except MissingPaddleError as missing:
         if running.paddle_python is not None:
             raise
@@ -88,6 +89,20 @@ def _open_program(folder: Path, running: Running) -> Network:
             return _open_torch(folder, running, (PORTED,))
         except PicoDetError as error:
             raise PicoDetError(f"{error}. So it takes Paddle: {missing}") from error
+    try:
+        _check_on_cpu(folder, running, "Paddle")
+    except PicoDetError:
+        network.close()
+        raise
+    return network
+
+
+def _check_on_cpu(path: Path, running: Running, runtime: str) -> None:
+    if running.device != "cpu":
+        raise PicoDetError(
+            f"{path} is run by {runtime} on the CPU, and not on {running.device}; --device is for "
+            "what runs in torch: convert it first"
+        )
 
 
 def _open_torch(path: Path, running: Running, notes: tuple[str, ...] = ()) -> Network:

@@ -85,8 +85,19 @@ def on_device(model: PicoDet, device: str) -> PicoDet:
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
+    check_device(device)
+    return model.to(device)
+
+
+def check_device(device: str) -> None:
+    """Raise PicoDetError where torch does not compute on it here; it is tried with one number."""
     try:
-        return model.to(device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts that it has it
-        reason = str(error).split("\n")[0]
-        raise PicoDetError(f"device {device}: torch cannot use it here: {reason}") from error
+        works = torch.ones(1, device=device).add(1).cpu().item() == 2
+    except Exception as error:  # each backend that is not there has an error of its own
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise PicoDetError(
+            f"device {device}: torch cannot use it here: {reason}. cpu is always there; of several "
+            "GPUs cuda:1 is the second"
+        ) from error
+    if not works:
+        raise PicoDetError(f"device {device}: torch computes 1 + 1 wrong on it")
