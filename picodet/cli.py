@@ -17,8 +17,9 @@ from picodet.cli_convert import convert, list_models
 from picodet.cli_eval import evaluate
 from picodet.cli_export import export
 from picodet.cli_train import train
-from picodet.command import FILE, Command, fetch_official, network_options
+from picodet.command import Command, also_reads, also_writes, fetch_official, network_options
 from picodet.files import write_json
+from picodet.params import FilePath, ModelPath, OutputFile, OutputFolder, Real
 
 atexit.register(gc.freeze)  # Python searches for garbage once more on the way out
 
@@ -30,19 +31,23 @@ def main() -> None:
 
 
 @main.command(cls=Command)
-@click.argument("model", type=FILE)
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("model", type=ModelPath())
+@click.argument("images", type=FilePath(str), metavar="IMAGE...", nargs=-1, required=True)
 @click.option(
-    "--out", type=FILE, default="detections", show_default=True, help="Folder for drawn pictures."
+    "--out",
+    type=OutputFolder(),
+    default="detections",
+    show_default=True,
+    help="Folder for drawn pictures.",
 )
-@click.option("--score", type=click.FloatRange(0, 1), default=0.4, show_default=True)
+@click.option("--score", type=Real(0, 1), default=0.4, show_default=True)
 @click.option(
     "--interp",
     type=click.IntRange(0, 4),
     help="Resize: 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos.  [default: the model's own, 2]",
 )
 @network_options
-@click.option("--json", "json_file", type=FILE, help="Write the detections for machines.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the detections for machines.")
 @click.pass_context
 def detect(
     ctx: click.Context,
@@ -68,14 +73,17 @@ def detect(
     from rich.progress import track
 
     from picodet import gallery
+    from picodet.data.pictures import copy_names
     from picodet.detection_table import print_detections
     from picodet.inference.opening import Running, open_network
 
+    pictures, unusable = gallery.find(images)
+    also_reads(*pictures)
+    also_writes(*copy_names(pictures, out))
     running = Running(backend, device, input_size, paddle_python)
     network = open_network(fetch_official(model), running)
     for note in network.spec.notes:
         click.echo(f"Note: {note}", err=True)
-    pictures, unusable = gallery.find(images)
     progress = Console(stderr=True)
     work = track(
         gallery.detect_all(network, pictures, out, score, interp),

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from picodet.command import FILE, Command, Size, fetch_official, progress_bar
-from picodet.files import check_apart, check_writable, write_json, write_text
+from picodet.command import Command, fetch_official, progress_bar
+from picodet.files import write_json, write_text
+from picodet.params import InputPath, ModelPath, OutputFile, Real, Size
 
 
 class NotComparedError(click.ClickException):
@@ -37,11 +38,17 @@ def align() -> None:
 
 
 INPUT_OPTIONS = (
-    click.option("--image", type=FILE, help="Picture to feed both with.  [default: one of ours]"),
-    click.option("--input", "array", type=FILE, help="A .npy [1, 3, H, W]; --training: an .npz."),
+    click.option(
+        "--image", type=InputPath(), help="Picture to feed both with.  [default: one of ours]"
+    ),
+    click.option(
+        "--input", "array", type=InputPath(), help="A .npy [1, 3, H, W]; --training: an .npz."
+    ),
     click.option("--float64", is_flag=True, help="Run both sides in double; ppdet only."),
-    click.option("--paddle-python", type=FILE, help="Python with Paddle.  [default: this one]"),
-    click.option("--json", "json_file", type=FILE, help="Write the outcome for machines."),
+    click.option(
+        "--paddle-python", type=InputPath(), help="Python with Paddle.  [default: this one]"
+    ),
+    click.option("--json", "json_file", type=OutputFile(), help="Write the outcome for machines."),
     click.option("--training", is_flag=True, help="The first steps of a training, not a picture."),
 )
 
@@ -54,13 +61,17 @@ def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @align.command(cls=Comparing)
-@click.argument("reference", type=FILE)
-@click.argument("model", type=FILE)
+@click.argument("reference", type=ModelPath())
+@click.argument("model", type=ModelPath())
 @click.option("--layerwise", is_flag=True, help="Show the layers, not one line for all of them.")
 @click.option("--all", "unfold", is_flag=True, help="With --layerwise, unfold every block.")
-@click.option("--tolerance", type=float, help="Part of each layer's scale, in place of the noise.")
+@click.option(
+    "--tolerance",
+    type=Real(min=0, min_open=True),
+    help="Part of each layer's scale, in place of the noise.",
+)
 @click.option("--weights", metavar="SET", help="ema or raw, where MODEL has both.  [default: ema]")
-@click.option("--html", type=FILE, help="Write a page with plots, to look at.")
+@click.option("--html", type=OutputFile(), help="Write a page with plots, to look at.")
 @input_options
 @click.pass_context
 def compare(
@@ -97,9 +108,6 @@ def compare(
     from picodet.alignment.as_json import as_json
     from picodet.alignment.table import print_comparison
 
-    if html:
-        check_writable(html, overwrite=True)
-        check_apart(html, [path for path in (reference, model, image, array) if path])
     reference, model = fetch_official(reference), fetch_official(model)
     with progress_bar("comparing") as progress:
         if training:
@@ -128,8 +136,8 @@ def compare(
 
 
 @align.command(cls=Comparing)
-@click.argument("reference", type=FILE)
-@click.argument("out", type=FILE)
+@click.argument("reference", type=ModelPath())
+@click.argument("out", type=OutputFile())
 @click.option("--summary", is_flag=True, help="Statistics and samples only: small.")
 @click.option("--input-size", type=Size(), help="Where REFERENCE does not tell it.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")

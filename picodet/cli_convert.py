@@ -1,20 +1,20 @@
 """picodet-convert, and the list of what it can fetch."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from picodet.command import FILE, Command, Size, fetch_official
+from picodet.command import Command, asks, fetch_official
 from picodet.files import write_json
+from picodet.params import InputPath, ModelPath, OutputFile, OutputModel, Size
 
 
 @click.command(cls=Command)
-@click.argument("source", type=FILE)
-@click.argument("output", type=FILE)
+@click.argument("source", type=ModelPath())
+@click.argument("output", type=OutputModel())
 @click.option("--config", metavar="NAME", help="Official name, such as picodet_s_416_coco.")
 @click.option("--input-size", type=Size(), help="416, or 800x608 for height and width.")
-@click.option("--classes", type=FILE, help="Class names, one per line.")
+@click.option("--classes", type=InputPath(), help="Class names, one per line.")
 @click.option(
     "--to",
     "form",
@@ -24,7 +24,7 @@ from picodet.files import write_json
 @click.option("--weights", metavar="SET", help="ema or raw, where SOURCE has both.  [default: ema]")
 @click.option("--allow-nonfinite", is_flag=True, help="Convert weights that are NaN or Inf.")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
-@click.option("--json", "json_file", type=FILE, help="Write the report for machines.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the report for machines.")
 def convert(
     source: Path,
     output: Path,
@@ -58,7 +58,7 @@ def convert(
 
     source = fetch_official(source)
     names = read_class_names(classes) if classes else None
-    ask = _ask_for_size if sys.stdin.isatty() and sys.stderr.isatty() else None
+    ask = _ask_for_size if asks() else None
     wanted = Wanted(config, input_size, names, ask)
     try:
         report = port.convert_file(
@@ -92,7 +92,7 @@ def _ask_for_size(sizes: tuple[tuple[int, int], ...]) -> tuple[int, int]:
 
 
 @click.command(cls=Command)
-@click.option("--json", "json_file", type=FILE, help="Write the list for machines.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the list for machines.")
 def list_models(json_file: Path | None) -> None:
     """List the official PicoDets: parameters, published AP, and where their weights are.
 

@@ -5,41 +5,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from picodet.command import FILE, Command, fetch_official, network_options
+from picodet.command import Command, also_reads, also_writes, fetch_official, network_options
+from picodet.params import CocoFolder, ImageFolder, InputPath, ModelPath, OutputFile, Real
 
 if TYPE_CHECKING:
     from picodet.evaluation.report import Report
-
-FOLDER = click.Path(path_type=Path, file_okay=False)
-
-
-class InterruptedRun(click.ClickException):
-    """As a shell says that Ctrl-C ended a command."""
-
-    exit_code = 130
 
 
 class Evaluating(Command):
     """A command that takes long and may be interrupted."""
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except click.ClickException as error:
-            from picodet.evaluation.session import InterruptedRunError
-
-            if isinstance(error.__cause__, InterruptedRunError):
-                raise InterruptedRun(error.message) from error
-            raise
-        except KeyboardInterrupt as error:
-            raise InterruptedRun("interrupted; there is nothing yet to go on with") from error
+    interrupted = "interrupted; there is nothing yet to go on with"
 
 
 @click.command(cls=Evaluating)
-@click.argument("model", type=FILE, required=False)
-@click.option("--coco", type=FOLDER, help="Folder with val2017 and annotations, as COCO has it.")
-@click.option("--images", "pictures", type=FOLDER, help="In its stead: the pictures' folder ..")
-@click.option("--annotations", type=FILE, help="  .. and the annotation file.")
+@click.argument("model", type=ModelPath(), required=False)
+@click.option(
+    "--coco", type=CocoFolder(), help="Folder with val2017 and annotations, as COCO has it."
+)
+@click.option(
+    "--images", "pictures", type=ImageFolder(), help="In its stead: the pictures' folder .."
+)
+@click.option("--annotations", type=InputPath(), help="  .. and the annotation file.")
 @click.option(
     "--interp",
     "interps",
@@ -56,8 +43,8 @@ class Evaluating(Command):
     show_default=True,
     help="2.3: best 1,000 cells per level, boxes clipped. 2.4: all, unclipped.",
 )
-@click.option("--score", type=click.FloatRange(0, 1), default=0.025, show_default=True)
-@click.option("--iou", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="Of NMS.")
+@click.option("--score", type=Real(0, 1), default=0.025, show_default=True)
+@click.option("--iou", type=Real(0, 1), default=0.6, show_default=True, help="Of NMS.")
 @click.option(
     "--match-classes",
     type=click.Choice(("name", "order")),
@@ -72,9 +59,13 @@ class Evaluating(Command):
     show_default=True,
     help="Both give the same bits; the first is faster.",
 )
-@click.option("--from-results", type=FILE, help="Evaluate a COCO result file; no MODEL.")
+@click.option("--from-results", type=InputPath(), help="Evaluate a COCO result file; no MODEL.")
 @click.option(
-    "--compare", type=FILE, nargs=2, metavar="A B", help="Two result files, box by box; no MODEL."
+    "--compare",
+    type=InputPath(),
+    nargs=2,
+    metavar="A B",
+    help="Two result files, box by box; no MODEL.",
 )
 @network_options
 @click.option(
@@ -83,13 +74,17 @@ class Evaluating(Command):
 @click.option("--batch", type=click.IntRange(1), help="Pictures at once.  [default: 1; 16 on GPU]")
 @click.option("--threads", type=click.IntRange(1), help="[default: one per core]")
 @click.option("--skip-bad", is_flag=True, help="Leave unusable pictures out; not COCO's AP.")
-@click.option("--resume", type=FILE, help="Go on with what an interrupted run has left.")
-@click.option("--out", type=FILE, help="Write the detections as a COCO result file.")
-@click.option("--html", type=FILE, help="Write a page with plots and the worst pictures.")
+@click.option("--resume", type=InputPath(), help="Go on with what an interrupted run has left.")
+@click.option("--out", type=OutputFile(), help="Write the detections as a COCO result file.")
+@click.option("--html", type=OutputFile(), help="Write a page with plots and the worst pictures.")
 @click.option("--per-class", is_flag=True, help="AP of every class.")
-@click.option("--expect-ap", type=float, metavar="PERCENT", help="Exit code 1 at another AP ..")
-@click.option("--within", type=float, default=0.05, show_default=True, help="  .. than this near.")
-@click.option("--json", "json_file", type=FILE, help="Write the numbers for machines.")
+@click.option(
+    "--expect-ap", type=Real(0, 100), metavar="PERCENT", help="Exit code 1 at another AP .."
+)
+@click.option(
+    "--within", type=Real(0), default=0.05, show_default=True, help="  .. than this near."
+)
+@click.option("--json", "json_file", type=OutputFile(), help="Write the numbers for machines.")
 @click.pass_context
 def evaluate(
     ctx: click.Context,
@@ -129,7 +124,8 @@ def evaluate(
     Face's form), or an official name (picodet list). `torchrun --nproc_per_node N -m picodet eval
     ..` shares the work.
 
-    Exit code 0: done, 1: refused, or not the AP that was expected, 130: interrupted.
+    Exit code 0: done, 1: refused, or not the AP that was expected, 130: interrupted, 143: ended by
+    `kill`.
     """
     from picodet.evaluation import session
     from picodet.evaluation.showing import Outputs
@@ -144,7 +140,10 @@ def evaluate(
     pictures, annotations = _dataset(coco, pictures, annotations, needed=model is not None)
     model = fetch_official(model) if model else None
     show = Outputs(out, html, json_file, per_class)
-    show.check([p for p in (model, annotations, from_results, resume, *(compare or ())) if p])
+    interps = tuple(dict.fromkeys(interps))
+    left_off = resume or session.progress_file(out)
+    also_reads(annotations)
+    also_writes(*show.files(interps), *([] if resume or not model else [left_off]))
     if compare:
         show.comparison(*compare, annotations)
         return
@@ -158,14 +157,14 @@ def evaluate(
             running=Running(
                 backend, own_device(device), input_size, paddle_python, threads=1, float64=float64
             ),
-            interps=tuple(dict.fromkeys(interps)),
+            interps=interps,
             postprocessing=Postprocessing(score, iou, postprocess),
             what_if=what_if,
             match_classes=match_classes,
             skip_bad=skip_bad,
             batch=batch or (1 if device == "cpu" else 16),
             threads=threads or session.threads_here(),
-            progress_file=resume or session.progress_file(out),
+            progress_file=left_off,
             resume=resume,
         )
         reports = show.run(asked, evaluator)

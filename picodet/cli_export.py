@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from picodet.command import FILE, Command, Size, fetch_official, progress_bar
+from picodet.command import Command, fetch_official, progress_bar
 from picodet.files import write_json
+from picodet.params import InputPath, ModelPath, OutputFile, Real, Size
 
 
 class NumberOr(click.ParamType):
@@ -22,7 +23,7 @@ class NumberOr(click.ParamType):
     ) -> int | str:
         if value == self.word:
             return self.word
-        if not (str(value).isascii() and str(value).isdecimal()):
+        if not (str(value).isascii() and str(value).isdecimal() and len(str(value)) < 10):
             self.fail(f"{value!r}: a number or {self.word}", param, ctx)
         return int(value)
 
@@ -35,8 +36,8 @@ class SizeOrDynamic(Size):
 
 
 @click.command(cls=Command)
-@click.argument("model", type=FILE)
-@click.argument("output", metavar="OUT.onnx", type=FILE)
+@click.argument("model", type=ModelPath())
+@click.argument("output", metavar="OUT.onnx", type=OutputFile())
 @click.option(
     "--level",
     type=click.Choice(["heads", "boxes", "detections"]),
@@ -64,14 +65,18 @@ class SizeOrDynamic(Size):
 @click.option(
     "--single-input", is_flag=True, help="No scale_factor: boxes in the network's pixels."
 )
-@click.option("--score-threshold", type=float, default=0.025, show_default=True)
-@click.option("--iou-threshold", type=float, default=0.6, show_default=True)
+@click.option("--score-threshold", type=Real(0, 1), default=0.025, show_default=True)
+@click.option("--iou-threshold", type=Real(0, 1), default=0.6, show_default=True)
 @click.option(
-    "--image", "images", type=FILE, multiple=True, help="To verify with.  [default: one of ours]"
+    "--image",
+    "images",
+    type=InputPath(),
+    multiple=True,
+    help="To verify with.  [default: one of ours]",
 )
 @click.option("--no-verify", is_flag=True, help="Write it without holding it against torch.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT.onnx if it exists.")
-@click.option("--json", "json_file", type=FILE, help="Write the report for machines.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the report for machines.")
 def export(
     model: Path,
     output: Path,

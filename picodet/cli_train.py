@@ -6,27 +6,48 @@ from typing import Any
 
 import click
 
-from picodet.command import FILE, Command, fetch_official, progress_bar
+from picodet.command import Command, fetch_official, progress_bar
 from picodet.files import write_json
+from picodet.params import (
+    MAX_SEED,
+    CocoFolder,
+    ImageFolder,
+    InputPath,
+    ModelPath,
+    OutputFile,
+    OutputFolder,
+    Real,
+)
 
 IMAGENET = "imagenet"
+WRITTEN = ("state", "log.jsonl", "tensorboard", "*_ema.pth", "*_raw.pth")
+RATES = (1e-9, 100)  # as in a recipe (picodet.training.recipe_limits)
 
 
 @click.command(cls=Command)
-@click.argument("recipe", required=False)
-@click.option("--print", "shown", metavar="RECIPE", help="Show every number of it, and its source.")
-@click.option("--coco", type=FILE, help="Folder with train2017, val2017 and annotations.")
-@click.option("--images", type=FILE, help="In its stead: the folder of the pictures to train on ..")
-@click.option("--annotations", type=FILE, help="  .. and their annotation file.")
-@click.option("--val-images", type=FILE, help="Pictures to evaluate on ..")
-@click.option("--val-annotations", type=FILE, help="  .. and their annotation file.")
+@click.argument("recipe", type=InputPath(str), required=False)
+@click.option(
+    "--print",
+    "shown",
+    type=InputPath(str),
+    metavar="RECIPE",
+    help="Show every number of it, and its source.",
+)
+@click.option("--coco", type=CocoFolder(), help="Folder with train2017, val2017 and annotations.")
+@click.option(
+    "--images", type=ImageFolder(), help="In its stead: the folder of the pictures to train on .."
+)
+@click.option("--annotations", type=InputPath(), help="  .. and their annotation file.")
+@click.option("--val-images", type=ImageFolder(), help="Pictures to evaluate on ..")
+@click.option("--val-annotations", type=InputPath(), help="  .. and their annotation file.")
 @click.option(
     "--weights",
+    type=ModelPath(str),
     metavar="FILE",
     help="To begin with: a backbone or a detector in any form, an official name, or `imagenet`, "
     "the backbone that the recipe names.  [default: drawn as ppdet draws them]",
 )
-@click.option("--classes", type=FILE, help="Names, one per line.  [default: the recipe's]")
+@click.option("--classes", type=InputPath(), help="Names, one per line.  [default: the recipe's]")
 @click.option(
     "--head",
     type=click.Choice(("keep", "renew")),
@@ -34,7 +55,13 @@ IMAGENET = "imagenet"
     show_default=True,
     help="Of weights of other classes: keep those of the same name, or renew all as ppdet.",
 )
-@click.option("--out", type=FILE, default="training", show_default=True, help="Folder to write.")
+@click.option(
+    "--out",
+    type=OutputFolder(*WRITTEN),
+    default="training",
+    show_default=True,
+    help="Folder to write.",
+)
 @click.option("--resume", is_flag=True, help="Go on with what is in --out.")
 @click.option("--batch", type=click.IntRange(1), help="Pictures at a time, of each process.")
 @click.option(
@@ -44,17 +71,15 @@ IMAGENET = "imagenet"
     show_default=True,
     help="Batches that make a step.",
 )
-@click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), help="Base learning rate, as it is."
-)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--rate", type=Real(*RATES), help="Base learning rate, as it is.")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cuda: a GPU for each process.")
 @click.option("--amp", is_flag=True, help="Half precision where that is safe.")
 @click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Readers.")
 @click.option("--evaluate-every", type=click.IntRange(0), help="Epochs; 0: never.  [default: 10]")
 @click.option("--save-steps", type=click.IntRange(1), default=500, show_default=True)
 @click.option("--keep", type=click.IntRange(1), default=3, show_default=True, help="States.")
-@click.option("--json", "json_file", type=FILE, help="Write the outcome for machines.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the outcome for machines.")
 def train(
     recipe: str | None,
     shown: str | None,
@@ -89,7 +114,8 @@ def train(
     Writes last_ema.pth, best_ema.pth and their raw counterparts, states to resume from, log.jsonl
     and TensorBoard's files into --out.
 
-    Exit code 0: trained, 1: refused, or stopped by what it says, 130: interrupted.
+    Exit code 0: trained, 1: refused, or stopped by what it says, 130: interrupted, 143: ended by
+    `kill`.
     """
     if (recipe is None) == (shown is None):
         raise click.UsageError("RECIPE or --print RECIPE is expected")
@@ -101,16 +127,17 @@ def train(
     from picodet import ranks
     from picodet.class_names import read_class_names
     from picodet.evaluation.validation import Validation
+    from picodet.inference.torch_network import check_device
     from picodet.training import session
-    from picodet.training.interruption import InterruptedTrainingError
     from picodet.training.job import Job
     from picodet.training.recipe_file import resolve
     from picodet.training.showing import progress_line
 
     data, evaluated = _datasets(coco, images, annotations, val_images, val_annotations)
+    device = ranks.own_device(device)
+    check_device(device)
     names = read_class_names(classes) if classes else None
     wanted = session.with_classes(resolve(recipe).recipe, names)
-    device = ranks.own_device(device)
     with ExitStack() as stack:
         together = stack.enter_context(ranks.joined(device))
         first = together.rank == 0
@@ -153,11 +180,7 @@ def train(
         if first:
             for line in (note, *prepared.notes):
                 click.echo(line, err=True)
-        try:
-            outcome = prepared.training.run()
-        except InterruptedTrainingError as error:
-            click.echo(f"Error: {error}", err=True)
-            raise click.exceptions.Exit(130) from error
+        outcome = prepared.training.run()
     if not first:
         return
     from picodet.training.outcome import as_json, print_outcome

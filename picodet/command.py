@@ -1,59 +1,188 @@
 """What all commands have in common: how they fail, and how they show that they go on."""
 
-import errno
 import gc
+import io
+import os
+import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from errno import EPIPE
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import click
 
 from picodet.errors import Note, PicoDetError
-from picodet.files import check_apart, check_writable, write_json
+from picodet.files import check_writable, write_json
 from picodet.intervals import lines
+from picodet.params import InputPath, OutputFile, Size
+from picodet.run_files import RunFiles
+from picodet.termination import exit_code, terminable
 
-FILE = click.Path(path_type=Path)
+PRINTING = ("click", "rich")
+FILES = "picodet.files"  # of a run, in click's context
+NO_MEMORY = ("out of memory", "can't allocate memory", "Insufficient memory", "bad allocation")
 
 # Python searches all objects for garbage again and again while torch is imported, and finds
 # nothing: a fifth of the time of picodet-convert (benchmarks/convert.py).
 GARBAGE = 200_000  # new objects before it searches
 
 
+class Interrupted(click.ClickException):
+    """Somebody wanted the command to end."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.exit_code = code
+
+
 class Command(click.Command):
-    """A command whose errors are for people and, with `--json`, for machines; no traceback."""
+    """A command whose errors are for people and, with `--json`, for machines; no traceback.
+
+    Before any work is done what it writes is held against what it reads. Whatever asks for its
+    end, Ctrl-C or `kill`, ends it in the same way.
+    """
 
     failure = click.ClickException  # what a user can put right is shown as; 1
+    interrupted = "interrupted"  # where nothing else is to be said
 
     def invoke(self, ctx: click.Context) -> Any:
         usual = gc.get_threshold()
         gc.set_threshold(GARBAGE)
         try:
-            with _warnings_as_notes():
-                return self._invoke_with_json(ctx, ctx.params.get("json_file"))
+            with terminable(), _warnings_as_notes():
+                return self._invoke_with_json(ctx)
         except PicoDetError as error:
+            if isinstance(error.__cause__, KeyboardInterrupt):
+                raise Interrupted(str(error), exit_code(error.__cause__)) from error
             raise self.failure(str(error)) from error
-        except OSError as error:  # of the terminal, or of the file it is redirected to
-            if error.errno == errno.EPIPE:
-                raise  # click knows what to do when nobody reads on
-            raise self.failure(f"cannot print: {error.strerror}") from error
+        except KeyboardInterrupt as error:
+            raise Interrupted(self.interrupted, exit_code(error)) from error
+        except click.Abort as error:  # in the middle of a question
+            if not isinstance(error.__context__, KeyboardInterrupt):
+                raise
+            raise Interrupted(self.interrupted, exit_code(error.__context__)) from error
         finally:
             gc.set_threshold(*usual)
 
-    def _invoke_with_json(self, ctx: click.Context, json_file: Path | None) -> Any:
-        if json_file is None:
-            return super().invoke(ctx)
-        check_writable(json_file, overwrite=True)
-        given = [value for name, value in ctx.params.items() if name != "json_file"]
-        several = [each for value in given if isinstance(value, tuple) for each in value]
-        check_apart(json_file, [Path(v) for v in (*given, *several) if isinstance(v, Path | str)])
+    def _invoke_with_json(self, ctx: click.Context) -> Any:
+        _open_streams()
+        files = ctx.meta[FILES] = RunFiles()
+        inputs = list(self._declared(ctx.params, InputPath))
+        outputs = list(self._declared(ctx.params, OutputFile))
+        for kind, path in (*inputs, *outputs):
+            kind.declare(files, Path(path))
+        json_file: Path | None = ctx.params.get("json_file")
+        if json_file is not None:
+            files.check(json_file)
+            check_writable(json_file, overwrite=True)
         try:
-            return super().invoke(ctx)
+            with told():
+                _check_names([Path(path) for _, path in inputs])
+                files.check_all()
+                files.check_inputs(Path(path) for _, path in inputs)
+                for kind, path in outputs:
+                    if path != json_file:
+                        kind.check(path, overwrite=ctx.params.get("overwrite", True))
+                return super().invoke(ctx)
         except PicoDetError as error:
-            write_json(json_file, error.as_json())
+            if json_file is not None and files.apart(json_file):
+                write_json(json_file, error.as_json())
             raise
+
+    def _declared(self, given: Mapping[str, Any], kind: type[Any]) -> Iterator[tuple[Any, Any]]:
+        """Types and values of the parameters of this kind that were given."""
+        for param in self.params:
+            if isinstance(param.type, kind):
+                value = given.get(param.name or "")
+                for each in value if isinstance(value, tuple) else (value,):
+                    if each is not None:
+                        yield param.type, each
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What the system refuses is a PicoDetError that says what it is, and of which file."""
+    try:
+        yield
+    except (PicoDetError, click.ClickException):
+        raise
+    except OSError as error:
+        if error.errno == EPIPE:
+            raise  # click knows what to do when nobody reads on
+        raise PicoDetError(_of_system(error)) from error
+    except MemoryError as error:
+        raise PicoDetError(
+            f"there is not enough memory: {str(error) or 'Python has none'}"
+        ) from error
+    except Exception as error:  # torch and OpenCV have each their own for it
+        if not any(text in str(error) for text in NO_MEMORY):
+            raise
+        reason = str(error).splitlines()[0]
+        raise PicoDetError(f"there is not enough memory ({reason})") from error
+
+
+def _of_system(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename is not None:
+        name = error.filename
+        return f"{os.fsdecode(name) if isinstance(name, str | bytes | Path) else name}: {reason}"
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    if modules and modules[-1].split(".")[0] in PRINTING:
+        return f"cannot print: {reason}"
+    ours = [name for name in modules if name.split(".")[0] == "picodet"]
+    return f"{reason} (in {ours[-1]})" if ours else reason
+
+
+def _check_names(paths: list[Path]) -> None:
+    """Raise OSError where one cannot even be looked at: a loop of links, a name too long."""
+    for path in paths:
+        with suppress(FileNotFoundError, NotADirectoryError):  # the command says what it wants
+            path.stat()
+
+
+def _open_streams() -> None:
+    """Where one of the three is closed, the next file that is opened would take its place. And
+    a terminal that has no sign for a name is given its number: a name is no reason to fail.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the least number that is free
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def asks() -> bool:
+    """Whether somebody is there to be asked."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def also_reads(*paths: Path) -> None:
+    """What a command has found out to be an input. Raises OutputError where it would be lost."""
+    files = _run_files()
+    for path in paths:
+        files.reads(path)
+    files.check_all()
+
+
+def also_writes(*paths: Path) -> None:
+    """The same of an output."""
+    files = _run_files()
+    for path in paths:
+        files.writes(path)
+    files.check_all()
+
+
+def _run_files() -> RunFiles:
+    context = click.get_current_context(silent=True)
+    files = context.meta.get(FILES) if context else None
+    return files or RunFiles()
 
 
 @contextmanager
@@ -107,7 +236,7 @@ def fetch_official(path: Path) -> Path:
 
     Raises FetchError where it cannot be had, PicoDetError for a name without published weights.
     """
-    if path.exists() or path.suffix or len(path.parts) != 1:
+    if path.suffix or len(path.parts) != 1 or path.exists():
         return path
     from picodet.fetching import fetch
     from picodet.official import published_url
@@ -116,21 +245,9 @@ def fetch_official(path: Path) -> Path:
     if url is None:
         return path
     with progress_bar(f"fetching {path.name}") as progress:
-        return fetch(url, progress).path
-
-
-class Size(click.ParamType):
-    """`416`, or `800x608` for height and width."""
-
-    name = "SIZE"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        sides = str(value).lower().split("x")
-        if len(sides) > 2 or not all(side.isascii() and side.isdecimal() for side in sides):
-            self.fail(f"{value!r}: 416, or 800x608 for height and width", param, ctx)
-        return int(sides[0]), int(sides[-1])
+        fetched = fetch(url, progress).path
+    also_reads(fetched)
+    return fetched
 
 
 NETWORK_OPTIONS = (
@@ -145,7 +262,7 @@ NETWORK_OPTIONS = (
     click.option("--input-size", type=Size(), help="Where MODEL takes any: 416, or 800x608."),
     click.option(
         "--paddle-python",
-        type=FILE,
+        type=InputPath(),
         help="Python with Paddle, for a folder.  [default: this one; torch if it has none]",
     ),
 )

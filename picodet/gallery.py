@@ -9,6 +9,7 @@ from picodet.data.pictures import copy_names, find_pictures, write_picture
 from picodet.data.preprocess import read_image
 from picodet.drawing import draw
 from picodet.errors import ImageError, OutputError
+from picodet.files import check_folder
 from picodet.inference.detecting import detect_with
 from picodet.inference.network import Network
 from picodet.postprocess import Detections
@@ -65,7 +66,8 @@ def detect_all(
     What is wrong with the model or the folder and not with a picture is raised.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        check_folder(folder)
+        folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
     for picture, copy in zip(pictures, copy_names(pictures, folder), strict=True):

@@ -6,7 +6,9 @@ MAY_IMPORT = {
     "class_names": set(),
     "config": set(),
     "errors": set(),
-    "command": {"fetching", "files", "intervals", "official"},
+    "command": {
+        *("fetching", "files", "intervals", "official", "params", "run_files", "termination"),
+    },
     "files": set(),
     "input_files": set(),
     "intervals": set(),
@@ -18,6 +20,9 @@ MAY_IMPORT = {
     "meta": {"", "config"},  # of our files, without torch
     "nms": set(),
     "ort": set(),
+    "params": {"files", "inference.program_file", "run_files"},
+    "run_files": {"files"},
+    "termination": set(),
     "page_markup": set(),
     "paddle_python": {""},
     "safe_path": set(),
@@ -86,7 +91,7 @@ MAY_IMPORT = {
     },
     "drawing": {"postprocess"},
     "gallery": {
-        *("data.pictures", "data.preprocess", "drawing", "inference.detecting"),
+        *("data.pictures", "data.preprocess", "drawing", "files", "inference.detecting"),
         *("inference.network", "postprocess"),
     },
     # where the streams meet
@@ -663,7 +668,7 @@ ALIGNMENT = {
         ".training_recording",
         "training.recipe",
     },
-    ".telling": set(),
+    ".telling": {"termination"},
     ".training_align": {
         ".comparison",
         ".gap",
@@ -1046,7 +1051,7 @@ TRAINING = {
         "models.resnet_vd",
         "models.shufflenet_v2",
     },
-    ".interruption": {".state"},
+    ".interruption": {".state", "termination"},
     ".job": {".recipe"},
     ".journal": {"files"},
     ".loader": {".batch", ".reading", ".recipe", ".samples", ".targets", "config", "machine"},

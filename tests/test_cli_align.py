@@ -192,7 +192,7 @@ def test_outputs_replace_no_input(run, folder, option):
     assert result.exit_code == 2
     result = run("recording.safetensors", "model.pth", option, "no/such")
     assert result.exit_code == 2
-    assert "there is no directory" in result.output
+    assert "there is no folder" in result.output
 
 
 def test_an_onnx_is_recorded_and_compared(run, folder):

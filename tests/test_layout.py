@@ -52,7 +52,7 @@ def test_every_arrow_is_used():
             assert allowed <= imported, name_of(path)
 
 
-@pytest.mark.parametrize("name", ["__init__", "__main__", *COMMANDS, "command", "errors"])
+@pytest.mark.parametrize("name", ["__init__", "__main__", *COMMANDS, "command", "errors", "params"])
 def test_help_needs_nothing_heavy(name):
     tree = ast.parse((PACKAGE / f"{name}.py").read_text())
     tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from picodet.evaluation.reporting import Context, Evaluated
 from picodet.evaluation.result_comparison import compare_results
 from picodet.evaluation.results import coverage, read_results, write_results
 from picodet.evaluation.table import print_reports
-from picodet.files import check_apart, check_writable, write_json, write_text
+from picodet.files import write_json, write_text
 from picodet.versions import versions
 
 
@@ -35,12 +36,12 @@ class Outputs:
     json_file: Path | None
     per_class: bool
 
-    def check(self, inputs: list[Path]) -> None:
-        """Raise OutputError now for what could not be written at the end."""
-        outputs = [path for path in (self.out, self.html) if path]
-        for i, path in enumerate(outputs):
-            check_writable(path, overwrite=True)
-            check_apart(path, [*inputs, *outputs[:i]])
+    def files(self, interps: Sequence[int]) -> list[Path]:
+        """What is written beside what was named, one file for each of several interps."""
+        if len(interps) < 2:
+            return []
+        named = [path for path in (self.out, self.html) if path]
+        return [_named(path, _suffix(interp)) for path in named for interp in interps]
 
     def run(self, asked: session.Asked, evaluator: str) -> list[Report]:
         """Reports of a model; none in a process that has just helped."""
@@ -107,7 +108,7 @@ class Outputs:
         print_reports(reports, self.per_class, Console())
         several = len(reports) > 1
         for i, run in enumerate(runs):
-            suffix = f"_interp{run.interp}" if several else ""
+            suffix = _suffix(run.interp) if several else ""
             if self.out:
                 write_results(_named(self.out, suffix), run.results)
                 click.echo(f"written {_named(self.out, suffix)}")
@@ -131,6 +132,10 @@ class Outputs:
         print_result_comparison(compared, str(a), str(b), Console())
         if self.json_file:
             write_json(self.json_file, comparison_as_json(compared))
+
+
+def _suffix(interp: int | None) -> str:
+    return f"_interp{interp}"
 
 
 def _named(path: Path, suffix: str) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from picodet.files import check_writable, write_json
+from picodet.files import write_json
 from picodet.training.recipe_fields import leaves
 from picodet.training.recipe_file import resolve
 from picodet.training.recipe_table import as_json, print_recipes
@@ -16,8 +16,6 @@ ALL = "all"
 
 def print_recipe(argument: str, json_file: Path | None = None) -> None:
     """A name, a file, or "all". Raises TrainingError for what is none of these."""
-    if json_file is not None:
-        check_writable(json_file, overwrite=True)
     console = Console()
     if argument == ALL:
         print_recipes(RECIPES.values(), console)

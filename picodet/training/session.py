@@ -9,7 +9,7 @@ from picodet import __version__, locks
 from picodet.config import ModelConfig
 from picodet.errors import TrainingError
 from picodet.evaluation.annotations import read_annotations
-from picodet.files import check_new_folder, sha256
+from picodet.files import check_folder, sha256
 from picodet.inference.torch_network import on_device
 from picodet.locks import Lock
 from picodet.ranks import Ranks
@@ -131,7 +131,7 @@ def prepare(
     lock = None
     if newest is None:
         if ranks.rank == 0:
-            check_new_folder(job.out, overwrite=True)
+            check_folder(job.out)
             folder.mkdir(parents=True, exist_ok=True)
             lock = _alone(job.out, newest)
             image_record.write(job.out, **rows)

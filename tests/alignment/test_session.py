@@ -129,7 +129,7 @@ def test_recordings_are_not_recorded_again(folder, tmp_path):
 def test_what_must_not_be_written(folder, tmp_path):
     with pytest.raises(RecordingError, match=r"suffix of a recording is \.safetensors"):
         record(folder, "model.onnx", tmp_path / "r.npz")
-    with pytest.raises(OutputError, match="there is no directory"):
+    with pytest.raises(OutputError, match="there is no folder"):
         record(folder, "model.onnx", tmp_path / "no" / "r.safetensors")
     out = tmp_path / "r.safetensors"
     out.write_text("mine")

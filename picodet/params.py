@@ -1,0 +1,148 @@
+"""The kinds of values that commands take: files they read and write, numbers, sizes.
+
+What a command reads and what it writes is told by the types of its parameters; Command holds the
+one against the other before any work is done (picodet.command).
+"""
+
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import click
+
+from picodet.files import check_folder, check_writable
+from picodet.inference.program_file import PROGRAMS, WEIGHTS, is_part_of_program
+from picodet.run_files import RESULTS, RunFiles
+
+CHECKPOINT = (".pdparams", ".pdema")
+CONFIG = "infer_cfg.yml"
+MAX_SEED = 2**63 - 1  # what torch's generators take
+
+
+class FilePath(click.ParamType):
+    """A name of a file or folder: not empty, and what a system can have as a name."""
+
+    name = "PATH"
+
+    def __init__(self, of: type = Path) -> None:
+        """of: Path, or str for what may be something else than a path."""
+        self.of = of
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | str:
+        text = str(value)
+        if not text.strip():
+            self.fail("the name is empty", param, ctx)
+        if "\0" in text:
+            self.fail(f"{text!r}: a name cannot have a NUL in it", param, ctx)
+        made: Path | str = self.of(value)
+        return made
+
+
+class InputPath(FilePath):
+    """What is read: a file, or a folder with all that is in it."""
+
+    def declare(self, files: RunFiles, path: Path) -> None:
+        """Tell which files are read."""
+        files.reads(path)
+
+
+class ModelPath(InputPath):
+    """A model in any form, and the files beside it that are read with it."""
+
+    def declare(self, files: RunFiles, path: Path) -> None:
+        files.reads(path)
+        beside: list[str] = []
+        if path.suffix in CHECKPOINT:
+            beside = [path.stem + suffix for suffix in CHECKPOINT]
+        elif is_part_of_program(path):
+            beside = [*PROGRAMS, path.stem + WEIGHTS, CONFIG]
+        for name in beside:
+            files.reads(path.parent / name)
+
+
+class ImageFolder(InputPath):
+    """A folder of images; reports may lie among them."""
+
+    def declare(self, files: RunFiles, path: Path) -> None:
+        files.reads(path, left_alone=RESULTS)
+
+
+class CocoFolder(InputPath):
+    """As COCO has it; what else lies in it is not read."""
+
+    def declare(self, files: RunFiles, path: Path) -> None:
+        files.reads(path / "annotations")
+        for part in ("train2017", "val2017"):
+            files.reads(path / part, left_alone=RESULTS)
+
+
+class OutputFile(FilePath):
+    """A file that is written. Where the command has `--overwrite`, one that is there stays."""
+
+    def declare(self, files: RunFiles, path: Path) -> None:
+        """Tell which files are written."""
+        files.writes(path)
+
+    def check(self, path: Path, overwrite: bool) -> None:
+        """Raise OutputError where it cannot be written; before any work is done."""
+        check_writable(path, overwrite)
+
+
+class OutputModel(OutputFile):
+    """A file, or a folder in Hugging Face's form; which one, the suffix says."""
+
+    FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
+
+    def declare(self, files: RunFiles, path: Path) -> None:
+        files.writes(path)
+        if not path.suffix:
+            files.writes_into(path, self.FILES)
+
+    def check(self, path: Path, overwrite: bool) -> None:
+        """Only who writes it knows what it is to be."""
+
+
+class OutputFolder(OutputFile):
+    """A folder that is there or is made, and what is written into it."""
+
+    def __init__(self, *names: str) -> None:
+        """names: of files and folders in it, or patterns of them."""
+        super().__init__()
+        self.names = names
+
+    def declare(self, files: RunFiles, path: Path) -> None:
+        files.writes(path)
+        files.writes_into(path, self.names)
+
+    def check(self, path: Path, overwrite: bool) -> None:
+        check_folder(path)
+
+
+class Real(click.FloatRange):
+    """A number, and never NaN or Inf: NaN is below no minimum and above no maximum."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value!r} is no number that can be counted with", param, ctx)
+        return number
+
+
+class Size(click.ParamType):
+    """`416`, or `800x608` for height and width."""
+
+    name = "SIZE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        sides = str(value).lower().split("x")
+        if len(sides) > 2 or not all(
+            side.isascii() and side.isdecimal() and len(side) < 10 for side in sides
+        ):
+            self.fail(f"{value!r}: 416, or 800x608 for height and width", param, ctx)
+        return int(sides[0]), int(sides[-1])

@@ -1,0 +1,99 @@
+"""What the parameters of every command take and refuse."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from picodet.cli import main
+from picodet.errors import PicoDetError
+from picodet.params import MAX_SEED, FilePath, Real
+from picodet.postprocess import Postprocessing
+from picodet.training.recipe_fields import leaves
+from picodet.training.recipe_limits import LIMITS, fitting, hint
+from picodet.training.recipes import RECIPES
+
+
+def commands(group=main, name=""):
+    for short, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{name}{short} ")
+        else:
+            yield f"{name}{short}", command
+
+
+PARAMS = [
+    pytest.param(command, param, id=f"{name} {param.name}")
+    for name, command in commands()
+    for param in command.params
+]
+NOT_A_NUMBER = ("nan", "NaN", "-nan", "inf", "-inf", "Infinity", "1e999")
+
+
+@pytest.mark.parametrize(("command", "param"), PARAMS)
+def test_no_option_takes_what_is_no_number(command, param):
+    assert param.type is not click.FLOAT
+    if isinstance(param.type, click.FloatRange):
+        assert isinstance(param.type, Real)
+        for value in NOT_A_NUMBER:
+            with pytest.raises(click.BadParameter):
+                param.type.convert(value, param, None)
+
+
+@pytest.mark.parametrize(("command", "param"), PARAMS)
+def test_every_path_is_declared_as_read_or_written(command, param):
+    """So that none that is written replaces one that is read."""
+    assert not isinstance(param.type, click.Path | click.File)
+    if isinstance(param.type, FilePath):
+        for value in ("", " ", "a\0b"):
+            with pytest.raises(click.BadParameter):
+                param.type.convert(value, param, None)
+
+
+DATA = ["--coco", "coco"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["eval", "x.onnx", *DATA, "--iou", "nan"],
+        ["eval", "x.onnx", *DATA, "--score", "nan"],
+        ["eval", "x.onnx", *DATA, "--expect-ap", "nan"],
+        ["eval", "x.onnx", *DATA, "--within", "inf"],
+        ["eval", "x.onnx", *DATA, "--out", ""],
+        ["detect", "x.onnx", "x.png", "--score", "nan"],
+        ["detect", "x.onnx", ""],
+        ["detect", "", "x.png"],
+        ["export", "x.pth", "x.onnx", "--score-threshold", "nan"],
+        ["export", "x.pth", "x.onnx", "--iou-threshold", "inf"],
+        ["align", "x.pdparams", "x.pth", "--tolerance", "nan"],
+        ["align", "x.pdparams", "x.pth", "--tolerance", "0"],
+        ["train", "picodet_s_320_coco", *DATA, "--rate", "nan"],
+        ["train", "picodet_s_320_coco", *DATA, "--rate", "inf"],
+        ["train", "picodet_s_320_coco", *DATA, "--rate", "1e9"],
+        ["train", "picodet_s_320_coco", *DATA, "--seed", "-1"],
+        ["train", "picodet_s_320_coco", *DATA, "--seed", str(MAX_SEED + 1)],
+        ["convert", "x.pdparams", "x\0.pth"],
+        ["list", "--json", ""],
+    ],
+)
+def test_wrong_usage(words):
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2, done.output
+    assert "Invalid value" in done.output
+
+
+def test_no_number_of_a_recipe_may_be_none():
+    recipe = RECIPES["picodet_s_320_coco"]
+    for path, value in leaves(recipe).items():
+        if isinstance(value, float) and not path.startswith("model."):
+            assert path in LIMITS, path
+            for number in (float("nan"), float("inf"), "nan"):
+                with pytest.raises(ValueError, match="expected is a number from"):
+                    fitting(number, path, hint(recipe, path))
+
+
+def test_nor_of_the_postprocessing():
+    for name in ("score_threshold", "iou_threshold"):
+        for number in (float("nan"), float("inf"), -0.1):
+            with pytest.raises(PicoDetError, match=f"{name}: .*a number from 0 to 1"):
+                Postprocessing(**{name: number})
