@@ -11,7 +11,7 @@ import torch
 import wrong_layers as layers
 import wrong_steps as steps
 from faults_in_layers import ACTIVATIONS, B3, ORDERS, SETTINGS, TOP_DOWN, WEIGHTS
-from planting import Fault, before, behind, forward, integral, numbers, setting
+from planting import Fault, before, behind, bins, classes, forward, integral, numbers, setting
 from torch.nn import functional as F
 
 GREY_LEVEL = 1 / 255
@@ -112,6 +112,18 @@ IN_FLOAT64 = (
     ),
 )
 
+BINS = (
+    bins("bins times 1.0001", lambda project: project * 1.0001),
+    bins("bins times 1.001", lambda project: project * 1.001),
+    bins("bins times 1.019", lambda project: project * 1.019),
+    bins("bins not even", lambda project: project + 0.01 * project.sin()),
+)
+
+NAMES = (
+    classes("classes in reverse order", lambda names: names[::-1]),
+    classes("a class called otherwise", lambda names: (*names[:-1], "brush")),
+)
+
 FAULTS: tuple[Fault, ...] = (
     *WEIGHTS,
     *SETTINGS,
@@ -120,5 +132,7 @@ FAULTS: tuple[Fault, ...] = (
     *DECODING,
     *NMS,
     *PREPROCESSING,
+    *BINS,
+    *NAMES,
     *IN_FLOAT64,
 )

@@ -3,9 +3,10 @@
     python benchmarks/faults.py --paddle-python PYTHON [--images 20] [--checkpoints FILE ..]
         [--peers PYTHON] [--only WORD] [--json FILE]
 
-First the faults of fault_list.py, against ppdet's own run of a picture: all must be found, on the
-right rung and at the very layer. Then the right models, over many pictures and several checkpoints:
-none may be called wrong. Exit code 1 where one of the two fails.
+First the faults of fault_list.py, against ppdet's own run of a picture; in the values of the bins
+against exports that end at raw heads, in the names of the classes against a file that has some. All
+must be found, on the right rung and at the very layer. Then the right models, over many pictures
+and several checkpoints: none may be called wrong. Exit code 1 where one of the two fails.
 
 With ../shared the checkpoints and pictures are real; without it they are seeded numbers
 (tools/seeded.py) and pictures of scikit-image. The Python of --paddle-python has ppdet, that of
@@ -27,11 +28,12 @@ from typing import Any
 import right_models
 from fault_list import FAULTS
 from peers import Peers, Said
-from planting import Fault
-from references import Pair, pairs, pictures
+from planting import Against, Fault
+from references import Pair, pairs, pairs_against, pictures
 from traces import OUTSIDE, common, layer_of, our_trace, reference_trace
 
 from picodet.alignment.align import align
+from picodet.alignment.compared import TorchModel
 from picodet.alignment.comparison import Comparison, Layer
 from picodet.alignment.recording import Recording
 from picodet.alignment.wording import times
@@ -40,6 +42,10 @@ from picodet.models.picodet import PicoDet
 
 COLUMNS = ("fault", "rung", "layer", "found", "located", "x noise", "diagnosis")
 UNKNOWN = "none of the usual mistakes"
+GROUPS: tuple[tuple[Against, bool], ...] = (  # and whether in float64
+    *(("ppdet", False), ("raw heads", False), ("names", False)),
+    ("ppdet", True),
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,8 @@ def planted(
     for fault in faults:
         model = copy.deepcopy(right)
         with fault.planted(model):
-            comparison = align(model, pair.model, recording)
+            candidate = TorchModel(model, model.config.classes)
+            comparison = align(candidate, pair.model, recording)
             answers = {}
             if peers is not None:
                 made = our_trace(model, recording)
@@ -182,14 +189,19 @@ def main() -> None:
         all_pairs = pairs(folder, arguments.checkpoints)
         peers = stack.enter_context(Peers(arguments.peers, folder)) if arguments.peers else None
         rows: list[Row] = []
-        for float64 in (False, True):
-            faults = [f for f in FAULTS if f.float64 == float64 and arguments.only in f.name]
-            if not faults:
-                continue
-            with all_pairs[0].recorded(images[0], python, float64) as recording:
-                for row in planted(faults, all_pairs[0], recording, peers):
-                    _print(row, head=not rows)
-                    rows.append(row)
+        for against, float64 in GROUPS:
+            faults = [
+                fault
+                for fault in FAULTS
+                if (fault.against, fault.float64) == (against, float64)
+                and arguments.only in fault.name
+            ]
+            for pair in pairs_against(against, all_pairs) if faults else ():
+                own_peers = peers if against == "ppdet" else None
+                with pair.recorded(images[0], python, float64) as recording:
+                    for row in planted(faults, pair, recording, own_peers):
+                        _print(row, head=not rows)
+                        rows.append(row)
         rights = []
         for right in right_models.run(all_pairs, images[: arguments.images], python):
             rights.append(right)

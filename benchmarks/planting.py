@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import patch
 
 import torch
@@ -11,6 +11,10 @@ import wrong_layers as layers
 from torch import nn
 
 from picodet.models.picodet import PicoDet
+
+# what runs the reference: ppdet; an export that ends at raw heads and so holds no values of the
+# bins; ppdet, with weights of a file that names its classes
+Against = Literal["ppdet", "raw heads", "names"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Fault:
     edit: Callable[[PicoDet], None] = lambda model: None
     patches: dict[str, Any] = field(default_factory=dict)  # a function of picodet's: its substitute
     float64: bool = False  # can only be seen there
+    against: Against = "ppdet"
 
     @contextmanager
     def planted(self, model: PicoDet) -> Iterator[None]:
@@ -105,3 +110,23 @@ def integral(name: str, **changes: Any) -> Fault:
     """In the head's Integral, which our decoding calls."""
     path = "head.integral"
     return replace(forward(name, path, layers.integral(**changes)), rungs=("decoding",), places=())
+
+
+def bins(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Fault:
+    """In the values of the bins, which the reference does not hold."""
+
+    def edit(model: PicoDet) -> None:
+        project = model.head.integral.project
+        project.copy_(change(project))
+
+    places = ("head.integral.project", "probe: boxes")
+    return Fault(name, ("weights", "decoding"), places, edit, against="raw heads")
+
+
+def classes(name: str, change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Fault:
+    """In the names of the classes."""
+
+    def edit(model: PicoDet) -> None:
+        model.config = replace(model.config, classes=change(model.config.classes))
+
+    return Fault(name, ("heads",), ("names of the classes",), edit, against="names")

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from planting import Against
+
 from picodet.alignment.recording import Recording
 from picodet.alignment.reference import record
 from picodet.alignment.session import Fed
@@ -37,6 +39,7 @@ EXPORTS = {  # and the checkpoint that each was made from
     _S / "export_raw.onnx": _S / "picodet_s_416_coco.pdparams",
     _S / "export_nms.onnx": _S / "picodet_s_416_coco.pdparams",
 }
+RAW_HEADS = (REAL / PLANTED_IN, REAL / "picodet_s_416_coco.onnx")  # what they end at
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,16 @@ def pairs(folder: Path, checkpoints: list[Path]) -> list[Pair]:
             models[source] = folder / f"{len(models)}.pth"
             convert_file(source, models[source], Wanted())
     return [Pair(reference, models[source]) for reference, source in made.items()]
+
+
+def pairs_against(against: Against, all_pairs: list[Pair]) -> list[Pair]:
+    """Those that a fault is planted in; without ../shared no export is there."""
+    if against == "raw heads":
+        return [pair for pair in all_pairs if pair.reference in RAW_HEADS]
+    if against == "names":  # a file of ours names the classes; the second has more than one
+        model = all_pairs[min(1, len(all_pairs) - 1)].model
+        return [Pair(model, model)]
+    return all_pairs[:1]
 
 
 def default_checkpoints(folder: Path) -> list[Path]:
