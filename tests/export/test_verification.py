@@ -174,3 +174,15 @@ def test_metadata_of_another_size_is_refused(verified):
 
     with pytest.raises(PicoDetError, match="does not describe the model"):
         verified(Wanted("heads"), resize)
+
+
+def test_metadata_with_other_bins_are_refused(verified):
+    """Of raw heads nothing else says what a distribution is over."""
+
+    def scale(proto):
+        entry = next(entry for entry in proto.metadata_props if entry.key == HEADER)
+        meta = json.loads(entry.value)
+        entry.value = json.dumps(meta | {"project": [1.019 * value for value in meta["project"]]})
+
+    with pytest.raises(PicoDetError, match="does not describe the model"):
+        verified(Wanted("heads"), scale)
