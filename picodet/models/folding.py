@@ -33,5 +33,5 @@ def folded(model: PicoDet) -> PicoDet:
                 with torch.no_grad():
                     weight, bias = fold(conv.weight, norm.state_dict(), norm.eps)
                 conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
-                setattr(layer, name, nn.Identity())
+                setattr(layer, name, nn.Identity().train(norm.training))
     return model

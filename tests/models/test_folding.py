@@ -59,6 +59,7 @@ def test_the_function_is_the_same_and_no_batch_norm_is_left(variant):
     small = folded(model)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in small.modules())
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
+    assert not any(layer.training for layer in small.modules())
     with torch.inference_mode():
         for ours, theirs in zip(small(images), model(images), strict=True):
             for a, b in zip(ours, theirs, strict=True):
