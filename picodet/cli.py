@@ -8,6 +8,7 @@ import atexit
 import gc
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -59,6 +60,7 @@ def detect(
     backend: str,
     device: str,
     input_size: tuple[int, int] | None,
+    resize: Any,
     paddle_python: Path | None,
     json_file: Path | None,
 ) -> None:
@@ -86,7 +88,7 @@ def detect(
         click.echo(f"Note: {note}", err=True)
     progress = Console(stderr=True)
     work = track(
-        gallery.detect_all(network, pictures, out, score, interp),
+        gallery.detect_all(network, pictures, out, score, interp, resize),
         description="detecting",
         total=len(pictures),
         console=progress,

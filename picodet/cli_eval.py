@@ -104,6 +104,7 @@ def evaluate(
     backend: str,
     device: str,
     input_size: tuple[int, int] | None,
+    resize: Any,
     paddle_python: Path | None,
     float64: bool,
     batch: int | None,
@@ -158,6 +159,7 @@ def evaluate(
                 backend, own_device(device), input_size, paddle_python, threads=1, float64=float64
             ),
             interps=interps,
+            kernels=resize,
             postprocessing=Postprocessing(score, iou, postprocess),
             what_if=what_if,
             match_classes=match_classes,

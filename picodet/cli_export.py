@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from picodet.command import Command, fetch_official, progress_bar
+from picodet.command import Command, fetch_official, progress_bar, resize_option
 from picodet.files import write_json
 from picodet.params import InputPath, ModelPath, OutputFile, Real, Size
 
@@ -67,6 +67,7 @@ class SizeOrDynamic(Size):
 )
 @click.option("--score-threshold", type=Real(0, 1), default=0.025, show_default=True)
 @click.option("--iou-threshold", type=Real(0, 1), default=0.6, show_default=True)
+@resize_option
 @click.option(
     "--image",
     "images",
@@ -87,6 +88,7 @@ def export(
     single_input: bool,
     score_threshold: float,
     iou_threshold: float,
+    resize: Any,
     images: tuple[Path, ...],
     no_verify: bool,
     overwrite: bool,
@@ -118,6 +120,7 @@ def export(
         single_input,
         score_threshold,
         iou_threshold,
+        resize,
     )
     try:
         with progress_bar("verifying") as progress:

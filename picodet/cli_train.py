@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from picodet.command import Command, fetch_official, progress_bar
+from picodet.command import Command, fetch_official, progress_bar, resize_option
 from picodet.files import write_json
 from picodet.params import (
     MAX_SEED,
@@ -72,6 +72,7 @@ RATES = (1e-9, 100)  # as in a recipe (picodet.training.recipe_limits)
     help="Batches that make a step.",
 )
 @click.option("--rate", type=Real(*RATES), help="Base learning rate, as it is.")
+@resize_option
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cuda: a GPU for each process.")
 @click.option("--amp", is_flag=True, help="Half precision where that is safe.")
@@ -96,6 +97,7 @@ def train(
     batch: int | None,
     accumulate: int,
     rate: float | None,
+    resize: Any,
     seed: int,
     device: str,
     amp: bool,
@@ -137,7 +139,7 @@ def train(
     device = ranks.own_device(device)
     check_device(device)
     names = read_class_names(classes) if classes else None
-    wanted = session.with_classes(resolve(recipe).recipe, names)
+    wanted = session.with_resize(session.with_classes(resolve(recipe).recipe, names), resize)
     with ExitStack() as stack:
         together = stack.enter_context(ranks.joined(device))
         first = together.rank == 0

@@ -250,6 +250,13 @@ def fetch_official(path: Path) -> Path:
     return fetched
 
 
+resize_option = click.option(
+    "--resize",
+    type=click.Choice(("native", "portable")),
+    help="By OpenCV's kernels for this CPU, or by those that give the same bits on every one.  "
+    "[default: the model's own, native]",
+)
+
 NETWORK_OPTIONS = (
     click.option(
         "--backend",
@@ -260,6 +267,7 @@ NETWORK_OPTIONS = (
     ),
     click.option("--device", default="cpu", show_default=True, help="Of a model in torch: cuda."),
     click.option("--input-size", type=Size(), help="Where MODEL takes any: 416, or 800x608."),
+    resize_option,
     click.option(
         "--paddle-python",
         type=InputPath(),

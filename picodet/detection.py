@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from picodet.config import Kernels
 from picodet.data.preprocess import read_image
 from picodet.errors import ImageError, PicoDetError
 from picodet.inference.detecting import detect_with
@@ -14,21 +15,26 @@ from picodet.postprocess import Detections
 
 
 def detect(
-    model: PicoDet, image: str | Path | np.ndarray, interp: int | None = None, score: float = 0.025
+    model: PicoDet,
+    image: str | Path | np.ndarray,
+    interp: int | None = None,
+    score: float = 0.025,
+    resize: Kernels | None = None,
 ) -> Detections:
     """Find the objects in one picture: a file, or an array [H, W, 3] uint8 in BGR.
 
     interp is OpenCV's number of the resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None
-    is the model's own, which is 2 in all of ppdet's configs. Scores above `score` count; 0.025 is
-    ppdet's. A model in bfloat16 or under autocast is decoded in float32. Raises ImageError for a
-    picture that cannot be used, PicoDetError for an unknown interp or score and for a model of
-    which any part is in training mode, or whose output is not finite.
+    is the model's own, which is 2 in all of ppdet's configs. resize "portable" gives the same bits
+    on every CPU, "native" is OpenCV's choice; None is the model's own. Scores above `score` count;
+    0.025 is ppdet's. A model in bfloat16 or under autocast is decoded in float32. Raises ImageError
+    for a picture that cannot be used, PicoDetError for an unknown interp, resize or score and for a
+    model of which any part is in training mode, or whose output is not finite.
     """
     _check(model, image, score)
     network = TorchNetwork(model)
     if not isinstance(image, np.ndarray):
         image = read_image(Path(image))
-    return detect_with(network, image, interp, score)
+    return detect_with(network, image, interp, score, resize)
 
 
 def _check(model: object, image: object, score: object) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from picodet.config import Kernels
 from picodet.data.pictures import copy_names, find_pictures, write_picture
 from picodet.data.preprocess import read_image
 from picodet.drawing import draw
@@ -59,7 +60,12 @@ def find(arguments: Sequence[str]) -> tuple[list[Path], list[Failed]]:
 
 
 def detect_all(
-    network: Network, pictures: Sequence[Path], folder: Path, score: float, interp: int | None
+    network: Network,
+    pictures: Sequence[Path],
+    folder: Path,
+    score: float,
+    interp: int | None = None,
+    resize: Kernels | None = None,
 ) -> Iterator[Drawn | Failed]:
     """Detect in each picture and draw a copy into `folder`.
 
@@ -73,7 +79,7 @@ def detect_all(
     for picture, copy in zip(pictures, copy_names(pictures, folder), strict=True):
         try:
             image = read_image(picture)
-            found = detect_with(network, image, interp, score)
+            found = detect_with(network, image, interp, score, resize)
             names = tuple(map(network.spec.class_name, found.classes.tolist()))
             write_picture(draw(image, found, names), copy)
         except (ImageError, OutputError) as error:

@@ -86,11 +86,13 @@ MAY_IMPORT = {
     "decoding": {"cells", "models.head"},
     "postprocess": {"cells", "nms"},
     "detection": {
+        "config",
         *("data.preprocess", "inference.detecting", "inference.torch_network", "models.picodet"),
         "postprocess",
     },
     "drawing": {"postprocess"},
     "gallery": {
+        "config",
         *("data.pictures", "data.preprocess", "drawing", "files", "inference.detecting"),
         *("inference.network", "postprocess"),
     },
@@ -800,7 +802,7 @@ ALIGNMENT = {
 INFERENCE = {
     # plain values, and what runs them
     ".network": {"config", "postprocess"},
-    ".detecting": {".network", "data.preprocess", "postprocess"},
+    ".detecting": {".network", "config", "data.preprocess", "postprocess"},
     ".opening": {
         ".network",
         ".onnxruntime_network",
@@ -903,7 +905,8 @@ EVALUATION = {
     ".results": {".annotations", ".json_rows", "files"},
     ".json_rows": set(),
     # a model and a dataset -> results
-    ".setting": {"config", "data.preprocess", "postprocess"},
+    ".setting": {"config", "data.preprocess", "data.resize_kernels", "postprocess"},
+    ".about": {".report", "files"},
     ".class_matching": {".annotations", "inference.network"},
     ".checking": {".annotations", "data.image_sums", "data.preprocess"},
     ".usable": {".annotations", ".checking", "data.image_sums", "ranks"},
@@ -912,6 +915,7 @@ EVALUATION = {
     ".partial": {".progress_file", ".run", "data.image_sums", "intervals", "locks", "ranks"},
     ".session": {
         "",
+        "config",
         ".annotations",
         ".class_matching",
         ".partial",
@@ -955,6 +959,7 @@ EVALUATION = {
     },
     # how it is shown
     ".showing": {
+        ".about",
         ".annotations",
         ".as_json",
         ".comparison_table",
@@ -1096,6 +1101,7 @@ TRAINING = {
     ".predictions": {".assignment", ".losses", ".targets", "cells", "decoding", "models.head"},
     ".printing": {".recipe_fields", ".recipe_file", ".recipe_table", ".recipes", "files"},
     ".reading": {
+        "data.resize_kernels",
         ".batch",
         ".crop",
         ".distort",
@@ -1121,6 +1127,8 @@ TRAINING = {
     ".schedule": {".recipe"},
     ".session": {
         "",
+        "data.resize_kernels",
+        "versions",
         ".freezing",
         ".image_record",
         ".job",

@@ -10,7 +10,11 @@ from parsed import Parsed
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from picodet.data.resize_kernels import differ, fingerprint
+from picodet.evaluation.about import settings_of
 from picodet.evaluation.report import STATS
+from picodet.files import sha256
+from picodet.versions import cpu
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +90,38 @@ def test_several_interps(files, tmp_path):
     done = run(files, "x.onnx", "--coco", "coco", *outputs, *options)
     assert done.exit_code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("n.json", "o_interp1.json", "o_interp2.json", "p_interp1.html", "p_interp2.html"),
+        *("n.json", "o_interp1.json", "o_interp1.json.about.json"),
+        *("o_interp2.json", "o_interp2.json.about.json", "p_interp1.html", "p_interp2.html"),
     ]
     first, second = numbers(tmp_path / "n.json")["runs"]
     assert (first["interp"], second["interp"]) == (1, 2)
     assert second["stats"] == numbers(files / "numbers.json")["stats"] != first["stats"]
     assert (tmp_path / "o_interp2.json").read_bytes() == (files / "out.json").read_bytes()
     assert (tmp_path / "o_interp1.json").read_bytes() != (files / "out.json").read_bytes()
+
+
+def test_portable_resize_is_said_everywhere(files, tmp_path):
+    outputs = ["--out", tmp_path / "o.json", "--html", tmp_path / "p.html"]
+    options = ["--resize", "portable", "--json", tmp_path / "n.json"]
+    done = run(files, "x.onnx", "--coco", "coco", *outputs, *options)
+    assert done.exit_code == 0
+    said = f"portable (IPP off), {fingerprint('portable')['cubic']}"
+    assert said in done.output
+    assert cpu()[:40] in done.output
+    assert said in (tmp_path / "p.html").read_text()
+    found = numbers(tmp_path / "n.json")["settings"]
+    assert (found["resized by"], found["CPU"]) == (said, cpu())
+    about = numbers(tmp_path / "o.json.about.json")
+    assert (about["settings"], about["sha256"]) == (found, sha256(tmp_path / "o.json"))
+    usual = numbers(files / "out.json.about.json")["settings"]["resized by"]
+    compare = ["--compare", "out.json", tmp_path / "o.json", "--coco", "coco"]
+    done = run(files, *compare, "--json", tmp_path / "c.json")
+    other = tmp_path / "o.json"
+    expected = f"not resized by the same kernels: out.json by {usual}; {other} by {said}"
+    assert numbers(tmp_path / "c.json")["note"] == (expected if usual != said else "")
+    assert ("Note: not resized by the same" in done.output) == (usual != said)
+    (tmp_path / "o.json").write_text("[]")  # what is said is of other detections
+    assert settings_of(tmp_path / "o.json") == {}
 
 
 def test_what_if(files, tmp_path, monkeypatch):
@@ -103,7 +132,7 @@ def test_what_if(files, tmp_path, monkeypatch):
     assert found["stats"] == numbers(files / "numbers.json")["stats"]
     first, *others = found["what_if"]
     assert first["stats"] == found["stats"]
-    assert len(others) == 12
+    assert len(others) == 12 + differ(2)
     for row in others:
         assert row["name"] in words(done)
         assert row["against_first"]["difference"] == pytest.approx(

@@ -13,6 +13,7 @@ from picodet.cli_export import export
 from picodet.converter import pdparams_writer
 from picodet.export import network, runtime
 from picodet.files import sha256
+from picodet.inference.onnxruntime_network import OnnxRuntimeNetwork
 from picodet.meta import describe
 from picodet.models import checkpoint
 
@@ -50,6 +51,16 @@ def run(folder, tmp_path, monkeypatch):
 
 def written(folder):
     return sorted(path.name for path in folder.iterdir() if not path.is_symlink())
+
+
+def test_the_kernels_of_the_resize_go_with_the_file(run, tmp_path):
+    found = []
+    for wishes in ([], ["--resize", "portable"]):
+        options = ("--level", "heads", "--no-verify", "--overwrite", *wishes)
+        result = run("model.safetensors", "out.onnx", *options)
+        assert result.exit_code == 0, result.output
+        found.append(OnnxRuntimeNetwork(tmp_path / "out.onnx").spec.preprocessing.resize)
+    assert found == ["native", "portable"]
 
 
 def test_writes_a_verified_file_and_says_what_it_is(run, tmp_path):

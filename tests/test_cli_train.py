@@ -15,6 +15,7 @@ from drawn_coco import EMPTY, write_dataset
 from picodet import locks
 from picodet.cli import main, train
 from picodet.models.checkpoint import load_described
+from picodet.training import session
 from picodet.training import state as states
 
 ROOT = Path(__file__).parent.parent
@@ -160,6 +161,25 @@ def test_a_training_is_not_written_over(whole, files):
     done = CliRunner().invoke(train, arguments(files, out, "--resume", "--seed", 5))
     assert done.exit_code == 1
     assert "belongs to another training: seed was 0, is 5" in done.stderr
+
+
+def test_on_a_machine_that_resizes_otherwise_it_goes_on_and_says_so(files, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    wishes = ("--resize", "portable", "--evaluate-every", 0)
+    first = CliRunner().invoke(train, arguments(files, out, *wishes))
+    assert first.exit_code == 0, first.output
+    model, _ = load_described(out / "last_ema.pth")
+    assert model.config.preprocessing.resize == "portable"
+    again = CliRunner().invoke(train, arguments(files, out, "--resume", *wishes))
+    assert again.exit_code == 0, again.output
+    assert "other kernels" not in again.stderr
+    monkeypatch.setattr(session, "fingerprint", lambda *_: {"cubic": "another"})
+    moved = CliRunner().invoke(train, arguments(files, out, "--resume", *wishes))
+    assert moved.exit_code == 0, moved.output
+    said = "the pictures were resized by other kernels before (portable (IPP off), "
+    assert said in moved.stderr
+    native = CliRunner().invoke(train, arguments(files, out, "--resume", *wishes[2:]))
+    assert "preprocessing.resize was 'portable', is 'native'" in native.stderr
 
 
 def test_what_is_missing_is_said(files, tmp_path):

@@ -9,6 +9,7 @@ from tracing import SMALL, filled, seeded_checkpoint
 
 import picodet
 from picodet.data.preprocess import read_image
+from picodet.data.resize_kernels import differ, using
 from picodet.errors import ImageError, PicoDetError
 
 CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
@@ -35,6 +36,17 @@ def test_the_threshold_only_leaves_out(model):
     best = np.sort(picodet.detect(model, CAT).scores)[-10:]
     found = picodet.detect(model, CAT, score=float(best[0]))
     assert np.sort(found.scores).tolist() == best[1:].tolist()
+
+
+def test_resize_is_the_models_own_or_what_is_asked_for(model):
+    portable = replace(SMALL, preprocessing=replace(SMALL.preprocessing, resize="portable"))
+    own = picodet.detect(filled(portable, seeded_checkpoint(SMALL)), CAT).scores
+    assert np.array_equal(own, picodet.detect(model, CAT, resize="portable").scores)
+    with using("portable"):
+        assert np.array_equal(own, picodet.detect(model, CAT).scores)
+    native = picodet.detect(model, CAT, resize="native").scores
+    assert np.array_equal(native, picodet.detect(model, CAT).scores)
+    assert np.array_equal(own, native) == (not differ(2))
 
 
 def test_interp_is_the_models_own_or_what_is_asked_for(model):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from picodet import __version__
+from picodet.config import Kernels
 from picodet.errors import EvaluationError, PicoDetError
 from picodet.evaluation.annotations import Annotations, read_annotations
 from picodet.evaluation.class_matching import By, match_classes
@@ -43,6 +44,7 @@ class Asked:
     annotations: Path
     running: Running
     interps: tuple[int, ...] = ()  # none: the model's own
+    kernels: Kernels | None = None  # that resize; None: the model's own
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
     what_if: bool = False
     match_classes: By = "name"
@@ -126,7 +128,8 @@ def _settings(asked: Asked, network: Network) -> tuple[Setting, ...]:
             "it (heads, boxes) can be asked for another IoU or another post-processing"
         )
     interps = asked.interps or (spec.preprocessing.interp,)
-    right = [Setting(Feeding(interp), after) for interp in interps]
+    kernels = asked.kernels or spec.preprocessing.resize
+    right = [Setting(Feeding(interp, kernels=kernels), after) for interp in interps]
     return mistakes(right[0], inside) if asked.what_if else tuple(right)
 
 
@@ -202,6 +205,7 @@ def _depends_on(asked: Asked, work: Work) -> dict[str, str]:
         "annotations": sha256(asked.annotations),
         "batch": str(asked.batch),
         "settings": str([(setting.feeding, setting.postprocessing) for setting in work.settings]),
+        "resized by": "; ".join(dict.fromkeys(s.feeding.resized_by for s in work.settings)),
         "classes": str(work.category_ids),
     }
 

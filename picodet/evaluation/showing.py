@@ -13,6 +13,7 @@ from rich.console import Console
 from picodet import ranks
 from picodet.command import progress_bar
 from picodet.evaluation import reporting, session
+from picodet.evaluation.about import about_file, kernels_note, settings_of, write_about
 from picodet.evaluation.annotations import read_annotations
 from picodet.evaluation.as_json import as_json, comparison_as_json
 from picodet.evaluation.comparison_table import print_result_comparison
@@ -24,7 +25,7 @@ from picodet.evaluation.result_comparison import compare_results
 from picodet.evaluation.results import coverage, read_results, write_results
 from picodet.evaluation.table import print_reports
 from picodet.files import write_json, write_text
-from picodet.versions import versions
+from picodet.versions import cpu, versions
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,11 @@ class Outputs:
 
     def files(self, interps: Sequence[int]) -> list[Path]:
         """What is written beside what was named, one file for each of several interps."""
-        if len(interps) < 2:
-            return []
-        named = [path for path in (self.out, self.html) if path]
-        return [_named(path, _suffix(interp)) for path in named for interp in interps]
+        several = len(interps) > 1
+        named = [path for path in (self.out, self.html) if path] if several else []
+        files = [_named(path, _suffix(interp)) for path in named for interp in interps]
+        out = self.out and [_named(self.out, _suffix(i)) for i in interps if several]
+        return files + [about_file(path) for path in out or ([self.out] if self.out else [])]
 
     def run(self, asked: session.Asked, evaluator: str) -> list[Report]:
         """Reports of a model; none in a process that has just helped."""
@@ -70,7 +72,7 @@ class Outputs:
                 setting.name,
                 results,
                 setting.feeding.interp,
-                {"computed in": asked.running.precision} | setting.describe(),
+                {"computed in": asked.running.precision} | setting.describe() | {"CPU": cpu()},
             )
             for setting, results in zip(found.settings, found.results, strict=True)
         ]
@@ -89,7 +91,7 @@ class Outputs:
     ) -> list[Report]:
         """The report of detections that somebody has written."""
         truths = read_annotations(annotations)
-        run = Evaluated("as written", read_results(file), None, {})
+        run = Evaluated("as written", read_results(file), None, settings_of(file))
         notes, caveat = coverage(file, run.results, truths)
         context = Context(
             *(str(file), truths, 0.0, (*notes, *truths.notes), {}, (_command(),)), caveat=caveat
@@ -111,6 +113,7 @@ class Outputs:
             suffix = _suffix(run.interp) if several else ""
             if self.out:
                 write_results(_named(self.out, suffix), run.results)
+                write_about(_named(self.out, suffix), reports[i])
                 click.echo(f"written {_named(self.out, suffix)}")
             if self.html and pictures:
                 seen = reporting.worst(context.annotations, run.results, pictures)
@@ -130,8 +133,11 @@ class Outputs:
             click.echo(f"Note: {note}", err=True)
         compared = compare_results(truths, read_results(a), read_results(b))
         print_result_comparison(compared, str(a), str(b), Console())
+        note = kernels_note(a, b)
+        if note:
+            click.echo(f"Note: {note}")
         if self.json_file:
-            write_json(self.json_file, comparison_as_json(compared))
+            write_json(self.json_file, comparison_as_json(compared) | {"note": note})
 
 
 def _suffix(interp: int | None) -> str:

@@ -49,7 +49,8 @@ class Validation:
         model = PicoDet(self.config)
         model.load_state_dict({name: tensor.cpu() for name, tensor in weights.items()})
         network = TorchNetwork(on_device(folded(model.eval()), self.device))
-        setting = Setting(Feeding(self.config.preprocessing.interp))
+        numbers = self.config.preprocessing
+        setting = Setting(Feeding(numbers.interp, kernels=numbers.resize))
         work = Work(network, self.pictures, (setting,), self.category_ids)
         todo = share(self.ranks, groups(self.annotations.pictures, self.batch))
         rows, before = [np.empty((0, ROW))], torch.get_num_threads()

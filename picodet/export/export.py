@@ -87,6 +87,9 @@ def export(
     size = wanted.input_size if isinstance(wanted.input_size, tuple) else None
     opened = open_detector(source, size)
     model = opened.model
+    if wanted.resize is not None:
+        numbers = replace(model.config.preprocessing, resize=wanted.resize)
+        model.config = replace(model.config, preprocessing=numbers)
     _check_finite(source, model)
     proto = build(model, wanted, opened.origin)
     content = proto.SerializeToString()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from picodet.config import Preprocessing
 from picodet.data.preprocess import read_image
+from picodet.data.resize_kernels import using
 from picodet.errors import ImageError, TrainingError
 from picodet.training.batch import Batch
 from picodet.training.crop import Seen, crop, flip
@@ -62,13 +63,14 @@ class Reader:
         shape = (self.per_step, 3, *size)
         images = torch.empty(shape) if room is None else room[: math.prod(shape)].view(shape)
         boxes, classes = [], []
-        for place, picture in enumerate(pictures.tolist()):
-            seen = self._augmented(picture, epoch, random, python)
-            height, width = seen.picture.shape[:2]
-            boxes.append(resize_boxes(seen.boxes, (height, width), size))
-            classes.append(seen.classes)
-            resized = resize(seen.picture, size, interp)
-            normalise_into(images[place].numpy(), resized, self.preprocessing)
+        with using(self.preprocessing.resize):
+            for place, picture in enumerate(pictures.tolist()):
+                seen = self._augmented(picture, epoch, random, python)
+                height, width = seen.picture.shape[:2]
+                boxes.append(resize_boxes(seen.boxes, (height, width), size))
+                classes.append(seen.classes)
+                resized = resize(seen.picture, size, interp)
+                normalise_into(images[place].numpy(), resized, self.preprocessing)
         ids = tuple(self.samples.image_ids[pictures].tolist())
         return Batch(images, pad(boxes, classes), ids)
 

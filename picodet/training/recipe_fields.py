@@ -9,13 +9,20 @@ from picodet.training.recipe import Recipe
 
 
 def leaves(recipe: Recipe) -> dict[str, Any]:
-    """By path. Of the model there are its name and its input size; its config has the rest."""
+    """By path. Of the model there are its name, its input size and what resizes; its config has
+    the rest.
+    """
     return dict(_leaves(recipe, ""))
 
 
 def _leaves(part: Any, prefix: str) -> list[tuple[str, Any]]:
     if isinstance(part, ModelConfig):
-        return [("model", part.name), ("model.input_size", part.input_size)]
+        resize = part.preprocessing.resize
+        return [
+            ("model", part.name),
+            ("model.input_size", part.input_size),
+            ("model.resize", resize),
+        ]
     found = []
     for field in fields(part):
         path, value = f"{prefix}{field.name}", getattr(part, field.name)
@@ -30,5 +37,8 @@ def with_leaves(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         part, _, name = path.rpartition(".")
         parts.setdefault(part, {})[name] = value
     own = parts.pop("", {})
+    if kernels := parts.get("model", {}).pop("resize", None):
+        numbers = replace(recipe.model.preprocessing, resize=kernels)
+        parts["model"]["preprocessing"] = numbers
     nested = {part: replace(getattr(recipe, part), **values) for part, values in parts.items()}
     return replace(recipe, **own, **nested)

@@ -4,6 +4,7 @@ recipe: picodet_s_416_coco
 epochs: 100                    # and the cosine ends with them
 input_size: 320                # and the sizes of the batches lie around it
 averaging: ppdet-2.4           # or ppdet-2.3, or its own numbers
+resize: portable               # pictures have the same bits on every CPU
 schedule: {base_rate: 0.1}     # everything else by the names of picodet.training.recipe
 """
 
@@ -31,6 +32,7 @@ SHORT = {  # a key, and the paths of what it sets; a path's own key goes before
     "epochs": ("schedule.epochs", "schedule.decay_epochs"),
     "input_size": ("model.input_size", "augmentation.sizes"),
     "averaging": ("averaging.applied",),
+    "resize": ("model.resize",),
 }
 FIXED = "model"  # what no file changes
 

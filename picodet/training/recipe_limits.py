@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from picodet.config import SIDE_MULTIPLE, check_input_size
+from picodet.config import SIDE_MULTIPLE, Kernels, check_input_size
 from picodet.training.recipe import Recipe, Size
 
 MANY = 100_000
@@ -58,6 +58,8 @@ def hint(recipe: Recipe, path: str) -> Any:
     part: type = type(recipe)
     if path == "model.input_size":
         return Size
+    if path == "model.resize":
+        return Kernels
     *parts, name = path.split(".")
     if parts:
         part = type(getattr(recipe, parts[0]))

@@ -143,6 +143,8 @@ def _source(official: Official, path: str) -> str:
     of_code["box_normaliser"] = NORMALISER[new]
     of_code |= CODE | (NPU_CODE if npu else {})
     keys = KEYS | (NPU if npu else {})
+    if path == "model.resize":
+        return f"{OPERATORS}:757"  # cv2.resize, which leaves it to OpenCV
     if path in ("model", "model.input_size"):
         return f"{CONFIGS}{official.path}"
     if path == "averaging.cycle" and new:

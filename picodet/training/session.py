@@ -1,12 +1,13 @@
 """What `picodet-train` does: recipe, dataset and weights -> a training that can be run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from picodet import __version__, locks
-from picodet.config import ModelConfig
+from picodet.config import Kernels, ModelConfig
+from picodet.data.resize_kernels import fingerprint, name_of
 from picodet.errors import TrainingError
 from picodet.evaluation.annotations import read_annotations
 from picodet.files import check_folder, sha256
@@ -24,6 +25,9 @@ from picodet.training.recipe_batch import for_batch, rule_note
 from picodet.training.samples import read_samples
 from picodet.training.starting import OldHead, start
 from picodet.training.synchronised import synchronise
+from picodet.versions import cpu
+
+RESIZED_BY = "resized by"  # of a state's settings: what may change, and is told then
 
 IMAGES, TRAIN, VAL = "images", "train", "val"  # in a state's settings
 Progress = Callable[[int, int], None]
@@ -60,6 +64,14 @@ def with_classes(recipe: Recipe, classes: tuple[str, ...] | None) -> Recipe:
         return recipe
     name = f"{recipe.model.name}_{len(classes)}_classes"
     return replace(recipe, model=replace(recipe.model, name=name, classes=classes))
+
+
+def with_resize(recipe: Recipe, kernels: Kernels | None) -> Recipe:
+    """The same with pictures resized by other kernels; None leaves the recipe's."""
+    if kernels is None:
+        return recipe
+    numbers = replace(recipe.model.preprocessing, resize=kernels)
+    return replace(recipe, model=replace(recipe.model, preprocessing=numbers))
 
 
 def with_rate(recipe: Recipe, batch: int, shares: int, rate: float | None) -> tuple[Recipe, str]:
@@ -139,7 +151,8 @@ def prepare(
     state = states.load(newest)
     before = dict(state.settings)
     images_before = before.pop(IMAGES, images)
-    states.check_same(newest, before, settings)
+    notes += _moved(before.pop(RESIZED_BY, None), settings[RESIZED_BY])
+    states.check_same(newest, before, {k: v for k, v in settings.items() if k != RESIZED_BY})
     for name, what in ((TRAIN, "train on"), (VAL, "evaluate on")):
         if images_before.get(name) != images[name]:
             image_record.refuse_others(paths[name], known[name], rows[name], newest, what)
@@ -173,6 +186,28 @@ def _pictures(data: Data) -> list[Path]:
     return [data.pictures / picture.file for picture in annotations.pictures]
 
 
+def _resized_by(kernels: Kernels) -> dict[str, str]:
+    """Fingerprints of all that a training resizes: bytes, and floats behind the distortion."""
+    return {
+        f"{interp} {dtype}": found
+        for dtype in ("uint8", "float32", "float64")
+        for interp, found in fingerprint(kernels, dtype).items()
+    } | {"kernels": f"{name_of(kernels)}, {cpu()}"}
+
+
+def _moved(before: Any, now: Mapping[str, str]) -> list[str]:
+    """A note where a training goes on on a machine that resizes otherwise."""
+    if not isinstance(before, dict) or all(
+        before.get(name) == found for name, found in now.items() if name != "kernels"
+    ):
+        return []
+    return [
+        f"the pictures were resized by other kernels before ({before.get('kernels')}; now "
+        f"{now['kernels']}): what follows is not bit for bit what it would have been there. "
+        "--resize portable is for trainings that move"
+    ]
+
+
 def _settings(
     job: Job, data: Data, evaluated: Data | None, beginning: Beginning, ranks: Ranks
 ) -> dict[str, Any]:
@@ -180,6 +215,7 @@ def _settings(
     return {
         "picodet": __version__,
         "recipe": asdict(job.recipe),
+        RESIZED_BY: _resized_by(job.recipe.model.preprocessing.resize),
         "batch": job.batch,
         "accumulate": job.accumulate,
         "processes": ranks.size,

@@ -10,8 +10,9 @@ from drawn_coco import read, write_annotations
 from evaluating import COUNT, detect, interrupting, not_yet, same
 
 from picodet import locks
+from picodet.data.resize_kernels import INTERPS
 from picodet.errors import EvaluationError, ImageError
-from picodet.evaluation import partial
+from picodet.evaluation import partial, setting
 from picodet.evaluation.progress_file import remove_progress
 from picodet.evaluation.results import write_results
 from picodet.evaluation.session import InterruptedRunError
@@ -117,6 +118,13 @@ def interrupted(ask):
 def test_another_evaluation_is_not_gone_on_with(ask, interrupted, changes, named):
     with pytest.raises(EvaluationError, match=rf"is of another evaluation: {named}"):
         detect(ask(resume=interrupted, **changes), detecting=not_yet)
+
+
+def test_nor_one_that_other_kernels_resized(ask, interrupted, monkeypatch):
+    """As on another machine."""
+    monkeypatch.setattr(setting, "fingerprint", lambda *_: dict.fromkeys(INTERPS, "another"))
+    with pytest.raises(EvaluationError, match=r": resized by was native .*, is .*another"):
+        detect(ask(resume=interrupted), detecting=not_yet)
 
 
 def test_nor_one_of_other_annotations(ask, own, interrupted):

@@ -6,6 +6,7 @@ import pytest
 
 from picodet.config import Preprocessing
 from picodet.data.preprocess import normalise, normalise_floats, preprocess, resize, scale_factor
+from picodet.data.resize_kernels import differ, fingerprint, name_of, using
 from picodet.evaluation.setting import INTERPS, Feeding, Setting, mistakes
 from picodet.postprocess import Postprocessing
 
@@ -72,7 +73,8 @@ def test_each_mistake_changes_one_thing():
     names = [setting.name for setting in wrong]
     assert names == [
         *("interp 0 (nearest)", "interp 1 (linear)", "interp 3 (area)", "interp 4 (Lanczos)"),
-        *("resized as float", "BGR for RGB", "score > 0.001", "score > 0.05", "score > 0.3"),
+        *("resized as float", "BGR for RGB", *(["portable resize"] if differ(2) else [])),
+        *("score > 0.001", "score > 0.05", "score > 0.3"),
         *("NMS IoU > 0.5", "NMS IoU > 0.7", "post-processing of ppdet-2.3"),
     ]
     for setting in wrong:
@@ -102,19 +104,40 @@ def test_what_is_no_change_is_no_mistake():
 
 def test_nms_inside_is_left_alone():
     right, *wrong = mistakes(USUAL, inside=True)
-    assert len(wrong) == len(INTERPS) - 1 + 2
+    assert len(wrong) == len(INTERPS) - 1 + 2 + differ(2)
     assert {setting.postprocessing for setting in wrong} == {right.postprocessing}
 
 
 def test_in_words():
     assert USUAL.describe() == {
         "resize": "interp 2 (cubic), uint8",
+        "resized by": f"{name_of('native')}, {fingerprint('native')['cubic']}",
         "colours": "RGB",
         "score": "> 0.025",
         "NMS": "IoU > 0.6",
         "post-processing": "ppdet-2.4",
     }
-    odd = Setting(Feeding(4, True, True), Postprocessing(0.001, 0.5, "ppdet-2.3"))
+    odd = Setting(Feeding(4, True, True, "portable"), Postprocessing(0.001, 0.5, "ppdet-2.3"))
+    resized_by = f"portable (IPP off), {fingerprint('portable', 'float32')['Lanczos']}"
     assert list(odd.describe().values()) == [
-        *("interp 4 (Lanczos), float32", "BGR", "> 0.001", "IoU > 0.5", "ppdet-2.3"),
+        *("interp 4 (Lanczos), float32", resized_by, "BGR", "> 0.001", "IoU > 0.5", "ppdet-2.3"),
     ]
+
+
+@pytest.mark.parametrize("as_float", [False, True])
+def test_portable_feeding_is_what_opencv_makes_without_ipp(as_float):
+    noise = np.random.RandomState(1).randint(0, 256, (160, 200, 3), np.uint8)
+    size, numbers = (480, 608), replace(PREPROCESSING, interp=2)
+    found = Feeding(2, as_float, kernels="portable")(noise, size, numbers)
+    native = Feeding(2, as_float)(noise, size, numbers)
+    with using("portable"):
+        assert np.array_equal(found, Feeding(2, as_float)(noise, size, numbers))
+    assert np.array_equal(found, native) == (not differ(2))
+
+
+def test_where_kernels_agree_there_is_no_such_row():
+    with using("portable"):
+        assert "portable resize" not in {s.name for s in mistakes(USUAL, inside=False)}
+    wrong = mistakes(Setting(Feeding(2, kernels="portable")), inside=True)
+    assert ("native resize" in {setting.name for setting in wrong}) == differ(2)
+    assert "portable resize" not in {s.name for s in mistakes(Setting(Feeding(1)), inside=True)}

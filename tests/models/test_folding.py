@@ -6,6 +6,7 @@ from torch import nn
 from tracing import SMALL, filled, seeded_checkpoint
 
 from picodet.models.folding import fold, folded
+from picodet.models.picodet import PicoDet
 from picodet.variants import VARIANTS
 
 
@@ -65,3 +66,9 @@ def test_the_function_is_the_same_and_no_batch_norm_is_left(variant):
             for a, b in zip(ours, theirs, strict=True):
                 # float64: rounding of a hundred layers, measured 2e-13 of the greatest value
                 assert (a - b).abs().max() < 1e-11 * b.abs().max()
+
+
+def test_what_takes_a_norms_place_is_in_its_mode():
+    model = PicoDet(SMALL)
+    assert not any(module.training for module in folded(model.eval()).modules())
+    assert all(module.training for module in folded(model.train()).modules())

@@ -12,6 +12,7 @@ import torch
 
 from picodet.config import Preprocessing
 from picodet.data.preprocess import normalise_floats
+from picodet.data.resize_kernels import differ, using
 from picodet.errors import ImageError, TrainingError
 from picodet.training.reading import pad, reader
 from picodet.training.recipe import Augmentation
@@ -44,6 +45,16 @@ def test_a_batch_depends_on_its_number_alone(samples):
     other_seed = reader(samples, ALL, Preprocessing(), 2, seed=-1).batch(1, 2)
     assert other_seed.image_ids == batches[2].image_ids  # Paddle's order knows no seed
     assert not same(other_seed, batches[2])
+
+
+def test_portable_pictures_are_made_without_ipp_floats_too(samples):
+    """Distorted ones are floats; of eight batches some are resized by linear or cubic."""
+    numbers = Preprocessing(resize="portable")
+    found, native = (reader(samples, ALL, p, 1) for p in (numbers, Preprocessing()))
+    batches = [(found.batch(1, step), native.batch(1, step)) for step in range(8)]
+    with using("portable"):
+        assert all(same(batch, native.batch(1, step)) for step, (batch, _) in enumerate(batches))
+    assert all(same(*pair) for pair in batches) == (not differ(1, "float32"))
 
 
 def test_what_a_batch_consists_of(samples):

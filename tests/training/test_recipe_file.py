@@ -61,6 +61,14 @@ def test_a_file_changes_what_it_names(written):
     assert resolved.sources["losses.boxes"].startswith("configs/picodet/")
 
 
+def test_what_resizes_may_be_named(written):
+    resolved = resolve(written("recipe: picodet_s_416_coco\nresize: portable\n"))
+    assert resolved.recipe.model.preprocessing.resize == "portable"
+    assert resolved.changed == {"model.resize"}
+    with pytest.raises(TrainingError, match="`resize` is 'fast'; expected is 'native' or 'portab"):
+        resolve(written("recipe: picodet_s_416_coco\nresize: fast\n"))
+
+
 def test_short_keys_stand_for_more_than_one_number(written):
     path = written(
         "recipe: picodet_l_416_coco\nepochs: 100\ninput_size: 320\naveraging: ppdet-2.4\n"

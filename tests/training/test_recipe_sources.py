@@ -52,6 +52,7 @@ CITED = {  # lines of ppdet 2.6.0, and what stands there
     "engine/trainer.py:563": "is_snapshot =",
     "data/source/dataset.py:111": "'mosaic_epoch', -1",
     "data/transform/operators.py:497": "def __init__",
+    "data/transform/operators.py:757": "return cv2.resize(",
     "data/transform/operators.py:1358": "def __init__",
     "data/transform/operators.py:3200": "def __init__",
     "modeling/assigners/simota_assigner.py:45": "center_radius=2.5",

@@ -1,0 +1,55 @@
+"""What made a result file, in a file beside it: COCO's format is a plain list and has no room.
+
+`detections.json` has `detections.json.about.json`: the settings in words, among them the kernels of
+the resize and the CPU, and the SHA-256 of the detections that they are about.
+"""
+
+import json
+from pathlib import Path
+
+from picodet.evaluation.report import Report
+from picodet.files import sha256, write_json
+
+MAX_BYTES = 100_000
+RESIZED_BY = "resized by"  # the setting
+
+
+def about_file(results: Path) -> Path:
+    """Beside the result file."""
+    return results.with_name(f"{results.name}.about.json")
+
+
+def write_about(results: Path, report: Report) -> None:
+    """Nothing beside a device or a pipe. Raises OutputError where it cannot be written."""
+    if not results.is_file():
+        return
+    content = {
+        "sha256": sha256(results),
+        "model": report.model,
+        "settings": report.settings,
+        "versions": dict(report.versions or {}),
+        "commands": list(report.commands),
+    }
+    write_json(about_file(results), content)
+
+
+def settings_of(results: Path) -> dict[str, str]:
+    """Nothing where no such file is there, or one of other detections, or anything else."""
+    path = about_file(results)
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
+            return {}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["sha256"] != sha256(results):
+            return {}
+        return {str(name): str(value) for name, value in content["settings"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def kernels_note(a: Path, b: Path) -> str:
+    """What is to be said where two result files are known to be of other kernels; else nothing."""
+    one, other = (settings_of(path).get(RESIZED_BY, "") for path in (a, b))
+    if not one or not other or one == other:
+        return ""
+    return f"not resized by the same kernels: {a} by {one}; {b} by {other}"
