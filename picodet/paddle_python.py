@@ -32,7 +32,10 @@ def end(**said):
     sys.exit(1)
 if sys.version_info < (3, 10):
     end(error="%s is Python %d.%d; 3.10 or later is expected" % (sys.executable, *sys.version_info[:2]))
-package, module, argument = sys.argv[1:]
+package, module, watching, argument = sys.argv[1:]
+if watching:
+    import os, threading
+    threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
 spec = locate("picodet", package + "/__init__.py", submodule_search_locations=[package])
 sys.modules["picodet"] = module_from_spec(spec)
 spec.loader.exec_module(sys.modules["picodet"])
@@ -64,14 +67,18 @@ def start(
 ) -> subprocess.Popen[Any]:
     """Call `main` of a module with the argument there; streams as for Popen.
 
+    It ends with this process, however that ends: a `main` that is asked through its standard input
+    when that is closed, any other watches it, and nobody writes there.
+
     Raises PicoDetError where there is no such Python.
     """
     command = [interpreter(python), "-W", "ignore", "-c", BOOTSTRAP]
+    watching = "stdin" not in streams
     try:
         return subprocess.Popen(  # noqa: S603 (starting another Python is what this is for)
-            [*command, str(PACKAGE), module, argument],
+            [*command, str(PACKAGE), module, "watching" if watching else "", argument],
             env=os.environ | dict.fromkeys(THREADS, str(threads)),
-            **streams,
+            **({"stdin": subprocess.PIPE} if watching else {}) | streams,
         )
     except OSError as error:
         raise PicoDetError(f"{command[0]}: cannot be started: {error.strerror}") from error

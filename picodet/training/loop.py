@@ -138,6 +138,7 @@ class Training:
         several = self.job.accumulate
         batches = self.loader.epoch(self.position.epoch, self.position.step * several)
         while self.position.step < self.steps:
+            self.ranks.check()  # torchrun itself may have been killed
             start = time.perf_counter()
             try:
                 group = [next(batches).to(self.stepper.device) for _ in range(several)]

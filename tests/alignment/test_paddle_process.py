@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from gated_picture import PATIENCE
 
 from picodet import paddle_python
 from picodet.alignment.order import Order
@@ -157,3 +158,29 @@ def test_in_a_checkout_of_ppdet_it_is_said_whose_runs(carry_out, tmp_path, monke
     with pytest.warns(Note, match="the ppdet in .* is not what runs"):
         carry_out("true")
     carry_out("true", tmp_path)  # an inference folder needs none
+
+
+def test_a_recorder_ends_with_a_picodet_that_is_killed(tmp_path):
+    """Both hold the pipe that this test reads, which ends with the last of them."""
+    (tmp_path / "sleeper.py").write_text("""if True:
+        import time
+        def main(argument):
+            print("recording", flush=True)
+            time.sleep(600)
+    """)
+    script = """if True:
+        from pathlib import Path
+        import sys
+        from picodet.paddle_python import start
+        start(Path(sys.executable), "sleeper", "").wait()
+    """
+    path = os.pathsep.join([*sys.path, str(tmp_path)])
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as picodet:
+        assert picodet.stdout.readline() == b"recording\n"
+        picodet.kill()
+        picodet.communicate(timeout=PATIENCE)

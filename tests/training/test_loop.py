@@ -6,8 +6,9 @@ import torch
 from small_training import EPOCHS, STEPS, Pictures, batch, recipe, resumed, training
 
 from picodet import safetensors_files
-from picodet.errors import ImageError, OutputError, TrainingError
+from picodet.errors import ImageError, OutputError, ProcessesError, TrainingError
 from picodet.models.checkpoint import load_described
+from picodet.ranks import Alone
 from picodet.training import journal, loop, results
 from picodet.training import state as states
 from picodet.training.averaging import Average
@@ -271,3 +272,19 @@ def test_what_is_evaluated_is_the_average(tmp_path):
     assert not np.array_equal(
         raw["neck.conv_t.convs.0.conv.weight"], last["neck.conv_t.convs.0.conv.weight"]
     )
+
+
+def test_it_ends_when_what_the_processes_met_at_is_gone(tmp_path):
+    """torchrun was killed, say: nothing else would end those that it had started."""
+    found = training(tmp_path)
+    told = []
+
+    class Gone(Alone):
+        def check(self):
+            if told:
+                raise ProcessesError("the process that the others met at is gone")
+
+    found.ranks, found.show = Gone(), told.append
+    with pytest.raises(ProcessesError, match="is gone"):
+        found.run()
+    assert len(told) == 1
