@@ -91,10 +91,9 @@ def detect_dataset(
         settings = _settings(asked, network)
         work = Work(network, asked.pictures, settings, category_ids)
         depends_on = _depends_on(asked, work)
-        with Partial(
-            *(asked.progress_file, asked.resume is not None),
-            *(depends_on, found.sums, ranks, clock),
-        ) as partial:
+        resumed = asked.resume is not None
+        kept = Partial(asked.progress_file, resumed, depends_on, found.sums, ranks, clock)
+        with kept as partial:
             rows = _detect(asked, work, found, ranks, detecting, partial)
     return Found(
         annotations=found.annotations,

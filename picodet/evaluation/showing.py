@@ -50,11 +50,11 @@ class Outputs:
         with ExitStack() as stack:
             together = stack.enter_context(ranks.joined(asked.running.device))
             first = together.rank == 0
-            bars = [
+            checking, detecting = (
                 stack.enter_context(progress_bar(name, "images")) if first else _quiet
                 for name in ("checking pictures", "detecting")
-            ]
-            found = session.detect_dataset(asked, together, *bars)
+            )
+            found = session.detect_dataset(asked, together, checking, detecting)
         if not first:
             return []
         context = Context(
