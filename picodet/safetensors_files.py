@@ -35,7 +35,7 @@ def write(file: BinaryIO, arrays: Mapping[str, np.ndarray], metadata: Mapping[st
     end = 0
     for name in order:
         entries[name] = entry(arrays[name], end)
-        sums[name] = crc32(_little_endian(arrays[name]))
+        sums[name] = crc32(_little_endian(arrays[name]).data)
         end += arrays[name].nbytes
     file.write(header(entries, metadata, sums))
     for name in order:
@@ -85,7 +85,9 @@ class Checksums:
 
     def check(self, name: str, array: np.ndarray) -> None:
         """Raise ValueError where a tensor is not the one that was written."""
-        if self._sums is not None and self._sums.get(name) != crc32(np.asarray(array, order="C")):
+        if self._sums is not None and self._sums.get(name) != crc32(
+            np.asarray(array, order="C").data
+        ):
             raise ValueError(f"the checksum of {name!r:.80} in it is wrong")
 
 

@@ -73,7 +73,7 @@ class RecordingWriter:
         except OSError as error:
             raise OutputError(f"{tempfile.gettempdir()}: {error.strerror}; set TMPDIR") from error
         self._entries[name] = safetensors_files.entry(array, start)
-        self._sums[name] = crc32(array)
+        self._sums[name] = crc32(array.data)
 
     def write(self, path: Path, index: Index) -> None:
         """Put header and tensors together. Raises OutputError where `path` cannot be written."""
