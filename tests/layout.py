@@ -456,9 +456,11 @@ ALIGNMENT = {
     },
     ".gap": {".comparison"},
     ".recorded": {".comparison", ".gap", ".paired", ".recording", "graphs.operators"},
-    ".lanes": set(),
+    ".lanes": {".rounding"},
+    ".rounding": set(),
     ".layers": {
-        *(".comparison", ".gap", ".lanes", ".layered", ".paired", ".recorded", "models.picodet"),
+        *(".comparison", ".gap", ".lanes", ".layered", ".paired", ".recorded", ".rounding"),
+        "models.picodet",
     },
     ".weights": {
         ".recorded",
@@ -878,6 +880,7 @@ EXPORT = {
         ".wanted",
         "alignment.comparison",
         "alignment.gap",
+        "alignment.rounding",
         "config",
         "decoding",
         "meta",

@@ -158,9 +158,10 @@ def _tolerance(precision: str, chosen: float | None) -> tuple[Tolerance, str]:
         )
     return Tolerance(NOISE_MULTIPLE), (
         "The noise of each layer was measured with our own model on this input: the greatest "
-        "difference between float32 and float64, and between two orders of addition (threads, and "
-        "one by one where Paddle does it so: means, convolutions with one output), but at least "
-        f"half a unit in the last place. An error may be {NOISE_MULTIPLE:g} times that"
+        "difference between float32 and float64, between two orders of addition (threads, and one "
+        "by one where Paddle does it so: means, convolutions with one output), and between numbers "
+        "rounded one way and the other, several times over; but at least half a unit in the last "
+        f"place. An error may be {NOISE_MULTIPLE:g} times that"
     )
 
 

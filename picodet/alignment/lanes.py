@@ -6,15 +6,14 @@ together, so that each layer is compared and forgotten: no run is ever stored.
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
+
+from picodet.alignment.rounding import OneByOne, OtherRounding
 
 T = TypeVar("T")
 
@@ -49,49 +48,17 @@ class Feed(Protocol):
     def outputs(self, path: str, number: int) -> list[Tensor | None]: ...
 
 
-class OneByOne(TorchFunctionMode):
-    """Sums whose terms are added one after the other, where Paddle's CPU kernels do so.
-
-    They do in global means, and in convolutions with one output, of thousands of terms. torch adds
-    in blocks. In float32 that makes a difference of up to 100 roundings, so that only both ways
-    together show how much of a difference is noise.
-    """
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        made = func(*args, **kwargs or {})
-        if func is F.adaptive_avg_pool2d and made.shape[2:] == (1, 1):
-            return _mean(args[0])
-        if func is F.conv2d and args[1].shape[0] == 1:
-            return _convolution(made, *args[:6])
-        return made
-
-
-def _mean(x: Tensor) -> Tensor:
-    """Global: [B, C, H, W] -> [B, C, 1, 1]."""
-    sums = np.add.accumulate(x.flatten(2).numpy(), axis=2)[:, :, -1:]
-    return torch.from_numpy(sums / sums.dtype.type(x.shape[2] * x.shape[3]))[..., None]
-
-
-def _convolution(
-    made: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, *window: Any
-) -> Tensor:
-    """What torch made, [B, 1, h, w], made again; window: stride, padding and dilation."""
-    stride, padding, dilation = window
-    columns = F.unfold(x, weight.shape[2:], dilation, padding, stride)  # [B, terms, h * w]
-    sums = torch.zeros_like(columns[:, 0])
-    for term, factor in zip(columns.unbind(1), weight.ravel(), strict=True):
-        sums += term * factor
-    if bias is not None:
-        sums += bias
-    return sums.reshape(made.shape)
-
-
 def run(
-    model: nn.Module, images: Tensor, feed: Feed | None, threads: int, one_by_one: bool = False
+    model: nn.Module,
+    images: Tensor,
+    feed: Feed | None,
+    threads: int,
+    one_by_one: bool = False,
+    seed: int | None = None,
 ) -> Iterator[Event]:
     """Every call of every layer, as the layers return; one at a time, as they are asked for.
+
+    seed: of numbers that are rounded the other way.
 
     With a `feed`, each layer takes the reference's tensors instead of what its caller made, and
     hands on the reference's instead of what it made itself: what an event shows is then the
@@ -102,7 +69,9 @@ def run(
         torch.get_num_threads()  # this thread's own setting is made at the first use, not before
         torch.set_num_threads(threads)
         own, order = twin(model), OneByOne() if one_by_one else nullcontext()
-        with torch.inference_mode(), order, Hooked(own, feed, hand_over) as open_calls:
+        rounding = nullcontext() if seed is None else OtherRounding(seed)
+        hooked = Hooked(own, feed, hand_over)
+        with torch.inference_mode(), order, rounding, hooked as open_calls:
             try:
                 own(images)
             except BROKEN as error:

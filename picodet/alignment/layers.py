@@ -14,19 +14,22 @@ from picodet.alignment.lanes import Event, LayerError, run
 from picodet.alignment.layered import ELSEWHERE
 from picodet.alignment.paired import PairedCall
 from picodet.alignment.recorded import Feed, Recorded
+from picodet.alignment.rounding import DRAWS
 from picodet.models.picodet import PicoDet
 
 OUTPUT = "output"
 HEAD = "head"
 WHOLE = ""  # the path of the whole model
+DRAWS_OF_ONE_LAYER = 2  # it has an error of its own in each of its values
 
 
 class Moment(NamedTuple):
     """One layer, in all runs; None where a run is not made or has broken off.
 
     Fed with the reference's tensors, or alone, with its own. Beside each stand runs of our own
-    network that should be equal, and whose differences are the noise: as it is, in float64, and
-    with the additions in another order (one thread, and one by one where Paddle does it so).
+    network that should be equal, and whose differences are the noise: as it is, in float64, with
+    the additions in another order (one thread, and one by one where Paddle does it so), and with
+    numbers rounded the other way, several times.
     """
 
     fed: Event | None
@@ -87,17 +90,21 @@ def noise_runs(
     others = 1 if threads > 1 else 2
     double, wide = copy.deepcopy(model).double(), images.double()
 
-    def runs(feed: Feed | None, wide_feed: Feed | None) -> list[Iterator[Event]]:
-        in_double = [run(double, wide, wide_feed, threads)]
-        return [
+    def runs(feed: Feed | None, wide_feed: Feed | None, draws: int) -> list[Iterator[Event]]:
+        same = [
             run(model, images, feed, threads),
-            *(in_double if images.dtype != torch.float64 else []),
             run(model, images, feed, others, one_by_one=True),
         ]
+        if images.dtype == torch.float64:  # what is allowed there is no multiple of the noise
+            return same
+        seeded = [run(model, images, feed, threads, seed=seed) for seed in range(draws)]
+        return [*same, run(double, wide, wide_feed, threads), *seeded]
 
+    alone = runs(None, None, DRAWS)
     if recorded.recording.index.samples:
-        return [], runs(None, None)
-    return runs(Feed(recorded, images.dtype), Feed(recorded, torch.float64)), runs(None, None)
+        return [], alone
+    fed = runs(Feed(recorded, images.dtype), Feed(recorded, torch.float64), DRAWS_OF_ONE_LAYER)
+    return fed, alone
 
 
 def together(runs: Sequence[Iterator[Event]]) -> Iterator[list[Event | None]]:
