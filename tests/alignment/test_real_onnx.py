@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from picodet.cli import align, convert
@@ -32,3 +33,26 @@ def test_they_are_aligned_on_every_rung(shared, tmp_path, file):
     # paddle2onnx loses it
     lacking = any("the reference lacks the 1e-09" in rung["summary"] for rung in content["rungs"])
     assert lacking == ("lcnet" in file)
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("image", ["align_black.png", "align_1x1_grey77.png"])
+def test_one_colour_raises_no_alarm(shared, tmp_path, threads, image):
+    """Where all values of a layer err by one cause; these were 10 to 13 times the noise."""
+    weights, model = shared / "weights/picodet_xs_320_coco_lcnet", tmp_path / "model.pth"
+    outcome = tmp_path / "outcome.json"
+    CliRunner().invoke(convert, [f"{weights}.pdparams", str(model)], catch_exceptions=False)
+    options = ["--image", f"{shared}/cases/{image}", "--json", str(outcome)]
+    result = CliRunner().invoke(align, [f"{weights}.onnx", str(model), *options])
+    assert result.exit_code == 0, result.output
+    layers = json.loads(outcome.read_text())["layers"]
+    for measure in ("local", "accumulated"):
+        gaps = [layer[measure] for layer in layers if layer[measure]]
+        assert all(gap["error"] <= 5 * gap["floor"] for gap in gaps)

@@ -2,9 +2,11 @@
 
 import json
 
+import cv2
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 
 from picodet.errors import PicoDetError
@@ -23,12 +25,12 @@ OPSETS = (11, 13, 14, 18, NEWEST)
 def verified(model, meta, tmp_path):
     """Builds, changes and verifies: the Verification."""
 
-    def verified(wanted, change=lambda proto: None):
+    def verified(wanted, change=lambda proto: None, images=()):
         proto = build(model, wanted, meta)
         change(proto)
         path = tmp_path / "export.onnx"
         onnx.save(proto, path)
-        return verify(path, model, wanted, list(trials(model.config, wanted, ())))
+        return verify(path, model, wanted, list(trials(model.config, wanted, images)))
 
     return verified
 
@@ -84,6 +86,17 @@ def test_a_single_input_passes(verified):
 
 def test_other_thresholds_pass(verified):
     assert verified(Wanted(score_threshold=0.2, iou_threshold=0.4)).ok
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("grey", [25, 55])
+def test_an_image_of_one_pixel_passes(verified, tmp_path, grey, threads):
+    """It is all one colour: onnxruntime's means err the same way with every value they add."""
+    cv2.imwrite(str(tmp_path / "pixel.png"), np.full((1, 1, 3), grey, np.uint8))
+    torch.set_num_threads(threads)  # `one_thread` sets it back
+    found = verified(Wanted("heads", input_size=(320, 320)), images=[tmp_path / "pixel.png"])
+    assert found.ok, found
+    assert max(gap.over_floor for gap in found.gaps.values()) < 5
 
 
 def test_kept_boxes_are_counted_beside_torchs(verified):
