@@ -20,7 +20,10 @@ from picodet.params import (
 )
 
 IMAGENET = "imagenet"
-WRITTEN = ("state", "log.jsonl", "tensorboard", "*_ema.pth", "*_raw.pth")
+WRITTEN = (
+    *("state", "images.json", "training.lock", "log.jsonl", "tensorboard"),
+    *("*_ema.pth", "*_raw.pth"),
+)
 RATES = (1e-9, 100)  # as in a recipe (picodet.training.recipe_limits)
 
 

@@ -28,6 +28,7 @@ from picodet.alignment.training_recording import (
     TrainingRecording,
     known,
 )
+from picodet.data.image_sums import ImageSum
 from picodet.evaluation.annotations import read_annotations
 from picodet.evaluation.progress_file import read_progress, write_progress
 from picodet.evaluation.results import read_results
@@ -35,6 +36,7 @@ from picodet.graphs.operators import Operator, Source
 from picodet.training import state as states
 
 ASKED = {"model": "x"}
+SUMS = {4: ("4.png", ImageSum(1000, 1)), 9: ("9.png", ImageSum(2000, 2))}
 ANNOTATIONS = {
     "images": [{"id": i, "file_name": f"{i}.png", "height": 20, "width": 30} for i in (4, 9)],
     "categories": [{"id": 1, "name": "cat"}, {"id": 3, "name": "dog"}],
@@ -168,8 +170,8 @@ def array() -> bytes:
 
 
 def progress() -> bytes:
-    rows = [np.array([[4, 1, 0.5, 1, 2, 3, 4]])]
-    return _written(lambda path: write_progress(path, ASKED, [4, 9], rows), "x.npz")
+    rows, sums = [np.array([[4, 1, 0.5, 1, 2, 3, 4]])], [each for _, each in SUMS.values()]
+    return _written(lambda path: write_progress(path, ASKED, list(SUMS), rows, sums), "x.npz")
 
 
 def state() -> bytes:
@@ -218,6 +220,6 @@ MORE: Mapping[str, tuple[str, Callable[[], bytes], Callable[[Path], object]]] = 
     "annotations": ("x.json", annotations, read_annotations),
     "results": ("x.json", results, read_results),
     "packed results": ("x.json.gz", packed_results, read_results),
-    "progress": ("x.npz", progress, lambda path: read_progress(path, ASKED)),
+    "progress": ("x.npz", progress, lambda path: read_progress(path, ASKED, SUMS)),
     "state": ("x.safetensors", state, states.load),
 }

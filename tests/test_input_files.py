@@ -47,7 +47,7 @@ READERS = {
     "recording.safetensors": Recording,
     "annotations.json": read_json,
     "annotations.json.gz": read_json,
-    "part.npz": lambda path: read_progress(path, {}),
+    "part.npz": lambda path: read_progress(path, {}, {}),
     "recipe.yml": lambda path: recipe_file.resolve(str(path)),
     "000000001.safetensors": state.load,
 }
