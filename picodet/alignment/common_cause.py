@@ -41,22 +41,21 @@ class Cause(NamedTuple):
 
 
 def told_once(differences: Sequence[Difference]) -> list[Finding]:
-    """A common cause as one finding, then what it does not explain, each by itself."""
-    pairs = {
-        str(i): (each.ours, each.theirs)
-        for i, each in enumerate(differences)
-        if each.theirs is not None
-    }
-    cause = common_cause(pairs)
-    common = [int(i) for i in cause.tensors] if cause else []
-    findings = []
-    if cause:
-        names = tuple(name for i in common for name in differences[i].tensors)
-        first = differences[common[0]].finding(False)
-        name = f"{len(common)} of {len(differences)} that differ, first {first.name}"
-        text = f"one cause: ours are {cause.text}"
-        findings.append(replace(first, name=name, diagnosis=text, tensors=names))
-    left = [each for i, each in enumerate(differences) if i not in common]
+    """Each common cause as one finding, then what none explains, each by itself."""
+    findings, left = [], list(differences)
+    while cause := common_cause(
+        {str(i): (d.ours, d.theirs) for i, d in enumerate(left) if d.theirs is not None}
+    ):
+        shared = [left[int(i)] for i in cause.tensors]
+        first = shared[0].finding(False)
+        told = replace(
+            first,
+            name=f"{len(shared)} of {len(differences)} that differ, first {first.name}",
+            diagnosis=f"one cause: ours are {cause.text}",
+            tensors=tuple(name for each in shared for name in each.tensors),
+        )
+        findings.append(told)
+        left = [each for i, each in enumerate(left) if str(i) not in cause.tensors]
     for count, each in enumerate(left):
         explained = count < MOST_EXPLAINED
         found = each.finding(explained)
@@ -69,10 +68,9 @@ def common_cause(pairs: Pairs) -> Cause | None:
     """What explains at least half of the tensors, all of which differ, and LEAST of them."""
     if len(pairs) < LEAST:
         return None
-    factor = _factor(pairs)
     explained = defaultdict(list)
     for name, (ours, theirs) in pairs.items():
-        for text in _causes(ours, theirs, factor):
+        for text in _causes(ours, theirs):
             explained[text].append(name)
     most = max(explained, key=lambda text: len(explained[text]), default=None)
     if most is None or len(explained[most]) < max(LEAST, len(pairs) / 2):
@@ -80,17 +78,17 @@ def common_cause(pairs: Pairs) -> Cause | None:
     return Cause(most, tuple(explained[most]))
 
 
-def _factor(pairs: Pairs) -> float | None:
-    """Of the largest tensor, with no more digits than it takes."""
-    factor = factor_of(*max(pairs.values(), key=lambda pair: pair[0].size))
+def _factor(ours: np.ndarray, theirs: np.ndarray) -> float | None:
+    """With no more digits than it takes, so that many tensors have the same."""
+    factor = factor_of(ours, theirs)
     if factor is None:
         return None
     shown = (float(f"{factor:.{digits}g}") for digits in range(1, 10))
     return next((short for short in shown if abs(short / factor - 1) < ULPS), factor)
 
 
-def _causes(ours: np.ndarray, theirs: np.ndarray, factor: float | None) -> Iterator[str]:
-    exact = theirs.astype(np.float64)
+def _causes(ours: np.ndarray, theirs: np.ndarray) -> Iterator[str]:
+    exact, factor = theirs.astype(np.float64), _factor(ours, theirs)
     if factor is not None and _gives(exact * factor, ours, exact):
         yield f"the reference's times {telling(factor)}"
     for what, half in halves(theirs):

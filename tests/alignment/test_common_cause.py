@@ -110,3 +110,16 @@ def test_a_common_cause_is_one_finding_and_the_others_are_looked_at(monkeypatch)
     assert asked == ["odd 0", "odd 1"]
     assert [finding.name for finding in others] == ["odd 0", "odd 1", "odd 2"]
     assert others[2].diagnosis.startswith("not looked into")
+
+
+def test_a_second_cause_among_the_rest():
+    """Of a folded pair the weights take the power 1.5 of a factor, the biases its first."""
+    differences = [
+        difference(f"{factor} {name}", array * np.float32(factor), array)
+        for factor in (0.9998, 0.9997)
+        for name, array in THEIRS.items()
+    ]
+    assert [finding.diagnosis for finding in told_once(differences)] == [
+        "one cause: ours are the reference's times 0.9998",
+        "one cause: ours are the reference's times 0.9997",
+    ]
