@@ -22,7 +22,6 @@ from tempfile import TemporaryDirectory
 from typing import cast
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -33,6 +32,7 @@ from picodet.export.wanted import LEVELS, Wanted
 from picodet.graphs.tracing import trace
 from picodet.models.checkpoint import load
 from picodet.models.picodet import PicoDet
+from picodet.ort import onnxruntime
 from picodet.versions import versions
 
 BAR = 1.9  # of our heads, against Paddle's

@@ -14,6 +14,7 @@ from drawn_coco import EMPTY, write_dataset
 
 from picodet import locks
 from picodet.cli import main, train
+from picodet.cli_train import WRITTEN
 from picodet.models.checkpoint import load_described
 from picodet.training import session
 from picodet.training import state as states
@@ -75,6 +76,12 @@ def test_it_trains_and_says_what_it_did(whole):
     assert (model.config.classes, meta["weights"]) == (("red", "green", "blue"), "ema")
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [row["event"] for row in rows] == ["step", "evaluation", "evaluation"]
+
+
+def test_whatever_it_writes_is_declared(whole):
+    """So that no other output of the command takes its place."""
+    for path in whole[0].iterdir():
+        assert any(path.match(name) for name in WRITTEN), path
 
 
 def test_its_end_is_a_detector_like_any_other(whole, files, tmp_path):

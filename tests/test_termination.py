@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 import seeded
+from click.testing import CliRunner
 from eval_runs import prepare
 from gated_picture import PATIENCE
 from test_gallery import CAT
 from tracing import SMALL, filled, seeded_checkpoint
 
+from picodet.cli import main
 from picodet.meta import describe
 from picodet.models import checkpoint
 from picodet.termination import Terminated, exit_code
@@ -61,6 +63,8 @@ def files(tmp_path_factory):
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     checkpoint.save(folder / "m.pth", weights, describe(SMALL, "detector", "x", "ab" * 32))
     seeded.write(seeded_checkpoint(SMALL), folder / "picodet_s_128.pdparams")
+    words = ["export", folder / "m.pth", folder / "m.onnx", "--no-verify"]
+    assert CliRunner().invoke(main, list(map(str, words))).exit_code == 0
     (folder / "recipe.yml").write_text(RECIPE)
     (folder / "classes.txt").write_text("red\ngreen\nblue\n")
     return folder
@@ -105,7 +109,7 @@ DATA = ["--images", "coco/val2017", "--annotations", "coco/annotations/instances
         ("1 picodet.export.export verify", "export m.pth {new}/x.onnx"),
         (
             "1 picodet.alignment.recording_writer shutil.copyfileobj",
-            "align record x.onnx {new}/x.safetensors --input-size 64",
+            "align record m.onnx {new}/x.safetensors --input-size 128",
         ),
         ("1 picodet.alignment.session is_recording", "align m.pth m.pth --html {new}/x"),
         ("1 picodet.evaluation.run Work.__call__", "eval x.onnx --coco coco --out {new}/x.json"),
