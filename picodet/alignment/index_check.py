@@ -13,6 +13,7 @@ from picodet.graphs.operators import Key, Operator
 
 STEPS = ("decode", "colour", "resize", "normalise")
 FLOATS = ("float32", "float64")
+INPUTS = 2  # of a graph: the image and its scale factor, in any order
 MAX_SIZE = 1 << 40  # values of a tensor of which there are samples
 # what an operator of a kind must have: a name for each of its weights
 ROLES = {
@@ -77,7 +78,8 @@ def _check_operators(operators: Sequence[Operator], weights: set[str]) -> None:
         for source in operator.sources:
             if not -1 <= source.operator < i:
                 raise ValueError(f"{what} takes from operator {source.operator}, it is {i} itself")
-            there = 1 if source.operator < 0 else len(operators[source.operator].outputs)
+            given = source.operator < 0
+            there = INPUTS if given else len(operators[source.operator].outputs)
             if not 0 <= source.index < there:
                 raise ValueError(f"{what} takes output {source.index} of {there}")
         if strange := set(operator.weights.values()) - weights:
