@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from picodet.command import Command, fetch_official, progress_bar, resize_option
+from picodet.extras import why
 from picodet.files import write_json
 from picodet.params import InputPath, ModelPath, OutputFile, Real, Size
 
@@ -104,9 +105,7 @@ def export(
         from picodet.export import export as exporting
         from picodet.export import runtime
     except ImportError as error:
-        raise click.ClickException(
-            f"exporting needs {error.name}: pip install onnx onnxruntime"
-        ) from error
+        raise click.ClickException(f"cannot export: {why(error)}") from error
     from rich.console import Console
 
     from picodet.export.table import print_report, print_verification

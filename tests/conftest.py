@@ -13,6 +13,46 @@ settings.register_profile("unhurried", deadline=None)  # a busy machine is no fa
 settings.load_profile("unhurried")
 
 ROOT = Path(__file__).parent.parent
+OPTIONAL = ("onnx", "onnxruntime", "openvino", "tensorboard")  # extras of setup.cfg
+
+
+class Module(pytest.Module):
+    """A file of tests; without a package that not everybody has it is skipped, with the reason."""
+
+    def collect(self):
+        try:
+            return super().collect()
+        except self.CollectError as error:
+            skip_without(error.__cause__)
+            raise
+
+
+def skip_without(error: BaseException | None) -> None:
+    """Skip where it is one of OPTIONAL that is missing."""
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in OPTIONAL:
+        pytest.skip(f"needs {error.name}, which is not installed", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    return Module.from_parent(parent, path=module_path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup():
+    return (yield from _skipped_without())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    return (yield from _skipped_without())
+
+
+def _skipped_without():
+    try:
+        return (yield)
+    except ModuleNotFoundError as error:
+        skip_without(error)
+        raise
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Who may import whom, file by file. `errors` and `input_files` are open to all."""
+"""Who may import whom, file by file. `errors`, `extras` and `input_files` are open to all."""
 
 MAY_IMPORT = {
     "": {"detection", "models.checkpoint", "postprocess"},  # the public names
@@ -6,6 +6,7 @@ MAY_IMPORT = {
     "class_names": set(),
     "config": set(),
     "errors": set(),
+    "extras": set(),
     "command": {
         *("fetching", "files", "intervals", "official", "params", "run_files", "termination"),
     },

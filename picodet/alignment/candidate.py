@@ -6,6 +6,7 @@ from pathlib import Path
 from picodet.alignment.compared import Compared, TorchModel
 from picodet.converter.configure import DEFAULT_SIZE, Size, Wanted
 from picodet.errors import AlignmentError, ConversionError
+from picodet.extras import why
 from picodet.models.checkpoint import filled
 from picodet.models.picodet import PicoDet
 from picodet.porting.paddle_weights import Which
@@ -61,7 +62,7 @@ def open_candidate(path: Path, which: Which | None = None) -> Candidate:
 def _open_onnx(path: Path, which: Which | None) -> Candidate:
     try:
         from picodet.alignment import onnx_model  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError as error:
-        raise AlignmentError(f"{path} needs {error.name}: pip install onnx onnxruntime") from error
+    except ImportError as error:
+        raise AlignmentError(f"{path}: {why(error)}") from error
     opened = onnx_model.load(path, which=which)
     return Candidate(opened, path, opened.assumed, opened.notes)

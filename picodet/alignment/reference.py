@@ -16,6 +16,7 @@ from picodet.converter.configure import Wanted
 from picodet.data.preprocess import preprocess, read_image
 from picodet.data.resize_kernels import fingerprint
 from picodet.errors import RecordingError
+from picodet.extras import why
 from picodet.inference.inference_folder import FolderSettings, read_settings
 from picodet.inference.program_file import is_inference_folder
 from picodet.input_files import regular
@@ -69,10 +70,8 @@ def record(order: Order, paddle_python: Path | None, progress: Callable[[int, in
     elif reference.suffix == ".onnx":
         try:
             from picodet.alignment import onnx_recorder  # noqa: PLC0415 (an extra)
-        except ModuleNotFoundError as error:
-            raise RecordingError(
-                f"{reference} needs {error.name}: pip install onnx onnxruntime"
-            ) from error
+        except ImportError as error:
+            raise RecordingError(f"{reference}: {why(error)}") from error
         onnx_recorder.record_onnx_file(order, _fed(order, None), progress)
     else:
         raise RecordingError(f"{reference}: not a reference; expected is {KINDS}")

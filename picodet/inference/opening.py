@@ -4,14 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from picodet.errors import CheckpointError, PicoDetError
+from picodet.extras import why
 from picodet.inference.network import Network
 from picodet.inference.program_file import is_inference_folder, is_part_of_program
 from picodet.input_files import problem
-
-INSTALL = {
-    "onnxruntime": "pip install onnxruntime",
-    "openvino": "pip install openvino onnx",
-}
 
 PORTED = (
     "this Python has no Paddle: the program was ported, and torch runs it; --paddle-python PYTHON "
@@ -69,11 +65,8 @@ def _open_onnx(path: Path, running: Running) -> Network:
         from picodet.inference.onnxruntime_network import OnnxRuntimeNetwork
 
         return OnnxRuntimeNetwork(path, running.size, running.threads)
-    except ModuleNotFoundError as error:
-        raise PicoDetError(
-            f"{path} is to be run by {running.backend}, and {error.name} is not installed: "
-            f"{INSTALL[running.backend]}"
-        ) from error
+    except ImportError as error:
+        raise PicoDetError(f"{path} is to be run by {running.backend}, and {why(error)}") from error
 
 
 def _open_program(folder: Path, running: Running) -> Network:

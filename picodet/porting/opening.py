@@ -6,6 +6,7 @@ from pathlib import Path
 from picodet.class_names import listed_in
 from picodet.converter.configure import Said
 from picodet.errors import CheckpointError
+from picodet.extras import why
 from picodet.inference.program_file import is_inference_folder
 from picodet.input_files import problem
 from picodet.meta import HEADER, bins_of, config_of
@@ -71,8 +72,8 @@ def _open_program(folder: Path) -> DrawnTensors:
 def _open_onnx(path: Path) -> DrawnTensors:
     try:
         from picodet.graphs.onnx_reader import read_onnx, sides  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError as error:
-        raise CheckpointError(f"{path} needs {error.name}: pip install onnx") from error
+    except ImportError as error:
+        raise CheckpointError(f"{path}: {why(error)}") from error
     proto, graph = read_onnx(path)
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     *_, height, width = (None, None, *sides(proto.graph, graph.inputs[0]))

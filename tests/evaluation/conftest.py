@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import colour_network
 import numpy as np
 import pytest
 from drawn_coco import annotation_file, write_dataset
@@ -18,6 +17,8 @@ from picodet.models.checkpoint import save
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
     """Files of networks."""
+    import colour_network  # needs onnx
+
     folder = tmp_path_factory.mktemp("models")
     for form in ("heads", "boxes"):
         colour_network.write_colours(folder / f"{form}.onnx", colour_network.meta(), form)

@@ -93,8 +93,8 @@ def test_a_size_that_no_model_takes_is_refused(folder, file, message):
     ("backend", "missing", "advice"),
     [
         ("onnxruntime", "onnxruntime", "pip install onnxruntime"),
-        ("openvino", "openvino", "pip install openvino onnx"),
-        ("openvino", "onnx", "pip install openvino onnx"),
+        ("openvino", "openvino", "pip install openvino"),
+        ("openvino", "onnx", "pip install onnx"),
     ],
 )
 def test_a_runtime_that_is_not_installed(folder, monkeypatch, backend, missing, advice):
