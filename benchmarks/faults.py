@@ -1,7 +1,7 @@
 """Faults planted in a right model, one at a time: picodet-align must find each, and nothing else.
 
     python benchmarks/faults.py --paddle-python PYTHON [--images 20] [--checkpoints FILE ..]
-        [--peers PYTHON] [--only WORD] [--json FILE]
+        [--peers PYTHON] [--only WORD] [--reference-ipp disabled] [--json FILE]
 
 First the faults of fault_list.py, against ppdet's own run of a picture; in the values of the bins
 against exports that end at raw heads, in the names of the classes against a file that has some. All
@@ -17,6 +17,7 @@ time.
 import argparse
 import copy
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import right_models
 from fault_list import FAULTS
 from peers import Peers, Said
@@ -179,10 +181,18 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--checkpoints", type=Path, nargs="+", default=[])
     parser.add_argument("--peers", type=Path)
-    parser.add_argument("--only", default="", help="faults whose name has this word")
+    parser.add_argument("--only", default="", help="faults whose name or rung has this word")
+    parser.add_argument(
+        "--reference-ipp",
+        choices=("disabled", "sse42", "avx2"),
+        help="OPENCV_IPP of the process that records, as if it were another machine",
+    )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     python = arguments.paddle_python
+    if arguments.reference_ipp:
+        cv2.ipp.useIPP()  # which has read the variable for this process
+        os.environ["OPENCV_IPP"] = arguments.reference_ipp
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         images = pictures(folder, max(arguments.images, 1))
@@ -194,7 +204,7 @@ def main() -> None:
                 fault
                 for fault in FAULTS
                 if (fault.against, fault.float64) == (against, float64)
-                and arguments.only in fault.name
+                and any(arguments.only in text for text in (fault.name, *fault.rungs))
             ]
             for pair in pairs_against(against, all_pairs) if faults else ():
                 own_peers = peers if against == "ppdet" else None
