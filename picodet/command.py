@@ -36,7 +36,7 @@ class Interrupted(click.ClickException):
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
-        self.exit_code = code
+        self.exit_code = code  # type: ignore[misc]  # of this one; click asks the instance
 
 
 class Command(click.Command):
