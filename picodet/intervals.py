@@ -1,12 +1,25 @@
 """What is done once in a while, and lines that tell how far a work is where no bar can be drawn."""
 
+import os
 import time
 from collections.abc import Callable
 
 import click
 
 Clock = Callable[[], float]  # seconds, from any beginning
-LINE = 30.0  # seconds between two lines
+VARIABLE = "PICODET_PROGRESS_SECONDS"  # of the environment, for another LINE
+
+
+def between_lines(asked: str) -> float:
+    """Seconds: what was asked for; 30 where that is no number beyond 0."""
+    try:
+        seconds = float(asked)
+    except ValueError:
+        return 30.0
+    return seconds if seconds > 0 else 30.0
+
+
+LINE = between_lines(os.environ.get(VARIABLE, ""))  # seconds between two lines
 
 
 class Every:

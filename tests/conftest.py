@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# on a busy machine a command takes longer than until its first line of progress
+os.environ["PICODET_PROGRESS_SECONDS"] = "1000000"
 # that OPENCV_IPP=disabled has an effect, OpenCV says on standard error, which tests look at
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure

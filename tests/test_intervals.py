@@ -1,5 +1,16 @@
+import pytest
+
+from picodet import intervals
 from picodet.command import progress_bar
-from picodet.intervals import LINE, Every, lines
+from picodet.intervals import Every, between_lines, lines
+
+LINE = 30.0
+
+
+@pytest.fixture(autouse=True)
+def usual(monkeypatch):
+    """In place of what tests/conftest.py sets."""
+    monkeypatch.setattr(intervals, "LINE", LINE)
 
 
 class Clock:
@@ -52,3 +63,11 @@ def test_where_there_is_no_terminal_every_command_has_them(capsys):
         clock.now += LINE
         move(2, 4)
     assert capsys.readouterr().err == "detecting: 2 of 4 images, 50%, 0.1 images/s\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [("", 30), ("5", 5), ("0.5", 0.5), ("0", 30), ("-1", 30), ("nan", 30), ("often", 30)],
+)
+def test_what_the_environment_asks_for(asked, seconds):
+    assert between_lines(asked) == seconds

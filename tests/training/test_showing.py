@@ -1,8 +1,9 @@
 """What a training shows while it runs."""
 
-from test_intervals import Clock
+import pytest
+from test_intervals import LINE, Clock
 
-from picodet.intervals import LINE
+from picodet import intervals
 from picodet.training import showing
 from picodet.training.loop import Told
 from picodet.training.state import Position
@@ -13,6 +14,13 @@ def test_memory_is_told_where_somebody_counts_it(monkeypatch):
     assert showing.memory_used("cpu") == ", 1.5 GiB"
     monkeypatch.setattr(showing, "peak_memory", lambda: None)
     assert showing.memory_used("cpu") == ""
+
+
+@pytest.fixture(autouse=True)
+def usual(monkeypatch):
+    """In place of what tests/conftest.py sets."""
+    for module in (intervals, showing):
+        monkeypatch.setattr(module, "LINE", LINE)
 
 
 def test_without_a_terminal_a_line_now_and_then(capsys, monkeypatch):
