@@ -58,7 +58,7 @@ def test_another_weight_is_found_at_the_lowest_rung(tmp_path):
         ([GOLDEN / "rates.npz"], "not a readable recording of a training"),
         ([GOLDEN / f"{NAME}.npz", "--image", "x.jpg"], "--training needs pictures and the boxes"),
         ([GOLDEN / f"{NAME}.npz", "--input", "x.npz"], "a recording has its own pictures"),
-        ([GOLDEN / f"{NAME}.npz", "--tolerance", "-1"], "a positive number is expected"),
+        ([GOLDEN / f"{NAME}.npz", "--tolerance", "-1"], "is not in the range x>0"),
     ],
 )
 def test_what_cannot_be_compared_is_said(model, arguments, message):
