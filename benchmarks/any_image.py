@@ -18,7 +18,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -35,7 +34,7 @@ from picodet.alignment.recorded import Recorded
 from picodet.config import ModelConfig
 from picodet.converter.convert import convert
 from picodet.converter.name_tables import name_table
-from picodet.data.preprocess import preprocess
+from picodet.data.preprocess import preprocess, read_image
 from picodet.export.onnx_file import build
 from picodet.export.wanted import Wanted
 from picodet.graphs.operators import Key, Source
@@ -56,6 +55,7 @@ def images(count: int) -> Iterator[tuple[str, np.ndarray]]:
     colours = [np.zeros(3), np.full(3, 255), np.full(3, 77)]
     for number in range(count):
         kind = KINDS[number % len(KINDS)]
+        image: np.ndarray
         size, part = (random.randint(1, 300), random.randint(1, 300), 3), number // len(KINDS)
         if kind == "one colour":
             colour = colours[part] if part < len(colours) else random.randint(0, 256, 3)
@@ -69,7 +69,7 @@ def images(count: int) -> Iterator[tuple[str, np.ndarray]]:
         elif kind == "noise":
             image = random.randint(0, 256, size)
         else:
-            image = cv2.imread(str(real[part % len(real)]))
+            image = read_image(real[part % len(real)])
         yield kind, np.ascontiguousarray(image, dtype=np.uint8)
 
 
