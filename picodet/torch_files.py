@@ -124,7 +124,8 @@ def _load(path: Path, mapped: bool) -> Any:
     """Mapped, a storage cannot be longer than what the file has for it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of parts of torch that a file has used
-        return _plain(torch.load(path, map_location="cpu", weights_only=True, mmap=mapped))
+        # torch 2.1 maps no path that is not text
+        return _plain(torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped))
 
 
 def _plain(value: Any, depth: int = 3) -> Any:
