@@ -190,11 +190,11 @@ def _warnings_as_notes() -> Iterator[None]:
     """What our readers warn of, without the line of code that does."""
     usual = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, Note):
             click.echo(f"note: {message}", err=True)
         else:
-            usual(message, category, *place)
+            usual(message, category, *place, **more)
 
     warnings.showwarning = show
     try:

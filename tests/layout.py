@@ -570,11 +570,8 @@ ALIGNMENT = {
         "models.picodet",
     },
     ".onnx_config": {
-        *(
-            "class_names",
-            "porting.paddle_weights",
-        ),
         ".onnx_graph",
+        "class_names",
         "config",
         "converter.configure",
         "graphs.ending",
@@ -582,6 +579,8 @@ ALIGNMENT = {
         "graphs.recognition",
         "ort",
         "porting.opening",
+        "porting.paddle_weights",
+        "porting.source",
     },
     ".onnx_weights": {
         *(

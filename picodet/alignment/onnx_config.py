@@ -18,6 +18,7 @@ from picodet.graphs.recognition import recognise_graph
 from picodet.ort import onnxruntime
 from picodet.porting.opening import open_source
 from picodet.porting.paddle_weights import Which
+from picodet.porting.source import DrawnTensors
 
 
 class Said(NamedTuple):
@@ -72,8 +73,9 @@ def recognised(path: Path, graph: Graph, ending: EndingNames, which: Which | Non
     """
     source = open_source(path, which)
     if source.config is not None:
-        classes = source.config.classes
-        return Said(source.config, source.bins, named(classes, len(classes)), (), assumed=False)
+        bins = source.bins if isinstance(source, DrawnTensors) else None
+        names = source.config.classes
+        return Said(source.config, bins, named(names, len(names)), (), assumed=False)
     assumed = source.said.input_size is None
     wanted = Wanted(input_size=DEFAULT_SIZE if assumed else None)
     found = configure(recognise_graph(graph, ending), source.said, wanted)

@@ -65,7 +65,7 @@ def record(order: Order, paddle_python: Path | None, progress: Callable[[int, in
             array = Path(folder) / "input.npz"
             _fed(order, settings).save(array)
             order = replace(order, array=array, settings=_as_recorded(settings))
-            order = replace(order, classes=settings and settings.labels)
+            order = replace(order, classes=settings.labels if settings else None)
             record_in_paddle(order, paddle_python, progress)
     elif reference.suffix == ".onnx":
         try:
