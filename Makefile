@@ -2,7 +2,7 @@
 #   make demo    convert real weights, align them layer by layer, detect with them
 #   make test    all tests
 #   make check   format, lint, types, tests
-#   make machines   what computes, as other CPUs and numbers of threads would: under each of MACHINES
+#   make machines   what computes, as other CPUs and numbers of threads would; -j 2: two at a time
 #   make fuzz    every reader of files, guided by coverage, FUZZ_SECONDS for each; how many inputs
 #   make reference   Paddle's own environment in .venv-paddle, and the recordings made again; with
 #                    it the tests run live ppdet too
@@ -21,15 +21,15 @@ FUZZ_SECONDS ?= 60
 
 # Other kernels, as on other CPUs: of OpenCV's resize (IPP), of torch (ATen, oneDNN, MKL; what
 # MKL_ENABLE_INSTRUCTIONS limits is the same on AMD), of NumPy and its OpenBLAS; and other orders of
-# addition, with one thread and two. Variables of one setting are joined with "+".
-MACHINES ?= \
-    OPENCV_IPP=disabled \
-    ATEN_CPU_CAPABILITY=default+OMP_NUM_THREADS=1 \
-    OPENCV_IPP=sse42+OMP_NUM_THREADS=2 \
-    OPENCV_IPP=avx2+ATEN_CPU_CAPABILITY=avx2+OMP_NUM_THREADS=1 \
-    ONEDNN_MAX_CPU_ISA=SSE41 \
-    MKL_CBWR=COMPATIBLE+MKL_ENABLE_INSTRUCTIONS=SSE4_2 \
-    OPENBLAS_CORETYPE=Nehalem+NPY_DISABLE_CPU_FEATURES=X86_V3
+# addition, with one thread and two.
+no_ipp := OPENCV_IPP=disabled
+sse42_ipp := OPENCV_IPP=sse42 OMP_NUM_THREADS=2
+avx2 := OPENCV_IPP=avx2 ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1
+plain_torch := ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1
+sse41_onednn := ONEDNN_MAX_CPU_ISA=SSE41
+compatible_mkl := MKL_CBWR=COMPATIBLE MKL_ENABLE_INSTRUCTIONS=SSE4_2
+old_numpy := OPENBLAS_CORETYPE=Nehalem NPY_DISABLE_CPU_FEATURES=X86_V3
+MACHINES ?= no_ipp sse42_ipp avx2 plain_torch sse41_onednn compatible_mkl old_numpy
 # The tests whose outcome hangs on a computed number; the others read, write, parse and print.
 COMPUTING := $(addprefix tests/,alignment data export inference models training test_boxes.py \
     test_cli_align.py test_cli_eval.py test_decoding.py test_detection.py test_nms.py \
@@ -63,9 +63,10 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-machines: $(INSTALLED)
-	$(foreach setting,$(MACHINES),\
-	    env $(subst +, ,$(setting)) $(BIN)/python -m pytest -q $(COMPUTING) &&) true
+machines: $(addprefix machine-,$(MACHINES))
+
+machine-%: $(INSTALLED)
+	env $($*) $(BIN)/python -m pytest -q $(COMPUTING)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet atheris==3.0.0
