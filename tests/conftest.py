@@ -1,6 +1,7 @@
 """Where the recordings are, and Paddle."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ os.environ["PICODET_PROGRESS_SECONDS"] = "1000000"
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
+
+# a shell that starts the tests with `&` has Ctrl-C ignored, in all their processes too
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 OPTIONAL = ("onnx", "onnxruntime", "openvino", "tensorboard")  # extras of setup.cfg
