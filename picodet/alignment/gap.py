@@ -10,7 +10,7 @@ from picodet.alignment.comparison import Gap
 
 # Of the noise. The right models stay below 4.4 in 116 comparisons (benchmarks/faults.py: three
 # checkpoints, three folders and three ONNX files on up to 20 pictures each); of the weights that
-# are off by 1 %, nineteen in twenty are beyond 10 in their own layer.
+# are off by 1 %, 92.1 % are beyond 10 in their own layer (pedestrian model, an image of COCO).
 NOISE_MULTIPLE = 10.0
 # Of a layer's scale. By itself no layer of a right model rounds by more than 7e-6; a layer that
 # float32 and float64 disagree on by more computes in less than float32 (autocast, half, TF32), and
@@ -75,7 +75,13 @@ def noise(*runs: Tensor) -> float:
     first, *others = runs
     if any(other.shape != first.shape for other in others) or not first.numel():
         return 0.0 if not first.numel() else float("nan")
-    return max((float((first - other).abs().max()) for other in others), default=0.0)
+    return max((_greatest(first - other) for other in others), default=0.0)
+
+
+def _greatest(difference: Tensor) -> float:
+    """Magnitude; NaN if one is. In one go through it, in less time than abs() and max() take."""
+    low, high = difference.aminmax()
+    return max(float(high), -float(low))
 
 
 def worst(gaps: list[Gap]) -> Gap | None:

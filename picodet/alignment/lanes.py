@@ -67,17 +67,30 @@ def run(
 
     def forward(hand_over: Callable[[Event], None]) -> None:
         torch.get_num_threads()  # this thread's own setting is made at the first use, not before
-        torch.set_num_threads(threads)
-        own, order = twin(model), OneByOne() if one_by_one else nullcontext()
-        rounding = nullcontext() if seed is None else OtherRounding(seed)
-        hooked = Hooked(own, feed, hand_over)
-        with torch.inference_mode(), order, rounding, hooked as open_calls:
-            try:
-                own(images)
-            except BROKEN as error:
-                raise LayerError(open_calls[-1][0] if open_calls else "", error) from error
+        go_through(twin(model), images, feed, threads, hand_over, one_by_one, seed)
 
     return one_at_a_time(forward)
+
+
+def go_through(
+    model: nn.Module,
+    images: Tensor,
+    feed: Feed | None,
+    threads: int,
+    hand_over: Callable[[Event], None],
+    one_by_one: bool = False,
+    seed: int | None = None,
+) -> None:
+    """A run from its beginning to its end, in this thread, with hooks on `model` itself."""
+    torch.set_num_threads(threads)
+    order = OneByOne() if one_by_one else nullcontext()
+    rounding = nullcontext() if seed is None else OtherRounding(seed)
+    hooked = Hooked(model, feed, hand_over)
+    with torch.inference_mode(), order, rounding, hooked as open_calls:
+        try:
+            model(images)
+        except BROKEN as error:
+            raise LayerError(open_calls[-1][0] if open_calls else "", error) from error
 
 
 def twin(model: nn.Module) -> nn.Module:

@@ -38,6 +38,8 @@ class Moment(NamedTuple):
     alone_noise: tuple[Event, ...]
 
 
+Run = Callable[..., Iterator[Event]]  # as lanes.run
+Widened = Callable[[PicoDet], PicoDet]
 Moments = Callable[[PicoDet, Recorded, Tensor], Iterator[Moment]]
 
 
@@ -74,21 +76,39 @@ def compare_layers(
     return LayersResult(layers, unpaired, comparison.heads, broken)
 
 
-def moments(model: PicoDet, recorded: Recorded, images: Tensor) -> Iterator[Moment]:
-    """Of a model of ours, whose own runs are among those that show the noise."""
-    fed_noise, alone_noise = noise_runs(model, recorded, images)
+def widened(model: PicoDet) -> PicoDet:
+    """The same in float64."""
+    return copy.deepcopy(model).double()
+
+
+def moments(
+    model: PicoDet,
+    recorded: Recorded,
+    images: Tensor,
+    run: Run = run,
+    double: Widened = widened,
+) -> Iterator[Moment]:
+    """Of a model of ours, whose own runs are among those that show the noise: see noise_runs."""
+    fed_noise, alone_noise = noise_runs(model, recorded, images, run, double)
     for events in together([*fed_noise, *alone_noise]):
         fed, alone = events[: len(fed_noise)], events[len(fed_noise) :]
         yield Moment(next(iter(fed), None), alone[0], present(fed), present(alone))
 
 
 def noise_runs(
-    model: PicoDet, recorded: Recorded, images: Tensor
+    model: PicoDet,
+    recorded: Recorded,
+    images: Tensor,
+    run: Run = run,
+    double: Widened = widened,
 ) -> tuple[list[Iterator[Event]], list[Iterator[Event]]]:
-    """Fed, which a summary has no tensors for, and alone; of each the first as the model is."""
+    """Fed, which a summary has no tensors for, and alone; of each the first as the model is.
+
+    run, double: how one is run, and the model in float64, where many images share them.
+    """
     threads = torch.get_num_threads()
     others = 1 if threads > 1 else 2
-    double, wide = copy.deepcopy(model).double(), images.double()
+    wide_model, wide = double(model), images.double()
 
     def runs(feed: Feed | None, wide_feed: Feed | None, draws: int) -> list[Iterator[Event]]:
         same = [
@@ -98,7 +118,7 @@ def noise_runs(
         if images.dtype == torch.float64:  # what is allowed there is no multiple of the noise
             return same
         seeded = [run(model, images, feed, threads, seed=seed) for seed in range(draws)]
-        return [*same, run(double, wide, wide_feed, threads), *seeded]
+        return [*same, run(wide_model, wide, wide_feed, threads), *seeded]
 
     alone = runs(None, None, DRAWS)
     if recorded.recording.index.samples:

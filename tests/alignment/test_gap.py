@@ -115,6 +115,7 @@ def test_without_dimensions_and_without_values():
 
 def test_noise_is_the_greatest_distance_from_the_first_run():
     assert noise(f32(1, 2), f32(1, 2.5), f32(0, 2)) == 1
+    assert noise(f32(1, 2), f32(1, 2.5), f32(3, 2)) == 2
     assert noise(f32(1, 2)) == 0
     assert noise(torch.ones(0), torch.ones(0)) == 0
     assert noise(f32(1), torch.tensor([1.25], dtype=torch.float64)) == 0.25

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from picodet.alignment.lanes import LayerError, one_at_a_time, replaced, run, tensors
+from picodet.alignment.lanes import LayerError, go_through, one_at_a_time, replaced, run, tensors
 from picodet.models.head import HeadOutput
 
 
@@ -67,6 +67,13 @@ def test_events_come_as_layers_return():
 def test_events_hold_what_went_in_and_out():
     found = [([t.item() for t in e.inputs], [t.item() for t in e.outputs]) for e in events()]
     assert found == [([1], [2]), ([1], [2]), ([2], [10]), ([1], [2, 12]), ([14], [42])]
+
+
+def test_a_run_in_this_thread_is_the_same_and_leaves_no_hook():
+    model, found = Net(), []
+    for _ in range(2):
+        go_through(model, ONE, None, torch.get_num_threads(), found.append)
+    assert found == 2 * events(model)
 
 
 class Feed:
