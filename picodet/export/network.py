@@ -1,5 +1,6 @@
 """The network as nodes of ONNX: one for one what our model calls, under our layers' names."""
 
+from collections import Counter
 from dataclasses import dataclass
 from math import ceil
 from typing import cast
@@ -60,6 +61,7 @@ class _Network:
         self.writer, self.model, self.weights = writer, model, model.state_dict()
         self.operators, self.calls = traced.operators, traced.calls
         self.maps = {Source(-1): Map(image, 3, size)}
+        self.readers = Counter(source for each in traced.operators for source in each.sources)
         self.given: dict[str, int] = {}  # how often a name was given
 
     def write(self, i: int) -> None:
@@ -126,13 +128,19 @@ class _Network:
             norm = cast(nn.BatchNorm2d, self._layer(following[0]))
             weight, bias = fold(layer.weight.detach(), self._tensors(following[0]), norm.eps)
         name, (stride, _), (kernel, _) = self._name(i, x), layer.stride, layer.kernel_size
+        read = x.name
+        # Where others read the tensor too, it gets a name for this one: what cuts the graph in
+        # front of a layer (NNCF 3.4) cuts by the tensor's name, and would cut the others as well.
+        # Nothing is computed: onnxruntime and OpenVINO take the node out when they load.
+        if self.readers[operator.sources[0]] > 1:
+            read = self.writer.add("Identity", [read], f"{name}.input")
         constants = [
             self.writer.constant(array, f"{name}.{role}")
             for role, array in (("weight", weight), ("bias", bias))
         ]
         self.writer.add(
             "Conv",
-            [x.name, *constants],
+            [read, *constants],
             name,
             group=layer.groups,
             kernel_shape=[kernel, kernel],

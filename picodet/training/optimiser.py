@@ -6,7 +6,8 @@ A parameter without a gradient stays as it is, in both.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from inspect import signature
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +27,11 @@ from picodet.models.resnet_vd import ResNet
 from picodet.models.shufflenet_v2 import ShuffleNetV2
 from picodet.training.nearest import nearest
 from picodet.training.recipe import Optimiser
+
+# one pass over the memory for each step; torch has it from 2.3 on, on a CPU from 2.4 on
+FUSED: Mapping[str, bool] = (
+    {"fused": True} if "fused" in signature(torch.optim.SGD).parameters else {}
+)
 
 
 class Decays(NamedTuple):
@@ -137,22 +143,28 @@ def optimiser(
     # Paddle keeps these in float32; seen in float64 only, by 2e-9 of a step
     momentum = float(np.float32(recipe_optimiser.momentum))
     decay = float(np.float32(recipe_optimiser.weight_decay))
-    groups = [
-        {"params": parameters, "weight_decay": decay * decays, "factor": factor}
+    groups: list[dict[str, Any]] = [
+        {
+            # a key of ours in torch before 2.6, which takes no pairs of names and parameters
+            "param_names": list(parameters),
+            "params": list(parameters.values()),
+            "weight_decay": decay * decays,
+            "factor": factor,
+        }
         for (decays, factor), parameters in _groups(model, factors)
     ]
-    return MomentumSGD(torch.optim.SGD(groups, lr=0.0, momentum=momentum, fused=True))
+    return MomentumSGD(torch.optim.SGD(groups, lr=0.0, momentum=momentum, **FUSED))
 
 
 def _groups(
     model: PicoDet, factors: Mapping[str, float]
-) -> Iterator[tuple[tuple[bool, float], list[tuple[str, nn.Parameter]]]]:
-    """Whether they decay, the factor of the rate, and the parameters with their names."""
+) -> Iterator[tuple[tuple[bool, float], dict[str, nn.Parameter]]]:
+    """Whether they decay, the factor of the rate, and the parameters by their names."""
     decaying_names = decaying(model)
-    found: dict[tuple[bool, float], list[tuple[str, nn.Parameter]]] = {}
+    found: dict[tuple[bool, float], dict[str, nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             beginnings = [beginning for beginning in factors if name.startswith(beginning)]
             factor = factors[max(beginnings, key=len)] if beginnings else 1.0
-            found.setdefault((name in decaying_names, factor), []).append((name, parameter))
+            found.setdefault((name in decaying_names, factor), {})[name] = parameter
     yield from found.items()

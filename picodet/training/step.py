@@ -60,7 +60,7 @@ class Stepper:
         self.parallel = distributed(model, ranks)
         self.parameters = dict(model.named_parameters())
         self.half = HALF.get(self.device.type) if amp else None
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half is torch.float16)
+        self.scaler = _scaler(self.device, enabled=self.half is torch.float16)
         self.skipped = 0
 
     def __call__(
@@ -139,3 +139,10 @@ class Stepper:
             time.sleep(HEARING)
             self.ranks.check()
         return error
+
+
+def _scaler(device: torch.device, enabled: bool) -> "torch.amp.GradScaler":
+    """Torch before 2.3 has only that of CUDA, the one that half precision needs here."""
+    if hasattr(torch.amp, "GradScaler"):
+        return torch.amp.GradScaler(device.type, enabled=enabled)
+    return torch.cuda.amp.GradScaler(enabled=enabled)

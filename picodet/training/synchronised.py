@@ -57,7 +57,8 @@ def synchronise(model: nn.Module) -> None:
     """Turn every batch norm below into a synchronised one, of the same tensors."""
     for name, layer in list(model.named_modules()):
         if type(layer) is BatchNorm2d:
-            model.set_submodule(name, _synchronised(layer))
+            around, _, own = name.rpartition(".")
+            setattr(model.get_submodule(around), own, _synchronised(layer))
 
 
 def _synchronised(layer: BatchNorm2d) -> SynchronisedBatchNorm2d:

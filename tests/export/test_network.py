@@ -1,19 +1,35 @@
 """The graph is our model under our names."""
 
 import json
+from collections import Counter
+from dataclasses import replace
 
+import onnx
 import pytest
 from onnx import helper
+from onnx.utils import Extractor
+from tracing import filled, seeded_checkpoint
 
 from picodet.export import runtime
 from picodet.export.onnx_file import build
 from picodet.export.wanted import Wanted
 from picodet.meta import HEADER, config_of
+from picodet.variants import XS_LCNET
 
 
 @pytest.fixture(scope="module")
 def graph(seeded_model, meta):
     return build(seeded_model, Wanted("heads"), meta).graph
+
+
+@pytest.fixture(scope="module", params=["esnet", "lcnet"])
+def heads(request, seeded_model, meta):
+    """The network alone, of both generations."""
+    model = seeded_model
+    if request.param == "lcnet":
+        config = replace(XS_LCNET, classes=("a", "b", "c"), input_size=(96, 64))
+        model = filled(config, seeded_checkpoint(config))
+    return build(model, Wanted("heads"), meta)
 
 
 def nodes(graph):
@@ -48,11 +64,47 @@ def test_what_has_no_weights_is_named_after_its_block(graph):
     assert names["head.conv_feat.levels.3.pw1.hardswish"] == "HardSwish"
 
 
-def test_names_are_given_once(graph):
+def test_names_are_given_once(heads):
+    graph = heads.graph
     names = [node.name for node in graph.node]
     tensors = [name for node in graph.node for name in node.output]
+    tensors += [value.name for value in (*graph.input, *graph.initializer)]
+    assert all(names)
     assert len(names) == len(set(names))
     assert len(tensors) == len(set(tensors))
+
+
+def test_what_is_cut_in_front_of_a_convolution_is_cut_for_it_alone(heads):
+    """Without that NNCF's bias correction loses layers: it cuts by the names of tensors."""
+    readers = Counter(name for node in heads.graph.node for name in node.input)
+    shared = [
+        node.name
+        for node in heads.graph.node
+        if node.op_type == "Conv" and readers[node.input[0]] > 1
+    ]
+    assert not shared
+
+
+def test_every_block_can_be_taken_out(heads):
+    """By onnx's own extractor, as other toolchains do it; a block is what a path of 3 names."""
+    blocks = {}
+    for node in heads.graph.node:
+        blocks.setdefault(".".join(node.name.split(".")[:3]), []).append(node)
+    constants = {tensor.name for tensor in heads.graph.initializer}
+    ends = {value.name for value in heads.graph.output}
+    extractor = Extractor(heads)
+    for path, block in blocks.items():
+        made = {name for node in block for name in node.output}
+        read = {name for node in block for name in node.input if name}
+        within = {id(node) for node in block}
+        outside = {
+            name for node in heads.graph.node if id(node) not in within for name in node.input
+        }
+        inputs, outputs = sorted(read - made - constants), sorted(made & (outside | ends))
+        taken = extractor.extract_model(inputs, outputs)
+        onnx.checker.check_model(taken, full_check=True)
+        assert {node.name for node in taken.graph.node} == {node.name for node in block}, path
+    assert len(blocks) > 30
 
 
 def test_nothing_is_left_of_batch_norms(graph):

@@ -8,6 +8,7 @@ from tracing import SMALL
 from picodet.converter.name_tables import name_table
 from picodet.errors import PicoDetError
 from picodet.models.picodet import PicoDet
+from picodet.training import optimiser as training_optimiser
 from picodet.training.optimiser import decaying, optimiser
 from picodet.training.recipe import Optimiser
 from picodet.variants import MOBILENET, RESNET, VARIANTS
@@ -157,3 +158,33 @@ def test_it_goes_on_from_its_state_bit_for_bit():
         assert torch.equal(p, q)
     first.clear()
     assert all(p.grad is None for p in models[0].parameters())
+
+
+class OlderSGD(torch.optim.SGD):
+    """As torch 2.1 has it: no parameter has a name there, and nothing is fused."""
+
+    def __init__(self, groups, lr, momentum):
+        for group in groups:
+            assert all(isinstance(parameter, torch.Tensor) for parameter in group["params"])
+        super().__init__(groups, lr=lr, momentum=momentum)
+
+
+def test_the_sgd_of_an_older_torch_steps_to_the_same_place(monkeypatch):
+    """Fused or not is a matter of rounding: 2e-16 where it was measured."""
+    torch.manual_seed(0)
+    models = [PicoDet(SMALL).double(), PicoDet(SMALL).double()]
+    models[1].load_state_dict(models[0].state_dict())
+    trained = [optimiser(models[0], Optimiser())]
+    monkeypatch.setattr(training_optimiser, "FUSED", {})
+    monkeypatch.setattr(torch.optim, "SGD", OlderSGD)
+    trained.append(optimiser(models[1], Optimiser()))
+    for model, each in zip(models, trained, strict=True):
+        torch.manual_seed(1)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        each.step(0.1)
+        each.step(0.2)
+    first, second = (each.momenta() for each in trained)
+    assert first.keys() == second.keys() == dict(models[0].named_parameters()).keys()
+    for p, q in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.allclose(p, q, rtol=0, atol=1e-14)

@@ -1,6 +1,7 @@
 """Steps in half precision, on a CPU: what a scaler leaves out, and when that is enough."""
 
 import json
+import warnings
 
 import pytest
 import torch
@@ -16,11 +17,18 @@ FIRST = "backbone.stem.conv.weight"
 
 
 @pytest.fixture
-def halved(tmp_path, monkeypatch):
+def scaler():
+    if not hasattr(torch.amp, "GradScaler"):
+        pytest.skip("torch before 2.3 scales no losses on a CPU")
+    return torch.amp.GradScaler("cpu")
+
+
+@pytest.fixture
+def halved(tmp_path, monkeypatch, scaler):
     """A training with a loss scale, and a switch that makes the gradients of its head NaN."""
     monkeypatch.setattr(step, "SKIPPED", FEW)
     found = training(tmp_path, save_steps=99)
-    found.stepper.scaler = torch.amp.GradScaler("cpu")
+    found.stepper.scaler = scaler
     spoiled = {"now": True}
     weight = next(found.model.head.parameters())
     weight.register_hook(lambda gradient: gradient * float("nan") if spoiled["now"] else gradient)
@@ -74,10 +82,9 @@ def test_a_first_step_that_is_left_out_leaves_no_momenta_behind(halved):
     assert 0 < found.optimiser.momenta()[FIRST].abs().max() < 1e3
 
 
-def test_a_right_training_ends_before_its_scale_does():
+def test_a_right_training_ends_before_its_scale_does(scaler):
     """From the scale that it begins with, and from one that has grown 65,536 times."""
-    begins = torch.amp.GradScaler("cpu").get_scale()
-    assert begins * 65_536 / 2**step.SKIPPED <= 1
+    assert scaler.get_scale() * 65_536 / 2**step.SKIPPED <= 1
 
 
 def test_the_log_and_the_line_say_that_steps_are_left_out(halved, monkeypatch):
@@ -95,4 +102,13 @@ def test_the_log_and_the_line_say_that_steps_are_left_out(halved, monkeypatch):
 def test_without_a_scale_nothing_is_left_out(tmp_path):
     found = training(tmp_path, amp=True)  # bfloat16 on a CPU
     assert isinstance(found.model, PicoDet)
+    assert stepped(found, 0).skipped == 0
+
+
+def test_torch_before_2_3_has_only_the_scaler_of_cuda(tmp_path, monkeypatch):
+    monkeypatch.delattr(torch.amp, "GradScaler", raising=False)
+    with warnings.catch_warnings():  # a newer torch says that there is another
+        warnings.simplefilter("ignore", FutureWarning)
+        found = training(tmp_path, amp=True)
+    assert type(found.stepper.scaler) is torch.cuda.amp.GradScaler
     assert stepped(found, 0).skipped == 0

@@ -85,6 +85,15 @@ def test_all_norms_are_turned_and_keep_their_tensors():
     assert (model[0].frozen, model[3].frozen) == (True, False)
 
 
+def test_torch_before_2_5_sets_no_submodules(monkeypatch):
+    monkeypatch.delattr(nn.Module, "set_submodule", raising=False)
+    model = nn.Sequential(network(), BatchNorm2d(4))
+    synchronise(model)
+    turned = [isinstance(layer, SynchronisedBatchNorm2d) for layer in model.modules()]
+    assert turned.count(True) == 3
+    assert isinstance(model[0][3], SynchronisedBatchNorm2d)
+
+
 def test_in_eval_mode_and_frozen_no_other_rank_is_asked():
     """There is no process group here."""
     model = network()
