@@ -269,7 +269,7 @@ def main() -> None:
                         highest[of][measure] = max(highest[of].get(measure, NONE), ratio)
                 comparisons += 1
             print(f"  {comparisons} comparisons, {name}, {threads} threads", flush=True)
-        told(highest, f"{len(found)} architectures, {comparisons} comparisons")
+        told(highest, f"{len(contestants)} architectures, {comparisons} comparisons")
         if time.monotonic() > end:
             break
     sys.exit(max(m[0] for of in highest.values() for m in of.values()) > NOISE_MULTIPLE)
