@@ -171,6 +171,7 @@ def test_who_is_silent_is_taken_for_dead(meet, clock):
         wait_for_beats(first, 0, 2)  # so that the first has heard the second's
         first.check()
     second.leave()
+    wait_for_beats(first, 0, 2)  # whatever it was it has been heard
     clock.now += 1.1 * ranks.SILENCE
     with pytest.raises(ProcessesError, match=r"process 1 of 2 is silent; is it dead\?"):
         wait_for_failure(first)

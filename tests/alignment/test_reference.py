@@ -51,7 +51,8 @@ def test_a_file_of_ours_becomes_a_checkpoint_with_its_own_settings(
     assert not order.reference.exists()  # any more
     mean, std = CONFIG.preprocessing.mean, CONFIG.preprocessing.std
     assert order.settings == Settings((64, 64), 1, mean, std)
-    assert replace(order, reference=path, settings=None) == asked
+    assert order.classes == CONFIG.classes
+    assert replace(order, reference=path, settings=None, classes=None) == asked
     assert set(arrays) == set(seeded_checkpoint(CONFIG))
     stem = model.backbone.stem.conv.weight.detach().numpy()
     assert np.array_equal(arrays["backbone._conv1._conv.weight"], stem)
