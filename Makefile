@@ -37,10 +37,10 @@ COMPUTING := $(addprefix tests/,alignment data export inference models training 
     evaluation/test_eval_matching.py evaluation/test_eval_session.py evaluation/test_metrics.py)
 # Of these what is held against recordings or measures noise; a fault that is planted in a layer is
 # found by the same rule everywhere. CI takes these.
-RECORDED := $(addprefix tests/,data export models training test_shared.py test_shared_eval.py \
-    evaluation/test_metrics.py $(addprefix alignment/test_,aligned.py endings.py heads.py \
-    other_kernels.py paddle.py preprocessing.py probing.py real_onnx.py rounding.py \
-    training_session.py))
+RECORDED := $(addprefix tests/,data models training test_shared.py test_shared_eval.py \
+    evaluation/test_metrics.py export/test_network.py export/test_verification.py \
+    $(addprefix alignment/test_,aligned.py endings.py heads.py other_kernels.py preprocessing.py \
+    probing.py real_onnx.py rounding.py training_session.py))
 
 .PHONY: install demo test check machines fuzz format clean paddle reference
 
