@@ -164,7 +164,7 @@ def test_no_code_is_run(saved, tmp_path, capsys):
 
 
 def test_other_files(tmp_path):
-    assert refused(tmp_path).endswith("there is no such file")
+    assert refused(tmp_path).endswith("Is a directory")
     (tmp_path / "empty").touch()
     assert "it begins with the bytes of an empty file" in refused(tmp_path / "empty")
     (tmp_path / "text").write_text("<html>")
