@@ -226,7 +226,8 @@ def grey_levels(array, preprocessing):
 def test_real_batch_norm_statistics_arrive(shared, tmp_path):
     """The pedestrian model's are not folded away, so that exchanged ones would show.
 
-    The scores are those of its official inference folder, run by paddle.inference 3.3.1.
+    The scores are those of its official inference folder, run by paddle.inference 3.3.1, of the
+    picture as every CPU resizes it.
     """
     output = tmp_path / "pedestrian.safetensors"
     report = convert_file(
@@ -234,8 +235,8 @@ def test_real_batch_norm_statistics_arrive(shared, tmp_path):
     )
     assert (report.variant, report.classes) == ("picodet_s_192_pedestrian", 1)
     picture = shared / "coco" / "val2017" / "000000000139.jpg"
-    found = picodet.detect(picodet.load(output), picture, score=0.3)
-    assert found.scores.tolist() == pytest.approx([0.344625, 0.335142], abs=2e-6)
+    found = picodet.detect(picodet.load(output), picture, score=0.3, resize="portable")
+    assert found.scores.tolist() == pytest.approx([0.346884, 0.334743], abs=2e-6)
     assert found.classes.tolist() == [0, 0]
 
 
