@@ -4,6 +4,7 @@ import copy
 
 import own_recording
 import pytest
+import torch
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +28,12 @@ def reference(pristine, tmp_path_factory):
 def summary(pristine, tmp_path_factory):
     path = tmp_path_factory.mktemp("own") / "summary.safetensors"
     return own_recording.record(pristine, path, samples=16)
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    """For tests of what the order of addition changes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)

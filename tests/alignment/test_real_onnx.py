@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 from click.testing import CliRunner
 
 from picodet.cli import align, convert
@@ -33,14 +32,6 @@ def test_they_are_aligned_on_every_rung(shared, tmp_path, file):
     # paddle2onnx loses it
     lacking = any("the reference lacks the 1e-09" in rung["summary"] for rung in content["rungs"])
     assert lacking == ("lcnet" in file)
-
-
-@pytest.fixture(params=[1, 2])
-def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("image", ["align_black.png", "align_1x1_grey77.png"])

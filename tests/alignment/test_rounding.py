@@ -15,14 +15,6 @@ from picodet.alignment.rounding import DRAWS, OtherRounding, rounded_otherwise
 FACTOR = OtherRounding(0).factor
 
 
-@pytest.fixture(params=[1, 2])
-def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-
-
 def bits(tensor):
     return tensor.view(torch.int32)
 
