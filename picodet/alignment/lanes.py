@@ -6,6 +6,7 @@ together, so that each layer is compared and forgotten: no run is ever stored.
 
 import copy
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -95,8 +96,14 @@ def go_through(
 
 def twin(model: nn.Module) -> nn.Module:
     """The same layers once more, for hooks of their own, around the same weights."""
-    weights = [*model.parameters(), *model.buffers()]
-    return copy.deepcopy(model, {id(tensor): tensor for tensor in weights})
+    made: dict[nn.Module, nn.Module] = {}
+    for layer in model.modules():
+        made[layer] = copy.copy(layer)
+    for layer in made.values():
+        layer._parameters, layer._buffers = dict(layer._parameters), dict(layer._buffers)
+        layer._modules = {name: child and made[child] for name, child in layer._modules.items()}
+        layer._forward_hooks, layer._forward_pre_hooks = OrderedDict(), OrderedDict()
+    return made[model]
 
 
 class Hooked:
