@@ -102,7 +102,8 @@ def twin(model: nn.Module) -> nn.Module:
     for layer in made.values():
         layer._parameters, layer._buffers = dict(layer._parameters), dict(layer._buffers)
         layer._modules = {name: child and made[child] for name, child in layer._modules.items()}
-        layer._forward_hooks, layer._forward_pre_hooks = OrderedDict(), OrderedDict()
+        layer._forward_hooks = OrderedDict(layer._forward_hooks)
+        layer._forward_pre_hooks = OrderedDict(layer._forward_pre_hooks)
     return made[model]
 
 
