@@ -12,7 +12,8 @@ from hypothesis import settings
 os.environ["PICODET_PROGRESS_SECONDS"] = "1000000"
 # that OPENCV_IPP=disabled has an effect, OpenCV says on standard error, which tests look at
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
+# a busy machine is no failure; in CI the same examples each time, as by Hypothesis's own profile
+settings.register_profile("unhurried", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("unhurried")
 
 # a shell that starts the tests with `&` has Ctrl-C ignored, in all their processes too

@@ -4,6 +4,7 @@ import json
 import pickle
 import struct
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 
 import bad_files
@@ -116,7 +117,7 @@ def rewritten(draw, whole: bytes) -> bytes:
         for key in way:
             inner = inner[key] if isinstance(inner, dict | list) and key in inner else {}
         if isinstance(inner, dict):
-            inner[last] = draw(HOSTILE)
+            inner[last] = deepcopy(draw(HOSTILE))  # one of them is filled by the next
     return json.dumps(content).encode()
 
 
