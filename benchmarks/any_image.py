@@ -163,7 +163,7 @@ class Batch:
         made = [ran.run(array) for array in arrays]
         self.ran = [ran.holding(one) for one in made]
         self.all = ran.holding({key: torch.cat([one[key] for one in made]) for key in made[0]})
-        self.runs: dict[Any, list[Event]] = {}  # by its way: the events, of all images
+        self.runs: dict[Any, list[list[Event]]] = {}  # by its way: each event, by image
 
     def ratios(self, number: int) -> dict[str, tuple[float, str]]:
         """Of one image: by measure the highest error over noise, and the layer."""
@@ -203,16 +203,22 @@ class Batch:
             whole = feed and Feed(self.all, feed.dtype)
             events: list[Event] = []
             go_through(model, images, whole, threads, events.append, one_by_one, seed)
-            self.runs[key] = events
-        return (self._of_one(event, number) for event in self.runs[key])
+            self.runs[key] = [self._apart(event) for event in events]
+        return (images[number] for images in self.runs[key])
 
-    def _of_one(self, event: Event, number: int) -> Event:
-        """The event as it is in one image."""
+    def _apart(self, event: Event) -> list[Event]:
+        """The event as it is in each image."""
+        count = len(self.images)
         inputs, outputs = (
-            [t.narrow(0, number * (n := len(t) // len(self.images)), n) for t in side]
-            for side in (event.inputs, event.outputs)
+            [tensor.chunk(count) for tensor in side] for side in (event.inputs, event.outputs)
         )
-        return event._replace(inputs=inputs, outputs=outputs)
+        return [
+            event._replace(
+                inputs=[each[number] for each in inputs],
+                outputs=[each[number] for each in outputs],
+            )
+            for number in range(count)
+        ]
 
 
 class Contestant(NamedTuple):
