@@ -20,7 +20,7 @@ PLANTED = (
     *("distances up to the last bin", "2022: divided by a mean"),
     *("weight of classes detached", "2022: weight of classes detached"),
     *("unbiased running variance", "running statistics keep a tenth"),
-    *("norms of the backbone decay", "norms of the neck do not decay", "Nesterov"),
+    *("norms of the backbone decay", "Nesterov"),
     *("average from parameters", "average not corrected", "statistics not averaged"),
     *("cosine by epochs", "warm-up from 0"),
 )
