@@ -192,8 +192,8 @@ def hard_sigmoid(slope: float) -> layers.Function:
 
 SHUFFLE, SEPARABLE = f"{B3}.block4", "neck.downsamples.1"
 ACTIVATIONS = (
-    setting("activation missing", f"{B3}.block5.conv_linear", act=False),
-    setting("activation where none belongs", f"{B2}.block3.conv_dw", act=True),
+    setting("activation missing", f"{B3}.block5.conv_linear", act=None),
+    setting("activation where none belongs", f"{B2}.block3.conv_dw", act=F.hardswish),
     forward("ReLU for hard-swish", "backbone.stem", layers.conv_bn(F.relu)),
     forward("swish for hard-swish", f"{B4}.block3.conv_linear", layers.conv_bn(F.silu)),
     forward("leaky ReLU for hard-swish", "neck.conv_t.convs.0", layers.conv_bn(F.leaky_relu)),
