@@ -39,8 +39,8 @@ COMPUTING := $(addprefix tests/,alignment data export inference models training 
 # rule everywhere. CI takes these.
 RECORDED := $(addprefix tests/,data test_shared.py evaluation/test_metrics.py \
     export/test_network.py \
-    $(addprefix alignment/test_,endings.py heads.py other_kernels.py preprocessing.py probing.py \
-    real_onnx.py rounding.py training_session.py)) \
+    $(addprefix alignment/test_,endings.py heads.py preprocessing.py probing.py real_onnx.py \
+    rounding.py)) \
     $(filter-out %/test_checkpoint.py %/test_folding.py %/test_loader.py %/test_loop.py \
     %/test_parallel.py %/test_synchronised.py,$(wildcard tests/models/test_*.py \
     tests/training/test_*.py))
