@@ -1,6 +1,6 @@
 """Right models on images of all kinds: how near the layers of none come to an alarm.
 
-    python benchmarks/any_image.py [--images 200] [--threads 1 2] [--only WORD]
+    python benchmarks/any_image.py [--images 200] [--threads 1 2] [--only WORD ..]
                                     [--together 20] [--minutes M]
 
 Black, white, of one colour, tiny ones, rows and columns stretched, gradients, noise and real ones;
@@ -245,12 +245,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--only", default="", help="architectures whose name has this word")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], help="architectures with one in the name"
+    )
     parser.add_argument("--together", type=int, default=20, help="images that share a run")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="no longer than that")
     arguments = parser.parse_args()
     end = time.monotonic() + 60 * arguments.minutes
-    found = {name: config for name, config in architectures().items() if arguments.only in name}
+    found = {
+        name: config
+        for name, config in architectures().items()
+        if any(word in name for word in arguments.only)
+    }
     turns = {  # every other architecture begins with the other count
         name: itertools.islice(itertools.cycle(arguments.threads), place % 2, None)
         for place, name in enumerate(found)
