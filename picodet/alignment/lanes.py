@@ -6,7 +6,6 @@ together, so that each layer is compared and forgotten: no run is ever stored.
 
 import copy
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -95,16 +94,20 @@ def go_through(
 
 
 def twin(model: nn.Module) -> nn.Module:
-    """The same layers once more, for hooks of their own, around the same weights."""
-    made: dict[nn.Module, nn.Module] = {}
+    """The same layers once more, for hooks of their own, around the same weights.
+
+    As deepcopy does it, in half the time: a layer has a dozen dictionaries, most of them empty.
+    """
+    made: dict[int, Any] = {
+        id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())
+    }
+    made.update((id(layer), copy.copy(layer)) for layer in model.modules())
     for layer in model.modules():
-        made[layer] = copy.copy(layer)
-    for layer in made.values():
-        layer._parameters, layer._buffers = dict(layer._parameters), dict(layer._buffers)
-        layer._modules = {name: child and made[child] for name, child in layer._modules.items()}
-        layer._forward_hooks = OrderedDict(layer._forward_hooks)
-        layer._forward_pre_hooks = OrderedDict(layer._forward_pre_hooks)
-    return made[model]
+        for name, value in vars(layer).items():
+            empty = isinstance(value, dict | set) and not value
+            vars(made[id(layer)])[name] = value.copy() if empty else copy.deepcopy(value, made)
+    found: nn.Module = made[id(model)]
+    return found
 
 
 class Hooked:

@@ -153,6 +153,28 @@ def test_the_model_is_left_as_it_was():
     assert model(ONE).item() == 42
 
 
+class Around(nn.Module):
+    """Calls the layers of another module, which it has in a list, by a method that it was given."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.calls = net, [net.three, net.pair.five]
+        self.last = net.pair.two.forward
+
+    def forward(self, x):
+        for layer in self.calls:
+            x = layer(x)
+        return self.last(x)
+
+
+def test_layers_that_are_held_otherwise_are_of_the_same_run():
+    model = Around(Net())
+    model.net.three.register_forward_hook(lambda _, __, output: output + 1)
+    found = [(event.path, event.outputs) for event in events(model)]
+    assert found == [("net.three", [4]), ("net.pair.five", [20])]
+    assert model(ONE).item() == 40
+
+
 def test_weights_are_shared_and_not_copied():
     model = nn.Sequential(Times(2))
     going = run(model, ONE, None, threads=1)
