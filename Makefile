@@ -45,7 +45,8 @@ RECORDED := $(addprefix tests/,data test_shared.py evaluation/test_metrics.py \
     %/test_parallel.py %/test_synchronised.py,$(wildcard tests/models/test_*.py \
     tests/training/test_*.py))
 
-.PHONY: install demo test test-alignment test-others check lint machines fuzz format clean paddle reference
+.PHONY: install demo test test-alignment test-others check lint machines fuzz format clean paddle \
+    reference
 
 install: $(INSTALLED)
 

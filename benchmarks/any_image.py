@@ -221,8 +221,8 @@ class Batch:
         ]
 
 
-class Contestant(NamedTuple):
-    """A right model and its export."""
+class RightModel(NamedTuple):
+    """With its export."""
 
     config: ModelConfig
     model: PicoDet
@@ -230,14 +230,14 @@ class Contestant(NamedTuple):
     ran: Ran
 
 
-def contestant(config: ModelConfig) -> Contestant:
+def right_model(config: ModelConfig) -> RightModel:
     """With seeded weights."""
     model = filled(config)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "export.onnx"
         meta = describe(config, "detector", "seeded", "0" * 64)
         onnx.save(build(model, Wanted("heads"), meta), path)
-        return Contestant(config, model, widened(model), Ran(path))
+        return RightModel(config, model, widened(model), Ran(path))
 
 
 def main() -> None:
@@ -261,7 +261,7 @@ def main() -> None:
         name: itertools.islice(itertools.cycle(arguments.threads), place % 2, None)
         for place, name in enumerate(found)
     }
-    contestants: dict[str, Contestant] = {}
+    models: dict[str, RightModel] = {}
     highest: dict[str, dict[str, tuple[float, str]]] = defaultdict(dict)  # by name or kind, measure
     drawn, comparisons = images(arguments.images), 0
     while some := list(itertools.islice(drawn, arguments.together)):
@@ -269,7 +269,7 @@ def main() -> None:
             threads = next(turns[name])
             if time.monotonic() > end:
                 break
-            right = contestants.get(name) or contestants.setdefault(name, contestant(config))
+            right = models.get(name) or models.setdefault(name, right_model(config))
             sizes = config.input_size, config.preprocessing
             arrays = [preprocess(image, *sizes)[0][None] for _, image in some]
             torch.set_num_threads(threads)
@@ -281,7 +281,7 @@ def main() -> None:
                         highest[of][measure] = max(highest[of].get(measure, NONE), ratio)
                 comparisons += 1
             print(f"  {comparisons} comparisons, {name}, {threads} threads", flush=True)
-        told(highest, f"{len(contestants)} architectures, {comparisons} comparisons")
+        told(highest, f"{len(models)} architectures, {comparisons} comparisons")
         if time.monotonic() > end:
             break
     sys.exit(max(m[0] for of in highest.values() for m in of.values()) > NOISE_MULTIPLE)

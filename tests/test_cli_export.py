@@ -5,7 +5,6 @@ import json
 import numpy as np
 import onnx
 import pytest
-import torch
 from click.testing import CliRunner
 from tracing import SMALL, filled, seeded_checkpoint
 
@@ -33,7 +32,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def run(folder, tmp_path, monkeypatch):
+def run(folder, tmp_path, monkeypatch, one_thread):
     def run(*arguments):
         result = CliRunner().invoke(export, [str(argument) for argument in arguments])
         assert "Traceback" not in result.output
@@ -43,10 +42,7 @@ def run(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     for file in folder.iterdir():
         (tmp_path / file.name).symlink_to(file)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield run
-    torch.set_num_threads(threads)
+    return run
 
 
 def written(folder):

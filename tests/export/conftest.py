@@ -4,7 +4,6 @@ import copy
 from dataclasses import replace
 
 import pytest
-import torch
 from tracing import SMALL, filled, seeded_checkpoint
 
 from picodet.meta import describe
@@ -39,9 +38,5 @@ def checkpoint_file(seeded_model, meta, tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """The model is small: threads of a busy machine wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def small(one_thread):
+    """The model is: threads of a busy machine would wait for each other."""

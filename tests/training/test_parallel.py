@@ -127,15 +127,7 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path, generation):
             assert both == pytest.approx(told[step][term], rel=BAR), (step, term)
 
 
-@pytest.fixture
-def one_thread():
-    """As each of the processes has it: another order of addition shows in weights near 0."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
+# as each of the processes has it: another order of addition shows in weights near 0
 @pytest.mark.usefixtures("one_thread")
 def test_the_loss_of_classes_is_divided_by_each_process_own_count(tmp_path):
     """As batches that one process accumulates are, so that the two are the same training."""

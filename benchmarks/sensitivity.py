@@ -1,0 +1,79 @@
+"""How many single weights, off by 1 %, picodet-align sees in their own layer.
+
+    python benchmarks/sensitivity.py --paddle-python PYTHON [--percent 1]
+
+Every weight of every convolution of the pedestrian model, against ppdet's own run of one image. A
+convolution is linear: a weight that is off moves its output by as much times the inputs that it
+meets. Prints of how many the greatest of that is beyond what the layer is allowed. The Python of
+--paddle-python has ppdet. Weights and image are real with ../shared; without it seeded numbers and
+an image of scikit-image.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from references import pairs, pictures
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from picodet.alignment.align import align
+from picodet.models import checkpoint
+from picodet.models.picodet import PicoDet
+
+
+def main() -> None:
+    """Compare once, and count."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--paddle-python", type=Path)
+    parser.add_argument("--percent", type=float, default=1.0)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        image, pair = pictures(Path(folder), 1)[0], pairs(Path(folder), [])[0]
+        model = checkpoint.load(pair.model)
+        with pair.recorded(image, arguments.paddle_python) as recording:
+            comparison = align(model, pair.model, recording)
+            images = torch.from_numpy(recording.tensor(recording.index.input))
+    allowed = {
+        (layer.path, layer.call): layer.local.allowed for layer in comparison.layers if layer.local
+    }
+    seen = weights = 0
+    for path, call, layer, x in convolutions(model, images):
+        moved = layer.weight.abs() * met(layer, x) * arguments.percent / 100
+        seen += int((moved > allowed[path, call]).sum())
+        weights += moved.numel()
+    print(
+        f"{seen:,} of {weights:,} weights off by {arguments.percent:g} % are seen in their own "
+        f"layer: {100 * seen / weights:.1f} % ({pair.reference.name}, {image.name})"
+    )
+
+
+def convolutions(model: PicoDet, images: Tensor) -> Iterator[tuple[str, int, nn.Conv2d, Tensor]]:
+    """Path, number of the call, the layer and its input [1, C, H, W]."""
+    found: list[tuple[str, int, nn.Conv2d, Tensor]] = []
+    for path, layer in model.named_modules():
+        if isinstance(layer, nn.Conv2d):
+
+            def keep(layer: Any, args: tuple[Tensor], path: str = path) -> None:
+                found.append((path, sum(path == other[0] for other in found), layer, args[0]))
+
+            layer.register_forward_pre_hook(keep)
+    with torch.inference_mode():
+        model(images)
+    yield from found
+
+
+def met(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """The greatest input that each weight is multiplied by, in the shape of the weights."""
+    window: Any = (layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+    greatest = F.unfold(x.abs(), *window).amax(dim=2)  # [1, C * kh * kw]
+    of_groups = greatest.reshape(layer.groups, 1, *layer.weight.shape[1:])
+    outputs = layer.out_channels // layer.groups
+    return of_groups.expand(-1, outputs, -1, -1, -1).reshape(layer.weight.shape)
+
+
+if __name__ == "__main__":
+    main()
