@@ -61,7 +61,7 @@ $(LAYOUT): $(INSTALLED)
 demo: $(LAYOUT)
 	$(BIN)/picodet-convert $(LAYOUT) demo/layout_cdla.pth --overwrite
 	$(BIN)/picodet-align --layerwise $(LAYOUT) demo/layout_cdla.pth --html demo/align.html
-	$(BIN)/python tools/page.py demo/page.png
+	$(BIN)/python -m scripts.draw_page demo/page.png
 	$(BIN)/picodet-detect demo/layout_cdla.pth demo/page.png --out demo/pictures
 
 test: test-alignment test-others
@@ -102,7 +102,7 @@ RECORDERS := golden parameters rates assigners augment training
 
 reference: $(PADDLE)/installed
 	$(foreach name,$(RECORDERS),\
-	    $(SAME) PYTHONPATH=. $(PADDLE)/bin/python -W ignore tools/record_$(name).py &&) true
+	    $(SAME) PYTHONPATH=. $(PADDLE)/bin/python -W ignore -m scripts.record.$(name) &&) true
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .

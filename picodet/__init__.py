@@ -11,15 +11,15 @@ __version__ = "0.1.0"
 __all__ = ["Detections", "detect", "load"]
 
 _HOME = {
-    "Detections": "picodet.postprocess",
-    "detect": "picodet.detection",
+    "Detections": "picodet.ops.postprocess",
+    "detect": "picodet.inference.detection",
     "load": "picodet.models.checkpoint",
 }
 
 if TYPE_CHECKING:
-    from picodet.detection import detect
+    from picodet.inference.detection import detect
     from picodet.models.checkpoint import load
-    from picodet.postprocess import Detections
+    from picodet.ops.postprocess import Detections
 
 
 def __dir__() -> list[str]:

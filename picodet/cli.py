@@ -13,14 +13,20 @@ from typing import Any
 import click
 
 from picodet import __version__
-from picodet.cli_align import align
-from picodet.cli_convert import convert, list_models
-from picodet.cli_eval import evaluate
-from picodet.cli_export import export
-from picodet.cli_train import train
-from picodet.command import Command, also_reads, also_writes, fetch_official, network_options
+from picodet.commands.align import align
+from picodet.commands.common import (
+    Command,
+    also_reads,
+    also_writes,
+    fetch_official,
+    network_options,
+)
+from picodet.commands.convert import convert, list_models
+from picodet.commands.evaluate import evaluate
+from picodet.commands.export import export
+from picodet.commands.params import FilePath, ModelPath, OutputFile, OutputFolder, Real
+from picodet.commands.train import train
 from picodet.files import write_json
-from picodet.params import FilePath, ModelPath, OutputFile, OutputFolder, Real
 
 atexit.register(gc.freeze)  # Python searches for garbage once more on the way out
 
@@ -74,10 +80,10 @@ def detect(
     from rich.console import Console
     from rich.progress import track
 
-    from picodet import gallery
-    from picodet.data.pictures import copy_names
-    from picodet.detection_table import print_detections
-    from picodet.inference.opening import Running, open_network
+    from picodet.commands.detection_table import print_detections
+    from picodet.data.image_files import copy_names
+    from picodet.inference import images as gallery
+    from picodet.inference.open_backend import Running, open_network
 
     pictures, unusable = gallery.find(images)
     also_reads(*pictures)

@@ -3,7 +3,7 @@
 PicoDetError
 ├── CheckpointError   a file of weights is not what it should be
 ├── ConversionError   a checkpoint was read, and does not become a model
-│   └── IncompleteError   ... because tensors or places are left over (picodet.porting.ported)
+│   └── IncompleteError   ... because tensors or places are left over (picodet.converter.converted_model)
 ├── GraphError        a network's graph cannot be read, or is another network than it should be
 ├── ImageError        a picture cannot be read or has the wrong form
 ├── OutputError       a result cannot be written where it was asked for
@@ -11,10 +11,10 @@ PicoDetError
 ├── AlignmentError    two models cannot be compared
 ├── FetchError        a file could not be fetched, or is not the one it was before
 ├── EvaluationError   a model and a dataset do not fit, or an evaluation cannot go on
-│   └── InterruptedRunError   ... because somebody wanted it to end (picodet.evaluation.session)
+│   └── InterruptedRunError   ... because somebody wanted it to end (picodet.evaluation.evaluator)
 ├── ProcessesError    several processes cannot work together, or one of them has failed
 ├── TrainingError     a training cannot start, or cannot go on
-└── NotVerifiedError  an export does not compute what its model does (picodet.export.export)
+└── NotVerifiedError  an export does not compute what its model does (picodet.export.api)
 """
 
 from typing import Any

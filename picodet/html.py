@@ -8,7 +8,7 @@ from picodet.errors import one_line
 
 Call = tuple[str, int]  # path and number: what tells a layer from the others
 
-BASE = Path(__file__).with_name("page_base.css")
+BASE = Path(__file__).with_name("html_base.css")
 # A browser that honours it runs nothing and fetches nothing, whatever the names in the data say.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 

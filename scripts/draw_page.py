@@ -1,6 +1,6 @@
 """Draws a page of a document, to find its parts in: nobody else's page, and the same everywhere.
 
-    python tools/page.py page.png
+    python -m scripts.draw_page page.png
 
 Text, headings, a picture (scikit-image's coffee, CC0) with its caption, and a table.
 """

@@ -1,6 +1,6 @@
 """Draws how a training went, from its log: AP by epoch, and the loss, as an SVG for a README.
 
-python tools/curve.py shapes/training/log.jsonl docs/shapes.svg
+python -m scripts.plot_training shapes/training/log.jsonl docs/shapes.svg
 """
 
 import json

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "build" / "fuzz"
 SECONDS, MEGABYTES = 1.0, 512
 STUCK = 100  # seconds by the clock, of one input
-# who reads what: the form of tests/bad_files.py, and which of its files changes
+# who reads what: the form of tests/helpers/bad_files.py, and which of its files changes
 READERS: Mapping[str, tuple[str, str]] = {
     ".pdparams": ("pdparams", "x.pdparams"),
     ".pdema": ("pdema", "x.pdema"),
@@ -58,7 +58,7 @@ READERS: Mapping[str, tuple[str, str]] = {
     "state of a training": ("state", "x.safetensors"),
     "state, its position": ("state", "x.safetensors"),
 }
-# an input is a part of the file, which is packed and unpacked so (functions of tests/bad_files.py)
+# an input is a part of the file, which is packed and unpacked so (functions of tests/helpers/bad_files.py)
 DISGUISED = {
     ".pth, its pickle": ("repacked", "pickle_in"),
     ".safetensors, its meta": ("relabelled", "meta_in"),

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import cv2
 import pytest
-import seeded
 import skimage
 from click.testing import CliRunner
 from tracing import SMALL, seeded_checkpoint
 
 from picodet import __version__
 from picodet.cli import convert, detect, main
+from scripts.fixtures import seeded
 
 CAT = str(Path(skimage.__file__).parent / "data" / "chelsea.png")
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from picodet.config import check_input_size, make_divisible
-from picodet.models.state import shapes_of
-from picodet.official import CONFIGS
-from picodet.variants import ESNET_X0_75, ESNET_X1_0, ESNET_X1_25, VARIANTS
+from picodet.models.shapes import shapes_of
+from picodet.zoo.architectures import ESNET_X0_75, ESNET_X1_0, ESNET_X1_25, VARIANTS
+from picodet.zoo.official import CONFIGS
 
 # ppdet's own: scale, and the channel ratio of each block (configs/picodet/legacy_model)
 S = (0.75, [0.875, 0.5, 0.5, 0.5, 0.625, 0.5, 0.625, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])

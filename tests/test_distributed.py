@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch.distributed as dist
-from gated_picture import PATIENCE
+from gated_image import PATIENCE
 
-from picodet import ranks
+from picodet import distributed
+from picodet.distributed import Alone, joined, local_processes, own_device, share
 from picodet.errors import ProcessesError
-from picodet.ranks import Alone, joined, local_processes, own_device, share
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,19 +70,19 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(ranks, "time", clock)
+    monkeypatch.setattr(distributed, "time", clock)
     return clock
 
 
 @pytest.fixture
 def meet(clock, monkeypatch):
     """Ranks that share a store; quick to look at it."""
-    monkeypatch.setattr(ranks, "BEAT", 0.02)
+    monkeypatch.setattr(distributed, "BEAT", 0.02)
     met = []
 
     def meet(size):
         store = dist.HashStore()
-        met.extend(ranks._Together(rank, size, store, "cpu") for rank in range(size))
+        met.extend(distributed._Together(rank, size, store, "cpu") for rank in range(size))
         return met
 
     yield meet
@@ -120,7 +120,7 @@ def test_the_first_error_counts(meet):
 
 def test_of_two_errors_at_once_too(meet, monkeypatch):
     """Neither has heard of the other's."""
-    monkeypatch.setattr(ranks, "HEARING", 0)
+    monkeypatch.setattr(distributed, "HEARING", 0)
     first, second, third = meet(3)
     for each in (first, second, third):
         each.leave()
@@ -142,7 +142,7 @@ def test_nobody_leaves_before_all_know_why(meet, clock, monkeypatch):
 
     monkeypatch.setattr(clock, "sleep", sleep)
     fourth.tell(ProcessesError("7.png"))
-    assert ranks.HEARING <= clock.now < ranks.HEARING + 2 * ranks.BEAT
+    assert distributed.HEARING <= clock.now < distributed.HEARING + 2 * distributed.BEAT
     assert third.failure is None
 
 
@@ -153,7 +153,7 @@ def test_errors_without_words_and_with_many(meet):
         wait_for_failure(first)
     third, fourth = meet(2)[2:]
     fourth.tell(ProcessesError("x" * 900))
-    with pytest.raises(ProcessesError, match=f"failed: x{{{ranks.MAX_TEXT}}}$"):
+    with pytest.raises(ProcessesError, match=f"failed: x{{{distributed.MAX_TEXT}}}$"):
         wait_for_failure(third)
 
 
@@ -166,13 +166,13 @@ def wait_for_beats(together, rank, count):
 def test_who_is_silent_is_taken_for_dead(meet, clock):
     first, second = meet(2)
     for _ in range(2):  # together longer than anybody may be silent
-        clock.now += 0.9 * ranks.SILENCE
+        clock.now += 0.9 * distributed.SILENCE
         wait_for_beats(first, 1, 2)
         wait_for_beats(first, 0, 2)  # so that the first has heard the second's
         first.check()
     second.leave()
     wait_for_beats(first, 0, 2)  # whatever it was it has been heard
-    clock.now += 1.1 * ranks.SILENCE
+    clock.now += 1.1 * distributed.SILENCE
     with pytest.raises(ProcessesError, match=r"process 1 of 2 is silent; is it dead\?"):
         wait_for_failure(first)
 
@@ -181,7 +181,7 @@ def test_nobody_waits_for_the_dead(meet, clock):
     first, second = meet(2)
     second.leave()
     wait_for_beats(first, 0, 2)  # whatever it was it has been heard
-    clock.now += 1.1 * ranks.SILENCE
+    clock.now += 1.1 * distributed.SILENCE
     with pytest.raises(ProcessesError, match="process 1 of 2 is silent"):
         first._arrive()
 

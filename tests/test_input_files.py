@@ -5,26 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from picodet.alignment import training_file
-from picodet.alignment.network_input import read_array
-from picodet.alignment.recording import Recording
-from picodet.alignment.training_input import read_batch
-from picodet.class_names import read_class_names
-from picodet.converter import pdparams
+from picodet.alignment.recording.network_input import read_array
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.training import npz_file
+from picodet.alignment.training.batch import read_batch
+from picodet.converter.readers import open_source
+from picodet.data.json_columns import read_json
 from picodet.data.preprocess import read_image
 from picodet.errors import PicoDetError
-from picodet.evaluation.json_rows import read_json
-from picodet.evaluation.progress_file import read_progress
+from picodet.evaluation.resume import read_progress
+from picodet.formats import pdparams
+from picodet.formats.infer_cfg import read_settings
+from picodet.formats.torch_files import read_torch
 from picodet.graphs import pdmodel, pir
 from picodet.graphs.onnx_reader import read_onnx
-from picodet.inference.inference_folder import read_settings
-from picodet.inference.onnxruntime_network import OnnxRuntimeNetwork
-from picodet.inference.opening import Running, open_network
+from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
+from picodet.inference.open_backend import Running, open_network
 from picodet.input_files import problem, read_bytes, regular
 from picodet.models import checkpoint
-from picodet.porting.opening import open_source
-from picodet.torch_files import read_torch
-from picodet.training import recipe_file, state
+from picodet.training import checkpoint as state
+from picodet.training.recipes import yaml_file
+from picodet.zoo.class_names import read_class_names
 
 READERS = {
     "image.jpg": read_image,
@@ -43,12 +44,12 @@ READERS = {
     "x.safetensors": read_torch,
     "input.npy": read_array,
     "batch.npz": lambda path: read_batch(path, 80),
-    "training.npz": training_file.read,
+    "training.npz": npz_file.read,
     "recording.safetensors": Recording,
     "annotations.json": read_json,
     "annotations.json.gz": read_json,
     "part.npz": lambda path: read_progress(path, {}, {}),
-    "recipe.yml": lambda path: recipe_file.resolve(str(path)),
+    "recipe.yml": lambda path: yaml_file.resolve(str(path)),
     "000000001.safetensors": state.load,
 }
 # a device that has an end: of /dev/zero the old readers would read for ever

@@ -1,6 +1,6 @@
 """PaDiff's auto_diff on ppdet's model and ours, with the same weights and the same input.
 
-    PEERS/bin/python benchmarks/padiff_pair.py CHECKPOINT.pdparams MODEL.pth
+    PEERS/bin/python benchmarks/baselines/padiff_pair.py CHECKPOINT.pdparams MODEL.pth
 
 peers.py says how the environment is made; ppdet (pip install --no-deps paddledet==2.6.0 and what it
 imports) and this checkout (PYTHONPATH) must be in it too.
@@ -17,8 +17,8 @@ from padiff import auto_diff
 from torch import nn
 
 import picodet
-from picodet.alignment import ppdet_model
-from picodet.converter import pdparams
+from picodet.alignment.paddle_side import model as ppdet_model
+from picodet.formats import pdparams
 from picodet.models.picodet import PicoDet
 
 

@@ -1,6 +1,6 @@
 """ppdet's own assigners on given predictions, for assigner.py.
 
-    PYTHON benchmarks/ppdet_assigner.py GIVEN.npz FOUND.npz RUNS
+    PYTHON benchmarks/baselines/ppdet_assigner.py GIVEN.npz FOUND.npz RUNS
 
 PYTHON has paddlepaddle and ppdet (`make reference`). FOUND has for each assigner the median of its
 milliseconds, and the box of each cell [B, A], -1 for none.

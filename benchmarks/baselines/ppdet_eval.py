@@ -1,6 +1,6 @@
 """ppdet's own evaluation of PicoDet-S-416, as its tools/eval.py does it.
 
-    PYTHON benchmarks/ppdet_eval.py CHECKPOINT.pdparams IMAGES ANNOTATIONS.json
+    PYTHON benchmarks/baselines/ppdet_eval.py CHECKPOINT.pdparams IMAGES ANNOTATIONS.json
         [--interp 2] [--json FILE] [--out FILE]
 
 PYTHON has paddlepaddle and ppdet (`make reference`); nothing of picodet is needed. The wheel of

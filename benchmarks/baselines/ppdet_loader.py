@@ -1,6 +1,6 @@
 """How many pictures a second ppdet's own TrainReader makes ready, legacy 416 form.
 
-    PYTHON benchmarks/ppdet_loader.py IMAGES ANNOTATIONS.json BATCHES BATCH WORKERS
+    PYTHON benchmarks/baselines/ppdet_loader.py IMAGES ANNOTATIONS.json BATCHES BATCH WORKERS
 
 PYTHON has paddlepaddle and ppdet (`make reference`). The transforms are those of
 configs/picodet/legacy_model/_base_/picodet_416_reader.yml. Prints one number. The first batches,

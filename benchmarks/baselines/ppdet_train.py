@@ -1,6 +1,6 @@
 """ppdet's own training steps with given pictures, for train.py.
 
-    PYTHONPATH=. PYTHON benchmarks/ppdet_train.py NAME EPOCH WEIGHTS.npz GIVEN.npz RATE
+    PYTHONPATH=. PYTHON benchmarks/baselines/ppdet_train.py NAME EPOCH WEIGHTS.npz GIVEN.npz RATE
 
 PYTHON has paddlepaddle and ppdet (`make reference`). A number of steps is read from each line of
 the input; they are taken, and a line of JSON says the seconds of each and the losses of the first.
@@ -15,8 +15,8 @@ import numpy as np
 import paddle
 from ppdet.optimizer import ModelEMA
 
-from picodet.alignment import ppdet_model, ppdet_training
-from picodet.official import CONFIGS
+from picodet.alignment.paddle_side import model, training
+from picodet.zoo.official import CONFIGS
 
 
 def fed(given: dict[str, np.ndarray], epoch: int, aligned: bool) -> dict[str, object]:
@@ -39,14 +39,14 @@ def fed(given: dict[str, np.ndarray], epoch: int, aligned: bool) -> dict[str, ob
 
 def main(name: str, epoch: str, weights: str, given_file: str, rate: str) -> None:
     """Take steps as they are asked for."""
-    detector = ppdet_model.build(CONFIGS[name])
+    detector = model.build(CONFIGS[name])
     with np.load(weights) as loaded:
-        ppdet_model.fill(detector, dict(loaded))
+        model.fill(detector, dict(loaded))
     with np.load(given_file) as loaded:
         given = dict(loaded)
-    ppdet_training.prepare(detector)
+    training.prepare(detector)
     head, aligned = detector.head, CONFIGS[name].head == "pico_head_v2"
-    optimiser = ppdet_training.OPTIMISER(float(rate), detector)
+    optimiser = training.OPTIMISER(float(rate), detector)
     average = ModelEMA(detector)
     detector.train()
     images, wanted = paddle.to_tensor(given["images"]), fed(given, int(epoch), aligned)
@@ -61,7 +61,7 @@ def main(name: str, epoch: str, weights: str, given_file: str, rate: str) -> Non
             optimiser.step()
             optimiser.clear_grad()
             average.update()
-            told = {ppdet_training.TERMS[term]: float(value) for term, value in terms.items()}
+            told = {training.TERMS[term]: float(value) for term, value in terms.items()}
             seconds.append(time.perf_counter() - start)
             losses = losses or told
         print(json.dumps({"seconds": seconds, "losses": losses}), flush=True)

@@ -5,16 +5,16 @@ import copy
 import numpy as np
 import torch
 
-from picodet import decoding
-from picodet.alignment.heads import head_output
-from picodet.alignment.lanes import LayerError, run
-from picodet.alignment.layered import pair_layers
-from picodet.alignment.preprocessing import our_steps, recorded_picture
-from picodet.alignment.recording import Recording
-from picodet.alignment.suppression import kept
+from picodet.alignment.checks.heads import head_output
+from picodet.alignment.checks.nms import kept
+from picodet.alignment.checks.preprocessing import our_steps, recorded_picture
+from picodet.alignment.lockstep_runs import LayerError, run
+from picodet.alignment.pairing.by_name import pair_layers
+from picodet.alignment.recording.reader import Recording
 from picodet.config import ModelConfig
-from picodet.converter.name_tables import name_table
+from picodet.converter.names.name_tables import name_table
 from picodet.models.picodet import PicoDet
+from picodet.ops import decode
 
 PREPROCESSING, BOXES, SCORES, KEPT = "preprocessing", "boxes", "scores", "NMS"
 OUTSIDE = {  # steps that are no layers, and the rungs that they belong to
@@ -58,7 +58,7 @@ def our_trace(model: PicoDet, recording: Recording) -> dict[str, np.ndarray]:
         return trace
     with torch.inference_mode():
         output = head_output(model.config.head, heads)
-        boxes, scores = (t.numpy() for t in decoding.decode(output, model.head.integral))
+        boxes, scores = (t.numpy() for t in decode.decode(output, model.head.integral))
     trace |= {BOXES: boxes, SCORES: scores}
     scale_factor = np.array(recording.index.scale_factor, boxes.dtype)
     trace[KEPT] = kept(boxes[0], scores[0], scale_factor)

@@ -1,10 +1,10 @@
 """Right models on images of all kinds: how near the layers of none come to an alarm.
 
-    python benchmarks/any_image.py [--images 200] [--threads 1 2] [--only WORD ..]
+    python -m benchmarks.fault_injection.any_image [--images 200] [--threads 1 2] [--only WORD ..]
                                     [--together 20] [--minutes M]
 
 Black, white, of one colour, tiny ones, rows and columns stretched, gradients, noise and real ones;
-every architecture with seeded weights (tools/seeded.py) and an input of 64x96 against its own
+every architecture with seeded weights (scripts/fixtures/seeded.py) and an input of 64x96 against its own
 export, batch norms folded, run by onnxruntime; layer by layer, by itself and with all before it.
 The runs and what is compared are the product's own; --together so many images go through a run at
 once, and each is compared by itself. That takes less time, up to 8 GB of memory, and sometimes
@@ -32,28 +32,26 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from references import ROOT, SHARED
 from torch import Tensor
 
-from picodet.alignment import onnx_model
-from picodet.alignment.gap import NOISE_MULTIPLE, Tolerance
-from picodet.alignment.lanes import Event, go_through
-from picodet.alignment.layers import Moment, compare_layers, moments, widened
-from picodet.alignment.paired import PairedCall, Pairing
-from picodet.alignment.probes import PICTURE
-from picodet.alignment.recorded import Feed, Recorded
+from benchmarks.fault_injection.references import SHARED
+from picodet.alignment.checks.layers import Moment, compare_layers, moments, widened
+from picodet.alignment.lockstep_runs import Event, go_through
+from picodet.alignment.onnx import model as onnx_model
+from picodet.alignment.pairing.pairs import PairedCall, Pairing
+from picodet.alignment.recording.probes import PICTURE
+from picodet.alignment.reference_tensors import Feed, Recorded
+from picodet.alignment.tolerance import NOISE_MULTIPLE, Tolerance
 from picodet.config import ModelConfig
-from picodet.converter.convert import convert
-from picodet.converter.name_tables import name_table
+from picodet.converter.match_tensors import convert
+from picodet.converter.names.name_tables import name_table
 from picodet.data.preprocess import preprocess, read_image
-from picodet.export.onnx_file import build
-from picodet.export.wanted import Wanted
+from picodet.export.model_proto import build
+from picodet.export.options import Wanted
+from picodet.formats.meta import describe
 from picodet.graphs.operators import Key, Source
-from picodet.meta import describe
 from picodet.models.picodet import PicoDet
-
-sys.path.append(str(ROOT / "tools"))
-import seeded
+from scripts.fixtures import seeded
 
 KINDS = ("one colour", "tiny", "stretched", "gradient", "noise", "real")
 MEASURES = ("local", "accumulated")

@@ -1,4 +1,4 @@
-"""The faults that benchmarks/faults.py plants, one at a time, in a PicoDet-S.
+"""The faults that benchmarks/fault_injection/faults.py plants, one at a time, in a PicoDet-S.
 
 Mistakes that ports were seen to make, and some that were chosen because they are hard to see. Here
 are those before and behind the layers, and those that only float64 shows.
@@ -8,11 +8,29 @@ from functools import partial
 
 import numpy as np
 import torch
-import wrong_layers as layers
-import wrong_steps as steps
-from faults_in_layers import ACTIVATIONS, B3, ORDERS, SETTINGS, TOP_DOWN, WEIGHTS
-from planting import Fault, before, behind, bins, classes, forward, integral, numbers, setting
 from torch.nn import functional as F
+
+from benchmarks.fault_injection import wrong_layers as layers
+from benchmarks.fault_injection import wrong_steps as steps
+from benchmarks.fault_injection.faults_in_layers import (
+    ACTIVATIONS,
+    B3,
+    ORDERS,
+    SETTINGS,
+    TOP_DOWN,
+    WEIGHTS,
+)
+from benchmarks.fault_injection.planting import (
+    Fault,
+    before,
+    behind,
+    bins,
+    classes,
+    forward,
+    integral,
+    numbers,
+    setting,
+)
 
 GREY_LEVEL = 1 / 255
 BELOW = {value: np.nextafter(np.float32(value), np.float32(0)) for value in (0.025, 0.6)}

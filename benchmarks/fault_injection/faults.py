@@ -1,6 +1,6 @@
 """Faults planted in a right model, one at a time: picodet-align must find each, and nothing else.
 
-    python benchmarks/faults.py --paddle-python PYTHON [--images 20] [--checkpoints FILE ..]
+    python -m benchmarks.fault_injection.faults --paddle-python PYTHON [--images 20] [--checkpoints FILE ..]
         [--peers PYTHON] [--only WORD] [--reference-ipp disabled] [--json FILE]
 
 First the faults of fault_list.py, against ppdet's own run of a picture; in the values of the bins
@@ -9,7 +9,7 @@ must be found, on the right rung and at the very layer. Then the right models, o
 and several checkpoints: none may be called wrong. Exit code 1 where one of the two fails.
 
 With ../shared the checkpoints and pictures are real; without it they are seeded numbers
-(tools/seeded.py) and pictures of scikit-image. The Python of --paddle-python has ppdet, that of
+(scripts/fixtures/seeded.py) and pictures of scikit-image. The Python of --paddle-python has ppdet, that of
 --peers what peers.py says. Half an hour on two cores; each recording takes up to 150 MB, one at a
 time.
 """
@@ -27,18 +27,18 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import right_models
-from fault_list import FAULTS
-from peers import Peers, Said
-from planting import Against, Fault
-from references import Pair, pairs, pairs_against, pictures
-from traces import OUTSIDE, common, layer_of, our_trace, reference_trace
 
+from benchmarks.baselines.peers import Peers, Said
+from benchmarks.baselines.traces import OUTSIDE, common, layer_of, our_trace, reference_trace
+from benchmarks.fault_injection import right_models
+from benchmarks.fault_injection.fault_list import FAULTS
+from benchmarks.fault_injection.planting import Against, Fault
+from benchmarks.fault_injection.references import Pair, pairs, pairs_against, pictures
 from picodet.alignment.align import align
 from picodet.alignment.compared import TorchModel
-from picodet.alignment.comparison import Comparison, Layer
-from picodet.alignment.recording import Recording
-from picodet.alignment.wording import times
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.report.formatting import times
+from picodet.alignment.result import Comparison, Layer
 from picodet.models import checkpoint
 from picodet.models.picodet import PicoDet
 

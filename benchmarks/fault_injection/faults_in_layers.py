@@ -3,11 +3,11 @@
 from typing import Any
 
 import torch
-import wrong_layers as layers
-from planting import Fault, forward, other_layer, setting, weight
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.fault_injection import wrong_layers as layers
+from benchmarks.fault_injection.planting import Fault, forward, other_layer, setting, weight
 from picodet.models.layers import HARD_SIGMOID_SLOPE
 from picodet.models.picodet import PicoDet
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from unittest.mock import patch
 
 import torch
-import wrong_layers as layers
 from torch import nn
 
+from benchmarks.fault_injection import wrong_layers as layers
 from picodet.models.picodet import PicoDet
 
 # what runs the reference: ppdet; an export that ends at raw heads and so holds no values of the

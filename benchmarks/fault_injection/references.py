@@ -1,23 +1,22 @@
-"""What benchmarks/faults.py compares: references, recorded, and our models of the same weights."""
+"""What benchmarks/fault_injection/faults.py compares: references, recorded, and our models of the same weights."""
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from planting import Against
-
-from picodet.alignment.recording import Recording
-from picodet.alignment.reference import record
+from benchmarks.fault_injection.planting import Against
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.reference.record import record
 from picodet.alignment.session import Fed
 from picodet.converter.configure import Wanted
+from picodet.converter.convert import convert_file
 from picodet.models import checkpoint
-from picodet.porting.port import convert_file
+from scripts.fixtures import seeded
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
 PLANTED_IN = (
     "picodet_s_192_pedestrian"  # its batch norms have statistics of their own, and it is small
@@ -95,9 +94,6 @@ def default_checkpoints(folder: Path) -> list[Path]:
     """Real ones, or, where they are not, of seeded numbers."""
     if SHARED.is_dir():
         return list(CHECKPOINTS)
-    sys.path.append(str(ROOT / "tools"))
-    import seeded  # noqa: PLC0415
-
     for name in SEEDED:
         seeded.main(name, str(folder / f"{name}.pdparams"))
     return [folder / f"{name}.pdparams" for name in SEEDED]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from references import Pair
 
+from benchmarks.fault_injection.references import Pair
 from picodet.alignment.align import align
-from picodet.alignment.comparison import Comparison
+from picodet.alignment.result import Comparison
 from picodet.models import checkpoint
 
 MEASURES = ("local", "accumulated")

@@ -1,6 +1,6 @@
 """How many single weights, off by 1 %, picodet-align sees in their own layer.
 
-    python benchmarks/sensitivity.py --paddle-python PYTHON [--percent 1]
+    python -m benchmarks.fault_injection.sensitivity --paddle-python PYTHON [--percent 1]
 
 Every weight of every convolution of the pedestrian model, against ppdet's own run of one image. A
 convolution is linear: a weight that is off moves its output by as much times the inputs that it
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from references import pairs, pictures
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.fault_injection.references import pairs, pictures
 from picodet.alignment.align import align
 from picodet.models import checkpoint
 from picodet.models.picodet import PicoDet

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
-import wrong_training as wrong
 from torch import nn
 
-from picodet.alignment.training_ours import Ours
+from benchmarks.fault_injection import wrong_training as wrong
+from picodet.alignment.training.steps import Ours
 from picodet.models.csp_pan import CSPPAN
 from picodet.models.esnet import ESNet
 from picodet.models.layers import KEPT

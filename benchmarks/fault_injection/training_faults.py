@@ -1,9 +1,9 @@
 """Faults planted in a right training, one at a time: picodet-align --training must find each.
 
-    python benchmarks/training_faults.py [--only WORD] [--json FILE]
+    python -m benchmarks.fault_injection.training_faults [--only WORD] [--json FILE]
 
 The faults of training_fault_list.py, against what ppdet recorded in float64 (tests/golden, by
-tools/record_training.py). The rung of a fault is the first that differs: those behind it may follow
+scripts/record/training.py). The rung of a fault is the first that differs: those behind it may follow
 from it. Exit code 1 where a fault is not found there, or where a right training is called wrong.
 """
 
@@ -15,15 +15,12 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from training_fault_list import FAULTS, GENERATION, TrainingFault
-
-from picodet.alignment.comparison import Comparison
-from picodet.alignment.training_align import align_training
-from picodet.alignment.training_ours import Ours
-from picodet.alignment.training_recording import TrainingRecording
-
-sys.path.append(str(Path(__file__).parent.parent / "tools"))
-import trained
+from benchmarks.fault_injection.training_fault_list import FAULTS, GENERATION, TrainingFault
+from picodet.alignment.result import Comparison
+from picodet.alignment.training.align import align_training
+from picodet.alignment.training.recording import TrainingRecording
+from picodet.alignment.training.steps import Ours
+from scripts.fixtures import trained
 
 COLUMNS = ("fault", "run", "rung", "found at", "first finding")
 NONE = "not found"
@@ -42,7 +39,7 @@ class Row:
 
 @cache
 def right(name: str) -> tuple[TrainingRecording, Ours]:
-    """A recording of tools/trained.py, and our training of the same."""
+    """A recording of scripts/fixtures/trained.py, and our training of the same."""
     return trained.recorded(name), trained.ours(name)
 
 

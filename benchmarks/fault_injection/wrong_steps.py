@@ -1,7 +1,7 @@
 """Steps before and behind the network as a port gets them wrong.
 
 Each takes the place of a function of picodet's, by its name in picodet.data.preprocess or
-picodet.decoding and picodet.postprocess.
+picodet.ops.decode and picodet.ops.postprocess.
 """
 
 from collections.abc import Callable
@@ -11,13 +11,14 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from picodet import decoding, postprocess
-from picodet.cells import Grid, cell_centres
 from picodet.config import Preprocessing
 from picodet.data import preprocess
 from picodet.models.head import HeadOutput
-from picodet.nms import multiclass_nms
-from picodet.postprocess import Candidates, Detections
+from picodet.ops import decode as decoding
+from picodet.ops import postprocess
+from picodet.ops.anchor_points import Grid, cell_centres
+from picodet.ops.nms import multiclass_nms
+from picodet.ops.postprocess import Candidates, Detections
 
 Function = Callable[[Tensor], Tensor]
 

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from picodet.alignment.training_ours import Ours
-from picodet.boxes import intersection_and_union
+from picodet.alignment.training.steps import Ours
 from picodet.models.picodet import PicoDet
-from picodet.training import losses, optimiser
-from picodet.training.assignment import NONE, Assignment, Row
-from picodet.training.averaging import Average
+from picodet.ops.boxes import intersection_and_union
+from picodet.training import losses, optimizer
+from picodet.training.assigners.assignment import NONE, Assignment, Row
 from picodet.training.criterion import Criterion, Normaliser, criterion
-from picodet.training.optimiser import Decays, MomentumSGD
-from picodet.training.recipe import Averaging, Optimiser, Recipe
-from picodet.training.targets import Targets
+from picodet.training.data.targets import Targets
+from picodet.training.ema import Average
+from picodet.training.optimizer import Decays, MomentumSGD
+from picodet.training.recipes.schema import Averaging, Optimiser, Recipe
 
 Edit = Callable[[Ours], Ours]
 
@@ -46,7 +46,7 @@ def sgd(**changes: Any) -> Edit:
     """Other settings of torch's optimiser."""
 
     def make(model: PicoDet, numbers: Optimiser) -> MomentumSGD:
-        made = optimiser.optimiser(model, numbers)
+        made = optimizer.optimiser(model, numbers)
         for group in made.sgd.param_groups:
             group.update(changes)
         return made
@@ -58,7 +58,7 @@ def fast_biases(ours: Ours) -> Ours:
     """Twice the rate for biases, as Caffe did."""
 
     def make(model: PicoDet, numbers: Optimiser) -> MomentumSGD:
-        made = optimiser.optimiser(model, numbers)
+        made = optimizer.optimiser(model, numbers)
         for group in list(made.sgd.param_groups):
             names = group["param_names"]
             own = [name.endswith("bias") for name in names]
@@ -75,7 +75,7 @@ def fast_biases(ours: Ours) -> Ours:
 
 def decays(part: type[nn.Module], **changes: bool) -> Mapping[type[nn.Module], Decays]:
     """The table of what decays, with another entry."""
-    return {**optimiser.DECAYS, part: optimiser.DECAYS[part]._replace(**changes)}
+    return {**optimizer.DECAYS, part: optimizer.DECAYS[part]._replace(**changes)}
 
 
 class Uncorrected(Average):

@@ -1,6 +1,6 @@
 """A layerwise comparison beside what it is made of: `import torch` and three forward passes.
 
-    python benchmarks/align.py MODEL.pth RECORDING.safetensors [--runs 5]
+    python -m benchmarks.speed.align MODEL.pth RECORDING.safetensors [--runs 5]
         [--padiff-python PYTHON --pdparams CHECKPOINT.pdparams]
 
 The bar is three times `import torch` with one float64 and two float32 forward passes of the same
@@ -12,11 +12,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from processes import compare
+from benchmarks.speed.processes import compare
 
+BASELINES = Path(__file__).parents[1] / "baselines"
 BAR = 3.0
 FORWARDS = """
 import sys, torch, picodet
+
 model = picodet.load(sys.argv[1])
 images = torch.zeros(1, 3, *model.config.input_size)
 with torch.inference_mode():
@@ -41,7 +43,7 @@ def main() -> None:
         "import torch, 3 passes": [sys.executable, "-c", FORWARDS, model],
     }
     if arguments.padiff_python:
-        script = str(Path(__file__).with_name("padiff_pair.py"))
+        script = str(BASELINES / "padiff_pair.py")
         pair = [str(arguments.pdparams), model]
         commands["PaDiff's auto_diff"] = [arguments.padiff_python, "-W", "ignore", script, *pair]
     medians = compare(commands, arguments.runs)

@@ -1,6 +1,6 @@
 """Which cell takes which box, beside ppdet's own assigners: the same, in how much time.
 
-    python benchmarks/assigner.py --paddle-python PYTHON [--batch 16] [--runs 10] [--threads 2]
+    python -m benchmarks.speed.assigner --paddle-python PYTHON [--batch 16] [--runs 10] [--threads 2]
 
 Predictions are drawn for a batch of 416x416 with as many boxes as pictures of COCO have, of which
 many cells know something. Both sides get the same arrays and as many threads. The bar: ours takes a
@@ -20,13 +20,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from picodet.cells import cell_centres, grids
-from picodet.training.assignment import Assignment
-from picodet.training.atss import atss
-from picodet.training.recipe import SimOTA, TaskAligned
-from picodet.training.simota import simota
-from picodet.training.targets import Targets
-from picodet.training.task_aligned import task_aligned
+from picodet.ops.anchor_points import cell_centres, grids
+from picodet.training.assigners.assignment import Assignment
+from picodet.training.assigners.atss import atss
+from picodet.training.assigners.simota import simota
+from picodet.training.assigners.task_aligned import task_aligned
+from picodet.training.data.targets import Targets
+from picodet.training.recipes.schema import SimOTA, TaskAligned
+
+BASELINES = Path(__file__).parents[1] / "baselines"
 
 SIZE = 416
 CLASSES = 80
@@ -108,7 +110,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         given, found = Path(folder) / "given.npz", Path(folder) / "found.npz"
         np.savez(given, allow_pickle=False, **inputs)
-        script = Path(__file__).with_name("ppdet_assigner.py")
+        script = BASELINES / "ppdet_assigner.py"
         command = [arguments.paddle_python, "-W", "ignore", script, given, found]
         subprocess.run(
             [*command, str(arguments.runs)],

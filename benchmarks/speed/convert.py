@@ -1,6 +1,6 @@
 """picodet-convert beside what people do today (paddle.load, rename, torch.save) and `import torch`.
 
-    python benchmarks/convert.py CHECKPOINT.pdparams [--paddle-python PYTHON] [--runs 7]
+    python -m benchmarks.speed.convert CHECKPOINT.pdparams [--paddle-python PYTHON] [--runs 7]
 
 Whole processes, one after the other in turn, so that a busy machine troubles all alike; the
 median of the wall time and of the peak memory. PYTHON needs paddlepaddle and torch.
@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from processes import compare
+from benchmarks.speed.processes import compare
 
 PADDLE_SCRIPT = """
 import sys, paddle, torch

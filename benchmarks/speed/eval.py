@@ -1,6 +1,6 @@
 """picodet-eval beside ppdet's own evaluation: the same numbers, in how much time and memory.
 
-    python benchmarks/eval.py MODEL.pth MODEL.onnx --coco DIR --pdparams CHECKPOINT.pdparams
+    python -m benchmarks.speed.eval MODEL.pth MODEL.onnx --coco DIR --pdparams CHECKPOINT.pdparams
         --paddle-python PYTHON [--runs 3]
 
 Whole processes from start to end, in turn. ppdet is run with the batch size and the six workers of
@@ -16,9 +16,10 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from processes import Cost, compare
+from benchmarks.speed.processes import Cost, compare
+from picodet.data.coco import find_coco
 
-from picodet.evaluation.annotations import find_coco
+BASELINES = Path(__file__).parents[1] / "baselines"
 
 FASTEST, TORCH = 4.0, 2.5  # times as fast as ppdet
 MEMORY = 0.5  # of ppdet's
@@ -42,7 +43,7 @@ def main() -> None:
         arguments.paddle_python,
         "-W",
         "ignore",
-        str(Path(__file__).with_name("ppdet_eval.py")),
+        str(BASELINES / "ppdet_eval.py"),
     ]
     with tempfile.TemporaryDirectory() as folder:
         commands = {

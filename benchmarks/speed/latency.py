@@ -1,6 +1,6 @@
 """One picture through the network: our exports, Paddle's own ONNX, OpenVINO and torch.
 
-    python benchmarks/latency.py picodet_s_416_coco.pth ../shared/weights/picodet_s_416_coco.onnx
+    python -m benchmarks.speed.latency picodet_s_416_coco.pth ../shared/weights/picodet_s_416_coco.onnx
 
 All take turns in one run, a few pictures each, and medians are compared, so that whatever else the
 machine does meets all of them. Only the network is timed, with its own ending: the picture is
@@ -26,14 +26,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from picodet.export.export import export
+from picodet.export.api import export
+from picodet.export.options import LEVELS, Wanted
 from picodet.export.trials import trials
-from picodet.export.wanted import LEVELS, Wanted
 from picodet.graphs.tracing import trace
 from picodet.models.checkpoint import load
 from picodet.models.picodet import PicoDet
-from picodet.ort import onnxruntime
-from picodet.versions import versions
+from picodet.system.ort import onnxruntime
+from picodet.system.versions import versions
 
 BAR = 1.9  # of our heads, against Paddle's
 OURS, PADDLE = "ours, heads", "Paddle's own ONNX"
@@ -56,7 +56,7 @@ def in_onnxruntime(file: Path, feed: Feed, threads: int) -> Run:
 
 def in_openvino(file: Path, feed: Feed, threads: int) -> Run:
     """In float32, as the others; by itself OpenVINO takes bfloat16 where the processor has it."""
-    from picodet.inference.openvino_network import openvino  # noqa: PLC0415 (an extra)
+    from picodet.inference.openvino_backend import openvino  # noqa: PLC0415 (an extra)
 
     settings = {
         "INFERENCE_NUM_THREADS": threads,

@@ -1,6 +1,6 @@
 """Pictures a second, from the file to the batch: ours beside ppdet's TrainReader.
 
-    python benchmarks/loader.py --images DIR --annotations FILE.json --paddle-python PYTHON
+    python -m benchmarks.speed.loader --images DIR --annotations FILE.json --paddle-python PYTHON
         [--workers 2] [--batch 16] [--batches 60] [--runs 5]
 
 The transforms of the 416 models of 2021; the same number of worker processes; the two in turn, each
@@ -16,9 +16,11 @@ import time
 from pathlib import Path
 
 from picodet.config import Preprocessing
-from picodet.training.loader import Loader
-from picodet.training.recipe import Augmentation
-from picodet.training.samples import read_samples
+from picodet.training.data.dataloader import Loader
+from picodet.training.data.dataset import read_samples
+from picodet.training.recipes.schema import Augmentation
+
+BASELINES = Path(__file__).parents[1] / "baselines"
 
 BAR = 2.0  # times as many pictures a second as ppdet
 UNCOUNTED = 6  # batches, as in ppdet_loader.py
@@ -63,7 +65,7 @@ def main() -> None:
         print(ours(a.images, a.annotations, a.batches, a.batch, a.workers))
         return
     places = [str(a.images.resolve()), str(a.annotations.resolve())]
-    theirs = [a.paddle_python, "-W", "ignore", str(Path(__file__).with_name("ppdet_loader.py"))]
+    theirs = [a.paddle_python, "-W", "ignore", str(BASELINES / "ppdet_loader.py")]
     own = [sys.executable, __file__, "--images", places[0], "--annotations", places[1]]
     named = [f"--{name}={each}" for name, each in zip(NAMES, settings, strict=True)]
     rates: dict[str, list[float]] = {"ours": [], "ppdet": []}

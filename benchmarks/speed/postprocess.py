@@ -1,6 +1,6 @@
 """Raw head outputs -> detections on one core, beside a plain NumPy loop over the classes.
 
-python benchmarks/postprocess.py MODEL.pth PICTURE [--runs 30]
+python -m benchmarks.speed.postprocess MODEL.pth PICTURE [--runs 30]
 """
 
 import argparse
@@ -15,10 +15,10 @@ import torch
 
 import picodet
 from picodet.data.preprocess import preprocess, read_image
-from picodet.decoding import decode
 from picodet.models.head import HeadOutput
 from picodet.models.picodet import PicoDet
-from picodet.postprocess import Candidates, Detections, select
+from picodet.ops.decode import decode
+from picodet.ops.postprocess import Candidates, Detections, select
 
 STRIDES = (8, 16, 32, 64)
 

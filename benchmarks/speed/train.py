@@ -1,6 +1,6 @@
 """A step of a training, ours beside ppdet's own: how long each takes, on the same pictures.
 
-    python benchmarks/train.py --paddle-python .venv-paddle/bin/python [--rounds 7] [--json FILE]
+    python -m benchmarks.speed.train --paddle-python .venv-paddle/bin/python [--rounds 7] [--json FILE]
 
 A step is forward, assignment, losses, backward, update and average. Both sides begin with the same
 weights, have the same 16 pictures of 416x416, with as many boxes as COCO's have, and two threads.
@@ -32,21 +32,20 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from picodet.distributed import Alone
 from picodet.models.picodet import PicoDet
-from picodet.ranks import Alone
-from picodet.training.averaging import Average
-from picodet.training.batch import Batch
 from picodet.training.criterion import criterion
-from picodet.training.optimiser import optimiser
-from picodet.training.recipes import RECIPES
-from picodet.training.starting import start
+from picodet.training.data.batch import Batch
+from picodet.training.data.targets import Targets
+from picodet.training.ema import Average
+from picodet.training.optimizer import optimiser
+from picodet.training.pretrained import start
+from picodet.training.recipes.official import RECIPES
 from picodet.training.step import Stepper
-from picodet.training.targets import Targets
+from scripts.fixtures import seeded
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
-import seeded  # noqa: E402
-
+ROOT = Path(__file__).parents[2]
+BASELINES = Path(__file__).parents[1] / "baselines"
 CASES = {"picodet_s_416_coco": 0, "picodet_xs_416_coco_lcnet": 100}  # at epoch 100: task-aligned
 PICTURES, SIDE = 16, 416
 BOXES = 7.3  # of a picture of COCO, on average
@@ -145,7 +144,7 @@ def measure(name: str, epoch: int, python: str, rounds: int, folder: Path) -> Me
     np.savez(weights, allow_pickle=False, **arrays)
     np.savez(batch, allow_pickle=False, **given)
     seeded.write(arrays, checkpoint)
-    script = str(Path(__file__).with_name("ppdet_train.py"))
+    script = str(BASELINES / "ppdet_train.py")
     command = [
         python,
         "-W",

@@ -1,0 +1,1 @@
+"""Layer-by-layer comparison of a model with a reference."""

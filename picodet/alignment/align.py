@@ -8,32 +8,36 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from picodet.alignment.classes import with_classes
+from picodet.alignment.checks.class_names import with_classes
+from picodet.alignment.checks.export_postprocess import compare_own_decoding, compare_own_nms
+from picodet.alignment.checks.heads import head_output
+from picodet.alignment.checks.heads_and_decoding import compare_decoding, compare_heads
+from picodet.alignment.checks.layers import LayersResult, compare_layers
+from picodet.alignment.checks.nms import compare_nms
+from picodet.alignment.checks.preprocessing import (
+    compare_preprocessing,
+    our_steps,
+    recorded_picture,
+)
+from picodet.alignment.checks.probes import Probed, probe
+from picodet.alignment.checks.score_epsilon import Footing, adds_epsilon
 from picodet.alignment.compared import Compared, TorchModel
-from picodet.alignment.comparison import Comparison, Finding, Rung
-from picodet.alignment.diagnosis import diagnose
-from picodet.alignment.endings import compare_decoding, compare_heads
-from picodet.alignment.footing import Footing, adds_epsilon
-from picodet.alignment.gap import FLOAT64_BAR, NOISE_MULTIPLE, Tolerance, worst
-from picodet.alignment.heads import head_output
-from picodet.alignment.index import content_key
-from picodet.alignment.layered import pair_layers
-from picodet.alignment.layers import LayersResult, compare_layers
-from picodet.alignment.own_ending import compare_own_decoding, compare_own_nms
-from picodet.alignment.pairing import pair
-from picodet.alignment.preprocessing import compare_preprocessing, our_steps, recorded_picture
-from picodet.alignment.probing import Probed, probe
-from picodet.alignment.recorded import Recorded
-from picodet.alignment.recording import Recording
-from picodet.alignment.suppression import compare_nms
-from picodet.alignment.wording import times
+from picodet.alignment.diagnosis.diagnose import diagnose
+from picodet.alignment.pairing.by_name import pair_layers
+from picodet.alignment.pairing.by_structure import pair
+from picodet.alignment.recording.index import content_key
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.report.formatting import times
+from picodet.alignment.result import Comparison, Finding, Rung
+from picodet.alignment.tolerance import FLOAT64_BAR, NOISE_MULTIPLE, Tolerance, worst
 from picodet.config import Kernels, ModelConfig
-from picodet.converter.name_tables import name_table
+from picodet.converter.names.name_tables import name_table
 from picodet.errors import AlignmentError
 from picodet.files import sha256
 from picodet.graphs.weights import PROJECT
 from picodet.models.picodet import PicoDet
-from picodet.versions import cpu, versions
+from picodet.system.versions import cpu, versions
 
 
 def align(

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from picodet.alignment.compared import Compared, TorchModel
 from picodet.converter.configure import DEFAULT_SIZE, Size, Wanted
+from picodet.converter.convert import port
+from picodet.converter.paddle_checkpoints import Which
 from picodet.errors import AlignmentError, ConversionError
-from picodet.extras import why
 from picodet.models.checkpoint import filled
 from picodet.models.picodet import PicoDet
-from picodet.porting.paddle_weights import Which
-from picodet.porting.port import port
+from picodet.system.extras import why
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def open_candidate(path: Path, which: Which | None = None) -> Candidate:
     """which: of averaged and raw weights, where both are there.
 
     Raises AlignmentError where a package is missing, ConversionError for a backbone alone, and as
-    picodet.porting.port and onnx_model.load do.
+    picodet.converter.convert and onnx_model.load do.
     """
     if path.suffix == ".onnx":
         return _open_onnx(path, which)
@@ -61,7 +61,7 @@ def open_candidate(path: Path, which: Which | None = None) -> Candidate:
 
 def _open_onnx(path: Path, which: Which | None) -> Candidate:
     try:
-        from picodet.alignment import onnx_model  # noqa: PLC0415 (an extra)
+        from picodet.alignment.onnx import model as onnx_model  # noqa: PLC0415 (an extra)
     except ImportError as error:
         raise AlignmentError(f"{path}: {why(error)}") from error
     opened = onnx_model.load(path, which=which)

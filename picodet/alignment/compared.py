@@ -6,15 +6,15 @@ from typing import Protocol
 
 from torch import Tensor
 
-from picodet.alignment.comparison import Rung
-from picodet.alignment.gap import Tolerance
-from picodet.alignment.layers import Moment, moments
-from picodet.alignment.own_ending import OwnEnding
-from picodet.alignment.paired import Pairing
-from picodet.alignment.recorded import Recorded
-from picodet.alignment.recording import Recording
-from picodet.alignment.replay import CallId, Suspect, suspects
-from picodet.alignment.weights import compare_weights
+from picodet.alignment.checks.export_postprocess import OwnEnding
+from picodet.alignment.checks.layers import Moment, moments
+from picodet.alignment.checks.weights import compare_weights
+from picodet.alignment.diagnosis.replay import CallId, Suspect, suspects
+from picodet.alignment.pairing.pairs import Pairing
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.result import Rung
+from picodet.alignment.tolerance import Tolerance
 from picodet.models.picodet import PicoDet
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.comparison import Gap
-from picodet.alignment.gap import Tolerance, gap, noise, problem
-from picodet.alignment.paired import PairedCall, Pairing
-from picodet.alignment.recording import Recording
+from picodet.alignment.pairing.pairs import PairedCall, Pairing
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.result import Gap
+from picodet.alignment.tolerance import Tolerance, gap, noise, problem
 from picodet.graphs.operators import Key
 
 View = Callable[[Tensor], Tensor]

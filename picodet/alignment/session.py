@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from picodet.alignment import probes
-from picodet.alignment.comparison import Comparison
-from picodet.alignment.order import SAMPLES, Order
-from picodet.alignment.recording import Recording, is_recording
-from picodet.alignment.reference import record as make_recording
+from picodet.alignment.recording import probes
+from picodet.alignment.recording.reader import Recording, is_recording
+from picodet.alignment.reference.record import record as make_recording
+from picodet.alignment.reference.request import SAMPLES, Order
+from picodet.alignment.result import Comparison
 from picodet.errors import AlignmentError, RecordingError
 from picodet.files import check_apart, check_writable
 from picodet.input_files import problem
 
 if TYPE_CHECKING:  # it imports torch, and to record needs none
     from picodet.alignment.candidate import Candidate
-    from picodet.porting.paddle_weights import Which
+    from picodet.converter.paddle_checkpoints import Which
 
 Progress = Callable[[int, int], None]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from picodet.command import Command, fetch_official, progress_bar
+from picodet.commands.common import Command, fetch_official, progress_bar
+from picodet.commands.params import InputPath, ModelPath, OutputFile, Real, Size
 from picodet.files import write_json, write_text
-from picodet.params import InputPath, ModelPath, OutputFile, Real, Size
 
 
 class NotComparedError(click.ClickException):
@@ -105,13 +105,13 @@ def compare(
     """
     from rich.console import Console
 
-    from picodet.alignment.as_json import as_json
-    from picodet.alignment.table import print_comparison
+    from picodet.alignment.report.json_report import as_json
+    from picodet.alignment.report.terminal import print_comparison
 
     reference, model = fetch_official(reference), fetch_official(model)
     with progress_bar("comparing") as progress:
         if training:
-            from picodet.alignment import training_session
+            from picodet.alignment.training import session as training_session
 
             trained_on = training_session.trained_on(image, array, float64)
             comparison = training_session.compare(
@@ -126,7 +126,7 @@ def compare(
             )
     print_comparison(comparison, layerwise or unfold, unfold, Console())
     if html:
-        from picodet.alignment.page import page
+        from picodet.alignment.report.html import page
 
         write_text(html, page(comparison))
     if json_file:
@@ -166,7 +166,7 @@ def record(
     report: dict[str, Any]
     with progress_bar("recording") as progress:
         if training:
-            from picodet.alignment import training_session
+            from picodet.alignment.training import session as training_session
 
             trained_on = training_session.trained_on(image, array, float64)
             report = training_session.record(

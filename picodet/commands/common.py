@@ -15,19 +15,19 @@ from typing import Any
 
 import click
 
+from picodet.commands.params import InputPath, OutputFile, Size
+from picodet.commands.run_files import RunFiles
 from picodet.errors import Note, PicoDetError
 from picodet.files import check_writable, write_json
-from picodet.intervals import lines
-from picodet.params import InputPath, OutputFile, Size
-from picodet.run_files import RunFiles
-from picodet.termination import exit_code, terminable
+from picodet.system.intervals import lines
+from picodet.system.termination import exit_code, terminable
 
 PRINTING = ("click", "rich")
 FILES = "picodet.files"  # of a run, in click's context
 NO_MEMORY = ("out of memory", "can't allocate memory", "Insufficient memory", "bad allocation")
 
 # Python searches all objects for garbage again and again while torch is imported, and finds
-# nothing: a fifth of the time of picodet-convert (benchmarks/convert.py).
+# nothing: a fifth of the time of picodet-convert (benchmarks/speed/convert.py).
 GARBAGE = 200_000  # new objects before it searches
 
 
@@ -238,8 +238,8 @@ def fetch_official(path: Path) -> Path:
     """
     if path.suffix or len(path.parts) != 1 or path.exists():
         return path
-    from picodet.fetching import fetch
-    from picodet.official import published_url
+    from picodet.download.fetch import fetch
+    from picodet.zoo.official import published_url
 
     url = published_url(path.name)
     if url is None:

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from picodet.converter.convert import OneSided, Problem
+from picodet.converter.convert import Report
+from picodet.converter.match_tensors import OneSided, Problem
 from picodet.errors import one_line
-from picodet.porting.port import Report
 
 
 def print_report(report: Report) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from picodet.command import Command, asks, fetch_official
+from picodet.commands.common import Command, asks, fetch_official
+from picodet.commands.params import InputPath, ModelPath, OutputFile, OutputModel, Size
 from picodet.files import write_json
-from picodet.params import InputPath, ModelPath, OutputFile, OutputModel, Size
 
 
 @click.command(cls=Command)
@@ -50,11 +50,11 @@ def convert(
     from dataclasses import asdict
     from typing import cast
 
-    from picodet.class_names import read_class_names
+    from picodet.converter import convert as port
     from picodet.converter.configure import Wanted
-    from picodet.porting import port
-    from picodet.porting.destinations import Form
-    from picodet.porting.ported import IncompleteError
+    from picodet.converter.converted_model import IncompleteError
+    from picodet.converter.writers import Form
+    from picodet.zoo.class_names import read_class_names
 
     source = fetch_official(source)
     names = read_class_names(classes) if classes else None
@@ -71,11 +71,13 @@ def convert(
             allow_nonfinite,
         )
     except IncompleteError as error:
-        from picodet.conversion_table import print_problems
+        from picodet.commands.conversion_tables import print_problems
 
         print_problems(error.problems)
         raise
-    from picodet.conversion_table import print_report  # only now that the weights are gone
+    from picodet.commands.conversion_tables import (
+        print_report,  # only now that the weights are gone
+    )
 
     print_report(report)
     if json_file:
@@ -98,8 +100,8 @@ def list_models(json_file: Path | None) -> None:
 
     Any of the names can stand in the place of a file; what it names is fetched once.
     """
-    from picodet.model_table import print_models
-    from picodet.porting.official_models import rows
+    from picodet.commands.model_table import print_models
+    from picodet.commands.official_models import rows
 
     models = rows()
     print_models(models)

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from picodet.errors import one_line
-from picodet.gallery import Drawn
+from picodet.inference.images import Drawn
 
 
 def print_detections(drawn: Iterable[Drawn]) -> None:

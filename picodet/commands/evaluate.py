@@ -5,11 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from picodet.command import Command, also_reads, also_writes, fetch_official, network_options
-from picodet.params import CocoFolder, ImageFolder, InputPath, ModelPath, OutputFile, Real
+from picodet.commands.common import (
+    Command,
+    also_reads,
+    also_writes,
+    fetch_official,
+    network_options,
+)
+from picodet.commands.params import CocoFolder, ImageFolder, InputPath, ModelPath, OutputFile, Real
 
 if TYPE_CHECKING:
-    from picodet.evaluation.report import Report
+    from picodet.evaluation.schema import Report
 
 
 class Evaluating(Command):
@@ -128,11 +134,11 @@ def evaluate(
     Exit code 0: done, 1: refused, or not the AP that was expected, 130: interrupted, 143: ended by
     `kill`.
     """
-    from picodet.evaluation import session
-    from picodet.evaluation.showing import Outputs
-    from picodet.inference.opening import Running
-    from picodet.postprocess import Postprocessing
-    from picodet.ranks import own_device
+    from picodet.commands.evaluation_outputs import Outputs
+    from picodet.distributed import own_device
+    from picodet.evaluation import evaluator as session
+    from picodet.inference.open_backend import Running
+    from picodet.ops.postprocess import Postprocessing
 
     if what_if and len(interps) > 1:
         raise click.UsageError("--what-if tries every interp by itself; give one --interp, or none")
@@ -178,7 +184,7 @@ def _dataset(
     coco: Path | None, pictures: Path | None, annotations: Path | None, needed: bool
 ) -> tuple[Path | None, Path]:
     """Folder of the pictures, if they are needed or given, and annotation file."""
-    from picodet.evaluation.annotations import find_coco
+    from picodet.data.coco import find_coco
 
     if coco and not (pictures or annotations):
         return find_coco(coco)

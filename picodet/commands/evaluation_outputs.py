@@ -10,22 +10,23 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from picodet import ranks
-from picodet.command import progress_bar
-from picodet.evaluation import reporting, session
-from picodet.evaluation.about import about_file, kernels_note, settings_of, write_about
-from picodet.evaluation.annotations import read_annotations
-from picodet.evaluation.as_json import as_json, comparison_as_json
-from picodet.evaluation.comparison_table import print_result_comparison
-from picodet.evaluation.page import page
-from picodet.evaluation.progress_file import remove_progress
-from picodet.evaluation.report import Report, WhatIf
-from picodet.evaluation.reporting import Context, Evaluated
-from picodet.evaluation.result_comparison import compare_results
-from picodet.evaluation.results import coverage, read_results, write_results
-from picodet.evaluation.table import print_reports
+from picodet import distributed
+from picodet.commands.common import progress_bar
+from picodet.data.coco import read_annotations
+from picodet.evaluation import evaluator as session
+from picodet.evaluation.compare import compare_results
+from picodet.evaluation.detections import coverage, read_results, write_results
+from picodet.evaluation.provenance import about_file, kernels_note, settings_of, write_about
+from picodet.evaluation.report import build
+from picodet.evaluation.report.build import Context, Evaluated
+from picodet.evaluation.report.comparison_table import print_result_comparison
+from picodet.evaluation.report.html import page
+from picodet.evaluation.report.text import print_reports
+from picodet.evaluation.report.to_json import as_json, comparison_as_json
+from picodet.evaluation.resume import remove_progress
+from picodet.evaluation.schema import Report, WhatIf
 from picodet.files import write_json, write_text
-from picodet.versions import cpu, versions
+from picodet.system.versions import cpu, versions
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Outputs:
     def run(self, asked: session.Asked, evaluator: str) -> list[Report]:
         """Reports of a model; none in a process that has just helped."""
         with ExitStack() as stack:
-            together = stack.enter_context(ranks.joined(asked.running.device))
+            together = stack.enter_context(distributed.joined(asked.running.device))
             first = together.rank == 0
             checking, detecting = (
                 stack.enter_context(progress_bar(name, "images")) if first else _quiet
@@ -79,7 +80,7 @@ class Outputs:
         rows: tuple[WhatIf, ...] = ()
         if asked.what_if:
             with progress_bar("drawing pictures again") as progress:
-                rows = reporting.what_if(runs, found.annotations, evaluator, progress)
+                rows = build.what_if(runs, found.annotations, evaluator, progress)
             runs = runs[:1]
         reports = self._reports(runs, context, asked.pictures, evaluator, rows)
         if found.partial:  # all is told
@@ -106,7 +107,7 @@ class Outputs:
         evaluator: str,
         rows: tuple[WhatIf, ...] = (),
     ) -> list[Report]:
-        reports = [reporting.report(run, context, evaluator, rows) for run in runs]
+        reports = [build.report(run, context, evaluator, rows) for run in runs]
         print_reports(reports, self.per_class, Console())
         several = len(reports) > 1
         for i, run in enumerate(runs):
@@ -116,7 +117,7 @@ class Outputs:
                 write_about(_named(self.out, suffix), reports[i])
                 click.echo(f"written {_named(self.out, suffix)}")
             if self.html and pictures:
-                seen = reporting.worst(context.annotations, run.results, pictures)
+                seen = build.worst(context.annotations, run.results, pictures)
                 reports[i] = replace(reports[i], worst=seen)
             if self.html:
                 write_text(_named(self.html, suffix), page(reports[i]))

@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from picodet.command import Command, fetch_official, progress_bar, resize_option
-from picodet.extras import why
+from picodet.commands.common import Command, fetch_official, progress_bar, resize_option
+from picodet.commands.params import InputPath, ModelPath, OutputFile, Real, Size
 from picodet.files import write_json
-from picodet.params import InputPath, ModelPath, OutputFile, Real, Size
+from picodet.system.extras import why
 
 
 class NumberOr(click.ParamType):
@@ -102,18 +102,18 @@ def export(
     What is written is first run beside torch on real pictures, and only if it computes the same.
     """
     try:
-        from picodet.export import export as exporting
-        from picodet.export import runtime
+        from picodet.export import api as exporting
+        from picodet.export import ort
     except ImportError as error:
         raise click.ClickException(f"cannot export: {why(error)}") from error
     from rich.console import Console
 
-    from picodet.export.table import print_report, print_verification
-    from picodet.export.wanted import Wanted
+    from picodet.export.options import Wanted
+    from picodet.export.report import print_report, print_verification
 
     wanted = Wanted(
         level,
-        runtime.newest_opset() if opset == "newest" else opset,
+        ort.newest_opset() if opset == "newest" else opset,
         batch,
         input_size,
         single_input,

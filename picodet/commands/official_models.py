@@ -1,12 +1,12 @@
 """The official models as rows of a list."""
 
-from picodet.model_table import ModelRow
-from picodet.models.state import shapes_of
-from picodet.official import OFFICIAL
+from picodet.commands.model_table import ModelRow
+from picodet.models.shapes import shapes_of
+from picodet.zoo.official import OFFICIAL
 
 
 def rows() -> list[ModelRow]:
-    """In the order of `picodet.official`; parameters are counted, not looked up."""
+    """In the order of `picodet.zoo.official`; parameters are counted, not looked up."""
     return [
         ModelRow(
             name=official.config.name,

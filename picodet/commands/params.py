@@ -1,7 +1,7 @@
 """The kinds of values that commands take: files they read and write, numbers, sizes.
 
 What a command reads and what it writes is told by the types of its parameters; Command holds the
-one against the other before any work is done (picodet.command).
+one against the other before any work is done (picodet.commands.common).
 """
 
 from math import isfinite
@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
+from picodet.commands.run_files import RESULTS, RunFiles
 from picodet.files import check_folder, check_writable
-from picodet.inference.program_file import PROGRAMS, WEIGHTS, is_part_of_program
-from picodet.run_files import RESULTS, RunFiles
+from picodet.formats.inference_folder import PROGRAMS, WEIGHTS, is_part_of_program
 
 CHECKPOINT = (".pdparams", ".pdema")
 CONFIG = "infer_cfg.yml"

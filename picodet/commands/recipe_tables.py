@@ -5,11 +5,11 @@ from pathlib import Path
 from rich.console import Console
 
 from picodet.files import write_json
-from picodet.training.recipe_fields import leaves
-from picodet.training.recipe_file import resolve
-from picodet.training.recipe_table import as_json, print_recipes
-from picodet.training.recipe_table import print_recipe as print_numbers
-from picodet.training.recipes import RECIPES
+from picodet.training.recipes.display import as_json, print_recipes
+from picodet.training.recipes.display import print_recipe as print_numbers
+from picodet.training.recipes.fields import leaves
+from picodet.training.recipes.official import RECIPES
+from picodet.training.recipes.yaml_file import resolve
 
 ALL = "all"
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import click
 
-from picodet.command import Command, fetch_official, progress_bar, resize_option
-from picodet.files import write_json
-from picodet.params import (
+from picodet.commands.common import Command, fetch_official, progress_bar, resize_option
+from picodet.commands.params import (
     MAX_SEED,
     CocoFolder,
     ImageFolder,
@@ -18,13 +17,14 @@ from picodet.params import (
     OutputFolder,
     Real,
 )
+from picodet.files import write_json
 
 IMAGENET = "imagenet"
 WRITTEN = (
     *("state", "images.json", "training.lock", "log.jsonl", "tensorboard"),
     *("*_ema.pth", "*_raw.pth"),
 )
-RATES = (1e-9, 100)  # as in a recipe (picodet.training.recipe_limits)
+RATES = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
 
 
 @click.command(cls=Command)
@@ -125,29 +125,29 @@ def train(
     if (recipe is None) == (shown is None):
         raise click.UsageError("RECIPE or --print RECIPE is expected")
     if recipe is None:
-        from picodet.training.printing import print_recipe
+        from picodet.commands.recipe_tables import print_recipe
 
         print_recipe(str(shown), json_file)
         return
-    from picodet import ranks
-    from picodet.class_names import read_class_names
+    from picodet import distributed
     from picodet.evaluation.validation import Validation
-    from picodet.inference.torch_network import check_device
-    from picodet.training import session
-    from picodet.training.job import Job
-    from picodet.training.recipe_file import resolve
-    from picodet.training.showing import progress_line
+    from picodet.inference.torch_backend import check_device
+    from picodet.training import build
+    from picodet.training.options import Job
+    from picodet.training.progress import progress_line
+    from picodet.training.recipes.yaml_file import resolve
+    from picodet.zoo.class_names import read_class_names
 
     data, evaluated = _datasets(coco, images, annotations, val_images, val_annotations)
-    device = ranks.own_device(device)
+    device = distributed.own_device(device)
     check_device(device)
     names = read_class_names(classes) if classes else None
-    wanted = session.with_resize(session.with_classes(resolve(recipe).recipe, names), resize)
+    wanted = build.with_resize(build.with_classes(resolve(recipe).recipe, names), resize)
     with ExitStack() as stack:
-        together = stack.enter_context(ranks.joined(device))
+        together = stack.enter_context(distributed.joined(device))
         first = together.rank == 0
         shares = accumulate * together.size
-        used, note = session.with_rate(wanted, batch or wanted.batches.per_gpu, shares, rate)
+        used, note = build.with_rate(wanted, batch or wanted.batches.per_gpu, shares, rate)
         job = Job(
             recipe=used,
             out=out,
@@ -161,12 +161,12 @@ def train(
             save_steps=save_steps,
             evaluate_every=used.snapshot_epochs if evaluate_every is None else evaluate_every,
         )
-        begin = session.Beginning(_weights(weights, used.backbone_weights), head)
+        begin = build.Beginning(_weights(weights, used.backbone_weights), head)
         show = stack.enter_context(progress_line(device, first))
-        validated = evaluated and session.Data(*evaluated)
-        prepared = session.prepare(
+        validated = evaluated and build.Data(*evaluated)
+        prepared = build.prepare(
             job,
-            session.Data(*data),
+            build.Data(*data),
             validated,
             begin,
             together,
@@ -203,8 +203,8 @@ def _datasets(
     val_annotations: Path | None,
 ) -> tuple[tuple[Path, Path], tuple[Path, Path] | None]:
     """Pictures and annotations to train on, and to evaluate on if there are any."""
-    from picodet.evaluation.annotations import find_coco
-    from picodet.training.samples import find_train
+    from picodet.data.coco import find_coco
+    from picodet.training.data.dataset import find_train
 
     if bool(images) != bool(annotations) or bool(val_images) != bool(val_annotations):
         raise click.UsageError("pictures and their annotation file are given together")
@@ -220,7 +220,7 @@ def _weights(given: str | None, of_recipe: str | None) -> Path | None:
     """A file, fetched if it is not here."""
     if given != IMAGENET:
         return fetch_official(Path(given)) if given else None
-    from picodet.fetching import fetch
+    from picodet.download.fetch import fetch
 
     if of_recipe is None:
         raise click.UsageError(f"--weights {IMAGENET}: the recipe names none")

@@ -1,0 +1,1 @@
+"""Any file that holds a PicoDet -> a PicoDet in memory, or a file in another form."""

@@ -12,7 +12,7 @@ from torch import nn
 from picodet.config import ModelConfig
 from picodet.errors import GraphError
 from picodet.graphs.graph import Graph
-from picodet.graphs.places import Places
+from picodet.graphs.node_mapping import Places
 from picodet.graphs.tracing import Traced
 from picodet.models.layers import HARD_SIGMOID_SLOPE, SqueezeExcite
 from picodet.models.picodet import PicoDet

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
-from picodet.class_names import COCO, numbered
 from picodet.config import ModelConfig, Preprocessing, check_input_size
-from picodet.converter.recognise import Recognised
+from picodet.converter.names.recognize import Recognised
 from picodet.errors import ConversionError
-from picodet.official import CONFIGS
+from picodet.zoo.class_names import COCO, numbered
+from picodet.zoo.official import CONFIGS
 
 Size = tuple[int, int]  # height, width
 # "picodet_s_320_coco_lcnet" and whatever else begins with the family's name and has a size in it

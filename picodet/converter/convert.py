@@ -4,24 +4,23 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from picodet.class_names import named
-from picodet.converter import bins
+from picodet.converter import bins, writers
 from picodet.converter.configure import Wanted
-from picodet.converter.convert import BINS, OneSided
+from picodet.converter.converted_model import Ported
+from picodet.converter.from_graph import from_graph
+from picodet.converter.from_state_dict import from_names
+from picodet.converter.match_tensors import BINS, OneSided
+from picodet.converter.paddle_checkpoints import Which
+from picodet.converter.readers import open_source
+from picodet.converter.sources import NamedTensors, Origin
+from picodet.converter.writers import Form
 from picodet.errors import ConversionError
 from picodet.files import check_apart
-from picodet.meta import Kind, describe
+from picodet.formats.meta import Kind, describe
+from picodet.formats.shards import digest
 from picodet.models.checkpoint import filled
 from picodet.models.picodet import PicoDet
-from picodet.porting import destinations
-from picodet.porting.destinations import Form
-from picodet.porting.drawn import from_graph
-from picodet.porting.named import from_names
-from picodet.porting.opening import open_source
-from picodet.porting.paddle_weights import Which
-from picodet.porting.ported import Ported
-from picodet.porting.source import NamedTensors, Origin
-from picodet.shards import digest
+from picodet.zoo.class_names import named
 
 
 @dataclass(frozen=True)
@@ -95,14 +94,14 @@ def convert_file(
     Raises as `port` does, and OutputError where `output` cannot be written.
     """
     start = time.perf_counter()
-    becomes = destinations.form_of(output, form)
-    destinations.check(output, becomes, overwrite)
+    becomes = writers.form_of(output, form)
+    writers.check(output, becomes, overwrite)
     check_apart(output, [source])
     origin, ported = port(source, wanted, which, allow_nonfinite)
-    check_apart(destinations.holds_weights(output, becomes), [origin.path])
+    check_apart(writers.holds_weights(output, becomes), [origin.path])
     sha256 = digest(origin.path)
     meta = describe(ported.config, ported.kind, origin.path.name, sha256)
-    dropped, restored = destinations.write(ported, output, becomes, meta)
+    dropped, restored = writers.write(ported, output, becomes, meta)
     return Report(
         source=str(source),
         form=origin.form,

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from picodet.config import ModelConfig
-from picodet.converter.convert import Conversion, OneSided
+from picodet.converter.match_tensors import Conversion, OneSided
 from picodet.errors import ConversionError
-from picodet.meta import Kind
+from picodet.formats.meta import Kind
 
 
 @dataclass(frozen=True)

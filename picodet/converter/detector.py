@@ -7,14 +7,15 @@ from typing import Any
 from picodet.config import check_input_size
 from picodet.converter import bins
 from picodet.converter.configure import Wanted
+from picodet.converter.convert import port
+from picodet.converter.converted_model import IncompleteError
+from picodet.converter.sources import TORCH
 from picodet.errors import CheckpointError
-from picodet.models import checkpoint, hub_folder
+from picodet.formats import huggingface_folder
+from picodet.formats.shards import digest
+from picodet.formats.torch_files import read_torch
+from picodet.models import checkpoint
 from picodet.models.picodet import PicoDet
-from picodet.porting.port import port
-from picodet.porting.ported import IncompleteError
-from picodet.porting.source import TORCH
-from picodet.shards import digest
-from picodet.torch_files import read_torch
 
 
 @dataclass(frozen=True)
@@ -58,5 +59,5 @@ def open_detector(path: Path, input_size: tuple[int, int] | None = None) -> Dete
 def _is_ours(path: Path) -> bool:
     """Whether a file says of itself what it is: its weights then have one meaning only."""
     if path.is_dir():
-        return hub_folder.is_hub_folder(path)
+        return huggingface_folder.is_hub_folder(path)
     return path.suffix in TORCH and path.is_file() and read_torch(path).meta is not None

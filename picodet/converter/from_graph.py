@@ -5,23 +5,25 @@ from collections.abc import Iterable
 import numpy as np
 
 from picodet.converter import bins
+from picodet.converter.attribute_check import check_likeness, check_names
 from picodet.converter.configure import Wanted, adjusted, configure
-from picodet.converter.convert import BINS, OneSided, convert
-from picodet.converter.name_tables import name_table
-from picodet.converter.own_names import OwnNames
+from picodet.converter.converted_model import IncompleteError, Ported
+from picodet.converter.match_tensors import BINS, OneSided, convert
+from picodet.converter.names.name_tables import name_table
+from picodet.converter.names.own_names import OwnNames
+from picodet.converter.recognize_graph import recognise_graph
+from picodet.converter.sources import DrawnTensors
 from picodet.errors import GraphError
-from picodet.graphs.ending import find_ending
 from picodet.graphs.graph import canonical, operators
-from picodet.graphs.places import Places, find_places
-from picodet.graphs.recognition import recognise_graph
+from picodet.graphs.node_mapping import Places, find_places
+from picodet.graphs.outputs import find_ending
 from picodet.graphs.tracing import Traced, trace
 from picodet.graphs.weights import project_of, read_weights
-from picodet.models.state import shapes_of
-from picodet.porting.likeness import check_likeness, check_names
-from picodet.porting.ported import IncompleteError, Ported
-from picodet.porting.source import DrawnTensors
+from picodet.models.shapes import shapes_of
 
-DECODING = "part of decoding or NMS, which our model leaves to picodet.decoding and picodet.nms"
+DECODING = (
+    "part of decoding or NMS, which our model leaves to picodet.ops.decode and picodet.ops.nms"
+)
 UNSAID = "mean, std and interp are ppdet's defaults: the file does not say them"
 FRESH_BINS = "the values of the bins, which the export does not hold: 0, 1, 2 .."
 

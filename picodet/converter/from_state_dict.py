@@ -8,29 +8,29 @@ from typing import NoReturn
 import numpy as np
 
 from picodet.config import BackboneConfig, ModelConfig
-from picodet.converter import mmdet_names
 from picodet.converter.configure import Wanted, adjusted, configure
-from picodet.converter.convert import OneSided, convert
-from picodet.converter.name_tables import backbone_table, name_table
-from picodet.converter.one_sided import (
+from picodet.converter.converted_model import IncompleteError, Ported
+from picodet.converter.match_tensors import OneSided, convert
+from picodet.converter.names import mmdet_names
+from picodet.converter.names.name_tables import backbone_table, name_table
+from picodet.converter.names.own_names import OwnNames, own_table
+from picodet.converter.names.recognize import (
+    esnet_widths,
+    recognise_backbone,
+    recognise_detector,
+)
+from picodet.converter.names.rules import NameTable
+from picodet.converter.names.unmatched_tensors import (
     CLASSIFIER_REASON,
     CLASSIFIER_TAIL,
     MMDET_ONLY,
     PADDLE_ONLY,
 )
-from picodet.converter.own_names import OwnNames, own_table
-from picodet.converter.recognise import (
-    esnet_widths,
-    recognise_backbone,
-    recognise_detector,
-)
-from picodet.converter.rules import NameTable
+from picodet.converter.sources import NamedTensors, Spelling
 from picodet.errors import ConversionError
-from picodet.meta import Kind
-from picodet.models.state import Shapes, shapes_of
-from picodet.porting.ported import IncompleteError, Ported
-from picodet.porting.source import NamedTensors, Spelling
-from picodet.variants import VARIANTS
+from picodet.formats.meta import Kind
+from picodet.models.shapes import Shapes, shapes_of
+from picodet.zoo.architectures import VARIANTS
 
 BACKBONE = "backbone."
 PARTS = (BACKBONE, "neck.", "head.", "bbox_head.")

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from picodet.converter.one_sided import (
+from picodet.converter.names.rules import NameTable, Rule
+from picodet.converter.names.unmatched_tensors import (
     EMA_TOLERANCE,
     OURS_ONLY_REASON,
     OURS_ONLY_SUFFIX,
@@ -17,8 +18,7 @@ from picodet.converter.one_sided import (
     Context,
     TheirsOnly,
 )
-from picodet.converter.precision import as_float32
-from picodet.converter.rules import NameTable, Rule
+from picodet.formats.precision import as_float32
 
 Shape = tuple[int, ...]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.converter import pdparams
 from picodet.converter.configure import Said
-from picodet.converter.recognise import PROJECT
+from picodet.converter.names.recognize import PROJECT
+from picodet.converter.sources import NamedTensors, Origin
 from picodet.errors import CheckpointError
-from picodet.porting.source import NamedTensors, Origin
+from picodet.formats import pdparams
 
 Which = str  # "ema" or "raw", or what a file of PyTorch calls a set of weights
 EMA, RAW = ".pdparams", ".pdema"

@@ -3,18 +3,18 @@
 import json
 from pathlib import Path
 
-from picodet.class_names import listed_in
 from picodet.converter.configure import Said
+from picodet.converter.paddle_checkpoints import Which, read_checkpoint, read_training_folder
+from picodet.converter.sources import TORCH, DrawnTensors, NamedTensors, Origin
+from picodet.converter.torch_checkpoints import read_torch_weights
 from picodet.errors import CheckpointError
-from picodet.extras import why
-from picodet.inference.program_file import is_inference_folder
+from picodet.formats import huggingface_folder
+from picodet.formats.inference_folder import is_inference_folder
+from picodet.formats.meta import HEADER, bins_of, config_of
+from picodet.formats.shards import index_in, is_index
 from picodet.input_files import problem
-from picodet.meta import HEADER, bins_of, config_of
-from picodet.models import hub_folder
-from picodet.porting.paddle_weights import Which, read_checkpoint, read_training_folder
-from picodet.porting.source import TORCH, DrawnTensors, NamedTensors, Origin
-from picodet.porting.torch_weights import read_torch_weights
-from picodet.shards import index_in, is_index
+from picodet.system.extras import why
+from picodet.zoo.class_names import listed_in
 
 FORMS = (
     "a .pdparams or .pdema of ppdet, a training's folder, a Paddle inference folder, an .onnx, a "
@@ -44,7 +44,7 @@ def open_source(path: Path, which: Which | None = None) -> NamedTensors | DrawnT
 
 
 def _open_folder(path: Path, which: Which | None) -> NamedTensors | DrawnTensors:
-    if hub_folder.is_hub_folder(path):
+    if huggingface_folder.is_hub_folder(path):
         _refuse_which(path, which)
         return read_torch_weights(path, None)
     if is_inference_folder(path):
@@ -59,7 +59,7 @@ def _open_folder(path: Path, which: Which | None) -> NamedTensors | DrawnTensors
 
 
 def _open_program(folder: Path) -> DrawnTensors:
-    from picodet.graphs.folder import read_folder  # noqa: PLC0415 (protobuf takes a tenth of a second)
+    from picodet.graphs.inference_folder import read_folder  # noqa: PLC0415 (protobuf takes a tenth of a second)
 
     read = read_folder(folder)
     said = Said(folder.resolve().name)

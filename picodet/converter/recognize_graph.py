@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from picodet.config import STRIDES, ModelConfig
-from picodet.converter.recognise import MAX_HEAD_CONVS, Recognised
+from picodet.converter.names.recognize import MAX_HEAD_CONVS, Recognised
 from picodet.errors import GraphError
-from picodet.graphs.ending import EndingNames
 from picodet.graphs.graph import Graph, Node
-from picodet.models.state import shapes_of
-from picodet.variants import VARIANTS
+from picodet.graphs.outputs import EndingNames
+from picodet.models.shapes import shapes_of
+from picodet.zoo.architectures import VARIANTS
 
 
 def recognise_graph(graph: Graph, ending: EndingNames) -> Recognised:

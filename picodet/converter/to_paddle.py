@@ -1,6 +1,6 @@
 """Our weights -> the arrays of a checkpoint that ppdet takes without a name too many or too few.
 
-The inverse of `picodet.converter.convert`: the same name table, read from our side, and the same
+The inverse of `picodet.converter.match_tensors`: the same name table, read from our side, and the same
 list of what exists on one side only.
 """
 
@@ -10,9 +10,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from picodet.converter.convert import OneSided
-from picodet.converter.one_sided import OURS_ONLY_REASON, OURS_ONLY_SUFFIX, PADDLE_ONLY
-from picodet.converter.rules import NameTable
+from picodet.converter.match_tensors import OneSided
+from picodet.converter.names.rules import NameTable
+from picodet.converter.names.unmatched_tensors import (
+    OURS_ONLY_REASON,
+    OURS_ONLY_SUFFIX,
+    PADDLE_ONLY,
+)
 from picodet.errors import ConversionError
 
 # The order in which ppdet's heads make their layers, and so that of their state_dict. Backbones

@@ -7,12 +7,12 @@ from typing import Any
 from picodet.config import ModelConfig
 from picodet.converter.averages import split_averages
 from picodet.converter.configure import Said
+from picodet.converter.paddle_checkpoints import Which
+from picodet.converter.sources import NamedTensors, Origin, Spelling
 from picodet.errors import CheckpointError
-from picodet.meta import config_of
-from picodet.models import hub_folder
-from picodet.porting.paddle_weights import Which
-from picodet.porting.source import NamedTensors, Origin, Spelling
-from picodet.torch_files import read_torch
+from picodet.formats import huggingface_folder
+from picodet.formats.meta import config_of
+from picodet.formats.torch_files import read_torch
 
 FORMS: dict[Spelling, str] = {
     "picodet": "state_dict",
@@ -26,10 +26,10 @@ def read_torch_weights(path: Path, which: Which | None) -> NamedTensors:
 
     Raises CheckpointError where it is damaged, or does not hold what `which` asks for.
     """
-    is_folder = hub_folder.is_hub_folder(path)
-    weights = hub_folder.weights_of(path) if is_folder else path
+    is_folder = huggingface_folder.is_hub_folder(path)
+    weights = huggingface_folder.weights_of(path) if is_folder else path
     file = read_torch(weights, which)
-    meta = hub_folder.read_meta(path) if is_folder else file.meta
+    meta = huggingface_folder.read_meta(path) if is_folder else file.meta
     if meta is not None and meta.get("kind") == "detector":
         config = _config(path, meta)
         _refuse_which(path, which)

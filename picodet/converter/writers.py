@@ -6,15 +6,15 @@ from typing import Any, Literal
 
 import torch
 
-from picodet.converter import pdparams_writer
-from picodet.converter.convert import OneSided
-from picodet.converter.mmdet_names import mmdet_table
-from picodet.converter.name_tables import name_table
-from picodet.converter.way_back import renamed, to_paddle
+from picodet.converter.converted_model import Ported
+from picodet.converter.match_tensors import OneSided
+from picodet.converter.names.mmdet_names import mmdet_table
+from picodet.converter.names.name_tables import name_table
+from picodet.converter.to_paddle import renamed, to_paddle
 from picodet.errors import OutputError
 from picodet.files import check_new_folder, check_writable, replacing
-from picodet.models import checkpoint, hub_folder
-from picodet.porting.ported import Ported
+from picodet.formats import huggingface_folder, pdparams_writer
+from picodet.models import checkpoint
 
 Form = Literal["picodet", "mmdet", "ppdet", "huggingface"]
 PDPARAMS = ".pdparams"
@@ -51,7 +51,7 @@ def check(output: Path, form: Form, overwrite: bool) -> None:
 
 def holds_weights(output: Path, form: Form) -> Path:
     """The file that the weights are going to be in."""
-    return output / hub_folder.WEIGHTS if form == "huggingface" else output
+    return output / huggingface_folder.WEIGHTS if form == "huggingface" else output
 
 
 def write(

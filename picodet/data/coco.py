@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from picodet.data.json_columns import Rows, read_json
 from picodet.errors import PicoDetError
-from picodet.evaluation.json_rows import Rows, read_json
 
 PICTURE_FOLDERS = ("val2017", "images/val2017")
 ANNOTATION_FILE = "annotations/instances_val2017.json"

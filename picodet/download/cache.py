@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 from picodet.errors import FetchError, OutputError
 from picodet.files import sha256, write_json
-from picodet.machine import locked
+from picodet.system.machine import locked
 
 LOOK = 0.05  # seconds between two looks at a lock that somebody else holds
 

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from picodet import cache as places
-from picodet.cache import Entry, Record, on_disk
+from picodet.download import cache as places
+from picodet.download.cache import Entry, Record, on_disk
+from picodet.download.http import BrokenError, Source, StaleError, WrongError, ask
 from picodet.errors import FetchError
 from picodet.files import sha256 as sha256_of
 from picodet.files import write_json
-from picodet.web import BrokenError, Source, StaleError, WrongError, ask
 
 ATTEMPTS = 3  # in a row that bring nothing new
 PAUSE = 1.0  # seconds before the second attempt, twice as long before the third

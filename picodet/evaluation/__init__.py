@@ -1,0 +1,1 @@
+"""COCO's numbers of a model or of a predictions file."""

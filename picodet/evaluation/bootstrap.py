@@ -14,7 +14,7 @@ import numpy as np
 
 from picodet.evaluation.matching import Matching
 from picodet.evaluation.metrics import IOUS, RECALLS
-from picodet.evaluation.report import Interval
+from picodet.evaluation.schema import Interval
 
 PERCENTILES = (2.5, 97.5)
 NUMBERS_AT_A_TIME = 1 << 19  # of one array: few enough for the cache

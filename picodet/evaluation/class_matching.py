@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from picodet.data.coco import Category
 from picodet.errors import EvaluationError
-from picodet.evaluation.annotations import Category
-from picodet.inference.network import Spec
+from picodet.inference.backend import Spec
 
 By = Literal["name", "order"]
 

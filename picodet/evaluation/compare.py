@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from picodet.evaluation.annotations import Annotations
+from picodet.data.coco import Annotations
 from picodet.evaluation.bootstrap import paired_intervals
+from picodet.evaluation.detections import Results
 from picodet.evaluation.matching import AT_A_TIME, box_ious, match, pairs_of_groups
 from picodet.evaluation.metrics import evaluate
-from picodet.evaluation.report import Interval
-from picodet.evaluation.results import Results
+from picodet.evaluation.schema import Interval
 
 LEAST_IOU = 0.5
 SAME_SCORE = 1e-5  # up to here two detections are one and the same, computed twice

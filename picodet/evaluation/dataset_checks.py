@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from picodet.data.image_sums import ImageSum, image_sum
+from picodet.data.coco import Picture
+from picodet.data.image_checksums import ImageSum, image_sum
 from picodet.data.preprocess import read_image
 from picodet.errors import ImageError
-from picodet.evaluation.annotations import Picture
 
 
 @dataclass(frozen=True)

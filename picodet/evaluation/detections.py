@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from picodet.data.coco import Annotations
+from picodet.data.json_columns import Rows, read_json
 from picodet.errors import PicoDetError
-from picodet.evaluation.annotations import Annotations
-from picodet.evaluation.json_rows import Rows, read_json
 from picodet.files import replacing
 
 ROWS_AT_A_TIME = 10_000  # that are text in memory while a file is written

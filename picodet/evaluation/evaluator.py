@@ -10,23 +10,23 @@ import numpy as np
 
 from picodet import __version__
 from picodet.config import Kernels
+from picodet.data.coco import Annotations, read_annotations
+from picodet.distributed import Ranks, local_processes, share
 from picodet.errors import EvaluationError, PicoDetError
-from picodet.evaluation.annotations import Annotations, read_annotations
 from picodet.evaluation.class_matching import By, match_classes
+from picodet.evaluation.detections import Results, from_rows
+from picodet.evaluation.inference_loop import Work, groups, run
 from picodet.evaluation.partial import Partial, joined
-from picodet.evaluation.progress_file import SUFFIX, read_progress
-from picodet.evaluation.results import Results, from_rows
-from picodet.evaluation.run import Work, groups, run
-from picodet.evaluation.setting import Feeding, Setting, mistakes
+from picodet.evaluation.resume import SUFFIX, read_progress
+from picodet.evaluation.settings import Feeding, Setting, mistakes
 from picodet.evaluation.usable import Usable, usable
 from picodet.files import sha256
-from picodet.inference.network import Network
-from picodet.inference.opening import Running, open_network
-from picodet.inference.program_file import is_part_of_program
-from picodet.intervals import Clock
-from picodet.machine import cores
-from picodet.postprocess import Postprocessing
-from picodet.ranks import Ranks, local_processes, share
+from picodet.formats.inference_folder import is_part_of_program
+from picodet.inference.backend import Network
+from picodet.inference.open_backend import Running, open_network
+from picodet.ops.postprocess import Postprocessing
+from picodet.system.intervals import Clock
+from picodet.system.machine import cores
 
 Progress = Callable[[int, int], None]  # done, of
 

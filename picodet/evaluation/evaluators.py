@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from picodet.evaluation.annotations import Annotations
-from picodet.evaluation.results import Results
+from picodet.data.coco import Annotations
+from picodet.evaluation.detections import Results
 
 
 def by_hotcoco(annotations: Annotations, results: Results) -> tuple[np.ndarray, np.ndarray]:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from picodet.data.coco import Picture
 from picodet.data.preprocess import read_image, scale_factor
 from picodet.errors import PicoDetError
-from picodet.evaluation.annotations import Picture
-from picodet.evaluation.setting import Feeding, Setting
-from picodet.inference.network import Fed, Network
-from picodet.postprocess import Candidates, Detections, postprocess
+from picodet.evaluation.settings import Feeding, Setting
+from picodet.inference.backend import Fed, Network
+from picodet.ops.postprocess import Candidates, Detections, postprocess
 
 AHEAD = 2  # groups per thread that are waiting to be worked on
 ROW = 7  # numbers of a row: picture id, category id, score, and the box as x, y, width, height

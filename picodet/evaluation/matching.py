@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from picodet.evaluation.annotations import Annotations
+from picodet.data.coco import Annotations
+from picodet.evaluation.detections import Results, check_finite
 from picodet.evaluation.metrics import IOUS
-from picodet.evaluation.results import Results, check_finite
 
 LIMIT = 100  # detections of a picture and class
 GREATEST_AREA = 1e5**2  # pixels; COCO's "all" ends there

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from picodet.evaluation.annotations import Annotations
+from picodet.data.coco import Annotations
+from picodet.evaluation.detections import Results, check_finite
 from picodet.evaluation.evaluators import by_hotcoco, by_pycocotools
-from picodet.evaluation.report import ClassResult, Curves
-from picodet.evaluation.results import Results, check_finite
+from picodet.evaluation.schema import ClassResult, Curves
 
 EVALUATORS = {"hotcoco": by_hotcoco, "pycocotools": by_pycocotools}
 IOUS = np.linspace(0.5, 0.95, 10)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet import locks
-from picodet.data.image_sums import ImageSum
+from picodet.data.image_checksums import ImageSum
+from picodet.distributed import Ranks
 from picodet.errors import EvaluationError, OutputError
-from picodet.evaluation.progress_file import SUFFIX, part_of, parts_of, write_progress
-from picodet.evaluation.run import ROW
-from picodet.intervals import Clock, Every
-from picodet.locks import Lock
-from picodet.ranks import Ranks
+from picodet.evaluation.inference_loop import ROW
+from picodet.evaluation.resume import SUFFIX, part_of, parts_of, write_progress
+from picodet.system import locks
+from picodet.system.intervals import Clock, Every
+from picodet.system.locks import Lock
 
 OFTEN = 60.0  # seconds between two times that it is written
 SHARE = 20  # times that writing took, at least, in between

@@ -7,7 +7,7 @@ the resize and the CPU, and the SHA-256 of the detections that they are about.
 import json
 from pathlib import Path
 
-from picodet.evaluation.report import Report
+from picodet.evaluation.schema import Report
 from picodet.files import sha256, write_json
 
 MAX_BYTES = 100_000

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.data.image_sums import ImageSum, difference
+from picodet.data.image_checksums import ImageSum, difference
 from picodet.errors import EvaluationError
-from picodet.evaluation.run import ROW
+from picodet.evaluation.inference_loop import ROW
 from picodet.files import replacing
-from picodet.npz_files import ArrayFileError, read_npz
+from picodet.formats.npz_files import ArrayFileError, read_npz
 
 SUFFIX = ".partial.npz"
 UNREADABLE = (ArrayFileError, KeyError, TypeError, ValueError, RecursionError)

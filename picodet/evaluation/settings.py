@@ -7,7 +7,7 @@ import numpy as np
 from picodet.config import Kernels, Preprocessing
 from picodet.data.preprocess import normalise, normalise_floats, resize
 from picodet.data.resize_kernels import INTERPS, differ, fingerprint, name_of, using
-from picodet.postprocess import Postprocessing, Semantics
+from picodet.ops.postprocess import Postprocessing, Semantics
 
 OTHER: dict[Kernels, Kernels] = {"native": "portable", "portable": "native"}
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.data.image_sums import ImageSum
+from picodet.data.coco import Annotations
+from picodet.data.image_checksums import ImageSum
+from picodet.distributed import Ranks, share
 from picodet.errors import ImageError
-from picodet.evaluation.annotations import Annotations
-from picodet.evaluation.checking import check_pictures
-from picodet.ranks import Ranks, share
+from picodet.evaluation.dataset_checks import check_pictures
 
 NAMED = 10  # pictures that are left out
 RIGHT, RESIZED, UNUSABLE = range(3)

@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 from picodet.config import ModelConfig
-from picodet.evaluation.annotations import Annotations, read_annotations
+from picodet.data.coco import Annotations, read_annotations
+from picodet.distributed import Ranks, share
 from picodet.evaluation.class_matching import match_classes
+from picodet.evaluation.detections import from_rows
+from picodet.evaluation.evaluator import threads_here
+from picodet.evaluation.inference_loop import ROW, Work, groups, run
 from picodet.evaluation.metrics import evaluate
-from picodet.evaluation.report import STATS
-from picodet.evaluation.results import from_rows
-from picodet.evaluation.run import ROW, Work, groups, run
-from picodet.evaluation.session import threads_here
-from picodet.evaluation.setting import Feeding, Setting
-from picodet.inference.torch_network import TorchNetwork, on_device
+from picodet.evaluation.schema import STATS
+from picodet.evaluation.settings import Feeding, Setting
+from picodet.inference.torch_backend import TorchNetwork, on_device
 from picodet.models.folding import folded
 from picodet.models.picodet import PicoDet
-from picodet.ranks import Ranks, share
 
 Progress = Callable[[int, int], None]
 

@@ -1,0 +1,1 @@
+"""A model as ONNX, verified against torch before it is written."""

@@ -8,16 +8,16 @@ from typing import Any
 
 import onnx
 
+from picodet.converter.detector import open_detector
 from picodet.errors import CheckpointError, OutputError, PicoDetError
-from picodet.export.onnx_file import build
-from picodet.export.runtime import check_opset
+from picodet.export.model_proto import build
+from picodet.export.options import Level, Wanted
+from picodet.export.ort import check_opset
 from picodet.export.trials import trials
-from picodet.export.verification import Verification, verify
-from picodet.export.wanted import Level, Wanted
+from picodet.export.verify import Verification, verify
 from picodet.files import check_apart, check_writable, replacing
 from picodet.models.picodet import PicoDet
-from picodet.porting.detector import open_detector
-from picodet.versions import versions
+from picodet.system.versions import versions
 
 SUFFIX = ".onnx"
 Shapes = dict[str, list[int | str]]  # of inputs or outputs; a side that is not fixed has a name

@@ -3,11 +3,11 @@
 import numpy as np
 from onnx import TensorProto
 
-from picodet.cells import cell_centres
 from picodet.config import STRIDES
-from picodet.export.network import Map, Predicted
-from picodet.export.writer import GraphWriter
+from picodet.export.graph import Map, Predicted
+from picodet.export.onnx_builder import GraphWriter
 from picodet.models.head import SCORE_EPSILON
+from picodet.ops.anchor_points import cell_centres
 
 CORNERS = (-1, -1, 1, 1)  # left and top are taken from a cell's centre, right and bottom added
 
@@ -32,7 +32,7 @@ def write_boxes(writer: GraphWriter, predicted: Predicted, project: np.ndarray) 
     """Boxes [B, A, 4] xyxy in pixels of the network's input, and scores [B, C, A].
 
     project [bins]: the distance that each bin stands for, in strides. The arithmetic is that of
-    picodet.decoding, in its order.
+    picodet.ops.decode, in its order.
     """
     of_levels = [_cells(writer, of_level) for of_level in _scores(writer, predicted)]
     scores = writer.add("Concat", of_levels, "scores", axis=2)

@@ -10,12 +10,12 @@ from onnx import TensorProto, helper, shape_inference
 
 from picodet import __version__
 from picodet.config import STRIDES
-from picodet.export.decoding import write_boxes, write_heads
-from picodet.export.network import Predicted, Size, write_network
-from picodet.export.suppression import write_detections
-from picodet.export.wanted import Wanted
-from picodet.export.writer import GraphWriter
-from picodet.meta import HEADER, describe
+from picodet.export.box_decoding import write_boxes, write_heads
+from picodet.export.graph import Predicted, Size, write_network
+from picodet.export.nms import write_detections
+from picodet.export.onnx_builder import GraphWriter
+from picodet.export.options import Wanted
+from picodet.formats.meta import HEADER, describe
 from picodet.models.picodet import PicoDet
 
 IMAGE, SCALE_FACTOR = "image", "scale_factor"  # inputs, as ppdet calls them

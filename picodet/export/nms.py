@@ -1,6 +1,6 @@
 """NMS as Paddle does it, in operators of ONNX: boxes and scores -> what is kept.
 
-Exactly picodet.nms.multiclass_nms, for several pictures at once: scores greater than the threshold
+Exactly picodet.ops.nms.multiclass_nms, for several pictures at once: scores greater than the threshold
 count; of each class the best TOP_K go on; a box goes if a better one of its class overlaps it by
 more than the threshold; the best KEEP of all classes stay, class by class, best score first; equal
 scores by class, then by cell.
@@ -8,7 +8,7 @@ scores by class, then by cell.
 
 from onnx import TensorProto
 
-from picodet.export.writer import GraphWriter
+from picodet.export.onnx_builder import GraphWriter
 
 TOP_K = 1000  # of a class go into the NMS
 KEEP = 100  # of a picture come out

@@ -5,7 +5,7 @@ from typing import Literal
 
 from picodet.config import Kernels, check_input_size
 from picodet.errors import PicoDetError
-from picodet.postprocess import Postprocessing
+from picodet.ops.postprocess import Postprocessing
 
 Level = Literal["heads", "boxes", "detections"]
 LEVELS: tuple[Level, ...] = ("heads", "boxes", "detections")

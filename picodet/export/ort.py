@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from picodet.errors import PicoDetError
-from picodet.ort import onnxruntime
+from picodet.system.ort import onnxruntime
 
 PROVIDERS = ["CPUExecutionProvider"]
 

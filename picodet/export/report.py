@@ -6,8 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from picodet.errors import one_line
-from picodet.export.export import Report, Shapes
-from picodet.export.verification import Verification
+from picodet.export.api import Report, Shapes
+from picodet.export.verify import Verification
 
 RUNTIMES = ("torch", "onnx", "onnxruntime")
 

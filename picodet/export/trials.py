@@ -10,9 +10,9 @@ import numpy as np
 
 from picodet.config import SIDE_MULTIPLE, ModelConfig
 from picodet.data.preprocess import preprocess, read_image
-from picodet.export.wanted import Wanted
+from picodet.export.options import Wanted
 
-OUR_PICTURE = Path(__file__).parent.parent / "alignment" / "astronaut.png"
+OUR_PICTURE = Path(__file__).parent.parent / "alignment" / "recording" / "astronaut.png"
 
 
 @dataclass(frozen=True)

@@ -25,19 +25,19 @@ import torch
 from onnx import shape_inference
 from torch import Tensor
 
-from picodet import decoding
-from picodet.alignment.comparison import Gap
-from picodet.alignment.gap import NOISE_MULTIPLE, Tolerance, gap, noise, worst
+from picodet.alignment.result import Gap
 from picodet.alignment.rounding import DRAWS, OneByOne, OtherRounding
+from picodet.alignment.tolerance import NOISE_MULTIPLE, Tolerance, gap, noise, worst
 from picodet.config import STRIDES
 from picodet.errors import PicoDetError
-from picodet.export.exported import Detecting, Plain, shared
-from picodet.export.onnx_file import fixed_size
+from picodet.export.model_proto import fixed_size
+from picodet.export.options import Wanted
 from picodet.export.trials import Trial
-from picodet.export.wanted import Wanted
-from picodet.meta import HEADER, bins_of, config_of
+from picodet.export.verify_runs import Detecting, Plain, shared
+from picodet.formats.meta import HEADER, bins_of, config_of
 from picodet.models.pico_head_v2 import PicoHeadV2
 from picodet.models.picodet import PicoDet
+from picodet.ops import decode
 
 TOLERANCE = Tolerance(NOISE_MULTIPLE)
 OF_SIGMOID = 1.0  # magnitude of the numbers that a probability is computed from
@@ -130,7 +130,7 @@ def _outputs(model: PicoDet, images: Tensor, wanted: Wanted) -> dict[str, Tensor
     with torch.inference_mode():
         output = model(images)
         if wanted.level != "heads":
-            return dict(zip(("boxes", "scores"), decoding.decode(output, integral), strict=True))
+            return dict(zip(("boxes", "scores"), decode.decode(output, integral), strict=True))
     return {
         f"{name}_{stride}": of_level.flatten(2).transpose(1, 2)
         for name, maps in (("scores", output.scores()), ("sides", output.sides))

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from picodet.export import runtime
-from picodet.export.onnx_file import IMAGE, SCALE_FACTOR
+from picodet.export import ort
+from picodet.export.model_proto import IMAGE, SCALE_FACTOR
+from picodet.export.options import Wanted
 from picodet.export.trials import Trial
-from picodet.export.wanted import Wanted
-from picodet.postprocess import Candidates, select
+from picodet.ops.postprocess import Candidates, select
 
 Arrays = dict[str, np.ndarray]  # by name of the output
 
@@ -18,11 +18,11 @@ class Plain:
     """A file without NMS: its own outputs, all of which are held against torch."""
 
     def __init__(self, path: Path) -> None:
-        self.session = runtime.open_file(path)
+        self.session = ort.open_file(path)
 
     def run(self, trial: Trial) -> tuple[Arrays, Arrays]:
         """Outputs, and those that are known to the last bit."""
-        return runtime.run(self.session, _feed(trial)), {}
+        return ort.run(self.session, _feed(trial)), {}
 
 
 class Detecting:
@@ -33,16 +33,16 @@ class Detecting:
     """
 
     def __init__(self, path: Path, wanted: Wanted) -> None:
-        self.session, self.wanted = runtime.open_file(path), wanted
+        self.session, self.wanted = ort.open_file(path), wanted
         opened = onnx.load(path)
         known = {value.name: value for value in opened.graph.value_info}
         opened.graph.output.extend(known[name] for name in ("boxes", "scores"))
-        self.inside = runtime.open_file(opened.SerializeToString())
+        self.inside = ort.open_file(opened.SerializeToString())
 
     def run(self, trial: Trial) -> tuple[Arrays, Arrays]:
         """Outputs and what goes into the NMS, and what is to come out of it."""
-        made = runtime.run(self.session, _feed(trial))
-        inside = runtime.run(self.inside, _feed(trial))
+        made = ort.run(self.session, _feed(trial))
+        inside = ort.run(self.inside, _feed(trial))
         given = {name: inside[name] for name in ("boxes", "scores")}
         return made | given, self.keep(given, trial)
 

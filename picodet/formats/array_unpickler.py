@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from picodet.converter.pickle_reader import NAMES, TEXT, DamagedError, Reader, RefusedError
+from picodet.formats.pickle_opcodes import NAMES, TEXT, DamagedError, Reader, RefusedError
 
 # By full module and name. NumPy 2 writes numpy._core, NumPy 1 numpy.core; up to protocol 2 there
 # are no bytes, which are written as text, to be encoded; protocol 5 has an array at once. Paddle

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from picodet import safetensors_files
 from picodet.errors import CheckpointError
 from picodet.files import replacing_folder, write_json
+from picodet.formats import safetensors_writer
+from picodet.formats.meta import HEADER
+from picodet.formats.shards import SUFFIX
+from picodet.formats.strict_json import unique_keys
 from picodet.input_files import regular
-from picodet.json_keys import unique_keys
-from picodet.meta import HEADER
-from picodet.shards import SUFFIX
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -70,7 +70,7 @@ def write(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]
     }
     with replacing_folder(path) as temporary:
         with (temporary / WEIGHTS).open("wb") as file:
-            safetensors_files.write(file, weights, {"format": "pt"})
+            safetensors_writer.write(file, weights, {"format": "pt"})
         write_json(temporary / CONFIG, config)
         write_json(temporary / PREPROCESSOR, preprocessor)
 

@@ -1,7 +1,7 @@
 """The files of a Paddle inference folder, as ppdet's export_model.py writes it.
 
 A program, `.pdmodel` or, from Paddle 3 on, `.json`, and its weights in a `.pdiparams`. A
-`.pdiparams.info` is a pickle, and never run (picodet.graphs.folder).
+`.pdiparams.info` is a pickle, and never run (picodet.graphs.inference_folder).
 """
 
 from pathlib import Path

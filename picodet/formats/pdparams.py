@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from picodet.converter.array_pickle import MAX_DIMENSIONS, Array, NamesCodeError, kind_of, run
-from picodet.converter.pickle_reader import DamagedError, RefusedError
 from picodet.errors import CheckpointError
+from picodet.formats.array_unpickler import MAX_DIMENSIONS, Array, NamesCodeError, kind_of, run
+from picodet.formats.pickle_opcodes import DamagedError, RefusedError
 from picodet.input_files import regular
 
 PARAMETER_NAMES = "StructuredToParameterName@@"  # Paddle's static names; of no use to us
@@ -32,7 +32,7 @@ BEGINNINGS = (  # of what is saved as .pdparams by mistake
 def read(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a `.pdparams` by ppdet's names, in the file's order, as they were stored.
 
-    bfloat16 is stored as uint16, which `picodet.converter.precision` knows. The arrays are
+    bfloat16 is stored as uint16, which `picodet.formats.precision` knows. The arrays are
     read-only. Raises CheckpointError where the file is anything else.
     """
     try:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.converter.pdparams import PARAMETER_NAMES, SLICES
 from picodet.errors import OutputError
 from picodet.files import replacing
+from picodet.formats.pdparams import PARAMETER_NAMES, SLICES
 
 # float64, float32, float16, and bfloat16 as Paddle stores it
 WRITTEN = {"f8", "f4", "f2", "u2"}

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from picodet.errors import CheckpointError
 from picodet.files import sha256
+from picodet.formats.strict_json import unique_keys
 from picodet.input_files import regular
-from picodet.json_keys import unique_keys
 
 SUFFIX = ".safetensors.index.json"
 MAX_BYTES = 10_000_000  # of an index

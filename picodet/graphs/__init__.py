@@ -1,0 +1,1 @@
+"""Exported graphs: read, brought to one spelling, and matched."""

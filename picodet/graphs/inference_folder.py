@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from picodet.converter.array_pickle import NamesCodeError, run
-from picodet.converter.pickle_reader import DamagedError, RefusedError
 from picodet.errors import CheckpointError
+from picodet.formats.array_unpickler import NamesCodeError, run
+from picodet.formats.infer_cfg import FolderSettings, read_settings
+from picodet.formats.inference_folder import WEIGHTS, program_file
+from picodet.formats.pickle_opcodes import DamagedError, RefusedError
 from picodet.graphs import pdmodel, pir
 from picodet.graphs.graph import Graph
 from picodet.graphs.program import Program, read_bytes
-from picodet.inference.inference_folder import FolderSettings, read_settings
-from picodet.inference.program_file import WEIGHTS, program_file
 
 INFO = WEIGHTS + ".info"
 MAX_INFO = 4_000_000  # bytes; S-416's has 60,000

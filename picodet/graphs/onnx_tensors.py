@@ -12,7 +12,7 @@ DTYPES: dict[int, tuple[str, str]] = {
     TensorProto.FLOAT: ("float_data", "<f4"),
     TensorProto.DOUBLE: ("double_data", "<f8"),
     TensorProto.FLOAT16: ("int32_data", "<f2"),
-    TensorProto.BFLOAT16: ("int32_data", "<u2"),  # as picodet.converter.precision knows it
+    TensorProto.BFLOAT16: ("int32_data", "<u2"),  # as picodet.formats.precision knows it
     TensorProto.INT64: ("int64_data", "<i8"),
     TensorProto.UINT64: ("uint64_data", "<u8"),
     TensorProto.UINT32: ("uint64_data", "<u4"),

@@ -22,7 +22,7 @@ from picodet.input_files import regular
 
 MAX_LEVELS = 8  # of detail; weights have none
 MAX_DESCRIPTION = 1000  # bytes; a TensorDesc of four sides has some 12
-# TensorDesc.data_type; NumPy has no bfloat16, picodet.converter.precision knows it as uint16
+# TensorDesc.data_type; NumPy has no bfloat16, picodet.formats.precision knows it as uint16
 DTYPES = {
     **{2: "int32", 3: "int64", 4: "float16", 5: "float32", 6: "float64"},
     22: "bfloat16",

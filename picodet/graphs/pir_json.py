@@ -9,8 +9,8 @@ import json
 from math import inf, nan
 from typing import Any, NamedTuple
 
+from picodet.formats.strict_json import unique_keys
 from picodet.graphs.program import MAX_DIMENSIONS, MAX_NAME, MAX_OPERATORS, MAX_PARTS
-from picodet.json_keys import unique_keys
 
 MAX_BYTES = 5_000_000  # S-416 with its NMS has 0.6 million
 PARAMETER = "builtin.parameter"

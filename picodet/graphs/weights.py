@@ -7,8 +7,8 @@ import numpy as np
 
 from picodet.errors import GraphError
 from picodet.graphs.graph import Graph
+from picodet.graphs.node_mapping import Places
 from picodet.graphs.operators import Operator
-from picodet.graphs.places import Places
 from picodet.graphs.tracing import Traced
 from picodet.models.layers import EPSILON
 

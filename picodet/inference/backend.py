@@ -9,7 +9,7 @@ import numpy as np
 
 from picodet.config import Preprocessing, check_input_size
 from picodet.errors import CheckpointError
-from picodet.postprocess import Candidates, Detections
+from picodet.ops.postprocess import Candidates, Detections
 
 Form = Literal["heads", "boxes", "detections"]  # how far a file goes by itself
 

@@ -8,10 +8,10 @@ import numpy as np
 from picodet.config import Kernels
 from picodet.data.preprocess import read_image
 from picodet.errors import ImageError, PicoDetError
-from picodet.inference.detecting import detect_with
-from picodet.inference.torch_network import TorchNetwork
+from picodet.inference.predict import detect_with
+from picodet.inference.torch_backend import TorchNetwork
 from picodet.models.picodet import PicoDet
-from picodet.postprocess import Detections
+from picodet.ops.postprocess import Detections
 
 
 def detect(

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from picodet.config import Kernels
-from picodet.data.pictures import copy_names, find_pictures, write_picture
+from picodet.data.image_files import copy_names, find_pictures, write_picture
 from picodet.data.preprocess import read_image
-from picodet.drawing import draw
 from picodet.errors import ImageError, OutputError
 from picodet.files import check_folder
-from picodet.inference.detecting import detect_with
-from picodet.inference.network import Network
-from picodet.postprocess import Detections
+from picodet.inference.backend import Network
+from picodet.inference.predict import detect_with
+from picodet.inference.visualize import draw
+from picodet.ops.postprocess import Detections
 
 
 @dataclass(frozen=True)

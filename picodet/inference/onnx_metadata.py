@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.class_names import COCO, listed_in
 from picodet.config import ModelConfig, Preprocessing
 from picodet.errors import CheckpointError
-from picodet.inference import forms
-from picodet.inference.forms import LEVELS, Shape
-from picodet.inference.network import Fed, Spec, check_size
-from picodet.meta import HEADER, bins_of, config_of
-from picodet.postprocess import Candidates, Detections
+from picodet.formats.meta import HEADER, bins_of, config_of
+from picodet.inference import output_formats
+from picodet.inference.backend import Fed, Spec, check_size
+from picodet.inference.output_formats import LEVELS, Shape
+from picodet.ops.postprocess import Candidates, Detections
+from picodet.zoo.class_names import COCO, listed_in
 
 SCALE_FACTOR = "scale_factor"
 
@@ -39,10 +39,10 @@ class OnnxSpec:
         """What the outputs, in the file's order, say."""
         if self.spec.form == "heads":
             height, width = fed.images.shape[2:]
-            return forms.read_heads(outputs, (height, width), self.project)
+            return output_formats.read_heads(outputs, (height, width), self.project)
         if self.spec.form == "boxes":
-            return forms.read_boxes(outputs)
-        found = forms.read_detections(outputs, len(fed.images))
+            return output_formats.read_boxes(outputs)
+        found = output_formats.read_detections(outputs, len(fed.images))
         if self.scale_factor:
             return found
         return [
@@ -70,7 +70,7 @@ def read_spec(
             f"{path}: takes {listed}; expected are one picture [B, 3, H, W] and perhaps "
             f"{SCALE_FACTOR} [B, 2]"
         )
-    form = forms.recognise(str(path), outputs)
+    form = output_formats.recognise(str(path), outputs)
     meta = _meta(path, metadata)
     try:
         config = config_of(meta) if meta else None
@@ -79,7 +79,7 @@ def read_spec(
         raise CheckpointError(
             f"{path}: its metadata {HEADER} is not ours: {type(error).__name__} {error}"
         ) from error
-    counted = forms.count_classes(form, outputs)
+    counted = output_formats.count_classes(form, outputs)
     classes, notes = _classes(path, config, counted, listed_in(metadata))
     if config is None:
         notes += ("mean, std and interp are ppdet's defaults: the ONNX does not say them",)
@@ -108,7 +108,7 @@ def _meta(path: Path, metadata: Mapping[str, str]) -> dict[str, object]:
     return meta
 
 
-def _bins(form: forms.Form, outputs: Sequence[Shape]) -> int:
+def _bins(form: output_formats.Form, outputs: Sequence[Shape]) -> int:
     """ppdet's own exports do not say the values of the bins; they are 0, 1, 2 .."""
     return (outputs[LEVELS][2] or 32) // 4 if form == "heads" else 0
 

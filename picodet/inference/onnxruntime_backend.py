@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference.network import Fed
-from picodet.inference.onnx_spec import read_spec
+from picodet.inference.backend import Fed
+from picodet.inference.onnx_metadata import read_spec
 from picodet.input_files import regular
-from picodet.ort import onnxruntime
-from picodet.postprocess import Candidates, Detections
+from picodet.ops.postprocess import Candidates, Detections
+from picodet.system.ort import onnxruntime
 
 FLOAT = "tensor(float)"
 

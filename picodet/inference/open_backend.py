@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.extras import why
-from picodet.inference.network import Network
-from picodet.inference.program_file import is_inference_folder, is_part_of_program
+from picodet.formats.inference_folder import is_inference_folder, is_part_of_program
+from picodet.inference.backend import Network
 from picodet.input_files import problem
+from picodet.system.extras import why
 
 PORTED = (
     "this Python has no Paddle: the program was ported, and torch runs it; --paddle-python PYTHON "
@@ -59,10 +59,10 @@ def open_network(path: Path, running: Running) -> Network:
 def _open_onnx(path: Path, running: Running) -> Network:
     try:
         if running.backend == "openvino":
-            from picodet.inference.openvino_network import OpenVinoNetwork
+            from picodet.inference.openvino_backend import OpenVinoNetwork
 
             return OpenVinoNetwork(path, running.size, running.threads)
-        from picodet.inference.onnxruntime_network import OnnxRuntimeNetwork
+        from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
 
         return OnnxRuntimeNetwork(path, running.size, running.threads)
     except ImportError as error:
@@ -70,8 +70,8 @@ def _open_onnx(path: Path, running: Running) -> Network:
 
 
 def _open_program(folder: Path, running: Running) -> Network:
-    from picodet.inference.paddle_network import open_folder
-    from picodet.inference.program_process import MissingPaddleError
+    from picodet.inference.paddle_backend import open_folder
+    from picodet.paddle_process.client import MissingPaddleError
 
     try:
         network = open_folder(folder, running.paddle_python, running.size)
@@ -101,9 +101,9 @@ def _check_on_cpu(path: Path, running: Running, runtime: str) -> None:
 def _open_torch(path: Path, running: Running, notes: tuple[str, ...] = ()) -> Network:
     import torch
 
-    from picodet.inference.torch_network import TorchNetwork, on_device
+    from picodet.converter.detector import open_detector
+    from picodet.inference.torch_backend import TorchNetwork, on_device
     from picodet.models.folding import folded
-    from picodet.porting.detector import open_detector
 
     opened = open_detector(path, running.size)
     model = opened.model

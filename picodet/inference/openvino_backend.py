@@ -11,9 +11,9 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference.network import Fed
-from picodet.inference.onnx_spec import read_spec
-from picodet.postprocess import Candidates, Detections
+from picodet.inference.backend import Fed
+from picodet.inference.onnx_metadata import read_spec
+from picodet.ops.postprocess import Candidates, Detections
 
 # Importing openvino reports that to Google Analytics, unless the package that does it is missing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

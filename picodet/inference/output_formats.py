@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from picodet.cells import cell_centres, grids
 from picodet.config import STRIDES
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference.network import Form
-from picodet.postprocess import Candidates, Detections
+from picodet.inference.backend import Form
+from picodet.ops.anchor_points import cell_centres, grids
+from picodet.ops.postprocess import Candidates, Detections
 
 Shape = tuple[int | None, ...]  # None for what is not fixed
 LEVELS = len(STRIDES)

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from picodet.class_names import COCO
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference import forms
-from picodet.inference.inference_folder import NAME, FolderSettings, read_settings
-from picodet.inference.network import Fed, Spec, check_size
-from picodet.inference.program_file import program_file
-from picodet.inference.program_process import ProgramProcess
-from picodet.postprocess import Candidates, Detections
+from picodet.formats.infer_cfg import NAME, FolderSettings, read_settings
+from picodet.formats.inference_folder import program_file
+from picodet.inference import output_formats
+from picodet.inference.backend import Fed, Spec, check_size
+from picodet.ops.postprocess import Candidates, Detections
+from picodet.paddle_process.client import ProgramProcess
+from picodet.zoo.class_names import COCO
 
 SCALE_FACTOR, SIZE = "scale_factor", "im_shape"  # ppdet's names of what programs with NMS take
 
@@ -64,10 +64,10 @@ class PaddleNetwork:
         blank = Fed(np.zeros((1, 3, *size), np.float32), np.ones((1, 2), np.float32))
         outputs = self._run(blank)
         shapes = [output.shape for output in outputs]
-        form = forms.recognise(str(folder), shapes)
+        form = output_formats.recognise(str(folder), shapes)
         if form == "detections" and SCALE_FACTOR not in process.inputs:
             raise CheckpointError(f"{folder}: its NMS takes no {SCALE_FACTOR}; export it again")
-        classes, notes = _classes(settings, forms.count_classes(form, shapes))
+        classes, notes = _classes(settings, output_formats.count_classes(form, shapes))
         if settings is None:
             notes += (f"mean, std and interp are ppdet's defaults: there is no {NAME}",)
         self.spec = Spec(
@@ -76,7 +76,7 @@ class PaddleNetwork:
             input_size=size,
             preprocessing=settings.preprocessing if settings else Preprocessing(),
             classes=classes,
-            num_classes=len(classes) if classes else forms.count_classes(form, shapes),
+            num_classes=len(classes) if classes else output_formats.count_classes(form, shapes),
             notes=notes,
         )
         self._read(outputs, size)
@@ -106,11 +106,11 @@ class PaddleNetwork:
         self, outputs: Sequence[np.ndarray], size: tuple[int, int]
     ) -> Sequence[Candidates] | Sequence[Detections]:
         if self.spec.form == "heads":
-            bins = outputs[forms.LEVELS].shape[2] // 4
-            return forms.read_heads(outputs, size, np.arange(bins, dtype=np.float32))
+            bins = outputs[output_formats.LEVELS].shape[2] // 4
+            return output_formats.read_heads(outputs, size, np.arange(bins, dtype=np.float32))
         if self.spec.form == "boxes":
-            return forms.read_boxes(outputs)
-        (found,) = forms.read_detections(outputs, 1)
+            return output_formats.read_boxes(outputs)
+        (found,) = output_formats.read_detections(outputs, 1)
         if self.spec.num_classes and (found.classes >= self.spec.num_classes).any():
             raise PicoDetError(
                 f"{self.folder}: found an object of class {found.classes.max()}, counted from 0, "

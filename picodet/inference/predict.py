@@ -7,8 +7,8 @@ import numpy as np
 from picodet.config import Kernels
 from picodet.data.preprocess import preprocess
 from picodet.errors import PicoDetError
-from picodet.inference.network import Fed, Network
-from picodet.postprocess import Candidates, Detections, select
+from picodet.inference.backend import Fed, Network
+from picodet.ops.postprocess import Candidates, Detections, select
 
 
 def detect_with(

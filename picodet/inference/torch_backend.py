@@ -5,13 +5,13 @@ import copy
 import torch
 from torch import Tensor
 
-from picodet.decoding import decode
 from picodet.errors import PicoDetError
-from picodet.inference.forms import finite
-from picodet.inference.network import Fed, Spec
+from picodet.inference.backend import Fed, Spec
+from picodet.inference.output_formats import finite
 from picodet.models.head import Output
 from picodet.models.picodet import PicoDet
-from picodet.postprocess import Candidates
+from picodet.ops.decode import decode
+from picodet.ops.postprocess import Candidates
 
 EXACT = (torch.float32, torch.float64)  # enough digits for pixels
 

@@ -6,7 +6,7 @@ from colorsys import hsv_to_rgb
 import cv2
 import numpy as np
 
-from picodet.postprocess import Detections
+from picodet.ops.postprocess import Detections
 
 GOLDEN_RATIO = 0.618034  # steps of it around the colour circle keep neighbouring classes apart
 Colour = tuple[int, int, int]

@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from picodet import safetensors_files
 from picodet.errors import CheckpointError, OutputError
 from picodet.files import replacing
-from picodet.meta import ARCHITECTURES, HEADER, Kind, backbone_of, config_of
-from picodet.models import hub_folder
+from picodet.formats import huggingface_folder, safetensors_writer
+from picodet.formats.meta import ARCHITECTURES, HEADER, Kind, backbone_of, config_of
+from picodet.formats.torch_files import TorchFile, read_torch
 from picodet.models.picodet import BACKBONES, Backbone, PicoDet
-from picodet.torch_files import TorchFile, read_torch
 
 FORMATS = (".pth", ".safetensors")
 
@@ -34,7 +33,7 @@ def save(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any])
         raise OutputError(f"{path}: the suffix must be one of {', '.join(FORMATS)}, or none")
     try:
         if path.suffix == "":
-            hub_folder.write(path, weights, meta)
+            huggingface_folder.write(path, weights, meta)
             return
         # torch.save names the inside of a file after it, unless it is given one that is open
         with replacing(path) as temporary, temporary.open("wb") as file:
@@ -43,7 +42,7 @@ def save(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any])
                 torch.save({"state_dict": state_dict, "meta": dict(meta)}, file)
             else:
                 metadata = {"format": "pt", HEADER: json.dumps(meta)}
-                safetensors_files.write(file, weights, metadata)
+                safetensors_writer.write(file, weights, metadata)
     except RuntimeError as error:  # what torch makes of an OSError
         raise OutputError(f"{path}: cannot be written; is the disk full? ({error})") from error
 
@@ -116,13 +115,13 @@ def filled(path: Path, weights: Mapping[str, np.ndarray], build: Callable[[], Mo
 
 
 def _read(path: Path, kind: Kind) -> tuple[TorchFile, dict[str, Any]]:
-    is_folder = hub_folder.is_hub_folder(path)
+    is_folder = huggingface_folder.is_hub_folder(path)
     if not is_folder and path.suffix not in FORMATS:
         raise CheckpointError(
             f"{path}: a {' or '.join(FORMATS)} of picodet-convert is expected; convert it first"
         )
-    file = read_torch(hub_folder.weights_of(path) if is_folder else path)
-    meta = hub_folder.read_meta(path) if is_folder else file.meta
+    file = read_torch(huggingface_folder.weights_of(path) if is_folder else path)
+    meta = huggingface_folder.read_meta(path) if is_folder else file.meta
     if meta is None:
         raise CheckpointError(f"{path}: has no picodet meta; was it made by picodet-convert?")
     found = meta.get("kind"), meta.get("architecture")

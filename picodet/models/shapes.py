@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 
 from picodet.config import ModelConfig
-from picodet.meta import Kind
+from picodet.formats.meta import Kind
 from picodet.models.picodet import BACKBONES, PicoDet
 
 Shapes = Mapping[str, tuple[int, ...]]

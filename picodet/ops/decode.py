@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from picodet.cells import cell_centres
 from picodet.models.head import Output
+from picodet.ops.anchor_points import cell_centres
 
 
 def decode(output: Output, integral: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:

@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 
-from picodet.cells import grids
 from picodet.errors import PicoDetError
-from picodet.nms import multiclass_nms
+from picodet.ops.anchor_points import grids
+from picodet.ops.nms import multiclass_nms
 
 Semantics = Literal["ppdet-2.3", "ppdet-2.4"]
 BEST_PER_LEVEL = 1000  # cells that 2.3 went on with (nms_pre of its configs)

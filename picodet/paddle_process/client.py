@@ -12,10 +12,10 @@ from typing import IO, cast
 import numpy as np
 
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference.pipe import Message, receive, send
-from picodet.paddle_python import interpreter, last_words, missing, start
+from picodet.paddle_process.pipe import Message, receive, send
+from picodet.paddle_process.python import interpreter, last_words, missing, start
 
-SERVER = "picodet.inference.paddle_server"
+SERVER = "picodet.paddle_process.server"
 PATIENCE = 10  # seconds until a process that nobody asks any more is killed
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from picodet.errors import PicoDetError
-from picodet.termination import terminable
+from picodet.system.termination import terminable
 
 
 def tell(**content: Any) -> None:

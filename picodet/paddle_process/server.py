@@ -15,8 +15,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from picodet.inference.pipe import receive, send
-from picodet.inference.program_file import WEIGHTS
+from picodet.formats.inference_folder import WEIGHTS
+from picodet.paddle_process.pipe import receive, send
 
 SUMMARY = re.compile(r"(\(\w+\)|\w+Error:) .+?(?=\s*\[Hint:|\s*\(at /|\Z)", re.DOTALL)
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from picodet.machine import locked
+from picodet.system.machine import locked
 
 SUFFIX = ".lock"
 MAX_BYTES = 200  # of what is written into one

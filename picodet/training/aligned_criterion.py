@@ -6,14 +6,16 @@ import torch
 from torch import Tensor
 
 from picodet.models.head import AlignedOutput
-from picodet.training.assignment import Assignment
-from picodet.training.atss import atss
+from picodet.training.assigners.assignment import Assignment
+from picodet.training.assigners.atss import atss
+from picodet.training.assigners.task_aligned import task_aligned
+from picodet.training.data.targets import Targets
 from picodet.training.losses import (
     Losses,
     varifocal_of_background_scores,
     varifocal_of_object_scores,
 )
-from picodet.training.predictions import (
+from picodet.training.positives import (
     Cells,
     Integral,
     box_losses,
@@ -22,9 +24,7 @@ from picodet.training.predictions import (
     positives,
     predicted_boxes,
 )
-from picodet.training.recipe import LossWeights, TaskAligned
-from picodet.training.targets import Targets
-from picodet.training.task_aligned import task_aligned
+from picodet.training.recipes.schema import LossWeights, TaskAligned
 
 
 def aligned_losses(

@@ -5,27 +5,28 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from picodet import __version__, locks
+from picodet import __version__
 from picodet.config import Kernels, ModelConfig
+from picodet.data.coco import read_annotations
 from picodet.data.resize_kernels import fingerprint, name_of
+from picodet.distributed import Ranks
 from picodet.errors import TrainingError
-from picodet.evaluation.annotations import read_annotations
 from picodet.files import check_folder, sha256
-from picodet.inference.torch_network import on_device
-from picodet.locks import Lock
-from picodet.ranks import Ranks
-from picodet.training import image_record
-from picodet.training import state as states
+from picodet.inference.torch_backend import on_device
+from picodet.system import locks
+from picodet.system.locks import Lock
+from picodet.system.versions import cpu
+from picodet.training import checkpoint as states
+from picodet.training.data import image_record
+from picodet.training.data.dataloader import Loader
+from picodet.training.data.dataset import read_samples
 from picodet.training.freezing import freeze
-from picodet.training.job import Job
-from picodet.training.loader import Loader
-from picodet.training.loop import Training, Validate
-from picodet.training.recipe import Recipe
-from picodet.training.recipe_batch import for_batch, rule_note
-from picodet.training.samples import read_samples
-from picodet.training.starting import OldHead, start
-from picodet.training.synchronised import synchronise
-from picodet.versions import cpu
+from picodet.training.options import Job
+from picodet.training.pretrained import OldHead, start
+from picodet.training.recipes.batch_scaling import for_batch, rule_note
+from picodet.training.recipes.schema import Recipe
+from picodet.training.sync_batchnorm import synchronise
+from picodet.training.trainer import Training, Validate
 
 RESIZED_BY = "resized by"  # of a state's settings: what may change, and is told then
 

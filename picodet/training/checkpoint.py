@@ -2,7 +2,7 @@
 
 A `.safetensors`: the model's tensors, those of the optimiser and of the average, and in its header
 where the training stands. Pictures and their random numbers follow from seed, epoch and step
-(picodet.training.loader), so that there is nothing else to remember.
+(picodet.training.data.dataloader), so that there is nothing else to remember.
 """
 
 import json
@@ -14,11 +14,11 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from picodet import safetensors_files
 from picodet.errors import TrainingError
 from picodet.files import replacing
+from picodet.formats import safetensors_writer
+from picodet.formats.strict_json import unique_keys
 from picodet.input_files import regular
-from picodet.json_keys import unique_keys
 
 FOLDER = "state"
 HEADER = "picodet_training"
@@ -80,7 +80,7 @@ def save(folder: Path, state: State, keep: int) -> Path:
     }
     path = folder / f"{state.position.iteration:09d}.safetensors"
     with replacing(path) as temporary, temporary.open("wb") as file:
-        safetensors_files.write(file, flat, {HEADER: json.dumps(header)})
+        safetensors_writer.write(file, flat, {HEADER: json.dumps(header)})
     for old in sorted(folder.glob(FILES))[:-keep]:
         old.unlink(missing_ok=True)
     return path
@@ -96,7 +96,7 @@ def load(path: Path) -> State:
     tensors: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
     try:
         with safe_open(regular(path), "pt") as file:
-            sums = safetensors_files.Checksums(path)
+            sums = safetensors_writer.Checksums(path)
             header = json.loads(
                 (file.metadata() or {}).get(HEADER, "{}"), object_pairs_hook=unique_keys
             )

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from picodet.models.head import Output
 from picodet.training.aligned_criterion import aligned_losses
+from picodet.training.data.targets import Targets
 from picodet.training.losses import Losses
-from picodet.training.predictions import Integral
-from picodet.training.recipe import LossWeights, SimOTA, TaskAligned
+from picodet.training.positives import Integral
+from picodet.training.recipes.schema import LossWeights, SimOTA, TaskAligned
 from picodet.training.simota_criterion import simota_losses
-from picodet.training.targets import Targets
 
 Criterion = Callable[[Output, Targets], Losses]
 # a process's own sum of weights -> what its losses are divided by, before it is made 1 at least

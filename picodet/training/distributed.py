@@ -12,9 +12,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from picodet.ranks import Ranks
+from picodet.distributed import Ranks
 from picodet.training.criterion import Normaliser
-from picodet.training.recipe import BoxNormaliser
+from picodet.training.recipes.schema import BoxNormaliser
 
 # buffers that no process sends in a step; the newer name of two
 UNSENT = next(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from picodet.models.picodet import PicoDet
-from picodet.training.recipe import Averaging
+from picodet.training.recipes.schema import Averaging
 
 
 class Average:

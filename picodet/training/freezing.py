@@ -4,7 +4,7 @@ from torch import nn
 
 from picodet.models.layers import BatchNorm2d
 from picodet.models.picodet import PicoDet
-from picodet.training.recipe import Frozen
+from picodet.training.recipes.schema import Frozen
 
 
 def freeze(model: PicoDet, what: Frozen) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import FrameType
 
 from picodet.errors import TrainingError
-from picodet.termination import ENDING, Terminated, listening
-from picodet.training.state import Position
+from picodet.system.termination import ENDING, Terminated, listening
+from picodet.training.checkpoint import Position
 
 
 class InterruptedTrainingError(TrainingError):

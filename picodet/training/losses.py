@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from picodet.boxes import enclosing_area, intersection_and_union
+from picodet.ops.boxes import enclosing_area, intersection_and_union
 
 ALPHA = 0.75  # of what is no object, in the varifocal loss; its exponent gamma is 2
 LEAST_LOG = -100.0  # of a probability, in Paddle's kernel of the cross entropy

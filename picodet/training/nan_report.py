@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from picodet.errors import TrainingError
 from picodet.models.head import Output
-from picodet.training.batch import Batch
 from picodet.training.criterion import Criterion
+from picodet.training.data.batch import Batch
 
 SHOWN = 16  # picture ids
 NOT_FINITE = "the loss or a gradient is not finite"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from picodet.training.recipe import Recipe
+from picodet.training.recipes.schema import Recipe
 
 
 @dataclass(frozen=True)

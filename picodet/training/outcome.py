@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from picodet.training.state import Best
+from picodet.training.checkpoint import Best
 
 
 @dataclass(frozen=True)

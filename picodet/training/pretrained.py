@@ -14,11 +14,11 @@ from torch import Tensor
 
 from picodet.config import ModelConfig
 from picodet.converter.configure import Wanted
+from picodet.converter.convert import port
+from picodet.converter.converted_model import Ported
 from picodet.errors import TrainingError
 from picodet.models.picodet import PicoDet
-from picodet.porting.port import port
-from picodet.porting.ported import Ported
-from picodet.training.initialisation import initialise
+from picodet.training.init_weights import initialise
 
 OldHead = Literal["keep", "renew"]
 NAMED = 12  # classes in a note

@@ -10,9 +10,9 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from picodet.intervals import LINE, Clock, Every, lines
-from picodet.machine import peak_memory
-from picodet.training.loop import Told
+from picodet.system.intervals import LINE, Clock, Every, lines
+from picodet.system.machine import peak_memory
+from picodet.training.trainer import Told
 
 SHARE = 0.1  # of the newest step, in what is shown of losses and speed
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from torch import Tensor
 
 from picodet.config import ModelConfig
-from picodet.meta import describe
+from picodet.formats.meta import describe
 from picodet.models.checkpoint import save
-from picodet.training.job import Job
+from picodet.training.options import Job
 
 NAMES = ("last", "best")
 KINDS = ("ema", "raw")

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from picodet.models.head import HeadOutput
-from picodet.training.assignment import NONE, Assignment
+from picodet.training.assigners.assignment import NONE, Assignment
+from picodet.training.assigners.simota import simota
+from picodet.training.data.targets import Targets
 from picodet.training.losses import Losses, varifocal_of_background, varifocal_of_objects
-from picodet.training.predictions import (
+from picodet.training.positives import (
     Cells,
     Integral,
     box_losses,
@@ -17,9 +19,7 @@ from picodet.training.predictions import (
     positives,
     predicted_boxes,
 )
-from picodet.training.recipe import LossWeights, SimOTA
-from picodet.training.simota import simota
-from picodet.training.targets import Targets
+from picodet.training.recipes.schema import LossWeights, SimOTA
 
 
 def simota_losses(

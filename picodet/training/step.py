@@ -13,21 +13,21 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from picodet.distributed import HEARING, Ranks
 from picodet.models.head import Output
 from picodet.models.picodet import PicoDet
-from picodet.ranks import HEARING, Ranks
-from picodet.training.averaging import Average
-from picodet.training.batch import Batch
 from picodet.training.criterion import Criterion, Losses
-from picodet.training.nonfinite import (
+from picodet.training.data.batch import Batch
+from picodet.training.distributed import anywhere, distributed
+from picodet.training.ema import Average
+from picodet.training.nan_report import (
     NOT_FINITE,
     NotFiniteError,
     explain,
     gradient_norm,
     sums,
 )
-from picodet.training.optimiser import MomentumSGD
-from picodet.training.parallel import anywhere, distributed
+from picodet.training.optimizer import MomentumSGD
 
 # A scale of 65,536, where it begins, is halved to 1.5e-05 by so many: no gradient that is finite is
 # still too large for float16 then, nor one of a scale that has grown 65,536 times before.

@@ -11,22 +11,22 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from picodet.distributed import Ranks
 from picodet.errors import PicoDetError, TrainingError
 from picodet.models.picodet import PicoDet
-from picodet.ranks import Ranks
-from picodet.training import state as states
-from picodet.training.averaging import Average
+from picodet.training import checkpoint as states
+from picodet.training.checkpoint import Best, Position, State
 from picodet.training.criterion import criterion
+from picodet.training.data.dataloader import Loader
+from picodet.training.distributed import normaliser, of_the_first
+from picodet.training.ema import Average
 from picodet.training.interruption import InterruptedTrainingError, Interruption
-from picodet.training.job import Job
-from picodet.training.journal import EVALUATION, Journal
-from picodet.training.loader import Loader
-from picodet.training.optimiser import optimiser
+from picodet.training.logger import EVALUATION, Journal
+from picodet.training.optimizer import optimiser
+from picodet.training.options import Job
 from picodet.training.outcome import Outcome
-from picodet.training.parallel import normaliser, of_the_first
+from picodet.training.recipes.lr_schedule import learning_rates
 from picodet.training.results import Results
-from picodet.training.schedule import learning_rates
-from picodet.training.state import Best, Position, State
 from picodet.training.step import Stepper, Taken
 
 NO_MEMORY = ("out of memory", "can't allocate memory")  # what torch says on a GPU, and on a CPU

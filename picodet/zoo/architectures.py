@@ -6,7 +6,6 @@ picodet_v2.yml (2022) and the picodet_*.yml beside them and under more_config.
 
 from dataclasses import replace
 
-from picodet.class_names import COCO
 from picodet.config import (
     ESNetConfig,
     LCNetConfig,
@@ -17,6 +16,7 @@ from picodet.config import (
     ShuffleNetV2Config,
     Stage,
 )
+from picodet.zoo.class_names import COCO
 
 ESNET_X0_75 = ESNetConfig(
     "esnet_x0_75",

@@ -7,10 +7,10 @@ and of the pedestrian models in configs/keypoint/tiny_pose/README.md.
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from picodet import variants as v
-from picodet.class_names import COCO, PEDESTRIAN, PUBLAYNET, VOC
 from picodet.config import ModelConfig
 from picodet.errors import PicoDetError
+from picodet.zoo import architectures as v
+from picodet.zoo.class_names import COCO, PEDESTRIAN, PUBLAYNET, VOC
 
 MODELS = "https://paddledet.bj.bcebos.com/models/"
 PEOPLE = "https://bj.bcebos.com/v1/paddledet/models/keypoint/"

@@ -1,6 +1,6 @@
-"""Record ppdet's own assigners on drawn predictions (tools/drawn_assignments.py), in float64.
+"""Record ppdet's own assigners on drawn predictions (scripts/fixtures/drawn_assignments.py), in float64.
 
-    PYTHONPATH=. .venv-paddle/bin/python -W ignore tools/record_assigners.py
+    PYTHONPATH=. .venv-paddle/bin/python -W ignore -m scripts.record.assigners
 
 makes tests/golden/assigners.npz again: for each assigner the cells that take a box, and which, as
 rows (picture, cell, box), and what their scores should be. In float64, as in float32 the cells that
@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import paddle
-from drawn_assignments import CLASSES, STRIDES, Drawn, drawn
 from ppdet.data.transform.atss_assigner import bbox_overlaps
 from ppdet.modeling.assigners import ATSSAssigner, SimOTAAssigner, TaskAlignedAssigner
 
-OUT = Path(__file__).parent.parent / "tests" / "golden" / "assigners.npz"
+from scripts.fixtures.drawn_assignments import CLASSES, STRIDES, Drawn, drawn
+
+OUT = Path(__file__).parents[2] / "tests" / "golden" / "assigners.npz"
 ANCHOR = 5.0  # strides, the squares of ATSS
 
 

@@ -1,6 +1,6 @@
 """Record what the real PaddleDetection makes of pictures in training, as digests of its arrays.
 
-    PYTHONPATH=. .venv-paddle/bin/python tools/record_augment.py
+    PYTHONPATH=. .venv-paddle/bin/python -m scripts.record.augment
 
 makes tests/golden/augment.json from pictures that are drawn here: transforms of ppdet 2.6.0 after
 np.random.seed(k), and RandomDistort of develop (7d6dc40793), which is made of Pillow's parts here.
@@ -14,13 +14,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from drawn_samples import boxes, digest, picture
 from PIL import Image, ImageEnhance
 from ppdet.data import transform
 
 from picodet.data.resize_kernels import using
+from scripts.fixtures.drawn_samples import boxes, digest, picture
 
-OUTPUT = Path(__file__).parent.parent / "tests" / "golden" / "augment.json"
+OUTPUT = Path(__file__).parents[2] / "tests" / "golden" / "augment.json"
 SEEDS = 40  # of the sample transforms
 SIZES = [352, 384, 416, 448, 480]
 NORMALISED = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "is_scale": True}

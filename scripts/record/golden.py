@@ -7,11 +7,11 @@ this there. It makes again, byte for byte,
 
 - tests/golden/layers.npz: of every layer of every official config two samples, the greatest
   magnitude and the mean, in float64, and of the scores and the boxes 32 samples; weights and inputs
-  are seeded (tools/seeded.py) and not recorded;
+  are seeded (scripts/fixtures/seeded.py) and not recorded;
 - tests/golden/counts.json: how many tensors and learnable parameters ppdet's models have;
 - tests/golden/picodet_s_416_float64.safetensors: a summary as `picodet-align record` writes it;
 - tests/golden/preprocess.json: SHA-256 of scikit-image's pictures, preprocessed;
-- picodet/alignment/probes.npz: ppdet's answers to picodet/alignment/probes.py.
+- picodet/alignment/recording/probes.npz: ppdet's answers to picodet/alignment/recording/probes.py.
 """
 
 import hashlib
@@ -24,27 +24,29 @@ from unittest.mock import patch
 
 import numpy as np
 import paddle
-import seeded
 import skimage
 
-from picodet.alignment import paddle_main, ppdet_model, ppdet_recorder, probes
-from picodet.alignment.index import content_key
-from picodet.alignment.order import SAMPLES as SUMMARY_SAMPLES
-from picodet.alignment.order import Order
+from picodet.alignment.paddle_side import main as paddle_main
+from picodet.alignment.paddle_side import model, recorder
+from picodet.alignment.recording import probes
+from picodet.alignment.recording.index import content_key
+from picodet.alignment.reference.request import SAMPLES as SUMMARY_SAMPLES
+from picodet.alignment.reference.request import Order
 from picodet.config import ModelConfig, Preprocessing
 from picodet.data.resize_kernels import using
-from picodet.official import CONFIGS
+from picodet.zoo.official import CONFIGS
+from scripts.fixtures import seeded
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 
 
 def filled(config: ModelConfig) -> paddle.nn.Layer:
     """ppdet's detector in float64, filled with seeded weights."""
-    detector = ppdet_model.build(config)
+    detector = model.build(config)
     shapes = {name: tuple(value.shape) for name, value in detector.state_dict().items()}
-    ppdet_model.fill(detector, seeded.checkpoint(shapes))
-    ppdet_model.in_float64(detector)
+    model.fill(detector, seeded.checkpoint(shapes))
+    model.in_float64(detector)
     return detector
 
 
@@ -55,13 +57,13 @@ def record(detector: paddle.nn.Layer, config: ModelConfig) -> dict[str, np.ndarr
 
     def hook(name: str) -> Any:
         def keep(_: Any, __: Any, output: Any) -> None:
-            for array in ppdet_recorder.arrays(output):
+            for array in recorder.arrays(output):
                 names.append(name)
                 digests.append(seeded.digest(array, seeded.LAYER_SAMPLES))
 
         return keep
 
-    for name, layer in ppdet_recorder.named_layers(detector).items():
+    for name, layer in recorder.named_layers(detector).items():
         layer.register_forward_post_hook(hook(name))
     with paddle.no_grad():
         image = paddle.to_tensor(seeded.images(*config.input_size).astype("f8"))
@@ -92,7 +94,7 @@ def preprocessed() -> dict[str, Any]:
         for size in ((416, 416), (192, 320)):
             for interp in range(5):
                 numbers = Preprocessing(interp=interp)
-                steps, scale_factor = ppdet_recorder.preprocess(path, size, numbers)
+                steps, scale_factor = recorder.preprocess(path, size, numbers)
                 digests[f"{picture} {size[0]}x{size[1]} {interp}"] = {
                     "sha256": hashlib.sha256(steps["normalise"].tobytes()).hexdigest(),
                     "scale_factor": scale_factor.tolist(),
@@ -104,7 +106,7 @@ def summarise(name: str, out: Path) -> None:
     """A summary in float64 of an official config, filled with seeded weights."""
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / f"{name}.pdparams"
-        state = ppdet_model.build(CONFIGS[name]).state_dict()
+        state = model.build(CONFIGS[name]).state_dict()
         shapes = {key: tuple(value.shape) for key, value in state.items()}
         seeded.write(seeded.checkpoint(shapes), checkpoint)
         order = Order(checkpoint, out, probes.PICTURE, None, None, True, SUMMARY_SAMPLES)
@@ -125,7 +127,7 @@ def main() -> None:
     (GOLDEN / "counts.json").write_text(json.dumps(counted, indent=1) + "\n")
     summarise("picodet_s_416_coco", GOLDEN / "picodet_s_416_float64.safetensors")
     with using("portable"):
-        answers = ppdet_recorder.answer_probes(ppdet_model.nms())
+        answers = recorder.answer_probes(model.nms())
     pictures = [name for name in answers if name.startswith(probes.PICTURES)]
     keys = {name: np.array(content_key(answers[name])) for name in pictures}
     np.savez(probes.RECORDED, allow_pickle=False, **(answers | keys))

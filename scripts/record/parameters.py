@@ -1,8 +1,8 @@
 """Record from the real PaddleDetection how its parameters are trained and what they begin with.
 
-    PYTHONPATH=. .venv-paddle/bin/python tools/record_parameters.py
+    PYTHONPATH=. .venv-paddle/bin/python -m scripts.record.parameters
 
-makes tests/golden/parameters.npz. For each architecture of picodet/variants.py it holds
+makes tests/golden/parameters.npz. For each architecture of picodet/zoo/architectures.py it holds
 `NAME/names`, ppdet's names of the parameters in their order (of two the first), and `NAME/facts`,
 a row for each:
 
@@ -21,10 +21,10 @@ import numpy as np
 import paddle
 from ppdet.optimizer import OptimizerBuilder
 
-from picodet.alignment import ppdet_model
-from picodet.variants import VARIANTS
+from picodet.alignment.paddle_side import model
+from picodet.zoo.architectures import VARIANTS
 
-OUTPUT = Path(__file__).parent.parent / "tests" / "golden" / "parameters.npz"
+OUTPUT = Path(__file__).parents[2] / "tests" / "golden" / "parameters.npz"
 SEED = 6
 STEPS = ((0.4, 0.5), (0.1, -0.25), (0.2, 1.0))  # rate, and gradient of every number
 
@@ -45,7 +45,7 @@ def facts(parameter: paddle.Tensor) -> tuple[float, ...]:
 
 def stepped(detector: paddle.nn.Layer) -> np.ndarray:
     """[P]: what the first number of each parameter has become."""
-    ppdet_model.in_float64(detector)
+    model.in_float64(detector)
     parameters = detector.parameters()
     for parameter in parameters:
         parameter.set_value(np.ones(parameter.shape))
@@ -66,9 +66,9 @@ def main() -> None:
     recorded: dict[str, np.ndarray] = {}
     for config in VARIANTS:
         paddle.seed(SEED)
-        detector = ppdet_model.build(config)
+        detector = model.build(config)
         parameters = dict(detector.named_parameters())
-        recorded[f"{config.name}/names"] = np.array([ppdet_model.first_name(n) for n in parameters])
+        recorded[f"{config.name}/names"] = np.array([model.first_name(n) for n in parameters])
         rows = [facts(parameter) for parameter in parameters.values()]
         recorded[f"{config.name}/facts"] = np.array(rows, dtype=np.float32)
         recorded[f"{config.name}/stepped"] = stepped(detector)

@@ -1,6 +1,6 @@
 """Record from the real PaddleDetection some learning rates, iteration by iteration.
 
-    PYTHONPATH=. .venv-paddle/bin/python tools/record_rates.py
+    PYTHONPATH=. .venv-paddle/bin/python -m scripts.record.rates
 
 makes tests/golden/rates.npz: for each name below the rates of the iterations 0, 1 ..
 """
@@ -12,7 +12,7 @@ import numpy as np
 from ppdet.optimizer import LearningRate
 from ppdet.optimizer.optimizer import CosineDecay, ExpWarmup, LinearWarmup
 
-OUTPUT = Path(__file__).parent.parent / "tests" / "golden" / "rates.npz"
+OUTPUT = Path(__file__).parents[2] / "tests" / "golden" / "rates.npz"
 
 
 class Recorded(NamedTuple):

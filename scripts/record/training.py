@@ -1,6 +1,6 @@
 """Record from the real PaddleDetection the first steps of small trainings, in float64.
 
-    PYTHONPATH=. .venv-paddle/bin/python -W ignore tools/record_training.py
+    PYTHONPATH=. .venv-paddle/bin/python -W ignore -m scripts.record.training
 
 makes tests/golden/training_2021.npz and training_2022.npz, as picodet-align record --training
 writes them with --float64 --summary: of SimOTA, and of ATSS and task-aligned assignment; each for
@@ -11,13 +11,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import seeded
-from trained import GOLDEN, TRAINED
-
-from picodet.alignment import ppdet_model, training_file, training_main
-from picodet.alignment.ppdet_checkpoint import Checkpoint
-from picodet.alignment.training_input import drawn
-from picodet.alignment.training_order import TrainingOrder
+from picodet.alignment.paddle_side import model, training_main
+from picodet.alignment.paddle_side.checkpoint import Checkpoint
+from picodet.alignment.reference.training_request import TrainingOrder
+from picodet.alignment.training import npz_file
+from picodet.alignment.training.batch import drawn
+from scripts.fixtures import seeded
+from scripts.fixtures.trained import GOLDEN, TRAINED
 
 SAMPLES = 6  # of each tensor
 RATE = 1e-4  # lower than usual: what rounding makes grows less from step to step
@@ -26,13 +26,13 @@ RATE = 1e-4  # lower than usual: what rounding makes grows less from step to ste
 def record(name: str, folder: Path) -> Path:
     """One of TRAINED."""
     config, out = TRAINED[name], GOLDEN / f"{name}.npz"
-    state = ppdet_model.build(config).state_dict()
+    state = model.build(config).state_dict()
     weights = seeded.checkpoint({key: tuple(value.shape) for key, value in state.items()})
     read = Checkpoint(folder / f"{name}.pdparams", config, weights)
     seeded.write(weights, read.path)
     fed = drawn(config.input_size, len(config.classes), config.preprocessing)
     order = TrainingOrder(read.path, out, None, None, True, SAMPLES, rate=RATE)
-    training_file.write(training_main.record_training(read, fed, order), SAMPLES, out)
+    npz_file.write(training_main.record_training(read, fed, order), SAMPLES, out)
     return out
 
 

@@ -9,10 +9,10 @@ import torch
 from layer_comparison import compare, guilty
 from torch import nn
 
-from picodet.alignment import layers
-from picodet.alignment.gap import FLOAT64_BAR, Tolerance
-from picodet.alignment.layers import WHOLE
+from picodet.alignment.checks import layers
+from picodet.alignment.checks.layers import WHOLE
 from picodet.alignment.rounding import DRAWS
+from picodet.alignment.tolerance import FLOAT64_BAR, Tolerance
 from picodet.models import csp_pan, esnet
 from picodet.models.head import PicoFeat, PicoHead
 

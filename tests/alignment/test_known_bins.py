@@ -9,14 +9,15 @@ import pytest
 import torch
 from exporting import export_onnx
 
-from picodet.alignment import onnx_model, session
+from picodet.alignment import session
+from picodet.alignment.onnx import model as onnx_model
 from picodet.alignment.session import Fed
 from picodet.converter import bins
 from picodet.converter.configure import Wanted as ConversionWanted
+from picodet.converter.convert import load
 from picodet.errors import CheckpointError
-from picodet.export.export import export
-from picodet.export.wanted import Wanted
-from picodet.porting.port import load
+from picodet.export.api import export
+from picodet.export.options import Wanted
 
 PROJECT = "head.integral.project"
 EXACT = torch.arange(8, dtype=torch.float32)

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import own_recording
 import pytest
-import seeded
 from click.testing import CliRunner
 
-from picodet.alignment.recording import Recording
+from picodet.alignment.recording.reader import Recording
 from picodet.cli import align, convert
 from picodet.models import checkpoint
-from picodet.official import CONFIGS
+from picodet.zoo.official import CONFIGS
+from scripts.fixtures import seeded
 
 pytestmark = pytest.mark.paddle
 RUNGS = ["weights", "preprocessing", "layers", "heads", "decoding", "NMS"]

@@ -9,7 +9,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from picodet.alignment.lanes import LayerError, go_through, one_at_a_time, replaced, run, tensors
+from picodet.alignment.lockstep_runs import (
+    LayerError,
+    go_through,
+    one_at_a_time,
+    replaced,
+    run,
+    tensors,
+)
 from picodet.models.head import HeadOutput
 
 

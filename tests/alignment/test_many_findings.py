@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from picodet.alignment import diagnosis
 from picodet.alignment.align import align
-from picodet.alignment.recording import Recording
-from picodet.alignment.replay import Suspect
+from picodet.alignment.diagnosis import diagnose
+from picodet.alignment.diagnosis.replay import Suspect
+from picodet.alignment.recording.reader import Recording
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_one_cause_is_told_once(model, compare, change, cause):
 
 
 def test_attempts_are_counted(model, compare, monkeypatch):
-    monkeypatch.setattr(diagnosis, "MOST_ATTEMPTS", 40)
+    monkeypatch.setattr(diagnose, "MOST_ATTEMPTS", 40)
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d) and layer.groups == 1:
             layer.register_forward_hook(lambda _, __, output: output * 1.01)

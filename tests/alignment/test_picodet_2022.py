@@ -7,11 +7,11 @@ import own_recording
 import pytest
 
 from picodet.alignment.align import align
-from picodet.alignment.recording import Recording
+from picodet.alignment.recording.reader import Recording
 from picodet.models.head import AlignedOutput
 from picodet.models.layers import hard_sigmoid
 from picodet.models.pico_head_v2 import Alignment, PicoFeatV2, PicoSE
-from picodet.variants import XS_LCNET
+from picodet.zoo.architectures import XS_LCNET
 
 CONFIG = replace(XS_LCNET, classes=("a", "b", "c"), input_size=(64, 64))
 

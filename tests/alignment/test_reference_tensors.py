@@ -4,10 +4,10 @@ import own_recording
 import pytest
 import torch
 
-from picodet.alignment.gap import Tolerance
-from picodet.alignment.layered import pair_layers
-from picodet.alignment.recorded import Recorded
-from picodet.alignment.recording import Recording
+from picodet.alignment.pairing.by_name import pair_layers
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.tolerance import Tolerance
 
 PREDICTOR = ("head.predictors.0", 0)
 

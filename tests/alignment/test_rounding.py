@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from picodet.alignment.gap import noise
-from picodet.alignment.layers import noise_runs, present, together
+from picodet.alignment.checks.layers import noise_runs, present, together
 from picodet.alignment.rounding import DRAWS, OtherRounding, rounded_otherwise
+from picodet.alignment.tolerance import noise
 
 FACTOR = OtherRounding(0).factor
 

@@ -5,10 +5,12 @@ import own_recording
 import pytest
 from exporting import export_onnx
 
-from picodet.alignment import candidate, probes, session
-from picodet.alignment.recording import Recording, is_recording
+from picodet.alignment import candidate, session
+from picodet.alignment.recording import probes
+from picodet.alignment.recording.reader import Recording, is_recording
 from picodet.alignment.session import Fed
 from picodet.converter.configure import Wanted
+from picodet.converter.convert import convert_file
 from picodet.errors import (
     AlignmentError,
     CheckpointError,
@@ -17,7 +19,6 @@ from picodet.errors import (
     RecordingError,
 )
 from picodet.models import checkpoint
-from picodet.porting.port import convert_file
 
 NOTHING = Fed(None, None, False)
 

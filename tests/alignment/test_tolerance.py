@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from picodet.alignment.gap import Tolerance, gap, noise, problem, worst
+from picodet.alignment.tolerance import Tolerance, gap, noise, problem, worst
 
 NOISE = Tolerance(30.0)
 NAN, INF = math.nan, math.inf

@@ -5,8 +5,8 @@ from dataclasses import replace
 from layer_comparison import compare, guilty
 from torch import nn
 
-from picodet.alignment.comparison import Unpaired
-from picodet.alignment.index import Call
+from picodet.alignment.recording.index import Call
+from picodet.alignment.result import Unpaired
 from picodet.models import csp_pan
 from picodet.models.layers import ConvBN
 

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import own_recording
 import pytest
-import seeded
 from click.testing import CliRunner
 from exporting import export_onnx
 
-from picodet import fetching
 from picodet.alignment import candidate
 from picodet.cli import align, convert
-from picodet.official import CONFIGS
+from picodet.download import fetch
+from picodet.zoo.official import CONFIGS
+from scripts.fixtures import seeded
 
 
 class Fetched(NamedTuple):
@@ -121,7 +121,7 @@ def test_both_may_be_official_names(run, folder, monkeypatch):
         files = {"picodet_s_416_coco": "model.onnx", "picodet_m_416_coco": "model.pth"}
         return Fetched(folder / files[asked[-1].removesuffix(".pdparams")])
 
-    monkeypatch.setattr(fetching, "fetch", fetched)
+    monkeypatch.setattr(fetch, "fetch", fetched)
     assert run("picodet_s_416_coco", "picodet_m_416_coco").output.strip().endswith("\nALIGNED")
     assert run("record", "picodet_s_416_coco", "official.safetensors", "--input-size", "64").output
     assert asked == [

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import click
 import pytest
-import seeded
 from click.testing import CliRunner
-from test_gallery import CAT
 from tracing import SMALL, filled, seeded_checkpoint
 
 from picodet.cli import main
-from picodet.command import Command, also_reads, also_writes
+from picodet.commands.common import Command, also_reads, also_writes
+from picodet.commands.params import OutputFile
 from picodet.errors import PicoDetError
 from picodet.files import write_text
-from picodet.meta import describe
+from picodet.formats.meta import describe
 from picodet.models import checkpoint
-from picodet.params import OutputFile
+from scripts.fixtures import seeded
+from tests.inference.test_images import CAT
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SOURCE = "picodet_s_128.pdparams"
 
 

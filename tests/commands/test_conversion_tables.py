@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from picodet.conversion_table import print_problems, print_report
-from picodet.converter.convert import OneSided, Problem
-from picodet.porting.port import Report
+from picodet.commands.conversion_tables import print_problems, print_report
+from picodet.converter.convert import Report
+from picodet.converter.match_tensors import OneSided, Problem
 
 REPORT = Report(
     source="in.pdparams",

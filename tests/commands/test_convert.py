@@ -9,17 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import seeded
 from click.testing import CliRunner
-from gated_picture import PATIENCE
+from gated_image import PATIENCE
 from tracing import seeded_checkpoint
 
 import picodet
-from picodet import cli_convert, command, fetching
-from picodet.cli_convert import convert, list_models
-from picodet.converter import pdparams
-from picodet.official import OFFICIAL
-from picodet.variants import S
+from picodet.commands import common
+from picodet.commands import convert as cli_convert
+from picodet.commands.convert import convert, list_models
+from picodet.download import fetch as fetching
+from picodet.formats import pdparams
+from picodet.zoo.architectures import S
+from picodet.zoo.official import OFFICIAL
+from scripts.fixtures import seeded
 
 SMALL = replace(S, classes=("a", "b", "c"), head_convs=1)
 SOURCE = "picodet_s_128.pdparams"
@@ -181,9 +183,9 @@ class TestSize:
     @pytest.mark.usefixtures("nameless")
     def test_at_a_terminal(self):
         leader, follower = pty.openpty()
-        command = [sys.executable, "-m", "picodet", "convert", "model.pdparams", "out.pth"]
+        common = [sys.executable, "-m", "picodet", "convert", "model.pdparams", "out.pth"]
         with subprocess.Popen(
-            command, stdin=follower, stderr=follower, stdout=subprocess.PIPE
+            common, stdin=follower, stderr=follower, stdout=subprocess.PIPE
         ) as process:
             os.write(leader, b"320\n")
             process.communicate(timeout=PATIENCE)
@@ -273,4 +275,4 @@ class TestList:
 
 def test_a_path_that_exists_is_no_official_name(folder):
     (folder / "picodet_s_416_coco").touch()
-    assert command.fetch_official(folder / "picodet_s_416_coco") == folder / "picodet_s_416_coco"
+    assert common.fetch_official(folder / "picodet_s_416_coco") == folder / "picodet_s_416_coco"

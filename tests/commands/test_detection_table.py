@@ -2,9 +2,9 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.detection_table import print_detections
-from picodet.gallery import Drawn
-from picodet.postprocess import Detections
+from picodet.commands.detection_table import print_detections
+from picodet.inference.images import Drawn
+from picodet.ops.postprocess import Detections
 
 
 def test_a_row_per_object_and_the_picture_once(capsys):

@@ -11,10 +11,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from picodet.data.resize_kernels import differ, fingerprint
-from picodet.evaluation.about import settings_of
-from picodet.evaluation.report import STATS
+from picodet.evaluation.provenance import settings_of
+from picodet.evaluation.schema import STATS
 from picodet.files import sha256
-from picodet.versions import cpu
+from picodet.system.versions import cpu
 
 
 @pytest.fixture(scope="module")

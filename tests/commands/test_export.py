@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 from tracing import SMALL, filled, seeded_checkpoint
 
-from picodet.cli_export import export
-from picodet.converter import pdparams_writer
-from picodet.export import network, runtime
+from picodet.commands.export import export
+from picodet.export import graph, ort
 from picodet.files import sha256
-from picodet.inference.onnxruntime_network import OnnxRuntimeNetwork
-from picodet.meta import describe
+from picodet.formats import pdparams_writer
+from picodet.formats.meta import describe
+from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
 from picodet.models import checkpoint
 
 
@@ -106,13 +106,13 @@ def test_newest_and_dynamic_are_words(run, tmp_path):
     wishes = ("--opset", "newest", "--batch", "dynamic", "--input-size", "dynamic")
     result = run("model.safetensors", "out.onnx", "--level", "heads", *wishes)
     assert result.exit_code == 0, result.output
-    assert f"opset {runtime.newest_opset()}" in result.output
+    assert f"opset {ort.newest_opset()}" in result.output
     assert "image [batch, 3, height, width]" in result.output
 
 
 def test_a_file_that_is_not_the_model_is_not_written(run, tmp_path, monkeypatch):
-    right = network.fold
-    monkeypatch.setattr(network, "fold", lambda weight, norm, epsilon: right(weight, norm, 1e-3))
+    right = graph.fold
+    monkeypatch.setattr(graph, "fold", lambda weight, norm, epsilon: right(weight, norm, 1e-3))
     (tmp_path / "out.onnx").write_text("what was there")
     wishes = ("--level", "heads", "--overwrite", "--json", "report.json")
     result = run("model.safetensors", "out.onnx", *wishes)

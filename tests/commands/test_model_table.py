@@ -1,7 +1,7 @@
 import json
 from dataclasses import replace
 
-from picodet.model_table import ModelRow, print_models
+from picodet.commands.model_table import ModelRow, print_models
 
 URL = "https://paddledet.bj.bcebos.com/models/picodet_s_416_coco.pdparams"
 LONG = "https://127.0.0.1/" + "x" * 300

@@ -1,7 +1,7 @@
 import json
 
-from picodet.official import OFFICIAL
-from picodet.porting.official_models import rows
+from picodet.commands.official_models import rows
+from picodet.zoo.official import OFFICIAL
 
 
 def test_every_official_model_is_a_row_with_its_own_numbers(golden):

@@ -5,12 +5,12 @@ import pytest
 from click.testing import CliRunner
 
 from picodet.cli import main
+from picodet.commands.params import MAX_SEED, FilePath, Real
 from picodet.errors import PicoDetError
-from picodet.params import MAX_SEED, FilePath, Real
-from picodet.postprocess import Postprocessing
-from picodet.training.recipe_fields import leaves
-from picodet.training.recipe_limits import LIMITS, fitting, hint
-from picodet.training.recipes import RECIPES
+from picodet.ops.postprocess import Postprocessing
+from picodet.training.recipes.fields import leaves
+from picodet.training.recipes.limits import LIMITS, fitting, hint
+from picodet.training.recipes.official import RECIPES
 
 
 def commands(group=main, name=""):

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from picodet.commands.recipe_tables import print_recipe
 from picodet.errors import OutputError, TrainingError
-from picodet.training.printing import print_recipe
-from picodet.training.recipes import RECIPES
+from picodet.training.recipes.official import RECIPES
 
 
 def test_one(capsys, tmp_path):

@@ -5,16 +5,16 @@ import os
 import shutil
 
 import pytest
-import seeded
 from click.testing import CliRunner
-from test_gallery import CAT
 from tracing import SMALL, filled, seeded_checkpoint
 
 from picodet.cli import main
+from picodet.commands.run_files import RESULTS, RunFiles
 from picodet.errors import OutputError
-from picodet.meta import describe
+from picodet.formats.meta import describe
 from picodet.models import checkpoint
-from picodet.run_files import RESULTS, RunFiles
+from scripts.fixtures import seeded
+from tests.inference.test_images import CAT
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,14 @@ import torch
 from click.testing import CliRunner
 from drawn_coco import EMPTY, write_dataset
 
-from picodet import locks
 from picodet.cli import main, train
-from picodet.cli_train import WRITTEN
+from picodet.commands.train import WRITTEN
 from picodet.models.checkpoint import load_described
-from picodet.training import session
-from picodet.training import state as states
+from picodet.system import locks
+from picodet.training import build
+from picodet.training import checkpoint as states
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RECIPE = """
 recipe: picodet_s_320_coco
 epochs: 2
@@ -180,7 +180,7 @@ def test_on_a_machine_that_resizes_otherwise_it_goes_on_and_says_so(files, tmp_p
     again = CliRunner().invoke(train, arguments(files, out, "--resume", *wishes))
     assert again.exit_code == 0, again.output
     assert "other kernels" not in again.stderr
-    monkeypatch.setattr(session, "fingerprint", lambda *_: {"cubic": "another"})
+    monkeypatch.setattr(build, "fingerprint", lambda *_: {"cubic": "another"})
     moved = CliRunner().invoke(train, arguments(files, out, "--resume", *wishes))
     assert moved.exit_code == 0, moved.output
     said = "the pictures were resized by other kernels before (portable (IPP off), "

@@ -12,11 +12,11 @@ from onnx_forms import drawn, nodes_of, set_attribute
 from small_models import SMALL, V2, model_of
 
 from picodet.converter.configure import Said, Wanted
+from picodet.converter.from_graph import from_graph
+from picodet.converter.sources import DrawnTensors, Origin
 from picodet.errors import GraphError
 from picodet.graphs.onnx_reader import read_graph
 from picodet.models.folding import folded
-from picodet.porting.drawn import from_graph
-from picodet.porting.source import DrawnTensors, Origin
 
 CONTENT = drawn(model_of(V2)).SerializeToString()
 FOLDED = drawn(folded(model_of(V2))).SerializeToString()

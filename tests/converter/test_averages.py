@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from picodet.converter.averages import split_averages
-from picodet.converter.mmdet_names import MMDET
+from picodet.converter.names.mmdet_names import MMDET
 from picodet.errors import CheckpointError
 from picodet.models.picodet import PicoDet
-from picodet.variants import S
+from picodet.zoo.architectures import S
 
 
 def state_dict(names):

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from picodet.converter import bins
-from picodet.training.averaging import Average
-from picodet.training.recipe import Averaging
+from picodet.training.ema import Average
+from picodet.training.recipes.schema import Averaging
 
 EXACT = np.arange(8, dtype=np.float32)
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from picodet.class_names import COCO, PEDESTRIAN, VOC
 from picodet.config import Preprocessing
 from picodet.converter.configure import Said, Wanted, adjusted, configure
-from picodet.converter.recognise import Recognised
+from picodet.converter.names.recognize import Recognised
 from picodet.errors import ConversionError
-from picodet.official import CONFIGS
-from picodet.variants import LCNET_1_0X, S_NPU, S
+from picodet.zoo.architectures import LCNET_1_0X, S_NPU, S
+from picodet.zoo.class_names import COCO, PEDESTRIAN, VOC
+from picodet.zoo.official import CONFIGS
 
 
 def found(num_classes, variant=S):

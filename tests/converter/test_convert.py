@@ -5,18 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import SMALL, V1, V2, checkpoint_of, differing, written
 
 import picodet
-from picodet.converter import pdparams
 from picodet.converter.configure import Wanted
+from picodet.converter.convert import convert_file, load, port
+from picodet.converter.converted_model import IncompleteError
 from picodet.errors import CheckpointError, ConversionError, OutputError
+from picodet.formats import pdparams
 from picodet.models.checkpoint import load_backbone
-from picodet.porting.port import convert_file, load, port
-from picodet.porting.ported import IncompleteError
+from scripts.fixtures import seeded
 
 NAMED = Wanted(input_size=(96, 128), classes=V1.classes)
 

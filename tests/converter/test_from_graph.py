@@ -14,16 +14,16 @@ from small_models import SMALL, V1, V2, differing, model_of
 
 from picodet.config import Preprocessing
 from picodet.converter.configure import Said, Wanted
+from picodet.converter.convert import port
+from picodet.converter.from_graph import from_graph
+from picodet.converter.sources import DrawnTensors, Origin
 from picodet.errors import ConversionError, GraphError
-from picodet.export.onnx_file import build
-from picodet.export.wanted import Wanted as Export
+from picodet.export.model_proto import build
+from picodet.export.options import Wanted as Export
+from picodet.formats.meta import describe
 from picodet.graphs.onnx_reader import read_graph
-from picodet.meta import describe
 from picodet.models.folding import folded
 from picodet.models.picodet import PicoDet
-from picodet.porting.drawn import from_graph
-from picodet.porting.port import port
-from picodet.porting.source import DrawnTensors, Origin
 
 BOTH = pytest.mark.parametrize("config", [V1, V2], ids=["2021", "2022"])
 

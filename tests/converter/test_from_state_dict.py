@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import seeded
 from small_models import V1, V2, checkpoint_of, differing, weights_of
 
 from picodet.converter.configure import Said, Wanted
-from picodet.converter.name_tables import CLAS_BACKBONE
-from picodet.converter.one_sided import OURS_ONLY_SUFFIX
+from picodet.converter.converted_model import IncompleteError
+from picodet.converter.from_state_dict import from_names
+from picodet.converter.names.name_tables import CLAS_BACKBONE
+from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
+from picodet.converter.sources import NamedTensors, Origin
 from picodet.errors import ConversionError
-from picodet.official import CONFIGS
-from picodet.porting.named import from_names
-from picodet.porting.ported import IncompleteError
-from picodet.porting.source import NamedTensors, Origin
-from picodet.variants import VARIANTS, S
+from picodet.zoo.architectures import VARIANTS, S
+from picodet.zoo.official import CONFIGS
+from scripts.fixtures import seeded
 
 # by whether their tensors are equal; the sizes cannot be told
 GROUPS = {

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from tracing import SMALL, seeded_checkpoint
 
-from picodet.cells import cell_centres, grids
-from picodet.converter.convert import Problem, convert
-from picodet.converter.name_tables import name_table
-from picodet.converter.one_sided import MMDET_ONLY
-from picodet.converter.rules import NameTable, Rule
+from picodet.converter.match_tensors import Problem, convert
+from picodet.converter.names.name_tables import name_table
+from picodet.converter.names.rules import NameTable, Rule
+from picodet.converter.names.unmatched_tensors import MMDET_ONLY
 from picodet.models.picodet import PicoDet
+from picodet.ops.anchor_points import cell_centres, grids
 
 EXPECTED = {name: tuple(value.shape) for name, value in PicoDet(SMALL).state_dict().items()}
 TABLE = name_table(SMALL.backbone, SMALL.neck, SMALL.head)

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import seeded
 
+from picodet.converter.paddle_checkpoints import read_checkpoint, read_training_folder
+from picodet.converter.readers import open_source
 from picodet.errors import CheckpointError
-from picodet.porting.opening import open_source
-from picodet.porting.paddle_weights import read_checkpoint, read_training_folder
+from scripts.fixtures import seeded
 
 BINS = "head.distribution_project.project"
 EXACT, AVERAGED = np.arange(8, dtype=np.float32), np.arange(8, dtype=np.float32) * np.float32(1.001)

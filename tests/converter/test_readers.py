@@ -8,11 +8,11 @@ from onnx_forms import drawn, write
 from safetensors.numpy import load_file, save_file
 from small_models import V1, V2, checkpoint_of, model_of, written
 
+from picodet.converter.readers import open_source
+from picodet.converter.sources import DrawnTensors, NamedTensors
 from picodet.errors import CheckpointError
-from picodet.meta import describe
-from picodet.models import hub_folder
-from picodet.porting.opening import open_source
-from picodet.porting.source import DrawnTensors, NamedTensors
+from picodet.formats import huggingface_folder
+from picodet.formats.meta import describe
 
 
 def refused(path, which=None):
@@ -93,7 +93,7 @@ def test_an_export_holds_one_set_of_weights(tmp_path):
 def test_weights_in_several_files_are_read(tmp_path, kept):
     """A folder of ours that somebody has split, and one without anything but weights."""
     config, path = V2, tmp_path / "split"
-    hub_folder.write(
+    huggingface_folder.write(
         path,
         {name: tensor.numpy() for name, tensor in model_of(config).state_dict().items()},
         describe(config, "detector", "x", "0" * 64),

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from picodet.converter.configure import Wanted
+from picodet.converter.convert import convert_file, port
 from picodet.errors import CheckpointError, GraphError
-from picodet.official import CONFIGS
-from picodet.porting.port import convert_file, port
+from picodet.zoo.official import CONFIGS
 
 S, XS = "picodet_s_416_coco", "picodet_xs_320_coco_lcnet"
 PEDESTRIAN = "picodet_s_192_pedestrian"

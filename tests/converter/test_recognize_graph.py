@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from picodet.converter.recognize_graph import recognise_graph
 from picodet.errors import GraphError
-from picodet.graphs.ending import EndingNames
 from picodet.graphs.graph import Graph, Node
-from picodet.graphs.recognition import recognise_graph
+from picodet.graphs.outputs import EndingNames
 
 LEVELS = range(4)
 ENDING = EndingNames(

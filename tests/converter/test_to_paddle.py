@@ -8,18 +8,18 @@ from functools import cache
 
 import numpy as np
 import pytest
-import seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from picodet.converter import pdparams, pdparams_writer
-from picodet.converter.convert import convert
-from picodet.converter.name_tables import name_table
-from picodet.converter.way_back import to_paddle
+from picodet.converter.match_tensors import convert
+from picodet.converter.names.name_tables import name_table
+from picodet.converter.to_paddle import to_paddle
 from picodet.errors import ConversionError
+from picodet.formats import pdparams, pdparams_writer
 from picodet.models.picodet import PicoDet
-from picodet.official import CONFIGS
-from picodet.variants import S_LCNET, S_NPU, SHUFFLENET, VARIANTS, XS_LCNET, S
+from picodet.zoo.architectures import S_LCNET, S_NPU, SHUFFLENET, VARIANTS, XS_LCNET, S
+from picodet.zoo.official import CONFIGS
+from scripts.fixtures import seeded
 
 TENSORS = {  # of ppdet's state_dict, counted in ppdet itself
     **{"picodet_s": 580, "picodet_m": 660, "picodet_l": 660},
@@ -155,7 +155,7 @@ def test_live_ppdet_takes_it_strictly(paddle_python, tmp_path, name):
     path, halves = tmp_path / "w.pdparams", tmp_path / "h.pdparams"
     pdparams_writer.write(path, to_paddle(weights_of(config), table_of(config)).arrays)
     pdparams_writer.write(halves, {"x.weight": np.array([0x3F80], np.uint16)})
-    root = seeded.__file__.removesuffix("tools/seeded.py")
+    root = seeded.__file__.removesuffix("scripts/fixtures/seeded.py")
     done = subprocess.run(
         [paddle_python, "-c", LIVE, name, path, halves],
         env={**os.environ, "PYTHONPATH": root},

@@ -10,13 +10,13 @@ from small_models import V1, V2, differing, model_of, weights_of, written
 import picodet
 from picodet.config import Preprocessing
 from picodet.converter.configure import Wanted
-from picodet.converter.mmdet_names import FIRST_MMDET, MMDET
-from picodet.converter.way_back import renamed
+from picodet.converter.convert import convert_file, port
+from picodet.converter.names.mmdet_names import FIRST_MMDET, MMDET
+from picodet.converter.to_paddle import renamed
+from picodet.converter.torch_checkpoints import read_torch_weights
 from picodet.errors import CheckpointError, ConversionError
-from picodet.meta import describe
+from picodet.formats.meta import describe
 from picodet.models import checkpoint
-from picodet.porting.port import convert_file, port
-from picodet.porting.torch_weights import read_torch_weights
 
 NAMED = Wanted(input_size=(96, 128), classes=V1.classes)
 

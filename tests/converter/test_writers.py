@@ -7,11 +7,11 @@ import pytest
 from small_models import V1, checkpoint_of
 
 from picodet.converter.configure import Said, Wanted
+from picodet.converter.from_state_dict import from_names
+from picodet.converter.sources import NamedTensors, Origin
+from picodet.converter.writers import check, form_of, holds_weights, write
 from picodet.errors import OutputError
-from picodet.meta import describe
-from picodet.porting.destinations import check, form_of, holds_weights, write
-from picodet.porting.named import from_names
-from picodet.porting.source import NamedTensors, Origin
+from picodet.formats.meta import describe
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def full(*_args, **_options):
     [
         ("x.pth", "picodet", "torch.save"),
         ("x.pth", "mmdet", "torch.save"),
-        ("x.safetensors", "picodet", "picodet.safetensors_files.write"),
-        ("x.pdparams", "ppdet", "picodet.converter.pdparams_writer._array"),
-        ("x", "huggingface", "picodet.models.hub_folder.write_json"),
+        ("x.safetensors", "picodet", "picodet.formats.safetensors_writer.write"),
+        ("x.pdparams", "ppdet", "picodet.formats.pdparams_writer._array"),
+        ("x", "huggingface", "picodet.formats.huggingface_folder.write_json"),
     ],
 )
 def test_what_breaks_off_leaves_nothing(tmp_path, monkeypatch, name, form, broken):

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from picodet.data import json_columns
+from picodet.data.coco import Category, Picture, find_coco
+from picodet.data.coco import read_annotations as read
 from picodet.errors import PicoDetError
-from picodet.evaluation import json_rows
-from picodet.evaluation.annotations import Category, Picture, find_coco
-from picodet.evaluation.annotations import read_annotations as read
 
 
 def content():
@@ -183,7 +183,7 @@ def test_what_cannot_be_read(tmp_path):
 
 
 def test_what_unpacks_to_too_much_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_rows, "MIN_ALLOWED", 100_000)
+    monkeypatch.setattr(json_columns, "MIN_ALLOWED", 100_000)
     path = tmp_path / "a.json.gz"
     path.write_bytes(gzip.compress(b" " * 1_000_000 + b"[]"))
     with pytest.raises(PicoDetError, match=r"unpacks to more than 10\d,\d{3} bytes; 100 times"):

@@ -1,6 +1,6 @@
 import os
 
-from picodet.data.image_sums import BLOCK, UNKNOWN, ImageSum, difference, image_sum
+from picodet.data.image_checksums import BLOCK, UNKNOWN, ImageSum, difference, image_sum
 
 
 def test_the_content_counts_and_not_the_time(tmp_path):

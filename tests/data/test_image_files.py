@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from picodet.data.pictures import copy_names, find_pictures, write_picture
+from picodet.data.image_files import copy_names, find_pictures, write_picture
 from picodet.errors import ImageError, OutputError
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from web_site import CONTENT, SHA256, left_in, serving
 
-from picodet import cache, fetching
+from picodet.download import cache
+from picodet.download import fetch as fetching
+from picodet.download.fetch import fetch
 from picodet.errors import FetchError, OutputError
-from picodet.fetching import fetch
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from web_site import CONTENT, SHA256, Answer, left_in, serving
 
-from picodet import cache, fetching
+from picodet.download import cache
+from picodet.download import fetch as fetching
+from picodet.download.fetch import fetch
 from picodet.errors import FetchError
-from picodet.fetching import fetch
 
 
 @pytest.fixture(autouse=True)

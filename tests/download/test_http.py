@@ -4,9 +4,10 @@ from urllib.request import OpenerDirector
 import pytest
 from web_site import CONTENT, SHA256, Answer, left_in, serving
 
-from picodet import cache, fetching
+from picodet.download import cache
+from picodet.download import fetch as fetching
+from picodet.download.fetch import fetch
 from picodet.errors import FetchError
-from picodet.fetching import fetch
 
 REST = {"Content-Range": "bytes 1000-255999/256000"}
 

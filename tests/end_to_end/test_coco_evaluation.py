@@ -14,12 +14,12 @@ import pytest
 from recorder import bounds, resizes_alike
 
 from picodet.converter.configure import Wanted
-from picodet.evaluation.annotations import read_annotations
-from picodet.evaluation.result_comparison import compare_results
-from picodet.evaluation.results import read_results
-from picodet.porting.port import convert_file
+from picodet.converter.convert import convert_file
+from picodet.data.coco import read_annotations
+from picodet.evaluation.compare import compare_results
+from picodet.evaluation.detections import read_results
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PPDET = {  # interp: the twelve numbers in COCO's order, and how many detections
     1: (
         (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from drawn_coco import read, write_annotations
 from eval_runs import DATASET, ROOT, numbers, prepare, run, start, words
-from gated_picture import PATIENCE, GatedPicture
+from gated_image import PATIENCE, GatedPicture
 
 from picodet.errors import EvaluationError
 
@@ -95,7 +95,7 @@ def test_what_cannot_be_done_is_refused(files, tmp_path, arguments, message):
 )
 def test_what_could_not_be_written_is_refused_before_the_work(files, monkeypatch, options, message):
     before = {path: path.read_bytes() for path in files.rglob("*") if path.is_file()}
-    monkeypatch.setattr("picodet.evaluation.session.detect_dataset", lambda *_: 1 / 0)
+    monkeypatch.setattr("picodet.evaluation.evaluator.detect_dataset", lambda *_: 1 / 0)
     done = run(files, "x.onnx", *DATASET, *options)
     assert done.exit_code == 1
     assert message in words(done)
@@ -225,8 +225,8 @@ def test_what_is_asked_of_an_evaluation(files, monkeypatch, options, expected):
         asked.append(given)
         raise EvaluationError("enough")
 
-    monkeypatch.setattr("picodet.evaluation.session.detect_dataset", detect_dataset)
-    monkeypatch.setattr("picodet.evaluation.session.threads_here", lambda: 5)
+    monkeypatch.setattr("picodet.evaluation.evaluator.detect_dataset", detect_dataset)
+    monkeypatch.setattr("picodet.evaluation.evaluator.threads_here", lambda: 5)
     assert run(files, "x.onnx", *DATASET, *options).exit_code == 1
     found = {name: getattr(asked[0], name) for name in expected}
     assert {n: str(v) if isinstance(v, Path) else v for n, v in found.items()} == expected

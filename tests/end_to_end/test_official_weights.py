@@ -16,15 +16,15 @@ from recorder import bounds, resizes_alike
 from tracing import filled, trace
 
 import picodet
-from picodet.converter import pdparams
 from picodet.converter.configure import Wanted
-from picodet.converter.name_tables import name_table
+from picodet.converter.convert import convert_file
+from picodet.converter.names.name_tables import name_table
 from picodet.data.preprocess import normalise, preprocess, read_image
-from picodet.decoding import decode
 from picodet.errors import ConversionError, ImageError
 from picodet.evaluation.matching import box_ious
-from picodet.official import CONFIGS
-from picodet.porting.port import convert_file
+from picodet.formats import pdparams
+from picodet.ops.decode import decode
+from picodet.zoo.official import CONFIGS
 
 PICTURES = 50
 

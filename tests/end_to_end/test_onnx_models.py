@@ -2,7 +2,7 @@
 
 import json
 
-import colour_network
+import color_network
 import numpy as np
 import onnx
 import pytest
@@ -11,8 +11,8 @@ from drawn_coco import write_dataset
 
 from picodet.cli import detect
 from picodet.data.preprocess import read_image
-from picodet.inference.detecting import detect_with
-from picodet.inference.opening import Running, open_network
+from picodet.inference.open_backend import Running, open_network
+from picodet.inference.predict import detect_with
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,9 @@ def folder(tmp_path_factory):
     write_dataset(folder / "coco", 1)
     (folder / "coco" / "val2017" / "0.png").rename(folder / "0.png")
     for form in ("heads", "boxes"):
-        colour_network.write_colours(folder / f"{form}.onnx", colour_network.meta(), form)
-    colour_network.write_colours(folder / "silent.onnx")
-    colour_network.write_colours(folder / "any.onnx", input_side=None)
+        color_network.write_colours(folder / f"{form}.onnx", color_network.meta(), form)
+    color_network.write_colours(folder / "silent.onnx")
+    color_network.write_colours(folder / "any.onnx", input_side=None)
     (folder / "broken.onnx").write_bytes((folder / "heads.onnx").read_bytes()[:-100])
     return folder
 
@@ -47,7 +47,7 @@ def test_objects_are_found_and_named(folder, form, backend):
     expected = detect_with(network, read_image(folder / "0.png"), score=0.5)
     assert len(expected) > 0
     assert found["names"] == [network.spec.class_name(c) for c in expected.classes]
-    assert set(found["names"]) <= set(colour_network.CLASSES)
+    assert set(found["names"]) <= set(color_network.CLASSES)
     assert np.allclose(found["boxes"], expected.boxes, atol=1e-3)
     assert np.allclose(found["scores"], expected.scores, atol=1e-5)
 
@@ -96,9 +96,9 @@ def test_a_broken_file_is_named(folder, backend):
 
 
 def test_interp_is_the_models_own_or_what_is_asked_for(folder):
-    meta = colour_network.meta()
+    meta = color_network.meta()
     meta["preprocessing"] = meta["preprocessing"] | {"interp": 1}
-    colour_network.write_colours(folder / "linear.onnx", meta)
+    color_network.write_colours(folder / "linear.onnx", meta)
 
     def scores(model, *options):
         run(folder, model, "--json", folder / "found.json", "--score", 0.1, *options)

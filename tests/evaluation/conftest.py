@@ -8,28 +8,28 @@ from drawn_coco import annotation_file, write_dataset
 from evaluating import COUNT, detect
 from tracing import SMALL, filled, seeded_checkpoint
 
-from picodet.evaluation.session import Asked
-from picodet.inference.opening import Running
-from picodet.meta import describe
+from picodet.evaluation.evaluator import Asked
+from picodet.formats.meta import describe
+from picodet.inference.open_backend import Running
 from picodet.models.checkpoint import save
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
     """Files of networks."""
-    import colour_network  # needs onnx
+    import color_network  # needs onnx
 
     folder = tmp_path_factory.mktemp("models")
     for form in ("heads", "boxes"):
-        colour_network.write_colours(folder / f"{form}.onnx", colour_network.meta(), form)
+        color_network.write_colours(folder / f"{form}.onnx", color_network.meta(), form)
     rows = np.array([[0, 0.9, 1, 2, 30, 40], [2, 0.1, 5, 5, 50, 50]], np.float32)
-    colour_network.write_constants(
+    color_network.write_constants(
         folder / "detections.onnx",
         {"image": [1, 3, 64, 64], "scale_factor": [1, 2]},
         {"rows": rows, "numbers": np.array([2], np.int32)},
-        colour_network.meta(),
+        color_network.meta(),
     )
-    config = replace(SMALL, classes=colour_network.CLASSES)
+    config = replace(SMALL, classes=color_network.CLASSES)
     model = filled(config, seeded_checkpoint(config))
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
     save(folder / "torch.pth", weights, describe(config, "detector", "x", "0" * 64))

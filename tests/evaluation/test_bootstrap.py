@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_datasets import PICTURES, annotations, apart, datasets, results
 
+from picodet.data.coco import Truths
 from picodet.evaluation import bootstrap
-from picodet.evaluation.annotations import Truths
 from picodet.evaluation.bootstrap import average_precisions, paired_intervals
+from picodet.evaluation.detections import Results
 from picodet.evaluation.matching import match
 from picodet.evaluation.metrics import RECALLS, evaluate
-from picodet.evaluation.results import Results
 
 SQUARE = (0, 0, 40, 40)
 COPIES = 10  # ids made from one

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from picodet.class_names import COCO
 from picodet.config import Preprocessing
+from picodet.data.coco import Category
 from picodet.errors import EvaluationError
-from picodet.evaluation.annotations import Category
 from picodet.evaluation.class_matching import match_classes
-from picodet.inference.network import Spec
+from picodet.inference.backend import Spec
+from picodet.zoo.class_names import COCO
 
 SPEC = Spec("x", "heads", (64, 64), Preprocessing(), ("cat", "dog", "cow"), 3)
 CATEGORIES = [Category(90, "cat"), Category(2, "dog"), Category(17, "cow")]

@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_datasets import annotations, datasets, results
 
-from picodet.evaluation import result_comparison
-from picodet.evaluation.annotations import read_annotations
-from picodet.evaluation.result_comparison import compare_results
-from picodet.evaluation.results import Results, read_results
+from picodet.data.coco import read_annotations
+from picodet.evaluation import compare
+from picodet.evaluation.compare import compare_results
+from picodet.evaluation.detections import Results, read_results
 
 SQUARE, NEAR, AWAY = (0, 0, 40, 40), (1, 0, 40, 42), (100, 100, 40, 40)
 MADE = annotations([(0, 0, SQUARE, 1600, 0), (1, 0, SQUARE, 1600, 0)])
@@ -40,7 +40,7 @@ def test_the_most_alike_are_paired_first():
     """Both of A overlap both of B enough; the equal ones find each other, the rest the rest."""
     a = results([(0, 0, (0, 0, 40, 40), 0.5), (0, 0, (0, 0, 44, 40), 0.5)])
     b = results([(0, 0, (0, 0, 44, 40), 0.5), (0, 0, (0, 0, 56, 40), 0.5)])
-    left, right = result_comparison._paired(MADE, a, b)
+    left, right = compare._paired(MADE, a, b)
     assert list(zip(left, right, strict=True)) == [(0, 1), (1, 0)]
 
 
@@ -74,14 +74,14 @@ def test_order_and_rounding_hide_nothing(dataset, random):
 def test_pairs_are_those_of_the_plain_algorithm(one, other):
     """Go through all pairs from the most alike, take those of which both are free."""
     a, b = one[1], other[1]
-    left, right = result_comparison._alike(EMPTY, a, b)
+    left, right = compare._alike(EMPTY, a, b)
     free_a, free_b, expected = set(range(len(a))), set(range(len(b))), []
     for row_a, row_b in zip(left.tolist(), right.tolist(), strict=True):
         if row_a in free_a and row_b in free_b:
             free_a.remove(row_a)
             free_b.remove(row_b)
             expected.append((row_a, row_b))
-    paired = result_comparison._paired(EMPTY, a, b)
+    paired = compare._paired(EMPTY, a, b)
     assert list(zip(*map(np.ndarray.tolist, paired), strict=True)) == sorted(expected)
 
 

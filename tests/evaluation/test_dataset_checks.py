@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from picodet.data.image_sums import UNKNOWN
-from picodet.evaluation.annotations import Picture
-from picodet.evaluation.checking import Trouble, check_pictures
+from picodet.data.coco import Picture
+from picodet.data.image_checksums import UNKNOWN
+from picodet.evaluation.dataset_checks import Trouble, check_pictures
 
 SIZE = (20, 30)
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from made_datasets import results
 
+from picodet.data.coco import read_annotations
 from picodet.errors import PicoDetError
-from picodet.evaluation.annotations import read_annotations
-from picodet.evaluation.results import (
+from picodet.evaluation.detections import (
     Results,
     coverage,
     from_rows,

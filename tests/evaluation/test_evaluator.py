@@ -1,6 +1,6 @@
 """Whole evaluations, on drawn pictures and with a small network."""
 
-import colour_network
+import color_network
 import numpy as np
 import pytest
 import torch
@@ -10,11 +10,11 @@ from evaluating import COUNT, detect, same, same_results
 from picodet.data.preprocess import read_image
 from picodet.data.resize_kernels import differ
 from picodet.errors import EvaluationError
-from picodet.evaluation import session
+from picodet.evaluation import evaluator
 from picodet.evaluation.metrics import evaluate
-from picodet.inference.detecting import detect_with
-from picodet.inference.opening import Running, open_network
-from picodet.postprocess import Postprocessing
+from picodet.inference.open_backend import Running, open_network
+from picodet.inference.predict import detect_with
+from picodet.ops.postprocess import Postprocessing
 
 
 def test_every_picture_counts_and_is_detected_in_as_one_alone_would_be(usual, models, common):
@@ -59,9 +59,9 @@ def test_several_interps_in_one_run_are_those_of_separate_runs(ask, form):
 
 
 def test_without_interp_it_is_the_models_own(ask, models, usual):
-    meta = colour_network.meta()
+    meta = color_network.meta()
     meta["preprocessing"] = meta["preprocessing"] | {"interp": 1}
-    colour_network.write_colours(models / "linear.onnx", meta)
+    color_network.write_colours(models / "linear.onnx", meta)
     found = detect(ask("linear.onnx"))
     assert found.settings[0].feeding.interp == 1
     assert same(found, detect(ask(interps=(1,))))
@@ -126,7 +126,7 @@ def test_every_mistake_alone_changes_what_is_found(ask, model):
 
 
 def test_notes_of_the_model_and_of_the_classes(ask, models):
-    colour_network.write_colours(models / "silent.onnx")
+    color_network.write_colours(models / "silent.onnx")
     found = detect(ask("silent.onnx"))
     assert [note for note in found.notes if "classes have no names" in note]
     assert [note for note in found.notes if "matched by their order" in note]
@@ -158,16 +158,16 @@ def test_progress_is_told(ask):
 
 
 def test_progress_files_lie_beside_the_results(tmp_path):
-    assert session.progress_file(tmp_path / "out.json") == tmp_path / "out.partial.npz"
-    assert str(session.progress_file(None)) == "picodet-eval.partial.npz"
+    assert evaluator.progress_file(tmp_path / "out.json") == tmp_path / "out.partial.npz"
+    assert str(evaluator.progress_file(None)) == "picodet-eval.partial.npz"
 
 
 def test_threads_are_shared_among_neighbours(monkeypatch):
-    monkeypatch.setattr("picodet.evaluation.session.cores", lambda: 8)
-    assert session.threads_here() == 8
+    monkeypatch.setattr("picodet.evaluation.evaluator.cores", lambda: 8)
+    assert evaluator.threads_here() == 8
     for processes, threads in ((2, 4), (3, 2), (20, 1)):
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
-        assert session.threads_here() == threads
+        assert evaluator.threads_here() == threads
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])

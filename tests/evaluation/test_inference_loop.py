@@ -6,13 +6,13 @@ import pytest
 from drawn_coco import annotation_file, write_dataset
 
 from picodet.config import Preprocessing
+from picodet.data.coco import Picture, read_annotations
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import ImageError, PicoDetError
-from picodet.evaluation.annotations import Picture, read_annotations
-from picodet.evaluation.run import AHEAD, Work, groups, run
-from picodet.evaluation.setting import Feeding, Setting
-from picodet.inference.network import Spec
-from picodet.postprocess import Candidates, Detections, Postprocessing
+from picodet.evaluation.inference_loop import AHEAD, Work, groups, run
+from picodet.evaluation.settings import Feeding, Setting
+from picodet.inference.backend import Spec
+from picodet.ops.postprocess import Candidates, Detections, Postprocessing
 
 PREPROCESSING = Preprocessing((0.1, 0.2, 0.3), (0.5, 0.5, 0.5), 1)
 SPEC = Spec("made up", "boxes", (64, 96), PREPROCESSING, ("a", "b"), 2)

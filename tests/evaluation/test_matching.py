@@ -4,11 +4,11 @@ from hypothesis import given
 from made_datasets import annotations, datasets, results
 from pycocotools.mask import iou
 
-from picodet.evaluation.annotations import read_annotations
+from picodet.data.coco import read_annotations
 from picodet.evaluation.bootstrap import average_precisions
+from picodet.evaluation.detections import read_results
 from picodet.evaluation.matching import box_ious, match, pairs_of_groups
 from picodet.evaluation.metrics import evaluate
-from picodet.evaluation.results import read_results
 
 SQUARE, OVER = (0, 0, 40, 40), (0, 0, 40, 32)  # IoU 0.8
 AT_50, AT_85 = 0, 7

@@ -8,10 +8,10 @@ from made_datasets import annotations, datasets, results
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from picodet.data.coco import read_annotations
 from picodet.errors import PicoDetError
-from picodet.evaluation.annotations import read_annotations
+from picodet.evaluation.detections import read_results
 from picodet.evaluation.metrics import class_results, curves, evaluate
-from picodet.evaluation.results import read_results
 
 PPDET = {  # tools/eval.py of ppdet on the 400 pictures, S-416
     1: (

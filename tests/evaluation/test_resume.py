@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from picodet.data.image_sums import UNKNOWN, ImageSum
+from picodet.data.image_checksums import UNKNOWN, ImageSum
 from picodet.errors import EvaluationError
-from picodet.evaluation.progress_file import (
+from picodet.evaluation.resume import (
     part_of,
     parts_of,
     read_progress,

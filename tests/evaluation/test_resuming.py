@@ -3,21 +3,21 @@
 import os
 from dataclasses import replace
 
-import colour_network
+import color_network
 import cv2
 import pytest
 from drawn_coco import read, write_annotations
 from evaluating import COUNT, detect, interrupting, not_yet, same
 
-from picodet import locks
 from picodet.data.resize_kernels import INTERPS
 from picodet.errors import EvaluationError, ImageError
-from picodet.evaluation import partial, setting
-from picodet.evaluation.progress_file import remove_progress
-from picodet.evaluation.results import write_results
-from picodet.evaluation.session import InterruptedRunError
-from picodet.inference.opening import Running
-from picodet.postprocess import Postprocessing
+from picodet.evaluation import partial, settings
+from picodet.evaluation.detections import write_results
+from picodet.evaluation.evaluator import InterruptedRunError
+from picodet.evaluation.resume import remove_progress
+from picodet.inference.open_backend import Running
+from picodet.ops.postprocess import Postprocessing
+from picodet.system import locks
 
 
 @pytest.mark.parametrize("model", ["heads.onnx", "torch.pth", "detections.onnx"])
@@ -122,7 +122,7 @@ def test_another_evaluation_is_not_gone_on_with(ask, interrupted, changes, named
 
 def test_nor_one_that_other_kernels_resized(ask, interrupted, monkeypatch):
     """As on another machine."""
-    monkeypatch.setattr(setting, "fingerprint", lambda *_: dict.fromkeys(INTERPS, "another"))
+    monkeypatch.setattr(settings, "fingerprint", lambda *_: dict.fromkeys(INTERPS, "another"))
     with pytest.raises(EvaluationError, match=r": resized by was native .*, is .*another"):
         detect(ask(resume=interrupted), detecting=not_yet)
 
@@ -240,7 +240,7 @@ def test_one_process_alone_goes_on_with_a_file(ask, interrupted, usual):
 
 
 def test_nor_with_a_model_that_was_changed_meanwhile(ask, models, interrupted, tmp_path):
-    changed = colour_network.meta(channels=98)
-    colour_network.write_colours(tmp_path / "heads.onnx", changed)
+    changed = color_network.meta(channels=98)
+    color_network.write_colours(tmp_path / "heads.onnx", changed)
     with pytest.raises(EvaluationError, match=r"another evaluation: model was heads\.onnx"):
         detect(replace(ask(resume=interrupted), model=tmp_path / "heads.onnx"), detecting=not_yet)

@@ -7,8 +7,8 @@ import pytest
 from picodet.config import Preprocessing
 from picodet.data.preprocess import normalise, normalise_floats, preprocess, resize, scale_factor
 from picodet.data.resize_kernels import differ, fingerprint, name_of, using
-from picodet.evaluation.setting import INTERPS, Feeding, Setting, mistakes
-from picodet.postprocess import Postprocessing
+from picodet.evaluation.settings import INTERPS, Feeding, Setting, mistakes
+from picodet.ops.postprocess import Postprocessing
 
 PREPROCESSING = Preprocessing((0.1, 0.2, 0.3), (0.5, 0.6, 0.7), interp=1)
 NOISE = np.random.RandomState(0).randint(0, 256, (50, 70, 3), np.uint8)

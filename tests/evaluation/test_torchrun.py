@@ -9,18 +9,18 @@ import sys
 import time
 from pathlib import Path
 
-import colour_network
+import color_network
 import pytest
 import torch.distributed as dist
 from drawn_coco import write_dataset
-from gated_picture import PATIENCE, PYTHONPATH, GatedPicture
+from gated_image import PATIENCE, PYTHONPATH, GatedPicture
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A network and a dataset."""
     folder = tmp_path_factory.mktemp("files")
-    colour_network.write_colours(folder / "x.onnx", colour_network.meta())
+    color_network.write_colours(folder / "x.onnx", color_network.meta())
     write_dataset(folder / "coco")
     return folder
 
@@ -77,7 +77,7 @@ def test_processes_of_torchrun_give_the_same_bytes(files, tmp_path, alone, proce
 def gated(request, tmp_path):
     """As `files`, with a gate at a picture of process 0, or of the one that the test says."""
     name = ("5.png", "2.png")[getattr(request, "param", 0)]
-    colour_network.write_colours(tmp_path / "x.onnx", colour_network.meta())
+    color_network.write_colours(tmp_path / "x.onnx", color_network.meta())
     write_dataset(tmp_path / "coco")
     return tmp_path, GatedPicture(tmp_path / "coco" / "val2017" / name)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tracing import SMALL, filled, seeded_checkpoint
 
-from picodet.meta import describe
+from picodet.formats.meta import describe
 from picodet.models import checkpoint
 
 CONFIG = replace(SMALL, input_size=(96, 64))

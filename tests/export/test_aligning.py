@@ -4,8 +4,8 @@ import pytest
 
 from picodet.alignment import session
 from picodet.errors import RecordingError
-from picodet.export.export import export
-from picodet.export.wanted import Wanted
+from picodet.export.api import export
+from picodet.export.options import Wanted
 
 FORMS = {
     "heads": Wanted("heads", 11),

@@ -9,15 +9,15 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from tracing import filled, seeded_checkpoint
 
-from picodet.export import runtime
-from picodet.export.onnx_file import build
+from picodet.export import ort
+from picodet.export.model_proto import build
+from picodet.export.options import Wanted
 from picodet.export.trials import trials
-from picodet.export.verification import SQUARED, verify
-from picodet.export.wanted import Wanted
-from picodet.meta import describe
-from picodet.variants import MOBILENET, RESNET, S_NPU, SHUFFLENET, VARIANTS, XS_LCNET
+from picodet.export.verify import SQUARED, verify
+from picodet.formats.meta import describe
+from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, VARIANTS, XS_LCNET
 
-NEWEST = runtime.newest_opset()
+NEWEST = ort.newest_opset()
 
 
 def small(variant):
@@ -143,6 +143,6 @@ def test_at_an_odd_end_only_the_cells_that_are_there_are_averaged(size):
     opset = [helper.make_opsetid("", 11)]
     proto = helper.make_model(graph, opset_imports=opset, ir_version=6)
     images = np.random.default_rng(0).normal(size=(1, 2, *size)).astype("f4")
-    made = runtime.run(runtime.open_file(proto.SerializeToString()), {"x": images})["y"]
+    made = ort.run(ort.open_file(proto.SerializeToString()), {"x": images})["y"]
     expected = model.backbone.res3.res3a.shortcut.pool(torch.from_numpy(images))
     np.testing.assert_allclose(made, expected.numpy(), rtol=1e-6)

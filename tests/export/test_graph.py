@@ -10,11 +10,11 @@ from onnx import helper
 from onnx.utils import Extractor
 from tracing import filled, seeded_checkpoint
 
-from picodet.export import runtime
-from picodet.export.onnx_file import build
-from picodet.export.wanted import Wanted
-from picodet.meta import HEADER, config_of
-from picodet.variants import XS_LCNET
+from picodet.export import ort
+from picodet.export.model_proto import build
+from picodet.export.options import Wanted
+from picodet.formats.meta import HEADER, config_of
+from picodet.zoo.architectures import XS_LCNET
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_no_constant_is_unused(seeded_model, meta):
             assert {tensor.name for tensor in proto.graph.initializer} <= used
 
 
-@pytest.mark.parametrize("opset", [11, 13, 14, runtime.newest_opset()])
+@pytest.mark.parametrize("opset", [11, 13, 14, ort.newest_opset()])
 def test_hardswish_is_one_operator_from_14_on_and_two_before(seeded_model, meta, opset):
     found = kinds(build(seeded_model, Wanted("heads", opset), meta))
     assert found.count("HardSwish") == (87 if opset >= 14 else 0)

@@ -5,13 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from picodet.alignment import probes
-from picodet.export import runtime
-from picodet.export.suppression import write_detections
-from picodet.export.writer import GraphWriter
-from picodet.postprocess import Candidates, select
+from picodet.alignment.recording import probes
+from picodet.export import ort
+from picodet.export.nms import write_detections
+from picodet.export.onnx_builder import GraphWriter
+from picodet.ops.postprocess import Candidates, select
 
-OPSETS = (11, 13, 18, runtime.newest_opset())
+OPSETS = (11, 13, 18, ort.newest_opset())
 
 
 def opened(cells, opset=14, divided=True, score_threshold=0.025, iou_threshold=0.6):
@@ -36,7 +36,7 @@ def opened(cells, opset=14, divided=True, score_threshold=0.025, iou_threshold=0
     imports = [helper.make_opsetid("", opset)]
     version = helper.find_min_ir_version_for(imports)
     model = helper.make_model(graph, opset_imports=imports, ir_version=version)
-    return runtime.open_file(model.SerializeToString())
+    return ort.open_file(model.SerializeToString())
 
 
 def ours(boxes, scores, factors, **thresholds):
@@ -49,7 +49,7 @@ def ours(boxes, scores, factors, **thresholds):
 
 
 def assert_same(session, boxes, scores, factors, **thresholds):
-    made = runtime.run(session, {"boxes": boxes, "scores": scores, "scale_factor": factors})
+    made = ort.run(session, {"boxes": boxes, "scores": scores, "scale_factor": factors})
     rows, nums = ours(boxes, scores, factors, **thresholds)
     assert made["nums"].tolist() == nums
     np.testing.assert_array_equal(made["rows"], rows)  # bit for bit, and in ppdet's order

@@ -7,16 +7,16 @@ import onnx
 import pytest
 from tracing import filled, seeded_checkpoint
 
-from picodet.export import runtime
-from picodet.export.onnx_file import build
+from picodet.export import ort
+from picodet.export.model_proto import build
+from picodet.export.options import Wanted
 from picodet.export.trials import trials
-from picodet.export.verification import SQUARED, verify
-from picodet.export.wanted import Wanted
-from picodet.inference.openvino_network import openvino
-from picodet.meta import describe
-from picodet.variants import MOBILENET, RESNET, S_NPU, SHUFFLENET, XS_LCNET
+from picodet.export.verify import SQUARED, verify
+from picodet.formats.meta import describe
+from picodet.inference.openvino_backend import openvino
+from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, XS_LCNET
 
-NEWEST = runtime.newest_opset()
+NEWEST = ort.newest_opset()
 
 
 def in_openvino(path):
@@ -42,10 +42,10 @@ def test_computes_the_same(model, meta, tmp_path, level, opset):
     onnx.save(build(model, wanted, meta), path)
     asked = list(trials(model.config, wanted, ()))
     allowed = {name: gap.allowed for name, gap in verify(path, model, wanted, asked).gaps.items()}
-    session, run = runtime.open_file(path), in_openvino(path)
+    session, run = ort.open_file(path), in_openvino(path)
     for trial in asked:
         feed = {"image": trial.images, "scale_factor": trial.scale_factors}
-        expected, made = runtime.run(session, feed), run(feed)
+        expected, made = ort.run(session, feed), run(feed)
         if level == "detections":  # in the same order
             np.testing.assert_array_equal(made["nums"], expected["nums"])
             np.testing.assert_array_equal(made["rows"][:, 0], expected["rows"][:, 0])
@@ -68,7 +68,7 @@ def test_computes_the_same_of_other_architectures(variant, tmp_path):
     (trial, *_) = asked = list(trials(config, wanted, ()))
     gaps = verify(path, model, wanted, asked).gaps
     feed = {"image": trial.images}
-    expected, made = runtime.run(runtime.open_file(path), feed), in_openvino(path)(feed)
+    expected, made = ort.run(ort.open_file(path), feed), in_openvino(path)(feed)
     assert np.abs(made["boxes"] - expected["boxes"]).max() <= gaps["boxes"].allowed
     if "scores" in gaps:
         assert np.abs(made["scores"] - expected["scores"]).max() <= gaps["scores"].allowed

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from picodet.converter.configure import Wanted as WantedConversion
-from picodet.export import runtime
-from picodet.export.export import export
+from picodet.converter.convert import convert_file
+from picodet.export import ort
+from picodet.export.api import export
+from picodet.export.options import Wanted
 from picodet.export.trials import trials
-from picodet.export.wanted import Wanted
 from picodet.models import checkpoint
-from picodet.porting.port import convert_file
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +24,11 @@ def test_heads_are_paddles_outputs_in_paddles_order(shared, model_file, tmp_path
     wanted = Wanted("heads", 11)
     pictures = sorted((shared / "coco" / "val2017").iterdir())[:2]
     report = export(model_file, tmp_path / "ours.onnx", wanted, pictures)
-    ours = runtime.open_file(tmp_path / "ours.onnx")
-    paddles = runtime.open_file(shared / "weights" / "picodet_s_416_coco.onnx")
+    ours = ort.open_file(tmp_path / "ours.onnx")
+    paddles = ort.open_file(shared / "weights" / "picodet_s_416_coco.onnx")
     for trial in trials(checkpoint.load(model_file).config, wanted, pictures):
         feed = {"image": trial.images}
-        made, expected = runtime.run(ours, feed), runtime.run(paddles, feed)
+        made, expected = ort.run(ours, feed), ort.run(paddles, feed)
         for (name, array), theirs in zip(made.items(), expected.values(), strict=True):
             assert array.shape == theirs.shape
             allowed = report.verification.gaps[name].allowed

@@ -10,14 +10,14 @@ import torch
 from onnx import numpy_helper
 
 from picodet.errors import PicoDetError
-from picodet.export import network, runtime, suppression
-from picodet.export.onnx_file import build
+from picodet.export import graph, nms, ort
+from picodet.export.model_proto import build
+from picodet.export.options import LEVELS, Wanted
 from picodet.export.trials import trials
-from picodet.export.verification import verify
-from picodet.export.wanted import LEVELS, Wanted
-from picodet.meta import HEADER
+from picodet.export.verify import verify
+from picodet.formats.meta import HEADER
 
-NEWEST = runtime.newest_opset()
+NEWEST = ort.newest_opset()
 OPSETS = (11, 13, 14, 18, NEWEST)
 
 
@@ -115,8 +115,8 @@ def worst_of(found):
 
 
 def test_another_epsilon_in_one_batch_norm_is_found(verified, monkeypatch):
-    right = network.fold
-    monkeypatch.setattr(network, "fold", lambda weight, norm, epsilon: right(weight, norm, 1e-3))
+    right = graph.fold
+    monkeypatch.setattr(graph, "fold", lambda weight, norm, epsilon: right(weight, norm, 1e-3))
     assert worst_of(verified(Wanted("heads")))
 
 
@@ -168,7 +168,7 @@ def test_another_threshold_is_found(verified, name):
 
 
 def test_fewer_kept_boxes_are_found(verified, monkeypatch):
-    monkeypatch.setattr(suppression, "KEEP", 20)
+    monkeypatch.setattr(nms, "KEEP", 20)
     assert worst_of(verified(Wanted())) in ("rows", "nums")
 
 

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from picodet.converter.configure import Wanted
+from picodet.converter.convert import convert_file
 from picodet.errors import PicoDetError
-from picodet.porting.port import convert_file
 
 PLACES = [(form, name) for form, whole in forms().items() for name in whole.files]
 NUMBERS = [0, 1, 127, 255, 2**16, 2**31 - 1, 2**32 - 1, 10**10, 2**63 - 1, 2**64 - 1]

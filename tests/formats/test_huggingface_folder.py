@@ -8,9 +8,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from picodet.errors import CheckpointError
-from picodet.meta import config_of, describe
-from picodet.models import hub_folder
-from picodet.variants import S
+from picodet.formats import huggingface_folder
+from picodet.formats.meta import config_of, describe
+from picodet.zoo.architectures import S
 
 CONFIG = replace(S, classes=("cat", "ż"), input_size=(96, 64))
 META = describe(CONFIG, "detector", "x.pdparams", "ab" * 32)
@@ -19,7 +19,7 @@ WEIGHTS = {"a": np.arange(3, dtype=np.float32)}
 
 @pytest.fixture
 def folder(tmp_path):
-    hub_folder.write(tmp_path / "hub", WEIGHTS, META)
+    huggingface_folder.write(tmp_path / "hub", WEIGHTS, META)
     return tmp_path / "hub"
 
 
@@ -60,7 +60,7 @@ def test_what_its_users_look_for_is_there(folder):
 def test_nothing_is_written_twice_and_all_of_it_is_read(folder):
     own = content(folder / "config.json")["picodet"]
     assert not {"classes", "input_size", "preprocessing"} & own.keys()
-    meta = hub_folder.read_meta(folder)
+    meta = huggingface_folder.read_meta(folder)
     assert config_of(meta) == CONFIG
     assert (meta["source"], meta["sha256"]) == ("x.pdparams", "ab" * 32)
 
@@ -70,16 +70,16 @@ def test_interpolations_have_two_numbers(tmp_path, interp, pil):
     """PIL's: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box."""
     preprocessing = replace(CONFIG.preprocessing, interp=interp)
     meta = describe(replace(CONFIG, preprocessing=preprocessing), "detector", "", "")
-    hub_folder.write(tmp_path / "x", WEIGHTS, meta)
+    huggingface_folder.write(tmp_path / "x", WEIGHTS, meta)
     assert content(tmp_path / "x" / "preprocessor_config.json")["resample"] == pil
-    assert config_of(hub_folder.read_meta(tmp_path / "x")).preprocessing.interp == interp
+    assert config_of(huggingface_folder.read_meta(tmp_path / "x")).preprocessing.interp == interp
 
 
 def test_is_told_by_its_files(folder, tmp_path):
-    assert hub_folder.is_hub_folder(folder)
-    assert not hub_folder.is_hub_folder(tmp_path)
+    assert huggingface_folder.is_hub_folder(folder)
+    assert not huggingface_folder.is_hub_folder(tmp_path)
     (folder / "model.safetensors").unlink()
-    assert not hub_folder.is_hub_folder(folder)
+    assert not huggingface_folder.is_hub_folder(folder)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_is_told_by_its_files(folder, tmp_path):
 def test_what_does_not_agree_is_refused(folder, file, changes):
     changed(folder / file, **changes)
     with pytest.raises(CheckpointError, match=r"preprocessor_config\.json are not picodet's"):
-        hub_folder.read_meta(folder)
+        huggingface_folder.read_meta(folder)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_other_files_are_errors(folder, text, message):
     path = folder / "preprocessor_config.json"
     path.unlink() if text is None else path.write_text(text)
     with pytest.raises(CheckpointError, match=message):
-        hub_folder.read_meta(folder)
+        huggingface_folder.read_meta(folder)
 
 
 @pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json"])
@@ -123,4 +123,4 @@ def test_a_key_that_stands_twice_is_refused(folder, file):
     text = (folder / file).read_text()
     (folder / file).write_text('{"size": 1, ' + text.lstrip()[1:].rstrip()[:-1] + ', "size": 2}')
     with pytest.raises(CheckpointError, match="stands twice"):
-        hub_folder.read_meta(folder)
+        huggingface_folder.read_meta(folder)

@@ -2,7 +2,7 @@ import pytest
 
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError
-from picodet.inference.inference_folder import FolderSettings, read_settings
+from picodet.formats.infer_cfg import FolderSettings, read_settings
 
 GOOD = """\
 mode: paddle

@@ -17,9 +17,9 @@ from picodet.config import (
     ShuffleNetV2Config,
     Stage,
 )
-from picodet.meta import FAMILIES, READERS, backbone_of, config_of, describe
-from picodet.official import CONFIGS
-from picodet.variants import MOBILENET, RESNET, S_LCNET, SHUFFLENET
+from picodet.formats.meta import FAMILIES, READERS, backbone_of, config_of, describe
+from picodet.zoo.architectures import MOBILENET, RESNET, S_LCNET, SHUFFLENET
+from picodet.zoo.official import CONFIGS
 
 CONFIG = CONFIGS["picodet_s_192_pedestrian"]
 names = st.text(max_size=5)

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from picodet.npz_files import ArrayFileError, read_npy, read_npz
+from picodet.formats.npz_files import ArrayFileError, read_npy, read_npz
 
 ARRAYS = {
     "plain": np.arange(6.0).reshape(2, 3),

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from picodet.converter import pdparams
 from picodet.errors import CheckpointError
+from picodet.formats import pdparams
 
 VALUES = {
     "float32": np.arange(6, dtype=np.float32).reshape(2, 3),

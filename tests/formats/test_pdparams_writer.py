@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from picodet.converter import pdparams
-from picodet.converter.pdparams_writer import parameter_names, write
 from picodet.errors import OutputError
+from picodet.formats import pdparams
+from picodet.formats.pdparams_writer import parameter_names, write
 
 VALUES = {
     "conv.weight": np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from picodet.converter.precision import as_float32
+from picodet.formats.precision import as_float32
 
 
 @pytest.mark.parametrize(

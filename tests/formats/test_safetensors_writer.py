@@ -8,7 +8,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load, save
 
-from picodet.safetensors_files import CHECKSUMS, DTYPES, Checksums, write
+from picodet.formats.safetensors_writer import CHECKSUMS, DTYPES, Checksums, write
 
 ARRAYS = {
     "counts": np.array(3),

@@ -7,8 +7,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from picodet.errors import CheckpointError
-from picodet.shards import digest, index_in
-from picodet.torch_files import read_torch
+from picodet.formats.shards import digest, index_in
+from picodet.formats.torch_files import read_torch
 
 INDEX = "model.safetensors.index.json"
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from picodet.json_keys import unique_keys
+from picodet.formats.strict_json import unique_keys
 
 
 def test_every_key_once():

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from picodet.errors import CheckpointError
-from picodet.torch_files import read_torch
+from picodet.formats.torch_files import read_torch
 
 STATE = OrderedDict(
     single=torch.arange(4.0),

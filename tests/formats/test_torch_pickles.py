@@ -74,7 +74,9 @@ def test_what_no_file_of_weights_has(tmp_path):
             paths.append(tmp_path / f"{name}, {len(paths) % 2}.pth")
             paths[-1].write_bytes(content)
     command = [sys.executable, "-c", READ, *paths]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # for tests/work.py
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(sys.path)
+    }  # for tests/helpers/work.py
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     messages = ended.stdout.splitlines()
     assert ended.returncode == 0, (messages[-1:], ended.stderr)
@@ -105,7 +107,7 @@ def test_a_dictionary_that_says_something_else_than_it_holds(tmp_path):
     path = tmp_path / "x.pth"
     inner = Spoken(weight=torch.ones(2))
     path.write_bytes(bad_files.torch_file(Spoken(state_dict=inner, epoch=3)))
-    from picodet.torch_files import read_torch
+    from picodet.formats.torch_files import read_torch
 
     found = read_torch(path)
     assert (list(found.arrays), found.dropped) == (["weight"], ("epoch",))

@@ -12,8 +12,8 @@ import pytest
 from work import counted
 
 from picodet.errors import CheckpointError
-from picodet.graphs.folder import read_folder
 from picodet.graphs.graph import canonical
+from picodet.graphs.inference_folder import read_folder
 
 NAMES = {name: f"backbone.{name}" for name in files.WEIGHTS}
 SETTINGS = """\
@@ -123,7 +123,7 @@ REAL = [
 
 
 def test_the_official_pedestrian_model(shared):
-    from picodet.converter import pdparams
+    from picodet.formats import pdparams
 
     found = read_folder(shared / REAL[0])
     assert found.settings.size == (192, 192)
@@ -137,7 +137,7 @@ def test_the_official_pedestrian_model(shared):
 
 @pytest.mark.parametrize("name", ["picodet_s_416_coco", "picodet_xs_320_coco_lcnet"])
 def test_weights_of_all_exports_are_those_of_the_checkpoint(shared, name):
-    from picodet.converter import pdparams
+    from picodet.formats import pdparams
 
     checkpoint = pdparams.read(shared / "reference" / name / f"{name}.pdparams")
     values = {array.tobytes() for array in checkpoint.values()}

@@ -5,8 +5,8 @@ from itertools import pairwise
 import bad_files
 import numpy as np
 import pytest
-from graphs.paddle_files import field
 from onnx import TensorProto, helper, numpy_helper
+from paddle_files import field
 
 from picodet.errors import CheckpointError, GraphError
 from picodet.graphs.onnx_reader import read_onnx

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from picodet.errors import GraphError
-from picodet.graphs.ending import EndingNames, find_ending, per_cell
 from picodet.graphs.graph import Graph, Node
+from picodet.graphs.outputs import EndingNames, find_ending, per_cell
 
 
 def level(name, source):

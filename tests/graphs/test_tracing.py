@@ -5,10 +5,10 @@ from collections import Counter
 import pytest
 from tracing import SMALL
 
-from picodet.converter.one_sided import OURS_ONLY_SUFFIX
+from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
 from picodet.graphs.operators import Source
 from picodet.graphs.tracing import FUNCTIONS, MODULES, trace
-from picodet.variants import MOBILENET, RESNET, S_NPU, SHUFFLENET, VARIANTS
+from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, VARIANTS
 
 TRACED = trace(SMALL)
 

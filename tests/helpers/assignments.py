@@ -1,15 +1,15 @@
-"""The drawn predictions of tools/drawn_assignments.py as tensors, and what ppdet made of them."""
+"""The drawn predictions of scripts/fixtures/drawn_assignments.py as tensors, and what ppdet made of them."""
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from drawn_assignments import SIZE, drawn
 from torch import Tensor
 
-from picodet.cells import grids
-from picodet.training.assignment import Assignment
-from picodet.training.targets import Targets
+from picodet.ops.anchor_points import grids
+from picodet.training.assigners.assignment import Assignment
+from picodet.training.data.targets import Targets
+from scripts.fixtures.drawn_assignments import SIZE, drawn
 
 LEVELS = grids((SIZE, SIZE))
 

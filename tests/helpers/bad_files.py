@@ -1,7 +1,7 @@
 """Files of every form that picodet reads, small and whole; ways to damage them; and the promise.
 
 The promise: a file is read, or there is one clear error; in bounded memory, by bounded work
-(tests/work.py), and nothing is written. `check` holds it against one file. `make fuzz` uses it too.
+(tests/helpers/work.py), and nothing is written. `check` holds it against one file. `make fuzz` uses it too.
 """
 
 import io
@@ -18,23 +18,23 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import seeded
+import paddle_files
 import torch
-from graphs import paddle_files
 from more_bad_files import MORE, training_index_in, training_reindexed  # noqa: F401
 from safetensors.numpy import save
 from work import counted
 
-from picodet.class_names import read_class_names
 from picodet.config import LCNetConfig, ModelConfig
 from picodet.converter.configure import Wanted
+from picodet.converter.convert import port
 from picodet.errors import PicoDetError
-from picodet.machine import peak_memory
-from picodet.meta import describe
+from picodet.formats.meta import describe
 from picodet.models import checkpoint
 from picodet.models.picodet import PicoDet
-from picodet.porting.port import port
-from picodet.variants import S
+from picodet.system.machine import peak_memory
+from picodet.zoo.architectures import S
+from picodet.zoo.class_names import read_class_names
+from scripts.fixtures import seeded
 
 MEGABYTES = 256  # beyond what the process has had already
 WIDE = ModelConfig(
@@ -285,8 +285,8 @@ def small_onnx() -> bytes:
 @cache
 def own_onnx() -> bytes:
     """An export of ours, whole."""
-    from picodet.export.onnx_file import build
-    from picodet.export.wanted import Wanted as Export
+    from picodet.export.model_proto import build
+    from picodet.export.options import Wanted as Export
 
     meta = describe(WIDE, "detector", "wide.pdparams", "ab" * 32)
     return build(built(WIDE), Export(level="boxes"), meta).SerializeToString()

@@ -13,8 +13,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from picodet.config import STRIDES
-from picodet.meta import HEADER, describe
-from picodet.variants import S
+from picodet.formats.meta import HEADER, describe
+from picodet.zoo.architectures import S
 
 CLASSES = ("red", "green", "blue")
 CONFIG = replace(S, name="colours", classes=CLASSES, input_size=(64, 64))
@@ -85,7 +85,7 @@ def write_colours(path: Path, meta=None, form="heads", batch="batch", nan=False,
 
 def _write_boxes(nodes, constant):
     """Those of the middles of cells; what is seen there changes none."""
-    from picodet.cells import cell_centres, grids
+    from picodet.ops.anchor_points import cell_centres, grids
 
     centres, strides = cell_centres(grids((64, 64)))
     side = np.where(strides == 8, 2, 1).astype(np.float32)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from picodet.alignment.comparison import (
+from picodet.alignment.result import (
     Comparison,
     Finding,
     Gap,

@@ -6,20 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-import colour_network
+import color_network
 from click.testing import CliRunner
 from drawn_coco import write_dataset
-from gated_picture import PYTHONPATH
+from gated_image import PYTHONPATH
 
-from picodet.cli_eval import evaluate
+from picodet.commands.evaluate import evaluate
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DATASET = ["--coco", "coco"]
 
 
 def prepare(folder):
     """A network and a dataset, x.onnx and coco."""
-    colour_network.write_colours(folder / "x.onnx", colour_network.meta())
+    color_network.write_colours(folder / "x.onnx", color_network.meta())
     write_dataset(folder / "coco")
     return folder
 

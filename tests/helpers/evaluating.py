@@ -4,11 +4,11 @@ import threading
 import time
 
 import numpy as np
-from gated_picture import PATIENCE
+from gated_image import PATIENCE
 
+from picodet.distributed import Alone
 from picodet.errors import EvaluationError, PicoDetError
-from picodet.evaluation.session import detect_dataset
-from picodet.ranks import Alone
+from picodet.evaluation.evaluator import detect_dataset
 
 COUNT = 10  # pictures
 

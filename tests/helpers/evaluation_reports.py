@@ -6,7 +6,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from picodet.evaluation.report import (
+from picodet.evaluation.compare import Pair, ResultComparison, Spread
+from picodet.evaluation.schema import (
     ClassResult,
     Curves,
     Interval,
@@ -15,7 +16,6 @@ from picodet.evaluation.report import (
     WhatIf,
     WorstPicture,
 )
-from picodet.evaluation.result_comparison import Pair, ResultComparison, Spread
 
 HOSTILE = '<script>alert("1")</script>[bold]'
 CUBIC = (

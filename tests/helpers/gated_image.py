@@ -7,7 +7,7 @@ from pathlib import Path
 
 PATIENCE = 600  # seconds until what hangs is ended; where others keep the machine busy, all is slow
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 # of processes that shall read it
 PYTHONPATH = os.pathsep.join(map(str, (ROOT / "tests" / "gate", ROOT)))
 

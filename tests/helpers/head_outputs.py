@@ -2,9 +2,9 @@
 
 import torch
 
-from picodet.cells import grids
 from picodet.models.head import AlignedOutput, HeadOutput, Integral
-from picodet.training.targets import Targets
+from picodet.ops.anchor_points import grids
+from picodet.training.data.targets import Targets
 
 SIZE = 64
 BINS = 8

@@ -3,11 +3,11 @@
 import own_recording
 import torch
 
-from picodet.alignment.gap import Tolerance
-from picodet.alignment.layered import pair_layers
-from picodet.alignment.layers import compare_layers
-from picodet.alignment.recorded import Recorded
-from picodet.alignment.recording import Recording
+from picodet.alignment.checks.layers import compare_layers
+from picodet.alignment.pairing.by_name import pair_layers
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.tolerance import Tolerance
 
 NOISE = Tolerance(30.0)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from picodet.evaluation.annotations import Annotations, Category, Picture, Truths
-from picodet.evaluation.results import Results
+from picodet.data.coco import Annotations, Category, Picture, Truths
+from picodet.evaluation.detections import Results
 
 PICTURES, CATEGORIES = 4, 3
 

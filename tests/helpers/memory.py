@@ -2,7 +2,7 @@
 
 import pytest
 
-from picodet.machine import peak_memory
+from picodet.system.machine import peak_memory
 
 
 def peak() -> int:

@@ -14,13 +14,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from picodet.alignment import training_file
-from picodet.alignment.index import Call, Ending, Index, Settings, Step, Weight
-from picodet.alignment.network_input import read_array
-from picodet.alignment.recording import Recording
-from picodet.alignment.recording_writer import RecordingWriter
-from picodet.alignment.training_input import Boxes, TrainingInput, read_batch
-from picodet.alignment.training_recording import (
+from picodet.alignment.recording.index import Call, Ending, Index, Settings, Step, Weight
+from picodet.alignment.recording.network_input import read_array
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.recording.writer import RecordingWriter
+from picodet.alignment.training import npz_file
+from picodet.alignment.training.batch import Boxes, TrainingInput, read_batch
+from picodet.alignment.training.recording import (
     TERMS,
     Rates,
     Run,
@@ -28,12 +28,12 @@ from picodet.alignment.training_recording import (
     TrainingRecording,
     known,
 )
-from picodet.data.image_sums import ImageSum
-from picodet.evaluation.annotations import read_annotations
-from picodet.evaluation.progress_file import read_progress, write_progress
-from picodet.evaluation.results import read_results
+from picodet.data.coco import read_annotations
+from picodet.data.image_checksums import ImageSum
+from picodet.evaluation.detections import read_results
+from picodet.evaluation.resume import read_progress, write_progress
 from picodet.graphs.operators import Operator, Source
-from picodet.training import state as states
+from picodet.training import checkpoint as states
 
 ASKED = {"model": "x"}
 SUMS = {4: ("4.png", ImageSum(1000, 1)), 9: ("9.png", ImageSum(2000, 2))}
@@ -132,7 +132,7 @@ def training_recording(samples: int = 0) -> bytes:
     tensors = {}
     for name, shape in {"conv.weight": (2, 3, 1, 1), "norm.bias": (2,), "scalar": ()}.items():
         array = random.normal(size=shape)
-        tensors[name] = known(array, training_file.positions_of(array.size, samples))
+        tensors[name] = known(array, npz_file.positions_of(array.size, samples))
     run = Run(
         name="x",
         epoch=0,
@@ -153,7 +153,7 @@ def training_recording(samples: int = 0) -> bytes:
         runs=(run, replace(run, taken=None, statistics=None)),
         rates=Rates(10, np.arange(3), np.array([0.1, 0.2, 0.3])),
     )
-    return _written(lambda path: training_file.write(whole, samples, path), "x.npz")
+    return _written(lambda path: npz_file.write(whole, samples, path), "x.npz")
 
 
 def batch() -> bytes:
@@ -197,7 +197,7 @@ def training_reindexed(archive: bytes, index: bytes) -> bytes:
     """An .npz with another index in it."""
     with np.load(io.BytesIO(archive)) as stored:
         arrays = dict(stored)
-    arrays[training_file.INDEX] = np.frombuffer(index, np.uint8)
+    arrays[npz_file.INDEX] = np.frombuffer(index, np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
@@ -206,15 +206,15 @@ def training_reindexed(archive: bytes, index: bytes) -> bytes:
 def training_index_in(archive: bytes) -> bytes:
     """The index in an .npz."""
     with np.load(io.BytesIO(archive)) as stored:
-        return bytes(stored[training_file.INDEX].tobytes())
+        return bytes(stored[npz_file.INDEX].tobytes())
 
 
 # by form: its file, what makes it, what reads it
 MORE: Mapping[str, tuple[str, Callable[[], bytes], Callable[[Path], object]]] = {
     "recording": ("x.safetensors", recording, read_recording),
     "summary": ("x.safetensors", lambda: recording(2), read_recording),
-    "training recording": ("x.npz", training_recording, training_file.read),
-    "training summary": ("x.npz", lambda: training_recording(1), training_file.read),
+    "training recording": ("x.npz", training_recording, npz_file.read),
+    "training summary": ("x.npz", lambda: training_recording(1), npz_file.read),
     "batch": ("x.npz", batch, lambda path: read_batch(path, 3)),
     "array": ("x.npy", array, read_array),
     "annotations": ("x.json", annotations, read_annotations),

@@ -13,16 +13,16 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 from own_recording import CONFIG
-from test_recording_writer import index_of
 
-from picodet.alignment import probes
-from picodet.alignment.index import Settings, Step
-from picodet.alignment.picture_probing import compare_pictures, preprocessed
-from picodet.alignment.preprocessing import compare_preprocessing, our_steps
-from picodet.alignment.probing import LIVE, _answers
-from picodet.alignment.recording import Recording
-from picodet.alignment.recording_writer import RecordingWriter
+from picodet.alignment.checks.image_probes import compare_pictures, preprocessed
+from picodet.alignment.checks.preprocessing import compare_preprocessing, our_steps
+from picodet.alignment.checks.probes import LIVE, _answers
+from picodet.alignment.recording import probes
+from picodet.alignment.recording.index import Settings, Step
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.recording.writer import RecordingWriter
 from picodet.data.resize_kernels import fingerprint, using
+from tests.alignment.recording.test_writer import index_of
 
 ROOT = Path(__file__).parents[2]
 SIZED = replace(CONFIG, input_size=(480, 480))
@@ -61,8 +61,7 @@ def record(path, samples):
 
 def compare(path):
     """The rungs: of the right model, and of each fault of preprocessing."""
-    sys.path += [str(ROOT / "benchmarks")]
-    from fault_list import PREPROCESSING
+    from benchmarks.fault_injection.fault_list import PREPROCESSING
 
     with Recording(path) as recording:
         yield {"fault": None, **asdict(_rung(recording, SIZED))}

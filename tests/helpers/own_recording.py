@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from tracing import SMALL, filled, seeded_checkpoint
 
-from picodet import decoding
-from picodet.alignment.index import Call, Ending, Index, Settings, Step, Weight
-from picodet.alignment.preprocessing import our_steps
-from picodet.alignment.recording_writer import RecordingWriter
-from picodet.alignment.suppression import kept
-from picodet.converter.name_tables import name_table
-from picodet.meta import describe
+from picodet.alignment.checks.nms import kept
+from picodet.alignment.checks.preprocessing import our_steps
+from picodet.alignment.recording.index import Call, Ending, Index, Settings, Step, Weight
+from picodet.alignment.recording.writer import RecordingWriter
+from picodet.converter.names.name_tables import name_table
+from picodet.formats.meta import describe
 from picodet.models import checkpoint
+from picodet.ops import decode
 
 CONFIG = replace(SMALL, input_size=(64, 64))
 
@@ -75,7 +75,7 @@ def record(model, path, picture=None, samples=0, images=None, **changes):
             encoded = writer.add(np.frombuffer(picture, np.uint8), whole=True)
         images = (noise(config) if images is None else images).astype(precision)
         calls, output = _calls(model, torch.from_numpy(images), writer)
-        boxes, scores = decoding.decode(output, copy.deepcopy(model.head.integral))
+        boxes, scores = decode.decode(output, copy.deepcopy(model.head.integral))
         y, x = scale_factor.tolist()
         numbers = config.preprocessing
         index = Index(

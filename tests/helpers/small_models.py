@@ -3,10 +3,10 @@
 from dataclasses import replace
 from functools import cache
 
-import seeded
 from tracing import filled, seeded_checkpoint
 
-from picodet.variants import VARIANTS, XS_LCNET, S
+from picodet.zoo.architectures import VARIANTS, XS_LCNET, S
+from scripts.fixtures import seeded
 
 
 def small(variant):

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import torch
 
+from picodet.distributed import Alone
 from picodet.models.picodet import PicoDet
-from picodet.ranks import Alone
-from picodet.training import state as states
-from picodet.training.batch import Batch
-from picodet.training.initialisation import initialise
-from picodet.training.job import Job
-from picodet.training.loop import Training
-from picodet.training.recipes import RECIPES
-from picodet.training.targets import Targets
+from picodet.training import checkpoint as states
+from picodet.training.data.batch import Batch
+from picodet.training.data.targets import Targets
+from picodet.training.init_weights import initialise
+from picodet.training.options import Job
+from picodet.training.recipes.official import RECIPES
+from picodet.training.trainer import Training
 
 STEPS, EPOCHS = 3, 2
 SIDE = 64

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import seeded
 import torch
 from torch import Tensor
 
 from picodet.config import ModelConfig
-from picodet.converter.convert import convert
-from picodet.converter.name_tables import name_table
+from picodet.converter.match_tensors import convert
+from picodet.converter.names.name_tables import name_table
 from picodet.models.picodet import PicoDet
-from picodet.variants import S
+from picodet.zoo.architectures import S
+from scripts.fixtures import seeded
 
 SMALL = replace(S, classes=("a", "b", "c"), input_size=(128, 128))
 

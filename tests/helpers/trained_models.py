@@ -1,11 +1,10 @@
-"""The models that tools/record_training.py recorded the training of, held against it."""
+"""The models that scripts/record/training.py recorded the training of, held against it."""
 
 from functools import cache
 
-import trained
-from trained import GOLDEN
-
-from picodet.alignment.training_align import align_training
+from picodet.alignment.training.align import align_training
+from scripts.fixtures import trained
+from scripts.fixtures.trained import GOLDEN
 
 RUNGS = [
     *("weights", "assignment", "losses", "gradients", "batch norms", "parameters", "momentum"),

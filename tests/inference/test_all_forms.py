@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from folders import heads, make_folder
+from fake_paddle_folders import heads, make_folder
 from tracing import SMALL, filled, seeded_checkpoint
 
-from picodet.converter import pdparams_writer
 from picodet.converter.configure import Wanted
+from picodet.converter.convert import convert_file
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference.network import Fed
-from picodet.inference.opening import PORTED, Running, open_network
-from picodet.meta import describe
+from picodet.formats import pdparams_writer
+from picodet.formats.meta import describe
+from picodet.inference.backend import Fed
+from picodet.inference.open_backend import PORTED, Running, open_network
 from picodet.models import checkpoint
-from picodet.porting.port import convert_file
 
 SIZE = SMALL.input_size
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import colour_network
+import color_network
 import numpy as np
 import onnx
 import pytest
@@ -18,14 +18,14 @@ from tracing import SMALL, filled, seeded_checkpoint
 from picodet.config import Preprocessing
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.export.onnx_file import build
-from picodet.export.wanted import Wanted
-from picodet.inference.detecting import detect_with
-from picodet.inference.network import Fed
-from picodet.inference.onnxruntime_network import OnnxRuntimeNetwork
-from picodet.inference.openvino_network import OpenVinoNetwork
-from picodet.inference.torch_network import TorchNetwork, on_device
-from picodet.postprocess import select
+from picodet.export.model_proto import build
+from picodet.export.options import Wanted
+from picodet.inference.backend import Fed
+from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
+from picodet.inference.openvino_backend import OpenVinoNetwork
+from picodet.inference.predict import detect_with
+from picodet.inference.torch_backend import TorchNetwork, on_device
+from picodet.ops.postprocess import select
 
 PICTURES = [
     read_image(Path(skimage.__file__).parent / "data" / name)
@@ -153,7 +153,7 @@ def test_detect_obeys_what_the_file_says(model, exported, runtime):
 @runtimes
 @pytest.mark.parametrize("form", ["heads", "boxes"])
 def test_a_score_that_is_no_number_is_an_error(tmp_path, runtime, form):
-    colour_network.write_colours(tmp_path / "x.onnx", form=form, nan=True)
+    color_network.write_colours(tmp_path / "x.onnx", form=form, nan=True)
     network = runtime(tmp_path / "x.onnx")
     fed = Fed(np.zeros((1, 3, 64, 64), np.float32), np.ones((1, 2), np.float32))
     with pytest.raises(PicoDetError, match="not finite"):
@@ -178,7 +178,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path, runtime):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=r"x\.onnx: "):
             runtime(path)
-    colour_network.write_colours(path)
+    color_network.write_colours(path)
     whole = path.read_bytes()
     for end in (10, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:end])
@@ -193,14 +193,14 @@ def test_what_takes_or_gives_something_else_is_no_picodet(tmp_path, runtime):
         ({"x": [1, 3, 64, 64]}, {"y": np.zeros((1, 1000), np.float32)}, "its outputs are"),
         ({"x": [1, 64]}, {"y": np.zeros((9, 6), np.float32)}, "one picture"),
     ):
-        colour_network.write_constants(path, inputs, outputs)
+        color_network.write_constants(path, inputs, outputs)
         with pytest.raises(CheckpointError, match=message):
             runtime(path)
 
 
 @runtimes
 def test_a_call_that_fails_says_of_which_file(tmp_path, runtime):
-    colour_network.write_colours(tmp_path / "x.onnx", colour_network.meta(), batch=1)
+    color_network.write_colours(tmp_path / "x.onnx", color_network.meta(), batch=1)
     fed = Fed(np.zeros((2, 3, 64, 64), np.float32), np.ones((2, 2), np.float32))
     with pytest.raises(PicoDetError, match=r"x\.onnx: \w+ cannot run it: "):
         runtime(tmp_path / "x.onnx")(fed)
@@ -214,7 +214,7 @@ def test_rows_that_say_nothing_was_found(tmp_path, runtime):
         "numbers": np.array([1], np.int32),
     }
     inputs = {"image": [1, 3, 64, 64], "scale_factor": [1, 2]}
-    colour_network.write_constants(tmp_path / "x.onnx", inputs, outputs)
+    color_network.write_constants(tmp_path / "x.onnx", inputs, outputs)
     fed = Fed(np.zeros((1, 3, 64, 64), np.float32), np.ones((1, 2), np.float32))
     (found,) = runtime(tmp_path / "x.onnx")(fed)
     assert len(found) == 0
@@ -239,7 +239,7 @@ def test_a_model_in_training_mode_is_refused(model):
 def test_openvino_tells_nobody_that_it_is_used():
     """Importing it starts a thread that reports to Google Analytics, if its package is found."""
     code = (
-        "import sys, threading, picodet.inference.openvino_network; "
+        "import sys, threading, picodet.inference.openvino_backend; "
         "print(threading.active_count(), sys.modules['openvino_telemetry'])"
     )
     result = subprocess.run(

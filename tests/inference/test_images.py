@@ -7,8 +7,8 @@ import skimage
 from tracing import SMALL, filled, seeded_checkpoint
 
 from picodet.errors import OutputError
-from picodet.gallery import Failed, detect_all, find
-from picodet.inference.torch_network import TorchNetwork
+from picodet.inference.images import Failed, detect_all, find
+from picodet.inference.torch_backend import TorchNetwork
 
 CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
 

@@ -2,16 +2,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import colour_network
+import color_network
 import numpy as np
 import pytest
 
-from picodet.class_names import COCO
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError
-from picodet.inference.network import Fed
-from picodet.inference.onnx_spec import read_spec
-from picodet.meta import HEADER, describe
+from picodet.formats.meta import HEADER, describe
+from picodet.inference.backend import Fed
+from picodet.inference.onnx_metadata import read_spec
+from picodet.zoo.class_names import COCO
 
 PATH = Path("x.onnx")
 IMAGE = {"image": (1, 3, 64, 64)}
@@ -36,7 +36,7 @@ def spec(inputs=IMAGE, outputs=None, meta=None, size=None):
 
 def test_a_file_of_ours_says_everything():
     config = replace(
-        colour_network.CONFIG, preprocessing=Preprocessing((0.1, 0.2, 0.3), (1, 2, 3), 1)
+        color_network.CONFIG, preprocessing=Preprocessing((0.1, 0.2, 0.3), (1, 2, 3), 1)
     )
     meta = describe(config, "detector", "x", "0" * 64) | {"project": [0, 1.5, 2, 3, 4, 5, 6, 9]}
     found = spec(meta=meta)
@@ -84,7 +84,7 @@ def test_of_detections_the_number_of_classes_is_unknown():
     found = spec(NMS, ROWS)
     assert (found.spec.form, found.spec.num_classes) == ("detections", None)
     assert found.scale_factor == "scale_factor"
-    assert spec(NMS, ROWS, colour_network.meta()).spec.num_classes == 3
+    assert spec(NMS, ROWS, color_network.meta()).spec.num_classes == 3
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_of_detections_the_number_of_classes_is_unknown():
     ],
 )
 def test_size(inputs, meta, asked, size):
-    meta = colour_network.meta() if meta else None
+    meta = color_network.meta() if meta else None
     assert spec(inputs, meta=meta, size=asked).spec.input_size == size
 
 
@@ -132,14 +132,14 @@ def test_what_takes_no_picture_or_another_is_refused(inputs, asked, message):
         ("[]", "is no dictionary"),
         ("null", "is no dictionary"),
         ({"variant": "x"}, "is not ours: KeyError"),
-        (colour_network.meta(input_size=[64, 65]), "multiples of 32"),
-        (colour_network.meta(input_size=64), "is not ours: TypeError"),
-        (colour_network.meta(preprocessing={}), "is not ours: KeyError"),
-        (colour_network.meta(project=[[1]]), "project is no list of numbers"),
-        (colour_network.meta(project=["a"]), "is not ours: ValueError"),
-        (colour_network.meta(project=[0, float("nan")]), "project is no list of numbers"),
-        (colour_network.meta(project=None), "project is no list of numbers"),
-        (colour_network.meta(classes=["a", "b"]), "has scores for 3 classes, and names 2"),
+        (color_network.meta(input_size=[64, 65]), "multiples of 32"),
+        (color_network.meta(input_size=64), "is not ours: TypeError"),
+        (color_network.meta(preprocessing={}), "is not ours: KeyError"),
+        (color_network.meta(project=[[1]]), "project is no list of numbers"),
+        (color_network.meta(project=["a"]), "is not ours: ValueError"),
+        (color_network.meta(project=[0, float("nan")]), "project is no list of numbers"),
+        (color_network.meta(project=None), "project is no list of numbers"),
+        (color_network.meta(classes=["a", "b"]), "has scores for 3 classes, and names 2"),
     ],
 )
 def test_damaged_metadata_is_refused(meta, message):
@@ -173,7 +173,7 @@ def test_rows_of_a_single_input_file_are_in_pixels_of_its_input():
 
 def test_the_bins_stand_for_what_the_file_says():
     """All bins alike: half of 0 and 5 is 2.5 strides."""
-    found = spec(outputs=heads(bins=2), meta=colour_network.meta(project=[0, 5]))
+    found = spec(outputs=heads(bins=2), meta=color_network.meta(project=[0, 5]))
     outputs = [np.full(shape, 0.5, np.float32) for shape in heads(bins=2)]
     one, *_ = found.read(outputs, FED._replace(images=FED.images[:1]))
     assert one.boxes[0].tolist() == [-16, -16, 24, 24]

@@ -3,19 +3,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-import colour_network
+import color_network
 import numpy as np
 import pytest
 import torch
 from tracing import SMALL
 
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference.network import Fed
-from picodet.inference.onnxruntime_network import OnnxRuntimeNetwork
-from picodet.inference.opening import Running, open_network
-from picodet.inference.openvino_network import OpenVinoNetwork
-from picodet.inference.torch_network import TorchNetwork
-from picodet.meta import describe
+from picodet.formats.meta import describe
+from picodet.inference.backend import Fed
+from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
+from picodet.inference.open_backend import Running, open_network
+from picodet.inference.openvino_backend import OpenVinoNetwork
+from picodet.inference.torch_backend import TorchNetwork
 from picodet.models.checkpoint import save
 from picodet.models.picodet import PicoDet
 
@@ -24,7 +24,7 @@ from picodet.models.picodet import PicoDet
 def folder(tmp_path_factory):
     """An ONNX, and a model in both of our formats."""
     folder = tmp_path_factory.mktemp("files")
-    colour_network.write_colours(folder / "x.onnx", colour_network.meta())
+    color_network.write_colours(folder / "x.onnx", color_network.meta())
     weights = {name: value.numpy() for name, value in PicoDet(SMALL).state_dict().items()}
     for suffix in (".pth", ".safetensors"):
         save(folder / f"x{suffix}", weights, describe(SMALL, "detector", "x", "0" * 64))
@@ -106,7 +106,7 @@ def test_a_runtime_that_is_not_installed(folder, monkeypatch, backend, missing, 
         return usual(name, *rest, **more)
 
     monkeypatch.delitem(sys.modules, f"picodet.inference.{backend}_network")
-    monkeypatch.delitem(sys.modules, "picodet.ort", raising=False)
+    monkeypatch.delitem(sys.modules, "picodet.system.ort", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(PicoDetError, match=f"{missing} is not installed: {advice}$"):
         open_network(folder / "x.onnx", Running(backend))
@@ -116,7 +116,7 @@ def test_an_onnx_needs_no_torch(folder):
     """Which would cost seconds and 200 MB."""
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from picodet.inference.opening import Running, open_network\n"
+        "from picodet.inference.open_backend import Running, open_network\n"
         "from picodet.evaluation import session, reporting\n"
         "for backend in ('onnxruntime', 'openvino'):\n"
         f"    open_network(Path({str(folder / 'x.onnx')!r}), Running(backend))\n"

@@ -4,10 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from picodet.cells import grids
-from picodet.decoding import decode
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference.forms import (
+from picodet.inference.output_formats import (
     count_classes,
     finite,
     read_boxes,
@@ -16,6 +14,8 @@ from picodet.inference.forms import (
     recognise,
 )
 from picodet.models.head import HeadOutput, Integral
+from picodet.ops.anchor_points import grids
+from picodet.ops.decode import decode
 
 HEADS = [(1, cells, 80) for cells in (64, 16, 4, 1)] + [(1, cells, 32) for cells in (64, 16, 4, 1)]
 ANY = (None, None, None)

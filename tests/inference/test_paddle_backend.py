@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folders import CONFIG, heads, make_folder
+from fake_paddle_folders import CONFIG, heads, make_folder
 
-from picodet.cells import cell_centres, grids
-from picodet.class_names import COCO
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference.network import Fed
-from picodet.inference.opening import Running, open_network
-from picodet.inference.paddle_network import open_folder
+from picodet.inference.backend import Fed
+from picodet.inference.open_backend import Running, open_network
+from picodet.inference.paddle_backend import open_folder
+from picodet.ops.anchor_points import cell_centres, grids
+from picodet.zoo.class_names import COCO
 
 PYTHON = Path(sys.executable)
 NMS = ("image", "scale_factor")
@@ -206,7 +206,7 @@ def test_a_program_of_heads_says_what_ppdet_said(real, shared):
 @pytest.mark.paddle
 def test_the_official_pedestrians_are_those_of_our_port(real, shared, tmp_path):
     from picodet.converter.configure import Wanted
-    from picodet.porting.port import convert_file
+    from picodet.converter.convert import convert_file
 
     network = real(Path("weights", "picodet_s_192_pedestrian"))
     assert (network.spec.form, network.spec.num_classes) == ("heads", 1)

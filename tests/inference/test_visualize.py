@@ -1,7 +1,7 @@
 import numpy as np
 
-from picodet.drawing import draw
-from picodet.postprocess import Detections
+from picodet.inference.visualize import draw
+from picodet.ops.postprocess import Detections
 
 
 def drawn(boxes, names=None, labels=None):

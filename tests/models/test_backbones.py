@@ -8,7 +8,7 @@ from picodet.models.lcnet import LCNet
 from picodet.models.mobilenet_v3 import InvertedBlock, MobileNetV3, ResidualBlock
 from picodet.models.picodet import BACKBONES
 from picodet.models.resnet_vd import ResNet
-from picodet.variants import (
+from picodet.zoo.architectures import (
     ESNET_X1_0,
     LCNET_X0_35,
     LCNET_X0_75_RELU6,

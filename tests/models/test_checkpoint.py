@@ -14,10 +14,10 @@ from tracing import SMALL
 import picodet
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError, OutputError
-from picodet.meta import describe
+from picodet.formats.meta import describe
 from picodet.models.checkpoint import load, load_backbone, save
 from picodet.models.picodet import BACKBONES, PicoDet
-from picodet.variants import MOBILENET, RESNET, SHUFFLENET, XS_LCNET, S
+from picodet.zoo.architectures import MOBILENET, RESNET, SHUFFLENET, XS_LCNET, S
 
 CONFIG = replace(SMALL, preprocessing=Preprocessing((0.1, 0.2, 0.3), (1, 2, 3), interp=1))
 

@@ -7,7 +7,7 @@ from tracing import SMALL, filled, seeded_checkpoint
 
 from picodet.models.folding import fold, folded
 from picodet.models.picodet import PicoDet
-from picodet.variants import VARIANTS
+from picodet.zoo.architectures import VARIANTS
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import torch
 from torch.nn import functional as F
 
 from picodet.config import STRIDES
-from picodet.converter.name_tables import name_table
+from picodet.converter.names.name_tables import name_table
 from picodet.models.head import AlignedOutput, HeadOutput, PicoHead
 from picodet.models.pico_head_v2 import PicoHeadV2
-from picodet.variants import S_LCNET
+from picodet.zoo.architectures import S_LCNET
 
 
 def levels(*values):

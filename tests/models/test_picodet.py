@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import seeded
 import torch
 from click.testing import CliRunner
 from tracing import SMALL, seeded_checkpoint, trace
 
 import picodet
-from picodet.cli_convert import convert
-from picodet.converter.name_tables import name_table
-from picodet.decoding import decode
+from picodet.commands.convert import convert
+from picodet.converter.names.name_tables import name_table
 from picodet.models.picodet import PicoDet
+from picodet.ops.decode import decode
+from scripts.fixtures import seeded
 
 # Of a layer's greatest magnitude. Measured: 2e-14 at most; the bar of the project is 1e-9, and
 # a slope of 0.01 rounded to float32, the smallest mistake made so far, shows as 1e-11.

@@ -5,36 +5,36 @@ from dataclasses import replace
 import pytest
 import torch
 
-from picodet import variants
 from picodet.models.head import AlignedOutput, HeadOutput
 from picodet.models.picodet import HEADS, NECKS, PicoDet
+from picodet.zoo import architectures
 
 # of ppdet's models of 80 classes, run with paddledet 2.6.0
 PARAMETERS = {
-    variants.S: 992_719,
-    variants.M: 2_152_558,
-    variants.L: 3_305_013,
-    variants.LCNET_1_0X: 1_830_692,
-    variants.LCNET_1_5X: 3_107_668,
-    variants.LCNET_1_5X_WIDE: 3_499_604,
-    variants.LCNET_2_5X: 7_084_724,
-    variants.MOBILENET: 3_554_666,
-    variants.RESNET: 12_014_500,
-    variants.SHUFFLENET: 1_178_920,
-    variants.XS_LCNET: 704_258,
-    variants.S_LCNET: 1_186_496,
-    variants.M_LCNET: 3_465_320,
-    variants.L_LCNET: 5_804_504,
-    variants.S_NPU: 1_154_048,
+    architectures.S: 992_719,
+    architectures.M: 2_152_558,
+    architectures.L: 3_305_013,
+    architectures.LCNET_1_0X: 1_830_692,
+    architectures.LCNET_1_5X: 3_107_668,
+    architectures.LCNET_1_5X_WIDE: 3_499_604,
+    architectures.LCNET_2_5X: 7_084_724,
+    architectures.MOBILENET: 3_554_666,
+    architectures.RESNET: 12_014_500,
+    architectures.SHUFFLENET: 1_178_920,
+    architectures.XS_LCNET: 704_258,
+    architectures.S_LCNET: 1_186_496,
+    architectures.M_LCNET: 3_465_320,
+    architectures.L_LCNET: 5_804_504,
+    architectures.S_NPU: 1_154_048,
 }
 UNUSED = 4  # one for each level, made by ppdet's GFLHead and called by nobody
 
-BACKBONES = {type(config.backbone): config.backbone for config in variants.VARIANTS}
+BACKBONES = {type(config.backbone): config.backbone for config in architectures.VARIANTS}
 OUTPUTS = {"pico_head": HeadOutput, "pico_head_v2": AlignedOutput}
 
 
 def test_none_is_forgotten():
-    assert tuple(PARAMETERS) == variants.VARIANTS
+    assert tuple(PARAMETERS) == architectures.VARIANTS
 
 
 @pytest.mark.parametrize("config", PARAMETERS, ids=lambda config: config.name)
@@ -48,7 +48,7 @@ def test_learnable_numbers(config):
 @pytest.mark.parametrize("head", HEADS)
 def test_all_parts_fit_all_others(backbone, neck, head):
     config = replace(
-        variants.S, backbone=backbone, neck=neck, head=head, channels=8, activation="relu6"
+        architectures.S, backbone=backbone, neck=neck, head=head, channels=8, activation="relu6"
     )
     with torch.inference_mode():
         output = PicoDet(config).eval()(torch.zeros(1, 3, 32, 64))

@@ -1,6 +1,6 @@
 import numpy as np
 
-from picodet.cells import cell_centres, grids
+from picodet.ops.anchor_points import cell_centres, grids
 
 
 def test_a_level_is_rounded_up():

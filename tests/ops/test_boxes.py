@@ -1,6 +1,6 @@
 import torch
 
-from picodet.boxes import (
+from picodet.ops.boxes import (
     centres,
     enclosing_area,
     intersection_and_union,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from picodet.decoding import decode
 from picodet.models.head import AlignedOutput, HeadOutput, Integral
+from picodet.ops.decode import decode
 
 STRIDES = (8, 16, 32, 64)
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from picodet.alignment import probes
-from picodet.nms import multiclass_nms
+from picodet.alignment.recording import probes
+from picodet.ops.nms import multiclass_nms
 
 
 def one_class(boxes, *scores, **options):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from picodet.postprocess import Candidates, Postprocessing, postprocess, select
+from picodet.ops.postprocess import Candidates, Postprocessing, postprocess, select
 
 
 def test_boxes_come_in_pixels_of_the_picture_and_unclipped():

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folders import make_folder
-from gated_picture import PATIENCE
+from fake_paddle_folders import make_folder
+from gated_image import PATIENCE
 
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference import program_process
-from picodet.inference.program_process import ProgramProcess
+from picodet.paddle_process import client
+from picodet.paddle_process.client import ProgramProcess
 
 SUM = [("a", (3, 2), "sum"), ("b", (1,), "threads")]
 PYTHON = Path(sys.executable)
@@ -144,7 +144,7 @@ def test_an_interrupt_while_waiting_ends_it(started, monkeypatch):
         raise KeyboardInterrupt
 
     process = started()
-    monkeypatch.setattr(program_process, "receive", interrupted)
+    monkeypatch.setattr(client, "receive", interrupted)
     with pytest.raises(KeyboardInterrupt):
         process.run(image(1))
     assert not is_running(pid_of(process))
@@ -217,7 +217,7 @@ GREETING = """echo '{"words": {"inputs": ["image"], "outputs": ["y"]}, "arrays":
 
 
 def test_one_that_does_not_end_is_killed(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(program_process, "PATIENCE", 0.2)
+    monkeypatch.setattr(client, "PATIENCE", 0.2)
     python = shell(tmp_path, f"{GREETING}\nexec sleep 60")
     process = ProgramProcess(folder(), python, 1)
     process.close()
@@ -225,7 +225,7 @@ def test_one_that_does_not_end_is_killed(folder, tmp_path, monkeypatch):
 
 
 def test_one_that_never_answers_is_killed_by_close(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(program_process, "PATIENCE", 0.2)
+    monkeypatch.setattr(client, "PATIENCE", 0.2)
     process = ProgramProcess(folder(), shell(tmp_path, f"{GREETING}\nexec sleep 60"), 1)
     errors = []
 

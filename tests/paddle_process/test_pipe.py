@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from picodet.inference import pipe
-from picodet.inference.pipe import receive, send
+from picodet.paddle_process import pipe
+from picodet.paddle_process.pipe import receive, send
 
 
 def sent(words, arrays):

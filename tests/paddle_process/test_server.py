@@ -3,9 +3,9 @@ from io import BytesIO
 import numpy as np
 import pytest
 
-from picodet.inference import paddle_server
-from picodet.inference.paddle_server import reason
-from picodet.inference.pipe import receive, send
+from picodet.paddle_process import server
+from picodet.paddle_process.pipe import receive, send
+from picodet.paddle_process.server import reason
 
 IN_RUN = """
 --------------------------------------
@@ -65,13 +65,13 @@ def served(questions):
     for number in questions:
         send(requests, {}, {"x": np.array([number], np.float32)})
     requests.seek(0)
-    paddle_server.serve({"program": "model.json", "threads": 1}, requests, answers)
+    server.serve({"program": "model.json", "threads": 1}, requests, answers)
     answers.seek(0)
     return list(iter(lambda: receive(answers), None))
 
 
 def test_it_answers_until_nobody_asks(monkeypatch):
-    monkeypatch.setattr(paddle_server, "Program", Doubling)
+    monkeypatch.setattr(server, "Program", Doubling)
     greeting, *answers = served([3, 13, 4])
     assert greeting.words == {"inputs": ["x"], "outputs": ["y"]}
     assert answers[0].arrays["y"].tolist() == [6]
@@ -91,5 +91,5 @@ def test_it_says_why_it_cannot_begin(monkeypatch, error, said):
     def refuse(*_):
         raise error
 
-    monkeypatch.setattr(paddle_server, "Program", refuse)
+    monkeypatch.setattr(server, "Program", refuse)
     assert served([3]) == [(said, {})]

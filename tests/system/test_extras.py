@@ -1,6 +1,6 @@
 import pytest
 
-from picodet.extras import why
+from picodet.system.extras import why
 
 
 @pytest.mark.parametrize(

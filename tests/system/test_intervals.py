@@ -1,8 +1,8 @@
 import pytest
 
-from picodet import intervals
-from picodet.command import progress_bar
-from picodet.intervals import Every, between_lines, lines
+from picodet.commands.common import progress_bar
+from picodet.system import intervals
+from picodet.system.intervals import Every, between_lines, lines
 
 LINE = 30.0
 

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 
-from picodet import locks
+from picodet.system import locks
 
 HOLD = """if True:
     import sys

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import picodet
-from picodet import machine
-from picodet.evaluation import session
+from picodet.evaluation import evaluator
+from picodet.system import machine
 
 PACKAGE = Path(picodet.__file__).parent
 # not there on macOS or on Windows: who asks for one of them has to do without as well
@@ -92,4 +92,4 @@ def test_who_has_started_nobody_watches_nobody():
 def test_an_evaluation_counts_cores_anywhere(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert session.threads_here() == 3
+    assert evaluator.threads_here() == 3

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("onnxruntime")
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 IMPORTING = (
-    *("picodet.alignment.onnx_config", "picodet.alignment.onnx_graph"),
-    *("picodet.export.runtime", "picodet.inference.onnxruntime_network"),
+    *("picodet.alignment.onnx.config", "picodet.alignment.reference.onnx_runtime"),
+    *("picodet.export.ort", "picodet.inference.onnxruntime_backend"),
 )
 
 

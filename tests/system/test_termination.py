@@ -11,19 +11,19 @@ import time
 from pathlib import Path
 
 import pytest
-import seeded
 from click.testing import CliRunner
 from eval_runs import prepare
-from gated_picture import PATIENCE
-from test_gallery import CAT
+from gated_image import PATIENCE
 from tracing import SMALL, filled, seeded_checkpoint
 
 from picodet.cli import main
-from picodet.meta import describe
+from picodet.formats.meta import describe
 from picodet.models import checkpoint
-from picodet.termination import Terminated, exit_code
+from picodet.system.termination import Terminated, exit_code
+from scripts.fixtures import seeded
+from tests.inference.test_images import CAT
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 GATE = """
 import sys
 from importlib import import_module
@@ -105,15 +105,18 @@ DATA = ["--images", "coco/val2017", "--annotations", "coco/annotations/instances
     ("gate", "words"),
     [
         ("1 picodet.models.checkpoint torch.save", "convert picodet_s_128.pdparams {new}/x.pth"),
-        ("1 picodet.gallery draw", f"detect m.pth {CAT} --out {{new}}/d"),
-        ("1 picodet.export.export verify", "export m.pth {new}/x.onnx"),
+        ("1 picodet.inference.images draw", f"detect m.pth {CAT} --out {{new}}/d"),
+        ("1 picodet.export.api verify", "export m.pth {new}/x.onnx"),
         (
-            "1 picodet.alignment.recording_writer shutil.copyfileobj",
+            "1 picodet.alignment.recording.writer shutil.copyfileobj",
             "align record m.onnx {new}/x.safetensors --input-size 128",
         ),
         ("1 picodet.alignment.session is_recording", "align m.pth m.pth --html {new}/x"),
-        ("1 picodet.evaluation.run Work.__call__", "eval x.onnx --coco coco --out {new}/x.json"),
-        ("1 picodet.model_table print_models", "list"),
+        (
+            "1 picodet.evaluation.inference_loop Work.__call__",
+            "eval x.onnx --coco coco --out {new}/x.json",
+        ),
+        ("1 picodet.commands.model_table print_models", "list"),
     ],
 )
 def test_it_ends_and_leaves_nothing_half(files, tmp_path, gate, words):
@@ -132,7 +135,7 @@ def test_an_evaluation_saves_what_it_has(files, tmp_path, number, expected):
     """Ten images were checked, and three of them are done. The script has Ctrl-C ignored."""
     out = tmp_path / "x.json"
     words = ["eval", "x.onnx", "--coco", "coco", "--out", out, "--threads", 1]
-    process = started(files, 13, "picodet.ranks", "Alone.check", *words)
+    process = started(files, 13, "picodet.distributed", "Alone.check", *words)
     code, error = ended(process, number)
     if expected is None:
         assert (code, out.is_file()) == (0, True)
@@ -155,7 +158,7 @@ def test_a_training_saves_what_it_has(files, tmp_path):
 
 def test_before_its_first_step_too(files, tmp_path):
     words = ["train", "recipe.yml", *DATA, "--classes", "classes.txt", "--workers", 0]
-    gate = ("1", "picodet.training.session", "start")
+    gate = ("1", "picodet.training.build", "start")
     code, error = ended(started(files, *gate, *words, "--out", tmp_path / "out"))
     assert (code, error) == (143, "Error: interrupted\n")
     assert not (tmp_path / "out").exists()
@@ -201,7 +204,7 @@ def test_paddles_process_ends_too(files, tmp_path, command):
 def test_what_paddles_process_writes_is_whole_or_nothing(tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from picodet.alignment.telling import carry_out\nfrom picodet.files import replacing\n"
+        "from picodet.paddle_process.progress import carry_out\nfrom picodet.files import replacing\n"
         "def work():\n"
         "    with replacing(Path('out')) as temporary:\n"
         "        temporary.touch(); print('here', flush=True); sys.stdin.read()\n"
@@ -219,7 +222,7 @@ def test_what_paddles_process_writes_is_whole_or_nothing(tmp_path):
 def test_who_asks_twice_does_not_disturb_the_saving(tmp_path):
     """torchrun, and whoever has started it: the second signal comes while the first is heeded."""
     code = (
-        "import signal\nfrom picodet.termination import terminable\n"
+        "import signal\nfrom picodet.system.termination import terminable\n"
         "try:\n"
         "    with terminable():\n"
         "        try:\n            signal.raise_signal(signal.SIGTERM)\n"

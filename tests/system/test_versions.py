@@ -4,7 +4,7 @@ import platform
 
 import pytest
 
-from picodet import versions
+from picodet.system import versions
 
 
 @pytest.mark.parametrize(

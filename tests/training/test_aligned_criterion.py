@@ -3,9 +3,9 @@ import torch
 from head_outputs import INTEGRAL, NOTHING, TARGETS, aligned_output
 
 from picodet.training.aligned_criterion import aligned_losses, assign
-from picodet.training.assignment import NONE
-from picodet.training.predictions import cells_of, joined
-from picodet.training.recipe import LossWeights, TaskAligned
+from picodet.training.assigners.assignment import NONE
+from picodet.training.positives import cells_of, joined
+from picodet.training.recipes.schema import LossWeights, TaskAligned
 
 WEIGHTS = LossWeights(varifocal=1.0, boxes=2.5, sides=0.5)
 NUMBERS = TaskAligned(static_candidates=1)  # of each level: the last has one cell

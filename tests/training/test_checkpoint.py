@@ -4,10 +4,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from picodet import safetensors_files
 from picodet.errors import OutputError, TrainingError
-from picodet.training import state as states
-from picodet.training.state import Best, Position, State
+from picodet.formats import safetensors_writer
+from picodet.training import checkpoint as states
+from picodet.training.checkpoint import Best, Position, State
 
 STATE = State(
     position=Position(epoch=2, step=5, iteration=25, best=Best(0.25, 1)),
@@ -58,7 +58,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
         file.write(b"half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(safetensors_files, "write", full)
+    monkeypatch.setattr(safetensors_writer, "write", full)
     with pytest.raises(OutputError, match=r"000000002\.safetensors: .*No space left"):
         states.save(tmp_path, at(2), keep=1)
     assert list(tmp_path.iterdir()) == [before]
@@ -93,7 +93,7 @@ def test_a_state_that_stands_nowhere_is_refused(tmp_path, position):
     header = json.dumps({"position": position, "numbers": {}, "settings": {}})
     path = tmp_path / "x.safetensors"
     with path.open("wb") as file:
-        safetensors_files.write(file, {}, {states.HEADER: header})
+        safetensors_writer.write(file, {}, {states.HEADER: header})
     with pytest.raises(TrainingError, match="is no state of a training"):
         states.load(path)
 

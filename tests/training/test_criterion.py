@@ -8,13 +8,13 @@ import torch
 from head_outputs import INTEGRAL, TARGETS, aligned_output, head_output
 from tracing import filled
 
-from picodet.converter import pdparams
-from picodet.official import CONFIGS
+from picodet.formats import pdparams
 from picodet.training import aligned_criterion, simota_criterion
 from picodet.training.criterion import criterion
-from picodet.training.predictions import cells_of, joined
-from picodet.training.recipe import LossWeights, SimOTA, TaskAligned
-from picodet.training.targets import Targets
+from picodet.training.data.targets import Targets
+from picodet.training.positives import cells_of, joined
+from picodet.training.recipes.schema import LossWeights, SimOTA, TaskAligned
+from picodet.zoo.official import CONFIGS
 
 OF_2021 = LossWeights(varifocal=1.0, boxes=2.0, sides=0.25)
 OF_2022 = LossWeights(varifocal=1.0, boxes=2.5, sides=0.5)

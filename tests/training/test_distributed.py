@@ -13,18 +13,18 @@ import torch
 from small_training import batch, recipe
 from torch import distributed, multiprocessing
 
+from picodet.distributed import Alone
 from picodet.models.picodet import PicoDet
-from picodet.ranks import Alone
-from picodet.training.averaging import Average
-from picodet.training.batch import Batch
 from picodet.training.criterion import criterion
-from picodet.training.initialisation import initialise
-from picodet.training.optimiser import optimiser
-from picodet.training.parallel import anywhere, normaliser, of_the_first
-from picodet.training.recipe import LossWeights
+from picodet.training.data.batch import Batch
+from picodet.training.data.targets import Targets
+from picodet.training.distributed import anywhere, normaliser, of_the_first
+from picodet.training.ema import Average
+from picodet.training.init_weights import initialise
+from picodet.training.optimizer import optimiser
+from picodet.training.recipes.schema import LossWeights
 from picodet.training.step import Stepper
-from picodet.training.synchronised import synchronise
-from picodet.training.targets import Targets
+from picodet.training.sync_batchnorm import synchronise
 
 # of the greatest value of a parameter's change; 4e-12 was measured, in float64
 BAR = 1e-9

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from tracing import SMALL
 
-from picodet.converter.name_tables import name_table
+from picodet.converter.names.name_tables import name_table
 from picodet.models.picodet import PicoDet
-from picodet.official import CONFIGS
-from picodet.training.averaging import Average
-from picodet.training.recipe import Averaging
+from picodet.training.ema import Average
+from picodet.training.recipes.schema import Averaging
+from picodet.zoo.official import CONFIGS
 
 REFERENCES = ("picodet_s_416_coco", "picodet_m_416_coco", "picodet_xs_320_coco_lcnet")
 RUNS = {

@@ -1,4 +1,4 @@
-"""What ours begins with, against what tools/record_parameters.py found in ppdet's."""
+"""What ours begins with, against what scripts/record/parameters.py found in ppdet's."""
 
 import math
 from dataclasses import replace
@@ -8,10 +8,10 @@ import pytest
 import torch
 from tracing import SMALL
 
-from picodet.converter.name_tables import name_table
+from picodet.converter.names.name_tables import name_table
 from picodet.models.picodet import PicoDet
-from picodet.training.initialisation import initialise, initialise_head, initialise_predictors
-from picodet.variants import MOBILENET, S_LCNET, VARIANTS, S
+from picodet.training.init_weights import initialise, initialise_head, initialise_predictors
+from picodet.zoo.architectures import MOBILENET, S_LCNET, VARIANTS, S
 
 SIGMAS = 6  # of the difference of two samples; the greatest of 3,404 is 3.7
 ENOUGH = 256  # values of a normal distribution, one of them beyond a uniform one's bound

@@ -3,8 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from picodet.training.checkpoint import Position
 from picodet.training.interruption import InterruptedTrainingError, Interruption
-from picodet.training.state import Position
 
 SCRIPT = """
 import signal

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from picodet.errors import OutputError
-from picodet.training import journal as journals
-from picodet.training.journal import Journal
+from picodet.training import logger as journals
+from picodet.training.logger import Journal
 
 
 def rows(folder):

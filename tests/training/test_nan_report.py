@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from picodet.training import nonfinite
-from picodet.training.batch import Batch
-from picodet.training.targets import Targets
+from picodet.training import nan_report
+from picodet.training.data.batch import Batch
+from picodet.training.data.targets import Targets
 
 
 class Terms(NamedTuple):
@@ -43,7 +43,7 @@ def sums(output, targets):
 
 
 def spoiled(model, x, function=sums):
-    return str(nonfinite.explain(model, x, function, 12))
+    return str(nan_report.explain(model, x, function, 12))
 
 
 def test_it_names_iteration_and_pictures():
@@ -91,7 +91,7 @@ def test_a_gradient():
 
 
 def test_what_does_not_come_back_is_elsewhere():
-    error = nonfinite.explain(network(), batch(), sums, 1)
+    error = nan_report.explain(network(), batch(), sums, 1)
     assert error.elsewhere
 
 
@@ -99,5 +99,5 @@ def test_what_does_not_come_back_is_elsewhere():
 def test_one_bad_gradient_spoils_the_norm(bad):
     good, other = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))
     good.grad, other.grad = torch.ones(2), torch.tensor([0.0, bad, 0.0])
-    norm = nonfinite.gradient_norm({"a": good, "b": other, "unused": nn.Parameter(torch.ones(1))})
+    norm = nan_report.gradient_norm({"a": good, "b": other, "unused": nn.Parameter(torch.ones(1))})
     assert not torch.isfinite(norm)

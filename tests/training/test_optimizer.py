@@ -5,20 +5,20 @@ import pytest
 import torch
 from tracing import SMALL
 
-from picodet.converter.name_tables import name_table
+from picodet.converter.names.name_tables import name_table
 from picodet.errors import PicoDetError
 from picodet.models.picodet import PicoDet
-from picodet.training import optimiser as training_optimiser
-from picodet.training.optimiser import decaying, optimiser
-from picodet.training.recipe import Optimiser
-from picodet.variants import MOBILENET, RESNET, VARIANTS
+from picodet.training import optimizer as training_optimiser
+from picodet.training.optimizer import decaying, optimiser
+from picodet.training.recipes.schema import Optimiser
+from picodet.zoo.architectures import MOBILENET, RESNET, VARIANTS
 
 DECAY = float(np.float32(4e-5))
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_what_decays_is_what_decays_in_ppdet(golden, config):
-    """Of all that is trained, over tools/record_parameters.py; and no rate is multiplied there."""
+    """Of all that is trained, over scripts/record/parameters.py; and no rate is multiplied there."""
     recorded = np.load(golden / "parameters.npz")
     names, facts = recorded[f"{config.name}/names"], recorded[f"{config.name}/facts"]
     table = name_table(config.backbone, config.neck, config.head)
@@ -41,7 +41,7 @@ def test_what_decays_is_what_decays_in_ppdet(golden, config):
 
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_three_steps_end_where_ppdets_do(golden, config):
-    """In float64, every parameter, by live ppdet's optimiser: tools/record_parameters.py."""
+    """In float64, every parameter, by live ppdet's optimiser: scripts/record/parameters.py."""
     recorded = np.load(golden / "parameters.npz")
     names, ends = recorded[f"{config.name}/names"], recorded[f"{config.name}/stepped"]
     table = name_table(config.backbone, config.neck, config.head)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from head_outputs import INTEGRAL, TARGETS, head_output
 
-from picodet.decoding import decode
-from picodet.training.assignment import NONE, Assignment
-from picodet.training.predictions import (
+from picodet.ops.decode import decode
+from picodet.training.assigners.assignment import NONE, Assignment
+from picodet.training.positives import (
     box_losses,
     cells_of,
     joined,

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from picodet.errors import TrainingError
-from picodet.meta import describe
+from picodet.formats.meta import describe
 from picodet.models.checkpoint import save
 from picodet.models.picodet import PicoDet
-from picodet.training.starting import start
-from picodet.variants import XS_LCNET, M, S
+from picodet.training.pretrained import start
+from picodet.zoo.architectures import XS_LCNET, M, S
 
 OLD = {
     "pico_head": replace(S, classes=("cat", "dog", "cow")),

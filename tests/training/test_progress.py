@@ -1,32 +1,32 @@
 """What a training shows while it runs."""
 
 import pytest
-from test_intervals import LINE, Clock
 
-from picodet import intervals
-from picodet.training import showing
-from picodet.training.loop import Told
-from picodet.training.state import Position
+from picodet.system import intervals
+from picodet.training import progress
+from picodet.training.checkpoint import Position
+from picodet.training.trainer import Told
+from tests.system.test_intervals import LINE, Clock
 
 
 def test_memory_is_told_where_somebody_counts_it(monkeypatch):
-    monkeypatch.setattr(showing, "peak_memory", lambda: 3 << 29)
-    assert showing.memory_used("cpu") == ", 1.5 GiB"
-    monkeypatch.setattr(showing, "peak_memory", lambda: None)
-    assert showing.memory_used("cpu") == ""
+    monkeypatch.setattr(progress, "peak_memory", lambda: 3 << 29)
+    assert progress.memory_used("cpu") == ", 1.5 GiB"
+    monkeypatch.setattr(progress, "peak_memory", lambda: None)
+    assert progress.memory_used("cpu") == ""
 
 
 @pytest.fixture(autouse=True)
 def usual(monkeypatch):
     """In place of what tests/conftest.py sets."""
-    for module in (intervals, showing):
+    for module in (intervals, progress):
         monkeypatch.setattr(module, "LINE", LINE)
 
 
 def test_without_a_terminal_a_line_now_and_then(capsys, monkeypatch):
-    monkeypatch.setattr(showing, "peak_memory", lambda: 1 << 30)
+    monkeypatch.setattr(progress, "peak_memory", lambda: 1 << 30)
     clock = Clock()
-    shown = showing.progress_lines("cpu", clock)
+    shown = progress.progress_lines("cpu", clock)
     for step in range(1, 61):
         clock.now += LINE / 25
         position = Position(2, step, 732 + step)
@@ -42,6 +42,6 @@ def test_without_a_terminal_a_line_now_and_then(capsys, monkeypatch):
 
 
 def test_only_the_first_process_tells(capsys):
-    with showing.progress_line("cpu", first=False) as shown:
+    with progress.progress_line("cpu", first=False) as shown:
         shown.evaluating(1, 2)
     assert capsys.readouterr() == ("", "")

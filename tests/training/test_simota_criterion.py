@@ -2,10 +2,10 @@ import pytest
 import torch
 from head_outputs import INTEGRAL, NOTHING, TARGETS, head_output
 
-from picodet.training.assignment import NONE
+from picodet.training.assigners.assignment import NONE
 from picodet.training.losses import varifocal_of_background
-from picodet.training.predictions import cells_of, joined
-from picodet.training.recipe import LossWeights, SimOTA
+from picodet.training.positives import cells_of, joined
+from picodet.training.recipes.schema import LossWeights, SimOTA
 from picodet.training.simota_criterion import assign, simota_losses
 
 WEIGHTS = LossWeights(varifocal=1.0, boxes=2.0, sides=0.25)

@@ -8,9 +8,9 @@ import torch
 from small_training import batch, training
 
 from picodet.models.picodet import PicoDet
-from picodet.training import journal, loop, step
+from picodet.training import logger, step, trainer
 from picodet.training.criterion import criterion
-from picodet.training.nonfinite import NotFiniteError
+from picodet.training.nan_report import NotFiniteError
 
 FEW = 3  # steps that may be left out here
 FIRST = "backbone.stem.conv.weight"
@@ -89,13 +89,13 @@ def test_a_right_training_ends_before_its_scale_does(scaler):
 
 def test_the_log_and_the_line_say_that_steps_are_left_out(halved, monkeypatch):
     found, _ = halved
-    monkeypatch.setattr(loop, "LOGGED", 1)
+    monkeypatch.setattr(trainer, "LOGGED", 1)
     told = []
     found.show = lambda each: told.append(each.skipped)
     with pytest.raises(NotFiniteError):
         found.run()
     assert told == [1, 2]
-    rows = (found.job.out / journal.FILE).read_text().splitlines()
+    rows = (found.job.out / logger.FILE).read_text().splitlines()
     assert [json.loads(row)["skipped"] for row in rows] == [1, 2]
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import distributed, multiprocessing, nn
 
 from picodet.models.layers import BatchNorm2d
-from picodet.training.synchronised import SynchronisedBatchNorm2d, synchronise
+from picodet.training.sync_batchnorm import SynchronisedBatchNorm2d, synchronise
 
 
 def network():

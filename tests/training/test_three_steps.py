@@ -12,13 +12,13 @@ import pytest
 import torch
 from tracing import filled
 
-from picodet.converter import pdparams
-from picodet.converter.name_tables import name_table
-from picodet.official import CONFIGS
+from picodet.converter.names.name_tables import name_table
+from picodet.formats import pdparams
 from picodet.training.criterion import criterion
-from picodet.training.optimiser import optimiser
-from picodet.training.recipe import LossWeights, Optimiser, SimOTA, TaskAligned
-from picodet.training.targets import Targets
+from picodet.training.data.targets import Targets
+from picodet.training.optimizer import optimiser
+from picodet.training.recipes.schema import LossWeights, Optimiser, SimOTA, TaskAligned
+from picodet.zoo.official import CONFIGS
 
 S, M, XS = "picodet_s_416_coco", "picodet_m_416_coco", "picodet_xs_320_coco_lcnet"
 OLD, NEW = LossWeights(1, 2, 0.25), LossWeights(1, 2.5, 0.5)

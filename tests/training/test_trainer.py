@@ -5,18 +5,18 @@ import pytest
 import torch
 from small_training import EPOCHS, STEPS, Pictures, batch, recipe, resumed, training
 
-from picodet import safetensors_files
+from picodet.distributed import Alone
 from picodet.errors import ImageError, OutputError, ProcessesError, TrainingError
+from picodet.formats import safetensors_writer
 from picodet.models.checkpoint import load_described
-from picodet.ranks import Alone
-from picodet.training import journal, loop, results
-from picodet.training import state as states
-from picodet.training.averaging import Average
+from picodet.training import checkpoint as states
+from picodet.training import logger, results, trainer
+from picodet.training.checkpoint import Best, Position
+from picodet.training.ema import Average
 from picodet.training.interruption import InterruptedTrainingError, Interruption
-from picodet.training.nonfinite import NotFiniteError
-from picodet.training.recipe import Averaging
-from picodet.training.schedule import learning_rates
-from picodet.training.state import Best, Position
+from picodet.training.nan_report import NotFiniteError
+from picodet.training.recipes.lr_schedule import learning_rates
+from picodet.training.recipes.schema import Averaging
 
 
 class KilledError(BaseException):
@@ -76,7 +76,7 @@ def test_killed_anywhere_it_resumes_to_the_same_bits(whole, tmp_path, at):
     again = resumed(tmp_path, validate=rising) if newest else training(tmp_path, validate=rising)
     again.run()
     assert_same(everything(tmp_path), everything(whole[0]))
-    texts = [(folder / journal.FILE).read_text().splitlines() for folder in (tmp_path, whole[0])]
+    texts = [(folder / logger.FILE).read_text().splitlines() for folder in (tmp_path, whole[0])]
     rows = [[json.loads(line) for line in text] for text in texts]
     told = [[(row["event"], row["iteration"], row.get("AP")) for row in each] for each in rows]
     assert told[0] == told[1]
@@ -106,7 +106,7 @@ def test_a_signal_ends_it_after_the_step(whole, tmp_path, monkeypatch):
     def interrupt(told):
         Wanted.latest.wanted = told.position.iteration == 4
 
-    monkeypatch.setattr(loop, "Interruption", Wanted)
+    monkeypatch.setattr(trainer, "Interruption", Wanted)
     with pytest.raises(InterruptedTrainingError, match="after step 2 of epoch 2"):
         training(tmp_path, validate=rising, show=interrupt).run()
     assert states.load(states.newest(tmp_path / states.FOLDER)).position.iteration == 5
@@ -134,9 +134,9 @@ def test_a_disk_that_weights_do_not_fit_on_loses_nothing(whole, tmp_path, monkey
     assert states.load(states.newest(tmp_path / states.FOLDER)).position.iteration == STEPS
     resumed(tmp_path, validate=rising).run()
     assert_same(everything(tmp_path), everything(whole[0]))
-    lines = (tmp_path / journal.FILE).read_text().splitlines()
+    lines = (tmp_path / logger.FILE).read_text().splitlines()
     rows = [json.loads(line) for line in lines]
-    assert [row["epoch"] for row in rows if row["event"] == journal.EVALUATION] == [1, 2]
+    assert [row["epoch"] for row in rows if row["event"] == logger.EVALUATION] == [1, 2]
 
 
 def test_too_little_memory_is_said(tmp_path):
@@ -147,7 +147,7 @@ def test_too_little_memory_is_said(tmp_path):
 
 
 def test_a_full_disk_loses_nothing(whole, tmp_path, monkeypatch):
-    real = safetensors_files.write
+    real = safetensors_writer.write
 
     def full(file, tensors, metadata):
         if json.loads(metadata[states.HEADER])["position"]["iteration"] == 4:
@@ -155,7 +155,7 @@ def test_a_full_disk_loses_nothing(whole, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         real(file, tensors, metadata)
 
-    monkeypatch.setattr(safetensors_files, "write", full)
+    monkeypatch.setattr(safetensors_writer, "write", full)
     with pytest.raises(OutputError, match="No space left"):
         training(tmp_path, validate=rising).run()
     monkeypatch.undo()
@@ -194,7 +194,7 @@ def test_batches_that_make_a_step_are_averaged(tmp_path):
     by_hand = training(tmp_path / "other")
     model = by_hand.model.train()
     recipe_ = one.job.recipe
-    losses = loop.criterion(
+    losses = trainer.criterion(
         recipe_.assignment, recipe_.losses, model.head.integral, lambda own: own, 1, 0
     )
     for step in range(3):
@@ -210,7 +210,7 @@ def test_batches_that_make_a_step_are_averaged(tmp_path):
 def losses_of(one):
     recipe_ = one.job.recipe
     model = one.model.train()
-    return loop.criterion(
+    return trainer.criterion(
         recipe_.assignment, recipe_.losses, model.head.integral, lambda own: own, 1, 0
     )
 
@@ -237,7 +237,7 @@ class Counting(Average):
 def test_the_average_is_applied_as_its_semantics_say(
     tmp_path, monkeypatch, applied, snapshots, cycle, expected
 ):
-    monkeypatch.setattr(loop, "Average", Counting)
+    monkeypatch.setattr(trainer, "Average", Counting)
     Counting.applied = []
     from dataclasses import replace
 

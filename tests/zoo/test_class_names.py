@@ -1,7 +1,7 @@
 import pytest
 
-from picodet.class_names import CDLA, COCO, PUBLAYNET, VOC, listed_in, read_class_names
 from picodet.errors import PicoDetError
+from picodet.zoo.class_names import CDLA, COCO, PUBLAYNET, VOC, listed_in, read_class_names
 
 
 def test_the_official_lists():

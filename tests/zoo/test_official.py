@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from picodet.class_names import COCO
 from picodet.errors import PicoDetError
-from picodet.meta import config_of, describe
-from picodet.official import CONFIGS, OFFICIAL, OTHERS, V2021, V2022, published_url
+from picodet.formats.meta import config_of, describe
+from picodet.zoo.class_names import COCO
+from picodet.zoo.official import CONFIGS, OFFICIAL, OTHERS, V2021, V2022, published_url
 
 MODELS = "https://paddledet.bj.bcebos.com/models"
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from picodet.alignment.comparison import Finding, Rung
+from picodet.alignment.result import Finding, Rung
 
 SHOWN = 3
 NAME = "names of the classes"

@@ -6,10 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from picodet.alignment import probes
-from picodet.alignment.comparison import Finding, Rung, Verdict
-from picodet.alignment.decoding_diagnosis import explain_boxes, explain_scores
-from picodet.alignment.endings import (
+from picodet.alignment.checks.heads_and_decoding import (
     AS_THEY_ARE,
     OF_SIGMOID,
     OwnHeads,
@@ -18,10 +15,13 @@ from picodet.alignment.endings import (
     finding,
     recorded_heads,
 )
-from picodet.alignment.footing import Footing
-from picodet.alignment.gap import Tolerance, gap, noise
-from picodet.alignment.recorded import Recorded
-from picodet.alignment.suppression import compare_kept, end_to_end, kept
+from picodet.alignment.checks.nms import compare_kept, end_to_end, kept
+from picodet.alignment.checks.score_epsilon import Footing
+from picodet.alignment.diagnosis.decoding import explain_boxes, explain_scores
+from picodet.alignment.recording import probes
+from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.result import Finding, Rung, Verdict
+from picodet.alignment.tolerance import Tolerance, gap, noise
 from picodet.models.head import Output
 from picodet.models.picodet import PicoDet
 

@@ -7,17 +7,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from picodet import decoding
-from picodet.alignment.comparison import Finding, Gap, Rung
-from picodet.alignment.decoding_diagnosis import explain_boxes, explain_scores
-from picodet.alignment.footing import Footing
-from picodet.alignment.gap import Tolerance, worst
-from picodet.alignment.heads import from_layers, in_double
-from picodet.alignment.recorded import Recorded
-from picodet.alignment.wording import apart, number
+from picodet.alignment.checks.heads import from_layers, in_double
+from picodet.alignment.checks.score_epsilon import Footing
+from picodet.alignment.diagnosis.decoding import explain_boxes, explain_scores
+from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.report.formatting import apart, number
+from picodet.alignment.result import Finding, Gap, Rung
+from picodet.alignment.tolerance import Tolerance, worst
 from picodet.config import STRIDES, ModelConfig
 from picodet.models.head import Output
 from picodet.models.picodet import PicoDet
+from picodet.ops import decode
 
 OF_SIGMOID = 1.0  # magnitude of the numbers that a probability is computed from
 AS_THEY_ARE = Footing()
@@ -133,8 +133,8 @@ def decoded(model: PicoDet, heads: Output) -> tuple[list[Tensor], list[Tensor]]:
     """Boxes and scores in the heads' own precision, and in double."""
     integral = copy.deepcopy(model.head.integral)
     with torch.inference_mode():
-        single = decoding.decode(heads, integral.to(heads.logits[0].dtype))
-        double = decoding.decode(in_double(heads), integral.double())
+        single = decode.decode(heads, integral.to(heads.logits[0].dtype))
+        double = decode.decode(in_double(heads), integral.double())
     return [single[0], double[0]], [single[1], double[1]]
 
 

@@ -6,11 +6,11 @@ from typing import get_args
 
 import numpy as np
 
-from picodet.alignment import probes
-from picodet.alignment.comparison import Finding
-from picodet.alignment.index import content_key
-from picodet.alignment.recording import Recording
-from picodet.alignment.resize_comparison import parted, same_kernels, why_not
+from picodet.alignment.checks.resize_comparison import parted, same_kernels, why_not
+from picodet.alignment.recording import probes
+from picodet.alignment.recording.index import content_key
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.result import Finding
 from picodet.config import Kernels, Preprocessing
 from picodet.data import preprocess
 from picodet.data.resize_kernels import using

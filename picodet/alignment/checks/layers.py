@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from picodet.alignment.comparison import Gap, Layer, Status, Unpaired
-from picodet.alignment.gap import Tolerance, problem, worst
-from picodet.alignment.lanes import Event, LayerError, run
-from picodet.alignment.layered import ELSEWHERE
-from picodet.alignment.paired import PairedCall
-from picodet.alignment.recorded import Feed, Recorded
+from picodet.alignment.lockstep_runs import Event, LayerError, run
+from picodet.alignment.pairing.by_name import ELSEWHERE
+from picodet.alignment.pairing.pairs import PairedCall
+from picodet.alignment.reference_tensors import Feed, Recorded
+from picodet.alignment.result import Gap, Layer, Status, Unpaired
 from picodet.alignment.rounding import DRAWS
+from picodet.alignment.tolerance import Tolerance, problem, worst
 from picodet.models.picodet import PicoDet
 
 OUTPUT = "output"

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from picodet import decoding, postprocess
-from picodet.alignment.comparison import Finding, Rung
-from picodet.alignment.recorded import Recorded
-from picodet.alignment.wording import number
+from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.report.formatting import number
+from picodet.alignment.result import Finding, Rung
 from picodet.models.head import Output
 from picodet.models.picodet import PicoDet
-from picodet.nms import multiclass_nms
+from picodet.ops import decode, postprocess
+from picodet.ops.nms import multiclass_nms
 
 SCORE, IOU, TOP_K, KEEP = 0.025, 0.6, 1000, 100  # ppdet's: picodet_esnet.yml:50
 THRESHOLDS = (("score_threshold", SCORE), ("iou_threshold", IOU))
@@ -53,7 +53,7 @@ def compare_nms(
             done.insert(0, f"{len(theirs)} boxes kept of the reference's candidates")
         if runs:
             with torch.inference_mode():
-                decoded = decoding.decode(runs[0], model.head.integral)
+                decoded = decode.decode(runs[0], model.head.integral)
             ours = kept(decoded[0][0].numpy(), decoded[1][0].numpy(), scale_factor)
             done.append(f"end to end: {end_to_end(ours, theirs)}")
     return Rung("NMS", "differs" if findings else "aligned", "; ".join(done), tuple(findings))

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from picodet.alignment.comparison import Finding, Rung, Verdict
-from picodet.alignment.index import Settings, content_key
-from picodet.alignment.recording import Recording
-from picodet.alignment.resize_comparison import parted, same_kernels, why_not
+from picodet.alignment.checks.resize_comparison import parted, same_kernels, why_not
+from picodet.alignment.recording.index import Settings, content_key
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.result import Finding, Rung, Verdict
 from picodet.config import Kernels, ModelConfig, Preprocessing
 from picodet.data import preprocess
 from picodet.data.resize_kernels import INTERPS, using

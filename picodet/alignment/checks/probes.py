@@ -7,19 +7,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet import decoding
-from picodet.alignment import probes
-from picodet.alignment.comparison import Finding
-from picodet.alignment.decoding_diagnosis import explain_boxes, explain_scores
-from picodet.alignment.gap import Tolerance, gap, noise
-from picodet.alignment.picture_probing import compare_pictures, preprocessed
-from picodet.alignment.recording import Recording
-from picodet.alignment.suppression import compare_kept, kept
+from picodet.alignment.checks.image_probes import compare_pictures, preprocessed
+from picodet.alignment.checks.nms import compare_kept, kept
+from picodet.alignment.diagnosis.decoding import explain_boxes, explain_scores
+from picodet.alignment.recording import probes
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.result import Finding
+from picodet.alignment.tolerance import Tolerance, gap, noise
 from picodet.config import Head
 from picodet.errors import RecordingError
+from picodet.formats.npz_files import read_npz
 from picodet.graphs.operators import Key
 from picodet.models.head import AlignedOutput, HeadOutput, Integral, Output
-from picodet.npz_files import read_npz
+from picodet.ops import decode
 
 LIVE = "the reference's own answer"
 NAMES = {
@@ -128,7 +128,7 @@ def _for_probes(integral: Integral, bins: Tensor | None) -> Integral:
 
 def _decoded(head: Head, integral: Integral, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     with torch.inference_mode():
-        return decoding.decode(_outputs(dtype)[head], copy.deepcopy(integral).to(dtype))
+        return decode.decode(_outputs(dtype)[head], copy.deepcopy(integral).to(dtype))
 
 
 def _decode(head: Head, integral: Integral) -> tuple[np.ndarray, np.ndarray]:

@@ -7,17 +7,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.common_cause import Difference, told_once
-from picodet.alignment.comparison import Finding, Rung
-from picodet.alignment.gap import Tolerance
-from picodet.alignment.index import content_key
-from picodet.alignment.paired import Folded, Pairing
-from picodet.alignment.recorded import Recorded
-from picodet.alignment.recording import Recording
-from picodet.alignment.weight_diagnosis import explain, explain_known
-from picodet.alignment.wording import apart
+from picodet.alignment.diagnosis.common_cause import Difference, told_once
+from picodet.alignment.diagnosis.weights import explain, explain_known
+from picodet.alignment.pairing.pairs import Folded, Pairing
+from picodet.alignment.recording.index import content_key
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.report.formatting import apart
+from picodet.alignment.result import Finding, Rung
+from picodet.alignment.tolerance import Tolerance
 from picodet.converter import bins
-from picodet.converter.one_sided import OURS_ONLY_SUFFIX
+from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
 from picodet.graphs.operators import Key
 from picodet.models.layers import EPSILON
 

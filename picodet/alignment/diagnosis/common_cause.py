@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from picodet.alignment.comparison import Finding
-from picodet.alignment.weight_diagnosis import factor_of, halves, telling
+from picodet.alignment.diagnosis.weights import factor_of, halves, telling
+from picodet.alignment.result import Finding
 
 LEAST = 5  # tensors; of fewer each is told by itself
 ULPS = 2.0**-22  # relative: two units in the last place of float32

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from picodet.alignment import block_diagnosis
-from picodet.alignment.comparison import Finding, Gap, Layer, Picture
-from picodet.alignment.gap import Tolerance, gap, noise
-from picodet.alignment.lanes import BROKEN, tensors
-from picodet.alignment.recorded import Recorded
-from picodet.alignment.replay import CallId, Doing, Suspect, suspects
-from picodet.alignment.weight_diagnosis import UNKNOWN as UNKNOWN_WEIGHT
+from picodet.alignment.diagnosis import blocks
+from picodet.alignment.diagnosis.replay import CallId, Doing, Suspect, suspects
+from picodet.alignment.diagnosis.weights import UNKNOWN as UNKNOWN_WEIGHT
+from picodet.alignment.lockstep_runs import BROKEN, tensors
+from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.result import Finding, Gap, Layer, Picture
+from picodet.alignment.tolerance import Tolerance, gap, noise
 from picodet.models.picodet import PicoDet
 
 UNKNOWN = "none of the usual mistakes makes the difference vanish"
@@ -174,7 +174,7 @@ def _of_block(suspect: Suspect, doing: Doing) -> str | None:
     if doing.made.ndim != 4:
         return None
     with torch.inference_mode():
-        return block_diagnosis.explain(doing.made, reference, sources, _same)
+        return blocks.explain(doing.made, reference, sources, _same)
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

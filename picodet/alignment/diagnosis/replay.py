@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from picodet.alignment import leaf_diagnosis
-from picodet.alignment.lanes import BROKEN, Event, Hooked, exchanged, tensors, twin
-from picodet.alignment.recorded import Feed, Recorded
-from picodet.converter.one_sided import OURS_ONLY_SUFFIX
+from picodet.alignment.diagnosis import leaf_layers
+from picodet.alignment.lockstep_runs import BROKEN, Event, Hooked, exchanged, tensors, twin
+from picodet.alignment.reference_tensors import Feed, Recorded
+from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
 from picodet.graphs.operators import Key
 from picodet.models.picodet import PicoDet
 
@@ -44,7 +44,7 @@ class Suspect:
 
     def changed(self, module: nn.Module | None = None) -> Iterator[tuple[str, nn.Module]]:
         """The usual mistakes undone, one by one, and what each would be called."""
-        yield from leaf_diagnosis.changed(module or self.module)
+        yield from leaf_layers.changed(module or self.module)
 
     def repaired(self) -> nn.Module | None:
         """A copy with the reference's weights; None where it does not hold them as they are."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from picodet.alignment.index import content_key
+from picodet.alignment.recording.index import content_key
 from picodet.graphs.operators import Key
 
 UNKNOWN = "none of the usual mistakes"

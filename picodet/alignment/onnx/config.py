@@ -7,18 +7,18 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from picodet.alignment.onnx_graph import run_model
-from picodet.class_names import named
+from picodet.alignment.reference.onnx_runtime import run_model
 from picodet.config import ModelConfig
 from picodet.converter.configure import DEFAULT_SIZE, Wanted, configure
+from picodet.converter.paddle_checkpoints import Which
+from picodet.converter.readers import open_source
+from picodet.converter.recognize_graph import recognise_graph
+from picodet.converter.sources import DrawnTensors
 from picodet.errors import AlignmentError
-from picodet.graphs.ending import EndingNames
 from picodet.graphs.graph import Graph
-from picodet.graphs.recognition import recognise_graph
-from picodet.ort import onnxruntime
-from picodet.porting.opening import open_source
-from picodet.porting.paddle_weights import Which
-from picodet.porting.source import DrawnTensors
+from picodet.graphs.outputs import EndingNames
+from picodet.system.ort import onnxruntime
+from picodet.zoo.class_names import named
 
 
 class Said(NamedTuple):

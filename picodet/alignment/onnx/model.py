@@ -12,33 +12,33 @@ import numpy as np
 import onnx
 from torch import Tensor
 
-from picodet.alignment.comparison import Rung
-from picodet.alignment.footing import adds_epsilon
-from picodet.alignment.gap import Tolerance
-from picodet.alignment.layers import Moment, noise_runs, present, together
-from picodet.alignment.onnx_config import check_runnable, recognised
-from picodet.alignment.onnx_ending import own_ending
-from picodet.alignment.onnx_graph import inputs_of
-from picodet.alignment.onnx_pieces import Pieces
-from picodet.alignment.onnx_runs import Alone, Fed
-from picodet.alignment.onnx_suspect import onnx_suspects
-from picodet.alignment.onnx_weights import compare_onnx_weights, fill
-from picodet.alignment.own_ending import OwnEnding
-from picodet.alignment.paired import PairedCall, Pairing
-from picodet.alignment.recorded import Recorded
-from picodet.alignment.recording import Recording
-from picodet.alignment.replay import CallId, Suspect
+from picodet.alignment.checks.export_postprocess import OwnEnding
+from picodet.alignment.checks.layers import Moment, noise_runs, present, together
+from picodet.alignment.checks.score_epsilon import adds_epsilon
+from picodet.alignment.diagnosis.replay import CallId, Suspect
+from picodet.alignment.onnx.config import check_runnable, recognised
+from picodet.alignment.onnx.postprocess import own_ending
+from picodet.alignment.onnx.runs import Alone, Fed
+from picodet.alignment.onnx.subgraph import Pieces
+from picodet.alignment.onnx.suspect import onnx_suspects
+from picodet.alignment.onnx.weights import compare_onnx_weights, fill
+from picodet.alignment.pairing.pairs import PairedCall, Pairing
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.reference.onnx_runtime import inputs_of
+from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.result import Rung
+from picodet.alignment.tolerance import Tolerance
 from picodet.converter import bins
+from picodet.converter.paddle_checkpoints import Which
 from picodet.errors import AlignmentError, ConversionError, GraphError
-from picodet.graphs.ending import EndingNames, find_ending
 from picodet.graphs.graph import Graph, canonical, operators
+from picodet.graphs.node_mapping import Places, find_places
 from picodet.graphs.onnx_reader import read_onnx, sides
 from picodet.graphs.operators import Operator
-from picodet.graphs.places import Places, find_places
+from picodet.graphs.outputs import EndingNames, find_ending
 from picodet.graphs.tracing import Traced, TracedCall, trace
 from picodet.graphs.weights import PROJECT, GraphWeights, project_of, read_weights
 from picodet.models.picodet import PicoDet
-from picodet.porting.paddle_weights import Which
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.endings import OwnHeads
-from picodet.alignment.heads import by_layers
-from picodet.alignment.onnx_pieces import Pieces
-from picodet.alignment.own_ending import OwnEnding
-from picodet.graphs.ending import EndingNames, per_cell
+from picodet.alignment.checks.export_postprocess import OwnEnding
+from picodet.alignment.checks.heads import by_layers
+from picodet.alignment.checks.heads_and_decoding import OwnHeads
+from picodet.alignment.onnx.subgraph import Pieces
+from picodet.graphs.outputs import EndingNames, per_cell
 from picodet.models.head import Output
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.lanes import Event, LayerError
-from picodet.alignment.onnx_pieces import PieceError, Pieces
-from picodet.alignment.recorded import Recorded
+from picodet.alignment.lockstep_runs import Event, LayerError
+from picodet.alignment.onnx.subgraph import PieceError, Pieces
+from picodet.alignment.reference_tensors import Recorded
+from picodet.graphs.node_mapping import Places
 from picodet.graphs.operators import Key, Source
-from picodet.graphs.places import Places
 from picodet.graphs.tracing import TracedCall
 
 AT_ONCE = 48  # tensors that one run of the whole gives; each further run begins from the picture

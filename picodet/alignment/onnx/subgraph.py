@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from picodet.alignment.onnx_graph import run_model
+from picodet.alignment.reference.onnx_runtime import run_model
 from picodet.errors import AlignmentError
 
 Given = Callable[[str], np.ndarray | None]

@@ -9,8 +9,8 @@ import onnx
 import torch
 from torch import nn
 
-from picodet.alignment.onnx_runs import Fed
-from picodet.alignment.replay import CallId, Doing, Suspect
+from picodet.alignment.diagnosis.replay import CallId, Doing, Suspect
+from picodet.alignment.onnx.runs import Fed
 from picodet.graphs.onnx_reader import attributes_of
 from picodet.graphs.operators import Source
 from picodet.graphs.tracing import Traced

@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from picodet.alignment.common_cause import Difference, told_once
-from picodet.alignment.comparison import Finding, Rung, Verdict
-from picodet.alignment.gap import Tolerance, gap
-from picodet.alignment.index import content_key
-from picodet.alignment.paired import Folded, Pairing
-from picodet.alignment.recording import Recording
-from picodet.alignment.weight_diagnosis import ATTEMPTS, UNKNOWN
-from picodet.alignment.weights import compare_weights, fold_pair
-from picodet.alignment.wording import apart
+from picodet.alignment.checks.weights import compare_weights, fold_pair
+from picodet.alignment.diagnosis.common_cause import Difference, told_once
+from picodet.alignment.diagnosis.weights import ATTEMPTS, UNKNOWN
+from picodet.alignment.pairing.pairs import Folded, Pairing
+from picodet.alignment.recording.index import content_key
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.report.formatting import apart
+from picodet.alignment.result import Finding, Rung, Verdict
+from picodet.alignment.tolerance import Tolerance, gap
 from picodet.config import ModelConfig
 from picodet.errors import AlignmentError
 from picodet.graphs.weights import STATISTICS, GraphWeights

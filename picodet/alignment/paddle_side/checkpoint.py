@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from picodet.alignment.index import Settings
+from picodet.alignment.recording.index import Settings
 from picodet.config import ModelConfig, Preprocessing
 from picodet.converter.configure import NAME, Said, Wanted, configure
-from picodet.converter.precision import as_float32
-from picodet.converter.recognise import recognise_detector
+from picodet.converter.names.recognize import recognise_detector
+from picodet.converter.paddle_checkpoints import read_checkpoint, read_training_folder
 from picodet.errors import RecordingError
-from picodet.porting.paddle_weights import read_checkpoint, read_training_folder
+from picodet.formats.precision import as_float32
 
 
 class Checkpoint(NamedTuple):

@@ -9,18 +9,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from picodet.alignment import ppdet_checkpoint, probes
-from picodet.alignment.index import Index, Settings, Weight
-from picodet.alignment.input_entries import input_entries
-from picodet.alignment.network_input import NetworkInput, read_array
-from picodet.alignment.order import Order
-from picodet.alignment.recording_writer import RecordingWriter
-from picodet.alignment.static_record import static_index
-from picodet.alignment.telling import carry_out, progress
+from picodet.alignment.paddle_side import checkpoint
+from picodet.alignment.recording import probes
+from picodet.alignment.recording.index import Index, Settings, Weight
+from picodet.alignment.recording.input_entries import input_entries
+from picodet.alignment.recording.network_input import NetworkInput, read_array
+from picodet.alignment.recording.writer import RecordingWriter
+from picodet.alignment.reference.request import Order
+from picodet.alignment.reference.static_graph import static_index
 from picodet.errors import RecordingError
 from picodet.files import sha256
-from picodet.inference.program_file import WEIGHTS, is_inference_folder, program_file
-from picodet.versions import cpu, versions
+from picodet.formats.inference_folder import WEIGHTS, is_inference_folder, program_file
+from picodet.paddle_process.progress import carry_out, progress
+from picodet.system.versions import cpu, versions
 
 
 def main(order: str) -> None:
@@ -32,26 +33,26 @@ def main(order: str) -> None:
 
 def record_ppdet(order: Order) -> None:
     """Run ppdet with the weights of a `.pdparams` or `.pdema`, or of a training's folder."""
-    read = ppdet_checkpoint.read(order.reference, order.input_size, order.settings)
+    read = checkpoint.read(order.reference, order.input_size, order.settings)
     config, weights = read.config, read.weights
 
     import paddle  # noqa: PLC0415 (only now: it takes seconds)
 
-    from picodet.alignment import ppdet_model, ppdet_recorder  # noqa: PLC0415
+    from picodet.alignment.paddle_side import model, recorder  # noqa: PLC0415
 
     paddle.set_device("cpu")
     with RecordingWriter(order.samples) as writer:
         if order.picture:
-            fed, steps = ppdet_recorder.record_picture(order.picture, config, writer)
+            fed, steps = recorder.record_picture(order.picture, config, writer)
         elif order.array:
             fed, steps = read_array(order.array), ()
-        detector = ppdet_model.build(config)
-        ppdet_model.fill(detector, weights)
-        answers = ppdet_recorder.record_probes(ppdet_model.nms(), writer)
+        detector = model.build(config)
+        model.fill(detector, weights)
+        answers = recorder.record_probes(model.nms(), writer)
         if order.float64:
-            ppdet_model.in_float64(detector)
+            model.in_float64(detector)
             fed = replace(fed, array=fed.array.astype(np.float64))
-        calls, ending = ppdet_recorder.record_forward(detector, config, writer, fed, progress)
+        calls, ending = recorder.record_forward(detector, config, writer, fed, progress)
         numbers = config.preprocessing
         index = Index(
             kind="ppdet",
@@ -77,14 +78,14 @@ def record_ppdet(order: Order) -> None:
 
 def record_program(order: Order) -> None:
     """Run the program of an inference folder; ppdet is not needed, and the input is ready."""
-    from picodet.alignment import paddle_program  # noqa: PLC0415 (imports Paddle)
+    from picodet.alignment.paddle_side import programs  # noqa: PLC0415 (imports Paddle)
 
     fed = NetworkInput.load(order.array) if order.array else None
     if fed is None:
         raise RecordingError(f"{order.reference}: no input was prepared for its program")
     weights = program_file(order.reference).with_suffix(WEIGHTS)
     with RecordingWriter(order.samples) as writer:
-        recorded = paddle_program.record_program(
+        recorded = programs.record_program(
             order.reference, writer, fed.array, fed.scale_factor, progress
         )
         ran = versions("paddlepaddle") | {"CPU": cpu()}

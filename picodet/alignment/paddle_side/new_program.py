@@ -10,8 +10,8 @@ import numpy as np
 import paddle
 
 from picodet.errors import RecordingError
+from picodet.formats.inference_folder import WEIGHTS
 from picodet.graphs import pir
-from picodet.inference.program_file import WEIGHTS
 
 
 class NewProgram:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import paddle
 
+from picodet.formats.inference_folder import WEIGHTS
 from picodet.graphs import pdmodel
-from picodet.inference.program_file import WEIGHTS
 
 
 class OldProgram:

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import paddle
 
-from picodet.alignment.paddle_new_program import NewProgram
-from picodet.alignment.paddle_old_program import OldProgram
-from picodet.alignment.recording_writer import RecordingWriter
-from picodet.alignment.static_record import ProgramRecord, check_input, record_graph
+from picodet.alignment.paddle_side.new_program import NewProgram
+from picodet.alignment.paddle_side.old_program import OldProgram
+from picodet.alignment.recording.writer import RecordingWriter
+from picodet.alignment.reference.static_graph import ProgramRecord, check_input, record_graph
 from picodet.errors import RecordingError
-from picodet.inference.program_file import program_file
+from picodet.formats.inference_folder import program_file
 
 
 def record_program(

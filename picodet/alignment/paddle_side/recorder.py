@@ -11,10 +11,11 @@ from ppdet.data.transform.operators import Decode, NormalizeImage, Permute, Resi
 from ppdet.modeling.heads import pico_head
 from ppdet.modeling.layers import MultiClassNMS
 
-from picodet.alignment import ppdet_model, probes
-from picodet.alignment.index import Call, Ending, Step
-from picodet.alignment.network_input import NetworkInput
-from picodet.alignment.recording_writer import RecordingWriter
+from picodet.alignment.paddle_side import model
+from picodet.alignment.recording import probes
+from picodet.alignment.recording.index import Call, Ending, Step
+from picodet.alignment.recording.network_input import NetworkInput
+from picodet.alignment.recording.writer import RecordingWriter
 from picodet.config import STRIDES, ModelConfig, Preprocessing
 from picodet.data.preprocess import read_image
 from picodet.data.resize_kernels import fingerprint, using
@@ -148,7 +149,7 @@ def _preprocessed(picture: Path, size: tuple[int, int], interp: int) -> np.ndarr
 def _decode() -> tuple[np.ndarray, np.ndarray]:
     """ppdet's head, whose predictors are replaced by what the probe says they put out."""
     heads = probes.heads()
-    head = ppdet_model.head(probes.HEAD_CLASSES, probes.BINS - 1)
+    head = model.head(probes.HEAD_CLASSES, probes.BINS - 1)
     _replace(head.head_cls_list, heads)
     return _answer(head, heads)
 
@@ -156,7 +157,7 @@ def _decode() -> tuple[np.ndarray, np.ndarray]:
 def _decode_aligned() -> tuple[np.ndarray, np.ndarray]:
     """The same of ppdet's head of 2022."""
     heads = probes.aligned_heads()
-    head = ppdet_model.head_v2(probes.HEAD_CLASSES, probes.BINS - 1)
+    head = model.head_v2(probes.HEAD_CLASSES, probes.BINS - 1)
     parts = zip(*heads, strict=True)
     for layers in (head.head_cls_list, head.cls_align, head.head_reg_list):
         _replace(layers, next(parts))
@@ -212,7 +213,7 @@ HEADS = {"pico_head": _of_pico_head, "pico_head_v2": _of_pico_head_v2}
 
 def named_layers(detector: paddle.nn.Layer) -> dict[str, paddle.nn.Layer]:
     """Every layer once, in ppdet's order, by its name or by the first of two."""
-    return {ppdet_model.first_name(name): layer for name, layer in detector.named_sublayers()}
+    return {model.first_name(name): layer for name, layer in detector.named_sublayers()}
 
 
 def arrays(value: Any) -> list[np.ndarray]:

@@ -19,10 +19,10 @@ from ppdet.modeling.losses.varifocal_loss import VarifocalLoss
 from ppdet.optimizer import LearningRate, ModelEMA, OptimizerBuilder
 from ppdet.optimizer.optimizer import CosineDecay, ExpWarmup, LinearWarmup
 
-from picodet.alignment import ppdet_model
-from picodet.alignment.training_input import Boxes
-from picodet.alignment.training_recording import Known, Rates, Run, Taken
-from picodet.training.recipe import Schedule
+from picodet.alignment.paddle_side import model
+from picodet.alignment.training.batch import Boxes
+from picodet.alignment.training.recording import Known, Rates, Run, Taken
+from picodet.training.recipes.schema import Schedule
 
 OPTIMISER = OptimizerBuilder(  # _base_/optimizer_300e.yml:13-18
     regularizer={"factor": 4e-5, "type": "L2"}, optimizer={"momentum": 0.9, "type": "Momentum"}
@@ -110,7 +110,7 @@ def prepared(detector: paddle.nn.Layer, float64: bool) -> Iterator[None]:
     prepare(detector)
     with ExitStack() as stack:
         if float64:
-            ppdet_model.in_float64(detector)
+            model.in_float64(detector)
             stack.enter_context(_train_in_float64(detector.head))
         yield
 
@@ -240,7 +240,7 @@ def _statistics(detector: paddle.nn.Layer) -> dict[str, paddle.Tensor]:
 
 def _kept(tensors: Mapping[str, paddle.Tensor], keep: Keep) -> dict[str, Known]:
     """Each once, by the first of its names."""
-    return {ppdet_model.first_name(name): keep(value.numpy()) for name, value in tensors.items()}
+    return {model.first_name(name): keep(value.numpy()) for name, value in tensors.items()}
 
 
 def record_rates(schedule: Schedule, steps_per_epoch: int) -> Rates:

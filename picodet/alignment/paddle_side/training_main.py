@@ -7,19 +7,19 @@ from functools import partial
 
 import numpy as np
 
-from picodet.alignment import ppdet_checkpoint
-from picodet.alignment.index import content_key
-from picodet.alignment.ppdet_checkpoint import Checkpoint
-from picodet.alignment.telling import carry_out, progress
-from picodet.alignment.training_file import positions_of, write
-from picodet.alignment.training_input import Boxes, TrainingInput, drawn, read_batch
-from picodet.alignment.training_order import TrainingOrder
-from picodet.alignment.training_recipe import recipe_of
-from picodet.alignment.training_recording import Known, Precision, TrainingRecording, known
+from picodet.alignment.paddle_side import checkpoint
+from picodet.alignment.paddle_side.checkpoint import Checkpoint
+from picodet.alignment.recording.index import content_key
+from picodet.alignment.reference.training_request import TrainingOrder
+from picodet.alignment.training.batch import Boxes, TrainingInput, drawn, read_batch
+from picodet.alignment.training.npz_file import positions_of, write
+from picodet.alignment.training.recipe import recipe_of
+from picodet.alignment.training.recording import Known, Precision, TrainingRecording, known
 from picodet.config import ModelConfig
 from picodet.files import sha256
-from picodet.training.recipe import TaskAligned
-from picodet.versions import versions
+from picodet.paddle_process.progress import carry_out, progress
+from picodet.system.versions import versions
+from picodet.training.recipes.schema import TaskAligned
 
 STEPS_PER_EPOCH = 20  # of the learning rates that are recorded; COCO's would take long
 EMPTY = "last picture without boxes"
@@ -33,7 +33,7 @@ def main(order: str) -> None:
 
 def record(order: TrainingOrder) -> None:
     """Train ppdet with the weights of a `.pdparams` or `.pdema`, or of a training's folder."""
-    read = ppdet_checkpoint.read(order.reference, order.input_size)
+    read = checkpoint.read(order.reference, order.input_size)
     if order.batch:
         fed = read_batch(order.batch, len(read.config.classes))
     else:
@@ -48,20 +48,20 @@ def record_training(
     """Every run on the batch, each from the checkpoint's weights on."""
     import paddle  # noqa: PLC0415 (only now: it takes seconds)
 
-    from picodet.alignment import ppdet_model, ppdet_training  # noqa: PLC0415
+    from picodet.alignment.paddle_side import model, training  # noqa: PLC0415
 
     paddle.set_device("cpu")
     precision: Precision = "float64" if order.float64 else "float32"
-    detector = ppdet_model.build(read.config)
-    ppdet_model.fill(detector, read.weights)
+    detector = model.build(read.config)
+    model.fill(detector, read.weights)
     runs = []
     wanted = _wanted(read.config, fed, order.steps)
-    train, images = ppdet_training.record_run, fed.images.astype(precision)
+    train, images = training.record_run, fed.images.astype(precision)
     keep = partial(_keep, samples=order.samples)
-    with ppdet_training.prepared(detector, order.float64):
+    with training.prepared(detector, order.float64):
         for i, (name, epoch, boxes, steps) in enumerate(wanted):
             progress(i, len(wanted))
-            ppdet_model.fill(detector, {k: v.astype(precision) for k, v in read.weights.items()})
+            model.fill(detector, {k: v.astype(precision) for k, v in read.weights.items()})
             runs.append(train(detector, name, epoch, images, boxes, order.rate, steps, keep))
     progress(len(wanted), len(wanted))
     return TrainingRecording(
@@ -72,7 +72,7 @@ def record_training(
         weights={name: content_key(array) for name, array in read.weights.items()},
         images=fed.images,
         runs=tuple(runs),
-        rates=ppdet_training.record_rates(recipe_of(read.config).schedule, STEPS_PER_EPOCH),
+        rates=training.record_rates(recipe_of(read.config).schedule, STEPS_PER_EPOCH),
     )
 
 

@@ -1,10 +1,10 @@
 """Pairs a reference that has layers with ours, by the table that maps its weights."""
 
-from picodet.alignment.comparison import Unpaired
-from picodet.alignment.index import Index
-from picodet.alignment.paired import PairedCall, Pairing
-from picodet.converter.one_sided import PADDLE_ONLY
-from picodet.converter.rules import NameTable
+from picodet.alignment.pairing.pairs import PairedCall, Pairing
+from picodet.alignment.recording.index import Index
+from picodet.alignment.result import Unpaired
+from picodet.converter.names.rules import NameTable
+from picodet.converter.names.unmatched_tensors import PADDLE_ONLY
 
 # Layers of ppdet's that we have on another rung, by our name, and why.
 ELSEWHERE = {

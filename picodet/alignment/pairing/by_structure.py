@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from picodet.alignment.comparison import Unpaired
-from picodet.alignment.index import SAID_PROJECT, Index
-from picodet.alignment.paired import Folded, PairedCall, Pairing
+from picodet.alignment.pairing.pairs import Folded, PairedCall, Pairing
+from picodet.alignment.recording.index import SAID_PROJECT, Index
+from picodet.alignment.result import Unpaired
 from picodet.config import ModelConfig
 from picodet.errors import AlignmentError
 from picodet.graphs.matching import Vertex, match, network

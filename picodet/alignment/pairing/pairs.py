@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from picodet.alignment.comparison import Unpaired
+from picodet.alignment.result import Unpaired
 from picodet.graphs.operators import Key
 
 

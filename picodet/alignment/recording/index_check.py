@@ -7,7 +7,7 @@ what comes before it, that names stand once. Reading one key as another is so fo
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from picodet.alignment.index import Ending, Index, Settings, Stored
+from picodet.alignment.recording.index import Ending, Index, Settings, Stored
 from picodet.config import STRIDES, check_input_size
 from picodet.graphs.operators import Key, Operator
 

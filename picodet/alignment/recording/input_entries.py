@@ -4,8 +4,8 @@ from typing import TypedDict
 
 import numpy as np
 
-from picodet.alignment.network_input import NetworkInput
-from picodet.alignment.recording_writer import RecordingWriter
+from picodet.alignment.recording.network_input import NetworkInput
+from picodet.alignment.recording.writer import RecordingWriter
 from picodet.graphs.operators import Key
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from picodet.config import check_input_size
 from picodet.errors import RecordingError
-from picodet.npz_files import ArrayFileError, read_npy, read_npz
+from picodet.formats.npz_files import ArrayFileError, read_npy, read_npz
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from zlib import crc32
 
 import numpy as np
 
-from picodet.cells import grids
 from picodet.config import Head
+from picodet.ops.anchor_points import grids
 
 PICTURE = Path(__file__).with_name("astronaut.png")  # NASA, public domain
-# Made by tools/record_golden.py; of the pictures it holds the keys (index.content_key).
+# Made by scripts/record/golden.py; of the pictures it holds the keys (index.content_key).
 RECORDED = Path(__file__).with_name("probes.npz")
 
 VERSION = "probes"  # under which the digest of the questions stands among an index's versions

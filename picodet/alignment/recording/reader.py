@@ -17,12 +17,12 @@ from types import TracebackType
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from picodet.alignment.index import DTYPES, HEADER, SAMPLES, from_json, sample_positions
-from picodet.alignment.index_check import check
+from picodet.alignment.recording.index import DTYPES, HEADER, SAMPLES, from_json, sample_positions
+from picodet.alignment.recording.index_check import check
 from picodet.errors import RecordingError
+from picodet.formats.safetensors_writer import Checksums
 from picodet.graphs.operators import Key
 from picodet.input_files import regular
-from picodet.safetensors_files import Checksums
 
 
 def is_recording(path: Path) -> bool:

@@ -11,8 +11,7 @@ from zlib import crc32
 
 import numpy as np
 
-from picodet import safetensors_files
-from picodet.alignment.index import (
+from picodet.alignment.recording.index import (
     DTYPES,
     HEADER,
     SAMPLES,
@@ -25,6 +24,7 @@ from picodet.alignment.index import (
 )
 from picodet.errors import OutputError, RecordingError
 from picodet.files import replacing
+from picodet.formats import safetensors_writer
 
 
 class RecordingWriter:
@@ -38,7 +38,7 @@ class RecordingWriter:
         self.samples = samples
         self.tensors: dict[Key, Stored] = {}
         self._data = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
-        self._entries: dict[str, safetensors_files.Entry] = {}
+        self._entries: dict[str, safetensors_writer.Entry] = {}
         self._sums: dict[str, int] = {}
         self._sampled: dict[Key, np.ndarray] = {}
 
@@ -72,7 +72,7 @@ class RecordingWriter:
             self._data.write(array.data if array.size else b"")
         except OSError as error:
             raise OutputError(f"{tempfile.gettempdir()}: {error.strerror}; set TMPDIR") from error
-        self._entries[name] = safetensors_files.entry(array, start)
+        self._entries[name] = safetensors_writer.entry(array, start)
         self._sums[name] = crc32(array.data)
 
     def write(self, path: Path, index: Index) -> None:
@@ -82,7 +82,7 @@ class RecordingWriter:
             self._append(SAMPLES, np.concatenate(sampled))
         metadata = {HEADER: json.dumps(to_json(index), separators=(",", ":"))}
         with replacing(path) as temporary, temporary.open("wb") as file:
-            file.write(safetensors_files.header(self._entries, metadata, self._sums))
+            file.write(safetensors_writer.header(self._entries, metadata, self._sums))
             self._data.seek(0)
             shutil.copyfileobj(self._data, file, 1 << 20)
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from picodet.alignment.network_input import NetworkInput
-from picodet.alignment.onnx_graph import record_onnx
-from picodet.alignment.order import Order
-from picodet.alignment.recording_writer import RecordingWriter
-from picodet.alignment.static_record import static_index
+from picodet.alignment.recording.network_input import NetworkInput
+from picodet.alignment.recording.writer import RecordingWriter
+from picodet.alignment.reference.onnx_runtime import record_onnx
+from picodet.alignment.reference.request import Order
+from picodet.alignment.reference.static_graph import static_index
 from picodet.files import sha256
-from picodet.versions import cpu, versions
+from picodet.system.versions import cpu, versions
 
 
 def record_onnx_file(order: Order, fed: NetworkInput, progress: Callable[[int, int], None]) -> None:

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from picodet.alignment.index import SAID_PROJECT, Weight
-from picodet.alignment.recording_writer import RecordingWriter
-from picodet.alignment.static_record import ProgramRecord, check_input, record_graph
-from picodet.class_names import listed_in
+from picodet.alignment.recording.index import SAID_PROJECT, Weight
+from picodet.alignment.recording.writer import RecordingWriter
+from picodet.alignment.reference.static_graph import ProgramRecord, check_input, record_graph
 from picodet.errors import RecordingError
+from picodet.formats.meta import HEADER, bins_of
 from picodet.graphs.graph import Graph
 from picodet.graphs.onnx_reader import read_onnx, sides
-from picodet.meta import HEADER, bins_of
-from picodet.ort import onnxruntime
+from picodet.system.ort import onnxruntime
+from picodet.zoo.class_names import listed_in
 
 
 def record_onnx(

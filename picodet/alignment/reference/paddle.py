@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from picodet.alignment.order import Order
-from picodet.alignment.training_order import TrainingOrder
+from picodet.alignment.reference.request import Order
+from picodet.alignment.reference.training_request import TrainingOrder
 from picodet.errors import RecordingError
-from picodet.paddle_python import (
+from picodet.paddle_process.python import (
     ended_with,
     interpreter,
     last_words,
@@ -19,8 +19,8 @@ from picodet.paddle_python import (
 )
 
 RECORDERS = {
-    Order: "picodet.alignment.paddle_main",
-    TrainingOrder: "picodet.alignment.training_main",
+    Order: "picodet.alignment.paddle_side.main",
+    TrainingOrder: "picodet.alignment.paddle_side.training_main",
 }
 
 

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.alignment.index import Settings
-from picodet.alignment.network_input import NetworkInput, read_array
-from picodet.alignment.order import Order
-from picodet.alignment.paddle_process import record_in_paddle
+from picodet.alignment.recording.index import Settings
+from picodet.alignment.recording.network_input import NetworkInput, read_array
+from picodet.alignment.reference.paddle import record_in_paddle
+from picodet.alignment.reference.request import Order
 from picodet.config import Preprocessing
 from picodet.converter.configure import Wanted
+from picodet.converter.sources import TORCH
 from picodet.data.preprocess import preprocess, read_image
 from picodet.data.resize_kernels import fingerprint
 from picodet.errors import RecordingError
-from picodet.extras import why
-from picodet.inference.inference_folder import FolderSettings, read_settings
-from picodet.inference.program_file import is_inference_folder
+from picodet.formats.huggingface_folder import is_hub_folder
+from picodet.formats.infer_cfg import FolderSettings, read_settings
+from picodet.formats.inference_folder import is_inference_folder
+from picodet.formats.shards import is_index
 from picodet.input_files import regular
-from picodet.models.hub_folder import is_hub_folder
-from picodet.porting.source import TORCH
-from picodet.shards import is_index
+from picodet.system.extras import why
 
 KINDS = (
     "a recording of picodet-align record, a .pdparams or .pdema of ppdet, a training's folder, a "
@@ -39,7 +39,7 @@ def record(order: Order, paddle_python: Path | None, progress: Callable[[int, in
 
     Raises RecordingError where that cannot be done and for what is no reference, CheckpointError
     for a folder that is damaged; for weights that ppdet has to be given in its own form what
-    picodet.porting.port raises.
+    picodet.converter.convert raises.
     """
     reference = order.reference
     if not reference.exists():
@@ -69,7 +69,7 @@ def record(order: Order, paddle_python: Path | None, progress: Callable[[int, in
             record_in_paddle(order, paddle_python, progress)
     elif reference.suffix == ".onnx":
         try:
-            from picodet.alignment import onnx_recorder  # noqa: PLC0415 (an extra)
+            from picodet.alignment.reference import onnx_recorder  # noqa: PLC0415 (an extra)
         except ImportError as error:
             raise RecordingError(f"{reference}: {why(error)}") from error
         onnx_recorder.record_onnx_file(order, _fed(order, None), progress)
@@ -90,13 +90,13 @@ def _becomes_ppdets(reference: Path) -> bool:
 
 def _written_back(order: Order, folder: Path) -> Order:
     """The same weights as a `.pdparams`, and what their file says of preprocessing."""
-    from picodet.porting import destinations  # noqa: PLC0415 (imports torch; to record needs none)
-    from picodet.porting.port import port  # noqa: PLC0415
+    from picodet.converter import writers  # noqa: PLC0415 (imports torch; to record needs none)
+    from picodet.converter.convert import port  # noqa: PLC0415
 
     file = folder / f"{order.reference.name}.pdparams"
     _, ported = port(order.reference, assuming(order.input_size))
     classes = ported.config.classes if ported.names_classes else None
-    destinations.write(ported, file, "ppdet", {})
+    writers.write(ported, file, "ppdet", {})
     config, numbers = ported.config, ported.config.preprocessing
     settings = Settings(config.input_size, numbers.interp, numbers.mean, numbers.std)
     return replace(order, reference=file, settings=settings, classes=classes)

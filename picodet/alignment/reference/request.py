@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from picodet.alignment.index import Settings, settings_from_json
+from picodet.alignment.recording.index import Settings, settings_from_json
 
 SAMPLES = 16  # of each tensor in a summary
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from picodet.alignment.index import Ending, Index, Kind, Weight
-from picodet.alignment.input_entries import input_entries
-from picodet.alignment.network_input import NetworkInput
-from picodet.alignment.order import Order
-from picodet.alignment.recording_writer import RecordingWriter
-from picodet.class_names import named
+from picodet.alignment.recording.index import Ending, Index, Kind, Weight
+from picodet.alignment.recording.input_entries import input_entries
+from picodet.alignment.recording.network_input import NetworkInput
+from picodet.alignment.recording.writer import RecordingWriter
+from picodet.alignment.reference.request import Order
 from picodet.errors import RecordingError
-from picodet.graphs.ending import find_ending, per_cell
 from picodet.graphs.graph import Graph, canonical, operators
 from picodet.graphs.operators import Key, Operator
+from picodet.graphs.outputs import find_ending, per_cell
+from picodet.zoo.class_names import named
 
 
 @dataclass(frozen=True)

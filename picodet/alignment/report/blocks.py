@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from picodet.alignment.comparison import Gap, Layer, Status
+from picodet.alignment.result import Gap, Layer, Status
 
 WHOLE = "the whole model"  # the block of the root of the tree, whose path is empty
 

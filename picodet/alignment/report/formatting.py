@@ -2,7 +2,7 @@
 
 import math
 
-from picodet.alignment.comparison import Comparison, Gap, Layer
+from picodet.alignment.result import Comparison, Gap, Layer
 
 
 def verdict(comparison: Comparison) -> str:

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from picodet.alignment.blocks import Block, blocks
-from picodet.alignment.comparison import Comparison, Rung
-from picodet.alignment.page_depth import depth
-from picodet.alignment.page_layers import PICTURED, card, layer_tables, unpaired_table
-from picodet.alignment.page_network import network
-from picodet.alignment.wording import verdict
-from picodet.page_markup import document, listed, section, table, text
+from picodet.alignment.report.blocks import Block, blocks
+from picodet.alignment.report.formatting import verdict
+from picodet.alignment.report.html_depth import depth
+from picodet.alignment.report.html_layers import PICTURED, card, layer_tables, unpaired_table
+from picodet.alignment.report.html_network import network
+from picodet.alignment.result import Comparison, Rung
+from picodet.html import document, listed, section, table, text
 
-STYLE = Path(__file__).with_name("page_style.css")
+STYLE = Path(__file__).with_name("style.css")
 
 
 def page(comparison: Comparison) -> str:

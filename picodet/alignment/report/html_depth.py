@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from picodet.alignment.blocks import block_name
-from picodet.alignment.comparison import Gap, Layer
-from picodet.alignment.wording import in_words, name
-from picodet.page_markup import Call, text, title
+from picodet.alignment.report.blocks import block_name
+from picodet.alignment.report.formatting import in_words, name
+from picodet.alignment.result import Gap, Layer
+from picodet.html import Call, text, title
 
 WIDTH, LEFT, RIGHT = 1140, 66, 12
 PANEL, GAP = 190, 46  # height of a panel, and of what stands between two

@@ -5,8 +5,8 @@ import base64
 import cv2
 import numpy as np
 
-from picodet.alignment.comparison import Picture
-from picodet.alignment.wording import number
+from picodet.alignment.report.formatting import number
+from picodet.alignment.result import Picture
 
 MAX_CELLS = 96  # on a side of the map; more are merged, and the greatest of them is shown
 MAX_POINTS = 800  # of the scatter

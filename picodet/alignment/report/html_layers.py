@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from picodet.alignment.blocks import Block, within
-from picodet.alignment.comparison import Gap, Layer, Unpaired
-from picodet.alignment.page_network import shade
-from picodet.alignment.page_pictures import error_map, scatter
-from picodet.alignment.wording import measures, name, number, short, times
-from picodet.page_markup import Call, table, text
+from picodet.alignment.report.blocks import Block, within
+from picodet.alignment.report.formatting import measures, name, number, short, times
+from picodet.alignment.report.html_error_plots import error_map, scatter
+from picodet.alignment.report.html_network import shade
+from picodet.alignment.result import Gap, Layer, Unpaired
+from picodet.html import Call, table, text
 
 HEADERS = (
     *("layer", "type", "local error", "&times; noise"),

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from picodet.alignment.blocks import WHOLE, Block
-from picodet.alignment.comparison import Gap, Rung
-from picodet.alignment.wording import in_words
-from picodet.page_markup import Call, text, title
+from picodet.alignment.report.blocks import WHOLE, Block
+from picodet.alignment.report.formatting import in_words
+from picodet.alignment.result import Gap, Rung
+from picodet.html import Call, text, title
 
 HEIGHT = 32  # of a box, pixels
 ROW = 84  # from one level to the next; half of it leaves room for a box between two

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from picodet.alignment.comparison import Comparison, Gap, Layer
+from picodet.alignment.result import Comparison, Gap, Layer
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from picodet.alignment.blocks import Block, blocks, within
-from picodet.alignment.comparison import Comparison, Gap, Layer, Rung, Unpaired
-from picodet.alignment.wording import measures, name, position, short, times, verdict
+from picodet.alignment.report.blocks import Block, blocks, within
+from picodet.alignment.report.formatting import measures, name, position, short, times, verdict
+from picodet.alignment.result import Comparison, Gap, Layer, Rung, Unpaired
 from picodet.errors import one_line
 
 STYLES = {

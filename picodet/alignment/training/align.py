@@ -7,20 +7,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from picodet.alignment.comparison import Comparison, Finding, Layer, Rung, Status
-from picodet.alignment.gap import FLOAT64_BAR, NOISE_MULTIPLE
-from picodet.alignment.index import content_key
-from picodet.alignment.training_gaps import Named
-from picodet.alignment.training_ladder import GRADIENTS, OF_LOSS, climb
-from picodet.alignment.training_ours import Ours
-from picodet.alignment.training_recording import TrainingRecording
-from picodet.converter.name_tables import name_table
-from picodet.converter.one_sided import OURS_ONLY_SUFFIX
-from picodet.converter.rules import NameTable
+from picodet.alignment.recording.index import content_key
+from picodet.alignment.result import Comparison, Finding, Layer, Rung, Status
+from picodet.alignment.tolerance import FLOAT64_BAR, NOISE_MULTIPLE
+from picodet.alignment.training.checks import GRADIENTS, OF_LOSS, climb
+from picodet.alignment.training.differences import Named
+from picodet.alignment.training.recording import TrainingRecording
+from picodet.alignment.training.steps import Ours
+from picodet.converter.names.name_tables import name_table
+from picodet.converter.names.rules import NameTable
+from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
 from picodet.errors import AlignmentError
 from picodet.files import sha256
-from picodet.training.nonfinite import NotFiniteError
-from picodet.versions import versions
+from picodet.system.versions import versions
+from picodet.training.nan_report import NotFiniteError
 
 FOLLOWS = "; a rung above differs already, which this may follow from"
 

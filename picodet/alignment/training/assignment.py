@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.comparison import Finding, Gap
-from picodet.alignment.gap import Tolerance, gap
-from picodet.alignment.training_gaps import Bar
-from picodet.alignment.training_recording import Taken
-from picodet.cells import grids
+from picodet.alignment.result import Finding, Gap
+from picodet.alignment.tolerance import Tolerance, gap
+from picodet.alignment.training.differences import Bar
+from picodet.alignment.training.recording import Taken
 from picodet.config import STRIDES
-from picodet.training.assignment import NONE, Assignment
+from picodet.ops.anchor_points import grids
+from picodet.training.assigners.assignment import NONE, Assignment
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from picodet.config import Preprocessing, check_input_size
 from picodet.errors import RecordingError
-from picodet.npz_files import ArrayFileError, read_npz
+from picodet.formats.npz_files import ArrayFileError, read_npz
 
 # of a drawn picture: sides of its boxes, as a part of the picture's
 SIDES = ((0.06, 0.18, 0.45), (0.06, 0.18, 0.45, 0.3, 0.8))
@@ -17,7 +17,7 @@ LEVELS = 16  # of grey, few, so that a recording of a drawn picture is small
 
 
 class Boxes(NamedTuple):
-    """What there is to find in each picture; as picodet.training.targets, in NumPy."""
+    """What there is to find in each picture; as picodet.training.data.targets, in NumPy."""
 
     boxes: np.ndarray  # [B, G, 4] xyxy in pixels of the network's input, float32; 0 where none is
     classes: np.ndarray  # [B, G] int64

@@ -7,17 +7,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from picodet.alignment.comparison import Finding, Gap, Rung
-from picodet.alignment.gap import FLOAT64_BAR, NOISE_MULTIPLE
-from picodet.alignment.training_assigned import compare_assignment, findings
-from picodet.alignment.training_average import compare_traces
-from picodet.alignment.training_diagnosis import decay_in
-from picodet.alignment.training_gaps import Bar, Named, compare, excess, scalar
-from picodet.alignment.training_ours import Lane, Ours, Outcome, train
-from picodet.alignment.training_recording import TERMS, Rates, Run, TrainingRecording
-from picodet.alignment.wording import number, short, times
-from picodet.converter.name_tables import name_table
-from picodet.converter.rules import NameTable
+from picodet.alignment.report.formatting import number, short, times
+from picodet.alignment.result import Finding, Gap, Rung
+from picodet.alignment.tolerance import FLOAT64_BAR, NOISE_MULTIPLE
+from picodet.alignment.training.assignment import compare_assignment, findings
+from picodet.alignment.training.differences import Bar, Named, compare, excess, scalar
+from picodet.alignment.training.ema import compare_traces
+from picodet.alignment.training.recording import TERMS, Rates, Run, TrainingRecording
+from picodet.alignment.training.steps import Lane, Ours, Outcome, train
+from picodet.alignment.training.weight_decay import decay_in
+from picodet.converter.names.name_tables import name_table
+from picodet.converter.names.rules import NameTable
 
 # what is allowed beside the noise, of each term of the loss
 OF_LOSS = {"float32": 1e-5, "float64": FLOAT64_BAR}

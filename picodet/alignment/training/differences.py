@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.comparison import Gap
-from picodet.alignment.gap import Tolerance, gap, problem
-from picodet.alignment.training_recording import Known, Tensors
-from picodet.converter.one_sided import PADDLE_ONLY
-from picodet.converter.rules import NameTable
+from picodet.alignment.result import Gap
+from picodet.alignment.tolerance import Tolerance, gap, problem
+from picodet.alignment.training.recording import Known, Tensors
+from picodet.converter.names.rules import NameTable
+from picodet.converter.names.unmatched_tensors import PADDLE_ONLY
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import torch
 
-from picodet.alignment.training_gaps import Bar, Named, compare
-from picodet.alignment.training_ours import Ours
-from picodet.alignment.training_recording import Trace
-from picodet.converter.rules import NameTable
-from picodet.training.recipe import Averaging
+from picodet.alignment.training.differences import Bar, Named, compare
+from picodet.alignment.training.recording import Trace
+from picodet.alignment.training.steps import Ours
+from picodet.converter.names.rules import NameTable
+from picodet.training.recipes.schema import Averaging
 
 BAR = Bar(of_scale=1e-7, of_noise=1.0)  # the noise of equal float32 arithmetic: one rounding
 GROWTH = 0.05  # of the weights, with each update

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from picodet.alignment.index import content_key
-from picodet.alignment.training_input import Boxes
-from picodet.alignment.training_recording import (
+from picodet.alignment.recording.index import content_key
+from picodet.alignment.training.batch import Boxes
+from picodet.alignment.training.recording import (
     Averaged,
     Known,
     Rates,
@@ -24,11 +24,11 @@ from picodet.alignment.training_recording import (
     TrainingRecording,
     known,
 )
-from picodet.converter import pdparams
-from picodet.converter.precision import as_float32
 from picodet.errors import RecordingError
 from picodet.files import sha256
-from picodet.npz_files import ArrayFileError, read_npz
+from picodet.formats import pdparams
+from picodet.formats.npz_files import ArrayFileError, read_npz
+from picodet.formats.precision import as_float32
 
 TAGS = {"train": "SimOTA", "train_atss": "ATSS", "train_tal": "task-aligned"}
 ONE_EMPTY = "train_one_empty_image"  # in train_summary.json: losses, of the first picture's boxes

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from picodet.alignment.index import sample_positions
-from picodet.alignment.training_input import Boxes, TrainingInput, checked
-from picodet.alignment.training_recording import (
+from picodet.alignment.recording.index import sample_positions
+from picodet.alignment.training.batch import Boxes, TrainingInput, checked
+from picodet.alignment.training.recording import (
     MEASURES,
     TERMS,
     Known,
@@ -24,10 +24,10 @@ from picodet.alignment.training_recording import (
     Tensors,
     TrainingRecording,
 )
-from picodet.cells import grids
 from picodet.errors import RecordingError
 from picodet.files import replacing
-from picodet.npz_files import ArrayFileError, read_npz
+from picodet.formats.npz_files import ArrayFileError, read_npz
+from picodet.ops.anchor_points import grids
 
 INDEX = "index"
 FORMAT = 1

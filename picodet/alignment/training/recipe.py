@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from picodet.config import Head, ModelConfig
-from picodet.training.recipe import Recipe
-from picodet.training.recipes import RECIPES
+from picodet.training.recipes.official import RECIPES
+from picodet.training.recipes.schema import Recipe
 
 # of models that are none of ppdet's: those of the same head in the size that has been seen most
 OTHERS: dict[Head, str] = {

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from picodet.alignment.training_input import Boxes
+from picodet.alignment.training.batch import Boxes
 
 Precision = Literal["float32", "float64"]
 TERMS = ("varifocal", "boxes", "sides")  # of the loss

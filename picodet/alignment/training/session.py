@@ -6,22 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from picodet.alignment import training_file
-from picodet.alignment.comparison import Comparison
-from picodet.alignment.order import SAMPLES
-from picodet.alignment.paddle_process import record_in_paddle
-from picodet.alignment.reference import CHECKPOINTS
-from picodet.alignment.training_folder import is_folder, read_folder
-from picodet.alignment.training_order import TrainingOrder
-from picodet.alignment.training_recording import TrainingRecording
+from picodet.alignment.reference.paddle import record_in_paddle
+from picodet.alignment.reference.record import CHECKPOINTS
+from picodet.alignment.reference.request import SAMPLES
+from picodet.alignment.reference.training_request import TrainingOrder
+from picodet.alignment.result import Comparison
+from picodet.alignment.training import npz_file
+from picodet.alignment.training.folder import is_folder, read_folder
+from picodet.alignment.training.recording import TrainingRecording
 from picodet.errors import AlignmentError, RecordingError
 from picodet.files import check_apart, check_writable
-from picodet.inference.program_file import is_inference_folder
+from picodet.formats.inference_folder import is_inference_folder
 from picodet.input_files import problem
 
 if TYPE_CHECKING:  # they import torch, and to record needs none
     from picodet.alignment.candidate import Candidate
-    from picodet.porting.paddle_weights import Which
+    from picodet.converter.paddle_checkpoints import Which
 
 Progress = Callable[[int, int], None]
 KINDS = (
@@ -68,7 +68,7 @@ def record(
     check_writable(out, overwrite)
     check_apart(out, [path for path in (reference, fed.batch) if path])
     _record(reference, out, fed, SAMPLES if summary else 0, input_size, paddle_python, progress)
-    made = training_file.read(out)
+    made = npz_file.read(out)
     return {
         "recording": str(out),
         "kind": "ppdet's training",
@@ -104,14 +104,14 @@ def compare(
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "reference.npz"
             _record(reference, out, fed, 0, size, paddle_python, lambda done, total: None)
-            recorded = training_file.read(out)
+            recorded = npz_file.read(out)
     return _compare(recorded, candidate, tolerance, progress)
 
 
 def _recorded(reference: Path, fed: TrainedOn) -> TrainingRecording | None:
     """What is a recording; None for what has to be trained."""
-    if training_file.is_training_recording(reference):
-        recorded = training_file.read(reference)
+    if npz_file.is_training_recording(reference):
+        recorded = npz_file.read(reference)
     elif is_folder(reference):
         recorded = read_folder(reference)
     else:
@@ -152,9 +152,9 @@ def _record(
 def _compare(
     recorded: TrainingRecording, candidate: "Candidate", tolerance: float | None, progress: Progress
 ) -> Comparison:
-    from picodet.alignment.training_align import align_training  # noqa: PLC0415 (imports torch)
-    from picodet.alignment.training_ours import Ours  # noqa: PLC0415
-    from picodet.alignment.training_recipe import recipe_of  # noqa: PLC0415
+    from picodet.alignment.training.align import align_training  # noqa: PLC0415 (imports torch)
+    from picodet.alignment.training.recipe import recipe_of  # noqa: PLC0415
+    from picodet.alignment.training.steps import Ours  # noqa: PLC0415
 
     height, width = recorded.images.shape[2:]
     opened = candidate.at((height, width))

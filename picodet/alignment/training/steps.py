@@ -8,22 +8,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.training_recording import Run
+from picodet.alignment.training.recording import Run
+from picodet.distributed import Alone
 from picodet.models.head import Output
 from picodet.models.picodet import PicoDet
-from picodet.ranks import Alone
 from picodet.training import aligned_criterion, simota_criterion
-from picodet.training.assignment import Assignment
-from picodet.training.averaging import Average
-from picodet.training.batch import Batch
+from picodet.training.assigners.assignment import Assignment
 from picodet.training.criterion import Criterion, criterion
+from picodet.training.data.batch import Batch
+from picodet.training.data.targets import Targets
+from picodet.training.ema import Average
 from picodet.training.losses import Losses
-from picodet.training.optimiser import MomentumSGD, optimiser
-from picodet.training.predictions import cells_of, joined
-from picodet.training.recipe import Averaging, Optimiser, Recipe, Schedule, SimOTA
-from picodet.training.schedule import learning_rates
+from picodet.training.optimizer import MomentumSGD, optimiser
+from picodet.training.positives import cells_of, joined
+from picodet.training.recipes.lr_schedule import learning_rates
+from picodet.training.recipes.schema import Averaging, Optimiser, Recipe, Schedule, SimOTA
 from picodet.training.step import Stepper
-from picodet.training.targets import Targets
 
 STATISTICS = ("running_mean", "running_var")
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
-from picodet.alignment.training_recording import Run
-from picodet.converter.rules import NameTable
+from picodet.alignment.training.recording import Run
+from picodet.converter.names.rules import NameTable
 
 EXPLAINED = 0.99  # of the difference, by a multiple of the weights that training began with
 FEWEST = 4  # values that such a multiple is told by

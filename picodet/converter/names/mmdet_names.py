@@ -20,9 +20,9 @@ from dataclasses import replace
 import numpy as np
 
 from picodet.config import BackboneConfig, Head, Neck
-from picodet.converter.rules import NameTable, Rule, Translation
+from picodet.converter.names.rules import NameTable, Rule, Translation
 from picodet.errors import ConversionError
-from picodet.variants import ESNET_X0_75, ESNET_X1_0, ESNET_X1_25
+from picodet.zoo.architectures import ESNET_X0_75, ESNET_X1_0, ESNET_X1_25
 
 PORTED = (ESNET_X0_75, ESNET_X1_0, ESNET_X1_25)
 

@@ -12,7 +12,7 @@ from picodet.config import (
     ResNetConfig,
     ShuffleNetV2Config,
 )
-from picodet.converter.rules import NameTable, Rule
+from picodet.converter.names.rules import NameTable, Rule
 
 
 def _same(*names: str, of_tensors: bool = True) -> tuple[Rule, ...]:

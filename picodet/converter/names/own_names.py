@@ -1,9 +1,9 @@
 """Our own names as a table, so that our files go through the same checks as everybody's."""
 
 from picodet.config import BackboneConfig, Head, Neck
-from picodet.converter.name_tables import name_table
-from picodet.converter.one_sided import OURS_ONLY_SUFFIX
-from picodet.converter.rules import NameTable, Translation
+from picodet.converter.names.name_tables import name_table
+from picodet.converter.names.rules import NameTable, Translation
+from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
 
 
 class OwnNames(NameTable):

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from picodet.config import STRIDES, BackboneConfig, ModelConfig
-from picodet.converter.name_tables import CLAS_BACKBONE, backbone_table
-from picodet.converter.rules import NameTable
-from picodet.converter.signatures import backbone_signature, signature
-from picodet.variants import VARIANTS
+from picodet.converter.names.name_tables import CLAS_BACKBONE, backbone_table
+from picodet.converter.names.rules import NameTable
+from picodet.converter.names.signatures import backbone_signature, signature
+from picodet.zoo.architectures import VARIANTS
 
 Shapes = Mapping[str, tuple[int, ...]]
 

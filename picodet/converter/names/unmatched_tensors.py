@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from picodet.cells import cell_centres, grids
-from picodet.converter.precision import as_float32
+from picodet.formats.precision import as_float32
+from picodet.ops.anchor_points import cell_centres, grids
 
 # Constants are averaged by ppdet's EMA like weights, and come out too large by what its correction
 # for the first steps gets wrong: 1.2e-4 after an epoch, 1e-2 after five steps.

@@ -7,14 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from picodet.data.coco import Annotations
 from picodet.data.preprocess import read_image
 from picodet.errors import ImageError
 from picodet.evaluation import metrics
-from picodet.evaluation.annotations import Annotations
 from picodet.evaluation.bootstrap import paired_intervals
+from picodet.evaluation.detections import Results
 from picodet.evaluation.matching import match
-from picodet.evaluation.report import Report, Shown, WhatIf, WorstPicture
-from picodet.evaluation.results import Results
+from picodet.evaluation.schema import Report, Shown, WhatIf, WorstPicture
 from picodet.evaluation.worst import PictureCost, worst_pictures
 
 SHOWN_FROM = 0.3  # score

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from picodet.evaluation.report import STATS
-from picodet.evaluation.result_comparison import SAME_BOX, SAME_SCORE, Pair, ResultComparison
-from picodet.evaluation.table import add_numbers, narrow_table, shown
-from picodet.evaluation.wording import NOTHING, exact, interval, signed, tells
+from picodet.evaluation.compare import SAME_BOX, SAME_SCORE, Pair, ResultComparison
+from picodet.evaluation.report.formatting import NOTHING, exact, interval, signed, tells
+from picodet.evaluation.report.text import add_numbers, narrow_table, shown
+from picodet.evaluation.schema import STATS
 
 WITHIN = f"scores within {SAME_SCORE:g}, sides within {SAME_BOX:g} pixels"
 TELLS = {

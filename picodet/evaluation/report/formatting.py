@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
 
-from picodet.evaluation.report import STATS, ClassResult, Interval, Report
+from picodet.evaluation.schema import STATS, ClassResult, Interval, Report
 
 NOTHING = "\N{EN DASH}"
 

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from picodet.evaluation.page_classes import classes
-from picodet.evaluation.page_curves import curves
-from picodet.evaluation.page_stats import stats
-from picodet.evaluation.page_what_if import what_if
-from picodet.evaluation.page_worst import legend, worst
-from picodet.evaluation.report import Report
-from picodet.evaluation.wording import HOW_TO_READ, in_percent, times
-from picodet.page_markup import document, listed, section, text
+from picodet.evaluation.report.formatting import HOW_TO_READ, in_percent, times
+from picodet.evaluation.report.html_curves import curves
+from picodet.evaluation.report.html_images import legend, worst
+from picodet.evaluation.report.html_sensitivity import what_if
+from picodet.evaluation.report.page_classes import classes
+from picodet.evaluation.report.page_stats import stats
+from picodet.evaluation.schema import Report
+from picodet.html import document, listed, section, text
 
-STYLE = Path(__file__).with_name("page_style.css")
+STYLE = Path(__file__).with_name("style.css")
 
 
 def page(report: Report) -> str:

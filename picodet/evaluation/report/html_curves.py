@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from picodet.evaluation.report import Curves
-from picodet.evaluation.wording import exact
-from picodet.page_markup import title
+from picodet.evaluation.report.formatting import exact
+from picodet.evaluation.schema import Curves
+from picodet.html import title
 
 WIDTH, HEIGHT = 480, 350
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 40
-STYLES = 4  # of line and colour in page_style.css: curve-0 to curve-3; more curves begin again
+STYLES = 4  # of line and colour in style.css: curve-0 to curve-3; more curves begin again
 
 
 def curves(found: Curves) -> str:

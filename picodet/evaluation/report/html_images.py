@@ -4,9 +4,9 @@ import base64
 from collections import Counter
 from collections.abc import Sequence
 
-from picodet.evaluation.page_labels import Label, labels
-from picodet.evaluation.report import Shown, WorstPicture
-from picodet.page_markup import text, title
+from picodet.evaluation.report.page_labels import Label, labels
+from picodet.evaluation.schema import Shown, WorstPicture
+from picodet.html import text, title
 
 MEANINGS = {  # told apart by colour and by line
     "found": "matches a box to find",

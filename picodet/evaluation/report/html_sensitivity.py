@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from picodet.evaluation.report import STATS, Interval, WhatIf
-from picodet.evaluation.wording import NOTHING, exact, interval, signed, tells
-from picodet.page_markup import text, title
+from picodet.evaluation.report.formatting import NOTHING, exact, interval, signed, tells
+from picodet.evaluation.schema import STATS, Interval, WhatIf
+from picodet.html import text, title
 
 MARGIN = 0.06  # of the axis, on either side
 TICKS = 5  # at most

@@ -1,8 +1,8 @@
 """AP class by class, as bars."""
 
-from picodet.evaluation.report import ClassResult
-from picodet.evaluation.wording import exact, ranked, without_truths
-from picodet.page_markup import text
+from picodet.evaluation.report.formatting import exact, ranked, without_truths
+from picodet.evaluation.schema import ClassResult
+from picodet.html import text
 
 HEADERS = ("AP", "AP50", "AP75", "AR", "to find", "detections")
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from picodet.evaluation.report import Shown
+from picodet.evaluation.schema import Shown
 
 HEIGHT = 1 / 25  # of a letter: of the picture's height,
 FLAT = 1 / 50  # or of its width, where that is more

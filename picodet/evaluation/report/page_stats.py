@@ -1,8 +1,8 @@
 """The twelve numbers as tiles, each with what it is of."""
 
-from picodet.evaluation.report import STATS, Report
-from picodet.evaluation.wording import MEANINGS, Meaning, exact, why_nothing
-from picodet.page_markup import text
+from picodet.evaluation.report.formatting import MEANINGS, Meaning, exact, why_nothing
+from picodet.evaluation.schema import STATS, Report
+from picodet.html import text
 
 
 def stats(report: Report) -> str:

@@ -8,8 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from picodet.errors import one_line
-from picodet.evaluation.report import STATS, ClassResult, Report, WhatIf
-from picodet.evaluation.wording import (
+from picodet.evaluation.report.formatting import (
     HOW_TO_READ,
     MEANINGS,
     NOTHING,
@@ -24,6 +23,7 @@ from picodet.evaluation.wording import (
     times,
     without_truths,
 )
+from picodet.evaluation.schema import STATS, ClassResult, Report, WhatIf
 
 FEW = 5  # classes shown from either end
 WIDE = 130  # columns of a terminal that has room for all numbers of a what-if

@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from picodet.evaluation.report import STATS, ClassResult, Curves, Report, WhatIf, WorstPicture
-from picodet.evaluation.result_comparison import ResultComparison
+from picodet.evaluation.compare import ResultComparison
+from picodet.evaluation.schema import STATS, ClassResult, Curves, Report, WhatIf, WorstPicture
 
 
 def as_json(report: Report) -> dict[str, Any]:

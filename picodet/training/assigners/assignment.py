@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from picodet.training.targets import Targets
+from picodet.training.data.targets import Targets
 
 NONE = -1  # the box of a cell that takes none
 
 
 class Assignment(NamedTuple):
-    """What every cell of every picture is to find; A counts them as picodet.cells does."""
+    """What every cell of every picture is to find; A counts them as picodet.ops.anchor_points does."""
 
     box: Tensor  # [B, A] int64, index of a box among those of the picture; NONE for background
     quality: Tensor  # [B, A], that its score should have; 0 for background

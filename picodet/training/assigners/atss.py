@@ -6,11 +6,11 @@ Mirrors ppdet/modeling/assigners/atss_assigner.py (arXiv:1912.02424): where a ce
 import torch
 from torch import Tensor
 
-from picodet.boxes import centres, intersection_and_union, least_distance_inside
-from picodet.cells import Grid
-from picodet.training.assignment import Assignment, best, in_a_row, one_box_each, taken
-from picodet.training.recipe import TaskAligned
-from picodet.training.targets import Targets
+from picodet.ops.anchor_points import Grid
+from picodet.ops.boxes import centres, intersection_and_union, least_distance_inside
+from picodet.training.assigners.assignment import Assignment, best, in_a_row, one_box_each, taken
+from picodet.training.data.targets import Targets
+from picodet.training.recipes.schema import TaskAligned
 
 LEAST_UNION = 1e-10  # is added, bbox_utils.py:592-612
 LEAST_PREDICTED_UNION = 1e-9  # is added, bbox_utils.py:430-452

@@ -6,21 +6,28 @@ Mirrors ppdet/modeling/assigners/simota_assigner.py with the varifocal loss as i
 import torch
 from torch import Tensor
 
-from picodet.boxes import (
+from picodet.ops.boxes import (
     centres,
     enclosing_area,
     intersection_and_union,
     least_distance_inside,
 )
-from picodet.training.assignment import Assignment, Row, best, in_a_row, one_box_each, taken
+from picodet.training.assigners.assignment import (
+    Assignment,
+    Row,
+    best,
+    in_a_row,
+    one_box_each,
+    taken,
+)
+from picodet.training.data.targets import Targets
 from picodet.training.losses import (
     ALPHA,
     LEAST_LOG,
     varifocal_of_background_scores,
     varifocal_of_object_scores,
 )
-from picodet.training.recipe import SimOTA
-from picodet.training.targets import Targets
+from picodet.training.recipes.schema import SimOTA
 
 FAR = 1e8  # the cost of a cell outside of the box, or far from its centre. In float32 whatever
 # else such a cell costs is rounded to 8: most of them cost the same

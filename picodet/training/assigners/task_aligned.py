@@ -6,10 +6,10 @@ Mirrors ppdet/modeling/assigners/task_aligned_assigner.py.
 import torch
 from torch import Tensor
 
-from picodet.boxes import intersection_and_union, least_distance_inside
-from picodet.training.assignment import Assignment, best, in_a_row, one_box_each, taken
-from picodet.training.recipe import TaskAligned
-from picodet.training.targets import Targets
+from picodet.ops.boxes import intersection_and_union, least_distance_inside
+from picodet.training.assigners.assignment import Assignment, best, in_a_row, one_box_each, taken
+from picodet.training.data.targets import Targets
+from picodet.training.recipes.schema import TaskAligned
 
 LEAST_UNION = 1e-9  # is added, bbox_utils.py:430-452
 LEAST_ALIGNMENT = 1e-9  # is added to what is divided by, task_aligned_assigner.py:189

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from picodet.training.targets import Targets
+from picodet.training.data.targets import Targets
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 ppdet-2.6 (the official weights saw it; operators.py:484-595 of release/2.6) works on floats and
 cuts nothing off, so that a picture may leave 0 .. 255; hue turns by up to 18 half turns, which is
-any hue. ppdet-2.7 (7d6dc40793) works on bytes: picodet.training.enhance.
+any hue. ppdet-2.7 (7d6dc40793) works on bytes: picodet.training.data.enhance.
 
 All is drawn first, in ppdet's order, and then done in its dtypes and its order of additions.
 """
@@ -14,7 +14,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from picodet.training.enhance import enhance
+from picodet.training.data.enhance import enhance
 
 Kind = Literal["brightness", "contrast", "saturation", "hue"]
 Change = tuple[Kind, float]

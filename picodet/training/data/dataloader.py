@@ -1,7 +1,7 @@
 """Batches one after another, read ahead by processes of their own.
 
 The number of workers changes nothing but the speed: a batch is made from its number alone
-(picodet.training.reading).
+(picodet.training.data.batch_reader).
 
 Memory that processes share is slow to come by, so it is taken once, and each worker writes into its
 own places in turn. It may: DataLoader asks it for a batch only when the one AHEAD batches before
@@ -21,12 +21,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from picodet.config import Preprocessing
 from picodet.errors import PicoDetError, TrainingError
-from picodet.machine import end_with_parent, worker_context
-from picodet.training.batch import Batch
-from picodet.training.reading import Reader, reader
-from picodet.training.recipe import Augmentation
-from picodet.training.samples import Samples
-from picodet.training.targets import Targets
+from picodet.system.machine import end_with_parent, worker_context
+from picodet.training.data.batch import Batch
+from picodet.training.data.batch_reader import Reader, reader
+from picodet.training.data.dataset import Samples
+from picodet.training.data.targets import Targets
+from picodet.training.recipes.schema import Augmentation
 
 Key = tuple[int, int]  # epoch, step
 AHEAD = 2  # batches that each worker has under way
@@ -159,7 +159,7 @@ def _loader(batches: _Batches, steps: _Steps, workers: int) -> DataLoader[Any]:
         num_workers=workers,
         prefetch_factor=AHEAD,
         persistent_workers=True,
-        multiprocessing_context=worker_context("picodet.training.reading"),
+        multiprocessing_context=worker_context("picodet.training.data.batch_reader"),
         worker_init_fn=_begin,
     )
 

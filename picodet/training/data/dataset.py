@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from picodet.data.coco import Annotations, Category, read_annotations
 from picodet.errors import TrainingError
-from picodet.evaluation.annotations import Annotations, Category, read_annotations
 
 PICTURE_FOLDERS = ("train2017", "images/train2017")
 ANNOTATION_FILE = "annotations/instances_train2017.json"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from picodet.training.hue import turn
+from picodet.training.data.pillow_hsv import turn
 
 # of 2^16, so that all sums are whole numbers below 2^24: exact in float32 in any order
 LUMA = np.array([[19595, 38470, 7471, 0x8000]], np.float32) / np.float32(0x10000)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.data.image_sums import UNKNOWN, ImageSum, difference, image_sum
+from picodet.data.image_checksums import UNKNOWN, ImageSum, difference, image_sum
+from picodet.distributed import Ranks, local_processes, share
 from picodet.errors import TrainingError
 from picodet.files import write_text
-from picodet.machine import cores
-from picodet.ranks import Ranks, local_processes, share
+from picodet.system.machine import cores
 
 FILE = "images.json"
 COLUMNS = 4  # of a row: size, checksum, and two times in ns, of the content and of the file

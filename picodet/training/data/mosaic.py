@@ -11,7 +11,7 @@ from random import Random
 import cv2
 import numpy as np
 
-from picodet.training.crop import Seen
+from picodet.training.data.transforms import Seen
 
 SHARE = 0.6  # of pictures that become a mosaic
 PICTURES = 5  # four, and the one that is mixed in

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from picodet.config import Preprocessing
-from picodet.training.recipe import Size
+from picodet.training.recipes.schema import Size
 
 INTERPS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 BLOCK = 1 << 15  # values that are normalised at a time, so that they stay in the cache

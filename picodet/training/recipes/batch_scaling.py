@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass, replace
 
-from picodet.training.recipe import Batches, Recipe
-from picodet.training.schedule import learning_rates, linear_rule
+from picodet.training.recipes.lr_schedule import learning_rates, linear_rule
+from picodet.training.recipes.schema import Batches, Recipe
 
 COCO_TRAIN = 117_266  # pictures of train2017 that have a box: the others are not trained on
 

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from picodet.training.recipe import Recipe, SimOTA, Size
-from picodet.training.recipe_batch import COCO_TRAIN, derived
-from picodet.training.recipe_fields import leaves
-from picodet.training.recipe_file import Resolved
+from picodet.training.recipes.batch_scaling import COCO_TRAIN, derived
+from picodet.training.recipes.fields import leaves
+from picodet.training.recipes.schema import Recipe, SimOTA, Size
+from picodet.training.recipes.yaml_file import Resolved
 
 UNLIMITED = 10_000  # characters of a line, where nobody has to see it whole
 COLUMNS = ("recipe", "sizes", "batch", "base lr", "epochs", "assigner", "average")

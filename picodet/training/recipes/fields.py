@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from picodet.config import ModelConfig
-from picodet.training.recipe import Recipe
+from picodet.training.recipes.schema import Recipe
 
 
 def leaves(recipe: Recipe) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from picodet.config import SIDE_MULTIPLE, Kernels, check_input_size
-from picodet.training.recipe import Recipe, Size
+from picodet.training.recipes.schema import Recipe, Size
 
 MANY = 100_000
 LIMITS = {  # path of a number: the least and the greatest

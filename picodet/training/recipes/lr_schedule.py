@@ -8,7 +8,7 @@ the last rate.
 import math
 from collections.abc import Callable
 
-from picodet.training.recipe import Schedule
+from picodet.training.recipes.schema import Schedule
 
 EXPONENT = 2  # ExpWarmup's power
 

@@ -1,6 +1,6 @@
 """How PaddleDetection 666f597 trains its PicoDets: a line each, by the model's name.
 
-Sources: the .yml files under configs/picodet, of which `picodet.training.recipe_sources` names the
+Sources: the .yml files under configs/picodet, of which `picodet.training.recipes.provenance` names the
 one that each number stands in. One config of the 34 is no training of its own and is not here:
 picodet_lcnet_x2_5_layout, a teacher without a reader, a rate or a number of epochs. The pruner's
 numbers are those of the training beside which it prunes; pruning itself is not done here.
@@ -8,8 +8,7 @@ numbers are those of the training beside which it prunes; pruning itself is not 
 
 from dataclasses import replace
 
-from picodet.official import CONFIGS
-from picodet.training.recipe import (
+from picodet.training.recipes.schema import (
     Augmentation,
     Averaging,
     Batches,
@@ -20,12 +19,13 @@ from picodet.training.recipe import (
     Size,
     TaskAligned,
 )
+from picodet.zoo.official import CONFIGS
 
 PRETRAINED = "https://paddledet.bj.bcebos.com/models/pretrained/"
 LEGENDARY = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph/legendary_models/PPLCNet_x"
 REACH, STEP = 64, 32  # pixels around a model's own side, of the sizes of its batches
 
-# The two ways in which ppdet has applied its average; see picodet.training.averaging.
+# The two ways in which ppdet has applied its average; see picodet.training.ema.
 PPDET_2_3 = Averaging(applied="every epoch")
 PPDET_2_4 = Averaging(applied="at snapshots")
 

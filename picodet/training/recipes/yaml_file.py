@@ -5,7 +5,7 @@ epochs: 100                    # and the cosine ends with them
 input_size: 320                # and the sizes of the batches lie around it
 averaging: ppdet-2.4           # or ppdet-2.3, or its own numbers
 resize: portable               # pictures have the same bits on every CPU
-schedule: {base_rate: 0.1}     # everything else by the names of picodet.training.recipe
+schedule: {base_rate: 0.1}     # everything else by the names of picodet.training.recipes.schema
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,11 +18,11 @@ import yaml
 
 from picodet.errors import TrainingError, one_line
 from picodet.input_files import regular
-from picodet.training.recipe import Recipe, Size
-from picodet.training.recipe_fields import leaves, with_leaves
-from picodet.training.recipe_limits import check_together, fitting, hint
-from picodet.training.recipe_sources import sources
-from picodet.training.recipes import PPDET_2_3, PPDET_2_4, RECIPES, sizes_around
+from picodet.training.recipes.fields import leaves, with_leaves
+from picodet.training.recipes.limits import check_together, fitting, hint
+from picodet.training.recipes.official import PPDET_2_3, PPDET_2_4, RECIPES, sizes_around
+from picodet.training.recipes.provenance import sources
+from picodet.training.recipes.schema import Recipe, Size
 
 MAX_BYTES = 50_000
 MAX_DEPTH = 6  # of brackets in brackets
@@ -42,7 +42,7 @@ class Resolved:
     """A recipe, and where each of its numbers comes from."""
 
     recipe: Recipe
-    sources: dict[str, str]  # by path, see picodet.training.recipe_fields
+    sources: dict[str, str]  # by path, see picodet.training.recipes.fields
     changed: frozenset[str]  # paths whose numbers are not the official recipe's
 
 

@@ -6,12 +6,12 @@ import own_recording
 import pytest
 
 from picodet.alignment import candidate, session
-from picodet.alignment.classes import NAME, with_classes
-from picodet.alignment.comparison import Rung
-from picodet.alignment.recording import Recording
+from picodet.alignment.checks.class_names import NAME, with_classes
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.result import Rung
 from picodet.alignment.session import Fed
-from picodet.export.export import export
-from picodet.export.wanted import Wanted
+from picodet.export.api import export
+from picodet.export.options import Wanted
 
 HEADS = Rung("heads", "aligned", "2 scores")
 FOUR = ("cat", "dog", "traffic light", "boat")

@@ -6,9 +6,9 @@ import pytest
 import torch
 from tracing import SMALL
 
-from picodet.alignment.heads import by_layers, from_layers, head_output, in_double
+from picodet.alignment.checks.heads import by_layers, from_layers, head_output, in_double
 from picodet.models.head import AlignedOutput, HeadOutput
-from picodet.variants import XS_LCNET
+from picodet.zoo.architectures import XS_LCNET
 
 ALIGNED = replace(XS_LCNET, classes=SMALL.classes)
 SIZES = (8, 4, 2, 1)

@@ -9,16 +9,20 @@ import own_recording
 import pytest
 import torch
 
-from picodet import decoding, postprocess
-from picodet.alignment import endings
-from picodet.alignment.comparison import Finding
-from picodet.alignment.endings import compare_decoding, compare_heads, recorded_heads
-from picodet.alignment.gap import Tolerance
-from picodet.alignment.layered import pair_layers
-from picodet.alignment.recorded import Recorded
-from picodet.alignment.recording import Recording
-from picodet.alignment.suppression import compare_nms
-from picodet.nms import multiclass_nms
+from picodet.alignment.checks import heads_and_decoding
+from picodet.alignment.checks.heads_and_decoding import (
+    compare_decoding,
+    compare_heads,
+    recorded_heads,
+)
+from picodet.alignment.checks.nms import compare_nms
+from picodet.alignment.pairing.by_name import pair_layers
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.result import Finding
+from picodet.alignment.tolerance import Tolerance
+from picodet.ops import decode, postprocess
+from picodet.ops.nms import multiclass_nms
 
 NOISE = Tolerance(30.0)
 EVIDENCE = "somebody's answer"
@@ -130,7 +134,7 @@ def at_the_corner(output, integral):
     return boxes - strides / 2, scores
 
 
-right_decode = decoding.decode
+right_decode = decode.decode
 
 
 @pytest.mark.parametrize(
@@ -150,7 +154,7 @@ right_decode = decoding.decode
     ],
 )
 def test_a_wrong_decoding(model, recorded, monkeypatch, wrong, name, text):
-    monkeypatch.setattr(endings.decoding, "decode", wrong)
+    monkeypatch.setattr(heads_and_decoding.decoding, "decode", wrong)
     rung = compare_decoding(model, (), recorded, NOISE, (), EVIDENCE)
     (finding,) = rung.findings
     assert (rung.verdict, finding.name) == ("differs", name)

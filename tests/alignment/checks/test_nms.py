@@ -5,9 +5,10 @@ import functools
 import numpy as np
 import pytest
 
-from picodet.alignment import probes, suppression
-from picodet.alignment.suppression import compare_kept, kept
-from picodet.nms import multiclass_nms
+from picodet.alignment.checks import nms
+from picodet.alignment.checks.nms import compare_kept, kept
+from picodet.alignment.recording import probes
+from picodet.ops.nms import multiclass_nms
 
 ONES = np.ones(2, np.float32)
 
@@ -133,7 +134,7 @@ def test_an_extra_box():
     (finding,) = compare(extra, theirs)
     assert finding.found == "1 extra, 0 missing"
     assert "first extra: class 3, 0.5000, [1.0, 2.0, 3.0, 4.0]" in finding.expected
-    assert finding.diagnosis == suppression.UNKNOWN
+    assert finding.diagnosis == nms.UNKNOWN
 
 
 def test_a_box_kept_twice_is_one_extra():
@@ -187,7 +188,7 @@ def test_nothing_kept_against_nothing_and_something():
 
 def test_the_references_thresholds_are_those_of_our_own_nms():
     names = ("score_threshold", "iou_threshold", "top_k", "keep")
-    numbers = (suppression.SCORE, suppression.IOU, suppression.TOP_K, suppression.KEEP)
+    numbers = (nms.SCORE, nms.IOU, nms.TOP_K, nms.KEEP)
     assert multiclass_nms.__defaults__ == numbers
     settings = dict(zip(names, numbers, strict=True))
     assert np.array_equal(rows_of("dense", **settings), rows_of("dense"))
@@ -205,11 +206,11 @@ def test_the_references_thresholds_are_those_of_our_own_nms():
 )
 def test_end_to_end_counts_the_boxes_that_are_near(ours, text):
     theirs = np.array([(1, 0.9, 0, 0, 10, 10)])
-    assert suppression.end_to_end(np.array(ours), theirs).startswith(text)
+    assert nms.end_to_end(np.array(ours), theirs).startswith(text)
 
 
 def test_end_to_end_with_nothing():
     nothing, one = np.empty((0, 6)), np.ones((1, 6))
-    assert suppression.end_to_end(nothing, nothing) == "0 of 0 boxes"
-    assert suppression.end_to_end(one, nothing) == "0 of 0 boxes"
-    assert suppression.end_to_end(nothing, one) == "0 of 1 boxes"
+    assert nms.end_to_end(nothing, nothing) == "0 of 0 boxes"
+    assert nms.end_to_end(one, nothing) == "0 of 0 boxes"
+    assert nms.end_to_end(nothing, one) == "0 of 1 boxes"

@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 import pytest
 from own_recording import CONFIG
-from test_recording_writer import index_of
 
-from picodet.alignment.comparison import Finding
-from picodet.alignment.index import Settings, Step
-from picodet.alignment.preprocessing import compare_preprocessing, our_steps
-from picodet.alignment.probes import PICTURE
-from picodet.alignment.recording import Recording
-from picodet.alignment.recording_writer import RecordingWriter
+from picodet.alignment.checks.preprocessing import compare_preprocessing, our_steps
+from picodet.alignment.recording.index import Settings, Step
+from picodet.alignment.recording.probes import PICTURE
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.recording.writer import RecordingWriter
+from picodet.alignment.result import Finding
 from picodet.config import Preprocessing
 from picodet.data.resize_kernels import fingerprint, using
 from picodet.errors import RecordingError
+from tests.alignment.recording.test_writer import index_of
 
 EVIDENCE = "somebody's answer"
 MEAN, STD = np.array(Preprocessing().mean), np.array(Preprocessing().std)

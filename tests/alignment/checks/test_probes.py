@@ -4,19 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_recording_writer import index_of
 
-from picodet import decoding, postprocess
-from picodet.alignment import probes, probing
-from picodet.alignment.gap import Tolerance
-from picodet.alignment.picture_probing import preprocessed
-from picodet.alignment.probing import LIVE, SHIPPED, probe
-from picodet.alignment.recording import Recording
-from picodet.alignment.recording_writer import RecordingWriter
+from picodet.alignment.checks import probes as probing
+from picodet.alignment.checks.image_probes import preprocessed
+from picodet.alignment.checks.probes import LIVE, SHIPPED, probe
+from picodet.alignment.recording import probes
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.recording.writer import RecordingWriter
+from picodet.alignment.tolerance import Tolerance
 from picodet.data import preprocess
 from picodet.errors import RecordingError
 from picodet.models.head import AlignedOutput, Integral
-from picodet.nms import multiclass_nms
+from picodet.ops import decode, postprocess
+from picodet.ops.nms import multiclass_nms
+from tests.alignment.recording.test_writer import index_of
 
 NOISE = Tolerance(30.0)
 NEXT_BELOW = {value: np.nextafter(np.float32(value), np.float32(0)) for value in (0.025, 0.6)}
@@ -139,8 +140,8 @@ def test_colours_exchanged_are_told(recording, monkeypatch):
     ],
 )
 def test_decoding_can_fail(recording, monkeypatch, change, name, text):
-    right = decoding.decode
-    monkeypatch.setattr(decoding, "decode", lambda *args: change(*right(*args)))
+    right = decode.decode
+    monkeypatch.setattr(decode, "decode", lambda *args: change(*right(*args)))
     (finding,) = probe("pico_head", Integral(7), recording, NOISE).decoding
     assert (finding.name, finding.diagnosis) == (f"probe: {name}", text)
 

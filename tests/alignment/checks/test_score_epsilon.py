@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from picodet.alignment.footing import Footing, adds_epsilon
+from picodet.alignment.checks.score_epsilon import Footing, adds_epsilon
 from picodet.graphs.operators import Operator, Source
 
 WITH = torch.tensor([(0.25 + 1e-9) ** 0.5, (1e-8 + 1e-9) ** 0.5, 1e-9**0.5])

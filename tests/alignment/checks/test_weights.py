@@ -8,16 +8,16 @@ import torch
 from exporting import export_onnx
 from own_recording import CONFIG
 
-from picodet.alignment.gap import Tolerance
-from picodet.alignment.index import Weight
-from picodet.alignment.layered import pair_layers
-from picodet.alignment.network_input import NetworkInput
-from picodet.alignment.onnx_recorder import record_onnx_file
-from picodet.alignment.order import Order
-from picodet.alignment.paired import Pairing
-from picodet.alignment.pairing import pair
-from picodet.alignment.recording import Recording
-from picodet.alignment.weights import compare_weights
+from picodet.alignment.checks.weights import compare_weights
+from picodet.alignment.pairing.by_name import pair_layers
+from picodet.alignment.pairing.by_structure import pair
+from picodet.alignment.pairing.pairs import Pairing
+from picodet.alignment.recording.index import Weight
+from picodet.alignment.recording.network_input import NetworkInput
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.reference.onnx_recorder import record_onnx_file
+from picodet.alignment.reference.request import Order
+from picodet.alignment.tolerance import Tolerance
 
 NOISE = Tolerance(30.0)
 STEM = "backbone.stem.conv.weight"

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from picodet.alignment import common_cause as common
-from picodet.alignment.common_cause import Difference, told_once
-from picodet.alignment.comparison import Finding
+from picodet.alignment.diagnosis import common_cause as common
+from picodet.alignment.diagnosis.common_cause import Difference, told_once
+from picodet.alignment.result import Finding
 
 RANDOM = np.random.RandomState(3)
 SHAPES = ((24, 3, 3, 3), (48, 24, 1, 1), (96, 1, 5, 5), (116,), (116,), (64, 96, 1, 1))

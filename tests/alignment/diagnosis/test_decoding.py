@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from picodet.alignment.decoding_diagnosis import UNKNOWN, explain_boxes, explain_scores
+from picodet.alignment.diagnosis.decoding import UNKNOWN, explain_boxes, explain_scores
 from picodet.config import STRIDES
-from picodet.decoding import decode
 from picodet.models.head import HeadOutput, Integral
+from picodet.ops.decode import decode
 
 CLASSES, BINS = 3, 8
 GRIDS = (8, 12), (4, 6), (2, 3), (1, 2)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from picodet.alignment.index import content_key
-from picodet.alignment.weight_diagnosis import UNKNOWN, explain
+from picodet.alignment.diagnosis.weights import UNKNOWN, explain
+from picodet.alignment.recording.index import content_key
 
 KERNEL = np.random.default_rng(0).normal(size=(4, 4, 3, 3)).astype("f4")
 MATRIX = KERNEL[:, :, 0, 0].copy()

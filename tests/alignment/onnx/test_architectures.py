@@ -8,7 +8,7 @@ from exporting import export_onnx
 
 from picodet.alignment import session
 from picodet.models.head import SCORE_EPSILON
-from picodet.variants import MOBILENET, RESNET, S_NPU, SHUFFLENET, XS_LCNET
+from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, XS_LCNET
 
 WILD = {  # of the other architectures: as it is, or folded and without the epsilon of 2022
     "picodet_xs_lcnet": (XS_LCNET, True),

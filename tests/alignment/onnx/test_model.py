@@ -11,10 +11,12 @@ from exporting import export_onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx_faults import FAULTS, FOLDED, changed, first, lose_pads, node, number, rewire, set_weight
 
-from picodet.alignment import onnx_model, onnx_runs, session
+from picodet.alignment import session
+from picodet.alignment.onnx import model as onnx_model
+from picodet.alignment.onnx import runs
 from picodet.alignment.session import Fed
 from picodet.errors import AlignmentError, CheckpointError, GraphError
-from picodet.meta import describe
+from picodet.formats.meta import describe
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,7 @@ def test_any_input_size(reference, exports, tmp_path):
 def test_the_last_run_of_the_whole_may_have_nothing_left_to_do(reference, exports, monkeypatch):
     model = onnx_model.load(exports[False])
     outputs = {model.places.made[s] for call in model.traced.calls for s in call.outputs}
-    monkeypatch.setattr(onnx_runs, "AT_ONCE", len(outputs))
+    monkeypatch.setattr(runs, "AT_ONCE", len(outputs))
     assert not differing(compare(reference, exports[False]))
 
 
@@ -270,9 +272,9 @@ def test_a_recording_in_double(pristine, exports, tmp_path):
 
 def test_without_onnxruntime(reference, exports, monkeypatch):
     for name in [*sys.modules]:
-        if name.startswith("picodet.alignment.onnx") or name == "picodet.ort":
+        if name.startswith("picodet.alignment.onnx") or name == "picodet.system.ort":
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr("picodet.alignment.onnx_model")
+    monkeypatch.delattr("picodet.alignment.onnx.model")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(
         AlignmentError, match=r"onnxruntime is not installed: pip install onnxruntime$"

@@ -18,7 +18,7 @@ HOMES = (
     *("ppdet.modeling.necks", "ppdet.modeling.necks.csp_pan", "ppdet.modeling.necks.lc_pan"),
     *("ppdet.optimizer", "ppdet.optimizer.optimizer"),
 )
-OURS = ("picodet.alignment.ppdet_model", "picodet.alignment.ppdet_training")
+OURS = ("picodet.alignment.paddle_side.model", "picodet.alignment.paddle_side.training")
 
 
 @pytest.fixture

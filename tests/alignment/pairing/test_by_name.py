@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 
-from test_index import INDEX
-
-from picodet.alignment.comparison import Unpaired
-from picodet.alignment.index import Call, Weight
-from picodet.alignment.layered import pair_layers
-from picodet.alignment.paired import PairedCall
-from picodet.converter.name_tables import name_table
-from picodet.variants import S_LCNET, S
+from picodet.alignment.pairing.by_name import pair_layers
+from picodet.alignment.pairing.pairs import PairedCall
+from picodet.alignment.recording.index import Call, Weight
+from picodet.alignment.result import Unpaired
+from picodet.converter.names.name_tables import name_table
+from picodet.zoo.architectures import S_LCNET, S
+from tests.alignment.recording.test_index import INDEX
 
 
 def pair(calls=(), weights=(), config=S):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from tracing import SMALL
 
-from picodet.alignment.index import Ending, Index, Stored, Weight
-from picodet.alignment.paired import Folded
-from picodet.alignment.pairing import pair
+from picodet.alignment.pairing.by_structure import pair
+from picodet.alignment.pairing.pairs import Folded
+from picodet.alignment.recording.index import Ending, Index, Stored, Weight
 from picodet.errors import AlignmentError, GraphError
 from picodet.graphs.operators import Operator, Source
 from picodet.graphs.tracing import trace
-from picodet.official import CONFIGS
+from picodet.zoo.official import CONFIGS
 
 TRACED = trace(SMALL)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from picodet.alignment.index import (
+from picodet.alignment.recording.index import (
     Call,
     Ending,
     Index,

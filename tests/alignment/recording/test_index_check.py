@@ -2,7 +2,7 @@
 
 import pytest
 
-from picodet.alignment.index_check import _check_operators
+from picodet.alignment.recording.index_check import _check_operators
 from picodet.graphs.operators import Operator, Source
 
 

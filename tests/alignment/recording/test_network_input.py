@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from picodet.alignment.network_input import NetworkInput, read_array
+from picodet.alignment.recording.network_input import NetworkInput, read_array
 from picodet.errors import RecordingError
 
 

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from test_recording_writer import ARRAYS, FED, LEVEL, index_of, write
 
-from picodet.alignment.index import HEADER, SAMPLES, content_key, to_json
-from picodet.alignment.recording import Recording
-from picodet.alignment.recording_writer import RecordingWriter
+from picodet.alignment.recording.index import HEADER, SAMPLES, content_key, to_json
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.recording.writer import RecordingWriter
 from picodet.errors import RecordingError
+from tests.alignment.recording.test_writer import ARRAYS, FED, LEVEL, index_of, write
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
-from test_index import INDEX
 
-from picodet.alignment.index import HEADER, SAMPLES, Ending, content_key
-from picodet.alignment.recording_writer import RecordingWriter
+from picodet.alignment.recording.index import HEADER, SAMPLES, Ending, content_key
+from picodet.alignment.recording.writer import RecordingWriter
 from picodet.errors import OutputError, RecordingError
+from tests.alignment.recording.test_index import INDEX
 
 ARRAYS = {
     "plain": np.arange(24, dtype="f4").reshape(2, 3, 4),

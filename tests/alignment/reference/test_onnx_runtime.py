@@ -10,16 +10,16 @@ from exporting import export_onnx
 from onnx import TensorProto, helper, numpy_helper
 from tracing import SMALL, filled, seeded_checkpoint
 
-from picodet.alignment.index import Index
-from picodet.alignment.onnx_graph import record_onnx
-from picodet.alignment.pairing import pair
-from picodet.alignment.recording import Recording
-from picodet.alignment.recording_writer import RecordingWriter
-from picodet.converter import pdparams
+from picodet.alignment.pairing.by_structure import pair
+from picodet.alignment.recording.index import Index
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.recording.writer import RecordingWriter
+from picodet.alignment.reference.onnx_runtime import record_onnx
 from picodet.errors import CheckpointError, GraphError, RecordingError
+from picodet.formats import pdparams
 from picodet.graphs.graph import canonical
 from picodet.graphs.onnx_reader import read_graph
-from picodet.official import CONFIGS
+from picodet.zoo.official import CONFIGS
 
 
 def tensors(value):

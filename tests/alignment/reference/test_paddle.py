@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from gated_picture import PATIENCE
+from gated_image import PATIENCE
 
-from picodet import paddle_python
-from picodet.alignment.order import Order
-from picodet.alignment.paddle_process import record_in_paddle
+from picodet.alignment.reference.paddle import record_in_paddle
+from picodet.alignment.reference.request import Order
 from picodet.errors import Note, PicoDetError, RecordingError
-from picodet.inference.program_process import MissingPaddleError, ProgramProcess
+from picodet.paddle_process import python as paddle_python
+from picodet.paddle_process.client import MissingPaddleError, ProgramProcess
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 import torch
 from tracing import filled, seeded_checkpoint
 
-from picodet.alignment import reference
-from picodet.alignment.index import Settings
+from picodet.alignment.recording.index import Settings
+from picodet.alignment.reference import record as reference
 from picodet.alignment.session import Fed
-from picodet.converter import pdparams
+from picodet.formats import pdparams
 
 CONFIG = replace(
     own_recording.CONFIG,

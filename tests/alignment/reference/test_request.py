@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from picodet.alignment.index import Settings
-from picodet.alignment.order import Order
+from picodet.alignment.recording.index import Settings
+from picodet.alignment.reference.request import Order
 
 SETTINGS = Settings((320, 416), 1, (0.5, 0.25, 0.0), (1.0, 2.0, 3.0))
 FULL = Order(

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from comparisons import BROKEN, FINE, LAYERS, WRONG, layer
 
-from picodet.alignment.blocks import WHOLE, blocks, within, worst
+from picodet.alignment.report.blocks import WHOLE, blocks, within, worst
 
 
 @pytest.mark.parametrize(

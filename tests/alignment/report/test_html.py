@@ -9,13 +9,13 @@ import pytest
 from comparisons import ALIGNED, BROKEN, DIFFERENT, FINE, HOSTILE, LAYERS, layer
 from parsed import Parsed
 
-from picodet.alignment.blocks import blocks
-from picodet.alignment.comparison import Comparison, Picture
-from picodet.alignment.page import page
-from picodet.alignment.page_network import HEIGHT, _backbone_edges, _boxes, shade
-from picodet.alignment.page_pictures import MAX_CELLS, MAX_POINTS, error_map, scatter
+from picodet.alignment.report.blocks import blocks
+from picodet.alignment.report.html import page
+from picodet.alignment.report.html_error_plots import MAX_CELLS, MAX_POINTS, error_map, scatter
+from picodet.alignment.report.html_network import HEIGHT, _backbone_edges, _boxes, shade
+from picodet.alignment.result import Comparison, Picture
 from picodet.graphs.tracing import trace
-from picodet.variants import VARIANTS
+from picodet.zoo.architectures import VARIANTS
 
 EMPTY = Comparison("a", "b", (), (), (), "", {})
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 from comparisons import ALIGNED, DIFFERENT, FINE, layer
 
-from picodet.alignment.as_json import as_json
+from picodet.alignment.report.json_report import as_json
 
 
 def written(comparison):

@@ -1,10 +1,10 @@
 import numpy as np
 import torch
 
-from picodet.alignment.training_assigned import compare_assignment, findings
-from picodet.alignment.training_gaps import Bar
-from picodet.alignment.training_recording import Taken
-from picodet.training.assignment import NONE, Assignment
+from picodet.alignment.training.assignment import compare_assignment, findings
+from picodet.alignment.training.differences import Bar
+from picodet.alignment.training.recording import Taken
+from picodet.training.assigners.assignment import NONE, Assignment
 
 SIZE = (64, 64)  # 64, 16, 4 and 1 cells
 CELLS = 85

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from picodet.alignment.training_input import drawn, read_batch
+from picodet.alignment.training.batch import drawn, read_batch
 from picodet.config import Preprocessing
 from picodet.errors import RecordingError
 

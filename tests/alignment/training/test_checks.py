@@ -1,8 +1,9 @@
-"""Our training against ppdet's own, recorded in float64 (tools/record_training.py)."""
+"""Our training against ppdet's own, recorded in float64 (scripts/record/training.py)."""
 
 import pytest
-from trained import TRAINED, ours
 from trained_models import RUNGS, compared, verdicts
+
+from scripts.fixtures.trained import TRAINED, ours
 
 
 @pytest.mark.parametrize("name", TRAINED)

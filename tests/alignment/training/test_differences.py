@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from picodet.alignment.training_gaps import Bar, compare, compare_one, scalar
-from picodet.alignment.training_recording import known
-from picodet.converter.name_tables import name_table
-from picodet.variants import S
+from picodet.alignment.training.differences import Bar, compare, compare_one, scalar
+from picodet.alignment.training.recording import known
+from picodet.converter.names.name_tables import name_table
+from picodet.zoo.architectures import S
 
 BAR = Bar(of_scale=1e-9, of_noise=10.0)
 TABLE = name_table(S.backbone, S.neck, S.head)

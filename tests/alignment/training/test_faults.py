@@ -1,17 +1,17 @@
-"""Faults planted in our training, one at a time; benchmarks/training_faults.py has all of them."""
+"""Faults planted in our training, one at a time; benchmarks/fault_injection/training_faults.py has all of them."""
 
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from trained import GOLDEN, ours
 from trained_models import recorded
 
-from picodet.alignment.training_align import align_training
+from picodet.alignment.training.align import align_training
+from scripts.fixtures.trained import GOLDEN, ours
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from training_fault_list import FAULTS, GENERATION
+sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
+from benchmarks.fault_injection.training_fault_list import FAULTS, GENERATION
 
 # of each rung some, and all that the issue of this ladder named
 PLANTED = (

@@ -2,20 +2,20 @@ import json
 
 import numpy as np
 import pytest
-from trained import GOLDEN
 from trained_models import recorded
 
-from picodet.alignment import training_file
+from picodet.alignment.training import npz_file
 from picodet.errors import RecordingError
+from scripts.fixtures.trained import GOLDEN
 
 NAME = "training_2021"
 
 
 def test_what_is_written_is_read_again(tmp_path):
     recording = recorded(NAME)
-    samples = 6  # tools/record_training.py
-    training_file.write(recording, samples, tmp_path / "x.npz")
-    again = training_file.read(tmp_path / "x.npz")
+    samples = 6  # scripts/record/training.py
+    npz_file.write(recording, samples, tmp_path / "x.npz")
+    again = npz_file.read(tmp_path / "x.npz")
     assert again.runs[0].losses == recording.runs[0].losses
     assert again.weights == recording.weights
     assert np.array_equal(again.images, recording.images)
@@ -111,7 +111,7 @@ def taken(row, value):
 )
 def test_a_damaged_file_is_refused(tmp_path, change, message):
     with pytest.raises(RecordingError, match=message):
-        training_file.read(spoiled(tmp_path, change))
+        npz_file.read(spoiled(tmp_path, change))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04\x95"])
@@ -119,11 +119,11 @@ def test_what_is_no_npz_is_refused(tmp_path, content):
     path = tmp_path / "x.npz"
     path.write_bytes(content)
     with pytest.raises(RecordingError, match="not a readable recording of a training"):
-        training_file.read(path)
+        npz_file.read(path)
 
 
 def test_no_code_runs(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, index=np.array([print], dtype=object))
     with pytest.raises(RecordingError, match="Python objects"):
-        training_file.read(path)
+        npz_file.read(path)

@@ -4,14 +4,14 @@ import json
 
 import numpy as np
 import pytest
-import seeded
 from click.testing import CliRunner
-from trained import GOLDEN, TRAINED, ours
 from trained_models import RUNGS
 
 from picodet.cli import align
-from picodet.meta import describe
+from picodet.formats.meta import describe
 from picodet.models.checkpoint import save
+from scripts.fixtures import seeded
+from scripts.fixtures.trained import GOLDEN, TRAINED, ours
 
 NAME = "training_2021"
 

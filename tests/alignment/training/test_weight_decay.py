@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from picodet.alignment.training_diagnosis import decay_in
-from picodet.alignment.training_input import Boxes
-from picodet.alignment.training_recording import Run, known
-from picodet.converter.name_tables import name_table
-from picodet.variants import S
+from picodet.alignment.training.batch import Boxes
+from picodet.alignment.training.recording import Run, known
+from picodet.alignment.training.weight_decay import decay_in
+from picodet.converter.names.name_tables import name_table
+from picodet.zoo.architectures import S
 
 NAMES = tuple(f"neck.conv_t.convs.{level}.bn.weight" for level in range(3))  # ppdet's and ours
 RATE, MOMENTUM = 0.1, 0.9

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 from picodet.config import make_divisible
-from picodet.converter.convert import convert
-from picodet.converter.mmdet_names import (
+from picodet.converter.match_tensors import convert
+from picodet.converter.names.mmdet_names import (
     FIRST_MMDET,
     MMDET,
     mmdet_table,
     respelled,
     spelling,
 )
-from picodet.converter.name_tables import name_table
-from picodet.converter.one_sided import MMDET_ONLY
-from picodet.converter.way_back import renamed
+from picodet.converter.names.name_tables import name_table
+from picodet.converter.names.unmatched_tensors import MMDET_ONLY
+from picodet.converter.to_paddle import renamed
 from picodet.errors import ConversionError
 from picodet.models.picodet import PicoDet
-from picodet.variants import LCNET_1_0X, S_LCNET, L, M, S
+from picodet.zoo.architectures import LCNET_1_0X, S_LCNET, L, M, S
 
 TABLES = {"today": MMDET, "first": FIRST_MMDET}
 SMALL_S = replace(S, classes=("a", "b"), input_size=(64, 64))

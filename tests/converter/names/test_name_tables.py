@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from picodet.converter.name_tables import (
+from picodet.converter.names.name_tables import (
     BACKBONES,
     CLAS_BACKBONE,
     CLAS_ESNET,
@@ -16,11 +16,11 @@ from picodet.converter.name_tables import (
     backbone_table,
     name_table,
 )
-from picodet.converter.one_sided import OURS_ONLY_SUFFIX
-from picodet.converter.rules import NameTable
+from picodet.converter.names.rules import NameTable
+from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
 from picodet.models.esnet import ESNet
 from picodet.models.picodet import PicoDet
-from picodet.variants import MOBILENET, RESNET, S_LCNET, SHUFFLENET, VARIANTS, S
+from picodet.zoo.architectures import MOBILENET, RESNET, S_LCNET, SHUFFLENET, VARIANTS, S
 
 PARTS = {
     **{kind.__name__: rules for kind, rules in BACKBONES.items()},

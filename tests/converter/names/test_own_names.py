@@ -1,8 +1,8 @@
 import pytest
 
-from picodet.converter.own_names import OwnNames, own_table
+from picodet.converter.names.own_names import OwnNames, own_table
 from picodet.models.picodet import PicoDet
-from picodet.variants import VARIANTS, S
+from picodet.zoo.architectures import VARIANTS, S
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)

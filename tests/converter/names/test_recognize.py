@@ -3,17 +3,27 @@
 from dataclasses import replace
 
 import pytest
-import seeded
 
-from picodet.converter.recognise import (
+from picodet.converter.names.recognize import (
     Recognised,
     esnet_widths,
     recognise_backbone,
     recognise_detector,
 )
-from picodet.converter.signatures import backbone_signature, signature
+from picodet.converter.names.signatures import backbone_signature, signature
 from picodet.models.picodet import PicoDet
-from picodet.variants import MOBILENET, RESNET, S_LCNET, S_NPU, SHUFFLENET, VARIANTS, XS_LCNET, M, S
+from picodet.zoo.architectures import (
+    MOBILENET,
+    RESNET,
+    S_LCNET,
+    S_NPU,
+    SHUFFLENET,
+    VARIANTS,
+    XS_LCNET,
+    M,
+    S,
+)
+from scripts.fixtures import seeded
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)

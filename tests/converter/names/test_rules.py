@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from picodet.converter.rules import NameTable, Rule
+from picodet.converter.names.rules import NameTable, Rule
 
 INNER = (Rule("a", "first"), Rule("w", "weight"))
 RULES = (

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from drawn_coco import annotation_file, write_dataset
 
-from picodet.evaluation.annotations import read_annotations
+from picodet.data.coco import read_annotations
+from picodet.evaluation.detections import Results
 from picodet.evaluation.metrics import evaluate
-from picodet.evaluation.reporting import WIDEST, Context, Evaluated, report, what_if, worst
-from picodet.evaluation.results import Results
+from picodet.evaluation.report.build import WIDEST, Context, Evaluated, report, what_if, worst
 
 NOTES = ("a note",)
 

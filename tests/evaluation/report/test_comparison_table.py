@@ -3,13 +3,13 @@ from io import StringIO
 
 import numpy as np
 import pytest
-from reports import COMPARISON, HOSTILE, SAME
+from evaluation_reports import COMPARISON, HOSTILE, SAME
 from rich.console import Console
 
-from picodet.evaluation.comparison_table import print_result_comparison, verdict
-from picodet.evaluation.report import Interval
-from picodet.evaluation.result_comparison import Spread
-from picodet.evaluation.wording import NOTHING
+from picodet.evaluation.compare import Spread
+from picodet.evaluation.report.comparison_table import print_result_comparison, verdict
+from picodet.evaluation.report.formatting import NOTHING
+from picodet.evaluation.schema import Interval
 
 
 def printed(comparison, width=80):

@@ -4,14 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from evaluation_reports import (
+    CUBIC,
+    HOSTILE,
+    NOTHING_FOUND,
+    NOTHING_TO_FIND,
+    REPORT,
+    WHAT_IF,
+    WORST,
+)
 from parsed import Parsed
-from reports import CUBIC, HOSTILE, NOTHING_FOUND, NOTHING_TO_FIND, REPORT, WHAT_IF, WORST
 
-from picodet.evaluation.page import page
-from picodet.evaluation.page_what_if import Axis, axis, what_if
-from picodet.evaluation.page_worst import worst
-from picodet.evaluation.report import Interval
-from picodet.evaluation.wording import NOTHING
+from picodet.evaluation.report.formatting import NOTHING
+from picodet.evaluation.report.html import page
+from picodet.evaluation.report.html_images import worst
+from picodet.evaluation.report.html_sensitivity import Axis, axis, what_if
+from picodet.evaluation.schema import Interval
 
 BARE = replace(REPORT, classes=(), worst=(), what_if=(), notes=(), settings={}, commands=())
 ALL = pytest.mark.parametrize(

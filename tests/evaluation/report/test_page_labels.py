@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from picodet.evaluation.page_labels import labels
-from picodet.evaluation.report import Shown
+from picodet.evaluation.report.page_labels import labels
+from picodet.evaluation.schema import Shown
 
 SIZE = (100, 200)  # letters 4 pixels high, 2.6 wide
 BOX = Shown((20, 30, 80, 60), "cat", 0.5)

@@ -2,12 +2,12 @@ from dataclasses import replace
 from io import StringIO
 
 import pytest
-from reports import CUBIC, HOSTILE, LINEAR, NOTHING_FOUND, NOTHING_TO_FIND, REPORT
+from evaluation_reports import CUBIC, HOSTILE, LINEAR, NOTHING_FOUND, NOTHING_TO_FIND, REPORT
 from rich.console import Console
 
-from picodet.evaluation.report import STATS
-from picodet.evaluation.table import print_reports
-from picodet.evaluation.wording import NOTHING
+from picodet.evaluation.report.formatting import NOTHING
+from picodet.evaluation.report.text import print_reports
+from picodet.evaluation.schema import STATS
 
 
 def printed(*reports, per_class=False, width=80):

@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from reports import COMPARISON, CUBIC, NOTHING_FOUND, NOTHING_TO_FIND, REPORT
+from evaluation_reports import COMPARISON, CUBIC, NOTHING_FOUND, NOTHING_TO_FIND, REPORT
 
-from picodet.evaluation.as_json import as_json, comparison_as_json
-from picodet.evaluation.report import STATS
+from picodet.evaluation.report.to_json import as_json, comparison_as_json
+from picodet.evaluation.schema import STATS
 
 
 def test_the_twelve_in_order_and_by_name():

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from picodet.training.assignment import NONE, best, in_a_row, one_box_each, taken
-from picodet.training.targets import Targets
+from picodet.training.assigners.assignment import NONE, best, in_a_row, one_box_each, taken
+from picodet.training.data.targets import Targets
 
 # few values, so that many are equal
 VALUES = arrays(

@@ -2,10 +2,10 @@ import pytest
 import torch
 from assignments import LEVELS, given, is_recorded, padded, single
 
-from picodet.cells import cell_centres
-from picodet.training.assignment import NONE
-from picodet.training.atss import atss
-from picodet.training.recipe import TaskAligned
+from picodet.ops.anchor_points import cell_centres
+from picodet.training.assigners.assignment import NONE
+from picodet.training.assigners.atss import atss
+from picodet.training.recipes.schema import TaskAligned
 
 
 def assigned(inputs):

@@ -2,10 +2,10 @@ import numpy as np
 import torch
 from assignments import given, is_recorded, padded, single
 
-from picodet.cells import cell_centres
-from picodet.training.assignment import NONE
-from picodet.training.recipe import SimOTA
-from picodet.training.simota import FAR, simota
+from picodet.ops.anchor_points import cell_centres
+from picodet.training.assigners.assignment import NONE
+from picodet.training.assigners.simota import FAR, simota
+from picodet.training.recipes.schema import SimOTA
 
 ORDINARY = [0, 1, 2]  # pictures whose boxes have cells enough near their centres
 

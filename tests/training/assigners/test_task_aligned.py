@@ -2,10 +2,10 @@ import pytest
 import torch
 from assignments import given, is_recorded, padded, single
 
-from picodet.cells import cell_centres
-from picodet.training.assignment import NONE
-from picodet.training.recipe import TaskAligned
-from picodet.training.task_aligned import task_aligned
+from picodet.ops.anchor_points import cell_centres
+from picodet.training.assigners.assignment import NONE
+from picodet.training.assigners.task_aligned import task_aligned
+from picodet.training.recipes.schema import TaskAligned
 
 
 def assigned(inputs):

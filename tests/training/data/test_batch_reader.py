@@ -14,9 +14,9 @@ from picodet.config import Preprocessing
 from picodet.data.preprocess import normalise_floats
 from picodet.data.resize_kernels import differ, using
 from picodet.errors import ImageError, TrainingError
-from picodet.training.reading import pad, reader
-from picodet.training.recipe import Augmentation
-from picodet.training.samples import read_samples
+from picodet.training.data.batch_reader import pad, reader
+from picodet.training.data.dataset import read_samples
+from picodet.training.recipes.schema import Augmentation
 
 SIZES = ((64, 64), (96, 64))
 ALL = Augmentation(sizes=SIZES)

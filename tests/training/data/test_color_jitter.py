@@ -5,10 +5,10 @@ import json
 import cv2
 import numpy as np
 import pytest
-from drawn_samples import boxes, digest, picture
 
-from picodet.training.crop import Seen, crop, flip
-from picodet.training.distort import change, distort, draw_changes
+from picodet.training.data.color_jitter import change, distort, draw_changes
+from picodet.training.data.transforms import Seen, crop, flip
+from scripts.fixtures.drawn_samples import boxes, digest, picture
 
 
 @pytest.mark.parametrize(("form", "part"), [("ppdet-2.6", "samples"), ("ppdet-2.7", "later")])

@@ -11,13 +11,13 @@ from pathlib import Path
 import drawn_coco
 import pytest
 import torch
-from gated_picture import PATIENCE
+from gated_image import PATIENCE
 
 from picodet.config import Preprocessing
 from picodet.errors import ImageError, TrainingError
-from picodet.training.loader import Loader
-from picodet.training.recipe import Augmentation
-from picodet.training.samples import read_samples
+from picodet.training.data.dataloader import Loader
+from picodet.training.data.dataset import read_samples
+from picodet.training.recipes.schema import Augmentation
 
 ALL = Augmentation(sizes=((64, 64), (96, 64)))
 
@@ -109,10 +109,10 @@ def test_workers_end_with_a_trainer_that_is_killed(samples):
         import sys, time
         from pathlib import Path
         sys.path.insert(0, sys.argv[1])
-        import test_loader
-        from picodet.training.samples import read_samples
+        from tests.training.data import test_dataloader
+        from picodet.training.data.dataset import read_samples
         samples = read_samples(Path(sys.argv[2]), Path(sys.argv[3]))
-        batches = test_loader.load(samples, 2).epoch(0)
+        batches = test_dataloader.load(samples, 2).epoch(0)
         next(batches)
         print("reading", flush=True)
         time.sleep(600)

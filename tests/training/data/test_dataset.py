@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from picodet.errors import TrainingError
-from picodet.training.samples import find_train, read_samples
+from picodet.training.data.dataset import find_train, read_samples
 
 CATEGORIES = [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}]
 DOG, CAT = 3, 7

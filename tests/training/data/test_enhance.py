@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from drawn_samples import picture
 from PIL import Image, ImageEnhance
 
-from picodet.training.enhance import enhance, luma
+from picodet.training.data.enhance import enhance, luma
+from scripts.fixtures.drawn_samples import picture
 
 ENHANCERS = {
     "brightness": ImageEnhance.Brightness,

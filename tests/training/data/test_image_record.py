@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from picodet.distributed import Alone
 from picodet.errors import TrainingError
-from picodet.ranks import Alone
-from picodet.training import image_record
+from picodet.training.data import image_record
 
 NOTHING = np.empty((0, image_record.COLUMNS), np.int64)
 

@@ -5,14 +5,14 @@ from random import Random
 
 import numpy as np
 import pytest
-from drawn_samples import boxes, digest, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from picodet.config import Preprocessing
-from picodet.training.crop import Seen, flip
-from picodet.training.mosaic import SIDE, mosaic, shift_colours
-from picodet.training.resizing import draw_resize, normalise_into, resize, resize_boxes
+from picodet.training.data.mosaic import SIDE, mosaic, shift_colours
+from picodet.training.data.resizing import draw_resize, normalise_into, resize, resize_boxes
+from picodet.training.data.transforms import Seen, flip
+from scripts.fixtures.drawn_samples import boxes, digest, picture
 
 SIZES = [(side, side) for side in (352, 384, 416, 448, 480)]
 PLAIN = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from picodet.training.hue import to_hsv, to_rgb, turn
+from picodet.training.data.pillow_hsv import to_hsv, to_rgb, turn
 
 
 @pytest.fixture(scope="module")

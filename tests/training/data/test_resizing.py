@@ -4,14 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from drawn_samples import boxes, digest, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
 from picodet.config import Preprocessing
-from picodet.training.crop import Seen, crop, flip
-from picodet.training.distort import distort
-from picodet.training.resizing import draw_resize, normalise_into, resize, resize_boxes
+from picodet.training.data.color_jitter import distort
+from picodet.training.data.resizing import draw_resize, normalise_into, resize, resize_boxes
+from picodet.training.data.transforms import Seen, crop, flip
+from scripts.fixtures.drawn_samples import boxes, digest, picture
 
 SIZES = [(side, side) for side in (352, 384, 416, 448, 480)]
 

@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from drawn_samples import boxes, digest, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from picodet.training.crop import Seen, crop, flip
+from picodet.training.data.transforms import Seen, crop, flip
+from scripts.fixtures.drawn_samples import boxes, digest, picture
 
 SEEDS = range(40)  # that are recorded
 

@@ -1,7 +1,7 @@
 import pytest
 
-from picodet.training.recipe_batch import derived, for_batch, rule_note
-from picodet.training.recipes import RECIPES
+from picodet.training.recipes.batch_scaling import derived, for_batch, rule_note
+from picodet.training.recipes.official import RECIPES
 
 S = RECIPES["picodet_s_416_coco"]
 L = RECIPES["picodet_l_416_coco"]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from picodet.training.recipe_file import resolve
-from picodet.training.recipe_table import as_json, markdown, print_recipe, print_recipes, shown
-from picodet.training.recipes import RECIPES
+from picodet.training.recipes.display import as_json, markdown, print_recipe, print_recipes, shown
+from picodet.training.recipes.official import RECIPES
+from picodet.training.recipes.yaml_file import resolve
 
 
 def printed(show, **how):
@@ -87,5 +87,5 @@ def test_values_in_words():
 
 
 def test_the_readme_has_the_recipes_of_today():
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
     assert markdown(RECIPES.values()) in readme

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from picodet.training.recipe_fields import leaves, with_leaves
-from picodet.training.recipes import RECIPES
+from picodet.training.recipes.fields import leaves, with_leaves
+from picodet.training.recipes.official import RECIPES
 
 S = RECIPES["picodet_s_416_coco"]
 

@@ -2,10 +2,10 @@ import math
 
 import pytest
 
-from picodet.training.recipe import Size
-from picodet.training.recipe_fields import leaves
-from picodet.training.recipe_limits import LIMITS, check_together, expectation, fitting, hint
-from picodet.training.recipes import RECIPES
+from picodet.training.recipes.fields import leaves
+from picodet.training.recipes.limits import LIMITS, check_together, expectation, fitting, hint
+from picodet.training.recipes.official import RECIPES
+from picodet.training.recipes.schema import Size
 
 S = RECIPES["picodet_s_416_coco"]
 NPU = RECIPES["picodet_s_416_coco_npu"]

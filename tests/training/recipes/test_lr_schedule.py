@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from picodet.training.recipe import Schedule
-from picodet.training.schedule import learning_rates, linear_rule
+from picodet.training.recipes.lr_schedule import learning_rates, linear_rule
+from picodet.training.recipes.schema import Schedule
 
-# tools/record_rates.py has the same in ppdet's words
+# scripts/record/rates.py has the same in ppdet's words
 RECORDED = {
     "linear": (Schedule(0.4, epochs=5, decay_epochs=5, warmup_steps=30), 20),
     "exponential_and_plateau": (

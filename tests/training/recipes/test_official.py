@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from picodet.official import CONFIGS, OFFICIAL, V2022
-from picodet.training.recipe import Averaging, LossWeights, SimOTA, TaskAligned
-from picodet.training.recipe_fields import leaves
-from picodet.training.recipes import RECIPES, sizes_around
+from picodet.training.recipes.fields import leaves
+from picodet.training.recipes.official import RECIPES, sizes_around
+from picodet.training.recipes.schema import Averaging, LossWeights, SimOTA, TaskAligned
+from picodet.zoo.official import CONFIGS, OFFICIAL, V2022
 
 TEACHER = "picodet_lcnet_x2_5_layout"
 READ = """

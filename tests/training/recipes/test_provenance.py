@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from picodet.official import OFFICIAL
-from picodet.training.recipe_fields import leaves
-from picodet.training.recipe_sources import OWN, sources
-from picodet.training.recipes import RECIPES
+from picodet.training.recipes.fields import leaves
+from picodet.training.recipes.official import RECIPES
+from picodet.training.recipes.provenance import OWN, sources
+from picodet.zoo.official import OFFICIAL
 
 ITSELF = {official.config.name: f"configs/picodet/{official.path}" for official in OFFICIAL}
 OLD = "configs/picodet/legacy_model/_base_/"

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from picodet.errors import TrainingError
-from picodet.training.recipe_fields import leaves
-from picodet.training.recipe_file import resolve
-from picodet.training.recipes import RECIPES
+from picodet.training.recipes.fields import leaves
+from picodet.training.recipes.official import RECIPES
+from picodet.training.recipes.yaml_file import resolve
 
 S = RECIPES["picodet_s_416_coco"]
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "recipes").glob("*.yml"))
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "recipes").glob("*.yml"))
 
 
 @pytest.fixture

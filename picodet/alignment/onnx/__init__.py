@@ -1,0 +1,1 @@
+"""An ONNX file as the model that is compared, run by onnxruntime."""

@@ -1,0 +1,1 @@
+"""Which layers and tensors of the reference are which of ours."""

@@ -1,0 +1,1 @@
+"""A reference is run and recorded: by ppdet, by paddlepaddle or by onnxruntime."""

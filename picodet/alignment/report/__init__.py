@@ -1,0 +1,1 @@
+"""A comparison for a terminal, as an HTML page and as JSON."""

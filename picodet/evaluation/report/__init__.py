@@ -1,0 +1,1 @@
+"""An evaluation for a terminal, as an HTML page and as JSON."""

@@ -1,0 +1,1 @@
+"""File formats, one a module. Nothing that is read is run."""

@@ -1,0 +1,1 @@
+"""Boxes, anchor points, decoding and NMS as Paddle does them."""

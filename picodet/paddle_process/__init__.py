@@ -1,0 +1,1 @@
+"""Paddle's own Python process: how it is started and spoken to."""

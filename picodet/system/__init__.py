@@ -1,0 +1,1 @@
+"""What differs between machines and operating systems, in one place."""

@@ -1,0 +1,1 @@
+"""Which anchor points take which ground truth box."""

@@ -1,0 +1,1 @@
+"""Every number of a training, as data. Needs no torch."""

@@ -1,0 +1,1 @@
+"""The official models: architectures, configs and class names."""
