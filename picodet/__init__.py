@@ -12,12 +12,12 @@ __all__ = ["Detections", "detect", "load"]
 
 _HOME = {
     "Detections": "picodet.ops.postprocess",
-    "detect": "picodet.inference.detection",
+    "detect": "picodet.inference.predict",
     "load": "picodet.models.checkpoint",
 }
 
 if TYPE_CHECKING:
-    from picodet.inference.detection import detect
+    from picodet.inference.predict import detect
     from picodet.models.checkpoint import load
     from picodet.ops.postprocess import Detections
 

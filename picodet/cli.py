@@ -1,4 +1,4 @@
-"""The commands. Each loads, calls one function, shows the value and sets the exit code.
+"""The command line: the group and its entry points. Each command is a module of `picodet.commands`.
 
 Exit codes: 0 done, 1 refused or incomplete, 2 wrong usage; of align 0 aligned, 1 differs, 2 could
 not be compared. Everything heavy is imported inside the commands, so that `--help` answers at once.
@@ -6,27 +6,17 @@ not be compared. Everything heavy is imported inside the commands, so that `--he
 
 import atexit
 import gc
-from contextlib import closing
-from pathlib import Path
-from typing import Any
 
 import click
 
 from picodet import __version__
 from picodet.commands.align import align
-from picodet.commands.common import (
-    Command,
-    also_reads,
-    also_writes,
-    fetch_official,
-    network_options,
-)
-from picodet.commands.convert import convert, list_models
+from picodet.commands.convert import convert
+from picodet.commands.detect import detect
 from picodet.commands.evaluate import evaluate
 from picodet.commands.export import export
-from picodet.commands.params import FilePath, ModelPath, OutputFile, OutputFolder, Real
+from picodet.commands.list import list_models
 from picodet.commands.train import train
-from picodet.files import write_json
 
 atexit.register(gc.freeze)  # Python searches for garbage once more on the way out
 
@@ -37,86 +27,10 @@ def main() -> None:
     """PP-PicoDet detectors from Paddle in PyTorch, proven to have arrived unchanged."""
 
 
-@main.command(cls=Command)
-@click.argument("model", type=ModelPath())
-@click.argument("images", type=FilePath(str), metavar="IMAGE...", nargs=-1, required=True)
-@click.option(
-    "--out",
-    type=OutputFolder(),
-    default="detections",
-    show_default=True,
-    help="Folder for drawn pictures.",
-)
-@click.option("--score", type=Real(0, 1), default=0.4, show_default=True)
-@click.option(
-    "--interp",
-    type=click.IntRange(0, 4),
-    help="Resize: 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos.  [default: the model's own, 2]",
-)
-@network_options
-@click.option("--json", "json_file", type=OutputFile(), help="Write the detections for machines.")
-@click.pass_context
-def detect(
-    ctx: click.Context,
-    model: Path,
-    images: tuple[str, ...],
-    out: Path,
-    score: float,
-    interp: int | None,
-    backend: str,
-    device: str,
-    input_size: tuple[int, int] | None,
-    resize: Any,
-    paddle_python: Path | None,
-    json_file: Path | None,
-) -> None:
-    """Find objects in pictures with MODEL, draw them, and print a table.
-
-    MODEL is an .onnx, a Paddle inference folder, weights (.pdparams, .pdema, the folder of a
-    training, .pth, .safetensors, a directory in Hugging Face's form), or an official name (picodet
-    list). IMAGE is a file, a folder or a pattern. A picture that cannot be used is reported and the
-    others go on; the exit code is then 1.
-    """
-    from rich.console import Console
-    from rich.progress import track
-
-    from picodet.commands.detection_table import print_detections
-    from picodet.data.image_files import copy_names
-    from picodet.inference import images as gallery
-    from picodet.inference.open_backend import Running, open_network
-
-    pictures, unusable = gallery.find(images)
-    also_reads(*pictures)
-    also_writes(*copy_names(pictures, out))
-    running = Running(backend, device, input_size, paddle_python)
-    network = open_network(fetch_official(model), running)
-    for note in network.spec.notes:
-        click.echo(f"Note: {note}", err=True)
-    progress = Console(stderr=True)
-    work = track(
-        gallery.detect_all(network, pictures, out, score, interp, resize),
-        description="detecting",
-        total=len(pictures),
-        console=progress,
-        disable=not progress.is_terminal,
-    )
-    with closing(network):
-        outcomes = [*work, *unusable]
-    drawn = [outcome for outcome in outcomes if isinstance(outcome, gallery.Drawn)]
-    failed = [outcome for outcome in outcomes if isinstance(outcome, gallery.Failed)]
-    print_detections(drawn)
-    if json_file:
-        write_json(json_file, [outcome.as_json() for outcome in outcomes])
-    for outcome in failed:
-        click.echo(f"Error: {outcome.error}", err=True)
-    click.echo(f"{len(drawn)} of {len(outcomes)} pictures drawn in {out}")
-    if failed:
-        ctx.exit(1)
-
-
 main.add_command(convert)
-main.add_command(list_models, "list")
+main.add_command(detect)
 main.add_command(align)
 main.add_command(evaluate, "eval")
 main.add_command(export)
 main.add_command(train)
+main.add_command(list_models, "list")

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import torch
 
-from picodet.alignment.checks.heads import head_output
+from picodet.alignment.checks.heads_and_decoding import head_output
 from picodet.alignment.checks.nms import kept
 from picodet.alignment.checks.preprocessing import our_steps, recorded_picture
 from picodet.alignment.lockstep_runs import LayerError, run

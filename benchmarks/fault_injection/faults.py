@@ -35,7 +35,7 @@ from benchmarks.fault_injection.fault_list import FAULTS
 from benchmarks.fault_injection.planting import Against, Fault
 from benchmarks.fault_injection.references import Pair, pairs, pairs_against, pictures
 from picodet.alignment.align import align
-from picodet.alignment.compared import TorchModel
+from picodet.alignment.candidate import TorchModel
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.report.formatting import times
 from picodet.alignment.result import Comparison, Layer

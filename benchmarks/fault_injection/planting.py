@@ -86,7 +86,7 @@ def other_layer(name: str, path: str, make: Callable[[], nn.Module]) -> Fault:
 
 def behind(name: str, rung: str, **substitutes: Any) -> Fault:
     """In a step behind the network."""
-    home = "decoding" if rung == "decoding" else "postprocess"
+    home = "ops.decode" if rung == "decoding" else "ops.postprocess"
     return Fault(name, (rung,), (), patches={f"{home}.{k}": v for k, v in substitutes.items()})
 
 

@@ -45,7 +45,7 @@ def numbers(name: str, rung: str, run: str, part: str, **changes: Any) -> Traini
 
 
 def code(name: str, rung: str, run: str, **substitutes: Any) -> TrainingFault:
-    """In a function of picodet.training; the name of its file comes first: simota__best."""
+    """In a function of picodet.training; the path of its file comes first: assigners__simota__best."""
     patches = {f"training.{k.replace('__', '.')}": v for k, v in substitutes.items()}
     return TrainingFault(name, rung, run, patches=patches)
 
@@ -59,7 +59,7 @@ ASSIGNMENT = (
         "first of several boxes",
         "assignment",
         ALIGNED,
-        task_aligned__one_box_each=wrong.first_box_each,
+        assigners__task_aligned__one_box_each=wrong.first_box_each,
     ),
     numbers("8 candidates of a level", "assignment", ATSS, "assignment", static_candidates=8),
     numbers("squares of 4 strides", "assignment", ATSS, "assignment", anchor_size=4.0),
@@ -76,7 +76,7 @@ LOSSES = (
         "classes divided by summed weights",
         "losses",
         SIMOTA,
-        simota_criterion___count=wrong.summed_weights,
+        criterion___count=wrong.summed_weights,
     ),
     code("IoU for GIoU", "losses", SIMOTA, predictions__giou_loss=wrong.iou_loss),
     code("1e-6 added to areas", "losses", SIMOTA, losses__LEAST_AREA=1e-6),
@@ -93,13 +93,13 @@ GRADIENTS = (
         "weight of classes detached",
         "gradients",
         SIMOTA,
-        simota_criterion__varifocal_of_background=wrong.detached,
+        criterion__varifocal_of_background=wrong.detached,
     ),
     code(
         "2022: weight of classes detached",
         "gradients",
         ALIGNED,
-        aligned_criterion__varifocal_of_background_scores=wrong.detached_scores,
+        criterion__varifocal_of_background_scores=wrong.detached_scores,
     ),
 )
 NORMS = (
@@ -121,25 +121,25 @@ STEPS = (
         "norms of the backbone decay",
         "parameters",
         SIMOTA,
-        optimiser__DECAYS=wrong.decays(ESNet, norms=True),
+        optimizer__DECAYS=wrong.decays(ESNet, norms=True),
     ),
     code(
         "norms of the neck do not decay",
         "parameters",
         SIMOTA,
-        optimiser__DECAYS=wrong.decays(CSPPAN, norms=False),
+        optimizer__DECAYS=wrong.decays(CSPPAN, norms=False),
     ),
     code(
         "norms of the alignment do not decay",
         "parameters",
         ATSS,
-        optimiser__DECAYS=wrong.decays(Alignment, norms=False),
+        optimizer__DECAYS=wrong.decays(Alignment, norms=False),
     ),
     code(
         "2022: norms of the neck do not decay",
         "parameters",
         ALIGNED,
-        optimiser__DECAYS=wrong.decays(LCPAN, norms=False),
+        optimizer__DECAYS=wrong.decays(LCPAN, norms=False),
     ),
     TrainingFault("Nesterov", "parameters", SIMOTA, wrong.sgd(nesterov=True)),
     TrainingFault("dampening 0.1", "parameters", SIMOTA, wrong.sgd(dampening=0.1)),

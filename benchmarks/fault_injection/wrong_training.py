@@ -14,7 +14,7 @@ from picodet.ops.boxes import intersection_and_union
 from picodet.training import losses, optimizer
 from picodet.training.assigners.assignment import NONE, Assignment, Row
 from picodet.training.criterion import Criterion, Normaliser, criterion
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Targets
 from picodet.training.ema import Average
 from picodet.training.optimizer import Decays, MomentumSGD
 from picodet.training.recipes.schema import Averaging, Optimiser, Recipe

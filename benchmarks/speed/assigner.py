@@ -25,7 +25,7 @@ from picodet.training.assigners.assignment import Assignment
 from picodet.training.assigners.atss import atss
 from picodet.training.assigners.simota import simota
 from picodet.training.assigners.task_aligned import task_aligned
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Targets
 from picodet.training.recipes.schema import SimOTA, TaskAligned
 
 BASELINES = Path(__file__).parents[1] / "baselines"

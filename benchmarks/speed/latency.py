@@ -28,7 +28,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from picodet.export.api import export
 from picodet.export.options import LEVELS, Wanted
-from picodet.export.trials import trials
+from picodet.export.verify_inputs import trials
 from picodet.graphs.tracing import trace
 from picodet.models.checkpoint import load
 from picodet.models.picodet import PicoDet

@@ -35,8 +35,7 @@ from rich.table import Table
 from picodet.distributed import Alone
 from picodet.models.picodet import PicoDet
 from picodet.training.criterion import criterion
-from picodet.training.data.batch import Batch
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Batch, Targets
 from picodet.training.ema import Average
 from picodet.training.optimizer import optimiser
 from picodet.training.pretrained import start

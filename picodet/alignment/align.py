@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from picodet.alignment.candidate import Compared, TorchModel
 from picodet.alignment.checks.class_names import with_classes
 from picodet.alignment.checks.export_postprocess import compare_own_decoding, compare_own_nms
-from picodet.alignment.checks.heads import head_output
-from picodet.alignment.checks.heads_and_decoding import compare_decoding, compare_heads
+from picodet.alignment.checks.heads_and_decoding import compare_decoding, compare_heads, head_output
 from picodet.alignment.checks.layers import LayersResult, compare_layers
 from picodet.alignment.checks.nms import compare_nms
 from picodet.alignment.checks.preprocessing import (
@@ -21,7 +21,6 @@ from picodet.alignment.checks.preprocessing import (
 )
 from picodet.alignment.checks.probes import Probed, probe
 from picodet.alignment.checks.score_epsilon import Footing, adds_epsilon
-from picodet.alignment.compared import Compared, TorchModel
 from picodet.alignment.diagnosis.diagnose import diagnose
 from picodet.alignment.pairing.by_name import pair_layers
 from picodet.alignment.pairing.by_structure import pair

@@ -1,68 +1,78 @@
-"""MODEL as the commands take it: opened once, whatever its input size turns out to be."""
+"""Whatever is held against a recording: a model of ours, or an export of one."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
-from picodet.alignment.compared import Compared, TorchModel
-from picodet.converter.configure import DEFAULT_SIZE, Size, Wanted
-from picodet.converter.convert import port
-from picodet.converter.paddle_checkpoints import Which
-from picodet.errors import AlignmentError, ConversionError
-from picodet.models.checkpoint import filled
+from torch import Tensor
+
+from picodet.alignment.checks.export_postprocess import OwnEnding
+from picodet.alignment.checks.layers import Moment, moments
+from picodet.alignment.checks.weights import compare_weights
+from picodet.alignment.diagnosis.replay import CallId, Suspect, suspects
+from picodet.alignment.pairing.pairs import Pairing
+from picodet.alignment.recording.reader import Recording
+from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.result import Rung
+from picodet.alignment.tolerance import Tolerance
 from picodet.models.picodet import PicoDet
-from picodet.system.extras import why
+
+
+class Compared(Protocol):
+    """What is compared makes all that is compared; our own model beside it shows the noise."""
+
+    @property
+    def model(self) -> PicoDet:
+        """A model of ours with the same weights."""
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Their names, where the file says them."""
+
+    def check(self, recording: Recording) -> None:
+        """Raises AlignmentError where it cannot be fed what the reference was."""
+
+    def pairing(self, pairing: Pairing) -> Pairing:
+        """Less what is not there to be compared: between two layers that were folded into one."""
+
+    def weights(self, recording: Recording, pairing: Pairing, tolerance: Tolerance) -> Rung:
+        """Held against the reference's."""
+
+    def moments(self, model: PicoDet, recorded: Recorded, images: Tensor) -> Iterator[Moment]:
+        """All layers, one after the other. `model` is ours in the recording's precision."""
+
+    def suspects(
+        self, model: PicoDet, images: Tensor, recorded: Recorded, wanted: Iterable[CallId]
+    ) -> Mapping[CallId, Suspect]:
+        """Guilty layers, to be asked once more."""
+
+    def ending(self, recorded: Recorded, images: Tensor | None) -> OwnEnding | None:
+        """What it does behind its heads itself; None where that is done by us."""
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """What is held against the reference."""
+class TorchModel:
+    """A model of ours."""
 
-    compared: Compared
-    path: Path  # of the file that holds its weights
-    assumed: bool  # models of several sizes have these weights, and the file does not say its own
-    notes: tuple[str, ...]
+    model: PicoDet
+    classes: tuple[str, ...] | None = None
 
-    def at(self, size: Size) -> "Candidate":
-        """The same with the size (height, width) that the reference was fed, if its own is open."""
-        if not self.assumed:
-            return self
-        model = self.compared.model  # no weight depends on the size
-        model.config = replace(model.config, input_size=size)
-        note = (
-            f"the input size {size[0]}x{size[1]} is the reference's: {self.path.name} does not "
-            "say its own"
-        )
-        return replace(self, notes=(*self.notes, note))
+    def check(self, recording: Recording) -> None:
+        return
 
+    def pairing(self, pairing: Pairing) -> Pairing:
+        return pairing
 
-def open_candidate(path: Path, which: Which | None = None) -> Candidate:
-    """which: of averaged and raw weights, where both are there.
+    def weights(self, recording: Recording, pairing: Pairing, tolerance: Tolerance) -> Rung:
+        return compare_weights(self.model.state_dict(), recording, pairing, tolerance)
 
-    Raises AlignmentError where a package is missing, ConversionError for a backbone alone, and as
-    picodet.converter.convert and onnx_model.load do.
-    """
-    if path.suffix == ".onnx":
-        return _open_onnx(path, which)
-    asked: list[Size] = []
+    def moments(self, model: PicoDet, recorded: Recorded, images: Tensor) -> Iterator[Moment]:
+        return moments(model, recorded, images)
 
-    def ask(sizes: tuple[Size, ...]) -> Size:
-        asked.extend(sizes)
-        return DEFAULT_SIZE if DEFAULT_SIZE in sizes else sizes[0]
+    def suspects(
+        self, model: PicoDet, images: Tensor, recorded: Recorded, wanted: Iterable[CallId]
+    ) -> Mapping[CallId, Suspect]:
+        return suspects(model, images, recorded, wanted)
 
-    origin, ported = port(path, Wanted(ask=ask), which)
-    if ported.kind != "detector":
-        raise ConversionError(
-            f"{path}: holds a backbone only ({ported.config.name}); a detector is expected"
-        )
-    model = filled(origin.path, ported.weights, lambda: PicoDet(ported.config))
-    classes = ported.config.classes if ported.names_classes else None
-    return Candidate(TorchModel(model, classes), origin.path, bool(asked), ported.notes)
-
-
-def _open_onnx(path: Path, which: Which | None) -> Candidate:
-    try:
-        from picodet.alignment.onnx import model as onnx_model  # noqa: PLC0415 (an extra)
-    except ImportError as error:
-        raise AlignmentError(f"{path}: {why(error)}") from error
-    opened = onnx_model.load(path, which=which)
-    return Candidate(opened, path, opened.assumed, opened.notes)
+    def ending(self, recorded: Recorded, images: Tensor | None) -> OwnEnding | None:
+        return None

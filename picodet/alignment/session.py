@@ -12,11 +12,10 @@ from picodet.alignment.reference.record import record as make_recording
 from picodet.alignment.reference.request import SAMPLES, Order
 from picodet.alignment.result import Comparison
 from picodet.errors import AlignmentError, RecordingError
-from picodet.files import check_apart, check_writable
-from picodet.input_files import problem
+from picodet.files import check_apart, check_writable, problem
 
 if TYPE_CHECKING:  # it imports torch, and to record needs none
-    from picodet.alignment.candidate import Candidate
+    from picodet.alignment.open_candidate import Candidate
     from picodet.converter.paddle_checkpoints import Which
 
 Progress = Callable[[int, int], None]
@@ -98,7 +97,7 @@ def compare(
     which: of the model's averaged and raw weights, where it has both. Raises a PicoDetError where
     the two cannot be compared; what can be known of that before the reference is run, before.
     """
-    from picodet.alignment.candidate import open_candidate  # noqa: PLC0415 (imports torch)
+    from picodet.alignment.open_candidate import open_candidate  # noqa: PLC0415 (imports torch)
 
     if tolerance is not None and not 0 < tolerance < float("inf"):
         raise AlignmentError(f"--tolerance {tolerance}: a positive number is expected")

@@ -1,4 +1,4 @@
-"""picodet-convert, and the list of what it can fetch."""
+"""`picodet-convert`: a PicoDet in any form into a file in another."""
 
 from pathlib import Path
 
@@ -91,19 +91,3 @@ def _ask_for_size(sizes: tuple[tuple[int, int], ...]) -> tuple[int, int]:
     question = f"Input size (official models with these tensors have {', '.join(texts)})"
     answer: tuple[int, int] = click.prompt(question, default=default, type=Size(), err=True)
     return answer
-
-
-@click.command(cls=Command)
-@click.option("--json", "json_file", type=OutputFile(), help="Write the list for machines.")
-def list_models(json_file: Path | None) -> None:
-    """List the official PicoDets: parameters, published AP, and where their weights are.
-
-    Any of the names can stand in the place of a file; what it names is fetched once.
-    """
-    from picodet.commands.model_table import print_models
-    from picodet.commands.official_models import rows
-
-    models = rows()
-    print_models(models)
-    if json_file:
-        write_json(json_file, [model.as_json() for model in models])

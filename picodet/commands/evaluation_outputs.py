@@ -19,9 +19,9 @@ from picodet.evaluation.detections import coverage, read_results, write_results
 from picodet.evaluation.provenance import about_file, kernels_note, settings_of, write_about
 from picodet.evaluation.report import build
 from picodet.evaluation.report.build import Context, Evaluated
-from picodet.evaluation.report.comparison_table import print_result_comparison
 from picodet.evaluation.report.html import page
 from picodet.evaluation.report.text import print_reports
+from picodet.evaluation.report.text_comparison import print_result_comparison
 from picodet.evaluation.report.to_json import as_json, comparison_as_json
 from picodet.evaluation.resume import remove_progress
 from picodet.evaluation.schema import Report, WhatIf

@@ -7,7 +7,7 @@ from rich.console import Console
 from picodet.files import write_json
 from picodet.training.recipes.display import as_json, print_recipes
 from picodet.training.recipes.display import print_recipe as print_numbers
-from picodet.training.recipes.fields import leaves
+from picodet.training.recipes.limits import leaves
 from picodet.training.recipes.official import RECIPES
 from picodet.training.recipes.yaml_file import resolve
 

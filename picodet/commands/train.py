@@ -188,7 +188,7 @@ def train(
         outcome = prepared.training.run()
     if not first:
         return
-    from picodet.training.outcome import as_json, print_outcome
+    from picodet.training.trainer import as_json, print_outcome
 
     print_outcome(outcome)
     if json_file:

@@ -9,8 +9,7 @@ from picodet.converter.attribute_check import check_likeness, check_names
 from picodet.converter.configure import Wanted, adjusted, configure
 from picodet.converter.converted_model import IncompleteError, Ported
 from picodet.converter.match_tensors import BINS, OneSided, convert
-from picodet.converter.names.name_tables import name_table
-from picodet.converter.names.own_names import OwnNames
+from picodet.converter.names.name_tables import OwnNames, name_table
 from picodet.converter.recognize_graph import recognise_graph
 from picodet.converter.sources import DrawnTensors
 from picodet.errors import GraphError

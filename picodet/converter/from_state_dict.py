@@ -12,8 +12,7 @@ from picodet.converter.configure import Wanted, adjusted, configure
 from picodet.converter.converted_model import IncompleteError, Ported
 from picodet.converter.match_tensors import OneSided, convert
 from picodet.converter.names import mmdet_names
-from picodet.converter.names.name_tables import backbone_table, name_table
-from picodet.converter.names.own_names import OwnNames, own_table
+from picodet.converter.names.name_tables import OwnNames, backbone_table, name_table, own_table
 from picodet.converter.names.recognize import (
     esnet_widths,
     recognise_backbone,

@@ -8,11 +8,11 @@ from picodet.converter.paddle_checkpoints import Which, read_checkpoint, read_tr
 from picodet.converter.sources import TORCH, DrawnTensors, NamedTensors, Origin
 from picodet.converter.torch_checkpoints import read_torch_weights
 from picodet.errors import CheckpointError
+from picodet.files import problem
 from picodet.formats import huggingface_folder
 from picodet.formats.inference_folder import is_inference_folder
 from picodet.formats.meta import HEADER, bins_of, config_of
 from picodet.formats.shards import index_in, is_index
-from picodet.input_files import problem
 from picodet.system.extras import why
 from picodet.zoo.class_names import listed_in
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from picodet.config import ModelConfig
-from picodet.converter.averages import split_averages
 from picodet.converter.configure import Said
+from picodet.converter.ema_copies import split_averages
 from picodet.converter.paddle_checkpoints import Which
 from picodet.converter.sources import NamedTensors, Origin, Spelling
 from picodet.errors import CheckpointError

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from picodet.errors import PicoDetError
-from picodet.input_files import regular
+from picodet.files import regular
 
 LARGEST = 1e15  # number; what is computed from such ones is finite, too
 # of an id, to either side: beyond it a double, as which many programs read JSON's numbers, has

@@ -13,12 +13,11 @@ import cv2
 import numpy as np
 
 from picodet.config import Kernels, Preprocessing
-from picodet.data import decoder_messages
-from picodet.data.image_size import image_size
-from picodet.data.jpeg import is_cut_off
+from picodet.data import decoder_warnings
+from picodet.data.image_headers import image_size, is_cut_off
 from picodet.data.resize_kernels import using
 from picodet.errors import ImageError, ImageWarning, PicoDetError
-from picodet.input_files import read_bytes
+from picodet.files import read_bytes
 
 MAX_PIXELS = 1 << 28  # of one picture: 0.8 GB; cameras have up to 200 million
 MAX_BYTES = (1 << 31) - 1  # OpenCV counts no further
@@ -50,14 +49,14 @@ def decode(data: bytes, name: str) -> np.ndarray:
             "read. Cut it into tiles, or make it smaller"
         )
     try:
-        image, lines = decoder_messages.decode(data)
+        image, lines = decoder_warnings.decode(data)
     except cv2.error as error:  # a header that claims more than 2^30 pixels
         raise ImageError(f"{name}: OpenCV refuses it: {error.err}") from error
     if image is None:
         said = f" ({lines[0]})" if lines else ""
         raise ImageError(f"{name}: not a picture that OpenCV can decode, or a damaged one{said}")
     for line in lines:
-        if decoder_messages.is_damage(line, data):
+        if decoder_warnings.is_damage(line, data):
             raise ImageError(
                 f"{name}: a damaged image: {line!r}, says its decoder, and guesses what is "
                 "missing; copy it again, or leave it out"

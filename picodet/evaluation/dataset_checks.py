@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from picodet.data.coco import Picture
+import numpy as np
+
+from picodet.data.coco import Annotations, Picture
 from picodet.data.image_checksums import ImageSum, image_sum
 from picodet.data.preprocess import read_image
+from picodet.distributed import Ranks, share
 from picodet.errors import ImageError
 
 
@@ -51,3 +54,81 @@ def check_pictures(
     finally:
         pool.shutdown(cancel_futures=True)
     return checked
+
+
+NAMED = 10  # pictures that are left out
+RIGHT, RESIZED, UNUSABLE = range(3)
+
+
+@dataclass(frozen=True)
+class Usable:
+    """What is left when bad pictures are left out."""
+
+    annotations: Annotations
+    sums: dict[int, ImageSum]  # of each picture of the dataset, by its id
+    notes: tuple[str, ...]  # what a reader of the numbers has to know of the pictures
+    caveat: str  # what the AP is not to be told without; "" for nothing
+
+
+def usable(
+    annotations: Annotations,
+    folder: Path,
+    skip_bad: bool,
+    threads: int,
+    ranks: Ranks,
+    progress: Callable[[int, int], None],
+) -> Usable:
+    """Raises ImageError for pictures that cannot be used, and are not to be skipped."""
+    pictures = annotations.pictures
+    mine, count = share(ranks, pictures), 0
+
+    def done() -> None:
+        nonlocal count
+        count += 1
+        progress(min(count * ranks.size, len(pictures)), len(pictures))
+        ranks.check()
+
+    troubles, sums = check_pictures(folder, mine, threads, done)
+    errors = [trouble.error for trouble in troubles if trouble.error]
+    if errors and not skip_bad:
+        more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+        raise ImageError(
+            f"{errors[0]}{more}; --skip-bad leaves such pictures out of the evaluation"
+        )
+    states = {trouble.picture_id: UNUSABLE if trouble.error else RESIZED for trouble in troubles}
+    seen = [(p.id, states.get(p.id, RIGHT), *each) for p, each in zip(mine, sums, strict=True)]
+    everybodys = np.concatenate(ranks.gather(np.array(seen, np.float64).reshape(-1, 4)))
+    ids = everybodys[:, 0].astype(int)
+    unusable, resized = (set(ids[everybodys[:, 1] == s].tolist()) for s in (UNUSABLE, RESIZED))
+    if len(unusable) == len(pictures):
+        raise ImageError(f"{folder}: none of the {len(unusable)} pictures can be used")
+    left_out, others = (
+        [picture.file for picture in pictures if picture.id in some] for some in (unusable, resized)
+    )
+    if unusable:
+        annotations = annotations.of_pictures([p.id for p in pictures if p.id not in unusable])
+    return Usable(
+        annotations=annotations,
+        sums={int(i): ImageSum(int(size), int(crc)) for i, _, size, crc in everybodys.tolist()},
+        notes=_notes(left_out, others),
+        caveat=f"not COCO's: {_counted(left_out)} left out" if left_out else "",
+    )
+
+
+def _notes(left_out: Sequence[str], resized: Sequence[str]) -> tuple[str, ...]:
+    notes = []
+    if left_out:
+        more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+        notes.append(
+            f"{_counted(left_out)} left out as unusable, so that this AP is not COCO's: "
+            f"{', '.join(left_out[:NAMED])}{more}"
+        )
+    if resized:
+        notes.append(
+            f"{len(resized)} of the pictures have another size than annotated, {resized[0]} first"
+        )
+    return tuple(notes)
+
+
+def _counted(files: Sequence[str]) -> str:
+    return f"{len(files):,} picture{'s' * (len(files) > 1)}"

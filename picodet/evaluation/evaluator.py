@@ -14,12 +14,12 @@ from picodet.data.coco import Annotations, read_annotations
 from picodet.distributed import Ranks, local_processes, share
 from picodet.errors import EvaluationError, PicoDetError
 from picodet.evaluation.class_matching import By, match_classes
+from picodet.evaluation.dataset_checks import Usable, usable
 from picodet.evaluation.detections import Results, from_rows
 from picodet.evaluation.inference_loop import Work, groups, run
 from picodet.evaluation.partial import Partial, joined
 from picodet.evaluation.resume import SUFFIX, read_progress
 from picodet.evaluation.settings import Feeding, Setting, mistakes
-from picodet.evaluation.usable import Usable, usable
 from picodet.files import sha256
 from picodet.formats.inference_folder import is_part_of_program
 from picodet.inference.backend import Network

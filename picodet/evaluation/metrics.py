@@ -4,15 +4,101 @@ Both give the same precisions and recalls, bit for bit (hotcoco some thirty time
 means are taken here, in one way, which is pycocotools' own.
 """
 
+import contextlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from picodet.data.coco import Annotations
 from picodet.evaluation.detections import Results, check_finite
-from picodet.evaluation.evaluators import by_hotcoco, by_pycocotools
 from picodet.evaluation.schema import ClassResult, Curves
+
+
+def by_hotcoco(annotations: Annotations, results: Results) -> tuple[np.ndarray, np.ndarray]:
+    """As COCOeval has them: precision [10, 101, K, 4, 3], recall [10, K, 4, 3]."""
+    from hotcoco import COCO, COCOeval  # noqa: PLC0415
+
+    truths = annotations.truths
+    dataset = COCO.from_arrays(
+        _images(annotations),
+        _categories(annotations),
+        annotations.picture_indices(truths.picture_ids) + 1,
+        annotations.category_indices(truths.category_ids) + 1,
+        truths.boxes,
+        area=truths.areas,
+        iscrowd=truths.crowds,
+    )
+    detections = np.column_stack(
+        [
+            annotations.picture_indices(results.picture_ids) + 1,
+            results.boxes,
+            results.scores,
+            annotations.category_indices(results.category_ids) + 1,
+        ]
+    )
+    return _computed(COCOeval(dataset, dataset.load_res(detections), "bbox"))
+
+
+def by_pycocotools(annotations: Annotations, results: Results) -> tuple[np.ndarray, np.ndarray]:
+    """As COCOeval has them; what it prints is not shown."""
+    from pycocotools.coco import COCO  # noqa: PLC0415
+    from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
+
+    truths = annotations.truths
+    to_find = {
+        "id": np.where(truths.ids == 0, 0, np.arange(len(truths)) + 1),
+        "image_id": annotations.picture_indices(truths.picture_ids) + 1,
+        "category_id": annotations.category_indices(truths.category_ids) + 1,
+        "bbox": truths.boxes,
+        "area": truths.areas,
+        "iscrowd": truths.crowds,
+    }
+    detected = {  # loadRes would add the same, but cannot load nothing
+        "id": np.arange(len(results)) + 1,
+        "image_id": annotations.picture_indices(results.picture_ids) + 1,
+        "category_id": annotations.category_indices(results.category_ids) + 1,
+        "bbox": results.boxes,
+        "score": results.scores,
+        "area": results.boxes[:, 2] * results.boxes[:, 3],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        sides = COCO(), COCO()
+        for side, columns in zip(sides, (to_find, detected), strict=True):
+            side.dataset = {
+                "images": _images(annotations),
+                "categories": _categories(annotations),
+                "annotations": _objects(columns),
+            }
+            side.createIndex()
+        return _computed(COCOeval(*sides, "bbox"))
+
+
+def _computed(evaluation: Any) -> tuple[np.ndarray, np.ndarray]:
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return evaluation.eval["precision"], evaluation.eval["recall"]
+
+
+def _images(annotations: Annotations) -> list[dict[str, Any]]:
+    return [
+        {"id": i, "height": picture.size[0], "width": picture.size[1]}
+        for i, picture in enumerate(annotations.pictures, 1)
+    ]
+
+
+def _categories(annotations: Annotations) -> list[dict[str, Any]]:
+    return [
+        {"id": i, "name": category.name} for i, category in enumerate(annotations.categories, 1)
+    ]
+
+
+def _objects(columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
 
 EVALUATORS = {"hotcoco": by_hotcoco, "pycocotools": by_pycocotools}
 IOUS = np.linspace(0.5, 0.95, 10)

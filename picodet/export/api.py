@@ -13,8 +13,8 @@ from picodet.errors import CheckpointError, OutputError, PicoDetError
 from picodet.export.model_proto import build
 from picodet.export.options import Level, Wanted
 from picodet.export.ort import check_opset
-from picodet.export.trials import trials
 from picodet.export.verify import Verification, verify
+from picodet.export.verify_inputs import trials
 from picodet.files import check_apart, check_writable, replacing
 from picodet.models.picodet import PicoDet
 from picodet.system.versions import versions

@@ -32,7 +32,7 @@ from picodet.config import STRIDES
 from picodet.errors import PicoDetError
 from picodet.export.model_proto import fixed_size
 from picodet.export.options import Wanted
-from picodet.export.trials import Trial
+from picodet.export.verify_inputs import Trial
 from picodet.export.verify_runs import Detecting, Plain, shared
 from picodet.formats.meta import HEADER, bins_of, config_of
 from picodet.models.pico_head_v2 import PicoHeadV2

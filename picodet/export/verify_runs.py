@@ -8,7 +8,7 @@ import onnx
 from picodet.export import ort
 from picodet.export.model_proto import IMAGE, SCALE_FACTOR
 from picodet.export.options import Wanted
-from picodet.export.trials import Trial
+from picodet.export.verify_inputs import Trial
 from picodet.ops.postprocess import Candidates, select
 
 Arrays = dict[str, np.ndarray]  # by name of the output

@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 
 from picodet.errors import CheckpointError
-from picodet.files import replacing_folder, write_json
+from picodet.files import regular, replacing_folder, write_json
 from picodet.formats import safetensors_writer
 from picodet.formats.meta import HEADER
 from picodet.formats.shards import SUFFIX
 from picodet.formats.strict_json import unique_keys
-from picodet.input_files import regular
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

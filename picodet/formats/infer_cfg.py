@@ -10,7 +10,7 @@ import yaml
 
 from picodet.config import Preprocessing, check_input_size
 from picodet.errors import CheckpointError
-from picodet.input_files import regular
+from picodet.files import regular
 
 NAME = "infer_cfg.yml"
 MAX_BYTES = 50_000  # with 80 labels it has 1,300; PyYAML takes half a second for these

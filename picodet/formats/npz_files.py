@@ -12,7 +12,7 @@ from typing import IO
 
 import numpy as np
 
-from picodet.input_files import regular
+from picodet.files import regular
 
 # compressed arrays of a few values (masks, drawn pictures) shrink to a hundredth, no further
 MAX_RATIO = 200  # of the bytes unpacked to the file's own

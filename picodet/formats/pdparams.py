@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from picodet.errors import CheckpointError
+from picodet.files import regular
 from picodet.formats.array_unpickler import MAX_DIMENSIONS, Array, NamesCodeError, kind_of, run
 from picodet.formats.pickle_opcodes import DamagedError, RefusedError
-from picodet.input_files import regular
 
 PARAMETER_NAMES = "StructuredToParameterName@@"  # Paddle's static names; of no use to us
 SLICES = "UnpackBigParamInfor@@"  # tensors of 1 GiB and more, written in pieces by protocols 2, 3

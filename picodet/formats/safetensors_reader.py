@@ -10,10 +10,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from picodet.errors import CheckpointError
+from picodet.files import regular
 from picodet.formats.meta import HEADER
 from picodet.formats.safetensors_writer import Checksums
 from picodet.formats.shards import check_names, read_index
-from picodet.input_files import regular
 
 MAX_TENSORS = 10_000
 

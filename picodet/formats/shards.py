@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from picodet.errors import CheckpointError
-from picodet.files import sha256
+from picodet.files import regular, sha256
 from picodet.formats.strict_json import unique_keys
-from picodet.input_files import regular
 
 SUFFIX = ".safetensors.index.json"
 MAX_BYTES = 10_000_000  # of an index

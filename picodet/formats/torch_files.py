@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from picodet.errors import CheckpointError
+from picodet.files import problem
 from picodet.formats.safetensors_reader import check_count, read_parts, read_safetensors
 from picodet.formats.shards import is_index, size_of
 from picodet.formats.torch_pickles import AsksForError, check_pickle
-from picodet.input_files import problem
 
 # what programs of training keep a state_dict under, one inside another at most
 WRAPPERS = (

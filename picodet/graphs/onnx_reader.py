@@ -13,11 +13,11 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from picodet.errors import CheckpointError, GraphError
+from picodet.files import regular
 from picodet.graphs.graph import Graph, Node
 from picodet.graphs.onnx_tensors import array_of
 from picodet.graphs.program import MAX_DIMENSIONS, MAX_OPERATORS
 from picodet.graphs.protobuf_parts import check_parts
-from picodet.input_files import regular
 
 MAX_BYTES = 128_000_000  # the largest official PicoDet has 48 million
 MAX_PARTS = 200_000  # S-416 has 30,000

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from picodet.errors import CheckpointError
+from picodet.files import regular
 from picodet.graphs.program import MAX_DIMENSIONS
 from picodet.graphs.program_proto import parse
-from picodet.input_files import regular
 
 MAX_LEVELS = 8  # of detail; weights have none
 MAX_DESCRIPTION = 1000  # bytes; a TensorDesc of four sides has some 12

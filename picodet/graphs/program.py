@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from picodet.errors import CheckpointError, GraphError
+from picodet.files import regular
 from picodet.graphs.graph import Graph, Node
-from picodet.input_files import regular
 
 # S-416 with its NMS has 1,461 operators; those of the pedestrian model take, make and are set by
 # 14,467 things

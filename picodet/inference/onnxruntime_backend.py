@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from picodet.errors import CheckpointError, PicoDetError
+from picodet.files import regular
 from picodet.inference.backend import Fed
 from picodet.inference.onnx_metadata import read_spec
-from picodet.input_files import regular
 from picodet.ops.postprocess import Candidates, Detections
 from picodet.system.ort import onnxruntime
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from picodet.errors import CheckpointError, PicoDetError
+from picodet.files import problem
 from picodet.formats.inference_folder import is_inference_folder, is_part_of_program
 from picodet.inference.backend import Network
-from picodet.input_files import problem
 from picodet.system.extras import why
 
 PORTED = (

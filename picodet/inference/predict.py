@@ -1,13 +1,17 @@
 """One picture and a network -> detections."""
 
 from dataclasses import replace
+from numbers import Real
+from pathlib import Path
 
 import numpy as np
 
 from picodet.config import Kernels
-from picodet.data.preprocess import preprocess
-from picodet.errors import PicoDetError
+from picodet.data.preprocess import preprocess, read_image
+from picodet.errors import ImageError, PicoDetError
 from picodet.inference.backend import Fed, Network
+from picodet.inference.torch_backend import TorchNetwork
+from picodet.models.picodet import PicoDet
 from picodet.ops.postprocess import Candidates, Detections, select
 
 
@@ -34,3 +38,50 @@ def detect_with(
     if isinstance(output, Candidates):
         return select(output, scale_factor, score)
     return output.above(score)
+
+
+def detect(
+    model: PicoDet,
+    image: str | Path | np.ndarray,
+    interp: int | None = None,
+    score: float = 0.025,
+    resize: Kernels | None = None,
+) -> Detections:
+    """Find the objects in one picture: a file, or an array [H, W, 3] uint8 in BGR.
+
+    interp is OpenCV's number of the resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None
+    is the model's own, which is 2 in all of ppdet's configs. resize "portable" gives the same bits
+    on every CPU, "native" is OpenCV's choice; None is the model's own. Scores above `score` count;
+    0.025 is ppdet's. A model in bfloat16 or under autocast is decoded in float32. Raises ImageError
+    for a picture that cannot be used, PicoDetError for an unknown interp, resize or score and for a
+    model of which any part is in training mode, or whose output is not finite.
+    """
+    _check(model, image, score)
+    network = TorchNetwork(model)
+    if not isinstance(image, np.ndarray):
+        image = read_image(Path(image))
+    return detect_with(network, image, interp, score, resize)
+
+
+def _check(model: object, image: object, score: object) -> None:
+    """Raise PicoDetError for arguments that are something else, or exchanged."""
+    compiled = getattr(model, "_orig_mod", model)  # of torch.compile
+    if not isinstance(compiled, PicoDet):
+        wrapped = isinstance(getattr(model, "module", None), PicoDet)
+        hint = "; it is in its .module" if wrapped else ""
+        raise PicoDetError(
+            f"detect(model, image): the first is a model that picodet.load has read, found "
+            f"{_kind(model)}{hint}"
+        )
+    if not isinstance(image, str | Path | np.ndarray):
+        raise ImageError(
+            "detect(model, image): the second is a file's path, or an array [H, W, 3] uint8 in "
+            f"BGR as cv2.imread reads it, found {_kind(image)}"
+        )
+    if not isinstance(score, Real):
+        raise PicoDetError(f"score: a threshold from 0 to 1 is expected, found {_kind(score)}")
+
+
+def _kind(value: object) -> str:
+    """A type in full, as `torch.Tensor`."""
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")

@@ -65,7 +65,7 @@ def worker_context(preloaded: str) -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["picodet.system.safe_path", preloaded])
+    context.set_forkserver_preload(["picodet.system.import_path", preloaded])
     return context
 
 

@@ -5,8 +5,9 @@ where the training stands. Pictures and their random numbers follow from seed, e
 (picodet.training.data.dataloader), so that there is nothing else to remember.
 """
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from picodet.config import ModelConfig
 from picodet.errors import TrainingError
-from picodet.files import replacing
+from picodet.files import regular, replacing
 from picodet.formats import safetensors_writer
+from picodet.formats.meta import describe
 from picodet.formats.strict_json import unique_keys
-from picodet.input_files import regular
+from picodet.models.checkpoint import save as save_weights
+from picodet.training.options import Job
 
 FOLDER = "state"
 HEADER = "picodet_training"
@@ -155,3 +159,38 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+NAMES = ("last", "best")
+KINDS = ("ema", "raw")
+
+
+class Results:
+    """Written into the folder of a job."""
+
+    def __init__(self, job: Job, config: ModelConfig) -> None:
+        self.folder, self.config = job.out, config
+        recipe = json.dumps(asdict(job.recipe), sort_keys=True)
+        self.source = f"picodet-train {job.recipe.model.name}"
+        self.digest = hashlib.sha256(recipe.encode()).hexdigest()
+
+    def files(self) -> tuple[Path, ...]:
+        """Those that there are."""
+        named = (self.folder / f"{name}_{kind}.pth" for name in NAMES for kind in KINDS)
+        return tuple(path for path in named if path.is_file())
+
+    def write(
+        self,
+        averaged: Mapping[str, Tensor],
+        raw: Mapping[str, Tensor],
+        epoch: int,
+        names: Sequence[str],
+    ) -> None:
+        """Raises OutputError where the disk is full: what was there before is untouched."""
+        for kind, weights in zip(KINDS, (averaged, raw), strict=True):
+            arrays = {name: tensor.detach().cpu().numpy() for name, tensor in weights.items()}
+            source = f"{self.source}, epoch {epoch}, {kind} weights"
+            meta = describe(self.config, "detector", source, self.digest)
+            meta |= {"weights": kind, "epoch": epoch}
+            for name in names:
+                save_weights(self.folder / f"{name}_{kind}.pth", arrays, meta)

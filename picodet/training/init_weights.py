@@ -21,7 +21,7 @@ from picodet.models.pico_head_v2 import Alignment, PicoHeadV2, PicoSE
 from picodet.models.picodet import PicoDet
 from picodet.models.resnet_vd import ResNet
 from picodet.models.shufflenet_v2 import ShuffleNetV2
-from picodet.training.nearest import nearest
+from picodet.training.layer_lookup import nearest
 
 # of a class in a cell, before anything is learnt (heads/pico_head.py: prior_prob)
 PRIOR = 0.01

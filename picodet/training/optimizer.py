@@ -25,7 +25,7 @@ from picodet.models.pico_head_v2 import Alignment, PicoHeadV2
 from picodet.models.picodet import PicoDet
 from picodet.models.resnet_vd import ResNet
 from picodet.models.shufflenet_v2 import ShuffleNetV2
-from picodet.training.nearest import nearest
+from picodet.training.layer_lookup import nearest
 from picodet.training.recipes.schema import Optimiser
 
 # one pass over the memory for each step; torch has it from 2.3 on, on a CPU from 2.4 on

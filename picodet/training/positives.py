@@ -10,7 +10,7 @@ from picodet.models.head import Output
 from picodet.ops.anchor_points import Grid, cell_centres
 from picodet.ops.decode import distances_to_boxes
 from picodet.training.assigners.assignment import NONE, Assignment
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Targets
 from picodet.training.losses import distribution_focal_loss, giou_loss
 
 Integral = Callable[[Tensor], Tensor]  # the head's: [B, 4 * (reg_max + 1), A] -> [B, 4, A]

@@ -4,30 +4,103 @@ After each epoch the average is taken where the recipe says so, weights are writ
 and the state is saved. Whatever kills the process, the newest state leads to the same result.
 """
 
+import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
+import click
 from torch import Tensor
 
 from picodet.distributed import Ranks
 from picodet.errors import PicoDetError, TrainingError
 from picodet.models.picodet import PicoDet
+from picodet.system.termination import ENDING, Terminated, listening
 from picodet.training import checkpoint as states
-from picodet.training.checkpoint import Best, Position, State
+from picodet.training.checkpoint import Best, Position, Results, State
 from picodet.training.criterion import criterion
 from picodet.training.data.dataloader import Loader
 from picodet.training.distributed import normaliser, of_the_first
 from picodet.training.ema import Average
-from picodet.training.interruption import InterruptedTrainingError, Interruption
 from picodet.training.logger import EVALUATION, Journal
 from picodet.training.optimizer import optimiser
 from picodet.training.options import Job
-from picodet.training.outcome import Outcome
 from picodet.training.recipes.lr_schedule import learning_rates
-from picodet.training.results import Results
 from picodet.training.step import Stepper, Taken
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """At the end of the last epoch."""
+
+    epochs: int
+    iterations: int
+    best: Best | None  # None where nothing was evaluated
+    files: tuple[Path, ...]  # of weights
+    notes: tuple[str, ...]
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """For people."""
+    click.echo(f"trained  {outcome.epochs} epochs, {outcome.iterations:,} steps")
+    if outcome.best:
+        click.echo(f"best     AP {outcome.best.ap:.5f} after epoch {outcome.best.epoch}")
+    for file in outcome.files:
+        click.echo(f"written  {file}")
+    for note in outcome.notes:
+        click.echo(f"Note: {note}", err=True)
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """For `--json`."""
+    best = outcome.best
+    return {
+        "epochs": outcome.epochs,
+        "iterations": outcome.iterations,
+        "best": best and {"AP": best.ap, "epoch": best.epoch},
+        "files": list(map(str, outcome.files)),
+        "notes": list(outcome.notes),
+    }
+
+
+class InterruptedTrainingError(TrainingError):
+    """Somebody wanted it to end; what was done is kept."""
+
+    def __init__(self, out: Path, position: Position) -> None:
+        super().__init__(
+            f"interrupted after step {position.step} of epoch {position.epoch + 1}; everything is "
+            f"in {out}, and the same command with --resume goes on"
+        )
+
+
+class Interruption:
+    """`wanted` is set by the first signal. A second Ctrl-C is Python's own again; whoever asks
+    otherwise once more, as torchrun does, does not disturb the saving.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.cause: KeyboardInterrupt | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Interruption":
+        self._stack.enter_context(listening(self._note, signal.SIGINT, *ENDING))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.wanted and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not self.wanted:
+            self.cause = KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
+        self.wanted = True
+
 
 NO_MEMORY = ("out of memory", "can't allocate memory")  # what torch says on a GPU, and on a CPU
 LOGGED = 20  # steps between two lines of the log (ppdet's log_iter)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from picodet.errors import PicoDetError
-from picodet.input_files import regular
+from picodet.files import regular
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:

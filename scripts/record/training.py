@@ -13,7 +13,7 @@ from pathlib import Path
 
 from picodet.alignment.paddle_side import model, training_main
 from picodet.alignment.paddle_side.checkpoint import Checkpoint
-from picodet.alignment.reference.training_request import TrainingOrder
+from picodet.alignment.reference.request import TrainingOrder
 from picodet.alignment.training import npz_file
 from picodet.alignment.training.batch import drawn
 from scripts.fixtures import seeded

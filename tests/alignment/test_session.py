@@ -5,7 +5,7 @@ import own_recording
 import pytest
 from exporting import export_onnx
 
-from picodet.alignment import candidate, session
+from picodet.alignment import open_candidate, session
 from picodet.alignment.recording import probes
 from picodet.alignment.recording.reader import Recording, is_recording
 from picodet.alignment.session import Fed
@@ -173,8 +173,8 @@ def test_double_and_an_export_are_refused_before_anything_is_run(folder, monkeyp
 
 def test_a_model_is_opened_once(folder, monkeypatch):
     opened = []
-    right = candidate.port
-    monkeypatch.setattr(candidate, "port", lambda *args: opened.append(args) or right(*args))
+    right = open_candidate.port
+    monkeypatch.setattr(open_candidate, "port", lambda *args: opened.append(args) or right(*args))
     assert compare(folder, "model.onnx").aligned
     assert len(opened) == 1
 

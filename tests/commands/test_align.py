@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from exporting import export_onnx
 
-from picodet.alignment import candidate
+from picodet.alignment import open_candidate
 from picodet.cli import align, convert
 from picodet.download import fetch
 from picodet.zoo.official import CONFIGS
@@ -274,14 +274,14 @@ def test_ours_is_what_ppdet_recorded_in_double(run, golden, seeded_s, folder):
 
 def test_an_epsilon_as_a_double_shows(run, golden, seeded_s, monkeypatch):
     """Of one batch norm, 1e-5, where Paddle keeps it in float32: 2.5e-15 away."""
-    filled = candidate.filled
+    filled = open_candidate.filled
 
     def wrong(*arguments):
         model = filled(*arguments)
         model.backbone.stem.bn.eps = 1e-5
         return model
 
-    monkeypatch.setattr(candidate, "filled", wrong)
+    monkeypatch.setattr(open_candidate, "filled", wrong)
     recording = golden / "picodet_s_416_float64.safetensors"
     result = run(recording, seeded_s, "--tolerance", "1e-13")
     assert result.exit_code == 1

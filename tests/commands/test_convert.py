@@ -16,7 +16,8 @@ from tracing import seeded_checkpoint
 import picodet
 from picodet.commands import common
 from picodet.commands import convert as cli_convert
-from picodet.commands.convert import convert, list_models
+from picodet.commands.convert import convert
+from picodet.commands.list import list_models
 from picodet.download import fetch as fetching
 from picodet.formats import pdparams
 from picodet.zoo.architectures import S

@@ -8,8 +8,7 @@ from picodet.cli import main
 from picodet.commands.params import MAX_SEED, FilePath, Real
 from picodet.errors import PicoDetError
 from picodet.ops.postprocess import Postprocessing
-from picodet.training.recipes.fields import leaves
-from picodet.training.recipes.limits import LIMITS, fitting, hint
+from picodet.training.recipes.limits import LIMITS, fitting, hint, leaves
 from picodet.training.recipes.official import RECIPES
 
 

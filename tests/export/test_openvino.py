@@ -10,8 +10,8 @@ from tracing import filled, seeded_checkpoint
 from picodet.export import ort
 from picodet.export.model_proto import build
 from picodet.export.options import Wanted
-from picodet.export.trials import trials
 from picodet.export.verify import SQUARED, verify
+from picodet.export.verify_inputs import trials
 from picodet.formats.meta import describe
 from picodet.inference.openvino_backend import openvino
 from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, XS_LCNET

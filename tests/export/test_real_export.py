@@ -8,7 +8,7 @@ from picodet.converter.convert import convert_file
 from picodet.export import ort
 from picodet.export.api import export
 from picodet.export.options import Wanted
-from picodet.export.trials import trials
+from picodet.export.verify_inputs import trials
 from picodet.models import checkpoint
 
 

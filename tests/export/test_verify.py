@@ -13,8 +13,8 @@ from picodet.errors import PicoDetError
 from picodet.export import graph, nms, ort
 from picodet.export.model_proto import build
 from picodet.export.options import LEVELS, Wanted
-from picodet.export.trials import trials
 from picodet.export.verify import verify
+from picodet.export.verify_inputs import trials
 from picodet.formats.meta import HEADER
 
 NEWEST = ort.newest_opset()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from picodet.ops.anchor_points import grids
 from picodet.training.assigners.assignment import Assignment
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Targets
 from scripts.fixtures.drawn_assignments import SIZE, drawn
 
 LEVELS = grids((SIZE, SIZE))

@@ -4,7 +4,7 @@ import torch
 
 from picodet.models.head import AlignedOutput, HeadOutput, Integral
 from picodet.ops.anchor_points import grids
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Targets
 
 SIZE = 64
 BINS = 8

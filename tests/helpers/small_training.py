@@ -7,8 +7,7 @@ import torch
 from picodet.distributed import Alone
 from picodet.models.picodet import PicoDet
 from picodet.training import checkpoint as states
-from picodet.training.data.batch import Batch
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Batch, Targets
 from picodet.training.init_weights import initialise
 from picodet.training.options import Job
 from picodet.training.recipes.official import RECIPES

@@ -116,7 +116,7 @@ DATA = ["--images", "coco/val2017", "--annotations", "coco/annotations/instances
             "1 picodet.evaluation.inference_loop Work.__call__",
             "eval x.onnx --coco coco --out {new}/x.json",
         ),
-        ("1 picodet.commands.model_table print_models", "list"),
+        ("1 picodet.commands.model_tables print_models", "list"),
     ],
 )
 def test_it_ends_and_leaves_nothing_half(files, tmp_path, gate, words):

@@ -2,8 +2,8 @@ import pytest
 import torch
 from head_outputs import INTEGRAL, NOTHING, TARGETS, aligned_output
 
-from picodet.training.aligned_criterion import aligned_losses, assign
 from picodet.training.assigners.assignment import NONE
+from picodet.training.criterion import aligned_losses, assign_aligned
 from picodet.training.positives import cells_of, joined
 from picodet.training.recipes.schema import LossWeights, TaskAligned
 
@@ -17,7 +17,7 @@ def losses(output, static=False, targets=TARGETS, weights=WEIGHTS, normaliser=la
 
 def assigned(output, static):
     scores, sides = joined(output.scores()), joined(output.sides)
-    return assign(scores, sides, cells_of(output), TARGETS, NUMBERS, INTEGRAL, static)
+    return assign_aligned(scores, sides, cells_of(output), TARGETS, NUMBERS, INTEGRAL, static)
 
 
 @pytest.mark.parametrize("static", [True, False])

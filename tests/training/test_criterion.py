@@ -9,9 +9,8 @@ from head_outputs import INTEGRAL, TARGETS, aligned_output, head_output
 from tracing import filled
 
 from picodet.formats import pdparams
-from picodet.training import aligned_criterion, simota_criterion
-from picodet.training.criterion import criterion
-from picodet.training.data.targets import Targets
+from picodet.training.criterion import assign_aligned, assign_simota, criterion
+from picodet.training.data.batch import Targets
 from picodet.training.positives import cells_of, joined
 from picodet.training.recipes.schema import LossWeights, SimOTA, TaskAligned
 from picodet.zoo.official import CONFIGS
@@ -84,12 +83,10 @@ def first_step(shared, name, tag, assignment, epoch, empty=False):
         cells, sides = cells_of(output), joined(output.sides)
         if isinstance(assignment, SimOTA):
             scores = joined(output.logits)
-            assigned = simota_criterion.assign(scores, sides, cells, targets, assignment, integral)
+            assigned = assign_simota(scores, sides, cells, targets, assignment, integral)
         else:
             scores, static = joined(output.scores()), epoch < assignment.static_epochs
-            assigned = aligned_criterion.assign(
-                scores, sides, cells, targets, assignment, integral, static
-            )
+            assigned = assign_aligned(scores, sides, cells, targets, assignment, integral, static)
     return found, assigned, recorded, targets
 
 

@@ -16,8 +16,7 @@ from torch import distributed, multiprocessing
 from picodet.distributed import Alone
 from picodet.models.picodet import PicoDet
 from picodet.training.criterion import criterion
-from picodet.training.data.batch import Batch
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Batch, Targets
 from picodet.training.distributed import anywhere, normaliser, of_the_first
 from picodet.training.ema import Average
 from picodet.training.init_weights import initialise

@@ -4,12 +4,12 @@ import sys
 from pathlib import Path
 
 from picodet.training.checkpoint import Position
-from picodet.training.interruption import InterruptedTrainingError, Interruption
+from picodet.training.trainer import InterruptedTrainingError, Interruption
 
 SCRIPT = """
 import signal
 from picodet.termination import exit_code
-from picodet.training.interruption import Interruption
+from picodet.training.trainer import Interruption
 
 before = signal.getsignal(signal.SIGTERM)
 with Interruption() as interruption:

@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from picodet.training import nan_report
-from picodet.training.data.batch import Batch
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Batch, Targets
 
 
 class Terms(NamedTuple):

@@ -3,10 +3,10 @@ import torch
 from head_outputs import INTEGRAL, NOTHING, TARGETS, head_output
 
 from picodet.training.assigners.assignment import NONE
+from picodet.training.criterion import assign_simota, simota_losses
 from picodet.training.losses import varifocal_of_background
 from picodet.training.positives import cells_of, joined
 from picodet.training.recipes.schema import LossWeights, SimOTA
-from picodet.training.simota_criterion import assign, simota_losses
 
 WEIGHTS = LossWeights(varifocal=1.0, boxes=2.0, sides=0.25)
 
@@ -18,7 +18,7 @@ def losses(output, targets=TARGETS, weights=WEIGHTS, normaliser=lambda own: own)
 def weight_sum(output, targets=TARGETS):
     """Of the positives: each one's greatest score."""
     logits = joined(output.logits)
-    found = assign(logits, joined(output.sides), cells_of(output), targets, SimOTA(), INTEGRAL)
+    found = assign_simota(logits, joined(output.sides), cells_of(output), targets, SimOTA(), INTEGRAL)
     positive = found.box != NONE
     scores = logits.sigmoid().amax(dim=1)
     return scores[positive].sum().item(), positive.sum(dim=1).tolist()

@@ -15,7 +15,7 @@ from tracing import filled
 from picodet.converter.names.name_tables import name_table
 from picodet.formats import pdparams
 from picodet.training.criterion import criterion
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Targets
 from picodet.training.optimizer import optimiser
 from picodet.training.recipes.schema import LossWeights, Optimiser, SimOTA, TaskAligned
 from picodet.zoo.official import CONFIGS

@@ -9,14 +9,14 @@ from picodet.distributed import Alone
 from picodet.errors import ImageError, OutputError, ProcessesError, TrainingError
 from picodet.formats import safetensors_writer
 from picodet.models.checkpoint import load_described
+from picodet.training import checkpoint, logger, trainer
 from picodet.training import checkpoint as states
-from picodet.training import logger, results, trainer
 from picodet.training.checkpoint import Best, Position
 from picodet.training.ema import Average
-from picodet.training.interruption import InterruptedTrainingError, Interruption
 from picodet.training.nan_report import NotFiniteError
 from picodet.training.recipes.lr_schedule import learning_rates
 from picodet.training.recipes.schema import Averaging
+from picodet.training.trainer import InterruptedTrainingError, Interruption
 
 
 class KilledError(BaseException):
@@ -127,7 +127,7 @@ def test_a_disk_that_weights_do_not_fit_on_loses_nothing(whole, tmp_path, monkey
     def full(path, weights, meta):
         raise OutputError(f"{path}: is the disk full?")
 
-    monkeypatch.setattr(results, "save", full)
+    monkeypatch.setattr(checkpoint, "save", full)
     with pytest.raises(OutputError, match=r"last_ema\.pth: is the disk full"):
         training(tmp_path, validate=rising).run()
     monkeypatch.undo()

@@ -6,7 +6,7 @@ from typing import get_args
 
 import numpy as np
 
-from picodet.alignment.checks.resize_comparison import parted, same_kernels, why_not
+from picodet.alignment.checks.resize_kernels import parted, same_kernels, why_not
 from picodet.alignment.recording import probes
 from picodet.alignment.recording.index import content_key
 from picodet.alignment.recording.reader import Recording

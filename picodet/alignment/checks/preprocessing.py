@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from picodet.alignment.checks.resize_comparison import parted, same_kernels, why_not
+from picodet.alignment.checks.resize_kernels import parted, same_kernels, why_not
 from picodet.alignment.recording.index import Settings, content_key
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.result import Finding, Rung, Verdict

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from picodet.alignment.checks.export_postprocess import OwnEnding
-from picodet.alignment.checks.heads import by_layers
-from picodet.alignment.checks.heads_and_decoding import OwnHeads
+from picodet.alignment.checks.heads_and_decoding import OwnHeads, by_layers
 from picodet.alignment.onnx.subgraph import Pieces
 from picodet.graphs.outputs import EndingNames, per_cell
 from picodet.models.head import Output

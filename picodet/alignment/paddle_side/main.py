@@ -12,9 +12,8 @@ import numpy as np
 from picodet.alignment.paddle_side import checkpoint
 from picodet.alignment.recording import probes
 from picodet.alignment.recording.index import Index, Settings, Weight
-from picodet.alignment.recording.input_entries import input_entries
 from picodet.alignment.recording.network_input import NetworkInput, read_array
-from picodet.alignment.recording.writer import RecordingWriter
+from picodet.alignment.recording.writer import RecordingWriter, input_entries
 from picodet.alignment.reference.request import Order
 from picodet.alignment.reference.static_graph import static_index
 from picodet.errors import RecordingError

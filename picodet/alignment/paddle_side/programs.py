@@ -1,17 +1,71 @@
 """Runs the program of an inference folder and records it. Imported in Paddle's process only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
 
-from picodet.alignment.paddle_side.new_program import NewProgram
-from picodet.alignment.paddle_side.old_program import OldProgram
 from picodet.alignment.recording.writer import RecordingWriter
 from picodet.alignment.reference.static_graph import ProgramRecord, check_input, record_graph
 from picodet.errors import RecordingError
-from picodet.formats.inference_folder import program_file
+from picodet.formats.inference_folder import WEIGHTS, program_file
+from picodet.graphs import pdmodel, pir
+
+
+class OldProgram:
+    """A loaded program, its graph, and how to run it."""
+
+    def __init__(self, prefix: Path) -> None:
+        read = pdmodel.read(prefix.with_suffix(".pdmodel"), prefix.with_suffix(WEIGHTS))
+        self.graph = read.graph
+        self.input_shape = list(read.shapes[read.graph.inputs[0]])
+        with _old_mode():
+            self._executor = paddle.static.Executor(paddle.CPUPlace())
+            self._program = paddle.static.load_inference_model(str(prefix), self._executor)[0]
+
+    def run(self, feed: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
+        """The values of the named tensors."""
+        with _old_mode():
+            return list(self._executor.run(self._program, dict(feed), list(names)))
+
+
+def _old_mode() -> AbstractContextManager[Any]:
+    """Paddle 3 reads a .pdmodel only like this; Paddle 2 knows no other way."""
+    guard: type[AbstractContextManager[Any]]
+    guard = getattr(paddle.pir_utils, "OldIrGuard", nullcontext)
+    return guard()
+
+
+class NewProgram:
+    """A loaded program, its graph, and how to run it."""
+
+    def __init__(self, prefix: Path) -> None:
+        read = pir.read(prefix.with_suffix(".json"), prefix.with_suffix(WEIGHTS))
+        self.graph = read.graph
+        self.input_shape = list(read.shapes[read.graph.inputs[0]])
+        # with it, an operator may overwrite what it was given before that is fetched
+        paddle.set_flags({"FLAGS_pir_apply_inplace_pass": False})
+        self._executor = paddle.static.Executor(paddle.CPUPlace())
+        self._program = paddle.static.load_inference_model(str(prefix), self._executor)[0]
+        operators = list(self._program.global_block().ops)
+        if tuple(op.name() for op in operators) != read.operators:
+            raise RecordingError(
+                f"{prefix}.json: Paddle {paddle.__version__} changes its operators as it loads "
+                "it; the version that wrote it is expected"
+            )
+        results = [op.results() for op in operators]
+        self._values = {name: results[i][j] for name, (i, j) in read.places.items()}
+        for op in operators:
+            if op.name() == pir.FETCH:
+                op.erase()  # `run` fetches into the same places
+
+    def run(self, feed: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
+        """The values of the named tensors."""
+        fetched = [self._values[name] for name in names]
+        return list(self._executor.run(self._program, feed=dict(feed), fetch_list=fetched))
 
 
 def record_program(

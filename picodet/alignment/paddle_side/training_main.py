@@ -10,7 +10,7 @@ import numpy as np
 from picodet.alignment.paddle_side import checkpoint
 from picodet.alignment.paddle_side.checkpoint import Checkpoint
 from picodet.alignment.recording.index import content_key
-from picodet.alignment.reference.training_request import TrainingOrder
+from picodet.alignment.reference.request import TrainingOrder
 from picodet.alignment.training.batch import Boxes, TrainingInput, drawn, read_batch
 from picodet.alignment.training.npz_file import positions_of, write
 from picodet.alignment.training.recipe import recipe_of

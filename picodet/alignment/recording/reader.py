@@ -20,9 +20,9 @@ from safetensors import SafetensorError, safe_open
 from picodet.alignment.recording.index import DTYPES, HEADER, SAMPLES, from_json, sample_positions
 from picodet.alignment.recording.index_check import check
 from picodet.errors import RecordingError
+from picodet.files import regular
 from picodet.formats.safetensors_writer import Checksums
 from picodet.graphs.operators import Key
-from picodet.input_files import regular
 
 
 def is_recording(path: Path) -> bool:

@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TypedDict
 from zlib import crc32
 
 import numpy as np
@@ -16,15 +17,16 @@ from picodet.alignment.recording.index import (
     HEADER,
     SAMPLES,
     Index,
-    Key,
     Stored,
     content_key,
     sample_positions,
     to_json,
 )
+from picodet.alignment.recording.network_input import NetworkInput
 from picodet.errors import OutputError, RecordingError
 from picodet.files import replacing
 from picodet.formats import safetensors_writer
+from picodet.graphs.operators import Key
 
 
 class RecordingWriter:
@@ -97,3 +99,30 @@ def _stored(array: np.ndarray) -> Stored:
         return Stored(array.shape, array.dtype.name, 0, 0, 0, nan, inf)
     low, high, mean = finite.min(), finite.max(), finite.mean(dtype=np.float64)
     return Stored(array.shape, array.dtype.name, float(low), float(high), float(mean), nan, inf)
+
+
+class InputEntries(TypedDict):
+    """Fields of index.Index."""
+
+    input: Key
+    picture: Key | None
+    scale_factor: tuple[float, float]
+    kernels: dict[str, str]
+
+
+def input_entries(writer: RecordingWriter, fed: NetworkInput) -> InputEntries:
+    """A summary leaves the array out where preprocessing makes it again of the picture.
+
+    Which it does on every machine only where the kernels of the resize don't matter.
+    """
+    y, x = fed.scale_factor.tolist()
+    picture = None
+    if fed.picture is not None:
+        picture = writer.add(np.frombuffer(fed.picture, np.uint8), whole=True)
+    array = writer.add(fed.array, whole=picture is None or not fed.everywhere)
+    return {
+        "input": array,
+        "picture": picture,
+        "scale_factor": (y, x),
+        "kernels": dict(fed.kernels),
+    }

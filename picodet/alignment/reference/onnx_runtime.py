@@ -9,13 +9,22 @@ import numpy as np
 import onnx
 
 from picodet.alignment.recording.index import SAID_PROJECT, Weight
+from picodet.alignment.recording.network_input import NetworkInput
 from picodet.alignment.recording.writer import RecordingWriter
-from picodet.alignment.reference.static_graph import ProgramRecord, check_input, record_graph
+from picodet.alignment.reference.request import Order
+from picodet.alignment.reference.static_graph import (
+    ProgramRecord,
+    check_input,
+    record_graph,
+    static_index,
+)
 from picodet.errors import RecordingError
+from picodet.files import sha256
 from picodet.formats.meta import HEADER, bins_of
 from picodet.graphs.graph import Graph
 from picodet.graphs.onnx_reader import read_onnx, sides
 from picodet.system.ort import onnxruntime
+from picodet.system.versions import cpu, versions
 from picodet.zoo.class_names import listed_in
 
 
@@ -101,3 +110,19 @@ def run_model(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return list(session.run(list(names), dict(feed)))
+
+
+def record_onnx_file(order: Order, fed: NetworkInput, progress: Callable[[int, int], None]) -> None:
+    """Carry out one order."""
+    with RecordingWriter(order.samples) as writer:
+        recorded = record_onnx(order.reference, writer, fed.array, fed.scale_factor, progress)
+        index = static_index(
+            "onnx",
+            replace(order, classes=recorded.classes),
+            recorded,
+            writer,
+            fed,
+            sha256(order.reference),
+            versions("onnx", "onnxruntime") | {"CPU": cpu()},
+        )
+        writer.write(order.out, index)

@@ -6,8 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from picodet.alignment.reference.request import Order
-from picodet.alignment.reference.training_request import TrainingOrder
+from picodet.alignment.reference.request import Order, TrainingOrder
 from picodet.errors import RecordingError
 from picodet.paddle_process.python import (
     ended_with,

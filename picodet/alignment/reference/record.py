@@ -17,11 +17,11 @@ from picodet.converter.sources import TORCH
 from picodet.data.preprocess import preprocess, read_image
 from picodet.data.resize_kernels import fingerprint
 from picodet.errors import RecordingError
+from picodet.files import regular
 from picodet.formats.huggingface_folder import is_hub_folder
 from picodet.formats.infer_cfg import FolderSettings, read_settings
 from picodet.formats.inference_folder import is_inference_folder
 from picodet.formats.shards import is_index
-from picodet.input_files import regular
 from picodet.system.extras import why
 
 KINDS = (
@@ -69,10 +69,10 @@ def record(order: Order, paddle_python: Path | None, progress: Callable[[int, in
             record_in_paddle(order, paddle_python, progress)
     elif reference.suffix == ".onnx":
         try:
-            from picodet.alignment.reference import onnx_recorder  # noqa: PLC0415 (an extra)
+            from picodet.alignment.reference.onnx_runtime import record_onnx_file  # noqa: PLC0415
         except ImportError as error:
             raise RecordingError(f"{reference}: {why(error)}") from error
-        onnx_recorder.record_onnx_file(order, _fed(order, None), progress)
+        record_onnx_file(order, _fed(order, None), progress)
     else:
         raise RecordingError(f"{reference}: not a reference; expected is {KINDS}")
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from picodet.alignment.recording.index import Ending, Index, Kind, Weight
-from picodet.alignment.recording.input_entries import input_entries
 from picodet.alignment.recording.network_input import NetworkInput
-from picodet.alignment.recording.writer import RecordingWriter
+from picodet.alignment.recording.writer import RecordingWriter, input_entries
 from picodet.alignment.reference.request import Order
 from picodet.errors import RecordingError
 from picodet.graphs.graph import Graph, canonical, operators

@@ -17,7 +17,7 @@ LEVELS = 16  # of grey, few, so that a recording of a drawn picture is small
 
 
 class Boxes(NamedTuple):
-    """What there is to find in each picture; as picodet.training.data.targets, in NumPy."""
+    """What there is to find in each picture; as picodet.training.data.batch, in NumPy."""
 
     boxes: np.ndarray  # [B, G, 4] xyxy in pixels of the network's input, float32; 0 where none is
     classes: np.ndarray  # [B, G] int64

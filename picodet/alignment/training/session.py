@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from picodet.alignment.reference.paddle import record_in_paddle
 from picodet.alignment.reference.record import CHECKPOINTS
-from picodet.alignment.reference.request import SAMPLES
-from picodet.alignment.reference.training_request import TrainingOrder
+from picodet.alignment.reference.request import SAMPLES, TrainingOrder
 from picodet.alignment.result import Comparison
 from picodet.alignment.training import npz_file
 from picodet.alignment.training.folder import is_folder, read_folder
 from picodet.alignment.training.recording import TrainingRecording
 from picodet.errors import AlignmentError, RecordingError
-from picodet.files import check_apart, check_writable
+from picodet.files import check_apart, check_writable, problem
 from picodet.formats.inference_folder import is_inference_folder
-from picodet.input_files import problem
 
 if TYPE_CHECKING:  # they import torch, and to record needs none
-    from picodet.alignment.candidate import Candidate
+    from picodet.alignment.open_candidate import Candidate
     from picodet.converter.paddle_checkpoints import Which
 
 Progress = Callable[[int, int], None]
@@ -93,7 +91,7 @@ def compare(
     which: of the model's averaged and raw weights, where it has both. Raises a PicoDetError where
     the two cannot be compared.
     """
-    from picodet.alignment.candidate import open_candidate  # noqa: PLC0415 (imports torch)
+    from picodet.alignment.open_candidate import open_candidate  # noqa: PLC0415 (imports torch)
 
     if tolerance is not None and not 0 < tolerance < float("inf"):
         raise AlignmentError(f"--tolerance {tolerance}: a positive number is expected")

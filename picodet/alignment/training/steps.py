@@ -12,11 +12,9 @@ from picodet.alignment.training.recording import Run
 from picodet.distributed import Alone
 from picodet.models.head import Output
 from picodet.models.picodet import PicoDet
-from picodet.training import aligned_criterion, simota_criterion
 from picodet.training.assigners.assignment import Assignment
-from picodet.training.criterion import Criterion, criterion
-from picodet.training.data.batch import Batch
-from picodet.training.data.targets import Targets
+from picodet.training.criterion import Criterion, assign_aligned, assign_simota, criterion
+from picodet.training.data.batch import Batch, Targets
 from picodet.training.ema import Average
 from picodet.training.losses import Losses
 from picodet.training.optimizer import MomentumSGD, optimiser
@@ -42,9 +40,9 @@ def assigned(
     cells, sides = cells_of(output), joined(output.sides)
     if isinstance(numbers, SimOTA):
         logits = joined(output.logits)
-        return simota_criterion.assign(logits, sides, cells, targets, numbers, integral)
+        return assign_simota(logits, sides, cells, targets, numbers, integral)
     scores, static = joined(output.scores()), epoch < numbers.static_epochs
-    return aligned_criterion.assign(scores, sides, cells, targets, numbers, integral, static)
+    return assign_aligned(scores, sides, cells, targets, numbers, integral, static)
 
 
 @dataclass(frozen=True)

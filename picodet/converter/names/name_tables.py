@@ -12,7 +12,8 @@ from picodet.config import (
     ResNetConfig,
     ShuffleNetV2Config,
 )
-from picodet.converter.names.rules import NameTable, Rule
+from picodet.converter.names.rules import NameTable, Rule, Translation
+from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
 
 
 def _same(*names: str, of_tensors: bool = True) -> tuple[Rule, ...]:
@@ -189,3 +190,24 @@ def name_table(backbone: BackboneConfig, neck: Neck, head: Head) -> NameTable:
 def backbone_table(backbone: BackboneConfig) -> NameTable:
     """Of a backbone alone, in ppdet's spelling."""
     return NameTable(backbone=BACKBONES[type(backbone)])
+
+
+class OwnNames(NameTable):
+    """Every name that a model of ours has is its own translation."""
+
+    def __init__(self, table: NameTable) -> None:
+        self.rules = table.rules
+        self._table = table
+
+    def to_ours(self, path: str) -> Translation | None:
+        counted = path.removesuffix(OURS_ONLY_SUFFIX)
+        there = self._table.to_paddle(path if counted == path else counted + ".running_mean")
+        return there and Translation(path, there.rules)
+
+    def to_paddle(self, path: str) -> Translation | None:
+        return self.to_ours(path)
+
+
+def own_table(backbone: BackboneConfig, neck: Neck, head: Head) -> NameTable:
+    """The table of a detector's own names."""
+    return OwnNames(name_table(backbone, neck, head))

@@ -15,7 +15,7 @@ from picodet.evaluation.bootstrap import paired_intervals
 from picodet.evaluation.detections import Results
 from picodet.evaluation.matching import match
 from picodet.evaluation.schema import Report, Shown, WhatIf, WorstPicture
-from picodet.evaluation.worst import PictureCost, worst_pictures
+from picodet.evaluation.worst_images import PictureCost, worst_pictures
 
 SHOWN_FROM = 0.3  # score
 WIDEST = 560  # pixels, of a picture on the page

@@ -2,14 +2,95 @@
 
 from pathlib import Path
 
-from picodet.evaluation.report.formatting import HOW_TO_READ, in_percent, times
+from picodet.evaluation.report.formatting import (
+    HOW_TO_READ,
+    MEANINGS,
+    Meaning,
+    exact,
+    in_percent,
+    ranked,
+    times,
+    why_nothing,
+    without_truths,
+)
 from picodet.evaluation.report.html_curves import curves
 from picodet.evaluation.report.html_images import legend, worst
 from picodet.evaluation.report.html_sensitivity import what_if
-from picodet.evaluation.report.page_classes import classes
-from picodet.evaluation.report.page_stats import stats
-from picodet.evaluation.schema import Report
+from picodet.evaluation.schema import STATS, ClassResult, Report
 from picodet.html import document, listed, section, text
+
+
+def stats(report: Report) -> str:
+    """In COCO's order and words."""
+    tiles = (_tile(name, value) for name, value in zip(STATS, report.stats, strict=True))
+    return f'<ul class="tiles">{"".join(tiles)}</ul>'
+
+
+def _tile(name: str, value: float) -> str:
+    if value < 0:
+        shown = f'<p class="why">{text(why_nothing(name))}</p>'
+    else:  # percentages as coordinates: as wide as the tile, whatever the window
+        shown = f'<svg class="share" aria-hidden="true"><rect width="{100 * value:.2f}%"/></svg>'
+    return (
+        f'<li><h3>{name}</h3><p class="value">{exact(value)}</p>{shown}'
+        f'<p class="meaning">{_words(MEANINGS[name])}</p></li>'
+    )
+
+
+def _words(meaning: Meaning) -> str:
+    """What tells this number from AP stands out."""
+    plain = MEANINGS["AP"]
+    words = (
+        (f"IoU {meaning.iou}", meaning.iou == plain.iou),
+        (f"area {meaning.area}", meaning.area == plain.area),
+        (f"maxDets {meaning.max_detections}", meaning.max_detections == plain.max_detections),
+    )
+    return "<br>".join(word if same else f"<b>{word}</b>" for word, same in words)
+
+
+HEADERS = ("AP", "AP50", "AP75", "AR", "to find", "detections")
+
+
+def classes(found: tuple[ClassResult, ...]) -> str:
+    """A row for each with boxes to find, best first; the others by name."""
+    head = "".join(f'<th class="n">{header}</th>' for header in HEADERS)
+    rows = "".join(_row(found[i]) for i in ranked(found))
+    shown = (
+        f'<table class="classes"><thead><tr><th>class</th><th></th>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
+    return (shown if rows else "") + _nothing(without_truths(found))
+
+
+def _row(each: ClassResult) -> str:
+    cells = [exact(value) for value in (each.ap, each.ap50, each.ap75, each.ar)]
+    cells += [f"{each.truths:,}", f"{each.detections:,}"]
+    numbers = "".join(
+        f'<td class="n" data-name="{name}">{cell}</td>'
+        for name, cell in zip(HEADERS, cells, strict=True)
+    )
+    tick = f"{100 * each.ap50:.2f}%"
+    return (
+        f'<tr><th scope="row">{text(each.name)}</th><td class="bar"><svg aria-hidden="true">'
+        f'<rect class="ground" width="100%"/><rect width="{100 * each.ap:.2f}%"/>'
+        f'<line x1="{tick}" x2="{tick}" y1="0" y2="100%"/></svg></td>{numbers}</tr>'
+    )
+
+
+def _nothing(found: list[ClassResult]) -> str:
+    if not found:
+        return ""
+    names = ", ".join(
+        f"{text(each.name)} ({each.detections:,})" if each.detections else text(each.name)
+        for each in found
+    )
+    several = len(found) > 1
+    return (
+        f'<p class="without">{len(found)} class{"es have" if several else " has"} nothing to find '
+        f"in these pictures and {'are' if several else 'is'} left out of the means; in brackets, "
+        f"detections all the same: {names}.</p>"
+    )
+
 
 STYLE = Path(__file__).with_name("style.css")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Targets
 
 NONE = -1  # the box of a cell that takes none
 

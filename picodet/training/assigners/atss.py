@@ -9,7 +9,7 @@ from torch import Tensor
 from picodet.ops.anchor_points import Grid
 from picodet.ops.boxes import centres, intersection_and_union, least_distance_inside
 from picodet.training.assigners.assignment import Assignment, best, in_a_row, one_box_each, taken
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Targets
 from picodet.training.recipes.schema import TaskAligned
 
 LEAST_UNION = 1e-10  # is added, bbox_utils.py:592-612

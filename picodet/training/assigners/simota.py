@@ -20,7 +20,7 @@ from picodet.training.assigners.assignment import (
     one_box_each,
     taken,
 )
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Targets
 from picodet.training.losses import (
     ALPHA,
     LEAST_LOG,

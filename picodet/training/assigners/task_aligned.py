@@ -8,7 +8,7 @@ from torch import Tensor
 
 from picodet.ops.boxes import intersection_and_union, least_distance_inside
 from picodet.training.assigners.assignment import Assignment, best, in_a_row, one_box_each, taken
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Targets
 from picodet.training.recipes.schema import TaskAligned
 
 LEAST_UNION = 1e-9  # is added, bbox_utils.py:430-452

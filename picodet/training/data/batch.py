@@ -1,11 +1,22 @@
 """What a step of the training is fed with."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from picodet.training.data.targets import Targets
+
+class Targets(NamedTuple):
+    """G counts the boxes of the picture that has most of them, and is at least 1."""
+
+    boxes: Tensor  # [B, G, 4] xyxy in pixels of the network's input; 0 where there is none
+    classes: Tensor  # [B, G] int64, of the model's classes; 0 where there is none
+    valid: Tensor  # [B, G] bool: whether there is one; the first of each picture
+
+    def to(self, device: torch.device) -> "Targets":
+        """The same on a device."""
+        return Targets(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,19 @@ from picodet.config import Preprocessing
 from picodet.data.preprocess import read_image
 from picodet.data.resize_kernels import using
 from picodet.errors import ImageError, TrainingError
-from picodet.training.data.batch import Batch
+from picodet.training.data.batch import Batch, Targets
 from picodet.training.data.color_jitter import distort
 from picodet.training.data.dataset import Samples
 from picodet.training.data.mosaic import PICTURES, mosaic, shift_colours
-from picodet.training.data.resizing import draw_resize, normalise_into, resize, resize_boxes
-from picodet.training.data.targets import Targets
-from picodet.training.data.transforms import Seen, crop, flip
+from picodet.training.data.transforms import (
+    Seen,
+    crop,
+    draw_resize,
+    flip,
+    normalise_into,
+    resize,
+    resize_boxes,
+)
 from picodet.training.recipes.schema import Augmentation
 
 WORD = 1 << 32  # a seed is a word

@@ -22,10 +22,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from picodet.config import Preprocessing
 from picodet.errors import PicoDetError, TrainingError
 from picodet.system.machine import end_with_parent, worker_context
-from picodet.training.data.batch import Batch
+from picodet.training.data.batch import Batch, Targets
 from picodet.training.data.batch_reader import Reader, reader
 from picodet.training.data.dataset import Samples
-from picodet.training.data.targets import Targets
 from picodet.training.recipes.schema import Augmentation
 
 Key = tuple[int, int]  # epoch, step

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from picodet.training.recipes.batch_scaling import COCO_TRAIN, derived
-from picodet.training.recipes.fields import leaves
+from picodet.training.recipes.limits import leaves
 from picodet.training.recipes.schema import Recipe, SimOTA, Size
 from picodet.training.recipes.yaml_file import Resolved
 

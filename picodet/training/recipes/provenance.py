@@ -4,7 +4,7 @@ A config takes a number from itself, or from the file of `_base_` that it names;
 says, the code does. Lines of code are those of ppdet 2.6.0, or of the release that is named.
 """
 
-from picodet.training.recipes.fields import leaves
+from picodet.training.recipes.limits import leaves
 from picodet.training.recipes.official import RECIPES
 from picodet.zoo.official import OFFICIAL, V2022, Official
 

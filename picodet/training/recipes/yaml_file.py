@@ -17,9 +17,8 @@ from typing import Any
 import yaml
 
 from picodet.errors import TrainingError, one_line
-from picodet.input_files import regular
-from picodet.training.recipes.fields import leaves, with_leaves
-from picodet.training.recipes.limits import check_together, fitting, hint
+from picodet.files import regular
+from picodet.training.recipes.limits import check_together, fitting, hint, leaves, with_leaves
 from picodet.training.recipes.official import PPDET_2_3, PPDET_2_4, RECIPES, sizes_around
 from picodet.training.recipes.provenance import sources
 from picodet.training.recipes.schema import Recipe, Size
@@ -42,7 +41,7 @@ class Resolved:
     """A recipe, and where each of its numbers comes from."""
 
     recipe: Recipe
-    sources: dict[str, str]  # by path, see picodet.training.recipes.fields
+    sources: dict[str, str]  # by path, see picodet.training.recipes.limits
     changed: frozenset[str]  # paths whose numbers are not the official recipe's
 
 

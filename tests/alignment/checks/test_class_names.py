@@ -5,7 +5,7 @@ from dataclasses import replace
 import own_recording
 import pytest
 
-from picodet.alignment import candidate, session
+from picodet.alignment import open_candidate, session
 from picodet.alignment.checks.class_names import NAME, with_classes
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.result import Rung
@@ -93,7 +93,7 @@ def compare(folder, model):
 def test_an_export_names_them(files):
     with Recording(files / "r.safetensors") as recording:
         assert recording.index.classes[:2] == ("thing 0", "thing 1")
-    assert candidate.open_candidate(files / "right.onnx").compared.classes[0] == "thing 0"
+    assert open_candidate.open_candidate(files / "right.onnx").compared.classes[0] == "thing 0"
     assert compare(files, "right.pth").aligned
 
 

@@ -8,11 +8,16 @@ import numpy as np
 import own_recording
 import pytest
 import torch
+from tracing import SMALL
 
 from picodet.alignment.checks import heads_and_decoding
 from picodet.alignment.checks.heads_and_decoding import (
+    by_layers,
     compare_decoding,
     compare_heads,
+    from_layers,
+    head_output,
+    in_double,
     recorded_heads,
 )
 from picodet.alignment.checks.nms import compare_nms
@@ -21,8 +26,10 @@ from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference_tensors import Recorded
 from picodet.alignment.result import Finding
 from picodet.alignment.tolerance import Tolerance
+from picodet.models.head import AlignedOutput, HeadOutput
 from picodet.ops import decode, postprocess
 from picodet.ops.nms import multiclass_nms
+from picodet.zoo.architectures import XS_LCNET
 
 NOISE = Tolerance(30.0)
 EVIDENCE = "somebody's answer"
@@ -222,3 +229,51 @@ def test_a_scale_that_is_not_one(pristine, tmp_path):
     with recording:
         assert recording.index.scale_factor == pytest.approx((1.6, 64 / 120))
         assert compare_nms(pristine, [], recorded, (), EVIDENCE).verdict == "aligned"
+
+
+ALIGNED = replace(XS_LCNET, classes=SMALL.classes)
+SIZES = (8, 4, 2, 1)
+
+
+def maps(channels):
+    return tuple(torch.randn(1, channels, side, side) for side in SIZES)
+
+
+OUTPUTS = {
+    "pico_head": (SMALL, HeadOutput(maps(3), maps(32))),
+    "pico_head_v2": (ALIGNED, AlignedOutput(maps(3), maps(1), maps(32))),
+}
+
+
+@pytest.mark.parametrize("head", OUTPUTS)
+def test_there_and_back(head):
+    config, output = OUTPUTS[head]
+    found = from_layers(config, by_layers(output).get)
+    assert type(found) is type(output)
+    for ours, theirs in zip(found, output, strict=True):
+        assert all(map(torch.equal, ours, theirs))
+    in_a_row = head_output(head, [tensor for part in output for tensor in part])
+    assert in_a_row == output
+    assert in_double(output).sides[3].dtype == torch.float64
+
+
+@pytest.mark.parametrize("head", OUTPUTS)
+def test_what_is_missing_or_of_other_classes_is_no_head(head):
+    config, output = OUTPUTS[head]
+    layers = by_layers(output)
+    for path in layers:
+        assert from_layers(config, {k: v for k, v in layers.items() if k != path}.get) is None
+    assert from_layers(replace(config, classes=("a",)), layers.get) is None
+    assert from_layers(replace(config, reg_max=11), layers.get) is None
+
+
+def test_names_are_those_of_layers():
+    assert list(by_layers(OUTPUTS["pico_head"][1]))[:2] == [
+        "head.predictors.0",
+        "head.predictors.1",
+    ]
+    assert set(by_layers(OUTPUTS["pico_head_v2"][1])) == {
+        f"head.{layer}{level}"
+        for layer in ("predictors.classes", "predictors.sides", "alignment.")
+        for level in range(4)
+    }

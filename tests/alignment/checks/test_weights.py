@@ -15,7 +15,7 @@ from picodet.alignment.pairing.pairs import Pairing
 from picodet.alignment.recording.index import Weight
 from picodet.alignment.recording.network_input import NetworkInput
 from picodet.alignment.recording.reader import Recording
-from picodet.alignment.reference.onnx_recorder import record_onnx_file
+from picodet.alignment.reference.onnx_runtime import record_onnx_file
 from picodet.alignment.reference.request import Order
 from picodet.alignment.tolerance import Tolerance
 

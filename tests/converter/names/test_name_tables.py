@@ -13,8 +13,10 @@ from picodet.converter.names.name_tables import (
     CLAS_ESNET,
     HEADS,
     NECKS,
+    OwnNames,
     backbone_table,
     name_table,
+    own_table,
 )
 from picodet.converter.names.rules import NameTable
 from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
@@ -156,3 +158,26 @@ def test_paddleclas_names_every_tensor_of_the_backbone():
     assert there[-1].name == "backbone.blocks.12.pw_1_2.bn._variance"
     used = set().union(*(translation.rules for translation in there))
     assert {rule for rule in CLAS_BACKBONE.rules if rule.of_tensors} == used
+
+
+@pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
+def test_every_name_of_ours_is_its_own_translation(config):
+    table = own_table(config.backbone, config.neck, config.head)
+    assert isinstance(table, OwnNames)
+    for name in PicoDet(config).state_dict():
+        assert table.to_ours(name).name == table.to_paddle(name).name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "backbone._conv1._conv.weight",
+        "backbone.stem.bn._mean",
+        "head.predictors.0.num_batches",
+        "num_batches_tracked",
+        "neck.x.num_batches_tracked",
+        "",
+    ],
+)
+def test_and_no_other_is(name):
+    assert own_table(S.backbone, S.neck, S.head).to_ours(name) is None

@@ -6,11 +6,12 @@ import pytest
 
 from picodet.converter.names.recognize import (
     Recognised,
+    backbone_signature,
     esnet_widths,
     recognise_backbone,
     recognise_detector,
+    signature,
 )
-from picodet.converter.names.signatures import backbone_signature, signature
 from picodet.models.picodet import PicoDet
 from picodet.zoo.architectures import (
     MOBILENET,

@@ -5,9 +5,9 @@ A named pipe is no image for picodet; here it is read as if it were one.
 
 import stat
 
-from picodet import input_files
+from picodet import files
 
-usual = input_files.read_bytes
+usual = files.read_bytes
 
 
 def read_bytes(path, limit):
@@ -18,4 +18,4 @@ def read_bytes(path, limit):
     return path.read_bytes() if gated else usual(path, limit)
 
 
-input_files.read_bytes = read_bytes
+files.read_bytes = read_bytes

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from picodet.training.assigners.assignment import NONE, best, in_a_row, one_box_each, taken
-from picodet.training.data.targets import Targets
+from picodet.training.data.batch import Targets
 
 # few values, so that many are equal
 VALUES = arrays(

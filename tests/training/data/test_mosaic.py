@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 
 from picodet.config import Preprocessing
 from picodet.training.data.mosaic import SIDE, mosaic, shift_colours
-from picodet.training.data.resizing import draw_resize, normalise_into, resize, resize_boxes
-from picodet.training.data.transforms import Seen, flip
+from picodet.training.data.transforms import (
+    Seen,
+    draw_resize,
+    flip,
+    normalise_into,
+    resize,
+    resize_boxes,
+)
 from scripts.fixtures.drawn_samples import boxes, digest, picture
 
 SIZES = [(side, side) for side in (352, 384, 416, 448, 480)]

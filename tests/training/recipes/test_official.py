@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from picodet.training.recipes.fields import leaves
+from picodet.training.recipes.limits import leaves
 from picodet.training.recipes.official import RECIPES, sizes_around
 from picodet.training.recipes.schema import Averaging, LossWeights, SimOTA, TaskAligned
 from picodet.zoo.official import CONFIGS, OFFICIAL, V2022

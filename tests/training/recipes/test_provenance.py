@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from picodet.training.recipes.fields import leaves
+from picodet.training.recipes.limits import leaves
 from picodet.training.recipes.official import RECIPES
 from picodet.training.recipes.provenance import OWN, sources
 from picodet.zoo.official import OFFICIAL

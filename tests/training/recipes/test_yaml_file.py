@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from picodet.errors import TrainingError
-from picodet.training.recipes.fields import leaves
+from picodet.training.recipes.limits import leaves
 from picodet.training.recipes.official import RECIPES
 from picodet.training.recipes.yaml_file import resolve
 

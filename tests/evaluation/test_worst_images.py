@@ -1,7 +1,7 @@
 from made_datasets import annotations, results
 
 from picodet.evaluation.matching import match
-from picodet.evaluation.worst import worst_pictures
+from picodet.evaluation.worst_images import worst_pictures
 
 SQUARE, AWAY = (0, 0, 40, 40), (100, 100, 40, 40)
 

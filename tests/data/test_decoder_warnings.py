@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from picodet.data import decoder_messages
+from picodet.data import decoder_warnings
 from picodet.data.preprocess import decode
 from picodet.errors import ImageError, ImageWarning
 
@@ -41,7 +41,7 @@ DAMAGED = {
 @pytest.fixture(params=["its own C library", "another"])
 def c_library(request, monkeypatch):
     if request.param == "another":
-        monkeypatch.setattr(decoder_messages, "_c_stderr_is_a_pointer", lambda: False)
+        monkeypatch.setattr(decoder_warnings, "_c_stderr_is_a_pointer", lambda: False)
 
 
 @pytest.mark.usefixtures("c_library")
@@ -74,22 +74,22 @@ def test_among_threads_the_damaged_ones_are_known():
     data = [PLAIN, PROGRESSIVE, *DAMAGED.values(), encoded(".tif"), encoded(".png")] * 20
     expected = [each in DAMAGED.values() for each in data]
     with ThreadPoolExecutor(8) as pool:
-        found = [bool(lines) for _, lines in pool.map(decoder_messages.decode, data)]
+        found = [bool(lines) for _, lines in pool.map(decoder_warnings.decode, data)]
     assert found == expected
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="C's stderr has another name")
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
 def test_what_others_print_meanwhile_is_handed_on(capfd, monkeypatch, suffix):
-    decoding = decoder_messages._imdecode
+    decoding = decoder_warnings._imdecode
 
     def noisy(data):
         c = ctypes.CDLL(None)
         c.fputs(b"of somebody else\n", ctypes.c_void_p.in_dll(c, "stderr"))
         return decoding(data)
 
-    monkeypatch.setattr(decoder_messages, "_imdecode", noisy)
-    image, lines = decoder_messages.decode(encoded(suffix))
+    monkeypatch.setattr(decoder_warnings, "_imdecode", noisy)
+    image, lines = decoder_warnings.decode(encoded(suffix))
     assert image.shape == PIXELS.shape
     assert lines == ()
     assert "of somebody else\n" in capfd.readouterr().err
@@ -107,4 +107,4 @@ def test_what_others_print_meanwhile_is_handed_on(capfd, monkeypatch, suffix):
     ],
 )
 def test_what_is_damage(line, damage):
-    assert decoder_messages.is_damage(line, PLAIN) == damage
+    assert decoder_warnings.is_damage(line, PLAIN) == damage

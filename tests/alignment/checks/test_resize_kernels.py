@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from picodet.alignment.checks.resize_comparison import parted, same_kernels, why_not
+from picodet.alignment.checks.resize_kernels import parted, same_kernels, why_not
 from picodet.alignment.recording.probes import PICTURE
 from picodet.data import preprocess
 from picodet.data.resize_kernels import fingerprint, using

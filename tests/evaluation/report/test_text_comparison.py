@@ -7,8 +7,8 @@ from evaluation_reports import COMPARISON, HOSTILE, SAME
 from rich.console import Console
 
 from picodet.evaluation.compare import Spread
-from picodet.evaluation.report.comparison_table import print_result_comparison, verdict
 from picodet.evaluation.report.formatting import NOTHING
+from picodet.evaluation.report.text_comparison import print_result_comparison, verdict
 from picodet.evaluation.schema import Interval
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from picodet.converter.averages import split_averages
+from picodet.converter.ema_copies import split_averages
 from picodet.converter.names.mmdet_names import MMDET
 from picodet.errors import CheckpointError
 from picodet.models.picodet import PicoDet

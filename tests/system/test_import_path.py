@@ -59,5 +59,5 @@ def test_workers_of_a_training(workplace):
 
 def test_what_somebody_wants_is_imported(workplace, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{workplace}{os.pathsep}{ROOT}")
-    text = "import picodet.system.safe_path, sys; print(sys.path[0])"
+    text = "import picodet.system.import_path, sys; print(sys.path[0])"
     assert run("-c", text).strip() == str(workplace)

@@ -1,7 +1,7 @@
 import pytest
 from torch import nn
 
-from picodet.training.nearest import nearest
+from picodet.training.layer_lookup import nearest
 
 
 def test_the_innermost_layer_of_the_table_counts():

@@ -9,6 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from picodet.models.shapes import shapes_of
+from picodet.zoo.official import OFFICIAL
+
 UNLIMITED = 10_000  # characters of a line, where nobody has to see it whole
 USUAL = "COCO val2017"  # what APs are measured on
 RIGHT = ("input", "classes", "parameters", "AP")
@@ -70,3 +73,21 @@ def print_models(rows: Sequence[ModelRow]) -> None:
     console.print(table)
     for name, mark in {USUAL: "AP", **marks}.items():
         console.print(Text(f"{mark}: mAP 0.5:0.95 in percent on {name}"))
+
+
+def rows() -> list[ModelRow]:
+    """In the order of `picodet.zoo.official`; parameters are counted, not looked up."""
+    return [
+        ModelRow(
+            name=official.config.name,
+            generation=official.generation,
+            input_size=official.config.input_size,
+            num_classes=len(official.config.classes),
+            parameters=shapes_of(official.config, "detector")[1],
+            ap=official.ap,
+            measured_on=official.measured_on,
+            url=official.url,
+            config=f"configs/picodet/{official.path}",
+        )
+        for official in OFFICIAL
+    ]

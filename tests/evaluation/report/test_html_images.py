@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from picodet.evaluation.report.page_labels import labels
+from picodet.evaluation.report.html_images import labels
 from picodet.evaluation.schema import Shown
 
 SIZE = (100, 200)  # letters 4 pixels high, 2.6 wide
