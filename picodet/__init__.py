@@ -7,8 +7,9 @@ found = picodet.detect(model, "street.jpg")
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["Detections", "detect", "load"]
+from picodet.version import __version__
+
+__all__ = ["Detections", "__version__", "detect", "load"]
 
 _HOME = {
     "Detections": "picodet.ops.postprocess",
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return __all__
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,6 @@ import gc
 
 import click
 
-from picodet import __version__
 from picodet.commands.align import align
 from picodet.commands.convert import convert
 from picodet.commands.detect import detect
@@ -17,6 +16,7 @@ from picodet.commands.evaluate import evaluate
 from picodet.commands.export import export
 from picodet.commands.list import list_models
 from picodet.commands.train import train
+from picodet.version import __version__
 
 atexit.register(gc.freeze)  # Python searches for garbage once more on the way out
 

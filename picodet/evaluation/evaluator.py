@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet import __version__
 from picodet.config import Kernels
 from picodet.data.coco import Annotations, read_annotations
 from picodet.distributed import Ranks, local_processes, share
@@ -27,6 +26,7 @@ from picodet.inference.open_backend import Running, open_network
 from picodet.ops.postprocess import Postprocessing
 from picodet.system.intervals import Clock
 from picodet.system.machine import cores
+from picodet.version import __version__
 
 Progress = Callable[[int, int], None]  # done, of
 

@@ -8,7 +8,6 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper, shape_inference
 
-from picodet import __version__
 from picodet.config import STRIDES
 from picodet.export.box_decoding import write_boxes, write_heads
 from picodet.export.graph import Predicted, Size, write_network
@@ -17,6 +16,7 @@ from picodet.export.onnx_builder import GraphWriter
 from picodet.export.options import Wanted
 from picodet.formats.meta import HEADER, describe
 from picodet.models.picodet import PicoDet
+from picodet.version import __version__
 
 IMAGE, SCALE_FACTOR = "image", "scale_factor"  # inputs, as ppdet calls them
 Shape = list[int | str]  # a side that is not fixed has a name

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, Literal, get_args
 
-from picodet import __version__
 from picodet.config import (
     MAX_NUMBER,
     Activation,
@@ -28,6 +27,7 @@ from picodet.config import (
     Stage,
     check_input_size,
 )
+from picodet.version import __version__
 
 HEADER = "picodet"  # its key in a header or in metadata
 MAX_SCALE = 16.0  # of a backbone's channels; the widest official one has 2.5

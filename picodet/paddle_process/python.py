@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import picodet
 from picodet.errors import Note, PicoDetError
 
 PATIENCE = 10  # seconds until a process that is to end is killed
-PACKAGE = Path(picodet.__file__).parent
+PACKAGE = Path(__file__).parents[1]
 # The working directory, which python -c puts first, is none of its business: it may hold a paddle,
 # a ppdet or a yaml.py of somebody's. What is said before `main` fits both of the ways in which the
 # modules talk: paddle_process.py's lines, and pipe.py's messages.

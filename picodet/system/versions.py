@@ -5,7 +5,7 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from picodet import __version__
+from picodet.version import __version__
 
 CPUINFO = Path("/proc/cpuinfo")  # Linux's
 FLAGS = {"avx512f": "AVX-512", "avx2": "AVX2", "sse4_2": "SSE4.2"}  # the best that there is

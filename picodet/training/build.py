@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from picodet import __version__
 from picodet.config import Kernels, ModelConfig
 from picodet.data.coco import read_annotations
 from picodet.data.resize_kernels import fingerprint, name_of
@@ -27,6 +26,7 @@ from picodet.training.recipes.batch_scaling import for_batch, rule_note
 from picodet.training.recipes.schema import Recipe
 from picodet.training.sync_batchnorm import synchronise
 from picodet.training.trainer import Training, Validate
+from picodet.version import __version__
 
 RESIZED_BY = "resized by"  # of a state's settings: what may change, and is told then
 

@@ -18,7 +18,9 @@ def losses(output, targets=TARGETS, weights=WEIGHTS, normaliser=lambda own: own)
 def weight_sum(output, targets=TARGETS):
     """Of the positives: each one's greatest score."""
     logits = joined(output.logits)
-    found = assign_simota(logits, joined(output.sides), cells_of(output), targets, SimOTA(), INTEGRAL)
+    found = assign_simota(
+        logits, joined(output.sides), cells_of(output), targets, SimOTA(), INTEGRAL
+    )
     positive = found.box != NONE
     scores = logits.sigmoid().amax(dim=1)
     return scores[positive].sum().item(), positive.sum(dim=1).tolist()
