@@ -20,32 +20,34 @@ import numpy as np
 import shapes
 
 HERE = Path(__file__).parent
-PICTURES, MOST_BOXES, SEED = 16, 8, 0
-BAR = 0.8  # AP
+NUM_IMAGES, MOST_BOXES, SEED = 16, 8, 0
+MIN_AP = 0.8  # AP
 
 
-def some_of(content: dict[str, Any], pictures: int = PICTURES) -> dict[str, Any]:
+def small_subset(content: dict[str, Any], num_images: int = NUM_IMAGES) -> dict[str, Any]:
     """An annotation file with a few of another's pictures, of few boxes and no crowd."""
     boxes: dict[int, list[dict[str, Any]]] = {row["id"]: [] for row in content["images"]}
     for row in content["annotations"]:
         boxes[row["image_id"]].append(row)
     fitting = [
-        picture
-        for picture, rows in sorted(boxes.items())
+        image_id
+        for image_id, rows in sorted(boxes.items())
         if 0 < len(rows) <= MOST_BOXES and not any(row.get("iscrowd") for row in rows)
     ]
-    chosen = np.random.RandomState(SEED).permutation(fitting)[:pictures].tolist()
+    chosen = np.random.RandomState(SEED).permutation(fitting)[:num_images].tolist()
     return {
         "images": [row for row in content["images"] if row["id"] in chosen],
-        "annotations": [row for picture in chosen for row in boxes[picture]],
+        "annotations": [row for image_id in chosen for row in boxes[image_id]],
         "categories": content["categories"],
     }
 
 
 def train(images: Path, annotations: Path, weights: Path | None, folder: Path) -> float:
     """AP on the pictures that were trained on."""
-    content = some_of(json.loads(annotations.read_text()))
-    few, classes, told = (folder / name for name in ("few.json", "classes.txt", "told.json"))
+    content = small_subset(json.loads(annotations.read_text()))
+    few, classes, result_file = (
+        folder / name for name in ("few.json", "classes.txt", "result.json")
+    )
     few.write_text(json.dumps(content))
     names = [row["name"] for row in sorted(content["categories"], key=lambda row: row["id"])]
     classes.write_text("\n".join(names) + "\n")
@@ -54,11 +56,11 @@ def train(images: Path, annotations: Path, weights: Path | None, folder: Path) -
         *("--val-annotations", few, "--classes", classes),
     ]
     begin = ["--weights", weights] if weights else []
-    out = ["--out", folder / "training", "--json", told, "--evaluate-every", 50]
+    out = ["--out", folder / "training", "--json", result_file, "--evaluate-every", 50]
     recipe = HERE / "recipes/overfit.yml"
     command = [sys.executable, "-m", "picodet", "train", recipe, *data, *begin, *out]
     subprocess.run(list(map(str, command)), check=True)
-    return float(json.loads(told.read_text())["best"]["AP"])
+    return float(json.loads(result_file.read_text())["best"]["AP"])
 
 
 def main() -> int:
@@ -67,18 +69,18 @@ def main() -> int:
     parser.add_argument("--images", type=Path)
     parser.add_argument("--annotations", type=Path)
     parser.add_argument("--weights", type=Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        images, annotations = asked.images, asked.annotations
+        images, annotations = args.images, args.annotations
         if images is None:
-            shapes.draw(folder, "train2017", 4 * PICTURES, SEED)
+            shapes.write_split(folder, "train2017", 4 * NUM_IMAGES, SEED)
             images = folder / "train2017"
             annotations = folder / "annotations/instances_train2017.json"
         start = time.perf_counter()
-        ap = train(images, annotations, asked.weights, folder)
-    print(f"AP {ap:.3f} on the {PICTURES} pictures after {time.perf_counter() - start:.0f} s")
-    return 0 if ap > BAR else 1
+        ap = train(images, annotations, args.weights, folder)
+    print(f"AP {ap:.3f} on the {NUM_IMAGES} pictures after {time.perf_counter() - start:.0f} s")
+    return 0 if ap > MIN_AP else 1
 
 
 if __name__ == "__main__":

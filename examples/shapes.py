@@ -14,53 +14,53 @@ import cv2
 import numpy as np
 
 SHAPES = ("circle", "square", "triangle")
-PICTURES = {"train2017": 300, "val2017": 100}
+NUM_IMAGES = {"train2017": 300, "val2017": 100}
 SIDE = 320  # of a picture, pixels
 SIZES = 24, 110  # of a shape, pixels
 TRIES = 50  # for a place that is free
 CORNERS = {"square": 45 + np.arange(4) * 90, "triangle": -90 + np.arange(3) * 120}  # degrees
 
 
-def outline(shape: str, centre: np.ndarray, size: float, turn: float) -> np.ndarray:
+def outline(shape: str, center: np.ndarray, size: float, rotation: float) -> np.ndarray:
     """[N, 2] float64: its corners, and of a circle 90 points."""
-    angles = np.deg2rad(CORNERS.get(shape, np.arange(90) * 4) + turn)
-    return centre + size / 2 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    angles = np.deg2rad(CORNERS.get(shape, np.arange(90) * 4) + rotation)
+    return center + size / 2 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-def picture(random: np.random.RandomState) -> tuple[np.ndarray, list[tuple[int, list[float]]]]:
+def draw_image(random: np.random.RandomState) -> tuple[np.ndarray, list[tuple[int, list[float]]]]:
     """[SIDE, SIDE, 3] uint8, and the class and the box x, y, width, height of each shape."""
     down, across = np.mgrid[:SIDE, :SIDE][..., None] / SIDE
     canvas = random.uniform(60, 190, 3) + down * random.uniform(-60, 60, 3)
     canvas = canvas + across * random.uniform(-60, 60, 3)
-    taken = np.zeros((SIDE, SIDE), np.uint8)
-    found = []
+    occupied = np.zeros((SIDE, SIDE), np.uint8)
+    objects = []
     for _ in range(random.randint(1, 6)):
         for _ in range(TRIES):
             kind, size = random.randint(len(SHAPES)), random.uniform(*SIZES)
-            centre = random.uniform(size / 2 + 2, SIDE - size / 2 - 2, 2)
-            points = outline(SHAPES[kind], centre, size, random.uniform(-20, 20))
-            mask = np.zeros_like(taken)
+            center = random.uniform(size / 2 + 2, SIDE - size / 2 - 2, 2)
+            points = outline(SHAPES[kind], center, size, random.uniform(-20, 20))
+            mask = np.zeros_like(occupied)
             cv2.fillPoly(mask, [points.round().astype(np.int32)], 1)
-            if not (mask & taken).any():
+            if not (mask & occupied).any():
                 break
         else:
             continue
-        taken |= cv2.dilate(mask, np.ones((7, 7), np.uint8)).astype(np.uint8)
+        occupied |= cv2.dilate(mask, np.ones((7, 7), np.uint8)).astype(np.uint8)
         canvas[mask > 0] = random.uniform(0, 255, 3)
         x, y, w, h = cv2.boundingRect(mask)
-        found.append((kind, [float(x), float(y), float(w), float(h)]))
+        objects.append((kind, [float(x), float(y), float(w), float(h)]))
     canvas += random.normal(0, 8, canvas.shape)
-    return canvas.clip(0, 255).astype(np.uint8), found
+    return canvas.clip(0, 255).astype(np.uint8), objects
 
 
-def draw(folder: Path, name: str, count: int, seed: int) -> None:
+def write_split(folder: Path, name: str, count: int, seed: int) -> None:
     """One part of the dataset: a folder of pictures, and its annotation file."""
     random = np.random.RandomState(seed)
     (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "annotations").mkdir(exist_ok=True)
     images, annotations = [], []
     for number in range(1, count + 1):
-        pixels, found = picture(random)
+        pixels, objects = draw_image(random)
         file = f"{number:06d}.jpg"
         cv2.imwrite(str(folder / name / file), pixels)
         images.append({"id": number, "file_name": file, "height": SIDE, "width": SIDE})
@@ -69,7 +69,7 @@ def draw(folder: Path, name: str, count: int, seed: int) -> None:
                 **{"image_id": number, "category_id": kind + 1, "bbox": box},
                 **{"area": box[2] * box[3], "iscrowd": 0},
             }
-            for kind, box in found
+            for kind, box in objects
         ]
     content = {
         "images": images,
@@ -81,8 +81,8 @@ def draw(folder: Path, name: str, count: int, seed: int) -> None:
 
 def main(folder: Path) -> None:
     """Write it all, and the names of the classes for --classes."""
-    for seed, (name, count) in enumerate(PICTURES.items()):
-        draw(folder, name, count, seed)
+    for seed, (name, count) in enumerate(NUM_IMAGES.items()):
+        write_split(folder, name, count, seed)
     (folder / "classes.txt").write_text("\n".join(SHAPES) + "\n")
 
 

@@ -46,7 +46,7 @@ def main(name: str, epoch: str, weights: str, given_file: str, rate: str) -> Non
         given = dict(loaded)
     training.prepare(detector)
     head, aligned = detector.head, CONFIGS[name].head == "pico_head_v2"
-    optimiser = training.OPTIMISER(float(rate), detector)
+    optimizer = training.OPTIMIZER(float(rate), detector)
     average = ModelEMA(detector)
     detector.train()
     images, wanted = paddle.to_tensor(given["images"]), fed(given, int(epoch), aligned)
@@ -58,8 +58,8 @@ def main(name: str, epoch: str, weights: str, given_file: str, rate: str) -> Non
             features = detector.neck(detector.backbone({"image": images}))
             terms = head.get_loss(head(features), wanted)
             paddle.add_n(list(terms.values())).backward()
-            optimiser.step()
-            optimiser.clear_grad()
+            optimizer.step()
+            optimizer.clear_grad()
             average.update()
             told = {training.TERMS[term]: float(value) for term, value in terms.items()}
             seconds.append(time.perf_counter() - start)

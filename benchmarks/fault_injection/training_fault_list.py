@@ -59,32 +59,32 @@ ASSIGNMENT = (
         "first of several boxes",
         "assignment",
         ALIGNED,
-        assigners__task_aligned__one_box_each=wrong.first_box_each,
+        assigners__task_aligned__resolve_conflicts=wrong.first_box_wins,
     ),
     numbers("8 candidates of a level", "assignment", ATSS, "assignment", static_candidates=8),
     numbers("squares of 4 strides", "assignment", ATSS, "assignment", anchor_size=4.0),
-    code("biased deviation", "assignment", ATSS, atss__Tensor__std=wrong.biased_std),
+    code("biased deviation", "assignment", ATSS, assigners__atss__Tensor__std=wrong.biased_std),
     numbers("beta 3", "assignment", ALIGNED, "assignment", beta=3.0),
     numbers("9 candidates", "assignment", ALIGNED, "assignment", candidates=9),
     numbers("ATSS to the end", "assignment", ALIGNED, "assignment", static_epochs=300),
 )
 LOSSES = (
     TrainingFault(
-        "boxes divided by all positives", "losses", SIMOTA, wrong.normalised_by(wrong.thirty)
+        "boxes divided by all positives", "losses", SIMOTA, wrong.normalized_by(wrong.thirty)
     ),
     code(
         "classes divided by summed weights",
         "losses",
         SIMOTA,
-        criterion___count=wrong.summed_weights,
+        criterion___num_positives=wrong.summed_weights,
     ),
-    code("IoU for GIoU", "losses", SIMOTA, predictions__giou_loss=wrong.iou_loss),
+    code("IoU for GIoU", "losses", SIMOTA, positives__giou_loss=wrong.iou_loss),
     code("1e-6 added to areas", "losses", SIMOTA, losses__LEAST_AREA=1e-6),
     code("distances up to the last bin", "losses", SIMOTA, losses__BELOW_LAST=1e-4),
-    numbers("weight of sides 0.5", "losses", SIMOTA, "losses", sides=0.5),
-    numbers("weight of boxes 2.0", "losses", ALIGNED, "losses", boxes=2.0),
+    numbers("weight of sides 0.5", "losses", SIMOTA, "losses", dfl=0.5),
+    numbers("weight of boxes 2.0", "losses", ALIGNED, "losses", giou=2.0),
     TrainingFault(
-        "2022: divided by a mean", "losses", ALIGNED, wrong.normalised_by(lambda own: own / 2)
+        "2022: divided by a mean", "losses", ALIGNED, wrong.normalized_by(lambda own: own / 2)
     ),
     code("alpha 0.25", "losses", ATSS, losses__ALPHA=0.25),
 )
@@ -121,39 +121,39 @@ STEPS = (
         "norms of the backbone decay",
         "parameters",
         SIMOTA,
-        optimizer__DECAYS=wrong.decays(ESNet, norms=True),
+        optimizer__DECAY_RULES=wrong.decays(ESNet, norms=True),
     ),
     code(
         "norms of the neck do not decay",
         "parameters",
         SIMOTA,
-        optimizer__DECAYS=wrong.decays(CSPPAN, norms=False),
+        optimizer__DECAY_RULES=wrong.decays(CSPPAN, norms=False),
     ),
     code(
         "norms of the alignment do not decay",
         "parameters",
         ATSS,
-        optimizer__DECAYS=wrong.decays(Alignment, norms=False),
+        optimizer__DECAY_RULES=wrong.decays(Alignment, norms=False),
     ),
     code(
         "2022: norms of the neck do not decay",
         "parameters",
         ALIGNED,
-        optimizer__DECAYS=wrong.decays(LCPAN, norms=False),
+        optimizer__DECAY_RULES=wrong.decays(LCPAN, norms=False),
     ),
     TrainingFault("Nesterov", "parameters", SIMOTA, wrong.sgd(nesterov=True)),
     TrainingFault("dampening 0.1", "parameters", SIMOTA, wrong.sgd(dampening=0.1)),
     TrainingFault("biases at twice the rate", "parameters", SIMOTA, wrong.fast_biases),
-    numbers("momentum 0.95", "parameters", SIMOTA, "optimiser", momentum=0.95),
-    numbers("decay 5e-4", "parameters", ALIGNED, "optimiser", weight_decay=5e-4),
+    numbers("momentum 0.95", "parameters", SIMOTA, "optimizer", momentum=0.95),
+    numbers("decay 5e-4", "parameters", ALIGNED, "optimizer", weight_decay=5e-4),
 )
 AVERAGES = (
-    numbers("average from parameters", "average", SIMOTA, "averaging", start="parameters"),
-    numbers("decay the same from the start", "average", SIMOTA, "averaging", kind="normal"),
-    numbers("exponential decay", "average", ALIGNED, "averaging", kind="exponential"),
-    TrainingFault("average not corrected", "average", SIMOTA, wrong.averaged_by(wrong.Uncorrected)),
+    numbers("average from parameters", "average", SIMOTA, "ema", start="parameters"),
+    numbers("decay the same from the start", "average", SIMOTA, "ema", kind="normal"),
+    numbers("exponential decay", "average", ALIGNED, "ema", kind="exponential"),
+    TrainingFault("average not corrected", "average", SIMOTA, wrong.with_ema(wrong.Uncorrected)),
     TrainingFault(
-        "statistics not averaged", "average", ALIGNED, wrong.averaged_by(wrong.OfParameters)
+        "statistics not averaged", "average", ALIGNED, wrong.with_ema(wrong.OfParameters)
     ),
 )
 RATES = (

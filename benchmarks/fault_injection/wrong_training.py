@@ -12,12 +12,12 @@ from picodet.alignment.training.steps import Ours
 from picodet.models.picodet import PicoDet
 from picodet.ops.boxes import intersection_and_union
 from picodet.training import losses, optimizer
-from picodet.training.assigners.assignment import NONE, Assignment, Row
-from picodet.training.criterion import Criterion, Normaliser, criterion
+from picodet.training.assigners.assignment import NONE, Assignment, FlatTargets
+from picodet.training.criterion import Criterion, Normalizer, criterion
 from picodet.training.data.batch import Targets
-from picodet.training.ema import Average
-from picodet.training.optimizer import Decays, MomentumSGD
-from picodet.training.recipes.schema import Averaging, Optimiser, Recipe
+from picodet.training.ema import ModelEMA
+from picodet.training.optimizer import DecayRule, MomentumSGD
+from picodet.training.recipes.schema import EMAConfig, OptimizerConfig, Recipe
 
 Edit = Callable[[Ours], Ours]
 
@@ -32,12 +32,12 @@ def recipe(part: str, **changes: Any) -> Edit:
     return edit
 
 
-def normalised_by(normaliser: Normaliser) -> Edit:
+def normalized_by(normalizer: Normalizer) -> Edit:
     """Another divisor of the losses."""
 
     def minimised(numbers: Recipe, model: PicoDet, epoch: int) -> Criterion:
         integral = model.head.integral
-        return criterion(numbers.assignment, numbers.losses, integral, normaliser, 1, epoch)
+        return criterion(numbers.assignment, numbers.losses, integral, normalizer, 1, epoch)
 
     return lambda ours: replace(ours, criterion=minimised)
 
@@ -45,20 +45,20 @@ def normalised_by(normaliser: Normaliser) -> Edit:
 def sgd(**changes: Any) -> Edit:
     """Other settings of torch's optimiser."""
 
-    def make(model: PicoDet, numbers: Optimiser) -> MomentumSGD:
-        made = optimizer.optimiser(model, numbers)
+    def make(model: PicoDet, numbers: OptimizerConfig) -> MomentumSGD:
+        made = optimizer.optimizer(model, numbers)
         for group in made.sgd.param_groups:
             group.update(changes)
         return made
 
-    return lambda ours: replace(ours, optimiser=make)
+    return lambda ours: replace(ours, optimizer=make)
 
 
 def fast_biases(ours: Ours) -> Ours:
     """Twice the rate for biases, as Caffe did."""
 
-    def make(model: PicoDet, numbers: Optimiser) -> MomentumSGD:
-        made = optimizer.optimiser(model, numbers)
+    def make(model: PicoDet, numbers: OptimizerConfig) -> MomentumSGD:
+        made = optimizer.optimizer(model, numbers)
         for group in list(made.sgd.param_groups):
             names = group["param_names"]
             own = [name.endswith("bias") for name in names]
@@ -70,30 +70,30 @@ def fast_biases(ours: Ours) -> Ours:
                 made.sgd.add_param_group({**group, "params": rest, "factor": 2.0})
         return made
 
-    return replace(ours, optimiser=make)
+    return replace(ours, optimizer=make)
 
 
-def decays(part: type[nn.Module], **changes: bool) -> Mapping[type[nn.Module], Decays]:
+def decays(part: type[nn.Module], **changes: bool) -> Mapping[type[nn.Module], DecayRule]:
     """The table of what decays, with another entry."""
-    return {**optimizer.DECAYS, part: optimizer.DECAYS[part]._replace(**changes)}
+    return {**optimizer.DECAY_RULES, part: optimizer.DECAY_RULES[part]._replace(**changes)}
 
 
-class Uncorrected(Average):
+class Uncorrected(ModelEMA):
     """What started from zero is given as it is."""
 
-    def apply(self) -> dict[str, Tensor]:
-        return self.state_dict()["average"]
+    def snapshot(self) -> dict[str, Tensor]:
+        return self.state_dict()["ema"]
 
 
-class OfParameters(Average):
+class OfParameters(ModelEMA):
     """Statistics of batch norms are the model's own."""
 
-    def apply(self) -> dict[str, Tensor]:
-        averaged, own = super().apply(), self.model.state_dict()
-        return {k: own[k].clone() if "running" in k else v for k, v in averaged.items()}
+    def snapshot(self) -> dict[str, Tensor]:
+        ema_weights, own = super().snapshot(), self.model.state_dict()
+        return {k: own[k].clone() if "running" in k else v for k, v in ema_weights.items()}
 
 
-def averaged_by(kind: Callable[[PicoDet, Averaging], Average]) -> Edit:
+def with_ema(kind: Callable[[PicoDet, EMAConfig], ModelEMA]) -> Edit:
     """Another average."""
     return lambda ours: replace(ours, average=kind)
 
@@ -127,11 +127,11 @@ def iou_loss(predicted: Tensor, boxes: Tensor) -> Tensor:
     return 1 - intersection / union
 
 
-def first_box_each(chosen: Tensor, _: Tensor, row: Row) -> Tensor:
+def first_box_wins(chosen: Tensor, _: Tensor, flat: FlatTargets) -> Tensor:
     """A cell that several boxes want takes the first of them."""
-    box = torch.full((len(row.at), chosen.shape[1]), NONE)
+    box = torch.full((len(flat.rows), chosen.shape[1]), NONE)
     for place in reversed(range(len(chosen))):
-        box[row.picture[place], chosen[place]] = row.slot[place]
+        box[flat.image[place], chosen[place]] = flat.gt_index[place]
     return box
 
 

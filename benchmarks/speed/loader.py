@@ -17,7 +17,7 @@ from pathlib import Path
 
 from picodet.config import Preprocessing
 from picodet.training.data.dataloader import Loader
-from picodet.training.data.dataset import read_samples
+from picodet.training.data.dataset import read_dataset
 from picodet.training.recipes.schema import Augmentation
 
 BASELINES = Path(__file__).parents[1] / "baselines"
@@ -30,8 +30,8 @@ SIZES = (352, 384, 416, 448, 480)
 def ours(images: Path, annotations: Path, batches: int, batch: int, workers: int) -> float:
     """Pictures a second."""
     augmentation = Augmentation(sizes=tuple((side, side) for side in SIZES))
-    samples = read_samples(annotations, images)
-    loader = Loader(samples, augmentation, Preprocessing(), batch, workers=workers)
+    dataset = read_dataset(annotations, images)
+    loader = Loader(dataset, augmentation, Preprocessing(), batch, workers=workers)
     number, epoch, start = 0, 0, 0.0
     while True:
         for _ in loader.epoch(epoch):

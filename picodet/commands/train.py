@@ -21,10 +21,10 @@ from picodet.files import write_json
 
 IMAGENET = "imagenet"
 WRITTEN = (
-    *("state", "images.json", "training.lock", "log.jsonl", "tensorboard"),
+    *("checkpoints", "images.json", "training.lock", "log.jsonl", "tensorboard"),
     *("*_ema.pth", "*_raw.pth"),
 )
-RATES = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
+LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
 
 
 @click.command(cls=Command)
@@ -74,7 +74,7 @@ RATES = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
     show_default=True,
     help="Batches that make a step.",
 )
-@click.option("--rate", type=Real(*RATES), help="Base learning rate, as it is.")
+@click.option("--rate", type=Real(*LR_RANGE), help="Base learning rate, as it is.")
 @resize_option
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cuda: a GPU for each process.")
@@ -98,8 +98,8 @@ def train(
     out: Path,
     resume: bool,
     batch: int | None,
-    accumulate: int,
-    rate: float | None,
+    accumulation_steps: int,
+    lr: float | None,
     resize: Any,
     seed: int,
     device: str,
@@ -107,7 +107,7 @@ def train(
     workers: int,
     evaluate_every: int | None,
     save_steps: int,
-    keep: int,
+    keep_checkpoints: int,
     json_file: Path | None,
 ) -> None:
     """Train RECIPE: an official name (picodet list), or a short YAML that changes one.
@@ -133,7 +133,7 @@ def train(
     from picodet.evaluation.validation import Validation
     from picodet.inference.torch_backend import check_device
     from picodet.training import build
-    from picodet.training.options import Job
+    from picodet.training.options import TrainOptions
     from picodet.training.progress import progress_line
     from picodet.training.recipes.yaml_file import resolve
     from picodet.zoo.class_names import read_class_names
@@ -146,27 +146,27 @@ def train(
     with ExitStack() as stack:
         together = stack.enter_context(distributed.joined(device))
         first = together.rank == 0
-        shares = accumulate * together.size
-        used, note = build.with_rate(wanted, batch or wanted.batches.per_gpu, shares, rate)
-        job = Job(
+        batches_per_step = accumulation_steps * together.size
+        used, note = build.with_lr(wanted, batch or wanted.batches.per_gpu, batches_per_step, lr)
+        options = TrainOptions(
             recipe=used,
             out=out,
-            batch=used.batches.per_gpu,
-            accumulate=accumulate,
+            batch_size=used.batches.per_gpu,
+            accumulation_steps=accumulation_steps,
             seed=seed,
             device=device,
             amp=amp,
             workers=workers,
-            keep=keep,
+            keep_checkpoints=keep_checkpoints,
             save_steps=save_steps,
             evaluate_every=used.snapshot_epochs if evaluate_every is None else evaluate_every,
         )
-        begin = build.Beginning(_weights(weights, used.backbone_weights), head)
+        begin = build.InitWeights(_weights(weights, used.backbone_weights), head)
         show = stack.enter_context(progress_line(device, first))
-        validated = evaluated and build.Data(*evaluated)
+        validated = evaluated and build.DatasetPaths(*evaluated)
         prepared = build.prepare(
-            job,
-            build.Data(*data),
+            options,
+            build.DatasetPaths(*data),
             validated,
             begin,
             together,
@@ -178,14 +178,14 @@ def train(
                 )
             ),
             show.step,
-            show.looking,
+            show.checking_images,
         )
         if prepared.lock:
             stack.callback(prepared.lock.release)
         if first:
             for line in (note, *prepared.notes):
                 click.echo(line, err=True)
-        outcome = prepared.training.run()
+        outcome = prepared.trainer.run()
     if not first:
         return
     from picodet.training.trainer import as_json, print_outcome

@@ -15,46 +15,46 @@ from picodet.inference.torch_backend import on_device
 from picodet.system import locks
 from picodet.system.locks import Lock
 from picodet.system.versions import cpu
-from picodet.training import checkpoint as states
+from picodet.training import checkpoint as checkpoints
 from picodet.training.data import image_record
 from picodet.training.data.dataloader import Loader
-from picodet.training.data.dataset import read_samples
+from picodet.training.data.dataset import read_dataset
 from picodet.training.freezing import freeze
-from picodet.training.options import Job
-from picodet.training.pretrained import OldHead, start
-from picodet.training.recipes.batch_scaling import for_batch, rule_note
+from picodet.training.options import TrainOptions
+from picodet.training.pretrained import HeadInit, init_model
+from picodet.training.recipes.batch_scaling import scaled_to_batch, scaling_note
 from picodet.training.recipes.schema import Recipe
-from picodet.training.sync_batchnorm import synchronise
-from picodet.training.trainer import Training, Validate
+from picodet.training.sync_batchnorm import convert_sync_batchnorm
+from picodet.training.trainer import Trainer, Validate
 from picodet.version import __version__
 
 RESIZED_BY = "resized by"  # of a state's settings: what may change, and is told then
 
 IMAGES, TRAIN, VAL = "images", "train", "val"  # in a state's settings
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Data:
+class DatasetPaths:
     """A dataset in COCO's format, to be trained on."""
 
-    pictures: Path
+    images: Path
     annotations: Path
 
 
 @dataclass(frozen=True)
-class Beginning:
+class InitWeights:
     """The weights that a new training begins with."""
 
     weights: Path | None
-    head: OldHead = "keep"
+    head: HeadInit = "reuse"
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedTraining:
     """A training at its beginning, or where it was left off, and what there is to say of it."""
 
-    training: Training
+    trainer: Trainer
     notes: tuple[str, ...]
     lock: Lock | None  # that keeps others out of the folder; to be released at the end
 
@@ -75,98 +75,104 @@ def with_resize(recipe: Recipe, kernels: Kernels | None) -> Recipe:
     return replace(recipe, model=replace(recipe.model, preprocessing=numbers))
 
 
-def with_rate(recipe: Recipe, batch: int, shares: int, rate: float | None) -> tuple[Recipe, str]:
-    """For `shares` times `batch` pictures a step: its rate, or the one that is asked for."""
-    used = for_batch(recipe, batch, shares)
-    if rate is not None:
-        schedule = replace(used.schedule, base_rate=rate)
-        return replace(used, schedule=schedule), f"base rate {rate:g}, as asked"
-    kept = f"base rate {used.schedule.base_rate:g} for {used.batches.total} pictures a step"
-    return used, rule_note(recipe, used) or f"{kept}, as in the recipe"
+def with_lr(
+    recipe: Recipe, batch: int, batches_per_step: int, lr: float | None
+) -> tuple[Recipe, str]:
+    """For `batches_per_step` times `batch` images a step: its rate, or the one asked for."""
+    used = scaled_to_batch(recipe, batch, batches_per_step)
+    if lr is not None:
+        schedule = replace(used.schedule, base_lr=lr)
+        return replace(used, schedule=schedule), f"base rate {lr:g}, as asked"
+    kept = f"base rate {used.schedule.base_lr:g} for {used.batches.total} pictures a step"
+    return used, scaling_note(recipe, used) or f"{kept}, as in the recipe"
 
 
 def prepare(
-    job: Job,
-    data: Data,
-    evaluated: Data | None,
-    beginning: Beginning,
+    options: TrainOptions,
+    data: DatasetPaths,
+    val_data: DatasetPaths | None,
+    init: InitWeights,
     ranks: Ranks,
     resume: bool,
     validation: Callable[[ModelConfig], Validate] | None,
     show: Callable[[Any], None],
-    looking: Progress = lambda done, total: None,
-) -> Prepared:
-    """looking: told how many images were looked at, whether they are those of before.
+    checking_images: ProgressCallback = lambda done, total: None,
+) -> PreparedTraining:
+    """checking_images: told how many images were looked at, whether they are those of before.
 
     Raises TrainingError where it cannot begin, or go on, as asked, and what reading raises.
     """
-    recipe = job.recipe
-    folder = job.out / states.FOLDER
-    newest = states.newest(folder)
+    recipe = options.recipe
+    folder = options.out / checkpoints.FOLDER
+    newest = checkpoints.newest(folder)
     if newest is not None and not resume:
         raise TrainingError(
-            f"{job.out} holds a training of {int(newest.stem):,} steps: --resume goes on with it; "
-            "for a new one name another --out"
+            f"{options.out} holds a training of {int(newest.stem):,} steps: --resume goes on with "
+            "it; for a new one name another --out"
         )
-    samples = read_samples(data.annotations, data.pictures, recipe.model.classes)
+    dataset = read_dataset(data.annotations, data.images, recipe.model.classes)
     loader = Loader(
-        samples=samples,
+        dataset=dataset,
         augmentation=recipe.augmentation,
         preprocessing=recipe.model.preprocessing,
-        per_step=job.batch,
-        seed=job.seed,
+        batch_size=options.batch_size,
+        seed=options.seed,
         rank=ranks.rank,
         ranks=ranks.size,
-        workers=job.workers,
+        workers=options.workers,
     )
-    if loader.steps_per_epoch < job.accumulate:
-        wanted = job.batch * job.accumulate * ranks.size
+    if loader.steps_per_epoch < options.accumulation_steps:
+        wanted = options.batch_size * options.accumulation_steps * ranks.size
         raise TrainingError(
-            f"{data.annotations}: {len(samples)} pictures to train on are fewer than the {wanted} "
+            f"{data.annotations}: {len(dataset)} pictures to train on are fewer than the {wanted} "
             "of a step; a smaller --batch or --accumulate is needed"
         )
-    begun = start(recipe.model, job.seed, beginning.weights, beginning.head)
-    model = on_device(begun.model, job.device)
+    initialized = init_model(recipe.model, options.seed, init.weights, init.head)
+    model = on_device(initialized.model, options.device)
     freeze(model, recipe.frozen)
-    if recipe.synchronised_norm and ranks.size > 1:
-        synchronise(model)
+    if recipe.sync_bn and ranks.size > 1:
+        convert_sync_batchnorm(model)
     paths = {
-        TRAIN: [data.pictures / file for file in samples.files],
-        VAL: _pictures(evaluated) if evaluated else [],
+        TRAIN: [data.images / file for file in dataset.files],
+        VAL: _image_paths(val_data) if val_data else [],
     }
-    known = {name: image_record.read(job.out, name) for name in paths}
-    rows = {name: image_record.look(paths[name], known[name], ranks, looking) for name in paths}
-    settings = _settings(job, data, evaluated, beginning, ranks)
+    known = {name: image_record.read(options.out, name) for name in paths}
+    rows = {
+        name: image_record.scan(paths[name], known[name], ranks, checking_images) for name in paths
+    }
+    settings = _settings(options, data, val_data, init, ranks)
     images = {name: image_record.digest(rows[name]) for name in rows}
     validate = validation(recipe.model) if validation else None
-    training = Training(job, ranks, model, loader, settings | {IMAGES: images}, validate, show)
-    notes = [f"{len(samples):,} pictures, {training.steps:,} steps an epoch", *samples.notes]
+    trainer = Trainer(options, ranks, model, loader, settings | {IMAGES: images}, validate, show)
+    notes = [f"{len(dataset):,} pictures, {trainer.steps:,} steps an epoch", *dataset.notes]
     lock = None
     if newest is None:
         if ranks.rank == 0:
-            check_folder(job.out)
+            check_folder(options.out)
             folder.mkdir(parents=True, exist_ok=True)
-            lock = _alone(job.out, newest)
-            image_record.write(job.out, **rows)
-        return Prepared(training, (*notes, *begun.notes), lock)
-    state = states.load(newest)
-    before = dict(state.settings)
+            lock = _lock_folder(options.out, newest)
+            image_record.write(options.out, **rows)
+        return PreparedTraining(trainer, (*notes, *initialized.notes), lock)
+    checkpoint = checkpoints.load(newest)
+    before = dict(checkpoint.settings)
     images_before = before.pop(IMAGES, images)
-    notes += _moved(before.pop(RESIZED_BY, None), settings[RESIZED_BY])
-    states.check_same(newest, before, {k: v for k, v in settings.items() if k != RESIZED_BY})
+    notes += _kernel_note(before.pop(RESIZED_BY, None), settings[RESIZED_BY])
+    checkpoints.check_same_settings(
+        newest, before, {k: v for k, v in settings.items() if k != RESIZED_BY}
+    )
     for name, what in ((TRAIN, "train on"), (VAL, "evaluate on")):
         if images_before.get(name) != images[name]:
             image_record.refuse_others(paths[name], known[name], rows[name], newest, what)
     if ranks.rank == 0:
-        lock = _alone(job.out, newest)
-        image_record.write(job.out, **rows)
-    training.resume(state)
-    position = state.position
-    notes.append(f"goes on after step {position.step} of epoch {position.epoch + 1}, from {newest}")
-    return Prepared(training, tuple(notes), lock)
+        lock = _lock_folder(options.out, newest)
+        image_record.write(options.out, **rows)
+    trainer.resume(checkpoint)
+    progress = checkpoint.progress
+    notes.append(f"goes on after step {progress.step} of epoch {progress.epoch + 1}, from {newest}")
+    return PreparedTraining(trainer, tuple(notes), lock)
 
 
-def _alone(out: Path, newest: Path | None) -> Lock:
+def _lock_folder(out: Path, newest: Path | None) -> Lock:
     """The folder is this training's from now on, and nobody has gone on with it meanwhile."""
     name = out / "training"
     lock = locks.take(name)
@@ -175,16 +181,16 @@ def _alone(out: Path, newest: Path | None) -> Lock:
             f"{out}: {locks.holder(name)} is training into this folder at this moment; wait for "
             "its end, or name another --out"
         )
-    if states.newest(out / states.FOLDER) != newest:
+    if checkpoints.newest(out / checkpoints.FOLDER) != newest:
         lock.release()
         raise TrainingError(f"{out}: another process has trained into it until now; start again")
     return lock
 
 
-def _pictures(data: Data) -> list[Path]:
+def _image_paths(data: DatasetPaths) -> list[Path]:
     """All of an annotation file."""
     annotations = read_annotations(data.annotations)
-    return [data.pictures / picture.file for picture in annotations.pictures]
+    return [data.images / image.file for image in annotations.images]
 
 
 def _resized_by(kernels: Kernels) -> dict[str, str]:
@@ -196,7 +202,7 @@ def _resized_by(kernels: Kernels) -> dict[str, str]:
     } | {"kernels": f"{name_of(kernels)}, {cpu()}"}
 
 
-def _moved(before: Any, now: Mapping[str, str]) -> list[str]:
+def _kernel_note(before: Any, now: Mapping[str, str]) -> list[str]:
     """A note where a training goes on on a machine that resizes otherwise."""
     if not isinstance(before, dict) or all(
         before.get(name) == found for name, found in now.items() if name != "kernels"
@@ -210,22 +216,26 @@ def _moved(before: Any, now: Mapping[str, str]) -> list[str]:
 
 
 def _settings(
-    job: Job, data: Data, evaluated: Data | None, beginning: Beginning, ranks: Ranks
+    options: TrainOptions,
+    data: DatasetPaths,
+    val_data: DatasetPaths | None,
+    init: InitWeights,
+    ranks: Ranks,
 ) -> dict[str, Any]:
     """All that the numbers of a training depend on."""
     return {
         "picodet": __version__,
-        "recipe": asdict(job.recipe),
-        RESIZED_BY: _resized_by(job.recipe.model.preprocessing.resize),
-        "batch": job.batch,
-        "accumulate": job.accumulate,
+        "recipe": asdict(options.recipe),
+        RESIZED_BY: _resized_by(options.recipe.model.preprocessing.resize),
+        "batch_size": options.batch_size,
+        "accumulation_steps": options.accumulation_steps,
         "processes": ranks.size,
-        "seed": job.seed,
-        "device": job.device.split(":")[0],
-        "amp": job.amp,
-        "evaluate_every": job.evaluate_every,
+        "seed": options.seed,
+        "device": options.device.split(":")[0],
+        "amp": options.amp,
+        "evaluate_every": options.evaluate_every,
         "annotations": sha256(data.annotations),
-        "val_annotations": evaluated and sha256(evaluated.annotations),
-        "weights": str(beginning.weights),
-        "head": beginning.head,
+        "val_annotations": val_data and sha256(val_data.annotations),
+        "pretrained": str(init.weights),
+        "head": init.head,
     }

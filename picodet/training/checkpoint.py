@@ -22,11 +22,11 @@ from picodet.formats import safetensors_writer
 from picodet.formats.meta import describe
 from picodet.formats.strict_json import unique_keys
 from picodet.models.checkpoint import save as save_weights
-from picodet.training.options import Job
+from picodet.training.options import TrainOptions
 
-FOLDER = "state"
+FOLDER = "checkpoints"
 HEADER = "picodet_training"
-PARTS = ("model", "momenta", "average")
+PARTS = ("model", "momentum_buffers", "ema")
 SHOWN = 5  # differences in an error
 FILES = "[0-9]" * 9 + ".safetensors"  # by iteration
 
@@ -40,7 +40,7 @@ class Best:
 
 
 @dataclass(frozen=True)
-class Position:
+class Progress:
     """Where a training stands: what is to be done next."""
 
     epoch: int = 0  # counted from 0
@@ -48,26 +48,26 @@ class Position:
     iteration: int = 0  # of the training
     best: Best | None = None
 
-    def next_step(self) -> "Position":
+    def next_step(self) -> "Progress":
         """A step later, in the same epoch."""
         return replace(self, step=self.step + 1, iteration=self.iteration + 1)
 
-    def next_epoch(self) -> "Position":
+    def next_epoch(self) -> "Progress":
         """At the beginning of the next one."""
         return replace(self, epoch=self.epoch + 1, step=0)
 
 
 @dataclass(frozen=True)
-class State:
+class Checkpoint:
     """A training at a position; `numbers` are what its parts remember besides tensors."""
 
-    position: Position
+    progress: Progress
     tensors: Mapping[str, Mapping[str, Tensor]]  # of each of PARTS
     numbers: Mapping[str, Any]
     settings: Mapping[str, Any]  # what all numbers depend on: a state goes on under the same only
 
 
-def save(folder: Path, state: State, keep: int) -> Path:
+def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Whole or not at all; of the older ones `keep - 1` stay.
 
     Raises OutputError where it cannot be written: what was there before is untouched.
@@ -75,14 +75,14 @@ def save(folder: Path, state: State, keep: int) -> Path:
     flat = {
         f"{part}.{name}": tensor.detach().cpu().numpy()
         for part in PARTS
-        for name, tensor in state.tensors[part].items()
+        for name, tensor in checkpoint.tensors[part].items()
     }
     header = {
-        "position": asdict(state.position),
-        "numbers": state.numbers,
-        "settings": state.settings,
+        "progress": asdict(checkpoint.progress),
+        "numbers": checkpoint.numbers,
+        "settings": checkpoint.settings,
     }
-    path = folder / f"{state.position.iteration:09d}.safetensors"
+    path = folder / f"{checkpoint.progress.iteration:09d}.safetensors"
     with replacing(path) as temporary, temporary.open("wb") as file:
         safetensors_writer.write(file, flat, {HEADER: json.dumps(header)})
     for old in sorted(folder.glob(FILES))[:-keep]:
@@ -95,7 +95,7 @@ def newest(folder: Path) -> Path | None:
     return max(folder.glob(FILES), default=None)
 
 
-def load(path: Path) -> State:
+def load(path: Path) -> Checkpoint:
     """Raises TrainingError where the file is not what `save` has written."""
     tensors: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
     try:
@@ -111,7 +111,7 @@ def load(path: Path) -> State:
         numbers, settings = header["numbers"], header["settings"]
         if not (isinstance(numbers, dict) and isinstance(settings, dict)):
             raise TypeError("its numbers or settings are no dictionary")
-        return State(_position(header["position"]), tensors, numbers, settings)
+        return Checkpoint(_progress(header["progress"]), tensors, numbers, settings)
     except (
         *(SafetensorError, OSError, KeyError, TypeError, ValueError),
         *(AttributeError, RecursionError, OverflowError),
@@ -123,7 +123,7 @@ def load(path: Path) -> State:
         ) from error
 
 
-def _position(content: Mapping[str, Any]) -> Position:
+def _progress(content: Mapping[str, Any]) -> Progress:
     """Raises KeyError, TypeError or ValueError where it is nowhere."""
     numbers = {name: content[name] for name in ("epoch", "step", "iteration")}
     best = content["best"]
@@ -132,10 +132,10 @@ def _position(content: Mapping[str, Any]) -> Position:
         numbers["best epoch"] = best.epoch
     if any(type(number) is not int or number < 0 for number in numbers.values()):
         raise ValueError(f"a position of {numbers!r:.200}")
-    return Position(content["epoch"], content["step"], content["iteration"], best)
+    return Progress(content["epoch"], content["step"], content["iteration"], best)
 
 
-def check_same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def check_same_settings(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raise TrainingError where a training would go on under other numbers than it began with."""
     before = dict(_flat(found))
     now = dict(_flat(json.loads(json.dumps(wanted))))  # tuples are lists in a file
@@ -165,13 +165,13 @@ NAMES = ("last", "best")
 KINDS = ("ema", "raw")
 
 
-class Results:
+class WeightWriter:
     """Written into the folder of a job."""
 
-    def __init__(self, job: Job, config: ModelConfig) -> None:
-        self.folder, self.config = job.out, config
-        recipe = json.dumps(asdict(job.recipe), sort_keys=True)
-        self.source = f"picodet-train {job.recipe.model.name}"
+    def __init__(self, options: TrainOptions, config: ModelConfig) -> None:
+        self.folder, self.config = options.out, config
+        recipe = json.dumps(asdict(options.recipe), sort_keys=True)
+        self.source = f"picodet-train {options.recipe.model.name}"
         self.digest = hashlib.sha256(recipe.encode()).hexdigest()
 
     def files(self) -> tuple[Path, ...]:
@@ -181,13 +181,13 @@ class Results:
 
     def write(
         self,
-        averaged: Mapping[str, Tensor],
+        ema_weights: Mapping[str, Tensor],
         raw: Mapping[str, Tensor],
         epoch: int,
         names: Sequence[str],
     ) -> None:
         """Raises OutputError where the disk is full: what was there before is untouched."""
-        for kind, weights in zip(KINDS, (averaged, raw), strict=True):
+        for kind, weights in zip(KINDS, (ema_weights, raw), strict=True):
             arrays = {name: tensor.detach().cpu().numpy() for name, tensor in weights.items()}
             source = f"{self.source}, epoch {epoch}, {kind} weights"
             meta = describe(self.config, "detector", source, self.digest)

@@ -21,11 +21,11 @@ from picodet.training.losses import (
     varifocal_of_objects,
 )
 from picodet.training.positives import (
-    Cells,
+    AnchorPoints,
     Integral,
+    anchor_points_of,
     box_losses,
-    cells_of,
-    joined,
+    flatten_levels,
     positives,
     predicted_boxes,
 )
@@ -38,29 +38,27 @@ def simota_losses(
     assignment: SimOTA,
     weights: LossWeights,
     integral: Integral,
-    normaliser: Callable[[Tensor], Tensor],
+    normalizer: Callable[[Tensor], Tensor],
 ) -> Losses:
-    """`normaliser` makes of the sum of the positives' weights what the loss of boxes is divided by.
+    """`normalizer` makes of the sum of the positives' weights what the loss of boxes is divided by.
 
     The loss of classes is divided by this process's own count of positives: ppdet means to average
     it over the processes, and does not, as that fails for a plain int.
     """
-    cells = cells_of(output)
-    logits, sides = joined(output.logits), joined(output.sides)
-    assigned = assign_simota(logits, sides, cells, targets, assignment, integral)
-    found = positives(assigned, targets, cells)
-    own = logits[found.pictures, found.classes, found.cells]
-    varifocal = varifocal_of_background(logits).sum()
-    varifocal = (
-        varifocal + (varifocal_of_objects(own, found.quality) - varifocal_of_background(own)).sum()
-    )
-    confidence = logits.detach()[found.pictures, :, found.cells].amax(dim=1).sigmoid()
-    boxes, distances = box_losses(sides, found, confidence, cells, integral)
-    divisor = normaliser(confidence.sum()).clamp(min=1)
+    anchors = anchor_points_of(output)
+    logits, sides = flatten_levels(output.logits), flatten_levels(output.sides)
+    assigned = assign_simota(logits, sides, anchors, targets, assignment, integral)
+    pos = positives(assigned, targets, anchors)
+    own = logits[pos.images, pos.classes, pos.anchors]
+    vfl = varifocal_of_background(logits).sum()
+    vfl = vfl + (varifocal_of_objects(own, pos.quality) - varifocal_of_background(own)).sum()
+    confidence = logits.detach()[pos.images, :, pos.anchors].amax(dim=1).sigmoid()
+    giou, dfl = box_losses(sides, pos, confidence, anchors, integral)
+    divisor = normalizer(confidence.sum()).clamp(min=1)
     return Losses(
-        varifocal * weights.varifocal / _count(assigned, targets),
-        boxes * weights.boxes / divisor,
-        distances * weights.sides / divisor,
+        vfl * weights.vfl / _num_positives(assigned, targets),
+        giou * weights.giou / divisor,
+        dfl * weights.dfl / divisor,
     )
 
 
@@ -68,17 +66,17 @@ def simota_losses(
 def assign_simota(
     logits: Tensor,
     sides: Tensor,
-    cells: Cells,
+    anchors: AnchorPoints,
     targets: Targets,
-    numbers: SimOTA,
+    config: SimOTA,
     integral: Integral,
 ) -> Assignment:
     """logits [B, C, A] and sides [B, 4 * (reg_max + 1), A] of all cells."""
-    boxes = predicted_boxes(sides, cells, integral)
-    return simota(logits.sigmoid(), boxes, cells.points, cells.strides, targets, numbers)
+    boxes = predicted_boxes(sides, anchors, integral)
+    return simota(logits.sigmoid(), boxes, anchors.points, anchors.strides, targets, config)
 
 
-def _count(assigned: Assignment, targets: Targets) -> Tensor:
+def _num_positives(assigned: Assignment, targets: Targets) -> Tensor:
     """Of positives; a picture that has boxes counts 1 at least, and all of them together too."""
     per_picture = (assigned.box != NONE).sum(dim=1).clamp(min=1)
     return (per_picture * targets.valid.any(dim=1)).sum().clamp(min=1)
@@ -90,31 +88,29 @@ def aligned_losses(
     assignment: TaskAligned,
     weights: LossWeights,
     integral: Integral,
-    normaliser: Callable[[Tensor], Tensor],
+    normalizer: Callable[[Tensor], Tensor],
     static: bool,
 ) -> Losses:
-    """`normaliser` makes of the sum of the assigned scores what all three terms are divided by.
+    """`normalizer` makes of the sum of the assigned scores what all three terms are divided by.
 
     static: in the first epochs, when cells are assigned by where they lie.
     """
-    cells = cells_of(output)
-    scores, sides = joined(output.scores()), joined(output.sides)
-    assigned = assign_aligned(scores, sides, cells, targets, assignment, integral, static)
-    found = positives(assigned, targets, cells)
-    own = scores[found.pictures, found.classes, found.cells]
-    varifocal = varifocal_of_background_scores(scores).sum()
-    varifocal = (
-        varifocal
-        + (
-            varifocal_of_object_scores(own, found.quality) - varifocal_of_background_scores(own)
-        ).sum()
+    anchors = anchor_points_of(output)
+    scores, sides = flatten_levels(output.scores()), flatten_levels(output.sides)
+    assigned = assign_aligned(scores, sides, anchors, targets, assignment, integral, static)
+    pos = positives(assigned, targets, anchors)
+    own = scores[pos.images, pos.classes, pos.anchors]
+    vfl = varifocal_of_background_scores(scores).sum()
+    vfl = (
+        vfl
+        + (varifocal_of_object_scores(own, pos.quality) - varifocal_of_background_scores(own)).sum()
     )
-    boxes, distances = box_losses(sides, found, found.quality, cells, integral)
-    divisor = normaliser(found.quality.sum())
+    giou, dfl = box_losses(sides, pos, pos.quality, anchors, integral)
+    divisor = normalizer(pos.quality.sum())
     return Losses(
-        varifocal * weights.varifocal / divisor,
-        boxes * weights.boxes / divisor,
-        distances * weights.sides / divisor,
+        vfl * weights.vfl / divisor,
+        giou * weights.giou / divisor,
+        dfl * weights.dfl / divisor,
     )
 
 
@@ -122,29 +118,29 @@ def aligned_losses(
 def assign_aligned(
     scores: Tensor,
     sides: Tensor,
-    cells: Cells,
+    anchors: AnchorPoints,
     targets: Targets,
-    numbers: TaskAligned,
+    config: TaskAligned,
     integral: Integral,
     static: bool,
 ) -> Assignment:
     """scores [B, C, A] and sides [B, 4 * (reg_max + 1), A] of all cells."""
-    boxes = predicted_boxes(sides, cells, integral)
+    boxes = predicted_boxes(sides, anchors, integral)
     if static:
-        return atss(boxes, cells.points, cells.strides, cells.levels, targets, numbers)
-    return task_aligned(scores.detach(), boxes, cells.points, targets, numbers)
+        return atss(boxes, anchors.points, anchors.strides, anchors.levels, targets, config)
+    return task_aligned(scores.detach(), boxes, anchors.points, targets, config)
 
 
 Criterion = Callable[[Output, Targets], Losses]
 # a process's own sum of weights -> what its losses are divided by, before it is made 1 at least
-Normaliser = Callable[[Tensor], Tensor]
+Normalizer = Callable[[Tensor], Tensor]
 
 
 def criterion(
     assignment: SimOTA | TaskAligned,
     weights: LossWeights,
     integral: Integral,
-    normaliser: Normaliser,
+    normalizer: Normalizer,
     world_size: int,
     epoch: int,
 ) -> Criterion:
@@ -159,7 +155,7 @@ def criterion(
             assignment=assignment,
             weights=weights,
             integral=integral,
-            normaliser=normaliser,
+            normalizer=normalizer,
         )
         return cast(Criterion, losses)
     losses = partial(
@@ -167,7 +163,7 @@ def criterion(
         assignment=assignment,
         weights=weights,
         integral=integral,
-        normaliser=normaliser if world_size == 1 else lambda own: normaliser(own).clamp(min=1),
+        normalizer=normalizer if world_size == 1 else lambda own: normalizer(own).clamp(min=1),
         static=epoch < assignment.static_epochs,
     )
     return cast(Criterion, losses)

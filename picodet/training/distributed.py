@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from picodet.distributed import Ranks
-from picodet.training.criterion import Normaliser
-from picodet.training.recipes.schema import BoxNormaliser
+from picodet.training.criterion import Normalizer
+from picodet.training.recipes.schema import BoxNormalizer
 
 # buffers that no process sends in a step; the newer name of two
-UNSENT = next(
+BUFFER_SYNC_ARGUMENT = next(
     name
     for name in ("forward_sync_buffers", "broadcast_buffers")
     if name in signature(DistributedDataParallel).parameters
@@ -28,10 +28,10 @@ def distributed(model: nn.Module, ranks: Ranks) -> nn.Module:
     """The model, whose gradients are averaged over the processes while they are computed."""
     if ranks.size == 1:
         return model
-    return DistributedDataParallel(model, **{UNSENT: False})  # type: ignore[arg-type]
+    return DistributedDataParallel(model, **{BUFFER_SYNC_ARGUMENT: False})  # type: ignore[arg-type]
 
 
-def normaliser(kind: BoxNormaliser, ranks: Ranks) -> Normaliser:
+def normalizer(kind: BoxNormalizer, ranks: Ranks) -> Normalizer:
     """What a process's own sum becomes before the losses are divided by it.
 
     ppdet until 2.6.0 takes the mean over the processes. From 2.6.1 on the mean goes to a copy that
@@ -50,7 +50,7 @@ def normaliser(kind: BoxNormaliser, ranks: Ranks) -> Normaliser:
     return mean
 
 
-def anywhere(flags: Sequence[Tensor | bool], device: torch.device, ranks: Ranks) -> list[bool]:
+def any_rank(flags: Sequence[Tensor | bool], device: torch.device, ranks: Ranks) -> list[bool]:
     """Whether each flag is set in any of the processes; the same answer in all of them."""
     numbers = torch.stack([torch.as_tensor(flag, device=device).float() for flag in flags])
     if ranks.size > 1:
@@ -58,7 +58,7 @@ def anywhere(flags: Sequence[Tensor | bool], device: torch.device, ranks: Ranks)
     return [bool(number) for number in numbers.tolist()]
 
 
-def of_the_first(tensors: Mapping[str, Tensor], ranks: Ranks) -> Mapping[str, Tensor]:
+def broadcast_from_first(tensors: Mapping[str, Tensor], ranks: Ranks) -> Mapping[str, Tensor]:
     """The tensors of process 0, in all of them."""
     if ranks.size > 1:
         for tensor in tensors.values():

@@ -24,12 +24,12 @@ from picodet.models.shufflenet_v2 import ShuffleNetV2
 from picodet.training.layer_lookup import nearest
 
 # of a class in a cell, before anything is learnt (heads/pico_head.py: prior_prob)
-PRIOR = 0.01
-PRIOR_LOGIT = -math.log((1 - PRIOR) / PRIOR)
-TOWER_DEVIATION = 0.01
-SE_DEVIATION = 0.001
+PRIOR_PROB = 0.01
+PRIOR_LOGIT = -math.log((1 - PRIOR_PROB) / PRIOR_PROB)
+TOWER_STD = 0.01
+SE_STD = 0.001
 
-Draw = Callable[[nn.Conv2d, Generator], None]  # fills the weight
+Initializer = Callable[[nn.Conv2d, Generator], None]  # fills the weight
 
 
 def kaiming_normal(conv: nn.Conv2d, generator: Generator) -> None:
@@ -54,10 +54,10 @@ def paddle_normal(conv: nn.Conv2d, generator: Generator) -> None:
 
 def head_normal(conv: nn.Conv2d, generator: Generator) -> None:
     """Of towers and predictors."""
-    conv.weight.normal_(0, TOWER_DEVIATION, generator=generator)
+    conv.weight.normal_(0, TOWER_STD, generator=generator)
 
 
-DRAWS: Mapping[type[nn.Module], Draw] = {
+INITIALIZERS: Mapping[type[nn.Module], Initializer] = {
     # backbones/shufflenet_v2.py:52, which esnet.py takes its ConvBNLayer from, and lcnet.py:82. Of
     # squeeze-and-excitation they name nothing, which is the same for a convolution of one pixel
     ESNet: kaiming_normal,
@@ -79,25 +79,25 @@ DRAWS: Mapping[type[nn.Module], Draw] = {
 
 
 @torch.no_grad()
-def initialise(model: PicoDet, generator: Generator) -> None:
+def init_weights(model: PicoDet, generator: Generator) -> None:
     """Draw every weight anew. `generator` is on the model's device."""
-    _draw(model.backbone, generator)
-    _draw(model.neck, generator)
-    initialise_head(model, generator)
+    _init_part(model.backbone, generator)
+    _init_part(model.neck, generator)
+    init_head(model, generator)
 
 
 @torch.no_grad()
-def initialise_head(model: PicoDet, generator: Generator) -> None:
+def init_head(model: PicoDet, generator: Generator) -> None:
     """Draw the whole head anew."""
-    _draw(model.head, generator)
+    _init_part(model.head, generator)
     for layer in model.head.modules():
         if isinstance(layer, PicoSE):
-            layer.fc.weight.normal_(0, SE_DEVIATION, generator=generator)
-    initialise_predictors(model, generator)
+            layer.fc.weight.normal_(0, SE_STD, generator=generator)
+    init_predictors(model, generator)
 
 
 @torch.no_grad()
-def initialise_predictors(model: PicoDet, generator: Generator) -> None:
+def init_predictors(model: PicoDet, generator: Generator) -> None:
     """Draw anew what depends on the number of classes, and leave the rest of the head.
 
     That is what ppdet does for other classes: it loads every tensor whose shape fits
@@ -111,11 +111,11 @@ def initialise_predictors(model: PicoDet, generator: Generator) -> None:
                 predictor.bias.fill_(PRIOR_LOGIT)
 
 
-def _draw(part: nn.Module, generator: Generator) -> None:
-    for _, layer, draw in nearest(part, DRAWS):
+def _init_part(part: nn.Module, generator: Generator) -> None:
+    for _, layer, initializer in nearest(part, INITIALIZERS):
         if isinstance(layer, BatchNorm2d):
             layer.reset_parameters()
         elif isinstance(layer, nn.Conv2d):
-            draw(layer, generator)
+            initializer(layer, generator)
             if layer.bias is not None:
                 layer.bias.zero_()

@@ -9,21 +9,21 @@ from picodet.errors import OutputError
 from picodet.files import write_text
 
 FILE = "log.jsonl"
-BOARD = "tensorboard"
+TENSORBOARD = "tensorboard"
 EVALUATION = "evaluation"  # an event
 INSTALL = "TensorBoard's files are not written: pip install tensorboard"
 
 
-class Journal:
+class TrainLogger:
     """One process writes it.
 
-    since: the iteration that it is gone on from; evaluated: whether that includes an evaluation.
+    start_iteration: where it resumes; evaluated: whether that includes an evaluation.
     """
 
-    def __init__(self, folder: Path, since: int, evaluated: bool = True) -> None:
+    def __init__(self, folder: Path, start_iteration: int, evaluated: bool = True) -> None:
         self.path = folder / FILE
-        self._forget(since, evaluated)
-        self.board, self.note = _board(folder / BOARD, since)
+        self._drop_repeated(start_iteration, evaluated)
+        self.summary_writer, self.note = _summary_writer(folder / TENSORBOARD, start_iteration)
 
     def write(self, event: str, iteration: int, values: Mapping[str, Any]) -> None:
         """Numbers go to TensorBoard too. Raises OutputError where the disk is full."""
@@ -31,41 +31,44 @@ class Journal:
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(row + "\n")
-            if self.board:
+            if self.summary_writer:
                 for name, value in values.items():
                     if isinstance(value, int | float):
-                        self.board.add_scalar(f"{event}/{name}", value, iteration)
+                        self.summary_writer.add_scalar(f"{event}/{name}", value, iteration)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def close(self) -> None:
         """Nothing may be written then."""
-        if self.board:
-            self.board.close()
+        if self.summary_writer:
+            self.summary_writer.close()
 
-    def _forget(self, since: int, evaluated: bool) -> None:
+    def _drop_repeated(self, start_iteration: int, evaluated: bool) -> None:
         """What comes after the iteration is going to happen once more."""
         if not self.path.is_file():
             return
         lines = self.path.read_bytes().splitlines()
-        kept = [line.decode() for line in lines if _stays(line, since, evaluated)]
+        kept = [line.decode() for line in lines if _is_kept(line, start_iteration, evaluated)]
         write_text(self.path, "".join(f"{line}\n" for line in kept))
 
 
-def _stays(line: bytes, since: int, evaluated: bool) -> bool:
+def _is_kept(line: bytes, start_iteration: int, evaluated: bool) -> bool:
     """Whether a line is whole, and tells nothing that is going to be repeated."""
     try:
         row = json.loads(line.decode())
         repeated = row["event"] == EVALUATION and not evaluated
-        return bool(row["iteration"] < since or (row["iteration"] == since and not repeated))
+        return bool(
+            row["iteration"] < start_iteration
+            or (row["iteration"] == start_iteration and not repeated)
+        )
     except (ValueError, KeyError, TypeError, RecursionError):  # when the process was killed
         return False
 
 
-def _board(folder: Path, since: int) -> tuple[Any, str | None]:
+def _summary_writer(folder: Path, start_iteration: int) -> tuple[Any, str | None]:
     """TensorBoard's writer, or why there is none."""
     try:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  # not everybody has it
     except ImportError:
         return None, INSTALL
-    return SummaryWriter(str(folder), purge_step=since + 1), None
+    return SummaryWriter(str(folder), purge_step=start_iteration + 1), None

@@ -21,14 +21,14 @@ BELOW_LAST = 0.1  # what a target distance stays below the last bin by, bbox_uti
 class Losses(NamedTuple):
     """Scalars as ppdet reports them: each already weighted, and divided by its normaliser."""
 
-    varifocal: Tensor
-    boxes: Tensor
-    sides: Tensor
+    vfl: Tensor
+    giou: Tensor
+    dfl: Tensor
 
     @property
     def total(self) -> Tensor:
         """What is minimised."""
-        return self.varifocal + self.boxes + self.sides
+        return self.vfl + self.giou + self.dfl
 
 
 def varifocal_of_background(logits: Tensor) -> Tensor:

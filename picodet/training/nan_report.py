@@ -18,7 +18,7 @@ ELSEWHERE = "none when the step is repeated in this process: another one has it,
 class NotFiniteError(TrainingError):
     """The training stops before the step is taken; the last state is from before it."""
 
-    elsewhere = False  # whether this process has no such tensor itself
+    in_other_process = False  # whether this process has no such tensor itself
 
 
 def explain(
@@ -29,7 +29,7 @@ def explain(
     what: str = NOT_FINITE,
 ) -> NotFiniteError:
     """Walk through the step once more and name the first tensor that is not finite."""
-    where = _first(model, batch, criterion)
+    where = _first_nonfinite(model, batch, criterion)
     ids = ", ".join(map(str, batch.image_ids[:SHOWN]))
     more = f" and {len(batch.image_ids) - SHOWN} more" if len(batch.image_ids) > SHOWN else ""
     error = NotFiniteError(
@@ -37,11 +37,11 @@ def explain(
         f"the batch: {ids}{more}. Nothing was updated; look at these pictures and boxes, or lower "
         "the rate, and --resume"
     )
-    error.elsewhere = where == ELSEWHERE
+    error.in_other_process = where == ELSEWHERE
     return error
 
 
-def _first(model: nn.Module, batch: Batch, criterion: Criterion) -> str:
+def _first_nonfinite(model: nn.Module, batch: Batch, criterion: Criterion) -> str:
     for name, tensor in _inputs(model, batch):
         if not is_finite(tensor):
             return f"{name}, {_count(tensor)}"
@@ -101,7 +101,7 @@ def _count(tensor: Tensor) -> str:
     return f"{bad} of {tensor.numel()} numbers of {list(tensor.shape)}"
 
 
-def sums(output: Output) -> Tensor:
+def map_sums(output: Output) -> Tensor:
     """Of each map; finite if all its numbers are."""
     return torch.stack([level.detach().sum() for maps in output for level in maps])
 

@@ -26,7 +26,7 @@ from picodet.models.picodet import PicoDet
 from picodet.models.resnet_vd import ResNet
 from picodet.models.shufflenet_v2 import ShuffleNetV2
 from picodet.training.layer_lookup import nearest
-from picodet.training.recipes.schema import Optimiser
+from picodet.training.recipes.schema import OptimizerConfig
 
 # one pass over the memory for each step; torch has it from 2.3 on, on a CPU from 2.4 on
 FUSED: Mapping[str, bool] = (
@@ -34,7 +34,7 @@ FUSED: Mapping[str, bool] = (
 )
 
 
-class Decays(NamedTuple):
+class DecayRule(NamedTuple):
     """Whether the L2 decay of the optimiser holds; elsewhere the parameter has its own, of 0."""
 
     norms: bool  # weight and bias of batch norms
@@ -42,33 +42,33 @@ class Decays(NamedTuple):
 
 
 # where a part of the model says nothing of its parameters' decay, they have the optimiser's
-DECAYS: Mapping[type[nn.Module], Decays] = {
+DECAY_RULES: Mapping[type[nn.Module], DecayRule] = {
     # ConvBNLayer gives its norm L2Decay(0): ppdet/modeling/backbones/shufflenet_v2.py:55-58
-    ESNet: Decays(norms=False, convs=True),
-    ShuffleNetV2: Decays(norms=False, convs=True),
+    ESNet: DecayRule(norms=False, convs=True),
+    ShuffleNetV2: DecayRule(norms=False, convs=True),
     # so does lcnet.py:85-88, and the neck of 2022 is made of these blocks
-    LCNet: Decays(norms=False, convs=True),
-    LCBlock: Decays(norms=False, convs=True),
+    LCNet: DecayRule(norms=False, convs=True),
+    LCBlock: DecayRule(norms=False, convs=True),
     # norm_decay: 0. in picodet_r18_640_coco.yml; backbones/resnet.py:66-78
-    ResNet: Decays(norms=False, convs=True),
+    ResNet: DecayRule(norms=False, convs=True),
     # conv_decay and norm_decay are 0.0, not None: nothing decays at all (mobilenet_v3.py:64-76)
-    MobileNetV3: Decays(norms=False, convs=False),
+    MobileNetV3: DecayRule(norms=False, convs=False),
     # ConvBNLayer and DPModule say nothing: necks/csp_pan.py:45-47, 81-99
-    CSPPAN: Decays(norms=True, convs=True),
-    LCPAN: Decays(norms=True, convs=True),
+    CSPPAN: DecayRule(norms=True, convs=True),
+    LCPAN: DecayRule(norms=True, convs=True),
     # ConvNormLayer has norm_decay 0: ppdet/modeling/layers.py:194
-    PicoHead: Decays(norms=False, convs=True),
-    PicoHeadV2: Decays(norms=False, convs=True),
+    PicoHead: DecayRule(norms=False, convs=True),
+    PicoHeadV2: DecayRule(norms=False, convs=True),
     # cls_align is a DPModule: heads/pico_head.py:535
-    Alignment: Decays(norms=True, convs=True),
+    Alignment: DecayRule(norms=True, convs=True),
 }
 
 
-def decaying(model: PicoDet) -> frozenset[str]:
+def decayed_parameters(model: PicoDet) -> frozenset[str]:
     """The names of the parameters that decay."""
     return frozenset(
         f"{name}.{role}"
-        for name, layer, decays in nearest(model, DECAYS)
+        for name, layer, decays in nearest(model, DECAY_RULES)
         for role, _ in layer.named_parameters(recurse=False)
         if (decays.norms if isinstance(layer, BatchNorm2d) else decays.convs)
     )
@@ -80,17 +80,17 @@ class MomentumSGD:
 
     sgd: torch.optim.SGD
 
-    def step(self, rate: float) -> None:
+    def step(self, lr: float) -> None:
         """Change the parameters by their gradients."""
-        self.set_rate(rate)
+        self.set_lr(lr)
         self.sgd.step()
 
-    def set_rate(self, rate: float) -> None:
+    def set_lr(self, lr: float) -> None:
         """Of the next step, where it is not taken by `step` (a GradScaler takes `sgd`)."""
         for group in self.sgd.param_groups:
-            group["lr"] = rate * group["factor"]
+            group["lr"] = lr * group["factor"]
 
-    def begin(self) -> None:
+    def init_momentum_buffers(self) -> None:
         """Momenta of 0 where there are none yet: the first step comes to the same.
 
         What a GradScaler leaves out is no first step for torch (2.13), which then goes on with the
@@ -101,11 +101,11 @@ class MomentumSGD:
                 if "momentum_buffer" not in self.sgd.state[parameter]:
                     self.sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
-    def clear(self) -> None:
+    def zero_grad(self) -> None:
         """Forget the gradients."""
         self.sgd.zero_grad(set_to_none=True)
 
-    def momenta(self) -> dict[str, Tensor]:
+    def momentum_buffers(self) -> dict[str, Tensor]:
         """By the names of the parameters; nothing where none was updated yet."""
         return {
             name: self.sgd.state[parameter]["momentum_buffer"]
@@ -114,17 +114,17 @@ class MomentumSGD:
             if parameter in self.sgd.state
         }
 
-    def load_momenta(self, momenta: Mapping[str, Tensor]) -> None:
-        """Go on with what `momenta` gave."""
+    def load_momentum_buffers(self, momentum_buffers: Mapping[str, Tensor]) -> None:
+        """Go on with what `momentum_buffers` gave."""
         for group in self.sgd.param_groups:
             for name, parameter in zip(group["param_names"], group["params"], strict=True):
-                if name in momenta:
-                    buffer = momenta[name].to(parameter.device, copy=True)
+                if name in momentum_buffers:
+                    buffer = momentum_buffers[name].to(parameter.device, copy=True)
                     self.sgd.state[parameter]["momentum_buffer"] = buffer
 
 
-def optimiser(
-    model: PicoDet, recipe_optimiser: Optimiser, factors: Mapping[str, float] | None = None
+def optimizer(
+    model: PicoDet, config: OptimizerConfig, factors: Mapping[str, float] | None = None
 ) -> MomentumSGD:
     """Of all parameters that are trained.
 
@@ -134,15 +134,15 @@ def optimiser(
     """
     factors = factors or {}
     names = [name for name, _ in model.named_parameters()]
-    for beginning in factors:
-        if not any(name.startswith(beginning) for name in names):
+    for prefix in factors:
+        if not any(name.startswith(prefix) for name in names):
             raise PicoDetError(
-                f"learning-rate factor of {beginning!r}: no parameter's name begins so; they begin "
+                f"learning-rate factor of {prefix!r}: no parameter's name begins so; they begin "
                 "with 'backbone.', 'neck.' and 'head.'"
             )
     # Paddle keeps these in float32; seen in float64 only, by 2e-9 of a step
-    momentum = float(np.float32(recipe_optimiser.momentum))
-    decay = float(np.float32(recipe_optimiser.weight_decay))
+    momentum = float(np.float32(config.momentum))
+    decay = float(np.float32(config.weight_decay))
     groups: list[dict[str, Any]] = [
         {
             # a key of ours in torch before 2.6, which takes no pairs of names and parameters
@@ -160,11 +160,11 @@ def _groups(
     model: PicoDet, factors: Mapping[str, float]
 ) -> Iterator[tuple[tuple[bool, float], dict[str, nn.Parameter]]]:
     """Whether they decay, the factor of the rate, and the parameters by their names."""
-    decaying_names = decaying(model)
+    decayed_names = decayed_parameters(model)
     found: dict[tuple[bool, float], dict[str, nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            beginnings = [beginning for beginning in factors if name.startswith(beginning)]
-            factor = factors[max(beginnings, key=len)] if beginnings else 1.0
-            found.setdefault((name in decaying_names, factor), {})[name] = parameter
+            prefixes = [prefix for prefix in factors if name.startswith(prefix)]
+            factor = factors[max(prefixes, key=len)] if prefixes else 1.0
+            found.setdefault((name in decayed_names, factor), {})[name] = parameter
     yield from found.items()

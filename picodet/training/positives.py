@@ -16,71 +16,71 @@ from picodet.training.losses import distribution_focal_loss, giou_loss
 Integral = Callable[[Tensor], Tensor]  # the head's: [B, 4 * (reg_max + 1), A] -> [B, 4, A]
 
 
-class Cells(NamedTuple):
+class AnchorPoints(NamedTuple):
     """Where the cells of a picture lie."""
 
-    centres: Tensor  # [A, 2] (x, y), in strides of their own level
+    centers: Tensor  # [A, 2] (x, y), in strides of their own level
     strides: Tensor  # [A, 1], pixels
     levels: tuple[Grid, ...]
 
     @property
     def points(self) -> Tensor:
         """[A, 2], the centres in pixels."""
-        return self.centres * self.strides
+        return self.centers * self.strides
 
 
 class Positives(NamedTuple):
     """The n cells of a batch that take a box."""
 
-    pictures: Tensor  # [n] int64
-    cells: Tensor  # [n] int64
+    images: Tensor  # [n] int64
+    anchors: Tensor  # [n] int64
     classes: Tensor  # [n] int64, of the box
     boxes: Tensor  # [n, 4] xyxy, in strides of the cell's level
     quality: Tensor  # [n], of the assignment
 
 
-def joined(maps: tuple[Tensor, ...]) -> Tensor:
+def flatten_levels(maps: tuple[Tensor, ...]) -> Tensor:
     """Levels [B, C, h, w] -> [B, C, A]."""
     return torch.cat([level.flatten(2) for level in maps], dim=2)
 
 
-def cells_of(output: Output) -> Cells:
+def anchor_points_of(output: Output) -> AnchorPoints:
     """In the precision, and on the device, of the output."""
     first = output.logits[0]
     levels = tuple((level.shape[2], level.shape[3]) for level in output.logits)
-    centres, strides = (torch.tensor(array).to(first) for array in cell_centres(levels))
-    return Cells(centres, strides, levels)
+    centers, strides = (torch.tensor(array).to(first) for array in cell_centres(levels))
+    return AnchorPoints(centers, strides, levels)
 
 
 @torch.no_grad()
-def predicted_boxes(sides: Tensor, cells: Cells, integral: Integral) -> Tensor:
+def predicted_boxes(sides: Tensor, anchors: AnchorPoints, integral: Integral) -> Tensor:
     """sides [B, 4 * (reg_max + 1), A] -> [B, A, 4] xyxy in pixels, for the assigners."""
     distances = integral(sides).transpose(1, 2)
-    return distances_to_boxes(cells.centres, distances) * cells.strides
+    return distances_to_boxes(anchors.centers, distances) * anchors.strides
 
 
-def positives(assignment: Assignment, targets: Targets, cells: Cells) -> Positives:
+def positives(assignment: Assignment, targets: Targets, anchors: AnchorPoints) -> Positives:
     """What the assigner chose."""
-    pictures, own = (assignment.box != NONE).nonzero(as_tuple=True)
-    index = assignment.box[pictures, own]
-    boxes = targets.boxes[pictures, index].to(assignment.quality) / cells.strides[own]
-    quality = assignment.quality[pictures, own]
-    return Positives(pictures, own, targets.classes[pictures, index], boxes, quality)
+    images, own = (assignment.box != NONE).nonzero(as_tuple=True)
+    index = assignment.box[images, own]
+    boxes = targets.boxes[images, index].to(assignment.quality) / anchors.strides[own]
+    quality = assignment.quality[images, own]
+    return Positives(images, own, targets.classes[images, index], boxes, quality)
 
 
 def box_losses(
-    sides: Tensor, found: Positives, weights: Tensor, cells: Cells, integral: Integral
+    sides: Tensor, pos: Positives, weights: Tensor, anchors: AnchorPoints, integral: Integral
 ) -> tuple[Tensor, Tensor]:
     """Weighted sums over the positives, not divided by anything: GIoU, and distribution focal.
 
     sides [B, 4 * (reg_max + 1), A] logits, weights [n]. Source: simota_head.py:447-460.
     """
-    own = sides[found.pictures, :, found.cells]
-    points = cells.centres[found.cells]
+    own = sides[pos.images, :, pos.anchors]
+    points = anchors.centers[pos.anchors]
     distances = integral(own[:, :, None])[:, :, 0]
     predicted = distances_to_boxes(points[:, None], distances[:, None])[:, 0]
     # as in ppdet, sides that are no numbers are seen even where no cell takes a box
-    boxes = (giou_loss(predicted, found.boxes) * weights).sum() + sides.sum() * 0
-    wanted = torch.cat([points - found.boxes[:, :2], found.boxes[:, 2:] - points], dim=1)
-    of_sides = distribution_focal_loss(own.unflatten(1, (4, -1)), wanted)
-    return boxes, (of_sides.mean(dim=1) * weights).sum()
+    boxes = (giou_loss(predicted, pos.boxes) * weights).sum() + sides.sum() * 0
+    target_distances = torch.cat([points - pos.boxes[:, :2], pos.boxes[:, 2:] - points], dim=1)
+    dfl = distribution_focal_loss(own.unflatten(1, (4, -1)), target_distances)
+    return boxes, (dfl.mean(dim=1) * weights).sum()

@@ -18,49 +18,57 @@ from picodet.converter.convert import port
 from picodet.converter.converted_model import Ported
 from picodet.errors import TrainingError
 from picodet.models.picodet import PicoDet
-from picodet.training.init_weights import initialise
+from picodet.training.init_weights import init_weights
 
-OldHead = Literal["keep", "renew"]
-NAMED = 12  # classes in a note
+HeadInit = Literal["reuse", "reset"]
+MAX_NAMED = 12  # classes in a note
 STRUCTURE = ("backbone", "neck", "head", "channels", "head_convs", "reg_max", "activation")
 
 
 @dataclass(frozen=True)
-class Start:
+class InitializedModel:
     """A model to be trained, and where its weights come from."""
 
     model: PicoDet
     notes: tuple[str, ...]
 
 
-def start(
-    config: ModelConfig, seed: int, weights: Path | None = None, head: OldHead = "keep"
-) -> Start:
-    """head: of a detector of other classes, "keep" what goes by the same name, or "renew" every
+def init_model(
+    config: ModelConfig, seed: int, weights: Path | None = None, head: HeadInit = "reuse"
+) -> InitializedModel:
+    """head: of a detector of other classes, "reuse" what goes by the same name, or "reset" every
     predictor whose shape is another, as ppdet does (ppdet/utils/checkpoint.py:199-224).
 
     Raises TrainingError where the file holds another network, and what `port` raises.
     """
     model = PicoDet(config)
-    initialise(model, torch.Generator().manual_seed(seed))
+    init_weights(model, torch.Generator().manual_seed(seed))
     if weights is None:
-        return Start(model, ("from scratch: every weight is drawn as ppdet draws it",))
+        return InitializedModel(model, ("from scratch: every weight is drawn as ppdet draws it",))
     _, ported = port(weights, Wanted())
     tensors = {name: torch.from_numpy(array) for name, array in ported.weights.items()}
     if ported.kind == "backbone":
-        _check(weights, {"backbone": config.backbone}, {"backbone": ported.config.backbone})
+        _check_same_network(
+            weights, {"backbone": config.backbone}, {"backbone": ported.config.backbone}
+        )
         model.backbone.load_state_dict(tensors)
-        return Start(model, (f"backbone from {weights}; neck and head are drawn as ppdet does",))
-    _check(
+        return InitializedModel(
+            model, (f"backbone from {weights}; neck and head are drawn as ppdet does",)
+        )
+    _check_same_network(
         weights, *({part: getattr(c, part) for part in STRUCTURE} for c in (config, ported.config))
     )
     if ported.config.classes == config.classes:
         model.load_state_dict(tensors)
-        return Start(model, (f"all weights from {weights}",))
-    return Start(model, (f"weights from {weights}", _take_over(model, ported, tensors, head)))
+        return InitializedModel(model, (f"all weights from {weights}",))
+    return InitializedModel(
+        model, (f"weights from {weights}", _transfer_classes(model, ported, tensors, head))
+    )
 
 
-def _check(path: Path, wanted: Mapping[str, object], found: Mapping[str, object]) -> None:
+def _check_same_network(
+    path: Path, wanted: Mapping[str, object], found: Mapping[str, object]
+) -> None:
     """`name` tells two backbones apart for people, and is part of none."""
     for part, value in wanted.items():
         nameless = [
@@ -74,22 +82,24 @@ def _check(path: Path, wanted: Mapping[str, object], found: Mapping[str, object]
             )
 
 
-def _take_over(model: PicoDet, ported: Ported, tensors: dict[str, Tensor], head: OldHead) -> str:
+def _transfer_classes(
+    model: PicoDet, ported: Ported, tensors: dict[str, Tensor], head: HeadInit
+) -> str:
     """Fill in everything but the classes that the file does not know; says which those are."""
     new, old = model.config.classes, ported.config.classes
     fresh = model.state_dict()
-    shared = [name for name in new if name in old] if head == "keep" else []
+    shared = [name for name in new if name in old] if head == "reuse" else []
     rows = torch.tensor([new.index(name) for name in shared], dtype=torch.long)
     from_rows = torch.tensor([old.index(name) for name in shared], dtype=torch.long)
     for name, tensor in fresh.items():
         known = tensors[name]
-        if known.shape == tensor.shape and (head == "renew" or not _of_classes(model, name)):
+        if known.shape == tensor.shape and (head == "reset" or not _of_classes(model, name)):
             tensor.copy_(known)
-        elif head == "keep":
+        elif head == "reuse":
             tensor[rows] = known[from_rows]
             tensor[len(new) :] = known[len(old) :]  # PicoHead's sides, behind the classes
     model.load_state_dict(fresh)
-    if head == "renew":
+    if head == "reset":
         return "predictors of another shape are drawn anew, as ppdet does"
     others = [name for name in new if name not in old]
     return f"classes kept: {_list(shared)}; drawn anew: {_list(others)}"
@@ -102,5 +112,5 @@ def _of_classes(model: PicoDet, name: str) -> bool:
 
 
 def _list(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return (", ".join(names[:NAMED]) or "none") + more
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return (", ".join(names[:MAX_NAMED]) or "none") + more

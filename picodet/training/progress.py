@@ -12,9 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from picodet.system.intervals import LINE, Clock, Every, lines
 from picodet.system.machine import peak_memory
-from picodet.training.trainer import Told
+from picodet.training.trainer import StepLog
 
-SHARE = 0.1  # of the newest step, in what is shown of losses and speed
+SMOOTHING = 0.1  # of the newest step, in what is shown of losses and speed
 
 
 def memory_used(device: str) -> str:
@@ -24,52 +24,52 @@ def memory_used(device: str) -> str:
     return "" if most is None else f", {most / 2**30:.1f} GiB"
 
 
-class Shown(NamedTuple):
+class ProgressCallbacks(NamedTuple):
     """What is called while a training goes on."""
 
-    step: Callable[[Told], None]
+    step: Callable[[StepLog], None]
     evaluating: Callable[[int, int], None]  # pictures that are done, and of how many
-    looking: Callable[[int, int], None]  # the same, before the first step
+    checking_images: Callable[[int, int], None]  # the same, before the first step
 
 
-class _Smooth:
+class _Smoothed:
     """Losses and speed, without their jumps."""
 
     def __init__(self, device: str) -> None:
         self.device = device
         self.values: dict[str, float] = {}
 
-    def __call__(self, told: Told) -> tuple[str, str]:
-        now = dict(told.losses) | {"speed": told.pictures / told.seconds}
+    def __call__(self, log: StepLog) -> tuple[str, str]:
+        now = dict(log.losses) | {"speed": log.images / log.seconds}
         for name, value in now.items():
-            self.values[name] = SHARE * value + (1 - SHARE) * self.values.get(name, value)
-        losses = " ".join(f"{name} {self.values[name]:.3f}" for name in told.losses)
+            self.values[name] = SMOOTHING * value + (1 - SMOOTHING) * self.values.get(name, value)
+        losses = " ".join(f"{name} {self.values[name]:.3f}" for name in log.losses)
         speed = f"{self.values['speed']:.1f} images/s{memory_used(self.device)}"
-        return f"{losses}  lr {told.rate:.4g}{_skipped(told)}", speed
+        return f"{losses}  lr {log.lr:.4g}{_skipped(log)}", speed
 
 
-def progress_lines(device: str, clock: Clock = time.monotonic) -> Shown:
+def progress_lines(device: str, clock: Clock = time.monotonic) -> ProgressCallbacks:
     """For a log file: a step's line, or that of an evaluation, every LINE seconds."""
-    smooth, due = _Smooth(device), Every(LINE, clock)
+    smooth, due = _Smoothed(device), Every(LINE, clock)
 
-    def step(told: Told) -> None:
-        losses, speed = smooth(told)
+    def step(log: StepLog) -> None:
+        losses, speed = smooth(log)
         if due():
-            where = f"epoch {told.position.epoch + 1}/{told.epochs}"
-            done = f"step {told.position.step:,}/{told.steps:,}"
+            where = f"epoch {log.progress.epoch + 1}/{log.epochs}"
+            done = f"step {log.progress.step:,}/{log.steps:,}"
             click.echo(f"{where}  {done}  {losses}  {speed}", err=True)
 
-    return Shown(
+    return ProgressCallbacks(
         step, lines("evaluating", "images", clock), lines("looking at images", "images", clock)
     )
 
 
 @contextmanager
-def progress_line(device: str, first: bool) -> Iterator[Shown]:
+def progress_line(device: str, first: bool) -> Iterator[ProgressCallbacks]:
     """Yields what is called after each step; `first`: whether this process may show anything."""
     console = Console(stderr=True)
     if not (first and console.is_terminal):
-        yield progress_lines(device) if first else Shown(_quiet, _quiet, _quiet)
+        yield progress_lines(device) if first else ProgressCallbacks(_ignore, _ignore, _ignore)
         return
     columns = (
         TextColumn("epoch {task.fields[epoch]}"),
@@ -77,32 +77,32 @@ def progress_line(device: str, first: bool) -> Iterator[Shown]:
         TextColumn("{task.completed}/{task.total}  {task.fields[losses]}  {task.fields[speed]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    smooth = _Smooth(device)
+    smooth = _Smoothed(device)
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None, epoch="", losses="", speed="")
 
-        def show(told: Told) -> None:
-            losses, speed = smooth(told)
+        def show(log: StepLog) -> None:
+            losses, speed = smooth(log)
             bar.update(
                 task,
-                completed=told.position.iteration,
-                total=told.epochs * told.steps,
-                epoch=f"{told.position.epoch + 1}/{told.epochs}",
+                completed=log.progress.iteration,
+                total=log.epochs * log.steps,
+                epoch=f"{log.progress.epoch + 1}/{log.epochs}",
                 losses=losses,
                 speed=speed,
             )
 
-        def doing(what: str) -> Callable[[int, int], None]:
+        def show_task(what: str) -> Callable[[int, int], None]:
             return lambda done, total: bar.update(
                 task, speed=f"{what} {done:,} of {total:,} images"
             )
 
-        yield Shown(show, doing("evaluating"), doing("looking at"))
+        yield ProgressCallbacks(show, show_task("evaluating"), show_task("looking at"))
 
 
-def _quiet(*_: object) -> None:
+def _ignore(*_: object) -> None:
     """Only one process shows anything."""
 
 
-def _skipped(told: Told) -> str:
-    return f"  {told.skipped} steps left out, not finite in half precision" if told.skipped else ""
+def _skipped(log: StepLog) -> str:
+    return f"  {log.skipped} steps left out, not finite in half precision" if log.skipped else ""

@@ -35,7 +35,7 @@ def sum_over_ranks(x: Tensor) -> Tensor:
     return total
 
 
-class SynchronisedBatchNorm2d(BatchNorm2d):
+class SyncBatchNorm2d(BatchNorm2d):
     """[B, C, H, W] -> same. B may differ from rank to rank, 0 included."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,24 +45,24 @@ class SynchronisedBatchNorm2d(BatchNorm2d):
         count = exact.new_tensor([exact.numel() // self.num_features])
         sums = sum_over_ranks(torch.cat([exact.sum((0, 2, 3)), count]))
         mean = sums[:-1] / sums[-1]
-        centred = exact - mean[:, None, None]
-        variance = sum_over_ranks(centred.square().sum((0, 2, 3))) / sums[-1]
+        centered = exact - mean[:, None, None]
+        variance = sum_over_ranks(centered.square().sum((0, 2, 3))) / sums[-1]
         scale = self.weight * (variance + self.eps).rsqrt()
-        y = centred * scale[:, None, None] + self.bias[:, None, None]
+        y = centered * scale[:, None, None] + self.bias[:, None, None]
         self.follow(mean.detach(), variance.detach())
         return y.to(x.dtype)
 
 
-def synchronise(model: nn.Module) -> None:
+def convert_sync_batchnorm(model: nn.Module) -> None:
     """Turn every batch norm below into a synchronised one, of the same tensors."""
     for name, layer in list(model.named_modules()):
         if type(layer) is BatchNorm2d:
             around, _, own = name.rpartition(".")
-            setattr(model.get_submodule(around), own, _synchronised(layer))
+            setattr(model.get_submodule(around), own, _to_sync_batchnorm(layer))
 
 
-def _synchronised(layer: BatchNorm2d) -> SynchronisedBatchNorm2d:
-    norm = SynchronisedBatchNorm2d(layer.num_features)
+def _to_sync_batchnorm(layer: BatchNorm2d) -> SyncBatchNorm2d:
+    norm = SyncBatchNorm2d(layer.num_features)
     norm.weight, norm.bias = layer.weight, layer.bias
     norm.running_mean, norm.running_var = layer.running_mean, layer.running_var
     norm.num_batches_tracked = layer.num_batches_tracked

@@ -20,21 +20,21 @@ from picodet.distributed import Ranks
 from picodet.errors import PicoDetError, TrainingError
 from picodet.models.picodet import PicoDet
 from picodet.system.termination import ENDING, Terminated, listening
-from picodet.training import checkpoint as states
-from picodet.training.checkpoint import Best, Position, Results, State
+from picodet.training import checkpoint as checkpoints
+from picodet.training.checkpoint import Best, Checkpoint, Progress, WeightWriter
 from picodet.training.criterion import criterion
 from picodet.training.data.dataloader import Loader
-from picodet.training.distributed import normaliser, of_the_first
-from picodet.training.ema import Average
-from picodet.training.logger import EVALUATION, Journal
-from picodet.training.optimizer import optimiser
-from picodet.training.options import Job
+from picodet.training.distributed import broadcast_from_first, normalizer
+from picodet.training.ema import ModelEMA
+from picodet.training.logger import EVALUATION, TrainLogger
+from picodet.training.optimizer import optimizer
+from picodet.training.options import TrainOptions
 from picodet.training.recipes.lr_schedule import learning_rates
-from picodet.training.step import Stepper, Taken
+from picodet.training.step import Stepper, StepResult
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainResult:
     """At the end of the last epoch."""
 
     epochs: int
@@ -44,7 +44,7 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def print_outcome(outcome: Outcome) -> None:
+def print_outcome(outcome: TrainResult) -> None:
     """For people."""
     click.echo(f"trained  {outcome.epochs} epochs, {outcome.iterations:,} steps")
     if outcome.best:
@@ -55,7 +55,7 @@ def print_outcome(outcome: Outcome) -> None:
         click.echo(f"Note: {note}", err=True)
 
 
-def as_json(outcome: Outcome) -> dict[str, Any]:
+def as_json(outcome: TrainResult) -> dict[str, Any]:
     """For `--json`."""
     best = outcome.best
     return {
@@ -70,20 +70,20 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
 class InterruptedTrainingError(TrainingError):
     """Somebody wanted it to end; what was done is kept."""
 
-    def __init__(self, out: Path, position: Position) -> None:
+    def __init__(self, out: Path, progress: Progress) -> None:
         super().__init__(
-            f"interrupted after step {position.step} of epoch {position.epoch + 1}; everything is "
+            f"interrupted after step {progress.step} of epoch {progress.epoch + 1}; everything is "
             f"in {out}, and the same command with --resume goes on"
         )
 
 
 class Interruption:
-    """`wanted` is set by the first signal. A second Ctrl-C is Python's own again; whoever asks
+    """`requested` is set by the first signal. A second Ctrl-C is Python's own again; whoever asks
     otherwise once more, as torchrun does, does not disturb the saving.
     """
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.requested = False
         self.cause: KeyboardInterrupt | None = None
         self._stack = ExitStack()
 
@@ -95,29 +95,29 @@ class Interruption:
         self._stack.close()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.wanted and number == signal.SIGINT:
+        if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        if not self.wanted:
+        if not self.requested:
             self.cause = KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
-        self.wanted = True
+        self.requested = True
 
 
-NO_MEMORY = ("out of memory", "can't allocate memory")  # what torch says on a GPU, and on a CPU
-LOGGED = 20  # steps between two lines of the log (ppdet's log_iter)
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory")  # what torch says on a GPU, and on a CPU
+LOG_INTERVAL = 20  # steps between two lines of the log (ppdet's log_iter)
 
 
 @dataclass(frozen=True)
-class Told:
+class StepLog:
     """How a training stands, for people."""
 
-    position: Position  # that the step has led to
+    progress: Progress  # that the step has led to
     epochs: int
     steps: int  # of an epoch
     losses: Mapping[str, float]
-    rate: float
-    pictures: int  # of the step, in all processes
+    lr: float
+    images: int  # of the step, in all processes
     seconds: float  # that the step took
-    waiting: float  # seconds of them that it waited for pictures
+    data_seconds: float  # seconds of them that it waited for pictures
     skipped: int = 0  # steps in a row, up to this one, that half precision has left out
 
 
@@ -129,161 +129,183 @@ class Validate(Protocol):
         ...
 
 
-class Training:
+class Trainer:
     """What one process does of a training."""
 
     def __init__(
         self,
-        job: Job,
+        options: TrainOptions,
         ranks: Ranks,
         model: PicoDet,
         loader: Loader,
         settings: Mapping[str, Any],
         validate: Validate | None = None,
-        show: Callable[[Told], None] = lambda told: None,
+        show: Callable[[StepLog], None] = lambda log: None,
     ) -> None:
-        recipe = job.recipe
-        self.job, self.ranks, self.model, self.loader = job, ranks, model, loader
+        recipe = options.recipe
+        self.options, self.ranks, self.model, self.loader = options, ranks, model, loader
         self.settings, self.validate, self.show = settings, validate, show
-        factors = {"backbone.": recipe.optimiser.backbone_factor}
-        self.optimiser = optimiser(model, recipe.optimiser, factors)
-        self.average = Average(model, recipe.averaging)
-        self.stepper = Stepper(model, self.optimiser, self.average, ranks, job.amp)
-        self.steps = loader.steps_per_epoch // job.accumulate
-        self.rate = learning_rates(recipe.schedule, self.steps)
-        self.normaliser = normaliser(recipe.box_normaliser, ranks)
-        self.position = Position()
-        self.results = Results(job, model.config)
-        self.journal: Journal | None = None
+        factors = {"backbone.": recipe.optimizer.backbone_lr_factor}
+        self.optimizer = optimizer(model, recipe.optimizer, factors)
+        self.ema = ModelEMA(model, recipe.ema)
+        self.stepper = Stepper(model, self.optimizer, self.ema, ranks, options.amp)
+        self.steps = loader.steps_per_epoch // options.accumulation_steps
+        self.lr_schedule = learning_rates(recipe.schedule, self.steps)
+        self.normalizer = normalizer(recipe.box_normalizer, ranks)
+        self.progress = Progress()
+        self.weight_writer = WeightWriter(options, model.config)
+        self.logger: TrainLogger | None = None
 
-    def resume(self, state: State) -> None:
+    def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from there."""
-        self.model.load_state_dict(dict(state.tensors["model"]))
-        numbers = state.numbers
-        self.optimiser.load_momenta(state.tensors["momenta"])
-        self.average.load_state_dict({"average": state.tensors["average"], **numbers["average"]})
+        self.model.load_state_dict(dict(checkpoint.tensors["model"]))
+        numbers = checkpoint.numbers
+        self.optimizer.load_momentum_buffers(checkpoint.tensors["momentum_buffers"])
+        self.ema.load_state_dict({"ema": checkpoint.tensors["ema"], **numbers["ema"]})
         self.stepper.scaler.load_state_dict(numbers["scaler"])
-        self.position = state.position
+        self.progress = checkpoint.progress
 
-    def run(self) -> Outcome:
+    def run(self) -> TrainResult:
         """To the end. Raises InterruptedTrainingError where somebody wanted it to end before."""
         first = self.ranks.rank == 0
-        position = self.position
+        progress = self.progress
         if first:  # an epoch's evaluation is behind its last step
-            self.journal = Journal(self.job.out, position.iteration, evaluated=position.step == 0)
+            self.logger = TrainLogger(
+                self.options.out, progress.iteration, evaluated=progress.step == 0
+            )
         try:
             with Interruption() as interruption:
-                while self.position.epoch < self.job.recipe.schedule.epochs:
-                    self._epoch(interruption)
-                    self._end_epoch()
+                while self.progress.epoch < self.options.recipe.schedule.epochs:
+                    self._train_epoch(interruption)
+                    self._finish_epoch()
         except RuntimeError as error:
             self.ranks.check()  # the others' end is the reason
-            if any(text in str(error) for text in NO_MEMORY):
+            if any(text in str(error) for text in OUT_OF_MEMORY):
                 raise TrainingError(
-                    f"iteration {self.position.iteration}: there is not enough memory "
+                    f"iteration {self.progress.iteration}: there is not enough memory "
                     f"({str(error).splitlines()[0]}). A smaller --batch, with --accumulate for as "
                     "many pictures in a step, takes less; all up to the last state is kept"
                 ) from error
             raise
         finally:
-            if self.journal:
-                self.journal.close()
-        notes = (self.journal.note,) if self.journal and self.journal.note else ()
-        return Outcome(
-            self.position.epoch,
-            self.position.iteration,
-            self.position.best,
-            self.results.files(),
+            if self.logger:
+                self.logger.close()
+        notes = (self.logger.note,) if self.logger and self.logger.note else ()
+        return TrainResult(
+            self.progress.epoch,
+            self.progress.iteration,
+            self.progress.best,
+            self.weight_writer.files(),
             notes,
         )
 
-    def _epoch(self, interruption: Interruption) -> None:
-        recipe = self.job.recipe
+    def _train_epoch(self, interruption: Interruption) -> None:
+        recipe = self.options.recipe
         model = self.model.train()
         losses = criterion(
             recipe.assignment,
             recipe.losses,
             model.head.integral,
-            self.normaliser,
+            self.normalizer,
             self.ranks.size,
-            self.position.epoch,
+            self.progress.epoch,
         )
-        several = self.job.accumulate
-        batches = self.loader.epoch(self.position.epoch, self.position.step * several)
-        while self.position.step < self.steps:
+        batches_per_step = self.options.accumulation_steps
+        batches = self.loader.epoch(self.progress.epoch, self.progress.step * batches_per_step)
+        while self.progress.step < self.steps:
             self.ranks.check()  # torchrun itself may have been killed
             start = time.perf_counter()
             try:
-                group = [next(batches).to(self.stepper.device) for _ in range(several)]
+                group = [next(batches).to(self.stepper.device) for _ in range(batches_per_step)]
             except PicoDetError:
                 self._save()  # nothing that was done is lost to a bad picture
                 raise
-            waited = time.perf_counter() - start
-            iteration = self.position.iteration
-            rate = self.rate(iteration)
-            taken = self.stepper(group, losses, iteration, rate, interruption.wanted)
-            self.position = self.position.next_step()
-            self._tell(taken, rate, len(group[0].image_ids), start, waited)
-            if taken.stop:
+            data_seconds = time.perf_counter() - start
+            iteration = self.progress.iteration
+            lr = self.lr_schedule(iteration)
+            result = self.stepper(group, losses, iteration, lr, interruption.requested)
+            self.progress = self.progress.next_step()
+            self._log_step(result, lr, len(group[0].image_ids), start, data_seconds)
+            if result.stop:
                 self._save()
-                raise InterruptedTrainingError(self.job.out, self.position) from interruption.cause
-            if self.position.iteration % self.job.save_steps == 0:
+                raise InterruptedTrainingError(
+                    self.options.out, self.progress
+                ) from interruption.cause
+            if self.progress.iteration % self.options.save_steps == 0:
                 self._save()
 
-    def _end_epoch(self) -> None:
+    def _finish_epoch(self) -> None:
         self._save()  # what follows may take its time, or not fit on the disk
-        recipe, epoch = self.job.recipe, self.position.epoch + 1
+        recipe, epoch = self.options.recipe, self.progress.epoch + 1
         last = epoch == recipe.schedule.epochs
-        snapshot = last or epoch % recipe.snapshot_epochs == 0
-        evaluated = last or (self.job.evaluate_every and epoch % self.job.evaluate_every == 0)
-        counts = snapshot or recipe.averaging.applied == "every epoch"
-        averaged: Mapping[str, Tensor] = {}
+        is_snapshot = last or epoch % recipe.snapshot_epochs == 0
+        evaluated = last or (
+            self.options.evaluate_every and epoch % self.options.evaluate_every == 0
+        )
+        counts = is_snapshot or recipe.ema.applied == "every epoch"
+        ema_weights: Mapping[str, Tensor] = {}
         if counts or evaluated:  # only what ppdet applies counts for its cycle
-            averaged = self.average.apply() if counts else self.average.current()
-            averaged = of_the_first(averaged, self.ranks)
-        best = self.position.best
+            ema_weights = self.ema.snapshot() if counts else self.ema.averaged_state_dict()
+            ema_weights = broadcast_from_first(ema_weights, self.ranks)
+        best = self.progress.best
         if evaluated and self.validate:
-            best = self._evaluate(self.validate(averaged), epoch)
-        self.position = self.position.next_epoch()
-        if averaged and self.ranks.rank == 0:
-            improved = best != self.position.best
+            best = self._evaluate(self.validate(ema_weights), epoch)
+        self.progress = self.progress.next_epoch()
+        if ema_weights and self.ranks.rank == 0:
+            improved = best != self.progress.best
             raw = self.model.state_dict()
-            self.results.write(averaged, raw, epoch, ["last", *(["best"] if improved else [])])
-        self.position = replace(self.position, best=best)
+            self.weight_writer.write(
+                ema_weights, raw, epoch, ["last", *(["best"] if improved else [])]
+            )
+        self.progress = replace(self.progress, best=best)
         self._save()
 
     def _evaluate(self, numbers: Mapping[str, float], epoch: int) -> Best | None:
-        if self.journal:
-            self.journal.write(EVALUATION, self.position.iteration, {"epoch": epoch, **numbers})
-        best = self.position.best
+        if self.logger:
+            self.logger.write(EVALUATION, self.progress.iteration, {"epoch": epoch, **numbers})
+        best = self.progress.best
         return Best(numbers["AP"], epoch) if best is None or numbers["AP"] > best.ap else best
 
-    def _tell(self, taken: Taken, rate: float, batch: int, start: float, waited: float) -> None:
-        losses, skipped = taken.losses, taken.skipped
-        pictures = batch * self.job.accumulate * self.ranks.size
+    def _log_step(
+        self, result: StepResult, lr: float, batch: int, start: float, data_seconds: float
+    ) -> None:
+        losses, skipped = result.losses, result.skipped
+        images = batch * self.options.accumulation_steps * self.ranks.size
         seconds = time.perf_counter() - start
-        epochs = self.job.recipe.schedule.epochs
+        epochs = self.options.recipe.schedule.epochs
         self.show(
-            Told(
-                self.position, epochs, self.steps, losses, rate, pictures, seconds, waited, skipped
+            StepLog(
+                self.progress,
+                epochs,
+                self.steps,
+                losses,
+                lr,
+                images,
+                seconds,
+                data_seconds,
+                skipped,
             )
         )
-        if self.journal and (self.position.iteration % LOGGED == 0 or self.position.iteration == 1):
-            row = {"epoch": self.position.epoch + 1, "step": self.position.step, **losses}
-            speed = {"rate": rate, "pictures_per_second": pictures / seconds}
-            waits = {"waiting": waited / seconds}
-            left_out = {"skipped": skipped} if skipped else {}
-            self.journal.write("step", self.position.iteration, row | speed | waits | left_out)
+        if self.logger and (
+            self.progress.iteration % LOG_INTERVAL == 0 or self.progress.iteration == 1
+        ):
+            row = {"epoch": self.progress.epoch + 1, "step": self.progress.step, **losses}
+            speed = {"lr": lr, "images_per_second": images / seconds}
+            waits = {"data_wait": data_seconds / seconds}
+            skipped_steps = {"skipped": skipped} if skipped else {}
+            self.logger.write("step", self.progress.iteration, row | speed | waits | skipped_steps)
 
     def _save(self) -> None:
         if self.ranks.rank != 0:
             return
-        average = self.average.state_dict()
+        ema = self.ema.state_dict()
         tensors = {
             "model": self.model.state_dict(),
-            "momenta": self.optimiser.momenta(),
-            "average": average.pop("average"),
+            "momentum_buffers": self.optimizer.momentum_buffers(),
+            "ema": ema.pop("ema"),
         }
-        numbers = {"average": average, "scaler": self.stepper.scaler.state_dict()}
-        saved = State(self.position, tensors, numbers, self.settings)
-        states.save(self.job.out / states.FOLDER, saved, self.job.keep)
+        numbers = {"ema": ema, "scaler": self.stepper.scaler.state_dict()}
+        saved = Checkpoint(self.progress, tensors, numbers, self.settings)
+        checkpoints.save(
+            self.options.out / checkpoints.FOLDER, saved, self.options.keep_checkpoints
+        )

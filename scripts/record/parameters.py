@@ -52,12 +52,12 @@ def stepped(detector: paddle.nn.Layer) -> np.ndarray:
     build = OptimizerBuilder(
         regularizer={"type": "L2", "factor": 4e-5}, optimizer={"type": "Momentum", "momentum": 0.9}
     )
-    optimiser = build(STEPS[0][0], detector)
+    optimizer = build(STEPS[0][0], detector)
     for rate, gradient in STEPS:
-        optimiser.set_lr(rate)
+        optimizer.set_lr(rate)
         sum(gradient * parameter.sum() for parameter in parameters).backward()
-        optimiser.step()
-        optimiser.clear_grad()
+        optimizer.step()
+        optimizer.clear_grad()
     return np.array([parameter.numpy().flat[0] for parameter in parameters])
 
 

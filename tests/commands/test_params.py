@@ -8,7 +8,7 @@ from picodet.cli import main
 from picodet.commands.params import MAX_SEED, FilePath, Real
 from picodet.errors import PicoDetError
 from picodet.ops.postprocess import Postprocessing
-from picodet.training.recipes.limits import LIMITS, fitting, hint, leaves
+from picodet.training.recipes.limits import LIMITS, field_type, leaves, validated
 from picodet.training.recipes.official import RECIPES
 
 
@@ -88,7 +88,7 @@ def test_no_number_of_a_recipe_may_be_none():
             assert path in LIMITS, path
             for number in (float("nan"), float("inf"), "nan"):
                 with pytest.raises(ValueError, match="expected is a number from"):
-                    fitting(number, path, hint(recipe, path))
+                    validated(number, path, field_type(recipe, path))
 
 
 def test_nor_of_the_postprocessing():

@@ -9,7 +9,7 @@ from picodet.training.recipes.official import RECIPES
 
 def test_one(capsys, tmp_path):
     print_recipe("picodet_m_416_coco", tmp_path / "out.json")
-    assert "schedule.base_rate" in capsys.readouterr().out
+    assert "schedule.base_lr" in capsys.readouterr().out
     content = json.loads((tmp_path / "out.json").read_text())
     assert content["numbers"]["batches.per_gpu"]["value"] == 80
 
@@ -19,7 +19,7 @@ def test_all(capsys, tmp_path):
     out = capsys.readouterr().out
     assert all(name in out for name in RECIPES)
     content = json.loads((tmp_path / "out.json").read_text())
-    assert content["picodet_m_416_coco"]["schedule.base_rate"] == 0.4
+    assert content["picodet_m_416_coco"]["schedule.base_lr"] == 0.4
 
 
 def test_what_is_no_recipe(tmp_path):

@@ -17,7 +17,7 @@ from picodet.commands.train import WRITTEN
 from picodet.models.checkpoint import load_described
 from picodet.system import locks
 from picodet.training import build
-from picodet.training import checkpoint as states
+from picodet.training import checkpoint as checkpoints
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
@@ -26,7 +26,7 @@ epochs: 2
 batches: {per_gpu: 2, gpus: 1}
 input_size: 96
 augmentation: {sizes: [96, 128]}
-schedule: {base_rate: 0.01, warmup_steps: 2}
+schedule: {base_lr: 0.01, warmup_steps: 2}
 snapshot_epochs: 1
 """
 STEPS = 4  # of an epoch: eight of the ten pictures have a box that is no crowd
@@ -60,8 +60,8 @@ def whole(files, tmp_path_factory):
     return out, done, json.loads(told.read_text())
 
 
-def last_state(out):
-    return states.newest(out / states.FOLDER).read_bytes()
+def last_checkpoint(out):
+    return checkpoints.newest(out / checkpoints.FOLDER).read_bytes()
 
 
 def test_it_trains_and_says_what_it_did(whole):
@@ -101,7 +101,7 @@ def test_its_end_is_a_detector_like_any_other(whole, files, tmp_path):
 KILLED = """
 import os, signal
 from picodet.cli import main
-from picodet.training import state as states
+from picodet.training import checkpoint as states
 save = states.save
 def save_or_die(folder, *arguments):
     if len(list(folder.glob(states.FILES))) == 3:
@@ -124,14 +124,14 @@ def test_killed_it_resumes_to_the_same_bits(whole, files, tmp_path):
         capture_output=True,
     )
     assert killed.returncode == -signal.SIGKILL
-    assert len(list((out / states.FOLDER).glob(states.FILES))) == 3
+    assert len(list((out / checkpoints.FOLDER).glob(checkpoints.FILES))) == 3
     done = subprocess.run([*command, "--resume"], env=environment, check=True, capture_output=True)
     assert b"goes on after step" in done.stderr
     # in a process of its own, as threads add up in another order: the bits of one thread
     alone = tmp_path / "alone"
     command = [sys.executable, "-m", "picodet", "train", *arguments(files, alone)]
     subprocess.run(command, env=environment, check=True, capture_output=True)
-    assert last_state(out) == last_state(alone)
+    assert last_checkpoint(out) == last_checkpoint(alone)
     found, expected = (load_described(f / "last_ema.pth")[0].state_dict() for f in (out, alone))
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from picodet.converter import bins
-from picodet.training.ema import Average
-from picodet.training.recipes.schema import Averaging
+from picodet.training.ema import ModelEMA
+from picodet.training.recipes.schema import EMAConfig
 
 EXACT = np.arange(8, dtype=np.float32)
 
@@ -16,10 +16,10 @@ def averaged(steps, constant=EXACT):
     """As our own training averages a constant, which is held against ppdet's recordings."""
     model = nn.Module()
     model.register_buffer("project", torch.tensor(constant))
-    average = Average(model, Averaging())
+    ema = ModelEMA(model, EMAConfig())
     for _ in range(steps):
-        average.update()
-    return average.current()["project"].numpy()
+        ema.update()
+    return ema.averaged_state_dict()["project"].numpy()
 
 
 def test_whole_numbers_need_no_words():

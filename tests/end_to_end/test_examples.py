@@ -7,7 +7,7 @@ import shapes
 
 
 def test_shapes_are_where_the_boxes_say(tmp_path):
-    shapes.draw(tmp_path, "val2017", 6, seed=1)
+    shapes.write_split(tmp_path, "val2017", 6, seed=1)
     content = json.loads((tmp_path / "annotations/instances_val2017.json").read_text())
     assert [row["name"] for row in content["categories"]] == ["circle", "square", "triangle"]
     assert len(content["images"]) == 6
@@ -25,14 +25,14 @@ def test_shapes_are_where_the_boxes_say(tmp_path):
 
 
 def test_the_same_seed_draws_the_same():
-    first, second, other = (shapes.picture(np.random.RandomState(i)) for i in (3, 3, 4))
+    first, second, other = (shapes.draw_image(np.random.RandomState(i)) for i in (3, 3, 4))
     assert np.array_equal(first[0], second[0])
     assert first[1] == second[1]
     assert not np.array_equal(first[0], other[0])
 
 
 def test_the_outline_of_a_square_by_hand():
-    corners = shapes.outline("square", np.array([10.0, 20.0]), size=2 * 2**0.5, turn=0)
+    corners = shapes.outline("square", np.array([10.0, 20.0]), size=2 * 2**0.5, rotation=0)
     assert np.allclose(corners, [(11, 21), (9, 21), (9, 19), (11, 19)])
 
 
@@ -47,7 +47,7 @@ def test_pictures_of_few_boxes_are_chosen():
         ],
         "categories": [{"id": 1, "name": "x"}],
     }
-    found = overfit.some_of(content)
+    found = overfit.small_subset(content)
     assert [row["id"] for row in found["images"]] == [3, 5]
     assert sorted(row["id"] for row in found["annotations"]) == [21, 22]
-    assert len(overfit.some_of(content, pictures=1)["images"]) == 1
+    assert len(overfit.small_subset(content, num_images=1)["images"]) == 1

@@ -14,7 +14,7 @@ from scripts.fixtures.drawn_assignments import SIZE, drawn
 LEVELS = grids((SIZE, SIZE))
 
 
-class Given(NamedTuple):
+class AssignerInputs(NamedTuple):
     scores: Tensor
     predicted: Tensor
     points: Tensor
@@ -22,12 +22,12 @@ class Given(NamedTuple):
     targets: Targets
 
 
-def given(dtype=torch.float64) -> Given:
+def assigner_inputs(dtype=torch.float64) -> AssignerInputs:
     arrays = drawn()
     numbers = (torch.tensor(array).to(dtype) for array in arrays[:5])
     scores, predicted, points, strides, boxes = numbers
     targets = Targets(boxes, torch.tensor(arrays.classes), torch.tensor(arrays.valid))
-    return Given(scores, predicted, points, strides, targets)
+    return AssignerInputs(scores, predicted, points, strides, targets)
 
 
 def padded(targets: Targets, more: int) -> Targets:
@@ -40,26 +40,26 @@ def padded(targets: Targets, more: int) -> Targets:
     )
 
 
-def single(*boxes: tuple[float, float, float, float], classes=None) -> Targets:
+def single_image_targets(*boxes: tuple[float, float, float, float], classes=None) -> Targets:
     """Of one picture."""
     classes = torch.tensor([classes or [0] * len(boxes)])
     return Targets(torch.tensor([boxes]), classes, torch.ones(1, len(boxes), dtype=torch.bool))
 
 
-def is_recorded(assignment: Assignment, golden, name: str, cells=None) -> float:
+def difference_to_recorded(assignment: Assignment, golden, name: str, images=None) -> float:
     """The greatest difference of the qualities; asserts that the cells and their boxes are ppdet's.
 
     cells: pictures to look at, all by default.
     """
     with np.load(golden / "assigners.npz") as loaded:
         rows, quality = loaded[f"{name}/taken"], loaded[f"{name}/quality"]
-    if cells is not None:
-        kept = np.isin(rows[:, 0], cells)
+    if images is not None:
+        kept = np.isin(rows[:, 0], images)
         rows, quality = rows[kept], quality[kept]
-    picture, cell = (assignment.box >= 0).nonzero(as_tuple=True)
-    found = torch.stack([picture, cell, assignment.box[picture, cell]], dim=1).numpy()
-    if cells is not None:
-        found = found[np.isin(found[:, 0], cells)]
+    image, anchor = (assignment.box >= 0).nonzero(as_tuple=True)
+    found = torch.stack([image, anchor, assignment.box[image, anchor]], dim=1).numpy()
+    if images is not None:
+        found = found[np.isin(found[:, 0], images)]
     assert np.array_equal(found, rows)
     assert not assignment.quality[assignment.box < 0].any()
     return float(np.abs(assignment.quality[tuple(found[:, :2].T)].numpy() - quality).max())

@@ -33,7 +33,7 @@ from picodet.data.image_checksums import ImageSum
 from picodet.evaluation.detections import read_results
 from picodet.evaluation.resume import read_progress, write_progress
 from picodet.graphs.operators import Operator, Source
-from picodet.training import checkpoint as states
+from picodet.training import checkpoint as checkpoints
 
 ASKED = {"model": "x"}
 SUMS = {4: ("4.png", ImageSum(1000, 1)), 9: ("9.png", ImageSum(2000, 2))}
@@ -176,14 +176,14 @@ def progress() -> bytes:
 
 def state() -> bytes:
     tensors = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(7)}
-    whole = states.State(
-        states.Position(2, 3, 40, states.Best(0.25, 1)),
-        dict.fromkeys(states.PARTS, tensors),
+    whole = checkpoints.Checkpoint(
+        checkpoints.Progress(2, 3, 40, checkpoints.Best(0.25, 1)),
+        dict.fromkeys(checkpoints.PARTS, tensors),
         {"updates": 40, "scale": None},
         {"seed": 0, "recipe": {"epochs": 3}},
     )
     with TemporaryDirectory() as folder:
-        return states.save(Path(folder), whole, keep=1).read_bytes()
+        return checkpoints.save(Path(folder), whole, keep=1).read_bytes()
 
 
 def _written(write: Callable[[Path], object], name: str) -> bytes:
@@ -221,5 +221,5 @@ MORE: Mapping[str, tuple[str, Callable[[], bytes], Callable[[Path], object]]] = 
     "results": ("x.json", results, read_results),
     "packed results": ("x.json.gz", packed_results, read_results),
     "progress": ("x.npz", progress, lambda path: read_progress(path, ASKED, SUMS)),
-    "state": ("x.safetensors", state, states.load),
+    "state": ("x.safetensors", state, checkpoints.load),
 }

@@ -6,12 +6,12 @@ import torch
 
 from picodet.distributed import Alone
 from picodet.models.picodet import PicoDet
-from picodet.training import checkpoint as states
+from picodet.training import checkpoint as checkpoints
 from picodet.training.data.batch import Batch, Targets
-from picodet.training.init_weights import initialise
-from picodet.training.options import Job
+from picodet.training.init_weights import init_weights
+from picodet.training.options import TrainOptions
 from picodet.training.recipes.official import RECIPES
-from picodet.training.trainer import Training
+from picodet.training.trainer import Trainer
 
 STEPS, EPOCHS = 3, 2
 SIDE = 64
@@ -20,25 +20,25 @@ SIDE = 64
 def recipe(name="picodet_s_416_coco", **changes):
     official = RECIPES[name]
     schedule = replace(
-        official.schedule, base_rate=0.01, epochs=EPOCHS, decay_epochs=EPOCHS, warmup_steps=2
+        official.schedule, base_lr=0.01, epochs=EPOCHS, decay_epochs=EPOCHS, warmup_steps=2
     )
     model = replace(official.model, classes=("a", "b", "c"))
     return replace(official, model=model, schedule=schedule, snapshot_epochs=1, **changes)
 
 
-def batch(epoch, step, pictures=2):
+def batch(epoch, step, num_images=2):
     """The same for the same epoch and step."""
     generator = torch.Generator().manual_seed(100 * epoch + step)
-    images = torch.randn(pictures, 3, SIDE, SIDE, generator=generator)
-    corner = torch.rand(pictures, 2, 2, generator=generator) * SIDE / 2
-    side = 8 + torch.rand(pictures, 2, 2, generator=generator) * (SIDE / 2 - 8)
-    classes = torch.randint(0, 3, (pictures, 2), generator=generator)
+    images = torch.randn(num_images, 3, SIDE, SIDE, generator=generator)
+    corner = torch.rand(num_images, 2, 2, generator=generator) * SIDE / 2
+    side = 8 + torch.rand(num_images, 2, 2, generator=generator) * (SIDE / 2 - 8)
+    classes = torch.randint(0, 3, (num_images, 2), generator=generator)
     boxes = torch.cat([corner, corner + side], dim=2)
-    targets = Targets(boxes, classes, torch.ones(pictures, 2, dtype=torch.bool))
-    return Batch(images, targets, tuple(10 * step + i for i in range(pictures)))
+    targets = Targets(boxes, classes, torch.ones(num_images, 2, dtype=torch.bool))
+    return Batch(images, targets, tuple(10 * step + i for i in range(num_images)))
 
 
-class Pictures:
+class FakeLoader:
     """What a Loader does, without files. `trouble` is raised in the place of a batch."""
 
     steps_per_epoch = STEPS
@@ -56,18 +56,18 @@ class Pictures:
                 yield batch(number, step)
 
 
-def training(out, loader=None, validate=None, show=lambda told: None, **changes):
+def training(out, loader=None, validate=None, show=lambda log: None, **changes):
     """At its beginning."""
-    job = Job(recipe=recipe(), out=out, batch=2, save_steps=2, evaluate_every=1)
-    job = replace(job, **changes)
-    (out / states.FOLDER).mkdir(parents=True, exist_ok=True)
-    model = PicoDet(job.recipe.model)
-    initialise(model, torch.Generator().manual_seed(0))
-    return Training(job, Alone(), model, loader or Pictures(), {"seed": 0}, validate, show)
+    options = TrainOptions(recipe=recipe(), out=out, batch_size=2, save_steps=2, evaluate_every=1)
+    options = replace(options, **changes)
+    (out / checkpoints.FOLDER).mkdir(parents=True, exist_ok=True)
+    model = PicoDet(options.recipe.model)
+    init_weights(model, torch.Generator().manual_seed(0))
+    return Trainer(options, Alone(), model, loader or FakeLoader(), {"seed": 0}, validate, show)
 
 
 def resumed(out, **options):
     """Where its newest state says."""
     found = training(out, **options)
-    found.resume(states.load(states.newest(out / states.FOLDER)))
+    found.resume(checkpoints.load(checkpoints.newest(out / checkpoints.FOLDER)))
     return found

@@ -152,13 +152,13 @@ def test_a_training_saves_what_it_has(files, tmp_path):
     code, error = ended(started(files, *gate, *words, "--out", tmp_path / "out"))
     assert code == 143
     assert "interrupted after step 3 of epoch 1" in " ".join(error.split())  # the next one
-    (state,) = (tmp_path / "out" / "state").iterdir()
+    (state,) = (tmp_path / "out" / "checkpoints").iterdir()
     assert state.name == "000000003.safetensors"
 
 
 def test_before_its_first_step_too(files, tmp_path):
     words = ["train", "recipe.yml", *DATA, "--classes", "classes.txt", "--workers", 0]
-    gate = ("1", "picodet.training.build", "start")
+    gate = ("1", "picodet.training.build", "init_model")
     code, error = ended(started(files, *gate, *words, "--out", tmp_path / "out"))
     assert (code, error) == (143, "Error: interrupted\n")
     assert not (tmp_path / "out").exists()

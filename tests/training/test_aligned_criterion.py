@@ -4,20 +4,22 @@ from head_outputs import INTEGRAL, NOTHING, TARGETS, aligned_output
 
 from picodet.training.assigners.assignment import NONE
 from picodet.training.criterion import aligned_losses, assign_aligned
-from picodet.training.positives import cells_of, joined
+from picodet.training.positives import anchor_points_of, flatten_levels
 from picodet.training.recipes.schema import LossWeights, TaskAligned
 
-WEIGHTS = LossWeights(varifocal=1.0, boxes=2.5, sides=0.5)
+WEIGHTS = LossWeights(vfl=1.0, giou=2.5, dfl=0.5)
 NUMBERS = TaskAligned(static_candidates=1)  # of each level: the last has one cell
 
 
-def losses(output, static=False, targets=TARGETS, weights=WEIGHTS, normaliser=lambda own: own):
-    return aligned_losses(output, targets, NUMBERS, weights, INTEGRAL, normaliser, static)
+def losses(output, static=False, targets=TARGETS, weights=WEIGHTS, normalizer=lambda own: own):
+    return aligned_losses(output, targets, NUMBERS, weights, INTEGRAL, normalizer, static)
 
 
 def assigned(output, static):
-    scores, sides = joined(output.scores()), joined(output.sides)
-    return assign_aligned(scores, sides, cells_of(output), TARGETS, NUMBERS, INTEGRAL, static)
+    scores, sides = flatten_levels(output.scores()), flatten_levels(output.sides)
+    return assign_aligned(
+        scores, sides, anchor_points_of(output), TARGETS, NUMBERS, INTEGRAL, static
+    )
 
 
 @pytest.mark.parametrize("static", [True, False])
@@ -25,7 +27,7 @@ def test_all_terms_are_divided_by_the_sum_of_assigned_scores(static):
     output = aligned_output()
     quality = assigned(output, static).quality.sum().item()
     plain = losses(output, static)
-    ones = losses(output, static, normaliser=torch.ones_like)
+    ones = losses(output, static, normalizer=torch.ones_like)
     ratios = [one.item() / own.item() for one, own in zip(ones, plain, strict=True)]
     assert ratios == pytest.approx([quality] * 3, rel=1e-12)
 
@@ -48,14 +50,14 @@ def test_the_sum_of_the_classes_is_over_all_cells():
     """By hand, over every cell and class, with the target of the one that takes a box."""
     output = aligned_output()
     found = assigned(output, static=False)
-    scores = joined(output.scores()).detach()
+    scores = flatten_levels(output.scores()).detach()
     target = torch.zeros_like(scores)
-    picture, cell = (found.box != NONE).nonzero(as_tuple=True)
-    classes = TARGETS.classes[picture, found.box[picture, cell]]
-    target[picture, classes, cell] = found.quality[picture, cell]
+    image, anchor = (found.box != NONE).nonzero(as_tuple=True)
+    classes = TARGETS.classes[image, found.box[image, anchor]]
+    target[image, classes, anchor] = found.quality[image, anchor]
     entropy = -(target * scores.log() + (1 - target) * (1 - scores).log())
     expected = (entropy * torch.where(target > 0, target, 0.75 * scores**2)).sum() / target.sum()
-    assert losses(output).varifocal.item() == pytest.approx(expected.item(), rel=1e-12)
+    assert losses(output).vfl.item() == pytest.approx(expected.item(), rel=1e-12)
 
 
 def test_gradients_reach_the_alignment():
@@ -67,5 +69,5 @@ def test_gradients_reach_the_alignment():
 def test_a_single_process_is_not_saved_from_nothing():
     """As in ppdet: 0 is divided by 0 where there are no positives."""
     found = losses(aligned_output(), targets=NOTHING)
-    assert found.boxes.isnan()
-    assert found.varifocal.isinf()
+    assert found.giou.isnan()
+    assert found.vfl.isinf()

@@ -6,53 +6,53 @@ import torch
 
 from picodet.errors import OutputError, TrainingError
 from picodet.formats import safetensors_writer
-from picodet.training import checkpoint as states
-from picodet.training.checkpoint import Best, Position, State
+from picodet.training import checkpoint as checkpoints
+from picodet.training.checkpoint import Best, Checkpoint, Progress
 
-STATE = State(
-    position=Position(epoch=2, step=5, iteration=25, best=Best(0.25, 1)),
+CHECKPOINT = Checkpoint(
+    progress=Progress(epoch=2, step=5, iteration=25, best=Best(0.25, 1)),
     tensors={
         "model": {"backbone.x.weight": torch.tensor([0.1, -0.2]), "n": torch.tensor(7)},
-        "momenta": {"backbone.x.weight": torch.tensor([1e-30, 2.0])},
-        "average": {"n": torch.tensor(7)},
+        "momentum_buffers": {"backbone.x.weight": torch.tensor([1e-30, 2.0])},
+        "ema": {"n": torch.tensor(7)},
     },
-    numbers={"average": {"updates": 25}, "scaler": {}},
+    numbers={"ema": {"updates": 25}, "scaler": {}},
     settings={"recipe": "picodet_s", "sizes": [[320, 320]], "seed": 0},
 )
 
 
 def at(iteration):
-    return replace(STATE, position=replace(STATE.position, iteration=iteration))
+    return replace(CHECKPOINT, progress=replace(CHECKPOINT.progress, iteration=iteration))
 
 
 def test_every_bit_comes_back(tmp_path):
-    found = states.load(states.save(tmp_path, STATE, keep=3))
-    assert (found.position, found.numbers, found.settings) == (
-        STATE.position,
-        STATE.numbers,
-        STATE.settings,
+    found = checkpoints.load(checkpoints.save(tmp_path, CHECKPOINT, keep=3))
+    assert (found.progress, found.numbers, found.settings) == (
+        CHECKPOINT.progress,
+        CHECKPOINT.numbers,
+        CHECKPOINT.settings,
     )
-    for part in states.PARTS:
-        assert found.tensors[part].keys() == STATE.tensors[part].keys()
-        for name, tensor in STATE.tensors[part].items():
+    for part in checkpoints.PARTS:
+        assert found.tensors[part].keys() == CHECKPOINT.tensors[part].keys()
+        for name, tensor in CHECKPOINT.tensors[part].items():
             assert found.tensors[part][name].dtype == tensor.dtype
             assert torch.equal(found.tensors[part][name], tensor)
 
 
 def test_the_last_are_kept(tmp_path):
     for iteration in (999_999, 1_000_000, 5, 1_000_001):  # by number, not by time or as text
-        states.save(tmp_path, at(iteration), keep=2)
+        checkpoints.save(tmp_path, at(iteration), keep=2)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["001000000.safetensors", "001000001.safetensors"]
-    assert states.newest(tmp_path) == tmp_path / names[-1]
+    assert checkpoints.newest(tmp_path) == tmp_path / names[-1]
 
 
 def test_without_a_state_there_is_no_newest(tmp_path):
-    assert states.newest(tmp_path / "nowhere") is None
+    assert checkpoints.newest(tmp_path / "nowhere") is None
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
-    before = states.save(tmp_path, at(1), keep=1)
+    before = checkpoints.save(tmp_path, at(1), keep=1)
 
     def full(file, tensors, metadata):
         file.write(b"half of it")
@@ -60,24 +60,24 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(safetensors_writer, "write", full)
     with pytest.raises(OutputError, match=r"000000002\.safetensors: .*No space left"):
-        states.save(tmp_path, at(2), keep=1)
+        checkpoints.save(tmp_path, at(2), keep=1)
     assert list(tmp_path.iterdir()) == [before]
-    assert states.load(before).position.iteration == 1
+    assert checkpoints.load(before).progress.iteration == 1
 
 
-@pytest.mark.parametrize("where", ["tensor", "position"])
+@pytest.mark.parametrize("where", ["tensor", "progress"])
 def test_a_state_of_which_something_has_changed_is_refused(tmp_path, where):
-    path = states.save(tmp_path, STATE, keep=1)
+    path = checkpoints.save(tmp_path, CHECKPOINT, keep=1)
     content = bytearray(path.read_bytes())
     place = len(content) - 3 if where == "tensor" else content.index(b"iteration") + 13
     content[place] ^= 1
     path.write_bytes(content)
     with pytest.raises(TrainingError, match=r"checksum of .* is wrong.*--resume takes the one be"):
-        states.load(path)
+        checkpoints.load(path)
 
 
 @pytest.mark.parametrize(
-    "position",
+    "progress",
     [
         {},
         {"epoch": "1", "step": 0, "iteration": 3, "best": None},
@@ -89,21 +89,21 @@ def test_a_state_of_which_something_has_changed_is_refused(tmp_path, where):
         7,
     ],
 )
-def test_a_state_that_stands_nowhere_is_refused(tmp_path, position):
-    header = json.dumps({"position": position, "numbers": {}, "settings": {}})
+def test_a_state_that_stands_nowhere_is_refused(tmp_path, progress):
+    header = json.dumps({"progress": progress, "numbers": {}, "settings": {}})
     path = tmp_path / "x.safetensors"
     with path.open("wb") as file:
-        safetensors_writer.write(file, {}, {states.HEADER: header})
+        safetensors_writer.write(file, {}, {checkpoints.HEADER: header})
     with pytest.raises(TrainingError, match="is no state of a training"):
-        states.load(path)
+        checkpoints.load(path)
 
 
 @pytest.mark.parametrize("cut", [0, 4, 200, -1])
 def test_a_damaged_state_is_refused(tmp_path, cut):
-    path = states.save(tmp_path, STATE, keep=1)
+    path = checkpoints.save(tmp_path, CHECKPOINT, keep=1)
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(TrainingError, match=r"is no state of a training, or a damaged one"):
-        states.load(path)
+        checkpoints.load(path)
 
 
 def test_another_safetensors_is_refused(tmp_path):
@@ -112,18 +112,22 @@ def test_another_safetensors_is_refused(tmp_path):
     path = tmp_path / "x.safetensors"
     save_file({"weight": torch.zeros(2)}, path)
     with pytest.raises(TrainingError, match="KeyError"):
-        states.load(path)
+        checkpoints.load(path)
 
 
 def test_it_goes_on_under_the_same_settings_only(tmp_path):
-    found = json.loads(json.dumps(STATE.settings))
-    states.check_same(tmp_path, found, {**STATE.settings, "sizes": ((320, 320),)})
+    found = json.loads(json.dumps(CHECKPOINT.settings))
+    checkpoints.check_same_settings(
+        tmp_path, found, {**CHECKPOINT.settings, "sizes": ((320, 320),)}
+    )
     message = r"belongs to another training: seed was 0, is 1; x\.y was None, is 2\. "
     with pytest.raises(TrainingError, match=message):
-        states.check_same(tmp_path, found, {**STATE.settings, "seed": 1, "x": {"y": 2}})
+        checkpoints.check_same_settings(
+            tmp_path, found, {**CHECKPOINT.settings, "seed": 1, "x": {"y": 2}}
+        )
 
 
 def test_a_position_moves_on():
-    later = Position().next_step().next_step()
-    assert later == Position(epoch=0, step=2, iteration=2)
-    assert later.next_epoch() == Position(epoch=1, step=0, iteration=2)
+    later = Progress().next_step().next_step()
+    assert later == Progress(epoch=0, step=2, iteration=2)
+    assert later.next_epoch() == Progress(epoch=1, step=0, iteration=2)

@@ -11,19 +11,19 @@ from tracing import filled
 from picodet.formats import pdparams
 from picodet.training.criterion import assign_aligned, assign_simota, criterion
 from picodet.training.data.batch import Targets
-from picodet.training.positives import cells_of, joined
+from picodet.training.positives import anchor_points_of, flatten_levels
 from picodet.training.recipes.schema import LossWeights, SimOTA, TaskAligned
 from picodet.zoo.official import CONFIGS
 
-OF_2021 = LossWeights(varifocal=1.0, boxes=2.0, sides=0.25)
-OF_2022 = LossWeights(varifocal=1.0, boxes=2.5, sides=0.5)
+OF_2021 = LossWeights(vfl=1.0, giou=2.0, dfl=0.25)
+OF_2022 = LossWeights(vfl=1.0, giou=2.5, dfl=0.5)
 FEW = TaskAligned(static_epochs=3, static_candidates=1)
 TERMS = ("loss_vfl", "loss_bbox", "loss_dfl")  # ppdet's names
 
 
-def chosen(assignment, world_size=1, epoch=0, normaliser=lambda own: own):
+def chosen(assignment, world_size=1, epoch=0, normalizer=lambda own: own):
     weights = OF_2021 if isinstance(assignment, SimOTA) else OF_2022
-    return criterion(assignment, weights, INTEGRAL, normaliser, world_size, epoch)
+    return criterion(assignment, weights, INTEGRAL, normalizer, world_size, epoch)
 
 
 def test_the_head_of_2021_has_simota_in_every_epoch():
@@ -80,13 +80,13 @@ def first_step(shared, name, tag, assignment, epoch, empty=False):
         output = model(torch.tensor(recorded["input"]).double())
         losses = criterion(assignment, weights, integral, lambda own: own, 1, epoch)
         found = losses(output, targets)
-        cells, sides = cells_of(output), joined(output.sides)
+        anchors, sides = anchor_points_of(output), flatten_levels(output.sides)
         if isinstance(assignment, SimOTA):
-            scores = joined(output.logits)
-            assigned = assign_simota(scores, sides, cells, targets, assignment, integral)
+            scores = flatten_levels(output.logits)
+            assigned = assign_simota(scores, sides, anchors, targets, assignment, integral)
         else:
-            scores, static = joined(output.scores()), epoch < assignment.static_epochs
-            assigned = assign_aligned(scores, sides, cells, targets, assignment, integral, static)
+            scores, static = flatten_levels(output.scores()), epoch < assignment.static_epochs
+            assigned = assign_aligned(scores, sides, anchors, targets, assignment, integral, static)
     return found, assigned, recorded, targets
 
 
@@ -98,9 +98,9 @@ def test_a_step_is_ppdets(shared, name, tag, assignment, epoch):
     """
     found, assigned, recorded, targets = first_step(shared, name, tag, assignment, epoch)
     for i in range(2):
-        taken = assigned.box[i] >= 0
-        boxes = assigned.box[i][taken]
-        assert taken.nonzero()[:, 0].tolist() == recorded[f"as{i}_pos"].tolist()
+        positive = assigned.box[i] >= 0
+        boxes = assigned.box[i][positive]
+        assert positive.nonzero()[:, 0].tolist() == recorded[f"as{i}_pos"].tolist()
         assert np.array_equal(targets.boxes[i][boxes].numpy(), recorded[f"as{i}_bbox"])
         assert targets.classes[i][boxes].tolist() == recorded[f"as{i}_label"].tolist()
     log = json.loads((shared / "reference" / name / f"{tag}_loss.json").read_text())["log"][0]

@@ -17,17 +17,17 @@ from picodet.distributed import Alone
 from picodet.models.picodet import PicoDet
 from picodet.training.criterion import criterion
 from picodet.training.data.batch import Batch, Targets
-from picodet.training.distributed import anywhere, normaliser, of_the_first
-from picodet.training.ema import Average
-from picodet.training.init_weights import initialise
-from picodet.training.optimizer import optimiser
+from picodet.training.distributed import any_rank, broadcast_from_first, normalizer
+from picodet.training.ema import ModelEMA
+from picodet.training.init_weights import init_weights
+from picodet.training.optimizer import optimizer
 from picodet.training.recipes.schema import LossWeights
 from picodet.training.step import Stepper
-from picodet.training.sync_batchnorm import synchronise
+from picodet.training.sync_batchnorm import convert_sync_batchnorm
 
 # of the greatest value of a parameter's change; 4e-12 was measured, in float64
 BAR = 1e-9
-STEPS, RATE = 3, 1e-4  # a step that goes far makes of rounding what it likes
+STEPS, LR = 3, 1e-4  # a step that goes far makes of rounding what it likes
 
 
 class Two:
@@ -45,14 +45,14 @@ class Two:
 # what a process adds up by itself cannot be what both do: the varifocal loss of 2021 is divided by
 # each process's own count, so that here it is left out; the test below has it
 RECIPES = {
-    "2021": recipe(losses=LossWeights(varifocal=0.0, boxes=2.0, sides=0.25)),
+    "2021": recipe(losses=LossWeights(vfl=0.0, giou=2.0, dfl=0.25)),
     "2022": recipe("picodet_xs_320_coco_lcnet"),
 }
 
 
-def pictures(step):
+def four_images(step):
     """Four, with 2 boxes each."""
-    made = batch(0, step, pictures=4)
+    made = batch(0, step, num_images=4)
     targets = Targets(made.targets.boxes.double(), *made.targets[1:])
     return Batch(made.images.double(), targets, made.image_ids)
 
@@ -62,40 +62,40 @@ def half(whole, rank):
     return Batch(whole.images[own], Targets(*(x[own] for x in whole.targets)), whole.image_ids[own])
 
 
-def trained(used, ranks, parts, steps=STEPS, synchronised=True):
+def trained(used, ranks, parts, steps=STEPS, sync_bn=True):
     """Parameters and average after the steps, and the losses of each; parts make a step."""
     torch.manual_seed(0)
     model = PicoDet(used.model)
-    initialise(model, torch.Generator().manual_seed(0))
+    init_weights(model, torch.Generator().manual_seed(0))
     model = model.double().train()
     # scores of 0.7: normalisers below 1, which are made 1, would be those of one process alone
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.startswith("head.predictors") and name.endswith("bias"):
                 parameter.fill_(1.0)
-    if ranks.size > 1 and synchronised:
-        synchronise(model)
-    average = Average(model, used.averaging)
-    stepper = Stepper(model, optimiser(model, used.optimiser), average, ranks)
+    if ranks.size > 1 and sync_bn:
+        convert_sync_batchnorm(model)
+    ema = ModelEMA(model, used.ema)
+    stepper = Stepper(model, optimizer(model, used.optimizer), ema, ranks)
     losses = criterion(
         used.assignment,
         used.losses,
         model.head.integral,
-        normaliser(used.box_normaliser, ranks),
+        normalizer(used.box_normalizer, ranks),
         ranks.size,
         epoch=0,
     )
-    told = [stepper(parts(step), losses, step, RATE).losses for step in range(steps)]
+    step_losses = [stepper(parts(step), losses, step, LR).losses for step in range(steps)]
     weights = {name: p.detach() for name, p in model.named_parameters()}
-    return weights, average.apply(), told
+    return weights, ema.snapshot(), step_losses
 
 
-def rank_main(rank, port, used, folder, synchronised):
+def rank_main(rank, port, used, folder, sync_bn):
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     distributed.init_process_group("gloo", rank=rank, world_size=2)
-    own = [half(pictures(step), rank) for step in range(STEPS)]
-    outcome = trained(used, Two(rank), lambda step: [own[step]], synchronised=synchronised)
+    own = [half(four_images(step), rank) for step in range(STEPS)]
+    outcome = trained(used, Two(rank), lambda step: [own[step]], sync_bn=sync_bn)
     torch.save(outcome, folder / f"{rank}.pth")
     distributed.destroy_process_group()
 
@@ -112,35 +112,35 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path, generation):
     used = RECIPES[generation]
     spawned(rank_main, used, tmp_path, True)
     first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
-    weights, average, told = trained(used, Alone(), lambda step: [pictures(step)])
-    begun, _, _ = trained(used, Alone(), pictures, steps=0)
+    weights, ema, step_losses = trained(used, Alone(), lambda step: [four_images(step)])
+    initial, _, _ = trained(used, Alone(), four_images, steps=0)
     for name, parameter in weights.items():
         assert torch.equal(first[0][name], second[0][name]), name
-        moved = (parameter - begun[name]).abs().max()
+        moved = (parameter - initial[name]).abs().max()
         assert (first[0][name] - parameter).abs().max() <= BAR * moved + 1e-14, name
-    for name, tensor in average.items():
+    for name, tensor in ema.items():
         assert torch.allclose(first[1][name], tensor, rtol=1e-9, atol=1e-14), name
     for step in range(STEPS):
-        for term in ("boxes", "sides"):
+        for term in ("giou", "dfl"):
             both = (first[2][step][term] + second[2][step][term]) / 2
-            assert both == pytest.approx(told[step][term], rel=BAR), (step, term)
+            assert both == pytest.approx(step_losses[step][term], rel=BAR), (step, term)
 
 
 # as each of the processes has it: another order of addition shows in weights near 0
 @pytest.mark.usefixtures("one_thread")
 def test_the_loss_of_classes_is_divided_by_each_process_own_count(tmp_path):
     """As batches that one process accumulates are, so that the two are the same training."""
-    used = recipe(losses=LossWeights(varifocal=1.0, boxes=0.0, sides=0.0))
+    used = recipe(losses=LossWeights(vfl=1.0, giou=0.0, dfl=0.0))
     spawned(rank_main, used, tmp_path, False)
     first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
-    weights, _, told = trained(
-        used, Alone(), lambda step: [half(pictures(step), rank) for rank in range(2)]
+    weights, _, step_losses = trained(
+        used, Alone(), lambda step: [half(four_images(step), rank) for rank in range(2)]
     )
     for name, parameter in weights.items():
         assert torch.allclose(first[0][name], parameter, rtol=BAR, atol=1e-12), name
-    own = [first[2][0]["varifocal"], second[2][0]["varifocal"]]
+    own = [first[2][0]["vfl"], second[2][0]["vfl"]]
     assert own[0] != pytest.approx(own[1], rel=1e-3)  # they have other counts
-    assert sum(own) / 2 == pytest.approx(told[0]["varifocal"], rel=BAR)
+    assert sum(own) / 2 == pytest.approx(step_losses[0]["vfl"], rel=BAR)
 
 
 def exchange_main(rank, port, folder):
@@ -149,10 +149,10 @@ def exchange_main(rank, port, folder):
     distributed.init_process_group("gloo", rank=rank, world_size=2)
     two, own = Two(rank), torch.tensor([4.0, 8.0][rank])
     found = {
-        "mean": normaliser("mean of ranks", two)(own).item(),
-        "own": normaliser("own over ranks", two)(own).item(),
-        "flags": anywhere([rank == 1, False, True], torch.device("cpu"), two),
-        "first": of_the_first({"x": torch.tensor(float(rank + 5))}, two)["x"].item(),
+        "mean": normalizer("mean of ranks", two)(own).item(),
+        "own": normalizer("own over ranks", two)(own).item(),
+        "flags": any_rank([rank == 1, False, True], torch.device("cpu"), two),
+        "first": broadcast_from_first({"x": torch.tensor(float(rank + 5))}, two)["x"].item(),
         "untouched": own.item(),
     }
     torch.save(found, folder / f"{rank}.pth")
@@ -173,8 +173,8 @@ def test_what_is_exchanged(tmp_path):
 def test_one_process_alone_exchanges_nothing():
     own = torch.tensor(4.0)
     for kind in ("mean of ranks", "own over ranks"):
-        assert normaliser(kind, Alone())(own) is own
-    assert anywhere([torch.tensor(True), False], torch.device("cpu"), Alone()) == [True, False]
+        assert normalizer(kind, Alone())(own) is own
+    assert any_rank([torch.tensor(True), False], torch.device("cpu"), Alone()) == [True, False]
 
 
 def test_the_recipes_differ_in_what_is_left_out():

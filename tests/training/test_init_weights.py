@@ -10,7 +10,7 @@ from tracing import SMALL
 
 from picodet.converter.names.name_tables import name_table
 from picodet.models.picodet import PicoDet
-from picodet.training.init_weights import initialise, initialise_head, initialise_predictors
+from picodet.training.init_weights import init_head, init_predictors, init_weights
 from picodet.zoo.architectures import MOBILENET, S_LCNET, VARIANTS, S
 
 SIGMAS = 6  # of the difference of two samples; the greatest of 3,404 is 3.7
@@ -21,12 +21,12 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def drawn(config, seed=0):
+def random_model(config, seed=0):
     model = PicoDet(config)
     with torch.no_grad():
         for tensor in model.state_dict().values():
             tensor.fill_(3)  # what is not drawn shows
-    initialise(model, generator(seed))
+    init_weights(model, generator(seed))
     return model
 
 
@@ -36,7 +36,7 @@ def test_every_distribution_is_ppdets(golden, config):
     recorded = np.load(golden / "parameters.npz")
     names, facts = recorded[f"{config.name}/names"], recorded[f"{config.name}/facts"]
     table = name_table(config.backbone, config.neck, config.head)
-    state = drawn(config).state_dict()
+    state = random_model(config).state_dict()
     compared = set()
     for theirs, (*_, mean, deviation, peak) in zip(names.tolist(), facts.tolist(), strict=True):
         if theirs.endswith("scale_reg"):
@@ -66,14 +66,14 @@ def is_uniform(peak, deviation):
 
 def test_a_depthwise_kernels_fan_is_of_one_channel_and_in_mobilenet_of_all():
     """By hand: sqrt(2 / 9); Paddle's default does not know of groups: sqrt(2 / (25 * 960))."""
-    shuffle = drawn(S).backbone.stage4.block3.conv_dw.conv.weight
+    shuffle = random_model(S).backbone.stage4.block3.conv_dw.conv.weight
     assert shuffle.std().item() == pytest.approx(math.sqrt(2 / 9), rel=0.1)
-    mobile = drawn(MOBILENET).backbone.conv16.bottleneck_conv.conv.weight
+    mobile = random_model(MOBILENET).backbone.conv16.bottleneck_conv.conv.weight
     assert mobile.std().item() == pytest.approx(math.sqrt(2 / (25 * 960)), rel=0.1)
 
 
 def test_the_necks_kernels_are_within_their_bound():
-    weight = drawn(S).neck.first_top_conv.dwconv.weight
+    weight = random_model(S).neck.first_top_conv.dwconv.weight
     assert weight.abs().max().item() == pytest.approx(math.sqrt(6 / 25), rel=0.01)
 
 
@@ -82,7 +82,7 @@ def test_the_alignments_only_weight_is_within_the_bound_of_a_fan_of_one():
     weights = [
         level.conv2.weight.item()
         for seed in range(10)
-        for level in drawn(S_LCNET, seed).head.alignment
+        for level in random_model(S_LCNET, seed).head.alignment
     ]
     assert 2.2 < max(map(abs, weights)) < math.sqrt(6)
     assert min(weights) < -1.5 < 1.5 < max(weights)
@@ -90,14 +90,14 @@ def test_the_alignments_only_weight_is_within_the_bound_of_a_fan_of_one():
 
 def test_at_first_a_class_is_in_one_cell_of_a_hundred():
     """-log(99); PicoHead's bins begin there too, the 2022 head's at 0."""
-    old, new = drawn(SMALL).head.predictors[0].bias, drawn(S_LCNET).head.predictors
+    old, new = random_model(SMALL).head.predictors[0].bias, random_model(S_LCNET).head.predictors
     assert old.unique().tolist() == pytest.approx([-4.59511985])
     assert new["classes0"].bias.sigmoid().unique().tolist() == pytest.approx([0.01])
     assert new["sides0"].bias.unique().tolist() == [0]
 
 
 def test_the_same_generator_gives_the_same_weights():
-    first, second, third = (drawn(SMALL, seed).state_dict() for seed in (1, 1, 2))
+    first, second, third = (random_model(SMALL, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(
         first["neck.conv_t.convs.0.conv.weight"], third["neck.conv_t.convs.0.conv.weight"]
@@ -105,7 +105,7 @@ def test_the_same_generator_gives_the_same_weights():
 
 
 def changed(config, function):
-    model = drawn(config)
+    model = random_model(config)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     function(model, generator(9))
     return {
@@ -114,18 +114,18 @@ def changed(config, function):
 
 
 def test_for_other_classes_ppdet_begins_anew_with_what_does_not_fit():
-    assert changed(SMALL, initialise_predictors) == {
+    assert changed(SMALL, init_predictors) == {
         f"head.predictors.{level}.weight" for level in range(4)
     }
     small = replace(S_LCNET, classes=("a",))
-    assert changed(small, initialise_predictors) == {
+    assert changed(small, init_predictors) == {
         f"head.predictors.classes{level}.weight" for level in range(4)
     }
 
 
 def test_a_head_alone():
-    names = changed(SMALL, initialise_head)
-    assert names == {name for name in drawn(SMALL).state_dict() if is_weight_of_head(name)}
+    names = changed(SMALL, init_head)
+    assert names == {name for name in random_model(SMALL).state_dict() if is_weight_of_head(name)}
 
 
 def is_weight_of_head(name):

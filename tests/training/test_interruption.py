@@ -3,19 +3,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from picodet.training.checkpoint import Position
+from picodet.training.checkpoint import Progress
 from picodet.training.trainer import InterruptedTrainingError, Interruption
 
 SCRIPT = """
 import signal
-from picodet.termination import exit_code
+from picodet.system.termination import exit_code
 from picodet.training.trainer import Interruption
 
 before = signal.getsignal(signal.SIGTERM)
 with Interruption() as interruption:
-    assert not interruption.wanted
+    assert not interruption.requested
     signal.raise_signal(signal.SIGTERM)
-    assert interruption.wanted
+    assert interruption.requested
     signal.raise_signal(signal.SIGTERM)  # torchrun's, and that of whoever started it
     assert exit_code(interruption.cause) == 143
     try:
@@ -26,7 +26,7 @@ assert signal.getsignal(signal.SIGTERM) == before
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script does for what it starts with &
 with Interruption() as interruption:
     signal.raise_signal(signal.SIGINT)
-    assert not interruption.wanted
+    assert not interruption.requested
 assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 """
 
@@ -42,10 +42,10 @@ def test_a_signal_is_noted_and_a_second_one_is_as_ever():
 
 
 def test_outside_of_it_nothing_is_noted():
-    assert not Interruption().wanted
+    assert not Interruption().requested
 
 
 def test_the_error_tells_how_to_go_on():
-    error = InterruptedTrainingError(Path("out"), Position(epoch=2, step=5))
+    error = InterruptedTrainingError(Path("out"), Progress(epoch=2, step=5))
     assert str(error).startswith("interrupted after step 5 of epoch 3; everything is in out, ")
     assert "--resume" in str(error)

@@ -9,12 +9,12 @@ from picodet.training.data.batch import Batch, Targets
 
 
 class Terms(NamedTuple):
-    varifocal: torch.Tensor
-    boxes: torch.Tensor
+    vfl: torch.Tensor
+    giou: torch.Tensor
 
     @property
     def total(self):
-        return self.varifocal + self.boxes
+        return self.vfl + self.giou
 
 
 class Root(nn.Module):
@@ -91,7 +91,7 @@ def test_a_gradient():
 
 def test_what_does_not_come_back_is_elsewhere():
     error = nan_report.explain(network(), batch(), sums, 1)
-    assert error.elsewhere
+    assert error.in_other_process
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -8,9 +8,9 @@ from tracing import SMALL
 from picodet.converter.names.name_tables import name_table
 from picodet.errors import PicoDetError
 from picodet.models.picodet import PicoDet
-from picodet.training import optimizer as training_optimiser
-from picodet.training.optimizer import decaying, optimiser
-from picodet.training.recipes.schema import Optimiser
+from picodet.training import optimizer as optimizer_module
+from picodet.training.optimizer import decayed_parameters, optimizer
+from picodet.training.recipes.schema import OptimizerConfig
 from picodet.zoo.architectures import MOBILENET, RESNET, VARIANTS
 
 DECAY = float(np.float32(4e-5))
@@ -36,7 +36,7 @@ def test_what_decays_is_what_decays_in_ppdet(golden, config):
             else:
                 assert decay == 0
     assert trained == parameters
-    assert own == decaying(model)
+    assert own == decayed_parameters(model)
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
@@ -50,11 +50,11 @@ def test_three_steps_end_where_ppdets_do(golden, config):
     with torch.no_grad():
         for parameter in parameters.values():
             parameter.fill_(1)
-    trained = optimiser(model, Optimiser())
-    for rate, gradient in ((0.4, 0.5), (0.1, -0.25), (0.2, 1.0)):
+    trained = optimizer(model, OptimizerConfig())
+    for lr, gradient in ((0.4, 0.5), (0.1, -0.25), (0.2, 1.0)):
         for parameter in parameters.values():
             parameter.grad = torch.full_like(parameter, gradient)
-        trained.step(rate)
+        trained.step(lr)
     expected = {
         table.to_ours(name).name: end
         for name, end in zip(names.tolist(), ends.tolist(), strict=True)
@@ -70,7 +70,7 @@ def test_mobilenets_backbone_does_not_decay_at_all():
     backbones = {}
     for config in (MOBILENET, RESNET):
         with torch.device("meta"):
-            names = decaying(PicoDet(config))
+            names = decayed_parameters(PicoDet(config))
         backbones[config] = [name for name in names if name.startswith("backbone.")]
     assert backbones[MOBILENET] == []
     assert len(backbones[RESNET]) == 23  # 3 of the stem, 16 in blocks, 4 in shortcuts
@@ -83,56 +83,58 @@ def test_three_steps_by_hand():
     chosen = {conv: 4e-5, norm: 0.0}
     expected = {p: p.detach().numpy().copy() for p in chosen}
     velocity = {p: np.zeros(p.shape) for p in chosen}
-    trained = optimiser(model, Optimiser())
+    trained = optimizer(model, OptimizerConfig())
     drawn = np.random.RandomState(0)
-    for rate in (0.1, 0.4, 0.02):
+    for lr in (0.1, 0.4, 0.02):
         for p, decay in chosen.items():
             gradient = drawn.randn(*p.shape)
             p.grad = torch.from_numpy(gradient)
             decayed = gradient + np.float64(np.float32(decay)) * expected[p]
             velocity[p] = np.float64(np.float32(0.9)) * velocity[p] + decayed
-            expected[p] -= rate * velocity[p]
-        trained.step(rate)
+            expected[p] -= lr * velocity[p]
+        trained.step(lr)
     for p in chosen:
         assert np.abs(p.detach().numpy() - expected[p]).max() < 1e-15
-    momenta = trained.momenta()
-    assert momenta.keys() == {"backbone.stem.conv.weight", "backbone.stem.bn.weight"}
-    assert np.abs(momenta["backbone.stem.conv.weight"].numpy() - velocity[conv]).max() < 1e-15
+    momentum_buffers = trained.momentum_buffers()
+    assert momentum_buffers.keys() == {"backbone.stem.conv.weight", "backbone.stem.bn.weight"}
+    assert (
+        np.abs(momentum_buffers["backbone.stem.conv.weight"].numpy() - velocity[conv]).max() < 1e-15
+    )
 
 
 def test_without_a_gradient_nothing_moves_or_decays():
     model = PicoDet(SMALL)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    optimiser(model, Optimiser()).step(0.4)
+    optimizer(model, OptimizerConfig()).step(0.4)
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
 
 
 def test_rates_are_multiplied_by_the_longest_beginning():
     model = PicoDet(SMALL)
     factors = {"backbone.": 0.1, "backbone.stage4.": 0.5}
-    trained = optimiser(model, Optimiser(), factors)
-    trained.set_rate(0.4)
-    rates = {
+    trained = optimizer(model, OptimizerConfig(), factors)
+    trained.set_lr(0.4)
+    lrs = {
         name: (group["lr"], group["weight_decay"])
         for group in trained.sgd.param_groups
         for name in group["param_names"]
     }
-    assert rates["backbone.stem.conv.weight"] == (pytest.approx(0.04), DECAY)
-    assert rates["backbone.stage4.block1.se.reduce.bias"] == (pytest.approx(0.2), DECAY)
-    assert rates["backbone.stem.bn.bias"] == (pytest.approx(0.04), 0)
-    assert rates["neck.conv_t.convs.0.bn.bias"] == (0.4, DECAY)
-    assert len(rates) == len(list(model.parameters()))
+    assert lrs["backbone.stem.conv.weight"] == (pytest.approx(0.04), DECAY)
+    assert lrs["backbone.stage4.block1.se.reduce.bias"] == (pytest.approx(0.2), DECAY)
+    assert lrs["backbone.stem.bn.bias"] == (pytest.approx(0.04), 0)
+    assert lrs["neck.conv_t.convs.0.bn.bias"] == (0.4, DECAY)
+    assert len(lrs) == len(list(model.parameters()))
 
 
 def test_an_unknown_beginning_is_an_error():
     with pytest.raises(PicoDetError, match=r"'bakbone\.': no parameter's name begins so"):
-        optimiser(PicoDet(SMALL), Optimiser(), {"bakbone.": 0.1})
+        optimizer(PicoDet(SMALL), OptimizerConfig(), {"bakbone.": 0.1})
 
 
 def test_what_is_frozen_is_left_out():
     model = PicoDet(SMALL)
     model.backbone.requires_grad_(False)
-    trained = optimiser(model, Optimiser())
+    trained = optimizer(model, OptimizerConfig())
     names = [name for group in trained.sgd.param_groups for name in group["param_names"]]
     assert not any(name.startswith("backbone.") for name in names)
     assert len(names) == len(list(model.neck.parameters()) + list(model.head.parameters()))
@@ -143,20 +145,20 @@ def test_it_goes_on_from_its_state_bit_for_bit():
     torch.manual_seed(0)
     models = [PicoDet(config), PicoDet(config)]
     models[1].load_state_dict(models[0].state_dict())
-    first, second = (optimiser(model, Optimiser()) for model in models)
+    first, second = (optimizer(model, OptimizerConfig()) for model in models)
     for model in models:
         torch.manual_seed(1)
         for p in model.parameters():
             p.grad = torch.randn_like(p)
     first.step(0.1)
     second.step(0.1)
-    third = optimiser(models[1], Optimiser())
-    third.load_momenta(second.momenta())
+    third = optimizer(models[1], OptimizerConfig())
+    third.load_momentum_buffers(second.momentum_buffers())
     first.step(0.2)
     third.step(0.2)
     for p, q in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.equal(p, q)
-    first.clear()
+    first.zero_grad()
     assert all(p.grad is None for p in models[0].parameters())
 
 
@@ -174,17 +176,17 @@ def test_the_sgd_of_an_older_torch_steps_to_the_same_place(monkeypatch):
     torch.manual_seed(0)
     models = [PicoDet(SMALL).double(), PicoDet(SMALL).double()]
     models[1].load_state_dict(models[0].state_dict())
-    trained = [optimiser(models[0], Optimiser())]
-    monkeypatch.setattr(training_optimiser, "FUSED", {})
+    trained = [optimizer(models[0], OptimizerConfig())]
+    monkeypatch.setattr(optimizer_module, "FUSED", {})
     monkeypatch.setattr(torch.optim, "SGD", OlderSGD)
-    trained.append(optimiser(models[1], Optimiser()))
+    trained.append(optimizer(models[1], OptimizerConfig()))
     for model, each in zip(models, trained, strict=True):
         torch.manual_seed(1)
         for parameter in model.parameters():
             parameter.grad = torch.randn_like(parameter)
         each.step(0.1)
         each.step(0.2)
-    first, second = (each.momenta() for each in trained)
+    first, second = (each.momentum_buffers() for each in trained)
     assert first.keys() == second.keys() == dict(models[0].named_parameters()).keys()
     for p, q in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.allclose(p, q, rtol=0, atol=1e-14)

@@ -8,7 +8,7 @@ from picodet.errors import TrainingError
 from picodet.formats.meta import describe
 from picodet.models.checkpoint import save
 from picodet.models.picodet import PicoDet
-from picodet.training.pretrained import start
+from picodet.training.pretrained import init_model
 from picodet.zoo.architectures import XS_LCNET, M, S
 
 OLD = {
@@ -35,7 +35,7 @@ def numpy_of(model):
 
 
 def test_the_seed_decides_what_is_drawn():
-    first, second, other = (numpy_of(start(S, seed).model) for seed in (7, 7, 8))
+    first, second, other = (numpy_of(init_model(S, seed).model) for seed in (7, 7, 8))
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert not np.array_equal(
         first["backbone.stem.conv.weight"], other["backbone.stem.conv.weight"]
@@ -44,31 +44,31 @@ def test_the_seed_decides_what_is_drawn():
 
 def test_of_the_same_classes_everything_is_taken(trained):
     path, config, weights = trained
-    begun = start(config, 0, path)
-    assert all(np.array_equal(x, weights[name]) for name, x in numpy_of(begun.model).items())
-    assert begun.notes == (f"all weights from {path}",)
+    initialized = init_model(config, 0, path)
+    assert all(np.array_equal(x, weights[name]) for name, x in numpy_of(initialized.model).items())
+    assert initialized.notes == (f"all weights from {path}",)
 
 
 def test_classes_of_the_same_name_are_kept(trained):
     path, config, weights = trained
-    begun = start(replace(config, classes=NEW), 0, path)
-    found = numpy_of(begun.model)
-    fresh = numpy_of(start(replace(config, classes=NEW), 0).model)
+    initialized = init_model(replace(config, classes=NEW), 0, path)
+    found = numpy_of(initialized.model)
+    fresh = numpy_of(init_model(replace(config, classes=NEW), 0).model)
     for role in ("weight", "bias"):
         name = PREDICTOR[config.head] + role
         old, new = weights[name], found[name]
         assert np.array_equal(new[[2, 1]], old[[0, 1]])  # cat, dog
         assert np.array_equal(new[[0, 3]], fresh[name][[0, 3]])  # zebra, owl
         assert np.array_equal(new[4:], old[3:])  # sides, where one convolution says both
-    assert begun.notes[1] == "classes kept: dog, cat; drawn anew: zebra, owl"
+    assert initialized.notes[1] == "classes kept: dog, cat; drawn anew: zebra, owl"
     others = [name for name in found if not name.startswith(PREDICTOR[config.head][:-2])]
     assert all(np.array_equal(found[name], weights[name]) for name in others)
 
 
 def test_renewed_as_ppdet_does(trained):
     path, config, weights = trained
-    found = numpy_of(start(replace(config, classes=NEW), 0, path, "renew").model)
-    fresh = numpy_of(start(replace(config, classes=NEW), 0).model)
+    found = numpy_of(init_model(replace(config, classes=NEW), 0, path, "reset").model)
+    fresh = numpy_of(init_model(replace(config, classes=NEW), 0).model)
     for name, array in found.items():
         expected = weights if weights[name].shape == array.shape else fresh
         assert np.array_equal(array, expected[name]), name
@@ -80,10 +80,10 @@ def test_a_backbone_goes_into_its_place(tmp_path):
     weights = {k: v.numpy() for k, v in PicoDet(S).backbone.state_dict().items()}
     path = tmp_path / "backbone.pth"
     save(path, weights, describe(S, "backbone", "x", "0" * 64))
-    begun = start(S, 0, path)
-    found = {k: v.numpy() for k, v in begun.model.backbone.state_dict().items()}
+    initialized = init_model(S, 0, path)
+    found = {k: v.numpy() for k, v in initialized.model.backbone.state_dict().items()}
     assert all(np.array_equal(found[name], weights[name]) for name in weights)
-    assert begun.notes == (f"backbone from {path}; neck and head are drawn as ppdet does",)
+    assert initialized.notes == (f"backbone from {path}; neck and head are drawn as ppdet does",)
 
 
 def test_another_network_is_refused(tmp_path):
@@ -91,6 +91,6 @@ def test_another_network_is_refused(tmp_path):
     path = tmp_path / "m.pth"
     save(path, weights, describe(M, "detector", "x", "0" * 64))
     with pytest.raises(TrainingError, match=r"m\.pth: holds another network .* its backbone is"):
-        start(S, 0, path)
+        init_model(S, 0, path)
     with pytest.raises(TrainingError, match="its head_convs is 4, expected is 2"):
-        start(replace(M, head_convs=2), 0, path)
+        init_model(replace(M, head_convs=2), 0, path)

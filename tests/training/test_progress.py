@@ -4,8 +4,8 @@ import pytest
 
 from picodet.system import intervals
 from picodet.training import progress
-from picodet.training.checkpoint import Position
-from picodet.training.trainer import Told
+from picodet.training.checkpoint import Progress
+from picodet.training.trainer import StepLog
 from tests.system.test_intervals import LINE, Clock
 
 
@@ -29,8 +29,8 @@ def test_without_a_terminal_a_line_now_and_then(capsys, monkeypatch):
     shown = progress.progress_lines("cpu", clock)
     for step in range(1, 61):
         clock.now += LINE / 25
-        position = Position(2, step, 732 + step)
-        shown.step(Told(position, 300, 366, {"total": 1.5}, 0.04, 16, 2.0, 0.1, step // 50))
+        current = Progress(2, step, 732 + step)
+        shown.step(StepLog(current, 300, 366, {"total": 1.5}, 0.04, 16, 2.0, 0.1, step // 50))
     clock.now += LINE
     shown.evaluating(100, 400)
     assert capsys.readouterr().err.splitlines() == [

@@ -5,21 +5,21 @@ from head_outputs import INTEGRAL, NOTHING, TARGETS, head_output
 from picodet.training.assigners.assignment import NONE
 from picodet.training.criterion import assign_simota, simota_losses
 from picodet.training.losses import varifocal_of_background
-from picodet.training.positives import cells_of, joined
+from picodet.training.positives import anchor_points_of, flatten_levels
 from picodet.training.recipes.schema import LossWeights, SimOTA
 
-WEIGHTS = LossWeights(varifocal=1.0, boxes=2.0, sides=0.25)
+WEIGHTS = LossWeights(vfl=1.0, giou=2.0, dfl=0.25)
 
 
-def losses(output, targets=TARGETS, weights=WEIGHTS, normaliser=lambda own: own):
-    return simota_losses(output, targets, SimOTA(), weights, INTEGRAL, normaliser)
+def losses(output, targets=TARGETS, weights=WEIGHTS, normalizer=lambda own: own):
+    return simota_losses(output, targets, SimOTA(), weights, INTEGRAL, normalizer)
 
 
 def weight_sum(output, targets=TARGETS):
     """Of the positives: each one's greatest score."""
-    logits = joined(output.logits)
+    logits = flatten_levels(output.logits)
     found = assign_simota(
-        logits, joined(output.sides), cells_of(output), targets, SimOTA(), INTEGRAL
+        logits, flatten_levels(output.sides), anchor_points_of(output), targets, SimOTA(), INTEGRAL
     )
     positive = found.box != NONE
     scores = logits.sigmoid().amax(dim=1)
@@ -28,20 +28,20 @@ def weight_sum(output, targets=TARGETS):
 
 def test_boxes_are_divided_by_the_normaliser_and_classes_are_not():
     output = head_output()
-    plain, halved = losses(output), losses(output, normaliser=lambda own: 2 * own)
+    plain, halved = losses(output), losses(output, normalizer=lambda own: 2 * own)
     total, _ = weight_sum(output)
     assert total > 1
-    assert halved.varifocal == plain.varifocal
-    assert halved.boxes.item() == pytest.approx(plain.boxes.item() / 2)
-    assert halved.sides.item() == pytest.approx(plain.sides.item() / 2)
-    ones = losses(output, normaliser=torch.ones_like)
-    assert ones.boxes.item() == pytest.approx(plain.boxes.item() * total)
+    assert halved.vfl == plain.vfl
+    assert halved.giou.item() == pytest.approx(plain.giou.item() / 2)
+    assert halved.dfl.item() == pytest.approx(plain.dfl.item() / 2)
+    ones = losses(output, normalizer=torch.ones_like)
+    assert ones.giou.item() == pytest.approx(plain.giou.item() * total)
 
 
 def test_the_normaliser_is_1_at_least():
     output = head_output()
-    small = losses(output, normaliser=lambda own: 0 * own)
-    assert small.boxes == losses(output, normaliser=torch.ones_like).boxes
+    small = losses(output, normalizer=lambda own: 0 * own)
+    assert small.giou == losses(output, normalizer=torch.ones_like).giou
 
 
 def test_every_term_has_its_weight():
@@ -57,19 +57,19 @@ def test_classes_are_divided_by_the_count_of_positives():
     away[1] += 1000
     output = head_output()
     _, (first, _) = weight_sum(output)
-    background = varifocal_of_background(joined(output.logits)).sum(dim=(1, 2))
-    one = losses(output, TARGETS._replace(boxes=away)).varifocal.item() * (first + 1)
+    background = varifocal_of_background(flatten_levels(output.logits)).sum(dim=(1, 2))
+    one = losses(output, TARGETS._replace(boxes=away)).vfl.item() * (first + 1)
     without = TARGETS._replace(valid=torch.tensor([[True, True], [False, False]]))
-    none = losses(output, without).varifocal.item() * first
+    none = losses(output, without).vfl.item() * first
     assert one == pytest.approx(none, rel=1e-12)
-    nothing = losses(output, NOTHING).varifocal.item()
+    nothing = losses(output, NOTHING).vfl.item()
     assert nothing == pytest.approx(background.sum().item(), rel=1e-12)
 
 
 def test_weights_of_boxes_are_no_way_for_gradients():
     output = head_output()
     found = losses(output)
-    (found.boxes + found.sides).backward()
+    (found.giou + found.dfl).backward()
     assert all(logits.grad is None for logits in output.logits)
     assert any(sides.grad.any() for sides in output.sides)
 
@@ -78,5 +78,5 @@ def test_nothing_to_be_found_is_learned_from():
     output = head_output()
     found = losses(output, NOTHING)
     found.total.backward()
-    assert (found.boxes.item(), found.sides.item()) == (0, 0)
+    assert (found.giou.item(), found.dfl.item()) == (0, 0)
     assert all(logits.grad.all() for logits in output.logits)

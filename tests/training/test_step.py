@@ -26,7 +26,7 @@ def scaler():
 @pytest.fixture
 def halved(tmp_path, monkeypatch, scaler):
     """A training with a loss scale, and a switch that makes the gradients of its head NaN."""
-    monkeypatch.setattr(step, "SKIPPED", FEW)
+    monkeypatch.setattr(step, "MAX_SKIPPED", FEW)
     found = training(tmp_path, save_steps=99)
     found.stepper.scaler = scaler
     spoiled = {"now": True}
@@ -36,9 +36,9 @@ def halved(tmp_path, monkeypatch, scaler):
 
 
 def stepped(found, iteration):
-    recipe, model = found.job.recipe, found.model.train()
+    recipe, model = found.options.recipe, found.model.train()
     losses = criterion(
-        recipe.assignment, recipe.losses, model.head.integral, found.normaliser, 1, 0
+        recipe.assignment, recipe.losses, model.head.integral, found.normalizer, 1, 0
     )
     return found.stepper([batch(0, iteration)], losses, iteration, 0.01)
 
@@ -61,11 +61,11 @@ def test_what_is_left_out_for_ever_ends_like_a_loss_that_is_nan(halved):
 
 def test_a_step_that_is_taken_begins_the_count_anew(halved):
     found, spoiled = halved
-    told = []
+    skipped = []
     for iteration in range(2 * FEW):
         spoiled["now"] = iteration % FEW != FEW - 1
-        told.append(stepped(found, iteration).skipped)
-    assert told == [1, 2, 0, 1, 2, 0]
+        skipped.append(stepped(found, iteration).skipped)
+    assert skipped == [1, 2, 0, 1, 2, 0]
 
 
 def test_a_first_step_that_is_left_out_leaves_no_momenta_behind(halved):
@@ -73,29 +73,29 @@ def test_a_first_step_that_is_left_out_leaves_no_momenta_behind(halved):
     found, spoiled = halved
     stepped(found, 0)
     spoiled["now"] = False
-    assert not any(momentum.any() for momentum in found.optimiser.momenta().values())
+    assert not any(momentum.any() for momentum in found.optimizer.momentum_buffers().values())
     before = {name: tensor.clone() for name, tensor in found.model.named_parameters()}
     stepped(found, 0)
     (weight,) = (p for name, p in found.model.named_parameters() if name == FIRST)
-    moved = before[FIRST] - 0.01 * found.optimiser.momenta()[FIRST]
+    moved = before[FIRST] - 0.01 * found.optimizer.momentum_buffers()[FIRST]
     assert torch.allclose(weight, moved, rtol=0, atol=1e-6)
-    assert 0 < found.optimiser.momenta()[FIRST].abs().max() < 1e3
+    assert 0 < found.optimizer.momentum_buffers()[FIRST].abs().max() < 1e3
 
 
 def test_a_right_training_ends_before_its_scale_does(scaler):
     """From the scale that it begins with, and from one that has grown 65,536 times."""
-    assert scaler.get_scale() * 65_536 / 2**step.SKIPPED <= 1
+    assert scaler.get_scale() * 65_536 / 2**step.MAX_SKIPPED <= 1
 
 
 def test_the_log_and_the_line_say_that_steps_are_left_out(halved, monkeypatch):
     found, _ = halved
-    monkeypatch.setattr(trainer, "LOGGED", 1)
-    told = []
-    found.show = lambda each: told.append(each.skipped)
+    monkeypatch.setattr(trainer, "LOG_INTERVAL", 1)
+    skipped = []
+    found.show = lambda each: skipped.append(each.skipped)
     with pytest.raises(NotFiniteError):
         found.run()
-    assert told == [1, 2]
-    rows = (found.job.out / logger.FILE).read_text().splitlines()
+    assert skipped == [1, 2]
+    rows = (found.options.out / logger.FILE).read_text().splitlines()
     assert [json.loads(row)["skipped"] for row in rows] == [1, 2]
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import distributed, multiprocessing, nn
 
 from picodet.models.layers import BatchNorm2d
-from picodet.training.sync_batchnorm import SynchronisedBatchNorm2d, synchronise
+from picodet.training.sync_batchnorm import SyncBatchNorm2d, convert_sync_batchnorm
 
 
 def network():
@@ -24,7 +24,7 @@ def network():
     return model
 
 
-def pictures():
+def make_images():
     torch.manual_seed(1)
     return torch.randn(5, 3, 6, 4, dtype=torch.float64) * 2 + 1
 
@@ -44,8 +44,8 @@ def rank_main(rank, port, split, folder):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     distributed.init_process_group("gloo", rank=rank, world_size=2)
     model = network()
-    synchronise(model)
-    part = pictures()[:split] if rank == 0 else pictures()[split:]
+    convert_sync_batchnorm(model)
+    part = make_images()[:split] if rank == 0 else make_images()[split:]
     torch.save(run(model, part), folder / f"{rank}.pth")
     distributed.destroy_process_group()
 
@@ -58,7 +58,7 @@ def test_two_ranks_are_one_with_all_pictures(tmp_path, split):
         port = free.getsockname()[1]
     multiprocessing.spawn(rank_main, (port, split, tmp_path), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
-    y, of_images, gradients, buffers = run(network(), pictures())
+    y, of_images, gradients, buffers = run(network(), make_images())
     assert_near(torch.cat([first[0], second[0]]), y)
     assert_near(torch.cat([first[1], second[1]]), of_images)
     for name, gradient in gradients.items():
@@ -77,8 +77,8 @@ def test_all_norms_are_turned_and_keep_their_tensors():
     model = network()
     model[0].frozen = True
     tensors = model.state_dict(keep_vars=True)
-    synchronise(model)
-    assert [type(model[i]) for i in (0, 3)] == [SynchronisedBatchNorm2d] * 2
+    convert_sync_batchnorm(model)
+    assert [type(model[i]) for i in (0, 3)] == [SyncBatchNorm2d] * 2
     after = model.state_dict(keep_vars=True)
     assert list(after) == list(tensors)
     assert all(after[name] is tensors[name] for name in tensors)
@@ -88,18 +88,18 @@ def test_all_norms_are_turned_and_keep_their_tensors():
 def test_torch_before_2_5_sets_no_submodules(monkeypatch):
     monkeypatch.delattr(nn.Module, "set_submodule", raising=False)
     model = nn.Sequential(network(), BatchNorm2d(4))
-    synchronise(model)
-    turned = [isinstance(layer, SynchronisedBatchNorm2d) for layer in model.modules()]
+    convert_sync_batchnorm(model)
+    turned = [isinstance(layer, SyncBatchNorm2d) for layer in model.modules()]
     assert turned.count(True) == 3
-    assert isinstance(model[0][3], SynchronisedBatchNorm2d)
+    assert isinstance(model[0][3], SyncBatchNorm2d)
 
 
 def test_in_eval_mode_and_frozen_no_other_rank_is_asked():
     """There is no process group here."""
     model = network()
-    expected = model.eval()(pictures())
-    synchronise(model)
-    assert torch.equal(model(pictures()), expected)
+    expected = model.eval()(make_images())
+    convert_sync_batchnorm(model)
+    assert torch.equal(model(make_images()), expected)
     for layer in (model[0], model[3]):
         layer.frozen = True
-    assert torch.equal(model.train()(pictures()), expected)
+    assert torch.equal(model.train()(make_images()), expected)

@@ -3,19 +3,19 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_training import EPOCHS, STEPS, Pictures, batch, recipe, resumed, training
+from small_training import EPOCHS, STEPS, FakeLoader, batch, recipe, resumed, training
 
 from picodet.distributed import Alone
 from picodet.errors import ImageError, OutputError, ProcessesError, TrainingError
 from picodet.formats import safetensors_writer
 from picodet.models.checkpoint import load_described
 from picodet.training import checkpoint, logger, trainer
-from picodet.training import checkpoint as states
-from picodet.training.checkpoint import Best, Position
-from picodet.training.ema import Average
+from picodet.training import checkpoint as checkpoints
+from picodet.training.checkpoint import Best, Progress
+from picodet.training.ema import ModelEMA
 from picodet.training.nan_report import NotFiniteError
 from picodet.training.recipes.lr_schedule import learning_rates
-from picodet.training.recipes.schema import Averaging
+from picodet.training.recipes.schema import EMAConfig
 from picodet.training.trainer import InterruptedTrainingError, Interruption
 
 
@@ -25,17 +25,17 @@ class KilledError(BaseException):
 
 def everything(folder):
     """All bits that a training leaves: the last state, and the weights that it yields."""
-    state = states.load(states.newest(folder / states.FOLDER))
+    checkpoint = checkpoints.load(checkpoints.newest(folder / checkpoints.FOLDER))
     files = {path.name: load_described(path)[0].state_dict() for path in folder.glob("*.pth")}
-    return state, files
+    return checkpoint, files
 
 
 def assert_same(first, second):
-    (state, files), (other, other_files) = first, second
-    assert (state.position, state.numbers) == (other.position, other.numbers)
-    for part in states.PARTS:
-        assert state.tensors[part].keys() == other.tensors[part].keys()
-        for name, tensor in state.tensors[part].items():
+    (checkpoint, files), (other, other_files) = first, second
+    assert (checkpoint.progress, checkpoint.numbers) == (other.progress, other.numbers)
+    for part in checkpoints.PARTS:
+        assert checkpoint.tensors[part].keys() == other.tensors[part].keys()
+        for name, tensor in checkpoint.tensors[part].items():
             assert torch.equal(tensor, other.tensors[part][name]), (part, name)
     assert files.keys() == other_files.keys()
     for file, weights in files.items():
@@ -62,24 +62,24 @@ def test_it_goes_to_the_end(whole):
     assert [path.name for path in outcome.files] == names
     model, meta = load_described(folder / "last_ema.pth")
     assert (meta["weights"], meta["epoch"], model.config.classes) == ("ema", 2, ("a", "b", "c"))
-    state = states.load(states.newest(folder / states.FOLDER))
+    checkpoint = checkpoints.load(checkpoints.newest(folder / checkpoints.FOLDER))
     raw = load_described(folder / "last_raw.pth")[0].state_dict()
-    assert all(torch.equal(raw[name], x) for name, x in state.tensors["model"].items())
-    assert state.position == Position(EPOCHS, 0, EPOCHS * STEPS, outcome.best)
+    assert all(torch.equal(raw[name], x) for name, x in checkpoint.tensors["model"].items())
+    assert checkpoint.progress == Progress(EPOCHS, 0, EPOCHS * STEPS, outcome.best)
 
 
 @pytest.mark.parametrize("at", [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2)])
 def test_killed_anywhere_it_resumes_to_the_same_bits(whole, tmp_path, at):
     with pytest.raises(KilledError):
-        training(tmp_path, Pictures(KilledError(), at), rising).run()
-    newest = states.newest(tmp_path / states.FOLDER)
+        training(tmp_path, FakeLoader(KilledError(), at), rising).run()
+    newest = checkpoints.newest(tmp_path / checkpoints.FOLDER)
     again = resumed(tmp_path, validate=rising) if newest else training(tmp_path, validate=rising)
     again.run()
     assert_same(everything(tmp_path), everything(whole[0]))
     texts = [(folder / logger.FILE).read_text().splitlines() for folder in (tmp_path, whole[0])]
     rows = [[json.loads(line) for line in text] for text in texts]
-    told = [[(row["event"], row["iteration"], row.get("AP")) for row in each] for each in rows]
-    assert told[0] == told[1]
+    logs = [[(row["event"], row["iteration"], row.get("AP")) for row in each] for each in rows]
+    assert logs[0] == logs[1]
 
 
 def test_killed_while_it_evaluates(whole, tmp_path):
@@ -88,28 +88,30 @@ def test_killed_while_it_evaluates(whole, tmp_path):
 
     with pytest.raises(KilledError):
         training(tmp_path, validate=killed).run()
-    position = states.load(states.newest(tmp_path / states.FOLDER)).position
-    assert position == Position(0, STEPS, STEPS)  # no step is repeated
+    progress = checkpoints.load(checkpoints.newest(tmp_path / checkpoints.FOLDER)).progress
+    assert progress == Progress(0, STEPS, STEPS)  # no step is repeated
     resumed(tmp_path, validate=rising).run()
     assert_same(everything(tmp_path), everything(whole[0]))
 
 
-class Wanted(Interruption):
+class FakeInterruption(Interruption):
     """As if a signal had come; tests/training/test_interruption.py has real ones."""
 
     def __enter__(self):
-        Wanted.latest = self
+        FakeInterruption.latest = self
         return self
 
 
 def test_a_signal_ends_it_after_the_step(whole, tmp_path, monkeypatch):
-    def interrupt(told):
-        Wanted.latest.wanted = told.position.iteration == 4
+    def interrupt(log):
+        FakeInterruption.latest.requested = log.progress.iteration == 4
 
-    monkeypatch.setattr(trainer, "Interruption", Wanted)
+    monkeypatch.setattr(trainer, "Interruption", FakeInterruption)
     with pytest.raises(InterruptedTrainingError, match="after step 2 of epoch 2"):
         training(tmp_path, validate=rising, show=interrupt).run()
-    assert states.load(states.newest(tmp_path / states.FOLDER)).position.iteration == 5
+    assert (
+        checkpoints.load(checkpoints.newest(tmp_path / checkpoints.FOLDER)).progress.iteration == 5
+    )
     resumed(tmp_path, validate=rising).run()
     assert_same(everything(tmp_path), everything(whole[0]))
 
@@ -117,8 +119,10 @@ def test_a_signal_ends_it_after_the_step(whole, tmp_path, monkeypatch):
 def test_a_bad_picture_loses_nothing(whole, tmp_path):
     trouble = ImageError("7.png: not a picture")
     with pytest.raises(ImageError, match=r"7\.png"):
-        training(tmp_path, Pictures(trouble, (1, 2)), rising).run()
-    assert states.load(states.newest(tmp_path / states.FOLDER)).position.iteration == 5
+        training(tmp_path, FakeLoader(trouble, (1, 2)), rising).run()
+    assert (
+        checkpoints.load(checkpoints.newest(tmp_path / checkpoints.FOLDER)).progress.iteration == 5
+    )
     resumed(tmp_path, validate=rising).run()
     assert_same(everything(tmp_path), everything(whole[0]))
 
@@ -131,7 +135,10 @@ def test_a_disk_that_weights_do_not_fit_on_loses_nothing(whole, tmp_path, monkey
     with pytest.raises(OutputError, match=r"last_ema\.pth: is the disk full"):
         training(tmp_path, validate=rising).run()
     monkeypatch.undo()
-    assert states.load(states.newest(tmp_path / states.FOLDER)).position.iteration == STEPS
+    assert (
+        checkpoints.load(checkpoints.newest(tmp_path / checkpoints.FOLDER)).progress.iteration
+        == STEPS
+    )
     resumed(tmp_path, validate=rising).run()
     assert_same(everything(tmp_path), everything(whole[0]))
     lines = (tmp_path / logger.FILE).read_text().splitlines()
@@ -143,14 +150,14 @@ def test_too_little_memory_is_said(tmp_path):
     trouble = RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nand more")
     message = r"iteration 1: there is not enough memory \(CUDA out of memory.*A smaller --batch"
     with pytest.raises(TrainingError, match=message):
-        training(tmp_path, Pictures(trouble, (0, 1))).run()
+        training(tmp_path, FakeLoader(trouble, (0, 1))).run()
 
 
 def test_a_full_disk_loses_nothing(whole, tmp_path, monkeypatch):
     real = safetensors_writer.write
 
     def full(file, tensors, metadata):
-        if json.loads(metadata[states.HEADER])["position"]["iteration"] == 4:
+        if json.loads(metadata[checkpoints.HEADER])["progress"]["iteration"] == 4:
             file.write(b"half of it")
             raise OSError(28, "No space left on device")
         real(file, tensors, metadata)
@@ -168,10 +175,10 @@ def test_not_a_number_stops_before_the_update(tmp_path):
         right.images[1, 2, 3, 4] = float("nan")
         return right
 
-    spoiled = training(tmp_path, Pictures(at=(0, 1), changed=spoil))
+    spoiled = training(tmp_path, FakeLoader(at=(0, 1), changed=spoil))
     with pytest.raises(NotFiniteError, match=r"the pictures, 1 of .* batch: 10, 11\."):
         spoiled.run()
-    after_one = training(tmp_path / "other", Pictures(KilledError(), (0, 1)))
+    after_one = training(tmp_path / "other", FakeLoader(KilledError(), (0, 1)))
     with pytest.raises(KilledError):
         after_one.run()
     for name, parameter in after_one.model.named_parameters():
@@ -179,50 +186,52 @@ def test_not_a_number_stops_before_the_update(tmp_path):
 
 
 def test_the_rate_is_that_of_the_iteration(tmp_path):
-    told = []
-    training(tmp_path, show=told.append).run()
-    rate = learning_rates(recipe().schedule, STEPS)
-    assert [each.rate for each in told] == [rate(i) for i in range(EPOCHS * STEPS)]
-    assert [each.position.step for each in told] == [1, 2, 3, 1, 2, 3]
-    assert {each.pictures for each in told} == {2}
+    logs = []
+    training(tmp_path, show=logs.append).run()
+    lr = learning_rates(recipe().schedule, STEPS)
+    assert [each.lr for each in logs] == [lr(i) for i in range(EPOCHS * STEPS)]
+    assert [each.progress.step for each in logs] == [1, 2, 3, 1, 2, 3]
+    assert {each.images for each in logs} == {2}
 
 
 def test_batches_that_make_a_step_are_averaged(tmp_path):
     """One step of three batches: the gradient is the mean of theirs."""
-    one = training(tmp_path, accumulate=3)
+    one = training(tmp_path, accumulation_steps=3)
     assert one.steps == 1
     by_hand = training(tmp_path / "other")
     model = by_hand.model.train()
-    recipe_ = one.job.recipe
+    recipe_ = one.options.recipe
     losses = trainer.criterion(
         recipe_.assignment, recipe_.losses, model.head.integral, lambda own: own, 1, 0
     )
     for step in range(3):
         each = batch(0, step)
         (losses(model(each.images), each.targets).total / 3).backward()
-    by_hand.optimiser.step(one.rate(0))
-    taken = one.stepper([batch(0, step) for step in range(3)], losses_of(one), 0, one.rate(0))
-    assert taken.losses["total"] > 0
+    by_hand.optimizer.step(one.lr_schedule(0))
+    result = one.stepper(
+        [batch(0, step) for step in range(3)], losses_of(one), 0, one.lr_schedule(0)
+    )
+    assert result.losses["total"] > 0
     for (name, ours), theirs in zip(one.model.named_parameters(), model.parameters(), strict=True):
         assert torch.equal(ours, theirs), name
 
 
 def losses_of(one):
-    recipe_ = one.job.recipe
+    recipe_ = one.options.recipe
     model = one.model.train()
     return trainer.criterion(
         recipe_.assignment, recipe_.losses, model.head.integral, lambda own: own, 1, 0
     )
 
 
-class Counting(Average):
+class CountingEMA(ModelEMA):
     """Notes when it is applied."""
 
     applied: list[int]
 
-    def apply(self):
+    def snapshot(self):
         self.applied.append(self.steps)
-        return super().apply()
+        return super().snapshot()
 
 
 @pytest.mark.parametrize(
@@ -237,14 +246,14 @@ class Counting(Average):
 def test_the_average_is_applied_as_its_semantics_say(
     tmp_path, monkeypatch, applied, snapshots, cycle, expected
 ):
-    monkeypatch.setattr(trainer, "Average", Counting)
-    Counting.applied = []
+    monkeypatch.setattr(trainer, "ModelEMA", CountingEMA)
+    CountingEMA.applied = []
     from dataclasses import replace
 
-    averaging = Averaging(applied=applied, cycle=cycle)
-    changed = replace(recipe(averaging=averaging), snapshot_epochs=snapshots)
+    ema = EMAConfig(applied=applied, cycle=cycle)
+    changed = replace(recipe(ema=ema), snapshot_epochs=snapshots)
     training(tmp_path, recipe=changed, validate=rising).run()
-    assert Counting.applied == expected
+    assert CountingEMA.applied == expected
 
 
 def test_the_best_is_kept(tmp_path):
@@ -277,14 +286,14 @@ def test_what_is_evaluated_is_the_average(tmp_path):
 def test_it_ends_when_what_the_processes_met_at_is_gone(tmp_path):
     """torchrun was killed, say: nothing else would end those that it had started."""
     found = training(tmp_path)
-    told = []
+    logs = []
 
     class Gone(Alone):
         def check(self):
-            if told:
+            if logs:
                 raise ProcessesError("the process that the others met at is gone")
 
-    found.ranks, found.show = Gone(), told.append
+    found.ranks, found.show = Gone(), logs.append
     with pytest.raises(ProcessesError, match="is gone"):
         found.run()
-    assert len(told) == 1
+    assert len(logs) == 1

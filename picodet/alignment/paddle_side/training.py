@@ -24,7 +24,7 @@ from picodet.alignment.training.batch import Boxes
 from picodet.alignment.training.recording import Known, Rates, Run, Taken
 from picodet.training.recipes.schema import Schedule
 
-OPTIMISER = OptimizerBuilder(  # _base_/optimizer_300e.yml:13-18
+OPTIMIZER = OptimizerBuilder(  # _base_/optimizer_300e.yml:13-18
     regularizer={"factor": 4e-5, "type": "L2"}, optimizer={"momentum": 0.9, "type": "Momentum"}
 )
 STATIC_EPOCHS = 100  # _base_/picodet_v2.yml:40
@@ -53,7 +53,7 @@ def record_run(
     """
     head = detector.head
     aligned = isinstance(head, pico_head.PicoHeadV2)
-    optimiser, average = OPTIMISER(rate, detector), ModelEMA(detector)
+    optimizer, average = OPTIMIZER(rate, detector), ModelEMA(detector)
     parameters = {name: p for name, p in detector.named_parameters() if p.trainable}
     run = Run(name, epoch, rate, boxes, losses=())
     detector.train()
@@ -70,8 +70,8 @@ def record_run(
                 statistics=statistics,
                 gradients=_kept(_gradients(parameters), keep),
             )
-        optimiser.step()
-        optimiser.clear_grad()
+        optimizer.step()
+        optimizer.clear_grad()
         average.update()
         of_step = {TERMS[term]: float(value) for term, value in terms.items()}
         run = replace(run, losses=(*run.losses, of_step))
@@ -79,7 +79,7 @@ def record_run(
     return replace(
         run,
         parameters=_kept(detector.state_dict(), keep),
-        momenta=_kept(_velocities(parameters, optimiser), keep),
+        momenta=_kept(_velocities(parameters, optimizer), keep),
         averages=_kept(average.apply(), keep),
     )
 
@@ -224,11 +224,11 @@ def _gradients(parameters: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tens
 
 
 def _velocities(
-    parameters: Mapping[str, paddle.Tensor], optimiser: paddle.optimizer.Optimizer
+    parameters: Mapping[str, paddle.Tensor], optimizer: paddle.optimizer.Optimizer
 ) -> dict[str, paddle.Tensor]:
     """Paddle knows them by its own names for parameters, and numbers the optimisers."""
     state = {
-        name.rpartition("_velocity_")[0]: value for name, value in optimiser.state_dict().items()
+        name.rpartition("_velocity_")[0]: value for name, value in optimizer.state_dict().items()
     }
     return {name: state[p.name] for name, p in parameters.items() if p.name in state}
 
@@ -255,7 +255,7 @@ def record_rates(schedule: Schedule, steps_per_epoch: int) -> Rates:
         warmup = ExpWarmup(schedule.warmup_steps, epochs)
     else:
         warmup = LinearWarmup(schedule.warmup_steps, schedule.warmup_factor, epochs)
-    scheduler = LearningRate(schedule.base_rate, [decay, warmup])(steps_per_epoch)
+    scheduler = LearningRate(schedule.base_lr, [decay, warmup])(steps_per_epoch)
     total = schedule.epochs * steps_per_epoch
     rates = []
     for _ in range(total):

@@ -152,8 +152,8 @@ def _later_losses(compared: Sequence[Compared], bar: Bar) -> Iterator[Named]:
 
 def _losses_of(one: Compared, step: int, bar: Bar) -> Iterator[Named]:
     for term in TERMS:
-        ours, theirs = one.ours.losses[step][term], one.run.losses[step][term]
-        noise = max(abs(other.losses[step][term] - ours) for other in one.others)
+        ours, theirs = one.ours.losses[step][TERMS[term]], one.run.losses[step][term]
+        noise = max(abs(other.losses[step][TERMS[term]] - ours) for other in one.others)
         found = scalar(ours, theirs, abs(theirs), noise, bar)
         yield Named(f"{one.run.name}: {term}, step {step}", found)
 
@@ -171,7 +171,7 @@ def _tensors(
 
 
 def _decays(compared: Sequence[Compared], ours: Ours, table: NameTable) -> dict[str, str]:
-    first, momentum = ours.model.state_dict(), ours.recipe.optimiser.momentum
+    first, momentum = ours.model.state_dict(), ours.recipe.optimizer.momentum
     return {
         f"{run.name}: {name}": f"weight decay: ours is {number(abs(decay), 2)} too "
         f"{'great' if decay > 0 else 'small'}"

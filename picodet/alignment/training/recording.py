@@ -13,7 +13,7 @@ import numpy as np
 from picodet.alignment.training.batch import Boxes
 
 Precision = Literal["float32", "float64"]
-TERMS = ("varifocal", "boxes", "sides")  # of the loss
+TERMS = {"varifocal": "vfl", "boxes": "giou", "sides": "dfl"}  # in a recording -> ours
 MEASURES = ("norm", "sum", "greatest")  # of all values of a tensor: its l2 norm, sum, magnitude
 
 

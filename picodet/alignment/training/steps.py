@@ -15,12 +15,12 @@ from picodet.models.picodet import PicoDet
 from picodet.training.assigners.assignment import Assignment
 from picodet.training.criterion import Criterion, assign_aligned, assign_simota, criterion
 from picodet.training.data.batch import Batch, Targets
-from picodet.training.ema import Average
+from picodet.training.ema import ModelEMA
 from picodet.training.losses import Losses
-from picodet.training.optimizer import MomentumSGD, optimiser
-from picodet.training.positives import cells_of, joined
+from picodet.training.optimizer import MomentumSGD, optimizer
+from picodet.training.positives import anchor_points_of, flatten_levels
 from picodet.training.recipes.lr_schedule import learning_rates
-from picodet.training.recipes.schema import Averaging, Optimiser, Recipe, Schedule, SimOTA
+from picodet.training.recipes.schema import EMAConfig, OptimizerConfig, Recipe, Schedule, SimOTA
 from picodet.training.step import Stepper
 
 STATISTICS = ("running_mean", "running_var")
@@ -37,12 +37,12 @@ def assigned(
 ) -> Assignment:
     """What the criterion of that epoch assigns."""
     numbers, integral = recipe.assignment, model.head.integral
-    cells, sides = cells_of(output), joined(output.sides)
+    anchors, sides = anchor_points_of(output), flatten_levels(output.sides)
     if isinstance(numbers, SimOTA):
-        logits = joined(output.logits)
-        return assign_simota(logits, sides, cells, targets, numbers, integral)
-    scores, static = joined(output.scores()), epoch < numbers.static_epochs
-    return assign_aligned(scores, sides, cells, targets, numbers, integral, static)
+        logits = flatten_levels(output.logits)
+        return assign_simota(logits, sides, anchors, targets, numbers, integral)
+    scores, static = flatten_levels(output.scores()), epoch < numbers.static_epochs
+    return assign_aligned(scores, sides, anchors, targets, numbers, integral, static)
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Ours:
     recipe: Recipe
     criterion: Callable[[Recipe, PicoDet, int], Criterion] = minimised
     assign: Callable[[Recipe, PicoDet, int, Output, Targets], Assignment] = assigned
-    optimiser: Callable[[PicoDet, Optimiser], MomentumSGD] = optimiser
-    average: Callable[[PicoDet, Averaging], Average] = Average
+    optimizer: Callable[[PicoDet, OptimizerConfig], MomentumSGD] = optimizer
+    average: Callable[[PicoDet, EMAConfig], ModelEMA] = ModelEMA
     rates: Callable[[Schedule, int], Callable[[int], float]] = learning_rates
 
 
@@ -123,8 +123,8 @@ def _train(ours: Ours, model: PicoDet, images: Tensor, recorded: Run) -> Outcome
             taken.append(ours.assign(ours.recipe, model, recorded.epoch, output, targets))
         return minimised(output, targets)
 
-    sgd = ours.optimiser(model, ours.recipe.optimiser)
-    average = ours.average(model, ours.recipe.averaging)
+    sgd = ours.optimizer(model, ours.recipe.optimizer)
+    average = ours.average(model, ours.recipe.ema)
     stepper = Stepper(model, sgd, average, Alone())
     losses = [stepper([batch], watched, 0, recorded.rate).losses]
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
@@ -137,6 +137,6 @@ def _train(ours: Ours, model: PicoDet, images: Tensor, recorded: Run) -> Outcome
         gradients=gradients,
         statistics=statistics,
         parameters=model.state_dict(),
-        momenta=sgd.momenta(),
-        averages=average.apply(),
+        momenta=sgd.momentum_buffers(),
+        averages=average.snapshot(),
     )

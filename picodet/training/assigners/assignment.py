@@ -20,33 +20,33 @@ class Assignment(NamedTuple):
     quality: Tensor  # [B, A], that its score should have; 0 for background
 
 
-class Row(NamedTuple):
+class FlatTargets(NamedTuple):
     """The N boxes of a batch, picture after picture."""
 
-    picture: Tensor  # [N] int64
-    slot: Tensor  # [N] int64, among the boxes of the picture
+    image: Tensor  # [N] int64
+    gt_index: Tensor  # [N] int64, among the boxes of the picture
     boxes: Tensor  # [N, 4] xyxy, pixels
     classes: Tensor  # [N] int64
-    at: Tensor  # [B, G] int64, where in the row a box of Targets is; NONE for padding
+    rows: Tensor  # [B, G] int64, where in the row a box of Targets is; NONE for padding
 
-    def of_each(self, cells: Tensor) -> Tensor:
+    def per_box(self, anchors: Tensor) -> Tensor:
         """[B, A, 4] -> [N, A, 4], for every box what belongs to its picture.
 
         In memory x1 of all comes first, then y1 of all: arithmetic goes through them one by one.
         """
-        return cells.movedim(-1, 0).index_select(1, self.picture).movedim(0, -1)
+        return anchors.movedim(-1, 0).index_select(1, self.image).movedim(0, -1)
 
 
-def in_a_row(targets: Targets, dtype: torch.dtype) -> Row:
+def flatten_targets(targets: Targets, dtype: torch.dtype) -> FlatTargets:
     """The boxes that there are, in the precision of what they are compared with."""
-    picture, slot = targets.valid.nonzero(as_tuple=True)
-    at = torch.full_like(targets.classes, NONE)
-    at[picture, slot] = torch.arange(len(picture), device=at.device)
-    boxes = targets.boxes[picture, slot].to(dtype)
-    return Row(picture, slot, boxes, targets.classes[picture, slot], at)
+    image, gt_index = targets.valid.nonzero(as_tuple=True)
+    rows = torch.full_like(targets.classes, NONE)
+    rows[image, gt_index] = torch.arange(len(image), device=rows.device)
+    boxes = targets.boxes[image, gt_index].to(dtype)
+    return FlatTargets(image, gt_index, boxes, targets.classes[image, gt_index], rows)
 
 
-def best(values: Tensor, count: int | Tensor, most: int) -> Tensor:
+def top_k_mask(values: Tensor, count: int | Tensor, most: int) -> Tensor:
     """[N, A] -> [N, A] bool: the `count` greatest of each line; of equals those that come first.
 
     count may be [N], of numbers from 1 to `most`. ppdet takes any of those that are equal: it asks
@@ -61,29 +61,29 @@ def best(values: Tensor, count: int | Tensor, most: int) -> Tensor:
     return greater | (equal & (equal.cumsum(dim=1) <= left))
 
 
-def one_box_each(chosen: Tensor, preference: Tensor, row: Row) -> Tensor:
+def resolve_conflicts(chosen: Tensor, preference: Tensor, flat: FlatTargets) -> Tensor:
     """[N, A] bool, which boxes want which cells -> [B, A] int64, the one that each cell takes.
 
     A cell that several boxes want takes the one of greatest preference [N, A] among all of its
     picture, whether that one wants it or not; of equals the first.
     """
-    box = torch.full((len(row.at), chosen.shape[1]), NONE, device=chosen.device)
-    wanting, cell = chosen.nonzero(as_tuple=True)
-    picture = row.picture[wanting]
-    box[picture, cell] = row.slot[wanting]
-    wanted = torch.zeros_like(box)
-    wanted.index_put_((picture, cell), torch.ones_like(cell), accumulate=True)
-    picture, cell = (wanted > 1).nonzero(as_tuple=True)
-    rivals = row.at[picture]
-    preferences = preference[rivals.clamp(min=0), cell[:, None]]
-    box[picture, cell] = preferences.masked_fill(rivals == NONE, -torch.inf).argmax(dim=1)
+    box = torch.full((len(flat.rows), chosen.shape[1]), NONE, device=chosen.device)
+    candidate, anchor = chosen.nonzero(as_tuple=True)
+    image = flat.image[candidate]
+    box[image, anchor] = flat.gt_index[candidate]
+    num_candidates = torch.zeros_like(box)
+    num_candidates.index_put_((image, anchor), torch.ones_like(anchor), accumulate=True)
+    image, anchor = (num_candidates > 1).nonzero(as_tuple=True)
+    rivals = flat.rows[image]
+    preferences = preference[rivals.clamp(min=0), anchor[:, None]]
+    box[image, anchor] = preferences.masked_fill(rivals == NONE, -torch.inf).argmax(dim=1)
     return box
 
 
-def taken(box: Tensor, row: Row) -> tuple[Tensor, Tensor, Tensor]:
+def assigned_anchors(box: Tensor, flat: FlatTargets) -> tuple[Tensor, Tensor, Tensor]:
     """[B, A], the box that each cell takes -> the cells that take one.
 
     [n] each, int64: their picture, their cell, and where in the row the box is.
     """
-    picture, cell = (box != NONE).nonzero(as_tuple=True)
-    return picture, cell, row.at[picture, box[picture, cell]]
+    image, anchor = (box != NONE).nonzero(as_tuple=True)
+    return image, anchor, flat.rows[image, box[image, anchor]]

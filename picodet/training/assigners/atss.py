@@ -8,7 +8,13 @@ from torch import Tensor
 
 from picodet.ops.anchor_points import Grid
 from picodet.ops.boxes import centres, intersection_and_union, least_distance_inside
-from picodet.training.assigners.assignment import Assignment, best, in_a_row, one_box_each, taken
+from picodet.training.assigners.assignment import (
+    Assignment,
+    assigned_anchors,
+    flatten_targets,
+    resolve_conflicts,
+    top_k_mask,
+)
 from picodet.training.data.batch import Targets
 from picodet.training.recipes.schema import TaskAligned
 
@@ -24,29 +30,29 @@ def atss(
     strides: Tensor,
     levels: tuple[Grid, ...],
     targets: Targets,
-    numbers: TaskAligned,
+    config: TaskAligned,
 ) -> Assignment:
     """Of each level the nearest cells, if their squares fit better than most of them.
 
     boxes [B, A, 4] as predicted; points [A, 2], the cells' centres; strides [A, 1]. All lengths in
     pixels. The quality is the IoU of the predicted box.
     """
-    row = in_a_row(targets, boxes.dtype)
-    half = numbers.anchor_size * strides * 0.5
+    flat = flatten_targets(targets, boxes.dtype)
+    half = config.anchor_size * strides * 0.5
     squares = torch.cat([points - half, points + half], dim=1)
-    intersection, union = intersection_and_union(row.boxes[:, None], squares)
+    intersection, union = intersection_and_union(flat.boxes[:, None], squares)
     iou = intersection / (union + LEAST_UNION)
-    nearest = _nearest(row.boxes, points, levels, numbers.static_candidates)
+    nearest = _nearest(flat.boxes, points, levels, config.static_candidates)
     # as many of every box, so that they fit in a rectangle
     fits = iou[nearest].view(len(iou), -1) if len(iou) else iou
     least = fits.mean(dim=1, keepdim=True) + fits.std(dim=1, keepdim=True)
     chosen = nearest & (iou > least)
-    chosen &= least_distance_inside(points, row.boxes[:, None]) > INSIDE
-    box = one_box_each(chosen, iou, row)
-    picture, cell, place = taken(box, row)
-    intersection, union = intersection_and_union(row.boxes[place], boxes[picture, cell])
+    chosen &= least_distance_inside(points, flat.boxes[:, None]) > INSIDE
+    box = resolve_conflicts(chosen, iou, flat)
+    image, anchor, gt = assigned_anchors(box, flat)
+    intersection, union = intersection_and_union(flat.boxes[gt], boxes[image, anchor])
     quality = torch.zeros_like(boxes[..., 0])
-    quality[picture, cell] = intersection / (union + LEAST_PREDICTED_UNION)
+    quality[image, anchor] = intersection / (union + LEAST_PREDICTED_UNION)
     return Assignment(box, quality)
 
 
@@ -58,4 +64,4 @@ def _nearest(boxes: Tensor, points: Tensor, levels: tuple[Grid, ...], count: int
     dx, dy = (centres(boxes)[:, None] - points).unbind(2)
     distances = (dx.square() + dy.square()).sqrt()
     per_level = distances.split([h * w for h, w in levels], dim=1)
-    return torch.cat([best(-level, count, count) for level in per_level], dim=1)
+    return torch.cat([top_k_mask(-level, count, count) for level in per_level], dim=1)

@@ -14,11 +14,11 @@ from picodet.ops.boxes import (
 )
 from picodet.training.assigners.assignment import (
     Assignment,
-    Row,
-    best,
-    in_a_row,
-    one_box_each,
-    taken,
+    FlatTargets,
+    assigned_anchors,
+    flatten_targets,
+    resolve_conflicts,
+    top_k_mask,
 )
 from picodet.training.data.batch import Targets
 from picodet.training.losses import (
@@ -29,8 +29,9 @@ from picodet.training.losses import (
 )
 from picodet.training.recipes.schema import SimOTA
 
-FAR = 1e8  # the cost of a cell outside of the box, or far from its centre. In float32 whatever
-# else such a cell costs is rounded to 8: most of them cost the same
+# the cost of an anchor point outside of the box, or far from its center. In float32 whatever else
+# such a point costs is rounded to 8: most of them cost the same
+OUTSIDE_COST = 1e8
 LEAST_AREA = 1e-6  # of unions and enclosing boxes, bbox_utils.py:242-335
 
 
@@ -41,50 +42,57 @@ def simota(
     points: Tensor,
     strides: Tensor,
     targets: Targets,
-    numbers: SimOTA,
+    config: SimOTA,
 ) -> Assignment:
     """Cells are taken by where they lie, what they say now, and how many boxes want them.
 
     scores [B, C, A] probabilities, boxes [B, A, 4] as predicted; points [A, 2], the cells' centres;
     strides [A, 1]. All lengths in pixels. The quality is the IoU.
     """
-    row = in_a_row(targets, boxes.dtype)
-    iou, cost, candidates = costs(scores, boxes, points, strides, row, numbers)
-    top = min(numbers.candidates, iou.shape[1])
-    how_many = iou.where(candidates, 0).topk(top, dim=1).values.sum(dim=1).long().clamp(min=1)
-    chosen = best(-cost, how_many, numbers.candidates) & candidates
-    box = one_box_each(chosen, -cost, row)
-    picture, cell, place = taken(box, row)
+    flat = flatten_targets(targets, boxes.dtype)
+    iou, cost, candidates = costs(scores, boxes, points, strides, flat, config)
+    top = min(config.candidates, iou.shape[1])
+    num_positives = iou.where(candidates, 0).topk(top, dim=1).values.sum(dim=1).long().clamp(min=1)
+    chosen = top_k_mask(-cost, num_positives, config.candidates) & candidates
+    box = resolve_conflicts(chosen, -cost, flat)
+    image, anchor, gt = assigned_anchors(box, flat)
     quality = torch.zeros_like(boxes[..., 0])
-    quality[picture, cell] = iou[place, cell]
+    quality[image, anchor] = iou[gt, anchor]
     return Assignment(box, quality)
 
 
 def costs(
-    scores: Tensor, boxes: Tensor, points: Tensor, strides: Tensor, row: Row, numbers: SimOTA
+    scores: Tensor,
+    boxes: Tensor,
+    points: Tensor,
+    strides: Tensor,
+    flat: FlatTargets,
+    config: SimOTA,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """[N, A] each: IoU, cost (infinite but for candidates), and which cells are candidates."""
-    near, candidates = _where(points, strides, row, numbers.center_radius, len(boxes))
-    iou, apart = _iou_and_apart(row.of_each(boxes), row.boxes[:, None])
-    cost = _cost_of_classes(scores, iou, row) * numbers.class_weight
-    cost = cost + apart * numbers.iou_weight + (~near).to(cost) * FAR
+    near, candidates = _inside_and_near_center(
+        points, strides, flat, config.center_radius, len(boxes)
+    )
+    iou, giou_loss = _iou_and_giou_loss(flat.per_box(boxes), flat.boxes[:, None])
+    cost = _class_cost(scores, iou, flat) * config.class_weight
+    cost = cost + giou_loss * config.iou_weight + (~near).to(cost) * OUTSIDE_COST
     return iou, cost.masked_fill(~candidates, torch.inf), candidates
 
 
-def _where(
-    points: Tensor, strides: Tensor, row: Row, radius: float, pictures: int
+def _inside_and_near_center(
+    points: Tensor, strides: Tensor, flat: FlatTargets, radius: float, num_images: int
 ) -> tuple[Tensor, Tensor]:
     """[N, A] each: cells in the box and near its centre; in or near any of the picture's boxes."""
-    (x, y), reach = centres(row.boxes)[:, None].unbind(2), radius * strides[:, 0]
+    (x, y), reach = centres(flat.boxes)[:, None].unbind(2), radius * strides[:, 0]
     around = torch.stack([x - reach, y - reach, x + reach, y + reach]).movedim(0, -1)
-    inside = least_distance_inside(points, row.boxes[:, None]) > 0
+    inside = least_distance_inside(points, flat.boxes[:, None]) > 0
     central = least_distance_inside(points, around) > 0
-    any_box = torch.zeros(pictures, len(points), dtype=torch.int32, device=points.device)
-    any_box.index_add_(0, row.picture, (inside | central).int())
-    return inside & central, (any_box > 0)[row.picture]
+    any_box = torch.zeros(num_images, len(points), dtype=torch.int32, device=points.device)
+    any_box.index_add_(0, flat.image, (inside | central).int())
+    return inside & central, (any_box > 0)[flat.image]
 
 
-def _iou_and_apart(predicted: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+def _iou_and_giou_loss(predicted: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     """IoU, and 1 - GIoU."""
     intersection, union = intersection_and_union(predicted, boxes)
     union = union.clamp(min=LEAST_AREA)
@@ -93,11 +101,11 @@ def _iou_and_apart(predicted: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     return iou, 1 - (iou - (enclosing - union) / enclosing)
 
 
-def _cost_of_classes(scores: Tensor, iou: Tensor, row: Row) -> Tensor:
+def _class_cost(scores: Tensor, iou: Tensor, flat: FlatTargets) -> Tensor:
     """[N, A], the varifocal loss of all classes, if the cell had to find the box."""
     # varifocal_of_background_scores without the arrays on the way, 92 MB each at a batch of 80
     logs = (1 - scores).log_().clamp_(min=LEAST_LOG)
     background = logs.mul_(scores).mul_(scores).sum(dim=1) * -ALPHA
-    own = scores[row.picture, row.classes]
-    others = background[row.picture] - varifocal_of_background_scores(own)
+    own = scores[flat.image, flat.classes]
+    others = background[flat.image] - varifocal_of_background_scores(own)
     return others + varifocal_of_object_scores(own, iou)

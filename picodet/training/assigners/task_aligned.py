@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from picodet.ops.boxes import intersection_and_union, least_distance_inside
-from picodet.training.assigners.assignment import Assignment, best, in_a_row, one_box_each, taken
+from picodet.training.assigners.assignment import (
+    Assignment,
+    assigned_anchors,
+    flatten_targets,
+    resolve_conflicts,
+    top_k_mask,
+)
 from picodet.training.data.batch import Targets
 from picodet.training.recipes.schema import TaskAligned
 
@@ -18,27 +24,27 @@ INSIDE = 1e-9  # pixels that a centre must be inside of a box, assigners/utils.p
 
 @torch.no_grad()
 def task_aligned(
-    scores: Tensor, boxes: Tensor, points: Tensor, targets: Targets, numbers: TaskAligned
+    scores: Tensor, boxes: Tensor, points: Tensor, targets: Targets, config: TaskAligned
 ) -> Assignment:
     """Cells in the box whose class and box are best together now.
 
     scores [B, C, A], boxes [B, A, 4] as predicted; points [A, 2], the cells' centres. All lengths
     in pixels. The quality is the alignment, on a scale that ends at the box's best IoU.
     """
-    row = in_a_row(targets, boxes.dtype)
-    intersection, union = intersection_and_union(row.boxes[:, None], row.of_each(boxes))
+    flat = flatten_targets(targets, boxes.dtype)
+    intersection, union = intersection_and_union(flat.boxes[:, None], flat.per_box(boxes))
     iou = intersection / (union + LEAST_UNION)
-    alignment = scores[row.picture, row.classes] ** numbers.alpha * iou**numbers.beta
-    inside = least_distance_inside(points, row.boxes[:, None]) > INSIDE
-    chosen = best(alignment * inside, numbers.candidates, numbers.candidates) & inside
-    box = one_box_each(chosen, iou, row)
-    picture, cell, place = taken(box, row)
-    aligned, overlap = alignment[place, cell], iou[place, cell]
+    alignment = scores[flat.image, flat.classes] ** config.alpha * iou**config.beta
+    inside = least_distance_inside(points, flat.boxes[:, None]) > INSIDE
+    chosen = top_k_mask(alignment * inside, config.candidates, config.candidates) & inside
+    box = resolve_conflicts(chosen, iou, flat)
+    image, anchor, gt = assigned_anchors(box, flat)
+    aligned, overlap = alignment[gt, anchor], iou[gt, anchor]
     most_aligned, most_overlap = (
-        values.new_zeros(len(iou)).scatter_reduce(0, place, values, "amax")
+        values.new_zeros(len(iou)).scatter_reduce(0, gt, values, "amax")
         for values in (aligned, overlap)
     )
     quality = torch.zeros_like(boxes[..., 0])
-    scaled = aligned / (most_aligned[place] + LEAST_ALIGNMENT) * most_overlap[place]
-    quality[picture, cell] = scaled
+    scaled = aligned / (most_aligned[gt] + LEAST_ALIGNMENT) * most_overlap[gt]
+    quality[image, anchor] = scaled
     return Assignment(box, quality)

@@ -19,14 +19,14 @@ from picodet.data.resize_kernels import using
 from picodet.errors import ImageError, TrainingError
 from picodet.training.data.batch import Batch, Targets
 from picodet.training.data.color_jitter import distort
-from picodet.training.data.dataset import Samples
-from picodet.training.data.mosaic import PICTURES, mosaic, shift_colours
+from picodet.training.data.dataset import TrainDataset
+from picodet.training.data.mosaic import NUM_IMAGES, augment_hsv, mosaic
 from picodet.training.data.transforms import (
-    Seen,
+    LabeledImage,
     crop,
     draw_resize,
     flip,
-    normalise_into,
+    normalize_into,
     resize,
     resize_boxes,
 )
@@ -36,13 +36,13 @@ WORD = 1 << 32  # a seed is a word
 
 
 @dataclass(frozen=True)
-class Reader:
+class BatchReader:
     """What one rank reads of the samples."""
 
-    samples: Samples
+    dataset: TrainDataset
     augmentation: Augmentation
     preprocessing: Preprocessing
-    per_step: int  # pictures of this rank
+    batch_size: int  # pictures of this rank
     seed: int
     rank: int
     ranks: int
@@ -50,100 +50,102 @@ class Reader:
     @property
     def steps_per_epoch(self) -> int:
         """Batches that are full; the rest of an epoch's pictures is left out."""
-        return -(-len(self.samples) // self.ranks) // self.per_step
+        return -(-len(self.dataset) // self.ranks) // self.batch_size
 
     @property
-    def largest(self) -> int:
+    def max_values(self) -> int:
         """Numbers in the pictures of a batch, at the most."""
-        return self.per_step * 3 * max(height * width for height, width in self.augmentation.sizes)
+        return (
+            self.batch_size * 3 * max(height * width for height, width in self.augmentation.sizes)
+        )
 
-    def batch(self, epoch: int, step: int, room: Tensor | None = None) -> Batch:
-        """room: [largest] or more float32, where the pictures shall be written.
+    def batch(self, epoch: int, step: int, buffer: Tensor | None = None) -> Batch:
+        """buffer: [max_values] or more float32, where the pictures shall be written.
 
         Raises ImageError, with its id, for a picture that cannot be read.
         """
         key = (self.seed % WORD, epoch, step, self.rank)
-        random, python = np.random.RandomState(key), Random(repr(key))  # noqa: S311
+        random, python_rng = np.random.RandomState(key), Random(repr(key))  # noqa: S311
         size, interp = draw_resize(self.augmentation.sizes, random)
-        pictures = self.pictures(epoch, step)
-        shape = (self.per_step, 3, *size)
-        images = torch.empty(shape) if room is None else room[: math.prod(shape)].view(shape)
+        image_indices = self.image_indices(epoch, step)
+        shape = (self.batch_size, 3, *size)
+        images = torch.empty(shape) if buffer is None else buffer[: math.prod(shape)].view(shape)
         boxes, classes = [], []
         with using(self.preprocessing.resize):
-            for place, picture in enumerate(pictures.tolist()):
-                seen = self._augmented(picture, epoch, random, python)
-                height, width = seen.picture.shape[:2]
-                boxes.append(resize_boxes(seen.boxes, (height, width), size))
-                classes.append(seen.classes)
-                resized = resize(seen.picture, size, interp)
-                normalise_into(images[place].numpy(), resized, self.preprocessing)
-        ids = tuple(self.samples.image_ids[pictures].tolist())
-        return Batch(images, pad(boxes, classes), ids)
+            for slot, index in enumerate(image_indices.tolist()):
+                sample = self._augment(index, epoch, random, python_rng)
+                height, width = sample.image.shape[:2]
+                boxes.append(resize_boxes(sample.boxes, (height, width), size))
+                classes.append(sample.classes)
+                resized = resize(sample.image, size, interp)
+                normalize_into(images[slot].numpy(), resized, self.preprocessing)
+        ids = tuple(self.dataset.image_ids[image_indices].tolist())
+        return Batch(images, pad_targets(boxes, classes), ids)
 
-    def pictures(self, epoch: int, step: int) -> np.ndarray:
-        """[per_step] indices of samples, as Paddle's DistributedBatchSampler deals them out.
+    def image_indices(self, epoch: int, step: int) -> np.ndarray:
+        """[batch_size] indices, as Paddle's DistributedBatchSampler deals them out.
 
         Its order depends on the epoch alone (paddle/io/dataloader/batch_sampler.py), ours too:
         another seed changes what is done to the pictures.
         """
-        number = len(self.samples)
+        number = len(self.dataset)
         order = np.arange(-(-number // self.ranks) * self.ranks) % number
         np.random.RandomState(epoch).shuffle(order)
-        first = (step * self.ranks + self.rank) * self.per_step
-        return order[first : first + self.per_step]
+        first = (step * self.ranks + self.rank) * self.batch_size
+        return order[first : first + self.batch_size]
 
-    def _augmented(
-        self, picture: int, epoch: int, random: np.random.RandomState, python: Random
-    ) -> Seen:
-        wanted = self.augmentation
-        if wanted.mosaic:
+    def _augment(
+        self, index: int, epoch: int, random: np.random.RandomState, python_rng: Random
+    ) -> LabeledImage:
+        augmentation = self.augmentation
+        if augmentation.mosaic:
             # ppdet's workers of an epoch are started in the one before it, and believe to be there:
             # data/reader.py:195-202, engine/trainer.py
-            if max(epoch - 1, 0) < wanted.mosaic_epochs:
-                others = [random.randint(len(self.samples)) for _ in range(PICTURES - 1)]
-                seen = mosaic([self._seen(i) for i in (picture, *others)], random, python)
+            if max(epoch - 1, 0) < augmentation.mosaic_epochs:
+                others = [random.randint(len(self.dataset)) for _ in range(NUM_IMAGES - 1)]
+                sample = mosaic([self._load(i) for i in (index, *others)], random, python_rng)
             else:
-                seen = self._seen(picture)
-            seen = seen._replace(picture=shift_colours(seen.picture, random))
-            return flip(seen, wanted.flip, random)
-        seen = self._seen(picture)
-        if wanted.crop:
-            seen = crop(seen, random)
-        seen = flip(seen, wanted.flip, random)
-        if wanted.distort:
-            seen = seen._replace(picture=distort(seen.picture, wanted.distort, random))
-        return seen
+                sample = self._load(index)
+            sample = sample._replace(image=augment_hsv(sample.image, random))
+            return flip(sample, augmentation.flip, random)
+        sample = self._load(index)
+        if augmentation.crop:
+            sample = crop(sample, random)
+        sample = flip(sample, augmentation.flip, random)
+        if augmentation.distort:
+            sample = sample._replace(image=distort(sample.image, augmentation.distort, random))
+        return sample
 
-    def _seen(self, picture: int) -> Seen:
-        samples = self.samples
+    def _load(self, index: int) -> LabeledImage:
+        dataset = self.dataset
         try:
-            image = read_image(samples.folder / samples.files[picture])
+            image = read_image(dataset.folder / dataset.files[index])
         except ImageError as error:
-            raise ImageError(f"{error} (image {samples.image_ids[picture]})") from error
+            raise ImageError(f"{error} (image {dataset.image_ids[index]})") from error
         rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-        return Seen(rgb, samples.boxes_of(picture), samples.classes_of(picture))
+        return LabeledImage(rgb, dataset.boxes_of(index), dataset.classes_of(index))
 
 
 def reader(
-    samples: Samples,
+    dataset: TrainDataset,
     augmentation: Augmentation,
     preprocessing: Preprocessing,
-    per_step: int,
+    batch_size: int,
     seed: int = 0,
     rank: int = 0,
     ranks: int = 1,
-) -> Reader:
+) -> BatchReader:
     """Raises TrainingError where an epoch has no step."""
-    made = Reader(samples, augmentation, preprocessing, per_step, seed, rank, ranks)
+    made = BatchReader(dataset, augmentation, preprocessing, batch_size, seed, rank, ranks)
     if made.steps_per_epoch == 0:
         raise TrainingError(
-            f"{samples.folder}: a step takes {per_step} pictures in each of {ranks} processes, and "
-            f"there are {len(samples)} with a box; --batch takes fewer"
+            f"{dataset.folder}: a step takes {batch_size} pictures in each of {ranks} processes, "
+            f"and there are {len(dataset)} with a box; --batch takes fewer"
         )
     return made
 
 
-def pad(boxes: list[np.ndarray], classes: list[np.ndarray]) -> Targets:
+def pad_targets(boxes: list[np.ndarray], classes: list[np.ndarray]) -> Targets:
     """PadGT: boxes [n, 4] and classes [n] of each picture, with zeros up to the most."""
     most = max(1, *map(len, boxes))
     padded = Targets(
@@ -151,9 +153,9 @@ def pad(boxes: list[np.ndarray], classes: list[np.ndarray]) -> Targets:
         torch.zeros(len(boxes), most, dtype=torch.int64),
         torch.zeros(len(boxes), most, dtype=torch.bool),
     )
-    for place, (its_boxes, its_classes) in enumerate(zip(boxes, classes, strict=True)):
+    for slot, (its_boxes, its_classes) in enumerate(zip(boxes, classes, strict=True)):
         number = len(its_boxes)
-        padded.boxes[place, :number] = torch.from_numpy(its_boxes)
-        padded.classes[place, :number] = torch.from_numpy(its_classes)
-        padded.valid[place, :number] = True
+        padded.boxes[slot, :number] = torch.from_numpy(its_boxes)
+        padded.classes[slot, :number] = torch.from_numpy(its_classes)
+        padded.valid[slot, :number] = True
     return padded

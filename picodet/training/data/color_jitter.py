@@ -14,35 +14,35 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from picodet.training.data.pillow_hsv import turn
+from picodet.training.data.pillow_hsv import rotate_hue
 
 # of 2^16, so that all sums are whole numbers below 2^24: exact in float32 in any order
 PILLOW_LUMA = np.array([[19595, 38470, 7471, 0x8000]], np.float32) / np.float32(0x10000)
 BYTES = np.arange(256, dtype=np.uint8)
 
 
-def enhance(picture: np.ndarray, changes: Iterable[tuple[str, float]]) -> np.ndarray:
+def enhance(image: np.ndarray, changes: Iterable[tuple[str, float]]) -> np.ndarray:
     """picture [H, W, 3] uint8 RGB -> same, float32 of whole numbers.
 
     changes: of brightness, contrast, saturation or hue, and how much; hue in 1 / 256 of a turn.
     """
     for kind, amount in changes:
         if kind == "hue":
-            picture = turn(picture, amount)
+            image = rotate_hue(image, amount)
         elif kind == "saturation":
-            grey = luma(picture)[..., None]
-            picture = blend(np.broadcast_to(grey, picture.shape), picture, amount)
+            gray = luma(image)[..., None]
+            image = blend(np.broadcast_to(gray, image.shape), image, amount)
         else:
-            centre = int(luma(picture).mean(dtype=np.float64) + 0.5) if kind == "contrast" else 0
-            table = blend(np.full_like(BYTES, centre), BYTES, amount)
-            picture = cv2.LUT(picture, table)
-    return picture.astype(np.float32)
+            gray_level = int(luma(image).mean(dtype=np.float64) + 0.5) if kind == "contrast" else 0
+            table = blend(np.full_like(BYTES, gray_level), BYTES, amount)
+            image = cv2.LUT(image, table)
+    return image.astype(np.float32)
 
 
-def luma(picture: np.ndarray) -> np.ndarray:
+def luma(image: np.ndarray) -> np.ndarray:
     """picture [H, W, 3] uint8 RGB -> [H, W] uint8."""
-    grey: np.ndarray = cv2.transform(picture.astype(np.float32), PILLOW_LUMA)
-    return grey.astype(np.uint8)
+    gray: np.ndarray = cv2.transform(image.astype(np.float32), PILLOW_LUMA)
+    return gray.astype(np.uint8)
 
 
 def blend(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
@@ -58,7 +58,7 @@ Change = tuple[Kind, float]
 
 KINDS: tuple[Kind, ...] = ("brightness", "contrast", "saturation", "hue")
 RANGES = dict.fromkeys(KINDS, (0.5, 1.5)) | {"hue": (-18, 18)}
-LEFT_OUT = 0.5  # of each kind, how often
+SKIP_PROBABILITY = 0.5  # of each kind, how often
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.321), (0.211, -0.523, 0.311))
 FROM_YIQ = ((1.0, 0.956, 0.621), (1.0, -0.272, -0.647), (1.0, -1.107, 1.705))
@@ -66,7 +66,7 @@ BLOCK = 1 << 13  # values of a plane that are turned at a time, so that they sta
 
 
 def distort(
-    picture: np.ndarray, form: Literal["ppdet-2.6", "ppdet-2.7"], random: np.random.RandomState
+    image: np.ndarray, form: Literal["ppdet-2.6", "ppdet-2.7"], random: np.random.RandomState
 ) -> np.ndarray:
     """picture [H, W, 3] uint8 RGB -> same.
 
@@ -74,25 +74,25 @@ def distort(
     """
     changes = draw_changes(random)
     if form == "ppdet-2.7":
-        return enhance(picture, changes)
-    return change(picture, changes)
+        return enhance(image, changes)
+    return apply_changes(image, changes)
 
 
 def draw_changes(random: np.random.RandomState) -> list[Change]:
     """What is done, and how much."""
     changes: list[Change] = []
     for index in random.permutation(len(KINDS)):
-        if not random.uniform(0.0, 1.0) < LEFT_OUT:
+        if not random.uniform(0.0, 1.0) < SKIP_PROBABILITY:
             kind = KINDS[index]
             changes.append((kind, random.uniform(*RANGES[kind])))
     return changes
 
 
-def change(picture: np.ndarray, changes: Iterable[Change]) -> np.ndarray:
+def apply_changes(image: np.ndarray, changes: Iterable[Change]) -> np.ndarray:
     """picture [H, W, 3] uint8 RGB -> same, uint8, float32 or float64: the form of ppdet-2.6."""
     changes = list(changes)
     if not changes:
-        return picture
+        return image
     # up to the first change that mixes channels, a byte becomes what it is wherever it stands
     bytewise = list(takewhile(lambda each: each[0] in ("brightness", "contrast"), changes))
     table = np.arange(256, dtype=np.float32)
@@ -100,12 +100,12 @@ def change(picture: np.ndarray, changes: Iterable[Change]) -> np.ndarray:
         _change_values(table, kind, amount)
     rest = changes[len(bytewise) :]
     if not rest:
-        return cv2.LUT(picture, table)
-    planes = [cv2.LUT(plane, table) for plane in cv2.split(picture)]
+        return cv2.LUT(image, table)
+    planes = [cv2.LUT(plane, table) for plane in cv2.split(image)]
     for kind, amount in rest:
         planes = [plane.astype(np.float32, copy=False) for plane in planes]
         if kind == "hue":
-            planes = _turn(planes, amount)
+            planes = _rotate_hue(planes, amount)
         elif kind == "saturation":
             _saturate(planes, amount)
         else:
@@ -134,11 +134,11 @@ def _saturate(planes: list[np.ndarray], amount: float) -> None:
         np.add(plane, luma, out=plane)
 
 
-def _turn(planes: list[np.ndarray], half_turns: float) -> list[np.ndarray]:
+def _rotate_hue(planes: list[np.ndarray], half_turns: float) -> list[np.ndarray]:
     """planes 3 of [H, W] float32 RGB -> float64: turned about the axis of grey in YIQ."""
     cosine, sine = np.cos(half_turns * np.pi), np.sin(half_turns * np.pi)
-    turn = np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
-    matrix = np.dot(np.dot(np.array(FROM_YIQ), turn), np.array(TO_YIQ))
+    rotation = np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
+    matrix = np.dot(np.dot(np.array(FROM_YIQ), rotation), np.array(TO_YIQ))
     turned = [np.empty(planes[0].shape) for _ in planes]
     sources = [plane.ravel() for plane in planes]
     targets = [plane.reshape(-1) for plane in turned]

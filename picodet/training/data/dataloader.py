@@ -23,20 +23,20 @@ from picodet.config import Preprocessing
 from picodet.errors import PicoDetError, TrainingError
 from picodet.system.machine import end_with_parent, worker_context
 from picodet.training.data.batch import Batch, Targets
-from picodet.training.data.batch_reader import Reader, reader
-from picodet.training.data.dataset import Samples
+from picodet.training.data.batch_reader import BatchReader, reader
+from picodet.training.data.dataset import TrainDataset
 from picodet.training.recipes.schema import Augmentation
 
 Key = tuple[int, int]  # epoch, step
-AHEAD = 2  # batches that each worker has under way
-PLACES = AHEAD + 1  # of a worker; one more, for the batch that is being copied
+PREFETCH = 2  # batches that each worker has under way
+SLOTS = PREFETCH + 1  # of a worker; one more, for the batch that is being copied
 
 
-class Sent(NamedTuple):
+class SharedBatch(NamedTuple):
     """What comes from a worker: a batch whose pictures lie in the shared memory."""
 
     worker: int
-    place: int
+    slot: int
     shape: tuple[int, ...]  # of the pictures
     targets: tuple[np.ndarray, ...]  # as in Targets; tensors would each need a file
     image_ids: tuple[int, ...]
@@ -47,24 +47,26 @@ class Loader:
 
     def __init__(
         self,
-        samples: Samples,
+        dataset: TrainDataset,
         augmentation: Augmentation,
         preprocessing: Preprocessing,
-        per_step: int,
+        batch_size: int,
         seed: int = 0,
         rank: int = 0,
         ranks: int = 1,
         workers: int = 2,
     ) -> None:
-        """per_step: pictures of this rank; workers: 0 reads in this process.
+        """batch_size: images of this rank; workers: 0 reads in this process.
 
         Raises TrainingError where there are not enough pictures for a step, or not enough memory.
         """
-        self.reader = reader(samples, augmentation, preprocessing, per_step, seed, rank, ranks)
+        self.reader = reader(dataset, augmentation, preprocessing, batch_size, seed, rank, ranks)
         self.workers = workers
-        self._steps = _Steps(self.reader.steps_per_epoch)
-        self._rooms = _rooms(workers, self.reader)
-        self._loader = _loader(_Batches(self.reader, self._rooms), self._steps, workers)
+        self._steps = _StepSampler(self.reader.steps_per_epoch)
+        self._shared_buffers = _shared_buffers(workers, self.reader)
+        self._loader = _loader(
+            _BatchDataset(self.reader, self._shared_buffers), self._steps, workers
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -78,10 +80,10 @@ class Loader:
         """
         self._steps.epoch, self._steps.start = number, start
         try:
-            for sent in self._loader:
-                if isinstance(sent, PicoDetError):
-                    raise sent
-                yield sent if isinstance(sent, Batch) else self._received(sent)
+            for item in self._loader:
+                if isinstance(item, PicoDetError):
+                    raise item
+                yield item if isinstance(item, Batch) else self._received(item)
         except RuntimeError as error:
             if "exited unexpectedly" not in str(error):
                 raise
@@ -90,13 +92,13 @@ class Loader:
                 "memory was short: --workers with fewer, or a smaller --batch"
             ) from error
 
-    def _received(self, sent: Sent) -> Batch:
-        flat = self._rooms[sent.worker, sent.place, : math.prod(sent.shape)]
-        targets = Targets(*map(torch.from_numpy, sent.targets))
-        return Batch(flat.view(sent.shape).clone(), targets, sent.image_ids)
+    def _received(self, item: SharedBatch) -> Batch:
+        flat = self._shared_buffers[item.worker, item.slot, : math.prod(item.shape)]
+        targets = Targets(*map(torch.from_numpy, item.targets))
+        return Batch(flat.view(item.shape).clone(), targets, item.image_ids)
 
 
-class _Steps(Sampler[Key]):
+class _StepSampler(Sampler[Key]):
     """The steps of an epoch; lives in the main process."""
 
     def __init__(self, number: int) -> None:
@@ -110,29 +112,29 @@ class _Steps(Sampler[Key]):
         return self.number - self.start
 
 
-class _Batches(Dataset[Batch | Sent | PicoDetError]):
+class _BatchDataset(Dataset[Batch | SharedBatch | PicoDetError]):
     """Lives in the workers. An error comes back as a value: raised, it would become a traceback."""
 
-    def __init__(self, wrapped: Reader, rooms: Tensor) -> None:
-        self.reader, self.rooms, self.made = wrapped, rooms, 0
+    def __init__(self, wrapped: BatchReader, buffers: Tensor) -> None:
+        self.reader, self.buffers, self.made = wrapped, buffers, 0
 
-    def __getitem__(self, key: Key) -> Batch | Sent | PicoDetError:
+    def __getitem__(self, key: Key) -> Batch | SharedBatch | PicoDetError:
         worker = get_worker_info()
         try:
             if worker is None:
                 return self.reader.batch(*key)
-            place = self.made % PLACES
-            batch = self.reader.batch(*key, room=self.rooms[worker.id, place])
+            slot = self.made % SLOTS
+            batch = self.reader.batch(*key, buffer=self.buffers[worker.id, slot])
         except PicoDetError as error:
             return error
         self.made += 1
         targets = tuple(tensor.numpy() for tensor in batch.targets)
-        return Sent(worker.id, place, tuple(batch.images.shape), targets, batch.image_ids)
+        return SharedBatch(worker.id, slot, tuple(batch.images.shape), targets, batch.image_ids)
 
 
-def _rooms(workers: int, wrapped: Reader) -> Tensor:
+def _shared_buffers(workers: int, wrapped: BatchReader) -> Tensor:
     """[workers, PLACES, numbers of a batch] float32, shared."""
-    shape = (workers, PLACES, wrapped.largest)
+    shape = (workers, SLOTS, wrapped.max_values)
     try:
         return torch.empty(shape).share_memory_()
     except RuntimeError as error:
@@ -143,11 +145,11 @@ def _rooms(workers: int, wrapped: Reader) -> Tensor:
         ) from error
 
 
-def _loader(batches: _Batches, steps: _Steps, workers: int) -> DataLoader[Any]:
+def _loader(batches: _BatchDataset, steps: _StepSampler, workers: int) -> DataLoader[Any]:
     common: dict[str, Any] = {
         "batch_size": None,
         "sampler": steps,
-        "collate_fn": _unchanged,
+        "collate_fn": _identity,
         "generator": torch.Generator(),  # what it draws is not ours, nor the training's
     }
     if not workers:
@@ -156,18 +158,18 @@ def _loader(batches: _Batches, steps: _Steps, workers: int) -> DataLoader[Any]:
         batches,
         **common,
         num_workers=workers,
-        prefetch_factor=AHEAD,
+        prefetch_factor=PREFETCH,
         persistent_workers=True,
         multiprocessing_context=worker_context("picodet.training.data.batch_reader"),
-        worker_init_fn=_begin,
+        worker_init_fn=_init_worker,
     )
 
 
-def _unchanged(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch
 
 
-def _begin(_: int) -> None:
+def _init_worker(_: int) -> None:
     """Ctrl-C is the main process's to answer; a worker keeps to its one core, and ends with it."""
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

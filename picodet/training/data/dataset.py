@@ -13,15 +13,15 @@ import numpy as np
 from picodet.data.coco import Annotations, Category, read_annotations
 from picodet.errors import TrainingError
 
-PICTURE_FOLDERS = ("train2017", "images/train2017")
+IMAGE_FOLDERS = ("train2017", "images/train2017")
 ANNOTATION_FILE = "annotations/instances_train2017.json"
 SMALLEST = 1e-5  # side of a box, pixels; what is not longer is none
 DECIMALS = 3  # of a pixel that a corner is rounded to
-NAMED = 5  # in an error
+MAX_NAMED = 5  # in an error
 
 
 @dataclass(frozen=True)
-class Samples:
+class TrainDataset:
     """N pictures and their G boxes; those of picture i are rows starts[i] .. starts[i + 1]."""
 
     folder: Path
@@ -36,20 +36,20 @@ class Samples:
     def __len__(self) -> int:
         return len(self.files)
 
-    def boxes_of(self, picture: int) -> np.ndarray:
+    def boxes_of(self, index: int) -> np.ndarray:
         """[n, 4] float32, a copy."""
-        return self.boxes[self.starts[picture] : self.starts[picture + 1]].copy()
+        return self.boxes[self.starts[index] : self.starts[index + 1]].copy()
 
-    def classes_of(self, picture: int) -> np.ndarray:
+    def classes_of(self, index: int) -> np.ndarray:
         """[n] int64, a copy."""
-        return self.classes[self.starts[picture] : self.starts[picture + 1]].copy()
+        return self.classes[self.starts[index] : self.starts[index + 1]].copy()
 
 
 def find_train(folder: Path) -> tuple[Path, Path]:
     """The folder of train2017's pictures, and their annotation file, below a folder of COCO."""
-    pictures = [folder / name for name in PICTURE_FOLDERS]
+    images = [folder / name for name in IMAGE_FOLDERS]
     places = [folder / ANNOTATION_FILE, folder / Path(ANNOTATION_FILE).name]
-    found = next((path for path in pictures if path.is_dir()), None)
+    found = next((path for path in images if path.is_dir()), None)
     annotations = next((path for path in places if path.is_file()), None)
     if annotations is None:  # a part of train2017 has another name, and is meant if it is alone
         parts = [file for place in places for file in place.parent.glob("instances_train*.json")]
@@ -57,16 +57,16 @@ def find_train(folder: Path) -> tuple[Path, Path]:
     if found is None or annotations is None:
         raise TrainingError(
             f"{folder}: has nothing to train on: looked for the pictures in "
-            f"{' and '.join(PICTURE_FOLDERS)} ({_outcome(found)}), and for {ANNOTATION_FILE} or a "
+            f"{' and '.join(IMAGE_FOLDERS)} ({_outcome(found)}), and for {ANNOTATION_FILE} or a "
             f"single instances_train*.json there or above ({_outcome(annotations)}). --images and "
             "--annotations name them one by one"
         )
     return found, annotations
 
 
-def read_samples(
+def read_dataset(
     annotation_file: Path, folder: Path, class_names: Sequence[str] | None = None
-) -> Samples:
+) -> TrainDataset:
     """class_names: what a model's classes are called; None: the categories, by their ids.
 
     Raises TrainingError where a class is none of the categories, where there is no box, or no file
@@ -89,19 +89,19 @@ def read_samples(
             f"{annotation_file}: none of its {len(truths):,} boxes can be trained on: they are "
             f"crowds, have no area, or are of other classes than {_list(list(classes))}"
         )
-    of_picture = annotations.picture_indices(truths.picture_ids[rows])
-    rows = rows[np.argsort(of_picture, kind="stable")]
-    present, counts = np.unique(of_picture, return_counts=True)
-    pictures = [annotations.pictures[i] for i in present]
-    files = tuple(picture.file for picture in pictures)
+    image_indices = annotations.picture_indices(truths.picture_ids[rows])
+    rows = rows[np.argsort(image_indices, kind="stable")]
+    present, counts = np.unique(image_indices, return_counts=True)
+    images = [annotations.images[i] for i in present]
+    files = tuple(image.file for image in images)
     _check_files(folder, files)
     # Python rounds the decimal number, NumPy a product of it
     rounded = [round(value, DECIMALS) for value in corners[rows].ravel().tolist()]
     order = {category_id: index for index, category_id in enumerate(classes.values())}
-    return Samples(
+    return TrainDataset(
         folder=folder,
         files=files,
-        image_ids=np.array([picture.id for picture in pictures], np.int64),
+        image_ids=np.array([image.id for image in images], np.int64),
         starts=np.concatenate([[0], np.cumsum(counts)]),
         boxes=np.array(rounded, np.float32).reshape(-1, 4),
         classes=np.array([order[i] for i in truths.category_ids[rows].tolist()], np.int64),
@@ -146,8 +146,8 @@ def _check_files(folder: Path, files: Sequence[str]) -> None:
 
 
 def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
 
 
 def _outcome(path: Path | None) -> str:

@@ -20,10 +20,12 @@ from picodet.system.machine import cores
 
 FILE = "images.json"
 COLUMNS = 4  # of a row: size, checksum, and two times in ns, of the content and of the file
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
-def look(paths: Sequence[Path], known: np.ndarray, ranks: Ranks, progress: Progress) -> np.ndarray:
+def scan(
+    paths: Sequence[Path], known: np.ndarray, ranks: Ranks, progress: ProgressCallback
+) -> np.ndarray:
     """[N, COLUMNS] int64 of N images; the same in all processes but for the times.
 
     known: [N, COLUMNS] of before, or of none.
@@ -36,17 +38,17 @@ def look(paths: Sequence[Path], known: np.ndarray, ranks: Ranks, progress: Progr
     found = []
     pool = ThreadPoolExecutor(max(1, cores() // local_processes()))
     try:
-        asked = (None if same[i] else paths[i] for i in mine)
-        for i, each in zip(mine, pool.map(_unless_known, asked), strict=True):
+        to_read = (None if same[i] else paths[i] for i in mine)
+        for i, each in zip(mine, pool.map(_unless_known, to_read), strict=True):
             size, crc = each or known[i, :2]
             found.append((i, size, crc))
             progress(min(len(found) * ranks.size, len(paths)), len(paths))
             ranks.check()
     finally:
         pool.shutdown(cancel_futures=True)
-    everybodys = np.concatenate(ranks.gather(np.array(found, np.float64).reshape(-1, 3)))
+    gathered = np.concatenate(ranks.gather(np.array(found, np.float64).reshape(-1, 3)))
     sums = np.empty((len(paths), 2), np.int64)
-    sums[everybodys[:, 0].astype(int)] = everybodys[:, 1:]
+    sums[gathered[:, 0].astype(int)] = gathered[:, 1:]
     return np.concatenate([sums, times[:, 1:]], axis=1)
 
 
@@ -73,7 +75,7 @@ def read(folder: Path, name: str) -> np.ndarray:
 
 
 def refuse_others(
-    paths: Sequence[Path], before: np.ndarray, now: np.ndarray, state: Path, what: str
+    paths: Sequence[Path], before: np.ndarray, now: np.ndarray, checkpoint: Path, what: str
 ) -> None:
     """Raise TrainingError: the digests differ. Names the first image, where the list knows it."""
     if len(before) == len(now):
@@ -84,13 +86,13 @@ def refuse_others(
             gone = "cannot be read" if found == UNKNOWN else "could not be read"
             more = f", and so are {len(changed) - 1:,} more of" if len(changed) > 1 else ", of"
             raise TrainingError(
-                f"{paths[first]}: is another image than when the training of {state} began: it "
-                f"{difference(was, found) or gone}{more} {len(now):,} images to {what}. Put "
+                f"{paths[first]}: is another image than when the training of {checkpoint} began: "
+                f"it {difference(was, found) or gone}{more} {len(now):,} images to {what}. Put "
                 "back what it began with, or begin anew in another --out"
             )
     raise TrainingError(
-        f"{state}: the {len(now):,} images to {what} are others than when it began; which, cannot "
-        f"be told without {FILE}. Put back what it began with, or begin anew in another --out"
+        f"{checkpoint}: the {len(now):,} images to {what} are others than when it began; which, "
+        f"cannot be told without {FILE}. Put back what it began with, or name another --out"
     )
 
 

@@ -11,28 +11,30 @@ from random import Random
 import cv2
 import numpy as np
 
-from picodet.training.data.transforms import Seen
+from picodet.training.data.transforms import LabeledImage
 
-SHARE = 0.6  # of pictures that become a mosaic
-PICTURES = 5  # four, and the one that is mixed in
+PROBABILITY = 0.6  # of pictures that become a mosaic
+NUM_IMAGES = 5  # four, and the one that is mixed in
 SIDE = 640  # of the result, pixels
-GREY = 114  # where there is no picture
-CENTRES = (0.5 * SIDE, 1.5 * SIDE)  # of the four
+GRAY = 114  # where there is no picture
+CENTERS = (0.5 * SIDE, 1.5 * SIDE)  # of the four
 DEGREES, SCALES, SHEARS, SHIFTS = (-10, 10), (0.1, 2.0), (-2, 2), (-0.1, 0.1)
 MIXED_SCALES = (0.5, 1.5)
 HSV_GAINS = (5, 30, 30)  # hue 0 .. 179, saturation, value 0 .. 255
 
 
-def mosaic(seen: Sequence[Seen], random: np.random.RandomState, python: Random) -> Seen:
+def mosaic(
+    samples: Sequence[LabeledImage], random: np.random.RandomState, python_rng: Random
+) -> LabeledImage:
     """Five pictures uint8 -> one of SIDE x SIDE, or the first as it is."""
-    if random.uniform(0.0, 1.0) > SHARE:
-        return seen[0]
-    four = _turned(_four(seen[:4], python), python)
-    python.random()  # whether to mix; always
-    return _mixed(four, seen[4], python)
+    if random.uniform(0.0, 1.0) > PROBABILITY:
+        return samples[0]
+    four = _random_affine(_mosaic_canvas(samples[:4], python_rng), python_rng)
+    python_rng.random()  # whether to mix; always
+    return _mix_up(four, samples[4], python_rng)
 
 
-def shift_colours(picture: np.ndarray, random: np.random.RandomState) -> np.ndarray:
+def augment_hsv(image: np.ndarray, random: np.random.RandomState) -> np.ndarray:
     """picture [H, W, 3] uint8 RGB -> float32: hue, saturation and value moved, or left."""
     moves = random.uniform(-1, 1, 3) * HSV_GAINS
     moves *= random.randint(0, 2, 3)
@@ -40,72 +42,72 @@ def shift_colours(picture: np.ndarray, random: np.random.RandomState) -> np.ndar
     hue = (values + moves[0]) % 180
     saturation, value = (np.clip(values + move, 0, 255) for move in moves[1:])
     table = np.stack([hue, saturation, value], axis=1).astype(np.uint8)[None]
-    hsv = cv2.LUT(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV), table)
+    hsv = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), table)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).astype(np.float32)
 
 
-def _four(seen: Sequence[Seen], python: Random) -> Seen:
+def _mosaic_canvas(samples: Sequence[LabeledImage], python_rng: Random) -> LabeledImage:
     """About a centre of a field of twice the side: above left, above right, and below."""
-    field = np.full((2 * SIDE, 2 * SIDE, 3), GREY, np.uint8)
-    y, x = int(python.uniform(*CENTRES)), int(python.uniform(*CENTRES))
+    canvas = np.full((2 * SIDE, 2 * SIDE, 3), GRAY, np.uint8)
+    y, x = int(python_rng.uniform(*CENTERS)), int(python_rng.uniform(*CENTERS))
     boxes = []
-    for index, (picture, its_boxes, _) in enumerate(seen):
+    for index, (image, its_boxes, _) in enumerate(samples):
         below, right = divmod(index, 2)
-        scale, resized = _fitted(picture)
+        scale, resized = _resized_to_fit(image)
         height, width = resized.shape[:2]
         left, top = x - (0 if right else width), y - (0 if below else height)
         x1, x2 = max(left, 0), min(left + width, 2 * SIDE)
         y1, y2 = max(top, 0), min(top + height, 2 * SIDE)
-        field[y1:y2, x1:x2] = resized[y1 - top : y2 - top, x1 - left : x2 - left]
+        canvas[y1:y2, x1:x2] = resized[y1 - top : y2 - top, x1 - left : x2 - left]
         boxes.append(scale * its_boxes + np.array([left, top, left, top], np.float32))
     together = np.clip(np.concatenate(boxes), 0, 2 * SIDE)
-    return Seen(field, together, np.concatenate([each.classes for each in seen]))
+    return LabeledImage(canvas, together, np.concatenate([each.classes for each in samples]))
 
 
-def _turned(seen: Seen, python: Random) -> Seen:
+def _random_affine(sample: LabeledImage, python_rng: Random) -> LabeledImage:
     """Turned, scaled, sheared and shifted into SIDE x SIDE."""
-    degrees, scale = python.uniform(*DEGREES), python.uniform(*SCALES)
+    degrees, scale = python_rng.uniform(*DEGREES), python_rng.uniform(*SCALES)
     turn = cv2.getRotationMatrix2D((0, 0), degrees, scale)
-    tangent = math.tan(python.uniform(*SHEARS) * math.pi / 180)
+    tangent = math.tan(python_rng.uniform(*SHEARS) * math.pi / 180)
     matrix = turn + tangent * turn[::-1]
-    matrix[:, 2] = python.uniform(*SHIFTS) * SIDE
-    picture = cv2.warpAffine(seen.picture, matrix, (SIDE, SIDE), borderValue=(GREY,) * 3)
-    corners = np.ones((len(seen.boxes) * 4, 3))
-    corners[:, :2] = seen.boxes[:, [0, 1, 2, 3, 0, 3, 2, 1]].reshape(-1, 2)
+    matrix[:, 2] = python_rng.uniform(*SHIFTS) * SIDE
+    image = cv2.warpAffine(sample.image, matrix, (SIDE, SIDE), borderValue=(GRAY,) * 3)
+    corners = np.ones((len(sample.boxes) * 4, 3))
+    corners[:, :2] = sample.boxes[:, [0, 1, 2, 3, 0, 3, 2, 1]].reshape(-1, 2)
     moved = (corners @ matrix.T).reshape(-1, 4, 2)
     boxes = np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
-    return Seen(picture, np.clip(boxes, 0, SIDE).astype(np.float32), seen.classes)
+    return LabeledImage(image, np.clip(boxes, 0, SIDE).astype(np.float32), sample.classes)
 
 
-def _mixed(seen: Seen, other: Seen, python: Random) -> Seen:
+def _mix_up(sample: LabeledImage, other: LabeledImage, python_rng: Random) -> LabeledImage:
     """Half of each; of the other a part, at a scale that is drawn, and flipped or not."""
-    jitter, flipped = python.uniform(*MIXED_SCALES), python.uniform(0, 1) > 0.5
-    scale, resized = _fitted(other.picture)
-    field = np.full((SIDE, SIDE, 3), GREY, np.uint8)
-    field[: resized.shape[0], : resized.shape[1]] = resized
+    jitter, flipped = python_rng.uniform(*MIXED_SCALES), python_rng.uniform(0, 1) > 0.5
+    scale, resized = _resized_to_fit(other.image)
+    canvas = np.full((SIDE, SIDE, 3), GRAY, np.uint8)
+    canvas[: resized.shape[0], : resized.shape[1]] = resized
     side = int(SIDE * jitter)
-    scaled = cv2.resize(field, (side, side))
+    scaled = cv2.resize(canvas, (side, side))
     padded = np.zeros((max(side, SIDE), max(side, SIDE), 3), np.uint8)
     padded[:side, :side] = scaled[:, ::-1] if flipped else scaled
     spare = padded.shape[0] - SIDE
-    y, x = (python.randint(0, spare - 1) if spare else 0 for _ in range(2))
+    y, x = (python_rng.randint(0, spare - 1) if spare else 0 for _ in range(2))
     part = padded[y : y + SIDE, x : x + SIDE]
     boxes = np.clip(other.boxes * np.float32(scale * jitter), 0, side)
     if flipped:
         boxes[:, [0, 2]] = side - boxes[:, [2, 0]]
     boxes = np.clip(boxes - np.array([x, y, x, y], np.float32), 0, SIDE)
     half = np.float32(0.5)
-    picture = half * seen.picture.astype(np.float32) + half * part.astype(np.float32)
-    return Seen(
-        picture.astype(np.uint8),
-        np.concatenate([seen.boxes, boxes]),
-        np.concatenate([seen.classes, other.classes]),
+    image = half * sample.image.astype(np.float32) + half * part.astype(np.float32)
+    return LabeledImage(
+        image.astype(np.uint8),
+        np.concatenate([sample.boxes, boxes]),
+        np.concatenate([sample.classes, other.classes]),
     )
 
 
-def _fitted(picture: np.ndarray) -> tuple[float, np.ndarray]:
+def _resized_to_fit(image: np.ndarray) -> tuple[float, np.ndarray]:
     """The factor by which a picture fits into SIDE x SIDE, and how it looks there."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     scale = min(SIDE / height, SIDE / width)
     size = int(width * scale), int(height * scale)
-    return scale, cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+    return scale, cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)

@@ -24,32 +24,32 @@ ORDERS = {
 }
 
 
-def turn(picture: np.ndarray, amount: float) -> np.ndarray:
+def rotate_hue(image: np.ndarray, amount: float) -> np.ndarray:
     """picture [H, W, 3] uint8 RGB -> same: hue, in 1 / 256 of a turn, moved on."""
-    red, green, blue = cv2.split(picture)
+    red, green, blue = cv2.split(image)
     above, below = cv2.max(red, green), cv2.min(red, green)
     value, least = cv2.max(above, blue), cv2.min(below, blue)
     middle = cv2.max(below, cv2.min(above, blue))
     spread = value - least
-    place = (red >= green) * np.int32(1 << 18)
-    place += (green >= blue) * np.int32(1 << 17)
-    place += (blue >= red) * np.int32(1 << 16)
-    place += _pair(value - middle, spread)
+    index = (red >= green) * np.int32(1 << 18)
+    index += (green >= blue) * np.int32(1 << 17)
+    index += (blue >= red) * np.int32(1 << 16)
+    index += _pair(value - middle, spread)
     # NumPy's conversion of what is no byte depends on the processor; that of x86 is meant
     moved = (BYTES + np.float64(amount)).astype(np.int64).astype(np.uint8)
-    hue = moved[_hues()].take(place)
+    hue = moved[_hues()].take(index)
     saturation = _saturations().take(_pair(spread, value))
     return to_rgb(hue, saturation, value)
 
 
-def to_hsv(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def to_hsv(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """picture [..., 3] uint8 RGB -> three of [...] uint8."""
-    red, green, blue = (picture[..., i].astype(np.float32) for i in range(3))
+    red, green, blue = (image[..., i].astype(np.float32) for i in range(3))
     value = np.maximum(np.maximum(red, green), blue)
     spread = value - np.minimum(np.minimum(red, green), blue)
-    grey = spread == 0
-    divisor = np.where(grey, np.float32(1), spread)
-    saturation = spread / np.where(grey, np.float32(1), value)
+    gray = spread == 0
+    divisor = np.where(gray, np.float32(1), spread)
+    saturation = spread / np.where(gray, np.float32(1), value)
     from_red, from_green, from_blue = ((value - c) / divisor for c in (red, green, blue))
     # 2.0 and 4.0 are doubles in C, and what is kept is a float again
     hue = np.where(
@@ -62,7 +62,7 @@ def to_hsv(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         ),
     )
     turned = np.mod(hue.astype(np.float64) / 6.0 + 1.0, 1.0).astype(np.float32)
-    hue_byte = np.where(grey, 0, turned.astype(np.float64) * 255.0).astype(np.uint8)
+    hue_byte = np.where(gray, 0, turned.astype(np.float64) * 255.0).astype(np.uint8)
     saturation_byte = (saturation.astype(np.float64) * 255.0).astype(np.uint8)
     return hue_byte, saturation_byte, value.astype(np.uint8)
 

@@ -21,42 +21,44 @@ PROPORTIONS = (0.5, 2.0)  # width over height, of what they are in the picture
 EPSILON = 1e-10  # beside the union
 
 
-class Seen(NamedTuple):
+class LabeledImage(NamedTuple):
     """A picture, and what there is to find in it."""
 
-    picture: np.ndarray  # [H, W, 3] RGB
+    image: np.ndarray  # [H, W, 3] RGB
     boxes: np.ndarray  # [n, 4] float32 xyxy, pixels
     classes: np.ndarray  # [n] int64
 
 
-def crop(seen: Seen, random: np.random.RandomState) -> Seen:
+def crop(sample: LabeledImage, random: np.random.RandomState) -> LabeledImage:
     """A part that holds the centre of a box, or all: which overlap is asked for is drawn."""
-    areas = (seen.boxes[:, 2] - seen.boxes[:, 0]) * (seen.boxes[:, 3] - seen.boxes[:, 1])
+    areas = (sample.boxes[:, 2] - sample.boxes[:, 0]) * (sample.boxes[:, 3] - sample.boxes[:, 1])
     for index in random.permutation(len(OVERLAPS) + 1):
         if index == len(OVERLAPS):  # no crop
             break
         overlap = OVERLAPS[index]
         for _ in range(TRIES):
-            part = _draw(seen.picture.shape[0], seen.picture.shape[1], random)
-            if overlap and _overlap(seen.boxes, areas, part) < overlap:
+            part = _draw_window(sample.image.shape[0], sample.image.shape[1], random)
+            if overlap and _overlap(sample.boxes, areas, part) < overlap:
                 continue
-            boxes, kept = _crop_boxes(seen.boxes, part)
+            boxes, kept = _crop_boxes(sample.boxes, part)
             if kept.any():
                 x1, y1, x2, y2 = part
-                return Seen(seen.picture[y1:y2, x1:x2], boxes[kept], seen.classes[kept])
-    return seen
+                return LabeledImage(sample.image[y1:y2, x1:x2], boxes[kept], sample.classes[kept])
+    return sample
 
 
-def flip(seen: Seen, share: float, random: np.random.RandomState) -> Seen:
+def flip(sample: LabeledImage, probability: float, random: np.random.RandomState) -> LabeledImage:
     """Left and right exchanged, in a share of all cases."""
-    if not random.uniform(0, 1) < share:
-        return seen
-    boxes = seen.boxes.copy()
-    boxes[:, [0, 2]] = seen.picture.shape[1] - seen.boxes[:, [2, 0]]
-    return Seen(cv2.flip(seen.picture, 1), boxes, seen.classes)
+    if not random.uniform(0, 1) < probability:
+        return sample
+    boxes = sample.boxes.copy()
+    boxes[:, [0, 2]] = sample.image.shape[1] - sample.boxes[:, [2, 0]]
+    return LabeledImage(cv2.flip(sample.image, 1), boxes, sample.classes)
 
 
-def _draw(height: int, width: int, random: np.random.RandomState) -> tuple[int, int, int, int]:
+def _draw_window(
+    height: int, width: int, random: np.random.RandomState
+) -> tuple[int, int, int, int]:
     """x1, y1, x2, y2, pixels."""
     scale = random.uniform(*SCALES)
     proportion = random.uniform(max(PROPORTIONS[0], scale**2), min(PROPORTIONS[1], scale**-2))
@@ -88,48 +90,54 @@ def _crop_boxes(
     first, last = corners[:2], corners[2:]
     cut = np.concatenate([np.maximum(boxes[:, :2], first), np.minimum(boxes[:, 2:], last)], axis=1)
     cut -= np.tile(first, 2)
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    inside = ((first <= centres) & (centres < last)).all(axis=1)
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside = ((first <= centers) & (centers < last)).all(axis=1)
     return cut, inside & (cut[:, :2] < cut[:, 2:]).all(axis=1)
 
 
-INTERPS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+INTERPOLATIONS = (
+    cv2.INTER_NEAREST,
+    cv2.INTER_LINEAR,
+    cv2.INTER_AREA,
+    cv2.INTER_CUBIC,
+    cv2.INTER_LANCZOS4,
+)
 BLOCK = 1 << 15  # values that are normalised at a time, so that they stay in the cache
 
 
 def draw_resize(sizes: Sequence[Size], random: np.random.RandomState) -> tuple[Size, int]:
     """The size and the interpolation of a batch."""
     size = sizes[random.choice(len(sizes))]
-    return size, int(random.choice(INTERPS))
+    return size, int(random.choice(INTERPOLATIONS))
 
 
-def resize(picture: np.ndarray, size: Size, interp: int) -> np.ndarray:
+def resize(image: np.ndarray, size: Size, interp: int) -> np.ndarray:
     """picture [H, W, 3] -> [*size, 3] float32, without regard to proportions."""
-    fy, fx = size[0] / picture.shape[0], size[1] / picture.shape[1]
-    resized = cv2.resize(picture, None, fx=fx, fy=fy, interpolation=interp)
+    fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
+    resized = cv2.resize(image, None, fx=fx, fy=fy, interpolation=interp)
     return resized.astype(np.float32, copy=False)
 
 
-def resize_boxes(boxes: np.ndarray, picture: Size, size: Size) -> np.ndarray:
+def resize_boxes(boxes: np.ndarray, image_size: Size, size: Size) -> np.ndarray:
     """boxes [n, 4] float32 xyxy in pixels of a picture -> of one that was resized; cut off there.
 
     None is left out, however small.
     """
-    factors = np.array([size[1] / picture[1], size[0] / picture[0]] * 2, np.float32)
+    factors = np.array([size[1] / image_size[1], size[0] / image_size[0]] * 2, np.float32)
     return np.clip(boxes * factors, 0, np.array([size[1], size[0]] * 2, np.float32))
 
 
-def normalise_into(target: np.ndarray, picture: np.ndarray, preprocessing: Preprocessing) -> None:
+def normalize_into(target: np.ndarray, image: np.ndarray, preprocessing: Preprocessing) -> None:
     """picture [H, W, 3] float32 RGB -> target [3, H, W] float32.
 
     Scaled in float32; then mean and std in float64, after each rounded to float32, as ppdet.
     """
     wide = np.empty(BLOCK)
-    channels = zip(cv2.split(picture), target, preprocessing.mean, preprocessing.std, strict=True)
+    channels = zip(cv2.split(image), target, preprocessing.mean, preprocessing.std, strict=True)
     for channel, plane, mean, std in channels:
-        values, normalised = channel.reshape(-1), plane.reshape(-1)
+        values, normalized = channel.reshape(-1), plane.reshape(-1)
         for start in range(0, values.size, BLOCK):
-            part = normalised[start : start + BLOCK]
+            part = normalized[start : start + BLOCK]
             scratch = wide[: part.size]
             np.multiply(values[start : start + BLOCK], np.float32(1 / 255), out=part)
             scratch[:] = part

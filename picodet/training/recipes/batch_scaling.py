@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
-from picodet.training.recipes.lr_schedule import learning_rates, linear_rule
+from picodet.training.recipes.lr_schedule import learning_rates, linear_scaling_rule
 from picodet.training.recipes.schema import Batches, Recipe
 
 COCO_TRAIN = 117_266  # pictures of train2017 that have a box: the others are not trained on
@@ -13,39 +13,39 @@ COCO_TRAIN = 117_266  # pictures of train2017 that have a box: the others are no
 class Derived:
     """Numbers that follow from a recipe's, for so many pictures."""
 
-    pictures: int
+    images: int
     steps_per_epoch: int
     steps: int  # of the whole training
-    first_rate: float
-    last_rate: float
+    first_lr: float
+    last_lr: float
 
 
-def for_batch(recipe: Recipe, per_gpu: int, gpus: int = 1) -> Recipe:
+def scaled_to_batch(recipe: Recipe, per_gpu: int, gpus: int = 1) -> Recipe:
     """The same for other pictures a step; its base rate follows by the linear rule.
 
     ppdet never changes a rate by itself and tells people to (configs/picodet/README_en.md).
     """
     batches = Batches(per_gpu, gpus)
-    rate = linear_rule(recipe.schedule.base_rate, recipe.batches.total, batches.total)
-    return replace(recipe, batches=batches, schedule=replace(recipe.schedule, base_rate=rate))
+    lr = linear_scaling_rule(recipe.schedule.base_lr, recipe.batches.total, batches.total)
+    return replace(recipe, batches=batches, schedule=replace(recipe.schedule, base_lr=lr))
 
 
-def rule_note(recipe: Recipe, used: Recipe) -> str | None:
-    """What `for_batch` has changed, for people; None where it changed no rate."""
+def scaling_note(recipe: Recipe, used: Recipe) -> str | None:
+    """What `scaled_to_batch` has changed, for people; None where it changed no rate."""
     if recipe.batches.total == used.batches.total:
         return None
     return (
-        f"base rate {recipe.schedule.base_rate:g} for {recipe.batches.total} pictures a step is "
-        f"{used.schedule.base_rate:.6g} for {used.batches.total}, by the linear rule"
+        f"base rate {recipe.schedule.base_lr:g} for {recipe.batches.total} pictures a step is "
+        f"{used.schedule.base_lr:.6g} for {used.batches.total}, by the linear rule"
     )
 
 
-def derived(recipe: Recipe, pictures: int = COCO_TRAIN) -> Derived:
+def derived(recipe: Recipe, images: int = COCO_TRAIN) -> Derived:
     """Each process has as many pictures as any other, and leaves out what fills no batch.
 
     As paddle.io.DistributedBatchSampler with drop_last does.
     """
-    steps = math.ceil(pictures / recipe.batches.gpus) // recipe.batches.per_gpu
+    steps = math.ceil(images / recipe.batches.gpus) // recipe.batches.per_gpu
     total = steps * recipe.schedule.epochs
-    rate = learning_rates(recipe.schedule, max(steps, 1))
-    return Derived(pictures, steps, total, rate(0), rate(max(total - 1, 0)))
+    lr = learning_rates(recipe.schedule, max(steps, 1))
+    return Derived(images, steps, total, lr(0), lr(max(total - 1, 0)))

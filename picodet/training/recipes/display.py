@@ -15,10 +15,10 @@ from picodet.training.recipes.schema import Recipe, SimOTA, Size
 from picodet.training.recipes.yaml_file import Resolved
 
 UNLIMITED = 10_000  # characters of a line, where nobody has to see it whole
-COLUMNS = ("recipe", "sizes", "batch", "base lr", "epochs", "assigner", "average")
+COLUMNS = ("recipe", "sizes", "batch", "base lr", "epochs", "assigner", "EMA")
 
 
-def print_recipe(resolved: Resolved, console: Console, pictures: int = COCO_TRAIN) -> None:
+def print_recipe(resolved: Resolved, console: Console, images: int = COCO_TRAIN) -> None:
     """Every number with where it stands in ppdet; what a file has changed is marked."""
     table = Table(box=SIMPLE)
     for header in ("number", "value", "source"):
@@ -36,23 +36,23 @@ def print_recipe(resolved: Resolved, console: Console, pictures: int = COCO_TRAI
     console.print(table)
     if resolved.changed:
         console.print(Text("*: not what ppdet has"))
-    for line in derived_lines(resolved.recipe, pictures):
+    for line in derived_lines(resolved.recipe, images):
         console.print(Text(line))
 
 
-def derived_lines(recipe: Recipe, pictures: int = COCO_TRAIN) -> list[str]:
+def derived_lines(recipe: Recipe, images: int = COCO_TRAIN) -> list[str]:
     """What follows from the numbers, for people."""
     batches, schedule = recipe.batches, recipe.schedule
-    follows = derived(recipe, pictures)
+    follows = derived(recipe, images)
     return [
         f"{batches.total} pictures a step ({batches.per_gpu} x {batches.gpus}); for "
-        f"another number the base rate {schedule.base_rate:g} follows it (linear rule)",
-        f"{pictures:,} pictures: {follows.steps_per_epoch:,} steps an epoch, {follows.steps:,} in "
-        f"all; learning rate from {follows.first_rate:.6g} to {follows.last_rate:.6g}",
+        f"another number the base rate {schedule.base_lr:g} follows it (linear rule)",
+        f"{images:,} pictures: {follows.steps_per_epoch:,} steps an epoch, {follows.steps:,} in "
+        f"all; learning rate from {follows.first_lr:.6g} to {follows.last_lr:.6g}",
     ]
 
 
-def as_json(resolved: Resolved, pictures: int = COCO_TRAIN) -> dict[str, Any]:
+def as_json(resolved: Resolved, images: int = COCO_TRAIN) -> dict[str, Any]:
     """For `--json`."""
     numbers = {
         path: {
@@ -62,7 +62,7 @@ def as_json(resolved: Resolved, pictures: int = COCO_TRAIN) -> dict[str, Any]:
         }
         for path, value in leaves(resolved.recipe).items()
     }
-    follows = asdict(derived(resolved.recipe, pictures))
+    follows = asdict(derived(resolved.recipe, images))
     return {"numbers": numbers, "derived": {"batch": resolved.recipe.batches.total, **follows}}
 
 
@@ -102,7 +102,7 @@ def _size(size: Size) -> str:
 
 
 def _row(recipe: Recipe) -> tuple[str, ...]:
-    batches, schedule, averaging = recipe.batches, recipe.schedule, recipe.averaging
+    batches, schedule, ema = recipe.batches, recipe.schedule, recipe.ema
     assignment = recipe.assignment
     sizes = recipe.augmentation.sizes
     cosine = "" if schedule.epochs == schedule.decay_epochs else f" of {schedule.decay_epochs}"
@@ -110,12 +110,12 @@ def _row(recipe: Recipe) -> tuple[str, ...]:
         assigner = "SimOTA"
     else:
         assigner = f"ATSS {assignment.static_epochs}, then TAL"
-    cycle = f"{averaging.applied}, cycle {averaging.cycle}" if averaging.cycle else "no cycle"
+    cycle = f"{ema.applied}, cycle {ema.cycle}" if ema.cycle else "no cycle"
     return (
         recipe.model.name,
         f"{_size(sizes[0])} .. {_size(sizes[-1])}",
         f"{batches.per_gpu} x {batches.gpus}",
-        f"{schedule.base_rate:g}",
+        f"{schedule.base_lr:g}",
         f"{schedule.epochs}{cosine}",
         assigner,
         cycle,

@@ -31,7 +31,7 @@ def _leaves(part: Any, prefix: str) -> list[tuple[str, Any]]:
     return found
 
 
-def with_leaves(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+def with_values(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """The same but for these: path -> value."""
     parts: dict[str, dict[str, Any]] = {}
     for path, value in changes.items():
@@ -45,40 +45,40 @@ def with_leaves(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     return replace(recipe, **own, **nested)
 
 
-MANY = 100_000
+MAX_COUNT = 100_000
 LIMITS = {  # path of a number: the least and the greatest
-    "batches.per_gpu": (1, MANY),
-    "batches.gpus": (1, MANY),
-    "schedule.base_rate": (1e-9, 100),
-    "schedule.epochs": (1, MANY),
-    "schedule.decay_epochs": (1, MANY),
+    "batches.per_gpu": (1, MAX_COUNT),
+    "batches.gpus": (1, MAX_COUNT),
+    "schedule.base_lr": (1e-9, 100),
+    "schedule.epochs": (1, MAX_COUNT),
+    "schedule.decay_epochs": (1, MAX_COUNT),
     "schedule.warmup_steps": (0, 10_000_000),
-    "schedule.warmup_epochs": (0, MANY),
+    "schedule.warmup_epochs": (0, MAX_COUNT),
     "schedule.warmup_factor": (0, 1),
     "schedule.end_ratio": (0, 1),
-    "schedule.plateau_epochs": (0, MANY),
-    "optimiser.momentum": (0, 0.9999),
-    "optimiser.weight_decay": (0, 1),
-    "optimiser.backbone_factor": (0, 1000),
-    "averaging.decay": (0, 0.9999999),
-    "averaging.cycle": (1, MANY),
-    "augmentation.mosaic_epochs": (0, MANY),
+    "schedule.plateau_epochs": (0, MAX_COUNT),
+    "optimizer.momentum": (0, 0.9999),
+    "optimizer.weight_decay": (0, 1),
+    "optimizer.backbone_lr_factor": (0, 1000),
+    "ema.decay": (0, 0.9999999),
+    "ema.cycle": (1, MAX_COUNT),
+    "augmentation.mosaic_epochs": (0, MAX_COUNT),
     "augmentation.flip": (0, 1),
     "assignment.center_radius": (1e-3, 1000),
-    "assignment.candidates": (1, MANY),
+    "assignment.candidates": (1, MAX_COUNT),
     "assignment.iou_weight": (0, 1000),
     "assignment.class_weight": (0, 1000),
-    "assignment.static_epochs": (0, MANY),
-    "assignment.static_candidates": (1, MANY),
+    "assignment.static_epochs": (0, MAX_COUNT),
+    "assignment.static_candidates": (1, MAX_COUNT),
     "assignment.anchor_size": (1e-3, 1000),
     "assignment.alpha": (0, 100),
     "assignment.beta": (0, 100),
-    "losses.varifocal": (0, 1000),
-    "losses.boxes": (0, 1000),
-    "losses.sides": (0, 1000),
-    "snapshot_epochs": (1, MANY),
+    "losses.vfl": (0, 1000),
+    "losses.giou": (0, 1000),
+    "losses.dfl": (0, 1000),
+    "snapshot_epochs": (1, MAX_COUNT),
 }
-WORDS = {
+TYPE_DESCRIPTIONS = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
@@ -91,7 +91,7 @@ WORDS = {
 }
 
 
-def hint(recipe: Recipe, path: str) -> Any:
+def field_type(recipe: Recipe, path: str) -> Any:
     """The type of the number of this path; KeyError where there is none."""
     part: type = type(recipe)
     if path == "model.input_size":
@@ -104,25 +104,26 @@ def hint(recipe: Recipe, path: str) -> Any:
     return get_type_hints(part)[name]
 
 
-def fitting(value: Any, path: str, wanted: Any) -> Any:
+def validated(value: Any, path: str, expected_type: Any) -> Any:
     """The value as a recipe holds it. Raises ValueError that says what is expected."""
-    found = [v for v in (_as(value, option) for option in _options(wanted)) if v is not _NO]
+    found = [v for v in (_as(value, option) for option in _options(expected_type)) if v is not _NO]
     if not found:
-        raise ValueError(f"expected is {expectation(wanted)}")
+        raise ValueError(f"expected is {type_description(expected_type)}")
     low, high = LIMITS.get(path, (None, None))
     if low is not None and found[0] is not None and not low <= found[0] <= high:
         raise ValueError(f"expected is a number from {low} to {high}")
     return found[0]
 
 
-def expectation(wanted: Any) -> str:
+def type_description(expected_type: Any) -> str:
     """What may stand there, in words."""
     return " or ".join(
-        WORDS[option] if option in WORDS else repr(option) for option in _options(wanted)
+        TYPE_DESCRIPTIONS[option] if option in TYPE_DESCRIPTIONS else repr(option)
+        for option in _options(expected_type)
     )
 
 
-def check_together(values: Mapping[str, Any]) -> None:
+def check_consistency(values: Mapping[str, Any]) -> None:
     """Raise ValueError for numbers (path -> value) of which each is right and all are not."""
     epochs, decay = values["schedule.epochs"], values["schedule.decay_epochs"]
     if epochs > decay:
@@ -130,22 +131,22 @@ def check_together(values: Mapping[str, Any]) -> None:
             f"schedule.epochs {epochs} is more than schedule.decay_epochs {decay}, where the "
             f"learning rate ends. `epochs: {epochs}` sets both"
         )
-    rising, flat = values["schedule.warmup_epochs"], values["schedule.plateau_epochs"]
-    if rising + flat >= decay:
+    warmup, plateau = values["schedule.warmup_epochs"], values["schedule.plateau_epochs"]
+    if warmup + plateau >= decay:
         raise ValueError(
-            f"schedule.warmup_epochs {rising} and schedule.plateau_epochs {flat} leave nothing of "
-            f"schedule.decay_epochs {decay}"
+            f"schedule.warmup_epochs {warmup} and schedule.plateau_epochs {plateau} leave nothing "
+            f"of schedule.decay_epochs {decay}"
         )
 
 
 _NO = object()
 
 
-def _options(wanted: Any) -> tuple[Any, ...]:
+def _options(expected_type: Any) -> tuple[Any, ...]:
     """A union's types and a Literal's values; a type itself."""
-    if get_origin(wanted) in (Union, UnionType):
-        return tuple(option for arg in get_args(wanted) for option in _options(arg))
-    return get_args(wanted) if get_origin(wanted) is Literal else (wanted,)
+    if get_origin(expected_type) in (Union, UnionType):
+        return tuple(option for arg in get_args(expected_type) for option in _options(arg))
+    return get_args(expected_type) if get_origin(expected_type) is Literal else (expected_type,)
 
 
 def _as(value: Any, option: Any) -> Any:

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from picodet.training.recipes.schema import (
     Augmentation,
-    Averaging,
     Batches,
+    EMAConfig,
     LossWeights,
     Recipe,
     Schedule,
@@ -26,11 +26,11 @@ LEGENDARY = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph/legendary
 REACH, STEP = 64, 32  # pixels around a model's own side, of the sizes of its batches
 
 # The two ways in which ppdet has applied its average; see picodet.training.ema.
-PPDET_2_3 = Averaging(applied="every epoch")
-PPDET_2_4 = Averaging(applied="at snapshots")
+PPDET_2_3 = EMAConfig(applied="every epoch")
+PPDET_2_4 = EMAConfig(applied="at snapshots")
 
-LOSSES_2021 = LossWeights(varifocal=1.0, boxes=2.0, sides=0.25)
-LOSSES_2022 = LossWeights(varifocal=1.0, boxes=2.5, sides=0.5)
+LOSSES_2021 = LossWeights(vfl=1.0, giou=2.0, dfl=0.25)
+LOSSES_2022 = LossWeights(vfl=1.0, giou=2.5, dfl=0.5)
 
 
 def sizes_around(size: Size) -> tuple[Size, ...]:
@@ -41,7 +41,7 @@ def sizes_around(size: Size) -> tuple[Size, ...]:
 
 
 def _recipe_2021(
-    name: str, weights: str, per_gpu: int, rate: float = 0.4, epochs: int = 300
+    name: str, weights: str, per_gpu: int, lr: float = 0.4, epochs: int = 300
 ) -> Recipe:
     """Averaged as in ppdet 2.3, with which the published weights of 2021 were trained.
 
@@ -51,7 +51,7 @@ def _recipe_2021(
         CONFIGS[name],
         f"{PRETRAINED}{weights}_pretrained.pdparams",
         Batches(per_gpu),
-        Schedule(rate, epochs, decay_epochs=300),
+        Schedule(lr, epochs, decay_epochs=300),
         Augmentation(sizes_around(CONFIGS[name].input_size)),
         SimOTA(),
         LOSSES_2021,
@@ -59,13 +59,13 @@ def _recipe_2021(
     )
 
 
-def _recipe_2022(name: str, weights: str, per_gpu: int, rate: float, epochs: int = 300) -> Recipe:
+def _recipe_2022(name: str, weights: str, per_gpu: int, lr: float, epochs: int = 300) -> Recipe:
     """Averaged as in ppdet 2.4, in which these models appeared; without a cycle it is as in 2.3."""
     return Recipe(
         CONFIGS[name],
         weights,
         Batches(per_gpu),
-        Schedule(rate, epochs, decay_epochs=300),
+        Schedule(lr, epochs, decay_epochs=300),
         Augmentation(sizes_around(CONFIGS[name].input_size)),
         TaskAligned(),
         LOSSES_2022,
@@ -78,7 +78,7 @@ def _short(recipe: Recipe, epochs: int, cycle: int, snapshot: int) -> Recipe:
     return replace(
         recipe,
         schedule=replace(recipe.schedule, epochs=epochs, decay_epochs=epochs),
-        averaging=replace(recipe.averaging, cycle=cycle),
+        ema=replace(recipe.ema, cycle=cycle),
         snapshot_epochs=snapshot,
     )
 

@@ -14,7 +14,7 @@ LINEAR = "LearningRate.schedulers.LinearWarmup"
 EXPONENTIAL = "LearningRate.schedulers.ExpWarmup"
 SAMPLES = "TrainReader.sample_transforms"
 HEADS = {"pico_head": "PicoHead", "pico_head_v2": "PicoHeadV2"}
-OPTIMISER = "ppdet/optimizer/optimizer.py"
+OPTIMIZER = "ppdet/optimizer/optimizer.py"
 TRAINER = "ppdet/engine/trainer.py"
 OPERATORS = "ppdet/data/transform/operators.py"
 SIMOTA = "ppdet/modeling/assigners/simota_assigner.py"
@@ -28,7 +28,7 @@ GPUS = {
 KEYS = {  # of a config; {head} is PicoHead or PicoHeadV2
     "backbone_weights": "pretrain_weights",
     "batches.per_gpu": "TrainReader.batch_size",
-    "schedule.base_rate": "LearningRate.base_lr",
+    "schedule.base_lr": "LearningRate.base_lr",
     "schedule.epochs": "epoch",
     "schedule.decay_epochs": f"{COSINE}.max_epochs",
     "schedule.warmup": LINEAR,
@@ -46,36 +46,36 @@ KEYS = {  # of a config; {head} is PicoHead or PicoHeadV2
     "assignment.anchor_size": "{head}.grid_cell_scale",
     "assignment.alpha": "{head}.assigner.alpha",
     "assignment.beta": "{head}.assigner.beta",
-    "losses.varifocal": "{head}.loss_class.loss_weight",
-    "losses.boxes": "{head}.loss_bbox.loss_weight",
-    "losses.sides": "{head}.loss_dfl.loss_weight",
-    "averaging.cycle": "cycle_epoch",
-    "optimiser.momentum": "OptimizerBuilder.optimizer.momentum",
-    "optimiser.weight_decay": "OptimizerBuilder.regularizer.factor",
+    "losses.vfl": "{head}.loss_class.loss_weight",
+    "losses.giou": "{head}.loss_bbox.loss_weight",
+    "losses.dfl": "{head}.loss_dfl.loss_weight",
+    "ema.cycle": "cycle_epoch",
+    "optimizer.momentum": "OptimizerBuilder.optimizer.momentum",
+    "optimizer.weight_decay": "OptimizerBuilder.regularizer.factor",
     "snapshot_epochs": "snapshot_epoch",
 }
 CODE = {
-    "schedule.warmup_epochs": f"{OPTIMISER}:168: LinearWarmup's default",
-    "schedule.end_ratio": f"{OPTIMISER}:56: CosineDecay's default",
-    "schedule.plateau_epochs": f"{OPTIMISER}:57: CosineDecay's default",
-    "schedule.per": f"{OPTIMISER}:76-86: a rate for every iteration",
+    "schedule.warmup_epochs": f"{OPTIMIZER}:168: LinearWarmup's default",
+    "schedule.end_ratio": f"{OPTIMIZER}:56: CosineDecay's default",
+    "schedule.plateau_epochs": f"{OPTIMIZER}:57: CosineDecay's default",
+    "schedule.per": f"{OPTIMIZER}:76-86: a rate for every iteration",
     "augmentation.mosaic": "no config but picodet_s_416_coco_npu.yml has one",
     "augmentation.mosaic_epochs": "ppdet/data/source/dataset.py:111: no epoch, by default",
     "assignment.center_radius": f"{SIMOTA}:45: the default",
     "assignment.class_weight": f"{SIMOTA}:48: the default",
-    "optimiser.backbone_factor": "ppdet/modeling/backbones/resnet.py: lr_mult_list, of ones",
-    "averaging.decay": f"{TRAINER}:188: ema_decay's default",
-    "averaging.kind": f"{TRAINER}:189: ema_decay_type's default",
-    "averaging.start": "ppdet/optimizer/ema.py:68: from zeros",
-    "averaging.cycle": f"{TRAINER}:190: cycle_epoch's default, -1",
+    "optimizer.backbone_lr_factor": "ppdet/modeling/backbones/resnet.py: lr_mult_list, of ones",
+    "ema.decay": f"{TRAINER}:188: ema_decay's default",
+    "ema.kind": f"{TRAINER}:189: ema_decay_type's default",
+    "ema.start": "ppdet/optimizer/ema.py:68: from zeros",
+    "ema.cycle": f"{TRAINER}:190: cycle_epoch's default, -1",
     "frozen": "ppdet/modeling/backbones/resnet.py: freeze_at -1, freeze_norm false",
-    "synchronised_norm": f"{TRAINER}:433: only at norm_type sync_bn, which no config has",
+    "sync_bn": f"{TRAINER}:433: only at norm_type sync_bn, which no config has",
 }
 APPLIED = {
     True: f"{TRAINER}:563-568: since 2.4, at snapshots",
     False: f"release/2.3, {TRAINER}:428-431, every epoch, as the weights of 2021 were trained",
 }
-NORMALISER = {
+NORMALIZER = {
     True: "ppdet/modeling/heads/pico_head.py:732-734: the mean",
     False: "ppdet/modeling/heads/simota_head.py:480-482: the mean, until 2.6.0",
 }
@@ -91,12 +91,17 @@ NPU = {
     "augmentation.distort": f"{SAMPLES}: there is no RandomDistort",
 }
 NPU_CODE = {
-    "schedule.warmup_steps": f"{OPTIMISER}:211: epochs are given, and go before",
-    "schedule.warmup_factor": f"{OPTIMISER}:214: ExpWarmup has none",
+    "schedule.warmup_steps": f"{OPTIMIZER}:211: epochs are given, and go before",
+    "schedule.warmup_factor": f"{OPTIMIZER}:214: ExpWarmup has none",
 }
 
-RATE, BATCH, WEIGHTS = "LearningRate", "TrainReader.batch_size", "pretrain_weights"
-OWN_2022 = ("epoch", "snapshot_epoch", BATCH, RATE)  # what every config of 2022 says itself
+LEARNING_RATE, BATCH, WEIGHTS = "LearningRate", "TrainReader.batch_size", "pretrain_weights"
+OWN_2022 = (
+    "epoch",
+    "snapshot_epoch",
+    BATCH,
+    LEARNING_RATE,
+)  # what every config of 2022 says itself
 OWN_2021 = ("cycle_epoch", "snapshot_epoch")
 WHOLE = ("",)  # all of it: it names no base
 OWN = {  # what else a config says itself, and with it all keys below
@@ -108,20 +113,20 @@ OWN = {  # what else a config says itself, and with it all keys below
     "picodet_m_320_coco": (),
     "picodet_m_416_coco": (),
     "picodet_m_320_coco_pruner": (),
-    "picodet_l_320_coco": (WEIGHTS, "epoch", BATCH, RATE),
-    "picodet_l_416_coco": (WEIGHTS, "epoch", BATCH, RATE),
-    "picodet_l_640_coco": (WEIGHTS, "epoch", BATCH, RATE),
+    "picodet_l_320_coco": (WEIGHTS, "epoch", BATCH, LEARNING_RATE),
+    "picodet_l_416_coco": (WEIGHTS, "epoch", BATCH, LEARNING_RATE),
+    "picodet_l_640_coco": (WEIGHTS, "epoch", BATCH, LEARNING_RATE),
     "picodet_s_192_pedestrian": WHOLE,
     "picodet_s_320_pedestrian": WHOLE,
     "picodet_lcnet_1_0x_416_coco": (WEIGHTS, BATCH),
-    "picodet_lcnet_1_5x_640_coco": (WEIGHTS, BATCH, RATE),
+    "picodet_lcnet_1_5x_640_coco": (WEIGHTS, BATCH, LEARNING_RATE),
     "picodet_lcnet_2_5x_416_coco": (WEIGHTS, BATCH),
-    "picodet_mobilenetv3_large_1x_416_coco": (WEIGHTS, "epoch", BATCH, RATE),
-    "picodet_r18_640_coco": (WEIGHTS, BATCH, RATE),
+    "picodet_mobilenetv3_large_1x_416_coco": (WEIGHTS, "epoch", BATCH, LEARNING_RATE),
+    "picodet_r18_640_coco": (WEIGHTS, BATCH, LEARNING_RATE),
     "picodet_lcnet_x1_0_layout": (WEIGHTS, "epoch", "TrainReader"),
-    "picodet_lcnet_cdla_layout": (WEIGHTS, "epoch", "TrainReader", RATE),
+    "picodet_lcnet_cdla_layout": (WEIGHTS, "epoch", "TrainReader", LEARNING_RATE),
 }
-OPTIMISERS = {  # where it is not _base_/optimizer_300e.yml
+OPTIMIZER_FILES = {  # where it is not _base_/optimizer_300e.yml
     "picodet_m_320_coco_pruner": "legacy_model/pruner/optimizer_300e_pruner.yml",
     "picodet_lcnet_x1_0_layout": "legacy_model/_base_/optimizer_100e.yml",
     "picodet_lcnet_cdla_layout": "legacy_model/_base_/optimizer_100e.yml",
@@ -139,15 +144,15 @@ def sources(name: str) -> dict[str, str]:
 def _source(official: Official, path: str) -> str:
     name, new = official.config.name, official.config.head == "pico_head_v2"
     npu = name == "picodet_s_416_coco_npu"
-    of_code = {"batches.gpus": GPUS[new], "averaging.applied": APPLIED[new]}
-    of_code["box_normaliser"] = NORMALISER[new]
+    of_code = {"batches.gpus": GPUS[new], "ema.applied": APPLIED[new]}
+    of_code["box_normalizer"] = NORMALIZER[new]
     of_code |= CODE | (NPU_CODE if npu else {})
     keys = KEYS | (NPU if npu else {})
     if path == "model.resize":
         return f"{OPERATORS}:757"  # cv2.resize, which leaves it to OpenCV
     if path in ("model", "model.input_size"):
         return f"{CONFIGS}{official.path}"
-    if path == "averaging.cycle" and new:
+    if path == "ema.cycle" and new:
         return of_code[path]
     if path not in keys or (path in NPU_CODE and npu):
         return of_code[path]
@@ -164,7 +169,7 @@ def _file(official: Official, key: str) -> str:
         return official.path
     base = "_base_/" if new else "legacy_model/_base_/"
     if key.startswith(("LearningRate", "OptimizerBuilder", "epoch")):
-        return OPTIMISERS.get(name, f"{base}optimizer_300e.yml")
+        return OPTIMIZER_FILES.get(name, f"{base}optimizer_300e.yml")
     if key.startswith("TrainReader"):
         return f"{base}picodet_{official.config.input_size[0]}_reader.yml"
     return f"{base}{'picodet_v2' if new else 'picodet_esnet'}.yml"

@@ -10,7 +10,7 @@ from typing import Literal
 from picodet.config import ModelConfig
 
 Size = tuple[int, int]  # height, width, pixels
-BoxNormaliser = Literal["mean of ranks", "own over ranks"]
+BoxNormalizer = Literal["mean of ranks", "own over ranks"]
 Frozen = Literal["nothing", "backbone norms", "backbone"]
 
 
@@ -31,7 +31,7 @@ class Batches:
 class Schedule:
     """The learning rate, by iteration (ppdet/optimizer/optimizer.py:34-192)."""
 
-    base_rate: float  # after the warm-up, at the recipe's own total of pictures a step
+    base_lr: float  # after the warm-up, at the recipe's own total of pictures a step
     epochs: int  # that are trained
     decay_epochs: int  # after which the cosine would be at its end
     warmup: Literal["linear", "exponential"] = "linear"
@@ -44,16 +44,16 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Optimiser:
+class OptimizerConfig:
     """Momentum SGD with a coupled L2 decay (ppdet/optimizer/optimizer.py:279-362)."""
 
     momentum: float = 0.9
     weight_decay: float = 4e-5
-    backbone_factor: float = 1.0  # of the rate, for the backbone's parameters
+    backbone_lr_factor: float = 1.0  # of the rate, for the backbone's parameters
 
 
 @dataclass(frozen=True)
-class Averaging:
+class EMAConfig:
     """The exponential moving average of everything in a state_dict (ppdet/optimizer/ema.py)."""
 
     decay: float = 0.9998
@@ -101,9 +101,9 @@ class TaskAligned:
 class LossWeights:
     """Of the terms of the sum."""
 
-    varifocal: float
-    boxes: float  # GIoU
-    sides: float  # distribution focal
+    vfl: float
+    giou: float  # GIoU
+    dfl: float  # distribution focal
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,10 @@ class Recipe:
     augmentation: Augmentation
     assignment: SimOTA | TaskAligned
     losses: LossWeights
-    averaging: Averaging
-    optimiser: Optimiser = field(default_factory=Optimiser)
+    ema: EMAConfig
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     # ppdet until 2.6.0: mean; from 2.6.1 on, by accident: each rank's own over their number
-    box_normaliser: BoxNormaliser = "mean of ranks"
-    synchronised_norm: bool = False  # norm_type of every config is bn
+    box_normalizer: BoxNormalizer = "mean of ranks"
+    sync_bn: bool = False  # norm_type of every config is bn
     frozen: Frozen = "nothing"  # keeps its weights; norms keep their statistics too
     snapshot_epochs: int = 10  # between checkpoints and evaluations

@@ -3,9 +3,9 @@
 recipe: picodet_s_416_coco
 epochs: 100                    # and the cosine ends with them
 input_size: 320                # and the sizes of the batches lie around it
-averaging: ppdet-2.4           # or ppdet-2.3, or its own numbers
+ema: ppdet-2.4           # or ppdet-2.3, or its own numbers
 resize: portable               # pictures have the same bits on every CPU
-schedule: {base_rate: 0.1}     # everything else by the names of picodet.training.recipes.schema
+schedule: {base_lr: 0.1}     # everything else by the names of picodet.training.recipes.schema
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,13 @@ import yaml
 
 from picodet.errors import TrainingError, one_line
 from picodet.files import regular
-from picodet.training.recipes.limits import check_together, fitting, hint, leaves, with_leaves
+from picodet.training.recipes.limits import (
+    check_consistency,
+    field_type,
+    leaves,
+    validated,
+    with_values,
+)
 from picodet.training.recipes.official import PPDET_2_3, PPDET_2_4, RECIPES, sizes_around
 from picodet.training.recipes.provenance import sources
 from picodet.training.recipes.schema import Recipe, Size
@@ -26,11 +32,11 @@ from picodet.training.recipes.schema import Recipe, Size
 MAX_BYTES = 50_000
 MAX_DEPTH = 6  # of brackets in brackets
 BASE = "recipe"
-SEMANTICS = {"ppdet-2.3": PPDET_2_3.applied, "ppdet-2.4": PPDET_2_4.applied}
-SHORT = {  # a key, and the paths of what it sets; a path's own key goes before
+EMA_PRESETS = {"ppdet-2.3": PPDET_2_3.applied, "ppdet-2.4": PPDET_2_4.applied}
+SHORTHANDS = {  # a key, and the paths of what it sets; a path's own key goes before
     "epochs": ("schedule.epochs", "schedule.decay_epochs"),
     "input_size": ("model.input_size", "augmentation.sizes"),
-    "averaging": ("averaging.applied",),
+    "ema": ("ema.applied",),
     "resize": ("model.resize",),
 }
 FIXED = "model"  # what no file changes
@@ -52,11 +58,11 @@ def resolve(argument: str) -> Resolved:
     path = Path(argument)
     if not path.is_file():
         raise TrainingError(
-            f"{argument}: neither the name of a recipe nor a file.{_near(argument, RECIPES)} "
+            f"{argument}: neither the name of a recipe nor a file.{_suggestion(argument, RECIPES)} "
             "picodet-train --print all lists the names"
         )
     try:
-        return _resolved(path, _content(path))
+        return _resolved(path, _read_yaml(path))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise TrainingError(f"{path}: {error}") from error
 
@@ -66,22 +72,22 @@ def _resolved(path: Path, content: dict[str, Any]) -> Resolved:
     if not isinstance(name, str) or name not in RECIPES:
         raise ValueError(
             f"its `{BASE}` is {name!r}; expected is the name of the recipe that it changes."
-            f"{_near(str(name), RECIPES)}"
+            f"{_suggestion(str(name), RECIPES)}"
         )
     base = RECIPES[name]
     before = leaves(base)
     changes: dict[str, Any] = {}
     own: dict[str, str] = {}
-    for key, value in sorted(_flat(content, ""), key=lambda entry: entry[0] not in SHORT):
-        for at, new in _meant(key, value, base):
+    for key, value in sorted(_flat(content, ""), key=lambda entry: entry[0] not in SHORTHANDS):
+        for at, new in _settings_of(key, value, base):
             changes[at], own[at] = new, f"{path}: {key}"
-    check_together(before | changes)
+    check_consistency(before | changes)
     changed = frozenset(at for at, value in changes.items() if value != before[at])
-    return Resolved(with_leaves(base, changes), sources(name) | own, changed)
+    return Resolved(with_values(base, changes), sources(name) | own, changed)
 
 
 def _flat(content: dict[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """Keys in full, as "schedule.base_rate", and values."""
+    """Keys in full, as "schedule.base_lr", and values."""
     for key, value in content.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
@@ -89,35 +95,37 @@ def _flat(content: dict[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def _meant(key: str, value: Any, base: Recipe) -> Iterator[tuple[str, Any]]:
+def _settings_of(key: str, value: Any, base: Recipe) -> Iterator[tuple[str, Any]]:
     """The paths that a key sets, and to what."""
     known = leaves(base).keys() - {FIXED}
-    if key not in known and key not in SHORT:
-        raise ValueError(f"`{key}` is nothing that it can change.{_near(key, [*known, *SHORT])}")
-    if key == "averaging" and value not in list(SEMANTICS):
-        raise _unfit(key, value, f"expected is {' or '.join(SEMANTICS)}, or its own numbers")
-    for at in SHORT.get(key, (key,)):
-        meant = value
-        if key == "averaging":
-            meant = SEMANTICS[value]
+    if key not in known and key not in SHORTHANDS:
+        raise ValueError(
+            f"`{key}` is nothing that it can change.{_suggestion(key, [*known, *SHORTHANDS])}"
+        )
+    if key == "ema" and value not in list(EMA_PRESETS):
+        raise _invalid(key, value, f"expected is {' or '.join(EMA_PRESETS)}, or its own numbers")
+    for at in SHORTHANDS.get(key, (key,)):
+        setting = value
+        if key == "ema":
+            setting = EMA_PRESETS[value]
         if key == "input_size" and at == "augmentation.sizes":
-            meant = sizes_around(fitting(value, "model.input_size", Size))
+            setting = sizes_around(validated(value, "model.input_size", Size))
         try:
-            yield at, fitting(meant, at, hint(base, at))
+            yield at, validated(setting, at, field_type(base, at))
         except ValueError as error:
-            raise _unfit(key, value, str(error)) from error
+            raise _invalid(key, value, str(error)) from error
 
 
-def _unfit(key: str, value: Any, expected: str) -> ValueError:
+def _invalid(key: str, value: Any, expected: str) -> ValueError:
     return ValueError(f"`{key}` is {one_line(repr(value))[:200]}; {expected}")
 
 
-def _near(wrong: str, names: Iterable[str]) -> str:
+def _suggestion(wrong: str, names: Iterable[str]) -> str:
     near = get_close_matches(wrong, names, n=3, cutoff=0.6)
     return f" Did you mean {', '.join(near)}?" if near else ""
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, Any]:
     """The file as plain data. Raises ValueError for one that is large, deep or ambiguous."""
     with regular(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)

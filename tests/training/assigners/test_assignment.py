@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from picodet.training.assigners.assignment import NONE, best, in_a_row, one_box_each, taken
+from picodet.training.assigners.assignment import (
+    NONE,
+    assigned_anchors,
+    flatten_targets,
+    resolve_conflicts,
+    top_k_mask,
+)
 from picodet.training.data.batch import Targets
 
 # few values, so that many are equal
@@ -19,7 +25,7 @@ VALUES = arrays(
 def test_the_best_are_the_first_of_a_stable_sort(values, data):
     lines = len(values)
     counts = data.draw(st.lists(st.integers(1, 5), min_size=lines, max_size=lines))
-    chosen = best(torch.tensor(values), torch.tensor(counts, dtype=torch.int64), 5)
+    chosen = top_k_mask(torch.tensor(values), torch.tensor(counts, dtype=torch.int64), 5)
     for line, count, mask in zip(values, counts, chosen.numpy(), strict=True):
         expected = np.argsort(-line, kind="stable")[:count]
         assert set(np.flatnonzero(mask)) == set(expected)
@@ -27,8 +33,8 @@ def test_the_best_are_the_first_of_a_stable_sort(values, data):
 
 def test_the_same_number_of_each():
     values = torch.tensor([[1.0, 3.0, 2.0], [5.0, 5.0, 5.0]])
-    assert best(values, 2, 2).tolist() == [[False, True, True], [True, True, False]]
-    assert best(values, 9, 9).all()
+    assert top_k_mask(values, 2, 2).tolist() == [[False, True, True], [True, True, False]]
+    assert top_k_mask(values, 9, 9).all()
 
 
 TARGETS = Targets(
@@ -39,26 +45,30 @@ TARGETS = Targets(
 
 
 def test_boxes_stand_in_a_row():
-    row = in_a_row(TARGETS, torch.float64)
-    assert row.picture.tolist() == [0, 0, 2]
-    assert row.slot.tolist() == [0, 1, 0]
-    assert row.classes.tolist() == [7, 8, 9]
-    assert row.boxes[:, 0].tolist() == [0, 4, 16]
-    assert row.boxes.dtype == torch.float64
-    assert row.at.tolist() == [[0, 1], [NONE, NONE], [2, NONE]]
-    cells = torch.arange(3 * 5 * 4.0).reshape(3, 5, 4)
-    assert torch.equal(row.of_each(cells), cells[[0, 0, 2]])
+    flat = flatten_targets(TARGETS, torch.float64)
+    assert flat.image.tolist() == [0, 0, 2]
+    assert flat.gt_index.tolist() == [0, 1, 0]
+    assert flat.classes.tolist() == [7, 8, 9]
+    assert flat.boxes[:, 0].tolist() == [0, 4, 16]
+    assert flat.boxes.dtype == torch.float64
+    assert flat.rows.tolist() == [[0, 1], [NONE, NONE], [2, NONE]]
+    anchors = torch.arange(3 * 5 * 4.0).reshape(3, 5, 4)
+    assert torch.equal(flat.per_box(anchors), anchors[[0, 0, 2]])
 
 
 def test_a_cell_takes_one_box():
     """The first cell of picture 0 is wanted by both, and by the preferred one only the third."""
-    row = in_a_row(TARGETS, torch.float32)
+    flat = flatten_targets(TARGETS, torch.float32)
     chosen = torch.tensor([[True, False, False], [True, False, True], [False, True, False]])
     preference = torch.tensor([[1.0, 9.0, 9.0], [2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    box = one_box_each(chosen, preference, row)
+    box = resolve_conflicts(chosen, preference, flat)
     assert box.tolist() == [[1, NONE, 1], [NONE] * 3, [NONE, 0, NONE]]
-    assert [each.tolist() for each in taken(box, row)] == [[0, 0, 2], [0, 2, 1], [1, 1, 2]]
-    equal = one_box_each(chosen, torch.zeros(3, 3), row)
+    assert [each.tolist() for each in assigned_anchors(box, flat)] == [
+        [0, 0, 2],
+        [0, 2, 1],
+        [1, 1, 2],
+    ]
+    equal = resolve_conflicts(chosen, torch.zeros(3, 3), flat)
     assert equal[0, 0] == 0
 
 
@@ -66,8 +76,8 @@ def test_the_preferred_box_need_not_have_wanted_the_cell():
     """As in ppdet: two want it, and the third of the picture gets it."""
     targets = Targets(torch.zeros(1, 3, 4), torch.zeros(1, 3).long(), torch.ones(1, 3).bool())
     chosen = torch.tensor([[True], [True], [False]])
-    box = one_box_each(
-        chosen, torch.tensor([[1.0], [2.0], [3.0]]), in_a_row(targets, torch.float32)
+    box = resolve_conflicts(
+        chosen, torch.tensor([[1.0], [2.0], [3.0]]), flatten_targets(targets, torch.float32)
     )
     assert box.tolist() == [[2]]
 
@@ -76,15 +86,15 @@ def test_padding_is_preferred_by_nobody():
     """Not even where another picture has a box that its cell would prefer."""
     valid = torch.tensor([[True, False, False], [True, True, False]])
     targets = Targets(torch.zeros(2, 3, 4), torch.zeros(2, 3).long(), valid)
-    row = in_a_row(targets, torch.float32)
+    flat = flatten_targets(targets, torch.float32)
     chosen = torch.tensor([[False], [True], [True]])
-    box = one_box_each(chosen, torch.tensor([[9.0], [1.0], [2.0]]), row)
+    box = resolve_conflicts(chosen, torch.tensor([[9.0], [1.0], [2.0]]), flat)
     assert box.tolist() == [[NONE], [1]]
 
 
 def test_no_boxes_at_all():
     targets = Targets(torch.zeros(2, 1, 4), torch.zeros(2, 1).long(), torch.zeros(2, 1).bool())
-    row = in_a_row(targets, torch.float32)
+    flat = flatten_targets(targets, torch.float32)
     nothing = torch.zeros(0, 5)
-    assert (one_box_each(nothing > 0, nothing, row) == NONE).all()
-    assert best(nothing, 2, 2).shape == (0, 5)
+    assert (resolve_conflicts(nothing > 0, nothing, flat) == NONE).all()
+    assert top_k_mask(nothing, 2, 2).shape == (0, 5)

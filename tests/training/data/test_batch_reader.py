@@ -14,8 +14,8 @@ from picodet.config import Preprocessing
 from picodet.data.preprocess import normalise_floats
 from picodet.data.resize_kernels import differ, using
 from picodet.errors import ImageError, TrainingError
-from picodet.training.data.batch_reader import pad, reader
-from picodet.training.data.dataset import read_samples
+from picodet.training.data.batch_reader import pad_targets, reader
+from picodet.training.data.dataset import read_dataset
 from picodet.training.recipes.schema import Augmentation
 
 SIZES = ((64, 64), (96, 64))
@@ -24,9 +24,9 @@ NONE = Augmentation(sizes=SIZES, crop=False, flip=0.0, distort=None)
 
 
 @pytest.fixture(scope="module")
-def samples(tmp_path_factory):
+def dataset(tmp_path_factory):
     folder = drawn_coco.write_dataset(tmp_path_factory.mktemp("coco"), 10)
-    return read_samples(drawn_coco.annotation_file(folder), folder / "val2017")
+    return read_dataset(drawn_coco.annotation_file(folder), folder / "val2017")
 
 
 def same(one, other):
@@ -37,28 +37,28 @@ def same(one, other):
     )
 
 
-def test_a_batch_depends_on_its_number_alone(samples):
-    first, again = (reader(samples, ALL, Preprocessing(), 2) for _ in range(2))
+def test_a_batch_depends_on_its_number_alone(dataset):
+    first, again = (reader(dataset, ALL, Preprocessing(), 2) for _ in range(2))
     batches = [first.batch(1, step) for step in range(4)]
     assert same(again.batch(1, 2), batches[2])
     assert not same(again.batch(2, 2), batches[2])
-    other_seed = reader(samples, ALL, Preprocessing(), 2, seed=-1).batch(1, 2)
+    other_seed = reader(dataset, ALL, Preprocessing(), 2, seed=-1).batch(1, 2)
     assert other_seed.image_ids == batches[2].image_ids  # Paddle's order knows no seed
     assert not same(other_seed, batches[2])
 
 
-def test_portable_pictures_are_made_without_ipp_floats_too(samples):
+def test_portable_pictures_are_made_without_ipp_floats_too(dataset):
     """Distorted ones are floats; of eight batches some are resized by linear or cubic."""
     numbers = Preprocessing(resize="portable")
-    found, native = (reader(samples, ALL, p, 1) for p in (numbers, Preprocessing()))
+    found, native = (reader(dataset, ALL, p, 1) for p in (numbers, Preprocessing()))
     batches = [(found.batch(1, step), native.batch(1, step)) for step in range(8)]
     with using("portable"):
         assert all(same(batch, native.batch(1, step)) for step, (batch, _) in enumerate(batches))
     assert all(same(*pair) for pair in batches) == (not differ(1, "float32"))
 
 
-def test_what_a_batch_consists_of(samples):
-    batch = reader(samples, ALL, Preprocessing(), 4).batch(0, 0)
+def test_what_a_batch_consists_of(dataset):
+    batch = reader(dataset, ALL, Preprocessing(), 4).batch(0, 0)
     assert batch.images.dtype == torch.float32
     assert batch.images.shape[:2] == (4, 3)
     assert tuple(batch.images.shape[2:]) in SIZES
@@ -71,10 +71,10 @@ def test_what_a_batch_consists_of(samples):
     assert (boxes[valid][:, 2:] > boxes[valid][:, :2]).all()
 
 
-def test_without_augmentation_a_picture_is_what_it_is(samples):
-    batch = reader(samples, NONE, Preprocessing(), 1).batch(0, 3)
-    index = samples.image_ids.tolist().index(batch.image_ids[0])
-    image = cv2.imread(str(samples.folder / samples.files[index]))
+def test_without_augmentation_a_picture_is_what_it_is(dataset):
+    batch = reader(dataset, NONE, Preprocessing(), 1).batch(0, 3)
+    index = dataset.image_ids.tolist().index(batch.image_ids[0])
+    image = cv2.imread(str(dataset.folder / dataset.files[index]))
     height, width = batch.images.shape[2:]
     candidates = [
         normalise_floats(
@@ -91,46 +91,46 @@ def test_without_augmentation_a_picture_is_what_it_is(samples):
     ]
     assert any(np.array_equal(batch.images[0].numpy(), each) for each in candidates)
     factors = np.array([width / image.shape[1], height / image.shape[0]] * 2)
-    expected = samples.boxes_of(index) * factors
+    expected = dataset.boxes_of(index) * factors
     assert np.allclose(batch.targets.boxes[0].numpy(), expected, rtol=1e-6)
 
 
-def test_an_epoch_has_each_picture_once(samples):
-    made = reader(samples, NONE, Preprocessing(), 2)
-    assert made.steps_per_epoch == len(samples) // 2
-    seen = np.concatenate([made.pictures(5, step) for step in range(made.steps_per_epoch)])
+def test_an_epoch_has_each_picture_once(dataset):
+    made = reader(dataset, NONE, Preprocessing(), 2)
+    assert made.steps_per_epoch == len(dataset) // 2
+    seen = np.concatenate([made.image_indices(5, step) for step in range(made.steps_per_epoch)])
     assert len(set(seen.tolist())) == made.steps_per_epoch * 2
 
 
-def test_ranks_share_what_one_process_would_read(samples):
-    whole = reader(samples, NONE, Preprocessing(), 4)
-    ranks = [reader(samples, NONE, Preprocessing(), 2, rank=i, ranks=2) for i in range(2)]
-    assert len(samples) % 2 == 0
+def test_ranks_share_what_one_process_would_read(dataset):
+    whole = reader(dataset, NONE, Preprocessing(), 4)
+    ranks = [reader(dataset, NONE, Preprocessing(), 2, rank=i, ranks=2) for i in range(2)]
+    assert len(dataset) % 2 == 0
     for step in range(whole.steps_per_epoch):
-        parts = [each.pictures(3, step).tolist() for each in ranks]
-        assert parts[0] + parts[1] == whole.pictures(3, step).tolist()
+        parts = [each.image_indices(3, step).tolist() for each in ranks]
+        assert parts[0] + parts[1] == whole.image_indices(3, step).tolist()
 
 
-def test_too_few_pictures(samples):
+def test_too_few_pictures(dataset):
     with pytest.raises(TrainingError, match=r"takes 50 pictures in each of 2 processes"):
-        reader(samples, NONE, Preprocessing(), 50, ranks=2)
+        reader(dataset, NONE, Preprocessing(), 50, ranks=2)
 
 
-def test_a_bad_picture_is_named(samples, tmp_path):
-    for file in samples.files:
+def test_a_bad_picture_is_named(dataset, tmp_path):
+    for file in dataset.files:
         (tmp_path / file).write_bytes(b"no picture")
-    broken = reader(replace(samples, folder=tmp_path), NONE, Preprocessing(), 2)
-    first = int(broken.pictures(0, 0)[0])
-    name, identity = samples.files[first], samples.image_ids[first]
+    broken = reader(replace(dataset, folder=tmp_path), NONE, Preprocessing(), 2)
+    first = int(broken.image_indices(0, 0)[0])
+    name, identity = dataset.files[first], dataset.image_ids[first]
     with pytest.raises(ImageError, match=rf"{name}: not a picture .*\(image {identity}\)"):
         broken.batch(0, 0)
 
 
-def test_mosaics_end(samples):
+def test_mosaics_end(dataset):
     """After epoch 2, and not after 1: ppdet's workers are an epoch behind."""
     wanted = replace(NONE, mosaic=True, mosaic_epochs=2)
-    made = reader(samples, wanted, Preprocessing(), 8)
-    own = reader(samples, NONE, Preprocessing(), 8)
+    made = reader(dataset, wanted, Preprocessing(), 8)
+    own = reader(dataset, NONE, Preprocessing(), 8)
     boxes = [int(made.batch(epoch, 0).targets.valid.sum()) for epoch in range(4)]
     plain = [int(own.batch(epoch, 0).targets.valid.sum()) for epoch in range(4)]
     assert [a > b for a, b in zip(boxes, plain, strict=True)] == [True, True, True, False]
@@ -139,20 +139,20 @@ def test_mosaics_end(samples):
 
 def test_pictures_without_boxes_are_padded():
     boxes = [np.zeros((0, 4), np.float32), np.float32([[1, 2, 3, 4], [5, 6, 7, 8]])]
-    padded = pad(boxes, [np.zeros(0, np.int64), np.array([3, 9])])
+    padded = pad_targets(boxes, [np.zeros(0, np.int64), np.array([3, 9])])
     assert padded.boxes.tolist() == [[[0] * 4] * 2, [[1, 2, 3, 4], [5, 6, 7, 8]]]
     assert padded.classes.tolist() == [[0, 0], [3, 9]]
     assert padded.valid.tolist() == [[False, False], [True, True]]
-    assert pad(boxes[:1], [np.zeros(0, np.int64)]).boxes.shape == (1, 1, 4)
+    assert pad_targets(boxes[:1], [np.zeros(0, np.int64)]).boxes.shape == (1, 1, 4)
 
 
-def test_the_order_of_the_pictures(samples):
+def test_the_order_of_the_pictures(dataset):
     """Seven pictures, two processes, two at a time: by Paddle 3.3.1, for epochs 0 and 1."""
     recorded = [[[[6, 2], [3, 0]], [[0, 2], [0, 4]]], [[[1, 0], [5, 4]], [[1, 6], [3, 5]]]]
-    seven = replace(samples, files=("",) * 7)
+    seven = replace(dataset, files=("",) * 7)
     ranks = [reader(seven, NONE, Preprocessing(), 2, rank=i, ranks=2) for i in range(2)]
     assert recorded == [
-        [[each.pictures(epoch, step).tolist() for step in range(2)] for epoch in range(2)]
+        [[each.image_indices(epoch, step).tolist() for step in range(2)] for epoch in range(2)]
         for each in ranks
     ]
 
@@ -170,13 +170,13 @@ print(json.dumps(order))
 
 
 @pytest.mark.paddle
-def test_the_order_is_paddles(samples, paddle_python):
+def test_the_order_is_paddles(dataset, paddle_python):
     command = [paddle_python, "-W", "ignore", "-c", PADDLE]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    many = replace(samples, files=("",) * 23)
+    many = replace(dataset, files=("",) * 23)
     for key, epochs in json.loads(output.splitlines()[-1]).items():
         ranks, batch, rank = map(int, key.split())
         made = reader(many, NONE, Preprocessing(), batch, 0, rank, ranks)
         for epoch, steps in enumerate(epochs):
             assert len(steps) == made.steps_per_epoch
-            assert steps == [made.pictures(epoch, step).tolist() for step in range(len(steps))]
+            assert steps == [made.image_indices(epoch, step).tolist() for step in range(len(steps))]

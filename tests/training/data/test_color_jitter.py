@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from picodet.training.data.color_jitter import change, distort, draw_changes, enhance, luma
-from picodet.training.data.transforms import Seen, crop, flip
+from picodet.training.data.color_jitter import apply_changes, distort, draw_changes, enhance, luma
+from picodet.training.data.transforms import LabeledImage, crop, flip
 from scripts.fixtures.drawn_samples import boxes, digest, picture
 
 
@@ -18,8 +18,10 @@ def test_arrays_are_ppdets(golden, form, part):
     for row in json.loads((golden / "augment.json").read_text())[part]:
         random = np.random.RandomState(row["seed"])
         image = picture(row["seed"])
-        seen = flip(crop(Seen(image, *boxes(row["seed"], *image.shape[:2])), random), 0.5, random)
-        distorted = distort(seen.picture, form, random)
+        sample = flip(
+            crop(LabeledImage(image, *boxes(row["seed"], *image.shape[:2])), random), 0.5, random
+        )
+        distorted = distort(sample.image, form, random)
         assert digest(distorted) == row["image"], row["seed"]
         types.add(str(distorted.dtype))
     assert types == ({"uint8", "float32", "float64"} if form == "ppdet-2.6" else {"float32"})
@@ -42,8 +44,8 @@ def test_real_pictures_are_ppdets(shared, file, form):
     for row in rows:
         image, own, classes = truths[row["image"]]
         random = np.random.RandomState(row["seed"])
-        seen = flip(crop(Seen(image.copy(), own, classes), random), 0.5, random)
-        distorted = distort(seen.picture, form, random)
+        sample = flip(crop(LabeledImage(image.copy(), own, classes), random), 0.5, random)
+        distorted = distort(sample.image, form, random)
         assert list(distorted.shape) == row["shape"]
         assert str(distorted.dtype) == row["dtype"]
         first = distorted.reshape(-1)[:12]
@@ -57,8 +59,8 @@ def test_real_pictures_are_ppdets(shared, file, form):
         else:
             assert first.tolist() == row["first12"]
             assert (values.mean(), values.std()) == (row["mean"], row["std"])
-        assert seen.boxes.tolist() == row["gt_bbox"]
-        assert seen.classes.tolist() == row["gt_class"]
+        assert sample.boxes.tolist() == row["gt_bbox"]
+        assert sample.classes.tolist() == row["gt_class"]
 
 
 def annotations_of_the_recordings(files):
@@ -85,20 +87,28 @@ def annotations_of_the_recordings(files):
 
 def test_by_hand():
     image = np.array([[[10, 20, 30]]], np.uint8)
-    assert change(image, [])[0, 0].tolist() == [10, 20, 30]
-    assert change(image, [("brightness", 1.5)])[0, 0].tolist() == [11.5, 21.5, 31.5]  # levels
-    assert change(image, [("contrast", 10.0)])[0, 0].tolist() == [100, 200, 300]  # not cut off
-    grey = 0.299 * 10 + 0.587 * 20 + 0.114 * 30
-    assert change(image, [("saturation", 0.0)])[0, 0].tolist() == pytest.approx([grey] * 3)
-    turned = change(image, [("hue", 2.0)])  # of half turns: all the way round
+    assert apply_changes(image, [])[0, 0].tolist() == [10, 20, 30]
+    assert apply_changes(image, [("brightness", 1.5)])[0, 0].tolist() == [
+        11.5,
+        21.5,
+        31.5,
+    ]  # levels
+    assert apply_changes(image, [("contrast", 10.0)])[0, 0].tolist() == [
+        100,
+        200,
+        300,
+    ]  # not cut off
+    gray = 0.299 * 10 + 0.587 * 20 + 0.114 * 30
+    assert apply_changes(image, [("saturation", 0.0)])[0, 0].tolist() == pytest.approx([gray] * 3)
+    turned = apply_changes(image, [("hue", 2.0)])  # of half turns: all the way round
     assert turned.dtype == np.float64
     assert turned[0, 0].tolist() == pytest.approx([10, 20, 30], abs=0.1)  # the matrices are rounded
-    assert change(image, [("hue", 1.0)])[0, 0, 0] > 25  # the opposite colour
+    assert apply_changes(image, [("hue", 1.0)])[0, 0, 0] > 25  # the opposite colour
 
 
 def test_large_pictures_are_turned_whole():
     image = np.tile(np.array([[[10, 20, 30]]], np.uint8), (100, 200, 1))  # several blocks
-    turned = change(image, [("hue", 0.7)])
+    turned = apply_changes(image, [("hue", 0.7)])
     assert (turned == turned[0, 0]).all()
 
 

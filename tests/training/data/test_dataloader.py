@@ -16,31 +16,31 @@ from gated_image import PATIENCE
 from picodet.config import Preprocessing
 from picodet.errors import ImageError, TrainingError
 from picodet.training.data.dataloader import Loader
-from picodet.training.data.dataset import read_samples
+from picodet.training.data.dataset import read_dataset
 from picodet.training.recipes.schema import Augmentation
 
 ALL = Augmentation(sizes=((64, 64), (96, 64)))
 
 
 @pytest.fixture(scope="module")
-def samples(tmp_path_factory):
+def dataset(tmp_path_factory):
     folder = drawn_coco.write_dataset(tmp_path_factory.mktemp("coco"), 26)
-    return read_samples(drawn_coco.annotation_file(folder), folder / "val2017")
+    return read_dataset(drawn_coco.annotation_file(folder), folder / "val2017")
 
 
-def load(samples, workers):
-    return Loader(samples, ALL, Preprocessing(), 4, seed=3, workers=workers)
+def load(dataset, workers):
+    return Loader(dataset, ALL, Preprocessing(), 4, seed=3, workers=workers)
 
 
 def bits(batch):
     return batch.image_ids, batch.images.numpy().tobytes(), batch.targets.boxes.numpy().tobytes()
 
 
-def test_workers_change_nothing(samples):
+def test_workers_change_nothing(dataset):
     state = torch.get_rng_state()
-    expected = [list(map(bits, load(samples, 0).epoch(epoch))) for epoch in range(2)]
-    assert len(expected[0]) == load(samples, 0).steps_per_epoch == 6
-    loader = load(samples, 2)
+    expected = [list(map(bits, load(dataset, 0).epoch(epoch))) for epoch in range(2)]
+    assert len(expected[0]) == load(dataset, 0).steps_per_epoch == 6
+    loader = load(dataset, 2)
     assert [list(map(bits, loader.epoch(epoch))) for epoch in range(2)] == expected
     assert list(map(bits, loader.epoch(1, start=4))) == expected[1][4:]
     abandoned = loader.epoch(0)
@@ -49,43 +49,43 @@ def test_workers_change_nothing(samples):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_batches_that_are_kept_stay_what_they_are(samples):
+def test_batches_that_are_kept_stay_what_they_are(dataset):
     """Workers write into the same places again and again."""
-    expected = [bits(batch) for batch in load(samples, 0).epoch(0)]
+    expected = [bits(batch) for batch in load(dataset, 0).epoch(0)]
     kept = []
-    for batch in load(samples, 1).epoch(0):
+    for batch in load(dataset, 1).epoch(0):
         kept.append(batch)
         time.sleep(0.1)  # the worker gets as far ahead as it may
     assert [bits(batch) for batch in kept] == expected
 
 
-def test_too_little_shared_memory(samples, monkeypatch):
+def test_too_little_shared_memory(dataset, monkeypatch):
     def full(tensor):
         raise RuntimeError("No space left on device")
 
     monkeypatch.setattr(torch.Tensor, "share_memory_", full)
     # 2 workers, 3 places, 4 pictures of 3 x 96 x 64 numbers of 4 bytes: 1.8 MB
     with pytest.raises(TrainingError, match=r"2 workers need 0\.0 GB .*No space left"):
-        load(samples, 2)
+        load(dataset, 2)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_bad_picture_is_told_as_it_is(samples, tmp_path, workers):
-    bad = int(load(samples, 0).reader.pictures(0, 1)[0])
-    for file in samples.files:
-        content = (samples.folder / file).read_bytes()
-        (tmp_path / file).write_bytes(b"" if file == samples.files[bad] else content)
-    batches = load(replace(samples, folder=tmp_path), workers).epoch(0)
+def test_a_bad_picture_is_told_as_it_is(dataset, tmp_path, workers):
+    bad = int(load(dataset, 0).reader.image_indices(0, 1)[0])
+    for file in dataset.files:
+        content = (dataset.folder / file).read_bytes()
+        (tmp_path / file).write_bytes(b"" if file == dataset.files[bad] else content)
+    batches = load(replace(dataset, folder=tmp_path), workers).epoch(0)
     next(batches)
     with pytest.raises(ImageError) as raised:
         next(batches)
-    place, identity = tmp_path / samples.files[bad], samples.image_ids[bad]
+    place, identity = tmp_path / dataset.files[bad], dataset.image_ids[bad]
     expected = f"{place}: an empty file; a picture is expected (image {identity})"
     assert str(raised.value) == expected
 
 
-def test_a_worker_that_dies(samples):
-    loader = load(samples, 1)
+def test_a_worker_that_dies(dataset):
+    loader = load(dataset, 1)
     batches = loader.epoch(0)
     next(batches)
     worker = loader._loader._iterator._workers[0]
@@ -95,30 +95,30 @@ def test_a_worker_that_dies(samples):
         list(batches)
 
 
-def test_without_a_forkserver_workers_are_started_anew(samples, monkeypatch):
+def test_without_a_forkserver_workers_are_started_anew(dataset, monkeypatch):
     """As on Windows; the batches are the same."""
     monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
     monkeypatch.setattr("multiprocessing.context.ForkServerContext.Process", None)
-    expected = [bits(batch) for batch in load(samples, 0).epoch(0)]
-    assert [bits(batch) for batch in load(samples, 1).epoch(0)] == expected
+    expected = [bits(batch) for batch in load(dataset, 0).epoch(0)]
+    assert [bits(batch) for batch in load(dataset, 1).epoch(0)] == expected
 
 
-def test_workers_end_with_a_trainer_that_is_killed(samples):
+def test_workers_end_with_a_trainer_that_is_killed(dataset):
     """All of its processes hold the pipe that it prints to, which ends with the last of them."""
     script = """if True:
         import sys, time
         from pathlib import Path
         sys.path.insert(0, sys.argv[1])
         from tests.training.data import test_dataloader
-        from picodet.training.data.dataset import read_samples
-        samples = read_samples(Path(sys.argv[2]), Path(sys.argv[3]))
+        from picodet.training.data.dataset import read_dataset
+        samples = read_dataset(Path(sys.argv[2]), Path(sys.argv[3]))
         batches = test_dataloader.load(samples, 2).epoch(0)
         next(batches)
         print("reading", flush=True)
         time.sleep(600)
     """
-    paths = [Path(__file__).parent, samples.folder.parent / "annotations/instances_val2017.json"]
-    command = [sys.executable, "-c", script, *map(str, paths), str(samples.folder)]
+    paths = [Path(__file__).parent, dataset.folder.parent / "annotations/instances_val2017.json"]
+    command = [sys.executable, "-c", script, *map(str, paths), str(dataset.folder)]
     path = os.pathsep.join([*sys.path, *map(str, paths[:1])])
     with subprocess.Popen(
         command,
@@ -131,8 +131,8 @@ def test_workers_end_with_a_trainer_that_is_killed(samples):
         trainer.communicate(timeout=PATIENCE)
 
 
-def test_ctrl_c_is_not_for_workers(samples):
-    loader = load(samples, 1)
+def test_ctrl_c_is_not_for_workers(dataset):
+    loader = load(dataset, 1)
     batches = loader.epoch(0)
     first = next(batches)
     os.kill(loader._loader._iterator._workers[0].pid, signal.SIGINT)

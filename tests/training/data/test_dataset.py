@@ -7,23 +7,23 @@ import numpy as np
 import pytest
 
 from picodet.errors import TrainingError
-from picodet.training.data.dataset import find_train, read_samples
+from picodet.training.data.dataset import find_train, read_dataset
 
 CATEGORIES = [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}]
 DOG, CAT = 3, 7
 
 
-def box(picture, category, bbox, **other):
+def box(image, category, bbox, **other):
     area = bbox[2] * bbox[3]
-    return {"image_id": picture, "category_id": category, "bbox": bbox, "area": area} | other
+    return {"image_id": image, "category_id": category, "bbox": bbox, "area": area} | other
 
 
 @pytest.fixture
 def dataset(tmp_path):
     """Writes a file for boxes; the pictures are there, and empty."""
 
-    def write(*boxes, pictures=(5, 2)):
-        for i in pictures:
+    def write(*boxes, images_present=(5, 2)):
+        for i in images_present:
             (tmp_path / f"{i}.jpg").touch()
         images = [{"id": i, "file_name": f"{i}.jpg", "height": 90, "width": 120} for i in (5, 2)]
         rows = [{"id": i, "iscrowd": 0} | each for i, each in enumerate(boxes)]
@@ -41,22 +41,22 @@ def test_corners_rounded_in_the_order_of_the_file(dataset):
         box(2, DOG, [0.12345, 1.0, 2.0, 3.0]),
         box(5, DOG, [0.0025, 2.0, 3.0, 4.0]),  # 0.003; NumPy has 0.002
     )
-    samples = read_samples(file, file.parent)
-    assert samples.files == ("2.jpg", "5.jpg")
-    assert samples.image_ids.tolist() == [2, 5]
-    assert samples.class_names == ("dog", "cat")  # by their ids
-    assert samples.boxes_of(0).tolist() == np.float32([[0.123, 1, 2.123, 4]]).tolist()
+    train_set = read_dataset(file, file.parent)
+    assert train_set.files == ("2.jpg", "5.jpg")
+    assert train_set.image_ids.tolist() == [2, 5]
+    assert train_set.class_names == ("dog", "cat")  # by their ids
+    assert train_set.boxes_of(0).tolist() == np.float32([[0.123, 1, 2.123, 4]]).tolist()
     expected = np.float32([[10, 20, 40, 60], [0.003, 2, 3.002, 6]])
-    assert samples.boxes_of(1).tolist() == expected.tolist()
-    assert samples.classes_of(1).tolist() == [1, 0]
+    assert train_set.boxes_of(1).tolist() == expected.tolist()
+    assert train_set.classes_of(1).tolist() == [1, 0]
 
 
 def test_boxes_of_a_picture_stay_in_their_order(dataset):
     rows = [box((5, 2)[i % 2], CAT, [i, 1, 2, 3]) for i in range(60)]
     file = dataset(*rows)
-    samples = read_samples(file, file.parent)
-    assert samples.boxes_of(0)[:, 0].tolist() == list(range(1, 60, 2))
-    assert samples.boxes_of(1)[:, 0].tolist() == list(range(0, 60, 2))
+    train_set = read_dataset(file, file.parent)
+    assert train_set.boxes_of(0)[:, 0].tolist() == list(range(1, 60, 2))
+    assert train_set.boxes_of(1)[:, 0].tolist() == list(range(0, 60, 2))
 
 
 def test_what_cannot_be_found_is_left_out(dataset):
@@ -65,32 +65,36 @@ def test_what_cannot_be_found_is_left_out(dataset):
         box(5, CAT, [10, 20, 30, 40], area=0),
         box(5, CAT, [10, 20, 1e-6, 40]),
         box(2, CAT, [1, 2, 3, 4]),
-        pictures=(2,),  # the other has nothing, and is not asked for
+        images_present=(2,),  # the other has nothing, and is not asked for
     )
-    samples = read_samples(file, file.parent)
-    assert (samples.files, len(samples), samples.boxes.tolist()) == (("2.jpg",), 1, [[1, 2, 4, 6]])
+    train_set = read_dataset(file, file.parent)
+    assert (train_set.files, len(train_set), train_set.boxes.tolist()) == (
+        ("2.jpg",),
+        1,
+        [[1, 2, 4, 6]],
+    )
 
 
 def test_classes_by_name(dataset):
     file = dataset(box(5, CAT, [10, 20, 30, 40]), box(2, DOG, [1, 2, 3, 4]))
-    samples = read_samples(file, file.parent, ("cat",))
-    assert (samples.files, samples.classes.tolist()) == (("5.jpg",), [0])
-    samples = read_samples(file, file.parent, ("cat", "dog"))
-    assert samples.classes.tolist() == [1, 0]
+    train_set = read_dataset(file, file.parent, ("cat",))
+    assert (train_set.files, train_set.classes.tolist()) == (("5.jpg",), [0])
+    train_set = read_dataset(file, file.parent, ("cat", "dog"))
+    assert train_set.classes.tolist() == [1, 0]
     with pytest.raises(TrainingError, match=r"no category called bird; it has dog, cat"):
-        read_samples(file, file.parent, ("cat", "bird"))
+        read_dataset(file, file.parent, ("cat", "bird"))
 
 
 def test_nothing_to_train_on(dataset):
     file = dataset(box(5, CAT, [10, 20, 30, 40], iscrowd=1))
     with pytest.raises(TrainingError, match="none of its 1 boxes"):
-        read_samples(file, file.parent)
+        read_dataset(file, file.parent)
 
 
 def test_missing_pictures(dataset):
-    file = dataset(box(5, CAT, [10, 20, 30, 40]), box(2, CAT, [1, 2, 3, 4]), pictures=(2,))
+    file = dataset(box(5, CAT, [10, 20, 30, 40]), box(2, CAT, [1, 2, 3, 4]), images_present=(2,))
     with pytest.raises(TrainingError, match=r"1 of 2 pictures .* not there: 5\.jpg"):
-        read_samples(file, file.parent)
+        read_dataset(file, file.parent)
 
 
 def test_two_categories_of_one_name(dataset):
@@ -99,7 +103,7 @@ def test_two_categories_of_one_name(dataset):
     content["categories"][0]["name"] = "dog"
     file.write_text(json.dumps(content))
     with pytest.raises(TrainingError, match="3 and 7 are both called 'dog'"):
-        read_samples(file, file.parent)
+        read_dataset(file, file.parent)
 
 
 def test_where_the_training_part_lies(tmp_path):
@@ -133,8 +137,12 @@ def test_real_annotations_are_read_as_ppdet_does(shared, paddle_python):
     file, folder = shared / "coco" / "instances_val400.json", shared / "coco" / "val2017"
     command = [paddle_python, "-W", "ignore", "-c", PPDET, folder, file]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    samples = read_samples(file, folder)
+    train_set = read_dataset(file, folder)
     assert json.loads(output.splitlines()[-1]) == [
-        [int(samples.image_ids[i]), samples.boxes_of(i).tolist(), samples.classes_of(i).tolist()]
-        for i in range(len(samples))
+        [
+            int(train_set.image_ids[i]),
+            train_set.boxes_of(i).tolist(),
+            train_set.classes_of(i).tolist(),
+        ]
+        for i in range(len(train_set))
     ]

@@ -45,39 +45,39 @@ class Neighbour:
         return list(self.parts)
 
 
-def look(paths, known=NOTHING, ranks=None, progress=ignore):
-    return image_record.look(paths, known, ranks or Alone(), progress)
+def scan(paths, known=NOTHING, ranks=None, progress=ignore):
+    return image_record.scan(paths, known, ranks or Alone(), progress)
 
 
 def test_sizes_and_checksums(paths):
-    told = []
-    rows = look(paths, progress=lambda *done: told.append(done))
+    calls = []
+    rows = scan(paths, progress=lambda *done: calls.append(done))
     assert rows[:, 0].tolist() == [1, 2, 3, 4, 5]
-    assert told == [(i, 5) for i in range(1, 6)]
+    assert calls == [(i, 5) for i in range(1, 6)]
     paths[2].unlink()
-    assert look(paths)[2, :2].tolist() == [-1, 0]
+    assert scan(paths)[2, :2].tolist() == [-1, 0]
 
 
 def test_a_copy_has_the_same_digest_and_a_change_another(paths, tmp_path):
-    rows = look(paths)
+    rows = scan(paths)
     shutil.copytree(paths[0].parent, tmp_path / "copy", copy_function=shutil.copyfile)
     copy = [tmp_path / "copy" / path.name for path in paths]
-    assert not np.array_equal(look(copy), rows)  # other times
-    assert image_record.digest(look(copy)) == image_record.digest(rows)
+    assert not np.array_equal(scan(copy), rows)  # other times
+    assert image_record.digest(scan(copy)) == image_record.digest(rows)
     copy[3].write_bytes(b"4444")
-    assert image_record.digest(look(copy)) != image_record.digest(rows)
+    assert image_record.digest(scan(copy)) != image_record.digest(rows)
 
 
 def test_what_has_the_same_times_is_not_read_again(paths, monkeypatch):
-    rows = look(paths)
+    rows = scan(paths)
     read = []
     monkeypatch.setattr(image_record, "image_sum", lambda path: read.append(path) or (7, 7))
-    assert np.array_equal(look(paths, rows), rows)
+    assert np.array_equal(scan(paths, rows), rows)
     assert not read
     os.utime(paths[1], ns=(1, 1))
-    assert look(paths, rows)[:, 0].tolist() == [1, 7, 3, 4, 5]
+    assert scan(paths, rows)[:, 0].tolist() == [1, 7, 3, 4, 5]
     assert read == [paths[1]]
-    look(paths, rows[:4])  # a list of others
+    scan(paths, rows[:4])  # a list of others
     assert len(read) == 6
 
 
@@ -85,14 +85,14 @@ def test_several_processes_share_the_reading(paths):
     parts, barrier = [None, None], threading.Barrier(2, timeout=60)
     both = [Neighbour(rank, parts, barrier) for rank in range(2)]
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(lambda ranks: look(paths, ranks=ranks), both))
+        found = list(pool.map(lambda ranks: scan(paths, ranks=ranks), both))
     assert all(0 < len(part) < 5 for part in parts)
     assert np.array_equal(found[0], found[1])
-    assert np.array_equal(found[0], look(paths))
+    assert np.array_equal(found[0], scan(paths))
 
 
 def test_a_list_is_read_as_it_was_written_and_a_damaged_one_is_none(paths, tmp_path):
-    rows = look(paths)
+    rows = scan(paths)
     image_record.write(tmp_path, train=rows, val=NOTHING)
     assert np.array_equal(image_record.read(tmp_path, "train"), rows)
     assert not len(image_record.read(tmp_path, "val"))
@@ -112,14 +112,14 @@ def refused(paths, before, now):
 
 
 def test_the_first_that_is_another_is_named(paths):
-    before = look(paths)
+    before = scan(paths)
     paths[1].write_bytes(b"12")
     paths[3].unlink()
-    text = refused(paths, before, look(paths))
+    text = refused(paths, before, scan(paths))
     assert text.startswith(f"{paths[1]}: is another image than when the training of ")
     assert "it had 2 bytes with checksum " in text
     assert ", and so are 1 more of 5 images to train on. Put back" in text
-    text = refused(paths[3:], before[3:], look(paths[3:]))
+    text = refused(paths[3:], before[3:], scan(paths[3:]))
     assert "3.jpg: is another" in text
     assert "it cannot be read, of 2 images" in text
-    assert "the 5 images to train on are others" in refused(paths, NOTHING, look(paths))
+    assert "the 5 images to train on are others" in refused(paths, NOTHING, scan(paths))

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from picodet.config import Preprocessing
 from picodet.training.data.color_jitter import distort
 from picodet.training.data.transforms import (
-    Seen,
+    LabeledImage,
     crop,
     draw_resize,
     flip,
-    normalise_into,
+    normalize_into,
     resize,
     resize_boxes,
 )
@@ -25,16 +25,16 @@ SEEDS = range(40)  # that are recorded
 
 def drawn(seed):
     image = picture(seed)
-    return Seen(image, *boxes(seed, *image.shape[:2]))
+    return LabeledImage(image, *boxes(seed, *image.shape[:2]))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_boxes_are_ppdets(golden, seed):
     recorded = json.loads((golden / "augment.json").read_text())["samples"][seed]
     random = np.random.RandomState(seed)
-    seen = flip(crop(drawn(seed), random), 0.5, random)
-    assert seen.boxes.tolist() == recorded["boxes"]
-    assert seen.classes.tolist() == recorded["classes"]
+    sample = flip(crop(drawn(seed), random), 0.5, random)
+    assert sample.boxes.tolist() == recorded["boxes"]
+    assert sample.classes.tolist() == recorded["classes"]
 
 
 def test_pixels_stay_with_their_boxes():
@@ -45,10 +45,10 @@ def test_pixels_stay_with_their_boxes():
         for value, (x1, y1, x2, y2) in enumerate(own.astype(int), 100):
             image[y1:y2, x1:x2] = value
         random = np.random.RandomState(seed)
-        seen = flip(crop(Seen(image, own, np.array([100, 101])), random), 0.5, random)
-        for (x1, y1, x2, y2), value in zip(seen.boxes.astype(int), seen.classes, strict=True):
-            assert (seen.picture[y1:y2, x1:x2] == value).all()
-            assert (seen.picture == value).sum() == 3 * (y2 - y1) * (x2 - x1)
+        sample = flip(crop(LabeledImage(image, own, np.array([100, 101])), random), 0.5, random)
+        for (x1, y1, x2, y2), value in zip(sample.boxes.astype(int), sample.classes, strict=True):
+            assert (sample.image[y1:y2, x1:x2] == value).all()
+            assert (sample.image == value).sum() == 3 * (y2 - y1) * (x2 - x1)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 1000))
@@ -56,29 +56,29 @@ def test_boxes_stay_inside_and_keep_their_class(draw_seed, seed):
     own = drawn(seed)
     own = own._replace(classes=np.arange(len(own.boxes)))  # each tells which box it was
     random = np.random.RandomState(draw_seed)
-    seen = flip(crop(own, random), 0.5, random)
-    height, width = seen.picture.shape[:2]
-    assert len(seen.boxes) == len(seen.classes) > 0
-    assert seen.boxes.dtype == np.float32
-    assert (seen.boxes >= 0).all()
-    assert (seen.boxes <= [width, height, width, height]).all()
-    sides = seen.boxes[:, 2:] - seen.boxes[:, :2]
-    before = own.boxes[seen.classes, 2:] - own.boxes[seen.classes, :2]
+    sample = flip(crop(own, random), 0.5, random)
+    height, width = sample.image.shape[:2]
+    assert len(sample.boxes) == len(sample.classes) > 0
+    assert sample.boxes.dtype == np.float32
+    assert (sample.boxes >= 0).all()
+    assert (sample.boxes <= [width, height, width, height]).all()
+    sides = sample.boxes[:, 2:] - sample.boxes[:, :2]
+    before = own.boxes[sample.classes, 2:] - own.boxes[sample.classes, :2]
     assert (sides > 0).all()
     assert (sides <= before + 1e-4).all()  # float32, up to 240 pixels
 
 
 def test_how_often_nothing_is_cut_off():
     """No crop is one of seven; a single box that fills the picture allows every other one."""
-    own = Seen(np.zeros((50, 50, 3), np.uint8), np.float32([[0, 0, 50, 50]]), np.array([0]))
+    own = LabeledImage(np.zeros((50, 50, 3), np.uint8), np.float32([[0, 0, 50, 50]]), np.array([0]))
     random = np.random.RandomState(0)
-    whole = sum(crop(own, random).picture.shape == own.picture.shape for _ in range(2000))
+    whole = sum(crop(own, random).image.shape == own.image.shape for _ in range(2000))
     # IoU 0.9 and 0.7 are not always reached within fifty tries: at least 1 / 7 of 2000
     assert 2000 / 7 - 4 * 16 < whole < 2000 / 7 + 4 * 16
 
 
 def test_how_often_it_is_flipped():
-    own = Seen(np.zeros((4, 10, 3), np.uint8), np.float32([[1, 0, 3, 4]]), np.array([0]))
+    own = LabeledImage(np.zeros((4, 10, 3), np.uint8), np.float32([[1, 0, 3, 4]]), np.array([0]))
     random = np.random.RandomState(0)
     flipped = [flip(own, 0.3, random).boxes.tolist() for _ in range(2000)]
     assert [[7, 0, 9, 4]] in flipped
@@ -104,12 +104,14 @@ def test_arrays_are_ppdets(golden):
     for row in json.loads((golden / "augment.json").read_text())["batches"]:
         random = np.random.RandomState(row["seed"])
         image = picture(row["seed"])
-        seen = flip(crop(Seen(image, *boxes(row["seed"], *image.shape[:2])), random), 0.5, random)
-        distorted = distort(seen.picture, "ppdet-2.6", random)
+        sample = flip(
+            crop(LabeledImage(image, *boxes(row["seed"], *image.shape[:2])), random), 0.5, random
+        )
+        distorted = distort(sample.image, "ppdet-2.6", random)
         size, interp = draw_resize(SIZES, random)
-        resized = resize_boxes(seen.boxes, distorted.shape[:2], size)
+        resized = resize_boxes(sample.boxes, distorted.shape[:2], size)
         result = np.full((3, *size), np.nan, np.float32)
-        normalise_into(result, resize(distorted, size, interp), Preprocessing())
+        normalize_into(result, resize(distorted, size, interp), Preprocessing())
         assert digest(result) == row["image"], row["seed"]
         assert resized.tolist() == row["boxes"]
         drawn.add((interp, str(distorted.dtype)))
@@ -145,5 +147,5 @@ def test_boxes_stay_inside_and_none_is_lost(seed, height, width):
 def test_a_picture_of_several_blocks_is_normalised_whole():
     image = np.full((300, 300, 3), [255, 0, 127.5], np.float32)
     target = np.full((3, 300, 300), np.nan, np.float32)
-    normalise_into(target, image, Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.25, 1.0)))
+    normalize_into(target, image, Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.25, 1.0)))
     assert [np.unique(plane).tolist() for plane in target] == [[1.0], [-2.0], [0.0]]

@@ -19,7 +19,7 @@ def test_every_number_is_a_line_with_its_source():
     out = printed(lambda console: print_recipe(resolve("picodet_l_416_coco_lcnet"), console))
     lines = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
     path = "configs/picodet/picodet_l_416_coco_lcnet.yml:"
-    assert lines["schedule.base_rate"][1:] == ["0.12", path, "LearningRate.base_lr"]
+    assert lines["schedule.base_lr"][1:] == ["0.12", path, "LearningRate.base_lr"]
     assert lines["augmentation.sizes"][1:6] == ["352,", "384,", "416,", "448,", "480"]
     assert "96 pictures a step (24 x 4); for another number the base rate 0.12" in out
     assert "117,266 pictures: 1,221 steps an epoch, 305,250 in all" in out
@@ -28,11 +28,11 @@ def test_every_number_is_a_line_with_its_source():
 
 def test_what_a_file_changes_is_marked(tmp_path):
     path = tmp_path / "[red].yml"
-    path.write_text("recipe: picodet_s_416_coco\nschedule: {base_rate: 0.1}\n")
+    path.write_text("recipe: picodet_s_416_coco\nschedule: {base_lr: 0.1}\n")
     out = printed(lambda console: print_recipe(resolve(str(path)), console, 3200))
-    (line,) = (line for line in out.splitlines() if "schedule.base_rate" in line)
-    assert line.split()[:3] == ["schedule.base_rate", "*", "0.1"]
-    assert f"{path}: schedule.base_rate" in line
+    (line,) = (line for line in out.splitlines() if "schedule.base_lr" in line)
+    assert line.split()[:3] == ["schedule.base_lr", "*", "0.1"]
+    assert f"{path}: schedule.base_lr" in line
     assert sum(" * " in line for line in out.splitlines()) == 1
     assert "*: not what ppdet has" in out
     assert "3,200 pictures: 10 steps an epoch, 3,000 in all" in out
@@ -49,7 +49,7 @@ def test_on_a_terminal_nothing_is_cut_off():
 
 def test_for_machines():
     content = json.loads(json.dumps(as_json(resolve("picodet_s_416_coco"), 1000)))
-    assert content["numbers"]["schedule.base_rate"] == {
+    assert content["numbers"]["schedule.base_lr"] == {
         "value": 0.4,
         "source": "configs/picodet/legacy_model/_base_/optimizer_300e.yml: LearningRate.base_lr",
         "changed": False,
@@ -61,7 +61,7 @@ def test_for_machines():
 def test_all_of_them_for_the_readme():
     lines = markdown(RECIPES.values()).splitlines()
     assert len(lines) == 2 + len(RECIPES)
-    assert lines[0] == "| recipe | sizes | batch | base lr | epochs | assigner | average |"
+    assert lines[0] == "| recipe | sizes | batch | base lr | epochs | assigner | EMA |"
     assert (
         "| picodet_l_416_coco | 352 .. 480 | 48 x 4 | 0.3 | 250 of 300 | SimOTA "
         "| every epoch, cycle 40 |"

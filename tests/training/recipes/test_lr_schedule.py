@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from picodet.training.recipes.lr_schedule import learning_rates, linear_rule
+from picodet.training.recipes.lr_schedule import learning_rates, linear_scaling_rule
 from picodet.training.recipes.schema import Schedule
 
 # scripts/record/rates.py has the same in ppdet's words
@@ -36,8 +36,8 @@ def test_every_rate_is_ppdets(golden, name):
     """To the last bit: the same operations in the same order."""
     schedule, steps_per_epoch = RECORDED[name]
     recorded = np.load(golden / "rates.npz")[name]
-    rate = learning_rates(schedule, steps_per_epoch)
-    assert [rate(step) for step in range(len(recorded))] == recorded.tolist()
+    lr = learning_rates(schedule, steps_per_epoch)
+    assert [lr(step) for step in range(len(recorded))] == recorded.tolist()
 
 
 @pytest.mark.parametrize(
@@ -48,35 +48,35 @@ def test_every_rate_is_ppdets(golden, name):
         ("picodet_xs_320_coco_lcnet", 0.32),
     ],
 )
-def test_rates_of_whole_trainings_are_ppdets(shared, name, base_rate):
+def test_rates_of_whole_trainings_are_ppdets(shared, name, base_lr):
     recorded = np.load(shared / "reference" / name / "lr.npz")
     epochs = int(recorded["epochs"])
-    rate = learning_rates(Schedule(base_rate, epochs, epochs), int(recorded["steps_per_epoch"]))
-    found = np.array([rate(step) for step in recorded["iters"].tolist()])
+    lr = learning_rates(Schedule(base_lr, epochs, epochs), int(recorded["steps_per_epoch"]))
+    found = np.array([lr(step) for step in recorded["iters"].tolist()])
     assert len(found) > 600
     assert np.abs(found - recorded["lr"]).max() < 1e-12
 
 
 def test_a_training_shorter_than_its_decay_never_gets_to_the_end():
     """As L's: 250 epochs of 300, 6.7 per cent of the base rate are left."""
-    rate = learning_rates(Schedule(0.3, epochs=250, decay_epochs=300), 1000)
-    assert rate(250_000) / 0.3 == pytest.approx(0.0671, abs=5e-5)
+    lr = learning_rates(Schedule(0.3, epochs=250, decay_epochs=300), 1000)
+    assert lr(250_000) / 0.3 == pytest.approx(0.0671, abs=5e-5)
 
 
 def test_the_rate_falls_after_the_last_iteration_of_the_cosine_no_more():
-    rate = learning_rates(Schedule(1.0, epochs=2, decay_epochs=2, warmup_steps=5), 10)
-    assert rate(19) == rate(20) == rate(1000) > 0
+    lr = learning_rates(Schedule(1.0, epochs=2, decay_epochs=2, warmup_steps=5), 10)
+    assert lr(19) == lr(20) == lr(1000) > 0
 
 
 def test_per_epoch_the_rate_stays_from_an_epochs_first_step_to_its_last():
     """The cosine of whole epochs from the first one on; warmed up by the step all the same."""
     schedule = Schedule(0.4, epochs=4, decay_epochs=4, warmup_steps=3, per="epoch")
-    rate = learning_rates(schedule, 10)
-    assert [rate(step) for step in range(3)] == pytest.approx([0.04, 0.16, 0.28])
-    assert {rate(step) for step in range(3, 10)} == {0.4}
-    assert {rate(step) for step in range(10, 20)} == {0.2 * (1 + math.cos(math.pi / 4))}
-    assert {rate(step) for step in range(30, 60)} == {0.2 * (1 + math.cos(3 * math.pi / 4))}
+    lr = learning_rates(schedule, 10)
+    assert [lr(step) for step in range(3)] == pytest.approx([0.04, 0.16, 0.28])
+    assert {lr(step) for step in range(3, 10)} == {0.4}
+    assert {lr(step) for step in range(10, 20)} == {0.2 * (1 + math.cos(math.pi / 4))}
+    assert {lr(step) for step in range(30, 60)} == {0.2 * (1 + math.cos(3 * math.pi / 4))}
 
 
 def test_linear_rule():
-    assert linear_rule(0.4, recipe_total=320, actual_total=80) == 0.1
+    assert linear_scaling_rule(0.4, recipe_total=320, actual_total=80) == 0.1

@@ -8,7 +8,7 @@ import pytest
 
 from picodet.training.recipes.limits import leaves
 from picodet.training.recipes.official import RECIPES, sizes_around
-from picodet.training.recipes.schema import Averaging, LossWeights, SimOTA, TaskAligned
+from picodet.training.recipes.schema import EMAConfig, LossWeights, SimOTA, TaskAligned
 from picodet.zoo.official import CONFIGS, OFFICIAL, V2022
 
 TEACHER = "picodet_lcnet_x2_5_layout"
@@ -61,15 +61,15 @@ def test_as_in_the_configs_that_ppdet_has_loaded(shared, name):
     recipe = RECIPES[name]
     text = str(meta["lr"]["schedulers"])
     assert recipe.batches.per_gpu == meta["batch_size"]
-    assert recipe.schedule.base_rate == meta["lr"]["base_lr"]
+    assert recipe.schedule.base_lr == meta["lr"]["base_lr"]
     assert recipe.schedule.epochs == meta["epoch"]
     assert recipe.schedule.decay_epochs == int(re.search(r"'max_epochs': (\d+)", text)[1])
     assert recipe.schedule.warmup_steps == int(re.search(r"'steps': (\d+)", text)[1])
     assert recipe.schedule.warmup_factor == float(re.search(r"'start_factor': ([\d.]+)", text)[1])
-    assert recipe.averaging.cycle == meta["cycle_epoch"]
+    assert recipe.ema.cycle == meta["cycle_epoch"]
     assert recipe.snapshot_epochs == meta["snapshot_epoch"]
-    assert recipe.optimiser.momentum == meta["optimizer"]["optimizer"]["momentum"]
-    assert recipe.optimiser.weight_decay == meta["optimizer"]["regularizer"]["factor"]
+    assert recipe.optimizer.momentum == meta["optimizer"]["optimizer"]["momentum"]
+    assert recipe.optimizer.weight_decay == meta["optimizer"]["regularizer"]["factor"]
     crop, flip, distort = meta["train_transforms"]["sample"][1:]
     assert (crop, distort) == ({"RandomCrop": {}}, {"RandomDistort": {}})
     assert recipe.augmentation.crop
@@ -82,11 +82,11 @@ def test_as_in_the_configs_that_ppdet_has_loaded(shared, name):
 def test_as_a_program_has_read_them_from_all_configs_of_666f597():
     rows = [row.split() for row in READ.strip().splitlines()]
     assert {
-        name: (recipe.schedule.base_rate, recipe.batches.per_gpu, recipe.averaging.cycle)
+        name: (recipe.schedule.base_lr, recipe.batches.per_gpu, recipe.ema.cycle)
         for name, recipe in RECIPES.items()
     } == {
-        name: (float(rate), int(batch), None if cycle == "None" else int(cycle))
-        for name, rate, batch, cycle in rows
+        name: (float(lr), int(batch), None if cycle == "None" else int(cycle))
+        for name, lr, batch, cycle in rows
     }
 
 
@@ -144,14 +144,14 @@ def test_the_generations_differ_in_assignment_losses_and_average():
         aligned = TaskAligned(static_candidates=4 if few else 9)
         assert recipe.assignment == (aligned if new else SimOTA())
         assert recipe.losses == (LossWeights(1, 2.5, 0.5) if new else LossWeights(1, 2, 0.25))
-        old = Averaging(applied="every epoch", cycle=recipe.averaging.cycle)
-        assert recipe.averaging == (Averaging(applied="at snapshots") if new else old)
+        old = EMAConfig(applied="every epoch", cycle=recipe.ema.cycle)
+        assert recipe.ema == (EMAConfig(applied="at snapshots") if new else old)
 
 
 def test_the_pruner_stands_still_for_as_long_as_it_prunes():
     """That its 34,350 steps are 150 epochs says for how many GPUs its batch is: 229 steps."""
     recipe, plain = RECIPES["picodet_m_320_coco_pruner"], RECIPES["picodet_m_320_coco"]
-    schedule = replace(plain.schedule, base_rate=0.15, warmup_factor=1.0, warmup_steps=34350)
+    schedule = replace(plain.schedule, base_lr=0.15, warmup_factor=1.0, warmup_steps=34350)
     assert recipe == replace(plain, model=recipe.model, schedule=schedule)
     assert 117_266 // recipe.batches.total * 150 == 34350
 

@@ -38,8 +38,8 @@ def test_a_file_changes_what_it_names(written):
     path = written(
         """
         recipe: picodet_s_416_coco
-        schedule: {base_rate: 0.1, warmup_steps: 50}
-        optimiser: {weight_decay: 1e-4}
+        schedule: {base_lr: 0.1, warmup_steps: 50}
+        optimizer: {weight_decay: 1e-4}
         augmentation:
           sizes: [320, [416, 352]]
         snapshot_epochs: 10
@@ -48,17 +48,17 @@ def test_a_file_changes_what_it_names(written):
     resolved = resolve(path)
     assert resolved.recipe == replace(
         S,
-        schedule=replace(S.schedule, base_rate=0.1, warmup_steps=50),
-        optimiser=replace(S.optimiser, weight_decay=1e-4),
+        schedule=replace(S.schedule, base_lr=0.1, warmup_steps=50),
+        optimizer=replace(S.optimizer, weight_decay=1e-4),
         augmentation=replace(S.augmentation, sizes=((320, 320), (416, 352))),
     )
     assert resolved.changed == {
-        *("schedule.base_rate", "schedule.warmup_steps", "optimiser.weight_decay"),
+        *("schedule.base_lr", "schedule.warmup_steps", "optimizer.weight_decay"),
         "augmentation.sizes",
     }
-    assert resolved.sources["schedule.base_rate"] == f"{path}: schedule.base_rate"
+    assert resolved.sources["schedule.base_lr"] == f"{path}: schedule.base_lr"
     assert resolved.sources["snapshot_epochs"] == f"{path}: snapshot_epochs"
-    assert resolved.sources["losses.boxes"].startswith("configs/picodet/")
+    assert resolved.sources["losses.giou"].startswith("configs/picodet/")
 
 
 def test_what_resizes_may_be_named(written):
@@ -70,15 +70,13 @@ def test_what_resizes_may_be_named(written):
 
 
 def test_short_keys_stand_for_more_than_one_number(written):
-    path = written(
-        "recipe: picodet_l_416_coco\nepochs: 100\ninput_size: 320\naveraging: ppdet-2.4\n"
-    )
+    path = written("recipe: picodet_l_416_coco\nepochs: 100\ninput_size: 320\nema: ppdet-2.4\n")
     resolved = resolve(path)
     recipe = resolved.recipe
     assert (recipe.schedule.epochs, recipe.schedule.decay_epochs) == (100, 100)
     assert recipe.model.input_size == (320, 320)
     assert recipe.augmentation.sizes == RECIPES["picodet_l_320_coco"].augmentation.sizes
-    assert (recipe.averaging.applied, recipe.averaging.cycle) == ("at snapshots", 40)
+    assert (recipe.ema.applied, recipe.ema.cycle) == ("at snapshots", 40)
     assert resolved.sources["schedule.decay_epochs"] == f"{path}: epochs"
 
 
@@ -105,7 +103,7 @@ def test_a_numbers_own_key_goes_before_a_short_one_wherever_it_stands(written):
         ("recipe: picodet_s_416", "Did you mean picodet_s_416_coco"),
         ("recipe: S\nepoch: 3", "its `recipe` is 'S'"),
         ("recipe: R\nepoch: 3", "`epoch` is nothing that it can change. Did you mean epochs"),
-        ("recipe: R\nschedule: {base_lr: 1}", "`schedule.base_lr` is .* Did you mean schedule."),
+        ("recipe: R\nschedule: {lr: 1}", "`schedule.lr` is .* Did you mean schedule."),
         ("recipe: R\nmodel: other", "`model` is nothing that it can change"),
         ("recipe: R\nmodel: {classes: [a]}", "`model.classes` is nothing that it can change"),
         ("recipe: R\nassignment: {static_epochs: 3}", "`assignment.static_epochs` is nothing"),
@@ -114,12 +112,12 @@ def test_a_numbers_own_key_goes_before_a_short_one_wherever_it_stands(written):
         ("recipe: R\nepochs: many", "`epochs` is 'many'; expected is a whole number"),
         ("recipe: R\nepochs: 0", "`epochs` is 0; expected is a number from 1"),
         ("recipe: R\nschedule: {epochs: 400}", "`epochs: 400` sets both"),
-        ("recipe: R\naveraging: ppdet-2.5", "'ppdet-2.5'; expected is ppdet-2.3 or ppdet-2.4"),
-        ("recipe: R\naveraging: [1]", r"`averaging` is \[1\]; expected is ppdet-2.3"),
+        ("recipe: R\nema: ppdet-2.5", "'ppdet-2.5'; expected is ppdet-2.3 or ppdet-2.4"),
+        ("recipe: R\nema: [1]", r"`ema` is \[1\]; expected is ppdet-2.3"),
         ("recipe: R\ninput_size: 330", "`input_size` is 330; expected is a size, S or"),
         ("recipe: R\nepochs: 3\nepochs: 4", "line 1: 'epochs' stands there twice"),
-        ("recipe: R\nlosses: {boxes: 1, boxes: 2}", "line 2: 'boxes' stands there twice"),
-        ("recipe: R\nlosses: &a {boxes: 1}\nschedule: *a", "or refers to itself"),
+        ("recipe: R\nlosses: {giou: 1, giou: 2}", "line 2: 'giou' stands there twice"),
+        ("recipe: R\nlosses: &a {giou: 1}\nschedule: *a", "or refers to itself"),
         ("recipe: R\na: [[[[[[[[1]]]]]]]]", "nested deeper than a recipe"),
         ("recipe: R\nlosses: !!python/object:os.system {}", "could not determine a constructor"),
         ("recipe: {", "mine.yml: "),
@@ -156,7 +154,7 @@ VALUES = st.recursive(
 
 @given(
     changes=st.dictionaries(
-        st.sampled_from(("schedule", "averaging", "epochs", "input_size", "augmentation", "x")),
+        st.sampled_from(("schedule", "ema", "epochs", "input_size", "augmentation", "x")),
         VALUES | st.dictionaries(st.sampled_from(("epochs", "sizes", "cycle")), VALUES),
     )
 )
@@ -179,7 +177,7 @@ def test_the_examples_are_recipes(path):
 @pytest.mark.parametrize(
     ("name", "changed"),
     [
-        ("seeds_s_416_from_parameters", {"schedule.per", "averaging.start"}),
+        ("seeds_s_416_from_parameters", {"schedule.per", "ema.start"}),
         ("seeds_s_416_from_zero", {"schedule.per"}),
         ("seeds_m_416", {"schedule.per"}),
     ],
@@ -196,6 +194,6 @@ def test_fine_tuning_warms_up_in_a_small_part_of_its_steps():
     recipe = resolve(str(path)).recipe
     assert recipe.schedule.warmup_steps == 0
     assert recipe.schedule.warmup_epochs / recipe.schedule.epochs == pytest.approx(2 / 20)
-    assert recipe.averaging.cycle is None
-    proportional = S.schedule.base_rate * recipe.batches.total / S.batches.total
-    assert recipe.schedule.base_rate == proportional
+    assert recipe.ema.cycle is None
+    proportional = S.schedule.base_lr * recipe.batches.total / S.batches.total
+    assert recipe.schedule.base_lr == proportional
