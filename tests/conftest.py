@@ -104,3 +104,9 @@ def paddle_python() -> Path:
     if not python.is_file() or (python == own and not (own.parents[1] / "installed").is_file()):
         pytest.skip(f"needs Paddle in {python}: make reference, or set PICODET_PADDLE_PYTHON")
     return python
+
+
+@pytest.fixture
+def fake_paddle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the other Python finds when it imports paddle: a few lines of NumPy."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "helpers" / "fake_paddle"))

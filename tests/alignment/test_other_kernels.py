@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-CHILD = Path(__file__).with_name("other_kernels.py")
+CHILD = Path(__file__).parents[1] / "helpers" / "other_kernels.py"
 MACHINES = {"disabled": 0, "sse42": 0, "avx2": 16}  # OPENCV_IPP, and the samples of a summary
 
 

@@ -129,8 +129,8 @@ LIVE = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
 import paddle
-from picodet.alignment import ppdet_model
-from picodet.official import CONFIGS
+from picodet.alignment.paddle_side import model as ppdet_model
+from picodet.zoo.official import CONFIGS
 
 detector = ppdet_model.build(CONFIGS[sys.argv[1]])
 loaded = paddle.load(sys.argv[2])

@@ -112,12 +112,12 @@ def children(pid):
 
 QUICK = """\
 import sys
-from picodet import ranks
-class Quick(ranks._Together):
+from picodet import distributed
+class Quick(distributed._Together):
     def __init__(self, *arguments):
-        ranks.SILENCE = 10
+        distributed.SILENCE = 10
         super().__init__(*arguments)
-ranks._Together = Quick
+distributed._Together = Quick
 from picodet.cli import main
 main()
 """

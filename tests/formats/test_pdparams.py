@@ -258,8 +258,8 @@ def test_claims_of_terabytes_take_no_memory(read, content):
 MEMORY = """
 import sys
 from pathlib import Path
-from picodet.converter import pdparams
-from picodet.machine import peak_memory
+from picodet.formats import pdparams
+from picodet.system.machine import peak_memory
 before = peak_memory()
 kept = pdparams.read(Path(sys.argv[1]))
 print((peak_memory() or 0) - (before or 0))

@@ -20,8 +20,8 @@ READ = """
 import sys
 from pathlib import Path
 from picodet.errors import CheckpointError
-from picodet.machine import peak_memory
-from picodet.torch_files import read_torch
+from picodet.system.machine import peak_memory
+from picodet.formats.torch_files import read_torch
 from work import counted
 for path in sys.argv[1:]:
     before = peak_memory()

@@ -105,7 +105,7 @@ def test_a_runtime_that_is_not_installed(folder, monkeypatch, backend, missing, 
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return usual(name, *rest, **more)
 
-    monkeypatch.delitem(sys.modules, f"picodet.inference.{backend}_network")
+    monkeypatch.delitem(sys.modules, f"picodet.inference.{backend}_backend")
     monkeypatch.delitem(sys.modules, "picodet.system.ort", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(PicoDetError, match=f"{missing} is not installed: {advice}$"):
@@ -117,7 +117,8 @@ def test_an_onnx_needs_no_torch(folder):
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from picodet.inference.open_backend import Running, open_network\n"
-        "from picodet.evaluation import session, reporting\n"
+        "from picodet.evaluation import evaluator\n"
+        "from picodet.evaluation.report import build\n"
         "for backend in ('onnxruntime', 'openvino'):\n"
         f"    open_network(Path({str(folder / 'x.onnx')!r}), Running(backend))\n"
         "sys.exit('torch' in sys.modules)"

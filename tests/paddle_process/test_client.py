@@ -156,7 +156,7 @@ def test_it_ends_when_this_one_is_killed(fake_paddle, folder, number):
     script = """if True:
         import sys, time
         from pathlib import Path
-        from picodet.inference.program_process import ProgramProcess
+        from picodet.paddle_process.client import ProgramProcess
         process = ProgramProcess(Path(sys.argv[1]), Path(sys.executable), 1)
         print(process._process.pid, flush=True)
         time.sleep(60)

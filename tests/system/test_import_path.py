@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 FORK_SERVER = """
 import sys
 import picodet
-from picodet.machine import worker_context
+from picodet.system.machine import worker_context
 def show():
     print(sys.modules["yaml"].__file__)
 if __name__ == "__main__":

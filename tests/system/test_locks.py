@@ -10,7 +10,7 @@ from picodet.system import locks
 HOLD = """if True:
     import sys
     from pathlib import Path
-    from picodet import locks
+    from picodet.system import locks
     lock = locks.take(Path(sys.argv[1]))
     print("has it" if lock else "has not", flush=True)
     sys.stdin.read()
