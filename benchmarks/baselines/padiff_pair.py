@@ -50,7 +50,7 @@ def main(checkpoint: str, path: str) -> None:
     """Compare once."""
     model = picodet.load(path)
     detector = ppdet_model.build(model.config)
-    ppdet_model.fill(detector, pdparams.read(Path(checkpoint)))
+    ppdet_model.load_weights(detector, pdparams.read(Path(checkpoint)))
     theirs, ours = Theirs(detector), Ours(model)
     theirs.eval()
     ours.eval()

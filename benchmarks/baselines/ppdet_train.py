@@ -41,10 +41,10 @@ def main(name: str, epoch: str, weights: str, given_file: str, rate: str) -> Non
     """Take steps as they are asked for."""
     detector = model.build(CONFIGS[name])
     with np.load(weights) as loaded:
-        model.fill(detector, dict(loaded))
+        model.load_weights(detector, dict(loaded))
     with np.load(given_file) as loaded:
         given = dict(loaded)
-    training.prepare(detector)
+    training.add_training_parts(detector)
     head, aligned = detector.head, CONFIGS[name].head == "pico_head_v2"
     optimizer = training.OPTIMIZER(float(rate), detector)
     average = ModelEMA(detector)

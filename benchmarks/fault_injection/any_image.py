@@ -39,8 +39,8 @@ from picodet.alignment.checks.layers import Moment, compare_layers, moments, wid
 from picodet.alignment.lockstep_runs import Event, go_through
 from picodet.alignment.onnx import model as onnx_model
 from picodet.alignment.pairing.pairs import PairedCall, Pairing
-from picodet.alignment.recording.probes import PICTURE
-from picodet.alignment.reference_tensors import Feed, Recorded
+from picodet.alignment.recording.probes import IMAGE
+from picodet.alignment.reference_tensors import ReferenceFeed, ReferenceTensors
 from picodet.alignment.tolerance import NOISE_MULTIPLE, Tolerance
 from picodet.config import ModelConfig
 from picodet.converter.match_tensors import convert
@@ -62,7 +62,7 @@ SIZE = (64, 96)
 def images(count: int) -> Iterator[tuple[str, np.ndarray]]:
     """Kind and BGR [h, w, 3] uint8."""
     random = np.random.RandomState(0)
-    real = sorted((SHARED / "coco/val2017").glob("*.jpg")) or [PICTURE]
+    real = sorted((SHARED / "coco/val2017").glob("*.jpg")) or [IMAGE]
     colours = [np.zeros(3), np.full(3, 255), np.full(3, 77)]
     for number in range(count):
         kind = KINDS[number % len(KINDS)]
@@ -104,7 +104,7 @@ def filled(config: ModelConfig) -> PicoDet:
     return model
 
 
-class Ran(Recorded):
+class Ran(ReferenceTensors):
     """What onnxruntime makes of an image with every tensor of a file, as if it were recorded."""
 
     def __init__(self, path: Path) -> None:
@@ -166,7 +166,7 @@ class Batch:
     def ratios(self, number: int) -> dict[str, tuple[float, str]]:
         """Of one image: by measure the highest error over noise, and the layer."""
 
-        def made(model: PicoDet, recorded: Recorded, images: Tensor) -> Iterator[Moment]:
+        def made(model: PicoDet, recorded: ReferenceTensors, images: Tensor) -> Iterator[Moment]:
             return moments(
                 model, recorded, images, partial(self._run, number), lambda _: self.double
             )
@@ -189,7 +189,7 @@ class Batch:
         number: int,
         model: PicoDet,
         image: Tensor,
-        feed: Feed | None,
+        feed: ReferenceFeed | None,
         threads: int,
         one_by_one: bool = False,
         seed: int | None = None,
@@ -198,7 +198,7 @@ class Batch:
         key = (image.dtype, feed is None, threads, one_by_one, seed)
         if key not in self.runs:
             images = torch.cat(self.images).to(image.dtype)
-            whole = feed and Feed(self.all, feed.dtype)
+            whole = feed and ReferenceFeed(self.all, feed.dtype)
             events: list[Event] = []
             go_through(model, images, whole, threads, events.append, one_by_one, seed)
             self.runs[key] = [self._apart(event) for event in events]

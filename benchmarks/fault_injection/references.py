@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.fault_injection.planting import Against
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference.record import record
-from picodet.alignment.session import Fed
+from picodet.alignment.session import InputOptions
 from picodet.converter.configure import Wanted
 from picodet.converter.convert import convert_file
 from picodet.models import checkpoint
@@ -61,8 +61,8 @@ class Pair:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "reference.safetensors"
             size = checkpoint.load(self.model).config.input_size
-            order = Fed(picture, None, float64).order(self.reference, out, size, 0)
-            record(order, python, lambda done, total: None)
+            request = InputOptions(picture, None, float64).request(self.reference, out, size, 0)
+            record(request, python, lambda done, total: None)
             with Recording(out) as recording:
                 yield recording
 

@@ -9,7 +9,7 @@ from unittest.mock import patch
 from torch import nn
 
 from benchmarks.fault_injection import wrong_training as wrong
-from picodet.alignment.training.steps import Ours
+from picodet.alignment.training.steps import TrainingSetup
 from picodet.models.csp_pan import CSPPAN
 from picodet.models.esnet import ESNet
 from picodet.models.layers import KEPT
@@ -31,7 +31,7 @@ class TrainingFault:
     patches: Mapping[str, Any] = field(default_factory=dict)  # below picodet, and a substitute
 
     @contextmanager
-    def planted(self, right: Ours) -> Iterator[Ours]:
+    def planted(self, right: TrainingSetup) -> Iterator[TrainingSetup]:
         """picodet's functions are others for the time of the context."""
         with ExitStack() as stack:
             for target, substitute in self.patches.items():

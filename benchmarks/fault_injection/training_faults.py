@@ -19,7 +19,7 @@ from benchmarks.fault_injection.training_fault_list import FAULTS, GENERATION, T
 from picodet.alignment.result import Comparison
 from picodet.alignment.training.align import align_training
 from picodet.alignment.training.recording import TrainingRecording
-from picodet.alignment.training.steps import Ours
+from picodet.alignment.training.steps import TrainingSetup
 from scripts.fixtures import trained
 
 COLUMNS = ("fault", "run", "rung", "found at", "first finding")
@@ -38,7 +38,7 @@ class Row:
 
 
 @cache
-def right(name: str) -> tuple[TrainingRecording, Ours]:
+def right(name: str) -> tuple[TrainingRecording, TrainingSetup]:
     """A recording of scripts/fixtures/trained.py, and our training of the same."""
     return trained.recorded(name), trained.ours(name)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from picodet.alignment.training.steps import Ours
+from picodet.alignment.training.steps import TrainingSetup
 from picodet.models.picodet import PicoDet
 from picodet.ops.boxes import intersection_and_union
 from picodet.training import losses, optimizer
@@ -19,13 +19,13 @@ from picodet.training.ema import ModelEMA
 from picodet.training.optimizer import DecayRule, MomentumSGD
 from picodet.training.recipes.schema import EMAConfig, OptimizerConfig, Recipe
 
-Edit = Callable[[Ours], Ours]
+Edit = Callable[[TrainingSetup], TrainingSetup]
 
 
 def recipe(part: str, **changes: Any) -> Edit:
     """Other numbers in a part of the recipe."""
 
-    def edit(ours: Ours) -> Ours:
+    def edit(ours: TrainingSetup) -> TrainingSetup:
         changed = replace(getattr(ours.recipe, part), **changes)
         return replace(ours, recipe=replace(ours.recipe, **{part: changed}))
 
@@ -54,7 +54,7 @@ def sgd(**changes: Any) -> Edit:
     return lambda ours: replace(ours, optimizer=make)
 
 
-def fast_biases(ours: Ours) -> Ours:
+def fast_biases(ours: TrainingSetup) -> TrainingSetup:
     """Twice the rate for biases, as Caffe did."""
 
     def make(model: PicoDet, numbers: OptimizerConfig) -> MomentumSGD:
@@ -95,7 +95,7 @@ class OfParameters(ModelEMA):
 
 def with_ema(kind: Callable[[PicoDet, EMAConfig], ModelEMA]) -> Edit:
     """Another average."""
-    return lambda ours: replace(ours, average=kind)
+    return lambda ours: replace(ours, ema=kind)
 
 
 def detached(logits: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from picodet.alignment.pairing.by_name import pair_layers
 from picodet.alignment.pairing.by_structure import pair
 from picodet.alignment.recording.index import content_key
 from picodet.alignment.recording.reader import Recording
-from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.report.formatting import times
 from picodet.alignment.result import Comparison, Finding, Rung
 from picodet.alignment.tolerance import FLOAT64_BAR, NOISE_MULTIPLE, Tolerance, worst
@@ -64,7 +64,7 @@ def align(
         pairing = pair_layers(index, name_table(config.backbone, config.neck, config.head))
     if not pairing.calls:
         raise AlignmentError(f"{recording.path}: holds no layer that ours could be compared with")
-    recorded = Recorded(recording, compared.pairing(pairing))
+    recorded = ReferenceTensors(recording, compared.pairing(pairing))
     weights = compared.weights(recording, pairing, allowed)
     in_single = allowed if tolerance else Tolerance(NOISE_MULTIPLE)  # as the probes are asked
     integral = model.head.integral
@@ -111,7 +111,7 @@ def _endings(
     model: PicoDet,
     images: Tensor | None,
     result: LayersResult,
-    recorded: Recorded,
+    recorded: ReferenceTensors,
     allowed: Tolerance,
     probed: Probed,
 ) -> Iterator[Rung]:

@@ -12,7 +12,7 @@ from picodet.alignment.checks.weights import compare_weights
 from picodet.alignment.diagnosis.replay import CallId, Suspect, suspects
 from picodet.alignment.pairing.pairs import Pairing
 from picodet.alignment.recording.reader import Recording
-from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.result import Rung
 from picodet.alignment.tolerance import Tolerance
 from picodet.models.picodet import PicoDet
@@ -38,15 +38,17 @@ class Compared(Protocol):
     def weights(self, recording: Recording, pairing: Pairing, tolerance: Tolerance) -> Rung:
         """Held against the reference's."""
 
-    def moments(self, model: PicoDet, recorded: Recorded, images: Tensor) -> Iterator[Moment]:
+    def moments(
+        self, model: PicoDet, recorded: ReferenceTensors, images: Tensor
+    ) -> Iterator[Moment]:
         """All layers, one after the other. `model` is ours in the recording's precision."""
 
     def suspects(
-        self, model: PicoDet, images: Tensor, recorded: Recorded, wanted: Iterable[CallId]
+        self, model: PicoDet, images: Tensor, recorded: ReferenceTensors, wanted: Iterable[CallId]
     ) -> Mapping[CallId, Suspect]:
         """Guilty layers, to be asked once more."""
 
-    def ending(self, recorded: Recorded, images: Tensor | None) -> OwnEnding | None:
+    def ending(self, recorded: ReferenceTensors, images: Tensor | None) -> OwnEnding | None:
         """What it does behind its heads itself; None where that is done by us."""
 
 
@@ -66,13 +68,15 @@ class TorchModel:
     def weights(self, recording: Recording, pairing: Pairing, tolerance: Tolerance) -> Rung:
         return compare_weights(self.model.state_dict(), recording, pairing, tolerance)
 
-    def moments(self, model: PicoDet, recorded: Recorded, images: Tensor) -> Iterator[Moment]:
+    def moments(
+        self, model: PicoDet, recorded: ReferenceTensors, images: Tensor
+    ) -> Iterator[Moment]:
         return moments(model, recorded, images)
 
     def suspects(
-        self, model: PicoDet, images: Tensor, recorded: Recorded, wanted: Iterable[CallId]
+        self, model: PicoDet, images: Tensor, recorded: ReferenceTensors, wanted: Iterable[CallId]
     ) -> Mapping[CallId, Suspect]:
         return suspects(model, images, recorded, wanted)
 
-    def ending(self, recorded: Recorded, images: Tensor | None) -> OwnEnding | None:
+    def ending(self, recorded: ReferenceTensors, images: Tensor | None) -> OwnEnding | None:
         return None

@@ -14,19 +14,21 @@ from picodet.system.extras import why
 
 
 @dataclass(frozen=True)
-class Candidate:
+class OpenedModel:
     """What is held against the reference."""
 
-    compared: Compared
+    candidate: Compared
     path: Path  # of the file that holds its weights
-    assumed: bool  # models of several sizes have these weights, and the file does not say its own
+    size_assumed: (
+        bool  # models of several sizes have these weights, and the file does not say its own
+    )
     notes: tuple[str, ...]
 
-    def at(self, size: Size) -> "Candidate":
+    def with_input_size(self, size: Size) -> "OpenedModel":
         """The same with the size (height, width) that the reference was fed, if its own is open."""
-        if not self.assumed:
+        if not self.size_assumed:
             return self
-        model = self.compared.model  # no weight depends on the size
+        model = self.candidate.model  # no weight depends on the size
         model.config = replace(model.config, input_size=size)
         note = (
             f"the input size {size[0]}x{size[1]} is the reference's: {self.path.name} does not "
@@ -35,34 +37,36 @@ class Candidate:
         return replace(self, notes=(*self.notes, note))
 
 
-def open_candidate(path: Path, which: Which | None = None) -> Candidate:
+def open_candidate(path: Path, weight_set: Which | None = None) -> OpenedModel:
     """which: of averaged and raw weights, where both are there.
 
     Raises AlignmentError where a package is missing, ConversionError for a backbone alone, and as
     picodet.converter.convert and onnx_model.load do.
     """
     if path.suffix == ".onnx":
-        return _open_onnx(path, which)
-    asked: list[Size] = []
+        return _open_onnx(path, weight_set)
+    offered_sizes: list[Size] = []
 
-    def ask(sizes: tuple[Size, ...]) -> Size:
-        asked.extend(sizes)
+    def choose_size(sizes: tuple[Size, ...]) -> Size:
+        offered_sizes.extend(sizes)
         return DEFAULT_SIZE if DEFAULT_SIZE in sizes else sizes[0]
 
-    origin, ported = port(path, Wanted(ask=ask), which)
-    if ported.kind != "detector":
+    origin, converted = port(path, Wanted(ask=choose_size), weight_set)
+    if converted.kind != "detector":
         raise ConversionError(
-            f"{path}: holds a backbone only ({ported.config.name}); a detector is expected"
+            f"{path}: holds a backbone only ({converted.config.name}); a detector is expected"
         )
-    model = filled(origin.path, ported.weights, lambda: PicoDet(ported.config))
-    classes = ported.config.classes if ported.names_classes else None
-    return Candidate(TorchModel(model, classes), origin.path, bool(asked), ported.notes)
+    model = filled(origin.path, converted.weights, lambda: PicoDet(converted.config))
+    classes = converted.config.classes if converted.names_classes else None
+    return OpenedModel(
+        TorchModel(model, classes), origin.path, bool(offered_sizes), converted.notes
+    )
 
 
-def _open_onnx(path: Path, which: Which | None) -> Candidate:
+def _open_onnx(path: Path, weight_set: Which | None) -> OpenedModel:
     try:
         from picodet.alignment.onnx import model as onnx_model  # noqa: PLC0415 (an extra)
     except ImportError as error:
         raise AlignmentError(f"{path}: {why(error)}") from error
-    opened = onnx_model.load(path, which=which)
-    return Candidate(opened, path, opened.assumed, opened.notes)
+    opened = onnx_model.load(path, weight_set=weight_set)
+    return OpenedModel(opened, path, opened.size_assumed, opened.notes)

@@ -14,10 +14,10 @@ from picodet.alignment.tolerance import Tolerance, gap, noise, problem
 from picodet.graphs.operators import Key
 
 View = Callable[[Tensor], Tensor]
-KEPT = 12  # tensors at hand: those that several runs ask for one after the other
+CACHE_SIZE = 12  # tensors at hand: those that several runs ask for one after the other
 
 
-class Recorded:
+class ReferenceTensors:
     """The reference's tensors by our layers' calls."""
 
     def __init__(self, recording: Recording, pairing: Pairing) -> None:
@@ -26,16 +26,16 @@ class Recorded:
         self.calls: dict[tuple[str, int], PairedCall] = {
             (call.path, call.number): call for call in pairing.calls
         }
-        self._recent: dict[Key, Tensor] = {}
+        self._cache: dict[Key, Tensor] = {}
 
     def tensor(self, key: Key) -> Tensor:
         """All values. Raises RecordingError where a summary has samples only."""
-        found = self._recent.pop(key, None)
+        found = self._cache.pop(key, None)
         if found is None:
             found = torch.from_numpy(self.recording.tensor(key))
-        self._recent[key] = found
-        if len(self._recent) > KEPT:
-            del self._recent[next(iter(self._recent))]
+        self._cache[key] = found
+        if len(self._cache) > CACHE_SIZE:
+            del self._cache[next(iter(self._cache))]
         return found
 
     def gap(
@@ -54,31 +54,31 @@ class Recorded:
         """
         if self.recording.has(key):
             return gap(ours, view(self.tensor(key)), noise(*runs), tolerance, computed_at)
-        stored = self.recording.index.tensors[key]
-        if tuple(ours.shape) != stored.shape:
-            return problem(f"shape {list(ours.shape)}, the reference's is {list(stored.shape)}")
-        if str(ours.dtype).removeprefix("torch.") != stored.dtype:  # samples are kept in double
-            return problem(f"{ours.dtype}, the reference's is torch.{stored.dtype}")
+        info = self.recording.index.tensors[key]
+        if tuple(ours.shape) != info.shape:
+            return problem(f"shape {list(ours.shape)}, the reference's is {list(info.shape)}")
+        if str(ours.dtype).removeprefix("torch.") != info.dtype:  # samples are kept in double
+            return problem(f"{ours.dtype}, the reference's is torch.{info.dtype}")
         positions, values = map(torch.from_numpy, self.recording.samples(key))
-        ends = torch.tensor([stored.low, stored.high], dtype=values.dtype)
-        known = view(torch.cat([values, ends])).to(ours.dtype)
+        ends = torch.tensor([info.low, info.high], dtype=values.dtype)
+        reference = view(torch.cat([values, ends])).to(ours.dtype)
 
-        def shown(run: Tensor) -> Tensor:
+        def sampled(run: Tensor) -> Tensor:
             return torch.cat([run.ravel()[positions], *(end[None] for end in run.aminmax())])
 
-        found = gap(shown(ours), known, noise(*map(shown, runs)), tolerance, computed_at)
+        found = gap(sampled(ours), reference, noise(*map(sampled, runs)), tolerance, computed_at)
         at = found.index[0] if found.index else len(positions)
         if at >= len(positions):  # the lowest or the highest value: it is not known where that was
             return replace(found, index=())
-        where = np.unravel_index(int(positions[at]), stored.shape)
+        where = np.unravel_index(int(positions[at]), info.shape)
         return replace(found, index=tuple(map(int, where)))
 
 
 @dataclass(frozen=True)
-class Feed:
+class ReferenceFeed:
     """Hands the recorded tensors to a run, in the run's own precision."""
 
-    recorded: Recorded
+    recorded: ReferenceTensors
     dtype: torch.dtype
 
     def inputs(self, path: str, number: int) -> list[Tensor | None]:

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 from picodet.alignment.recording import probes
 from picodet.alignment.recording.reader import Recording, is_recording
 from picodet.alignment.reference.record import record as make_recording
-from picodet.alignment.reference.request import SAMPLES, Order
+from picodet.alignment.reference.request import SUMMARY_SAMPLES, RecordRequest
 from picodet.alignment.result import Comparison
 from picodet.errors import AlignmentError, RecordingError
 from picodet.files import check_apart, check_writable, problem
 
 if TYPE_CHECKING:  # it imports torch, and to record needs none
-    from picodet.alignment.open_candidate import Candidate
+    from picodet.alignment.open_candidate import OpenedModel
     from picodet.converter.paddle_checkpoints import Which
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Fed:
+class InputOptions:
     """What the user wants both sides to be fed with; nothing is the picture of probes.py."""
 
     image: Path | None
@@ -36,27 +36,27 @@ class Fed:
                 "--image and --input: one of them, they are fed in place of another"
             )
         for path in (self.image, self.array):
-            if path and (trouble := problem(path)):
-                raise AlignmentError(f"{path}: {trouble}")
+            if path and (reason := problem(path)):
+                raise AlignmentError(f"{path}: {reason}")
 
-    def order(
+    def request(
         self, reference: Path, out: Path, input_size: tuple[int, int] | None, samples: int
-    ) -> Order:
+    ) -> RecordRequest:
         """Raises as `check` does."""
         self.check()
-        picture = None if self.array else self.image or probes.PICTURE
-        return Order(reference, out, picture, self.array, input_size, self.float64, samples)
+        image = None if self.array else self.image or probes.IMAGE
+        return RecordRequest(reference, out, image, self.array, input_size, self.float64, samples)
 
 
 def record(
     reference: Path,
     out: Path,
-    fed: Fed,
+    inputs: InputOptions,
     summary: bool,
     input_size: tuple[int, int] | None,
     overwrite: bool,
     paddle_python: Path | None,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> dict[str, Any]:
     """Write a recording; what it holds, in numbers.
 
@@ -66,11 +66,11 @@ def record(
     if out.suffix != ".safetensors":
         raise RecordingError(f"{out}: the suffix of a recording is .safetensors")
     check_writable(out, overwrite)
-    check_apart(out, [path for path in (reference, fed.image, fed.array) if path])
+    check_apart(out, [path for path in (reference, inputs.image, inputs.array) if path])
     if is_recording(reference):
         raise RecordingError(f"{reference}: a .safetensors; a recording is not recorded again")
-    order = fed.order(reference, out, input_size, SAMPLES if summary else 0)
-    make_recording(order, paddle_python, progress)
+    request = inputs.request(reference, out, input_size, SUMMARY_SAMPLES if summary else 0)
+    make_recording(request, paddle_python, progress)
     with Recording(out) as recording:
         index = recording.index
         return {
@@ -86,11 +86,11 @@ def record(
 def compare(
     reference: Path,
     model_path: Path,
-    fed: Fed,
+    inputs: InputOptions,
     tolerance: float | None,
     paddle_python: Path | None,
-    progress: Progress,
-    which: "Which | None" = None,
+    progress: ProgressCallback,
+    weight_set: "Which | None" = None,
 ) -> Comparison:
     """Record the reference if it is not a recording, and compare.
 
@@ -101,30 +101,34 @@ def compare(
 
     if tolerance is not None and not 0 < tolerance < float("inf"):
         raise AlignmentError(f"--tolerance {tolerance}: a positive number is expected")
-    fed.check()
-    recorded = is_recording(reference)
-    if recorded and (fed.image or fed.array):
+    inputs.check()
+    is_recorded = is_recording(reference)
+    if is_recorded and (inputs.image or inputs.array):
         raise AlignmentError(
             f"{reference}: a recording has its own input; --image and --input are for "
             "references that are run"
         )
-    if fed.float64 and model_path.suffix == ".onnx":
+    if inputs.float64 and model_path.suffix == ".onnx":
         raise AlignmentError(
             f"{model_path}: an ONNX computes in float32; with --float64 weights are expected, "
             "which we run ourselves"
         )
-    candidate = open_candidate(model_path, which)
-    if recorded:
-        return _compare(reference, candidate, fed.float64, tolerance, progress)
+    model = open_candidate(model_path, weight_set)
+    if is_recorded:
+        return _compare(reference, model, inputs.float64, tolerance, progress)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "reference.safetensors"
-        size = candidate.compared.model.config.input_size
-        make_recording(fed.order(reference, out, size, 0), paddle_python, progress)
-        return _compare(out, candidate, False, tolerance, progress)
+        size = model.candidate.model.config.input_size
+        make_recording(inputs.request(reference, out, size, 0), paddle_python, progress)
+        return _compare(out, model, False, tolerance, progress)
 
 
 def _compare(
-    path: Path, candidate: "Candidate", float64: bool, tolerance: float | None, progress: Progress
+    path: Path,
+    model: "OpenedModel",
+    float64: bool,
+    tolerance: float | None,
+    progress: ProgressCallback,
 ) -> Comparison:
     from picodet.alignment.align import align  # noqa: PLC0415 (imports torch, record does not)
 
@@ -132,5 +136,5 @@ def _compare(
         if float64 and recording.index.precision != "float64":
             raise AlignmentError(f"{path}: recorded in float32; record it again with --float64")
         height, width = recording.index.tensors[recording.index.input].shape[2:]
-        opened = candidate.at((height, width))
-        return align(opened.compared, opened.path, recording, tolerance, progress, opened.notes)
+        opened = model.with_input_size((height, width))
+        return align(opened.candidate, opened.path, recording, tolerance, progress, opened.notes)

@@ -113,14 +113,14 @@ def compare(
         if training:
             from picodet.alignment.training import session as training_session
 
-            trained_on = training_session.trained_on(image, array, float64)
+            trained_on = training_session.training_input_options(image, array, float64)
             comparison = training_session.compare(
                 *(reference, model, trained_on, tolerance, paddle_python, progress, weights)
             )
         else:
             from picodet.alignment import session
 
-            fed = session.Fed(image, array, float64)
+            fed = session.InputOptions(image, array, float64)
             comparison = session.compare(
                 *(reference, model, fed, tolerance, paddle_python, progress, weights)
             )
@@ -168,7 +168,7 @@ def record(
         if training:
             from picodet.alignment.training import session as training_session
 
-            trained_on = training_session.trained_on(image, array, float64)
+            trained_on = training_session.training_input_options(image, array, float64)
             report = training_session.record(
                 *(reference, out, trained_on, summary, input_size, overwrite, paddle_python),
                 progress,
@@ -176,7 +176,7 @@ def record(
         else:
             from picodet.alignment import session
 
-            fed = session.Fed(image, array, float64)
+            fed = session.InputOptions(image, array, float64)
             report = session.record(
                 reference, out, fed, summary, input_size, overwrite, paddle_python, progress
             )

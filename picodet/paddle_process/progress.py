@@ -9,23 +9,23 @@ from picodet.errors import PicoDetError
 from picodet.system.termination import terminable
 
 
-def tell(**content: Any) -> None:
+def send_message(**content: Any) -> None:
     """`done` and `total`, or `error`, or the name of a `missing` package."""
     sys.stdout.write(json.dumps(content) + "\n")
     sys.stdout.flush()
 
 
-def progress(done: int, total: int) -> None:
+def send_progress(done: int, total: int) -> None:
     """How far it is."""
-    tell(done=done, total=total)
+    send_message(done=done, total=total)
 
 
-def carry_out(work: Callable[[], None]) -> None:
+def run_reporting_errors(work: Callable[[], None]) -> None:
     """Do it, or tell what is wrong. Who ends this process finds nothing half written."""
     try:
         with terminable():
             work()
     except PicoDetError as error:
-        tell(error=str(error))
+        send_message(error=str(error))
     except ModuleNotFoundError as error:
-        tell(missing=error.name)
+        send_message(missing=error.name)

@@ -30,8 +30,7 @@ from picodet.alignment.paddle_side import main as paddle_main
 from picodet.alignment.paddle_side import model, recorder
 from picodet.alignment.recording import probes
 from picodet.alignment.recording.index import content_key
-from picodet.alignment.reference.request import SAMPLES as SUMMARY_SAMPLES
-from picodet.alignment.reference.request import Order
+from picodet.alignment.reference.request import SUMMARY_SAMPLES, RecordRequest
 from picodet.config import ModelConfig, Preprocessing
 from picodet.data.resize_kernels import using
 from picodet.zoo.official import CONFIGS
@@ -45,8 +44,8 @@ def filled(config: ModelConfig) -> paddle.nn.Layer:
     """ppdet's detector in float64, filled with seeded weights."""
     detector = model.build(config)
     shapes = {name: tuple(value.shape) for name, value in detector.state_dict().items()}
-    model.fill(detector, seeded.checkpoint(shapes))
-    model.in_float64(detector)
+    model.load_weights(detector, seeded.checkpoint(shapes))
+    model.convert_to_float64(detector)
     return detector
 
 
@@ -57,7 +56,7 @@ def record(detector: paddle.nn.Layer, config: ModelConfig) -> dict[str, np.ndarr
 
     def hook(name: str) -> Any:
         def keep(_: Any, __: Any, output: Any) -> None:
-            for array in recorder.arrays(output):
+            for array in recorder.unique_arrays(output):
                 names.append(name)
                 digests.append(seeded.digest(array, seeded.LAYER_SAMPLES))
 
@@ -109,10 +108,10 @@ def summarise(name: str, out: Path) -> None:
         state = model.build(CONFIGS[name]).state_dict()
         shapes = {key: tuple(value.shape) for key, value in state.items()}
         seeded.write(seeded.checkpoint(shapes), checkpoint)
-        order = Order(checkpoint, out, probes.PICTURE, None, None, True, SUMMARY_SAMPLES)
+        request = RecordRequest(checkpoint, out, probes.IMAGE, None, None, True, SUMMARY_SAMPLES)
         # every machine makes the same file
         with patch.object(paddle_main, "cpu", return_value="any"), using("portable"):
-            paddle_main.record_ppdet(order)
+            paddle_main.record_ppdet(request)
 
 
 def main() -> None:
@@ -127,10 +126,10 @@ def main() -> None:
     (GOLDEN / "counts.json").write_text(json.dumps(counted, indent=1) + "\n")
     summarise("picodet_s_416_coco", GOLDEN / "picodet_s_416_float64.safetensors")
     with using("portable"):
-        answers = recorder.answer_probes(model.nms())
-    pictures = [name for name in answers if name.startswith(probes.PICTURES)]
+        answers = recorder.answer_probes(model.build_nms())
+    pictures = [name for name in answers if name.startswith(probes.IMAGE_PREFIX)]
     keys = {name: np.array(content_key(answers[name])) for name in pictures}
-    np.savez(probes.RECORDED, allow_pickle=False, **(answers | keys))
+    np.savez(probes.RECORDED_ANSWERS, allow_pickle=False, **(answers | keys))
     with using("portable"):
         content = {"made_by": "tools/record_golden.py", **preprocessed()}
     (GOLDEN / "preprocess.json").write_text(json.dumps(content, indent=1) + "\n")

@@ -45,7 +45,7 @@ def facts(parameter: paddle.Tensor) -> tuple[float, ...]:
 
 def stepped(detector: paddle.nn.Layer) -> np.ndarray:
     """[P]: what the first number of each parameter has become."""
-    model.in_float64(detector)
+    model.convert_to_float64(detector)
     parameters = detector.parameters()
     for parameter in parameters:
         parameter.set_value(np.ones(parameter.shape))
@@ -68,7 +68,7 @@ def main() -> None:
         paddle.seed(SEED)
         detector = model.build(config)
         parameters = dict(detector.named_parameters())
-        recorded[f"{config.name}/names"] = np.array([model.first_name(n) for n in parameters])
+        recorded[f"{config.name}/names"] = np.array([model.canonical_name(n) for n in parameters])
         rows = [facts(parameter) for parameter in parameters.values()]
         recorded[f"{config.name}/facts"] = np.array(rows, dtype=np.float32)
         recorded[f"{config.name}/stepped"] = stepped(detector)

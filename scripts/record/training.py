@@ -13,14 +13,14 @@ from pathlib import Path
 
 from picodet.alignment.paddle_side import model, training_main
 from picodet.alignment.paddle_side.checkpoint import Checkpoint
-from picodet.alignment.reference.request import TrainingOrder
+from picodet.alignment.reference.request import TrainingRecordRequest
 from picodet.alignment.training import npz_file
-from picodet.alignment.training.batch import drawn
+from picodet.alignment.training.batch import synthetic_batch
 from scripts.fixtures import seeded
 from scripts.fixtures.trained import GOLDEN, TRAINED
 
 SAMPLES = 6  # of each tensor
-RATE = 1e-4  # lower than usual: what rounding makes grows less from step to step
+LR = 1e-4  # lower than usual: what rounding makes grows less from step to step
 
 
 def record(name: str, folder: Path) -> Path:
@@ -28,11 +28,11 @@ def record(name: str, folder: Path) -> Path:
     config, out = TRAINED[name], GOLDEN / f"{name}.npz"
     state = model.build(config).state_dict()
     weights = seeded.checkpoint({key: tuple(value.shape) for key, value in state.items()})
-    read = Checkpoint(folder / f"{name}.pdparams", config, weights)
-    seeded.write(weights, read.path)
-    fed = drawn(config.input_size, len(config.classes), config.preprocessing)
-    order = TrainingOrder(read.path, out, None, None, True, SAMPLES, rate=RATE)
-    npz_file.write(training_main.record_training(read, fed, order), SAMPLES, out)
+    checkpoint = Checkpoint(folder / f"{name}.pdparams", config, weights)
+    seeded.write(weights, checkpoint.path)
+    batch = synthetic_batch(config.input_size, len(config.classes), config.preprocessing)
+    request = TrainingRecordRequest(checkpoint.path, out, None, None, True, SAMPLES, lr=LR)
+    npz_file.write(training_main.record_training(checkpoint, batch, request), SAMPLES, out)
     return out
 
 

@@ -11,7 +11,7 @@ from exporting import export_onnx
 
 from picodet.alignment import session
 from picodet.alignment.onnx import model as onnx_model
-from picodet.alignment.session import Fed
+from picodet.alignment.session import InputOptions
 from picodet.converter import bins
 from picodet.converter.configure import Wanted as ConversionWanted
 from picodet.converter.convert import load
@@ -30,7 +30,7 @@ def heads(pristine, tmp_path_factory):
     export_onnx(pristine, folder / "heads.onnx")
     out = folder / "heads.safetensors"
     np.save(folder / "input.npy", own_recording.noise())
-    fed = Fed(None, folder / "input.npy", False)
+    fed = InputOptions(None, folder / "input.npy", False)
     session.record(folder / "heads.onnx", out, fed, False, None, False, None, lambda *_: None)
     return out
 
@@ -40,7 +40,9 @@ def compare(heads, model, tmp_path):
     def compare(project, reference=heads):
         model.head.integral.project.copy_(project)
         file = own_recording.save(model, tmp_path / "model.pth")
-        return session.compare(reference, file, Fed(None, None, False), None, None, lambda *_: None)
+        return session.compare(
+            reference, file, InputOptions(None, None, False), None, None, lambda *_: None
+        )
 
     return compare
 
@@ -103,7 +105,7 @@ def test_an_export_of_raw_heads_says_them(own, compare):
 def test_an_export_is_compared_and_converted_with_those_that_it_says(own, heads):
     file, _ = own(EXACT * 1.019)
     assert onnx_model.load(file).contents.single[PROJECT][7] == pytest.approx(7.133)
-    fed = Fed(None, None, False)
+    fed = InputOptions(None, None, False)
     comparison = session.compare(heads, file, fed, None, None, lambda *_: None)
     assert differing(comparison)[0] == "weights"
     _, converted = load(file, ConversionWanted())

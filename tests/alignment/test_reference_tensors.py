@@ -6,7 +6,7 @@ import torch
 
 from picodet.alignment.pairing.by_name import pair_layers
 from picodet.alignment.recording.reader import Recording
-from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.tolerance import Tolerance
 
 PREDICTOR = ("head.predictors.0", 0)
@@ -15,7 +15,7 @@ PREDICTOR = ("head.predictors.0", 0)
 @pytest.fixture(params=["reference", "summary"])
 def recorded(request):
     with Recording(request.getfixturevalue(request.param)) as recording:
-        yield Recorded(recording, pair_layers(recording.index, own_recording.table()))
+        yield ReferenceTensors(recording, pair_layers(recording.index, own_recording.table()))
 
 
 def test_another_type_is_a_difference(recorded, pristine):

@@ -8,7 +8,7 @@ from exporting import export_onnx
 from picodet.alignment import open_candidate, session
 from picodet.alignment.recording import probes
 from picodet.alignment.recording.reader import Recording, is_recording
-from picodet.alignment.session import Fed
+from picodet.alignment.session import InputOptions
 from picodet.converter.configure import Wanted
 from picodet.converter.convert import convert_file
 from picodet.errors import (
@@ -20,7 +20,7 @@ from picodet.errors import (
 )
 from picodet.models import checkpoint
 
-NOTHING = Fed(None, None, False)
+NOTHING = InputOptions(None, None, False)
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +42,9 @@ def folder(tmp_path_factory):
     return folder
 
 
-def compare(folder, reference, model="model.pth", fed=NOTHING, tolerance=None):
+def compare(folder, reference, model="model.pth", inputs=NOTHING, tolerance=None):
     path = folder / reference
-    return session.compare(path, folder / model, fed, tolerance, None, lambda *_: None)
+    return session.compare(path, folder / model, inputs, tolerance, None, lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -75,28 +75,33 @@ def test_a_tolerance_is_a_positive_number(folder, tolerance):
 
 
 def test_a_recording_has_its_own_input(folder):
-    for fed in (Fed(probes.PICTURE, None, False), Fed(None, folder / "input.npy", False)):
+    for inputs in (
+        InputOptions(probes.IMAGE, None, False),
+        InputOptions(None, folder / "input.npy", False),
+    ):
         with pytest.raises(AlignmentError, match="a recording has its own input"):
-            compare(folder, "recording.safetensors", fed=fed)
+            compare(folder, "recording.safetensors", inputs=inputs)
 
 
 def test_a_recording_has_its_own_precision(folder):
     with pytest.raises(AlignmentError, match="recorded in float32; record it again with --float64"):
-        compare(folder, "recording.safetensors", fed=Fed(None, None, True))
+        compare(folder, "recording.safetensors", inputs=InputOptions(None, None, True))
 
 
 def test_an_export_computes_in_float32(folder):
     with pytest.raises(RecordingError, match=r"--float64 takes weights, which ppdet"):
-        compare(folder, "model.onnx", fed=Fed(None, None, True))
+        compare(folder, "model.onnx", inputs=InputOptions(None, None, True))
 
 
 def test_one_input_and_one_that_is_there(folder):
     with pytest.raises(AlignmentError, match="one of them"):
-        compare(folder, "model.onnx", fed=Fed(probes.PICTURE, folder / "input.npy", False))
+        compare(
+            folder, "model.onnx", inputs=InputOptions(probes.IMAGE, folder / "input.npy", False)
+        )
     with pytest.raises(AlignmentError, match=r"absent\.png: there is no such file"):
-        compare(folder, "model.onnx", fed=Fed(folder / "absent.png", None, False))
+        compare(folder, "model.onnx", inputs=InputOptions(folder / "absent.png", None, False))
     with pytest.raises(RecordingError, match=r"exported for an input of \[1, 3, 64, 64\]"):
-        compare(folder, "model.onnx", fed=Fed(None, folder / "small.npy", False))
+        compare(folder, "model.onnx", inputs=InputOptions(None, folder / "small.npy", False))
 
 
 def test_the_input_has_the_models_size(folder):
@@ -104,9 +109,9 @@ def test_the_input_has_the_models_size(folder):
     assert compare(folder, "model.onnx").aligned
 
 
-def record(folder, reference, out, overwrite=False, size=None, fed=NOTHING):
+def record(folder, reference, out, overwrite=False, size=None, inputs=NOTHING):
     return session.record(
-        folder / reference, out, fed, False, size, overwrite, None, lambda *_: None
+        folder / reference, out, inputs, False, size, overwrite, None, lambda *_: None
     )
 
 
@@ -119,7 +124,7 @@ def test_recording_tells_what_it_holds(folder, tmp_path):
     with Recording(out) as recording:
         assert report["calls"] == len(recording.index.operators) > 300
         assert report["tensors"] == len(recording.index.tensors)
-        assert recording.tensor(recording.index.picture).tobytes() == probes.PICTURE.read_bytes()
+        assert recording.tensor(recording.index.picture).tobytes() == probes.IMAGE.read_bytes()
 
 
 def test_recordings_are_not_recorded_again(folder, tmp_path):
@@ -168,7 +173,7 @@ def test_double_and_an_export_are_refused_before_anything_is_run(folder, monkeyp
 
     monkeypatch.setattr(session, "make_recording", record)
     with pytest.raises(AlignmentError, match=r"model\.onnx: an ONNX computes in float32; with --f"):
-        compare(folder, "model.pth", "model.onnx", fed=Fed(None, None, True))
+        compare(folder, "model.pth", "model.onnx", inputs=InputOptions(None, None, True))
 
 
 def test_a_model_is_opened_once(folder, monkeypatch):

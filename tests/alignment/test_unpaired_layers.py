@@ -5,7 +5,7 @@ from dataclasses import replace
 from layer_comparison import compare, guilty
 from torch import nn
 
-from picodet.alignment.recording.index import Call
+from picodet.alignment.recording.index import RecordedCall
 from picodet.alignment.result import Unpaired
 from picodet.models import csp_pan
 from picodet.models.layers import ConvBN
@@ -51,8 +51,8 @@ def test_a_layer_only_in_the_reference_has_no_partner(model, reference):
     def change(index):
         calls = (
             *index.calls,
-            Call("neck.swish", 0, "Swish", (), ()),
-            Call("neck.upsample", 2, "Upsample", (), ()),
+            RecordedCall("neck.swish", 0, "Swish", (), ()),
+            RecordedCall("neck.upsample", 2, "Upsample", (), ()),
         )
         return replace(index, calls=calls)
 

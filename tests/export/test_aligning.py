@@ -24,7 +24,7 @@ def exports(checkpoint_file, tmp_path_factory):
 
 
 def differing(reference, model):
-    fed = session.Fed(None, None, False)
+    fed = session.InputOptions(None, None, False)
     comparison = session.compare(reference, model, fed, None, None, lambda *_: None)
     return [
         f"{rung.name}: {rung.summary}" for rung in comparison.rungs if rung.verdict != "aligned"

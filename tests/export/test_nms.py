@@ -130,6 +130,6 @@ def test_without_a_scale_factor_boxes_stay_as_they_are():
 @pytest.mark.parametrize("case", [case for case in probes.NMS_CASES if case != "degenerate"])
 def test_answers_the_probes_as_paddle_does(case):
     """All but boxes that are inside out, which onnxruntime turns and no network can make."""
-    boxes, scores = probes.candidates(case)
+    boxes, scores = probes.nms_inputs(case)
     factors = np.ones((1, 2), "f4")
     assert_same(ANY, boxes[None].astype("f4"), scores[None].astype("f4"), factors)

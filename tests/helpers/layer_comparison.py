@@ -6,7 +6,7 @@ import torch
 from picodet.alignment.checks.layers import compare_layers
 from picodet.alignment.pairing.by_name import pair_layers
 from picodet.alignment.recording.reader import Recording
-from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.tolerance import Tolerance
 
 NOISE = Tolerance(30.0)
@@ -16,7 +16,7 @@ def compare(model, path, tolerance=NOISE, change=lambda index: index):
     steps = []
     with Recording(path) as recording:
         recording.index = change(recording.index)
-        recorded = Recorded(recording, pair_layers(recording.index, own_recording.table()))
+        recorded = ReferenceTensors(recording, pair_layers(recording.index, own_recording.table()))
         images = torch.from_numpy(own_recording.noise()).to(next(model.parameters()))
         result = compare_layers(model, recorded, images, tolerance, steps.append)
     assert steps == list(range(1, len(steps) + 1))

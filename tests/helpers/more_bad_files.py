@@ -14,19 +14,26 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from picodet.alignment.recording.index import Call, Ending, Index, Settings, Step, Weight
+from picodet.alignment.recording.index import (
+    Index,
+    PreprocessingSettings,
+    PreprocessingStep,
+    RecordedCall,
+    RecordedOutputs,
+    Weight,
+)
 from picodet.alignment.recording.network_input import read_array
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.recording.writer import RecordingWriter
 from picodet.alignment.training import npz_file
-from picodet.alignment.training.batch import Boxes, TrainingInput, read_batch
+from picodet.alignment.training.batch import GroundTruth, TrainingBatch, read_batch
 from picodet.alignment.training.recording import (
     TERMS,
-    Rates,
-    Run,
-    Taken,
+    LearningRates,
+    RecordedAssignment,
     TrainingRecording,
-    known,
+    TrainingRun,
+    tensor_digest,
 )
 from picodet.data.coco import read_annotations
 from picodet.data.image_checksums import ImageSum
@@ -97,15 +104,17 @@ def recording(samples: int = 0) -> bytes:
             input=writer.add(image, whole=True),
             picture=encoded,
             scale_factor=(8.0, 6.4),
-            settings=Settings((32, 32), 2, (0.4, 0.5, 0.6), (0.1, 0.2, 0.3)),
+            settings=PreprocessingSettings((32, 32), 2, (0.4, 0.5, 0.6), (0.1, 0.2, 0.3)),
             weights=(Weight("conv.weight", weight),),
-            steps=tuple(Step(name, writer.add(array)) for name, array in steps.items()),
-            calls=(Call("conv", 0, "Conv2D", (made[0],), (made[1],)),),
+            steps=tuple(
+                PreprocessingStep(name, writer.add(array)) for name, array in steps.items()
+            ),
+            calls=(RecordedCall("conv", 0, "Conv2D", (made[0],), (made[1],)),),
             operators=(
                 Operator("conv", "a", (Source(-1),), (made[0],), {"weight": "conv.weight"}),
                 Operator("relu", "b", (Source(0, 0),), (made[1],)),
             ),
-            ending=Ending(
+            ending=RecordedOutputs(
                 tuple(writer.add(floats(1, 2, n)) for n in cells),
                 tuple(writer.add(floats(1, 32, n)) for n in cells),
                 writer.add(floats(1, 22, 4)),
@@ -118,12 +127,12 @@ def recording(samples: int = 0) -> bytes:
         return _written(lambda path: writer.write(path, index), "x.safetensors")
 
 
-def _batch() -> TrainingInput:
+def _batch() -> TrainingBatch:
     valid = np.array([[True, True], [True, False]])
     boxes = np.tile(np.array([2, 3, 20, 25], np.float32), (2, 2, 1)) * valid[..., None]
     classes = np.array([[0, 2], [1, 0]])
     images = np.zeros((2, 3, 32, 32), np.float32)
-    return TrainingInput(images, Boxes(boxes.astype(np.float32), classes, valid))
+    return TrainingBatch(images, GroundTruth(boxes.astype(np.float32), classes, valid))
 
 
 def training_recording(samples: int = 0) -> bytes:
@@ -132,14 +141,16 @@ def training_recording(samples: int = 0) -> bytes:
     tensors = {}
     for name, shape in {"conv.weight": (2, 3, 1, 1), "norm.bias": (2,), "scalar": ()}.items():
         array = random.normal(size=shape)
-        tensors[name] = known(array, npz_file.positions_of(array.size, samples))
-    run = Run(
+        tensors[name] = tensor_digest(array, npz_file.sample_indices(array.size, samples))
+    run = TrainingRun(
         name="x",
         epoch=0,
         rate=0.1,
         boxes=batch.boxes,
         losses=(dict.fromkeys(TERMS, 0.5),) * 2,
-        taken=Taken(np.array([0, 1]), np.array([0, 21]), np.array([1, 0]), np.array([0.5, 0.25])),
+        taken=RecordedAssignment(
+            np.array([0, 1]), np.array([0, 21]), np.array([1, 0]), np.array([0.5, 0.25])
+        ),
         gradients=tensors,
         statistics=tensors,
     )
@@ -151,7 +162,7 @@ def training_recording(samples: int = 0) -> bytes:
         weights={"conv.weight": "ab"},
         images=batch.images,
         runs=(run, replace(run, taken=None, statistics=None)),
-        rates=Rates(10, np.arange(3), np.array([0.1, 0.2, 0.3])),
+        rates=LearningRates(10, np.arange(3), np.array([0.1, 0.2, 0.3])),
     )
     return _written(lambda path: npz_file.write(whole, samples, path), "x.npz")
 
@@ -197,7 +208,7 @@ def training_reindexed(archive: bytes, index: bytes) -> bytes:
     """An .npz with another index in it."""
     with np.load(io.BytesIO(archive)) as stored:
         arrays = dict(stored)
-    arrays[npz_file.INDEX] = np.frombuffer(index, np.uint8)
+    arrays[npz_file.INDEX_KEY] = np.frombuffer(index, np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
@@ -206,7 +217,7 @@ def training_reindexed(archive: bytes, index: bytes) -> bytes:
 def training_index_in(archive: bytes) -> bytes:
     """The index in an .npz."""
     with np.load(io.BytesIO(archive)) as stored:
-        return bytes(stored[npz_file.INDEX].tobytes())
+        return bytes(stored[npz_file.INDEX_KEY].tobytes())
 
 
 # by form: its file, what makes it, what reads it

@@ -18,7 +18,7 @@ from picodet.alignment.checks.image_probes import compare_pictures, preprocessed
 from picodet.alignment.checks.preprocessing import compare_preprocessing, our_steps
 from picodet.alignment.checks.probes import LIVE, _answers
 from picodet.alignment.recording import probes
-from picodet.alignment.recording.index import Settings, Step
+from picodet.alignment.recording.index import PreprocessingSettings, PreprocessingStep
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.recording.writer import RecordingWriter
 from picodet.data.resize_kernels import fingerprint, using
@@ -31,27 +31,27 @@ NUMBERS = SIZED.preprocessing
 
 def record(path, samples):
     """As ppdet_recorder.py: what another machine would make differently is kept whole."""
-    photo = cv2.imread(str(probes.PICTURE))[
-        60:220, 150:310
-    ]  # a third: there IPP's own kernels part
+    photo = cv2.imread(str(probes.IMAGE))[60:220, 150:310]  # a third: there IPP's own kernels part
     picture = cv2.imencode(".jpg", photo)[1].tobytes()
     with RecordingWriter(samples) as writer:
-        made, answers = our_steps(picture, SIZED), probes.ask_preprocessing(preprocessed)
+        made, answers = our_steps(picture, SIZED), probes.collect_preprocessing(preprocessed)
         with using("portable"):
-            portable = our_steps(picture, SIZED) | probes.ask_preprocessing(preprocessed)
+            portable = our_steps(picture, SIZED) | probes.collect_preprocessing(preprocessed)
         made["resize"] = made["resize"].astype("f4")
 
         def add(name, array):
             moves = name == "resize" or name in answers
             return writer.add(array, whole=moves and not np.array_equal(array, portable[name]))
 
-        steps = tuple(Step(name, add(name, array)) for name, array in made.items())
+        steps = tuple(PreprocessingStep(name, add(name, array)) for name, array in made.items())
         keys = {name: add(name, array) for name, array in answers.items()}
         encoded = writer.add(np.frombuffer(picture, np.uint8), whole=True)
         index = replace(
             index_of(writer),
             picture=encoded,
-            settings=Settings(SIZED.input_size, NUMBERS.interp, NUMBERS.mean, NUMBERS.std),
+            settings=PreprocessingSettings(
+                SIZED.input_size, NUMBERS.interp, NUMBERS.mean, NUMBERS.std
+            ),
             steps=steps,
             probes=keys,
             kernels=fingerprint("native"),

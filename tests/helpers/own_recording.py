@@ -10,7 +10,14 @@ from tracing import SMALL, filled, seeded_checkpoint
 
 from picodet.alignment.checks.nms import kept
 from picodet.alignment.checks.preprocessing import our_steps
-from picodet.alignment.recording.index import Call, Ending, Index, Settings, Step, Weight
+from picodet.alignment.recording.index import (
+    Index,
+    PreprocessingSettings,
+    PreprocessingStep,
+    RecordedCall,
+    RecordedOutputs,
+    Weight,
+)
 from picodet.alignment.recording.writer import RecordingWriter
 from picodet.converter.names.name_tables import name_table
 from picodet.formats.meta import describe
@@ -88,12 +95,16 @@ def record(model, path, picture=None, samples=0, images=None, **changes):
             input=writer.add(images, whole=not picture),
             picture=encoded,
             scale_factor=(y, x),
-            settings=Settings(config.input_size, numbers.interp, numbers.mean, numbers.std),
+            settings=PreprocessingSettings(
+                config.input_size, numbers.interp, numbers.mean, numbers.std
+            ),
             weights=tuple(_weights(model, writer)),
-            steps=tuple(Step(name, writer.add(array)) for name, array in steps.items()),
+            steps=tuple(
+                PreprocessingStep(name, writer.add(array)) for name, array in steps.items()
+            ),
             calls=calls,
             operators=(),
-            ending=Ending(
+            ending=RecordedOutputs(
                 tuple(writer.add(x.flatten(2).numpy()) for x in output.scores()),
                 tuple(writer.add(x.flatten(2).numpy()) for x in output.sides),
                 writer.add(boxes.numpy()),
@@ -125,7 +136,7 @@ def _calls(model, images, writer):
                 for value in (() if writer.samples else taken, returned)
             )
             there = paddle_name(name, model.config)
-            calls.append(Call(there, number, type(layer).__name__, *keys))
+            calls.append(RecordedCall(there, number, type(layer).__name__, *keys))
 
         return keep
 

@@ -51,8 +51,8 @@ def test_top_k_counts_per_class_and_keep_over_all():
 
 @pytest.mark.parametrize("case", probes.NMS_CASES)
 def test_keeps_what_ppdet_keeps(case):
-    boxes, scores = probes.candidates(case)
-    with np.load(probes.RECORDED) as recorded:
+    boxes, scores = probes.nms_inputs(case)
+    with np.load(probes.RECORDED_ANSWERS) as recorded:
         expected = recorded[f"NMS/{case}"]
     classes, kept = multiclass_nms(boxes, scores)
     rows = np.column_stack([classes, scores[classes, kept], boxes[kept]])

@@ -19,7 +19,7 @@ from picodet.alignment.checks.nms import compare_kept, end_to_end, kept
 from picodet.alignment.checks.score_epsilon import Footing
 from picodet.alignment.diagnosis.decoding import explain_boxes, explain_scores
 from picodet.alignment.recording import probes
-from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.result import Finding, Rung, Verdict
 from picodet.alignment.tolerance import Tolerance, gap, noise
 from picodet.models.head import Output
@@ -51,7 +51,7 @@ def compare_own_decoding(
     decode: Decode,
     model: PicoDet,
     runs: Sequence[Output],
-    recorded: Recorded,
+    recorded: ReferenceTensors,
     tolerance: Tolerance,
     probe_findings: tuple[Finding, ...],
     footing: Footing = AS_THEY_ARE,
@@ -94,7 +94,7 @@ def compare_own_nms(
     suppress: Suppress,
     decode: Decode,
     runs: Sequence[Output],
-    recorded: Recorded,
+    recorded: ReferenceTensors,
     probe_findings: tuple[Finding, ...],
     evidence: str,
 ) -> Rung:
@@ -130,7 +130,7 @@ def compare_own_nms(
 def _questions(classes: int, cells: int) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
     """The probes in the form that the export takes: with as many classes and boxes as it has."""
     for case in CASES:
-        boxes, scores = probes.candidates(case)
+        boxes, scores = probes.nms_inputs(case)
         boxes = np.pad(boxes[:cells], ((0, max(cells - len(boxes), 0)), (0, 0)))
         for first in range(0, len(scores), classes):
             some = scores[first : first + classes, :cells]

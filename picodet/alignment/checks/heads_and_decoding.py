@@ -9,7 +9,7 @@ from torch import Tensor
 
 from picodet.alignment.checks.score_epsilon import Footing
 from picodet.alignment.diagnosis.decoding import explain_boxes, explain_scores
-from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.report.formatting import apart, number
 from picodet.alignment.result import Finding, Gap, Rung
 from picodet.alignment.tolerance import Tolerance, worst
@@ -87,7 +87,7 @@ class OwnHeads(NamedTuple):
 
 def compare_heads(
     runs: Sequence[Output],
-    recorded: Recorded,
+    recorded: ReferenceTensors,
     tolerance: Tolerance,
     footing: Footing = AS_THEY_ARE,
     own: OwnHeads | None = None,
@@ -129,7 +129,7 @@ def compare_heads(
     return Rung("heads", "differs" if findings else "aligned", summary + footing.note, findings)
 
 
-def recorded_heads(recorded: Recorded, config: ModelConfig) -> Output | None:
+def recorded_heads(recorded: ReferenceTensors, config: ModelConfig) -> Output | None:
     """What the reference's last layers put out; None where a summary has samples only.
 
     None, too, where they have other channels than ours, which the layers' rung says.
@@ -146,7 +146,7 @@ def recorded_heads(recorded: Recorded, config: ModelConfig) -> Output | None:
 def compare_decoding(
     model: PicoDet,
     runs: Sequence[Output],
-    recorded: Recorded,
+    recorded: ReferenceTensors,
     tolerance: Tolerance,
     probe_findings: tuple[Finding, ...],
     evidence: str,

@@ -33,10 +33,10 @@ def compare_pictures(recording: Recording, keys: dict[str, Key], shipped: dict[s
     ours: dict[Kernels, Answers] = {}
     for kernels in get_args(Kernels):
         with using(kernels):
-            ours[kernels] = probes.ask_preprocessing(preprocessed)
+            ours[kernels] = probes.collect_preprocessing(preprocessed)
     findings, notes = [], []
     for name, key in keys.items():
-        interp = int(name.removeprefix(probes.PICTURES))
+        interp = int(name.removeprefix(probes.IMAGE_PREFIX))
         native, portable = (ours[kernels][name] for kernels in get_args(Kernels))
         if content_key(native) == key:
             continue
@@ -80,8 +80,8 @@ def _why_not(reference: np.ndarray, interp: int) -> str | None:
     bgr = np.ascontiguousarray(theirs[..., ::-1])
     if not np.array_equal(preprocess.normalise(bgr, Preprocessing()), reference):
         return "the same bytes are normalised otherwise"
-    image = preprocess.read_image(probes.PICTURE)
-    return why_not(image, probes.PICTURE_SIZE, interp, bgr)
+    image = preprocess.read_image(probes.IMAGE)
+    return why_not(image, probes.IMAGE_SIZE, interp, bgr)
 
 
 def _bytes(normalised: np.ndarray) -> np.ndarray | None:
@@ -99,13 +99,13 @@ def _bytes(normalised: np.ndarray) -> np.ndarray | None:
 
 def _explain(key: Key, interp: int) -> str:
     """Which interp or order of colours of ours gives what the reference has at `interp`."""
-    image = preprocess.read_image(probes.PICTURE)
+    image = preprocess.read_image(probes.IMAGE)
     for other in probes.INTERPS:
         for colours, picture in (("", image), (", with the colours exchanged", image[..., ::-1])):
             for kernels in get_args(Kernels):
                 array, _ = preprocess.preprocess(
                     np.ascontiguousarray(picture),
-                    probes.PICTURE_SIZE,
+                    probes.IMAGE_SIZE,
                     Preprocessing(interp=other, resize=kernels),
                 )
                 if content_key(array) == key:

@@ -11,7 +11,7 @@ from torch import Tensor
 from picodet.alignment.lockstep_runs import Event, LayerError, run
 from picodet.alignment.pairing.by_name import ELSEWHERE
 from picodet.alignment.pairing.pairs import PairedCall
-from picodet.alignment.reference_tensors import Feed, Recorded
+from picodet.alignment.reference_tensors import ReferenceFeed, ReferenceTensors
 from picodet.alignment.result import Gap, Layer, Status, Unpaired
 from picodet.alignment.rounding import DRAWS
 from picodet.alignment.tolerance import Tolerance, problem, worst
@@ -40,7 +40,7 @@ class Moment(NamedTuple):
 
 Run = Callable[..., Iterator[Event]]  # as lanes.run
 Widened = Callable[[PicoDet], PicoDet]
-Moments = Callable[[PicoDet, Recorded, Tensor], Iterator[Moment]]
+Moments = Callable[[PicoDet, ReferenceTensors, Tensor], Iterator[Moment]]
 
 
 class LayersResult(NamedTuple):
@@ -54,7 +54,7 @@ class LayersResult(NamedTuple):
 
 def compare_layers(
     model: PicoDet,
-    recorded: Recorded,
+    recorded: ReferenceTensors,
     images: Tensor,
     tolerance: Tolerance,
     progress: Callable[[int], None],
@@ -83,7 +83,7 @@ def widened(model: PicoDet) -> PicoDet:
 
 def moments(
     model: PicoDet,
-    recorded: Recorded,
+    recorded: ReferenceTensors,
     images: Tensor,
     run: Run = run,
     double: Widened = widened,
@@ -97,7 +97,7 @@ def moments(
 
 def noise_runs(
     model: PicoDet,
-    recorded: Recorded,
+    recorded: ReferenceTensors,
     images: Tensor,
     run: Run = run,
     double: Widened = widened,
@@ -110,7 +110,9 @@ def noise_runs(
     others = 1 if threads > 1 else 2
     wide_model, wide = double(model), images.double()
 
-    def runs(feed: Feed | None, wide_feed: Feed | None, draws: int) -> list[Iterator[Event]]:
+    def runs(
+        feed: ReferenceFeed | None, wide_feed: ReferenceFeed | None, draws: int
+    ) -> list[Iterator[Event]]:
         same = [
             run(model, images, feed, threads),
             run(model, images, feed, others, one_by_one=True),
@@ -123,7 +125,11 @@ def noise_runs(
     alone = runs(None, None, DRAWS)
     if recorded.recording.index.samples:
         return [], alone
-    fed = runs(Feed(recorded, images.dtype), Feed(recorded, torch.float64), DRAWS_OF_ONE_LAYER)
+    fed = runs(
+        ReferenceFeed(recorded, images.dtype),
+        ReferenceFeed(recorded, torch.float64),
+        DRAWS_OF_ONE_LAYER,
+    )
     return fed, alone
 
 
@@ -159,7 +165,7 @@ def present(events: Sequence[Event | None]) -> tuple[Event, ...]:
 class _Comparison:
     """Takes the layers as they return, and makes of each what the report says of it."""
 
-    def __init__(self, recorded: Recorded, tolerance: Tolerance) -> None:
+    def __init__(self, recorded: ReferenceTensors, tolerance: Tolerance) -> None:
         self.recorded, self.tolerance = recorded, tolerance
         self.local_tolerance = tolerance.of_one_layer()
         self.rows: list[Layer] = []

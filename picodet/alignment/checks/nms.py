@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.report.formatting import number
 from picodet.alignment.result import Finding, Rung
 from picodet.models.head import Output
@@ -33,7 +33,7 @@ def kept(boxes: np.ndarray, scores: np.ndarray, scale_factor: np.ndarray) -> np.
 def compare_nms(
     model: PicoDet,
     runs: list[Output],
-    recorded: Recorded,
+    recorded: ReferenceTensors,
     probe_findings: tuple[Finding, ...],
     evidence: str,
 ) -> Rung:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from picodet.alignment.checks.resize_kernels import parted, same_kernels, why_not
-from picodet.alignment.recording.index import Settings, content_key
+from picodet.alignment.recording.index import PreprocessingSettings, content_key
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.result import Finding, Rung, Verdict
 from picodet.config import Kernels, ModelConfig, Preprocessing
@@ -66,7 +66,7 @@ def compare_preprocessing(
     return Rung(NAME, verdict, "; ".join(done), tuple(findings))
 
 
-def _settings(config: ModelConfig, settings: Settings) -> list[Finding]:
+def _settings(config: ModelConfig, settings: PreprocessingSettings) -> list[Finding]:
     ours = {"size": config.input_size, **vars(config.preprocessing)}
     return [
         Finding(f"settings: {name}", f"{ours[name]}", f"{value}")

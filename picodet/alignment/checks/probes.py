@@ -23,8 +23,8 @@ from picodet.ops import decode
 
 LIVE = "the reference's own answer"
 NAMES = {
-    *(f"{probes.PICTURES}{interp}" for interp in probes.INTERPS),
-    *(f"{name}/{what}" for name in probes.HEADS.values() for what in ("boxes", "scores")),
+    *(f"{probes.IMAGE_PREFIX}{interp}" for interp in probes.INTERPS),
+    *(f"{name}/{what}" for name in probes.HEAD_PREFIXES.values() for what in ("boxes", "scores")),
     *(f"NMS/{case}" for case in probes.NMS_CASES),
 }
 SHIPPED = "ppdet's answer that came with picodet"
@@ -55,7 +55,7 @@ def probe(
     """
     keys, shipped, theirs = _answers(recording)
     integral = _for_probes(integral, bins)
-    ours = probes.ask(preprocessed, lambda asked: _decode(asked, integral), _suppress)
+    ours = probes.collect_answers(preprocessed, lambda asked: _decode(asked, integral), _suppress)
     pictures = compare_pictures(recording, keys, shipped)
     return Probed(
         preprocessing=pictures.findings,
@@ -68,7 +68,7 @@ def probe(
                 theirs[f"NMS/{case}"],
                 True,
                 f"probe: {case}",
-                probes.candidates(case),
+                probes.nms_inputs(case),
             )
         ),
         evidence=LIVE if _is_live(recording) else SHIPPED,
@@ -78,16 +78,18 @@ def probe(
 
 def _is_live(recording: Recording) -> bool:
     """Whether the reference was asked, and the same that ours is asked now."""
-    return recording.index.versions.get(probes.VERSION) == probes.digest()
+    return recording.index.versions.get(probes.VERSION_KEY) == probes.questions_digest()
 
 
 def _answers(
     recording: Recording,
 ) -> tuple[dict[str, Key], dict[str, Key], dict[str, np.ndarray]]:
     """The keys of the preprocessed pictures, those that were shipped, and the other answers."""
-    answers = read_npz(probes.RECORDED)
+    answers = read_npz(probes.RECORDED_ANSWERS)
     shipped = {
-        name: str(answers.pop(name)) for name in list(answers) if name.startswith(probes.PICTURES)
+        name: str(answers.pop(name))
+        for name in list(answers)
+        if name.startswith(probes.IMAGE_PREFIX)
     }
     if not _is_live(recording):
         return shipped, shipped, answers
@@ -106,9 +108,9 @@ def _suppress(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 def _outputs(dtype: torch.dtype) -> dict[Head, Output]:
     """What the probes ask decodings for."""
-    joined = [torch.from_numpy(array).to(dtype) for array in probes.heads()]
-    split = (x.split([probes.HEAD_CLASSES, 4 * probes.BINS], dim=1) for x in joined)
-    parts = zip(*probes.aligned_heads(), strict=True)
+    joined = [torch.from_numpy(array).to(dtype) for array in probes.head_outputs()]
+    split = (x.split([probes.NUM_CLASSES, 4 * probes.NUM_BINS], dim=1) for x in joined)
+    parts = zip(*probes.head_v2_outputs(), strict=True)
     return {
         "pico_head": HeadOutput(*map(tuple, zip(*split, strict=True))),
         "pico_head_v2": AlignedOutput(
@@ -120,9 +122,9 @@ def _outputs(dtype: torch.dtype) -> dict[Head, Output]:
 def _for_probes(integral: Integral, bins: Tensor | None) -> Integral:
     """A copy with as many bins as the probes have: 0, 1, 2 .., or as far as they go `bins`."""
     own = copy.deepcopy(integral)
-    own.project = torch.arange(probes.BINS, dtype=torch.float32)
+    own.project = torch.arange(probes.NUM_BINS, dtype=torch.float32)
     if bins is not None:
-        own.project[: len(bins)] = bins[: probes.BINS].float()
+        own.project[: len(bins)] = bins[: probes.NUM_BINS].float()
     return own
 
 
@@ -142,7 +144,7 @@ def _decoding_findings(
     single, double = (_decoded(head, integral, t) for t in (torch.float32, torch.float64))
     findings = []
     for i, (name, explain) in enumerate((("boxes", explain_boxes), ("scores", explain_scores))):
-        reference = torch.from_numpy(theirs[f"{probes.HEADS[head]}/{name}"])[None]
+        reference = torch.from_numpy(theirs[f"{probes.HEAD_PREFIXES[head]}/{name}"])[None]
         found = gap(single[i], reference, noise(single[i], double[i]), tolerance)
         if not found.ok:
             why = explain(_outputs(torch.float32)[head], single[i])

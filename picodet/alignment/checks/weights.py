@@ -12,7 +12,7 @@ from picodet.alignment.diagnosis.weights import explain, explain_known
 from picodet.alignment.pairing.pairs import Folded, Pairing
 from picodet.alignment.recording.index import content_key
 from picodet.alignment.recording.reader import Recording
-from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.report.formatting import apart
 from picodet.alignment.result import Finding, Rung
 from picodet.alignment.tolerance import Tolerance
@@ -54,7 +54,7 @@ def compare_weights(
                 Finding(name, f"{list(array.shape)}", "no such tensor in the reference")
             )
     wrong = [name for name, key in theirs.items() if content_key(ours[name]) != key]
-    recorded = Recorded(recording, pairing)
+    recorded = ReferenceTensors(recording, pairing)
     differences = [_difference(name, ours, theirs, recording) for name in wrong]
     for fold in folded.values():
         differences += _folded(fold, ours, keys, recorded, tolerance)
@@ -129,7 +129,7 @@ def _folded(
     fold: Folded,
     ours: Mapping[str, np.ndarray],
     keys: Mapping[str, Key],
-    recorded: Recorded,
+    recorded: ReferenceTensors,
     tolerance: Tolerance,
 ) -> list[Difference]:
     """Our batch norm folded as the exporter did it, within what rounding makes of that."""

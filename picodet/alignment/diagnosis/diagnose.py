@@ -11,7 +11,7 @@ from picodet.alignment.diagnosis import blocks
 from picodet.alignment.diagnosis.replay import CallId, Doing, Suspect, suspects
 from picodet.alignment.diagnosis.weights import UNKNOWN as UNKNOWN_WEIGHT
 from picodet.alignment.lockstep_runs import BROKEN, tensors
-from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.result import Finding, Gap, Layer, Picture
 from picodet.alignment.tolerance import Tolerance, gap, noise
 from picodet.models.picodet import PicoDet
@@ -26,14 +26,14 @@ OF_BLOCK = 10  # what looking into a block counts as
 NOISE = 0.5  # of what is allowed: right models stay below 4.4 times the noise, and 10 are allowed
 FALLS = 3.0  # times: what is left of a difference that has vanished is so much smaller
 
-Find = Callable[[PicoDet, Tensor, Recorded, Iterable[CallId]], Mapping[CallId, Suspect]]
+Find = Callable[[PicoDet, Tensor, ReferenceTensors, Iterable[CallId]], Mapping[CallId, Suspect]]
 
 
 def diagnose(
     layers: Sequence[Layer],
     model: PicoDet,
     images: Tensor,
-    recorded: Recorded,
+    recorded: ReferenceTensors,
     tolerance: Tolerance,
     findings: Sequence[Finding],
     find: Find = suspects,
@@ -163,7 +163,7 @@ def _parts(found: Gap) -> float:
     return found.error / found.allowed
 
 
-def _excess(doing: Doing, recorded: Recorded, tolerance: Tolerance) -> float:
+def _excess(doing: Doing, recorded: ReferenceTensors, tolerance: Tolerance) -> float:
     found = gap(doing.made, recorded.tensor(doing.key), 0.0, tolerance)
     return float("inf") if found.problem else found.error / (found.scale or 1.0)
 

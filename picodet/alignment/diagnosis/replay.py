@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from picodet.alignment.diagnosis import leaf_layers
 from picodet.alignment.lockstep_runs import BROKEN, Event, Hooked, exchanged, tensors, twin
-from picodet.alignment.reference_tensors import Feed, Recorded
+from picodet.alignment.reference_tensors import ReferenceFeed, ReferenceTensors
 from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
 from picodet.graphs.operators import Key
 from picodet.models.picodet import PicoDet
@@ -36,7 +36,7 @@ class Suspect:
     number: int
     module: nn.Module
     args: Any
-    recorded: Recorded
+    recorded: ReferenceTensors
 
     def setting(self) -> str | None:
         """A wrong setting that can be seen without trying others."""
@@ -75,7 +75,7 @@ class Suspect:
         module = copy.deepcopy(module or self.module).to(dtype)
         args = exchanged(self.args, {id(t): t.to(dtype) for t in tensors(self.args)})
         found: list[Doing] = []
-        feed = _Below(Feed(self.recorded, dtype), self.path)
+        feed = _Below(ReferenceFeed(self.recorded, dtype), self.path)
 
         def hand_over(event: Event) -> None:
             if event.caller == "":
@@ -99,14 +99,14 @@ class Suspect:
 
 
 def suspects(
-    model: PicoDet, images: Tensor, recorded: Recorded, wanted: Iterable[CallId]
+    model: PicoDet, images: Tensor, recorded: ReferenceTensors, wanted: Iterable[CallId]
 ) -> dict[CallId, Suspect]:
     """The wanted calls with their arguments, from one run that is fed by the reference."""
     own = twin(model)
     found: dict[CallId, Suspect] = {}
     paths = {path for path, _ in wanted}
     numbers: dict[str, int] = {}
-    feed = Feed(recorded, images.dtype)
+    feed = ReferenceFeed(recorded, images.dtype)
     with torch.inference_mode(), Hooked(own, feed, lambda _: None):
         for path in paths:
 
@@ -126,7 +126,7 @@ def suspects(
 class _Below:
     """A feed for the layers below one path, by their names from there."""
 
-    feed: Feed
+    feed: ReferenceFeed
     path: str
 
     def full(self, path: str) -> str:

@@ -21,26 +21,28 @@ from picodet.system.ort import onnxruntime
 from picodet.zoo.class_names import named
 
 
-class Said(NamedTuple):
+class OnnxConfig(NamedTuple):
     """What an ONNX file says of itself beside its weights."""
 
     config: ModelConfig
     bins: tuple[float, ...] | None  # what the bins of a side stand for
     classes: tuple[str, ...] | None  # None where it does not name them
     notes: tuple[str, ...]  # what had to be assumed
-    assumed: bool  # the size of the input, as any is taken
+    size_assumed: bool  # the size of the input, as any is taken
 
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # of operators that onnxruntime has
 
 
-def check_runnable(path: Path, model: onnx.ModelProto, picture: str) -> None:
+def check_runnable(path: Path, model: onnx.ModelProto, input_name: str) -> None:
     """Raise AlignmentError where onnxruntime cannot run this, whatever the graph is."""
-    (given,) = (value.type.tensor_type for value in model.graph.input if value.name == picture)
-    if given.elem_type != TensorProto.FLOAT or len(given.shape.dim) != 4:
-        kind = TensorProto.DataType.Name(given.elem_type).lower()
+    (input_type,) = (
+        value.type.tensor_type for value in model.graph.input if value.name == input_name
+    )
+    if input_type.elem_type != TensorProto.FLOAT or len(input_type.shape.dim) != 4:
+        kind = TensorProto.DataType.Name(input_type.elem_type).lower()
         raise AlignmentError(
-            f"{path}: {picture}, its input, is {kind} of {len(given.shape.dim)} dimensions; an "
+            f"{path}: {input_name}, its input, is {kind} of {len(input_type.shape.dim)} dimensions; an "
             "export in float32 that takes [1, 3, height, width] is expected"
         )
     known = {*DOMAINS, *(function.domain for function in model.functions)}
@@ -51,10 +53,10 @@ def check_runnable(path: Path, model: onnx.ModelProto, picture: str) -> None:
                 "and which onnxruntime cannot run"
             )
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
-    nothing = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "nothing", [x], [y])
+    identity = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "nothing", [x], [y])
     versions = {"opset_imports": model.opset_import, "ir_version": model.ir_version}
     try:
-        run_model(helper.make_model(nothing, **versions), {"x": np.zeros(1, "f4")}, ["y"])
+        run_model(helper.make_model(identity, **versions), {"x": np.zeros(1, "f4")}, ["y"])
     except Exception as error:  # onnxruntime's errors have no class of their own in common
         opsets = ", ".join(f"{o.domain or 'ONNX'} {o.version}" for o in model.opset_import)
         raise AlignmentError(
@@ -64,21 +66,23 @@ def check_runnable(path: Path, model: onnx.ModelProto, picture: str) -> None:
         ) from error
 
 
-def recognised(path: Path, graph: Graph, ending: EndingNames, which: Which | None) -> Said:
+def read_config(
+    path: Path, graph: Graph, ending: EndingNames, weight_set: Which | None
+) -> OnnxConfig:
     """What the file says, and what has to be assumed.
 
     graph: in canonical form. Raises GraphError where this is no PicoDet that we know,
     ConversionError where its size is none, CheckpointError for `which`, as an export has one set of
     weights.
     """
-    source = open_source(path, which)
+    source = open_source(path, weight_set)
     if source.config is not None:
         bins = source.bins if isinstance(source, DrawnTensors) else None
         names = source.config.classes
-        return Said(source.config, bins, named(names, len(names)), (), assumed=False)
-    assumed = source.said.input_size is None
-    wanted = Wanted(input_size=DEFAULT_SIZE if assumed else None)
+        return OnnxConfig(source.config, bins, named(names, len(names)), (), size_assumed=False)
+    size_assumed = source.said.input_size is None
+    wanted = Wanted(input_size=DEFAULT_SIZE if size_assumed else None)
     found = configure(recognise_graph(graph, ending), source.said, wanted)
     classes = named(source.said.classes, len(found.config.classes))
-    unsaid = "mean, std and interp are ppdet's defaults: the ONNX does not say them"
-    return Said(found.config, None, classes, (*found.notes, unsaid), assumed)
+    note = "mean, std and interp are ppdet's defaults: the ONNX does not say them"
+    return OnnxConfig(found.config, None, classes, (*found.notes, note), size_assumed)

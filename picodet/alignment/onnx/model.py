@@ -16,16 +16,16 @@ from picodet.alignment.checks.export_postprocess import OwnEnding
 from picodet.alignment.checks.layers import Moment, noise_runs, present, together
 from picodet.alignment.checks.score_epsilon import adds_epsilon
 from picodet.alignment.diagnosis.replay import CallId, Suspect
-from picodet.alignment.onnx.config import check_runnable, recognised
-from picodet.alignment.onnx.postprocess import own_ending
-from picodet.alignment.onnx.runs import Alone, Fed
-from picodet.alignment.onnx.subgraph import Pieces
-from picodet.alignment.onnx.suspect import onnx_suspects
-from picodet.alignment.onnx.weights import compare_onnx_weights, fill
+from picodet.alignment.onnx.config import check_runnable, read_config
+from picodet.alignment.onnx.postprocess import exported_postprocess
+from picodet.alignment.onnx.runs import ReferenceFedRun, WholeGraphRun
+from picodet.alignment.onnx.subgraph import Subgraphs
+from picodet.alignment.onnx.suspect import onnx_failing_layers
+from picodet.alignment.onnx.weights import build_model, compare_onnx_weights
 from picodet.alignment.pairing.pairs import PairedCall, Pairing
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference.onnx_runtime import inputs_of
-from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.result import Rung
 from picodet.alignment.tolerance import Tolerance
 from picodet.converter import bins
@@ -56,7 +56,7 @@ class OnnxModel:
     model: PicoDet  # with the same weights
     notes: tuple[str, ...]
     classes: tuple[str, ...] | None  # None where the file does not name them
-    assumed: bool  # the size of the input, as any is taken
+    size_assumed: bool  # the size of the input, as any is taken
 
     def check(self, recording: Recording) -> None:
         index = recording.index
@@ -78,14 +78,14 @@ class OnnxModel:
         return replace(
             pairing,
             calls=tuple(
-                self._as_one(paired, calls[paired.path, paired.number])
+                self._hide_folded(paired, calls[paired.path, paired.number])
                 if (paired.path, paired.number) in calls
                 else paired
                 for paired in pairing.calls
             ),
         )
 
-    def _as_one(self, paired: PairedCall, call: TracedCall) -> PairedCall:
+    def _hide_folded(self, paired: PairedCall, call: TracedCall) -> PairedCall:
         """What lies within a folded pair is nowhere in the file, whatever the reference has."""
         inner = [i for i, source in enumerate(call.inputs) if source in self.places.inner]
         outer = [i for i, source in enumerate(call.outputs) if source in self.places.inner]
@@ -99,13 +99,17 @@ class OnnxModel:
     def weights(self, recording: Recording, pairing: Pairing, tolerance: Tolerance) -> Rung:
         return compare_onnx_weights(self.contents, recording, pairing, tolerance)
 
-    def moments(self, model: PicoDet, recorded: Recorded, images: Tensor) -> Iterator[Moment]:
-        pieces, calls = self._pieces(recorded, images), self.traced.calls
+    def moments(
+        self, model: PicoDet, recorded: ReferenceTensors, images: Tensor
+    ) -> Iterator[Moment]:
+        subgraphs, calls = self._subgraphs(recorded, images), self.traced.calls
         fed_noise, alone_noise = noise_runs(model, recorded, images)
-        alone = Alone(pieces, self.places, calls).events()
-        fed = [Fed(pieces, self.places, calls, recorded).events()] if fed_noise else []
+        whole_run = WholeGraphRun(subgraphs, self.places, calls).events()
+        fed = (
+            [ReferenceFedRun(subgraphs, self.places, calls, recorded).events()] if fed_noise else []
+        )
         ends = [len(fed), len(fed) + 1, len(fed) + 1 + len(fed_noise)]
-        for events in together([*fed, alone, *fed_noise, *alone_noise]):
+        for events in together([*fed, whole_run, *fed_noise, *alone_noise]):
             yield Moment(
                 events[0] if fed else None,
                 events[ends[0]],
@@ -114,31 +118,33 @@ class OnnxModel:
             )
 
     def suspects(
-        self, model: PicoDet, images: Tensor, recorded: Recorded, wanted: Iterable[CallId]
+        self, model: PicoDet, images: Tensor, recorded: ReferenceTensors, wanted: Iterable[CallId]
     ) -> Mapping[CallId, Suspect]:
-        pieces = self._pieces(recorded, images)
-        fed = Fed(pieces, self.places, self.traced.calls, recorded)
-        return onnx_suspects(fed, model, self.traced, set(wanted))
+        subgraphs = self._subgraphs(recorded, images)
+        fed = ReferenceFedRun(subgraphs, self.places, self.traced.calls, recorded)
+        return onnx_failing_layers(fed, model, self.traced, set(wanted))
 
-    def ending(self, recorded: Recorded, images: Tensor | None) -> OwnEnding:
+    def ending(self, recorded: ReferenceTensors, images: Tensor | None) -> OwnEnding:
         made = {
             call.path: self.places.made[call.outputs[0]]
             for call in self.traced.calls
             if call.outputs[0] in self.places.made
         }
         scale_factor = np.array(recorded.recording.index.scale_factor, np.float32)
-        own = own_ending(self._pieces(recorded, images), self.names, made, scale_factor)
+        own = exported_postprocess(
+            self._subgraphs(recorded, images), self.names, made, scale_factor
+        )
         return replace(own, adds_epsilon=adds_epsilon(self.operators))
 
-    def _pieces(self, recorded: Recorded, images: Tensor | None) -> Pieces:
+    def _subgraphs(self, recorded: ReferenceTensors, images: Tensor | None) -> Subgraphs:
         feed = {}
         if images is not None:
             scale_factor = np.array(recorded.recording.index.scale_factor)
             feed = inputs_of(self.path, self.graph, images.numpy(), scale_factor)
-        return Pieces(self.proto, feed)
+        return Subgraphs(self.proto, feed)
 
 
-def load(path: Path, which: Which | None = None) -> OnnxModel:
+def load(path: Path, weight_set: Which | None = None) -> OnnxModel:
     """which: of several sets of weights, of which an export has one.
 
     Raises GraphError for a file that is no ONNX or another network, CheckpointError for one whose
@@ -150,24 +156,24 @@ def load(path: Path, which: Which | None = None) -> OnnxModel:
     try:
         graph = canonical(graph)
         names = find_ending(graph)
-        said = recognised(path, graph, names, which)
+        described = read_config(path, graph, names, weight_set)
     except (GraphError, ConversionError) as error:
         raise AlignmentError(f"{path}: {error}") from error
-    traced = trace(said.config)
+    traced = trace(described.config)
     stored = {name: array.shape for name, array in graph.constants.items()}
     theirs = operators(graph, {name: name for node in graph.nodes for name in node.outputs})
     places = find_places(traced, theirs, stored, graph.inputs[0], str(path))
     project = next(iter(project_of(traced, theirs).values()), None)
     contents = read_weights(traced, places, graph, project)
     if (
-        PROJECT not in contents.single and said.bins is not None
+        PROJECT not in contents.single and described.bins is not None
     ):  # whoever runs it decodes with them
-        single = {**contents.single, PROJECT: np.array(said.bins, np.float32)}
+        single = {**contents.single, PROJECT: np.array(described.bins, np.float32)}
         contents = replace(contents, single=single)
-    model = fill(said.config, contents)
+    model = build_model(described.config, contents)
     return OnnxModel(
         *(path, proto, graph, theirs, names, traced, places, contents, model),
-        notes=said.notes + bins.notes(model.head.integral.project.numpy()),
-        classes=said.classes,
-        assumed=said.assumed,
+        notes=described.notes + bins.notes(model.head.integral.project.numpy()),
+        classes=described.classes,
+        size_assumed=described.size_assumed,
     )

@@ -8,13 +8,16 @@ from torch import Tensor
 
 from picodet.alignment.checks.export_postprocess import OwnEnding
 from picodet.alignment.checks.heads_and_decoding import OwnHeads, by_layers
-from picodet.alignment.onnx.subgraph import Pieces
+from picodet.alignment.onnx.subgraph import Subgraphs
 from picodet.graphs.outputs import EndingNames, per_cell
 from picodet.models.head import Output
 
 
-def own_ending(
-    pieces: Pieces, names: EndingNames, made: Mapping[str, str], scale_factor: np.ndarray
+def exported_postprocess(
+    subgraphs: Subgraphs,
+    names: EndingNames,
+    tensor_names: Mapping[str, str],
+    scale_factor: np.ndarray,
 ) -> OwnEnding:
     """made: what is called there what our layers put out, by their paths.
 
@@ -24,21 +27,21 @@ def own_ending(
     """
 
     def heads() -> OwnHeads:
-        wanted = (*names.scores, *names.sides)
-        values = zip(pieces.run(wanted, threads=0), wanted, strict=True)
-        cells = [torch.from_numpy(per_cell(array, name)) for array, name in values]
-        return OwnHeads(tuple(cells[: len(names.scores)]), tuple(cells[len(names.scores) :]))
+        outputs = (*names.scores, *names.sides)
+        values = zip(subgraphs.run(outputs, threads=0), outputs, strict=True)
+        maps = [torch.from_numpy(per_cell(array, name)) for array, name in values]
+        return OwnHeads(tuple(maps[: len(names.scores)]), tuple(maps[len(names.scores) :]))
 
     def decode(heads: Output) -> tuple[Tensor, Tensor]:
-        given = {made[path]: x.numpy() for path, x in by_layers(heads).items()}
-        boxes, scores = pieces.run([str(names.boxes), str(names.box_scores)], given.get)
+        given = {tensor_names[path]: x.numpy() for path, x in by_layers(heads).items()}
+        boxes, scores = subgraphs.run([str(names.boxes), str(names.box_scores)], given.get)
         return torch.from_numpy(boxes), torch.from_numpy(scores)
 
     def suppress(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
         if not names.in_picture:
             boxes = boxes / np.tile(scale_factor[::-1], 2)
         given = {str(names.boxes): boxes[None], str(names.box_scores): scores[None]}
-        (rows,) = pieces.run([str(names.kept)], given.get)
+        (rows,) = subgraphs.run([str(names.kept)], given.get)
         return rows
 
     return OwnEnding(

@@ -13,21 +13,23 @@ import torch
 from torch import Tensor
 
 from picodet.alignment.lockstep_runs import Event, LayerError
-from picodet.alignment.onnx.subgraph import PieceError, Pieces
-from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.onnx.subgraph import SubgraphError, Subgraphs
+from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.graphs.node_mapping import Places
 from picodet.graphs.operators import Key, Source
 from picodet.graphs.tracing import TracedCall
 
-AT_ONCE = 48  # tensors that one run of the whole gives; each further run begins from the picture
-NOTHING = torch.empty(0)  # in place of a tensor that could not be made, or that nobody asks for
+MAX_OUTPUTS = (
+    48  # tensors that one run of the whole gives; each further run begins from the picture
+)
+MISSING = torch.empty(0)  # in place of a tensor that could not be made, or that nobody asks for
 
 
 @dataclass(frozen=True)
-class Alone:
+class WholeGraphRun:
     """The whole graph, run as it is."""
 
-    pieces: Pieces
+    subgraphs: Subgraphs
     places: Places
     calls: Sequence[TracedCall]
 
@@ -38,34 +40,34 @@ class Alone:
         for call in self.calls:
             group.append(call)
             names |= self._names([call])
-            if len(names) >= AT_ONCE:
-                yield from self._together(group)
+            if len(names) >= MAX_OUTPUTS:
+                yield from self._run_group(group)
                 group, names = [], set()
-        yield from self._together(group)
+        yield from self._run_group(group)
 
     def _names(self, calls: Sequence[TracedCall]) -> set[str]:
         sources = (source for call in calls for source in call.outputs)
         return {self.places.made[source] for source in sources if source in self.places.made}
 
-    def _together(self, calls: Sequence[TracedCall]) -> Iterator[Event]:
+    def _run_group(self, calls: Sequence[TracedCall]) -> Iterator[Event]:
         names = sorted(self._names(calls))
         try:
-            values = self.pieces.run(names, threads=0) if names else []
+            values = self.subgraphs.run(names, threads=0) if names else []
             made = dict(zip(names, values, strict=True))
-        except PieceError as error:
+        except SubgraphError as error:
             if len(calls) == 1:
                 raise LayerError(calls[0].path, error) from error
             half = len(calls) // 2
-            yield from self._together(calls[:half])
-            yield from self._together(calls[half:])
+            yield from self._run_group(calls[:half])
+            yield from self._run_group(calls[half:])
             return
         for call in calls:
             arrays = [made.get(self.places.made.get(source, "")) for source in call.outputs]
-            outputs = [NOTHING if array is None else torch.from_numpy(array) for array in arrays]
+            outputs = [MISSING if array is None else torch.from_numpy(array) for array in arrays]
             yield Event(call.path, call.number, call.type, "", [], outputs)
 
 
-class Fed:
+class ReferenceFedRun:
     """The same graph with the reference's tensors, so that each layer answers for itself alone.
 
     A tensor of the graph may be two of ours, where an operator between them is missing: then it is
@@ -73,9 +75,13 @@ class Fed:
     """
 
     def __init__(
-        self, pieces: Pieces, places: Places, calls: Sequence[TracedCall], recorded: Recorded
+        self,
+        subgraphs: Subgraphs,
+        places: Places,
+        calls: Sequence[TracedCall],
+        recorded: ReferenceTensors,
     ) -> None:
-        self.pieces, self.places, self.calls, self.recorded = pieces, places, calls, recorded
+        self.subgraphs, self.places, self.calls, self.recorded = subgraphs, places, calls, recorded
         self.keys: dict[Source, Key] = {Source(-1): recorded.recording.index.input}
         for call in calls:
             if paired := recorded.calls.get((call.path, call.number)):
@@ -97,8 +103,8 @@ class Fed:
                 call.number,
                 call.type,
                 caller.path if caller else "",
-                [_tried(self.given, i, source) for source in call.inputs],
-                [_tried(self.made, i, source) for source in call.outputs],
+                [_or_missing(self.input_tensor, i, source) for source in call.inputs],
+                [_or_missing(self.output_tensor, i, source) for source in call.outputs],
             )
 
     def caller(self, number: int) -> TracedCall | None:
@@ -107,60 +113,62 @@ class Fed:
         later = self.calls[number + 1 :]
         return next((call for call in later if path.startswith(f"{call.path}.")), None)
 
-    def given(self, number: int, source: Source) -> Tensor:
+    def input_tensor(self, number: int, source: Source) -> Tensor:
         """What the caller gives to a call. Raises PieceError."""
         if source not in self.keys:
-            return NOTHING
-        name = self._taken(self.calls[number], source)
+            return MISSING
+        name = self._input_name(self.calls[number], source)
         caller = self.caller(number)
-        passed = caller and source in caller.inputs and self._taken(caller, source) == name
+        passed = caller and source in caller.inputs and self._input_name(caller, source) == name
         if passed or (source in self.returned and self.places.made.get(source) == name):
             return self._reference(source)  # whoever made it has answered for it
         return self._value(name, source)
 
-    def made(self, number: int, source: Source) -> Tensor:
+    def output_tensor(self, number: int, source: Source) -> Tensor:
         """What a call returns. Raises PieceError."""
         if source not in self.keys:
-            return NOTHING
+            return MISSING
         call = self.calls[number]
         below = (c for c in self.calls[:number] if c.path.startswith(f"{call.path}."))
         if any(source in c.outputs for c in below):
             return self._reference(source)
         return self._value(self.places.made.get(source), source, call)
 
-    def _taken(self, call: TracedCall, source: Source) -> str | None:
+    def _input_name(self, call: TracedCall, source: Source) -> str | None:
         """What the graph has where an operator in the call takes a tensor of ours."""
         takers = (self.places.taken.get(i, {}) for i in call.operators)
         found = (names[source] for names in takers if source in names)
         return next(found, self.places.made.get(source))
 
-    def _fed(self, call: TracedCall) -> dict[str | None, Source]:
+    def _reference_inputs(self, call: TracedCall) -> dict[str | None, Source]:
         """What the graph has where a call takes a tensor: right or wrong is its caller's doing.
 
         Of a folded pair it is the convolution that takes one.
         """
-        fed = {}
+        known = {}
         for source in call.inputs:
             if source in self.keys:
-                fed[self._taken(call, source)] = source
+                known[self._input_name(call, source)] = source
             else:
                 for before in self.calls:
-                    fed |= self._fed(before) if source in before.outputs else {}
-        return fed
+                    known |= self._reference_inputs(before) if source in before.outputs else {}
+        return known
 
     def _value(self, name: str | None, target: Source, maker: TracedCall | None = None) -> Tensor:
         if name is None:
-            raise PieceError("it has another structure here; what takes its place cannot be told")
+            raise SubgraphError(
+                "it has another structure here; what takes its place cannot be told"
+            )
         if (holder := self._holder(name, target)) is not None:
             return self._reference(holder)
 
-        fed = self._fed(maker) if maker else {}
+        known = self._reference_inputs(maker) if maker else {}
 
         def given(name: str) -> np.ndarray | None:
-            holder = fed.get(name, self._holder(name, target))
+            holder = known.get(name, self._holder(name, target))
             return None if holder is None else self._reference(holder).numpy()
 
-        (array,) = self.pieces.run([name], given)
+        (array,) = self.subgraphs.run([name], given)
         return torch.from_numpy(array)
 
     def _holder(self, name: str, target: Source) -> Source | None:
@@ -176,9 +184,9 @@ def _order(source: Source) -> tuple[int, int]:
     return source.operator, source.index
 
 
-def _tried(make: Callable[[int, Source], Tensor], number: int, source: Source) -> Tensor:
+def _or_missing(make: Callable[[int, Source], Tensor], number: int, source: Source) -> Tensor:
     """What cannot be made has no shape that fits, and its layer is guilty."""
     try:
         return make(number, source)
-    except PieceError:
-        return NOTHING
+    except SubgraphError:
+        return MISSING

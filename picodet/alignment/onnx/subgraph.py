@@ -12,64 +12,66 @@ from onnx import helper
 from picodet.alignment.reference.onnx_runtime import run_model
 from picodet.errors import AlignmentError
 
-Given = Callable[[str], np.ndarray | None]
+KnownTensor = Callable[[str], np.ndarray | None]
 
 
-class PieceError(AlignmentError, RuntimeError):
+class SubgraphError(AlignmentError, RuntimeError):
     """A piece that onnxruntime cannot run."""
 
 
-class Pieces:
+class Subgraphs:
     """An ONNX model, and what its inputs are fed with."""
 
     def __init__(self, model: onnx.ModelProto, feed: Mapping[str, np.ndarray]) -> None:
         self.model, self.feed = model, feed
         self.nodes = list(model.graph.node)
-        self.makers = {name: i for i, node in enumerate(self.nodes) for name in node.output if name}
+        self.producers = {
+            name: i for i, node in enumerate(self.nodes) for name in node.output if name
+        }
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
 
-    def maker(self, name: str) -> onnx.NodeProto | None:
+    def producer(self, name: str) -> onnx.NodeProto | None:
         """The operator that makes a tensor; None for an input or a constant."""
-        return self.nodes[self.makers[name]] if name in self.makers else None
+        return self.nodes[self.producers[name]] if name in self.producers else None
 
     def run(
-        self, wanted: Sequence[str], given: Given = lambda name: None, threads: int = 1
+        self, outputs: Sequence[str], known: KnownTensor = lambda name: None, threads: int = 1
     ) -> list[np.ndarray]:
         """The wanted tensors, each made by its own operator; on the way back to the model's inputs
         the piece ends at whatever is given. Raises PieceError.
         """
-        found = {self.makers[name] for name in wanted if name in self.makers}
-        left = [name for i in found for name in _inputs(self.nodes[i])]
+        found = {self.producers[name] for name in outputs if name in self.producers}
+        pending = [name for i in found for name in _inputs(self.nodes[i])]
         inputs: dict[str, np.ndarray] = {}
         constants: dict[str, onnx.TensorProto] = {}
         seen: set[str] = set()
-        while left:
-            name = left.pop()
+        while pending:
+            name = pending.pop()
             if name in seen:
                 continue
             seen.add(name)
-            value = self.feed[name] if name in self.feed else given(name)
+            value = self.feed[name] if name in self.feed else known(name)
             if value is not None:
                 inputs[name] = value
             elif name in self.constants:
                 constants[name] = self.constants[name]
-            elif name in self.makers and self.makers[name] not in found:
-                found.add(self.makers[name])
-                left += _inputs(self.nodes[self.makers[name]])
+            elif name in self.producers and self.producers[name] not in found:
+                found.add(self.producers[name])
+                pending += _inputs(self.nodes[self.producers[name]])
         # another output of an operator that makes what is given too
-        inputs = {n: x for n, x in inputs.items() if self.makers.get(n) not in found}
-        model = self._model(sorted(found), inputs, list(constants.values()), wanted)
+        inputs = {n: x for n, x in inputs.items() if self.producers.get(n) not in found}
+        model = self._model(sorted(found), inputs, list(constants.values()), outputs)
         try:
-            return run_model(model, inputs, wanted, threads)
+            return run_model(model, inputs, outputs, threads)
         except Exception as error:  # onnxruntime's errors have no class of their own in common
-            raise PieceError(f"onnxruntime: {error}") from error
+            raise SubgraphError(f"onnxruntime: {error}") from error
 
     def _model(
         self,
         nodes: Sequence[int],
         inputs: Mapping[str, np.ndarray],
         constants: Sequence[onnx.TensorProto],
-        wanted: Sequence[str],
+        outputs: Sequence[str],
     ) -> onnx.ModelProto:
         graph = helper.make_graph(
             [self.nodes[i] for i in nodes],
@@ -80,7 +82,7 @@ class Pieces:
                 )
                 for name, array in inputs.items()
             ],
-            [onnx.ValueInfoProto(name=name) for name in wanted],
+            [onnx.ValueInfoProto(name=name) for name in outputs],
             constants,
         )
         return helper.make_model(

@@ -10,14 +10,16 @@ import torch
 from torch import nn
 
 from picodet.alignment.diagnosis.replay import CallId, Doing, Suspect
-from picodet.alignment.onnx.runs import Fed
+from picodet.alignment.onnx.runs import ReferenceFedRun
 from picodet.graphs.onnx_reader import attributes_of
 from picodet.graphs.operators import Source
 from picodet.graphs.tracing import Traced
 from picodet.models.layers import BatchNorm2d
 from picodet.models.picodet import PicoDet
 
-Set = tuple[onnx.NodeProto, nn.Module]  # an operator, and the module of ours that is set right
+OperatorWithModule = tuple[
+    onnx.NodeProto, nn.Module
+]  # an operator, and the module of ours that is set right
 OPERATORS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Conv2d: ("Conv",),
     BatchNorm2d: ("BatchNormalization",),
@@ -28,30 +30,34 @@ OPERATORS: dict[type[nn.Module], tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class OnnxSuspect(Suspect):
+class OnnxFailingLayer(Suspect):
     """`module` is ours in the same place."""
 
-    fed: Fed
-    at: int  # number of the call
-    operators: tuple[Set, ...]  # of a layer without layers below it, each as it should be set
+    run: ReferenceFedRun
+    call_index: int  # number of the call
+    operators: tuple[
+        OperatorWithModule, ...
+    ]  # of a layer without layers below it, each as it should be set
 
     def doings(
         self, module: nn.Module | None = None, dtype: torch.dtype | None = None
     ) -> list[Doing]:
-        call = self.fed.calls[self.at]
+        call = self.run.calls[self.call_index]
         found = []
-        for i, child in enumerate(self.fed.calls[: self.at]):
-            if self.fed.caller(i) is call:
+        for i, child in enumerate(self.run.calls[: self.call_index]):
+            if self.run.caller(i) is call:
                 name = child.path.removeprefix(f"{self.path}.")
                 found += [
-                    Doing(f"input of {name}", self.fed.given(i, source), self.fed.keys[source])
+                    Doing(
+                        f"input of {name}", self.run.input_tensor(i, source), self.run.keys[source]
+                    )
                     for source in child.inputs
-                    if source in self.fed.keys
+                    if source in self.run.keys
                 ]
         return found + [
-            Doing("output", self.fed.made(self.at, source), self.fed.keys[source])
+            Doing("output", self.run.output_tensor(self.call_index, source), self.run.keys[source])
             for source in call.outputs
-            if source in self.fed.keys
+            if source in self.run.keys
         ]
 
     def setting(self) -> str | None:
@@ -78,36 +84,40 @@ class OnnxSuspect(Suspect):
         return None
 
 
-def onnx_suspects(
-    fed: Fed, model: PicoDet, traced: Traced, wanted: Iterable[CallId]
+def onnx_failing_layers(
+    run: ReferenceFedRun, model: PicoDet, traced: Traced, wanted: Iterable[CallId]
 ) -> dict[CallId, Suspect]:
     """The wanted calls, with the reference's tensors for arguments."""
     found: dict[CallId, Suspect] = {}
     for i, call in enumerate(traced.calls):
         key = call.path, call.number
         if key in wanted:
-            args = tuple(fed.recorded.tensor(fed.keys[s]) for s in call.inputs if s in fed.keys)
+            args = tuple(run.recorded.tensor(run.keys[s]) for s in call.inputs if s in run.keys)
             module = model.get_submodule(call.path)
             leaf = not [*module.children()]
-            nodes = tuple(_set(fed, model, traced, call.operators[0], module)) if leaf else ()
-            found[key] = OnnxSuspect(*key, module, args, fed.recorded, fed, i, nodes)
+            nodes = (
+                tuple(_operators_of(run, model, traced, call.operators[0], module)) if leaf else ()
+            )
+            found[key] = OnnxFailingLayer(*key, module, args, run.recorded, run, i, nodes)
     return found
 
 
-def _set(fed: Fed, model: PicoDet, traced: Traced, number: int, module: nn.Module) -> Iterator[Set]:
+def _operators_of(
+    run: ReferenceFedRun, model: PicoDet, traced: Traced, number: int, module: nn.Module
+) -> Iterator[OperatorWithModule]:
     """The ONNX operator that one of our operators is; of a folded pair both, if there are two."""
     operator = traced.operators[number]
     before = operator.sources[0]
-    if operator.kind == "batch_norm" and before not in fed.keys:
+    if operator.kind == "batch_norm" and before not in run.keys:
         conv = traced.operators[before.operator].weights["weight"].removesuffix(".weight")
-        yield from _set(fed, model, traced, before.operator, model.get_submodule(conv))
-    if before in fed.places.inner:
+        yield from _operators_of(run, model, traced, before.operator, model.get_submodule(conv))
+    if before in run.places.inner:
         return
-    node = fed.pieces.maker(fed.places.made.get(Source(number), ""))
-    partner = fed.places.partners.get(number)
+    node = run.subgraphs.producer(run.places.made.get(Source(number), ""))
+    partner = run.places.partners.get(number)
     if partner and partner.kind == "conv":  # its bias may be an operator of its own behind it
         weight = partner.weights["weight"]
-        convs = (n for n in fed.pieces.nodes if n.op_type == "Conv" and weight in n.input)
+        convs = (n for n in run.subgraphs.nodes if n.op_type == "Conv" and weight in n.input)
         node = next(convs, node)
     if node is not None:
         yield node, module

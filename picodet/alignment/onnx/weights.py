@@ -20,7 +20,7 @@ from picodet.graphs.weights import STATISTICS, GraphWeights
 from picodet.models.picodet import PicoDet
 
 
-def fill(config: ModelConfig, weights: GraphWeights) -> PicoDet:
+def build_model(config: ModelConfig, weights: GraphWeights) -> PicoDet:
     """A model of ours that computes the same."""
     with torch.random.fork_rng(devices=[]):
         model = PicoDet(config)
@@ -34,13 +34,13 @@ def compare_onnx_weights(
 ) -> Rung:
     """What is not folded as of a model of ours; what is, after folding the reference's too."""
     state = {name: torch.from_numpy(array) for name, array in weights.single.items()}
-    rung = compare_weights(state, recording, pairing, tolerance)
+    stage = compare_weights(state, recording, pairing, tolerance)
     if not weights.folded:
-        return rung
+        return stage
     equal, differences = 0, list[Difference]()
     for conv, ours in weights.folded.items():
         norm = weights.norms[conv]
-        runs = _theirs(Folded("", "", conv, norm), recording, pairing)
+        runs = _folded_reference(Folded("", "", conv, norm), recording, pairing)
         for i, name in enumerate((f"{conv}.weight", f"{norm}.bias")):
             if content_key(ours[i]) == content_key(runs[0][i]):
                 equal += 1
@@ -50,15 +50,15 @@ def compare_onnx_weights(
                 differences += _differences(name, tensors, ours[i], arrays, tolerance)
     count = len(weights.folded)
     summary = (
-        f"{rung.summary}; {count} batch norms that the ONNX has folded, {equal} of {2 * count} "
+        f"{stage.summary}; {count} batch norms that the ONNX has folded, {equal} of {2 * count} "
         "tensors of them equal bit for bit and the others within rounding"
     )
-    findings = (*rung.findings, *told_once(differences))
+    findings = (*stage.findings, *told_once(differences))
     verdict: Verdict = "differs" if findings else "aligned"
-    return replace(rung, verdict=verdict, summary=summary, findings=findings)
+    return replace(stage, verdict=verdict, summary=summary, findings=findings)
 
 
-def _theirs(
+def _folded_reference(
     pair: Folded, recording: Recording, pairing: Pairing
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Weight and bias of the reference, folded: by itself, or by us in float32 and in float64."""
@@ -72,9 +72,9 @@ def _theirs(
             )
         return recording.tensor(keys[name])
 
-    place = pairing.weights[f"{pair.conv}.weight"]
-    if isinstance(place, Folded):
-        return [(array(place.weight), array(place.bias).ravel())]
+    paired = pairing.weights[f"{pair.conv}.weight"]
+    if isinstance(paired, Folded):
+        return [(array(paired.weight), array(paired.bias).ravel())]
     names = [f"{pair.conv}.weight", *(f"{pair.bn}.{name}" for name in STATISTICS)]
     theirs = {name: array(str(pairing.weights[name])) for name in names}
     return [fold_pair(pair, theirs, dtype) for dtype in ("f4", "f8")]
@@ -92,7 +92,7 @@ def _differences(
     if found.ok:
         return []
     here, there = apart(found.ours, found.reference)
-    told = Finding(name, found.problem or f"folded, at {list(found.index)}: {here}", there)
+    unexplained = Finding(name, found.problem or f"folded, at {list(found.index)}: {here}", there)
 
     def finding(explained: bool) -> Finding:
         why = None
@@ -100,6 +100,6 @@ def _differences(
             # what is equal within rounding is made equal, to see what is not
             near = np.where(np.abs(ours - runs[0]) <= found.allowed, runs[0], ours)
             why = next((text for attempt in ATTEMPTS if (text := attempt(near, runs[0]))), None)
-        return replace(told, diagnosis=f"{name}: {why}" if why else UNKNOWN)
+        return replace(unexplained, diagnosis=f"{name}: {why}" if why else UNKNOWN)
 
     return [Difference(tensors, ours, None if found.problem else runs[0], finding)]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from picodet.alignment.recording.index import Settings
+from picodet.alignment.recording.index import PreprocessingSettings
 from picodet.config import ModelConfig, Preprocessing
 from picodet.converter.configure import NAME, Said, Wanted, configure
 from picodet.converter.names.recognize import recognise_detector
@@ -23,8 +23,10 @@ class Checkpoint(NamedTuple):
     weights: dict[str, np.ndarray]  # float32
 
 
-def read(
-    reference: Path, input_size: tuple[int, int] | None, settings: Settings | None = None
+def load(
+    reference: Path,
+    input_size: tuple[int, int] | None,
+    settings: PreprocessingSettings | None = None,
 ) -> Checkpoint:
     """Of a `.pdparams` or `.pdema`, or of a training's folder.
 
@@ -32,32 +34,32 @@ def read(
     the file does not tell it. Raises RecordingError for what is no PicoDet, and as read_checkpoint.
     """
     is_folder = reference.is_dir()
-    read = (read_training_folder if is_folder else read_checkpoint)(reference, None)
+    checkpoint = (read_training_folder if is_folder else read_checkpoint)(reference, None)
     weights = {}
-    for name, array in read.arrays.items():
+    for name, array in checkpoint.arrays.items():
         weight = as_float32(array)
         if weight is not None:
             weights[name] = weight
-    config = _config(reference, input_size, settings, read.said, weights)
-    return Checkpoint(read.origin.path, config, weights)
+    config = _config(reference, input_size, settings, checkpoint.said, weights)
+    return Checkpoint(checkpoint.origin.path, config, weights)
 
 
 def _config(
     reference: Path,
     input_size: tuple[int, int] | None,
-    told: Settings | None,
+    known_settings: PreprocessingSettings | None,
     said: Said,
     weights: dict[str, np.ndarray],
 ) -> ModelConfig:
     """Tensors and the file's name tell it; the size may have to be told."""
-    found = recognise_detector({name: array.shape for name, array in weights.items()})
-    if found is None:
+    recognized = recognise_detector({name: array.shape for name, array in weights.items()})
+    if recognized is None:
         raise RecordingError(
             f"{reference}: not a PicoDet that this version knows; picodet-convert says more"
         )
     size = None if NAME.search(said.name) else input_size
-    config = configure(found, said, Wanted(input_size=size)).config
-    if told is None:
+    config = configure(recognized, said, Wanted(input_size=size)).config
+    if known_settings is None:
         return config
-    numbers = Preprocessing(told.mean, told.std, told.interp)
-    return replace(config, input_size=told.size, preprocessing=numbers)
+    numbers = Preprocessing(known_settings.mean, known_settings.std, known_settings.interp)
+    return replace(config, input_size=known_settings.size, preprocessing=numbers)

@@ -9,84 +9,100 @@ from dataclasses import replace
 
 import numpy as np
 
-from picodet.alignment.paddle_side import checkpoint
+from picodet.alignment.paddle_side.checkpoint import load
 from picodet.alignment.recording import probes
-from picodet.alignment.recording.index import Index, Settings, Weight
+from picodet.alignment.recording.index import Index, PreprocessingSettings, Weight
 from picodet.alignment.recording.network_input import NetworkInput, read_array
 from picodet.alignment.recording.writer import RecordingWriter, input_entries
-from picodet.alignment.reference.request import Order
+from picodet.alignment.reference.request import RecordRequest
 from picodet.alignment.reference.static_graph import static_index
 from picodet.errors import RecordingError
 from picodet.files import sha256
 from picodet.formats.inference_folder import WEIGHTS, is_inference_folder, program_file
-from picodet.paddle_process.progress import carry_out, progress
+from picodet.paddle_process.progress import run_reporting_errors, send_progress
 from picodet.system.versions import cpu, versions
 
 
-def main(order: str) -> None:
+def main(request: str) -> None:
     """Carry out one order."""
-    asked = Order.from_json(order)
-    record = record_program if is_inference_folder(asked.reference) else record_ppdet
-    carry_out(lambda: record(asked))
+    parsed = RecordRequest.from_json(request)
+    record = record_program if is_inference_folder(parsed.reference) else record_ppdet
+    run_reporting_errors(lambda: record(parsed))
 
 
-def record_ppdet(order: Order) -> None:
+def record_ppdet(request: RecordRequest) -> None:
     """Run ppdet with the weights of a `.pdparams` or `.pdema`, or of a training's folder."""
-    read = checkpoint.read(order.reference, order.input_size, order.settings)
-    config, weights = read.config, read.weights
+    checkpoint = load(request.reference, request.input_size, request.settings)
+    config, weights = checkpoint.config, checkpoint.weights
 
     import paddle  # noqa: PLC0415 (only now: it takes seconds)
 
     from picodet.alignment.paddle_side import model, recorder  # noqa: PLC0415
 
     paddle.set_device("cpu")
-    with RecordingWriter(order.samples) as writer:
-        if order.picture:
-            fed, steps = recorder.record_picture(order.picture, config, writer)
-        elif order.array:
-            fed, steps = read_array(order.array), ()
+    with RecordingWriter(request.samples) as writer:
+        if request.image:
+            network_input, steps = recorder.record_preprocessing(request.image, config, writer)
+        elif request.array:
+            network_input, steps = read_array(request.array), ()
         detector = model.build(config)
-        model.fill(detector, weights)
-        answers = recorder.record_probes(model.nms(), writer)
-        if order.float64:
-            model.in_float64(detector)
-            fed = replace(fed, array=fed.array.astype(np.float64))
-        calls, ending = recorder.record_forward(detector, config, writer, fed, progress)
+        model.load_weights(detector, weights)
+        answers = recorder.record_probes(model.build_nms(), writer)
+        if request.float64:
+            model.convert_to_float64(detector)
+            network_input = replace(network_input, array=network_input.array.astype(np.float64))
+        calls, outputs = recorder.record_forward(
+            detector, config, writer, network_input, send_progress
+        )
         numbers = config.preprocessing
         index = Index(
             kind="ppdet",
-            file=read.path.name,
-            sha256=sha256(read.path),
+            file=checkpoint.path.name,
+            sha256=sha256(checkpoint.path),
             versions=versions("paddlepaddle", "paddledet")
-            | {"CPU": cpu(), probes.VERSION: probes.digest()},
-            precision="float64" if order.float64 else "float32",
-            samples=order.samples,
-            **input_entries(writer, fed),
-            settings=Settings(config.input_size, numbers.interp, numbers.mean, numbers.std),
+            | {"CPU": cpu(), probes.VERSION_KEY: probes.questions_digest()},
+            precision="float64" if request.float64 else "float32",
+            samples=request.samples,
+            **input_entries(writer, network_input),
+            settings=PreprocessingSettings(
+                config.input_size, numbers.interp, numbers.mean, numbers.std
+            ),
             weights=tuple(Weight(name, writer.add(array)) for name, array in weights.items()),
             steps=steps,
             calls=calls,
             operators=(),
-            ending=ending,
+            ending=outputs,
             probes=answers,
             tensors=writer.tensors,
-            classes=order.classes,
+            classes=request.classes,
         )
-        writer.write(order.out, index)
+        writer.write(request.out, index)
 
 
-def record_program(order: Order) -> None:
+def record_program(request: RecordRequest) -> None:
     """Run the program of an inference folder; ppdet is not needed, and the input is ready."""
     from picodet.alignment.paddle_side import programs  # noqa: PLC0415 (imports Paddle)
 
-    fed = NetworkInput.load(order.array) if order.array else None
-    if fed is None:
-        raise RecordingError(f"{order.reference}: no input was prepared for its program")
-    weights = program_file(order.reference).with_suffix(WEIGHTS)
-    with RecordingWriter(order.samples) as writer:
+    network_input = NetworkInput.load(request.array) if request.array else None
+    if network_input is None:
+        raise RecordingError(f"{request.reference}: no input was prepared for its program")
+    weights = program_file(request.reference).with_suffix(WEIGHTS)
+    with RecordingWriter(request.samples) as writer:
         recorded = programs.record_program(
-            order.reference, writer, fed.array, fed.scale_factor, progress
+            request.reference,
+            writer,
+            network_input.array,
+            network_input.scale_factor,
+            send_progress,
         )
-        ran = versions("paddlepaddle") | {"CPU": cpu()}
-        index = static_index("paddle program", order, recorded, writer, fed, sha256(weights), ran)
-        writer.write(order.out, index)
+        package_versions = versions("paddlepaddle") | {"CPU": cpu()}
+        index = static_index(
+            "paddle program",
+            request,
+            recorded,
+            writer,
+            network_input,
+            sha256(weights),
+            package_versions,
+        )
+        writer.write(request.out, index)

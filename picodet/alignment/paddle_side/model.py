@@ -35,13 +35,13 @@ from picodet.config import (
 from picodet.errors import RecordingError
 
 ACTIVATIONS = {"hardswish": "hard_swish", "relu6": "relu6"}  # ours -> ppdet's
-UNSCALED = 128  # channels of ESNet's first stage at scale 1
+STAGE1_CHANNELS = 128  # channels of ESNet's first stage at scale 1
 RESNET_DEPTHS = {(2, 2, 2, 2): 18}  # by the numbers of blocks; vd with basic blocks has one size
 SHUFFLENET_SCALES = {(116, 232, 464): 1.0}  # by the channels of the stages
 # PicoHeadV2 keeps its predictors in a list and by a name each: head_cls_list.0 is head_cls0
-SECOND_NAME = re.compile(r"^head\.(head_cls|head_reg)_list\.(\d+)(?=\.|$)")
+ALIAS = re.compile(r"^head\.(head_cls|head_reg)_list\.(\d+)(?=\.|$)")
 # of newer versions: the cells' centres and strides, which the head of 2.6.0 computes
-COMPUTED = {"head.anchor_points", "head.stride_tensor"}
+COMPUTED_BUFFERS = {"head.anchor_points", "head.stride_tensor"}
 
 
 def build(config: ModelConfig) -> paddle.nn.Layer:
@@ -70,7 +70,7 @@ def build(config: ModelConfig) -> paddle.nn.Layer:
 def _esnet(config: ESNetConfig) -> ESNet:
     ratios = [mid / stage.channels for stage in config.stages for mid in stage.mid_channels]
     return ESNet(
-        scale=config.stages[0].channels / UNSCALED,
+        scale=config.stages[0].channels / STAGE1_CHANNELS,
         feature_maps=[4, 11, 14],
         channel_ratio=ratios,
     )
@@ -103,7 +103,7 @@ def _shufflenet(config: ShuffleNetV2Config) -> ShuffleNetV2:
     )
 
 
-def head(
+def build_head(
     num_classes: int,
     reg_max: int,
     channels: int = 8,
@@ -117,7 +117,7 @@ def head(
     return built
 
 
-def head_v2(
+def build_head_v2(
     num_classes: int,
     reg_max: int,
     channels: int = 8,
@@ -157,11 +157,11 @@ def _predictors(num_classes: int, reg_max: int, channels: int) -> dict[str, Any]
         "loss_class": VarifocalLoss(use_sigmoid=True, iou_weighted=True, loss_weight=1.0),
         "loss_dfl": DistributionFocalLoss(loss_weight=0.25),
         "loss_bbox": GIoULoss(loss_weight=2.0),
-        "nms": nms(),
+        "nms": build_nms(),
     }
 
 
-def nms() -> MultiClassNMS:
+def build_nms() -> MultiClassNMS:
     """As in configs/picodet/legacy_model/_base_/picodet_esnet.yml:50 and _base_/picodet_v2.yml."""
     return MultiClassNMS(nms_top_k=1000, keep_top_k=100, score_threshold=0.025, nms_threshold=0.6)
 
@@ -174,34 +174,36 @@ BACKBONES: Mapping[type, Callable[[Any], paddle.nn.Layer]] = {
     ShuffleNetV2Config: _shufflenet,
 }
 NECKS = {"csp_pan": CSPPAN, "lc_pan": LCPAN}
-HEADS = {"pico_head": head, "pico_head_v2": head_v2}
+HEADS = {"pico_head": build_head, "pico_head_v2": build_head_v2}
 
 
-def first_name(name: str) -> str:
+def canonical_name(name: str) -> str:
     """Of a layer or a tensor that ppdet has under two names, the one that older files have too."""
-    return SECOND_NAME.sub(r"head.\1\2", name)
+    return ALIAS.sub(r"head.\1\2", name)
 
 
-def fill(detector: paddle.nn.Layer, arrays: Mapping[str, np.ndarray]) -> None:
+def load_weights(detector: paddle.nn.Layer, arrays: Mapping[str, np.ndarray]) -> None:
     """Load a checkpoint strictly. ppdet's own loader matches suffixes and skips what is missing.
 
     A tensor that has two names may come under either or both. Raises RecordingError where names,
     shapes or the values under two names do not fit.
     """
-    by_first_name: dict[str, np.ndarray] = {}
+    by_canonical_name: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
-        first = by_first_name.setdefault(first_name(name), array)
+        first = by_canonical_name.setdefault(canonical_name(name), array)
         if not np.array_equal(first, array, equal_nan=True):
-            raise RecordingError(f"{first_name(name)}: has two names and under each other values")
-    state = {first_name(name): value for name, value in detector.state_dict().items()}
-    missing = sorted(state.keys() - by_first_name.keys())
+            raise RecordingError(
+                f"{canonical_name(name)}: has two names and under each other values"
+            )
+    state = {canonical_name(name): value for name, value in detector.state_dict().items()}
+    missing = sorted(state.keys() - by_canonical_name.keys())
     if missing:
         raise RecordingError(f"ppdet's model has {len(missing)} more tensors, first {missing[0]}")
-    unknown = sorted(by_first_name.keys() - state.keys() - COMPUTED)
+    unknown = sorted(by_canonical_name.keys() - state.keys() - COMPUTED_BUFFERS)
     if unknown:
         raise RecordingError(f"ppdet's model has no place for {len(unknown)}, first {unknown[0]}")
     for name, value in state.items():
-        array = by_first_name[name]
+        array = by_canonical_name[name]
         if tuple(value.shape) != array.shape:
             raise RecordingError(
                 f"{name}: {list(array.shape)}, ppdet's model has {list(value.shape)}"
@@ -209,12 +211,12 @@ def fill(detector: paddle.nn.Layer, arrays: Mapping[str, np.ndarray]) -> None:
         value.set_value(array)
 
 
-def in_float64(detector: paddle.nn.Layer) -> None:
+def convert_to_float64(detector: paddle.nn.Layer) -> None:
     """Everything in double, the cells' centres too, which ppdet makes in float32 whatever comes."""
     detector.to(dtype="float64")
     generate = detector.head._generate_anchors
 
-    def generate_in_float64(*args: Any) -> tuple[paddle.Tensor, ...]:
+    def generate_float64(*args: Any) -> tuple[paddle.Tensor, ...]:
         return tuple(array.astype("float64") for array in generate(*args))
 
-    detector.head._generate_anchors = generate_in_float64
+    detector.head._generate_anchors = generate_float64

@@ -9,55 +9,55 @@ import numpy as np
 import paddle
 
 from picodet.alignment.recording.writer import RecordingWriter
-from picodet.alignment.reference.static_graph import ProgramRecord, check_input, record_graph
+from picodet.alignment.reference.static_graph import GraphRecord, check_input, record_graph
 from picodet.errors import RecordingError
 from picodet.formats.inference_folder import WEIGHTS, program_file
 from picodet.graphs import pdmodel, pir
 
 
-class OldProgram:
+class PdmodelProgram:
     """A loaded program, its graph, and how to run it."""
 
     def __init__(self, prefix: Path) -> None:
-        read = pdmodel.read(prefix.with_suffix(".pdmodel"), prefix.with_suffix(WEIGHTS))
-        self.graph = read.graph
-        self.input_shape = list(read.shapes[read.graph.inputs[0]])
-        with _old_mode():
+        parsed = pdmodel.read(prefix.with_suffix(".pdmodel"), prefix.with_suffix(WEIGHTS))
+        self.graph = parsed.graph
+        self.input_shape = list(parsed.shapes[parsed.graph.inputs[0]])
+        with _legacy_ir():
             self._executor = paddle.static.Executor(paddle.CPUPlace())
             self._program = paddle.static.load_inference_model(str(prefix), self._executor)[0]
 
     def run(self, feed: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
         """The values of the named tensors."""
-        with _old_mode():
+        with _legacy_ir():
             return list(self._executor.run(self._program, dict(feed), list(names)))
 
 
-def _old_mode() -> AbstractContextManager[Any]:
+def _legacy_ir() -> AbstractContextManager[Any]:
     """Paddle 3 reads a .pdmodel only like this; Paddle 2 knows no other way."""
     guard: type[AbstractContextManager[Any]]
     guard = getattr(paddle.pir_utils, "OldIrGuard", nullcontext)
     return guard()
 
 
-class NewProgram:
+class PirProgram:
     """A loaded program, its graph, and how to run it."""
 
     def __init__(self, prefix: Path) -> None:
-        read = pir.read(prefix.with_suffix(".json"), prefix.with_suffix(WEIGHTS))
-        self.graph = read.graph
-        self.input_shape = list(read.shapes[read.graph.inputs[0]])
+        parsed = pir.read(prefix.with_suffix(".json"), prefix.with_suffix(WEIGHTS))
+        self.graph = parsed.graph
+        self.input_shape = list(parsed.shapes[parsed.graph.inputs[0]])
         # with it, an operator may overwrite what it was given before that is fetched
         paddle.set_flags({"FLAGS_pir_apply_inplace_pass": False})
         self._executor = paddle.static.Executor(paddle.CPUPlace())
         self._program = paddle.static.load_inference_model(str(prefix), self._executor)[0]
         operators = list(self._program.global_block().ops)
-        if tuple(op.name() for op in operators) != read.operators:
+        if tuple(op.name() for op in operators) != parsed.operators:
             raise RecordingError(
                 f"{prefix}.json: Paddle {paddle.__version__} changes its operators as it loads "
                 "it; the version that wrote it is expected"
             )
         results = [op.results() for op in operators]
-        self._values = {name: results[i][j] for name, (i, j) in read.places.items()}
+        self._values = {name: results[i][j] for name, (i, j) in parsed.places.items()}
         for op in operators:
             if op.name() == pir.FETCH:
                 op.erase()  # `run` fetches into the same places
@@ -74,7 +74,7 @@ def record_program(
     images: np.ndarray,
     scale_factor: np.ndarray,
     progress: Callable[[int, int], None],
-) -> ProgramRecord:
+) -> GraphRecord:
     """Run the program on images [1, 3, H, W] and scale_factor [2] (y, x), on the CPU.
 
     Raises CheckpointError for a folder that is none, RecordingError for a program that is no
@@ -82,16 +82,16 @@ def record_program(
     """
     file = program_file(folder)
     paddle.enable_static()
-    kind = OldProgram if file.suffix == ".pdmodel" else NewProgram
+    program_class = PdmodelProgram if file.suffix == ".pdmodel" else PirProgram
     try:
-        program = kind(file.with_suffix(""))
+        program = program_class(file.with_suffix(""))
     except (RuntimeError, ValueError, OSError, MemoryError) as error:
         reason = str(error).strip().split("\n")[-1]
         raise RecordingError(f"{file}: Paddle cannot load it: {reason}") from error
     check_input(images, program.input_shape)
-    fed = {"scale_factor": scale_factor.reshape(1, 2).astype(np.float32)}
-    fed[program.graph.inputs[0]] = images.astype(np.float32)
-    feed = {name: fed[name] for name in program.graph.inputs if name in fed}
+    known_inputs = {"scale_factor": scale_factor.reshape(1, 2).astype(np.float32)}
+    known_inputs[program.graph.inputs[0]] = images.astype(np.float32)
+    feed = {name: known_inputs[name] for name in program.graph.inputs if name in known_inputs}
     if unknown := set(program.graph.inputs) - set(feed):
         raise RecordingError(
             f"{file}: wants the inputs {', '.join(sorted(unknown))} besides the picture; of them "

@@ -13,7 +13,7 @@ from ppdet.modeling.layers import MultiClassNMS
 
 from picodet.alignment.paddle_side import model
 from picodet.alignment.recording import probes
-from picodet.alignment.recording.index import Call, Ending, Step
+from picodet.alignment.recording.index import PreprocessingStep, RecordedCall, RecordedOutputs
 from picodet.alignment.recording.network_input import NetworkInput
 from picodet.alignment.recording.writer import RecordingWriter
 from picodet.config import STRIDES, ModelConfig, Preprocessing
@@ -23,46 +23,46 @@ from picodet.graphs.operators import Key
 
 
 def preprocess(
-    picture: Path, size: tuple[int, int], preprocessing: Preprocessing
+    image_path: Path, size: tuple[int, int], preprocessing: Preprocessing
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """What each of ppdet's transforms makes of a picture, and the scale factor [2] (y, x)."""
-    sample = {"im_file": str(picture), "im_id": np.array([0]), "keep_ori_im": True}
+    sample = {"im_file": str(image_path), "im_id": np.array([0]), "keep_ori_im": True}
     sample = Decode()(sample)
     steps = {"decode": sample["ori_image"], "colour": sample["image"]}
     sample = Resize(target_size=list(size), keep_ratio=False, interp=preprocessing.interp)(sample)
     steps["resize"] = sample["image"].copy()  # the next one works in place
-    normalise = NormalizeImage(list(preprocessing.mean), list(preprocessing.std), is_scale=True)
-    sample = Permute()(normalise(sample))
+    normalize = NormalizeImage(list(preprocessing.mean), list(preprocessing.std), is_scale=True)
+    sample = Permute()(normalize(sample))
     steps["normalise"] = sample["image"]
     return steps, sample["scale_factor"]
 
 
-def record_picture(
-    picture: Path, config: ModelConfig, writer: RecordingWriter
-) -> tuple[NetworkInput, tuple[Step, ...]]:
+def record_preprocessing(
+    image_path: Path, config: ModelConfig, writer: RecordingWriter
+) -> tuple[NetworkInput, tuple[PreprocessingStep, ...]]:
     """A picture as ppdet feeds it to the network, and every step on the way."""
-    read_image(picture)  # ppdet goes on without a word where it cannot be decoded
-    made, scale_factor = preprocess(picture, config.input_size, config.preprocessing)
+    read_image(image_path)  # ppdet goes on without a word where it cannot be decoded
+    unique_arrays, scale_factor = preprocess(image_path, config.input_size, config.preprocessing)
     with using("portable"):
-        portable, _ = preprocess(picture, config.input_size, config.preprocessing)
-    everywhere = np.array_equal(made["resize"], portable["resize"])
+        portable, _ = preprocess(image_path, config.input_size, config.preprocessing)
+    is_portable = np.array_equal(unique_arrays["resize"], portable["resize"])
     steps = tuple(
-        Step(name, writer.add(array, whole=name == "resize" and not everywhere))
-        for name, array in made.items()
+        PreprocessingStep(name, writer.add(array, whole=name == "resize" and not is_portable))
+        for name, array in unique_arrays.items()
     )
-    array, encoded = made["normalise"][None], picture.read_bytes()
-    return NetworkInput(array, scale_factor, encoded, fingerprint("native"), everywhere), steps
+    array, encoded = unique_arrays["normalise"][None], image_path.read_bytes()
+    return NetworkInput(array, scale_factor, encoded, fingerprint("native"), is_portable), steps
 
 
 def record_forward(
     detector: paddle.nn.Layer,
     config: ModelConfig,
     writer: RecordingWriter,
-    fed: NetworkInput,
+    network_input: NetworkInput,
     progress: Callable[[int, int], None],
-) -> tuple[tuple[Call, ...], Ending]:
+) -> tuple[tuple[RecordedCall, ...], RecordedOutputs]:
     """Every call of every layer in the order in which they return, and what came out."""
-    calls: list[Call] = []
+    calls: list[RecordedCall] = []
     numbers: dict[str, int] = {}
     predicted: dict[str, np.ndarray] = {}
     named = named_layers(detector)
@@ -71,37 +71,45 @@ def record_forward(
         def keep(layer: paddle.nn.Layer, inputs: Any, outputs: Any) -> None:
             number = numbers[path] = numbers.get(path, -1) + 1
             # without their values inputs are of no use: a layer cannot be fed samples
-            taken = () if writer.samples else tuple(map(writer.add, arrays(inputs)))
-            made = arrays(outputs)
+            input_keys = () if writer.samples else tuple(map(writer.add, unique_arrays(inputs)))
+            output_arrays = unique_arrays(outputs)
             calls.append(
-                Call(path, number, type(layer).__name__, taken, tuple(map(writer.add, made)))
+                RecordedCall(
+                    path,
+                    number,
+                    type(layer).__name__,
+                    input_keys,
+                    tuple(map(writer.add, output_arrays)),
+                )
             )
             progress(len(calls), len(named))
             if PREDICTOR.match(path):
-                predicted[path] = made[0]
+                predicted[path] = output_arrays[0]
 
         return keep
 
     for path, layer in named.items():
         layer.register_forward_post_hook(hook(path))
     with paddle.no_grad():
-        features = detector.neck(detector.backbone({"image": paddle.to_tensor(fed.array)}))
+        features = detector.neck(
+            detector.backbone({"image": paddle.to_tensor(network_input.array)})
+        )
         scores, boxes = detector.head(features)
-        kept = suppress(detector, boxes, scores, fed.scale_factor)
-    heads = [
+        kept = post_process(detector, boxes, scores, network_input.scale_factor)
+    head_maps = [
         HEADS[config.head](predicted, level, len(config.classes)) for level in range(len(STRIDES))
     ]
-    ending = Ending(
-        scores=tuple(writer.add(of_classes) for of_classes, _ in heads),
-        sides=tuple(writer.add(of_sides) for _, of_sides in heads),
+    outputs = RecordedOutputs(
+        scores=tuple(writer.add(scores) for scores, _ in head_maps),
+        sides=tuple(writer.add(reg) for _, reg in head_maps),
         boxes=writer.add(boxes.numpy()),
         box_scores=writer.add(scores.numpy()),
         kept=writer.add(kept, whole=True),
     )
-    return tuple(calls), ending
+    return tuple(calls), outputs
 
 
-def suppress(
+def post_process(
     detector: paddle.nn.Layer, boxes: paddle.Tensor, scores: paddle.Tensor, scale_factor: np.ndarray
 ) -> np.ndarray:
     """[N, 6] of class, score, xyxy in the picture: ppdet's own last step."""
@@ -114,7 +122,7 @@ def record_probes(nms: MultiClassNMS, writer: RecordingWriter) -> dict[str, Key]
     """ppdet's answers to probes.py."""
     answers = answer_probes(nms)
     with using("portable"):
-        portable = answer_pictures()
+        portable = answer_preprocessing()
     # of a picture the key is enough, which tells whether arrays are equal; but not where another
     # machine's kernels make another of it
     return {
@@ -128,46 +136,46 @@ def record_probes(nms: MultiClassNMS, writer: RecordingWriter) -> dict[str, Key]
 def answer_probes(nms: MultiClassNMS) -> dict[str, np.ndarray]:
     """What ppdet makes of each question."""
 
-    def suppressed(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    def run_nms(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
         tensors = (paddle.to_tensor(array[None]) for array in (boxes, scores))
         kept: np.ndarray = nms(*tensors)[0].numpy()
         return kept.reshape(-1, 6)
 
-    return probes.ask(_preprocessed, lambda head: DECODERS[head](), suppressed)
+    return probes.collect_answers(_preprocessed, lambda head: DECODERS[head](), run_nms)
 
 
-def answer_pictures() -> dict[str, np.ndarray]:
+def answer_preprocessing() -> dict[str, np.ndarray]:
     """What ppdet makes of the questions about preprocessing."""
-    return probes.ask_preprocessing(_preprocessed)
+    return probes.collect_preprocessing(_preprocessed)
 
 
-def _preprocessed(picture: Path, size: tuple[int, int], interp: int) -> np.ndarray:
-    steps, _ = preprocess(picture, size, Preprocessing(interp=interp))
+def _preprocessed(image_path: Path, size: tuple[int, int], interp: int) -> np.ndarray:
+    steps, _ = preprocess(image_path, size, Preprocessing(interp=interp))
     return steps["normalise"]
 
 
 def _decode() -> tuple[np.ndarray, np.ndarray]:
     """ppdet's head, whose predictors are replaced by what the probe says they put out."""
-    heads = probes.heads()
-    head = model.head(probes.HEAD_CLASSES, probes.BINS - 1)
-    _replace(head.head_cls_list, heads)
+    heads = probes.head_outputs()
+    head = model.build_head(probes.NUM_CLASSES, probes.NUM_BINS - 1)
+    _replace_forward(head.head_cls_list, heads)
     return _answer(head, heads)
 
 
 def _decode_aligned() -> tuple[np.ndarray, np.ndarray]:
     """The same of ppdet's head of 2022."""
-    heads = probes.aligned_heads()
-    head = model.head_v2(probes.HEAD_CLASSES, probes.BINS - 1)
+    heads = probes.head_v2_outputs()
+    head = model.build_head_v2(probes.NUM_CLASSES, probes.NUM_BINS - 1)
     parts = zip(*heads, strict=True)
     for layers in (head.head_cls_list, head.cls_align, head.head_reg_list):
-        _replace(layers, next(parts))
-    return _answer(head, [sides for _, _, sides in heads])
+        _replace_forward(layers, next(parts))
+    return _answer(head, [reg for _, _, reg in heads])
 
 
 DECODERS = {"pico_head": _decode, "pico_head_v2": _decode_aligned}
 
 
-def _replace(layers: Iterable[paddle.nn.Layer], outputs: Iterable[np.ndarray]) -> None:
+def _replace_forward(layers: Iterable[paddle.nn.Layer], outputs: Iterable[np.ndarray]) -> None:
     for layer, output in zip(layers, map(paddle.to_tensor, outputs), strict=True):
         layer.forward = lambda _, output=output: output
 
@@ -180,43 +188,43 @@ def _answer(head: pico_head.PicoHead, maps: Sequence[np.ndarray]) -> tuple[np.nd
     return boxes.numpy()[0], scores.numpy()[0]
 
 
-def _of_pico_head(
+def _head_scores_and_reg(
     predicted: Mapping[str, np.ndarray], level: int, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores [1, C, cells] and sides [1, 4 * bins, cells], which one predictor puts out."""
-    flat = _per_cell(predicted[f"head.head_cls{level}"])
+    flat = _flatten_map(predicted[f"head.head_cls{level}"])
     scores = paddle.nn.functional.sigmoid(flat[:, :num_classes])
     return scores.numpy(), flat[:, num_classes:].numpy()
 
 
-def _of_pico_head_v2(
+def _head_v2_scores_and_reg(
     predicted: Mapping[str, np.ndarray], level: int, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same of three predictors; the score as in heads/pico_head.py:609 of ppdet 2.6.0."""
-    classes, aligned = (
-        paddle.nn.functional.sigmoid(_per_cell(predicted[path]))
+    classes, alignment = (
+        paddle.nn.functional.sigmoid(_flatten_map(predicted[path]))
         for path in (f"head.head_cls{level}", f"head.cls_align.{level}")
     )
-    scores = (classes * aligned + pico_head.eps).sqrt()
-    return scores.numpy(), _per_cell(predicted[f"head.head_reg{level}"]).numpy()
+    scores = (classes * alignment + pico_head.eps).sqrt()
+    return scores.numpy(), _flatten_map(predicted[f"head.head_reg{level}"]).numpy()
 
 
-def _per_cell(predicted: np.ndarray) -> paddle.Tensor:
+def _flatten_map(predicted: np.ndarray) -> paddle.Tensor:
     """[1, C, h, w] -> [1, C, cells]."""
     return paddle.to_tensor(predicted.reshape(*predicted.shape[:2], -1))
 
 
 # the layers whose outputs are the heads', and what they amount to
 PREDICTOR = re.compile(r"head\.(head_cls\d+|head_reg\d+|cls_align\.\d+)$")
-HEADS = {"pico_head": _of_pico_head, "pico_head_v2": _of_pico_head_v2}
+HEADS = {"pico_head": _head_scores_and_reg, "pico_head_v2": _head_v2_scores_and_reg}
 
 
 def named_layers(detector: paddle.nn.Layer) -> dict[str, paddle.nn.Layer]:
     """Every layer once, in ppdet's order, by its name or by the first of two."""
-    return {model.first_name(name): layer for name, layer in detector.named_sublayers()}
+    return {model.canonical_name(name): layer for name, layer in detector.named_sublayers()}
 
 
-def arrays(value: Any) -> list[np.ndarray]:
+def unique_arrays(value: Any) -> list[np.ndarray]:
     """The tensors in what a layer takes or returns, each once."""
     tensors = {id(tensor): tensor for tensor in _tensors(value)}
     return [tensor.numpy() for tensor in tensors.values()]

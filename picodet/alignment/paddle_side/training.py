@@ -20,8 +20,13 @@ from ppdet.optimizer import LearningRate, ModelEMA, OptimizerBuilder
 from ppdet.optimizer.optimizer import CosineDecay, ExpWarmup, LinearWarmup
 
 from picodet.alignment.paddle_side import model
-from picodet.alignment.training.batch import Boxes
-from picodet.alignment.training.recording import Known, Rates, Run, Taken
+from picodet.alignment.training.batch import GroundTruth
+from picodet.alignment.training.recording import (
+    LearningRates,
+    RecordedAssignment,
+    TensorDigest,
+    TrainingRun,
+)
 from picodet.training.recipes.schema import Schedule
 
 OPTIMIZER = OptimizerBuilder(  # _base_/optimizer_300e.yml:13-18
@@ -32,9 +37,9 @@ STATIC_EPOCHS = 100  # _base_/picodet_v2.yml:40
 TERMS = {"loss_vfl": "varifocal", "loss_bbox": "boxes", "loss_dfl": "sides"}
 STATISTICS = ("._mean", "._variance")
 
-Keep = Callable[[np.ndarray], Known]
+DigestTensor = Callable[[np.ndarray], TensorDigest]
 # which pictures have boxes [B] -> the box of each cell, -1 for none, and its quality: [B, A] each
-Seen = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+AssignmentReader = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def record_run(
@@ -42,49 +47,49 @@ def record_run(
     name: str,
     epoch: int,
     images: np.ndarray,
-    boxes: Boxes,
-    rate: float,
+    boxes: GroundTruth,
+    lr: float,
     steps: int,
-    keep: Keep,
-) -> Run:
+    digest: DigestTensor,
+) -> TrainingRun:
     """Train from the detector's present weights on; afterwards they are others.
 
-    `keep` makes of a tensor what is recorded of it.
+    `digest` makes of a tensor what is recorded of it.
     """
     head = detector.head
     aligned = isinstance(head, pico_head.PicoHeadV2)
-    optimizer, average = OPTIMIZER(rate, detector), ModelEMA(detector)
+    optimizer, ema = OPTIMIZER(lr, detector), ModelEMA(detector)
     parameters = {name: p for name, p in detector.named_parameters() if p.trainable}
-    run = Run(name, epoch, rate, boxes, losses=())
+    run = TrainingRun(name, epoch, lr, boxes, losses=())
     detector.train()
     for _ in range(steps):
-        with (_spied_aligned if aligned else _spied)(head) as seen:
+        with (_watch_batch_assigners if aligned else _watch_simota)(head) as read_assignment:
             features = detector.neck(detector.backbone({"image": paddle.to_tensor(images)}))
-            terms = head.get_loss(head(features), _fed(images, boxes, epoch, aligned))
-        statistics = _kept(_statistics(detector), keep) if not run.losses else {}
+            terms = head.get_loss(head(features), _make_batch(images, boxes, epoch, aligned))
+        statistics = _digests(_bn_statistics(detector), digest) if not run.losses else {}
         paddle.add_n(list(terms.values())).backward()
         if not run.losses:
             run = replace(
                 run,
-                taken=_taken(*seen(boxes.valid.max(axis=1))),
+                assignment=_assignment(*read_assignment(boxes.valid.max(axis=1))),
                 statistics=statistics,
-                gradients=_kept(_gradients(parameters), keep),
+                gradients=_digests(_gradients(parameters), digest),
             )
         optimizer.step()
         optimizer.clear_grad()
-        average.update()
-        of_step = {TERMS[term]: float(value) for term, value in terms.items()}
-        run = replace(run, losses=(*run.losses, of_step))
+        ema.update()
+        step_losses = {TERMS[term]: float(value) for term, value in terms.items()}
+        run = replace(run, losses=(*run.losses, step_losses))
     detector.eval()
     return replace(
         run,
-        parameters=_kept(detector.state_dict(), keep),
-        momenta=_kept(_velocities(parameters, optimizer), keep),
-        averages=_kept(average.apply(), keep),
+        parameters=_digests(detector.state_dict(), digest),
+        momenta=_digests(_momentum_buffers(parameters, optimizer), digest),
+        averages=_digests(ema.apply(), digest),
     )
 
 
-def prepare(detector: paddle.nn.Layer) -> None:
+def add_training_parts(detector: paddle.nn.Layer) -> None:
     """Give the head what it is trained with, which a forward pass needs nothing of."""
     head = detector.head
     if isinstance(head, pico_head.PicoHeadV2):
@@ -105,32 +110,32 @@ def prepare(detector: paddle.nn.Layer) -> None:
 
 
 @contextmanager
-def prepared(detector: paddle.nn.Layer, float64: bool) -> Iterator[None]:
+def ready_to_train(detector: paddle.nn.Layer, float64: bool) -> Iterator[None]:
     """Ready to be trained; in double Paddle and ppdet themselves are others until this ends."""
-    prepare(detector)
+    add_training_parts(detector)
     with ExitStack() as stack:
         if float64:
-            model.in_float64(detector)
-            stack.enter_context(_train_in_float64(detector.head))
+            model.convert_to_float64(detector)
+            stack.enter_context(_float64_training(detector.head))
         yield
 
 
 @contextmanager
-def _train_in_float64(head: paddle.nn.Layer) -> Iterator[None]:
+def _float64_training(head: paddle.nn.Layer) -> Iterator[None]:
     """Where ppdet says float32 whatever comes, and where Paddle's kernel does.
 
     The gradient of its adaptive average is divided in float32: 3e-8 off, from one pixel on.
     """
-    points = head.get_single_level_center_point
+    center_points = head.get_single_level_center_point
 
-    def in_float64(*args: Any, **kwargs: Any) -> tuple[paddle.Tensor, ...]:
-        return tuple(array.astype("float64") for array in points(*args, **kwargs))
+    def float64_center_points(*args: Any, **kwargs: Any) -> tuple[paddle.Tensor, ...]:
+        return tuple(array.astype("float64") for array in center_points(*args, **kwargs))
 
-    head.get_single_level_center_point = in_float64
+    head.get_single_level_center_point = float64_center_points
     anchors = partial(pico_head.generate_anchors_for_grid_cell, dtype="float64")
     default = paddle.get_default_dtype()
     with (
-        patch.object(paddle.nn.functional, "adaptive_avg_pool2d", _mean),
+        patch.object(paddle.nn.functional, "adaptive_avg_pool2d", _global_avg_pool),
         patch.object(pico_head, "generate_anchors_for_grid_cell", anchors),
     ):
         paddle.set_default_dtype("float64")
@@ -140,35 +145,38 @@ def _train_in_float64(head: paddle.nn.Layer) -> Iterator[None]:
             paddle.set_default_dtype(default)
 
 
-def _mean(x: paddle.Tensor, *_: Any, **__: Any) -> paddle.Tensor:
+def _global_avg_pool(x: paddle.Tensor, *_: Any, **__: Any) -> paddle.Tensor:
     """Of a whole map, which is all that PicoDet asks for."""
     return x.mean(axis=[2, 3], keepdim=True)
 
 
-def _fed(images: np.ndarray, boxes: Boxes, epoch: int, aligned: bool) -> dict[str, Any]:
+def _make_batch(
+    images: np.ndarray, boxes: GroundTruth, epoch: int, aligned: bool
+) -> dict[str, Any]:
     """As ppdet's reader hands it over: lists in 2021, padded arrays in 2022."""
     dtype = images.dtype
-    fed: dict[str, Any] = {"im_id": paddle.arange(len(images))[:, None], "epoch_id": epoch}
+    batch: dict[str, Any] = {"im_id": paddle.arange(len(images))[:, None], "epoch_id": epoch}
     if aligned:
-        return fed | {
+        return batch | {
             "gt_bbox": paddle.to_tensor(boxes.boxes.astype(dtype)),
             "gt_class": paddle.to_tensor(boxes.classes[..., None]),
             "pad_gt_mask": paddle.to_tensor(boxes.valid[..., None].astype(dtype)),
         }
     counts = boxes.valid.sum(axis=1)
-    return fed | {
+    return batch | {
         "gt_bbox": [
-            paddle.to_tensor(own[:n].astype(dtype))
-            for own, n in zip(boxes.boxes, counts, strict=True)
+            paddle.to_tensor(padded[:n].astype(dtype))
+            for padded, n in zip(boxes.boxes, counts, strict=True)
         ],
         "gt_class": [
-            paddle.to_tensor(own[:n, None]) for own, n in zip(boxes.classes, counts, strict=True)
+            paddle.to_tensor(padded[:n, None])
+            for padded, n in zip(boxes.classes, counts, strict=True)
         ],
     }
 
 
 @contextmanager
-def _spied(head: paddle.nn.Layer) -> Iterator[Seen]:
+def _watch_simota(head: paddle.nn.Layer) -> Iterator[AssignmentReader]:
     """What SimOTA assigns; it is asked picture by picture, but for those without boxes."""
     boxes: list[np.ndarray] = []
     targets: list[np.ndarray] = []
@@ -183,28 +191,28 @@ def _spied(head: paddle.nn.Layer) -> Iterator[Seen]:
         targets.append(target.numpy().max(axis=-1))
         return forward(predicted, target, *rest, **named)
 
-    def seen(has_boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def read_assignment(has_boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         levels = [of_level.reshape(len(has_boxes), -1) for of_level in targets]
         quality = np.concatenate(levels, axis=1)
         box = np.full(quality.shape, -1)
         box[has_boxes] = np.stack(boxes)
         return box, quality
 
-    keeping = {assigner: ("get_sample", keep_boxes), loss: ("forward", keep_targets)}
+    substitutes = {assigner: ("get_sample", keep_boxes), loss: ("forward", keep_targets)}
     with ExitStack() as stack:
-        for owner, (name, substitute) in keeping.items():
+        for owner, (name, substitute) in substitutes.items():
             stack.enter_context(patch.object(owner, name, substitute))
-        yield seen
+        yield read_assignment
 
 
 @contextmanager
-def _spied_aligned(head: paddle.nn.Layer) -> Iterator[Seen]:
+def _watch_batch_assigners(head: paddle.nn.Layer) -> Iterator[AssignmentReader]:
     """What the assigners of 2022 assign, to the whole batch at once."""
     found: list[tuple[np.ndarray, np.ndarray]] = []
 
     def keep(_: Any, __: Any, assigned: tuple[paddle.Tensor, ...]) -> None:
-        _, _, scores, wanting = (tensor.numpy() for tensor in assigned)
-        box = np.where(wanting.max(axis=1) > 0, wanting.argmax(axis=1), -1)
+        _, _, scores, assigned_classes = (tensor.numpy() for tensor in assigned)
+        box = np.where(assigned_classes.max(axis=1) > 0, assigned_classes.argmax(axis=1), -1)
         found.append((box, scores.max(axis=-1)))
 
     assigners = (head.static_assigner, head.assigner)
@@ -214,54 +222,58 @@ def _spied_aligned(head: paddle.nn.Layer) -> Iterator[Seen]:
         hook.remove()
 
 
-def _taken(box: np.ndarray, quality: np.ndarray) -> Taken:
-    picture, cell = (box >= 0).nonzero()
-    return Taken(picture, cell, box[picture, cell].astype(np.int64), quality[picture, cell])
+def _assignment(box: np.ndarray, quality: np.ndarray) -> RecordedAssignment:
+    image, anchor = (box >= 0).nonzero()
+    return RecordedAssignment(
+        image, anchor, box[image, anchor].astype(np.int64), quality[image, anchor]
+    )
 
 
 def _gradients(parameters: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
     return {name: p.grad for name, p in parameters.items() if p.grad is not None}
 
 
-def _velocities(
+def _momentum_buffers(
     parameters: Mapping[str, paddle.Tensor], optimizer: paddle.optimizer.Optimizer
 ) -> dict[str, paddle.Tensor]:
     """Paddle knows them by its own names for parameters, and numbers the optimisers."""
-    state = {
+    buffers = {
         name.rpartition("_velocity_")[0]: value for name, value in optimizer.state_dict().items()
     }
-    return {name: state[p.name] for name, p in parameters.items() if p.name in state}
+    return {name: buffers[p.name] for name, p in parameters.items() if p.name in buffers}
 
 
-def _statistics(detector: paddle.nn.Layer) -> dict[str, paddle.Tensor]:
+def _bn_statistics(detector: paddle.nn.Layer) -> dict[str, paddle.Tensor]:
     state = detector.state_dict()
     return {name: value for name, value in state.items() if name.endswith(STATISTICS)}
 
 
-def _kept(tensors: Mapping[str, paddle.Tensor], keep: Keep) -> dict[str, Known]:
+def _digests(tensors: Mapping[str, paddle.Tensor], digest: DigestTensor) -> dict[str, TensorDigest]:
     """Each once, by the first of its names."""
-    return {model.first_name(name): keep(value.numpy()) for name, value in tensors.items()}
+    return {model.canonical_name(name): digest(value.numpy()) for name, value in tensors.items()}
 
 
-def record_rates(schedule: Schedule, steps_per_epoch: int) -> Rates:
+def record_learning_rates(schedule: Schedule, steps_per_epoch: int) -> LearningRates:
     """ppdet's own, of the first iterations, the last ones and some between them."""
     decay = CosineDecay(
         schedule.decay_epochs,
         min_lr_ratio=schedule.end_ratio,
         last_plateau_epochs=schedule.plateau_epochs,
     )
-    epochs = schedule.warmup_epochs or None
+    warmup_epochs = schedule.warmup_epochs or None
     if schedule.warmup == "exponential":
-        warmup = ExpWarmup(schedule.warmup_steps, epochs)
+        warmup = ExpWarmup(schedule.warmup_steps, warmup_epochs)
     else:
-        warmup = LinearWarmup(schedule.warmup_steps, schedule.warmup_factor, epochs)
+        warmup = LinearWarmup(schedule.warmup_steps, schedule.warmup_factor, warmup_epochs)
     scheduler = LearningRate(schedule.base_lr, [decay, warmup])(steps_per_epoch)
     total = schedule.epochs * steps_per_epoch
-    rates = []
+    lrs = []
     for _ in range(total):
-        rates.append(scheduler())
+        lrs.append(scheduler())
         scheduler.step()
-    warm = schedule.warmup_steps or schedule.warmup_epochs * steps_per_epoch
-    wanted = np.arange(total)
-    wanted = wanted[(wanted < warm + 50) | (wanted % 97 == 0) | (wanted >= total - 5)]
-    return Rates(steps_per_epoch, wanted, np.array(rates, np.float64)[wanted])
+    warmup_steps = schedule.warmup_steps or schedule.warmup_epochs * steps_per_epoch
+    iterations = np.arange(total)
+    iterations = iterations[
+        (iterations < warmup_steps + 50) | (iterations % 97 == 0) | (iterations >= total - 5)
+    ]
+    return LearningRates(steps_per_epoch, iterations, np.array(lrs, np.float64)[iterations])

@@ -7,43 +7,47 @@ from functools import partial
 
 import numpy as np
 
-from picodet.alignment.paddle_side import checkpoint
-from picodet.alignment.paddle_side.checkpoint import Checkpoint
+from picodet.alignment.paddle_side.checkpoint import Checkpoint, load
 from picodet.alignment.recording.index import content_key
-from picodet.alignment.reference.request import TrainingOrder
-from picodet.alignment.training.batch import Boxes, TrainingInput, drawn, read_batch
-from picodet.alignment.training.npz_file import positions_of, write
+from picodet.alignment.reference.request import TrainingRecordRequest
+from picodet.alignment.training.batch import GroundTruth, TrainingBatch, read_batch, synthetic_batch
+from picodet.alignment.training.npz_file import sample_indices, write
 from picodet.alignment.training.recipe import recipe_of
-from picodet.alignment.training.recording import Known, Precision, TrainingRecording, known
+from picodet.alignment.training.recording import (
+    Precision,
+    TensorDigest,
+    TrainingRecording,
+    tensor_digest,
+)
 from picodet.config import ModelConfig
 from picodet.files import sha256
-from picodet.paddle_process.progress import carry_out, progress
+from picodet.paddle_process.progress import run_reporting_errors, send_progress
 from picodet.system.versions import versions
 from picodet.training.recipes.schema import TaskAligned
 
 STEPS_PER_EPOCH = 20  # of the learning rates that are recorded; COCO's would take long
-EMPTY = "last picture without boxes"
+EMPTY_LAST_IMAGE = "last picture without boxes"
 
 
-def main(order: str) -> None:
+def main(request: str) -> None:
     """Carry out one order."""
-    asked = TrainingOrder.from_json(order)
-    carry_out(lambda: record(asked))
+    parsed = TrainingRecordRequest.from_json(request)
+    run_reporting_errors(lambda: record(parsed))
 
 
-def record(order: TrainingOrder) -> None:
+def record(request: TrainingRecordRequest) -> None:
     """Train ppdet with the weights of a `.pdparams` or `.pdema`, or of a training's folder."""
-    read = checkpoint.read(order.reference, order.input_size)
-    if order.batch:
-        fed = read_batch(order.batch, len(read.config.classes))
+    checkpoint = load(request.reference, request.input_size)
+    if request.batch:
+        batch = read_batch(request.batch, len(checkpoint.config.classes))
     else:
-        config = read.config
-        fed = drawn(config.input_size, len(config.classes), config.preprocessing)
-    write(record_training(read, fed, order), order.samples, order.out)
+        config = checkpoint.config
+        batch = synthetic_batch(config.input_size, len(config.classes), config.preprocessing)
+    write(record_training(checkpoint, batch, request), request.samples, request.out)
 
 
 def record_training(
-    read: Checkpoint, fed: TrainingInput, order: TrainingOrder
+    checkpoint: Checkpoint, batch: TrainingBatch, request: TrainingRecordRequest
 ) -> TrainingRecording:
     """Every run on the batch, each from the checkpoint's weights on."""
     import paddle  # noqa: PLC0415 (only now: it takes seconds)
@@ -51,45 +55,49 @@ def record_training(
     from picodet.alignment.paddle_side import model, training  # noqa: PLC0415
 
     paddle.set_device("cpu")
-    precision: Precision = "float64" if order.float64 else "float32"
-    detector = model.build(read.config)
-    model.fill(detector, read.weights)
+    precision: Precision = "float64" if request.float64 else "float32"
+    detector = model.build(checkpoint.config)
+    model.load_weights(detector, checkpoint.weights)
     runs = []
-    wanted = _wanted(read.config, fed, order.steps)
-    train, images = training.record_run, fed.images.astype(precision)
-    keep = partial(_keep, samples=order.samples)
-    with training.prepared(detector, order.float64):
-        for i, (name, epoch, boxes, steps) in enumerate(wanted):
-            progress(i, len(wanted))
-            model.fill(detector, {k: v.astype(precision) for k, v in read.weights.items()})
-            runs.append(train(detector, name, epoch, images, boxes, order.rate, steps, keep))
-    progress(len(wanted), len(wanted))
+    planned = _plan_runs(checkpoint.config, batch, request.steps)
+    train, images = training.record_run, batch.images.astype(precision)
+    digest = partial(_digest, samples=request.samples)
+    with training.ready_to_train(detector, request.float64):
+        for i, (name, epoch, boxes, steps) in enumerate(planned):
+            send_progress(i, len(planned))
+            model.load_weights(
+                detector, {k: v.astype(precision) for k, v in checkpoint.weights.items()}
+            )
+            runs.append(train(detector, name, epoch, images, boxes, request.lr, steps, digest))
+    send_progress(len(planned), len(planned))
     return TrainingRecording(
-        file=read.path.name,
-        sha256=sha256(read.path),
+        file=checkpoint.path.name,
+        sha256=sha256(checkpoint.path),
         versions=versions("paddlepaddle", "paddledet"),
         precision=precision,
-        weights={name: content_key(array) for name, array in read.weights.items()},
-        images=fed.images,
+        weights={name: content_key(array) for name, array in checkpoint.weights.items()},
+        images=batch.images,
         runs=tuple(runs),
-        rates=training.record_rates(recipe_of(read.config).schedule, STEPS_PER_EPOCH),
+        rates=training.record_learning_rates(
+            recipe_of(checkpoint.config).schedule, STEPS_PER_EPOCH
+        ),
     )
 
 
-def _wanted(
-    config: ModelConfig, fed: TrainingInput, steps: int
-) -> list[tuple[str, int, Boxes, int]]:
+def _plan_runs(
+    config: ModelConfig, batch: TrainingBatch, steps: int
+) -> list[tuple[str, int, GroundTruth, int]]:
     """Names of runs, the epochs that they are of, what there is to find, and how many steps."""
     assignment = recipe_of(config).assignment
     epochs = {"SimOTA": 0}
     if isinstance(assignment, TaskAligned):
         epochs = {"ATSS": 0, "task-aligned": assignment.static_epochs}
-    runs = [(name, epoch, fed.boxes, steps) for name, epoch in epochs.items()]
-    if fed.boxes.valid[:-1].any():
-        last = fed.last_empty()
-        runs += [(f"{name}, {EMPTY}", epoch, last, 1) for name, epoch in epochs.items()]
+    runs = [(name, epoch, batch.boxes, steps) for name, epoch in epochs.items()]
+    if batch.boxes.valid[:-1].any():
+        last = batch.without_last_boxes()
+        runs += [(f"{name}, {EMPTY_LAST_IMAGE}", epoch, last, 1) for name, epoch in epochs.items()]
     return runs
 
 
-def _keep(array: np.ndarray, samples: int) -> Known:
-    return known(array, positions_of(array.size, samples))
+def _digest(array: np.ndarray, samples: int) -> TensorDigest:
+    return tensor_digest(array, sample_indices(array.size, samples))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from picodet.alignment.pairing.pairs import Folded, PairedCall, Pairing
-from picodet.alignment.recording.index import SAID_PROJECT, Index
+from picodet.alignment.recording.index import METADATA_PROJECT, Index
 from picodet.alignment.result import Unpaired
 from picodet.config import ModelConfig
 from picodet.errors import AlignmentError
@@ -27,7 +27,7 @@ def pair(config: ModelConfig, index: Index) -> Pairing:
     pairs = _Pairs(traced, index)
     for i, j in partners.items():
         pairs.add(ours[i], theirs[j])
-    said = {PROJECT: SAID_PROJECT} if SAID_PROJECT in stored else {}
+    said = {PROJECT: METADATA_PROJECT} if METADATA_PROJECT in stored else {}
     weights = {**pairs.weights, **said, **project_of(traced, index.operators)}
     known = {name for value in weights.values() for name in _names(value)}
     # what is behind the heads takes cell centres and strides, which are compared as decoding

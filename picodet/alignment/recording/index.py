@@ -11,13 +11,13 @@ import numpy as np
 
 from picodet.graphs.operators import Key, Operator, Source
 
-HEADER = "picodet_recording"  # the key of the index in the header of the file
-FORMAT = 1
+INDEX_KEY = "picodet_recording"  # the key of the index in the header of the file
+FORMAT_VERSION = 1
 # a weight that no operator takes: what an export of ours says that the bins stand for
-SAID_PROJECT = "metadata: project"
-SAMPLES = "samples"  # all samples of a summary, float64, in the order of the index's tensors
+METADATA_PROJECT = "metadata: project"
+SAMPLES_KEY = "samples"  # all samples of a summary, float64, in the order of the index's tensors
 
-DTYPES = {  # safetensors' names
+SAFETENSORS_DTYPES = {  # safetensors' names
     "float64": "F64",
     "float32": "F32",
     "int64": "I64",
@@ -25,7 +25,7 @@ DTYPES = {  # safetensors' names
     "uint8": "U8",
 }
 
-Kind = Literal["ppdet", "paddle program", "onnx"]
+ReferenceKind = Literal["ppdet", "paddle program", "onnx"]
 
 
 def sample_positions(size: int, count: int) -> np.ndarray:
@@ -42,7 +42,7 @@ def content_key(array: np.ndarray) -> Key:
 
 
 @dataclass(frozen=True)
-class Stored:
+class TensorInfo:
     """What the index says of one tensor; `low` to `mean` are of its finite values."""
 
     shape: tuple[int, ...]
@@ -63,7 +63,7 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Step:
+class PreprocessingStep:
     """What one step of preprocessing made of the picture: decode, colour, resize, normalise."""
 
     name: str
@@ -71,7 +71,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Call:
+class RecordedCall:
     """One call of one layer. A tensor that a layer takes or returns twice is listed once."""
 
     path: str  # as the reference spells it: backbone._conv1._conv
@@ -82,7 +82,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Settings:
+class PreprocessingSettings:
     """What the reference says of preprocessing."""
 
     size: tuple[int, int]  # height, width
@@ -92,7 +92,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Ending:
+class RecordedOutputs:
     """What came out, as far as the reference goes: heads always, decoding and NMS perhaps.
 
     scores [1, C, cells] probabilities and sides [1, 4 * bins, cells] logits, one of each per level;
@@ -111,7 +111,7 @@ class Ending:
 class Index:
     """Everything of a recording but the values of its tensors."""
 
-    kind: Kind
+    kind: ReferenceKind
     file: str  # name of what was recorded
     sha256: str  # of that file, or of the weights' file of a folder
     versions: dict[str, str]  # of Paddle, ppdet, onnxruntime, NumPy ..: whatever took part
@@ -120,14 +120,14 @@ class Index:
     input: Key  # [1, 3, H, W], what the network was fed
     picture: Key | None  # the encoded picture, byte for byte
     scale_factor: tuple[float, float]  # (y, x): the input's size over the picture's
-    settings: Settings | None
+    settings: PreprocessingSettings | None
     weights: tuple[Weight, ...]
-    steps: tuple[Step, ...]
-    calls: tuple[Call, ...]  # of a reference that has layers
+    steps: tuple[PreprocessingStep, ...]
+    calls: tuple[RecordedCall, ...]  # of a reference that has layers
     operators: tuple[Operator, ...]  # of a static graph
-    ending: Ending
+    ending: RecordedOutputs
     probes: dict[str, Key]  # the reference's answers to probes.py, where it could be asked
-    tensors: dict[Key, Stored]
+    tensors: dict[Key, TensorInfo]
     # what resized the picture: resize_kernels.fingerprint; older recordings, and arrays, have none
     kernels: dict[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None  # their names, where the reference says them
@@ -135,7 +135,7 @@ class Index:
 
 def to_json(index: Index) -> dict[str, Any]:
     """What `from_json` reads."""
-    return {"format": FORMAT, **asdict(index)}
+    return {"format": FORMAT_VERSION, **asdict(index)}
 
 
 def from_json(content: dict[str, Any]) -> Index:
@@ -143,10 +143,10 @@ def from_json(content: dict[str, Any]) -> Index:
 
     Raises KeyError, TypeError, ValueError or AttributeError for what is no index.
     """
-    if content["format"] != FORMAT:
-        raise ValueError(f"format {content['format']!r:.20}, this version reads {FORMAT}")
+    if content["format"] != FORMAT_VERSION:
+        raise ValueError(f"format {content['format']!r:.20}, this version reads {FORMAT_VERSION}")
     tensors = {
-        str(key): Stored(
+        str(key): TensorInfo(
             shape=tuple(int(n) for n in value["shape"]),
             dtype=str(value["dtype"]),
             low=float(value["low"]),
@@ -158,16 +158,16 @@ def from_json(content: dict[str, Any]) -> Index:
         for key, value in content["tensors"].items()
     }
 
-    def known(key: Any) -> Key:
+    def tensor_key(key: Any) -> Key:
         if key not in tensors:
             raise ValueError(f"no tensor {key!r:.80}")
         return str(key)
 
-    def keys(values: list[Any]) -> tuple[Key, ...]:
-        return tuple(known(value) for value in values)
+    def tensor_keys(values: list[Any]) -> tuple[Key, ...]:
+        return tuple(tensor_key(value) for value in values)
 
-    def perhaps(key: Any) -> Key | None:
-        return None if key is None else known(key)
+    def optional_key(key: Any) -> Key | None:
+        return None if key is None else tensor_key(key)
 
     settings, ending = content["settings"], content["ending"]
     precision, kind = content["precision"], content["kind"]
@@ -185,19 +185,21 @@ def from_json(content: dict[str, Any]) -> Index:
         versions={str(k): str(v) for k, v in content["versions"].items()},
         precision=precision,
         samples=int(content["samples"]),
-        input=known(content["input"]),
-        picture=perhaps(content["picture"]),
+        input=tensor_key(content["input"]),
+        picture=optional_key(content["picture"]),
         scale_factor=(y, x),
         settings=None if settings is None else settings_from_json(settings),
-        weights=tuple(Weight(str(w["name"]), known(w["key"])) for w in content["weights"]),
-        steps=tuple(Step(str(s["name"]), known(s["key"])) for s in content["steps"]),
+        weights=tuple(Weight(str(w["name"]), tensor_key(w["key"])) for w in content["weights"]),
+        steps=tuple(
+            PreprocessingStep(str(s["name"]), tensor_key(s["key"])) for s in content["steps"]
+        ),
         calls=tuple(
-            Call(
+            RecordedCall(
                 str(c["path"]),
                 int(c["number"]),
                 str(c["type"]),
-                keys(c["inputs"]),
-                keys(c["outputs"]),
+                tensor_keys(c["inputs"]),
+                tensor_keys(c["outputs"]),
             )
             for c in content["calls"]
         ),
@@ -206,17 +208,17 @@ def from_json(content: dict[str, Any]) -> Index:
                 str(o["kind"]),
                 str(o["name"]),
                 tuple(Source(int(s["operator"]), int(s["index"])) for s in o["sources"]),
-                keys(o["outputs"]),
+                tensor_keys(o["outputs"]),
                 {str(k): str(v) for k, v in o["weights"].items()},
             )
             for o in content["operators"]
         ),
-        ending=Ending(
-            keys(ending["scores"]),
-            keys(ending["sides"]),
-            *(perhaps(ending[name]) for name in ("boxes", "box_scores", "kept")),
+        ending=RecordedOutputs(
+            tensor_keys(ending["scores"]),
+            tensor_keys(ending["sides"]),
+            *(optional_key(ending[name]) for name in ("boxes", "box_scores", "kept")),
         ),
-        probes={str(name): known(key) for name, key in content["probes"].items()},
+        probes={str(name): tensor_key(key) for name, key in content["probes"].items()},
         tensors=tensors,
         kernels={str(k): str(v) for k, v in content.get("kernels", {}).items()},
         classes=_names(content.get("classes")),  # recordings of older versions have none
@@ -229,13 +231,13 @@ def _names(values: Any) -> tuple[str, ...] | None:
     return None if values is None else tuple(str(value) for value in values)
 
 
-def settings_from_json(content: dict[str, Any]) -> Settings:
+def settings_from_json(content: dict[str, Any]) -> PreprocessingSettings:
     """The inverse of `asdict`."""
     height, width = (int(v) for v in content["size"])
-    mean, std = (_three(content[name]) for name in ("mean", "std"))
-    return Settings((height, width), int(content["interp"]), mean, std)
+    mean, std = (_rgb(content[name]) for name in ("mean", "std"))
+    return PreprocessingSettings((height, width), int(content["interp"]), mean, std)
 
 
-def _three(values: list[Any]) -> tuple[float, float, float]:
+def _rgb(values: list[Any]) -> tuple[float, float, float]:
     red, green, blue = (float(value) for value in values)
     return red, green, blue

@@ -7,33 +7,44 @@ what comes before it, that names stand once. Reading one key as another is so fo
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from picodet.alignment.recording.index import Ending, Index, Settings, Stored
+from picodet.alignment.recording.index import (
+    Index,
+    PreprocessingSettings,
+    RecordedOutputs,
+    TensorInfo,
+)
 from picodet.config import STRIDES, check_input_size
 from picodet.graphs.operators import Key, Operator
 
 STEPS = ("decode", "colour", "resize", "normalise")
 FLOATS = ("float32", "float64")
-INPUTS = 2  # of a graph: the image and its scale factor, in any order
-MAX_SIZE = 1 << 40  # values of a tensor of which there are samples
+MAX_GRAPH_INPUTS = 2  # of a graph: the image and its scale factor, in any order
+MAX_VALUES = 1 << 40  # values of a tensor of which there are samples
 # what an operator of a kind must have: a name for each of its weights
-ROLES = {
+REQUIRED_WEIGHTS = {
     "conv": {"weight"},
     "batch_norm": {"weight", "bias", "running_mean", "running_var"},
 }
 
 
-def check(index: Index) -> None:
+def check_index(index: Index) -> None:
     """Raise ValueError where two parts do not belong together."""
     tensors = index.tensors
-    for key, stored in tensors.items():
-        if min(stored.shape, default=1) < 0 or math.prod(stored.shape) > MAX_SIZE:
-            raise ValueError(f"tensor {key} has the shape {list(stored.shape)!s:.60}")
-    fed = tensors[index.input]
-    if fed.dtype != index.precision or len(fed.shape) != 4 or fed.shape[:2] != (1, 3):
-        raise ValueError(f"the input is {_form(fed)}; [1, 3, H, W] {index.precision} is expected")
-    check_input_size((fed.shape[2], fed.shape[3]))
+    for key, info in tensors.items():
+        if min(info.shape, default=1) < 0 or math.prod(info.shape) > MAX_VALUES:
+            raise ValueError(f"tensor {key} has the shape {list(info.shape)!s:.60}")
+    input_info = tensors[index.input]
+    if (
+        input_info.dtype != index.precision
+        or len(input_info.shape) != 4
+        or input_info.shape[:2] != (1, 3)
+    ):
+        raise ValueError(
+            f"the input is {_describe(input_info)}; [1, 3, H, W] {index.precision} is expected"
+        )
+    check_input_size((input_info.shape[2], input_info.shape[3]))
     if index.picture is not None:
-        _expect(tensors[index.picture], "the image", [None], ["uint8"])
+        _check_tensor(tensors[index.picture], "the image", [None], ["uint8"])
     if not all(math.isfinite(factor) and factor > 0 for factor in index.scale_factor):
         raise ValueError(f"a scale factor of {list(index.scale_factor)}")
     if index.settings is not None:
@@ -45,11 +56,11 @@ def check(index: Index) -> None:
         if call.number < 0:
             raise ValueError(f"call {call.number} of {call.path!r:.80}")
     _check_operators(index.operators, {weight.name for weight in index.weights})
-    _check_ending(index.ending, tensors)
+    _check_outputs(index.ending, tensors)
     _check_probes(index.probes, tensors)
 
 
-def _check_settings(settings: Settings) -> None:
+def _check_settings(settings: PreprocessingSettings) -> None:
     check_input_size(settings.size)
     numbers = (*settings.mean, *settings.std)
     if not all(map(math.isfinite, numbers)) or 0 in settings.std or settings.interp not in range(5):
@@ -59,15 +70,15 @@ def _check_settings(settings: Settings) -> None:
 def _check_steps(index: Index) -> None:
     names = [step.name for step in index.steps]
     _unique("step", names)
-    if strange := set(names) - {*STEPS}:
-        raise ValueError(f"a step {min(strange)!r:.40}; {', '.join(STEPS)} are known")
+    if unknown := set(names) - {*STEPS}:
+        raise ValueError(f"a step {min(unknown)!r:.40}; {', '.join(STEPS)} are known")
     if names and index.picture is None:
         raise ValueError("steps of preprocessing, and no image that they were made of")
     for step in index.steps:
-        form: list[int | None] = [None, None, 3]
+        shape: list[int | None] = [None, None, 3]
         if step.name == "normalise":
-            form.reverse()
-        _expect(index.tensors[step.key], step.name, form, (*FLOATS, "uint8"))
+            shape.reverse()
+        _check_tensor(index.tensors[step.key], step.name, shape, (*FLOATS, "uint8"))
 
 
 def _check_operators(operators: Sequence[Operator], weights: set[str]) -> None:
@@ -78,17 +89,19 @@ def _check_operators(operators: Sequence[Operator], weights: set[str]) -> None:
         for source in operator.sources:
             if not -1 <= source.operator < i:
                 raise ValueError(f"{what} takes from operator {source.operator}, it is {i} itself")
-            given = source.operator < 0
-            there = INPUTS if given else len(operators[source.operator].outputs)
-            if not 0 <= source.index < there:
-                raise ValueError(f"{what} takes output {source.index} of {there}")
-        if strange := set(operator.weights.values()) - weights:
-            raise ValueError(f"{what} has a weight {min(strange)!r:.80} that is not recorded")
-        if ROLES.get(operator.kind, set()) - operator.weights.keys():
+            is_graph_input = source.operator < 0
+            num_outputs = (
+                MAX_GRAPH_INPUTS if is_graph_input else len(operators[source.operator].outputs)
+            )
+            if not 0 <= source.index < num_outputs:
+                raise ValueError(f"{what} takes output {source.index} of {num_outputs}")
+        if unknown := set(operator.weights.values()) - weights:
+            raise ValueError(f"{what} has a weight {min(unknown)!r:.80} that is not recorded")
+        if REQUIRED_WEIGHTS.get(operator.kind, set()) - operator.weights.keys():
             raise ValueError(f"{what}, a {operator.kind}, has the weights {list(operator.weights)}")
 
 
-def _check_ending(ending: Ending, tensors: Mapping[Key, Stored]) -> None:
+def _check_outputs(ending: RecordedOutputs, tensors: Mapping[Key, TensorInfo]) -> None:
     levels = len(STRIDES)
     if not len(ending.scores) == len(ending.sides) == levels:
         raise ValueError(
@@ -98,44 +111,44 @@ def _check_ending(ending: Ending, tensors: Mapping[Key, Stored]) -> None:
     for name, keys in (("scores", ending.scores), ("sides", ending.sides)):
         channels = None
         for key in keys:
-            _expect(tensors[key], name, [1, channels, None])
+            _check_tensor(tensors[key], name, [1, channels, None])
             channels = tensors[key].shape[1]
     for scores, sides in zip(ending.scores, ending.sides, strict=True):
         if tensors[scores].shape[2] != tensors[sides].shape[2]:
             raise ValueError("scores and sides of a level have other cells")
     if ending.boxes is not None:
-        _expect(tensors[ending.boxes], "boxes", [1, None, 4])
+        _check_tensor(tensors[ending.boxes], "boxes", [1, None, 4])
     if ending.box_scores is not None:
-        cells = None if ending.boxes is None else tensors[ending.boxes].shape[1]
-        _expect(tensors[ending.box_scores], "scores of boxes", [1, None, cells])
+        num_anchors = None if ending.boxes is None else tensors[ending.boxes].shape[1]
+        _check_tensor(tensors[ending.box_scores], "scores of boxes", [1, None, num_anchors])
     if ending.kept is not None:
-        _expect(tensors[ending.kept], "what the NMS keeps", [None, 6])
+        _check_tensor(tensors[ending.kept], "what the NMS keeps", [None, 6])
 
 
-def _check_probes(answers: Mapping[str, Key], tensors: Mapping[Key, Stored]) -> None:
+def _check_probes(answers: Mapping[str, Key], tensors: Mapping[Key, TensorInfo]) -> None:
     for name, key in answers.items():
         columns = {"boxes": 4, "NMS": 6}
         last = next((n for part, n in columns.items() if part in name.split("/")), None)
         if name.startswith("preprocessing/"):
-            _expect(tensors[key], name, [3, None, None])
+            _check_tensor(tensors[key], name, [3, None, None])
         else:
-            _expect(tensors[key], name, [None, last])
+            _check_tensor(tensors[key], name, [None, last])
 
 
-def _expect(
-    stored: Stored, name: str, shape: Sequence[int | None], dtypes: Sequence[str] = FLOATS
+def _check_tensor(
+    info: TensorInfo, name: str, shape: Sequence[int | None], dtypes: Sequence[str] = FLOATS
 ) -> None:
     """Raise ValueError for another form; None stands for any side."""
-    fits = len(stored.shape) == len(shape) and all(
-        side is None or side == found for side, found in zip(shape, stored.shape, strict=True)
+    fits = len(info.shape) == len(shape) and all(
+        side is None or side == found for side, found in zip(shape, info.shape, strict=True)
     )
-    if not fits or stored.dtype not in dtypes:
+    if not fits or info.dtype not in dtypes:
         text = ", ".join("any" if side is None else str(side) for side in shape)
-        raise ValueError(f"{name}: {_form(stored)}; [{text}] is expected")
+        raise ValueError(f"{name}: {_describe(info)}; [{text}] is expected")
 
 
-def _form(stored: Stored) -> str:
-    return f"{list(stored.shape)!s:.60} {stored.dtype:.20}"
+def _describe(info: TensorInfo) -> str:
+    return f"{list(info.shape)!s:.60} {info.dtype:.20}"
 
 
 def _unique(what: str, names: Iterable[object]) -> None:

@@ -17,23 +17,23 @@ class NetworkInput:
 
     array: np.ndarray
     scale_factor: np.ndarray
-    picture: bytes | None
+    encoded_image: bytes | None
     kernels: dict[str, str] = field(default_factory=dict)  # that resized it, by their fingerprint
-    everywhere: bool = True  # whether portable kernels make the same array of the picture
+    is_portable: bool = True  # whether portable kernels make the same array of the picture
 
     def save(self, path: Path) -> None:
         """For another process of ours; `load` reads it."""
-        picture = np.frombuffer(self.picture or b"", np.uint8)
-        resized = np.array(json.dumps([self.kernels, self.everywhere]))
-        arrays = {"array": self.array, "scale_factor": self.scale_factor, "picture": picture}
+        encoded = np.frombuffer(self.encoded_image or b"", np.uint8)
+        resized = np.array(json.dumps([self.kernels, self.is_portable]))
+        arrays = {"array": self.array, "scale_factor": self.scale_factor, "picture": encoded}
         np.savez(path, allow_pickle=False, resized=resized, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "NetworkInput":
         stored = read_npz(path)
-        picture = stored["picture"].tobytes() or None
+        encoded = stored["picture"].tobytes() or None
         resized = json.loads(str(stored["resized"]))
-        return cls(stored["array"], stored["scale_factor"], picture, *resized)
+        return cls(stored["array"], stored["scale_factor"], encoded, *resized)
 
 
 def read_array(path: Path) -> NetworkInput:

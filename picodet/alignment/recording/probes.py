@@ -18,39 +18,39 @@ import numpy as np
 from picodet.config import Head
 from picodet.ops.anchor_points import grids
 
-PICTURE = Path(__file__).with_name("astronaut.png")  # NASA, public domain
+IMAGE = Path(__file__).with_name("astronaut.png")  # NASA, public domain
 # Made by scripts/record/golden.py; of the pictures it holds the keys (index.content_key).
-RECORDED = Path(__file__).with_name("probes.npz")
+RECORDED_ANSWERS = Path(__file__).with_name("probes.npz")
 
-VERSION = "probes"  # under which the digest of the questions stands among an index's versions
-PICTURES = "preprocessing/"  # prefix of the answers of which the key is enough
+VERSION_KEY = "probes"  # under which the digest of the questions stands among an index's versions
+IMAGE_PREFIX = "preprocessing/"  # prefix of the answers of which the key is enough
 NMS_CASES = ("random", "ties", "thresholds", "degenerate", "top_k", "dense", "none")
 INTERPS = range(5)
-PICTURE_SIZE = (64, 96)  # that the picture is resized to
+IMAGE_SIZE = (64, 96)  # that the picture is resized to
 HEAD_SIZE = (64, 96)  # input size that the heads below belong to
-HEAD_CLASSES = 3
-BINS = 8
-HEADS: Mapping[Head, str] = {
+NUM_CLASSES = 3
+NUM_BINS = 8
+HEAD_PREFIXES: Mapping[Head, str] = {
     "pico_head": "decoding",
     "pico_head_v2": "aligned decoding",
 }  # prefix of the answers
 
 # [1, classes + 4 * bins, h, w] of each level, as the predictors of 2021 make them
-Heads = list[np.ndarray]
+HeadOutputs = list[np.ndarray]
 # of each level logits [1, classes, h, w], alignment [1, 1, h, w] and sides [1, 4 * bins, h, w],
 # as those of 2022 make them
-AlignedHeads = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+HeadV2Outputs = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
-def candidates(case: str) -> tuple[np.ndarray, np.ndarray]:
+def nms_inputs(case: str) -> tuple[np.ndarray, np.ndarray]:
     """Boxes [A, 4] xyxy and scores [C, A] that try one convention of the NMS each."""
     if case == "thresholds":
-        return _at_the_thresholds()
+        return _threshold_cases()
     if case == "top_k":
-        return _at_the_top_k()
+        return _top_k_cases()
     random = np.random.RandomState(crc32(case.encode()))
-    centre, size = random.uniform(0, 300, (400, 2)), random.uniform(5, 120, (400, 2))
-    boxes = np.hstack([centre - size / 2, centre + size / 2]).astype(np.float32)
+    center, size = random.uniform(0, 300, (400, 2)), random.uniform(5, 120, (400, 2))
+    boxes = np.hstack([center - size / 2, center + size / 2]).astype(np.float32)
     scores = (random.uniform(0, 1, (5, 400)) ** 3).astype(np.float32)
     if case == "ties":  # equal scores within and across classes, equal boxes
         scores = (np.round(scores * 8) / 8).astype(np.float32)
@@ -66,7 +66,7 @@ def candidates(case: str) -> tuple[np.ndarray, np.ndarray]:
     return boxes, scores
 
 
-def _at_the_thresholds() -> tuple[np.ndarray, np.ndarray]:
+def _threshold_cases() -> tuple[np.ndarray, np.ndarray]:
     """Pairs of boxes, each in a place of its own, with an IoU of 0.6 or just beside it.
 
     The first class keeps one or both of a pair; the scores of the second are 0.025 or beside it.
@@ -78,56 +78,56 @@ def _at_the_thresholds() -> tuple[np.ndarray, np.ndarray]:
     boxes[1::2, 3] = np.resize([5, 5.5, 5.95, 6, 6.05, 6.5, 8], 30)  # of 10: the IoU
     scores[0] = np.resize([0.9, 0.8], 60)
     threshold = np.float32(0.025)
-    beside = np.nextafter(threshold, np.array([0, 1], np.float32))
-    scores[1] = np.resize([0.015, *beside, threshold, 0.0245, 0.0255, 0.035], 60)
+    neighbors = np.nextafter(threshold, np.array([0, 1], np.float32))
+    scores[1] = np.resize([0.015, *neighbors, threshold, 0.0245, 0.0255, 0.035], 60)
     return boxes, scores
 
 
-def _at_the_top_k() -> tuple[np.ndarray, np.ndarray]:
+def _top_k_cases() -> tuple[np.ndarray, np.ndarray]:
     """1,500 boxes in one place, but for some on both sides of the thousandth of its class."""
     boxes = np.tile(np.array([0, 0, 50, 50], np.float32), (1500, 1))
-    apart = [50, 150, 250, 350, 450, 998, 999, 1000, 1001, 1400]
-    boxes[apart, ::2] += 100 * np.arange(1, 11, dtype=np.float32)[:, None]
+    separated = [50, 150, 250, 350, 450, 998, 999, 1000, 1001, 1400]
+    boxes[separated, ::2] += 100 * np.arange(1, 11, dtype=np.float32)[:, None]
     scores = np.linspace(1, 0.1, 1500, dtype=np.float32)[None].repeat(2, axis=0)
     return boxes, scores
 
 
-def digest() -> str:
+def questions_digest() -> str:
     """Of all questions: answers to others are of no use."""
-    questions = [array for case in NMS_CASES for array in candidates(case)]
-    questions += [*heads(), *(part for level in aligned_heads() for part in level)]
-    joined = b"".join(array.tobytes() for array in questions) + PICTURE.read_bytes()
-    return sha256(joined + repr((PICTURE_SIZE, HEAD_SIZE)).encode()).hexdigest()[:16]
+    questions = [array for case in NMS_CASES for array in nms_inputs(case)]
+    questions += [*head_outputs(), *(part for level in head_v2_outputs() for part in level)]
+    joined = b"".join(array.tobytes() for array in questions) + IMAGE.read_bytes()
+    return sha256(joined + repr((IMAGE_SIZE, HEAD_SIZE)).encode()).hexdigest()[:16]
 
 
-def heads() -> Heads:
+def head_outputs() -> HeadOutputs:
     """What four predictors might put out."""
     random = np.random.RandomState(2021)
-    channels = HEAD_CLASSES + 4 * BINS
+    channels = NUM_CLASSES + 4 * NUM_BINS
     return [random.normal(0, 2, (1, channels, h, w)).astype("f4") for h, w in grids(HEAD_SIZE)]
 
 
-def aligned_heads() -> AlignedHeads:
+def head_v2_outputs() -> HeadV2Outputs:
     """Logits from where a probability is 1 to where a product of two is below any epsilon."""
     random = np.random.RandomState(2022)
     return [
         (
-            random.uniform(-16, 6, (1, HEAD_CLASSES, h, w)).astype("f4"),
+            random.uniform(-16, 6, (1, NUM_CLASSES, h, w)).astype("f4"),
             random.uniform(-16, 6, (1, 1, h, w)).astype("f4"),
-            random.normal(0, 2, (1, 4 * BINS, h, w)).astype("f4"),
+            random.normal(0, 2, (1, 4 * NUM_BINS, h, w)).astype("f4"),
         )
         for h, w in grids(HEAD_SIZE)
     ]
 
 
-def ask_preprocessing(
+def collect_preprocessing(
     preprocess: Callable[[Path, tuple[int, int], int], np.ndarray],
 ) -> dict[str, np.ndarray]:
     """The part of `ask` that is about pictures."""
-    return {f"{PICTURES}{interp}": preprocess(PICTURE, PICTURE_SIZE, interp) for interp in INTERPS}
+    return {f"{IMAGE_PREFIX}{interp}": preprocess(IMAGE, IMAGE_SIZE, interp) for interp in INTERPS}
 
 
-def ask(
+def collect_answers(
     preprocess: Callable[[Path, tuple[int, int], int], np.ndarray],
     decode: Callable[[Head], tuple[np.ndarray, np.ndarray]],
     nms: Callable[[np.ndarray, np.ndarray], np.ndarray],
@@ -138,7 +138,7 @@ def ask(
     `heads` or `aligned_heads` says, -> boxes [A, 4] xyxy in pixels of the input and scores [C, A];
     nms(boxes, scores) -> [N, 6] of class, score, xyxy.
     """
-    answers = ask_preprocessing(preprocess)
-    for head, name in HEADS.items():
+    answers = collect_preprocessing(preprocess)
+    for head, name in HEAD_PREFIXES.items():
         answers[f"{name}/boxes"], answers[f"{name}/scores"] = decode(head)
-    return answers | {f"NMS/{case}": nms(*candidates(case)) for case in NMS_CASES}
+    return answers | {f"NMS/{case}": nms(*nms_inputs(case)) for case in NMS_CASES}

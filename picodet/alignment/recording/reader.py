@@ -17,8 +17,14 @@ from types import TracebackType
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from picodet.alignment.recording.index import DTYPES, HEADER, SAMPLES, from_json, sample_positions
-from picodet.alignment.recording.index_check import check
+from picodet.alignment.recording.index import (
+    INDEX_KEY,
+    SAFETENSORS_DTYPES,
+    SAMPLES_KEY,
+    from_json,
+    sample_positions,
+)
+from picodet.alignment.recording.index_check import check_index
 from picodet.errors import RecordingError
 from picodet.files import regular
 from picodet.formats.safetensors_writer import Checksums
@@ -31,7 +37,7 @@ def is_recording(path: Path) -> bool:
         return False
     try:
         with safe_open(path, "np") as file:
-            return HEADER in (file.metadata() or {})
+            return INDEX_KEY in (file.metadata() or {})
     except (SafetensorError, OSError):
         return False
 
@@ -44,7 +50,7 @@ class Recording:
         self.path = path
         try:
             self._file = safe_open(regular(path), "np")
-            header = (self._file.metadata() or {}).get(HEADER)
+            header = (self._file.metadata() or {}).get(INDEX_KEY)
             content = json.loads(header) if header is not None else None
         except (SafetensorError, OSError, ValueError, RecursionError) as error:
             raise RecordingError(f"{path}: not a readable recording: {error}") from error
@@ -54,7 +60,7 @@ class Recording:
             )
         self._names = frozenset(self._file.keys())
         try:
-            self._sums = Checksums(path)
+            self._checksums = Checksums(path)
             self.index = from_json(content)
             self._check()
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
@@ -85,7 +91,7 @@ class Recording:
             )
         array: np.ndarray = self._file.get_tensor(key)
         try:
-            self._sums.check(key, array)
+            self._checksums.check(key, array)
         except ValueError as error:
             raise RecordingError(f"{self.path}: is damaged: {error}. Record it again") from error
         return array
@@ -102,7 +108,7 @@ class Recording:
 
     def _check(self) -> None:
         """Every tensor that the index knows is there, in the shape that it says, or sampled."""
-        check(self.index)
+        check_index(self.index)
         for key in (self.index.picture, self.index.ending.kept):
             if key is not None and not self.has(key):
                 raise ValueError("the image, or what the NMS keeps, is there in samples only")
@@ -110,22 +116,22 @@ class Recording:
         self._sampled: dict[
             Key, tuple[int, int]
         ] = {}  # where the samples are, and the tensor's size
-        for key, stored in self.index.tensors.items():
-            size = math.prod(stored.shape)
+        for key, info in self.index.tensors.items():
+            size = math.prod(info.shape)
             if self.has(key):
                 found = self._file.get_slice(key).get_shape()
-                if found != list(stored.shape):
-                    raise ValueError(f"tensor {key} has the shape {found}, not {stored.shape}")
+                if found != list(info.shape):
+                    raise ValueError(f"tensor {key} has the shape {found}, not {info.shape}")
                 dtype = self._file.get_slice(key).get_dtype()
-                if dtype != DTYPES.get(stored.dtype):
-                    raise ValueError(f"tensor {key} is {dtype}, not {stored.dtype}")
+                if dtype != SAFETENSORS_DTYPES.get(info.dtype):
+                    raise ValueError(f"tensor {key} is {dtype}, not {info.dtype}")
             elif self.index.samples:
                 self._sampled[key] = position, size
                 position += min(size, self.index.samples)
             else:
                 raise ValueError(f"tensor {key} is missing")
-        if self._sampled and SAMPLES not in self._names:
+        if self._sampled and SAMPLES_KEY not in self._names:
             raise ValueError("the samples are missing")
-        self._samples = self.tensor(SAMPLES) if self._sampled else np.empty(0)
+        self._samples = self.tensor(SAMPLES_KEY) if self._sampled else np.empty(0)
         if self._samples.shape != (position,):
             raise ValueError(f"{self._samples.shape} samples, expected are {position}")

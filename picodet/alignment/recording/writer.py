@@ -13,11 +13,11 @@ from zlib import crc32
 import numpy as np
 
 from picodet.alignment.recording.index import (
-    DTYPES,
-    HEADER,
-    SAMPLES,
+    INDEX_KEY,
+    SAFETENSORS_DTYPES,
+    SAMPLES_KEY,
     Index,
-    Stored,
+    TensorInfo,
     content_key,
     sample_positions,
     to_json,
@@ -38,10 +38,10 @@ class RecordingWriter:
     def __init__(self, samples: int) -> None:
         """samples: how many values of each tensor are kept; 0 keeps all."""
         self.samples = samples
-        self.tensors: dict[Key, Stored] = {}
+        self.tensors: dict[Key, TensorInfo] = {}
         self._data = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
         self._entries: dict[str, safetensors_writer.Entry] = {}
-        self._sums: dict[str, int] = {}
+        self._checksums: dict[str, int] = {}
         self._sampled: dict[Key, np.ndarray] = {}
 
     def __enter__(self) -> "RecordingWriter":
@@ -53,11 +53,11 @@ class RecordingWriter:
     def add(self, array: np.ndarray, whole: bool = False) -> Key:
         """Store a tensor, or its samples unless `whole`; returns the key it is found by."""
         array = np.asarray(array, order="C")
-        if array.dtype.name not in DTYPES:
+        if array.dtype.name not in SAFETENSORS_DTYPES:
             raise RecordingError(f"a tensor of {array.dtype} cannot be recorded")
         key = content_key(array)
         if key not in self.tensors:
-            self.tensors[key] = _stored(array)
+            self.tensors[key] = _tensor_info(array)
         if not self.samples or whole:
             self._append(key, array)
         else:
@@ -75,30 +75,30 @@ class RecordingWriter:
         except OSError as error:
             raise OutputError(f"{tempfile.gettempdir()}: {error.strerror}; set TMPDIR") from error
         self._entries[name] = safetensors_writer.entry(array, start)
-        self._sums[name] = crc32(array.data)
+        self._checksums[name] = crc32(array.data)
 
     def write(self, path: Path, index: Index) -> None:
         """Put header and tensors together. Raises OutputError where `path` cannot be written."""
         sampled = [self._sampled[key] for key in self.tensors if key not in self._entries]
         if sampled:
-            self._append(SAMPLES, np.concatenate(sampled))
-        metadata = {HEADER: json.dumps(to_json(index), separators=(",", ":"))}
+            self._append(SAMPLES_KEY, np.concatenate(sampled))
+        metadata = {INDEX_KEY: json.dumps(to_json(index), separators=(",", ":"))}
         with replacing(path) as temporary, temporary.open("wb") as file:
-            file.write(safetensors_writer.header(self._entries, metadata, self._sums))
+            file.write(safetensors_writer.header(self._entries, metadata, self._checksums))
             self._data.seek(0)
             shutil.copyfileobj(self._data, file, 1 << 20)
 
 
-def _stored(array: np.ndarray) -> Stored:
+def _tensor_info(array: np.ndarray) -> TensorInfo:
     nan = inf = 0
     finite = array
     if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
         nan, inf = int(np.isnan(array).sum()), int(np.isinf(array).sum())
         finite = array[np.isfinite(array)]
     if not finite.size:
-        return Stored(array.shape, array.dtype.name, 0, 0, 0, nan, inf)
+        return TensorInfo(array.shape, array.dtype.name, 0, 0, 0, nan, inf)
     low, high, mean = finite.min(), finite.max(), finite.mean(dtype=np.float64)
-    return Stored(array.shape, array.dtype.name, float(low), float(high), float(mean), nan, inf)
+    return TensorInfo(array.shape, array.dtype.name, float(low), float(high), float(mean), nan, inf)
 
 
 class InputEntries(TypedDict):
@@ -110,19 +110,21 @@ class InputEntries(TypedDict):
     kernels: dict[str, str]
 
 
-def input_entries(writer: RecordingWriter, fed: NetworkInput) -> InputEntries:
+def input_entries(writer: RecordingWriter, network_input: NetworkInput) -> InputEntries:
     """A summary leaves the array out where preprocessing makes it again of the picture.
 
     Which it does on every machine only where the kernels of the resize don't matter.
     """
-    y, x = fed.scale_factor.tolist()
-    picture = None
-    if fed.picture is not None:
-        picture = writer.add(np.frombuffer(fed.picture, np.uint8), whole=True)
-    array = writer.add(fed.array, whole=picture is None or not fed.everywhere)
+    y, x = network_input.scale_factor.tolist()
+    image_key = None
+    if network_input.encoded_image is not None:
+        image_key = writer.add(np.frombuffer(network_input.encoded_image, np.uint8), whole=True)
+    array = writer.add(
+        network_input.array, whole=image_key is None or not network_input.is_portable
+    )
     return {
         "input": array,
-        "picture": picture,
+        "picture": image_key,
         "scale_factor": (y, x),
-        "kernels": dict(fed.kernels),
+        "kernels": dict(network_input.kernels),
     }

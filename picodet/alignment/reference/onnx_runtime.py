@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from picodet.alignment.recording.index import SAID_PROJECT, Weight
+from picodet.alignment.recording.index import METADATA_PROJECT, Weight
 from picodet.alignment.recording.network_input import NetworkInput
 from picodet.alignment.recording.writer import RecordingWriter
-from picodet.alignment.reference.request import Order
+from picodet.alignment.reference.request import RecordRequest
 from picodet.alignment.reference.static_graph import (
-    ProgramRecord,
+    GraphRecord,
     check_input,
     record_graph,
     static_index,
@@ -34,7 +34,7 @@ def record_onnx(
     images: np.ndarray,
     scale_factor: np.ndarray,
     progress: Callable[[int, int], None],
-) -> ProgramRecord:
+) -> GraphRecord:
     """Run an ONNX file on images [1, 3, H, W] and scale_factor [2] (y, x), on the CPU.
 
     Raises RecordingError for a file that is none, and for a graph that is no PicoDet's.
@@ -42,13 +42,15 @@ def record_onnx(
     model, graph = read_onnx(file)
     check_input(images, sides(model.graph, graph.inputs[0]))
     feed = inputs_of(file, graph, images, scale_factor)
-    recorded = record_graph(graph, lambda names: _run(file, model, feed, names), writer, progress)
+    recorded = record_graph(
+        graph, lambda names: _run_tensors(file, model, feed, names), writer, progress
+    )
     return _with_metadata(recorded, file, model, writer)
 
 
 def _with_metadata(
-    recorded: ProgramRecord, file: Path, model: onnx.ModelProto, writer: RecordingWriter
-) -> ProgramRecord:
+    recorded: GraphRecord, file: Path, model: onnx.ModelProto, writer: RecordingWriter
+) -> GraphRecord:
     """And the names of the classes, and, of an export of ours, what the bins stand for.
 
     One of raw heads holds these nowhere else.
@@ -63,8 +65,8 @@ def _with_metadata(
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise RecordingError(f"{file}: its metadata {HEADER} is not ours: {error}") from error
     if bins is not None:
-        said = Weight(SAID_PROJECT, writer.add(np.array(bins, np.float32)))
-        recorded = replace(recorded, weights=(*recorded.weights, said))
+        project = Weight(METADATA_PROJECT, writer.add(np.array(bins, np.float32)))
+        recorded = replace(recorded, weights=(*recorded.weights, project))
     return replace(recorded, classes=classes)
 
 
@@ -72,9 +74,9 @@ def inputs_of(
     file: Path, graph: Graph, images: np.ndarray, scale_factor: np.ndarray
 ) -> dict[str, np.ndarray]:
     """What a graph is fed, by name. Raises RecordingError where it wants more than is known."""
-    known = {"scale_factor": scale_factor.reshape(1, 2).astype(np.float32)}
-    known[graph.inputs[0]] = images.astype(np.float32)
-    feed = {name: known[name] for name in graph.inputs if name in known}
+    known_inputs = {"scale_factor": scale_factor.reshape(1, 2).astype(np.float32)}
+    known_inputs[graph.inputs[0]] = images.astype(np.float32)
+    feed = {name: known_inputs[name] for name in graph.inputs if name in known_inputs}
     if unknown := set(graph.inputs) - set(feed):
         raise RecordingError(
             f"{file}: wants the inputs {', '.join(sorted(unknown))} besides the picture; of them "
@@ -83,7 +85,7 @@ def inputs_of(
     return feed
 
 
-def _run(
+def _run_tensors(
     file: Path, model: onnx.ModelProto, feed: Mapping[str, np.ndarray], names: Sequence[str]
 ) -> list[np.ndarray]:
     """The values of the named tensors, which become outputs of a copy of the model."""
@@ -112,17 +114,21 @@ def run_model(
     return list(session.run(list(names), dict(feed)))
 
 
-def record_onnx_file(order: Order, fed: NetworkInput, progress: Callable[[int, int], None]) -> None:
+def record_onnx_file(
+    request: RecordRequest, network_input: NetworkInput, progress: Callable[[int, int], None]
+) -> None:
     """Carry out one order."""
-    with RecordingWriter(order.samples) as writer:
-        recorded = record_onnx(order.reference, writer, fed.array, fed.scale_factor, progress)
+    with RecordingWriter(request.samples) as writer:
+        recorded = record_onnx(
+            request.reference, writer, network_input.array, network_input.scale_factor, progress
+        )
         index = static_index(
             "onnx",
-            replace(order, classes=recorded.classes),
+            replace(request, classes=recorded.classes),
             recorded,
             writer,
-            fed,
-            sha256(order.reference),
+            network_input,
+            sha256(request.reference),
             versions("onnx", "onnxruntime") | {"CPU": cpu()},
         )
-        writer.write(order.out, index)
+        writer.write(request.out, index)

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from picodet.alignment.reference.request import Order, TrainingOrder
+from picodet.alignment.reference.request import RecordRequest, TrainingRecordRequest
 from picodet.errors import RecordingError
 from picodet.paddle_process.python import (
     ended_with,
@@ -18,13 +18,13 @@ from picodet.paddle_process.python import (
 )
 
 RECORDERS = {
-    Order: "picodet.alignment.paddle_side.main",
-    TrainingOrder: "picodet.alignment.paddle_side.training_main",
+    RecordRequest: "picodet.alignment.paddle_side.main",
+    TrainingRecordRequest: "picodet.alignment.paddle_side.training_main",
 }
 
 
 def record_in_paddle(
-    order: Order | TrainingOrder,
+    request: RecordRequest | TrainingRecordRequest,
     python: Path | None,
     progress: Callable[[int, int], None],
 ) -> None:
@@ -34,13 +34,13 @@ def record_in_paddle(
     where the recording fails.
     """
     failure: str | None = None
-    if order.reference.suffix in (".pdparams", ".pdema"):
+    if request.reference.suffix in (".pdparams", ".pdema"):
         note_other_ppdet()
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         process = start(
             python,
-            RECORDERS[type(order)],
-            order.to_json(),
+            RECORDERS[type(request)],
+            request.to_json(),
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -48,26 +48,26 @@ def record_in_paddle(
         )
         with process, ended_with(process):
             for line in process.stdout or ():
-                match _told(line):
+                match _parse_message(line):
                     case {"done": int() as done, "total": int() as total}:
                         progress(done, total)
                     case {"error": str() as text}:
                         failure = text
                     case {"missing": str() as name}:
                         failure = (
-                            f"{missing(order.reference, name, python)}. A recording and an .onnx "
+                            f"{missing(request.reference, name, python)}. A recording and an .onnx "
                             "need neither Paddle nor ppdet as reference"
                         )
         if failure is None and process.returncode:
             failure = (
-                f"{order.reference}: the recorder in {interpreter(python)} ended with exit code "
+                f"{request.reference}: the recorder in {interpreter(python)} ended with exit code "
                 f"{process.returncode}; its last words: {last_words(errors)}"
             )
     if failure is not None:
         raise RecordingError(failure)
 
 
-def _told(line: str) -> object:
+def _parse_message(line: str) -> object:
     """A line of the recorder's; what Paddle itself prints is passed over."""
     try:
         return json.loads(line)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.alignment.recording.index import Settings
+from picodet.alignment.recording.index import PreprocessingSettings
 from picodet.alignment.recording.network_input import NetworkInput, read_array
 from picodet.alignment.reference.paddle import record_in_paddle
-from picodet.alignment.reference.request import Order
+from picodet.alignment.reference.request import RecordRequest
 from picodet.config import Preprocessing
 from picodet.converter.configure import Wanted
 from picodet.converter.sources import TORCH
@@ -24,7 +24,7 @@ from picodet.formats.inference_folder import is_inference_folder
 from picodet.formats.shards import is_index
 from picodet.system.extras import why
 
-KINDS = (
+ACCEPTED_KINDS = (
     "a recording of picodet-align record, a .pdparams or .pdema of ppdet, a training's folder, a "
     "Paddle inference folder (model.pdmodel, model.json or inference.json with .pdiparams), an "
     ".onnx file, or weights that become a .pdparams: a .pth or .safetensors (of picodet, of the "
@@ -34,27 +34,31 @@ DEFAULT_SIZE = (416, 416)
 CHECKPOINTS = (".pdparams", ".pdema")
 
 
-def record(order: Order, paddle_python: Path | None, progress: Callable[[int, int], None]) -> None:
+def record(
+    request: RecordRequest, paddle_python: Path | None, progress: Callable[[int, int], None]
+) -> None:
     """Run a reference once and write what it did.
 
     Raises RecordingError where that cannot be done and for what is no reference, CheckpointError
     for a folder that is damaged; for weights that ppdet has to be given in its own form what
     picodet.converter.convert raises.
     """
-    reference = order.reference
+    reference = request.reference
     if not reference.exists():
-        raise RecordingError(f"{reference}: there is no such file or folder; expected is {KINDS}")
-    if _is_ppdets(reference):
-        record_in_paddle(order, paddle_python, progress)
-    elif _becomes_ppdets(reference):
+        raise RecordingError(
+            f"{reference}: there is no such file or folder; expected is {ACCEPTED_KINDS}"
+        )
+    if _is_ppdet_checkpoint(reference):
+        record_in_paddle(request, paddle_python, progress)
+    elif _is_convertible(reference):
         with tempfile.TemporaryDirectory() as folder:
-            written = _written_back(order, Path(folder))
+            exported = _export_to_ppdet(request, Path(folder))
             try:
-                record_in_paddle(written, paddle_python, progress)
+                record_in_paddle(exported, paddle_python, progress)
             except RecordingError as error:  # which nobody knows by its temporary name
-                text = str(error).replace(str(written.reference), str(reference))
+                text = str(error).replace(str(exported.reference), str(reference))
                 raise RecordingError(text) from error
-    elif order.float64:
+    elif request.float64:
         raise RecordingError(
             f"{reference}: an export computes in float32; --float64 takes weights, which ppdet "
             "runs, or a recording of such a run"
@@ -63,73 +67,73 @@ def record(order: Order, paddle_python: Path | None, progress: Callable[[int, in
         settings = read_settings(reference)
         with tempfile.TemporaryDirectory() as folder:
             array = Path(folder) / "input.npz"
-            _fed(order, settings).save(array)
-            order = replace(order, array=array, settings=_as_recorded(settings))
-            order = replace(order, classes=settings.labels if settings else None)
-            record_in_paddle(order, paddle_python, progress)
+            _prepare_input(request, settings).save(array)
+            request = replace(request, array=array, settings=_recorded_settings(settings))
+            request = replace(request, classes=settings.labels if settings else None)
+            record_in_paddle(request, paddle_python, progress)
     elif reference.suffix == ".onnx":
         try:
             from picodet.alignment.reference.onnx_runtime import record_onnx_file  # noqa: PLC0415
         except ImportError as error:
             raise RecordingError(f"{reference}: {why(error)}") from error
-        record_onnx_file(order, _fed(order, None), progress)
+        record_onnx_file(request, _prepare_input(request, None), progress)
     else:
-        raise RecordingError(f"{reference}: not a reference; expected is {KINDS}")
+        raise RecordingError(f"{reference}: not a reference; expected is {ACCEPTED_KINDS}")
 
 
-def _is_ppdets(reference: Path) -> bool:
+def _is_ppdet_checkpoint(reference: Path) -> bool:
     """A checkpoint, or a training's folder of such."""
     if not reference.is_dir():
         return reference.suffix in CHECKPOINTS
     return not is_inference_folder(reference) and any(reference.glob("*.pdparams"))
 
 
-def _becomes_ppdets(reference: Path) -> bool:
+def _is_convertible(reference: Path) -> bool:
     return is_hub_folder(reference) or is_index(reference) or reference.suffix in TORCH
 
 
-def _written_back(order: Order, folder: Path) -> Order:
+def _export_to_ppdet(request: RecordRequest, folder: Path) -> RecordRequest:
     """The same weights as a `.pdparams`, and what their file says of preprocessing."""
     from picodet.converter import writers  # noqa: PLC0415 (imports torch; to record needs none)
     from picodet.converter.convert import port  # noqa: PLC0415
 
-    file = folder / f"{order.reference.name}.pdparams"
-    _, ported = port(order.reference, assuming(order.input_size))
-    classes = ported.config.classes if ported.names_classes else None
-    writers.write(ported, file, "ppdet", {})
-    config, numbers = ported.config, ported.config.preprocessing
-    settings = Settings(config.input_size, numbers.interp, numbers.mean, numbers.std)
-    return replace(order, reference=file, settings=settings, classes=classes)
+    file = folder / f"{request.reference.name}.pdparams"
+    _, converted = port(request.reference, assume_input_size(request.input_size))
+    classes = converted.config.classes if converted.names_classes else None
+    writers.write(converted, file, "ppdet", {})
+    config, numbers = converted.config, converted.config.preprocessing
+    settings = PreprocessingSettings(config.input_size, numbers.interp, numbers.mean, numbers.std)
+    return replace(request, reference=file, settings=settings, classes=classes)
 
 
-def assuming(size: tuple[int, int] | None) -> Wanted:
+def assume_input_size(size: tuple[int, int] | None) -> Wanted:
     """The size of weights that models of several sizes have, and that do not say theirs."""
     return Wanted(ask=None if size is None else lambda _: size)
 
 
-def _as_recorded(settings: FolderSettings | None) -> Settings | None:
+def _recorded_settings(settings: FolderSettings | None) -> PreprocessingSettings | None:
     if settings is None:
         return None
     numbers = settings.preprocessing
-    return Settings(settings.size, numbers.interp, numbers.mean, numbers.std)
+    return PreprocessingSettings(settings.size, numbers.interp, numbers.mean, numbers.std)
 
 
-def _fed(order: Order, settings: FolderSettings | None) -> NetworkInput:
+def _prepare_input(request: RecordRequest, settings: FolderSettings | None) -> NetworkInput:
     """A picture goes through our own preprocessing, with the reference's numbers."""
-    if order.picture is None:
-        if order.array is None:
+    if request.image is None:
+        if request.array is None:
             raise RecordingError("neither a picture nor an array to feed the reference with")
-        return read_array(order.array)
-    size, numbers = order.input_size or DEFAULT_SIZE, Preprocessing()
+        return read_array(request.array)
+    size, numbers = request.input_size or DEFAULT_SIZE, Preprocessing()
     if settings is not None:
         size, numbers = settings.size, settings.preprocessing
-    image = read_image(order.picture)
+    image = read_image(request.image)
     array, scale_factor = preprocess(image, size, numbers)
     portable, _ = preprocess(image, size, replace(numbers, resize="portable"))
     return NetworkInput(
         array=array[None],
         scale_factor=scale_factor,
-        picture=regular(order.picture).read_bytes(),
+        encoded_image=regular(request.image).read_bytes(),
         kernels=fingerprint(numbers.resize),
-        everywhere=np.array_equal(array, portable),
+        is_portable=np.array_equal(array, portable),
     )

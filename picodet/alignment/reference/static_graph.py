@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from picodet.alignment.recording.index import Ending, Index, Kind, Weight
+from picodet.alignment.recording.index import Index, RecordedOutputs, ReferenceKind, Weight
 from picodet.alignment.recording.network_input import NetworkInput
 from picodet.alignment.recording.writer import RecordingWriter, input_entries
-from picodet.alignment.reference.request import Order
+from picodet.alignment.reference.request import RecordRequest
 from picodet.errors import RecordingError
 from picodet.graphs.graph import Graph, canonical, operators
 from picodet.graphs.operators import Key, Operator
@@ -20,12 +20,12 @@ from picodet.zoo.class_names import named
 
 
 @dataclass(frozen=True)
-class ProgramRecord:
+class GraphRecord:
     """The part of a recording's index that comes from a static graph."""
 
     operators: tuple[Operator, ...]
     weights: tuple[Weight, ...]  # every parameter that one of the operators takes
-    ending: Ending
+    ending: RecordedOutputs
     classes: tuple[str, ...] | None = None  # as the file lists them
 
 
@@ -34,24 +34,24 @@ def record_graph(
     run: Callable[[Sequence[str]], Sequence[np.ndarray]],
     writer: RecordingWriter,
     progress: Callable[[int, int], None],
-) -> ProgramRecord:
+) -> GraphRecord:
     """Run a graph once and store every tensor of its canonical form.
 
     `run` gives the values of the tensors that it is asked for. Raises RecordingError.
     """
     graph = canonical(graph)
     names = find_ending(graph)
-    wanted = list(dict.fromkeys(name for node in graph.nodes for name in node.outputs))
-    wanted += sorted(names.all() - set(wanted))
-    values = dict(zip(wanted, run(wanted), strict=True))
+    tensor_names = list(dict.fromkeys(name for node in graph.nodes for name in node.outputs))
+    tensor_names += sorted(names.all() - set(tensor_names))
+    values = dict(zip(tensor_names, run(tensor_names), strict=True))
     keys: dict[str, Key] = {}
-    for name in wanted:
+    for name in tensor_names:
         array = np.asarray(values[name])
         keys[name] = writer.add(array.astype(np.uint8) if array.dtype == bool else array)
-        progress(len(keys), len(wanted))
+        progress(len(keys), len(tensor_names))
     weights = tuple(Weight(name, writer.add(array)) for name, array in graph.constants.items())
 
-    def level(name: str) -> Key:
+    def add_level(name: str) -> Key:
         return writer.add(per_cell(values[name], name))
 
     kept = None
@@ -61,31 +61,31 @@ def record_graph(
             "takes no scale_factor. As a reference, one that does is expected"
         )
     if names.kept:
-        kept = writer.add(_rows(values[names.kept], names.kept), whole=True)
-    ending = Ending(
-        scores=tuple(map(level, names.scores)),
-        sides=tuple(map(level, names.sides)),
+        kept = writer.add(_check_rows(values[names.kept], names.kept), whole=True)
+    ending = RecordedOutputs(
+        scores=tuple(map(add_level, names.scores)),
+        sides=tuple(map(add_level, names.sides)),
         boxes=names.boxes and keys[names.boxes],
         box_scores=names.box_scores and keys[names.box_scores],
         kept=kept,
     )
-    return ProgramRecord(operators(graph, keys), weights, ending)
+    return GraphRecord(operators(graph, keys), weights, ending)
 
 
 def check_input(images: np.ndarray, expected: Sequence[int | None]) -> None:
     """Raise RecordingError where a graph does not take `images`; None stands for any size."""
     fits = len(expected) == images.ndim and all(
-        side is None or side == found for side, found in zip(expected, images.shape, strict=True)
+        dim is None or dim == found for dim, found in zip(expected, images.shape, strict=True)
     )
     if not fits:
-        sides = ", ".join("any" if side is None else str(side) for side in expected)
+        dims = ", ".join("any" if dim is None else str(dim) for dim in expected)
         raise RecordingError(
-            f"the reference was exported for an input of [{sides}], and is to be fed "
+            f"the reference was exported for an input of [{dims}], and is to be fed "
             f"{list(images.shape)}: the input size of the model, of --input-size or of --input"
         )
 
 
-def _rows(array: np.ndarray, name: str) -> np.ndarray:
+def _check_rows(array: np.ndarray, name: str) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != 6:
         raise RecordingError(
             f"{name}, what the NMS keeps, has the shape {list(array.shape)}; rows of class, score "
@@ -95,24 +95,24 @@ def _rows(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def static_index(
-    kind: Kind,
-    order: Order,
-    recorded: ProgramRecord,
+    kind: ReferenceKind,
+    request: RecordRequest,
+    recorded: GraphRecord,
     writer: RecordingWriter,
-    fed: NetworkInput,
+    network_input: NetworkInput,
     sha256: str,
     versions: dict[str, str],
 ) -> Index:
     """The index of a recording of a static graph: no layers, no steps, no answers to probes."""
     return Index(
         kind=kind,
-        file=order.reference.name,
+        file=request.reference.name,
         sha256=sha256,
         versions=versions,
         precision="float32",
-        samples=order.samples,
-        **input_entries(writer, fed),
-        settings=order.settings,
+        samples=request.samples,
+        **input_entries(writer, network_input),
+        settings=request.settings,
         weights=recorded.weights,
         steps=(),
         calls=(),
@@ -120,5 +120,5 @@ def static_index(
         ending=recorded.ending,
         probes={},
         tensors=writer.tensors,
-        classes=named(order.classes, writer.tensors[recorded.ending.scores[0]].shape[1]),
+        classes=named(request.classes, writer.tensors[recorded.ending.scores[0]].shape[1]),
     )

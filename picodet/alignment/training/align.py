@@ -10,10 +10,10 @@ from torch import Tensor
 from picodet.alignment.recording.index import content_key
 from picodet.alignment.result import Comparison, Finding, Layer, Rung, Status
 from picodet.alignment.tolerance import FLOAT64_BAR, NOISE_MULTIPLE
-from picodet.alignment.training.checks import GRADIENTS, OF_LOSS, climb
-from picodet.alignment.training.differences import Named
+from picodet.alignment.training.checks import GRADIENTS, LOSS_TOLERANCE, compare_stages
+from picodet.alignment.training.differences import NamedDifference
 from picodet.alignment.training.recording import TrainingRecording
-from picodet.alignment.training.steps import Ours
+from picodet.alignment.training.steps import TrainingSetup
 from picodet.converter.names.name_tables import name_table
 from picodet.converter.names.rules import NameTable
 from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
@@ -22,12 +22,12 @@ from picodet.files import sha256
 from picodet.system.versions import versions
 from picodet.training.nan_report import NotFiniteError
 
-FOLLOWS = "; a rung above differs already, which this may follow from"
+MAY_FOLLOW = "; a rung above differs already, which this may follow from"
 
 
 def align_training(
     recording: TrainingRecording,
-    ours: Ours,
+    ours: TrainingSetup,
     model_path: Path,
     tolerance: float | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -43,20 +43,20 @@ def align_training(
     table = name_table(config.backbone, config.neck, config.head)
     weights = _weights(recording.weights, ours.model.state_dict(), table)
     rungs = [replace(weights, summary="; ".join((weights.summary, *notes)))]
-    most = max(int(run.boxes.classes.max(initial=0)) for run in recording.runs)
-    if most >= len(config.classes):
+    max_class = max(int(run.boxes.classes.max(initial=0)) for run in recording.runs)
+    if max_class >= len(config.classes):
         raise AlignmentError(
-            f"{recording.file}: recorded with classes up to {most}, the model has "
+            f"{recording.file}: recorded with classes up to {max_class}, the model has "
             f"{len(config.classes)}"
         )
     layers: tuple[Layer, ...] = ()
     try:
-        for rung, tensors in climb(recording, ours, tolerance, progress):
-            if rung.name == GRADIENTS:
+        for stage, tensors in compare_stages(recording, ours, tolerance, progress):
+            if stage.name == GRADIENTS:
                 layers = tuple(_layer(named) for named in tensors)
-            follows = rung.verdict == "differs" and any(r.verdict == "differs" for r in rungs)
-            text = rung.summary + (FOLLOWS if follows else "")
-            rungs.append(Rung(rung.name, rung.verdict, text, rung.findings))
+            follows = stage.verdict == "differs" and any(r.verdict == "differs" for r in rungs)
+            text = stage.summary + (MAY_FOLLOW if follows else "")
+            rungs.append(Rung(stage.name, stage.verdict, text, stage.findings))
     except NotFiniteError as error:
         raise AlignmentError(f"{recording.file}: our training stopped: {error}") from error
     return Comparison(
@@ -65,12 +65,12 @@ def align_training(
         rungs=tuple(rungs),
         layers=layers,
         unpaired=(),
-        tolerance=_sentence(recording.precision, tolerance),
+        tolerance=_tolerance_sentence(recording.precision, tolerance),
         environment=_environment(recording, model_path),
     )
 
 
-def _layer(named: Named) -> Layer:
+def _layer(named: NamedDifference) -> Layer:
     """A parameter's gradient, shown as layers are; nobody says that this very layer is guilty."""
     run, _, name = named.name.rpartition(": ")
     status: Status = "aligned" if named.gap.ok else "affected"
@@ -88,14 +88,16 @@ def _weights(recorded: Mapping[str, str], state: Mapping[str, Tensor], table: Na
     theirs = {found.name: key for found, key in translated.items() if found is not None}
     missing = [Finding(name, "no such tensor", "as recorded") for name in theirs.keys() - ours]
     missing += [Finding(name, "as in the model", "no such tensor") for name in ours.keys() - theirs]
-    wrong = [name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]
-    findings = missing + [Finding(name, "other bits", "the reference's") for name in sorted(wrong)]
-    same = len(ours.keys() & theirs.keys()) - len(wrong)
+    differing = [name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]
+    findings = missing + [
+        Finding(name, "other bits", "the reference's") for name in sorted(differing)
+    ]
+    same = len(ours.keys() & theirs.keys()) - len(differing)
     text = f"{same} of {len(theirs)} tensors equal bit for bit"
     return Rung("weights", "differs" if findings else "aligned", text, tuple(findings))
 
 
-def _sentence(precision: str, tolerance: float | None) -> str:
+def _tolerance_sentence(precision: str, tolerance: float | None) -> str:
     if tolerance is not None:
         return (
             f"--tolerance {tolerance:g} was chosen: every error may be {tolerance:g} of its scale, "
@@ -113,7 +115,7 @@ def _sentence(precision: str, tolerance: float | None) -> str:
             + ", if that is more: steps amplify it"
         )
     return noise.format("in float64, with two threads, and ") + (
-        f", and that of a loss at least {OF_LOSS[precision]:g} of it"
+        f", and that of a loss at least {LOSS_TOLERANCE[precision]:g} of it"
     )
 
 

@@ -11,24 +11,35 @@ from picodet.alignment.report.formatting import number, short, times
 from picodet.alignment.result import Finding, Gap, Rung
 from picodet.alignment.tolerance import FLOAT64_BAR, NOISE_MULTIPLE
 from picodet.alignment.training.assignment import compare_assignment, findings
-from picodet.alignment.training.differences import Bar, Named, compare, excess, scalar
+from picodet.alignment.training.differences import (
+    NamedDifference,
+    TrainingTolerance,
+    compare_scalars,
+    compare_tensors,
+    relative_excess,
+)
 from picodet.alignment.training.ema import compare_traces
-from picodet.alignment.training.recording import TERMS, Rates, Run, TrainingRecording
-from picodet.alignment.training.steps import Lane, Ours, Outcome, train
-from picodet.alignment.training.weight_decay import decay_in
+from picodet.alignment.training.recording import (
+    TERMS,
+    LearningRates,
+    TrainingRecording,
+    TrainingRun,
+)
+from picodet.alignment.training.steps import RunOptions, RunOutcome, TrainingSetup, train
+from picodet.alignment.training.weight_decay import weight_decay_errors
 from picodet.converter.names.name_tables import name_table
 from picodet.converter.names.rules import NameTable
 
 # what is allowed beside the noise, of each term of the loss
-OF_LOSS = {"float32": 1e-5, "float64": FLOAT64_BAR}
-OF_SCALE = {"float32": 0.0, "float64": FLOAT64_BAR}
-RATE = 1e-12  # between two learning rates
-SHOWN = 12  # findings of a rung; the summary counts all
+LOSS_TOLERANCE = {"float32": 1e-5, "float64": FLOAT64_BAR}
+SCALE_TOLERANCE = {"float32": 0.0, "float64": FLOAT64_BAR}
+LR_TOLERANCE = 1e-12  # between two learning rates
+MAX_FINDINGS = 12  # findings of a rung; the summary counts all
 SEEDS = range(3)  # of pictures and weights that differ in their last bits
-SINGLE, DOUBLE = Lane(torch.float32), Lane(torch.float64)
+FLOAT32_RUN, FLOAT64_RUN = RunOptions(torch.float32), RunOptions(torch.float64)
 GRADIENTS = "gradients"
 # rungs of tensors, and the field of a Run and of an Outcome
-TENSORS = (
+TENSOR_STAGES = (
     (GRADIENTS, "gradients"),
     ("batch norms", "statistics"),
     ("parameters", "parameters"),
@@ -37,10 +48,10 @@ TENSORS = (
 )
 
 
-FIRST = ("gradients", "statistics")  # of the first step
+FIRST_STEP_GROUPS = ("gradients", "statistics")  # of the first step
 
 
-def lanes_of(recording: TrainingRecording) -> tuple[Lane, ...]:
+def run_options(recording: TrainingRecording) -> tuple[RunOptions, ...]:
     """First the one that is compared, then those that show the noise.
 
     In float64 Paddle adds up the map of a batch norm one by one. What the roundings of n additions
@@ -48,177 +59,195 @@ def lanes_of(recording: TrainingRecording) -> tuple[Lane, ...]:
     width of the pictures, 189; seen were 190.
     """
     if recording.precision == "float64":
-        pictures, _, height, width = recording.images.shape
-        units = round((pictures * height * width / 4) ** 0.5)
-        return (DOUBLE, *(replace(DOUBLE, seed=seed, units=units) for seed in SEEDS))
-    seeded = (replace(SINGLE, seed=seed) for seed in SEEDS)
-    return (SINGLE, DOUBLE, replace(SINGLE, threads=2), *seeded)
+        num_images, _, height, width = recording.images.shape
+        units = round((num_images * height * width / 4) ** 0.5)
+        return (FLOAT64_RUN, *(replace(FLOAT64_RUN, seed=seed, units=units) for seed in SEEDS))
+    seeded = (replace(FLOAT32_RUN, seed=seed) for seed in SEEDS)
+    return (FLOAT32_RUN, FLOAT64_RUN, replace(FLOAT32_RUN, threads=2), *seeded)
 
 
-class Compared(NamedTuple):
+class RunComparison(NamedTuple):
     """One run, recorded, and by us: first the one that is compared, then what shows the noise."""
 
-    run: Run
-    ours: Outcome
-    others: tuple[Outcome, ...]
+    run: TrainingRun
+    ours: RunOutcome
+    others: tuple[RunOutcome, ...]
 
 
-class Climbed(NamedTuple):
+class StageResult(NamedTuple):
     """A rung, and all of its tensors if it is one of tensors."""
 
-    rung: Rung
-    tensors: tuple[Named, ...] = ()
+    stage: Rung
+    tensors: tuple[NamedDifference, ...] = ()
 
 
-def climb(
+def compare_stages(
     recording: TrainingRecording,
-    ours: Ours,
-    chosen: float | None = None,
+    ours: TrainingSetup,
+    chosen_tolerance: float | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Iterator[Climbed]:
+) -> Iterator[StageResult]:
     """The rungs in their order; the first that differs decides.
 
     chosen: a part of each scale that is allowed, in place of the noise.
     """
     config = ours.model.config
     table = name_table(config.backbone, config.neck, config.head)
-    lanes = lanes_of(recording)
-    total = len(recording.runs) * len(lanes)
-    compared: list[Compared] = []
+    variants = run_options(recording)
+    total = len(recording.runs) * len(variants)
+    compared: list[RunComparison] = []
     for run in recording.runs:
         outcomes = []
-        for lane in lanes:
-            outcomes.append(train(ours, recording.images, run, lane))
-            progress(len(compared) * len(lanes) + len(outcomes), total)
-        compared.append(Compared(run, outcomes[0], tuple(outcomes[1:])))
-    bar = Bar(OF_SCALE[recording.precision], NOISE_MULTIPLE)
-    of_loss = Bar(OF_LOSS[recording.precision], NOISE_MULTIPLE)
-    if chosen is not None:
-        bar = of_loss = Bar(chosen, 0.0)
+        for variant in variants:
+            outcomes.append(train(ours, recording.images, run, variant))
+            progress(len(compared) * len(variants) + len(outcomes), total)
+        compared.append(RunComparison(run, outcomes[0], tuple(outcomes[1:])))
+    tolerance = TrainingTolerance(SCALE_TOLERANCE[recording.precision], NOISE_MULTIPLE)
+    loss_tolerance = TrainingTolerance(LOSS_TOLERANCE[recording.precision], NOISE_MULTIPLE)
+    if chosen_tolerance is not None:
+        tolerance = loss_tolerance = TrainingTolerance(chosen_tolerance, 0.0)
     size = recording.images.shape[2:]
-    yield Climbed(_assignment(compared, (size[0], size[1]), bar))
-    yield Climbed(_losses(compared, of_loss))
-    for name, group in TENSORS:
-        extra: list[Named] = []
+    yield StageResult(_assignment_stage(compared, (size[0], size[1]), tolerance))
+    yield StageResult(_loss_stage(compared, loss_tolerance))
+    for name, group in TENSOR_STAGES:
+        extra: list[NamedDifference] = []
         diagnoses: dict[str, str] = {}
         if group == "parameters":
-            extra = list(_later_losses(compared, of_loss))
-            diagnoses = _decays(compared, ours, table)
+            extra = list(_later_losses(compared, loss_tolerance))
+            diagnoses = _weight_decay_findings(compared, ours, table)
         if group == "averages":
             extra = list(compare_traces(ours, recording.traces, table))
-        found = [*_tensors(compared, group, table, bar), *extra]
-        yield Climbed(_rung(name, found, diagnoses), tuple(found))
-    yield Climbed(_rates(recording.rates, ours))
+        found = [*_tensors(compared, group, table, tolerance), *extra]
+        yield StageResult(_tensor_stage(name, found, diagnoses), tuple(found))
+    yield StageResult(_lr_stage(recording.rates, ours))
 
 
-def _assignment(compared: Sequence[Compared], size: tuple[int, int], bar: Bar) -> Rung:
+def _assignment_stage(
+    compared: Sequence[RunComparison], size: tuple[int, int], tolerance: TrainingTolerance
+) -> Rung:
     name = "assignment"
-    wrong: list[Finding] = []
-    cells = undecided = pictures = 0
+    differing: list[Finding] = []
+    num_anchors = undecided = num_images = 0
     gaps: list[Gap] = []
     for run, ours, others in compared:
-        if run.taken is not None:
-            taken = [other.taken for other in others]
-            found = compare_assignment(run.taken, ours.taken, taken, size, bar)
-            wrong += findings(run.name, found)
-            cells, undecided = cells + found.cells, undecided + found.undecided
-            pictures += len(run.boxes.valid)
+        if run.assignment is not None:
+            assignments = [other.assignment for other in others]
+            found = compare_assignment(
+                run.assignment, ours.assignment, assignments, size, tolerance
+            )
+            differing += findings(run.name, found)
+            num_anchors, undecided = num_anchors + found.num_anchors, undecided + found.undecided
+            num_images += len(run.boxes.valid)
             gaps += [found.quality] if found.quality is not None else []
-    if not pictures:
+    if not num_images:
         return Rung(name, "not compared", "the recording has none")
-    text = f"{cells} cells of {pictures} pictures take a box"
+    text = f"{num_anchors} cells of {num_images} pictures take a box"
     if gaps:
-        text += f"; their quality at most {times(max(gaps, key=excess))} times the noise"
+        text += f"; their quality at most {times(max(gaps, key=relative_excess))} times the noise"
     if undecided:
         text += f"; {undecided} cells are not compared, as rounding decides what they take"
-    return _with_findings(name, text, wrong)
+    return _with_findings(name, text, differing)
 
 
-def _losses(compared: Sequence[Compared], bar: Bar) -> Rung:
-    found = [named for one in compared for named in _losses_of(one, 0, bar)]
+def _loss_stage(compared: Sequence[RunComparison], tolerance: TrainingTolerance) -> Rung:
+    found = [named for comparison in compared for named in _losses_of(comparison, 0, tolerance)]
     worst = max((_relative(named.gap) for named in found), default=0.0)
-    rung = _rung("losses", found, {})
+    stage = _tensor_stage("losses", found, {})
     text = f"{len(found)} terms of first steps, relative error at most {short(worst)}"
-    return replace(rung, summary=text)
+    return replace(stage, summary=text)
 
 
-def _later_losses(compared: Sequence[Compared], bar: Bar) -> Iterator[Named]:
+def _later_losses(
+    compared: Sequence[RunComparison], tolerance: TrainingTolerance
+) -> Iterator[NamedDifference]:
     """After the first step they are the parameters' consequence."""
-    for one in compared:
-        if one.run.parameters is not None:
-            for step in range(1, len(one.run.losses)):
-                yield from _losses_of(one, step, bar)
+    for comparison in compared:
+        if comparison.run.parameters is not None:
+            for step in range(1, len(comparison.run.losses)):
+                yield from _losses_of(comparison, step, tolerance)
 
 
-def _losses_of(one: Compared, step: int, bar: Bar) -> Iterator[Named]:
+def _losses_of(
+    comparison: RunComparison, step: int, tolerance: TrainingTolerance
+) -> Iterator[NamedDifference]:
     for term in TERMS:
-        ours, theirs = one.ours.losses[step][TERMS[term]], one.run.losses[step][term]
-        noise = max(abs(other.losses[step][TERMS[term]] - ours) for other in one.others)
-        found = scalar(ours, theirs, abs(theirs), noise, bar)
-        yield Named(f"{one.run.name}: {term}, step {step}", found)
+        ours, theirs = comparison.ours.losses[step][TERMS[term]], comparison.run.losses[step][term]
+        noise = max(abs(other.losses[step][TERMS[term]] - ours) for other in comparison.others)
+        found = compare_scalars(ours, theirs, abs(theirs), noise, tolerance)
+        yield NamedDifference(f"{comparison.run.name}: {term}, step {step}", found)
 
 
 def _tensors(
-    compared: Sequence[Compared], group: str, table: NameTable, bar: Bar
-) -> Iterator[Named]:
+    compared: Sequence[RunComparison], group: str, table: NameTable, tolerance: TrainingTolerance
+) -> Iterator[NamedDifference]:
     for run, ours, others in compared:
         recorded = getattr(run, group)
         if recorded is not None:
             runs = [getattr(other, group) for other in others]
-            steps = 1 if group in FIRST else len(run.losses)
-            for found in compare(recorded, getattr(ours, group), runs, table, bar, steps):
+            steps = 1 if group in FIRST_STEP_GROUPS else len(run.losses)
+            for found in compare_tensors(
+                recorded, getattr(ours, group), runs, table, tolerance, steps
+            ):
                 yield found._replace(name=f"{run.name}: {found.name}")
 
 
-def _decays(compared: Sequence[Compared], ours: Ours, table: NameTable) -> dict[str, str]:
+def _weight_decay_findings(
+    compared: Sequence[RunComparison], ours: TrainingSetup, table: NameTable
+) -> dict[str, str]:
     first, momentum = ours.model.state_dict(), ours.recipe.optimizer.momentum
     return {
         f"{run.name}: {name}": f"weight decay: ours is {number(abs(decay), 2)} too "
         f"{'great' if decay > 0 else 'small'}"
         for run, outcome, _ in compared
-        for name, decay in decay_in(run, first, outcome.parameters, table, momentum).items()
+        for name, decay in weight_decay_errors(
+            run, first, outcome.parameters, table, momentum
+        ).items()
     }
 
 
-def _rates(rates: Rates | None, ours: Ours) -> Rung:
+def _lr_stage(recorded_lrs: LearningRates | None, ours: TrainingSetup) -> Rung:
     name = "learning rate"
-    if rates is None:
+    if recorded_lrs is None:
         return Rung(name, "not compared", "the recording has none")
-    rate = ours.rates(ours.recipe.schedule, rates.steps_per_epoch)
-    found = np.array([rate(iteration) for iteration in rates.iterations.tolist()])
-    errors = np.abs(found - rates.rates)
-    wrong = ~(errors <= RATE)
-    shown = [
-        Finding(f"iteration {rates.iterations[i]}", f"{found[i]:.15g}", f"{rates.rates[i]:.15g}")
-        for i in np.flatnonzero(wrong)[:SHOWN]
+    lr_at = ours.lr_schedule(ours.recipe.schedule, recorded_lrs.steps_per_epoch)
+    found = np.array([lr_at(iteration) for iteration in recorded_lrs.iterations.tolist()])
+    errors = np.abs(found - recorded_lrs.rates)
+    differing = ~(errors <= LR_TOLERANCE)
+    findings = [
+        Finding(
+            f"iteration {recorded_lrs.iterations[i]}",
+            f"{found[i]:.15g}",
+            f"{recorded_lrs.rates[i]:.15g}",
+        )
+        for i in np.flatnonzero(differing)[:MAX_FINDINGS]
     ]
     text = f"{len(found)} iterations, error at most {short(float(errors.max(initial=0)))}"
-    if wrong.any():
-        text += f"; {int(wrong.sum())} differ"
-    return _with_findings(name, text, shown)
+    if differing.any():
+        text += f"; {int(differing.sum())} differ"
+    return _with_findings(name, text, findings)
 
 
-def _rung(name: str, found: Sequence[Named], diagnoses: dict[str, str]) -> Rung:
+def _tensor_stage(name: str, found: Sequence[NamedDifference], diagnoses: dict[str, str]) -> Rung:
     if not found:
         return Rung(name, "not compared", "the recording has none")
-    wrong = [named for named in found if not named.gap.ok]
-    wrong.sort(key=lambda named: (named.name not in diagnoses, -excess(named.gap)))
-    worst = max((named.gap for named in found), key=excess)
+    differing = [named for named in found if not named.gap.ok]
+    differing.sort(key=lambda named: (named.name not in diagnoses, -relative_excess(named.gap)))
+    worst = max((named.gap for named in found), key=relative_excess)
     text = f"{len(found)} compared; at most {times(worst)} times the noise"
     if worst.scale and not worst.problem:
         text += f", which is {short(worst.floor / worst.scale)} of the scale there"
-    if len(wrong) > SHOWN:
-        text += f"; {len(wrong)} differ, the worst {SHOWN} are shown"
-    shown = [
+    if len(differing) > MAX_FINDINGS:
+        text += f"; {len(differing)} differ, the worst {MAX_FINDINGS} are shown"
+    findings = [
         Finding(
             named.name,
             named.gap.problem or f"{named.gap.ours:.9g}, {times(named.gap)} times the noise",
             f"{named.gap.reference:.9g}",
             diagnoses.get(named.name, ""),
         )
-        for named in wrong[:SHOWN]
+        for named in differing[:MAX_FINDINGS]
     ]
-    return _with_findings(name, text, shown)
+    return _with_findings(name, text, findings)
 
 
 def _with_findings(name: str, text: str, found: Sequence[Finding]) -> Rung:

@@ -15,64 +15,66 @@ from torch import Tensor
 
 from picodet.alignment.result import Gap
 from picodet.alignment.tolerance import Tolerance, gap, problem
-from picodet.alignment.training.recording import Known, Tensors
+from picodet.alignment.training.recording import TensorDigest, TensorDigests
 from picodet.converter.names.rules import NameTable
 from picodet.converter.names.unmatched_tensors import PADDLE_ONLY
 
 
 @dataclass(frozen=True)
-class Bar:
+class TrainingTolerance:
     """How great a difference may be: the greater of a part of the scale, a multiple of noise."""
 
-    of_scale: float
-    of_noise: float
+    scale_factor: float
+    noise_factor: float
 
     def allowed(self, scale: float, noise: float) -> float:
-        return max(self.of_scale * scale, self.of_noise * noise)
+        return max(self.scale_factor * scale, self.noise_factor * noise)
 
 
 Measure = Callable[[Tensor], Tensor]
 # what a recording has of a whole tensor, and its magnitude: of a tensor of changes, by how much the
 # first may change
-MEASURED: Mapping[str, tuple[Measure, Measure]] = {
+MEASURE_FUNCTIONS: Mapping[str, tuple[Measure, Measure]] = {
     "norm": (torch.linalg.vector_norm, torch.linalg.vector_norm),
     "sum": (lambda x: x.sum(), lambda x: x.abs().sum()),
     "greatest": (lambda x: x.abs().max(), lambda x: x.abs().max()),
 }
 
 
-class Named(NamedTuple):
+class NamedDifference(NamedTuple):
     """A tensor that was compared, by our name."""
 
     name: str
     gap: Gap
 
 
-def compare(
-    recorded: Tensors,
+def compare_tensors(
+    recorded: TensorDigests,
     ours: Mapping[str, Tensor],
     others: Sequence[Mapping[str, Tensor]],
     table: NameTable,
-    bar: Bar,
+    tolerance: TrainingTolerance,
     steps: int = 1,
-) -> Iterator[Named]:
+) -> Iterator[NamedDifference]:
     """Every tensor of the recording; `others` are runs of ours that should be equal.
 
     After several steps a tensor that happened to be the same in all of them has the noise of the
     median tensor, in parts of its scale: where a channel is cut off whole in ours, it need not be
     in the reference.
     """
-    least = _median_noise(ours, others) if steps > 1 else 0.0
-    for theirs, known in recorded.items():
+    min_noise = _median_noise(ours, others) if steps > 1 else 0.0
+    for theirs, digest in recorded.items():
         found = table.to_ours(theirs)
         if found is None:
             if not any(only.pattern.fullmatch(theirs) for only in PADDLE_ONLY):
-                yield Named(theirs, problem("no tensor of ours by the name table"))
+                yield NamedDifference(theirs, problem("no tensor of ours by the name table"))
         elif found.name not in ours:
-            yield Named(found.name, problem("ours has none"))
+            yield NamedDifference(found.name, problem("ours has none"))
         else:
             runs = [other[found.name] for other in others]
-            yield Named(found.name, compare_one(known, ours[found.name], runs, bar, least))
+            yield NamedDifference(
+                found.name, compare_tensor(digest, ours[found.name], runs, tolerance, min_noise)
+            )
 
 
 def _median_noise(ours: Mapping[str, Tensor], others: Sequence[Mapping[str, Tensor]]) -> float:
@@ -84,54 +86,70 @@ def _median_noise(ours: Mapping[str, Tensor], others: Sequence[Mapping[str, Tens
     return float(np.median(parts)) if parts and others else 0.0
 
 
-def compare_one(
-    known: Known, ours: Tensor, runs: Sequence[Tensor], bar: Bar, least: float = 0.0
+def compare_tensor(
+    digest: TensorDigest,
+    ours: Tensor,
+    runs: Sequence[Tensor],
+    tolerance: TrainingTolerance,
+    min_noise: float = 0.0,
 ) -> Gap:
     """What is known of a tensor: its values, and what all of them amount to. The worst of these.
 
     least: noise, as a part of the scale.
     """
-    if known.shape is not None and tuple(ours.shape) != known.shape:
-        return problem(f"shape {list(ours.shape)}, the reference's is {list(known.shape)}")
-    if known.positions.size and int(known.positions[-1]) >= ours.numel():
+    if digest.shape is not None and tuple(ours.shape) != digest.shape:
+        return problem(f"shape {list(ours.shape)}, the reference's is {list(digest.shape)}")
+    if digest.positions.size and int(digest.positions[-1]) >= ours.numel():
         return problem(f"shape {list(ours.shape)}, the reference's has more values")
-    values = torch.from_numpy(known.values).to(ours.dtype)
+    values = torch.from_numpy(digest.values).to(ours.dtype)
     differences = [(ours - run).abs().double() for run in runs]
-    greatest = known.measures.get("greatest", 0.0)
+    max_magnitude = digest.measures.get("greatest", 0.0)
     noise = max((float(d.max()) for d in differences), default=0.0)
-    noise = max(noise, least * float(ours.abs().max()))
-    found = gap(ours.ravel()[known.positions], values, noise, Tolerance(bar.of_noise), greatest)
-    scale = max(found.scale, greatest)
-    where = int(known.positions[found.index[0]]) if found.index else 0
+    noise = max(noise, min_noise * float(ours.abs().max()))
+    found = gap(
+        ours.ravel()[digest.positions],
+        values,
+        noise,
+        Tolerance(tolerance.noise_factor),
+        max_magnitude,
+    )
+    scale = max(found.scale, max_magnitude)
+    where = int(digest.positions[found.index[0]]) if found.index else 0
     index = tuple(int(i) for i in np.unravel_index(where, tuple(ours.shape)))
-    allowed = 0.0 if found.problem else bar.allowed(scale, found.floor)
+    allowed = 0.0 if found.problem else tolerance.allowed(scale, found.floor)
     gaps = [replace(found, index=index, scale=scale, allowed=allowed)]
-    if known.measures and known.positions.size < ours.numel():
-        gaps += _measured(known.measures, ours.double(), differences, bar, least)
-    return max(gaps, key=excess)
+    if digest.measures and digest.positions.size < ours.numel():
+        gaps += _compare_measures(digest.measures, ours.double(), differences, tolerance, min_noise)
+    return max(gaps, key=relative_excess)
 
 
-def _measured(
-    known: Mapping[str, float], ours: Tensor, differences: Sequence[Tensor], bar: Bar, least: float
+def _compare_measures(
+    digest: Mapping[str, float],
+    ours: Tensor,
+    differences: Sequence[Tensor],
+    tolerance: TrainingTolerance,
+    min_noise: float,
 ) -> Iterator[Gap]:
     """By how much each may change where every value changes by its difference."""
-    for name, (measure, scale) in MEASURED.items():
+    for name, (measure, scale) in MEASURE_FUNCTIONS.items():
         noise = max((float(scale(change)) for change in differences), default=0.0)
-        of_ours = float(scale(ours))
-        noise = max(noise, least * of_ours)
-        yield scalar(float(measure(ours)), known[name], of_ours, noise, bar)
+        our_scale = float(scale(ours))
+        noise = max(noise, min_noise * our_scale)
+        yield compare_scalars(float(measure(ours)), digest[name], our_scale, noise, tolerance)
 
 
-def scalar(ours: float, theirs: float, scale: float, noise: float, bar: Bar) -> Gap:
+def compare_scalars(
+    ours: float, theirs: float, scale: float, noise: float, tolerance: TrainingTolerance
+) -> Gap:
     """Of two numbers."""
     if np.isfinite(ours) != np.isfinite(theirs):
         return problem("one of the two is NaN or Inf", scale, noise)
     same = ours == theirs or not np.isfinite(ours)
     error = 0.0 if same else abs(ours - theirs)
-    return Gap(error, (), ours, theirs, scale, noise, bar.allowed(scale, noise))
+    return Gap(error, (), ours, theirs, scale, noise, tolerance.allowed(scale, noise))
 
 
-def excess(found: Gap) -> float:
+def relative_excess(found: Gap) -> float:
     """How many times what is allowed; for sorting."""
     if found.ok:
         return found.error / found.allowed if found.allowed else 0.0

@@ -6,41 +6,53 @@ from dataclasses import replace
 
 import torch
 
-from picodet.alignment.training.differences import Bar, Named, compare
-from picodet.alignment.training.recording import Trace
-from picodet.alignment.training.steps import Ours
+from picodet.alignment.training.differences import (
+    NamedDifference,
+    TrainingTolerance,
+    compare_tensors,
+)
+from picodet.alignment.training.recording import EMATrace
+from picodet.alignment.training.steps import TrainingSetup
 from picodet.converter.names.rules import NameTable
 from picodet.training.recipes.schema import EMAConfig
 
-BAR = Bar(of_scale=1e-7, of_noise=1.0)  # the noise of equal float32 arithmetic: one rounding
-GROWTH = 0.05  # of the weights, with each update
+EMA_TOLERANCE = TrainingTolerance(
+    scale_factor=1e-7, noise_factor=1.0
+)  # the noise of equal float32 arithmetic: one rounding
+WEIGHT_GROWTH = 0.05  # of the weights, with each update
 
 
-def compare_traces(ours: Ours, traces: Sequence[Trace], table: NameTable) -> Iterator[Named]:
+def compare_traces(
+    ours: TrainingSetup, traces: Sequence[EMATrace], table: NameTable
+) -> Iterator[NamedDifference]:
     """Every moment of every trace, named by both."""
     for trace in traces:
         for found in _compare(ours, trace, table):
             yield found._replace(name=f"trace {trace.name}, {found.name}")
 
 
-def _compare(ours: Ours, trace: Trace, table: NameTable) -> Iterator[Named]:
+def _compare(ours: TrainingSetup, trace: EMATrace, table: NameTable) -> Iterator[NamedDifference]:
     model = deepcopy(ours.model).float()
-    average = ours.average(model, _recipe(ours.recipe.ema, trace))
-    translated = (table.to_ours(name) for name in trace.moments[0].held)
+    ema = ours.ema(model, _ema_config(ours.recipe.ema, trace))
+    translated = (table.to_ours(name) for name in trace.updates[0].raw)
     names = [found.name for found in translated if found is not None]
     state = model.state_dict()
     first = {name: state[name].numpy().copy() for name in names}
-    for i, moment in enumerate(trace.moments):
+    for i, update in enumerate(trace.updates):
         for name, weights in first.items():
-            grown = (weights * (1 + GROWTH * (i + 1))).astype(weights.dtype)
-            state[name].copy_(torch.from_numpy(grown))
-        average.update()
-        yield from _at(compare(moment.held, average.state_dict()["ema"], (), table, BAR), i)
-        if moment.given is not None:
-            yield from _at(compare(moment.given, average.snapshot(), (), table, BAR), i)
+            scaled = (weights * (1 + WEIGHT_GROWTH * (i + 1))).astype(weights.dtype)
+            state[name].copy_(torch.from_numpy(scaled))
+        ema.update()
+        yield from _name_by_update(
+            compare_tensors(update.raw, ema.state_dict()["ema"], (), table, EMA_TOLERANCE), i
+        )
+        if update.snapshot is not None:
+            yield from _name_by_update(
+                compare_tensors(update.snapshot, ema.snapshot(), (), table, EMA_TOLERANCE), i
+            )
 
 
-def _recipe(ema: EMAConfig, trace: Trace) -> EMAConfig:
+def _ema_config(ema: EMAConfig, trace: EMATrace) -> EMAConfig:
     if trace.kind is not None:
         ema = replace(ema, kind=trace.kind)
     if trace.cycle is not None:
@@ -48,6 +60,8 @@ def _recipe(ema: EMAConfig, trace: Trace) -> EMAConfig:
     return ema
 
 
-def _at(compared: Iterator[Named], update: int) -> Iterator[Named]:
-    for found in compared:
+def _name_by_update(
+    differences: Iterator[NamedDifference], update: int
+) -> Iterator[NamedDifference]:
+    for found in differences:
         yield found._replace(name=f"update {update}: {found.name}")

@@ -12,17 +12,17 @@ from typing import Any, Literal
 import numpy as np
 
 from picodet.alignment.recording.index import content_key
-from picodet.alignment.training.batch import Boxes
+from picodet.alignment.training.batch import GroundTruth
 from picodet.alignment.training.recording import (
-    Averaged,
-    Known,
-    Rates,
-    Run,
-    Taken,
-    Tensors,
-    Trace,
+    EMASnapshot,
+    EMATrace,
+    LearningRates,
+    RecordedAssignment,
+    TensorDigest,
+    TensorDigests,
     TrainingRecording,
-    known,
+    TrainingRun,
+    tensor_digest,
 )
 from picodet.errors import RecordingError
 from picodet.files import sha256
@@ -31,13 +31,23 @@ from picodet.formats.npz_files import ArrayFileError, read_npz
 from picodet.formats.precision import as_float32
 
 TAGS = {"train": "SimOTA", "train_atss": "ATSS", "train_tal": "task-aligned"}
-ONE_EMPTY = "train_one_empty_image"  # in train_summary.json: losses, of the first picture's boxes
+EMPTY_IMAGE_KEY = (
+    "train_one_empty_image"  # in train_summary.json: losses, of the first picture's boxes
+)
 TERMS = {"loss_vfl": "varifocal", "loss_bbox": "boxes", "loss_dfl": "sides"}
 MEASURES = {"l2": "norm", "sum": "sum", "absmax": "greatest"}
-DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError, ArrayFileError)
-Kind = Literal["threshold", "normal", "exponential"]
+PARSE_ERRORS = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    OSError,
+    ArrayFileError,
+)
+EMAKind = Literal["threshold", "normal", "exponential"]
 # of ema.json: what stands in the place of the config's kind and cycle
-TRACES: Mapping[str, tuple[Kind | None, int | None]] = {
+EMA_TRACES: Mapping[str, tuple[EMAKind | None, int | None]] = {
     "as_config": (None, None),
     "as_config_apply_every_2": (None, None),
     "cycle3_apply_every_2": (None, 3),
@@ -46,7 +56,7 @@ TRACES: Mapping[str, tuple[Kind | None, int | None]] = {
 }
 
 
-def is_folder(path: Path) -> bool:
+def is_reference_folder(path: Path) -> bool:
     """Whether there is one."""
     return path.is_dir() and any((path / f"{tag}.npz").is_file() for tag in TAGS)
 
@@ -58,9 +68,11 @@ def read_folder(path: Path) -> TrainingRecording:
         raise RecordingError(f"{path}: {checkpoint.name} is expected, which it was recorded with")
     weights = _tensors(checkpoint)
     try:
-        arrays = {tag: read_npz(path / f"{tag}.npz") for tag in TAGS if _is(path / f"{tag}.npz")}
-        runs = [_run(path, tag, of_tag) for tag, of_tag in arrays.items()]
-        runs += list(_one_empty(path, runs))
+        arrays = {
+            tag: read_npz(path / f"{tag}.npz") for tag in TAGS if _is_file(path / f"{tag}.npz")
+        }
+        runs = [_run(path, tag, tag_arrays) for tag, tag_arrays in arrays.items()]
+        runs += list(_run_with_empty_image(path, runs))
         meta = json.loads((path / "meta.json").read_text())
         return TrainingRecording(
             file=checkpoint.name,
@@ -70,14 +82,14 @@ def read_folder(path: Path) -> TrainingRecording:
             weights={name: content_key(array) for name, array in weights.items()},
             images=next(iter(arrays.values()))["input"],
             runs=tuple(runs),
-            rates=_rates(path / "lr.npz"),
-            traces=tuple(_traces(path / "ema.json")),
+            rates=_learning_rates(path / "lr.npz"),
+            traces=tuple(_ema_traces(path / "ema.json")),
         )
-    except DAMAGED as error:
+    except PARSE_ERRORS as error:
         raise RecordingError(f"{path}: {type(error).__name__} {error}") from error
 
 
-def _is(path: Path) -> bool:
+def _is_file(path: Path) -> bool:
     return path.is_file()
 
 
@@ -86,126 +98,131 @@ def _tensors(path: Path) -> dict[str, np.ndarray]:
     return {name: array for name, array in arrays.items() if array is not None}
 
 
-def _whole(tensors: Mapping[str, np.ndarray]) -> Tensors:
-    return {name: known(array, np.arange(array.size)) for name, array in tensors.items()}
+def _digest_all(tensors: Mapping[str, np.ndarray]) -> TensorDigests:
+    return {name: tensor_digest(array, np.arange(array.size)) for name, array in tensors.items()}
 
 
-def _run(path: Path, tag: str, arrays: Mapping[str, np.ndarray]) -> Run:
-    told = json.loads((path / f"{tag}_loss.json").read_text())
-    after = path / f"{tag}_after{len(told['log'])}.pdparams"
+def _run(path: Path, tag: str, arrays: Mapping[str, np.ndarray]) -> TrainingRun:
+    entry = json.loads((path / f"{tag}_loss.json").read_text())
+    after = path / f"{tag}_after{len(entry['log'])}.pdparams"
     statistics = path / f"{tag}_bn_after1.npz"
-    return Run(
+    return TrainingRun(
         name=TAGS[tag],
-        epoch=int(told["epoch_id"]),
-        rate=float(told["lr"]),
-        boxes=_boxes(arrays),
-        losses=tuple(_terms(step) for step in told["log"]),
-        taken=_taken(arrays, [int(n) for n in told["n_anchor_per_level"]]),
+        epoch=int(entry["epoch_id"]),
+        lr=float(entry["lr"]),
+        boxes=_ground_truth(arrays),
+        losses=tuple(_losses(step) for step in entry["log"]),
+        assignment=_assignment(arrays, [int(n) for n in entry["n_anchor_per_level"]]),
         gradients=_gradients(path / f"{tag}_grads.json"),
-        statistics=_whole(read_npz(statistics)) if statistics.is_file() else None,
-        parameters=_whole(_tensors(after)) if after.is_file() else None,
+        statistics=_digest_all(read_npz(statistics)) if statistics.is_file() else None,
+        parameters=_digest_all(_tensors(after)) if after.is_file() else None,
     )
 
 
-def _one_empty(path: Path, runs: list[Run]) -> Iterator[Run]:
+def _run_with_empty_image(path: Path, runs: list[TrainingRun]) -> Iterator[TrainingRun]:
     summary = json.loads((path / "train_summary.json").read_text())
-    if ONE_EMPTY in summary:
+    if EMPTY_IMAGE_KEY in summary:
         first = np.arange(len(runs[0].boxes.valid))[:, None] == 0
         boxes, classes, valid = runs[0].boxes
-        own = Boxes(boxes * first[..., None].astype(boxes.dtype), classes * first, valid & first)
-        losses = (_terms(summary[ONE_EMPTY]),)
-        yield Run(f"{runs[0].name}, last picture without boxes", 0, runs[0].rate, own, losses)
+        ground_truth = GroundTruth(
+            boxes * first[..., None].astype(boxes.dtype), classes * first, valid & first
+        )
+        losses = (_losses(summary[EMPTY_IMAGE_KEY]),)
+        yield TrainingRun(
+            f"{runs[0].name}, last picture without boxes", 0, runs[0].lr, ground_truth, losses
+        )
 
 
-def _terms(of_step: Mapping[str, Any]) -> dict[str, float]:
-    return {ours: float(of_step[theirs]) for theirs, ours in TERMS.items()}
+def _losses(step: Mapping[str, Any]) -> dict[str, float]:
+    return {ours: float(step[theirs]) for theirs, ours in TERMS.items()}
 
 
-def _boxes(arrays: Mapping[str, np.ndarray]) -> Boxes:
-    per_picture = [arrays[f"gt_bbox{i}"] for i in range(len(arrays["input"]))]
-    most = max(map(len, per_picture))
-    boxes = np.zeros((len(per_picture), most, 4), np.float32)
+def _ground_truth(arrays: Mapping[str, np.ndarray]) -> GroundTruth:
+    boxes_per_image = [arrays[f"gt_bbox{i}"] for i in range(len(arrays["input"]))]
+    max_boxes = max(map(len, boxes_per_image))
+    boxes = np.zeros((len(boxes_per_image), max_boxes, 4), np.float32)
     classes = np.zeros(boxes.shape[:2], np.int64)
     valid = np.zeros(boxes.shape[:2], bool)
-    for i, of_picture in enumerate(per_picture):
-        count = len(of_picture)
-        boxes[i, :count], classes[i, :count] = of_picture, arrays[f"gt_class{i}"][:, 0]
+    for i, image_boxes in enumerate(boxes_per_image):
+        count = len(image_boxes)
+        boxes[i, :count], classes[i, :count] = image_boxes, arrays[f"gt_class{i}"][:, 0]
         valid[i, :count] = True
-    return Boxes(boxes, classes, valid)
+    return GroundTruth(boxes, classes, valid)
 
 
-def _taken(arrays: Mapping[str, np.ndarray], levels: list[int]) -> Taken:
-    pictures = len(arrays["input"])
-    quality = _qualities(arrays, levels, pictures)
-    cells = [arrays[f"as{i}_pos"] for i in range(pictures)]
-    picture = np.repeat(np.arange(pictures), [len(of_picture) for of_picture in cells])
-    cell = np.concatenate(cells)
-    box = np.concatenate([_box_of(arrays, i) for i in range(pictures)])
-    return Taken(picture, cell, box, quality[picture, cell])
+def _assignment(arrays: Mapping[str, np.ndarray], levels: list[int]) -> RecordedAssignment:
+    num_images = len(arrays["input"])
+    quality = _quality(arrays, levels, num_images)
+    anchors = [arrays[f"as{i}_pos"] for i in range(num_images)]
+    image = np.repeat(np.arange(num_images), [len(image_boxes) for image_boxes in anchors])
+    anchor = np.concatenate(anchors)
+    box = np.concatenate([_assigned_boxes(arrays, i) for i in range(num_images)])
+    return RecordedAssignment(image, anchor, box, quality[image, anchor])
 
 
-def _box_of(arrays: Mapping[str, np.ndarray], picture: int) -> np.ndarray:
+def _assigned_boxes(arrays: Mapping[str, np.ndarray], image: int) -> np.ndarray:
     """Of each cell that takes one; in 2022 only the box itself was recorded."""
-    if f"as{picture}_gt" in arrays:
-        return arrays[f"as{picture}_gt"]
-    boxes, taken = arrays[f"gt_bbox{picture}"], arrays[f"as{picture}_bbox"]
-    index: np.ndarray = np.abs(taken[:, None] - boxes).max(axis=2).argmin(axis=1)
+    if f"as{image}_gt" in arrays:
+        return arrays[f"as{image}_gt"]
+    boxes, assigned = arrays[f"gt_bbox{image}"], arrays[f"as{image}_bbox"]
+    index: np.ndarray = np.abs(assigned[:, None] - boxes).max(axis=2).argmin(axis=1)
     return index
 
 
-def _qualities(arrays: Mapping[str, np.ndarray], levels: list[int], pictures: int) -> np.ndarray:
+def _quality(arrays: Mapping[str, np.ndarray], levels: list[int], num_images: int) -> np.ndarray:
     """[B, A]. In 2021 each level has a loss of its own, over all its pictures; in 2022 there is
     one, over all levels of a picture before the next.
     """
     parts = levels if "vfl1_idx" in arrays else [sum(levels)]
     found = []
-    for i, cells in enumerate(parts):
-        of_part = np.zeros(pictures * cells)
-        of_part[arrays[f"vfl{i}_idx"][:, 0]] = arrays[f"vfl{i}_val"]
-        found.append(of_part.reshape(pictures, cells))
+    for i, anchors in enumerate(parts):
+        part = np.zeros(num_images * anchors)
+        part[arrays[f"vfl{i}_idx"][:, 0]] = arrays[f"vfl{i}_val"]
+        found.append(part.reshape(num_images, anchors))
     return np.concatenate(found, axis=1)
 
 
-def _gradients(path: Path) -> Tensors | None:
+def _gradients(path: Path) -> TensorDigests | None:
     """Their first values and what they amount to; their shapes were not recorded."""
     if not path.is_file():
         return None
     return {
-        str(told["name"]): Known(
+        str(entry["name"]): TensorDigest(
             None,
-            np.arange(len(told["first8"])),
-            np.array(told["first8"], np.float32),
-            {ours: float(told[theirs]) for theirs, ours in MEASURES.items()},
+            np.arange(len(entry["first8"])),
+            np.array(entry["first8"], np.float32),
+            {ours: float(entry[theirs]) for theirs, ours in MEASURES.items()},
         )
-        for told in json.loads(path.read_text())
-        if "first8" in told
+        for entry in json.loads(path.read_text())
+        if "first8" in entry
     }
 
 
-def _rates(path: Path) -> Rates | None:
+def _learning_rates(path: Path) -> LearningRates | None:
     if not path.is_file():
         return None
     arrays = read_npz(path)
-    return Rates(int(arrays["steps_per_epoch"]), arrays["iters"], arrays["lr"])
+    return LearningRates(int(arrays["steps_per_epoch"]), arrays["iters"], arrays["lr"])
 
 
-def _traces(path: Path) -> Iterator[Trace]:
+def _ema_traces(path: Path) -> Iterator[EMATrace]:
     if not path.is_file():
         return
     content = json.loads(path.read_text())
-    for name, (kind, cycle) in TRACES.items():
-        moments = tuple(
-            Averaged(
-                _first(moment["raw"]), _first(moment["applied"]) if "applied" in moment else None
+    for name, (kind, cycle) in EMA_TRACES.items():
+        updates = tuple(
+            EMASnapshot(
+                _digest_first(update["raw"]),
+                _digest_first(update["applied"]) if "applied" in update else None,
             )
-            for moment in content[name]
+            for update in content[name]
         )
-        yield Trace(name, kind, cycle, moments)
+        yield EMATrace(name, kind, cycle, updates)
 
 
-def _first(values: Mapping[str, list[float]]) -> Tensors:
+def _digest_first(values: Mapping[str, list[float]]) -> TensorDigests:
     """Some of the first values; make_reference.py keeps eight of each."""
     return {
-        name: Known(None, np.arange(len(first)), np.array(first, np.float32), {})
+        name: TensorDigest(None, np.arange(len(first)), np.array(first, np.float32), {})
         for name, first in values.items()
     }

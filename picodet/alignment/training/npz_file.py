@@ -13,31 +13,31 @@ from typing import Any
 import numpy as np
 
 from picodet.alignment.recording.index import sample_positions
-from picodet.alignment.training.batch import Boxes, TrainingInput, checked
+from picodet.alignment.training.batch import GroundTruth, TrainingBatch, check_batch
 from picodet.alignment.training.recording import (
     MEASURES,
     TERMS,
-    Known,
-    Rates,
-    Run,
-    Taken,
-    Tensors,
+    LearningRates,
+    RecordedAssignment,
+    TensorDigest,
+    TensorDigests,
     TrainingRecording,
+    TrainingRun,
 )
 from picodet.errors import RecordingError
 from picodet.files import replacing
 from picodet.formats.npz_files import ArrayFileError, read_npz
 from picodet.ops.anchor_points import grids
 
-INDEX = "index"
-FORMAT = 1
+INDEX_KEY = "index"
+FORMAT_VERSION = 1
 MAX_STEPS = 1000  # of one run, each of which we make as well
-MAX_SIZE = 1 << 40  # values of a tensor of which there are samples
-GROUPS = ("gradients", "statistics", "parameters", "momenta", "averages")  # fields of a Run
-DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+MAX_VALUES = 1 << 40  # values of a tensor of which there are samples
+TENSOR_GROUPS = ("gradients", "statistics", "parameters", "momenta", "averages")  # fields of a Run
+PARSE_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
-def positions_of(size: int, samples: int) -> np.ndarray:
+def sample_indices(size: int, samples: int) -> np.ndarray:
     """Of the values that are kept; samples: how many, 0 for all."""
     return sample_positions(size, samples) if samples else np.arange(size)
 
@@ -53,22 +53,22 @@ def write(recording: TrainingRecording, samples: int, path: Path) -> None:
     runs = []
     for i, run in enumerate(recording.runs):
         arrays |= {f"{i}/{name}": array for name, array in run.boxes._asdict().items()}
-        if run.taken is not None:
-            *places, quality = run.taken
-            arrays[f"{i}/taken"] = np.stack(places)
+        if run.assignment is not None:
+            *indices, quality = run.assignment
+            arrays[f"{i}/taken"] = np.stack(indices)
             if quality is not None:
                 arrays[f"{i}/quality"] = quality
         groups = {}
-        for group in GROUPS:
-            tensors: Tensors | None = getattr(run, group)
+        for group in TENSOR_GROUPS:
+            tensors: TensorDigests | None = getattr(run, group)
             if tensors is not None:
-                arrays |= {f"{i}/{group}/{k}": array for k, array in _packed(tensors)}
-                groups[group] = {name: known.shape for name, known in tensors.items()}
-        losses = [dict(of_step) for of_step in run.losses]
-        told = {"name": run.name, "epoch": run.epoch, "rate": run.rate, "losses": losses}
-        runs.append({**told, "groups": groups})
+                arrays |= {f"{i}/{group}/{k}": array for k, array in _pack(tensors)}
+                groups[group] = {name: digest.shape for name, digest in tensors.items()}
+        losses = [dict(step) for step in run.losses]
+        entry = {"name": run.name, "epoch": run.epoch, "rate": run.lr, "losses": losses}
+        runs.append({**entry, "groups": groups})
     index = {
-        "format": FORMAT,
+        "format": FORMAT_VERSION,
         "file": recording.file,
         "sha256": recording.sha256,
         "versions": dict(recording.versions),
@@ -80,16 +80,16 @@ def write(recording: TrainingRecording, samples: int, path: Path) -> None:
     if recording.rates is not None:
         index["steps_per_epoch"] = recording.rates.steps_per_epoch
         arrays |= {"iterations": recording.rates.iterations, "rates": recording.rates.rates}
-    arrays[INDEX] = np.frombuffer(json.dumps(index, separators=(",", ":")).encode(), np.uint8)
+    arrays[INDEX_KEY] = np.frombuffer(json.dumps(index, separators=(",", ":")).encode(), np.uint8)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def _packed(tensors: Tensors) -> Iterator[tuple[str, np.ndarray]]:
-    yield "values", np.concatenate([known.values for known in tensors.values()])
+def _pack(tensors: TensorDigests) -> Iterator[tuple[str, np.ndarray]]:
+    yield "values", np.concatenate([digest.values for digest in tensors.values()])
     yield (
         "measures",
-        np.array([[known.measures[m] for m in MEASURES] for known in tensors.values()]),
+        np.array([[digest.measures[m] for m in MEASURES] for digest in tensors.values()]),
     )
 
 
@@ -97,35 +97,39 @@ def read(path: Path) -> TrainingRecording:
     """Raises RecordingError for a file that is none."""
     try:
         arrays = read_npz(path)
-        index = json.loads(arrays[INDEX].tobytes())
+        index = json.loads(arrays[INDEX_KEY].tobytes())
     except (ArrayFileError, KeyError, ValueError, RecursionError) as error:
         raise RecordingError(
             f"{path}: not a readable recording of a training: {error}; "
             "picodet-align record --training makes one"
         ) from error
     try:
-        return _recording(path, index, arrays)
-    except DAMAGED as error:
+        return _parse_recording(path, index, arrays)
+    except PARSE_ERRORS as error:
         raise RecordingError(
             f"{path}: its index is damaged: {type(error).__name__} {error}. Record it again"
         ) from error
 
 
-def _recording(
+def _parse_recording(
     path: Path, index: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> TrainingRecording:
-    if index["format"] != FORMAT:
-        raise ValueError(f"format {index['format']!r:.20}, this version reads {FORMAT}")
+    if index["format"] != FORMAT_VERSION:
+        raise ValueError(f"format {index['format']!r:.20}, this version reads {FORMAT_VERSION}")
     precision, samples = index["precision"], int(index["samples"])
     if precision not in ("float32", "float64"):
         raise ValueError(f"precision {precision!r:.20}")
     if samples < 0:
         raise ValueError(f"{samples} samples")
-    rates = None
+    learning_rates = None
     if "steps_per_epoch" in index:
-        rates = Rates(int(index["steps_per_epoch"]), arrays["iterations"], arrays["rates"])
-        _check_rates(rates)
-    runs = tuple(_run(path, i, told, arrays, samples) for i, told in enumerate(list(index["runs"])))
+        learning_rates = LearningRates(
+            int(index["steps_per_epoch"]), arrays["iterations"], arrays["rates"]
+        )
+        _check_learning_rates(learning_rates)
+    runs = tuple(
+        _parse_run(path, i, entry, arrays, samples) for i, entry in enumerate(list(index["runs"]))
+    )
     if not runs:
         raise ValueError("no run")
     return TrainingRecording(
@@ -136,86 +140,94 @@ def _recording(
         weights={str(k): str(v) for k, v in index["weights"].items()},
         images=arrays["images"],
         runs=runs,
-        rates=rates,
+        rates=learning_rates,
     )
 
 
-def _run(
-    path: Path, i: int, told: Mapping[str, Any], arrays: Mapping[str, np.ndarray], samples: int
-) -> Run:
-    boxes = {name: arrays[f"{i}/{name}"] for name in Boxes._fields}
-    fed = checked(path, {"images": arrays["images"], **boxes}, np.iinfo(np.int64).max)
-    taken = None
+def _parse_run(
+    path: Path, i: int, entry: Mapping[str, Any], arrays: Mapping[str, np.ndarray], samples: int
+) -> TrainingRun:
+    boxes = {name: arrays[f"{i}/{name}"] for name in GroundTruth._fields}
+    batch = check_batch(path, {"images": arrays["images"], **boxes}, np.iinfo(np.int64).max)
+    assignment = None
     if f"{i}/taken" in arrays:
-        taken = _taken(arrays[f"{i}/taken"], arrays.get(f"{i}/quality"), fed)
+        assignment = _parse_assignment(arrays[f"{i}/taken"], arrays.get(f"{i}/quality"), batch)
     groups = {
-        str(group): _unpacked(shapes, samples, arrays, f"{i}/{group}")
-        for group, shapes in told["groups"].items()
-        if group in GROUPS
+        str(group): _unpack(shapes, samples, arrays, f"{i}/{group}")
+        for group, shapes in entry["groups"].items()
+        if group in TENSOR_GROUPS
     }
-    losses = tuple({term: float(step[term]) for term in TERMS} for step in told["losses"])
+    losses = tuple({term: float(step[term]) for term in TERMS} for step in entry["losses"])
     if not 0 < len(losses) <= MAX_STEPS:
         raise ValueError(f"run {i} has {len(losses):,} steps; 1 to {MAX_STEPS} are expected")
-    epoch, rate = int(told["epoch"]), float(told["rate"])
-    if epoch < 0 or not 0 <= rate < math.inf:
-        raise ValueError(f"run {i} of epoch {epoch!s:.20}, with a learning rate of {rate}")
-    return Run(
-        name=str(told["name"]),
+    epoch, lr = int(entry["epoch"]), float(entry["rate"])
+    if epoch < 0 or not 0 <= lr < math.inf:
+        raise ValueError(f"run {i} of epoch {epoch!s:.20}, with a learning rate of {lr}")
+    return TrainingRun(
+        name=str(entry["name"]),
         epoch=epoch,
-        rate=rate,
-        boxes=fed.boxes,
+        lr=lr,
+        boxes=batch.boxes,
         losses=losses,
-        taken=taken,
+        assignment=assignment,
         **groups,
     )
 
 
-def _check_rates(rates: Rates) -> None:
-    iterations, values = rates.iterations, rates.rates
+def _check_learning_rates(learning_rates: LearningRates) -> None:
+    iterations, values = learning_rates.iterations, learning_rates.rates
     if iterations.shape != values.shape or values.ndim != 1:
         raise ValueError(f"{iterations.shape} iterations, {values.shape} rates")
     if iterations.dtype.kind not in "iu" or values.dtype.kind != "f":
         raise ValueError(f"iterations of {iterations.dtype}, rates of {values.dtype}")
-    if rates.steps_per_epoch < 1 or (iterations < 0).any():
-        raise ValueError(f"{rates.steps_per_epoch} steps per epoch, or iterations below 0")
+    if learning_rates.steps_per_epoch < 1 or (iterations < 0).any():
+        raise ValueError(f"{learning_rates.steps_per_epoch} steps per epoch, or iterations below 0")
 
 
-def _taken(places: np.ndarray, quality: np.ndarray | None, fed: TrainingInput) -> Taken:
+def _parse_assignment(
+    indices: np.ndarray, quality: np.ndarray | None, batch: TrainingBatch
+) -> RecordedAssignment:
     """Of places [3, n]; each is there, in a picture of the batch."""
-    if places.ndim != 2 or len(places) != 3 or places.dtype.kind not in "iu":
-        raise ValueError(f"cells that take a box of shape {list(places.shape)} and {places.dtype}")
-    pictures, most = fed.boxes.valid.shape
-    cells = sum(math.prod(grid) for grid in grids((fed.images.shape[2], fed.images.shape[3])))
-    ends = np.array([pictures, cells, most])[:, None]
-    if ((places < 0) | (places >= ends)).any():
-        raise ValueError(f"a cell takes a box outside of {pictures} x {cells} x {most}")
-    picture, cell, box = places.astype(np.int64)
-    if not fed.boxes.valid[picture, box].all():
+    if indices.ndim != 2 or len(indices) != 3 or indices.dtype.kind not in "iu":
+        raise ValueError(
+            f"cells that take a box of shape {list(indices.shape)} and {indices.dtype}"
+        )
+    num_images, max_boxes = batch.boxes.valid.shape
+    num_anchors = sum(
+        math.prod(grid) for grid in grids((batch.images.shape[2], batch.images.shape[3]))
+    )
+    ends = np.array([num_images, num_anchors, max_boxes])[:, None]
+    if ((indices < 0) | (indices >= ends)).any():
+        raise ValueError(
+            f"a cell takes a box outside of {num_images} x {num_anchors} x {max_boxes}"
+        )
+    image, anchor, box = indices.astype(np.int64)
+    if not batch.boxes.valid[image, box].all():
         raise ValueError("a cell takes a box that is not there")
-    if quality is not None and (quality.shape != cell.shape or quality.dtype.kind != "f"):
-        raise ValueError(f"{cell.shape} cells, {quality.shape} qualities of {quality.dtype}")
-    return Taken(picture, cell, box, quality)
+    if quality is not None and (quality.shape != anchor.shape or quality.dtype.kind != "f"):
+        raise ValueError(f"{anchor.shape} cells, {quality.shape} qualities of {quality.dtype}")
+    return RecordedAssignment(image, anchor, box, quality)
 
 
-def _unpacked(
+def _unpack(
     shapes: Mapping[str, Any], samples: int, arrays: Mapping[str, np.ndarray], group: str
-) -> Tensors:
+) -> TensorDigests:
     values, measures = arrays[f"{group}/values"], arrays[f"{group}/measures"]
     if measures.shape != (len(shapes), len(MEASURES)) or measures.dtype.kind != "f":
         raise ValueError(f"{group}: {len(shapes)} tensors, {measures.shape} measures")
     if values.ndim != 1 or values.dtype.kind != "f":
         raise ValueError(f"{group}: values of shape {list(values.shape)} and {values.dtype}")
-    found: dict[str, Known] = {}
+    found: dict[str, TensorDigest] = {}
     start = 0
-    for (name, shape), measured in zip(shapes.items(), measures.tolist(), strict=True):
-        sides = tuple(int(side) for side in shape)
-        size = math.prod(sides)
+    for (name, shape), row in zip(shapes.items(), measures.tolist(), strict=True):
+        dims = tuple(int(dim) for dim in shape)
+        size = math.prod(dims)
         end = start + (min(size, samples) if samples else size)
-        if min(sides, default=0) < 0 or size > MAX_SIZE or end > len(values):
-            raise ValueError(f"{group}: {name!s:.80} of shape {list(sides)!s:.80} is not all there")
-        positions = positions_of(size, samples)
-        named = dict(zip(MEASURES, measured, strict=True))
-        found[str(name)] = Known(sides, positions, values[start:end], named)
+        if min(dims, default=0) < 0 or size > MAX_VALUES or end > len(values):
+            raise ValueError(f"{group}: {name!s:.80} of shape {list(dims)!s:.80} is not all there")
+        positions = sample_indices(size, samples)
+        by_measure = dict(zip(MEASURES, row, strict=True))
+        found[str(name)] = TensorDigest(dims, positions, values[start:end], by_measure)
         start = end
     if start != len(values):
         raise ValueError(f"{group}: {len(values)} values, {start} are expected")

@@ -10,14 +10,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from picodet.alignment.training.batch import Boxes
+from picodet.alignment.training.batch import GroundTruth
 
 Precision = Literal["float32", "float64"]
 TERMS = {"varifocal": "vfl", "boxes": "giou", "sides": "dfl"}  # in a recording -> ours
 MEASURES = ("norm", "sum", "greatest")  # of all values of a tensor: its l2 norm, sum, magnitude
 
 
-class Known(NamedTuple):
+class TensorDigest(NamedTuple):
     """What is known of a tensor: some values or all, and what all of them amount to."""
 
     shape: tuple[int, ...] | None
@@ -26,44 +26,44 @@ class Known(NamedTuple):
     measures: Mapping[str, float]  # MEASURES
 
 
-Tensors = Mapping[str, Known]  # by ppdet's names
+TensorDigests = Mapping[str, TensorDigest]  # by ppdet's names
 
 
-class Taken(NamedTuple):
+class RecordedAssignment(NamedTuple):
     """The n cells that take a box, in all pictures."""
 
-    picture: np.ndarray  # [n] int64
-    cell: np.ndarray  # [n] int64, levels one after the other, each row by row
+    image: np.ndarray  # [n] int64
+    anchor: np.ndarray  # [n] int64, levels one after the other, each row by row
     box: np.ndarray  # [n] int64, of the picture's
     quality: np.ndarray | None  # [n], what the score of the box's class should be
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """A few steps on one batch, from the checkpoint's weights on."""
 
     name: str
     epoch: int  # which cells are assigned by, in 2022
-    rate: float
-    boxes: Boxes
+    lr: float
+    boxes: GroundTruth
     losses: tuple[Mapping[str, float], ...]  # of each step: TERMS
-    taken: Taken | None = None  # in the first step
-    gradients: Tensors | None = None  # of the first step
-    statistics: Tensors | None = None  # of batch norms after the first pass
-    parameters: Tensors | None = None  # and the statistics, after the last step
-    momenta: Tensors | None = None
-    averages: Tensors | None = None  # what ModelEMA gives then, updated after each step
+    assignment: RecordedAssignment | None = None  # in the first step
+    gradients: TensorDigests | None = None  # of the first step
+    statistics: TensorDigests | None = None  # of batch norms after the first pass
+    parameters: TensorDigests | None = None  # and the statistics, after the last step
+    momenta: TensorDigests | None = None
+    averages: TensorDigests | None = None  # what ModelEMA gives then, updated after each step
 
 
-class Averaged(NamedTuple):
+class EMASnapshot(NamedTuple):
     """What ModelEMA held and gave at one moment, of some tensors."""
 
-    held: Tensors
-    given: Tensors | None  # where it was asked
+    raw: TensorDigests
+    snapshot: TensorDigests | None  # where it was asked
 
 
 @dataclass(frozen=True)
-class Trace:
+class EMATrace:
     """ModelEMA over weights that are known: update i sees the checkpoint's, 5 % * (i + 1) greater.
 
     kind and cycle stand in the place of the recipe's, where they are not None.
@@ -72,10 +72,10 @@ class Trace:
     name: str
     kind: Literal["threshold", "normal", "exponential"] | None
     cycle: int | None
-    moments: tuple[Averaged, ...]
+    updates: tuple[EMASnapshot, ...]
 
 
-class Rates(NamedTuple):
+class LearningRates(NamedTuple):
     """Learning rates of a training."""
 
     steps_per_epoch: int
@@ -93,16 +93,16 @@ class TrainingRecording:
     precision: Precision
     weights: Mapping[str, str]  # of the checkpoint: names, and keys made of the content
     images: np.ndarray  # [B, 3, H, W] float32, that all runs are fed with
-    runs: tuple[Run, ...]
-    rates: Rates | None
-    traces: tuple[Trace, ...] = ()
+    runs: tuple[TrainingRun, ...]
+    rates: LearningRates | None
+    traces: tuple[EMATrace, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)  # rungs, and why they are not there
 
 
-def known(array: np.ndarray, positions: np.ndarray) -> Known:
+def tensor_digest(array: np.ndarray, positions: np.ndarray) -> TensorDigest:
     """What a recording keeps of a tensor."""
     flat = array.ravel().astype(np.float64)
     norm, total = float(np.sqrt(flat @ flat)), float(flat.sum())
     greatest = float(np.abs(flat).max(initial=0))
     measures = dict(zip(MEASURES, (norm, total, greatest), strict=True))
-    return Known(array.shape, positions, array.ravel()[positions], measures)
+    return TensorDigest(array.shape, positions, array.ravel()[positions], measures)

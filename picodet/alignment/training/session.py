@@ -8,53 +8,55 @@ from typing import TYPE_CHECKING, Any
 
 from picodet.alignment.reference.paddle import record_in_paddle
 from picodet.alignment.reference.record import CHECKPOINTS
-from picodet.alignment.reference.request import SAMPLES, TrainingOrder
+from picodet.alignment.reference.request import SUMMARY_SAMPLES, TrainingRecordRequest
 from picodet.alignment.result import Comparison
 from picodet.alignment.training import npz_file
-from picodet.alignment.training.folder import is_folder, read_folder
+from picodet.alignment.training.folder import is_reference_folder, read_folder
 from picodet.alignment.training.recording import TrainingRecording
 from picodet.errors import AlignmentError, RecordingError
 from picodet.files import check_apart, check_writable, problem
 from picodet.formats.inference_folder import is_inference_folder
 
 if TYPE_CHECKING:  # they import torch, and to record needs none
-    from picodet.alignment.open_candidate import Candidate
+    from picodet.alignment.open_candidate import OpenedModel
     from picodet.converter.paddle_checkpoints import Which
 
-Progress = Callable[[int, int], None]
-KINDS = (
+ProgressCallback = Callable[[int, int], None]
+ACCEPTED_KINDS = (
     "a recording of picodet-align record --training (.npz), a .pdparams or .pdema of ppdet, a "
     "training's folder, or a folder that make_reference.py wrote"
 )
 
 
 @dataclass(frozen=True)
-class TrainedOn:
+class TrainingInputOptions:
     """What the user wants both trainings to see; nothing is a batch that is drawn."""
 
     batch: Path | None  # an .npz
     float64: bool
 
 
-def trained_on(image: Path | None, batch: Path | None, float64: bool) -> TrainedOn:
+def training_input_options(
+    image: Path | None, batch: Path | None, float64: bool
+) -> TrainingInputOptions:
     """Raises AlignmentError for a picture, which says nothing of what is in it."""
     if image:
         raise AlignmentError(
             f"{image}: --training needs pictures and the boxes in them: --input, an .npz of "
             "images, boxes, classes and valid"
         )
-    return TrainedOn(batch, float64)
+    return TrainingInputOptions(batch, float64)
 
 
 def record(
     reference: Path,
     out: Path,
-    fed: TrainedOn,
+    inputs: TrainingInputOptions,
     summary: bool,
     input_size: tuple[int, int] | None,
     overwrite: bool,
     paddle_python: Path | None,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> dict[str, Any]:
     """Write a recording; what it holds, in numbers.
 
@@ -64,15 +66,23 @@ def record(
     if out.suffix != ".npz":
         raise RecordingError(f"{out}: the suffix of a recorded training is .npz")
     check_writable(out, overwrite)
-    check_apart(out, [path for path in (reference, fed.batch) if path])
-    _record(reference, out, fed, SAMPLES if summary else 0, input_size, paddle_python, progress)
-    made = npz_file.read(out)
+    check_apart(out, [path for path in (reference, inputs.batch) if path])
+    _record(
+        reference,
+        out,
+        inputs,
+        SUMMARY_SAMPLES if summary else 0,
+        input_size,
+        paddle_python,
+        progress,
+    )
+    recording = npz_file.read(out)
     return {
         "recording": str(out),
         "kind": "ppdet's training",
-        "precision": made.precision,
-        "runs": {run.name: len(run.losses) for run in made.runs},
-        "tensors": len(made.weights),
+        "precision": recording.precision,
+        "runs": {run.name: len(run.losses) for run in recording.runs},
+        "tensors": len(recording.weights),
         "bytes": out.stat().st_size,
     }
 
@@ -80,11 +90,11 @@ def record(
 def compare(
     reference: Path,
     model_path: Path,
-    fed: TrainedOn,
+    inputs: TrainingInputOptions,
     tolerance: float | None,
     paddle_python: Path | None,
-    progress: Progress,
-    which: "Which | None" = None,
+    progress: ProgressCallback,
+    weight_set: "Which | None" = None,
 ) -> Comparison:
     """Record the reference if it is not a recording, and compare.
 
@@ -95,31 +105,31 @@ def compare(
 
     if tolerance is not None and not 0 < tolerance < float("inf"):
         raise AlignmentError(f"--tolerance {tolerance}: a positive number is expected")
-    recorded = _recorded(reference, fed)
-    candidate = open_candidate(model_path, which)
+    recorded = _open_recording(reference, inputs)
+    opened_model = open_candidate(model_path, weight_set)
     if recorded is None:
-        size = candidate.compared.model.config.input_size
+        size = opened_model.candidate.model.config.input_size
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "reference.npz"
-            _record(reference, out, fed, 0, size, paddle_python, lambda done, total: None)
+            _record(reference, out, inputs, 0, size, paddle_python, lambda done, total: None)
             recorded = npz_file.read(out)
-    return _compare(recorded, candidate, tolerance, progress)
+    return _compare(recorded, opened_model, tolerance, progress)
 
 
-def _recorded(reference: Path, fed: TrainedOn) -> TrainingRecording | None:
+def _open_recording(reference: Path, inputs: TrainingInputOptions) -> TrainingRecording | None:
     """What is a recording; None for what has to be trained."""
     if npz_file.is_training_recording(reference):
         recorded = npz_file.read(reference)
-    elif is_folder(reference):
+    elif is_reference_folder(reference):
         recorded = read_folder(reference)
     else:
         return None
-    if fed.batch:
+    if inputs.batch:
         raise AlignmentError(
             f"{reference}: a recording has its own pictures; --input is for references that are "
             "trained"
         )
-    if fed.float64 and recorded.precision != "float64":
+    if inputs.float64 and recorded.precision != "float64":
         raise AlignmentError(f"{reference}: recorded in float32; record it again with --float64")
     return recorded
 
@@ -127,35 +137,40 @@ def _recorded(reference: Path, fed: TrainedOn) -> TrainingRecording | None:
 def _record(
     reference: Path,
     out: Path,
-    fed: TrainedOn,
+    inputs: TrainingInputOptions,
     samples: int,
     input_size: tuple[int, int] | None,
     paddle_python: Path | None,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> None:
-    is_ppdets = reference.suffix in CHECKPOINTS or (
+    is_checkpoint = reference.suffix in CHECKPOINTS or (
         reference.is_dir()
         and not is_inference_folder(reference)
         and any(reference.glob("*.pdparams"))
     )
-    if not (reference.exists() and is_ppdets):
+    if not (reference.exists() and is_checkpoint):
         found = "not one" if reference.exists() else "there is no such file or folder"
-        raise RecordingError(f"{reference}: {found}; to train, {KINDS} is expected")
-    if fed.batch and (trouble := problem(fed.batch)):
-        raise RecordingError(f"{fed.batch}: {trouble}")
-    order = TrainingOrder(reference, out, fed.batch, input_size, fed.float64, samples)
-    record_in_paddle(order, paddle_python, progress)
+        raise RecordingError(f"{reference}: {found}; to train, {ACCEPTED_KINDS} is expected")
+    if inputs.batch and (reason := problem(inputs.batch)):
+        raise RecordingError(f"{inputs.batch}: {reason}")
+    request = TrainingRecordRequest(
+        reference, out, inputs.batch, input_size, inputs.float64, samples
+    )
+    record_in_paddle(request, paddle_python, progress)
 
 
 def _compare(
-    recorded: TrainingRecording, candidate: "Candidate", tolerance: float | None, progress: Progress
+    recorded: TrainingRecording,
+    opened_model: "OpenedModel",
+    tolerance: float | None,
+    progress: ProgressCallback,
 ) -> Comparison:
     from picodet.alignment.training.align import align_training  # noqa: PLC0415 (imports torch)
     from picodet.alignment.training.recipe import recipe_of  # noqa: PLC0415
-    from picodet.alignment.training.steps import Ours  # noqa: PLC0415
+    from picodet.alignment.training.steps import TrainingSetup  # noqa: PLC0415
 
     height, width = recorded.images.shape[2:]
-    opened = candidate.at((height, width))
-    model = opened.compared.model
-    ours = Ours(model, recipe_of(model.config))
+    opened = opened_model.with_input_size((height, width))
+    model = opened.candidate.model
+    ours = TrainingSetup(model, recipe_of(model.config))
     return align_training(recorded, ours, opened.path, tolerance, progress, opened.notes)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.training.recording import Run
+from picodet.alignment.training.recording import TrainingRun
 from picodet.distributed import Alone
 from picodet.models.head import Output
 from picodet.models.picodet import PicoDet
@@ -26,13 +26,13 @@ from picodet.training.step import Stepper
 STATISTICS = ("running_mean", "running_var")
 
 
-def minimised(recipe: Recipe, model: PicoDet, epoch: int) -> Criterion:
+def make_criterion(recipe: Recipe, model: PicoDet, epoch: int) -> Criterion:
     """Of one process alone."""
     integral = model.head.integral
     return criterion(recipe.assignment, recipe.losses, integral, lambda own: own, 1, epoch)
 
 
-def assigned(
+def assign_targets(
     recipe: Recipe, model: PicoDet, epoch: int, output: Output, targets: Targets
 ) -> Assignment:
     """What the criterion of that epoch assigns."""
@@ -46,23 +46,23 @@ def assigned(
 
 
 @dataclass(frozen=True)
-class Ours:
+class TrainingSetup:
     """A training in pieces; each may be another one, which is how faults are planted."""
 
     model: PicoDet
     recipe: Recipe
-    criterion: Callable[[Recipe, PicoDet, int], Criterion] = minimised
-    assign: Callable[[Recipe, PicoDet, int, Output, Targets], Assignment] = assigned
+    criterion: Callable[[Recipe, PicoDet, int], Criterion] = make_criterion
+    assign: Callable[[Recipe, PicoDet, int, Output, Targets], Assignment] = assign_targets
     optimizer: Callable[[PicoDet, OptimizerConfig], MomentumSGD] = optimizer
-    average: Callable[[PicoDet, EMAConfig], ModelEMA] = ModelEMA
-    rates: Callable[[Schedule, int], Callable[[int], float]] = learning_rates
+    ema: Callable[[PicoDet, EMAConfig], ModelEMA] = ModelEMA
+    lr_schedule: Callable[[Schedule, int], Callable[[int], float]] = learning_rates
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What became of a run; tensors by our names."""
 
-    taken: Assignment
+    assignment: Assignment
     losses: tuple[Mapping[str, float], ...]  # of each step
     gradients: Mapping[str, Tensor]  # of the first step
     statistics: Mapping[str, Tensor]  # of batch norms after the first pass
@@ -72,7 +72,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Lane:
+class RunOptions:
     """How a run is made."""
 
     dtype: torch.dtype
@@ -80,16 +80,16 @@ class Lane:
     seed: int | None = None  # of the last bits in which pictures and weights are others
     units: int = 1  # in the last place, by which each may be
 
-    def fed(self, ours: Ours, images: np.ndarray) -> tuple[PicoDet, Tensor]:
+    def inputs(self, ours: TrainingSetup, images: np.ndarray) -> tuple[PicoDet, Tensor]:
         """A copy of the model, and the pictures [B, 3, H, W]."""
-        model, pictures = deepcopy(ours.model).to(self.dtype), torch.from_numpy(images)
-        pictures = pictures.to(self.dtype)
+        model, tensor = deepcopy(ours.model).to(self.dtype), torch.from_numpy(images)
+        tensor = tensor.to(self.dtype)
         if self.seed is not None:
             generator = torch.Generator().manual_seed(self.seed)
             for parameter in model.parameters():
                 parameter.data = _in_last_bits(parameter.data, self.units, generator)
-            pictures = _in_last_bits(pictures, self.units, generator)
-        return model.train(), pictures
+            tensor = _in_last_bits(tensor, self.units, generator)
+        return model.train(), tensor
 
 
 def _in_last_bits(values: Tensor, units: int, generator: torch.Generator) -> Tensor:
@@ -98,45 +98,49 @@ def _in_last_bits(values: Tensor, units: int, generator: torch.Generator) -> Ten
     return values * (1 + chosen.to(values.dtype) * torch.finfo(values.dtype).eps)
 
 
-def train(ours: Ours, images: np.ndarray, recorded: Run, lane: Lane) -> Outcome:
+def train(
+    ours: TrainingSetup, images: np.ndarray, recorded: TrainingRun, options: RunOptions
+) -> RunOutcome:
     """As many steps as were recorded, with a copy of the model.
 
     Raises NotFiniteError where the losses are none.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(lane.threads)
+    torch.set_num_threads(options.threads)
     try:
-        return _train(ours, *lane.fed(ours, images), recorded)
+        return _train(ours, *options.inputs(ours, images), recorded)
     finally:
         torch.set_num_threads(before)
 
 
-def _train(ours: Ours, model: PicoDet, images: Tensor, recorded: Run) -> Outcome:
-    parts = [torch.from_numpy(array) for array in recorded.boxes]
-    targets = Targets(parts[0].to(images.dtype), parts[1], parts[2])
+def _train(
+    ours: TrainingSetup, model: PicoDet, images: Tensor, recorded: TrainingRun
+) -> RunOutcome:
+    ground_truth = [torch.from_numpy(array) for array in recorded.boxes]
+    targets = Targets(ground_truth[0].to(images.dtype), ground_truth[1], ground_truth[2])
     batch = Batch(images, targets, tuple(range(len(images))))
-    taken: list[Assignment] = []
-    minimised = ours.criterion(ours.recipe, model, recorded.epoch)
+    assignments: list[Assignment] = []
+    criterion = ours.criterion(ours.recipe, model, recorded.epoch)
 
-    def watched(output: Output, targets: Targets) -> Losses:
-        if not taken:
-            taken.append(ours.assign(ours.recipe, model, recorded.epoch, output, targets))
-        return minimised(output, targets)
+    def watching_criterion(output: Output, targets: Targets) -> Losses:
+        if not assignments:
+            assignments.append(ours.assign(ours.recipe, model, recorded.epoch, output, targets))
+        return criterion(output, targets)
 
     sgd = ours.optimizer(model, ours.recipe.optimizer)
-    average = ours.average(model, ours.recipe.ema)
-    stepper = Stepper(model, sgd, average, Alone())
-    losses = [stepper([batch], watched, 0, recorded.rate).losses]
+    ema = ours.ema(model, ours.recipe.ema)
+    stepper = Stepper(model, sgd, ema, Alone())
+    losses = [stepper([batch], watching_criterion, 0, recorded.lr).losses]
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     statistics = {name: b.clone() for name, b in model.named_buffers() if name.endswith(STATISTICS)}
     for step in range(1, len(recorded.losses)):
-        losses.append(stepper([batch], watched, step, recorded.rate).losses)
-    return Outcome(
-        taken=taken[0],
+        losses.append(stepper([batch], watching_criterion, step, recorded.lr).losses)
+    return RunOutcome(
+        assignment=assignments[0],
         losses=tuple(losses),
         gradients=gradients,
         statistics=statistics,
         parameters=model.state_dict(),
         momenta=sgd.momentum_buffers(),
-        averages=average.snapshot(),
+        averages=ema.snapshot(),
     )

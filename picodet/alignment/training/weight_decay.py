@@ -5,17 +5,19 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
-from picodet.alignment.training.recording import Run
+from picodet.alignment.training.recording import TrainingRun
 from picodet.converter.names.rules import NameTable
 
-EXPLAINED = 0.99  # of the difference, by a multiple of the weights that training began with
-FEWEST = 4  # values that such a multiple is told by
-AGREEING = 3  # parameters, at least, that tell the same decay: of some it happens to be explained
-SAME = 0.05  # of a decay, by which two may differ
+MIN_EXPLAINED = 0.99  # of the difference, by a multiple of the weights that training began with
+MIN_VALUES = 4  # values that such a multiple is told by
+MIN_AGREEING = (
+    3  # parameters, at least, that tell the same decay: of some it happens to be explained
+)
+DECAY_RTOL = 0.05  # of a decay, by which two may differ
 
 
-def decay_in(
-    run: Run,
+def weight_decay_errors(
+    run: TrainingRun,
     first: Mapping[str, Tensor],
     ours: Mapping[str, Tensor],
     table: NameTable,
@@ -28,23 +30,23 @@ def decay_in(
     weight that hardly moves, where m is the momentum.
     """
     steps = np.arange(1, len(run.losses) + 1)
-    taken = run.rate * float(((1 - momentum**steps) / (1 - momentum)).sum())
+    decay_scale = run.lr * float(((1 - momentum**steps) / (1 - momentum)).sum())
     found = {}
-    for theirs, known in (run.parameters or {}).items():
+    for theirs, digest in (run.parameters or {}).items():
         translated = table.to_ours(theirs)
         if translated is None or translated.name not in ours:
             continue
         name = translated.name
-        if known.positions.size < FEWEST or known.positions[-1] >= ours[name].numel():
+        if digest.positions.size < MIN_VALUES or digest.positions[-1] >= ours[name].numel():
             continue
-        began = first[name].double().ravel()[known.positions].numpy()
-        difference = ours[name].double().ravel()[known.positions].numpy() - known.values
-        if not difference.any() or not began.any():
+        initial = first[name].double().ravel()[digest.positions].numpy()
+        difference = ours[name].double().ravel()[digest.positions].numpy() - digest.values
+        if not difference.any() or not initial.any():
             continue
-        factor = float(difference @ began / (began @ began))
-        rest = difference - factor * began
-        if rest @ rest <= (1 - EXPLAINED) * (difference @ difference):
-            found[name] = -factor / taken
+        factor = float(difference @ initial / (initial @ initial))
+        rest = difference - factor * initial
+        if rest @ rest <= (1 - MIN_EXPLAINED) * (difference @ difference):
+            found[name] = -factor / decay_scale
     decay = float(np.median(list(found.values()) or [0.0]))
-    same = {name: d for name, d in found.items() if abs(d - decay) <= SAME * abs(decay)}
-    return same if len(same) >= AGREEING else {}
+    agreeing = {name: d for name, d in found.items() if abs(d - decay) <= DECAY_RTOL * abs(decay)}
+    return agreeing if len(agreeing) >= MIN_AGREEING else {}

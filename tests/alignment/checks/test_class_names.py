@@ -9,7 +9,7 @@ from picodet.alignment import open_candidate, session
 from picodet.alignment.checks.class_names import NAME, with_classes
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.result import Rung
-from picodet.alignment.session import Fed
+from picodet.alignment.session import InputOptions
 from picodet.export.api import export
 from picodet.export.options import Wanted
 
@@ -71,7 +71,7 @@ def files(tmp_path_factory):
         model.config = replace(model.config, classes=listed)
         own_recording.save(model, folder / f"{name}.pth")
     export(folder / "right.pth", folder / "right.onnx", Wanted("heads"), verified=False)
-    nothing = Fed(None, None, False)
+    nothing = InputOptions(None, None, False)
     session.record(
         *(folder / "right.onnx", folder / "r.safetensors", nothing, False),
         *(model.config.input_size, False, None, lambda *_: None),
@@ -83,7 +83,7 @@ def compare(folder, model):
     return session.compare(
         folder / "r.safetensors",
         folder / model,
-        Fed(None, None, False),
+        InputOptions(None, None, False),
         None,
         None,
         lambda *_: None,

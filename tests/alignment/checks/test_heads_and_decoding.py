@@ -23,7 +23,7 @@ from picodet.alignment.checks.heads_and_decoding import (
 from picodet.alignment.checks.nms import compare_nms
 from picodet.alignment.pairing.by_name import pair_layers
 from picodet.alignment.recording.reader import Recording
-from picodet.alignment.reference_tensors import Recorded
+from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.result import Finding
 from picodet.alignment.tolerance import Tolerance
 from picodet.models.head import AlignedOutput, HeadOutput
@@ -37,7 +37,9 @@ EVIDENCE = "somebody's answer"
 
 def opened(path):
     recording = Recording(path)
-    return recording, Recorded(recording, pair_layers(recording.index, own_recording.table()))
+    return recording, ReferenceTensors(
+        recording, pair_layers(recording.index, own_recording.table())
+    )
 
 
 @pytest.fixture(scope="module")

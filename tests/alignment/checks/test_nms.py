@@ -36,7 +36,7 @@ def beyond_top_k():
 @functools.cache
 def of(case):
     own = {"at thresholds": at_thresholds, "beyond top_k": beyond_top_k}
-    return own[case]() if case in own else probes.candidates(case)
+    return own[case]() if case in own else probes.nms_inputs(case)
 
 
 def rows_of(case, **settings):

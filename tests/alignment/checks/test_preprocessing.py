@@ -8,8 +8,8 @@ import pytest
 from own_recording import CONFIG
 
 from picodet.alignment.checks.preprocessing import compare_preprocessing, our_steps
-from picodet.alignment.recording.index import Settings, Step
-from picodet.alignment.recording.probes import PICTURE
+from picodet.alignment.recording.index import PreprocessingSettings, PreprocessingStep
+from picodet.alignment.recording.probes import IMAGE
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.recording.writer import RecordingWriter
 from picodet.alignment.result import Finding
@@ -25,7 +25,7 @@ MEAN, STD = np.array(Preprocessing().mean), np.array(Preprocessing().std)
 @pytest.fixture(scope="module")
 def picture():
     """40 rows, 56 columns: enlarged to CONFIG's 64x64."""
-    image = cv2.imread(str(PICTURE))[100:140, 100:156]
+    image = cv2.imread(str(IMAGE))[100:140, 100:156]
     return cv2.imencode(".png", image)[1].tobytes()
 
 
@@ -52,7 +52,7 @@ def ppdets(picture, interp=2, rgb=True, resize=None, mean=MEAN, std=STD, scale=T
 def compare(picture, steps, path, samples=0, settings=None, config=CONFIG, kernels=None):
     with RecordingWriter(samples) as writer:
         encoded = writer.add(np.frombuffer(picture, np.uint8), whole=True)
-        entries = tuple(Step(name, writer.add(array)) for name, array in steps.items())
+        entries = tuple(PreprocessingStep(name, writer.add(array)) for name, array in steps.items())
         index = replace(index_of(writer), picture=encoded, settings=settings)
         index = replace(index, kernels=kernels or {})
         writer.write(path / "r.safetensors", replace(index, steps=entries))
@@ -138,7 +138,7 @@ def test_our_own_numbers_may_be_the_wrong_ones(picture, tmp_path):
     """A model converted with mean 0.5: the reference has the standard numbers."""
     numbers = Preprocessing(mean=(0.5, 0.5, 0.5))
     config = replace(CONFIG, preprocessing=numbers)
-    settings = Settings((64, 64), 2, tuple(MEAN.tolist()), tuple(STD.tolist()))
+    settings = PreprocessingSettings((64, 64), 2, tuple(MEAN.tolist()), tuple(STD.tolist()))
     of_settings, of_step = compare(
         picture, ppdets(picture), tmp_path, settings=settings, config=config
     ).findings
@@ -156,7 +156,7 @@ def test_our_own_numbers_may_be_the_wrong_ones(picture, tmp_path):
     [({"size": (64, 96)}, "size"), ({"interp": 1}, "interp"), ({"std": (1.0, 1.0, 1.0)}, "std")],
 )
 def test_settings_are_compared_where_no_step_is(picture, tmp_path, change, name):
-    settings = Settings((64, 64), 2, tuple(MEAN.tolist()), tuple(STD.tolist()))
+    settings = PreprocessingSettings((64, 64), 2, tuple(MEAN.tolist()), tuple(STD.tolist()))
     assert compare(picture, {}, tmp_path, settings=settings).verdict == "aligned"
     (finding,) = compare(picture, {}, tmp_path, settings=replace(settings, **change)).findings
     assert finding.name == f"settings: {name}"
@@ -213,7 +213,7 @@ def test_steps_without_their_picture_are_an_error(picture, tmp_path):
     path = tmp_path / "r.safetensors"
     with RecordingWriter(0) as writer:
         key = writer.add(np.ones((2, 2, 3), np.uint8))
-        writer.write(path, replace(index_of(writer), steps=(Step("decode", key),)))
+        writer.write(path, replace(index_of(writer), steps=(PreprocessingStep("decode", key),)))
     with pytest.raises(RecordingError, match="no image that they were made of"):
         Recording(path)
 

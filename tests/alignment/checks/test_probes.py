@@ -33,7 +33,7 @@ def recording(tmp_path):
         yield recording
 
 
-@pytest.mark.parametrize("head", probes.HEADS)
+@pytest.mark.parametrize("head", probes.HEAD_PREFIXES)
 def test_ours_are_ppdets_answers(recording, head):
     probed = probe(head, Integral(7), recording, NOISE)
     assert (probed.preprocessing, probed.decoding, probed.nms) == ((), (), ())
@@ -80,7 +80,7 @@ def test_a_mistake_in_the_nms_shows(recording, monkeypatch, mistake):
 @pytest.mark.parametrize("case", probes.NMS_CASES)
 def test_each_case_can_fail(recording, monkeypatch, case):
     """An NMS that is wrong for this one input only."""
-    boxes, _ = probes.candidates(case)
+    boxes, _ = probes.nms_inputs(case)
 
     def wrong(given, scores, threshold, _):
         classes, indices = multiclass_nms(given, scores, threshold)
@@ -182,7 +182,7 @@ def asked(path, answers, questions):
     with RecordingWriter(0) as writer:
         keys = {name: writer.add(answer) for name, answer in answers.items()}
         index = index_of(writer)
-        writer.write(path, replace(index, probes=keys, versions={probes.VERSION: questions}))
+        writer.write(path, replace(index, probes=keys, versions={probes.VERSION_KEY: questions}))
     with Recording(path) as recording:
         return probe("pico_head", Integral(7), recording, NOISE)
 
@@ -190,7 +190,7 @@ def asked(path, answers, questions):
 @pytest.fixture
 def answers():
     """Of one that keeps a box less of `dense`, and resizes with 1 where 2 is asked for."""
-    answers = probes.ask(
+    answers = probes.collect_answers(
         preprocessed,
         lambda head: probing._decode(head, Integral(7)),
         probing._suppress,
@@ -201,7 +201,7 @@ def answers():
 
 
 def test_a_references_own_answers_count_before_those_that_came_along(tmp_path, answers):
-    probed = asked(tmp_path / "r.safetensors", answers, probes.digest())
+    probed = asked(tmp_path / "r.safetensors", answers, probes.questions_digest())
     assert probed.evidence == LIVE
     assert [finding.name for finding in probed.nms] == ["probe: dense"]
     (finding,) = probed.preprocessing
@@ -219,13 +219,13 @@ def test_a_reference_that_left_questions_out(tmp_path, answers):
     """A file is not believed to hold every answer."""
     del answers["NMS/random"]
     with pytest.raises(RecordingError):
-        asked(tmp_path / "r.safetensors", answers, probes.digest())
+        asked(tmp_path / "r.safetensors", answers, probes.questions_digest())
 
 
 @pytest.mark.parametrize(
     ("attribute", "value"), [("NMS_CASES", probes.NMS_CASES[1:]), ("HEAD_SIZE", (96, 96))]
 )
 def test_other_questions_have_another_digest(monkeypatch, attribute, value):
-    before = probes.digest()
+    before = probes.questions_digest()
     monkeypatch.setattr(probes, attribute, value)
-    assert probes.digest() != before
+    assert probes.questions_digest() != before

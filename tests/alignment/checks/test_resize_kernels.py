@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from picodet.alignment.checks.resize_kernels import parted, same_kernels, why_not
-from picodet.alignment.recording.probes import PICTURE
+from picodet.alignment.recording.probes import IMAGE
 from picodet.data import preprocess
 from picodet.data.resize_kernels import fingerprint, using
 
 SIZE = (96, 160)
-PHOTO = cv2.imread(str(PICTURE))[:200, 100:400]
+PHOTO = cv2.imread(str(IMAGE))[:200, 100:400]
 
 
 def exact(picture=PHOTO, interp=2):

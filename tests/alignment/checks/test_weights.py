@@ -16,7 +16,7 @@ from picodet.alignment.recording.index import Weight
 from picodet.alignment.recording.network_input import NetworkInput
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference.onnx_runtime import record_onnx_file
-from picodet.alignment.reference.request import Order
+from picodet.alignment.reference.request import RecordRequest
 from picodet.alignment.tolerance import Tolerance
 
 NOISE = Tolerance(30.0)
@@ -149,7 +149,9 @@ def folded(pristine, tmp_path_factory, request):
     export_onnx(pristine, folder / "a.onnx", folded=True)
     fed = NetworkInput(own_recording.noise(), torch.ones(2).numpy(), None)
     out = folder / "r.safetensors"
-    order = Order(folder / "a.onnx", out, None, None, None, float64=False, samples=request.param)
+    order = RecordRequest(
+        folder / "a.onnx", out, None, None, None, float64=False, samples=request.param
+    )
     record_onnx_file(order, fed, lambda *_: None)
     return out
 

@@ -26,7 +26,7 @@ def test_an_export_is_aligned_with_its_model(name, tmp_path):
     model = own_recording.pristine(config)
     recording = own_recording.record(model, tmp_path / "recording.safetensors")
     export_onnx(model, tmp_path / f"{name}.onnx", folded, None if folded else SCORE_EPSILON)
-    fed = session.Fed(None, None, False)
+    fed = session.InputOptions(None, None, False)
     model = tmp_path / f"{name}.onnx"
     comparison = session.compare(recording, model, fed, None, None, lambda *_: None)
     assert {rung.verdict for rung in comparison.rungs} == {"aligned"}

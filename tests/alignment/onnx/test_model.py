@@ -14,7 +14,7 @@ from onnx_faults import FAULTS, FOLDED, changed, first, lose_pads, node, number,
 from picodet.alignment import session
 from picodet.alignment.onnx import model as onnx_model
 from picodet.alignment.onnx import runs
-from picodet.alignment.session import Fed
+from picodet.alignment.session import InputOptions
 from picodet.errors import AlignmentError, CheckpointError, GraphError
 from picodet.formats.meta import describe
 
@@ -30,7 +30,7 @@ def exports(pristine, tmp_path_factory):
 
 
 def compare(reference, file):
-    fed = Fed(None, None, False)
+    fed = InputOptions(None, None, False)
     return session.compare(reference, file, fed, None, None, lambda *_: None)
 
 
@@ -72,7 +72,7 @@ def test_an_export_is_aligned_with_the_model(reference, exports, folded, calls, 
 def test_folded_or_not_on_either_side(exports, theirs, ours):
     images = exports[False].with_name("input.npy")
     np.save(images, own_recording.noise())
-    fed = Fed(None, images, False)
+    fed = InputOptions(None, images, False)
     comparison = session.compare(exports[theirs], exports[ours], fed, None, None, lambda *_: None)
     assert not differing(comparison)
     pairs = [layer for layer in comparison.layers if " + " in layer.path]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from picodet.alignment.pairing.by_name import pair_layers
 from picodet.alignment.pairing.pairs import PairedCall
-from picodet.alignment.recording.index import Call, Weight
+from picodet.alignment.recording.index import RecordedCall, Weight
 from picodet.alignment.result import Unpaired
 from picodet.converter.names.name_tables import name_table
 from picodet.zoo.architectures import S_LCNET, S
@@ -17,8 +17,8 @@ def pair(calls=(), weights=(), config=S):
 
 
 def test_calls_go_by_our_names():
-    first = Call("backbone._conv1._conv", 0, "Conv2D", ("i",), ("o",))
-    second = Call("neck.upsample", 1, "Upsample", ("o",), ("w",))
+    first = RecordedCall("backbone._conv1._conv", 0, "Conv2D", ("i",), ("o",))
+    second = RecordedCall("neck.upsample", 1, "Upsample", ("o",), ("w",))
     pairing = pair(calls=(first, second))
     assert pairing.calls == (
         PairedCall("backbone.stem.conv", 0, "Conv2D", "backbone._conv1._conv", ("i",), ("o",)),
@@ -43,7 +43,7 @@ def test_weights_go_by_our_names():
 
 def test_what_the_table_has_no_word_for_is_unpaired():
     pairing = pair(
-        calls=(Call("neck.swish", 0, "Swish", (), ()),),
+        calls=(RecordedCall("neck.swish", 0, "Swish", (), ()),),
         weights=(Weight("neck.swish.beta", "w"),),
     )
     assert pairing.calls == ()
@@ -54,7 +54,9 @@ def test_what_the_table_has_no_word_for_is_unpaired():
 
 
 def test_what_another_rung_compares_is_no_layer_here():
-    calls = tuple(Call(path, 0, "Layer", (), ()) for path in ("head", "head.distribution_project"))
+    calls = tuple(
+        RecordedCall(path, 0, "Layer", (), ()) for path in ("head", "head.distribution_project")
+    )
     pairing = pair(calls=calls)
     assert (pairing.calls, pairing.unpaired) == ((), ())
 

@@ -8,7 +8,7 @@ from tracing import SMALL
 
 from picodet.alignment.pairing.by_structure import pair
 from picodet.alignment.pairing.pairs import Folded
-from picodet.alignment.recording.index import Ending, Index, Stored, Weight
+from picodet.alignment.recording.index import Index, RecordedOutputs, TensorInfo, Weight
 from picodet.errors import AlignmentError, GraphError
 from picodet.graphs.operators import Operator, Source
 from picodet.graphs.tracing import trace
@@ -58,9 +58,9 @@ def reference(operators, shapes):
         steps=(),
         calls=(),
         operators=operators,
-        ending=Ending((), ()),
+        ending=RecordedOutputs((), ()),
         probes={},
-        tensors={n: Stored(shape, "float32", 0, 0, 0, 0, 0) for n, shape in shapes.items()},
+        tensors={n: TensorInfo(shape, "float32", 0, 0, 0, 0, 0) for n, shape in shapes.items()},
     )
 
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from picodet.alignment.recording.index import (
-    Call,
-    Ending,
     Index,
     Operator,
-    Settings,
+    PreprocessingSettings,
+    PreprocessingStep,
+    RecordedCall,
+    RecordedOutputs,
     Source,
-    Step,
-    Stored,
+    TensorInfo,
     Weight,
     content_key,
     from_json,
@@ -35,18 +35,18 @@ INDEX = Index(
     input="i",
     picture="p",
     scale_factor=(0.5, 0.25),
-    settings=Settings((64, 96), 2, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    settings=PreprocessingSettings((64, 96), 2, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     weights=(Weight("head.w", "w"),),
-    steps=(Step("decode", "p"),),
-    calls=(Call("neck.conv", 1, "Conv2D", ("i",), ("o", "w")),),
+    steps=(PreprocessingStep("decode", "p"),),
+    calls=(RecordedCall("neck.conv", 1, "Conv2D", ("i",), ("o", "w")),),
     operators=(Operator("conv", "t", (Source(-1), Source(0, 1)), ("o",), {"weight": "head.w"}),),
-    ending=Ending(("o",), ("w",), "o", None, "w"),
+    ending=RecordedOutputs(("o",), ("w",), "o", None, "w"),
     probes={"NMS/ties": "o"},
     tensors={
-        "i": Stored((1, 3, 64, 96), "float64", -1.5, 1.5, 0.25, 0, 0),
-        "p": Stored((7,), "uint8", 0.0, 255.0, 3.0, 0, 0),
-        "w": Stored((), "float32", 0.0, 0.0, 0.0, 1, 2),
-        "o": Stored((0, 4), "float32", 0.0, 0.0, 0.0, 0, 0),
+        "i": TensorInfo((1, 3, 64, 96), "float64", -1.5, 1.5, 0.25, 0, 0),
+        "p": TensorInfo((7,), "uint8", 0.0, 255.0, 3.0, 0, 0),
+        "w": TensorInfo((), "float32", 0.0, 0.0, 0.0, 1, 2),
+        "o": TensorInfo((0, 4), "float32", 0.0, 0.0, 0.0, 0, 0),
     },
 )
 
@@ -56,7 +56,7 @@ def test_to_json_and_back():
 
 
 def test_what_is_not_there_stays_away():
-    bare = replace(INDEX, picture=None, settings=None, ending=Ending((), ()), probes={})
+    bare = replace(INDEX, picture=None, settings=None, ending=RecordedOutputs((), ()), probes={})
     assert from_json(json.loads(json.dumps(to_json(bare)))) == bare
 
 

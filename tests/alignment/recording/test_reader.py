@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from picodet.alignment.recording.index import HEADER, SAMPLES, content_key, to_json
+from picodet.alignment.recording.index import INDEX_KEY, SAMPLES_KEY, content_key, to_json
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.recording.writer import RecordingWriter
 from picodet.errors import RecordingError
@@ -75,7 +75,7 @@ def test_a_safetensors_that_is_no_recording(path):
     "header", ["", "null", "[]", "7", '"text"', "{", "{}", "[" * 100_000, '{"format": 1}']
 )
 def test_a_header_that_is_no_index(path, header):
-    save_file({"a": np.ones(2)}, path, {HEADER: header})
+    save_file({"a": np.ones(2)}, path, {INDEX_KEY: header})
     with pytest.raises(RecordingError):
         Recording(path)
 
@@ -89,7 +89,7 @@ def changed(path, change):
     change(content, a, b)
     arrays |= {"fed": FED, "level": LEVEL}
     stored = {content_key(array): array for array in arrays.values()}
-    save_file(stored, path, {HEADER: json.dumps(content)})
+    save_file(stored, path, {INDEX_KEY: json.dumps(content)})
 
 
 def test_unchanged_it_is_read(path):
@@ -189,8 +189,8 @@ def test_samples_of_another_count_are_refused(path):
     write(path, {"a": np.arange(100.0), "b": np.arange(5.0)}, samples=3)
     with Recording(path) as recording:
         content = to_json(recording.index)
-    arrays = {content_key(FED): FED, content_key(LEVEL): LEVEL, SAMPLES: np.zeros(5)}
-    save_file(arrays, path, {HEADER: json.dumps(content)})
+    arrays = {content_key(FED): FED, content_key(LEVEL): LEVEL, SAMPLES_KEY: np.zeros(5)}
+    save_file(arrays, path, {INDEX_KEY: json.dumps(content)})
     with pytest.raises(RecordingError, match="expected are 6"):
         Recording(path)
 

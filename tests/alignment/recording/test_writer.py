@@ -8,7 +8,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from picodet.alignment.recording.index import HEADER, SAMPLES, Ending, content_key
+from picodet.alignment.recording.index import INDEX_KEY, SAMPLES_KEY, RecordedOutputs, content_key
 from picodet.alignment.recording.writer import RecordingWriter
 from picodet.errors import OutputError, RecordingError
 from tests.alignment.recording.test_index import INDEX
@@ -36,7 +36,7 @@ def index_of(writer):
         samples=writer.samples,
         input=fed,
         picture=None,
-        ending=Ending((level,) * 4, (level,) * 4),
+        ending=RecordedOutputs((level,) * 4, (level,) * 4),
         tensors=writer.tensors,
         **nothing,
     )
@@ -86,9 +86,9 @@ def test_a_summary_holds_samples_and_what_is_asked_for_whole(tmp_path):
     arrays = {"long": np.arange(100.0), "short": np.arange(3, dtype="f4"), "kept": np.ones((5, 6))}
     keys = write(tmp_path / "r.safetensors", arrays, samples=5, whole=("kept",))
     stored = load_file(tmp_path / "r.safetensors")
-    assert stored.keys() == {keys["kept"], content_key(FED), content_key(LEVEL), SAMPLES}
-    assert stored[SAMPLES].dtype == np.float64
-    assert stored[SAMPLES].tolist() == [0, 24, 49, 74, 99, 0, 1, 2]
+    assert stored.keys() == {keys["kept"], content_key(FED), content_key(LEVEL), SAMPLES_KEY}
+    assert stored[SAMPLES_KEY].dtype == np.float64
+    assert stored[SAMPLES_KEY].tolist() == [0, 24, 49, 74, 99, 0, 1, 2]
 
 
 def test_a_tensor_that_is_sampled_first_and_then_wanted_whole(tmp_path):
@@ -100,7 +100,7 @@ def test_a_tensor_that_is_sampled_first_and_then_wanted_whole(tmp_path):
         writer.write(tmp_path / "r.safetensors", index_of(writer))
     stored = load_file(tmp_path / "r.safetensors")
     assert stored[key].tolist() == array.tolist()
-    assert stored[SAMPLES].tolist() == [0, 6]
+    assert stored[SAMPLES_KEY].tolist() == [0, 6]
 
 
 def test_the_header_holds_the_index_and_tensors_are_aligned(tmp_path):
@@ -108,7 +108,7 @@ def test_the_header_holds_the_index_and_tensors_are_aligned(tmp_path):
     write(path, ARRAYS)
     assert int.from_bytes(path.read_bytes()[:8], "little") % 8 == 0
     with safe_open(path, "np") as file:
-        assert json.loads(file.metadata()[HEADER])["file"] == "a.pdparams"
+        assert json.loads(file.metadata()[INDEX_KEY])["file"] == "a.pdparams"
 
 
 @pytest.mark.parametrize("dtype", ["f2", "c8", "bool", "U3"])

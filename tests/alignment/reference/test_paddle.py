@@ -10,7 +10,7 @@ import pytest
 from gated_image import PATIENCE
 
 from picodet.alignment.reference.paddle import record_in_paddle
-from picodet.alignment.reference.request import Order
+from picodet.alignment.reference.request import RecordRequest
 from picodet.errors import Note, PicoDetError, RecordingError
 from picodet.paddle_process import python as paddle_python
 from picodet.paddle_process.client import MissingPaddleError, ProgramProcess
@@ -24,7 +24,7 @@ def carry_out(tmp_path):
         python, steps = tmp_path / "python", []
         python.write_text(f"#!/bin/sh\n{script}\n")
         python.chmod(0o755)
-        order = Order(reference, tmp_path / "o.safetensors", None, None, None, False, 0)
+        order = RecordRequest(reference, tmp_path / "o.safetensors", None, None, None, False, 0)
         record_in_paddle(order, python, lambda *step: steps.append(step))
         return steps
 
@@ -87,7 +87,7 @@ def test_much_on_standard_error_blocks_nothing(carry_out):
 
 
 def test_a_python_that_is_not_there(tmp_path):
-    order = Order(Path("m.pdparams"), tmp_path / "o", None, None, None, False, 0)
+    order = RecordRequest(Path("m.pdparams"), tmp_path / "o", None, None, None, False, 0)
     for python in (tmp_path / "absent", tmp_path):
         with pytest.raises(PicoDetError, match="cannot be started: "):
             record_in_paddle(order, python, lambda *_: None)
@@ -108,7 +108,7 @@ def test_a_python_that_has_no_paddle(tmp_path):
     """This one; the package is found in it as it lies here."""
     reference = tmp_path / "picodet_s_416_coco.pdparams"
     reference.write_bytes(b"")
-    order = Order(reference, tmp_path / "o.safetensors", None, None, None, False, 0)
+    order = RecordRequest(reference, tmp_path / "o.safetensors", None, None, None, False, 0)
     with pytest.raises(RecordingError, match=r"picodet_s_416_coco\.pdparams"):
         record_in_paddle(order, Path(sys.executable), lambda *_: None)
 
@@ -120,7 +120,7 @@ def test_it_is_told_the_order_and_to_use_one_thread(carry_out, tmp_path):
         echo "$last"
         echo $OMP_NUM_THREADS $MKL_NUM_THREADS $OPENBLAS_NUM_THREADS""")
     order, threads = log.read_text().splitlines()
-    assert Order.from_json(order).reference == Path("model.pdparams")
+    assert RecordRequest.from_json(order).reference == Path("model.pdparams")
     assert threads == "1 1 1"
 
 
@@ -134,7 +134,7 @@ def bare_python(tmp_path_factory):
 
 def test_without_numpy_there_is_the_line_that_installs_it(bare_python, tmp_path, monkeypatch):
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    order = Order(Path("x.pdparams"), tmp_path / "o", None, None, None, False, 0)
+    order = RecordRequest(Path("x.pdparams"), tmp_path / "o", None, None, None, False, 0)
     with pytest.raises(
         RecordingError, match=r"x\.pdparams needs numpy, which .* has not\..* numpy"
     ):
@@ -146,7 +146,7 @@ def test_without_numpy_there_is_the_line_that_installs_it(bare_python, tmp_path,
 def test_an_old_python_is_named(bare_python, tmp_path, monkeypatch):
     old = "import sys\nsys.version_info = (3, 8, 1)\n"
     monkeypatch.setattr(paddle_python, "BOOTSTRAP", old + paddle_python.BOOTSTRAP)
-    order = Order(Path("x.pdparams"), tmp_path / "o", None, None, None, False, 0)
+    order = RecordRequest(Path("x.pdparams"), tmp_path / "o", None, None, None, False, 0)
     with pytest.raises(RecordingError, match=r"is Python 3\.8; 3\.10 or later is expected"):
         record_in_paddle(order, bare_python, lambda *_: None)
 

@@ -2,13 +2,13 @@ import numpy as np
 import torch
 
 from picodet.alignment.training.assignment import compare_assignment, findings
-from picodet.alignment.training.differences import Bar
-from picodet.alignment.training.recording import Taken
+from picodet.alignment.training.differences import TrainingTolerance
+from picodet.alignment.training.recording import RecordedAssignment
 from picodet.training.assigners.assignment import NONE, Assignment
 
 SIZE = (64, 64)  # 64, 16, 4 and 1 cells
 CELLS = 85
-BAR = Bar(of_scale=1e-9, of_noise=10.0)
+BAR = TrainingTolerance(scale_factor=1e-9, of_noise=10.0)
 
 
 def assignment(**boxes):
@@ -23,7 +23,7 @@ def assignment(**boxes):
 
 def recorded(quality=0.5, **boxes):
     cells = np.array([int(cell[1:]) for cell in boxes])
-    return Taken(
+    return RecordedAssignment(
         np.zeros_like(cells), cells, np.array(list(boxes.values())), np.full(len(cells), quality)
     )
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from picodet.alignment.training.batch import drawn, read_batch
+from picodet.alignment.training.batch import read_batch, synthetic_batch
 from picodet.config import Preprocessing
 from picodet.errors import RecordingError
 
@@ -10,7 +10,7 @@ SIZE = (96, 128)
 
 @pytest.fixture
 def batch():
-    return drawn(SIZE, 3, Preprocessing())
+    return synthetic_batch(SIZE, 3, Preprocessing())
 
 
 def saved(path, batch, **changes):
@@ -27,12 +27,12 @@ def test_the_drawn_batch_is_what_it_says(batch):
     assert (boxes[:, 2:] <= (SIZE[1], SIZE[0])).all()
     assert (boxes[:, 2:] > boxes[:, :2]).all()
     assert np.abs(batch.boxes.boxes[1, 3] - batch.boxes.boxes[1, 2]).max() <= 9  # nearly the same
-    again = drawn(SIZE, 3, Preprocessing())
+    again = synthetic_batch(SIZE, 3, Preprocessing())
     assert np.array_equal(again.images, batch.images)
 
 
 def test_the_last_picture_without_its_boxes(batch):
-    emptied = batch.last_empty()
+    emptied = batch.without_last_boxes()
     assert emptied.valid.sum(axis=1).tolist() == [3, 0]
     assert not emptied.boxes[1].any()
     assert np.array_equal(emptied.boxes[0], batch.boxes.boxes[0])

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from picodet.alignment.training.batch import Boxes
-from picodet.alignment.training.recording import Run, known
-from picodet.alignment.training.weight_decay import decay_in
+from picodet.alignment.training.batch import GroundTruth
+from picodet.alignment.training.recording import TrainingRun, tensor_digest
+from picodet.alignment.training.weight_decay import weight_decay_errors
 from picodet.converter.names.name_tables import name_table
 from picodet.zoo.architectures import S
 
@@ -16,11 +16,11 @@ TABLE = name_table(S.backbone, S.neck, S.head)
 def told(theirs, ours, steps=3, names=NAMES):
     """Parameters that began as 1, 2 .. 6, after the steps."""
     began = torch.arange(1.0, 7.0, dtype=torch.float64)
-    boxes = Boxes(np.zeros((1, 1, 4)), np.zeros((1, 1)), np.zeros((1, 1), bool))
-    parameters = {name: known(theirs(began).numpy(), np.arange(6)) for name in names}
-    run = Run("x", 0, RATE, boxes, ({},) * steps, parameters=parameters)
+    boxes = GroundTruth(np.zeros((1, 1, 4)), np.zeros((1, 1)), np.zeros((1, 1), bool))
+    parameters = {name: tensor_digest(theirs(began).numpy(), np.arange(6)) for name in names}
+    run = TrainingRun("x", 0, RATE, boxes, ({},) * steps, parameters=parameters)
     first, last = dict.fromkeys(names, began), dict.fromkeys(names, ours(began))
-    return decay_in(run, first, last, TABLE, MOMENTUM)
+    return weight_decay_errors(run, first, last, TABLE, MOMENTUM)
 
 
 def all_of(decay):
