@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 STRIDES = (8, 16, 32, 64)  # of the four levels that every PicoDet predicts on, pixels per cell
-SIDE_MULTIPLE = 32  # of the input: the neck doubles the maps of stride 32 and 16
+SIZE_DIVISOR = 32  # of the input: the neck doubles the maps of stride 32 and 16
 MAX_NUMBER = 8192  # of a model, its input size included: beyond it something is damaged
 
 Activation = Literal["hardswish", "relu6"]
 Neck = Literal["csp_pan", "lc_pan"]
 Head = Literal["pico_head", "pico_head_v2"]
 # what resizes: whatever OpenCV has for this CPU, or what gives the same bits on every CPU
-Kernels = Literal["native", "portable"]
+ResizeKernels = Literal["native", "portable"]
 
 
 def check_input_size(size: tuple[int, int]) -> None:
     """Raise ValueError for a (height, width) that no model can take."""
-    if any(side % SIDE_MULTIPLE or not 0 < side <= MAX_NUMBER for side in size):
+    if any(side % SIZE_DIVISOR or not 0 < side <= MAX_NUMBER for side in size):
         raise ValueError(
-            f"input size {size[0]}x{size[1]}: both sides must be multiples of {SIDE_MULTIPLE} "
+            f"input size {size[0]}x{size[1]}: both sides must be multiples of {SIZE_DIVISOR} "
             f"up to {MAX_NUMBER}"
         )
 
@@ -91,7 +91,7 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     interp: int = 2  # OpenCV's number: 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos
-    resize: Kernels = "native"  # see picodet.data.resize_kernels
+    resize: ResizeKernels = "native"  # see picodet.data.resize_kernels
 
 
 @dataclass(frozen=True)

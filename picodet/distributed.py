@@ -17,10 +17,10 @@ import numpy as np
 
 from picodet.errors import ProcessesError
 
-BEAT = 0.5  # seconds between two signs of life
-SILENCE = 15.0  # seconds without one, after which a process is taken for dead
-MEETING = 300.0  # seconds that those who are there first wait for the others to start
-HEARING = 3.0  # seconds that one who leaves with an error waits for the others to know it
+HEARTBEAT_INTERVAL = 0.5  # seconds between two signs of life
+HEARTBEAT_TIMEOUT = 15.0  # seconds without one, after which a process is taken for dead
+RENDEZVOUS_TIMEOUT = 300.0  # seconds that those who are there first wait for the others to start
+ERROR_TIMEOUT = 3.0  # seconds that one who leaves with an error waits for the others to know it
 MAX_TEXT = 500  # of an error, characters
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Ranks(Protocol):
+class ProcessGroup(Protocol):
     """The processes of this run, seen from one of them."""
 
     rank: int  # this one; 0 is the one that tells the outcome
@@ -42,7 +42,7 @@ class Ranks(Protocol):
         """Everybody's rows [N, columns] float64, in the order of the ranks; the same for all."""
 
 
-class Alone:
+class SingleProcess:
     """One process."""
 
     rank, size = 0, 1
@@ -54,7 +54,7 @@ class Alone:
         return [rows]
 
 
-def share(ranks: Ranks, work: Sequence[T]) -> Sequence[T]:
+def shard(ranks: ProcessGroup, work: Sequence[T]) -> Sequence[T]:
     """What is left to the process itself: each piece belongs to exactly one."""
     return work[ranks.rank :: ranks.size]
 
@@ -64,21 +64,21 @@ def local_processes() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def own_device(device: str) -> str:
+def local_device(device: str) -> str:
     """A GPU of its own for each process of a machine, where "cuda" does not say which."""
-    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and several() else device
+    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and is_distributed() else device
 
 
-def several() -> bool:
+def is_distributed() -> bool:
     """Whether torchrun has started more than one process."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Ranks]:
+def process_group(device: str) -> Iterator[ProcessGroup]:
     """All processes that torchrun has started, or just this one."""
-    if not several():
-        yield Alone()
+    if not is_distributed():
+        yield SingleProcess()
         return
     import torch
     import torch.distributed as dist
@@ -100,26 +100,26 @@ def joined(device: str) -> Iterator[Ranks]:
             store=store,
             rank=rank,
             world_size=size,
-            timeout=timedelta(seconds=MEETING),
+            timeout=timedelta(seconds=RENDEZVOUS_TIMEOUT),
         )
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ProcessesError(
             f"the processes cannot meet: {reason}. Several are started by torchrun"
         ) from error
-    together = _Together(rank, size, dist.PrefixStore("picodet", store), device)
+    group = _TorchrunGroup(rank, size, dist.PrefixStore("picodet", store), device)
     try:
-        yield together
+        yield group
     except BaseException as error:
-        together.tell(error)
+        group.broadcast_error(error)
         raise
     else:
         dist.destroy_process_group()
     finally:
-        together.leave()
+        group.close()
 
 
-class _Together:
+class _TorchrunGroup:
     """Signs of life and errors go through the store that the processes met at."""
 
     def __init__(self, rank: int, size: int, store: "Store", device: str) -> None:
@@ -136,15 +136,15 @@ class _Together:
 
     def gather(self, rows: np.ndarray) -> list[np.ndarray]:
         try:
-            self._arrive()
-            return self._exchange(rows)
+            self._barrier()
+            return self._all_gather(rows)
         except RuntimeError as error:
             self.check()
             raise ProcessesError(
                 f"another process of the {self.size} is gone; what it printed says why"
             ) from error
 
-    def _exchange(self, rows: np.ndarray) -> list[np.ndarray]:
+    def _all_gather(self, rows: np.ndarray) -> list[np.ndarray]:
         import torch
         import torch.distributed as dist
 
@@ -160,7 +160,7 @@ class _Together:
             part[: int(each[0])].cpu().numpy() for part, each in zip(parts, shapes, strict=True)
         ]
 
-    def tell(self, error: BaseException) -> None:
+    def broadcast_error(self, error: BaseException) -> None:
         """The others stop with this error; the first to fail is the one that counts.
 
         Nobody leaves before all know it: what they meet at goes with the process that holds it.
@@ -170,26 +170,26 @@ class _Together:
                 text = str(error) or type(error).__name__
                 message = f"process {self.rank} of {self.size} failed: {text[:MAX_TEXT]}"
                 self.store.compare_set("failure", "", message)
-            deadline = time.monotonic() + HEARING
+            deadline = time.monotonic() + ERROR_TIMEOUT
             while self.store.add("heard", 0) < self.size and time.monotonic() < deadline:
-                time.sleep(BEAT / 10)
+                time.sleep(HEARTBEAT_INTERVAL / 10)
 
-    def leave(self) -> None:
+    def close(self) -> None:
         self.stopped.set()
         self.watch.join()
 
-    def _arrive(self) -> None:
+    def _barrier(self) -> None:
         """Wait until all are here: a collective operation would wait for the dead as well."""
         self.arrivals += 1
         self.store.add(f"arrived/{self.arrivals}", 1)
         while self.store.add(f"arrived/{self.arrivals}", 0) < self.size:
             self.check()
-            time.sleep(BEAT / 10)
+            time.sleep(HEARTBEAT_INTERVAL / 10)
 
     def _watch(self) -> None:
         """Runs beside the work until the end, or until something has happened."""
         heard = {rank: (0, time.monotonic()) for rank in range(self.size) if rank != self.rank}
-        while not self.stopped.wait(BEAT) and self.failure is None:
+        while not self.stopped.wait(HEARTBEAT_INTERVAL) and self.failure is None:
             try:
                 self.store.add(f"beat/{self.rank}", 1)
                 if self.store.check(["failure"]):
@@ -199,7 +199,7 @@ class _Together:
                     now = self.store.add(f"beat/{rank}", 0)
                     if now != count:
                         heard[rank] = now, time.monotonic()
-                    elif time.monotonic() - since > SILENCE:
+                    elif time.monotonic() - since > HEARTBEAT_TIMEOUT:
                         self.failure = f"process {rank} of {self.size} is silent; is it dead?"
             except RuntimeError as error:
                 self.failure = f"the process that the others met at is gone: {error!s:.{MAX_TEXT}}"

@@ -17,7 +17,7 @@ from zlib import crc32
 from picodet.errors import OutputError
 
 
-def status(path: Path) -> os.stat_result | None:
+def stat_or_none(path: Path) -> os.stat_result | None:
     """Of what is there, behind links; None where nothing is.
 
     Raises OutputError where it cannot be told: a loop of links, a name that is too long.
@@ -42,7 +42,7 @@ def check_writable(path: Path, overwrite: bool) -> None:
 
     A device or a named pipe is written to, and stays what it is.
     """
-    found = status(path)
+    found = stat_or_none(path)
     if found and _is_written_through(path, found):
         if not os.access(path, os.W_OK):
             raise OutputError(f"{path}: cannot be written to")
@@ -54,7 +54,7 @@ def check_writable(path: Path, overwrite: bool) -> None:
 
 def check_folder(path: Path) -> None:
     """The same for a folder that files are going to be written into; a new one is made."""
-    found = status(path)
+    found = stat_or_none(path)
     if found is None:
         _check_parent(path)
     elif not stat.S_ISDIR(found.st_mode):
@@ -105,10 +105,10 @@ def _stream_of(found: os.stat_result) -> int | None:
     return None
 
 
-Identity = tuple[int, int] | tuple[int, int, str] | str
+FileIdentity = tuple[int, int] | tuple[int, int, str] | str
 
 
-def identity(path: Path) -> Identity | None:
+def file_identity(path: Path) -> FileIdentity | None:
     """What two names of one file share, whichever links they go by; None where nobody can tell.
 
     Of a file that is not there yet: its folder and its name, in which case does not count.
@@ -123,53 +123,53 @@ def identity(path: Path) -> Identity | None:
     return None
 
 
-def check_apart(output: Path, others: Iterable[Path]) -> None:
+def check_distinct(output: Path, others: Iterable[Path]) -> None:
     """Raise OutputError where `output` would replace another file of the same command."""
-    own = identity(output)
+    own = file_identity(output)
     for path in others:
-        if own is not None and own == identity(path):
+        if own is not None and own == file_identity(path):
             raise OutputError(f"{output}: also an input or another output; name another file")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`: renamed to it on success, gone on any error.
 
     A symbolic link stays one: what it points to is replaced. A device and a pipe stay what they
     are: on success the whole is written to them. The permissions are those of any new file, whoever
     writes it: some libraries' are for nobody else to read.
     """
-    found = status(path)
+    found = stat_or_none(path)
     if found and _is_written_through(path, found):
         with tempfile.TemporaryDirectory() as folder:
             temporary = Path(folder) / path.name
-            with _explained(path, temporary):
+            with _disk_errors(path, temporary):
                 yield temporary
-                _put(temporary, path)
+                _move_into_place(temporary, path)
         return
     path = path.resolve()
-    temporary = _beside(path)
+    temporary = _temporary_path(path)
     try:
-        with _explained(path, temporary):
+        with _disk_errors(path, temporary):
             temporary.touch()
             mode = temporary.stat().st_mode
             yield temporary
             temporary.chmod(mode)
-            _put(temporary, path)
+            _move_into_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def atomic_write_folder(path: Path) -> Iterator[Path]:
     """The same for a folder. Of one that is there the files of the same names are replaced, and
     whatever else it holds stays.
     """
-    status(path)
+    stat_or_none(path)
     path = path.resolve()
-    temporary = _beside(path)
+    temporary = _temporary_path(path)
     try:
-        with _explained(path, temporary):
+        with _disk_errors(path, temporary):
             temporary.mkdir()
             yield temporary
             if path.is_dir():
@@ -177,16 +177,16 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 for file in made:  # all or none
                     check_writable(path / file.name, overwrite=True)
                 for file in made:
-                    _put(file, path / file.name)
+                    _move_into_place(file, path / file.name)
             else:
                 temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _put(temporary: Path, path: Path) -> None:
+def _move_into_place(temporary: Path, path: Path) -> None:
     """Give a whole file its name, or write it through what is there and no regular file."""
-    found = status(path)
+    found = stat_or_none(path)
     if not (found and _is_written_through(path, found)):
         temporary.replace(path.resolve())
         return
@@ -200,7 +200,7 @@ def _put(temporary: Path, path: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path, temporary: Path) -> Iterator[None]:
+def _disk_errors(path: Path, temporary: Path) -> Iterator[None]:
     """What the disk refuses is an OutputError; what is said of another file is left alone."""
     try:
         yield
@@ -211,13 +211,13 @@ def _explained(path: Path, temporary: Path) -> Iterator[None]:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _beside(path: Path) -> Path:
+def _temporary_path(path: Path) -> Path:
     return path.with_name(f".{crc32(os.fsencode(path.name)):x}.{os.getpid()}.tmp")
 
 
 def write_text(path: Path, text: str) -> None:
     """In UTF-8; replaces what is there. What is no text, of a file's name, is written escaped."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
@@ -243,7 +243,7 @@ KINDS = {
 }
 
 
-def regular(path: Path) -> Path:
+def regular_file(path: Path) -> Path:
     """The same path, of a file that can be read to its end.
 
     Raises OSError for what is none: not there, a directory, a pipe, a device, a loop of symbolic
@@ -261,10 +261,10 @@ def regular(path: Path) -> Path:
     return path
 
 
-def problem(path: Path) -> str | None:
+def unreadable_reason(path: Path) -> str | None:
     """Why it cannot be read; None where it can, as far as its kind and name tell."""
     try:
-        regular(path)
+        regular_file(path)
     except FileNotFoundError:
         return "there is no such file"
     except OSError as error:
@@ -274,7 +274,7 @@ def problem(path: Path) -> str | None:
 
 def read_bytes(path: Path, limit: int) -> bytes:
     """A whole file of up to `limit` bytes. Raises OSError, also for a larger one."""
-    with regular(path).open("rb") as file:
+    with regular_file(path).open("rb") as file:
         content = file.read(min(path.stat().st_size, limit) + 1)
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"more than {limit:,} bytes")

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from picodet.errors import one_line
 
-Call = tuple[str, int]  # path and number: what tells a layer from the others
+CallKey = tuple[str, int]  # path and number: what tells a layer from the others
 
 BASE = Path(__file__).with_name("html_base.css")
 # A browser that honours it runs nothing and fetches nothing, whatever the names in the data say.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def document(heading: str, style: Path, content: str) -> str:
     """One file that loads nothing; `heading` and `content` are HTML, `style` adds to `BASE`."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_SECURITY_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{heading}</title><style>{BASE.read_text()}{style.read_text()}</style></head>"
         f"<body><main>{content}</main></body></html>\n"
@@ -35,7 +35,7 @@ def text(value: str) -> str:
     return escape(one_line(value))
 
 
-def title(lines: Iterable[str]) -> str:
+def svg_title(lines: Iterable[str]) -> str:
     """What a drawing shows under the pointer."""
     return f"<title>{chr(10).join(text(line) for line in lines)}</title>"
 
@@ -49,7 +49,7 @@ def table(headers: Sequence[str], rows: str) -> str:
     )
 
 
-def listed(rows: Iterable[tuple[str, str]]) -> str:
+def definition_list(rows: Iterable[tuple[str, str]]) -> str:
     """Names and what they are, from data."""
     items = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in rows)
     return f'<dl class="environment">{items}</dl>'

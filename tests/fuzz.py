@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import NoReturn
 
 ROOT = Path(__file__).parent.parent
-KEPT = ROOT / "build" / "fuzz"
+FINDINGS_FOLDER = ROOT / "build" / "fuzz"
 SECONDS, MEGABYTES = 1.0, 512
 STUCK = 100  # seconds by the clock, of one input
 # who reads what: the form of tests/helpers/bad_files.py, and which of its files changes
@@ -69,25 +69,29 @@ DISGUISED = {
 }
 
 
-def all_of(seconds: int, readers: list[str]) -> int:
+def fuzz_all(seconds: int, readers: list[str]) -> int:
     """Each in a process of its own, which a crash ends; how many had a finding."""
     bad_files = _instrumented()
     counts = []
     findings = 0
     for reader in readers:
         name = re.sub(r"\W+", "_", reader).strip("_")
-        corpus = KEPT / name
+        corpus = FINDINGS_FOLDER / name
         corpus.mkdir(parents=True, exist_ok=True)
         limits = [f"-max_total_time={seconds}", f"-timeout={STUCK}", "-rss_limit_mb=4000"]
-        limits += [f"-artifact_prefix={KEPT}/{name}_", "-print_final_stats=1", "-verbosity=0"]
-        with TemporaryDirectory() as folder, NamedTemporaryFile("r", errors="replace") as told:
+        limits += [
+            f"-artifact_prefix={FINDINGS_FOLDER}/{name}_",
+            "-print_final_stats=1",
+            "-verbosity=0",
+        ]
+        with TemporaryDirectory() as folder, NamedTemporaryFile("r", errors="replace") as log:
             child = os.fork()
             if child == 0:
                 for stream in (1, 2):
-                    os.dup2(os.open(told.name, os.O_WRONLY | os.O_APPEND), stream)
-                one(bad_files, reader, Path(folder), [*limits, str(corpus)])
+                    os.dup2(os.open(log.name, os.O_WRONLY | os.O_APPEND), stream)
+                fuzz_one(bad_files, reader, Path(folder), [*limits, str(corpus)])
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            text = told.read()
+            text = log.read()
         found = re.search(r"number_of_executed_units:\s*(\d+)", text)
         counts.append(int(found[1]) if found else 0)
         _show(reader, counts[-1], ": a finding" if code else "")
@@ -118,7 +122,7 @@ def _show(name: str, count: int, rest: str) -> None:
     sys.stdout.flush()
 
 
-def one(bad_files: ModuleType, reader: str, folder: Path, arguments: list[str]) -> NoReturn:
+def fuzz_one(bad_files: ModuleType, reader: str, folder: Path, arguments: list[str]) -> NoReturn:
     """Fuzz until it is over; ends the process."""
     import atheris
 
@@ -151,7 +155,7 @@ def one(bad_files: ModuleType, reader: str, folder: Path, arguments: list[str]) 
 
 def main(seconds: str, *readers: str) -> None:
     """All readers, or those that are named."""
-    sys.exit(all_of(int(seconds), list(readers) or list(READERS)) > 0)
+    sys.exit(fuzz_all(int(seconds), list(readers) or list(READERS)) > 0)
 
 
 if __name__ == "__main__":

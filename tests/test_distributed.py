@@ -10,7 +10,7 @@ import torch.distributed as dist
 from gated_image import PATIENCE
 
 from picodet import distributed
-from picodet.distributed import Alone, joined, local_processes, own_device, share
+from picodet.distributed import SingleProcess, local_device, local_processes, process_group, shard
 from picodet.errors import ProcessesError
 
 ROOT = Path(__file__).parents[2]
@@ -18,40 +18,40 @@ ROOT = Path(__file__).parents[2]
 
 def test_alone():
     rows = np.ones((2, 7))
-    with joined("cpu") as together:
-        assert (together.rank, together.size) == (0, 1)
-        together.check()
-        (same,) = together.gather(rows)
+    with process_group("cpu") as group:
+        assert (group.rank, group.size) == (0, 1)
+        group.check()
+        (same,) = group.gather(rows)
     assert same is rows
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 20])
 def test_each_piece_belongs_to_exactly_one(size):
-    class Rank(Alone):
+    class Rank(SingleProcess):
         pass
 
     shares = []
     for rank in range(size):
         of_many = Rank()
         of_many.rank, of_many.size = rank, size
-        shares.append(share(of_many, range(10)))
+        shares.append(shard(of_many, range(10)))
     assert sorted(piece for each in shares for piece in each) == list(range(10))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_what_torchrun_says(monkeypatch):
-    assert (local_processes(), own_device("cuda")) == (1, "cuda")
+    assert (local_processes(), local_device("cuda")) == (1, "cuda")
     for name, value in (("WORLD_SIZE", "8"), ("LOCAL_WORLD_SIZE", "4"), ("LOCAL_RANK", "3")):
         monkeypatch.setenv(name, value)
     assert local_processes() == 4
-    assert [own_device(name) for name in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda:3", "cuda:1"]
+    assert [local_device(name) for name in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda:3", "cuda:1"]
 
 
 def test_processes_that_cannot_meet(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("RANK", raising=False)
     message = r"cannot meet: .*RANK.*\. Several are started by"
-    with pytest.raises(ProcessesError, match=message), joined("cpu"):
+    with pytest.raises(ProcessesError, match=message), process_group("cpu"):
         pass
 
 
@@ -77,23 +77,23 @@ def clock(monkeypatch):
 @pytest.fixture
 def meet(clock, monkeypatch):
     """Ranks that share a store; quick to look at it."""
-    monkeypatch.setattr(distributed, "BEAT", 0.02)
+    monkeypatch.setattr(distributed, "HEARTBEAT_INTERVAL", 0.02)
     met = []
 
     def meet(size):
         store = dist.HashStore()
-        met.extend(distributed._Together(rank, size, store, "cpu") for rank in range(size))
+        met.extend(distributed._TorchrunGroup(rank, size, store, "cpu") for rank in range(size))
         return met
 
     yield meet
-    for together in met:
-        together.leave()
+    for group in met:
+        group.close()
 
 
-def wait_for_failure(together):
+def wait_for_failure(group):
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        together.check()
+        group.check()
         time.sleep(0.01)
 
 
@@ -101,7 +101,7 @@ def test_an_error_of_one_is_everybodys(meet):
     first, second, third = meet(3)
     for each in (first, second, third):
         each.check()
-    second.tell(ProcessesError("7.png: not a picture"))
+    second.broadcast_error(ProcessesError("7.png: not a picture"))
     for each in (first, third):
         with pytest.raises(ProcessesError, match=r"^process 1 of 3 failed: 7\.png: not a picture$"):
             wait_for_failure(each)
@@ -109,85 +109,89 @@ def test_an_error_of_one_is_everybodys(meet):
 
 def test_the_first_error_counts(meet):
     first, second, third = meet(3)
-    second.tell(ProcessesError("the first"))
-    third.tell(KeyboardInterrupt())
+    second.broadcast_error(ProcessesError("the first"))
+    third.broadcast_error(KeyboardInterrupt())
     with pytest.raises(ProcessesError, match="process 1 of 3 failed: the first"):
         wait_for_failure(first)
-    first.tell(ProcessesError("the consequence"))
+    first.broadcast_error(ProcessesError("the consequence"))
     with pytest.raises(ProcessesError, match="process 1 of 3 failed: the first"):
         wait_for_failure(third)
 
 
 def test_of_two_errors_at_once_too(meet, monkeypatch):
     """Neither has heard of the other's."""
-    monkeypatch.setattr(distributed, "HEARING", 0)
+    monkeypatch.setattr(distributed, "ERROR_TIMEOUT", 0)
     first, second, third = meet(3)
     for each in (first, second, third):
-        each.leave()
-    second.tell(ProcessesError("the first"))
-    third.tell(ProcessesError("the second"))
+        each.close()
+    second.broadcast_error(ProcessesError("the first"))
+    third.broadcast_error(ProcessesError("the second"))
     assert third.store.get("failure") == b"process 1 of 3 failed: the first"
 
 
 def test_nobody_leaves_before_all_know_why(meet, clock, monkeypatch):
     """The store goes with the process that holds it; the dead are not waited for long."""
     first, second = meet(2)
-    second.tell(ProcessesError("7.png"))
+    second.broadcast_error(ProcessesError("7.png"))
     assert first.failure == "process 1 of 2 failed: 7.png"
     third, fourth = meet(2)[2:]
-    third.leave()
+    third.close()
 
     def sleep(seconds):
         clock.now += seconds
 
     monkeypatch.setattr(clock, "sleep", sleep)
-    fourth.tell(ProcessesError("7.png"))
-    assert distributed.HEARING <= clock.now < distributed.HEARING + 2 * distributed.BEAT
+    fourth.broadcast_error(ProcessesError("7.png"))
+    assert (
+        distributed.ERROR_TIMEOUT
+        <= clock.now
+        < distributed.ERROR_TIMEOUT + 2 * distributed.HEARTBEAT_INTERVAL
+    )
     assert third.failure is None
 
 
 def test_errors_without_words_and_with_many(meet):
     first, second = meet(2)
-    second.tell(KeyboardInterrupt())
+    second.broadcast_error(KeyboardInterrupt())
     with pytest.raises(ProcessesError, match=r"process 1 of 2 failed: KeyboardInterrupt$"):
         wait_for_failure(first)
     third, fourth = meet(2)[2:]
-    fourth.tell(ProcessesError("x" * 900))
+    fourth.broadcast_error(ProcessesError("x" * 900))
     with pytest.raises(ProcessesError, match=f"failed: x{{{distributed.MAX_TEXT}}}$"):
         wait_for_failure(third)
 
 
-def wait_for_beats(together, rank, count):
-    seen = together.store.add(f"beat/{rank}", 0)
-    while together.store.add(f"beat/{rank}", 0) < seen + count:
+def wait_for_beats(group, rank, count):
+    seen = group.store.add(f"beat/{rank}", 0)
+    while group.store.add(f"beat/{rank}", 0) < seen + count:
         time.sleep(0.01)
 
 
 def test_who_is_silent_is_taken_for_dead(meet, clock):
     first, second = meet(2)
     for _ in range(2):  # together longer than anybody may be silent
-        clock.now += 0.9 * distributed.SILENCE
+        clock.now += 0.9 * distributed.HEARTBEAT_TIMEOUT
         wait_for_beats(first, 1, 2)
         wait_for_beats(first, 0, 2)  # so that the first has heard the second's
         first.check()
-    second.leave()
+    second.close()
     wait_for_beats(first, 0, 2)  # whatever it was it has been heard
-    clock.now += 1.1 * distributed.SILENCE
+    clock.now += 1.1 * distributed.HEARTBEAT_TIMEOUT
     with pytest.raises(ProcessesError, match=r"process 1 of 2 is silent; is it dead\?"):
         wait_for_failure(first)
 
 
 def test_nobody_waits_for_the_dead(meet, clock):
     first, second = meet(2)
-    second.leave()
+    second.close()
     wait_for_beats(first, 0, 2)  # whatever it was it has been heard
-    clock.now += 1.1 * distributed.SILENCE
+    clock.now += 1.1 * distributed.HEARTBEAT_TIMEOUT
     with pytest.raises(ProcessesError, match="process 1 of 2 is silent"):
         first._arrive()
 
 
 def test_all_wait_for_the_last(meet):
-    together = meet(3)
+    group = meet(3)
     arrived = []
 
     def arrive(each):
@@ -197,7 +201,7 @@ def test_all_wait_for_the_last(meet):
             each._arrive()
             arrived.append((turn, "past"))
 
-    threads = [threading.Thread(target=arrive, args=(each,)) for each in together]
+    threads = [threading.Thread(target=arrive, args=(each,)) for each in group]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -209,7 +213,7 @@ def test_all_wait_for_the_last(meet):
 
 def test_everybody_has_the_rows_of_all(meet, monkeypatch):
     """However many each has; the exchange itself is made of threads here."""
-    together = meet(3)
+    group = meet(3)
     barrier, shown = threading.Barrier(3, timeout=PATIENCE), {}
 
     def all_gather(parts, own):
@@ -226,7 +230,7 @@ def test_everybody_has_the_rows_of_all(meet, monkeypatch):
     def gather(each):
         found[each.rank] = each.gather(rows[each.rank])
 
-    threads = [threading.Thread(target=gather, args=[e], name=str(e.rank)) for e in together]
+    threads = [threading.Thread(target=gather, args=[e], name=str(e.rank)) for e in group]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -245,4 +249,4 @@ def test_a_store_that_is_gone_is_noticed(meet, monkeypatch):
     monkeypatch.setattr(first, "store", type("Gone", (), {"add": gone, "compare_set": gone})())
     with pytest.raises(ProcessesError, match="met at is gone: connection reset"):
         wait_for_failure(first)
-    first.tell(ProcessesError("what follows"))
+    first.broadcast_error(ProcessesError("what follows"))

@@ -17,16 +17,16 @@ from picodet.data.preprocess import read_image
 from picodet.errors import OutputError, PicoDetError
 from picodet.evaluation.resume import read_progress
 from picodet.files import (
-    check_apart,
+    atomic_write,
+    atomic_write_folder,
+    check_distinct,
     check_folder,
     check_new_folder,
     check_writable,
-    problem,
     read_bytes,
-    regular,
-    replacing,
-    replacing_folder,
+    regular_file,
     sha256,
+    unreadable_reason,
     write_json,
     write_text,
 )
@@ -46,7 +46,7 @@ from picodet.zoo.class_names import read_class_names
 def test_appears_whole(tmp_path):
     path = tmp_path / "out"
     path.write_text("old")
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
@@ -57,7 +57,7 @@ def test_or_not_at_all(tmp_path):
     path = tmp_path / "out"
 
     def write_half():
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("half")
             raise KeyboardInterrupt
 
@@ -67,7 +67,7 @@ def test_or_not_at_all(tmp_path):
 
 
 def test_a_full_disk_is_an_error_of_ours(tmp_path):
-    with pytest.raises(OutputError, match="No space left"), replacing(tmp_path / "out"):
+    with pytest.raises(OutputError, match="No space left"), atomic_write(tmp_path / "out"):
         raise OSError(28, "No space left on device")
 
 
@@ -85,21 +85,21 @@ def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(OutputError, match="--overwrite"):
         check_writable(tmp_path / "link", overwrite=False)
-    with replacing(tmp_path / "link") as temporary:
+    with atomic_write(tmp_path / "link") as temporary:
         temporary.write_text("new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "target").read_text() == "new"
 
 
 def test_a_long_name_is_no_reason_to_fail(tmp_path):
-    with replacing(tmp_path / ("n" * 250)) as temporary:
+    with atomic_write(tmp_path / ("n" * 250)) as temporary:
         temporary.touch()
 
 
 def test_an_output_is_no_input(tmp_path):
-    check_apart(tmp_path / "a", [tmp_path / "b"])
+    check_distinct(tmp_path / "a", [tmp_path / "b"])
     with pytest.raises(OutputError, match="name another file"):
-        check_apart(tmp_path / "a", [tmp_path / "b", tmp_path / "c" / ".." / "a"])
+        check_distinct(tmp_path / "a", [tmp_path / "b", tmp_path / "c" / ".." / "a"])
 
 
 def test_json_takes_any_text(tmp_path):
@@ -119,14 +119,14 @@ def test_sha256(tmp_path):
 
 class TestFolder:
     def test_appears_whole(self, tmp_path):
-        with replacing_folder(tmp_path / "out") as temporary:
+        with atomic_write_folder(tmp_path / "out") as temporary:
             (temporary / "a").write_text("new")
             assert not (tmp_path / "out").exists()
         assert [path.name for path in tmp_path.rglob("*")] == ["out", "a"]
 
     def test_or_not_at_all(self, tmp_path):
         def write_half():
-            with replacing_folder(tmp_path / "out") as temporary:
+            with atomic_write_folder(tmp_path / "out") as temporary:
                 (temporary / "a").write_text("half")
                 raise KeyboardInterrupt
 
@@ -137,7 +137,7 @@ class TestFolder:
     def test_of_one_that_is_there_what_else_it_holds_stays(self, tmp_path):
         for name in "ab":
             (tmp_path / name).write_text("old")
-        with replacing_folder(tmp_path) as temporary:
+        with atomic_write_folder(tmp_path) as temporary:
             (temporary / "a").write_text("new")
             assert (tmp_path / "a").read_text() == "old"
         assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
@@ -148,7 +148,7 @@ class TestFolder:
     def test_a_full_disk_is_an_error_of_ours(self, tmp_path):
         with (
             pytest.raises(OutputError, match="out: cannot be written: No space left"),
-            replacing_folder(tmp_path / "out"),
+            atomic_write_folder(tmp_path / "out"),
         ):
             raise OSError(28, "No space left on device")
         assert not list(tmp_path.iterdir())
@@ -156,7 +156,7 @@ class TestFolder:
     def test_where_there_is_no_room_for_one(self, tmp_path):
         with (
             pytest.raises(OutputError, match="no/out: cannot be written: No such file"),
-            replacing_folder(tmp_path / "no" / "out"),
+            atomic_write_folder(tmp_path / "no" / "out"),
         ):
             pass
 
@@ -187,7 +187,7 @@ class TestFolder:
 def test_what_a_library_keeps_to_itself_everybody_may_read(tmp_path):
     before = os.umask(0o022)
     try:
-        with replacing(tmp_path / "out") as temporary:
+        with atomic_write(tmp_path / "out") as temporary:
             temporary.unlink()
             os.close(os.open(temporary, os.O_CREAT, 0o600))
     finally:
@@ -233,7 +233,7 @@ class TestWhatIsNoFile:
         reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
 
         def write_half():
-            with replacing(pipe) as temporary:
+            with atomic_write(pipe) as temporary:
                 temporary.write_text("half")
                 raise KeyboardInterrupt
 
@@ -264,7 +264,7 @@ class TestWhatIsNoFile:
             check_writable(node, overwrite=True)
 
     def test_of_a_folder_it_stays_too(self, null):
-        with replacing_folder(null.parent) as temporary:
+        with atomic_write_folder(null.parent) as temporary:
             (temporary / "null").write_text("new")
         assert null.is_char_device()
 
@@ -299,7 +299,7 @@ def test_a_name_that_cannot_be_is_refused(tmp_path, name, message):
 
 
 def test_an_error_of_another_file_is_not_laid_on_the_output(tmp_path):
-    with pytest.raises(FileNotFoundError), replacing(tmp_path / "out"):
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "out"):
         (tmp_path / "absent").read_bytes()
 
 
@@ -317,7 +317,7 @@ def test_hard_links_are_one_file(tmp_path):
     (tmp_path / "a").touch()
     (tmp_path / "b").hardlink_to(tmp_path / "a")
     with pytest.raises(OutputError, match="name another file"):
-        check_apart(tmp_path / "a", [tmp_path / "b"])
+        check_distinct(tmp_path / "a", [tmp_path / "b"])
 
 
 def test_text_takes_any_name(tmp_path):
@@ -374,14 +374,14 @@ def test_what_kind_it_is_stands_in_the_error(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     loop(tmp_path / "loop")
     (tmp_path / "file").touch()
-    assert problem(tmp_path / "pipe") == "a named pipe; a regular file is expected"
-    assert problem(Path(os.devnull)) == "a device; a regular file is expected"
-    assert problem(tmp_path) == "Is a directory"
-    assert problem(tmp_path / "none") == "there is no such file"
-    assert "symbolic links" in problem(tmp_path / "loop")
-    assert problem(Path("a\0b")).startswith("no file has such a name")
-    assert problem(tmp_path / "file") is None
-    assert regular(tmp_path / "file") == tmp_path / "file"
+    assert unreadable_reason(tmp_path / "pipe") == "a named pipe; a regular file is expected"
+    assert unreadable_reason(Path(os.devnull)) == "a device; a regular file is expected"
+    assert unreadable_reason(tmp_path) == "Is a directory"
+    assert unreadable_reason(tmp_path / "none") == "there is no such file"
+    assert "symbolic links" in unreadable_reason(tmp_path / "loop")
+    assert unreadable_reason(Path("a\0b")).startswith("no file has such a name")
+    assert unreadable_reason(tmp_path / "file") is None
+    assert regular_file(tmp_path / "file") == tmp_path / "file"
 
 
 def test_no_more_is_read_than_the_limit(tmp_path):

@@ -43,12 +43,12 @@ from picodet.alignment.recording.probes import IMAGE
 from picodet.alignment.reference_tensors import ReferenceFeed, ReferenceTensors
 from picodet.alignment.tolerance import NOISE_MULTIPLE, Tolerance
 from picodet.config import ModelConfig
-from picodet.converter.match_tensors import convert
+from picodet.converter.match_tensors import match_tensors
 from picodet.converter.names.name_tables import name_table
 from picodet.data.preprocess import preprocess, read_image
 from picodet.export.model_proto import build
 from picodet.export.options import Wanted
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.graphs.operators import Key, Source
 from picodet.models.picodet import PicoDet
 from scripts.fixtures import seeded
@@ -97,7 +97,7 @@ def filled(config: ModelConfig) -> PicoDet:
     model = PicoDet(config).eval()
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     table = name_table(config.backbone, config.neck, config.head)
-    weights = convert(
+    weights = match_tensors(
         seeded.checkpoint(seeded.shapes(config)), shapes, table, config.input_size
     ).weights
     model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
@@ -233,7 +233,7 @@ def right_model(config: ModelConfig) -> RightModel:
     model = filled(config)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "export.onnx"
-        meta = describe(config, "detector", "seeded", "0" * 64)
+        meta = make_meta(config, "detector", "seeded", "0" * 64)
         onnx.save(build(model, Wanted("heads"), meta), path)
         return RightModel(config, model, widened(model), Ran(path))
 

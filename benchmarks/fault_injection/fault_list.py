@@ -41,16 +41,20 @@ DECODING = (
     integral("softmax left out", softmax=layers.same),
     integral("bins counted from 1", first=1),
     integral("channels read bin by bin", by_bin=True),
-    behind("centres at the corners", "decoding", cell_centres=steps.centres(lambda c, _: c - 0.5)),
     behind(
-        "centres half a pixel off", "decoding", cell_centres=steps.centres(lambda c, s: c - 0.5 / s)
+        "centres at the corners", "decoding", make_anchor_points=steps.centres(lambda c, _: c - 0.5)
+    ),
+    behind(
+        "centres half a pixel off",
+        "decoding",
+        make_anchor_points=steps.centres(lambda c, s: c - 0.5 / s),
     ),
     behind(
         "x and y of the cells exchanged",
         "decoding",
-        cell_centres=steps.centres(lambda c, _: c[:, ::-1]),
+        make_anchor_points=steps.centres(lambda c, _: c[:, ::-1]),
     ),
-    behind("stride 32 for 64", "decoding", cell_centres=steps.centres(lambda c, _: c, 32)),
+    behind("stride 32 for 64", "decoding", make_anchor_points=steps.centres(lambda c, _: c, 32)),
     behind("left and top exchanged", "decoding", distances_to_boxes=steps.boxes_of([1, 0, 3, 2])),
     behind(
         "boxes clipped to the input",
@@ -71,14 +75,17 @@ NMS = (
     nms("IoU >= for >", multiclass_nms=steps.nms_with(iou_threshold=BELOW[0.6])),
     nms("score >= for >", multiclass_nms=steps.nms_with(score_threshold=BELOW[0.025])),
     nms("score threshold 0.05", multiclass_nms=steps.nms_with(score_threshold=0.05)),
-    nms("keep_top_k 99", multiclass_nms=steps.nms_with(keep=99)),
+    nms("keep_top_k 99", multiclass_nms=steps.nms_with(keep_top_k=99)),
     nms("nms_top_k 999", multiclass_nms=steps.nms_with(top_k=999)),
     nms("IoU of boxes a pixel longer", multiclass_nms=steps.nms_plus_one),
     nms("NMS over all classes", multiclass_nms=steps.nms_over_all),
     nms("last of equal scores first", multiclass_nms=steps.nms_last_of_equal),
     nms("sorted by score, not by class", multiclass_nms=steps.nms_by_score),
-    nms("scale factor (x, y)", select=steps.select_with(factor=lambda yx: yx[::-1])),
-    nms("boxes clipped to the picture", select=steps.select_with(after=lambda b: b.clip(min=0))),
+    nms("scale factor (x, y)", apply_nms=steps.apply_nms_with(factor=lambda yx: yx[::-1])),
+    nms(
+        "boxes clipped to the picture",
+        apply_nms=steps.apply_nms_with(after=lambda b: b.clip(min=0)),
+    ),
 )
 
 PREPROCESSING = (

@@ -11,7 +11,7 @@ from benchmarks.fault_injection.planting import Against
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference.record import record
 from picodet.alignment.session import InputOptions
-from picodet.converter.configure import Wanted
+from picodet.converter.configure import ConvertOptions
 from picodet.converter.convert import convert_file
 from picodet.models import checkpoint
 from scripts.fixtures import seeded
@@ -76,7 +76,7 @@ def pairs(folder: Path, checkpoints: list[Path]) -> list[Pair]:
     for source in made.values():
         if source not in models:
             models[source] = folder / f"{len(models)}.pth"
-            convert_file(source, models[source], Wanted())
+            convert_file(source, models[source], ConvertOptions())
     return [Pair(reference, models[source]) for reference, source in made.items()]
 
 

@@ -12,7 +12,7 @@ from benchmarks.fault_injection import wrong_training as wrong
 from picodet.alignment.training.steps import TrainingSetup
 from picodet.models.csp_pan import CSPPAN
 from picodet.models.esnet import ESNet
-from picodet.models.layers import KEPT
+from picodet.models.layers import PADDLE_MOMENTUM
 from picodet.models.lc_pan import LCPAN
 from picodet.models.pico_head_v2 import Alignment
 
@@ -113,7 +113,7 @@ NORMS = (
         "running statistics keep a tenth",
         "batch norms",
         ATSS,
-        patches={"models.layers.KEPT": 1 - KEPT},
+        patches={"models.layers.PADDLE_MOMENTUM": 1 - PADDLE_MOMENTUM},
     ),
 )
 STEPS = (

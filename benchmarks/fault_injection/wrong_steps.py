@@ -16,7 +16,7 @@ from picodet.data import preprocess
 from picodet.models.head import HeadOutput
 from picodet.ops import decode as decoding
 from picodet.ops import postprocess
-from picodet.ops.anchor_points import Grid, cell_centres
+from picodet.ops.anchor_points import FeatureMapSize, make_anchor_points
 from picodet.ops.nms import multiclass_nms
 from picodet.ops.postprocess import Candidates, Detections
 
@@ -79,11 +79,11 @@ def normalise_by(
 
 def centres(
     shift: Callable[[np.ndarray, np.ndarray], np.ndarray], stride64: int = 64
-) -> Callable[[tuple[Grid, ...]], tuple[np.ndarray, np.ndarray]]:
+) -> Callable[[tuple[FeatureMapSize, ...]], tuple[np.ndarray, np.ndarray]]:
     """Centres of cells, moved, and the strides, of which the coarsest may be another."""
 
-    def function(levels: tuple[Grid, ...]) -> tuple[np.ndarray, np.ndarray]:
-        points, strides = cell_centres(levels)
+    def function(levels: tuple[FeatureMapSize, ...]) -> tuple[np.ndarray, np.ndarray]:
+        points, strides = make_anchor_points(levels)
         moved = np.ascontiguousarray(shift(points, strides), np.float32)
         return moved, np.where(strides == 64, np.float32(stride64), strides)
 
@@ -141,15 +141,15 @@ def nms_by_score(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.nda
     return classes[order], kept[order]
 
 
-def select_with(
+def apply_nms_with(
     factor: Callable[[np.ndarray], np.ndarray] = lambda yx: yx,
     after: Callable[[np.ndarray], np.ndarray] = lambda boxes: boxes,
 ) -> Callable[..., Detections]:
     """The scale factor is changed before, or the boxes after."""
-    right = postprocess.select
+    right = postprocess.apply_nms
 
-    def select(candidates: Candidates, yx: np.ndarray, threshold: float) -> Detections:
+    def apply_nms(candidates: Candidates, yx: np.ndarray, threshold: float) -> Detections:
         found = right(candidates, factor(yx), threshold)
         return Detections(after(found.boxes), found.scores, found.classes)
 
-    return select
+    return apply_nms

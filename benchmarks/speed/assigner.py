@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from picodet.ops.anchor_points import cell_centres, grids
+from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
 from picodet.training.assigners.assignment import Assignment
 from picodet.training.assigners.atss import atss
 from picodet.training.assigners.simota import simota
@@ -39,8 +39,8 @@ AGREED = 0.99  # of the cells that take a box; of far cells, which cost 1e8 each
 
 def drawn(batch: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Scores [B, C, A], boxes [B, A, 4], and what is to be found, padded; lengths in pixels."""
-    levels = grids((SIZE, SIZE))
-    centres, strides = cell_centres(levels)
+    levels = feature_map_sizes((SIZE, SIZE))
+    centres, strides = make_anchor_points(levels)
     points = centres * strides
     counts = np.clip(rng.geometric(1 / BOXES, batch), 1, 40)
     most = int(counts.max())
@@ -77,7 +77,7 @@ def ours(inputs: dict[str, np.ndarray]) -> dict[str, Callable[[], Assignment]]:
         torch.tensor(inputs[name])
         for name in ("scores", "predicted", "boxes", "classes", "valid", "points", "strides")
     )
-    targets, levels = Targets(boxes, classes, valid), grids((SIZE, SIZE))
+    targets, levels = Targets(boxes, classes, valid), feature_map_sizes((SIZE, SIZE))
     aligned = TaskAligned()
     return {
         "SimOTA": lambda: simota(scores, predicted, points, strides, targets, SimOTA()),

@@ -18,7 +18,7 @@ from picodet.data.preprocess import preprocess, read_image
 from picodet.models.head import HeadOutput
 from picodet.models.picodet import PicoDet
 from picodet.ops.decode import decode
-from picodet.ops.postprocess import Candidates, Detections, select
+from picodet.ops.postprocess import Candidates, Detections, apply_nms
 
 STRIDES = (8, 16, 32, 64)
 
@@ -26,13 +26,13 @@ STRIDES = (8, 16, 32, 64)
 def ours(model: PicoDet, output: HeadOutput, scale_factor: np.ndarray) -> Detections:
     """What picodet.detect does after the forward pass."""
     boxes, scores = decode(output, model.head.integral)
-    return select(Candidates(boxes[0].numpy(), scores[0].numpy()), scale_factor)
+    return apply_nms(Candidates(boxes[0].numpy(), scores[0].numpy()), scale_factor)
 
 
 def plain_loop(_: PicoDet, output: HeadOutput, scale_factor: np.ndarray) -> Detections:
     """What ports do: NumPy, level by level, class by class, box by box."""
     all_boxes, all_scores = [], []
-    for logits, sides, stride in zip(output.logits, output.sides, STRIDES, strict=True):
+    for logits, sides, stride in zip(output.logits, output.reg, STRIDES, strict=True):
         height, width = logits.shape[2:]
         bins = sides[0].numpy().reshape(4, -1, height * width)
         exponents = np.exp(bins - bins.max(axis=1, keepdims=True))

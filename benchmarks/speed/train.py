@@ -32,7 +32,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from picodet.distributed import Alone
+from picodet.distributed import SingleProcess
 from picodet.models.picodet import PicoDet
 from picodet.training.criterion import criterion
 from picodet.training.data.batch import Batch, Targets
@@ -102,7 +102,7 @@ def ours(model: PicoDet, epoch: int, given: dict[str, np.ndarray], device: str) 
     batch = Batch(torch.from_numpy(given["images"]), targets, tuple(range(PICTURES)))
     batch = batch.to(torch.device(device))
     sgd, ema = optimizer(model, recipe.optimizer), ModelEMA(model, recipe.ema)
-    stepper = Stepper(model, sgd, ema, Alone())
+    stepper = Stepper(model, sgd, ema, SingleProcess())
     of_epoch = criterion(
         recipe.assignment, recipe.losses, model.head.integral, lambda own: own, 1, epoch
     )

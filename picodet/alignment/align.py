@@ -30,7 +30,7 @@ from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.report.formatting import times
 from picodet.alignment.result import Comparison, Finding, Rung
 from picodet.alignment.tolerance import FLOAT64_BAR, NOISE_MULTIPLE, Tolerance, worst
-from picodet.config import Kernels, ModelConfig
+from picodet.config import ModelConfig, ResizeKernels
 from picodet.converter.names.name_tables import name_table
 from picodet.errors import AlignmentError
 from picodet.files import sha256
@@ -173,7 +173,7 @@ def _images(config: ModelConfig, recording: Recording) -> Tensor | None:
     index = recording.index
     if recording.has(index.input):
         return torch.from_numpy(recording.tensor(index.input))
-    kernels: Kernels  # a summary leaves the input out where it does not depend on them, ..
+    kernels: ResizeKernels  # a summary leaves the input out where it does not depend on them, ..
     for kernels in ("native", "portable"):  # .. and older ones in any case
         steps = our_steps(recorded_picture(recording), config, kernels)
         array = steps["normalise"][None].astype(index.precision)

@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from picodet.alignment.candidate import Compared, TorchModel
-from picodet.converter.configure import DEFAULT_SIZE, Size, Wanted
-from picodet.converter.convert import port
-from picodet.converter.paddle_checkpoints import Which
+from picodet.converter.configure import DEFAULT_SIZE, ConvertOptions, Size
+from picodet.converter.convert import convert_model
+from picodet.converter.paddle_checkpoints import WeightSet
 from picodet.errors import AlignmentError, ConversionError
-from picodet.models.checkpoint import filled
+from picodet.models.checkpoint import model_with_weights
 from picodet.models.picodet import PicoDet
-from picodet.system.extras import why
+from picodet.system.extras import import_error_message
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class OpenedModel:
         return replace(self, notes=(*self.notes, note))
 
 
-def open_candidate(path: Path, weight_set: Which | None = None) -> OpenedModel:
+def open_candidate(path: Path, weight_set: WeightSet | None = None) -> OpenedModel:
     """which: of averaged and raw weights, where both are there.
 
     Raises AlignmentError where a package is missing, ConversionError for a backbone alone, and as
@@ -51,22 +51,22 @@ def open_candidate(path: Path, weight_set: Which | None = None) -> OpenedModel:
         offered_sizes.extend(sizes)
         return DEFAULT_SIZE if DEFAULT_SIZE in sizes else sizes[0]
 
-    origin, converted = port(path, Wanted(ask=choose_size), weight_set)
+    origin, converted = convert_model(path, ConvertOptions(ask_for_size=choose_size), weight_set)
     if converted.kind != "detector":
         raise ConversionError(
             f"{path}: holds a backbone only ({converted.config.name}); a detector is expected"
         )
-    model = filled(origin.path, converted.weights, lambda: PicoDet(converted.config))
-    classes = converted.config.classes if converted.names_classes else None
+    model = model_with_weights(origin.path, converted.weights, lambda: PicoDet(converted.config))
+    classes = converted.config.classes if converted.has_class_names else None
     return OpenedModel(
         TorchModel(model, classes), origin.path, bool(offered_sizes), converted.notes
     )
 
 
-def _open_onnx(path: Path, weight_set: Which | None) -> OpenedModel:
+def _open_onnx(path: Path, weight_set: WeightSet | None) -> OpenedModel:
     try:
         from picodet.alignment.onnx import model as onnx_model  # noqa: PLC0415 (an extra)
     except ImportError as error:
-        raise AlignmentError(f"{path}: {why(error)}") from error
+        raise AlignmentError(f"{path}: {import_error_message(error)}") from error
     opened = onnx_model.load(path, weight_set=weight_set)
     return OpenedModel(opened, path, opened.size_assumed, opened.notes)

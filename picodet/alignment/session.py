@@ -12,11 +12,11 @@ from picodet.alignment.reference.record import record as make_recording
 from picodet.alignment.reference.request import SUMMARY_SAMPLES, RecordRequest
 from picodet.alignment.result import Comparison
 from picodet.errors import AlignmentError, RecordingError
-from picodet.files import check_apart, check_writable, problem
+from picodet.files import check_distinct, check_writable, unreadable_reason
 
 if TYPE_CHECKING:  # it imports torch, and to record needs none
     from picodet.alignment.open_candidate import OpenedModel
-    from picodet.converter.paddle_checkpoints import Which
+    from picodet.converter.paddle_checkpoints import WeightSet
 
 ProgressCallback = Callable[[int, int], None]
 
@@ -36,7 +36,7 @@ class InputOptions:
                 "--image and --input: one of them, they are fed in place of another"
             )
         for path in (self.image, self.array):
-            if path and (reason := problem(path)):
+            if path and (reason := unreadable_reason(path)):
                 raise AlignmentError(f"{path}: {reason}")
 
     def request(
@@ -66,7 +66,7 @@ def record(
     if out.suffix != ".safetensors":
         raise RecordingError(f"{out}: the suffix of a recording is .safetensors")
     check_writable(out, overwrite)
-    check_apart(out, [path for path in (reference, inputs.image, inputs.array) if path])
+    check_distinct(out, [path for path in (reference, inputs.image, inputs.array) if path])
     if is_recording(reference):
         raise RecordingError(f"{reference}: a .safetensors; a recording is not recorded again")
     request = inputs.request(reference, out, input_size, SUMMARY_SAMPLES if summary else 0)
@@ -90,7 +90,7 @@ def compare(
     tolerance: float | None,
     paddle_python: Path | None,
     progress: ProgressCallback,
-    weight_set: "Which | None" = None,
+    weight_set: "WeightSet | None" = None,
 ) -> Comparison:
     """Record the reference if it is not a recording, and compare.
 

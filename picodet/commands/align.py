@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from picodet.commands.common import Command, fetch_official, progress_bar
-from picodet.commands.params import InputPath, ModelPath, OutputFile, Real, Size
+from picodet.commands.params import FiniteFloat, InputPath, ModelPath, OutputFile, Size
 from picodet.files import write_json, write_text
 
 
@@ -17,7 +17,7 @@ class NotComparedError(click.ClickException):
     exit_code = 2
 
 
-class Comparing(Command):
+class CompareCommand(Command):
     """A command that compares."""
 
     failure = NotComparedError
@@ -60,14 +60,14 @@ def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@align.command(cls=Comparing)
+@align.command(cls=CompareCommand)
 @click.argument("reference", type=ModelPath())
 @click.argument("model", type=ModelPath())
 @click.option("--layerwise", is_flag=True, help="Show the layers, not one line for all of them.")
 @click.option("--all", "unfold", is_flag=True, help="With --layerwise, unfold every block.")
 @click.option(
     "--tolerance",
-    type=Real(min=0, min_open=True),
+    type=FiniteFloat(min=0, min_open=True),
     help="Part of each layer's scale, in place of the noise.",
 )
 @click.option("--weights", metavar="SET", help="ema or raw, where MODEL has both.  [default: ema]")
@@ -120,9 +120,9 @@ def compare(
         else:
             from picodet.alignment import session
 
-            fed = session.InputOptions(image, array, float64)
+            inputs = session.InputOptions(image, array, float64)
             comparison = session.compare(
-                *(reference, model, fed, tolerance, paddle_python, progress, weights)
+                *(reference, model, inputs, tolerance, paddle_python, progress, weights)
             )
     print_comparison(comparison, layerwise or unfold, unfold, Console())
     if html:
@@ -131,11 +131,11 @@ def compare(
         write_text(html, page(comparison))
     if json_file:
         write_json(json_file, as_json(comparison))
-    differs = any(rung.verdict == "differs" for rung in comparison.rungs)
+    differs = any(stage.verdict == "differs" for stage in comparison.rungs)
     ctx.exit(0 if comparison.aligned else 1 if differs else NotComparedError.exit_code)
 
 
-@align.command(cls=Comparing)
+@align.command(cls=CompareCommand)
 @click.argument("reference", type=ModelPath())
 @click.argument("out", type=OutputFile())
 @click.option("--summary", is_flag=True, help="Statistics and samples only: small.")
@@ -176,9 +176,9 @@ def record(
         else:
             from picodet.alignment import session
 
-            fed = session.InputOptions(image, array, float64)
+            inputs = session.InputOptions(image, array, float64)
             report = session.record(
-                reference, out, fed, summary, input_size, overwrite, paddle_python, progress
+                reference, out, inputs, summary, input_size, overwrite, paddle_python, progress
             )
     what = f"{len(report['runs'])} runs" if training else f"{report['calls']} calls"
     click.echo(f"{what}, {report['tensors']} tensors, {report['bytes']:,} bytes")

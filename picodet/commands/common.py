@@ -19,16 +19,16 @@ from picodet.commands.params import InputPath, OutputFile, Size
 from picodet.commands.run_files import RunFiles
 from picodet.errors import Note, PicoDetError
 from picodet.files import check_writable, write_json
-from picodet.system.intervals import lines
-from picodet.system.termination import exit_code, terminable
+from picodet.system.intervals import progress_logger
+from picodet.system.termination import exit_code, termination_as_interrupt
 
-PRINTING = ("click", "rich")
+PRINTING_PACKAGES = ("click", "rich")
 FILES = "picodet.files"  # of a run, in click's context
-NO_MEMORY = ("out of memory", "can't allocate memory", "Insufficient memory", "bad allocation")
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "Insufficient memory", "bad allocation")
 
 # Python searches all objects for garbage again and again while torch is imported, and finds
 # nothing: a fifth of the time of picodet-convert (benchmarks/speed/convert.py).
-GARBAGE = 200_000  # new objects before it searches
+GC_THRESHOLD = 200_000  # new objects before it searches
 
 
 class Interrupted(click.ClickException):
@@ -50,10 +50,10 @@ class Command(click.Command):
     interrupted = "interrupted"  # where nothing else is to be said
 
     def invoke(self, ctx: click.Context) -> Any:
-        usual = gc.get_threshold()
-        gc.set_threshold(GARBAGE)
+        previous = gc.get_threshold()
+        gc.set_threshold(GC_THRESHOLD)
         try:
-            with terminable(), _warnings_as_notes():
+            with termination_as_interrupt(), _warnings_as_notes():
                 return self._invoke_with_json(ctx)
         except PicoDetError as error:
             if isinstance(error.__cause__, KeyboardInterrupt):
@@ -66,13 +66,13 @@ class Command(click.Command):
                 raise
             raise Interrupted(self.interrupted, exit_code(error.__context__)) from error
         finally:
-            gc.set_threshold(*usual)
+            gc.set_threshold(*previous)
 
     def _invoke_with_json(self, ctx: click.Context) -> Any:
         _open_streams()
         files = ctx.meta[FILES] = RunFiles()
-        inputs = list(self._declared(ctx.params, InputPath))
-        outputs = list(self._declared(ctx.params, OutputFile))
+        inputs = list(self._parameters_of(ctx.params, InputPath))
+        outputs = list(self._parameters_of(ctx.params, OutputFile))
         for kind, path in (*inputs, *outputs):
             kind.declare(files, Path(path))
         json_file: Path | None = ctx.params.get("json_file")
@@ -80,7 +80,7 @@ class Command(click.Command):
             files.check(json_file)
             check_writable(json_file, overwrite=True)
         try:
-            with told():
+            with readable_errors():
                 _check_names([Path(path) for _, path in inputs])
                 files.check_all()
                 files.check_inputs(Path(path) for _, path in inputs)
@@ -89,11 +89,13 @@ class Command(click.Command):
                         kind.check(path, overwrite=ctx.params.get("overwrite", True))
                 return super().invoke(ctx)
         except PicoDetError as error:
-            if json_file is not None and files.apart(json_file):
+            if json_file is not None and files.is_distinct(json_file):
                 write_json(json_file, error.as_json())
             raise
 
-    def _declared(self, given: Mapping[str, Any], kind: type[Any]) -> Iterator[tuple[Any, Any]]:
+    def _parameters_of(
+        self, given: Mapping[str, Any], kind: type[Any]
+    ) -> Iterator[tuple[Any, Any]]:
         """Types and values of the parameters of this kind that were given."""
         for param in self.params:
             if isinstance(param.type, kind):
@@ -104,7 +106,7 @@ class Command(click.Command):
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def readable_errors() -> Iterator[None]:
     """What the system refuses is a PicoDetError that says what it is, and of which file."""
     try:
         yield
@@ -113,25 +115,25 @@ def told() -> Iterator[None]:
     except OSError as error:
         if error.errno == EPIPE:
             raise  # click knows what to do when nobody reads on
-        raise PicoDetError(_of_system(error)) from error
+        raise PicoDetError(_os_error_message(error)) from error
     except MemoryError as error:
         raise PicoDetError(
             f"there is not enough memory: {str(error) or 'Python has none'}"
         ) from error
     except Exception as error:  # torch and OpenCV have each their own for it
-        if not any(text in str(error) for text in NO_MEMORY):
+        if not any(text in str(error) for text in OUT_OF_MEMORY):
             raise
         reason = str(error).splitlines()[0]
         raise PicoDetError(f"there is not enough memory ({reason})") from error
 
 
-def _of_system(error: OSError) -> str:
+def _os_error_message(error: OSError) -> str:
     reason = error.strerror or str(error) or type(error).__name__
     if error.filename is not None:
         name = error.filename
         return f"{os.fsdecode(name) if isinstance(name, str | bytes | Path) else name}: {reason}"
     modules = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
-    if modules and modules[-1].split(".")[0] in PRINTING:
+    if modules and modules[-1].split(".")[0] in PRINTING_PACKAGES:
         return f"cannot print: {reason}"
     ours = [name for name in modules if name.split(".")[0] == "picodet"]
     return f"{reason} (in {ours[-1]})" if ours else reason
@@ -158,12 +160,12 @@ def _open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def asks() -> bool:
+def is_interactive() -> bool:
     """Whether somebody is there to be asked."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
-def also_reads(*paths: Path) -> None:
+def add_inputs(*paths: Path) -> None:
     """What a command has found out to be an input. Raises OutputError where it would be lost."""
     files = _run_files()
     for path in paths:
@@ -171,7 +173,7 @@ def also_reads(*paths: Path) -> None:
     files.check_all()
 
 
-def also_writes(*paths: Path) -> None:
+def add_outputs(*paths: Path) -> None:
     """The same of an output."""
     files = _run_files()
     for path in paths:
@@ -188,19 +190,19 @@ def _run_files() -> RunFiles:
 @contextmanager
 def _warnings_as_notes() -> Iterator[None]:
     """What our readers warn of, without the line of code that does."""
-    usual = warnings.showwarning
+    previous = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, Note):
             click.echo(f"note: {message}", err=True)
         else:
-            usual(message, category, *place, **more)
+            previous(message, category, *place, **more)
 
     warnings.showwarning = show
     try:
         yield
     finally:
-        warnings.showwarning = usual
+        warnings.showwarning = previous
 
 
 @contextmanager
@@ -223,7 +225,7 @@ def progress_bar(
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lines(description, unit, clock)
+        yield progress_logger(description, unit, clock)
         return
     columns = (*Progress.get_default_columns(), *((Speed(),) if unit else ()))
     with Progress(*columns, console=console, transient=True) as bar:
@@ -246,7 +248,7 @@ def fetch_official(path: Path) -> Path:
         return path
     with progress_bar(f"fetching {path.name}") as progress:
         fetched = fetch(url, progress).path
-    also_reads(fetched)
+    add_inputs(fetched)
     return fetched
 
 

@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from picodet.converter.convert import Report
-from picodet.converter.match_tensors import OneSided, Problem
+from picodet.converter.convert import ConversionReport
+from picodet.converter.match_tensors import Problem, UnmatchedTensor
 from picodet.errors import one_line
 
 
-def print_report(report: Report) -> None:
+def print_report(report: ConversionReport) -> None:
     """What was recognised, where every tensor went, and what was assumed."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
@@ -28,12 +28,12 @@ def print_report(report: Report) -> None:
         height, width = report.input_size
         rows += [("classes", str(report.classes)), ("input", f"{height} x {width}")]
     rows += [
-        ("tensors", f"{report.tensors}: {report.mapped} mapped, {len(report.left_out)} left out"),
+        ("tensors", f"{report.tensors}: {report.mapped} mapped, {len(report.skipped)} left out"),
         ("parameters", f"{report.parameters:,} ({report.parameters / 1e6:.2f} M)"),
         ("format", formats + rounded),
-        *(("left out", line) for line in _by_reason(report.left_out)),
-        *(("ours only", line) for line in _by_reason(report.added)),
-        *(("restored", line) for line in _by_reason(report.restored)),
+        *(("left out", line) for line in _by_reason(report.skipped)),
+        *(("ours only", line) for line in _by_reason(report.initialized)),
+        *(("restored", line) for line in _by_reason(report.reconstructed)),
         *(("dropped", line) for line in _by_reason(report.dropped)),
         ("SHA-256", report.sha256),
         ("written", report.output),
@@ -47,7 +47,7 @@ def print_report(report: Report) -> None:
         console.print(Text(f"note: {one_line(note)}", style="yellow"))
 
 
-def _by_reason(tensors: Iterable[OneSided]) -> list[str]:
+def _by_reason(tensors: Iterable[UnmatchedTensor]) -> list[str]:
     names: dict[str, list[str]] = {}
     for tensor in tensors:
         names.setdefault(tensor.reason, []).append(tensor.name)

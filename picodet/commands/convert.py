@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from picodet.commands.common import Command, asks, fetch_official
+from picodet.commands.common import Command, fetch_official, is_interactive
 from picodet.commands.params import InputPath, ModelPath, OutputFile, OutputModel, Size
 from picodet.files import write_json
 
@@ -51,22 +51,22 @@ def convert(
     from typing import cast
 
     from picodet.converter import convert as port
-    from picodet.converter.configure import Wanted
+    from picodet.converter.configure import ConvertOptions
     from picodet.converter.converted_model import IncompleteError
-    from picodet.converter.writers import Form
+    from picodet.converter.writers import OutputFormat
     from picodet.zoo.class_names import read_class_names
 
     source = fetch_official(source)
     names = read_class_names(classes) if classes else None
-    ask = _ask_for_size if asks() else None
-    wanted = Wanted(config, input_size, names, ask)
+    ask = _ask_for_size if is_interactive() else None
+    options = ConvertOptions(config, input_size, names, ask)
     try:
         report = port.convert_file(
             source,
             output,
-            wanted,
+            options,
             weights,
-            cast(Form | None, form),
+            cast(OutputFormat | None, form),
             overwrite,
             allow_nonfinite,
         )

@@ -8,12 +8,12 @@ import click
 
 from picodet.commands.common import (
     Command,
-    also_reads,
-    also_writes,
+    add_inputs,
+    add_outputs,
     fetch_official,
     network_options,
 )
-from picodet.commands.params import FilePath, ModelPath, OutputFile, OutputFolder, Real
+from picodet.commands.params import FilePath, FiniteFloat, ModelPath, OutputFile, OutputFolder
 from picodet.files import write_json
 
 
@@ -27,7 +27,7 @@ from picodet.files import write_json
     show_default=True,
     help="Folder for drawn pictures.",
 )
-@click.option("--score", type=Real(0, 1), default=0.4, show_default=True)
+@click.option("--score", type=FiniteFloat(0, 1), default=0.4, show_default=True)
 @click.option(
     "--interp",
     type=click.IntRange(0, 4),
@@ -62,33 +62,33 @@ def detect(
 
     from picodet.commands.detection_table import print_detections
     from picodet.data.image_files import copy_names
-    from picodet.inference.images import Drawn, Failed, detect_all, find
+    from picodet.inference.images import FailedImage, ImageDetections, collect_images, detect_all
     from picodet.inference.open_backend import Running, open_network
 
-    pictures, unusable = find(images)
-    also_reads(*pictures)
-    also_writes(*copy_names(pictures, out))
-    running = Running(backend, device, input_size, paddle_python)
-    network = open_network(fetch_official(model), running)
+    image_paths, failures = collect_images(images)
+    add_inputs(*image_paths)
+    add_outputs(*copy_names(image_paths, out))
+    runtime = Running(backend, device, input_size, paddle_python)
+    network = open_network(fetch_official(model), runtime)
     for note in network.spec.notes:
         click.echo(f"Note: {note}", err=True)
     progress = Console(stderr=True)
-    work = track(
-        detect_all(network, pictures, out, score, interp, resize),
+    results = track(
+        detect_all(network, image_paths, out, score, interp, resize),
         description="detecting",
-        total=len(pictures),
+        total=len(image_paths),
         console=progress,
         disable=not progress.is_terminal,
     )
     with closing(network):
-        outcomes = [*work, *unusable]
-    drawn = [outcome for outcome in outcomes if isinstance(outcome, Drawn)]
-    failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-    print_detections(drawn)
+        outcomes = [*results, *failures]
+    detected = [outcome for outcome in outcomes if isinstance(outcome, ImageDetections)]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, FailedImage)]
+    print_detections(detected)
     if json_file:
         write_json(json_file, [outcome.as_json() for outcome in outcomes])
     for outcome in failed:
         click.echo(f"Error: {outcome.error}", err=True)
-    click.echo(f"{len(drawn)} of {len(outcomes)} pictures drawn in {out}")
+    click.echo(f"{len(detected)} of {len(outcomes)} pictures drawn in {out}")
     if failed:
         ctx.exit(1)

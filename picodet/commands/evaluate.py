@@ -7,12 +7,19 @@ import click
 
 from picodet.commands.common import (
     Command,
-    also_reads,
-    also_writes,
+    add_inputs,
+    add_outputs,
     fetch_official,
     network_options,
 )
-from picodet.commands.params import CocoFolder, ImageFolder, InputPath, ModelPath, OutputFile, Real
+from picodet.commands.params import (
+    CocoFolder,
+    FiniteFloat,
+    ImageFolder,
+    InputPath,
+    ModelPath,
+    OutputFile,
+)
 
 if TYPE_CHECKING:
     from picodet.evaluation.schema import Report
@@ -49,8 +56,8 @@ class Evaluating(Command):
     show_default=True,
     help="2.3: best 1,000 cells per level, boxes clipped. 2.4: all, unclipped.",
 )
-@click.option("--score", type=Real(0, 1), default=0.025, show_default=True)
-@click.option("--iou", type=Real(0, 1), default=0.6, show_default=True, help="Of NMS.")
+@click.option("--score", type=FiniteFloat(0, 1), default=0.025, show_default=True)
+@click.option("--iou", type=FiniteFloat(0, 1), default=0.6, show_default=True, help="Of NMS.")
 @click.option(
     "--match-classes",
     type=click.Choice(("name", "order")),
@@ -85,10 +92,10 @@ class Evaluating(Command):
 @click.option("--html", type=OutputFile(), help="Write a page with plots and the worst pictures.")
 @click.option("--per-class", is_flag=True, help="AP of every class.")
 @click.option(
-    "--expect-ap", type=Real(0, 100), metavar="PERCENT", help="Exit code 1 at another AP .."
+    "--expect-ap", type=FiniteFloat(0, 100), metavar="PERCENT", help="Exit code 1 at another AP .."
 )
 @click.option(
-    "--within", type=Real(0), default=0.05, show_default=True, help="  .. than this near."
+    "--within", type=FiniteFloat(0), default=0.05, show_default=True, help="  .. than this near."
 )
 @click.option("--json", "json_file", type=OutputFile(), help="Write the numbers for machines.")
 @click.pass_context
@@ -135,7 +142,7 @@ def evaluate(
     `kill`.
     """
     from picodet.commands.evaluation_outputs import Outputs
-    from picodet.distributed import own_device
+    from picodet.distributed import local_device
     from picodet.evaluation import evaluator as session
     from picodet.inference.open_backend import Running
     from picodet.ops.postprocess import Postprocessing
@@ -149,8 +156,8 @@ def evaluate(
     show = Outputs(out, html, json_file, per_class)
     interps = tuple(dict.fromkeys(interps))
     left_off = resume or session.progress_file(out)
-    also_reads(annotations)
-    also_writes(*show.files(interps), *([] if resume or not model else [left_off]))
+    add_inputs(annotations)
+    add_outputs(*show.files(interps), *([] if resume or not model else [left_off]))
     if compare:
         show.comparison(*compare, annotations)
         return
@@ -162,7 +169,7 @@ def evaluate(
             pictures=pictures or Path(),
             annotations=annotations,
             running=Running(
-                backend, own_device(device), input_size, paddle_python, threads=1, float64=float64
+                backend, local_device(device), input_size, paddle_python, threads=1, float64=float64
             ),
             interps=interps,
             kernels=resize,

@@ -49,7 +49,7 @@ class Outputs:
     def run(self, asked: session.Asked, evaluator: str) -> list[Report]:
         """Reports of a model; none in a process that has just helped."""
         with ExitStack() as stack:
-            together = stack.enter_context(distributed.joined(asked.running.device))
+            together = stack.enter_context(distributed.process_group(asked.running.device))
             first = together.rank == 0
             checking, detecting = (
                 stack.enter_context(progress_bar(name, "images")) if first else _quiet

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from picodet.commands.common import Command, fetch_official, progress_bar, resize_option
-from picodet.commands.params import InputPath, ModelPath, OutputFile, Real, Size
+from picodet.commands.params import FiniteFloat, InputPath, ModelPath, OutputFile, Size
 from picodet.files import write_json
-from picodet.system.extras import why
+from picodet.system.extras import import_error_message
 
 
 class NumberOr(click.ParamType):
@@ -66,8 +66,8 @@ class SizeOrDynamic(Size):
 @click.option(
     "--single-input", is_flag=True, help="No scale_factor: boxes in the network's pixels."
 )
-@click.option("--score-threshold", type=Real(0, 1), default=0.025, show_default=True)
-@click.option("--iou-threshold", type=Real(0, 1), default=0.6, show_default=True)
+@click.option("--score-threshold", type=FiniteFloat(0, 1), default=0.025, show_default=True)
+@click.option("--iou-threshold", type=FiniteFloat(0, 1), default=0.6, show_default=True)
 @resize_option
 @click.option(
     "--image",
@@ -105,13 +105,13 @@ def export(
         from picodet.export import api as exporting
         from picodet.export import ort
     except ImportError as error:
-        raise click.ClickException(f"cannot export: {why(error)}") from error
+        raise click.ClickException(f"cannot export: {import_error_message(error)}") from error
     from rich.console import Console
 
     from picodet.export.options import Wanted
     from picodet.export.report import print_report, print_verification
 
-    wanted = Wanted(
+    options = Wanted(
         level,
         ort.newest_opset() if opset == "newest" else opset,
         batch,
@@ -124,7 +124,7 @@ def export(
     try:
         with progress_bar("verifying") as progress:
             report = exporting.export(
-                fetch_official(model), output, wanted, images, overwrite, not no_verify, progress
+                fetch_official(model), output, options, images, overwrite, not no_verify, progress
             )
     except exporting.NotVerifiedError as error:
         print_verification(error.verification, Console(stderr=True))

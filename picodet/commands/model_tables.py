@@ -12,9 +12,9 @@ from rich.text import Text
 from picodet.models.shapes import shapes_of
 from picodet.zoo.official import OFFICIAL
 
-UNLIMITED = 10_000  # characters of a line, where nobody has to see it whole
-USUAL = "COCO val2017"  # what APs are measured on
-RIGHT = ("input", "classes", "parameters", "AP")
+MAX_LINE = 10_000  # characters of a line, where nobody has to see it whole
+DEFAULT_DATASET = "COCO val2017"  # what APs are measured on
+RIGHT_ALIGNED = ("input", "classes", "parameters", "AP")
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ def print_models(rows: Sequence[ModelRow]) -> None:
     An AP that was measured on something else than most has a mark, and below it is said on what.
     """
     measured_on = (row.measured_on for row in rows if row.ap is not None)
-    others = [name for name in dict.fromkeys(measured_on) if name != USUAL]
+    others = [name for name in dict.fromkeys(measured_on) if name != DEFAULT_DATASET]
     marks = {name: "*" * i for i, name in enumerate(others, 1)}
     table = Table(box=SIMPLE)
     for header in ("name", "input", "classes", "parameters", "AP", "weights"):
-        number = header in RIGHT
+        number = header in RIGHT_ALIGNED
         table.add_column(
             header, justify="right" if number else "left", overflow="fold", no_wrap=number
         )
@@ -68,10 +68,10 @@ def print_models(rows: Sequence[ModelRow]) -> None:
         table.add_section()
     console = Console()
     if not console.is_terminal:
-        console.width = UNLIMITED
+        console.width = MAX_LINE
         console.width = console.measure(table).maximum
     console.print(table)
-    for name, mark in {USUAL: "AP", **marks}.items():
+    for name, mark in {DEFAULT_DATASET: "AP", **marks}.items():
         console.print(Text(f"{mark}: mAP 0.5:0.95 in percent on {name}"))
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from picodet.commands.run_files import RESULTS, RunFiles
+from picodet.commands.run_files import RESULT_SUFFIXES, RunFiles
 from picodet.files import check_folder, check_writable
 from picodet.formats.inference_folder import PROGRAMS, WEIGHTS, is_part_of_program
 
-CHECKPOINT = (".pdparams", ".pdema")
+CHECKPOINT_SUFFIXES = (".pdparams", ".pdema")
 CONFIG = "infer_cfg.yml"
 MAX_SEED = 2**63 - 1  # what torch's generators take
 
@@ -53,12 +53,12 @@ class ModelPath(InputPath):
 
     def declare(self, files: RunFiles, path: Path) -> None:
         files.reads(path)
-        beside: list[str] = []
-        if path.suffix in CHECKPOINT:
-            beside = [path.stem + suffix for suffix in CHECKPOINT]
+        siblings: list[str] = []
+        if path.suffix in CHECKPOINT_SUFFIXES:
+            siblings = [path.stem + suffix for suffix in CHECKPOINT_SUFFIXES]
         elif is_part_of_program(path):
-            beside = [*PROGRAMS, path.stem + WEIGHTS, CONFIG]
-        for name in beside:
+            siblings = [*PROGRAMS, path.stem + WEIGHTS, CONFIG]
+        for name in siblings:
             files.reads(path.parent / name)
 
 
@@ -66,7 +66,7 @@ class ImageFolder(InputPath):
     """A folder of images; reports may lie among them."""
 
     def declare(self, files: RunFiles, path: Path) -> None:
-        files.reads(path, left_alone=RESULTS)
+        files.reads(path, ignored_suffixes=RESULT_SUFFIXES)
 
 
 class CocoFolder(InputPath):
@@ -75,7 +75,7 @@ class CocoFolder(InputPath):
     def declare(self, files: RunFiles, path: Path) -> None:
         files.reads(path / "annotations")
         for part in ("train2017", "val2017"):
-            files.reads(path / part, left_alone=RESULTS)
+            files.reads(path / part, ignored_suffixes=RESULT_SUFFIXES)
 
 
 class OutputFile(FilePath):
@@ -120,7 +120,7 @@ class OutputFolder(OutputFile):
         check_folder(path)
 
 
-class Real(click.FloatRange):
+class FiniteFloat(click.FloatRange):
     """A number, and never NaN or Inf: NaN is below no minimum and above no maximum."""
 
     def convert(

@@ -5,32 +5,34 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from picodet.errors import OutputError
-from picodet.files import Identity, identity
+from picodet.files import FileIdentity, file_identity
 
 # of results, which no folder of images is asked for
-RESULTS = (".html", ".json", ".npz", ".onnx", ".pdparams", ".pth", ".safetensors")
+RESULT_SUFFIXES = (".html", ".json", ".npz", ".onnx", ".pdparams", ".pth", ".safetensors")
 
 
 class RunFiles:
     """Filled from what a command declares, and with what it learns while it runs."""
 
     def __init__(self) -> None:
-        self._read: set[Identity] = set()
-        self._folders: dict[Identity, tuple[str, ...]] = {}  # that are read: suffixes left alone
-        self._written: list[tuple[Path, Identity]] = []
+        self._read: set[FileIdentity] = set()
+        self._folders: dict[
+            FileIdentity, tuple[str, ...]
+        ] = {}  # that are read: suffixes left alone
+        self._written: list[tuple[Path, FileIdentity]] = []
         self._own: list[tuple[Path, tuple[str, ...]]] = []  # folders, and names in them
 
-    def reads(self, path: Path, left_alone: tuple[str, ...] = ()) -> None:
+    def reads(self, path: Path, ignored_suffixes: tuple[str, ...] = ()) -> None:
         """A file; or a folder, with all that is in it but files of these suffixes."""
-        if _is_device(path) or (found := identity(path)) is None or not path.exists():
+        if _is_device(path) or (found := file_identity(path)) is None or not path.exists():
             return
         if path.is_dir():
-            self._folders[found] = left_alone
+            self._folders[found] = ignored_suffixes
         self._read.add(found)
 
     def writes(self, path: Path) -> None:
         """A file, or a folder as a whole."""
-        found = identity(path)
+        found = file_identity(path)
         if found is not None and not _is_device(path):
             self._written.append((path, found))
 
@@ -45,7 +47,7 @@ class RunFiles:
 
     def check(self, path: Path) -> None:
         """The same of one of them."""
-        own = identity(path)
+        own = file_identity(path)
         if own is None or _is_device(path):
             return  # what it is, whoever opens it says
         if own in self._read or [its for _, its in self._written].count(own) > 1:
@@ -61,7 +63,7 @@ class RunFiles:
                     "file"
                 )
 
-    def apart(self, path: Path) -> bool:
+    def is_distinct(self, path: Path) -> bool:
         """Whether it is a file of its own."""
         try:
             self.check(path)
@@ -73,7 +75,7 @@ class RunFiles:
         """Raise OutputError where one that is read is going to be written as part of a folder."""
         for path in paths:
             for folder, names in self._own:
-                if identity(path) and path.exists() and _is_in(path, folder, names):
+                if file_identity(path) and path.exists() and _is_in(path, folder, names):
                     raise OutputError(
                         f"{path}: is read, and would be replaced by what is written into {folder}; "
                         "name another folder"
@@ -84,17 +86,17 @@ class RunFiles:
         if not path.is_file():
             return None
         for folder in _folders_of(path):
-            left_alone = self._folders.get(identity(folder) or (0, 0))
-            if left_alone is not None and path.suffix.lower() not in left_alone:
+            ignored_suffixes = self._folders.get(file_identity(folder) or (0, 0))
+            if ignored_suffixes is not None and path.suffix.lower() not in ignored_suffixes:
                 return folder
         return None
 
 
 def _is_in(path: Path, folder: Path, names: Iterable[str]) -> bool:
     """Whether it is one of these names in the folder, or lies below one."""
-    wanted, below = identity(folder), path.resolve()
+    wanted, below = file_identity(folder), path.resolve()
     for parent in _folders_of(path):
-        if identity(parent) == wanted:
+        if file_identity(parent) == wanted:
             return any(fnmatch(below.name.casefold(), name.casefold()) for name in names)
         below = parent
     return False

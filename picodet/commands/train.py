@@ -10,17 +10,17 @@ from picodet.commands.common import Command, fetch_official, progress_bar, resiz
 from picodet.commands.params import (
     MAX_SEED,
     CocoFolder,
+    FiniteFloat,
     ImageFolder,
     InputPath,
     ModelPath,
     OutputFile,
     OutputFolder,
-    Real,
 )
 from picodet.files import write_json
 
 IMAGENET = "imagenet"
-WRITTEN = (
+OUTPUT_FILES = (
     *("checkpoints", "images.json", "training.lock", "log.jsonl", "tensorboard"),
     *("*_ema.pth", "*_raw.pth"),
 )
@@ -31,7 +31,7 @@ LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
 @click.argument("recipe", type=InputPath(str), required=False)
 @click.option(
     "--print",
-    "shown",
+    "printed_recipe",
     type=InputPath(str),
     metavar="RECIPE",
     help="Show every number of it, and its source.",
@@ -60,7 +60,7 @@ LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
 )
 @click.option(
     "--out",
-    type=OutputFolder(*WRITTEN),
+    type=OutputFolder(*OUTPUT_FILES),
     default="training",
     show_default=True,
     help="Folder to write.",
@@ -74,7 +74,7 @@ LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
     show_default=True,
     help="Batches that make a step.",
 )
-@click.option("--rate", type=Real(*LR_RANGE), help="Base learning rate, as it is.")
+@click.option("--rate", type=FiniteFloat(*LR_RANGE), help="Base learning rate, as it is.")
 @resize_option
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cuda: a GPU for each process.")
@@ -86,7 +86,7 @@ LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
 @click.option("--json", "json_file", type=OutputFile(), help="Write the outcome for machines.")
 def train(
     recipe: str | None,
-    shown: str | None,
+    printed_recipe: str | None,
     coco: Path | None,
     images: Path | None,
     annotations: Path | None,
@@ -122,12 +122,12 @@ def train(
     Exit code 0: trained, 1: refused, or stopped by what it says, 130: interrupted, 143: ended by
     `kill`.
     """
-    if (recipe is None) == (shown is None):
+    if (recipe is None) == (printed_recipe is None):
         raise click.UsageError("RECIPE or --print RECIPE is expected")
     if recipe is None:
         from picodet.commands.recipe_tables import print_recipe
 
-        print_recipe(str(shown), json_file)
+        print_recipe(str(printed_recipe), json_file)
         return
     from picodet import distributed
     from picodet.evaluation.validation import Validation
@@ -138,16 +138,18 @@ def train(
     from picodet.training.recipes.yaml_file import resolve
     from picodet.zoo.class_names import read_class_names
 
-    data, evaluated = _datasets(coco, images, annotations, val_images, val_annotations)
-    device = distributed.own_device(device)
+    data, val_data = _datasets(coco, images, annotations, val_images, val_annotations)
+    device = distributed.local_device(device)
     check_device(device)
     names = read_class_names(classes) if classes else None
-    wanted = build.with_resize(build.with_classes(resolve(recipe).recipe, names), resize)
+    requested = build.with_resize(build.with_classes(resolve(recipe).recipe, names), resize)
     with ExitStack() as stack:
-        together = stack.enter_context(distributed.joined(device))
-        first = together.rank == 0
-        batches_per_step = accumulation_steps * together.size
-        used, note = build.with_lr(wanted, batch or wanted.batches.per_gpu, batches_per_step, lr)
+        ranks = stack.enter_context(distributed.process_group(device))
+        is_main = ranks.rank == 0
+        batches_per_step = accumulation_steps * ranks.size
+        used, note = build.with_lr(
+            requested, batch or requested.batches.per_gpu, batches_per_step, lr
+        )
         options = TrainOptions(
             recipe=used,
             out=out,
@@ -161,32 +163,32 @@ def train(
             save_steps=save_steps,
             evaluate_every=used.snapshot_epochs if evaluate_every is None else evaluate_every,
         )
-        begin = build.InitWeights(_weights(weights, used.backbone_weights), head)
-        show = stack.enter_context(progress_line(device, first))
-        validated = evaluated and build.DatasetPaths(*evaluated)
+        init = build.InitWeights(_weights(weights, used.backbone_weights), head)
+        callbacks = stack.enter_context(progress_line(device, is_main))
+        val_paths = val_data and build.DatasetPaths(*val_data)
         prepared = build.prepare(
             options,
             build.DatasetPaths(*data),
-            validated,
-            begin,
-            together,
+            val_paths,
+            init,
+            ranks,
             resume,
-            evaluated
+            val_data
             and (
                 lambda config: Validation(
-                    config, *evaluated, together, device, progress=show.evaluating
+                    config, *val_data, ranks, device, progress=callbacks.evaluating
                 )
             ),
-            show.step,
-            show.checking_images,
+            callbacks.step,
+            callbacks.checking_images,
         )
         if prepared.lock:
             stack.callback(prepared.lock.release)
-        if first:
+        if is_main:
             for line in (note, *prepared.notes):
                 click.echo(line, err=True)
         outcome = prepared.trainer.run()
-    if not first:
+    if not is_main:
         return
     from picodet.training.trainer import as_json, print_outcome
 
@@ -210,19 +212,19 @@ def _datasets(
         raise click.UsageError("pictures and their annotation file are given together")
     if bool(coco) == bool(images):
         raise click.UsageError("--coco DIR, or --images DIR and --annotations FILE are expected")
-    trained = (images, annotations) if images and annotations else find_train(coco or Path())
+    train_data = (images, annotations) if images and annotations else find_train(coco or Path())
     if val_images and val_annotations:
-        return trained, (val_images, val_annotations)
-    return trained, find_coco(coco) if coco else None
+        return train_data, (val_images, val_annotations)
+    return train_data, find_coco(coco) if coco else None
 
 
-def _weights(given: str | None, of_recipe: str | None) -> Path | None:
+def _weights(weights: str | None, recipe_weights: str | None) -> Path | None:
     """A file, fetched if it is not here."""
-    if given != IMAGENET:
-        return fetch_official(Path(given)) if given else None
+    if weights != IMAGENET:
+        return fetch_official(Path(weights)) if weights else None
     from picodet.download.fetch import fetch
 
-    if of_recipe is None:
+    if recipe_weights is None:
         raise click.UsageError(f"--weights {IMAGENET}: the recipe names none")
     with progress_bar("fetching the backbone") as progress:
-        return fetch(of_recipe, progress).path
+        return fetch(recipe_weights, progress).path

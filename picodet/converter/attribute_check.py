@@ -17,10 +17,12 @@ from picodet.graphs.tracing import Traced
 from picodet.models.layers import HARD_SIGMOID_SLOPE, SqueezeExcite
 from picodet.models.picodet import PicoDet
 
-SAME = 1e-3  # relative: a float32 that was written as a decimal is the same number
+RELATIVE_TOLERANCE = 1e-3  # relative: a float32 that was written as a decimal is the same number
 
 
-def check_likeness(config: ModelConfig, traced: Traced, places: Places, graph: Graph) -> None:
+def check_attributes(
+    config: ModelConfig, traced: Traced, node_mapping: Places, graph: Graph
+) -> None:
     """Raise GraphError for the first operator that is set otherwise than our layer.
 
     What a graph does not say is not compared.
@@ -28,10 +30,10 @@ def check_likeness(config: ModelConfig, traced: Traced, places: Places, graph: G
     with torch.device("meta"):
         model = PicoDet(config)
     makers = graph.producers()
-    for k, partner in places.partners.items():
+    for k, partner in node_mapping.partners.items():
         path = _path(traced, k)
-        layer, said = model.get_submodule(path), makers[partner.name].settings
-        for name, expected, found in _differing(partner.kind, layer, said):
+        layer, attributes = model.get_submodule(path), makers[partner.name].settings
+        for name, expected, found in _attribute_differences(partner.kind, layer, attributes):
             raise GraphError(
                 f"{partner.kind} {partner.name} of the graph has {name} {found}; {path} of the "
                 f"model, which it would be, has {expected}"
@@ -45,47 +47,51 @@ def _path(traced: Traced, k: int) -> str:
 
 
 def check_names(
-    traced: Traced, places: Places, told: Mapping[str, str], ours: Mapping[str, str]
+    traced: Traced, node_mapping: Places, ppdet_names: Mapping[str, str], ours: Mapping[str, str]
 ) -> None:
     """Raise GraphError where the graph says another layer than the names beside it.
 
     told: ppdet's names of some constants; ours: our names by ppdet's.
     """
-    for k, partner in places.partners.items():
+    for k, partner in node_mapping.partners.items():
         for role, name in traced.operators[k].weights.items():
             constant = partner.weights.get(role, "")
-            if constant in told and ours.get(told[constant], name) != name:
+            if constant in ppdet_names and ours.get(ppdet_names[constant], name) != name:
                 raise GraphError(
                     f"{constant} stands in the graph where {name} is, and is named "
-                    f"{told[constant]} beside it"
+                    f"{ppdet_names[constant]} beside it"
                 )
 
 
-def _differing(
-    kind: str, layer: nn.Module, said: Mapping[str, Any]
+def _attribute_differences(
+    kind: str, layer: nn.Module, attributes: Mapping[str, Any]
 ) -> Iterator[tuple[str, object, object]]:
     if isinstance(layer, nn.Conv2d):
-        yield from _exactly(
-            said,
+        yield from _compare_exact(
+            attributes,
             stride=layer.stride,
             padding=(*layer.padding, *layer.padding),
             dilation=layer.dilation,
             groups=layer.groups,
         )
     elif isinstance(layer, nn.BatchNorm2d):
-        yield from _nearly(said, epsilon=layer.eps)
+        yield from _compare_close(attributes, epsilon=layer.eps)
     elif kind == "hardsigmoid":
         slope = layer.slope if isinstance(layer, SqueezeExcite) else HARD_SIGMOID_SLOPE
-        yield from _nearly(said, slope=slope, offset=0.5)
+        yield from _compare_close(attributes, slope=slope, offset=0.5)
 
 
-def _exactly(said: Mapping[str, Any], **expected: Any) -> Iterator[tuple[str, object, object]]:
+def _compare_exact(
+    attributes: Mapping[str, Any], **expected: Any
+) -> Iterator[tuple[str, object, object]]:
     for name, value in expected.items():
-        if name in said and said[name] != value:
-            yield name, value, said[name]
+        if name in attributes and attributes[name] != value:
+            yield name, value, attributes[name]
 
 
-def _nearly(said: Mapping[str, Any], **expected: float) -> Iterator[tuple[str, object, object]]:
+def _compare_close(
+    attributes: Mapping[str, Any], **expected: float
+) -> Iterator[tuple[str, object, object]]:
     for name, value in expected.items():
-        if name in said and not abs(said[name] - value) <= SAME * value:
-            yield name, value, said[name]
+        if name in attributes and not abs(attributes[name] - value) <= RELATIVE_TOLERANCE * value:
+            yield name, value, attributes[name]

@@ -18,37 +18,37 @@ STEPS = 100_000  # from where on neither the average nor its correction moves
 ROUNDING = 2.0**-21
 
 
-def expected(count: int) -> np.ndarray:
+def exact_bins(count: int) -> np.ndarray:
     """0 .. reg_max, [count] float32."""
     return np.arange(count, dtype=np.float32)
 
 
-def origin(values: np.ndarray) -> str | None:
+def describe_bins(values: np.ndarray) -> str | None:
     """What right values are, in words; None for values that no training of ppdet's leaves.
 
     values: [reg_max + 1], of a model or a file.
     """
-    exact = expected(len(values))
+    exact = exact_bins(len(values))
     if np.array_equal(values, exact):
         return f"0 .. {len(exact) - 1}"
     if not np.isfinite(values).all():
         return None
-    base, trained = tuple(exact.tolist()), f"0 .. {len(exact) - 1}, averaged by ppdet's EMA"
+    base, description = tuple(exact.tolist()), f"0 .. {len(exact) - 1}, averaged by ppdet's EMA"
     for _ in range(2):  # a model that was fine-tuned has its constants averaged once more
-        averages = _averages(base)
+        ema_values = _ema_values(base)
         with np.errstate(invalid="ignore", divide="ignore"):
-            close = (np.abs(averages - values) <= ROUNDING * np.abs(averages)).all(axis=1)
+            close = (np.abs(ema_values - values) <= ROUNDING * np.abs(ema_values)).all(axis=1)
         if close.any():
-            return trained
-        base, trained = tuple(averages[-1].tolist()), trained + ", twice"
+            return description
+        base, description = tuple(ema_values[-1].tolist()), description + ", twice"
     return None
 
 
 def notes(values: np.ndarray) -> tuple[str, ...]:
     """What a report has to say of values that nobody would expect; of others nothing."""
-    if origin(values) is not None:
+    if describe_bins(values) is not None:
         return ()
-    exact = expected(len(values))
+    exact = exact_bins(len(values))
     worst = int(np.abs(values - exact).argmax())
     return (
         f"the values of the bins (head.integral.project) are not 0 .. {len(exact) - 1}, nor what "
@@ -58,15 +58,15 @@ def notes(values: np.ndarray) -> tuple[str, ...]:
 
 
 @cache
-def _averages(constants: tuple[float, ...]) -> np.ndarray:
+def _ema_values(constants: tuple[float, ...]) -> np.ndarray:
     """What ppdet's EMA gives for them after 1 .. STEPS steps: [STEPS, bins] float32."""
     constant = np.array(constants, np.float32)
-    made = np.empty((STEPS, len(constant)), np.float32)
-    average, taken = np.zeros_like(constant), np.empty((STEPS, 1), np.float32)
+    values = np.empty((STEPS, len(constant)), np.float32)
+    ema, corrections = np.zeros_like(constant), np.empty((STEPS, 1), np.float32)
     for step in range(STEPS):
         decay = min(DECAY, (1 + step) / (10 + step))
         # two products and a sum, each rounded, as in Paddle
-        average = np.float32(decay) * average + np.float32(1 - decay) * constant
-        made[step] = average
-        taken[step] = 1 - decay ** (step + 1)
-    return made / taken
+        ema = np.float32(decay) * ema + np.float32(1 - decay) * constant
+        values[step] = ema
+        corrections[step] = 1 - decay ** (step + 1)
+    return values / corrections

@@ -5,26 +5,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from picodet.converter import bins, writers
-from picodet.converter.configure import Wanted
-from picodet.converter.converted_model import Ported
+from picodet.converter.configure import ConvertOptions
+from picodet.converter.converted_model import ConvertedModel
 from picodet.converter.from_graph import from_graph
-from picodet.converter.from_state_dict import from_names
-from picodet.converter.match_tensors import BINS, OneSided
-from picodet.converter.paddle_checkpoints import Which
+from picodet.converter.from_state_dict import from_state_dict
+from picodet.converter.match_tensors import INTEGRAL_PROJECT, UnmatchedTensor
+from picodet.converter.paddle_checkpoints import WeightSet
 from picodet.converter.readers import open_source
-from picodet.converter.sources import NamedTensors, Origin
-from picodet.converter.writers import Form
+from picodet.converter.sources import Origin, StateDictSource
+from picodet.converter.writers import OutputFormat
 from picodet.errors import ConversionError
-from picodet.files import check_apart
-from picodet.formats.meta import Kind, describe
-from picodet.formats.shards import digest
-from picodet.models.checkpoint import filled
+from picodet.files import check_distinct
+from picodet.formats.meta import Kind, make_meta
+from picodet.formats.shards import weights_sha256
+from picodet.models.checkpoint import model_with_weights
 from picodet.models.picodet import PicoDet
-from picodet.zoo.class_names import named
+from picodet.zoo.class_names import known_class_names
 
 
 @dataclass(frozen=True)
-class Report:
+class ConversionReport:
     """What became of a checkpoint."""
 
     source: str
@@ -38,87 +38,93 @@ class Report:
     mapped: int
     parameters: int  # of our model, learnable
     dtypes: dict[str, int]  # how many of the mapped tensors came in which format
-    left_out: tuple[OneSided, ...]
-    added: tuple[OneSided, ...]
-    dropped: tuple[OneSided, ...]  # of our model, which the output has no place for
-    restored: tuple[OneSided, ...]  # what the output has and our model has not
+    skipped: tuple[UnmatchedTensor, ...]
+    initialized: tuple[UnmatchedTensor, ...]
+    dropped: tuple[UnmatchedTensor, ...]  # of our model, which the output has no place for
+    reconstructed: tuple[UnmatchedTensor, ...]  # what the output has and our model has not
     notes: tuple[str, ...]  # what was assumed, and how to say otherwise
     sha256: str  # of the file that holds the weights
     seconds: float
 
 
-def port(
+def convert_model(
     source: Path,
-    wanted: Wanted,
-    which: Which | None = None,
+    options: ConvertOptions,
+    weight_set: WeightSet | None = None,
     allow_nonfinite: bool = False,
-) -> tuple[Origin, Ported]:
+) -> tuple[Origin, ConvertedModel]:
     """Raises CheckpointError for a file that is none of ours to read, GraphError for a graph that
     is no PicoDet, ConversionError for weights that are none (IncompleteError where they nearly
     are).
     """
-    opened = open_source(source, which)
-    if isinstance(opened, NamedTensors):
-        ported = from_names(opened, wanted, allow_nonfinite)
+    opened = open_source(source, weight_set)
+    if isinstance(opened, StateDictSource):
+        converted = from_state_dict(opened, options, allow_nonfinite)
     else:
-        ported = from_graph(opened, wanted, allow_nonfinite)
-    listed = wanted.classes or (opened.config.classes if opened.config else opened.said.classes)
-    names_classes = named(listed, len(ported.config.classes)) is not None
-    ported = replace(ported, names_classes=names_classes)
-    if BINS in ported.weights:
-        ported = replace(ported, notes=ported.notes + bins.notes(ported.weights[BINS]))
-    return opened.origin, ported
-
-
-def load(source: Path, wanted: Wanted) -> tuple[Origin, PicoDet]:
-    """The detector in a file of any form, in eval mode, on the CPU; raises as `port` does."""
-    origin, ported = port(source, wanted)
-    if ported.kind != "detector":
-        raise ConversionError(
-            f"{source}: holds a backbone only ({ported.config.name}); a detector is expected"
+        converted = from_graph(opened, options, allow_nonfinite)
+    class_names = options.classes or (
+        opened.config.classes if opened.config else opened.hints.classes
+    )
+    has_class_names = known_class_names(class_names, len(converted.config.classes)) is not None
+    converted = replace(converted, has_class_names=has_class_names)
+    if INTEGRAL_PROJECT in converted.weights:
+        converted = replace(
+            converted, notes=converted.notes + bins.notes(converted.weights[INTEGRAL_PROJECT])
         )
-    return origin, filled(origin.path, ported.weights, lambda: PicoDet(ported.config))
+    return opened.origin, converted
+
+
+def load(source: Path, options: ConvertOptions) -> tuple[Origin, PicoDet]:
+    """The detector in a file of any form, in eval mode, on the CPU; raises as `port` does."""
+    origin, converted = convert_model(source, options)
+    if converted.kind != "detector":
+        raise ConversionError(
+            f"{source}: holds a backbone only ({converted.config.name}); a detector is expected"
+        )
+    return origin, model_with_weights(
+        origin.path, converted.weights, lambda: PicoDet(converted.config)
+    )
 
 
 def convert_file(
     source: Path,
     output: Path,
-    wanted: Wanted,
-    which: Which | None = None,
-    form: Form | None = None,
+    options: ConvertOptions,
+    weight_set: WeightSet | None = None,
+    output_format: OutputFormat | None = None,
     overwrite: bool = False,
     allow_nonfinite: bool = False,
-) -> Report:
+) -> ConversionReport:
     """Convert `source` and write `output`, whole or not at all.
 
     Raises as `port` does, and OutputError where `output` cannot be written.
     """
     start = time.perf_counter()
-    becomes = writers.form_of(output, form)
-    writers.check(output, becomes, overwrite)
-    check_apart(output, [source])
-    origin, ported = port(source, wanted, which, allow_nonfinite)
-    check_apart(writers.holds_weights(output, becomes), [origin.path])
-    sha256 = digest(origin.path)
-    meta = describe(ported.config, ported.kind, origin.path.name, sha256)
-    dropped, restored = writers.write(ported, output, becomes, meta)
-    return Report(
+    output_format = writers.output_format_of(output, output_format)
+    writers.check_output(output, output_format, overwrite)
+    check_distinct(output, [source])
+    origin, converted = convert_model(source, options, weight_set, allow_nonfinite)
+    check_distinct(writers.weights_path(output, output_format), [origin.path])
+    sha256 = weights_sha256(origin.path)
+    meta = make_meta(converted.config, converted.kind, origin.path.name, sha256)
+    dropped, reconstructed = writers.write(converted, output, output_format, meta)
+    return ConversionReport(
         source=str(source),
         form=origin.form,
         output=str(output),
-        kind=ported.kind,
-        variant=ported.config.name,
-        classes=len(ported.config.classes),
-        input_size=ported.config.input_size if ported.kind == "detector" else None,
-        tensors=ported.tensors,
-        mapped=ported.mapped,
-        parameters=ported.parameters,
-        dtypes=ported.dtypes,
-        left_out=ported.left_out,
-        added=ported.added,
+        kind=converted.kind,
+        variant=converted.config.name,
+        classes=len(converted.config.classes),
+        input_size=converted.config.input_size if converted.kind == "detector" else None,
+        tensors=converted.tensors,
+        mapped=converted.mapped,
+        parameters=converted.parameters,
+        dtypes=converted.dtypes,
+        skipped=converted.skipped,
+        initialized=converted.initialized,
         dropped=dropped,
-        restored=restored,
-        notes=ported.notes,
+        reconstructed=reconstructed,
+        notes=converted.notes,
         sha256=sha256,
         seconds=time.perf_counter() - start,
     )

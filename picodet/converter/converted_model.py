@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from picodet.config import ModelConfig
-from picodet.converter.match_tensors import Conversion, OneSided
+from picodet.converter.match_tensors import Conversion, UnmatchedTensor
 from picodet.errors import ConversionError
 from picodet.formats.meta import Kind
 
 
 @dataclass(frozen=True)
-class Ported:
+class ConvertedModel:
     """Everything that a file of weights is written from."""
 
     kind: Kind
@@ -23,10 +23,10 @@ class Ported:
     tensors: int  # of the source
     mapped: int
     dtypes: dict[str, int]  # how many of the mapped tensors came in which format
-    left_out: tuple[OneSided, ...]  # of the source
-    added: tuple[OneSided, ...]  # of our model
+    skipped: tuple[UnmatchedTensor, ...]  # of the source
+    initialized: tuple[UnmatchedTensor, ...]  # of our model
     notes: tuple[str, ...]  # what was assumed, and how to say otherwise
-    names_classes: bool = False  # the file or the user, and not what is assumed
+    has_class_names: bool = False  # the file or the user, and not what is assumed
 
 
 class IncompleteError(ConversionError):

@@ -6,13 +6,13 @@ from typing import Any
 
 from picodet.config import check_input_size
 from picodet.converter import bins
-from picodet.converter.configure import Wanted
-from picodet.converter.convert import port
+from picodet.converter.configure import ConvertOptions
+from picodet.converter.convert import convert_model
 from picodet.converter.converted_model import IncompleteError
-from picodet.converter.sources import TORCH
+from picodet.converter.sources import TORCH_SUFFIXES
 from picodet.errors import CheckpointError
 from picodet.formats import huggingface_folder
-from picodet.formats.shards import digest
+from picodet.formats.shards import weights_sha256
 from picodet.formats.torch_files import read_torch
 from picodet.models import checkpoint
 from picodet.models.picodet import PicoDet
@@ -37,11 +37,11 @@ def open_detector(path: Path, input_size: tuple[int, int] | None = None) -> Dete
             check_input_size(input_size)
         except ValueError as error:
             raise CheckpointError(f"{path}: {error}") from error
-    if _is_ours(path):
-        model, made_of = checkpoint.load_described(path)
-        return Detector(model, made_of, bins.notes(model.head.integral.project.numpy()))
+    if _is_picodet_file(path):
+        model, meta = checkpoint.load_with_meta(path)
+        return Detector(model, meta, bins.notes(model.head.integral.project.numpy()))
     try:
-        origin, ported = port(path, Wanted(input_size=input_size))
+        origin, converted = convert_model(path, ConvertOptions(input_size=input_size))
     except IncompleteError as error:
         first, *others = error.problems
         more = f", and {len(others)} more" if others else ""
@@ -49,15 +49,17 @@ def open_detector(path: Path, input_size: tuple[int, int] | None = None) -> Dete
             f"{path}: is no whole PicoDet: {first.kind} {first.name}{more}; picodet-convert lists "
             "them"
         ) from error
-    if ported.kind != "detector":
+    if converted.kind != "detector":
         raise CheckpointError(f"{path}: holds a backbone alone; a detector is expected")
-    model = checkpoint.filled(origin.path, ported.weights, lambda: PicoDet(ported.config))
-    made_of = {"source": origin.path.name, "sha256": digest(origin.path)}
-    return Detector(model, made_of, ported.notes)
+    model = checkpoint.model_with_weights(
+        origin.path, converted.weights, lambda: PicoDet(converted.config)
+    )
+    described = {"source": origin.path.name, "sha256": weights_sha256(origin.path)}
+    return Detector(model, described, converted.notes)
 
 
-def _is_ours(path: Path) -> bool:
+def _is_picodet_file(path: Path) -> bool:
     """Whether a file says of itself what it is: its weights then have one meaning only."""
     if path.is_dir():
         return huggingface_folder.is_hub_folder(path)
-    return path.suffix in TORCH and path.is_file() and read_torch(path).meta is not None
+    return path.suffix in TORCH_SUFFIXES and path.is_file() and read_torch(path).meta is not None

@@ -11,23 +11,23 @@ import numpy as np
 
 from picodet.errors import CheckpointError
 
-BEGINNING = "ema_"
+EMA_PREFIX = "ema_"
 Arrays = dict[str, np.ndarray]
 
 
-def split_averages(arrays: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
+def split_ema(arrays: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
     """The tensors under their own names, and the copies by the same names: all of them or none.
 
     Underscores do not tell where dots were: names are looked for, not taken apart. Raises
     CheckpointError where copies and tensors do not belong together one to one.
     """
-    own = {name: array for name, array in arrays.items() if not name.startswith(BEGINNING)}
-    copies = {name: array for name, array in arrays.items() if name.startswith(BEGINNING)}
+    own = {name: array for name, array in arrays.items() if not name.startswith(EMA_PREFIX)}
+    copies = {name: array for name, array in arrays.items() if name.startswith(EMA_PREFIX)}
     if not copies:
         return own, {}
     expected: dict[str, str] = {}
     for name in own:
-        copy = BEGINNING + name.replace(".", "_")
+        copy = EMA_PREFIX + name.replace(".", "_")
         if copy in expected:
             raise CheckpointError(f"{copy} may be the copy of {expected[copy]} or of {name}")
         expected[copy] = name

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 import numpy as np
 
 from picodet.converter import bins
-from picodet.converter.attribute_check import check_likeness, check_names
-from picodet.converter.configure import Wanted, adjusted, configure
-from picodet.converter.converted_model import IncompleteError, Ported
-from picodet.converter.match_tensors import BINS, OneSided, convert
-from picodet.converter.names.name_tables import OwnNames, name_table
+from picodet.converter.attribute_check import check_attributes, check_names
+from picodet.converter.configure import ConvertOptions, override_config, resolve_config
+from picodet.converter.converted_model import ConvertedModel, IncompleteError
+from picodet.converter.match_tensors import INTEGRAL_PROJECT, UnmatchedTensor, match_tensors
+from picodet.converter.names.name_tables import IdentityNameTable, name_table
 from picodet.converter.recognize_graph import recognise_graph
-from picodet.converter.sources import DrawnTensors
+from picodet.converter.sources import GraphSource
 from picodet.errors import GraphError
 from picodet.graphs.graph import canonical, operators
 from picodet.graphs.node_mapping import Places, find_places
@@ -20,68 +20,86 @@ from picodet.graphs.tracing import Traced, trace
 from picodet.graphs.weights import project_of, read_weights
 from picodet.models.shapes import shapes_of
 
-DECODING = (
+DECODING_REASON = (
     "part of decoding or NMS, which our model leaves to picodet.ops.decode and picodet.ops.nms"
 )
-UNSAID = "mean, std and interp are ppdet's defaults: the file does not say them"
-FRESH_BINS = "the values of the bins, which the export does not hold: 0, 1, 2 .."
+DEFAULTS_NOTE = "mean, std and interp are ppdet's defaults: the file does not say them"
+DEFAULT_BINS_REASON = "the values of the bins, which the export does not hold: 0, 1, 2 .."
 
 
-def from_graph(source: DrawnTensors, wanted: Wanted, allow_nonfinite: bool) -> Ported:
+def from_graph(
+    source: GraphSource, options: ConvertOptions, allow_nonfinite: bool
+) -> ConvertedModel:
     """Every operator has to be one of ours, and every weight to have its layer.
 
     Raises GraphError where the graph is no PicoDet, ConversionError where its weights are not.
     """
     try:
-        return _ported(source, wanted, allow_nonfinite)
+        return _convert_graph(source, options, allow_nonfinite)
     except GraphError as error:
         raise GraphError(f"{source.origin.path}: {error}") from error
 
 
-def _ported(source: DrawnTensors, wanted: Wanted, allow_nonfinite: bool) -> Ported:
+def _convert_graph(
+    source: GraphSource, options: ConvertOptions, allow_nonfinite: bool
+) -> ConvertedModel:
     graph = canonical(source.graph)
     path = source.origin.path
-    ending = find_ending(graph)
-    found = recognise_graph(graph, ending)
+    graph_outputs = find_ending(graph)
+    recognized = recognise_graph(graph, graph_outputs)
     if source.config is None:
-        configured = configure(found, source.said, wanted)
-        notes = configured.notes + (() if source.said.preprocessing else (UNSAID,))
-        config = configured.config
+        resolved = resolve_config(recognized, source.hints, options)
+        notes = resolved.notes + (() if source.hints.preprocessing else (DEFAULTS_NOTE,))
+        config = resolved.config
     else:
-        config, notes = adjusted(source.config, wanted), ()
+        config, notes = override_config(source.config, options), ()
     traced = trace(config)
     stored = {name: array.shape for name, array in graph.constants.items()}
-    theirs = operators(graph, {name: name for node in graph.nodes for name in node.outputs})
-    places = find_places(traced, theirs, stored, graph.inputs[0], "the graph", exact=True)
-    _refuse_extra(traced, places)
-    check_likeness(config, traced, places, graph)
+    graph_operators = operators(
+        graph, {name: name for node in graph.nodes for name in node.outputs}
+    )
+    node_mapping = find_places(
+        traced, graph_operators, stored, graph.inputs[0], "the graph", exact=True
+    )
+    _refuse_extra(traced, node_mapping)
+    check_attributes(config, traced, node_mapping, graph)
     names = name_table(config.backbone, config.neck, config.head)
-    there = {name: names.to_ours(name) for name in source.told.values()}
-    check_names(traced, places, source.told, {n: t.name for n, t in there.items() if t})
-    projects = project_of(traced, theirs)
-    weights = read_weights(traced, places, graph, next(iter(projects.values()), None))
+    translations = {name: names.to_ours(name) for name in source.ppdet_names.values()}
+    check_names(
+        traced, node_mapping, source.ppdet_names, {n: t.name for n, t in translations.items() if t}
+    )
+    projects = project_of(traced, graph_operators)
+    weights = read_weights(traced, node_mapping, graph, next(iter(projects.values()), None))
     state = weights.state()
-    if BINS not in state and source.bins is not None:
-        state[BINS] = np.array(source.bins, np.float32)
-    fresh = () if BINS in state else (OneSided(BINS, FRESH_BINS),)
-    if fresh:
-        state[BINS] = bins.expected(config.reg_max + 1)
+    if INTEGRAL_PROJECT not in state and source.bins is not None:
+        state[INTEGRAL_PROJECT] = np.array(source.bins, np.float32)
+    initialized = (
+        ()
+        if INTEGRAL_PROJECT in state
+        else (UnmatchedTensor(INTEGRAL_PROJECT, DEFAULT_BINS_REASON),)
+    )
+    if initialized:
+        state[INTEGRAL_PROJECT] = bins.exact_bins(config.reg_max + 1)
     shapes, parameters = shapes_of(config, "detector")
-    conversion = convert(state, shapes, OwnNames(names), config.input_size, allow_nonfinite)
+    conversion = match_tensors(
+        state, shapes, IdentityNameTable(names), config.input_size, allow_nonfinite
+    )
     if not conversion.ok:
         raise IncompleteError(path, config.name, conversion)
-    taken = {name for partner in places.partners.values() for name in partner.weights.values()}
-    taken |= set(projects.values())
-    return Ported(
+    used = {name for partner in node_mapping.partners.values() for name in partner.weights.values()}
+    used |= set(projects.values())
+    return ConvertedModel(
         kind="detector",
         config=config,
         weights=conversion.weights,
         parameters=parameters,
         tensors=len(graph.constants),
-        mapped=len(taken),
-        dtypes=_counted(graph.constants[name] for name in taken),
-        left_out=tuple(OneSided(name, DECODING) for name in graph.constants if name not in taken),
-        added=conversion.added + fresh,
+        mapped=len(used),
+        dtypes=_count_dtypes(graph.constants[name] for name in used),
+        skipped=tuple(
+            UnmatchedTensor(name, DECODING_REASON) for name in graph.constants if name not in used
+        ),
+        initialized=conversion.initialized + initialized,
         notes=(
             *source.origin.notes,
             *notes,
@@ -90,12 +108,12 @@ def _ported(source: DrawnTensors, wanted: Wanted, allow_nonfinite: bool) -> Port
     )
 
 
-def _refuse_extra(traced: Traced, places: Places) -> None:
+def _refuse_extra(traced: Traced, node_mapping: Places) -> None:
     """A weight of the graph that our layer has no place for would be lost."""
-    for k, partner in places.partners.items():
+    for k, partner in node_mapping.partners.items():
         ours = traced.operators[k].weights
-        folded = ours.get("weight", "").removesuffix(".weight") in places.folded
-        norm = ours.get("weight", "").removesuffix(".weight") in places.folded.values()
+        folded = ours.get("weight", "").removesuffix(".weight") in node_mapping.folded
+        norm = ours.get("weight", "").removesuffix(".weight") in node_mapping.folded.values()
         extra = partner.weights.keys() - ours.keys() - ({"bias"} if folded or norm else set())
         if extra:
             raise GraphError(
@@ -104,7 +122,7 @@ def _refuse_extra(traced: Traced, places: Places) -> None:
             )
 
 
-def _counted(arrays: Iterable[np.ndarray]) -> dict[str, int]:
+def _count_dtypes(arrays: Iterable[np.ndarray]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for array in arrays:
         counts[array.dtype.name] = counts.get(array.dtype.name, 0) + 1

@@ -8,15 +8,20 @@ from typing import NoReturn
 import numpy as np
 
 from picodet.config import BackboneConfig, ModelConfig
-from picodet.converter.configure import Wanted, adjusted, configure
-from picodet.converter.converted_model import IncompleteError, Ported
-from picodet.converter.match_tensors import OneSided, convert
+from picodet.converter.configure import ConvertOptions, override_config, resolve_config
+from picodet.converter.converted_model import ConvertedModel, IncompleteError
+from picodet.converter.match_tensors import UnmatchedTensor, match_tensors
 from picodet.converter.names import mmdet_names
-from picodet.converter.names.name_tables import OwnNames, backbone_table, name_table, own_table
+from picodet.converter.names.name_tables import (
+    IdentityNameTable,
+    backbone_table,
+    identity_table,
+    name_table,
+)
 from picodet.converter.names.recognize import (
     esnet_widths,
-    recognise_backbone,
-    recognise_detector,
+    recognize_backbone,
+    recognize_detector,
 )
 from picodet.converter.names.rules import NameTable
 from picodet.converter.names.unmatched_tensors import (
@@ -25,7 +30,7 @@ from picodet.converter.names.unmatched_tensors import (
     MMDET_ONLY,
     PADDLE_ONLY,
 )
-from picodet.converter.sources import NamedTensors, Spelling
+from picodet.converter.sources import NamingScheme, StateDictSource
 from picodet.errors import ConversionError
 from picodet.formats.meta import Kind
 from picodet.models.shapes import Shapes, shapes_of
@@ -35,15 +40,15 @@ BACKBONE = "backbone."
 PARTS = (BACKBONE, "neck.", "head.", "bbox_head.")
 
 # the table that has our names on one side, and on the other those of
-TABLES: Mapping[Spelling, Callable[..., NameTable]] = {
+TABLES: Mapping[NamingScheme, Callable[..., NameTable]] = {
     "ppdet": name_table,
     "mmdet": mmdet_names.mmdet_table,
-    "picodet": own_table,
+    "picodet": identity_table,
 }
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _ConversionPlan:
     """What tensors are to become, and what of them takes part."""
 
     kind: Kind
@@ -51,24 +56,28 @@ class _Plan:
     table: NameTable
     arrays: Mapping[str, np.ndarray]
     prefix: str = ""  # that the table knows our model's names with
-    left_out: tuple[OneSided, ...] = ()
+    skipped: tuple[UnmatchedTensor, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def from_names(source: NamedTensors, wanted: Wanted, allow_nonfinite: bool) -> Ported:
+def from_state_dict(
+    source: StateDictSource, options: ConvertOptions, allow_nonfinite: bool
+) -> ConvertedModel:
     """Raises ConversionError for what is no PicoDet (IncompleteError where it nearly is)."""
-    alone = not any(name.startswith(PARTS[1:]) for name in source.arrays)
-    plan = (_plan_backbone if alone else _plan_detector)(source, wanted)
+    is_backbone = not any(name.startswith(PARTS[1:]) for name in source.arrays)
+    plan = (_plan_backbone if is_backbone else _plan_detector)(source, options)
     shapes, parameters = shapes_of(plan.config, plan.kind)
     expected = {plan.prefix + name: shape for name, shape in shapes.items()}
     size = plan.config.input_size
-    others = MMDET_ONLY if source.spelling == "mmdet" else PADDLE_ONLY
-    conversion = convert(plan.arrays, expected, plan.table, size, allow_nonfinite, others)
+    unmatched_rules = MMDET_ONLY if source.naming == "mmdet" else PADDLE_ONLY
+    conversion = match_tensors(
+        plan.arrays, expected, plan.table, size, allow_nonfinite, unmatched_rules
+    )
     if not conversion.ok:
         raise IncompleteError(source.origin.path, plan.config.name, conversion)
-    dropped = tuple(OneSided(name, "not a weight of the model") for name in source.dropped)
+    dropped = tuple(UnmatchedTensor(name, "not a weight of the model") for name in source.dropped)
     weights = {name.removeprefix(plan.prefix): x for name, x in conversion.weights.items()}
-    return Ported(
+    return ConvertedModel(
         kind=plan.kind,
         config=plan.config,
         weights=weights,
@@ -76,75 +85,80 @@ def from_names(source: NamedTensors, wanted: Wanted, allow_nonfinite: bool) -> P
         tensors=len(source.arrays) + len(dropped),
         mapped=conversion.mapped,
         dtypes=conversion.dtypes,
-        left_out=conversion.left_out + plan.left_out + dropped,
-        added=conversion.added,
+        skipped=conversion.skipped + plan.skipped + dropped,
+        initialized=conversion.initialized,
         notes=source.origin.notes + plan.notes,
     )
 
 
-def _plan_detector(source: NamedTensors, wanted: Wanted) -> _Plan:
+def _plan_detector(source: StateDictSource, options: ConvertOptions) -> _ConversionPlan:
     if (own := source.config) is not None:
-        table = TABLES[source.spelling](own.backbone, own.neck, own.head)
-        return _Plan("detector", adjusted(own, wanted), table, source.arrays)
-    found = recognise_detector(_as_ppdet(source))
+        table = TABLES[source.naming](own.backbone, own.neck, own.head)
+        return _ConversionPlan("detector", override_config(own, options), table, source.arrays)
+    found = recognize_detector(_ppdet_shapes(source))
     if found is None:
         _refuse(source)
     variant = found.variant
-    table = TABLES[source.spelling](variant.backbone, variant.neck, variant.head)
-    if source.spelling == "mmdet":  # it has had two
-        table = mmdet_names.spelling(source.arrays) or table
-    configured = configure(found, source.said, wanted)
-    return _Plan("detector", configured.config, table, source.arrays, notes=configured.notes)
+    table = TABLES[source.naming](variant.backbone, variant.neck, variant.head)
+    if source.naming == "mmdet":  # it has had two
+        table = mmdet_names.find_table(source.arrays) or table
+    resolved = resolve_config(found, source.hints, options)
+    return _ConversionPlan("detector", resolved.config, table, source.arrays, notes=resolved.notes)
 
 
-def _plan_backbone(source: NamedTensors, wanted: Wanted) -> _Plan:
+def _plan_backbone(source: StateDictSource, options: ConvertOptions) -> _ConversionPlan:
     """ImageNet weights in ppdet's names, PaddleClas's or ours, all with `backbone.` or without."""
     arrays = source.arrays
     tail = {name for name in arrays if CLASSIFIER_TAIL.match(name.removeprefix(BACKBONE))}
     prefix = "" if all(name.startswith(BACKBONE) for name in arrays.keys() - tail) else BACKBONE
     body = {prefix + name: array for name, array in arrays.items() if name not in tail}
-    recognise = _recognise_own_backbone if source.spelling == "picodet" else recognise_backbone
+    recognize = _recognize_own_backbone if source.naming == "picodet" else recognize_backbone
     shapes = {name: array.shape for name, array in body.items()}
-    recognised = recognise(shapes)
-    if recognised is None and (widths := esnet_widths(shapes)):
+    recognized = recognize(shapes)
+    if recognized is None and (widths := esnet_widths(shapes)):
         raise ConversionError(
             f"{source.origin.path}: an ESNet of {widths} channels, which no PicoDet has "
             f"(PaddleClas's own are such); expected are {_known_widths()}"
         )
-    if recognised is None:
+    if recognized is None:
         _refuse(source)
-    backbone, table = recognised
+    backbone, table = recognized
     tail = {name for name in tail if table.to_ours(prefix + name) is None}  # MobileNet has a conv2
     body = {prefix + name: array for name, array in arrays.items() if name not in tail}
-    if wanted.config or wanted.input_size or wanted.classes:
+    if options.config or options.input_size or options.classes:
         raise ConversionError(
             f"{source.origin.path}: holds a backbone only ({backbone.name}); --config, "
             "--input-size and --classes are for detectors"
         )
     config = replace(VARIANTS[0], name=backbone.name, backbone=backbone, classes=())
-    left_out = tuple(OneSided(name, CLASSIFIER_REASON) for name in arrays if name in tail)
-    return _Plan("backbone", config, table, body, BACKBONE, left_out)
+    skipped = tuple(UnmatchedTensor(name, CLASSIFIER_REASON) for name in arrays if name in tail)
+    return _ConversionPlan("backbone", config, table, body, BACKBONE, skipped)
 
 
-def _as_ppdet(source: NamedTensors) -> Shapes:
+def _ppdet_shapes(source: StateDictSource) -> Shapes:
     """Names and shapes, the names as ppdet's: by them tensors are recognised."""
     shapes = {name: array.shape for name, array in source.arrays.items()}
-    if source.spelling == "ppdet":
+    if source.naming == "ppdet":
         return shapes
     kinds = {(type(v.backbone), v.neck, v.head): v for v in VARIANTS}  # one for each table
     tables = [name_table(v.backbone, v.neck, v.head) for v in kinds.values()]
-    spoken = mmdet_names.spelling(shapes)
-    respelled = mmdet_names.respelled
-    found = [respelled(source.arrays, spoken or OwnNames(table), table) for table in tables]
+    source_table = mmdet_names.find_table(shapes)
+    translate = mmdet_names.translate_known
+    found = [
+        translate(source.arrays, source_table or IdentityNameTable(table), table)
+        for table in tables
+    ]
     return {name: array.shape for name, array in max(found, key=len).items()}
 
 
-def _recognise_own_backbone(shapes: Shapes) -> tuple[BackboneConfig, NameTable] | None:
+def _recognize_own_backbone(shapes: Shapes) -> tuple[BackboneConfig, NameTable] | None:
     for table in map(backbone_table, {type(v.backbone): v.backbone for v in VARIANTS}.values()):
         there = {table.to_paddle(name): shape for name, shape in shapes.items()}
-        found = recognise_backbone({place.name: shape for place, shape in there.items() if place})
+        found = recognize_backbone(
+            {translation.name: shape for translation, shape in there.items() if translation}
+        )
         if found is not None:
-            return found[0], OwnNames(backbone_table(found[0]))
+            return found[0], IdentityNameTable(backbone_table(found[0]))
     return None
 
 
@@ -157,19 +171,21 @@ def _known_widths() -> dict[str, list[int]]:
 
 
 @cache
-def _places(variant: ModelConfig) -> Shapes:
+def _variant_shapes(variant: ModelConfig) -> Shapes:
     """The tensors that a variant has, by ppdet's names."""
     table = name_table(variant.backbone, variant.neck, variant.head)
     ours, _ = shapes_of(variant, "detector")
-    places = {table.to_paddle(name): shape for name, shape in ours.items()}
-    return {place.name: shape for place, shape in places.items() if place}
+    translated = {table.to_paddle(name): shape for name, shape in ours.items()}
+    return {translation.name: shape for translation, shape in translated.items() if translation}
 
 
-def _refuse(source: NamedTensors) -> NoReturn:
+def _refuse(source: StateDictSource) -> NoReturn:
     """Say that these are not the tensors of a PicoDet, and how far from one they are."""
-    known = _as_ppdet(source)
+    known = _ppdet_shapes(source)
     counts = {
-        variant.name: sum(_places(variant).get(name) == shape for name, shape in known.items())
+        variant.name: sum(
+            _variant_shapes(variant).get(name) == shape for name, shape in known.items()
+        )
         for variant in VARIANTS
     }
     nearest = max(counts, key=lambda name: counts[name])

@@ -12,17 +12,17 @@ import numpy as np
 from picodet.converter.names.rules import NameTable, Rule
 from picodet.converter.names.unmatched_tensors import (
     EMA_TOLERANCE,
-    OURS_ONLY_REASON,
-    OURS_ONLY_SUFFIX,
     PADDLE_ONLY,
+    TORCH_ONLY_REASON,
+    TORCH_ONLY_SUFFIX,
     Context,
-    TheirsOnly,
+    UnmatchedRule,
 )
 from picodet.formats.precision import as_float32
 
 Shape = tuple[int, ...]
 
-BINS = "head.integral.project"  # by our name
+INTEGRAL_PROJECT = "head.integral.project"  # by our name
 
 
 @dataclass(frozen=True, order=True)
@@ -36,7 +36,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class OneSided:
+class UnmatchedTensor:
     """A tensor that exists on one side only, for a reason that is known."""
 
     name: str
@@ -49,8 +49,8 @@ class Conversion:
 
     weights: dict[str, np.ndarray] = field(repr=False)  # by our names, float32
     mapped: int  # tensors of the checkpoint that found their place
-    left_out: tuple[OneSided, ...]  # of the checkpoint
-    added: tuple[OneSided, ...]  # of our model
+    skipped: tuple[UnmatchedTensor, ...]  # of the checkpoint
+    initialized: tuple[UnmatchedTensor, ...]  # of our model
     dtypes: dict[str, int]  # how many of the mapped tensors came in which format
     problems: tuple[Problem, ...]
 
@@ -59,29 +59,29 @@ class Conversion:
         return not self.problems
 
 
-def convert(
+def match_tensors(
     arrays: Mapping[str, np.ndarray],
     expected: Mapping[str, Shape],
     table: NameTable,
     input_size: tuple[int, int],
     allow_nonfinite: bool = False,
-    theirs_only: tuple[TheirsOnly, ...] = PADDLE_ONLY,
+    unmatched_rules: tuple[UnmatchedRule, ...] = PADDLE_ONLY,
 ) -> Conversion:
     """Give every array of a checkpoint its place among the `expected` tensors of a model."""
     translations = {name: table.to_ours(name) for name in arrays}
-    places = {name: t for name, t in translations.items() if t and t.name in expected}
+    matches = {name: t for name, t in translations.items() if t and t.name in expected}
     weights: dict[str, np.ndarray] = {}
-    left_out: list[OneSided] = []
+    skipped: list[UnmatchedTensor] = []
     problems: list[Problem] = []
     dtypes = Counter[str]()
     for name, array in arrays.items():
-        ours = places[name].name if name in places else None
+        ours = matches[name].name if name in matches else None
         context = Context(arrays, input_size)
-        outcome = _aside(name, array, context, theirs_only) or _place(
+        outcome = _skip_unmatched(name, array, context, unmatched_rules) or _match_tensor(
             name, array, ours, expected, allow_nonfinite
         )
-        if isinstance(outcome, OneSided):
-            left_out.append(outcome)
+        if isinstance(outcome, UnmatchedTensor):
+            skipped.append(outcome)
         elif isinstance(outcome, Problem):
             problems.append(outcome)
         elif ours is not None:
@@ -89,45 +89,54 @@ def convert(
             dtypes["bfloat16" if array.dtype == np.uint16 else array.dtype.name] += 1
     mapped = len(weights)
 
-    left = expected.keys() - {place.name for place in places.values()}
-    added = {name: np.zeros((), np.int64) for name in left if name.endswith(OURS_ONLY_SUFFIX)}
-    for name in left - added.keys():
-        there = table.to_paddle(name)
+    left = expected.keys() - {match.name for match in matches.values()}
+    initialized = {
+        name: np.zeros((), np.int64) for name in left if name.endswith(TORCH_ONLY_SUFFIX)
+    }
+    for name in left - initialized.keys():
+        counterpart = table.to_paddle(name)
         problems.append(
-            Problem("missing", there.name if there else name, "nothing", f"{list(expected[name])}")
+            Problem(
+                "missing",
+                counterpart.name if counterpart else name,
+                "nothing",
+                f"{list(expected[name])}",
+            )
         )
-    used = frozenset[Rule]().union(*(place.rules for place in places.values()))
+    used = frozenset[Rule]().union(*(match.rules for match in matches.values()))
     problems += [
         Problem("unused rule", f"{rule.paddle} -> {rule.ours}", "no tensor", "at least one")
         for rule in table.rules - used
-        if rule.of_tensors
+        if rule.has_tensors
     ]
-    weights |= added
+    weights |= initialized
     return Conversion(
         weights={name: weights[name] for name in expected if name in weights},
         mapped=mapped,
-        left_out=tuple(left_out),
-        added=tuple(OneSided(name, OURS_ONLY_REASON) for name in expected if name in added),
+        skipped=tuple(skipped),
+        initialized=tuple(
+            UnmatchedTensor(name, TORCH_ONLY_REASON) for name in expected if name in initialized
+        ),
         dtypes=dict(dtypes),
         problems=tuple(sorted(problems)),
     )
 
 
-def _aside(
-    name: str, array: np.ndarray, context: Context, theirs_only: tuple[TheirsOnly, ...]
-) -> OneSided | Problem | None:
+def _skip_unmatched(
+    name: str, array: np.ndarray, context: Context, unmatched_rules: tuple[UnmatchedRule, ...]
+) -> UnmatchedTensor | Problem | None:
     """An array that our model has no place for, and legitimately so if its value is right."""
-    for only in theirs_only:
+    for only in unmatched_rules:
         if match := only.pattern.fullmatch(name):
             value = as_float32(array)
             wrong = "not a float" if value is None else only.problem(match, value, context)
             if wrong is None:
-                return OneSided(name, only.reason)
+                return UnmatchedTensor(name, only.reason)
             return Problem("wrong value", name, wrong, only.reason)
     return None
 
 
-def _place(
+def _match_tensor(
     name: str,
     array: np.ndarray,
     ours: str | None,
@@ -137,17 +146,17 @@ def _place(
     """One array of a checkpoint as the weight `ours`, or why it is none."""
     if ours is None:
         return Problem("unexpected", name, _describe(array), "no such tensor")
-    counts = ours.endswith(OURS_ONLY_SUFFIX)  # Paddle's files have none, others of PyTorch do
+    counts = ours.endswith(TORCH_ONLY_SUFFIX)  # Paddle's files have none, others of PyTorch do
     weight = _as_count(array) if counts else as_float32(array)
     if weight is None or weight.shape != expected[ours]:
-        there = f"{list(expected[ours])} {'count' if counts else 'float'}"
-        return Problem("mismatched", name, _describe(array), there)
+        counterpart = f"{list(expected[ours])} {'count' if counts else 'float'}"
+        return Problem("mismatched", name, _describe(array), counterpart)
     if not allow_nonfinite and not np.isfinite(weight).all():
         found = f"{np.isnan(weight).sum()} NaN, {np.isinf(weight).sum()} Inf of {weight.size}"
         return Problem("not finite", name, found, "numbers, or --allow-nonfinite")
     if ours.endswith(".running_var") and (weight < 0).any():
         return Problem("wrong value", name, f"a variance of {weight.min()}", "0 or more")
-    if ours == BINS and not _are_bins(weight):
+    if ours == INTEGRAL_PROJECT and not _are_bins(weight):
         found = np.array2string(weight, precision=4, max_line_width=1000)
         return Problem("wrong value", name, found, f"near {np.arange(len(weight))}")
     return weight

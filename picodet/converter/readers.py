@@ -3,18 +3,18 @@
 import json
 from pathlib import Path
 
-from picodet.converter.configure import Said
-from picodet.converter.paddle_checkpoints import Which, read_checkpoint, read_training_folder
-from picodet.converter.sources import TORCH, DrawnTensors, NamedTensors, Origin
+from picodet.converter.configure import FileHints
+from picodet.converter.paddle_checkpoints import WeightSet, read_checkpoint, read_training_folder
+from picodet.converter.sources import TORCH_SUFFIXES, GraphSource, Origin, StateDictSource
 from picodet.converter.torch_checkpoints import read_torch_weights
 from picodet.errors import CheckpointError
-from picodet.files import problem
+from picodet.files import unreadable_reason
 from picodet.formats import huggingface_folder
 from picodet.formats.inference_folder import is_inference_folder
-from picodet.formats.meta import HEADER, bins_of, config_of
-from picodet.formats.shards import index_in, is_index
-from picodet.system.extras import why
-from picodet.zoo.class_names import listed_in
+from picodet.formats.meta import META_KEY, bins_from_meta, config_from_meta
+from picodet.formats.shards import find_index, is_index
+from picodet.system.extras import import_error_message
+from picodet.zoo.class_names import class_names_in_metadata
 
 FORMS = (
     "a .pdparams or .pdema of ppdet, a training's folder, a Paddle inference folder, an .onnx, a "
@@ -24,77 +24,77 @@ FORMS = (
 PROGRAM_PARTS = (".pdmodel", ".json", ".pdiparams")
 
 
-def open_source(path: Path, which: Which | None = None) -> NamedTensors | DrawnTensors:
+def open_source(path: Path, weight_set: WeightSet | None = None) -> StateDictSource | GraphSource:
     """Read it. which: of averaged and raw weights, where both are there.
 
     Raises CheckpointError or GraphError where it is none of the forms, or damaged.
     """
     if path.is_dir():
-        return _open_folder(path, which)
-    if trouble := problem(path):
-        raise CheckpointError(f"{path}: {trouble}; expected is {FORMS}")
-    if path.suffix in TORCH or is_index(path):
-        return read_torch_weights(path, which)
+        return _open_folder(path, weight_set)
+    if reason := unreadable_reason(path):
+        raise CheckpointError(f"{path}: {reason}; expected is {FORMS}")
+    if path.suffix in TORCH_SUFFIXES or is_index(path):
+        return read_torch_weights(path, weight_set)
     if path.suffix == ".onnx" or path.suffix in PROGRAM_PARTS:
-        _refuse_which(path, which)
+        _refuse_weight_set(path, weight_set)
         return _open_onnx(path) if path.suffix == ".onnx" else _open_program(path.parent)
     if path.suffix == ".pdopt":
         raise CheckpointError(f"{path}: the optimiser's state; the weights are in a .pdparams")
-    return read_checkpoint(path, which)
+    return read_checkpoint(path, weight_set)
 
 
-def _open_folder(path: Path, which: Which | None) -> NamedTensors | DrawnTensors:
+def _open_folder(path: Path, weight_set: WeightSet | None) -> StateDictSource | GraphSource:
     if huggingface_folder.is_hub_folder(path):
-        _refuse_which(path, which)
+        _refuse_weight_set(path, weight_set)
         return read_torch_weights(path, None)
     if is_inference_folder(path):
-        _refuse_which(path, which)
+        _refuse_weight_set(path, weight_set)
         return _open_program(path)
     if any(path.glob("*.pdparams")):
-        return read_training_folder(path, which)
-    if (index := index_in(path)) is not None:
-        return read_torch_weights(index, which)
+        return read_training_folder(path, weight_set)
+    if (index := find_index(path)) is not None:
+        return read_torch_weights(index, weight_set)
     found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"
     raise CheckpointError(f"{path}: holds {found}; expected is {FORMS}")
 
 
-def _open_program(folder: Path) -> DrawnTensors:
+def _open_program(folder: Path) -> GraphSource:
     from picodet.graphs.inference_folder import read_folder  # noqa: PLC0415 (protobuf takes a tenth of a second)
 
     read = read_folder(folder)
-    said = Said(folder.resolve().name)
+    hints = FileHints(folder.resolve().name)
     if (settings := read.settings) is not None:
-        said = Said(said.name, settings.size, settings.labels, settings.preprocessing)
+        hints = FileHints(hints.name, settings.size, settings.labels, settings.preprocessing)
     origin = Origin(read.weights, f"Paddle inference folder ({read.file.suffix})")
-    return DrawnTensors(origin, read.program.graph, said, told=read.structured_names)
+    return GraphSource(origin, read.program.graph, hints, ppdet_names=read.structured_names)
 
 
-def _open_onnx(path: Path) -> DrawnTensors:
+def _open_onnx(path: Path) -> GraphSource:
     try:
         from picodet.graphs.onnx_reader import read_onnx, sides  # noqa: PLC0415 (an extra)
     except ImportError as error:
-        raise CheckpointError(f"{path}: {why(error)}") from error
+        raise CheckpointError(f"{path}: {import_error_message(error)}") from error
     proto, graph = read_onnx(path)
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     *_, height, width = (None, None, *sides(proto.graph, graph.inputs[0]))
     size = (height, width) if height and width else None
     try:
-        meta = json.loads(metadata[HEADER]) if HEADER in metadata else None
-        config = config_of(meta) if meta is not None else None
-        bins = bins_of(meta) if meta is not None else None
+        meta = json.loads(metadata[META_KEY]) if META_KEY in metadata else None
+        config = config_from_meta(meta) if meta is not None else None
+        bins = bins_from_meta(meta) if meta is not None else None
         if config and bins and len(bins) != config.reg_max + 1:
             raise ValueError(f"project has {len(bins)} values, reg_max is {config.reg_max}")
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
         raise CheckpointError(
-            f"{path}: its metadata {HEADER} is not ours: {type(error).__name__} {error}"
+            f"{path}: its metadata {META_KEY} is not ours: {type(error).__name__} {error}"
         ) from error
-    said = Said(path.stem, size, listed_in(metadata))
-    return DrawnTensors(Origin(path, "ONNX"), graph, said, config, bins)
+    hints = FileHints(path.stem, size, class_names_in_metadata(metadata))
+    return GraphSource(Origin(path, "ONNX"), graph, hints, config, bins)
 
 
-def _refuse_which(path: Path, which: Which | None) -> None:
-    if which is not None:
+def _refuse_weight_set(path: Path, weight_set: WeightSet | None) -> None:
+    if weight_set is not None:
         raise CheckpointError(
-            f"{path}: --weights {which} is for training checkpoints, which hold averaged and raw "
+            f"{path}: --weights {weight_set} is for training checkpoints, which hold averaged and raw "
             "weights; an export holds the ones it was made of"
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from picodet.config import STRIDES, ModelConfig
-from picodet.converter.names.recognize import MAX_HEAD_CONVS, Recognised
+from picodet.converter.names.recognize import MAX_HEAD_CONVS, RecognizedModel
 from picodet.errors import GraphError
 from picodet.graphs.graph import Graph, Node
 from picodet.graphs.outputs import EndingNames
@@ -13,7 +13,7 @@ from picodet.models.shapes import shapes_of
 from picodet.zoo.architectures import VARIANTS
 
 
-def recognise_graph(graph: Graph, ending: EndingNames) -> Recognised:
+def recognise_graph(graph: Graph, ending: EndingNames) -> RecognizedModel:
     """graph: in canonical form. Raises GraphError where it is no PicoDet that we know."""
     makers = graph.producers()
     convs = [node for node in graph.nodes if node.kind == "conv"]
@@ -46,7 +46,7 @@ def recognise_graph(graph: Graph, ending: EndingNames) -> Recognised:
     per_level = 2 * len(STRIDES)
     depth = round((len(convs) - _convolutions(config)) / per_level)
     # a graph that lacks one is still recognised
-    return Recognised(variant, classes, min(max(depth, 0), MAX_HEAD_CONVS), config.reg_max)
+    return RecognizedModel(variant, classes, min(max(depth, 0), MAX_HEAD_CONVS), config.reg_max)
 
 
 def _alike(variant: ModelConfig, shapes: Sequence[tuple[int, ...]]) -> int:

@@ -8,12 +8,18 @@ from typing import Literal
 import numpy as np
 
 from picodet.config import ModelConfig
-from picodet.converter.configure import Said
+from picodet.converter.configure import FileHints
 from picodet.graphs.graph import Graph
 
-TORCH = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")  # suffixes of weights that PyTorch saved
+TORCH_SUFFIXES = (
+    ".pth",
+    ".pt",
+    ".ckpt",
+    ".bin",
+    ".safetensors",
+)  # suffixes of weights that PyTorch saved
 
-Spelling = Literal["ppdet", "mmdet", "picodet"]
+NamingScheme = Literal["ppdet", "mmdet", "picodet"]
 
 
 @dataclass(frozen=True)
@@ -26,24 +32,24 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class NamedTensors:
+class StateDictSource:
     """A checkpoint: tensors by the names that one of three worlds gives them."""
 
     origin: Origin
-    spelling: Spelling
+    naming: NamingScheme
     arrays: Mapping[str, np.ndarray]
-    said: Said
+    hints: FileHints
     config: ModelConfig | None = None  # of a file of ours, which says everything
     dropped: tuple[str, ...] = ()  # what else the file holds, and nobody needs here
 
 
 @dataclass(frozen=True)
-class DrawnTensors:
+class GraphSource:
     """An export: a graph whose tensors have lost their names."""
 
     origin: Origin
     graph: Graph
-    said: Said
+    hints: FileHints
     config: ModelConfig | None = None  # of an export of ours
     bins: tuple[float, ...] | None = None  # what it says that the bins of a side stand for
-    told: Mapping[str, str] = field(default_factory=dict)  # ppdet's names of some constants
+    ppdet_names: Mapping[str, str] = field(default_factory=dict)  # ppdet's names of some constants

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from picodet.converter.match_tensors import OneSided
+from picodet.converter.match_tensors import UnmatchedTensor
 from picodet.converter.names.rules import NameTable
 from picodet.converter.names.unmatched_tensors import (
-    OURS_ONLY_REASON,
-    OURS_ONLY_SUFFIX,
     PADDLE_ONLY,
+    TORCH_ONLY_REASON,
+    TORCH_ONLY_SUFFIX,
 )
 from picodet.errors import ConversionError
 
@@ -29,34 +29,36 @@ _HEAD_ORDER = [re.compile(r"head\." + beginning) for beginning in HEAD_ORDER]
 
 
 @dataclass(frozen=True)
-class WayBack:
+class PaddleStateDict:
     """The arrays of a ppdet checkpoint, and what they have lost and gained."""
 
     arrays: dict[str, np.ndarray] = field(repr=False)  # in the order of ppdet's state_dict
-    restored: tuple[OneSided, ...]  # what our model has not, made again as ppdet makes it
-    dropped: tuple[OneSided, ...]  # what ppdet has no place for
+    reconstructed: tuple[
+        UnmatchedTensor, ...
+    ]  # what our model has not, made again as ppdet makes it
+    dropped: tuple[UnmatchedTensor, ...]  # what ppdet has no place for
 
 
-def to_paddle(weights: Mapping[str, np.ndarray], table: NameTable) -> WayBack:
+def to_paddle(weights: Mapping[str, np.ndarray], table: NameTable) -> PaddleStateDict:
     """The weights of a model, by our names with their part in front, as ppdet would save them.
 
     Raises ConversionError where the table has no word for one of them.
     """
-    dropped = [name for name in weights if name.endswith(OURS_ONLY_SUFFIX)]
-    arrays = renamed({name: weights[name] for name in weights if name not in dropped}, table)
-    restored = []
+    dropped = [name for name in weights if name.endswith(TORCH_ONLY_SUFFIX)]
+    arrays = rename_tensors({name: weights[name] for name in weights if name not in dropped}, table)
+    reconstructed = []
     for only in PADDLE_ONLY:
-        made = only.restored(arrays)
+        made = only.reconstruct(arrays)
         arrays |= made
-        restored += [OneSided(name, only.reason) for name in made]
-    return WayBack(
-        arrays={name: arrays[name] for name in sorted(arrays, key=_place)},
-        restored=tuple(restored),
-        dropped=tuple(OneSided(name, OURS_ONLY_REASON) for name in dropped),
+        reconstructed += [UnmatchedTensor(name, only.reason) for name in made]
+    return PaddleStateDict(
+        arrays={name: arrays[name] for name in sorted(arrays, key=_sort_key)},
+        reconstructed=tuple(reconstructed),
+        dropped=tuple(UnmatchedTensor(name, TORCH_ONLY_REASON) for name in dropped),
     )
 
 
-def renamed(weights: Mapping[str, np.ndarray], table: NameTable) -> dict[str, np.ndarray]:
+def rename_tensors(weights: Mapping[str, np.ndarray], table: NameTable) -> dict[str, np.ndarray]:
     """The same arrays by the table's other names; all of them or a ConversionError."""
     there = {name: table.to_paddle(name) for name in weights}
     if unknown := [name for name, translation in there.items() if translation is None]:
@@ -67,7 +69,7 @@ def renamed(weights: Mapping[str, np.ndarray], table: NameTable) -> dict[str, np
     return {there.name: weights[name] for name, there in there.items() if there}
 
 
-def _place(name: str) -> tuple[int, int]:
+def _sort_key(name: str) -> tuple[int, int]:
     """Where a name stands; alike for all that stay in the order they came in."""
     for place, beginning in enumerate(_HEAD_ORDER, 1):
         if match := beginning.match(name):

@@ -5,68 +5,68 @@ from pathlib import Path
 from typing import Any
 
 from picodet.config import ModelConfig
-from picodet.converter.configure import Said
-from picodet.converter.ema_copies import split_averages
-from picodet.converter.paddle_checkpoints import Which
-from picodet.converter.sources import NamedTensors, Origin, Spelling
+from picodet.converter.configure import FileHints
+from picodet.converter.ema_copies import split_ema
+from picodet.converter.paddle_checkpoints import WeightSet
+from picodet.converter.sources import NamingScheme, Origin, StateDictSource
 from picodet.errors import CheckpointError
 from picodet.formats import huggingface_folder
-from picodet.formats.meta import config_of
+from picodet.formats.meta import config_from_meta
 from picodet.formats.torch_files import read_torch
 
-FORMS: dict[Spelling, str] = {
+FORMS: dict[NamingScheme, str] = {
     "picodet": "state_dict",
     "mmdet": "mmdet port",
     "ppdet": "ppdet's names, saved by PyTorch",
 }
 
 
-def read_torch_weights(path: Path, which: Which | None) -> NamedTensors:
+def read_torch_weights(path: Path, weight_set: WeightSet | None) -> StateDictSource:
     """A file, or a directory in Hugging Face's form.
 
     Raises CheckpointError where it is damaged, or does not hold what `which` asks for.
     """
     is_folder = huggingface_folder.is_hub_folder(path)
     weights = huggingface_folder.weights_of(path) if is_folder else path
-    file = read_torch(weights, which)
+    file = read_torch(weights, weight_set)
     meta = huggingface_folder.read_meta(path) if is_folder else file.meta
     if meta is not None and meta.get("kind") == "detector":
         config = _config(path, meta)
-        _refuse_which(path, which)
+        _refuse_weight_set(path, weight_set)
         form = "directory in Hugging Face's form" if is_folder else f"picodet {path.suffix}"
-        said = Said(path.stem)
+        hints = FileHints(path.stem)
         origin = Origin(weights, form)
-        return NamedTensors(origin, "picodet", file.arrays, said, config, file.dropped)
-    own, copies = split_averages(file.arrays)
-    spelling = _spelling(own)
+        return StateDictSource(origin, "picodet", file.arrays, hints, config, file.dropped)
+    tensors, raw = split_ema(file.arrays)
+    naming = _naming_of(tensors)
     notes = [f"its weights were found under {file.wrapper!r}"] if file.wrapper else []
-    if copies and which != "raw":
+    if raw and weight_set != "raw":
         notes.append("the averaged (EMA) weights were used; --weights raw takes the others")
-    if spelling == "mmdet":
+    if naming == "mmdet":
         notes.append(
             "the mmdet port resizes pictures linearly, which is --interp 1; 2 was noted, ppdet's"
         )
-    if which not in (("ema", "raw", None) if copies else (file.wrapper, None)):
-        _refuse_which(path, which)
-    return NamedTensors(
-        Origin(path, FORMS[spelling], tuple(notes)),
-        spelling,
-        copies if which == "raw" else own,
-        Said(path.stem, classes=file.classes),
+    if weight_set not in (("ema", "raw", None) if raw else (file.wrapper, None)):
+        _refuse_weight_set(path, weight_set)
+    return StateDictSource(
+        Origin(path, FORMS[naming], tuple(notes)),
+        naming,
+        raw if weight_set == "raw" else tensors,
+        FileHints(path.stem, classes=file.classes),
         dropped=file.dropped,
     )
 
 
 def _config(path: Path, meta: Mapping[str, Any]) -> ModelConfig:
     try:
-        return config_of(meta)
+        return config_from_meta(meta)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckpointError(
             f"{path}: its meta is not picodet's: {type(error).__name__} {error}. Convert it again"
         ) from error
 
 
-def _spelling(names: Iterable[str]) -> Spelling:
+def _naming_of(names: Iterable[str]) -> NamingScheme:
     """Told from the names alone; ppdet's where nothing speaks for another."""
     names = list(names)
     if any(name.startswith("bbox_head.") for name in names):
@@ -76,9 +76,9 @@ def _spelling(names: Iterable[str]) -> Spelling:
     return "ppdet"
 
 
-def _refuse_which(path: Path, which: Which | None) -> None:
-    if which is not None:
+def _refuse_weight_set(path: Path, weight_set: WeightSet | None) -> None:
+    if weight_set is not None:
         raise CheckpointError(
-            f"{path}: has no weights called {which}; --weights ema and --weights raw are for "
+            f"{path}: has no weights called {weight_set}; --weights ema and --weights raw are for "
             "checkpoints of a training that hold averaged and raw ones"
         )

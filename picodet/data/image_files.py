@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from picodet.errors import ImageError, OutputError
-from picodet.files import replacing
+from picodet.files import atomic_write
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -60,5 +60,5 @@ def write_picture(image: np.ndarray, path: Path) -> None:
         raise OutputError(f"{path}: OpenCV cannot write it: {error.err}") from error
     if not encoded:
         raise OutputError(f"{path}: OpenCV cannot write {path.suffix} files")
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(data.tobytes())

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from picodet.errors import PicoDetError
-from picodet.files import regular
+from picodet.files import regular_file
 
 LARGEST = 1e15  # number; what is computed from such ones is finite, too
 # of an id, to either side: beyond it a double, as which many programs read JSON's numbers, has
@@ -35,7 +35,7 @@ def read_json(path: Path) -> Any:
     its own bytes.
     """
     try:
-        content = regular(path).read_bytes()
+        content = regular_file(path).read_bytes()
         if path.suffix == ".gz":
             content = _unpacked(path, content)
         return json.loads(content)

@@ -12,7 +12,7 @@ from typing import get_args
 import cv2
 import numpy as np
 
-from picodet.config import Kernels, Preprocessing
+from picodet.config import Preprocessing, ResizeKernels
 from picodet.data import decoder_warnings
 from picodet.data.image_headers import image_size, is_cut_off
 from picodet.data.resize_kernels import using
@@ -77,7 +77,7 @@ def preprocess(
         )
     if type(preprocessing.interp) is not int or preprocessing.interp not in INTERPS:
         raise PicoDetError(f"interp {preprocessing.interp}: OpenCV's 0 to 4 are known")
-    if preprocessing.resize not in get_args(Kernels):
+    if preprocessing.resize not in get_args(ResizeKernels):
         raise PicoDetError(f"resize {preprocessing.resize!r}: native or portable is expected")
     with using(preprocessing.resize):
         resized = resize(image, size, preprocessing.interp)

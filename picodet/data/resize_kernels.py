@@ -15,7 +15,7 @@ from hashlib import sha256
 import cv2
 import numpy as np
 
-from picodet.config import Kernels
+from picodet.config import ResizeKernels
 
 INTERPS = ("nearest", "linear", "cubic", "area", "Lanczos")  # OpenCV's 0 to 4
 # Sizes (height, width) from which and to which. At a third of a pixel one sum in 3,000 lies half
@@ -26,7 +26,7 @@ DIGITS = 16  # of a hash
 
 
 @contextmanager
-def using(kernels: Kernels) -> Iterator[None]:
+def using(kernels: ResizeKernels) -> Iterator[None]:
     """For the time of the context, and for this thread only: OpenCV's switch belongs to a thread.
 
     "native" leaves the choice to OpenCV, as it was found: it is portable where OPENCV_IPP=disabled
@@ -41,7 +41,7 @@ def using(kernels: Kernels) -> Iterator[None]:
         cv2.ipp.setUseIPP(before)
 
 
-def fingerprint(kernels: Kernels, dtype: str = "uint8") -> dict[str, str]:
+def fingerprint(kernels: ResizeKernels, dtype: str = "uint8") -> dict[str, str]:
     """A hash for each interp: equal where the kernels give equal bits for pictures of a dtype."""
     with using(kernels):
         return {name: _hash(i, dtype, cv2.ipp.useIPP()) for i, name in enumerate(INTERPS)}
@@ -53,7 +53,7 @@ def differ(interp: int, dtype: str = "uint8") -> bool:
     return fingerprint("native", dtype)[name] != fingerprint("portable", dtype)[name]
 
 
-def name_of(kernels: Kernels) -> str:
+def name_of(kernels: ResizeKernels) -> str:
     """For people: "portable (IPP off)", or "native (IPP AVX2)"."""
     with using(kernels):
         on = cv2.ipp.useIPP()

@@ -23,13 +23,13 @@ from urllib.parse import unquote, urlsplit
 
 from picodet.errors import FetchError, OutputError
 from picodet.files import sha256, write_json
-from picodet.system.machine import locked
+from picodet.system.machine import try_lock
 
-LOOK = 0.05  # seconds between two looks at a lock that somebody else holds
+POLL_INTERVAL = 0.05  # seconds between two looks at a lock that somebody else holds
 
 
 @dataclass(frozen=True)
-class Record:
+class CacheRecord:
     """What was written down on first use."""
 
     url: str
@@ -39,17 +39,17 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """The place of one URL's file."""
 
     path: Path
 
-    def beside(self, suffix: str) -> Path:
+    def sibling(self, suffix: str) -> Path:
         """NAME and a suffix: `.json`, `.part`, `.part.json` or `.lock`."""
         return self.path.with_name(self.path.name + suffix)
 
 
-def folder(platform: str = sys.platform) -> Path:
+def cache_folder(platform: str = sys.platform) -> Path:
     """$PICODET_CACHE, or where this platform keeps what can be fetched again."""
     if named := os.environ.get("PICODET_CACHE"):
         return Path(named)
@@ -67,18 +67,18 @@ def folder(platform: str = sys.platform) -> Path:
     return base / "picodet"
 
 
-def place(url: str, cache: Path) -> Entry:
+def cache_entry(url: str, cache: Path) -> CacheEntry:
     """Where the file of a URL lies or will lie; two URLs never share a place."""
     name = PurePosixPath(unquote(urlsplit(url).path)).name
     name = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[-100:].lstrip(".") or "file"
-    return Entry(cache / hashlib.sha256(url.encode()).hexdigest()[:12] / name)
+    return CacheEntry(cache / hashlib.sha256(url.encode()).hexdigest()[:12] / name)
 
 
-def read_record(entry: Entry) -> Record | None:
+def read_record(entry: CacheEntry) -> CacheRecord | None:
     """None before first use."""
-    path = entry.beside(".json")
+    path = entry.sibling(".json")
     try:
-        record = Record(**json.loads(path.read_bytes()))
+        record = CacheRecord(**json.loads(path.read_bytes()))
         if not (isinstance(record.size, int) and isinstance(record.sha256, str)):
             raise TypeError
     except FileNotFoundError:
@@ -91,7 +91,9 @@ def read_record(entry: Entry) -> Record | None:
     return record
 
 
-def read_cached(entry: Entry, url: str, pin: str | None) -> tuple[Record, bool] | None:
+def read_cached(
+    entry: CacheEntry, url: str, expected_sha256: str | None
+) -> tuple[CacheRecord, bool] | None:
     """What is known of a file that is there, and whether for the first time; None without a file.
 
     A file that somebody put there has no record yet, and is taken as it is.
@@ -100,21 +102,21 @@ def read_cached(entry: Entry, url: str, pin: str | None) -> tuple[Record, bool] 
         return None
     record = read_record(entry)
     try:
-        found = Record(url, entry.path.stat().st_size, sha256(entry.path))
-        fault = None if record else fault_of(entry.path)
+        found = CacheRecord(url, entry.path.stat().st_size, sha256(entry.path))
+        problem = None if record else content_problem(entry.path)
     except OSError as error:
         raise FetchError(f"{entry.path}: cannot be read: {error.strerror}") from error
-    if fault:
-        raise FetchError(f"{entry.path}: {fault}; delete it or replace it by the file of {url}")
+    if problem:
+        raise FetchError(f"{entry.path}: {problem}; delete it or replace it by the file of {url}")
     if record and (found.size, found.sha256) != (record.size, record.sha256):
         raise FetchError(
             f"{entry.path}: {found.size:,} bytes with SHA-256 {found.sha256}; on first use it was "
             f"{record.size:,} bytes with {record.sha256}. It was damaged or replaced: delete it "
             f"to fetch it again, and {entry.path.name}.json too if the new one is what you want"
         )
-    if pin and found.sha256 != pin.lower():
+    if expected_sha256 and found.sha256 != expected_sha256.lower():
         raise FetchError(
-            f"{entry.path}: its SHA-256 is {found.sha256}, not {pin.lower()} as it should be; "
+            f"{entry.path}: its SHA-256 is {found.sha256}, not {expected_sha256.lower()} as it should be; "
             f"delete it and {entry.path.name}.json to fetch it again"
         )
     if record:
@@ -123,12 +125,12 @@ def read_cached(entry: Entry, url: str, pin: str | None) -> tuple[Record, bool] 
     return found, True
 
 
-def write_record(entry: Entry, record: Record) -> None:
+def write_record(entry: CacheEntry, record: CacheRecord) -> None:
     """For all later uses."""
-    write_json(entry.beside(".json"), asdict(record))
+    write_json(entry.sibling(".json"), asdict(record))
 
 
-def fault_of(path: Path) -> str | None:
+def content_problem(path: Path) -> str | None:
     """What tells at first sight that a file holds no weights."""
     with path.open("rb") as file:
         start = file.read(200).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
@@ -140,7 +142,7 @@ def fault_of(path: Path) -> str | None:
 
 
 @contextmanager
-def on_disk(path: Path) -> Iterator[None]:
+def raise_output_error(path: Path) -> Iterator[None]:
     """What the disk refuses is an OutputError."""
     try:
         yield
@@ -152,26 +154,26 @@ def on_disk(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def fetching_alone(entry: Entry, patience: float) -> Iterator[None]:
+def fetch_lock(entry: CacheEntry, stall_timeout: float) -> Iterator[None]:
     """Makes the folder, and waits for whoever fetches the same file, for as long as it grows.
 
     The lock is the operating system's: it ends with the process that holds it, however that ends.
     """
-    with on_disk(entry.path):
+    with raise_output_error(entry.path):
         entry.path.parent.mkdir(parents=True, exist_ok=True)
-        file = entry.beside(".lock").open("ab")
+        file = entry.sibling(".lock").open("ab")
     with file:
         size, since = -1, time.monotonic()
-        while not _locked(file, entry.path):
-            now, grown = time.monotonic(), _size(entry.beside(".part"))
-            if grown != size:
-                size, since = grown, now
-            elif now - since > patience:
+        while not _try_lock(file, entry.path):
+            now, current_size = time.monotonic(), _size(entry.sibling(".part"))
+            if current_size != size:
+                size, since = current_size, now
+            elif now - since > stall_timeout:
                 raise FetchError(
                     f"{entry.path}: another process is fetching it, and has not gone on for "
-                    f"{patience:g} s; end that process, or set PICODET_CACHE to another folder"
+                    f"{stall_timeout:g} s; end that process, or set PICODET_CACHE to another folder"
                 )
-            time.sleep(LOOK)
+            time.sleep(POLL_INTERVAL)
         yield
 
 
@@ -182,6 +184,6 @@ def _size(path: Path) -> int:
         return -1
 
 
-def _locked(file: IO[bytes], path: Path) -> bool:
-    with on_disk(path):
-        return locked(file)
+def _try_lock(file: IO[bytes], path: Path) -> bool:
+    with raise_output_error(path):
+        return try_lock(file)

@@ -11,7 +11,7 @@ import numpy as np
 from picodet.data.coco import Annotations, Picture
 from picodet.data.image_checksums import ImageSum, image_sum
 from picodet.data.preprocess import read_image
-from picodet.distributed import Ranks, share
+from picodet.distributed import ProcessGroup, shard
 from picodet.errors import ImageError
 
 
@@ -75,12 +75,12 @@ def usable(
     folder: Path,
     skip_bad: bool,
     threads: int,
-    ranks: Ranks,
+    ranks: ProcessGroup,
     progress: Callable[[int, int], None],
 ) -> Usable:
     """Raises ImageError for pictures that cannot be used, and are not to be skipped."""
     pictures = annotations.pictures
-    mine, count = share(ranks, pictures), 0
+    mine, count = shard(ranks, pictures), 0
 
     def done() -> None:
         nonlocal count

@@ -9,7 +9,7 @@ import numpy as np
 from picodet.data.coco import Annotations
 from picodet.data.json_columns import Rows, read_json
 from picodet.errors import PicoDetError
-from picodet.files import replacing
+from picodet.files import atomic_write
 
 ROWS_AT_A_TIME = 10_000  # that are text in memory while a file is written
 
@@ -70,7 +70,7 @@ def from_rows(rows: np.ndarray) -> Results:
 def write_results(path: Path, results: Results) -> None:
     """In COCO's format, every number as exact as it is; replaces what is there."""
     check_finite(results)
-    with replacing(path) as temporary, temporary.open("w", encoding="ascii") as file:
+    with atomic_write(path) as temporary, temporary.open("w", encoding="ascii") as file:
         file.write("[")
         for start in range(0, len(results), ROWS_AT_A_TIME):
             file.write(",\n" if start else "\n")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.config import Kernels
+from picodet.config import ResizeKernels
 from picodet.data.coco import Annotations, read_annotations
-from picodet.distributed import Ranks, local_processes, share
+from picodet.distributed import ProcessGroup, local_processes, shard
 from picodet.errors import EvaluationError, PicoDetError
 from picodet.evaluation.class_matching import By, match_classes
 from picodet.evaluation.dataset_checks import Usable, usable
@@ -25,7 +25,7 @@ from picodet.inference.backend import Network
 from picodet.inference.open_backend import Running, open_network
 from picodet.ops.postprocess import Postprocessing
 from picodet.system.intervals import Clock
-from picodet.system.machine import cores
+from picodet.system.machine import available_cores
 from picodet.version import __version__
 
 Progress = Callable[[int, int], None]  # done, of
@@ -44,7 +44,7 @@ class Asked:
     annotations: Path
     running: Running
     interps: tuple[int, ...] = ()  # none: the model's own
-    kernels: Kernels | None = None  # that resize; None: the model's own
+    kernels: ResizeKernels | None = None  # that resize; None: the model's own
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
     what_if: bool = False
     match_classes: By = "name"
@@ -71,7 +71,7 @@ class Found:
 
 def detect_dataset(
     asked: Asked,
-    ranks: Ranks,
+    ranks: ProcessGroup,
     checking: Progress,
     detecting: Progress,
     clock: Clock = time.monotonic,
@@ -109,7 +109,7 @@ def detect_dataset(
 
 def threads_here() -> int:
     """One for each core that this process may use, shared with its neighbours under torchrun."""
-    return max(1, cores() // local_processes())
+    return max(1, available_cores() // local_processes())
 
 
 def progress_file(out: Path | None) -> Path:
@@ -133,7 +133,12 @@ def _settings(asked: Asked, network: Network) -> tuple[Setting, ...]:
 
 
 def _detect(
-    asked: Asked, work: Work, found: Usable, ranks: Ranks, progress: Progress, partial: Partial
+    asked: Asked,
+    work: Work,
+    found: Usable,
+    ranks: ProcessGroup,
+    progress: Progress,
+    partial: Partial,
 ) -> list[np.ndarray]:
     """Rows [N, 7] for each setting, everybody's, in the order of the pictures."""
     annotations = found.annotations
@@ -151,7 +156,7 @@ def _detect(
     ]
     total = len(annotations.pictures)
     try:
-        for group, arrays in run(work, share(ranks, todo), asked.threads):
+        for group, arrays in run(work, shard(ranks, todo), asked.threads):
             for kept, array in zip(rows, arrays, strict=True):
                 kept.append(array)
             done += [picture.id for picture in group]  # last: an interrupt may come in between
@@ -171,7 +176,7 @@ def _detect(
 
 
 def _everybodys(
-    ranks: Ranks, annotations: Annotations, done: list[int], rows: list[np.ndarray]
+    ranks: ProcessGroup, annotations: Annotations, done: list[int], rows: list[np.ndarray]
 ) -> list[np.ndarray]:
     """Of each picture the rows of the first that has it: what was resumed is in all hands."""
     ids = np.array([picture.id for picture in annotations.pictures])

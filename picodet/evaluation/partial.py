@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from picodet.data.image_checksums import ImageSum
-from picodet.distributed import Ranks
+from picodet.distributed import ProcessGroup
 from picodet.errors import EvaluationError, OutputError
 from picodet.evaluation.inference_loop import ROW
 from picodet.evaluation.resume import SUFFIX, part_of, parts_of, write_progress
 from picodet.system import locks
-from picodet.system.intervals import Clock, Every
+from picodet.system.intervals import Clock, IntervalTimer
 from picodet.system.locks import Lock
 
 OFTEN = 60.0  # seconds between two times that it is written
@@ -31,11 +31,11 @@ class Partial:
         resumed: bool,
         depends_on: Mapping[str, str],
         sums: Mapping[int, ImageSum],
-        ranks: Ranks,
+        ranks: ProcessGroup,
         clock: Clock = time.monotonic,
     ) -> None:
         self.depends_on, self.sums, self.clock, self.resumed = depends_on, sums, clock, resumed
-        self.due = Every(OFTEN, clock)
+        self.due = IntervalTimer(OFTEN, clock)
         self.notes: tuple[str, ...] = ()
         self.lock: Lock | None = None
         number = 0
@@ -78,14 +78,14 @@ def joined(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 def _own(path: Path, resumed: bool) -> tuple[int, Lock]:
     if resumed:
-        lock = locks.take(path)
+        lock = locks.acquire(path)
         if lock is None:
             raise EvaluationError(
-                f"{path}: {locks.holder(path)} goes on with it at this moment; wait for its end"
+                f"{path}: {locks.lock_holder(path)} goes on with it at this moment; wait for its end"
             )
         return 1, lock
     number = 1
-    while parts_of(_numbered(path, number)) or not (lock := locks.take(_numbered(path, number))):
+    while parts_of(_numbered(path, number)) or not (lock := locks.acquire(_numbered(path, number))):
         number += 1
     return number, lock
 

@@ -14,7 +14,7 @@ import numpy as np
 from picodet.data.image_checksums import ImageSum, difference
 from picodet.errors import EvaluationError
 from picodet.evaluation.inference_loop import ROW
-from picodet.files import replacing
+from picodet.files import atomic_write
 from picodet.formats.npz_files import ArrayFileError, read_npz
 
 SUFFIX = ".partial.npz"
@@ -53,7 +53,7 @@ def write_progress(
     done = np.array(picture_ids, np.int64)
     counts = np.array([len(array) for array in rows], np.int64)
     joined = np.concatenate(rows)
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
             asked=asked_bytes,

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from picodet.config import Kernels, Preprocessing
+from picodet.config import Preprocessing, ResizeKernels
 from picodet.data.preprocess import normalise, normalise_floats, resize
 from picodet.data.resize_kernels import INTERPS, differ, fingerprint, name_of, using
 from picodet.ops.postprocess import Postprocessing, Semantics
 
-OTHER: dict[Kernels, Kernels] = {"native": "portable", "portable": "native"}
+OTHER: dict[ResizeKernels, ResizeKernels] = {"native": "portable", "portable": "native"}
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Feeding:
     interp: int  # OpenCV's number
     as_float: bool = False  # resized as float32: neither rounded nor kept within 0 .. 255
     bgr: bool = False  # colours in OpenCV's order, not in the network's
-    kernels: Kernels = "native"  # that resize
+    kernels: ResizeKernels = "native"  # that resize
 
     @property
     def dtype(self) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from picodet.config import ModelConfig
 from picodet.data.coco import Annotations, read_annotations
-from picodet.distributed import Ranks, share
+from picodet.distributed import ProcessGroup, shard
 from picodet.evaluation.class_matching import match_classes
 from picodet.evaluation.detections import from_rows
 from picodet.evaluation.evaluator import threads_here
@@ -18,7 +18,7 @@ from picodet.evaluation.metrics import evaluate
 from picodet.evaluation.schema import STATS
 from picodet.evaluation.settings import Feeding, Setting
 from picodet.inference.torch_backend import TorchNetwork, on_device
-from picodet.models.folding import folded
+from picodet.models.folding import fold_batch_norms
 from picodet.models.picodet import PicoDet
 
 Progress = Callable[[int, int], None]
@@ -32,7 +32,7 @@ class Validation:
         config: ModelConfig,
         pictures: Path,
         annotations: Path,
-        ranks: Ranks,
+        ranks: ProcessGroup,
         device: str = "cpu",
         batch: int = 1,
         progress: Progress = lambda done, total: None,
@@ -48,11 +48,11 @@ class Validation:
         """COCO's twelve numbers by their names; all processes call it, and all get them."""
         model = PicoDet(self.config)
         model.load_state_dict({name: tensor.cpu() for name, tensor in weights.items()})
-        network = TorchNetwork(on_device(folded(model.eval()), self.device))
+        network = TorchNetwork(on_device(fold_batch_norms(model.eval()), self.device))
         numbers = self.config.preprocessing
         setting = Setting(Feeding(numbers.interp, kernels=numbers.resize))
         work = Work(network, self.pictures, (setting,), self.category_ids)
-        todo = share(self.ranks, groups(self.annotations.pictures, self.batch))
+        todo = shard(self.ranks, groups(self.annotations.pictures, self.batch))
         rows, before = [np.empty((0, ROW))], torch.get_num_threads()
         torch.set_num_threads(1)  # the pictures are shared among threads already
         try:

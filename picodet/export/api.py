@@ -15,7 +15,7 @@ from picodet.export.options import Level, Wanted
 from picodet.export.ort import check_opset
 from picodet.export.verify import Verification, verify
 from picodet.export.verify_inputs import trials
-from picodet.files import check_apart, check_writable, replacing
+from picodet.files import atomic_write, check_distinct, check_writable
 from picodet.models.picodet import PicoDet
 from picodet.system.versions import versions
 
@@ -81,7 +81,7 @@ def export(
     if output.suffix != SUFFIX:
         raise OutputError(f"{output}: the suffix must be {SUFFIX}")
     check_writable(output, overwrite)
-    check_apart(output, [source, *pictures])
+    check_distinct(output, [source, *pictures])
     wanted.check()
     check_opset(wanted.opset)
     size = wanted.input_size if isinstance(wanted.input_size, tuple) else None
@@ -94,7 +94,7 @@ def export(
     proto = build(model, wanted, opened.origin)
     content = proto.SerializeToString()
     verification = None
-    with replacing(output) as temporary:
+    with atomic_write(output) as temporary:
         temporary.write_bytes(content)
         if verified:
             asked = list(trials(model.config, wanted, pictures))

@@ -7,7 +7,7 @@ from picodet.config import STRIDES
 from picodet.export.graph import Map, Predicted
 from picodet.export.onnx_builder import GraphWriter
 from picodet.models.head import SCORE_EPSILON
-from picodet.ops.anchor_points import cell_centres
+from picodet.ops.anchor_points import make_anchor_points
 
 CORNERS = (-1, -1, 1, 1)  # left and top are taken from a cell's centre, right and bottom added
 
@@ -86,7 +86,7 @@ def _lattice(writer: GraphWriter, maps: tuple[Map, ...]) -> tuple[str, str]:
     """Centres [A, 4] (x, y, x, y) of all cells in cells of their level, and strides [A, 1]."""
     sizes = tuple(m.size for m in maps if m.size)
     if len(sizes) == len(maps):
-        centres, strides = cell_centres(sizes)
+        centres, strides = make_anchor_points(sizes)
         corners = np.concatenate([centres, centres], axis=1)
         return writer.constant(corners, "cells.centres"), writer.constant(strides, "cells.strides")
     parts = [_level(writer, m, stride) for m, stride in zip(maps, STRIDES, strict=True)]

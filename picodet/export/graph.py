@@ -11,7 +11,7 @@ from picodet.config import STRIDES
 from picodet.export.onnx_builder import GraphWriter
 from picodet.graphs.operators import Operator, Source
 from picodet.graphs.tracing import trace
-from picodet.models.folding import fold
+from picodet.models.folding import fold_batch_norm
 from picodet.models.head import PicoHead
 from picodet.models.layers import HARD_SIGMOID_SLOPE, SqueezeExcite
 from picodet.models.picodet import PicoDet
@@ -126,7 +126,9 @@ class _Network:
         weight, bias = (self._tensors(operator).get(role) for role in ("weight", "bias"))
         if following and following[0].kind == "batch_norm":
             norm = cast(nn.BatchNorm2d, self._layer(following[0]))
-            weight, bias = fold(layer.weight.detach(), self._tensors(following[0]), norm.eps)
+            weight, bias = fold_batch_norm(
+                layer.weight.detach(), self._tensors(following[0]), norm.eps
+            )
         name, (stride, _), (kernel, _) = self._name(i, x), layer.stride, layer.kernel_size
         read = x.name
         # Where others read the tensor too, it gets a name for this one: what cuts the graph in

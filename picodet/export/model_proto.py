@@ -14,7 +14,7 @@ from picodet.export.graph import Predicted, Size, write_network
 from picodet.export.nms import write_detections
 from picodet.export.onnx_builder import GraphWriter
 from picodet.export.options import Wanted
-from picodet.formats.meta import HEADER, describe
+from picodet.formats.meta import META_KEY, make_meta
 from picodet.models.picodet import PicoDet
 from picodet.version import __version__
 
@@ -44,7 +44,7 @@ def build(model: PicoDet, wanted: Wanted, origin: Mapping[str, Any]) -> onnx.Mod
         producer_name="picodet",
         producer_version=__version__,
     )
-    helper.set_model_props(proto, {HEADER: json.dumps(_meta(model, wanted, origin))})
+    helper.set_model_props(proto, {META_KEY: json.dumps(_meta(model, wanted, origin))})
     return shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
 
 
@@ -94,7 +94,7 @@ def _value(name: str, shape: Shape, dtype: int = TensorProto.FLOAT) -> onnx.Valu
 def _meta(model: PicoDet, wanted: Wanted, origin: Mapping[str, Any]) -> dict[str, Any]:
     """What our checkpoints say, and what a reader of this level has to know beyond that."""
     config = replace(model.config, input_size=fixed_size(model, wanted) or model.config.input_size)
-    meta = describe(config, "detector", str(origin["source"]), str(origin["sha256"]))
+    meta = make_meta(config, "detector", str(origin["source"]), str(origin["sha256"]))
     meta |= {"level": wanted.level, "project": model.head.integral.project.tolist()}
     if wanted.level == "detections":
         meta |= {

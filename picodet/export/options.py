@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from picodet.config import Kernels, check_input_size
+from picodet.config import ResizeKernels, check_input_size
 from picodet.errors import PicoDetError
 from picodet.ops.postprocess import Postprocessing
 
@@ -28,7 +28,7 @@ class Wanted:
     single_input: bool = False  # of detections: no scale_factor, boxes in the network's pixels
     score_threshold: float = Postprocessing.score_threshold
     iou_threshold: float = Postprocessing.iou_threshold
-    resize: Kernels | None = None  # that the file's meta names; None: the model's own
+    resize: ResizeKernels | None = None  # that the file's meta names; None: the model's own
 
     def check(self) -> None:
         """Raise PicoDetError for what no file can be; whether a runtime has the opset is not known

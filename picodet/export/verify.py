@@ -34,7 +34,7 @@ from picodet.export.model_proto import fixed_size
 from picodet.export.options import Wanted
 from picodet.export.verify_inputs import Trial
 from picodet.export.verify_runs import Detecting, Plain, shared
-from picodet.formats.meta import HEADER, bins_of, config_of
+from picodet.formats.meta import META_KEY, bins_from_meta, config_from_meta
 from picodet.models.pico_head_v2 import PicoHeadV2
 from picodet.models.picodet import PicoDet
 from picodet.ops import decode
@@ -133,7 +133,7 @@ def _outputs(model: PicoDet, images: Tensor, wanted: Wanted) -> dict[str, Tensor
             return dict(zip(("boxes", "scores"), decode.decode(output, integral), strict=True))
     return {
         f"{name}_{stride}": of_level.flatten(2).transpose(1, 2)
-        for name, maps in (("scores", output.scores()), ("sides", output.sides))
+        for name, maps in (("scores", output.scores()), ("sides", output.reg))
         for stride, of_level in zip(STRIDES, maps, strict=True)
     }
 
@@ -184,10 +184,10 @@ def check(path: Path, model: PicoDet, wanted: Wanted) -> None:
         raise PicoDetError(f"the export is no valid ONNX: {error}") from error
     said = {entry.key: entry.value for entry in proto.metadata_props}
     config = replace(model.config, input_size=fixed_size(model, wanted) or model.config.input_size)
-    meta = json.loads(said[HEADER])
+    meta = json.loads(said[META_KEY])
     project = tuple(model.head.integral.project.tolist())
-    if config_of(meta) != config or bins_of(meta) != project:
-        raise PicoDetError(f"the export's metadata {HEADER} does not describe the model")
+    if config_from_meta(meta) != config or bins_from_meta(meta) != project:
+        raise PicoDetError(f"the export's metadata {META_KEY} does not describe the model")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.config import SIDE_MULTIPLE, ModelConfig
+from picodet.config import SIZE_DIVISOR, ModelConfig
 from picodet.data.preprocess import preprocess, read_image
 from picodet.export.options import Wanted
 
@@ -44,4 +44,4 @@ def _sizes(config: ModelConfig, wanted: Wanted) -> tuple[tuple[int, int], ...]:
     if wanted.input_size != "dynamic":
         return (wanted.input_size or config.input_size,)
     height, width = config.input_size
-    return (height, width), (max(height - SIDE_MULTIPLE, SIDE_MULTIPLE), width + SIDE_MULTIPLE)
+    return (height, width), (max(height - SIZE_DIVISOR, SIZE_DIVISOR), width + SIZE_DIVISOR)

@@ -9,7 +9,7 @@ from picodet.export import ort
 from picodet.export.model_proto import IMAGE, SCALE_FACTOR
 from picodet.export.options import Wanted
 from picodet.export.verify_inputs import Trial
-from picodet.ops.postprocess import Candidates, select
+from picodet.ops.postprocess import Candidates, apply_nms
 
 Arrays = dict[str, np.ndarray]  # by name of the output
 
@@ -52,7 +52,7 @@ class Detecting:
         if wanted.single_input:
             factors = np.ones_like(factors)
         found = [
-            select(Candidates(*pair), factor, wanted.score_threshold, wanted.iou_threshold)
+            apply_nms(Candidates(*pair), factor, wanted.score_threshold, wanted.iou_threshold)
             for *pair, factor in zip(given["boxes"], given["scores"], factors, strict=True)
         ]
         rows = [np.column_stack([each.classes, each.scores, each.boxes]) for each in found]

@@ -18,12 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from picodet.formats.pickle_opcodes import NAMES, TEXT, DamagedError, Reader, RefusedError
+from picodet.formats.pickle_opcodes import (
+    OPCODE_NAMES,
+    TEXT_OPCODES,
+    DamagedError,
+    OpcodeReader,
+    RefusedError,
+)
 
 # By full module and name. NumPy 2 writes numpy._core, NumPy 1 numpy.core; up to protocol 2 there
 # are no bytes, which are written as text, to be encoded; protocol 5 has an array at once. Paddle
 # 2.0 and 2.1 write the tuple of a tensor's static name and its array.
-ALLOWED = {
+ALLOWED_GLOBALS = {
     ("numpy.core.multiarray", "_reconstruct"): "array",
     ("numpy._core.multiarray", "_reconstruct"): "array",
     ("numpy.core.multiarray", "scalar"): "scalar",
@@ -36,7 +42,7 @@ ALLOWED = {
     ("builtins", "tuple"): "tuple",
     ("__builtin__", "tuple"): "tuple",
 }
-NUMBERS = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
+NUMERIC_DTYPES = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
 
 # A tensor takes about 30 instructions: room for 5,000, where ppdet's largest detectors have some
 # 1,500. It bounds what instructions of one byte can leave in memory to some 15 MB.
@@ -44,12 +50,12 @@ MAX_INSTRUCTIONS = 150_000
 MAX_DIMENSIONS = 32  # NumPy 1's own limit
 
 
-class NamesCodeError(RefusedError):
+class ForbiddenGlobalError(RefusedError):
     """The program names something that is not an array's: the message is that name."""
 
 
 @dataclass(frozen=True)
-class _Name:
+class _AllowedGlobal:
     """An allowed global: a word, which nothing can be done with but what `_reduce` knows."""
 
     kind: str
@@ -68,7 +74,7 @@ class _DType:
                 raise RefusedError(f"a dtype {self.code} with fields or sub-arrays")
 
     def array(self, shape: tuple[Any, ...], data: Any, fortran: bool) -> np.ndarray:
-        if self.code not in NUMBERS:
+        if self.code not in NUMERIC_DTYPES:
             what = "Python objects" if self.code.startswith("O") else "no numbers"
             raise RefusedError(f"an array of {what} (dtype {self.code:.20})")
         if len(shape) > MAX_DIMENSIONS or not all(type(side) is int for side in shape):
@@ -86,7 +92,7 @@ class _DType:
 
 
 @dataclass
-class Array:
+class PickledArray:
     """An array that has been announced, and later its value."""
 
     value: np.ndarray | None = None
@@ -107,46 +113,50 @@ def _bytes(data: bytes | str) -> bytes:
 def _reduce(function: Any, arguments: Any) -> Any:
     """What calling `function` would give, of the few things it can be; calls nothing."""
     match (function, arguments):
-        case (_Name("array"), (_Name("ndarray"), tuple(), bytes() | str())):
-            return Array()
-        case (_Name("dtype"), (str() as code, *_)):
+        case (_AllowedGlobal("array"), (_AllowedGlobal("ndarray"), tuple(), bytes() | str())):
+            return PickledArray()
+        case (_AllowedGlobal("dtype"), (str() as code, *_)):
             return _DType(code)
-        case (_Name("whole array"), (data, _DType() as dtype, tuple() as shape, *order)):
-            return _whole(dtype, shape, data, order)
-        case (_Name("tuple"), (tuple() as values,)):
+        case (_AllowedGlobal("whole array"), (data, _DType() as dtype, tuple() as shape, *order)):
+            return _array_from_buffer(dtype, shape, data, order)
+        case (_AllowedGlobal("tuple"), (tuple() as values,)):
             return values
-        case (_Name("scalar"), (_DType() as dtype, data)):
-            return Array(dtype.array((), data, fortran=False))
-        case (_Name("encode"), (str() as text, "latin1" | "latin-1")):
+        case (_AllowedGlobal("scalar"), (_DType() as dtype, data)):
+            return PickledArray(dtype.array((), data, fortran=False))
+        case (_AllowedGlobal("encode"), (str() as text, "latin1" | "latin-1")):
             return _bytes(text)
-        case (_Name() as name, _):
+        case (_AllowedGlobal() as name, _):
             raise RefusedError(f"a call of {name.kind} as NumPy would not have written it")
         case _:
-            raise RefusedError(f"a call of {kind_of(function)}")
+            raise RefusedError(f"a call of {type_description(function)}")
 
 
-def _whole(dtype: _DType, shape: tuple[Any, ...], data: Any, order: list[Any]) -> Array:
+def _array_from_buffer(
+    dtype: _DType, shape: tuple[Any, ...], data: Any, order: list[Any]
+) -> PickledArray:
     """An array that needs no second step."""
     match order:
         case ["C" | "F" as rows_first]:
-            return Array(dtype.array(shape, data, fortran=rows_first == "F"))
+            return PickledArray(dtype.array(shape, data, fortran=rows_first == "F"))
         case ["K", tuple() as axes] if all(type(axis) is int for axis in axes):
             if sorted(axes) == list(range(len(shape))):
-                return Array(dtype.array(shape, data, fortran=False).transpose(axes))
+                return PickledArray(dtype.array(shape, data, fortran=False).transpose(axes))
     raise RefusedError("an array whose axes are in no order")
 
 
-def kind_of(value: Any) -> str:
+def type_description(value: Any) -> str:
     """For messages: the value itself may be endless to write out."""
     return f"something of type {type(value).__name__.lstrip('_').lower()}"
 
 
-class _Machine:
+class _Unpickler:
     """Runs the program of a pickle and returns what it leaves."""
 
     def __init__(self, data: Any) -> None:
-        self.reader = Reader(data)
-        self.unspent = len(data)  # characters that may yet be made bytes; no more than there are
+        self.reader = OpcodeReader(data)
+        self.text_budget = len(
+            data
+        )  # characters that may yet be made bytes; no more than there are
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -155,33 +165,35 @@ class _Machine:
         for count, (instruction, operand) in enumerate(self.reader.instructions()):
             if count > MAX_INSTRUCTIONS:
                 raise RefusedError(f"more than {MAX_INSTRUCTIONS:,} instructions")
-            if instruction in _PUSHED:
+            if instruction in _PUSH_OPCODES:
                 self.stack.append(operand)
-            elif instruction in _INSTRUCTIONS:
-                _INSTRUCTIONS[instruction](self, operand)
+            elif instruction in _OPCODES:
+                _OPCODES[instruction](self, operand)
             elif instruction not in (pickle.PROTO, pickle.FRAME, pickle.STOP):
-                raise RefusedError(f"the pickle instruction {NAMES.get(instruction, instruction)}")
-        if (behind := len(self.reader.data) - self.reader.position) > 0:
-            raise RefusedError(f"{behind:,} bytes behind its end")
+                raise RefusedError(
+                    f"the pickle instruction {OPCODE_NAMES.get(instruction, instruction)}"
+                )
+        if (trailing := len(self.reader.data) - self.reader.position) > 0:
+            raise RefusedError(f"{trailing:,} bytes behind its end")
         if len(self.stack) != 1:
             raise RefusedError(f"{len(self.stack)} values where one is expected")
         return self.stack[0]
 
-    def spend(self, values: Any) -> Any:
+    def check_arguments(self, values: Any) -> Any:
         """The arguments of an array or of its bytes; unless one text is to be made bytes often."""
         if not isinstance(values, tuple) or len(values) > 9:
             raise RefusedError("arguments that NumPy would not have written")
-        self.unspent -= sum(len(value) for value in values if isinstance(value, str))
-        if self.unspent < 0:
+        self.text_budget -= sum(len(value) for value in values if isinstance(value, str))
+        if self.text_budget < 0:
             raise RefusedError("more bytes to be made of its text than it has")
         return values
 
     def push_global(self, module: Any, name: Any) -> None:
         if not (isinstance(module, str) and isinstance(name, str)):
             raise RefusedError("a global that is not named by text")
-        if (module, name) not in ALLOWED:
-            raise NamesCodeError(f"{module}.{name}")
-        self.stack.append(_Name(ALLOWED[module, name]))
+        if (module, name) not in ALLOWED_GLOBALS:
+            raise ForbiddenGlobalError(f"{module}.{name}")
+        self.stack.append(_AllowedGlobal(ALLOWED_GLOBALS[module, name]))
 
     def pop_mark(self) -> list[Any]:
         start = self.marks.pop()
@@ -202,7 +214,7 @@ class _Machine:
             raise RefusedError("items for something that is no dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, str):
-                raise RefusedError(f"{kind_of(key)} as a name")
+                raise RefusedError(f"{type_description(key)} as a name")
             if key in target:
                 raise RefusedError(f"the name {key!r} twice")
             target[key] = value
@@ -218,22 +230,22 @@ class _Machine:
         self.stack[-1].extend(items)
 
     def reduce(self) -> None:
-        arguments = self.spend(self.stack.pop())
+        arguments = self.check_arguments(self.stack.pop())
         self.stack[-1] = _reduce(self.stack[-1], arguments)
 
     def build(self) -> None:
         state = self.stack.pop()
-        if not isinstance(self.stack[-1], Array | _DType):
-            raise RefusedError(f"a state for {kind_of(self.stack[-1])}")
-        self.stack[-1].build(self.spend(state))
+        if not isinstance(self.stack[-1], PickledArray | _DType):
+            raise RefusedError(f"a state for {type_description(self.stack[-1])}")
+        self.stack[-1].build(self.check_arguments(state))
 
 
-_PUSHED = {
+_PUSH_OPCODES = {
     *(pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.BINFLOAT),
-    *(pickle.SHORT_BINBYTES, pickle.BINBYTES, pickle.BINBYTES8, pickle.BYTEARRAY8, *TEXT),
+    *(pickle.SHORT_BINBYTES, pickle.BINBYTES, pickle.BINBYTES8, pickle.BYTEARRAY8, *TEXT_OPCODES),
     *(pickle.INT, pickle.LONG, pickle.FLOAT, pickle.UNICODE, pickle.STRING),
 }
-_INSTRUCTIONS: dict[bytes, Callable[[_Machine, Any], Any]] = {
+_OPCODES: dict[bytes, Callable[[_Unpickler, Any], Any]] = {
     pickle.NONE: lambda m, _: m.stack.append(None),
     pickle.NEWTRUE: lambda m, _: m.stack.append(True),
     pickle.NEWFALSE: lambda m, _: m.stack.append(False),
@@ -269,12 +281,12 @@ _INSTRUCTIONS: dict[bytes, Callable[[_Machine, Any], Any]] = {
 }
 
 
-def run(data: Any) -> Any:
+def unpickle(data: Any) -> Any:
     """What the pickle in `data` (bytes, or a mapped file) makes: dictionaries, lists, `Array`s.
 
     Raises NamesCodeError, RefusedError or DamagedError.
     """
     try:
-        return _Machine(data).run()
+        return _Unpickler(data).run()
     except (ValueError, LookupError) as error:  # text that is none; a mark or value not there
         raise DamagedError(str(error) or type(error).__name__) from error

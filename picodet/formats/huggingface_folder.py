@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from picodet.errors import CheckpointError
-from picodet.files import regular, replacing_folder, write_json
+from picodet.files import atomic_write_folder, regular_file, write_json
 from picodet.formats import safetensors_writer
-from picodet.formats.meta import HEADER
+from picodet.formats.meta import META_KEY
 from picodet.formats.shards import SUFFIX
 from picodet.formats.strict_json import unique_keys
 
@@ -28,7 +28,13 @@ WEIGHTS = "model.safetensors"
 INDEX = f"model{SUFFIX}"  # of others who write several files
 PREPROCESSOR = "preprocessor_config.json"
 MAX_BYTES = 2_000_000  # of a JSON file
-PIL = {0: 0, 1: 2, 2: 3, 3: 4, 4: 1}  # OpenCV's numbers of interpolations -> PIL's of the likeliest
+PIL_RESAMPLE = {
+    0: 0,
+    1: 2,
+    2: 3,
+    3: 4,
+    4: 1,
+}  # OpenCV's numbers of interpolations -> PIL's of the likeliest
 
 
 def is_hub_folder(path: Path) -> bool:
@@ -53,12 +59,12 @@ def write(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]
         "architectures": ["PicoDet"],
         "id2label": labels,
         "label2id": {name: i for i, name in enumerate(classes)},
-        HEADER: own,
+        META_KEY: own,
     }
     preprocessor = {
         "do_resize": True,
         "size": {"height": height, "width": width},
-        "resample": PIL[numbers["interp"]],
+        "resample": PIL_RESAMPLE[numbers["interp"]],
         "opencv_interp": numbers["interp"],
         "opencv_kernels": numbers["resize"],
         "do_rescale": True,
@@ -67,7 +73,7 @@ def write(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]
         "image_mean": list(numbers["mean"]),
         "image_std": list(numbers["std"]),
     }
-    with replacing_folder(path) as temporary:
+    with atomic_write_folder(path) as temporary:
         with (temporary / WEIGHTS).open("wb") as file:
             safetensors_writer.write(file, weights, {"format": "pt"})
         write_json(temporary / CONFIG, config)
@@ -83,13 +89,13 @@ def read_meta(path: Path) -> dict[str, Any]:
     try:
         labels = config["id2label"]
         interp = preprocessor["opencv_interp"]
-        if PIL.get(interp) != preprocessor["resample"]:
+        if PIL_RESAMPLE.get(interp) != preprocessor["resample"]:
             raise ValueError(
                 f"resample is {preprocessor['resample']!r:.20} (PIL) and opencv_interp "
                 f"{interp!r:.20}, which are not the same"
             )
         return {
-            **config[HEADER],
+            **config[META_KEY],
             "classes": [labels[str(i)] for i in range(len(labels))],
             "input_size": [preprocessor["size"]["height"], preprocessor["size"]["width"]],
             "preprocessing": {
@@ -108,7 +114,7 @@ def read_meta(path: Path) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        if regular(path).stat().st_size > MAX_BYTES:
+        if regular_file(path).stat().st_size > MAX_BYTES:
             raise ValueError(f"{path.stat().st_size:,} bytes")
         content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_keys)
     except (OSError, ValueError, RecursionError) as error:

@@ -10,7 +10,7 @@ import yaml
 
 from picodet.config import Preprocessing, check_input_size
 from picodet.errors import CheckpointError
-from picodet.files import regular
+from picodet.files import regular_file
 
 NAME = "infer_cfg.yml"
 MAX_BYTES = 50_000  # with 80 labels it has 1,300; PyYAML takes half a second for these
@@ -49,7 +49,7 @@ def read_settings(folder: Path) -> FolderSettings | None:
 
 def _text(path: Path) -> str:
     """YAML that is no larger for Python than it is written."""
-    with regular(path).open("rb") as file:
+    with regular_file(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES:,} bytes")

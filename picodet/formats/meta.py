@@ -16,12 +16,12 @@ from picodet.config import (
     BackboneConfig,
     ESNetConfig,
     Head,
-    Kernels,
     LCNetConfig,
     MobileNetV3Config,
     ModelConfig,
     Neck,
     Preprocessing,
+    ResizeKernels,
     ResNetConfig,
     ShuffleNetV2Config,
     Stage,
@@ -29,7 +29,7 @@ from picodet.config import (
 )
 from picodet.version import __version__
 
-HEADER = "picodet"  # its key in a header or in metadata
+META_KEY = "picodet"  # its key in a header or in metadata
 MAX_SCALE = 16.0  # of a backbone's channels; the widest official one has 2.5
 MIN_SCALE = 0.05
 MAX_BLOCKS = 16  # one behind another: in a stage of a backbone, in a tower of the head
@@ -38,7 +38,7 @@ Kind = Literal["detector", "backbone"]
 ARCHITECTURES = {"detector": "picodet", "backbone": "picodet_backbone"}
 
 
-def describe(config: ModelConfig, kind: Kind, source: str, sha256: str) -> dict[str, Any]:
+def make_meta(config: ModelConfig, kind: Kind, source: str, sha256: str) -> dict[str, Any]:
     """The meta of a file: what has to be known to build the model, and where it came from."""
     numbers = dataclasses.asdict(config)
     variant = numbers.pop("name")
@@ -56,13 +56,13 @@ def describe(config: ModelConfig, kind: Kind, source: str, sha256: str) -> dict[
     }
 
 
-def config_of(meta: Mapping[str, Any]) -> ModelConfig:
+def config_from_meta(meta: Mapping[str, Any]) -> ModelConfig:
     """The inverse of `describe`; a file is not trusted to hold what it should.
 
     Raises KeyError, TypeError, ValueError or IndexError for what is no meta of a detector.
     """
     channels, reg_max = _numbers([meta["channels"], meta["reg_max"]])
-    (head_convs,) = _numbers([meta["head_convs"]], most=MAX_BLOCKS)
+    (head_convs,) = _numbers([meta["head_convs"]], maximum=MAX_BLOCKS)
     if not isinstance(meta["classes"], list | tuple) or not meta["classes"]:
         raise ValueError(f"a list of class names expected, found {meta['classes']!r:.60}")
     if channels % 2:  # a fusion of CSP-PAN halves them
@@ -72,7 +72,7 @@ def config_of(meta: Mapping[str, Any]) -> ModelConfig:
     preprocessing = meta["preprocessing"]
     mean, std = (_three(preprocessing[key]) for key in ("mean", "std"))
     interp = preprocessing["interp"]
-    kernels = _one_of(Kernels, preprocessing.get("resize", "native"))  # older files have none
+    kernels = _one_of(ResizeKernels, preprocessing.get("resize", "native"))  # older files have none
     if (
         type(interp) is not int
         or interp not in range(5)
@@ -82,7 +82,7 @@ def config_of(meta: Mapping[str, Any]) -> ModelConfig:
         raise ValueError(f"interp {interp!r:.20}, a mean of {mean!r:.60} or a std of {std!r:.60}")
     return ModelConfig(
         name=str(meta["variant"]),
-        backbone=backbone_of(meta),
+        backbone=backbone_from_meta(meta),
         neck=_one_of(Neck, meta["neck"]),
         head=_one_of(Head, meta["head"]),
         channels=channels,
@@ -95,7 +95,7 @@ def config_of(meta: Mapping[str, Any]) -> ModelConfig:
     )
 
 
-def bins_of(meta: Mapping[str, Any]) -> tuple[float, ...] | None:
+def bins_from_meta(meta: Mapping[str, Any]) -> tuple[float, ...] | None:
     """What an export of ours says that the bins stand for; None where it says nothing.
 
     Raises TypeError or ValueError for what is no list of numbers.
@@ -110,7 +110,7 @@ def bins_of(meta: Mapping[str, Any]) -> tuple[float, ...] | None:
     return tuple(float(value) for value in values)
 
 
-def backbone_of(meta: Mapping[str, Any]) -> BackboneConfig:
+def backbone_from_meta(meta: Mapping[str, Any]) -> BackboneConfig:
     """The backbone's numbers, of a detector or of a backbone alone; raises as `config_of` does."""
     numbers = meta["backbone"]
     return READERS[numbers["family"]](str(numbers["name"]), numbers)
@@ -167,9 +167,9 @@ READERS: dict[str, Callable[[str, Mapping[str, Any]], BackboneConfig]] = {
 }
 
 
-def _numbers(values: Any, most: int = MAX_NUMBER) -> tuple[int, ...]:
-    if not all(type(value) is int and 0 < value <= most for value in values):
-        raise ValueError(f"numbers of 1 to {most} expected, found {values!r:.60}")
+def _numbers(values: Any, maximum: int = MAX_NUMBER) -> tuple[int, ...]:
+    if not all(type(value) is int and 0 < value <= maximum for value in values):
+        raise ValueError(f"numbers of 1 to {maximum} expected, found {values!r:.60}")
     return tuple(values)
 
 

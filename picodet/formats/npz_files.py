@@ -12,7 +12,7 @@ from typing import IO
 
 import numpy as np
 
-from picodet.files import regular
+from picodet.files import regular_file
 
 # compressed arrays of a few values (masks, drawn pictures) shrink to a hundredth, no further
 MAX_RATIO = 200  # of the bytes unpacked to the file's own
@@ -28,7 +28,7 @@ class ArrayFileError(Exception):
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an `.npz`. Raises ArrayFileError."""
     try:
-        with zipfile.ZipFile(regular(path)) as archive:
+        with zipfile.ZipFile(regular_file(path)) as archive:
             members = archive.infolist()
             _check_members(members, path.stat().st_size)
             arrays = {}
@@ -45,7 +45,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 def read_npy(path: Path) -> np.ndarray:
     """The array of an `.npy`. Raises ArrayFileError."""
     try:
-        with regular(path).open("rb") as file:
+        with regular_file(path).open("rb") as file:
             return _read(file, path.stat().st_size)
     except OSError as error:
         raise ArrayFileError(error.strerror or str(error)) from error
@@ -76,10 +76,12 @@ def _read(file: IO[bytes], size: int) -> np.ndarray:
         )
     if dtype.hasobject:
         raise ValueError("an array of Python objects")
-    there = size - file.tell()
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != there:
-        raise ValueError(f"an array of shape {list(shape)!s:.80} and {dtype} in {there:,} bytes")
-    values = bytearray(file.read(there))
-    if len(values) != there or file.read(1):  # to the end, where a zip's checksum is
-        raise ValueError(f"{len(values):,} bytes, where {there:,} are said to be")
+    data_bytes = size - file.tell()
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != data_bytes:
+        raise ValueError(
+            f"an array of shape {list(shape)!s:.80} and {dtype} in {data_bytes:,} bytes"
+        )
+    values = bytearray(file.read(data_bytes))
+    if len(values) != data_bytes or file.read(1):  # to the end, where a zip's checksum is
+        raise ValueError(f"{len(values):,} bytes, where {data_bytes:,} are said to be")
     return np.frombuffer(values, dtype).reshape(shape, order="F" if fortran else "C")

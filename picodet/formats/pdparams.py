@@ -12,15 +12,21 @@ from typing import Any
 import numpy as np
 
 from picodet.errors import CheckpointError
-from picodet.files import regular
-from picodet.formats.array_unpickler import MAX_DIMENSIONS, Array, NamesCodeError, kind_of, run
+from picodet.files import regular_file
+from picodet.formats.array_unpickler import (
+    MAX_DIMENSIONS,
+    ForbiddenGlobalError,
+    PickledArray,
+    type_description,
+    unpickle,
+)
 from picodet.formats.pickle_opcodes import DamagedError, RefusedError
 
 PARAMETER_NAMES = "StructuredToParameterName@@"  # Paddle's static names; of no use to us
 SLICES = "UnpackBigParamInfor@@"  # tensors of 1 GiB and more, written in pieces by protocols 2, 3
 
-PICKLES = (b"\x80", b"}q", b"(dp")  # of protocol 2 and newer, of 1, of 0
-BEGINNINGS = (  # of what is saved as .pdparams by mistake
+PICKLE_SIGNATURES = (b"\x80", b"}q", b"(dp")  # of protocol 2 and newer, of 1, of 0
+FILE_SIGNATURES = (  # of what is saved as .pdparams by mistake
     (b"PK", "a zip archive, such as PyTorch's own .pth"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"\x89PNG", "a PNG picture"),
@@ -36,16 +42,16 @@ def read(path: Path) -> dict[str, np.ndarray]:
     read-only. Raises CheckpointError where the file is anything else.
     """
     try:
-        with regular(path).open("rb") as file:
+        with regular_file(path).open("rb") as file:
             other_format = _other_format(file.read(4096))
             if path.stat().st_size == 0:  # which mmap does not take
                 raise DamagedError
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                content = run(mapped)
+                content = unpickle(mapped)
         return _tensors(content)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    except NamesCodeError as name:
+    except ForbiddenGlobalError as name:
         what = f"not a .pdparams, but {other_format}" if other_format else "refused"
         raise CheckpointError(
             f"{path}: {what}, and nothing of it was run: it asks for {name}. A .pdparams names "
@@ -64,56 +70,56 @@ def read(path: Path) -> dict[str, np.ndarray]:
         raise CheckpointError(f"{path}: {message}") from error
 
 
-def _other_format(beginning: bytes) -> str | None:
+def _other_format(first_bytes: bytes) -> str | None:
     """What a file that begins like this looks like; None for a pickle of a dictionary."""
-    if not beginning:
+    if not first_bytes:
         return "an empty file"
-    if beginning.startswith(PICKLES):
+    if first_bytes.startswith(PICKLE_SIGNATURES):
         return None
-    for signature, name in BEGINNINGS:
-        if beginning.startswith(signature):
+    for signature, name in FILE_SIGNATURES:
+        if first_bytes.startswith(signature):
             return name
-    if b"<html" in beginning.lower() or b"<!doctype html" in beginning.lower():
+    if b"<html" in first_bytes.lower() or b"<!doctype html" in first_bytes.lower():
         return "an HTML page, as servers send in place of a file that they do not have"
-    text = beginning.decode("utf-8", errors="ignore")
-    if len(text) > 0.9 * len(beginning) and all(c.isprintable() or c.isspace() for c in text):
+    text = first_bytes.decode("utf-8", errors="ignore")
+    if len(text) > 0.9 * len(first_bytes) and all(c.isprintable() or c.isspace() for c in text):
         return f"text that begins {text.split(chr(10))[0].strip()[:40]!r}"
-    return f"a file that begins with the bytes {beginning[:4].hex(' ')}"
+    return f"a file that begins with the bytes {first_bytes[:4].hex(' ')}"
 
 
 def _tensors(content: Any) -> dict[str, np.ndarray]:
     """Paddle's bookkeeping left out, the pieces of large tensors put together."""
     if not isinstance(content, dict):
-        raise RefusedError(f"{kind_of(content)} in place of a dictionary of tensors")
+        raise RefusedError(f"{type_description(content)} in place of a dictionary of tensors")
     if not content:
         raise RefusedError("no tensor at all")
     content.pop(PARAMETER_NAMES, None)
     slices = content.pop(SLICES, {})
     content = {name: _without_name(value) for name, value in content.items()}
     for name, value in content.items():
-        if not isinstance(value, Array) or value.value is None:
+        if not isinstance(value, PickledArray) or value.value is None:
             raise RefusedError(
-                f"{kind_of(value)} as the value of {name!r}, where a tensor is expected"
+                f"{type_description(value)} as the value of {name!r}, where a tensor is expected"
             )
     tensors = {name: array.value for name, array in content.items()}
     match slices:
         case dict():
             for name, info in slices.items():
-                tensors[name] = _joined(name, info, tensors)
+                tensors[name] = _join_slices(name, info, tensors)
         case _:
-            raise RefusedError(f"{kind_of(slices)} as {SLICES}")
+            raise RefusedError(f"{type_description(slices)} as {SLICES}")
     return tensors
 
 
 def _without_name(value: Any) -> Any:
     """Paddle 2.0 and 2.1 put the tensor's static name before it."""
     match value:
-        case (str(), Array() as array):
+        case (str(), PickledArray() as array):
             return array
     return value
 
 
-def _joined(name: str, info: Any, tensors: dict[str, np.ndarray]) -> np.ndarray:
+def _join_slices(name: str, info: Any, tensors: dict[str, np.ndarray]) -> np.ndarray:
     match info:
         case {"OriginShape": tuple() | list() as shape, "slices": list() as pieces}:
             if not pieces or len(set(map(str, pieces))) < len(pieces):

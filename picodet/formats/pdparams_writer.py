@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from picodet.errors import OutputError
-from picodet.files import replacing
+from picodet.files import atomic_write
 from picodet.formats.pdparams import PARAMETER_NAMES, SLICES
 
 # float64, float32, float16, and bfloat16 as Paddle stores it
-WRITTEN = {"f8", "f4", "f2", "u2"}
+WRITABLE_DTYPES = {"f8", "f4", "f2", "u2"}
 
 # what layers call their tensors -> what Paddle's static parameters are called by their order
-LEAVES = {"weight": "w_0", "bias": "b_0", "_mean": "w_1", "_variance": "w_2"}
+PARAMETER_SUFFIXES = {"weight": "w_0", "bias": "b_0", "_mean": "w_1", "_variance": "w_2"}
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -33,12 +33,12 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     if not arrays:
         raise OutputError(f"{path}: no tensor to write")
     for name, array in arrays.items():
-        if array.dtype.str[1:] not in WRITTEN or name in (PARAMETER_NAMES, SLICES):
+        if array.dtype.str[1:] not in WRITABLE_DTYPES or name in (PARAMETER_NAMES, SLICES):
             raise OutputError(
                 f"{path}: {name} of {array.dtype} is no weight; float64, float32, float16 and "
                 "bfloat16 (as uint16) can be written"
             )
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         for piece in _pickled(arrays):
             file.write(piece)
 
@@ -56,13 +56,13 @@ def parameter_names(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
                 kind = _kind(owner, leaf, arrays)
                 owners[owner] = f"{kind}_{counts[kind]}"
                 counts[kind] += 1
-            known[id(array)] = f"{owners[owner]}.{LEAVES.get(leaf, 'w_0')}"
+            known[id(array)] = f"{owners[owner]}.{PARAMETER_SUFFIXES.get(leaf, 'w_0')}"
         names[name] = known[id(array)]
     return names
 
 
 def _kind(owner: str, leaf: str, arrays: Mapping[str, np.ndarray]) -> str:
-    if leaf not in LEAVES:
+    if leaf not in PARAMETER_SUFFIXES:
         return leaf
     return "batch_norm2d" if f"{owner}._mean" in arrays else "conv2d"
 

@@ -23,19 +23,19 @@ class DamagedError(Exception):
 
 
 # operands: how a number is laid out, or the number that counts the bytes that follow
-NUMBER = {
+NUMBER_OPCODES = {
     **{pickle.PROTO: "<B", pickle.FRAME: "<Q"},
     **{pickle.BININT: "<i", pickle.BININT1: "<B", pickle.BININT2: "<H", pickle.BINFLOAT: ">d"},
     **{pickle.BINPUT: "<B", pickle.LONG_BINPUT: "<I"},
     **{pickle.BINGET: "<B", pickle.LONG_BINGET: "<I"},
 }
-BYTES = {
+BYTES_OPCODES = {
     **{pickle.SHORT_BINBYTES: "<B", pickle.BINBYTES: "<I", pickle.BINBYTES8: "<Q"},
     **{pickle.SHORT_BINSTRING: "<B", pickle.BINSTRING: "<i", pickle.LONG1: "<B"},
     pickle.BYTEARRAY8: "<Q",
 }
-TEXT = {pickle.SHORT_BINUNICODE: "<B", pickle.BINUNICODE: "<I", pickle.BINUNICODE8: "<Q"}
-NAMES = {code: name for name, code in vars(pickle).items() if isinstance(code, bytes)}
+TEXT_OPCODES = {pickle.SHORT_BINUNICODE: "<B", pickle.BINUNICODE: "<I", pickle.BINUNICODE8: "<Q"}
+OPCODE_NAMES = {code: name for name, code in vars(pickle).items() if isinstance(code, bytes)}
 
 
 def _int(line: bytes) -> int | bool:
@@ -61,13 +61,13 @@ def _string(line: bytes) -> str:
 
 
 # of protocol 0: the operand is a line
-LINES: Mapping[bytes, Callable[[bytes], Any]] = {
+LINE_OPCODES: Mapping[bytes, Callable[[bytes], Any]] = {
     **{pickle.INT: _int, pickle.LONG: _long, pickle.PUT: int, pickle.GET: int},
     **{pickle.FLOAT: float, pickle.UNICODE: _escaped_text, pickle.STRING: _string},
 }
 
 
-class Reader:
+class OpcodeReader:
     """Takes a pickle apart into instructions and their operands; takes no more than is there."""
 
     def __init__(self, data: Any) -> None:
@@ -78,14 +78,14 @@ class Reader:
         instruction = b""
         while instruction != pickle.STOP:
             instruction = self._take(1)
-            if instruction in NUMBER:
-                yield instruction, self._number(NUMBER[instruction])
-            elif instruction in BYTES:
-                yield instruction, self._take(self._number(BYTES[instruction]))
-            elif instruction in TEXT:
-                yield instruction, _text(self._take(self._number(TEXT[instruction])))
-            elif instruction in LINES:
-                yield instruction, LINES[instruction](self._line())
+            if instruction in NUMBER_OPCODES:
+                yield instruction, self._number(NUMBER_OPCODES[instruction])
+            elif instruction in BYTES_OPCODES:
+                yield instruction, self._take(self._number(BYTES_OPCODES[instruction]))
+            elif instruction in TEXT_OPCODES:
+                yield instruction, _text(self._take(self._number(TEXT_OPCODES[instruction])))
+            elif instruction in LINE_OPCODES:
+                yield instruction, LINE_OPCODES[instruction](self._line())
             elif instruction in (pickle.GLOBAL, pickle.INST):
                 yield instruction, tuple(self._line().decode("latin-1") for _ in range(2))
             else:

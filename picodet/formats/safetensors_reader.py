@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from picodet.errors import CheckpointError
-from picodet.files import regular
-from picodet.formats.meta import HEADER
+from picodet.files import regular_file
+from picodet.formats.meta import META_KEY
 from picodet.formats.safetensors_writer import Checksums
 from picodet.formats.shards import check_names, read_index
 
@@ -29,14 +29,14 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | No
 
     Raises CheckpointError for too many of them, and what the library and JSON raise for damage.
     """
-    with safe_open(regular(path), "pt") as file:
-        header = json.loads((file.metadata() or {}).get(HEADER, "null"))
+    with safe_open(regular_file(path), "pt") as file:
+        header = json.loads((file.metadata() or {}).get(META_KEY, "null"))
         names = file.keys()
         check_count(path, len(names))
         content = {name: file.get_tensor(name) for name in names}
-        sums = Checksums(path)
+        checksums = Checksums(path)
     for name, tensor in content.items():
-        sums.check(name, _bits(tensor))
+        checksums.check(name, _bits(tensor))
     return content, header if isinstance(header, dict) else None
 
 

@@ -14,7 +14,7 @@ from zlib import crc32
 import numpy as np
 
 CHECKSUMS = "picodet_crc32"  # in the metadata: JSON, the name of a tensor -> its checksum
-REST = ""  # the name that the checksum of the header goes by
+HEADER_NAME = ""  # the name that the checksum of the header goes by
 METADATA = "__metadata__"
 DTYPES = {  # NumPy's names -> the format's
     **{"float64": "F64", "float32": "F32", "float16": "F16"},
@@ -30,14 +30,14 @@ def write(file: BinaryIO, arrays: Mapping[str, np.ndarray], metadata: Mapping[st
     Raises ValueError for a dtype that is not among DTYPES.
     """
     entries: dict[str, Entry] = {}
-    sums: dict[str, int] = {}
+    checksums: dict[str, int] = {}
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
     end = 0
     for name in order:
         entries[name] = entry(arrays[name], end)
-        sums[name] = crc32(_little_endian(arrays[name]).data)
+        checksums[name] = crc32(_little_endian(arrays[name]).data)
         end += arrays[name].nbytes
-    file.write(header(entries, metadata, sums))
+    file.write(header(entries, metadata, checksums))
     for name in order:
         file.write(_little_endian(arrays[name]).tobytes())
 
@@ -54,11 +54,13 @@ def entry(array: np.ndarray, start: int) -> Entry:
 
 
 def header(
-    entries: Mapping[str, Entry], metadata: Mapping[str, str], sums: Mapping[str, int]
+    entries: Mapping[str, Entry], metadata: Mapping[str, str], checksums: Mapping[str, int]
 ) -> bytes:
     """The beginning of a file, up to the tensors; sums: crc32 of each one's bytes."""
     content = {METADATA: dict(metadata), **entries}
-    checked = json.dumps({**sums, REST: _sum_of(content)}, separators=(",", ":"))
+    checked = json.dumps(
+        {**checksums, HEADER_NAME: _header_checksum(content)}, separators=(",", ":")
+    )
     content[METADATA] = {**metadata, CHECKSUMS: checked}
     written = json.dumps(content, separators=(",", ":")).encode()
     written += b" " * (-len(written) % 8)
@@ -76,16 +78,18 @@ class Checksums:
         with path.open("rb") as file:
             content = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         found = (content.get(METADATA) or {}).pop(CHECKSUMS, None)
-        self._sums: Mapping[str, Any] | None = None
+        self._checksums: Mapping[str, Any] | None = None
         if found is None:
             return
-        self._sums = json.loads(found)
-        if not isinstance(self._sums, dict) or self._sums.get(REST) != _sum_of(content):
+        self._checksums = json.loads(found)
+        if not isinstance(self._checksums, dict) or self._checksums.get(
+            HEADER_NAME
+        ) != _header_checksum(content):
             raise ValueError("the checksum of its header is wrong")
 
     def check(self, name: str, array: np.ndarray) -> None:
         """Raise ValueError where a tensor is not the one that was written."""
-        if self._sums is not None and self._sums.get(name) != crc32(
+        if self._checksums is not None and self._checksums.get(name) != crc32(
             np.asarray(array, order="C").data
         ):
             raise ValueError(f"the checksum of {name!r:.80} in it is wrong")
@@ -95,6 +99,6 @@ def _little_endian(array: np.ndarray) -> np.ndarray:
     return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
 
 
-def _sum_of(content: Mapping[str, Any]) -> int:
+def _header_checksum(content: Mapping[str, Any]) -> int:
     """However the JSON is spelled."""
     return crc32(json.dumps(content, sort_keys=True).encode())

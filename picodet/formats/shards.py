@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from picodet.errors import CheckpointError
-from picodet.files import regular, sha256
+from picodet.files import regular_file, sha256
 from picodet.formats.strict_json import unique_keys
 
 SUFFIX = ".safetensors.index.json"
 MAX_BYTES = 10_000_000  # of an index
 MAX_PARTS = 1000
 
-Parts = Mapping[Path, frozenset[str]]  # the names of the tensors in each file
+Shards = Mapping[Path, frozenset[str]]  # the names of the tensors in each file
 
 
 def is_index(path: Path) -> bool:
@@ -26,19 +26,19 @@ def is_index(path: Path) -> bool:
     return path.name.endswith(SUFFIX)
 
 
-def index_in(folder: Path) -> Path | None:
+def find_index(folder: Path) -> Path | None:
     """The only one in a folder."""
     found = sorted(folder.glob(f"*{SUFFIX}"))
     return found[0] if len(found) == 1 else None
 
 
-def read_index(path: Path) -> Parts:
+def read_index(path: Path) -> Shards:
     """Raises CheckpointError where it is no index, or names files that lie elsewhere."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"{path.stat().st_size:,} bytes")
         content = json.loads(
-            regular(path).read_text(encoding="utf-8"), object_pairs_hook=unique_keys
+            regular_file(path).read_text(encoding="utf-8"), object_pairs_hook=unique_keys
         )
         places = content["weight_map"]
         if not isinstance(places, dict) or not places:
@@ -65,7 +65,7 @@ def check_names(index: Path, part: Path, expected: frozenset[str], found: frozen
         raise CheckpointError(f"{part}: {odd[0]!r:.80} {where}. Copy or download both again")
 
 
-def digest(path: Path) -> str:
+def weights_sha256(path: Path) -> str:
     """SHA-256 of a file of weights; of an index, of all its parts."""
     if not is_index(path):
         return sha256(path)
@@ -75,7 +75,7 @@ def digest(path: Path) -> str:
     return joined.hexdigest()
 
 
-def size_of(path: Path) -> int:
+def weights_size(path: Path) -> int:
     """Bytes of a file of weights; of an index, those of all its parts."""
     return sum(part.stat().st_size for part in (read_index(path) if is_index(path) else [path]))
 

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from picodet.errors import CheckpointError
-from picodet.files import problem
+from picodet.files import unreadable_reason
 from picodet.formats.safetensors_reader import check_count, read_parts, read_safetensors
-from picodet.formats.shards import is_index, size_of
-from picodet.formats.torch_pickles import AsksForError, check_pickle
+from picodet.formats.shards import is_index, weights_size
+from picodet.formats.torch_pickles import ForbiddenGlobalError, check_pickle
 
 # what programs of training keep a state_dict under, one inside another at most
 WRAPPERS = (
@@ -61,17 +61,19 @@ def read_torch(path: Path, weights: str | None = None) -> TorchFile:
     content, meta = _read(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__} in place of named tensors")
-    sets = _sets(content)
-    if weights is None and len(sets) > 1:
+    weight_sets = _weight_sets(content)
+    if weights is None and len(weight_sets) > 1:
         raise CheckpointError(
-            f"{path}: holds {len(sets)} sets of weights, {', '.join(sets)}; say which with "
-            f"--weights, such as --weights {list(sets)[-1]}"
+            f"{path}: holds {len(weight_sets)} sets of weights, {', '.join(weight_sets)}; say which with "
+            f"--weights, such as --weights {list(weight_sets)[-1]}"
         )
-    wrapper = weights if len(sets) > 1 else next(iter(sets), None)
-    if wrapper not in sets:
-        found = f"it has {', '.join(filter(None, sets))}" if any(sets) else _keys(content)
+    wrapper = weights if len(weight_sets) > 1 else next(iter(weight_sets), None)
+    if wrapper not in weight_sets:
+        found = (
+            f"it has {', '.join(filter(None, weight_sets))}" if any(weight_sets) else _keys(content)
+        )
         raise CheckpointError(f"{path}: no weights under {weights or WRAPPERS[0]!r}; {found}")
-    keys, state_dict = sets[wrapper]
+    keys, state_dict = weight_sets[wrapper]
     tensors = {name: value for name, value in state_dict.items() if name not in COUNTERS}
     arrays = _arrays(path, tensors)
     prefix = _prefix(arrays)
@@ -85,38 +87,38 @@ def read_torch(path: Path, weights: str | None = None) -> TorchFile:
         prefix=prefix,
         meta=meta,
         classes=classes,
-        dropped=tuple(_others(content, keys, leave="" if meta is None else "meta")),
+        dropped=tuple(_leftover_keys(content, keys, leave="" if meta is None else "meta")),
     )
 
 
 def _read(path: Path) -> tuple[Any, dict[str, Any] | None]:
     """What a file holds, and the meta in the header of a `.safetensors` of ours."""
     try:
-        if trouble := problem(path):
-            raise CheckpointError(f"{path}: {trouble}")
+        if reason := unreadable_reason(path):
+            raise CheckpointError(f"{path}: {reason}")
         with path.open("rb") as file:
-            beginning = file.read(16)
+            first_bytes = file.read(16)
         if is_index(path):
             return read_parts(path), None
-        if beginning.startswith(b"PK"):
+        if first_bytes.startswith(b"PK"):
             _check_zip(path)
             return _load(path, mapped=True), None
-        if beginning.startswith(OLD_PTH):
-            _check_old(path)
+        if first_bytes.startswith(OLD_PTH):
+            _check_old_format(path)
             return _load(path, mapped=False), None
-        if beginning[8:9] == b"{":
+        if first_bytes[8:9] == b"{":
             return read_safetensors(path)
     except CheckpointError:
         raise
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except AsksForError as asked:
-        raise CheckpointError(_refusal(path, str(asked))) from asked
+    except ForbiddenGlobalError as forbidden:
+        raise CheckpointError(_refusal(path, str(forbidden))) from forbidden
     except Exception as error:  # whatever damaged bytes make of three strangers' readers
         raise CheckpointError(f"{path}: {_reason(path, error)}") from error
     raise CheckpointError(
         f"{path}: neither a .pth nor a .safetensors; it begins with the bytes "
-        f"{beginning[:4].hex(' ') or 'of an empty file'}"
+        f"{first_bytes[:4].hex(' ') or 'of an empty file'}"
     )
 
 
@@ -151,15 +153,15 @@ def _reason(path: Path, error: Exception) -> str:
     return f"a damaged file of weights ({lines[0]:.200}). Copy or download it again"
 
 
-def _refusal(path: Path, asked: str) -> str:
+def _refusal(path: Path, forbidden: str) -> str:
     return (
-        f"{path}: refused, and nothing of it was run: it asks for {asked}, and may hold tensors by "
+        f"{path}: refused, and nothing of it was run: it asks for {forbidden}, and may hold tensors by "
         f"name only. Where it was made, save its weights alone: torch.save(torch.load("
         f"{path.name!r}, weights_only=False)['state_dict'], 'weights.pth')"
     )
 
 
-def _check_old(path: Path) -> None:
+def _check_old_format(path: Path) -> None:
     with path.open("rb") as file:
         file.seek(len(OLD_PTH))
         for _ in range(OLD_PICKLES - 1):
@@ -184,21 +186,23 @@ def _check_zip(path: Path) -> None:
 
 
 def _check_claim(path: Path, claimed: int) -> None:
-    if claimed > (there := size_of(path)):
+    if claimed > (available := weights_size(path)):
         raise CheckpointError(
-            f"{path}: claims to hold {claimed:,} bytes of weights in a file of {there:,}"
+            f"{path}: claims to hold {claimed:,} bytes of weights in a file of {available:,}"
         )
 
 
 Keys = tuple[str, ...]
 
 
-def _sets(content: dict[Any, Any], keys: Keys = ()) -> dict[str, tuple[Keys, dict[Any, Any]]]:
+def _weight_sets(
+    content: dict[Any, Any], keys: Keys = ()
+) -> dict[str, tuple[Keys, dict[Any, Any]]]:
     """Every state_dict, and the keys that lead to it, by these keys."""
     inner = [key for key in WRAPPERS if isinstance(content.get(key), dict)]
     if inner and len(keys) < 2:
-        found = (_sets(content[key], (*keys, key)) for key in inner)
-        return {name: place for places in found for name, place in places.items()}
+        found = (_weight_sets(content[key], (*keys, key)) for key in inner)
+        return {name: entry for found_sets in found for name, entry in found_sets.items()}
     if any(isinstance(value, Tensor) for value in content.values()):
         return {".".join(keys): (keys, content)}
     return {}
@@ -212,7 +216,7 @@ def _classes(meta: dict[Any, Any]) -> tuple[str, ...] | None:
     return tuple(names) if listed and names else None
 
 
-def _others(content: dict[Any, Any], keys: Keys, leave: str) -> list[str]:
+def _leftover_keys(content: dict[Any, Any], keys: Keys, leave: str) -> list[str]:
     """What stands beside the weights, on the way to them."""
     found = []
     for depth, key in enumerate(keys):
@@ -229,13 +233,13 @@ def _keys(content: dict[Any, Any]) -> str:
 
 def _prefix(names: Mapping[str, Any]) -> str:
     """What every name begins with, of what is put before them on the way."""
-    whole = ""
+    prefix = ""
     while names:
-        more = next((p for p in PREFIXES if all(n.startswith(whole + p) for n in names)), None)
+        more = next((p for p in PREFIXES if all(n.startswith(prefix + p) for n in names)), None)
         if more is None:
             break
-        whole += more
-    return whole
+        prefix += more
+    return prefix
 
 
 def _arrays(path: Path, tensors: dict[Any, Any]) -> dict[str, np.ndarray]:

@@ -13,22 +13,22 @@ from typing import Any, BinaryIO
 MAX_INSTRUCTIONS = 300_000  # a tensor takes about 35: room for 8,000
 MAX_NESTED = 20  # tuples in tuples
 MAX_INTEGER = 1 << 64  # greater ones can be chosen to be slow as keys
-KNOWN = re.compile(
+ALLOWED_GLOBALS = re.compile(
     r"collections (OrderedDict|Counter)|torch\.nn\.parameter Parameter|"
     r"torch\._utils _rebuild_(tensor|tensor_v2|parameter|sparse_tensor|qtensor"
     r"|meta_tensor_no_storage)|torch\.serialization _get_layout|"
     r"torch (Size|device|[A-Z]\w*Storage|[a-z]\w*)"
 )
 BUILTINS = ("builtins", "__builtin__")
-PUSHING = {
+PUSH_OPCODES = {
     *("NONE", "NEWTRUE", "NEWFALSE", "EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET"),
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"),
     *("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "GLOBAL"),
 }
 # how much of the stack; 0 for all down to the last mark
-TAKEN = {"SETITEM": 2, "SETITEMS": 0, "APPEND": 1, "APPENDS": 0, "BUILD": 1}
-MADE_OF = {"REDUCE": 2, "NEWOBJ": 2, "BINPERSID": 1}
-TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+POP_OPCODES = {"SETITEM": 2, "SETITEMS": 0, "APPEND": 1, "APPENDS": 0, "BUILD": 1}
+REPLACE_OPCODES = {"REDUCE": 2, "NEWOBJ": 2, "BINPERSID": 1}
+TUPLE_OPCODES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 @dataclass(eq=False, slots=True)
@@ -40,7 +40,7 @@ class _Value:
     keys: set[str] | None = None  # if it is a dictionary that something was put into
 
 
-class AsksForError(Exception):
+class ForbiddenGlobalError(Exception):
     """The message is the name of what a pickle asks for."""
 
 
@@ -56,7 +56,7 @@ def check_pickle(file: BinaryIO) -> None:
         name = opcode.name
         if count > MAX_INSTRUCTIONS:
             raise ValueError(f"more than {MAX_INSTRUCTIONS:,} instructions")
-        if name in PUSHING:
+        if name in PUSH_OPCODES:
             _check_operand(name, operand)
             stack.append(_Value(text=operand if isinstance(operand, str) else None))
         elif name in ("BINPUT", "LONG_BINPUT"):
@@ -65,16 +65,16 @@ def check_pickle(file: BinaryIO) -> None:
             stack.append(memo[operand])
         elif name == "MARK":
             marks.append(len(stack))
-        elif name in TAKEN:
-            taken = _take(stack, TAKEN[name] or len(stack) - marks.pop())
+        elif name in POP_OPCODES:
+            popped = _pop(stack, POP_OPCODES[name] or len(stack) - marks.pop())
             if name.startswith("SETITEM"):
-                _set_items(taken, stack[-1])
-        elif name in MADE_OF:
-            _take(stack, MADE_OF[name])
+                _set_items(popped, stack[-1])
+        elif name in REPLACE_OPCODES:
+            _pop(stack, REPLACE_OPCODES[name])
             stack.append(_Value())
-        elif name == "TUPLE" or name in TUPLES:
-            size = len(stack) - marks.pop() if name == "TUPLE" else TUPLES[name]
-            inner = max((value.depth for value in _take(stack, size)), default=0)
+        elif name == "TUPLE" or name in TUPLE_OPCODES:
+            size = len(stack) - marks.pop() if name == "TUPLE" else TUPLE_OPCODES[name]
+            inner = max((value.depth for value in _pop(stack, size)), default=0)
             stack.append(_Value(1 + inner))
             if inner >= MAX_NESTED:
                 raise ValueError(f"tuples in tuples, more than {MAX_NESTED} of them")
@@ -83,9 +83,9 @@ def check_pickle(file: BinaryIO) -> None:
 
 
 def _check_operand(name: str, operand: object) -> None:
-    if name == "GLOBAL" and not KNOWN.fullmatch(str(operand)):
+    if name == "GLOBAL" and not ALLOWED_GLOBALS.fullmatch(str(operand)):
         module, _, function = str(operand).partition(" ")
-        raise AsksForError(function if module in BUILTINS else f"{module}.{function}")
+        raise ForbiddenGlobalError(function if module in BUILTINS else f"{module}.{function}")
     if isinstance(operand, int) and abs(operand) > MAX_INTEGER:
         raise ValueError("a number of more than 64 bits")
 
@@ -99,9 +99,9 @@ def _set_items(items: list[_Value], into: _Value) -> None:
             into.keys.add(key.text)
 
 
-def _take(stack: list[_Value], count: int) -> list[_Value]:
+def _pop(stack: list[_Value], count: int) -> list[_Value]:
     if not 0 <= count <= len(stack):
         raise ValueError("a pickle that takes what it has not got")
-    taken = stack[len(stack) - count :]
+    popped = stack[len(stack) - count :]
     del stack[len(stack) - count :]
-    return taken
+    return popped

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from picodet.errors import CheckpointError
-from picodet.formats.array_unpickler import NamesCodeError, run
+from picodet.formats.array_unpickler import ForbiddenGlobalError, unpickle
 from picodet.formats.infer_cfg import FolderSettings, read_settings
 from picodet.formats.inference_folder import WEIGHTS, program_file
 from picodet.formats.pickle_opcodes import DamagedError, RefusedError
@@ -53,8 +53,8 @@ def _structured_names(path: Path, graph: Graph) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        told = run(read_bytes(path, MAX_INFO))
-    except (NamesCodeError, RefusedError, DamagedError) as error:
+        told = unpickle(read_bytes(path, MAX_INFO))
+    except (ForbiddenGlobalError, RefusedError, DamagedError) as error:
         raise _unreadable(path, f"it holds {error}, and nothing of it was run") from None
     names: dict[str, str] = {}
     for static, facts in told.items() if isinstance(told, dict) else [("", None)]:

@@ -13,7 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from picodet.errors import CheckpointError, GraphError
-from picodet.files import regular
+from picodet.files import regular_file
 from picodet.graphs.graph import Graph, Node
 from picodet.graphs.onnx_tensors import array_of
 from picodet.graphs.program import MAX_DIMENSIONS, MAX_OPERATORS
@@ -73,7 +73,7 @@ def read_onnx(file: Path) -> tuple[onnx.ModelProto, Graph]:
     is no network.
     """
     try:
-        if regular(file).stat().st_size > MAX_BYTES:
+        if regular_file(file).stat().st_size > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES:,} bytes, and no PicoDet has half of that")
         content = file.read_bytes()
         check_parts(content, onnx.ModelProto.DESCRIPTOR, MAX_PARTS)

@@ -47,7 +47,7 @@ OPERATORS = (
         "conv",
         ("conv2d", "depthwise_conv2d"),
         inputs=(Operand("Input", 0),),
-        output="Output",
+        output="AnyHeadOutput",
         weights={"weight": Operand("Filter", 1), "bias": Operand("Bias", 2)},
         settings={
             "stride": Setting(tuple, "strides", "strides"),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from picodet.errors import CheckpointError
-from picodet.files import regular
+from picodet.files import regular_file
 from picodet.graphs.program import MAX_DIMENSIONS
 from picodet.graphs.program_proto import parse
 
@@ -45,7 +45,7 @@ def read(path: Path, declared: Iterable[Declared]) -> dict[str, np.ndarray]:
     Raises CheckpointError where the file is damaged, or is another program's.
     """
     try:
-        with regular(path).open("rb") as file:
+        with regular_file(path).open("rb") as file:
             if path.stat().st_size == 0:  # which mmap does not take
                 return _tensors(b"", declared)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from picodet.errors import CheckpointError, GraphError
-from picodet.files import regular
+from picodet.files import regular_file
 from picodet.graphs.graph import Graph, Node
 
 # S-416 with its NMS has 1,461 operators; those of the pedestrian model take, make and are set by
@@ -33,7 +33,7 @@ class Program:
 def read_bytes(path: Path, limit: int) -> bytes:
     """A whole file. Raises CheckpointError for one that cannot be read, or is too large."""
     try:
-        with regular(path).open("rb") as file:
+        with regular_file(path).open("rb") as file:
             content = file.read(min(path.stat().st_size, limit) + 1)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error

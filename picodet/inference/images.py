@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from picodet.config import Kernels
+from picodet.config import ResizeKernels
 from picodet.data.image_files import copy_names, find_pictures, write_picture
 from picodet.data.preprocess import read_image
 from picodet.errors import ImageError, OutputError
@@ -17,56 +17,56 @@ from picodet.ops.postprocess import Detections
 
 
 @dataclass(frozen=True)
-class Failed:
+class FailedImage:
     """A picture that could not be used, or an argument that named none."""
 
-    picture: Path
+    path: Path
     error: str
 
     def as_json(self) -> dict[str, Any]:
-        return {"file": str(self.picture), "error": self.error}
+        return {"file": str(self.path), "error": self.error}
 
 
 @dataclass(frozen=True)
-class Drawn:
+class ImageDetections:
     """What was found in a picture, and the copy that shows it."""
 
-    picture: Path
-    found: Detections
+    path: Path
+    detections: Detections
     names: tuple[str, ...]  # of the classes found
-    copy: Path
+    output: Path
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "file": str(self.picture),
-            "boxes": self.found.boxes.tolist(),
-            "scores": self.found.scores.tolist(),
-            "classes": self.found.classes.tolist(),
+            "file": str(self.path),
+            "boxes": self.detections.boxes.tolist(),
+            "scores": self.detections.scores.tolist(),
+            "classes": self.detections.classes.tolist(),
             "names": list(self.names),
-            "drawn": str(self.copy),
+            "output": str(self.output),
         }
 
 
-def find(arguments: Sequence[str]) -> tuple[list[Path], list[Failed]]:
+def collect_images(arguments: Sequence[str]) -> tuple[list[Path], list[FailedImage]]:
     """The pictures that the arguments name, each once, in their order; and what names none."""
-    pictures: list[Path] = []
-    failed: list[Failed] = []
+    paths: list[Path] = []
+    failed: list[FailedImage] = []
     for argument in arguments:
         try:
-            pictures += find_pictures(argument)
+            paths += find_pictures(argument)
         except ImageError as error:
-            failed.append(Failed(Path(argument), str(error)))
-    return list(dict.fromkeys(pictures)), failed
+            failed.append(FailedImage(Path(argument), str(error)))
+    return list(dict.fromkeys(paths)), failed
 
 
 def detect_all(
     network: Network,
-    pictures: Sequence[Path],
+    paths: Sequence[Path],
     folder: Path,
     score: float,
     interp: int | None = None,
-    resize: Kernels | None = None,
-) -> Iterator[Drawn | Failed]:
+    resize: ResizeKernels | None = None,
+) -> Iterator[ImageDetections | FailedImage]:
     """Detect in each picture and draw a copy into `folder`.
 
     What is wrong with the model or the folder and not with a picture is raised.
@@ -76,13 +76,13 @@ def detect_all(
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
-    for picture, copy in zip(pictures, copy_names(pictures, folder), strict=True):
+    for path, output in zip(paths, copy_names(paths, folder), strict=True):
         try:
-            image = read_image(picture)
-            found = detect_with(network, image, interp, score, resize)
-            names = tuple(map(network.spec.class_name, found.classes.tolist()))
-            write_picture(draw(image, found, names), copy)
+            image = read_image(path)
+            detections = detect_with(network, image, interp, score, resize)
+            names = tuple(map(network.spec.class_name, detections.classes.tolist()))
+            write_picture(draw(image, detections, names), output)
         except (ImageError, OutputError) as error:
-            yield Failed(picture, str(error))
+            yield FailedImage(path, str(error))
         else:
-            yield Drawn(picture, found, names, copy)
+            yield ImageDetections(path, detections, names, output)

@@ -9,12 +9,12 @@ import numpy as np
 
 from picodet.config import ModelConfig, Preprocessing
 from picodet.errors import CheckpointError
-from picodet.formats.meta import HEADER, bins_of, config_of
+from picodet.formats.meta import META_KEY, bins_from_meta, config_from_meta
 from picodet.inference import output_formats
 from picodet.inference.backend import Fed, Spec, check_size
 from picodet.inference.output_formats import LEVELS, Shape
 from picodet.ops.postprocess import Candidates, Detections
-from picodet.zoo.class_names import COCO, listed_in
+from picodet.zoo.class_names import COCO, class_names_in_metadata
 
 SCALE_FACTOR = "scale_factor"
 
@@ -73,14 +73,14 @@ def read_spec(
     form = output_formats.recognise(str(path), outputs)
     meta = _meta(path, metadata)
     try:
-        config = config_of(meta) if meta else None
-        project = np.array(bins_of(meta) or range(_bins(form, outputs)), np.float32)
+        config = config_from_meta(meta) if meta else None
+        project = np.array(bins_from_meta(meta) or range(_bins(form, outputs)), np.float32)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckpointError(
-            f"{path}: its metadata {HEADER} is not ours: {type(error).__name__} {error}"
+            f"{path}: its metadata {META_KEY} is not ours: {type(error).__name__} {error}"
         ) from error
     counted = output_formats.count_classes(form, outputs)
-    classes, notes = _classes(path, config, counted, listed_in(metadata))
+    classes, notes = _classes(path, config, counted, class_names_in_metadata(metadata))
     if config is None:
         notes += ("mean, std and interp are ppdet's defaults: the ONNX does not say them",)
     spec = Spec(
@@ -97,14 +97,14 @@ def read_spec(
 
 def _meta(path: Path, metadata: Mapping[str, str]) -> dict[str, object]:
     """Ours, or nothing."""
-    if HEADER not in metadata:
+    if META_KEY not in metadata:
         return {}
     try:
-        meta = json.loads(metadata[HEADER])
+        meta = json.loads(metadata[META_KEY])
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: its metadata {HEADER} is no JSON: {error}") from error
+        raise CheckpointError(f"{path}: its metadata {META_KEY} is no JSON: {error}") from error
     if not isinstance(meta, dict):
-        raise CheckpointError(f"{path}: its metadata {HEADER} is no dictionary")
+        raise CheckpointError(f"{path}: its metadata {META_KEY} is no dictionary")
     return meta
 
 

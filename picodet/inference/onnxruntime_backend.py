@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.files import regular
+from picodet.files import regular_file
 from picodet.inference.backend import Fed
 from picodet.inference.onnx_metadata import read_spec
 from picodet.ops.postprocess import Candidates, Detections
@@ -25,7 +25,7 @@ class OnnxRuntimeNetwork:
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # what goes wrong is raised
         try:
-            content = regular(path).read_bytes()
+            content = regular_file(path).read_bytes()
             self.session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
             )

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.files import problem
+from picodet.files import unreadable_reason
 from picodet.formats.inference_folder import is_inference_folder, is_part_of_program
 from picodet.inference.backend import Network
-from picodet.system.extras import why
+from picodet.system.extras import import_error_message
 
 PORTED = (
     "this Python has no Paddle: the program was ported, and torch runs it; --paddle-python PYTHON "
@@ -49,7 +49,7 @@ def open_network(path: Path, running: Running) -> Network:
     if is_program:
         return _open_program(path, running)
     if path.suffix == ".onnx":
-        if trouble := problem(path):
+        if trouble := unreadable_reason(path):
             raise CheckpointError(f"{path}: {trouble}")
         _check_on_cpu(path, running, running.backend)
         return _open_onnx(path, running)
@@ -66,7 +66,9 @@ def _open_onnx(path: Path, running: Running) -> Network:
 
         return OnnxRuntimeNetwork(path, running.size, running.threads)
     except ImportError as error:
-        raise PicoDetError(f"{path} is to be run by {running.backend}, and {why(error)}") from error
+        raise PicoDetError(
+            f"{path} is to be run by {running.backend}, and {import_error_message(error)}"
+        ) from error
 
 
 def _open_program(folder: Path, running: Running) -> Network:
@@ -103,7 +105,7 @@ def _open_torch(path: Path, running: Running, notes: tuple[str, ...] = ()) -> Ne
 
     from picodet.converter.detector import open_detector
     from picodet.inference.torch_backend import TorchNetwork, on_device
-    from picodet.models.folding import folded
+    from picodet.models.folding import fold_batch_norms
 
     opened = open_detector(path, running.size)
     model = opened.model
@@ -111,7 +113,7 @@ def _open_torch(path: Path, running: Running, notes: tuple[str, ...] = ()) -> Ne
         model.config = replace(model.config, input_size=running.size)
     if running.threads:
         torch.set_num_threads(running.threads)
-    model = folded(model.double() if running.float64 else model)
+    model = fold_batch_norms(model.double() if running.float64 else model)
     if not running.float64:  # which is faster, but in double four times slower
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch knows it
     return TorchNetwork(on_device(model, running.device), (*notes, *opened.notes))

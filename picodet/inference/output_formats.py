@@ -16,7 +16,7 @@ import numpy as np
 from picodet.config import STRIDES
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference.backend import Form
-from picodet.ops.anchor_points import cell_centres, grids
+from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
 from picodet.ops.postprocess import Candidates, Detections
 
 Shape = tuple[int | None, ...]  # None for what is not fixed
@@ -51,7 +51,7 @@ def read_heads(
 ) -> list[Candidates]:
     """project [bins]: the distance that each bin stands for, in strides."""
     scores, sides = outputs[:LEVELS], outputs[LEVELS:]
-    levels = grids(input_size)
+    levels = feature_map_sizes(input_size)
     cells = [height * width for height, width in levels]
     expected = [(count, scores[0].shape[2]) for count in cells]
     expected += [(count, 4 * len(project)) for count in cells]
@@ -61,7 +61,7 @@ def read_heads(
             f"the network's outputs have the shapes {found} for a picture of "
             f"{input_size[0]}x{input_size[1]}; expected are {expected}"
         )
-    centres, strides = cell_centres(levels)
+    centres, strides = make_anchor_points(levels)
     bins = np.concatenate(sides, axis=1).reshape(len(sides[0]), -1, 4, len(project))
     with np.errstate(invalid="ignore"):  # infinity less infinity; what comes of it is refused
         weights = np.exp(bins - bins.max(axis=3, keepdims=True))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.config import Kernels
+from picodet.config import ResizeKernels
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import ImageError, PicoDetError
 from picodet.inference.backend import Fed, Network
 from picodet.inference.torch_backend import TorchNetwork
 from picodet.models.picodet import PicoDet
-from picodet.ops.postprocess import Candidates, Detections, select
+from picodet.ops.postprocess import Candidates, Detections, apply_nms
 
 
 def detect_with(
@@ -20,7 +20,7 @@ def detect_with(
     image: np.ndarray,
     interp: int | None = None,
     score: float = 0.025,
-    resize: Kernels | None = None,
+    resize: ResizeKernels | None = None,
 ) -> Detections:
     """Find the objects in image [H, W, 3] uint8 BGR; interp and resize None are the model's own.
 
@@ -36,7 +36,7 @@ def detect_with(
     array, scale_factor = preprocess(image, network.spec.input_size, preprocessing)
     (output,) = network(Fed(array[None], scale_factor[None]))
     if isinstance(output, Candidates):
-        return select(output, scale_factor, score)
+        return apply_nms(output, scale_factor, score)
     return output.above(score)
 
 
@@ -45,7 +45,7 @@ def detect(
     image: str | Path | np.ndarray,
     interp: int | None = None,
     score: float = 0.025,
-    resize: Kernels | None = None,
+    resize: ResizeKernels | None = None,
 ) -> Detections:
     """Find the objects in one picture: a file, or an array [H, W, 3] uint8 in BGR.
 

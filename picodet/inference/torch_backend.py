@@ -8,7 +8,7 @@ from torch import Tensor
 from picodet.errors import PicoDetError
 from picodet.inference.backend import Fed, Spec
 from picodet.inference.output_formats import finite
-from picodet.models.head import Output
+from picodet.models.head import AnyHeadOutput
 from picodet.models.picodet import PicoDet
 from picodet.ops.decode import decode
 from picodet.ops.postprocess import Candidates
@@ -49,7 +49,7 @@ class TorchNetwork:
                 boxes, scores = self._decoded_in_single(output)
         return finite(boxes.cpu().numpy(), scores.cpu().numpy())
 
-    def _decoded_in_single(self, output: Output) -> tuple[Tensor, Tensor]:
+    def _decoded_in_single(self, output: AnyHeadOutput) -> tuple[Tensor, Tensor]:
         """Of a model in bfloat16 or float16, or under autocast: boxes need more digits."""
         single = type(output)(*(tuple(x.float() for x in maps) for maps in output))
         integral = copy.deepcopy(self.model.head.integral).float()

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from picodet.errors import CheckpointError, OutputError
-from picodet.files import replacing
+from picodet.files import atomic_write
 from picodet.formats import huggingface_folder, safetensors_writer
-from picodet.formats.meta import ARCHITECTURES, HEADER, Kind, backbone_of, config_of
+from picodet.formats.meta import ARCHITECTURES, META_KEY, Kind, backbone_from_meta, config_from_meta
 from picodet.formats.torch_files import TorchFile, read_torch
 from picodet.models.picodet import BACKBONES, Backbone, PicoDet
 
@@ -36,12 +36,12 @@ def save(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any])
             huggingface_folder.write(path, weights, meta)
             return
         # torch.save names the inside of a file after it, unless it is given one that is open
-        with replacing(path) as temporary, temporary.open("wb") as file:
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
             if path.suffix == ".pth":
                 state_dict = {name: torch.from_numpy(array) for name, array in weights.items()}
                 torch.save({"state_dict": state_dict, "meta": dict(meta)}, file)
             else:
-                metadata = {"format": "pt", HEADER: json.dumps(meta)}
+                metadata = {"format": "pt", META_KEY: json.dumps(meta)}
                 safetensors_writer.write(file, weights, metadata)
     except RuntimeError as error:  # what torch makes of an OSError
         raise OutputError(f"{path}: cannot be written; is the disk full? ({error})") from error
@@ -52,14 +52,14 @@ def load(path: str | Path) -> PicoDet:
 
     Raises CheckpointError where the file is not that.
     """
-    return load_described(path)[0]
+    return load_with_meta(path)[0]
 
 
-def load_described(path: str | Path) -> tuple[PicoDet, dict[str, Any]]:
+def load_with_meta(path: str | Path) -> tuple[PicoDet, dict[str, Any]]:
     """A detector, and the meta of its file: where it came from."""
     path = _as_path(path)
     file, meta = _read(path, kind="detector")
-    return filled(path, file.arrays, lambda: PicoDet(config_of(meta))), meta
+    return model_with_weights(path, file.arrays, lambda: PicoDet(config_from_meta(meta))), meta
 
 
 def load_backbone(path: str | Path) -> Backbone:
@@ -71,10 +71,10 @@ def load_backbone(path: str | Path) -> Backbone:
     file, meta = _read(path, kind="backbone")
 
     def build() -> Backbone:
-        config = backbone_of(meta)
+        config = backbone_from_meta(meta)
         return BACKBONES[type(config)](config)
 
-    return filled(path, file.arrays, build)
+    return model_with_weights(path, file.arrays, build)
 
 
 def _as_path(path: object) -> Path:
@@ -88,7 +88,9 @@ def _as_path(path: object) -> Path:
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def filled(path: Path, weights: Mapping[str, np.ndarray], build: Callable[[], Module]) -> Module:
+def model_with_weights(
+    path: Path, weights: Mapping[str, np.ndarray], build: Callable[[], Module]
+) -> Module:
     """A model in eval mode with these weights, strictly; `path` is for errors.
 
     In float32 on the CPU, whatever torch makes by default in the caller's program.

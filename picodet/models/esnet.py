@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from picodet.config import ESNetConfig, Stage
-from picodet.models.layers import ConvBN, SqueezeExcite, channel_shuffle, in_turn
+from picodet.models.layers import ConvBN, SqueezeExcite, channel_shuffle, run_sequentially
 
 STEM_CHANNELS = 24
 
@@ -45,10 +45,10 @@ class ShuffleBlock(nn.Module):
         self.conv_linear = ConvBN(mid_channels, channels // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        passed, worked = x.chunk(2, dim=1)
-        worked = self.conv_pw(worked)
-        worked = self.se(torch.cat([worked, self.conv_dw(worked)], dim=1))
-        return channel_shuffle(torch.cat([passed, self.conv_linear(worked)], dim=1))
+        shortcut, branch = x.chunk(2, dim=1)
+        branch = self.conv_pw(branch)
+        branch = self.se(torch.cat([branch, self.conv_dw(branch)], dim=1))
+        return channel_shuffle(torch.cat([shortcut, self.conv_linear(branch)], dim=1))
 
 
 def _stage(channels_in: int, stage: Stage) -> nn.ModuleDict:
@@ -78,7 +78,7 @@ class ESNet(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         c2 = self.max_pool(self.stem(images))
-        c3 = in_turn(self.stage2, c2)
-        c4 = in_turn(self.stage3, c3)
-        c5 = in_turn(self.stage4, c4)
+        c3 = run_sequentially(self.stage2, c2)
+        c4 = run_sequentially(self.stage3, c3)
+        c5 = run_sequentially(self.stage4, c4)
         return c3, c4, c5

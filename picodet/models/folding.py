@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from picodet.models.picodet import PicoDet
 
 
-def fold(weight: Tensor, norm: Mapping[str, Tensor], epsilon: float) -> tuple[Tensor, Tensor]:
+def fold_batch_norm(
+    weight: Tensor, norm: Mapping[str, Tensor], epsilon: float
+) -> tuple[Tensor, Tensor]:
     """Weight [O, I, k, k] and bias [O] of a convolution without bias and the batch norm behind it.
 
     Computed in float64 and rounded once.
@@ -23,7 +25,7 @@ def fold(weight: Tensor, norm: Mapping[str, Tensor], epsilon: float) -> tuple[Te
     return folded.to(weight.dtype), (beta - mean * factor).to(weight.dtype)
 
 
-def folded(model: PicoDet) -> PicoDet:
+def fold_batch_norms(model: PicoDet) -> PicoDet:
     """A copy in which every batch norm has gone into the convolution before it."""
     model = copy.deepcopy(model)
     for layer in list(model.modules()):
@@ -31,7 +33,7 @@ def folded(model: PicoDet) -> PicoDet:
         for (_, conv), (name, norm) in pairwise(children):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 with torch.no_grad():
-                    weight, bias = fold(conv.weight, norm.state_dict(), norm.eps)
+                    weight, bias = fold_batch_norm(conv.weight, norm.state_dict(), norm.eps)
                 conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
                 setattr(layer, name, nn.Identity().train(norm.training))
     return model

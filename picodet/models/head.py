@@ -19,19 +19,19 @@ class HeadOutput(NamedTuple):
     """What PicoHead says on each level, nothing decoded; h and w are the cells of the level."""
 
     logits: tuple[Tensor, ...]  # [B, classes, h, w], before the sigmoid
-    sides: tuple[Tensor, ...]  # [B, 4 * (reg_max + 1), h, w], before the softmax: l, t, r, b
+    reg: tuple[Tensor, ...]  # [B, 4 * (reg_max + 1), h, w], before the softmax: l, t, r, b
 
     def scores(self) -> tuple[Tensor, ...]:
         """[B, classes, h, w] probabilities on each level."""
         return tuple(logits.sigmoid() for logits in self.logits)
 
 
-class AlignedOutput(NamedTuple):
+class HeadV2Output(NamedTuple):
     """What PicoHeadV2 says: HeadOutput, and how far each cell's class and box go together."""
 
     logits: tuple[Tensor, ...]  # [B, classes, h, w], before the sigmoid
     alignment: tuple[Tensor, ...]  # [B, 1, h, w], before the sigmoid
-    sides: tuple[Tensor, ...]  # [B, 4 * (reg_max + 1), h, w], before the softmax: l, t, r, b
+    reg: tuple[Tensor, ...]  # [B, 4 * (reg_max + 1), h, w], before the softmax: l, t, r, b
 
     def scores(self) -> tuple[Tensor, ...]:
         """[B, classes, h, w] on each level: the geometric mean of two probabilities."""
@@ -41,7 +41,7 @@ class AlignedOutput(NamedTuple):
         )
 
 
-Output = HeadOutput | AlignedOutput
+AnyHeadOutput = HeadOutput | HeadV2Output
 
 
 class Integral(nn.Module):
@@ -59,12 +59,12 @@ class Integral(nn.Module):
         # arange and linspace import half a second of algebra where a model takes no memory
         self.register_buffer("project", torch.tensor(range(reg_max + 1), dtype=torch.float32))
 
-    def forward(self, sides: Tensor) -> Tensor:
-        bins = sides.unflatten(1, (4, len(self.project)))
+    def forward(self, reg: Tensor) -> Tensor:
+        bins = reg.unflatten(1, (4, len(self.project)))
         return torch.einsum("bsna,n->bsa", bins.softmax(dim=2), self.project)
 
 
-def towers(channels: int, num_convs: int, num_levels: int) -> nn.ModuleList:
+def make_towers(channels: int, num_convs: int, num_levels: int) -> nn.ModuleList:
     """For each level depthwise-separable convolutions without activations: dw0, pw0, dw1 .."""
     return nn.ModuleList(
         nn.ModuleDict(
@@ -78,7 +78,7 @@ def towers(channels: int, num_convs: int, num_levels: int) -> nn.ModuleList:
     )
 
 
-def climb(tower: nn.Module, x: Tensor, act: Act) -> Tensor:
+def run_tower(tower: nn.Module, x: Tensor, act: Act) -> Tensor:
     """[B, C, h, w] -> same, through the convolutions of one level."""
     for conv in tower.children():
         x = act(conv(x))  # out here as in ppdet, so that the layers pair one to one
@@ -92,11 +92,11 @@ class PicoFeat(nn.Module):
         self, channels: int, num_convs: int, num_levels: int, act: Act = F.hardswish
     ) -> None:
         super().__init__()
-        self.levels = towers(channels, num_convs, num_levels)
+        self.levels = make_towers(channels, num_convs, num_levels)
         self.act = act
 
     def forward(self, x: Tensor, level: int) -> Tensor:
-        return climb(self.levels[level], x, self.act)
+        return run_tower(self.levels[level], x, self.act)
 
 
 class PicoHead(nn.Module):
@@ -120,9 +120,9 @@ class PicoHead(nn.Module):
         )
 
     def forward(self, features: tuple[Tensor, ...]) -> HeadOutput:
-        logits, sides = [], []
+        logits, reg = [], []
         for level, (x, predictor) in enumerate(zip(features, self.predictors, strict=True)):
-            of_classes, of_sides = predictor(self.conv_feat(x, level)).split(self.split, dim=1)
-            logits.append(of_classes)
-            sides.append(of_sides)
-        return HeadOutput(tuple(logits), tuple(sides))
+            logits_level, reg_level = predictor(self.conv_feat(x, level)).split(self.split, dim=1)
+            logits.append(logits_level)
+            reg.append(reg_level)
+        return HeadOutput(tuple(logits), tuple(reg))

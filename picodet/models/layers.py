@@ -13,7 +13,7 @@ HARD_SIGMOID_SLOPE = 0.16666670143604279
 # Paddle keeps epsilon in float32 too: 1e-5 rounded. Seen in float64 only, by 1e-10 of a layer.
 EPSILON = 9.999999747378752e-06
 # What running statistics keep at a step, 0.9, is in float32 too, and what they take is 1 less that.
-KEPT = 0.8999999761581421
+PADDLE_MOMENTUM = 0.8999999761581421
 
 Act = Callable[[Tensor], Tensor]  # changes every number for itself
 
@@ -31,7 +31,7 @@ def channel_shuffle(x: Tensor) -> Tensor:
     return x.view(b, 2, c // 2, h, w).transpose(1, 2).reshape(b, c, h, w)
 
 
-def in_turn(layers: nn.ModuleDict, x: Tensor) -> Tensor:
+def run_sequentially(layers: nn.ModuleDict, x: Tensor) -> Tensor:
     """Through all of them, one behind the other. An nn.Sequential would be a layer of its own."""
     for layer in layers.children():
         x = layer(x)
@@ -50,7 +50,7 @@ class BatchNorm2d(nn.BatchNorm2d):
     frozen = False  # the running statistics are used and kept, in training too
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels, EPSILON, 1 - KEPT)
+        super().__init__(channels, EPSILON, 1 - PADDLE_MOMENTUM)
 
     def forward(self, x: Tensor) -> Tensor:
         mean, variance = self.running_mean, self.running_var
@@ -62,14 +62,14 @@ class BatchNorm2d(nn.BatchNorm2d):
         # with a momentum of 1 they are the statistics of the batch
         mean, variance = mean.new_zeros(2, self.num_features).unbind()
         y = F.batch_norm(x, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
-        self.follow(mean, variance * ((count - 1) / count))
+        self.update_running_stats(mean, variance * ((count - 1) / count))
         return y
 
     @torch.no_grad()
-    def follow(self, mean: Tensor, variance: Tensor) -> None:
+    def update_running_stats(self, mean: Tensor, variance: Tensor) -> None:
         """Take the statistics [C] of a batch into the running ones; the variance is biased."""
-        self.running_mean.mul_(KEPT).add_(mean, alpha=1 - KEPT)
-        self.running_var.mul_(KEPT).add_(variance, alpha=1 - KEPT)
+        self.running_mean.mul_(PADDLE_MOMENTUM).add_(mean, alpha=1 - PADDLE_MOMENTUM)
+        self.running_var.mul_(PADDLE_MOMENTUM).add_(variance, alpha=1 - PADDLE_MOMENTUM)
         self.num_batches_tracked.add_(1)
 
 

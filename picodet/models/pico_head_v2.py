@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from picodet.models.head import KERNEL, AlignedOutput, Integral, climb, towers
+from picodet.models.head import KERNEL, HeadV2Output, Integral, make_towers, run_tower
 from picodet.models.layers import Act, BatchNorm2d, ConvBN
 
 
@@ -32,11 +32,11 @@ class PicoFeatV2(nn.Module):
     def __init__(self, channels: int, num_convs: int, num_levels: int, act: Act) -> None:
         super().__init__()
         self.se = nn.ModuleList(PicoSE(channels) for _ in range(num_levels))
-        self.levels = towers(channels, num_convs, num_levels)
+        self.levels = make_towers(channels, num_convs, num_levels)
         self.act = act
 
     def forward(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        x = climb(self.levels[level], x, self.act)
+        x = run_tower(self.levels[level], x, self.act)
         means = F.adaptive_avg_pool2d(x, 1)
         return x, self.act(self.se[level](x, means))
 
@@ -84,11 +84,11 @@ class PicoHeadV2(nn.Module):
             }
         )
 
-    def forward(self, features: tuple[Tensor, ...]) -> AlignedOutput:
-        logits, sides, alignment = [], [], []
+    def forward(self, features: tuple[Tensor, ...]) -> HeadV2Output:
+        logits, reg, alignment = [], [], []
         for level, x in enumerate(features):
             tower, excited = self.conv_feat(x, level)
             logits.append(self.predictors[f"classes{level}"](excited))
-            sides.append(self.predictors[f"sides{level}"](excited))
+            reg.append(self.predictors[f"sides{level}"](excited))
             alignment.append(self.alignment[level](tower))
-        return AlignedOutput(tuple(logits), tuple(alignment), tuple(sides))
+        return HeadV2Output(tuple(logits), tuple(alignment), tuple(reg))

@@ -19,7 +19,7 @@ from picodet.config import (
 )
 from picodet.models.csp_pan import CSPPAN
 from picodet.models.esnet import ESNet
-from picodet.models.head import Output, PicoHead
+from picodet.models.head import AnyHeadOutput, PicoHead
 from picodet.models.layers import ACTIVATIONS
 from picodet.models.lc_pan import LCPAN
 from picodet.models.lcnet import LCNet
@@ -66,5 +66,5 @@ class PicoDet(nn.Module):
             act=act,
         )
 
-    def forward(self, images: Tensor) -> Output:
+    def forward(self, images: Tensor) -> AnyHeadOutput:
         return self.head(self.neck(self.backbone(images)))

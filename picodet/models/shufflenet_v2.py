@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from picodet.config import ShuffleNetV2Config
-from picodet.models.layers import ConvBN, channel_shuffle, in_turn
+from picodet.models.layers import ConvBN, channel_shuffle, run_sequentially
 
 STEM_CHANNELS = 24
 DEPTHS = (4, 8, 4)  # blocks in each stage
@@ -44,9 +44,9 @@ class ShuffleBlock(nn.Module):
         self.conv_linear = ConvBN(half, half, act=F.leaky_relu)
 
     def forward(self, x: Tensor) -> Tensor:
-        passed, worked = x.chunk(2, dim=1)
-        worked = self.conv_linear(self.conv_dw(self.conv_pw(worked)))
-        return channel_shuffle(torch.cat([passed, worked], dim=1))
+        shortcut, branch = x.chunk(2, dim=1)
+        branch = self.conv_linear(self.conv_dw(self.conv_pw(branch)))
+        return channel_shuffle(torch.cat([shortcut, branch], dim=1))
 
 
 def _stage(channels_in: int, channels: int, depth: int) -> nn.ModuleDict:
@@ -74,7 +74,7 @@ class ShuffleNetV2(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         c2 = self.max_pool(self.stem(images))
-        c3 = in_turn(self.stage2, c2)
-        c4 = in_turn(self.stage3, c3)
-        c5 = in_turn(self.stage4, c4)
+        c3 = run_sequentially(self.stage2, c2)
+        c4 = run_sequentially(self.stage3, c3)
+        c5 = run_sequentially(self.stage4, c4)
         return c3, c4, c5

@@ -7,25 +7,25 @@ import numpy as np
 
 from picodet.config import STRIDES
 
-Grid = tuple[int, int]  # cells down, cells across
+FeatureMapSize = tuple[int, int]  # cells down, cells across
 
 
-def grids(input_size: tuple[int, int]) -> tuple[Grid, ...]:
+def feature_map_sizes(input_size: tuple[int, int]) -> tuple[FeatureMapSize, ...]:
     """The cells of each level for a picture of (height, width): a level is rounded up."""
     height, width = input_size
     return tuple((ceil(height / stride), ceil(width / stride)) for stride in STRIDES)
 
 
 @lru_cache(maxsize=8)
-def cell_centres(levels: tuple[Grid, ...]) -> tuple[np.ndarray, np.ndarray]:
+def make_anchor_points(levels: tuple[FeatureMapSize, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Centres [A, 2] (x, y) in cells of their own level, and the levels' strides [A, 1]; float32.
 
     Level after level, row after row. The centre of a cell is half a cell from its corner
     (cell_offset 0.5 in ppdet's configs; ppdet/modeling/heads/pico_head.py, `_generate_anchors`).
     """
     per_level = [np.indices(grid)[::-1].reshape(2, -1).T + 0.5 for grid in levels]
-    centres = np.concatenate(per_level).astype(np.float32)
+    centers = np.concatenate(per_level).astype(np.float32)
     strides = np.repeat(STRIDES, [h * w for h, w in levels]).astype(np.float32)[:, None]
-    for shared in (centres, strides):  # by all who call with these levels
+    for shared in (centers, strides):  # by all who call with these levels
         shared.setflags(write=False)
-    return centres, strides
+    return centers, strides

@@ -25,13 +25,13 @@ def enclosing_area(a: Tensor, b: Tensor) -> Tensor:
     return width * height
 
 
-def least_distance_inside(points: Tensor, boxes: Tensor) -> Tensor:
+def min_distance_to_sides(points: Tensor, boxes: Tensor) -> Tensor:
     """points [..., 2] (x, y) -> [...], to the nearest side; negative where a point is outside."""
     (x, y), (x1, y1, x2, y2) = points.unbind(-1), boxes.unbind(-1)
     across = torch.minimum(x - x1, x2 - x)
     return torch.minimum(across, torch.minimum(y - y1, y2 - y))
 
 
-def centres(boxes: Tensor) -> Tensor:
+def box_centers(boxes: Tensor) -> Tensor:
     """[..., 4] -> [..., 2] (x, y)."""
     return (boxes[..., :2] + boxes[..., 2:]) / 2

@@ -5,22 +5,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from picodet.models.head import Output
-from picodet.ops.anchor_points import cell_centres
+from picodet.models.head import AnyHeadOutput
+from picodet.ops.anchor_points import make_anchor_points
 
 
-def decode(output: Output, integral: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+def decode(output: AnyHeadOutput, integral: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
     """Boxes [B, A, 4] xyxy in pixels of the network's input, and scores [B, C, A].
 
     A counts the cells of all levels, level after level, row after row. `integral` is the head's.
     Source: ppdet/modeling/heads/pico_head.py:344-392 and 620-664, bbox_utils.py:562-584.
     """
     joined = type(output)(*((torch.cat([x.flatten(2) for x in maps], dim=2),) for maps in output))
-    (scores,), (sides,) = joined.scores(), joined.sides
-    distances = integral(sides)
+    (scores,), (reg,) = joined.scores(), joined.reg
+    distances = integral(reg)
     levels = tuple((logits.shape[2], logits.shape[3]) for logits in output.logits)
-    centres, strides = (torch.tensor(array).to(distances) for array in cell_centres(levels))
-    return distances_to_boxes(centres, distances.transpose(1, 2)) * strides, scores
+    centers, strides = (torch.tensor(array).to(distances) for array in make_anchor_points(levels))
+    return distances_to_boxes(centers, distances.transpose(1, 2)) * strides, scores
 
 
 def distances_to_boxes(points: Tensor, distances: Tensor) -> Tensor:

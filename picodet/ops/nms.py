@@ -21,7 +21,7 @@ def multiclass_nms(
     score_threshold: float = 0.025,
     iou_threshold: float = 0.6,
     top_k: int = 1000,
-    keep: int = 100,
+    keep_top_k: int = 100,
 ) -> tuple[np.ndarray, np.ndarray]:
     """boxes [A, 4] xyxy, scores [C, A] -> classes [N], indices [N] of the kept boxes.
 
@@ -31,14 +31,14 @@ def multiclass_nms(
     candidates = boxes[indices]
     kept = np.empty(0, np.intp)
     for start in range(0, len(candidates), CHUNK):
-        if len(kept) >= keep:
+        if len(kept) >= keep_top_k:
             break
         chunk = np.arange(start, min(start + CHUNK, len(candidates)))
-        hit = _suppresses(candidates, classes, kept, chunk, iou_threshold)
-        chunk = chunk[~hit.any(axis=0)]
-        hit = _suppresses(candidates, classes, chunk, chunk, iou_threshold)
-        kept = np.append(kept, chunk[_survivors(hit)])
-    kept = kept[:keep]
+        suppressed = _suppresses(candidates, classes, kept, chunk, iou_threshold)
+        chunk = chunk[~suppressed.any(axis=0)]
+        suppressed = _suppresses(candidates, classes, chunk, chunk, iou_threshold)
+        kept = np.append(kept, chunk[_survivors(suppressed)])
+    kept = kept[:keep_top_k]
     kept = kept[np.argsort(classes[kept], kind="stable")]
     return classes[kept], indices[kept]
 
@@ -69,25 +69,25 @@ def _suppresses(
     u1, v1, u2, v2 = boxes[b].T[:, None, :]
     width = np.minimum(x2, u2) - np.maximum(x1, u1)
     height = np.minimum(y2, v2) - np.maximum(y1, v1)
-    touching = (x1 <= u2) & (u1 <= x2) & (y1 <= v2) & (v1 <= y2)
+    overlapping = (x1 <= u2) & (u1 <= x2) & (y1 <= v2) & (v1 <= y2)
     area_a = np.where((x2 < x1) | (y2 < y1), 0, (x2 - x1) * (y2 - y1))
     area_b = np.where((u2 < u1) | (v2 < v1), 0, (u2 - u1) * (v2 - v1))
     shared = width * height
     with np.errstate(invalid="ignore", divide="ignore"):
         iou = shared / (area_a + area_b - shared)
-    return ~(iou <= threshold) & touching & (classes[a][:, None] == classes[b])
+    return ~(iou <= threshold) & overlapping & (classes[a][:, None] == classes[b])
 
 
-def _survivors(hit: np.ndarray) -> np.ndarray:
+def _survivors(suppressed: np.ndarray) -> np.ndarray:
     """[N] bool: who stays when each, best first, removes those it hits [N, N].
 
     Whether box j stays depends on better boxes only, so that after k rounds the first k are
     right; most chunks are done in three or four.
     """
-    hit = np.triu(hit, k=1)
-    alive: np.ndarray = np.ones(len(hit), bool)
+    suppressed = np.triu(suppressed, k=1)
+    alive: np.ndarray = np.ones(len(suppressed), bool)
     while True:
-        after = ~hit[alive].any(axis=0)
+        after = ~suppressed[alive].any(axis=0)
         if np.array_equal(after, alive):
             return alive
         alive = after

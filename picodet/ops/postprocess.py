@@ -6,11 +6,11 @@ from typing import Literal
 import numpy as np
 
 from picodet.errors import PicoDetError
-from picodet.ops.anchor_points import grids
+from picodet.ops.anchor_points import feature_map_sizes
 from picodet.ops.nms import multiclass_nms
 
 Semantics = Literal["ppdet-2.3", "ppdet-2.4"]
-BEST_PER_LEVEL = 1000  # cells that 2.3 went on with (nms_pre of its configs)
+NMS_PRE = 1000  # cells that 2.3 went on with (nms_pre of its configs)
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ def postprocess(
 ) -> Detections:
     """All that follows the network, for one picture; input_size is (height, width)."""
     if settings.semantics == "ppdet-2.3":
-        candidates = _best_and_clipped(candidates, input_size)
-    return select(candidates, scale_factor, settings.score_threshold, settings.iou_threshold)
+        candidates = _top_k_and_clip(candidates, input_size)
+    return apply_nms(candidates, scale_factor, settings.score_threshold, settings.iou_threshold)
 
 
-def select(
+def apply_nms(
     candidates: Candidates,
     scale_factor: np.ndarray,
     score_threshold: float = Postprocessing.score_threshold,
@@ -81,21 +81,21 @@ def select(
     before they are compared and are not clipped (pico_head.py:418-440).
     """
     y, x = scale_factor
-    in_picture = candidates.boxes / np.array([x, y, x, y], dtype=scale_factor.dtype)
+    in_image = candidates.boxes / np.array([x, y, x, y], dtype=scale_factor.dtype)
     scores = candidates.scores
-    classes, indices = multiclass_nms(in_picture, scores, score_threshold, iou_threshold)
-    return Detections(in_picture[indices], scores[classes, indices], classes)
+    classes, indices = multiclass_nms(in_image, scores, score_threshold, iou_threshold)
+    return Detections(in_image[indices], scores[classes, indices], classes)
 
 
-def _best_and_clipped(candidates: Candidates, input_size: tuple[int, int]) -> Candidates:
+def _top_k_and_clip(candidates: Candidates, input_size: tuple[int, int]) -> Candidates:
     """Equal best scores at the border: the cell that comes first; ppdet's order is any there."""
     kept, start = [], 0
     best = candidates.scores.max(axis=0)
-    for height, width in grids(input_size):
+    for height, width in feature_map_sizes(input_size):
         level = best[start : start + height * width]
-        kept.append(start + np.sort(np.argsort(-level, kind="stable")[:BEST_PER_LEVEL]))
+        kept.append(start + np.sort(np.argsort(-level, kind="stable")[:NMS_PRE]))
         start += height * width
-    cells = np.concatenate(kept)
+    indices = np.concatenate(kept)
     height, width = input_size
     limits = np.array([width, height, width, height], candidates.boxes.dtype)
-    return Candidates(candidates.boxes[cells].clip(0, limits), candidates.scores[:, cells])
+    return Candidates(candidates.boxes[indices].clip(0, limits), candidates.scores[:, indices])

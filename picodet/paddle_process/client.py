@@ -13,7 +13,12 @@ import numpy as np
 
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.paddle_process.pipe import Message, receive, send
-from picodet.paddle_process.python import interpreter, last_words, missing, start
+from picodet.paddle_process.python import (
+    interpreter,
+    last_error_line,
+    missing_package_message,
+    start_process,
+)
 
 SERVER = "picodet.paddle_process.server"
 PATIENCE = 10  # seconds until a process that nobody asks any more is killed
@@ -35,7 +40,7 @@ class ProgramProcess:
         argument = json.dumps({"program": str(program.resolve()), "threads": threads})
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (until the process has ended)
         try:
-            self._process = start(
+            self._process = start_process(
                 *(python, SERVER, argument, threads),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -52,7 +57,9 @@ class ProgramProcess:
                     self.inputs = [str(name) for name in inputs]
                     self.outputs = [str(name) for name in outputs]
                 case {"missing": str() as package}:
-                    raise MissingPaddleError(missing(program.parent, package, python))
+                    raise MissingPaddleError(
+                        missing_package_message(program.parent, package, python)
+                    )
                 case {"error": str() as text}:
                     raise CheckpointError(f"{program}: Paddle cannot load it: {text}")
                 case _:
@@ -104,7 +111,7 @@ class ProgramProcess:
         if message is None:
             raise PicoDetError(
                 f"{self._where}: ended with exit code {self._ended()}; its last words: "
-                f"{last_words(self._errors)}"
+                f"{last_error_line(self._errors)}"
             )
         return message
 

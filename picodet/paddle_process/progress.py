@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from picodet.errors import PicoDetError
-from picodet.system.termination import terminable
+from picodet.system.termination import termination_as_interrupt
 
 
 def send_message(**content: Any) -> None:
@@ -23,7 +23,7 @@ def send_progress(done: int, total: int) -> None:
 def run_reporting_errors(work: Callable[[], None]) -> None:
     """Do it, or tell what is wrong. Who ends this process finds nothing half written."""
     try:
-        with terminable():
+        with termination_as_interrupt():
             work()
     except PicoDetError as error:
         send_message(error=str(error))

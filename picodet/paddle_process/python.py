@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from picodet.errors import Note, PicoDetError
 
-PATIENCE = 10  # seconds until a process that is to end is killed
+KILL_TIMEOUT = 10  # seconds until a process that is to end is killed
 PACKAGE = Path(__file__).parents[1]
 # The working directory, which python -c puts first, is none of its business: it may hold a paddle,
 # a ppdet or a yaml.py of somebody's. What is said before `main` fits both of the ways in which the
@@ -61,7 +61,7 @@ def interpreter(python: Path | None) -> str:
     return str(python or sys.executable)
 
 
-def start(
+def start_process(
     python: Path | None, module: str, argument: str, threads: int = 1, **streams: Any
 ) -> subprocess.Popen[Any]:
     """Call `main` of a module with the argument there; streams as for Popen.
@@ -83,10 +83,10 @@ def start(
         raise PicoDetError(f"{command[0]}: cannot be started: {error.strerror}") from error
 
 
-def note_other_ppdet() -> None:
+def warn_of_local_ppdet() -> None:
     """Warn where the working directory looks as if its ppdet were the one that runs."""
-    wanted = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if Path("ppdet", "__init__.py").is_file() and Path.cwd() not in map(Path, wanted):
+    python_path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if Path("ppdet", "__init__.py").is_file() and Path.cwd() not in map(Path, python_path):
         warnings.warn(
             f"the ppdet in {Path.cwd()} is not what runs, but the one that is installed beside "
             "Paddle; to run this one, set PYTHONPATH to it",
@@ -96,20 +96,20 @@ def note_other_ppdet() -> None:
 
 
 @contextmanager
-def ended_with(process: subprocess.Popen[Any]) -> Iterator[None]:
+def terminate_on_error(process: subprocess.Popen[Any]) -> Iterator[None]:
     """Whatever ends this block early, an interrupt too, ends the process: it may tidy up."""
     try:
         yield
     except BaseException:
         process.terminate()
         try:
-            process.wait(PATIENCE)
+            process.wait(KILL_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
         raise
 
 
-def last_words(errors: IO[Any]) -> str:
+def last_error_line(errors: IO[Any]) -> str:
     """The last line that a process wrote to the file that is its standard error."""
     errors.seek(0)
     text = errors.read()
@@ -117,10 +117,10 @@ def last_words(errors: IO[Any]) -> str:
     return next((line for line in reversed(lines) if line.strip()), "nothing")
 
 
-def missing(needing: Path, package: str, python: Path | None) -> str:
+def missing_package_message(path: Path, package: str, python: Path | None) -> str:
     """What to do where a package is not there; ppdet is needed for a `.pdparams` only."""
-    install = INSTALL["paddle" if needing.is_dir() else "ppdet"]
+    install = INSTALL["paddle" if path.is_dir() else "ppdet"]
     return (
-        f"{needing} needs {package}, which {interpreter(python)} has not. In an environment of its "
+        f"{path} needs {package}, which {interpreter(python)} has not. In an environment of its "
         f"own: {install} -- and name its Python with --paddle-python"
     )

@@ -1,9 +1,9 @@
 """Packages that not everybody has (the extras of setup.cfg): what to say where one is missing."""
 
-NAMES_OF = {"google": "protobuf", "yaml": "PyYAML", "cv2": "opencv-python-headless"}  # for pip
+PIP_NAMES = {"google": "protobuf", "yaml": "PyYAML", "cv2": "opencv-python-headless"}  # for pip
 
 
-def why(error: ImportError) -> str:
+def import_error_message(error: ImportError) -> str:
     """Why something could not be imported: what is missing and how it is installed, or its error.
 
     A package that is there and broken is not missing; installing it again may not help.
@@ -12,4 +12,4 @@ def why(error: ImportError) -> str:
     if not isinstance(error, ModuleNotFoundError) or package in ("", "picodet"):
         reason = f"{type(error).__name__}: {error}"
         return f"{package or 'a package'} is installed and cannot be imported ({reason})"
-    return f"{package} is not installed: pip install {NAMES_OF.get(package, package)}"
+    return f"{package} is not installed: pip install {PIP_NAMES.get(package, package)}"

@@ -7,22 +7,22 @@ from collections.abc import Callable
 import click
 
 Clock = Callable[[], float]  # seconds, from any beginning
-VARIABLE = "PICODET_PROGRESS_SECONDS"  # of the environment, for another LINE
+INTERVAL_VARIABLE = "PICODET_PROGRESS_SECONDS"  # of the environment, for another LINE
 
 
-def between_lines(asked: str) -> float:
+def parse_interval(text: str) -> float:
     """Seconds: what was asked for; 30 where that is no number beyond 0."""
     try:
-        seconds = float(asked)
+        seconds = float(text)
     except ValueError:
         return 30.0
     return seconds if seconds > 0 else 30.0
 
 
-LINE = between_lines(os.environ.get(VARIABLE, ""))  # seconds between two lines
+LINE_INTERVAL = parse_interval(os.environ.get(INTERVAL_VARIABLE, ""))  # seconds between two lines
 
 
-class Every:
+class IntervalTimer:
     """True when so many seconds have gone by since it was, or since the beginning."""
 
     def __init__(self, seconds: float, clock: Clock = time.monotonic) -> None:
@@ -36,19 +36,19 @@ class Every:
         return True
 
 
-def lines(
+def progress_logger(
     description: str, unit: str = "", clock: Clock = time.monotonic
 ) -> Callable[[int, int], None]:
     """What tells on standard error, now and then, how many of how many are done.
 
     Without a unit it tells the share alone.
     """
-    due, start = Every(LINE, clock), clock()
+    due, start = IntervalTimer(LINE_INTERVAL, clock), clock()
 
-    def move(done: int, total: int) -> None:
+    def update(done: int, total: int) -> None:
         if due() and total > 0:
             share = f"{done:,} of {total:,} {unit}, " if unit else ""
             speed = f", {done / (clock() - start):.1f} {unit}/s" if unit else ""
             click.echo(f"{description}: {share}{done / total:.0%}{speed}", err=True)
 
-    return move
+    return update

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from picodet.system.machine import locked
+from picodet.system.machine import try_lock
 
 SUFFIX = ".lock"
 MAX_BYTES = 200  # of what is written into one
@@ -35,36 +35,36 @@ class Lock:
             self._file = None
 
 
-def take(path: Path) -> Lock | None:
+def acquire(path: Path) -> Lock | None:
     """The lock of `path`, in a file beside it; None where a process that lives has it."""
-    beside = path.with_name(path.name + SUFFIX)
+    lock_path = path.with_name(path.name + SUFFIX)
     while True:
         try:
-            file = beside.open("ab")
+            file = lock_path.open("ab")
         except OSError:
-            return Lock(beside, None)
+            return Lock(lock_path, None)
         try:
-            if not locked(file):
+            if not try_lock(file):
                 file.close()
                 return None
-            if os.path.samestat(os.fstat(file.fileno()), beside.stat()):
+            if os.path.samestat(os.fstat(file.fileno()), lock_path.stat()):
                 file.truncate(0)
                 file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
                 file.flush()
-                return Lock(beside, file)
+                return Lock(lock_path, file)
         except FileNotFoundError:  # whoever had it removed it in between
             pass
         except OSError:
             file.close()
-            return Lock(beside, None)
+            return Lock(lock_path, None)
         file.close()
 
 
-def holder(path: Path) -> str:
+def lock_holder(path: Path) -> str:
     """Who has it, as far as that can be told."""
     try:
         with path.with_name(path.name + SUFFIX).open("rb") as file:
-            said = file.read(MAX_BYTES).decode(errors="replace")
+            owner = file.read(MAX_BYTES).decode(errors="replace")
     except OSError:
-        said = ""
-    return said or "another process"
+        owner = ""
+    return owner or "another process"

@@ -23,10 +23,10 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 LOCKED_BYTE = 1 << 30  # on Windows, what is locked cannot be read: far behind whatever is written
-UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, bytes
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, bytes
 
 
-def cores() -> int:
+def available_cores() -> int:
     """Those that this process may use; where that cannot be asked, those of the machine."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -37,10 +37,10 @@ def peak_memory() -> int | None:
     """The most that this process has had so far, bytes; None where nobody counts it."""
     if resource is None:
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
 
 
-def locked(file: IO[bytes]) -> bool:
+def try_lock(file: IO[bytes]) -> bool:
     """Whether a file that is open for writing could be locked, and is from now on.
 
     The lock is the operating system's: it ends with the process that holds it, however that ends.

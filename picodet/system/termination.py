@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-OF_SHELLS = 128  # and the number of the signal: the exit code of what a signal has ended
-ENDING = tuple(
+SIGNAL_EXIT_BASE = 128  # and the number of the signal: the exit code of what a signal has ended
+TERMINATION_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
 )  # Windows has no terminal that hangs up
 
@@ -27,17 +27,19 @@ class Terminated(KeyboardInterrupt):
 
 def exit_code(error: BaseException | None) -> int:
     """As a shell has it of a command that this interrupt has ended."""
-    return OF_SHELLS + (error.number if isinstance(error, Terminated) else signal.SIGINT)
+    return SIGNAL_EXIT_BASE + (error.number if isinstance(error, Terminated) else signal.SIGINT)
 
 
 @contextmanager
-def listening(heard: Callable[[int, FrameType | None], None], *signals: int) -> Iterator[None]:
+def signal_handlers(
+    on_signal: Callable[[int, FrameType | None], None], *signals: int
+) -> Iterator[None]:
     """Call this for those of the signals that are not ignored; only a main thread can."""
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in signals:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                before[number] = signal.signal(number, heard)
+                before[number] = signal.signal(number, on_signal)
     try:
         yield
     finally:
@@ -46,15 +48,15 @@ def listening(heard: Callable[[int, FrameType | None], None], *signals: int) -> 
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
+def termination_as_interrupt() -> Iterator[None]:
     """Raises Terminated, once: who asks again, as torchrun does, does not disturb the saving."""
-    asked = False
+    requested = False
 
-    def heard(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if not asked:
-            asked = True
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal requested
+        if not requested:
+            requested = True
             raise Terminated(number)
 
-    with listening(heard, *ENDING):
+    with signal_handlers(on_signal, *TERMINATION_SIGNALS):
         yield

@@ -8,7 +8,7 @@ from pathlib import Path
 from picodet.version import __version__
 
 CPUINFO = Path("/proc/cpuinfo")  # Linux's
-FLAGS = {"avx512f": "AVX-512", "avx2": "AVX2", "sse4_2": "SSE4.2"}  # the best that there is
+CPU_FLAGS = {"avx512f": "AVX-512", "avx2": "AVX2", "sse4_2": "SSE4.2"}  # the best that there is
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -31,5 +31,5 @@ def cpu() -> str:
     model = re.search(r"^model name\s*: *(.+)$", text, re.MULTILINE)
     flags = re.search(r"^flags\s*:(.+)$", text, re.MULTILINE)
     has = flags[1].split() if flags else []
-    best = [name for flag, name in FLAGS.items() if flag in has][:1]
+    best = [name for flag, name in CPU_FLAGS.items() if flag in has][:1]
     return ", ".join([model[1].strip() if model else platform.machine(), *best])

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from picodet.config import Kernels, ModelConfig
+from picodet.config import ModelConfig, ResizeKernels
 from picodet.data.coco import read_annotations
 from picodet.data.resize_kernels import fingerprint, name_of
-from picodet.distributed import Ranks
+from picodet.distributed import ProcessGroup
 from picodet.errors import TrainingError
 from picodet.files import check_folder, sha256
 from picodet.inference.torch_backend import on_device
@@ -67,7 +67,7 @@ def with_classes(recipe: Recipe, classes: tuple[str, ...] | None) -> Recipe:
     return replace(recipe, model=replace(recipe.model, name=name, classes=classes))
 
 
-def with_resize(recipe: Recipe, kernels: Kernels | None) -> Recipe:
+def with_resize(recipe: Recipe, kernels: ResizeKernels | None) -> Recipe:
     """The same with pictures resized by other kernels; None leaves the recipe's."""
     if kernels is None:
         return recipe
@@ -92,7 +92,7 @@ def prepare(
     data: DatasetPaths,
     val_data: DatasetPaths | None,
     init: InitWeights,
-    ranks: Ranks,
+    ranks: ProcessGroup,
     resume: bool,
     validation: Callable[[ModelConfig], Validate] | None,
     show: Callable[[Any], None],
@@ -175,10 +175,10 @@ def prepare(
 def _lock_folder(out: Path, newest: Path | None) -> Lock:
     """The folder is this training's from now on, and nobody has gone on with it meanwhile."""
     name = out / "training"
-    lock = locks.take(name)
+    lock = locks.acquire(name)
     if lock is None:
         raise TrainingError(
-            f"{out}: {locks.holder(name)} is training into this folder at this moment; wait for "
+            f"{out}: {locks.lock_holder(name)} is training into this folder at this moment; wait for "
             "its end, or name another --out"
         )
     if checkpoints.newest(out / checkpoints.FOLDER) != newest:
@@ -193,7 +193,7 @@ def _image_paths(data: DatasetPaths) -> list[Path]:
     return [data.images / image.file for image in annotations.images]
 
 
-def _resized_by(kernels: Kernels) -> dict[str, str]:
+def _resized_by(kernels: ResizeKernels) -> dict[str, str]:
     """Fingerprints of all that a training resizes: bytes, and floats behind the distortion."""
     return {
         f"{interp} {dtype}": found
@@ -220,7 +220,7 @@ def _settings(
     data: DatasetPaths,
     val_data: DatasetPaths | None,
     init: InitWeights,
-    ranks: Ranks,
+    ranks: ProcessGroup,
 ) -> dict[str, Any]:
     """All that the numbers of a training depend on."""
     return {

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from picodet.config import ModelConfig
 from picodet.errors import TrainingError
-from picodet.files import regular, replacing
+from picodet.files import atomic_write, regular_file
 from picodet.formats import safetensors_writer
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.formats.strict_json import unique_keys
 from picodet.models.checkpoint import save as save_weights
 from picodet.training.options import TrainOptions
@@ -83,7 +83,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         "settings": checkpoint.settings,
     }
     path = folder / f"{checkpoint.progress.iteration:09d}.safetensors"
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         safetensors_writer.write(file, flat, {HEADER: json.dumps(header)})
     for old in sorted(folder.glob(FILES))[:-keep]:
         old.unlink(missing_ok=True)
@@ -99,7 +99,7 @@ def load(path: Path) -> Checkpoint:
     """Raises TrainingError where the file is not what `save` has written."""
     tensors: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
     try:
-        with safe_open(regular(path), "pt") as file:
+        with safe_open(regular_file(path), "pt") as file:
             sums = safetensors_writer.Checksums(path)
             header = json.loads(
                 (file.metadata() or {}).get(HEADER, "{}"), object_pairs_hook=unique_keys
@@ -190,7 +190,7 @@ class WeightWriter:
         for kind, weights in zip(KINDS, (ema_weights, raw), strict=True):
             arrays = {name: tensor.detach().cpu().numpy() for name, tensor in weights.items()}
             source = f"{self.source}, epoch {epoch}, {kind} weights"
-            meta = describe(self.config, "detector", source, self.digest)
+            meta = make_meta(self.config, "detector", source, self.digest)
             meta |= {"weights": kind, "epoch": epoch}
             for name in names:
                 save_weights(self.folder / f"{name}_{kind}.pth", arrays, meta)

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from picodet.models.head import AlignedOutput, HeadOutput, Output
+from picodet.models.head import AnyHeadOutput, HeadOutput, HeadV2Output
 from picodet.training.assigners.assignment import NONE, Assignment
 from picodet.training.assigners.atss import atss
 from picodet.training.assigners.simota import simota
@@ -46,7 +46,7 @@ def simota_losses(
     it over the processes, and does not, as that fails for a plain int.
     """
     anchors = anchor_points_of(output)
-    logits, sides = flatten_levels(output.logits), flatten_levels(output.sides)
+    logits, sides = flatten_levels(output.logits), flatten_levels(output.reg)
     assigned = assign_simota(logits, sides, anchors, targets, assignment, integral)
     pos = positives(assigned, targets, anchors)
     own = logits[pos.images, pos.classes, pos.anchors]
@@ -83,7 +83,7 @@ def _num_positives(assigned: Assignment, targets: Targets) -> Tensor:
 
 
 def aligned_losses(
-    output: AlignedOutput,
+    output: HeadV2Output,
     targets: Targets,
     assignment: TaskAligned,
     weights: LossWeights,
@@ -96,7 +96,7 @@ def aligned_losses(
     static: in the first epochs, when cells are assigned by where they lie.
     """
     anchors = anchor_points_of(output)
-    scores, sides = flatten_levels(output.scores()), flatten_levels(output.sides)
+    scores, sides = flatten_levels(output.scores()), flatten_levels(output.reg)
     assigned = assign_aligned(scores, sides, anchors, targets, assignment, integral, static)
     pos = positives(assigned, targets, anchors)
     own = scores[pos.images, pos.classes, pos.anchors]
@@ -131,7 +131,7 @@ def assign_aligned(
     return task_aligned(scores.detach(), boxes, anchors.points, targets, config)
 
 
-Criterion = Callable[[Output, Targets], Losses]
+Criterion = Callable[[AnyHeadOutput, Targets], Losses]
 # a process's own sum of weights -> what its losses are divided by, before it is made 1 at least
 Normalizer = Callable[[Tensor], Tensor]
 

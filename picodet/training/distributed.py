@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from picodet.distributed import Ranks
+from picodet.distributed import ProcessGroup
 from picodet.training.criterion import Normalizer
 from picodet.training.recipes.schema import BoxNormalizer
 
@@ -24,14 +24,14 @@ BUFFER_SYNC_ARGUMENT = next(
 )
 
 
-def distributed(model: nn.Module, ranks: Ranks) -> nn.Module:
+def distributed(model: nn.Module, ranks: ProcessGroup) -> nn.Module:
     """The model, whose gradients are averaged over the processes while they are computed."""
     if ranks.size == 1:
         return model
     return DistributedDataParallel(model, **{BUFFER_SYNC_ARGUMENT: False})  # type: ignore[arg-type]
 
 
-def normalizer(kind: BoxNormalizer, ranks: Ranks) -> Normalizer:
+def normalizer(kind: BoxNormalizer, ranks: ProcessGroup) -> Normalizer:
     """What a process's own sum becomes before the losses are divided by it.
 
     ppdet until 2.6.0 takes the mean over the processes. From 2.6.1 on the mean goes to a copy that
@@ -50,7 +50,9 @@ def normalizer(kind: BoxNormalizer, ranks: Ranks) -> Normalizer:
     return mean
 
 
-def any_rank(flags: Sequence[Tensor | bool], device: torch.device, ranks: Ranks) -> list[bool]:
+def any_rank(
+    flags: Sequence[Tensor | bool], device: torch.device, ranks: ProcessGroup
+) -> list[bool]:
     """Whether each flag is set in any of the processes; the same answer in all of them."""
     numbers = torch.stack([torch.as_tensor(flag, device=device).float() for flag in flags])
     if ranks.size > 1:
@@ -58,7 +60,9 @@ def any_rank(flags: Sequence[Tensor | bool], device: torch.device, ranks: Ranks)
     return [bool(number) for number in numbers.tolist()]
 
 
-def broadcast_from_first(tensors: Mapping[str, Tensor], ranks: Ranks) -> Mapping[str, Tensor]:
+def broadcast_from_first(
+    tensors: Mapping[str, Tensor], ranks: ProcessGroup
+) -> Mapping[str, Tensor]:
     """The tensors of process 0, in all of them."""
     if ranks.size > 1:
         for tensor in tensors.values():

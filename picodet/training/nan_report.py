@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from picodet.errors import TrainingError
-from picodet.models.head import Output
+from picodet.models.head import AnyHeadOutput
 from picodet.training.criterion import Criterion
 from picodet.training.data.batch import Batch
 
@@ -101,7 +101,7 @@ def _count(tensor: Tensor) -> str:
     return f"{bad} of {tensor.numel()} numbers of {list(tensor.shape)}"
 
 
-def map_sums(output: Output) -> Tensor:
+def map_sums(output: AnyHeadOutput) -> Tensor:
     """Of each map; finite if all its numbers are."""
     return torch.stack([level.detach().sum() for maps in output for level in maps])
 

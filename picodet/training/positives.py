@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from picodet.models.head import Output
-from picodet.ops.anchor_points import Grid, cell_centres
+from picodet.models.head import AnyHeadOutput
+from picodet.ops.anchor_points import FeatureMapSize, make_anchor_points
 from picodet.ops.decode import distances_to_boxes
 from picodet.training.assigners.assignment import NONE, Assignment
 from picodet.training.data.batch import Targets
@@ -21,7 +21,7 @@ class AnchorPoints(NamedTuple):
 
     centers: Tensor  # [A, 2] (x, y), in strides of their own level
     strides: Tensor  # [A, 1], pixels
-    levels: tuple[Grid, ...]
+    levels: tuple[FeatureMapSize, ...]
 
     @property
     def points(self) -> Tensor:
@@ -44,11 +44,11 @@ def flatten_levels(maps: tuple[Tensor, ...]) -> Tensor:
     return torch.cat([level.flatten(2) for level in maps], dim=2)
 
 
-def anchor_points_of(output: Output) -> AnchorPoints:
+def anchor_points_of(output: AnyHeadOutput) -> AnchorPoints:
     """In the precision, and on the device, of the output."""
     first = output.logits[0]
     levels = tuple((level.shape[2], level.shape[3]) for level in output.logits)
-    centers, strides = (torch.tensor(array).to(first) for array in cell_centres(levels))
+    centers, strides = (torch.tensor(array).to(first) for array in make_anchor_points(levels))
     return AnchorPoints(centers, strides, levels)
 
 

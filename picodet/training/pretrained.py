@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from picodet.config import ModelConfig
-from picodet.converter.configure import Wanted
-from picodet.converter.convert import port
-from picodet.converter.converted_model import Ported
+from picodet.converter.configure import ConvertOptions
+from picodet.converter.convert import convert_model
+from picodet.converter.converted_model import ConvertedModel
 from picodet.errors import TrainingError
 from picodet.models.picodet import PicoDet
 from picodet.training.init_weights import init_weights
@@ -45,7 +45,7 @@ def init_model(
     init_weights(model, torch.Generator().manual_seed(seed))
     if weights is None:
         return InitializedModel(model, ("from scratch: every weight is drawn as ppdet draws it",))
-    _, ported = port(weights, Wanted())
+    _, ported = convert_model(weights, ConvertOptions())
     tensors = {name: torch.from_numpy(array) for name, array in ported.weights.items()}
     if ported.kind == "backbone":
         _check_same_network(
@@ -83,7 +83,7 @@ def _check_same_network(
 
 
 def _transfer_classes(
-    model: PicoDet, ported: Ported, tensors: dict[str, Tensor], head: HeadInit
+    model: PicoDet, ported: ConvertedModel, tensors: dict[str, Tensor], head: HeadInit
 ) -> str:
     """Fill in everything but the classes that the file does not know; says which those are."""
     new, old = model.config.classes, ported.config.classes

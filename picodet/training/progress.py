@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from picodet.system.intervals import LINE, Clock, Every, lines
+from picodet.system.intervals import LINE_INTERVAL, Clock, IntervalTimer, progress_logger
 from picodet.system.machine import peak_memory
 from picodet.training.trainer import StepLog
 
@@ -50,7 +50,7 @@ class _Smoothed:
 
 def progress_lines(device: str, clock: Clock = time.monotonic) -> ProgressCallbacks:
     """For a log file: a step's line, or that of an evaluation, every LINE seconds."""
-    smooth, due = _Smoothed(device), Every(LINE, clock)
+    smooth, due = _Smoothed(device), IntervalTimer(LINE_INTERVAL, clock)
 
     def step(log: StepLog) -> None:
         losses, speed = smooth(log)
@@ -60,7 +60,9 @@ def progress_lines(device: str, clock: Clock = time.monotonic) -> ProgressCallba
             click.echo(f"{where}  {done}  {losses}  {speed}", err=True)
 
     return ProgressCallbacks(
-        step, lines("evaluating", "images", clock), lines("looking at images", "images", clock)
+        step,
+        progress_logger("evaluating", "images", clock),
+        progress_logger("looking at images", "images", clock),
     )
 
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from picodet.distributed import HEARING, Ranks
-from picodet.models.head import Output
+from picodet.distributed import ERROR_TIMEOUT, ProcessGroup
+from picodet.models.head import AnyHeadOutput
 from picodet.models.picodet import PicoDet
 from picodet.training.criterion import Criterion, Losses
 from picodet.training.data.batch import Batch
@@ -53,7 +53,7 @@ class Stepper:
         model: PicoDet,
         optimizer: MomentumSGD,
         ema: ModelEMA,
-        ranks: Ranks,
+        ranks: ProcessGroup,
         amp: bool = False,
     ) -> None:
         self.model, self.optimizer, self.ema, self.ranks = model, optimizer, ema, ranks
@@ -101,7 +101,7 @@ class Stepper:
         names = (*Losses._fields, "total")
         return StepResult(dict(zip(names, mean_losses.tolist(), strict=True)), stop, self.skipped)
 
-    def _forward(self, images: Tensor) -> Output:
+    def _forward(self, images: Tensor) -> AnyHeadOutput:
         if self.half_dtype is None:
             return self.parallel(images)
         with torch.autocast(self.device.type, self.half_dtype):
@@ -137,7 +137,7 @@ class Stepper:
     ) -> NotFiniteError:
         error = explain(self.model, batch, criterion, iteration, what)
         if error.in_other_process and self.ranks.size > 1:  # the one that has it shall tell
-            time.sleep(HEARING)
+            time.sleep(ERROR_TIMEOUT)
             self.ranks.check()
         return error
 

@@ -49,7 +49,7 @@ class SyncBatchNorm2d(BatchNorm2d):
         variance = sum_over_ranks(centered.square().sum((0, 2, 3))) / sums[-1]
         scale = self.weight * (variance + self.eps).rsqrt()
         y = centered * scale[:, None, None] + self.bias[:, None, None]
-        self.follow(mean.detach(), variance.detach())
+        self.update_running_stats(mean.detach(), variance.detach())
         return y.to(x.dtype)
 
 

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 import click
 from torch import Tensor
 
-from picodet.distributed import Ranks
+from picodet.distributed import ProcessGroup
 from picodet.errors import PicoDetError, TrainingError
 from picodet.models.picodet import PicoDet
-from picodet.system.termination import ENDING, Terminated, listening
+from picodet.system.termination import TERMINATION_SIGNALS, Terminated, signal_handlers
 from picodet.training import checkpoint as checkpoints
 from picodet.training.checkpoint import Best, Checkpoint, Progress, WeightWriter
 from picodet.training.criterion import criterion
@@ -88,7 +88,7 @@ class Interruption:
         self._stack = ExitStack()
 
     def __enter__(self) -> "Interruption":
-        self._stack.enter_context(listening(self._note, signal.SIGINT, *ENDING))
+        self._stack.enter_context(signal_handlers(self._note, signal.SIGINT, *TERMINATION_SIGNALS))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -135,7 +135,7 @@ class Trainer:
     def __init__(
         self,
         options: TrainOptions,
-        ranks: Ranks,
+        ranks: ProcessGroup,
         model: PicoDet,
         loader: Loader,
         settings: Mapping[str, Any],

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from picodet.errors import PicoDetError
-from picodet.files import regular
+from picodet.files import regular_file
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
     """One name per line; empty lines at the end do not count."""
     try:
-        names = regular(path).read_text(encoding="utf-8-sig").rstrip().splitlines()
+        names = regular_file(path).read_text(encoding="utf-8-sig").rstrip().splitlines()
     except OSError as error:
         raise PicoDetError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -26,20 +26,20 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return tuple(name.strip() for name in names)
 
 
-def listed_in(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
+def class_names_in_metadata(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
     """Class names in the metadata of an ONNX, one per line, as PaddleX and RapidAI write them."""
     names = tuple(metadata.get("character", "").strip().splitlines())
     return names or None
 
 
-def numbered(count: int) -> tuple[str, ...]:
+def default_class_names(count: int) -> tuple[str, ...]:
     """What classes are called that nobody has named."""
     return tuple(f"class {i}" for i in range(count))
 
 
-def named(names: tuple[str, ...] | None, count: int) -> tuple[str, ...] | None:
+def known_class_names(names: tuple[str, ...] | None, count: int) -> tuple[str, ...] | None:
     """The names if there are as many as classes, and not mere numbers."""
-    known = names is not None and len(names) == count and names != numbered(count)
+    known = names is not None and len(names) == count and names != default_class_names(count)
     return names if known else None
 
 

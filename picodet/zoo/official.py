@@ -13,8 +13,8 @@ from picodet.zoo import architectures as v
 from picodet.zoo.class_names import COCO, PEDESTRIAN, PUBLAYNET, VOC
 
 MODELS = "https://paddledet.bj.bcebos.com/models/"
-PEOPLE = "https://bj.bcebos.com/v1/paddledet/models/keypoint/"
-PAGES = "https://paddleocr.bj.bcebos.com/ppstructure/models/layout/"
+KEYPOINT_MODELS = "https://bj.bcebos.com/v1/paddledet/models/keypoint/"
+LAYOUT_MODELS = "https://paddleocr.bj.bcebos.com/ppstructure/models/layout/"
 
 V2022 = "2022"
 V2021 = "2021"
@@ -22,7 +22,7 @@ OTHERS = "2021, other backbones"
 
 
 @dataclass(frozen=True)
-class Official:
+class OfficialModel:
     """One config of PaddleDetection, and what is published of it."""
 
     config: ModelConfig
@@ -33,7 +33,7 @@ class Official:
     measured_on: str = "COCO val2017"
 
 
-def _officials(generation: str, folder: str, *rows: Official) -> tuple[Official, ...]:
+def _officials(generation: str, folder: str, *rows: OfficialModel) -> tuple[OfficialModel, ...]:
     return tuple(
         replace(row, generation=generation, path=f"{folder}{row.config.name}.yml") for row in rows
     )
@@ -44,16 +44,16 @@ def _official(
     variant: ModelConfig,
     size: int | tuple[int, int],
     ap: float | None = None,
-    at: str | None = MODELS,
+    base_url: str | None = MODELS,
     classes: tuple[str, ...] = COCO,
     measured_on: str = "COCO val2017",
-) -> Official:
+) -> OfficialModel:
     size = (size, size) if isinstance(size, int) else size
     config = replace(variant, name=name, input_size=size, classes=classes)
-    return Official(config, "", "", at and f"{at}{name}.pdparams", ap, measured_on)
+    return OfficialModel(config, "", "", base_url and f"{base_url}{name}.pdparams", ap, measured_on)
 
 
-PAGE = (800, 608)  # height, width
+PAGE_SIZE = (800, 608)  # height, width
 PERSONS = "the persons of COCO val2017"
 # The category names of the 11 are nowhere published: CDLA itself has 10 (class_names.CDLA).
 CDLA_11 = tuple(f"class {i}" for i in range(11))
@@ -78,11 +78,11 @@ OFFICIAL = (
         "application/pedestrian_detection/",
         _official(
             *("picodet_s_192_lcnet_pedestrian", v.S_LCNET, 192, 31.7),
-            *(f"{PEOPLE}tinypose_enhance/", PEDESTRIAN, PERSONS),
+            *(f"{KEYPOINT_MODELS}tinypose_enhance/", PEDESTRIAN, PERSONS),
         ),
         _official(
             *("picodet_s_320_lcnet_pedestrian", v.S_LCNET, 320, 41.6),
-            *(f"{PEOPLE}tinypose_enhance/", PEDESTRIAN, PERSONS),
+            *(f"{KEYPOINT_MODELS}tinypose_enhance/", PEDESTRIAN, PERSONS),
         ),
     ),
     *_officials(
@@ -105,8 +105,8 @@ OFFICIAL = (
     *_officials(
         V2021,
         "legacy_model/application/pedestrian_detection/",
-        _official("picodet_s_192_pedestrian", v.S, 192, 29.0, PEOPLE, PEDESTRIAN, PERSONS),
-        _official("picodet_s_320_pedestrian", v.S, 320, 38.5, PEOPLE, PEDESTRIAN, PERSONS),
+        _official("picodet_s_192_pedestrian", v.S, 192, 29.0, KEYPOINT_MODELS, PEDESTRIAN, PERSONS),
+        _official("picodet_s_320_pedestrian", v.S, 320, 38.5, KEYPOINT_MODELS, PEDESTRIAN, PERSONS),
     ),
     *_officials(
         OTHERS,
@@ -122,10 +122,12 @@ OFFICIAL = (
     *_officials(
         OTHERS,
         "legacy_model/application/layout_analysis/",
-        _official("picodet_lcnet_x1_0_layout", v.LCNET_1_0X, PAGE, None, PAGES, PUBLAYNET),
-        _official("picodet_lcnet_cdla_layout", v.LCNET_1_0X, PAGE, None, None, CDLA_11),
+        _official(
+            "picodet_lcnet_x1_0_layout", v.LCNET_1_0X, PAGE_SIZE, None, LAYOUT_MODELS, PUBLAYNET
+        ),
+        _official("picodet_lcnet_cdla_layout", v.LCNET_1_0X, PAGE_SIZE, None, None, CDLA_11),
         # a teacher for the first of these, of which the config gives no size and no classes
-        _official("picodet_lcnet_x2_5_layout", v.LCNET_2_5X, PAGE, None, None),
+        _official("picodet_lcnet_x2_5_layout", v.LCNET_2_5X, PAGE_SIZE, None, None),
     ),
     *_officials(
         OTHERS,

@@ -13,7 +13,7 @@ from picodet.alignment import session
 from picodet.alignment.onnx import model as onnx_model
 from picodet.alignment.session import InputOptions
 from picodet.converter import bins
-from picodet.converter.configure import Wanted as ConversionWanted
+from picodet.converter.configure import ConvertOptions as ConversionWanted
 from picodet.converter.convert import load
 from picodet.errors import CheckpointError
 from picodet.export.api import export
@@ -52,7 +52,7 @@ def differing(comparison):
 
 
 def test_what_ppdets_average_makes_of_them_is_right(compare):
-    averaged = torch.from_numpy(bins._averages(tuple(EXACT.tolist()))[-1])
+    averaged = torch.from_numpy(bins._ema_values(tuple(EXACT.tolist()))[-1])
     assert compare(averaged).aligned
 
 

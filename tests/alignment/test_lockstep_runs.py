@@ -278,7 +278,7 @@ def test_tensors_are_listed_once_and_replaced_where_they_stand():
 
 def test_a_named_tuple_keeps_its_names():
     new = replaced(HeadOutput((ONE,), (ONE + 1,)), [torch.tensor(5.0)])
-    assert (new.logits[0].item(), new.sides[0].item()) == (5, 2)
+    assert (new.logits[0].item(), new.reg[0].item()) == (5, 2)
 
 
 def test_one_at_a_time_is_in_step():

@@ -8,7 +8,7 @@ import pytest
 
 from picodet.alignment.align import align
 from picodet.alignment.recording.reader import Recording
-from picodet.models.head import AlignedOutput
+from picodet.models.head import HeadV2Output
 from picodet.models.layers import hard_sigmoid
 from picodet.models.pico_head_v2 import Alignment, PicoFeatV2, PicoSE
 from picodet.zoo.architectures import XS_LCNET
@@ -84,7 +84,7 @@ def test_a_wrong_score(model, files, monkeypatch, formula, rungs):
         pairs = zip(self.logits, self.alignment, strict=True)
         return tuple(formula(x.sigmoid(), y.sigmoid()) for x, y in pairs)
 
-    monkeypatch.setattr(AlignedOutput, "scores", scores)
+    monkeypatch.setattr(HeadV2Output, "scores", scores)
     comparison = compare(model, files)
     assert [name for name in differing(comparison) if name in rungs] == rungs
     assert "layers" not in differing(comparison)

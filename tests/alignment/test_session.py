@@ -9,7 +9,7 @@ from picodet.alignment import open_candidate, session
 from picodet.alignment.recording import probes
 from picodet.alignment.recording.reader import Recording, is_recording
 from picodet.alignment.session import InputOptions
-from picodet.converter.configure import Wanted
+from picodet.converter.configure import ConvertOptions
 from picodet.converter.convert import convert_file
 from picodet.errors import (
     AlignmentError,
@@ -179,7 +179,9 @@ def test_double_and_an_export_are_refused_before_anything_is_run(folder, monkeyp
 def test_a_model_is_opened_once(folder, monkeypatch):
     opened = []
     right = open_candidate.port
-    monkeypatch.setattr(open_candidate, "port", lambda *args: opened.append(args) or right(*args))
+    monkeypatch.setattr(
+        open_candidate, "convert_model", lambda *args: opened.append(args) or right(*args)
+    )
     assert compare(folder, "model.onnx").aligned
     assert len(opened) == 1
 
@@ -188,11 +190,11 @@ def test_a_model_is_opened_once(folder, monkeypatch):
 def two_sets(folder, tmp_path_factory):
     """As ppdet saves them: averaged weights, raw ones beside them, and nothing tells the size."""
     saved = tmp_path_factory.mktemp("two") / "last.pdparams"
-    convert_file(folder / "model.pth", saved, Wanted())
+    convert_file(folder / "model.pth", saved, ConvertOptions())
     model = own_recording.pristine()
     model.head.predictors[0].bias.data[0] += 1
     own_recording.save(model, saved.with_name("raw.pth"))
-    convert_file(saved.with_name("raw.pth"), saved.with_name("raw.pdparams"), Wanted())
+    convert_file(saved.with_name("raw.pth"), saved.with_name("raw.pdparams"), ConvertOptions())
     saved.with_name("raw.pdparams").rename(saved.with_suffix(".pdema"))
     return saved
 

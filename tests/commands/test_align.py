@@ -23,7 +23,7 @@ class Fetched(NamedTuple):
     path: Path
 
 
-RUNGS = ["weights", "preprocessing", "layers", "heads", "decoding", "NMS"]
+STAGES = ["weights", "preprocessing", "layers", "heads", "decoding", "NMS"]
 GUILTY = "neck.conv_t.convs.1.bn"
 
 
@@ -56,9 +56,9 @@ def test_aligned_is_zero(run):
     result = run("recording.safetensors", "model.pth")
     assert result.exit_code == 0, result.output
     assert result.output.strip().endswith("\nALIGNED")
-    for rung in RUNGS:
-        assert any(line.split()[:2] == [rung, "aligned"] for line in result.output.splitlines()), (
-            rung
+    for stage in STAGES:
+        assert any(line.split()[:2] == [stage, "aligned"] for line in result.output.splitlines()), (
+            stage
         )
 
 
@@ -151,9 +151,9 @@ def test_json_for_machines(run, folder):
     assert run("recording.safetensors", "wrong.pth", "--json", "o.json").exit_code == 1
     content = json.loads((folder / "o.json").read_text())
     assert content["aligned"] is False
-    assert [rung["name"] for rung in content["rungs"]] == RUNGS
-    verdicts = {rung["name"]: rung["verdict"] for rung in content["rungs"]}
-    assert verdicts == dict.fromkeys(RUNGS, "aligned") | dict.fromkeys(
+    assert [stage["name"] for stage in content["rungs"]] == STAGES
+    verdicts = {stage["name"]: stage["verdict"] for stage in content["rungs"]}
+    assert verdicts == dict.fromkeys(STAGES, "aligned") | dict.fromkeys(
         ("weights", "layers", "heads"), "differs"
     )
     (guilty,) = content["guilty"]
@@ -266,10 +266,10 @@ def test_ours_is_what_ppdet_recorded_in_double(run, golden, seeded_s, folder):
     assert result.exit_code == 0, result.output
     content = json.loads((folder / "golden.json").read_text())
     assert content["unpaired"] == []
-    assert {rung["verdict"] for rung in content["rungs"]} == {"aligned"}
-    gaps = [layer["accumulated"] for layer in content["layers"] if layer["accumulated"]]
-    assert len(gaps) == 392
-    assert max(gap["error"] / gap["scale"] for gap in gaps) < 1e-12
+    assert {stage["verdict"] for stage in content["rungs"]} == {"aligned"}
+    differences = [layer["accumulated"] for layer in content["layers"] if layer["accumulated"]]
+    assert len(differences) == 392
+    assert max(difference["error"] / difference["scale"] for difference in differences) < 1e-12
 
 
 def test_an_epsilon_as_a_double_shows(run, golden, seeded_s, monkeypatch):
@@ -281,7 +281,7 @@ def test_an_epsilon_as_a_double_shows(run, golden, seeded_s, monkeypatch):
         model.backbone.stem.bn.eps = 1e-5
         return model
 
-    monkeypatch.setattr(open_candidate, "filled", wrong)
+    monkeypatch.setattr(open_candidate, "model_with_weights", wrong)
     recording = golden / "picodet_s_416_float64.safetensors"
     result = run(recording, seeded_s, "--tolerance", "1e-13")
     assert result.exit_code == 1

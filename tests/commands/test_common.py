@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from tracing import SMALL, filled, seeded_checkpoint
+from tracing import SMALL, filled_model, seeded_checkpoint
 
 from picodet.cli import main
-from picodet.commands.common import Command, also_reads, also_writes
+from picodet.commands.common import Command, add_inputs, add_outputs
 from picodet.commands.params import OutputFile
 from picodet.errors import PicoDetError
 from picodet.files import write_text
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.models import checkpoint
 from scripts.fixtures import seeded
 from tests.inference.test_images import CAT
@@ -29,9 +29,9 @@ SOURCE = "picodet_s_128.pdparams"
 def files(tmp_path_factory):
     """Weights of ours and of Paddle's, an image, a loop of links."""
     folder = tmp_path_factory.mktemp("files")
-    model = filled(SMALL, seeded_checkpoint(SMALL))
+    model = filled_model(SMALL, seeded_checkpoint(SMALL))
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    checkpoint.save(folder / "m.pth", weights, describe(SMALL, "detector", "x", "ab" * 32))
+    checkpoint.save(folder / "m.pth", weights, make_meta(SMALL, "detector", "x", "ab" * 32))
     seeded.write(seeded_checkpoint(SMALL), folder / SOURCE)
     (folder / "cat.png").write_bytes(CAT.read_bytes())
     (folder / "loop").symlink_to("loop")
@@ -148,13 +148,13 @@ def failing(error):
     ],
 )
 def test_what_the_system_refuses_is_said_as_what_it_is(tmp_path, error, message):
-    told = tmp_path / "x.json"
-    done = CliRunner().invoke(failing(error), ["--json", str(told)])
+    json_file = tmp_path / "x.json"
+    done = CliRunner().invoke(failing(error), ["--json", str(json_file)])
     assert done.exit_code == 1
     if "(in " in message:  # what stands there is a module of ours, where one is involved
         message = message.removesuffix(" (in ")
     assert done.output.startswith(f"Error: {message}")
-    assert message in json.loads(told.read_text())["error"]
+    assert message in json.loads(json_file.read_text())["error"]
 
 
 def test_a_bug_is_no_memory(tmp_path):
@@ -167,8 +167,8 @@ def test_what_is_found_out_later_is_held_against_the_outputs(tmp_path):
     @click.option("--json", "json_file", type=OutputFile())
     def command(json_file):
         (tmp_path / "fetched").write_text("x")
-        also_reads(tmp_path / "fetched")
-        also_writes(tmp_path / "x.json")
+        add_inputs(tmp_path / "fetched")
+        add_outputs(tmp_path / "x.json")
 
     done = CliRunner().invoke(command, ["--json", str(tmp_path / "fetched")])
     assert done.exit_code == 1

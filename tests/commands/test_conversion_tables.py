@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 
 from picodet.commands.conversion_tables import print_problems, print_report
-from picodet.converter.convert import Report
-from picodet.converter.match_tensors import OneSided, Problem
+from picodet.converter.convert import ConversionReport
+from picodet.converter.match_tensors import Problem, UnmatchedTensor
 
-REPORT = Report(
+REPORT = ConversionReport(
     source="in.pdparams",
     form="ppdet checkpoint",
     output="out.pth",
@@ -18,10 +18,14 @@ REPORT = Report(
     mapped=7,
     parameters=992_715,
     dtypes={"float32": 5, "float64": 2},
-    left_out=(OneSided("a.1", "no use"), OneSided("a.2", "no use"), OneSided("b", "[red]why")),
-    added=(OneSided("n.1", "counts"), OneSided("n.2", "counts")),
-    dropped=(OneSided("d.1", "no place"),),
-    restored=(OneSided("s.1", "made again"),),
+    skipped=(
+        UnmatchedTensor("a.1", "no use"),
+        UnmatchedTensor("a.2", "no use"),
+        UnmatchedTensor("b", "[red]why"),
+    ),
+    initialized=(UnmatchedTensor("n.1", "counts"), UnmatchedTensor("n.2", "counts")),
+    dropped=(UnmatchedTensor("d.1", "no place"),),
+    reconstructed=(UnmatchedTensor("s.1", "made again"),),
     notes=("something was [bold]assumed",),
     sha256="ab" * 32,
     seconds=0.1,

@@ -66,7 +66,7 @@ def test_tells_what_became_of_the_checkpoint(folder):
     assert (report["variant"], report["form"]) == ("picodet_s_128", "ppdet checkpoint")
     assert (report["classes"], report["tensors"], report["mapped"]) == (3, 540, 536)
     assert len(report["sha256"]) == 64
-    assert report["left_out"][0]["name"] == "head.p3_feat.scale_reg"
+    assert report["skipped"][0]["name"] == "head.p3_feat.scale_reg"
     assert picodet.load("out.pth").config.classes == ("cat", "dog", "cow")
 
 
@@ -90,7 +90,7 @@ def test_goes_there_and_comes_back_to_paddle(folder, checkpoint, output, options
     changed = [n for n in arrays if arrays[n].tobytes() != checkpoint[n].tobytes()]
     assert len(changed) == 4
     assert all("scale_reg" in name for name in changed)
-    assert len(json.loads((folder / "report.json").read_text())["restored"]) == 4
+    assert len(json.loads((folder / "report.json").read_text())["reconstructed"]) == 4
 
 
 def test_gathers_all_problems(folder, checkpoint):
@@ -209,7 +209,7 @@ class TestOfficialNames:
             progress(1, 2)
             path = folder / url.rsplit("/", 1)[1]
             (folder / SOURCE).rename(path)
-            return fetching.Fetched(path, url, 2, "0" * 64, from_cache=False, first_use=True)
+            return fetching.FetchedFile(path, url, 2, "0" * 64, from_cache=False, first_use=True)
 
         monkeypatch.setattr(fetching, "fetch", fetch)
         return urls

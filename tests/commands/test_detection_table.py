@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 
 from picodet.commands.detection_table import print_detections
-from picodet.inference.images import Drawn
+from picodet.inference.images import ImageDetections
 from picodet.ops.postprocess import Detections
 
 
@@ -13,8 +13,8 @@ def test_a_row_per_object_and_the_picture_once(capsys):
     nothing = Detections(np.empty((0, 4)), np.empty(0), np.empty(0, int))
     print_detections(
         [
-            Drawn(Path("x/one.jpg"), found, ("[red]cow", "dog"), Path("out")),
-            Drawn(Path("x/two.jpg"), nothing, (), Path("out")),
+            ImageDetections(Path("x/one.jpg"), found, ("[red]cow", "dog"), Path("out")),
+            ImageDetections(Path("x/two.jpg"), nothing, (), Path("out")),
         ]
     )
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from drawn_coco import annotation_file
 from eval_runs import numbers, prepare, run, words
-from parsed import Parsed
+from parsed import ParsedPage
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -62,7 +62,7 @@ def test_a_table_is_printed(files):
 
 def test_a_page_is_written(files):
     page = (files / "page.html").read_text()
-    parsed = Parsed(page)
+    parsed = ParsedPage(page)
     assert not [link for link in parsed.loaded if not link.startswith("data:")]
     assert "data:image/jpeg" in page
     assert f"{numbers(files / 'numbers.json')['stats'][0]:.5f}" in page

@@ -6,13 +6,13 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
-from tracing import SMALL, filled, seeded_checkpoint
+from tracing import SMALL, filled_model, seeded_checkpoint
 
 from picodet.commands.export import export
 from picodet.export import graph, ort
 from picodet.files import sha256
 from picodet.formats import pdparams_writer
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
 from picodet.models import checkpoint
 
@@ -21,8 +21,8 @@ from picodet.models import checkpoint
 def folder(tmp_path_factory):
     """A seeded model as a file, and one with a NaN."""
     folder = tmp_path_factory.mktemp("export")
-    model = filled(SMALL, seeded_checkpoint(SMALL))
-    meta = describe(SMALL, "detector", "seeded.pdparams", "ab" * 32)
+    model = filled_model(SMALL, seeded_checkpoint(SMALL))
+    meta = make_meta(SMALL, "detector", "seeded.pdparams", "ab" * 32)
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     checkpoint.save(folder / "model.safetensors", weights, meta)
     broken = weights["neck.conv_t.convs.1.bn.bias"].copy()
@@ -112,7 +112,9 @@ def test_newest_and_dynamic_are_words(run, tmp_path):
 
 def test_a_file_that_is_not_the_model_is_not_written(run, tmp_path, monkeypatch):
     right = graph.fold
-    monkeypatch.setattr(graph, "fold", lambda weight, norm, epsilon: right(weight, norm, 1e-3))
+    monkeypatch.setattr(
+        graph, "fold_batch_norm", lambda weight, norm, epsilon: right(weight, norm, 1e-3)
+    )
     (tmp_path / "out.onnx").write_text("what was there")
     wishes = ("--level", "heads", "--overwrite", "--json", "report.json")
     result = run("model.safetensors", "out.onnx", *wishes)

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from picodet.cli import main
-from picodet.commands.params import MAX_SEED, FilePath, Real
+from picodet.commands.params import MAX_SEED, FilePath, FiniteFloat
 from picodet.errors import PicoDetError
 from picodet.ops.postprocess import Postprocessing
 from picodet.training.recipes.limits import LIMITS, field_type, leaves, validated
@@ -32,7 +32,7 @@ NOT_A_NUMBER = ("nan", "NaN", "-nan", "inf", "-inf", "Infinity", "1e999")
 def test_no_option_takes_what_is_no_number(command, param):
     assert param.type is not click.FLOAT
     if isinstance(param.type, click.FloatRange):
-        assert isinstance(param.type, Real)
+        assert isinstance(param.type, FiniteFloat)
         for value in NOT_A_NUMBER:
             with pytest.raises(click.BadParameter):
                 param.type.convert(value, param, None)

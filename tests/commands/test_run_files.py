@@ -6,12 +6,12 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
-from tracing import SMALL, filled, seeded_checkpoint
+from tracing import SMALL, filled_model, seeded_checkpoint
 
 from picodet.cli import main
-from picodet.commands.run_files import RESULTS, RunFiles
+from picodet.commands.run_files import RESULT_SUFFIXES, RunFiles
 from picodet.errors import OutputError
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.models import checkpoint
 from scripts.fixtures import seeded
 from tests.inference.test_images import CAT
@@ -21,9 +21,9 @@ from tests.inference.test_images import CAT
 def files(tmp_path_factory):
     """Weights of ours and of Paddle's, names of the classes, an image."""
     folder = tmp_path_factory.mktemp("files")
-    model = filled(SMALL, seeded_checkpoint(SMALL))
+    model = filled_model(SMALL, seeded_checkpoint(SMALL))
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    meta = describe(SMALL, "detector", "seeded.pdparams", "ab" * 32)
+    meta = make_meta(SMALL, "detector", "seeded.pdparams", "ab" * 32)
     checkpoint.save(folder / "m.pth", weights, meta)
     seeded.write(seeded_checkpoint(SMALL), folder / "picodet_s_128.pdparams")
     (folder / "c.pth").write_text("cat\ndog\ncow\n")
@@ -132,8 +132,8 @@ def test_reports_may_lie_among_images(tmp_path):
     (tmp_path / "x.json").touch()
     (tmp_path / "x.jp2").touch()
     files = RunFiles()
-    files.reads(tmp_path, left_alone=RESULTS)
+    files.reads(tmp_path, ignored_suffixes=RESULT_SUFFIXES)
     files.writes(tmp_path / "x.json")
     files.check_all()
     files.writes(tmp_path / "x.jp2")
-    assert not files.apart(tmp_path / "x.jp2")
+    assert not files.is_distinct(tmp_path / "x.jp2")

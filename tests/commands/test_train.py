@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from drawn_coco import EMPTY, write_dataset
 
 from picodet.cli import main, train
-from picodet.commands.train import WRITTEN
-from picodet.models.checkpoint import load_described
+from picodet.commands.train import OUTPUT_FILES
+from picodet.models.checkpoint import load_with_meta
 from picodet.system import locks
 from picodet.training import build
 from picodet.training import checkpoint as checkpoints
@@ -54,10 +54,10 @@ def arguments(files, out, *more):
 def whole(files, tmp_path_factory):
     """A training that nobody disturbs: its folder, and what it printed."""
     out = tmp_path_factory.mktemp("whole") / "out"
-    told = out.parent / "told.json"
-    done = CliRunner().invoke(train, arguments(files, out, "--json", told))
+    report = out.parent / "report.json"
+    done = CliRunner().invoke(train, arguments(files, out, "--json", report))
     assert done.exit_code == 0, done.output
-    return out, done, json.loads(told.read_text())
+    return out, done, json.loads(report.read_text())
 
 
 def last_checkpoint(out):
@@ -65,14 +65,14 @@ def last_checkpoint(out):
 
 
 def test_it_trains_and_says_what_it_did(whole):
-    out, done, told = whole
+    out, done, report = whole
     assert "base rate 0.01 for 2 pictures a step, as in the recipe" in done.stderr
     assert f"8 pictures, {STEPS} steps an epoch" in done.stderr
     assert "trained  2 epochs, 8 steps" in done.stdout
-    assert told["iterations"] == 8
-    assert told["best"]["epoch"] in (1, 2)
-    assert [Path(file).name for file in told["files"]][:2] == ["last_ema.pth", "last_raw.pth"]
-    model, meta = load_described(out / "last_ema.pth")
+    assert report["iterations"] == 8
+    assert report["best"]["epoch"] in (1, 2)
+    assert [Path(file).name for file in report["files"]][:2] == ["last_ema.pth", "last_raw.pth"]
+    model, meta = load_with_meta(out / "last_ema.pth")
     assert (model.config.classes, meta["weights"]) == (("red", "green", "blue"), "ema")
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [row["event"] for row in rows] == ["step", "evaluation", "evaluation"]
@@ -81,7 +81,7 @@ def test_it_trains_and_says_what_it_did(whole):
 def test_whatever_it_writes_is_declared(whole):
     """So that no other output of the command takes its place."""
     for path in whole[0].iterdir():
-        assert any(path.match(name) for name in WRITTEN), path
+        assert any(path.match(name) for name in OUTPUT_FILES), path
 
 
 def test_its_end_is_a_detector_like_any_other(whole, files, tmp_path):
@@ -132,7 +132,7 @@ def test_killed_it_resumes_to_the_same_bits(whole, files, tmp_path):
     command = [sys.executable, "-m", "picodet", "train", *arguments(files, alone)]
     subprocess.run(command, env=environment, check=True, capture_output=True)
     assert last_checkpoint(out) == last_checkpoint(alone)
-    found, expected = (load_described(f / "last_ema.pth")[0].state_dict() for f in (out, alone))
+    found, expected = (load_with_meta(f / "last_ema.pth")[0].state_dict() for f in (out, alone))
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
@@ -141,14 +141,14 @@ def test_two_processes_share_a_step(files, tmp_path):
     command = [
         *(sys.executable, "-m", "torch.distributed.run", *options),
         *("--rdzv_endpoint", "localhost:0", "-m", "picodet", "train"),
-        *arguments(files, tmp_path / "out", "--batch", 1, "--json", tmp_path / "told.json"),
+        *arguments(files, tmp_path / "out", "--batch", 1, "--json", tmp_path / "report.json"),
     ]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained  2 epochs, 8 steps") == 1  # one of them tells
     assert "base rate 0.01 for 2 pictures a step, as in the recipe" in done.stderr
-    assert json.loads((tmp_path / "told.json").read_text())["iterations"] == 8
+    assert json.loads((tmp_path / "report.json").read_text())["iterations"] == 8
 
 
 def test_another_number_of_pictures_changes_the_rate_and_says_so(files, tmp_path):
@@ -175,7 +175,7 @@ def test_on_a_machine_that_resizes_otherwise_it_goes_on_and_says_so(files, tmp_p
     wishes = ("--resize", "portable", "--evaluate-every", 0)
     first = CliRunner().invoke(train, arguments(files, out, *wishes))
     assert first.exit_code == 0, first.output
-    model, _ = load_described(out / "last_ema.pth")
+    model, _ = load_with_meta(out / "last_ema.pth")
     assert model.config.preprocessing.resize == "portable"
     again = CliRunner().invoke(train, arguments(files, out, "--resume", *wishes))
     assert again.exit_code == 0, again.output
@@ -265,16 +265,16 @@ def test_it_does_not_go_on_with_other_boxes_to_evaluate_on(whole, files, tmp_pat
 
 def test_two_trainings_in_one_folder(whole, files, tmp_path):
     shutil.copytree(whole[0], tmp_path / "out")
-    lock = locks.take(tmp_path / "out" / "training")
+    lock = locks.acquire(tmp_path / "out" / "training")
     text = refusal(resume(files, tmp_path / "out"))
     assert f"out: process {os.getpid()} on " in text
     assert "is training into this folder at this moment" in text
     lock.release()
     assert resume(files, tmp_path / "out").exit_code == 0
     assert not list((tmp_path / "out").glob("*.lock"))
-    locks.take(tmp_path / "new" / "training").release()  # no folder yet
+    locks.acquire(tmp_path / "new" / "training").release()  # no folder yet
     (tmp_path / "new").mkdir()
-    lock = locks.take(tmp_path / "new" / "training")
+    lock = locks.acquire(tmp_path / "new" / "training")
     done = CliRunner().invoke(train, arguments(files, tmp_path / "new"))
     assert "is training into this folder" in refusal(done)
     lock.release()

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
-from onnx_forms import drawn, nodes_of, set_attribute
+from onnx_forms import nodes_of, onnx_model_of, set_attribute
 from small_models import SMALL, V2, model_of
 
-from picodet.converter.configure import Said, Wanted
+from picodet.converter.configure import ConvertOptions, FileHints
 from picodet.converter.from_graph import from_graph
-from picodet.converter.sources import DrawnTensors, Origin
+from picodet.converter.sources import GraphSource, Origin
 from picodet.errors import GraphError
 from picodet.graphs.onnx_reader import read_graph
-from picodet.models.folding import folded
+from picodet.models.folding import fold_batch_norms
 
-CONTENT = drawn(model_of(V2)).SerializeToString()
-FOLDED = drawn(folded(model_of(V2))).SerializeToString()
+CONTENT = onnx_model_of(model_of(V2)).SerializeToString()
+FOLDED = onnx_model_of(fold_batch_norms(model_of(V2))).SerializeToString()
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def proto():
 
 def read(proto):
     origin = Origin(Path("x.onnx"), "test")
-    source = DrawnTensors(origin, read_graph(proto.graph), Said("x", (96, 128)))
-    return from_graph(source, Wanted(), allow_nonfinite=False)
+    source = GraphSource(origin, read_graph(proto.graph), FileHints("x", (96, 128)))
+    return from_graph(source, ConvertOptions(), allow_nonfinite=False)
 
 
 def refused(proto):
@@ -85,7 +85,7 @@ def test_what_is_not_written_has_onnxs_default(proto):
     del nodes_of(proto, "HardSigmoid")[0].attribute[:]
     assert "has slope 0.2; backbone.blocks6.0.se" in refused(proto)
     other = onnx.ModelProto()
-    other.CopyFrom(drawn(model_of(SMALL["picodet_mobilenetv3_large_1x"])))
+    other.CopyFrom(onnx_model_of(model_of(SMALL["picodet_mobilenetv3_large_1x"])))
     for node in nodes_of(other, "HardSigmoid"):
         del node.attribute[:]
     assert read(other)

@@ -23,8 +23,8 @@ def averaged(steps, constant=EXACT):
 
 
 def test_whole_numbers_need_no_words():
-    assert bins.origin(EXACT) == "0 .. 7"
-    assert bins.origin(np.arange(12, dtype=np.float32)) == "0 .. 11"
+    assert bins.describe_bins(EXACT) == "0 .. 7"
+    assert bins.describe_bins(np.arange(12, dtype=np.float32)) == "0 .. 11"
     assert bins.notes(EXACT) == ()
 
 
@@ -32,25 +32,25 @@ def test_whole_numbers_need_no_words():
 def test_what_an_average_makes_of_them_is_known(steps):
     values = averaged(steps)
     assert not np.array_equal(values, EXACT)
-    assert bins.origin(values) == "0 .. 7, averaged by ppdet's EMA"
+    assert bins.describe_bins(values) == "0 .. 7, averaged by ppdet's EMA"
     assert bins.notes(values) == ()
 
 
 def test_after_a_long_training_three_is_not_three():
     """float32 adds up until it no longer moves: a checkpoint of 300 epochs holds this."""
-    values = bins._averages(tuple(EXACT.tolist()))[-1]
+    values = bins._ema_values(tuple(EXACT.tolist()))[-1]
     assert values[3] == pytest.approx(3.000298, abs=1e-6)
-    assert bins.origin(values) == "0 .. 7, averaged by ppdet's EMA"
+    assert bins.describe_bins(values) == "0 .. 7, averaged by ppdet's EMA"
 
 
 def test_fine_tuning_averages_once_more():
-    trained = bins._averages(tuple(EXACT.tolist()))[-1]
-    assert bins.origin(averaged(500, trained)) == "0 .. 7, averaged by ppdet's EMA, twice"
+    trained = bins._ema_values(tuple(EXACT.tolist()))[-1]
+    assert bins.describe_bins(averaged(500, trained)) == "0 .. 7, averaged by ppdet's EMA, twice"
 
 
 @pytest.mark.parametrize("factor", [0.9998, 1.0001, 1.00012, 1.001, 1.019])
 def test_a_factor_that_no_average_has(factor):
-    assert bins.origin(EXACT * np.float32(factor)) is None
+    assert bins.describe_bins(EXACT * np.float32(factor)) is None
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_factor_that_no_average_has(factor):
     ids=["from one", "backwards", "NaN", "one of them"],
 )
 def test_others(values):
-    assert bins.origin(values.astype(np.float32)) is None
+    assert bins.describe_bins(values.astype(np.float32)) is None
 
 
 def test_the_note_says_which():

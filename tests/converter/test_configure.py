@@ -5,24 +5,24 @@ from dataclasses import replace
 import pytest
 
 from picodet.config import Preprocessing
-from picodet.converter.configure import Said, Wanted, adjusted, configure
-from picodet.converter.names.recognize import Recognised
+from picodet.converter.configure import ConvertOptions, FileHints, override_config, resolve_config
+from picodet.converter.names.recognize import RecognizedModel
 from picodet.errors import ConversionError
 from picodet.zoo.architectures import LCNET_1_0X, S_NPU, S
 from picodet.zoo.class_names import COCO, PEDESTRIAN, VOC
 from picodet.zoo.official import CONFIGS
 
 
-def found(num_classes, variant=S):
-    return Recognised(variant, num_classes, variant.head_convs, variant.reg_max)
+def recognized(num_classes, variant=S):
+    return RecognizedModel(variant, num_classes, variant.head_convs, variant.reg_max)
 
 
-def configured(num_classes, file="best_model", **wanted):
-    return configure(found(num_classes), Said(file), Wanted(**wanted))
+def resolve(num_classes, file="best_model", **options):
+    return resolve_config(recognized(num_classes), FileHints(file), ConvertOptions(**options))
 
 
-def both(configured):
-    return configured.config, configured.notes
+def both(resolved):
+    return resolved.config, resolved.notes
 
 
 @pytest.mark.parametrize(
@@ -37,61 +37,61 @@ def both(configured):
     ],
 )
 def test_the_files_name_tells_size_and_classes(num_classes, file, name):
-    config = configured(num_classes, file).config
+    config = resolve(num_classes, file).config
     assert config.name == name
     if name in CONFIGS:
         assert config == CONFIGS[name]
 
 
 def test_without_a_name_the_size_is_assumed_and_said():
-    config, notes = both(configured(80))
+    config, notes = both(resolve(80))
     assert config == CONFIGS["picodet_s_416_coco"]
     assert [note.split(":")[0] for note in notes] == ["the input size 416 is assumed"]
 
 
 def test_unknown_classes_are_numbered_and_that_is_said():
-    config, notes = both(configured(3, "picodet_s_416_cows"))
+    config, notes = both(resolve(3, "picodet_s_416_cows"))
     assert config.classes == ("class 0", "class 1", "class 2")
     assert "--classes FILE" in notes[0]
 
 
 def test_the_user_overrides_the_files_name():
     classes = tuple(map(str, range(20)))
-    config, notes = both(configured(20, "picodet_s_320_voc", input_size=(96, 64), classes=classes))
+    config, notes = both(resolve(20, "picodet_s_320_voc", input_size=(96, 64), classes=classes))
     assert (config.input_size, config.name, config.classes[7]) == ((96, 64), "picodet_s_96x64", "7")
     assert not notes
 
 
 def test_a_config_by_name_gives_what_the_tensors_do_not_tell():
-    config, notes = both(configured(20, config="picodet_s_320_voc"))
+    config, notes = both(resolve(20, config="picodet_s_320_voc"))
     assert (config.input_size, config.classes) == ((320, 320), VOC)
     assert not notes
 
 
 def test_eighty_classes_are_cocos():
-    assert configured(80).config.classes == COCO
+    assert resolve(80).config.classes == COCO
 
 
 def test_a_misleading_file_name_is_pointed_out():
-    config, notes = both(configured(80, "picodet_m_416_coco"))
+    config, notes = both(resolve(80, "picodet_m_416_coco"))
     assert config.name == "picodet_s_416_coco"
     named = "the file is named picodet_m_416_coco, its tensors are of picodet_s with 80 classes, "
     assert notes == (named + "head depth 2 and reg_max 7",)
 
 
 def test_a_file_named_after_other_classes_too():
-    _, notes = both(configured(80, "picodet_s_320_voc"))
+    _, notes = both(resolve(80, "picodet_s_320_voc"))
     assert notes[0].startswith("the file is named picodet_s_320_voc, its tensors are of picodet_s")
 
 
 def test_a_size_that_replaces_a_configs_is_said():
-    config, notes = both(configured(80, config="picodet_s_320_coco", input_size=(416, 416)))
+    config, notes = both(resolve(80, config="picodet_s_320_coco", input_size=(416, 416)))
     assert config.name == "picodet_s_416_coco"
     assert notes == ("--input-size replaces the 320 of picodet_s_320_coco",)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"),
+    ("options", "message"),
     [
         ({"config": "picodet_m_416_coco"}, "contradict --config picodet_m_416_coco. They are of "),
         ({"config": "picodet_s_320_voc"}, "picodet_s with 80 classes.* is picodet_s with 20"),
@@ -101,9 +101,9 @@ def test_a_size_that_replaces_a_configs_is_said():
         ({"input_size": (8224, 32)}, "up to 8192; --input-size sets them"),
     ],
 )
-def test_contradictions_are_errors(wanted, message):
+def test_contradictions_are_errors(options, message):
     with pytest.raises(ConversionError, match=message):
-        configured(80, **wanted)
+        resolve(80, **options)
 
 
 class TestName:
@@ -119,7 +119,7 @@ class TestName:
         ],
     )
     def test_that_is_taken(self, file, size):
-        config, notes = both(configured(3, file))
+        config, notes = both(resolve(3, file))
         assert config.input_size == size
         assert not any("input size" in note for note in notes)
 
@@ -128,57 +128,64 @@ class TestName:
         ["model_320", "picodet_320x", "picodet_s_2023", "picodet_s_20231101", "picodet_s_10"],
     )
     def test_or_another_number(self, file):
-        config, notes = both(configured(3, file))
+        config, notes = both(resolve(3, file))
         assert config.input_size == (416, 416)
         assert notes[1].startswith("the input size 416 is assumed")
 
     def test_of_an_official_model_says_its_classes_and_a_size_alone_does_not(self):
         """One class and 320 pixels are not yet pedestrians."""
-        assert configured(1, "picodet_s_320_pedestrian").config.classes == PEDESTRIAN
-        config, notes = both(configured(1, "picodet_s_320_cows"))
+        assert resolve(1, "picodet_s_320_pedestrian").config.classes == PEDESTRIAN
+        config, notes = both(resolve(1, "picodet_s_320_cows"))
         assert (config.name, config.classes) == ("picodet_s_320", ("class 0",))
         assert "the classes are numbered" in notes[0]
 
     def test_the_longest_that_fits_is_meant(self):
         file = "picodet_m_320_coco_pruner"
         variant = CONFIGS[file]
-        assert configure(Recognised.of(variant), Said(file), Wanted()).config.name == file
+        assert (
+            resolve_config(
+                RecognizedModel.of(variant), FileHints(file), ConvertOptions()
+            ).config.name
+            == file
+        )
 
 
-class TestSaid:
+class TestFileHints:
     """What an export says of itself."""
 
     NUMBERS = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 1)
 
     def test_goes_before_the_files_name(self):
-        said = Said("picodet_s_320_coco", (416, 608), COCO[::-1], self.NUMBERS)
-        config, notes = both(configure(found(80), said, Wanted()))
+        hints = FileHints("picodet_s_320_coco", (416, 608), COCO[::-1], self.NUMBERS)
+        config, notes = both(resolve_config(recognized(80), hints, ConvertOptions()))
         assert config.input_size == (416, 608)
         assert (config.classes, config.preprocessing) == (COCO[::-1], self.NUMBERS)
         assert (config.name, notes) == ("picodet_s_416x608", ())
 
     def test_and_behind_the_user(self):
-        said = Said("x", (416, 416), ("a",), self.NUMBERS)
-        config, _ = both(configure(found(1), said, Wanted(None, (96, 96), ("b",))))
+        hints = FileHints("x", (416, 416), ("a",), self.NUMBERS)
+        config, _ = both(
+            resolve_config(recognized(1), hints, ConvertOptions(None, (96, 96), ("b",)))
+        )
         assert (config.input_size, config.classes) == ((96, 96), ("b",))
 
     def test_a_list_of_labels_that_is_wrong_is_left_out_and_that_is_said(self):
         """The official folder of this model lists COCO's."""
-        said = Said("picodet_s_192_pedestrian", (192, 192), COCO)
-        config, notes = both(configure(found(1), said, Wanted()))
+        hints = FileHints("picodet_s_192_pedestrian", (192, 192), COCO)
+        config, notes = both(resolve_config(recognized(1), hints, ConvertOptions()))
         assert config == CONFIGS["picodet_s_192_pedestrian"]
         assert notes == (
             "picodet_s_192_pedestrian lists 80 classes, its tensors have 1: the list was left out",
         )
 
     def test_an_architecture_knows_its_preprocessing(self):
-        config = configure(found(80, S_NPU), Said("x"), Wanted()).config
+        config = resolve_config(recognized(80, S_NPU), FileHints("x"), ConvertOptions()).config
         assert config == CONFIGS["picodet_s_416_coco_npu"]
         assert config.preprocessing.mean == (0, 0, 0)
 
 
 class TestAsk:
-    def asked(self, num_classes, variant=S, file="model", **wanted):
+    def asked(self, num_classes, variant=S, file="model", **options):
         asked = []
 
         def ask(sizes):
@@ -186,7 +193,11 @@ class TestAsk:
             return (64, 96)
 
         config, notes = both(
-            configure(found(num_classes, variant), Said(file), Wanted(ask=ask, **wanted))
+            resolve_config(
+                recognized(num_classes, variant),
+                FileHints(file),
+                ConvertOptions(ask_for_size=ask, **options),
+            )
         )
         return asked, config.input_size, notes
 
@@ -199,7 +210,7 @@ class TestAsk:
         assert not any("input size" in note for note in notes)
 
     @pytest.mark.parametrize(
-        "wanted",
+        "options",
         [
             {"file": "picodet_s_320"},
             {"file": "picodet_s_320_coco"},
@@ -207,8 +218,8 @@ class TestAsk:
             {"config": "picodet_s_320_coco"},
         ],
     )
-    def test_not_where_somebody_has_said_it(self, wanted):
-        asked, size, notes = self.asked(80, **wanted)
+    def test_not_where_somebody_has_said_it(self, options):
+        asked, size, notes = self.asked(80, **options)
         assert (asked, size, notes) == ([], (320, 320), ())
 
     def test_not_where_there_is_one(self):
@@ -222,16 +233,19 @@ class TestAsk:
         assert "the input size 800x608 is assumed" in notes[-1]
 
     def test_how_to_ask_is_no_part_of_what_is_wanted(self):
-        assert Wanted(ask=print) == Wanted()
+        assert ConvertOptions(ask_for_size=print) == ConvertOptions()
 
 
-class TestAdjusted:
+class TestOverrideConfig:
     CONFIG = replace(S, name="mine", classes=("a", "b"), input_size=(96, 64))
 
     def test_as_it_is(self):
-        assert adjusted(self.CONFIG, Wanted()) is self.CONFIG
+        assert override_config(self.CONFIG, ConvertOptions()) is self.CONFIG
 
     def test_what_is_changed_has_another_name(self):
-        assert adjusted(self.CONFIG, Wanted(input_size=(64, 64))).name == "mine_64"
+        assert override_config(self.CONFIG, ConvertOptions(input_size=(64, 64))).name == "mine_64"
         coco = replace(self.CONFIG, classes=COCO)
-        assert adjusted(coco, Wanted(input_size=(320, 320))) == CONFIGS["picodet_s_320_coco"]
+        assert (
+            override_config(coco, ConvertOptions(input_size=(320, 320)))
+            == CONFIGS["picodet_s_320_coco"]
+        )

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from small_models import SMALL, V1, V2, checkpoint_of, differing, written
 
 import picodet
-from picodet.converter.configure import Wanted
-from picodet.converter.convert import convert_file, load, port
+from picodet.converter.configure import ConvertOptions
+from picodet.converter.convert import convert_file, convert_model, load
 from picodet.converter.converted_model import IncompleteError
 from picodet.errors import CheckpointError, ConversionError, OutputError
 from picodet.formats import pdparams
 from picodet.models.checkpoint import load_backbone
 from scripts.fixtures import seeded
 
-NAMED = Wanted(input_size=(96, 128), classes=V1.classes)
+NAMED = ConvertOptions(input_size=(96, 128), classes=V1.classes)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_the_model_that_is_written_is_the_models(source, suffix):
     report = convert_file(source, output, NAMED)
     assert (report.variant, report.kind, report.classes) == ("picodet_s_96x128", "detector", 3)
     assert (report.form, report.input_size) == ("ppdet checkpoint", (96, 128))
-    assert (report.tensors, report.mapped, len(report.left_out)) == (540, 536, 4)
+    assert (report.tensors, report.mapped, len(report.skipped)) == (540, 536, 4)
     assert report.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     model = picodet.load(output)
     assert model.config == replace(V1, name="picodet_s_96x128")
@@ -44,19 +44,19 @@ def test_the_model_that_is_written_is_the_models(source, suffix):
 def test_every_architecture_there_and_back_and_there(tmp_path, config):
     """Through files: .pdparams, .safetensors, .pdparams, each time bit for bit the same."""
     first = written(config, tmp_path / "first.pdparams")
-    wanted = Wanted(input_size=config.input_size, classes=config.classes)
+    wanted = ConvertOptions(input_size=config.input_size, classes=config.classes)
     convert_file(first, tmp_path / "ours.safetensors", wanted)
     loaded = picodet.load(tmp_path / "ours.safetensors").config
     assert replace(loaded, name=config.name) == config
-    back = convert_file(tmp_path / "ours.safetensors", tmp_path / "back.pdparams", Wanted())
+    back = convert_file(tmp_path / "ours.safetensors", tmp_path / "back.pdparams", ConvertOptions())
     arrays, expected = pdparams.read(tmp_path / "back.pdparams"), checkpoint_of(config)
     assert arrays.keys() == expected.keys()
     twins = {name for name in arrays if "_list." in name}
     scales = {f"head.p{level}_feat.scale_reg" for level in (3, 4, 5, 6)}
-    assert {one.name for one in back.restored} == twins | scales
+    assert {one.name for one in back.reconstructed} == twins | scales
     for name in arrays.keys() - scales:
         assert arrays[name].tobytes() == expected[name].tobytes(), name
-    _, ported = port(tmp_path / "back.pdparams", wanted)
+    _, ported = convert_model(tmp_path / "back.pdparams", wanted)
     assert not differing(ported.weights, config)
 
 
@@ -69,9 +69,9 @@ def test_every_architecture_there_and_back_and_there(tmp_path, config):
 def test_what_a_file_of_ours_says_arrives_in_the_next(tmp_path_factory, count, size, form):
     folder = tmp_path_factory.mktemp("ours")
     config = replace(V2, classes=("ä", "b")[:count])
-    wanted = Wanted(input_size=size, classes=config.classes)
+    wanted = ConvertOptions(input_size=size, classes=config.classes)
     convert_file(written(config, folder / "a.pdparams"), folder / f"b{form}", wanted)
-    convert_file(folder / f"b{form}", folder / "c.pth", Wanted())
+    convert_file(folder / f"b{form}", folder / "c.pth", ConvertOptions())
     found = picodet.load(folder / "c.pth").config
     expected = replace(config, name=found.name, input_size=size)
     assert found == picodet.load(folder / f"b{form}").config == expected
@@ -88,12 +88,12 @@ def test_a_backbone_alone_is_no_detector(tmp_path):
     arrays = {n: a for n, a in checkpoint_of(V2).items() if n.startswith("backbone.")}
     seeded.write(arrays, tmp_path / "b.pdparams")
     with pytest.raises(ConversionError, match=r"a backbone only \(lcnet_x0_35\); a detector is"):
-        load(tmp_path / "b.pdparams", Wanted())
-    convert_file(tmp_path / "b.pdparams", tmp_path / "b.pth", Wanted())
+        load(tmp_path / "b.pdparams", ConvertOptions())
+    convert_file(tmp_path / "b.pdparams", tmp_path / "b.pth", ConvertOptions())
     assert len(load_backbone(tmp_path / "b.pth").state_dict()) == 27 * 6 + 8
     for name in ("c.pdparams", "c"):
         with pytest.raises(OutputError, match=r"alone is written as \.pth or \.safetensors"):
-            convert_file(tmp_path / "b.pth", tmp_path / name, Wanted())
+            convert_file(tmp_path / "b.pth", tmp_path / name, ConvertOptions())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.pdparams", "b.pth"]
 
 
@@ -117,7 +117,7 @@ def test_an_output_is_replaced_only_if_asked_for(source, name):
         convert_file(source, output, NAMED)
     assert output.read_text() == "mine"
     convert_file(source, output, NAMED, overwrite=True)
-    assert not differing(port(output, NAMED)[1].weights, V1)
+    assert not differing(convert_model(output, NAMED)[1].weights, V1)
 
 
 def test_a_directory_keeps_what_else_it_holds(source):
@@ -148,14 +148,14 @@ def test_no_source_is_overwritten(source):
 @pytest.mark.parametrize("name", ["out.onnx", "no/out.pth"])
 def test_the_output_is_checked_before_any_work(tmp_path, name):
     with pytest.raises(OutputError):
-        convert_file(tmp_path / "absent.pdparams", tmp_path / name, Wanted())
+        convert_file(tmp_path / "absent.pdparams", tmp_path / name, ConvertOptions())
 
 
 def test_garbage_is_an_error_and_leaves_nothing(source):
     source.write_bytes(source.read_bytes()[:-100])
     for name in ("out.pth", "out", "out.pdparams"):
         with pytest.raises(CheckpointError, match="truncated or damaged"):
-            convert_file(source, source.with_name(name), Wanted())
+            convert_file(source, source.with_name(name), ConvertOptions())
     assert list(source.parent.iterdir()) == [source]
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from picodet.converter.ema_copies import split_averages
+from picodet.converter.ema_copies import split_ema
 from picodet.converter.names.mmdet_names import MMDET
 from picodet.errors import CheckpointError
 from picodet.models.picodet import PicoDet
@@ -22,14 +22,14 @@ def test_of_the_mmdet_port():
     own, copies = state_dict([MMDET.to_paddle(name).name for name in PicoDet(S).state_dict()])
     assert len(copies) == 679
     assert "ema_bbox_head_cls_convs_0_1_depthwise_conv_conv_weight" in copies
-    found, last = split_averages(copies | own)
+    found, last = split_ema(copies | own)
     assert list(found) == list(last) == list(own)
     assert all(last[name][0] == own[name][0] + 0.5 for name in own)
 
 
 def test_without_any():
     own, _ = state_dict(["a.b"])
-    assert split_averages(own) == (own, {})
+    assert split_ema(own) == (own, {})
 
 
 @given(st.sets(st.text("ab_.", min_size=1).filter(lambda name: not name.startswith("ema_"))))
@@ -37,9 +37,9 @@ def test_any_names_are_found_or_said_to_be_alike(names):
     own, copies = state_dict(names)
     if len(copies) < len(own):  # a.b and a_b
         with pytest.raises(CheckpointError, match="may be the copy of"):
-            split_averages(own | copies)
+            split_ema(own | copies)
     else:
-        found, last = split_averages(own | copies)
+        found, last = split_ema(own | copies)
         assert (set(found), set(last)) == (names, names)
 
 
@@ -55,4 +55,4 @@ def test_one_too_many_or_too_few(change, message):
     own, copies = state_dict(["a.b", "c"])
     change(own, copies)
     with pytest.raises(CheckpointError, match=message):
-        split_averages(own | copies)
+        split_ema(own | copies)

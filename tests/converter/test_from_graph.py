@@ -9,20 +9,20 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
-from onnx_forms import drawn, with_constants, with_inputs, with_pieces, write
+from onnx_forms import onnx_model_of, with_constants, with_inputs, with_pieces, write
 from small_models import SMALL, V1, V2, differing, model_of
 
 from picodet.config import Preprocessing
-from picodet.converter.configure import Said, Wanted
-from picodet.converter.convert import port
+from picodet.converter.configure import ConvertOptions, FileHints
+from picodet.converter.convert import convert_model
 from picodet.converter.from_graph import from_graph
-from picodet.converter.sources import DrawnTensors, Origin
+from picodet.converter.sources import GraphSource, Origin
 from picodet.errors import ConversionError, GraphError
 from picodet.export.model_proto import build
 from picodet.export.options import Wanted as Export
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.graphs.onnx_reader import read_graph
-from picodet.models.folding import folded
+from picodet.models.folding import fold_batch_norms
 from picodet.models.picodet import PicoDet
 
 BOTH = pytest.mark.parametrize("config", [V1, V2], ids=["2021", "2022"])
@@ -31,29 +31,32 @@ BOTH = pytest.mark.parametrize("config", [V1, V2], ids=["2021", "2022"])
 @cache
 def content_of(config, is_folded=False):
     model = model_of(config)
-    return drawn(folded(model) if is_folded else model).SerializeToString()
+    return onnx_model_of(fold_batch_norms(model) if is_folded else model).SerializeToString()
 
 
 def proto_of(config, is_folded=False):
     return onnx.ModelProto.FromString(content_of(config, is_folded))
 
 
-SAID = Said("x", (96, 128))
+HINTS = FileHints("x", (96, 128))
 
 
-def ported(proto, said=SAID, told=None, **wanted):
+def converted(proto, hints=HINTS, ppdet_names=None, **options):
     origin = Origin(Path("x.onnx"), "test")
-    source = DrawnTensors(origin, read_graph(proto.graph), said, told=told or {})
-    return from_graph(source, Wanted(**wanted), allow_nonfinite=False)
+    source = GraphSource(origin, read_graph(proto.graph), hints, ppdet_names=ppdet_names or {})
+    return from_graph(source, ConvertOptions(**options), allow_nonfinite=False)
 
 
 @pytest.mark.parametrize("config", SMALL.values(), ids=SMALL)
 def test_every_architecture_arrives_bit_for_bit(config):
-    found = ported(proto_of(config))
+    found = converted(proto_of(config))
     assert not differing(found.weights, config)
     assert found.config == replace(config, name=found.config.name, classes=found.config.classes)
-    assert (found.left_out, found.mapped) == ((), found.tensors)
-    assert {one.name.rsplit(".", 1)[1] for one in found.added} == {"num_batches_tracked", "project"}
+    assert (found.skipped, found.mapped) == ((), found.tensors)
+    assert {one.name.rsplit(".", 1)[1] for one in found.initialized} == {
+        "num_batches_tracked",
+        "project",
+    }
 
 
 @pytest.mark.parametrize(
@@ -69,11 +72,13 @@ def test_in_every_form(tmp_path, config, change, is_folded):
     """Through a file; a folded model has the convolutions of the file, and the biases as shifts."""
     proto = proto_of(config, is_folded)
     change(proto)
-    _, found = port(write(proto, tmp_path / "x.onnx"), Wanted(classes=config.classes))
+    _, found = convert_model(
+        write(proto, tmp_path / "x.onnx"), ConvertOptions(classes=config.classes)
+    )
     if not is_folded:
         assert not differing(found.weights, config)
         return
-    for path, layer in folded(model_of(config)).named_modules():
+    for path, layer in fold_batch_norms(model_of(config)).named_modules():
         if isinstance(layer, torch.nn.Conv2d):
             weight = found.weights[f"{path}.weight"]
             assert weight.tobytes() == layer.weight.detach().numpy().tobytes(), path
@@ -81,7 +86,7 @@ def test_in_every_form(tmp_path, config, change, is_folded):
 
 @BOTH
 def test_a_folded_model_computes_the_same_and_says_what_it_is(config):
-    found = ported(proto_of(config, is_folded=True))
+    found = converted(proto_of(config, is_folded=True))
     norms = [name for name in found.weights if name.endswith(".running_var")]
     for name in norms:
         owner = name.removesuffix(".running_var")
@@ -96,12 +101,12 @@ def test_a_folded_model_computes_the_same_and_says_what_it_is(config):
     model.load_state_dict({n: torch.from_numpy(a) for n, a in found.weights.items()})
     images = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        for ours, theirs in zip(model(images).sides, model_of(config)(images).sides, strict=True):
+        for ours, theirs in zip(model(images).reg, model_of(config)(images).reg, strict=True):
             assert (ours - theirs).abs().max() < 1e-4 * theirs.abs().max()
 
 
 def test_what_is_not_folded_is_not_said_to_be():
-    found = ported(proto_of(V2))
+    found = converted(proto_of(V2))
     assert [note.split(":")[0] for note in found.notes] == [
         "the classes are numbered",
         "mean, std and interp are ppdet's defaults",
@@ -109,20 +114,20 @@ def test_what_is_not_folded_is_not_said_to_be():
 
 
 def test_what_the_file_says_is_taken():
-    said = Said("x", (64, 64), ("cat", "dog", "cow"), Preprocessing((0, 0, 0), (1, 1, 1), 1))
-    found = ported(proto_of(V2), said)
+    hints = FileHints("x", (64, 64), ("cat", "dog", "cow"), Preprocessing((0, 0, 0), (1, 1, 1), 1))
+    found = converted(proto_of(V2), hints)
     assert found.config == replace(
         V2,
         name="picodet_xs_lcnet_64",
         input_size=(64, 64),
-        classes=said.classes,
-        preprocessing=said.preprocessing,
+        classes=hints.classes,
+        preprocessing=hints.preprocessing,
     )
     assert found.notes == ()
 
 
 def test_a_list_of_labels_that_is_wrong_is_said_and_left_out():
-    found = ported(proto_of(V2), Said("x", (64, 64), ("cat", "dog")))
+    found = converted(proto_of(V2), FileHints("x", (64, 64), ("cat", "dog")))
     assert found.config.classes == ("class 0", "class 1", "class 2")
     assert "x lists 2 classes, its tensors have 3: the list was left out" in found.notes[0]
 
@@ -131,32 +136,34 @@ def test_a_list_of_labels_that_is_wrong_is_said_and_left_out():
 @pytest.mark.parametrize("level", ["heads", "detections"])
 def test_our_own_export_comes_back_as_what_it_was(tmp_path, config, level):
     """Folded, with what decodes and suppresses behind it, and its meta in the file."""
-    meta = describe(config, "detector", "x", "0" * 64)
+    meta = make_meta(config, "detector", "x", "0" * 64)
     proto = build(model_of(config), Export(level), meta)
-    _, found = port(write(proto, tmp_path / "x.onnx"), Wanted())
+    _, found = convert_model(write(proto, tmp_path / "x.onnx"), ConvertOptions())
     assert found.config == config
     bins = "head.integral.project"
-    assert bins not in [one.name for one in found.added]  # one of heads says them in its metadata
-    assert (found.left_out == ()) == (level == "heads")
+    assert bins not in [
+        one.name for one in found.initialized
+    ]  # one of heads says them in its metadata
+    assert (found.skipped == ()) == (level == "heads")
     assert not any("ppdet's defaults" in note for note in found.notes)
 
 
 def test_even_then_the_user_may_say_otherwise():
     origin = Origin(Path("x.onnx"), "test")
     graph = read_graph(proto_of(V2).graph)
-    source = DrawnTensors(origin, graph, SAID, config=replace(V2, name="mine"))
-    assert from_graph(source, Wanted(), allow_nonfinite=False).config.name == "mine"
-    wanted = Wanted(classes=("x", "y", "z"), input_size=(64, 64))
-    config = from_graph(source, wanted, allow_nonfinite=False).config
+    source = GraphSource(origin, graph, HINTS, config=replace(V2, name="mine"))
+    assert from_graph(source, ConvertOptions(), allow_nonfinite=False).config.name == "mine"
+    options = ConvertOptions(classes=("x", "y", "z"), input_size=(64, 64))
+    config = from_graph(source, options, allow_nonfinite=False).config
     assert (config.classes, config.input_size) == (("x", "y", "z"), (64, 64))
     with pytest.raises(ConversionError, match="the file says itself that it is mine"):
-        from_graph(source, Wanted(config="picodet_s_416_coco"), allow_nonfinite=False)
+        from_graph(source, ConvertOptions(config="picodet_s_416_coco"), allow_nonfinite=False)
 
 
 def test_bins_that_the_file_does_not_hold_are_made_again():
-    found = ported(proto_of(V2))
+    found = converted(proto_of(V2))
     assert found.weights["head.integral.project"].tolist() == list(range(8))
-    assert "0, 1, 2" in found.added[-1].reason
+    assert "0, 1, 2" in found.initialized[-1].reason
 
 
 def test_half_precision_arrives():
@@ -165,7 +172,7 @@ def test_half_precision_arrives():
         array = numpy_helper.to_array(tensor)
         if array.ndim == 4:
             tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float16), tensor.name))
-    found = ported(proto)
+    found = converted(proto)
     assert found.dtypes == {"float16": 90, "float32": 312}
     assert {array.dtype.name for array in found.weights.values()} == {"float32", "int64"}
 
@@ -176,7 +183,7 @@ def test_weights_that_are_no_numbers_are_refused():
     tensor = numpy_helper.from_array(array, proto.graph.initializer[0].name)
     proto.graph.initializer[0].CopyFrom(tensor)
     with pytest.raises(ConversionError, match=r"does not fit .* 1 problem"):
-        ported(proto)
+        converted(proto)
 
 
 class TestNamesBeside:
@@ -185,12 +192,14 @@ class TestNamesBeside:
     STEM, OTHER = "backbone.conv1.conv.weight", "backbone.blocks2.0.dw_conv.conv.weight"
 
     def test_that_agree(self):
-        assert not differing(ported(proto_of(V2), told={"c0": self.STEM}).weights, V2)
+        assert not differing(converted(proto_of(V2), ppdet_names={"c0": self.STEM}).weights, V2)
 
     def test_that_nobody_knows_say_nothing(self):
-        assert not differing(ported(proto_of(V2), told={"c0": "x.y", "z": "x"}).weights, V2)
+        assert not differing(
+            converted(proto_of(V2), ppdet_names={"c0": "x.y", "z": "x"}).weights, V2
+        )
 
     def test_that_contradict_it(self):
         message = f"c0 stands in the graph where {self.STEM} is, and is named {self.OTHER}"
         with pytest.raises(GraphError, match=message):
-            ported(proto_of(V2), told={"c0": self.OTHER})
+            converted(proto_of(V2), ppdet_names={"c0": self.OTHER})

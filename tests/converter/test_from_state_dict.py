@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from small_models import V1, V2, checkpoint_of, differing, weights_of
 
-from picodet.converter.configure import Said, Wanted
+from picodet.converter.configure import ConvertOptions, FileHints
 from picodet.converter.converted_model import IncompleteError
-from picodet.converter.from_state_dict import from_names
+from picodet.converter.from_state_dict import from_state_dict
 from picodet.converter.names.name_tables import CLAS_BACKBONE
-from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
-from picodet.converter.sources import NamedTensors, Origin
+from picodet.converter.names.unmatched_tensors import TORCH_ONLY_SUFFIX
+from picodet.converter.sources import Origin, StateDictSource
 from picodet.errors import ConversionError
 from picodet.zoo.architectures import VARIANTS, S
 from picodet.zoo.official import CONFIGS
@@ -32,10 +32,10 @@ GROUPS = {
 }
 
 
-def ported(arrays, name="model", spelling="ppdet", own=None, **wanted):
+def converted(arrays, name="model", naming="ppdet", config=None, **options):
     origin = Origin(Path(f"{name}.pdparams"), "test")
-    source = NamedTensors(origin, spelling, arrays, Said(name), own)
-    return from_names(source, Wanted(**wanted), allow_nonfinite=False)
+    source = StateDictSource(origin, naming, arrays, FileHints(name), config)
+    return from_state_dict(source, ConvertOptions(**options), allow_nonfinite=False)
 
 
 @cache
@@ -53,7 +53,7 @@ def zeros(config):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_34_are_recognised_by_their_tensors_and_told_apart_by_their_names(name):
-    found = ported(zeros(CONFIGS[name]), name)
+    found = converted(zeros(CONFIGS[name]), name)
     assert found.config == CONFIGS[name]
     assert found.notes == ()
 
@@ -66,7 +66,7 @@ def test_without_a_name_the_size_is_asked_for_where_there_are_several(name):
         asked.append({height for height, _ in sizes})
         return config.input_size
 
-    found = ported(zeros(config), ask=ask, classes=config.classes)
+    found = converted(zeros(config), ask=ask, classes=config.classes)
     (variant,) = (v for v in VARIANTS if replace(found.config, **shared_with(v)) == v)
     expected = GROUPS.get(variant.name) if len(config.classes) == 80 else None
     if "pedestrian" in name:
@@ -81,7 +81,7 @@ def shared_with(variant):
 
 
 def test_a_size_that_nobody_tells_is_assumed_and_that_is_said():
-    found = ported(zeros(CONFIGS["picodet_r18_640_coco"]))
+    found = converted(zeros(CONFIGS["picodet_r18_640_coco"]))
     assert found.config.name == "picodet_r18_640_coco"
     assert found.notes[0].startswith("the input size 640 is assumed")
 
@@ -95,23 +95,23 @@ def test_a_size_that_nobody_tells_is_assumed_and_that_is_said():
     ],
 )
 def test_a_files_name_tells_its_size(name, size):
-    assert ported(checkpoint_of(V1), name).config.input_size == size
+    assert converted(checkpoint_of(V1), name).config.input_size == size
 
 
-@pytest.mark.parametrize("spelling", ["ppdet", "picodet"])
-def test_every_tensor_is_accounted_for(spelling):
-    arrays = checkpoint_of(V2) if spelling == "ppdet" else weights_of(V2)
-    found = ported(arrays, spelling=spelling)
+@pytest.mark.parametrize("naming", ["ppdet", "picodet"])
+def test_every_tensor_is_accounted_for(naming):
+    arrays = checkpoint_of(V2) if naming == "ppdet" else weights_of(V2)
+    found = converted(arrays, naming=naming)
     assert not differing(found.weights, V2)
-    left_out, added = {"ppdet": (20, 74), "picodet": (0, 0)}[spelling]
-    assert (found.tensors, len(found.left_out)) == (len(arrays), left_out)
-    assert (found.mapped, len(found.added)) == (len(arrays) - left_out, added)
+    skipped, initialized = {"ppdet": (20, 74), "picodet": (0, 0)}[naming]
+    assert (found.tensors, len(found.skipped)) == (len(arrays), skipped)
+    assert (found.mapped, len(found.initialized)) == (len(arrays) - skipped, initialized)
 
 
 def test_what_is_missing_or_too_much_is_an_error_with_a_table():
     arrays = {n: a for n, a in checkpoint_of(V2).items() if "head_reg1" not in n}
     with pytest.raises(IncompleteError, match="does not fit picodet_xs_lcnet_416") as caught:
-        ported(arrays)
+        converted(arrays)
     found = [(p.kind, p.name) for p in caught.value.problems]
     assert found == [
         ("missing", "head.head_reg1.bias"),
@@ -126,46 +126,46 @@ def test_another_detector_is_named_as_such():
     other["neck.conv_t.convs.0.bn.bias"] = np.ones(96)
     message = "not a PicoDet .* is picodet_s_lcnet, which has a place for 2 of its 3 tensors"
     with pytest.raises(ConversionError, match=message):
-        ported(other)
+        converted(other)
 
 
 class TestOwnFile:
     """A file of ours says everything; the user may say otherwise."""
 
-    def ported(self, own=V2, **wanted):
-        return ported(weights_of(V2), spelling="picodet", own=own, **wanted)
+    def converted(self, config=V2, **options):
+        return converted(weights_of(V2), naming="picodet", config=config, **options)
 
     def test_is_believed(self):
-        found = self.ported(replace(V2, name="mine"))
+        found = self.converted(replace(V2, name="mine"))
         assert found.config == replace(V2, name="mine")
         assert found.notes == ()
 
     def test_size_and_classes_can_be_changed(self):
-        config = self.ported(input_size=(416, 416), classes=("x", "y", "z")).config
+        config = self.converted(input_size=(416, 416), classes=("x", "y", "z")).config
         assert (config.input_size, config.classes) == ((416, 416), ("x", "y", "z"))
         assert config.name == "picodet_xs_lcnet_416"
 
     @pytest.mark.parametrize(
-        ("wanted", "message"),
+        ("options", "message"),
         [
             ({"config": "picodet_s_416_coco"}, "--config picodet_s_416_coco: the file says itself"),
             ({"classes": ("a",)}, "--classes names 1 classes, the tensors have 3"),
             ({"input_size": (100, 96)}, "multiples of 32"),
         ],
     )
-    def test_but_not_what_its_weights_contradict(self, wanted, message):
+    def test_but_not_what_its_weights_contradict(self, options, message):
         with pytest.raises(ConversionError, match=message):
-            self.ported(**wanted)
+            self.converted(**options)
 
     def test_an_architecture_of_nobody_else_is_one_too(self):
         """Recognised from its tensors it would be another."""
         config = replace(V2, channels=16)
-        found = ported(weights_of(config), spelling="picodet", own=config)
+        found = converted(weights_of(config), naming="picodet", config=config)
         assert found.config == config
 
     def test_meta_and_weights_have_to_agree(self):
         with pytest.raises(IncompleteError, match="does not fit"):
-            self.ported(replace(V2, head_convs=2))
+            self.converted(replace(V2, head_convs=2))
 
 
 class TestBackbone:
@@ -178,18 +178,18 @@ class TestBackbone:
     def test_in_ppdets_names(self, variant, prefix):
         arrays = backbone_of(checkpoint_of_variant(variant))
         tail = {name: np.ones(3, np.float32) for name in self.TAIL}
-        found = ported({prefix + n: a for n, a in (arrays | tail).items()})
+        found = converted({prefix + n: a for n, a in (arrays | tail).items()})
         name = variant.backbone.name.removesuffix("_relu6")  # which weights do not tell
         assert (found.kind, found.config.name) == ("backbone", name)
         assert found.config.classes == ()
-        assert [tensor.name for tensor in found.left_out] == [prefix + name for name in self.TAIL]
+        assert [tensor.name for tensor in found.skipped] == [prefix + name for name in self.TAIL]
         assert (found.mapped, found.tensors) == (len(arrays), len(arrays) + 4)
 
     @pytest.mark.parametrize("config", [V1, V2], ids=lambda config: config.name)
     @pytest.mark.parametrize("prefix", ["", "backbone."])
     def test_in_ours(self, config, prefix):
         arrays = backbone_of(weights_of(config))
-        found = ported({prefix + n: a for n, a in arrays.items()}, spelling="picodet")
+        found = converted({prefix + n: a for n, a in arrays.items()}, naming="picodet")
         assert found.config.backbone == config.backbone
         assert found.weights.keys() == arrays.keys()
         assert all(found.weights[n].tobytes() == a.tobytes() for n, a in arrays.items())
@@ -198,11 +198,11 @@ class TestBackbone:
         ours = {
             name: array
             for name, array in weights_of(V1).items()
-            if name.startswith("backbone.") and not name.endswith(OURS_ONLY_SUFFIX)
+            if name.startswith("backbone.") and not name.endswith(TORCH_ONLY_SUFFIX)
         }
         there = {CLAS_BACKBONE.to_paddle(name).name: array for name, array in ours.items()}
         assert {"backbone.conv1.conv.weight", "backbone.blocks.3.pw_2_1.bn._mean"} <= set(there)
-        found = ported(backbone_of(there))
+        found = converted(backbone_of(there))
         assert found.config.name == "esnet_x0_75"
         for name, array in backbone_of(ours).items():
             assert found.weights[name].tobytes() == array.tobytes()
@@ -211,17 +211,17 @@ class TestBackbone:
         arrays = {n: a for n, a in checkpoint_of(V1).items() if n.startswith("backbone.")}
         arrays["_conv1._conv.weight"] = arrays["backbone._conv1._conv.weight"] + 1
         with pytest.raises(ConversionError, match="not a PicoDet"):
-            ported(arrays)
+            converted(arrays)
 
     def test_other_widths_are_no_backbone_of_a_picodet(self):
         arrays = {"blocks.0.concat_pw.conv.weight": np.ones((88, 88, 1, 1), np.float32)}
         with pytest.raises(ConversionError, match=r"an ESNet of \[88\] channels"):
-            ported(arrays)
+            converted(arrays)
 
-    @pytest.mark.parametrize("wanted", [{"classes": ("a",)}, {"input_size": (96, 96)}])
-    def test_options_of_detectors_do_not_apply(self, wanted):
+    @pytest.mark.parametrize("options", [{"classes": ("a",)}, {"input_size": (96, 96)}])
+    def test_options_of_detectors_do_not_apply(self, options):
         with pytest.raises(ConversionError, match="a backbone only"):
-            ported(backbone_of(checkpoint_of(V1)), **wanted)
+            converted(backbone_of(checkpoint_of(V1)), **options)
 
 
 def checkpoint_of_variant(variant):

@@ -109,7 +109,7 @@ def test_another_suffix_has_no_partner(folder):
 class TestFolder:
     def test_is_called_after_its_config(self, folder):
         read = read_training_folder(folder, None)
-        assert (value_of(read), read.said.name) == (1, "picodet_s_320_coco")
+        assert (value_of(read), read.hints.name) == (1, "picodet_s_320_coco")
         assert read.origin.form == "ppdet training folder"
         assert read.origin.path == folder / "model_final.pdparams"
         assert value_of(read_training_folder(folder, "raw")) == 2

@@ -4,15 +4,15 @@ import json
 
 import onnx
 import pytest
-from onnx_forms import drawn, write
+from onnx_forms import onnx_model_of, write
 from safetensors.numpy import load_file, save_file
 from small_models import V1, V2, checkpoint_of, model_of, written
 
 from picodet.converter.readers import open_source
-from picodet.converter.sources import DrawnTensors, NamedTensors
+from picodet.converter.sources import GraphSource, StateDictSource
 from picodet.errors import CheckpointError
 from picodet.formats import huggingface_folder
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 
 
 def refused(path, which=None):
@@ -23,37 +23,37 @@ def refused(path, which=None):
 
 def test_a_pdparams_is_ppdets(tmp_path):
     source = open_source(written(V1, tmp_path / "picodet_s_320.pdparams"))
-    assert isinstance(source, NamedTensors)
-    assert (source.spelling, source.said.name) == ("ppdet", "picodet_s_320")
+    assert isinstance(source, StateDictSource)
+    assert (source.naming, source.hints.name) == ("ppdet", "picodet_s_320")
     assert source.arrays.keys() == checkpoint_of(V1).keys()
 
 
 def test_an_onnx_says_its_size_and_perhaps_its_classes(tmp_path):
-    proto = drawn(model_of(V2))
+    proto = onnx_model_of(model_of(V2))
     onnx.helper.set_model_props(proto, {"character": "cat\ndog\ncow"})
     source = open_source(write(proto, tmp_path / "x.onnx"))
-    assert isinstance(source, DrawnTensors)
-    assert source.said.input_size == (96, 128)
-    assert source.said.classes == ("cat", "dog", "cow")
-    assert (source.said.preprocessing, source.config) == (None, None)
+    assert isinstance(source, GraphSource)
+    assert source.hints.input_size == (96, 128)
+    assert source.hints.classes == ("cat", "dog", "cow")
+    assert (source.hints.preprocessing, source.config) == (None, None)
 
 
 def test_an_onnx_that_takes_any_size_says_none(tmp_path):
-    proto = drawn(model_of(V2))
+    proto = onnx_model_of(model_of(V2))
     proto.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
-    assert open_source(write(proto, tmp_path / "x.onnx")).said.input_size is None
+    assert open_source(write(proto, tmp_path / "x.onnx")).hints.input_size is None
 
 
 @pytest.mark.parametrize("meta", ["{", "[]", "3", "{}", '{"neck": []}', "[" * 100_000])
 def test_metadata_that_claims_to_be_ours_and_is_not(tmp_path, meta):
-    proto = drawn(model_of(V2))
+    proto = onnx_model_of(model_of(V2))
     onnx.helper.set_model_props(proto, {"picodet": meta})
     assert "its metadata picodet is not ours" in refused(write(proto, tmp_path / "x.onnx"))
 
 
 def test_metadata_of_ours_says_everything(tmp_path):
-    proto = drawn(model_of(V2))
-    meta = json.dumps(describe(V2, "detector", "x", "0" * 64))
+    proto = onnx_model_of(model_of(V2))
+    meta = json.dumps(make_meta(V2, "detector", "x", "0" * 64))
     onnx.helper.set_model_props(proto, {"picodet": meta})
     assert open_source(write(proto, tmp_path / "x.onnx")).config == V2
 
@@ -85,7 +85,7 @@ def test_what_it_is_not(tmp_path, name, message):
 
 
 def test_an_export_holds_one_set_of_weights(tmp_path):
-    text = refused(write(drawn(model_of(V2)), tmp_path / "x.onnx"), "raw")
+    text = refused(write(onnx_model_of(model_of(V2)), tmp_path / "x.onnx"), "raw")
     assert "--weights raw is for training checkpoints" in text
 
 
@@ -96,7 +96,7 @@ def test_weights_in_several_files_are_read(tmp_path, kept):
     huggingface_folder.write(
         path,
         {name: tensor.numpy() for name, tensor in model_of(config).state_dict().items()},
-        describe(config, "detector", "x", "0" * 64),
+        make_meta(config, "detector", "x", "0" * 64),
     )
     arrays = load_file(path / "model.safetensors")
     (path / "model.safetensors").unlink()
@@ -112,6 +112,6 @@ def test_weights_in_several_files_are_read(tmp_path, kept):
     for opened in (path, index):
         source = open_source(opened)
         assert source.origin.path == index
-        assert source.spelling == "picodet"
+        assert source.naming == "picodet"
         assert source.arrays.keys() == arrays.keys()
         assert source.config == (config if kept and opened == path else None)

@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from picodet.converter.configure import Wanted
-from picodet.converter.convert import convert_file, port
+from picodet.converter.configure import ConvertOptions
+from picodet.converter.convert import convert_file, convert_model
 from picodet.errors import CheckpointError, GraphError
 from picodet.zoo.official import CONFIGS
 
@@ -17,7 +17,7 @@ PEDESTRIAN = "picodet_s_192_pedestrian"
 
 @cache
 def weights_of(path):
-    return port(path, Wanted())[1].weights
+    return convert_model(path, ConvertOptions())[1].weights
 
 
 def differing(found, path):
@@ -28,7 +28,7 @@ def differing(found, path):
 
 @pytest.mark.parametrize("name", [S, XS])
 @pytest.mark.parametrize(
-    ("export", "form", "left_out"),
+    ("export", "form", "skipped"),
     [
         ("export_raw_pdmodel/{}", "Paddle inference folder (.pdmodel)", 0),
         ("export_nms/{}", "Paddle inference folder (.json)", 2),
@@ -36,18 +36,18 @@ def differing(found, path):
         ("export_nms.onnx", "ONNX", 2),
     ],
 )
-def test_exports_are_the_checkpoint_that_they_were_made_of(shared, name, export, form, left_out):
+def test_exports_are_the_checkpoint_that_they_were_made_of(shared, name, export, form, skipped):
     folder = shared / "reference" / name
-    origin, found = port(folder / export.format(name), Wanted(config=name))
+    origin, found = convert_model(folder / export.format(name), ConvertOptions(config=name))
     assert origin.form == form
     assert found.config == CONFIGS[name]
     assert not differing(found.weights, folder / f"{name}.pdparams")
-    assert len(found.left_out) == left_out
-    assert found.mapped == found.tensors - left_out
+    assert len(found.skipped) == skipped
+    assert found.mapped == found.tensors - skipped
 
 
 def test_an_official_folder_is_its_checkpoint_and_lists_the_wrong_labels(shared):
-    origin, found = port(shared / "weights" / PEDESTRIAN, Wanted())
+    origin, found = convert_model(shared / "weights" / PEDESTRIAN, ConvertOptions())
     assert origin.path.name == "model.pdiparams"
     assert found.config == CONFIGS[PEDESTRIAN]
     assert not differing(found.weights, shared / "weights" / f"{PEDESTRIAN}.pdparams")
@@ -61,22 +61,22 @@ def test_without_the_names_beside_it_too(shared, tmp_path):
     folder = tmp_path / PEDESTRIAN
     shutil.copytree(shared / "weights" / PEDESTRIAN, folder)
     (folder / "model.pdiparams.info").unlink()
-    _, found = port(folder, Wanted())
+    _, found = convert_model(folder, ConvertOptions())
     assert not differing(found.weights, shared / "weights" / f"{PEDESTRIAN}.pdparams")
     (folder / "model.pdiparams").write_bytes((folder / "model.pdiparams").read_bytes()[:-1000])
     with pytest.raises((CheckpointError, GraphError)):
-        convert_file(folder, tmp_path / "out.pth", Wanted())
+        convert_file(folder, tmp_path / "out.pth", ConvertOptions())
     assert [path.name for path in tmp_path.iterdir()] == [PEDESTRIAN]
 
 
 @pytest.mark.parametrize(("name", "norms"), [(S, 103), (XS, 82)])
 def test_official_onnx_files_are_their_checkpoints_with_norms_folded(shared, name, norms):
     """The published checkpoints were folded before they were saved."""
-    _, found = port(shared / "weights" / f"{name}.onnx", Wanted())
+    _, found = convert_model(shared / "weights" / f"{name}.onnx", ConvertOptions())
     assert found.config == CONFIGS[name]
     assert not differing(found.weights, shared / "weights" / f"{name}.pdparams")
     assert found.notes[-1].startswith(f"{norms} batch norms had been folded")
-    assert {one.name for one in found.added if "num_batches" not in one.name} == {
+    assert {one.name for one in found.initialized if "num_batches" not in one.name} == {
         "head.integral.project"
     }
 
@@ -87,12 +87,12 @@ def test_official_checkpoints_go_there_and_back(shared, tmp_path, name):
     source = shared / "weights" / f"{name}.pdparams"
     steps = [tmp_path / name, tmp_path / f"{name}.safetensors", tmp_path / f"{name}.pdparams"]
     if name != XS:
-        convert_file(source, tmp_path / f"{name}.pth", Wanted(), form="mmdet")
+        convert_file(source, tmp_path / f"{name}.pth", ConvertOptions(), output_format="mmdet")
         source = tmp_path / f"{name}.pth"
     for step in steps:
-        convert_file(source, step, Wanted())
+        convert_file(source, step, ConvertOptions())
         source = step
-    _, found = port(source, Wanted())
+    _, found = convert_model(source, ConvertOptions())
     assert not differing(found.weights, shared / "weights" / f"{name}.pdparams")
     assert found.config == CONFIGS[name]
 

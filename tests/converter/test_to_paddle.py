@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from picodet.converter.match_tensors import convert
+from picodet.converter.match_tensors import match_tensors
 from picodet.converter.names.name_tables import name_table
 from picodet.converter.to_paddle import to_paddle
 from picodet.errors import ConversionError
@@ -44,7 +44,7 @@ def expected_of(config):
 def weights_of(config):
     """As a model would have them, from seeded numbers."""
     arrays = seeded.checkpoint(seeded.shapes(config))
-    conversion = convert(arrays, expected_of(config), table_of(config), config.input_size)
+    conversion = match_tensors(arrays, expected_of(config), table_of(config), config.input_size)
     assert conversion.ok
     return conversion.weights
 
@@ -66,13 +66,13 @@ def test_convert_and_back_and_convert_changes_no_bit(config, random):
     changed = random.choice([n for n in weights if n.endswith((".weight", "_mean"))])
     weights[changed] = np.full_like(weights[changed], random.uniform(-1, 1))
     back = to_paddle(weights, table_of(config))
-    again = convert(back.arrays, expected_of(config), table_of(config), config.input_size)
+    again = match_tensors(back.arrays, expected_of(config), table_of(config), config.input_size)
     assert again.ok
     assert list(again.weights) == list(weights)
     for name, value in weights.items():
         assert again.weights[name].tobytes() == value.tobytes()
-    assert {one.name for one in again.left_out} == {one.name for one in back.restored}
-    assert {one.name for one in again.added} == {one.name for one in back.dropped}
+    assert {one.name for one in again.skipped} == {one.name for one in back.reconstructed}
+    assert {one.name for one in again.initialized} == {one.name for one in back.dropped}
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
@@ -85,9 +85,9 @@ def test_all_that_ppdet_has_is_there(config):
 
 def test_what_was_restored_and_what_was_lost_is_told():
     back = to_paddle(weights_of(S), table_of(S))
-    assert [one.name for one in back.restored] == SCALES
+    assert [one.name for one in back.reconstructed] == SCALES
     assert all(back.arrays[name].tolist() == [1] for name in SCALES)
-    assert {"GFLHead" in one.reason for one in back.restored} == {True}
+    assert {"GFLHead" in one.reason for one in back.reconstructed} == {True}
     assert len(back.dropped) == 103
     assert back.dropped[0].name == "backbone.stem.bn.num_batches_tracked"
 
@@ -104,7 +104,7 @@ def test_predictors_of_the_new_head_stand_under_two_names():
 def test_a_backbone_alone_has_nothing_restored():
     weights = {n: a for n, a in weights_of(S).items() if n.startswith("backbone.")}
     back = to_paddle(weights, table_of(S))
-    assert back.restored == ()
+    assert back.reconstructed == ()
     assert {name.split(".")[0] for name in back.arrays} == {"backbone"}
 
 
@@ -118,7 +118,7 @@ def test_real_weights_go_back_to_the_file_they_came_from(shared, name):
     """All but the unused scales, which training leaves alone and these recordings have not."""
     original = pdparams.read(shared / "reference" / name / f"{name}.pdparams")
     config = CONFIGS[name]
-    there = convert(original, expected_of(config), table_of(config), config.input_size)
+    there = match_tensors(original, expected_of(config), table_of(config), config.input_size)
     arrays = to_paddle(there.weights, table_of(config)).arrays
     assert list(arrays) == list(original)
     changed = [n for n in arrays if arrays[n].tobytes() != original[n].tobytes()]

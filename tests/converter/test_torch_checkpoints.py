@@ -9,16 +9,16 @@ from small_models import V1, V2, differing, model_of, weights_of, written
 
 import picodet
 from picodet.config import Preprocessing
-from picodet.converter.configure import Wanted
-from picodet.converter.convert import convert_file, port
+from picodet.converter.configure import ConvertOptions
+from picodet.converter.convert import convert_file, convert_model
 from picodet.converter.names.mmdet_names import FIRST_MMDET, MMDET
-from picodet.converter.to_paddle import renamed
+from picodet.converter.to_paddle import rename_tensors
 from picodet.converter.torch_checkpoints import read_torch_weights
 from picodet.errors import CheckpointError, ConversionError
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.models import checkpoint
 
-NAMED = Wanted(input_size=(96, 128), classes=V1.classes)
+NAMED = ConvertOptions(input_size=(96, 128), classes=V1.classes)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def saved(tmp_path):
 
 
 def mmdet(table=MMDET):
-    arrays = renamed(weights_of(V1), table)
+    arrays = rename_tensors(weights_of(V1), table)
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
@@ -44,11 +44,13 @@ def averaged(state_dict):
 class TestMMDet:
     @pytest.mark.parametrize("table", [MMDET, FIRST_MMDET])
     def test_both_spellings_are_read(self, saved, table):
-        origin, ported = port(saved({"state_dict": mmdet(table), "meta": {}}), Wanted())
+        origin, converted = convert_model(
+            saved({"state_dict": mmdet(table), "meta": {}}), ConvertOptions()
+        )
         assert origin.form == "mmdet port"
-        assert not differing(ported.weights, V1)
-        assert (ported.config.name, ported.config.input_size) == ("picodet_s_320", (320, 320))
-        assert any("resizes pictures linearly, which is --interp 1" in n for n in ported.notes)
+        assert not differing(converted.weights, V1)
+        assert (converted.config.name, converted.config.input_size) == ("picodet_s_320", (320, 320))
+        assert any("resizes pictures linearly, which is --interp 1" in n for n in converted.notes)
 
     @pytest.mark.parametrize(
         "meta",
@@ -59,29 +61,29 @@ class TestMMDet:
     )
     def test_mmdets_meta_names_the_classes(self, saved, meta):
         path = saved({"state_dict": mmdet(), "meta": meta, "optimizer": {}})
-        _, ported = port(path, Wanted())
-        assert ported.config.classes == ("cat", "dog", "cow")
-        assert [one.name for one in ported.left_out] == ["meta", "optimizer"]
+        _, converted = convert_model(path, ConvertOptions())
+        assert converted.config.classes == ("cat", "dog", "cow")
+        assert [one.name for one in converted.skipped] == ["meta", "optimizer"]
 
     @pytest.mark.parametrize("meta", [{"CLASSES": "abc"}, {"CLASSES": [1, 2, 3]}, {}, {"a": 1}])
     def test_another_meta_names_none(self, saved, meta):
-        _, ported = port(saved({"state_dict": mmdet(), "meta": meta}), Wanted())
-        assert ported.config.classes == ("class 0", "class 1", "class 2")
+        _, converted = convert_model(saved({"state_dict": mmdet(), "meta": meta}), ConvertOptions())
+        assert converted.config.classes == ("class 0", "class 1", "class 2")
 
     def test_there_and_back(self, tmp_path):
         source = written(V1, tmp_path / "a.pdparams")
-        report = convert_file(source, tmp_path / "mmdet.pth", NAMED, form="mmdet")
-        assert (report.dropped, report.restored) == ((), ())
+        report = convert_file(source, tmp_path / "mmdet.pth", NAMED, output_format="mmdet")
+        assert (report.dropped, report.reconstructed) == ((), ())
         content = torch.load(tmp_path / "mmdet.pth", weights_only=True)
         assert content["meta"] == {"CLASSES": ["a", "b", "c"]}
         assert list(content["state_dict"]) == list(mmdet())
-        _, back = port(tmp_path / "mmdet.pth", Wanted())
+        _, back = convert_model(tmp_path / "mmdet.pth", ConvertOptions())
         assert not differing(back.weights, V1)
         assert back.config.classes == V1.classes
 
     def test_averages_and_the_others_are_told_apart(self, saved):
         path = saved({"state_dict": averaged(mmdet()), "meta": {}})
-        _, raw = port(path, NAMED, "raw")
+        _, raw = convert_model(path, NAMED, "raw")
         assert not differing(raw.weights, V1)
         for which in (None, "ema"):
             read = read_torch_weights(path, which)
@@ -96,7 +98,7 @@ class TestMMDet:
     def test_a_model_that_the_port_does_not_have(self, tmp_path):
         source = written(V2, tmp_path / "a.pdparams")
         with pytest.raises(ConversionError, match="the mmdet port has no PicoDet of lcnet_x0_35"):
-            convert_file(source, tmp_path / "b.pth", NAMED, form="mmdet")
+            convert_file(source, tmp_path / "b.pth", NAMED, output_format="mmdet")
         assert list(tmp_path.iterdir()) == [source]
 
 
@@ -113,15 +115,15 @@ class TestStateDict:
         ],
     )
     def test_wrappers_and_prefixes_do_not_matter(self, saved, wrapped):
-        origin, ported = port(saved(wrapped(model_of(V2).state_dict())), NAMED)
+        origin, converted = convert_model(saved(wrapped(model_of(V2).state_dict())), NAMED)
         assert origin.form == "state_dict"
-        assert not differing(ported.weights, V2)
+        assert not differing(converted.weights, V2)
 
     def test_where_the_weights_were_found_is_said(self, saved):
         path = saved({"model": model_of(V2).state_dict(), "epoch": 3})
-        _, ported = port(path, NAMED)
-        assert ported.notes == ("its weights were found under 'model'",)
-        assert [(one.name, one.reason) for one in ported.left_out] == [
+        _, converted = convert_model(path, NAMED)
+        assert converted.notes == ("its weights were found under 'model'",)
+        assert [(one.name, one.reason) for one in converted.skipped] == [
             ("epoch", "not a weight of the model")
         ]
 
@@ -129,21 +131,21 @@ class TestStateDict:
         state = model_of(V2).state_dict()
         path = saved({"model": {n: 0 * v for n, v in state.items()}, "model_ema": state})
         with pytest.raises(CheckpointError, match="2 sets of weights, model, model_ema"):
-            port(path, NAMED)
-        assert not differing(port(path, NAMED, "model_ema")[1].weights, V2)
+            convert_model(path, NAMED)
+        assert not differing(convert_model(path, NAMED, "model_ema")[1].weights, V2)
 
     def test_counters_have_counted(self, saved):
         """Unlike in Paddle, there are such: they are kept, and not set back to 0."""
         state = dict(model_of(V2).state_dict())
         name = next(name for name in state if name.endswith("num_batches_tracked"))
         state[name] = torch.tensor(7)
-        _, ported = port(saved(state), NAMED)
-        assert ported.weights[name] == 7
-        assert ported.added == ()
+        _, converted = convert_model(saved(state), NAMED)
+        assert converted.weights[name] == 7
+        assert converted.initialized == ()
 
     def test_a_choice_where_there_is_none(self, saved):
         with pytest.raises(CheckpointError, match="has no weights called ema; --weights ema and"):
-            port(saved(model_of(V2).state_dict()), NAMED, "ema")
+            convert_model(saved(model_of(V2).state_dict()), NAMED, "ema")
 
 
 class TestOurs:
@@ -154,41 +156,41 @@ class TestOurs:
     @pytest.fixture(params=[".pth", ".safetensors", ""])
     def path(self, request, tmp_path):
         path = tmp_path / f"x{request.param}"
-        meta = describe(self.CONFIG, "detector", "x.pdparams", "ab" * 32)
+        meta = make_meta(self.CONFIG, "detector", "x.pdparams", "ab" * 32)
         checkpoint.save(path, weights_of(V2), meta)
         return path
 
     def test_says_everything_itself(self, path):
-        origin, ported = port(path, Wanted())
-        assert ported.config == self.CONFIG
-        assert not differing(ported.weights, V2)
-        assert ported.notes == ()
+        origin, converted = convert_model(path, ConvertOptions())
+        assert converted.config == self.CONFIG
+        assert not differing(converted.weights, V2)
+        assert converted.notes == ()
         expected = f"picodet {path.suffix}" if path.suffix else "directory in Hugging Face's form"
         assert origin.form == expected
 
     def test_holds_one_set(self, path):
         with pytest.raises(CheckpointError, match=r"--weights raw is for|no weights called raw"):
-            port(path, Wanted(), "raw")
+            convert_model(path, ConvertOptions(), "raw")
 
     def test_goes_on_to_paddle(self, path, tmp_path):
-        convert_file(path, tmp_path / "back.pdparams", Wanted())
-        _, back = port(tmp_path / "back.pdparams", NAMED)
+        convert_file(path, tmp_path / "back.pdparams", ConvertOptions())
+        _, back = convert_model(tmp_path / "back.pdparams", NAMED)
         assert not differing(back.weights, V2)
 
     def test_what_was_trained_further_is_still_ours(self, tmp_path):
         """Saved again with what a training adds."""
-        meta = describe(self.CONFIG, "detector", "x.pdparams", "ab" * 32)
+        meta = make_meta(self.CONFIG, "detector", "x.pdparams", "ab" * 32)
         content = {"state_dict": model_of(V2).state_dict(), "meta": meta, "optimizer": {"lr": 1}}
         torch.save(content, tmp_path / "x.pth")
-        _, ported = port(tmp_path / "x.pth", Wanted())
-        assert ported.config == self.CONFIG
-        assert [one.name for one in ported.left_out] == ["optimizer"]
+        _, converted = convert_model(tmp_path / "x.pth", ConvertOptions())
+        assert converted.config == self.CONFIG
+        assert [one.name for one in converted.skipped] == ["optimizer"]
 
     def test_a_damaged_meta_is_an_error(self, tmp_path):
-        meta = describe(self.CONFIG, "detector", "x", "0" * 64) | {"neck": "none"}
+        meta = make_meta(self.CONFIG, "detector", "x", "0" * 64) | {"neck": "none"}
         torch.save({"state_dict": model_of(V2).state_dict(), "meta": meta}, tmp_path / "x.pth")
         with pytest.raises(CheckpointError, match="its meta is not picodet's: ValueError one of"):
-            port(tmp_path / "x.pth", Wanted())
+            convert_model(tmp_path / "x.pth", ConvertOptions())
 
 
 class TestHubFolder:
@@ -206,7 +208,10 @@ class TestHubFolder:
         preprocessor = folder / "preprocessor_config.json"
         self.edit(preprocessor, size={"height": 320, "width": 416}, image_mean=[0.5, 0.5, 0.5])
         self.edit(preprocessor, opencv_interp=1, resample=2)
-        for config in (port(folder, Wanted())[1].config, picodet.load(folder).config):
+        for config in (
+            convert_model(folder, ConvertOptions())[1].config,
+            picodet.load(folder).config,
+        ):
             assert config.classes == ("cat", "dog", "cow")
             assert config.input_size == (320, 416)
             assert config.preprocessing == Preprocessing(mean=(0.5, 0.5, 0.5), interp=1)
@@ -215,9 +220,9 @@ class TestHubFolder:
         self.edit(folder / "preprocessor_config.json", resample=2)
         message = r"resample is 2 \(PIL\) and opencv_interp 2, which are not the same"
         with pytest.raises(CheckpointError, match=message):
-            port(folder, Wanted())
+            convert_model(folder, ConvertOptions())
 
     def test_labels_have_to_be_as_many_as_the_weights_have(self, folder):
         self.edit(folder / "config.json", id2label={"0": "cat", "1": "dog"})
         with pytest.raises(ConversionError, match="does not fit"):
-            port(folder, Wanted())
+            convert_model(folder, ConvertOptions())

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from small_models import V1, checkpoint_of
 
-from picodet.converter.configure import Said, Wanted
-from picodet.converter.from_state_dict import from_names
-from picodet.converter.sources import NamedTensors, Origin
-from picodet.converter.writers import check, form_of, holds_weights, write
+from picodet.converter.configure import ConvertOptions, FileHints
+from picodet.converter.from_state_dict import from_state_dict
+from picodet.converter.sources import Origin, StateDictSource
+from picodet.converter.writers import check_output, output_format_of, weights_path, write
 from picodet.errors import OutputError
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from picodet.formats.meta import describe
     ],
 )
 def test_the_suffix_says_it(name, to, form):
-    assert form_of(Path(name), to) == form
+    assert output_format_of(Path(name), to) == form
 
 
 @pytest.mark.parametrize(
@@ -47,22 +47,22 @@ def test_the_suffix_says_it(name, to, form):
 )
 def test_contradictions_are_errors(name, to, message):
     with pytest.raises(OutputError, match=message):
-        form_of(Path(name), to)
+        output_format_of(Path(name), to)
 
 
 def test_a_file_is_no_folder_and_a_folder_is_no_file(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder.pth").mkdir()
     with pytest.raises(OutputError, match="is a file; name a folder"):
-        check(tmp_path / "file", "huggingface", overwrite=True)
+        check_output(tmp_path / "file", "huggingface", overwrite=True)
     with pytest.raises(OutputError, match="is a directory; name a file"):
-        check(tmp_path / "folder.pth", "picodet", overwrite=True)
-    check(tmp_path / "new", "huggingface", overwrite=False)
+        check_output(tmp_path / "folder.pth", "picodet", overwrite=True)
+    check_output(tmp_path / "new", "huggingface", overwrite=False)
 
 
 def test_where_the_weights_will_be():
-    assert holds_weights(Path("a/b"), "huggingface") == Path("a/b/model.safetensors")
-    assert holds_weights(Path("a/b.pth"), "mmdet") == Path("a/b.pth")
+    assert weights_path(Path("a/b"), "huggingface") == Path("a/b/model.safetensors")
+    assert weights_path(Path("a/b.pth"), "mmdet") == Path("a/b.pth")
 
 
 FORMS_WRITTEN = [
@@ -77,14 +77,14 @@ FORMS_WRITTEN = [
 @pytest.mark.parametrize(("name", "form"), FORMS_WRITTEN)
 def test_written_twice_the_bytes_are_the_same_and_for_everybody_to_read(tmp_path, name, form):
     origin = Origin(Path("x.pdparams"), "test")
-    source = NamedTensors(origin, "ppdet", checkpoint_of(V1), Said("x"))
-    ported = from_names(source, Wanted(), allow_nonfinite=False)
-    meta = describe(ported.config, "detector", "x", "0" * 64)
+    source = StateDictSource(origin, "ppdet", checkpoint_of(V1), FileHints("x"))
+    converted = from_state_dict(source, ConvertOptions(), allow_nonfinite=False)
+    meta = make_meta(converted.config, "detector", "x", "0" * 64)
     before = os.umask(0o027)
     try:
         written = []
         for output in (tmp_path / name, tmp_path / f"another_{name}"):
-            write(ported, output, form, meta)
+            write(converted, output, form, meta)
             files = sorted(output.iterdir()) if output.is_dir() else [output]
             assert {file.stat().st_mode & 0o777 for file in files} == {0o640}
             written.append([file.read_bytes() for file in files])
@@ -109,9 +109,11 @@ def full(*_args, **_options):
 )
 def test_what_breaks_off_leaves_nothing(tmp_path, monkeypatch, name, form, broken):
     origin = Origin(Path("x.pdparams"), "test")
-    source = NamedTensors(origin, "ppdet", checkpoint_of(V1), Said("x"))
-    ported = from_names(source, Wanted(), allow_nonfinite=False)
+    source = StateDictSource(origin, "ppdet", checkpoint_of(V1), FileHints("x"))
+    converted = from_state_dict(source, ConvertOptions(), allow_nonfinite=False)
     monkeypatch.setattr(broken, full)
     with pytest.raises(OutputError, match="cannot be written: No space left on device"):
-        write(ported, tmp_path / name, form, describe(ported.config, "detector", "x", "0" * 64))
+        write(
+            converted, tmp_path / name, form, make_meta(converted.config, "detector", "x", "0" * 64)
+        )
     assert not list(tmp_path.iterdir())

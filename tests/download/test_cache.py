@@ -59,7 +59,7 @@ def test_another_file_than_on_first_use_is_refused(site, tmp_path):
 
 
 def test_a_file_put_there_by_hand_is_taken(site, tmp_path):
-    entry = cache.place(site.url, tmp_path)
+    entry = cache.cache_entry(site.url, tmp_path)
     entry.path.parent.mkdir()
     entry.path.write_bytes(b"<html>")
     with pytest.raises(FetchError, match=r"\.pdparams: is a web page"):
@@ -85,7 +85,7 @@ def test_a_full_disk_is_an_error_of_ours(site, tmp_path, monkeypatch):
     monkeypatch.setattr(fetching.os, "fsync", full)
     with pytest.raises(OutputError, match="No space left on device; PICODET_CACHE=FOLDER names"):
         fetch(site.url, cache=tmp_path)
-    assert not cache.place(site.url, tmp_path).path.exists()
+    assert not cache.cache_entry(site.url, tmp_path).path.exists()
 
 
 def test_a_cache_that_cannot_be_made_is_an_error_of_ours(site, tmp_path):
@@ -110,9 +110,9 @@ def test_two_at_once_fetch_once(site, tmp_path):
 
 
 def test_whoever_waits_for_nothing_is_told(site, tmp_path):
-    entry = cache.place(site.url, tmp_path)
+    entry = cache.cache_entry(site.url, tmp_path)
     with (
-        cache.fetching_alone(entry, patience=1),
+        cache.fetch_lock(entry, stall_timeout=1),
         pytest.raises(FetchError, match=r"another process is fetching it.* for 0\.2 s"),
     ):
         fetch(site.url, cache=tmp_path, timeout=0.05)
@@ -135,7 +135,7 @@ def test_where_the_cache_is(monkeypatch, platform, environment, expected):
         monkeypatch.delenv(name, raising=False)
     for name, value in ({"HOME": "/me"} | environment).items():
         monkeypatch.setenv(name, value)
-    assert cache.folder(platform) == Path(expected)
+    assert cache.cache_folder(platform) == Path(expected)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,6 @@ def test_where_the_cache_is(monkeypatch, platform, environment, expected):
     ],
 )
 def test_a_name_stays_in_its_folder(tmp_path, path, name):
-    entry = cache.place(f"http://127.0.0.1/{path}", tmp_path)
+    entry = cache.cache_entry(f"http://127.0.0.1/{path}", tmp_path)
     assert entry.path.parent.parent == tmp_path
     assert entry.path.name.endswith(name)

@@ -16,7 +16,7 @@ from picodet.errors import FetchError
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(fetching, "PAUSE", 0)
+    monkeypatch.setattr(fetching, "BACKOFF", 0)
     monkeypatch.setenv("no_proxy", "*")
 
 
@@ -53,7 +53,7 @@ def test_and_does_so_in_the_next_run(site, tmp_path):
     site.answers = [Answer(cut=1000), *[Answer(cut=0)] * 3]
     with pytest.raises(FetchError, match=r"1,000 of 256,000 bytes.*1,000 bytes that came are kept"):
         fetch(site.url, cache=tmp_path)
-    assert not cache.place(site.url, tmp_path).path.exists()
+    assert not cache.cache_entry(site.url, tmp_path).path.exists()
     del site.requests[:]
     steps = []
     fetched = fetch(site.url, lambda *step: steps.append(step), tmp_path)
@@ -62,10 +62,10 @@ def test_and_does_so_in_the_next_run(site, tmp_path):
 
 
 def test_a_transfer_that_ended_before_its_last_step_asks_for_nothing(site, tmp_path):
-    entry = cache.place(site.url, tmp_path)
+    entry = cache.cache_entry(site.url, tmp_path)
     entry.path.parent.mkdir()
-    entry.beside(".part").write_bytes(CONTENT)
-    entry.beside(".part.json").write_text('{"size": 256000, "validator": "x"}')
+    entry.sibling(".part").write_bytes(CONTENT)
+    entry.sibling(".part.json").write_text('{"size": 256000, "validator": "x"}')
     assert (fetch(site.url, cache=tmp_path).sha256, site.requests) == (SHA256, [])
 
 
@@ -124,7 +124,7 @@ def test_a_server_that_falls_silent_is_given_up(site, tmp_path, cut):
     site.answers = [Answer(cut=cut, stall=True), *[Answer(cut=0, stall=True)] * 3]
     with pytest.raises(FetchError, match=r"nothing came for 0\.1 s"):
         fetch(site.url, cache=tmp_path, timeout=0.1)
-    assert not cache.place(site.url, tmp_path).path.exists()
+    assert not cache.cache_entry(site.url, tmp_path).path.exists()
 
 
 def test_silence_for_a_while_costs_one_attempt(site, tmp_path):

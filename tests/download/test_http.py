@@ -14,7 +14,7 @@ REST = {"Content-Range": "bytes 1000-255999/256000"}
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(fetching, "PAUSE", 0)
+    monkeypatch.setattr(fetching, "BACKOFF", 0)
     monkeypatch.setenv("no_proxy", "*")
 
 
@@ -49,10 +49,10 @@ def test_a_wrong_answer_is_refused(site, tmp_path, answer, message):
     site.answers = [answer] * 6
     with pytest.raises(FetchError, match=message) as caught:
         fetch(site.url, cache=tmp_path)
-    entry = cache.place(site.url, tmp_path)
+    entry = cache.cache_entry(site.url, tmp_path)
     assert str(caught.value).startswith(f"{site.url}: ")
     assert str(caught.value).endswith(f"give the file's path, or put it at {entry.path}")
-    assert left_in(tmp_path) == [entry.beside(".lock").name]
+    assert left_in(tmp_path) == [entry.sibling(".lock").name]
     assert len(site.requests) == (6 if "redirections" in message else 1)
 
 

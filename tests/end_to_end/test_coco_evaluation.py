@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from recorder import bounds, resizes_alike
 
-from picodet.converter.configure import Wanted
+from picodet.converter.configure import ConvertOptions
 from picodet.converter.convert import convert_file
 from picodet.data.coco import read_annotations
 from picodet.evaluation.compare import compare_results
@@ -53,7 +53,7 @@ def outcome(request, shared, tmp_path_factory):
     model = shared / "weights" / "picodet_s_416_coco.onnx"
     if request.param == "pth":
         model = folder / "picodet_s_416_coco.pth"
-        convert_file(shared / "weights" / "picodet_s_416_coco.pdparams", model, Wanted())
+        convert_file(shared / "weights" / "picodet_s_416_coco.pdparams", model, ConvertOptions())
     outputs = ["--out", folder / "out.json", "--json", folder / "numbers.json"]
     options = ["--coco", shared / "coco", "--interp", "1", "--interp", "2"]
     command = [sys.executable, "-m", "picodet", "eval", model, *options, *outputs]

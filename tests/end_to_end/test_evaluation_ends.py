@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from drawn_coco import read, write_annotations
 from eval_runs import DATASET, ROOT, numbers, prepare, run, start, words
-from gated_image import PATIENCE, GatedPicture
+from gated_image import PATIENCE, GatedImage
 
 from picodet.errors import EvaluationError
 
@@ -142,7 +142,7 @@ def test_nothing_found_is_an_ap_of_zero(files, tmp_path):
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_goes_on_to_the_same_bytes(files, own, sign):
     """Silent where nobody looks: standard error is no terminal."""
-    gate = GatedPicture(own / "coco" / "val2017" / "5.png")  # the fifth
+    gate = GatedImage(own / "coco" / "val2017" / "5.png")  # the fifth
     process = start(own)
     gate.reached(process)
     gate.open()
@@ -164,7 +164,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(files, own, sign):
 
 
 def test_an_interruption_before_anything_is_done(own):
-    gate = GatedPicture(own / "coco" / "val2017" / "5.png")
+    gate = GatedImage(own / "coco" / "val2017" / "5.png")
     process = start(own)
     gate.reached(process)  # checking
     process.send_signal(signal.SIGINT)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from recorder import bounds, resizes_alike
-from tracing import filled, trace
+from tracing import filled_model, trace
 
 import picodet
-from picodet.converter.configure import Wanted
+from picodet.converter.configure import ConvertOptions
 from picodet.converter.convert import convert_file
 from picodet.converter.names.name_tables import name_table
 from picodet.data.preprocess import normalise, preprocess, read_image
@@ -26,14 +26,16 @@ from picodet.formats import pdparams
 from picodet.ops.decode import decode
 from picodet.zoo.official import CONFIGS
 
-PICTURES = 50
+NUM_IMAGES = 50
 
 
 @pytest.fixture(scope="module")
 def official(shared, tmp_path_factory):
     """PicoDet-S-416, converted from the file and loaded as a user would."""
     output = tmp_path_factory.mktemp("official") / "picodet_s_416_coco.pth"
-    report = convert_file(shared / "weights" / "picodet_s_416_coco.pdparams", output, Wanted())
+    report = convert_file(
+        shared / "weights" / "picodet_s_416_coco.pdparams", output, ConvertOptions()
+    )
     assert (report.variant, report.tensors, report.mapped) == ("picodet_s_416_coco", 580, 576)
     return picodet.load(output)
 
@@ -41,9 +43,9 @@ def official(shared, tmp_path_factory):
 @cache
 def ground_truth(folder):
     content = json.loads((folder / "instances_val400.json").read_text())
-    pictures = sorted(content["images"], key=lambda image: image["id"])[:PICTURES]
+    photos = sorted(content["images"], key=lambda image: image["id"])[:NUM_IMAGES]
     categories = sorted(category["id"] for category in content["categories"])
-    return pictures, categories
+    return photos, categories
 
 
 @pytest.mark.parametrize("name", ["corrupt_mid.jpg", "trunc_prog_eoi.jpg"])
@@ -57,15 +59,15 @@ def test_raw_outputs_are_those_of_the_official_export(shared, official):
     onnxruntime = pytest.importorskip("onnxruntime")
     session = onnxruntime.InferenceSession(shared / "weights" / "picodet_s_416_coco.onnx")
     names = [output.name for output in session.get_outputs()]
-    pictures, _ = ground_truth(shared / "coco")
-    for picture in pictures[:5]:
-        image = read_image(shared / "coco" / "val2017" / picture["file_name"])
+    photos, _ = ground_truth(shared / "coco")
+    for photo in photos[:5]:
+        image = read_image(shared / "coco" / "val2017" / photo["file_name"])
         array, _ = preprocess(image, (416, 416), official.config.preprocessing)
         theirs = session.run(names, {session.get_inputs()[0].name: array[None]})
         with torch.inference_mode():
             ours = official(torch.from_numpy(array)[None])
         scores = [logits.sigmoid().flatten(2).transpose(1, 2) for logits in ours.logits]
-        sides = [sides.flatten(2).transpose(1, 2) for sides in ours.sides]
+        sides = [sides.flatten(2).transpose(1, 2) for sides in ours.reg]
         for found, expected in zip(scores + sides, theirs, strict=True):
             assert found.shape == expected.shape
             assert np.abs(found.numpy() - expected).max() < 1e-4
@@ -79,13 +81,13 @@ def test_detections_are_ppdets(shared, official, interp):
     """
     name = f"ppdet_detections_interp{interp}.json.gz"
     recorded = json.loads(gzip.decompress((shared / "coco" / name).read_bytes()))
-    pictures, categories = ground_truth(shared / "coco")
+    photos, categories = ground_truth(shared / "coco")
     if interp == 2 and not resizes_alike():
         check_most(shared, official, recorded)
         return
-    for picture in pictures:
-        rows = [row for row in recorded if row["image_id"] == picture["id"]]
-        path = shared / "coco" / "val2017" / picture["file_name"]
+    for photo in photos:
+        rows = [row for row in recorded if row["image_id"] == photo["id"]]
+        path = shared / "coco" / "val2017" / photo["file_name"]
         found = picodet.detect(official, path, interp=interp)
         assert [categories[label] for label in found.classes] == [r["category_id"] for r in rows]
         assert np.allclose(found.scores, [row["score"] for row in rows], rtol=0, atol=1e-5)
@@ -95,14 +97,14 @@ def test_detections_are_ppdets(shared, official, interp):
 
 
 def check_most(shared, official, recorded):
-    pictures, categories = ground_truth(shared / "coco")
+    photos, categories = ground_truth(shared / "coco")
     matched = same = count = 0
-    for picture in pictures:
-        path = shared / "coco" / "val2017" / picture["file_name"]
+    for photo in photos:
+        path = shared / "coco" / "val2017" / photo["file_name"]
         found = picodet.detect(official, path, interp=2)
         labels = np.array(categories)[found.classes]
         boxes = np.hstack([found.boxes[:, :2], found.boxes[:, 2:] - found.boxes[:, :2]])
-        rows = [row for row in recorded if row["image_id"] == picture["id"]]
+        rows = [row for row in recorded if row["image_id"] == photo["id"]]
         count += len(rows)
         for row in rows:
             overlaps = box_ious(np.tile(row["bbox"], (len(boxes), 1)), boxes)
@@ -140,7 +142,7 @@ def samples_of(output, count=64):
 
 def reference_model(shared, name):
     folder = shared / "reference" / name
-    return filled(CONFIGS[name], pdparams.read(folder / f"{name}.pdparams"))
+    return filled_model(CONFIGS[name], pdparams.read(folder / f"{name}.pdparams"))
 
 
 def reference_input(shared, name="picodet_s_416_coco"):
@@ -204,7 +206,7 @@ def test_preprocessing_is_ppdets_bit_for_bit(shared, official, interp):
         expected = recorded[f"image_interp{interp}"]
         assert np.array_equal(scale_factor, recorded["scale_factor"])
     if interp == 2 and not resizes_alike():
-        ours, theirs = (grey_levels(each, preprocessing) for each in (array, expected))
+        ours, theirs = (gray_levels(each, preprocessing) for each in (array, expected))
         assert np.array_equal(normalise(ours, preprocessing), array)
         distance = cv2.absdiff(ours, theirs)
         assert distance.max() <= 1
@@ -214,7 +216,7 @@ def test_preprocessing_is_ppdets_bit_for_bit(shared, official, interp):
         assert np.array_equal(array, expected)
 
 
-def grey_levels(array, preprocessing):
+def gray_levels(array, preprocessing):
     """[3, H, W] normalised -> [H, W, 3] uint8 BGR."""
     mean, std = (
         np.array(value)[:, None, None] for value in (preprocessing.mean, preprocessing.std)
@@ -231,11 +233,11 @@ def test_real_batch_norm_statistics_arrive(shared, tmp_path):
     """
     output = tmp_path / "pedestrian.safetensors"
     report = convert_file(
-        shared / "weights" / "picodet_s_192_pedestrian.pdparams", output, Wanted()
+        shared / "weights" / "picodet_s_192_pedestrian.pdparams", output, ConvertOptions()
     )
     assert (report.variant, report.classes) == ("picodet_s_192_pedestrian", 1)
-    picture = shared / "coco" / "val2017" / "000000000139.jpg"
-    found = picodet.detect(picodet.load(output), picture, score=0.3, resize="portable")
+    photo = shared / "coco" / "val2017" / "000000000139.jpg"
+    found = picodet.detect(picodet.load(output), photo, score=0.3, resize="portable")
     assert found.scores.tolist() == pytest.approx([0.346884, 0.334743], abs=2e-6)
     assert found.classes.tolist() == [0, 0]
 
@@ -243,5 +245,7 @@ def test_real_batch_norm_statistics_arrive(shared, tmp_path):
 def test_another_detector_of_ppdet_is_refused(shared, tmp_path):
     with pytest.raises(ConversionError, match=r"not a PicoDet .* place for 5 of its 358 tensors"):
         convert_file(
-            shared / "weights" / "ppyolo_tiny_not_picodet.pdparams", tmp_path / "x.pth", Wanted()
+            shared / "weights" / "ppyolo_tiny_not_picodet.pdparams",
+            tmp_path / "x.pth",
+            ConvertOptions(),
         )

@@ -22,9 +22,9 @@ def folder(tmp_path_factory):
     write_dataset(folder / "coco", 1)
     (folder / "coco" / "val2017" / "0.png").rename(folder / "0.png")
     for form in ("heads", "boxes"):
-        color_network.write_colours(folder / f"{form}.onnx", color_network.meta(), form)
-    color_network.write_colours(folder / "silent.onnx")
-    color_network.write_colours(folder / "any.onnx", input_side=None)
+        color_network.write_color_network(folder / f"{form}.onnx", color_network.meta(), form)
+    color_network.write_color_network(folder / "silent.onnx")
+    color_network.write_color_network(folder / "any.onnx", input_side=None)
     (folder / "broken.onnx").write_bytes((folder / "heads.onnx").read_bytes()[:-100])
     return folder
 
@@ -98,7 +98,7 @@ def test_a_broken_file_is_named(folder, backend):
 def test_interp_is_the_models_own_or_what_is_asked_for(folder):
     meta = color_network.meta()
     meta["preprocessing"] = meta["preprocessing"] | {"interp": 1}
-    color_network.write_colours(folder / "linear.onnx", meta)
+    color_network.write_color_network(folder / "linear.onnx", meta)
 
     def scores(model, *options):
         run(folder, model, "--json", folder / "found.json", "--score", 0.1, *options)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from drawn_coco import annotation_file, write_dataset
 from evaluating import COUNT, detect
-from tracing import SMALL, filled, seeded_checkpoint
+from tracing import SMALL, filled_model, seeded_checkpoint
 
 from picodet.evaluation.evaluator import Asked
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.inference.open_backend import Running
 from picodet.models.checkpoint import save
 
@@ -21,7 +21,7 @@ def models(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("models")
     for form in ("heads", "boxes"):
-        color_network.write_colours(folder / f"{form}.onnx", color_network.meta(), form)
+        color_network.write_color_network(folder / f"{form}.onnx", color_network.meta(), form)
     rows = np.array([[0, 0.9, 1, 2, 30, 40], [2, 0.1, 5, 5, 50, 50]], np.float32)
     color_network.write_constants(
         folder / "detections.onnx",
@@ -30,9 +30,9 @@ def models(tmp_path_factory):
         color_network.meta(),
     )
     config = replace(SMALL, classes=color_network.CLASSES)
-    model = filled(config, seeded_checkpoint(config))
+    model = filled_model(config, seeded_checkpoint(config))
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
-    save(folder / "torch.pth", weights, describe(config, "detector", "x", "0" * 64))
+    save(folder / "torch.pth", weights, make_meta(config, "detector", "x", "0" * 64))
     return folder
 
 

@@ -61,7 +61,7 @@ def test_several_interps_in_one_run_are_those_of_separate_runs(ask, form):
 def test_without_interp_it_is_the_models_own(ask, models, usual):
     meta = color_network.meta()
     meta["preprocessing"] = meta["preprocessing"] | {"interp": 1}
-    color_network.write_colours(models / "linear.onnx", meta)
+    color_network.write_color_network(models / "linear.onnx", meta)
     found = detect(ask("linear.onnx"))
     assert found.settings[0].feeding.interp == 1
     assert same(found, detect(ask(interps=(1,))))
@@ -126,7 +126,7 @@ def test_every_mistake_alone_changes_what_is_found(ask, model):
 
 
 def test_notes_of_the_model_and_of_the_classes(ask, models):
-    color_network.write_colours(models / "silent.onnx")
+    color_network.write_color_network(models / "silent.onnx")
     found = detect(ask("silent.onnx"))
     assert [note for note in found.notes if "classes have no names" in note]
     assert [note for note in found.notes if "matched by their order" in note]
@@ -163,7 +163,7 @@ def test_progress_files_lie_beside_the_results(tmp_path):
 
 
 def test_threads_are_shared_among_neighbours(monkeypatch):
-    monkeypatch.setattr("picodet.evaluation.evaluator.cores", lambda: 8)
+    monkeypatch.setattr("picodet.evaluation.evaluator.available_cores", lambda: 8)
     assert evaluator.threads_here() == 8
     for processes, threads in ((2, 4), (3, 2), (20, 1)):
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))

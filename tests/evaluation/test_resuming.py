@@ -224,14 +224,14 @@ def test_nobody_writes_over_what_another_has_left(ask, interrupted):
     before = interrupted.read_bytes()
     found = detect(ask(), clock=Clock())
     assert found.partial == interrupted.with_name("x-2.partial.npz")
-    lock = locks.take(interrupted.with_name("x-3.partial.npz"))  # somebody who is at work
+    lock = locks.acquire(interrupted.with_name("x-3.partial.npz"))  # somebody who is at work
     assert detect(ask(), clock=Clock()).partial == interrupted.with_name("x-4.partial.npz")
     lock.release()
     assert interrupted.read_bytes() == before
 
 
 def test_one_process_alone_goes_on_with_a_file(ask, interrupted, usual):
-    lock = locks.take(interrupted)
+    lock = locks.acquire(interrupted)
     with pytest.raises(EvaluationError, match=r"x\.partial\.npz: process \d+ on .* at this moment"):
         detect(ask(resume=interrupted), detecting=not_yet)
     lock.release()
@@ -241,6 +241,6 @@ def test_one_process_alone_goes_on_with_a_file(ask, interrupted, usual):
 
 def test_nor_with_a_model_that_was_changed_meanwhile(ask, models, interrupted, tmp_path):
     changed = color_network.meta(channels=98)
-    color_network.write_colours(tmp_path / "heads.onnx", changed)
+    color_network.write_color_network(tmp_path / "heads.onnx", changed)
     with pytest.raises(EvaluationError, match=r"another evaluation: model was heads\.onnx"):
         detect(replace(ask(resume=interrupted), model=tmp_path / "heads.onnx"), detecting=not_yet)

@@ -53,6 +53,6 @@ def test_also_where_the_first_of_them_has_done_nothing(ask, usual):
 
 
 def test_pictures_that_nobody_was_given_are_noticed(ask, monkeypatch):
-    monkeypatch.setattr(evaluator, "share", lambda ranks, work: work[:-1])
+    monkeypatch.setattr(evaluator, "shard", lambda ranks, work: work[:-1])
     with pytest.raises(EvaluationError, match="1 pictures were given to no process"):
         detect(ask())

@@ -13,14 +13,14 @@ import color_network
 import pytest
 import torch.distributed as dist
 from drawn_coco import write_dataset
-from gated_image import PATIENCE, PYTHONPATH, GatedPicture
+from gated_image import PATIENCE, PYTHONPATH, GatedImage
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A network and a dataset."""
     folder = tmp_path_factory.mktemp("files")
-    color_network.write_colours(folder / "x.onnx", color_network.meta())
+    color_network.write_color_network(folder / "x.onnx", color_network.meta())
     write_dataset(folder / "coco")
     return folder
 
@@ -77,9 +77,9 @@ def test_processes_of_torchrun_give_the_same_bytes(files, tmp_path, alone, proce
 def gated(request, tmp_path):
     """As `files`, with a gate at a picture of process 0, or of the one that the test says."""
     name = ("5.png", "2.png")[getattr(request, "param", 0)]
-    color_network.write_colours(tmp_path / "x.onnx", color_network.meta())
+    color_network.write_color_network(tmp_path / "x.onnx", color_network.meta())
     write_dataset(tmp_path / "coco")
-    return tmp_path, GatedPicture(tmp_path / "coco" / "val2017" / name)
+    return tmp_path, GatedImage(tmp_path / "coco" / "val2017" / name)
 
 
 def test_when_one_is_killed_torchrun_ends(gated):
@@ -113,11 +113,11 @@ def children(pid):
 QUICK = """\
 import sys
 from picodet import distributed
-class Quick(distributed._Together):
+class Quick(distributed._TorchrunGroup):
     def __init__(self, *arguments):
-        distributed.SILENCE = 10
+        distributed.HEARTBEAT_TIMEOUT = 10
         super().__init__(*arguments)
-distributed._Together = Quick
+distributed._TorchrunGroup = Quick
 from picodet.cli import main
 main()
 """

@@ -4,9 +4,9 @@ import copy
 from dataclasses import replace
 
 import pytest
-from tracing import SMALL, filled, seeded_checkpoint
+from tracing import SMALL, filled_model, seeded_checkpoint
 
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.models import checkpoint
 
 CONFIG = replace(SMALL, input_size=(96, 64))
@@ -15,7 +15,7 @@ CONFIG = replace(SMALL, input_size=(96, 64))
 @pytest.fixture(scope="session")
 def seeded_model():
     """Of all tests; what is to be changed is `model`."""
-    return filled(CONFIG, seeded_checkpoint(CONFIG))
+    return filled_model(CONFIG, seeded_checkpoint(CONFIG))
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def model(seeded_model):
 
 @pytest.fixture(scope="session")
 def meta():
-    return describe(CONFIG, "detector", "seeded.pdparams", "ab" * 32)
+    return make_meta(CONFIG, "detector", "seeded.pdparams", "ab" * 32)
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,14 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from tracing import filled, seeded_checkpoint
+from tracing import filled_model, seeded_checkpoint
 
 from picodet.export import ort
 from picodet.export.model_proto import build
 from picodet.export.options import Wanted
 from picodet.export.verify import SQUARED, verify
 from picodet.export.verify_inputs import trials
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, VARIANTS, XS_LCNET
 
 NEWEST = ort.newest_opset()
@@ -22,11 +22,11 @@ NEWEST = ort.newest_opset()
 
 def small(variant):
     config = replace(variant, classes=("a", "b", "c"), input_size=(96, 64))
-    return filled(config, seeded_checkpoint(config))
+    return filled_model(config, seeded_checkpoint(config))
 
 
 def built(model, wanted):
-    return build(model, wanted, describe(model.config, "detector", "seeded", "ab" * 32))
+    return build(model, wanted, make_meta(model.config, "detector", "seeded", "ab" * 32))
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import onnx
 import pytest
 from onnx import helper
 from onnx.utils import Extractor
-from tracing import filled, seeded_checkpoint
+from tracing import filled_model, seeded_checkpoint
 
 from picodet.export import ort
 from picodet.export.model_proto import build
 from picodet.export.options import Wanted
-from picodet.formats.meta import HEADER, config_of
+from picodet.formats.meta import META_KEY, config_from_meta
 from picodet.zoo.architectures import XS_LCNET
 
 
@@ -28,7 +28,7 @@ def heads(request, seeded_model, meta):
     model = seeded_model
     if request.param == "lcnet":
         config = replace(XS_LCNET, classes=("a", "b", "c"), input_size=(96, 64))
-        model = filled(config, seeded_checkpoint(config))
+        model = filled_model(config, seeded_checkpoint(config))
     return build(model, Wanted("heads"), meta)
 
 
@@ -166,9 +166,9 @@ def test_inputs_and_outputs(seeded_model, meta):
 def test_metadata_is_the_checkpoints_and_what_the_level_needs(seeded_model, meta):
     wanted = Wanted(input_size=(64, 32), score_threshold=0.3)
     proto = build(seeded_model, wanted, meta)
-    said = json.loads({entry.key: entry.value for entry in proto.metadata_props}[HEADER])
-    assert config_of(said).input_size == (64, 32)
-    assert config_of(said).classes == ("a", "b", "c")
+    said = json.loads({entry.key: entry.value for entry in proto.metadata_props}[META_KEY])
+    assert config_from_meta(said).input_size == (64, 32)
+    assert config_from_meta(said).classes == ("a", "b", "c")
     assert (said["source"], said["sha256"]) == (meta["source"], meta["sha256"])
     assert said["project"] == [0, 1, 2, 3, 4, 5, 6, 7]
     assert (said["level"], said["score_threshold"], said["iou_threshold"]) == (

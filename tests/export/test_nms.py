@@ -9,7 +9,7 @@ from picodet.alignment.recording import probes
 from picodet.export import ort
 from picodet.export.nms import write_detections
 from picodet.export.onnx_builder import GraphWriter
-from picodet.ops.postprocess import Candidates, select
+from picodet.ops.postprocess import Candidates, apply_nms
 
 OPSETS = (11, 13, 18, ort.newest_opset())
 
@@ -41,7 +41,7 @@ def opened(cells, opset=14, divided=True, score_threshold=0.025, iou_threshold=0
 
 def ours(boxes, scores, factors, **thresholds):
     found = [
-        select(Candidates(*pair), factor, **thresholds)
+        apply_nms(Candidates(*pair), factor, **thresholds)
         for *pair, factor in zip(boxes, scores, factors, strict=True)
     ]
     rows = [np.column_stack([each.classes, each.scores, each.boxes]) for each in found]

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from tracing import filled, seeded_checkpoint
+from tracing import filled_model, seeded_checkpoint
 
 from picodet.export import ort
 from picodet.export.model_proto import build
 from picodet.export.options import Wanted
 from picodet.export.verify import SQUARED, verify
 from picodet.export.verify_inputs import trials
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.inference.openvino_backend import openvino
 from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, XS_LCNET
 
@@ -62,9 +62,9 @@ def test_computes_the_same(model, meta, tmp_path, level, opset):
 )
 def test_computes_the_same_of_other_architectures(variant, tmp_path):
     config = replace(variant, classes=("a", "b", "c"), input_size=(96, 64))
-    model, wanted = filled(config, seeded_checkpoint(config)), Wanted("boxes")
+    model, wanted = filled_model(config, seeded_checkpoint(config)), Wanted("boxes")
     path = tmp_path / "export.onnx"
-    onnx.save(build(model, wanted, describe(config, "detector", "seeded", "ab" * 32)), path)
+    onnx.save(build(model, wanted, make_meta(config, "detector", "seeded", "ab" * 32)), path)
     (trial, *_) = asked = list(trials(config, wanted, ()))
     gaps = verify(path, model, wanted, asked).gaps
     feed = {"image": trial.images}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from picodet.converter.configure import Wanted as WantedConversion
+from picodet.converter.configure import ConvertOptions as WantedConversion
 from picodet.converter.convert import convert_file
 from picodet.export import ort
 from picodet.export.api import export

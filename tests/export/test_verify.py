@@ -15,7 +15,7 @@ from picodet.export.model_proto import build
 from picodet.export.options import LEVELS, Wanted
 from picodet.export.verify import verify
 from picodet.export.verify_inputs import trials
-from picodet.formats.meta import HEADER
+from picodet.formats.meta import META_KEY
 
 NEWEST = ort.newest_opset()
 OPSETS = (11, 13, 14, 18, NEWEST)
@@ -116,7 +116,9 @@ def worst_of(found):
 
 def test_another_epsilon_in_one_batch_norm_is_found(verified, monkeypatch):
     right = graph.fold
-    monkeypatch.setattr(graph, "fold", lambda weight, norm, epsilon: right(weight, norm, 1e-3))
+    monkeypatch.setattr(
+        graph, "fold_batch_norm", lambda weight, norm, epsilon: right(weight, norm, 1e-3)
+    )
     assert worst_of(verified(Wanted("heads")))
 
 
@@ -182,7 +184,7 @@ def test_a_file_that_cannot_be_run_is_refused(verified):
 
 def test_metadata_of_another_size_is_refused(verified):
     def resize(proto):
-        entry = next(entry for entry in proto.metadata_props if entry.key == HEADER)
+        entry = next(entry for entry in proto.metadata_props if entry.key == META_KEY)
         entry.value = json.dumps({**json.loads(entry.value), "input_size": [96, 96]})
 
     with pytest.raises(PicoDetError, match="does not describe the model"):
@@ -193,7 +195,7 @@ def test_metadata_with_other_bins_are_refused(verified):
     """Of raw heads nothing else says what a distribution is over."""
 
     def scale(proto):
-        entry = next(entry for entry in proto.metadata_props if entry.key == HEADER)
+        entry = next(entry for entry in proto.metadata_props if entry.key == META_KEY)
         meta = json.loads(entry.value)
         entry.value = json.dumps(meta | {"project": [1.019 * value for value in meta["project"]]})
 

@@ -16,7 +16,7 @@ from bad_files import check, forms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from picodet.converter.configure import Wanted
+from picodet.converter.configure import ConvertOptions
 from picodet.converter.convert import convert_file
 from picodet.errors import PicoDetError
 
@@ -290,7 +290,7 @@ def in_memory(files: Mapping[str, bytes]) -> dict[str, bytes]:
 def test_what_cannot_be_read_leaves_nothing_behind(written, tmp_path, form, output):
     whole = forms()[form]
     with pytest.raises(PicoDetError):
-        convert_file(written(whole, **in_memory(whole.files)), tmp_path / output, Wanted())
+        convert_file(written(whole, **in_memory(whole.files)), tmp_path / output, ConvertOptions())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -298,6 +298,6 @@ def test_a_file_that_is_there_stays_as_it_was(written, tmp_path):
     output: Path = tmp_path / "out.pth"
     output.write_bytes(b"mine")
     with pytest.raises(PicoDetError):
-        convert_file(written(forms()["pdmodel"]), output, Wanted(), overwrite=True)
+        convert_file(written(forms()["pdmodel"]), output, ConvertOptions(), overwrite=True)
     assert output.read_bytes() == b"mine"
     assert list(tmp_path.iterdir()) == [output]

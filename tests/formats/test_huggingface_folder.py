@@ -9,11 +9,11 @@ from safetensors.numpy import load_file
 
 from picodet.errors import CheckpointError
 from picodet.formats import huggingface_folder
-from picodet.formats.meta import config_of, describe
+from picodet.formats.meta import config_from_meta, make_meta
 from picodet.zoo.architectures import S
 
 CONFIG = replace(S, classes=("cat", "ż"), input_size=(96, 64))
-META = describe(CONFIG, "detector", "x.pdparams", "ab" * 32)
+META = make_meta(CONFIG, "detector", "x.pdparams", "ab" * 32)
 WEIGHTS = {"a": np.arange(3, dtype=np.float32)}
 
 
@@ -61,7 +61,7 @@ def test_nothing_is_written_twice_and_all_of_it_is_read(folder):
     own = content(folder / "config.json")["picodet"]
     assert not {"classes", "input_size", "preprocessing"} & own.keys()
     meta = huggingface_folder.read_meta(folder)
-    assert config_of(meta) == CONFIG
+    assert config_from_meta(meta) == CONFIG
     assert (meta["source"], meta["sha256"]) == ("x.pdparams", "ab" * 32)
 
 
@@ -69,10 +69,13 @@ def test_nothing_is_written_twice_and_all_of_it_is_read(folder):
 def test_interpolations_have_two_numbers(tmp_path, interp, pil):
     """PIL's: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box."""
     preprocessing = replace(CONFIG.preprocessing, interp=interp)
-    meta = describe(replace(CONFIG, preprocessing=preprocessing), "detector", "", "")
+    meta = make_meta(replace(CONFIG, preprocessing=preprocessing), "detector", "", "")
     huggingface_folder.write(tmp_path / "x", WEIGHTS, meta)
     assert content(tmp_path / "x" / "preprocessor_config.json")["resample"] == pil
-    assert config_of(huggingface_folder.read_meta(tmp_path / "x")).preprocessing.interp == interp
+    assert (
+        config_from_meta(huggingface_folder.read_meta(tmp_path / "x")).preprocessing.interp
+        == interp
+    )
 
 
 def test_is_told_by_its_files(folder, tmp_path):

@@ -17,7 +17,7 @@ from picodet.config import (
     ShuffleNetV2Config,
     Stage,
 )
-from picodet.formats.meta import FAMILIES, READERS, backbone_of, config_of, describe
+from picodet.formats.meta import FAMILIES, READERS, backbone_from_meta, config_from_meta, make_meta
 from picodet.zoo.architectures import MOBILENET, RESNET, S_LCNET, SHUFFLENET
 from picodet.zoo.official import CONFIGS
 
@@ -60,28 +60,30 @@ configs = st.builds(
 
 @given(configs)
 def test_what_is_described_is_read_also_through_json(config):
-    meta = describe(config, "detector", "x.pdparams", "0" * 64)
-    assert config_of(meta) == config
-    assert config_of(json.loads(json.dumps(meta))) == config
-    assert backbone_of(json.loads(json.dumps(meta))) == config.backbone
+    meta = make_meta(config, "detector", "x.pdparams", "0" * 64)
+    assert config_from_meta(meta) == config
+    assert config_from_meta(json.loads(json.dumps(meta))) == config
+    assert backbone_from_meta(json.loads(json.dumps(meta))) == config.backbone
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_so_are_the_official_ones(config):
-    assert config_of(json.loads(json.dumps(describe(config, "detector", "x", "")))) == config
+    assert (
+        config_from_meta(json.loads(json.dumps(make_meta(config, "detector", "x", "")))) == config
+    )
 
 
 def test_a_file_that_does_not_say_its_kernels_takes_the_native_ones():
-    meta = describe(CONFIG, "detector", "x", "")
+    meta = make_meta(CONFIG, "detector", "x", "")
     del meta["preprocessing"]["resize"]
-    assert config_of(meta) == CONFIG
+    assert config_from_meta(meta) == CONFIG
     meta["preprocessing"]["resize"] = "fast"
     with pytest.raises(ValueError, match="'native', 'portable'"):
-        config_of(meta)
+        config_from_meta(meta)
 
 
 def test_where_a_file_came_from():
-    meta = describe(CONFIG, "detector", "x.pdparams", "ab" * 32)
+    meta = make_meta(CONFIG, "detector", "x.pdparams", "ab" * 32)
     assert (meta["kind"], meta["architecture"]) == ("detector", "picodet")
     assert (meta["source"], meta["sha256"]) == ("x.pdparams", "ab" * 32)
     assert (meta["variant"], meta["picodet_version"]) == (CONFIG.name, __version__)
@@ -97,7 +99,7 @@ def test_where_a_file_came_from():
     ],
 )
 def test_a_backbone_is_its_family_and_its_numbers(config, backbone):
-    meta = describe(config, "detector", "x", "")
+    meta = make_meta(config, "detector", "x", "")
     assert meta["backbone"] == {"name": config.backbone.name, **backbone}
     assert (meta["neck"], meta["head"]) == (config.neck, config.head)
 
@@ -107,16 +109,16 @@ def test_every_family_can_be_read():
 
 
 def test_a_backbone_alone_has_nothing_of_a_detector():
-    meta = describe(CONFIG, "backbone", "x", "0" * 64)
+    meta = make_meta(CONFIG, "backbone", "x", "0" * 64)
     assert meta["architecture"] == "picodet_backbone"
-    assert backbone_of(meta) == CONFIG.backbone
+    assert backbone_from_meta(meta) == CONFIG.backbone
     assert not {"classes", "input_size", "preprocessing", "reg_max", "neck", "head"} & set(meta)
     with pytest.raises(KeyError):
-        config_of(meta)
+        config_from_meta(meta)
 
 
 def changed(config=CONFIG, **numbers):
-    meta = json.loads(json.dumps(describe(config, "detector", "x", "0" * 64)))
+    meta = json.loads(json.dumps(make_meta(config, "detector", "x", "0" * 64)))
     for part in ("preprocessing", "backbone"):
         if isinstance(numbers.get(part), dict):
             meta[part] |= numbers.pop(part)
@@ -183,7 +185,7 @@ STAGE = {"channels": 96, "mid_channels": [88]}
 )
 def test_what_is_no_meta_is_refused(meta):
     with pytest.raises((KeyError, TypeError, ValueError, IndexError)):
-        config_of(meta)
+        config_from_meta(meta)
 
 
 @given(
@@ -196,11 +198,11 @@ def test_what_is_no_meta_is_refused(meta):
 )
 def test_whatever_stands_there_it_is_read_or_refused(key, value):
     with suppress(KeyError, TypeError, ValueError, IndexError):
-        assert config_of(changed() | {key: value}) is not None
+        assert config_from_meta(changed() | {key: value}) is not None
 
 
 def test_unchanged_is_no_fault():
-    assert config_of(changed()) == CONFIG
-    assert config_of(changed(preprocessing={"interp": 1})) == replace(
+    assert config_from_meta(changed()) == CONFIG
+    assert config_from_meta(changed(preprocessing={"interp": 1})) == replace(
         CONFIG, preprocessing=replace(CONFIG.preprocessing, interp=1)
     )

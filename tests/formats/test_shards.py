@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from picodet.errors import CheckpointError
-from picodet.formats.shards import digest, index_in
+from picodet.formats.shards import find_index, weights_sha256
 from picodet.formats.torch_files import read_torch
 
 INDEX = "model.safetensors.index.json"
@@ -31,16 +31,16 @@ def test_all_parts_are_read(write, tmp_path):
     found = read_torch(index)
     assert sorted(found.arrays) == ["a", "b", "c"]
     assert found.arrays["c"].tolist() == [0, 1, 2, 3]
-    assert index_in(tmp_path) == index
+    assert find_index(tmp_path) == index
 
 
 def test_the_digest_is_of_the_parts(write, tmp_path):
     index = write({"weight_map": PLACES})
-    before = digest(index)
+    before = weights_sha256(index)
     index.write_text(json.dumps({"metadata": {}, "weight_map": PLACES}))
-    assert digest(index) == before
+    assert weights_sha256(index) == before
     save_file({"c": np.ones(4, np.float32)}, tmp_path / SECOND)
-    assert digest(index) != before
+    assert weights_sha256(index) != before
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_an_index_that_lies(write, content, message):
 def test_two_are_none(tmp_path):
     for name in ("a", "b"):
         (tmp_path / f"{name}.safetensors.index.json").touch()
-    assert index_in(tmp_path) is None
+    assert find_index(tmp_path) is None

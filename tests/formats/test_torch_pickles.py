@@ -22,10 +22,10 @@ from pathlib import Path
 from picodet.errors import CheckpointError
 from picodet.system.machine import peak_memory
 from picodet.formats.torch_files import read_torch
-from work import counted
+from work import count_calls
 for path in sys.argv[1:]:
     before = peak_memory()
-    with counted() as work:
+    with count_calls() as work:
         try:
             read_torch(Path(path))
         except CheckpointError as error:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paddle_files import feed, fetch, field, operator, value_type
-from work import counted
+from work import count_calls
 
 from picodet.errors import CheckpointError, GraphError
 from picodet.graphs import pdmodel, pir
@@ -60,7 +60,7 @@ HUGE = field(1, field(3, files.variable("w", [10**10], persistable=True)))
     ],
 )
 def test_no_pdmodel(read, content, message):
-    with counted(), pytest.raises((CheckpointError, GraphError), match=message):
+    with count_calls(), pytest.raises((CheckpointError, GraphError), match=message):
         read("pdmodel", content, {})
 
 
@@ -68,7 +68,7 @@ def test_a_long_chain_is_read_by_work_that_grows_with_it(read):
     names = ["image", *(f"v{i}" for i in range(5000))]
     operators = [relu(a, b) for a, b in pairwise(names)]
     content = files.pdmodel([feed("image"), *operators, fetch(names[-1])], {})
-    with counted(1000 * len(operators)):
+    with count_calls(1000 * len(operators)):
         assert len(canonical(read("pdmodel", content, {}).graph).nodes) == 5000
 
 
@@ -125,7 +125,7 @@ def program(*operators):
 def test_no_json_of_paddles(read, content, message):
     tracemalloc.start()
     try:
-        with counted(), pytest.raises(CheckpointError, match=message):
+        with count_calls(), pytest.raises(CheckpointError, match=message):
             read("json", content, {})
         assert tracemalloc.get_traced_memory()[1] < 30 * len(content) + 1e6
     finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import paddle_files as files
 import pytest
-from work import counted
+from work import count_calls
 
 from picodet.errors import CheckpointError
 from picodet.graphs.graph import canonical
@@ -109,7 +109,7 @@ ALIASES = "a: &a [1, 1]\n" + "".join(
 )
 def test_settings_that_are_larger_than_they_look(folder, settings, message):
     (folder / "infer_cfg.yml").write_text(settings)
-    with counted(), pytest.raises(CheckpointError, match=message):
+    with count_calls(), pytest.raises(CheckpointError, match=message):
         read_folder(folder)
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from tracing import SMALL
 
-from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
+from picodet.converter.names.unmatched_tensors import TORCH_ONLY_SUFFIX
 from picodet.graphs.operators import Source
 from picodet.graphs.tracing import FUNCTIONS, MODULES, trace
 from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, VARIANTS
@@ -44,7 +44,7 @@ def test_every_tensor_is_some_operators(config):
     }
     named = Counter(name for operator in traced.operators for name in operator.weights.values())
     assert set(named.values()) == {1}
-    tensors = {name for name in traced.shapes if not name.endswith(OURS_ONLY_SUFFIX)}
+    tensors = {name for name in traced.shapes if not name.endswith(TORCH_ONLY_SUFFIX)}
     assert tensors - named.keys() == {"head.integral.project"}
 
 

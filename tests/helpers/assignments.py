@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.ops.anchor_points import grids
+from picodet.ops.anchor_points import feature_map_sizes
 from picodet.training.assigners.assignment import Assignment
 from picodet.training.data.batch import Targets
 from scripts.fixtures.drawn_assignments import SIZE, drawn
 
-LEVELS = grids((SIZE, SIZE))
+LEVELS = feature_map_sizes((SIZE, SIZE))
 
 
 class AssignerInputs(NamedTuple):

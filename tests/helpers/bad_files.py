@@ -22,13 +22,13 @@ import paddle_files
 import torch
 from more_bad_files import MORE, training_index_in, training_reindexed  # noqa: F401
 from safetensors.numpy import save
-from work import counted
+from work import count_calls
 
 from picodet.config import LCNetConfig, ModelConfig
-from picodet.converter.configure import Wanted
-from picodet.converter.convert import port
+from picodet.converter.configure import ConvertOptions
+from picodet.converter.convert import convert_model
 from picodet.errors import PicoDetError
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.models import checkpoint
 from picodet.models.picodet import PicoDet
 from picodet.system.machine import peak_memory
@@ -58,7 +58,7 @@ label_list: [cat, dog]
 
 
 def read_any(path: Path) -> object:
-    return port(path, Wanted())
+    return convert_model(path, ConvertOptions())
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def check(path: Path, reader: Callable[[Path], object] = read_any) -> Outcome:
     folder = path if path.is_dir() else path.parent
     before = sorted(folder.iterdir())
     memory, error = peak(), None
-    with counted() as work:
+    with count_calls() as work:
         try:
             reader(path)
         except PicoDetError as caught:
@@ -119,7 +119,7 @@ def peak() -> float:
 @cache
 def forms() -> Mapping[str, Form]:
     """One of each."""
-    meta = describe(TINY, "detector", "tiny.pdparams", "ab" * 32)
+    meta = make_meta(TINY, "detector", "tiny.pdparams", "ab" * 32)
     weights = {name: tensor.numpy() for name, tensor in built(TINY).state_dict().items()}
     large = {name: array for name, array in seeded.shapes(S).items() if np.prod(array) < 100}
     few = seeded.checkpoint(dict(list(large.items())[::30]))
@@ -288,5 +288,5 @@ def own_onnx() -> bytes:
     from picodet.export.model_proto import build
     from picodet.export.options import Wanted as Export
 
-    meta = describe(WIDE, "detector", "wide.pdparams", "ab" * 32)
+    meta = make_meta(WIDE, "detector", "wide.pdparams", "ab" * 32)
     return build(built(WIDE), Export(level="boxes"), meta).SerializeToString()

@@ -13,21 +13,23 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from picodet.config import STRIDES
-from picodet.formats.meta import HEADER, describe
+from picodet.formats.meta import META_KEY, make_meta
 from picodet.zoo.architectures import S
 
 CLASSES = ("red", "green", "blue")
 CONFIG = replace(S, name="colours", classes=CLASSES, input_size=(64, 64))
 BINS = 8
-COLOURS = np.eye(3) - 0.5 * (1 - np.eye(3))  # [classes, RGB]
+COLORS = np.eye(3) - 0.5 * (1 - np.eye(3))  # [classes, RGB]
 
 
 def meta(**changes):
     """What our exports say of themselves."""
-    return describe(CONFIG, "detector", "colours", "0" * 64) | changes
+    return make_meta(CONFIG, "detector", "colours", "0" * 64) | changes
 
 
-def write_colours(path: Path, meta=None, form="heads", batch="batch", nan=False, input_side=64):
+def write_color_network(
+    path: Path, meta=None, form="heads", batch="batch", nan=False, input_side=64
+):
     """meta None: a file that says nothing, as ppdet's; nan: a score that is none."""
     nodes, constants, scores, sides = [], [], [], []
 
@@ -42,7 +44,7 @@ def write_colours(path: Path, meta=None, form="heads", batch="batch", nan=False,
         base = np.zeros((4, BINS))
         base[:, [2] if stride == 8 else [1]] = 6
         for kind, weights, bias in (
-            ("score", 3 * COLOURS, np.full(3, np.nan if nan else -1.5)),
+            ("score", 3 * COLORS, np.full(3, np.nan if nan else -1.5)),
             ("side", bins, base.ravel()),
         ):
             name = f"{kind}{stride}"
@@ -85,11 +87,11 @@ def write_colours(path: Path, meta=None, form="heads", batch="batch", nan=False,
 
 def _write_boxes(nodes, constant):
     """Those of the middles of cells; what is seen there changes none."""
-    from picodet.ops.anchor_points import cell_centres, grids
+    from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
 
-    centres, strides = cell_centres(grids((64, 64)))
+    centers, strides = make_anchor_points(feature_map_sizes((64, 64)))
     side = np.where(strides == 8, 2, 1).astype(np.float32)
-    fixed = np.concatenate([centres - side, centres + side], axis=1) * strides
+    fixed = np.concatenate([centers - side, centers + side], axis=1) * strides
     rows = [f"score{stride}_s" for stride in STRIDES]
     constant("nothing", np.zeros((1, 3, 4), np.float32)[:, :, :1])
     nodes += [
@@ -107,7 +109,9 @@ def save(path, graph, meta=None):
     opset = helper.make_opsetid("", 13)
     proto = helper.make_model(graph, opset_imports=[opset], ir_version=8)
     if meta is not None:
-        helper.set_model_props(proto, {HEADER: meta if isinstance(meta, str) else json.dumps(meta)})
+        helper.set_model_props(
+            proto, {META_KEY: meta if isinstance(meta, str) else json.dumps(meta)}
+        )
     onnx.save(proto, path)
 
 

@@ -19,7 +19,7 @@ DATASET = ["--coco", "coco"]
 
 def prepare(folder):
     """A network and a dataset, x.onnx and coco."""
-    color_network.write_colours(folder / "x.onnx", color_network.meta())
+    color_network.write_color_network(folder / "x.onnx", color_network.meta())
     write_dataset(folder / "coco")
     return folder
 

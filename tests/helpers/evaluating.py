@@ -6,7 +6,7 @@ import time
 import numpy as np
 from gated_image import PATIENCE
 
-from picodet.distributed import Alone
+from picodet.distributed import SingleProcess
 from picodet.errors import EvaluationError, PicoDetError
 from picodet.evaluation.evaluator import detect_dataset
 
@@ -18,7 +18,7 @@ def ignore(done, total):
 
 
 def detect(asked, ranks=None, checking=ignore, detecting=ignore, clock=time.monotonic):
-    return detect_dataset(asked, ranks or Alone(), checking, detecting, clock)
+    return detect_dataset(asked, ranks or SingleProcess(), checking, detecting, clock)
 
 
 def same(one, other):

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PYTHONPATH = os.pathsep.join(map(str, (ROOT / "tests" / "gate", ROOT)))
 
 
-class GatedPicture:
+class GatedImage:
     """Takes the place of a picture; each reading of it waits until the test opens the gate."""
 
     def __init__(self, path: Path) -> None:

@@ -2,8 +2,8 @@
 
 import torch
 
-from picodet.models.head import AlignedOutput, HeadOutput, Integral
-from picodet.ops.anchor_points import grids
+from picodet.models.head import HeadOutput, HeadV2Output, Integral
+from picodet.ops.anchor_points import feature_map_sizes
 from picodet.training.data.batch import Targets
 
 SIZE = 64
@@ -23,7 +23,7 @@ NOTHING = TARGETS._replace(valid=torch.zeros(2, 2, dtype=torch.bool))
 def _maps(channels, generator):
     return tuple(
         torch.randn(2, channels, h, w, generator=generator).double().requires_grad_()
-        for h, w in grids((SIZE, SIZE))
+        for h, w in feature_map_sizes((SIZE, SIZE))
     )
 
 
@@ -33,6 +33,6 @@ def head_output():
     return HeadOutput(_maps(CLASSES, generator), _maps(4 * BINS, generator))
 
 
-def aligned_output():
+def head_v2_output():
     generator = torch.Generator().manual_seed(0)
-    return AlignedOutput(*(_maps(n, generator) for n in (CLASSES, 1, 4 * BINS)))
+    return HeadV2Output(*(_maps(n, generator) for n in (CLASSES, 1, 4 * BINS)))

@@ -22,12 +22,12 @@ SETTINGS = {
 ROLES = ("weight", "bias", "running_mean", "running_var")
 
 
-def drawn(model):
+def onnx_model_of(model):
     """Its ModelProto, an operator each for ours, the scores behind; folded if the model is."""
-    return _Drawing(model).finished()
+    return _OnnxModel(model).finished()
 
 
-class _Drawing:
+class _OnnxModel:
     def __init__(self, model):
         traced = trace(model.config)
         self.model, self.operators = model, traced.operators
@@ -36,79 +36,79 @@ class _Drawing:
 
     def finished(self):
         for i, operator in enumerate(self.operators):
-            taken = [self.names[source] for source in operator.sources]
-            self.names[Source(i)] = self.written(i, operator, taken)
-        outputs = [helper.make_tensor_value_info(n, 1, list("nchw")) for n in self.ending()]
-        picture = helper.make_tensor_value_info("picture", 1, [1, 3, *self.model.config.input_size])
-        graph = helper.make_graph(self.nodes, "net", [picture], outputs, self.constants)
+            inputs = [self.names[source] for source in operator.sources]
+            self.names[Source(i)] = self.written(i, operator, inputs)
+        outputs = [helper.make_tensor_value_info(n, 1, list("nchw")) for n in self.head_outputs()]
+        image = helper.make_tensor_value_info("picture", 1, [1, 3, *self.model.config.input_size])
+        graph = helper.make_graph(self.nodes, "net", [image], outputs, self.constants)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
 
-    def written(self, i, operator, taken):
+    def written(self, i, operator, inputs):
         """The name of what it makes."""
         layer = None
         if "weight" in operator.weights:
             layer = self.model.get_submodule(operator.weights["weight"].rsplit(".", 1)[0])
         match operator.kind:
             case "conv":
-                out = self.conv(taken, layer)
+                out = self.conv(inputs, layer)
             case "batch_norm" if not hasattr(layer, "eps"):  # it has been folded, and left nothing
-                (out,) = taken
+                (out,) = inputs
             case "batch_norm":
                 values = [self.constant(getattr(layer, role)) for role in ROLES]
-                out = self.add("BatchNormalization", [*taken, *values], epsilon=layer.eps)
+                out = self.add("BatchNormalization", [*inputs, *values], epsilon=layer.eps)
             case "hardsigmoid":
-                out = self.add("HardSigmoid", taken, alpha=self.slope(), beta=0.5)
+                out = self.add("HardSigmoid", inputs, alpha=self.slope(), beta=0.5)
             case "relu6":
-                out = self.add("Clip", [*taken, *(self.number(np.float32(n)) for n in (0, 6))])
+                out = self.add("Clip", [*inputs, *(self.number(np.float32(n)) for n in (0, 6))])
             case "other_avg_pool":
-                out = self.add("AveragePool", taken, **PAIR)
+                out = self.add("AveragePool", inputs, **PAIR)
             case "shuffle":
-                out = self.shuffle(*taken)
+                out = self.shuffle(*inputs)
             case "split":
-                out = self.split(i, operator, taken)
+                out = self.split(i, operator, inputs)
             case "upsample":
                 scales = self.number(np.float32([1, 1, 2, 2]))
-                out = self.add("Resize", [*taken, "", scales], **SETTINGS["upsample"])
+                out = self.add("Resize", [*inputs, "", scales], **SETTINGS["upsample"])
             case kind:
-                out = self.add(NAMES[kind], taken, **SETTINGS.get(kind, {}))
+                out = self.add(NAMES[kind], inputs, **SETTINGS.get(kind, {}))
         return out
 
     def slope(self):
         """Paddle's own, or MobileNetV3's."""
         return 0.2 if isinstance(self.model.backbone, MobileNetV3) else 0.16666670143604279
 
-    def conv(self, taken, layer):
-        given = [self.constant(x) for x in (layer.weight, layer.bias) if x is not None]
+    def conv(self, inputs, layer):
+        parameters = [self.constant(x) for x in (layer.weight, layer.bias) if x is not None]
         pads, strides = [*layer.padding, *layer.padding], list(layer.stride)
-        return self.add("Conv", taken + given, group=layer.groups, strides=strides, pads=pads)
+        return self.add("Conv", inputs + parameters, group=layer.groups, strides=strides, pads=pads)
 
-    def shuffle(self, taken):
-        shape = self.add("Shape", [taken])
-        cut = self.add("Reshape", [taken, self.number(np.array([0, 2, -1, 1, 1]))])
+    def shuffle(self, inputs):
+        shape = self.add("Shape", [inputs])
+        cut = self.add("Reshape", [inputs, self.number(np.array([0, 2, -1, 1, 1]))])
         return self.add("Reshape", [self.add("Transpose", [cut], perm=[0, 2, 1, 3, 4]), shape])
 
-    def split(self, i, operator, taken):
+    def split(self, i, operator, inputs):
         before = self.operators[operator.sources[0].operator].weights.get("weight", "")
         sizes = self.model.head.split if before.startswith("head.predictors") else None
         parts = [f"t{len(self.nodes)}a", f"t{len(self.nodes)}b"]
-        given = taken if sizes is None else [*taken, self.number(np.array(sizes))]
-        self.nodes.append(helper.make_node("Split", given, parts, axis=1))
+        split_inputs = inputs if sizes is None else [*inputs, self.number(np.array(sizes))]
+        self.nodes.append(helper.make_node("Split", split_inputs, parts, axis=1))
         self.names |= {Source(i, k): part for k, part in enumerate(parts)}
         return parts[0]
 
-    def ending(self):
+    def head_outputs(self):
         """Of each level the scores, and then the sides."""
         names = [self.names[source] for source in self.head.outputs]
-        logits, sides, alignment = names[:4], names[-4:], names[4:-4]
+        logits, reg, alignment = names[:4], names[-4:], names[4:-4]
         scores = [self.add("Sigmoid", [name]) for name in logits]
         for k, name in enumerate(alignment):
             product = self.add("Mul", [scores[k], self.add("Sigmoid", [name])])
             scores[k] = self.add("Sqrt", [product])
-        return scores + sides
+        return scores + reg
 
-    def add(self, kind, taken, **attributes):
+    def add(self, kind, inputs, **attributes):
         out = f"t{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, taken, [out], **attributes))
+        self.nodes.append(helper.make_node(kind, inputs, [out], **attributes))
         return out
 
     def constant(self, tensor):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
-from tracing import SMALL, filled, seeded_checkpoint
+from tracing import SMALL, filled_model, seeded_checkpoint
 
 from picodet.alignment.checks.nms import kept
 from picodet.alignment.checks.preprocessing import our_steps
@@ -20,7 +20,7 @@ from picodet.alignment.recording.index import (
 )
 from picodet.alignment.recording.writer import RecordingWriter
 from picodet.converter.names.name_tables import name_table
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.models import checkpoint
 from picodet.ops import decode
 
@@ -28,20 +28,20 @@ CONFIG = replace(SMALL, input_size=(64, 64))
 
 
 def pristine(config=CONFIG):
-    return filled(config, seeded_checkpoint(config))
+    return filled_model(config, seeded_checkpoint(config))
 
 
 def save(model, path):
     """As picodet-convert writes it."""
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    checkpoint.save(path, weights, describe(model.config, "detector", "own", "0" * 64))
+    checkpoint.save(path, weights, make_meta(model.config, "detector", "own", "0" * 64))
     return path
 
 
 def save_backbone(model, path):
     """A backbone alone, as picodet-convert writes it."""
     weights = {name: tensor.numpy() for name, tensor in model.backbone.state_dict().items()}
-    checkpoint.save(path, weights, describe(model.config, "backbone", "own", "0" * 64))
+    checkpoint.save(path, weights, make_meta(model.config, "backbone", "own", "0" * 64))
     return path
 
 
@@ -106,7 +106,7 @@ def record(model, path, picture=None, samples=0, images=None, **changes):
             operators=(),
             ending=RecordedOutputs(
                 tuple(writer.add(x.flatten(2).numpy()) for x in output.scores()),
-                tuple(writer.add(x.flatten(2).numpy()) for x in output.sides),
+                tuple(writer.add(x.flatten(2).numpy()) for x in output.reg),
                 writer.add(boxes.numpy()),
                 writer.add(scores.numpy()),
                 writer.add(kept(boxes[0].numpy(), scores[0].numpy(), scale_factor), whole=True),

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 VOID = {"meta", "img", "br"}
 
 
-class Parsed(HTMLParser):
+class ParsedPage(HTMLParser):
     """Complains where tags do not balance; collects identifiers, links and what is loaded."""
 
     def __init__(self, text):

@@ -38,9 +38,9 @@ def bounds() -> Bounds:
 @cache
 def resizes_alike() -> bool:
     """Whether OpenCV's cubic resize has here the bits that it had there; ours is not asked."""
-    picture = cv2.imread(str(Path(skimage.__file__).parent / "data" / "chelsea.png"))
-    height, width = picture.shape[:2]
+    image = cv2.imread(str(Path(skimage.__file__).parent / "data" / "chelsea.png"))
+    height, width = image.shape[:2]
     resized = cv2.resize(
-        picture, None, fx=416 / width, fy=416 / height, interpolation=cv2.INTER_CUBIC
+        image, None, fx=416 / width, fy=416 / height, interpolation=cv2.INTER_CUBIC
     )
     return sha256(normalise(resized, Preprocessing()).tobytes()).hexdigest() == CUBIC

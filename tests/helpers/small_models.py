@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import cache
 
-from tracing import filled, seeded_checkpoint
+from tracing import filled_model, seeded_checkpoint
 
 from picodet.zoo.architectures import VARIANTS, XS_LCNET, S
 from scripts.fixtures import seeded
@@ -27,7 +27,7 @@ def checkpoint_of(config):
 @cache
 def model_of(config):
     """The same in PyTorch."""
-    return filled(config, checkpoint_of(config))
+    return filled_model(config, checkpoint_of(config))
 
 
 def weights_of(config):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from picodet.distributed import Alone
+from picodet.distributed import SingleProcess
 from picodet.models.picodet import PicoDet
 from picodet.training import checkpoint as checkpoints
 from picodet.training.data.batch import Batch, Targets
@@ -63,7 +63,9 @@ def training(out, loader=None, validate=None, show=lambda log: None, **changes):
     (out / checkpoints.FOLDER).mkdir(parents=True, exist_ok=True)
     model = PicoDet(options.recipe.model)
     init_weights(model, torch.Generator().manual_seed(0))
-    return Trainer(options, Alone(), model, loader or FakeLoader(), {"seed": 0}, validate, show)
+    return Trainer(
+        options, SingleProcess(), model, loader or FakeLoader(), {"seed": 0}, validate, show
+    )
 
 
 def resumed(out, **options):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from picodet.config import ModelConfig
-from picodet.converter.match_tensors import convert
+from picodet.converter.match_tensors import match_tensors
 from picodet.converter.names.name_tables import name_table
 from picodet.models.picodet import PicoDet
 from picodet.zoo.architectures import S
@@ -21,12 +21,12 @@ def seeded_checkpoint(config: ModelConfig) -> dict[str, np.ndarray]:
     return seeded.checkpoint(seeded.shapes(config))
 
 
-def filled(config: ModelConfig, arrays: Mapping[str, np.ndarray]) -> PicoDet:
+def filled_model(config: ModelConfig, arrays: Mapping[str, np.ndarray]) -> PicoDet:
     """A model in eval mode with the weights of a ppdet checkpoint, converted."""
     model = PicoDet(config).eval()
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     table = name_table(config.backbone, config.neck, config.head)
-    conversion = convert(arrays, shapes, table, config.input_size)
+    conversion = match_tensors(arrays, shapes, table, config.input_size)
     assert conversion.ok, conversion.problems[:3]
     weights = {name: torch.from_numpy(value) for name, value in conversion.weights.items()}
     model.load_state_dict(weights)

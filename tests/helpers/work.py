@@ -12,18 +12,18 @@ from cProfile import Profile
 CALLS = 12_000_000
 
 
-class Work:
+class CallCount:
     calls = 0  # of functions, Python's and C's, by this thread
 
 
 @contextmanager
-def counted(most: int = CALLS) -> Iterator[Work]:
+def count_calls(maximum: int = CALLS) -> Iterator[CallCount]:
     """Count what is done in the context, and fail where it is more than `most`."""
-    work, profile = Work(), Profile()  # whose clock nobody looks at
+    count, profile = CallCount(), Profile()  # whose clock nobody looks at
     profile.enable()
     try:
-        yield work
+        yield count
     finally:
         profile.disable()
-        work.calls = sum(entry.callcount for entry in profile.getstats())
-    assert work.calls <= most, f"{work.calls:,} calls, where {most:,} are enough"
+        count.calls = sum(entry.callcount for entry in profile.getstats())
+    assert count.calls <= maximum, f"{count.calls:,} calls, where {maximum:,} are enough"

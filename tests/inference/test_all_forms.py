@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from fake_paddle_folders import heads, make_folder
-from tracing import SMALL, filled, seeded_checkpoint
+from tracing import SMALL, filled_model, seeded_checkpoint
 
-from picodet.converter.configure import Wanted
+from picodet.converter.configure import ConvertOptions
 from picodet.converter.convert import convert_file
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.formats import pdparams_writer
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.inference.backend import Fed
 from picodet.inference.open_backend import PORTED, Running, open_network
 from picodet.models import checkpoint
@@ -22,13 +22,13 @@ SIZE = SMALL.input_size
 def folder(tmp_path_factory):
     """One seeded model in all forms that can be written."""
     folder = tmp_path_factory.mktemp("forms")
-    model = filled(SMALL, seeded_checkpoint(SMALL))
+    model = filled_model(SMALL, seeded_checkpoint(SMALL))
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    checkpoint.save(folder / "own.pth", weights, describe(SMALL, "detector", "x", "0" * 64))
+    checkpoint.save(folder / "own.pth", weights, make_meta(SMALL, "detector", "x", "0" * 64))
     (folder / "training").mkdir()
     for output in ("hub", "ppdet.pdparams", "training/model_final.pdparams"):
-        convert_file(folder / "own.pth", folder / output, Wanted())
-    convert_file(folder / "own.pth", folder / "mmdet.pth", Wanted(), form="mmdet")
+        convert_file(folder / "own.pth", folder / output, ConvertOptions())
+    convert_file(folder / "own.pth", folder / "mmdet.pth", ConvertOptions(), form="mmdet")
     torch.save(model.state_dict(), folder / "bare.pth")
     return folder
 
@@ -82,7 +82,7 @@ def test_an_incomplete_checkpoint_is_named_with_what_it_lacks(folder, tmp_path):
 def test_a_backbone_is_no_detector(folder, tmp_path, suffix):
     arrays = {k: v for k, v in seeded_checkpoint(SMALL).items() if k.startswith("backbone.")}
     if suffix == ".pth":
-        meta = describe(SMALL, "backbone", "x", "0" * 64)
+        meta = make_meta(SMALL, "backbone", "x", "0" * 64)
         weights = {"backbone.stem.conv.weight": arrays["backbone._conv1._conv.weight"]}
         checkpoint.save(tmp_path / "x.pth", weights, meta)
     else:

@@ -13,7 +13,7 @@ import onnx
 import pytest
 import skimage
 import torch
-from tracing import SMALL, filled, seeded_checkpoint
+from tracing import SMALL, filled_model, seeded_checkpoint
 
 from picodet.config import Preprocessing
 from picodet.data.preprocess import preprocess, read_image
@@ -25,7 +25,7 @@ from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
 from picodet.inference.openvino_backend import OpenVinoNetwork
 from picodet.inference.predict import detect_with
 from picodet.inference.torch_backend import TorchNetwork, on_device
-from picodet.ops.postprocess import select
+from picodet.ops.postprocess import apply_nms
 
 PICTURES = [
     read_image(Path(skimage.__file__).parent / "data" / name)
@@ -41,7 +41,7 @@ CONFIG = replace(SMALL, preprocessing=Preprocessing(interp=1), input_size=(96, 1
 @pytest.fixture(scope="module")
 def model():
     """With bins that stand for something else than 0 to 7, as averaged checkpoints have them."""
-    model = filled(CONFIG, seeded_checkpoint(CONFIG))
+    model = filled_model(CONFIG, seeded_checkpoint(CONFIG))
     model.head.integral.project.mul_(1.25)
     return model
 
@@ -89,7 +89,7 @@ def test_detections_are_those_of_torch(exported, fed, expected, runtime, single_
     """With one input they come in its pixels and are scaled here."""
     network = runtime(exported(level="detections", single_input=single_input))
     for found, candidates, factor in zip(network(fed), expected, fed.scale_factors, strict=True):
-        other = select(candidates, factor)
+        other = apply_nms(candidates, factor)
         assert np.array_equal(found.classes, other.classes)
         assert np.abs(found.scores - other.scores).max() < SCORES
         assert np.abs(found.boxes - other.boxes).max() < BOXES / factor.min()
@@ -153,7 +153,7 @@ def test_detect_obeys_what_the_file_says(model, exported, runtime):
 @runtimes
 @pytest.mark.parametrize("form", ["heads", "boxes"])
 def test_a_score_that_is_no_number_is_an_error(tmp_path, runtime, form):
-    color_network.write_colours(tmp_path / "x.onnx", form=form, nan=True)
+    color_network.write_color_network(tmp_path / "x.onnx", form=form, nan=True)
     network = runtime(tmp_path / "x.onnx")
     fed = Fed(np.zeros((1, 3, 64, 64), np.float32), np.ones((1, 2), np.float32))
     with pytest.raises(PicoDetError, match="not finite"):
@@ -161,7 +161,7 @@ def test_a_score_that_is_no_number_is_an_error(tmp_path, runtime, form):
 
 
 def test_of_torch_too(model):
-    broken = filled(CONFIG, seeded_checkpoint(CONFIG))
+    broken = filled_model(CONFIG, seeded_checkpoint(CONFIG))
     with torch.no_grad():
         broken.head.predictors[2].bias[1] = torch.nan
     fed = Fed(np.zeros((1, 3, 96, 128), np.float32), np.ones((1, 2), np.float32))
@@ -178,7 +178,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path, runtime):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=r"x\.onnx: "):
             runtime(path)
-    color_network.write_colours(path)
+    color_network.write_color_network(path)
     whole = path.read_bytes()
     for end in (10, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:end])
@@ -200,7 +200,7 @@ def test_what_takes_or_gives_something_else_is_no_picodet(tmp_path, runtime):
 
 @runtimes
 def test_a_call_that_fails_says_of_which_file(tmp_path, runtime):
-    color_network.write_colours(tmp_path / "x.onnx", color_network.meta(), batch=1)
+    color_network.write_color_network(tmp_path / "x.onnx", color_network.meta(), batch=1)
     fed = Fed(np.zeros((2, 3, 64, 64), np.float32), np.ones((2, 2), np.float32))
     with pytest.raises(PicoDetError, match=r"x\.onnx: \w+ cannot run it: "):
         runtime(tmp_path / "x.onnx")(fed)
@@ -222,9 +222,9 @@ def test_rows_that_say_nothing_was_found(tmp_path, runtime):
 
 def test_a_device_that_is_not_there():
     with pytest.raises(PicoDetError, match="device cuda:9: torch cannot use it here"):
-        on_device(filled(CONFIG, seeded_checkpoint(CONFIG)), "cuda:9")
+        on_device(filled_model(CONFIG, seeded_checkpoint(CONFIG)), "cuda:9")
     with pytest.raises(PicoDetError, match="device nowhere: torch cannot use it here"):
-        on_device(filled(CONFIG, seeded_checkpoint(CONFIG)), "nowhere")
+        on_device(filled_model(CONFIG, seeded_checkpoint(CONFIG)), "nowhere")
 
 
 def test_a_model_in_training_mode_is_refused(model):

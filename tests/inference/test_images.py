@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 import skimage
-from tracing import SMALL, filled, seeded_checkpoint
+from tracing import SMALL, filled_model, seeded_checkpoint
 
 from picodet.errors import OutputError
-from picodet.inference.images import Failed, detect_all, find
+from picodet.inference.images import FailedImage, collect_images, detect_all
 from picodet.inference.torch_backend import TorchNetwork
 
 CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
@@ -15,21 +15,21 @@ CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
 @pytest.fixture(scope="module")
 def model():
-    return TorchNetwork(filled(SMALL, seeded_checkpoint(SMALL)))
+    return TorchNetwork(filled_model(SMALL, seeded_checkpoint(SMALL)))
 
 
 def run(model, arguments, out):
-    pictures, _ = find([str(argument) for argument in arguments])
-    return list(detect_all(model, pictures, out, score=0.05, interp=2))
+    paths, _ = collect_images([str(argument) for argument in arguments])
+    return list(detect_all(model, paths, out, score=0.05, interp=2))
 
 
 def test_each_picture_is_found_once_in_order(tmp_path):
     for name in ("b.png", "a.png"):
         (tmp_path / name).touch()
-    pictures, failed = find([str(tmp_path / "b.png"), str(tmp_path), f"{tmp_path}/*.bmp"])
-    assert [picture.name for picture in pictures] == ["b.png", "a.png"]
+    paths, failed = collect_images([str(tmp_path / "b.png"), str(tmp_path), f"{tmp_path}/*.bmp"])
+    assert [path.name for path in paths] == ["b.png", "a.png"]
     (bmp,) = failed
-    assert bmp == Failed(tmp_path / "*.bmp", f"{tmp_path}/*.bmp: matches no file")
+    assert bmp == FailedImage(tmp_path / "*.bmp", f"{tmp_path}/*.bmp: matches no file")
 
 
 def test_a_bad_picture_does_not_stop_the_others(model, tmp_path):
@@ -37,8 +37,8 @@ def test_a_bad_picture_does_not_stop_the_others(model, tmp_path):
     bad, good = run(model, [tmp_path / "bad.jpg", CAT], tmp_path / "out")
     assert "not a picture" in bad.error
     assert bad.as_json() == {"file": str(tmp_path / "bad.jpg"), "error": bad.error}
-    assert len(good.found) > 0
-    drawn = cv2.imread(str(good.copy))
+    assert len(good.detections) > 0
+    drawn = cv2.imread(str(good.output))
     assert drawn.shape == cv2.imread(str(CAT)).shape
     assert (drawn != cv2.imread(str(CAT))).any()
 
@@ -46,8 +46,8 @@ def test_a_bad_picture_does_not_stop_the_others(model, tmp_path):
 def test_json_has_plain_numbers(model, tmp_path):
     (outcome,) = run(model, [CAT], tmp_path)
     found = outcome.as_json()
-    assert np.array_equal(found["boxes"], outcome.found.boxes)
-    assert found["scores"] == outcome.found.scores.tolist()
+    assert np.array_equal(found["boxes"], outcome.detections.boxes)
+    assert found["scores"] == outcome.detections.scores.tolist()
     assert [SMALL.classes[label] for label in found["classes"]] == found["names"]
 
 
@@ -57,8 +57,8 @@ def test_pictures_of_one_name_are_both_drawn(model, tmp_path):
         folder.mkdir()
         cv2.imwrite(str(folder / "x.png"), cv2.imread(str(CAT)))
     outcomes = run(model, folders, tmp_path / "out")
-    assert [outcome.copy.name for outcome in outcomes] == ["x.png", "x_2.png"]
-    assert all(outcome.copy.is_file() for outcome in outcomes)
+    assert [outcome.output.name for outcome in outcomes] == ["x.png", "x_2.png"]
+    assert all(outcome.output.is_file() for outcome in outcomes)
 
 
 def test_no_picture_is_ever_drawn_on(model, tmp_path):
@@ -68,9 +68,9 @@ def test_no_picture_is_ever_drawn_on(model, tmp_path):
         folder.mkdir()
         cv2.imwrite(str(folder / "x.png"), cv2.imread(str(CAT)))
     before = (folders[1] / "x.png").read_bytes()
-    for pictures in ([folders[1]], folders):
+    for paths in ([folders[1]], folders):
         with pytest.raises(OutputError, match="is one of the pictures itself"):
-            run(model, pictures, folders[1])
+            run(model, paths, folders[1])
     assert (folders[1] / "x.png").read_bytes() == before
 
 

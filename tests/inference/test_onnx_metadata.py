@@ -8,7 +8,7 @@ import pytest
 
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError
-from picodet.formats.meta import HEADER, describe
+from picodet.formats.meta import META_KEY, make_meta
 from picodet.inference.backend import Fed
 from picodet.inference.onnx_metadata import read_spec
 from picodet.zoo.class_names import COCO
@@ -30,7 +30,7 @@ ROWS = [(None, 6), (1,)]
 def spec(inputs=IMAGE, outputs=None, meta=None, size=None):
     """meta: a dictionary, or text that should be one."""
     text = meta if isinstance(meta, str) else json.dumps(meta)
-    metadata = {"author": "nobody"} | ({} if meta is None else {HEADER: text})
+    metadata = {"author": "nobody"} | ({} if meta is None else {META_KEY: text})
     return read_spec(PATH, inputs, outputs or heads(), metadata, size)
 
 
@@ -38,7 +38,7 @@ def test_a_file_of_ours_says_everything():
     config = replace(
         color_network.CONFIG, preprocessing=Preprocessing((0.1, 0.2, 0.3), (1, 2, 3), 1)
     )
-    meta = describe(config, "detector", "x", "0" * 64) | {"project": [0, 1.5, 2, 3, 4, 5, 6, 9]}
+    meta = make_meta(config, "detector", "x", "0" * 64) | {"project": [0, 1.5, 2, 3, 4, 5, 6, 9]}
     found = spec(meta=meta)
     assert found.spec.name == "colours"
     assert found.spec.form == "heads"

@@ -10,7 +10,7 @@ import torch
 from tracing import SMALL
 
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.inference.backend import Fed
 from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
 from picodet.inference.open_backend import Running, open_network
@@ -24,10 +24,10 @@ from picodet.models.picodet import PicoDet
 def folder(tmp_path_factory):
     """An ONNX, and a model in both of our formats."""
     folder = tmp_path_factory.mktemp("files")
-    color_network.write_colours(folder / "x.onnx", color_network.meta())
+    color_network.write_color_network(folder / "x.onnx", color_network.meta())
     weights = {name: value.numpy() for name, value in PicoDet(SMALL).state_dict().items()}
     for suffix in (".pth", ".safetensors"):
-        save(folder / f"x{suffix}", weights, describe(SMALL, "detector", "x", "0" * 64))
+        save(folder / f"x{suffix}", weights, make_meta(SMALL, "detector", "x", "0" * 64))
     return folder
 
 
@@ -113,7 +113,7 @@ def test_a_runtime_that_is_not_installed(folder, monkeypatch, backend, missing, 
 
 
 def test_an_onnx_needs_no_torch(folder):
-    """Which would cost seconds and 200 MB."""
+    """WeightSet would cost seconds and 200 MB."""
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from picodet.inference.open_backend import Running, open_network\n"

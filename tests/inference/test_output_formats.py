@@ -14,7 +14,7 @@ from picodet.inference.output_formats import (
     recognise,
 )
 from picodet.models.head import HeadOutput, Integral
-from picodet.ops.anchor_points import grids
+from picodet.ops.anchor_points import feature_map_sizes
 from picodet.ops.decode import decode
 
 HEADS = [(1, cells, 80) for cells in (64, 16, 4, 1)] + [(1, cells, 32) for cells in (64, 16, 4, 1)]
@@ -70,7 +70,7 @@ def test_heads_are_decoded_as_torch_decodes_them(size, batch, classes, bins, see
     integral = Integral(bins - 1).double()
     integral.project = torch.from_numpy(random.uniform(-1, 9, bins))
     logits, sides = (
-        [random.normal(0, 2, (batch, channels, *grid)) for grid in grids(size)]
+        [random.normal(0, 2, (batch, channels, *grid)) for grid in feature_map_sizes(size)]
         for channels in (classes, 4 * bins)
     )
     raw = HeadOutput(

@@ -12,7 +12,7 @@ from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference.backend import Fed
 from picodet.inference.open_backend import Running, open_network
 from picodet.inference.paddle_backend import open_folder
-from picodet.ops.anchor_points import cell_centres, grids
+from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
 from picodet.zoo.class_names import COCO
 
 PYTHON = Path(sys.executable)
@@ -49,7 +49,7 @@ def test_what_a_folder_says_of_itself(opened):
 def test_heads_are_decoded(opened):
     """All bins alike: every side is 3.5 strides away from the centre of its cell."""
     (found,) = opened(heads(score=0.25))(pictures(1))
-    centres, strides = cell_centres(grids((64, 64)))
+    centres, strides = make_anchor_points(feature_map_sizes((64, 64)))
     expected = np.concatenate([centres - 3.5, centres + 3.5], axis=1) * strides
     assert np.allclose(found.boxes, expected)
     assert found.scores.shape == (2, 85)
@@ -205,14 +205,14 @@ def test_a_program_of_heads_says_what_ppdet_said(real, shared):
 
 @pytest.mark.paddle
 def test_the_official_pedestrians_are_those_of_our_port(real, shared, tmp_path):
-    from picodet.converter.configure import Wanted
+    from picodet.converter.configure import ConvertOptions
     from picodet.converter.convert import convert_file
 
     network = real(Path("weights", "picodet_s_192_pedestrian"))
     assert (network.spec.form, network.spec.num_classes) == ("heads", 1)
     assert "names 80" in network.spec.notes[0]
     source = shared / "weights" / "picodet_s_192_pedestrian.pdparams"
-    convert_file(source, tmp_path / "model.pth", Wanted())
+    convert_file(source, tmp_path / "model.pth", ConvertOptions())
     ours = open_network(tmp_path / "model.pth", Running())
     random = np.random.default_rng(0)
     fed = Fed(random.normal(size=(2, 3, 192, 192)).astype(np.float32), np.ones((2, 2), np.float32))

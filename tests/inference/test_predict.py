@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import skimage
 import torch
-from tracing import SMALL, filled, seeded_checkpoint
+from tracing import SMALL, filled_model, seeded_checkpoint
 
 import picodet
 from picodet.data.preprocess import read_image
@@ -17,7 +17,7 @@ CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
 @pytest.fixture(scope="module")
 def model():
-    return filled(SMALL, seeded_checkpoint(SMALL))
+    return filled_model(SMALL, seeded_checkpoint(SMALL))
 
 
 def test_a_path_and_an_array_are_the_same_picture(model):
@@ -40,7 +40,7 @@ def test_the_threshold_only_leaves_out(model):
 
 def test_resize_is_the_models_own_or_what_is_asked_for(model):
     portable = replace(SMALL, preprocessing=replace(SMALL.preprocessing, resize="portable"))
-    own = picodet.detect(filled(portable, seeded_checkpoint(SMALL)), CAT).scores
+    own = picodet.detect(filled_model(portable, seeded_checkpoint(SMALL)), CAT).scores
     assert np.array_equal(own, picodet.detect(model, CAT, resize="portable").scores)
     with using("portable"):
         assert np.array_equal(own, picodet.detect(model, CAT).scores)
@@ -51,7 +51,7 @@ def test_resize_is_the_models_own_or_what_is_asked_for(model):
 
 def test_interp_is_the_models_own_or_what_is_asked_for(model):
     nearest = replace(SMALL, preprocessing=replace(SMALL.preprocessing, interp=0))
-    own = picodet.detect(filled(nearest, seeded_checkpoint(SMALL)), CAT).scores
+    own = picodet.detect(filled_model(nearest, seeded_checkpoint(SMALL)), CAT).scores
     assert np.array_equal(own, picodet.detect(model, CAT, interp=0).scores)
     assert not np.array_equal(own, picodet.detect(model, CAT, interp=2).scores)
     assert np.array_equal(picodet.detect(model, CAT).scores, picodet.detect(model, CAT, 2).scores)
@@ -59,7 +59,7 @@ def test_interp_is_the_models_own_or_what_is_asked_for(model):
 
 def test_works_in_double(model):
     single = picodet.detect(model, CAT)
-    double = picodet.detect(filled(SMALL, seeded_checkpoint(SMALL)).double(), CAT)
+    double = picodet.detect(filled_model(SMALL, seeded_checkpoint(SMALL)).double(), CAT)
     assert double.scores.dtype == double.boxes.dtype == np.float64
     # float32 noise of these weights, measured: 3e-7
     assert np.abs(np.sort(single.scores) - np.sort(double.scores)).max() < 1e-5
@@ -75,7 +75,7 @@ def test_a_model_in_training_mode_is_refused(model):
 
 
 def test_a_part_in_training_mode_is_refused_and_nothing_changes():
-    model = filled(SMALL, seeded_checkpoint(SMALL))
+    model = filled_model(SMALL, seeded_checkpoint(SMALL))
     model.neck.train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(PicoDetError, match=r"neck is in training mode; call model\.eval"):
@@ -85,7 +85,7 @@ def test_a_part_in_training_mode_is_refused_and_nothing_changes():
 
 @pytest.mark.parametrize("how", ["bfloat16", "float16", "autocast"])
 def test_with_fewer_digits_it_works_and_answers_in_float32(how):
-    model = filled(SMALL, seeded_checkpoint(SMALL))
+    model = filled_model(SMALL, seeded_checkpoint(SMALL))
     expected = picodet.detect(model, CAT)
     if how == "autocast":
         with torch.autocast("cpu", torch.bfloat16):
@@ -113,7 +113,7 @@ def test_what_is_no_model_is_named(model, message):
 def test_a_model_in_pieces_is_named(model):
     with pytest.raises(PicoDetError, match=r"DataParallel; it is in its \.module"):
         picodet.detect(torch.nn.DataParallel(model), CAT)
-    half = filled(SMALL, seeded_checkpoint(SMALL))
+    half = filled_model(SMALL, seeded_checkpoint(SMALL))
     half.head.half()
     with pytest.raises(PicoDetError, match=r"torch\.float16 on cpu and torch\.float32 on cpu"):
         picodet.detect(half, CAT)
@@ -145,7 +145,7 @@ def test_other_thresholds_are_refused(model, score):
 
 
 def test_an_output_that_is_no_number_is_refused():
-    model = filled(SMALL, seeded_checkpoint(SMALL))
+    model = filled_model(SMALL, seeded_checkpoint(SMALL))
     with torch.no_grad():
         model.head.predictors[2].bias[1] = torch.nan
     with pytest.raises(PicoDetError, match="not finite"):

@@ -14,7 +14,7 @@ from tracing import SMALL
 import picodet
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError, OutputError
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.models.checkpoint import load, load_backbone, save
 from picodet.models.picodet import BACKBONES, PicoDet
 from picodet.zoo.architectures import MOBILENET, RESNET, SHUFFLENET, XS_LCNET, S
@@ -37,7 +37,7 @@ def model():
 
 @pytest.fixture
 def meta():
-    return describe(CONFIG, "detector", "x.pdparams", "ab" * 32)
+    return make_meta(CONFIG, "detector", "x.pdparams", "ab" * 32)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ""])
@@ -69,7 +69,7 @@ def test_pth_is_a_plain_dictionary(tmp_path, model, meta):
 @pytest.mark.parametrize("variant", [S, XS_LCNET, MOBILENET, RESNET, SHUFFLENET])
 def test_a_backbone_is_no_detector(tmp_path, variant):
     backbone = BACKBONES[type(variant.backbone)](variant.backbone)
-    meta = describe(variant, "backbone", "x.pdparams", "ab" * 32)
+    meta = make_meta(variant, "backbone", "x.pdparams", "ab" * 32)
     assert not {"classes", "input_size"} & set(meta)
     save(tmp_path / "b.pth", weights_of(backbone), meta)
     loaded = load_backbone(tmp_path / "b.pth")

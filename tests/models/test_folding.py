@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from tracing import SMALL, filled, seeded_checkpoint
+from tracing import SMALL, filled_model, seeded_checkpoint
 
-from picodet.models.folding import fold, folded
+from picodet.models.folding import fold_batch_norm, fold_batch_norms
 from picodet.models.picodet import PicoDet
 from picodet.zoo.architectures import VARIANTS
 
@@ -23,7 +23,7 @@ def layers():
 
 def test_is_the_same_function(layers):
     conv, norm = layers
-    weight, bias = fold(conv.weight.detach(), norm.state_dict(), norm.eps)
+    weight, bias = fold_batch_norm(conv.weight.detach(), norm.state_dict(), norm.eps)
     x = torch.randn(2, 6, 5, 5)
     with torch.inference_mode():
         expected = norm(conv(x))
@@ -33,8 +33,8 @@ def test_is_the_same_function(layers):
 def test_is_rounded_once(layers):
     """To the float32 that is nearest to what float64 says."""
     conv, norm = layers
-    weight, bias = fold(conv.weight.detach(), norm.state_dict(), norm.eps)
-    exact, at = fold(conv.weight.detach().double(), norm.state_dict(), norm.eps)
+    weight, bias = fold_batch_norm(conv.weight.detach(), norm.state_dict(), norm.eps)
+    exact, at = fold_batch_norm(conv.weight.detach().double(), norm.state_dict(), norm.eps)
     assert exact.dtype == torch.float64
     assert torch.equal(weight, exact.float())
     assert torch.equal(bias, at.float())
@@ -47,7 +47,7 @@ def test_by_hand():
         "running_mean": torch.tensor([4.0]),
         "running_var": torch.tensor([0.24]),
     }
-    weight, bias = fold(torch.full((1, 1, 1, 1), 2.0), norm, 0.01)  # sd 0.5: times 6
+    weight, bias = fold_batch_norm(torch.full((1, 1, 1, 1), 2.0), norm, 0.01)  # sd 0.5: times 6
     assert weight.item() == pytest.approx(12)
     assert bias.item() == pytest.approx(10 - 24)
 
@@ -55,9 +55,9 @@ def test_by_hand():
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_the_function_is_the_same_and_no_batch_norm_is_left(variant):
     config = replace(variant, classes=SMALL.classes)
-    model = filled(config, seeded_checkpoint(config)).double()
+    model = filled_model(config, seeded_checkpoint(config)).double()
     images = torch.randn(2, 3, 64, 96, dtype=torch.float64, generator=torch.Generator())
-    small = folded(model)
+    small = fold_batch_norms(model)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in small.modules())
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
     assert not any(layer.training for layer in small.modules())
@@ -70,5 +70,5 @@ def test_the_function_is_the_same_and_no_batch_norm_is_left(variant):
 
 def test_what_takes_a_norms_place_is_in_its_mode():
     model = PicoDet(SMALL)
-    assert not any(module.training for module in folded(model.eval()).modules())
-    assert all(module.training for module in folded(model.train()).modules())
+    assert not any(module.training for module in fold_batch_norms(model.eval()).modules())
+    assert all(module.training for module in fold_batch_norms(model.train()).modules())

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from picodet.config import STRIDES
 from picodet.converter.names.name_tables import name_table
-from picodet.models.head import AlignedOutput, HeadOutput, PicoHead
+from picodet.models.head import HeadOutput, HeadV2Output, PicoHead
 from picodet.models.pico_head_v2 import PicoHeadV2
 from picodet.zoo.architectures import S_LCNET
 
@@ -23,13 +23,13 @@ def test_scores_are_probabilities():
 
 def test_aligned_scores_are_geometric_means():
     """Of 0.5 and 0.75, and of 0.8 and 0.75, with 1e-9 in all."""
-    (scores,) = AlignedOutput(levels([0.0, log(4)]), levels([log(3)]), ()).scores()
+    (scores,) = HeadV2Output(levels([0.0, log(4)]), levels([log(3)]), ()).scores()
     expected = [sqrt(0.5 * 0.75 + 1e-9), sqrt(0.8 * 0.75 + 1e-9)]
     assert scores.ravel().tolist() == pytest.approx(expected, rel=1e-15)
 
 
 def test_no_aligned_score_is_below_the_root_of_epsilon():
-    (scores,) = AlignedOutput(levels([-1000.0]), levels([-1000.0]), ()).scores()
+    (scores,) = HeadV2Output(levels([-1000.0]), levels([-1000.0]), ()).scores()
     assert scores.item() == pytest.approx(sqrt(1e-9), rel=1e-15)
 
 
@@ -37,7 +37,7 @@ def test_no_aligned_score_is_below_the_root_of_epsilon():
 def test_what_a_head_says_of_each_level(head):
     features = tuple(torch.randn(2, 8, 4 // 2**i, 2) for i in range(3))
     output = head(8, 1, num_classes=5, reg_max=3, num_levels=3, act=F.relu6).eval()(features)
-    channels = {"logits": 5, "alignment": 1, "sides": 16}
+    channels = {"logits": 5, "alignment": 1, "reg": 16}
     for name, maps in [*output._asdict().items(), ("logits", output.scores())]:
         assert [tuple(x.shape) for x in maps] == [(2, channels[name], h, 2) for h in (4, 2, 1)]
 

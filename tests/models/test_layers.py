@@ -3,7 +3,13 @@ import pytest
 import torch
 
 from picodet.config import make_divisible
-from picodet.models.layers import EPSILON, KEPT, BatchNorm2d, channel_shuffle, hard_sigmoid
+from picodet.models.layers import (
+    EPSILON,
+    PADDLE_MOMENTUM,
+    BatchNorm2d,
+    channel_shuffle,
+    hard_sigmoid,
+)
 from picodet.models.mobilenet_v3 import HARD_SIGMOID_SLOPE
 
 
@@ -16,7 +22,7 @@ def test_hard_sigmoid_has_paddles_slope():
 def test_constants_are_the_float32_ones():
     assert float(np.float32(1e-5)) == EPSILON
     assert float(np.float32(0.2)) == HARD_SIGMOID_SLOPE
-    assert float(np.float32(0.9)) == KEPT
+    assert float(np.float32(0.9)) == PADDLE_MOMENTUM
 
 
 @pytest.mark.parametrize(
@@ -43,8 +49,10 @@ def test_the_running_variance_follows_the_biased_one():
     """By hand: mean 2.5 and variance 1.25 of 1, 2, 3, 4; torch's would take 5/3."""
     norm = BatchNorm2d(1).double()
     y = norm(torch.tensor([1.0, 2, 3, 4], dtype=torch.float64).view(2, 1, 1, 2))
-    assert norm.running_mean.item() == pytest.approx(2.5 * (1 - KEPT), abs=1e-15)
-    assert norm.running_var.item() == pytest.approx(KEPT + 1.25 * (1 - KEPT), abs=1e-15)
+    assert norm.running_mean.item() == pytest.approx(2.5 * (1 - PADDLE_MOMENTUM), abs=1e-15)
+    assert norm.running_var.item() == pytest.approx(
+        PADDLE_MOMENTUM + 1.25 * (1 - PADDLE_MOMENTUM), abs=1e-15
+    )
     assert norm.num_batches_tracked == 1
     expected = (np.array([1, 2, 3, 4]) - 2.5) / np.sqrt(1.25 + EPSILON)
     assert np.abs(y.detach().numpy().ravel() - expected).max() < 1e-15

@@ -112,4 +112,4 @@ def test_raw_output_has_a_map_per_level():
         (2, 3, 3, 2),
         (2, 3, 2, 1),
     ]
-    assert [tuple(x.shape[:2]) for x in output.sides] == [(2, 32)] * 4
+    assert [tuple(x.shape[:2]) for x in output.reg] == [(2, 32)] * 4

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from picodet.models.head import AlignedOutput, HeadOutput
+from picodet.models.head import HeadOutput, HeadV2Output
 from picodet.models.picodet import HEADS, NECKS, PicoDet
 from picodet.zoo import architectures
 
@@ -30,7 +30,7 @@ PARAMETERS = {
 UNUSED = 4  # one for each level, made by ppdet's GFLHead and called by nobody
 
 BACKBONES = {type(config.backbone): config.backbone for config in architectures.VARIANTS}
-OUTPUTS = {"pico_head": HeadOutput, "pico_head_v2": AlignedOutput}
+OUTPUTS = {"pico_head": HeadOutput, "pico_head_v2": HeadV2Output}
 
 
 def test_none_is_forgotten():

@@ -1,16 +1,16 @@
 import numpy as np
 
-from picodet.ops.anchor_points import cell_centres, grids
+from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
 
 
 def test_a_level_is_rounded_up():
-    assert grids((416, 320)) == ((52, 40), (26, 20), (13, 10), (7, 5))
+    assert feature_map_sizes((416, 320)) == ((52, 40), (26, 20), (13, 10), (7, 5))
 
 
 def test_centres_go_row_by_row_then_level_by_level():
-    centres, strides = cell_centres(((2, 3), (1, 2), (1, 1), (1, 1)))
+    centers, strides = make_anchor_points(((2, 3), (1, 2), (1, 1), (1, 1)))
     rows = [[0.5, 0.5], [1.5, 0.5], [2.5, 0.5], [0.5, 1.5], [1.5, 1.5], [2.5, 1.5]]
-    assert centres[:6].tolist() == rows
-    assert centres[6:].tolist() == [[0.5, 0.5], [1.5, 0.5], [0.5, 0.5], [0.5, 0.5]]
+    assert centers[:6].tolist() == rows
+    assert centers[6:].tolist() == [[0.5, 0.5], [1.5, 0.5], [0.5, 0.5], [0.5, 0.5]]
     assert strides.ravel().tolist() == [8] * 6 + [16] * 2 + [32, 64]
-    assert centres.dtype == strides.dtype == np.float32
+    assert centers.dtype == strides.dtype == np.float32

@@ -1,10 +1,10 @@
 import torch
 
 from picodet.ops.boxes import (
-    centres,
+    box_centers,
     enclosing_area,
     intersection_and_union,
-    least_distance_inside,
+    min_distance_to_sides,
 )
 
 BOXES = torch.tensor([[0.0, 0.0, 2.0, 2.0], [5.0, 5.0, 6.0, 9.0]])
@@ -27,8 +27,8 @@ def test_all_against_all():
 
 def test_distance_to_the_nearest_side():
     points = torch.tensor([[2.0, 3.5], [1.5, 2.0], [0.0, 2.0], [2.0, 4.0]])
-    assert least_distance_inside(points, OTHER).tolist() == [0.5, 0.5, -1, 0]
+    assert min_distance_to_sides(points, OTHER).tolist() == [0.5, 0.5, -1, 0]
 
 
 def test_centres():
-    assert centres(BOXES).tolist() == [[1, 1], [5.5, 7]]
+    assert box_centers(BOXES).tolist() == [[1, 1], [5.5, 7]]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from picodet.models.head import AlignedOutput, HeadOutput, Integral
+from picodet.models.head import HeadOutput, HeadV2Output, Integral
 from picodet.ops.decode import decode
 
 STRIDES = (8, 16, 32, 64)
@@ -10,11 +10,11 @@ STRIDES = (8, 16, 32, 64)
 
 def test_decode_by_hand():
     """One cell a level; sides all in one bin: left 0, top 1, right 2, bottom 3 strides."""
-    sides = torch.full((1, 4 * 8, 1, 1), -100.0)
+    reg = torch.full((1, 4 * 8, 1, 1), -100.0)
     for side in range(4):
-        sides[0, 8 * side + side] = 100.0
+        reg[0, 8 * side + side] = 100.0
     logits = torch.tensor([0.0, np.log(3)]).view(1, 2, 1, 1)
-    boxes, scores = decode(HeadOutput((logits,) * 4, (sides,) * 4), Integral(reg_max=7))
+    boxes, scores = decode(HeadOutput((logits,) * 4, (reg,) * 4), Integral(reg_max=7))
     assert scores[0].tolist() == [[0.5] * 4, [pytest.approx(0.75)] * 4]
     expected = [[0.5 * s, -0.5 * s, 2.5 * s, 3.5 * s] for s in STRIDES]  # about the centre s / 2
     assert boxes[0].tolist() == expected
@@ -25,8 +25,8 @@ def test_aligned_scores_stand_in_the_order_of_the_cells():
     values = [[0.0, 2.0], [4.0], [6.0], [8.0]]
     alignment = tuple(torch.tensor(level).view(1, 1, 1, -1) for level in values)
     logits = tuple(torch.cat([torch.full_like(x, 40.0), x], dim=1) for x in alignment)
-    sides = tuple(torch.zeros(1, 4 * 8, 1, x.shape[3]) for x in alignment)
-    boxes, scores = decode(AlignedOutput(logits, alignment, sides), Integral(reg_max=7))
+    reg = tuple(torch.zeros(1, 4 * 8, 1, x.shape[3]) for x in alignment)
+    boxes, scores = decode(HeadV2Output(logits, alignment, reg), Integral(reg_max=7))
     probabilities = torch.tensor([0.0, 2.0, 4.0, 6.0, 8.0]).sigmoid()
     torch.testing.assert_close(scores[0], torch.stack([probabilities.sqrt(), probabilities]))
     assert boxes.shape == (1, 5, 4)

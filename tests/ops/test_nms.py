@@ -45,7 +45,7 @@ def test_top_k_counts_per_class_and_keep_over_all():
     scores = np.array([(0.9, 0.8, 0.7, 0, 0, 0), (0, 0, 0, 0.5, 0.4, 0.3)], np.float32)
     _, kept = multiclass_nms(boxes, scores, top_k=2)
     assert kept.tolist() == [0, 1, 3, 4]
-    _, kept = multiclass_nms(boxes, scores, keep=4)
+    _, kept = multiclass_nms(boxes, scores, keep_top_k=4)
     assert kept.tolist() == [0, 1, 2, 3]
 
 

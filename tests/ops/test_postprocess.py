@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from picodet.ops.postprocess import Candidates, Postprocessing, postprocess, select
+from picodet.ops.postprocess import Candidates, Postprocessing, apply_nms, postprocess
 
 
 def test_boxes_come_in_pixels_of_the_picture_and_unclipped():
     boxes = np.array([[-8.0, 16.0, 40.0, 64.0]], np.float32)
     candidates = Candidates(boxes, np.array([[0.2], [0.9]], np.float32))
-    found = select(candidates, np.array([2, 4], np.float32), 0.1)
+    found = apply_nms(candidates, np.array([2, 4], np.float32), 0.1)
     assert found.boxes.tolist() == [[-2, 8, 10, 32]] * 2
     assert found.classes.tolist() == [0, 1]
     assert found.scores.tolist() == pytest.approx([0.2, 0.9])
@@ -15,7 +15,7 @@ def test_boxes_come_in_pixels_of_the_picture_and_unclipped():
 
 
 def test_nothing_found_has_shapes_too():
-    found = select(Candidates(np.zeros((3, 4)), np.zeros((2, 3))), np.ones(2, np.float32))
+    found = apply_nms(Candidates(np.zeros((3, 4)), np.zeros((2, 3))), np.ones(2, np.float32))
     assert (found.boxes.shape, found.scores.shape, found.classes.shape) == ((0, 4), (0,), (0,))
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from picodet.system.extras import why
+from picodet.system.extras import import_error_message
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ from picodet.system.extras import why
     ],
 )
 def test_only_what_is_missing_is_to_be_installed(error, message):
-    assert why(error) == message
+    assert import_error_message(error) == message

@@ -2,7 +2,7 @@ import pytest
 
 from picodet.commands.common import progress_bar
 from picodet.system import intervals
-from picodet.system.intervals import Every, between_lines, lines
+from picodet.system.intervals import IntervalTimer, parse_interval, progress_logger
 
 LINE = 30.0
 
@@ -10,7 +10,7 @@ LINE = 30.0
 @pytest.fixture(autouse=True)
 def usual(monkeypatch):
     """In place of what tests/conftest.py sets."""
-    monkeypatch.setattr(intervals, "LINE", LINE)
+    monkeypatch.setattr(intervals, "LINE_INTERVAL", LINE)
 
 
 class Clock:
@@ -24,17 +24,17 @@ class Clock:
 
 def test_every_so_often():
     clock = Clock()
-    due = Every(30, clock)
-    told = []
+    due = IntervalTimer(30, clock)
+    results = []
     for _ in range(10):
-        told.append(due())
+        results.append(due())
         clock.now += 20
-    assert told == [False, False, True, False, True, False, True, False, True, False]
+    assert results == [False, False, True, False, True, False, True, False, True, False]
 
 
 def test_a_line_now_and_then(capsys):
     clock = Clock()
-    move = lines("detecting", "images", clock)
+    move = progress_logger("detecting", "images", clock)
     for done in range(1, 101):
         clock.now += LINE / 40
         move(done, 5000)
@@ -48,7 +48,7 @@ def test_a_line_now_and_then(capsys):
 
 def test_without_a_unit_the_share_alone(capsys):
     clock = Clock()
-    move = lines("fetching", clock=clock)
+    move = progress_logger("fetching", clock=clock)
     clock.now += LINE
     move(3, 0)  # nobody knows how much there is
     clock.now += LINE
@@ -70,4 +70,4 @@ def test_where_there_is_no_terminal_every_command_has_them(capsys):
     [("", 30), ("5", 5), ("0.5", 0.5), ("0", 30), ("-1", 30), ("nan", 30), ("often", 30)],
 )
 def test_what_the_environment_asks_for(asked, seconds):
-    assert between_lines(asked) == seconds
+    assert parse_interval(asked) == seconds

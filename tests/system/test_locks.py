@@ -11,7 +11,7 @@ HOLD = """if True:
     import sys
     from pathlib import Path
     from picodet.system import locks
-    lock = locks.take(Path(sys.argv[1]))
+    lock = locks.acquire(Path(sys.argv[1]))
     print("has it" if lock else "has not", flush=True)
     sys.stdin.read()
 """
@@ -32,10 +32,10 @@ def held_by_another(path):
 def test_the_second_process_is_kept_out_and_told_by_whom(tmp_path):
     path = tmp_path / "out"
     with held_by_another(path) as process:
-        assert locks.take(path) is None
-        assert locks.holder(path) == f"process {process.pid} on {socket.gethostname()}"
+        assert locks.acquire(path) is None
+        assert locks.lock_holder(path) == f"process {process.pid} on {socket.gethostname()}"
         process.communicate()
-    locks.take(path).release()
+    locks.acquire(path).release()
 
 
 def test_what_a_killed_process_has_left_is_taken_over(tmp_path):
@@ -44,8 +44,8 @@ def test_what_a_killed_process_has_left_is_taken_over(tmp_path):
         process.kill()
         process.communicate()
     assert (tmp_path / "out.lock").exists()
-    lock = locks.take(path)
-    assert locks.holder(path) == f"process {os.getpid()} on {socket.gethostname()}"
+    lock = locks.acquire(path)
+    assert locks.lock_holder(path) == f"process {os.getpid()} on {socket.gethostname()}"
     lock.release()
     lock.release()
     assert list(tmp_path.iterdir()) == []
@@ -53,18 +53,18 @@ def test_what_a_killed_process_has_left_is_taken_over(tmp_path):
 
 def test_a_folder_that_cannot_be_written_to_keeps_nobody_out(tmp_path):
     path = tmp_path / "absent" / "out"
-    locks.take(path).release()
-    locks.take(path).release()
-    assert locks.holder(path) == "another process"
+    locks.acquire(path).release()
+    locks.acquire(path).release()
+    assert locks.lock_holder(path) == "another process"
 
 
 def test_a_file_system_without_locks(tmp_path, monkeypatch):
     def unsupported(file):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(locks, "locked", unsupported)
-    locks.take(tmp_path / "out").release()
-    locks.take(tmp_path / "out").release()
+    monkeypatch.setattr(locks, "try_lock", unsupported)
+    locks.acquire(tmp_path / "out").release()
+    locks.acquire(tmp_path / "out").release()
 
 
 def test_a_lock_that_is_removed_while_it_is_taken(tmp_path, monkeypatch):
@@ -77,8 +77,8 @@ def test_a_lock_that_is_removed_while_it_is_taken(tmp_path, monkeypatch):
         once.append(1)
         return found(file)
 
-    monkeypatch.setattr(locks, "locked", removed)
-    lock = locks.take(tmp_path / "out")
+    monkeypatch.setattr(locks, "try_lock", removed)
+    lock = locks.acquire(tmp_path / "out")
     assert len(once) == 2
-    assert locks.take(tmp_path / "out") is None
+    assert locks.acquire(tmp_path / "out") is None
     lock.release()

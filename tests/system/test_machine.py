@@ -63,15 +63,15 @@ def elsewhere(monkeypatch):
 
 def test_what_cannot_be_asked(elsewhere, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
-    assert machine.cores() == 6
+    assert machine.available_cores() == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert machine.cores() == 1
+    assert machine.available_cores() == 1
     assert machine.peak_memory() is None
     assert machine.worker_context("json").get_start_method() == "spawn"
 
 
 def test_what_can_be_asked():
-    assert 1 <= machine.cores() <= (os.cpu_count() or 1)
+    assert 1 <= machine.available_cores() <= (os.cpu_count() or 1)
     assert machine.worker_context("json").get_start_method() in ("forkserver", "spawn")
     most = machine.peak_memory()
     assert most is None or 10_000_000 < most < 1e12
@@ -79,10 +79,10 @@ def test_what_can_be_asked():
 
 def test_a_file_is_locked_once_until_it_is_closed(tmp_path):
     with (tmp_path / "lock").open("ab") as first, (tmp_path / "lock").open("ab") as second:
-        assert machine.locked(first)
-        assert not machine.locked(second)
+        assert machine.try_lock(first)
+        assert not machine.try_lock(second)
         first.close()
-        assert machine.locked(second)
+        assert machine.try_lock(second)
 
 
 def test_who_has_started_nobody_watches_nobody():

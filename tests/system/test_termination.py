@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner
 from eval_runs import prepare
 from gated_image import PATIENCE
-from tracing import SMALL, filled, seeded_checkpoint
+from tracing import SMALL, filled_model, seeded_checkpoint
 
 from picodet.cli import main
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.models import checkpoint
 from picodet.system.termination import Terminated, exit_code
 from scripts.fixtures import seeded
@@ -59,9 +59,9 @@ schedule: {warmup_steps: 2}
 def files(tmp_path_factory):
     """What the commands need."""
     folder = prepare(tmp_path_factory.mktemp("files"))
-    model = filled(SMALL, seeded_checkpoint(SMALL))
+    model = filled_model(SMALL, seeded_checkpoint(SMALL))
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    checkpoint.save(folder / "m.pth", weights, describe(SMALL, "detector", "x", "ab" * 32))
+    checkpoint.save(folder / "m.pth", weights, make_meta(SMALL, "detector", "x", "ab" * 32))
     seeded.write(seeded_checkpoint(SMALL), folder / "picodet_s_128.pdparams")
     words = ["export", folder / "m.pth", folder / "m.onnx", "--no-verify"]
     assert CliRunner().invoke(main, list(map(str, words))).exit_code == 0
@@ -135,7 +135,7 @@ def test_an_evaluation_saves_what_it_has(files, tmp_path, number, expected):
     """Ten images were checked, and three of them are done. The script has Ctrl-C ignored."""
     out = tmp_path / "x.json"
     words = ["eval", "x.onnx", "--coco", "coco", "--out", out, "--threads", 1]
-    process = started(files, 13, "picodet.distributed", "Alone.check", *words)
+    process = started(files, 13, "picodet.distributed", "SingleProcess.check", *words)
     code, error = ended(process, number)
     if expected is None:
         assert (code, out.is_file()) == (0, True)
@@ -181,8 +181,10 @@ def is_running(process_id):
 
 @pytest.mark.parametrize("command", ["record {p} {new}/x.safetensors", "{p} m.pth --html {new}/x"])
 def test_paddles_process_ends_too(files, tmp_path, command):
-    python, told = tmp_path / "python", tmp_path / "pid"
-    python.write_text(f"#!/bin/sh\necho $$ > {told}.new; mv {told}.new {told}; exec sleep 600\n")
+    python, pid_file = tmp_path / "python", tmp_path / "pid"
+    python.write_text(
+        f"#!/bin/sh\necho $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 600\n"
+    )
     python.chmod(0o755)
     new = tmp_path / "new"
     new.mkdir()
@@ -193,20 +195,20 @@ def test_paddles_process_ends_too(files, tmp_path, command):
         code="from picodet.cli import main; main(prog_name='picodet')",
     )
     with process:
-        wait_for(told.is_file)
+        wait_for(pid_file.is_file)
         process.send_signal(signal.SIGTERM)
         _, error = process.communicate(timeout=PATIENCE)
     assert (process.returncode, error) == (143, "Error: interrupted\n")
-    wait_for(lambda: not is_running(int(told.read_text())))
+    wait_for(lambda: not is_running(int(pid_file.read_text())))
     assert not list(new.iterdir())
 
 
 def test_what_paddles_process_writes_is_whole_or_nothing(tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from picodet.paddle_process.progress import carry_out\nfrom picodet.files import replacing\n"
+        "from picodet.paddle_process.progress import carry_out\nfrom picodet.files import atomic_write\n"
         "def work():\n"
-        "    with replacing(Path('out')) as temporary:\n"
+        "    with atomic_write(Path('out')) as temporary:\n"
         "        temporary.touch(); print('here', flush=True); sys.stdin.read()\n"
         "carry_out(work)"
     )
@@ -222,9 +224,9 @@ def test_what_paddles_process_writes_is_whole_or_nothing(tmp_path):
 def test_who_asks_twice_does_not_disturb_the_saving(tmp_path):
     """torchrun, and whoever has started it: the second signal comes while the first is heeded."""
     code = (
-        "import signal\nfrom picodet.system.termination import terminable\n"
+        "import signal\nfrom picodet.system.termination import termination_as_interrupt\n"
         "try:\n"
-        "    with terminable():\n"
+        "    with termination_as_interrupt():\n"
         "        try:\n            signal.raise_signal(signal.SIGTERM)\n"
         "        finally:\n            signal.raise_signal(signal.SIGTERM); print('saved')\n"
         "except KeyboardInterrupt as end: print(end)"

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from head_outputs import INTEGRAL, NOTHING, TARGETS, aligned_output
+from head_outputs import INTEGRAL, NOTHING, TARGETS, head_v2_output
 
 from picodet.training.assigners.assignment import NONE
 from picodet.training.criterion import aligned_losses, assign_aligned
@@ -16,7 +16,7 @@ def losses(output, static=False, targets=TARGETS, weights=WEIGHTS, normalizer=la
 
 
 def assigned(output, static):
-    scores, sides = flatten_levels(output.scores()), flatten_levels(output.sides)
+    scores, sides = flatten_levels(output.scores()), flatten_levels(output.reg)
     return assign_aligned(
         scores, sides, anchor_points_of(output), TARGETS, NUMBERS, INTEGRAL, static
     )
@@ -24,7 +24,7 @@ def assigned(output, static):
 
 @pytest.mark.parametrize("static", [True, False])
 def test_all_terms_are_divided_by_the_sum_of_assigned_scores(static):
-    output = aligned_output()
+    output = head_v2_output()
     quality = assigned(output, static).quality.sum().item()
     plain = losses(output, static)
     ones = losses(output, static, normalizer=torch.ones_like)
@@ -33,14 +33,14 @@ def test_all_terms_are_divided_by_the_sum_of_assigned_scores(static):
 
 
 def test_every_term_has_its_weight():
-    output = aligned_output()
+    output = head_v2_output()
     ones, weighted = losses(output, weights=LossWeights(1.0, 1.0, 1.0)), losses(output)
     ratios = [w.item() / one.item() for w, one in zip(weighted, ones, strict=True)]
     assert ratios == pytest.approx([1, 2.5, 0.5])
 
 
 def test_two_ways_to_assign():
-    output = aligned_output()
+    output = head_v2_output()
     static, aligned = assigned(output, static=True), assigned(output, static=False)
     assert (static.box != NONE).sum() < (aligned.box != NONE).sum()
     assert losses(output, static=True).total != losses(output).total
@@ -48,7 +48,7 @@ def test_two_ways_to_assign():
 
 def test_the_sum_of_the_classes_is_over_all_cells():
     """By hand, over every cell and class, with the target of the one that takes a box."""
-    output = aligned_output()
+    output = head_v2_output()
     found = assigned(output, static=False)
     scores = flatten_levels(output.scores()).detach()
     target = torch.zeros_like(scores)
@@ -61,13 +61,13 @@ def test_the_sum_of_the_classes_is_over_all_cells():
 
 
 def test_gradients_reach_the_alignment():
-    output = aligned_output()
+    output = head_v2_output()
     losses(output).total.backward()
     assert all(maps.grad.any() for maps in (*output.logits, *output.alignment))
 
 
 def test_a_single_process_is_not_saved_from_nothing():
     """As in ppdet: 0 is divided by 0 where there are no positives."""
-    found = losses(aligned_output(), targets=NOTHING)
+    found = losses(head_v2_output(), targets=NOTHING)
     assert found.giou.isnan()
     assert found.vfl.isinf()

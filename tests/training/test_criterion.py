@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from head_outputs import INTEGRAL, TARGETS, aligned_output, head_output
-from tracing import filled
+from head_outputs import INTEGRAL, TARGETS, head_output, head_v2_output
+from tracing import filled_model
 
 from picodet.formats import pdparams
 from picodet.training.criterion import assign_aligned, assign_simota, criterion
@@ -33,13 +33,13 @@ def test_the_head_of_2021_has_simota_in_every_epoch():
 
 
 def test_the_static_assigner_is_for_the_first_epochs():
-    output = aligned_output()
+    output = head_v2_output()
     totals = [chosen(FEW, epoch=n)(output, TARGETS).total.item() for n in (0, 2, 3, 300)]
     assert totals[0] == totals[1] != totals[2] == totals[3]
 
 
 def test_several_processes_divide_by_1_at_least_and_one_does_not():
-    output = aligned_output()
+    output = head_v2_output()
     alone, two = (
         chosen(FEW, ranks, 9, lambda own: own * 0 + 0.25)(output, TARGETS) for ranks in (1, 2)
     )
@@ -71,7 +71,7 @@ CASES = [
 def first_step(shared, name, tag, assignment, epoch, empty=False):
     """Losses and the assignment, in float64: the recording's own noise is all that is left."""
     folder = shared / "reference" / name
-    model = filled(CONFIGS[name], pdparams.read(folder / f"{name}.pdparams")).double().train()
+    model = filled_model(CONFIGS[name], pdparams.read(folder / f"{name}.pdparams")).double().train()
     recorded = np.load(folder / f"{tag}.npz")
     targets = recorded_targets(recorded, empty)
     integral = model.head.integral
@@ -80,7 +80,7 @@ def first_step(shared, name, tag, assignment, epoch, empty=False):
         output = model(torch.tensor(recorded["input"]).double())
         losses = criterion(assignment, weights, integral, lambda own: own, 1, epoch)
         found = losses(output, targets)
-        anchors, sides = anchor_points_of(output), flatten_levels(output.sides)
+        anchors, sides = anchor_points_of(output), flatten_levels(output.reg)
         if isinstance(assignment, SimOTA):
             scores = flatten_levels(output.logits)
             assigned = assign_simota(scores, sides, anchors, targets, assignment, integral)

@@ -13,7 +13,7 @@ import torch
 from small_training import batch, recipe
 from torch import distributed, multiprocessing
 
-from picodet.distributed import Alone
+from picodet.distributed import SingleProcess
 from picodet.models.picodet import PicoDet
 from picodet.training.criterion import criterion
 from picodet.training.data.batch import Batch, Targets
@@ -112,8 +112,8 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path, generation):
     used = RECIPES[generation]
     spawned(rank_main, used, tmp_path, True)
     first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
-    weights, ema, step_losses = trained(used, Alone(), lambda step: [four_images(step)])
-    initial, _, _ = trained(used, Alone(), four_images, steps=0)
+    weights, ema, step_losses = trained(used, SingleProcess(), lambda step: [four_images(step)])
+    initial, _, _ = trained(used, SingleProcess(), four_images, steps=0)
     for name, parameter in weights.items():
         assert torch.equal(first[0][name], second[0][name]), name
         moved = (parameter - initial[name]).abs().max()
@@ -134,7 +134,7 @@ def test_the_loss_of_classes_is_divided_by_each_process_own_count(tmp_path):
     spawned(rank_main, used, tmp_path, False)
     first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
     weights, _, step_losses = trained(
-        used, Alone(), lambda step: [half(four_images(step), rank) for rank in range(2)]
+        used, SingleProcess(), lambda step: [half(four_images(step), rank) for rank in range(2)]
     )
     for name, parameter in weights.items():
         assert torch.allclose(first[0][name], parameter, rtol=BAR, atol=1e-12), name
@@ -173,8 +173,11 @@ def test_what_is_exchanged(tmp_path):
 def test_one_process_alone_exchanges_nothing():
     own = torch.tensor(4.0)
     for kind in ("mean of ranks", "own over ranks"):
-        assert normalizer(kind, Alone())(own) is own
-    assert any_rank([torch.tensor(True), False], torch.device("cpu"), Alone()) == [True, False]
+        assert normalizer(kind, SingleProcess())(own) is own
+    assert any_rank([torch.tensor(True), False], torch.device("cpu"), SingleProcess()) == [
+        True,
+        False,
+    ]
 
 
 def test_the_recipes_differ_in_what_is_left_out():

@@ -34,7 +34,7 @@ def test_cells_are_those_of_all_levels():
 
 
 def test_boxes_are_those_that_are_detected():
-    found = predicted_boxes(flatten_levels(OUTPUT.sides), ANCHORS, INTEGRAL)
+    found = predicted_boxes(flatten_levels(OUTPUT.reg), ANCHORS, INTEGRAL)
     assert not found.requires_grad
     assert torch.equal(found, decode(OUTPUT, INTEGRAL)[0])
 

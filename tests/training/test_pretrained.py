@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from picodet.errors import TrainingError
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.models.checkpoint import save
 from picodet.models.picodet import PicoDet
 from picodet.training.pretrained import init_model
@@ -26,7 +26,7 @@ def trained(request, tmp_path_factory):
     torch.manual_seed(1)
     weights = {name: tensor.numpy() for name, tensor in PicoDet(config).state_dict().items()}
     path = tmp_path_factory.mktemp("trained") / "x.pth"
-    save(path, weights, describe(config, "detector", "x", "0" * 64))
+    save(path, weights, make_meta(config, "detector", "x", "0" * 64))
     return path, config, weights
 
 
@@ -79,7 +79,7 @@ def test_a_backbone_goes_into_its_place(tmp_path):
     torch.manual_seed(1)
     weights = {k: v.numpy() for k, v in PicoDet(S).backbone.state_dict().items()}
     path = tmp_path / "backbone.pth"
-    save(path, weights, describe(S, "backbone", "x", "0" * 64))
+    save(path, weights, make_meta(S, "backbone", "x", "0" * 64))
     initialized = init_model(S, 0, path)
     found = {k: v.numpy() for k, v in initialized.model.backbone.state_dict().items()}
     assert all(np.array_equal(found[name], weights[name]) for name in weights)
@@ -89,7 +89,7 @@ def test_a_backbone_goes_into_its_place(tmp_path):
 def test_another_network_is_refused(tmp_path):
     weights = {name: tensor.numpy() for name, tensor in PicoDet(M).state_dict().items()}
     path = tmp_path / "m.pth"
-    save(path, weights, describe(M, "detector", "x", "0" * 64))
+    save(path, weights, make_meta(M, "detector", "x", "0" * 64))
     with pytest.raises(TrainingError, match=r"m\.pth: holds another network .* its backbone is"):
         init_model(S, 0, path)
     with pytest.raises(TrainingError, match="its head_convs is 4, expected is 2"):

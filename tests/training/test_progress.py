@@ -20,7 +20,7 @@ def test_memory_is_told_where_somebody_counts_it(monkeypatch):
 def usual(monkeypatch):
     """In place of what tests/conftest.py sets."""
     for module in (intervals, progress):
-        monkeypatch.setattr(module, "LINE", LINE)
+        monkeypatch.setattr(module, "LINE_INTERVAL", LINE)
 
 
 def test_without_a_terminal_a_line_now_and_then(capsys, monkeypatch):

@@ -19,7 +19,7 @@ def weight_sum(output, targets=TARGETS):
     """Of the positives: each one's greatest score."""
     logits = flatten_levels(output.logits)
     found = assign_simota(
-        logits, flatten_levels(output.sides), anchor_points_of(output), targets, SimOTA(), INTEGRAL
+        logits, flatten_levels(output.reg), anchor_points_of(output), targets, SimOTA(), INTEGRAL
     )
     positive = found.box != NONE
     scores = logits.sigmoid().amax(dim=1)
@@ -71,7 +71,7 @@ def test_weights_of_boxes_are_no_way_for_gradients():
     found = losses(output)
     (found.giou + found.dfl).backward()
     assert all(logits.grad is None for logits in output.logits)
-    assert any(sides.grad.any() for sides in output.sides)
+    assert any(sides.grad.any() for sides in output.reg)
 
 
 def test_nothing_to_be_found_is_learned_from():

@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from tracing import filled
+from tracing import filled_model
 
 from picodet.converter.names.name_tables import name_table
 from picodet.formats import pdparams
@@ -31,7 +31,7 @@ def model_of(shared, name, dtype):
     config = CONFIGS[name]
     arrays = pdparams.read(shared / "reference" / name / f"{name}.pdparams")
     table = name_table(config.backbone, config.neck, config.head)
-    return filled(config, arrays).to(dtype).train(), lambda theirs: table.to_ours(theirs).name
+    return filled_model(config, arrays).to(dtype).train(), lambda theirs: table.to_ours(theirs).name
 
 
 @pytest.mark.parametrize(("name", "run"), [(S, "train"), (M, "train"), (XS, "train_atss")])

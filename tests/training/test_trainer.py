@@ -5,10 +5,10 @@ import pytest
 import torch
 from small_training import EPOCHS, STEPS, FakeLoader, batch, recipe, resumed, training
 
-from picodet.distributed import Alone
+from picodet.distributed import SingleProcess
 from picodet.errors import ImageError, OutputError, ProcessesError, TrainingError
 from picodet.formats import safetensors_writer
-from picodet.models.checkpoint import load_described
+from picodet.models.checkpoint import load_with_meta
 from picodet.training import checkpoint, logger, trainer
 from picodet.training import checkpoint as checkpoints
 from picodet.training.checkpoint import Best, Progress
@@ -26,7 +26,7 @@ class KilledError(BaseException):
 def everything(folder):
     """All bits that a training leaves: the last state, and the weights that it yields."""
     checkpoint = checkpoints.load(checkpoints.newest(folder / checkpoints.FOLDER))
-    files = {path.name: load_described(path)[0].state_dict() for path in folder.glob("*.pth")}
+    files = {path.name: load_with_meta(path)[0].state_dict() for path in folder.glob("*.pth")}
     return checkpoint, files
 
 
@@ -60,10 +60,10 @@ def test_it_goes_to_the_end(whole):
     assert (outcome.epochs, outcome.iterations) == (EPOCHS, EPOCHS * STEPS)
     names = ["last_ema.pth", "last_raw.pth", "best_ema.pth", "best_raw.pth"]
     assert [path.name for path in outcome.files] == names
-    model, meta = load_described(folder / "last_ema.pth")
+    model, meta = load_with_meta(folder / "last_ema.pth")
     assert (meta["weights"], meta["epoch"], model.config.classes) == ("ema", 2, ("a", "b", "c"))
     checkpoint = checkpoints.load(checkpoints.newest(folder / checkpoints.FOLDER))
-    raw = load_described(folder / "last_raw.pth")[0].state_dict()
+    raw = load_with_meta(folder / "last_raw.pth")[0].state_dict()
     assert all(torch.equal(raw[name], x) for name, x in checkpoint.tensors["model"].items())
     assert checkpoint.progress == Progress(EPOCHS, 0, EPOCHS * STEPS, outcome.best)
 
@@ -260,7 +260,7 @@ def test_the_best_is_kept(tmp_path):
     numbers = iter([0.5, 0.25])
     outcome = training(tmp_path, validate=lambda weights: {"AP": next(numbers)}).run()
     assert outcome.best == Best(0.5, 1)
-    epochs = {path.name: load_described(path)[1]["epoch"] for path in tmp_path.glob("*.pth")}
+    epochs = {path.name: load_with_meta(path)[1]["epoch"] for path in tmp_path.glob("*.pth")}
     assert epochs == {
         **{"best_ema.pth": 1, "best_raw.pth": 1},
         **{"last_ema.pth": 2, "last_raw.pth": 2},
@@ -275,9 +275,9 @@ def test_what_is_evaluated_is_the_average(tmp_path):
         return {"AP": 0.0}
 
     training(tmp_path, validate=look).run()
-    last = load_described(tmp_path / "last_ema.pth")[0].state_dict()
+    last = load_with_meta(tmp_path / "last_ema.pth")[0].state_dict()
     assert all(torch.equal(last[name], tensor) for name, tensor in seen[-1].items())
-    raw = load_described(tmp_path / "last_raw.pth")[0].state_dict()
+    raw = load_with_meta(tmp_path / "last_raw.pth")[0].state_dict()
     assert not np.array_equal(
         raw["neck.conv_t.convs.0.conv.weight"], last["neck.conv_t.convs.0.conv.weight"]
     )
@@ -288,7 +288,7 @@ def test_it_ends_when_what_the_processes_met_at_is_gone(tmp_path):
     found = training(tmp_path)
     logs = []
 
-    class Gone(Alone):
+    class Gone(SingleProcess):
         def check(self):
             if logs:
                 raise ProcessesError("the process that the others met at is gone")

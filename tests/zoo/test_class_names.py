@@ -1,7 +1,14 @@
 import pytest
 
 from picodet.errors import PicoDetError
-from picodet.zoo.class_names import CDLA, COCO, PUBLAYNET, VOC, listed_in, read_class_names
+from picodet.zoo.class_names import (
+    CDLA,
+    COCO,
+    PUBLAYNET,
+    VOC,
+    class_names_in_metadata,
+    read_class_names,
+)
 
 
 def test_the_official_lists():
@@ -35,4 +42,4 @@ def test_other_files_are_errors(tmp_path, content, message):
     [(None, None), ("", None), ("\n", None), ("cat\ndog\n", ("cat", "dog")), ("ä", ("ä",))],
 )
 def test_names_in_an_onnx_are_a_line_each(text, names):
-    assert listed_in({} if text is None else {"character": text}) == names
+    assert class_names_in_metadata({} if text is None else {"character": text}) == names

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from picodet.errors import PicoDetError
-from picodet.formats.meta import config_of, describe
+from picodet.formats.meta import config_from_meta, make_meta
 from picodet.zoo.class_names import COCO
 from picodet.zoo.official import CONFIGS, OFFICIAL, OTHERS, V2021, V2022, published_url
 
@@ -35,7 +35,7 @@ def test_each_is_well_formed(official):
     assert file == f"{name}.yml"
     assert (folders[:1] == ["legacy_model"]) == (official.generation != V2022)
     assert (official.config.neck == "lc_pan") == name.endswith(("_lcnet", "_lcnet_pedestrian"))
-    assert config_of(describe(official.config, "detector", "", "")) == official.config
+    assert config_from_meta(make_meta(official.config, "detector", "", "")) == official.config
     if official.url is not None:
         address = urlsplit(official.url)
         assert address.scheme == "https"

@@ -22,10 +22,10 @@ from picodet.alignment.recording import probes
 from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.result import Finding, Rung, Verdict
 from picodet.alignment.tolerance import Tolerance, gap, noise
-from picodet.models.head import Output
+from picodet.models.head import AnyHeadOutput
 from picodet.models.picodet import PicoDet
 
-Decode = Callable[[Output], tuple[Tensor, Tensor]]
+Decode = Callable[[AnyHeadOutput], tuple[Tensor, Tensor]]
 Suppress = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 # Of probes.NMS_CASES. ONNX's NonMaxSuppression knows no limit of the candidates (top_k) and turns
@@ -50,7 +50,7 @@ class OwnEnding:
 def compare_own_decoding(
     decode: Decode,
     model: PicoDet,
-    runs: Sequence[Output],
+    runs: Sequence[AnyHeadOutput],
     recorded: ReferenceTensors,
     tolerance: Tolerance,
     probe_findings: tuple[Finding, ...],
@@ -93,7 +93,7 @@ def compare_own_decoding(
 def compare_own_nms(
     suppress: Suppress,
     decode: Decode,
-    runs: Sequence[Output],
+    runs: Sequence[AnyHeadOutput],
     recorded: ReferenceTensors,
     probe_findings: tuple[Finding, ...],
     evidence: str,

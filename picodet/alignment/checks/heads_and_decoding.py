@@ -14,27 +14,27 @@ from picodet.alignment.report.formatting import apart, number
 from picodet.alignment.result import Finding, Gap, Rung
 from picodet.alignment.tolerance import Tolerance, worst
 from picodet.config import STRIDES, Head, ModelConfig
-from picodet.models.head import AlignedOutput, HeadOutput, Output
+from picodet.models.head import AnyHeadOutput, HeadOutput, HeadV2Output
 from picodet.models.picodet import PicoDet
 from picodet.ops import decode
 
 LEVELS = range(len(STRIDES))
-OUTPUTS: Mapping[Head, Callable[..., Output]] = {
+OUTPUTS: Mapping[Head, Callable[..., AnyHeadOutput]] = {
     "pico_head": HeadOutput,
-    "pico_head_v2": AlignedOutput,
+    "pico_head_v2": HeadV2Output,
 }
 # the layers whose outputs these are: one for both parts, or one for each
 PREDICTOR = "head.predictors.{}"
 PARTS = ("head.predictors.classes{}", "head.alignment.{}", "head.predictors.sides{}")
 
 
-def head_output(head: Head, maps: Sequence[Tensor]) -> Output:
+def head_output(head: Head, maps: Sequence[Tensor]) -> AnyHeadOutput:
     """The maps of a head, all in a row, in their places."""
     levels = len(LEVELS)
     return OUTPUTS[head](*(tuple(maps[i : i + levels]) for i in range(0, len(maps), levels)))
 
 
-def from_layers(config: ModelConfig, made: Callable[[str], Tensor | None]) -> Output | None:
+def from_layers(config: ModelConfig, made: Callable[[str], Tensor | None]) -> AnyHeadOutput | None:
     """made: what the layer with a path puts out, if that is known.
 
     None where one is not, or has other channels than the config says.
@@ -46,10 +46,10 @@ def from_layers(config: ModelConfig, made: Callable[[str], Tensor | None]) -> Ou
         return HeadOutput(*map(tuple, zip(*split, strict=True))) if split else None
     parts = [_levels(path, n, made) for path, n in zip(PARTS, (classes, 1, sides), strict=True)]
     known = [part for part in parts if part is not None]
-    return AlignedOutput(*known) if len(known) == len(parts) else None
+    return HeadV2Output(*known) if len(known) == len(parts) else None
 
 
-def by_layers(output: Output) -> dict[str, Tensor]:
+def by_layers(output: AnyHeadOutput) -> dict[str, Tensor]:
     """What the layers put out that this was put together from, by their paths."""
     if isinstance(output, HeadOutput):
         joined = (torch.cat(pair, dim=1) for pair in zip(*output, strict=True))
@@ -61,7 +61,7 @@ def by_layers(output: Output) -> dict[str, Tensor]:
     }
 
 
-def in_double(output: Output) -> Output:
+def in_double(output: AnyHeadOutput) -> AnyHeadOutput:
     """The same numbers."""
     return type(output)(*(tuple(x.double() for x in part) for part in output))
 
@@ -86,7 +86,7 @@ class OwnHeads(NamedTuple):
 
 
 def compare_heads(
-    runs: Sequence[Output],
+    runs: Sequence[AnyHeadOutput],
     recorded: ReferenceTensors,
     tolerance: Tolerance,
     footing: Footing = AS_THEY_ARE,
@@ -104,7 +104,7 @@ def compare_heads(
     all_scores = [run.scores() for run in runs]
     for level, stride in enumerate(STRIDES):
         scores = [footing.ours(of_run[level].flatten(2)) for of_run in all_scores]
-        sides = [run.sides[level].flatten(2) for run in runs]
+        sides = [run.reg[level].flatten(2) for run in runs]
         if own:  # our first run is no other than the export's
             scores[0], sides[0] = footing.ours(own.scores[level]), own.sides[level]
         beside = 1 if own else 0
@@ -124,12 +124,12 @@ def compare_heads(
     findings = tuple(finding(name, found) for name, found in gaps if not found.ok)
     cells = sum(logits[0, 0].numel() for logits in runs[0].logits)
     classes = runs[0].logits[0].shape[1]
-    channels = runs[0].sides[0].shape[1]
+    channels = runs[0].reg[0].shape[1]
     summary = f"{classes} scores, {channels} of sides, of {cells:,} cells; {closest(gaps)}"
     return Rung("heads", "differs" if findings else "aligned", summary + footing.note, findings)
 
 
-def recorded_heads(recorded: ReferenceTensors, config: ModelConfig) -> Output | None:
+def recorded_heads(recorded: ReferenceTensors, config: ModelConfig) -> AnyHeadOutput | None:
     """What the reference's last layers put out; None where a summary has samples only.
 
     None, too, where they have other channels than ours, which the layers' rung says.
@@ -145,7 +145,7 @@ def recorded_heads(recorded: ReferenceTensors, config: ModelConfig) -> Output | 
 
 def compare_decoding(
     model: PicoDet,
-    runs: Sequence[Output],
+    runs: Sequence[AnyHeadOutput],
     recorded: ReferenceTensors,
     tolerance: Tolerance,
     probe_findings: tuple[Finding, ...],
@@ -184,7 +184,7 @@ def compare_decoding(
     return Rung("decoding", "differs" if findings else "aligned", "; ".join(done), tuple(findings))
 
 
-def decoded(model: PicoDet, heads: Output) -> tuple[list[Tensor], list[Tensor]]:
+def decoded(model: PicoDet, heads: AnyHeadOutput) -> tuple[list[Tensor], list[Tensor]]:
     """Boxes and scores in the heads' own precision, and in double."""
     integral = copy.deepcopy(model.head.integral)
     with torch.inference_mode():

@@ -11,7 +11,7 @@ from picodet.alignment.recording import probes
 from picodet.alignment.recording.index import content_key
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.result import Finding
-from picodet.config import Kernels, Preprocessing
+from picodet.config import Preprocessing, ResizeKernels
 from picodet.data import preprocess
 from picodet.data.resize_kernels import using
 from picodet.graphs.operators import Key
@@ -30,14 +30,14 @@ class Seen:
 
 def compare_pictures(recording: Recording, keys: dict[str, Key], shipped: dict[str, Key]) -> Seen:
     """keys: of the reference's answers, or the shipped ones, which portable kernels have made."""
-    ours: dict[Kernels, Answers] = {}
-    for kernels in get_args(Kernels):
+    ours: dict[ResizeKernels, Answers] = {}
+    for kernels in get_args(ResizeKernels):
         with using(kernels):
             ours[kernels] = probes.collect_preprocessing(preprocessed)
     findings, notes = [], []
     for name, key in keys.items():
         interp = int(name.removeprefix(probes.IMAGE_PREFIX))
-        native, portable = (ours[kernels][name] for kernels in get_args(Kernels))
+        native, portable = (ours[kernels][name] for kernels in get_args(ResizeKernels))
         if content_key(native) == key:
             continue
         why: str | None = UNKNOWN
@@ -102,7 +102,7 @@ def _explain(key: Key, interp: int) -> str:
     image = preprocess.read_image(probes.IMAGE)
     for other in probes.INTERPS:
         for colours, picture in (("", image), (", with the colours exchanged", image[..., ::-1])):
-            for kernels in get_args(Kernels):
+            for kernels in get_args(ResizeKernels):
                 array, _ = preprocess.preprocess(
                     np.ascontiguousarray(picture),
                     probes.IMAGE_SIZE,

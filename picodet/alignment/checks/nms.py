@@ -10,7 +10,7 @@ import torch
 from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.report.formatting import number
 from picodet.alignment.result import Finding, Rung
-from picodet.models.head import Output
+from picodet.models.head import AnyHeadOutput
 from picodet.models.picodet import PicoDet
 from picodet.ops import decode, postprocess
 from picodet.ops.nms import multiclass_nms
@@ -26,13 +26,13 @@ def kept(boxes: np.ndarray, scores: np.ndarray, scale_factor: np.ndarray) -> np.
 
     boxes [A, 4] in pixels of the network's input, scores [C, A], scale_factor [2] (y, x).
     """
-    found = postprocess.select(postprocess.Candidates(boxes, scores), scale_factor, SCORE)
+    found = postprocess.apply_nms(postprocess.Candidates(boxes, scores), scale_factor, SCORE)
     return np.column_stack([found.classes, found.scores, found.boxes]).astype(boxes.dtype)
 
 
 def compare_nms(
     model: PicoDet,
-    runs: list[Output],
+    runs: list[AnyHeadOutput],
     recorded: ReferenceTensors,
     probe_findings: tuple[Finding, ...],
     evidence: str,
@@ -93,7 +93,7 @@ def compare_kept(
 
 
 def _explain(candidates: tuple[np.ndarray, np.ndarray], ours: np.ndarray) -> str:
-    """Which setting of the NMS, made wrong on purpose, keeps what ours keeps."""
+    """WeightSet setting of the NMS, made wrong on purpose, keeps what ours keeps."""
     boxes, scores = candidates
     wanted = Counter(map(tuple, ours.tolist()))
     for what, settings in _mistakes():

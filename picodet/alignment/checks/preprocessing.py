@@ -13,7 +13,7 @@ from picodet.alignment.checks.resize_kernels import parted, same_kernels, why_no
 from picodet.alignment.recording.index import PreprocessingSettings, content_key
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.result import Finding, Rung, Verdict
-from picodet.config import Kernels, ModelConfig, Preprocessing
+from picodet.config import ModelConfig, Preprocessing, ResizeKernels
 from picodet.data import preprocess
 from picodet.data.resize_kernels import INTERPS, using
 from picodet.errors import RecordingError
@@ -83,7 +83,7 @@ def recorded_picture(recording: Recording) -> bytes:
 
 
 def our_steps(
-    picture: bytes, config: ModelConfig, kernels: Kernels | None = None
+    picture: bytes, config: ModelConfig, kernels: ResizeKernels | None = None
 ) -> dict[str, np.ndarray]:
     """The arrays of each step as the reference orders them: colour before resize.
 

@@ -18,7 +18,7 @@ from picodet.config import Head
 from picodet.errors import RecordingError
 from picodet.formats.npz_files import read_npz
 from picodet.graphs.operators import Key
-from picodet.models.head import AlignedOutput, HeadOutput, Integral, Output
+from picodet.models.head import AnyHeadOutput, HeadOutput, HeadV2Output, Integral
 from picodet.ops import decode
 
 LIVE = "the reference's own answer"
@@ -106,14 +106,14 @@ def _suppress(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return kept(boxes, scores, np.ones(2, np.float32))
 
 
-def _outputs(dtype: torch.dtype) -> dict[Head, Output]:
+def _outputs(dtype: torch.dtype) -> dict[Head, AnyHeadOutput]:
     """What the probes ask decodings for."""
     joined = [torch.from_numpy(array).to(dtype) for array in probes.head_outputs()]
     split = (x.split([probes.NUM_CLASSES, 4 * probes.NUM_BINS], dim=1) for x in joined)
     parts = zip(*probes.head_v2_outputs(), strict=True)
     return {
         "pico_head": HeadOutput(*map(tuple, zip(*split, strict=True))),
-        "pico_head_v2": AlignedOutput(
+        "pico_head_v2": HeadV2Output(
             *(tuple(torch.from_numpy(x).to(dtype) for x in part) for part in parts)
         ),
     }

@@ -17,7 +17,7 @@ from typing import get_args
 
 import numpy as np
 
-from picodet.config import Kernels
+from picodet.config import ResizeKernels
 from picodet.data import preprocess
 from picodet.data.resize_kernels import INTERPS, fingerprint, using
 
@@ -29,7 +29,7 @@ SHARE_MARGIN = 0.001  # of the values
 class Resized:
     """What our kernels make of one picture with one interp, or some values of it."""
 
-    kernels: dict[Kernels, np.ndarray]  # uint8
+    kernels: dict[ResizeKernels, np.ndarray]  # uint8
     exact: np.ndarray  # float64, 0 to 255: what is rounded
 
     @property
@@ -57,17 +57,17 @@ def resized(
 ) -> Resized:
     """picture [H, W, 3] uint8; at: flat positions of the values that are wanted, None for all."""
 
-    def made(kernels: Kernels, source: np.ndarray) -> np.ndarray:
+    def made(kernels: ResizeKernels, source: np.ndarray) -> np.ndarray:
         with using(kernels):
             array = preprocess.resize(source, size, interp)
         return array if at is None else array.ravel()[at]
 
     exact = made("portable", picture.astype(np.float64))
-    bytewise = {kernels: made(kernels, picture) for kernels in get_args(Kernels)}
+    bytewise = {kernels: made(kernels, picture) for kernels in get_args(ResizeKernels)}
     return Resized(bytewise, np.clip(exact, 0, 255))
 
 
-def same_kernels(recorded: dict[str, str], kernels: Kernels, interp: int) -> bool:
+def same_kernels(recorded: dict[str, str], kernels: ResizeKernels, interp: int) -> bool:
     """Whether what was recorded was resized by the same; what is not known is not the same."""
     name = INTERPS[interp]
     return recorded.get(name) == fingerprint(kernels)[name]

@@ -17,7 +17,7 @@ from picodet.alignment.report.formatting import apart
 from picodet.alignment.result import Finding, Rung
 from picodet.alignment.tolerance import Tolerance
 from picodet.converter import bins
-from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
+from picodet.converter.names.unmatched_tensors import TORCH_ONLY_SUFFIX
 from picodet.graphs.operators import Key
 from picodet.models.layers import EPSILON
 
@@ -33,7 +33,7 @@ def compare_weights(
     """state: our state_dict, as it was loaded."""
     keys = {weight.name: weight.key for weight in recording.index.weights}
     ours = {name: tensor.numpy() for name, tensor in state.items()}
-    ours = {name: array for name, array in ours.items() if not name.endswith(OURS_ONLY_SUFFIX)}
+    ours = {name: array for name, array in ours.items() if not name.endswith(TORCH_ONLY_SUFFIX)}
     theirs: dict[str, Key] = {}
     folded: dict[str, Folded] = {}
     findings = [
@@ -110,9 +110,9 @@ def _known(name: str, array: np.ndarray, recording: Recording) -> list[Finding]:
     boxes = recording.index.ending.boxes
     if boxes is not None and recording.has(boxes):
         return []  # the reference decodes, in a way that shows no bins: compared as decoding
-    if bins.origin(array) is not None:
+    if bins.describe_bins(array) is not None:
         return []
-    known = bins.expected(len(array))
+    known = bins.exact_bins(len(array))
     worst = int(np.abs(array - known).argmax())
     return [
         Finding(

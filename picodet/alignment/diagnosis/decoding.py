@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from picodet.config import STRIDES
-from picodet.models.head import SCORE_EPSILON, AlignedOutput, Output
+from picodet.models.head import SCORE_EPSILON, AnyHeadOutput, HeadV2Output
 
 UNKNOWN = "none of the usual mistakes"
 CLOSE = 1e-4  # of the greatest value: beyond any rounding, and far below any of these mistakes
@@ -14,22 +14,22 @@ SAME = 2e-7  # the same formula, rounded otherwise
 EPSILONS = (0.0, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 
 
-def explain_boxes(heads: Output, ours: Tensor) -> str:
+def explain_boxes(heads: AnyHeadOutput, ours: Tensor) -> str:
     """`ours`: the boxes [1, A, 4] that our decoding made of `heads`."""
     return next((what for what, made in _wrong_boxes(heads) if _close(made, ours)), UNKNOWN)
 
 
-def explain_scores(heads: Output, ours: Tensor) -> str:
+def explain_scores(heads: AnyHeadOutput, ours: Tensor) -> str:
     """`ours`: the scores [1, C, A] that our decoding made of `heads`."""
     found = (what for what, made, within in _wrong_scores(heads) if _close(made, ours, within))
     return next(found, UNKNOWN)
 
 
-def _wrong_scores(heads: Output) -> Iterator[tuple[str, Tensor, float]]:
+def _wrong_scores(heads: AnyHeadOutput) -> Iterator[tuple[str, Tensor, float]]:
     """What is wrong, the scores that it makes, and how near ours must be to be those."""
     logits = torch.cat([x.flatten(2) for x in heads.logits], dim=2)
     classes = logits.sigmoid()
-    if isinstance(heads, AlignedOutput):
+    if isinstance(heads, HeadV2Output):
         aligned = torch.cat([x.flatten(2) for x in heads.alignment], dim=2)
         product = classes * aligned.sigmoid()
         for epsilon in EPSILONS:
@@ -52,7 +52,7 @@ def _wrong_scores(heads: Output) -> Iterator[tuple[str, Tensor, float]]:
     yield "the classes are in reverse order", right.flip(1), CLOSE
 
 
-def _wrong_boxes(heads: Output) -> Iterator[tuple[str, Tensor]]:
+def _wrong_boxes(heads: AnyHeadOutput) -> Iterator[tuple[str, Tensor]]:
     yield (
         "the centre of a cell is taken at its corner; the reference's is half a cell further",
         _boxes(heads, offset=0.0),
@@ -70,7 +70,7 @@ def _wrong_boxes(heads: Output) -> Iterator[tuple[str, Tensor]]:
     yield "left and right, top and bottom are exchanged", _boxes(heads, order=(2, 3, 0, 1))
     yield "rows and columns of the cells are exchanged", _boxes(heads, transposed=True)
     height, width = (side * STRIDES[0] for side in heads.logits[0].shape[2:])
-    ends = torch.tensor([width, height, width, height]).to(heads.sides[0])
+    ends = torch.tensor([width, height, width, height]).to(heads.reg[0])
     yield (
         "boxes are clipped to the input; the reference's are not",
         _boxes(heads).clamp(min=0).minimum(ends),
@@ -79,7 +79,7 @@ def _wrong_boxes(heads: Output) -> Iterator[tuple[str, Tensor]]:
 
 
 def _boxes(
-    heads: Output,
+    heads: AnyHeadOutput,
     offset: float = 0.5,
     softmax: int | None = 2,
     first_bin: int = 0,
@@ -90,7 +90,7 @@ def _boxes(
 ) -> Tensor:
     """[1, A, 4] xyxy, level by level, as the formula is written; right with the defaults."""
     levels = []
-    for sides, stride in zip(heads.sides, STRIDES, strict=True):
+    for sides, stride in zip(heads.reg, STRIDES, strict=True):
         _, channels, height, width = sides.shape
         bins = channels // 4
         logits = (

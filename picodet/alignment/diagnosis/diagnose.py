@@ -116,7 +116,7 @@ class _Search:
         return text or UNKNOWN
 
     def _of_setting(self, suspect: Suspect, module: nn.Module | None) -> str | None:
-        """Which other setting, of a layer without layers below it."""
+        """WeightSet other setting, of a layer without layers below it."""
         before = None
         for again in (True, False):
             for what, changed in suspect.changed(module) if self.helped or not again else ():

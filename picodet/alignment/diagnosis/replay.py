@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from picodet.alignment.diagnosis import leaf_layers
 from picodet.alignment.lockstep_runs import BROKEN, Event, Hooked, exchanged, tensors, twin
 from picodet.alignment.reference_tensors import ReferenceFeed, ReferenceTensors
-from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
+from picodet.converter.names.unmatched_tensors import TORCH_ONLY_SUFFIX
 from picodet.graphs.operators import Key
 from picodet.models.picodet import PicoDet
 
@@ -53,7 +53,7 @@ class Suspect:
         module = copy.deepcopy(self.module)
         own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
         for name, tensor in own:
-            if name == OURS_ONLY_SUFFIX.removeprefix("."):
+            if name == TORCH_ONLY_SUFFIX.removeprefix("."):
                 continue
             place = places.get(f"{self.path}.{name}")
             if not isinstance(place, str):

@@ -9,16 +9,16 @@ from onnx import TensorProto, helper
 
 from picodet.alignment.reference.onnx_runtime import run_model
 from picodet.config import ModelConfig
-from picodet.converter.configure import DEFAULT_SIZE, Wanted, configure
-from picodet.converter.paddle_checkpoints import Which
+from picodet.converter.configure import DEFAULT_SIZE, ConvertOptions, resolve_config
+from picodet.converter.paddle_checkpoints import WeightSet
 from picodet.converter.readers import open_source
 from picodet.converter.recognize_graph import recognise_graph
-from picodet.converter.sources import DrawnTensors
+from picodet.converter.sources import GraphSource
 from picodet.errors import AlignmentError
 from picodet.graphs.graph import Graph
 from picodet.graphs.outputs import EndingNames
 from picodet.system.ort import onnxruntime
-from picodet.zoo.class_names import named
+from picodet.zoo.class_names import known_class_names
 
 
 class OnnxConfig(NamedTuple):
@@ -67,7 +67,7 @@ def check_runnable(path: Path, model: onnx.ModelProto, input_name: str) -> None:
 
 
 def read_config(
-    path: Path, graph: Graph, ending: EndingNames, weight_set: Which | None
+    path: Path, graph: Graph, ending: EndingNames, weight_set: WeightSet | None
 ) -> OnnxConfig:
     """What the file says, and what has to be assumed.
 
@@ -77,12 +77,14 @@ def read_config(
     """
     source = open_source(path, weight_set)
     if source.config is not None:
-        bins = source.bins if isinstance(source, DrawnTensors) else None
+        bins = source.bins if isinstance(source, GraphSource) else None
         names = source.config.classes
-        return OnnxConfig(source.config, bins, named(names, len(names)), (), size_assumed=False)
-    size_assumed = source.said.input_size is None
-    wanted = Wanted(input_size=DEFAULT_SIZE if size_assumed else None)
-    found = configure(recognise_graph(graph, ending), source.said, wanted)
-    classes = named(source.said.classes, len(found.config.classes))
+        return OnnxConfig(
+            source.config, bins, known_class_names(names, len(names)), (), size_assumed=False
+        )
+    size_assumed = source.hints.input_size is None
+    wanted = ConvertOptions(input_size=DEFAULT_SIZE if size_assumed else None)
+    found = resolve_config(recognise_graph(graph, ending), source.hints, wanted)
+    classes = known_class_names(source.hints.classes, len(found.config.classes))
     note = "mean, std and interp are ppdet's defaults: the ONNX does not say them"
     return OnnxConfig(found.config, None, classes, (*found.notes, note), size_assumed)

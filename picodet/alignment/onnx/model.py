@@ -29,7 +29,7 @@ from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.result import Rung
 from picodet.alignment.tolerance import Tolerance
 from picodet.converter import bins
-from picodet.converter.paddle_checkpoints import Which
+from picodet.converter.paddle_checkpoints import WeightSet
 from picodet.errors import AlignmentError, ConversionError, GraphError
 from picodet.graphs.graph import Graph, canonical, operators
 from picodet.graphs.node_mapping import Places, find_places
@@ -144,7 +144,7 @@ class OnnxModel:
         return Subgraphs(self.proto, feed)
 
 
-def load(path: Path, weight_set: Which | None = None) -> OnnxModel:
+def load(path: Path, weight_set: WeightSet | None = None) -> OnnxModel:
     """which: of several sets of weights, of which an export has one.
 
     Raises GraphError for a file that is no ONNX or another network, CheckpointError for one whose

@@ -10,7 +10,7 @@ from picodet.alignment.checks.export_postprocess import OwnEnding
 from picodet.alignment.checks.heads_and_decoding import OwnHeads, by_layers
 from picodet.alignment.onnx.subgraph import Subgraphs
 from picodet.graphs.outputs import EndingNames, per_cell
-from picodet.models.head import Output
+from picodet.models.head import AnyHeadOutput
 
 
 def exported_postprocess(
@@ -32,7 +32,7 @@ def exported_postprocess(
         maps = [torch.from_numpy(per_cell(array, name)) for array, name in values]
         return OwnHeads(tuple(maps[: len(names.scores)]), tuple(maps[len(names.scores) :]))
 
-    def decode(heads: Output) -> tuple[Tensor, Tensor]:
+    def decode(heads: AnyHeadOutput) -> tuple[Tensor, Tensor]:
         given = {tensor_names[path]: x.numpy() for path, x in by_layers(heads).items()}
         boxes, scores = subgraphs.run([str(names.boxes), str(names.box_scores)], given.get)
         return torch.from_numpy(boxes), torch.from_numpy(scores)

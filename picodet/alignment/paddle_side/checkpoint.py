@@ -8,8 +8,8 @@ import numpy as np
 
 from picodet.alignment.recording.index import PreprocessingSettings
 from picodet.config import ModelConfig, Preprocessing
-from picodet.converter.configure import NAME, Said, Wanted, configure
-from picodet.converter.names.recognize import recognise_detector
+from picodet.converter.configure import NAME_WITH_SIZE, ConvertOptions, FileHints, resolve_config
+from picodet.converter.names.recognize import recognize_detector
 from picodet.converter.paddle_checkpoints import read_checkpoint, read_training_folder
 from picodet.errors import RecordingError
 from picodet.formats.precision import as_float32
@@ -40,7 +40,7 @@ def load(
         weight = as_float32(array)
         if weight is not None:
             weights[name] = weight
-    config = _config(reference, input_size, settings, checkpoint.said, weights)
+    config = _config(reference, input_size, settings, checkpoint.hints, weights)
     return Checkpoint(checkpoint.origin.path, config, weights)
 
 
@@ -48,17 +48,17 @@ def _config(
     reference: Path,
     input_size: tuple[int, int] | None,
     known_settings: PreprocessingSettings | None,
-    said: Said,
+    hints: FileHints,
     weights: dict[str, np.ndarray],
 ) -> ModelConfig:
     """Tensors and the file's name tell it; the size may have to be told."""
-    recognized = recognise_detector({name: array.shape for name, array in weights.items()})
+    recognized = recognize_detector({name: array.shape for name, array in weights.items()})
     if recognized is None:
         raise RecordingError(
             f"{reference}: not a PicoDet that this version knows; picodet-convert says more"
         )
-    size = None if NAME.search(said.name) else input_size
-    config = configure(recognized, said, Wanted(input_size=size)).config
+    size = None if NAME_WITH_SIZE.search(hints.name) else input_size
+    config = resolve_config(recognized, hints, ConvertOptions(input_size=size)).config
     if known_settings is None:
         return config
     numbers = Preprocessing(known_settings.mean, known_settings.std, known_settings.interp)

@@ -16,7 +16,7 @@ from zlib import crc32
 import numpy as np
 
 from picodet.config import Head
-from picodet.ops.anchor_points import grids
+from picodet.ops.anchor_points import feature_map_sizes
 
 IMAGE = Path(__file__).with_name("astronaut.png")  # NASA, public domain
 # Made by scripts/record/golden.py; of the pictures it holds the keys (index.content_key).
@@ -104,7 +104,10 @@ def head_outputs() -> HeadOutputs:
     """What four predictors might put out."""
     random = np.random.RandomState(2021)
     channels = NUM_CLASSES + 4 * NUM_BINS
-    return [random.normal(0, 2, (1, channels, h, w)).astype("f4") for h, w in grids(HEAD_SIZE)]
+    return [
+        random.normal(0, 2, (1, channels, h, w)).astype("f4")
+        for h, w in feature_map_sizes(HEAD_SIZE)
+    ]
 
 
 def head_v2_outputs() -> HeadV2Outputs:
@@ -116,7 +119,7 @@ def head_v2_outputs() -> HeadV2Outputs:
             random.uniform(-16, 6, (1, 1, h, w)).astype("f4"),
             random.normal(0, 2, (1, 4 * NUM_BINS, h, w)).astype("f4"),
         )
-        for h, w in grids(HEAD_SIZE)
+        for h, w in feature_map_sizes(HEAD_SIZE)
     ]
 
 

@@ -26,7 +26,7 @@ from picodet.alignment.recording.index import (
 )
 from picodet.alignment.recording.index_check import check_index
 from picodet.errors import RecordingError
-from picodet.files import regular
+from picodet.files import regular_file
 from picodet.formats.safetensors_writer import Checksums
 from picodet.graphs.operators import Key
 
@@ -49,7 +49,7 @@ class Recording:
         """Raises RecordingError for a file that is none."""
         self.path = path
         try:
-            self._file = safe_open(regular(path), "np")
+            self._file = safe_open(regular_file(path), "np")
             header = (self._file.metadata() or {}).get(INDEX_KEY)
             content = json.loads(header) if header is not None else None
         except (SafetensorError, OSError, ValueError, RecursionError) as error:

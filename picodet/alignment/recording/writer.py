@@ -24,7 +24,7 @@ from picodet.alignment.recording.index import (
 )
 from picodet.alignment.recording.network_input import NetworkInput
 from picodet.errors import OutputError, RecordingError
-from picodet.files import replacing
+from picodet.files import atomic_write
 from picodet.formats import safetensors_writer
 from picodet.graphs.operators import Key
 
@@ -83,7 +83,7 @@ class RecordingWriter:
         if sampled:
             self._append(SAMPLES_KEY, np.concatenate(sampled))
         metadata = {INDEX_KEY: json.dumps(to_json(index), separators=(",", ":"))}
-        with replacing(path) as temporary, temporary.open("wb") as file:
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
             file.write(safetensors_writer.header(self._entries, metadata, self._checksums))
             self._data.seek(0)
             shutil.copyfileobj(self._data, file, 1 << 20)

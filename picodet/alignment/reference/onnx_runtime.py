@@ -20,12 +20,12 @@ from picodet.alignment.reference.static_graph import (
 )
 from picodet.errors import RecordingError
 from picodet.files import sha256
-from picodet.formats.meta import HEADER, bins_of
+from picodet.formats.meta import META_KEY, bins_from_meta
 from picodet.graphs.graph import Graph
 from picodet.graphs.onnx_reader import read_onnx, sides
 from picodet.system.ort import onnxruntime
 from picodet.system.versions import cpu, versions
-from picodet.zoo.class_names import listed_in
+from picodet.zoo.class_names import class_names_in_metadata
 
 
 def record_onnx(
@@ -56,14 +56,14 @@ def _with_metadata(
     One of raw heads holds these nowhere else.
     """
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    recorded = replace(recorded, classes=listed_in(metadata))
-    if HEADER not in metadata:
+    recorded = replace(recorded, classes=class_names_in_metadata(metadata))
+    if META_KEY not in metadata:
         return recorded
     try:
-        meta = json.loads(metadata[HEADER])
-        bins, classes = bins_of(meta), tuple(str(name) for name in meta["classes"])
+        meta = json.loads(metadata[META_KEY])
+        bins, classes = bins_from_meta(meta), tuple(str(name) for name in meta["classes"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise RecordingError(f"{file}: its metadata {HEADER} is not ours: {error}") from error
+        raise RecordingError(f"{file}: its metadata {META_KEY} is not ours: {error}") from error
     if bins is not None:
         project = Weight(METADATA_PROJECT, writer.add(np.array(bins, np.float32)))
         recorded = replace(recorded, weights=(*recorded.weights, project))

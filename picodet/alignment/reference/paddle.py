@@ -9,12 +9,12 @@ from pathlib import Path
 from picodet.alignment.reference.request import RecordRequest, TrainingRecordRequest
 from picodet.errors import RecordingError
 from picodet.paddle_process.python import (
-    ended_with,
     interpreter,
-    last_words,
-    missing,
-    note_other_ppdet,
-    start,
+    last_error_line,
+    missing_package_message,
+    start_process,
+    terminate_on_error,
+    warn_of_local_ppdet,
 )
 
 RECORDERS = {
@@ -35,9 +35,9 @@ def record_in_paddle(
     """
     failure: str | None = None
     if request.reference.suffix in (".pdparams", ".pdema"):
-        note_other_ppdet()
+        warn_of_local_ppdet()
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
-        process = start(
+        process = start_process(
             python,
             RECORDERS[type(request)],
             request.to_json(),
@@ -46,7 +46,7 @@ def record_in_paddle(
             text=True,
             errors="replace",
         )
-        with process, ended_with(process):
+        with process, terminate_on_error(process):
             for line in process.stdout or ():
                 match _parse_message(line):
                     case {"done": int() as done, "total": int() as total}:
@@ -55,13 +55,13 @@ def record_in_paddle(
                         failure = text
                     case {"missing": str() as name}:
                         failure = (
-                            f"{missing(request.reference, name, python)}. A recording and an .onnx "
+                            f"{missing_package_message(request.reference, name, python)}. A recording and an .onnx "
                             "need neither Paddle nor ppdet as reference"
                         )
         if failure is None and process.returncode:
             failure = (
                 f"{request.reference}: the recorder in {interpreter(python)} ended with exit code "
-                f"{process.returncode}; its last words: {last_words(errors)}"
+                f"{process.returncode}; its last words: {last_error_line(errors)}"
             )
     if failure is not None:
         raise RecordingError(failure)

@@ -12,17 +12,17 @@ from picodet.alignment.recording.network_input import NetworkInput, read_array
 from picodet.alignment.reference.paddle import record_in_paddle
 from picodet.alignment.reference.request import RecordRequest
 from picodet.config import Preprocessing
-from picodet.converter.configure import Wanted
-from picodet.converter.sources import TORCH
+from picodet.converter.configure import ConvertOptions
+from picodet.converter.sources import TORCH_SUFFIXES
 from picodet.data.preprocess import preprocess, read_image
 from picodet.data.resize_kernels import fingerprint
 from picodet.errors import RecordingError
-from picodet.files import regular
+from picodet.files import regular_file
 from picodet.formats.huggingface_folder import is_hub_folder
 from picodet.formats.infer_cfg import FolderSettings, read_settings
 from picodet.formats.inference_folder import is_inference_folder
 from picodet.formats.shards import is_index
-from picodet.system.extras import why
+from picodet.system.extras import import_error_message
 
 ACCEPTED_KINDS = (
     "a recording of picodet-align record, a .pdparams or .pdema of ppdet, a training's folder, a "
@@ -75,7 +75,7 @@ def record(
         try:
             from picodet.alignment.reference.onnx_runtime import record_onnx_file  # noqa: PLC0415
         except ImportError as error:
-            raise RecordingError(f"{reference}: {why(error)}") from error
+            raise RecordingError(f"{reference}: {import_error_message(error)}") from error
         record_onnx_file(request, _prepare_input(request, None), progress)
     else:
         raise RecordingError(f"{reference}: not a reference; expected is {ACCEPTED_KINDS}")
@@ -89,26 +89,26 @@ def _is_ppdet_checkpoint(reference: Path) -> bool:
 
 
 def _is_convertible(reference: Path) -> bool:
-    return is_hub_folder(reference) or is_index(reference) or reference.suffix in TORCH
+    return is_hub_folder(reference) or is_index(reference) or reference.suffix in TORCH_SUFFIXES
 
 
 def _export_to_ppdet(request: RecordRequest, folder: Path) -> RecordRequest:
     """The same weights as a `.pdparams`, and what their file says of preprocessing."""
     from picodet.converter import writers  # noqa: PLC0415 (imports torch; to record needs none)
-    from picodet.converter.convert import port  # noqa: PLC0415
+    from picodet.converter.convert import convert_model  # noqa: PLC0415
 
     file = folder / f"{request.reference.name}.pdparams"
-    _, converted = port(request.reference, assume_input_size(request.input_size))
-    classes = converted.config.classes if converted.names_classes else None
+    _, converted = convert_model(request.reference, assume_input_size(request.input_size))
+    classes = converted.config.classes if converted.has_class_names else None
     writers.write(converted, file, "ppdet", {})
     config, numbers = converted.config, converted.config.preprocessing
     settings = PreprocessingSettings(config.input_size, numbers.interp, numbers.mean, numbers.std)
     return replace(request, reference=file, settings=settings, classes=classes)
 
 
-def assume_input_size(size: tuple[int, int] | None) -> Wanted:
+def assume_input_size(size: tuple[int, int] | None) -> ConvertOptions:
     """The size of weights that models of several sizes have, and that do not say theirs."""
-    return Wanted(ask=None if size is None else lambda _: size)
+    return ConvertOptions(ask_for_size=None if size is None else lambda _: size)
 
 
 def _recorded_settings(settings: FolderSettings | None) -> PreprocessingSettings | None:
@@ -133,7 +133,7 @@ def _prepare_input(request: RecordRequest, settings: FolderSettings | None) -> N
     return NetworkInput(
         array=array[None],
         scale_factor=scale_factor,
-        encoded_image=regular(request.image).read_bytes(),
+        encoded_image=regular_file(request.image).read_bytes(),
         kernels=fingerprint(numbers.resize),
         is_portable=np.array_equal(array, portable),
     )

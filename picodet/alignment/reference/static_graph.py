@@ -16,7 +16,7 @@ from picodet.errors import RecordingError
 from picodet.graphs.graph import Graph, canonical, operators
 from picodet.graphs.operators import Key, Operator
 from picodet.graphs.outputs import find_ending, per_cell
-from picodet.zoo.class_names import named
+from picodet.zoo.class_names import known_class_names
 
 
 @dataclass(frozen=True)
@@ -120,5 +120,7 @@ def static_index(
         ending=recorded.ending,
         probes={},
         tensors=writer.tensors,
-        classes=named(request.classes, writer.tensors[recorded.ending.scores[0]].shape[1]),
+        classes=known_class_names(
+            request.classes, writer.tensors[recorded.ending.scores[0]].shape[1]
+        ),
     )

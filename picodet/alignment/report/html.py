@@ -8,7 +8,7 @@ from picodet.alignment.report.html_depth import depth
 from picodet.alignment.report.html_layers import PICTURED, card, layer_tables, unpaired_table
 from picodet.alignment.report.html_network import network
 from picodet.alignment.result import Comparison, Rung
-from picodet.html import document, listed, section, table, text
+from picodet.html import definition_list, document, section, table, text
 
 STYLE = Path(__file__).with_name("style.css")
 
@@ -89,5 +89,5 @@ def _unpaired(comparison: Comparison) -> str:
 
 def _sources(comparison: Comparison) -> str:
     return section("What is allowed", f"<p>{text(comparison.tolerance)}</p>") + section(
-        "What the numbers depend on", listed(comparison.environment.items())
+        "What the numbers depend on", definition_list(comparison.environment.items())
     )

@@ -8,7 +8,7 @@ from itertools import groupby
 from picodet.alignment.report.blocks import block_name
 from picodet.alignment.report.formatting import in_words, name
 from picodet.alignment.result import Gap, Layer
-from picodet.html import Call, text, title
+from picodet.html import CallKey, svg_title, text
 
 WIDTH, LEFT, RIGHT = 1140, 66, 12
 PANEL, GAP = 190, 46  # height of a panel, and of what stands between two
@@ -41,7 +41,7 @@ def relative(gap: Gap, value: float) -> float:
     return value / (gap.scale or 1.0)
 
 
-def depth(layers: Sequence[Layer], anchors: Mapping[str, str], ranks: Mapping[Call, int]) -> str:
+def depth(layers: Sequence[Layer], anchors: Mapping[str, str], ranks: Mapping[CallKey, int]) -> str:
     """SVG in a box of its own; `ranks` numbers the guilty layers from 1, worst first."""
     low, high = _decades(layers)
     step = (WIDTH - LEFT - RIGHT) / max(len(layers), 1)
@@ -123,7 +123,7 @@ def _points(
     xs: Sequence[float],
     layers: Sequence[Layer],
     gaps: Sequence[Gap | None],
-    ranks: Mapping[Call, int],
+    ranks: Mapping[CallKey, int],
 ) -> str:
     """A path per colour, each point a stroke without length; and the numbers of the guilty."""
     paths: dict[str, list[str]] = {"aligned": [], "affected": [], "guilty": [], "broken": []}
@@ -167,6 +167,6 @@ def _column(x: float, step: float, bottom: float, layer: Layer, anchor: str) -> 
         f"accumulated error: {in_words(layer.accumulated)}",
     ]
     return (
-        f'<a href="#{anchor}">{title(lines)}<rect class="column" '
+        f'<a href="#{anchor}">{svg_title(lines)}<rect class="column" '
         f'x="{x - step / 2:.1f}" y="24" width="{step:.1f}" height="{bottom - 24:g}"/></a>'
     )

@@ -7,7 +7,7 @@ from picodet.alignment.report.formatting import measures, name, number, short, t
 from picodet.alignment.report.html_error_plots import error_map, scatter
 from picodet.alignment.report.html_network import shade
 from picodet.alignment.result import Gap, Layer, Unpaired
-from picodet.html import Call, table, text
+from picodet.html import CallKey, table, text
 
 HEADERS = (
     *("layer", "type", "local error", "&times; noise"),
@@ -47,7 +47,7 @@ def _gap(kind: str, gap: Gap | None) -> str:
 
 
 def layer_tables(
-    folded: Sequence[Block], anchors: Mapping[str, str], ranks: Mapping[Call, int]
+    folded: Sequence[Block], anchors: Mapping[str, str], ranks: Mapping[CallKey, int]
 ) -> str:
     """Blocks of guilty layers are open."""
     head = "<div class='fold head'><span>block</span><span>layers</span><span>local error</span>"
@@ -55,7 +55,7 @@ def layer_tables(
     return head + "".join(_block(block, anchors[block.name], ranks) for block in folded)
 
 
-def _block(block: Block, anchor: str, ranks: Mapping[Call, int]) -> str:
+def _block(block: Block, anchor: str, ranks: Mapping[CallKey, int]) -> str:
     rows = "".join(_row(block, layer, ranks) for layer in block.layers)
     return (
         f'<details id="{anchor}"{" open" if block.status == "guilty" else ""}>'
@@ -66,7 +66,7 @@ def _block(block: Block, anchor: str, ranks: Mapping[Call, int]) -> str:
     )
 
 
-def _row(block: Block, layer: Layer, ranks: Mapping[Call, int]) -> str:
+def _row(block: Block, layer: Layer, ranks: Mapping[CallKey, int]) -> str:
     status = _status(layer.status)
     if rank := ranks.get((layer.path, layer.call)):
         status = f'<a href="#guilty-{rank}">{status} {rank}</a>'

@@ -8,7 +8,7 @@ from itertools import pairwise
 from picodet.alignment.report.blocks import WHOLE, Block
 from picodet.alignment.report.formatting import in_words
 from picodet.alignment.result import Gap, Rung
-from picodet.html import Call, text, title
+from picodet.html import CallKey, svg_title, text
 
 HEIGHT = 32  # of a box, pixels
 ROW = 84  # from one level to the next; half of it leaves room for a box between two
@@ -105,7 +105,7 @@ def network(
     folded: Sequence[Block],
     rungs: Sequence[Rung],
     anchors: Mapping[str, str],
-    ranks: Mapping[Call, int],
+    ranks: Mapping[CallKey, int],
 ) -> str:
     """SVG in a box of its own.
 
@@ -213,7 +213,7 @@ def _block(box: Box, block: Block, anchor: str) -> str:
     return _box(box, style, anchor, lines)
 
 
-def _badges(box: Box, block: Block, ranks: Mapping[Call, int]) -> str:
+def _badges(box: Box, block: Block, ranks: Mapping[CallKey, int]) -> str:
     """On the upper right corner, the numbers of up to three guilty layers."""
     found = [ranks.get((layer.path, layer.call)) for layer in block.layers]
     x, y = box.x + box.width, box.y
@@ -237,7 +237,7 @@ def _ending(box: Box, rungs: Sequence[Rung], names: tuple[str, ...]) -> str:
 def _box(box: Box, style: str, anchor: str, lines: Sequence[str]) -> str:
     x, y = box.x + box.width / 2, box.y + box.height / 2
     return (
-        f'<a href="#{anchor}">{title(lines)}<rect class="box {style}" rx="4" '
+        f'<a href="#{anchor}">{svg_title(lines)}<rect class="box {style}" rx="4" '
         f'x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{box.height:g}"/>'
         f'<text class="on {style}" x="{x:g}" y="{y + 4:g}">{text(box.caption)}</text></a>'
     )

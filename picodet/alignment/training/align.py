@@ -16,7 +16,7 @@ from picodet.alignment.training.recording import TrainingRecording
 from picodet.alignment.training.steps import TrainingSetup
 from picodet.converter.names.name_tables import name_table
 from picodet.converter.names.rules import NameTable
-from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
+from picodet.converter.names.unmatched_tensors import TORCH_ONLY_SUFFIX
 from picodet.errors import AlignmentError
 from picodet.files import sha256
 from picodet.system.versions import versions
@@ -82,7 +82,7 @@ def _weights(recorded: Mapping[str, str], state: Mapping[str, Tensor], table: Na
     ours = {
         name: content_key(value.numpy())
         for name, value in state.items()
-        if not name.endswith(OURS_ONLY_SUFFIX)
+        if not name.endswith(TORCH_ONLY_SUFFIX)
     }
     translated = {table.to_ours(theirs): key for theirs, key in recorded.items()}
     theirs = {found.name: key for found, key in translated.items() if found is not None}

@@ -12,7 +12,7 @@ from picodet.alignment.tolerance import Tolerance, gap
 from picodet.alignment.training.differences import TrainingTolerance
 from picodet.alignment.training.recording import RecordedAssignment
 from picodet.config import STRIDES
-from picodet.ops.anchor_points import grids
+from picodet.ops.anchor_points import feature_map_sizes
 from picodet.training.assigners.assignment import NONE, Assignment
 
 
@@ -41,7 +41,7 @@ def compare_assignment(
     differing = [other.box != ours.box for other in others]
     undecided = torch.stack(differing).any(dim=0) if differing else torch.zeros_like(theirs).bool()
     wrong = (theirs != ours.box) & ~undecided
-    levels = grids(size)
+    levels = feature_map_sizes(size)
     missing, extra = (
         tuple(_describe(wrong & (box != NONE), box, levels)) for box in (theirs, ours.box)
     )

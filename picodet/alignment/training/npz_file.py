@@ -25,9 +25,9 @@ from picodet.alignment.training.recording import (
     TrainingRun,
 )
 from picodet.errors import RecordingError
-from picodet.files import replacing
+from picodet.files import atomic_write
 from picodet.formats.npz_files import ArrayFileError, read_npz
-from picodet.ops.anchor_points import grids
+from picodet.ops.anchor_points import feature_map_sizes
 
 INDEX_KEY = "index"
 FORMAT_VERSION = 1
@@ -81,7 +81,7 @@ def write(recording: TrainingRecording, samples: int, path: Path) -> None:
         index["steps_per_epoch"] = recording.rates.steps_per_epoch
         arrays |= {"iterations": recording.rates.iterations, "rates": recording.rates.rates}
     arrays[INDEX_KEY] = np.frombuffer(json.dumps(index, separators=(",", ":")).encode(), np.uint8)
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
@@ -194,7 +194,8 @@ def _parse_assignment(
         )
     num_images, max_boxes = batch.boxes.valid.shape
     num_anchors = sum(
-        math.prod(grid) for grid in grids((batch.images.shape[2], batch.images.shape[3]))
+        math.prod(grid)
+        for grid in feature_map_sizes((batch.images.shape[2], batch.images.shape[3]))
     )
     ends = np.array([num_images, num_anchors, max_boxes])[:, None]
     if ((indices < 0) | (indices >= ends)).any():

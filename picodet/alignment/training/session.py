@@ -14,12 +14,12 @@ from picodet.alignment.training import npz_file
 from picodet.alignment.training.folder import is_reference_folder, read_folder
 from picodet.alignment.training.recording import TrainingRecording
 from picodet.errors import AlignmentError, RecordingError
-from picodet.files import check_apart, check_writable, problem
+from picodet.files import check_distinct, check_writable, unreadable_reason
 from picodet.formats.inference_folder import is_inference_folder
 
 if TYPE_CHECKING:  # they import torch, and to record needs none
     from picodet.alignment.open_candidate import OpenedModel
-    from picodet.converter.paddle_checkpoints import Which
+    from picodet.converter.paddle_checkpoints import WeightSet
 
 ProgressCallback = Callable[[int, int], None]
 ACCEPTED_KINDS = (
@@ -66,7 +66,7 @@ def record(
     if out.suffix != ".npz":
         raise RecordingError(f"{out}: the suffix of a recorded training is .npz")
     check_writable(out, overwrite)
-    check_apart(out, [path for path in (reference, inputs.batch) if path])
+    check_distinct(out, [path for path in (reference, inputs.batch) if path])
     _record(
         reference,
         out,
@@ -94,7 +94,7 @@ def compare(
     tolerance: float | None,
     paddle_python: Path | None,
     progress: ProgressCallback,
-    weight_set: "Which | None" = None,
+    weight_set: "WeightSet | None" = None,
 ) -> Comparison:
     """Record the reference if it is not a recording, and compare.
 
@@ -151,7 +151,7 @@ def _record(
     if not (reference.exists() and is_checkpoint):
         found = "not one" if reference.exists() else "there is no such file or folder"
         raise RecordingError(f"{reference}: {found}; to train, {ACCEPTED_KINDS} is expected")
-    if inputs.batch and (reason := problem(inputs.batch)):
+    if inputs.batch and (reason := unreadable_reason(inputs.batch)):
         raise RecordingError(f"{inputs.batch}: {reason}")
     request = TrainingRecordRequest(
         reference, out, inputs.batch, input_size, inputs.float64, samples

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from picodet.alignment.training.recording import TrainingRun
-from picodet.distributed import Alone
-from picodet.models.head import Output
+from picodet.distributed import SingleProcess
+from picodet.models.head import AnyHeadOutput
 from picodet.models.picodet import PicoDet
 from picodet.training.assigners.assignment import Assignment
 from picodet.training.criterion import Criterion, assign_aligned, assign_simota, criterion
@@ -33,11 +33,11 @@ def make_criterion(recipe: Recipe, model: PicoDet, epoch: int) -> Criterion:
 
 
 def assign_targets(
-    recipe: Recipe, model: PicoDet, epoch: int, output: Output, targets: Targets
+    recipe: Recipe, model: PicoDet, epoch: int, output: AnyHeadOutput, targets: Targets
 ) -> Assignment:
     """What the criterion of that epoch assigns."""
     numbers, integral = recipe.assignment, model.head.integral
-    anchors, sides = anchor_points_of(output), flatten_levels(output.sides)
+    anchors, sides = anchor_points_of(output), flatten_levels(output.reg)
     if isinstance(numbers, SimOTA):
         logits = flatten_levels(output.logits)
         return assign_simota(logits, sides, anchors, targets, numbers, integral)
@@ -52,7 +52,7 @@ class TrainingSetup:
     model: PicoDet
     recipe: Recipe
     criterion: Callable[[Recipe, PicoDet, int], Criterion] = make_criterion
-    assign: Callable[[Recipe, PicoDet, int, Output, Targets], Assignment] = assign_targets
+    assign: Callable[[Recipe, PicoDet, int, AnyHeadOutput, Targets], Assignment] = assign_targets
     optimizer: Callable[[PicoDet, OptimizerConfig], MomentumSGD] = optimizer
     ema: Callable[[PicoDet, EMAConfig], ModelEMA] = ModelEMA
     lr_schedule: Callable[[Schedule, int], Callable[[int], float]] = learning_rates
@@ -122,14 +122,14 @@ def _train(
     assignments: list[Assignment] = []
     criterion = ours.criterion(ours.recipe, model, recorded.epoch)
 
-    def watching_criterion(output: Output, targets: Targets) -> Losses:
+    def watching_criterion(output: AnyHeadOutput, targets: Targets) -> Losses:
         if not assignments:
             assignments.append(ours.assign(ours.recipe, model, recorded.epoch, output, targets))
         return criterion(output, targets)
 
     sgd = ours.optimizer(model, ours.recipe.optimizer)
     ema = ours.ema(model, ours.recipe.ema)
-    stepper = Stepper(model, sgd, ema, Alone())
+    stepper = Stepper(model, sgd, ema, SingleProcess())
     losses = [stepper([batch], watching_criterion, 0, recorded.lr).losses]
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     statistics = {name: b.clone() for name, b in model.named_buffers() if name.endswith(STATISTICS)}

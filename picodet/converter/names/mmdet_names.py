@@ -24,7 +24,7 @@ from picodet.converter.names.rules import NameTable, Rule, Translation
 from picodet.errors import ConversionError
 from picodet.zoo.architectures import ESNET_X0_75, ESNET_X1_0, ESNET_X1_25
 
-PORTED = (ESNET_X0_75, ESNET_X1_0, ESNET_X1_25)
+MMDET_BACKBONES = (ESNET_X0_75, ESNET_X1_0, ESNET_X1_25)
 
 
 def _same(*names: str) -> tuple[Rule, ...]:
@@ -53,7 +53,7 @@ ESNET = (
     Rule("conv1", "stem"),
     Rule("{stage}_{block}", "stage{stage}.block{block}"),
     *(Rule(theirs, ours) for theirs, ours in _BLOCKS),
-    Rule("se", "se", inside=_SE),
+    Rule("se", "se", nested=_SE),
     *_same("conv", "bn"),
     *TENSORS,
 )
@@ -62,7 +62,7 @@ FIRST_ESNET = (
     Rule("_conv1", "stem"),
     Rule("{stage}_{block}", "stage{stage}.block{block}"),
     *(Rule(f"_{theirs}", ours) for theirs, ours in _BLOCKS),
-    Rule("_se", "se", inside=_FIRST_SE),
+    Rule("_se", "se", nested=_FIRST_SE),
     Rule("_conv", "conv"),
     Rule("_batch_norm", "bn"),
     *TENSORS,
@@ -126,17 +126,19 @@ def mmdet_table(backbone: BackboneConfig, neck: Neck, head: Head) -> NameTable:
 
     Raises ConversionError for a detector that the port does not have.
     """
-    known = [replace(ported, name=backbone.name) for ported in PORTED]  # it is for people
+    known = [
+        replace(supported, name=backbone.name) for supported in MMDET_BACKBONES
+    ]  # it is for people
     if backbone in known and (neck, head) == ("csp_pan", "pico_head"):
         return MMDET
     raise ConversionError(
         f"the mmdet port has no PicoDet of {backbone.name}, {neck} and {head}. It has those of "
-        f"{', '.join(ported.name for ported in PORTED)} with csp_pan and pico_head: S, M and L of "
+        f"{', '.join(supported.name for supported in MMDET_BACKBONES)} with csp_pan and pico_head: S, M and L of "
         "2021"
     )
 
 
-def spelling(names: Iterable[str]) -> NameTable | None:
+def find_table(names: Iterable[str]) -> NameTable | None:
     """The table of the spelling that these names are in; None if they are not the port's."""
     stems = {"backbone.conv1.conv.weight": MMDET, "backbone._conv1._conv.weight": FIRST_MMDET}
     names = set(names)
@@ -145,10 +147,10 @@ def spelling(names: Iterable[str]) -> NameTable | None:
     return next((table for stem, table in stems.items() if stem in names), None)
 
 
-def respelled(
-    arrays: Mapping[str, np.ndarray], spoken: NameTable, wanted: NameTable
+def translate_known(
+    arrays: Mapping[str, np.ndarray], source_table: NameTable, target_table: NameTable
 ) -> dict[str, np.ndarray]:
     """Those that both tables have a word for, by the wanted one's names: to recognise a model."""
-    ours = {name: spoken.to_ours(name) for name in arrays}
-    there = {name: wanted.to_paddle(place.name) for name, place in ours.items() if place}
+    ours = {name: source_table.to_ours(name) for name in arrays}
+    there = {name: target_table.to_paddle(place.name) for name, place in ours.items() if place}
     return {place.name: arrays[name] for name, place in there.items() if place}

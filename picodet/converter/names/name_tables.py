@@ -13,11 +13,11 @@ from picodet.config import (
     ShuffleNetV2Config,
 )
 from picodet.converter.names.rules import NameTable, Rule, Translation
-from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
+from picodet.converter.names.unmatched_tensors import TORCH_ONLY_SUFFIX
 
 
-def _same(*names: str, of_tensors: bool = True) -> tuple[Rule, ...]:
-    return tuple(Rule(name, name, of_tensors) for name in names)
+def _same(*names: str, has_tensors: bool = True) -> tuple[Rule, ...]:
+    return tuple(Rule(name, name, has_tensors) for name in names)
 
 
 WEIGHT_AND_BIAS = _same("weight", "bias")
@@ -27,7 +27,7 @@ TENSORS = (
     Rule("_variance", "running_var"),
 )
 SQUEEZE_EXCITE = (
-    *_same("avg_pool", of_tensors=False),
+    *_same("avg_pool", has_tensors=False),
     Rule("conv1", "reduce"),
     Rule("conv2", "expand"),
     *WEIGHT_AND_BIAS,
@@ -36,7 +36,7 @@ SQUEEZE_EXCITE = (
 # ppdet/modeling/backbones/shufflenet_v2.py, and esnet.py after it
 SHUFFLENET_V2 = (
     Rule("_conv1", "stem"),
-    Rule("_max_pool", "max_pool", of_tensors=False),
+    Rule("_max_pool", "max_pool", has_tensors=False),
     Rule("{stage}_{block}", "stage{stage}.block{block}"),
     # the first block of a stage
     Rule("_conv_dw_1", "conv_dw1"),
@@ -57,13 +57,13 @@ ESNET = (
     *SHUFFLENET_V2,
     Rule("_conv_dw_mv1", "conv_dw_merge"),
     Rule("_conv_pw_mv1", "conv_pw_merge"),
-    Rule("_se", "se", inside=SQUEEZE_EXCITE),
+    Rule("_se", "se", nested=SQUEEZE_EXCITE),
 )
 
 # ppdet/modeling/backbones/lcnet.py; necks/lc_pan.py has its blocks too
 _LCNET_BLOCK = (
     *_same("dw_conv", "pw_conv", "conv", "bn"),
-    *_same("act", of_tensors=False),
+    *_same("act", has_tensors=False),
     *TENSORS,
 )
 LCNET = (
@@ -71,10 +71,10 @@ LCNET = (
     Rule(
         "se",
         "se",
-        inside=(
+        nested=(
             *SQUEEZE_EXCITE,
-            *_same("relu", of_tensors=False),
-            Rule("hardsigmoid", "hard_sigmoid", of_tensors=False),
+            *_same("relu", has_tensors=False),
+            Rule("hardsigmoid", "hard_sigmoid", has_tensors=False),
         ),
     ),
     *_LCNET_BLOCK,
@@ -83,7 +83,7 @@ LCNET = (
 # ppdet/modeling/backbones/mobilenet_v3.py
 MOBILENET_V3 = (
     *_same("conv{i}", "expand_conv", "bottleneck_conv", "linear_conv", "conv", "bn"),
-    Rule("mid_se", "se", inside=SQUEEZE_EXCITE),
+    Rule("mid_se", "se", nested=SQUEEZE_EXCITE),
     *TENSORS,
 )
 
@@ -92,7 +92,7 @@ RESNET = (
     *_same("conv1", "conv1_{i}"),
     *_same("res{stage}", "res{stage}a", "res{stage}b", "branch2a", "branch2b"),
     Rule("short", "shortcut"),
-    *_same("pool", of_tensors=False),
+    *_same("pool", has_tensors=False),
     *_same("conv"),
     Rule("norm", "bn"),
     *TENSORS,
@@ -100,7 +100,7 @@ RESNET = (
 
 # ppdet/modeling/necks/csp_pan.py and lc_pan.py
 _PAN = (
-    *_same("upsample", of_tensors=False),
+    *_same("upsample", has_tensors=False),
     *_same("conv_t", "convs.{i}", "first_top_conv", "second_top_conv"),
     *_same("top_down_blocks.{i}", "downsamples.{i}", "bottom_up_blocks.{i}"),
     *_same("{i}", "dwconv", "bn1", "pwconv", "bn2"),
@@ -140,7 +140,7 @@ PICO_HEAD_V2 = (
 _CLAS_BLOCKS = [
     (stage, i) for stage, depth in ((2, 3), (3, 7), (4, 3)) for i in range(1, depth + 1)
 ]
-_CLAS_BOTH = (*_same("conv", "bn"), *TENSORS, Rule("se", "se", inside=SQUEEZE_EXCITE))
+_CLAS_BOTH = (*_same("conv", "bn"), *TENSORS, Rule("se", "se", nested=SQUEEZE_EXCITE))
 _CLAS_FIRST = (
     Rule("dw_1", "conv_dw1"),
     Rule("pw_1", "conv_linear1"),
@@ -160,7 +160,7 @@ _CLAS_OTHER = (
 CLAS_ESNET = (
     Rule("conv1", "stem"),
     *(
-        Rule(f"blocks.{n}", f"stage{stage}.block{i}", inside=_CLAS_FIRST if i == 1 else _CLAS_OTHER)
+        Rule(f"blocks.{n}", f"stage{stage}.block{i}", nested=_CLAS_FIRST if i == 1 else _CLAS_OTHER)
         for n, (stage, i) in enumerate(_CLAS_BLOCKS)
     ),
     *_same("conv", "bn"),
@@ -192,7 +192,7 @@ def backbone_table(backbone: BackboneConfig) -> NameTable:
     return NameTable(backbone=BACKBONES[type(backbone)])
 
 
-class OwnNames(NameTable):
+class IdentityNameTable(NameTable):
     """Every name that a model of ours has is its own translation."""
 
     def __init__(self, table: NameTable) -> None:
@@ -200,7 +200,7 @@ class OwnNames(NameTable):
         self._table = table
 
     def to_ours(self, path: str) -> Translation | None:
-        counted = path.removesuffix(OURS_ONLY_SUFFIX)
+        counted = path.removesuffix(TORCH_ONLY_SUFFIX)
         there = self._table.to_paddle(path if counted == path else counted + ".running_mean")
         return there and Translation(path, there.rules)
 
@@ -208,6 +208,6 @@ class OwnNames(NameTable):
         return self.to_ours(path)
 
 
-def own_table(backbone: BackboneConfig, neck: Neck, head: Head) -> NameTable:
+def identity_table(backbone: BackboneConfig, neck: Neck, head: Head) -> NameTable:
     """The table of a detector's own names."""
-    return OwnNames(name_table(backbone, neck, head))
+    return IdentityNameTable(name_table(backbone, neck, head))

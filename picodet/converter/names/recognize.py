@@ -126,7 +126,7 @@ SIGNATURES: dict[type, Callable[..., Signature]] = {
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-PROJECT = "head.distribution_project.project"
+PPDET_PROJECT = "head.distribution_project.project"
 PREDICTORS = [f"head.head_cls{level}.weight" for level in range(len(STRIDES))]
 TOWER = re.compile(r"head\.conv_feat\.cls_conv_dw0\.\d+\.conv\.weight")
 MAX_HEAD_CONVS = 16  # four times the deepest official head
@@ -136,7 +136,7 @@ PPDET_WIDTHS = [f"backbone.{stage}_1._conv_pw_mv1._conv.weight" for stage in (2,
 
 
 @dataclass(frozen=True)
-class Recognised:
+class RecognizedModel:
     """What the tensors tell; the input size and the names of the classes they do not."""
 
     variant: ModelConfig
@@ -145,7 +145,7 @@ class Recognised:
     reg_max: int
 
     @classmethod
-    def of(cls, config: ModelConfig) -> "Recognised":
+    def of(cls, config: ModelConfig) -> "RecognizedModel":
         """What the tensors of a config would tell."""
         parts = (config.backbone, config.neck, config.head, config.channels)
         variant = next(v for v in VARIANTS if (v.backbone, v.neck, v.head, v.channels) == parts)
@@ -158,22 +158,22 @@ class Recognised:
         )
 
 
-def recognise_detector(shapes: Shapes) -> Recognised | None:
+def recognize_detector(shapes: Shapes) -> RecognizedModel | None:
     """The detector these tensors belong to, whether or not all of them are there."""
     variant = _variant(shapes)
     if variant is None:
         return None
     # Numbers that a model is built from are taken only where as many weights stand behind them.
-    bins = shapes.get(PROJECT, ())
+    bins = shapes.get(PPDET_PROJECT, ())
     predictors = [shapes[name] for name in PREDICTORS if len(shapes.get(name, ())) == 4]
     channels = min((shape[0] for shape in predictors), default=0)
-    of_sides = _channels_of_sides(variant, shapes, channels)
-    if len(bins) != 1 or not 8 <= 4 * bins[0] <= of_sides:
+    reg_channels = _num_reg_channels(variant, shapes, channels)
+    if len(bins) != 1 or not 8 <= 4 * bins[0] <= reg_channels:
         bins = (variant.reg_max + 1,)
     num_classes = channels - (4 * bins[0] if variant.head == "pico_head" else 0)
     depthwise = (variant.channels, 1, 5, 5)
     depth = sum(TOWER.match(name) is not None and shapes[name] == depthwise for name in shapes)
-    return Recognised(
+    return RecognizedModel(
         variant,
         num_classes=num_classes if num_classes > 0 else len(variant.classes),
         head_convs=min(depth, MAX_HEAD_CONVS) or variant.head_convs,
@@ -181,16 +181,16 @@ def recognise_detector(shapes: Shapes) -> Recognised | None:
     )
 
 
-def recognise_backbone(shapes: Shapes) -> tuple[BackboneConfig, NameTable] | None:
+def recognize_backbone(shapes: Shapes) -> tuple[BackboneConfig, NameTable] | None:
     """The backbone these tensors belong to, and whose names they bear; all begin `backbone.`."""
     backbones = list(dict.fromkeys(variant.backbone for variant in VARIANTS))
-    best = max(backbones, key=lambda b: _agreeing(backbone_signature(b), shapes))
-    if _agreeing(backbone_signature(best), shapes):
+    best = max(backbones, key=lambda b: _count_matches(backbone_signature(b), shapes))
+    if _count_matches(backbone_signature(best), shapes):
         return best, backbone_table(best)
     renamed = zip(CLAS_WIDTHS, PPDET_WIDTHS, strict=True)
     in_clas = {ours: shapes.get(clas, ()) for clas, ours in renamed}
-    best = max(backbones, key=lambda b: _agreeing(backbone_signature(b), in_clas))
-    return (best, CLAS_BACKBONE) if _agreeing(backbone_signature(best), in_clas) else None
+    best = max(backbones, key=lambda b: _count_matches(backbone_signature(b), in_clas))
+    return (best, CLAS_BACKBONE) if _count_matches(backbone_signature(best), in_clas) else None
 
 
 def esnet_widths(shapes: Shapes) -> list[int]:
@@ -204,17 +204,17 @@ def _variant(shapes: Shapes) -> ModelConfig | None:
 
     def agreeing(variant: ModelConfig) -> tuple[int, int]:
         whole = signature(replace(variant, classes=()))
-        return _agreeing(whole, shapes), len(whole.keys() & shapes.keys())
+        return _count_matches(whole, shapes), len(whole.keys() & shapes.keys())
 
     best = max(VARIANTS, key=agreeing)
-    return best if _agreeing(backbone_signature(best.backbone), shapes) else None
+    return best if _count_matches(backbone_signature(best.backbone), shapes) else None
 
 
-def _agreeing(expected: Mapping[str, tuple[int, ...]], shapes: Shapes) -> int:
+def _count_matches(expected: Mapping[str, tuple[int, ...]], shapes: Shapes) -> int:
     return sum(shapes.get(name) == shape for name, shape in expected.items())
 
 
-def _channels_of_sides(variant: ModelConfig, shapes: Shapes, predicted: int) -> int:
+def _num_reg_channels(variant: ModelConfig, shapes: Shapes, predicted: int) -> int:
     """How many channels of a predictor could be of the sides of boxes."""
     if variant.head == "pico_head":
         return predicted - 1  # at least one is of a class

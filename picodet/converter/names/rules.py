@@ -17,8 +17,8 @@ class Rule(NamedTuple):
 
     paddle: str
     ours: str
-    of_tensors: bool = True  # or of a layer that holds no tensor
-    inside: tuple["Rule", ...] = ()  # the rules from here on, if they are others
+    has_tensors: bool = True  # or of a layer that holds no tensor
+    nested: tuple["Rule", ...] = ()  # the rules from here on, if they are others
 
 
 class Translation(NamedTuple):
@@ -38,26 +38,26 @@ class _Step(NamedTuple):
 
 
 def _steps_to_ours(rules: tuple[Rule, ...]) -> tuple[_Step, ...]:
-    return tuple(_step(rule, rule.paddle, rule.ours, _steps_to_ours(rule.inside)) for rule in rules)
+    return tuple(_step(rule, rule.paddle, rule.ours, _steps_to_ours(rule.nested)) for rule in rules)
 
 
 def _steps_to_paddle(rules: tuple[Rule, ...]) -> tuple[_Step, ...]:
     return tuple(
-        _step(rule, rule.ours, rule.paddle, _steps_to_paddle(rule.inside)) for rule in rules
+        _step(rule, rule.ours, rule.paddle, _steps_to_paddle(rule.nested)) for rule in rules
     )
 
 
-def _step(rule: Rule, taken: str, given: str, following: tuple[_Step, ...]) -> _Step:
-    run = re.sub(r"\\{\w+\\}", r"(\\d+)", re.escape(taken))
+def _step(rule: Rule, source: str, target: str, following: tuple[_Step, ...]) -> _Step:
+    run = re.sub(r"\\{\w+\\}", r"(\\d+)", re.escape(source))
     pattern = re.compile(run + r"(?:\.(?=.)|\Z)", re.ASCII)
-    return _Step(rule, pattern, re.sub(r"{\w+}", "{}", given), following)
+    return _Step(rule, pattern, re.sub(r"{\w+}", "{}", target), following)
 
 
 class NameTable:
     """The rules of a model's parts, both ways; the first segment of a path says which part."""
 
     def __init__(self, **parts: tuple[Rule, ...]) -> None:
-        self.rules = frozenset(rule for rules in parts.values() for rule in _with_inner(rules))
+        self.rules = frozenset(rule for rules in parts.values() for rule in _with_nested(rules))
         self._to_ours = {part: _steps_to_ours(rules) for part, rules in parts.items()}
         self._to_paddle = {part: _steps_to_paddle(rules) for part, rules in parts.items()}
 
@@ -70,10 +70,10 @@ class NameTable:
         return _translate(path, self._to_paddle)
 
 
-def _with_inner(rules: tuple[Rule, ...]) -> Iterator[Rule]:
+def _with_nested(rules: tuple[Rule, ...]) -> Iterator[Rule]:
     for rule in rules:
         yield rule
-        yield from _with_inner(rule.inside)
+        yield from _with_nested(rule.nested)
 
 
 def _translate(path: str, parts: dict[str, tuple[_Step, ...]]) -> Translation | None:

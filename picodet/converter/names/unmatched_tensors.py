@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from picodet.formats.precision import as_float32
-from picodet.ops.anchor_points import cell_centres, grids
+from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
 
 # Constants are averaged by ppdet's EMA like weights, and come out too large by what its correction
 # for the first steps gets wrong: 1.2e-4 after an epoch, 1e-2 after five steps.
@@ -24,7 +24,7 @@ class Context(NamedTuple):
     input_size: tuple[int, int]  # height, width
 
 
-class TheirsOnly(NamedTuple):
+class UnmatchedRule(NamedTuple):
     """Tensors of a checkpoint that no model of ours has a place for."""
 
     pattern: re.Pattern[str]
@@ -32,23 +32,23 @@ class TheirsOnly(NamedTuple):
     # why this value, in float32, is not the right one, or None
     problem: Callable[[re.Match[str], np.ndarray, Context], str | None]
     # on the way back: those that belong beside these arrays, all by their names
-    restored: Callable[[Arrays], dict[str, np.ndarray]]
+    reconstruct: Callable[[Arrays], dict[str, np.ndarray]]
 
 
-def _unused_scale(_: re.Match[str], array: np.ndarray, __: Context) -> str | None:
+def _scale_problem(_: re.Match[str], array: np.ndarray, __: Context) -> str | None:
     if array.shape != (1,) or not np.isfinite(array).all():
         return f"one finite number expected, found {array.ravel()[:3]} of shape {list(array.shape)}"
     return None
 
 
-def _fresh_scales(arrays: Arrays) -> dict[str, np.ndarray]:
+def _initial_scales(arrays: Arrays) -> dict[str, np.ndarray]:
     """One for each level, at the value that ppdet gives them and training leaves them."""
     levels = range(3, 7) if "head.distribution_project.project" in arrays else ()
     return {f"head.p{level}_feat.scale_reg": np.ones(1, np.float32) for level in levels}
 
 
-def _centres_of_cells(match: re.Match[str], array: np.ndarray, context: Context) -> str | None:
-    centres, strides = cell_centres(grids(context.input_size))
+def _anchor_points_problem(match: re.Match[str], array: np.ndarray, context: Context) -> str | None:
+    centres, strides = make_anchor_points(feature_map_sizes(context.input_size))
     expected = centres if match["kind"] == "anchor_points" else strides
     if array.shape == expected.shape and np.allclose(array, expected, EMA_TOLERANCE, atol=0):
         return None
@@ -59,14 +59,12 @@ def _centres_of_cells(match: re.Match[str], array: np.ndarray, context: Context)
     )
 
 
-def _none(_: Arrays) -> dict[str, np.ndarray]:
+def _reconstruct_nothing(_: Arrays) -> dict[str, np.ndarray]:
     """Not even theirs need them: other versions have no place for them."""
     return {}
 
 
-def _same_as_its_other_name(
-    match: re.Match[str], array: np.ndarray, context: Context
-) -> str | None:
+def _duplicate_problem(match: re.Match[str], array: np.ndarray, context: Context) -> str | None:
     other = f"head.head_{match['kind']}{match['level']}.{match['leaf']}"
     if other not in context.arrays:
         return f"{other} is missing, the same layer under its other name"
@@ -76,7 +74,7 @@ def _same_as_its_other_name(
     return None
 
 
-def _under_two_names(arrays: Arrays) -> dict[str, np.ndarray]:
+def _duplicate_predictors(arrays: Arrays) -> dict[str, np.ndarray]:
     """The predictors of PicoHeadV2, the head that has one of its own for the boxes."""
     if not any(name.startswith("head.head_reg") for name in arrays):
         return {}
@@ -91,28 +89,28 @@ def _under_two_names(arrays: Arrays) -> dict[str, np.ndarray]:
 PREDICTOR = re.compile(r"head\.head_(?P<kind>cls|reg)(?P<level>\d+)\.(?P<leaf>weight|bias)")
 
 PADDLE_ONLY = (
-    TheirsOnly(
+    UnmatchedRule(
         re.compile(r"head\.p[3-6]_feat\.scale_reg"),
         "made by ppdet's GFLHead, never used by PicoHead (gfl_head.py:230)",
-        _unused_scale,
-        _fresh_scales,
+        _scale_problem,
+        _initial_scales,
     ),
-    TheirsOnly(
+    UnmatchedRule(
         re.compile(r"head\.(?P<kind>anchor_points|stride_tensor)"),
         "computed from the input size (pico_head.py, _generate_anchors)",
-        _centres_of_cells,
-        _none,
+        _anchor_points_problem,
+        _reconstruct_nothing,
     ),
-    TheirsOnly(
+    UnmatchedRule(
         re.compile(r"head\.head_(?P<kind>cls|reg)_list\.(?P<level>\d+)\.(?P<leaf>weight|bias)"),
         "a predictor registered a second time (ppdet since 2022-09)",
-        _same_as_its_other_name,
-        _under_two_names,
+        _duplicate_problem,
+        _duplicate_predictors,
     ),
 )
 
 
-def _unused_predictor(_: re.Match[str], array: np.ndarray, context: Context) -> str | None:
+def _unused_predictor_problem(_: re.Match[str], array: np.ndarray, context: Context) -> str | None:
     bins = len(context.arrays.get("bbox_head.integral.project", ()))
     if array.shape[:1] == (4 * bins,):
         return None
@@ -120,22 +118,22 @@ def _unused_predictor(_: re.Match[str], array: np.ndarray, context: Context) -> 
 
 
 MMDET_ONLY = (
-    TheirsOnly(
+    UnmatchedRule(
         re.compile(r"bbox_head\.p[3-6]_feat\.scale_reg"),
         "taken over from ppdet by the port's ppdet2mmdet.py, which has no use for it",
-        _unused_scale,
-        _none,
+        _scale_problem,
+        _reconstruct_nothing,
     ),
-    TheirsOnly(
+    UnmatchedRule(
         re.compile(r"bbox_head\.gfl_reg\.\d\.(weight|bias)"),
         "made by the first head of the port, never used where classes and sides share theirs",
-        _unused_predictor,
-        _none,
+        _unused_predictor_problem,
+        _reconstruct_nothing,
     ),
 )
 
-OURS_ONLY_SUFFIX = ".num_batches_tracked"
-OURS_ONLY_REASON = "counts the batches torch's batch norm was trained on; starts at 0"
+TORCH_ONLY_SUFFIX = ".num_batches_tracked"
+TORCH_ONLY_REASON = "counts the batches torch's batch norm was trained on; starts at 0"
 
 # Layers of an ImageNet classifier behind the backbone, by the first segment of their names; in
 # ppdet's and PaddleClas's spelling.

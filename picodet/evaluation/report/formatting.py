@@ -55,7 +55,7 @@ def interval(found: Interval) -> str:
 
 
 def tells(found: Interval) -> str:
-    """Which way a difference goes, as far as these pictures can tell."""
+    """WeightSet way a difference goes, as far as these pictures can tell."""
     if found.low > 0:
         return "better"
     return "worse" if found.high < 0 else "open"

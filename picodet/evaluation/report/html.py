@@ -17,7 +17,7 @@ from picodet.evaluation.report.html_curves import curves
 from picodet.evaluation.report.html_images import legend, worst
 from picodet.evaluation.report.html_sensitivity import what_if
 from picodet.evaluation.schema import STATS, ClassResult, Report
-from picodet.html import document, listed, section, text
+from picodet.html import definition_list, document, section, text
 
 
 def stats(report: Report) -> str:
@@ -162,7 +162,7 @@ def _worst(report: Report) -> str:
 
 def _sources(report: Report) -> str:
     rows = [*report.settings.items(), *(report.versions or {}).items()]
-    shown = section("What the numbers depend on", listed(rows)) if rows else ""
+    shown = section("What the numbers depend on", definition_list(rows)) if rows else ""
     if report.commands:
         lines = "".join(f'<p class="path command">{text(line)}</p>' for line in report.commands)
         shown += section("To get these numbers again", lines)

@@ -4,7 +4,7 @@ import numpy as np
 
 from picodet.evaluation.report.formatting import exact
 from picodet.evaluation.schema import Curves
-from picodet.html import title
+from picodet.html import svg_title
 
 WIDTH, HEIGHT = 480, 350
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 40
@@ -73,7 +73,7 @@ def _hover(lines: list[tuple[float, np.ndarray]]) -> str:
         said = [f"recall {recall:.2f}"]
         said += [f"IoU {iou:.2f}: precision {line[i]:.3f}" for iou, line in lines]
         columns.append(
-            f'<g>{title(said)}<rect class="column" x="{_x(recall) - width / 2:.1f}" y="{TOP}" '
+            f'<g>{svg_title(said)}<rect class="column" x="{_x(recall) - width / 2:.1f}" y="{TOP}" '
             f'width="{width:.2f}" height="{_y(0) - TOP:.1f}"/></g>'
         )
     return "".join(columns)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from picodet.evaluation.schema import Shown, WorstPicture
-from picodet.html import text, title
+from picodet.html import svg_title, text
 
 HEIGHT = 1 / 25  # of a letter: of the picture's height,
 FLAT = 1 / 50  # or of its width, where that is more
@@ -68,7 +68,7 @@ KINDS = ("wrong", "missed", "found")  # whose labels come first
 
 
 def legend() -> str:
-    """Which line is which."""
+    """WeightSet line is which."""
     items = (
         f'<li><svg class="key" viewBox="0 0 36 14"><g class="{kind}"><path class="under" '
         f'd="M2 7H34"/><path d="M2 7H34"/></g></svg><b>{kind}</b>&nbsp;{says}</li>'
@@ -135,7 +135,7 @@ def _box(kind: str, shown: Shown, label: Label, size: tuple[int, int]) -> str:
     top, bottom = (min(max(side, 0), height) for side in shown.box[1::2])
     rect = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
     sides = ", ".join(f"{side:.1f}" for side in shown.box)
-    said = title([f"{kind}: {label.text}", f"left, top, right, bottom: {sides}"])
+    said = svg_title([f"{kind}: {label.text}", f"left, top, right, bottom: {sides}"])
     return (
         f'<g class="{kind}">{said}<rect class="under" {rect}/><rect {rect}/>'
         f"{_label(kind, label)}</g>"

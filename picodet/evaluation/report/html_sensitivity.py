@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from picodet.evaluation.report.formatting import NOTHING, exact, interval, signed, tells
 from picodet.evaluation.schema import STATS, Interval, WhatIf
-from picodet.html import text, title
+from picodet.html import svg_title, text
 
 MARGIN = 0.06  # of the axis, on either side
 TICKS = 5  # at most
@@ -93,14 +93,12 @@ def _interval(found: Interval | None, shared: Axis) -> str:
     )
     if found is None:  # the first row, which the others are held against
         x = shared.x(0)
-        drawn = (
-            f'{title(["what the others are held against"])}<circle cx="{x:.2f}%" cy="50%" r="4"/>'
-        )
+        drawn = f'{svg_title(["what the others are held against"])}<circle cx="{x:.2f}%" cy="50%" r="4"/>'
         return f'<svg role="img" class="first">{grid}{drawn}</svg>'
     low, middle, high = (shared.x(v) for v in (found.low, found.difference, found.high))
     said = f"{signed(found.difference)}, 95 % interval {interval(found)}"
     return (
-        f'<svg role="img" class="{tells(found)}">{title([said])}'
+        f'<svg role="img" class="{tells(found)}">{svg_title([said])}'
         f'<rect class="column" width="100%" height="100%"/>{grid}'
         f'<line class="span" x1="{low:.2f}%" x2="{high:.2f}%" y1="50%" y2="50%"/>'
         f'<circle cx="{middle:.2f}%" cy="50%" r="4.5"/></svg>'

@@ -6,8 +6,8 @@ Mirrors ppdet/modeling/assigners/atss_assigner.py (arXiv:1912.02424): where a ce
 import torch
 from torch import Tensor
 
-from picodet.ops.anchor_points import Grid
-from picodet.ops.boxes import centres, intersection_and_union, least_distance_inside
+from picodet.ops.anchor_points import FeatureMapSize
+from picodet.ops.boxes import box_centers, intersection_and_union, min_distance_to_sides
 from picodet.training.assigners.assignment import (
     Assignment,
     assigned_anchors,
@@ -28,7 +28,7 @@ def atss(
     boxes: Tensor,
     points: Tensor,
     strides: Tensor,
-    levels: tuple[Grid, ...],
+    levels: tuple[FeatureMapSize, ...],
     targets: Targets,
     config: TaskAligned,
 ) -> Assignment:
@@ -47,7 +47,7 @@ def atss(
     fits = iou[nearest].view(len(iou), -1) if len(iou) else iou
     least = fits.mean(dim=1, keepdim=True) + fits.std(dim=1, keepdim=True)
     chosen = nearest & (iou > least)
-    chosen &= least_distance_inside(points, flat.boxes[:, None]) > INSIDE
+    chosen &= min_distance_to_sides(points, flat.boxes[:, None]) > INSIDE
     box = resolve_conflicts(chosen, iou, flat)
     image, anchor, gt = assigned_anchors(box, flat)
     intersection, union = intersection_and_union(flat.boxes[gt], boxes[image, anchor])
@@ -56,12 +56,14 @@ def atss(
     return Assignment(box, quality)
 
 
-def _nearest(boxes: Tensor, points: Tensor, levels: tuple[Grid, ...], count: int) -> Tensor:
+def _nearest(
+    boxes: Tensor, points: Tensor, levels: tuple[FeatureMapSize, ...], count: int
+) -> Tensor:
     """[N, A] bool: the cells of each level whose centres are nearest to the box's.
 
     A level that has no more cells than that takes part with all of them; ppdet refuses it.
     """
-    dx, dy = (centres(boxes)[:, None] - points).unbind(2)
+    dx, dy = (box_centers(boxes)[:, None] - points).unbind(2)
     distances = (dx.square() + dy.square()).sqrt()
     per_level = distances.split([h * w for h, w in levels], dim=1)
     return torch.cat([top_k_mask(-level, count, count) for level in per_level], dim=1)

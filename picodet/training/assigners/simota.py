@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from picodet.ops.boxes import (
-    centres,
+    box_centers,
     enclosing_area,
     intersection_and_union,
-    least_distance_inside,
+    min_distance_to_sides,
 )
 from picodet.training.assigners.assignment import (
     Assignment,
@@ -83,10 +83,10 @@ def _inside_and_near_center(
     points: Tensor, strides: Tensor, flat: FlatTargets, radius: float, num_images: int
 ) -> tuple[Tensor, Tensor]:
     """[N, A] each: cells in the box and near its centre; in or near any of the picture's boxes."""
-    (x, y), reach = centres(flat.boxes)[:, None].unbind(2), radius * strides[:, 0]
+    (x, y), reach = box_centers(flat.boxes)[:, None].unbind(2), radius * strides[:, 0]
     around = torch.stack([x - reach, y - reach, x + reach, y + reach]).movedim(0, -1)
-    inside = least_distance_inside(points, flat.boxes[:, None]) > 0
-    central = least_distance_inside(points, around) > 0
+    inside = min_distance_to_sides(points, flat.boxes[:, None]) > 0
+    central = min_distance_to_sides(points, around) > 0
     any_box = torch.zeros(num_images, len(points), dtype=torch.int32, device=points.device)
     any_box.index_add_(0, flat.image, (inside | central).int())
     return inside & central, (any_box > 0)[flat.image]

@@ -6,7 +6,7 @@ Mirrors ppdet/modeling/assigners/task_aligned_assigner.py.
 import torch
 from torch import Tensor
 
-from picodet.ops.boxes import intersection_and_union, least_distance_inside
+from picodet.ops.boxes import intersection_and_union, min_distance_to_sides
 from picodet.training.assigners.assignment import (
     Assignment,
     assigned_anchors,
@@ -35,7 +35,7 @@ def task_aligned(
     intersection, union = intersection_and_union(flat.boxes[:, None], flat.per_box(boxes))
     iou = intersection / (union + LEAST_UNION)
     alignment = scores[flat.image, flat.classes] ** config.alpha * iou**config.beta
-    inside = least_distance_inside(points, flat.boxes[:, None]) > INSIDE
+    inside = min_distance_to_sides(points, flat.boxes[:, None]) > INSIDE
     chosen = top_k_mask(alignment * inside, config.candidates, config.candidates) & inside
     box = resolve_conflicts(chosen, iou, flat)
     image, anchor, gt = assigned_anchors(box, flat)

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from picodet.data.image_checksums import UNKNOWN, ImageSum, difference, image_sum
-from picodet.distributed import Ranks, local_processes, share
+from picodet.distributed import ProcessGroup, local_processes, shard
 from picodet.errors import TrainingError
 from picodet.files import write_text
-from picodet.system.machine import cores
+from picodet.system.machine import available_cores
 
 FILE = "images.json"
 COLUMNS = 4  # of a row: size, checksum, and two times in ns, of the content and of the file
@@ -24,7 +24,7 @@ ProgressCallback = Callable[[int, int], None]
 
 
 def scan(
-    paths: Sequence[Path], known: np.ndarray, ranks: Ranks, progress: ProgressCallback
+    paths: Sequence[Path], known: np.ndarray, ranks: ProcessGroup, progress: ProgressCallback
 ) -> np.ndarray:
     """[N, COLUMNS] int64 of N images; the same in all processes but for the times.
 
@@ -34,9 +34,9 @@ def scan(
     same = np.zeros(len(paths), bool)
     if len(known) == len(paths):
         same = (times == known[:, [0, 2, 3]]).all(axis=1)
-    mine = share(ranks, range(len(paths)))
+    mine = shard(ranks, range(len(paths)))
     found = []
-    pool = ThreadPoolExecutor(max(1, cores() // local_processes()))
+    pool = ThreadPoolExecutor(max(1, available_cores() // local_processes()))
     try:
         to_read = (None if same[i] else paths[i] for i in mine)
         for i, each in zip(mine, pool.map(_unless_known, to_read), strict=True):

@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from picodet.config import SIDE_MULTIPLE, Kernels, ModelConfig, check_input_size
+from picodet.config import SIZE_DIVISOR, ModelConfig, ResizeKernels, check_input_size
 from picodet.training.recipes.schema import Recipe, Size
 
 
@@ -84,10 +84,8 @@ TYPE_DESCRIPTIONS = {
     float: "a number",
     str: "text",
     NoneType: "null",
-    Size: f"a size, S or [height, width], of multiples of {SIDE_MULTIPLE}",
-    tuple[
-        Size, ...
-    ]: f"a list of sizes, each S or [height, width], of multiples of {SIDE_MULTIPLE}",
+    Size: f"a size, S or [height, width], of multiples of {SIZE_DIVISOR}",
+    tuple[Size, ...]: f"a list of sizes, each S or [height, width], of multiples of {SIZE_DIVISOR}",
 }
 
 
@@ -97,7 +95,7 @@ def field_type(recipe: Recipe, path: str) -> Any:
     if path == "model.input_size":
         return Size
     if path == "model.resize":
-        return Kernels
+        return ResizeKernels
     *parts, name = path.split(".")
     if parts:
         part = type(getattr(recipe, parts[0]))

@@ -6,7 +6,7 @@ says, the code does. Lines of code are those of ppdet 2.6.0, or of the release t
 
 from picodet.training.recipes.limits import leaves
 from picodet.training.recipes.official import RECIPES
-from picodet.zoo.official import OFFICIAL, V2022, Official
+from picodet.zoo.official import OFFICIAL, V2022, OfficialModel
 
 CONFIGS = "configs/picodet/"
 COSINE = "LearningRate.schedulers.CosineDecay"
@@ -141,7 +141,7 @@ def sources(name: str) -> dict[str, str]:
     return {path: _source(official, path) for path in leaves(RECIPES[name])}
 
 
-def _source(official: Official, path: str) -> str:
+def _source(official: OfficialModel, path: str) -> str:
     name, new = official.config.name, official.config.head == "pico_head_v2"
     npu = name == "picodet_s_416_coco_npu"
     of_code = {"batches.gpus": GPUS[new], "ema.applied": APPLIED[new]}
@@ -161,7 +161,7 @@ def _source(official: Official, path: str) -> str:
     return f"{CONFIGS}{_file(official, key)}: {key}"
 
 
-def _file(official: Official, key: str) -> str:
+def _file(official: OfficialModel, key: str) -> str:
     """The one of a config's files that says this last."""
     name, new = official.config.name, official.generation == V2022
     own = (OWN_2022 if new else OWN_2021) + OWN.get(name, (WEIGHTS,))

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from picodet.errors import TrainingError, one_line
-from picodet.files import regular
+from picodet.files import regular_file
 from picodet.training.recipes.limits import (
     check_consistency,
     field_type,
@@ -127,7 +127,7 @@ def _suggestion(wrong: str, names: Iterable[str]) -> str:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     """The file as plain data. Raises ValueError for one that is large, deep or ambiguous."""
-    with regular(path).open("rb") as file:
+    with regular_file(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES:,} bytes; a recipe has a few hundred")

@@ -26,7 +26,7 @@ from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.result import Finding
 from picodet.alignment.tolerance import Tolerance
-from picodet.models.head import AlignedOutput, HeadOutput
+from picodet.models.head import HeadOutput, HeadV2Output
 from picodet.ops import decode, postprocess
 from picodet.ops.nms import multiclass_nms
 from picodet.zoo.architectures import XS_LCNET
@@ -72,10 +72,10 @@ def test_our_heads_are_their_own(model, recorded):
 def test_each_head_can_fail(model, recorded):
     (single, _), levels = runs(model), zip((8, 16, 32, 64), range(4), strict=True)
     for stride, level in levels:
-        for name, part in (("scores", single.logits), ("sides", single.sides)):
+        for name, part in (("scores", single.logits), ("sides", single.reg)):
             wrong = [*part]
             wrong[level] = part[level] + 0.5
-            changed = {"logits": wrong} if name == "scores" else {"sides": wrong}
+            changed = {"logits": wrong} if name == "scores" else {"reg": wrong}
             rung = compare_heads([single._replace(**changed)], recorded, NOISE)
             assert rung.verdict == "differs"
             assert [finding.name for finding in rung.findings] == [f"{name}, stride {stride}"]
@@ -112,7 +112,7 @@ def test_the_references_heads_are_its_predictors_outputs(model, recorded):
     heads = recorded_heads(recorded, model.config)
     with torch.inference_mode():
         output = model(torch.from_numpy(own_recording.noise()))
-    for ours, theirs in zip(output.logits + output.sides, heads.logits + heads.sides, strict=True):
+    for ours, theirs in zip(output.logits + output.reg, heads.logits + heads.reg, strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -243,7 +243,7 @@ def maps(channels):
 
 OUTPUTS = {
     "pico_head": (SMALL, HeadOutput(maps(3), maps(32))),
-    "pico_head_v2": (ALIGNED, AlignedOutput(maps(3), maps(1), maps(32))),
+    "pico_head_v2": (ALIGNED, HeadV2Output(maps(3), maps(1), maps(32))),
 }
 
 
@@ -256,7 +256,7 @@ def test_there_and_back(head):
         assert all(map(torch.equal, ours, theirs))
     in_a_row = head_output(head, [tensor for part in output for tensor in part])
     assert in_a_row == output
-    assert in_double(output).sides[3].dtype == torch.float64
+    assert in_double(output).reg[3].dtype == torch.float64
 
 
 @pytest.mark.parametrize("head", OUTPUTS)

@@ -14,7 +14,7 @@ from picodet.alignment.recording.writer import RecordingWriter
 from picodet.alignment.tolerance import Tolerance
 from picodet.data import preprocess
 from picodet.errors import RecordingError
-from picodet.models.head import AlignedOutput, Integral
+from picodet.models.head import HeadV2Output, Integral
 from picodet.ops import decode, postprocess
 from picodet.ops.nms import multiclass_nms
 from tests.alignment.recording.test_writer import index_of
@@ -170,7 +170,7 @@ def aligned_scores(formula):
     ],
 )
 def test_a_wrong_score_of_2022(recording, monkeypatch, formula, text):
-    monkeypatch.setattr(AlignedOutput, "scores", aligned_scores(formula))
+    monkeypatch.setattr(HeadV2Output, "scores", aligned_scores(formula))
     (finding,) = probe("pico_head_v2", Integral(7), recording, NOISE).decoding
     assert finding.name == "probe: scores"
     assert finding.diagnosis.startswith(text)

@@ -26,7 +26,7 @@ def heads():
 def boxes_of(heads, centre=0.5, first=0, sides="ltrb", stride=True, transposed=False, by_bin=False):
     """[1, A, 4], a cell at a time."""
     found = []
-    for maps, step in zip(heads.sides, STRIDES, strict=True):
+    for maps, step in zip(heads.reg, STRIDES, strict=True):
         for y in range(maps.shape[2]):
             for x in range(maps.shape[3]):
                 logits = maps[0, :, y, x]
@@ -72,7 +72,7 @@ def test_boxes_of_a_wrong_decoding(heads, mistake, text):
 )
 def test_a_softmax_in_another_place(heads, dim, text):
     levels = []
-    for maps, step in zip(heads.sides, STRIDES, strict=True):
+    for maps, step in zip(heads.reg, STRIDES, strict=True):
         h, w = maps.shape[2:]
         logits = maps.view(1, 4, BINS, h * w)
         means = (logits if dim is None else logits.softmax(dim)).transpose(2, 3)

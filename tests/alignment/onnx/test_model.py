@@ -16,7 +16,7 @@ from picodet.alignment.onnx import model as onnx_model
 from picodet.alignment.onnx import runs
 from picodet.alignment.session import InputOptions
 from picodet.errors import AlignmentError, CheckpointError, GraphError
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_what_a_file_says_of_itself(exports, tmp_path):
     classes, interp = ("x", "y", "z"), 4
     preprocessing = replace(own_recording.CONFIG.preprocessing, interp=interp)
     config = replace(own_recording.CONFIG, classes=classes, preprocessing=preprocessing)
-    meta = json.dumps(describe(config, "detector", "own", "0" * 64))
+    meta = json.dumps(make_meta(config, "detector", "own", "0" * 64))
 
     def say(model):
         model.metadata_props.add(key="picodet", value=meta)
@@ -233,7 +233,7 @@ def no_meta(model):
 
 def another_config(model):
     config = replace(own_recording.CONFIG, head_convs=3)
-    meta = json.dumps(describe(config, "detector", "own", "0" * 64))
+    meta = json.dumps(make_meta(config, "detector", "own", "0" * 64))
     model.metadata_props.add(key="picodet", value=meta)
 
 

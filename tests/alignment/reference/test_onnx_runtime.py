@@ -8,7 +8,7 @@ import pytest
 import torch
 from exporting import export_onnx
 from onnx import TensorProto, helper, numpy_helper
-from tracing import SMALL, filled, seeded_checkpoint
+from tracing import SMALL, filled_model, seeded_checkpoint
 
 from picodet.alignment.pairing.by_structure import pair
 from picodet.alignment.recording.index import Index
@@ -84,7 +84,7 @@ def greatest_gap(model, recording):
 
 @pytest.mark.parametrize(("folded", "compared"), [(False, 807), (True, 601)])
 def test_every_layer_of_an_export_is_found(folded, compared, tmp_path):
-    model = filled(SMALL, seeded_checkpoint(SMALL))
+    model = filled_model(SMALL, seeded_checkpoint(SMALL))
     export_onnx(model, tmp_path / "small.onnx", folded)
     recording = recorded(tmp_path / "small.onnx", tmp_path / "r.safetensors", SMALL.input_size)
     gap, count = greatest_gap(model, recording)
@@ -114,7 +114,7 @@ RAW, NMS = (
 )
 def test_real_exports(shared, file, weights, noise, tmp_path):
     config = CONFIGS["picodet_s_416_coco"]
-    model = filled(config, pdparams.read(shared / weights))
+    model = filled_model(config, pdparams.read(shared / weights))
     recording = recorded(shared / file, tmp_path / "r.safetensors", config.input_size)
     assert greatest_gap(model, recording)[0] < noise  # the last two have random weights
     ending = recording.index.ending
@@ -196,7 +196,7 @@ def test_a_file_that_is_no_onnx(content, tmp_path):
 
 
 def test_inputs_that_cannot_be_fed(tmp_path):
-    model = filled(SMALL, seeded_checkpoint(SMALL))
+    model = filled_model(SMALL, seeded_checkpoint(SMALL))
     file = tmp_path / "small.onnx"
     export_onnx(model, file)
     with pytest.raises(RecordingError, match=r"input of \[1, 3, 128, 128\].*\[1, 3, 64, 64\]"):

@@ -171,8 +171,8 @@ def test_a_recorder_ends_with_a_picodet_that_is_killed(tmp_path):
     script = """if True:
         from pathlib import Path
         import sys
-        from picodet.paddle_process.python import start
-        start(Path(sys.executable), "sleeper", "").wait()
+        from picodet.paddle_process.python import start_process
+        start_process(Path(sys.executable), "sleeper", "").wait()
     """
     path = os.pathsep.join([*sys.path, str(tmp_path)])
     with subprocess.Popen(

@@ -6,7 +6,7 @@ import numpy as np
 import own_recording
 import pytest
 import torch
-from tracing import filled, seeded_checkpoint
+from tracing import filled_model, seeded_checkpoint
 
 from picodet.alignment.recording.index import PreprocessingSettings
 from picodet.alignment.reference import record as reference
@@ -45,7 +45,7 @@ def record(path, size=None, float64=False):
 def test_a_file_of_ours_becomes_a_checkpoint_with_its_own_settings(
     orders, tmp_path, suffix, float64
 ):
-    model = filled(CONFIG, seeded_checkpoint(CONFIG))
+    model = filled_model(CONFIG, seeded_checkpoint(CONFIG))
     path = own_recording.save(model, tmp_path / f"model{suffix}")
     asked = record(path, (416, 416), float64)
     ((request, arrays),) = orders

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from comparisons import ALIGNED, BROKEN, DIFFERENT, FINE, HOSTILE, LAYERS, layer
-from parsed import Parsed
+from parsed import ParsedPage
 
 from picodet.alignment.report.blocks import blocks
 from picodet.alignment.report.html import page
@@ -23,7 +23,7 @@ EMPTY = Comparison("a", "b", (), (), (), "", {})
 @pytest.mark.parametrize("comparison", [ALIGNED, DIFFERENT, EMPTY], ids=["same", "other", "none"])
 def test_it_is_html_whose_links_lead_somewhere_and_that_loads_nothing(comparison):
     text = page(comparison)
-    parsed = Parsed(text)
+    parsed = ParsedPage(text)
     assert len(set(parsed.ids)) == len(parsed.ids)
     assert {link.removeprefix("#") for link in parsed.links} <= set(parsed.ids)
     assert all(value.startswith("data:image/png") for value in parsed.loaded)

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from trained_models import RUNGS
 
 from picodet.cli import align
-from picodet.formats.meta import describe
+from picodet.formats.meta import make_meta
 from picodet.models.checkpoint import save
 from scripts.fixtures import seeded
 from scripts.fixtures.trained import GOLDEN, TRAINED, ours
@@ -19,7 +19,7 @@ NAME = "training_2021"
 def saved(path, change=lambda weights: None):
     weights = {name: tensor.numpy() for name, tensor in ours(NAME).model.state_dict().items()}
     change(weights)
-    save(path, weights, describe(TRAINED[NAME], "detector", "seeded", "0" * 64))
+    save(path, weights, make_meta(TRAINED[NAME], "detector", "seeded", "0" * 64))
     return path
 
 

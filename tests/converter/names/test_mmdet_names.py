@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from picodet.config import make_divisible
-from picodet.converter.match_tensors import convert
+from picodet.converter.match_tensors import match_tensors
 from picodet.converter.names.mmdet_names import (
     FIRST_MMDET,
     MMDET,
+    find_table,
     mmdet_table,
-    respelled,
-    spelling,
+    translate_known,
 )
 from picodet.converter.names.name_tables import name_table
 from picodet.converter.names.unmatched_tensors import MMDET_ONLY
-from picodet.converter.to_paddle import renamed
+from picodet.converter.to_paddle import rename_tensors
 from picodet.errors import ConversionError
 from picodet.models.picodet import PicoDet
 from picodet.zoo.architectures import LCNET_1_0X, S_LCNET, L, M, S
@@ -141,7 +141,7 @@ def test_the_port_would_load_it_strictly(config, count):
     port = PORTS[config.name].tensors
     table = mmdet_table(config.backbone, config.neck, config.head)
     assert len(port) == count == {"picodet_s": 679}.get(config.name, 775)
-    assert shapes_of(renamed(weights_of(config), table)) == port
+    assert shapes_of(rename_tensors(weights_of(config), table)) == port
 
 
 @pytest.mark.parametrize(
@@ -201,11 +201,11 @@ def test_every_tensor_has_one_name_and_every_rule_a_tensor(table, config):
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_there_and_back_changes_nothing(table):
     weights = weights_of(SMALL_S)
-    there = renamed(weights, table)
-    assert spelling(there) is table
-    again = convert(there, shapes_of(weights), table, (64, 64), theirs_only=MMDET_ONLY)
+    there = rename_tensors(weights, table)
+    assert find_table(there) is table
+    again = match_tensors(there, shapes_of(weights), table, (64, 64), unmatched_rules=MMDET_ONLY)
     assert again.ok
-    assert (again.mapped, again.added, again.left_out) == (679, (), ())
+    assert (again.mapped, again.initialized, again.skipped) == (679, (), ())
     for name, value in weights.items():
         assert again.weights[name].tobytes() == value.tobytes()
         assert again.weights[name].dtype == value.dtype
@@ -213,34 +213,34 @@ def test_there_and_back_changes_nothing(table):
 
 def test_tensors_that_only_the_port_has_are_left_out():
     weights = weights_of(SMALL_S)
-    arrays = renamed(weights, FIRST_MMDET)
+    arrays = rename_tensors(weights, FIRST_MMDET)
     arrays |= {f"bbox_head.gfl_reg.{i}.bias": np.ones(32, np.float32) for i in range(4)}
     arrays["bbox_head.p3_feat.scale_reg"] = np.ones(1, np.float32)
-    options = {"table": FIRST_MMDET, "input_size": (64, 64), "theirs_only": MMDET_ONLY}
-    conversion = convert(arrays, shapes_of(weights), **options)
+    options = {"table": FIRST_MMDET, "input_size": (64, 64), "unmatched_rules": MMDET_ONLY}
+    conversion = match_tensors(arrays, shapes_of(weights), **options)
     assert conversion.ok
-    assert len(conversion.left_out) == 5
+    assert len(conversion.skipped) == 5
     arrays["bbox_head.gfl_reg.0.bias"] = np.ones(31, np.float32)
-    (problem,) = convert(arrays, shapes_of(weights), **options).problems
+    (problem,) = match_tensors(arrays, shapes_of(weights), **options).problems
     assert problem.found == "not one for 8 bins of each side: [31]"
 
 
 def test_counters_are_counts():
     weights = weights_of(SMALL_S)
-    arrays = renamed(weights, MMDET)
+    arrays = rename_tensors(weights, MMDET)
     name = "backbone.conv1.bn.num_batches_tracked"
     for wrong in (np.array(-1), np.array(1.5), np.array([1])):
-        (problem,) = convert(
-            arrays | {name: wrong}, shapes_of(weights), MMDET, (64, 64), theirs_only=MMDET_ONLY
+        (problem,) = match_tensors(
+            arrays | {name: wrong}, shapes_of(weights), MMDET, (64, 64), unmatched_rules=MMDET_ONLY
         ).problems
         assert (problem.kind, problem.name, problem.expected) == ("mismatched", name, "[] count")
     del arrays[name]  # as the port's own converter writes it
-    assert len(convert(arrays, shapes_of(weights), MMDET, (64, 64)).added) == 1
+    assert len(match_tensors(arrays, shapes_of(weights), MMDET, (64, 64)).initialized) == 1
 
 
 def test_in_ppdets_names_it_can_be_recognised():
     ppdet = name_table(S.backbone, S.neck, S.head)
-    arrays = respelled(renamed(weights_of(SMALL_S), MMDET), MMDET, ppdet)
+    arrays = translate_known(rename_tensors(weights_of(SMALL_S), MMDET), MMDET, ppdet)
     assert len(arrays) == 679 - 103
     assert arrays["head.head_cls0.weight"].shape == (2 + 32, 96, 1, 1)
 
@@ -252,5 +252,5 @@ def test_what_the_port_does_not_have(config):
 
 
 def test_other_spellings_are_none_of_the_ports():
-    assert spelling(["backbone._conv1._conv.weight", "head.head_cls0.weight"]) is None
-    assert spelling(["bbox_head.gfl_cls.0.bias"]) is None
+    assert find_table(["backbone._conv1._conv.weight", "head.head_cls0.weight"]) is None
+    assert find_table(["bbox_head.gfl_cls.0.bias"]) is None

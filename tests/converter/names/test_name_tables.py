@@ -13,13 +13,13 @@ from picodet.converter.names.name_tables import (
     CLAS_ESNET,
     HEADS,
     NECKS,
-    OwnNames,
+    IdentityNameTable,
     backbone_table,
+    identity_table,
     name_table,
-    own_table,
 )
 from picodet.converter.names.rules import NameTable
-from picodet.converter.names.unmatched_tensors import OURS_ONLY_SUFFIX
+from picodet.converter.names.unmatched_tensors import TORCH_ONLY_SUFFIX
 from picodet.models.esnet import ESNet
 from picodet.models.picodet import PicoDet
 from picodet.zoo.architectures import MOBILENET, RESNET, S_LCNET, SHUFFLENET, VARIANTS, S
@@ -35,7 +35,7 @@ numbers = st.integers(0, 120).map(str)
 
 def scopes(rules):
     """All groups of rules among which one is looked for."""
-    inner = (group for rule in rules if rule.inside for group in scopes(rule.inside))
+    inner = (group for rule in rules if rule.nested for group in scopes(rule.nested))
     return [rules, *inner]
 
 
@@ -55,7 +55,7 @@ def paths(draw, rules):
         fields = {name: draw(numbers) for name in ("stage", "block", "level", "i")}
         paddle.append(rule.paddle.format(**fields))
         ours.append(rule.ours.format(**fields))
-        rules = rule.inside or rules
+        rules = rule.nested or rules
     return ".".join(paddle), ".".join(ours)
 
 
@@ -129,7 +129,7 @@ def test_a_table_has_no_word_for_what_others_have(name):
 )
 def test_every_tensor_and_layer_of_a_model_has_one_name_in_paddle(config):
     model, table = PicoDet(config), table_of(config)
-    tensors = [name for name in model.state_dict() if not name.endswith(OURS_ONLY_SUFFIX)]
+    tensors = [name for name in model.state_dict() if not name.endswith(TORCH_ONLY_SUFFIX)]
     containers = (nn.ModuleDict, nn.ModuleList)  # nobody calls them
     called = [
         name for name, layer in model.named_modules() if name and not isinstance(layer, containers)
@@ -141,7 +141,7 @@ def test_every_tensor_and_layer_of_a_model_has_one_name_in_paddle(config):
         assert table.to_ours(translation.name).name == name
     assert set().union(*(translation.rules for translation in there)) == table.rules
     for_tensors = set().union(*(translation.rules for translation in there[: len(tensors)]))
-    assert {rule for rule in table.rules if rule.of_tensors} == for_tensors
+    assert {rule for rule in table.rules if rule.has_tensors} == for_tensors
 
 
 def test_a_backbone_alone_has_the_names_that_it_has_in_a_detector():
@@ -153,17 +153,17 @@ def test_a_backbone_alone_has_the_names_that_it_has_in_a_detector():
 
 def test_paddleclas_names_every_tensor_of_the_backbone():
     names = ["backbone." + name for name in ESNet(S.backbone).state_dict()]
-    there = [CLAS_BACKBONE.to_paddle(n) for n in names if not n.endswith(OURS_ONLY_SUFFIX)]
+    there = [CLAS_BACKBONE.to_paddle(n) for n in names if not n.endswith(TORCH_ONLY_SUFFIX)]
     assert all(there)
     assert there[-1].name == "backbone.blocks.12.pw_1_2.bn._variance"
     used = set().union(*(translation.rules for translation in there))
-    assert {rule for rule in CLAS_BACKBONE.rules if rule.of_tensors} == used
+    assert {rule for rule in CLAS_BACKBONE.rules if rule.has_tensors} == used
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_every_name_of_ours_is_its_own_translation(config):
-    table = own_table(config.backbone, config.neck, config.head)
-    assert isinstance(table, OwnNames)
+    table = identity_table(config.backbone, config.neck, config.head)
+    assert isinstance(table, IdentityNameTable)
     for name in PicoDet(config).state_dict():
         assert table.to_ours(name).name == table.to_paddle(name).name == name
 
@@ -180,4 +180,4 @@ def test_every_name_of_ours_is_its_own_translation(config):
     ],
 )
 def test_and_no_other_is(name):
-    assert own_table(S.backbone, S.neck, S.head).to_ours(name) is None
+    assert identity_table(S.backbone, S.neck, S.head).to_ours(name) is None

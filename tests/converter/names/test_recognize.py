@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from picodet.converter.names.recognize import (
-    Recognised,
+    RecognizedModel,
     backbone_signature,
     esnet_widths,
-    recognise_backbone,
-    recognise_detector,
+    recognize_backbone,
+    recognize_detector,
     signature,
 )
 from picodet.models.picodet import PicoDet
@@ -32,8 +32,8 @@ from scripts.fixtures import seeded
 def test_numbers_are_read_off_the_tensors(variant, num_classes, depth, reg_max):
     classes = tuple(map(str, range(num_classes)))
     config = replace(variant, classes=classes, head_convs=depth, reg_max=reg_max)
-    expected = Recognised(variant, num_classes, depth, reg_max)
-    assert recognise_detector(seeded.shapes(config)) == Recognised.of(config) == expected
+    expected = RecognizedModel(variant, num_classes, depth, reg_max)
+    assert recognize_detector(seeded.shapes(config)) == RecognizedModel.of(config) == expected
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
@@ -58,7 +58,7 @@ def test_what_the_neck_takes_are_the_ends_of_the_stages(variant):
 )
 def test_a_backbone_alone(variant):
     shapes = {n: s for n, s in seeded.shapes(variant).items() if n.startswith("backbone.")}
-    backbone, table = recognise_backbone(shapes)
+    backbone, table = recognize_backbone(shapes)
     assert backbone == variant.backbone
     assert all(table.to_ours(name) for name in shapes)
 
@@ -67,14 +67,14 @@ def test_one_backbone_under_two_necks():
     """The weights of the NPU model's backbone are the S model's; what is behind it tells."""
     assert backbone_signature(S_NPU.backbone) == backbone_signature(S_LCNET.backbone)
     for variant in (S_NPU, S_LCNET):
-        assert recognise_detector(seeded.shapes(variant)).variant == variant
+        assert recognize_detector(seeded.shapes(variant)).variant == variant
 
 
 def test_missing_tensors_do_not_hide_the_variant():
     shapes = seeded.shapes(M)
     for name in [name for name in shapes if "2_1" in name or name.startswith("head.")]:
         del shapes[name]
-    assert recognise_detector(shapes) == Recognised.of(M)
+    assert recognize_detector(shapes) == RecognizedModel.of(M)
 
 
 @pytest.mark.parametrize(
@@ -90,27 +90,27 @@ def test_missing_tensors_do_not_hide_the_variant():
 )
 def test_one_tensor_cannot_claim_a_giant(name, shape):
     """What a single tensor says is believed only where others bear it out."""
-    assert recognise_detector(seeded.shapes(S) | {name: shape}) == Recognised.of(S)
+    assert recognize_detector(seeded.shapes(S) | {name: shape}) == RecognizedModel.of(S)
 
 
 def test_in_the_new_head_classes_stand_alone():
     shapes = seeded.shapes(replace(S_LCNET, classes=("a",), reg_max=11))
     assert shapes["head.head_cls0.weight"] == (1, 96, 1, 1)
     assert shapes["head.head_reg0.weight"] == (48, 96, 1, 1)
-    assert recognise_detector(shapes) == Recognised(S_LCNET, 1, 2, 11)
-    claimed = recognise_detector(shapes | {"head.distribution_project.project": (10**9,)})
+    assert recognize_detector(shapes) == RecognizedModel(S_LCNET, 1, 2, 11)
+    claimed = recognize_detector(shapes | {"head.distribution_project.project": (10**9,)})
     assert claimed.reg_max == 7
 
 
 def test_what_is_shown_to_people():
     text = "picodet_xs_lcnet with 80 classes, head depth 2 and reg_max 7"
-    assert str(Recognised.of(XS_LCNET)) == text
+    assert str(RecognizedModel.of(XS_LCNET)) == text
 
 
 def test_other_tensors_are_no_picodet():
-    assert recognise_detector({"backbone.conv1.conv.weight": (16, 3, 3, 3)}) is None
-    assert recognise_backbone({"backbone.blocks.0.concat_pw.conv.weight": (88, 88, 1, 1)}) is None
-    assert recognise_backbone({}) is None
-    assert recognise_detector({}) is None
+    assert recognize_detector({"backbone.conv1.conv.weight": (16, 3, 3, 3)}) is None
+    assert recognize_backbone({"backbone.blocks.0.concat_pw.conv.weight": (88, 88, 1, 1)}) is None
+    assert recognize_backbone({}) is None
+    assert recognize_detector({}) is None
     assert esnet_widths({"backbone.blocks.0.concat_pw.conv.weight": (88, 88, 1, 1)}) == [88]
     assert esnet_widths({"backbone.2_1._conv_pw_mv1._conv.weight": (88,)}) == []

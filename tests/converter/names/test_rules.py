@@ -11,7 +11,7 @@ RULES = (
     Rule("_a", "a"),
     Rule("{block}_{i}", "blocks.{block}.of{i}"),
     Rule("two.words", "one"),
-    Rule("_se", "se", inside=INNER),
+    Rule("_se", "se", nested=INNER),
     Rule("pool", "pool", of_tensors=False),
     Rule("w", "w"),
 )

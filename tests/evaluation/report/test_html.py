@@ -13,7 +13,7 @@ from evaluation_reports import (
     WHAT_IF,
     WORST,
 )
-from parsed import Parsed
+from parsed import ParsedPage
 
 from picodet.evaluation.report.formatting import NOTHING
 from picodet.evaluation.report.html import page
@@ -32,7 +32,7 @@ ALL = pytest.mark.parametrize(
 @ALL
 def test_it_is_html_that_loads_nothing_and_runs_nothing(report):
     text = page(report)
-    parsed = Parsed(text)
+    parsed = ParsedPage(text)
     assert all(value.startswith("data:image/jpeg;base64,") for value in parsed.loaded)
     assert "default-src 'none'" in text
     assert "script" not in parsed.tags
@@ -56,7 +56,7 @@ def test_text_from_data_is_text_wherever_it_stands():
     assert "<script" not in text
     assert 'onload="' not in text
     assert text.count("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;[bold]") >= 16
-    Parsed(text)
+    ParsedPage(text)
 
 
 def test_the_number_stands_on_top():

@@ -8,7 +8,7 @@ from assignments import (
     single_image_targets,
 )
 
-from picodet.ops.anchor_points import cell_centres
+from picodet.ops.anchor_points import make_anchor_points
 from picodet.training.assigners.assignment import NONE
 from picodet.training.assigners.atss import atss
 from picodet.training.recipes.schema import TaskAligned
@@ -33,7 +33,7 @@ def test_padding_is_no_box():
 def anchor_points(*levels):
     """The centres and strides in pixels."""
     grids = (levels + ((0, 0),) * 3)[:4]
-    points, strides = (torch.tensor(array) for array in cell_centres(grids))
+    points, strides = (torch.tensor(array) for array in make_anchor_points(grids))
     return points * strides, strides
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from assignments import assigner_inputs, difference_to_recorded, padded, single_image_targets
 
-from picodet.ops.anchor_points import cell_centres
+from picodet.ops.anchor_points import make_anchor_points
 from picodet.training.assigners.assignment import NONE
 from picodet.training.assigners.simota import OUTSIDE_COST, simota
 from picodet.training.recipes.schema import SimOTA
@@ -35,7 +35,9 @@ def test_padding_is_no_box():
 
 
 # four cells of stride 8, whose centres are (4, 4), (12, 4), (4, 12) and (12, 12)
-POINTS, STRIDES = (torch.tensor(array) for array in cell_centres(((2, 2), (0, 0), (0, 0), (0, 0))))
+POINTS, STRIDES = (
+    torch.tensor(array) for array in make_anchor_points(((2, 2), (0, 0), (0, 0), (0, 0)))
+)
 POINTS = POINTS * STRIDES
 BOX = (0.0, 0.0, 8.0, 8.0)
 HALF = (0.0, 0.0, 8.0, 4.0)  # IoU 1/2 with it

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from picodet.distributed import Alone
+from picodet.distributed import SingleProcess
 from picodet.errors import TrainingError
 from picodet.training.data import image_record
 
@@ -46,7 +46,7 @@ class Neighbour:
 
 
 def scan(paths, known=NOTHING, ranks=None, progress=ignore):
-    return image_record.scan(paths, known, ranks or Alone(), progress)
+    return image_record.scan(paths, known, ranks or SingleProcess(), progress)
 
 
 def test_sizes_and_checksums(paths):
