@@ -17,7 +17,7 @@ from picodet.data.preprocess import read_image
 
 WIDTH, HEIGHT = 1216, 1600
 FONT = cv2.FONT_HERSHEY_COMPLEX
-INK = (20, 20, 20)
+TEXT_COLOR = (20, 20, 20)
 LEFT, RIGHT = 110, 640  # edges of the two columns
 WORDS = (
     "A detector that was trained in one framework and is served by another has to compute the "
@@ -43,14 +43,14 @@ def draw() -> np.ndarray:
     below = _paragraph(page, LEFT, below + 100, characters=38, lines=16)
     _line(page, "2. Results", LEFT, below + 60, 0.95, 2)
     _paragraph(page, LEFT, below + 110, characters=38, lines=12)
-    _picture(page, RIGHT, 520)
+    _figure(page, RIGHT, 520)
     _table(page, RIGHT, 930)
     _paragraph(page, RIGHT, 1170, characters=38, lines=12)
     return page
 
 
 def _line(page: np.ndarray, text: str, x: int, y: int, size: float, thickness: int = 1) -> None:
-    cv2.putText(page, text, (x, y), FONT, size, INK, thickness, cv2.LINE_AA)
+    cv2.putText(page, text, (x, y), FONT, size, TEXT_COLOR, thickness, cv2.LINE_AA)
 
 
 def _paragraph(page: np.ndarray, x: int, y: int, characters: int, lines: int) -> int:
@@ -61,9 +61,9 @@ def _paragraph(page: np.ndarray, x: int, y: int, characters: int, lines: int) ->
     return y
 
 
-def _picture(page: np.ndarray, x: int, y: int) -> None:
-    picture = read_image(Path(skimage.__file__).parent / "data" / "coffee.png")
-    page[y : y + 307, x : x + 460] = cv2.resize(picture, (460, 307))
+def _figure(page: np.ndarray, x: int, y: int) -> None:
+    image = read_image(Path(skimage.__file__).parent / "data" / "coffee.png")
+    page[y : y + 307, x : x + 460] = cv2.resize(image, (460, 307))
     _line(page, "Figure 1: a cup of coffee on a table", x + 40, y + 345, 0.55)
 
 
@@ -71,11 +71,11 @@ def _table(page: np.ndarray, x: int, y: int) -> None:
     width, height = 115, 38  # of a cell
     _line(page, "Table 1: models and what they cost", x + 50, y - 18, 0.55)
     for i, row in enumerate((*ROWS, ())):
-        cv2.line(page, (x, y + i * height), (x + len(ROWS[0]) * width, y + i * height), INK)
+        cv2.line(page, (x, y + i * height), (x + len(ROWS[0]) * width, y + i * height), TEXT_COLOR)
         for j, cell in enumerate(row):
             _line(page, cell, x + j * width + 16, y + i * height + 26, 0.55)
     for j in range(len(ROWS[0]) + 1):
-        cv2.line(page, (x + j * width, y), (x + j * width, y + len(ROWS) * height), INK)
+        cv2.line(page, (x + j * width, y), (x + j * width, y + len(ROWS) * height), TEXT_COLOR)
 
 
 if __name__ == "__main__":

@@ -33,11 +33,11 @@ TUNED = ", tuned"
 POWERS = range(-9, 4)
 
 
-class Said(NamedTuple):
+class PeerResult(NamedTuple):
     """One tool about one model."""
 
     different: list[str]  # in the order of the forward pass
-    broken: str  # the error it ended with, or ""
+    error: str  # the error it ended with, or ""
     tolerance: float
 
 
@@ -61,16 +61,16 @@ class Peers:
     def __exit__(self, *_: object) -> None:
         self.process.communicate()
 
-    def learn(self, reference: Trace, right: Trace) -> dict[str, Said]:
+    def set_reference(self, reference: Trace, right: Trace) -> dict[str, PeerResult]:
         """What the others are held against; what is said of the right model."""
         save(self.folder / "reference.npz", reference)
-        return self._ask("learn", right)
+        return self._request("learn", right)
 
-    def compare(self, ours: Trace) -> dict[str, Said]:
+    def compare(self, ours: Trace) -> dict[str, PeerResult]:
         """By the names of the tools."""
-        return self._ask("compare", ours)
+        return self._request("compare", ours)
 
-    def _ask(self, what: str, ours: Trace) -> dict[str, Said]:
+    def _request(self, what: str, ours: Trace) -> dict[str, PeerResult]:
         path = self.folder / "ours.npz"
         save(path, ours)
         request = {"what": what, "reference": str(self.folder / "reference.npz"), "ours": str(path)}
@@ -78,7 +78,7 @@ class Peers:
         line = self.answers.readline()
         if not line:
             sys.exit("the Python of --peers ended; has it padiff, reprod_log, paddle and torch?")
-        return {name: Said(**said) for name, said in json.loads(line).items()}
+        return {name: PeerResult(**results) for name, results in json.loads(line).items()}
 
 
 def save(path: Path, trace: Trace) -> None:
@@ -99,51 +99,54 @@ class Tools:
         self.check: Any = importlib.import_module("reprod_log.utils").check_print_diff
         self.tuned: dict[str, float] = {}
 
-    def answer(self, what: str, reference: Trace, ours: Trace) -> dict[str, Said]:
+    def answer(self, what: str, reference: Trace, ours: Trace) -> dict[str, PeerResult]:
         """With the defaults, and with tolerances that `learn` has found."""
         if what == "learn":
             for name in DEFAULTS:
                 powers = (10.0**power for power in POWERS)
-                quiet = (p for p in powers if not any(self.ask(name, reference, ours, p)[:2]))
+                quiet = (p for p in powers if not any(self.run_tool(name, reference, ours, p)[:2]))
                 self.tuned[name] = next(quiet, float("inf"))
-        answers = {name: self.ask(name, reference, ours, bar) for name, bar in DEFAULTS.items()}
-        for name, bar in self.tuned.items():
-            answers[name + TUNED] = self.ask(name, reference, ours, bar)
+        answers = {
+            name: self.run_tool(name, reference, ours, tolerance)
+            for name, tolerance in DEFAULTS.items()
+        }
+        for name, tolerance in self.tuned.items():
+            answers[name + TUNED] = self.run_tool(name, reference, ours, tolerance)
         return answers
 
-    def ask(self, name: str, reference: Trace, ours: Trace, bar: float) -> Said:
+    def run_tool(self, name: str, reference: Trace, ours: Trace, tolerance: float) -> PeerResult:
         """One tool, one tolerance."""
         if name == "reprod_log":
-            return self._reprod_log(reference, ours, bar)
-        return self._padiff(reference, ours, name.removeprefix("PaDiff "), bar)
+            return self._reprod_log(reference, ours, tolerance)
+        return self._padiff(reference, ours, name.removeprefix("PaDiff "), tolerance)
 
-    def _padiff(self, reference: Trace, ours: Trace, mode: str, bar: float) -> Said:
-        atol = 0 if bar == DEFAULTS["PaDiff mean"] else bar
-        options = {"atol": atol, "rtol": bar, "compare_mode": mode}
+    def _padiff(self, reference: Trace, ours: Trace, mode: str, tolerance: float) -> PeerResult:
+        atol = 0 if tolerance == DEFAULTS["PaDiff mean"] else tolerance
+        options = {"atol": atol, "rtol": tolerance, "compare_mode": mode}
         different: list[str] = []
         for name, tensor in reference.items():
             if name not in ours:
-                return Said(different, f"{name} was never reached", bar)
+                return PeerResult(different, f"{name} was never reached", tolerance)
             try:
                 self.padiff.assert_tensor_equal(ours[name], tensor, options)
             except AssertionError:
                 different.append(name)
-        return Said(different, "", bar)
+        return PeerResult(different, "", tolerance)
 
-    def _reprod_log(self, reference: Trace, ours: Trace, bar: float) -> Said:
+    def _reprod_log(self, reference: Trace, ours: Trace, tolerance: float) -> PeerResult:
         helper = self.helper()
         try:
             helper.compare_info(dict(reference), dict(ours))
         except (AssertionError, ValueError) as error:
-            return Said([], f"{type(error).__name__}: {error}", bar)
-        return Said(
+            return PeerResult([], f"{type(error).__name__}: {error}", tolerance)
+        return PeerResult(
             [
                 name
                 for name, differences in helper.diff_dict.items()
-                if not self.check({name: differences}, diff_threshold=bar, print_func=ignore)
+                if not self.check({name: differences}, diff_threshold=tolerance, print_func=ignore)
             ],
             "",
-            bar,
+            tolerance,
         )
 
 
@@ -151,15 +154,15 @@ def ignore(_: str) -> None:
     """Nothing is printed."""
 
 
-def serve(answer: Callable[[str, Trace, Trace], dict[str, Said]]) -> None:
+def serve(answer: Callable[[str, Trace, Trace], dict[str, PeerResult]]) -> None:
     """Until the requests end."""
     out = sys.stdout
     for line in sys.stdin:
         request = json.loads(line)
         reference, ours = (dict(np.load(request[side])) for side in ("reference", "ours"))
         with contextlib.redirect_stdout(io.StringIO()):
-            said = answer(request["what"], reference, ours)
-        print(json.dumps({name: s._asdict() for name, s in said.items()}), file=out, flush=True)
+            results = answer(request["what"], reference, ours)
+        print(json.dumps({name: s._asdict() for name, s in results.items()}), file=out, flush=True)
 
 
 if __name__ == "__main__":

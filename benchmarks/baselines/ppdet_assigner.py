@@ -15,27 +15,27 @@ import numpy as np
 import paddle
 from ppdet.modeling.assigners import ATSSAssigner, SimOTAAssigner, TaskAlignedAssigner
 
-ANCHOR = 5.0  # strides, the squares of ATSS
+ANCHOR_SIZE = 5.0  # strides, the squares of ATSS
 
 
-def assigners(given: dict[str, np.ndarray]) -> dict[str, Callable[[], np.ndarray]]:
+def assigners(inputs: dict[str, np.ndarray]) -> dict[str, Callable[[], np.ndarray]]:
     """As the heads call them, with the numbers of configs/picodet."""
-    scores = paddle.to_tensor(given["scores"]).transpose([0, 2, 1])
+    scores = paddle.to_tensor(inputs["scores"]).transpose([0, 2, 1])
     predicted, strides, points, boxes = (
-        paddle.to_tensor(given[name]) for name in ("predicted", "strides", "points", "boxes")
+        paddle.to_tensor(inputs[name]) for name in ("predicted", "strides", "points", "boxes")
     )
-    classes = paddle.to_tensor(given["classes"])[..., None]
-    valid = paddle.to_tensor(given["valid"].astype(np.float32))[..., None]
+    classes = paddle.to_tensor(inputs["classes"])[..., None]
+    valid = paddle.to_tensor(inputs["valid"].astype(np.float32))[..., None]
     num_classes = scores.shape[2]
-    counts = given["valid"].sum(axis=1)
-    cells = paddle.concat([points, strides, strides], axis=1)
-    half = strides * ANCHOR / 2
+    counts = inputs["valid"].sum(axis=1)
+    anchor_points = paddle.concat([points, strides, strides], axis=1)
+    half = strides * ANCHOR_SIZE / 2
     anchors = paddle.concat([points - half, points + half], axis=1)
-    levels = [int(h * w) for h, w in given["levels"]]
+    levels = [int(h * w) for h, w in inputs["levels"]]
     ota = SimOTAAssigner(candidate_topk=10, iou_weight=6, num_classes=num_classes)
     static = ATSSAssigner(topk=9, num_classes=num_classes, force_gt_matching=False)
     aligned = TaskAlignedAssigner(topk=13, alpha=1.0, beta=6.0)
-    pictures = [
+    images = [
         (scores[i], predicted[i], boxes[i, : int(n)], classes[i, : int(n)])
         for i, n in enumerate(counts)
     ]
@@ -49,8 +49,8 @@ def assigners(given: dict[str, np.ndarray]) -> dict[str, Callable[[], np.ndarray
             return sample(numbers, own)
 
         ota.get_sample = keep
-        for own_scores, own_predicted, own_boxes, own_classes in pictures:
-            ota(own_scores, cells, own_predicted, own_boxes, own_classes)
+        for own_scores, own_predicted, own_boxes, own_classes in images:
+            ota(own_scores, anchor_points, own_predicted, own_boxes, own_classes)
         ota.get_sample = sample
         return np.stack(found)
 
@@ -71,11 +71,11 @@ def assigners(given: dict[str, np.ndarray]) -> dict[str, Callable[[], np.ndarray
 
 def main() -> None:
     """Measure one after the other."""
-    given, found, runs = sys.argv[1:]
+    inputs, found, runs = sys.argv[1:]
     result: dict[str, np.ndarray] = {}
-    with np.load(given) as loaded:
-        waiting = assigners(dict(loaded))
-    for name, assign in waiting.items():
+    with np.load(inputs) as loaded:
+        assign_functions = assigners(dict(loaded))
+    for name, assign in assign_functions.items():
         times = []
         for _ in range(int(runs) + 1):
             start = time.perf_counter()

@@ -91,7 +91,7 @@ TestReader:
 """
 
 
-class Keep(Callback):
+class StatsCallback(Callback):
     """Takes the twelve numbers before the trainer forgets them."""
 
     stats: list[float]
@@ -106,10 +106,10 @@ def evaluate(config: Path, checkpoint: Path) -> list[float]:
     paddle.set_device("cpu")
     trainer = Trainer(load_config(str(config)), mode="eval")
     trainer.load_weights(str(checkpoint))
-    keep = Keep(trainer)
-    trainer.register_callbacks([keep])
+    callback = StatsCallback(trainer)
+    trainer.register_callbacks([callback])
     trainer.evaluate()
-    return keep.stats
+    return callback.stats
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import paddle
 from ppdet.data.reader import TrainReader
 from ppdet.data.source.coco import COCODataSet
 
-UNCOUNTED = 6  # batches
+WARMUP_BATCHES = 6  # batches
 SAMPLE = [
     {"Decode": {}},
     {"RandomCrop": {}},
@@ -66,9 +66,9 @@ def main() -> None:
     loader = reader(dataset, arguments.workers)
     start = 0.0
     for number, _ in enumerate(loader, 1):
-        if number == UNCOUNTED:
+        if number == WARMUP_BATCHES:
             start = time.perf_counter()
-        if number == UNCOUNTED + arguments.batches:
+        if number == WARMUP_BATCHES + arguments.batches:
             break
     print(arguments.batches * arguments.batch / (time.perf_counter() - start))
 

@@ -16,25 +16,29 @@ from picodet.converter.names.name_tables import name_table
 from picodet.models.picodet import PicoDet
 from picodet.ops import decode
 
-PREPROCESSING, BOXES, SCORES, KEPT = "preprocessing", "boxes", "scores", "NMS"
-OUTSIDE = {  # steps that are no layers, and the rungs that they belong to
+PREPROCESSING, BOXES, SCORES, DETECTIONS = "preprocessing", "boxes", "scores", "NMS"
+NON_LAYER_STEPS = {  # steps that are no layers, and the rungs that they belong to
     PREPROCESSING: {"preprocessing"},
     BOXES: {"heads", "decoding"},
     SCORES: {"heads", "decoding"},
-    KEPT: {"NMS"},
+    DETECTIONS: {"NMS"},
 }
 
 
 def reference_trace(recording: Recording, config: ModelConfig) -> dict[str, np.ndarray]:
     """Of a reference that ppdet ran."""
-    ending, index = recording.index.ending, recording.index
+    outputs, index = recording.index.ending, recording.index
     trace = {PREPROCESSING: recording.tensor(index.input)}
     table = name_table(config.backbone, config.neck, config.head)
     for call in pair_layers(index, table).calls:
         for i, key in enumerate(call.outputs):
             if key is not None:
                 trace[_name(call.path, call.number, i)] = recording.tensor(key)
-    for name, key in ((BOXES, ending.boxes), (SCORES, ending.box_scores), (KEPT, ending.kept)):
+    for name, key in (
+        (BOXES, outputs.boxes),
+        (SCORES, outputs.box_scores),
+        (DETECTIONS, outputs.kept),
+    ):
         if key is not None:
             trace[name] = recording.tensor(key)
     return trace
@@ -61,11 +65,11 @@ def our_trace(model: PicoDet, recording: Recording) -> dict[str, np.ndarray]:
         boxes, scores = (t.numpy() for t in decode.decode(output, model.head.integral))
     trace |= {BOXES: boxes, SCORES: scores}
     scale_factor = np.array(recording.index.scale_factor, boxes.dtype)
-    trace[KEPT] = kept(boxes[0], scores[0], scale_factor)
+    trace[DETECTIONS] = kept(boxes[0], scores[0], scale_factor)
     return trace
 
 
-def common(reference: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> list[str]:
+def common_steps(reference: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> list[str]:
     """Steps that both have, in the order of the forward pass."""
     return [name for name in right if name in reference]
 

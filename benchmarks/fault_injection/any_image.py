@@ -55,7 +55,7 @@ from scripts.fixtures import seeded
 
 KINDS = ("one colour", "tiny", "stretched", "gradient", "noise", "real")
 MEASURES = ("local", "accumulated")
-NONE = (0.0, "")
+NO_RATIO = (0.0, "")
 SIZE = (64, 96)
 
 
@@ -63,14 +63,14 @@ def images(count: int) -> Iterator[tuple[str, np.ndarray]]:
     """Kind and BGR [h, w, 3] uint8."""
     random = np.random.RandomState(0)
     real = sorted((SHARED / "coco/val2017").glob("*.jpg")) or [IMAGE]
-    colours = [np.zeros(3), np.full(3, 255), np.full(3, 77)]
+    colors = [np.zeros(3), np.full(3, 255), np.full(3, 77)]
     for number in range(count):
         kind = KINDS[number % len(KINDS)]
         image: np.ndarray
         size, part = (random.randint(1, 300), random.randint(1, 300), 3), number // len(KINDS)
         if kind == "one colour":
-            colour = colours[part] if part < len(colours) else random.randint(0, 256, 3)
-            image = np.full(size, colour)
+            color = colors[part] if part < len(colors) else random.randint(0, 256, 3)
+            image = np.full(size, color)
         elif kind == "tiny":
             image = random.randint(0, 256, (random.randint(1, 4), random.randint(1, 4), 3))
         elif kind == "stretched":
@@ -87,12 +87,12 @@ def images(count: int) -> Iterator[tuple[str, np.ndarray]]:
 def architectures() -> dict[str, ModelConfig]:
     """One small config of each."""
     found: dict[str, ModelConfig] = {}
-    for config in seeded.RECORDED.values():
+    for config in seeded.RECORDED_CONFIGS.values():
         found.setdefault(seeded.architecture(config), replace(config, input_size=SIZE))
     return {config.name: config for config in found.values()}
 
 
-def filled(config: ModelConfig) -> PicoDet:
+def seeded_model(config: ModelConfig) -> PicoDet:
     """With seeded weights."""
     model = PicoDet(config).eval()
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
@@ -104,13 +104,13 @@ def filled(config: ModelConfig) -> PicoDet:
     return model
 
 
-class Ran(ReferenceTensors):
+class OnnxReference(ReferenceTensors):
     """What onnxruntime makes of an image with every tensor of a file, as if it were recorded."""
 
     def __init__(self, path: Path) -> None:
         file = onnx_model.load(path)
-        entry = file.proto.graph.input[0].name
-        made = {Source(-1): entry, **file.places.made}
+        input_name = file.proto.graph.input[0].name
+        made = {Source(-1): input_name, **file.places.made}
 
         def keys(sources: Iterable[Source]) -> tuple[Key | None, ...]:
             return tuple(made.get(source) for source in sources)
@@ -120,23 +120,23 @@ class Ran(ReferenceTensors):
             for c in file.traced.calls
         )
         super().__init__(_recording(), file.pairing(Pairing(tuple(calls), {}, ())))
-        held = {tensor.name for tensor in file.proto.graph.initializer} | {entry}
+        held = {tensor.name for tensor in file.proto.graph.initializer} | {input_name}
         self.names = sorted({name for name in made.values() if name not in held})
         del file.proto.graph.output[:]
         file.proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in self.names)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(file.proto.SerializeToString(), options)
-        self.entry = entry
+        self.input_name = input_name
         self.made: dict[Key, Tensor] = {}
 
     def run(self, array: np.ndarray) -> dict[Key, Tensor]:
         """Everything that is made of array [1, 3, H, W]."""
-        made = self.session.run(self.names, {self.entry: array})
-        arrays = {self.entry: array, **dict(zip(self.names, made, strict=True))}
+        made = self.session.run(self.names, {self.input_name: array})
+        arrays = {self.input_name: array, **dict(zip(self.names, made, strict=True))}
         return {key: torch.from_numpy(array) for key, array in arrays.items()}
 
-    def holding(self, made: dict[Key, Tensor]) -> "Ran":
+    def with_tensors(self, made: dict[Key, Tensor]) -> "OnnxReference":
         """The same file after it has made this."""
         found = copy.copy(self)
         found.made = made
@@ -154,13 +154,17 @@ def _recording() -> Any:
 class Batch:
     """Images that go through each of the product's runs together, and are compared one by one."""
 
-    def __init__(self, model: PicoDet, double: PicoDet, ran: Ran, arrays: list[np.ndarray]) -> None:
+    def __init__(
+        self, model: PicoDet, double: PicoDet, reference: OnnxReference, arrays: list[np.ndarray]
+    ) -> None:
         """double: `model` in float64. arrays: each [1, 3, H, W]."""
         self.model, self.double = model, double
         self.images = [torch.from_numpy(array) for array in arrays]
-        made = [ran.run(array) for array in arrays]
-        self.ran = [ran.holding(one) for one in made]
-        self.all = ran.holding({key: torch.cat([one[key] for one in made]) for key in made[0]})
+        made = [reference.run(array) for array in arrays]
+        self.reference = [reference.with_tensors(tensors) for tensors in made]
+        self.all = reference.with_tensors(
+            {key: torch.cat([tensors[key] for tensors in made]) for key in made[0]}
+        )
         self.runs: dict[Any, list[list[Event]]] = {}  # by its way: each event, by image
 
     def ratios(self, number: int) -> dict[str, tuple[float, str]]:
@@ -173,7 +177,7 @@ class Batch:
 
         image, allowed = self.images[number], Tolerance(NOISE_MULTIPLE)
         result = compare_layers(
-            self.model, self.ran[number], image, allowed, lambda done: None, made
+            self.model, self.reference[number], image, allowed, lambda done: None, made
         )
         if result.broken or result.unpaired:
             return {MEASURES[0]: (float("inf"), f"not all: {result.broken} {result.unpaired}")}
@@ -201,10 +205,10 @@ class Batch:
             whole = feed and ReferenceFeed(self.all, feed.dtype)
             events: list[Event] = []
             go_through(model, images, whole, threads, events.append, one_by_one, seed)
-            self.runs[key] = [self._apart(event) for event in events]
+            self.runs[key] = [self._split_by_image(event) for event in events]
         return (images[number] for images in self.runs[key])
 
-    def _apart(self, event: Event) -> list[Event]:
+    def _split_by_image(self, event: Event) -> list[Event]:
         """The event as it is in each image."""
         count = len(self.images)
         inputs, outputs = (
@@ -225,17 +229,17 @@ class RightModel(NamedTuple):
     config: ModelConfig
     model: PicoDet
     double: PicoDet
-    ran: Ran
+    reference: OnnxReference
 
 
 def right_model(config: ModelConfig) -> RightModel:
     """With seeded weights."""
-    model = filled(config)
+    model = seeded_model(config)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "export.onnx"
         meta = make_meta(config, "detector", "seeded", "0" * 64)
         onnx.save(build(model, Wanted("heads"), meta), path)
-        return RightModel(config, model, widened(model), Ran(path))
+        return RightModel(config, model, widened(model), OnnxReference(path))
 
 
 def main() -> None:
@@ -261,37 +265,37 @@ def main() -> None:
     }
     models: dict[str, RightModel] = {}
     highest: dict[str, dict[str, tuple[float, str]]] = defaultdict(dict)  # by name or kind, measure
-    drawn, comparisons = images(arguments.images), 0
-    while some := list(itertools.islice(drawn, arguments.together)):
+    samples, comparisons = images(arguments.images), 0
+    while group := list(itertools.islice(samples, arguments.together)):
         for name, config in found.items():
             threads = next(turns[name])
             if time.monotonic() > end:
                 break
             right = models.get(name) or models.setdefault(name, right_model(config))
             sizes = config.input_size, config.preprocessing
-            arrays = [preprocess(image, *sizes)[0][None] for _, image in some]
+            arrays = [preprocess(image, *sizes)[0][None] for _, image in group]
             torch.set_num_threads(threads)
-            batch = Batch(right.model, right.double, right.ran, arrays)
-            for number, (kind, _) in enumerate(some):
+            batch = Batch(right.model, right.double, right.reference, arrays)
+            for number, (kind, _) in enumerate(group):
                 torch.set_num_threads(threads)
                 for measure, ratio in batch.ratios(number).items():
-                    for of in (name, kind):
-                        highest[of][measure] = max(highest[of].get(measure, NONE), ratio)
+                    for key in (name, kind):
+                        highest[key][measure] = max(highest[key].get(measure, NO_RATIO), ratio)
                 comparisons += 1
             print(f"  {comparisons} comparisons, {name}, {threads} threads", flush=True)
-        told(highest, f"{len(models)} architectures, {comparisons} comparisons")
+        print_ratios(highest, f"{len(models)} architectures, {comparisons} comparisons")
         if time.monotonic() > end:
             break
-    sys.exit(max(m[0] for of in highest.values() for m in of.values()) > NOISE_MULTIPLE)
+    sys.exit(max(m[0] for key in highest.values() for m in key.values()) > NOISE_MULTIPLE)
 
 
-def told(highest: dict[str, dict[str, tuple[float, str]]], what: str) -> None:
+def print_ratios(highest: dict[str, dict[str, tuple[float, str]]], what: str) -> None:
     """Print them."""
-    for of, measures in highest.items():
+    for key, measures in highest.items():
         each = (f"{measure} {ratio:.1f} ({path})" for measure, (ratio, path) in measures.items())
-        print(f"{of}: at most {', '.join(each)}")
-    most = max(ratio for measures in highest.values() for ratio, _ in measures.values())
-    print(f"{what}: at most {most:.1f}; an alarm is {NOISE_MULTIPLE:g}", flush=True)
+        print(f"{key}: at most {', '.join(each)}")
+    highest_ratio = max(ratio for measures in highest.values() for ratio, _ in measures.values())
+    print(f"{what}: at most {highest_ratio:.1f}; an alarm is {NOISE_MULTIPLE:g}", flush=True)
 
 
 if __name__ == "__main__":

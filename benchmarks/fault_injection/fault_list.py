@@ -22,53 +22,61 @@ from benchmarks.fault_injection.faults_in_layers import (
 )
 from benchmarks.fault_injection.planting import (
     Fault,
-    before,
-    behind,
-    bins,
-    classes,
-    forward,
-    integral,
-    numbers,
-    setting,
+    attribute_fault,
+    bins_fault,
+    class_names_fault,
+    forward_fault,
+    integral_fault,
+    postprocessing_fault,
+    preprocessing_fault,
+    preprocessing_numbers,
 )
 
-GREY_LEVEL = 1 / 255
+GRAY_LEVEL = 1 / 255
 BELOW = {value: np.nextafter(np.float32(value), np.float32(0)) for value in (0.025, 0.6)}
 
 DECODING = (
-    integral("softmax over the sides", softmax=lambda bins: bins.softmax(dim=1)),
-    integral("softmax over the cells", softmax=lambda bins: bins.softmax(dim=3)),
-    integral("softmax left out", softmax=layers.same),
-    integral("bins counted from 1", first=1),
-    integral("channels read bin by bin", by_bin=True),
-    behind(
-        "centres at the corners", "decoding", make_anchor_points=steps.centres(lambda c, _: c - 0.5)
+    integral_fault("softmax over the sides", softmax=lambda bins: bins.softmax(dim=1)),
+    integral_fault("softmax over the cells", softmax=lambda bins: bins.softmax(dim=3)),
+    integral_fault("softmax left out", softmax=layers.same),
+    integral_fault("bins counted from 1", first=1),
+    integral_fault("channels read bin by bin", by_bin=True),
+    postprocessing_fault(
+        "centres at the corners",
+        "decoding",
+        make_anchor_points=steps.anchor_points_with(lambda c, _: c - 0.5),
     ),
-    behind(
+    postprocessing_fault(
         "centres half a pixel off",
         "decoding",
-        make_anchor_points=steps.centres(lambda c, s: c - 0.5 / s),
+        make_anchor_points=steps.anchor_points_with(lambda c, s: c - 0.5 / s),
     ),
-    behind(
+    postprocessing_fault(
         "x and y of the cells exchanged",
         "decoding",
-        make_anchor_points=steps.centres(lambda c, _: c[:, ::-1]),
+        make_anchor_points=steps.anchor_points_with(lambda c, _: c[:, ::-1]),
     ),
-    behind("stride 32 for 64", "decoding", make_anchor_points=steps.centres(lambda c, _: c, 32)),
-    behind("left and top exchanged", "decoding", distances_to_boxes=steps.boxes_of([1, 0, 3, 2])),
-    behind(
+    postprocessing_fault(
+        "stride 32 for 64",
+        "decoding",
+        make_anchor_points=steps.anchor_points_with(lambda c, _: c, 32),
+    ),
+    postprocessing_fault(
+        "left and top exchanged", "decoding", distances_to_boxes=steps.boxes_of([1, 0, 3, 2])
+    ),
+    postprocessing_fault(
         "boxes clipped to the input",
         "decoding",
         decode=steps.decode_then(boxes=lambda x: x.clamp(min=0)),
     ),
-    behind(
+    postprocessing_fault(
         "softmax over the classes",
         "decoding",
         decode=steps.decode_then(scores=lambda x: x.logit().softmax(dim=1)),
     ),
 )
 
-nms = partial(behind, rung="NMS")
+nms = partial(postprocessing_fault, stage="NMS")
 NMS = (
     nms("IoU 0.61", multiclass_nms=steps.nms_with(iou_threshold=0.61)),
     nms("IoU 0.5", multiclass_nms=steps.nms_with(iou_threshold=0.5)),
@@ -89,35 +97,39 @@ NMS = (
 )
 
 PREPROCESSING = (
-    before("BGR for RGB", "normalise", normalise=steps.normalise_by(bgr=True)),
-    before(
+    preprocessing_fault("BGR for RGB", "normalise", normalise=steps.normalize_with(bgr=True)),
+    preprocessing_fault(
         "mean and std in BGR order",
         "normalise",
-        normalise=steps.normalise_by(numbers_reversed=True),
+        normalise=steps.normalize_with(numbers_reversed=True),
     ),
-    before("not divided by 255", "normalise", normalise=steps.normalise_by(scale=1)),
-    before("divided by 256", "normalise", normalise=steps.normalise_by(scale=256)),
-    before(
+    preprocessing_fault("not divided by 255", "normalise", normalise=steps.normalize_with(scale=1)),
+    preprocessing_fault("divided by 256", "normalise", normalise=steps.normalize_with(scale=256)),
+    preprocessing_fault(
         "normalised by one factor and offset",
         "normalise",
-        normalise=steps.normalise_by(in_one=True),
+        normalise=steps.normalize_with(in_one=True),
     ),
-    before("linear, whatever interp says", "resize", resize=steps.resize_with(1)),
-    before("resized as floats", "resize", resize=steps.floats, normalise=steps.normalise_by()),
-    before("proportions kept", "resize", resize=steps.letterbox),
-    before("height and width exchanged", "probe", resize=steps.sides_exchanged),
-    numbers("interp 1 for 2", ("settings: interp", "resize"), lambda _: {"interp": 1}),
-    numbers(
+    preprocessing_fault("linear, whatever interp says", "resize", resize=steps.resize_with(1)),
+    preprocessing_fault(
+        "resized as floats", "resize", resize=steps.floats, normalise=steps.normalize_with()
+    ),
+    preprocessing_fault("proportions kept", "resize", resize=steps.letterbox),
+    preprocessing_fault("height and width exchanged", "probe", resize=steps.size_swapped),
+    preprocessing_numbers(
+        "interp 1 for 2", ("settings: interp", "resize"), lambda _: {"interp": 1}
+    ),
+    preprocessing_numbers(
         "green's mean off by one grey level",
         ("settings: mean", "normalise"),
-        lambda old: {"mean": (old.mean[0], old.mean[1] + GREY_LEVEL, old.mean[2])},
+        lambda old: {"mean": (old.mean[0], old.mean[1] + GRAY_LEVEL, old.mean[2])},
     ),
-    numbers(
+    preprocessing_numbers(
         "std of red and blue exchanged",
         ("settings: std", "normalise"),
         lambda old: {"std": old.std[::-1]},
     ),
-    numbers(
+    preprocessing_numbers(
         "mean and std 0.5",
         ("settings: mean", "settings: std", "normalise"),
         lambda _: {"mean": (0.5,) * 3, "std": (0.5,) * 3},
@@ -125,11 +137,11 @@ PREPROCESSING = (
 )
 
 IN_FLOAT64 = (
-    forward(
+    forward_fault(
         "slope 1/6 for 0.1666667", f"{B3}.block2.se", layers.squeeze_excite(F.hardsigmoid), True
     ),
-    setting("epsilon 1e-5 in double", "neck.first_top_conv.bn1", eps=1e-5, float64=True),
-    forward(
+    attribute_fault("epsilon 1e-5 in double", "neck.first_top_conv.bn1", eps=1e-5, float64=True),
+    forward_fault(
         "convolution in float32",
         f"{TOP_DOWN}.1.main_conv.conv",
         layers.rounded(torch.float32),
@@ -138,15 +150,15 @@ IN_FLOAT64 = (
 )
 
 BINS = (
-    bins("bins times 1.0001", lambda project: project * 1.0001),
-    bins("bins times 1.001", lambda project: project * 1.001),
-    bins("bins times 1.019", lambda project: project * 1.019),
-    bins("bins not even", lambda project: project + 0.01 * project.sin()),
+    bins_fault("bins times 1.0001", lambda project: project * 1.0001),
+    bins_fault("bins times 1.001", lambda project: project * 1.001),
+    bins_fault("bins times 1.019", lambda project: project * 1.019),
+    bins_fault("bins not even", lambda project: project + 0.01 * project.sin()),
 )
 
 NAMES = (
-    classes("classes in reverse order", lambda names: names[::-1]),
-    classes("a class called otherwise", lambda names: (*names[:-1], "brush")),
+    class_names_fault("classes in reverse order", lambda names: names[::-1]),
+    class_names_fault("a class called otherwise", lambda names: (*names[:-1], "brush")),
 )
 
 FAULTS: tuple[Fault, ...] = (

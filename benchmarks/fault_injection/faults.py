@@ -28,12 +28,18 @@ from typing import Any
 
 import cv2
 
-from benchmarks.baselines.peers import Peers, Said
-from benchmarks.baselines.traces import OUTSIDE, common, layer_of, our_trace, reference_trace
+from benchmarks.baselines.peers import PeerResult, Peers
+from benchmarks.baselines.traces import (
+    NON_LAYER_STEPS,
+    common_steps,
+    layer_of,
+    our_trace,
+    reference_trace,
+)
 from benchmarks.fault_injection import right_models
 from benchmarks.fault_injection.fault_list import FAULTS
-from benchmarks.fault_injection.planting import Against, Fault
-from benchmarks.fault_injection.references import Pair, pairs, pairs_against, pictures
+from benchmarks.fault_injection.planting import Fault, ReferenceKind
+from benchmarks.fault_injection.references import Pair, find_images, pairs, pairs_against
 from picodet.alignment.align import align
 from picodet.alignment.candidate import TorchModel
 from picodet.alignment.recording.reader import Recording
@@ -42,16 +48,16 @@ from picodet.alignment.result import Comparison, Layer
 from picodet.models import checkpoint
 from picodet.models.picodet import PicoDet
 
-COLUMNS = ("fault", "rung", "layer", "found", "located", "x noise", "diagnosis")
+COLUMNS = ("fault", "stage", "layer", "found", "located", "x noise", "diagnosis")
 UNKNOWN = "none of the usual mistakes"
-GROUPS: tuple[tuple[Against, bool], ...] = (  # and whether in float64
+GROUPS: tuple[tuple[ReferenceKind, bool], ...] = (  # and whether in float64
     *(("ppdet", False), ("raw heads", False), ("names", False)),
     ("ppdet", True),
 )
 
 
 @dataclass(frozen=True)
-class Answer:
+class ToolResult:
     """What a tool makes of one fault."""
 
     found: bool
@@ -63,16 +69,16 @@ class Row:
     """One fault, and what everyone makes of it."""
 
     fault: str
-    rung: str
+    stage: str
     layer: str
-    ours: Answer
+    ours: ToolResult
     ratio: str  # error over noise of the worst layer
     diagnosis: str
-    said: str  # what was reported: rungs and layers
-    peers: dict[str, Answer] = field(default_factory=dict)
+    reported: str  # what was reported: rungs and layers
+    peers: dict[str, ToolResult] = field(default_factory=dict)
 
 
-def planted(
+def plant_faults(
     faults: list[Fault], pair: Pair, recording: Recording, peers: Peers | None
 ) -> Iterator[Row]:
     """Every fault in a copy of the right model."""
@@ -81,11 +87,13 @@ def planted(
     if peers is not None:
         reference = reference_trace(recording, right.config)
         trace = our_trace(right, recording)
-        steps = common(reference, trace)
-        said = peers.learn(*({name: side[name] for name in steps} for side in (reference, trace)))
-        for tool, answer in said.items():
-            alarms = f"{len(answer.different)} false alarms of {len(steps)}"
-            print(f"right model, {tool}, {answer.tolerance:g}: {answer.broken or alarms}")
+        steps = common_steps(reference, trace)
+        peer_results = peers.set_reference(
+            *({name: side[name] for name in steps} for side in (reference, trace))
+        )
+        for tool, peer_result in peer_results.items():
+            alarms = f"{len(peer_result.different)} false alarms of {len(steps)}"
+            print(f"right model, {tool}, {peer_result.tolerance:g}: {peer_result.error or alarms}")
     for fault in faults:
         model = copy.deepcopy(right)
         with fault.planted(model):
@@ -94,20 +102,23 @@ def planted(
             answers = {}
             if peers is not None:
                 made = our_trace(model, recording)
-                said = peers.compare({name: made[name] for name in steps if name in made})
-                answers = {tool: _peer(fault, right, answer) for tool, answer in said.items()}
+                peer_results = peers.compare({name: made[name] for name in steps if name in made})
+                answers = {
+                    tool: _peer_result(fault, right, peer_result)
+                    for tool, peer_result in peer_results.items()
+                }
         yield _row(fault, comparison, answers)
 
 
-def _row(fault: Fault, comparison: Comparison, peers: dict[str, Answer]) -> Row:
-    differing = [rung.name for rung in comparison.rungs if rung.verdict != "aligned"]
+def _row(fault: Fault, comparison: Comparison, peers: dict[str, ToolResult]) -> Row:
+    differing = [stage.name for stage in comparison.rungs if stage.verdict != "aligned"]
     guilty = comparison.guilty
     worst = guilty[0].local or guilty[0].accumulated if guilty else None
     return Row(
         fault.name,
-        fault.rungs[0],
+        fault.stages[0],
         ", ".join(place or "the whole model" for place in fault.places),
-        Answer(bool(differing), _located(fault, comparison, differing)),
+        ToolResult(bool(differing), _located(fault, comparison, differing)),
         times(worst) if worst else "",
         _diagnosis(fault, comparison),
         ", ".join([*differing, *(layer.path or "the whole model" for layer in guilty)]),
@@ -117,44 +128,44 @@ def _row(fault: Fault, comparison: Comparison, peers: dict[str, Answer]) -> Row:
 
 def _located(fault: Fault, comparison: Comparison, differing: list[str]) -> bool:
     """The rungs are those that the fault is on; so is everything that is named there."""
-    besides = {"heads"} if "layers" in fault.rungs else set()  # a wrong layer's consequence
-    if set(differing) - besides != set(fault.rungs):
+    may_differ = {"heads"} if "layers" in fault.stages else set()  # a wrong layer's consequence
+    if set(differing) - may_differ != set(fault.stages):
         return False
     named = [
         finding.name
-        for rung in comparison.rungs
-        if rung.name in set(fault.rungs) - {"layers"}
-        for finding in rung.findings
+        for stage in comparison.rungs
+        if stage.name in set(fault.stages) - {"layers"}
+        for finding in stage.findings
     ]
     if not all(name.startswith(fault.places or name) for name in named):
         return False
     guilty = comparison.guilty
-    if "layers" in fault.rungs:
-        return bool(guilty) and all(_is_one(layer, fault.places) for layer in guilty)
+    if "layers" in fault.stages:
+        return bool(guilty) and all(_is_expected(layer, fault.places) for layer in guilty)
     return not guilty
 
 
-def _is_one(layer: Layer, places: tuple[str, ...]) -> bool:
+def _is_expected(layer: Layer, places: tuple[str, ...]) -> bool:
     return layer.path in places or layer.type in places
 
 
 def _diagnosis(fault: Fault, comparison: Comparison) -> str:
     """The first that explains something."""
-    found = [finding.diagnosis for rung in comparison.rungs for finding in rung.findings]
+    found = [finding.diagnosis for stage in comparison.rungs for finding in stage.findings]
     found += [layer.diagnosis for layer in comparison.guilty]
     return next((text for text in found if text and not text.startswith(UNKNOWN)), "")
 
 
-def _peer(fault: Fault, right: PicoDet, said: Said) -> Answer:
+def _peer_result(fault: Fault, right: PicoDet, result: PeerResult) -> ToolResult:
     """The first step that is called different, in the order of the forward pass."""
-    if not said.different:
-        return Answer(bool(said.broken), False)
-    first = said.different[0]
-    if rungs := OUTSIDE.get(first):
-        return Answer(True, not rungs.isdisjoint(fault.rungs))
+    if not result.different:
+        return ToolResult(bool(result.error), False)
+    first = result.different[0]
+    if rungs := NON_LAYER_STEPS.get(first):
+        return ToolResult(True, not rungs.isdisjoint(fault.stages))
     path = layer_of(first)
     kind = type(right.get_submodule(path)).__name__
-    return Answer(True, path in fault.places or kind in fault.places)
+    return ToolResult(True, path in fault.places or kind in fault.places)
 
 
 def _print(row: Row, head: bool) -> None:
@@ -163,11 +174,11 @@ def _print(row: Row, head: bool) -> None:
     if head:
         columns = [*COLUMNS, *(f"{tool}: found, located" for tool in row.peers)]
         print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
-    cells = [row.fault, row.rung, row.layer, *words.pop(""), row.ratio, row.diagnosis]
+    cells = [row.fault, row.stage, row.layer, *words.pop(""), row.ratio, row.diagnosis]
     cells += [", ".join(pair) for pair in words.values()]
     print(f"| {' | '.join(cells)} |", flush=True)
     if not (row.ours.found and row.ours.located):
-        print(f"MISSED: {row.fault}; reported: {row.said or 'nothing'}")
+        print(f"MISSED: {row.fault}; reported: {row.reported or 'nothing'}")
 
 
 def _word(yes: bool) -> str:
@@ -195,21 +206,21 @@ def main() -> None:
         os.environ["OPENCV_IPP"] = arguments.reference_ipp
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        images = pictures(folder, max(arguments.images, 1))
+        images = find_images(folder, max(arguments.images, 1))
         all_pairs = pairs(folder, arguments.checkpoints)
         peers = stack.enter_context(Peers(arguments.peers, folder)) if arguments.peers else None
         rows: list[Row] = []
-        for against, float64 in GROUPS:
+        for reference_kind, float64 in GROUPS:
             faults = [
                 fault
                 for fault in FAULTS
-                if (fault.against, fault.float64) == (against, float64)
-                and any(arguments.only in text for text in (fault.name, *fault.rungs))
+                if (fault.reference_kind, fault.float64) == (reference_kind, float64)
+                and any(arguments.only in text for text in (fault.name, *fault.stages))
             ]
-            for pair in pairs_against(against, all_pairs) if faults else ():
-                own_peers = peers if against == "ppdet" else None
+            for pair in pairs_against(reference_kind, all_pairs) if faults else ():
+                own_peers = peers if reference_kind == "ppdet" else None
                 with pair.recorded(images[0], python, float64) as recording:
-                    for row in planted(faults, pair, recording, own_peers):
+                    for row in plant_faults(faults, pair, recording, own_peers):
                         _print(row, head=not rows)
                         rows.append(row)
         rights = []
@@ -217,19 +228,21 @@ def main() -> None:
             rights.append(right)
             measured = (f"{m} {right_models.highest(right, m):.1f}" for m in right_models.MEASURES)
             verdict = f"FALSE ALARM: {', '.join(right.alarms)}" if right.alarms else "aligned"
-            about = f"{right.kind} {right.reference} {right.picture}"
-            print(f"{about}: {verdict}; x noise at most {', '.join(measured)}", flush=True)
+            label = f"{right.kind} {right.reference} {right.image}"
+            print(f"{label}: {verdict}; x noise at most {', '.join(measured)}", flush=True)
     print("\n".join(right_models.distribution(rights)))
     _finish(rows, rights, arguments.json)
 
 
-def _finish(rows: list[Row], rights: list[right_models.Right], json_file: Path | None) -> None:
+def _finish(
+    rows: list[Row], rights: list[right_models.RightModelRun], json_file: Path | None
+) -> None:
     answers = {"picodet-align": [row.ours for row in rows]}
     for tool in rows[0].peers if rows else ():
         answers[tool] = [row.peers[tool] for row in rows if tool in row.peers]
-    for tool, given in answers.items():
-        found, located = sum(a.found for a in given), sum(a.located for a in given)
-        print(f"{tool}: {found} of {len(given)} found, {located} located")
+    for tool, results in answers.items():
+        found, located = sum(a.found for a in results), sum(a.located for a in results)
+        print(f"{tool}: {found} of {len(results)} found, {located} located")
     alarms = sum(bool(right.alarms) for right in rights)
     print(f"{alarms} false alarms in {len(rights)} comparisons of right models")
     if json_file:
@@ -237,7 +250,7 @@ def _finish(rows: list[Row], rights: list[right_models.Right], json_file: Path |
             "faults": [asdict(row) for row in rows],
             "right": [
                 {
-                    **{key: getattr(right, key) for key in ("kind", "reference", "picture")},
+                    **{key: getattr(right, key) for key in ("kind", "reference", "image")},
                     "alarms": right.alarms,
                     "ratios": {" ".join(key): values for key, values in right.ratios.items()},
                 }

@@ -14,7 +14,7 @@ from picodet.models.picodet import PicoDet
 
 # what runs the reference: ppdet; an export that ends at raw heads and so holds no values of the
 # bins; ppdet, with weights of a file that names its classes
-Against = Literal["ppdet", "raw heads", "names"]
+ReferenceKind = Literal["ppdet", "raw heads", "names"]
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Fault:
     """One mistake, and where a comparison must find it."""
 
     name: str
-    rungs: tuple[str, ...]  # that differ; "heads" may besides, where layers do
+    stages: tuple[str, ...]  # that differ; "heads" may besides, where layers do
     places: tuple[str, ...]  # every guilty layer is one of them, or, without layers, every finding
     edit: Callable[[PicoDet], None] = lambda model: None
     patches: dict[str, Any] = field(default_factory=dict)  # a function of picodet's: its substitute
     float64: bool = False  # can only be seen there
-    against: Against = "ppdet"
+    reference_kind: ReferenceKind = "ppdet"
 
     @contextmanager
     def planted(self, model: PicoDet) -> Iterator[None]:
@@ -43,7 +43,7 @@ class Fault:
 # how faults are made
 
 
-def weight(name: str, path: str, change: Callable[[Any], object]) -> Fault:
+def weight_fault(name: str, path: str, change: Callable[[Any], object]) -> Fault:
     """In a tensor of one layer."""
 
     def edit(model: PicoDet) -> None:
@@ -52,18 +52,20 @@ def weight(name: str, path: str, change: Callable[[Any], object]) -> Fault:
     return Fault(name, ("weights", "layers"), (path,), edit)
 
 
-def forward(name: str, path: str, wrong: Callable[..., Any], float64: bool = False) -> Fault:
+def forward_fault(
+    name: str, path: str, replacement: Callable[..., Any], float64: bool = False
+) -> Fault:
     """In the code of one layer; `path` is "" for the whole model."""
 
     def edit(model: PicoDet) -> None:
         layer = model.get_submodule(path)
         kind = type(layer)
-        layer.__class__ = type(kind.__name__, (kind,), {"forward": wrong})
+        layer.__class__ = type(kind.__name__, (kind,), {"forward": replacement})
 
     return Fault(name, ("layers",), (path,), edit, float64=float64)
 
 
-def setting(name: str, *paths: str, float64: bool = False, **attributes: Any) -> Fault:
+def attribute_fault(name: str, *paths: str, float64: bool = False, **attributes: Any) -> Fault:
     """In a number that one layer, or several, were made with."""
 
     def edit(model: PicoDet) -> None:
@@ -74,7 +76,7 @@ def setting(name: str, *paths: str, float64: bool = False, **attributes: Any) ->
     return Fault(name, ("layers",), paths, edit, float64=float64)
 
 
-def other_layer(name: str, path: str, make: Callable[[], nn.Module]) -> Fault:
+def replaced_layer(name: str, path: str, make: Callable[[], nn.Module]) -> Fault:
     """A layer of another type."""
 
     def edit(model: PicoDet) -> None:
@@ -84,19 +86,21 @@ def other_layer(name: str, path: str, make: Callable[[], nn.Module]) -> Fault:
     return Fault(name, ("layers",), (path,), edit)
 
 
-def behind(name: str, rung: str, **substitutes: Any) -> Fault:
+def postprocessing_fault(name: str, stage: str, **substitutes: Any) -> Fault:
     """In a step behind the network."""
-    home = "ops.decode" if rung == "decoding" else "ops.postprocess"
-    return Fault(name, (rung,), (), patches={f"{home}.{k}": v for k, v in substitutes.items()})
+    module = "ops.decode" if stage == "decoding" else "ops.postprocess"
+    return Fault(name, (stage,), (), patches={f"{module}.{k}": v for k, v in substitutes.items()})
 
 
-def before(name: str, place: str, **substitutes: Any) -> Fault:
+def preprocessing_fault(name: str, place: str, **substitutes: Any) -> Fault:
     """In a step before the network; `place` is where the first array differs."""
     patches = {f"data.preprocess.{k}": v for k, v in substitutes.items()}
     return Fault(name, ("preprocessing",), (place, "probe"), patches=patches)
 
 
-def numbers(name: str, places: tuple[str, ...], change: Callable[[Any], dict[str, Any]]) -> Fault:
+def preprocessing_numbers(
+    name: str, places: tuple[str, ...], change: Callable[[Any], dict[str, Any]]
+) -> Fault:
     """In the numbers of the preprocessing that a model carries."""
 
     def edit(model: PicoDet) -> None:
@@ -106,13 +110,15 @@ def numbers(name: str, places: tuple[str, ...], change: Callable[[Any], dict[str
     return Fault(name, ("preprocessing",), places, edit)
 
 
-def integral(name: str, **changes: Any) -> Fault:
+def integral_fault(name: str, **changes: Any) -> Fault:
     """In the head's Integral, which our decoding calls."""
     path = "head.integral"
-    return replace(forward(name, path, layers.integral(**changes)), rungs=("decoding",), places=())
+    return replace(
+        forward_fault(name, path, layers.integral(**changes)), stages=("decoding",), places=()
+    )
 
 
-def bins(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Fault:
+def bins_fault(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Fault:
     """In the values of the bins, which the reference does not hold."""
 
     def edit(model: PicoDet) -> None:
@@ -120,13 +126,13 @@ def bins(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Fault:
         project.copy_(change(project))
 
     places = ("head.integral.project", "probe: boxes")
-    return Fault(name, ("weights", "decoding"), places, edit, against="raw heads")
+    return Fault(name, ("weights", "decoding"), places, edit, reference_kind="raw heads")
 
 
-def classes(name: str, change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Fault:
+def class_names_fault(name: str, change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Fault:
     """In the names of the classes."""
 
     def edit(model: PicoDet) -> None:
         model.config = replace(model.config, classes=change(model.config.classes))
 
-    return Fault(name, ("heads",), ("names of the classes",), edit, against="names")
+    return Fault(name, ("heads",), ("names of the classes",), edit, reference_kind="names")

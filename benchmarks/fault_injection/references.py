@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.fault_injection.planting import Against
+from benchmarks.fault_injection.planting import ReferenceKind
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference.record import record
 from picodet.alignment.session import InputOptions
@@ -18,27 +18,30 @@ from scripts.fixtures import seeded
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
-PLANTED_IN = (
+FAULT_MODEL = (
     "picodet_s_192_pedestrian"  # its batch norms have statistics of their own, and it is small
 )
-REAL = SHARED / "weights"
-MADE = SHARED / "reference"
+OFFICIAL_WEIGHTS = SHARED / "weights"
+REFERENCE_FOLDER = SHARED / "reference"
 CHECKPOINTS = (
-    REAL / f"{PLANTED_IN}.pdparams",
-    REAL / "picodet_s_416_coco.pdparams",
-    MADE / "picodet_m_416_coco/picodet_m_416_coco.pdparams",
+    OFFICIAL_WEIGHTS / f"{FAULT_MODEL}.pdparams",
+    OFFICIAL_WEIGHTS / "picodet_s_416_coco.pdparams",
+    REFERENCE_FOLDER / "picodet_m_416_coco/picodet_m_416_coco.pdparams",
 )
-SEEDED = (PLANTED_IN, "picodet_m_320_coco", "picodet_l_320_coco")
-_S = MADE / "picodet_s_416_coco"
+SEEDED_NAMES = (FAULT_MODEL, "picodet_m_320_coco", "picodet_l_320_coco")
+_S = REFERENCE_FOLDER / "picodet_s_416_coco"
 EXPORTS = {  # and the checkpoint that each was made from
-    REAL / PLANTED_IN: REAL / f"{PLANTED_IN}.pdparams",
+    OFFICIAL_WEIGHTS / FAULT_MODEL: OFFICIAL_WEIGHTS / f"{FAULT_MODEL}.pdparams",
     _S / "export_nms/picodet_s_416_coco": _S / "picodet_s_416_coco.pdparams",
     _S / "export_raw_pdmodel/picodet_s_416_coco": _S / "picodet_s_416_coco.pdparams",
-    REAL / "picodet_s_416_coco.onnx": REAL / "picodet_s_416_coco.pdparams",
+    OFFICIAL_WEIGHTS / "picodet_s_416_coco.onnx": OFFICIAL_WEIGHTS / "picodet_s_416_coco.pdparams",
     _S / "export_raw.onnx": _S / "picodet_s_416_coco.pdparams",
     _S / "export_nms.onnx": _S / "picodet_s_416_coco.pdparams",
 }
-RAW_HEADS = (REAL / PLANTED_IN, REAL / "picodet_s_416_coco.onnx")  # what they end at
+RAW_HEADS = (
+    OFFICIAL_WEIGHTS / FAULT_MODEL,
+    OFFICIAL_WEIGHTS / "picodet_s_416_coco.onnx",
+)  # what they end at
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,13 @@ class Pair:
 
     @contextmanager
     def recorded(
-        self, picture: Path, python: Path | None, float64: bool = False
+        self, image: Path, python: Path | None, float64: bool = False
     ) -> Iterator[Recording]:
         """What the reference does with a picture; the file is gone after use."""
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "reference.safetensors"
             size = checkpoint.load(self.model).config.input_size
-            request = InputOptions(picture, None, float64).request(self.reference, out, size, 0)
+            request = InputOptions(image, None, float64).request(self.reference, out, size, 0)
             record(request, python, lambda done, total: None)
             with Recording(out) as recording:
                 yield recording
@@ -69,22 +72,22 @@ class Pair:
 
 def pairs(folder: Path, checkpoints: list[Path]) -> list[Pair]:
     """The checkpoints, and the exports of those that are ours by default; models go to `folder`."""
-    made = {source: source for source in checkpoints or default_checkpoints(folder)}
+    checkpoint_of = {source: source for source in checkpoints or default_checkpoints(folder)}
     if not checkpoints and SHARED.is_dir():
-        made |= EXPORTS
+        checkpoint_of |= EXPORTS
     models: dict[Path, Path] = {}
-    for source in made.values():
+    for source in checkpoint_of.values():
         if source not in models:
             models[source] = folder / f"{len(models)}.pth"
             convert_file(source, models[source], ConvertOptions())
-    return [Pair(reference, models[source]) for reference, source in made.items()]
+    return [Pair(reference, models[source]) for reference, source in checkpoint_of.items()]
 
 
-def pairs_against(against: Against, all_pairs: list[Pair]) -> list[Pair]:
+def pairs_against(reference_kind: ReferenceKind, all_pairs: list[Pair]) -> list[Pair]:
     """Those that a fault is planted in; without ../shared no export is there."""
-    if against == "raw heads":
+    if reference_kind == "raw heads":
         return [pair for pair in all_pairs if pair.reference in RAW_HEADS]
-    if against == "names":  # a file of ours names the classes; the second has more than one
+    if reference_kind == "names":  # a file of ours names the classes; the second has more than one
         model = all_pairs[min(1, len(all_pairs) - 1)].model
         return [Pair(model, model)]
     return all_pairs[:1]
@@ -94,12 +97,12 @@ def default_checkpoints(folder: Path) -> list[Path]:
     """Real ones, or, where they are not, of seeded numbers."""
     if SHARED.is_dir():
         return list(CHECKPOINTS)
-    for name in SEEDED:
+    for name in SEEDED_NAMES:
         seeded.main(name, str(folder / f"{name}.pdparams"))
-    return [folder / f"{name}.pdparams" for name in SEEDED]
+    return [folder / f"{name}.pdparams" for name in SEEDED_NAMES]
 
 
-def pictures(folder: Path, count: int) -> list[Path]:
+def find_images(folder: Path, count: int) -> list[Path]:
     """Of COCO, or those that come with scikit-image."""
     if SHARED.is_dir():
         return sorted((SHARED / "coco/val2017").glob("*.jpg"))[:count]

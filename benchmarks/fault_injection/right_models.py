@@ -17,26 +17,26 @@ MEASURES = ("local", "accumulated")
 
 
 @dataclass(frozen=True)
-class Right:
+class RightModelRun:
     """One right model on one picture."""
 
     kind: str
     reference: str
-    picture: str
+    image: str
     alarms: tuple[str, ...]  # rungs that differ
     # error over noise of each layer, by what is measured and the type of the layer
     ratios: dict[tuple[str, str], tuple[float, ...]]
 
 
-def run(pairs: Iterable[Pair], pictures: list[Path], python: Path | None) -> Iterator[Right]:
+def run(pairs: Iterable[Pair], images: list[Path], python: Path | None) -> Iterator[RightModelRun]:
     """Every pair on every picture."""
     for pair in pairs:
-        for picture in pictures:
-            with pair.recorded(picture, python) as recording:
+        for image in images:
+            with pair.recorded(image, python) as recording:
                 comparison = align(checkpoint.load(pair.model), pair.model, recording)
-            alarms = tuple(rung.name for rung in comparison.rungs if rung.verdict != "aligned")
+            alarms = tuple(stage.name for stage in comparison.rungs if stage.verdict != "aligned")
             name = "/".join(pair.reference.parts[-2:])
-            yield Right(pair.kind, name, picture.name, alarms, _ratios(comparison))
+            yield RightModelRun(pair.kind, name, image.name, alarms, _ratios(comparison))
 
 
 def _ratios(comparison: Comparison) -> dict[tuple[str, str], tuple[float, ...]]:
@@ -45,34 +45,34 @@ def _ratios(comparison: Comparison) -> dict[tuple[str, str], tuple[float, ...]]:
         for measure in MEASURES:
             if (gap := getattr(layer, measure)) is not None:
                 found[measure, layer.type].append(gap.over_floor)
-    for rung in comparison.rungs:
-        if rung.name in ("heads", "decoding"):
-            said = re.findall(r"([\d.e+-]+) times the noise", rung.summary)
-            if said:
-                found[rung.name, rung.name] += map(float, said)
+    for stage in comparison.rungs:
+        if stage.name in ("heads", "decoding"):
+            stated_ratios = re.findall(r"([\d.e+-]+) times the noise", stage.summary)
+            if stated_ratios:
+                found[stage.name, stage.name] += map(float, stated_ratios)
     return {key: tuple(values) for key, values in found.items()}
 
 
-def highest(right: Right, measure: str) -> float:
+def highest(right: RightModelRun, measure: str) -> float:
     """Over all layers."""
     found = (v for key, values in right.ratios.items() if key[0] == measure for v in values)
     return max(found, default=0.0)
 
 
-def distribution(rights: list[Right]) -> Iterator[str]:
+def distribution(rights: list[RightModelRun]) -> Iterator[str]:
     """A table: who ran the reference, what was measured of which layers, and its quantiles."""
     yield "| reference | measure | layers | values | median | 99 % | 99.9 % | highest |"
     yield "| --- | --- | --- | --: | --: | --: | --: | --: |"
     for kind in sorted({right.kind for right in rights}):
-        together: dict[tuple[str, str], list[float]] = defaultdict(list)
+        by_layer: dict[tuple[str, str], list[float]] = defaultdict(list)
         for right in rights:
             if right.kind == kind:
                 for (measure, layer), values in right.ratios.items():
-                    together[measure, layer] += values
+                    by_layer[measure, layer] += values
                     if measure in MEASURES:
-                        together[measure, "all"] += values
-        for (measure, layer), found in sorted(together.items()):
+                        by_layer[measure, "all"] += values
+        for (measure, layer), found in sorted(by_layer.items()):
             numbers = np.quantile(found, [0.5, 0.99, 0.999, 1])
-            shown = " | ".join(f"{number:.2f}" for number in numbers)
+            cells = " | ".join(f"{number:.2f}" for number in numbers)
             if numbers[-1]:
-                yield f"| {kind} | {measure} | {layer} | {len(found):,} | {shown} |"
+                yield f"| {kind} | {measure} | {layer} | {len(found):,} | {cells} |"

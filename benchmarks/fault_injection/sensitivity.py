@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.fault_injection.references import pairs, pictures
+from benchmarks.fault_injection.references import find_images, pairs
 from picodet.alignment.align import align
 from picodet.models import checkpoint
 from picodet.models.picodet import PicoDet
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--percent", type=float, default=1.0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        image, pair = pictures(Path(folder), 1)[0], pairs(Path(folder), [])[0]
+        image, pair = find_images(Path(folder), 1)[0], pairs(Path(folder), [])[0]
         model = checkpoint.load(pair.model)
         with pair.recorded(image, arguments.paddle_python) as recording:
             comparison = align(model, pair.model, recording)
@@ -40,14 +40,14 @@ def main() -> None:
     allowed = {
         (layer.path, layer.call): layer.local.allowed for layer in comparison.layers if layer.local
     }
-    seen = weights = 0
+    detected = weights = 0
     for path, call, layer, x in convolutions(model, images):
-        moved = layer.weight.abs() * met(layer, x) * arguments.percent / 100
-        seen += int((moved > allowed[path, call]).sum())
+        moved = layer.weight.abs() * max_input(layer, x) * arguments.percent / 100
+        detected += int((moved > allowed[path, call]).sum())
         weights += moved.numel()
     print(
-        f"{seen:,} of {weights:,} weights off by {arguments.percent:g} % are seen in their own "
-        f"layer: {100 * seen / weights:.1f} % ({pair.reference.name}, {image.name})"
+        f"{detected:,} of {weights:,} weights off by {arguments.percent:g} % are seen in their own "
+        f"layer: {100 * detected / weights:.1f} % ({pair.reference.name}, {image.name})"
     )
 
 
@@ -66,13 +66,13 @@ def convolutions(model: PicoDet, images: Tensor) -> Iterator[tuple[str, int, nn.
     yield from found
 
 
-def met(layer: nn.Conv2d, x: Tensor) -> Tensor:
+def max_input(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """The greatest input that each weight is multiplied by, in the shape of the weights."""
     window: Any = (layer.kernel_size, layer.dilation, layer.padding, layer.stride)
     greatest = F.unfold(x.abs(), *window).amax(dim=2)  # [1, C * kh * kw]
-    of_groups = greatest.reshape(layer.groups, 1, *layer.weight.shape[1:])
+    by_group = greatest.reshape(layer.groups, 1, *layer.weight.shape[1:])
     outputs = layer.out_channels // layer.groups
-    return of_groups.expand(-1, outputs, -1, -1, -1).reshape(layer.weight.shape)
+    return by_group.expand(-1, outputs, -1, -1, -1).reshape(layer.weight.shape)
 
 
 if __name__ == "__main__":

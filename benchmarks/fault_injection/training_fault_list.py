@@ -25,7 +25,7 @@ class TrainingFault:
     """One mistake, and where a comparison must find it."""
 
     name: str
-    rung: str  # the first that differs
+    stage: str  # the first that differs
     run: str  # that shows it
     edit: wrong.Edit = lambda ours: ours
     patches: Mapping[str, Any] = field(default_factory=dict)  # below picodet, and a substitute
@@ -39,70 +39,72 @@ class TrainingFault:
             yield self.edit(right)
 
 
-def numbers(name: str, rung: str, run: str, part: str, **changes: Any) -> TrainingFault:
+def recipe_fault(name: str, stage: str, run: str, part: str, **changes: Any) -> TrainingFault:
     """In the recipe."""
-    return TrainingFault(name, rung, run, wrong.recipe(part, **changes))
+    return TrainingFault(name, stage, run, wrong.recipe(part, **changes))
 
 
-def code(name: str, rung: str, run: str, **substitutes: Any) -> TrainingFault:
+def code_fault(name: str, stage: str, run: str, **substitutes: Any) -> TrainingFault:
     """In a function of picodet.training; the path of its file comes first: assigners__simota__best."""
     patches = {f"training.{k.replace('__', '.')}": v for k, v in substitutes.items()}
-    return TrainingFault(name, rung, run, patches=patches)
+    return TrainingFault(name, stage, run, patches=patches)
 
 
 ASSIGNMENT = (
-    numbers("centre radius 2.0", "assignment", SIMOTA, "assignment", center_radius=2.0),
-    numbers("IoUs of 13 candidates", "assignment", SIMOTA, "assignment", candidates=13),
-    numbers("IoU weight 3", "assignment", SIMOTA, "assignment", iou_weight=3.0),
-    numbers("class weight 2", "assignment", SIMOTA, "assignment", class_weight=2.0),
-    code(
+    recipe_fault("centre radius 2.0", "assignment", SIMOTA, "assignment", center_radius=2.0),
+    recipe_fault("IoUs of 13 candidates", "assignment", SIMOTA, "assignment", candidates=13),
+    recipe_fault("IoU weight 3", "assignment", SIMOTA, "assignment", iou_weight=3.0),
+    recipe_fault("class weight 2", "assignment", SIMOTA, "assignment", class_weight=2.0),
+    code_fault(
         "first of several boxes",
         "assignment",
         ALIGNED,
         assigners__task_aligned__resolve_conflicts=wrong.first_box_wins,
     ),
-    numbers("8 candidates of a level", "assignment", ATSS, "assignment", static_candidates=8),
-    numbers("squares of 4 strides", "assignment", ATSS, "assignment", anchor_size=4.0),
-    code("biased deviation", "assignment", ATSS, assigners__atss__Tensor__std=wrong.biased_std),
-    numbers("beta 3", "assignment", ALIGNED, "assignment", beta=3.0),
-    numbers("9 candidates", "assignment", ALIGNED, "assignment", candidates=9),
-    numbers("ATSS to the end", "assignment", ALIGNED, "assignment", static_epochs=300),
+    recipe_fault("8 candidates of a level", "assignment", ATSS, "assignment", static_candidates=8),
+    recipe_fault("squares of 4 strides", "assignment", ATSS, "assignment", anchor_size=4.0),
+    code_fault(
+        "biased deviation", "assignment", ATSS, assigners__atss__Tensor__std=wrong.biased_std
+    ),
+    recipe_fault("beta 3", "assignment", ALIGNED, "assignment", beta=3.0),
+    recipe_fault("9 candidates", "assignment", ALIGNED, "assignment", candidates=9),
+    recipe_fault("ATSS to the end", "assignment", ALIGNED, "assignment", static_epochs=300),
 )
 LOSSES = (
     TrainingFault(
         "boxes divided by all positives", "losses", SIMOTA, wrong.normalized_by(wrong.thirty)
     ),
-    code(
+    code_fault(
         "classes divided by summed weights",
         "losses",
         SIMOTA,
         criterion___num_positives=wrong.summed_weights,
     ),
-    code("IoU for GIoU", "losses", SIMOTA, positives__giou_loss=wrong.iou_loss),
-    code("1e-6 added to areas", "losses", SIMOTA, losses__LEAST_AREA=1e-6),
-    code("distances up to the last bin", "losses", SIMOTA, losses__BELOW_LAST=1e-4),
-    numbers("weight of sides 0.5", "losses", SIMOTA, "losses", dfl=0.5),
-    numbers("weight of boxes 2.0", "losses", ALIGNED, "losses", giou=2.0),
+    code_fault("IoU for GIoU", "losses", SIMOTA, positives__giou_loss=wrong.iou_loss),
+    code_fault("1e-6 added to areas", "losses", SIMOTA, losses__LEAST_AREA=1e-6),
+    code_fault("distances up to the last bin", "losses", SIMOTA, losses__BELOW_LAST=1e-4),
+    recipe_fault("weight of sides 0.5", "losses", SIMOTA, "losses", dfl=0.5),
+    recipe_fault("weight of boxes 2.0", "losses", ALIGNED, "losses", giou=2.0),
     TrainingFault(
         "2022: divided by a mean", "losses", ALIGNED, wrong.normalized_by(lambda own: own / 2)
     ),
-    code("alpha 0.25", "losses", ATSS, losses__ALPHA=0.25),
+    code_fault("alpha 0.25", "losses", ATSS, losses__ALPHA=0.25),
 )
 GRADIENTS = (
-    code(
+    code_fault(
         "weight of classes detached",
         "gradients",
         SIMOTA,
         criterion__varifocal_of_background=wrong.detached,
     ),
-    code(
+    code_fault(
         "2022: weight of classes detached",
         "gradients",
         ALIGNED,
         criterion__varifocal_of_background_scores=wrong.detached_scores,
     ),
 )
-NORMS = (
+BATCH_NORMS = (
     TrainingFault(
         "unbiased running variance",
         "batch norms",
@@ -117,25 +119,25 @@ NORMS = (
     ),
 )
 STEPS = (
-    code(
+    code_fault(
         "norms of the backbone decay",
         "parameters",
         SIMOTA,
         optimizer__DECAY_RULES=wrong.decays(ESNet, norms=True),
     ),
-    code(
+    code_fault(
         "norms of the neck do not decay",
         "parameters",
         SIMOTA,
         optimizer__DECAY_RULES=wrong.decays(CSPPAN, norms=False),
     ),
-    code(
+    code_fault(
         "norms of the alignment do not decay",
         "parameters",
         ATSS,
         optimizer__DECAY_RULES=wrong.decays(Alignment, norms=False),
     ),
-    code(
+    code_fault(
         "2022: norms of the neck do not decay",
         "parameters",
         ALIGNED,
@@ -144,30 +146,30 @@ STEPS = (
     TrainingFault("Nesterov", "parameters", SIMOTA, wrong.sgd(nesterov=True)),
     TrainingFault("dampening 0.1", "parameters", SIMOTA, wrong.sgd(dampening=0.1)),
     TrainingFault("biases at twice the rate", "parameters", SIMOTA, wrong.fast_biases),
-    numbers("momentum 0.95", "parameters", SIMOTA, "optimizer", momentum=0.95),
-    numbers("decay 5e-4", "parameters", ALIGNED, "optimizer", weight_decay=5e-4),
+    recipe_fault("momentum 0.95", "parameters", SIMOTA, "optimizer", momentum=0.95),
+    recipe_fault("decay 5e-4", "parameters", ALIGNED, "optimizer", weight_decay=5e-4),
 )
-AVERAGES = (
-    numbers("average from parameters", "average", SIMOTA, "ema", start="parameters"),
-    numbers("decay the same from the start", "average", SIMOTA, "ema", kind="normal"),
-    numbers("exponential decay", "average", ALIGNED, "ema", kind="exponential"),
+EMA = (
+    recipe_fault("average from parameters", "average", SIMOTA, "ema", start="parameters"),
+    recipe_fault("decay the same from the start", "average", SIMOTA, "ema", kind="normal"),
+    recipe_fault("exponential decay", "average", ALIGNED, "ema", kind="exponential"),
     TrainingFault("average not corrected", "average", SIMOTA, wrong.with_ema(wrong.Uncorrected)),
     TrainingFault(
         "statistics not averaged", "average", ALIGNED, wrong.with_ema(wrong.OfParameters)
     ),
 )
-RATES = (
-    numbers("cosine by epochs", "learning rate", SIMOTA, "schedule", per="epoch"),
-    numbers("warm-up from 0", "learning rate", SIMOTA, "schedule", warmup_factor=0.0),
-    numbers("warm-up of 500 steps", "learning rate", ATSS, "schedule", warmup_steps=500),
-    numbers("cosine to 250 epochs", "learning rate", ALIGNED, "schedule", decay_epochs=250),
+LEARNING_RATES = (
+    recipe_fault("cosine by epochs", "learning rate", SIMOTA, "schedule", per="epoch"),
+    recipe_fault("warm-up from 0", "learning rate", SIMOTA, "schedule", warmup_factor=0.0),
+    recipe_fault("warm-up of 500 steps", "learning rate", ATSS, "schedule", warmup_steps=500),
+    recipe_fault("cosine to 250 epochs", "learning rate", ALIGNED, "schedule", decay_epochs=250),
 )
 FAULTS: tuple[TrainingFault, ...] = (
     *ASSIGNMENT,
     *LOSSES,
     *GRADIENTS,
-    *NORMS,
+    *BATCH_NORMS,
     *STEPS,
-    *AVERAGES,
-    *RATES,
+    *EMA,
+    *LEARNING_RATES,
 )

@@ -22,8 +22,8 @@ from picodet.alignment.training.recording import TrainingRecording
 from picodet.alignment.training.steps import TrainingSetup
 from scripts.fixtures import trained
 
-COLUMNS = ("fault", "run", "rung", "found at", "first finding")
-NONE = "not found"
+COLUMNS = ("fault", "run", "stage", "found at", "first finding")
+NOT_FOUND = "not found"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Row:
 
     fault: str
     run: str
-    rung: str
+    stage: str
     found: str  # the first rung that differs
     finding: str  # the first there, and what is known of it
 
@@ -40,7 +40,7 @@ class Row:
 @cache
 def right(name: str) -> tuple[TrainingRecording, TrainingSetup]:
     """A recording of scripts/fixtures/trained.py, and our training of the same."""
-    return trained.recorded(name), trained.ours(name)
+    return trained.load_recording(name), trained.training_setup(name)
 
 
 def compare(fault: TrainingFault) -> Comparison:
@@ -53,13 +53,13 @@ def compare(fault: TrainingFault) -> Comparison:
 
 def row(fault: TrainingFault) -> Row:
     """Plant it and look."""
-    rungs = [rung for rung in compare(fault).rungs if rung.verdict == "differs"]
-    found = rungs[0].name if rungs else NONE
+    rungs = [stage for stage in compare(fault).rungs if stage.verdict == "differs"]
+    found = rungs[0].name if rungs else NOT_FOUND
     finding = ""
     if rungs and rungs[0].findings:
         first = rungs[0].findings[0]
         finding = f"{first.name.removeprefix(f'{fault.run}: ')}: {first.diagnosis or first.found}"
-    return Row(fault.name, fault.run, fault.rung, found, finding)
+    return Row(fault.name, fault.run, fault.stage, found, finding)
 
 
 def rows(only: str) -> Iterator[Row]:
@@ -67,9 +67,9 @@ def rows(only: str) -> Iterator[Row]:
     print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
     for fault in FAULTS:
         if only in fault.name:
-            made = row(fault)
-            print(f"| {' | '.join(asdict(made).values())} |", flush=True)
-            yield made
+            results = row(fault)
+            print(f"| {' | '.join(asdict(results).values())} |", flush=True)
+            yield results
 
 
 def alarms() -> Iterator[str]:
@@ -86,14 +86,16 @@ def main() -> None:
     parser.add_argument("--only", default="", help="faults whose name has this word")
     parser.add_argument("--json", type=Path, help="write the rows for machines")
     options = parser.parse_args()
-    false = list(alarms())
-    made = list(rows(options.only))
-    located = sum(r.found == r.rung for r in made)
-    print(f"{located} of {len(made)} found at their rung; false alarms: {len(false)} {false}")
+    false_alarms = list(alarms())
+    results = list(rows(options.only))
+    located = sum(r.found == r.stage for r in results)
+    print(
+        f"{located} of {len(results)} found at their rung; false alarms: {len(false_alarms)} {false_alarms}"
+    )
     if options.json:
-        content = {"rows": [asdict(r) for r in made], "false_alarms": false}
+        content = {"rows": [asdict(r) for r in results], "false_alarms": false_alarms}
         options.json.write_text(json.dumps(content, indent=1) + "\n")
-    sys.exit(0 if located == len(made) and not false else 1)
+    sys.exit(0 if located == len(results) and not false_alarms else 1)
 
 
 if __name__ == "__main__":

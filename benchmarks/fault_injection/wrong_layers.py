@@ -179,7 +179,7 @@ def tower(
     return forward
 
 
-def sides_first(self: Any, features: tuple[Tensor, ...]) -> HeadOutput:
+def reg_first(self: Any, features: tuple[Tensor, ...]) -> HeadOutput:
     """PicoHead that takes the box sides from the channels before those of the classes."""
     split = self.split[::-1]
     sides, logits = [], []

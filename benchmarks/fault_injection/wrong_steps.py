@@ -32,7 +32,7 @@ def resize_with(interp: int) -> Callable[..., np.ndarray]:
     return lambda image, size, _: right(image, size, interp)
 
 
-def sides_exchanged(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
+def size_swapped(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
     """Height and width of the size exchanged, as in cv2.resize(image, (h, w)) for a square."""
     resized = cv2.resize(image, size, interpolation=interp)
     return np.ascontiguousarray(resized.transpose(1, 0, 2)) if size[0] != size[1] else resized
@@ -54,13 +54,13 @@ def floats(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
     return cv2.resize(image.astype(np.float32), None, fx=fx, fy=fy, interpolation=interp)
 
 
-def normalise_by(
+def normalize_with(
     scale: float = 255, bgr: bool = False, numbers_reversed: bool = False, in_one: bool = False
 ) -> Callable[[np.ndarray, Preprocessing], np.ndarray]:
     """normalise with ppdet's roundings; in_one: one factor and one offset, in float32."""
     order = slice(None, None, -1 if numbers_reversed else 1)
 
-    def normalise(image: np.ndarray, numbers: Preprocessing) -> np.ndarray:
+    def normalize(image: np.ndarray, numbers: Preprocessing) -> np.ndarray:
         mean, std = np.array(numbers.mean[order]), np.array(numbers.std[order])
         rgb = (image if bgr else image[..., ::-1]).astype(np.float32)
         if in_one:
@@ -71,13 +71,13 @@ def normalise_by(
             array = (centred / std).astype(np.float32)
         return np.ascontiguousarray(array.transpose(2, 0, 1))
 
-    return normalise
+    return normalize
 
 
 # boxes
 
 
-def centres(
+def anchor_points_with(
     shift: Callable[[np.ndarray, np.ndarray], np.ndarray], stride64: int = 64
 ) -> Callable[[tuple[FeatureMapSize, ...]], tuple[np.ndarray, np.ndarray]]:
     """Centres of cells, moved, and the strides, of which the coarsest may be another."""

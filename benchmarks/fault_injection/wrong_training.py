@@ -35,11 +35,11 @@ def recipe(part: str, **changes: Any) -> Edit:
 def normalized_by(normalizer: Normalizer) -> Edit:
     """Another divisor of the losses."""
 
-    def minimised(numbers: Recipe, model: PicoDet, epoch: int) -> Criterion:
+    def make_criterion(numbers: Recipe, model: PicoDet, epoch: int) -> Criterion:
         integral = model.head.integral
         return criterion(numbers.assignment, numbers.losses, integral, normalizer, 1, epoch)
 
-    return lambda ours: replace(ours, criterion=minimised)
+    return lambda ours: replace(ours, criterion=make_criterion)
 
 
 def sgd(**changes: Any) -> Edit:

@@ -33,32 +33,37 @@ BASELINES = Path(__file__).parents[1] / "baselines"
 SIZE = 416
 CLASSES = 80
 BOXES = 7.3  # of a picture of COCO, on average
-BAR = 5.0  # times as fast as ppdet
-AGREED = 0.99  # of the cells that take a box; of far cells, which cost 1e8 each, ppdet takes any
+MIN_RATIO = 5.0  # times as fast as ppdet
+MIN_AGREEMENT = (
+    0.99  # of the cells that take a box; of far cells, which cost 1e8 each, ppdet takes any
+)
 
 
-def drawn(batch: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def random_inputs(batch: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Scores [B, C, A], boxes [B, A, 4], and what is to be found, padded; lengths in pixels."""
     levels = feature_map_sizes((SIZE, SIZE))
-    centres, strides = make_anchor_points(levels)
-    points = centres * strides
+    centers, strides = make_anchor_points(levels)
+    points = centers * strides
     counts = np.clip(rng.geometric(1 / BOXES, batch), 1, 40)
-    most = int(counts.max())
-    sides = np.exp(rng.uniform(np.log(8), np.log(350), (batch, most, 2)))
+    max_boxes = int(counts.max())
+    sides = np.exp(rng.uniform(np.log(8), np.log(350), (batch, max_boxes, 2)))
     corners = rng.uniform(0, SIZE - sides)
-    valid = np.arange(most) < counts[:, None]
+    valid = np.arange(max_boxes) < counts[:, None]
     boxes = np.concatenate([corners, corners + sides], axis=2) * valid[..., None]
-    classes = rng.integers(0, CLASSES, (batch, most)) * valid
-    middle = (boxes[..., :2] + boxes[..., 2:]) / 2
-    distance = np.linalg.norm(points[None, :, None] - middle[:, None], axis=3)
+    classes = rng.integers(0, CLASSES, (batch, max_boxes)) * valid
+    box_centers = (boxes[..., :2] + boxes[..., 2:]) / 2
+    distance = np.linalg.norm(points[None, :, None] - box_centers[:, None], axis=3)
     nearest = np.where(valid[:, None], distance, np.inf).argmin(axis=2)
-    known = np.take_along_axis(boxes, nearest[..., None], axis=1)
-    ltrb = np.concatenate([points - known[..., :2], known[..., 2:] - points], axis=2) / strides
+    nearest_boxes = np.take_along_axis(boxes, nearest[..., None], axis=1)
+    ltrb = (
+        np.concatenate([points - nearest_boxes[..., :2], nearest_boxes[..., 2:] - points], axis=2)
+        / strides
+    )
     ltrb = np.clip(ltrb + rng.normal(0, 1, ltrb.shape), 0.01, 6.99) * strides
     predicted = np.concatenate([points - ltrb[..., :2], points + ltrb[..., 2:]], axis=2)
     logits = rng.normal(-4.6, 1, (batch, CLASSES, len(points)))
-    picture, cell = np.indices(nearest.shape)
-    logits[picture, np.take_along_axis(classes, nearest, axis=1), cell] += 2
+    image, anchor = np.indices(nearest.shape)
+    logits[image, np.take_along_axis(classes, nearest, axis=1), anchor] += 2
     return {
         "scores": (1 / (1 + np.exp(-logits))).astype(np.float32),
         "predicted": predicted.astype(np.float32),
@@ -105,7 +110,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    inputs = drawn(arguments.batch, np.random.default_rng(0))
+    inputs = random_inputs(arguments.batch, np.random.default_rng(0))
     print(f"{arguments.batch} pictures of {SIZE}x{SIZE}, {int(inputs['valid'].sum())} boxes")
     with tempfile.TemporaryDirectory() as folder:
         given, found = Path(folder) / "given.npz", Path(folder) / "found.npz"
@@ -122,19 +127,19 @@ def main() -> None:
         with np.load(found) as loaded:
             theirs = dict(loaded)
     print(f"{'':14}{'ppdet ms':>9}{'ours ms':>9}{'ratio':>7}   cells, alike")
-    good = True
+    passed = True
     for name, assign in ours(inputs).items():
-        took = milliseconds(assign, arguments.runs)
+        our_ms = milliseconds(assign, arguments.runs)
         box, expected = assign().box.numpy(), theirs[f"{name} box"]
         counted = (box >= 0) | (expected >= 0)
-        alike = float((box == expected)[counted].mean())
-        ratio = float(theirs[f"{name} ms"]) / took
+        agreement = float((box == expected)[counted].mean())
+        ratio = float(theirs[f"{name} ms"]) / our_ms
         print(
-            f"{name:14}{float(theirs[f'{name} ms']):9.1f}{took:9.1f}{ratio:7.1f}"
-            f"   {int(counted.sum())}, {alike:.2%}"
+            f"{name:14}{float(theirs[f'{name} ms']):9.1f}{our_ms:9.1f}{ratio:7.1f}"
+            f"   {int(counted.sum())}, {agreement:.2%}"
         )
-        good &= ratio >= BAR and alike >= AGREED
-    sys.exit(not good)
+        passed &= ratio >= MIN_RATIO and agreement >= MIN_AGREEMENT
+    sys.exit(not passed)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from picodet.data.coco import find_coco
 
 BASELINES = Path(__file__).parents[1] / "baselines"
 
-FASTEST, TORCH = 4.0, 2.5  # times as fast as ppdet
-MEMORY = 0.5  # of ppdet's
+MIN_RATIO, MIN_TORCH_RATIO = 4.0, 2.5  # times as fast as ppdet
+MAX_MEMORY_RATIO = 0.5  # of ppdet's
 DECIMALS = 5  # to which the twelve numbers are alike
 BACKENDS = ("onnxruntime", "openvino")
 
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--paddle-python", required=True)
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
-    pictures, annotations = find_coco(arguments.coco)
+    images, annotations = find_coco(arguments.coco)
     ours = [sys.executable, "-m", "picodet", "eval", "--coco", str(arguments.coco)]
     ppdet = [
         arguments.paddle_python,
@@ -52,26 +52,26 @@ def main() -> None:
             if find_spec(backend)
         }
         commands["torch"] = [*ours, str(arguments.model)]
-        commands["ppdet"] = [*ppdet, *map(str, (arguments.pdparams, pictures, annotations))]
+        commands["ppdet"] = [*ppdet, *map(str, (arguments.pdparams, images, annotations))]
         files = {name: Path(folder, f"{name}.json") for name in commands}
         costs = compare(
             {name: [*command, "--json", str(files[name])] for name, command in commands.items()},
             arguments.runs,
         )
-        said = {name: json.loads(file.read_text()) for name, file in files.items()}
-    met = [_alike(said), *_bars(costs)]
-    sys.exit(0 if all(met) else 1)
+        reports = {name: json.loads(file.read_text()) for name, file in files.items()}
+    passed = [_check_stats(reports), *_check_costs(costs)]
+    sys.exit(0 if all(passed) else 1)
 
 
-def _alike(said: dict[str, dict[str, list[float]]]) -> bool:
+def _check_stats(reports: dict[str, dict[str, list[float]]]) -> bool:
     print(f"\n{'':14}{'boxes':>7}  the twelve numbers, in COCO's order")
-    for name, content in said.items():
+    for name, content in reports.items():
         numbers = " ".join(f"{value:.{DECIMALS}f}" for value in content["stats"])
         print(f"{name:14}{content['detections']:7}  {numbers}")
-    reference = said["ppdet"]["stats"]
+    reference = reports["ppdet"]["stats"]
     worst = max(
         abs(found - expected)
-        for content in said.values()
+        for content in reports.values()
         for found, expected in zip(content["stats"], reference, strict=True)
     )
     return _verdict(
@@ -79,23 +79,30 @@ def _alike(said: dict[str, dict[str, list[float]]]) -> bool:
     )
 
 
-def _bars(costs: dict[str, Cost]) -> list[bool]:
+def _check_costs(costs: dict[str, Cost]) -> list[bool]:
     ppdet = costs["ppdet"]
     times = {name: ppdet.seconds / cost.seconds for name, cost in costs.items() if name != "ppdet"}
     torch = times.pop("torch")
     best = max(times, key=lambda name: times[name])
-    most = max(cost.together for name, cost in costs.items() if name != "ppdet")
-    share = most / ppdet.greatest
+    max_memory = max(cost.total_memory for name, cost in costs.items() if name != "ppdet")
+    share = max_memory / ppdet.peak_memory
     return [
-        _verdict(times[best] >= FASTEST, f"{best}: {times[best]:.2f} times ppdet, bar {FASTEST:g}"),
-        _verdict(torch >= TORCH, f"torch: {torch:.2f} times ppdet, bar {TORCH:g}"),
-        _verdict(share < MEMORY, f"memory: at most {share:.2f} of ppdet's, bar {MEMORY:g}"),
+        _verdict(
+            times[best] >= MIN_RATIO, f"{best}: {times[best]:.2f} times ppdet, bar {MIN_RATIO:g}"
+        ),
+        _verdict(
+            torch >= MIN_TORCH_RATIO, f"torch: {torch:.2f} times ppdet, bar {MIN_TORCH_RATIO:g}"
+        ),
+        _verdict(
+            share < MAX_MEMORY_RATIO,
+            f"memory: at most {share:.2f} of ppdet's, bar {MAX_MEMORY_RATIO:g}",
+        ),
     ]
 
 
-def _verdict(met: bool, text: str) -> bool:
-    print(f"{'met   ' if met else 'MISSED'} {text}")
-    return met
+def _verdict(passed: bool, text: str) -> bool:
+    print(f"{'met   ' if passed else 'MISSED'} {text}")
+    return passed
 
 
 if __name__ == "__main__":

@@ -35,9 +35,9 @@ from picodet.models.picodet import PicoDet
 from picodet.system.ort import onnxruntime
 from picodet.system.versions import versions
 
-BAR = 1.9  # of our heads, against Paddle's
+MIN_RATIO = 1.9  # of our heads, against Paddle's
 OURS, PADDLE = "ours, heads", "Paddle's own ONNX"
-AT_ONCE = 5  # runs of one contender before the next has its turn
+RUNS_PER_TURN = 5  # runs of one contender before the next has its turn
 PAUSE = 0.01  # s: threads of the one before go to sleep
 
 Feed = Mapping[str, np.ndarray]
@@ -50,8 +50,8 @@ def in_onnxruntime(file: Path, feed: Feed, threads: int) -> Run:
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    given = {value.name: feed[value.name] for value in session.get_inputs() if value.name in feed}
-    return lambda: session.run(None, given)
+    inputs = {value.name: feed[value.name] for value in session.get_inputs() if value.name in feed}
+    return lambda: session.run(None, inputs)
 
 
 def in_openvino(file: Path, feed: Feed, threads: int) -> Run:
@@ -65,26 +65,26 @@ def in_openvino(file: Path, feed: Feed, threads: int) -> Run:
     }
     compiled = openvino.Core().compile_model(str(file), "CPU", settings)
     request = compiled.create_infer_request()
-    given = {value.any_name: feed[value.any_name] for value in compiled.inputs}
-    return lambda: request.infer(given)
+    inputs = {value.any_name: feed[value.any_name] for value in compiled.inputs}
+    return lambda: request.infer(inputs)
 
 
 def in_torch(
     model: Callable[[Tensor], object], images: np.ndarray, channels_last: bool = False
 ) -> Run:
     """In inference mode."""
-    picture = torch.from_numpy(images)
+    image = torch.from_numpy(images)
     if channels_last:
-        picture = picture.to(memory_format=torch.channels_last)
+        image = image.to(memory_format=torch.channels_last)
 
     def run() -> object:
         with torch.inference_mode():
-            return model(picture)
+            return model(image)
 
     return run
 
 
-def folded(model: PicoDet) -> PicoDet:
+def fuse_batch_norms(model: PicoDet) -> PicoDet:
     """Without batch norms."""
     found, operators = copy.deepcopy(model), trace(model.config).operators
     for conv, norm in pairwise(operators):
@@ -109,21 +109,23 @@ def contenders(
     if importlib.util.find_spec("openvino"):
         for name in (OURS, PADDLE):
             runs[f"{name}, in OpenVINO"] = in_openvino(files[name], feed, threads)
-    last = folded(model)
-    for parameter in last.parameters():
+    channels_last_model = fuse_batch_norms(model)
+    for parameter in channels_last_model.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     runs["torch, as it is"] = in_torch(model, feed["image"])
-    runs["torch, BN folded"] = in_torch(folded(model), feed["image"])
-    runs["torch, folded, channels-last"] = in_torch(last, feed["image"], channels_last=True)
+    runs["torch, BN folded"] = in_torch(fuse_batch_norms(model), feed["image"])
+    runs["torch, folded, channels-last"] = in_torch(
+        channels_last_model, feed["image"], channels_last=True
+    )
     if compiled:
         torch.compiler.reset()  # what was compiled for another number of threads
-        for name, taken, is_last in (
-            ("torch, folded, compiled", folded(model), False),
-            ("torch, folded, channels-last, compiled", last, True),
+        for name, module, channels_last in (
+            ("torch, folded, compiled", fuse_batch_norms(model), False),
+            ("torch, folded, channels-last, compiled", channels_last_model, True),
         ):
-            whole = torch.compile(taken, options={"freezing": True})
-            runs[name] = in_torch(whole, feed["image"], is_last)
+            compiled_model = torch.compile(module, options={"freezing": True})
+            runs[name] = in_torch(compiled_model, feed["image"], channels_last)
     for run in runs.values():
         run()
     return runs
@@ -136,7 +138,7 @@ def medians(runs: Mapping[str, Run], rounds: int) -> dict[str, float]:
         for name, run in runs.items():
             time.sleep(PAUSE)
             run()
-            for _ in range(AT_ONCE):
+            for _ in range(RUNS_PER_TURN):
                 start = time.perf_counter()
                 run()
                 times[name].append(1e3 * (time.perf_counter() - start))
@@ -146,10 +148,10 @@ def medians(runs: Mapping[str, Run], rounds: int) -> dict[str, float]:
 def exports(model: Path, reference: Path, folder: Path) -> dict[str, Path]:
     """Ours, verified, and Paddle's."""
     files = {}
-    wishes = {f"ours, {level}": Wanted(level) for level in LEVELS}
-    for name, wanted in {**wishes, "ours, heads, opset 11": Wanted("heads", 11)}.items():
+    all_options = {f"ours, {level}": Wanted(level) for level in LEVELS}
+    for name, options in {**all_options, "ours, heads, opset 11": Wanted("heads", 11)}.items():
         files[name] = folder / f"{name}.onnx"
-        export(model, files[name], wanted)
+        export(model, files[name], options)
     return {**files, PADDLE: reference}
 
 
@@ -177,11 +179,13 @@ def main() -> int:
     print(", ".join(f"{name} {number}" for name, number in used.items()))
     print_table(found)
     ratios = [times[PADDLE] / times[OURS] for times in found.values()]
-    met = all(ratio >= BAR for ratio in ratios)
+    met = all(ratio >= MIN_RATIO for ratio in ratios)
     shown = " and ".join(f"{ratio:.2f}" for ratio in ratios)
-    print(f"{OURS}: {shown} times as fast as Paddle's; {BAR} {'is met' if met else 'IS NOT MET'}")
+    print(
+        f"{OURS}: {shown} times as fast as Paddle's; {MIN_RATIO} {'is met' if met else 'IS NOT MET'}"
+    )
     if arguments.json:
-        report = {"versions": used, "milliseconds": found, "bar": BAR, "met": met}
+        report = {"versions": used, "milliseconds": found, "bar": MIN_RATIO, "met": met}
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
     return 0 if met else 1
 

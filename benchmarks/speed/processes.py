@@ -21,8 +21,8 @@ class Cost(NamedTuple):
     """What a command took."""
 
     seconds: float
-    greatest: float  # MiB, of the greatest process
-    together: float  # MiB, of all its processes
+    peak_memory: float  # MiB, of the greatest process
+    total_memory: float  # MiB, of all its processes
 
 
 def compare(commands: Mapping[str, Sequence[str]], runs: int) -> dict[str, Cost]:
@@ -39,8 +39,8 @@ def compare(commands: Mapping[str, Sequence[str]], runs: int) -> dict[str, Cost]
     ours = next(iter(medians.values()))
     print(f"{'':24}{'seconds':>9}{'MiB':>7}{'all MiB':>9}   ours / this: time, memory")
     for name, cost in medians.items():
-        ratios = f"{ours.seconds / cost.seconds:.2f}, {ours.greatest / cost.greatest:.2f}"
-        numbers = f"{cost.seconds:9.2f}{cost.greatest:7.0f}{cost.together:9.0f}"
+        ratios = f"{ours.seconds / cost.seconds:.2f}, {ours.peak_memory / cost.peak_memory:.2f}"
+        numbers = f"{cost.seconds:9.2f}{cost.peak_memory:7.0f}{cost.total_memory:9.0f}"
         print(f"{name:24}{numbers}   {ratios}")
     return medians
 
@@ -48,7 +48,7 @@ def compare(commands: Mapping[str, Sequence[str]], runs: int) -> dict[str, Cost]
 def _measure(command: Sequence[str]) -> Cost:
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    with _Together(process.pid) as together:
+    with _MemorySampler(process.pid) as sampler:
         try:
             stderr = process.stderr.read() if process.stderr else b""
             _, status, usage = os.wait4(process.pid, 0)
@@ -58,31 +58,31 @@ def _measure(command: Sequence[str]) -> Cost:
         seconds = time.perf_counter() - start
     if status:
         sys.exit(f"{' '.join(command[:2])} failed:\n{stderr.decode()}")
-    return Cost(seconds, usage.ru_maxrss / 1024, max(usage.ru_maxrss, together.peak) / 1024)
+    return Cost(seconds, usage.ru_maxrss / 1024, max(usage.ru_maxrss, sampler.peak) / 1024)
 
 
-class _Together(threading.Thread):
+class _MemorySampler(threading.Thread):
     """Looks now and then at what a process and its children hold, shared pages counted once."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.peak = 0  # KiB; 0 as long as there are no children
         self._pid = pid
-        self._over = threading.Event()
+        self._stopped = threading.Event()
 
-    def __enter__(self) -> "_Together":
+    def __enter__(self) -> "_MemorySampler":
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stopped.set()
         self.join()
 
     def run(self) -> None:
-        while not self._over.wait(SECONDS_BETWEEN_SAMPLES):
+        while not self._stopped.wait(SECONDS_BETWEEN_SAMPLES):
             pids = list(_descendants(self._pid))
             if pids:  # of a process alone the kernel knows the peak
-                self.peak = max(self.peak, sum(map(_proportional, [self._pid, *pids])))
+                self.peak = max(self.peak, sum(map(_pss, [self._pid, *pids])))
 
 
 def _descendants(pid: int) -> Iterator[int]:
@@ -96,7 +96,7 @@ def _descendants(pid: int) -> Iterator[int]:
             yield from _descendants(child)
 
 
-def _proportional(pid: int) -> int:
+def _pss(pid: int) -> int:
     """KiB; a page that n processes share counts 1/n in each."""
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()

@@ -46,21 +46,21 @@ from scripts.fixtures import seeded
 ROOT = Path(__file__).parents[2]
 BASELINES = Path(__file__).parents[1] / "baselines"
 CASES = {"picodet_s_416_coco": 0, "picodet_xs_416_coco_lcnet": 100}  # at epoch 100: task-aligned
-PICTURES, SIDE = 16, 416
+IMAGES, SIDE = 16, 416
 BOXES = 7.3  # of a picture of COCO, on average
-RATE = 1e-4  # so small that the seeded weights stay what they are
+LR = 1e-4  # so small that the seeded weights stay what they are
 THREADS = 2
-AT_ONCE = 2  # steps of one side before the other has its turn
+STEPS_PER_TURN = 2  # steps of one side before the other has its turn
 PAUSE = 0.2  # s: threads of the one before go to sleep
-BAR = 1.5
+MIN_RATIO = 1.5
 TERMS = {"varifocal": "vfl", "boxes": "giou", "sides": "dfl"}  # in ppdet_train.py -> ours
-NOISE = 1e-4  # of a loss; seen is 1e-6 to 1e-5, float32 sums of random networks
+MAX_LOSS_DIFFERENCE = 1e-4  # of a loss; seen is 1e-6 to 1e-5, float32 sums of random networks
 
 Steps = Callable[[int], dict[str, Any]]  # seconds of each step, losses of the first
 
 
 @dataclass(frozen=True)
-class Measured:
+class Timing:
     """Medians of one case."""
 
     name: str
@@ -74,45 +74,45 @@ class Measured:
         return self.theirs / self.ours
 
     @property
-    def good(self) -> bool:
+    def passed(self) -> bool:
         """Fast enough, and the same."""
-        return self.ratio >= BAR and self.difference <= NOISE
+        return self.ratio >= MIN_RATIO and self.difference <= MAX_LOSS_DIFFERENCE
 
 
-def drawn(classes: int, random: np.random.RandomState) -> dict[str, np.ndarray]:
+def random_batch(classes: int, random: np.random.RandomState) -> dict[str, np.ndarray]:
     """A batch of noise, and boxes of COCO's number and sizes."""
-    counts = np.clip(random.geometric(1 / BOXES, PICTURES), 1, 40)
+    counts = np.clip(random.geometric(1 / BOXES, IMAGES), 1, 40)
     valid = np.arange(counts.max()) < counts[:, None]
     sides = np.exp(random.uniform(np.log(8), np.log(350), (*valid.shape, 2)))
     corners = random.uniform(0, 1, sides.shape) * (SIDE - sides)
     boxes = np.concatenate([corners, corners + sides], axis=2) * valid[..., None]
     return {
-        "images": random.normal(0, 1, (PICTURES, 3, SIDE, SIDE)).astype(np.float32),
+        "images": random.normal(0, 1, (IMAGES, 3, SIDE, SIDE)).astype(np.float32),
         "boxes": boxes.astype(np.float32),
         "classes": random.randint(0, classes, valid.shape) * valid,
         "valid": valid,
     }
 
 
-def ours(model: PicoDet, epoch: int, given: dict[str, np.ndarray], device: str) -> Steps:
+def ours(model: PicoDet, epoch: int, arrays: dict[str, np.ndarray], device: str) -> Steps:
     """As picodet-train takes them."""
     recipe = RECIPES[model.config.name]
     model = model.to(device).train()
-    targets = Targets(*(torch.from_numpy(given[name]) for name in Targets._fields))
-    batch = Batch(torch.from_numpy(given["images"]), targets, tuple(range(PICTURES)))
+    targets = Targets(*(torch.from_numpy(arrays[name]) for name in Targets._fields))
+    batch = Batch(torch.from_numpy(arrays["images"]), targets, tuple(range(IMAGES)))
     batch = batch.to(torch.device(device))
     sgd, ema = optimizer(model, recipe.optimizer), ModelEMA(model, recipe.ema)
     stepper = Stepper(model, sgd, ema, SingleProcess())
-    of_epoch = criterion(
+    epoch_criterion = criterion(
         recipe.assignment, recipe.losses, model.head.integral, lambda own: own, 1, epoch
     )
 
     def steps(number: int) -> dict[str, Any]:
         seconds, losses = [], []
         for i in range(number):
-            begin = time.perf_counter()
-            losses.append(stepper([batch], of_epoch, i, RATE).losses)
-            seconds.append(time.perf_counter() - begin)
+            started = time.perf_counter()
+            losses.append(stepper([batch], epoch_criterion, i, LR).losses)
+            seconds.append(time.perf_counter() - started)
         return {"seconds": seconds, "losses": losses[0]}
 
     return steps
@@ -133,11 +133,11 @@ def in_paddle(process: "subprocess.Popen[str]") -> Steps:
     return steps
 
 
-def measure(name: str, epoch: int, python: str, rounds: int, folder: Path) -> Measured:
+def measure(name: str, epoch: int, python: str, rounds: int, folder: Path) -> Timing:
     """The two in turn, after one step of each that does not count."""
     config = RECIPES[name].model
     arrays = seeded.checkpoint(seeded.shapes(config))
-    given = drawn(len(config.classes), np.random.RandomState(0))
+    given = random_batch(len(config.classes), np.random.RandomState(0))
     weights, batch, checkpoint = (
         folder / f"{name}{end}" for end in (".npz", "_in.npz", ".pdparams")
     )
@@ -154,7 +154,7 @@ def measure(name: str, epoch: int, python: str, rounds: int, folder: Path) -> Me
         str(epoch),
         str(weights),
         str(batch),
-        str(RATE),
+        str(LR),
     ]
     with subprocess.Popen(
         command,
@@ -173,40 +173,42 @@ def measure(name: str, epoch: int, python: str, rounds: int, folder: Path) -> Me
         for _ in range(rounds):
             for side, steps in sides.items():
                 time.sleep(PAUSE)
-                seconds[side] += steps(AT_ONCE)["seconds"]
+                seconds[side] += steps(STEPS_PER_TURN)["seconds"]
         process.stdin.close() if process.stdin else None
     difference = max(
         abs(first["ours"][TERMS[term]] / value - 1) for term, value in first["ppdet"].items()
     )
     medians = {side: statistics.median(each) for side, each in seconds.items()}
-    return Measured(name, medians["ours"], medians["ppdet"], difference)
+    return Timing(name, medians["ours"], medians["ppdet"], difference)
 
 
 def on_gpu(name: str, epoch: int) -> float:
     """Pictures a second."""
     config = RECIPES[name].model
-    given = drawn(len(config.classes), np.random.RandomState(0))
-    steps = ours(init_model(config, 0).model, epoch, given, "cuda")
+    arrays = random_batch(len(config.classes), np.random.RandomState(0))
+    steps = ours(init_model(config, 0).model, epoch, arrays, "cuda")
     steps(5)
-    return PICTURES / statistics.median(steps(30)["seconds"])
+    return IMAGES / statistics.median(steps(30)["seconds"])
 
 
-def print_table(rows: list[Measured]) -> None:
+def print_table(rows: list[Timing]) -> None:
     """Seconds, pictures a second, ratio."""
-    table = Table(
-        title=f"a step of {PICTURES} pictures of {SIDE}x{SIDE}, {THREADS} threads, median"
-    )
+    table = Table(title=f"a step of {IMAGES} pictures of {SIDE}x{SIDE}, {THREADS} threads, median")
     for heading in ("", "ours s", "ppdet s", "ours pictures/s", "ppdet", "ratio", "losses differ"):
         table.add_column(heading, justify="right" if heading else "left")
     for row in rows:
-        rates = [f"{PICTURES / seconds:.1f}" for seconds in (row.ours, row.theirs)]
+        images_per_second = [f"{IMAGES / seconds:.1f}" for seconds in (row.ours, row.theirs)]
         seconds = [f"{row.ours:.3f}", f"{row.theirs:.3f}"]
-        table.add_row(row.name, *seconds, *rates, f"{row.ratio:.2f}", f"{row.difference:.1e}")
+        table.add_row(
+            row.name, *seconds, *images_per_second, f"{row.ratio:.2f}", f"{row.difference:.1e}"
+        )
     console = Console()
     if not console.is_terminal:  # nothing is cut off in a file
         console.width = console.measure(table, options=console.options.update(width=1000)).maximum
     console.print(table)
-    print(f"the bars: a ratio of {BAR} or more, losses that differ by {NOISE:.0e} or less")
+    print(
+        f"the bars: a ratio of {MIN_RATIO} or more, losses that differ by {MAX_LOSS_DIFFERENCE:.0e} or less"
+    )
 
 
 def main() -> None:
@@ -225,13 +227,16 @@ def main() -> None:
     print_table(rows)
     found: dict[str, Any] = {row.name: {**vars(row), "ratio": row.ratio} for row in rows}
     if torch.cuda.is_available():
-        rates = {name: on_gpu(name, epoch) for name, epoch in CASES.items()}
-        found["gpu"] = {"device": torch.cuda.get_device_name(), "pictures a second": rates}
-        for name, rate in rates.items():
-            print(f"{torch.cuda.get_device_name()}: {name} {rate:.0f} pictures a second")
+        images_per_second = {name: on_gpu(name, epoch) for name, epoch in CASES.items()}
+        found["gpu"] = {
+            "device": torch.cuda.get_device_name(),
+            "pictures a second": images_per_second,
+        }
+        for name, speed in images_per_second.items():
+            print(f"{torch.cuda.get_device_name()}: {name} {speed:.0f} pictures a second")
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1))
-    sys.exit(not all(row.good for row in rows))
+    sys.exit(not all(row.passed for row in rows))
 
 
 if __name__ == "__main__":

@@ -18,13 +18,13 @@ from PIL import Image, ImageEnhance
 from ppdet.data import transform
 
 from picodet.data.resize_kernels import using
-from scripts.fixtures.drawn_samples import boxes, digest, picture
+from scripts.fixtures.drawn_samples import digest, synthetic_boxes, synthetic_image
 
 OUTPUT = Path(__file__).parents[2] / "tests" / "golden" / "augment.json"
 SEEDS = 40  # of the sample transforms
 SIZES = [352, 384, 416, 448, 480]
-NORMALISED = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "is_scale": True}
-NPU = {"mean": [0, 0, 0], "std": [1, 1, 1], "is_scale": True}
+NORMALIZE = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "is_scale": True}
+NPU_NORMALIZE = {"mean": [0, 0, 0], "std": [1, 1, 1], "is_scale": True}
 MOSAIC = {
     "prob": 0.6,
     "input_dim": [640, 640],
@@ -38,8 +38,8 @@ MOSAIC = {
 
 def sample(seed: int) -> dict[str, Any]:
     """A picture as ppdet's Decode leaves it."""
-    image = picture(seed)
-    own, classes = boxes(seed, *image.shape[:2])
+    image = synthetic_image(seed)
+    own, classes = synthetic_boxes(seed, *image.shape[:2])
     return {
         "image": image,
         "gt_bbox": own,
@@ -50,32 +50,32 @@ def sample(seed: int) -> dict[str, Any]:
     }
 
 
-def row(seed: int, seen: dict[str, Any]) -> dict[str, Any]:
+def row(seed: int, augmented: dict[str, Any]) -> dict[str, Any]:
     """What is compared of a sample."""
     return {
         "seed": seed,
-        "image": digest(seen["image"]),
-        "dtype": str(seen["image"].dtype),
-        "boxes": np.asarray(seen["gt_bbox"], np.float64).tolist(),
-        "classes": np.asarray(seen["gt_class"])[:, 0].astype(int).tolist(),
+        "image": digest(augmented["image"]),
+        "dtype": str(augmented["image"].dtype),
+        "boxes": np.asarray(augmented["gt_bbox"], np.float64).tolist(),
+        "classes": np.asarray(augmented["gt_class"])[:, 0].astype(int).tolist(),
     }
 
 
-def later_distort(image: np.ndarray, drawn: np.random.RandomState) -> np.ndarray:
+def later_distort(image: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
     """RandomDistort of 7d6dc40793 from what it consists of."""
     kinds = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color, None)
-    seen = Image.fromarray(image)
-    for index in drawn.permutation(4):
-        if drawn.uniform(0.0, 1.0) < 0.5:
+    augmented = Image.fromarray(image)
+    for index in random_state.permutation(4):
+        if random_state.uniform(0.0, 1.0) < 0.5:
             continue
         enhancer = kinds[index]
         if enhancer is None:
-            hsv = np.array(seen.convert("HSV"))
-            hsv[..., 0] = hsv[..., 0] + drawn.uniform(-18, 18)
-            seen = Image.frombytes("HSV", seen.size, hsv.tobytes()).convert("RGB")
+            hsv = np.array(augmented.convert("HSV"))
+            hsv[..., 0] = hsv[..., 0] + random_state.uniform(-18, 18)
+            augmented = Image.frombytes("HSV", augmented.size, hsv.tobytes()).convert("RGB")
         else:
-            seen = enhancer(seen).enhance(drawn.uniform(0.5, 1.5))
-    return np.asarray(seen).astype(np.float32)
+            augmented = enhancer(augmented).enhance(random_state.uniform(0.5, 1.5))
+    return np.asarray(augmented).astype(np.float32)
 
 
 def seed_all(seed: int) -> None:
@@ -88,11 +88,11 @@ def main() -> None:
     """Write the recording."""
     cv2.setNumThreads(1)
     with using("portable"):
-        recorded = everything()
+        recorded = record_all()
     OUTPUT.write_text(json.dumps(recorded) + "\n")
 
 
-def everything() -> dict[str, list[dict[str, Any]]]:
+def record_all() -> dict[str, list[dict[str, Any]]]:
     """All rows."""
     crop, flip, distort = (
         transform.RandomCrop(),
@@ -104,15 +104,17 @@ def everything() -> dict[str, list[dict[str, Any]]]:
         seed_all(seed)
         recorded["samples"].append(row(seed, distort(flip(crop(sample(seed))))))
         seed_all(seed)
-        seen = flip(crop(sample(seed)))
-        seen["image"] = later_distort(np.ascontiguousarray(seen["image"]), np.random.mtrand._rand)
-        recorded["later"].append(row(seed, seen))
+        augmented = flip(crop(sample(seed)))
+        augmented["image"] = later_distort(
+            np.ascontiguousarray(augmented["image"]), np.random.mtrand._rand
+        )
+        recorded["later"].append(row(seed, augmented))
     resize = transform.BatchRandomResize(SIZES, keep_ratio=False, random_interp=True)
-    normalise, permute = transform.NormalizeImage(**NORMALISED), transform.Permute()
+    normalize, permute = transform.NormalizeImage(**NORMALIZE), transform.Permute()
     for seed in range(SEEDS):
         seed_all(seed)
-        seen = permute(normalise(resize([distort(flip(crop(sample(seed))))])))[0]
-        recorded["batches"].append(row(seed, seen))
+        augmented = permute(normalize(resize([distort(flip(crop(sample(seed))))])))[0]
+        recorded["batches"].append(row(seed, augmented))
     recorded["mosaics"] = mosaics()
     return recorded
 
@@ -128,11 +130,11 @@ def mosaics() -> list[dict[str, Any]]:
     rows = []
     for seed in range(SEEDS):
         seed_all(seed)
-        seen: Any = [copy.deepcopy(sample(seed + k)) for k in range(5)]
+        augmented: Any = [copy.deepcopy(sample(seed + k)) for k in range(5)]
         for step in steps:
-            seen = step(seen)
-        seen = transform.NormalizeImage(**NPU)(resize([seen]))[0]
-        rows.append(row(seed, transform.Permute()(seen)))
+            augmented = step(augmented)
+        augmented = transform.NormalizeImage(**NPU_NORMALIZE)(resize([augmented]))[0]
+        rows.append(row(seed, transform.Permute()(augmented)))
     return rows
 
 

@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 
 
-def filled(config: ModelConfig) -> paddle.nn.Layer:
+def seeded_detector(config: ModelConfig) -> paddle.nn.Layer:
     """ppdet's detector in float64, filled with seeded weights."""
     detector = model.build(config)
     shapes = {name: tuple(value.shape) for name, value in detector.state_dict().items()}
@@ -66,8 +66,8 @@ def record(detector: paddle.nn.Layer, config: ModelConfig) -> dict[str, np.ndarr
         layer.register_forward_post_hook(hook(name))
     with paddle.no_grad():
         image = paddle.to_tensor(seeded.images(*config.input_size).astype("f8"))
-        ending = detector.head(detector.neck(detector.backbone({"image": image})))
-    scores_boxes = [seeded.digest(tensor.numpy(), seeded.ENDING_SAMPLES) for tensor in ending]
+        outputs = detector.head(detector.neck(detector.backbone({"image": image})))
+    scores_boxes = [seeded.digest(tensor.numpy(), seeded.OUTPUT_SAMPLES) for tensor in outputs]
     return {
         f"{config.name}/layers": np.stack(digests),
         f"{config.name}/ending": np.stack(scores_boxes),
@@ -85,23 +85,23 @@ def counts(detector: paddle.nn.Layer) -> dict[str, int]:
     }
 
 
-def preprocessed() -> dict[str, Any]:
+def preprocessing_digests() -> dict[str, Any]:
     """SHA-256 of what ppdet's transforms make of scikit-image's pictures."""
     digests = {}
-    for picture in ("chelsea.png", "rocket.jpg"):
-        path = Path(skimage.__file__).parent / "data" / picture
+    for image_name in ("chelsea.png", "rocket.jpg"):
+        path = Path(skimage.__file__).parent / "data" / image_name
         for size in ((416, 416), (192, 320)):
             for interp in range(5):
-                numbers = Preprocessing(interp=interp)
-                steps, scale_factor = recorder.preprocess(path, size, numbers)
-                digests[f"{picture} {size[0]}x{size[1]} {interp}"] = {
+                preprocessing = Preprocessing(interp=interp)
+                steps, scale_factor = recorder.preprocess(path, size, preprocessing)
+                digests[f"{image_name} {size[0]}x{size[1]} {interp}"] = {
                     "sha256": hashlib.sha256(steps["normalise"].tobytes()).hexdigest(),
                     "scale_factor": scale_factor.tolist(),
                 }
     return digests
 
 
-def summarise(name: str, out: Path) -> None:
+def record_summary(name: str, out: Path) -> None:
     """A summary in float64 of an official config, filled with seeded weights."""
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / f"{name}.pdparams"
@@ -118,20 +118,20 @@ def main() -> None:
     """Write everything that is listed above."""
     recorded: dict[str, np.ndarray] = {}
     counted = {}
-    for config in seeded.RECORDED.values():
-        detector = filled(config)
+    for config in seeded.RECORDED_CONFIGS.values():
+        detector = seeded_detector(config)
         counted[config.name] = counts(detector)
         recorded |= record(detector, config)
     np.savez_compressed(GOLDEN / "layers.npz", allow_pickle=False, **recorded)
     (GOLDEN / "counts.json").write_text(json.dumps(counted, indent=1) + "\n")
-    summarise("picodet_s_416_coco", GOLDEN / "picodet_s_416_float64.safetensors")
+    record_summary("picodet_s_416_coco", GOLDEN / "picodet_s_416_float64.safetensors")
     with using("portable"):
         answers = recorder.answer_probes(model.build_nms())
-    pictures = [name for name in answers if name.startswith(probes.IMAGE_PREFIX)]
-    keys = {name: np.array(content_key(answers[name])) for name in pictures}
+    image_answers = [name for name in answers if name.startswith(probes.IMAGE_PREFIX)]
+    keys = {name: np.array(content_key(answers[name])) for name in image_answers}
     np.savez(probes.RECORDED_ANSWERS, allow_pickle=False, **(answers | keys))
     with using("portable"):
-        content = {"made_by": "tools/record_golden.py", **preprocessed()}
+        content = {"made_by": "tools/record_golden.py", **preprocessing_digests()}
     (GOLDEN / "preprocess.json").write_text(json.dumps(content, indent=1) + "\n")
     sys.stdout.write("recorded\n")
 

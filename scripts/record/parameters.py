@@ -29,7 +29,7 @@ SEED = 6
 STEPS = ((0.4, 0.5), (0.1, -0.25), (0.2, 1.0))  # rate, and gradient of every number
 
 
-def facts(parameter: paddle.Tensor) -> tuple[float, ...]:
+def parameter_facts(parameter: paddle.Tensor) -> tuple[float, ...]:
     """The row of a parameter."""
     decay = math.nan if parameter.regularizer is None else parameter.regularizer._coeff
     values = parameter.numpy().astype(np.float64)
@@ -43,7 +43,7 @@ def facts(parameter: paddle.Tensor) -> tuple[float, ...]:
     )
 
 
-def stepped(detector: paddle.nn.Layer) -> np.ndarray:
+def weights_after_steps(detector: paddle.nn.Layer) -> np.ndarray:
     """[P]: what the first number of each parameter has become."""
     model.convert_to_float64(detector)
     parameters = detector.parameters()
@@ -53,8 +53,8 @@ def stepped(detector: paddle.nn.Layer) -> np.ndarray:
         regularizer={"type": "L2", "factor": 4e-5}, optimizer={"type": "Momentum", "momentum": 0.9}
     )
     optimizer = build(STEPS[0][0], detector)
-    for rate, gradient in STEPS:
-        optimizer.set_lr(rate)
+    for lr, gradient in STEPS:
+        optimizer.set_lr(lr)
         sum(gradient * parameter.sum() for parameter in parameters).backward()
         optimizer.step()
         optimizer.clear_grad()
@@ -69,9 +69,9 @@ def main() -> None:
         detector = model.build(config)
         parameters = dict(detector.named_parameters())
         recorded[f"{config.name}/names"] = np.array([model.canonical_name(n) for n in parameters])
-        rows = [facts(parameter) for parameter in parameters.values()]
+        rows = [parameter_facts(parameter) for parameter in parameters.values()]
         recorded[f"{config.name}/facts"] = np.array(rows, dtype=np.float32)
-        recorded[f"{config.name}/stepped"] = stepped(detector)
+        recorded[f"{config.name}/stepped"] = weights_after_steps(detector)
     np.savez_compressed(OUTPUT, allow_pickle=False, **recorded)
 
 

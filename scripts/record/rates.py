@@ -15,10 +15,10 @@ from ppdet.optimizer.optimizer import CosineDecay, ExpWarmup, LinearWarmup
 OUTPUT = Path(__file__).parents[2] / "tests" / "golden" / "rates.npz"
 
 
-class Recorded(NamedTuple):
+class RecordedSchedule(NamedTuple):
     """A schedule in ppdet's words, and how much of it is recorded."""
 
-    base_rate: float
+    base_lr: float
     decay: CosineDecay
     warmup: LinearWarmup | ExpWarmup
     steps_per_epoch: int
@@ -26,23 +26,25 @@ class Recorded(NamedTuple):
 
 
 SCHEDULES = {
-    "linear": Recorded(0.4, CosineDecay(5), LinearWarmup(30, 0.1), 20, 110),  # beyond its end
-    "exponential_and_plateau": Recorded(
+    "linear": RecordedSchedule(
+        0.4, CosineDecay(5), LinearWarmup(30, 0.1), 20, 110
+    ),  # beyond its end
+    "exponential_and_plateau": RecordedSchedule(
         0.2,
         CosineDecay(10, min_lr_ratio=0.08, last_plateau_epochs=3),
         ExpWarmup(epochs=2),
         15,
         160,
     ),
-    "warmed_up_by_epochs": Recorded(0.3, CosineDecay(6), LinearWarmup(epochs=2), 11, 70),
-    "not_warmed_up": Recorded(0.1, CosineDecay(3), LinearWarmup(0, 0.1), 7, 25),
-    "warmed_up_too_long": Recorded(0.32, CosineDecay(2), LinearWarmup(30, 0.1), 10, 40),
+    "warmed_up_by_epochs": RecordedSchedule(0.3, CosineDecay(6), LinearWarmup(epochs=2), 11, 70),
+    "not_warmed_up": RecordedSchedule(0.1, CosineDecay(3), LinearWarmup(0, 0.1), 7, 25),
+    "warmed_up_too_long": RecordedSchedule(0.32, CosineDecay(2), LinearWarmup(30, 0.1), 10, 40),
 }
 
 
-def rates(recorded: Recorded) -> np.ndarray:
+def learning_rates(recorded: RecordedSchedule) -> np.ndarray:
     """[iterations] float64."""
-    schedule = LearningRate(recorded.base_rate, [recorded.decay, recorded.warmup])
+    schedule = LearningRate(recorded.base_lr, [recorded.decay, recorded.warmup])
     scheduler = schedule(recorded.steps_per_epoch)
     found = []
     for _ in range(recorded.iterations):
@@ -53,7 +55,7 @@ def rates(recorded: Recorded) -> np.ndarray:
 
 def main() -> None:
     """Write the recording."""
-    recorded = {name: rates(schedule) for name, schedule in SCHEDULES.items()}
+    recorded = {name: learning_rates(schedule) for name, schedule in SCHEDULES.items()}
     np.savez_compressed(OUTPUT, allow_pickle=False, **recorded)
 
 

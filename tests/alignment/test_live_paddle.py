@@ -14,7 +14,7 @@ from picodet.zoo.official import CONFIGS
 from scripts.fixtures import seeded
 
 pytestmark = pytest.mark.paddle
-RUNGS = ["weights", "preprocessing", "layers", "heads", "decoding", "NMS"]
+STAGES = ["weights", "preprocessing", "layers", "heads", "decoding", "NMS"]
 SMALL = "picodet_s_192_pedestrian"  # the smallest official one
 LCNET = "picodet_xs_320_coco_lcnet"
 OTHERS = (
@@ -30,11 +30,11 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("paddle")
     arrays = seeded.checkpoint(seeded.shapes(CONFIGS[SMALL]))
     seeded.write(arrays, folder / f"{SMALL}.pdparams")
-    ported(folder / f"{SMALL}.pdparams", folder / "model.pth")
+    convert_file(folder / f"{SMALL}.pdparams", folder / "model.pth")
     return folder
 
 
-def ported(source, target, *options):
+def convert_file(source, target, *options):
     result = CliRunner().invoke(convert, [str(source), str(target), *options])
     assert result.exit_code == 0, result.output
     return target
@@ -56,8 +56,8 @@ def assert_aligned(run, folder, *arguments):
     result = run(*arguments, "--json", folder / "outcome.json")
     assert result.exit_code == 0, result.output
     content = json.loads((folder / "outcome.json").read_text())
-    assert [rung["name"] for rung in content["rungs"]] == RUNGS
-    assert {rung["verdict"] for rung in content["rungs"]} == {"aligned"}
+    assert [stage["name"] for stage in content["rungs"]] == STAGES
+    assert {stage["verdict"] for stage in content["rungs"]} == {"aligned"}
     assert content["unpaired"] == content["guilty"] == []
     assert {layer["status"] for layer in content["layers"]} == {"aligned"}
     return content
@@ -68,7 +68,7 @@ def test_live_ppdet_in_float32(run, folder):
     assert len(content["layers"]) == 394
     local = [layer["local"] for layer in content["layers"] if layer["local"]]
     assert len(local) > 390
-    evidence = [rung["summary"] for rung in content["rungs"] if "probe" in rung["summary"]]
+    evidence = [stage["summary"] for stage in content["rungs"] if "probe" in stage["summary"]]
     assert len(evidence) == 3
     assert all("the reference's own answer" in summary for summary in evidence)
 
@@ -177,7 +177,7 @@ def test_two_recordings_hold_the_same_bits(run, recorded):
     ],
 )
 def test_inference_folders(run, shared, tmp_path, weights, program):
-    model = ported(shared / weights, tmp_path / "model.pth")
+    model = convert_file(shared / weights, tmp_path / "model.pth")
     assert_aligned(run, tmp_path, shared / program, model)
 
 
@@ -193,9 +193,9 @@ def test_inference_folders(run, shared, tmp_path, weights, program):
     ids=["S-416", "S-416 in double", "M-416", "XS of 2022", "XS of 2022 in double"],
 )
 def test_real_weights_in_live_ppdet(run, shared, tmp_path, weights, options):
-    model = ported(shared / weights, tmp_path / "model.pth")
-    picture = shared / "reference" / "images" / "000000014439.jpg"
-    assert_aligned(run, tmp_path, shared / weights, model, "--image", picture, *options)
+    model = convert_file(shared / weights, tmp_path / "model.pth")
+    image = shared / "reference" / "images" / "000000014439.jpg"
+    assert_aligned(run, tmp_path, shared / weights, model, "--image", image, *options)
 
 
 def test_a_checkpoint_of_another_model(run, shared, folder):
@@ -209,7 +209,7 @@ def test_other_architectures(run, tmp_path, name):
     """Seeded weights, on a small picture with two sides."""
     seeded.main(name, str(tmp_path / "seeded.pdparams"))
     options = ["--input-size", "128x160"]
-    model = ported(tmp_path / "seeded.pdparams", tmp_path / "model.pth", *options)
+    model = convert_file(tmp_path / "seeded.pdparams", tmp_path / "model.pth", *options)
     content = assert_aligned(run, tmp_path, tmp_path / "seeded.pdparams", model)
     assert "[1, 3, 128, 160]" in content["environment"]["input"]
 
@@ -221,7 +221,7 @@ def test_references_in_other_forms(run, folder, tmp_path, name):
         path.mkdir()
         (path / "model_final.pdparams").write_bytes(source.read_bytes())
     else:
-        ported(source, path)
+        convert_file(source, path)
     assert_aligned(run, tmp_path, path, folder / "model.pth")
     assert_aligned(run, tmp_path, folder / "model.pth", path)
 

@@ -20,7 +20,7 @@ from picodet.errors import (
 )
 from picodet.models import checkpoint
 
-NOTHING = InputOptions(None, None, False)
+DEFAULT_INPUTS = InputOptions(None, None, False)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def compare(folder, reference, model="model.pth", inputs=NOTHING, tolerance=None):
+def compare(folder, reference, model="model.pth", inputs=DEFAULT_INPUTS, tolerance=None):
     path = folder / reference
     return session.compare(path, folder / model, inputs, tolerance, None, lambda *_: None)
 
@@ -109,7 +109,7 @@ def test_the_input_has_the_models_size(folder):
     assert compare(folder, "model.onnx").aligned
 
 
-def record(folder, reference, out, overwrite=False, size=None, inputs=NOTHING):
+def record(folder, reference, out, overwrite=False, size=None, inputs=DEFAULT_INPUTS):
     return session.record(
         folder / reference, out, inputs, False, size, overwrite, None, lambda *_: None
     )
@@ -209,10 +209,11 @@ def test_what_was_assumed_of_a_model_is_noted(folder, two_sets):
 
 def test_the_set_of_weights_can_be_chosen(folder, two_sets):
     reference = folder / "recording.safetensors"
-    arguments = reference, two_sets, NOTHING, None, None, lambda *_: None
+    arguments = reference, two_sets, DEFAULT_INPUTS, None, None, lambda *_: None
     weights, *_ = session.compare(*arguments, which="raw").rungs
     assert [finding.name for finding in weights.findings] == ["head.predictors.0.bias"]
     with pytest.raises(CheckpointError, match="--weights raw is for training checkpoints"):
         session.compare(
-            *(reference, folder / "model.onnx", NOTHING, None, None, lambda *_: None), which="raw"
+            *(reference, folder / "model.onnx", DEFAULT_INPUTS, None, None, lambda *_: None),
+            which="raw",
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 from picodet.ops.anchor_points import feature_map_sizes
 from picodet.training.assigners.assignment import Assignment
 from picodet.training.data.batch import Targets
-from scripts.fixtures.drawn_assignments import SIZE, drawn
+from scripts.fixtures.drawn_assignments import SIZE, synthetic_batch
 
 LEVELS = feature_map_sizes((SIZE, SIZE))
 
@@ -23,7 +23,7 @@ class AssignerInputs(NamedTuple):
 
 
 def assigner_inputs(dtype=torch.float64) -> AssignerInputs:
-    arrays = drawn()
+    arrays = synthetic_batch()
     numbers = (torch.tensor(array).to(dtype) for array in arrays[:5])
     scores, predicted, points, strides, boxes = numbers
     targets = Targets(boxes, torch.tensor(arrays.classes), torch.tensor(arrays.valid))

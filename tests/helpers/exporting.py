@@ -17,7 +17,7 @@ from picodet.models.head import SCORE_EPSILON
 from picodet.models.layers import HARD_SIGMOID_SLOPE
 from picodet.models.picodet import PicoDet
 
-SPELLED = {
+ONNX_OPERATORS = {
     "avg_pool": ("GlobalAveragePool", {}),
     "concat": ("Concat", {"axis": 1}),
     "hardswish": ("HardSwish", {}),
@@ -34,7 +34,7 @@ def export_onnx(
 
     epsilon: added under the roots of the scores of 2022; None adds nothing, as paddle2onnx does.
     """
-    path.write_bytes(_Export(model, folded, epsilon).finished().SerializeToString())
+    path.write_bytes(_Export(model, folded, epsilon).build().SerializeToString())
 
 
 class _Export:
@@ -46,18 +46,18 @@ class _Export:
         self.outputs: list[str] = []
         self.names: dict[Source, str] = {Source(-1): "picture"}
 
-    def finished(self) -> onnx.ModelProto:
+    def build(self) -> onnx.ModelProto:
         for i, operator in enumerate(self.operators):
             self._write(i, operator)
         if self.model.config.head == "pico_head_v2":
             self._aligned_scores()
         height, width = self.model.config.input_size
-        picture = helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, 3, height, width])
+        image = helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, 3, height, width])
         outputs = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, list("nchw"))
             for name in self.outputs
         ]
-        graph = helper.make_graph(self.nodes, "picodet", [picture], outputs, self.constants)
+        graph = helper.make_graph(self.nodes, "picodet", [image], outputs, self.constants)
         opset = helper.make_opsetid("", 14)
         return helper.make_model(graph, opset_imports=[opset], ir_version=8)
 
@@ -94,7 +94,7 @@ class _Export:
                 how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
                 self._add("Resize", [*taken, "", scales], out, mode="nearest", **how)
             case kind:
-                name, attributes = SPELLED.get(kind, (kind.capitalize(), {}))
+                name, attributes = ONNX_OPERATORS.get(kind, (kind.capitalize(), {}))
                 self._add(name, taken, out, **attributes)
 
     def _conv(self, i: int, operator: Operator, taken: list[str], out: str) -> None:

@@ -25,32 +25,42 @@ from picodet.data.resize_kernels import fingerprint, using
 from tests.alignment.recording.test_writer import index_of
 
 ROOT = Path(__file__).parents[2]
-SIZED = replace(CONFIG, input_size=(480, 480))
-NUMBERS = SIZED.preprocessing
+CONFIG_480 = replace(CONFIG, input_size=(480, 480))
+PREPROCESSING_CONFIG = CONFIG_480.preprocessing
 
 
 def record(path, samples):
     """As ppdet_recorder.py: what another machine would make differently is kept whole."""
     photo = cv2.imread(str(probes.IMAGE))[60:220, 150:310]  # a third: there IPP's own kernels part
-    picture = cv2.imencode(".jpg", photo)[1].tobytes()
+    encoded_image = cv2.imencode(".jpg", photo)[1].tobytes()
     with RecordingWriter(samples) as writer:
-        made, answers = our_steps(picture, SIZED), probes.collect_preprocessing(preprocessed)
+        made, answers = (
+            our_steps(encoded_image, CONFIG_480),
+            probes.collect_preprocessing(preprocessed),
+        )
         with using("portable"):
-            portable = our_steps(picture, SIZED) | probes.collect_preprocessing(preprocessed)
+            portable = our_steps(encoded_image, CONFIG_480) | probes.collect_preprocessing(
+                preprocessed
+            )
         made["resize"] = made["resize"].astype("f4")
 
         def add(name, array):
-            moves = name == "resize" or name in answers
-            return writer.add(array, whole=moves and not np.array_equal(array, portable[name]))
+            depends_on_kernel = name == "resize" or name in answers
+            return writer.add(
+                array, whole=depends_on_kernel and not np.array_equal(array, portable[name])
+            )
 
         steps = tuple(PreprocessingStep(name, add(name, array)) for name, array in made.items())
         keys = {name: add(name, array) for name, array in answers.items()}
-        encoded = writer.add(np.frombuffer(picture, np.uint8), whole=True)
+        encoded = writer.add(np.frombuffer(encoded_image, np.uint8), whole=True)
         index = replace(
             index_of(writer),
             picture=encoded,
             settings=PreprocessingSettings(
-                SIZED.input_size, NUMBERS.interp, NUMBERS.mean, NUMBERS.std
+                CONFIG_480.input_size,
+                PREPROCESSING_CONFIG.interp,
+                PREPROCESSING_CONFIG.mean,
+                PREPROCESSING_CONFIG.std,
             ),
             steps=steps,
             probes=keys,
@@ -64,18 +74,18 @@ def compare(path):
     from benchmarks.fault_injection.fault_list import PREPROCESSING
 
     with Recording(path) as recording:
-        yield {"fault": None, **asdict(_rung(recording, SIZED))}
+        yield {"fault": None, **asdict(_stage(recording, CONFIG_480))}
         for fault in PREPROCESSING:
-            model = SimpleNamespace(config=SIZED)
+            model = SimpleNamespace(config=CONFIG_480)
             with fault.planted(model):
-                rung = _rung(recording, model.config)
-            yield {"fault": fault.name, "places": fault.places, **asdict(rung)}
+                stage = _stage(recording, model.config)
+            yield {"fault": fault.name, "places": fault.places, **asdict(stage)}
 
 
-def _rung(recording, config):
+def _stage(recording, config):
     _, shipped, _ = _answers(recording)
-    seen = compare_pictures(recording, dict(recording.index.probes), shipped)
-    return compare_preprocessing(config, recording, seen.findings, LIVE, seen.kernels)
+    compared = compare_pictures(recording, dict(recording.index.probes), shipped)
+    return compare_preprocessing(config, recording, compared.findings, LIVE, compared.kernels)
 
 
 if __name__ == "__main__":

@@ -66,20 +66,20 @@ def tensors(value):
     return list({id(tensor): tensor for tensor in found}.values())
 
 
-def record(model, path, picture=None, samples=0, images=None, **changes):
+def record(model, path, encoded_image=None, samples=0, images=None, **changes):
     """Write a recording of `model` fed with `picture`, encoded, or with `images` or noise."""
     config, (height, width) = model.config, model.config.input_size
     dtype = next(model.parameters()).dtype
     precision = str(dtype).removeprefix("torch.")
     with RecordingWriter(samples) as writer:
         steps, scale_factor, encoded = {}, np.ones(2, "f4"), None
-        if picture:
-            steps = our_steps(picture, config)
+        if encoded_image:
+            steps = our_steps(encoded_image, config)
             rows, columns = steps["decode"].shape[:2]
             scale_factor = np.array([height / rows, width / columns], "f4")
             images = steps["normalise"][None]
             steps["resize"] = steps["resize"].astype("f4")
-            encoded = writer.add(np.frombuffer(picture, np.uint8), whole=True)
+            encoded = writer.add(np.frombuffer(encoded_image, np.uint8), whole=True)
         images = (noise(config) if images is None else images).astype(precision)
         calls, output = _calls(model, torch.from_numpy(images), writer)
         boxes, scores = decode.decode(output, copy.deepcopy(model.head.integral))
@@ -92,7 +92,7 @@ def record(model, path, picture=None, samples=0, images=None, **changes):
             versions={"paddlepaddle": "none"},
             precision=precision,
             samples=samples,
-            input=writer.add(images, whole=not picture),
+            input=writer.add(images, whole=not encoded_image),
             picture=encoded,
             scale_factor=(y, x),
             settings=PreprocessingSettings(
@@ -120,8 +120,8 @@ def record(model, path, picture=None, samples=0, images=None, **changes):
 
 def _weights(model, writer):
     for name, tensor in model.state_dict().items():
-        if there := paddle_name(name, model.config):
-            yield Weight(there, writer.add(tensor.float().numpy()))
+        if ppdet_name := paddle_name(name, model.config):
+            yield Weight(ppdet_name, writer.add(tensor.float().numpy()))
 
 
 def _calls(model, images, writer):
@@ -135,8 +135,8 @@ def _calls(model, images, writer):
                 tuple(writer.add(tensor.numpy()) for tensor in tensors(value))
                 for value in (() if writer.samples else taken, returned)
             )
-            there = paddle_name(name, model.config)
-            calls.append(RecordedCall(there, number, type(layer).__name__, *keys))
+            ppdet_name = paddle_name(name, model.config)
+            calls.append(RecordedCall(ppdet_name, number, type(layer).__name__, *keys))
 
         return keep
 

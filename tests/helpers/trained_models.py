@@ -6,16 +6,16 @@ from picodet.alignment.training.align import align_training
 from scripts.fixtures import trained
 from scripts.fixtures.trained import GOLDEN
 
-RUNGS = [
+STAGES = [
     *("weights", "assignment", "losses", "gradients", "batch norms", "parameters", "momentum"),
-    *("average", "learning rate"),
+    *("EMA", "learning rate"),
 ]
-recorded = cache(trained.recorded)
+recorded = cache(trained.load_recording)
 
 
-def compared(name, ours):
+def align_recorded(name, ours):
     return align_training(recorded(name), ours, GOLDEN / f"{name}.npz")
 
 
 def verdicts(comparison):
-    return {rung.name: rung.verdict for rung in comparison.rungs}
+    return {stage.name: stage.verdict for stage in comparison.rungs}

@@ -29,7 +29,9 @@ def recorded(golden):
         return dict(content)
 
 
-@pytest.fixture(scope="module", params=seeded.RECORDED.values(), ids=seeded.RECORDED)
+@pytest.fixture(
+    scope="module", params=seeded.RECORDED_CONFIGS.values(), ids=seeded.RECORDED_CONFIGS
+)
 def pair(request, tmp_path_factory):
     """A config, and our model in float64 with the weights that the recording has.
 
@@ -72,7 +74,7 @@ def test_scores_and_boxes_are_ppdets(pair, recorded):
         images = torch.from_numpy(seeded.images(*config.input_size)).double()
         boxes, scores = decode(model(images), model.head.integral)
     for output, expected in zip((scores, boxes), recorded[f"{config.name}/ending"], strict=True):
-        assert_equal(output.numpy(), expected, seeded.ENDING_SAMPLES, config.name)
+        assert_equal(output.numpy(), expected, seeded.OUTPUT_SAMPLES, config.name)
 
 
 def assert_equal(output, expected, samples, name):

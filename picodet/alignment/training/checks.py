@@ -44,7 +44,7 @@ TENSOR_STAGES = (
     ("batch norms", "statistics"),
     ("parameters", "parameters"),
     ("momentum", "momenta"),
-    ("average", "averages"),
+    ("EMA", "averages"),
 )
 
 

@@ -30,20 +30,20 @@ def exports(pristine, tmp_path_factory):
 
 
 def compare(reference, file):
-    fed = InputOptions(None, None, False)
-    return session.compare(reference, file, fed, None, None, lambda *_: None)
+    inputs = InputOptions(None, None, False)
+    return session.compare(reference, file, inputs, None, None, lambda *_: None)
 
 
 def verdicts(comparison):
-    return {rung.name: rung.verdict for rung in comparison.rungs}
+    return {stage.name: stage.verdict for stage in comparison.rungs}
 
 
 def differing(comparison):
     return [name for name, verdict in verdicts(comparison).items() if verdict != "aligned"]
 
 
-def said(comparison, name):
-    return next(rung.summary for rung in comparison.rungs if rung.name == name)
+def summary_of(comparison, name):
+    return next(stage.summary for stage in comparison.rungs if stage.name == name)
 
 
 # right ones
@@ -63,8 +63,8 @@ def test_an_export_is_aligned_with_the_model(reference, exports, folded, calls, 
     assert len(comparison.layers) == calls
     assert all(layer.local for layer in comparison.layers)
     assert any(layer.local.error for layer in comparison.layers)  # onnxruntime is not torch
-    assert said(comparison, "weights").startswith(weights)
-    assert "defaults: the ONNX does not say them" in said(comparison, "preprocessing")
+    assert summary_of(comparison, "weights").startswith(weights)
+    assert "defaults: the ONNX does not say them" in summary_of(comparison, "preprocessing")
 
 
 @pytest.mark.parametrize("theirs", [False, True])
@@ -72,8 +72,10 @@ def test_an_export_is_aligned_with_the_model(reference, exports, folded, calls, 
 def test_folded_or_not_on_either_side(exports, theirs, ours):
     images = exports[False].with_name("input.npy")
     np.save(images, own_recording.noise())
-    fed = InputOptions(None, images, False)
-    comparison = session.compare(exports[theirs], exports[ours], fed, None, None, lambda *_: None)
+    inputs = InputOptions(None, images, False)
+    comparison = session.compare(
+        exports[theirs], exports[ours], inputs, None, None, lambda *_: None
+    )
     assert not differing(comparison)
     pairs = [layer for layer in comparison.layers if " + " in layer.path]
     assert len(pairs) == (103 if theirs or ours else 0)
@@ -120,7 +122,7 @@ def test_any_input_size(reference, exports, tmp_path):
 def test_the_last_run_of_the_whole_may_have_nothing_left_to_do(reference, exports, monkeypatch):
     model = onnx_model.load(exports[False])
     outputs = {model.places.made[s] for call in model.traced.calls for s in call.outputs}
-    monkeypatch.setattr(runs, "AT_ONCE", len(outputs))
+    monkeypatch.setattr(runs, "MAX_OUTPUTS", len(outputs))
     assert not differing(compare(reference, exports[False]))
 
 
@@ -146,7 +148,7 @@ def test_only_the_layer_that_is_wrong_is_guilty(fault, folded, reference, export
 def test_a_graph_that_breaks_off(reference, exports, tmp_path):
     comparison = compare(reference, changed(exports[False], tmp_path / "w.onnx", lose_pads))
     assert verdicts(comparison)["heads"] == "not compared"
-    (layers,) = (rung for rung in comparison.rungs if rung.name == "layers")
+    (layers,) = (stage for stage in comparison.rungs if stage.name == "layers")
     assert "bottom_up_blocks.0" in layers.findings[0].found
     reached = [layer for layer in comparison.layers if layer.accumulated]
     assert 0 < len(reached) < len(comparison.layers)
@@ -187,8 +189,8 @@ def test_an_export_with_nms(change, against, differs, shared, tmp_path):
     comparison = compare(folder / against, file)
     assert differing(comparison) == differs
     assert not comparison.guilty
-    assert "boxes by the export from the reference's heads" in said(comparison, "decoding")
-    findings = {finding.diagnosis for rung in comparison.rungs for finding in rung.findings}
+    assert "boxes by the export from the reference's heads" in summary_of(comparison, "decoding")
+    findings = {finding.diagnosis for stage in comparison.rungs for finding in stage.findings}
     if change is set_score_threshold:
         assert findings == {"score threshold 0.05; the reference's is 0.025"}
 

@@ -52,7 +52,7 @@ def training(monkeypatch):
 def test_double_ends_with_the_recording(training):
     module, settings = training
     before = settings()
-    with module.prepared(MagicMock(), float64=True):
+    with module.ready_to_train(MagicMock(), float64=True):
         assert settings()[0] == "float64"
         assert settings()[1:] != before[1:]
     assert settings() == before
@@ -61,7 +61,7 @@ def test_double_ends_with_the_recording(training):
 def test_it_ends_with_an_error_too(training):
     module, settings = training
     before = settings()
-    with pytest.raises(KeyError), module.prepared(MagicMock(), float64=True):
+    with pytest.raises(KeyError), module.ready_to_train(MagicMock(), float64=True):
         raise KeyError
     assert settings() == before
 
@@ -69,5 +69,5 @@ def test_it_ends_with_an_error_too(training):
 def test_in_single_nothing_is_touched(training):
     module, settings = training
     before = settings()
-    with module.prepared(MagicMock(), float64=False):
+    with module.ready_to_train(MagicMock(), float64=False):
         assert settings() == before

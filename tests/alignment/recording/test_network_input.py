@@ -8,10 +8,10 @@ from picodet.errors import RecordingError
 def test_an_array_is_fed_as_it_is(tmp_path):
     array = np.random.default_rng(0).normal(size=(1, 3, 64, 96))
     np.save(tmp_path / "a.npy", array)
-    fed = read_array(tmp_path / "a.npy")
-    assert fed.array.dtype == np.float32
-    assert np.array_equal(fed.array, array.astype("f4"))
-    assert (fed.scale_factor.tolist(), fed.picture) == ([1, 1], None)
+    network_input = read_array(tmp_path / "a.npy")
+    assert network_input.array.dtype == np.float32
+    assert np.array_equal(network_input.array, array.astype("f4"))
+    assert (network_input.scale_factor.tolist(), network_input.encoded_image) == ([1, 1], None)
 
 
 def test_half_precision_is_widened(tmp_path):
@@ -81,12 +81,12 @@ def test_a_folder_a_missing_file_and_an_npz(tmp_path):
         read_array(tmp_path / "a.npz")
 
 
-@pytest.mark.parametrize("picture", [b"\x89PNG", None])
-def test_to_another_process_and_back(tmp_path, picture):
+@pytest.mark.parametrize("encoded", [b"\x89PNG", None])
+def test_to_another_process_and_back(tmp_path, encoded):
     kernels = {"cubic": "70df0d71ef07cb92"}
-    fed = NetworkInput(with_one(7), np.array([0.5, 0.25], "f4"), picture, kernels, False)
-    fed.save(tmp_path / "i.npz")
+    network_input = NetworkInput(with_one(7), np.array([0.5, 0.25], "f4"), encoded, kernels, False)
+    network_input.save(tmp_path / "i.npz")
     again = NetworkInput.load(tmp_path / "i.npz")
-    assert np.array_equal(again.array, fed.array)
-    assert (again.scale_factor.tolist(), again.picture) == ([0.5, 0.25], picture)
+    assert np.array_equal(again.array, network_input.array)
+    assert (again.scale_factor.tolist(), again.encoded_image) == ([0.5, 0.25], encoded)
     assert (again.kernels, again.everywhere) == (kernels, False)

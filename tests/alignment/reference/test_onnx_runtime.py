@@ -37,7 +37,7 @@ def recorded(file, path, size):
         record = record_onnx(file, writer, images, np.ones(2), lambda *step: steps.append(step))
         assert steps[-1] == (len(steps), len(steps))
         numbers = {"versions": {}, "precision": "float32", "samples": 0, "scale_factor": (1, 1)}
-        nothing = {"picture": None, "settings": None, "steps": (), "calls": (), "probes": {}}
+        empty_fields = {"picture": None, "settings": None, "steps": (), "calls": (), "probes": {}}
         index = Index(
             kind="onnx",
             file=file.name,
@@ -48,15 +48,15 @@ def recorded(file, path, size):
             ending=record.ending,
             tensors=writer.tensors,
             **numbers,
-            **nothing,
+            **empty_fields,
         )
         writer.write(path, index)
     return Recording(path)
 
 
-def greatest_gap(model, recording):
+def greatest_error(model, recording):
     """Over all layers' inputs and outputs, relative to the tensor's scale; and how many."""
-    gaps = []
+    errors = []
     calls = iter(pair(model.config, recording.index).calls)
 
     def hook(path):
@@ -69,7 +69,7 @@ def greatest_gap(model, recording):
                     if key is not None:
                         theirs = recording.tensor(key)
                         assert theirs.shape == tuple(tensor.shape)
-                        gaps.append(np.abs(theirs - tensor.numpy()).max() / np.abs(theirs).max())
+                        errors.append(np.abs(theirs - tensor.numpy()).max() / np.abs(theirs).max())
 
         return compare
 
@@ -79,7 +79,7 @@ def greatest_gap(model, recording):
     with torch.inference_mode():
         model(torch.from_numpy(recording.tensor(recording.index.input)))
     assert next(calls, None) is None
-    return max(gaps), len(gaps)
+    return max(errors), len(errors)
 
 
 @pytest.mark.parametrize(("folded", "compared"), [(False, 807), (True, 601)])
@@ -87,7 +87,7 @@ def test_every_layer_of_an_export_is_found(folded, compared, tmp_path):
     model = filled_model(SMALL, seeded_checkpoint(SMALL))
     export_onnx(model, tmp_path / "small.onnx", folded)
     recording = recorded(tmp_path / "small.onnx", tmp_path / "r.safetensors", SMALL.input_size)
-    gap, count = greatest_gap(model, recording)
+    gap, count = greatest_error(model, recording)
     assert count == compared  # all but two sides of each of 103 batch norms
     assert gap < 2e-3  # random weights blow rounding up; an exchanged tensor would be off by 1
     kinds = Counter(operator.kind for operator in recording.index.operators)
@@ -116,7 +116,7 @@ def test_real_exports(shared, file, weights, noise, tmp_path):
     config = CONFIGS["picodet_s_416_coco"]
     model = filled_model(config, pdparams.read(shared / weights))
     recording = recorded(shared / file, tmp_path / "r.safetensors", config.input_size)
-    assert greatest_gap(model, recording)[0] < noise  # the last two have random weights
+    assert greatest_error(model, recording)[0] < noise  # the last two have random weights
     ending = recording.index.ending
     decoded = [recording.index.tensors[key].shape for key in (ending.boxes, ending.kept) if key]
     assert decoded == ([(1, 3598, 4), (100, 6)] if "nms" in file else [])

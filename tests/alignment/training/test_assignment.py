@@ -7,34 +7,37 @@ from picodet.alignment.training.recording import RecordedAssignment
 from picodet.training.assigners.assignment import NONE, Assignment
 
 SIZE = (64, 64)  # 64, 16, 4 and 1 cells
-CELLS = 85
-BAR = TrainingTolerance(scale_factor=1e-9, of_noise=10.0)
+NUM_ANCHORS = 85
+TOLERANCE = TrainingTolerance(scale_factor=1e-9, noise_multiple=10.0)
 
 
 def assignment(**boxes):
     """c10=0: cell 10 takes box 0."""
-    box = torch.full((1, CELLS), NONE)
-    quality = torch.zeros(1, CELLS, dtype=torch.float64)
-    for cell, taken in boxes.items():
-        box[0, int(cell[1:])] = taken
-        quality[0, int(cell[1:])] = 0.5
+    box = torch.full((1, NUM_ANCHORS), NONE)
+    quality = torch.zeros(1, NUM_ANCHORS, dtype=torch.float64)
+    for anchor, taken in boxes.items():
+        box[0, int(anchor[1:])] = taken
+        quality[0, int(anchor[1:])] = 0.5
     return Assignment(box, quality)
 
 
 def recorded(quality=0.5, **boxes):
-    cells = np.array([int(cell[1:]) for cell in boxes])
+    anchors = np.array([int(anchor[1:]) for anchor in boxes])
     return RecordedAssignment(
-        np.zeros_like(cells), cells, np.array(list(boxes.values())), np.full(len(cells), quality)
+        np.zeros_like(anchors),
+        anchors,
+        np.array(list(boxes.values())),
+        np.full(len(anchors), quality),
     )
 
 
 def compared(theirs, ours, *others):
-    return compare_assignment(theirs, ours, others, SIZE, BAR)
+    return compare_assignment(theirs, ours, others, SIZE, TOLERANCE)
 
 
 def test_the_same_cells():
     found = compared(recorded(c10=0, c66=1), assignment(c10=0, c66=1))
-    assert (found.cells, found.missing, found.extra, found.undecided) == (2, (), (), 0)
+    assert (found.num_anchors, found.missing, found.extra, found.undecided) == (2, (), (), 0)
     assert not list(findings("x", found))
 
 

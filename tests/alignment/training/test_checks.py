@@ -1,13 +1,13 @@
 """Our training against ppdet's own, recorded in float64 (scripts/record/training.py)."""
 
 import pytest
-from trained_models import RUNGS, compared, verdicts
+from trained_models import STAGES, align_recorded, verdicts
 
-from scripts.fixtures.trained import TRAINED, ours
+from scripts.fixtures.trained import TRAINED, training_setup
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_rung_is_ppdets(name):
-    comparison = compared(name, ours(name))
-    assert verdicts(comparison) == dict.fromkeys(RUNGS, "aligned"), comparison.rungs
+    comparison = align_recorded(name, training_setup(name))
+    assert verdicts(comparison) == dict.fromkeys(STAGES, "aligned"), comparison.rungs
     assert comparison.aligned

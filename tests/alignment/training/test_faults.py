@@ -8,7 +8,7 @@ import pytest
 from trained_models import recorded
 
 from picodet.alignment.training.align import align_training
-from scripts.fixtures.trained import GOLDEN, ours
+from scripts.fixtures.trained import GOLDEN, training_setup
 
 sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 from benchmarks.fault_injection.training_fault_list import FAULTS, GENERATION
@@ -33,12 +33,12 @@ def test_it_is_found_at_its_rung(name):
     generation = GENERATION[fault.run]
     recording = recorded(generation)
     runs = tuple(run for run in recording.runs if run.name == fault.run)
-    with fault.planted(ours(generation)) as wrong:
+    with fault.planted(training_setup(generation)) as wrong:
         comparison = align_training(
             replace(recording, runs=runs), wrong, GOLDEN / f"{generation}.npz"
         )
-    rungs = [rung for rung in comparison.rungs if rung.verdict == "differs"]
-    assert [rung.name for rung in rungs][:1] == [fault.rung]
+    rungs = [stage for stage in comparison.rungs if stage.verdict == "differs"]
+    assert [stage.name for stage in rungs][:1] == [fault.stage]
     assert rungs[0].findings
 
 
@@ -46,10 +46,10 @@ def test_a_wrong_decay_is_told_as_one():
     fault = BY_NAME["norms of the neck do not decay"]
     recording = recorded(GENERATION[fault.run])
     runs = tuple(run for run in recording.runs if run.name == fault.run)
-    with fault.planted(ours(GENERATION[fault.run])) as wrong:
+    with fault.planted(training_setup(GENERATION[fault.run])) as wrong:
         comparison = align_training(
             replace(recording, runs=runs), wrong, GOLDEN / "training_2021.npz"
         )
-    (rung,) = (rung for rung in comparison.rungs if rung.name == "parameters")
-    assert rung.findings[0].name.startswith("SimOTA: neck.")
-    assert rung.findings[0].diagnosis == "weight decay: ours is 4e-05 too small"
+    (stage,) = (stage for stage in comparison.rungs if stage.name == "parameters")
+    assert stage.findings[0].name.startswith("SimOTA: neck.")
+    assert stage.findings[0].diagnosis == "weight decay: ours is 4e-05 too small"

@@ -5,19 +5,21 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from trained_models import RUNGS
+from trained_models import STAGES
 
 from picodet.cli import align
 from picodet.formats.meta import make_meta
 from picodet.models.checkpoint import save
 from scripts.fixtures import seeded
-from scripts.fixtures.trained import GOLDEN, TRAINED, ours
+from scripts.fixtures.trained import GOLDEN, TRAINED, training_setup
 
 NAME = "training_2021"
 
 
 def saved(path, change=lambda weights: None):
-    weights = {name: tensor.numpy() for name, tensor in ours(NAME).model.state_dict().items()}
+    weights = {
+        name: tensor.numpy() for name, tensor in training_setup(NAME).model.state_dict().items()
+    }
     change(weights)
     save(path, weights, make_meta(TRAINED[NAME], "detector", "seeded", "0" * 64))
     return path
@@ -33,11 +35,13 @@ def run(*arguments):
 
 
 def test_the_same_training_is_aligned(model, tmp_path):
-    told, page = tmp_path / "x.json", tmp_path / "x.html"
-    done = run(GOLDEN / f"{NAME}.npz", model, "--json", told, "--html", page)
+    json_path, page = tmp_path / "x.json", tmp_path / "x.html"
+    done = run(GOLDEN / f"{NAME}.npz", model, "--json", json_path, "--html", page)
     assert done.exit_code == 0, done.output
-    rungs = {rung["name"]: rung["verdict"] for rung in json.loads(told.read_text())["rungs"]}
-    assert rungs == dict.fromkeys(RUNGS, "aligned")
+    rungs = {
+        stage["name"]: stage["verdict"] for stage in json.loads(json_path.read_text())["rungs"]
+    }
+    assert rungs == dict.fromkeys(STAGES, "aligned")
     assert "gradients" in page.read_text()
 
 
@@ -75,8 +79,8 @@ def test_ppdets_own_recordings(shared, tmp_path, folder):
     done = run(reference, reference / f"{folder}.pdparams", "--json", tmp_path / "x.json")
     assert done.exit_code == 2, done.output
     found = json.loads((tmp_path / "x.json").read_text())["rungs"]
-    rungs = {rung["name"]: rung["verdict"] for rung in found}
-    assert rungs == dict.fromkeys(RUNGS, "aligned") | {"momentum": "not compared"}
+    rungs = {stage["name"]: stage["verdict"] for stage in found}
+    assert rungs == dict.fromkeys(STAGES, "aligned") | {"momentum": "not compared"}
 
 
 @pytest.mark.paddle

@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance
 
 from picodet.training.data.color_jitter import apply_changes, distort, draw_changes, enhance, luma
 from picodet.training.data.transforms import LabeledImage, crop, flip
-from scripts.fixtures.drawn_samples import boxes, digest, picture
+from scripts.fixtures.drawn_samples import digest, synthetic_boxes, synthetic_image
 
 
 @pytest.mark.parametrize(("form", "part"), [("ppdet-2.6", "samples"), ("ppdet-2.7", "later")])
@@ -17,9 +17,11 @@ def test_arrays_are_ppdets(golden, form, part):
     types = set()
     for row in json.loads((golden / "augment.json").read_text())[part]:
         random = np.random.RandomState(row["seed"])
-        image = picture(row["seed"])
+        image = synthetic_image(row["seed"])
         sample = flip(
-            crop(LabeledImage(image, *boxes(row["seed"], *image.shape[:2])), random), 0.5, random
+            crop(LabeledImage(image, *synthetic_boxes(row["seed"], *image.shape[:2])), random),
+            0.5,
+            random,
         )
         distorted = distort(sample.image, form, random)
         assert digest(distorted) == row["image"], row["seed"]
@@ -135,7 +137,7 @@ ENHANCERS = {
 
 def test_luma():
     for seed in range(10):
-        image = picture(seed)
+        image = synthetic_image(seed)
         assert (luma(image) == np.asarray(Image.fromarray(image).convert("L"))).all()
 
 
@@ -143,7 +145,7 @@ def test_luma():
 def test_blends(kind):
     random = np.random.RandomState(1)
     for seed in range(20):
-        image, amount = picture(seed), random.uniform(0.5, 1.5)
+        image, amount = synthetic_image(seed), random.uniform(0.5, 1.5)
         theirs = np.asarray(ENHANCERS[kind](Image.fromarray(image)).enhance(amount))
         ours = enhance(image, [(kind, amount)])
         assert ours.dtype == np.float32

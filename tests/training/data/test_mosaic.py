@@ -18,15 +18,18 @@ from picodet.training.data.transforms import (
     resize,
     resize_boxes,
 )
-from scripts.fixtures.drawn_samples import boxes, digest, picture
+from scripts.fixtures.drawn_samples import digest, synthetic_boxes, synthetic_image
 
 SIZES = [(side, side) for side in (352, 384, 416, 448, 480)]
 PLAIN = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 def five(seed):
-    images = [picture(seed + i) for i in range(5)]
-    return [LabeledImage(each, *boxes(seed + i, *each.shape[:2])) for i, each in enumerate(images)]
+    images = [synthetic_image(seed + i) for i in range(5)]
+    return [
+        LabeledImage(each, *synthetic_boxes(seed + i, *each.shape[:2]))
+        for i, each in enumerate(images)
+    ]
 
 
 def python_rng(seed):

@@ -18,14 +18,14 @@ from picodet.training.data.transforms import (
     resize,
     resize_boxes,
 )
-from scripts.fixtures.drawn_samples import boxes, digest, picture
+from scripts.fixtures.drawn_samples import digest, synthetic_boxes, synthetic_image
 
 SEEDS = range(40)  # that are recorded
 
 
 def drawn(seed):
-    image = picture(seed)
-    return LabeledImage(image, *boxes(seed, *image.shape[:2]))
+    image = synthetic_image(seed)
+    return LabeledImage(image, *synthetic_boxes(seed, *image.shape[:2]))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -89,7 +89,7 @@ def test_how_often_it_is_flipped():
 
 
 def test_digests_differ_where_a_pixel_does():
-    image = picture(0)
+    image = synthetic_image(0)
     before = digest(image)
     image[0, 0, 0] ^= 1
     assert digest(image) != before
@@ -103,9 +103,11 @@ def test_arrays_are_ppdets(golden):
     drawn = set()
     for row in json.loads((golden / "augment.json").read_text())["batches"]:
         random = np.random.RandomState(row["seed"])
-        image = picture(row["seed"])
+        image = synthetic_image(row["seed"])
         sample = flip(
-            crop(LabeledImage(image, *boxes(row["seed"], *image.shape[:2])), random), 0.5, random
+            crop(LabeledImage(image, *synthetic_boxes(row["seed"], *image.shape[:2])), random),
+            0.5,
+            random,
         )
         distorted = distort(sample.image, "ppdet-2.6", random)
         size, interp = draw_resize(SIZES, random)
@@ -137,7 +139,7 @@ def test_sides_are_height_and_width():
 
 @given(st.integers(0, 10_000), st.integers(32, 200), st.integers(32, 200))
 def test_boxes_stay_inside_and_none_is_lost(seed, height, width):
-    own, _ = boxes(seed, 100, 150)
+    own, _ = synthetic_boxes(seed, 100, 150)
     resized = resize_boxes(own, (100, 150), (height, width))
     assert resized.shape == own.shape
     assert (resized >= 0).all()
