@@ -212,7 +212,7 @@ def test_the_set_of_weights_can_be_chosen(folder, two_sets):
     arguments = reference, two_sets, DEFAULT_INPUTS, None, None, lambda *_: None
     weights, *_ = session.compare(*arguments, which="raw").rungs
     assert [finding.name for finding in weights.findings] == ["head.predictors.0.bias"]
-    with pytest.raises(CheckpointError, match="--weights raw is for training checkpoints"):
+    with pytest.raises(CheckpointError, match="--weight-set raw is for training checkpoints"):
         session.compare(
             *(reference, folder / "model.onnx", DEFAULT_INPUTS, None, None, lambda *_: None),
             which="raw",
