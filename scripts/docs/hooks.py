@@ -11,10 +11,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the package as it is here, installed or not
 
+from scripts.docs.pages import MARKER
 from scripts.docs.tables import TABLES
 
 GENERATED = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
-MARKER = re.compile(r"^<!-- (?:not )?run\b.*? -->\n", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
