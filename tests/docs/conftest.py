@@ -104,7 +104,7 @@ class StandIns:
         return Shell(folder, self.tools, self.fetched)
 
     def put(self, folder, name, make):
-        """A link in the folder; to a copy that nobody can write through it: files are read only."""
+        """A link in the folder; commands write beside it, never through it."""
         path = self.store / name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -42,8 +42,9 @@ def test_commands_and_what_they_print(found):
     assert (console.line, console.language) == (4, "console")
     assert (console.is_run, console.exit_code, console.is_compared) == (True, 1, True)
     assert console.steps() == [
-        Step("first --option \\\n    more\nno, this is the second line of a command",
-             ("printed", "")),
+        Step(
+            "first --option \\\n    more\nno, this is the second line of a command", ("printed", "")
+        ),
         Step('python -c "\nprint(1)"\nwhat is printed may begin so'),
     ]
 

@@ -1,4 +1,4 @@
-"""The site is built strictly, without network and without torch, and loads nothing from elsewhere."""
+"""The site is built strictly, without network and torch, and loads nothing from elsewhere."""
 
 import re
 import subprocess
@@ -18,7 +18,8 @@ cli(["build", "--strict", "--quiet", "--site-dir", sys.argv[1]])
 """
 LOADED = re.compile(
     r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"?(https?:[^\" >]+)"
-    r"|<link\b(?=[^>]*\brel=\"?(?:stylesheet|icon|preconnect|preload))[^>]*\bhref=\"?(https?:[^\" >]+)"
+    r"|<link\b(?=[^>]*\brel=\"?(?:stylesheet|icon|preconnect|preload))"
+    r"[^>]*\bhref=\"?(https?:[^\" >]+)"
 )
 
 
