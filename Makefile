@@ -80,6 +80,9 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(INSTALLED)
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 machines: $(addprefix machine-,$(MACHINES))
 
 machine-%: $(INSTALLED)

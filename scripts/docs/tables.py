@@ -10,7 +10,7 @@ import yaml
 
 from picodet.training.recipes.display import markdown as recipe_rows
 from picodet.training.recipes.official import RECIPES
-from picodet.zoo.official import OFFICIAL, Official
+from picodet.zoo.official import OFFICIAL, OfficialModel
 
 ROOT = Path(__file__).parents[2]
 COUNTS = ROOT / "tests/golden/counts.json"  # tensors and parameters, counted in ppdet's own models
@@ -37,7 +37,7 @@ def models() -> str:
     return "\n".join(parts)
 
 
-def _model(official: Official, parameters: int) -> tuple[str, ...]:
+def _model(official: OfficialModel, parameters: int) -> tuple[str, ...]:
     size = official.config.input_size
     on = "" if official.measured_on == USUAL else f" ({official.measured_on})"
     return (

@@ -86,6 +86,3 @@ def test_values_in_words():
     assert shown(4e-5) == "4e-05"
 
 
-def test_the_readme_has_the_recipes_of_today():
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    assert markdown(RECIPES.values()) in readme
