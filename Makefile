@@ -1,8 +1,9 @@
 # Everything a newcomer needs, on a machine with Python 3.10+ and pip:
 #   make demo    convert real weights, align them layer by layer, detect with them
-#   make test    all tests; -j 2: its two halves side by side
-#   make check   format, lint, types, tests
-#   make machines   what computes, as other CPUs and numbers of threads would; -j 2: two at a time
+#   make test    the tests that take seconds; make test-all: all of them
+#   make check   format, lint, types, layers, site, all tests
+#   make docs    the site, in build/site
+#   make machines   what computes, as other CPUs and numbers of threads would
 #   make fuzz    every reader of files, guided by coverage, FUZZ_SECONDS for each; how many inputs
 #   make reference   Paddle's own environment in .venv-paddle, and the recordings made again; with
 #                    it the tests run live ppdet too
@@ -30,23 +31,24 @@ sse41_onednn := ONEDNN_MAX_CPU_ISA=SSE41
 compatible_mkl := MKL_CBWR=COMPATIBLE MKL_ENABLE_INSTRUCTIONS=SSE4_2
 old_numpy := OPENBLAS_CORETYPE=Nehalem NPY_DISABLE_CPU_FEATURES=X86_V3
 MACHINES ?= no_ipp sse42_ipp avx2 plain_torch sse41_onednn compatible_mkl old_numpy
-# The tests whose outcome hangs on a computed number; the others read, write, parse and print.
-COMPUTING := $(addprefix tests/,alignment data export inference models training test_boxes.py \
-    test_cli_align.py test_cli_eval.py test_decoding.py test_detection.py test_nms.py \
-    test_postprocess.py test_shared.py test_shared_eval.py evaluation/test_bootstrap.py \
-    evaluation/test_eval_matching.py evaluation/test_eval_session.py evaluation/test_metrics.py)
-# Of these what is held against recordings; a fault that is planted in a layer is found by the same
-# rule everywhere. CI takes these.
-RECORDED := $(addprefix tests/,data test_shared.py evaluation/test_metrics.py \
-    export/test_network.py \
-    $(addprefix alignment/test_,endings.py heads.py preprocessing.py probing.py real_onnx.py \
-    rounding.py)) \
-    $(filter-out %/test_checkpoint.py %/test_folding.py %/test_loader.py %/test_loop.py \
-    %/test_parallel.py %/test_synchronised.py,$(wildcard tests/models/test_*.py \
-    tests/training/test_*.py))
+# The tests whose outcome depends on a computed number; the others read, write, parse and print.
+COMPUTING := $(addprefix tests/,alignment data export inference models ops training \
+    commands/test_align.py commands/test_evaluate.py end_to_end/test_official_weights.py \
+    end_to_end/test_coco_evaluation.py \
+    $(addprefix evaluation/test_,bootstrap.py evaluator.py matching.py metrics.py))
+# Of these what is compared with recordings. CI takes these on other kernels.
+RECORDED := $(addprefix tests/,data end_to_end/test_official_weights.py evaluation/test_metrics.py \
+    export/test_graph.py alignment/onnx/test_official_exports.py alignment/test_rounding.py \
+    $(addprefix alignment/checks/test_,heads_and_decoding.py preprocessing.py probes.py) \
+    training/assigners training/recipes) \
+    $(filter-out %/test_checkpoint.py %/test_folding.py %/test_dataloader.py %/test_trainer.py \
+    %/test_distributed.py %/test_sync_batchnorm.py,$(wildcard tests/models/test_*.py \
+    tests/training/test_*.py tests/training/data/test_*.py))
 
-.PHONY: install demo test test-alignment test-others check lint machines fuzz format clean paddle \
-    reference
+# in parallel, one thread a process; threads that wait do so asleep
+TEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --dist worksteal
+
+.PHONY: install demo test test-all check lint docs machines fuzz format clean paddle reference
 
 install: $(INSTALLED)
 
@@ -64,15 +66,13 @@ demo: $(LAYOUT)
 	$(BIN)/python -m scripts.draw_page demo/page.png
 	$(BIN)/picodet-detect demo/layout_cdla.pth demo/page.png --out demo/pictures
 
-test: test-alignment test-others
+test: $(INSTALLED)
+	$(TEST) -m 'not slow'
 
-test-alignment: $(INSTALLED)
-	$(BIN)/python -m pytest tests/alignment
+test-all: $(INSTALLED)
+	$(TEST)
 
-test-others: $(INSTALLED)
-	$(BIN)/python -m pytest --ignore tests/alignment
-
-check: lint test
+check: lint docs test-all
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -86,7 +86,7 @@ docs: $(INSTALLED)
 machines: $(addprefix machine-,$(MACHINES))
 
 machine-%: $(INSTALLED)
-	env $($*) $(BIN)/python -m pytest -q $(COMPUTING)
+	env $($*) $(BIN)/python -m pytest -q -n auto --dist worksteal $(COMPUTING)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet atheris==3.0.0
