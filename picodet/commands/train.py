@@ -145,9 +145,9 @@ def train(
     names = read_class_names(classes) if classes else None
     requested = build.with_resize(build.with_classes(resolve(recipe).recipe, names), resize)
     with ExitStack() as stack:
-        ranks = stack.enter_context(distributed.process_group(device))
-        is_main = ranks.rank == 0
-        batches_per_step = accumulation_steps * ranks.size
+        group = stack.enter_context(distributed.process_group(device))
+        is_main = group.rank == 0
+        batches_per_step = accumulation_steps * group.size
         used, note = build.with_lr(
             requested, batch or requested.batches.per_gpu, batches_per_step, lr
         )
@@ -172,12 +172,12 @@ def train(
             build.DatasetPaths(*data),
             val_paths,
             init,
-            ranks,
+            group,
             resume,
             val_data
             and (
                 lambda config: Validation(
-                    config, *val_data, ranks, device, progress=callbacks.evaluating
+                    config, *val_data, group, device, progress=callbacks.evaluating
                 )
             ),
             callbacks.step,

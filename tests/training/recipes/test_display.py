@@ -1,6 +1,5 @@
 import io
 import json
-from pathlib import Path
 
 from rich.console import Console
 
