@@ -83,5 +83,3 @@ def test_values_in_words():
     assert shown((416, 416)) == "416"
     assert shown(((800, 608), (320, 320))) == "800x608, 320"
     assert shown(4e-5) == "4e-05"
-
-
