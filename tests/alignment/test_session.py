@@ -178,7 +178,7 @@ def test_double_and_an_export_are_refused_before_anything_is_run(folder, monkeyp
 
 def test_a_model_is_opened_once(folder, monkeypatch):
     opened = []
-    right = open_candidate.port
+    right = open_candidate.convert_model
     monkeypatch.setattr(
         open_candidate, "convert_model", lambda *args: opened.append(args) or right(*args)
     )
@@ -210,7 +210,7 @@ def test_what_was_assumed_of_a_model_is_noted(folder, two_sets):
 def test_the_set_of_weights_can_be_chosen(folder, two_sets):
     reference = folder / "recording.safetensors"
     arguments = reference, two_sets, DEFAULT_INPUTS, None, None, lambda *_: None
-    weights, *_ = session.compare(*arguments, which="raw").stages
+    weights, *_ = session.compare(*arguments, weight_set="raw").stages
     assert [finding.name for finding in weights.findings] == ["head.predictors.0.bias"]
     with pytest.raises(CheckpointError, match="--weight-set raw is for training checkpoints"):
         session.compare(

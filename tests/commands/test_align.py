@@ -274,7 +274,7 @@ def test_ours_is_what_ppdet_recorded_in_double(run, golden, seeded_s, folder):
 
 def test_an_epsilon_as_a_double_shows(run, golden, seeded_s, monkeypatch):
     """Of one batch norm, 1e-5, where Paddle keeps it in float32: 2.5e-15 away."""
-    filled = open_candidate.filled
+    filled = open_candidate.model_with_weights
 
     def wrong(*arguments):
         model = filled(*arguments)

@@ -111,7 +111,7 @@ def test_newest_and_dynamic_are_words(run, tmp_path):
 
 
 def test_a_file_that_is_not_the_model_is_not_written(run, tmp_path, monkeypatch):
-    right = graph.fold
+    right = graph.fold_batch_norm
     monkeypatch.setattr(
         graph, "fold_batch_norm", lambda weight, norm, epsilon: right(weight, norm, 1e-3)
     )

@@ -116,7 +116,7 @@ def test_batches_that_have_been_counted(count, ok):
 
 
 def test_a_rule_that_no_tensor_needs_is_a_mistake():
-    table = NameTable(part=(Rule("a", "b"), Rule("c", "d"), Rule("e", "f", of_tensors=False)))
+    table = NameTable(part=(Rule("a", "b"), Rule("c", "d"), Rule("e", "f", has_tensors=False)))
     conversion = match_tensors({"part.a": np.ones(1)}, {"part.b": (1,)}, table, (32, 32))
     assert conversion.problems == (Problem("unused rule", "c -> d", "no tensor", "at least one"),)
 

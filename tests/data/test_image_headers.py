@@ -66,7 +66,7 @@ def test_a_header_that_breaks_off_has_none_or_the_right_one(suffix):
 
 
 def test_no_pixel_of_an_enormous_picture_is_decoded(monkeypatch):
-    monkeypatch.setattr(preprocess.decoder_messages, "decode", None)
+    monkeypatch.setattr(preprocess.decoder_warnings, "decode", None)
     header = b"IHDR" + struct.pack(">IIBBBBB", 32_000, 32_001, 8, 2, 0, 0, 0)
     png = b"\x89PNG\r\n\x1a\n\0\0\0\x0d" + header + struct.pack(">I", zlib.crc32(header))
     message = "x.png: 32000 x 32001 pixels, 1,024,032,000; up to 268,435,456 are read. Cut"

@@ -115,7 +115,7 @@ def worst_of(found):
 
 
 def test_another_epsilon_in_one_batch_norm_is_found(verified, monkeypatch):
-    right = graph.fold
+    right = graph.fold_batch_norm
     monkeypatch.setattr(
         graph, "fold_batch_norm", lambda weight, norm, epsilon: right(weight, norm, 1e-3)
     )

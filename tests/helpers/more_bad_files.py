@@ -145,10 +145,10 @@ def training_recording(samples: int = 0) -> bytes:
     run = TrainingRun(
         name="x",
         epoch=0,
-        rate=0.1,
+        lr=0.1,
         boxes=batch.boxes,
         losses=(dict.fromkeys(TERMS, 0.5),) * 2,
-        taken=RecordedAssignment(
+        assignment=RecordedAssignment(
             np.array([0, 1]), np.array([0, 21]), np.array([1, 0]), np.array([0.5, 0.25])
         ),
         gradients=tensors,
@@ -161,7 +161,7 @@ def training_recording(samples: int = 0) -> bytes:
         precision="float64",
         weights={"conv.weight": "ab"},
         images=batch.images,
-        runs=(run, replace(run, taken=None, statistics=None)),
+        runs=(run, replace(run, assignment=None, statistics=None)),
         rates=LearningRates(10, np.arange(3), np.array([0.1, 0.2, 0.3])),
     )
     return _written(lambda path: npz_file.write(whole, samples, path), "x.npz")

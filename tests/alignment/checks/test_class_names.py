@@ -93,7 +93,7 @@ def compare(folder, model):
 def test_an_export_names_them(files):
     with Recording(files / "r.safetensors") as recording:
         assert recording.index.classes[:2] == ("thing 0", "thing 1")
-    assert open_candidate.open_candidate(files / "right.onnx").compared.classes[0] == "thing 0"
+    assert open_candidate.open_candidate(files / "right.onnx").candidate.classes[0] == "thing 0"
     assert compare(files, "right.pth").aligned
 
 

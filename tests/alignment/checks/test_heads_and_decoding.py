@@ -163,7 +163,7 @@ right_decode = decode.decode
     ],
 )
 def test_a_wrong_decoding(model, recorded, monkeypatch, wrong, name, text):
-    monkeypatch.setattr(heads_and_decoding.decoding, "decode", wrong)
+    monkeypatch.setattr(heads_and_decoding.decode, "decode", wrong)
     stage = compare_decoding(model, (), recorded, NOISE, (), EVIDENCE)
     (finding,) = stage.findings
     assert (stage.verdict, finding.name) == ("differs", name)

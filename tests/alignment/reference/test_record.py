@@ -33,7 +33,7 @@ def orders(monkeypatch):
 
 
 def record(path, size=None, float64=False):
-    request = InputOptions(None, None, float64).order(
+    request = InputOptions(None, None, float64).request(
         path, path.with_name("out.safetensors"), size, 0
     )
     reference.record(request, None, lambda *_: None)

@@ -12,7 +12,7 @@ from picodet.alignment.training.recording import tensor_digest
 from picodet.converter.names.name_tables import name_table
 from picodet.zoo.architectures import S
 
-TOLERANCE = TrainingTolerance(scale_factor=1e-9, noise_multiple=10.0)
+TOLERANCE = TrainingTolerance(scale_factor=1e-9, noise_factor=10.0)
 TABLE = name_table(S.backbone, S.neck, S.head)
 NAME = "neck.conv_t.convs.0.bn.weight"  # ppdet's and ours
 VALUES = torch.tensor([1.0, -2.0, 4.0, 0.5], dtype=torch.float64)
