@@ -61,13 +61,13 @@ def detect(
     from rich.progress import track
 
     from picodet.commands.detection_table import print_detections
-    from picodet.data.image_files import copy_names
+    from picodet.data.image_files import copy_paths
     from picodet.inference.images import FailedImage, ImageDetections, collect_images, detect_all
     from picodet.inference.open_backend import Running, open_network
 
     image_paths, failures = collect_images(images)
     add_inputs(*image_paths)
-    add_outputs(*copy_names(image_paths, out))
+    add_outputs(*copy_paths(image_paths, out))
     runtime = Running(backend, device, input_size, paddle_python)
     network = open_network(fetch_official(model), runtime)
     for note in network.spec.notes:

@@ -7,11 +7,11 @@ from picodet.data.coco import Category
 from picodet.errors import EvaluationError
 from picodet.inference.backend import Spec
 
-By = Literal["name", "order"]
+MatchBy = Literal["name", "order"]
 
 
 def match_classes(
-    spec: Spec, categories: Sequence[Category], by: By
+    spec: Spec, categories: Sequence[Category], by: MatchBy
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Category ids in the order of the network's classes, and what had to be assumed.
 

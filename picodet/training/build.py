@@ -7,7 +7,7 @@ from typing import Any
 
 from picodet.config import ModelConfig, ResizeKernels
 from picodet.data.coco import read_annotations
-from picodet.data.resize_kernels import fingerprint, name_of
+from picodet.data.resize_kernels import describe_kernels, fingerprint
 from picodet.distributed import ProcessGroup
 from picodet.errors import TrainingError
 from picodet.files import check_folder, sha256
@@ -199,7 +199,7 @@ def _resized_by(kernels: ResizeKernels) -> dict[str, str]:
         f"{interp} {dtype}": found
         for dtype in ("uint8", "float32", "float64")
         for interp, found in fingerprint(kernels, dtype).items()
-    } | {"kernels": f"{name_of(kernels)}, {cpu()}"}
+    } | {"kernels": f"{describe_kernels(kernels)}, {cpu()}"}
 
 
 def _kernel_note(before: Any, now: Mapping[str, str]) -> list[str]:

@@ -215,5 +215,5 @@ def test_the_set_of_weights_can_be_chosen(folder, two_sets):
     with pytest.raises(CheckpointError, match="--weight-set raw is for training checkpoints"):
         session.compare(
             *(reference, folder / "model.onnx", DEFAULT_INPUTS, None, None, lambda *_: None),
-            which="raw",
+            weight_set="raw",
         )

@@ -10,8 +10,8 @@ from parsed import ParsedPage
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from picodet.data.resize_kernels import differ, fingerprint
-from picodet.evaluation.provenance import settings_of
+from picodet.data.resize_kernels import fingerprint, kernels_differ
+from picodet.evaluation.provenance import read_settings
 from picodet.evaluation.schema import STATS
 from picodet.files import sha256
 from picodet.system.versions import cpu
@@ -121,7 +121,7 @@ def test_portable_resize_is_said_everywhere(files, tmp_path):
     assert numbers(tmp_path / "c.json")["note"] == (expected if usual != said else "")
     assert ("Note: not resized by the same" in done.output) == (usual != said)
     (tmp_path / "o.json").write_text("[]")  # what is said is of other detections
-    assert settings_of(tmp_path / "o.json") == {}
+    assert read_settings(tmp_path / "o.json") == {}
 
 
 def test_what_if(files, tmp_path, monkeypatch):
@@ -132,7 +132,7 @@ def test_what_if(files, tmp_path, monkeypatch):
     assert found["stats"] == numbers(files / "numbers.json")["stats"]
     first, *others = found["what_if"]
     assert first["stats"] == found["stats"]
-    assert len(others) == 12 + differ(2)
+    assert len(others) == 12 + kernels_differ(2)
     for row in others:
         assert row["name"] in words(done)
         assert row["against_first"]["difference"] == pytest.approx(
@@ -204,7 +204,7 @@ def test_a_result_file_is_evaluated_as_the_run_that_wrote_it(files, tmp_path):
     assert run(files, "--from-results", "out.json", "--coco", "coco", *expected).exit_code == 0
 
 
-def test_a_result_file_of_some_of_the_pictures(files, tmp_path):
+def test_a_result_file_of_some_of_the_images(files, tmp_path):
     rows = json.loads((files / "out.json").read_text())
     kept = sorted({row["image_id"] for row in rows})[:4]
     (tmp_path / "some.json").write_text(
@@ -222,7 +222,7 @@ def test_a_result_file_of_some_of_the_pictures(files, tmp_path):
     assert "which covers 4 of 10 pictures</h1>" in (tmp_path / "x.html").read_text()
 
 
-def test_a_result_file_needs_no_pictures(files, tmp_path):
+def test_a_result_file_needs_no_images(files, tmp_path):
     annotations = annotation_file(files / "coco")
     outputs = ["--html", tmp_path / "x.html", "--json", tmp_path / "x.json"]
     done = run(files, "--from-results", "out.json", "--annotations", annotations, *outputs)

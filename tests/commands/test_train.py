@@ -10,7 +10,7 @@ import cv2
 import pytest
 import torch
 from click.testing import CliRunner
-from drawn_coco import EMPTY, write_dataset
+from drawn_coco import EMPTY_IMAGE, write_dataset
 
 from picodet.cli import main, train
 from picodet.commands.train import OUTPUT_FILES
@@ -235,7 +235,7 @@ def test_it_goes_on_with_a_copy_of_its_dataset(files, tmp_path):
     assert "goes on after step" in done.stderr
 
 
-@pytest.mark.parametrize(("image", "what"), [(0, "train on"), (EMPTY, "evaluate on")])
+@pytest.mark.parametrize(("image", "what"), [(0, "train on"), (EMPTY_IMAGE, "evaluate on")])
 def test_it_does_not_go_on_with_another_image(files, tmp_path, image, what):
     """The second is one without a box, which is only evaluated on."""
     out = tmp_path / "out"

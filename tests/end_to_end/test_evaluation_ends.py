@@ -102,7 +102,7 @@ def test_what_could_not_be_written_is_refused_before_the_work(files, monkeypatch
     assert {path: path.read_bytes() for path in files.rglob("*") if path.is_file()} == before
 
 
-def test_a_bad_picture_stops_or_is_left_out_and_said(own):
+def test_a_bad_image_stops_or_is_left_out_and_said(own):
     (own / "coco" / "val2017" / "5.png").unlink()
     done = run(own, "x.onnx", *DATASET, "--out", "out.json")
     assert done.exit_code == 1
@@ -230,4 +230,4 @@ def test_what_is_asked_of_an_evaluation(files, monkeypatch, options, expected):
     assert run(files, "x.onnx", *DATASET, *options).exit_code == 1
     found = {name: getattr(asked[0], name) for name in expected}
     assert {n: str(v) if isinstance(v, Path) else v for n, v in found.items()} == expected
-    assert asked[0].running.threads == 1  # of each call; calls go side by side
+    assert asked[0].runtime_options.threads == 1  # of each call; calls go side by side

@@ -19,7 +19,7 @@ import picodet
 from picodet.converter.configure import ConvertOptions
 from picodet.converter.convert import convert_file
 from picodet.converter.names.name_tables import name_table
-from picodet.data.preprocess import normalise, preprocess, read_image
+from picodet.data.preprocess import normalize, preprocess, read_image
 from picodet.errors import ConversionError, ImageError
 from picodet.evaluation.matching import box_ious
 from picodet.formats import pdparams
@@ -207,7 +207,7 @@ def test_preprocessing_is_ppdets_bit_for_bit(shared, official, interp):
         assert np.array_equal(scale_factor, recorded["scale_factor"])
     if interp == 2 and not resizes_alike():
         ours, theirs = (gray_levels(each, preprocessing) for each in (array, expected))
-        assert np.array_equal(normalise(ours, preprocessing), array)
+        assert np.array_equal(normalize(ours, preprocessing), array)
         distance = cv2.absdiff(ours, theirs)
         assert distance.max() <= 1
         # measured: with AVX2's and SSE4.2's kernels none, without IPP 2.63 %

@@ -9,7 +9,7 @@ from tracing import SMALL, filled_model, seeded_checkpoint
 
 import picodet
 from picodet.data.preprocess import read_image
-from picodet.data.resize_kernels import differ, using
+from picodet.data.resize_kernels import kernels_differ, use_kernels
 from picodet.errors import ImageError, PicoDetError
 
 CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
@@ -42,11 +42,11 @@ def test_resize_is_the_models_own_or_what_is_asked_for(model):
     portable = replace(SMALL, preprocessing=replace(SMALL.preprocessing, resize="portable"))
     own = picodet.detect(filled_model(portable, seeded_checkpoint(SMALL)), CAT).scores
     assert np.array_equal(own, picodet.detect(model, CAT, resize="portable").scores)
-    with using("portable"):
+    with use_kernels("portable"):
         assert np.array_equal(own, picodet.detect(model, CAT).scores)
     native = picodet.detect(model, CAT, resize="native").scores
     assert np.array_equal(native, picodet.detect(model, CAT).scores)
-    assert np.array_equal(own, native) == (not differ(2))
+    assert np.array_equal(own, native) == (not kernels_differ(2))
 
 
 def test_interp_is_the_models_own_or_what_is_asked_for(model):

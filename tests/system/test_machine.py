@@ -92,4 +92,4 @@ def test_who_has_started_nobody_watches_nobody():
 def test_an_evaluation_counts_cores_anywhere(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert evaluator.threads_here() == 3
+    assert evaluator.default_threads() == 3

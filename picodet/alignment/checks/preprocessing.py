@@ -19,7 +19,7 @@ from picodet.alignment.recording.reader import Recording
 from picodet.alignment.result import Finding, Stage, Verdict
 from picodet.config import ModelConfig, Preprocessing, ResizeKernels
 from picodet.data import preprocess
-from picodet.data.resize_kernels import INTERPS, using
+from picodet.data.resize_kernels import INTERP_NAMES, use_kernels
 from picodet.errors import RecordingError
 from picodet.graphs.operators import Key
 
@@ -97,7 +97,7 @@ def our_steps(
     """
     numbers = replace(config.preprocessing, resize=kernels or config.preprocessing.resize)
     image = preprocess.decode(encoded, "the recorded picture")
-    with using(numbers.resize):
+    with use_kernels(numbers.resize):
         resized = preprocess.resize(image, config.input_size, numbers.interp)
     array, _ = preprocess.preprocess(image, config.input_size, numbers)
     return {
@@ -130,7 +130,7 @@ def _compare_steps(config: ModelConfig, recording: Recording) -> StepsResult:
             reference = _resized_by_another_kernel(config, recording, ours, step.key)
             if isinstance(reference, np.ndarray):
                 kernels = describe_difference(ours["resize"], reference)
-                normalised = preprocess.normalise(
+                normalised = preprocess.normalize(
                     np.ascontiguousarray(reference[..., ::-1]), config.preprocessing
                 )
                 ours |= {"resize": reference, "normalise": normalised}
@@ -167,7 +167,7 @@ def _resized_by_another_kernel(
     if ours["resize"].dtype != np.uint8:
         return UNKNOWN
     for kernels in ("native", "portable"):
-        with using(kernels):
+        with use_kernels(kernels):
             made = preprocess.resize(image, size, interp)
         if content_key(made.astype(dtype)) == key:
             return made
@@ -210,9 +210,9 @@ def _attempts(
         yield "the colours are exchanged: the reference has BGR here", image[..., ::-1]
     elif name == "resize":
         floats = image.astype(np.float32)
-        for interp, name_of_interp in enumerate(INTERPS):
+        for interp, name_of_interp in enumerate(INTERP_NAMES):
             for kernels in ("native", "portable"):
-                with using(kernels):
+                with use_kernels(kernels):
                     bytewise = preprocess.resize(image, size, interp)
                     of_floats = preprocess.resize(floats, size, interp)
                 other = f"interp {numbers.interp}; the reference's is {interp} ({name_of_interp})"
@@ -227,14 +227,14 @@ def _attempts(
         planes = rgb.transpose(2, 0, 1).astype(np.float32)
         mean, std = (np.array(values)[:, None, None] for values in (numbers.mean, numbers.std))
         standard = Preprocessing()
-        yield "the colours are exchanged", preprocess.normalise(rgb, numbers)
+        yield "the colours are exchanged", preprocess.normalize(rgb, numbers)
         yield "the reference scales to 0 to 1 and no further", planes * np.float32(1 / 255)
         centered = (planes - mean).astype(np.float32)  # rounded after each step, as ppdet does
         yield "the reference applies mean and std to values 0 to 255", centered / std
         yield (
             f"mean {numbers.mean} and std {numbers.std}; the reference's are {standard.mean} and "
             f"{standard.std}",
-            preprocess.normalise(np.ascontiguousarray(rgb[..., ::-1]), standard),
+            preprocess.normalize(np.ascontiguousarray(rgb[..., ::-1]), standard),
         )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from picodet.config import Preprocessing
 from picodet.data.preprocess import read_image
-from picodet.data.resize_kernels import using
+from picodet.data.resize_kernels import use_kernels
 from picodet.errors import ImageError, TrainingError
 from picodet.training.data.batch import Batch, Targets
 from picodet.training.data.color_jitter import distort
@@ -71,7 +71,7 @@ class BatchReader:
         shape = (self.batch_size, 3, *size)
         images = torch.empty(shape) if buffer is None else buffer[: math.prod(shape)].view(shape)
         boxes, classes = [], []
-        with using(self.preprocessing.resize):
+        with use_kernels(self.preprocessing.resize):
             for slot, index in enumerate(image_indices.tolist()):
                 sample = self._augment(index, epoch, random, python_rng)
                 height, width = sample.image.shape[:2]

@@ -74,7 +74,7 @@ def read_dataset(
     """
     annotations = read_annotations(annotation_file)
     classes = _classes(annotations, class_names)
-    truths = annotations.truths
+    truths = annotations.ground_truth
     corners = truths.boxes.copy()
     corners[:, 2:] += corners[:, :2]
     kept = (
@@ -89,7 +89,7 @@ def read_dataset(
             f"{annotation_file}: none of its {len(truths):,} boxes can be trained on: they are "
             f"crowds, have no area, or are of other classes than {_list(list(classes))}"
         )
-    image_indices = annotations.picture_indices(truths.picture_ids[rows])
+    image_indices = annotations.image_indices(truths.image_ids[rows])
     rows = rows[np.argsort(image_indices, kind="stable")]
     present, counts = np.unique(image_indices, return_counts=True)
     images = [annotations.images[i] for i in present]

@@ -12,7 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.data.image_checksums import UNKNOWN, ImageSum, difference, image_sum
+from picodet.data.image_checksums import (
+    UNKNOWN_CHECKSUM,
+    ImageChecksum,
+    describe_change,
+    image_checksum,
+)
 from picodet.distributed import ProcessGroup, local_processes, shard
 from picodet.errors import TrainingError
 from picodet.files import write_text
@@ -82,12 +87,12 @@ def refuse_others(
         changed = np.flatnonzero((before[:, :2] != now[:, :2]).any(axis=1))
         if len(changed):
             first = int(changed[0])
-            was, found = (ImageSum(*map(int, rows[first, :2])) for rows in (before, now))
-            gone = "cannot be read" if found == UNKNOWN else "could not be read"
+            was, found = (ImageChecksum(*map(int, rows[first, :2])) for rows in (before, now))
+            gone = "cannot be read" if found == UNKNOWN_CHECKSUM else "could not be read"
             more = f", and so are {len(changed) - 1:,} more of" if len(changed) > 1 else ", of"
             raise TrainingError(
                 f"{paths[first]}: is another image than when the training of {checkpoint} began: "
-                f"it {difference(was, found) or gone}{more} {len(now):,} images to {what}. Put "
+                f"it {describe_change(was, found) or gone}{more} {len(now):,} images to {what}. Put "
                 "back what it began with, or begin anew in another --out"
             )
     raise TrainingError(
@@ -104,5 +109,5 @@ def _times(path: Path) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _unless_known(path: Path | None) -> ImageSum | None:
-    return None if path is None else image_sum(path)
+def _unless_known(path: Path | None) -> ImageChecksum | None:
+    return None if path is None else image_checksum(path)

@@ -14,7 +14,7 @@ from picodet.alignment.recording.reader import Recording
 from picodet.alignment.recording.writer import RecordingWriter
 from picodet.alignment.result import Finding
 from picodet.config import Preprocessing
-from picodet.data.resize_kernels import fingerprint, using
+from picodet.data.resize_kernels import fingerprint, use_kernels
 from picodet.errors import RecordingError
 from tests.alignment.recording.test_writer import index_of
 
@@ -231,7 +231,7 @@ def test_our_steps_end_with_what_detection_feeds(picture):
 def other_kernels(picture, tmp_path, samples, kernels, **options):
     """A reference whose cubic is none of ours: the exact number rounded, but for some values."""
     steps = ppdets(picture, **options)
-    with using("portable"):
+    with use_kernels("portable"):
         source = steps["colour"].astype("f8")
         exact = cv2.resize(source, None, fx=64 / 56, fy=64 / 40, interpolation=2).clip(0, 255)
     ties = np.flatnonzero(np.abs(exact - np.floor(exact) - 0.5) < 0.01)[:2]
@@ -265,7 +265,7 @@ def test_an_older_summary_does_not_tell(picture, tmp_path):
 
 
 def test_without_ipp_every_machine_compares_bit_for_bit(picture, tmp_path):
-    with using("portable"):
+    with use_kernels("portable"):
         steps, kernels = ppdets(picture), fingerprint("native")
     stage = compare(picture, steps, tmp_path, 16, kernels=kernels)
     assert stage.verdict == "aligned"

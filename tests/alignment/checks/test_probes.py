@@ -120,9 +120,9 @@ def test_each_interp_can_fail(recording, monkeypatch, interp):
 
 
 def test_colours_exchanged_are_told(recording, monkeypatch):
-    right = preprocess.normalise
+    right = preprocess.normalize
     monkeypatch.setattr(
-        preprocess, "normalise", lambda image, numbers: right(image[..., ::-1].copy(), numbers)
+        preprocess, "normalize", lambda image, numbers: right(image[..., ::-1].copy(), numbers)
     )
     findings = run_probes("pico_head", Integral(7), recording, NOISE).preprocessing
     assert len(findings) == 5

@@ -11,14 +11,14 @@ from picodet.alignment.checks.resize_kernels import (
 )
 from picodet.alignment.recording.probes import IMAGE
 from picodet.data import preprocess
-from picodet.data.resize_kernels import fingerprint, using
+from picodet.data.resize_kernels import fingerprint, use_kernels
 
 SIZE = (96, 160)
 PHOTO = cv2.imread(str(IMAGE))[:200, 100:400]
 
 
 def exact(picture=PHOTO, interp=2):
-    with using("portable"):
+    with use_kernels("portable"):
         return preprocess.resize(picture.astype("f8"), SIZE, interp)
 
 
@@ -27,7 +27,7 @@ def rounded(values):
 
 
 def portable(picture=PHOTO):
-    with using("portable"):
+    with use_kernels("portable"):
         return preprocess.resize(picture, SIZE, 2)
 
 

@@ -59,7 +59,10 @@ def test_another_shape_is_a_problem():
 
 def test_tensors_without_a_partner_are_problems():
     recorded = {"neck.nobody": whole(VALUES), NAME: whole(VALUES)}
-    found = {named.name: named.difference for named in compare_tensors(recorded, {}, [], TABLE, TOLERANCE)}
+    found = {
+        named.name: named.difference
+        for named in compare_tensors(recorded, {}, [], TABLE, TOLERANCE)
+    }
     assert found["neck.nobody"].problem == "no tensor of ours by the name table"
     assert found[NAME].problem == "ours has none"
 

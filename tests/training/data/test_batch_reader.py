@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from picodet.config import Preprocessing
-from picodet.data.preprocess import normalise_floats
-from picodet.data.resize_kernels import differ, using
+from picodet.data.preprocess import normalize_float
+from picodet.data.resize_kernels import kernels_differ, use_kernels
 from picodet.errors import ImageError, TrainingError
 from picodet.training.data.batch_reader import pad_targets, reader
 from picodet.training.data.dataset import read_dataset
@@ -52,9 +52,9 @@ def test_portable_pictures_are_made_without_ipp_floats_too(dataset):
     numbers = Preprocessing(resize="portable")
     found, native = (reader(dataset, ALL, p, 1) for p in (numbers, Preprocessing()))
     batches = [(found.batch(1, step), native.batch(1, step)) for step in range(8)]
-    with using("portable"):
+    with use_kernels("portable"):
         assert all(same(batch, native.batch(1, step)) for step, (batch, _) in enumerate(batches))
-    assert all(same(*pair) for pair in batches) == (not differ(1, "float32"))
+    assert all(same(*pair) for pair in batches) == (not kernels_differ(1, "float32"))
 
 
 def test_what_a_batch_consists_of(dataset):
@@ -77,7 +77,7 @@ def test_without_augmentation_a_picture_is_what_it_is(dataset):
     image = cv2.imread(str(dataset.folder / dataset.files[index]))
     height, width = batch.images.shape[2:]
     candidates = [
-        normalise_floats(
+        normalize_float(
             cv2.resize(
                 image,
                 None,
