@@ -31,7 +31,7 @@ from picodet.files import (
     write_text,
 )
 from picodet.formats import pdparams
-from picodet.formats.infer_cfg import read_settings
+from picodet.formats.infer_cfg import read_infer_cfg
 from picodet.formats.torch_files import read_torch
 from picodet.graphs import pdmodel, pir
 from picodet.graphs.onnx_reader import read_onnx
@@ -336,7 +336,7 @@ READERS = {
     "z.onnx": lambda path: open_network(path, Running()),
     "model.pdmodel": lambda path: pdmodel.read(path, path),
     "model.json": lambda path: pir.read(path, path),
-    "infer_cfg.yml": lambda path: read_settings(path.parent),
+    "infer_cfg.yml": lambda path: read_infer_cfg(path.parent),
     "x.pth": read_torch,
     "y.pth": checkpoint.load,
     "x.safetensors": read_torch,

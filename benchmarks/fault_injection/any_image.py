@@ -49,7 +49,7 @@ from picodet.data.preprocess import preprocess, read_image
 from picodet.export.model_proto import build
 from picodet.export.options import Wanted
 from picodet.formats.meta import make_meta
-from picodet.graphs.operators import Key, Source
+from picodet.graphs.operators import Source, TensorKey
 from picodet.models.picodet import PicoDet
 from scripts.fixtures import seeded
 
@@ -110,9 +110,9 @@ class OnnxReference(ReferenceTensors):
     def __init__(self, path: Path) -> None:
         file = onnx_model.load(path)
         input_name = file.proto.graph.input[0].name
-        made = {Source(-1): input_name, **file.places.made}
+        made = {Source(-1): input_name, **file.places.tensor_names}
 
-        def keys(sources: Iterable[Source]) -> tuple[Key | None, ...]:
+        def keys(sources: Iterable[Source]) -> tuple[TensorKey | None, ...]:
             return tuple(made.get(source) for source in sources)
 
         calls = (
@@ -128,21 +128,21 @@ class OnnxReference(ReferenceTensors):
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(file.proto.SerializeToString(), options)
         self.input_name = input_name
-        self.made: dict[Key, Tensor] = {}
+        self.made: dict[TensorKey, Tensor] = {}
 
-    def run(self, array: np.ndarray) -> dict[Key, Tensor]:
+    def run(self, array: np.ndarray) -> dict[TensorKey, Tensor]:
         """Everything that is made of array [1, 3, H, W]."""
         made = self.session.run(self.names, {self.input_name: array})
         arrays = {self.input_name: array, **dict(zip(self.names, made, strict=True))}
         return {key: torch.from_numpy(array) for key, array in arrays.items()}
 
-    def with_tensors(self, made: dict[Key, Tensor]) -> "OnnxReference":
+    def with_tensors(self, made: dict[TensorKey, Tensor]) -> "OnnxReference":
         """The same file after it has made this."""
         found = copy.copy(self)
         found.made = made
         return found
 
-    def tensor(self, key: Key) -> Tensor:
+    def tensor(self, key: TensorKey) -> Tensor:
         return self.made[key]
 
 

@@ -21,7 +21,7 @@ from picodet.evaluation.resume import SUFFIX, read_progress
 from picodet.evaluation.settings import EvalSettings, InputSettings, what_if_settings
 from picodet.files import sha256
 from picodet.formats.inference_folder import is_part_of_program
-from picodet.inference.backend import Network
+from picodet.inference.backend import Backend
 from picodet.inference.open_backend import Running, open_network
 from picodet.ops.postprocess import Postprocessing
 from picodet.system.intervals import Clock
@@ -121,9 +121,9 @@ def progress_path(out: Path | None) -> Path:
     return out.with_name(out.stem + SUFFIX) if out else Path("picodet-eval" + SUFFIX)
 
 
-def _settings(request: EvalRequest, network: Network) -> tuple[EvalSettings, ...]:
+def _settings(request: EvalRequest, network: Backend) -> tuple[EvalSettings, ...]:
     spec = network.spec
-    has_nms = spec.form == "detections"
+    has_nms = spec.output_format == "detections"
     defaults, after = Postprocessing(), request.postprocessing
     if has_nms and replace(after, score_threshold=defaults.score_threshold) != defaults:
         raise EvaluationError(

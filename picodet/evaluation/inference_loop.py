@@ -18,7 +18,7 @@ from picodet.data.coco import ImageInfo
 from picodet.data.preprocess import read_image, scale_factor
 from picodet.errors import PicoDetError
 from picodet.evaluation.settings import EvalSettings, InputSettings
-from picodet.inference.backend import Fed, Network
+from picodet.inference.backend import Backend, ModelInputs
 from picodet.ops.postprocess import Candidates, Detections, postprocess
 
 PREFETCH = 2  # groups per thread that are waiting to be worked on
@@ -31,7 +31,7 @@ ROW_LENGTH = (
 class BatchDetector:
     """What is to be done with each picture."""
 
-    network: Network
+    network: Backend
     folder: Path  # of the pictures
     settings: tuple[EvalSettings, ...]
     category_ids: tuple[int, ...]  # of the network's classes
@@ -48,7 +48,9 @@ class BatchDetector:
                 inputs = [
                     setting.input_settings(i, spec.input_size, spec.preprocessing) for i in images
                 ]
-                outputs_of[setting.input_settings] = self.network(Fed(np.stack(inputs), factors))
+                outputs_of[setting.input_settings] = self.network(
+                    ModelInputs(np.stack(inputs), factors)
+                )
             outputs: Sequence[Candidates | Detections] = outputs_of[setting.input_settings]
             detections = [
                 self._post_process(output, factor, setting)

@@ -10,8 +10,8 @@ from picodet.data.image_files import copy_paths, find_images, write_image
 from picodet.data.preprocess import read_image
 from picodet.errors import ImageError, OutputError
 from picodet.files import check_folder
-from picodet.inference.backend import Network
-from picodet.inference.predict import detect_with
+from picodet.inference.backend import Backend
+from picodet.inference.predict import detect_image
 from picodet.inference.visualize import draw
 from picodet.ops.postprocess import Detections
 
@@ -60,7 +60,7 @@ def collect_images(arguments: Sequence[str]) -> tuple[list[Path], list[FailedIma
 
 
 def detect_all(
-    network: Network,
+    network: Backend,
     paths: Sequence[Path],
     folder: Path,
     score: float,
@@ -79,7 +79,7 @@ def detect_all(
     for path, output in zip(paths, copy_paths(paths, folder), strict=True):
         try:
             image = read_image(path)
-            detections = detect_with(network, image, interp, score, resize)
+            detections = detect_image(network, image, interp, score, resize)
             names = tuple(map(network.spec.class_name, detections.classes.tolist()))
             write_image(draw(image, detections, names), output)
         except (ImageError, OutputError) as error:

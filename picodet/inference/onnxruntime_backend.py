@@ -7,8 +7,8 @@ import numpy as np
 
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.files import regular_file
-from picodet.inference.backend import Fed
-from picodet.inference.onnx_metadata import read_spec
+from picodet.inference.backend import ModelInputs
+from picodet.inference.onnx_metadata import read_onnx_spec
 from picodet.ops.postprocess import Candidates, Detections
 from picodet.system.ort import onnxruntime
 
@@ -40,7 +40,7 @@ class OnnxRuntimeNetwork:
                     f"{path}: its input {given.name} is a {given.type}; {FLOAT} is expected"
                 )
         self.path = path
-        self.onnx_spec = read_spec(
+        self.onnx_spec = read_onnx_spec(
             path,
             {given.name: _shape(given.shape) for given in inputs},
             [_shape(output.shape) for output in outputs],
@@ -50,7 +50,7 @@ class OnnxRuntimeNetwork:
         self.spec = self.onnx_spec.spec
         self.names = [output.name for output in outputs]
 
-    def __call__(self, fed: Fed) -> Sequence[Candidates] | Sequence[Detections]:
+    def __call__(self, fed: ModelInputs) -> Sequence[Candidates] | Sequence[Detections]:
         try:
             outputs = self.session.run(self.names, self.onnx_spec.feed(fed))
         except Exception as error:  # as above

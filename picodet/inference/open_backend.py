@@ -6,7 +6,7 @@ from pathlib import Path
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.files import unreadable_reason
 from picodet.formats.inference_folder import is_inference_folder, is_part_of_program
-from picodet.inference.backend import Network
+from picodet.inference.backend import Backend
 from picodet.system.extras import import_error_message
 
 PORTED = (
@@ -33,7 +33,7 @@ class Running:
         return "float64" if self.float64 else "float32"
 
 
-def open_network(path: Path, running: Running) -> Network:
+def open_network(path: Path, running: Running) -> Backend:
     """An `.onnx` runs in the backend, an inference folder in Paddle, everything else in torch.
 
     Raises CheckpointError where the file is none of these, and PicoDetError where what runs it is
@@ -56,7 +56,7 @@ def open_network(path: Path, running: Running) -> Network:
     return _open_torch(path, running)
 
 
-def _open_onnx(path: Path, running: Running) -> Network:
+def _open_onnx(path: Path, running: Running) -> Backend:
     try:
         if running.backend == "openvino":
             from picodet.inference.openvino_backend import OpenVinoNetwork
@@ -71,7 +71,7 @@ def _open_onnx(path: Path, running: Running) -> Network:
         ) from error
 
 
-def _open_program(folder: Path, running: Running) -> Network:
+def _open_program(folder: Path, running: Running) -> Backend:
     from picodet.inference.paddle_backend import open_folder
     from picodet.paddle_process.client import MissingPaddleError
 
@@ -100,7 +100,7 @@ def _check_on_cpu(path: Path, running: Running, runtime: str) -> None:
         )
 
 
-def _open_torch(path: Path, running: Running, notes: tuple[str, ...] = ()) -> Network:
+def _open_torch(path: Path, running: Running, notes: tuple[str, ...] = ()) -> Backend:
     import torch
 
     from picodet.converter.detector import open_detector

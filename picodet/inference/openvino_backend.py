@@ -11,8 +11,8 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference.backend import Fed
-from picodet.inference.onnx_metadata import read_spec
+from picodet.inference.backend import ModelInputs
+from picodet.inference.onnx_metadata import read_onnx_spec
 from picodet.ops.postprocess import Candidates, Detections
 
 # Importing openvino reports that to Google Analytics, unless the package that does it is missing.
@@ -49,7 +49,7 @@ class OpenVinoNetwork:
         # other for ever, about one run in twenty (openvino 2026.4.1): so it is done here.
         _ = openvino.Tensor(np.zeros(1, np.float32)).data
         self.path = path
-        self.onnx_spec = read_spec(
+        self.onnx_spec = read_onnx_spec(
             path,
             {given.any_name: _shape(given.partial_shape) for given in model.inputs},
             [_shape(output.partial_shape) for output in model.outputs],
@@ -59,7 +59,7 @@ class OpenVinoNetwork:
         self.spec = self.onnx_spec.spec
         self.requests = threading.local()  # one cannot be used by two threads at once
 
-    def __call__(self, fed: Fed) -> Sequence[Candidates] | Sequence[Detections]:
+    def __call__(self, fed: ModelInputs) -> Sequence[Candidates] | Sequence[Detections]:
         if not hasattr(self.requests, "own"):
             self.requests.own = self.compiled.create_infer_request()
         try:

@@ -8,10 +8,10 @@ import numpy as np
 
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.formats.infer_cfg import NAME, FolderSettings, read_settings
+from picodet.formats.infer_cfg import INFER_CFG, InferConfig, read_infer_cfg
 from picodet.formats.inference_folder import program_file
 from picodet.inference import output_formats
-from picodet.inference.backend import Fed, Spec, check_size
+from picodet.inference.backend import ModelInputs, ModelSpec, check_size
 from picodet.ops.postprocess import Candidates, Detections
 from picodet.paddle_process.client import ProgramProcess
 from picodet.zoo.class_names import COCO
@@ -27,10 +27,12 @@ def open_folder(
     Raises CheckpointError for a folder that is none or holds no PicoDet, MissingPaddleError where
     Paddle is missing.
     """
-    program, settings = program_file(folder), read_settings(folder)
+    program, settings = program_file(folder), read_infer_cfg(folder)
     size = size or (settings.size if settings else None)
     if size is None:
-        raise CheckpointError(f"{folder}: has no {NAME}; name the input's size with --input-size")
+        raise CheckpointError(
+            f"{folder}: has no {INFER_CFG}; name the input's size with --input-size"
+        )
     check_size(folder, size)
     process = ProgramProcess(program, python, threads)
     try:
@@ -49,7 +51,7 @@ class PaddleNetwork:
         self,
         folder: Path,
         process: ProgramProcess,
-        settings: FolderSettings | None,
+        settings: InferConfig | None,
         size: tuple[int, int],
     ) -> None:
         self.folder, self.process = folder, process
@@ -61,18 +63,18 @@ class PaddleNetwork:
             )
         self.picture = pictures[0]
         # a program does not tell the shapes of its outputs before it has run
-        blank = Fed(np.zeros((1, 3, *size), np.float32), np.ones((1, 2), np.float32))
+        blank = ModelInputs(np.zeros((1, 3, *size), np.float32), np.ones((1, 2), np.float32))
         outputs = self._run(blank)
         shapes = [output.shape for output in outputs]
-        form = output_formats.recognise(str(folder), shapes)
+        form = output_formats.recognize_format(str(folder), shapes)
         if form == "detections" and SCALE_FACTOR not in process.inputs:
             raise CheckpointError(f"{folder}: its NMS takes no {SCALE_FACTOR}; export it again")
         classes, notes = _classes(settings, output_formats.count_classes(form, shapes))
         if settings is None:
-            notes += (f"mean, std and interp are ppdet's defaults: there is no {NAME}",)
-        self.spec = Spec(
+            notes += (f"mean, std and interp are ppdet's defaults: there is no {INFER_CFG}",)
+        self.spec = ModelSpec(
             name=folder.resolve().name,
-            form=form,
+            output_format=form,
             input_size=size,
             preprocessing=settings.preprocessing if settings else Preprocessing(),
             classes=classes,
@@ -81,11 +83,11 @@ class PaddleNetwork:
         )
         self._read(outputs, size)
 
-    def __call__(self, fed: Fed) -> Sequence[Candidates] | Sequence[Detections]:
+    def __call__(self, fed: ModelInputs) -> Sequence[Candidates] | Sequence[Detections]:
         height, width = fed.images.shape[2:]
         found: list[Any] = []
         for i in range(len(fed.images)):
-            outputs = self._run(Fed(fed.images[i : i + 1], fed.scale_factors[i : i + 1]))
+            outputs = self._run(ModelInputs(fed.images[i : i + 1], fed.scale_factors[i : i + 1]))
             found += self._read(outputs, (height, width))
         return found
 
@@ -93,7 +95,7 @@ class PaddleNetwork:
         """End Paddle's process."""
         self.process.close()
 
-    def _run(self, fed: Fed) -> list[np.ndarray]:
+    def _run(self, fed: ModelInputs) -> list[np.ndarray]:
         """Of one picture."""
         known = {
             self.picture: fed.images,
@@ -105,23 +107,23 @@ class PaddleNetwork:
     def _read(
         self, outputs: Sequence[np.ndarray], size: tuple[int, int]
     ) -> Sequence[Candidates] | Sequence[Detections]:
-        if self.spec.form == "heads":
-            bins = outputs[output_formats.LEVELS].shape[2] // 4
+        if self.spec.output_format == "heads":
+            bins = outputs[output_formats.NUM_LEVELS].shape[2] // 4
             return output_formats.read_heads(outputs, size, np.arange(bins, dtype=np.float32))
-        if self.spec.form == "boxes":
+        if self.spec.output_format == "boxes":
             return output_formats.read_boxes(outputs)
         (found,) = output_formats.read_detections(outputs, 1)
         if self.spec.num_classes and (found.classes >= self.spec.num_classes).any():
             raise PicoDetError(
                 f"{self.folder}: found an object of class {found.classes.max()}, counted from 0, "
-                f"and the label_list of its {NAME} names {self.spec.num_classes} classes, those of "
+                f"and the label_list of its {INFER_CFG} names {self.spec.num_classes} classes, those of "
                 "another model"
             )
         return [found]
 
 
 def _classes(
-    settings: FolderSettings | None, counted: int | None
+    settings: InferConfig | None, counted: int | None
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     labels = settings.labels if settings else None
     if labels and counted in (None, len(labels)):
@@ -129,7 +131,7 @@ def _classes(
     if labels:
         return None, (
             f"its classes have no names: the program has {counted}, and the label_list of its "
-            f"{NAME} names {len(labels)}, those of another model",
+            f"{INFER_CFG} names {len(labels)}, those of another model",
         )
     if counted == len(COCO):
         return COCO, ("its classes are taken to be COCO's: it has 80 and does not name them",)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from picodet.errors import PicoDetError
-from picodet.inference.backend import Fed, Spec
-from picodet.inference.output_formats import finite
+from picodet.inference.backend import ModelInputs, ModelSpec
+from picodet.inference.output_formats import to_candidates
 from picodet.models.head import AnyHeadOutput
 from picodet.models.picodet import PicoDet
 from picodet.ops.decode import decode
@@ -29,9 +29,9 @@ class TorchNetwork:
         config = model.config
         self.model = model
         self.weight = next(model.parameters())
-        self.spec = Spec(
+        self.spec = ModelSpec(
             name=config.name,
-            form="boxes",
+            output_format="boxes",
             input_size=config.input_size,
             preprocessing=config.preprocessing,
             classes=config.classes,
@@ -39,7 +39,7 @@ class TorchNetwork:
             notes=notes,
         )
 
-    def __call__(self, fed: Fed) -> list[Candidates]:
+    def __call__(self, fed: ModelInputs) -> list[Candidates]:
         with torch.inference_mode():
             images = torch.from_numpy(fed.images).to(self.weight)
             output = self.model(images)
@@ -47,7 +47,7 @@ class TorchNetwork:
                 boxes, scores = decode(output, self.model.head.integral)
             else:
                 boxes, scores = self._decoded_in_single(output)
-        return finite(boxes.cpu().numpy(), scores.cpu().numpy())
+        return to_candidates(boxes.cpu().numpy(), scores.cpu().numpy())
 
     def _decoded_in_single(self, output: AnyHeadOutput) -> tuple[Tensor, Tensor]:
         """Of a model in bfloat16 or float16, or under autocast: boxes need more digits."""

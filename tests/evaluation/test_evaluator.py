@@ -13,7 +13,7 @@ from picodet.errors import EvaluationError
 from picodet.evaluation import evaluator
 from picodet.evaluation.metrics import evaluate
 from picodet.inference.open_backend import Running, open_network
-from picodet.inference.predict import detect_with
+from picodet.inference.predict import detect_image
 from picodet.ops.postprocess import Postprocessing
 
 
@@ -29,7 +29,7 @@ def test_every_image_counts_and_is_detected_in_as_one_alone_would_be(
     )
     assert (np.diff(predictions.image_ids) >= 0).all()
     for image in baseline.annotations.images:
-        found = detect_with(network, read_image(shared_dataset / "val2017" / image.file))
+        found = detect_image(network, read_image(shared_dataset / "val2017" / image.file))
         rows = predictions.select_images([image.id])
         assert rows.category_ids.tolist() == [
             by_class[network.spec.class_name(c)] for c in found.classes

@@ -11,11 +11,11 @@ from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import ImageError, PicoDetError
 from picodet.evaluation.inference_loop import PREFETCH, BatchDetector, detect_batches, make_batches
 from picodet.evaluation.settings import EvalSettings, InputSettings
-from picodet.inference.backend import Spec
+from picodet.inference.backend import ModelSpec
 from picodet.ops.postprocess import Candidates, Detections, Postprocessing
 
 PREPROCESSING = Preprocessing((0.1, 0.2, 0.3), (0.5, 0.5, 0.5), 1)
-SPEC = Spec("made up", "boxes", (64, 96), PREPROCESSING, ("a", "b"), 2)
+SPEC = ModelSpec("made up", "boxes", (64, 96), PREPROCESSING, ("a", "b"), 2)
 
 
 class Network:

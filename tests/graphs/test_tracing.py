@@ -7,7 +7,7 @@ from tracing import SMALL
 
 from picodet.converter.names.unmatched_tensors import TORCH_ONLY_SUFFIX
 from picodet.graphs.operators import Source
-from picodet.graphs.tracing import FUNCTIONS, MODULES, trace
+from picodet.graphs.tracing import FUNCTION_KINDS, MODULE_KINDS, trace
 from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, VARIANTS
 
 TRACED = trace(SMALL)
@@ -39,8 +39,8 @@ def test_every_tensor_is_some_operators(config):
     """But for the integral, which is called in decoding."""
     traced = trace(config)
     assert {operator.kind for operator in traced.operators} <= {
-        *MODULES.values(),
-        *FUNCTIONS.values(),
+        *MODULE_KINDS.values(),
+        *FUNCTION_KINDS.values(),
     }
     named = Counter(name for operator in traced.operators for name in operator.weights.values())
     assert set(named.values()) == {1}

@@ -11,7 +11,7 @@ from picodet.converter.convert import convert_file
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.formats import pdparams_writer
 from picodet.formats.meta import make_meta
-from picodet.inference.backend import Fed
+from picodet.inference.backend import ModelInputs
 from picodet.inference.open_backend import PORTED, Running, open_network
 from picodet.models import checkpoint
 
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 def found(path, **more):
     network = open_network(path, Running(**more))
     images = np.random.default_rng(0).normal(size=(1, 3, *SIZE)).astype(np.float32)
-    (candidates,) = network(Fed(images, np.ones((1, 2), np.float32)))
+    (candidates,) = network(ModelInputs(images, np.ones((1, 2), np.float32)))
     return network, candidates
 
 

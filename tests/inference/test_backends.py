@@ -20,10 +20,10 @@ from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.export.model_proto import build
 from picodet.export.options import Wanted
-from picodet.inference.backend import Fed
+from picodet.inference.backend import ModelInputs
 from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
 from picodet.inference.openvino_backend import OpenVinoNetwork
-from picodet.inference.predict import detect_with
+from picodet.inference.predict import detect_image
 from picodet.inference.torch_backend import TorchNetwork, on_device
 from picodet.ops.postprocess import apply_nms
 
@@ -64,7 +64,7 @@ def exported(model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def fed():
     both = [preprocess(picture, CONFIG.input_size, CONFIG.preprocessing) for picture in PICTURES]
-    return Fed(*(np.stack(each) for each in zip(*both, strict=True)))
+    return ModelInputs(*(np.stack(each) for each in zip(*both, strict=True)))
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +98,9 @@ def test_detections_are_those_of_torch(exported, fed, expected, runtime, single_
 @runtimes
 def test_what_the_files_say_of_themselves_is_what_torch_says(model, exported, runtime):
     own = TorchNetwork(model).spec
-    assert own.form == "boxes"
+    assert own.output_format == "boxes"
     for level in ("heads", "boxes", "detections"):
-        assert runtime(exported(level=level)).spec == replace(own, form=level)
+        assert runtime(exported(level=level)).spec == replace(own, output_format=level)
 
 
 @runtimes
@@ -108,7 +108,7 @@ def test_what_the_files_say_of_themselves_is_what_torch_says(model, exported, ru
 def test_threads_at_once_and_pictures_at_once_change_nothing(exported, fed, runtime, level):
     """Calls may come from several threads; what one is told is not another's."""
     network = runtime(exported(level=level), threads=1)
-    alone = [Fed(fed.images[i : i + 1], fed.scale_factors[i : i + 1]) for i in (0, 1)]
+    alone = [ModelInputs(fed.images[i : i + 1], fed.scale_factors[i : i + 1]) for i in (0, 1)]
     once = [network(one)[0] for one in alone]
     with ThreadPoolExecutor(4) as pool:
         again = list(pool.map(lambda i: network(alone[i % 2])[0], range(24)))
@@ -125,7 +125,7 @@ def test_a_size_of_ones_own(model, exported, runtime):
     network = runtime(exported(level="boxes", input_size="dynamic"), (64, 160))
     assert network.spec.input_size == (64, 160)
     array, factor = preprocess(PICTURES[0], (64, 160), CONFIG.preprocessing)
-    fed = Fed(array[None], factor[None])
+    fed = ModelInputs(array[None], factor[None])
     (found,), (other,) = network(fed), TorchNetwork(model)(fed)
     assert np.abs(found.boxes - other.boxes).max() < BOXES
     with pytest.raises(CheckpointError, match="takes 96x128 only"):
@@ -136,16 +136,16 @@ def test_a_size_of_ones_own(model, exported, runtime):
 def test_detect_obeys_what_the_file_says(model, exported, runtime):
     """Its interp is 1; all forms find what torch finds."""
     picture = PICTURES[0]
-    expected = detect_with(TorchNetwork(model), picture, score=0.04)
+    expected = detect_image(TorchNetwork(model), picture, score=0.04)
     assert len(expected) > 5
-    cubic = detect_with(TorchNetwork(model), picture, interp=2, score=0.04)
+    cubic = detect_image(TorchNetwork(model), picture, interp=2, score=0.04)
     assert not np.array_equal(expected.scores, cubic.scores)
     for level in ("heads", "boxes", "detections"):
         network = runtime(exported(level=level))
-        found = detect_with(network, picture, score=0.04)
+        found = detect_image(network, picture, score=0.04)
         assert np.array_equal(found.classes, expected.classes)
         assert np.abs(found.scores - expected.scores).max() < SCORES
-        found = detect_with(network, picture, interp=2, score=0.04)
+        found = detect_image(network, picture, interp=2, score=0.04)
         assert np.abs(found.scores - cubic.scores).max() < SCORES
         network.close()
 
@@ -155,7 +155,7 @@ def test_detect_obeys_what_the_file_says(model, exported, runtime):
 def test_a_score_that_is_no_number_is_an_error(tmp_path, runtime, form):
     color_network.write_color_network(tmp_path / "x.onnx", form=form, nan=True)
     network = runtime(tmp_path / "x.onnx")
-    fed = Fed(np.zeros((1, 3, 64, 64), np.float32), np.ones((1, 2), np.float32))
+    fed = ModelInputs(np.zeros((1, 3, 64, 64), np.float32), np.ones((1, 2), np.float32))
     with pytest.raises(PicoDetError, match="not finite"):
         network(fed)
 
@@ -164,7 +164,7 @@ def test_of_torch_too(model):
     broken = filled_model(CONFIG, seeded_checkpoint(CONFIG))
     with torch.no_grad():
         broken.head.predictors[2].bias[1] = torch.nan
-    fed = Fed(np.zeros((1, 3, 96, 128), np.float32), np.ones((1, 2), np.float32))
+    fed = ModelInputs(np.zeros((1, 3, 96, 128), np.float32), np.ones((1, 2), np.float32))
     with pytest.raises(PicoDetError, match="not finite"):
         TorchNetwork(broken)(fed)
 
@@ -201,7 +201,7 @@ def test_what_takes_or_gives_something_else_is_no_picodet(tmp_path, runtime):
 @runtimes
 def test_a_call_that_fails_says_of_which_file(tmp_path, runtime):
     color_network.write_color_network(tmp_path / "x.onnx", color_network.meta(), batch=1)
-    fed = Fed(np.zeros((2, 3, 64, 64), np.float32), np.ones((2, 2), np.float32))
+    fed = ModelInputs(np.zeros((2, 3, 64, 64), np.float32), np.ones((2, 2), np.float32))
     with pytest.raises(PicoDetError, match=r"x\.onnx: \w+ cannot run it: "):
         runtime(tmp_path / "x.onnx")(fed)
 
@@ -215,7 +215,7 @@ def test_rows_that_say_nothing_was_found(tmp_path, runtime):
     }
     inputs = {"image": [1, 3, 64, 64], "scale_factor": [1, 2]}
     color_network.write_constants(tmp_path / "x.onnx", inputs, outputs)
-    fed = Fed(np.zeros((1, 3, 64, 64), np.float32), np.ones((1, 2), np.float32))
+    fed = ModelInputs(np.zeros((1, 3, 64, 64), np.float32), np.ones((1, 2), np.float32))
     (found,) = runtime(tmp_path / "x.onnx")(fed)
     assert len(found) == 0
 

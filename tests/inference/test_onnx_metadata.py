@@ -9,8 +9,8 @@ import pytest
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError
 from picodet.formats.meta import META_KEY, make_meta
-from picodet.inference.backend import Fed
-from picodet.inference.onnx_metadata import read_spec
+from picodet.inference.backend import ModelInputs
+from picodet.inference.onnx_metadata import read_onnx_spec
 from picodet.zoo.class_names import COCO
 
 PATH = Path("x.onnx")
@@ -31,7 +31,7 @@ def spec(inputs=IMAGE, outputs=None, meta=None, size=None):
     """meta: a dictionary, or text that should be one."""
     text = meta if isinstance(meta, str) else json.dumps(meta)
     metadata = {"author": "nobody"} | ({} if meta is None else {META_KEY: text})
-    return read_spec(PATH, inputs, outputs or heads(), metadata, size)
+    return read_onnx_spec(PATH, inputs, outputs or heads(), metadata, size)
 
 
 def test_a_file_of_ours_says_everything():
@@ -47,7 +47,7 @@ def test_a_file_of_ours_says_everything():
     assert (found.spec.classes, found.spec.num_classes) == (("red", "green", "blue"), 3)
     assert found.spec.notes == ()
     assert found.project.tolist() == [0, 1.5, 2, 3, 4, 5, 6, 9]
-    assert (found.picture, found.scale_factor) == ("image", None)
+    assert (found.image_input, found.scale_factor) == ("image", None)
 
 
 def test_a_file_that_says_nothing_is_ppdets():
@@ -68,7 +68,7 @@ def test_other_classes_have_no_names():
 
 
 def read_listed(names, outputs):
-    return read_spec(PATH, IMAGE, outputs, {"character": names}, None).spec
+    return read_onnx_spec(PATH, IMAGE, outputs, {"character": names}, None).spec
 
 
 def test_names_of_classes_may_be_listed_as_others_do():
@@ -148,7 +148,7 @@ def test_damaged_metadata_is_refused(meta, message):
     assert message in str(caught.value)
 
 
-FED = Fed(np.zeros((2, 3, 64, 64), np.float32), np.array([[0.5, 2], [1, 4]], np.float32))
+FED = ModelInputs(np.zeros((2, 3, 64, 64), np.float32), np.array([[0.5, 2], [1, 4]], np.float32))
 OUTPUTS = [
     np.array([[0, 0.9, 8, 8, 16, 16], [1, 0.5, 8, 8, 16, 16]], np.float32),
     np.array([1, 1], np.int32),

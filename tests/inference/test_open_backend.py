@@ -11,7 +11,7 @@ from tracing import SMALL
 
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.formats.meta import make_meta
-from picodet.inference.backend import Fed
+from picodet.inference.backend import ModelInputs
 from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
 from picodet.inference.open_backend import Running, open_network
 from picodet.inference.openvino_backend import OpenVinoNetwork
@@ -49,7 +49,7 @@ def test_the_file_decides_and_of_an_onnx_the_backend(folder, file, backend, kind
 def test_a_model_in_torch_takes_the_size_that_is_asked_for(folder):
     network = open_network(folder / "x.pth", Running(size=(64, 96)))
     assert network.spec.input_size == (64, 96)
-    fed = Fed(np.zeros((1, 3, 64, 96), np.float32), np.ones((1, 2), np.float32))
+    fed = ModelInputs(np.zeros((1, 3, 64, 96), np.float32), np.ones((1, 2), np.float32))
     assert network(fed)[0].boxes.shape == (8 * 12 + 4 * 6 + 2 * 3 + 1 * 2, 4)
 
 
@@ -131,7 +131,7 @@ def test_float64_is_torchs(folder):
     """Rounding then decides next to nothing."""
     small = (32, 32)
     network = open_network(folder / "x.pth", Running(float64=True, size=small))
-    fed = Fed(np.ones((1, 3, *small), np.float32), np.ones((1, 2), np.float32))
+    fed = ModelInputs(np.ones((1, 3, *small), np.float32), np.ones((1, 2), np.float32))
     (found,) = network(fed)
     assert found.boxes.dtype == found.scores.dtype == np.float64
     (single,) = open_network(folder / "x.pth", Running(size=small))(fed)

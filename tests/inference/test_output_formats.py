@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference.output_formats import (
     count_classes,
-    finite,
     read_boxes,
     read_detections,
     read_heads,
-    recognise,
+    recognize_format,
+    to_candidates,
 )
 from picodet.models.head import HeadOutput, Integral
 from picodet.ops.anchor_points import feature_map_sizes
@@ -36,7 +36,7 @@ ANY = (None, None, None)
     ],
 )
 def test_forms_are_told_by_the_shapes(shapes, form, classes):
-    assert recognise("x.onnx", shapes) == form
+    assert recognize_format("x.onnx", shapes) == form
     assert count_classes(form, shapes) == classes
 
 
@@ -55,7 +55,7 @@ def test_forms_are_told_by_the_shapes(shapes, form, classes):
 )
 def test_other_outputs_are_refused_with_their_shapes(shapes):
     with pytest.raises(CheckpointError) as caught:
-        recognise("x.onnx", shapes)
+        recognize_format("x.onnx", shapes)
     assert f"x.onnx: its outputs are {[list(shape) for shape in shapes]}; of a" in str(caught.value)
     assert "4 scores and 4 distributions (heads)" in str(caught.value)
 
@@ -171,5 +171,5 @@ def test_what_is_not_finite_is_an_error(wrong):
     bad[0, 2, 1] = wrong
     for pair in ((good, bad), (bad, good)):
         with pytest.raises(PicoDetError, match="not finite"):
-            finite(*pair)
-    assert len(finite(good, good)) == 1
+            to_candidates(*pair)
+    assert len(to_candidates(good, good)) == 1

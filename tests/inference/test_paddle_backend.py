@@ -9,7 +9,7 @@ from fake_paddle_folders import CONFIG, heads, make_folder
 
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference.backend import Fed
+from picodet.inference.backend import ModelInputs
 from picodet.inference.open_backend import Running, open_network
 from picodet.inference.paddle_backend import open_folder
 from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
@@ -36,7 +36,7 @@ def opened(fake_paddle, tmp_path):
 
 def pictures(*values, side=64):
     images = np.stack([np.full((3, side, side), value, np.float32) for value in values])
-    return Fed(images, np.full((len(values), 2), 0.5, np.float32))
+    return ModelInputs(images, np.full((len(values), 2), 0.5, np.float32))
 
 
 def test_what_a_folder_says_of_itself(opened):
@@ -185,7 +185,7 @@ def test_a_program_with_nms_says_what_ppdet_said(real, shared):
     network = real(S416 / "export_nms" / "picodet_s_416_coco")
     assert (network.spec.form, network.spec.classes) == ("detections", COCO)
     recorded = np.load(shared / S416 / "eval.npz")
-    found = network(Fed(recorded["input"], recorded["scale_factor"]))
+    found = network(ModelInputs(recorded["input"], recorded["scale_factor"]))
     for each, rows in zip(found, np.split(recorded["bbox"], 2), strict=True):
         assert np.array_equal(each.classes, rows[:, 0])
         assert np.abs(each.scores - rows[:, 1]).max() < 1e-5
@@ -198,7 +198,7 @@ def test_a_program_of_heads_says_what_ppdet_said(real, shared):
     network = real(S416 / "export_raw_pdmodel" / "picodet_s_416_coco")
     assert (network.spec.form, network.spec.num_classes) == ("heads", 80)
     recorded = np.load(shared / S416 / "eval.npz")
-    for i, found in enumerate(network(Fed(recorded["input"], recorded["scale_factor"]))):
+    for i, found in enumerate(network(ModelInputs(recorded["input"], recorded["scale_factor"]))):
         assert np.abs(found.scores - recorded["scores"][i]).max() < 1e-4
         assert np.abs(found.boxes - recorded["boxes_netscale"][i]).max() < 0.2
 
@@ -215,7 +215,9 @@ def test_the_official_pedestrians_are_those_of_our_port(real, shared, tmp_path):
     convert_file(source, tmp_path / "model.pth", ConvertOptions())
     ours = open_network(tmp_path / "model.pth", Running())
     random = np.random.default_rng(0)
-    fed = Fed(random.normal(size=(2, 3, 192, 192)).astype(np.float32), np.ones((2, 2), np.float32))
+    fed = ModelInputs(
+        random.normal(size=(2, 3, 192, 192)).astype(np.float32), np.ones((2, 2), np.float32)
+    )
     for theirs, expected in zip(network(fed), ours(fed), strict=True):
         assert np.abs(theirs.scores - expected.scores).max() < 1e-5
         assert np.abs(theirs.boxes - expected.boxes).max() < 1e-3

@@ -18,7 +18,7 @@ from picodet.alignment.result import Finding
 from picodet.config import Preprocessing, ResizeKernels
 from picodet.data import preprocess
 from picodet.data.resize_kernels import use_kernels
-from picodet.graphs.operators import Key
+from picodet.graphs.operators import TensorKey
 
 UNKNOWN = "none of the usual mistakes"
 Answers = dict[str, np.ndarray]
@@ -33,7 +33,7 @@ class ImageProbeResult:
 
 
 def compare_image_probes(
-    recording: Recording, keys: dict[str, Key], shipped: dict[str, Key]
+    recording: Recording, keys: dict[str, TensorKey], shipped: dict[str, TensorKey]
 ) -> ImageProbeResult:
     """keys: of the reference's answers, or the shipped ones, which portable kernels have made."""
     ours: dict[ResizeKernels, Answers] = {}
@@ -103,7 +103,7 @@ def _undo_normalization(normalised: np.ndarray) -> np.ndarray | None:
     return np.stack(planes, axis=-1)
 
 
-def _explain(key: Key, interp: int) -> str:
+def _explain(key: TensorKey, interp: int) -> str:
     """Which interp or order of colours of ours gives what the reference has at `interp`."""
     image = preprocess.read_image(probes.IMAGE)
     for other in probes.INTERPS:

@@ -21,7 +21,7 @@ from picodet.config import ModelConfig, Preprocessing, ResizeKernels
 from picodet.data import preprocess
 from picodet.data.resize_kernels import INTERP_NAMES, use_kernels
 from picodet.errors import RecordingError
-from picodet.graphs.operators import Key
+from picodet.graphs.operators import TensorKey
 
 STAGE_NAME = "preprocessing"
 UNKNOWN = "none of the usual mistakes"
@@ -156,7 +156,7 @@ def _same_kernels(config: ModelConfig, recording: Recording) -> bool:
 
 
 def _resized_by_another_kernel(
-    config: ModelConfig, recording: Recording, ours: dict[str, np.ndarray], key: Key
+    config: ModelConfig, recording: Recording, ours: dict[str, np.ndarray], key: TensorKey
 ) -> np.ndarray | str:
     """The reference's bytes where another kernel may have made them, else what is against it.
 
@@ -191,7 +191,11 @@ def _worst_value(array: np.ndarray, positions: np.ndarray, values: np.ndarray) -
 
 
 def _explain(
-    name: str, config: ModelConfig, ours: dict[str, np.ndarray], key: Key, recording: Recording
+    name: str,
+    config: ModelConfig,
+    ours: dict[str, np.ndarray],
+    key: TensorKey,
+    recording: Recording,
 ) -> str:
     """Which of the usual mistakes makes our array the reference's."""
     for what, attempt in _attempts(name, config, ours):

@@ -20,7 +20,7 @@ from picodet.alignment.lockstep_runs import (
 )
 from picodet.alignment.reference_tensors import ReferenceFeed, ReferenceTensors
 from picodet.converter.names.unmatched_tensors import TORCH_ONLY_SUFFIX
-from picodet.graphs.operators import Key
+from picodet.graphs.operators import TensorKey
 from picodet.models.picodet import PicoDet
 
 CallId = tuple[str, int]  # path, number of the call
@@ -32,7 +32,7 @@ class ProducedTensor:
 
     where: str
     value: Tensor
-    key: Key  # of the reference's
+    key: TensorKey  # of the reference's
 
 
 @dataclass(frozen=True)

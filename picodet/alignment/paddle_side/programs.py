@@ -57,7 +57,7 @@ class PirProgram:
                 "it; the version that wrote it is expected"
             )
         results = [op.results() for op in operators]
-        self._values = {name: results[i][j] for name, (i, j) in parsed.places.items()}
+        self._values = {name: results[i][j] for name, (i, j) in parsed.results.items()}
         for op in operators:
             if op.name() == pir.FETCH:
                 op.erase()  # `run` fetches into the same places

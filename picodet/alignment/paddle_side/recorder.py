@@ -19,7 +19,7 @@ from picodet.alignment.recording.writer import RecordingWriter
 from picodet.config import STRIDES, ModelConfig, Preprocessing
 from picodet.data.preprocess import read_image
 from picodet.data.resize_kernels import fingerprint, use_kernels
-from picodet.graphs.operators import Key
+from picodet.graphs.operators import TensorKey
 
 
 def preprocess(
@@ -118,7 +118,7 @@ def post_process(
     return kept.reshape(-1, 6)
 
 
-def record_probes(nms: MultiClassNMS, writer: RecordingWriter) -> dict[str, Key]:
+def record_probes(nms: MultiClassNMS, writer: RecordingWriter) -> dict[str, TensorKey]:
     """ppdet's answers to probes.py."""
     answers = answer_probes(nms)
     with use_kernels("portable"):

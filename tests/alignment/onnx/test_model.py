@@ -121,7 +121,7 @@ def test_any_input_size(reference, exports, tmp_path):
 
 def test_the_last_run_of_the_whole_may_have_nothing_left_to_do(reference, exports, monkeypatch):
     model = onnx_model.load(exports[False])
-    outputs = {model.places.made[s] for call in model.traced.calls for s in call.outputs}
+    outputs = {model.places.tensor_names[s] for call in model.traced.calls for s in call.outputs}
     monkeypatch.setattr(runs, "MAX_OUTPUTS", len(outputs))
     assert not differing(compare(reference, exports[False]))
 

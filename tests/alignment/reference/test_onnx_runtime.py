@@ -17,7 +17,7 @@ from picodet.alignment.recording.writer import RecordingWriter
 from picodet.alignment.reference.onnx_runtime import record_onnx
 from picodet.errors import CheckpointError, GraphError, RecordingError
 from picodet.formats import pdparams
-from picodet.graphs.graph import canonical
+from picodet.graphs.graph import canonicalize
 from picodet.graphs.onnx_reader import read_graph
 from picodet.zoo.official import CONFIGS
 
@@ -155,7 +155,7 @@ def test_weights_may_be_inputs_and_operators():
         helper.make_node("Constant", [], ["b"], value=bias),
         helper.make_node("Conv", ["x", "w", "b"], ["y"]),
     ]
-    graph = canonical(read_graph(small_graph(nodes, [WEIGHT], ["w"])))
+    graph = canonicalize(read_graph(small_graph(nodes, [WEIGHT], ["w"])))
     assert graph.inputs == ("x",)
     assert graph.nodes[0].weights == {"weight": "w", "bias": "b"}
     assert graph.constants["b"].tolist() == [3, 4]
@@ -179,7 +179,7 @@ def test_hardswish_in_four_operators(limits, attributes, found):
     ]
     numbers = {"zero": 0, "three": 3, "six": 6, "seven": 7}
     constants = [(name, np.array(value, np.float32)) for name, value in numbers.items()]
-    graph = canonical(read_graph(small_graph(nodes, constants)))
+    graph = canonicalize(read_graph(small_graph(nodes, constants)))
     assert [node.kind for node in graph.nodes] == found
 
 
