@@ -71,7 +71,7 @@ def no_alignment(p, _):
 
 
 @pytest.mark.parametrize(
-    ("formula", "rungs"),
+    ("formula", "stages"),
     [
         (no_epsilon, ["decoding"]),  # by the probe: no score of the picture is near zero
         (greater_epsilon, ["decoding"]),

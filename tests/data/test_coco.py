@@ -236,7 +236,7 @@ def test_any_value_is_read_or_refused_in_words(tmp_path_factory, part, key, valu
     assert message is None or any(f"{place}[" in message for place in places)
 
 
-@pytest.mark.parametrize("pictures", ["val2017", "images/val2017"])
+@pytest.mark.parametrize("images", ["val2017", "images/val2017"])
 @pytest.mark.parametrize(
     "annotations", ["annotations/instances_val2017.json", "instances_val400.json"]
 )

@@ -72,7 +72,7 @@ def test_hardswish_in_four_operators():
 
 
 @pytest.mark.parametrize(
-    ("slope", "taken", "found"),
+    ("slope", "operand", "found"),
     [
         (0.1666666716337204, "x", ["hardswish"]),
         (0.16666670143604279, "x", ["hardsigmoid", "mul"]),  # that of a squeeze-and-excitation

@@ -161,10 +161,10 @@ def relu(source="image", name="y"):
             "relu takes b, which nothing",
         ),
         ([feed("image"), relu("y"), fetch("y")], "relu takes y, which nothing before it makes"),
-        ([feed("image"), relu(made="image"), fetch("image")], "relu writes image, an input"),
-        ([feed("image"), relu(made="conv_0.w_0"), fetch("y")], "relu writes conv_0.w_0, an input"),
+        ([feed("image"), relu(name="image"), fetch("image")], "relu writes image, an input"),
+        ([feed("image"), relu(name="conv_0.w_0"), fetch("y")], "relu writes conv_0.w_0, an input"),
         ([feed("image"), operator("relu", {}, {"Out": "y"}), fetch("y")], "too little to make y"),
-        ([feed("image"), relu(made=[]), fetch("y")], "too little to make nothing"),
+        ([feed("image"), relu(name=[]), fetch("y")], "too little to make nothing"),
         (
             [feed("image"), operator("elementwise_add", {"X": "image"}, {"Out": "y"}), fetch("y")],
             "an operator elementwise_add takes too little",

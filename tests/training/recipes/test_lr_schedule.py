@@ -41,7 +41,7 @@ def test_every_rate_is_ppdets(golden, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "base_rate"),
+    ("name", "base_lr"),
     [
         ("picodet_s_416_coco", 0.4),
         ("picodet_m_416_coco", 0.4),
