@@ -47,7 +47,7 @@ from picodet.converter.match_tensors import match_tensors
 from picodet.converter.names.name_tables import name_table
 from picodet.data.preprocess import preprocess, read_image
 from picodet.export.model_proto import build
-from picodet.export.options import Wanted
+from picodet.export.options import ExportOptions
 from picodet.formats.meta import make_meta
 from picodet.graphs.operators import Source, TensorKey
 from picodet.models.picodet import PicoDet
@@ -197,27 +197,27 @@ class Batch:
         image: Tensor,
         feed: ReferenceFeed | None,
         threads: int,
-        one_by_one: bool = False,
+        sequential_sums: bool = False,
         seed: int | None = None,
     ) -> Iterator[LayerCall]:
         """As lanes.run; without a thread and a twin of the model: what all made is kept."""
-        key = (image.dtype, feed is None, threads, one_by_one, seed)
+        key = (image.dtype, feed is None, threads, sequential_sums, seed)
         if key not in self.runs:
             images = torch.cat(self.images).to(image.dtype)
             whole = feed and ReferenceFeed(self.all, feed.dtype)
-            events: list[LayerCall] = []
-            run_blocking(model, images, whole, threads, events.append, one_by_one, seed)
-            self.runs[key] = [self._split_by_image(event) for event in events]
+            layer_calls: list[LayerCall] = []
+            run_blocking(model, images, whole, threads, layer_calls.append, sequential_sums, seed)
+            self.runs[key] = [self._split_by_image(layer_call) for layer_call in layer_calls]
         return (images[number] for images in self.runs[key])
 
-    def _split_by_image(self, event: LayerCall) -> list[LayerCall]:
+    def _split_by_image(self, layer_call: LayerCall) -> list[LayerCall]:
         """The event as it is in each image."""
         count = len(self.images)
         inputs, outputs = (
-            [tensor.chunk(count) for tensor in side] for side in (event.inputs, event.outputs)
+            [tensor.chunk(count) for tensor in side] for side in (layer_call.inputs, layer_call.outputs)
         )
         return [
-            event._replace(
+            layer_call._replace(
                 inputs=[each[number] for each in inputs],
                 outputs=[each[number] for each in outputs],
             )
@@ -240,7 +240,7 @@ def right_model(config: ModelConfig) -> RightModel:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "export.onnx"
         meta = make_meta(config, "detector", "seeded", "0" * 64)
-        onnx.save(build(model, Wanted("heads"), meta), path)
+        onnx.save(build(model, ExportOptions("heads"), meta), path)
         return RightModel(config, model, float64_copy(model), OnnxReference(path))
 
 

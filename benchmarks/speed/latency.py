@@ -26,8 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from picodet.export.api import export
-from picodet.export.options import LEVELS, Wanted
+from picodet.export.exporter import export
+from picodet.export.options import LEVELS, ExportOptions
 from picodet.export.verify_inputs import trials
 from picodet.graphs.tracing import trace
 from picodet.models.checkpoint import load
@@ -148,8 +148,8 @@ def medians(runs: Mapping[str, Run], rounds: int) -> dict[str, float]:
 def exports(model: Path, reference: Path, folder: Path) -> dict[str, Path]:
     """Ours, verified, and Paddle's."""
     files = {}
-    all_options = {f"ours, {level}": Wanted(level) for level in LEVELS}
-    for name, options in {**all_options, "ours, heads, opset 11": Wanted("heads", 11)}.items():
+    all_options = {f"ours, {level}": ExportOptions(level) for level in LEVELS}
+    for name, options in {**all_options, "ours, heads, opset 11": ExportOptions("heads", 11)}.items():
         files[name] = folder / f"{name}.onnx"
         export(model, files[name], options)
     return {**files, PADDLE: reference}
@@ -166,7 +166,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     model = load(arguments.model)
-    trial = next(iter(trials(model.config, Wanted(), ())))
+    trial = next(iter(trials(model.config, ExportOptions(), ())))
     feed = {"image": trial.images, "scale_factor": trial.scale_factors}
     compiled = not arguments.no_compile and shutil.which("g++") is not None
     found = {}

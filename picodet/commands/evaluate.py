@@ -120,7 +120,7 @@ def evaluate(
     float64: bool,
     batch: int | None,
     threads: int | None,
-    skip_bad: bool,
+    skip_corrupt: bool,
     resume: Path | None,
     out: Path | None,
     html: Path | None,
@@ -142,7 +142,7 @@ def evaluate(
     from picodet.commands.evaluation_outputs import Outputs
     from picodet.distributed import local_device
     from picodet.evaluation import evaluator as session
-    from picodet.inference.open_backend import Running
+    from picodet.inference.open_backend import RuntimeOptions
     from picodet.ops.postprocess import Postprocessing
 
     if what_if and len(interps) > 1:
@@ -166,7 +166,7 @@ def evaluate(
             model=model or Path(),
             images=images or Path(),
             annotations=annotations,
-            runtime_options=Running(
+            runtime_options=RuntimeOptions(
                 backend, local_device(device), input_size, paddle_python, threads=1, float64=float64
             ),
             interps=interps,
@@ -174,7 +174,7 @@ def evaluate(
             postprocessing=Postprocessing(score, iou, postprocess),
             what_if=what_if,
             match_classes=match_classes,
-            skip_bad=skip_bad,
+            skip_corrupt=skip_corrupt,
             batch=batch or (1 if device == "cpu" else 16),
             threads=threads or session.default_threads(),
             progress_path=progress_file,

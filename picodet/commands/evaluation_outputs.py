@@ -31,7 +31,6 @@ from picodet.evaluation.report.to_json import comparison_to_json, report_to_json
 from picodet.evaluation.resume import remove_progress
 from picodet.evaluation.schema import Report, WhatIf
 from picodet.files import write_json, write_text
-from picodet.system.versions import cpu, versions
 
 
 @dataclass(frozen=True)
@@ -63,27 +62,7 @@ class Outputs:
             output = session.detect_dataset(request, group, check_progress, detect_progress)
         if not first:
             return []
-        context = ReportContext(
-            model=str(request.model),
-            annotations=output.annotations,
-            seconds=output.seconds,
-            notes=output.notes,
-            versions=versions(output.runtime, "hotcoco", "pycocotools"),
-            commands=(_command(),),
-            runs=len(output.settings),
-            caveat=output.caveat,
-        )
-        runs = [
-            EvalRun(
-                setting.name,
-                predictions,
-                setting.input_settings.interp,
-                {"computed in": request.runtime_options.precision}
-                | setting.describe()
-                | {"CPU": cpu()},
-            )
-            for setting, predictions in zip(output.settings, output.predictions, strict=True)
-        ]
+        runs, context = build.describe_runs(request, output, (_command(),))
         rows: tuple[WhatIf, ...] = ()
         if request.what_if:
             with progress_bar("drawing pictures again") as progress:

@@ -102,16 +102,16 @@ def export(
     What is written is first run beside torch on real pictures, and only if it computes the same.
     """
     try:
-        from picodet.export import api as exporting
+        from picodet.export import exporter as exporting
         from picodet.export import ort
     except ImportError as error:
         raise click.ClickException(f"cannot export: {import_error_message(error)}") from error
     from rich.console import Console
 
-    from picodet.export.options import Wanted
+    from picodet.export.options import ExportOptions
     from picodet.export.report import print_report, print_verification
 
-    options = Wanted(
+    options = ExportOptions(
         level,
         ort.newest_opset() if opset == "newest" else opset,
         batch,

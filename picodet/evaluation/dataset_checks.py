@@ -73,7 +73,7 @@ class UsableDataset:
 def check_dataset(
     annotations: Annotations,
     folder: Path,
-    skip_bad: bool,
+    skip_corrupt: bool,
     threads: int,
     ranks: ProcessGroup,
     progress: Callable[[int, int], None],
@@ -90,7 +90,7 @@ def check_dataset(
 
     problems, checksums = check_images(folder, mine, threads, done)
     errors = [problem.error for problem in problems if problem.error]
-    if errors and not skip_bad:
+    if errors and not skip_corrupt:
         more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
         raise ImageError(
             f"{errors[0]}{more}; --skip-bad leaves such pictures out of the evaluation"

@@ -22,7 +22,7 @@ from picodet.evaluation.settings import EvalSettings, InputSettings, what_if_set
 from picodet.files import sha256
 from picodet.formats.inference_folder import is_part_of_program
 from picodet.inference.backend import Backend
-from picodet.inference.open_backend import Running, open_network
+from picodet.inference.open_backend import RuntimeOptions, open_network
 from picodet.ops.postprocess import Postprocessing
 from picodet.system.intervals import Clock
 from picodet.system.machine import available_cores
@@ -42,13 +42,13 @@ class EvalRequest:
     model: Path
     images: Path  # their folder
     annotations: Path
-    runtime_options: Running
+    runtime_options: RuntimeOptions
     interps: tuple[int, ...] = ()  # none: the model's own
     kernels: ResizeKernels | None = None  # that resize; None: the model's own
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
     what_if: bool = False
     match_classes: MatchBy = "name"
-    skip_bad: bool = False
+    skip_corrupt: bool = False
     batch: int = 1  # pictures that go through the network together
     threads: int = 1  # of this process
     progress_path: Path = Path("picodet-eval.partial.npz")  # where an interrupted run leaves off
@@ -88,7 +88,12 @@ def detect_dataset(
             network.spec, annotations.categories, request.match_classes
         )
         dataset = check_dataset(
-            annotations, request.images, request.skip_bad, request.threads, ranks, check_progress
+            annotations,
+            request.images,
+            request.skip_corrupt,
+            request.threads,
+            ranks,
+            check_progress,
         )
         settings = _settings(request, network)
         work = BatchDetector(network, request.images, settings, category_ids)

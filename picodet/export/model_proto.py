@@ -13,7 +13,7 @@ from picodet.export.box_decoding import write_boxes, write_heads
 from picodet.export.graph import Predicted, Size, write_network
 from picodet.export.nms import write_detections
 from picodet.export.onnx_builder import GraphWriter
-from picodet.export.options import Wanted
+from picodet.export.options import ExportOptions
 from picodet.formats.meta import META_KEY, make_meta
 from picodet.models.picodet import PicoDet
 from picodet.version import __version__
@@ -22,7 +22,7 @@ IMAGE, SCALE_FACTOR = "image", "scale_factor"  # inputs, as ppdet calls them
 Shape = list[int | str]  # a side that is not fixed has a name
 
 
-def build(model: PicoDet, wanted: Wanted, origin: Mapping[str, Any]) -> onnx.ModelProto:
+def build(model: PicoDet, wanted: ExportOptions, origin: Mapping[str, Any]) -> onnx.ModelProto:
     """The file, shapes of all tensors included. origin: meta of the file that the model is from."""
     size = fixed_size(model, wanted)
     writer = GraphWriter(wanted.opset)
@@ -48,7 +48,7 @@ def build(model: PicoDet, wanted: Wanted, origin: Mapping[str, Any]) -> onnx.Mod
     return shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
 
 
-def fixed_size(model: PicoDet, wanted: Wanted) -> Size:
+def fixed_size(model: PicoDet, wanted: ExportOptions) -> Size:
     """Height and width of the input; None where any are taken."""
     if wanted.input_size == "dynamic":
         return None
@@ -56,7 +56,11 @@ def fixed_size(model: PicoDet, wanted: Wanted) -> Size:
 
 
 def _write_ending(
-    writer: GraphWriter, predicted: Predicted, model: PicoDet, wanted: Wanted, batch: int | str
+    writer: GraphWriter,
+    predicted: Predicted,
+    model: PicoDet,
+    wanted: ExportOptions,
+    batch: int | str,
 ) -> list[onnx.ValueInfoProto]:
     """What follows the predictors; what is made of it."""
     cells: list[int | str] = [
@@ -91,7 +95,7 @@ def _value(name: str, shape: Shape, dtype: int = TensorProto.FLOAT) -> onnx.Valu
     return helper.make_tensor_value_info(name, dtype, shape)
 
 
-def _meta(model: PicoDet, wanted: Wanted, origin: Mapping[str, Any]) -> dict[str, Any]:
+def _meta(model: PicoDet, wanted: ExportOptions, origin: Mapping[str, Any]) -> dict[str, Any]:
     """What our checkpoints say, and what a reader of this level has to know beyond that."""
     config = replace(model.config, input_size=fixed_size(model, wanted) or model.config.input_size)
     meta = make_meta(config, "detector", str(origin["source"]), str(origin["sha256"]))

@@ -18,7 +18,7 @@ MAX_BATCH = 256
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExportOptions:
     """The defaults are what ppdet's own export makes: NMS inside, for the model's own size."""
 
     level: Level = "detections"

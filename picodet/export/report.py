@@ -6,13 +6,13 @@ from rich.table import Table
 from rich.text import Text
 
 from picodet.errors import one_line
-from picodet.export.api import Report, Shapes
+from picodet.export.exporter import ExportReport, Shapes
 from picodet.export.verify import Verification
 
 RUNTIMES = ("torch", "onnx", "onnxruntime")
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: ExportReport, console: Console) -> None:
     """What was written, what it takes and gives, and how far it is from torch."""
     used = ", ".join(f"{name} {report.versions[name]}" for name in RUNTIMES)
     table = Table.grid(padding=(0, 2))

@@ -37,7 +37,7 @@ from picodet.alignment.tolerance import (
 from picodet.config import STRIDES
 from picodet.errors import PicoDetError
 from picodet.export.model_proto import fixed_size
-from picodet.export.options import Wanted
+from picodet.export.options import ExportOptions
 from picodet.export.verify_inputs import Trial
 from picodet.export.verify_runs import Detecting, Plain, shared
 from picodet.formats.meta import META_KEY, bins_from_meta, config_from_meta
@@ -90,7 +90,7 @@ class Verification:
 def verify(
     path: Path,
     model: PicoDet,
-    wanted: Wanted,
+    wanted: ExportOptions,
     trials: Sequence[Trial],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verification:
@@ -130,7 +130,7 @@ def verify(
     return Verification(worst_of, len(trials), (kept[0], kept[1]) if any(kept) else None)
 
 
-def _outputs(model: PicoDet, images: Tensor, wanted: Wanted) -> dict[str, Tensor]:
+def _outputs(model: PicoDet, images: Tensor, wanted: ExportOptions) -> dict[str, Tensor]:
     """What torch computes, by the names that the file has for it."""
     integral = model.head.integral
     with torch.inference_mode():
@@ -144,7 +144,9 @@ def _outputs(model: PicoDet, images: Tensor, wanted: Wanted) -> dict[str, Tensor
     }
 
 
-def _in_float32(model: PicoDet, images: Tensor, wanted: Wanted) -> Iterator[dict[str, Tensor]]:
+def _in_float32(
+    model: PicoDet, images: Tensor, wanted: ExportOptions
+) -> Iterator[dict[str, Tensor]]:
     """As it is, with the additions in other orders, and rounded the other way, several times."""
     in_other_order = images.contiguous(memory_format=torch.channels_last)
     for each in (images, in_other_order):
@@ -180,7 +182,7 @@ def _exact(made: np.ndarray, expected: np.ndarray) -> Difference:
     return measure_difference(torch.from_numpy(made), torch.from_numpy(expected), 0.0, EXACT)
 
 
-def check(path: Path, model: PicoDet, wanted: Wanted) -> None:
+def check(path: Path, model: PicoDet, wanted: ExportOptions) -> None:
     """Raise PicoDetError where the file is not valid ONNX, or its metadata is another model's."""
     try:
         onnx.checker.check_model(path, full_check=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from picodet.config import SIZE_DIVISOR, ModelConfig
 from picodet.data.preprocess import preprocess, read_image
-from picodet.export.options import Wanted
+from picodet.export.options import ExportOptions
 
 OUR_PICTURE = Path(__file__).parent.parent / "alignment" / "recording" / "astronaut.png"
 
@@ -23,7 +23,7 @@ class Trial:
     scale_factors: np.ndarray  # [B, 2] float32 (y, x)
 
 
-def trials(config: ModelConfig, wanted: Wanted, pictures: Sequence[Path]) -> Iterator[Trial]:
+def trials(config: ModelConfig, wanted: ExportOptions, pictures: Sequence[Path]) -> Iterator[Trial]:
     """Every picture and its left half, whose scale factor is another.
 
     In batches of the fixed size, or of one and of two; at the fixed size, or at the model's own and
@@ -40,7 +40,7 @@ def trials(config: ModelConfig, wanted: Wanted, pictures: Sequence[Path]) -> Ite
                 yield Trial(np.stack(images), np.stack(factors))
 
 
-def _sizes(config: ModelConfig, wanted: Wanted) -> tuple[tuple[int, int], ...]:
+def _sizes(config: ModelConfig, wanted: ExportOptions) -> tuple[tuple[int, int], ...]:
     if wanted.input_size != "dynamic":
         return (wanted.input_size or config.input_size,)
     height, width = config.input_size

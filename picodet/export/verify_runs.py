@@ -7,7 +7,7 @@ import onnx
 
 from picodet.export import ort
 from picodet.export.model_proto import IMAGE, SCALE_FACTOR
-from picodet.export.options import Wanted
+from picodet.export.options import ExportOptions
 from picodet.export.verify_inputs import Trial
 from picodet.ops.postprocess import Candidates, apply_nms
 
@@ -32,7 +32,7 @@ class Detecting:
     what goes in, bit for bit: no box has to be excused because it lies on a threshold.
     """
 
-    def __init__(self, path: Path, wanted: Wanted) -> None:
+    def __init__(self, path: Path, wanted: ExportOptions) -> None:
         self.session, self.wanted = ort.open_file(path), wanted
         opened = onnx.load(path)
         known = {value.name: value for value in opened.graph.value_info}

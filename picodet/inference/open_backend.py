@@ -16,7 +16,7 @@ PORTED = (
 
 
 @dataclass(frozen=True)
-class Running:
+class RuntimeOptions:
     """How a file is to be run, where there is a choice."""
 
     backend: str = "onnxruntime"  # of an ONNX file
@@ -33,7 +33,7 @@ class Running:
         return "float64" if self.float64 else "float32"
 
 
-def open_network(path: Path, running: Running) -> Backend:
+def open_network(path: Path, running: RuntimeOptions) -> Backend:
     """An `.onnx` runs in the backend, an inference folder in Paddle, everything else in torch.
 
     Raises CheckpointError where the file is none of these, and PicoDetError where what runs it is
@@ -56,7 +56,7 @@ def open_network(path: Path, running: Running) -> Backend:
     return _open_torch(path, running)
 
 
-def _open_onnx(path: Path, running: Running) -> Backend:
+def _open_onnx(path: Path, running: RuntimeOptions) -> Backend:
     try:
         if running.backend == "openvino":
             from picodet.inference.openvino_backend import OpenVinoNetwork
@@ -71,7 +71,7 @@ def _open_onnx(path: Path, running: Running) -> Backend:
         ) from error
 
 
-def _open_program(folder: Path, running: Running) -> Backend:
+def _open_program(folder: Path, running: RuntimeOptions) -> Backend:
     from picodet.inference.paddle_backend import open_folder
     from picodet.paddle_process.client import MissingPaddleError
 
@@ -92,7 +92,7 @@ def _open_program(folder: Path, running: Running) -> Backend:
     return network
 
 
-def _check_on_cpu(path: Path, running: Running, runtime: str) -> None:
+def _check_on_cpu(path: Path, running: RuntimeOptions, runtime: str) -> None:
     if running.device != "cpu":
         raise PicoDetError(
             f"{path} is run by {runtime} on the CPU, and not on {running.device}; --device is for "
@@ -100,7 +100,7 @@ def _check_on_cpu(path: Path, running: Running, runtime: str) -> None:
         )
 
 
-def _open_torch(path: Path, running: Running, notes: tuple[str, ...] = ()) -> Backend:
+def _open_torch(path: Path, running: RuntimeOptions, notes: tuple[str, ...] = ()) -> Backend:
     import torch
 
     from picodet.converter.detector import open_detector

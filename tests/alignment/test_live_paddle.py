@@ -56,8 +56,8 @@ def assert_aligned(run, folder, *arguments):
     result = run(*arguments, "--json", folder / "outcome.json")
     assert result.exit_code == 0, result.output
     content = json.loads((folder / "outcome.json").read_text())
-    assert [stage["name"] for stage in content["rungs"]] == STAGES
-    assert {stage["verdict"] for stage in content["rungs"]} == {"aligned"}
+    assert [stage["name"] for stage in content["stages"]] == STAGES
+    assert {stage["verdict"] for stage in content["stages"]} == {"aligned"}
     assert content["unpaired"] == content["guilty"] == []
     assert {layer["status"] for layer in content["layers"]} == {"aligned"}
     return content
@@ -68,7 +68,7 @@ def test_live_ppdet_in_float32(run, folder):
     assert len(content["layers"]) == 394
     local = [layer["local"] for layer in content["layers"] if layer["local"]]
     assert len(local) > 390
-    evidence = [stage["summary"] for stage in content["rungs"] if "probe" in stage["summary"]]
+    evidence = [stage["summary"] for stage in content["stages"] if "probe" in stage["summary"]]
     assert len(evidence) == 3
     assert all("the reference's own answer" in summary for summary in evidence)
 

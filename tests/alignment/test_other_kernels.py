@@ -32,7 +32,7 @@ def recordings(tmp_path_factory):
 
 
 @pytest.mark.parametrize("ours", MACHINES)
-def test_kernels_are_told_from_faults(recordings, ours):
+def test_kernels_are_distinguished_from_faults(recordings, ours):
     others = [file for ipp, file in recordings.items() if ipp != ours]
     found = json.loads(child(ours, "compare", *others))
     assert len(found) == 2

@@ -151,8 +151,8 @@ def test_json_for_machines(run, folder):
     assert run("recording.safetensors", "wrong.pth", "--json", "o.json").exit_code == 1
     content = json.loads((folder / "o.json").read_text())
     assert content["aligned"] is False
-    assert [stage["name"] for stage in content["rungs"]] == STAGES
-    verdicts = {stage["name"]: stage["verdict"] for stage in content["rungs"]}
+    assert [stage["name"] for stage in content["stages"]] == STAGES
+    verdicts = {stage["name"]: stage["verdict"] for stage in content["stages"]}
     assert verdicts == dict.fromkeys(STAGES, "aligned") | dict.fromkeys(
         ("weights", "layers", "heads"), "differs"
     )
@@ -266,7 +266,7 @@ def test_ours_is_what_ppdet_recorded_in_double(run, golden, seeded_s, folder):
     assert result.exit_code == 0, result.output
     content = json.loads((folder / "golden.json").read_text())
     assert content["unpaired"] == []
-    assert {stage["verdict"] for stage in content["rungs"]} == {"aligned"}
+    assert {stage["verdict"] for stage in content["stages"]} == {"aligned"}
     differences = [layer["accumulated"] for layer in content["layers"] if layer["accumulated"]]
     assert len(differences) == 392
     assert max(difference["error"] / difference["scale"] for difference in differences) < 1e-12

@@ -19,7 +19,7 @@ from picodet.converter.from_graph import from_graph
 from picodet.converter.sources import GraphSource, Origin
 from picodet.errors import ConversionError, GraphError
 from picodet.export.model_proto import build
-from picodet.export.options import Wanted as Export
+from picodet.export.options import ExportOptions as Export
 from picodet.formats.meta import make_meta
 from picodet.graphs.onnx_reader import read_graph
 from picodet.models.folding import fold_batch_norms

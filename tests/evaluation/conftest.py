@@ -10,7 +10,7 @@ from tracing import SMALL, filled_model, seeded_checkpoint
 
 from picodet.evaluation.evaluator import EvalRequest
 from picodet.formats.meta import make_meta
-from picodet.inference.open_backend import Running
+from picodet.inference.open_backend import RuntimeOptions
 from picodet.models.checkpoint import save
 
 
@@ -55,7 +55,7 @@ def make_request(models, shared_dataset, tmp_path):
             model=models / model,
             images=dataset / "val2017",
             annotations=annotation_file(dataset),
-            runtime_options=more.pop("runtime_options", Running(threads=1)),
+            runtime_options=more.pop("runtime_options", RuntimeOptions(threads=1)),
             progress_path=tmp_path / "x.partial.npz",
             **more,
         )
@@ -70,6 +70,6 @@ def baseline(models, shared_dataset):
         models / "heads.onnx",
         shared_dataset / "val2017",
         annotation_file(shared_dataset),
-        Running(threads=1),
+        RuntimeOptions(threads=1),
     )
     return detect(request)

@@ -33,7 +33,7 @@ def test_of_several_the_first_is_named(make_request, own_dataset):
 def test_bad_images_can_be_left_out(make_request, own_dataset, baseline):
     (own_dataset / "val2017" / "7.png").unlink()
     (own_dataset / "val2017" / "2.png").write_bytes(b"no picture")
-    found = detect(make_request(dataset=own_dataset, skip_bad=True))
+    found = detect(make_request(dataset=own_dataset, skip_corrupt=True))
     assert found.notes == (
         "2 pictures left out as unusable, so that this AP is not COCO's: 7.png, 2.png",
     )
@@ -48,14 +48,14 @@ def test_bad_images_can_be_left_out(make_request, own_dataset, baseline):
 
 
 def test_skip_bad_says_nothing_where_nothing_is_bad(make_request, baseline):
-    assert detect(make_request(skip_bad=True)).notes == baseline.notes == ()
+    assert detect(make_request(skip_corrupt=True)).notes == baseline.notes == ()
 
 
 def test_if_all_are_bad_there_is_nothing_to_evaluate(make_request, own_dataset):
     for image in (own_dataset / "val2017").iterdir():
         image.unlink()
     with pytest.raises(ImageError, match="none of the 10 pictures can be used"):
-        detect(make_request(dataset=own_dataset, skip_bad=True))
+        detect(make_request(dataset=own_dataset, skip_corrupt=True))
 
 
 def test_images_of_another_size_are_noted(make_request, own_dataset):
@@ -72,7 +72,7 @@ def test_ten_of_those_that_are_left_out_are_named(make_request, tmp_path):
     dataset = write_dataset(tmp_path / "many", 14)
     for position in range(12):
         (dataset / "val2017" / f"{position}.png").unlink()
-    (note,) = detect(make_request(dataset=dataset, skip_bad=True)).notes
+    (note,) = detect(make_request(dataset=dataset, skip_corrupt=True)).notes
     assert note.startswith("12 pictures left out as unusable, so that this AP is not COCO's: ")
     assert note.endswith(
         ": 11.png, 10.png, 9.png, 8.png, 7.png, 6.png, 5.png, 4.png, 3.png, 2.png and 2 more"

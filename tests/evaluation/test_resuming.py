@@ -15,7 +15,7 @@ from picodet.evaluation import partial, settings
 from picodet.evaluation.detections import write_predictions
 from picodet.evaluation.evaluator import InterruptedRunError
 from picodet.evaluation.resume import remove_progress
-from picodet.inference.open_backend import Running
+from picodet.inference.open_backend import RuntimeOptions
 from picodet.ops.postprocess import Postprocessing
 from picodet.system import locks
 
@@ -117,7 +117,7 @@ def interrupted(make_request):
         ({"postprocessing": Postprocessing(iou_threshold=0.5)}, "settings was "),
         ({"batch": 2}, "batch was 1, is 2"),
         ({"match_classes": "order"}, r"classes was \(7, 9, 4\), is \(4, 7, 9\)"),
-        ({"runtime_options": Running("openvino")}, "run by was onnxruntime cpu.*, is openvino cpu"),
+        ({"runtime_options": RuntimeOptions("openvino")}, "run by was onnxruntime cpu.*, is openvino cpu"),
     ],
 )
 def test_another_evaluation_is_not_gone_on_with(make_request, interrupted, changes, named):

@@ -24,8 +24,8 @@ def test_groups_are_the_same_whatever_the_processes(make_request):
 
 def test_a_bad_image_of_one_process_is_left_out_by_all(make_request, own_dataset):
     (own_dataset / "val2017" / "7.png").unlink()
-    alone = detect(make_request(dataset=own_dataset, skip_bad=True))
-    for found in detect_with_threads(3, make_request(dataset=own_dataset, skip_bad=True)):
+    alone = detect(make_request(dataset=own_dataset, skip_corrupt=True))
+    for found in detect_with_threads(3, make_request(dataset=own_dataset, skip_corrupt=True)):
         assert same_output(found, alone)
         assert found.notes == alone.notes
         assert found.annotations.images == alone.annotations.images

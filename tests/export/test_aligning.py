@@ -4,14 +4,14 @@ import pytest
 
 from picodet.alignment import session
 from picodet.errors import RecordingError
-from picodet.export.api import export
-from picodet.export.options import Wanted
+from picodet.export.exporter import export
+from picodet.export.options import ExportOptions
 
 FORMS = {
-    "heads": Wanted("heads", 11),
-    "heads of any size": Wanted("heads", 14, "dynamic", "dynamic"),
-    "detections of any size": Wanted("detections", 11, "dynamic", "dynamic"),
-    "detections of one input": Wanted("detections", 14, single_input=True),
+    "heads": ExportOptions("heads", 11),
+    "heads of any size": ExportOptions("heads", 14, "dynamic", "dynamic"),
+    "detections of any size": ExportOptions("detections", 11, "dynamic", "dynamic"),
+    "detections of one input": ExportOptions("detections", 14, single_input=True),
 }
 
 

@@ -11,7 +11,7 @@ from tracing import filled_model, seeded_checkpoint
 
 from picodet.export import ort
 from picodet.export.model_proto import build
-from picodet.export.options import Wanted
+from picodet.export.options import ExportOptions
 from picodet.export.verify import SQUARED, verify
 from picodet.export.verify_inputs import trials
 from picodet.formats.meta import make_meta
@@ -46,9 +46,9 @@ def verified(tmp_path):
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_every_architecture_is_exported(verified, variant):
     model = small(variant)
-    found = verified(model, Wanted("heads", 11))
+    found = verified(model, ExportOptions("heads", 11))
     assert found.ok, found
-    proto = built(model, Wanted("heads", 11))
+    proto = built(model, ExportOptions("heads", 11))
     convs = {node.name for node in proto.graph.node if node.op_type == "Conv"}
     ours = {name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Conv2d)}
     assert convs == ours
@@ -58,13 +58,13 @@ def test_every_architecture_is_exported(verified, variant):
 @pytest.mark.parametrize("variant", [RESNET, SHUFFLENET, S_NPU], ids=lambda variant: variant.name)
 @pytest.mark.parametrize(("level", "opset"), [("boxes", 11), ("detections", NEWEST)])
 def test_any_batch_and_any_size_pass(verified, variant, level, opset):
-    found = verified(small(variant), Wanted(level, opset, "dynamic", "dynamic"))
+    found = verified(small(variant), ExportOptions(level, opset, "dynamic", "dynamic"))
     assert found.ok, found
     assert found.runs == 6
 
 
 def test_of_an_aligned_head_the_squares_of_scores_are_compared(verified):
-    found = verified(small(XS_LCNET), Wanted())
+    found = verified(small(XS_LCNET), ExportOptions())
     assert set(found.gaps) == {"rows", "nums", "boxes", "scores" + SQUARED}
     shared, theirs = found.kept
     assert shared >= 0.9 * theirs > 0
@@ -119,11 +119,11 @@ def take_the_maximum(proto):
     ids=["alignment", "no root", "gate", "six", "slope", "pool"],
 )
 def test_what_was_planted_is_found(verified, variant, change):
-    assert not verified(small(variant), Wanted("heads"), change).ok
+    assert not verified(small(variant), ExportOptions("heads"), change).ok
 
 
 def test_operators_of_the_others_are_named_after_their_blocks():
-    names = {n.name: n.op_type for n in built(small(S_NPU), Wanted("heads")).graph.node}
+    names = {n.name: n.op_type for n in built(small(S_NPU), ExportOptions("heads")).graph.node}
     assert names["backbone.conv1.act"] == "Clip"  # a layer
     assert names["neck.conv_t.convs.0.relu6"] == "Clip"  # a function
     assert names["head.conv_feat.levels.3.pw3.avg_pool"] == "GlobalAveragePool"
@@ -136,7 +136,7 @@ def test_operators_of_the_others_are_named_after_their_blocks():
 def test_at_an_odd_end_only_the_cells_that_are_there_are_averaged(size):
     """No picture of ours has one; whoever feeds another gets what torch computes."""
     model = small(RESNET)
-    pool = node(built(model, Wanted("heads", 11)), "backbone.res3.res3a.shortcut.pool")
+    pool = node(built(model, ExportOptions("heads", 11)), "backbone.res3.res3a.shortcut.pool")
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy")
     pool.input[:], pool.output[:] = ["x"], ["y"]
     graph = helper.make_graph([pool], "pool", [x], [y])

@@ -12,14 +12,14 @@ from tracing import filled_model, seeded_checkpoint
 
 from picodet.export import ort
 from picodet.export.model_proto import build
-from picodet.export.options import Wanted
+from picodet.export.options import ExportOptions
 from picodet.formats.meta import META_KEY, config_from_meta
 from picodet.zoo.architectures import XS_LCNET
 
 
 @pytest.fixture(scope="module")
 def graph(seeded_model, meta):
-    return build(seeded_model, Wanted("heads"), meta).graph
+    return build(seeded_model, ExportOptions("heads"), meta).graph
 
 
 @pytest.fixture(scope="module", params=["esnet", "lcnet"])
@@ -29,7 +29,7 @@ def heads(request, seeded_model, meta):
     if request.param == "lcnet":
         config = replace(XS_LCNET, classes=("a", "b", "c"), input_size=(96, 64))
         model = filled_model(config, seeded_checkpoint(config))
-    return build(model, Wanted("heads"), meta)
+    return build(model, ExportOptions("heads"), meta)
 
 
 def nodes(graph):
@@ -115,21 +115,21 @@ def test_nothing_is_left_of_batch_norms(graph):
 def test_no_constant_is_unused(seeded_model, meta):
     for level in ("heads", "boxes", "detections"):
         for opset in (11, 13):
-            proto = build(seeded_model, Wanted(level, opset, input_size=(256, 256)), meta)
+            proto = build(seeded_model, ExportOptions(level, opset, input_size=(256, 256)), meta)
             used = {name for node in nodes(proto.graph) for name in node.input}
             assert {tensor.name for tensor in proto.graph.initializer} <= used
 
 
 @pytest.mark.parametrize("opset", [11, 13, 14, ort.newest_opset()])
 def test_hardswish_is_one_operator_from_14_on_and_two_before(seeded_model, meta, opset):
-    found = kinds(build(seeded_model, Wanted("heads", opset), meta))
+    found = kinds(build(seeded_model, ExportOptions("heads", opset), meta))
     assert found.count("HardSwish") == (87 if opset >= 14 else 0)
     assert found.count("HardSigmoid") == (13 if opset >= 14 else 13 + 87)
 
 
 @pytest.mark.parametrize(("opset", "version"), [(11, 6), (14, 7), (17, 8), (21, 10)])
 def test_the_ir_is_as_old_as_the_opset(seeded_model, meta, opset, version):
-    assert build(seeded_model, Wanted("heads", opset), meta).ir_version == version
+    assert build(seeded_model, ExportOptions("heads", opset), meta).ir_version == version
 
 
 def shapes(values):
@@ -140,7 +140,7 @@ def shapes(values):
 
 
 def test_inputs_and_outputs(seeded_model, meta):
-    proto = build(seeded_model, Wanted("heads"), meta)
+    proto = build(seeded_model, ExportOptions("heads"), meta)
     assert shapes(proto.graph.input) == {"image": [1, 3, 96, 64]}
     assert list(shapes(proto.graph.output).items()) == [
         ("scores_8", [1, 96, 3]),
@@ -152,10 +152,10 @@ def test_inputs_and_outputs(seeded_model, meta):
         ("sides_32", [1, 6, 32]),
         ("sides_64", [1, 2, 32]),
     ]
-    proto = build(seeded_model, Wanted("boxes", batch="dynamic"), meta)
+    proto = build(seeded_model, ExportOptions("boxes", batch="dynamic"), meta)
     assert shapes(proto.graph.input) == {"image": ["batch", 3, 96, 64]}
     assert shapes(proto.graph.output) == {"boxes": ["batch", 128, 4], "scores": ["batch", 3, 128]}
-    proto = build(seeded_model, Wanted(batch=2, input_size="dynamic"), meta)
+    proto = build(seeded_model, ExportOptions(batch=2, input_size="dynamic"), meta)
     assert shapes(proto.graph.input) == {
         "image": [2, 3, "height", "width"],
         "scale_factor": [2, 2],
@@ -164,7 +164,7 @@ def test_inputs_and_outputs(seeded_model, meta):
 
 
 def test_metadata_is_the_checkpoints_and_what_the_level_needs(seeded_model, meta):
-    wanted = Wanted(input_size=(64, 32), score_threshold=0.3)
+    wanted = ExportOptions(input_size=(64, 32), score_threshold=0.3)
     proto = build(seeded_model, wanted, meta)
     said = json.loads({entry.key: entry.value for entry in proto.metadata_props}[META_KEY])
     assert config_from_meta(said).input_size == (64, 32)
@@ -178,12 +178,12 @@ def test_metadata_is_the_checkpoints_and_what_the_level_needs(seeded_model, meta
 
 def test_top_k_is_counted_only_where_a_class_can_have_so_many(seeded_model, meta):
     few, many, any_size = (
-        kinds(build(seeded_model, Wanted(input_size=size), meta))
+        kinds(build(seeded_model, ExportOptions(input_size=size), meta))
         for size in ((192, 192), (256, 256), "dynamic")
     )
     assert (few.count("If"), many.count("If"), any_size.count("If")) == (0, 1, 1)
 
 
 def test_opsets_are_written_as_they_are_asked_for(seeded_model, meta):
-    proto = build(seeded_model, Wanted("heads", 12), meta)
+    proto = build(seeded_model, ExportOptions("heads", 12), meta)
     assert list(proto.opset_import) == [helper.make_opsetid("", 12)]

@@ -9,7 +9,7 @@ from tracing import filled_model, seeded_checkpoint
 
 from picodet.export import ort
 from picodet.export.model_proto import build
-from picodet.export.options import Wanted
+from picodet.export.options import ExportOptions
 from picodet.export.verify import SQUARED, verify
 from picodet.export.verify_inputs import trials
 from picodet.formats.meta import make_meta
@@ -37,7 +37,7 @@ def in_openvino(path):
     [("heads", 11), ("boxes", 14), ("detections", 11), ("detections", NEWEST)],
 )
 def test_computes_the_same(model, meta, tmp_path, level, opset):
-    wanted = Wanted(level, opset, "dynamic", "dynamic" if opset == 11 else None)
+    wanted = ExportOptions(level, opset, "dynamic", "dynamic" if opset == 11 else None)
     path = tmp_path / "export.onnx"
     onnx.save(build(model, wanted, meta), path)
     asked = list(trials(model.config, wanted, ()))
@@ -62,7 +62,7 @@ def test_computes_the_same(model, meta, tmp_path, level, opset):
 )
 def test_computes_the_same_of_other_architectures(variant, tmp_path):
     config = replace(variant, classes=("a", "b", "c"), input_size=(96, 64))
-    model, wanted = filled_model(config, seeded_checkpoint(config)), Wanted("boxes")
+    model, wanted = filled_model(config, seeded_checkpoint(config)), ExportOptions("boxes")
     path = tmp_path / "export.onnx"
     onnx.save(build(model, wanted, make_meta(config, "detector", "seeded", "ab" * 32)), path)
     (trial, *_) = asked = list(trials(config, wanted, ()))

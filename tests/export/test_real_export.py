@@ -6,8 +6,8 @@ import pytest
 from picodet.converter.configure import ConvertOptions as WantedConversion
 from picodet.converter.convert import convert_file
 from picodet.export import ort
-from picodet.export.api import export
-from picodet.export.options import Wanted
+from picodet.export.exporter import export
+from picodet.export.options import ExportOptions
 from picodet.export.verify_inputs import trials
 from picodet.models import checkpoint
 
@@ -21,7 +21,7 @@ def model_file(shared, tmp_path_factory):
 
 
 def test_heads_are_paddles_outputs_in_paddles_order(shared, model_file, tmp_path):
-    wanted = Wanted("heads", 11)
+    wanted = ExportOptions("heads", 11)
     pictures = sorted((shared / "coco" / "val2017").iterdir())[:2]
     report = export(model_file, tmp_path / "ours.onnx", wanted, pictures)
     ours = ort.open_file(tmp_path / "ours.onnx")
@@ -37,6 +37,6 @@ def test_heads_are_paddles_outputs_in_paddles_order(shared, model_file, tmp_path
 
 def test_all_kept_boxes_are_torchs(shared, model_file, tmp_path):
     pictures = sorted((shared / "coco" / "val2017").iterdir())[:4]
-    report = export(model_file, tmp_path / "ours.onnx", Wanted(), pictures)
+    report = export(model_file, tmp_path / "ours.onnx", ExportOptions(), pictures)
     shared_rows, theirs = report.verification.kept
     assert shared_rows == theirs > 100

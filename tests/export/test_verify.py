@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from picodet.errors import PicoDetError
 from picodet.export import graph, nms, ort
 from picodet.export.model_proto import build
-from picodet.export.options import LEVELS, Wanted
+from picodet.export.options import LEVELS, ExportOptions
 from picodet.export.verify import verify
 from picodet.export.verify_inputs import trials
 from picodet.formats.meta import META_KEY
@@ -57,7 +57,7 @@ RIGHT = [(level, opset) for level in LEVELS for opset in OPSETS]
 
 @pytest.mark.parametrize(("level", "opset"), RIGHT)
 def test_a_right_export_passes(verified, level, opset):
-    found = verified(Wanted(level, opset))
+    found = verified(ExportOptions(level, opset))
     assert found.ok, found
     assert any(gap.error for gap in found.gaps.values())  # onnxruntime is not torch
     expected = {"heads": 8, "boxes": 2, "detections": 4}[level]
@@ -70,22 +70,22 @@ def test_a_right_export_passes(verified, level, opset):
     [("heads", 11), ("boxes", NEWEST), ("detections", 11), ("detections", NEWEST)],
 )
 def test_any_batch_and_any_size_pass(verified, level, opset):
-    found = verified(Wanted(level, opset, "dynamic", "dynamic"))
+    found = verified(ExportOptions(level, opset, "dynamic", "dynamic"))
     assert found.ok, found
     assert found.runs == 6  # in ones and as a pair, at two sizes
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_fixed_batch_at_another_size_passes(verified, level):
-    assert verified(Wanted(level, batch=3, input_size=(64, 128))).ok
+    assert verified(ExportOptions(level, batch=3, input_size=(64, 128))).ok
 
 
 def test_a_single_input_passes(verified):
-    assert verified(Wanted(single_input=True)).ok
+    assert verified(ExportOptions(single_input=True)).ok
 
 
 def test_other_thresholds_pass(verified):
-    assert verified(Wanted(score_threshold=0.2, iou_threshold=0.4)).ok
+    assert verified(ExportOptions(score_threshold=0.2, iou_threshold=0.4)).ok
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -94,13 +94,13 @@ def test_an_image_of_one_pixel_passes(verified, tmp_path, grey, threads):
     """It is all one colour: onnxruntime's means err the same way with every value they add."""
     cv2.imwrite(str(tmp_path / "pixel.png"), np.full((1, 1, 3), grey, np.uint8))
     torch.set_num_threads(threads)  # `one_thread` sets it back
-    found = verified(Wanted("heads", input_size=(320, 320)), images=[tmp_path / "pixel.png"])
+    found = verified(ExportOptions("heads", input_size=(320, 320)), images=[tmp_path / "pixel.png"])
     assert found.ok, found
     assert max(gap.error_over_noise for gap in found.gaps.values()) < 5
 
 
 def test_kept_boxes_are_counted_beside_torchs(verified):
-    shared, theirs = verified(Wanted()).kept
+    shared, theirs = verified(ExportOptions()).kept
     assert theirs > 0
     # a seeded network is all noise: hundreds of its boxes lie on a threshold, which 1e-5 decides
     assert shared >= 0.9 * theirs
@@ -119,14 +119,14 @@ def test_another_epsilon_in_one_batch_norm_is_found(verified, monkeypatch):
     monkeypatch.setattr(
         graph, "fold_batch_norm", lambda weight, norm, epsilon: right(weight, norm, 1e-3)
     )
-    assert worst_of(verified(Wanted("heads")))
+    assert worst_of(verified(ExportOptions("heads")))
 
 
 def test_sides_in_another_order_are_found(verified):
     def swap(proto):
         set_constant(proto, "head.predictors.2.bias", lambda bias: np.roll(bias, 8))
 
-    assert worst_of(verified(Wanted("heads"), swap)).endswith("_32")
+    assert worst_of(verified(ExportOptions("heads"), swap)).endswith("_32")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_sides_in_another_order_are_found(verified):
     ids=["signs", "x and y", "a thousandth of a cell", "bins"],
 )
 def test_wrong_decoding_is_found(verified, name, change):
-    found = verified(Wanted("boxes"), lambda proto: set_constant(proto, name, change))
+    found = verified(ExportOptions("boxes"), lambda proto: set_constant(proto, name, change))
     assert worst_of(found) == "boxes"
     assert found.gaps["scores"].ok
 
@@ -150,7 +150,7 @@ def test_the_slope_of_another_hard_sigmoid_is_found(verified):
         gate = node(proto, "backbone.stage3.block4.se.hardsigmoid")
         gate.attribute[0].f = 0.2
 
-    assert worst_of(verified(Wanted("heads"), bend))
+    assert worst_of(verified(ExportOptions("heads"), bend))
 
 
 def test_a_scale_factor_in_another_order_is_found(verified):
@@ -158,20 +158,20 @@ def test_a_scale_factor_in_another_order_is_found(verified):
         order = constant(proto, "integers_1_0_1_0")
         order.CopyFrom(numpy_helper.from_array(np.array([0, 1, 0, 1]), order.name))
 
-    found = verified(Wanted(), exchange)
+    found = verified(ExportOptions(), exchange)
     assert worst_of(found) == "rows"
     assert found.gaps["boxes"].ok
 
 
 @pytest.mark.parametrize("name", ["score_threshold", "iou_threshold"])
 def test_another_threshold_is_found(verified, name):
-    found = verified(Wanted(), lambda proto: set_constant(proto, name, lambda value: value * 1.2))
+    found = verified(ExportOptions(), lambda proto: set_constant(proto, name, lambda value: value * 1.2))
     assert worst_of(found) in ("rows", "nums")
 
 
 def test_fewer_kept_boxes_are_found(verified, monkeypatch):
     monkeypatch.setattr(nms, "KEEP", 20)
-    assert worst_of(verified(Wanted())) in ("rows", "nums")
+    assert worst_of(verified(ExportOptions())) in ("rows", "nums")
 
 
 def test_a_file_that_cannot_be_run_is_refused(verified):
@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_run_is_refused(verified):
         set_constant(proto, "head.predictors.2.weight", lambda weight: weight[:, 1:])
 
     with pytest.raises(PicoDetError, match=r"no valid ONNX|onnxruntime cannot run"):
-        verified(Wanted("heads"), cut)
+        verified(ExportOptions("heads"), cut)
 
 
 def test_metadata_of_another_size_is_refused(verified):
@@ -188,7 +188,7 @@ def test_metadata_of_another_size_is_refused(verified):
         entry.value = json.dumps({**json.loads(entry.value), "input_size": [96, 96]})
 
     with pytest.raises(PicoDetError, match="does not describe the model"):
-        verified(Wanted("heads"), resize)
+        verified(ExportOptions("heads"), resize)
 
 
 def test_metadata_with_other_bins_are_refused(verified):
@@ -200,4 +200,4 @@ def test_metadata_with_other_bins_are_refused(verified):
         entry.value = json.dumps(meta | {"project": [1.019 * value for value in meta["project"]]})
 
     with pytest.raises(PicoDetError, match="does not describe the model"):
-        verified(Wanted("heads"), scale)
+        verified(ExportOptions("heads"), scale)

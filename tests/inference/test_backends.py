@@ -19,7 +19,7 @@ from picodet.config import Preprocessing
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.export.model_proto import build
-from picodet.export.options import Wanted
+from picodet.export.options import ExportOptions
 from picodet.inference.backend import ModelInputs
 from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
 from picodet.inference.openvino_backend import OpenVinoNetwork
@@ -55,7 +55,7 @@ def exported(model, tmp_path_factory):
         path = folder / f"{abs(hash(str(wanted)))}.onnx"
         if not path.is_file():
             wanted = {"batch": "dynamic", **wanted}
-            onnx.save(build(model, Wanted(**wanted), {"source": "x", "sha256": "0" * 64}), path)
+            onnx.save(build(model, ExportOptions(**wanted), {"source": "x", "sha256": "0" * 64}), path)
         return path
 
     return exported

@@ -10,7 +10,7 @@ from fake_paddle_folders import CONFIG, heads, make_folder
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference.backend import ModelInputs
-from picodet.inference.open_backend import Running, open_network
+from picodet.inference.open_backend import RuntimeOptions, open_network
 from picodet.inference.paddle_backend import open_folder
 from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
 from picodet.zoo.class_names import COCO
@@ -26,7 +26,7 @@ def opened(fake_paddle, tmp_path):
 
     def opened(outputs, size=None, **more):
         folder = make_folder(tmp_path / "folder", outputs, **more)
-        networks.append(open_network(folder, Running(paddle_python=PYTHON, size=size)))
+        networks.append(open_network(folder, RuntimeOptions(paddle_python=PYTHON, size=size)))
         return networks[-1]
 
     yield opened
@@ -213,7 +213,7 @@ def test_the_official_pedestrians_are_those_of_our_port(real, shared, tmp_path):
     assert "names 80" in network.spec.notes[0]
     source = shared / "weights" / "picodet_s_192_pedestrian.pdparams"
     convert_file(source, tmp_path / "model.pth", ConvertOptions())
-    ours = open_network(tmp_path / "model.pth", Running())
+    ours = open_network(tmp_path / "model.pth", RuntimeOptions())
     random = np.random.default_rng(0)
     fed = ModelInputs(
         random.normal(size=(2, 3, 192, 192)).astype(np.float32), np.ones((2, 2), np.float32)

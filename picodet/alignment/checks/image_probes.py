@@ -90,12 +90,12 @@ def _explain_mismatch(reference: np.ndarray, interp: int) -> str | None:
     return explain_mismatch(image, probes.IMAGE_SIZE, interp, bgr)
 
 
-def _undo_normalization(normalised: np.ndarray) -> np.ndarray | None:
+def _undo_normalization(normalized: np.ndarray) -> np.ndarray | None:
     """[3, H, W] float32 -> [H, W, 3] uint8 RGB, if each value is a byte's, normalised."""
     gray = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, axis=2)
     tables = preprocess.normalize(gray, Preprocessing())[:, 0]
     planes = []
-    for plane, table in zip(normalised, tables, strict=True):
+    for plane, table in zip(normalized, tables, strict=True):
         found = np.searchsorted(table, plane).clip(0, 255)
         if not np.array_equal(table[found], plane):
             return None

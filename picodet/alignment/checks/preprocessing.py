@@ -119,10 +119,10 @@ def _compare_steps(config: ModelConfig, recording: Recording) -> StepsResult:
     ours = our_steps(recorded_image(recording), config)
     kernels = ""
     for step in recording.index.steps:
-        stored = recording.index.tensors[step.key]
+        info = recording.index.tensors[step.key]
         array = ours[step.name]
         if step.name == "resize":  # ppdet holds the same bytes as floats
-            array = array.astype(stored.dtype)
+            array = array.astype(info.dtype)
         if content_key(array) == step.key:
             continue
         reason = ""
@@ -130,19 +130,19 @@ def _compare_steps(config: ModelConfig, recording: Recording) -> StepsResult:
             reference = _resized_by_another_kernel(config, recording, ours, step.key)
             if isinstance(reference, np.ndarray):
                 kernels = describe_difference(ours["resize"], reference)
-                normalised = preprocess.normalize(
+                normalized = preprocess.normalize(
                     np.ascontiguousarray(reference[..., ::-1]), config.preprocessing
                 )
-                ours |= {"resize": reference, "normalise": normalised}
+                ours |= {"resize": reference, "normalise": normalized}
                 continue
             reason = reference
             if not reason:
                 return StepsResult((), INCONCLUSIVE, conclusive=False)
         found, expected = (
             f"{list(array.shape)} {array.dtype}",
-            f"{list(stored.shape)} {stored.dtype}",
+            f"{list(info.shape)} {info.dtype}",
         )
-        if array.shape == stored.shape and array.dtype.name == stored.dtype:
+        if array.shape == info.shape and array.dtype.name == info.dtype:
             found, expected = _worst_value(array, *recording.samples(step.key))
         explained = _explain(step.name, config, ours, step.key, recording)
         diagnosis = reason if reason and explained == UNKNOWN else explained
@@ -168,9 +168,9 @@ def _resized_by_another_kernel(
         return UNKNOWN
     for kernels in ("native", "portable"):
         with use_kernels(kernels):
-            made = preprocess.resize(image, size, interp)
-        if content_key(made.astype(dtype)) == key:
-            return made
+            resized = preprocess.resize(image, size, interp)
+        if content_key(resized.astype(dtype)) == key:
+            return resized
     if not recording.has(key):
         positions, values = recording.samples(key)
         return explain_mismatch(image, size, interp, values, positions=positions) or ""

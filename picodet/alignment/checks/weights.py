@@ -71,9 +71,9 @@ def _difference(
     name: str, ours: Mapping[str, np.ndarray], theirs: Mapping[str, TensorKey], recording: Recording
 ) -> WeightDifference:
     array, key = ours[name], theirs[name]
-    stored = recording.index.tensors[key]
+    info = recording.index.tensors[key]
     reference = recording.tensor(key) if recording.has(key) else None
-    same_form = (array.shape, array.dtype.name) == (stored.shape, stored.dtype)
+    same_form = (array.shape, array.dtype.name) == (info.shape, info.dtype)
 
     def finding(explained: bool) -> Finding:
         text = explain(name, ours, theirs, reference if same_form else None) if explained else ""
@@ -84,11 +84,11 @@ def _difference(
 
 def _worst_value(array: np.ndarray, key: TensorKey, recording: Recording) -> tuple[str, str]:
     """What ours is where it differs most, and what the reference's is there."""
-    stored = recording.index.tensors[key]
-    if array.dtype.name != stored.dtype:
-        return f"{list(array.shape)} {array.dtype}", f"{list(stored.shape)} {stored.dtype}"
-    if array.shape != stored.shape:
-        return f"{list(array.shape)}", f"{list(stored.shape)}"
+    info = recording.index.tensors[key]
+    if array.dtype.name != info.dtype:
+        return f"{list(array.shape)} {array.dtype}", f"{list(info.shape)} {info.dtype}"
+    if array.shape != info.shape:
+        return f"{list(array.shape)}", f"{list(info.shape)}"
     positions, values = recording.samples(key)
     flat = array.ravel()[positions]
     differing = ~((flat == values) | (np.isnan(flat) & np.isnan(values)))

@@ -86,13 +86,13 @@ class FailingLayer:
         found: list[ProducedTensor] = []
         feed = _SubtreeFeed(ReferenceFeed(self.recorded, dtype), self.path)
 
-        def emit(event: LayerCall) -> None:
-            if event.caller == "":
-                call = self.recorded.calls.get((feed.full_path(event.path), event.number))
+        def emit(layer_call: LayerCall) -> None:
+            if layer_call.caller == "":
+                call = self.recorded.calls.get((feed.full_path(layer_call.path), layer_call.number))
                 keys = call.inputs if call else ()
                 found.extend(
-                    ProducedTensor(f"input of {event.path}", value, key)
-                    for value, key in zip(event.inputs, keys, strict=False)
+                    ProducedTensor(f"input of {layer_call.path}", value, key)
+                    for value, key in zip(layer_call.inputs, keys, strict=False)
                     if key is not None
                 )
 

@@ -104,9 +104,9 @@ class OnnxModel:
     ) -> Iterator[LayerSnapshot]:
         subgraphs, calls = self._subgraphs(recorded, images), self.traced.calls
         reference_fed_noise, whole_run_noise = noise_runs(model, recorded, images)
-        whole_run = WholeGraphRun(subgraphs, self.places, calls).events()
+        whole_run = WholeGraphRun(subgraphs, self.places, calls).layer_calls()
         reference_fed = (
-            [ReferenceFedRun(subgraphs, self.places, calls, recorded).events()]
+            [ReferenceFedRun(subgraphs, self.places, calls, recorded).layer_calls()]
             if reference_fed_noise
             else []
         )
@@ -115,14 +115,14 @@ class OnnxModel:
             len(reference_fed) + 1,
             len(reference_fed) + 1 + len(reference_fed_noise),
         ]
-        for events in in_lockstep(
+        for layer_calls in in_lockstep(
             [*reference_fed, whole_run, *reference_fed_noise, *whole_run_noise]
         ):
             yield LayerSnapshot(
-                events[0] if reference_fed else None,
-                events[ends[0]],
-                drop_missing(events[ends[1] : ends[2]]),
-                drop_missing(events[ends[2] :]),
+                layer_calls[0] if reference_fed else None,
+                layer_calls[ends[0]],
+                drop_missing(layer_calls[ends[1] : ends[2]]),
+                drop_missing(layer_calls[ends[2] :]),
             )
 
     def failing_layers(
@@ -133,14 +133,14 @@ class OnnxModel:
         return onnx_failing_layers(reference_fed, model, self.traced, set(wanted))
 
     def postprocess(self, recorded: ReferenceTensors, images: Tensor | None) -> ExportedPostprocess:
-        made = {
+        tensor_names = {
             call.path: self.places.tensor_names[call.outputs[0]]
             for call in self.traced.calls
             if call.outputs[0] in self.places.tensor_names
         }
         scale_factor = np.array(recorded.recording.index.scale_factor, np.float32)
         exported = exported_postprocess(
-            self._subgraphs(recorded, images), self.names, made, scale_factor
+            self._subgraphs(recorded, images), self.names, tensor_names, scale_factor
         )
         return replace(exported, adds_epsilon=adds_epsilon(self.operators))
 

@@ -33,15 +33,15 @@ def exported_postprocess(
         return ExportedHeads(tuple(maps[: len(names.scores)]), tuple(maps[len(names.scores) :]))
 
     def decode(heads: AnyHeadOutput) -> tuple[Tensor, Tensor]:
-        given = {tensor_names[path]: x.numpy() for path, x in head_output_by_layer(heads).items()}
-        boxes, scores = subgraphs.run([str(names.boxes), str(names.box_scores)], given.get)
+        known = {tensor_names[path]: x.numpy() for path, x in head_output_by_layer(heads).items()}
+        boxes, scores = subgraphs.run([str(names.boxes), str(names.box_scores)], known.get)
         return torch.from_numpy(boxes), torch.from_numpy(scores)
 
     def run_nms(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
         if not names.in_image:
             boxes = boxes / np.tile(scale_factor[::-1], 2)
-        given = {str(names.boxes): boxes[None], str(names.box_scores): scores[None]}
-        (rows,) = subgraphs.run([str(names.kept)], given.get)
+        known = {str(names.boxes): boxes[None], str(names.box_scores): scores[None]}
+        (rows,) = subgraphs.run([str(names.kept)], known.get)
         return rows
 
     return ExportedPostprocess(

@@ -33,7 +33,7 @@ class WholeGraphRun:
     places: NodeMapping
     calls: Sequence[TracedCall]
 
-    def events(self) -> Iterator[LayerCall]:
+    def layer_calls(self) -> Iterator[LayerCall]:
         """Raises LayerError at the first layer that cannot be run."""
         group: list[TracedCall] = []
         names: set[str] = set()
@@ -99,7 +99,7 @@ class ReferenceFedRun:
             if name := places.tensor_names.get(source):
                 self.holders.setdefault(name, []).append(source)
 
-    def events(self) -> Iterator[LayerCall]:
+    def layer_calls(self) -> Iterator[LayerCall]:
         for i, call in enumerate(self.calls):
             caller = self.caller(i)
             yield LayerCall(

@@ -14,8 +14,8 @@ def verdict(comparison: Comparison) -> str:
     differing = [stage.name for stage in comparison.stages if stage.verdict == "differs"]
     if differing:
         return f"DIFFERS: {', '.join(differing)}"
-    open_rungs = [stage.name for stage in comparison.stages if stage.verdict == "not compared"]
-    return "NOT COMPARED" + (f": {', '.join(open_rungs)}" if open_rungs else "")
+    open_stages = [stage.name for stage in comparison.stages if stage.verdict == "not compared"]
+    return "NOT COMPARED" + (f": {', '.join(open_stages)}" if open_stages else "")
 
 
 def format_number(value: float, digits: int = 3) -> str:

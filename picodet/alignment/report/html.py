@@ -27,7 +27,7 @@ def html_report(comparison: Comparison) -> str:
         f'<header class="{_css_class(comparison)}"><h1>{headline}</h1><p><span class="path">'
         f'{text(comparison.model)}</span> against the reference <span class="path">'
         f"{text(comparison.reference)}</span></p></header>"
-        f'<ol id="ladder">{"".join(_stage(stage) for stage in comparison.stages)}</ol>'
+        f'<ol id="stages">{"".join(_stage(stage) for stage in comparison.stages)}</ol>'
         f"{_layer_sections(comparison, folded)}{_unpaired_section(comparison)}{_environment_sections(comparison)}"
     )
     return document(f"{headline}: {names}", STYLE, content)

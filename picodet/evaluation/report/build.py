@@ -13,9 +13,11 @@ from picodet.errors import ImageError
 from picodet.evaluation import metrics
 from picodet.evaluation.bootstrap import paired_intervals
 from picodet.evaluation.detections import Predictions
+from picodet.evaluation.evaluator import EvalOutput, EvalRequest
 from picodet.evaluation.matching import match
 from picodet.evaluation.schema import LabeledBox, Report, WhatIf, WorstImage
 from picodet.evaluation.worst_images import ImageErrors, rank_worst_images
+from picodet.system.versions import cpu, versions
 
 MIN_SHOWN_SCORE = 0.3  # score
 MAX_IMAGE_SIDE = 560  # pixels, of a picture on the page
@@ -44,6 +46,34 @@ class ReportContext:
     commands: tuple[str, ...]
     runs: int = 1  # that the seconds are of
     caveat: str = ""
+
+
+def describe_runs(
+    request: EvalRequest, output: EvalOutput, commands: tuple[str, ...]
+) -> tuple[list[EvalRun], ReportContext]:
+    """What reports are built from: a run for each setting. commands give the numbers again."""
+    context = ReportContext(
+        model=str(request.model),
+        annotations=output.annotations,
+        seconds=output.seconds,
+        notes=output.notes,
+        versions=versions(output.runtime, "hotcoco", "pycocotools"),
+        commands=commands,
+        runs=len(output.settings),
+        caveat=output.caveat,
+    )
+    runs = [
+        EvalRun(
+            setting.name,
+            predictions,
+            setting.input_settings.interp,
+            {"computed in": request.runtime_options.precision}
+            | setting.describe()
+            | {"CPU": cpu()},
+        )
+        for setting, predictions in zip(output.settings, output.predictions, strict=True)
+    ]
+    return runs, context
 
 
 def build_report(

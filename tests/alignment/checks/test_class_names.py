@@ -10,8 +10,8 @@ from picodet.alignment.checks.class_names import FINDING_NAME, compare_class_nam
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.result import Stage
 from picodet.alignment.session import InputOptions
-from picodet.export.api import export
-from picodet.export.options import Wanted
+from picodet.export.exporter import export
+from picodet.export.options import ExportOptions
 
 HEADS = Stage("heads", "aligned", "2 scores")
 FOUR = ("cat", "dog", "traffic light", "boat")
@@ -70,7 +70,7 @@ def files(tmp_path_factory):
     for name, listed in (("right", names), ("wrong", names[::-1])):
         model.config = replace(model.config, classes=listed)
         own_recording.save(model, folder / f"{name}.pth")
-    export(folder / "right.pth", folder / "right.onnx", Wanted("heads"), verified=False)
+    export(folder / "right.pth", folder / "right.onnx", ExportOptions("heads"), verified=False)
     nothing = InputOptions(None, None, False)
     session.record(
         *(folder / "right.onnx", folder / "r.safetensors", nothing, False),

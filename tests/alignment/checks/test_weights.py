@@ -63,7 +63,7 @@ def test_one_bit_is_enough(state, reference):
     assert "1 of 648 values differ; at [0, 0, 0, 0]" in finding.found
 
 
-def test_exchanged_statistics_are_told_once_each(state, reference):
+def test_swapped_statistics_are_reported_once_each(state, reference):
     mean, variance = f"{BN}.running_mean", f"{BN}.running_var"
     state[mean], state[variance] = state[variance], state[mean]
     findings = compare(state, reference).findings

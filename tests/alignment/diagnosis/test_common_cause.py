@@ -73,7 +73,7 @@ def test_eight_bits_of_another_kind():
     ],
     ids=["noise", "many factors", "the next number", "NaN", "zeros"],
 )
-def test_what_was_not_done_is_not_told(change):
+def test_what_was_not_done_is_not_reported(change):
     with np.errstate(invalid="ignore"):
         assert common.common_cause(pairs(change)) is None
 

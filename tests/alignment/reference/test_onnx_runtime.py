@@ -87,9 +87,9 @@ def test_every_layer_of_an_export_is_found(folded, compared, tmp_path):
     model = filled_model(SMALL, seeded_checkpoint(SMALL))
     export_onnx(model, tmp_path / "small.onnx", folded)
     recording = recorded(tmp_path / "small.onnx", tmp_path / "r.safetensors", SMALL.input_size)
-    gap, count = greatest_error(model, recording)
+    error, count = greatest_error(model, recording)
     assert count == compared  # all but two sides of each of 103 batch norms
-    assert gap < 2e-3  # random weights blow rounding up; an exchanged tensor would be off by 1
+    assert error < 2e-3  # random weights blow rounding up; an exchanged tensor would be off by 1
     kinds = Counter(operator.kind for operator in recording.index.operators)
     assert kinds["batch_norm"] == (0 if folded else 103)
     assert (kinds["hardswish"], kinds["shuffle"], kinds["reshape"]) == (87, 10, 0)

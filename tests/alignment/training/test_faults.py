@@ -28,7 +28,7 @@ BY_NAME = {fault.name: fault for fault in FAULTS}
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_it_is_found_at_its_rung(name):
+def test_it_is_found_at_its_stage(name):
     fault = BY_NAME[name]
     generation = GENERATION[fault.run]
     recording = recorded(generation)

@@ -11,7 +11,7 @@ import onnx
 from picodet.converter.detector import open_detector
 from picodet.errors import CheckpointError, OutputError, PicoDetError
 from picodet.export.model_proto import build
-from picodet.export.options import Level, Wanted
+from picodet.export.options import ExportOptions, Level
 from picodet.export.ort import check_opset
 from picodet.export.verify import Verification, verify
 from picodet.export.verify_inputs import trials
@@ -24,7 +24,7 @@ Shapes = dict[str, list[int | str]]  # of inputs or outputs; a side that is not 
 
 
 @dataclass(frozen=True)
-class Report:
+class ExportReport:
     """What was written."""
 
     source: str
@@ -66,12 +66,12 @@ class NotVerifiedError(PicoDetError):
 def export(
     source: Path,
     output: Path,
-    wanted: Wanted,
+    wanted: ExportOptions,
     pictures: Sequence[Path] = (),
     overwrite: bool = False,
     verified: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Report:
+) -> ExportReport:
     """Write `output`, verified with `pictures` or one of ours, or nothing.
 
     Raises CheckpointError for a file that holds no detector, PicoDetError for wishes that no file
@@ -101,7 +101,7 @@ def export(
             verification = verify(temporary, model, wanted, asked, progress)
             if not verification.ok:
                 raise NotVerifiedError(output, verification)
-    return Report(
+    return ExportReport(
         source=str(source),
         output=str(output),
         variant=model.config.name,
