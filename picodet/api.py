@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from picodet.converter.convert import ConversionReport
     from picodet.converter.writers import OutputFormat
     from picodet.evaluation.schema import Report
-    from picodet.export.exporter import ExportReport
-    from picodet.export.options import Level
+    from picodet.exporter.export import export as write_onnx
+    from picodet.exporter.options import Level
     from picodet.models.picodet import PicoDet
     from picodet.training.pretrained import HeadInit
     from picodet.training.trainer import TrainResult
@@ -214,14 +214,14 @@ def export(
     not, CheckpointError for a file that holds no detector, PicoDetError for options that exclude
     each other.
     """
-    from picodet.export import exporter
-    from picodet.export.options import ExportOptions
+    from picodet.exporter.export import export as write_onnx
+    from picodet.exporter.options import ExportOptions
 
     options = ExportOptions(
         level, opset, batch, input_size, single_input, score_thr, iou_thr, resize
     )
     paths = [Path(image) for image in images]
-    return exporter.export(
+    return write_onnx(
         local_file(model), Path(output), options, paths, overwrite, verify, progress
     )
 

@@ -14,7 +14,7 @@ PicoDetError
 │   └── InterruptedRunError   ... because somebody wanted it to end (picodet.evaluation.evaluator)
 ├── ProcessesError    several processes cannot work together, or one of them has failed
 ├── TrainingError     a training cannot start, or cannot go on
-└── NotVerifiedError  an export does not compute what its model does (picodet.export.exporter)
+└── NotVerifiedError  an export does not compute what its model does (picodet.exporter.export)
 """
 
 from typing import Any

@@ -46,8 +46,8 @@ from picodet.config import ModelConfig
 from picodet.converter.match_tensors import match_tensors
 from picodet.converter.names.name_tables import name_table
 from picodet.data.preprocess import preprocess, read_image
-from picodet.export.model_proto import build
-from picodet.export.options import ExportOptions
+from picodet.exporter.model_proto import build
+from picodet.exporter.options import ExportOptions
 from picodet.formats.meta import make_meta
 from picodet.graphs.operators import Source, TensorKey
 from picodet.models.picodet import PicoDet

@@ -26,9 +26,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from picodet.export.exporter import export
-from picodet.export.options import LEVELS, ExportOptions
-from picodet.export.verify_inputs import trials
+from picodet.exporter.export import export
+from picodet.exporter.options import LEVELS, ExportOptions
+from picodet.exporter.verify_inputs import trials
 from picodet.graphs.tracing import trace
 from picodet.models.checkpoint import load
 from picodet.models.picodet import PicoDet

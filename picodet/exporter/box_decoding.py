@@ -4,8 +4,8 @@ import numpy as np
 from onnx import TensorProto
 
 from picodet.config import STRIDES
-from picodet.export.graph import Map, Predicted
-from picodet.export.onnx_builder import GraphWriter
+from picodet.exporter.graph import Map, Predicted
+from picodet.exporter.onnx_builder import GraphWriter
 from picodet.models.head import SCORE_EPSILON
 from picodet.ops.anchor_points import make_anchor_points
 

@@ -10,11 +10,11 @@ import onnx
 
 from picodet.converter.detector import open_detector
 from picodet.errors import CheckpointError, OutputError, PicoDetError
-from picodet.export.model_proto import build
-from picodet.export.options import ExportOptions, Level
-from picodet.export.ort import check_opset
-from picodet.export.verify import Verification, verify
-from picodet.export.verify_inputs import trials
+from picodet.exporter.model_proto import build
+from picodet.exporter.options import ExportOptions, Level
+from picodet.exporter.ort import check_opset
+from picodet.exporter.verify import Verification, verify
+from picodet.exporter.verify_inputs import trials
 from picodet.files import atomic_write, check_distinct, check_writable
 from picodet.models.picodet import PicoDet
 from picodet.system.versions import versions

@@ -8,7 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from picodet.config import STRIDES
-from picodet.export.onnx_builder import GraphWriter
+from picodet.exporter.onnx_builder import GraphWriter
 from picodet.graphs.operators import Operator, Source
 from picodet.graphs.tracing import trace
 from picodet.models.folding import fold_batch_norm

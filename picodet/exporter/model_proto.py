@@ -9,11 +9,11 @@ import onnx
 from onnx import TensorProto, helper, shape_inference
 
 from picodet.config import STRIDES
-from picodet.export.box_decoding import write_boxes, write_heads
-from picodet.export.graph import Predicted, Size, write_network
-from picodet.export.nms import write_detections
-from picodet.export.onnx_builder import GraphWriter
-from picodet.export.options import ExportOptions
+from picodet.exporter.box_decoding import write_boxes, write_heads
+from picodet.exporter.graph import Predicted, Size, write_network
+from picodet.exporter.nms import write_detections
+from picodet.exporter.onnx_builder import GraphWriter
+from picodet.exporter.options import ExportOptions
 from picodet.formats.meta import META_KEY, make_meta
 from picodet.models.picodet import PicoDet
 from picodet.version import __version__

@@ -8,7 +8,7 @@ scores by class, then by cell.
 
 from onnx import TensorProto
 
-from picodet.export.onnx_builder import GraphWriter
+from picodet.exporter.onnx_builder import GraphWriter
 
 TOP_K = 1000  # of a class go into the NMS
 KEEP = 100  # of a picture come out

@@ -6,8 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from picodet.errors import one_line
-from picodet.export.exporter import ExportReport, Shapes
-from picodet.export.verify import Verification
+from picodet.exporter.export import ExportReport, Shapes
+from picodet.exporter.verify import Verification
 
 RUNTIMES = ("torch", "onnx", "onnxruntime")
 

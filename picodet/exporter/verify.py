@@ -36,10 +36,10 @@ from picodet.alignment.tolerance import (
 )
 from picodet.config import STRIDES
 from picodet.errors import PicoDetError
-from picodet.export.model_proto import fixed_size
-from picodet.export.options import ExportOptions
-from picodet.export.verify_inputs import Trial
-from picodet.export.verify_runs import Detecting, Plain, shared
+from picodet.exporter.model_proto import fixed_size
+from picodet.exporter.options import ExportOptions
+from picodet.exporter.verify_inputs import Trial
+from picodet.exporter.verify_runs import Detecting, Plain, shared
 from picodet.formats.meta import META_KEY, bins_from_meta, config_from_meta
 from picodet.models.pico_head_v2 import PicoHeadV2
 from picodet.models.picodet import PicoDet

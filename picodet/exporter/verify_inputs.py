@@ -10,7 +10,7 @@ import numpy as np
 
 from picodet.config import SIZE_DIVISOR, ModelConfig
 from picodet.data.preprocess import preprocess, read_image
-from picodet.export.options import ExportOptions
+from picodet.exporter.options import ExportOptions
 
 OUR_PICTURE = Path(__file__).parent.parent / "alignment" / "recording" / "astronaut.png"
 

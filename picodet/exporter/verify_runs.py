@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from picodet.export import ort
-from picodet.export.model_proto import IMAGE, SCALE_FACTOR
-from picodet.export.options import ExportOptions
-from picodet.export.verify_inputs import Trial
+from picodet.exporter import ort
+from picodet.exporter.model_proto import IMAGE, SCALE_FACTOR
+from picodet.exporter.options import ExportOptions
+from picodet.exporter.verify_inputs import Trial
 from picodet.ops.postprocess import Candidates, apply_nms
 
 Arrays = dict[str, np.ndarray]  # by name of the output

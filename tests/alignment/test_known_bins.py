@@ -16,8 +16,8 @@ from picodet.converter import bins
 from picodet.converter.configure import ConvertOptions as ConversionWanted
 from picodet.converter.convert import load
 from picodet.errors import CheckpointError
-from picodet.export.exporter import export
-from picodet.export.options import ExportOptions
+from picodet.exporter.export import export
+from picodet.exporter.options import ExportOptions
 
 PROJECT = "head.integral.project"
 EXACT = torch.arange(8, dtype=torch.float32)

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from tracing import SMALL, filled_model, seeded_checkpoint
 
 from picodet.commands.export import export
-from picodet.export import graph, ort
+from picodet.exporter import graph, ort
 from picodet.files import sha256
 from picodet.formats import pdparams_writer
 from picodet.formats.meta import make_meta

@@ -18,8 +18,8 @@ from picodet.converter.convert import convert_model
 from picodet.converter.from_graph import from_graph
 from picodet.converter.sources import GraphSource, Origin
 from picodet.errors import ConversionError, GraphError
-from picodet.export.model_proto import build
-from picodet.export.options import ExportOptions as Export
+from picodet.exporter.model_proto import build
+from picodet.exporter.options import ExportOptions as Export
 from picodet.formats.meta import make_meta
 from picodet.graphs.onnx_reader import read_graph
 from picodet.models.folding import fold_batch_norms

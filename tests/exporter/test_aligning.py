@@ -4,8 +4,8 @@ import pytest
 
 from picodet.alignment import session
 from picodet.errors import RecordingError
-from picodet.export.exporter import export
-from picodet.export.options import ExportOptions
+from picodet.exporter.export import export
+from picodet.exporter.options import ExportOptions
 
 FORMS = {
     "heads": ExportOptions("heads", 11),

@@ -9,11 +9,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from tracing import filled_model, seeded_checkpoint
 
-from picodet.export import ort
-from picodet.export.model_proto import build
-from picodet.export.options import ExportOptions
-from picodet.export.verify import SQUARED, verify
-from picodet.export.verify_inputs import trials
+from picodet.exporter import ort
+from picodet.exporter.model_proto import build
+from picodet.exporter.options import ExportOptions
+from picodet.exporter.verify import SQUARED, verify
+from picodet.exporter.verify_inputs import trials
 from picodet.formats.meta import make_meta
 from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, VARIANTS, XS_LCNET
 

@@ -10,9 +10,9 @@ from onnx import helper
 from onnx.utils import Extractor
 from tracing import filled_model, seeded_checkpoint
 
-from picodet.export import ort
-from picodet.export.model_proto import build
-from picodet.export.options import ExportOptions
+from picodet.exporter import ort
+from picodet.exporter.model_proto import build
+from picodet.exporter.options import ExportOptions
 from picodet.formats.meta import META_KEY, config_from_meta
 from picodet.zoo.architectures import XS_LCNET
 

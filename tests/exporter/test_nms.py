@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from picodet.alignment.recording import probes
-from picodet.export import ort
-from picodet.export.nms import write_detections
-from picodet.export.onnx_builder import GraphWriter
+from picodet.exporter import ort
+from picodet.exporter.nms import write_detections
+from picodet.exporter.onnx_builder import GraphWriter
 from picodet.ops.postprocess import Candidates, apply_nms
 
 OPSETS = (11, 13, 18, ort.newest_opset())

@@ -7,11 +7,11 @@ import onnx
 import pytest
 from tracing import filled_model, seeded_checkpoint
 
-from picodet.export import ort
-from picodet.export.model_proto import build
-from picodet.export.options import ExportOptions
-from picodet.export.verify import SQUARED, verify
-from picodet.export.verify_inputs import trials
+from picodet.exporter import ort
+from picodet.exporter.model_proto import build
+from picodet.exporter.options import ExportOptions
+from picodet.exporter.verify import SQUARED, verify
+from picodet.exporter.verify_inputs import trials
 from picodet.formats.meta import make_meta
 from picodet.inference.openvino_backend import openvino
 from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, XS_LCNET

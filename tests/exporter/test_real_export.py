@@ -5,10 +5,10 @@ import pytest
 
 from picodet.converter.configure import ConvertOptions as WantedConversion
 from picodet.converter.convert import convert_file
-from picodet.export import ort
-from picodet.export.exporter import export
-from picodet.export.options import ExportOptions
-from picodet.export.verify_inputs import trials
+from picodet.exporter import ort
+from picodet.exporter.export import export
+from picodet.exporter.options import ExportOptions
+from picodet.exporter.verify_inputs import trials
 from picodet.models import checkpoint
 
 

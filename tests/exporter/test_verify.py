@@ -10,11 +10,11 @@ import torch
 from onnx import numpy_helper
 
 from picodet.errors import PicoDetError
-from picodet.export import graph, nms, ort
-from picodet.export.model_proto import build
-from picodet.export.options import LEVELS, ExportOptions
-from picodet.export.verify import verify
-from picodet.export.verify_inputs import trials
+from picodet.exporter import graph, nms, ort
+from picodet.exporter.model_proto import build
+from picodet.exporter.options import LEVELS, ExportOptions
+from picodet.exporter.verify import verify
+from picodet.exporter.verify_inputs import trials
 from picodet.formats.meta import META_KEY
 
 NEWEST = ort.newest_opset()

@@ -18,8 +18,8 @@ from tracing import SMALL, filled_model, seeded_checkpoint
 from picodet.config import Preprocessing
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.export.model_proto import build
-from picodet.export.options import ExportOptions
+from picodet.exporter.model_proto import build
+from picodet.exporter.options import ExportOptions
 from picodet.inference.backend import ModelInputs
 from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
 from picodet.inference.openvino_backend import OpenVinoNetwork

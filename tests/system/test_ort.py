@@ -9,7 +9,7 @@ pytest.importorskip("onnxruntime")
 ROOT = Path(__file__).parents[2]
 IMPORTING = (
     *("picodet.alignment.onnx.config", "picodet.alignment.reference.onnx_runtime"),
-    *("picodet.export.ort", "picodet.inference.onnxruntime_backend"),
+    *("picodet.exporter.ort", "picodet.inference.onnxruntime_backend"),
 )
 
 

@@ -106,7 +106,7 @@ DATA = ["--images", "coco/val2017", "--annotations", "coco/annotations/instances
     [
         ("1 picodet.models.checkpoint torch.save", "convert picodet_s_128.pdparams {new}/x.pth"),
         ("1 picodet.inference.images draw", f"detect m.pth {CAT} --out {{new}}/d"),
-        ("1 picodet.export.exporter verify", "export m.pth {new}/x.onnx"),
+        ("1 picodet.exporter.export verify", "export m.pth {new}/x.onnx"),
         (
             "1 picodet.alignment.recording.writer shutil.copyfileobj",
             "align record m.onnx {new}/x.safetensors --input-size 128",

@@ -10,8 +10,8 @@ from picodet.alignment.checks.class_names import FINDING_NAME, compare_class_nam
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.result import Stage
 from picodet.alignment.session import InputOptions
-from picodet.export.exporter import export
-from picodet.export.options import ExportOptions
+from picodet.exporter.export import export
+from picodet.exporter.options import ExportOptions
 
 HEADS = Stage("heads", "aligned", "2 scores")
 FOUR = ("cat", "dog", "traffic light", "boat")
