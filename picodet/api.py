@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from picodet.converter.convert import ConversionReport
     from picodet.converter.writers import OutputFormat
     from picodet.evaluation.schema import Report
-    from picodet.exporter.export import export as write_onnx
+    from picodet.exporter.export import ExportReport
     from picodet.exporter.options import Level
     from picodet.models.picodet import PicoDet
     from picodet.training.pretrained import HeadInit
