@@ -27,7 +27,7 @@ from picodet.files import write_json
     show_default=True,
     help="Folder for drawn pictures.",
 )
-@click.option("--score", type=FiniteFloat(0, 1), default=0.4, show_default=True)
+@click.option("--score-thr", type=FiniteFloat(0, 1), default=0.4, show_default=True)
 @click.option(
     "--interp",
     type=click.IntRange(0, 4),
@@ -41,7 +41,7 @@ def detect(
     model: Path,
     images: tuple[str, ...],
     out: Path,
-    score: float,
+    score_thr: float,
     interp: int | None,
     backend: str,
     device: str,
@@ -74,7 +74,7 @@ def detect(
         click.echo(f"Note: {note}", err=True)
     progress = Console(stderr=True)
     results = track(
-        detect_all(network, image_paths, out, score, interp, resize),
+        detect_all(network, image_paths, out, score_thr, interp, resize),
         description="detecting",
         total=len(image_paths),
         console=progress,

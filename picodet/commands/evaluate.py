@@ -54,8 +54,8 @@ class EvaluateCommand(Command):
     show_default=True,
     help="2.3: best 1,000 cells per level, boxes clipped. 2.4: all, unclipped.",
 )
-@click.option("--score", type=FiniteFloat(0, 1), default=0.025, show_default=True)
-@click.option("--iou", type=FiniteFloat(0, 1), default=0.6, show_default=True, help="Of NMS.")
+@click.option("--score-thr", type=FiniteFloat(0, 1), default=0.025, show_default=True)
+@click.option("--iou-thr", type=FiniteFloat(0, 1), default=0.6, show_default=True, help="Of NMS.")
 @click.option(
     "--match-classes",
     type=click.Choice(("name", "order")),
@@ -70,7 +70,7 @@ class EvaluateCommand(Command):
     show_default=True,
     help="Both give the same bits; the first is faster.",
 )
-@click.option("--from-results", type=InputPath(), help="Evaluate a COCO result file; no MODEL.")
+@click.option("--predictions", type=InputPath(), help="Evaluate a predictions file; no MODEL.")
 @click.option(
     "--compare",
     type=InputPath(),
@@ -84,7 +84,9 @@ class EvaluateCommand(Command):
 )
 @click.option("--batch", type=click.IntRange(1), help="Pictures at once.  [default: 1; 16 on GPU]")
 @click.option("--threads", type=click.IntRange(1), help="[default: one per core]")
-@click.option("--skip-bad", is_flag=True, help="Leave unusable pictures out; not COCO's AP.")
+@click.option(
+    "--skip-corrupt", is_flag=True, help="Leave corrupt images out; the AP is not COCO's."
+)
 @click.option("--resume", type=InputPath(), help="Go on with what an interrupted run has left.")
 @click.option("--out", type=OutputFile(), help="Write the detections as a COCO result file.")
 @click.option("--html", type=OutputFile(), help="Write a page with plots and the worst pictures.")
@@ -106,11 +108,11 @@ def evaluate(
     interps: tuple[int, ...],
     what_if: bool,
     postprocess: Any,
-    score: float,
-    iou: float,
+    score_thr: float,
+    iou_thr: float,
     match_classes: Any,
     evaluator: str,
-    from_results: Path | None,
+    predictions: Path | None,
     compare: tuple[Path, Path] | None,
     backend: str,
     device: str,
@@ -147,8 +149,8 @@ def evaluate(
 
     if what_if and len(interps) > 1:
         raise click.UsageError("--what-if tries every interp by itself; give one --interp, or none")
-    if sum(given is not None for given in (model, from_results, compare)) != 1:
-        raise click.UsageError("one of MODEL, --from-results and --compare is expected")
+    if sum(given is not None for given in (model, predictions, compare)) != 1:
+        raise click.UsageError("one of MODEL, --predictions and --compare is expected")
     images, annotations = _dataset(coco, images, annotations, needed=model is not None)
     model = fetch_official(model) if model else None
     outputs = Outputs(out, html, json_file, per_class)
@@ -159,8 +161,8 @@ def evaluate(
     if compare:
         outputs.compare_files(*compare, annotations)
         return
-    if from_results:
-        reports = outputs.evaluate_file(from_results, images, annotations, evaluator)
+    if predictions:
+        reports = outputs.evaluate_file(predictions, images, annotations, evaluator)
     else:
         request = session.EvalRequest(
             model=model or Path(),
@@ -171,7 +173,7 @@ def evaluate(
             ),
             interps=interps,
             kernels=resize,
-            postprocessing=Postprocessing(score, iou, postprocess),
+            postprocessing=Postprocessing(score_thr, iou_thr, postprocess),
             what_if=what_if,
             match_classes=match_classes,
             skip_corrupt=skip_corrupt,

@@ -92,9 +92,7 @@ def check_dataset(
     errors = [problem.error for problem in problems if problem.error]
     if errors and not skip_corrupt:
         more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
-        raise ImageError(
-            f"{errors[0]}{more}; --skip-bad leaves such pictures out of the evaluation"
-        )
+        raise ImageError(f"{errors[0]}{more}; --skip-corrupt leaves such images out")
     statuses = {problem.image_id: UNUSABLE if problem.error else WRONG_SIZE for problem in problems}
     rows = [
         (p.id, statuses.get(p.id, VALID), *each) for p, each in zip(mine, checksums, strict=True)

@@ -64,7 +64,7 @@ READING = [
     ["eval", "m.pth", "--coco", "{}"],
     ["eval", "m.pth", "--images", ".", "--annotations", "{}"],
     ["eval", "m.pth", "--images", "{}", "--annotations", "x.json"],
-    ["eval", "--from-results", "{}", *DATA],
+    ["eval", "--predictions", "{}", *DATA],
     ["eval", "--compare", "{}", "x.json", *DATA],
     ["eval", "m.pth", *DATA, "--resume", "{}"],
     ["export", "{}", "x.onnx"],
@@ -196,7 +196,7 @@ def test_a_terminal_without_a_sign_for_a_name(files, tmp_path):
     model, image = tmp_path / f"{name}.pth", tmp_path / f"{name}.png"
     model.symlink_to(files / "m.pth")
     image.symlink_to(files / "cat.png")
-    words = ["detect", model, image, "--out", tmp_path / name, "--score", "0.05"]
+    words = ["detect", model, image, "--out", tmp_path / name, "--score-thr", "0.05"]
     done = process(tmp_path, words, variables={"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, b"")
     assert rb"1 of 1 pictures drawn in " in done.stdout

@@ -140,7 +140,7 @@ def test_what_if(files, tmp_path, monkeypatch):
         )
     bgr = next(row for row in others if row["name"] == "BGR for RGB")
     assert bgr["stats"] != first["stats"]
-    alone = run(files, "x.onnx", "--coco", "coco", "--iou", 0.7, "--json", tmp_path / "iou.json")
+    alone = run(files, "x.onnx", "--coco", "coco", "--iou-thr", 0.7, "--json", tmp_path / "iou.json")
     assert alone.exit_code == 0
     (same,) = (row for row in others if row["name"] == "NMS IoU > 0.7")
     assert same["stats"] == numbers(tmp_path / "iou.json")["stats"]
@@ -150,8 +150,8 @@ def test_what_if(files, tmp_path, monkeypatch):
     "options",
     [
         ["--postprocess", "ppdet-2.3"],
-        ["--score", 0.5],
-        ["--iou", 0.4],
+        ["--score-thr", 0.5],
+        ["--iou-thr", 0.4],
         ["--match-classes", "order"],
     ],
 )
@@ -193,7 +193,7 @@ def test_of_several_runs_all_have_to_be_as_expected(files):
 
 def test_a_result_file_is_evaluated_as_the_run_that_wrote_it(files, tmp_path):
     outputs = ["--json", tmp_path / "x.json", "--html", tmp_path / "x.html"]
-    done = run(files, "--from-results", "out.json", "--coco", "coco", *outputs)
+    done = run(files, "--predictions", "out.json", "--coco", "coco", *outputs)
     assert done.exit_code == 0, done.output
     found, usual = numbers(tmp_path / "x.json"), numbers(files / "numbers.json")
     for key in ("stats", "classes", "curves", "images", "detections", "worst"):
@@ -201,7 +201,7 @@ def test_a_result_file_is_evaluated_as_the_run_that_wrote_it(files, tmp_path):
     assert found["interp"] is None
     assert "data:image/jpeg" in (tmp_path / "x.html").read_text()
     expected = ["--expect-ap", 100 * usual["stats"][0], "--within", 0.001]
-    assert run(files, "--from-results", "out.json", "--coco", "coco", *expected).exit_code == 0
+    assert run(files, "--predictions", "out.json", "--coco", "coco", *expected).exit_code == 0
 
 
 def test_a_result_file_of_some_of_the_images(files, tmp_path):
@@ -212,7 +212,7 @@ def test_a_result_file_of_some_of_the_images(files, tmp_path):
     )
     annotations = annotation_file(files / "coco")
     outputs = ["--html", tmp_path / "x.html", "--json", tmp_path / "x.json"]
-    some = ["--from-results", tmp_path / "some.json", "--annotations", annotations]
+    some = ["--predictions", tmp_path / "some.json", "--annotations", annotations]
     done = run(files, *some, *outputs)
     assert done.output.splitlines()[-2].endswith(" (result), which covers 4 of 10 pictures")
     assert "the 6 others, " in words(done)
@@ -225,7 +225,7 @@ def test_a_result_file_of_some_of_the_images(files, tmp_path):
 def test_a_result_file_needs_no_images(files, tmp_path):
     annotations = annotation_file(files / "coco")
     outputs = ["--html", tmp_path / "x.html", "--json", tmp_path / "x.json"]
-    done = run(files, "--from-results", "out.json", "--annotations", annotations, *outputs)
+    done = run(files, "--predictions", "out.json", "--annotations", annotations, *outputs)
     assert done.exit_code == 0, done.output
     assert numbers(tmp_path / "x.json")["stats"] == numbers(files / "numbers.json")["stats"]
     assert "data:image/jpeg" not in (tmp_path / "x.html").read_text()

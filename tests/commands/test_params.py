@@ -54,12 +54,12 @@ DATA = ["--coco", "coco"]
 @pytest.mark.parametrize(
     "words",
     [
-        ["eval", "x.onnx", *DATA, "--iou", "nan"],
-        ["eval", "x.onnx", *DATA, "--score", "nan"],
+        ["eval", "x.onnx", *DATA, "--iou-thr", "nan"],
+        ["eval", "x.onnx", *DATA, "--score-thr", "nan"],
         ["eval", "x.onnx", *DATA, "--expect-ap", "nan"],
         ["eval", "x.onnx", *DATA, "--within", "inf"],
         ["eval", "x.onnx", *DATA, "--out", ""],
-        ["detect", "x.onnx", "x.png", "--score", "nan"],
+        ["detect", "x.onnx", "x.png", "--score-thr", "nan"],
         ["detect", "x.onnx", ""],
         ["detect", "", "x.png"],
         ["export", "x.pth", "x.onnx", "--score-thr", "nan"],

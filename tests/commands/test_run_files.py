@@ -73,7 +73,7 @@ DATA = ["--images", "images", "--annotations", "boxes.json"]
         "eval m.pth {data} --out images/cat.png",
         "eval m.pth {data} --interp 1 --interp 2 --out x.json --json x_interp2.json",
         "eval m.pth {data} --out x.json --json x.partial.npz",
-        "eval --from-results boxes.json --annotations c.pth --html boxes.json",
+        "eval --predictions boxes.json --annotations c.pth --html boxes.json",
         "eval --compare boxes.json c.pth --annotations notes.yml --json c.pth",
         "align m.pth picodet_s_128.pdparams --html x --json x",
         "align m.pth picodet_s_128.pdparams --html picodet_s_128.pdparams",

@@ -37,7 +37,7 @@ def run(folder, model, *options):
 @pytest.mark.parametrize("form", ["heads", "boxes"])
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_objects_are_found_and_named(folder, form, backend):
-    options = ["--backend", backend, "--score", 0.5, "--json", folder / "found.json"]
+    options = ["--backend", backend, "--score-thr", 0.5, "--json", folder / "found.json"]
     done = run(folder, f"{form}.onnx", *options)
     assert done.exit_code == 0, done.output
     assert done.stderr == ""
@@ -53,7 +53,7 @@ def test_objects_are_found_and_named(folder, form, backend):
 
 
 def test_what_is_assumed_is_said(folder):
-    done = run(folder, "silent.onnx", "--json", folder / "found.json", "--score", 0.5)
+    done = run(folder, "silent.onnx", "--json", folder / "found.json", "--score-thr", 0.5)
     assert done.exit_code == 0
     assert "Note: its classes have no names" in done.stderr
     assert "Note: mean, std and interp are ppdet's defaults" in done.stderr
@@ -65,7 +65,7 @@ def test_names_of_classes_may_be_listed_as_others_do(folder):
     proto = onnx.load(folder / "silent.onnx")
     onnx.helper.set_model_props(proto, {"character": "rot\ngruen\nblau\n"})
     onnx.save(proto, folder / "listed.onnx")
-    done = run(folder, "listed.onnx", "--json", folder / "found.json", "--score", 0.5)
+    done = run(folder, "listed.onnx", "--json", folder / "found.json", "--score-thr", 0.5)
     assert done.exit_code == 0
     assert "no names" not in done.stderr
     (found,) = json.loads((folder / "found.json").read_text())
@@ -101,7 +101,7 @@ def test_interp_is_the_models_own_or_what_is_asked_for(folder):
     color_network.write_color_network(folder / "linear.onnx", meta)
 
     def scores(model, *options):
-        run(folder, model, "--json", folder / "found.json", "--score", 0.1, *options)
+        run(folder, model, "--json", folder / "found.json", "--score-thr", 0.1, *options)
         return json.loads((folder / "found.json").read_text())[0]["scores"]
 
     assert scores("linear.onnx") == scores("heads.onnx", "--interp", 1) != scores("heads.onnx")

@@ -19,7 +19,7 @@ from picodet.evaluation.metrics import evaluate
 def test_a_bad_image_stops_before_the_long_work(make_request, own_dataset, content, message):
     path = own_dataset / "val2017" / "2.png"
     path.unlink() if content is None else path.write_bytes(content)
-    with pytest.raises(ImageError, match=message + ".*; --skip-bad leaves such pictures out"):
+    with pytest.raises(ImageError, match=message + ".*; --skip-corrupt leaves such images out"):
         detect(make_request(dataset=own_dataset), detect_progress=fail_on_progress)
 
 

@@ -156,9 +156,3 @@ def test_an_unreadable_picture_is_an_error(model, tmp_path):
     with pytest.raises(ImageError):
         picodet.detect(model, tmp_path / "absent.jpg")
 
-
-def test_the_public_names_are_there():
-    assert sorted(picodet.__all__) == ["Detections", "__version__", "detect", "load"]
-    assert all(hasattr(picodet, name) for name in picodet.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'other'"):
-        _ = picodet.other
