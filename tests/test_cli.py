@@ -72,6 +72,7 @@ def test_detect_goes_on_after_a_bad_picture(folder, model):
     assert "boxes" in good
 
 
+@pytest.mark.slow
 def test_detect_takes_what_convert_takes(folder, model):
     """The same weights, the same detections; what had to be assumed is said."""
     found = []
@@ -103,6 +104,7 @@ def test_the_group_has_the_commands():
     assert __version__ in run(main, "--version").output
 
 
+@pytest.mark.slow
 def test_a_full_disk_behind_the_terminal_is_no_traceback(folder):
     command = [sys.executable, "-m", "picodet", "convert", folder / "picodet_s_128.pdparams"]
     with Path("/dev/full").open("w") as full:

@@ -19,6 +19,8 @@ from picodet.errors import CheckpointError
 from picodet.exporter.export import export
 from picodet.exporter.options import ExportOptions
 
+pytestmark = pytest.mark.slow
+
 PROJECT = "head.integral.project"
 EXACT = torch.arange(8, dtype=torch.float32)
 

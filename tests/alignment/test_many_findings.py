@@ -11,6 +11,8 @@ from picodet.alignment.diagnosis import diagnose
 from picodet.alignment.diagnosis.replay import FailingLayer
 from picodet.alignment.recording.reader import Recording
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def compare(model, reference, tmp_path, monkeypatch):

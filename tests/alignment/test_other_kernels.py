@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CHILD = Path(__file__).parents[1] / "helpers" / "other_kernels.py"
 MACHINES = {"disabled": 0, "sse42": 0, "avx2": 16}  # OPENCV_IPP, and the samples of a summary
 

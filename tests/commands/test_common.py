@@ -113,6 +113,7 @@ def test_a_folder_that_is_not_there_is_said(run, tmp_path, words):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["meta", "hpu", "cuda:99", "nowhere", ""])
 @pytest.mark.parametrize(
     "words",
@@ -191,6 +192,7 @@ def process(folder, words, **options):
     )
 
 
+@pytest.mark.slow
 def test_a_terminal_without_a_sign_for_a_name(files, tmp_path):
     name = "grün_猫"
     model, image = tmp_path / f"{name}.pth", tmp_path / f"{name}.png"
@@ -204,6 +206,7 @@ def test_a_terminal_without_a_sign_for_a_name(files, tmp_path):
     assert (tmp_path / name / f"{name}.png").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streams", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_streams_that_are_closed(files, tmp_path, streams):
     """The first file that is opened would take the place of one."""

@@ -140,7 +140,9 @@ def test_what_if(files, tmp_path, monkeypatch):
         )
     bgr = next(row for row in others if row["name"] == "BGR for RGB")
     assert bgr["stats"] != first["stats"]
-    alone = run(files, "x.onnx", "--coco", "coco", "--iou-thr", 0.7, "--json", tmp_path / "iou.json")
+    alone = run(
+        files, "x.onnx", "--coco", "coco", "--iou-thr", 0.7, "--json", tmp_path / "iou.json"
+    )
     assert alone.exit_code == 0
     (same,) = (row for row in others if row["name"] == "NMS IoU > 0.7")
     assert same["stats"] == numbers(tmp_path / "iou.json")["stats"]

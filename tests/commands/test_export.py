@@ -49,6 +49,7 @@ def written(folder):
     return sorted(path.name for path in folder.iterdir() if not path.is_symlink())
 
 
+@pytest.mark.slow
 def test_the_kernels_of_the_resize_go_with_the_file(run, tmp_path):
     found = []
     for wishes in ([], ["--resize", "portable"]):
@@ -59,6 +60,7 @@ def test_the_kernels_of_the_resize_go_with_the_file(run, tmp_path):
     assert found == ["native", "portable"]
 
 
+@pytest.mark.slow
 def test_writes_a_verified_file_and_says_what_it_is(run, tmp_path):
     result = run("model.safetensors", "out.onnx", "--level", "heads", "--json", "report.json")
     assert result.exit_code == 0, result.output
@@ -80,6 +82,7 @@ def test_writes_a_verified_file_and_says_what_it_is(run, tmp_path):
     assert {"torch", "onnx", "onnxruntime"} <= report["versions"].keys()
 
 
+@pytest.mark.slow
 def test_detections_are_the_default_as_in_ppdets_own_export(run):
     result = run("model.safetensors", "out.onnx")
     assert result.exit_code == 0, result.output
@@ -87,6 +90,7 @@ def test_detections_are_the_default_as_in_ppdets_own_export(run):
     assert "of torch's" in result.output
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_ppdets_is_ported_on_the_way(run, folder, tmp_path):
     source = tmp_path / "theirs.pdparams"
     pdparams_writer.write(source, seeded_checkpoint(SMALL))
@@ -102,6 +106,7 @@ def test_a_checkpoint_of_ppdets_is_ported_on_the_way(run, folder, tmp_path):
     assert meta["input_size"] == [64, 64]
 
 
+@pytest.mark.slow
 def test_newest_and_dynamic_are_words(run, tmp_path):
     wishes = ("--opset", "newest", "--batch", "dynamic", "--input-size", "dynamic")
     result = run("model.safetensors", "out.onnx", "--level", "heads", *wishes)
@@ -110,6 +115,7 @@ def test_newest_and_dynamic_are_words(run, tmp_path):
     assert "image [batch, 3, height, width]" in result.output
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_the_model_is_not_written(run, tmp_path, monkeypatch):
     right = graph.fold_batch_norm
     monkeypatch.setattr(
@@ -135,6 +141,7 @@ def test_no_verify_is_said(run, tmp_path):
     assert json.loads((tmp_path / "report.json").read_text())["verification"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -163,6 +170,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(run, tmp_path, arg
     assert written(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_what_is_there_stays_unless_it_is_to_be_replaced(run, tmp_path):
     (tmp_path / "out.onnx").write_text("what was there")
     result = run("model.safetensors", "out.onnx")

@@ -41,6 +41,7 @@ def files(tmp_path_factory):
 DATA = ["--images", "images", "--annotations", "boxes.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -99,6 +100,7 @@ def test_only_paths_are_paths(files, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "cpu").read_text())
 
 
+@pytest.mark.slow
 def test_a_report_may_lie_in_the_folder_that_is_written(files, tmp_path):
     words = ["detect", files / "m.pth", CAT, "--out", tmp_path, "--json", tmp_path / "found.json"]
     for _ in range(2):

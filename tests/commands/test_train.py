@@ -64,6 +64,7 @@ def last_checkpoint(out):
     return checkpoints.newest(out / checkpoints.FOLDER).read_bytes()
 
 
+@pytest.mark.slow
 def test_it_trains_and_says_what_it_did(whole):
     out, done, report = whole
     assert "base rate 0.01 for 2 pictures a step, as in the recipe" in done.stderr
@@ -84,6 +85,7 @@ def test_whatever_it_writes_is_declared(whole):
         assert any(path.match(name) for name in OUTPUT_FILES), path
 
 
+@pytest.mark.slow
 def test_its_end_is_a_detector_like_any_other(whole, files, tmp_path):
     out = whole[0]
     back = tmp_path / "x.pdparams"
@@ -112,6 +114,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_killed_it_resumes_to_the_same_bits(whole, files, tmp_path):
     out = tmp_path / "out"
     options = arguments(files, out, "--save-steps", 1, "--keep-checkpoints", 9)
@@ -136,6 +139,7 @@ def test_killed_it_resumes_to_the_same_bits(whole, files, tmp_path):
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_step(files, tmp_path):
     options = ["--nnodes", "1", "--nproc_per_node", "2", "--rdzv_backend", "c10d"]
     command = [
@@ -151,6 +155,7 @@ def test_two_processes_share_a_step(files, tmp_path):
     assert json.loads((tmp_path / "report.json").read_text())["iterations"] == 8
 
 
+@pytest.mark.slow
 def test_another_number_of_pictures_changes_the_rate_and_says_so(files, tmp_path):
     done = CliRunner().invoke(
         train, arguments(files, tmp_path / "out", "--accumulation-steps", 2, "--evaluate-every", 0)
@@ -170,6 +175,7 @@ def test_a_training_is_not_written_over(whole, files):
     assert "belongs to another training: seed was 0, is 5" in done.stderr
 
 
+@pytest.mark.slow
 def test_on_a_machine_that_resizes_otherwise_it_goes_on_and_says_so(files, tmp_path, monkeypatch):
     out = tmp_path / "out"
     wishes = ("--resize", "portable", "--evaluate-every", 0)
@@ -223,6 +229,7 @@ def refusal(done):
     return " ".join(done.stderr.split())
 
 
+@pytest.mark.slow
 def test_it_goes_on_with_a_copy_of_its_dataset(files, tmp_path):
     """Of other times, and in another folder."""
     out = tmp_path / "out"
@@ -235,6 +242,7 @@ def test_it_goes_on_with_a_copy_of_its_dataset(files, tmp_path):
     assert "goes on after step" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("image", "what"), [(0, "train on"), (EMPTY_IMAGE, "evaluate on")])
 def test_it_does_not_go_on_with_another_image(files, tmp_path, image, what):
     """The second is one without a box, which is only evaluated on."""

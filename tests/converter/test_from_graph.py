@@ -47,6 +47,7 @@ def converted(proto, hints=HINTS, ppdet_names=None, **options):
     return from_graph(source, ConvertOptions(**options), allow_nonfinite=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", SMALL.values(), ids=SMALL)
 def test_every_architecture_arrives_bit_for_bit(config):
     found = converted(proto_of(config))
@@ -59,6 +60,7 @@ def test_every_architecture_arrives_bit_for_bit(config):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "change", "is_folded"),
     [
@@ -132,6 +134,7 @@ def test_a_list_of_labels_that_is_wrong_is_said_and_left_out():
     assert "x lists 2 classes, its tensors have 3: the list was left out" in found.notes[0]
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("level", ["heads", "detections"])
 def test_our_own_export_comes_back_as_what_it_was(tmp_path, config, level):
@@ -148,6 +151,7 @@ def test_our_own_export_comes_back_as_what_it_was(tmp_path, config, level):
     assert not any("ppdet's defaults" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_even_then_the_user_may_say_otherwise():
     origin = Origin(Path("x.onnx"), "test")
     graph = read_graph(proto_of(V2).graph)

@@ -80,6 +80,7 @@ def test_nonfinite_weights_pass_if_asked_for(arrays):
     assert match(arrays, allow_nonfinite=True).ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("factor", "ok"), [(1.00012, True), (1.01, True), (1.03, False), (np.nan, False)]
 )

@@ -40,6 +40,7 @@ def child(**environment):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [
@@ -57,6 +58,7 @@ def test_without_ipp_every_cpu_gives_the_same_bits(environment):
         assert native == portable
 
 
+@pytest.mark.slow
 def test_kernels_that_seldom_part_have_other_fingerprints():
     """AVX2's and SSE4.2's give the same bits of most pictures."""
     if not HAS_IPP or "AVX" not in describe_kernels("native"):

@@ -19,6 +19,8 @@ from picodet.data.coco import read_annotations
 from picodet.evaluation.compare import compare_predictions
 from picodet.evaluation.detections import read_predictions
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PPDET = {  # interp: the twelve numbers in COCO's order, and how many detections
     1: (

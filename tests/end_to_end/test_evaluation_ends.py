@@ -139,6 +139,7 @@ def test_nothing_found_is_an_ap_of_zero(files, tmp_path):
     assert (found["detections"], found["stats"][0]) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_goes_on_to_the_same_bytes(files, own, sign):
     """Silent where nobody looks: standard error is no terminal."""
@@ -175,6 +176,7 @@ def test_an_interruption_before_anything_is_done(own):
     assert not list(own.glob("*.npz"))
 
 
+@pytest.mark.slow
 def test_nothing_is_said_on_standard_error(own):
     process = start(own)
     output, error = process.communicate(timeout=PATIENCE)
@@ -192,6 +194,7 @@ def test_help_imports_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_an_onnx_is_evaluated_without_torch(own):
     code = (
         "import sys\nfrom picodet.cli import main\n"

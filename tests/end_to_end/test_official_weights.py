@@ -55,6 +55,7 @@ def test_damaged_images(shared, name, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_raw_outputs_are_those_of_the_official_export(shared, official):
     onnxruntime = pytest.importorskip("onnxruntime")
     session = onnxruntime.InferenceSession(shared / "weights" / "picodet_s_416_coco.onnx")
@@ -73,6 +74,7 @@ def test_raw_outputs_are_those_of_the_official_export(shared, official):
             assert np.abs(found.numpy() - expected).max() < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interp", [1, 2])
 def test_detections_are_ppdets(shared, official, interp):
     """Same count, classes and order; scores within 1e-5, boxes within 0.02 pixels.
@@ -150,6 +152,7 @@ def reference_input(shared, name="picodet_s_416_coco"):
         return recorded["input"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fed"),
     [
@@ -167,6 +170,7 @@ def test_every_layer_is_ppdets_in_float64(shared, name, fed):
         assert np.abs(samples_of(output) - samples).max() < 1e-12 * scale, layer
 
 
+@pytest.mark.slow
 def test_every_layer_is_ppdets_within_float32s_noise(shared):
     """The noise of a layer is what our own model shows between float32 and float64.
 

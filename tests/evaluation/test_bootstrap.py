@@ -48,6 +48,7 @@ def repeated(made, found, times):
 multiplicities = st.lists(st.integers(0, 3), min_size=NUM_IMAGES, max_size=NUM_IMAGES).filter(any)
 
 
+@pytest.mark.slow
 @given(datasets(), st.lists(multiplicities, min_size=1, max_size=3))
 def test_is_the_ap_of_the_dataset_in_which_images_are_repeated(dataset, draws):
     made, found = dataset[0], distinct_scores(dataset[1])

@@ -52,6 +52,7 @@ def test_a_detection_has_one_partner_at_most():
     assert comparison.extra.tolist() == [2, 0]
 
 
+@pytest.mark.slow
 @given(datasets(), st.randoms(use_true_random=False))
 def test_order_and_rounding_hide_nothing(dataset, random):
     made, a = dataset
@@ -70,6 +71,7 @@ def test_order_and_rounding_hide_nothing(dataset, random):
     assert comparison.box.max <= 2e-4 + 1e-9
 
 
+@pytest.mark.slow
 @given(datasets(), datasets())
 def test_pairs_are_those_of_the_plain_algorithm(one, other):
     """Go through all pairs from the most alike, take those of which both are free."""
@@ -95,6 +97,7 @@ def test_nothing_on_one_side_or_both():
     assert compare_predictions(MADE, nothing, one).extra.tolist() == [0]
 
 
+@pytest.mark.slow
 def test_two_runs_on_real_images(shared):
     dataset = read_annotations(shared / "coco" / "instances_val400.json")
     linear, cubic = (

@@ -102,6 +102,7 @@ def test_of_some_images():
     assert some.category_ids.tolist() == [9, 2]
 
 
+@pytest.mark.slow
 def test_ppdets_files(shared):
     found = read_predictions(shared / "coco" / "ppdet_detections_interp2.json.gz")
     assert len(found) == 39_888

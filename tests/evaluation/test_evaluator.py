@@ -70,6 +70,7 @@ def test_without_interp_it_is_the_models_own(make_request, models, baseline):
     assert not same_output(found, baseline)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["heads.onnx", "torch.pth"])
 def test_threads_change_no_bit_and_batches_only_noise(make_request, model):
     before = torch.get_num_threads()

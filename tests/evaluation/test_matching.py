@@ -27,6 +27,7 @@ def assert_same_as_metrics(dataset, found):
             assert np.array_equal(recall, metrics.recall[:, k, 0, 2])
 
 
+@pytest.mark.slow
 @given(datasets())
 def test_precision_and_recall_follow_from_it(dataset):
     assert_same_as_metrics(*dataset)
@@ -38,6 +39,7 @@ def test_precision_and_recall_follow_from_it_on_real_images(shared):
     assert_same_as_metrics(dataset, found)
 
 
+@pytest.mark.slow
 @given(datasets())
 def test_detections_and_true_boxes_agree_on_each_other(dataset):
     made, found = dataset

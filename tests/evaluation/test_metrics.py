@@ -33,11 +33,13 @@ def assert_same(one, other):
     assert np.array_equal(one.recall, other.recall)
 
 
+@pytest.mark.slow
 @given(datasets())
 def test_both_evaluators_give_the_same_bits(dataset):
     assert_same(evaluate(*dataset, "hotcoco"), evaluate(*dataset, "pycocotools"))
 
 
+@pytest.mark.slow
 @given(datasets())
 def test_the_means_are_pycocotools_own(dataset):
     made, found = dataset
@@ -165,6 +167,7 @@ def test_what_no_evaluation_can_rank_is_an_error():
         evaluate(TWO_BOXES, strange)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interp", [1, 2])
 def test_ppdets_numbers_of_the_400_images(shared, interp):
     dataset = read_annotations(shared / "coco" / "instances_val400.json")

@@ -109,6 +109,7 @@ def test_of_every_part(path):
         read_progress(path, RUN_SETTINGS, IMAGES)
 
 
+@pytest.mark.slow
 def test_damaged_files_are_refused(path):
     """Cut off anywhere, with bytes changed anywhere: refused, or unharmed."""
     whole = path.read_bytes()

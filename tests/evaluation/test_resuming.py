@@ -20,6 +20,7 @@ from picodet.ops.postprocess import Postprocessing
 from picodet.system import locks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["heads.onnx", "torch.pth", "detections.onnx"])
 @pytest.mark.parametrize("options", [{}, {"batch": 3, "threads": 2, "interps": (1, 2)}])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
@@ -117,7 +118,10 @@ def interrupted(make_request):
         ({"postprocessing": Postprocessing(iou_threshold=0.5)}, "settings was "),
         ({"batch": 2}, "batch was 1, is 2"),
         ({"match_classes": "order"}, r"classes was \(7, 9, 4\), is \(4, 7, 9\)"),
-        ({"runtime_options": RuntimeOptions("openvino")}, "run by was onnxruntime cpu.*, is openvino cpu"),
+        (
+            {"runtime_options": RuntimeOptions("openvino")},
+            "run by was onnxruntime cpu.*, is openvino cpu",
+        ),
     ],
 )
 def test_another_evaluation_is_not_gone_on_with(make_request, interrupted, changes, named):

@@ -15,6 +15,8 @@ import torch.distributed as dist
 from drawn_coco import write_dataset
 from gated_image import PATIENCE, PYTHONPATH, GatedImage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):

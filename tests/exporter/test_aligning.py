@@ -33,11 +33,13 @@ def differing(reference, model):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMS)
 def test_an_export_is_aligned_with_paddles_layout(exports, name):
     assert not differing(exports / "heads.onnx", exports / f"{name}.onnx")
 
 
+@pytest.mark.slow
 def test_the_model_is_aligned_with_its_export(exports, checkpoint_file):
     assert not differing(exports / "detections of any size.onnx", checkpoint_file)
 

@@ -43,6 +43,7 @@ def verified(tmp_path):
     return verified
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_every_architecture_is_exported(verified, variant):
     model = small(variant)
@@ -55,6 +56,7 @@ def test_every_architecture_is_exported(verified, variant):
     assert "BatchNormalization" not in {node.op_type for node in proto.graph.node}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", [RESNET, SHUFFLENET, S_NPU], ids=lambda variant: variant.name)
 @pytest.mark.parametrize(("level", "opset"), [("boxes", 11), ("detections", NEWEST)])
 def test_any_batch_and_any_size_pass(verified, variant, level, opset):
@@ -63,6 +65,7 @@ def test_any_batch_and_any_size_pass(verified, variant, level, opset):
     assert found.runs == 6
 
 
+@pytest.mark.slow
 def test_of_an_aligned_head_the_squares_of_scores_are_compared(verified):
     found = verified(small(XS_LCNET), ExportOptions())
     assert set(found.gaps) == {"rows", "nums", "boxes", "scores" + SQUARED}
@@ -106,6 +109,7 @@ def take_the_maximum(proto):
     pool.attribute.extend(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "change"),
     [
@@ -132,6 +136,7 @@ def test_operators_of_the_others_are_named_after_their_blocks():
     assert names["head.predictors.classes0.scores"] == "Sqrt"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 1)])
 def test_at_an_odd_end_only_the_cells_that_are_there_are_averaged(size):
     """No picture of ours has one; whoever feeds another gets what torch computes."""

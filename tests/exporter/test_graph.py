@@ -64,6 +64,7 @@ def test_what_has_no_weights_is_named_after_its_block(graph):
     assert names["head.conv_feat.levels.3.pw1.hardswish"] == "HardSwish"
 
 
+@pytest.mark.slow
 def test_names_are_given_once(heads):
     graph = heads.graph
     names = [node.name for node in graph.node]
@@ -112,6 +113,7 @@ def test_nothing_is_left_of_batch_norms(graph):
     assert not [tensor.name for tensor in graph.initializer if "running" in tensor.name]
 
 
+@pytest.mark.slow
 def test_no_constant_is_unused(seeded_model, meta):
     for level in ("heads", "boxes", "detections"):
         for opset in (11, 13):
@@ -120,6 +122,7 @@ def test_no_constant_is_unused(seeded_model, meta):
             assert {tensor.name for tensor in proto.graph.initializer} <= used
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opset", [11, 13, 14, ort.newest_opset()])
 def test_hardswish_is_one_operator_from_14_on_and_two_before(seeded_model, meta, opset):
     found = kinds(build(seeded_model, ExportOptions("heads", opset), meta))
@@ -127,6 +130,7 @@ def test_hardswish_is_one_operator_from_14_on_and_two_before(seeded_model, meta,
     assert found.count("HardSigmoid") == (13 if opset >= 14 else 13 + 87)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("opset", "version"), [(11, 6), (14, 7), (17, 8), (21, 10)])
 def test_the_ir_is_as_old_as_the_opset(seeded_model, meta, opset, version):
     assert build(seeded_model, ExportOptions("heads", opset), meta).ir_version == version
@@ -176,6 +180,7 @@ def test_metadata_is_the_checkpoints_and_what_the_level_needs(seeded_model, meta
     )
 
 
+@pytest.mark.slow
 def test_top_k_is_counted_only_where_a_class_can_have_so_many(seeded_model, meta):
     few, many, any_size = (
         kinds(build(seeded_model, ExportOptions(input_size=size), meta))

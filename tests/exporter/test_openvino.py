@@ -16,6 +16,8 @@ from picodet.formats.meta import make_meta
 from picodet.inference.openvino_backend import openvino
 from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, XS_LCNET
 
+pytestmark = pytest.mark.slow
+
 NEWEST = ort.newest_opset()
 
 

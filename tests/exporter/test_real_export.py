@@ -11,6 +11,8 @@ from picodet.exporter.options import ExportOptions
 from picodet.exporter.verify_inputs import trials
 from picodet.models import checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model_file(shared, tmp_path_factory):

@@ -55,6 +55,7 @@ def node(proto, output):
 RIGHT = [(level, opset) for level in LEVELS for opset in OPSETS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "opset"), RIGHT)
 def test_a_right_export_passes(verified, level, opset):
     found = verified(ExportOptions(level, opset))
@@ -65,6 +66,7 @@ def test_a_right_export_passes(verified, level, opset):
     assert found.runs == 2  # a picture and its left half
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("level", "opset"),
     [("heads", 11), ("boxes", NEWEST), ("detections", 11), ("detections", NEWEST)],
@@ -75,19 +77,23 @@ def test_any_batch_and_any_size_pass(verified, level, opset):
     assert found.runs == 6  # in ones and as a pair, at two sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_fixed_batch_at_another_size_passes(verified, level):
     assert verified(ExportOptions(level, batch=3, input_size=(64, 128))).ok
 
 
+@pytest.mark.slow
 def test_a_single_input_passes(verified):
     assert verified(ExportOptions(single_input=True)).ok
 
 
+@pytest.mark.slow
 def test_other_thresholds_pass(verified):
     assert verified(ExportOptions(score_threshold=0.2, iou_threshold=0.4)).ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("grey", [25, 55])
 def test_an_image_of_one_pixel_passes(verified, tmp_path, grey, threads):
@@ -99,6 +105,7 @@ def test_an_image_of_one_pixel_passes(verified, tmp_path, grey, threads):
     assert max(gap.error_over_noise for gap in found.gaps.values()) < 5
 
 
+@pytest.mark.slow
 def test_kept_boxes_are_counted_beside_torchs(verified):
     shared, theirs = verified(ExportOptions()).kept
     assert theirs > 0
@@ -114,6 +121,7 @@ def worst_of(found):
     return found.worst
 
 
+@pytest.mark.slow
 def test_another_epsilon_in_one_batch_norm_is_found(verified, monkeypatch):
     right = graph.fold_batch_norm
     monkeypatch.setattr(
@@ -122,6 +130,7 @@ def test_another_epsilon_in_one_batch_norm_is_found(verified, monkeypatch):
     assert worst_of(verified(ExportOptions("heads")))
 
 
+@pytest.mark.slow
 def test_sides_in_another_order_are_found(verified):
     def swap(proto):
         set_constant(proto, "head.predictors.2.bias", lambda bias: np.roll(bias, 8))
@@ -129,6 +138,7 @@ def test_sides_in_another_order_are_found(verified):
     assert worst_of(verified(ExportOptions("heads"), swap)).endswith("_32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -145,6 +155,7 @@ def test_wrong_decoding_is_found(verified, name, change):
     assert found.gaps["scores"].ok
 
 
+@pytest.mark.slow
 def test_the_slope_of_another_hard_sigmoid_is_found(verified):
     def bend(proto):
         gate = node(proto, "backbone.stage3.block4.se.hardsigmoid")
@@ -153,6 +164,7 @@ def test_the_slope_of_another_hard_sigmoid_is_found(verified):
     assert worst_of(verified(ExportOptions("heads"), bend))
 
 
+@pytest.mark.slow
 def test_a_scale_factor_in_another_order_is_found(verified):
     def exchange(proto):
         order = constant(proto, "integers_1_0_1_0")
@@ -163,12 +175,16 @@ def test_a_scale_factor_in_another_order_is_found(verified):
     assert found.gaps["boxes"].ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["score_threshold", "iou_threshold"])
 def test_another_threshold_is_found(verified, name):
-    found = verified(ExportOptions(), lambda proto: set_constant(proto, name, lambda value: value * 1.2))
+    found = verified(
+        ExportOptions(), lambda proto: set_constant(proto, name, lambda value: value * 1.2)
+    )
     assert worst_of(found) in ("rows", "nums")
 
 
+@pytest.mark.slow
 def test_fewer_kept_boxes_are_found(verified, monkeypatch):
     monkeypatch.setattr(nms, "KEEP", 20)
     assert worst_of(verified(ExportOptions())) in ("rows", "nums")

@@ -41,6 +41,7 @@ MANY = b"".join(field(4, relu("image", "y")) for _ in range(6_001))
 HUGE = field(1, field(3, files.variable("w", [10**10], persistable=True)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -82,6 +83,7 @@ def program(*operators):
     return json.dumps({"base_code": {"magic": "pir"}, "program": written}).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [

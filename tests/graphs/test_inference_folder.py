@@ -157,6 +157,7 @@ def test_weights_of_all_exports_are_those_of_the_checkpoint(shared, name):
                 assert np.array_equal(constants[variable], checkpoint[structured]), structured
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 def test_paddle_reads_the_same(shared, paddle_python, tmp_path):
     folders = [shared / name for name in REAL_FOLDERS]

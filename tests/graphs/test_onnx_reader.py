@@ -247,6 +247,7 @@ EXPENSIVE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", EXPENSIVE.values(), ids=EXPENSIVE)
 def test_graphs_that_are_made_to_be_expensive(tmp_path, graph):
     (tmp_path / "x.onnx").write_bytes(graph.SerializeToString())

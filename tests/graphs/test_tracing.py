@@ -34,6 +34,7 @@ def test_operators():
     assert list(norm.weights) == ["weight", "bias", "running_mean", "running_var"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_every_tensor_is_some_operators(config):
     """But for the integral, which is called in decoding."""
@@ -77,6 +78,7 @@ def test_half_a_split_goes_into_a_layer():
     assert (TRACED.operators[source.operator].kind, source.index) == ("split", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("config", "maps"), [(SMALL, 8), (S_NPU, 12)])
 def test_tuples_are_flat(config, maps):
     by_path = {call.path: call for call in trace(config).calls}

@@ -40,6 +40,7 @@ def found(path, **more):
     return network, candidates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "numbered"),
     [
@@ -60,6 +61,7 @@ def test_every_form_says_the_same(folder, form, numbered):
     assert any("classes are numbered" in note for note in network.spec.notes) == numbered
 
 
+@pytest.mark.slow
 def test_what_was_assumed_is_said_unless_it_is_given(folder):
     def assumed(**more):
         notes = open_network(folder / "ppdet.pdparams", RuntimeOptions(**more)).spec.notes
@@ -91,6 +93,7 @@ def test_a_backbone_is_no_detector(folder, tmp_path, suffix):
         open_network(tmp_path / f"x{suffix}", RuntimeOptions())
 
 
+@pytest.mark.slow
 def test_without_paddle_a_folder_is_ported_and_that_is_said(shared):
     folder = shared / "weights" / "picodet_s_192_pedestrian"
     network = open_network(folder, RuntimeOptions())

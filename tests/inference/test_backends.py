@@ -55,7 +55,9 @@ def exported(model, tmp_path_factory):
         path = folder / f"{abs(hash(str(wanted)))}.onnx"
         if not path.is_file():
             wanted = {"batch": "dynamic", **wanted}
-            onnx.save(build(model, ExportOptions(**wanted), {"source": "x", "sha256": "0" * 64}), path)
+            onnx.save(
+                build(model, ExportOptions(**wanted), {"source": "x", "sha256": "0" * 64}), path
+            )
         return path
 
     return exported
@@ -72,6 +74,7 @@ def expected(model, fed):
     return TorchNetwork(model)(fed)
 
 
+@pytest.mark.slow
 @runtimes
 @pytest.mark.parametrize("level", ["heads", "boxes"])
 def test_candidates_are_those_of_torch(exported, fed, expected, runtime, level):
@@ -83,6 +86,7 @@ def test_candidates_are_those_of_torch(exported, fed, expected, runtime, level):
         assert one.scores.max() - one.scores.min() > 0.1  # worth comparing
 
 
+@pytest.mark.slow
 @runtimes
 @pytest.mark.parametrize("single_input", [False, True])
 def test_detections_are_those_of_torch(exported, fed, expected, runtime, single_input):
@@ -95,6 +99,7 @@ def test_detections_are_those_of_torch(exported, fed, expected, runtime, single_
         assert np.abs(found.boxes - other.boxes).max() < BOXES / factor.min()
 
 
+@pytest.mark.slow
 @runtimes
 def test_what_the_files_say_of_themselves_is_what_torch_says(model, exported, runtime):
     own = TorchNetwork(model).spec
@@ -103,6 +108,7 @@ def test_what_the_files_say_of_themselves_is_what_torch_says(model, exported, ru
         assert runtime(exported(level=level)).spec == replace(own, output_format=level)
 
 
+@pytest.mark.slow
 @runtimes
 @pytest.mark.parametrize("level", ["heads", "boxes", "detections"])
 def test_threads_at_once_and_pictures_at_once_change_nothing(exported, fed, runtime, level):
@@ -119,6 +125,7 @@ def test_threads_at_once_and_pictures_at_once_change_nothing(exported, fed, runt
         assert np.abs(both.scores - single.scores).max() < SCORES
 
 
+@pytest.mark.slow
 @runtimes
 def test_a_size_of_ones_own(model, exported, runtime):
     """Where the file takes any; not where it does not."""
@@ -132,6 +139,7 @@ def test_a_size_of_ones_own(model, exported, runtime):
         runtime(exported(level="boxes"), (64, 160))
 
 
+@pytest.mark.slow
 @runtimes
 def test_detect_obeys_what_the_file_says(model, exported, runtime):
     """Its interp is 1; all forms find what torch finds."""
@@ -254,6 +262,7 @@ class SignalStack(ctypes.Structure):
     _fields_ = (("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="stack_t as Linux has it")
 @runtimes
 def test_signals_are_answered_where_they_were(runtime, exported):

@@ -31,6 +31,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "backend", "kind"),
     [
@@ -127,6 +128,7 @@ def test_an_onnx_needs_no_torch(folder):
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_float64_is_torchs(folder):
     """Rounding then decides next to nothing."""
     small = (32, 32)

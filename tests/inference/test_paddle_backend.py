@@ -179,6 +179,7 @@ def real(shared, paddle_python):
 S416 = Path("reference", "picodet_s_416_coco")
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 def test_a_program_with_nms_says_what_ppdet_said(real, shared):
     """New form. The recorded weights are random: 0.02 px is ten times less than their noise."""
@@ -192,6 +193,7 @@ def test_a_program_with_nms_says_what_ppdet_said(real, shared):
         assert np.abs(each.boxes - rows[:, 2:]).max() < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 def test_a_program_of_heads_says_what_ppdet_said(real, shared):
     """Old form; decoded here, by ppdet there. As exact as the recording in float32 is."""
@@ -203,6 +205,7 @@ def test_a_program_of_heads_says_what_ppdet_said(real, shared):
         assert np.abs(found.boxes - recorded["boxes_netscale"][i]).max() < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 def test_the_official_pedestrians_are_those_of_our_port(real, shared, tmp_path):
     from picodet.converter.configure import ConvertOptions

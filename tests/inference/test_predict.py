@@ -83,6 +83,7 @@ def test_a_part_in_training_mode_is_refused_and_nothing_changes():
     assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["bfloat16", "float16", "autocast"])
 def test_with_fewer_digits_it_works_and_answers_in_float32(how):
     model = filled_model(SMALL, seeded_checkpoint(SMALL))
@@ -155,4 +156,3 @@ def test_an_output_that_is_no_number_is_refused():
 def test_an_unreadable_picture_is_an_error(model, tmp_path):
     with pytest.raises(ImageError):
         picodet.detect(model, tmp_path / "absent.jpg")
-

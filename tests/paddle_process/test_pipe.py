@@ -25,6 +25,7 @@ messages = st.tuples(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(messages, max_size=3))
 def test_what_is_sent_is_received(several):
     stream = BytesIO(b"".join(sent(*message) for message in several))

@@ -13,6 +13,7 @@ IMPORTING = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", IMPORTING)
 def test_it_leaves_no_files_of_its_own(module, tmp_path):
     """A session's in the temporary folder, a database in the cache."""

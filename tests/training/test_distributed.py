@@ -107,6 +107,7 @@ def spawned(function, *arguments):
     multiprocessing.spawn(function, (port, *arguments), nprocs=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generation", RECIPES)
 def test_two_processes_are_one_with_the_doubled_batch(tmp_path, generation):
     used = RECIPES[generation]
@@ -127,6 +128,7 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path, generation):
 
 
 # as each of the processes has it: another order of addition shows in weights near 0
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_the_loss_of_classes_is_divided_by_each_process_own_count(tmp_path):
     """As batches that one process accumulates are, so that the two are the same training."""
@@ -159,6 +161,7 @@ def exchange_main(rank, port, folder):
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_what_is_exchanged(tmp_path):
     """4 and 8: ppdet until 2.6.0 divides by 6 in both, later by 2 and 4."""
     spawned(exchange_main, tmp_path)

@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from picodet.training.checkpoint import Progress
 from picodet.training.trainer import InterruptedTrainingError, Interruption
 
@@ -31,6 +33,7 @@ assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 """
 
 
+@pytest.mark.slow
 def test_a_signal_is_noted_and_a_second_one_is_as_ever():
     """In a process of its own: a test that fails here would otherwise end them all."""
     root = Path(__file__).parents[2]

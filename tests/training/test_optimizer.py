@@ -16,6 +16,7 @@ from picodet.zoo.architectures import MOBILENET, RESNET, VARIANTS
 DECAY = float(np.float32(4e-5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_what_decays_is_what_decays_in_ppdet(golden, config):
     """Of all that is trained, over scripts/record/parameters.py; and no rate is multiplied there."""
@@ -39,6 +40,7 @@ def test_what_decays_is_what_decays_in_ppdet(golden, config):
     assert own == decayed_parameters(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_three_steps_end_where_ppdets_do(golden, config):
     """In float64, every parameter, by live ppdet's optimiser: scripts/record/parameters.py."""

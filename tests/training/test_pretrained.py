@@ -86,6 +86,7 @@ def test_a_backbone_goes_into_its_place(tmp_path):
     assert initialized.notes == (f"backbone from {path}; neck and head are drawn as ppdet does",)
 
 
+@pytest.mark.slow
 def test_another_network_is_refused(tmp_path):
     weights = {name: tensor.numpy() for name, tensor in PicoDet(M).state_dict().items()}
     path = tmp_path / "m.pth"

@@ -50,6 +50,7 @@ def rank_main(rank, port, split, folder):
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", [2, 1, 5], ids=["2_and_3", "1_and_4", "5_and_none"])
 def test_two_ranks_are_one_with_all_pictures(tmp_path, split):
     """Measured: 2e-15 of the greatest value."""

@@ -20,6 +20,8 @@ from picodet.training.optimizer import optimizer
 from picodet.training.recipes.schema import LossWeights, OptimizerConfig, SimOTA, TaskAligned
 from picodet.zoo.official import CONFIGS
 
+pytestmark = pytest.mark.slow
+
 S, M, XS = "picodet_s_416_coco", "picodet_m_416_coco", "picodet_xs_320_coco_lcnet"
 OLD, NEW = LossWeights(1, 2, 0.25), LossWeights(1, 2.5, 0.5)
 SECOND_NAME = re.compile(r"(head_cls|head_reg)_list\.")  # the predictors of 2022 have two

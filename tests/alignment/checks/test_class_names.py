@@ -90,6 +90,7 @@ def compare(folder, model):
     )
 
 
+@pytest.mark.slow
 def test_an_export_names_them(files):
     with Recording(files / "r.safetensors") as recording:
         assert recording.index.classes[:2] == ("thing 0", "thing 1")
@@ -97,6 +98,7 @@ def test_an_export_names_them(files):
     assert compare(files, "right.pth").aligned
 
 
+@pytest.mark.slow
 def test_another_order_is_a_finding(files):
     comparison = compare(files, "wrong.pth")
     (differing,) = (stage for stage in comparison.stages if stage.verdict != "aligned")

@@ -63,6 +63,7 @@ def runs(model):
         return [model(images), copy.deepcopy(model).double()(images.double())]
 
 
+@pytest.mark.slow
 def test_our_heads_are_their_own(model, recorded):
     stage = compare_heads(runs(model), recorded, NOISE)
     assert (stage.name, stage.verdict, stage.findings) == ("heads", "aligned", ())
@@ -101,6 +102,7 @@ def test_a_model_that_broke_off_is_not_compared(recorded):
     assert stage.verdict == "not compared"
 
 
+@pytest.mark.slow
 def test_heads_against_a_summary(model, sampled):
     assert compare_heads(runs(model), sampled, NOISE).verdict == "aligned"
     model.head.predictors[3].bias.data += 0.5

@@ -181,7 +181,9 @@ def test_another_shape(encoded_image, tmp_path):
 
 
 def test_in_a_summary_the_reason_is_found_by_key(encoded_image, tmp_path):
-    (finding,) = compare(encoded_image, ppdet_steps(encoded_image, interp=1), tmp_path, samples=16).findings
+    (finding,) = compare(
+        encoded_image, ppdet_steps(encoded_image, interp=1), tmp_path, samples=16
+    ).findings
     assert finding.diagnosis == "interp 2; the reference's is 1 (linear)"
     assert "of 16 values differ" in finding.found
 

@@ -64,6 +64,7 @@ NMS_MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", NMS_MISTAKES)
 def test_a_mistake_in_the_nms_shows(recording, monkeypatch, mistake):
     def wrong(boxes, scores, threshold, _):
@@ -77,6 +78,7 @@ def test_a_mistake_in_the_nms_shows(recording, monkeypatch, mistake):
     assert (results.preprocessing, results.decoding) == ((), ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", probes.NMS_CASES)
 def test_each_case_can_fail(recording, monkeypatch, case):
     """An NMS that is wrong for this one input only."""
@@ -156,6 +158,7 @@ def aligned_scores(formula):
     return scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("formula", "text"),
     [

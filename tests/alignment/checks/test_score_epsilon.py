@@ -10,6 +10,7 @@ WITH = torch.tensor([(0.25 + 1e-9) ** 0.5, (1e-8 + 1e-9) ** 0.5, 1e-9**0.5])
 WITHOUT = torch.tensor([0.5, 1e-4, 0.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ours", [True, False])
 @pytest.mark.parametrize("theirs", [True, False])
 def test_ours_become_what_the_references_formula_makes(ours, theirs):

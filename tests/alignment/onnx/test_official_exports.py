@@ -7,6 +7,8 @@ from click.testing import CliRunner
 
 from picodet.cli import align, convert
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("picodet_s_416_coco", "picodet_xs_320_coco_lcnet")
 FILES = {
     **{f"weights/{name}.onnx": f"weights/{name}.pdparams" for name in NAMES},
@@ -30,7 +32,9 @@ def test_they_are_aligned_at_every_stage(shared, tmp_path, file):
     assert content["unpaired"] == []
     assert len(content["layers"]) > 260
     # paddle2onnx loses it
-    lacking = any("the reference lacks the 1e-09" in stage["summary"] for stage in content["stages"])
+    lacking = any(
+        "the reference lacks the 1e-09" in stage["summary"] for stage in content["stages"]
+    )
     assert lacking == ("lcnet" in file)
 
 

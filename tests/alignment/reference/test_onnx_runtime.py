@@ -82,6 +82,7 @@ def greatest_error(model, recording):
     return max(errors), len(errors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folded", "compared"), [(False, 807), (True, 601)])
 def test_every_layer_of_an_export_is_found(folded, compared, tmp_path):
     model = filled_model(SMALL, seeded_checkpoint(SMALL))
@@ -107,6 +108,7 @@ RAW, NMS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "weights", "noise"),
     [(*OFFICIAL, 1e-4), (*RAW, 1e-3), (*NMS, 1e-3)],

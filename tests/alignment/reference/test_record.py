@@ -40,6 +40,7 @@ def record(path, size=None, float64=False):
     return request
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ""])
 @pytest.mark.parametrize("float64", [False, True])
 def test_a_file_of_ours_becomes_a_checkpoint_with_its_own_settings(

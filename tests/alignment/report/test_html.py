@@ -119,6 +119,7 @@ def test_the_scatter_keeps_what_is_most_wrong():
     assert "3 not finite" in scatter(ErrorPlots(np.zeros((1, 1)), nothing, nothing))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_every_network_is_drawn_whole_and_nothing_lies_on_anything(variant):
     layers = [layer(call.path, call=call.number) for call in trace(variant).calls]

@@ -5,6 +5,8 @@ from trained_models import STAGES, align_recorded, verdicts
 
 from scripts.fixtures.trained import TRAINED, training_setup
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_stage_is_ppdets(name):

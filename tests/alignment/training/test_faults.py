@@ -13,6 +13,8 @@ from scripts.fixtures.trained import GOLDEN, training_setup
 sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 from benchmarks.fault_injection.training_fault_list import FAULTS, GENERATION
 
+pytestmark = pytest.mark.slow
+
 # of each rung some, and all that the issue of this ladder named
 PLANTED = (
     *("centre radius 2.0", "first of several boxes", "biased deviation", "beta 3"),

@@ -34,6 +34,7 @@ def run(*arguments):
     return CliRunner().invoke(align, ["--training", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_the_same_training_is_aligned(model, tmp_path):
     json_path, page = tmp_path / "x.json", tmp_path / "x.html"
     done = run(GOLDEN / f"{NAME}.npz", model, "--json", json_path, "--html", page)
@@ -72,6 +73,7 @@ def test_what_cannot_be_compared_is_said(model, arguments, message):
     assert message in done.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["picodet_s_416_coco", "picodet_xs_320_coco_lcnet"])
 def test_ppdets_own_recordings(shared, tmp_path, folder):
     """Of momenta none was recorded: the exit code says that something could not be compared."""
@@ -83,6 +85,7 @@ def test_ppdets_own_recordings(shared, tmp_path, folder):
     assert stages == dict.fromkeys(STAGES, "aligned") | {"momentum": "not compared"}
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 def test_live_ppdet(paddle_python, tmp_path):
     """In float64, of weights that are not those of the recording."""

@@ -169,6 +169,7 @@ print(json.dumps(order))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 def test_the_order_is_paddles(dataset, paddle_python):
     command = [paddle_python, "-W", "ignore", "-c", PADDLE]

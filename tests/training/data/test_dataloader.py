@@ -36,6 +36,7 @@ def bits(batch):
     return batch.image_ids, batch.images.numpy().tobytes(), batch.targets.boxes.numpy().tobytes()
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(dataset):
     state = torch.get_rng_state()
     expected = [list(map(bits, load(dataset, 0).epoch(epoch))) for epoch in range(2)]
@@ -84,6 +85,7 @@ def test_a_bad_picture_is_told_as_it_is(dataset, tmp_path, workers):
     assert str(raised.value) == expected
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies(dataset):
     loader = load(dataset, 1)
     batches = loader.epoch(0)
@@ -95,6 +97,7 @@ def test_a_worker_that_dies(dataset):
         list(batches)
 
 
+@pytest.mark.slow
 def test_without_a_forkserver_workers_are_started_anew(dataset, monkeypatch):
     """As on Windows; the batches are the same."""
     monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
@@ -103,6 +106,7 @@ def test_without_a_forkserver_workers_are_started_anew(dataset, monkeypatch):
     assert [bits(batch) for batch in load(dataset, 1).epoch(0)] == expected
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_trainer_that_is_killed(dataset):
     """All of its processes hold the pipe that it prints to, which ends with the last of them."""
     script = """if True:

@@ -132,6 +132,7 @@ print(json.dumps(rows))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 def test_real_annotations_are_read_as_ppdet_does(shared, paddle_python):
     file, folder = shared / "coco" / "instances_val400.json", shared / "coco" / "val2017"

@@ -152,6 +152,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     changes=st.dictionaries(
         st.sampled_from(("schedule", "ema", "epochs", "input_size", "augmentation", "x")),
