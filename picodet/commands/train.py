@@ -75,7 +75,7 @@ LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
     show_default=True,
     help="Batches per optimizer step.",
 )
-@click.option("--rate", type=FiniteFloat(*LR_RANGE), help="Base learning rate, as it is.")
+@click.option("--lr", type=FiniteFloat(*LR_RANGE), help="Base learning rate; not scaled.")
 @resize_option
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cuda: a GPU for each process.")

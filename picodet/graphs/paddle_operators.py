@@ -49,7 +49,7 @@ OPERATOR_SPECS = (
         "conv",
         ("conv2d", "depthwise_conv2d"),
         inputs=(Operand("Input", 0),),
-        output="AnyHeadOutput",
+        output="Output",
         weights={"weight": Operand("Filter", 1), "bias": Operand("Bias", 2)},
         settings={
             "stride": Setting(tuple, "strides", "strides"),

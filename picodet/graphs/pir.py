@@ -43,7 +43,7 @@ DTYPES = {
 class PirProgram(Program):
     """A program whose operators are known by their names in PIR, in order.
 
-    `places` gives the operator that makes a tensor, and which of its results it is.
+    `results` gives the operator that makes a tensor, and which of its results it is.
     """
 
     operators: tuple[str, ...]

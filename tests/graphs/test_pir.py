@@ -155,8 +155,8 @@ def test_lists_are_what_is_in_them(read):
     names = ("/Net/split_0.0", "/Net/split_0.1")
     assert split == Node("split", ("image",), names, {}, {"sections": (1, 2)})
     assert concat == Node("concat", names[::-1], ("/concat_0",))
-    assert found.operators[found.places[names[1]][0]] == "builtin.split"
-    assert found.places[names[1]][1] == 1
+    assert found.operators[found.results[names[1]][0]] == "builtin.split"
+    assert found.results[names[1]][1] == 1
 
 
 def test_constants(read):

@@ -41,7 +41,7 @@ def test_a_file_of_ours_says_everything():
     meta = make_meta(config, "detector", "x", "0" * 64) | {"project": [0, 1.5, 2, 3, 4, 5, 6, 9]}
     found = spec(meta=meta)
     assert found.spec.name == "colours"
-    assert found.spec.form == "heads"
+    assert found.spec.output_format == "heads"
     assert found.spec.input_size == (64, 64)
     assert found.spec.preprocessing == config.preprocessing
     assert (found.spec.classes, found.spec.num_classes) == (("red", "green", "blue"), 3)
@@ -82,7 +82,7 @@ def test_names_of_classes_may_be_listed_as_others_do():
 
 def test_of_detections_the_number_of_classes_is_unknown():
     found = spec(NMS, ROWS)
-    assert (found.spec.form, found.spec.num_classes) == ("detections", None)
+    assert (found.spec.output_format, found.spec.num_classes) == ("detections", None)
     assert found.scale_factor == "scale_factor"
     assert spec(NMS, ROWS, color_network.meta()).spec.num_classes == 3
 

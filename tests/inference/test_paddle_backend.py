@@ -41,7 +41,7 @@ def pictures(*values, side=64):
 
 def test_what_a_folder_says_of_itself(opened):
     spec = opened(heads()).spec
-    assert (spec.name, spec.form, spec.input_size) == ("folder", "heads", (64, 64))
+    assert (spec.name, spec.output_format, spec.input_size) == ("folder", "heads", (64, 64))
     assert spec.preprocessing == Preprocessing((0.5,) * 3, (0.25,) * 3, 1)
     assert (spec.classes, spec.num_classes, spec.notes) == (("cat", "dog"), 2, ())
 
@@ -61,7 +61,7 @@ def test_boxes_in_either_order(opened, order):
     outputs = [("boxes", (1, 85, 4), 7), ("scores", (1, 2, 85), "sum")][::order]
     network = opened(outputs)
     found = network(pictures(1, 2))
-    assert network.spec.form == "boxes"
+    assert network.spec.output_format == "boxes"
     assert [each.scores[0, 0] for each in found] == [3 * 64 * 64, 2 * 3 * 64 * 64]
     assert found[0].boxes.shape == (85, 4)
 
@@ -69,7 +69,7 @@ def test_boxes_in_either_order(opened, order):
 def test_detections_are_of_the_picture(opened):
     rows = [[1, 0.5, 1, 2, 3, 4], [0, 0.75, 5, 6, 7, 8], [-1, 0, 0, 0, 0, 0]]
     network = opened([("rows", (3, 6), rows), ("numbers", (1,), 3)], inputs=NMS)
-    assert (network.spec.form, network.spec.num_classes) == ("detections", 2)
+    assert (network.spec.output_format, network.spec.num_classes) == ("detections", 2)
     for found in network(pictures(1, 2)):
         assert found.classes.tolist() == [0, 1]
         assert found.scores.tolist() == [0.75, 0.5]
@@ -184,7 +184,7 @@ S416 = Path("reference", "picodet_s_416_coco")
 def test_a_program_with_nms_says_what_ppdet_said(real, shared):
     """New form. The recorded weights are random: 0.02 px is ten times less than their noise."""
     network = real(S416 / "export_nms" / "picodet_s_416_coco")
-    assert (network.spec.form, network.spec.classes) == ("detections", COCO)
+    assert (network.spec.output_format, network.spec.classes) == ("detections", COCO)
     recorded = np.load(shared / S416 / "eval.npz")
     found = network(ModelInputs(recorded["input"], recorded["scale_factor"]))
     for each, rows in zip(found, np.split(recorded["bbox"], 2), strict=True):
@@ -198,7 +198,7 @@ def test_a_program_with_nms_says_what_ppdet_said(real, shared):
 def test_a_program_of_heads_says_what_ppdet_said(real, shared):
     """Old form; decoded here, by ppdet there. As exact as the recording in float32 is."""
     network = real(S416 / "export_raw_pdmodel" / "picodet_s_416_coco")
-    assert (network.spec.form, network.spec.num_classes) == ("heads", 80)
+    assert (network.spec.output_format, network.spec.num_classes) == ("heads", 80)
     recorded = np.load(shared / S416 / "eval.npz")
     for i, found in enumerate(network(ModelInputs(recorded["input"], recorded["scale_factor"]))):
         assert np.abs(found.scores - recorded["scores"][i]).max() < 1e-4
@@ -212,7 +212,7 @@ def test_the_official_pedestrians_are_those_of_our_port(real, shared, tmp_path):
     from picodet.converter.convert import convert_file
 
     network = real(Path("weights", "picodet_s_192_pedestrian"))
-    assert (network.spec.form, network.spec.num_classes) == ("heads", 1)
+    assert (network.spec.output_format, network.spec.num_classes) == ("heads", 1)
     assert "names 80" in network.spec.notes[0]
     source = shared / "weights" / "picodet_s_192_pedestrian.pdparams"
     convert_file(source, tmp_path / "model.pth", ConvertOptions())
