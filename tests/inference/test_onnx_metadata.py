@@ -47,7 +47,7 @@ def test_a_file_of_ours_says_everything():
     assert (found.spec.classes, found.spec.num_classes) == (("red", "green", "blue"), 3)
     assert found.spec.notes == ()
     assert found.project.tolist() == [0, 1.5, 2, 3, 4, 5, 6, 9]
-    assert (found.image_input, found.scale_factor) == ("image", None)
+    assert (found.image_input, found.scale_factor_input) == ("image", None)
 
 
 def test_a_file_that_says_nothing_is_ppdets():
@@ -83,7 +83,7 @@ def test_names_of_classes_may_be_listed_as_others_do():
 def test_of_detections_the_number_of_classes_is_unknown():
     found = spec(NMS, ROWS)
     assert (found.spec.output_format, found.spec.num_classes) == ("detections", None)
-    assert found.scale_factor == "scale_factor"
+    assert found.scale_factor_input == "scale_factor"
     assert spec(NMS, ROWS, color_network.meta()).spec.num_classes == 3
 
 
