@@ -156,10 +156,10 @@ def evaluate(
     """COCO's numbers of a model on a dataset, as `picodet-eval` does.
 
     images is the folder, annotations the file in COCO's format. interp is OpenCV's number of the
-    resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None is the model's own. `result.stats`
-    has the twelve numbers, AP first, as fractions; `result.classes` each class. Reads the images in
-    `threads` threads (None: one per core) and writes nothing. Raises EvaluationError where model
-    and dataset do not fit, ImageError for images that cannot be read.
+    resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None is the model's own.
+    `result.stats` has the twelve numbers, AP first, as fractions; `result.classes` each class.
+    Reads the images in `threads` threads (None: one per core) and writes nothing. Raises
+    EvaluationError where model and dataset do not fit, ImageError for images that cannot be read.
     """
     from picodet.distributed import SingleProcess
     from picodet.evaluation.evaluator import EvalRequest, default_threads, detect_dataset
@@ -221,9 +221,7 @@ def export(
         level, opset, batch, input_size, single_input, score_thr, iou_thr, resize
     )
     paths = [Path(image) for image in images]
-    return write_onnx(
-        local_file(model), Path(output), options, paths, overwrite, verify, progress
-    )
+    return write_onnx(local_file(model), Path(output), options, paths, overwrite, verify, progress)
 
 
 def train(

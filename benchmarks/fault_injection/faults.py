@@ -1,6 +1,7 @@
 """Faults planted in a right model, one at a time: picodet-align must find each, and nothing else.
 
-    python -m benchmarks.fault_injection.faults --paddle-python PYTHON [--images 20] [--checkpoints FILE ..]
+    python -m benchmarks.fault_injection.faults --paddle-python PYTHON [--images 20] [--checkpoints
+    FILE ..]
         [--peers PYTHON] [--only WORD] [--reference-ipp disabled] [--json FILE]
 
 First the faults of fault_list.py, against ppdet's own run of a picture; in the values of the bins

@@ -1,6 +1,7 @@
 """One picture through the network: our exports, Paddle's own ONNX, OpenVINO and torch.
 
-    python -m benchmarks.speed.latency picodet_s_416_coco.pth ../shared/weights/picodet_s_416_coco.onnx
+    python -m benchmarks.speed.latency picodet_s_416_coco.pth
+    ../shared/weights/picodet_s_416_coco.onnx
 
 All take turns in one run, a few pictures each, and medians are compared, so that whatever else the
 machine does meets all of them. Only the network is timed, with its own ending: the picture is
@@ -149,7 +150,10 @@ def exports(model: Path, reference: Path, folder: Path) -> dict[str, Path]:
     """Ours, verified, and Paddle's."""
     files = {}
     all_options = {f"ours, {level}": ExportOptions(level) for level in LEVELS}
-    for name, options in {**all_options, "ours, heads, opset 11": ExportOptions("heads", 11)}.items():
+    for name, options in {
+        **all_options,
+        "ours, heads, opset 11": ExportOptions("heads", 11),
+    }.items():
         files[name] = folder / f"{name}.onnx"
         export(model, files[name], options)
     return {**files, PADDLE: reference}
@@ -182,7 +186,8 @@ def main() -> int:
     met = all(ratio >= MIN_RATIO for ratio in ratios)
     shown = " and ".join(f"{ratio:.2f}" for ratio in ratios)
     print(
-        f"{OURS}: {shown} times as fast as Paddle's; {MIN_RATIO} {'is met' if met else 'IS NOT MET'}"
+        f"{OURS}: {shown} times as fast as Paddle's; {MIN_RATIO} "
+        f"{'is met' if met else 'IS NOT MET'}"
     )
     if arguments.json:
         report = {"versions": used, "milliseconds": found, "bar": MIN_RATIO, "met": met}

@@ -181,7 +181,8 @@ def _choose_tolerance(precision: str, chosen: float | None) -> tuple[Tolerance, 
         )
     if precision == "float64":
         return Tolerance(None, FLOAT64_TOLERANCE), (
-            f"Both sides computed in float64: every error may be {FLOAT64_TOLERANCE:g} of its layer's "
+            f"Both sides computed in float64: every error may be {FLOAT64_TOLERANCE:g} of its "
+            "layer's "
             "greatest magnitude. The noise is what another order of additions makes"
         )
     return Tolerance(NOISE_MULTIPLE), (

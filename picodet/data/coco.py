@@ -105,7 +105,8 @@ def read_annotations(path: Path) -> Annotations:
     ground_truth = _ground_truth(rows, images, categories)
     num_missing = rows.count_missing("iscrowd")
     notes = (
-        f"{path}: {num_missing:,} of {len(ground_truth):,} annotations have no iscrowd, and count as 0: no "
+        f"{path}: {num_missing:,} of {len(ground_truth):,} annotations have no iscrowd, and "
+        "count as 0: no "
         "crowd",
     )
     return Annotations(path, images, categories, ground_truth, notes if num_missing else ())

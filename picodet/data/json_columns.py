@@ -57,7 +57,8 @@ def _decompress(path: Path, packed: bytes) -> bytes:
         content = file.read(allowed + 1)
     if len(content) > allowed:
         raise PicoDetError(
-            f"{path}: unpacks to more than {allowed:,} bytes; {MAX_COMPRESSION_RATIO} times the file's own, or "
+            f"{path}: unpacks to more than {allowed:,} bytes; {MAX_COMPRESSION_RATIO} times "
+            "the file's own, or "
             f"{MIN_UNPACKED_LIMIT:,}, are read. If it is meant to, unpack it"
         )
     return content
@@ -88,7 +89,8 @@ class JsonColumns:
         if len(unique) < len(ids):
             duplicate = np.setdiff1d(np.arange(len(ids)), first)[0]
             raise PicoDetError(
-                f"{self._location}[{duplicate}]: {key} {ids[duplicate]} is taken by an earlier entry; "
+                f"{self._location}[{duplicate}]: {key} {ids[duplicate]} is taken by an "
+                "earlier entry; "
                 "each needs one of its own"
             )
         return ids

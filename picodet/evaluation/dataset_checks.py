@@ -127,7 +127,8 @@ def _notes(skipped: Sequence[str], wrong_size: Sequence[str]) -> tuple[str, ...]
         )
     if wrong_size:
         notes.append(
-            f"{len(wrong_size)} of the pictures have another size than annotated, {wrong_size[0]} first"
+            f"{len(wrong_size)} of the pictures have another size than annotated, "
+            f"{wrong_size[0]} first"
         )
     return tuple(notes)
 

@@ -88,7 +88,8 @@ def check_finite(predictions: Predictions) -> None:
         raise PicoDetError(
             f"{np.count_nonzero(~finite)} of {len(predictions)} detections are no numbers, first "
             f"picture {predictions.image_ids[row]}, category {predictions.category_ids[row]}: box "
-            f"{predictions.boxes[row].tolist()}, score {predictions.scores[row]}. Are the model's weights?"
+            f"{predictions.boxes[row].tolist()}, score {predictions.scores[row]}. Are the "
+            "model's weights?"
         )
 
 

@@ -132,7 +132,8 @@ def _settings(request: EvalRequest, network: Backend) -> tuple[EvalSettings, ...
     defaults, after = Postprocessing(), request.postprocessing
     if has_nms and replace(after, score_threshold=defaults.score_threshold) != defaults:
         raise EvaluationError(
-            f"{request.model} does its own NMS, which cannot be changed from outside; a file without "
+            f"{request.model} does its own NMS, which cannot be changed from outside; a file "
+            "without "
             "it (heads, boxes) can be asked for another IoU or another post-processing"
         )
     interps = request.interps or (spec.preprocessing.interp,)

@@ -70,7 +70,8 @@ class BatchDetector:
     def _rows(self, image: ImageInfo, detections: Detections) -> np.ndarray:
         if len(detections) and detections.classes.max() >= len(self.category_ids):
             raise PicoDetError(
-                f"{image.file}: the network found a class {detections.classes.max()}, counted from 0; "
+                f"{image.file}: the network found a class {detections.classes.max()}, counted "
+                "from 0; "
                 f"the annotations have {len(self.category_ids)} categories"
             )
         rows = np.empty((len(detections), ROW_LENGTH))

@@ -92,7 +92,8 @@ def _claim_path(path: Path, resumed: bool) -> tuple[int, Lock]:
         lock = locks.acquire(path)
         if lock is None:
             raise EvaluationError(
-                f"{path}: {locks.lock_holder(path)} goes on with it at this moment; wait for its end"
+                f"{path}: {locks.lock_holder(path)} goes on with it at this moment; wait for "
+                "its end"
             )
         return 1, lock
     number = 1

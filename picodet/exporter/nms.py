@@ -1,9 +1,9 @@
 """NMS as Paddle does it, in operators of ONNX: boxes and scores -> what is kept.
 
-Exactly picodet.ops.nms.multiclass_nms, for several pictures at once: scores greater than the threshold
-count; of each class the best TOP_K go on; a box goes if a better one of its class overlaps it by
-more than the threshold; the best KEEP of all classes stay, class by class, best score first; equal
-scores by class, then by cell.
+Exactly picodet.ops.nms.multiclass_nms, for several pictures at once: scores greater than the
+threshold count; of each class the best TOP_K go on; a box goes if a better one of its class
+overlaps it by more than the threshold; the best KEEP of all classes stay, class by class, best
+score first; equal scores by class, then by cell.
 """
 
 from onnx import TensorProto

@@ -128,7 +128,8 @@ def _class_names(
     if config:
         if num_classes not in (None, len(config.classes)):
             raise CheckpointError(
-                f"{path}: has scores for {num_classes} classes, and names {len(config.classes)} in its "
+                f"{path}: has scores for {num_classes} classes, and names "
+                f"{len(config.classes)} in its "
                 "metadata; export it again"
             )
         return config.classes, ()

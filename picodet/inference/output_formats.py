@@ -34,7 +34,8 @@ def recognize_format(file: str, shapes: Sequence[Shape]) -> OutputFormat:
         return "detections"
     raise CheckpointError(
         f"{file}: its outputs are {[list(shape) for shape in shapes]}; of a PicoDet are expected "
-        f"{NUM_LEVELS} scores and {NUM_LEVELS} distributions (heads), or boxes [B, A, 4] and scores "
+        f"{NUM_LEVELS} scores and {NUM_LEVELS} distributions (heads), or boxes [B, A, 4] and "
+        "scores "
         "[B, C, A], or rows [N, 6] and their numbers (with NMS)"
     )
 

@@ -116,7 +116,8 @@ class PaddleNetwork:
         if self.spec.num_classes and (found.classes >= self.spec.num_classes).any():
             raise PicoDetError(
                 f"{self.folder}: found an object of class {found.classes.max()}, counted from 0, "
-                f"and the label_list of its {INFER_CFG} names {self.spec.num_classes} classes, those of "
+                f"and the label_list of its {INFER_CFG} names {self.spec.num_classes} "
+                "classes, those of "
                 "another model"
             )
         return [found]

@@ -178,7 +178,8 @@ def _lock_folder(out: Path, newest: Path | None) -> Lock:
     lock = locks.acquire(name)
     if lock is None:
         raise TrainingError(
-            f"{out}: {locks.lock_holder(name)} is training into this folder at this moment; wait for "
+            f"{out}: {locks.lock_holder(name)} is training into this folder at this moment; "
+            "wait for "
             "its end, or name another --out"
         )
     if checkpoints.newest(out / checkpoints.FOLDER) != newest:

@@ -211,7 +211,8 @@ def test_paddles_process_ends_too(files, tmp_path, command):
 def test_what_paddles_process_writes_is_whole_or_nothing(tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from picodet.paddle_process.progress import run_reporting_errors\nfrom picodet.files import atomic_write\n"
+        "from picodet.paddle_process.progress import run_reporting_errors\nfrom "
+        "picodet.files import atomic_write\n"
         "def work():\n"
         "    with atomic_write(Path('out')) as temporary:\n"
         "        temporary.touch(); print('here', flush=True); sys.stdin.read()\n"

@@ -222,7 +222,8 @@ def _attempts(
                 other = f"interp {numbers.interp}; the reference's is {interp} ({name_of_interp})"
                 yield other if interp != numbers.interp else f"{kernels} kernels", bytewise
                 yield (
-                    f"the reference resizes floats, not bytes, with interp {interp} ({name_of_interp})",
+                    f"the reference resizes floats, not bytes, with interp {interp} "
+                    f"({name_of_interp})",
                     of_floats,
                 )
         yield "the colours are exchanged", ours["resize"][..., ::-1]

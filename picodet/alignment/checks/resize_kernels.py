@@ -109,7 +109,8 @@ def explain_mismatch(
     )
     if positions is None and not differing_share <= limit + SHARE_MARGIN:
         return (
-            f"no other kernel: not what it is without IPP in {format_percent(differing_share)} of the values, where "
+            "no other kernel: not what it is without IPP in "
+            f"{format_percent(differing_share)} of the values, where "
             f"our kernels are not in {format_percent(limit)} at most"
         )
     return None

@@ -42,7 +42,8 @@ def check_runnable(path: Path, model: onnx.ModelProto, input_name: str) -> None:
     if input_type.elem_type != TensorProto.FLOAT or len(input_type.shape.dim) != 4:
         kind = TensorProto.DataType.Name(input_type.elem_type).lower()
         raise AlignmentError(
-            f"{path}: {input_name}, its input, is {kind} of {len(input_type.shape.dim)} dimensions; an "
+            f"{path}: {input_name}, its input, is {kind} of {len(input_type.shape.dim)} "
+            "dimensions; an "
             "export in float32 that takes [1, 3, height, width] is expected"
         )
     known = {*DOMAINS, *(function.domain for function in model.functions)}

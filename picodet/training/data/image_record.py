@@ -92,7 +92,8 @@ def refuse_others(
             more = f", and so are {len(changed) - 1:,} more of" if len(changed) > 1 else ", of"
             raise TrainingError(
                 f"{paths[first]}: is another image than when the training of {checkpoint} began: "
-                f"it {describe_change(was, found) or gone}{more} {len(now):,} images to {what}. Put "
+                f"it {describe_change(was, found) or gone}{more} {len(now):,} images to "
+                f"{what}. Put "
                 "back what it began with, or begin anew in another --out"
             )
     raise TrainingError(

@@ -1,7 +1,7 @@
 """How PaddleDetection 666f597 trains its PicoDets: a line each, by the model's name.
 
-Sources: the .yml files under configs/picodet, of which `picodet.training.recipes.provenance` names the
-one that each number stands in. One config of the 34 is no training of its own and is not here:
+Sources: the .yml files under configs/picodet, of which `picodet.training.recipes.provenance` names
+the one that each number stands in. One config of the 34 is no training of its own and is not here:
 picodet_lcnet_x2_5_layout, a teacher without a reader, a rate or a number of epochs. The pruner's
 numbers are those of the training beside which it prunes; pruning itself is not done here.
 """
