@@ -3,7 +3,7 @@
 PicoDetError
 ├── CheckpointError   a file of weights is not what it should be
 ├── ConversionError   a checkpoint was read, and does not become a model
-│   └── IncompleteError   ... because tensors or places are left over (picodet.converter.converted_model)
+│   └── IncompleteError   ... because tensors do not match (converter.converted_model)
 ├── GraphError        a network's graph cannot be read, or is another network than it should be
 ├── ImageError        a picture cannot be read or has the wrong form
 ├── OutputError       a result cannot be written where it was asked for

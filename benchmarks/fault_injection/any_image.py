@@ -8,8 +8,8 @@ every architecture with seeded weights (scripts/fixtures/seeded.py) and an input
 its own export, batch norms folded, run by onnxruntime; layer by layer, by itself and with all
 before it. The runs and what is compared are the product's own; --together so many images go
 through a run at once, and each is compared by itself. That takes less time, up to 8 GB of memory,
-and sometimes other kernels than one image: --together 1 computes what picodet-align computes. The thread counts
-take turns, from one such group to the next: each image is compared once by each architecture, and
+and sometimes other kernels than one image: --together 1 computes what picodet-align computes. The
+thread counts take turns, from one such group to the next: each image is compared once by each architecture, and
 --threads 1 and --threads 2 alone make both. Prints after every group the highest ratio of error to
 noise by architecture and by kind of image. Exit code 1 where one is above 10, which is an alarm.
 """

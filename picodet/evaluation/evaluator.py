@@ -216,11 +216,11 @@ def _gather_rows(
 def _run_settings(request: EvalRequest, work: BatchDetector) -> dict[str, str]:
     """All that a row depends on: a part made under anything else is not gone on with."""
     runtime_options = request.runtime_options
-    spec = work.network.spec
+    spec, device = work.network.spec, runtime_options.device.split(":")[0]
     return {
         "picodet": __version__,
         "model": _digest(request.model),
-        "run by": f"{work.network.runtime} {runtime_options.device.split(':')[0]} {runtime_options.precision}",
+        "run by": f"{work.network.runtime} {device} {runtime_options.precision}",
         "input size": str(spec.input_size),
         "annotations": sha256(request.annotations),
         "batch": str(request.batch),

@@ -61,8 +61,9 @@ class EvalSettings:
     def describe(self) -> dict[str, str]:
         """In words, for reports."""
         input_settings, postprocessing = self.input_settings, self.postprocessing
+        interp = input_settings.interp
         return {
-            "resize": f"interp {input_settings.interp} ({INTERP_NAMES[input_settings.interp]}), {input_settings.dtype}",
+            "resize": f"interp {interp} ({INTERP_NAMES[interp]}), {input_settings.dtype}",
             "resized by": input_settings.resized_by,
             "colors": "BGR" if input_settings.bgr else "RGB",
             "score": f"> {postprocessing.score_threshold:g}",

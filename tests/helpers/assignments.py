@@ -1,4 +1,4 @@
-"""The drawn predictions of scripts/fixtures/drawn_assignments.py as tensors, and what ppdet made of them."""
+"""The predictions of scripts/fixtures/drawn_assignments.py, and what ppdet assigned to them."""
 
 from typing import NamedTuple
 

@@ -1,7 +1,8 @@
 """Files of every form that picodet reads, small and whole; ways to damage them; and the promise.
 
 The promise: a file is read, or there is one clear error; in bounded memory, by bounded work
-(tests/helpers/work.py), and nothing is written. `check` holds it against one file. `make fuzz` uses it too.
+(tests/helpers/work.py), and nothing is written. `check` holds it against one file.
+`make fuzz` uses it too.
 """
 
 import io

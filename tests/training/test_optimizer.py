@@ -19,7 +19,7 @@ DECAY = float(np.float32(4e-5))
 @pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_what_decays_is_what_decays_in_ppdet(golden, config):
-    """Of all that is trained, over scripts/record/parameters.py; and no rate is multiplied there."""
+    """Of all trained parameters (scripts/record/parameters.py); no learning rate is multiplied."""
     recorded = np.load(golden / "parameters.npz")
     names, facts = recorded[f"{config.name}/names"], recorded[f"{config.name}/facts"]
     table = name_table(config.backbone, config.neck, config.head)

@@ -230,7 +230,8 @@ def describe_worst(differences: Sequence[tuple[str, Difference]]) -> str:
     found = worst([found for _, found in differences])
     if found is None:
         return "nothing"
-    return f"at most {format_number(found.error)}, {format_number(found.error_over_noise)} times the noise"
+    ratio = format_number(found.error_over_noise)
+    return f"at most {format_number(found.error)}, {ratio} times the noise"
 
 
 def make_finding(name: str, found: Difference, diagnosis: str = "") -> Finding:

@@ -121,7 +121,8 @@ def describe_difference(ours: np.ndarray, reference: np.ndarray) -> str:
     levels = int(np.abs(ours.astype(np.float64) - reference).max())
     differing_share = float((ours != reference).mean())
     unit = "grey level" if levels == 1 else "grey levels"
-    return f"another resize kernel: at most {levels} {unit}, in {format_percent(differing_share)} of the values"
+    share = format_percent(differing_share)
+    return f"another resize kernel: at most {levels} {unit}, in {share} of the values"
 
 
 def format_percent(share: float) -> str:

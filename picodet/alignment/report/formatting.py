@@ -64,7 +64,8 @@ def describe_difference(difference: Difference | None) -> str:
         return "not compared"
     if difference.problem:
         return difference.problem
-    return f"{format_number(difference.error)}, {times_noise(difference)} times the noise; allowed {format_number(difference.allowed)}"
+    error, allowed = format_number(difference.error), format_number(difference.allowed)
+    return f"{error}, {times_noise(difference)} times the noise; allowed {allowed}"
 
 
 def measurements(difference: Difference) -> tuple[tuple[str, str], ...]:

@@ -24,7 +24,8 @@ def curves(curve_data: Curves) -> str:
         f'<path class="curve-{i % NUM_STYLES}" d="{_line(line)}"/>' for i, _, line in known
     )
     legend = "".join(
-        f'<li><svg class="key" viewBox="0 0 36 10"><path class="curve-{i % NUM_STYLES}" d="M0 5H36"/>'
+        '<li><svg class="key" viewBox="0 0 36 10">'
+        f'<path class="curve-{i % NUM_STYLES}" d="M0 5H36"/>'
         f"</svg>IoU {iou:.2f}: AP {format_metric(line.mean())}</li>"
         for i, iou, line in known
     )
@@ -75,7 +76,7 @@ def _hover(lines: list[tuple[float, np.ndarray]]) -> str:
         tooltip = [f"recall {recall:.2f}"]
         tooltip += [f"IoU {iou:.2f}: precision {line[i]:.3f}" for iou, line in lines]
         columns.append(
-            f'<g>{svg_title(tooltip)}<rect class="column" x="{_x(recall) - width / 2:.1f}" y="{TOP}" '
-            f'width="{width:.2f}" height="{_y(0) - TOP:.1f}"/></g>'
+            f'<g>{svg_title(tooltip)}<rect class="column" x="{_x(recall) - width / 2:.1f}" '
+            f'y="{TOP}" width="{width:.2f}" height="{_y(0) - TOP:.1f}"/></g>'
         )
     return "".join(columns)

@@ -103,7 +103,8 @@ def _interval(ap_interval: Interval | None, x_axis: Axis) -> str:
     )
     if ap_interval is None:  # the first row, which the others are held against
         x = x_axis.x(0)
-        marker = f'{svg_title(["what the others are held against"])}<circle cx="{x:.2f}%" cy="50%" r="4"/>'
+        title = svg_title(["what the others are compared with"])
+        marker = f'{title}<circle cx="{x:.2f}%" cy="50%" r="4"/>'
         return f'<svg role="img" class="first">{grid}{marker}</svg>'
     low, middle, high = (
         x_axis.x(v) for v in (ap_interval.low, ap_interval.difference, ap_interval.high)

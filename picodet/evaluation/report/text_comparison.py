@@ -45,7 +45,8 @@ def print_comparison(comparison: PredictionComparison, a: str, b: str, console: 
     console.print()
     if comparison.stats_a[0] >= 0 and not comparison.ok:
         ap_interval = comparison.interval
-        summary = f"AP of B minus AP of A: {format_signed(ap_interval.difference)}, 95 % interval {format_interval(ap_interval)}"
+        difference, interval = format_signed(ap_interval.difference), format_interval(ap_interval)
+        summary = f"AP of B minus AP of A: {difference}, 95 % interval {interval}"
         console.print(data_text(f"{summary}: {VERDICT_TEXTS[interval_verdict(ap_interval)]}"))
     console.print(data_text(verdict(comparison), "green" if comparison.ok else "bold red"))
 

@@ -14,7 +14,7 @@ NONE = -1  # the box of a cell that takes none
 
 
 class Assignment(NamedTuple):
-    """What every cell of every picture is to find; A counts them as picodet.ops.anchor_points does."""
+    """The box of each of the A anchor points of each image, in the order of ops.anchor_points."""
 
     box: Tensor  # [B, A] int64, index of a box among those of the picture; NONE for background
     quality: Tensor  # [B, A], that its score should have; 0 for background

@@ -1,4 +1,4 @@
-"""Every number of a training, as data; `picodet.training.recipes.official` has those of PaddleDetection.
+"""Every number of a training, as data; `official` beside it has those of PaddleDetection.
 
 What a number does is said where it is used; here is what it is. Sources are lines of
 PaddleDetection 666f597 unless another version is named.

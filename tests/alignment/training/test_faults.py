@@ -1,4 +1,4 @@
-"""Faults planted in our training, one at a time; benchmarks/fault_injection/training_faults.py has all of them."""
+"""Faults planted in our training, one at a time; training_faults.py in benchmarks/ has all."""
 
 import sys
 from dataclasses import replace
