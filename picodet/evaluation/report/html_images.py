@@ -77,7 +77,7 @@ def legend() -> str:
     """WeightSet line is which."""
     items = (
         f'<li><svg class="key" viewBox="0 0 36 14"><g class="{kind}"><path class="under" '
-        f'd="M2 7H34"/><path d="M2 7H34"/></g></svg><b>{kind}</b>&nbsp;{meaning}</li>'
+        f'd="M2 7H34"/><path d="M2 7H34"/></g></svg><b>{kind.replace("_", " ")}</b>&nbsp;{meaning}</li>'
         for kind, meaning in MEANINGS.items()
     )
     return f'<ul class="legend">{"".join(items)}</ul>'
@@ -92,7 +92,7 @@ def _figure(image: WorstImage) -> str:
     height, width = image.size
     jpeg = base64.b64encode(image.jpeg).decode()
     counts = ", ".join(
-        f'<span class="{kind}">{len(getattr(image, kind))} {kind}</span>' for kind in MEANINGS
+        f'<span class="{kind}">{len(getattr(image, kind))} {kind.replace("_", " ")}</span>' for kind in MEANINGS
     )
     return (
         f'<figure style="--ratio:{width / height:.4f}"><div class="shot">'
@@ -109,7 +109,7 @@ def _in_words(image: WorstImage) -> str:
         classes = Counter(labeled_box.label for labeled_box in getattr(image, kind))
         if classes:
             names = ", ".join(f"{count} {text(label)}" for label, count in classes.most_common())
-            lines.append(f"<p>{kind}: {names}</p>")
+            lines.append(f"<p>{kind.replace('_', ' ')}: {names}</p>")
     return "".join(lines)
 
 
@@ -141,7 +141,7 @@ def _box(kind: str, labeled_box: LabeledBox, label: Label, size: tuple[int, int]
     top, bottom = (min(max(side, 0), height) for side in labeled_box.box[1::2])
     rect = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
     sides = ", ".join(f"{side:.1f}" for side in labeled_box.box)
-    tooltip = svg_title([f"{kind}: {label.text}", f"left, top, right, bottom: {sides}"])
+    tooltip = svg_title([f"{kind.replace('_', ' ')}: {label.text}", f"left, top, right, bottom: {sides}"])
     return (
         f'<g class="{kind}">{tooltip}<rect class="under" {rect}/><rect {rect}/>'
         f"{_label(kind, label)}</g>"

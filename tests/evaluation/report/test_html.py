@@ -164,8 +164,8 @@ def test_boxes_are_drawn_in_the_pixels_of_the_original():
     assert "--ratio:1.3333" in text
     assert '<rect x="10.0" y="20.0" width="100.0" height="200.0"/>' in text
     assert base64.b64encode(WORST[0].jpeg).decode() in text
-    counts = re.findall(r'<span class="(\w+)">(\d) \1</span>', text)
-    assert counts == [("found", "1"), ("wrong", "1"), ("missed", "2")]
+    counts = re.findall(r'<span class="(\w+)">(\d) [\w ]+</span>', text)
+    assert counts == [("true_positives", "1"), ("false_positives", "1"), ("false_negatives", "2")]
 
 
 def test_boxes_beyond_the_image_are_drawn_on_its_edge_and_said_in_full():
@@ -177,9 +177,9 @@ def test_boxes_beyond_the_image_are_drawn_on_its_edge_and_said_in_full():
 
 def test_the_smallest_box_is_on_top_and_has_its_score():
     titles = re.findall(r"<g class=\"\w+\"><title>(.*?)\n", worst_gallery(WORST))
-    assert [said.split(":")[0] for said in titles] == ["wrong", "found", "missed", "missed"]
-    assert titles[1] == "found: person 0.91"
-    assert titles[2] == "missed: cat"
+    assert [said.split(":")[0] for said in titles] == ["false positives", "true positives", "false negatives", "false negatives"]
+    assert titles[1] == "true positives: person 0.91"
+    assert titles[2] == "false negatives: cat"
 
 
 def test_labels_stand_above_all_boxes_and_again_in_their_own():
@@ -199,8 +199,8 @@ def test_a_label_without_a_place_is_only_in_its_box():
 
 def test_what_is_drawn_is_said_too():
     said = re.search("<details><summary>.*</summary>(.*?)</details>", worst_gallery(WORST))[1]
-    assert said.startswith("<p>found: 1 person</p><p>wrong: 1 cup&lt;script&gt;")
-    assert said.endswith("<p>missed: 2 cat</p>")
+    assert said.startswith("<p>true positives: 1 person</p><p>false positives: 1 cup&lt;script&gt;")
+    assert said.endswith("<p>false negatives: 2 cat</p>")
 
 
 def test_what_was_not_timed_has_no_speed():
