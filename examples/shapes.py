@@ -1,9 +1,9 @@
-"""Draws a dataset in COCO's format: circles, squares and triangles of any colour on a noisy ground.
+"""Draws a dataset in COCO's format: circles, squares and triangles of any color on a noisy ground.
 
     python examples/shapes.py shapes
 
-makes shapes/train2017 with 300 pictures, shapes/val2017 with 100, and their annotations: what
-picodet-train, picodet-eval and every other tool for COCO reads. The same pictures on every machine.
+makes shapes/train2017 with 300 images, shapes/val2017 with 100, and their annotations: what
+picodet-train, picodet-eval and every other tool for COCO reads. The same images on every machine.
 """
 
 import json
@@ -15,7 +15,7 @@ import numpy as np
 
 SHAPES = ("circle", "square", "triangle")
 NUM_IMAGES = {"train2017": 300, "val2017": 100}
-SIDE = 320  # of a picture, pixels
+SIDE = 320  # of an image, pixels
 SIZES = 24, 110  # of a shape, pixels
 TRIES = 50  # for a place that is free
 CORNERS = {"square": 45 + np.arange(4) * 90, "triangle": -90 + np.arange(3) * 120}  # degrees
@@ -54,7 +54,7 @@ def draw_image(random: np.random.RandomState) -> tuple[np.ndarray, list[tuple[in
 
 
 def write_split(folder: Path, name: str, count: int, seed: int) -> None:
-    """One part of the dataset: a folder of pictures, and its annotation file."""
+    """One part of the dataset: a folder of images, and its annotation file."""
     random = np.random.RandomState(seed)
     (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "annotations").mkdir(exist_ok=True)

@@ -38,10 +38,10 @@ LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
 )
 @click.option("--coco", type=CocoFolder(), help="Folder with train2017, val2017 and annotations.")
 @click.option(
-    "--images", type=ImageFolder(), help="In its stead: the folder of the pictures to train on .."
+    "--images", type=ImageFolder(), help="In its stead: the folder of the images to train on .."
 )
 @click.option("--annotations", type=InputPath(), help="  .. and their annotation file.")
-@click.option("--val-images", type=ImageFolder(), help="Pictures to evaluate on ..")
+@click.option("--val-images", type=ImageFolder(), help="Images to evaluate on ..")
 @click.option("--val-annotations", type=InputPath(), help="  .. and their annotation file.")
 @click.option(
     "--pretrained",
@@ -67,7 +67,7 @@ LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
     help="Folder to write.",
 )
 @click.option("--resume", is_flag=True, help="Go on with what is in --out.")
-@click.option("--batch", type=click.IntRange(1), help="Pictures at a time, of each process.")
+@click.option("--batch", type=click.IntRange(1), help="Images at a time, of each process.")
 @click.option(
     "--accumulation-steps",
     type=click.IntRange(1),
@@ -114,7 +114,7 @@ def train(
     """Train RECIPE: an official name (picodet list), or a short YAML that changes one.
 
     `torchrun --nproc_per_node N -m picodet train ..` shares each step among N processes. Another
-    number of pictures in a step than the recipe's changes the learning rate in proportion, which
+    number of images in a step than the recipe's changes the learning rate in proportion, which
     is said. Ctrl-C ends after the step that is under way; --resume goes on to the same bits.
 
     Writes last_ema.pth, best_ema.pth and their raw counterparts, states to resume from, log.jsonl
@@ -205,12 +205,12 @@ def _datasets(
     val_images: Path | None,
     val_annotations: Path | None,
 ) -> tuple[tuple[Path, Path], tuple[Path, Path] | None]:
-    """Pictures and annotations to train on, and to evaluate on if there are any."""
+    """Images and annotations to train on, and to evaluate on if there are any."""
     from picodet.data.coco import find_coco
     from picodet.training.data.dataset import find_train
 
     if bool(images) != bool(annotations) or bool(val_images) != bool(val_annotations):
-        raise click.UsageError("pictures and their annotation file are given together")
+        raise click.UsageError("images and their annotation file are given together")
     if bool(coco) == bool(images):
         raise click.UsageError("--coco DIR, or --images DIR and --annotations FILE are expected")
     train_data = (images, annotations) if images and annotations else find_train(coco or Path())

@@ -63,7 +63,7 @@ def test_one_cause_is_reported_once(model, compare, change, cause):
 
 
 def test_attempts_are_counted(model, compare, monkeypatch):
-    monkeypatch.setattr(diagnose, "MOST_ATTEMPTS", 40)
+    monkeypatch.setattr(diagnose, "MAX_ATTEMPTS", 40)
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d) and layer.groups == 1:
             layer.register_forward_hook(lambda _, __, output: output * 1.01)

@@ -29,7 +29,7 @@ augmentation: {sizes: [96, 128]}
 schedule: {base_lr: 0.01, warmup_steps: 2}
 snapshot_epochs: 1
 """
-STEPS = 4  # of an epoch: eight of the ten pictures have a box that is no crowd
+STEPS = 4  # of an epoch: eight of the ten images have a box that is no crowd
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,9 @@ def files(tmp_path_factory):
 
 
 def arguments(files, out, *more):
-    pictures, boxes = files / "coco/val2017", files / "coco/annotations/instances_val2017.json"
-    data = ["--images", pictures, "--annotations", boxes]
-    evaluated = ["--val-images", pictures, "--val-annotations", boxes]
+    images, boxes = files / "coco/val2017", files / "coco/annotations/instances_val2017.json"
+    data = ["--images", images, "--annotations", boxes]
+    evaluated = ["--val-images", images, "--val-annotations", boxes]
     options = ["--classes", files / "classes.txt", "--workers", 0, "--out", out]
     return list(map(str, [files / "recipe.yml", *data, *evaluated, *options, *more]))
 
@@ -67,8 +67,8 @@ def last_checkpoint(out):
 @pytest.mark.slow
 def test_it_trains_and_says_what_it_did(whole):
     out, done, report = whole
-    assert "base rate 0.01 for 2 pictures a step, as in the recipe" in done.stderr
-    assert f"8 pictures, {STEPS} steps an epoch" in done.stderr
+    assert "base rate 0.01 for 2 images a step, as in the recipe" in done.stderr
+    assert f"8 images, {STEPS} steps an epoch" in done.stderr
     assert "trained  2 epochs, 8 steps" in done.stdout
     assert report["iterations"] == 8
     assert report["best"]["epoch"] in (1, 2)
@@ -151,17 +151,17 @@ def test_two_processes_share_a_step(files, tmp_path):
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained  2 epochs, 8 steps") == 1  # one of them tells
-    assert "base rate 0.01 for 2 pictures a step, as in the recipe" in done.stderr
+    assert "base rate 0.01 for 2 images a step, as in the recipe" in done.stderr
     assert json.loads((tmp_path / "report.json").read_text())["iterations"] == 8
 
 
 @pytest.mark.slow
-def test_another_number_of_pictures_changes_the_rate_and_says_so(files, tmp_path):
+def test_another_number_of_images_changes_the_rate_and_says_so(files, tmp_path):
     done = CliRunner().invoke(
         train, arguments(files, tmp_path / "out", "--accumulation-steps", 2, "--evaluate-every", 0)
     )
     assert done.exit_code == 0, done.output
-    assert "base rate 0.01 for 2 pictures a step is 0.02 for 4, by the linear rule" in done.stderr
+    assert "base rate 0.01 for 2 images a step is 0.02 for 4, by the linear rule" in done.stderr
     assert "trained  2 epochs, 4 steps" in done.stdout
 
 
@@ -189,7 +189,7 @@ def test_on_a_machine_that_resizes_otherwise_it_goes_on_and_says_so(files, tmp_p
     monkeypatch.setattr(build, "fingerprint", lambda *_: {"cubic": "another"})
     moved = CliRunner().invoke(train, arguments(files, out, "--resume", *wishes))
     assert moved.exit_code == 0, moved.output
-    said = "the pictures were resized by other kernels before (portable (IPP off), "
+    said = "the images were resized by other kernels before (portable (IPP off), "
     assert said in moved.stderr
     native = CliRunner().invoke(train, arguments(files, out, "--resume", *wishes[2:]))
     assert "preprocessing.resize was 'portable', is 'native'" in native.stderr

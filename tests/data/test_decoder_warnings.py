@@ -41,7 +41,7 @@ DAMAGED = {
 @pytest.fixture(params=["its own C library", "another"])
 def c_library(request, monkeypatch):
     if request.param == "another":
-        monkeypatch.setattr(decoder_warnings, "_c_stderr_is_a_pointer", lambda: False)
+        monkeypatch.setattr(decoder_warnings, "_can_replace_c_stderr", lambda: False)
 
 
 @pytest.mark.usefixtures("c_library")

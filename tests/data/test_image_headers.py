@@ -82,10 +82,10 @@ def test_the_limit_holds_for_every_format(monkeypatch, suffix):
         preprocess.decode(data, "x")
 
 
-PIXELS = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
-PLAIN = cv2.imencode(".jpg", PIXELS)[1].tobytes()
-PROGRESSIVE = cv2.imencode(".jpg", PIXELS, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
-RESTARTS = cv2.imencode(".jpg", PIXELS, [cv2.IMWRITE_JPEG_RST_INTERVAL, 1])[1].tobytes()
+SQUARE = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+PLAIN = cv2.imencode(".jpg", SQUARE)[1].tobytes()
+PROGRESSIVE = cv2.imencode(".jpg", SQUARE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+RESTARTS = cv2.imencode(".jpg", SQUARE, [cv2.IMWRITE_JPEG_RST_INTERVAL, 1])[1].tobytes()
 # a whole thumbnail in the header, as cameras put it there
 LENGTH = (len(PLAIN) + 2).to_bytes(2, "big")
 THUMBNAIL = PLAIN[:2] + b"\xff\xe1" + LENGTH + PLAIN + PLAIN[2:]

@@ -229,7 +229,7 @@ def test_what_is_asked_of_an_evaluation(files, monkeypatch, options, expected):
         raise EvaluationError("enough")
 
     monkeypatch.setattr("picodet.evaluation.evaluator.detect_dataset", detect_dataset)
-    monkeypatch.setattr("picodet.evaluation.evaluator.threads_here", lambda: 5)
+    monkeypatch.setattr("picodet.evaluation.evaluator.default_threads", lambda: 5)
     assert run(files, "x.onnx", *DATASET, *options).exit_code == 1
     found = {name: getattr(asked[0], name) for name in expected}
     assert {n: str(v) if isinstance(v, Path) else v for n, v in found.items()} == expected

@@ -32,7 +32,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     request = make_request(model, **options)
     with pytest.raises(InterruptedRunError) as caught:
         detect(request, detect_progress=interrupt_after(4))
-    path = request.progress_file
+    path = request.progress_path
     done = 6 if options.get("batch") == 3 and model != "detections.onnx" else 4
     assert str(caught.value) == (
         f"interrupted; {done} of 10 pictures are in {path}: --resume {path} goes on"
@@ -54,7 +54,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
 
 def test_it_may_be_interrupted_again_and_again(make_request, baseline):
     request = make_request()
-    path = request.progress_file
+    path = request.progress_path
     with pytest.raises(InterruptedRunError):
         detect(request, detect_progress=interrupt_after(2))
     for done in (3, 7, 9):
@@ -77,7 +77,7 @@ def test_where_nothing_was_done_nothing_is_left(make_request, own_dataset):
 
     with pytest.raises(ImageError, match=r"9\.png: cannot be read: No such file or directory$"):
         detect(request, check_progress=vanish)
-    assert not request.progress_file.exists()
+    assert not request.progress_path.exists()
 
 
 def test_what_goes_wrong_half_way_leaves_the_results_so_far(make_request, own_dataset, baseline):
@@ -93,10 +93,10 @@ def test_what_goes_wrong_half_way_leaves_the_results_so_far(make_request, own_da
     with pytest.raises(EvaluationError) as caught:
         detect(request, detect_progress=vanish)
     assert "3.png: cannot be read: No such file" in str(caught.value)
-    assert f"6 of 10 pictures are in {request.progress_file}: --resume" in str(caught.value)
+    assert f"6 of 10 pictures are in {request.progress_path}: --resume" in str(caught.value)
     path.write_bytes(content)
     assert same_output(
-        detect(make_request(dataset=own_dataset, resume=request.progress_file)), baseline
+        detect(make_request(dataset=own_dataset, resume=request.progress_path)), baseline
     )
 
 
@@ -105,7 +105,7 @@ def interrupted(make_request):
     request = make_request()
     with pytest.raises(InterruptedRunError):
         detect(request, detect_progress=interrupt_after(4))
-    return request.progress_file
+    return request.progress_path
 
 
 @pytest.mark.parametrize(
@@ -191,10 +191,10 @@ def test_what_is_killed_has_left_all_but_the_last_minute(make_request, baseline)
     request = make_request()
     with pytest.raises(KilledError):
         detect(request, detect_progress=interrupt_after(7, KilledError), clock=Clock(21))
-    assert not list(request.progress_file.parent.glob("*.lock"))
+    assert not list(request.progress_path.parent.glob("*.lock"))
     progress = []
     resumed = detect(
-        make_request(resume=request.progress_file),
+        make_request(resume=request.progress_path),
         detect_progress=lambda done, total: progress.append(done),
     )
     assert progress == list(range(4, 11))  # after three a minute was over
@@ -222,14 +222,14 @@ def test_a_file_that_takes_long_is_written_less_often(make_request, monkeypatch)
 def test_what_is_not_killed_has_left_nothing_for_long(make_request):
     request = make_request()
     found = detect(request, clock=Clock())
-    assert found.partial == request.progress_file
+    assert found.partial == request.progress_path
     remove_progress(found.partial)
-    assert not list(request.progress_file.parent.glob("x*"))
+    assert not list(request.progress_path.parent.glob("x*"))
     assert detect(request).partial is None  # it took no minute
 
 
 def test_what_cannot_be_kept_is_a_note_and_no_end(make_request, baseline, tmp_path):
-    request = replace(make_request(), progress_file=tmp_path / "absent" / "x.partial.npz")
+    request = replace(make_request(), progress_path=tmp_path / "absent" / "x.partial.npz")
     found = detect(request, clock=Clock())
     assert same_output(found, baseline)
     (note,) = found.notes

@@ -82,7 +82,7 @@ def test_each_mistake_changes_one_thing():
     for setting in variants:
         changed = {
             name: (before, after)
-            for part in ("feeding", "postprocessing")
+            for part in ("input_settings", "postprocessing")
             for name, before in vars(getattr(USUAL, part)).items()
             if (after := getattr(getattr(setting, part), name)) != before
         }

@@ -36,7 +36,7 @@ def test_an_interrupted_run_of_several_goes_on(make_request, baseline):
     request = make_request()
     outcomes = detect_with_threads(3, request, lambda rank: interrupt_after(4))
     assert all(isinstance(outcome, InterruptedRunError) for outcome in outcomes)
-    path = request.progress_file
+    path = request.progress_path
     parts = sorted(file.name for file in path.parent.glob("*.npz*"))
     assert parts == [path.name, f"{path.name}.rank1", f"{path.name}.rank2"]
     for size in (1, 2, 4):
@@ -48,8 +48,8 @@ def test_also_where_the_first_of_them_has_done_nothing(make_request, baseline):
     request = make_request()
     outcomes = detect_with_threads(2, request, lambda rank: interrupt_after(2))
     assert all(isinstance(outcome, InterruptedRunError) for outcome in outcomes)
-    request.progress_file.unlink()
-    assert same_output(detect(make_request(resume=request.progress_file)), baseline)
+    request.progress_path.unlink()
+    assert same_output(detect(make_request(resume=request.progress_path)), baseline)
 
 
 def test_images_that_nobody_was_given_are_noticed(make_request, monkeypatch):

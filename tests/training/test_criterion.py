@@ -93,7 +93,7 @@ def first_step(shared, name, tag, assignment, epoch, empty=False):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "tag", "assignment", "epoch"), CASES)
 def test_a_step_is_ppdets(shared, name, tag, assignment, epoch):
-    """Cells and boxes as sets; loss terms within 1e-5, where the recording rounds by 9e-6.
+    """Anchor points and boxes as sets; loss terms within 1e-5, where the recording rounds by 9e-6.
 
     In float64 live ppdet has the same assignments, and losses that are 5e-14 off.
     """
@@ -110,7 +110,7 @@ def test_a_step_is_ppdets(shared, name, tag, assignment, epoch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["picodet_s_416_coco", "picodet_m_416_coco"])
-def test_a_picture_without_boxes_is_ppdets(shared, name):
+def test_a_image_without_boxes_is_ppdets(shared, name):
     found, *_ = first_step(shared, name, "train", SimOTA(), 0, empty=True)
     summary = json.loads((shared / "reference" / name / "train_summary.json").read_text())
     log = summary["train_one_empty_image"]

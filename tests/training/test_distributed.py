@@ -1,6 +1,6 @@
 """Two processes with gloo against one with the doubled batch, in float64.
 
-Batch norms are synchronised here, as otherwise each process normalises by its own pictures: then
+Batch norms are synchronized here, as otherwise each process normalizes by its own images: then
 two processes are another training than one, in ppdet as here.
 """
 
@@ -68,7 +68,7 @@ def trained(used, ranks, parts, steps=STEPS, sync_bn=True):
     model = PicoDet(used.model)
     init_weights(model, torch.Generator().manual_seed(0))
     model = model.double().train()
-    # scores of 0.7: normalisers below 1, which are made 1, would be those of one process alone
+    # scores of 0.7: normalizers below 1, which are made 1, would be those of one process alone
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.startswith("head.predictors") and name.endswith("bias"):

@@ -45,15 +45,15 @@ def spoiled(model, x, function=sums):
     return str(nan_report.explain(model, x, function, 12))
 
 
-def test_it_names_iteration_and_pictures():
+def test_it_names_iteration_and_images():
     text = spoiled(network(), batch(float("nan")))
     assert text.startswith("iteration 12: ")
-    assert "The pictures of the batch: 37, 74. " in text
+    assert "The images of the batch: 37, 74. " in text
     assert "--resume" in text
 
 
-def test_the_pictures():
-    assert "not: the pictures, 24 of 24 numbers of [2, 3, 2, 2]" in spoiled(
+def test_the_images():
+    assert "not: the images, 24 of 24 numbers of [2, 3, 2, 2]" in spoiled(
         network(), batch(float("nan"))
     )
 

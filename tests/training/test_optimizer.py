@@ -43,7 +43,7 @@ def test_what_decays_is_what_decays_in_ppdet(golden, config):
 @pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_three_steps_end_where_ppdets_do(golden, config):
-    """In float64, every parameter, by live ppdet's optimiser: scripts/record/parameters.py."""
+    """In float64, every parameter, by live ppdet's optimizer: scripts/record/parameters.py."""
     recorded = np.load(golden / "parameters.npz")
     names, ends = recorded[f"{config.name}/names"], recorded[f"{config.name}/stepped"]
     table = name_table(config.backbone, config.neck, config.head)

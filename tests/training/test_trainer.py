@@ -121,8 +121,8 @@ def test_a_signal_ends_it_after_the_step(whole, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_bad_picture_loses_nothing(whole, tmp_path):
-    trouble = ImageError("7.png: not a picture")
+def test_a_bad_image_loses_nothing(whole, tmp_path):
+    trouble = ImageError("7.png: not an image")
     with pytest.raises(ImageError, match=r"7\.png"):
         training(tmp_path, FakeLoader(trouble, (1, 2)), rising).run()
     assert (
@@ -184,7 +184,7 @@ def test_not_a_number_stops_before_the_update(tmp_path):
         return right
 
     spoiled = training(tmp_path, FakeLoader(at=(0, 1), changed=spoil))
-    with pytest.raises(NotFiniteError, match=r"the pictures, 1 of .* batch: 10, 11\."):
+    with pytest.raises(NotFiniteError, match=r"the images, 1 of .* batch: 10, 11\."):
         spoiled.run()
     after_one = training(tmp_path / "other", FakeLoader(KilledError(), (0, 1)))
     with pytest.raises(KilledError):

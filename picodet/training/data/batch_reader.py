@@ -1,4 +1,4 @@
-"""A batch from its number alone: which pictures, and everything that is drawn about them.
+"""A batch from its number alone: which images, and everything that is drawn about them.
 
 Nothing is remembered between two batches, so that any process can make any of them, and a training
 that goes on after a stop sees what it would have seen.
@@ -42,27 +42,27 @@ class BatchReader:
     dataset: TrainDataset
     augmentation: Augmentation
     preprocessing: Preprocessing
-    batch_size: int  # pictures of this rank
+    batch_size: int  # images of this rank
     seed: int
     rank: int
     ranks: int
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches that are full; the rest of an epoch's pictures is left out."""
+        """Batches that are full; the rest of an epoch's images is left out."""
         return -(-len(self.dataset) // self.ranks) // self.batch_size
 
     @property
     def max_values(self) -> int:
-        """Numbers in the pictures of a batch, at the most."""
+        """Numbers in the images of a batch, at the most."""
         return (
             self.batch_size * 3 * max(height * width for height, width in self.augmentation.sizes)
         )
 
     def batch(self, epoch: int, step: int, buffer: Tensor | None = None) -> Batch:
-        """buffer: [max_values] or more float32, where the pictures shall be written.
+        """buffer: [max_values] or more float32, where the images shall be written.
 
-        Raises ImageError, with its id, for a picture that cannot be read.
+        Raises ImageError, with its id, for an image that cannot be read.
         """
         key = (self.seed % WORD, epoch, step, self.rank)
         random, python_rng = np.random.RandomState(key), Random(repr(key))  # noqa: S311
@@ -86,7 +86,7 @@ class BatchReader:
         """[batch_size] indices, as Paddle's DistributedBatchSampler deals them out.
 
         Its order depends on the epoch alone (paddle/io/dataloader/batch_sampler.py), ours too:
-        another seed changes what is done to the pictures.
+        another seed changes what is done to the images.
         """
         number = len(self.dataset)
         order = np.arange(-(-number // self.ranks) * self.ranks) % number
@@ -139,14 +139,14 @@ def reader(
     made = BatchReader(dataset, augmentation, preprocessing, batch_size, seed, rank, ranks)
     if made.steps_per_epoch == 0:
         raise TrainingError(
-            f"{dataset.folder}: a step takes {batch_size} pictures in each of {ranks} processes, "
+            f"{dataset.folder}: a step takes {batch_size} images in each of {ranks} processes, "
             f"and there are {len(dataset)} with a box; --batch takes fewer"
         )
     return made
 
 
 def pad_targets(boxes: list[np.ndarray], classes: list[np.ndarray]) -> Targets:
-    """PadGT: boxes [n, 4] and classes [n] of each picture, with zeros up to the most."""
+    """PadGT: boxes [n, 4] and classes [n] of each image, with zeros up to the most."""
     most = max(1, *map(len, boxes))
     padded = Targets(
         torch.zeros(len(boxes), most, 4),

@@ -1,7 +1,7 @@
-"""RandomDistort: other colours, in one of the two forms that ppdet had.
+"""RandomDistort: other colors, in one of the two forms that ppdet had.
 
 ppdet-2.6 (the official weights saw it; operators.py:484-595 of release/2.6) works on floats and
-cuts nothing off, so that a picture may leave 0 .. 255; hue turns by up to 18 half turns, which is
+cuts nothing off, so that an image may leave 0 .. 255; hue turns by up to 18 half turns, which is
 any hue. ppdet-2.7 (7d6dc40793) works on bytes: picodet.training.data.color_jitter.
 
 All is drawn first, in ppdet's order, and then done in its dtypes and its order of additions.
@@ -22,7 +22,7 @@ BYTES = np.arange(256, dtype=np.uint8)
 
 
 def enhance(image: np.ndarray, changes: Iterable[tuple[str, float]]) -> np.ndarray:
-    """picture [H, W, 3] uint8 RGB -> same, float32 of whole numbers.
+    """image [H, W, 3] uint8 RGB -> same, float32 of whole numbers.
 
     changes: of brightness, contrast, saturation or hue, and how much; hue in 1 / 256 of a turn.
     """
@@ -40,7 +40,7 @@ def enhance(image: np.ndarray, changes: Iterable[tuple[str, float]]) -> np.ndarr
 
 
 def luma(image: np.ndarray) -> np.ndarray:
-    """picture [H, W, 3] uint8 RGB -> [H, W] uint8."""
+    """image [H, W, 3] uint8 RGB -> [H, W] uint8."""
     gray: np.ndarray = cv2.transform(image.astype(np.float32), PILLOW_LUMA)
     return gray.astype(np.uint8)
 
@@ -68,7 +68,7 @@ BLOCK = 1 << 13  # values of a plane that are turned at a time, so that they sta
 def distort(
     image: np.ndarray, form: Literal["ppdet-2.6", "ppdet-2.7"], random: np.random.RandomState
 ) -> np.ndarray:
-    """picture [H, W, 3] uint8 RGB -> same.
+    """image [H, W, 3] uint8 RGB -> same.
 
     ppdet-2.6: float32, float64 where hue came last, uint8 where nothing was done; 2.7: float32.
     """
@@ -89,7 +89,7 @@ def draw_changes(random: np.random.RandomState) -> list[Change]:
 
 
 def apply_changes(image: np.ndarray, changes: Iterable[Change]) -> np.ndarray:
-    """picture [H, W, 3] uint8 RGB -> same, uint8, float32 or float64: the form of ppdet-2.6."""
+    """image [H, W, 3] uint8 RGB -> same, uint8, float32 or float64: the form of ppdet-2.6."""
     changes = list(changes)
     if not changes:
         return image
@@ -135,7 +135,7 @@ def _saturate(planes: list[np.ndarray], amount: float) -> None:
 
 
 def _rotate_hue(planes: list[np.ndarray], half_turns: float) -> list[np.ndarray]:
-    """planes 3 of [H, W] float32 RGB -> float64: turned about the axis of grey in YIQ."""
+    """planes 3 of [H, W] float32 RGB -> float64: turned about the axis of gray in YIQ."""
     cosine, sine = np.cos(half_turns * np.pi), np.sin(half_turns * np.pi)
     rotation = np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
     matrix = np.dot(np.dot(np.array(FROM_YIQ), rotation), np.array(TO_YIQ))

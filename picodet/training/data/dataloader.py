@@ -33,11 +33,11 @@ SLOTS = PREFETCH + 1  # of a worker; one more, for the batch that is being copie
 
 
 class SharedBatch(NamedTuple):
-    """What comes from a worker: a batch whose pictures lie in the shared memory."""
+    """What comes from a worker: a batch whose images lie in the shared memory."""
 
     worker: int
     slot: int
-    shape: tuple[int, ...]  # of the pictures
+    shape: tuple[int, ...]  # of the images
     targets: tuple[np.ndarray, ...]  # as in Targets; tensors would each need a file
     image_ids: tuple[int, ...]
 
@@ -58,7 +58,7 @@ class Loader:
     ) -> None:
         """batch_size: images of this rank; workers: 0 reads in this process.
 
-        Raises TrainingError where there are not enough pictures for a step, or not enough memory.
+        Raises TrainingError where there are not enough images for a step, or not enough memory.
         """
         self.reader = reader(dataset, augmentation, preprocessing, batch_size, seed, rank, ranks)
         self.workers = workers
@@ -76,7 +76,7 @@ class Loader:
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """From the batch of step `start` on; what comes before it is not read.
 
-        Raises ImageError for a picture that cannot be read, TrainingError where a worker dies.
+        Raises ImageError for an image that cannot be read, TrainingError where a worker dies.
         """
         self._steps.epoch, self._steps.start = number, start
         try:
@@ -88,7 +88,7 @@ class Loader:
             if "exited unexpectedly" not in str(error):
                 raise
             raise TrainingError(
-                f"a process that reads pictures has died in epoch {number + 1}: {error}. Mostly "
+                f"a process that reads images has died in epoch {number + 1}: {error}. Mostly "
                 "memory was short: --workers with fewer, or a smaller --batch"
             ) from error
 

@@ -1,7 +1,7 @@
-"""What there is to train on: the pictures of an annotation file that have a box.
+"""What there is to train on: the images of an annotation file that have a box.
 
 As COCODataSet for training (ppdet/data/source/coco.py:143-178): no crowds, no boxes without an
-area, no pictures without boxes; pictures in the order of their ids.
+area, no images without boxes; images in the order of their ids.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ MAX_NAMED = 5  # in an error
 
 @dataclass(frozen=True)
 class TrainDataset:
-    """N pictures and their G boxes; those of picture i are rows starts[i] .. starts[i + 1]."""
+    """N images and their G boxes; those of image i are rows starts[i] .. starts[i + 1]."""
 
     folder: Path
     files: tuple[str, ...]  # below the folder
     image_ids: np.ndarray  # [N] int64, ascending
     starts: np.ndarray  # [N + 1] int64
-    boxes: np.ndarray  # [G, 4] float32 xyxy in pixels of the picture
+    boxes: np.ndarray  # [G, 4] float32 xyxy in pixels of the image
     classes: np.ndarray  # [G] int64, index into class_names
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()  # what was assumed in reading them
@@ -46,7 +46,7 @@ class TrainDataset:
 
 
 def find_train(folder: Path) -> tuple[Path, Path]:
-    """The folder of train2017's pictures, and their annotation file, below a folder of COCO."""
+    """The folder of train2017's images, and their annotation file, below a folder of COCO."""
     images = [folder / name for name in IMAGE_FOLDERS]
     places = [folder / ANNOTATION_FILE, folder / Path(ANNOTATION_FILE).name]
     found = next((path for path in images if path.is_dir()), None)
@@ -56,7 +56,7 @@ def find_train(folder: Path) -> tuple[Path, Path]:
         annotations = parts[0] if len(parts) == 1 else None
     if found is None or annotations is None:
         raise TrainingError(
-            f"{folder}: has nothing to train on: looked for the pictures in "
+            f"{folder}: has nothing to train on: looked for the images in "
             f"{' and '.join(IMAGE_FOLDERS)} ({_outcome(found)}), and for {ANNOTATION_FILE} or a "
             f"single instances_train*.json there or above ({_outcome(annotations)}). --images and "
             "--annotations name them one by one"
@@ -70,26 +70,26 @@ def read_dataset(
     """class_names: what a model's classes are called; None: the categories, by their ids.
 
     Raises TrainingError where a class is none of the categories, where there is no box, or no file
-    of a picture, and what `read_annotations` raises.
+    of an image, and what `read_annotations` raises.
     """
     annotations = read_annotations(annotation_file)
     classes = _classes(annotations, class_names)
-    truths = annotations.ground_truth
-    corners = truths.boxes.copy()
+    ground_truth = annotations.ground_truth
+    corners = ground_truth.boxes.copy()
     corners[:, 2:] += corners[:, :2]
     kept = (
-        ~truths.crowds
-        & (truths.areas > 0)
+        ~ground_truth.crowds
+        & (ground_truth.areas > 0)
         & (corners[:, 2:] - corners[:, :2] > SMALLEST).all(axis=1)
-        & np.isin(truths.category_ids, list(classes.values()))
+        & np.isin(ground_truth.category_ids, list(classes.values()))
     )
     rows = np.flatnonzero(kept)
     if not len(rows):
         raise TrainingError(
-            f"{annotation_file}: none of its {len(truths):,} boxes can be trained on: they are "
+            f"{annotation_file}: none of its {len(ground_truth):,} boxes can be trained on: they are "
             f"crowds, have no area, or are of other classes than {_list(list(classes))}"
         )
-    image_indices = annotations.image_indices(truths.image_ids[rows])
+    image_indices = annotations.image_indices(ground_truth.image_ids[rows])
     rows = rows[np.argsort(image_indices, kind="stable")]
     present, counts = np.unique(image_indices, return_counts=True)
     images = [annotations.images[i] for i in present]
@@ -104,7 +104,7 @@ def read_dataset(
         image_ids=np.array([image.id for image in images], np.int64),
         starts=np.concatenate([[0], np.cumsum(counts)]),
         boxes=np.array(rounded, np.float32).reshape(-1, 4),
-        classes=np.array([order[i] for i in truths.category_ids[rows].tolist()], np.int64),
+        classes=np.array([order[i] for i in ground_truth.category_ids[rows].tolist()], np.int64),
         class_names=tuple(classes),
         notes=annotations.notes,
     )
@@ -139,7 +139,7 @@ def _check_files(folder: Path, files: Sequence[str]) -> None:
     missing = [file for file in files if not (folder / file).is_file()]
     if missing:
         raise TrainingError(
-            f"{folder}: {len(missing):,} of {len(files):,} pictures of the annotations are not "
+            f"{folder}: {len(missing):,} of {len(files):,} images of the annotations are not "
             f"there: {_list(missing)}. ppdet would leave them out; copy them, or remove them "
             "from the annotations"
         )

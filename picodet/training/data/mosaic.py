@@ -13,10 +13,10 @@ import numpy as np
 
 from picodet.training.data.transforms import LabeledImage
 
-PROBABILITY = 0.6  # of pictures that become a mosaic
+PROBABILITY = 0.6  # of images that become a mosaic
 NUM_IMAGES = 5  # four, and the one that is mixed in
 SIDE = 640  # of the result, pixels
-GRAY = 114  # where there is no picture
+GRAY = 114  # where there is no image
 CENTERS = (0.5 * SIDE, 1.5 * SIDE)  # of the four
 DEGREES, SCALES, SHEARS, SHIFTS = (-10, 10), (0.1, 2.0), (-2, 2), (-0.1, 0.1)
 MIXED_SCALES = (0.5, 1.5)
@@ -26,7 +26,7 @@ HSV_GAINS = (5, 30, 30)  # hue 0 .. 179, saturation, value 0 .. 255
 def mosaic(
     samples: Sequence[LabeledImage], random: np.random.RandomState, python_rng: Random
 ) -> LabeledImage:
-    """Five pictures uint8 -> one of SIDE x SIDE, or the first as it is."""
+    """Five images uint8 -> one of SIDE x SIDE, or the first as it is."""
     if random.uniform(0.0, 1.0) > PROBABILITY:
         return samples[0]
     four = _random_affine(_mosaic_canvas(samples[:4], python_rng), python_rng)
@@ -35,7 +35,7 @@ def mosaic(
 
 
 def augment_hsv(image: np.ndarray, random: np.random.RandomState) -> np.ndarray:
-    """picture [H, W, 3] uint8 RGB -> float32: hue, saturation and value moved, or left."""
+    """image [H, W, 3] uint8 RGB -> float32: hue, saturation and value moved, or left."""
     moves = random.uniform(-1, 1, 3) * HSV_GAINS
     moves *= random.randint(0, 2, 3)
     values = np.arange(256, dtype=np.uint8)
@@ -47,7 +47,7 @@ def augment_hsv(image: np.ndarray, random: np.random.RandomState) -> np.ndarray:
 
 
 def _mosaic_canvas(samples: Sequence[LabeledImage], python_rng: Random) -> LabeledImage:
-    """About a centre of a field of twice the side: above left, above right, and below."""
+    """About a center of a field of twice the side: above left, above right, and below."""
     canvas = np.full((2 * SIDE, 2 * SIDE, 3), GRAY, np.uint8)
     y, x = int(python_rng.uniform(*CENTERS)), int(python_rng.uniform(*CENTERS))
     boxes = []
@@ -106,7 +106,7 @@ def _mix_up(sample: LabeledImage, other: LabeledImage, python_rng: Random) -> La
 
 
 def _resized_to_fit(image: np.ndarray) -> tuple[float, np.ndarray]:
-    """The factor by which a picture fits into SIDE x SIDE, and how it looks there."""
+    """The factor by which an image fits into SIDE x SIDE, and how it looks there."""
     height, width = image.shape[:2]
     scale = min(SIDE / height, SIDE / width)
     size = int(width * scale), int(height * scale)

@@ -25,7 +25,7 @@ ORDERS = {
 
 
 def rotate_hue(image: np.ndarray, amount: float) -> np.ndarray:
-    """picture [H, W, 3] uint8 RGB -> same: hue, in 1 / 256 of a turn, moved on."""
+    """image [H, W, 3] uint8 RGB -> same: hue, in 1 / 256 of a turn, moved on."""
     red, green, blue = cv2.split(image)
     above, below = cv2.max(red, green), cv2.min(red, green)
     value, least = cv2.max(above, blue), cv2.min(below, blue)
@@ -43,7 +43,7 @@ def rotate_hue(image: np.ndarray, amount: float) -> np.ndarray:
 
 
 def to_hsv(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """picture [..., 3] uint8 RGB -> three of [...] uint8."""
+    """image [..., 3] uint8 RGB -> three of [...] uint8."""
     red, green, blue = (image[..., i].astype(np.float32) for i in range(3))
     value = np.maximum(np.maximum(red, green), blue)
     spread = value - np.minimum(np.minimum(red, green), blue)
@@ -99,7 +99,7 @@ def _pair(high: np.ndarray, low: np.ndarray) -> np.ndarray:
 def _hues() -> np.ndarray:
     """[2^19] uint8 by order, distance of the middle from the greatest, and spread.
 
-    A colour of each: nothing else is needed for its hue.
+    A color of each: nothing else is needed for its hue.
     """
     spread, distance = BYTES, np.minimum(BYTES[:, None], BYTES)  # [distance, spread]
     ranked = [np.broadcast_to(spread, distance.shape), spread - distance, np.zeros_like(distance)]

@@ -1,4 +1,4 @@
-"""RandomCrop and RandomFlip: what moves the boxes of a picture.
+"""RandomCrop and RandomFlip: what moves the boxes of an image.
 
 Draws from `random` are those of ppdet/data/transform/operators.py (:1459-1804, :643-700 of
 PaddleDetection 666f597), one by one, and the arithmetic is done in its dtypes.
@@ -17,12 +17,12 @@ from picodet.training.recipes.schema import Size
 OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # IoU with some box that a crop must reach
 TRIES = 50  # for each of them
 SCALES = (0.3, 1.0)  # of a crop's sides, before its proportions
-PROPORTIONS = (0.5, 2.0)  # width over height, of what they are in the picture
+PROPORTIONS = (0.5, 2.0)  # width over height, of what they are in the image
 EPSILON = 1e-10  # beside the union
 
 
 class LabeledImage(NamedTuple):
-    """A picture, and what there is to find in it."""
+    """An image, and what there is to find in it."""
 
     image: np.ndarray  # [H, W, 3] RGB
     boxes: np.ndarray  # [n, 4] float32 xyxy, pixels
@@ -30,7 +30,7 @@ class LabeledImage(NamedTuple):
 
 
 def crop(sample: LabeledImage, random: np.random.RandomState) -> LabeledImage:
-    """A part that holds the centre of a box, or all: which overlap is asked for is drawn."""
+    """A part that holds the center of a box, or all: which overlap is asked for is drawn."""
     areas = (sample.boxes[:, 2] - sample.boxes[:, 0]) * (sample.boxes[:, 3] - sample.boxes[:, 1])
     for index in random.permutation(len(OVERLAPS) + 1):
         if index == len(OVERLAPS):  # no crop
@@ -64,7 +64,7 @@ def _draw_window(
     proportion = random.uniform(max(PROPORTIONS[0], scale**2), min(PROPORTIONS[1], scale**-2))
     root = math.sqrt(proportion)
     part_height, part_width = int(height * (scale / root)), int(width * (scale * root))
-    # a side as long as the picture's has one place; ppdet fails there, once in a billion
+    # a side as long as the image's has one place; ppdet fails there, once in a billion
     y = random.randint(0, max(height - part_height, 1))
     x = random.randint(0, max(width - part_width, 1))
     return x, y, x + part_width, y + part_height
@@ -85,7 +85,7 @@ def _overlap(boxes: np.ndarray, areas: np.ndarray, part: tuple[int, int, int, in
 def _crop_boxes(
     boxes: np.ndarray, part: tuple[int, int, int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes [n, 4] in the part, cut at its sides, and which [n] have their centre in it."""
+    """Boxes [n, 4] in the part, cut at its sides, and which [n] have their center in it."""
     corners = np.array(part, np.float32)
     first, last = corners[:2], corners[2:]
     cut = np.concatenate([np.maximum(boxes[:, :2], first), np.minimum(boxes[:, 2:], last)], axis=1)
@@ -102,7 +102,7 @@ INTERPOLATIONS = (
     cv2.INTER_CUBIC,
     cv2.INTER_LANCZOS4,
 )
-BLOCK = 1 << 15  # values that are normalised at a time, so that they stay in the cache
+BLOCK = 1 << 15  # values that are normalized at a time, so that they stay in the cache
 
 
 def draw_resize(sizes: Sequence[Size], random: np.random.RandomState) -> tuple[Size, int]:
@@ -112,14 +112,14 @@ def draw_resize(sizes: Sequence[Size], random: np.random.RandomState) -> tuple[S
 
 
 def resize(image: np.ndarray, size: Size, interp: int) -> np.ndarray:
-    """picture [H, W, 3] -> [*size, 3] float32, without regard to proportions."""
+    """image [H, W, 3] -> [*size, 3] float32, without regard to proportions."""
     fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
     resized = cv2.resize(image, None, fx=fx, fy=fy, interpolation=interp)
     return resized.astype(np.float32, copy=False)
 
 
 def resize_boxes(boxes: np.ndarray, image_size: Size, size: Size) -> np.ndarray:
-    """boxes [n, 4] float32 xyxy in pixels of a picture -> of one that was resized; cut off there.
+    """boxes [n, 4] float32 xyxy in pixels of an image -> of one that was resized; cut off there.
 
     None is left out, however small.
     """
@@ -128,7 +128,7 @@ def resize_boxes(boxes: np.ndarray, image_size: Size, size: Size) -> np.ndarray:
 
 
 def normalize_into(target: np.ndarray, image: np.ndarray, preprocessing: Preprocessing) -> None:
-    """picture [H, W, 3] float32 RGB -> target [3, H, W] float32.
+    """image [H, W, 3] float32 RGB -> target [3, H, W] float32.
 
     Scaled in float32; then mean and std in float64, after each rounded to float32, as ppdet.
     """

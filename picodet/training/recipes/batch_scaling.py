@@ -1,4 +1,4 @@
-"""What follows from a recipe's numbers for pictures that are shared among processes."""
+"""What follows from a recipe's numbers for images that are shared among processes."""
 
 import math
 from dataclasses import dataclass, replace
@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from picodet.training.recipes.lr_schedule import learning_rates, linear_scaling_rule
 from picodet.training.recipes.schema import Batches, Recipe
 
-COCO_TRAIN = 117_266  # pictures of train2017 that have a box: the others are not trained on
+COCO_TRAIN = 117_266  # images of train2017 that have a box: the others are not trained on
 
 
 @dataclass(frozen=True)
 class Derived:
-    """Numbers that follow from a recipe's, for so many pictures."""
+    """Numbers that follow from a recipe's, for so many images."""
 
     images: int
     steps_per_epoch: int
@@ -21,7 +21,7 @@ class Derived:
 
 
 def scaled_to_batch(recipe: Recipe, per_gpu: int, gpus: int = 1) -> Recipe:
-    """The same for other pictures a step; its base rate follows by the linear rule.
+    """The same for other images a step; its base rate follows by the linear rule.
 
     ppdet never changes a rate by itself and tells people to (configs/picodet/README_en.md).
     """
@@ -35,13 +35,13 @@ def scaling_note(recipe: Recipe, used: Recipe) -> str | None:
     if recipe.batches.total == used.batches.total:
         return None
     return (
-        f"base rate {recipe.schedule.base_lr:g} for {recipe.batches.total} pictures a step is "
+        f"base rate {recipe.schedule.base_lr:g} for {recipe.batches.total} images a step is "
         f"{used.schedule.base_lr:.6g} for {used.batches.total}, by the linear rule"
     )
 
 
 def derived(recipe: Recipe, images: int = COCO_TRAIN) -> Derived:
-    """Each process has as many pictures as any other, and leaves out what fills no batch.
+    """Each process has as many images as any other, and leaves out what fills no batch.
 
     As paddle.io.DistributedBatchSampler with drop_last does.
     """

@@ -45,9 +45,9 @@ def derived_lines(recipe: Recipe, images: int = COCO_TRAIN) -> list[str]:
     batches, schedule = recipe.batches, recipe.schedule
     follows = derived(recipe, images)
     return [
-        f"{batches.total} pictures a step ({batches.per_gpu} x {batches.gpus}); for "
+        f"{batches.total} images a step ({batches.per_gpu} x {batches.gpus}); for "
         f"another number the base rate {schedule.base_lr:g} follows it (linear rule)",
-        f"{images:,} pictures: {follows.steps_per_epoch:,} steps an epoch, {follows.steps:,} in "
+        f"{images:,} images: {follows.steps_per_epoch:,} steps an epoch, {follows.steps:,} in "
         f"all; learning rate from {follows.first_lr:.6g} to {follows.last_lr:.6g}",
     ]
 

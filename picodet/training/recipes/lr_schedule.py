@@ -49,5 +49,5 @@ def learning_rates(schedule: Schedule, steps_per_epoch: int) -> Callable[[int], 
 
 
 def linear_scaling_rule(base_lr: float, recipe_total: int, actual_total: int) -> float:
-    """The base rate for another number of pictures a step (arXiv:1706.02677, section 2.1)."""
+    """The base rate for another number of images a step (arXiv:1706.02677, section 2.1)."""
     return base_lr * actual_total / recipe_total

@@ -20,7 +20,7 @@ OPERATORS = "ppdet/data/transform/operators.py"
 SIMOTA = "ppdet/modeling/assigners/simota_assigner.py"
 GPUS = {
     True: f"{CONFIGS}README.md: every published config was trained on 4 GPUs",
-    # 117,266 pictures of COCO have boxes; 34,350 steps are 150 epochs of 229 times 4 x 128
+    # 117,266 images of COCO have boxes; 34,350 steps are 150 epochs of 229 times 4 x 128
     False: f"{CONFIGS}legacy_model/README.md: 4 or 8 GPUs, without saying which where; the "
     "pruner's 34,350 steps are 150 epochs on 4",
 }

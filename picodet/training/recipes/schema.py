@@ -16,14 +16,14 @@ Frozen = Literal["nothing", "backbone norms", "backbone"]
 
 @dataclass(frozen=True)
 class Batches:
-    """How many pictures go into a step: one step's worth on one GPU, and on how many."""
+    """How many images go into a step: one step's worth on one GPU, and on how many."""
 
     per_gpu: int
     gpus: int = 4  # that the official learning rate was chosen for
 
     @property
     def total(self) -> int:
-        """Pictures of a step."""
+        """Images of a step."""
         return self.per_gpu * self.gpus
 
 
@@ -31,7 +31,7 @@ class Batches:
 class Schedule:
     """The learning rate, by iteration (ppdet/optimizer/optimizer.py:34-192)."""
 
-    base_lr: float  # after the warm-up, at the recipe's own total of pictures a step
+    base_lr: float  # after the warm-up, at the recipe's own total of images a step
     epochs: int  # that are trained
     decay_epochs: int  # after which the cosine would be at its end
     warmup: Literal["linear", "exponential"] = "linear"
@@ -65,10 +65,10 @@ class EMAConfig:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What a picture goes through, in this order (ppdet/data/transform/operators.py)."""
+    """What an image goes through, in this order (ppdet/data/transform/operators.py)."""
 
     sizes: tuple[Size, ...]  # one of them for each batch, with one of five interpolations
-    mosaic: bool = False  # four pictures in one, mixed up; colours by HSV. In place of what follows
+    mosaic: bool = False  # four images in one, mixed up; colors by HSV. In place of what follows
     mosaic_epochs: int = 0
     crop: bool = True
     flip: float = 0.5  # how often
@@ -80,7 +80,7 @@ class SimOTA:
     """Assignment of 2021 (ppdet/modeling/assigners/simota_assigner.py)."""
 
     center_radius: float = 2.5  # strides
-    candidates: int = 10  # IoUs that are added up for the number of cells of a box
+    candidates: int = 10  # IoUs that are added up for the number of anchor points of a box
     iou_weight: float = 6.0
     class_weight: float = 1.0
 

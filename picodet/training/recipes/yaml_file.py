@@ -4,7 +4,7 @@ recipe: picodet_s_416_coco
 epochs: 100                    # and the cosine ends with them
 input_size: 320                # and the sizes of the batches lie around it
 ema: ppdet-2.4           # or ppdet-2.3, or its own numbers
-resize: portable               # pictures have the same bits on every CPU
+resize: portable               # images have the same bits on every CPU
 schedule: {base_lr: 0.1}     # everything else by the names of picodet.training.recipes.schema
 """
 

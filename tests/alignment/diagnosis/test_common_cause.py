@@ -99,7 +99,7 @@ asked = []
 
 def test_a_common_cause_is_one_finding_and_the_others_are_looked_at(monkeypatch):
     asked.clear()
-    monkeypatch.setattr(common, "MOST_EXPLAINED", 2)
+    monkeypatch.setattr(common, "MAX_EXPLAINED", 2)
     differences = [difference(name, *pair) for name, pair in pairs(CAUSES["factor"][0]).items()]
     odd = THEIRS["3.weight"]
     differences += [difference(f"odd {i}", odd + 1 + i, odd) for i in range(3)]

@@ -65,13 +65,13 @@ def test_too_little_shared_memory(dataset, monkeypatch):
         raise RuntimeError("No space left on device")
 
     monkeypatch.setattr(torch.Tensor, "share_memory_", full)
-    # 2 workers, 3 places, 4 pictures of 3 x 96 x 64 numbers of 4 bytes: 1.8 MB
+    # 2 workers, 3 places, 4 images of 3 x 96 x 64 numbers of 4 bytes: 1.8 MB
     with pytest.raises(TrainingError, match=r"2 workers need 0\.0 GB .*No space left"):
         load(dataset, 2)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_bad_picture_is_told_as_it_is(dataset, tmp_path, workers):
+def test_a_bad_image_is_told_as_it_is(dataset, tmp_path, workers):
     bad = int(load(dataset, 0).reader.image_indices(0, 1)[0])
     for file in dataset.files:
         content = (dataset.folder / file).read_bytes()
@@ -81,7 +81,7 @@ def test_a_bad_picture_is_told_as_it_is(dataset, tmp_path, workers):
     with pytest.raises(ImageError) as raised:
         next(batches)
     place, identity = tmp_path / dataset.files[bad], dataset.image_ids[bad]
-    expected = f"{place}: an empty file; a picture is expected (image {identity})"
+    expected = f"{place}: an empty file; an image is expected (image {identity})"
     assert str(raised.value) == expected
 
 

@@ -71,7 +71,7 @@ def test_a_copy_has_the_same_digest_and_a_change_another(paths, tmp_path):
 def test_what_has_the_same_times_is_not_read_again(paths, monkeypatch):
     rows = scan(paths)
     read = []
-    monkeypatch.setattr(image_record, "image_sum", lambda path: read.append(path) or (7, 7))
+    monkeypatch.setattr(image_record, "image_checksum", lambda path: read.append(path) or (7, 7))
     assert np.array_equal(scan(paths, rows), rows)
     assert not read
     os.utime(paths[1], ns=(1, 1))

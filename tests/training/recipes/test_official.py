@@ -156,7 +156,7 @@ def test_the_pruner_stands_still_for_as_long_as_it_prunes():
     assert 117_266 // recipe.batches.total * 150 == 34350
 
 
-def test_the_npus_has_pictures_and_rates_of_its_own():
+def test_the_npus_has_images_and_rates_of_its_own():
     recipe, other = RECIPES["picodet_s_416_coco_npu"], RECIPES["picodet_s_416_coco_lcnet"]
     before, after = leaves(other), leaves(recipe)
     assert {path: after[path] for path in after if after[path] != before[path]} == {

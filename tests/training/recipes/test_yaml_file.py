@@ -178,9 +178,9 @@ def test_the_examples_are_recipes(path):
 @pytest.mark.parametrize(
     ("name", "changed"),
     [
-        ("seeds_s_416_from_parameters", {"schedule.per", "ema.start"}),
-        ("seeds_s_416_from_zero", {"schedule.per"}),
-        ("seeds_m_416", {"schedule.per"}),
+        ("retrain_s_416_ema_from_parameters", {"schedule.per", "ema.start"}),
+        ("retrain_s_416_ema_from_zero", {"schedule.per"}),
+        ("retrain_m_416", {"schedule.per"}),
     ],
 )
 def test_what_the_seeds_changed(name, changed):
