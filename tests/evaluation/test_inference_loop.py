@@ -54,10 +54,10 @@ def images(dataset):
 
 @pytest.fixture
 def work(dataset):
-    def detect(answer, *settings, ids=(70, 30)):
+    def make_detector(answer, *settings, ids=(70, 30)):
         return BatchDetector(Network(answer), dataset / "val2017", settings, ids)
 
-    return work
+    return make_detector
 
 
 LINEAR, CUBIC = InputSettings(1), InputSettings(2)

@@ -103,7 +103,6 @@ def test_in_words():
     assert type_description(int | None) == "a whole number or null"
 
 
-S = RECIPES["picodet_s_416_coco"]
 
 
 def test_each_number_by_its_path():
