@@ -1,7 +1,11 @@
 # Everything a newcomer needs, on a machine with Python 3.10+ and pip:
 #   make demo    convert real weights, align them layer by layer, detect with them
 #   make test    all tests; -j 2: its two halves side by side
-#   make check   format, lint, types, tests
+#   make check   format, lint, types, the package, tests
+#   make package   the files for PyPI, in build/dist, and whether they are whole
+#   make coverage  the lines that no test reaches; SUBSET='tests/data ..' takes fewer tests
+#   make oldest    the tests with the oldest of each dependency (constraints-oldest.txt); SUBSET too
+#   make pythons   the tests with each Python that is on this machine; SUBSET too
 #   make machines   what computes, as other CPUs and numbers of threads would; -j 2: two at a time
 #   make fuzz    every reader of files, guided by coverage, FUZZ_SECONDS for each; how many inputs
 #   make reference   Paddle's own environment in .venv-paddle, and the recordings made again; with
@@ -46,11 +50,11 @@ RECORDED := $(addprefix tests/,data test_shared.py evaluation/test_metrics.py \
     tests/training/test_*.py))
 
 .PHONY: install demo test test-alignment test-others check lint machines fuzz format clean paddle \
-    reference
+    reference package coverage oldest pythons
 
 install: $(INSTALLED)
 
-$(INSTALLED): setup.cfg constraints.txt
+$(INSTALLED): pyproject.toml setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
@@ -72,13 +76,59 @@ test-alignment: $(INSTALLED)
 test-others: $(INSTALLED)
 	$(BIN)/python -m pytest --ignore tests/alignment
 
-check: lint test
+check: lint package test
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The package is built with the setuptools of constraints.txt, so that nothing is fetched. What is
+# compared and started is what somebody would install: no file of picodet/ may be missing in it.
+package: $(INSTALLED)
+	rm -rf build/dist build/package
+	$(BIN)/python -m build --no-isolation --outdir build/dist . >build/package.log 2>&1 \
+	    || { cat build/package.log; exit 1; }
+	$(BIN)/twine check --strict build/dist/*
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target build/package \
+	    build/dist/*.whl
+	diff --recursive --brief --exclude __pycache__ picodet build/package/picodet
+	cd build/package && $(abspath $(BIN))/python -m picodet list >/dev/null
+
+coverage: $(INSTALLED)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(SUBSET)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+# Each has an environment of its own in build/. On Linux the package index has PyTorch with CUDA,
+# gigabytes of it; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu has smaller ones.
+# Pythons of pyenv are found by PYENV_VERSION=3.10.13:3.12.1.
+OLDEST_PYTHON ?= python3.10
+PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
+
+oldest: build/venv-oldest/installed
+	build/venv-oldest/bin/python -m pytest $(SUBSET)
+
+pythons: $(addprefix python-,$(PYTHONS))
+
+python-%:
+	@if python$* --version >/dev/null 2>&1; \
+	then $(MAKE) build/venv-$*/installed && build/venv-$*/bin/python -m pytest $(SUBSET); \
+	else echo "python$* is not on this machine: not tried"; fi
+
+build/venv-oldest/installed: pyproject.toml setup.cfg constraints-oldest.txt
+	$(OLDEST_PYTHON) -m venv build/venv-oldest
+	build/venv-oldest/bin/python -m pip install --quiet --constraint constraints-oldest.txt \
+	    --editable '.[all,test]'
+	touch $@
+
+build/venv-%/installed: pyproject.toml setup.cfg constraints.txt
+	python$* -m venv build/venv-$*
+	build/venv-$*/bin/python -m pip install --quiet --constraint constraints.txt \
+	    --editable '.[all,test]'
+	touch $@
 
 machines: $(addprefix machine-,$(MACHINES))
 
@@ -110,4 +160,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv $(PADDLE) demo build/fuzz
+	rm -rf .venv $(PADDLE) demo build .coverage .coverage.*
