@@ -1,12 +1,14 @@
 # Everything a newcomer needs, on a machine with Python 3.10+ and pip:
 #   make demo    convert real weights, align them layer by layer, detect with them
-#   make test    all tests; -j 2: its two halves side by side
-#   make check   format, lint, types, the package, tests
+#   make test    the tests that take seconds; make test-all: all of them
+#   make check   format, lint, types, layers, site, package, all tests
+#   make docs    the site, in build/site
 #   make package   the files for PyPI, in build/dist, and whether they are whole
-#   make coverage  the lines that no test reaches; SUBSET='tests/data ..' takes fewer tests
-#   make oldest    the tests with the oldest of each dependency (constraints-oldest.txt); SUBSET too
-#   make pythons   the tests with each Python that is on this machine; SUBSET too
-#   make machines   what computes, as other CPUs and numbers of threads would; -j 2: two at a time
+#   make oldest    the tests with the oldest of each dependency (constraints-oldest.txt); all but
+#                  the slow ones, or SUBSET='tests/data ..'
+#   make pythons   likewise with each Python that is on this machine
+#   make coverage  the lines that no test reaches; of all tests, or of SUBSET
+#   make machines   what computes, as other CPUs and numbers of threads would
 #   make fuzz    every reader of files, guided by coverage, FUZZ_SECONDS for each; how many inputs
 #   make reference   Paddle's own environment in .venv-paddle, and the recordings made again; with
 #                    it the tests run live ppdet too
@@ -34,23 +36,27 @@ sse41_onednn := ONEDNN_MAX_CPU_ISA=SSE41
 compatible_mkl := MKL_CBWR=COMPATIBLE MKL_ENABLE_INSTRUCTIONS=SSE4_2
 old_numpy := OPENBLAS_CORETYPE=Nehalem NPY_DISABLE_CPU_FEATURES=X86_V3
 MACHINES ?= no_ipp sse42_ipp avx2 plain_torch sse41_onednn compatible_mkl old_numpy
-# The tests whose outcome hangs on a computed number; the others read, write, parse and print.
-COMPUTING := $(addprefix tests/,alignment data export inference models training test_boxes.py \
-    test_cli_align.py test_cli_eval.py test_decoding.py test_detection.py test_nms.py \
-    test_postprocess.py test_shared.py test_shared_eval.py evaluation/test_bootstrap.py \
-    evaluation/test_eval_matching.py evaluation/test_eval_session.py evaluation/test_metrics.py)
-# Of these what is held against recordings; a fault that is planted in a layer is found by the same
-# rule everywhere. CI takes these.
-RECORDED := $(addprefix tests/,data test_shared.py evaluation/test_metrics.py \
-    export/test_network.py \
-    $(addprefix alignment/test_,endings.py heads.py preprocessing.py probing.py real_onnx.py \
-    rounding.py)) \
-    $(filter-out %/test_checkpoint.py %/test_folding.py %/test_loader.py %/test_loop.py \
-    %/test_parallel.py %/test_synchronised.py,$(wildcard tests/models/test_*.py \
-    tests/training/test_*.py))
+# The tests whose outcome depends on a computed number; the others read, write, parse and print.
+COMPUTING := $(addprefix tests/,alignment data export inference models ops training \
+    commands/test_align.py commands/test_evaluate.py end_to_end/test_official_weights.py \
+    end_to_end/test_coco_evaluation.py \
+    $(addprefix evaluation/test_,bootstrap.py evaluator.py matching.py metrics.py))
+# Of these what is compared with recordings. CI takes these on other kernels.
+RECORDED := $(addprefix tests/,data end_to_end/test_official_weights.py evaluation/test_metrics.py \
+    export/test_graph.py alignment/onnx/test_official_exports.py alignment/test_rounding.py \
+    $(addprefix alignment/checks/test_,heads_and_decoding.py preprocessing.py probes.py) \
+    training/assigners training/recipes) \
+    $(filter-out %/test_checkpoint.py %/test_folding.py %/test_dataloader.py %/test_trainer.py \
+    %/test_distributed.py %/test_sync_batchnorm.py,$(wildcard tests/models/test_*.py \
+    tests/training/test_*.py tests/training/data/test_*.py))
 
-.PHONY: install demo test test-alignment test-others check lint machines fuzz format clean paddle \
-    reference package coverage oldest pythons
+# in parallel, one thread a process; threads that wait do so asleep
+ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+PARALLEL := -n auto --dist worksteal
+TEST := $(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL)
+
+.PHONY: install demo test test-all check lint docs package oldest pythons coverage machines fuzz \
+    format clean paddle reference
 
 install: $(INSTALLED)
 
@@ -68,15 +74,13 @@ demo: $(LAYOUT)
 	$(BIN)/python -m scripts.draw_page demo/page.png
 	$(BIN)/picodet-detect demo/layout_cdla.pth demo/page.png --out demo/pictures
 
-test: test-alignment test-others
+test: $(INSTALLED)
+	$(TEST) -m 'not slow'
 
-test-alignment: $(INSTALLED)
-	$(BIN)/python -m pytest tests/alignment
+test-all: $(INSTALLED)
+	$(TEST)
 
-test-others: $(INSTALLED)
-	$(BIN)/python -m pytest --ignore tests/alignment
-
-check: lint package test
+check: lint docs package test-all
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -84,10 +88,14 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(INSTALLED)
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 # The package is built with the setuptools of constraints.txt, so that nothing is fetched. What is
 # compared and started is what somebody would install: no file of picodet/ may be missing in it.
 package: $(INSTALLED)
 	rm -rf build/dist build/package
+	mkdir -p build
 	$(BIN)/python -m build --no-isolation --outdir build/dist . >build/package.log 2>&1 \
 	    || { cat build/package.log; exit 1; }
 	$(BIN)/twine check --strict build/dist/*
@@ -96,26 +104,21 @@ package: $(INSTALLED)
 	diff --recursive --brief --exclude __pycache__ picodet build/package/picodet
 	cd build/package && $(abspath $(BIN))/python -m picodet list >/dev/null
 
-coverage: $(INSTALLED)
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(SUBSET)
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
-
-# Each has an environment of its own in build/. On Linux the package index has PyTorch with CUDA,
-# gigabytes of it; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu has smaller ones.
-# Pythons of pyenv are found by PYENV_VERSION=3.10.13:3.12.1.
+# Each Python has an environment of its own in build/. On Linux the package index has PyTorch with
+# CUDA, gigabytes; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu has smaller ones.
+# pyenv's Pythons are found with PYENV_VERSION=3.10.13:3.12.1.
 OLDEST_PYTHON ?= python3.10
 PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
 
 oldest: build/venv-oldest/installed
-	build/venv-oldest/bin/python -m pytest $(SUBSET)
+	$(subst $(BIN),build/venv-oldest/bin,$(TEST)) -m 'not slow' $(SUBSET)
 
 pythons: $(addprefix python-,$(PYTHONS))
 
 python-%:
-	@if python$* --version >/dev/null 2>&1; \
-	then $(MAKE) build/venv-$*/installed && build/venv-$*/bin/python -m pytest $(SUBSET); \
+	@if python$* --version >/dev/null 2>&1; then \
+	    $(MAKE) build/venv-$*/installed && \
+	    $(subst $(BIN),build/venv-$*/bin,$(TEST)) -m 'not slow' $(SUBSET); \
 	else echo "python$* is not on this machine: not tried"; fi
 
 build/venv-oldest/installed: pyproject.toml setup.cfg constraints-oldest.txt
@@ -130,10 +133,16 @@ build/venv-%/installed: pyproject.toml setup.cfg constraints.txt
 	    --editable '.[all,test]'
 	touch $@
 
+coverage: $(INSTALLED)
+	$(BIN)/coverage erase
+	$(ONE_THREAD) $(BIN)/coverage run -m pytest $(PARALLEL) $(SUBSET)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 machines: $(addprefix machine-,$(MACHINES))
 
 machine-%: $(INSTALLED)
-	env $($*) $(BIN)/python -m pytest -q $(COMPUTING)
+	env $($*) $(BIN)/python -m pytest -q -n auto --dist worksteal $(COMPUTING)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet atheris==3.0.0

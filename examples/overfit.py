@@ -1,10 +1,10 @@
 """Learns 16 pictures by heart, in minutes on two cores: AP above 0.8 on them, or exit code 1.
 
     python examples/overfit.py --images ../shared/coco/val2017 \
-        --annotations ../shared/coco/instances_val400.json --weights picodet_s_416_coco.pth
+        --annotations ../shared/coco/instances_val400.json --pretrained picodet_s_416_coco.pth
 
 Any dataset in COCO's format will do. Without --images it draws one (examples/shapes.py), and
-without --weights it begins from scratch.
+without --pretrained it begins from scratch.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def small_subset(content: dict[str, Any], num_images: int = NUM_IMAGES) -> dict[
     }
 
 
-def train(images: Path, annotations: Path, weights: Path | None, folder: Path) -> float:
+def train(images: Path, annotations: Path, pretrained: Path | None, folder: Path) -> float:
     """AP on the pictures that were trained on."""
     content = small_subset(json.loads(annotations.read_text()))
     few, classes, result_file = (
@@ -55,7 +55,7 @@ def train(images: Path, annotations: Path, weights: Path | None, folder: Path) -
         *("--images", images, "--annotations", few, "--val-images", images),
         *("--val-annotations", few, "--classes", classes),
     ]
-    begin = ["--weights", weights] if weights else []
+    begin = ["--pretrained", pretrained] if pretrained else []
     out = ["--out", folder / "training", "--json", result_file, "--evaluate-every", 50]
     recipe = HERE / "recipes/overfit.yml"
     command = [sys.executable, "-m", "picodet", "train", recipe, *data, *begin, *out]
@@ -68,7 +68,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path)
     parser.add_argument("--annotations", type=Path)
-    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--pretrained", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -78,7 +78,7 @@ def main() -> int:
             images = folder / "train2017"
             annotations = folder / "annotations/instances_train2017.json"
         start = time.perf_counter()
-        ap = train(images, annotations, args.weights, folder)
+        ap = train(images, annotations, args.pretrained, folder)
     print(f"AP {ap:.3f} on the {NUM_IMAGES} pictures after {time.perf_counter() - start:.0f} s")
     return 0 if ap > MIN_AP else 1
 

@@ -109,7 +109,7 @@ def _instrumented() -> ModuleType:
     import torch
 
     torch.set_num_threads(1)  # a process with threads cannot be forked
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
+    sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT)]
     with redirect_stderr(StringIO()), atheris.instrument_imports(include=["picodet"]):
         import bad_files
     bad_files.forms()

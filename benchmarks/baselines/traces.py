@@ -5,11 +5,11 @@ import copy
 import numpy as np
 import torch
 
-from picodet.alignment.checks.heads_and_decoding import head_output
-from picodet.alignment.checks.nms import kept
-from picodet.alignment.checks.preprocessing import our_steps, recorded_picture
+from picodet.alignment.checks.heads_and_decoding import make_head_output
+from picodet.alignment.checks.nms import our_nms
+from picodet.alignment.checks.preprocessing import our_steps, recorded_image
 from picodet.alignment.lockstep_runs import LayerError, run
-from picodet.alignment.pairing.by_name import pair_layers
+from picodet.alignment.pairing.by_name import pair_by_name
 from picodet.alignment.recording.reader import Recording
 from picodet.config import ModelConfig
 from picodet.converter.names.name_tables import name_table
@@ -30,7 +30,7 @@ def reference_trace(recording: Recording, config: ModelConfig) -> dict[str, np.n
     outputs, index = recording.index.ending, recording.index
     trace = {PREPROCESSING: recording.tensor(index.input)}
     table = name_table(config.backbone, config.neck, config.head)
-    for call in pair_layers(index, table).calls:
+    for call in pair_by_name(index, table).calls:
         for i, key in enumerate(call.outputs):
             if key is not None:
                 trace[_name(call.path, call.number, i)] = recording.tensor(key)
@@ -46,7 +46,7 @@ def reference_trace(recording: Recording, config: ModelConfig) -> dict[str, np.n
 
 def our_trace(model: PicoDet, recording: Recording) -> dict[str, np.ndarray]:
     """Of our model on the recorded picture, to where it breaks off."""
-    array = our_steps(recorded_picture(recording), model.config)["normalise"][None]
+    array = our_steps(recorded_image(recording), model.config)["normalise"][None]
     trace = {PREPROCESSING: array}
     images = torch.from_numpy(array.astype(recording.index.precision))
     if images.dtype == torch.float64:
@@ -61,11 +61,11 @@ def our_trace(model: PicoDet, recording: Recording) -> dict[str, np.ndarray]:
     except LayerError:
         return trace
     with torch.inference_mode():
-        output = head_output(model.config.head, heads)
+        output = make_head_output(model.config.head, heads)
         boxes, scores = (t.numpy() for t in decode.decode(output, model.head.integral))
     trace |= {BOXES: boxes, SCORES: scores}
     scale_factor = np.array(recording.index.scale_factor, boxes.dtype)
-    trace[DETECTIONS] = kept(boxes[0], scores[0], scale_factor)
+    trace[DETECTIONS] = our_nms(boxes[0], scores[0], scale_factor)
     return trace
 
 

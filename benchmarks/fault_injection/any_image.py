@@ -35,8 +35,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.fault_injection.references import SHARED
-from picodet.alignment.checks.layers import Moment, compare_layers, moments, widened
-from picodet.alignment.lockstep_runs import Event, go_through
+from picodet.alignment.checks.layers import LayerSnapshot, compare_layers, float64_copy, snapshots
+from picodet.alignment.lockstep_runs import LayerCall, run_blocking
 from picodet.alignment.onnx import model as onnx_model
 from picodet.alignment.pairing.pairs import PairedCall, Pairing
 from picodet.alignment.recording.probes import IMAGE
@@ -119,7 +119,7 @@ class OnnxReference(ReferenceTensors):
             PairedCall(c.path, c.number, c.type, c.path, keys(c.inputs), keys(c.outputs))
             for c in file.traced.calls
         )
-        super().__init__(_recording(), file.pairing(Pairing(tuple(calls), {}, ())))
+        super().__init__(_recording(), file.comparable_pairing(Pairing(tuple(calls), {}, ())))
         held = {tensor.name for tensor in file.proto.graph.initializer} | {input_name}
         self.names = sorted({name for name in made.values() if name not in held})
         del file.proto.graph.output[:]
@@ -165,13 +165,15 @@ class Batch:
         self.all = reference.with_tensors(
             {key: torch.cat([tensors[key] for tensors in made]) for key in made[0]}
         )
-        self.runs: dict[Any, list[list[Event]]] = {}  # by its way: each event, by image
+        self.runs: dict[Any, list[list[LayerCall]]] = {}  # by its way: each event, by image
 
     def ratios(self, number: int) -> dict[str, tuple[float, str]]:
         """Of one image: by measure the highest error over noise, and the layer."""
 
-        def made(model: PicoDet, recorded: ReferenceTensors, images: Tensor) -> Iterator[Moment]:
-            return moments(
+        def made(
+            model: PicoDet, recorded: ReferenceTensors, images: Tensor
+        ) -> Iterator[LayerSnapshot]:
+            return snapshots(
                 model, recorded, images, partial(self._run, number), lambda _: self.double
             )
 
@@ -179,11 +181,11 @@ class Batch:
         result = compare_layers(
             self.model, self.reference[number], image, allowed, lambda done: None, made
         )
-        if result.broken or result.unpaired:
-            return {MEASURES[0]: (float("inf"), f"not all: {result.broken} {result.unpaired}")}
+        if result.run_error or result.unpaired:
+            return {MEASURES[0]: (float("inf"), f"not all: {result.run_error} {result.unpaired}")}
         return {
             measure: max(
-                (g.over_floor, x.path) for x in result.layers if (g := getattr(x, measure))
+                (g.error_over_noise, x.path) for x in result.layers if (g := getattr(x, measure))
             )
             for measure in MEASURES
         }
@@ -197,18 +199,18 @@ class Batch:
         threads: int,
         one_by_one: bool = False,
         seed: int | None = None,
-    ) -> Iterator[Event]:
+    ) -> Iterator[LayerCall]:
         """As lanes.run; without a thread and a twin of the model: what all made is kept."""
         key = (image.dtype, feed is None, threads, one_by_one, seed)
         if key not in self.runs:
             images = torch.cat(self.images).to(image.dtype)
             whole = feed and ReferenceFeed(self.all, feed.dtype)
-            events: list[Event] = []
-            go_through(model, images, whole, threads, events.append, one_by_one, seed)
+            events: list[LayerCall] = []
+            run_blocking(model, images, whole, threads, events.append, one_by_one, seed)
             self.runs[key] = [self._split_by_image(event) for event in events]
         return (images[number] for images in self.runs[key])
 
-    def _split_by_image(self, event: Event) -> list[Event]:
+    def _split_by_image(self, event: LayerCall) -> list[LayerCall]:
         """The event as it is in each image."""
         count = len(self.images)
         inputs, outputs = (
@@ -239,7 +241,7 @@ def right_model(config: ModelConfig) -> RightModel:
         path = Path(folder) / "export.onnx"
         meta = make_meta(config, "detector", "seeded", "0" * 64)
         onnx.save(build(model, Wanted("heads"), meta), path)
-        return RightModel(config, model, widened(model), OnnxReference(path))
+        return RightModel(config, model, float64_copy(model), OnnxReference(path))
 
 
 def main() -> None:

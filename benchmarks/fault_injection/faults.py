@@ -43,7 +43,7 @@ from benchmarks.fault_injection.references import Pair, find_images, pairs, pair
 from picodet.alignment.align import align
 from picodet.alignment.candidate import TorchModel
 from picodet.alignment.recording.reader import Recording
-from picodet.alignment.report.formatting import times
+from picodet.alignment.report.formatting import times_noise
 from picodet.alignment.result import Comparison, Layer
 from picodet.models import checkpoint
 from picodet.models.picodet import PicoDet
@@ -111,7 +111,7 @@ def plant_faults(
 
 
 def _row(fault: Fault, comparison: Comparison, peers: dict[str, ToolResult]) -> Row:
-    differing = [stage.name for stage in comparison.rungs if stage.verdict != "aligned"]
+    differing = [stage.name for stage in comparison.stages if stage.verdict != "aligned"]
     guilty = comparison.guilty
     worst = guilty[0].local or guilty[0].accumulated if guilty else None
     return Row(
@@ -119,7 +119,7 @@ def _row(fault: Fault, comparison: Comparison, peers: dict[str, ToolResult]) -> 
         fault.stages[0],
         ", ".join(place or "the whole model" for place in fault.places),
         ToolResult(bool(differing), _located(fault, comparison, differing)),
-        times(worst) if worst else "",
+        times_noise(worst) if worst else "",
         _diagnosis(fault, comparison),
         ", ".join([*differing, *(layer.path or "the whole model" for layer in guilty)]),
         peers,
@@ -133,7 +133,7 @@ def _located(fault: Fault, comparison: Comparison, differing: list[str]) -> bool
         return False
     named = [
         finding.name
-        for stage in comparison.rungs
+        for stage in comparison.stages
         if stage.name in set(fault.stages) - {"layers"}
         for finding in stage.findings
     ]
@@ -151,7 +151,7 @@ def _is_expected(layer: Layer, places: tuple[str, ...]) -> bool:
 
 def _diagnosis(fault: Fault, comparison: Comparison) -> str:
     """The first that explains something."""
-    found = [finding.diagnosis for stage in comparison.rungs for finding in stage.findings]
+    found = [finding.diagnosis for stage in comparison.stages for finding in stage.findings]
     found += [layer.diagnosis for layer in comparison.guilty]
     return next((text for text in found if text and not text.startswith(UNKNOWN)), "")
 
@@ -161,8 +161,8 @@ def _peer_result(fault: Fault, right: PicoDet, result: PeerResult) -> ToolResult
     if not result.different:
         return ToolResult(bool(result.error), False)
     first = result.different[0]
-    if rungs := NON_LAYER_STEPS.get(first):
-        return ToolResult(True, not rungs.isdisjoint(fault.stages))
+    if stages := NON_LAYER_STEPS.get(first):
+        return ToolResult(True, not stages.isdisjoint(fault.stages))
     path = layer_of(first)
     kind = type(right.get_submodule(path)).__name__
     return ToolResult(True, path in fault.places or kind in fault.places)

@@ -34,7 +34,7 @@ def run(pairs: Iterable[Pair], images: list[Path], python: Path | None) -> Itera
         for image in images:
             with pair.recorded(image, python) as recording:
                 comparison = align(checkpoint.load(pair.model), pair.model, recording)
-            alarms = tuple(stage.name for stage in comparison.rungs if stage.verdict != "aligned")
+            alarms = tuple(stage.name for stage in comparison.stages if stage.verdict != "aligned")
             name = "/".join(pair.reference.parts[-2:])
             yield RightModelRun(pair.kind, name, image.name, alarms, _ratios(comparison))
 
@@ -43,9 +43,9 @@ def _ratios(comparison: Comparison) -> dict[tuple[str, str], tuple[float, ...]]:
     found = defaultdict(list)
     for layer in comparison.layers:
         for measure in MEASURES:
-            if (gap := getattr(layer, measure)) is not None:
-                found[measure, layer.type].append(gap.over_floor)
-    for stage in comparison.rungs:
+            if (difference := getattr(layer, measure)) is not None:
+                found[measure, layer.type].append(difference.error_over_noise)
+    for stage in comparison.stages:
         if stage.name in ("heads", "decoding"):
             stated_ratios = re.findall(r"([\d.e+-]+) times the noise", stage.summary)
             if stated_ratios:

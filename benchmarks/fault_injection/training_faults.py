@@ -53,11 +53,11 @@ def compare(fault: TrainingFault) -> Comparison:
 
 def row(fault: TrainingFault) -> Row:
     """Plant it and look."""
-    rungs = [stage for stage in compare(fault).rungs if stage.verdict == "differs"]
-    found = rungs[0].name if rungs else NOT_FOUND
+    stages = [stage for stage in compare(fault).stages if stage.verdict == "differs"]
+    found = stages[0].name if stages else NOT_FOUND
     finding = ""
-    if rungs and rungs[0].findings:
-        first = rungs[0].findings[0]
+    if stages and stages[0].findings:
+        first = stages[0].findings[0]
         finding = f"{first.name.removeprefix(f'{fault.run}: ')}: {first.diagnosis or first.found}"
     return Row(fault.name, fault.run, fault.stage, found, finding)
 
@@ -77,7 +77,7 @@ def alarms() -> Iterator[str]:
     for name in trained.TRAINED:
         recording, ours = right(name)
         comparison = align_training(recording, ours, Path(__file__))
-        yield from (f"{name}: {r.name}" for r in comparison.rungs if r.verdict != "aligned")
+        yield from (f"{name}: {r.name}" for r in comparison.stages if r.verdict != "aligned")
 
 
 def main() -> None:

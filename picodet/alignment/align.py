@@ -8,28 +8,35 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from picodet.alignment.candidate import Compared, TorchModel
-from picodet.alignment.checks.class_names import with_classes
-from picodet.alignment.checks.export_postprocess import compare_own_decoding, compare_own_nms
-from picodet.alignment.checks.heads_and_decoding import compare_decoding, compare_heads, head_output
+from picodet.alignment.candidate import Candidate, TorchModel
+from picodet.alignment.checks.class_names import compare_class_names
+from picodet.alignment.checks.export_postprocess import (
+    compare_exported_decoding,
+    compare_exported_nms,
+)
+from picodet.alignment.checks.heads_and_decoding import (
+    compare_decoding,
+    compare_heads,
+    make_head_output,
+)
 from picodet.alignment.checks.layers import LayersResult, compare_layers
 from picodet.alignment.checks.nms import compare_nms
 from picodet.alignment.checks.preprocessing import (
     compare_preprocessing,
     our_steps,
-    recorded_picture,
+    recorded_image,
 )
-from picodet.alignment.checks.probes import Probed, probe
-from picodet.alignment.checks.score_epsilon import Footing, adds_epsilon
+from picodet.alignment.checks.probes import ProbeResults, run_probes
+from picodet.alignment.checks.score_epsilon import ScoreAdjustment, adds_epsilon
 from picodet.alignment.diagnosis.diagnose import diagnose
-from picodet.alignment.pairing.by_name import pair_layers
-from picodet.alignment.pairing.by_structure import pair
+from picodet.alignment.pairing.by_name import pair_by_name
+from picodet.alignment.pairing.by_structure import pair_by_structure
 from picodet.alignment.recording.index import content_key
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference_tensors import ReferenceTensors
-from picodet.alignment.report.formatting import times
-from picodet.alignment.result import Comparison, Finding, Rung
-from picodet.alignment.tolerance import FLOAT64_BAR, NOISE_MULTIPLE, Tolerance, worst
+from picodet.alignment.report.formatting import times_noise
+from picodet.alignment.result import Comparison, Finding, Stage
+from picodet.alignment.tolerance import FLOAT64_TOLERANCE, NOISE_MULTIPLE, Tolerance, worst
 from picodet.config import ModelConfig, ResizeKernels
 from picodet.converter.names.name_tables import name_table
 from picodet.errors import AlignmentError
@@ -40,7 +47,7 @@ from picodet.system.versions import cpu, versions
 
 
 def align(
-    model: PicoDet | Compared,
+    model: PicoDet | Candidate,
     model_path: Path,
     recording: Recording,
     tolerance: float | None = None,
@@ -53,26 +60,34 @@ def align(
     assumed of the model's file. Raises AlignmentError where
     the two cannot be compared at all.
     """
-    compared = TorchModel(model) if isinstance(model, PicoDet) else model
-    compared.check(recording)
-    index, model = recording.index, compared.model
-    allowed, sentence = _tolerance(index.precision, tolerance)
+    candidate = TorchModel(model) if isinstance(model, PicoDet) else model
+    candidate.check_input(recording)
+    index, model = recording.index, candidate.model
+    allowed, tolerance_sentence = _choose_tolerance(index.precision, tolerance)
     config = model.config
     if index.operators:
-        pairing = pair(config, index)
+        pairing = pair_by_structure(config, index)
     else:
-        pairing = pair_layers(index, name_table(config.backbone, config.neck, config.head))
+        pairing = pair_by_name(index, name_table(config.backbone, config.neck, config.head))
     if not pairing.calls:
         raise AlignmentError(f"{recording.path}: holds no layer that ours could be compared with")
-    recorded = ReferenceTensors(recording, compared.pairing(pairing))
-    weights = compared.weights(recording, pairing, allowed)
-    in_single = allowed if tolerance else Tolerance(NOISE_MULTIPLE)  # as the probes are asked
+    recorded = ReferenceTensors(recording, candidate.comparable_pairing(pairing))
+    weights = candidate.weights_stage(recording, pairing, allowed)
+    float32_tolerance = (
+        allowed if tolerance else Tolerance(NOISE_MULTIPLE)
+    )  # as the probes are asked
     integral = model.head.integral
-    wrong = PROJECT in {finding.name for finding in weights.findings} - pairing.weights.keys()
-    own_bins = integral.project if wrong else None
-    probed = probe(config.head, integral, recording, in_single, own_bins)
+    has_own_bins = (
+        PROJECT in {finding.name for finding in weights.findings} - pairing.weights.keys()
+    )
+    own_bins = integral.project if has_own_bins else None
+    probe_results = run_probes(config.head, integral, recording, float32_tolerance, own_bins)
     preprocessing = compare_preprocessing(
-        model.config, recording, probed.preprocessing, probed.evidence, probed.kernels
+        model.config,
+        recording,
+        probe_results.preprocessing,
+        probe_results.evidence,
+        probe_results.kernels,
     )
     summary = "; ".join((preprocessing.summary, *notes))
     preprocessing = replace(preprocessing, summary=summary)
@@ -83,80 +98,90 @@ def align(
     if images is not None:
         calls = len(pairing.calls)
         result = compare_layers(
-            model, recorded, images, allowed, lambda done: progress(done, calls), compared.moments
+            model,
+            recorded,
+            images,
+            allowed,
+            lambda done: progress(done, calls),
+            candidate.snapshots,
         )
         layers = diagnose(
             *(result.layers, model, images, recorded, allowed, weights.findings),
-            compared.suspects,
+            candidate.failing_layers,
         )
         result = result._replace(layers=layers)
     return Comparison(
         reference=f"{index.file} ({index.kind}, {index.precision})",
         model=str(model_path),
-        rungs=(
+        stages=(
             weights,
             preprocessing,
-            _layers_rung(result),
-            *_endings(compared, model, images, result, recorded, allowed, probed),
+            _layers_stage(result),
+            *_output_stages(candidate, model, images, result, recorded, allowed, probe_results),
         ),
         layers=result.layers,
         unpaired=result.unpaired,
-        tolerance=sentence,
+        tolerance=tolerance_sentence,
         environment=_environment(recording, model_path),
     )
 
 
-def _endings(
-    compared: Compared,
+def _output_stages(
+    candidate: Candidate,
     model: PicoDet,
     images: Tensor | None,
     result: LayersResult,
     recorded: ReferenceTensors,
     allowed: Tolerance,
-    probed: Probed,
-) -> Iterator[Rung]:
+    probe_results: ProbeResults,
+) -> Iterator[Stage]:
     """Heads, decoding and NMS: by what is compared itself, as far as it goes, else by our code."""
-    heads = [head_output(model.config.head, maps) for maps in result.heads]
-    own = compared.ending(recorded, images)
+    heads = [make_head_output(model.config.head, maps) for maps in result.heads]
+    exported = candidate.postprocess(recorded, images)
     index = recorded.recording.index
-    footing = Footing(
-        ours_adds=own.adds_epsilon if own else True,
+    adjustment = ScoreAdjustment(
+        ours_adds=exported.adds_epsilon if exported else True,
         theirs_adds=adds_epsilon(index.operators),
-        squared=model.config.head == "pico_head_v2" and (own is not None or index.kind == "onnx"),
+        squared=model.config.head == "pico_head_v2"
+        and (exported is not None or index.kind == "onnx"),
     )
-    own_heads = own.heads() if own and heads else None
-    rung = compare_heads(heads, recorded, allowed, footing, own_heads)
-    yield with_classes(rung, compared.classes, index.classes)
-    if own and own.decode and not heads:
+    exported_heads = exported.heads() if exported and heads else None
+    stage = compare_heads(heads, recorded, allowed, adjustment, exported_heads)
+    yield compare_class_names(stage, candidate.classes, index.classes)
+    if exported and exported.decode and not heads:
         text = "the model could not be run to its end"
-        yield from (Rung(name, "not compared", text) for name in ("decoding", "NMS"))
+        yield from (Stage(name, "not compared", text) for name in ("decoding", "NMS"))
         return
-    if own and own.decode:
-        yield compare_own_decoding(
-            own.decode, model, heads, recorded, allowed, probed.decoding, footing
+    if exported and exported.decode:
+        yield compare_exported_decoding(
+            exported.decode, model, heads, recorded, allowed, probe_results.decoding, adjustment
         )
     else:
         # it is our code that decodes
-        squared = footing.squared and index.kind == "onnx"
-        footing = replace(footing, ours_adds=True, squared=squared)
-        found, evidence = probed.decoding, probed.evidence
-        yield compare_decoding(model, heads, recorded, allowed, found, evidence, footing)
-    if own and own.decode and own.suppress:
-        evidence = probed.evidence
-        yield compare_own_nms(own.suppress, own.decode, heads, recorded, probed.nms, evidence)
+        squared = adjustment.squared and index.kind == "onnx"
+        adjustment = replace(adjustment, ours_adds=True, squared=squared)
+        probe_findings, evidence = probe_results.decoding, probe_results.evidence
+        yield compare_decoding(
+            model, heads, recorded, allowed, probe_findings, evidence, adjustment
+        )
+    if exported and exported.decode and exported.run_nms:
+        evidence = probe_results.evidence
+        yield compare_exported_nms(
+            exported.run_nms, exported.decode, heads, recorded, probe_results.nms, evidence
+        )
     else:
-        yield compare_nms(model, heads, recorded, probed.nms, probed.evidence)
+        yield compare_nms(model, heads, recorded, probe_results.nms, probe_results.evidence)
 
 
-def _tolerance(precision: str, chosen: float | None) -> tuple[Tolerance, str]:
+def _choose_tolerance(precision: str, chosen: float | None) -> tuple[Tolerance, str]:
     if chosen is not None:
         return Tolerance(None, chosen), (
             f"--tolerance {chosen:g} was chosen: every error may be {chosen:g} of its layer's "
             "greatest magnitude, whatever the noise"
         )
     if precision == "float64":
-        return Tolerance(None, FLOAT64_BAR), (
-            f"Both sides computed in float64: every error may be {FLOAT64_BAR:g} of its layer's "
+        return Tolerance(None, FLOAT64_TOLERANCE), (
+            f"Both sides computed in float64: every error may be {FLOAT64_TOLERANCE:g} of its layer's "
             "greatest magnitude. The noise is what another order of additions makes"
         )
     return Tolerance(NOISE_MULTIPLE), (
@@ -175,33 +200,33 @@ def _images(config: ModelConfig, recording: Recording) -> Tensor | None:
         return torch.from_numpy(recording.tensor(index.input))
     kernels: ResizeKernels  # a summary leaves the input out where it does not depend on them, ..
     for kernels in ("native", "portable"):  # .. and older ones in any case
-        steps = our_steps(recorded_picture(recording), config, kernels)
+        steps = our_steps(recorded_image(recording), config, kernels)
         array = steps["normalise"][None].astype(index.precision)
         if content_key(array) == index.input:
             return torch.from_numpy(array)
     return None
 
 
-def _layers_rung(result: LayersResult) -> Rung:
+def _layers_stage(result: LayersResult) -> Stage:
     if not result.layers:
         text = "preprocessing differs, and a summary does not hold the input; record it in full"
-        return Rung("layers", "not compared", text)
+        return Stage("layers", "not compared", text)
     findings = [
         Finding(item.path, f"only in {item.side}", f"a partner for this {item.type}")
         for item in result.unpaired
     ]
-    if result.broken:
-        findings.append(Finding("the whole model", result.broken, "a run to the end"))
+    if result.run_error:
+        findings.append(Finding("the whole model", result.run_error, "a run to the end"))
     guilty = [layer for layer in result.layers if layer.status == "guilty"]
     text = f"{len(result.layers)} calls"
     for name in ("local", "accumulated"):
-        gaps = [g for layer in result.layers if (g := getattr(layer, name)) is not None]
-        if (found := worst(gaps)) is not None:
-            text += f"; {name} error at most {times(found)} times the noise"
+        differences = [g for layer in result.layers if (g := getattr(layer, name)) is not None]
+        if (found := worst(differences)) is not None:
+            text += f"; {name} error at most {times_noise(found)} times the noise"
     if guilty:
         text += f"; {len(guilty)} guilty, first in order {guilty[0].path}"
     wrong = guilty or findings or any(layer.status != "aligned" for layer in result.layers)
-    return Rung("layers", "differs" if wrong else "aligned", text, tuple(findings))
+    return Stage("layers", "differs" if wrong else "aligned", text, tuple(findings))
 
 
 def _environment(recording: Recording, model_path: Path) -> dict[str, str]:

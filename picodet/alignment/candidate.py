@@ -6,19 +6,19 @@ from typing import Protocol
 
 from torch import Tensor
 
-from picodet.alignment.checks.export_postprocess import OwnEnding
-from picodet.alignment.checks.layers import Moment, moments
+from picodet.alignment.checks.export_postprocess import ExportedPostprocess
+from picodet.alignment.checks.layers import LayerSnapshot, snapshots
 from picodet.alignment.checks.weights import compare_weights
-from picodet.alignment.diagnosis.replay import CallId, Suspect, suspects
+from picodet.alignment.diagnosis.replay import CallId, FailingLayer, failing_layers
 from picodet.alignment.pairing.pairs import Pairing
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference_tensors import ReferenceTensors
-from picodet.alignment.result import Rung
+from picodet.alignment.result import Stage
 from picodet.alignment.tolerance import Tolerance
 from picodet.models.picodet import PicoDet
 
 
-class Compared(Protocol):
+class Candidate(Protocol):
     """What is compared makes all that is compared; our own model beside it shows the noise."""
 
     @property
@@ -29,26 +29,28 @@ class Compared(Protocol):
     def classes(self) -> tuple[str, ...] | None:
         """Their names, where the file says them."""
 
-    def check(self, recording: Recording) -> None:
+    def check_input(self, recording: Recording) -> None:
         """Raises AlignmentError where it cannot be fed what the reference was."""
 
-    def pairing(self, pairing: Pairing) -> Pairing:
+    def comparable_pairing(self, pairing: Pairing) -> Pairing:
         """Less what is not there to be compared: between two layers that were folded into one."""
 
-    def weights(self, recording: Recording, pairing: Pairing, tolerance: Tolerance) -> Rung:
+    def weights_stage(self, recording: Recording, pairing: Pairing, tolerance: Tolerance) -> Stage:
         """Held against the reference's."""
 
-    def moments(
+    def snapshots(
         self, model: PicoDet, recorded: ReferenceTensors, images: Tensor
-    ) -> Iterator[Moment]:
+    ) -> Iterator[LayerSnapshot]:
         """All layers, one after the other. `model` is ours in the recording's precision."""
 
-    def suspects(
+    def failing_layers(
         self, model: PicoDet, images: Tensor, recorded: ReferenceTensors, wanted: Iterable[CallId]
-    ) -> Mapping[CallId, Suspect]:
+    ) -> Mapping[CallId, FailingLayer]:
         """Guilty layers, to be asked once more."""
 
-    def ending(self, recorded: ReferenceTensors, images: Tensor | None) -> OwnEnding | None:
+    def postprocess(
+        self, recorded: ReferenceTensors, images: Tensor | None
+    ) -> ExportedPostprocess | None:
         """What it does behind its heads itself; None where that is done by us."""
 
 
@@ -59,24 +61,26 @@ class TorchModel:
     model: PicoDet
     classes: tuple[str, ...] | None = None
 
-    def check(self, recording: Recording) -> None:
+    def check_input(self, recording: Recording) -> None:
         return
 
-    def pairing(self, pairing: Pairing) -> Pairing:
+    def comparable_pairing(self, pairing: Pairing) -> Pairing:
         return pairing
 
-    def weights(self, recording: Recording, pairing: Pairing, tolerance: Tolerance) -> Rung:
+    def weights_stage(self, recording: Recording, pairing: Pairing, tolerance: Tolerance) -> Stage:
         return compare_weights(self.model.state_dict(), recording, pairing, tolerance)
 
-    def moments(
+    def snapshots(
         self, model: PicoDet, recorded: ReferenceTensors, images: Tensor
-    ) -> Iterator[Moment]:
-        return moments(model, recorded, images)
+    ) -> Iterator[LayerSnapshot]:
+        return snapshots(model, recorded, images)
 
-    def suspects(
+    def failing_layers(
         self, model: PicoDet, images: Tensor, recorded: ReferenceTensors, wanted: Iterable[CallId]
-    ) -> Mapping[CallId, Suspect]:
-        return suspects(model, images, recorded, wanted)
+    ) -> Mapping[CallId, FailingLayer]:
+        return failing_layers(model, images, recorded, wanted)
 
-    def ending(self, recorded: ReferenceTensors, images: Tensor | None) -> OwnEnding | None:
+    def postprocess(
+        self, recorded: ReferenceTensors, images: Tensor | None
+    ) -> ExportedPostprocess | None:
         return None

@@ -13,16 +13,16 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from picodet.alignment.rounding import OneByOne, OtherRounding
+from picodet.alignment.rounding import PerturbedRounding, SequentialSums
 
 T = TypeVar("T")
 
 
 # what a layer raises that cannot be run: shapes that do not fit, arguments that are missing
-BROKEN = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
+RUN_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
 
 
-class Event(NamedTuple):
+class LayerCall(NamedTuple):
     """A layer that has just been called."""
 
     path: str
@@ -53,9 +53,9 @@ def run(
     images: Tensor,
     feed: Feed | None,
     threads: int,
-    one_by_one: bool = False,
+    sequential_sums: bool = False,
     seed: int | None = None,
-) -> Iterator[Event]:
+) -> Iterator[LayerCall]:
     """Every call of every layer, as the layers return; one at a time, as they are asked for.
 
     seed: of numbers that are rounded the other way.
@@ -65,58 +65,60 @@ def run(
     layer's own doing, and its caller's.
     """
 
-    def forward(hand_over: Callable[[Event], None]) -> None:
+    def forward(emit: Callable[[LayerCall], None]) -> None:
         torch.get_num_threads()  # this thread's own setting is made at the first use, not before
-        go_through(twin(model), images, feed, threads, hand_over, one_by_one, seed)
+        run_blocking(
+            clone_sharing_weights(model), images, feed, threads, emit, sequential_sums, seed
+        )
 
-    return one_at_a_time(forward)
+    return iterate_callback(forward)
 
 
-def go_through(
+def run_blocking(
     model: nn.Module,
     images: Tensor,
     feed: Feed | None,
     threads: int,
-    hand_over: Callable[[Event], None],
-    one_by_one: bool = False,
+    emit: Callable[[LayerCall], None],
+    sequential_sums: bool = False,
     seed: int | None = None,
 ) -> None:
     """A run from its beginning to its end, in this thread, with hooks on `model` itself."""
     torch.set_num_threads(threads)
-    order = OneByOne() if one_by_one else nullcontext()
-    rounding = nullcontext() if seed is None else OtherRounding(seed)
-    hooked = Hooked(model, feed, hand_over)
+    order = SequentialSums() if sequential_sums else nullcontext()
+    rounding = nullcontext() if seed is None else PerturbedRounding(seed)
+    hooked = LayerHooks(model, feed, emit)
     with torch.inference_mode(), order, rounding, hooked as open_calls:
         try:
             model(images)
-        except BROKEN as error:
+        except RUN_ERRORS as error:
             raise LayerError(open_calls[-1][0] if open_calls else "", error) from error
 
 
-def twin(model: nn.Module) -> nn.Module:
+def clone_sharing_weights(model: nn.Module) -> nn.Module:
     """The same layers once more, for hooks of their own, around the same weights.
 
     As deepcopy does it, in half the time: a layer has a dozen dictionaries, most of them empty.
     """
-    made: dict[int, Any] = {
+    copies: dict[int, Any] = {
         id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())
     }
-    made.update((id(layer), copy.copy(layer)) for layer in model.modules())
+    copies.update((id(layer), copy.copy(layer)) for layer in model.modules())
     for layer in model.modules():
         for name, value in vars(layer).items():
             empty = isinstance(value, dict | set) and not value
-            vars(made[id(layer)])[name] = value.copy() if empty else copy.deepcopy(value, made)
-    found: nn.Module = made[id(model)]
+            vars(copies[id(layer)])[name] = value.copy() if empty else copy.deepcopy(value, copies)
+    found: nn.Module = copies[id(model)]
     return found
 
 
-class Hooked:
+class LayerHooks:
     """Hooks on all layers below `model`, for as long as the context lasts."""
 
     def __init__(
-        self, model: nn.Module, feed: Feed | None, hand_over: Callable[[Event], None]
+        self, model: nn.Module, feed: Feed | None, emit: Callable[[LayerCall], None]
     ) -> None:
-        self.feed, self.hand_over = feed, hand_over
+        self.feed, self.emit = feed, emit
         self.counts: dict[str, int] = {}
         self.open: list[tuple[str, int, list[Tensor]]] = []  # the calls that have not returned
         self.handles = []
@@ -138,8 +140,10 @@ class Hooked:
     def _before(self, path: str) -> Callable[[nn.Module, Any], Any]:
         def hook(_: nn.Module, args: Any) -> Any:
             number = self.counts[path] = self.counts.get(path, -1) + 1
-            self.open.append((path, number, tensors(args)))
-            return args if self.feed is None else replaced(args, self.feed.inputs(path, number))
+            self.open.append((path, number, unique_tensors(args)))
+            return (
+                args if self.feed is None else replace_tensors(args, self.feed.inputs(path, number))
+            )
 
         return hook
 
@@ -148,15 +152,15 @@ class Hooked:
             _, number, inputs = self.open.pop()
             caller = self.open[-1][0] if self.open else ""
             kind = type(layer).__name__
-            self.hand_over(Event(path, number, kind, caller, inputs, tensors(output)))
+            self.emit(LayerCall(path, number, kind, caller, inputs, unique_tensors(output)))
             if self.feed is None:
                 return output
-            return replaced(output, self.feed.outputs(path, number))
+            return replace_tensors(output, self.feed.outputs(path, number))
 
         return hook
 
 
-def tensors(value: Any) -> list[Tensor]:
+def unique_tensors(value: Any) -> list[Tensor]:
     """The tensors in what a layer takes or returns, each once."""
     return list({id(tensor): tensor for tensor in _all_tensors(value)}.values())
 
@@ -171,20 +175,20 @@ def _all_tensors(value: Any) -> Iterator[Tensor]:
             yield from _all_tensors(item)
 
 
-def replaced(value: Any, replacements: list[Tensor | None]) -> Any:
+def replace_tensors(value: Any, replacements: list[Tensor | None]) -> Any:
     """The same structure with other tensors in it, in the order of `tensors`; None leaves one."""
-    return exchanged(
-        value, {id(t): new for t, new in zip(tensors(value), replacements, strict=False)}
+    return substitute_tensors(
+        value, {id(t): new for t, new in zip(unique_tensors(value), replacements, strict=False)}
     )
 
 
-def exchanged(value: Any, new: dict[int, Tensor | None]) -> Any:
+def substitute_tensors(value: Any, new: dict[int, Tensor | None]) -> Any:
     """The same structure with other tensors in it, by the id of the old; None leaves one."""
     if isinstance(value, Tensor):
         found = new.get(id(value))
         return value if found is None else found
     if isinstance(value, list | tuple):
-        items = [exchanged(item, new) for item in value]
+        items = [substitute_tensors(item, new) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value
 
@@ -193,28 +197,28 @@ class _AbandonedError(Exception):
     """Nobody asks for more."""
 
 
-def one_at_a_time(work: Callable[[Callable[[T], None]], None]) -> Iterator[T]:
+def iterate_callback(work: Callable[[Callable[[T], None]], None]) -> Iterator[T]:
     """What `work` hands to its callback; `work` stands still until the next one is asked for.
 
     What `work` raises is raised here. It runs in a thread of its own, never while the caller does.
     """
-    go, stopped = threading.Semaphore(0), threading.Semaphore(0)
+    resume, stopped = threading.Semaphore(0), threading.Semaphore(0)
     slot: list[T] = []
     failure: list[BaseException] = []
     abandoned = threading.Event()
 
-    def hand_over(item: T) -> None:
+    def emit(item: T) -> None:
         slot.append(item)
         stopped.release()
-        go.acquire()
+        resume.acquire()
         if abandoned.is_set():
             raise _AbandonedError
 
     def target() -> None:
-        go.acquire()
+        resume.acquire()
         try:
             if not abandoned.is_set():
-                work(hand_over)
+                work(emit)
         except _AbandonedError:
             pass
         except BaseException as error:
@@ -226,7 +230,7 @@ def one_at_a_time(work: Callable[[Callable[[T], None]], None]) -> Iterator[T]:
     thread.start()
     try:
         while True:
-            go.release()
+            resume.release()
             stopped.acquire()
             if not slot:
                 break
@@ -235,5 +239,5 @@ def one_at_a_time(work: Callable[[Callable[[T], None]], None]) -> Iterator[T]:
             raise failure[0]
     finally:
         abandoned.set()
-        go.release()
+        resume.release()
         thread.join()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from picodet.alignment.candidate import Compared, TorchModel
+from picodet.alignment.candidate import Candidate, TorchModel
 from picodet.converter.configure import DEFAULT_SIZE, ConvertOptions, Size
 from picodet.converter.convert import convert_model
 from picodet.converter.paddle_checkpoints import WeightSet
@@ -17,7 +17,7 @@ from picodet.system.extras import import_error_message
 class OpenedModel:
     """What is held against the reference."""
 
-    candidate: Compared
+    candidate: Candidate
     path: Path  # of the file that holds its weights
     size_assumed: (
         bool  # models of several sizes have these weights, and the file does not say its own

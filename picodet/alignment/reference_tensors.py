@@ -9,8 +9,8 @@ from torch import Tensor
 
 from picodet.alignment.pairing.pairs import PairedCall, Pairing
 from picodet.alignment.recording.reader import Recording
-from picodet.alignment.result import Gap
-from picodet.alignment.tolerance import Tolerance, gap, noise, problem
+from picodet.alignment.result import Difference
+from picodet.alignment.tolerance import Tolerance, measure_difference, noise_between, not_comparable
 from picodet.graphs.operators import Key
 
 View = Callable[[Tensor], Tensor]
@@ -38,27 +38,31 @@ class ReferenceTensors:
             del self._cache[next(iter(self._cache))]
         return found
 
-    def gap(
+    def measure_difference(
         self,
         ours: Tensor,
         key: Key,
         tolerance: Tolerance,
         runs: Sequence[Tensor],
-        computed_at: float = 0.0,
+        intermediate_scale: float = 0.0,
         view: View = lambda tensor: tensor,
-    ) -> Gap:
+    ) -> Difference:
         """Our tensor against the reference's; the differences among `runs` are the noise.
 
         view: what of the reference's is compared; it leaves the order of the values. Of a summary
         the samples are compared, and the lowest and the highest value.
         """
         if self.recording.has(key):
-            return gap(ours, view(self.tensor(key)), noise(*runs), tolerance, computed_at)
+            return measure_difference(
+                ours, view(self.tensor(key)), noise_between(*runs), tolerance, intermediate_scale
+            )
         info = self.recording.index.tensors[key]
         if tuple(ours.shape) != info.shape:
-            return problem(f"shape {list(ours.shape)}, the reference's is {list(info.shape)}")
+            return not_comparable(
+                f"shape {list(ours.shape)}, the reference's is {list(info.shape)}"
+            )
         if str(ours.dtype).removeprefix("torch.") != info.dtype:  # samples are kept in double
-            return problem(f"{ours.dtype}, the reference's is torch.{info.dtype}")
+            return not_comparable(f"{ours.dtype}, the reference's is torch.{info.dtype}")
         positions, values = map(torch.from_numpy, self.recording.samples(key))
         ends = torch.tensor([info.low, info.high], dtype=values.dtype)
         reference = view(torch.cat([values, ends])).to(ours.dtype)
@@ -66,7 +70,13 @@ class ReferenceTensors:
         def sampled(run: Tensor) -> Tensor:
             return torch.cat([run.ravel()[positions], *(end[None] for end in run.aminmax())])
 
-        found = gap(sampled(ours), reference, noise(*map(sampled, runs)), tolerance, computed_at)
+        found = measure_difference(
+            sampled(ours),
+            reference,
+            noise_between(*map(sampled, runs)),
+            tolerance,
+            intermediate_scale,
+        )
         at = found.index[0] if found.index else len(positions)
         if at >= len(positions):  # the lowest or the highest value: it is not known where that was
             return replace(found, index=())

@@ -11,7 +11,7 @@ Side = Literal["reference", "ours"]
 
 
 @dataclass(frozen=True)
-class Gap:
+class Difference:
     """The greatest difference between two tensors, and the noise it is held against."""
 
     error: float  # absolute; infinite where the tensors cannot be subtracted
@@ -28,7 +28,7 @@ class Gap:
         return not self.problem and self.error <= self.allowed  # a NaN is not ok
 
     @property
-    def over_floor(self) -> float:
+    def error_over_noise(self) -> float:
         """How many times the noise; 0 for no error, infinite for an error where there is none."""
         if self.problem:
             return float("inf")
@@ -38,7 +38,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ErrorPlots:
     """For the eye: where a guilty layer is wrong, and how its values lie against the reference's.
 
     errors [H, W]: greatest absolute difference over batch and channels, NaN where one side is not
@@ -58,12 +58,16 @@ class Layer:
     reference: str  # what the reference calls it
     call: int  # which call of this layer, from 0
     type: str  # Conv2d, BatchNorm2d, ConvBN, ShuffleBlock ..
-    accumulated: Gap | None  # the whole model's error up to here; None where ours never got here
-    local: Gap | None  # of this layer alone, fed the reference's input; None where none is recorded
+    accumulated: (
+        Difference | None
+    )  # the whole model's error up to here; None where ours never got here
+    local: (
+        Difference | None
+    )  # of this layer alone, fed the reference's input; None where none is recorded
     status: Status
     where: str = ""  # what of it is wrong: "output", or "input of final_conv" that it prepares
     diagnosis: str = ""  # for a guilty layer: what makes the difference vanish, or that nothing did
-    picture: Picture | None = field(default=None, repr=False)  # of a guilty layer
+    error_plots: ErrorPlots | None = field(default=None, repr=False)  # of a guilty layer
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Rung:
+class Stage:
     """One step of the ladder."""
 
     name: str  # weights, preprocessing, layers, heads, decoding, NMS
@@ -102,7 +106,7 @@ class Comparison:
 
     reference: str
     model: str
-    rungs: tuple[Rung, ...]
+    stages: tuple[Stage, ...]
     layers: tuple[Layer, ...]
     unpaired: tuple[Unpaired, ...]
     tolerance: str  # how what is allowed was found, in a sentence
@@ -110,7 +114,7 @@ class Comparison:
 
     @property
     def aligned(self) -> bool:
-        return bool(self.rungs) and all(rung.verdict == "aligned" for rung in self.rungs)
+        return bool(self.stages) and all(stage.verdict == "aligned" for stage in self.stages)
 
     @property
     def guilty(self) -> tuple[Layer, ...]:
@@ -120,5 +124,5 @@ class Comparison:
 
 
 def _severity(layer: Layer) -> float:
-    gap = layer.local or layer.accumulated
-    return gap.over_floor if gap else 0.0
+    difference = layer.local or layer.accumulated
+    return difference.error_over_noise if difference else 0.0

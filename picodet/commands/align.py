@@ -105,7 +105,7 @@ def compare(
     """
     from rich.console import Console
 
-    from picodet.alignment.report.json_report import as_json
+    from picodet.alignment.report.json_report import to_json
     from picodet.alignment.report.terminal import print_comparison
 
     reference, model = fetch_official(reference), fetch_official(model)
@@ -126,12 +126,12 @@ def compare(
             )
     print_comparison(comparison, layerwise or unfold, unfold, Console())
     if html:
-        from picodet.alignment.report.html import page
+        from picodet.alignment.report.html import html_report
 
-        write_text(html, page(comparison))
+        write_text(html, html_report(comparison))
     if json_file:
-        write_json(json_file, as_json(comparison))
-    differs = any(stage.verdict == "differs" for stage in comparison.rungs)
+        write_json(json_file, to_json(comparison))
+    differs = any(stage.verdict == "differs" for stage in comparison.stages)
     ctx.exit(0 if comparison.aligned else 1 if differs else NotComparedError.exit_code)
 
 

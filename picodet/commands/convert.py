@@ -21,7 +21,12 @@ from picodet.files import write_json
     type=click.Choice(("picodet", "ppdet", "mmdet", "huggingface")),
     help="Whose names OUTPUT has.  [default: its suffix says]",
 )
-@click.option("--weights", metavar="SET", help="ema or raw, where SOURCE has both.  [default: ema]")
+@click.option(
+    "--weight-set",
+    "weight_set",
+    metavar="SET",
+    help="ema or raw, where SOURCE has both.  [default: ema]",
+)
 @click.option("--allow-nonfinite", is_flag=True, help="Convert weights that are NaN or Inf.")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
 @click.option("--json", "json_file", type=OutputFile(), help="Write the report for machines.")
@@ -32,7 +37,7 @@ def convert(
     input_size: tuple[int, int] | None,
     classes: Path | None,
     form: str | None,
-    weights: str | None,
+    weight_set: str | None,
     allow_nonfinite: bool,
     overwrite: bool,
     json_file: Path | None,
@@ -65,7 +70,7 @@ def convert(
             source,
             output,
             options,
-            weights,
+            weight_set,
             cast(OutputFormat | None, form),
             overwrite,
             allow_nonfinite,

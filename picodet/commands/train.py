@@ -44,19 +44,20 @@ LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
 @click.option("--val-images", type=ImageFolder(), help="Pictures to evaluate on ..")
 @click.option("--val-annotations", type=InputPath(), help="  .. and their annotation file.")
 @click.option(
-    "--weights",
+    "--pretrained",
     type=ModelPath(str),
     metavar="FILE",
-    help="To begin with: a backbone or a detector in any form, an official name, or `imagenet`, "
-    "the backbone that the recipe names.  [default: drawn as ppdet draws them]",
+    help="Weights to start from: a backbone or a detector in any form, an official name, or "
+    "`imagenet`, the backbone that the recipe names.  [default: random, as ppdet initializes]",
 )
 @click.option("--classes", type=InputPath(), help="Names, one per line.  [default: the recipe's]")
 @click.option(
     "--head",
-    type=click.Choice(("keep", "renew")),
-    default="keep",
+    type=click.Choice(("reuse", "reset")),
+    default="reuse",
     show_default=True,
-    help="Of weights of other classes: keep those of the same name, or renew all as ppdet.",
+    help="Where --pretrained has other classes: reuse the weights of classes of the same name, or "
+    "re-initialize all, as ppdet does.",
 )
 @click.option(
     "--out",
@@ -68,11 +69,11 @@ LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
 @click.option("--resume", is_flag=True, help="Go on with what is in --out.")
 @click.option("--batch", type=click.IntRange(1), help="Pictures at a time, of each process.")
 @click.option(
-    "--accumulate",
+    "--accumulation-steps",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Batches that make a step.",
+    help="Batches per optimizer step.",
 )
 @click.option("--rate", type=FiniteFloat(*LR_RANGE), help="Base learning rate, as it is.")
 @resize_option
@@ -82,7 +83,7 @@ LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
 @click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Readers.")
 @click.option("--evaluate-every", type=click.IntRange(0), help="Epochs; 0: never.  [default: 10]")
 @click.option("--save-steps", type=click.IntRange(1), default=500, show_default=True)
-@click.option("--keep", type=click.IntRange(1), default=3, show_default=True, help="States.")
+@click.option("--keep-checkpoints", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--json", "json_file", type=OutputFile(), help="Write the outcome for machines.")
 def train(
     recipe: str | None,
@@ -92,7 +93,7 @@ def train(
     annotations: Path | None,
     val_images: Path | None,
     val_annotations: Path | None,
-    weights: str | None,
+    pretrained: str | None,
     classes: Path | None,
     head: Any,
     out: Path,
@@ -144,9 +145,9 @@ def train(
     names = read_class_names(classes) if classes else None
     requested = build.with_resize(build.with_classes(resolve(recipe).recipe, names), resize)
     with ExitStack() as stack:
-        ranks = stack.enter_context(distributed.process_group(device))
-        is_main = ranks.rank == 0
-        batches_per_step = accumulation_steps * ranks.size
+        group = stack.enter_context(distributed.process_group(device))
+        is_main = group.rank == 0
+        batches_per_step = accumulation_steps * group.size
         used, note = build.with_lr(
             requested, batch or requested.batches.per_gpu, batches_per_step, lr
         )
@@ -163,7 +164,7 @@ def train(
             save_steps=save_steps,
             evaluate_every=used.snapshot_epochs if evaluate_every is None else evaluate_every,
         )
-        init = build.InitWeights(_weights(weights, used.backbone_weights), head)
+        init = build.InitWeights(_weights(pretrained, used.backbone_weights), head)
         callbacks = stack.enter_context(progress_line(device, is_main))
         val_paths = val_data and build.DatasetPaths(*val_data)
         prepared = build.prepare(
@@ -171,12 +172,12 @@ def train(
             build.DatasetPaths(*data),
             val_paths,
             init,
-            ranks,
+            group,
             resume,
             val_data
             and (
                 lambda config: Validation(
-                    config, *val_data, ranks, device, progress=callbacks.evaluating
+                    config, *val_data, group, device, progress=callbacks.evaluating
                 )
             ),
             callbacks.step,
@@ -225,6 +226,6 @@ def _weights(weights: str | None, recipe_weights: str | None) -> Path | None:
     from picodet.download.fetch import fetch
 
     if recipe_weights is None:
-        raise click.UsageError(f"--weights {IMAGENET}: the recipe names none")
+        raise click.UsageError(f"--pretrained {IMAGENET}: the recipe names none")
     with progress_bar("fetching the backbone") as progress:
         return fetch(recipe_weights, progress).path

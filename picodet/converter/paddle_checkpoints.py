@@ -26,12 +26,12 @@ def read_checkpoint(path: Path, weight_set: WeightSet | None) -> StateDictSource
     """A `.pdparams` or `.pdema`; `which` of the two, or the one that was named."""
     if weight_set is not None and weight_set not in SUFFIX_OF_SET:
         raise CheckpointError(
-            f"{path}: --weights {weight_set}: {' or '.join(SUFFIX_OF_SET)} is expected"
+            f"{path}: --weight-set {weight_set}: {' or '.join(SUFFIX_OF_SET)} is expected"
         )
     checkpoint = path if weight_set is None else path.with_suffix(SUFFIX_OF_SET[weight_set])
     if not checkpoint.is_file():
         raise CheckpointError(
-            f"{checkpoint}: there is no such file, and --weights {weight_set} asks for it: since ppdet 2.4 "
+            f"{checkpoint}: there is no such file, and --weight-set {weight_set} asks for it: since ppdet 2.4 "
             f"the averaged weights are saved as {EMA} and the raw ones as {RAW} beside it"
         )
     arrays = pdparams.read(checkpoint)
@@ -64,7 +64,7 @@ def _weight_set_note(checkpoint: Path, arrays: Mapping[str, np.ndarray], other: 
     kinds = {EMA: "averaged (EMA)", RAW: "raw"}
     note = (
         f"the {kinds[checkpoint.suffix]} weights were used; the {kinds[other.suffix]} ones are in "
-        f"{other.name}: --weights {'raw' if other.suffix == RAW else 'ema'} takes them"
+        f"{other.name}: --weight-set {'raw' if other.suffix == RAW else 'ema'} takes them"
     )
     exact = {
         path.suffix: _has_exact_bins(a) for path, a in ((checkpoint, arrays), (other, _read(other)))

@@ -95,6 +95,6 @@ def _open_onnx(path: Path) -> GraphSource:
 def _refuse_weight_set(path: Path, weight_set: WeightSet | None) -> None:
     if weight_set is not None:
         raise CheckpointError(
-            f"{path}: --weights {weight_set} is for training checkpoints, which hold averaged and raw "
+            f"{path}: --weight-set {weight_set} is for training checkpoints, which hold averaged and raw "
             "weights; an export holds the ones it was made of"
         )

@@ -41,7 +41,7 @@ def read_torch_weights(path: Path, weight_set: WeightSet | None) -> StateDictSou
     naming = _naming_of(tensors)
     notes = [f"its weights were found under {file.wrapper!r}"] if file.wrapper else []
     if raw and weight_set != "raw":
-        notes.append("the averaged (EMA) weights were used; --weights raw takes the others")
+        notes.append("the averaged (EMA) weights were used; --weight-set raw takes the others")
     if naming == "mmdet":
         notes.append(
             "the mmdet port resizes pictures linearly, which is --interp 1; 2 was noted, ppdet's"
@@ -79,6 +79,6 @@ def _naming_of(names: Iterable[str]) -> NamingScheme:
 def _refuse_weight_set(path: Path, weight_set: WeightSet | None) -> None:
     if weight_set is not None:
         raise CheckpointError(
-            f"{path}: has no weights called {weight_set}; --weights ema and --weights raw are for "
+            f"{path}: has no weights called {weight_set}; --weight-set ema and --weight-set raw are for "
             "checkpoints of a training that hold averaged and raw ones"
         )

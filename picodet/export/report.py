@@ -50,7 +50,11 @@ def print_verification(verification: Verification, console: Console) -> None:
     for header in ("worst error", "allowed", "x noise"):
         table.add_column(header, justify="right")
     for name, gap in verification.gaps.items():
-        cells = [gap.problem or f"{gap.error:.2g}", f"{gap.allowed:.2g}", f"{gap.over_floor:.2g}"]
+        cells = [
+            gap.problem or f"{gap.error:.2g}",
+            f"{gap.allowed:.2g}",
+            f"{gap.error_over_noise:.2g}",
+        ]
         table.add_row(name, *map(Text, cells), style=None if gap.ok else "red")
     console.print(table)
 

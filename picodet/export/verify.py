@@ -25,9 +25,15 @@ import torch
 from onnx import shape_inference
 from torch import Tensor
 
-from picodet.alignment.result import Gap
-from picodet.alignment.rounding import DRAWS, OneByOne, OtherRounding
-from picodet.alignment.tolerance import NOISE_MULTIPLE, Tolerance, gap, noise, worst
+from picodet.alignment.result import Difference
+from picodet.alignment.rounding import NUM_PERTURBATIONS, PerturbedRounding, SequentialSums
+from picodet.alignment.tolerance import (
+    NOISE_MULTIPLE,
+    Tolerance,
+    measure_difference,
+    noise_between,
+    worst,
+)
 from picodet.config import STRIDES
 from picodet.errors import PicoDetError
 from picodet.export.model_proto import fixed_size
@@ -41,7 +47,7 @@ from picodet.ops import decode
 
 TOLERANCE = Tolerance(NOISE_MULTIPLE)
 OF_SIGMOID = 1.0  # magnitude of the numbers that a probability is computed from
-EXACT = Tolerance(of_noise=None, of_scale=0.0)
+EXACT = Tolerance(noise_factor=None, scale_factor=0.0)
 SQUARED = " squared"
 
 
@@ -49,7 +55,7 @@ SQUARED = " squared"
 class Verification:
     """How far a file is from torch."""
 
-    gaps: dict[str, Gap]  # the worst of all runs, of each output, or of its square
+    gaps: dict[str, Difference]  # the worst of all runs, of each output, or of its square
     runs: int
     kept: tuple[int, int] | None  # of detections: rows that are torch's, one to one, of torch's
 
@@ -96,7 +102,7 @@ def verify(
     exact = copy.deepcopy(model).double()
     with _explained():
         file = Detecting(path, wanted) if wanted.level == "detections" else Plain(path)
-    found: dict[str, list[Gap]] = {}
+    found: dict[str, list[Difference]] = {}
     kept = [0, 0]
     for done, trial in enumerate(trials):
         progress(done, len(trials))
@@ -143,20 +149,20 @@ def _in_float32(model: PicoDet, images: Tensor, wanted: Wanted) -> Iterator[dict
     in_other_order = images.contiguous(memory_format=torch.channels_last)
     for each in (images, in_other_order):
         yield _outputs(model, each, wanted)
-    for mode in (OneByOne(), *map(OtherRounding, range(DRAWS))):
+    for mode in (SequentialSums(), *map(PerturbedRounding, range(NUM_PERTURBATIONS))):
         with mode:
             outputs = _outputs(model, images, wanted)
         yield outputs
 
 
-def _of_scores(name: str, sides: Sequence[Tensor], are_roots: bool) -> dict[str, Gap]:
+def _of_scores(name: str, sides: Sequence[Tensor], are_roots: bool) -> dict[str, Difference]:
     """The gap of scores, or of their squares."""
     if not are_roots:
         return {name: _gap(*sides, computed_at=OF_SIGMOID)}
     return {name + SQUARED: _gap(*(side.square() for side in sides), computed_at=OF_SIGMOID)}
 
 
-def _allowed_of_scores(gaps: Mapping[str, Gap], least: float) -> float:
+def _allowed_of_scores(gaps: Mapping[str, Difference], least: float) -> float:
     """Of two scores above `least`: what the difference of their squares leaves to their own."""
     if "scores" in gaps:
         return gaps["scores"].allowed
@@ -164,14 +170,14 @@ def _allowed_of_scores(gaps: Mapping[str, Gap], least: float) -> float:
     return allowed / max(2 * least, allowed**0.5)
 
 
-def _gap(made: Tensor, double: Tensor, *singles: Tensor, computed_at: float = 0.0) -> Gap:
+def _gap(made: Tensor, double: Tensor, *singles: Tensor, computed_at: float = 0.0) -> Difference:
     """From torch in float64, held against what float32 makes of the same in torch."""
-    of_float32 = noise(double, *(single.double() for single in singles))
-    return gap(made, double.float(), of_float32, TOLERANCE, computed_at)
+    of_float32 = noise_between(double, *(single.double() for single in singles))
+    return measure_difference(made, double.float(), of_float32, TOLERANCE, computed_at)
 
 
-def _exact(made: np.ndarray, expected: np.ndarray) -> Gap:
-    return gap(torch.from_numpy(made), torch.from_numpy(expected), 0.0, EXACT)
+def _exact(made: np.ndarray, expected: np.ndarray) -> Difference:
+    return measure_difference(torch.from_numpy(made), torch.from_numpy(expected), 0.0, EXACT)
 
 
 def check(path: Path, model: PicoDet, wanted: Wanted) -> None:

@@ -65,7 +65,7 @@ def read_torch(path: Path, weights: str | None = None) -> TorchFile:
     if weights is None and len(weight_sets) > 1:
         raise CheckpointError(
             f"{path}: holds {len(weight_sets)} sets of weights, {', '.join(weight_sets)}; say which with "
-            f"--weights, such as --weights {list(weight_sets)[-1]}"
+            f"--weight-set, such as --weight-set {list(weight_sets)[-1]}"
         )
     wrapper = weights if len(weight_sets) > 1 else next(iter(weight_sets), None)
     if wrapper not in weight_sets:

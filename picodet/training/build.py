@@ -125,7 +125,7 @@ def prepare(
         wanted = options.batch_size * options.accumulation_steps * ranks.size
         raise TrainingError(
             f"{data.annotations}: {len(dataset)} pictures to train on are fewer than the {wanted} "
-            "of a step; a smaller --batch or --accumulate is needed"
+            "of a step; a smaller --batch or --accumulation-steps is needed"
         )
     initialized = init_model(recipe.model, options.seed, init.weights, init.head)
     model = on_device(initialized.model, options.device)

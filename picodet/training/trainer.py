@@ -183,7 +183,7 @@ class Trainer:
             if any(text in str(error) for text in OUT_OF_MEMORY):
                 raise TrainingError(
                     f"iteration {self.progress.iteration}: there is not enough memory "
-                    f"({str(error).splitlines()[0]}). A smaller --batch, with --accumulate for as "
+                    f"({str(error).splitlines()[0]}). A smaller --batch, with --accumulation-steps for as "
                     "many pictures in a step, takes less; all up to the last state is kept"
                 ) from error
             raise

@@ -10,9 +10,9 @@ from layer_comparison import compare, guilty
 from torch import nn
 
 from picodet.alignment.checks import layers
-from picodet.alignment.checks.layers import WHOLE
-from picodet.alignment.rounding import DRAWS
-from picodet.alignment.tolerance import FLOAT64_BAR, Tolerance
+from picodet.alignment.checks.layers import ROOT_PATH
+from picodet.alignment.rounding import NUM_PERTURBATIONS
+from picodet.alignment.tolerance import FLOAT64_TOLERANCE, Tolerance
 from picodet.models import csp_pan, esnet
 from picodet.models.head import PicoFeat, PicoHead
 
@@ -21,14 +21,14 @@ def test_the_same_model_is_aligned(model, reference):
     result = compare(model, reference)
     assert len(result.layers) == 394  # all calls, and the whole model
     assert {layer.status for layer in result.layers} == {"aligned"}
-    assert (result.unpaired, result.broken) == ((), "")
+    assert (result.unpaired, result.run_error) == ((), "")
     for layer in result.layers:
         assert layer.local is None or layer.local.error == 0, layer
-        if layer.path not in ("head", WHOLE):  # these hand on what others made
+        if layer.path not in ("head", ROOT_PATH):  # these hand on what others made
             assert layer.accumulated.error == 0
             assert layer.accumulated.floor > 0
     # in single, reordered, in double, and rounded the other way
-    assert [len(run) for run in result.heads] == [8] * (3 + DRAWS)
+    assert [len(run) for run in result.heads] == [8] * (3 + NUM_PERTURBATIONS)
     assert result.heads[2][0].dtype == torch.float64
 
 
@@ -108,7 +108,7 @@ def test_only_the_layer_that_is_wrong_is_guilty(fault, model, reference):
     plant(model)
     result = compare(model, reference)
     assert guilty(result) == expected
-    assert (result.unpaired, result.broken) == ((), "")
+    assert (result.unpaired, result.run_error) == ((), "")
     found = [layer for layer in result.layers if layer.status == "guilty"]
     if fault != "tower":
         assert found[0].where == where
@@ -169,7 +169,7 @@ def test_another_shape_is_guilty(model, reference):
     (layer,) = (layer for layer in result.layers if layer.status == "guilty")
     assert layer.local.problem == "shape [1, 96, 4, 4], the reference's is [1, 96, 2, 2]"
     # the whole model breaks off where the maps do not fit together; fed, all others are compared
-    assert result.broken.startswith("neck cannot be run: RuntimeError: Sizes of tensors")
+    assert result.run_error.startswith("neck cannot be run: RuntimeError: Sizes of tensors")
     assert result.heads == ()
     (last,) = (layer for layer in result.layers if layer.path == "head.predictors.3")
     assert (last.status, last.local.error, last.accumulated) == ("aligned", 0, None)
@@ -178,7 +178,9 @@ def test_another_shape_is_guilty(model, reference):
 def test_a_layer_that_raises_is_named(model, reference):
     model.backbone.stage4.block1.se.expand = nn.Conv2d(7, 7, 1)
     result = compare(model, reference)
-    assert result.broken.startswith("backbone.stage4.block1.se.expand cannot be run: RuntimeError")
+    assert result.run_error.startswith(
+        "backbone.stage4.block1.se.expand cannot be run: RuntimeError"
+    )
     paths = [layer.path for layer in result.layers]
     assert paths[-1] == "backbone.stage4.block1.se.reduce"
     assert guilty(result) == []
@@ -219,7 +221,7 @@ def in_double(pristine, tmp_path_factory):
 
 def test_in_double_the_smallest_mistake_shows(model, in_double):
     """An eps of 1e-5 as a double, where Paddle keeps it in float32."""
-    tolerance = Tolerance(None, FLOAT64_BAR)
+    tolerance = Tolerance(None, FLOAT64_TOLERANCE)
     assert guilty(compare(copy.deepcopy(model).double(), in_double, tolerance)) == []
     model.double().neck.first_top_conv.bn1.eps = 1e-5
     result = compare(model, in_double, Tolerance(None, 1e-13))
@@ -243,14 +245,14 @@ def test_no_run_is_kept(model, reference, monkeypatch):
     """What is alive does not grow with depth: a layer is compared and forgotten."""
     alive = []
 
-    class Counting(layers._Comparison):
-        def take(self, moment):
-            super().take(moment)
+    class Counting(layers._LayerComparison):
+        def add(self, snapshot):
+            super().add(snapshot)
             if len(self.rows) % 40 == 0:
                 gc.collect()
                 alive.append(sum(issubclass(type(x), torch.Tensor) for x in gc.get_objects()))
 
-    monkeypatch.setattr(layers, "_Comparison", Counting)
+    monkeypatch.setattr(layers, "_LayerComparison", Counting)
     compare(model, reference)
     assert len(alive) >= 9
     assert max(alive) - alive[0] < 100  # of some 2,000 that the runs make

@@ -29,7 +29,7 @@ def heads(pristine, tmp_path_factory):
     folder = tmp_path_factory.mktemp("heads")
     export_onnx(pristine, folder / "heads.onnx")
     out = folder / "heads.safetensors"
-    np.save(folder / "input.npy", own_recording.noise())
+    np.save(folder / "input.npy", own_recording.random_image())
     fed = InputOptions(None, folder / "input.npy", False)
     session.record(folder / "heads.onnx", out, fed, False, None, False, None, lambda *_: None)
     return out
@@ -48,7 +48,7 @@ def compare(heads, model, tmp_path):
 
 
 def differing(comparison):
-    return [rung.name for rung in comparison.rungs if rung.verdict != "aligned"]
+    return [stage.name for stage in comparison.stages if stage.verdict != "aligned"]
 
 
 def test_what_ppdets_average_makes_of_them_is_right(compare):
@@ -71,7 +71,7 @@ def test_what_ppdets_average_makes_of_them_is_right(compare):
 def test_others_are_found(compare, project, found, diagnosis):
     comparison = compare(project)
     assert differing(comparison) == ["weights", "decoding"]
-    weights, decoding = (r for r in comparison.rungs if r.verdict == "differs")
+    weights, decoding = (r for r in comparison.stages if r.verdict == "differs")
     (finding,) = weights.findings
     assert finding.name == PROJECT
     assert finding.found.startswith(found)

@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 from picodet.alignment.lockstep_runs import (
     LayerError,
-    go_through,
-    one_at_a_time,
-    replaced,
+    iterate_callback,
+    replace_tensors,
     run,
-    tensors,
+    run_blocking,
+    unique_tensors,
 )
 from picodet.models.head import HeadOutput
 
@@ -79,7 +79,7 @@ def test_events_hold_what_went_in_and_out():
 def test_a_run_in_this_thread_is_the_same_and_leaves_no_hook():
     model, found = Net(), []
     for _ in range(2):
-        go_through(model, ONE, None, torch.get_num_threads(), found.append)
+        run_blocking(model, ONE, None, torch.get_num_threads(), found.append)
     assert found == 2 * events(model)
 
 
@@ -216,19 +216,19 @@ def test_means_can_be_added_one_by_one():
     x[0, 0, 0, :3] = torch.tensor([2.0**24, 1.0, 1.0])
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1))
     (plain,) = run(model, x, None, threads=1)
-    (one_by_one,) = run(model, x, None, threads=1, one_by_one=True)
-    assert one_by_one.outputs[0].shape == plain.outputs[0].shape == (1, 1, 1, 1)
-    assert one_by_one.outputs[0].item() == 2**24 / 64
+    (sequential,) = run(model, x, None, threads=1, sequential_sums=True)
+    assert sequential.outputs[0].shape == plain.outputs[0].shape == (1, 1, 1, 1)
+    assert sequential.outputs[0].item() == 2**24 / 64
 
     class Function(nn.Module):
         def forward(self, x):
             return F.adaptive_avg_pool2d(x, 1)
 
-    (without_layer,) = run(nn.Sequential(Function()), x, None, threads=1, one_by_one=True)
+    (without_layer,) = run(nn.Sequential(Function()), x, None, threads=1, sequential_sums=True)
     assert without_layer.outputs[0].item() == 2**24 / 64
     with torch.inference_mode():
         other = nn.Sequential(nn.AdaptiveAvgPool2d(2))
-        (halves,) = run(other, torch.ones(1, 1, 4, 4), None, threads=1, one_by_one=True)
+        (halves,) = run(other, torch.ones(1, 1, 4, 4), None, threads=1, sequential_sums=True)
     assert halves.outputs[0].shape == (1, 1, 2, 2)
 
 
@@ -238,12 +238,12 @@ def test_convolutions_of_one_output_can_be_added_one_by_one():
     x[0, :3, 0, 0] = torch.tensor([2.0**24, 1.0, 1.0])
     model = nn.Sequential(nn.Conv2d(64, 1, 1, bias=False))
     model[0].weight.data.fill_(1)
-    (one_by_one,) = run(model, x, None, threads=1, one_by_one=True)
-    assert one_by_one.outputs[0].item() == 2**24
+    (sequential,) = run(model, x, None, threads=1, sequential_sums=True)
+    assert sequential.outputs[0].item() == 2**24
     for layer in (nn.Conv2d(3, 1, 5, 2, 2), nn.Conv2d(3, 1, (1, 3), padding=(0, 2), dilation=2)):
         x = torch.randn(2, 3, 9, 12)
         plain, again = (
-            next(run(nn.Sequential(layer), x, None, 1, one_by_one=way)).outputs[0]
+            next(run(nn.Sequential(layer), x, None, 1, sequential_sums=way)).outputs[0]
             for way in (False, True)
         )
         torch.testing.assert_close(again, plain)
@@ -265,8 +265,8 @@ def test_threads_are_those_asked_for():
 def test_tensors_are_listed_once_and_replaced_where_they_stand():
     a, b = torch.tensor(1.0), torch.tensor(2.0)
     value = (a, [b, a], "text", None)
-    assert tensors(value) == [a, b]
-    new = replaced(value, [torch.tensor(5.0), None])
+    assert unique_tensors(value) == [a, b]
+    new = replace_tensors(value, [torch.tensor(5.0), None])
     assert (new[0].item(), new[1][0] is b, new[1][1].item(), new[2:]) == (
         5,
         True,
@@ -277,7 +277,7 @@ def test_tensors_are_listed_once_and_replaced_where_they_stand():
 
 
 def test_a_named_tuple_keeps_its_names():
-    new = replaced(HeadOutput((ONE,), (ONE + 1,)), [torch.tensor(5.0)])
+    new = replace_tensors(HeadOutput((ONE,), (ONE + 1,)), [torch.tensor(5.0)])
     assert (new.logits[0].item(), new.reg[0].item()) == (5, 2)
 
 
@@ -289,7 +289,7 @@ def test_one_at_a_time_is_in_step():
             log.append(f"made {i}")
             hand_over(i)
 
-    for item in one_at_a_time(work):
+    for item in iterate_callback(work):
         log.append(f"got {item}")
     assert log == ["made 0", "got 0", "made 1", "got 1", "made 2", "got 2"]
 
@@ -299,7 +299,7 @@ def test_one_at_a_time_raises_what_work_raises():
         hand_over(1)
         raise KeyError("x")
 
-    going = one_at_a_time(work)
+    going = iterate_callback(work)
     assert next(going) == 1
     with pytest.raises(KeyError):
         next(going)
@@ -311,7 +311,7 @@ def test_two_at_once_do_not_wait_for_each_other():
         for i in range(100):
             hand_over(i)
 
-    pairs = zip(one_at_a_time(count), one_at_a_time(count), strict=True)
+    pairs = zip(iterate_callback(count), iterate_callback(count), strict=True)
     assert list(pairs) == [(i, i) for i in range(100)]
     gc.collect()
     assert threading.active_count() == 1

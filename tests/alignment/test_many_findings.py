@@ -8,7 +8,7 @@ from torch import nn
 
 from picodet.alignment.align import align
 from picodet.alignment.diagnosis import diagnose
-from picodet.alignment.diagnosis.replay import Suspect
+from picodet.alignment.diagnosis.replay import FailingLayer
 from picodet.alignment.recording.reader import Recording
 
 
@@ -18,9 +18,11 @@ def compare(model, reference, tmp_path, monkeypatch):
 
     def compare():
         runs = []
-        right = Suspect.doings
+        right = FailingLayer.produced_tensors
         monkeypatch.setattr(
-            Suspect, "doings", lambda self, *args: runs.append(self.path) or right(self, *args)
+            FailingLayer,
+            "produced_tensors",
+            lambda self, *args: runs.append(self.path) or right(self, *args),
         )
         file = own_recording.save(model, tmp_path / "model.pth")
         with Recording(reference) as recording:
@@ -47,7 +49,7 @@ def change_weights(model, change):
 def test_one_cause_is_told_once(model, compare, change, cause):
     change_weights(model, change)
     comparison, runs = compare()
-    weights = comparison.rungs[0]
+    weights = comparison.stages[0]
     assert len(weights.findings) < 20
     assert weights.findings[0].diagnosis.startswith(f"one cause: ours are {cause}")
     guilty = comparison.guilty

@@ -41,7 +41,7 @@ def compare(model, files, name="full"):
 
 
 def differing(comparison):
-    return [rung.name for rung in comparison.rungs if rung.verdict != "aligned"]
+    return [stage.name for stage in comparison.stages if stage.verdict != "aligned"]
 
 
 @pytest.mark.parametrize("name", ["full", "summary"])
@@ -50,7 +50,7 @@ def test_it_is_aligned(model, files, name):
     assert not differing(comparison)
     assert comparison.unpaired == ()
     assert len(comparison.layers) == (350 if name == "full" else 349)  # the head is fed or nothing
-    decoding = next(rung.summary for rung in comparison.rungs if rung.name == "decoding")
+    decoding = next(stage.summary for stage in comparison.stages if stage.name == "decoding")
     assert decoding.startswith("85 boxes from the reference's heads") == (name == "full")
 
 
@@ -79,16 +79,16 @@ def no_alignment(p, _):
         (no_alignment, ["heads", "decoding"]),
     ],
 )
-def test_a_wrong_score(model, files, monkeypatch, formula, rungs):
+def test_a_wrong_score(model, files, monkeypatch, formula, stages):
     def scores(self):
         pairs = zip(self.logits, self.alignment, strict=True)
         return tuple(formula(x.sigmoid(), y.sigmoid()) for x, y in pairs)
 
     monkeypatch.setattr(HeadV2Output, "scores", scores)
     comparison = compare(model, files)
-    assert [name for name in differing(comparison) if name in rungs] == rungs
+    assert [name for name in differing(comparison) if name in stages] == stages
     assert "layers" not in differing(comparison)
-    found = next(rung.findings for rung in comparison.rungs if rung.name == "decoding")
+    found = next(stage.findings for stage in comparison.stages if stage.name == "decoding")
     assert found[0].name == "probe: scores"
     assert not any("none of the usual" in finding.diagnosis for finding in found)
 

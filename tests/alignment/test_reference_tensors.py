@@ -4,7 +4,7 @@ import own_recording
 import pytest
 import torch
 
-from picodet.alignment.pairing.by_name import pair_layers
+from picodet.alignment.pairing.by_name import pair_by_name
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.tolerance import Tolerance
@@ -15,7 +15,7 @@ PREDICTOR = ("head.predictors.0", 0)
 @pytest.fixture(params=["reference", "summary"])
 def recorded(request):
     with Recording(request.getfixturevalue(request.param)) as recording:
-        yield ReferenceTensors(recording, pair_layers(recording.index, own_recording.table()))
+        yield ReferenceTensors(recording, pair_by_name(recording.index, own_recording.table()))
 
 
 def test_another_type_is_a_difference(recorded, pristine):
@@ -25,10 +25,10 @@ def test_another_type_is_a_difference(recorded, pristine):
         lambda _, __, output: taken.update(made=output.detach().clone())
     )
     with torch.inference_mode():
-        pristine(torch.from_numpy(own_recording.noise()))
+        pristine(torch.from_numpy(own_recording.random_image()))
     hook.remove()
     (key,) = recorded.calls[PREDICTOR].outputs
     made = taken["made"]
-    assert recorded.gap(made, key, Tolerance(10.0), [made, made.double()]).ok
-    found = recorded.gap(made.double(), key, Tolerance(10.0), [made, made.double()])
+    assert recorded.measure_difference(made, key, Tolerance(10.0), [made, made.double()]).ok
+    found = recorded.measure_difference(made.double(), key, Tolerance(10.0), [made, made.double()])
     assert found.problem == "torch.float64, the reference's is torch.float32"

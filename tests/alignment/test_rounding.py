@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from picodet.alignment.checks.layers import noise_runs, present, together
-from picodet.alignment.rounding import DRAWS, OtherRounding, rounded_otherwise
-from picodet.alignment.tolerance import noise
+from picodet.alignment.checks.layers import drop_missing, in_lockstep, noise_runs
+from picodet.alignment.rounding import NUM_PERTURBATIONS, PerturbedRounding, perturb_rounding
+from picodet.alignment.tolerance import noise_between
 
-FACTOR = OtherRounding(0).factor
+FACTOR = PerturbedRounding(0).factor
 
 
 def bits(tensor):
@@ -21,46 +21,48 @@ def bits(tensor):
 
 def test_one_number_in_four_becomes_a_neighbour():
     x = torch.randn(100_000, generator=torch.Generator().manual_seed(1))
-    ways = bits(rounded_otherwise(x, FACTOR)) - bits(x)
-    assert set(ways.tolist()) == {-1, 0, 1}
-    assert 0.24 < ways.abs().float().mean() < 0.26
-    assert abs(ways.float().mean()) < 0.01
+    offsets = bits(perturb_rounding(x, FACTOR)) - bits(x)
+    assert set(offsets.tolist()) == {-1, 0, 1}
+    assert 0.24 < offsets.abs().float().mean() < 0.26
+    assert abs(offsets.float().mean()) < 0.01
 
 
 def test_equal_numbers_stay_equal():
     x = torch.randn(100).repeat(5, 1)
-    assert len(rounded_otherwise(x, FACTOR).unique(dim=0)) == 1
+    assert len(perturb_rounding(x, FACTOR).unique(dim=0)) == 1
 
 
 def test_every_seed_is_another_draw():
     x = torch.randn(10_000)
-    moved = [bits(rounded_otherwise(x, OtherRounding(seed).factor)) - bits(x) for seed in range(20)]
-    ways = torch.stack(moved).float()
-    together = ways @ ways.T / ways.shape[1]  # a quarter on the diagonal
+    moved = [
+        bits(perturb_rounding(x, PerturbedRounding(seed).factor)) - bits(x) for seed in range(20)
+    ]
+    offsets = torch.stack(moved).float()
+    together = offsets @ offsets.T / offsets.shape[1]  # a quarter on the diagonal
     assert (together - torch.eye(len(moved)) / 4).abs().max() < 0.05
 
 
-@pytest.mark.parametrize("seed", range(DRAWS))
+@pytest.mark.parametrize("seed", range(NUM_PERTURBATIONS))
 def test_zero_and_what_is_not_finite_stay(seed):
     x = torch.tensor([0.0, -0.0, float("inf"), float("-inf")])
-    factor = OtherRounding(seed).factor
-    assert torch.equal(bits(rounded_otherwise(x, factor)), bits(x))
-    assert rounded_otherwise(torch.tensor([float("nan")]), factor).isnan().all()
+    factor = PerturbedRounding(seed).factor
+    assert torch.equal(bits(perturb_rounding(x, factor)), bits(x))
+    assert perturb_rounding(torch.tensor([float("nan")]), factor).isnan().all()
 
 
 def test_what_is_not_float32_stays():
     doubles = torch.randn(1000, dtype=torch.float64)
-    assert rounded_otherwise(doubles, FACTOR) is doubles
-    assert rounded_otherwise(3, FACTOR) == 3
+    assert perturb_rounding(doubles, FACTOR) is doubles
+    assert perturb_rounding(3, FACTOR) == 3
 
 
 def test_what_is_added_up_is_rounded_otherwise_and_nothing_else():
     x, weight = torch.randn(1, 8, 9, 9), torch.randn(4, 8, 3, 3)
     plain = F.conv2d(x, weight)
-    with OtherRounding(0):
+    with PerturbedRounding(0):
         moved, passed = F.conv2d(x, weight), F.hardswish(x)
-    factor = OtherRounding(0).factor
-    moved_by_hand = F.conv2d(rounded_otherwise(x, factor), rounded_otherwise(weight, factor))
+    factor = PerturbedRounding(0).factor
+    moved_by_hand = F.conv2d(perturb_rounding(x, factor), perturb_rounding(weight, factor))
     assert torch.equal(moved, moved_by_hand)
     assert not torch.equal(moved, plain)
     torch.testing.assert_close(moved, plain)
@@ -100,9 +102,9 @@ def test_one_colour_raises_no_alarm(threads):
         images = colour[None, :, None, None].expand(1, 3, 8, 8).contiguous()
         network = narrow(seed, images)
         _, alone = noise_runs(network, recorded, images)
-        *_, last = together(alone)
-        floor = noise(*(event.outputs[0] for event in present(last)))
+        *_, last = in_lockstep(alone)
+        floor = noise_between(*(event.outputs[0] for event in drop_missing(last)))
         with torch.inference_mode():
-            error = noise(network(images), with_channels_in_another_order(network)(images))
+            error = noise_between(network(images), with_channels_in_another_order(network)(images))
         ratios.append(error / max(floor, 2.0**-24 * float(last[0].outputs[0].abs().max())))
     assert max(ratios) < 5

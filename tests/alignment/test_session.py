@@ -37,8 +37,8 @@ def folder(tmp_path_factory):
     (folder / "text.onnx").write_text("text")
     (folder / "text.pth").write_text("text")
     (folder / "empty").mkdir()
-    np.save(folder / "input.npy", own_recording.noise())
-    np.save(folder / "small.npy", own_recording.noise()[..., :32, :32])
+    np.save(folder / "input.npy", own_recording.random_image())
+    np.save(folder / "small.npy", own_recording.random_image()[..., :32, :32])
     return folder
 
 
@@ -202,7 +202,7 @@ def two_sets(folder, tmp_path_factory):
 def test_what_was_assumed_of_a_model_is_noted(folder, two_sets):
     comparison = compare(folder, "recording.safetensors", two_sets)
     assert comparison.aligned
-    (summary,) = (rung.summary for rung in comparison.rungs if rung.name == "preprocessing")
+    (summary,) = (stage.summary for stage in comparison.stages if stage.name == "preprocessing")
     assert "the averaged (EMA) weights were used; the raw ones are in last.pdema" in summary
     assert "the input size 64x64 is the reference's: last.pdparams does not say its own" in summary
 
@@ -210,9 +210,9 @@ def test_what_was_assumed_of_a_model_is_noted(folder, two_sets):
 def test_the_set_of_weights_can_be_chosen(folder, two_sets):
     reference = folder / "recording.safetensors"
     arguments = reference, two_sets, DEFAULT_INPUTS, None, None, lambda *_: None
-    weights, *_ = session.compare(*arguments, which="raw").rungs
+    weights, *_ = session.compare(*arguments, which="raw").stages
     assert [finding.name for finding in weights.findings] == ["head.predictors.0.bias"]
-    with pytest.raises(CheckpointError, match="--weights raw is for training checkpoints"):
+    with pytest.raises(CheckpointError, match="--weight-set raw is for training checkpoints"):
         session.compare(
             *(reference, folder / "model.onnx", DEFAULT_INPUTS, None, None, lambda *_: None),
             which="raw",

@@ -71,7 +71,7 @@ READING = [
     ["export", "m.pth", "x.onnx", "--image", "{}"],
     ["train", "{}", *DATA],
     ["train", "--print", "{}"],
-    ["train", "picodet_s_320_coco", *DATA, "--weights", "{}"],
+    ["train", "picodet_s_320_coco", *DATA, "--pretrained", "{}"],
     ["train", "picodet_s_320_coco", *DATA, "--classes", "{}"],
 ]
 WRITING = [

@@ -125,8 +125,8 @@ def test_gathers_all_problems(folder, checkpoint):
         ([SOURCE, "x.pth", "--json", "x.pth"], 1, "name another file"),
         ([SOURCE, "x.pth", "--to", "ppdet"], 1, "--to ppdet wants .pdparams"),
         ([SOURCE, "x.pth", "--to", "onnx"], 2, "Invalid value for '--to'"),
-        ([SOURCE, "x.pth", "--weights", "raw"], 1, "--weights raw asks for it"),
-        ([SOURCE, "x.pth", "--weights", "best"], 1, "ema or raw is expected"),
+        ([SOURCE, "x.pth", "--weight-set", "raw"], 1, "--weight-set raw asks for it"),
+        ([SOURCE, "x.pth", "--weight-set", "best"], 1, "ema or raw is expected"),
         ([SOURCE], 2, "Missing argument 'OUTPUT'"),
     ],
 )
@@ -148,7 +148,7 @@ def test_averaged_and_raw_weights(folder, checkpoint):
     assert (
         "note: the averaged (EMA) weights were used; the raw ones are in picodet_s_128.pd" in shown
     )
-    result = run(SOURCE, "raw.pth", "--weights", "raw", "--json", "r.json")
+    result = run(SOURCE, "raw.pth", "--weight-set", "raw", "--json", "r.json")
     assert "note: the raw weights were used" in words(result)
     assert picodet.load("raw.pth").config.input_size == (128, 128)
 

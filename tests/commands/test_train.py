@@ -114,7 +114,7 @@ main()
 
 def test_killed_it_resumes_to_the_same_bits(whole, files, tmp_path):
     out = tmp_path / "out"
-    options = arguments(files, out, "--save-steps", 1, "--keep", 9)
+    options = arguments(files, out, "--save-steps", 1, "--keep-checkpoints", 9)
     command = [sys.executable, "-m", "picodet", "train", *options]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     killed = subprocess.run(
@@ -153,7 +153,7 @@ def test_two_processes_share_a_step(files, tmp_path):
 
 def test_another_number_of_pictures_changes_the_rate_and_says_so(files, tmp_path):
     done = CliRunner().invoke(
-        train, arguments(files, tmp_path / "out", "--accumulate", 2, "--evaluate-every", 0)
+        train, arguments(files, tmp_path / "out", "--accumulation-steps", 2, "--evaluate-every", 0)
     )
     assert done.exit_code == 0, done.output
     assert "base rate 0.01 for 2 pictures a step is 0.02 for 4, by the linear rule" in done.stderr

@@ -49,7 +49,7 @@ def test_without_a_choice_it_is_the_file_that_was_named_and_that_is_said(folder)
         1,
         (
             "the averaged (EMA) weights were used; the raw ones are in model_final.pdema: "
-            "--weights raw takes them",
+            "--weight-set raw takes them",
         ),
     )
     raw = read_checkpoint(folder / "model_final.pdema", None)
@@ -67,7 +67,7 @@ def test_a_file_alone_needs_no_word(folder):
 def test_a_partner_that_is_missing(folder, which, left):
     (folder / f"model_final{'.pdema' if which == 'raw' else '.pdparams'}").unlink()
     text = refused(read_checkpoint, folder / f"model_final{left}", which)
-    assert f"there is no such file, and --weights {which} asks for it: since ppdet 2.4" in text
+    assert f"there is no such file, and --weight-set {which} asks for it: since ppdet 2.4" in text
 
 
 @pytest.mark.parametrize("name", ["model_final.pdparams", "model_final.pdema"])
@@ -90,13 +90,15 @@ def test_and_no_other_pair_is_said_to_be(folder, bins):
 def test_a_partner_that_is_damaged_does_not_matter(folder):
     (folder / "model_final.pdema").write_text("damaged")
     assert value_of(read_checkpoint(folder / "model_final.pdparams", None)) == 1
-    assert "--weights ema" not in refused(read_checkpoint, folder / "model_final.pdparams", "raw")
+    assert "--weight-set ema" not in refused(
+        read_checkpoint, folder / "model_final.pdparams", "raw"
+    )
 
 
 @pytest.mark.parametrize("which", ["average", "EMA", ""])
 def test_there_are_two_sets_and_no_third(folder, which):
     text = refused(read_checkpoint, folder / "model_final.pdparams", which)
-    assert f"--weights {which}: ema or raw is expected" in text
+    assert f"--weight-set {which}: ema or raw is expected" in text
 
 
 def test_another_suffix_has_no_partner(folder):

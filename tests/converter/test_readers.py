@@ -86,7 +86,7 @@ def test_what_it_is_not(tmp_path, name, message):
 
 def test_an_export_holds_one_set_of_weights(tmp_path):
     text = refused(write(onnx_model_of(model_of(V2)), tmp_path / "x.onnx"), "raw")
-    assert "--weights raw is for training checkpoints" in text
+    assert "--weight-set raw is for training checkpoints" in text
 
 
 @pytest.mark.parametrize("kept", [("config.json", "preprocessor_config.json"), ()])

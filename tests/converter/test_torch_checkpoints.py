@@ -88,7 +88,7 @@ class TestMMDet:
         for which in (None, "ema"):
             read = read_torch_weights(path, which)
             assert not any(array.any() for array in read.arrays.values())
-            assert any("(EMA) weights were used; --weights raw" in n for n in read.origin.notes)
+            assert any("(EMA) weights were used; --weight-set raw" in n for n in read.origin.notes)
 
     def test_there_is_no_third_set(self, saved):
         path = saved({"state_dict": averaged(mmdet()), "meta": {}})
@@ -144,7 +144,9 @@ class TestStateDict:
         assert converted.initialized == ()
 
     def test_a_choice_where_there_is_none(self, saved):
-        with pytest.raises(CheckpointError, match="has no weights called ema; --weights ema and"):
+        with pytest.raises(
+            CheckpointError, match="has no weights called ema; --weight-set ema and"
+        ):
             convert_model(saved(model_of(V2).state_dict()), NAMED, "ema")
 
 
@@ -169,7 +171,7 @@ class TestOurs:
         assert origin.form == expected
 
     def test_holds_one_set(self, path):
-        with pytest.raises(CheckpointError, match=r"--weights raw is for|no weights called raw"):
+        with pytest.raises(CheckpointError, match=r"--weight-set raw is for|no weights called raw"):
             convert_model(path, ConvertOptions(), "raw")
 
     def test_goes_on_to_paddle(self, path, tmp_path):

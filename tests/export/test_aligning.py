@@ -27,7 +27,9 @@ def differing(reference, model):
     fed = session.InputOptions(None, None, False)
     comparison = session.compare(reference, model, fed, None, None, lambda *_: None)
     return [
-        f"{rung.name}: {rung.summary}" for rung in comparison.rungs if rung.verdict != "aligned"
+        f"{stage.name}: {stage.summary}"
+        for stage in comparison.stages
+        if stage.verdict != "aligned"
     ]
 
 

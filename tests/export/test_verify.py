@@ -96,7 +96,7 @@ def test_an_image_of_one_pixel_passes(verified, tmp_path, grey, threads):
     torch.set_num_threads(threads)  # `one_thread` sets it back
     found = verified(Wanted("heads", input_size=(320, 320)), images=[tmp_path / "pixel.png"])
     assert found.ok, found
-    assert max(gap.over_floor for gap in found.gaps.values()) < 5
+    assert max(gap.error_over_noise for gap in found.gaps.values()) < 5
 
 
 def test_kept_boxes_are_counted_beside_torchs(verified):

@@ -117,7 +117,7 @@ def test_a_prefix_belongs_to_all_or_to_none(saved):
 def test_several_sets_of_weights_are_a_choice(saved):
     path = saved({"model": STATE, "ema": {"module": {"a": torch.ones(1)}, "updates": 1}})
     text = refused(path)
-    assert "holds 2 sets of weights, model, ema.module; say which with --weights" in text
+    assert "holds 2 sets of weights, model, ema.module; say which with --weight-set" in text
     assert list(read_torch(path, "ema.module").arrays) == ["a"]
     assert read_torch(path, "model").dropped == ("ema",)
     assert "no weights under 'x'; it has model, ema.module" in refused(path, "x")

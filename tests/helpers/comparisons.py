@@ -6,21 +6,21 @@ import numpy as np
 
 from picodet.alignment.result import (
     Comparison,
+    Difference,
+    ErrorPlots,
     Finding,
-    Gap,
     Layer,
-    Picture,
-    Rung,
+    Stage,
     Unpaired,
 )
 
 HOSTILE = '<script>alert("1")</script>[bold]'
-FINE = Gap(1e-7, (0, 1), 1.0000001, 1.0, scale=2.0, floor=1e-7, allowed=8e-7)
-WRONG = Gap(0.5, (0, 3, 2, 1), 1.5, 1.0, scale=2.0, floor=1e-7, allowed=8e-7)
-BROKEN = Gap(
+FINE = Difference(1e-7, (0, 1), 1.0000001, 1.0, scale=2.0, floor=1e-7, allowed=8e-7)
+WRONG = Difference(0.5, (0, 3, 2, 1), 1.5, 1.0, scale=2.0, floor=1e-7, allowed=8e-7)
+BROKEN = Difference(
     float("inf"), (), float("nan"), 1.0, scale=2.0, floor=0.0, allowed=0.0, problem="NaN in ours"
 )
-PICTURE = Picture(
+ERROR_PLOTS = ErrorPlots(
     errors=np.array([[0, 0.5], [np.nan, 0]]),
     ours=np.array([1.5, np.nan, -1]),
     reference=np.array([1.0, 1, -1]),
@@ -42,7 +42,7 @@ LAYERS = (
         status="guilty",
         where="output",
         diagnosis="vanishes with <another> slope",
-        picture=PICTURE,
+        error_plots=ERROR_PLOTS,
     ),
     layer("backbone.stage2.block1.conv_pw.act", accumulated=WRONG, status="affected"),
     layer("neck.upsample", call=0),
@@ -54,7 +54,7 @@ LAYERS = (
 ALIGNED = Comparison(
     reference="reference.npz",
     model="model.pth",
-    rungs=tuple(Rung(name, "aligned", f"all of {name}") for name in ("weights", "layers")),
+    stages=tuple(Stage(name, "aligned", f"all of {name}") for name in ("weights", "layers")),
     layers=LAYERS[:2],
     unpaired=(),
     tolerance="8 times the noise is allowed",
@@ -63,10 +63,10 @@ ALIGNED = Comparison(
 DIFFERENT = replace(
     ALIGNED,
     model=HOSTILE,
-    rungs=(
-        ALIGNED.rungs[0],
-        Rung("layers", "differs", "2 guilty", (Finding("box", HOSTILE, "a number"),)),
-        Rung("NMS", "not compared", "nothing was recorded"),
+    stages=(
+        ALIGNED.stages[0],
+        Stage("layers", "differs", "2 guilty", (Finding("box", HOSTILE, "a number"),)),
+        Stage("NMS", "not compared", "nothing was recorded"),
     ),
     layers=LAYERS,
     unpaired=(Unpaired("reference", HOSTILE, "Swish"),),

@@ -4,7 +4,7 @@ import own_recording
 import torch
 
 from picodet.alignment.checks.layers import compare_layers
-from picodet.alignment.pairing.by_name import pair_layers
+from picodet.alignment.pairing.by_name import pair_by_name
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.tolerance import Tolerance
@@ -16,8 +16,8 @@ def compare(model, path, tolerance=NOISE, change=lambda index: index):
     steps = []
     with Recording(path) as recording:
         recording.index = change(recording.index)
-        recorded = ReferenceTensors(recording, pair_layers(recording.index, own_recording.table()))
-        images = torch.from_numpy(own_recording.noise()).to(next(model.parameters()))
+        recorded = ReferenceTensors(recording, pair_by_name(recording.index, own_recording.table()))
+        images = torch.from_numpy(own_recording.random_image()).to(next(model.parameters()))
         result = compare_layers(model, recorded, images, tolerance, steps.append)
     assert steps == list(range(1, len(steps) + 1))
     return result

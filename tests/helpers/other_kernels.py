@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from own_recording import CONFIG
 
-from picodet.alignment.checks.image_probes import compare_pictures, preprocessed
+from picodet.alignment.checks.image_probes import compare_image_probes, preprocess_probe
 from picodet.alignment.checks.preprocessing import compare_preprocessing, our_steps
-from picodet.alignment.checks.probes import LIVE, _answers
+from picodet.alignment.checks.probes import LIVE_ANSWERS, _answers
 from picodet.alignment.recording import probes
 from picodet.alignment.recording.index import PreprocessingSettings, PreprocessingStep
 from picodet.alignment.recording.reader import Recording
@@ -36,11 +36,11 @@ def record(path, samples):
     with RecordingWriter(samples) as writer:
         made, answers = (
             our_steps(encoded_image, CONFIG_480),
-            probes.collect_preprocessing(preprocessed),
+            probes.collect_preprocessing(preprocess_probe),
         )
         with using("portable"):
             portable = our_steps(encoded_image, CONFIG_480) | probes.collect_preprocessing(
-                preprocessed
+                preprocess_probe
             )
         made["resize"] = made["resize"].astype("f4")
 
@@ -84,8 +84,10 @@ def compare(path):
 
 def _stage(recording, config):
     _, shipped, _ = _answers(recording)
-    compared = compare_pictures(recording, dict(recording.index.probes), shipped)
-    return compare_preprocessing(config, recording, compared.findings, LIVE, compared.kernels)
+    compared = compare_image_probes(recording, dict(recording.index.probes), shipped)
+    return compare_preprocessing(
+        config, recording, compared.findings, LIVE_ANSWERS, compared.kernels
+    )
 
 
 if __name__ == "__main__":

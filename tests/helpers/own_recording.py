@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tracing import SMALL, filled_model, seeded_checkpoint
 
-from picodet.alignment.checks.nms import kept
+from picodet.alignment.checks.nms import our_nms
 from picodet.alignment.checks.preprocessing import our_steps
 from picodet.alignment.recording.index import (
     Index,
@@ -45,7 +45,7 @@ def save_backbone(model, path):
     return path
 
 
-def noise(config=CONFIG):
+def random_image(config=CONFIG):
     """[1, 3, H, W]"""
     return np.random.RandomState(1).normal(0, 1, (1, 3, *config.input_size)).astype("f4")
 
@@ -59,10 +59,10 @@ def paddle_name(ours, config=CONFIG):
     return translation and translation.name
 
 
-def tensors(value):
+def unique_tensors(value):
     if isinstance(value, Tensor):
         return [value]
-    found = [t for part in value for t in tensors(part)] if isinstance(value, tuple) else []
+    found = [t for part in value for t in unique_tensors(part)] if isinstance(value, tuple) else []
     return list({id(tensor): tensor for tensor in found}.values())
 
 
@@ -80,7 +80,7 @@ def record(model, path, encoded_image=None, samples=0, images=None, **changes):
             images = steps["normalise"][None]
             steps["resize"] = steps["resize"].astype("f4")
             encoded = writer.add(np.frombuffer(encoded_image, np.uint8), whole=True)
-        images = (noise(config) if images is None else images).astype(precision)
+        images = (random_image(config) if images is None else images).astype(precision)
         calls, output = _calls(model, torch.from_numpy(images), writer)
         boxes, scores = decode.decode(output, copy.deepcopy(model.head.integral))
         y, x = scale_factor.tolist()
@@ -109,7 +109,7 @@ def record(model, path, encoded_image=None, samples=0, images=None, **changes):
                 tuple(writer.add(x.flatten(2).numpy()) for x in output.reg),
                 writer.add(boxes.numpy()),
                 writer.add(scores.numpy()),
-                writer.add(kept(boxes[0].numpy(), scores[0].numpy(), scale_factor), whole=True),
+                writer.add(our_nms(boxes[0].numpy(), scores[0].numpy(), scale_factor), whole=True),
             ),
             probes={},
             tensors=writer.tensors,
@@ -132,7 +132,7 @@ def _calls(model, images, writer):
         def keep(layer, taken, returned):
             number = numbers[name] = numbers.get(name, -1) + 1
             keys = (
-                tuple(writer.add(tensor.numpy()) for tensor in tensors(value))
+                tuple(writer.add(tensor.numpy()) for tensor in unique_tensors(value))
                 for value in (() if writer.samples else taken, returned)
             )
             ppdet_name = paddle_name(name, model.config)

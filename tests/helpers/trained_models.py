@@ -18,4 +18,4 @@ def align_recorded(name, ours):
 
 
 def verdicts(comparison):
-    return {stage.name: stage.verdict for stage in comparison.rungs}
+    return {stage.name: stage.verdict for stage in comparison.stages}

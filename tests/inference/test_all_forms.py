@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
     (folder / "training").mkdir()
     for output in ("hub", "ppdet.pdparams", "training/model_final.pdparams"):
         convert_file(folder / "own.pth", folder / output, ConvertOptions())
-    convert_file(folder / "own.pth", folder / "mmdet.pth", ConvertOptions(), form="mmdet")
+    convert_file(folder / "own.pth", folder / "mmdet.pth", ConvertOptions(), output_format="mmdet")
     torch.save(model.state_dict(), folder / "bare.pth")
     return folder
 

@@ -3,31 +3,33 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from picodet.alignment.result import Finding, Rung
+from picodet.alignment.result import Finding, Stage
 
-SHOWN = 3
-NAME = "names of the classes"
+MAX_SHOWN = 3
+FINDING_NAME = "names of the classes"
 
 
-def with_classes(rung: Rung, ours: Sequence[str] | None, theirs: Sequence[str] | None) -> Rung:
+def compare_class_names(
+    stage: Stage, ours: Sequence[str] | None, theirs: Sequence[str] | None
+) -> Stage:
     """The rung of the heads, whose scores have one channel for each class."""
     if ours is None or theirs is None:
-        return rung
+        return stage
     if tuple(ours) == tuple(theirs):
-        return replace(rung, summary=f"{rung.summary}; the names of the classes are equal")
-    findings = (*rung.findings, _finding(ours, theirs))
-    return replace(rung, verdict="differs", findings=findings)
+        return replace(stage, summary=f"{stage.summary}; the names of the classes are equal")
+    findings = (*stage.findings, _finding(ours, theirs))
+    return replace(stage, verdict="differs", findings=findings)
 
 
 def _finding(ours: Sequence[str], theirs: Sequence[str]) -> Finding:
     if len(ours) != len(theirs):
-        return Finding(NAME, f"{len(ours)} names", f"{len(theirs)} names")
+        return Finding(FINDING_NAME, f"{len(ours)} names", f"{len(theirs)} names")
     wrong = [i for i, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1]]
     found, expected = (
-        ", ".join(f"{i} is {names[i]!r:.40}" for i in wrong[:SHOWN]) for names in (ours, theirs)
+        ", ".join(f"{i} is {names[i]!r:.40}" for i in wrong[:MAX_SHOWN]) for names in (ours, theirs)
     )
-    more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-    return Finding(NAME, found + more, expected + more, _explain(ours, theirs, len(wrong)))
+    more = f" and {len(wrong) - MAX_SHOWN} more" if len(wrong) > MAX_SHOWN else ""
+    return Finding(FINDING_NAME, found + more, expected + more, _explain(ours, theirs, len(wrong)))
 
 
 def _explain(ours: Sequence[str], theirs: Sequence[str], wrong: int) -> str:

@@ -8,22 +8,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from picodet.alignment.lockstep_runs import Event, LayerError, run
-from picodet.alignment.pairing.by_name import ELSEWHERE
+from picodet.alignment.lockstep_runs import LayerCall, LayerError, run
+from picodet.alignment.pairing.by_name import COMPARED_ELSEWHERE
 from picodet.alignment.pairing.pairs import PairedCall
 from picodet.alignment.reference_tensors import ReferenceFeed, ReferenceTensors
-from picodet.alignment.result import Gap, Layer, Status, Unpaired
-from picodet.alignment.rounding import DRAWS
-from picodet.alignment.tolerance import Tolerance, problem, worst
+from picodet.alignment.result import Difference, Layer, Status, Unpaired
+from picodet.alignment.rounding import NUM_PERTURBATIONS
+from picodet.alignment.tolerance import Tolerance, not_comparable, worst
 from picodet.models.picodet import PicoDet
 
 OUTPUT = "output"
 HEAD = "head"
-WHOLE = ""  # the path of the whole model
-DRAWS_OF_ONE_LAYER = 2  # it has an error of its own in each of its values
+ROOT_PATH = ""  # the path of the whole model
+NUM_LOCAL_PERTURBATIONS = 2  # it has an error of its own in each of its values
 
 
-class Moment(NamedTuple):
+class LayerSnapshot(NamedTuple):
     """One layer, in all runs; None where a run is not made or has broken off.
 
     Fed with the reference's tensors, or alone, with its own. Beside each stand runs of our own
@@ -32,15 +32,15 @@ class Moment(NamedTuple):
     numbers rounded the other way, several times.
     """
 
-    fed: Event | None
-    alone: Event | None
-    fed_noise: tuple[Event, ...]
-    alone_noise: tuple[Event, ...]
+    reference_fed: LayerCall | None
+    whole_run: LayerCall | None
+    reference_fed_noise: tuple[LayerCall, ...]
+    whole_run_noise: tuple[LayerCall, ...]
 
 
-Run = Callable[..., Iterator[Event]]  # as lanes.run
-Widened = Callable[[PicoDet], PicoDet]
-Moments = Callable[[PicoDet, ReferenceTensors, Tensor], Iterator[Moment]]
+RunFunction = Callable[..., Iterator[LayerCall]]  # as lanes.run
+ToFloat64 = Callable[[PicoDet], PicoDet]
+SnapshotFunction = Callable[[PicoDet, ReferenceTensors, Tensor], Iterator[LayerSnapshot]]
 
 
 class LayersResult(NamedTuple):
@@ -49,7 +49,7 @@ class LayersResult(NamedTuple):
     layers: tuple[Layer, ...]
     unpaired: tuple[Unpaired, ...]
     heads: tuple[list[Tensor], ...]  # of what is compared, then of the runs that show the noise
-    broken: str  # why the whole model could not be run to its end, or ""
+    run_error: str  # why the whole model could not be run to its end, or ""
 
 
 def compare_layers(
@@ -58,96 +58,108 @@ def compare_layers(
     images: Tensor,
     tolerance: Tolerance,
     progress: Callable[[int], None],
-    made: Moments | None = None,
+    candidate_snapshots: SnapshotFunction | None = None,
 ) -> LayersResult:
     """Run the model on the reference's input and hold every layer against the reference's.
 
     images [1, 3, H, W] in the precision of `model` and of the recording. made: what is compared in
     place of `model`, which then has the same weights and shows the noise.
     """
-    comparison, broken = _Comparison(recorded, tolerance), ""
+    comparison, run_error = _LayerComparison(recorded, tolerance), ""
     try:
-        for done, moment in enumerate((made or moments)(model, recorded, images), 1):
-            comparison.take(moment)
+        for done, snapshot in enumerate(
+            (candidate_snapshots or snapshots)(model, recorded, images), 1
+        ):
+            comparison.add(snapshot)
             progress(done)
     except LayerError as error:
-        broken = f"{error.path or 'the whole model'} cannot be run: {error}"
+        run_error = f"{error.path or 'the whole model'} cannot be run: {error}"
     layers, unpaired = comparison.finish()
-    return LayersResult(layers, unpaired, comparison.heads, broken)
+    return LayersResult(layers, unpaired, comparison.heads, run_error)
 
 
-def widened(model: PicoDet) -> PicoDet:
+def float64_copy(model: PicoDet) -> PicoDet:
     """The same in float64."""
     return copy.deepcopy(model).double()
 
 
-def moments(
+def snapshots(
     model: PicoDet,
     recorded: ReferenceTensors,
     images: Tensor,
-    run: Run = run,
-    double: Widened = widened,
-) -> Iterator[Moment]:
+    run: RunFunction = run,
+    double: ToFloat64 = float64_copy,
+) -> Iterator[LayerSnapshot]:
     """Of a model of ours, whose own runs are among those that show the noise: see noise_runs."""
-    fed_noise, alone_noise = noise_runs(model, recorded, images, run, double)
-    for events in together([*fed_noise, *alone_noise]):
-        fed, alone = events[: len(fed_noise)], events[len(fed_noise) :]
-        yield Moment(next(iter(fed), None), alone[0], present(fed), present(alone))
+    reference_fed_noise, whole_run_noise = noise_runs(model, recorded, images, run, double)
+    for events in in_lockstep([*reference_fed_noise, *whole_run_noise]):
+        reference_fed, whole_run = (
+            events[: len(reference_fed_noise)],
+            events[len(reference_fed_noise) :],
+        )
+        yield LayerSnapshot(
+            next(iter(reference_fed), None),
+            whole_run[0],
+            drop_missing(reference_fed),
+            drop_missing(whole_run),
+        )
 
 
 def noise_runs(
     model: PicoDet,
     recorded: ReferenceTensors,
     images: Tensor,
-    run: Run = run,
-    double: Widened = widened,
-) -> tuple[list[Iterator[Event]], list[Iterator[Event]]]:
+    run: RunFunction = run,
+    double: ToFloat64 = float64_copy,
+) -> tuple[list[Iterator[LayerCall]], list[Iterator[LayerCall]]]:
     """Fed, which a summary has no tensors for, and alone; of each the first as the model is.
 
     run, double: how one is run, and the model in float64, where many images share them.
     """
     threads = torch.get_num_threads()
     others = 1 if threads > 1 else 2
-    wide_model, wide = double(model), images.double()
+    float64_model, float64_images = double(model), images.double()
 
     def runs(
-        feed: ReferenceFeed | None, wide_feed: ReferenceFeed | None, draws: int
-    ) -> list[Iterator[Event]]:
-        same = [
+        feed: ReferenceFeed | None, float64_feed: ReferenceFeed | None, num_perturbations: int
+    ) -> list[Iterator[LayerCall]]:
+        unperturbed = [
             run(model, images, feed, threads),
-            run(model, images, feed, others, one_by_one=True),
+            run(model, images, feed, others, sequential_sums=True),
         ]
         if images.dtype == torch.float64:  # what is allowed there is no multiple of the noise
-            return same
-        seeded = [run(model, images, feed, threads, seed=seed) for seed in range(draws)]
-        return [*same, run(wide_model, wide, wide_feed, threads), *seeded]
+            return unperturbed
+        perturbed = [
+            run(model, images, feed, threads, seed=seed) for seed in range(num_perturbations)
+        ]
+        return [*unperturbed, run(float64_model, float64_images, float64_feed, threads), *perturbed]
 
-    alone = runs(None, None, DRAWS)
+    whole_run = runs(None, None, NUM_PERTURBATIONS)
     if recorded.recording.index.samples:
-        return [], alone
-    fed = runs(
+        return [], whole_run
+    reference_fed = runs(
         ReferenceFeed(recorded, images.dtype),
         ReferenceFeed(recorded, torch.float64),
-        DRAWS_OF_ONE_LAYER,
+        NUM_LOCAL_PERTURBATIONS,
     )
-    return fed, alone
+    return reference_fed, whole_run
 
 
-def together(runs: Sequence[Iterator[Event]]) -> Iterator[list[Event | None]]:
+def in_lockstep(runs: Sequence[Iterator[LayerCall]]) -> Iterator[list[LayerCall | None]]:
     """Until the last run ends; raises what broke off the first of them, after all the others."""
     threads = torch.get_num_threads()
-    going = dict(enumerate(runs))
+    active = dict(enumerate(runs))
     failures: dict[int, LayerError] = {}
     try:
         while True:
-            events: list[Event | None] = [None] * len(runs)
-            for i, lane in list(going.items()):
+            events: list[LayerCall | None] = [None] * len(runs)
+            for i, one_run in list(active.items()):
                 try:
-                    events[i] = next(lane, None)
+                    events[i] = next(one_run, None)
                 except LayerError as error:
                     failures[i] = error
                 if events[i] is None:
-                    del going[i]
+                    del active[i]
             if not any(events):
                 break
             yield events
@@ -157,68 +169,78 @@ def together(runs: Sequence[Iterator[Event]]) -> Iterator[list[Event | None]]:
         raise failures[min(failures)]
 
 
-def present(events: Sequence[Event | None]) -> tuple[Event, ...]:
+def drop_missing(events: Sequence[LayerCall | None]) -> tuple[LayerCall, ...]:
     """Of those runs that have come so far."""
     return tuple(event for event in events if event)
 
 
-class _Comparison:
+class _LayerComparison:
     """Takes the layers as they return, and makes of each what the report says of it."""
 
     def __init__(self, recorded: ReferenceTensors, tolerance: Tolerance) -> None:
         self.recorded, self.tolerance = recorded, tolerance
-        self.local_tolerance = tolerance.of_one_layer()
+        self.local_tolerance = tolerance.for_one_layer()
         self.rows: list[Layer] = []
         self.heads: tuple[list[Tensor], ...] = ()
-        self._lonely: list[Unpaired] = []
-        self._seen: set[tuple[str, int]] = set()
+        self._without_partner: list[Unpaired] = []
+        self._compared: set[tuple[str, int]] = set()
         # what a layer that has not returned yet gave to those that it called: gap, and to whom
-        self._given: dict[str, list[tuple[Gap, str]]] = {}
+        self._input_differences: dict[str, list[tuple[Difference, str]]] = {}
         self._folded: dict[str, str] = {}  # batch norm -> the convolution it is part of
 
-    def take(self, moment: Moment) -> None:
+    def add(self, snapshot: LayerSnapshot) -> None:
         """One layer that has returned, in all runs."""
-        event = moment.fed or moment.alone
+        event = snapshot.reference_fed or snapshot.whole_run
         if event is None:
             return
         if event.path == HEAD:
-            runs = present([moment.alone])
-            runs += tuple(run for run in moment.alone_noise if run is not moment.alone)
-            self.heads = tuple(run.outputs for run in runs) if moment.alone else ()
+            runs = drop_missing([snapshot.whole_run])
+            runs += tuple(run for run in snapshot.whole_run_noise if run is not snapshot.whole_run)
+            self.heads = tuple(run.outputs for run in runs) if snapshot.whole_run else ()
         call = self.recorded.calls.get((event.path, event.number))
-        given = self._given.pop(event.path, [])
+        input_differences = self._input_differences.pop(event.path, [])
         if call is None:
-            if event.path in ELSEWHERE:
-                self._add(event, event.path, ELSEWHERE[event.path], given, [], [])
+            if event.path in COMPARED_ELSEWHERE:
+                self._add(
+                    event, event.path, COMPARED_ELSEWHERE[event.path], input_differences, [], []
+                )
             else:
-                self._lonely.append(Unpaired("ours", event.path, event.type))
+                self._without_partner.append(Unpaired("ours", event.path, event.type))
             return
-        self._seen.add((event.path, event.number))
-        self._note_inputs(moment, call)
+        self._compared.add((event.path, event.number))
+        self._compare_inputs(snapshot, call)
         if call.folded_into:
             self._folded[call.folded_into] = call.path
             return
         path = " + ".join(filter(None, (self._folded.pop(event.path, None), event.path)))
-        local = self._gaps(call, moment.fed, moment.fed_noise, self.local_tolerance)
-        accumulated = self._gaps(call, moment.alone, moment.alone_noise, self.tolerance)
-        self._add(event, path, call.reference, given, local, accumulated)
+        local = self._output_differences(
+            call, snapshot.reference_fed, snapshot.reference_fed_noise, self.local_tolerance
+        )
+        accumulated = self._output_differences(
+            call, snapshot.whole_run, snapshot.whole_run_noise, self.tolerance
+        )
+        self._add(event, path, call.reference, input_differences, local, accumulated)
 
     def finish(self) -> tuple[tuple[Layer, ...], tuple[Unpaired, ...]]:
         """All layers, and what was never compared."""
-        if given := self._given.pop("", []):
-            local, where = _worst_of(given, [])
+        if input_differences := self._input_differences.pop("", []):
+            local, where = _local_error(input_differences, [])
             status: Status = "aligned" if local is None or local.ok else "guilty"
-            self.rows.append(Layer(WHOLE, WHOLE, 0, "PicoDet", None, local, status, where))
+            self.rows.append(Layer(ROOT_PATH, ROOT_PATH, 0, "PicoDet", None, local, status, where))
         if not any(row.status == "guilty" for row in self.rows):
-            self._blame_the_first()
-        missed = [
+            self._blame_first_affected()
+        never_called = [
             Unpaired("reference", call.reference, call.type)
             for key, call in self.recorded.calls.items()
-            if key not in self._seen
+            if key not in self._compared
         ]
-        return tuple(self.rows), (*self.recorded.pairing.unpaired, *self._lonely, *missed)
+        return tuple(self.rows), (
+            *self.recorded.pairing.unpaired,
+            *self._without_partner,
+            *never_called,
+        )
 
-    def _blame_the_first(self) -> None:
+    def _blame_first_affected(self) -> None:
         """No layer is wrong by itself, or none could be fed: the first that departs is named."""
         for i, row in enumerate(self.rows):
             if row.status == "affected":
@@ -227,14 +249,14 @@ class _Comparison:
 
     def _add(
         self,
-        event: Event,
+        event: LayerCall,
         path: str,
         reference: str,
-        given: list[tuple[Gap, str]],
-        outputs: list[Gap],
-        accumulated: list[Gap],
+        input_differences: list[tuple[Difference, str]],
+        outputs: list[Difference],
+        accumulated: list[Difference],
     ) -> None:
-        local, where = _worst_of(given, outputs)
+        local, where = _local_error(input_differences, outputs)
         total = worst(accumulated)
         status: Status = "aligned"
         if local is not None and not local.ok:
@@ -244,41 +266,49 @@ class _Comparison:
         row = Layer(path, reference, event.number, event.type, total, local, status, where)
         self.rows.append(row)
 
-    def _note_inputs(self, moment: Moment, call: PairedCall) -> None:
+    def _compare_inputs(self, snapshot: LayerSnapshot, call: PairedCall) -> None:
         """What the caller gave to this layer is the caller's doing."""
-        if moment.fed is None:
+        if snapshot.reference_fed is None:
             return
-        child = call.path.removeprefix(f"{moment.fed.caller}.")
-        for i, key in enumerate(call.inputs[: len(moment.fed.inputs)]):
+        child = call.path.removeprefix(f"{snapshot.reference_fed.caller}.")
+        for i, key in enumerate(call.inputs[: len(snapshot.reference_fed.inputs)]):
             if key is not None:
-                runs = [run.inputs[i] for run in moment.fed_noise]
-                found = self.recorded.gap(moment.fed.inputs[i], key, self.local_tolerance, runs)
-                self._given.setdefault(moment.fed.caller, []).append((found, f"input of {child}"))
+                runs = [run.inputs[i] for run in snapshot.reference_fed_noise]
+                found = self.recorded.measure_difference(
+                    snapshot.reference_fed.inputs[i], key, self.local_tolerance, runs
+                )
+                self._input_differences.setdefault(snapshot.reference_fed.caller, []).append(
+                    (found, f"input of {child}")
+                )
 
-    def _gaps(
+    def _output_differences(
         self,
         call: PairedCall,
-        event: Event | None,
-        noise: tuple[Event, ...],
+        event: LayerCall | None,
+        noise: tuple[LayerCall, ...],
         tolerance: Tolerance,
-    ) -> list[Gap]:
+    ) -> list[Difference]:
         if event is None:
             return []
         if len(event.outputs) != len(call.outputs):
             wrong = f"{len(event.outputs)} tensors, the reference makes {len(call.outputs)}"
-            return [problem(wrong)]
-        gaps = []
+            return [not_comparable(wrong)]
+        differences = []
         for i, key in enumerate(call.outputs):
             if key is not None:
                 runs = [run.outputs[i] for run in noise]
-                gaps.append(self.recorded.gap(event.outputs[i], key, tolerance, runs))
-        return gaps
+                differences.append(
+                    self.recorded.measure_difference(event.outputs[i], key, tolerance, runs)
+                )
+        return differences
 
 
-def _worst_of(given: list[tuple[Gap, str]], outputs: list[Gap]) -> tuple[Gap | None, str]:
+def _local_error(
+    input_differences: list[tuple[Difference, str]], outputs: list[Difference]
+) -> tuple[Difference | None, str]:
     """What a layer did itself: what it gave to those it called, and what it put out."""
-    doings = [*given, *((gap, OUTPUT) for gap in outputs)]
-    if not doings:
+    named = [*input_differences, *((difference, OUTPUT) for difference in outputs)]
+    if not named:
         return None, ""
-    found = worst([gap for gap, _ in doings])
-    return found, next(where for gap, where in doings if gap is found)
+    found = worst([difference for difference, _ in named])
+    return found, next(where for difference, where in named if difference is found)

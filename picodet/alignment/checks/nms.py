@@ -8,25 +8,27 @@ import numpy as np
 import torch
 
 from picodet.alignment.reference_tensors import ReferenceTensors
-from picodet.alignment.report.formatting import number
-from picodet.alignment.result import Finding, Rung
+from picodet.alignment.report.formatting import format_number
+from picodet.alignment.result import Finding, Stage
 from picodet.models.head import AnyHeadOutput
 from picodet.models.picodet import PicoDet
 from picodet.ops import decode, postprocess
 from picodet.ops.nms import multiclass_nms
 
-SCORE, IOU, TOP_K, KEEP = 0.025, 0.6, 1000, 100  # ppdet's: picodet_esnet.yml:50
-THRESHOLDS = (("score_threshold", SCORE), ("iou_threshold", IOU))
-NEAR = 1.0  # pixels: within it a box end to end is the same one
+SCORE_THRESHOLD, IOU_THRESHOLD, TOP_K, KEEP = 0.025, 0.6, 1000, 100  # ppdet's: picodet_esnet.yml:50
+THRESHOLDS = (("score_threshold", SCORE_THRESHOLD), ("iou_threshold", IOU_THRESHOLD))
+MATCH_DISTANCE = 1.0  # pixels: within it a box end to end is the same one
 UNKNOWN = "none of the usual mistakes"
 
 
-def kept(boxes: np.ndarray, scores: np.ndarray, scale_factor: np.ndarray) -> np.ndarray:
+def our_nms(boxes: np.ndarray, scores: np.ndarray, scale_factor: np.ndarray) -> np.ndarray:
     """What our own last step keeps: [N, 6] of class, score, xyxy.
 
     boxes [A, 4] in pixels of the network's input, scores [C, A], scale_factor [2] (y, x).
     """
-    found = postprocess.apply_nms(postprocess.Candidates(boxes, scores), scale_factor, SCORE)
+    found = postprocess.apply_nms(
+        postprocess.Candidates(boxes, scores), scale_factor, SCORE_THRESHOLD
+    )
     return np.column_stack([found.classes, found.scores, found.boxes]).astype(boxes.dtype)
 
 
@@ -36,30 +38,32 @@ def compare_nms(
     recorded: ReferenceTensors,
     probe_findings: tuple[Finding, ...],
     evidence: str,
-) -> Rung:
+) -> Stage:
     """Our NMS on the reference's boxes against what the reference keeps."""
     recording = recorded.recording
     ending, findings = recording.index.ending, list(probe_findings)
-    done = [f"probe boxes, {evidence}"]
+    summary_parts = [f"probe boxes, {evidence}"]
     if ending.kept:
         theirs = recording.tensor(ending.kept)
         scale_factor = np.array(recording.index.scale_factor, theirs.dtype)
         if ending.boxes and ending.box_scores and recording.has(ending.boxes):
             boxes, scores = (recording.tensor(key)[0] for key in (ending.boxes, ending.box_scores))
-            ours = kept(boxes, scores, scale_factor)
+            ours = our_nms(boxes, scores, scale_factor)
             in_order = recording.index.kind != "onnx"  # its NMS has another order than Paddle's
             in_picture = boxes / np.tile(scale_factor[::-1], 2)
-            findings += compare_kept(ours, theirs, in_order, "boxes", (in_picture, scores))
-            done.insert(0, f"{len(theirs)} boxes kept of the reference's candidates")
+            findings += compare_kept_boxes(ours, theirs, in_order, "boxes", (in_picture, scores))
+            summary_parts.insert(0, f"{len(theirs)} boxes kept of the reference's candidates")
         if runs:
             with torch.inference_mode():
                 decoded = decode.decode(runs[0], model.head.integral)
-            ours = kept(decoded[0][0].numpy(), decoded[1][0].numpy(), scale_factor)
-            done.append(f"end to end: {end_to_end(ours, theirs)}")
-    return Rung("NMS", "differs" if findings else "aligned", "; ".join(done), tuple(findings))
+            ours = our_nms(decoded[0][0].numpy(), decoded[1][0].numpy(), scale_factor)
+            summary_parts.append(f"end to end: {describe_end_to_end(ours, theirs)}")
+    return Stage(
+        "NMS", "differs" if findings else "aligned", "; ".join(summary_parts), tuple(findings)
+    )
 
 
-def compare_kept(
+def compare_kept_boxes(
     ours: np.ndarray,
     theirs: np.ndarray,
     in_order: bool,
@@ -76,7 +80,7 @@ def compare_kept(
         found += f", {len(boxes)} with another class" if boxes else ""
         first = next(iter(missing or extra))
         which = "missing" if missing else "extra"
-        expected = f"the {len(theirs)} kept; first {which}: {_shown(first)}"
+        expected = f"the {len(theirs)} kept; first {which}: {_describe_row(first)}"
         return [Finding(name, found, expected, _explain(candidates, ours))]
     keys = [[row[:2] for row in rows] for rows in (our_rows, their_rows)]
     if in_order and keys[0] != keys[1]:
@@ -84,8 +88,8 @@ def compare_kept(
         return [
             Finding(
                 name,
-                f"in another order from row {at}: {_shown(our_rows[at])}",
-                f"{_shown(their_rows[at])}: by class, then by score",
+                f"in another order from row {at}: {_describe_row(our_rows[at])}",
+                f"{_describe_row(their_rows[at])}: by class, then by score",
                 "the kept boxes are the same",
             )
         ]
@@ -95,11 +99,11 @@ def compare_kept(
 def _explain(candidates: tuple[np.ndarray, np.ndarray], ours: np.ndarray) -> str:
     """WeightSet setting of the NMS, made wrong on purpose, keeps what ours keeps."""
     boxes, scores = candidates
-    wanted = Counter(map(tuple, ours.tolist()))
+    our_rows = Counter(map(tuple, ours.tolist()))
     for what, settings in _mistakes():
         classes, indices = multiclass_nms(boxes, scores, **settings)
         rows = np.column_stack([classes, scores[classes, indices], boxes[indices]])
-        if Counter(map(tuple, rows.astype(ours.dtype).tolist())) == wanted:
+        if Counter(map(tuple, rows.astype(ours.dtype).tolist())) == our_rows:
             return what
     return UNKNOWN
 
@@ -114,10 +118,18 @@ def _mistakes() -> Iterator[tuple[str, dict[str, Any]]]:
         "an IoU equal to the threshold suppresses; the reference's must be greater",
         {"iou_threshold": below["iou_threshold"]},
     )
-    for iou in sorted(np.arange(0.30, 0.96, 0.01).round(2), key=lambda iou: abs(iou - IOU)):
-        yield f"IoU threshold {iou}; the reference's is {IOU}", {"iou_threshold": float(iou)}
+    for iou in sorted(
+        np.arange(0.30, 0.96, 0.01).round(2), key=lambda iou: abs(iou - IOU_THRESHOLD)
+    ):
+        yield (
+            f"IoU threshold {iou}; the reference's is {IOU_THRESHOLD}",
+            {"iou_threshold": float(iou)},
+        )
     for score in (0.0, 0.001, 0.01, 0.02, 0.024, 0.026, 0.03, 0.05, 0.1, 0.25, 0.3, 0.4, 0.5):
-        yield f"score threshold {score}; the reference's is {SCORE}", {"score_threshold": score}
+        yield (
+            f"score threshold {score}; the reference's is {SCORE_THRESHOLD}",
+            {"score_threshold": score},
+        )
     for keep in (*range(90, 110), 50, 200, 300, 1000):
         yield f"the best {keep} boxes are kept; the reference keeps {KEEP}", {"keep": keep}
     for top_k in (100, 200, 300, 400, 500, 999, 1001, 2000, 10_000):
@@ -127,18 +139,18 @@ def _mistakes() -> Iterator[tuple[str, dict[str, Any]]]:
         )
 
 
-def _shown(row: tuple[float, ...]) -> str:
+def _describe_row(row: tuple[float, ...]) -> str:
     return f"class {int(row[0])}, {row[1]:.4f}, [{', '.join(f'{side:.1f}' for side in row[2:])}]"
 
 
-def end_to_end(ours: np.ndarray, theirs: np.ndarray) -> str:
+def describe_end_to_end(ours: np.ndarray, theirs: np.ndarray) -> str:
     """How many boxes of the whole pipeline are the reference's, and how near."""
-    near = np.abs(ours[:, None, 2:] - theirs[None, :, 2:]).max(axis=2)
-    near[ours[:, None, 0] != theirs[None, :, 0]] = np.inf
+    distances = np.abs(ours[:, None, 2:] - theirs[None, :, 2:]).max(axis=2)
+    distances[ours[:, None, 0] != theirs[None, :, 0]] = np.inf
     pairs: list[tuple[int, int]] = []
-    for flat in np.argsort(near, axis=None):
+    for flat in np.argsort(distances, axis=None):
         i, j = divmod(int(flat), max(len(theirs), 1))
-        if near[i, j] > NEAR:
+        if distances[i, j] > MATCH_DISTANCE:
             break
         if i not in {a for a, _ in pairs} and j not in {b for _, b in pairs}:
             pairs.append((i, j))
@@ -148,6 +160,6 @@ def end_to_end(ours: np.ndarray, theirs: np.ndarray) -> str:
     score = np.abs(ours[rows, 1] - theirs[columns, 1]).max()
     extra = f", {len(ours) - len(pairs)} extra" if len(ours) > len(pairs) else ""
     return (
-        f"{len(pairs)} of {len(theirs)} boxes{extra}, scores within {number(float(score))}, "
-        f"sides within {number(float(near[rows, columns].max()))} pixels"
+        f"{len(pairs)} of {len(theirs)} boxes{extra}, scores within {format_number(float(score))}, "
+        f"sides within {format_number(float(distances[rows, columns].max()))} pixels"
     )

@@ -9,27 +9,31 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from picodet.alignment.checks.resize_kernels import parted, same_kernels, why_not
+from picodet.alignment.checks.resize_kernels import (
+    describe_difference,
+    explain_mismatch,
+    same_kernels,
+)
 from picodet.alignment.recording.index import PreprocessingSettings, content_key
 from picodet.alignment.recording.reader import Recording
-from picodet.alignment.result import Finding, Rung, Verdict
+from picodet.alignment.result import Finding, Stage, Verdict
 from picodet.config import ModelConfig, Preprocessing, ResizeKernels
 from picodet.data import preprocess
 from picodet.data.resize_kernels import INTERPS, using
 from picodet.errors import RecordingError
 from picodet.graphs.operators import Key
 
-NAME = "preprocessing"
+STAGE_NAME = "preprocessing"
 UNKNOWN = "none of the usual mistakes"
 
 
 @dataclass(frozen=True)
-class Steps:
+class StepsResult:
     """What came of the steps: what is wrong, or what there is to say of the kernels."""
 
     findings: tuple[Finding, ...] = ()
     kernels: str = ""  # how far they part, where they are not the same
-    told: bool = True  # whether the recording has enough of them to tell
+    conclusive: bool = True  # whether the recording has enough of them to tell
 
 
 def compare_preprocessing(
@@ -38,7 +42,7 @@ def compare_preprocessing(
     probe_findings: tuple[Finding, ...],
     evidence: str,
     probe_kernels: str = "",
-) -> Rung:
+) -> Stage:
     """What our code and the model's numbers make of the recorded picture, step by step.
 
     probe_findings: of the probe picture under all interps, which every reference is asked for or
@@ -46,27 +50,29 @@ def compare_preprocessing(
     """
     findings = list(probe_findings)
     if recording.index.settings is not None:
-        findings += _settings(config, recording.index.settings)
-    done = [f"all five interps on the probe picture, {evidence}"]
+        findings += _compare_settings(config, recording.index.settings)
+    summary_parts = [f"all five interps on the probe picture, {evidence}"]
     if probe_kernels:
-        done[0] += f" ({probe_kernels})"
-    told = True
+        summary_parts[0] += f" ({probe_kernels})"
+    conclusive = True
     if recording.index.steps:
-        compared = _steps(config, recording)
-        findings += compared.findings
-        told = compared.told
+        steps_result = _compare_steps(config, recording)
+        findings += steps_result.findings
+        conclusive = steps_result.conclusive
         names = [step.name for step in recording.index.steps]
-        if compared.kernels:
+        if steps_result.kernels:
             names.remove("resize")
         steps = ", ".join(names)
-        done.insert(0, f"{steps} equal bit for bit" if not findings else f"{steps} compared")
-        if compared.kernels:
-            done.insert(1, compared.kernels)
-    verdict: Verdict = "differs" if findings else "aligned" if told else "not compared"
-    return Rung(NAME, verdict, "; ".join(done), tuple(findings))
+        summary_parts.insert(
+            0, f"{steps} equal bit for bit" if not findings else f"{steps} compared"
+        )
+        if steps_result.kernels:
+            summary_parts.insert(1, steps_result.kernels)
+    verdict: Verdict = "differs" if findings else "aligned" if conclusive else "not compared"
+    return Stage(STAGE_NAME, verdict, "; ".join(summary_parts), tuple(findings))
 
 
-def _settings(config: ModelConfig, settings: PreprocessingSettings) -> list[Finding]:
+def _compare_settings(config: ModelConfig, settings: PreprocessingSettings) -> list[Finding]:
     ours = {"size": config.input_size, **vars(config.preprocessing)}
     return [
         Finding(f"settings: {name}", f"{ours[name]}", f"{value}")
@@ -75,7 +81,7 @@ def _settings(config: ModelConfig, settings: PreprocessingSettings) -> list[Find
     ]
 
 
-def recorded_picture(recording: Recording) -> bytes:
+def recorded_image(recording: Recording) -> bytes:
     """The encoded picture. Raises RecordingError where there is none."""
     if recording.index.picture is None:
         raise RecordingError(f"{recording.path}: holds no picture")
@@ -83,14 +89,14 @@ def recorded_picture(recording: Recording) -> bytes:
 
 
 def our_steps(
-    picture: bytes, config: ModelConfig, kernels: ResizeKernels | None = None
+    encoded: bytes, config: ModelConfig, kernels: ResizeKernels | None = None
 ) -> dict[str, np.ndarray]:
     """The arrays of each step as the reference orders them: colour before resize.
 
     kernels: others than the model's.
     """
     numbers = replace(config.preprocessing, resize=kernels or config.preprocessing.resize)
-    image = preprocess.decode(picture, "the recorded picture")
+    image = preprocess.decode(encoded, "the recorded picture")
     with using(numbers.resize):
         resized = preprocess.resize(image, config.input_size, numbers.interp)
     array, _ = preprocess.preprocess(image, config.input_size, numbers)
@@ -102,15 +108,15 @@ def our_steps(
     }
 
 
-NOT_TOLD = (
+INCONCLUSIVE = (
     "resized by another kernel, and the summary does not hold what it made: record it again, then "
     "it does"
 )
 
 
-def _steps(config: ModelConfig, recording: Recording) -> Steps:
+def _compare_steps(config: ModelConfig, recording: Recording) -> StepsResult:
     """The first step that departs is named; what follows it departs of itself."""
-    ours = our_steps(recorded_picture(recording), config)
+    ours = our_steps(recorded_image(recording), config)
     kernels = ""
     for step in recording.index.steps:
         stored = recording.index.tensors[step.key]
@@ -119,29 +125,29 @@ def _steps(config: ModelConfig, recording: Recording) -> Steps:
             array = array.astype(stored.dtype)
         if content_key(array) == step.key:
             continue
-        why = ""
+        reason = ""
         if step.name == "resize" and not _same_kernels(config, recording):
-            reference = _of_other_kernels(config, recording, ours, step.key)
+            reference = _resized_by_another_kernel(config, recording, ours, step.key)
             if isinstance(reference, np.ndarray):
-                kernels = parted(ours["resize"], reference)
+                kernels = describe_difference(ours["resize"], reference)
                 normalised = preprocess.normalise(
                     np.ascontiguousarray(reference[..., ::-1]), config.preprocessing
                 )
                 ours |= {"resize": reference, "normalise": normalised}
                 continue
-            why = reference
-            if not why:
-                return Steps((), NOT_TOLD, told=False)
+            reason = reference
+            if not reason:
+                return StepsResult((), INCONCLUSIVE, conclusive=False)
         found, expected = (
             f"{list(array.shape)} {array.dtype}",
             f"{list(stored.shape)} {stored.dtype}",
         )
         if array.shape == stored.shape and array.dtype.name == stored.dtype:
-            found, expected = _worst(array, *recording.samples(step.key))
+            found, expected = _worst_value(array, *recording.samples(step.key))
         explained = _explain(step.name, config, ours, step.key, recording)
-        diagnosis = why if why and explained == UNKNOWN else explained
-        return Steps((Finding(step.name, found, expected, diagnosis),))
-    return Steps(kernels=kernels)
+        diagnosis = reason if reason and explained == UNKNOWN else explained
+        return StepsResult((Finding(step.name, found, expected, diagnosis),))
+    return StepsResult(kernels=kernels)
 
 
 def _same_kernels(config: ModelConfig, recording: Recording) -> bool:
@@ -149,30 +155,30 @@ def _same_kernels(config: ModelConfig, recording: Recording) -> bool:
     return same_kernels(recording.index.kernels, numbers.resize, numbers.interp)
 
 
-def _of_other_kernels(
+def _resized_by_another_kernel(
     config: ModelConfig, recording: Recording, ours: dict[str, np.ndarray], key: Key
 ) -> np.ndarray | str:
     """The reference's bytes where another kernel may have made them, else what is against it.
 
     That is "" where a summary of before the kernels were noted has too little of it to tell.
     """
-    picture, size, interp = ours["colour"], config.input_size, config.preprocessing.interp
+    image, size, interp = ours["colour"], config.input_size, config.preprocessing.interp
     dtype = recording.index.tensors[key].dtype
     if ours["resize"].dtype != np.uint8:
         return UNKNOWN
     for kernels in ("native", "portable"):
         with using(kernels):
-            made = preprocess.resize(picture, size, interp)
+            made = preprocess.resize(image, size, interp)
         if content_key(made.astype(dtype)) == key:
             return made
     if not recording.has(key):
         positions, values = recording.samples(key)
-        return why_not(picture, size, interp, values, at=positions) or ""
+        return explain_mismatch(image, size, interp, values, positions=positions) or ""
     reference = recording.tensor(key)
-    return why_not(picture, size, interp, reference) or reference.astype(np.uint8)
+    return explain_mismatch(image, size, interp, reference) or reference.astype(np.uint8)
 
 
-def _worst(array: np.ndarray, positions: np.ndarray, values: np.ndarray) -> tuple[str, str]:
+def _worst_value(array: np.ndarray, positions: np.ndarray, values: np.ndarray) -> tuple[str, str]:
     flat = array.ravel()[positions].astype(np.float64)
     distance = np.abs(flat - values)
     worst = int(np.argmax(np.nan_to_num(distance, nan=np.inf)))
@@ -192,27 +198,27 @@ def _explain(
         if content_key(attempt.astype(recording.index.tensors[key].dtype)) == key:
             return what
     if name == "normalise" and recording.has(key):
-        return _numbers(ours["resize"], recording.tensor(key), config.preprocessing)
+        return _fitted_mean_and_std(ours["resize"], recording.tensor(key), config.preprocessing)
     return UNKNOWN
 
 
 def _attempts(
     name: str, config: ModelConfig, ours: dict[str, np.ndarray]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    picture, size, numbers = ours["colour"], config.input_size, config.preprocessing
+    image, size, numbers = ours["colour"], config.input_size, config.preprocessing
     if name == "colour":
-        yield "the colours are exchanged: the reference has BGR here", picture[..., ::-1]
+        yield "the colours are exchanged: the reference has BGR here", image[..., ::-1]
     elif name == "resize":
-        floats = picture.astype(np.float32)
-        for interp, called in enumerate(INTERPS):
+        floats = image.astype(np.float32)
+        for interp, name_of_interp in enumerate(INTERPS):
             for kernels in ("native", "portable"):
                 with using(kernels):
-                    bytewise = preprocess.resize(picture, size, interp)
+                    bytewise = preprocess.resize(image, size, interp)
                     of_floats = preprocess.resize(floats, size, interp)
-                other = f"interp {numbers.interp}; the reference's is {interp} ({called})"
+                other = f"interp {numbers.interp}; the reference's is {interp} ({name_of_interp})"
                 yield other if interp != numbers.interp else f"{kernels} kernels", bytewise
                 yield (
-                    f"the reference resizes floats, not bytes, with interp {interp} ({called})",
+                    f"the reference resizes floats, not bytes, with interp {interp} ({name_of_interp})",
                     of_floats,
                 )
         yield "the colours are exchanged", ours["resize"][..., ::-1]
@@ -223,8 +229,8 @@ def _attempts(
         standard = Preprocessing()
         yield "the colours are exchanged", preprocess.normalise(rgb, numbers)
         yield "the reference scales to 0 to 1 and no further", planes * np.float32(1 / 255)
-        centred = (planes - mean).astype(np.float32)  # rounded after each step, as ppdet does
-        yield "the reference applies mean and std to values 0 to 255", centred / std
+        centered = (planes - mean).astype(np.float32)  # rounded after each step, as ppdet does
+        yield "the reference applies mean and std to values 0 to 255", centered / std
         yield (
             f"mean {numbers.mean} and std {numbers.std}; the reference's are {standard.mean} and "
             f"{standard.std}",
@@ -232,7 +238,7 @@ def _attempts(
         )
 
 
-def _numbers(rgb: np.ndarray, reference: np.ndarray, numbers: Preprocessing) -> str:
+def _fitted_mean_and_std(rgb: np.ndarray, reference: np.ndarray, numbers: Preprocessing) -> str:
     """Mean and std of the reference by least squares, where they differ from ours."""
     texts = []
     for i, channel in enumerate("RGB"):

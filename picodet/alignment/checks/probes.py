@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.checks.image_probes import compare_pictures, preprocessed
-from picodet.alignment.checks.nms import compare_kept, kept
+from picodet.alignment.checks.image_probes import compare_image_probes, preprocess_probe
+from picodet.alignment.checks.nms import compare_kept_boxes, our_nms
 from picodet.alignment.diagnosis.decoding import explain_boxes, explain_scores
 from picodet.alignment.recording import probes
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.result import Finding
-from picodet.alignment.tolerance import Tolerance, gap, noise
+from picodet.alignment.tolerance import Tolerance, measure_difference, noise_between
 from picodet.config import Head
 from picodet.errors import RecordingError
 from picodet.formats.npz_files import read_npz
@@ -21,17 +21,17 @@ from picodet.graphs.operators import Key
 from picodet.models.head import AnyHeadOutput, HeadOutput, HeadV2Output, Integral
 from picodet.ops import decode
 
-LIVE = "the reference's own answer"
-NAMES = {
+LIVE_ANSWERS = "the reference's own answer"
+ANSWER_NAMES = {
     *(f"{probes.IMAGE_PREFIX}{interp}" for interp in probes.INTERPS),
     *(f"{name}/{what}" for name in probes.HEAD_PREFIXES.values() for what in ("boxes", "scores")),
     *(f"NMS/{case}" for case in probes.NMS_CASES),
 }
-SHIPPED = "ppdet's answer that came with picodet"
+SHIPPED_ANSWERS = "ppdet's answer that came with picodet"
 
 
 @dataclass(frozen=True)
-class Probed:
+class ProbeResults:
     """What differs, by rung, and whose answers ours were held against."""
 
     preprocessing: tuple[Finding, ...]
@@ -41,13 +41,13 @@ class Probed:
     kernels: str  # how far the resize's part, where the reference's are not ours
 
 
-def probe(
+def run_probes(
     head: Head,
     integral: Integral,
     recording: Recording,
     tolerance: Tolerance,
     bins: Tensor | None = None,
-) -> Probed:
+) -> ProbeResults:
     """head: the model's, whose decoding is asked; integral: its own, with the probes' bins.
 
     bins: the model's own values of them, where the reference has none to hold them against: the
@@ -55,15 +55,17 @@ def probe(
     """
     keys, shipped, theirs = _answers(recording)
     integral = _for_probes(integral, bins)
-    ours = probes.collect_answers(preprocessed, lambda asked: _decode(asked, integral), _suppress)
-    pictures = compare_pictures(recording, keys, shipped)
-    return Probed(
-        preprocessing=pictures.findings,
+    ours = probes.collect_answers(
+        preprocess_probe, lambda head_name: _decode(head_name, integral), _run_nms
+    )
+    images = compare_image_probes(recording, keys, shipped)
+    return ProbeResults(
+        preprocessing=images.findings,
         decoding=tuple(_decoding_findings(head, integral, theirs, tolerance)),
         nms=tuple(
             finding
             for case in probes.NMS_CASES
-            for finding in compare_kept(
+            for finding in compare_kept_boxes(
                 ours[f"NMS/{case}"],
                 theirs[f"NMS/{case}"],
                 True,
@@ -71,8 +73,8 @@ def probe(
                 probes.nms_inputs(case),
             )
         ),
-        evidence=LIVE if _is_live(recording) else SHIPPED,
-        kernels=pictures.kernels,
+        evidence=LIVE_ANSWERS if _is_live(recording) else SHIPPED_ANSWERS,
+        kernels=images.kernels,
     )
 
 
@@ -94,7 +96,7 @@ def _answers(
     if not _is_live(recording):
         return shipped, shipped, answers
     known = recording.index.probes
-    if missing := NAMES - known.keys():
+    if missing := ANSWER_NAMES - known.keys():
         first = min(missing)
         raise RecordingError(f"{recording.path}: has no answer to {first}; record it again")
     keys = {name: key for name, key in known.items() if name in shipped}
@@ -102,11 +104,11 @@ def _answers(
     return keys, shipped, live
 
 
-def _suppress(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    return kept(boxes, scores, np.ones(2, np.float32))
+def _run_nms(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    return our_nms(boxes, scores, np.ones(2, np.float32))
 
 
-def _outputs(dtype: torch.dtype) -> dict[Head, AnyHeadOutput]:
+def _probe_heads(dtype: torch.dtype) -> dict[Head, AnyHeadOutput]:
     """What the probes ask decodings for."""
     joined = [torch.from_numpy(array).to(dtype) for array in probes.head_outputs()]
     split = (x.split([probes.NUM_CLASSES, 4 * probes.NUM_BINS], dim=1) for x in joined)
@@ -121,16 +123,16 @@ def _outputs(dtype: torch.dtype) -> dict[Head, AnyHeadOutput]:
 
 def _for_probes(integral: Integral, bins: Tensor | None) -> Integral:
     """A copy with as many bins as the probes have: 0, 1, 2 .., or as far as they go `bins`."""
-    own = copy.deepcopy(integral)
-    own.project = torch.arange(probes.NUM_BINS, dtype=torch.float32)
+    copied = copy.deepcopy(integral)
+    copied.project = torch.arange(probes.NUM_BINS, dtype=torch.float32)
     if bins is not None:
-        own.project[: len(bins)] = bins[: probes.NUM_BINS].float()
-    return own
+        copied.project[: len(bins)] = bins[: probes.NUM_BINS].float()
+    return copied
 
 
 def _decoded(head: Head, integral: Integral, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     with torch.inference_mode():
-        return decode.decode(_outputs(dtype)[head], copy.deepcopy(integral).to(dtype))
+        return decode.decode(_probe_heads(dtype)[head], copy.deepcopy(integral).to(dtype))
 
 
 def _decode(head: Head, integral: Integral) -> tuple[np.ndarray, np.ndarray]:
@@ -145,10 +147,14 @@ def _decoding_findings(
     findings = []
     for i, (name, explain) in enumerate((("boxes", explain_boxes), ("scores", explain_scores))):
         reference = torch.from_numpy(theirs[f"{probes.HEAD_PREFIXES[head]}/{name}"])[None]
-        found = gap(single[i], reference, noise(single[i], double[i]), tolerance)
+        found = measure_difference(
+            single[i], reference, noise_between(single[i], double[i]), tolerance
+        )
         if not found.ok:
-            why = explain(_outputs(torch.float32)[head], single[i])
+            diagnosis = explain(_probe_heads(torch.float32)[head], single[i])
             at = f" at {list(found.index)}" if found.index else ""
-            shown = found.problem or f"{found.ours:.7g}{at}"
-            findings.append(Finding(f"probe: {name}", shown, f"{found.reference:.7g}", why))
+            found_text = found.problem or f"{found.ours:.7g}{at}"
+            findings.append(
+                Finding(f"probe: {name}", found_text, f"{found.reference:.7g}", diagnosis)
+            )
     return findings

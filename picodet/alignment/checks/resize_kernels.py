@@ -21,50 +21,50 @@ from picodet.config import ResizeKernels
 from picodet.data import preprocess
 from picodet.data.resize_kernels import INTERPS, fingerprint, using
 
-MARGIN = 0.02  # grey levels
+LEVEL_MARGIN = 0.02  # grey levels
 SHARE_MARGIN = 0.001  # of the values
 
 
 @dataclass(frozen=True)
-class Resized:
+class OurResizes:
     """What our kernels make of one picture with one interp, or some values of it."""
 
     kernels: dict[ResizeKernels, np.ndarray]  # uint8
     exact: np.ndarray  # float64, 0 to 255: what is rounded
 
     @property
-    def all(self) -> tuple[np.ndarray, ...]:
+    def with_exact(self) -> tuple[np.ndarray, ...]:
         """The number rounded is a kernel too: it is nearly that of IPP where there is no IPP."""
         return *self.kernels.values(), np.rint(self.exact)
 
     @property
-    def off(self) -> float:
+    def max_error(self) -> float:
         """How far one of them is from what is rounded, grey levels."""
-        return max(float(np.abs(kernel - self.exact).max()) for kernel in self.all)
+        return max(float(np.abs(kernel - self.exact).max()) for kernel in self.with_exact)
 
     @property
-    def share(self) -> float:
+    def differing_share(self) -> float:
         """Of the values in which one of them is not the one without IPP."""
-        return max(float((kernel != self.kernels["portable"]).mean()) for kernel in self.all)
+        return max(float((kernel != self.kernels["portable"]).mean()) for kernel in self.with_exact)
 
-    def parting(self, reference: np.ndarray) -> int:
+    def num_differing(self, reference: np.ndarray) -> int:
         """In how many values the nearest of our kernels is another."""
-        return min(int((reference != kernel).sum()) for kernel in self.all)
+        return min(int((reference != kernel).sum()) for kernel in self.with_exact)
 
 
-def resized(
-    picture: np.ndarray, size: tuple[int, int], interp: int, at: np.ndarray | None
-) -> Resized:
+def resize_all(
+    image: np.ndarray, size: tuple[int, int], interp: int, positions: np.ndarray | None
+) -> OurResizes:
     """picture [H, W, 3] uint8; at: flat positions of the values that are wanted, None for all."""
 
     def made(kernels: ResizeKernels, source: np.ndarray) -> np.ndarray:
         with using(kernels):
             array = preprocess.resize(source, size, interp)
-        return array if at is None else array.ravel()[at]
+        return array if positions is None else array.ravel()[positions]
 
-    exact = made("portable", picture.astype(np.float64))
-    bytewise = {kernels: made(kernels, picture) for kernels in get_args(ResizeKernels)}
-    return Resized(bytewise, np.clip(exact, 0, 255))
+    exact = made("portable", image.astype(np.float64))
+    bytewise = {kernels: made(kernels, image) for kernels in get_args(ResizeKernels)}
+    return OurResizes(bytewise, np.clip(exact, 0, 255))
 
 
 def same_kernels(recorded: dict[str, str], kernels: ResizeKernels, interp: int) -> bool:
@@ -73,50 +73,56 @@ def same_kernels(recorded: dict[str, str], kernels: ResizeKernels, interp: int) 
     return recorded.get(name) == fingerprint(kernels)[name]
 
 
-def why_not(
-    picture: np.ndarray,
+def explain_mismatch(
+    image: np.ndarray,
     size: tuple[int, int],
     interp: int,
     reference: np.ndarray,
-    at: np.ndarray | None = None,
+    positions: np.ndarray | None = None,
 ) -> str | None:
     """None where another kernel of the same interp may have made `reference`, else what is wrong.
 
     picture [H, W, 3] uint8; reference: grey levels of any type, in the same order of colours and of
     a size of its own, or, with `at`, those at these flat positions, which tell less.
     """
-    ours = resized(picture, size, interp, at)
+    ours = resize_all(image, size, interp, positions)
     if any(k.dtype != np.uint8 or k.shape != reference.shape for k in ours.kernels.values()):
         return "ours are no bytes of that size"
     if not ((reference == np.rint(reference)) & (reference >= 0) & (reference <= 255)).all():
         return "the reference's are no bytes"
-    parting = ours.parting(reference)
-    for other, called in enumerate(INTERPS):
-        if other != interp and resized(picture, size, other, at).parting(reference) < parting:
-            return f"interp {interp}; the reference's is nearer to {other} ({called})"
-    off, most = float(np.abs(reference - ours.exact).max()), ours.off
-    if not off <= most + MARGIN:
+    num_differing = ours.num_differing(reference)
+    for other, name_of_interp in enumerate(INTERPS):
+        if (
+            other != interp
+            and resize_all(image, size, other, positions).num_differing(reference) < num_differing
+        ):
+            return f"interp {interp}; the reference's is nearer to {other} ({name_of_interp})"
+    error, limit = float(np.abs(reference - ours.exact).max()), ours.max_error
+    if not error <= limit + LEVEL_MARGIN:
         return (
-            f"no other kernel: {off:.2f} grey levels from the number that is rounded, where our "
-            f"kernels are {most:.2f} at most"
+            f"no other kernel: {error:.2f} grey levels from the number that is rounded, where our "
+            f"kernels are {limit:.2f} at most"
         )
-    share, most = float((reference != ours.kernels["portable"]).mean()), ours.share
-    if at is None and not share <= most + SHARE_MARGIN:
+    differing_share, limit = (
+        float((reference != ours.kernels["portable"]).mean()),
+        ours.differing_share,
+    )
+    if positions is None and not differing_share <= limit + SHARE_MARGIN:
         return (
-            f"no other kernel: not what it is without IPP in {percent(share)} of the values, where "
-            f"our kernels are not in {percent(most)} at most"
+            f"no other kernel: not what it is without IPP in {format_percent(differing_share)} of the values, where "
+            f"our kernels are not in {format_percent(limit)} at most"
         )
     return None
 
 
-def parted(ours: np.ndarray, reference: np.ndarray) -> str:
+def describe_difference(ours: np.ndarray, reference: np.ndarray) -> str:
     """How far two kernels were found to part."""
     levels = int(np.abs(ours.astype(np.float64) - reference).max())
-    share = float((ours != reference).mean())
+    differing_share = float((ours != reference).mean())
     unit = "grey level" if levels == 1 else "grey levels"
-    return f"another resize kernel: at most {levels} {unit}, in {percent(share)} of the values"
+    return f"another resize kernel: at most {levels} {unit}, in {format_percent(differing_share)} of the values"
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """With two digits that count."""
     return f"{100 * share:.2g} %"

@@ -17,25 +17,25 @@ from torch import Tensor
 from picodet.graphs.operators import Operator
 from picodet.models.head import SCORE_EPSILON
 
-NAMES = {True: "the model", False: "the reference"}
+SIDE_NAMES = {True: "the model", False: "the reference"}
 
 
 @dataclass(frozen=True)
-class Footing:
+class ScoreAdjustment:
     """What is known of both sides. Scores of 2021 lack nothing and stay what they are."""
 
     ours_adds: bool = True  # SCORE_EPSILON, under the root
     theirs_adds: bool = True
     squared: bool = False  # one of the two is onnxruntime's
 
-    def ours(self, scores: Tensor) -> Tensor:
+    def adjust_ours(self, scores: Tensor) -> Tensor:
         """Scores of the model, by the reference's formula; whatever else is wrong stays."""
         if self.ours_adds == self.theirs_adds:
-            return self.theirs(scores)
+            return self.adjust_theirs(scores)
         product = scores.double().square() + SCORE_EPSILON * (self.theirs_adds - self.ours_adds)
         return (product if self.squared else product.clamp(min=0).sqrt()).to(scores.dtype)
 
-    def theirs(self, scores: Tensor) -> Tensor:
+    def adjust_theirs(self, scores: Tensor) -> Tensor:
         """Scores of the reference."""
         return scores.square() if self.squared else scores
 
@@ -44,7 +44,7 @@ class Footing:
         """What the report has to say of it."""
         text = "; scores as squares, as onnxruntime's sigmoid rounds like 1" if self.squared else ""
         if self.ours_adds != self.theirs_adds:
-            lacking, adding = NAMES[not self.ours_adds], NAMES[self.ours_adds]
+            lacking, adding = SIDE_NAMES[not self.ours_adds], SIDE_NAMES[self.ours_adds]
             text += f"; {lacking} lacks the {SCORE_EPSILON:g} that {adding} adds under the root"
         return text
 

@@ -7,82 +7,82 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.diagnosis.common_cause import Difference, told_once
+from picodet.alignment.diagnosis.common_cause import WeightDifference, group_by_cause
 from picodet.alignment.diagnosis.weights import explain, explain_known
-from picodet.alignment.pairing.pairs import Folded, Pairing
+from picodet.alignment.pairing.pairs import FoldedConvBN, Pairing
 from picodet.alignment.recording.index import content_key
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference_tensors import ReferenceTensors
-from picodet.alignment.report.formatting import apart
-from picodet.alignment.result import Finding, Rung
+from picodet.alignment.report.formatting import format_distinct
+from picodet.alignment.result import Finding, Stage
 from picodet.alignment.tolerance import Tolerance
 from picodet.converter import bins
 from picodet.converter.names.unmatched_tensors import TORCH_ONLY_SUFFIX
 from picodet.graphs.operators import Key
 from picodet.models.layers import EPSILON
 
-NAME = "weights"
-DECODING_ONLY = (
+STAGE_NAME = "weights"
+DECODING_ONLY_SUFFIX = (
     ".project"  # what only a reference that decodes has; its value is known all the same
 )
 
 
 def compare_weights(
-    state: Mapping[str, Tensor], recording: Recording, pairing: Pairing, tolerance: Tolerance
-) -> Rung:
+    state_dict: Mapping[str, Tensor], recording: Recording, pairing: Pairing, tolerance: Tolerance
+) -> Stage:
     """state: our state_dict, as it was loaded."""
     keys = {weight.name: weight.key for weight in recording.index.weights}
-    ours = {name: tensor.numpy() for name, tensor in state.items()}
+    ours = {name: tensor.numpy() for name, tensor in state_dict.items()}
     ours = {name: array for name, array in ours.items() if not name.endswith(TORCH_ONLY_SUFFIX)}
     theirs: dict[str, Key] = {}
-    folded: dict[str, Folded] = {}
+    folded: dict[str, FoldedConvBN] = {}
     findings = [
         Finding(item.path, "no tensor of ours", "a place for it by the name table")
         for item in pairing.unpaired
         if item.type == "tensor"
     ]
     for name, array in ours.items():
-        place = pairing.weights.get(name)
-        if isinstance(place, Folded):
-            folded[place.conv] = place
-        elif place is not None:
-            theirs[name] = keys[place]
-        elif name.endswith(DECODING_ONLY) and recording.index.operators:
-            findings += _known(name, array, recording)
+        paired = pairing.weights.get(name)
+        if isinstance(paired, FoldedConvBN):
+            folded[paired.conv] = paired
+        elif paired is not None:
+            theirs[name] = keys[paired]
+        elif name.endswith(DECODING_ONLY_SUFFIX) and recording.index.operators:
+            findings += _bin_findings(name, array, recording)
         else:
             findings.append(
                 Finding(name, f"{list(array.shape)}", "no such tensor in the reference")
             )
-    wrong = [name for name, key in theirs.items() if content_key(ours[name]) != key]
+    differing_names = [name for name, key in theirs.items() if content_key(ours[name]) != key]
     recorded = ReferenceTensors(recording, pairing)
-    differences = [_difference(name, ours, theirs, recording) for name in wrong]
-    for fold in folded.values():
-        differences += _folded(fold, ours, keys, recorded, tolerance)
-    findings += told_once(differences)
-    summary = f"{len(theirs) - len(wrong)} of {len(theirs)} tensors equal bit for bit"
+    differences = [_difference(name, ours, theirs, recording) for name in differing_names]
+    for folded_pair in folded.values():
+        differences += _folded_differences(folded_pair, ours, keys, recorded, tolerance)
+    findings += group_by_cause(differences)
+    summary = f"{len(theirs) - len(differing_names)} of {len(theirs)} tensors equal bit for bit"
     if folded:
         summary += f"; {len(folded)} batch norms that the reference has folded, within rounding"
     if not theirs and not folded:
-        return Rung(NAME, "not compared", "no tensor of the reference has a partner", ())
-    return Rung(NAME, "differs" if findings else "aligned", summary, tuple(findings))
+        return Stage(STAGE_NAME, "not compared", "no tensor of the reference has a partner", ())
+    return Stage(STAGE_NAME, "differs" if findings else "aligned", summary, tuple(findings))
 
 
 def _difference(
     name: str, ours: Mapping[str, np.ndarray], theirs: Mapping[str, Key], recording: Recording
-) -> Difference:
+) -> WeightDifference:
     array, key = ours[name], theirs[name]
     stored = recording.index.tensors[key]
-    whole = recording.tensor(key) if recording.has(key) else None
-    alike = (array.shape, array.dtype.name) == (stored.shape, stored.dtype)
+    reference = recording.tensor(key) if recording.has(key) else None
+    same_form = (array.shape, array.dtype.name) == (stored.shape, stored.dtype)
 
     def finding(explained: bool) -> Finding:
-        text = explain(name, ours, theirs, whole if alike else None) if explained else ""
-        return Finding(name, *_worst(array, key, recording), text)
+        text = explain(name, ours, theirs, reference if same_form else None) if explained else ""
+        return Finding(name, *_worst_value(array, key, recording), text)
 
-    return Difference((name,), array, whole if alike else None, finding)
+    return WeightDifference((name,), array, reference if same_form else None, finding)
 
 
-def _worst(array: np.ndarray, key: Key, recording: Recording) -> tuple[str, str]:
+def _worst_value(array: np.ndarray, key: Key, recording: Recording) -> tuple[str, str]:
     """What ours is where it differs most, and what the reference's is there."""
     stored = recording.index.tensors[key]
     if array.dtype.name != stored.dtype:
@@ -101,11 +101,11 @@ def _worst(array: np.ndarray, key: Key, recording: Recording) -> tuple[str, str]
     count = f"{int(differing.sum())} of {array.size} values differ"
     if recording.index.samples:
         count = f"differs in {int(differing.sum())} of {len(positions)} samples"
-    here, there = apart(float(flat[worst]), float(values[worst]))
+    here, there = format_distinct(float(flat[worst]), float(values[worst]))
     return f"{count}; at {where}: {here}", there
 
 
-def _known(name: str, array: np.ndarray, recording: Recording) -> list[Finding]:
+def _bin_findings(name: str, array: np.ndarray, recording: Recording) -> list[Finding]:
     """The values of our bins where the reference holds none: theirs are known."""
     boxes = recording.index.ending.boxes
     if boxes is not None and recording.has(boxes):
@@ -125,48 +125,52 @@ def _known(name: str, array: np.ndarray, recording: Recording) -> list[Finding]:
     ]
 
 
-def _folded(
-    fold: Folded,
+def _folded_differences(
+    folded_pair: FoldedConvBN,
     ours: Mapping[str, np.ndarray],
     keys: Mapping[str, Key],
     recorded: ReferenceTensors,
     tolerance: Tolerance,
-) -> list[Difference]:
+) -> list[WeightDifference]:
     """Our batch norm folded as the exporter did it, within what rounding makes of that."""
     differences = []
-    tensors = (f"{fold.conv}.weight", f"{fold.bn}.weight")
+    tensors = (f"{folded_pair.conv}.weight", f"{folded_pair.bn}.weight")
     pairs = zip(
-        (fold.weight, fold.bias), *(fold_pair(fold, ours, t) for t in ("f4", "f8")), strict=True
+        (folded_pair.weight, folded_pair.bias),
+        *(fold_pair(folded_pair, ours, t) for t in ("f4", "f8")),
+        strict=True,
     )
     for name, single, double in pairs:
         runs = [torch.from_numpy(array) for array in (single, double)]
-        found = recorded.gap(runs[0], keys[name], tolerance, runs)
+        found = recorded.measure_difference(runs[0], keys[name], tolerance, runs)
         if not found.ok:
-            here, there = apart(found.ours, found.reference)
+            here, there = format_distinct(found.ours, found.reference)
             finding = Finding(
-                f"{fold.conv} with {fold.bn}",
+                f"{folded_pair.conv} with {folded_pair.bn}",
                 found.problem or f"folded, at {list(found.index)}: {here}",
                 f"{there} in {name}",
             )
-            whole = None
+            reference = None
             if not found.problem and recorded.recording.has(keys[name]):
-                whole = recorded.recording.tensor(keys[name])
-            differences.append(Difference(tensors, single, whole, partial(_as_it_is, finding)))
+                reference = recorded.recording.tensor(keys[name])
+            differences.append(
+                WeightDifference(tensors, single, reference, partial(_undiagnosed, finding))
+            )
     return differences
 
 
-def _as_it_is(finding: Finding, diagnosed: bool) -> Finding:
+def _undiagnosed(finding: Finding, diagnosed: bool) -> Finding:
     """Of a folded pair, which no mistake in one tensor explains."""
     return finding
 
 
 def fold_pair(
-    fold: Folded, ours: Mapping[str, np.ndarray], dtype: str
+    folded_pair: FoldedConvBN, ours: Mapping[str, np.ndarray], dtype: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """The weight and the bias of a convolution with its batch norm in it."""
-    weight = ours[f"{fold.conv}.weight"].astype(dtype)
+    weight = ours[f"{folded_pair.conv}.weight"].astype(dtype)
     gamma, beta, mean, variance = (
-        ours[f"{fold.bn}.{name}"].astype(dtype)
+        ours[f"{folded_pair.bn}.{name}"].astype(dtype)
         for name in ("weight", "bias", "running_mean", "running_var")
     )
     factor = gamma / np.sqrt(variance + np.array(EPSILON, dtype))

@@ -41,7 +41,7 @@ def explain(
     made: Tensor,
     reference: Tensor,
     sources: Mapping[str, Tensor],
-    same: Callable[[Tensor, Tensor], bool],
+    nearly_equal: Callable[[Tensor, Tensor], bool],
 ) -> str | None:
     """What ours is where the reference is something else.
 
@@ -52,9 +52,9 @@ def explain(
         return text
     ours = theirs = None
     for what, value in _operations(made, reference, sources):
-        if ours is None and same(value, made):
+        if ours is None and nearly_equal(value, made):
             ours = what
-        if theirs is None and same(value, reference):
+        if theirs is None and nearly_equal(value, reference):
             theirs = what
         if ours and theirs:
             break
@@ -68,10 +68,10 @@ def explain(
 def _operations(
     made: Tensor, reference: Tensor, sources: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
-    wanted = {made.shape, reference.shape}
+    shapes = {made.shape, reference.shape}
     shape = reference.shape
-    fitting = {name: x for name, x in sources.items() if x.shape in wanted}
-    for name, x in fitting.items():
+    same_shape = {name: x for name, x in sources.items() if x.shape in shapes}
+    for name, x in same_shape.items():
         yield f"{name} as it is", x
         for activation, function in ACTIVATIONS.items():
             yield f"{activation} after {name}", function(x)
@@ -80,18 +80,18 @@ def _operations(
         for name, x in sources.items()
         if x.ndim == len(shape) == 4 and x.shape[1] == shape[1] and x.shape[2:] == (1, 1)
     }
-    for name, x in fitting.items():
+    for name, x in same_shape.items():
         for gate_name, gate in gates.items():
             for what, function in GATES.items():
                 yield f"{name} times {what} of {gate_name}", x * function(gate)
                 yield f"{name} plus {what} of {gate_name}", x + function(gate)
-    for (first, x), (second, y) in _pairs(fitting):
+    for (first, x), (second, y) in _pairs(same_shape):
         yield f"{first} plus {second}", x + y
         yield f"the mean of {first} and {second}", (x + y) / 2
         yield f"{first} times {second}", x * y
         yield f"the greater of {first} and {second}", torch.maximum(x, y)
         yield f"{first} minus {second}", x - y
-    yield from _joined(shape, sources)
+    yield from _concatenated(shape, sources)
 
 
 def _pairs(
@@ -104,7 +104,7 @@ def _pairs(
                 yield first, second
 
 
-def _joined(shape: torch.Size, sources: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+def _concatenated(shape: torch.Size, sources: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     """Two sources, or a source and half of the input, one behind the other or shuffled."""
     maps = {name: x for name, x in sources.items() if x.shape[2:] == shape[2:]}
     for name in list(maps):
@@ -114,13 +114,13 @@ def _joined(shape: torch.Size, sources: Mapping[str, Tensor]) -> Iterator[tuple[
             maps[f"the second half of {name}"] = second
     for (first_name, x), (second_name, y) in permutations(maps.items(), 2):
         if x.shape[1] + y.shape[1] == shape[1]:
-            text, joined = f"{first_name} and then {second_name}", torch.cat([x, y], dim=1)
-            yield f"the channels of {text}", joined
-            if joined.shape[1] % 2 == 0:
-                yield f"the channels of {text}, shuffled", _shuffled(joined, 2)
+            text, concatenated = f"{first_name} and then {second_name}", torch.cat([x, y], dim=1)
+            yield f"the channels of {text}", concatenated
+            if concatenated.shape[1] % 2 == 0:
+                yield f"the channels of {text}, shuffled", _shuffled(concatenated, 2)
                 yield (
                     f"the channels of {text}, shuffled the wrong way",
-                    _shuffled(joined, shape[1] // 2),
+                    _shuffled(concatenated, shape[1] // 2),
                 )
 
 
@@ -146,9 +146,9 @@ def _reordered(made: Tensor, reference: Tensor) -> str | None:
 
 def _permuted(made: Tensor, reference: Tensor) -> str | None:
     ours, theirs = ([c.numpy().tobytes() for c in x[0]] for x in (made, reference))
-    places = {channel: i for i, channel in enumerate(theirs)}
-    if len(places) < len(theirs) or set(ours) != places.keys():
+    positions = {channel: i for i, channel in enumerate(theirs)}
+    if len(positions) < len(theirs) or set(ours) != positions.keys():
         return None
-    moved = [(i, places[channel]) for i, channel in enumerate(ours) if places[channel] != i]
+    moved = [(i, positions[channel]) for i, channel in enumerate(ours) if positions[channel] != i]
     some = ", ".join(f"{i} is the reference's {there}" for i, there in moved[:3])
     return f"{len(moved)} channels are in another order: {some}" + (" .." if len(moved) > 3 else "")

@@ -9,19 +9,21 @@ from picodet.config import STRIDES
 from picodet.models.head import SCORE_EPSILON, AnyHeadOutput, HeadV2Output
 
 UNKNOWN = "none of the usual mistakes"
-CLOSE = 1e-4  # of the greatest value: beyond any rounding, and far below any of these mistakes
-SAME = 2e-7  # the same formula, rounded otherwise
+MISTAKE_RTOL = (
+    1e-4  # of the greatest value: beyond any rounding, and far below any of these mistakes
+)
+FORMULA_RTOL = 2e-7  # the same formula, rounded otherwise
 EPSILONS = (0.0, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 
 
 def explain_boxes(heads: AnyHeadOutput, ours: Tensor) -> str:
     """`ours`: the boxes [1, A, 4] that our decoding made of `heads`."""
-    return next((what for what, made in _wrong_boxes(heads) if _close(made, ours)), UNKNOWN)
+    return next((what for what, made in _wrong_boxes(heads) if _nearly_equal(made, ours)), UNKNOWN)
 
 
 def explain_scores(heads: AnyHeadOutput, ours: Tensor) -> str:
     """`ours`: the scores [1, C, A] that our decoding made of `heads`."""
-    found = (what for what, made, within in _wrong_scores(heads) if _close(made, ours, within))
+    found = (what for what, made, rtol in _wrong_scores(heads) if _nearly_equal(made, ours, rtol))
     return next(found, UNKNOWN)
 
 
@@ -35,21 +37,21 @@ def _wrong_scores(heads: AnyHeadOutput) -> Iterator[tuple[str, Tensor, float]]:
         for epsilon in EPSILONS:
             is_there = f"is {epsilon:g}" if epsilon else "is missing"
             what = f"what is added under the root {is_there}; the reference's is {SCORE_EPSILON:g}"
-            yield what, (product + epsilon).sqrt(), SAME
+            yield what, (product + epsilon).sqrt(), FORMULA_RTOL
         right = (product + SCORE_EPSILON).sqrt()
-        yield "the square root is missing", product, CLOSE
-        yield "the alignment is left out", classes, CLOSE
-        yield "the alignment is left out, the root is not", classes.sqrt(), CLOSE
-        yield "the alignment has no sigmoid", (classes * aligned).sqrt(), CLOSE
+        yield "the square root is missing", product, MISTAKE_RTOL
+        yield "the alignment is left out", classes, MISTAKE_RTOL
+        yield "the alignment is left out, the root is not", classes.sqrt(), MISTAKE_RTOL
+        yield "the alignment has no sigmoid", (classes * aligned).sqrt(), MISTAKE_RTOL
         mean = (classes + aligned.sigmoid()) / 2
-        yield "the mean of both probabilities in place of the geometric one", mean, CLOSE
+        yield "the mean of both probabilities in place of the geometric one", mean, MISTAKE_RTOL
     else:
         right = classes
-        yield "the square root of the scores is taken", classes.sqrt(), CLOSE
-    yield "the sigmoid is missing", logits, CLOSE
-    yield "softmax over the classes in place of the sigmoid", logits.softmax(dim=1), CLOSE
-    yield "the sigmoid is taken twice", classes.sigmoid(), CLOSE
-    yield "the classes are in reverse order", right.flip(1), CLOSE
+        yield "the square root of the scores is taken", classes.sqrt(), MISTAKE_RTOL
+    yield "the sigmoid is missing", logits, MISTAKE_RTOL
+    yield "softmax over the classes in place of the sigmoid", logits.softmax(dim=1), MISTAKE_RTOL
+    yield "the sigmoid is taken twice", classes.sigmoid(), MISTAKE_RTOL
+    yield "the classes are in reverse order", right.flip(1), MISTAKE_RTOL
 
 
 def _wrong_boxes(heads: AnyHeadOutput) -> Iterator[tuple[str, Tensor]]:
@@ -90,27 +92,25 @@ def _boxes(
 ) -> Tensor:
     """[1, A, 4] xyxy, level by level, as the formula is written; right with the defaults."""
     levels = []
-    for sides, stride in zip(heads.reg, STRIDES, strict=True):
-        _, channels, height, width = sides.shape
+    for reg, stride in zip(heads.reg, STRIDES, strict=True):
+        _, channels, height, width = reg.shape
         bins = channels // 4
         logits = (
-            sides.reshape(1, bins, 4, -1).transpose(1, 2)
-            if by_bin
-            else sides.reshape(1, 4, bins, -1)
+            reg.reshape(1, bins, 4, -1).transpose(1, 2) if by_bin else reg.reshape(1, 4, bins, -1)
         )
         weights = logits if softmax is None else logits.softmax(dim=softmax)
-        values = torch.arange(first_bin, first_bin + bins).to(sides)
+        values = torch.arange(first_bin, first_bin + bins).to(reg)
         left, top, right, bottom = torch.einsum("bsna,n->sba", weights, values)[list(order)]
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         if transposed:
             y, x = x, y
-        x, y = x.reshape(1, -1).to(sides) + offset, y.reshape(1, -1).to(sides) + offset
+        x, y = x.reshape(1, -1).to(reg) + offset, y.reshape(1, -1).to(reg) + offset
         boxes = torch.stack([x - left, y - top, x + right, y + bottom], dim=2)
         levels.append(boxes * stride if scaled else boxes)
     return torch.cat(levels, dim=1)
 
 
-def _close(made: Tensor, ours: Tensor, within: float = CLOSE) -> bool:
+def _nearly_equal(made: Tensor, ours: Tensor, rtol: float = MISTAKE_RTOL) -> bool:
     if made.shape != ours.shape:
         return False
-    return bool((made - ours).abs().max() <= within * ours.abs().max())
+    return bool((made - ours).abs().max() <= rtol * ours.abs().max())

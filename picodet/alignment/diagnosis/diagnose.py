@@ -8,25 +8,29 @@ import torch
 from torch import Tensor, nn
 
 from picodet.alignment.diagnosis import blocks
-from picodet.alignment.diagnosis.replay import CallId, Doing, Suspect, suspects
+from picodet.alignment.diagnosis.replay import CallId, FailingLayer, ProducedTensor, failing_layers
 from picodet.alignment.diagnosis.weights import UNKNOWN as UNKNOWN_WEIGHT
-from picodet.alignment.lockstep_runs import BROKEN, tensors
+from picodet.alignment.lockstep_runs import RUN_ERRORS, unique_tensors
 from picodet.alignment.reference_tensors import ReferenceTensors
-from picodet.alignment.result import Finding, Gap, Layer, Picture
-from picodet.alignment.tolerance import Tolerance, gap, noise
+from picodet.alignment.result import Difference, ErrorPlots, Finding, Layer
+from picodet.alignment.tolerance import Tolerance, measure_difference, noise_between
 from picodet.models.picodet import PicoDet
 
 UNKNOWN = "none of the usual mistakes makes the difference vanish"
-POINTS = 400  # of a scatter
-CLOSE = 1e-5  # of the scale, in float32: between the reference and a formula computed by us
-CLOSE_DOUBLE = 1e-12
+SCATTER_POINTS = 400  # of a scatter
+FLOAT32_RTOL = 1e-5  # of the scale, in float32: between the reference and a formula computed by us
+FLOAT64_RTOL = 1e-12
 # Runs of a changed layer, in all layers together; one layer takes up to fifty.
-MOST_ATTEMPTS = 1000
-OF_BLOCK = 10  # what looking into a block counts as
-NOISE = 0.5  # of what is allowed: right models stay below 4.4 times the noise, and 10 are allowed
-FALLS = 3.0  # times: what is left of a difference that has vanished is so much smaller
+MAX_ATTEMPTS = 1000
+BLOCK_ATTEMPTS = 10  # what looking into a block counts as
+MAX_REMAINING = (
+    0.5  # of what is allowed: right models stay below 4.4 times the noise, and 10 are allowed
+)
+MIN_REDUCTION = 3.0  # times: what is left of a difference that has vanished is so much smaller
 
-Find = Callable[[PicoDet, Tensor, ReferenceTensors, Iterable[CallId]], Mapping[CallId, Suspect]]
+FindFailingLayers = Callable[
+    [PicoDet, Tensor, ReferenceTensors, Iterable[CallId]], Mapping[CallId, FailingLayer]
+]
 
 
 def diagnose(
@@ -36,7 +40,7 @@ def diagnose(
     recorded: ReferenceTensors,
     tolerance: Tolerance,
     findings: Sequence[Finding],
-    find: Find = suspects,
+    find_failing_layers: FindFailingLayers = failing_layers,
 ) -> tuple[Layer, ...]:
     """The same layers; the guilty ones with a diagnosis and a picture.
 
@@ -47,15 +51,15 @@ def diagnose(
         text = "a summary does not hold what the layer was fed; record in full to see why"
         return tuple(replace(x, diagnosis=text) if x.status == "guilty" else x for x in layers)
     calls = {_call(layer) for layer in layers if layer.status == "guilty"}
-    found = find(model, images, recorded, calls) if calls else {}
-    of_weights = {
+    found = find_failing_layers(model, images, recorded, calls) if calls else {}
+    weight_diagnoses = {
         tensor.rpartition(".")[0]: finding.diagnosis
         for finding in reversed(findings)
         for tensor in finding.tensors
     }
-    search = _Search(tolerance, of_weights)
+    search = _DiagnosisSearch(tolerance, weight_diagnoses)
     return tuple(
-        search.diagnosed(layer, found[_call(layer)])
+        search.diagnose_layer(layer, found[_call(layer)])
         if layer.status == "guilty" and _call(layer) in found
         else layer
         for layer in layers
@@ -68,94 +72,106 @@ def _call(layer: Layer) -> tuple[str, int]:
     return path, layer.call
 
 
-class _Search:
+class _DiagnosisSearch:
     """Looks for what makes the difference vanish, in one layer after the other."""
 
-    def __init__(self, tolerance: Tolerance, of_weights: Mapping[str, str]) -> None:
+    def __init__(self, tolerance: Tolerance, weight_diagnoses: Mapping[str, str]) -> None:
         self.tolerance = tolerance
-        self.of_weights = of_weights  # by the path of a layer whose tensors differ: how they do
+        self.weight_diagnoses = (
+            weight_diagnoses  # by the path of a layer whose tensors differ: how they do
+        )
         self.attempts = 0
-        self.helped: dict[str, None] = {}  # in other layers: tried first
+        self.successful: dict[str, None] = {}  # in other layers: tried first
 
-    def diagnosed(self, layer: Layer, suspect: Suspect) -> Layer:
+    def diagnose_layer(self, layer: Layer, failing: FailingLayer) -> Layer:
         """With a diagnosis and a picture."""
         try:
-            doings = suspect.doings()
-        except BROKEN as error:
+            produced = failing.produced_tensors()
+        except RUN_ERRORS as error:
             return replace(layer, diagnosis=f"it cannot be run: {type(error).__name__}: {error}")
         worst = max(
-            doings, key=lambda doing: _excess(doing, suspect.recorded, self.tolerance), default=None
+            produced,
+            key=lambda tensor: _error_over_scale(tensor, failing.recorded, self.tolerance),
+            default=None,
         )
         if worst is None:
             return replace(layer, diagnosis=UNKNOWN)
-        paths = [path for path in layer.path.split(" + ") if path in self.of_weights]
+        paths = [path for path in layer.path.split(" + ") if path in self.weight_diagnoses]
         if paths:
-            text = self._of_weights(suspect, self.of_weights[paths[0]])
+            text = self._diagnose_weights(failing, self.weight_diagnoses[paths[0]])
         else:
-            text = suspect.setting() or self._of_code(suspect, worst)
-        picture = _picture(worst.made, suspect.recorded.tensor(worst.key))
-        return replace(layer, where=worst.where, diagnosis=text, picture=picture)
+            text = failing.wrong_setting() or self._diagnose_code(failing, worst)
+        error_plots = _error_plots(worst.value, failing.recorded.tensor(worst.key))
+        return replace(layer, where=worst.where, diagnosis=text, error_plots=error_plots)
 
-    def _of_weights(self, suspect: Suspect, known: str) -> str:
+    def _diagnose_weights(self, failing: FailingLayer, known: str) -> str:
         """Other weights than the reference's are reason enough, unless there is more to it."""
         text = known if known and known != UNKNOWN_WEIGHT else "its weights are not the reference's"
-        repaired = suspect.repaired()
-        if repaired is None or self._vanishes(suspect, repaired, self._over(suspect)):
+        with_weights = failing.with_reference_weights()
+        if with_weights is None or self._vanishes(
+            failing, with_weights, self._relative_error(failing)
+        ):
             return text
-        besides = self._of_setting(suspect, repaired)
+        besides = self._diagnose_setting(failing, with_weights)
         besides = besides or "it differs with the reference's weights too"
         return f"{text}; besides, {besides}"
 
-    def _of_code(self, suspect: Suspect, worst: Doing) -> str:
-        if self.attempts >= MOST_ATTEMPTS:
+    def _diagnose_code(self, failing: FailingLayer, worst: ProducedTensor) -> str:
+        if self.attempts >= MAX_ATTEMPTS:
             return f"not looked into: {self.attempts:,} attempts went to the layers before it"
-        text = self._of_setting(suspect, None)
+        text = self._diagnose_setting(failing, None)
         if text is None:
-            self.attempts += OF_BLOCK
-            text = _of_block(suspect, worst)
+            self.attempts += BLOCK_ATTEMPTS
+            text = _diagnose_block(failing, worst)
         return text or UNKNOWN
 
-    def _of_setting(self, suspect: Suspect, module: nn.Module | None) -> str | None:
+    def _diagnose_setting(self, failing: FailingLayer, module: nn.Module | None) -> str | None:
         """WeightSet other setting, of a layer without layers below it."""
         before = None
-        for again in (True, False):
-            for what, changed in suspect.changed(module) if self.helped or not again else ():
-                if (what in self.helped) is not again:
+        for known_mistakes in (True, False):
+            for what, variant in (
+                failing.variants(module) if self.successful or not known_mistakes else ()
+            ):
+                if (what in self.successful) is not known_mistakes:
                     continue
-                if self.attempts >= MOST_ATTEMPTS:
+                if self.attempts >= MAX_ATTEMPTS:
                     return None
-                before = self._over(suspect, module) if before is None else before
-                if self._vanishes(suspect, changed, before):
-                    self.helped[what] = None
+                before = self._relative_error(failing, module) if before is None else before
+                if self._vanishes(failing, variant, before):
+                    self.successful[what] = None
                     return what
         return None
 
-    def _vanishes(self, suspect: Suspect, module: nn.Module, before: float) -> bool:
+    def _vanishes(self, failing: FailingLayer, module: nn.Module, before: float) -> bool:
         """Whether the changed layer leaves no more than noise of a difference of `before`.
 
         A difference that was little more than allowed and is now little less has not vanished.
         """
-        return self._over(suspect, module) <= min(NOISE, before / FALLS)
+        return self._relative_error(failing, module) <= min(MAX_REMAINING, before / MIN_REDUCTION)
 
-    def _over(self, suspect: Suspect, module: nn.Module | None = None) -> float:
+    def _relative_error(self, failing: FailingLayer, module: nn.Module | None = None) -> float:
         """The greatest error of what the layer makes, in parts of what is allowed."""
         self.attempts += 1
         try:
-            made = suspect.doings(module)
-            runs = [[doing.made] for doing in made]
-            if made and made[0].made.dtype == torch.float32:
-                for run, doing in zip(runs, suspect.doings(module, torch.float64), strict=True):
-                    run.append(doing.made)
-        except BROKEN:
+            produced = failing.produced_tensors(module)
+            runs = [[tensor.value] for tensor in produced]
+            if produced and produced[0].value.dtype == torch.float32:
+                for run, tensor in zip(
+                    runs, failing.produced_tensors(module, torch.float64), strict=True
+                ):
+                    run.append(tensor.value)
+        except RUN_ERRORS:
             return float("inf")
         found = [
-            gap(run[0], suspect.recorded.tensor(doing.key), noise(*run), self.tolerance)
-            for run, doing in zip(runs, made, strict=True)
+            measure_difference(
+                run[0], failing.recorded.tensor(tensor.key), noise_between(*run), self.tolerance
+            )
+            for run, tensor in zip(runs, produced, strict=True)
         ]
-        return max((_parts(each) for each in found), default=float("inf"))
+        return max((_error_over_allowed(each) for each in found), default=float("inf"))
 
 
-def _parts(found: Gap) -> float:
+def _error_over_allowed(found: Difference) -> float:
     if found.problem or not np.isfinite(found.error):
         return float("inf")
     if not found.allowed:
@@ -163,41 +179,43 @@ def _parts(found: Gap) -> float:
     return found.error / found.allowed
 
 
-def _excess(doing: Doing, recorded: ReferenceTensors, tolerance: Tolerance) -> float:
-    found = gap(doing.made, recorded.tensor(doing.key), 0.0, tolerance)
+def _error_over_scale(
+    tensor: ProducedTensor, recorded: ReferenceTensors, tolerance: Tolerance
+) -> float:
+    found = measure_difference(tensor.value, recorded.tensor(tensor.key), 0.0, tolerance)
     return float("inf") if found.problem else found.error / (found.scale or 1.0)
 
 
-def _of_block(suspect: Suspect, doing: Doing) -> str | None:
-    sources = _sources(suspect)
-    reference = suspect.recorded.tensor(doing.key)
-    if doing.made.ndim != 4:
+def _diagnose_block(failing: FailingLayer, tensor: ProducedTensor) -> str | None:
+    sources = _sources(failing)
+    reference = failing.recorded.tensor(tensor.key)
+    if tensor.value.ndim != 4:
         return None
     with torch.inference_mode():
-        return blocks.explain(doing.made, reference, sources, _same)
+        return blocks.explain(tensor.value, reference, sources, _nearly_equal)
 
 
-def _same(a: Tensor, b: Tensor) -> bool:
+def _nearly_equal(a: Tensor, b: Tensor) -> bool:
     if a.shape != b.shape or not a.numel():
         return False
-    close = CLOSE if a.dtype == torch.float32 else CLOSE_DOUBLE
+    close = FLOAT32_RTOL if a.dtype == torch.float32 else FLOAT64_RTOL
     return bool((a - b).abs().max() <= close * b.abs().max())
 
 
-def _sources(suspect: Suspect) -> dict[str, Tensor]:
+def _sources(failing: FailingLayer) -> dict[str, Tensor]:
     """What the layer has at hand: its own inputs, and what the layers in it put out."""
-    inputs = tensors(suspect.args)
+    inputs = unique_tensors(failing.args)
     named = {"its input" if len(inputs) == 1 else f"input {i}": x for i, x in enumerate(inputs)}
-    prefix = f"{suspect.path}." if suspect.path else ""
-    for (path, number), call in suspect.recorded.calls.items():
+    prefix = f"{failing.path}." if failing.path else ""
+    for (path, number), call in failing.recorded.calls.items():
         below = path.removeprefix(prefix)
-        if path.startswith(prefix) and _is_direct(suspect.module, below):
+        if path.startswith(prefix) and _is_direct(failing.module, below):
             for i, key in enumerate(call.outputs):
                 if key is not None:
                     name = (
                         below + (f" (call {number})" if number else "") + (f" [{i}]" if i else "")
                     )
-                    named[name] = suspect.recorded.tensor(key)
+                    named[name] = failing.recorded.tensor(key)
     return named
 
 
@@ -211,13 +229,18 @@ def _is_direct(module: nn.Module, below: str) -> bool:
     return bool(below)
 
 
-def _picture(made: Tensor, reference: Tensor) -> Picture | None:
+def _error_plots(made: Tensor, reference: Tensor) -> ErrorPlots | None:
     if made.shape != reference.shape or made.ndim != 4 or not made.numel():
         return None
     errors = (made - reference).abs().amax(dim=(0, 1)).double().numpy()
     errors[~np.isfinite(errors)] = np.nan
     ours, theirs = made.ravel(), reference.ravel()
-    evenly = torch.linspace(0, made.numel() - 1, POINTS).long()
-    worst = (ours - theirs).abs().nan_to_num(nan=float("inf")).topk(min(made.numel(), POINTS // 8))
+    evenly = torch.linspace(0, made.numel() - 1, SCATTER_POINTS).long()
+    worst = (
+        (ours - theirs)
+        .abs()
+        .nan_to_num(nan=float("inf"))
+        .topk(min(made.numel(), SCATTER_POINTS // 8))
+    )
     at = torch.cat([evenly, worst.indices])
-    return Picture(errors, ours[at].double().numpy(), theirs[at].double().numpy())
+    return ErrorPlots(errors, ours[at].double().numpy(), theirs[at].double().numpy())

@@ -11,7 +11,7 @@ from picodet.models.layers import EPSILON
 EPSILONS = (EPSILON, 1e-5, 1e-3, 1e-4, 1e-6, 1e-7, 2e-5, 0.0)
 
 
-def changed(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def variants(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """What is changed, in words that say what is wrong now, and the changed copy."""
     if isinstance(module, nn.BatchNorm2d):
         yield from _batch_norms(module)
@@ -25,24 +25,27 @@ def changed(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         yield from _upsamples(module)
 
 
-def _with(module: nn.Module, **attributes: object) -> nn.Module:
-    twin = copy.deepcopy(module)
+def _copy_with(module: nn.Module, **attributes: object) -> nn.Module:
+    copied = copy.deepcopy(module)
     for name, value in attributes.items():
-        setattr(twin, name, value)
-    return twin
+        setattr(copied, name, value)
+    return copied
 
 
 def _batch_norms(module: nn.BatchNorm2d) -> Iterator[tuple[str, nn.Module]]:
     for eps in EPSILONS:
         if eps != module.eps:
-            yield f"eps is {module.eps:.8g}; the reference's is {eps:.8g}", _with(module, eps=eps)
+            yield (
+                f"eps is {module.eps:.8g}; the reference's is {eps:.8g}",
+                _copy_with(module, eps=eps),
+            )
     yield (
         "running_mean and running_var are exchanged",
-        _with(module, running_mean=module.running_var, running_var=module.running_mean),
+        _copy_with(module, running_mean=module.running_var, running_var=module.running_mean),
     )
     yield (
         "weight and bias (gamma and beta) are exchanged",
-        _with(module, weight=module.bias, bias=module.weight),
+        _copy_with(module, weight=module.bias, bias=module.weight),
     )
     if module.training:
         yield (
@@ -58,7 +61,7 @@ def _batch_norms(module: nn.BatchNorm2d) -> Iterator[tuple[str, nn.Module]]:
         )
         if name in ("weight", "bias"):
             neutral = nn.Parameter(neutral)
-        yield f"{name} is applied; the reference ignores it", _with(module, **{name: neutral})
+        yield f"{name} is applied; the reference ignores it", _copy_with(module, **{name: neutral})
 
 
 def _convolutions(module: nn.Conv2d) -> Iterator[tuple[str, nn.Module]]:
@@ -70,13 +73,13 @@ def _convolutions(module: nn.Conv2d) -> Iterator[tuple[str, nn.Module]]:
                 if settings != in_use:
                     names = ("stride", "padding", "dilation")
                     wrong = [
-                        f"{name} is {_plain(now)}; the reference's is {_plain(then)}"
+                        f"{name} is {_scalar(now)}; the reference's is {_scalar(then)}"
                         for name, now, then in zip(names, in_use, settings, strict=True)
                         if now != then
                     ]
                     yield (
                         " and ".join(wrong),
-                        _with(
+                        _copy_with(
                             module,
                             stride=(stride, stride),
                             padding=(padding, padding),
@@ -88,17 +91,17 @@ def _convolutions(module: nn.Conv2d) -> Iterator[tuple[str, nn.Module]]:
     if module.padding_mode != "zeros":
         yield (
             f"pads with {module.padding_mode}; the reference with zeros",
-            _with(module, padding_mode="zeros"),
+            _copy_with(module, padding_mode="zeros"),
         )
     weight = module.weight
-    for what, value in _turned(weight, module.groups):
-        yield what, _with(module, weight=nn.Parameter(value.contiguous()))
+    for what, value in _rearranged(weight, module.groups):
+        yield what, _copy_with(module, weight=nn.Parameter(value.contiguous()))
     if module.bias is not None:
-        yield "the bias is added; the reference adds none", _with(module, bias=None)
-        yield "the bias has the wrong sign", _with(module, bias=nn.Parameter(-module.bias))
+        yield "the bias is added; the reference adds none", _copy_with(module, bias=None)
+        yield "the bias has the wrong sign", _copy_with(module, bias=nn.Parameter(-module.bias))
 
 
-def _turned(weight: Tensor, groups: int) -> Iterator[tuple[str, Tensor]]:
+def _rearranged(weight: Tensor, groups: int) -> Iterator[tuple[str, Tensor]]:
     yield "the output channels are in reverse order", weight.flip(0)
     if groups == 1:
         yield "the input channels are in reverse order", weight.flip(1)
@@ -146,5 +149,5 @@ def _upsamples(module: nn.Upsample) -> Iterator[tuple[str, nn.Module]]:
             )
 
 
-def _plain(value: object) -> object:
+def _scalar(value: object) -> object:
     return value[0] if isinstance(value, tuple) else value

@@ -9,7 +9,12 @@ from picodet.graphs.operators import Key
 
 UNKNOWN = "none of the usual mistakes"
 SAME_FACTOR = 1e-6  # relative: float32 rounds a product by 6e-8
-ROLES = ("weight", "bias", "running_mean", "running_var")  # gamma and beta are weight and bias
+TENSOR_ROLES = (
+    "weight",
+    "bias",
+    "running_mean",
+    "running_var",
+)  # gamma and beta are weight and bias
 
 
 def explain(
@@ -19,8 +24,8 @@ def explain(
     reference: np.ndarray | None,
 ) -> str:
     """One sentence. `reference` is the whole tensor, None where only its key is known."""
-    if exchanged := _exchanged(name, content_key(ours[name]), ours, theirs):
-        return exchanged
+    if swapped := _swapped(name, content_key(ours[name]), ours, theirs):
+        return swapped
     text = None
     if ours[name].ndim > 1:
         moved = ((what, content_key(array)) for what, array in _rearranged(ours[name]))
@@ -37,22 +42,22 @@ def explain_known(name: str, array: np.ndarray, reference: np.ndarray) -> str:
     return f"{name}: {text}" if text else UNKNOWN
 
 
-def _exchanged(
+def _swapped(
     name: str, key: Key, ours: Mapping[str, np.ndarray], theirs: Mapping[str, Key]
 ) -> str | None:
     """Whether it holds what belongs to another tensor."""
     other = next((other for other, there in theirs.items() if there == key), None)
     if other is None:
         return None
-    back = other in ours and content_key(ours[other]) == theirs[name]
+    both_ways = other in ours and content_key(ours[other]) == theirs[name]
     layer, _, leaf = name.rpartition(".")
     there, _, role = other.rpartition(".")
     if there == layer:
         other = role
-        if back:
-            roles = sorted((leaf, role), key=ROLES.index)
+        if both_ways:
+            roles = sorted((leaf, role), key=TENSOR_ROLES.index)
             return f"{layer}: {' and '.join(roles)} are exchanged"
-    return f"{name}: {'exchanged with' if back else 'holds'} the reference's {other}"
+    return f"{name}: {'exchanged with' if both_ways else 'holds'} the reference's {other}"
 
 
 def _rearranged(array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -77,12 +82,14 @@ def _never_loaded(array: np.ndarray, _: np.ndarray) -> str | None:
     return None
 
 
-def _few(array: np.ndarray, reference: np.ndarray) -> str | None:
+def _one_value_off(array: np.ndarray, reference: np.ndarray) -> str | None:
     differing = np.argwhere(array != reference)
     if len(differing) == 1:
         where = tuple(differing[0])
         factor = (
-            telling(float(array[where]) / float(reference[where])) if reference[where] else "inf"
+            format_factor(float(array[where]) / float(reference[where]))
+            if reference[where]
+            else "inf"
         )
         return f"one value is off, at {[int(n) for n in where]}, by a factor of {factor}"
     return None
@@ -101,8 +108,8 @@ def _permuted(array: np.ndarray, reference: np.ndarray) -> str | None:
         moved = np.flatnonzero((ours != theirs).any(axis=1))
         if len(moved) < 2:
             continue
-        places = {channel.tobytes(): i for i, channel in reversed(list(enumerate(theirs)))}
-        sources = [places.get(ours[i].tobytes()) for i in moved]
+        positions = {channel.tobytes(): i for i, channel in reversed(list(enumerate(theirs)))}
+        sources = [positions.get(ours[i].tobytes()) for i in moved]
         if None not in sources:
             pairs = ", ".join(
                 f"{i} is the reference's {source}"
@@ -114,11 +121,11 @@ def _permuted(array: np.ndarray, reference: np.ndarray) -> str | None:
 
 
 def _scaled(array: np.ndarray, reference: np.ndarray) -> str | None:
-    factor = factor_of(array, reference)
-    return f"all values are off by a factor of {telling(factor)}" if factor else None
+    factor = common_factor(array, reference)
+    return f"all values are off by a factor of {format_factor(factor)}" if factor else None
 
 
-def factor_of(array: np.ndarray, reference: np.ndarray) -> float | None:
+def common_factor(array: np.ndarray, reference: np.ndarray) -> float | None:
     """The one number that makes the one of the other, zeros apart."""
     there = reference != 0
     if not there.any() or array[~there].any():
@@ -128,7 +135,7 @@ def factor_of(array: np.ndarray, reference: np.ndarray) -> float | None:
     return factor if factor and abs(ratios / factor - 1).max() < SAME_FACTOR else None
 
 
-def telling(factor: float) -> str:
+def format_factor(factor: float) -> str:
     """A factor with as many digits as it takes to see that it is not 1."""
     digits = range(6, 18)
     shown = (f"{factor:.{count}g}" for count in digits)
@@ -136,10 +143,12 @@ def telling(factor: float) -> str:
 
 
 def _rounded(array: np.ndarray, reference: np.ndarray) -> str | None:
-    return next((what for what, half in halves(reference) if np.array_equal(array, half)), None)
+    return next(
+        (what for what, half in half_precisions(reference) if np.array_equal(array, half)), None
+    )
 
 
-def halves(reference: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+def half_precisions(reference: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """What becomes of a tensor in the formats of two bytes."""
     with np.errstate(over="ignore"):
         yield "rounded to float16", reference.astype(np.float16).astype(np.float32)
@@ -152,4 +161,4 @@ def halves(reference: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         )
 
 
-ATTEMPTS = (_not_finite, _never_loaded, _few, _permuted, _scaled, _rounded)
+ATTEMPTS = (_not_finite, _never_loaded, _one_value_off, _permuted, _scaled, _rounded)

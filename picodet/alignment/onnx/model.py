@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 from torch import Tensor
 
-from picodet.alignment.checks.export_postprocess import OwnEnding
-from picodet.alignment.checks.layers import Moment, noise_runs, present, together
+from picodet.alignment.checks.export_postprocess import ExportedPostprocess
+from picodet.alignment.checks.layers import LayerSnapshot, drop_missing, in_lockstep, noise_runs
 from picodet.alignment.checks.score_epsilon import adds_epsilon
-from picodet.alignment.diagnosis.replay import CallId, Suspect
+from picodet.alignment.diagnosis.replay import CallId, FailingLayer
 from picodet.alignment.onnx.config import check_runnable, read_config
 from picodet.alignment.onnx.postprocess import exported_postprocess
 from picodet.alignment.onnx.runs import ReferenceFedRun, WholeGraphRun
@@ -26,7 +26,7 @@ from picodet.alignment.pairing.pairs import PairedCall, Pairing
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference.onnx_runtime import inputs_of
 from picodet.alignment.reference_tensors import ReferenceTensors
-from picodet.alignment.result import Rung
+from picodet.alignment.result import Stage
 from picodet.alignment.tolerance import Tolerance
 from picodet.converter import bins
 from picodet.converter.paddle_checkpoints import WeightSet
@@ -58,7 +58,7 @@ class OnnxModel:
     classes: tuple[str, ...] | None  # None where the file does not name them
     size_assumed: bool  # the size of the input, as any is taken
 
-    def check(self, recording: Recording) -> None:
+    def check_input(self, recording: Recording) -> None:
         index = recording.index
         if index.precision != "float32":
             raise AlignmentError(
@@ -73,7 +73,7 @@ class OnnxModel:
                 f"{list(shape)}. Record it with --input-size"
             )
 
-    def pairing(self, pairing: Pairing) -> Pairing:
+    def comparable_pairing(self, pairing: Pairing) -> Pairing:
         calls = {(call.path, call.number): call for call in self.traced.calls}
         return replace(
             pairing,
@@ -96,45 +96,53 @@ class OnnxModel:
             folded_into=self.places.folded.get(paired.path, paired.folded_into),
         )
 
-    def weights(self, recording: Recording, pairing: Pairing, tolerance: Tolerance) -> Rung:
+    def weights_stage(self, recording: Recording, pairing: Pairing, tolerance: Tolerance) -> Stage:
         return compare_onnx_weights(self.contents, recording, pairing, tolerance)
 
-    def moments(
+    def snapshots(
         self, model: PicoDet, recorded: ReferenceTensors, images: Tensor
-    ) -> Iterator[Moment]:
+    ) -> Iterator[LayerSnapshot]:
         subgraphs, calls = self._subgraphs(recorded, images), self.traced.calls
-        fed_noise, alone_noise = noise_runs(model, recorded, images)
+        reference_fed_noise, whole_run_noise = noise_runs(model, recorded, images)
         whole_run = WholeGraphRun(subgraphs, self.places, calls).events()
-        fed = (
-            [ReferenceFedRun(subgraphs, self.places, calls, recorded).events()] if fed_noise else []
+        reference_fed = (
+            [ReferenceFedRun(subgraphs, self.places, calls, recorded).events()]
+            if reference_fed_noise
+            else []
         )
-        ends = [len(fed), len(fed) + 1, len(fed) + 1 + len(fed_noise)]
-        for events in together([*fed, whole_run, *fed_noise, *alone_noise]):
-            yield Moment(
-                events[0] if fed else None,
+        ends = [
+            len(reference_fed),
+            len(reference_fed) + 1,
+            len(reference_fed) + 1 + len(reference_fed_noise),
+        ]
+        for events in in_lockstep(
+            [*reference_fed, whole_run, *reference_fed_noise, *whole_run_noise]
+        ):
+            yield LayerSnapshot(
+                events[0] if reference_fed else None,
                 events[ends[0]],
-                present(events[ends[1] : ends[2]]),
-                present(events[ends[2] :]),
+                drop_missing(events[ends[1] : ends[2]]),
+                drop_missing(events[ends[2] :]),
             )
 
-    def suspects(
+    def failing_layers(
         self, model: PicoDet, images: Tensor, recorded: ReferenceTensors, wanted: Iterable[CallId]
-    ) -> Mapping[CallId, Suspect]:
+    ) -> Mapping[CallId, FailingLayer]:
         subgraphs = self._subgraphs(recorded, images)
-        fed = ReferenceFedRun(subgraphs, self.places, self.traced.calls, recorded)
-        return onnx_failing_layers(fed, model, self.traced, set(wanted))
+        reference_fed = ReferenceFedRun(subgraphs, self.places, self.traced.calls, recorded)
+        return onnx_failing_layers(reference_fed, model, self.traced, set(wanted))
 
-    def ending(self, recorded: ReferenceTensors, images: Tensor | None) -> OwnEnding:
+    def postprocess(self, recorded: ReferenceTensors, images: Tensor | None) -> ExportedPostprocess:
         made = {
             call.path: self.places.made[call.outputs[0]]
             for call in self.traced.calls
             if call.outputs[0] in self.places.made
         }
         scale_factor = np.array(recorded.recording.index.scale_factor, np.float32)
-        own = exported_postprocess(
+        exported = exported_postprocess(
             self._subgraphs(recorded, images), self.names, made, scale_factor
         )
-        return replace(own, adds_epsilon=adds_epsilon(self.operators))
+        return replace(exported, adds_epsilon=adds_epsilon(self.operators))
 
     def _subgraphs(self, recorded: ReferenceTensors, images: Tensor | None) -> Subgraphs:
         feed = {}

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.checks.export_postprocess import OwnEnding
-from picodet.alignment.checks.heads_and_decoding import OwnHeads, by_layers
+from picodet.alignment.checks.export_postprocess import ExportedPostprocess
+from picodet.alignment.checks.heads_and_decoding import ExportedHeads, head_output_by_layer
 from picodet.alignment.onnx.subgraph import Subgraphs
 from picodet.graphs.outputs import EndingNames, per_cell
 from picodet.models.head import AnyHeadOutput
@@ -18,7 +18,7 @@ def exported_postprocess(
     names: EndingNames,
     tensor_names: Mapping[str, str],
     scale_factor: np.ndarray,
-) -> OwnEnding:
+) -> ExportedPostprocess:
     """made: what is called there what our layers put out, by their paths.
 
     scale_factor [2] (y, x): what a file that knows none leaves to those who use it.
@@ -26,26 +26,26 @@ def exported_postprocess(
     All that it does raises PieceError where the model cannot be run.
     """
 
-    def heads() -> OwnHeads:
+    def heads() -> ExportedHeads:
         outputs = (*names.scores, *names.sides)
         values = zip(subgraphs.run(outputs, threads=0), outputs, strict=True)
         maps = [torch.from_numpy(per_cell(array, name)) for array, name in values]
-        return OwnHeads(tuple(maps[: len(names.scores)]), tuple(maps[len(names.scores) :]))
+        return ExportedHeads(tuple(maps[: len(names.scores)]), tuple(maps[len(names.scores) :]))
 
     def decode(heads: AnyHeadOutput) -> tuple[Tensor, Tensor]:
-        given = {tensor_names[path]: x.numpy() for path, x in by_layers(heads).items()}
+        given = {tensor_names[path]: x.numpy() for path, x in head_output_by_layer(heads).items()}
         boxes, scores = subgraphs.run([str(names.boxes), str(names.box_scores)], given.get)
         return torch.from_numpy(boxes), torch.from_numpy(scores)
 
-    def suppress(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    def run_nms(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
         if not names.in_picture:
             boxes = boxes / np.tile(scale_factor[::-1], 2)
         given = {str(names.boxes): boxes[None], str(names.box_scores): scores[None]}
         (rows,) = subgraphs.run([str(names.kept)], given.get)
         return rows
 
-    return OwnEnding(
+    return ExportedPostprocess(
         heads,
         decode if names.boxes and names.box_scores else None,
-        suppress if names.kept else None,
+        run_nms if names.kept else None,
     )

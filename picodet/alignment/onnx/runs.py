@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.lockstep_runs import Event, LayerError
+from picodet.alignment.lockstep_runs import LayerCall, LayerError
 from picodet.alignment.onnx.subgraph import SubgraphError, Subgraphs
 from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.graphs.node_mapping import Places
@@ -33,7 +33,7 @@ class WholeGraphRun:
     places: Places
     calls: Sequence[TracedCall]
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[LayerCall]:
         """Raises LayerError at the first layer that cannot be run."""
         group: list[TracedCall] = []
         names: set[str] = set()
@@ -49,7 +49,7 @@ class WholeGraphRun:
         sources = (source for call in calls for source in call.outputs)
         return {self.places.made[source] for source in sources if source in self.places.made}
 
-    def _run_group(self, calls: Sequence[TracedCall]) -> Iterator[Event]:
+    def _run_group(self, calls: Sequence[TracedCall]) -> Iterator[LayerCall]:
         names = sorted(self._names(calls))
         try:
             values = self.subgraphs.run(names, threads=0) if names else []
@@ -64,7 +64,7 @@ class WholeGraphRun:
         for call in calls:
             arrays = [made.get(self.places.made.get(source, "")) for source in call.outputs]
             outputs = [MISSING if array is None else torch.from_numpy(array) for array in arrays]
-            yield Event(call.path, call.number, call.type, "", [], outputs)
+            yield LayerCall(call.path, call.number, call.type, "", [], outputs)
 
 
 class ReferenceFedRun:
@@ -95,10 +95,10 @@ class ReferenceFedRun:
             if name := places.made.get(source):
                 self.holders.setdefault(name, []).append(source)
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[LayerCall]:
         for i, call in enumerate(self.calls):
             caller = self.caller(i)
-            yield Event(
+            yield LayerCall(
                 call.path,
                 call.number,
                 call.type,

@@ -9,7 +9,7 @@ import onnx
 import torch
 from torch import nn
 
-from picodet.alignment.diagnosis.replay import CallId, Doing, Suspect
+from picodet.alignment.diagnosis.replay import CallId, FailingLayer, ProducedTensor
 from picodet.alignment.onnx.runs import ReferenceFedRun
 from picodet.graphs.onnx_reader import attributes_of
 from picodet.graphs.operators import Source
@@ -30,7 +30,7 @@ OPERATORS: dict[type[nn.Module], tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class OnnxFailingLayer(Suspect):
+class OnnxFailingLayer(FailingLayer):
     """`module` is ours in the same place."""
 
     run: ReferenceFedRun
@@ -39,28 +39,30 @@ class OnnxFailingLayer(Suspect):
         OperatorWithModule, ...
     ]  # of a layer without layers below it, each as it should be set
 
-    def doings(
+    def produced_tensors(
         self, module: nn.Module | None = None, dtype: torch.dtype | None = None
-    ) -> list[Doing]:
+    ) -> list[ProducedTensor]:
         call = self.run.calls[self.call_index]
         found = []
         for i, child in enumerate(self.run.calls[: self.call_index]):
             if self.run.caller(i) is call:
                 name = child.path.removeprefix(f"{self.path}.")
                 found += [
-                    Doing(
+                    ProducedTensor(
                         f"input of {name}", self.run.input_tensor(i, source), self.run.keys[source]
                     )
                     for source in child.inputs
                     if source in self.run.keys
                 ]
         return found + [
-            Doing("output", self.run.output_tensor(self.call_index, source), self.run.keys[source])
+            ProducedTensor(
+                "output", self.run.output_tensor(self.call_index, source), self.run.keys[source]
+            )
             for source in call.outputs
             if source in self.run.keys
         ]
 
-    def setting(self) -> str | None:
+    def wrong_setting(self) -> str | None:
         """The attributes of its operators against our module's."""
         wrong = []
         for operator, module in self.operators:
@@ -75,20 +77,20 @@ class OnnxFailingLayer(Suspect):
             ]
         return " and ".join(wrong) or None
 
-    def changed(self, module: nn.Module | None = None) -> Iterator[tuple[str, nn.Module]]:
+    def variants(self, module: nn.Module | None = None) -> Iterator[tuple[str, nn.Module]]:
         """None: our module is not what is wrong."""
         return iter(())
 
-    def repaired(self) -> nn.Module | None:
+    def with_reference_weights(self) -> nn.Module | None:
         """None: the weights are the graph's."""
         return None
 
 
 def onnx_failing_layers(
     run: ReferenceFedRun, model: PicoDet, traced: Traced, wanted: Iterable[CallId]
-) -> dict[CallId, Suspect]:
+) -> dict[CallId, FailingLayer]:
     """The wanted calls, with the reference's tensors for arguments."""
-    found: dict[CallId, Suspect] = {}
+    found: dict[CallId, FailingLayer] = {}
     for i, call in enumerate(traced.calls):
         key = call.path, call.number
         if key in wanted:

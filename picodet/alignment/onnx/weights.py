@@ -6,14 +6,14 @@ import numpy as np
 import torch
 
 from picodet.alignment.checks.weights import compare_weights, fold_pair
-from picodet.alignment.diagnosis.common_cause import Difference, told_once
+from picodet.alignment.diagnosis.common_cause import WeightDifference, group_by_cause
 from picodet.alignment.diagnosis.weights import ATTEMPTS, UNKNOWN
-from picodet.alignment.pairing.pairs import Folded, Pairing
+from picodet.alignment.pairing.pairs import FoldedConvBN, Pairing
 from picodet.alignment.recording.index import content_key
 from picodet.alignment.recording.reader import Recording
-from picodet.alignment.report.formatting import apart
-from picodet.alignment.result import Finding, Rung, Verdict
-from picodet.alignment.tolerance import Tolerance, gap
+from picodet.alignment.report.formatting import format_distinct
+from picodet.alignment.result import Finding, Stage, Verdict
+from picodet.alignment.tolerance import Tolerance, measure_difference
 from picodet.config import ModelConfig
 from picodet.errors import AlignmentError
 from picodet.graphs.weights import STATISTICS, GraphWeights
@@ -31,16 +31,16 @@ def build_model(config: ModelConfig, weights: GraphWeights) -> PicoDet:
 
 def compare_onnx_weights(
     weights: GraphWeights, recording: Recording, pairing: Pairing, tolerance: Tolerance
-) -> Rung:
+) -> Stage:
     """What is not folded as of a model of ours; what is, after folding the reference's too."""
     state = {name: torch.from_numpy(array) for name, array in weights.single.items()}
     stage = compare_weights(state, recording, pairing, tolerance)
     if not weights.folded:
         return stage
-    equal, differences = 0, list[Difference]()
+    equal, differences = 0, list[WeightDifference]()
     for conv, ours in weights.folded.items():
         norm = weights.norms[conv]
-        runs = _folded_reference(Folded("", "", conv, norm), recording, pairing)
+        runs = _folded_reference(FoldedConvBN("", "", conv, norm), recording, pairing)
         for i, name in enumerate((f"{conv}.weight", f"{norm}.bias")):
             if content_key(ours[i]) == content_key(runs[0][i]):
                 equal += 1
@@ -53,13 +53,13 @@ def compare_onnx_weights(
         f"{stage.summary}; {count} batch norms that the ONNX has folded, {equal} of {2 * count} "
         "tensors of them equal bit for bit and the others within rounding"
     )
-    findings = (*stage.findings, *told_once(differences))
+    findings = (*stage.findings, *group_by_cause(differences))
     verdict: Verdict = "differs" if findings else "aligned"
     return replace(stage, verdict=verdict, summary=summary, findings=findings)
 
 
 def _folded_reference(
-    pair: Folded, recording: Recording, pairing: Pairing
+    pair: FoldedConvBN, recording: Recording, pairing: Pairing
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Weight and bias of the reference, folded: by itself, or by us in float32 and in float64."""
     keys = {weight.name: weight.key for weight in recording.index.weights}
@@ -73,7 +73,7 @@ def _folded_reference(
         return recording.tensor(keys[name])
 
     paired = pairing.weights[f"{pair.conv}.weight"]
-    if isinstance(paired, Folded):
+    if isinstance(paired, FoldedConvBN):
         return [(array(paired.weight), array(paired.bias).ravel())]
     names = [f"{pair.conv}.weight", *(f"{pair.bn}.{name}" for name in STATISTICS)]
     theirs = {name: array(str(pairing.weights[name])) for name in names}
@@ -86,12 +86,12 @@ def _differences(
     ours: np.ndarray,
     runs: list[np.ndarray],
     tolerance: Tolerance,
-) -> list[Difference]:
+) -> list[WeightDifference]:
     noise = float(np.abs(runs[0] - runs[-1]).max())
-    found = gap(torch.from_numpy(ours), torch.from_numpy(runs[0]), noise, tolerance)
+    found = measure_difference(torch.from_numpy(ours), torch.from_numpy(runs[0]), noise, tolerance)
     if found.ok:
         return []
-    here, there = apart(found.ours, found.reference)
+    here, there = format_distinct(found.ours, found.reference)
     unexplained = Finding(name, found.problem or f"folded, at {list(found.index)}: {here}", there)
 
     def finding(explained: bool) -> Finding:
@@ -102,4 +102,4 @@ def _differences(
             why = next((text for attempt in ATTEMPTS if (text := attempt(near, runs[0]))), None)
         return replace(unexplained, diagnosis=f"{name}: {why}" if why else UNKNOWN)
 
-    return [Difference(tensors, ours, None if found.problem else runs[0], finding)]
+    return [WeightDifference(tensors, ours, None if found.problem else runs[0], finding)]

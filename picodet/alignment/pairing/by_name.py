@@ -7,20 +7,20 @@ from picodet.converter.names.rules import NameTable
 from picodet.converter.names.unmatched_tensors import PADDLE_ONLY
 
 # Layers of ppdet's that we have on another rung, by our name, and why.
-ELSEWHERE = {
+COMPARED_ELSEWHERE = {
     "head": "ppdet's head decodes and ours does not: compared as heads and decoding",
     "head.integral": "called by ppdet's head, by our decoding: compared as decoding",
 }
 
 
-def pair_layers(index: Index, table: NameTable) -> Pairing:
+def pair_by_name(index: Index, table: NameTable) -> Pairing:
     """Every call and every weight under our name for it."""
     calls, unpaired = [], []
     for call in index.calls:
         ours = table.to_ours(call.path)
         if ours is None:
             unpaired.append(Unpaired("reference", call.path, call.type))
-        elif ours.name not in ELSEWHERE:
+        elif ours.name not in COMPARED_ELSEWHERE:
             paired = PairedCall(
                 ours.name, call.number, call.type, call.path, call.inputs, call.outputs
             )

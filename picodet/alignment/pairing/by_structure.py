@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from picodet.alignment.pairing.pairs import Folded, PairedCall, Pairing
+from picodet.alignment.pairing.pairs import FoldedConvBN, PairedCall, Pairing
 from picodet.alignment.recording.index import METADATA_PROJECT, Index
 from picodet.alignment.result import Unpaired
 from picodet.config import ModelConfig
@@ -13,7 +13,7 @@ from picodet.graphs.tracing import Traced, trace
 from picodet.graphs.weights import PROJECT, project_of
 
 
-def pair(config: ModelConfig, index: Index) -> Pairing:
+def pair_by_structure(config: ModelConfig, index: Index) -> Pairing:
     """Pair a PicoDet with a recording of a static graph, by structure alone.
 
     Raises AlignmentError where the graph is not that network.
@@ -24,14 +24,14 @@ def pair(config: ModelConfig, index: Index) -> Pairing:
     theirs = network(index.operators, stored)
     names = [index.operators[vertex.parts[-1]].name for vertex in theirs]
     partners = match(ours, theirs, names)
-    pairs = _Pairs(traced, index)
+    pairs = _PairBuilder(traced, index)
     for i, j in partners.items():
         pairs.add(ours[i], theirs[j])
-    said = {PROJECT: METADATA_PROJECT} if METADATA_PROJECT in stored else {}
-    weights = {**pairs.weights, **said, **project_of(traced, index.operators)}
+    metadata_weights = {PROJECT: METADATA_PROJECT} if METADATA_PROJECT in stored else {}
+    weights = {**pairs.weights, **metadata_weights, **project_of(traced, index.operators)}
     known = {name for value in weights.values() for name in _names(value)}
     # what is behind the heads takes cell centres and strides, which are compared as decoding
-    taken = {
+    used = {
         name
         for vertex in theirs
         for part in vertex.parts
@@ -41,12 +41,12 @@ def pair(config: ModelConfig, index: Index) -> Pairing:
         calls=tuple(pairs.calls()),
         weights={name: weights[name] for name in traced.shapes if name in weights},
         unpaired=tuple(
-            Unpaired("reference", name, "tensor") for name in stored if name in taken - known
+            Unpaired("reference", name, "tensor") for name in stored if name in used - known
         ),
     )
 
 
-class _Pairs:
+class _PairBuilder:
     """Operators of ours and what they are in the reference."""
 
     def __init__(self, traced: Traced, index: Index) -> None:
@@ -55,7 +55,7 @@ class _Pairs:
         self.partners: dict[int, Operator] = {}  # of our operators
         self.folded: dict[str, str] = {}  # path of a convolution -> path of its batch norm
         self.inner: set[int] = set()  # those convolutions, whose output the reference has not
-        self.weights: dict[str, str | Folded] = {}
+        self.weights: dict[str, str | FoldedConvBN] = {}
 
     def add(self, ours: Vertex, theirs: Vertex) -> None:
         our = [self.traced.operators[i] for i in ours.parts]
@@ -64,8 +64,8 @@ class _Pairs:
             self._fold(ours.parts, their[0])
         elif len(our) != len(their):
             raise AlignmentError(
-                f"{their[-1].name} of the reference is a {_kinds(their)}, "
-                f"{_layer(our[0])} of the model a {_kinds(our)}"
+                f"{their[-1].name} of the reference is a {_describe_kinds(their)}, "
+                f"{_layer_of(our[0])} of the model a {_describe_kinds(our)}"
             )
         else:
             for i, operator, partner in zip(ours.parts, our, their, strict=True):
@@ -75,8 +75,8 @@ class _Pairs:
 
     def _fold(self, parts: tuple[int, ...], partner: Operator) -> None:
         conv, bn = (self.traced.operators[i] for i in parts)
-        folded = Folded(
-            partner.weights["weight"], partner.weights["bias"], _layer(conv), _layer(bn)
+        folded = FoldedConvBN(
+            partner.weights["weight"], partner.weights["bias"], _layer_of(conv), _layer_of(bn)
         )
         self.partners |= dict.fromkeys(parts, partner)
         self.inner.add(parts[0])
@@ -108,15 +108,15 @@ class _Pairs:
         return partner.outputs[source.index]
 
 
-def _names(value: str | Folded) -> tuple[str, ...]:
+def _names(value: str | FoldedConvBN) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else (value.weight, value.bias)
 
 
-def _layer(operator: Operator) -> str:
+def _layer_of(operator: Operator) -> str:
     """The layer of ours that an operator with weights is."""
     return operator.weights["weight"].removesuffix(".weight")
 
 
-def _kinds(operators: list[Operator]) -> str:
+def _describe_kinds(operators: list[Operator]) -> str:
     kinds = " and ".join(operator.kind for operator in operators)
     return kinds + (" with a bias" if "bias" in operators[0].weights else " without a bias")

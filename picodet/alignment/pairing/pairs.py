@@ -25,7 +25,7 @@ class PairedCall:
 
 
 @dataclass(frozen=True)
-class Folded:
+class FoldedConvBN:
     """A convolution and a batch norm of ours that are one convolution of the reference."""
 
     weight: str  # the reference's names
@@ -39,5 +39,5 @@ class Pairing:
     """All calls of our layers in the order in which they return, and all tensors that pair."""
 
     calls: tuple[PairedCall, ...]
-    weights: Mapping[str, str | Folded]  # what the reference calls a tensor of our state_dict
+    weights: Mapping[str, str | FoldedConvBN]  # what the reference calls a tensor of our state_dict
     unpaired: tuple[Unpaired, ...]  # what only the reference has, and no rule says why

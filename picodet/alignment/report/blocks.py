@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from picodet.alignment.result import Gap, Layer, Status
+from picodet.alignment.result import Difference, Layer, Status
 
-WHOLE = "the whole model"  # the block of the root of the tree, whose path is empty
+ROOT_BLOCK = "the whole model"  # the block of the root of the tree, whose path is empty
 
 # backbone.stem, backbone.stage2.block1, neck.conv_t, neck.downsamples.0: two names, and a third
 # where it is a number or a block's
@@ -26,11 +26,11 @@ class Block:
     layers: tuple[Layer, ...]
 
     @property
-    def local(self) -> Gap | None:
+    def local(self) -> Difference | None:
         return worst(layer.local for layer in self.layers)
 
     @property
-    def accumulated(self) -> Gap | None:
+    def accumulated(self) -> Difference | None:
         return worst(layer.accumulated for layer in self.layers)
 
     @property
@@ -39,13 +39,15 @@ class Block:
         return "guilty" if "guilty" in found else "affected" if "affected" in found else "aligned"
 
 
-def worst(gaps: Iterable[Gap | None]) -> Gap | None:
+def worst(differences: Iterable[Difference | None]) -> Difference | None:
     """One that fails before one that passes, then by error over noise; None where none is."""
-    return max((gap for gap in gaps if gap), key=_badness, default=None)
+    return max((difference for difference in differences if difference), key=_badness, default=None)
 
 
-def _badness(gap: Gap) -> tuple[bool, float]:
-    return not gap.ok, math.inf if math.isnan(gap.over_floor) else gap.over_floor
+def _badness(difference: Difference) -> tuple[bool, float]:
+    return not difference.ok, math.inf if math.isnan(
+        difference.error_over_noise
+    ) else difference.error_over_noise
 
 
 def blocks(layers: Sequence[Layer]) -> tuple[Block, ...]:
@@ -64,12 +66,12 @@ def block_name(layer: Layer) -> str:
     if level := _LEVEL.match(path):
         return f"head level {level['level']}"
     block = _BLOCK.match(path)
-    return block[0] if block else path or WHOLE
+    return block[0] if block else path or ROOT_BLOCK
 
 
-def within(block: Block, layer: Layer) -> str:
+def name_in_block(block: Block, layer: Layer) -> str:
     """What a layer is called in its block; the call is named where it is not the only one."""
-    parts = (_LEVEL.sub(_part, part) for part in layer.path.split(" + "))
+    parts = (_LEVEL.sub(_part_name, part) for part in layer.path.split(" + "))
     name = " + ".join(
         "itself" if part == block.name else part.removeprefix(f"{block.name}.") for part in parts
     )
@@ -77,7 +79,7 @@ def within(block: Block, layer: Layer) -> str:
     return f"{name or 'itself'}{f', call {layer.call}' if calls > 1 else ''}"
 
 
-def _part(level: re.Match[str]) -> str:
+def _part_name(level: re.Match[str]) -> str:
     """What a part of a head's level is called: its tower is the block itself."""
     if ".predictors." in level[0]:
         return f"predictor of {level['of']}" if level["of"] else "predictor"

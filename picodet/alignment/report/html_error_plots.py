@@ -5,36 +5,36 @@ import base64
 import cv2
 import numpy as np
 
-from picodet.alignment.report.formatting import number
-from picodet.alignment.result import Picture
+from picodet.alignment.report.formatting import format_number
+from picodet.alignment.result import ErrorPlots
 
 MAX_CELLS = 96  # on a side of the map; more are merged, and the greatest of them is shown
 MAX_POINTS = 800  # of the scatter
 SIDE = 240  # pixels, of either
-LEVELS = 24  # of colour; few, so that the file stays small
-WRONG = (60, 42, 214)  # BGR, and opaque where the error is greatest
-NOT_FINITE = (190, 75, 125)
+ALPHA_LEVELS = 24  # of colour; few, so that the file stays small
+ERROR_COLOR = (60, 42, 214)  # BGR, and opaque where the error is greatest
+NOT_FINITE_COLOR = (190, 75, 125)
 
 
-def error_map(picture: Picture, allowed: float) -> str:
+def error_map(plots: ErrorPlots, allowed: float) -> str:
     """The greatest error over channels at each place, as colour over whatever lies below.
 
     What is allowed is never shown in full colour.
     """
-    merged = _merged(picture.errors.astype(float))
+    merged = _merged(plots.errors.astype(float))
     known = np.isfinite(merged)
     greatest = max(merged[known].max(initial=0.0), allowed)
-    share = np.where(known, merged, 0) / (greatest or 1.0)
+    opacity = np.where(known, merged, 0) / (greatest or 1.0)
     pixels = np.empty((*merged.shape, 4), np.uint8)
-    pixels[..., :3] = WRONG
-    pixels[..., 3] = np.round(share * LEVELS) * (255 / LEVELS)
-    pixels[~known] = (*NOT_FINITE, 255)
+    pixels[..., :3] = ERROR_COLOR
+    pixels[..., 3] = np.round(opacity * ALPHA_LEVELS) * (255 / ALPHA_LEVELS)
+    pixels[~known] = (*NOT_FINITE_COLOR, 255)
     png = base64.b64encode(cv2.imencode(".png", pixels)[1].tobytes()).decode()
-    rows, columns = picture.errors.shape
+    rows, columns = plots.errors.shape
     height, width = (max(16.0, SIDE * n / max(rows, columns)) for n in (rows, columns))
-    lost = int((~np.isfinite(picture.errors)).sum())
-    caption = f"error over {rows} x {columns} places: blank is 0, red is {number(greatest)}"
-    caption += f"; {lost} not finite, purple" if lost else ""
+    num_not_finite = int((~np.isfinite(plots.errors)).sum())
+    caption = f"error over {rows} x {columns} places: blank is 0, red is {format_number(greatest)}"
+    caption += f"; {num_not_finite} not finite, purple" if num_not_finite else ""
     return (
         f'<figure><img class="map" alt="error map" width="{width:.0f}" height="{height:.0f}" '
         f'src="data:image/png;base64,{png}"><figcaption>{caption}</figcaption></figure>'
@@ -50,13 +50,13 @@ def _merged(errors: np.ndarray) -> np.ndarray:
     return errors
 
 
-def scatter(picture: Picture) -> str:
+def scatter(plots: ErrorPlots) -> str:
     """Ours over the reference; what is right lies on the diagonal."""
-    ours, reference = (v.astype(float).ravel() for v in (picture.ours, picture.reference))
+    ours, reference = (v.astype(float).ravel() for v in (plots.ours, plots.reference))
     finite = np.isfinite(ours) & np.isfinite(reference)
-    lost = int((~finite).sum())
+    num_not_finite = int((~finite).sum())
     caption = f"{len(ours)} values, ours (up) against the reference (right)"
-    caption += f"; {lost} not finite, not drawn" if lost else ""
+    caption += f"; {num_not_finite} not finite, not drawn" if num_not_finite else ""
     ours, reference = _sample(ours[finite], reference[finite])
     both = np.concatenate([ours, reference])
     low, high = (both.min(), both.max()) if len(both) else (0.0, 1.0)
@@ -69,8 +69,8 @@ def scatter(picture: Picture) -> str:
         'aria-label="ours against the reference">'
         f'<rect class="frame" width="{SIDE}" height="{SIDE}"/>'
         f'<path class="diagonal" d="M0 {SIDE}L{SIDE} 0"/><path class="points" d="{points}"/>'
-        f'<text class="tick start" y="{SIDE + 16}">{number(low)}</text>'
-        f'<text class="tick" x="{SIDE}" y="{SIDE + 16}">{number(high)}</text></svg>'
+        f'<text class="tick start" y="{SIDE + 16}">{format_number(low)}</text>'
+        f'<text class="tick" x="{SIDE}" y="{SIDE + 16}">{format_number(high)}</text></svg>'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 

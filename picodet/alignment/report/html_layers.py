@@ -2,48 +2,60 @@
 
 from collections.abc import Mapping, Sequence
 
-from picodet.alignment.report.blocks import Block, within
-from picodet.alignment.report.formatting import measures, name, number, short, times
+from picodet.alignment.report.blocks import Block, name_in_block
+from picodet.alignment.report.formatting import (
+    format_number,
+    format_short,
+    layer_name,
+    measurements,
+    times_noise,
+)
 from picodet.alignment.report.html_error_plots import error_map, scatter
-from picodet.alignment.report.html_network import shade
-from picodet.alignment.result import Gap, Layer, Unpaired
+from picodet.alignment.report.html_network import color_class
+from picodet.alignment.result import Difference, Layer, Unpaired
 from picodet.html import CallKey, table, text
 
 HEADERS = (
     *("layer", "type", "local error", "&times; noise"),
     *("accumulated error", "&times; noise", "status"),
 )
-PICTURED = 20  # guilty layers that are shown with pictures: a page must stay one that opens
+MAX_PLOTTED = 20  # guilty layers that are shown with pictures: a page must stay one that opens
 
 
-def card(layer: Layer, rank: int) -> str:
+def guilty_layer_card(layer: Layer, rank: int) -> str:
     """All that is known of a guilty layer; `rank` counts from 1, worst first."""
     reference = f"; the reference's {text(layer.reference)}" if layer.reference else ""
-    pictures = _pictures(layer) if rank <= PICTURED else ""
+    plots = _error_plots(layer) if rank <= MAX_PLOTTED else ""
     diagnosis = f'<p class="diagnosis">{text(layer.diagnosis)}</p>' if layer.diagnosis else ""
     where = f" <b>{text(layer.where)}</b> is wrong." if layer.where else ""
     return (
         f'<article class="card" id="guilty-{rank}"><h3><span class="rank">{rank}</span> '
-        f"{text(name(layer))}</h3><p>{text(layer.type)}{reference}.{where}</p>{diagnosis}"
-        f'<div class="evidence"><div>{_gap("local", layer.local)}'
-        f"{_gap('accumulated', layer.accumulated)}</div>{pictures}</div></article>"
+        f"{text(layer_name(layer))}</h3><p>{text(layer.type)}{reference}.{where}</p>{diagnosis}"
+        f'<div class="evidence"><div>{_error_list("local", layer.local)}'
+        f"{_error_list('accumulated', layer.accumulated)}</div>{plots}</div></article>"
     )
 
 
-def _pictures(layer: Layer) -> str:
-    if layer.picture is None:
+def _error_plots(layer: Layer) -> str:
+    if layer.error_plots is None:
         return ""
-    gap = layer.local or layer.accumulated
-    several = layer.picture.errors.size > 1  # of one place a map says nothing
-    shown = error_map(layer.picture, gap.allowed if gap else 0.0) if several else ""
-    return f'<div class="pictures">{shown}{scatter(layer.picture)}</div>'
+    difference = layer.local or layer.accumulated
+    has_map = layer.error_plots.errors.size > 1  # of one place a map says nothing
+    map_figure = (
+        error_map(layer.error_plots, difference.allowed if difference else 0.0) if has_map else ""
+    )
+    return f'<div class="pictures">{map_figure}{scatter(layer.error_plots)}</div>'
 
 
-def _gap(kind: str, gap: Gap | None) -> str:
-    rows = "".join(f"<dt>{k}</dt><dd>{text(v)}</dd>" for k, v in measures(gap)) if gap else ""
-    problem = gap.problem if gap else "not compared"
-    said = f'<p class="problem">{text(problem)}</p>' if problem else ""
-    return f'<div class="gap"><h4>{kind} error</h4>{said}<dl>{rows}</dl></div>'
+def _error_list(kind: str, difference: Difference | None) -> str:
+    rows = (
+        "".join(f"<dt>{k}</dt><dd>{text(v)}</dd>" for k, v in measurements(difference))
+        if difference
+        else ""
+    )
+    problem = difference.problem if difference else "not compared"
+    problem_paragraph = f'<p class="problem">{text(problem)}</p>' if problem else ""
+    return f'<div class="gap"><h4>{kind} error</h4>{problem_paragraph}<dl>{rows}</dl></div>'
 
 
 def layer_tables(
@@ -72,30 +84,35 @@ def _row(block: Block, layer: Layer, ranks: Mapping[CallKey, int]) -> str:
         status = f'<a href="#guilty-{rank}">{status} {rank}</a>'
     return (
         f'<tr><td class="path" title="reference: {text(layer.reference)}">'
-        f"{text(within(block, layer))}</td><td>{text(layer.type)}</td>"
+        f"{text(name_in_block(block, layer))}</td><td>{text(layer.type)}</td>"
         f"{_cells(layer.local)}{_cells(layer.accumulated)}<td>{status}</td></tr>"
     )
 
 
-def _cells(gap: Gap | None) -> str:
-    if gap is None:
+def _cells(difference: Difference | None) -> str:
+    if difference is None:
         return '<td class="n">-</td><td class="n">-</td>'
-    why = text(gap.problem) or f"noise {number(gap.floor)}, allowed {number(gap.allowed)}"
+    why = (
+        text(difference.problem)
+        or f"noise {format_number(difference.floor)}, allowed {format_number(difference.allowed)}"
+    )
     return (
-        f'<td class="n">{short(gap.error)}</td>'
-        f'<td class="n" title="{why}">{_swatch(gap)}{times(gap)}</td>'
+        f'<td class="n">{format_short(difference.error)}</td>'
+        f'<td class="n" title="{why}">{_swatch(difference)}{times_noise(difference)}</td>'
     )
 
 
-def _cell(gap: Gap | None) -> str:
-    if gap is None:
+def _cell(difference: Difference | None) -> str:
+    if difference is None:
         return "-"
-    times_noise = f", {times(gap)} &times; noise" if gap.error else ""
-    return _swatch(gap) + (text(gap.problem) or f"{short(gap.error)}{times_noise}")
+    ratio = f", {times_noise(difference)} &times; noise" if difference.error else ""
+    return _swatch(difference) + (
+        text(difference.problem) or f"{format_short(difference.error)}{ratio}"
+    )
 
 
-def _swatch(gap: Gap) -> str:
-    return f'<i class="{shade(gap)}"></i>'
+def _swatch(difference: Difference) -> str:
+    return f'<i class="{color_class(difference)}"></i>'
 
 
 def _status(status: str) -> str:

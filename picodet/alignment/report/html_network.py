@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from picodet.alignment.report.blocks import WHOLE, Block
-from picodet.alignment.report.formatting import in_words
-from picodet.alignment.result import Gap, Rung
+from picodet.alignment.report.blocks import ROOT_BLOCK, Block
+from picodet.alignment.report.formatting import describe_difference
+from picodet.alignment.result import Difference, Stage
 from picodet.html import CallKey, svg_title, text
 
 HEIGHT = 32  # of a box, pixels
@@ -16,7 +16,7 @@ TOP = 46  # the captions stand above
 STRIDES = ("1/8", "1/16", "1/32", "1/64")
 
 # Where the parts of the neck stand: column, row (a level, or between two), rows that it spans.
-NECK = {
+NECK_LAYOUT = {
     "neck.conv_t": (0, 0, 2),
     "neck.upsample": (1, 1.5, 0),
     "neck.top_down_blocks.0": (1, 1, 0),
@@ -28,10 +28,15 @@ NECK = {
     "neck.first_top_conv": (1, 3, 0),
     "neck.second_top_conv": (5, 2.5, 0),
 }
-PARTS = ("backbone", "neck", "head", WHOLE)  # have a row, and are no block of the drawing
+MODEL_PARTS = (
+    "backbone",
+    "neck",
+    "head",
+    ROOT_BLOCK,
+)  # have a row, and are no block of the drawing
 STEMS = {"backbone.stem": "stem", "backbone.max_pool": "pool", "backbone.conv1": "stem"}
 # blocks of backbones, and how deep the stage is that they are of
-STAGES: Mapping[str, Callable[[int], int]] = {
+BACKBONE_STAGES: Mapping[str, Callable[[int], int]] = {
     r"stage(?P<stage>\d)\.block(?P<block>\d+)": lambda stage: stage - 2,  # ESNet, ShuffleNet
     r"blocks(?P<stage>\d)\.(?P<block>\d+)": lambda stage: max(stage - 4, 0),  # LCNet
     r"res(?P<stage>\d)\.(?P<block>res\d\w)": lambda stage: max(stage - 3, 0),  # ResNet
@@ -90,20 +95,32 @@ class Box:
     height: float = HEIGHT
 
 
-def shade(gap: Gap | None) -> str:
+def color_class(difference: Difference | None) -> str:
     """The CSS class of a gap's colour."""
-    if gap is None:
+    if difference is None:
         return "unknown"
-    if gap.problem or not gap.error < float("inf"):
+    if difference.problem or not difference.error < float("inf"):
         return "broken"
-    if gap.ok:
-        return "exact" if not gap.error else "noise" if gap.over_floor <= 1 else "allowed"
-    return "over" if gap.over_floor <= 100 else "far" if gap.over_floor <= 1e4 else "farther"
+    if difference.ok:
+        return (
+            "exact"
+            if not difference.error
+            else "noise"
+            if difference.error_over_noise <= 1
+            else "allowed"
+        )
+    return (
+        "over"
+        if difference.error_over_noise <= 100
+        else "far"
+        if difference.error_over_noise <= 1e4
+        else "farther"
+    )
 
 
-def network(
+def network_diagram(
     folded: Sequence[Block],
-    rungs: Sequence[Rung],
+    stages: Sequence[Stage],
     anchors: Mapping[str, str],
     ranks: Mapping[CallKey, int],
 ) -> str:
@@ -114,31 +131,31 @@ def network(
     boxes = _boxes([block.name for block in folded])
     edges = [*_backbone_edges(list(boxes)), *EDGES]
     lines = [_edge(boxes[a], boxes[b]) for a, b in edges if a in boxes and b in boxes]
-    shown = [_ending(boxes["image"], rungs, ("preprocessing",))]
+    elements = [_stage_box(boxes["image"], stages, ("preprocessing",))]
     known = [(boxes[block.name], block) for block in folded if block.name in boxes]
-    shown += [_block(box, block, anchors[block.name]) for box, block in known]
-    shown += [_badges(box, block, ranks) for box, block in known]
-    shown += [_ending(boxes["boxes"], rungs, ("heads", "decoding", "NMS"))]
+    elements += [_block(box, block, anchors[block.name]) for box, block in known]
+    elements += [_badges(box, block, ranks) for box, block in known]
+    elements += [_stage_box(boxes["boxes"], stages, ("heads", "decoding", "NMS"))]
     width = max(box.x + box.width for box in boxes.values()) + 8
     height = max(box.y + box.height for box in boxes.values()) + 26
     legend = "".join(
         f'<li><svg width="22" height="14"><rect class="box {name}" x="2" y="2" width="18" '
-        f'height="10" rx="2"/></svg>{says}</li>'
-        for name, says in LEGEND
+        f'height="10" rx="2"/></svg>{caption}</li>'
+        for name, caption in LEGEND
     )
     return (
         f'<div class="scroll"><svg class="network" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'style="min-width:{width * 0.8:.0f}px" role="img" aria-label="the network">'
         '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" '
         'patternTransform="rotate(45)"><rect width="6" height="6"/><path d="M0 3H6"/></pattern>'
-        f"</defs>{_captions(boxes)}{''.join(lines)}{''.join(shown)}</svg></div>"
+        f"</defs>{_captions(boxes)}{''.join(lines)}{''.join(elements)}</svg></div>"
         f'<ul class="legend">{legend}</ul>'
     )
 
 
-def _place(name: str) -> tuple[int, str] | None:
+def _backbone_position(name: str) -> tuple[int, str] | None:
     """Of a block of a backbone: how many levels it lies below the finest, and what it is called."""
-    for pattern, depth in STAGES.items():
+    for pattern, depth in BACKBONE_STAGES.items():
         if found := re.fullmatch(rf"backbone\.{pattern}", name):
             return depth(int(found["stage"])), found["block"]
     return None
@@ -152,24 +169,24 @@ def _boxes(names: Sequence[str]) -> dict[str, Box]:
         if name in STEMS:
             boxes[name] = Box(x, TOP, 44, STEMS[name])
             x += 54
-        elif place := _place(name):
-            if place[0] != level:  # starts below the end of the level before
-                x, level = x - 41, place[0]
-            boxes[name] = Box(x, TOP + ROW * level, 32, place[1])
+        elif position := _backbone_position(name):
+            if position[0] != level:  # starts below the end of the level before
+                x, level = x - 41, position[0]
+            boxes[name] = Box(x, TOP + ROW * level, 32, position[1])
             x += 41
     neck = x + 26
     for name in names:
-        if name in NECK:
-            column, row, rows = NECK[name]
+        if name in NECK_LAYOUT:
+            column, row, rows = NECK_LAYOUT[name]
             y = TOP + ROW * row
             boxes[name] = Box(neck + 82 * column, y, 68, CAPTIONS[name], HEIGHT + ROW * rows)
-    head = neck + 82 * 6 if any(name in NECK for name in names) else x
+    head = neck + 82 * 6 if any(name in NECK_LAYOUT for name in names) else x
     for name in names:
         if found := re.fullmatch(r"head level ([0-3])", name):
             boxes[name] = Box(head, TOP + ROW * int(found[1]), 68, f"level {found[1]}")
     boxes["boxes"] = Box(head + 94, TOP, 52, "boxes", HEIGHT + 3 * ROW)
-    wholes = {name for name in names if any(other.startswith(f"{name}.") for other in names)}
-    others = [name for name in names if name not in {*boxes, *wholes, *PARTS}]
+    parents = {name for name in names if any(other.startswith(f"{name}.") for other in names)}
+    others = [name for name in names if name not in {*boxes, *parents, *MODEL_PARTS}]
     for i, name in enumerate(others):  # of a tree that is not known here: below, without edges
         row, column = divmod(i, 9)
         boxes[name] = Box(8 + 140 * column, TOP + ROW * (4 + row / 2), 132, name[-20:])
@@ -178,10 +195,10 @@ def _boxes(names: Sequence[str]) -> dict[str, Box]:
 
 def _backbone_edges(names: Sequence[str]) -> list[tuple[str, str]]:
     """A chain; the end of each stage also goes to the neck."""
-    chain = ["image", *(name for name in names if name in STEMS or _place(name))]
+    chain = ["image", *(name for name in names if name in STEMS or _backbone_position(name))]
     edges = list(pairwise(chain))
-    places = {name: _place(name) for name in chain}
-    ends = [a for a, b in edges if (p := places[a]) and (q := places[b]) and p[0] != q[0]]
+    positions = {name: _backbone_position(name) for name in chain}
+    ends = [a for a, b in edges if (p := positions[a]) and (q := positions[b]) and p[0] != q[0]]
     ends += chain[-1:]
     return edges + [(end, "neck.conv_t") for end in ends]
 
@@ -203,12 +220,12 @@ def _edge(start: Box, end: Box) -> str:
 
 
 def _block(box: Box, block: Block, anchor: str) -> str:
-    style = f"{shade(block.local)} {block.status}"
+    style = f"{color_class(block.local)} {block.status}"
     count = len(block.layers)
     lines = [
         f"{block.name}: {count} layer{'s' if count > 1 else ''}, {block.status}",
-        f"local error: {in_words(block.local)}",
-        f"accumulated error: {in_words(block.accumulated)}",
+        f"local error: {describe_difference(block.local)}",
+        f"accumulated error: {describe_difference(block.accumulated)}",
     ]
     return _box(box, style, anchor, lines)
 
@@ -224,13 +241,15 @@ def _badges(box: Box, block: Block, ranks: Mapping[CallKey, int]) -> str:
     )
 
 
-def _ending(box: Box, rungs: Sequence[Rung], names: tuple[str, ...]) -> str:
+def _stage_box(box: Box, stages: Sequence[Stage], names: tuple[str, ...]) -> str:
     """Image and boxes have no layers: they show the verdict on their rungs, the worst of them."""
-    found = [rung for rung in rungs if rung.name in names]
-    shades = {"differs": "farther", "not compared": "unknown", "aligned": "allowed"}
-    verdicts = {rung.verdict for rung in found}
-    style = next((shades[verdict] for verdict in shades if verdict in verdicts), "unknown")
-    lines = [f"{rung.name}: {rung.verdict}. {rung.summary}" for rung in found]
+    found = [stage for stage in stages if stage.name in names]
+    verdict_classes = {"differs": "farther", "not compared": "unknown", "aligned": "allowed"}
+    verdicts = {stage.verdict for stage in found}
+    style = next(
+        (verdict_classes[verdict] for verdict in verdict_classes if verdict in verdicts), "unknown"
+    )
+    lines = [f"{stage.name}: {stage.verdict}. {stage.summary}" for stage in found]
     return _box(box, style, "ladder", lines)
 
 
@@ -245,19 +264,19 @@ def _box(box: Box, style: str, anchor: str, lines: Sequence[str]) -> str:
 
 def _captions(boxes: Mapping[str, Box]) -> str:
     """Parts above, a stage above its first block, the levels' strides at the head."""
-    shown = []
-    for part in PARTS[:3]:
+    elements = []
+    for part in MODEL_PARTS[:3]:
         found = [box for name, box in boxes.items() if re.match(rf"{part}\b", name)]
         if found:
             left, right = min(b.x for b in found), max(b.x + b.width for b in found)
-            shown.append(f'<text class="part" x="{left:g}" y="16">{part}</text>')
-            shown.append(f'<path class="part" d="M{left:g} 23H{right:g}"/>')
+            elements.append(f'<text class="part" x="{left:g}" y="16">{part}</text>')
+            elements.append(f'<path class="part" d="M{left:g} 23H{right:g}"/>')
     for name, box in boxes.items():
         if stage := re.fullmatch(r"backbone\.(?:stage|blocks|res)(\d)\.(?:block1|0|res\da)", name):
             y = box.y + HEIGHT + 15
-            shown.append(f'<text class="note" x="{box.x:g}" y="{y:g}">stage {stage[1]}</text>')
+            elements.append(f'<text class="note" x="{box.x:g}" y="{y:g}">stage {stage[1]}</text>')
         if level := re.fullmatch(r"head level ([0-3])", name):
             x, y = box.x + box.width / 2, box.y + HEIGHT + 15
             stride = STRIDES[int(level[1])]
-            shown.append(f'<text class="note mid" x="{x:g}" y="{y:g}">{stride}</text>')
-    return "".join(shown)
+            elements.append(f'<text class="note mid" x="{x:g}" y="{y:g}">{stride}</text>')
+    return "".join(elements)

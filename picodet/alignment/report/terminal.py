@@ -5,9 +5,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from picodet.alignment.report.blocks import Block, blocks, within
-from picodet.alignment.report.formatting import measures, name, position, short, times, verdict
-from picodet.alignment.result import Comparison, Gap, Layer, Rung, Unpaired
+from picodet.alignment.report.blocks import Block, blocks, name_in_block
+from picodet.alignment.report.formatting import (
+    format_index,
+    format_short,
+    layer_name,
+    measurements,
+    times_noise,
+    verdict,
+)
+from picodet.alignment.result import Comparison, Difference, Layer, Stage, Unpaired
 from picodet.errors import one_line
 
 STYLES = {
@@ -24,9 +31,9 @@ def print_comparison(
     `layerwise` adds a row per block and all that is known of the guilty layers; `unfold` a row
     per layer.
     """
-    console.print(_ladder(comparison.rungs))
-    for rung in comparison.rungs:
-        _print_findings(rung, console)
+    console.print(_stage_table(comparison.stages))
+    for stage in comparison.stages:
+        _print_findings(stage, console)
     if layerwise and comparison.layers:
         console.print()
         console.print(_layers(blocks(comparison.layers), unfold))
@@ -51,29 +58,29 @@ def _status(value: str) -> Text:
     return Text(value, style=STYLES[value])
 
 
-def _ladder(rungs: tuple[Rung, ...]) -> Table:
+def _stage_table(stages: tuple[Stage, ...]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for rung in rungs:
-        table.add_row(_text(rung.name, "bold"), _status(rung.verdict), _text(rung.summary))
+    for stage in stages:
+        table.add_row(_text(stage.name, "bold"), _status(stage.verdict), _text(stage.summary))
     return table
 
 
-def _print_findings(rung: Rung, console: Console) -> None:
-    if not rung.findings:
+def _print_findings(stage: Stage, console: Console) -> None:
+    if not stage.findings:
         return
     table = _table()
-    diagnosed = any(finding.diagnosis for finding in rung.findings)
+    diagnosed = any(finding.diagnosis for finding in stage.findings)
     headers = ("what differs", "found", "expected", *(("diagnosis",) if diagnosed else ()))
     for header in headers:
         table.add_column(header, overflow="fold")
-    for f in rung.findings:
+    for f in stage.findings:
         cells = (f.name, f.found, f.expected, f.diagnosis)[: len(headers)]
         table.add_row(*(_text(cell) for cell in cells))
     console.print()
-    console.print(_text(f"{rung.name}: {len(rung.findings)} found", "bold"))
+    console.print(_text(f"{stage.name}: {len(stage.findings)} found", "bold"))
     console.print(table)
 
 
@@ -99,7 +106,7 @@ def _layers(folded: tuple[Block, ...], unfold: bool) -> Table:
         )
         for layer in block.layers if unfold else ():
             table.add_row(
-                Text("  ") + _text(within(block, layer)),
+                Text("  ") + _text(name_in_block(block, layer)),
                 "",
                 *_cells(layer.local),
                 *_cells(layer.accumulated),
@@ -108,12 +115,14 @@ def _layers(folded: tuple[Block, ...], unfold: bool) -> Table:
     return table
 
 
-def _cells(gap: Gap | None) -> tuple[str, str]:
-    return (short(gap.error), times(gap)) if gap else ("-", "-")
+def _cells(difference: Difference | None) -> tuple[str, str]:
+    return (format_short(difference.error), times_noise(difference)) if difference else ("-", "-")
 
 
 def _print_guilty(layer: Layer, console: Console) -> None:
-    console.print(Text.assemble(_status("guilty"), " ", _text(f"{name(layer)} ({layer.type})")))
+    console.print(
+        Text.assemble(_status("guilty"), " ", _text(f"{layer_name(layer)} ({layer.type})"))
+    )
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -127,22 +136,22 @@ def _print_guilty(layer: Layer, console: Console) -> None:
     console.print()
 
 
-def _in_full(gap: Gap | None) -> str:
-    if gap is None:
+def _in_full(difference: Difference | None) -> str:
+    if difference is None:
         return "not compared"
-    measured = (f"{label} {value}" for label, value in measures(gap))
-    return "; ".join([*([gap.problem] if gap.problem else []), *measured])
+    measured = (f"{label} {value}" for label, value in measurements(difference))
+    return "; ".join([*([difference.problem] if difference.problem else []), *measured])
 
 
 def _in_short(layer: Layer) -> str:
-    gap = layer.local or layer.accumulated
-    if gap is None:
+    difference = layer.local or layer.accumulated
+    if difference is None:
         found = ""
-    elif gap.problem:
-        found = f": {gap.problem}"
+    elif difference.problem:
+        found = f": {difference.problem}"
     else:
-        found = f": {times(gap)} times the noise at {position(gap.index)}"
-    return f"{name(layer)}{found}{f'. {layer.diagnosis}' if layer.diagnosis else ''}"
+        found = f": {times_noise(difference)} times the noise at {format_index(difference.index)}"
+    return f"{layer_name(layer)}{found}{f'. {layer.diagnosis}' if layer.diagnosis else ''}"
 
 
 def _without_partner(unpaired: Unpaired) -> str:

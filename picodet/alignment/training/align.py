@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from picodet.alignment.recording.index import content_key
-from picodet.alignment.result import Comparison, Finding, Layer, Rung, Status
-from picodet.alignment.tolerance import FLOAT64_BAR, NOISE_MULTIPLE
+from picodet.alignment.result import Comparison, Finding, Layer, Stage, Status
+from picodet.alignment.tolerance import FLOAT64_TOLERANCE, NOISE_MULTIPLE
 from picodet.alignment.training.checks import GRADIENTS, LOSS_TOLERANCE, compare_stages
 from picodet.alignment.training.differences import NamedDifference
 from picodet.alignment.training.recording import TrainingRecording
@@ -42,7 +42,7 @@ def align_training(
     config = ours.model.config
     table = name_table(config.backbone, config.neck, config.head)
     weights = _weights(recording.weights, ours.model.state_dict(), table)
-    rungs = [replace(weights, summary="; ".join((weights.summary, *notes)))]
+    stages = [replace(weights, summary="; ".join((weights.summary, *notes)))]
     max_class = max(int(run.boxes.classes.max(initial=0)) for run in recording.runs)
     if max_class >= len(config.classes):
         raise AlignmentError(
@@ -54,15 +54,15 @@ def align_training(
         for stage, tensors in compare_stages(recording, ours, tolerance, progress):
             if stage.name == GRADIENTS:
                 layers = tuple(_layer(named) for named in tensors)
-            follows = stage.verdict == "differs" and any(r.verdict == "differs" for r in rungs)
+            follows = stage.verdict == "differs" and any(r.verdict == "differs" for r in stages)
             text = stage.summary + (MAY_FOLLOW if follows else "")
-            rungs.append(Rung(stage.name, stage.verdict, text, stage.findings))
+            stages.append(Stage(stage.name, stage.verdict, text, stage.findings))
     except NotFiniteError as error:
         raise AlignmentError(f"{recording.file}: our training stopped: {error}") from error
     return Comparison(
         reference=f"{recording.file} (ppdet's training, {recording.precision})",
         model=str(model_path),
-        rungs=tuple(rungs),
+        stages=tuple(stages),
         layers=layers,
         unpaired=(),
         tolerance=_tolerance_sentence(recording.precision, tolerance),
@@ -73,11 +73,11 @@ def align_training(
 def _layer(named: NamedDifference) -> Layer:
     """A parameter's gradient, shown as layers are; nobody says that this very layer is guilty."""
     run, _, name = named.name.rpartition(": ")
-    status: Status = "aligned" if named.gap.ok else "affected"
-    return Layer(name, run, 0, "gradient", named.gap, None, status)
+    status: Status = "aligned" if named.difference.ok else "affected"
+    return Layer(name, run, 0, "gradient", named.difference, None, status)
 
 
-def _weights(recorded: Mapping[str, str], state: Mapping[str, Tensor], table: NameTable) -> Rung:
+def _weights(recorded: Mapping[str, str], state: Mapping[str, Tensor], table: NameTable) -> Stage:
     """Those that both trainings begin with, bit for bit."""
     ours = {
         name: content_key(value.numpy())
@@ -94,7 +94,7 @@ def _weights(recorded: Mapping[str, str], state: Mapping[str, Tensor], table: Na
     ]
     same = len(ours.keys() & theirs.keys()) - len(differing)
     text = f"{same} of {len(theirs)} tensors equal bit for bit"
-    return Rung("weights", "differs" if findings else "aligned", text, tuple(findings))
+    return Stage("weights", "differs" if findings else "aligned", text, tuple(findings))
 
 
 def _tolerance_sentence(precision: str, tolerance: float | None) -> str:
@@ -110,7 +110,7 @@ def _tolerance_sentence(precision: str, tolerance: float | None) -> str:
     )
     if precision == "float64":
         return (
-            f"Both sides computed in float64: every error may be {FLOAT64_BAR:g} of its scale. "
+            f"Both sides computed in float64: every error may be {FLOAT64_TOLERANCE:g} of its scale. "
             + noise.format("")
             + ", if that is more: steps amplify it"
         )

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.result import Finding, Gap
-from picodet.alignment.tolerance import Tolerance, gap
+from picodet.alignment.result import Difference, Finding
+from picodet.alignment.tolerance import Tolerance, measure_difference
 from picodet.alignment.training.differences import TrainingTolerance
 from picodet.alignment.training.recording import RecordedAssignment
 from picodet.config import STRIDES
@@ -24,7 +24,7 @@ class AssignmentComparison:
     undecided: int  # cells on which runs of ours, that should be equal, do not agree
     missing: tuple[str, ...]  # cells that take a box there, and another one or none here
     extra: tuple[str, ...]
-    quality: Gap | None  # of the cells that both have
+    quality: Difference | None  # of the cells that both have
 
 
 def compare_assignment(
@@ -64,13 +64,15 @@ def _quality(
     anchor: Tensor,
     both: Tensor,
     tolerance: TrainingTolerance,
-) -> Gap:
+) -> Difference:
     """A quality is at most 1, and its arithmetic is of that magnitude."""
     own = ours.quality[image, anchor]
     runs = [other.quality[image, anchor].to(own) for other in others]
     noise = max((float((run - own).abs().max()) for run in runs), default=0.0)
     known = torch.from_numpy(recorded).to(own)[both]
-    found = gap(own, known, noise, Tolerance(tolerance.noise_factor), computed_at=1.0)
+    found = measure_difference(
+        own, known, noise, Tolerance(tolerance.noise_factor), intermediate_scale=1.0
+    )
     if found.problem:
         return found
     at = found.index[0] if found.index else 0

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from picodet.alignment.report.formatting import number, short, times
-from picodet.alignment.result import Finding, Gap, Rung
-from picodet.alignment.tolerance import FLOAT64_BAR, NOISE_MULTIPLE
+from picodet.alignment.report.formatting import format_number, format_short, times_noise
+from picodet.alignment.result import Difference, Finding, Stage
+from picodet.alignment.tolerance import FLOAT64_TOLERANCE, NOISE_MULTIPLE
 from picodet.alignment.training.assignment import compare_assignment, findings
 from picodet.alignment.training.differences import (
     NamedDifference,
@@ -31,8 +31,8 @@ from picodet.converter.names.name_tables import name_table
 from picodet.converter.names.rules import NameTable
 
 # what is allowed beside the noise, of each term of the loss
-LOSS_TOLERANCE = {"float32": 1e-5, "float64": FLOAT64_BAR}
-SCALE_TOLERANCE = {"float32": 0.0, "float64": FLOAT64_BAR}
+LOSS_TOLERANCE = {"float32": 1e-5, "float64": FLOAT64_TOLERANCE}
+SCALE_TOLERANCE = {"float32": 0.0, "float64": FLOAT64_TOLERANCE}
 LR_TOLERANCE = 1e-12  # between two learning rates
 MAX_FINDINGS = 12  # findings of a rung; the summary counts all
 SEEDS = range(3)  # of pictures and weights that differ in their last bits
@@ -77,7 +77,7 @@ class RunComparison(NamedTuple):
 class StageResult(NamedTuple):
     """A rung, and all of its tensors if it is one of tensors."""
 
-    stage: Rung
+    stage: Stage
     tensors: tuple[NamedDifference, ...] = ()
 
 
@@ -124,11 +124,11 @@ def compare_stages(
 
 def _assignment_stage(
     compared: Sequence[RunComparison], size: tuple[int, int], tolerance: TrainingTolerance
-) -> Rung:
+) -> Stage:
     name = "assignment"
     differing: list[Finding] = []
     num_anchors = undecided = num_images = 0
-    gaps: list[Gap] = []
+    differences: list[Difference] = []
     for run, ours, others in compared:
         if run.assignment is not None:
             assignments = [other.assignment for other in others]
@@ -138,22 +138,22 @@ def _assignment_stage(
             differing += findings(run.name, found)
             num_anchors, undecided = num_anchors + found.num_anchors, undecided + found.undecided
             num_images += len(run.boxes.valid)
-            gaps += [found.quality] if found.quality is not None else []
+            differences += [found.quality] if found.quality is not None else []
     if not num_images:
-        return Rung(name, "not compared", "the recording has none")
+        return Stage(name, "not compared", "the recording has none")
     text = f"{num_anchors} cells of {num_images} pictures take a box"
-    if gaps:
-        text += f"; their quality at most {times(max(gaps, key=relative_excess))} times the noise"
+    if differences:
+        text += f"; their quality at most {times_noise(max(differences, key=relative_excess))} times the noise"
     if undecided:
         text += f"; {undecided} cells are not compared, as rounding decides what they take"
     return _with_findings(name, text, differing)
 
 
-def _loss_stage(compared: Sequence[RunComparison], tolerance: TrainingTolerance) -> Rung:
+def _loss_stage(compared: Sequence[RunComparison], tolerance: TrainingTolerance) -> Stage:
     found = [named for comparison in compared for named in _losses_of(comparison, 0, tolerance)]
-    worst = max((_relative(named.gap) for named in found), default=0.0)
+    worst = max((_relative(named.difference) for named in found), default=0.0)
     stage = _tensor_stage("losses", found, {})
-    text = f"{len(found)} terms of first steps, relative error at most {short(worst)}"
+    text = f"{len(found)} terms of first steps, relative error at most {format_short(worst)}"
     return replace(stage, summary=text)
 
 
@@ -196,7 +196,7 @@ def _weight_decay_findings(
 ) -> dict[str, str]:
     first, momentum = ours.model.state_dict(), ours.recipe.optimizer.momentum
     return {
-        f"{run.name}: {name}": f"weight decay: ours is {number(abs(decay), 2)} too "
+        f"{run.name}: {name}": f"weight decay: ours is {format_number(abs(decay), 2)} too "
         f"{'great' if decay > 0 else 'small'}"
         for run, outcome, _ in compared
         for name, decay in weight_decay_errors(
@@ -205,10 +205,10 @@ def _weight_decay_findings(
     }
 
 
-def _lr_stage(recorded_lrs: LearningRates | None, ours: TrainingSetup) -> Rung:
+def _lr_stage(recorded_lrs: LearningRates | None, ours: TrainingSetup) -> Stage:
     name = "learning rate"
     if recorded_lrs is None:
-        return Rung(name, "not compared", "the recording has none")
+        return Stage(name, "not compared", "the recording has none")
     lr_at = ours.lr_schedule(ours.recipe.schedule, recorded_lrs.steps_per_epoch)
     found = np.array([lr_at(iteration) for iteration in recorded_lrs.iterations.tolist()])
     errors = np.abs(found - recorded_lrs.rates)
@@ -221,28 +221,31 @@ def _lr_stage(recorded_lrs: LearningRates | None, ours: TrainingSetup) -> Rung:
         )
         for i in np.flatnonzero(differing)[:MAX_FINDINGS]
     ]
-    text = f"{len(found)} iterations, error at most {short(float(errors.max(initial=0)))}"
+    text = f"{len(found)} iterations, error at most {format_short(float(errors.max(initial=0)))}"
     if differing.any():
         text += f"; {int(differing.sum())} differ"
     return _with_findings(name, text, findings)
 
 
-def _tensor_stage(name: str, found: Sequence[NamedDifference], diagnoses: dict[str, str]) -> Rung:
+def _tensor_stage(name: str, found: Sequence[NamedDifference], diagnoses: dict[str, str]) -> Stage:
     if not found:
-        return Rung(name, "not compared", "the recording has none")
-    differing = [named for named in found if not named.gap.ok]
-    differing.sort(key=lambda named: (named.name not in diagnoses, -relative_excess(named.gap)))
-    worst = max((named.gap for named in found), key=relative_excess)
-    text = f"{len(found)} compared; at most {times(worst)} times the noise"
+        return Stage(name, "not compared", "the recording has none")
+    differing = [named for named in found if not named.difference.ok]
+    differing.sort(
+        key=lambda named: (named.name not in diagnoses, -relative_excess(named.difference))
+    )
+    worst = max((named.difference for named in found), key=relative_excess)
+    text = f"{len(found)} compared; at most {times_noise(worst)} times the noise"
     if worst.scale and not worst.problem:
-        text += f", which is {short(worst.floor / worst.scale)} of the scale there"
+        text += f", which is {format_short(worst.floor / worst.scale)} of the scale there"
     if len(differing) > MAX_FINDINGS:
         text += f"; {len(differing)} differ, the worst {MAX_FINDINGS} are shown"
     findings = [
         Finding(
             named.name,
-            named.gap.problem or f"{named.gap.ours:.9g}, {times(named.gap)} times the noise",
-            f"{named.gap.reference:.9g}",
+            named.difference.problem
+            or f"{named.difference.ours:.9g}, {times_noise(named.difference)} times the noise",
+            f"{named.difference.reference:.9g}",
             diagnoses.get(named.name, ""),
         )
         for named in differing[:MAX_FINDINGS]
@@ -250,9 +253,9 @@ def _tensor_stage(name: str, found: Sequence[NamedDifference], diagnoses: dict[s
     return _with_findings(name, text, findings)
 
 
-def _with_findings(name: str, text: str, found: Sequence[Finding]) -> Rung:
-    return Rung(name, "differs" if found else "aligned", text, tuple(found))
+def _with_findings(name: str, text: str, found: Sequence[Finding]) -> Stage:
+    return Stage(name, "differs" if found else "aligned", text, tuple(found))
 
 
-def _relative(found: Gap) -> float:
+def _relative(found: Difference) -> float:
     return found.error / found.scale if found.scale else found.error

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.result import Gap
-from picodet.alignment.tolerance import Tolerance, gap, problem
+from picodet.alignment.result import Difference
+from picodet.alignment.tolerance import Tolerance, measure_difference, not_comparable
 from picodet.alignment.training.recording import TensorDigest, TensorDigests
 from picodet.converter.names.rules import NameTable
 from picodet.converter.names.unmatched_tensors import PADDLE_ONLY
@@ -45,7 +45,7 @@ class NamedDifference(NamedTuple):
     """A tensor that was compared, by our name."""
 
     name: str
-    gap: Gap
+    difference: Difference
 
 
 def compare_tensors(
@@ -67,9 +67,9 @@ def compare_tensors(
         found = table.to_ours(theirs)
         if found is None:
             if not any(only.pattern.fullmatch(theirs) for only in PADDLE_ONLY):
-                yield NamedDifference(theirs, problem("no tensor of ours by the name table"))
+                yield NamedDifference(theirs, not_comparable("no tensor of ours by the name table"))
         elif found.name not in ours:
-            yield NamedDifference(found.name, problem("ours has none"))
+            yield NamedDifference(found.name, not_comparable("ours has none"))
         else:
             runs = [other[found.name] for other in others]
             yield NamedDifference(
@@ -92,21 +92,21 @@ def compare_tensor(
     runs: Sequence[Tensor],
     tolerance: TrainingTolerance,
     min_noise: float = 0.0,
-) -> Gap:
+) -> Difference:
     """What is known of a tensor: its values, and what all of them amount to. The worst of these.
 
     least: noise, as a part of the scale.
     """
     if digest.shape is not None and tuple(ours.shape) != digest.shape:
-        return problem(f"shape {list(ours.shape)}, the reference's is {list(digest.shape)}")
+        return not_comparable(f"shape {list(ours.shape)}, the reference's is {list(digest.shape)}")
     if digest.positions.size and int(digest.positions[-1]) >= ours.numel():
-        return problem(f"shape {list(ours.shape)}, the reference's has more values")
+        return not_comparable(f"shape {list(ours.shape)}, the reference's has more values")
     values = torch.from_numpy(digest.values).to(ours.dtype)
-    differences = [(ours - run).abs().double() for run in runs]
+    deviations = [(ours - run).abs().double() for run in runs]
     max_magnitude = digest.measures.get("greatest", 0.0)
-    noise = max((float(d.max()) for d in differences), default=0.0)
+    noise = max((float(d.max()) for d in deviations), default=0.0)
     noise = max(noise, min_noise * float(ours.abs().max()))
-    found = gap(
+    found = measure_difference(
         ours.ravel()[digest.positions],
         values,
         noise,
@@ -117,10 +117,12 @@ def compare_tensor(
     where = int(digest.positions[found.index[0]]) if found.index else 0
     index = tuple(int(i) for i in np.unravel_index(where, tuple(ours.shape)))
     allowed = 0.0 if found.problem else tolerance.allowed(scale, found.floor)
-    gaps = [replace(found, index=index, scale=scale, allowed=allowed)]
+    differences = [replace(found, index=index, scale=scale, allowed=allowed)]
     if digest.measures and digest.positions.size < ours.numel():
-        gaps += _compare_measures(digest.measures, ours.double(), differences, tolerance, min_noise)
-    return max(gaps, key=relative_excess)
+        differences += _compare_measures(
+            digest.measures, ours.double(), deviations, tolerance, min_noise
+        )
+    return max(differences, key=relative_excess)
 
 
 def _compare_measures(
@@ -129,7 +131,7 @@ def _compare_measures(
     differences: Sequence[Tensor],
     tolerance: TrainingTolerance,
     min_noise: float,
-) -> Iterator[Gap]:
+) -> Iterator[Difference]:
     """By how much each may change where every value changes by its difference."""
     for name, (measure, scale) in MEASURE_FUNCTIONS.items():
         noise = max((float(scale(change)) for change in differences), default=0.0)
@@ -140,16 +142,16 @@ def _compare_measures(
 
 def compare_scalars(
     ours: float, theirs: float, scale: float, noise: float, tolerance: TrainingTolerance
-) -> Gap:
+) -> Difference:
     """Of two numbers."""
     if np.isfinite(ours) != np.isfinite(theirs):
-        return problem("one of the two is NaN or Inf", scale, noise)
+        return not_comparable("one of the two is NaN or Inf", scale, noise)
     same = ours == theirs or not np.isfinite(ours)
     error = 0.0 if same else abs(ours - theirs)
-    return Gap(error, (), ours, theirs, scale, noise, tolerance.allowed(scale, noise))
+    return Difference(error, (), ours, theirs, scale, noise, tolerance.allowed(scale, noise))
 
 
-def relative_excess(found: Gap) -> float:
+def relative_excess(found: Difference) -> float:
     """How many times what is allowed; for sorting."""
     if found.ok:
         return found.error / found.allowed if found.allowed else 0.0

@@ -6,26 +6,26 @@ import own_recording
 import pytest
 
 from picodet.alignment import open_candidate, session
-from picodet.alignment.checks.class_names import NAME, with_classes
+from picodet.alignment.checks.class_names import FINDING_NAME, compare_class_names
 from picodet.alignment.recording.reader import Recording
-from picodet.alignment.result import Rung
+from picodet.alignment.result import Stage
 from picodet.alignment.session import InputOptions
 from picodet.export.api import export
 from picodet.export.options import Wanted
 
-HEADS = Rung("heads", "aligned", "2 scores")
+HEADS = Stage("heads", "aligned", "2 scores")
 FOUR = ("cat", "dog", "traffic light", "boat")
 
 
 def test_equal_names_are_said_to_be():
-    rung = with_classes(HEADS, FOUR, list(FOUR))
-    assert (rung.verdict, rung.findings) == ("aligned", ())
-    assert rung.summary == "2 scores; the names of the classes are equal"
+    stage = compare_class_names(HEADS, FOUR, list(FOUR))
+    assert (stage.verdict, stage.findings) == ("aligned", ())
+    assert stage.summary == "2 scores; the names of the classes are equal"
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(None, FOUR), (FOUR, None), (None, None)])
 def test_where_one_side_says_nothing_nothing_is_compared(ours, theirs):
-    assert with_classes(HEADS, ours, theirs) == HEADS
+    assert compare_class_names(HEADS, ours, theirs) == HEADS
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def test_where_one_side_says_nothing_nothing_is_compared(ours, theirs):
     ],
 )
 def test_what_differs_is_named(theirs, found, expected, diagnosis):
-    rung = with_classes(HEADS, FOUR, theirs)
-    assert rung.verdict == "differs"
-    (finding,) = rung.findings
-    assert finding.name == NAME
+    stage = compare_class_names(HEADS, FOUR, theirs)
+    assert stage.verdict == "differs"
+    (finding,) = stage.findings
+    assert finding.name == FINDING_NAME
     assert (finding.found, finding.expected, finding.diagnosis) == (found, expected, diagnosis)
 
 
@@ -99,7 +99,7 @@ def test_an_export_names_them(files):
 
 def test_another_order_is_a_finding(files):
     comparison = compare(files, "wrong.pth")
-    (differing,) = (rung for rung in comparison.rungs if rung.verdict != "aligned")
+    (differing,) = (stage for stage in comparison.stages if stage.verdict != "aligned")
     (finding,) = differing.findings
-    assert (differing.name, finding.name) == ("heads", NAME)
+    assert (differing.name, finding.name) == ("heads", FINDING_NAME)
     assert finding.diagnosis == "the same names in another order"

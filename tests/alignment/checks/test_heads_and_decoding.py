@@ -12,16 +12,16 @@ from tracing import SMALL
 
 from picodet.alignment.checks import heads_and_decoding
 from picodet.alignment.checks.heads_and_decoding import (
-    by_layers,
     compare_decoding,
     compare_heads,
-    from_layers,
-    head_output,
-    in_double,
-    recorded_heads,
+    head_output_by_layer,
+    head_output_from_layers,
+    make_head_output,
+    reference_heads,
+    to_float64,
 )
 from picodet.alignment.checks.nms import compare_nms
-from picodet.alignment.pairing.by_name import pair_layers
+from picodet.alignment.pairing.by_name import pair_by_name
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.result import Finding
@@ -38,7 +38,7 @@ EVIDENCE = "somebody's answer"
 def opened(path):
     recording = Recording(path)
     return recording, ReferenceTensors(
-        recording, pair_layers(recording.index, own_recording.table())
+        recording, pair_by_name(recording.index, own_recording.table())
     )
 
 
@@ -58,15 +58,15 @@ def sampled(summary):
 
 def runs(model):
     """As it is, and in double."""
-    images = torch.from_numpy(own_recording.noise())
+    images = torch.from_numpy(own_recording.random_image())
     with torch.inference_mode():
         return [model(images), copy.deepcopy(model).double()(images.double())]
 
 
 def test_our_heads_are_their_own(model, recorded):
-    rung = compare_heads(runs(model), recorded, NOISE)
-    assert (rung.name, rung.verdict, rung.findings) == ("heads", "aligned", ())
-    assert rung.summary == "3 scores, 32 of sides, of 85 cells; at most 0, 0 times the noise"
+    stage = compare_heads(runs(model), recorded, NOISE)
+    assert (stage.name, stage.verdict, stage.findings) == ("heads", "aligned", ())
+    assert stage.summary == "3 scores, 32 of sides, of 85 cells; at most 0, 0 times the noise"
 
 
 def test_each_head_can_fail(model, recorded):
@@ -76,9 +76,9 @@ def test_each_head_can_fail(model, recorded):
             wrong = [*part]
             wrong[level] = part[level] + 0.5
             changed = {"logits": wrong} if name == "scores" else {"reg": wrong}
-            rung = compare_heads([single._replace(**changed)], recorded, NOISE)
-            assert rung.verdict == "differs"
-            assert [finding.name for finding in rung.findings] == [f"{name}, stride {stride}"]
+            stage = compare_heads([single._replace(**changed)], recorded, NOISE)
+            assert stage.verdict == "differs"
+            assert [finding.name for finding in stage.findings] == [f"{name}, stride {stride}"]
 
 
 def test_a_finding_holds_both_values_and_the_place(model, recorded):
@@ -91,14 +91,14 @@ def test_a_finding_holds_both_values_and_the_place(model, recorded):
 
 def test_other_classes(recorded):
     config = replace(own_recording.CONFIG, classes=("a", "b"))
-    rung = compare_heads(runs(own_recording.pristine(config)), recorded, NOISE)
-    problems = [finding.found for finding in rung.findings if finding.name.startswith("scores")]
+    stage = compare_heads(runs(own_recording.pristine(config)), recorded, NOISE)
+    problems = [finding.found for finding in stage.findings if finding.name.startswith("scores")]
     assert problems[0] == "shape [1, 2, 64], the reference's is [1, 3, 64]"
 
 
 def test_a_model_that_broke_off_is_not_compared(recorded):
-    rung = compare_heads([], recorded, NOISE)
-    assert rung.verdict == "not compared"
+    stage = compare_heads([], recorded, NOISE)
+    assert stage.verdict == "not compared"
 
 
 def test_heads_against_a_summary(model, sampled):
@@ -109,24 +109,24 @@ def test_heads_against_a_summary(model, sampled):
 
 
 def test_the_references_heads_are_its_predictors_outputs(model, recorded):
-    heads = recorded_heads(recorded, model.config)
+    heads = reference_heads(recorded, model.config)
     with torch.inference_mode():
-        output = model(torch.from_numpy(own_recording.noise()))
+        output = model(torch.from_numpy(own_recording.random_image()))
     for ours, theirs in zip(output.logits + output.reg, heads.logits + heads.reg, strict=True):
         assert torch.equal(ours, theirs)
 
 
 def test_a_summary_has_no_heads_to_decode(model, sampled):
-    assert recorded_heads(sampled, model.config) is None
-    rung = compare_decoding(model, runs(model), sampled, NOISE, (), EVIDENCE)
-    assert rung.verdict == "aligned"
-    assert rung.summary == f"probe heads, {EVIDENCE}; from ours: 0 pixels"
+    assert reference_heads(sampled, model.config) is None
+    stage = compare_decoding(model, runs(model), sampled, NOISE, (), EVIDENCE)
+    assert stage.verdict == "aligned"
+    assert stage.summary == f"probe heads, {EVIDENCE}; from ours: 0 pixels"
 
 
 def test_decoding_is_our_own(model, recorded):
-    rung = compare_decoding(model, runs(model), recorded, NOISE, (), EVIDENCE)
-    assert (rung.name, rung.verdict, rung.findings) == ("decoding", "aligned", ())
-    assert rung.summary == (
+    stage = compare_decoding(model, runs(model), recorded, NOISE, (), EVIDENCE)
+    assert (stage.name, stage.verdict, stage.findings) == ("decoding", "aligned", ())
+    assert stage.summary == (
         "85 boxes from the reference's heads; at most 0, 0 times the noise; "
         f"probe heads, {EVIDENCE}; from ours: 0 pixels"
     )
@@ -164,9 +164,9 @@ right_decode = decode.decode
 )
 def test_a_wrong_decoding(model, recorded, monkeypatch, wrong, name, text):
     monkeypatch.setattr(heads_and_decoding.decoding, "decode", wrong)
-    rung = compare_decoding(model, (), recorded, NOISE, (), EVIDENCE)
-    (finding,) = rung.findings
-    assert (rung.verdict, finding.name) == ("differs", name)
+    stage = compare_decoding(model, (), recorded, NOISE, (), EVIDENCE)
+    (finding,) = stage.findings
+    assert (stage.verdict, finding.name) == ("differs", name)
     assert finding.diagnosis.startswith(text)
 
 
@@ -179,9 +179,9 @@ def test_bins_that_are_wrong_show(model, recorded):
 def test_wrong_heads_are_no_wrong_decoding(model, recorded):
     """It is the reference's heads that are decoded."""
     model.head.predictors[0].bias.data += 0.5
-    rung = compare_decoding(model, runs(model), recorded, NOISE, (), EVIDENCE)
-    assert rung.verdict == "aligned"
-    pixels = float(rung.summary.split("from ours: ")[1].removesuffix(" pixels"))
+    stage = compare_decoding(model, runs(model), recorded, NOISE, (), EVIDENCE)
+    assert stage.verdict == "aligned"
+    pixels = float(stage.summary.split("from ours: ")[1].removesuffix(" pixels"))
     assert pixels < 1e-3  # the same shift of all bins changes no softmax
 
 
@@ -189,17 +189,17 @@ PROBED = (Finding("probe: boxes", "1", "2"),)
 
 
 def test_a_probe_that_failed_fails_the_rung(model, recorded):
-    rung = compare_decoding(model, (), recorded, NOISE, PROBED, EVIDENCE)
-    assert (rung.verdict, rung.findings) == ("differs", PROBED)
-    rung = compare_nms(model, [], recorded, PROBED, EVIDENCE)
-    assert (rung.verdict, rung.findings) == ("differs", PROBED)
+    stage = compare_decoding(model, (), recorded, NOISE, PROBED, EVIDENCE)
+    assert (stage.verdict, stage.findings) == ("differs", PROBED)
+    stage = compare_nms(model, [], recorded, PROBED, EVIDENCE)
+    assert (stage.verdict, stage.findings) == ("differs", PROBED)
 
 
 def test_nms_is_our_own(model, recorded):
-    rung = compare_nms(model, runs(model), recorded, (), EVIDENCE)
-    assert (rung.name, rung.verdict, rung.findings) == ("NMS", "aligned", ())
+    stage = compare_nms(model, runs(model), recorded, (), EVIDENCE)
+    assert (stage.name, stage.verdict, stage.findings) == ("NMS", "aligned", ())
     count = len(recorded.recording.tensor(recorded.recording.index.ending.kept))
-    assert rung.summary == (
+    assert stage.summary == (
         f"{count} boxes kept of the reference's candidates; probe boxes, {EVIDENCE}; "
         f"end to end: {count} of {count} boxes, scores within 0, sides within 0 pixels"
     )
@@ -217,9 +217,9 @@ def test_a_wrong_nms(model, recorded, monkeypatch):
 
 def test_wrong_heads_are_no_wrong_nms(model, recorded):
     model.head.predictors[0].bias.data[:3] += 9
-    rung = compare_nms(model, runs(model), recorded, (), EVIDENCE)
-    assert rung.verdict == "aligned"
-    assert "extra, scores within" in rung.summary or "of " in rung.summary
+    stage = compare_nms(model, runs(model), recorded, (), EVIDENCE)
+    assert stage.verdict == "aligned"
+    assert "extra, scores within" in stage.summary or "of " in stage.summary
 
 
 def test_a_scale_that_is_not_one(pristine, tmp_path):
@@ -250,31 +250,34 @@ OUTPUTS = {
 @pytest.mark.parametrize("head", OUTPUTS)
 def test_there_and_back(head):
     config, output = OUTPUTS[head]
-    found = from_layers(config, by_layers(output).get)
+    found = head_output_from_layers(config, head_output_by_layer(output).get)
     assert type(found) is type(output)
     for ours, theirs in zip(found, output, strict=True):
         assert all(map(torch.equal, ours, theirs))
-    in_a_row = head_output(head, [tensor for part in output for tensor in part])
+    in_a_row = make_head_output(head, [tensor for part in output for tensor in part])
     assert in_a_row == output
-    assert in_double(output).reg[3].dtype == torch.float64
+    assert to_float64(output).reg[3].dtype == torch.float64
 
 
 @pytest.mark.parametrize("head", OUTPUTS)
 def test_what_is_missing_or_of_other_classes_is_no_head(head):
     config, output = OUTPUTS[head]
-    layers = by_layers(output)
+    layers = head_output_by_layer(output)
     for path in layers:
-        assert from_layers(config, {k: v for k, v in layers.items() if k != path}.get) is None
-    assert from_layers(replace(config, classes=("a",)), layers.get) is None
-    assert from_layers(replace(config, reg_max=11), layers.get) is None
+        assert (
+            head_output_from_layers(config, {k: v for k, v in layers.items() if k != path}.get)
+            is None
+        )
+    assert head_output_from_layers(replace(config, classes=("a",)), layers.get) is None
+    assert head_output_from_layers(replace(config, reg_max=11), layers.get) is None
 
 
 def test_names_are_those_of_layers():
-    assert list(by_layers(OUTPUTS["pico_head"][1]))[:2] == [
+    assert list(head_output_by_layer(OUTPUTS["pico_head"][1]))[:2] == [
         "head.predictors.0",
         "head.predictors.1",
     ]
-    assert set(by_layers(OUTPUTS["pico_head_v2"][1])) == {
+    assert set(head_output_by_layer(OUTPUTS["pico_head_v2"][1])) == {
         f"head.{layer}{level}"
         for layer in ("predictors.classes", "predictors.sides", "alignment.")
         for level in range(4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from picodet.alignment.checks import nms
-from picodet.alignment.checks.nms import compare_kept, kept
+from picodet.alignment.checks.nms import compare_kept_boxes, our_nms
 from picodet.alignment.recording import probes
 from picodet.ops.nms import multiclass_nms
 
@@ -47,17 +47,17 @@ def rows_of(case, **settings):
 
 
 def compare(ours, theirs, case="random", in_order=True):
-    return compare_kept(ours, theirs, in_order, "boxes", of(case))
+    return compare_kept_boxes(ours, theirs, in_order, "boxes", of(case))
 
 
 def test_kept_is_our_own_last_step():
-    assert np.array_equal(kept(*of("random"), ONES), rows_of("random"))
+    assert np.array_equal(our_nms(*of("random"), ONES), rows_of("random"))
 
 
 def test_kept_are_scaled_before_they_are_compared():
     boxes, scores = of("random")
-    found = kept(boxes, scores, np.array([2, 4], "f4"))
-    again = kept(boxes / np.array([4, 2, 4, 2], "f4"), scores, ONES)
+    found = our_nms(boxes, scores, np.array([2, 4], "f4"))
+    again = our_nms(boxes / np.array([4, 2, 4, 2], "f4"), scores, ONES)
     assert np.array_equal(found, again)
     assert found.dtype == np.float32
 
@@ -188,7 +188,7 @@ def test_nothing_kept_against_nothing_and_something():
 
 def test_the_references_thresholds_are_those_of_our_own_nms():
     names = ("score_threshold", "iou_threshold", "top_k", "keep")
-    numbers = (nms.SCORE, nms.IOU, nms.TOP_K, nms.KEEP)
+    numbers = (nms.SCORE_THRESHOLD, nms.IOU_THRESHOLD, nms.TOP_K, nms.KEEP)
     assert multiclass_nms.__defaults__ == numbers
     settings = dict(zip(names, numbers, strict=True))
     assert np.array_equal(rows_of("dense", **settings), rows_of("dense"))
@@ -206,11 +206,11 @@ def test_the_references_thresholds_are_those_of_our_own_nms():
 )
 def test_end_to_end_counts_the_boxes_that_are_near(ours, text):
     theirs = np.array([(1, 0.9, 0, 0, 10, 10)])
-    assert nms.end_to_end(np.array(ours), theirs).startswith(text)
+    assert nms.describe_end_to_end(np.array(ours), theirs).startswith(text)
 
 
 def test_end_to_end_with_nothing():
     nothing, one = np.empty((0, 6)), np.ones((1, 6))
-    assert nms.end_to_end(nothing, nothing) == "0 of 0 boxes"
-    assert nms.end_to_end(one, nothing) == "0 of 0 boxes"
-    assert nms.end_to_end(nothing, one) == "0 of 1 boxes"
+    assert nms.describe_end_to_end(nothing, nothing) == "0 of 0 boxes"
+    assert nms.describe_end_to_end(one, nothing) == "0 of 0 boxes"
+    assert nms.describe_end_to_end(nothing, one) == "0 of 1 boxes"

@@ -62,9 +62,9 @@ def compare(picture, steps, path, samples=0, settings=None, config=CONFIG, kerne
 
 @pytest.mark.parametrize("samples", [0, 16])
 def test_ppdets_steps_are_ours_bit_for_bit(picture, tmp_path, samples):
-    rung = compare(picture, ppdets(picture), tmp_path, samples)
-    assert (rung.name, rung.verdict, rung.findings) == ("preprocessing", "aligned", ())
-    assert rung.summary == (
+    stage = compare(picture, ppdets(picture), tmp_path, samples)
+    assert (stage.name, stage.verdict, stage.findings) == ("preprocessing", "aligned", ())
+    assert stage.summary == (
         "decode, colour, resize, normalise equal bit for bit; "
         f"all five interps on the probe picture, {EVIDENCE}"
     )
@@ -118,10 +118,10 @@ WRONG = {
 @pytest.mark.parametrize("mistake", WRONG)
 def test_the_first_step_that_departs_is_named_and_why(picture, tmp_path, mistake):
     options, step, text = WRONG[mistake]
-    rung = compare(picture, ppdets(picture, **options), tmp_path)
-    assert rung.verdict == "differs"
-    assert [(finding.name, finding.diagnosis) for finding in rung.findings] == [(step, text)]
-    assert rung.summary.startswith("decode, colour, resize, normalise compared")
+    stage = compare(picture, ppdets(picture, **options), tmp_path)
+    assert stage.verdict == "differs"
+    assert [(finding.name, finding.diagnosis) for finding in stage.findings] == [(step, text)]
+    assert stage.summary.startswith("decode, colour, resize, normalise compared")
 
 
 def test_colours_exchanged_only_in_the_end(picture, tmp_path):
@@ -203,10 +203,10 @@ def test_probes_count_without_steps(picture, tmp_path):
         writer.write(path, replace(index, settings=None))
     probed = (Finding("probe: interp 1", "other bits", "bit for bit"),)
     with Recording(path) as recording:
-        rung = compare_preprocessing(CONFIG, recording, (), EVIDENCE)
-        assert rung.verdict == "aligned"
-        rung = compare_preprocessing(CONFIG, recording, probed, EVIDENCE)
-    assert (rung.verdict, rung.findings) == ("differs", probed)
+        stage = compare_preprocessing(CONFIG, recording, (), EVIDENCE)
+        assert stage.verdict == "aligned"
+        stage = compare_preprocessing(CONFIG, recording, probed, EVIDENCE)
+    assert (stage.verdict, stage.findings) == ("differs", probed)
 
 
 def test_steps_without_their_picture_are_an_error(picture, tmp_path):
@@ -245,12 +245,12 @@ def other_kernels(picture, tmp_path, samples, kernels, **options):
 
 @pytest.mark.parametrize("kernels", [{}, {"cubic": "unknown"}])
 def test_another_kernel_is_no_fault(picture, tmp_path, kernels):
-    rung = other_kernels(picture, tmp_path, 0, kernels)
-    assert (rung.verdict, rung.findings) == ("aligned", ())
+    stage = other_kernels(picture, tmp_path, 0, kernels)
+    assert (stage.verdict, stage.findings) == ("aligned", ())
     said = (
         "decode, colour, normalise equal bit for bit; another resize kernel: at most 1 grey level"
     )
-    assert rung.summary.startswith(said)
+    assert stage.summary.startswith(said)
 
 
 def test_with_the_same_kernel_every_bit_counts(picture, tmp_path):
@@ -259,16 +259,16 @@ def test_with_the_same_kernel_every_bit_counts(picture, tmp_path):
 
 
 def test_an_older_summary_does_not_tell(picture, tmp_path):
-    rung = other_kernels(picture, tmp_path, 16, {})
-    assert rung.verdict == "not compared"
-    assert "record it again" in rung.summary
+    stage = other_kernels(picture, tmp_path, 16, {})
+    assert stage.verdict == "not compared"
+    assert "record it again" in stage.summary
 
 
 def test_without_ipp_every_machine_compares_bit_for_bit(picture, tmp_path):
     with using("portable"):
         steps, kernels = ppdets(picture), fingerprint("native")
-    rung = compare(picture, steps, tmp_path, 16, kernels=kernels)
-    assert rung.verdict == "aligned"
+    stage = compare(picture, steps, tmp_path, 16, kernels=kernels)
+    assert stage.verdict == "aligned"
     portable = replace(CONFIG, preprocessing=Preprocessing(resize="portable"))
-    rung = compare(picture, steps, tmp_path, 16, kernels=kernels, config=portable)
-    assert rung.summary.startswith("decode, colour, resize, normalise equal bit for bit")
+    stage = compare(picture, steps, tmp_path, 16, kernels=kernels, config=portable)
+    assert stage.summary.startswith("decode, colour, resize, normalise equal bit for bit")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from picodet.alignment.checks import probes as probing
-from picodet.alignment.checks.image_probes import preprocessed
-from picodet.alignment.checks.probes import LIVE, SHIPPED, probe
+from picodet.alignment.checks.image_probes import preprocess_probe
+from picodet.alignment.checks.probes import LIVE_ANSWERS, SHIPPED_ANSWERS, run_probes
 from picodet.alignment.recording import probes
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.recording.writer import RecordingWriter
@@ -35,14 +35,14 @@ def recording(tmp_path):
 
 @pytest.mark.parametrize("head", probes.HEAD_PREFIXES)
 def test_ours_are_ppdets_answers(recording, head):
-    probed = probe(head, Integral(7), recording, NOISE)
-    assert (probed.preprocessing, probed.decoding, probed.nms) == ((), (), ())
-    assert probed.evidence == SHIPPED
+    results = run_probes(head, Integral(7), recording, NOISE)
+    assert (results.preprocessing, results.decoding, results.nms) == ((), (), ())
+    assert results.evidence == SHIPPED_ANSWERS
 
 
 def test_the_models_own_bins_do_not_matter(recording):
     """Its code is tried, with the probe's eight bins."""
-    assert probe("pico_head", Integral(11), recording, NOISE).decoding == ()
+    assert run_probes("pico_head", Integral(11), recording, NOISE).decoding == ()
 
 
 NMS_MISTAKES = {
@@ -72,9 +72,9 @@ def test_a_mistake_in_the_nms_shows(recording, monkeypatch, mistake):
         )
 
     monkeypatch.setattr(postprocess, "multiclass_nms", wrong)
-    probed = probe("pico_head", Integral(7), recording, NOISE)
-    assert probed.nms
-    assert (probed.preprocessing, probed.decoding) == ((), ())
+    results = run_probes("pico_head", Integral(7), recording, NOISE)
+    assert results.nms
+    assert (results.preprocessing, results.decoding) == ((), ())
 
 
 @pytest.mark.parametrize("case", probes.NMS_CASES)
@@ -89,7 +89,7 @@ def test_each_case_can_fail(recording, monkeypatch, case):
         return classes, indices
 
     monkeypatch.setattr(postprocess, "multiclass_nms", wrong)
-    (finding,) = probe("pico_head", Integral(7), recording, NOISE).nms
+    (finding,) = run_probes("pico_head", Integral(7), recording, NOISE).nms
     assert finding.name == f"probe: {case}"
 
 
@@ -101,7 +101,7 @@ def test_another_order_of_equal_scores_shows(recording, monkeypatch):
         return classes, len(boxes) - 1 - indices
 
     monkeypatch.setattr(postprocess, "multiclass_nms", backwards)
-    names = {finding.name for finding in probe("pico_head", Integral(7), recording, NOISE).nms}
+    names = {finding.name for finding in run_probes("pico_head", Integral(7), recording, NOISE).nms}
     assert "probe: ties" in names
     assert "probe: random" not in names
 
@@ -115,7 +115,7 @@ def test_each_interp_can_fail(recording, monkeypatch, interp):
         return right(image, size, other if asked == interp else asked)
 
     monkeypatch.setattr(preprocess, "resize", wrong)
-    (finding,) = probe("pico_head", Integral(7), recording, NOISE).preprocessing
+    (finding,) = run_probes("pico_head", Integral(7), recording, NOISE).preprocessing
     assert finding.name == f"probe: interp {interp}"
 
 
@@ -124,7 +124,7 @@ def test_colours_exchanged_are_told(recording, monkeypatch):
     monkeypatch.setattr(
         preprocess, "normalise", lambda image, numbers: right(image[..., ::-1].copy(), numbers)
     )
-    findings = probe("pico_head", Integral(7), recording, NOISE).preprocessing
+    findings = run_probes("pico_head", Integral(7), recording, NOISE).preprocessing
     assert len(findings) == 5
     assert {finding.diagnosis.split("ours does it")[-1] for finding in findings} == {
         ", with the colours exchanged"
@@ -142,7 +142,7 @@ def test_colours_exchanged_are_told(recording, monkeypatch):
 def test_decoding_can_fail(recording, monkeypatch, change, name, text):
     right = decode.decode
     monkeypatch.setattr(decode, "decode", lambda *args: change(*right(*args)))
-    (finding,) = probe("pico_head", Integral(7), recording, NOISE).decoding
+    (finding,) = run_probes("pico_head", Integral(7), recording, NOISE).decoding
     assert (finding.name, finding.diagnosis) == (f"probe: {name}", text)
 
 
@@ -171,10 +171,10 @@ def aligned_scores(formula):
 )
 def test_a_wrong_score_of_2022(recording, monkeypatch, formula, text):
     monkeypatch.setattr(HeadV2Output, "scores", aligned_scores(formula))
-    (finding,) = probe("pico_head_v2", Integral(7), recording, NOISE).decoding
+    (finding,) = run_probes("pico_head_v2", Integral(7), recording, NOISE).decoding
     assert finding.name == "probe: scores"
     assert finding.diagnosis.startswith(text)
-    assert probe("pico_head", Integral(7), recording, NOISE).decoding == ()
+    assert run_probes("pico_head", Integral(7), recording, NOISE).decoding == ()
 
 
 def asked(path, answers, questions):
@@ -184,16 +184,16 @@ def asked(path, answers, questions):
         index = index_of(writer)
         writer.write(path, replace(index, probes=keys, versions={probes.VERSION_KEY: questions}))
     with Recording(path) as recording:
-        return probe("pico_head", Integral(7), recording, NOISE)
+        return run_probes("pico_head", Integral(7), recording, NOISE)
 
 
 @pytest.fixture
 def answers():
     """Of one that keeps a box less of `dense`, and resizes with 1 where 2 is asked for."""
     answers = probes.collect_answers(
-        preprocessed,
+        preprocess_probe,
         lambda head: probing._decode(head, Integral(7)),
-        probing._suppress,
+        probing._run_nms,
     )
     answers["NMS/dense"] = answers["NMS/dense"][:-1]
     answers["preprocessing/2"] = answers["preprocessing/1"]
@@ -201,18 +201,18 @@ def answers():
 
 
 def test_a_references_own_answers_count_before_those_that_came_along(tmp_path, answers):
-    probed = asked(tmp_path / "r.safetensors", answers, probes.questions_digest())
-    assert probed.evidence == LIVE
-    assert [finding.name for finding in probed.nms] == ["probe: dense"]
-    (finding,) = probed.preprocessing
+    results = asked(tmp_path / "r.safetensors", answers, probes.questions_digest())
+    assert results.evidence == LIVE_ANSWERS
+    assert [finding.name for finding in results.nms] == ["probe: dense"]
+    (finding,) = results.preprocessing
     assert finding.name == "probe: interp 2"
     assert finding.diagnosis == "what the reference does with interp 2, ours does with interp 1"
 
 
 def test_answers_to_other_questions_do_not_count(tmp_path, answers):
-    probed = asked(tmp_path / "r.safetensors", answers, "an older version's")
-    assert (probed.preprocessing, probed.decoding, probed.nms) == ((), (), ())
-    assert probed.evidence == SHIPPED
+    results = asked(tmp_path / "r.safetensors", answers, "an older version's")
+    assert (results.preprocessing, results.decoding, results.nms) == ((), (), ())
+    assert results.evidence == SHIPPED_ANSWERS
 
 
 def test_a_reference_that_left_questions_out(tmp_path, answers):

@@ -4,7 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from picodet.alignment.checks.resize_kernels import parted, same_kernels, why_not
+from picodet.alignment.checks.resize_kernels import (
+    describe_difference,
+    explain_mismatch,
+    same_kernels,
+)
 from picodet.alignment.recording.probes import IMAGE
 from picodet.data import preprocess
 from picodet.data.resize_kernels import fingerprint, using
@@ -43,7 +47,7 @@ def one_off(level):
 def test_every_kernel_of_the_same_interp_passes(picture):
     """IPP's is the number rounded, or nearly."""
     for made in (portable(picture), preprocess.resize(picture, SIZE, 2), rounded(exact(picture))):
-        assert why_not(picture, SIZE, 2, made.astype("f4")) is None
+        assert explain_mismatch(picture, SIZE, 2, made.astype("f4")) is None
 
 
 OTHERS = {
@@ -61,7 +65,7 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_no_kernel_makes(name):
     made, text = OTHERS[name]
-    assert text in why_not(PHOTO, SIZE, 2, made())
+    assert text in explain_mismatch(PHOTO, SIZE, 2, made())
 
 
 def test_more_values_than_kernels_part_in():
@@ -69,14 +73,14 @@ def test_more_values_than_kernels_part_in():
     number = np.clip(exact(), 0, 255)
     ties = np.abs(number - np.floor(number) - 0.5) < 0.2
     made = np.where(ties, 2 * np.floor(number) + 1 - rounded(number), rounded(number))
-    text = why_not(PHOTO, SIZE, 2, made)
+    text = explain_mismatch(PHOTO, SIZE, 2, made)
     assert text.startswith("no other kernel: ")
 
 
 def test_of_a_summary_the_samples_tell():
     at = np.linspace(0, 3 * SIZE[0] * SIZE[1] - 1, 16).astype(int)
-    assert why_not(PHOTO, SIZE, 2, rounded(exact()).ravel()[at], at) is None
-    assert why_not(PHOTO, SIZE, 2, preprocess.resize(PHOTO, SIZE, 1).ravel()[at], at)
+    assert explain_mismatch(PHOTO, SIZE, 2, rounded(exact()).ravel()[at], at) is None
+    assert explain_mismatch(PHOTO, SIZE, 2, preprocess.resize(PHOTO, SIZE, 1).ravel()[at], at)
 
 
 def test_same_kernels_are_those_of_the_same_fingerprint():
@@ -88,7 +92,7 @@ def test_same_kernels_are_those_of_the_same_fingerprint():
 
 def test_how_far_they_part_is_said():
     ours, reference = np.array([1, 2, 3, 255], "u1"), np.array([1, 2, 4, 255], "f4")
-    assert parted(ours, reference) == (
+    assert describe_difference(ours, reference) == (
         "another resize kernel: at most 1 grey level, in 25 % of the values"
     )
-    assert "at most 3 grey levels, in 25 %" in parted(ours, np.array([1, 2, 3, 252]))
+    assert "at most 3 grey levels, in 25 %" in describe_difference(ours, np.array([1, 2, 3, 252]))

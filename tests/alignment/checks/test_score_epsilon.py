@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from picodet.alignment.checks.score_epsilon import Footing, adds_epsilon
+from picodet.alignment.checks.score_epsilon import ScoreAdjustment, adds_epsilon
 from picodet.graphs.operators import Operator, Source
 
 WITH = torch.tensor([(0.25 + 1e-9) ** 0.5, (1e-8 + 1e-9) ** 0.5, 1e-9**0.5])
@@ -13,35 +13,35 @@ WITHOUT = torch.tensor([0.5, 1e-4, 0.0])
 @pytest.mark.parametrize("ours", [True, False])
 @pytest.mark.parametrize("theirs", [True, False])
 def test_ours_become_what_the_references_formula_makes(ours, theirs):
-    footing = Footing(ours, theirs)
+    adjustment = ScoreAdjustment(ours, theirs)
     made, expected = (WITH if adds else WITHOUT for adds in (ours, theirs))
-    torch.testing.assert_close(footing.ours(made), expected, rtol=1e-6, atol=2e-8)
-    assert footing.theirs(expected) is expected
-    assert footing.ours(made).dtype == torch.float32
+    torch.testing.assert_close(adjustment.adjust_ours(made), expected, rtol=1e-6, atol=2e-8)
+    assert adjustment.adjust_theirs(expected) is expected
+    assert adjustment.adjust_ours(made).dtype == torch.float32
 
 
 def test_what_else_is_wrong_stays():
     wrong = WITHOUT.square()  # no root
-    assert (Footing(True, False).ours(wrong) - WITHOUT).abs().max() > 0.2
+    assert (ScoreAdjustment(True, False).adjust_ours(wrong) - WITHOUT).abs().max() > 0.2
 
 
 def test_beside_onnxruntime_squares_are_compared():
-    footing = Footing(True, False, squared=True)
-    torch.testing.assert_close(footing.theirs(WITHOUT), torch.tensor([0.25, 1e-8, 0.0]))
+    adjustment = ScoreAdjustment(True, False, squared=True)
+    torch.testing.assert_close(adjustment.adjust_theirs(WITHOUT), torch.tensor([0.25, 1e-8, 0.0]))
     torch.testing.assert_close(
-        footing.ours(WITH), torch.tensor([0.25, 1e-8, 0.0]), rtol=1e-6, atol=1e-15
+        adjustment.adjust_ours(WITH), torch.tensor([0.25, 1e-8, 0.0]), rtol=1e-6, atol=1e-15
     )
 
 
 def test_it_is_said():
-    assert Footing().note == Footing(False, False).note == ""
+    assert ScoreAdjustment().note == ScoreAdjustment(False, False).note == ""
     said = "; the reference lacks the 1e-09 that the model adds under the root"
-    assert Footing(True, False).note == said
+    assert ScoreAdjustment(True, False).note == said
     said = "; the model lacks the 1e-09 that the reference adds under the root"
-    assert Footing(False, True).note == said
+    assert ScoreAdjustment(False, True).note == said
     squares = "; scores as squares, as onnxruntime's sigmoid rounds like 1"
-    assert Footing(squared=True).note == squares
-    assert Footing(False, True, squared=True).note == squares + said
+    assert ScoreAdjustment(squared=True).note == squares
+    assert ScoreAdjustment(False, True, squared=True).note == squares + said
 
 
 def chain(*kinds):

@@ -9,8 +9,8 @@ from exporting import export_onnx
 from own_recording import CONFIG
 
 from picodet.alignment.checks.weights import compare_weights
-from picodet.alignment.pairing.by_name import pair_layers
-from picodet.alignment.pairing.by_structure import pair
+from picodet.alignment.pairing.by_name import pair_by_name
+from picodet.alignment.pairing.by_structure import pair_by_structure
 from picodet.alignment.pairing.pairs import Pairing
 from picodet.alignment.recording.index import Weight
 from picodet.alignment.recording.network_input import NetworkInput
@@ -32,23 +32,23 @@ def state(pristine):
 def compare(state, path, change=lambda index: index):
     with Recording(path) as recording:
         recording.index = change(recording.index)
-        pairing = pair_layers(recording.index, own_recording.table())
+        pairing = pair_by_name(recording.index, own_recording.table())
         return compare_weights(state, recording, pairing, NOISE)
 
 
 def test_equal_tensors_are_counted(state, reference):
-    rung = compare(state, reference)
-    assert (rung.name, rung.verdict, rung.findings) == ("weights", "aligned", ())
-    assert rung.summary == "576 of 576 tensors equal bit for bit"
+    stage = compare(state, reference)
+    assert (stage.name, stage.verdict, stage.findings) == ("weights", "aligned", ())
+    assert stage.summary == "576 of 576 tensors equal bit for bit"
 
 
 def test_one_value_off_by_one_percent(state, reference):
     value = state[STEM][3, 2, 1, 0].item()
     state[STEM][3, 2, 1, 0] *= 1.01
-    rung = compare(state, reference)
-    assert rung.verdict == "differs"
-    assert rung.summary == "575 of 576 tensors equal bit for bit"
-    (finding,) = rung.findings
+    stage = compare(state, reference)
+    assert stage.verdict == "differs"
+    assert stage.summary == "575 of 576 tensors equal bit for bit"
+    (finding,) = stage.findings
     assert finding.name == STEM
     assert finding.found.startswith("1 of 648 values differ; at [3, 2, 1, 0]: ")
     assert float(finding.found.split(": ")[1]) == pytest.approx(value * 1.01)
@@ -89,10 +89,10 @@ def test_what_the_reference_lacks(state, reference):
     def change(index):
         return replace(index, weights=index.weights[1:])
 
-    rung = compare(state, reference, change)
-    (finding,) = rung.findings
+    stage = compare(state, reference, change)
+    (finding,) = stage.findings
     assert (finding.name, finding.expected) == (STEM, "no such tensor in the reference")
-    assert rung.summary == "575 of 575 tensors equal bit for bit"
+    assert stage.summary == "575 of 575 tensors equal bit for bit"
 
 
 def test_what_only_the_reference_has(state, reference):
@@ -113,8 +113,8 @@ def test_what_only_we_have(state, reference):
 
 def test_comparing_nothing_is_not_aligned(state, reference):
     with Recording(reference) as recording:
-        rung = compare_weights({}, recording, Pairing((), {}, ()), NOISE)
-    assert rung.verdict == "not compared"
+        stage = compare_weights({}, recording, Pairing((), {}, ()), NOISE)
+    assert stage.verdict == "not compared"
 
 
 def test_counters_of_batches_are_nobodys_business(state, reference):
@@ -147,7 +147,7 @@ def folded(pristine, tmp_path_factory, request):
     """An ONNX whose batch norms are folded."""
     folder = tmp_path_factory.mktemp("onnx")
     export_onnx(pristine, folder / "a.onnx", folded=True)
-    fed = NetworkInput(own_recording.noise(), torch.ones(2).numpy(), None)
+    fed = NetworkInput(own_recording.random_image(), torch.ones(2).numpy(), None)
     out = folder / "r.safetensors"
     order = RecordRequest(
         folder / "a.onnx", out, None, None, None, float64=False, samples=request.param
@@ -158,14 +158,14 @@ def folded(pristine, tmp_path_factory, request):
 
 def compare_folded(state, path):
     with Recording(path) as recording:
-        pairing = pair(CONFIG, recording.index)
+        pairing = pair_by_structure(CONFIG, recording.index)
         return compare_weights(state, recording, pairing, NOISE)
 
 
 def test_folded_batch_norms_are_folded_by_us(state, folded):
-    rung = compare_folded(state, folded)
-    assert rung.findings == ()
-    assert rung.summary == (
+    stage = compare_folded(state, folded)
+    assert stage.findings == ()
+    assert stage.summary == (
         "60 of 60 tensors equal bit for bit; 103 batch norms that the reference has folded, "
         "within rounding"
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from picodet.alignment.diagnosis import common_cause as common
-from picodet.alignment.diagnosis.common_cause import Difference, told_once
+from picodet.alignment.diagnosis.common_cause import WeightDifference, group_by_cause
 from picodet.alignment.result import Finding
 
 RANDOM = np.random.RandomState(3)
@@ -91,7 +91,7 @@ def difference(name, ours, theirs):
         asked.append(name) if explained else None
         return Finding(name, "ours", "theirs", "explained" if explained else "")
 
-    return Difference((name,), ours, theirs, finding)
+    return WeightDifference((name,), ours, theirs, finding)
 
 
 asked = []
@@ -103,7 +103,7 @@ def test_a_common_cause_is_one_finding_and_the_others_are_looked_at(monkeypatch)
     differences = [difference(name, *pair) for name, pair in pairs(CAUSES["factor"][0]).items()]
     odd = THEIRS["3.weight"]
     differences += [difference(f"odd {i}", odd + 1 + i, odd) for i in range(3)]
-    first, *others = told_once(differences)
+    first, *others = group_by_cause(differences)
     assert first.name == "6 of 9 that differ, first 0.weight"
     assert first.diagnosis == "one cause: ours are the reference's times 0.9998"
     assert first.tensors == tuple(THEIRS)
@@ -119,7 +119,7 @@ def test_a_second_cause_among_the_rest():
         for factor in (0.9998, 0.9997)
         for name, array in THEIRS.items()
     ]
-    assert [finding.diagnosis for finding in told_once(differences)] == [
+    assert [finding.diagnosis for finding in group_by_cause(differences)] == [
         "one cause: ours are the reference's times 0.9998",
         "one cause: ours are the reference's times 0.9997",
     ]

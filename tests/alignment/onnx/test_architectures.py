@@ -29,8 +29,8 @@ def test_an_export_is_aligned_with_its_model(name, tmp_path):
     fed = session.InputOptions(None, None, False)
     model = tmp_path / f"{name}.onnx"
     comparison = session.compare(recording, model, fed, None, None, lambda *_: None)
-    assert {rung.verdict for rung in comparison.rungs} == {"aligned"}
+    assert {stage.verdict for stage in comparison.stages} == {"aligned"}
     assert comparison.unpaired == ()
-    heads = next(rung.summary for rung in comparison.rungs if rung.name == "heads")
+    heads = next(stage.summary for stage in comparison.stages if stage.name == "heads")
     assert ("scores as squares" in heads) == (config.head == "pico_head_v2")
     assert ("the model lacks the 1e-09" in heads) == (config.head == "pico_head_v2" and folded)

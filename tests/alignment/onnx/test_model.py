@@ -35,7 +35,7 @@ def compare(reference, file):
 
 
 def verdicts(comparison):
-    return {stage.name: stage.verdict for stage in comparison.rungs}
+    return {stage.name: stage.verdict for stage in comparison.stages}
 
 
 def differing(comparison):
@@ -43,7 +43,7 @@ def differing(comparison):
 
 
 def summary_of(comparison, name):
-    return next(stage.summary for stage in comparison.rungs if stage.name == name)
+    return next(stage.summary for stage in comparison.stages if stage.name == name)
 
 
 # right ones
@@ -71,7 +71,7 @@ def test_an_export_is_aligned_with_the_model(reference, exports, folded, calls, 
 @pytest.mark.parametrize("ours", [False, True])
 def test_folded_or_not_on_either_side(exports, theirs, ours):
     images = exports[False].with_name("input.npy")
-    np.save(images, own_recording.noise())
+    np.save(images, own_recording.random_image())
     inputs = InputOptions(None, images, False)
     comparison = session.compare(
         exports[theirs], exports[ours], inputs, None, None, lambda *_: None
@@ -148,7 +148,7 @@ def test_only_the_layer_that_is_wrong_is_guilty(fault, folded, reference, export
 def test_a_graph_that_breaks_off(reference, exports, tmp_path):
     comparison = compare(reference, changed(exports[False], tmp_path / "w.onnx", lose_pads))
     assert verdicts(comparison)["heads"] == "not compared"
-    (layers,) = (stage for stage in comparison.rungs if stage.name == "layers")
+    (layers,) = (stage for stage in comparison.stages if stage.name == "layers")
     assert "bottom_up_blocks.0" in layers.findings[0].found
     reached = [layer for layer in comparison.layers if layer.accumulated]
     assert 0 < len(reached) < len(comparison.layers)
@@ -190,7 +190,7 @@ def test_an_export_with_nms(change, against, differs, shared, tmp_path):
     assert differing(comparison) == differs
     assert not comparison.guilty
     assert "boxes by the export from the reference's heads" in summary_of(comparison, "decoding")
-    findings = {finding.diagnosis for stage in comparison.rungs for finding in stage.findings}
+    findings = {finding.diagnosis for stage in comparison.stages for finding in stage.findings}
     if change is set_score_threshold:
         assert findings == {"score threshold 0.05; the reference's is 0.025"}
 

@@ -26,11 +26,11 @@ def test_they_are_aligned_on_every_rung(shared, tmp_path, file):
     result = CliRunner().invoke(align, [f"{shared}/{file}", str(model), "--json", str(outcome)])
     assert result.exit_code == 0, result.output
     content = json.loads(outcome.read_text())
-    assert {rung["verdict"] for rung in content["rungs"]} == {"aligned"}
+    assert {stage["verdict"] for stage in content["rungs"]} == {"aligned"}
     assert content["unpaired"] == []
     assert len(content["layers"]) > 260
     # paddle2onnx loses it
-    lacking = any("the reference lacks the 1e-09" in rung["summary"] for rung in content["rungs"])
+    lacking = any("the reference lacks the 1e-09" in stage["summary"] for stage in content["rungs"])
     assert lacking == ("lcnet" in file)
 
 
@@ -45,5 +45,5 @@ def test_one_colour_raises_no_alarm(shared, tmp_path, threads, image):
     assert result.exit_code == 0, result.output
     layers = json.loads(outcome.read_text())["layers"]
     for measure in ("local", "accumulated"):
-        gaps = [layer[measure] for layer in layers if layer[measure]]
-        assert all(gap["error"] <= 5 * gap["floor"] for gap in gaps)
+        differences = [layer[measure] for layer in layers if layer[measure]]
+        assert all(difference["error"] <= 5 * difference["floor"] for difference in differences)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from picodet.alignment.pairing.by_name import pair_layers
+from picodet.alignment.pairing.by_name import pair_by_name
 from picodet.alignment.pairing.pairs import PairedCall
 from picodet.alignment.recording.index import RecordedCall, Weight
 from picodet.alignment.result import Unpaired
@@ -13,7 +13,7 @@ from tests.alignment.recording.test_index import INDEX
 
 def pair(calls=(), weights=(), config=S):
     table = name_table(config.backbone, config.neck, config.head)
-    return pair_layers(replace(INDEX, calls=calls, weights=weights), table)
+    return pair_by_name(replace(INDEX, calls=calls, weights=weights), table)
 
 
 def test_calls_go_by_our_names():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tracing import SMALL
 
-from picodet.alignment.pairing.by_structure import pair
-from picodet.alignment.pairing.pairs import Folded
+from picodet.alignment.pairing.by_structure import pair_by_structure
+from picodet.alignment.pairing.pairs import FoldedConvBN
 from picodet.alignment.recording.index import Index, RecordedOutputs, TensorInfo, Weight
 from picodet.errors import AlignmentError, GraphError
 from picodet.graphs.operators import Operator, Source
@@ -72,7 +72,7 @@ def key(source):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_order_and_names_do_not_matter(seed):
-    pairing = pair(SMALL, reference(shuffled(TRACED.operators, seed), TRACED.shapes))
+    pairing = pair_by_structure(SMALL, reference(shuffled(TRACED.operators, seed), TRACED.shapes))
     assert len(pairing.calls) == len(TRACED.calls) == 393
     for call, traced in zip(pairing.calls, TRACED.calls, strict=True):
         assert (call.path, call.number, call.type) == (traced.path, traced.number, traced.type)
@@ -90,7 +90,7 @@ def test_order_and_names_do_not_matter(seed):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_no_two_layers_of_a_variant_stand_in_the_same_place(name):
     traced = trace(CONFIGS[name])
-    assert pair(CONFIGS[name], reference(traced.operators, traced.shapes)).calls
+    assert pair_by_structure(CONFIGS[name], reference(traced.operators, traced.shapes)).calls
 
 
 def without(operators, dropped):
@@ -115,14 +115,14 @@ SHAPES = {**TRACED.shapes, "folded": (24,)}
 
 
 def test_a_folded_batch_norm():
-    pairing = pair(SMALL, reference(folded(TRACED.operators, bias=True), SHAPES))
+    pairing = pair_by_structure(SMALL, reference(folded(TRACED.operators, bias=True), SHAPES))
     conv, norm, stem = pairing.calls[:3]
     made = f"{TRACED.operators[0].name}:0"
     assert (conv.path, conv.inputs, conv.outputs) == ("backbone.stem.conv", ("picture",), (None,))
     assert (norm.path, norm.inputs, norm.outputs) == ("backbone.stem.bn", (None,), (made,))
     assert (conv.folded_into, norm.folded_into) == ("backbone.stem.bn", None)
     assert stem.outputs == (f"{TRACED.operators[2].name}:0",)
-    one = Folded(
+    one = FoldedConvBN(
         "theirs backbone.stem.conv.weight",
         "theirs folded",
         "backbone.stem.conv",
@@ -130,18 +130,18 @@ def test_a_folded_batch_norm():
     )
     assert pairing.weights["backbone.stem.conv.weight"] == one
     assert pairing.weights["backbone.stem.bn.running_var"] == one
-    assert sum(isinstance(weight, Folded) for weight in pairing.weights.values()) == 5
+    assert sum(isinstance(weight, FoldedConvBN) for weight in pairing.weights.values()) == 5
 
 
 def test_a_batch_norm_that_is_missing():
     with pytest.raises(AlignmentError, match=r"is a conv without a bias, backbone\.stem\.conv of"):
-        pair(SMALL, reference(folded(TRACED.operators, bias=False), SHAPES))
+        pair_by_structure(SMALL, reference(folded(TRACED.operators, bias=False), SHAPES))
 
 
 def test_a_tensor_that_only_the_reference_has():
     operators = list(TRACED.operators)
     operators[0] = replace(operators[0], weights={**operators[0].weights, "bias": "folded"})
-    (unpaired,) = pair(SMALL, reference(operators, SHAPES)).unpaired
+    (unpaired,) = pair_by_structure(SMALL, reference(operators, SHAPES)).unpaired
     assert (unpaired.side, unpaired.path, unpaired.type) == ("reference", "theirs folded", "tensor")
 
 
@@ -153,7 +153,7 @@ def test_the_bins_values_are_found_where_the_reference_decodes():
         Operator("matmul", "matmul", (Source(end),), (), project),
         Operator("mul", "mul", (Source(end + 1),), (), {"input1": "folded"}),  # strides
     ]
-    pairing = pair(SMALL, reference([*TRACED.operators, *decoding], SHAPES))
+    pairing = pair_by_structure(SMALL, reference([*TRACED.operators, *decoding], SHAPES))
     assert pairing.weights["head.integral.project"] == "theirs head.integral.project"
     assert pairing.unpaired == ()
 
@@ -161,9 +161,9 @@ def test_the_bins_values_are_found_where_the_reference_decodes():
 def test_another_network_is_refused():
     dropped = next(i for i, o in enumerate(TRACED.operators) if o.kind == "hardswish")
     with pytest.raises(GraphError) as caught:
-        pair(SMALL, reference(without(TRACED.operators, dropped), TRACED.shapes))
+        pair_by_structure(SMALL, reference(without(TRACED.operators, dropped), TRACED.shapes))
     message = str(caught.value)
     assert "86 hardswish where the model has 87; first without a partner: max_pool" in message
     shapes = {**TRACED.shapes, "backbone.stem.conv.weight": (40, 3, 3, 3)}
     with pytest.raises(GraphError, match=r"partner: conv \[40, 3, 3, 3\] .*conv \[24, 3, 3, 3\]"):
-        pair(SMALL, reference(TRACED.operators, shapes))
+        pair_by_structure(SMALL, reference(TRACED.operators, shapes))

@@ -10,7 +10,7 @@ from exporting import export_onnx
 from onnx import TensorProto, helper, numpy_helper
 from tracing import SMALL, filled_model, seeded_checkpoint
 
-from picodet.alignment.pairing.by_structure import pair
+from picodet.alignment.pairing.by_structure import pair_by_structure
 from picodet.alignment.recording.index import Index
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.recording.writer import RecordingWriter
@@ -57,7 +57,7 @@ def recorded(file, path, size):
 def greatest_error(model, recording):
     """Over all layers' inputs and outputs, relative to the tensor's scale; and how many."""
     errors = []
-    calls = iter(pair(model.config, recording.index).calls)
+    calls = iter(pair_by_structure(model.config, recording.index).calls)
 
     def hook(path):
         def compare(_layer, taken, returned):

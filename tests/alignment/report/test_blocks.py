@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from comparisons import BROKEN, FINE, LAYERS, WRONG, layer
 
-from picodet.alignment.report.blocks import WHOLE, blocks, within, worst
+from picodet.alignment.report.blocks import ROOT_BLOCK, blocks, name_in_block, worst
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,12 @@ from picodet.alignment.report.blocks import WHOLE, blocks, within, worst
         ("head.predictors.sides1", "head level 1", "predictor of sides"),
         ("backbone.stem.conv + backbone.stem.bn", "backbone.stem", "conv + bn"),
         ("head", "head", "itself"),
-        ("", WHOLE, "itself"),
+        ("", ROOT_BLOCK, "itself"),
     ],
 )
 def test_where_a_layer_belongs(path, block, inside):
     (found,) = blocks([layer(path)])
-    assert (found.name, within(found, found.layers[0])) == (block, inside)
+    assert (found.name, name_in_block(found, found.layers[0])) == (block, inside)
 
 
 def test_blocks_come_in_the_order_of_the_forward_pass_with_the_worst_of_their_layers():
@@ -42,7 +42,7 @@ def test_blocks_come_in_the_order_of_the_forward_pass_with_the_worst_of_their_la
     assert [block.name for block in folded[:4]] == names
     assert [block.status for block in folded[:4]] == ["aligned", "guilty", "aligned", "guilty"]
     assert (folded[1].local, folded[3].local) == (WRONG, BROKEN)
-    assert within(folded[2], LAYERS[5]) == "itself, call 1"
+    assert name_in_block(folded[2], LAYERS[5]) == "itself, call 1"
 
 
 def test_a_failure_is_worse_than_what_passes_without_noise():

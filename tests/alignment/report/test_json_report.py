@@ -4,11 +4,11 @@ from dataclasses import replace
 import numpy as np
 from comparisons import ALIGNED, DIFFERENT, FINE, layer
 
-from picodet.alignment.report.json_report import as_json
+from picodet.alignment.report.json_report import to_json
 
 
 def written(comparison):
-    return json.loads(json.dumps(as_json(comparison), allow_nan=False))
+    return json.loads(json.dumps(to_json(comparison), allow_nan=False))
 
 
 def test_guilty_layers_come_worst_first_with_all_that_is_known():
@@ -27,15 +27,23 @@ def test_guilty_layers_come_worst_first_with_all_that_is_known():
 
 
 def test_what_is_no_number_is_a_string():
-    gap = written(DIFFERENT)["guilty"][0]["local"]
-    assert (gap["error"], gap["over_floor"], gap["ours"]) == ("inf", "inf", "nan")
-    assert gap["problem"] == "NaN in ours"
+    difference = written(DIFFERENT)["guilty"][0]["local"]
+    assert (difference["error"], difference["over_floor"], difference["ours"]) == (
+        "inf",
+        "inf",
+        "nan",
+    )
+    assert difference["problem"] == "NaN in ours"
 
 
 def test_everything_else_is_there():
     content = written(DIFFERENT)
     assert content["aligned"] is False
-    assert [rung["verdict"] for rung in content["rungs"]] == ["aligned", "differs", "not compared"]
+    assert [stage["verdict"] for stage in content["rungs"]] == [
+        "aligned",
+        "differs",
+        "not compared",
+    ]
     assert content["rungs"][1]["findings"][0]["expected"] == "a number"
     assert content["unpaired"][0]["side"] == "reference"
     assert [row["path"] for row in content["layers"]] == [one.path for one in DIFFERENT.layers]
@@ -46,6 +54,6 @@ def test_everything_else_is_there():
 
 
 def test_numbers_of_numpy_are_numbers():
-    gap = replace(FINE, error=np.float32(0.5), index=(np.int64(3),))
-    (row,) = written(replace(ALIGNED, layers=(layer("a", local=gap),)))["layers"]
+    difference = replace(FINE, error=np.float32(0.5), index=(np.int64(3),))
+    (row,) = written(replace(ALIGNED, layers=(layer("a", local=difference),)))["layers"]
     assert (row["local"]["error"], row["local"]["index"]) == (0.5, [3])

@@ -9,5 +9,5 @@ from scripts.fixtures.trained import TRAINED, training_setup
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_rung_is_ppdets(name):
     comparison = align_recorded(name, training_setup(name))
-    assert verdicts(comparison) == dict.fromkeys(STAGES, "aligned"), comparison.rungs
+    assert verdicts(comparison) == dict.fromkeys(STAGES, "aligned"), comparison.stages
     assert comparison.aligned

@@ -59,7 +59,7 @@ def test_another_shape_is_a_problem():
 
 def test_tensors_without_a_partner_are_problems():
     recorded = {"neck.nobody": whole(VALUES), NAME: whole(VALUES)}
-    found = {named.name: named.gap for named in compare_tensors(recorded, {}, [], TABLE, TOLERANCE)}
+    found = {named.name: named.difference for named in compare_tensors(recorded, {}, [], TABLE, TOLERANCE)}
     assert found["neck.nobody"].problem == "no tensor of ours by the name table"
     assert found[NAME].problem == "ours has none"
 
@@ -69,8 +69,8 @@ def test_after_several_steps_a_tensor_has_the_noise_of_the_median_one():
     state = {NAME: VALUES, "x": VALUES, "y": VALUES}
     other = {NAME: VALUES, "x": VALUES + 4e-6, "y": VALUES + 8e-6}  # parts of 4: 0, 1e-6, 2e-6
     recorded = {NAME: whole(VALUES + 3e-5)}
-    assert not next(compare_tensors(recorded, state, [other], TABLE, TOLERANCE)).gap.ok
-    assert next(compare_tensors(recorded, state, [other], TABLE, TOLERANCE, steps=3)).gap.ok
+    assert not next(compare_tensors(recorded, state, [other], TABLE, TOLERANCE)).difference.ok
+    assert next(compare_tensors(recorded, state, [other], TABLE, TOLERANCE, steps=3)).difference.ok
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -37,9 +37,9 @@ def test_it_is_found_at_its_rung(name):
         comparison = align_training(
             replace(recording, runs=runs), wrong, GOLDEN / f"{generation}.npz"
         )
-    rungs = [stage for stage in comparison.rungs if stage.verdict == "differs"]
-    assert [stage.name for stage in rungs][:1] == [fault.stage]
-    assert rungs[0].findings
+    stages = [stage for stage in comparison.stages if stage.verdict == "differs"]
+    assert [stage.name for stage in stages][:1] == [fault.stage]
+    assert stages[0].findings
 
 
 def test_a_wrong_decay_is_told_as_one():
@@ -50,6 +50,6 @@ def test_a_wrong_decay_is_told_as_one():
         comparison = align_training(
             replace(recording, runs=runs), wrong, GOLDEN / "training_2021.npz"
         )
-    (stage,) = (stage for stage in comparison.rungs if stage.name == "parameters")
+    (stage,) = (stage for stage in comparison.stages if stage.name == "parameters")
     assert stage.findings[0].name.startswith("SimOTA: neck.")
     assert stage.findings[0].diagnosis == "weight decay: ours is 4e-05 too small"

@@ -38,10 +38,10 @@ def test_the_same_training_is_aligned(model, tmp_path):
     json_path, page = tmp_path / "x.json", tmp_path / "x.html"
     done = run(GOLDEN / f"{NAME}.npz", model, "--json", json_path, "--html", page)
     assert done.exit_code == 0, done.output
-    rungs = {
+    stages = {
         stage["name"]: stage["verdict"] for stage in json.loads(json_path.read_text())["rungs"]
     }
-    assert rungs == dict.fromkeys(STAGES, "aligned")
+    assert stages == dict.fromkeys(STAGES, "aligned")
     assert "gradients" in page.read_text()
 
 
@@ -79,8 +79,8 @@ def test_ppdets_own_recordings(shared, tmp_path, folder):
     done = run(reference, reference / f"{folder}.pdparams", "--json", tmp_path / "x.json")
     assert done.exit_code == 2, done.output
     found = json.loads((tmp_path / "x.json").read_text())["rungs"]
-    rungs = {stage["name"]: stage["verdict"] for stage in found}
-    assert rungs == dict.fromkeys(STAGES, "aligned") | {"momentum": "not compared"}
+    stages = {stage["name"]: stage["verdict"] for stage in found}
+    assert stages == dict.fromkeys(STAGES, "aligned") | {"momentum": "not compared"}
 
 
 @pytest.mark.paddle

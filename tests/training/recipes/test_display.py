@@ -1,6 +1,5 @@
 import io
 import json
-from pathlib import Path
 
 from rich.console import Console
 
@@ -84,8 +83,3 @@ def test_values_in_words():
     assert shown((416, 416)) == "416"
     assert shown(((800, 608), (320, 320))) == "800x608, 320"
     assert shown(4e-5) == "4e-05"
-
-
-def test_the_readme_has_the_recipes_of_today():
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    assert markdown(RECIPES.values()) in readme
