@@ -1,8 +1,13 @@
 # Everything a newcomer needs, on a machine with Python 3.10+ and pip:
 #   make demo    convert real weights, align them layer by layer, detect with them
 #   make test    the tests that take seconds; make test-all: all of them
-#   make check   format, lint, types, layers, site, all tests
+#   make check   format, lint, types, layers, site, package, all tests
 #   make docs    the site, in build/site
+#   make package   the files for PyPI, in build/dist, and whether they are whole
+#   make oldest    the tests with the oldest of each dependency (constraints-oldest.txt); all but
+#                  the slow ones, or SUBSET='tests/data ..'
+#   make pythons   likewise with each Python that is on this machine
+#   make coverage  the lines that no test reaches; of all tests, or of SUBSET
 #   make machines   what computes, as other CPUs and numbers of threads would
 #   make fuzz    every reader of files, guided by coverage, FUZZ_SECONDS for each; how many inputs
 #   make reference   Paddle's own environment in .venv-paddle, and the recordings made again; with
@@ -46,13 +51,16 @@ RECORDED := $(addprefix tests/,data end_to_end/test_official_weights.py evaluati
     tests/training/test_*.py tests/training/data/test_*.py))
 
 # in parallel, one thread a process; threads that wait do so asleep
-TEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --dist worksteal
+ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+PARALLEL := -n auto --dist worksteal
+TEST := $(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL)
 
-.PHONY: install demo test test-all check lint docs machines fuzz format clean paddle reference
+.PHONY: install demo test test-all check lint docs package oldest pythons coverage machines fuzz \
+    format clean paddle reference
 
 install: $(INSTALLED)
 
-$(INSTALLED): setup.cfg constraints.txt
+$(INSTALLED): pyproject.toml setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
@@ -72,7 +80,7 @@ test: $(INSTALLED)
 test-all: $(INSTALLED)
 	$(TEST)
 
-check: lint docs test-all
+check: lint docs package test-all
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -82,6 +90,54 @@ lint: $(INSTALLED)
 
 docs: $(INSTALLED)
 	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# The package is built with the setuptools of constraints.txt, so that nothing is fetched. What is
+# compared and started is what somebody would install: no file of picodet/ may be missing in it.
+package: $(INSTALLED)
+	rm -rf build/dist build/package
+	mkdir -p build
+	$(BIN)/python -m build --no-isolation --outdir build/dist . >build/package.log 2>&1 \
+	    || { cat build/package.log; exit 1; }
+	$(BIN)/twine check --strict build/dist/*
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target build/package \
+	    build/dist/*.whl
+	diff --recursive --brief --exclude __pycache__ picodet build/package/picodet
+	cd build/package && $(abspath $(BIN))/python -m picodet list >/dev/null
+
+# Each Python has an environment of its own in build/. On Linux the package index has PyTorch with
+# CUDA, gigabytes; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu has smaller ones.
+# pyenv's Pythons are found with PYENV_VERSION=3.10.13:3.12.1.
+OLDEST_PYTHON ?= python3.10
+PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
+
+oldest: build/venv-oldest/installed
+	$(subst $(BIN),build/venv-oldest/bin,$(TEST)) -m 'not slow' $(SUBSET)
+
+pythons: $(addprefix python-,$(PYTHONS))
+
+python-%:
+	@if python$* --version >/dev/null 2>&1; then \
+	    $(MAKE) build/venv-$*/installed && \
+	    $(subst $(BIN),build/venv-$*/bin,$(TEST)) -m 'not slow' $(SUBSET); \
+	else echo "python$* is not on this machine: not tried"; fi
+
+build/venv-oldest/installed: pyproject.toml setup.cfg constraints-oldest.txt
+	$(OLDEST_PYTHON) -m venv build/venv-oldest
+	build/venv-oldest/bin/python -m pip install --quiet --constraint constraints-oldest.txt \
+	    --editable '.[all,test]'
+	touch $@
+
+build/venv-%/installed: pyproject.toml setup.cfg constraints.txt
+	python$* -m venv build/venv-$*
+	build/venv-$*/bin/python -m pip install --quiet --constraint constraints.txt \
+	    --editable '.[all,test]'
+	touch $@
+
+coverage: $(INSTALLED)
+	$(BIN)/coverage erase
+	$(ONE_THREAD) $(BIN)/coverage run -m pytest $(PARALLEL) $(SUBSET)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 machines: $(addprefix machine-,$(MACHINES))
 
@@ -113,4 +169,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv $(PADDLE) demo build/fuzz
+	rm -rf .venv $(PADDLE) demo build .coverage .coverage.*
