@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from picodet.converter.writers import OutputFormat
     from picodet.evaluation.schema import Report
     from picodet.exporter.export import ExportReport
-    from picodet.exporter.options import Level
+    from picodet.exporter.options import ExportLevel
     from picodet.models.picodet import PicoDet
     from picodet.training.pretrained import HeadInit
     from picodet.training.trainer import TrainResult
@@ -193,7 +193,7 @@ def export(
     model: AnyPath,
     output: AnyPath,
     *,
-    level: "Level" = "detections",
+    level: "ExportLevel" = "detections",
     opset: int = 14,
     batch: int | Literal["dynamic"] = 1,
     input_size: Size | Literal["dynamic"] | None = None,

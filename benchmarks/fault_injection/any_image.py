@@ -46,7 +46,7 @@ from picodet.config import ModelConfig
 from picodet.converter.match_tensors import match_tensors
 from picodet.converter.names.name_tables import name_table
 from picodet.data.preprocess import preprocess, read_image
-from picodet.exporter.model_proto import build
+from picodet.exporter.model_proto import build_model
 from picodet.exporter.options import ExportOptions
 from picodet.formats.meta import make_meta
 from picodet.graphs.operators import Source, TensorKey
@@ -241,7 +241,7 @@ def right_model(config: ModelConfig) -> RightModel:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "export.onnx"
         meta = make_meta(config, "detector", "seeded", "0" * 64)
-        onnx.save(build(model, ExportOptions("heads"), meta), path)
+        onnx.save(build_model(model, ExportOptions("heads"), meta), path)
         return RightModel(config, model, float64_copy(model), OnnxReference(path))
 
 

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from picodet.exporter.export import export
-from picodet.exporter.options import LEVELS, ExportOptions
-from picodet.exporter.verify_inputs import trials
+from picodet.exporter.options import EXPORT_LEVELS, ExportOptions
+from picodet.exporter.verify_inputs import make_verify_inputs
 from picodet.graphs.tracing import trace
 from picodet.models.checkpoint import load
 from picodet.models.picodet import PicoDet
@@ -149,7 +149,7 @@ def medians(runs: Mapping[str, Run], rounds: int) -> dict[str, float]:
 def exports(model: Path, reference: Path, folder: Path) -> dict[str, Path]:
     """Ours, verified, and Paddle's."""
     files = {}
-    all_options = {f"ours, {level}": ExportOptions(level) for level in LEVELS}
+    all_options = {f"ours, {level}": ExportOptions(level) for level in EXPORT_LEVELS}
     for name, options in {
         **all_options,
         "ours, heads, opset 11": ExportOptions("heads", 11),
@@ -170,7 +170,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     model = load(arguments.model)
-    trial = next(iter(trials(model.config, ExportOptions(), ())))
+    trial = next(iter(make_verify_inputs(model.config, ExportOptions(), ())))
     feed = {"image": trial.images, "scale_factor": trial.scale_factors}
     compiled = not arguments.no_compile and shutil.which("g++") is not None
     found = {}

@@ -63,13 +63,13 @@ def detect(
     from picodet.commands.detection_table import print_detections
     from picodet.data.image_files import copy_paths
     from picodet.inference.images import FailedImage, ImageDetections, collect_images, detect_all
-    from picodet.inference.open_backend import RuntimeOptions, open_network
+    from picodet.inference.open_backend import RuntimeOptions, open_backend
 
     image_paths, failures = collect_images(images)
     add_inputs(*image_paths)
     add_outputs(*copy_paths(image_paths, out))
     runtime = RuntimeOptions(backend, device, input_size, paddle_python)
-    network = open_network(fetch_official(model), runtime)
+    network = open_backend(fetch_official(model), runtime)
     for note in network.spec.notes:
         click.echo(f"Note: {note}", err=True)
     progress = Console(stderr=True)

@@ -126,7 +126,7 @@ def export(
             report = exporting.export(
                 fetch_official(model), output, options, images, overwrite, not no_verify, progress
             )
-    except exporting.NotVerifiedError as error:
+    except exporting.VerificationError as error:
         print_verification(error.verification, Console(stderr=True))
         raise
     print_report(report, Console())

@@ -22,7 +22,7 @@ from picodet.evaluation.settings import EvalSettings, InputSettings, what_if_set
 from picodet.files import sha256
 from picodet.formats.inference_folder import is_part_of_program
 from picodet.inference.backend import Backend
-from picodet.inference.open_backend import RuntimeOptions, open_network
+from picodet.inference.open_backend import RuntimeOptions, open_backend
 from picodet.ops.postprocess import Postprocessing
 from picodet.system.intervals import Clock
 from picodet.system.machine import available_cores
@@ -83,7 +83,7 @@ def detect_dataset(
     """
     start = time.perf_counter()
     annotations = read_annotations(request.annotations)
-    with closing(open_network(request.model, request.runtime_options)) as network:
+    with closing(open_backend(request.model, request.runtime_options)) as network:
         category_ids, notes = match_classes(
             network.spec, annotations.categories, request.match_classes
         )

@@ -22,7 +22,7 @@ from picodet.evaluation.inference_loop import (
 from picodet.evaluation.metrics import evaluate
 from picodet.evaluation.schema import STATS
 from picodet.evaluation.settings import EvalSettings, InputSettings
-from picodet.inference.torch_backend import TorchNetwork, on_device
+from picodet.inference.torch_backend import TorchBackend, move_to_device
 from picodet.models.folding import fold_batch_norms
 from picodet.models.picodet import PicoDet
 
@@ -46,14 +46,14 @@ class Validation:
         self.config, self.images, self.ranks = config, images, ranks
         self.device, self.batch, self.progress = device, batch, progress
         self.annotations: Annotations = read_annotations(annotations)
-        spec = TorchNetwork(PicoDet(config).eval()).spec
+        spec = TorchBackend(PicoDet(config).eval()).spec
         self.category_ids, _ = match_classes(spec, self.annotations.categories, "name")
 
     def __call__(self, weights: Mapping[str, Tensor]) -> Mapping[str, float]:
         """COCO's twelve numbers by their names; all processes call it, and all get them."""
         model = PicoDet(self.config)
         model.load_state_dict({name: tensor.cpu() for name, tensor in weights.items()})
-        network = TorchNetwork(on_device(fold_batch_norms(model.eval()), self.device))
+        network = TorchBackend(move_to_device(fold_batch_norms(model.eval()), self.device))
         preprocessing = self.config.preprocessing
         setting = EvalSettings(InputSettings(preprocessing.interp, kernels=preprocessing.resize))
         detector = BatchDetector(network, self.images, (setting,), self.category_ids)

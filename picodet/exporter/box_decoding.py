@@ -4,119 +4,127 @@ import numpy as np
 from onnx import TensorProto
 
 from picodet.config import STRIDES
-from picodet.exporter.graph import Map, Predicted
-from picodet.exporter.onnx_builder import GraphWriter
+from picodet.exporter.graph import FeatureMap, PredictedMaps
+from picodet.exporter.onnx_builder import OnnxBuilder
 from picodet.models.head import SCORE_EPSILON
 from picodet.ops.anchor_points import make_anchor_points
 
-CORNERS = (-1, -1, 1, 1)  # left and top are taken from a cell's centre, right and bottom added
+CORNER_SIGNS = (-1, -1, 1, 1)  # left and top are taken from a cell's centre, right and bottom added
 
 
-def write_heads(writer: GraphWriter, predicted: Predicted) -> list[str]:
+def write_heads(builder: OnnxBuilder, predicted: PredictedMaps) -> list[str]:
     """Scores [B, h * w, C] of each level, then distributions [B, h * w, 4 * bins], not softmaxed.
 
     This is what ppdet exports without post-processing (pico_head.py:366-371, 626-637).
     """
     scores = []
-    for of_level, stride in zip(_scores(writer, predicted), STRIDES, strict=True):
-        cells = _cells(writer, of_level)
-        scores.append(writer.add("Transpose", [cells], f"scores_{stride}", perm=[0, 2, 1]))
-    sides = []
-    for raw, stride in zip(predicted.sides, STRIDES, strict=True):
-        cells = _cells(writer, raw)
-        sides.append(writer.add("Transpose", [cells], f"sides_{stride}", perm=[0, 2, 1]))
-    return scores + sides
+    for level_map, stride in zip(_write_scores(builder, predicted), STRIDES, strict=True):
+        flat = _flatten_map(builder, level_map)
+        scores.append(builder.add("Transpose", [flat], f"scores_{stride}", perm=[0, 2, 1]))
+    reg = []
+    for raw, stride in zip(predicted.reg, STRIDES, strict=True):
+        flat = _flatten_map(builder, raw)
+        reg.append(builder.add("Transpose", [flat], f"reg_{stride}", perm=[0, 2, 1]))
+    return scores + reg
 
 
-def write_boxes(writer: GraphWriter, predicted: Predicted, project: np.ndarray) -> tuple[str, str]:
+def write_boxes(
+    builder: OnnxBuilder, predicted: PredictedMaps, project: np.ndarray
+) -> tuple[str, str]:
     """Boxes [B, A, 4] xyxy in pixels of the network's input, and scores [B, C, A].
 
     project [bins]: the distance that each bin stands for, in strides. The arithmetic is that of
     picodet.ops.decode, in its order.
     """
-    of_levels = [_cells(writer, of_level) for of_level in _scores(writer, predicted)]
-    scores = writer.add("Concat", of_levels, "scores", axis=2)
+    level_scores = [
+        _flatten_map(builder, level_map) for level_map in _write_scores(builder, predicted)
+    ]
+    scores = builder.add("Concat", level_scores, "scores", axis=2)
 
-    sides = writer.add("Concat", [_cells(writer, m) for m in predicted.sides], "sides", axis=2)
-    last = writer.add("Transpose", [sides], "sides.last", perm=[0, 2, 1])
-    bins = writer.reshape(last, [0, -1, 4, len(project)], "head.integral.bins")
+    reg = builder.add("Concat", [_flatten_map(builder, m) for m in predicted.reg], "reg", axis=2)
+    last = builder.add("Transpose", [reg], "reg.last", perm=[0, 2, 1])
+    bins = builder.reshape(last, [0, -1, 4, len(project)], "head.integral.bins")
     # over the last axis, where Softmax means the same before opset 13 and after
-    weights = writer.add("Softmax", [bins], "head.integral.softmax", axis=3)
-    values = writer.constant(project, "head.integral.project")
-    column = writer.reshape(values, [-1, 1], "head.integral.column")
+    weights = builder.add("Softmax", [bins], "head.integral.softmax", axis=3)
+    values = builder.constant(project, "head.integral.project")
+    column = builder.reshape(values, [-1, 1], "head.integral.column")
     # onnxruntime takes forty times as long for a vector as for a column
-    means = writer.add("MatMul", [weights, column], "head.integral.means")
-    distances = writer.reshape(means, [0, -1, 4], "head.integral")
+    means = builder.add("MatMul", [weights, column], "head.integral.means")
+    distances = builder.reshape(means, [0, -1, 4], "head.integral")
 
-    centres, strides = _lattice(writer, predicted.sides)
-    signs = writer.constant(CORNERS, "corners")
-    offsets = writer.add("Mul", [distances, signs], "boxes.offsets")
-    corners = writer.add("Add", [centres, offsets], "boxes.in_cells")
-    return writer.add("Mul", [corners, strides], "boxes"), scores
+    centers, strides = _anchor_points(builder, predicted.reg)
+    signs = builder.constant(CORNER_SIGNS, "corners")
+    offsets = builder.add("Mul", [distances, signs], "boxes.offsets")
+    corners = builder.add("Add", [centers, offsets], "boxes.in_strides")
+    return builder.add("Mul", [corners, strides], "boxes"), scores
 
 
-def _scores(writer: GraphWriter, predicted: Predicted) -> list[Map]:
+def _write_scores(builder: OnnxBuilder, predicted: PredictedMaps) -> list[FeatureMap]:
     """Of each level: probabilities, or, with an alignment, the geometric mean of the two."""
     named = [(m, m.name.removesuffix(".logits")) for m in predicted.logits]
     if not predicted.alignment:
         return [
-            Map(writer.add("Sigmoid", [m.name], f"{name}.scores"), m.channels, m.size)
+            FeatureMap(builder.add("Sigmoid", [m.name], f"{name}.scores"), m.channels, m.size)
             for m, name in named
         ]
     scores = []
     for (logits, name), alignment in zip(named, predicted.alignment, strict=True):
-        both = [
-            writer.add("Sigmoid", [logits.name], f"{name}.probabilities"),
-            writer.add("Sigmoid", [alignment.name], f"{alignment.name}.probabilities"),
+        probabilities = [
+            builder.add("Sigmoid", [logits.name], f"{name}.probabilities"),
+            builder.add("Sigmoid", [alignment.name], f"{alignment.name}.probabilities"),
         ]
-        product = writer.add("Mul", both, f"{name}.product")
-        positive = writer.add("Add", [product, writer.number(SCORE_EPSILON)], f"{name}.positive")
-        mean = writer.add("Sqrt", [positive], f"{name}.scores")
-        scores.append(Map(mean, logits.channels, logits.size))
+        product = builder.add("Mul", probabilities, f"{name}.product")
+        positive = builder.add("Add", [product, builder.scalar(SCORE_EPSILON)], f"{name}.positive")
+        mean = builder.add("Sqrt", [positive], f"{name}.scores")
+        scores.append(FeatureMap(mean, logits.channels, logits.size))
     return scores
 
 
-def _cells(writer: GraphWriter, x: Map) -> str:
+def _flatten_map(builder: OnnxBuilder, x: FeatureMap) -> str:
     """[B, C, h, w] -> [B, C, h * w]."""
     count = x.size[0] * x.size[1] if x.size else -1
-    return writer.reshape(x.name, [0, x.channels, count], f"{x.name}.cells")
+    return builder.reshape(x.name, [0, x.channels, count], f"{x.name}.flat")
 
 
-def _lattice(writer: GraphWriter, maps: tuple[Map, ...]) -> tuple[str, str]:
+def _anchor_points(builder: OnnxBuilder, maps: tuple[FeatureMap, ...]) -> tuple[str, str]:
     """Centres [A, 4] (x, y, x, y) of all cells in cells of their level, and strides [A, 1]."""
     sizes = tuple(m.size for m in maps if m.size)
     if len(sizes) == len(maps):
-        centres, strides = make_anchor_points(sizes)
-        corners = np.concatenate([centres, centres], axis=1)
-        return writer.constant(corners, "cells.centres"), writer.constant(strides, "cells.strides")
-    parts = [_level(writer, m, stride) for m, stride in zip(maps, STRIDES, strict=True)]
-    names = [f"cells.{what}" for what in ("centres", "strides")]
-    of_centres, of_strides = (
-        writer.add("Concat", column, name, axis=0)
+        centers, strides = make_anchor_points(sizes)
+        corners = np.concatenate([centers, centers], axis=1)
+        return builder.constant(corners, "anchor_points.centers"), builder.constant(
+            strides, "anchor_points.strides"
+        )
+    parts = [
+        _level_anchor_points(builder, m, stride) for m, stride in zip(maps, STRIDES, strict=True)
+    ]
+    names = [f"anchor_points.{what}" for what in ("centers", "strides")]
+    all_centers, all_strides = (
+        builder.add("Concat", column, name, axis=0)
         for column, name in zip(zip(*parts, strict=True), names, strict=True)
     )
-    return of_centres, of_strides
+    return all_centers, all_strides
 
 
-def _level(writer: GraphWriter, x: Map, stride: int) -> tuple[str, str]:
+def _level_anchor_points(builder: OnnxBuilder, x: FeatureMap, stride: int) -> tuple[str, str]:
     """The same of one level, computed from the size of its map when the graph runs."""
-    name = f"cells.{stride}"
-    shape = writer.add("Shape", [x.name], f"{name}.shape")
-    grid = writer.slice(shape, 2, 4, 0, f"{name}.grid")
+    name = f"anchor_points.{stride}"
+    shape = builder.add("Shape", [x.name], f"{name}.shape")
+    grid = builder.slice(shape, 2, 4, 0, f"{name}.grid")
     columns = []
     for letter, axis in (("x", 1), ("y", 0)):
-        side = writer.squeeze(
-            writer.slice(grid, axis, axis + 1, 0, f"{name}.{letter}.side"),
+        length = builder.squeeze(
+            builder.slice(grid, axis, axis + 1, 0, f"{name}.{letter}.side"),
             0,
             f"{name}.{letter}.count",
         )
-        zero, one = writer.constant(0, "zero", "i8"), writer.constant(1, "one", "i8")
-        indices = writer.add("Range", [zero, side, one], f"{name}.{letter}.indices")
-        floats = writer.cast(indices, TensorProto.FLOAT, f"{name}.{letter}.floats")
-        middles = writer.add("Add", [floats, writer.number(0.5)], f"{name}.{letter}.middles")
-        line = writer.unsqueeze(middles, 1 - axis, f"{name}.{letter}.line")
-        field = writer.add("Expand", [line, grid], f"{name}.{letter}.field")
-        columns.append(writer.reshape(field, [-1, 1], f"{name}.{letter}"))
-    centres = writer.add("Concat", columns * 2, f"{name}.centres", axis=1)
-    ones = writer.add("Shape", [columns[0]], f"{name}.column")
-    return centres, writer.filled(ones, stride, f"{name}.stride")
+        zero, one = builder.constant(0, "zero", "i8"), builder.constant(1, "one", "i8")
+        indices = builder.add("Range", [zero, length, one], f"{name}.{letter}.indices")
+        floats = builder.cast(indices, TensorProto.FLOAT, f"{name}.{letter}.floats")
+        cell_centers = builder.add("Add", [floats, builder.scalar(0.5)], f"{name}.{letter}.middles")
+        line = builder.unsqueeze(cell_centers, 1 - axis, f"{name}.{letter}.line")
+        plane = builder.add("Expand", [line, grid], f"{name}.{letter}.field")
+        columns.append(builder.reshape(plane, [-1, 1], f"{name}.{letter}"))
+    centers = builder.add("Concat", columns * 2, f"{name}.centers", axis=1)
+    ones = builder.add("Shape", [columns[0]], f"{name}.column")
+    return centers, builder.full(ones, stride, f"{name}.stride")

@@ -38,24 +38,24 @@ from picodet.config import STRIDES
 from picodet.errors import PicoDetError
 from picodet.exporter.model_proto import fixed_size
 from picodet.exporter.options import ExportOptions
-from picodet.exporter.verify_inputs import Trial
-from picodet.exporter.verify_runs import Detecting, Plain, shared
+from picodet.exporter.verify_inputs import VerifyInputs
+from picodet.exporter.verify_runs import DetectionRun, RawRun, count_shared_rows
 from picodet.formats.meta import META_KEY, bins_from_meta, config_from_meta
 from picodet.models.pico_head_v2 import PicoHeadV2
 from picodet.models.picodet import PicoDet
 from picodet.ops import decode
 
 TOLERANCE = Tolerance(NOISE_MULTIPLE)
-OF_SIGMOID = 1.0  # magnitude of the numbers that a probability is computed from
-EXACT = Tolerance(noise_factor=None, scale_factor=0.0)
-SQUARED = " squared"
+SIGMOID_SCALE = 1.0  # magnitude of the numbers that a probability is computed from
+EXACT_TOLERANCE = Tolerance(noise_factor=None, scale_factor=0.0)
+SQUARED_SUFFIX = " squared"
 
 
 @dataclass(frozen=True)
 class Verification:
     """How far a file is from torch."""
 
-    gaps: dict[str, Difference]  # the worst of all runs, of each output, or of its square
+    differences: dict[str, Difference]  # the worst of all runs, of each output, or of its square
     runs: int
     kept: tuple[int, int] | None  # of detections: rows that are torch's, one to one, of torch's
 
@@ -66,123 +66,145 @@ class Verification:
             "kept": self.kept,
             "outputs": {
                 name: {
-                    "error": gap.error if isfinite(gap.error) else None,
-                    "at": gap.index,
-                    "allowed": gap.allowed,
-                    "noise": gap.floor,
-                    "problem": gap.problem,
+                    "error": difference.error if isfinite(difference.error) else None,
+                    "at": difference.index,
+                    "allowed": difference.allowed,
+                    "noise": difference.floor,
+                    "problem": difference.problem,
                 }
-                for name, gap in self.gaps.items()
+                for name, difference in self.differences.items()
             },
         }
 
     @property
     def worst(self) -> str:
         """The output that is most beyond what is allowed, or nearest to it."""
-        found = worst(list(self.gaps.values()))
-        return next(name for name, each in self.gaps.items() if each is found)
+        found = worst(list(self.differences.values()))
+        return next(name for name, each in self.differences.items() if each is found)
 
     @property
     def ok(self) -> bool:
-        return all(each.ok for each in self.gaps.values())
+        return all(each.ok for each in self.differences.values())
 
 
 def verify(
     path: Path,
     model: PicoDet,
-    wanted: ExportOptions,
-    trials: Sequence[Trial],
+    options: ExportOptions,
+    all_inputs: Sequence[VerifyInputs],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verification:
     """Run the file at `path` and the model side by side.
 
     Raises PicoDetError for a file that is not valid or cannot be run.
     """
-    check(path, model, wanted)
+    check_file(path, model, options)
     exact = copy.deepcopy(model).double()
-    with _explained():
-        file = Detecting(path, wanted) if wanted.level == "detections" else Plain(path)
+    with _onnxruntime_errors():
+        file = DetectionRun(path, options) if options.level == "detections" else RawRun(path)
     found: dict[str, list[Difference]] = {}
     kept = [0, 0]
-    for done, trial in enumerate(trials):
-        progress(done, len(trials))
-        with _explained():
-            made, expected = file.run(trial)
-        images = torch.from_numpy(trial.images)
-        double = _outputs(exact, images.double(), wanted)
-        single = list(_in_float32(model, images, wanted))
-        gaps = {name: _exact(made[name], array) for name, array in expected.items()}
-        for name, truth in double.items():
-            sides = (torch.from_numpy(made[name]), truth, *(each[name] for each in single))
+    for done, inputs in enumerate(all_inputs):
+        progress(done, len(all_inputs))
+        with _onnxruntime_errors():
+            outputs, expected = file.run(inputs)
+        images = torch.from_numpy(inputs.images)
+        exact_outputs = _outputs(exact, images.double(), options)
+        float32_outputs = list(_in_float32(model, images, options))
+        differences = {
+            name: _compare_exact(outputs[name], array) for name, array in expected.items()
+        }
+        for name, exact_output in exact_outputs.items():
+            tensors = (
+                torch.from_numpy(outputs[name]),
+                exact_output,
+                *(each[name] for each in float32_outputs),
+            )
             if name.startswith("scores"):
-                gaps |= _of_scores(name, sides, isinstance(model.head, PicoHeadV2))
+                differences |= _compare_scores(name, tensors, isinstance(model.head, PicoHeadV2))
             else:
-                gaps[name] = _gap(*sides)
-        for name, each in gaps.items():
+                differences[name] = _compare(*tensors)
+        for name, each in differences.items():
             found.setdefault(name, []).append(each)
-        if isinstance(file, Detecting):
-            theirs = file.keep({name: x.numpy() for name, x in single[0].items()}, trial)
-            of_boxes = gaps["boxes"].allowed / min(1, trial.scale_factors.min())
-            of_scores = _allowed_of_scores(gaps, wanted.score_threshold)
-            kept[0] += shared(made, theirs, np.array([of_scores, *[of_boxes] * 4]))
-            kept[1] += len(theirs["rows"])
+        if isinstance(file, DetectionRun):
+            torch_rows = file.expected_detections(
+                {name: x.numpy() for name, x in float32_outputs[0].items()}, inputs
+            )
+            box_tolerance = differences["boxes"].allowed / min(1, inputs.scale_factors.min())
+            score_tolerance = _allowed_score_difference(differences, options.score_threshold)
+            kept[0] += count_shared_rows(
+                outputs, torch_rows, np.array([score_tolerance, *[box_tolerance] * 4])
+            )
+            kept[1] += len(torch_rows["rows"])
     worst_of = {name: most for name, several in found.items() if (most := worst(several))}
-    return Verification(worst_of, len(trials), (kept[0], kept[1]) if any(kept) else None)
+    return Verification(worst_of, len(all_inputs), (kept[0], kept[1]) if any(kept) else None)
 
 
-def _outputs(model: PicoDet, images: Tensor, wanted: ExportOptions) -> dict[str, Tensor]:
+def _outputs(model: PicoDet, images: Tensor, options: ExportOptions) -> dict[str, Tensor]:
     """What torch computes, by the names that the file has for it."""
     integral = model.head.integral
     with torch.inference_mode():
         output = model(images)
-        if wanted.level != "heads":
+        if options.level != "heads":
             return dict(zip(("boxes", "scores"), decode.decode(output, integral), strict=True))
     return {
-        f"{name}_{stride}": of_level.flatten(2).transpose(1, 2)
-        for name, maps in (("scores", output.scores()), ("sides", output.reg))
-        for stride, of_level in zip(STRIDES, maps, strict=True)
+        f"{name}_{stride}": level_map.flatten(2).transpose(1, 2)
+        for name, maps in (("scores", output.scores()), ("reg", output.reg))
+        for stride, level_map in zip(STRIDES, maps, strict=True)
     }
 
 
 def _in_float32(
-    model: PicoDet, images: Tensor, wanted: ExportOptions
+    model: PicoDet, images: Tensor, options: ExportOptions
 ) -> Iterator[dict[str, Tensor]]:
     """As it is, with the additions in other orders, and rounded the other way, several times."""
-    in_other_order = images.contiguous(memory_format=torch.channels_last)
-    for each in (images, in_other_order):
-        yield _outputs(model, each, wanted)
+    channels_last = images.contiguous(memory_format=torch.channels_last)
+    for each in (images, channels_last):
+        yield _outputs(model, each, options)
     for mode in (SequentialSums(), *map(PerturbedRounding, range(NUM_PERTURBATIONS))):
         with mode:
-            outputs = _outputs(model, images, wanted)
+            outputs = _outputs(model, images, options)
         yield outputs
 
 
-def _of_scores(name: str, sides: Sequence[Tensor], are_roots: bool) -> dict[str, Difference]:
+def _compare_scores(
+    name: str, tensors: Sequence[Tensor], is_geometric_mean: bool
+) -> dict[str, Difference]:
     """The gap of scores, or of their squares."""
-    if not are_roots:
-        return {name: _gap(*sides, computed_at=OF_SIGMOID)}
-    return {name + SQUARED: _gap(*(side.square() for side in sides), computed_at=OF_SIGMOID)}
+    if not is_geometric_mean:
+        return {name: _compare(*tensors, computed_at=SIGMOID_SCALE)}
+    return {
+        name + SQUARED_SUFFIX: _compare(
+            *(tensor.square() for tensor in tensors), computed_at=SIGMOID_SCALE
+        )
+    }
 
 
-def _allowed_of_scores(gaps: Mapping[str, Difference], least: float) -> float:
+def _allowed_score_difference(differences: Mapping[str, Difference], min_score: float) -> float:
     """Of two scores above `least`: what the difference of their squares leaves to their own."""
-    if "scores" in gaps:
-        return gaps["scores"].allowed
-    allowed = gaps["scores" + SQUARED].allowed
-    return allowed / max(2 * least, allowed**0.5)
+    if "scores" in differences:
+        return differences["scores"].allowed
+    allowed = differences["scores" + SQUARED_SUFFIX].allowed
+    return allowed / max(2 * min_score, allowed**0.5)
 
 
-def _gap(made: Tensor, double: Tensor, *singles: Tensor, computed_at: float = 0.0) -> Difference:
+def _compare(
+    outputs: Tensor, double: Tensor, *float32: Tensor, computed_at: float = 0.0
+) -> Difference:
     """From torch in float64, held against what float32 makes of the same in torch."""
-    of_float32 = noise_between(double, *(single.double() for single in singles))
-    return measure_difference(made, double.float(), of_float32, TOLERANCE, computed_at)
+    float32_noise = noise_between(
+        double, *(float32_outputs.double() for float32_outputs in float32)
+    )
+    return measure_difference(outputs, double.float(), float32_noise, TOLERANCE, computed_at)
 
 
-def _exact(made: np.ndarray, expected: np.ndarray) -> Difference:
-    return measure_difference(torch.from_numpy(made), torch.from_numpy(expected), 0.0, EXACT)
+def _compare_exact(outputs: np.ndarray, expected: np.ndarray) -> Difference:
+    return measure_difference(
+        torch.from_numpy(outputs), torch.from_numpy(expected), 0.0, EXACT_TOLERANCE
+    )
 
 
-def check(path: Path, model: PicoDet, wanted: ExportOptions) -> None:
+def check_file(path: Path, model: PicoDet, options: ExportOptions) -> None:
     """Raise PicoDetError where the file is not valid ONNX, or its metadata is another model's."""
     try:
         onnx.checker.check_model(path, full_check=True)
@@ -190,16 +212,16 @@ def check(path: Path, model: PicoDet, wanted: ExportOptions) -> None:
         shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
         raise PicoDetError(f"the export is no valid ONNX: {error}") from error
-    said = {entry.key: entry.value for entry in proto.metadata_props}
-    config = replace(model.config, input_size=fixed_size(model, wanted) or model.config.input_size)
-    meta = json.loads(said[META_KEY])
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    config = replace(model.config, input_size=fixed_size(model, options) or model.config.input_size)
+    meta = json.loads(metadata[META_KEY])
     project = tuple(model.head.integral.project.tolist())
     if config_from_meta(meta) != config or bins_from_meta(meta) != project:
         raise PicoDetError(f"the export's metadata {META_KEY} does not describe the model")
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _onnxruntime_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # onnxruntime's errors have no class of their own in common

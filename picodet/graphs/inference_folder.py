@@ -7,13 +7,13 @@ from pathlib import Path
 from picodet.errors import CheckpointError
 from picodet.formats.array_unpickler import ForbiddenGlobalError, unpickle
 from picodet.formats.infer_cfg import InferConfig, read_infer_cfg
-from picodet.formats.inference_folder import WEIGHTS, program_file
+from picodet.formats.inference_folder import WEIGHTS_SUFFIX, find_program
 from picodet.formats.pickle_opcodes import DamagedError, RefusedError
 from picodet.graphs import pdmodel, pir
 from picodet.graphs.graph import Graph
 from picodet.graphs.program import Program, read_bytes
 
-INFO_SUFFIX = WEIGHTS + ".info"
+INFO_SUFFIX = WEIGHTS_SUFFIX + ".info"
 MAX_INFO_BYTES = 4_000_000  # bytes; S-416's has 60,000
 
 
@@ -32,8 +32,8 @@ def read_folder(folder: Path) -> InferenceFolder:
     """Raises CheckpointError for files that are not what they should be, GraphError for a program
     that is no network.
     """
-    file = program_file(folder)
-    weights = file.with_suffix(WEIGHTS)
+    file = find_program(folder)
+    weights = file.with_suffix(WEIGHTS_SUFFIX)
     read = pdmodel.read if file.suffix == ".pdmodel" else pir.read
     program = read(file, weights)
     return InferenceFolder(

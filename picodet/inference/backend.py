@@ -57,7 +57,7 @@ class Backend(Protocol):
         """The package that computes."""
         ...
 
-    def __call__(self, fed: ModelInputs) -> Sequence[Candidates] | Sequence[Detections]:
+    def __call__(self, inputs: ModelInputs) -> Sequence[Candidates] | Sequence[Detections]:
         """One per picture: Detections where the form is "detections", otherwise Candidates.
 
         Raises PicoDetError where what comes out is not finite.

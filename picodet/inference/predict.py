@@ -10,7 +10,7 @@ from picodet.config import ResizeKernels
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import ImageError, PicoDetError
 from picodet.inference.backend import Backend, ModelInputs
-from picodet.inference.torch_backend import TorchNetwork
+from picodet.inference.torch_backend import TorchBackend
 from picodet.models.picodet import PicoDet
 from picodet.ops.postprocess import Candidates, Detections, apply_nms
 
@@ -57,7 +57,7 @@ def detect(
     model of which any part is in training mode, or whose output is not finite.
     """
     _check(model, image, score)
-    backend = TorchNetwork(model)
+    backend = TorchBackend(model)
     if not isinstance(image, np.ndarray):
         image = read_image(Path(image))
     return detect_image(backend, image, interp, score, resize)

@@ -11,7 +11,7 @@ from picodet.data.resize_kernels import describe_kernels, fingerprint
 from picodet.distributed import ProcessGroup
 from picodet.errors import TrainingError
 from picodet.files import check_folder, sha256
-from picodet.inference.torch_backend import on_device
+from picodet.inference.torch_backend import move_to_device
 from picodet.system import locks
 from picodet.system.locks import Lock
 from picodet.system.versions import cpu
@@ -133,7 +133,7 @@ def prepare(
             "step; use a smaller --batch or --accumulation-steps"
         )
     initialized = init_model(recipe.model, options.seed, init.weights, init.head)
-    model = on_device(initialized.model, options.device)
+    model = move_to_device(initialized.model, options.device)
     freeze(model, recipe.frozen)
     if recipe.sync_bn and ranks.size > 1:
         convert_sync_batchnorm(model)

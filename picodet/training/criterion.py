@@ -94,8 +94,8 @@ def aligned_losses(
 ) -> Losses:
     """Losses of 2022 (ppdet/modeling/heads/pico_head.py, PicoHeadV2).
 
-    normalizer: sum of the assigned qualities -> divisor of all three losses. static: assign by ATSS,
-    as in the first epochs, instead of task-aligned.
+    normalizer: sum of the assigned qualities -> divisor of all three losses. static: assign by
+    ATSS, as in the first epochs, instead of task-aligned.
     """
     anchors = anchor_points_of(output)
     scores, reg = flatten_levels(output.scores()), flatten_levels(output.reg)

@@ -1,7 +1,7 @@
 """Exponential moving average (EMA) of a model's state: official weights are EMA weights.
 
-ppdet/optimizer/ema.py:29-141. It covers every float of a state_dict: weights, the running statistics
-of the batch norms, the head's `project`. Official files hold ppdet's unused `scale_reg` too, which
+ppdet/optimizer/ema.py:29-141. It covers every float of a state_dict: weights, the running
+statistics of the batch norms, the head's `project`. Official files hold ppdet's unused `scale_reg` too, which
 no model here has.
 """
 
@@ -19,7 +19,7 @@ class ModelEMA:
     """Tracks the model's state: `update` after each step, `snapshot` where the recipe says.
 
     Started from zero the EMA is biased towards zero. `snapshot` corrects that as ppdet does, by the
-    last decay as if it had been constant: at a rising decay that is too much, by a factor of 1.00012
+    last decay as if it had been constant: at a rising decay that is too much, by 1.00012
     after a hundred steps. An exponential decay is not corrected at all. Started from the parameters
     there is no bias.
 
@@ -35,7 +35,9 @@ class ModelEMA:
         state = model.state_dict()
         floats = {name: value for name, value in state.items() if value.is_floating_point()}
         self._shapes = {name: value.shape for name, value in floats.items()}
-        self._values = torch.empty_like(self._model_values())  # all floats, flattened and concatenated
+        self._values = torch.empty_like(
+            self._model_values()
+        )  # all floats, flattened and concatenated
         self._reset()
 
     def decay(self) -> float:

@@ -23,7 +23,7 @@ from picodet.models.resnet_vd import ResNet
 from picodet.models.shufflenet_v2 import ShuffleNetV2
 from picodet.training.layer_lookup import nearest
 
-# of a class in an anchor point, before anything is learnt (heads/pico_head.py: prior_prob)
+# of a class at an anchor point, before training (heads/pico_head.py: prior_prob)
 PRIOR_PROB = 0.01
 PRIOR_LOGIT = -math.log((1 - PRIOR_PROB) / PRIOR_PROB)
 TOWER_STD = 0.01

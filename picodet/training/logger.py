@@ -18,8 +18,8 @@ class TrainLogger:
     """Writes the log of one process (rank 0) into a folder.
 
     start_iteration: where the training starts or resumes; lines of later iterations are deleted.
-    evaluated: whether the evaluation at that iteration was finished. note: None, or that TensorBoard
-    is not installed.
+    evaluated: whether the evaluation at that iteration was finished. note: None, or that
+    TensorBoard is not installed.
     """
 
     def __init__(self, folder: Path, start_iteration: int, evaluated: bool = True) -> None:

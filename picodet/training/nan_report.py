@@ -12,11 +12,11 @@ from picodet.training.data.batch import Batch
 
 SHOWN = 16  # image ids in the message
 NOT_FINITE = "the loss or a gradient is not finite"
-ELSEWHERE = "none when this process repeats the step in full precision; another process has it, or half precision"
+ELSEWHERE = "none when the step is repeated in full precision in this process"
 
 
 class NotFiniteError(TrainingError):
-    """A loss or gradient is NaN or infinite; the step was not taken, the last checkpoint is good."""
+    """A loss or gradient is NaN or infinite. The step was not taken."""
 
     in_other_process = False  # whether this process found no such tensor itself
 
@@ -82,7 +82,12 @@ def _first_nonfinite(model: nn.Module, batch: Batch, criterion: Criterion) -> st
 def _inputs(model: nn.Module, batch: Batch) -> Iterator[tuple[str, Tensor]]:
     yield "the images", batch.images
     yield "the boxes", batch.targets.boxes
-    for name, tensor in model.named_parameters():  # running statistics are left out: the batch has changed them already
+    for (
+        name,
+        tensor,
+    ) in (
+        model.named_parameters()
+    ):  # running statistics are left out: the batch has changed them already
         yield f"the weight {name}", tensor
 
 

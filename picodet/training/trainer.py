@@ -1,8 +1,9 @@
 """The training loop, from the first epoch or a checkpoint; as ppdet's Trainer.train
 (engine/trainer.py).
 
-After each epoch it takes an EMA snapshot where the recipe says so, writes and evaluates weights, and
-saves a checkpoint. Whatever kills the process, resuming from the newest one gives the same result.
+After each epoch it takes an EMA snapshot where the recipe says so, writes and evaluates weights,
+and saves a checkpoint. Whatever kills the process, resuming from the newest one gives the same
+result.
 """
 
 import signal
@@ -82,8 +83,8 @@ class Interruption:
     """Context manager: `requested` turns true at the first SIGINT or termination signal.
 
     A second Ctrl-C raises KeyboardInterrupt at once; a second termination signal, as torchrun sends
-    it, is ignored, so that saving is not disturbed. Changes the signal handlers of the process until
-    the end of the block, in its main thread only.
+    it, is ignored, so that saving is not disturbed. Changes the process's signal handlers until the
+    end of the block, in its main thread only.
     """
 
     def __init__(self) -> None:
@@ -195,10 +196,10 @@ class Trainer:
             self.ranks.check()  # raises if another process failed first
             if any(text in str(error) for text in OUT_OF_MEMORY):
                 raise TrainingError(
-                    f"iteration {self.progress.iteration}: there is not enough memory "
-                    f"({str(error).splitlines()[0]}). A smaller --batch, with "
-                    "--accumulation-steps for as "
-                    "many images in a step, takes less; all up to the last state is kept"
+                    f"iteration {self.progress.iteration}: out of memory "
+                    f"({str(error).splitlines()[0]}). Use a smaller --batch, with "
+                    "--accumulation-steps for the same number of images per step; --resume continues "
+                    "from the last checkpoint"
                 ) from error
             raise
         finally:

@@ -13,7 +13,7 @@ from picodet.exporter import graph, ort
 from picodet.files import sha256
 from picodet.formats import pdparams_writer
 from picodet.formats.meta import make_meta
-from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
+from picodet.inference.onnxruntime_backend import OnnxRuntimeBackend
 from picodet.models import checkpoint
 
 
@@ -56,7 +56,7 @@ def test_the_kernels_of_the_resize_go_with_the_file(run, tmp_path):
         options = ("--level", "heads", "--no-verify", "--overwrite", *wishes)
         result = run("model.safetensors", "out.onnx", *options)
         assert result.exit_code == 0, result.output
-        found.append(OnnxRuntimeNetwork(tmp_path / "out.onnx").spec.preprocessing.resize)
+        found.append(OnnxRuntimeBackend(tmp_path / "out.onnx").spec.preprocessing.resize)
     assert found == ["native", "portable"]
 
 
@@ -68,7 +68,7 @@ def test_writes_a_verified_file_and_says_what_it_is(run, tmp_path):
     for line in (
         "level      heads, opset 14",
         "input      image [1, 3, 128, 128]",
-        "output     sides_64 [1, 4, 32]",
+        "output     reg_64 [1, 4, 32]",
         "VERIFIED: 2 runs beside torch",
     ):
         assert line in result.output
@@ -143,7 +143,7 @@ def test_no_verify_is_said(run, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (("model.safetensors", "out.pb"), "suffix must be .onnx"),
         (("model.safetensors", "no/out.onnx"), "there is no folder"),
@@ -163,10 +163,10 @@ def test_no_verify_is_said(run, tmp_path):
         (("out.onnx", "out.onnx"), "also an input"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_written(run, tmp_path, arguments, said):
+def test_what_cannot_be_is_refused_before_anything_is_written(run, tmp_path, arguments, expected):
     result = run(*arguments)
     assert result.exit_code == 1, result.output
-    assert said in " ".join(result.output.split())
+    assert expected in " ".join(result.output.split())
     assert written(tmp_path) == []
 
 

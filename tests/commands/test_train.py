@@ -67,8 +67,8 @@ def last_checkpoint(out):
 @pytest.mark.slow
 def test_it_trains_and_says_what_it_did(whole):
     out, done, report = whole
-    assert "base rate 0.01 for 2 images a step, as in the recipe" in done.stderr
-    assert f"8 images, {STEPS} steps an epoch" in done.stderr
+    assert "base learning rate 0.01 for 2 images per step, as in the recipe" in done.stderr
+    assert f"8 images, {STEPS} steps per epoch" in done.stderr
     assert "trained  2 epochs, 8 steps" in done.stdout
     assert report["iterations"] == 8
     assert report["best"]["epoch"] in (1, 2)
@@ -129,7 +129,7 @@ def test_killed_it_resumes_to_the_same_bits(whole, files, tmp_path):
     assert killed.returncode == -signal.SIGKILL
     assert len(list((out / checkpoints.FOLDER).glob(checkpoints.FILES))) == 3
     done = subprocess.run([*command, "--resume"], env=environment, check=True, capture_output=True)
-    assert b"goes on after step" in done.stderr
+    assert b"resumed after step" in done.stderr
     # in a process of its own, as threads add up in another order: the bits of one thread
     alone = tmp_path / "alone"
     command = [sys.executable, "-m", "picodet", "train", *arguments(files, alone)]
@@ -151,7 +151,7 @@ def test_two_processes_share_a_step(files, tmp_path):
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained  2 epochs, 8 steps") == 1  # one of them tells
-    assert "base rate 0.01 for 2 images a step, as in the recipe" in done.stderr
+    assert "base learning rate 0.01 for 2 images per step, as in the recipe" in done.stderr
     assert json.loads((tmp_path / "report.json").read_text())["iterations"] == 8
 
 
@@ -161,7 +161,7 @@ def test_another_number_of_images_changes_the_rate_and_says_so(files, tmp_path):
         train, arguments(files, tmp_path / "out", "--accumulation-steps", 2, "--evaluate-every", 0)
     )
     assert done.exit_code == 0, done.output
-    assert "base rate 0.01 for 2 images a step is 0.02 for 4, by the linear rule" in done.stderr
+    assert "base learning rate 0.01 for 2 images per step scaled to 0.02 for 4 (linear scaling rule)" in done.stderr
     assert "trained  2 epochs, 4 steps" in done.stdout
 
 
@@ -169,10 +169,10 @@ def test_a_training_is_not_written_over(whole, files):
     out = whole[0]
     done = CliRunner().invoke(train, arguments(files, out))
     assert done.exit_code == 1
-    assert "holds a training of 8 steps: --resume goes on with it" in done.stderr
+    assert "already holds a training of 8 steps; continue it with --resume" in done.stderr
     done = CliRunner().invoke(train, arguments(files, out, "--resume", "--seed", 5))
     assert done.exit_code == 1
-    assert "belongs to another training: seed was 0, is 5" in done.stderr
+    assert "other settings than the training began with: seed was 0, is 5" in done.stderr
 
 
 @pytest.mark.slow
@@ -239,7 +239,7 @@ def test_it_goes_on_with_a_copy_of_its_dataset(files, tmp_path):
     again = arguments(tmp_path / "copy", out, "--evaluate-every", 0, "--resume")
     done = CliRunner().invoke(train, again)
     assert done.exit_code == 0, done.output
-    assert "goes on after step" in done.stderr
+    assert "resumed after step" in done.stderr
 
 
 @pytest.mark.slow
@@ -268,7 +268,7 @@ def test_it_does_not_go_on_with_other_boxes_to_evaluate_on(whole, files, tmp_pat
     boxes["annotations"].pop()
     (tmp_path / "other.json").write_text(json.dumps(boxes))
     done = resume(files, whole[0], "--val-annotations", tmp_path / "other.json")
-    assert "belongs to another training: val_annotations was " in refusal(done)
+    assert "other settings than the training began with: val_annotations was " in refusal(done)
 
 
 def test_two_trainings_in_one_folder(whole, files, tmp_path):

@@ -18,7 +18,7 @@ from picodet.converter.convert import convert_model
 from picodet.converter.from_graph import from_graph
 from picodet.converter.sources import GraphSource, Origin
 from picodet.errors import ConversionError, GraphError
-from picodet.exporter.model_proto import build
+from picodet.exporter.model_proto import build_model
 from picodet.exporter.options import ExportOptions as Export
 from picodet.formats.meta import make_meta
 from picodet.graphs.onnx_reader import read_graph
@@ -140,7 +140,7 @@ def test_a_list_of_labels_that_is_wrong_is_said_and_left_out():
 def test_our_own_export_comes_back_as_what_it_was(tmp_path, config, level):
     """Folded, with what decodes and suppresses behind it, and its meta in the file."""
     meta = make_meta(config, "detector", "x", "0" * 64)
-    proto = build(model_of(config), Export(level), meta)
+    proto = build_model(model_of(config), Export(level), meta)
     _, found = convert_model(write(proto, tmp_path / "x.onnx"), ConvertOptions())
     assert found.config == config
     bins = "head.integral.project"

@@ -11,7 +11,7 @@ from drawn_coco import write_dataset
 
 from picodet.cli import detect
 from picodet.data.preprocess import read_image
-from picodet.inference.open_backend import RuntimeOptions, open_network
+from picodet.inference.open_backend import RuntimeOptions, open_backend
 from picodet.inference.predict import detect_image
 
 
@@ -43,7 +43,7 @@ def test_objects_are_found_and_named(folder, form, backend):
     assert done.stderr == ""
     assert (folder / "drawn" / "0.png").is_file()
     (found,) = json.loads((folder / "found.json").read_text())
-    network = open_network(folder / f"{form}.onnx", RuntimeOptions())
+    network = open_backend(folder / f"{form}.onnx", RuntimeOptions())
     expected = detect_image(network, read_image(folder / "0.png"), score=0.5)
     assert len(expected) > 0
     assert found["names"] == [network.spec.class_name(c) for c in expected.classes]

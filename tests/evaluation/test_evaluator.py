@@ -12,7 +12,7 @@ from picodet.data.resize_kernels import kernels_differ
 from picodet.errors import EvaluationError
 from picodet.evaluation import evaluator
 from picodet.evaluation.metrics import evaluate
-from picodet.inference.open_backend import RuntimeOptions, open_network
+from picodet.inference.open_backend import RuntimeOptions, open_backend
 from picodet.inference.predict import detect_image
 from picodet.ops.postprocess import Postprocessing
 
@@ -21,7 +21,7 @@ def test_every_image_counts_and_is_detected_in_as_one_alone_would_be(
     baseline, models, shared_dataset
 ):
     assert len(baseline.annotations.images) == NUM_IMAGES
-    network = open_network(models / "heads.onnx", RuntimeOptions())
+    network = open_backend(models / "heads.onnx", RuntimeOptions())
     by_class = {"red": 7, "green": 9, "blue": 4}
     (predictions,) = baseline.predictions
     assert np.array_equal(

@@ -18,8 +18,8 @@ FORMS = {
 @pytest.fixture(scope="module")
 def exports(checkpoint_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exports")
-    for name, wanted in FORMS.items():
-        export(checkpoint_file, folder / f"{name}.onnx", wanted, verified=False)
+    for name, options in FORMS.items():
+        export(checkpoint_file, folder / f"{name}.onnx", options, verified=False)
     return folder
 
 

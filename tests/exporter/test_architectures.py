@@ -10,10 +10,10 @@ from onnx import TensorProto, helper, numpy_helper
 from tracing import filled_model, seeded_checkpoint
 
 from picodet.exporter import ort
-from picodet.exporter.model_proto import build
+from picodet.exporter.model_proto import build_model
 from picodet.exporter.options import ExportOptions
-from picodet.exporter.verify import SQUARED, verify
-from picodet.exporter.verify_inputs import trials
+from picodet.exporter.verify import SQUARED_SUFFIX, verify
+from picodet.exporter.verify_inputs import make_verify_inputs
 from picodet.formats.meta import make_meta
 from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, VARIANTS, XS_LCNET
 
@@ -25,20 +25,20 @@ def small(variant):
     return filled_model(config, seeded_checkpoint(config))
 
 
-def built(model, wanted):
-    return build(model, wanted, make_meta(model.config, "detector", "seeded", "ab" * 32))
+def built(model, options):
+    return build_model(model, options, make_meta(model.config, "detector", "seeded", "ab" * 32))
 
 
 @pytest.fixture
 def verified(tmp_path):
     """Builds, changes and verifies: the Verification."""
 
-    def verified(model, wanted, change=lambda proto: None):
-        proto = built(model, wanted)
+    def verified(model, options, change=lambda proto: None):
+        proto = built(model, options)
         change(proto)
         onnx.save(proto, tmp_path / "export.onnx")
-        asked = list(trials(model.config, wanted, ()))
-        return verify(tmp_path / "export.onnx", model, wanted, asked)
+        all_inputs = list(make_verify_inputs(model.config, options, ()))
+        return verify(tmp_path / "export.onnx", model, options, all_inputs)
 
     return verified
 
@@ -68,7 +68,7 @@ def test_any_batch_and_any_size_pass(verified, variant, level, opset):
 @pytest.mark.slow
 def test_of_an_aligned_head_the_squares_of_scores_are_compared(verified):
     found = verified(small(XS_LCNET), ExportOptions())
-    assert set(found.gaps) == {"rows", "nums", "boxes", "scores" + SQUARED}
+    assert set(found.differences) == {"rows", "nums", "boxes", "scores" + SQUARED_SUFFIX}
     shared, theirs = found.kept
     assert shared >= 0.9 * theirs > 0
 
@@ -148,6 +148,6 @@ def test_at_an_odd_end_only_the_cells_that_are_there_are_averaged(size):
     opset = [helper.make_opsetid("", 11)]
     proto = helper.make_model(graph, opset_imports=opset, ir_version=6)
     images = np.random.default_rng(0).normal(size=(1, 2, *size)).astype("f4")
-    made = ort.run(ort.open_file(proto.SerializeToString()), {"x": images})["y"]
+    made = ort.run(ort.create_session(proto.SerializeToString()), {"x": images})["y"]
     expected = model.backbone.res3.res3a.shortcut.pool(torch.from_numpy(images))
     np.testing.assert_allclose(made, expected.numpy(), rtol=1e-6)

@@ -8,10 +8,10 @@ import pytest
 from tracing import filled_model, seeded_checkpoint
 
 from picodet.exporter import ort
-from picodet.exporter.model_proto import build
+from picodet.exporter.model_proto import build_model
 from picodet.exporter.options import ExportOptions
-from picodet.exporter.verify import SQUARED, verify
-from picodet.exporter.verify_inputs import trials
+from picodet.exporter.verify import SQUARED_SUFFIX, verify
+from picodet.exporter.verify_inputs import make_verify_inputs
 from picodet.formats.meta import make_meta
 from picodet.inference.openvino_backend import openvino
 from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, XS_LCNET
@@ -27,9 +27,9 @@ def in_openvino(path):
     compiled = openvino.Core().compile_model(path, "CPU", settings)
 
     def run(feed):
-        given = {value.any_name: feed[value.any_name] for value in compiled.inputs}
-        made = compiled(given)
-        return {value.any_name: made[value] for value in compiled.outputs}
+        model_inputs = {value.any_name: feed[value.any_name] for value in compiled.inputs}
+        outputs = compiled(model_inputs)
+        return {value.any_name: outputs[value] for value in compiled.outputs}
 
     return run
 
@@ -39,24 +39,27 @@ def in_openvino(path):
     [("heads", 11), ("boxes", 14), ("detections", 11), ("detections", NEWEST)],
 )
 def test_computes_the_same(model, meta, tmp_path, level, opset):
-    wanted = ExportOptions(level, opset, "dynamic", "dynamic" if opset == 11 else None)
+    options = ExportOptions(level, opset, "dynamic", "dynamic" if opset == 11 else None)
     path = tmp_path / "export.onnx"
-    onnx.save(build(model, wanted, meta), path)
-    asked = list(trials(model.config, wanted, ()))
-    allowed = {name: gap.allowed for name, gap in verify(path, model, wanted, asked).gaps.items()}
-    session, run = ort.open_file(path), in_openvino(path)
-    for trial in asked:
-        feed = {"image": trial.images, "scale_factor": trial.scale_factors}
-        expected, made = ort.run(session, feed), run(feed)
+    onnx.save(build_model(model, options, meta), path)
+    all_inputs = list(make_verify_inputs(model.config, options, ()))
+    allowed = {
+        name: difference.allowed
+        for name, difference in verify(path, model, options, all_inputs).differences.items()
+    }
+    session, run = ort.create_session(path), in_openvino(path)
+    for inputs in all_inputs:
+        feed = {"image": inputs.images, "scale_factor": inputs.scale_factors}
+        expected, outputs = ort.run(session, feed), run(feed)
         if level == "detections":  # in the same order
-            np.testing.assert_array_equal(made["nums"], expected["nums"])
-            np.testing.assert_array_equal(made["rows"][:, 0], expected["rows"][:, 0])
-            sides = allowed["boxes"] / trial.scale_factors.min()
-            assert np.abs(made["rows"][:, 1] - expected["rows"][:, 1]).max() <= allowed["scores"]
-            assert np.abs(made["rows"][:, 2:] - expected["rows"][:, 2:]).max() <= sides
+            np.testing.assert_array_equal(outputs["nums"], expected["nums"])
+            np.testing.assert_array_equal(outputs["rows"][:, 0], expected["rows"][:, 0])
+            box_tolerance = allowed["boxes"] / inputs.scale_factors.min()
+            assert np.abs(outputs["rows"][:, 1] - expected["rows"][:, 1]).max() <= allowed["scores"]
+            assert np.abs(outputs["rows"][:, 2:] - expected["rows"][:, 2:]).max() <= box_tolerance
         else:
             for name, array in expected.items():
-                assert np.abs(made[name] - array).max() <= allowed[name], name
+                assert np.abs(outputs[name] - array).max() <= allowed[name], name
 
 
 @pytest.mark.parametrize(
@@ -64,16 +67,16 @@ def test_computes_the_same(model, meta, tmp_path, level, opset):
 )
 def test_computes_the_same_of_other_architectures(variant, tmp_path):
     config = replace(variant, classes=("a", "b", "c"), input_size=(96, 64))
-    model, wanted = filled_model(config, seeded_checkpoint(config)), ExportOptions("boxes")
+    model, options = filled_model(config, seeded_checkpoint(config)), ExportOptions("boxes")
     path = tmp_path / "export.onnx"
-    onnx.save(build(model, wanted, make_meta(config, "detector", "seeded", "ab" * 32)), path)
-    (trial, *_) = asked = list(trials(config, wanted, ()))
-    gaps = verify(path, model, wanted, asked).gaps
-    feed = {"image": trial.images}
-    expected, made = ort.run(ort.open_file(path), feed), in_openvino(path)(feed)
-    assert np.abs(made["boxes"] - expected["boxes"]).max() <= gaps["boxes"].allowed
-    if "scores" in gaps:
-        assert np.abs(made["scores"] - expected["scores"]).max() <= gaps["scores"].allowed
+    onnx.save(build_model(model, options, make_meta(config, "detector", "seeded", "ab" * 32)), path)
+    (inputs, *_) = all_inputs = list(make_verify_inputs(config, options, ()))
+    differences = verify(path, model, options, all_inputs).differences
+    feed = {"image": inputs.images}
+    expected, outputs = ort.run(ort.create_session(path), feed), in_openvino(path)(feed)
+    assert np.abs(outputs["boxes"] - expected["boxes"]).max() <= differences["boxes"].allowed
+    if "scores" in differences:
+        assert np.abs(outputs["scores"] - expected["scores"]).max() <= differences["scores"].allowed
     else:
-        squares = made["scores"] ** 2 - expected["scores"] ** 2
-        assert np.abs(squares).max() <= gaps["scores" + SQUARED].allowed
+        squares = outputs["scores"] ** 2 - expected["scores"] ** 2
+        assert np.abs(squares).max() <= differences["scores" + SQUARED_SUFFIX].allowed

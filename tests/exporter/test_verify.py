@@ -11,10 +11,10 @@ from onnx import numpy_helper
 
 from picodet.errors import PicoDetError
 from picodet.exporter import graph, nms, ort
-from picodet.exporter.model_proto import build
-from picodet.exporter.options import LEVELS, ExportOptions
+from picodet.exporter.model_proto import build_model
+from picodet.exporter.options import EXPORT_LEVELS, ExportOptions
 from picodet.exporter.verify import verify
-from picodet.exporter.verify_inputs import trials
+from picodet.exporter.verify_inputs import make_verify_inputs
 from picodet.formats.meta import META_KEY
 
 NEWEST = ort.newest_opset()
@@ -25,12 +25,12 @@ OPSETS = (11, 13, 14, 18, NEWEST)
 def verified(model, meta, tmp_path):
     """Builds, changes and verifies: the Verification."""
 
-    def verified(wanted, change=lambda proto: None, images=()):
-        proto = build(model, wanted, meta)
+    def verified(options, change=lambda proto: None, images=()):
+        proto = build_model(model, options, meta)
         change(proto)
         path = tmp_path / "export.onnx"
         onnx.save(proto, path)
-        return verify(path, model, wanted, list(trials(model.config, wanted, images)))
+        return verify(path, model, options, list(make_verify_inputs(model.config, options, images)))
 
     return verified
 
@@ -52,7 +52,7 @@ def node(proto, output):
 # right ones
 
 
-RIGHT = [(level, opset) for level in LEVELS for opset in OPSETS]
+RIGHT = [(level, opset) for level in EXPORT_LEVELS for opset in OPSETS]
 
 
 @pytest.mark.slow
@@ -60,9 +60,11 @@ RIGHT = [(level, opset) for level in LEVELS for opset in OPSETS]
 def test_a_right_export_passes(verified, level, opset):
     found = verified(ExportOptions(level, opset))
     assert found.ok, found
-    assert any(gap.error for gap in found.gaps.values())  # onnxruntime is not torch
+    assert any(
+        difference.error for difference in found.differences.values()
+    )  # onnxruntime is not torch
     expected = {"heads": 8, "boxes": 2, "detections": 4}[level]
-    assert len(found.gaps) == expected
+    assert len(found.differences) == expected
     assert found.runs == 2  # a picture and its left half
 
 
@@ -78,7 +80,7 @@ def test_any_batch_and_any_size_pass(verified, level, opset):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", EXPORT_LEVELS)
 def test_a_fixed_batch_at_another_size_passes(verified, level):
     assert verified(ExportOptions(level, batch=3, input_size=(64, 128))).ok
 
@@ -95,14 +97,14 @@ def test_other_thresholds_pass(verified):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("grey", [25, 55])
-def test_an_image_of_one_pixel_passes(verified, tmp_path, grey, threads):
+@pytest.mark.parametrize("gray", [25, 55])
+def test_an_image_of_one_pixel_passes(verified, tmp_path, gray, threads):
     """It is all one colour: onnxruntime's means err the same way with every value they add."""
-    cv2.imwrite(str(tmp_path / "pixel.png"), np.full((1, 1, 3), grey, np.uint8))
+    cv2.imwrite(str(tmp_path / "pixel.png"), np.full((1, 1, 3), gray, np.uint8))
     torch.set_num_threads(threads)  # `one_thread` sets it back
     found = verified(ExportOptions("heads", input_size=(320, 320)), images=[tmp_path / "pixel.png"])
     assert found.ok, found
-    assert max(gap.error_over_noise for gap in found.gaps.values()) < 5
+    assert max(difference.error_over_noise for difference in found.differences.values()) < 5
 
 
 @pytest.mark.slow
@@ -143,8 +145,8 @@ def test_sides_in_another_order_are_found(verified):
     ("name", "change"),
     [
         ("corners", lambda signs: -signs),
-        ("cells.centres", lambda centres: centres[:, [1, 0, 3, 2]]),
-        ("cells.centres", lambda centres: centres + 1e-3),
+        ("anchor_points.centers", lambda centers: centers[:, [1, 0, 3, 2]]),
+        ("anchor_points.centers", lambda centers: centers + 1e-3),
         ("head.integral.project", lambda project: project * 1.0001),
     ],
     ids=["signs", "x and y", "a thousandth of a cell", "bins"],
@@ -152,7 +154,7 @@ def test_sides_in_another_order_are_found(verified):
 def test_wrong_decoding_is_found(verified, name, change):
     found = verified(ExportOptions("boxes"), lambda proto: set_constant(proto, name, change))
     assert worst_of(found) == "boxes"
-    assert found.gaps["scores"].ok
+    assert found.differences["scores"].ok
 
 
 @pytest.mark.slow
@@ -172,7 +174,7 @@ def test_a_scale_factor_in_another_order_is_found(verified):
 
     found = verified(ExportOptions(), exchange)
     assert worst_of(found) == "rows"
-    assert found.gaps["boxes"].ok
+    assert found.differences["boxes"].ok
 
 
 @pytest.mark.slow

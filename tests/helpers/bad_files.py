@@ -286,8 +286,8 @@ def small_onnx() -> bytes:
 @cache
 def own_onnx() -> bytes:
     """An export of ours, whole."""
-    from picodet.exporter.model_proto import build
+    from picodet.exporter.model_proto import build_model
     from picodet.exporter.options import ExportOptions as Export
 
     meta = make_meta(WIDE, "detector", "wide.pdparams", "ab" * 32)
-    return build(built(WIDE), Export(level="boxes"), meta).SerializeToString()
+    return build_model(built(WIDE), Export(level="boxes"), meta).SerializeToString()

@@ -92,7 +92,8 @@ def _figure(image: WorstImage) -> str:
     height, width = image.size
     jpeg = base64.b64encode(image.jpeg).decode()
     counts = ", ".join(
-        f'<span class="{kind}">{len(getattr(image, kind))} {kind.replace("_", " ")}</span>' for kind in MEANINGS
+        f'<span class="{kind}">{len(getattr(image, kind))} {kind.replace("_", " ")}</span>'
+        for kind in MEANINGS
     )
     return (
         f'<figure style="--ratio:{width / height:.4f}"><div class="shot">'
@@ -141,7 +142,9 @@ def _box(kind: str, labeled_box: LabeledBox, label: Label, size: tuple[int, int]
     top, bottom = (min(max(side, 0), height) for side in labeled_box.box[1::2])
     rect = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
     sides = ", ".join(f"{side:.1f}" for side in labeled_box.box)
-    tooltip = svg_title([f"{kind.replace('_', ' ')}: {label.text}", f"left, top, right, bottom: {sides}"])
+    tooltip = svg_title(
+        [f"{kind.replace('_', ' ')}: {label.text}", f"left, top, right, bottom: {sides}"]
+    )
     return (
         f'<g class="{kind}">{tooltip}<rect class="under" {rect}/><rect {rect}/>'
         f"{_label(kind, label)}</g>"

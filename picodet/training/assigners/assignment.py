@@ -17,7 +17,7 @@ class Assignment(NamedTuple):
     """The box of each of the A anchor points of each image, in the order of ops.anchor_points."""
 
     box: Tensor  # [B, A] int64, index of a box among those of the image; NONE for background
-    quality: Tensor  # [B, A], that its score should have; 0 for background
+    quality: Tensor  # [B, A], target of its score; 0 for background
 
 
 class FlatTargets(NamedTuple):

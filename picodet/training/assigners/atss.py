@@ -20,7 +20,7 @@ from picodet.training.recipes.schema import TaskAligned
 
 LEAST_UNION = 1e-10  # added to unions, bbox_utils.py:592-612
 LEAST_PREDICTED_UNION = 1e-9  # added to unions, bbox_utils.py:430-452
-INSIDE = 1e-9  # least distance of an anchor point to the sides of its box, pixels, assigners/utils.py:116
+INSIDE = 1e-9  # least distance of a point to its box's sides, pixels, assigners/utils.py:116
 
 
 @torch.no_grad()
@@ -34,8 +34,8 @@ def atss(
 ) -> Assignment:
     """The nearest anchor points of each level whose anchor square has an IoU above mean + std.
 
-    boxes [B, A, 4] predicted, xyxy; points [A, 2] (x, y); strides [A, 1]; all in pixels. The quality
-    is the IoU of the predicted box.
+    boxes [B, A, 4] predicted, xyxy; points [A, 2] (x, y); strides [A, 1]; all in pixels. The
+    quality is the IoU of the predicted box.
     """
     flat = flatten_targets(targets, boxes.dtype)
     half = config.anchor_size * strides * 0.5

@@ -19,7 +19,7 @@ from picodet.training.recipes.schema import TaskAligned
 
 LEAST_UNION = 1e-9  # added to unions, bbox_utils.py:430-452
 LEAST_ALIGNMENT = 1e-9  # added to the divisor, task_aligned_assigner.py:189
-INSIDE = 1e-9  # least distance of an anchor point to the sides of its box, pixels, assigners/utils.py:116
+INSIDE = 1e-9  # least distance of a point to its box's sides, pixels, assigners/utils.py:116
 
 
 @torch.no_grad()
@@ -28,8 +28,8 @@ def task_aligned(
 ) -> Assignment:
     """The anchor points in each box with the greatest alignment, score^alpha * IoU^beta.
 
-    scores [B, C, A] probabilities, boxes [B, A, 4] predicted, xyxy; points [A, 2] (x, y); all lengths
-    in pixels. The quality is the alignment, scaled so that its greatest is the box's greatest IoU.
+    scores [B, C, A] probabilities, boxes [B, A, 4] predicted, xyxy; points [A, 2] (x, y); all in
+    pixels. The quality is the alignment, scaled so that its greatest is the box's greatest IoU.
     """
     flat = flatten_targets(targets, boxes.dtype)
     intersection, union = intersection_and_union(flat.boxes[:, None], flat.per_box(boxes))

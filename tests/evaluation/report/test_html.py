@@ -177,7 +177,12 @@ def test_boxes_beyond_the_image_are_drawn_on_its_edge_and_said_in_full():
 
 def test_the_smallest_box_is_on_top_and_has_its_score():
     titles = re.findall(r"<g class=\"\w+\"><title>(.*?)\n", worst_gallery(WORST))
-    assert [said.split(":")[0] for said in titles] == ["false positives", "true positives", "false negatives", "false negatives"]
+    assert [said.split(":")[0] for said in titles] == [
+        "false positives",
+        "true positives",
+        "false negatives",
+        "false negatives",
+    ]
     assert titles[1] == "true positives: person 0.91"
     assert titles[2] == "false negatives: cat"
 

@@ -96,7 +96,10 @@ def test_a_box_out_of_reach_takes_nothing():
 def test_the_class_counts_as_much_as_it_weighs():
     """The score of class 1 is better in the last anchor point: it is taken, unless classes do not count."""
     scores = torch.tensor([[[0.9, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.9]]])
-    whole, wanted = (0.0, 0.0, 16.0, 16.0), [(0.0, 0.0, 12.0, 12.0)] * 4  # IoU 0.5625: 2 anchor points
+    whole, wanted = (
+        (0.0, 0.0, 16.0, 16.0),
+        [(0.0, 0.0, 12.0, 12.0)] * 4,
+    )  # IoU 0.5625: 2 anchor points
     found = assigned(wanted, single_image_targets(whole, classes=[1]), scores=scores)
     assert found.box.tolist() == [[NONE, 0, NONE, 0]]
     ignored = assigned(

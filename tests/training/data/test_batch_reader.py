@@ -112,7 +112,7 @@ def test_ranks_share_what_one_process_would_read(dataset):
 
 
 def test_too_few_images(dataset):
-    with pytest.raises(TrainingError, match=r"takes 50 images in each of 2 processes"):
+    with pytest.raises(TrainingError, match=r"a step needs 50 in each of 2 processes"):
         reader(dataset, NONE, Preprocessing(), 50, ranks=2)
 
 

@@ -81,7 +81,7 @@ def test_classes_by_name(dataset):
     assert (train_set.files, train_set.classes.tolist()) == (("5.jpg",), [0])
     train_set = read_dataset(file, file.parent, ("cat", "dog"))
     assert train_set.classes.tolist() == [1, 0]
-    with pytest.raises(TrainingError, match=r"no category called bird; it has dog, cat"):
+    with pytest.raises(TrainingError, match=r"no category named bird; it has dog, cat"):
         read_dataset(file, file.parent, ("cat", "bird"))
 
 
@@ -93,7 +93,7 @@ def test_nothing_to_train_on(dataset):
 
 def test_missing_images(dataset):
     file = dataset(box(5, CAT, [10, 20, 30, 40]), box(2, CAT, [1, 2, 3, 4]), images_present=(2,))
-    with pytest.raises(TrainingError, match=r"1 of 2 images .* not there: 5\.jpg"):
+    with pytest.raises(TrainingError, match=r"1 of 2 images .* missing: 5\.jpg"):
         read_dataset(file, file.parent)
 
 
@@ -102,7 +102,7 @@ def test_two_categories_of_one_name(dataset):
     content = json.loads(file.read_text())
     content["categories"][0]["name"] = "dog"
     file.write_text(json.dumps(content))
-    with pytest.raises(TrainingError, match="3 and 7 are both called 'dog'"):
+    with pytest.raises(TrainingError, match="3 and 7 are both named 'dog'"):
         read_dataset(file, file.parent)
 
 

@@ -21,7 +21,7 @@ def test_every_number_is_a_line_with_its_source():
     assert lines["schedule.base_lr"][1:] == ["0.12", path, "LearningRate.base_lr"]
     assert lines["augmentation.sizes"][1:6] == ["352,", "384,", "416,", "448,", "480"]
     assert "96 images a step (24 x 4); for another number the base rate 0.12" in out
-    assert "117,266 images: 1,221 steps an epoch, 305,250 in all" in out
+    assert "117,266 images: 1,221 steps per epoch, 305,250 in all" in out
     assert "not what ppdet has" not in out
 
 
@@ -34,7 +34,7 @@ def test_what_a_file_changes_is_marked(tmp_path):
     assert f"{path}: schedule.base_lr" in line
     assert sum(" * " in line for line in out.splitlines()) == 1
     assert "*: not what ppdet has" in out
-    assert "3,200 images: 10 steps an epoch, 3,000 in all" in out
+    assert "3,200 images: 10 steps per epoch, 3,000 in all" in out
 
 
 def test_on_a_terminal_nothing_is_cut_off():
