@@ -1,8 +1,8 @@
 """Exponential moving average (EMA) of a model's state: official weights are EMA weights.
 
 ppdet/optimizer/ema.py:29-141. It covers every float of a state_dict: weights, the running
-statistics of the batch norms, the head's `project`. Official files hold ppdet's unused `scale_reg` too, which
-no model here has.
+statistics of the batch norms, the head's `project`. Official files hold ppdet's unused
+`scale_reg` too, which no model here has.
 """
 
 import math

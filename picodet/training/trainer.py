@@ -74,8 +74,8 @@ class InterruptedTrainingError(TrainingError):
 
     def __init__(self, out: Path, progress: Progress) -> None:
         super().__init__(
-            f"interrupted after step {progress.step} of epoch {progress.epoch + 1}; a checkpoint is "
-            f"in {out}: the same command with --resume continues from it"
+            f"interrupted after step {progress.step} of epoch {progress.epoch + 1}; a checkpoint "
+            f"is in {out}: the same command with --resume continues from it"
         )
 
 
@@ -198,8 +198,8 @@ class Trainer:
                 raise TrainingError(
                     f"iteration {self.progress.iteration}: out of memory "
                     f"({str(error).splitlines()[0]}). Use a smaller --batch, with "
-                    "--accumulation-steps for the same number of images per step; --resume continues "
-                    "from the last checkpoint"
+                    "--accumulation-steps for the same number of images per step; --resume "
+                    "continues from the last checkpoint"
                 ) from error
             raise
         finally:

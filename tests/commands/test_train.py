@@ -161,7 +161,7 @@ def test_another_number_of_images_changes_the_rate_and_says_so(files, tmp_path):
         train, arguments(files, tmp_path / "out", "--accumulation-steps", 2, "--evaluate-every", 0)
     )
     assert done.exit_code == 0, done.output
-    assert "base learning rate 0.01 for 2 images per step scaled to 0.02 for 4 (linear scaling rule)" in done.stderr
+    assert "0.01 for 2 images per step scaled to 0.02 for 4 (linear scaling rule)" in done.stderr
     assert "trained  2 epochs, 4 steps" in done.stdout
 
 

@@ -47,7 +47,7 @@ def single_image_targets(*boxes: tuple[float, float, float, float], classes=None
 
 
 def difference_to_recorded(assignment: Assignment, golden, name: str, images=None) -> float:
-    """The greatest difference of the qualities; asserts that the anchor points and their boxes are ppdet's.
+    """The greatest difference of the qualities; asserts equal assigned boxes.
 
     anchor points: images to look at, all by default.
     """

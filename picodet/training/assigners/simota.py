@@ -82,7 +82,7 @@ def costs(
 def _inside_and_near_center(
     points: Tensor, strides: Tensor, flat: FlatTargets, radius: float, num_images: int
 ) -> tuple[Tensor, Tensor]:
-    """[N, A] bool each: in the box and near its center; in or near the center of any box of the image."""
+    """[N, A] bool each: in the box and near its center; in, or near the center of, any box."""
     (x, y), reach = box_centers(flat.boxes)[:, None].unbind(2), radius * strides[:, 0]
     around = torch.stack([x - reach, y - reach, x + reach, y + reach]).movedim(0, -1)
     inside = min_distance_to_sides(points, flat.boxes[:, None]) > 0

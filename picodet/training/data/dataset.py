@@ -90,8 +90,8 @@ def read_dataset(
     rows = np.flatnonzero(kept)
     if not len(rows):
         raise TrainingError(
-            f"{annotation_file}: none of its {len(ground_truth):,} boxes can be trained on: all are "
-            f"crowds, have no area, or belong to other classes than {_list(list(classes))}"
+            f"{annotation_file}: none of its {len(ground_truth):,} boxes can be trained on: all "
+            f"are crowds, have no area, or belong to other classes than {_list(list(classes))}"
         )
     image_indices = annotations.image_indices(ground_truth.image_ids[rows])
     rows = rows[np.argsort(image_indices, kind="stable")]

@@ -88,7 +88,7 @@ TYPE_DESCRIPTIONS = {
 
 
 def field_type(recipe: Recipe, path: str) -> Any:
-    """The type annotation of a path. Raises KeyError if there is no such path."""
+    """The type of a path. Raises KeyError if there is no such path."""
     part: type = type(recipe)
     if path == "model.input_size":
         return Size
@@ -124,14 +124,14 @@ def check_consistency(values: Mapping[str, Any]) -> None:
     epochs, decay = values["schedule.epochs"], values["schedule.decay_epochs"]
     if epochs > decay:
         raise ValueError(
-            f"schedule.epochs is {epochs}; expected at most schedule.decay_epochs, {decay}, where the "
-            f"learning rate ends. `epochs: {epochs}` sets both"
+            f"schedule.epochs is {epochs}; expected at most schedule.decay_epochs, {decay}, where "
+            f"the learning rate ends. `epochs: {epochs}` sets both"
         )
     warmup, plateau = values["schedule.warmup_epochs"], values["schedule.plateau_epochs"]
     if warmup + plateau >= decay:
         raise ValueError(
-            f"schedule.warmup_epochs {warmup} and schedule.plateau_epochs {plateau} leave no epoch of "
-            f"schedule.decay_epochs {decay} for the decay; use fewer"
+            f"schedule.warmup_epochs {warmup} and schedule.plateau_epochs {plateau} leave no epoch "
+            f"of schedule.decay_epochs {decay} for the decay; use fewer"
         )
 
 

@@ -2,7 +2,7 @@
 
 Sources: the .yml files under configs/picodet, of which `picodet.training.recipes.provenance` names
 the one that each number stands in. One config of the 34 is no training of its own and is not here:
-picodet_lcnet_x2_5_layout, a teacher without a reader, learning rate or number of epochs. The pruner's
+picodet_lcnet_x2_5_layout, a teacher without reader, learning rate or epochs. The pruner's
 numbers are those of the training beside which it prunes; pruning itself is not done here.
 """
 

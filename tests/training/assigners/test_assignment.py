@@ -57,7 +57,7 @@ def test_boxes_stand_in_a_row():
 
 
 def test_a_cell_takes_one_box():
-    """The first anchor point of image 0 is wanted by both, and by the preferred one only the third."""
+    """Both boxes choose the first anchor point of image 0; the preferred one only the third."""
     flat = flatten_targets(TARGETS, torch.float32)
     chosen = torch.tensor([[True, False, False], [True, False, True], [False, True, False]])
     preference = torch.tensor([[1.0, 9.0, 9.0], [2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])

@@ -73,7 +73,7 @@ def test_a_cell_in_the_box_is_taken_first_however_bad():
 
 
 def test_cells_are_candidates_within_the_radius():
-    """Center (2, 2): with 1.2 strides of 8 the anchor points of the first row and column but not the last.
+    """Center (2, 2), 1.2 strides of 8: the first row and column of anchor points, but not the last.
 
     An anchor point that is exactly at the radius is none: 10 - 8 * 1.25 = 0.
     """
@@ -94,7 +94,7 @@ def test_a_box_out_of_reach_takes_nothing():
 
 
 def test_the_class_counts_as_much_as_it_weighs():
-    """The score of class 1 is better in the last anchor point: it is taken, unless classes do not count."""
+    """The last anchor point has the best score of class 1: it is taken unless classes do not count."""
     scores = torch.tensor([[[0.9, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.9]]])
     whole, wanted = (
         (0.0, 0.0, 16.0, 16.0),

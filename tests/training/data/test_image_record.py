@@ -116,10 +116,10 @@ def test_the_first_that_is_another_is_named(paths):
     paths[1].write_bytes(b"12")
     paths[3].unlink()
     text = refused(paths, before, scan(paths))
-    assert text.startswith(f"{paths[1]}: is another image than when the training of ")
+    assert text.startswith(f"{paths[1]}: changed since the training of ")
     assert "it had 2 bytes with checksum " in text
-    assert ", and so are 1 more of 5 images to train on. Put back" in text
+    assert ", and so did 1 more of 5 images to train on. Restore" in text
     text = refused(paths[3:], before[3:], scan(paths[3:]))
-    assert "3.jpg: is another" in text
+    assert "3.jpg: changed since" in text
     assert "it cannot be read, of 2 images" in text
-    assert "the 5 images to train on are others" in refused(paths, NOTHING, scan(paths))
+    assert "the 5 images to train on differ" in refused(paths, NOTHING, scan(paths))

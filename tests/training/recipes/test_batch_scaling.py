@@ -17,7 +17,7 @@ def test_the_rate_follows_the_number_of_images():
 
 def test_it_is_said():
     assert scaling_note(S, scaled_to_batch(S, 8, 2)) == (
-        "base rate 0.4 for 320 images a step is 0.02 for 16, by the linear rule"
+        "base learning rate 0.4 for 320 images per step scaled to 0.02 for 16 (linear scaling rule)"
     )
     assert scaling_note(S, scaled_to_batch(S, 40, 8)) is None
 

@@ -136,7 +136,7 @@ def test_what_is_wrong_is_named(written, text, message):
 
 
 def test_neither_a_name_nor_a_file(tmp_path):
-    with pytest.raises(TrainingError, match=r"nor a file\. Did you mean picodet_s_416_coco"):
+    with pytest.raises(TrainingError, match=r"or a file\. Did you mean picodet_s_416_coco"):
         resolve("picodet_s_416_coc")
     with pytest.raises(TrainingError, match="not a recipe's name or a file"):
         resolve(str(tmp_path))
@@ -186,7 +186,7 @@ def test_the_examples_are_recipes(path):
         ("retrain_m_416", {"schedule.per"}),
     ],
 )
-def test_what_the_seeds_changed(name, changed):
+def test_what_earlier_retrainings_changed(name, changed):
     (path,) = (path for path in EXAMPLES if path.stem == name)
     resolved = resolve(str(path))
     assert resolved.changed == changed
