@@ -70,6 +70,14 @@ def test_what_cannot_be_asked(elsewhere, monkeypatch):
     assert machine.worker_context("json").get_start_method() == "spawn"
 
 
+def test_workers_start_without_fork(elsewhere, monkeypatch):
+    monkeypatch.delattr(os, "fork", raising=False)
+    process = machine.worker_context("json").Process(target=int)
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+
+
 def test_what_can_be_asked():
     assert 1 <= machine.available_cores() <= (os.cpu_count() or 1)
     assert machine.worker_context("json").get_start_method() in ("forkserver", "spawn")

@@ -50,5 +50,5 @@ def test_outside_of_it_nothing_is_noted():
 
 def test_the_error_tells_how_to_go_on():
     error = InterruptedTrainingError(Path("out"), Progress(epoch=2, step=5))
-    assert str(error).startswith("interrupted after step 5 of epoch 3; everything is in out, ")
+    assert str(error).startswith("interrupted after step 5 of epoch 3; a checkpoint is in out: ")
     assert "--resume" in str(error)

@@ -129,7 +129,7 @@ def test_rates_are_multiplied_by_the_longest_beginning():
 
 
 def test_an_unknown_beginning_is_an_error():
-    with pytest.raises(PicoDetError, match=r"'bakbone\.': no parameter's name begins so"):
+    with pytest.raises(PicoDetError, match=r"'bakbone\.': no parameter has this prefix"):
         optimizer(PicoDet(SMALL), OptimizerConfig(), {"bakbone.": 0.1})
 
 

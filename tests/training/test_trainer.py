@@ -154,7 +154,7 @@ def test_a_disk_that_weights_do_not_fit_on_loses_nothing(whole, tmp_path, monkey
 
 def test_too_little_memory_is_said(tmp_path):
     trouble = RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nand more")
-    message = r"iteration 1: there is not enough memory \(CUDA out of memory.*A smaller --batch"
+    message = r"iteration 1: out of memory \(CUDA out of memory.*a smaller --batch"
     with pytest.raises(TrainingError, match=message):
         training(tmp_path, FakeLoader(trouble, (0, 1))).run()
 

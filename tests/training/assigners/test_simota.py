@@ -94,7 +94,7 @@ def test_a_box_out_of_reach_takes_nothing():
 
 
 def test_the_class_counts_as_much_as_it_weighs():
-    """The last anchor point has the best score of class 1: it is taken unless classes do not count."""
+    """The last anchor point has the best score of class 1; taken unless classes do not count."""
     scores = torch.tensor([[[0.9, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.9]]])
     whole, wanted = (
         (0.0, 0.0, 16.0, 16.0),

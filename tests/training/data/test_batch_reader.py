@@ -122,7 +122,7 @@ def test_a_bad_image_is_named(dataset, tmp_path):
     broken = reader(replace(dataset, folder=tmp_path), NONE, Preprocessing(), 2)
     first = int(broken.image_indices(0, 0)[0])
     name, identity = dataset.files[first], dataset.image_ids[first]
-    with pytest.raises(ImageError, match=rf"{name}: not an image .*\(image {identity}\)"):
+    with pytest.raises(ImageError, match=rf"{name}: .*\(image {identity}\)"):
         broken.batch(0, 0)
 
 

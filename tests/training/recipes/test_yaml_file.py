@@ -96,7 +96,7 @@ def test_a_numbers_own_key_goes_before_a_short_one_wherever_it_stands(written):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "holds a NoneType; expected are lines of `name: value`"),
+        ("", "holds a NoneType; expected lines of `name: value`"),
         ("picodet_s_416_coco", "holds a str"),
         ("epochs: 3", "`recipe` is None; expected the name of an official recipe"),
         ("recipe: [a]", r"`recipe` is \['a'\]"),
