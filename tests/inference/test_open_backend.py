@@ -114,14 +114,14 @@ def test_a_runtime_that_is_not_installed(folder, monkeypatch, backend, missing, 
 
 
 def test_an_onnx_needs_no_torch(folder):
-    """WeightSet would cost seconds and 200 MB."""
+    """Which would cost seconds and 200 MB."""
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from picodet.inference.open_backend import RuntimeOptions, open_backend\n"
         "from picodet.evaluation import evaluator\n"
         "from picodet.evaluation.report import build\n"
         "for backend in ('onnxruntime', 'openvino'):\n"
-        f"    open_network(Path({str(folder / 'x.onnx')!r}), Running(backend))\n"
+        f"    open_backend(Path({str(folder / 'x.onnx')!r}), RuntimeOptions(backend))\n"
         "sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2])

@@ -71,7 +71,7 @@ def served(numbers):
 
 
 def test_it_answers_until_nobody_asks(monkeypatch):
-    monkeypatch.setattr(server, "Program", Doubling)
+    monkeypatch.setattr(server, "PaddleProgram", Doubling)
     greeting, *answers = served([3, 13, 4])
     assert greeting.header == {"inputs": ["x"], "outputs": ["y"]}
     assert answers[0].arrays["y"].tolist() == [6]
@@ -91,5 +91,5 @@ def test_it_says_why_it_cannot_begin(monkeypatch, error, expected):
     def refuse(*_):
         raise error
 
-    monkeypatch.setattr(server, "Program", refuse)
+    monkeypatch.setattr(server, "PaddleProgram", refuse)
     assert served([3]) == [(expected, {})]

@@ -71,7 +71,7 @@ def test_too_little_shared_memory(dataset, monkeypatch):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_bad_image_is_told_as_it_is(dataset, tmp_path, workers):
+def test_a_bad_image_raises_image_error(dataset, tmp_path, workers):
     bad = int(load(dataset, 0).reader.image_indices(0, 1)[0])
     for file in dataset.files:
         content = (dataset.folder / file).read_bytes()
@@ -81,8 +81,8 @@ def test_a_bad_image_is_told_as_it_is(dataset, tmp_path, workers):
     with pytest.raises(ImageError) as raised:
         next(batches)
     place, identity = tmp_path / dataset.files[bad], dataset.image_ids[bad]
-    expected = f"{place}: an empty file; an image is expected (image {identity})"
-    assert str(raised.value) == expected
+    assert str(raised.value).startswith(f"{place}: an empty file")
+    assert str(raised.value).endswith(f"(image {identity})")
 
 
 @pytest.mark.slow
