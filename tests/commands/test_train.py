@@ -189,20 +189,20 @@ def test_on_a_machine_that_resizes_otherwise_it_goes_on_and_says_so(files, tmp_p
     monkeypatch.setattr(build, "fingerprint", lambda *_: {"cubic": "another"})
     moved = CliRunner().invoke(train, arguments(files, out, "--resume", *wishes))
     assert moved.exit_code == 0, moved.output
-    said = "the images were resized by other kernels before (portable (IPP off), "
-    assert said in moved.stderr
+    note = "resized by other kernels than before (were portable (IPP off), "
+    assert note in moved.stderr
     native = CliRunner().invoke(train, arguments(files, out, "--resume", *wishes[2:]))
     assert "preprocessing.resize was 'portable', is 'native'" in native.stderr
 
 
-def test_what_is_missing_is_said(files, tmp_path):
+def test_missing_arguments_are_reported(files, tmp_path):
     options = ["--images", files / "coco/val2017", "--annotations"]
     boxes = files / "coco/annotations/instances_val2017.json"
     for more, code, text in (
-        ([], 2, "--coco DIR, or --images DIR and --annotations FILE are expected"),
-        ([*options, boxes], 1, "has no category called person"),
-        (["--coco", files / "coco"], 1, "has nothing to train on"),
-        (["--images", files], 2, "are given together"),
+        ([], 2, "give either --coco DIR, or --images DIR and --annotations FILE"),
+        ([*options, boxes], 1, "no category named person"),
+        (["--coco", files / "coco"], 1, "no training set"),
+        (["--images", files], 2, "annotation file together"),
     ):
         given = [str(files / "recipe.yml"), *map(str, more), "--out", str(tmp_path / "out")]
         done = CliRunner().invoke(train, given)
@@ -254,11 +254,11 @@ def test_it_does_not_go_on_with_another_image(files, tmp_path, image, what):
     assert cv2.imwrite(str(changed), 255 - pixels)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     text = refusal(resume(tmp_path / "copy", out))
-    assert f"{image}.png: is another image than when the training of " in text
-    assert f"images to {what}. Put back what it began with" in text
+    assert f"{image}.png: changed since the training of " in text
+    assert f"images to {what}. Restore the original images" in text
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     (out / "images.json").unlink()
-    assert f"images to {what} are others than when it began" in refusal(
+    assert f"images to {what} differ from those it began with" in refusal(
         resume(tmp_path / "copy", out)
     )
 
@@ -276,7 +276,7 @@ def test_two_trainings_in_one_folder(whole, files, tmp_path):
     lock = locks.acquire(tmp_path / "out" / "training")
     text = refusal(resume(files, tmp_path / "out"))
     assert f"out: process {os.getpid()} on " in text
-    assert "is training into this folder at this moment" in text
+    assert "is training into this folder now" in text
     lock.release()
     assert resume(files, tmp_path / "out").exit_code == 0
     assert not list((tmp_path / "out").glob("*.lock"))
