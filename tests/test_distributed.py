@@ -187,7 +187,7 @@ def test_nobody_waits_for_the_dead(meet, clock):
     wait_for_beats(first, 0, 2)  # whatever it was it has been heard
     clock.now += 1.1 * distributed.HEARTBEAT_TIMEOUT
     with pytest.raises(ProcessesError, match="process 1 of 2 is silent"):
-        first._arrive()
+        first._barrier()
 
 
 def test_all_wait_for_the_last(meet):
@@ -198,7 +198,7 @@ def test_all_wait_for_the_last(meet):
         for turn in range(3):
             time.sleep(0.02 * each.rank)
             arrived.append((turn, "before"))
-            each._arrive()
+            each._barrier()
             arrived.append((turn, "past"))
 
     threads = [threading.Thread(target=arrive, args=(each,)) for each in group]

@@ -32,9 +32,9 @@ GROUPS = {
 }
 
 
-def converted(arrays, name="model", naming="ppdet", config=None, **options):
+def converted(arrays, name="model", naming="ppdet", file_config=None, **options):
     origin = Origin(Path(f"{name}.pdparams"), "test")
-    source = StateDictSource(origin, naming, arrays, FileHints(name), config)
+    source = StateDictSource(origin, naming, arrays, FileHints(name), file_config)
     return from_state_dict(source, ConvertOptions(**options), allow_nonfinite=False)
 
 
@@ -134,8 +134,8 @@ def test_another_detector_is_named_as_such():
 class TestOwnFile:
     """A file of ours says everything; the user may say otherwise."""
 
-    def converted(self, config=V2, **options):
-        return converted(weights_of(V2), naming="picodet", config=config, **options)
+    def converted(self, file_config=V2, **options):
+        return converted(weights_of(V2), naming="picodet", file_config=file_config, **options)
 
     def test_is_believed(self):
         found = self.converted(replace(V2, name="mine"))
@@ -162,7 +162,7 @@ class TestOwnFile:
     def test_an_architecture_of_nobody_else_is_one_too(self):
         """Recognised from its tensors it would be another."""
         config = replace(V2, channels=16)
-        found = converted(weights_of(config), naming="picodet", config=config)
+        found = converted(weights_of(config), naming="picodet", file_config=config)
         assert found.config == config
 
     def test_meta_and_weights_have_to_agree(self):

@@ -212,13 +212,13 @@ def test_an_onnx_is_evaluated_without_torch(own):
     [
         (
             [],
-            {"threads": 5, "batch": 1, "interps": (), "progress_file": "picodet-eval.partial.npz"},
+            {"threads": 5, "batch": 1, "interps": (), "progress_path": "picodet-eval.partial.npz"},
         ),
         (["--device", "cuda"], {"batch": 16}),
         (["--device", "cuda", "--batch", 3], {"batch": 3}),
         (["--threads", 2, "--batch", 4], {"threads": 2, "batch": 4}),
-        (["--out", "x.json"], {"progress_file": "x.partial.npz", "resume": None}),
-        (["--resume", "y.npz", "--out", "x.json"], {"progress_file": "y.npz", "resume": "y.npz"}),
+        (["--out", "x.json"], {"progress_path": "x.partial.npz", "resume": None}),
+        (["--resume", "y.npz", "--out", "x.json"], {"progress_path": "y.npz", "resume": "y.npz"}),
     ],
 )
 def test_what_is_asked_of_an_evaluation(files, monkeypatch, options, expected):

@@ -23,7 +23,7 @@ FEW_HAVE = {
     *("O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "pthread_sigmask", "sigwait"),
     *("alarm", "setitimer", "siginterrupt", "forkserver", "prctl", "preexec_fn", "pass_fds"),
 }
-MAY_ASK = {"machine.py", "decoder_messages.py"}  # the second on Linux only
+MAY_ASK = {"machine.py", "decoder_warnings.py"}  # the second on Linux only
 
 
 def names_in(path):

@@ -131,7 +131,7 @@ def _mistakes() -> Iterator[tuple[str, dict[str, Any]]]:
             {"score_threshold": score},
         )
     for keep in (*range(90, 110), 50, 200, 300, 1000):
-        yield f"the best {keep} boxes are kept; the reference keeps {KEEP}", {"keep": keep}
+        yield f"the best {keep} boxes are kept; the reference keeps {KEEP}", {"keep_top_k": keep}
     for top_k in (100, 200, 300, 400, 500, 999, 1001, 2000, 10_000):
         yield (
             f"the best {top_k} candidates of a class take part; the reference's {TOP_K}",

@@ -72,8 +72,8 @@ def below(value):
 
 
 MISTAKES = {
-    "keep 99": ("random", {"keep": 99}, "the best 99 boxes are kept; the reference keeps 100"),
-    "keep 101": ("random", {"keep": 101}, "the best 101 boxes are kept; the reference keeps 100"),
+    "keep 99": ("random", {"keep_top_k": 99}, "the best 99 boxes are kept; the reference keeps 100"),
+    "keep 101": ("random", {"keep_top_k": 101}, "the best 101 boxes are kept; the reference keeps 100"),
     "IoU 0.61": (
         "at thresholds",
         {"iou_threshold": 0.61},
@@ -187,7 +187,7 @@ def test_nothing_kept_against_nothing_and_something():
 
 
 def test_the_references_thresholds_are_those_of_our_own_nms():
-    names = ("score_threshold", "iou_threshold", "top_k", "keep")
+    names = ("score_threshold", "iou_threshold", "top_k", "keep_top_k")
     numbers = (nms.SCORE_THRESHOLD, nms.IOU_THRESHOLD, nms.TOP_K, nms.KEEP)
     assert multiclass_nms.__defaults__ == numbers
     settings = dict(zip(names, numbers, strict=True))

@@ -59,8 +59,8 @@ NMS_MISTAKES = {
     "top 400": {"top_k": 400},
     "top 999": {"top_k": 999},
     "top 1001": {"top_k": 1001},
-    "keep 99": {"keep": 99},
-    "keep 101": {"keep": 101},
+    "keep 99": {"keep_top_k": 99},
+    "keep 101": {"keep_top_k": 101},
 }
 
 
