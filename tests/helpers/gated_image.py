@@ -9,7 +9,7 @@ PATIENCE = 600  # seconds until what hangs is ended; where others keep the machi
 
 ROOT = Path(__file__).parents[2]
 # of processes that shall read it
-PYTHONPATH = os.pathsep.join(map(str, (ROOT / "tests" / "gate", ROOT)))
+PYTHONPATH = os.pathsep.join(map(str, (ROOT / "tests" / "helpers" / "gate", ROOT)))
 
 
 class GatedImage:

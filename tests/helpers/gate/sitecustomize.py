@@ -1,4 +1,4 @@
-"""Python imports it when it starts, in the processes of a test with a gate (gated_picture.py).
+"""Python imports it when it starts, in the processes of a test with a gate (gated_image.py).
 
 A named pipe is no image for picodet; here it is read as if it were one.
 """
