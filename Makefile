@@ -37,13 +37,13 @@ compatible_mkl := MKL_CBWR=COMPATIBLE MKL_ENABLE_INSTRUCTIONS=SSE4_2
 old_numpy := OPENBLAS_CORETYPE=Nehalem NPY_DISABLE_CPU_FEATURES=X86_V3
 MACHINES ?= no_ipp sse42_ipp avx2 plain_torch sse41_onednn compatible_mkl old_numpy
 # The tests whose outcome depends on a computed number; the others read, write, parse and print.
-COMPUTING := $(addprefix tests/,alignment data export inference models ops training \
+COMPUTING := $(addprefix tests/,alignment data exporter inference models ops training \
     commands/test_align.py commands/test_evaluate.py end_to_end/test_official_weights.py \
     end_to_end/test_coco_evaluation.py \
     $(addprefix evaluation/test_,bootstrap.py evaluator.py matching.py metrics.py))
 # Of these what is compared with recordings. CI takes these on other kernels.
 RECORDED := $(addprefix tests/,data end_to_end/test_official_weights.py evaluation/test_metrics.py \
-    export/test_graph.py alignment/onnx/test_official_exports.py alignment/test_rounding.py \
+    exporter/test_graph.py alignment/onnx/test_official_exports.py alignment/test_rounding.py \
     $(addprefix alignment/checks/test_,heads_and_decoding.py preprocessing.py probes.py) \
     training/assigners training/recipes) \
     $(filter-out %/test_checkpoint.py %/test_folding.py %/test_dataloader.py %/test_trainer.py \

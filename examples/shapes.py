@@ -1,9 +1,9 @@
-"""Draws a dataset in COCO's format: circles, squares and triangles of any colour on a noisy ground.
+"""Makes a synthetic dataset in COCO format: colored circles, squares and triangles on noise.
 
     python examples/shapes.py shapes
 
-makes shapes/train2017 with 300 pictures, shapes/val2017 with 100, and their annotations: what
-picodet-train, picodet-eval and every other tool for COCO reads. The same pictures on every machine.
+makes shapes/train2017 with 300 images, shapes/val2017 with 100, and their annotations, for
+picodet-train, picodet-eval and other COCO tools. The same images on every machine.
 """
 
 import json
@@ -15,14 +15,14 @@ import numpy as np
 
 SHAPES = ("circle", "square", "triangle")
 NUM_IMAGES = {"train2017": 300, "val2017": 100}
-SIDE = 320  # of a picture, pixels
+SIDE = 320  # of an image, pixels
 SIZES = 24, 110  # of a shape, pixels
-TRIES = 50  # for a place that is free
+TRIES = 50  # to find a free place
 CORNERS = {"square": 45 + np.arange(4) * 90, "triangle": -90 + np.arange(3) * 120}  # degrees
 
 
 def outline(shape: str, center: np.ndarray, size: float, rotation: float) -> np.ndarray:
-    """[N, 2] float64: its corners, and of a circle 90 points."""
+    """[N, 2] float64: the corners of a shape; 90 points for a circle."""
     angles = np.deg2rad(CORNERS.get(shape, np.arange(90) * 4) + rotation)
     return center + size / 2 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
@@ -54,7 +54,7 @@ def draw_image(random: np.random.RandomState) -> tuple[np.ndarray, list[tuple[in
 
 
 def write_split(folder: Path, name: str, count: int, seed: int) -> None:
-    """One part of the dataset: a folder of pictures, and its annotation file."""
+    """Write one split of the dataset: a folder of images, and its annotation file."""
     random = np.random.RandomState(seed)
     (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "annotations").mkdir(exist_ok=True)
@@ -80,7 +80,7 @@ def write_split(folder: Path, name: str, count: int, seed: int) -> None:
 
 
 def main(folder: Path) -> None:
-    """Write it all, and the names of the classes for --classes."""
+    """Write both splits, and the class names for --classes."""
     for seed, (name, count) in enumerate(NUM_IMAGES.items()):
         write_split(folder, name, count, seed)
     (folder / "classes.txt").write_text("\n".join(SHAPES) + "\n")

@@ -1,7 +1,7 @@
 """PP-PicoDet detectors from Paddle in PyTorch, proven to have arrived unchanged.
 
-model = picodet.load("picodet_s_416_coco.pth")
-found = picodet.detect(model, "street.jpg")
+model = picodet.load("picodet_s_416_coco")  # a torch.nn.Module
+detections = picodet.detect(model, "street.jpg")
 """
 
 from importlib import import_module
@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from picodet.version import __version__
 
-__all__ = ["Detections", "__version__", "detect", "load"]
+__all__ = [
+    "Detections",
+    "__version__",
+    "align",
+    "convert",
+    "detect",
+    "evaluate",
+    "export",
+    "load",
+    "train",
+]
 
-_HOME = {
-    "Detections": "picodet.ops.postprocess",
-    "detect": "picodet.inference.predict",
-    "load": "picodet.models.checkpoint",
-}
+_MODULE = dict.fromkeys(("align", "convert", "evaluate", "export", "load", "train"), "picodet.api")
+_MODULE |= {"Detections": "picodet.ops.postprocess", "detect": "picodet.inference.predict"}
 
 if TYPE_CHECKING:
+    from picodet.api import align, convert, evaluate, export, load, train
     from picodet.inference.predict import detect
-    from picodet.models.checkpoint import load
     from picodet.ops.postprocess import Detections
 
 
@@ -29,6 +36,6 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Import torch only when something is asked for that needs it: `--help` answers at once."""
-    if name not in _HOME:
+    if name not in _MODULE:
         raise AttributeError(f"module 'picodet' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULE[name]), name)

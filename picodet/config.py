@@ -1,6 +1,7 @@
 """What has to be known to build a PicoDet and to use it: plain numbers, the leaf of the package.
 
-`picodet.zoo.architectures` holds the architectures that PaddleDetection has, `picodet.zoo.official` its configs.
+`picodet.zoo.architectures` holds the architectures that PaddleDetection has,
+`picodet.zoo.official` its configs.
 """
 
 from dataclasses import dataclass, field

@@ -3,7 +3,7 @@
 PicoDetError
 ├── CheckpointError   a file of weights is not what it should be
 ├── ConversionError   a checkpoint was read, and does not become a model
-│   └── IncompleteError   ... because tensors or places are left over (picodet.converter.converted_model)
+│   └── IncompleteError   ... because tensors do not match (converter.converted_model)
 ├── GraphError        a network's graph cannot be read, or is another network than it should be
 ├── ImageError        a picture cannot be read or has the wrong form
 ├── OutputError       a result cannot be written where it was asked for
@@ -14,7 +14,7 @@ PicoDetError
 │   └── InterruptedRunError   ... because somebody wanted it to end (picodet.evaluation.evaluator)
 ├── ProcessesError    several processes cannot work together, or one of them has failed
 ├── TrainingError     a training cannot start, or cannot go on
-└── NotVerifiedError  an export does not compute what its model does (picodet.export.api)
+└── NotVerifiedError  an export does not compute what its model does (picodet.exporter.export)
 """
 
 from typing import Any

@@ -70,9 +70,9 @@ def golden() -> Path:
 @pytest.fixture
 def portable() -> Iterator[None]:
     """OpenCV without IPP, as what is in `golden` was made: the same on every CPU."""
-    from picodet.data.resize_kernels import using
+    from picodet.data.resize_kernels import use_kernels
 
-    with using("portable"):
+    with use_kernels("portable"):
         yield
 
 

@@ -58,7 +58,8 @@ READERS: Mapping[str, tuple[str, str]] = {
     "state of a training": ("state", "x.safetensors"),
     "state, its position": ("state", "x.safetensors"),
 }
-# an input is a part of the file, which is packed and unpacked so (functions of tests/helpers/bad_files.py)
+# an input is a part of the file, which is packed and unpacked so (functions of
+# tests/helpers/bad_files.py)
 DISGUISED = {
     ".pth, its pickle": ("repacked", "pickle_in"),
     ".safetensors, its meta": ("relabelled", "meta_in"),

@@ -48,7 +48,7 @@ def test_json_replaces_no_file_of_the_command(model):
 
 def test_detect_draws_and_tells(folder, model):
     out, report = folder / "drawn", folder / "found.json"
-    result = run(detect, model, CAT, "--out", out, "--score", 0.05, "--json", report)
+    result = run(detect, model, CAT, "--out", out, "--score-thr", 0.05, "--json", report)
     assert result.exit_code == 0, result.output
     assert "chelsea.png" in result.output
     assert f"1 of 1 pictures drawn in {out}" in result.output
@@ -72,11 +72,12 @@ def test_detect_goes_on_after_a_bad_picture(folder, model):
     assert "boxes" in good
 
 
+@pytest.mark.slow
 def test_detect_takes_what_convert_takes(folder, model):
     """The same weights, the same detections; what had to be assumed is said."""
     found = []
     for name in ("picodet_s_128.pdparams", "out.pth"):
-        options = ["--out", folder / "drawn", "--score", 0.05, "--json", folder / "found.json"]
+        options = ["--out", folder / "drawn", "--score-thr", 0.05, "--json", folder / "found.json"]
         result = run(detect, folder / name, CAT, *options)
         assert result.exit_code == 0, result.output
         found.append(json.loads((folder / "found.json").read_text())[0])
@@ -90,7 +91,7 @@ def test_detect_says_what_is_no_model(folder):
     assert "not a .pdparams, but text" in " ".join(result.output.split())
 
 
-@pytest.mark.parametrize("options", [["--score", "2"], ["--interp", "5"]])
+@pytest.mark.parametrize("options", [["--score-thr", "2"], ["--interp", "5"]])
 def test_detect_knows_its_ranges(model, options):
     assert run(detect, model, CAT, *options).exit_code == 2
 
@@ -103,6 +104,7 @@ def test_the_group_has_the_commands():
     assert __version__ in run(main, "--version").output
 
 
+@pytest.mark.slow
 def test_a_full_disk_behind_the_terminal_is_no_traceback(folder):
     command = [sys.executable, "-m", "picodet", "convert", folder / "picodet_s_128.pdparams"]
     with Path("/dev/full").open("w") as full:

@@ -31,12 +31,12 @@ from picodet.files import (
     write_text,
 )
 from picodet.formats import pdparams
-from picodet.formats.infer_cfg import read_settings
+from picodet.formats.infer_cfg import read_infer_cfg
 from picodet.formats.torch_files import read_torch
 from picodet.graphs import pdmodel, pir
 from picodet.graphs.onnx_reader import read_onnx
-from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
-from picodet.inference.open_backend import Running, open_network
+from picodet.inference.onnxruntime_backend import OnnxRuntimeBackend
+from picodet.inference.open_backend import RuntimeOptions, open_backend
 from picodet.models import checkpoint
 from picodet.training import checkpoint as state
 from picodet.training.recipes import yaml_file
@@ -332,11 +332,11 @@ READERS = {
     "a.pdparams": open_source,
     "b.pth": open_source,
     "x.onnx": read_onnx,
-    "y.onnx": OnnxRuntimeNetwork,
-    "z.onnx": lambda path: open_network(path, Running()),
+    "y.onnx": OnnxRuntimeBackend,
+    "z.onnx": lambda path: open_backend(path, RuntimeOptions()),
     "model.pdmodel": lambda path: pdmodel.read(path, path),
     "model.json": lambda path: pir.read(path, path),
-    "infer_cfg.yml": lambda path: read_settings(path.parent),
+    "infer_cfg.yml": lambda path: read_infer_cfg(path.parent),
     "x.pth": read_torch,
     "y.pth": checkpoint.load,
     "x.safetensors": read_torch,

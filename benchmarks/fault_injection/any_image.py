@@ -4,12 +4,12 @@
                                     [--together 20] [--minutes M]
 
 Black, white, of one colour, tiny ones, rows and columns stretched, gradients, noise and real ones;
-every architecture with seeded weights (scripts/fixtures/seeded.py) and an input of 64x96 against its own
-export, batch norms folded, run by onnxruntime; layer by layer, by itself and with all before it.
-The runs and what is compared are the product's own; --together so many images go through a run at
-once, and each is compared by itself. That takes less time, up to 8 GB of memory, and sometimes
-other kernels than one image: --together 1 computes what picodet-align computes. The thread counts
-take turns, from one such group to the next: each image is compared once by each architecture, and
+every architecture with seeded weights (scripts/fixtures/seeded.py) and an input of 64x96 against
+its own export, batch norms folded, run by onnxruntime; layer by layer, by itself and with all
+before it. The runs and what is compared are the product's own; --together so many images go
+through a run at once, and each is compared by itself. That takes less time, up to 8 GB of memory,
+and sometimes other kernels than one image: --together 1 computes what picodet-align computes. The
+thread counts take turns, from one such group to the next: each image is compared once by each architecture, and
 --threads 1 and --threads 2 alone make both. Prints after every group the highest ratio of error to
 noise by architecture and by kind of image. Exit code 1 where one is above 10, which is an alarm.
 """
@@ -46,10 +46,10 @@ from picodet.config import ModelConfig
 from picodet.converter.match_tensors import match_tensors
 from picodet.converter.names.name_tables import name_table
 from picodet.data.preprocess import preprocess, read_image
-from picodet.export.model_proto import build
-from picodet.export.options import Wanted
+from picodet.exporter.model_proto import build_model
+from picodet.exporter.options import ExportOptions
 from picodet.formats.meta import make_meta
-from picodet.graphs.operators import Key, Source
+from picodet.graphs.operators import Source, TensorKey
 from picodet.models.picodet import PicoDet
 from scripts.fixtures import seeded
 
@@ -110,9 +110,9 @@ class OnnxReference(ReferenceTensors):
     def __init__(self, path: Path) -> None:
         file = onnx_model.load(path)
         input_name = file.proto.graph.input[0].name
-        made = {Source(-1): input_name, **file.places.made}
+        made = {Source(-1): input_name, **file.places.tensor_names}
 
-        def keys(sources: Iterable[Source]) -> tuple[Key | None, ...]:
+        def keys(sources: Iterable[Source]) -> tuple[TensorKey | None, ...]:
             return tuple(made.get(source) for source in sources)
 
         calls = (
@@ -128,21 +128,21 @@ class OnnxReference(ReferenceTensors):
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(file.proto.SerializeToString(), options)
         self.input_name = input_name
-        self.made: dict[Key, Tensor] = {}
+        self.made: dict[TensorKey, Tensor] = {}
 
-    def run(self, array: np.ndarray) -> dict[Key, Tensor]:
+    def run(self, array: np.ndarray) -> dict[TensorKey, Tensor]:
         """Everything that is made of array [1, 3, H, W]."""
         made = self.session.run(self.names, {self.input_name: array})
         arrays = {self.input_name: array, **dict(zip(self.names, made, strict=True))}
         return {key: torch.from_numpy(array) for key, array in arrays.items()}
 
-    def with_tensors(self, made: dict[Key, Tensor]) -> "OnnxReference":
+    def with_tensors(self, made: dict[TensorKey, Tensor]) -> "OnnxReference":
         """The same file after it has made this."""
         found = copy.copy(self)
         found.made = made
         return found
 
-    def tensor(self, key: Key) -> Tensor:
+    def tensor(self, key: TensorKey) -> Tensor:
         return self.made[key]
 
 
@@ -197,27 +197,28 @@ class Batch:
         image: Tensor,
         feed: ReferenceFeed | None,
         threads: int,
-        one_by_one: bool = False,
+        sequential_sums: bool = False,
         seed: int | None = None,
     ) -> Iterator[LayerCall]:
         """As lanes.run; without a thread and a twin of the model: what all made is kept."""
-        key = (image.dtype, feed is None, threads, one_by_one, seed)
+        key = (image.dtype, feed is None, threads, sequential_sums, seed)
         if key not in self.runs:
             images = torch.cat(self.images).to(image.dtype)
             whole = feed and ReferenceFeed(self.all, feed.dtype)
-            events: list[LayerCall] = []
-            run_blocking(model, images, whole, threads, events.append, one_by_one, seed)
-            self.runs[key] = [self._split_by_image(event) for event in events]
+            layer_calls: list[LayerCall] = []
+            run_blocking(model, images, whole, threads, layer_calls.append, sequential_sums, seed)
+            self.runs[key] = [self._split_by_image(layer_call) for layer_call in layer_calls]
         return (images[number] for images in self.runs[key])
 
-    def _split_by_image(self, event: LayerCall) -> list[LayerCall]:
+    def _split_by_image(self, layer_call: LayerCall) -> list[LayerCall]:
         """The event as it is in each image."""
         count = len(self.images)
         inputs, outputs = (
-            [tensor.chunk(count) for tensor in side] for side in (event.inputs, event.outputs)
+            [tensor.chunk(count) for tensor in side]
+            for side in (layer_call.inputs, layer_call.outputs)
         )
         return [
-            event._replace(
+            layer_call._replace(
                 inputs=[each[number] for each in inputs],
                 outputs=[each[number] for each in outputs],
             )
@@ -240,7 +241,7 @@ def right_model(config: ModelConfig) -> RightModel:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "export.onnx"
         meta = make_meta(config, "detector", "seeded", "0" * 64)
-        onnx.save(build(model, Wanted("heads"), meta), path)
+        onnx.save(build_model(model, ExportOptions("heads"), meta), path)
         return RightModel(config, model, float64_copy(model), OnnxReference(path))
 
 

@@ -1,6 +1,7 @@
 """Faults planted in a right model, one at a time: picodet-align must find each, and nothing else.
 
-    python -m benchmarks.fault_injection.faults --paddle-python PYTHON [--images 20] [--checkpoints FILE ..]
+    python -m benchmarks.fault_injection.faults --paddle-python PYTHON [--images 20] [--checkpoints
+    FILE ..]
         [--peers PYTHON] [--only WORD] [--reference-ipp disabled] [--json FILE]
 
 First the faults of fault_list.py, against ppdet's own run of a picture; in the values of the bins
@@ -9,8 +10,8 @@ must be found, on the right rung and at the very layer. Then the right models, o
 and several checkpoints: none may be called wrong. Exit code 1 where one of the two fails.
 
 With ../shared the checkpoints and pictures are real; without it they are seeded numbers
-(scripts/fixtures/seeded.py) and pictures of scikit-image. The Python of --paddle-python has ppdet, that of
---peers what peers.py says. Half an hour on two cores; each recording takes up to 150 MB, one at a
+(scripts/fixtures/seeded.py) and pictures of scikit-image. The Python of --paddle-python has
+ppdet, that of --peers what peers.py says. Half an hour on two cores; each recording takes up to 150 MB, one at a
 time.
 """
 

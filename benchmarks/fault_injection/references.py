@@ -1,4 +1,4 @@
-"""What benchmarks/fault_injection/faults.py compares: references, recorded, and our models of the same weights."""
+"""What faults.py compares: recorded references, and our models of the same weights."""
 
 import shutil
 import tempfile

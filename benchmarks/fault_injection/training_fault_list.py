@@ -45,7 +45,7 @@ def recipe_fault(name: str, stage: str, run: str, part: str, **changes: Any) -> 
 
 
 def code_fault(name: str, stage: str, run: str, **substitutes: Any) -> TrainingFault:
-    """In a function of picodet.training; the path of its file comes first: assigners__simota__best."""
+    """In a function of picodet.training, by its path: assigners__simota__best."""
     patches = {f"training.{k.replace('__', '.')}": v for k, v in substitutes.items()}
     return TrainingFault(name, stage, run, patches=patches)
 

@@ -3,8 +3,9 @@
     python -m benchmarks.fault_injection.training_faults [--only WORD] [--json FILE]
 
 The faults of training_fault_list.py, against what ppdet recorded in float64 (tests/golden, by
-scripts/record/training.py). The rung of a fault is the first that differs: those behind it may follow
-from it. Exit code 1 where a fault is not found there, or where a right training is called wrong.
+scripts/record/training.py). The rung of a fault is the first that differs: those behind it may
+follow from it. Exit code 1 where a fault is not found there, or where a right training is called
+wrong.
 """
 
 import argparse
@@ -90,7 +91,8 @@ def main() -> None:
     results = list(rows(options.only))
     located = sum(r.found == r.stage for r in results)
     print(
-        f"{located} of {len(results)} found at their rung; false alarms: {len(false_alarms)} {false_alarms}"
+        f"{located} of {len(results)} found at their rung; false alarms: {len(false_alarms)} "
+        f"{false_alarms}"
     )
     if options.json:
         content = {"rows": [asdict(r) for r in results], "false_alarms": false_alarms}

@@ -1,6 +1,7 @@
 """Which cell takes which box, beside ppdet's own assigners: the same, in how much time.
 
-    python -m benchmarks.speed.assigner --paddle-python PYTHON [--batch 16] [--runs 10] [--threads 2]
+    python -m benchmarks.speed.assigner --paddle-python PYTHON [--batch 16] [--runs 10] [--threads
+    2]
 
 Predictions are drawn for a batch of 416x416 with as many boxes as pictures of COCO have, of which
 many cells know something. Both sides get the same arrays and as many threads. The bar: ours takes a

@@ -1,6 +1,7 @@
 """One picture through the network: our exports, Paddle's own ONNX, OpenVINO and torch.
 
-    python -m benchmarks.speed.latency picodet_s_416_coco.pth ../shared/weights/picodet_s_416_coco.onnx
+    python -m benchmarks.speed.latency picodet_s_416_coco.pth
+    ../shared/weights/picodet_s_416_coco.onnx
 
 All take turns in one run, a few pictures each, and medians are compared, so that whatever else the
 machine does meets all of them. Only the network is timed, with its own ending: the picture is
@@ -26,9 +27,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from picodet.export.api import export
-from picodet.export.options import LEVELS, Wanted
-from picodet.export.verify_inputs import trials
+from picodet.exporter.export import export
+from picodet.exporter.options import EXPORT_LEVELS, ExportOptions
+from picodet.exporter.verify_inputs import make_verify_inputs
 from picodet.graphs.tracing import trace
 from picodet.models.checkpoint import load
 from picodet.models.picodet import PicoDet
@@ -148,8 +149,11 @@ def medians(runs: Mapping[str, Run], rounds: int) -> dict[str, float]:
 def exports(model: Path, reference: Path, folder: Path) -> dict[str, Path]:
     """Ours, verified, and Paddle's."""
     files = {}
-    all_options = {f"ours, {level}": Wanted(level) for level in LEVELS}
-    for name, options in {**all_options, "ours, heads, opset 11": Wanted("heads", 11)}.items():
+    all_options = {f"ours, {level}": ExportOptions(level) for level in EXPORT_LEVELS}
+    for name, options in {
+        **all_options,
+        "ours, heads, opset 11": ExportOptions("heads", 11),
+    }.items():
         files[name] = folder / f"{name}.onnx"
         export(model, files[name], options)
     return {**files, PADDLE: reference}
@@ -166,7 +170,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     model = load(arguments.model)
-    trial = next(iter(trials(model.config, Wanted(), ())))
+    trial = next(iter(make_verify_inputs(model.config, ExportOptions(), ())))
     feed = {"image": trial.images, "scale_factor": trial.scale_factors}
     compiled = not arguments.no_compile and shutil.which("g++") is not None
     found = {}
@@ -182,7 +186,8 @@ def main() -> int:
     met = all(ratio >= MIN_RATIO for ratio in ratios)
     shown = " and ".join(f"{ratio:.2f}" for ratio in ratios)
     print(
-        f"{OURS}: {shown} times as fast as Paddle's; {MIN_RATIO} {'is met' if met else 'IS NOT MET'}"
+        f"{OURS}: {shown} times as fast as Paddle's; {MIN_RATIO} "
+        f"{'is met' if met else 'IS NOT MET'}"
     )
     if arguments.json:
         report = {"versions": used, "milliseconds": found, "bar": MIN_RATIO, "met": met}

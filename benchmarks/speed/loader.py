@@ -88,7 +88,8 @@ def main() -> None:
         images_per_second["ours"].append(run_and_parse(ours_command, options))
         images_per_second["ppdet"].append(run_and_parse(ppdet_command, [*dataset_args, *settings]))
     print(
-        f"{arguments.workers} workers, batches of {arguments.batch}; pictures a second, {arguments.runs} runs in turn"
+        f"{arguments.workers} workers, batches of {arguments.batch}; pictures a second, "
+        f"{arguments.runs} runs in turn"
     )
     for name, each in images_per_second.items():
         print(f"{name:6}{statistics.median(each):8.1f}   {min(each):.1f} to {max(each):.1f}")

@@ -1,6 +1,7 @@
 """A step of a training, ours beside ppdet's own: how long each takes, on the same pictures.
 
-    python -m benchmarks.speed.train --paddle-python .venv-paddle/bin/python [--rounds 7] [--json FILE]
+    python -m benchmarks.speed.train --paddle-python .venv-paddle/bin/python [--rounds 7] [--json
+    FILE]
 
 A step is forward, assignment, losses, backward, update and average. Both sides begin with the same
 weights, have the same 16 pictures of 416x416, with as many boxes as COCO's have, and two threads.
@@ -207,7 +208,8 @@ def print_table(rows: list[Timing]) -> None:
         console.width = console.measure(table, options=console.options.update(width=1000)).maximum
     console.print(table)
     print(
-        f"the bars: a ratio of {MIN_RATIO} or more, losses that differ by {MAX_LOSS_DIFFERENCE:.0e} or less"
+        f"the bars: a ratio of {MIN_RATIO} or more, losses that differ by "
+        f"{MAX_LOSS_DIFFERENCE:.0e} or less"
     )
 
 

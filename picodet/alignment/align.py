@@ -41,7 +41,7 @@ from picodet.config import ModelConfig, ResizeKernels
 from picodet.converter.names.name_tables import name_table
 from picodet.errors import AlignmentError
 from picodet.files import sha256
-from picodet.graphs.weights import PROJECT
+from picodet.graphs.weights import INTEGRAL_PROJECT
 from picodet.models.picodet import PicoDet
 from picodet.system.versions import cpu, versions
 
@@ -78,7 +78,7 @@ def align(
     )  # as the probes are asked
     integral = model.head.integral
     has_own_bins = (
-        PROJECT in {finding.name for finding in weights.findings} - pairing.weights.keys()
+        INTEGRAL_PROJECT in {finding.name for finding in weights.findings} - pairing.weights.keys()
     )
     own_bins = integral.project if has_own_bins else None
     probe_results = run_probes(config.head, integral, recording, float32_tolerance, own_bins)
@@ -181,7 +181,8 @@ def _choose_tolerance(precision: str, chosen: float | None) -> tuple[Tolerance, 
         )
     if precision == "float64":
         return Tolerance(None, FLOAT64_TOLERANCE), (
-            f"Both sides computed in float64: every error may be {FLOAT64_TOLERANCE:g} of its layer's "
+            f"Both sides computed in float64: every error may be {FLOAT64_TOLERANCE:g} of its "
+            "layer's "
             "greatest magnitude. The noise is what another order of additions makes"
         )
     return Tolerance(NOISE_MULTIPLE), (

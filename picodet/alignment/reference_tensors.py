@@ -11,7 +11,7 @@ from picodet.alignment.pairing.pairs import PairedCall, Pairing
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.result import Difference
 from picodet.alignment.tolerance import Tolerance, measure_difference, noise_between, not_comparable
-from picodet.graphs.operators import Key
+from picodet.graphs.operators import TensorKey
 
 View = Callable[[Tensor], Tensor]
 CACHE_SIZE = 12  # tensors at hand: those that several runs ask for one after the other
@@ -26,9 +26,9 @@ class ReferenceTensors:
         self.calls: dict[tuple[str, int], PairedCall] = {
             (call.path, call.number): call for call in pairing.calls
         }
-        self._cache: dict[Key, Tensor] = {}
+        self._cache: dict[TensorKey, Tensor] = {}
 
-    def tensor(self, key: Key) -> Tensor:
+    def tensor(self, key: TensorKey) -> Tensor:
         """All values. Raises RecordingError where a summary has samples only."""
         found = self._cache.pop(key, None)
         if found is None:
@@ -41,7 +41,7 @@ class ReferenceTensors:
     def measure_difference(
         self,
         ours: Tensor,
-        key: Key,
+        key: TensorKey,
         tolerance: Tolerance,
         runs: Sequence[Tensor],
         intermediate_scale: float = 0.0,
@@ -99,5 +99,5 @@ class ReferenceFeed:
         call = self.recorded.calls.get((path, number))
         return self._tensors(call.outputs) if call else []
 
-    def _tensors(self, keys: tuple[Key | None, ...]) -> list[Tensor | None]:
+    def _tensors(self, keys: tuple[TensorKey | None, ...]) -> list[Tensor | None]:
         return [None if k is None else self.recorded.tensor(k).to(self.dtype) for k in keys]

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from picodet.alignment.result import Difference
 
-# Of the noise. The right models stay below 3.7 in 180 comparisons (benchmarks/fault_injection/faults.py: three
-# checkpoints, three folders and three ONNX files on 20 pictures each); of the weights that are off
-# by 1 %, 92.7 % are beyond 10 in their own layer (benchmarks/fault_injection/sensitivity.py).
+# Of the noise. The right models stay below 3.7 in 180 comparisons
+# (benchmarks/fault_injection/faults.py: three checkpoints, three folders and three ONNX files on
+# 20 pictures each); of the weights that are off by 1 %, 92.7 % are beyond 10 in their own layer
+# (benchmarks/fault_injection/sensitivity.py).
 NOISE_MULTIPLE = 10.0
 # Of a layer's scale. By itself no layer of a right model rounds by more than 7e-6; a layer that
 # float32 and float64 disagree on by more computes in less than float32 (autocast, half, TF32), and

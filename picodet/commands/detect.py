@@ -27,7 +27,7 @@ from picodet.files import write_json
     show_default=True,
     help="Folder for drawn pictures.",
 )
-@click.option("--score", type=FiniteFloat(0, 1), default=0.4, show_default=True)
+@click.option("--score-thr", type=FiniteFloat(0, 1), default=0.4, show_default=True)
 @click.option(
     "--interp",
     type=click.IntRange(0, 4),
@@ -41,7 +41,7 @@ def detect(
     model: Path,
     images: tuple[str, ...],
     out: Path,
-    score: float,
+    score_thr: float,
     interp: int | None,
     backend: str,
     device: str,
@@ -61,20 +61,20 @@ def detect(
     from rich.progress import track
 
     from picodet.commands.detection_table import print_detections
-    from picodet.data.image_files import copy_names
+    from picodet.data.image_files import copy_paths
     from picodet.inference.images import FailedImage, ImageDetections, collect_images, detect_all
-    from picodet.inference.open_backend import Running, open_network
+    from picodet.inference.open_backend import RuntimeOptions, open_backend
 
     image_paths, failures = collect_images(images)
     add_inputs(*image_paths)
-    add_outputs(*copy_names(image_paths, out))
-    runtime = Running(backend, device, input_size, paddle_python)
-    network = open_network(fetch_official(model), runtime)
+    add_outputs(*copy_paths(image_paths, out))
+    runtime = RuntimeOptions(backend, device, input_size, paddle_python)
+    network = open_backend(fetch_official(model), runtime)
     for note in network.spec.notes:
         click.echo(f"Note: {note}", err=True)
     progress = Console(stderr=True)
     results = track(
-        detect_all(network, image_paths, out, score, interp, resize),
+        detect_all(network, image_paths, out, score_thr, interp, resize),
         description="detecting",
         total=len(image_paths),
         console=progress,

@@ -25,20 +25,18 @@ if TYPE_CHECKING:
     from picodet.evaluation.schema import Report
 
 
-class Evaluating(Command):
+class EvaluateCommand(Command):
     """A command that takes long and may be interrupted."""
 
     interrupted = "interrupted; there is nothing yet to go on with"
 
 
-@click.command(cls=Evaluating)
+@click.command(cls=EvaluateCommand)
 @click.argument("model", type=ModelPath(), required=False)
 @click.option(
     "--coco", type=CocoFolder(), help="Folder with val2017 and annotations, as COCO has it."
 )
-@click.option(
-    "--images", "pictures", type=ImageFolder(), help="In its stead: the pictures' folder .."
-)
+@click.option("--images", type=ImageFolder(), help="In its stead: the pictures' folder ..")
 @click.option("--annotations", type=InputPath(), help="  .. and the annotation file.")
 @click.option(
     "--interp",
@@ -56,8 +54,8 @@ class Evaluating(Command):
     show_default=True,
     help="2.3: best 1,000 cells per level, boxes clipped. 2.4: all, unclipped.",
 )
-@click.option("--score", type=FiniteFloat(0, 1), default=0.025, show_default=True)
-@click.option("--iou", type=FiniteFloat(0, 1), default=0.6, show_default=True, help="Of NMS.")
+@click.option("--score-thr", type=FiniteFloat(0, 1), default=0.025, show_default=True)
+@click.option("--iou-thr", type=FiniteFloat(0, 1), default=0.6, show_default=True, help="Of NMS.")
 @click.option(
     "--match-classes",
     type=click.Choice(("name", "order")),
@@ -72,7 +70,7 @@ class Evaluating(Command):
     show_default=True,
     help="Both give the same bits; the first is faster.",
 )
-@click.option("--from-results", type=InputPath(), help="Evaluate a COCO result file; no MODEL.")
+@click.option("--predictions", type=InputPath(), help="Evaluate a predictions file; no MODEL.")
 @click.option(
     "--compare",
     type=InputPath(),
@@ -86,7 +84,9 @@ class Evaluating(Command):
 )
 @click.option("--batch", type=click.IntRange(1), help="Pictures at once.  [default: 1; 16 on GPU]")
 @click.option("--threads", type=click.IntRange(1), help="[default: one per core]")
-@click.option("--skip-bad", is_flag=True, help="Leave unusable pictures out; not COCO's AP.")
+@click.option(
+    "--skip-corrupt", is_flag=True, help="Leave corrupt images out; the AP is not COCO's."
+)
 @click.option("--resume", type=InputPath(), help="Go on with what an interrupted run has left.")
 @click.option("--out", type=OutputFile(), help="Write the detections as a COCO result file.")
 @click.option("--html", type=OutputFile(), help="Write a page with plots and the worst pictures.")
@@ -103,16 +103,16 @@ def evaluate(
     ctx: click.Context,
     model: Path | None,
     coco: Path | None,
-    pictures: Path | None,
+    images: Path | None,
     annotations: Path | None,
     interps: tuple[int, ...],
     what_if: bool,
     postprocess: Any,
-    score: float,
-    iou: float,
+    score_thr: float,
+    iou_thr: float,
     match_classes: Any,
     evaluator: str,
-    from_results: Path | None,
+    predictions: Path | None,
     compare: tuple[Path, Path] | None,
     backend: str,
     device: str,
@@ -122,7 +122,7 @@ def evaluate(
     float64: bool,
     batch: int | None,
     threads: int | None,
-    skip_bad: bool,
+    skip_corrupt: bool,
     resume: Path | None,
     out: Path | None,
     html: Path | None,
@@ -144,68 +144,68 @@ def evaluate(
     from picodet.commands.evaluation_outputs import Outputs
     from picodet.distributed import local_device
     from picodet.evaluation import evaluator as session
-    from picodet.inference.open_backend import Running
+    from picodet.inference.open_backend import RuntimeOptions
     from picodet.ops.postprocess import Postprocessing
 
     if what_if and len(interps) > 1:
         raise click.UsageError("--what-if tries every interp by itself; give one --interp, or none")
-    if sum(given is not None for given in (model, from_results, compare)) != 1:
-        raise click.UsageError("one of MODEL, --from-results and --compare is expected")
-    pictures, annotations = _dataset(coco, pictures, annotations, needed=model is not None)
+    if sum(given is not None for given in (model, predictions, compare)) != 1:
+        raise click.UsageError("one of MODEL, --predictions and --compare is expected")
+    images, annotations = _dataset(coco, images, annotations, needed=model is not None)
     model = fetch_official(model) if model else None
-    show = Outputs(out, html, json_file, per_class)
+    outputs = Outputs(out, html, json_file, per_class)
     interps = tuple(dict.fromkeys(interps))
-    left_off = resume or session.progress_file(out)
+    progress_file = resume or session.progress_path(out)
     add_inputs(annotations)
-    add_outputs(*show.files(interps), *([] if resume or not model else [left_off]))
+    add_outputs(*outputs.files(interps), *([] if resume or not model else [progress_file]))
     if compare:
-        show.comparison(*compare, annotations)
+        outputs.compare_files(*compare, annotations)
         return
-    if from_results:
-        reports = show.result_file(from_results, pictures, annotations, evaluator)
+    if predictions:
+        reports = outputs.evaluate_file(predictions, images, annotations, evaluator)
     else:
-        asked = session.Asked(
+        request = session.EvalRequest(
             model=model or Path(),
-            pictures=pictures or Path(),
+            images=images or Path(),
             annotations=annotations,
-            running=Running(
+            runtime_options=RuntimeOptions(
                 backend, local_device(device), input_size, paddle_python, threads=1, float64=float64
             ),
             interps=interps,
             kernels=resize,
-            postprocessing=Postprocessing(score, iou, postprocess),
+            postprocessing=Postprocessing(score_thr, iou_thr, postprocess),
             what_if=what_if,
             match_classes=match_classes,
-            skip_bad=skip_bad,
+            skip_corrupt=skip_corrupt,
             batch=batch or (1 if device == "cpu" else 16),
-            threads=threads or session.threads_here(),
-            progress_file=left_off,
+            threads=threads or session.default_threads(),
+            progress_path=progress_file,
             resume=resume,
         )
-        reports = show.run(asked, evaluator)
+        reports = outputs.evaluate_model(request, evaluator)
     if reports and expect_ap is not None:
-        ctx.exit(_verdict(reports, expect_ap, within))
+        ctx.exit(_check_expected_ap(reports, expect_ap, within))
 
 
 def _dataset(
-    coco: Path | None, pictures: Path | None, annotations: Path | None, needed: bool
+    coco: Path | None, images: Path | None, annotations: Path | None, needed: bool
 ) -> tuple[Path | None, Path]:
     """Folder of the pictures, if they are needed or given, and annotation file."""
     from picodet.data.coco import find_coco
 
-    if coco and not (pictures or annotations):
+    if coco and not (images or annotations):
         return find_coco(coco)
-    if annotations and not coco and (pictures or not needed):
-        return pictures, annotations
+    if annotations and not coco and (images or not needed):
+        return images, annotations
     raise click.UsageError("--coco DIR, or --images DIR and --annotations FILE are expected")
 
 
-def _verdict(reports: list["Report"], expected: float, within: float) -> int:
+def _check_expected_ap(reports: list["Report"], expected: float, within: float) -> int:
     """1 where one of the APs is another than expected; in per cent."""
     worst = max(abs(100 * report.stats[0] - expected) for report in reports)
-    near = worst <= within
+    passed = worst <= within
     click.echo(
-        f"AP {'as expected' if near else 'NOT as expected'}: {expected:g} within {within:g}, "
+        f"AP {'as expected' if passed else 'NOT as expected'}: {expected:g} within {within:g}, "
         f"off by {worst:.3g}"
     )
-    return 0 if near else 1
+    return 0 if passed else 1

@@ -14,19 +14,23 @@ from picodet import distributed
 from picodet.commands.common import progress_bar
 from picodet.data.coco import read_annotations
 from picodet.evaluation import evaluator as session
-from picodet.evaluation.compare import compare_results
-from picodet.evaluation.detections import coverage, read_results, write_results
-from picodet.evaluation.provenance import about_file, kernels_note, settings_of, write_about
+from picodet.evaluation.compare import compare_predictions
+from picodet.evaluation.detections import describe_coverage, read_predictions, write_predictions
+from picodet.evaluation.provenance import (
+    kernels_note,
+    provenance_path,
+    read_settings,
+    write_provenance,
+)
 from picodet.evaluation.report import build
-from picodet.evaluation.report.build import Context, Evaluated
-from picodet.evaluation.report.html import page
+from picodet.evaluation.report.build import EvalRun, ReportContext
+from picodet.evaluation.report.html import render_html
 from picodet.evaluation.report.text import print_reports
-from picodet.evaluation.report.text_comparison import print_result_comparison
-from picodet.evaluation.report.to_json import as_json, comparison_as_json
+from picodet.evaluation.report.text_comparison import print_comparison
+from picodet.evaluation.report.to_json import comparison_to_json, report_to_json
 from picodet.evaluation.resume import remove_progress
 from picodet.evaluation.schema import Report, WhatIf
 from picodet.files import write_json, write_text
-from picodet.system.versions import cpu, versions
 
 
 @dataclass(frozen=True)
@@ -44,101 +48,85 @@ class Outputs:
         named = [path for path in (self.out, self.html) if path] if several else []
         files = [_named(path, _suffix(interp)) for path in named for interp in interps]
         out = self.out and [_named(self.out, _suffix(i)) for i in interps if several]
-        return files + [about_file(path) for path in out or ([self.out] if self.out else [])]
+        return files + [provenance_path(path) for path in out or ([self.out] if self.out else [])]
 
-    def run(self, asked: session.Asked, evaluator: str) -> list[Report]:
+    def evaluate_model(self, request: session.EvalRequest, evaluator: str) -> list[Report]:
         """Reports of a model; none in a process that has just helped."""
         with ExitStack() as stack:
-            together = stack.enter_context(distributed.process_group(asked.running.device))
-            first = together.rank == 0
-            checking, detecting = (
+            group = stack.enter_context(distributed.process_group(request.runtime_options.device))
+            first = group.rank == 0
+            check_progress, detect_progress = (
                 stack.enter_context(progress_bar(name, "images")) if first else _quiet
                 for name in ("checking pictures", "detecting")
             )
-            found = session.detect_dataset(asked, together, checking, detecting)
+            output = session.detect_dataset(request, group, check_progress, detect_progress)
         if not first:
             return []
-        context = Context(
-            model=str(asked.model),
-            annotations=found.annotations,
-            seconds=found.seconds,
-            notes=found.notes,
-            versions=versions(found.runtime, "hotcoco", "pycocotools"),
-            commands=(_command(),),
-            runs=len(found.settings),
-            caveat=found.caveat,
-        )
-        runs = [
-            Evaluated(
-                setting.name,
-                results,
-                setting.feeding.interp,
-                {"computed in": asked.running.precision} | setting.describe() | {"CPU": cpu()},
-            )
-            for setting, results in zip(found.settings, found.results, strict=True)
-        ]
+        runs, context = build.describe_runs(request, output, (_command(),))
         rows: tuple[WhatIf, ...] = ()
-        if asked.what_if:
+        if request.what_if:
             with progress_bar("drawing pictures again") as progress:
-                rows = build.what_if(runs, found.annotations, evaluator, progress)
+                rows = build.build_what_if(runs, output.annotations, evaluator, progress)
             runs = runs[:1]
-        reports = self._reports(runs, context, asked.pictures, evaluator, rows)
-        if found.partial:  # all is told
-            remove_progress(found.partial)
+        reports = self._reports(runs, context, request.images, evaluator, rows)
+        if output.partial:  # all is told
+            remove_progress(output.partial)
         return reports
 
-    def result_file(
-        self, file: Path, pictures: Path | None, annotations: Path, evaluator: str
+    def evaluate_file(
+        self, file: Path, images: Path | None, annotations: Path, evaluator: str
     ) -> list[Report]:
         """The report of detections that somebody has written."""
-        truths = read_annotations(annotations)
-        run = Evaluated("as written", read_results(file), None, settings_of(file))
-        notes, caveat = coverage(file, run.results, truths)
-        context = Context(
-            *(str(file), truths, 0.0, (*notes, *truths.notes), {}, (_command(),)), caveat=caveat
+        dataset = read_annotations(annotations)
+        run = EvalRun("as written", read_predictions(file), None, read_settings(file))
+        notes, caveat = describe_coverage(file, run.predictions, dataset)
+        context = ReportContext(
+            *(str(file), dataset, 0.0, (*notes, *dataset.notes), {}, (_command(),)), caveat=caveat
         )
-        return self._reports([run], context, pictures, evaluator)
+        return self._reports([run], context, images, evaluator)
 
     def _reports(
         self,
-        runs: list[Evaluated],
-        context: Context,
-        pictures: Path | None,
+        runs: list[EvalRun],
+        context: ReportContext,
+        images: Path | None,
         evaluator: str,
         rows: tuple[WhatIf, ...] = (),
     ) -> list[Report]:
-        reports = [build.report(run, context, evaluator, rows) for run in runs]
+        reports = [build.build_report(run, context, evaluator, rows) for run in runs]
         print_reports(reports, self.per_class, Console())
         several = len(reports) > 1
         for i, run in enumerate(runs):
             suffix = _suffix(run.interp) if several else ""
             if self.out:
-                write_results(_named(self.out, suffix), run.results)
-                write_about(_named(self.out, suffix), reports[i])
+                write_predictions(_named(self.out, suffix), run.predictions)
+                write_provenance(_named(self.out, suffix), reports[i])
                 click.echo(f"written {_named(self.out, suffix)}")
-            if self.html and pictures:
-                seen = build.worst(context.annotations, run.results, pictures)
-                reports[i] = replace(reports[i], worst=seen)
+            if self.html and images:
+                worst_images = build.build_worst_images(
+                    context.annotations, run.predictions, images
+                )
+                reports[i] = replace(reports[i], worst=worst_images)
             if self.html:
-                write_text(_named(self.html, suffix), page(reports[i]))
+                write_text(_named(self.html, suffix), render_html(reports[i]))
                 click.echo(f"written {_named(self.html, suffix)}")
         if self.json_file:
-            values = [as_json(report) for report in reports]
+            values = [report_to_json(report) for report in reports]
             write_json(self.json_file, {"runs": values} if several else values[0])
         return reports
 
-    def comparison(self, a: Path, b: Path, annotations: Path) -> None:
+    def compare_files(self, a: Path, b: Path, annotations: Path) -> None:
         """Two result files, box by box."""
-        truths = read_annotations(annotations)
-        for note in truths.notes:
+        dataset = read_annotations(annotations)
+        for note in dataset.notes:
             click.echo(f"Note: {note}", err=True)
-        compared = compare_results(truths, read_results(a), read_results(b))
-        print_result_comparison(compared, str(a), str(b), Console())
+        comparison = compare_predictions(dataset, read_predictions(a), read_predictions(b))
+        print_comparison(comparison, str(a), str(b), Console())
         note = kernels_note(a, b)
         if note:
             click.echo(f"Note: {note}")
         if self.json_file:
-            write_json(self.json_file, comparison_as_json(compared) | {"note": note})
+            write_json(self.json_file, comparison_to_json(comparison) | {"note": note})
 
 
 def _suffix(interp: int | None) -> str:

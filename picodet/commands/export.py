@@ -66,8 +66,8 @@ class SizeOrDynamic(Size):
 @click.option(
     "--single-input", is_flag=True, help="No scale_factor: boxes in the network's pixels."
 )
-@click.option("--score-threshold", type=FiniteFloat(0, 1), default=0.025, show_default=True)
-@click.option("--iou-threshold", type=FiniteFloat(0, 1), default=0.6, show_default=True)
+@click.option("--score-thr", type=FiniteFloat(0, 1), default=0.025, show_default=True)
+@click.option("--iou-thr", type=FiniteFloat(0, 1), default=0.6, show_default=True)
 @resize_option
 @click.option(
     "--image",
@@ -87,8 +87,8 @@ def export(
     batch: Any,
     input_size: Any,
     single_input: bool,
-    score_threshold: float,
-    iou_threshold: float,
+    score_thr: float,
+    iou_thr: float,
     resize: Any,
     images: tuple[Path, ...],
     no_verify: bool,
@@ -102,23 +102,23 @@ def export(
     What is written is first run beside torch on real pictures, and only if it computes the same.
     """
     try:
-        from picodet.export import api as exporting
-        from picodet.export import ort
+        from picodet.exporter import export as exporting
+        from picodet.exporter import ort
     except ImportError as error:
         raise click.ClickException(f"cannot export: {import_error_message(error)}") from error
     from rich.console import Console
 
-    from picodet.export.options import Wanted
-    from picodet.export.report import print_report, print_verification
+    from picodet.exporter.options import ExportOptions
+    from picodet.exporter.report import print_report, print_verification
 
-    options = Wanted(
+    options = ExportOptions(
         level,
         ort.newest_opset() if opset == "newest" else opset,
         batch,
         input_size,
         single_input,
-        score_threshold,
-        iou_threshold,
+        score_thr,
+        iou_thr,
         resize,
     )
     try:
@@ -126,7 +126,7 @@ def export(
             report = exporting.export(
                 fetch_official(model), output, options, images, overwrite, not no_verify, progress
             )
-    except exporting.NotVerifiedError as error:
+    except exporting.VerificationError as error:
         print_verification(error.verification, Console(stderr=True))
         raise
     print_report(report, Console())

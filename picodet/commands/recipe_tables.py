@@ -1,4 +1,4 @@
-"""`picodet-train --print`: one recipe number by number, or all of them, a line each."""
+"""`picodet-train --print`: every setting of a recipe, or a table of all recipes."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ ALL = "all"
 
 
 def print_recipe(argument: str, json_file: Path | None = None) -> None:
-    """A name, a file, or "all". Raises TrainingError for what is none of these."""
+    """Print a recipe by name or file, or "all". Raises TrainingError for anything else."""
     console = Console()
     if argument == ALL:
         print_recipes(RECIPES.values(), console)

@@ -1,4 +1,4 @@
-"""`picodet-train`: a recipe, a dataset and the weights to begin with -> a detector."""
+"""`picodet-train`: train a detector by a recipe, on a dataset, from initial weights."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,7 +24,7 @@ OUTPUT_FILES = (
     *("checkpoints", "images.json", "training.lock", "log.jsonl", "tensorboard"),
     *("*_ema.pth", "*_raw.pth"),
 )
-LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
+LR_RANGE = (1e-9, 100)  # as in picodet.training.recipes.limits
 
 
 @click.command(cls=Command)
@@ -34,14 +34,14 @@ LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
     "printed_recipe",
     type=InputPath(str),
     metavar="RECIPE",
-    help="Show every number of it, and its source.",
+    help="Show every setting of a recipe and its source; `all`: a table of all recipes.",
 )
 @click.option("--coco", type=CocoFolder(), help="Folder with train2017, val2017 and annotations.")
 @click.option(
-    "--images", type=ImageFolder(), help="In its stead: the folder of the pictures to train on .."
+    "--images", type=ImageFolder(), help="Instead of --coco: folder of the training images .."
 )
 @click.option("--annotations", type=InputPath(), help="  .. and their annotation file.")
-@click.option("--val-images", type=ImageFolder(), help="Pictures to evaluate on ..")
+@click.option("--val-images", type=ImageFolder(), help="Folder of the evaluation images ..")
 @click.option("--val-annotations", type=InputPath(), help="  .. and their annotation file.")
 @click.option(
     "--pretrained",
@@ -64,10 +64,10 @@ LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
     type=OutputFolder(*OUTPUT_FILES),
     default="training",
     show_default=True,
-    help="Folder to write.",
+    help="Output folder.",
 )
-@click.option("--resume", is_flag=True, help="Go on with what is in --out.")
-@click.option("--batch", type=click.IntRange(1), help="Pictures at a time, of each process.")
+@click.option("--resume", is_flag=True, help="Resume the training in --out.")
+@click.option("--batch", type=click.IntRange(1), help="Batch size of each process.")
 @click.option(
     "--accumulation-steps",
     type=click.IntRange(1),
@@ -75,16 +75,18 @@ LR_RANGE = (1e-9, 100)  # as in a recipe (picodet.training.recipes.limits)
     show_default=True,
     help="Batches per optimizer step.",
 )
-@click.option("--rate", type=FiniteFloat(*LR_RANGE), help="Base learning rate, as it is.")
+@click.option("--lr", type=FiniteFloat(*LR_RANGE), help="Base learning rate; not scaled.")
 @resize_option
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cuda: a GPU for each process.")
-@click.option("--amp", is_flag=True, help="Half precision where that is safe.")
-@click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Readers.")
+@click.option("--amp", is_flag=True, help="Mixed precision.")
+@click.option(
+    "--workers", type=click.IntRange(0), default=2, show_default=True, help="Data loader processes."
+)
 @click.option("--evaluate-every", type=click.IntRange(0), help="Epochs; 0: never.  [default: 10]")
 @click.option("--save-steps", type=click.IntRange(1), default=500, show_default=True)
 @click.option("--keep-checkpoints", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--json", "json_file", type=OutputFile(), help="Write the outcome for machines.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the result as JSON.")
 def train(
     recipe: str | None,
     printed_recipe: str | None,
@@ -113,18 +115,18 @@ def train(
 ) -> None:
     """Train RECIPE: an official name (picodet list), or a short YAML that changes one.
 
-    `torchrun --nproc_per_node N -m picodet train ..` shares each step among N processes. Another
-    number of pictures in a step than the recipe's changes the learning rate in proportion, which
-    is said. Ctrl-C ends after the step that is under way; --resume goes on to the same bits.
+    `torchrun --nproc_per_node N -m picodet train ..` trains with N processes. If the number of
+    images per step differs from the recipe's, the learning rate is scaled in proportion, with a
+    note. Ctrl-C stops after the current step; --resume then gives the same bits as without.
 
-    Writes last_ema.pth, best_ema.pth and their raw counterparts, states to resume from, log.jsonl
-    and TensorBoard's files into --out.
+    Writes last_ema.pth, best_ema.pth and their raw counterparts, checkpoints to resume from,
+    log.jsonl and TensorBoard's files into --out.
 
-    Exit code 0: trained, 1: refused, or stopped by what it says, 130: interrupted, 143: ended by
-    `kill`.
+    Exit code 0: trained, 1: stopped by an error, 130: interrupted (Ctrl-C), 143: terminated
+    (`kill`).
     """
     if (recipe is None) == (printed_recipe is None):
-        raise click.UsageError("RECIPE or --print RECIPE is expected")
+        raise click.UsageError("give either RECIPE or --print RECIPE")
     if recipe is None:
         from picodet.commands.recipe_tables import print_recipe
 
@@ -205,14 +207,14 @@ def _datasets(
     val_images: Path | None,
     val_annotations: Path | None,
 ) -> tuple[tuple[Path, Path], tuple[Path, Path] | None]:
-    """Pictures and annotations to train on, and to evaluate on if there are any."""
+    """(images, annotations) to train on, and to evaluate on if given."""
     from picodet.data.coco import find_coco
     from picodet.training.data.dataset import find_train
 
     if bool(images) != bool(annotations) or bool(val_images) != bool(val_annotations):
-        raise click.UsageError("pictures and their annotation file are given together")
+        raise click.UsageError("give an image folder and its annotation file together")
     if bool(coco) == bool(images):
-        raise click.UsageError("--coco DIR, or --images DIR and --annotations FILE are expected")
+        raise click.UsageError("give either --coco DIR, or --images DIR and --annotations FILE")
     train_data = (images, annotations) if images and annotations else find_train(coco or Path())
     if val_images and val_annotations:
         return train_data, (val_images, val_annotations)
@@ -220,12 +222,14 @@ def _datasets(
 
 
 def _weights(weights: str | None, recipe_weights: str | None) -> Path | None:
-    """A file, fetched if it is not here."""
+    """The file of pretrained weights, downloaded if it is an official name; None: none."""
     if weights != IMAGENET:
         return fetch_official(Path(weights)) if weights else None
     from picodet.download.fetch import fetch
 
     if recipe_weights is None:
-        raise click.UsageError(f"--pretrained {IMAGENET}: the recipe names none")
-    with progress_bar("fetching the backbone") as progress:
+        raise click.UsageError(
+            f"--pretrained {IMAGENET}: the recipe names no backbone weights; give a file"
+        )
+    with progress_bar("downloading the backbone") as progress:
         return fetch(recipe_weights, progress).path

@@ -12,8 +12,8 @@ from torch import nn
 from picodet.config import ModelConfig
 from picodet.errors import GraphError
 from picodet.graphs.graph import Graph
-from picodet.graphs.node_mapping import Places
-from picodet.graphs.tracing import Traced
+from picodet.graphs.node_mapping import NodeMapping
+from picodet.graphs.tracing import TracedModel
 from picodet.models.layers import HARD_SIGMOID_SLOPE, SqueezeExcite
 from picodet.models.picodet import PicoDet
 
@@ -21,7 +21,7 @@ RELATIVE_TOLERANCE = 1e-3  # relative: a float32 that was written as a decimal i
 
 
 def check_attributes(
-    config: ModelConfig, traced: Traced, node_mapping: Places, graph: Graph
+    config: ModelConfig, traced: TracedModel, node_mapping: NodeMapping, graph: Graph
 ) -> None:
     """Raise GraphError for the first operator that is set otherwise than our layer.
 
@@ -40,14 +40,17 @@ def check_attributes(
             )
 
 
-def _path(traced: Traced, k: int) -> str:
+def _path(traced: TracedModel, k: int) -> str:
     """Of the layer that an operator is, or of the block that calls it."""
     around = [call for call in traced.calls if k in call.operators]
     return min(around, key=lambda call: len(call.operators)).path
 
 
 def check_names(
-    traced: Traced, node_mapping: Places, ppdet_names: Mapping[str, str], ours: Mapping[str, str]
+    traced: TracedModel,
+    node_mapping: NodeMapping,
+    ppdet_names: Mapping[str, str],
+    ours: Mapping[str, str],
 ) -> None:
     """Raise GraphError where the graph says another layer than the names beside it.
 

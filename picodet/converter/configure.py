@@ -104,7 +104,8 @@ def _named_by_user(
     config = CONFIGS[name] if classes is None else replace(CONFIGS[name], classes=classes)
     if recognized != RecognizedModel.of(config):
         raise ConversionError(
-            f"{hints.name}: the tensors contradict --config {name}. They are of {recognized}; the config "
+            f"{hints.name}: the tensors contradict --config {name}. They are of {recognized}; "
+            "the config "
             f"is {RecognizedModel.of(config)}. Leave --config out, or name another"
         )
     return config
@@ -140,7 +141,8 @@ def _classes(
         if len(hints.classes) == recognized.num_classes:
             return hints.classes, None
         wrong = (
-            f"{hints.name} lists {len(hints.classes)} classes, its tensors have {recognized.num_classes}: "
+            f"{hints.name} lists {len(hints.classes)} classes, its tensors have "
+            f"{recognized.num_classes}: "
             "the list was left out"
         )
     if official is not None:
@@ -200,7 +202,8 @@ def _assumed_size(recognized: RecognizedModel, options: ConvertOptions) -> tuple
         return options.ask_for_size(sizes), None
     size = DEFAULT_SIZE if DEFAULT_SIZE in sizes or not sizes else sizes[0]
     return size, (
-        f"the input size {_size_text(size)} is assumed: the tensors do not tell it, nor does the file's "
+        f"the input size {_size_text(size)} is assumed: the tensors do not tell it, nor does "
+        "the file's "
         "name; --input-size does"
     )
 

@@ -10,14 +10,14 @@ from picodet.converter.configure import ConvertOptions, override_config, resolve
 from picodet.converter.converted_model import ConvertedModel, IncompleteError
 from picodet.converter.match_tensors import INTEGRAL_PROJECT, UnmatchedTensor, match_tensors
 from picodet.converter.names.name_tables import IdentityNameTable, name_table
-from picodet.converter.recognize_graph import recognise_graph
+from picodet.converter.recognize_graph import recognize_graph
 from picodet.converter.sources import GraphSource
 from picodet.errors import GraphError
-from picodet.graphs.graph import canonical, operators
-from picodet.graphs.node_mapping import Places, find_places
-from picodet.graphs.outputs import find_ending
-from picodet.graphs.tracing import Traced, trace
-from picodet.graphs.weights import project_of, read_weights
+from picodet.graphs.graph import canonicalize, to_operators
+from picodet.graphs.node_mapping import NodeMapping, map_nodes
+from picodet.graphs.outputs import find_outputs
+from picodet.graphs.tracing import TracedModel, trace
+from picodet.graphs.weights import find_project, read_weights
 from picodet.models.shapes import shapes_of
 
 DECODING_REASON = (
@@ -43,10 +43,10 @@ def from_graph(
 def _convert_graph(
     source: GraphSource, options: ConvertOptions, allow_nonfinite: bool
 ) -> ConvertedModel:
-    graph = canonical(source.graph)
+    graph = canonicalize(source.graph)
     path = source.origin.path
-    graph_outputs = find_ending(graph)
-    recognized = recognise_graph(graph, graph_outputs)
+    graph_outputs = find_outputs(graph)
+    recognized = recognize_graph(graph, graph_outputs)
     if source.config is None:
         resolved = resolve_config(recognized, source.hints, options)
         notes = resolved.notes + (() if source.hints.preprocessing else (DEFAULTS_NOTE,))
@@ -55,10 +55,10 @@ def _convert_graph(
         config, notes = override_config(source.config, options), ()
     traced = trace(config)
     stored = {name: array.shape for name, array in graph.constants.items()}
-    graph_operators = operators(
+    graph_operators = to_operators(
         graph, {name: name for node in graph.nodes for name in node.outputs}
     )
-    node_mapping = find_places(
+    node_mapping = map_nodes(
         traced, graph_operators, stored, graph.inputs[0], "the graph", exact=True
     )
     _refuse_extra(traced, node_mapping)
@@ -68,9 +68,9 @@ def _convert_graph(
     check_names(
         traced, node_mapping, source.ppdet_names, {n: t.name for n, t in translations.items() if t}
     )
-    projects = project_of(traced, graph_operators)
+    projects = find_project(traced, graph_operators)
     weights = read_weights(traced, node_mapping, graph, next(iter(projects.values()), None))
-    state = weights.state()
+    state = weights.state_dict()
     if INTEGRAL_PROJECT not in state and source.bins is not None:
         state[INTEGRAL_PROJECT] = np.array(source.bins, np.float32)
     initialized = (
@@ -108,7 +108,7 @@ def _convert_graph(
     )
 
 
-def _refuse_extra(traced: Traced, node_mapping: Places) -> None:
+def _refuse_extra(traced: TracedModel, node_mapping: NodeMapping) -> None:
     """A weight of the graph that our layer has no place for would be lost."""
     for k, partner in node_mapping.partners.items():
         ours = traced.operators[k].weights

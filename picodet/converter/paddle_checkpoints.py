@@ -31,7 +31,8 @@ def read_checkpoint(path: Path, weight_set: WeightSet | None) -> StateDictSource
     checkpoint = path if weight_set is None else path.with_suffix(SUFFIX_OF_SET[weight_set])
     if not checkpoint.is_file():
         raise CheckpointError(
-            f"{checkpoint}: there is no such file, and --weight-set {weight_set} asks for it: since ppdet 2.4 "
+            f"{checkpoint}: there is no such file, and --weight-set {weight_set} asks for it: "
+            "since ppdet 2.4 "
             f"the averaged weights are saved as {EMA} and the raw ones as {RAW} beside it"
         )
     arrays = pdparams.read(checkpoint)

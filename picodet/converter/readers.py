@@ -71,12 +71,12 @@ def _open_program(folder: Path) -> GraphSource:
 
 def _open_onnx(path: Path) -> GraphSource:
     try:
-        from picodet.graphs.onnx_reader import read_onnx, sides  # noqa: PLC0415 (an extra)
+        from picodet.graphs.onnx_reader import input_shape, read_onnx  # noqa: PLC0415 (an extra)
     except ImportError as error:
         raise CheckpointError(f"{path}: {import_error_message(error)}") from error
     proto, graph = read_onnx(path)
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
-    *_, height, width = (None, None, *sides(proto.graph, graph.inputs[0]))
+    *_, height, width = (None, None, *input_shape(proto.graph, graph.inputs[0]))
     size = (height, width) if height and width else None
     try:
         meta = json.loads(metadata[META_KEY]) if META_KEY in metadata else None
@@ -95,6 +95,7 @@ def _open_onnx(path: Path) -> GraphSource:
 def _refuse_weight_set(path: Path, weight_set: WeightSet | None) -> None:
     if weight_set is not None:
         raise CheckpointError(
-            f"{path}: --weight-set {weight_set} is for training checkpoints, which hold averaged and raw "
+            f"{path}: --weight-set {weight_set} is for training checkpoints, which hold "
+            "averaged and raw "
             "weights; an export holds the ones it was made of"
         )

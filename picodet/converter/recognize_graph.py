@@ -8,18 +8,20 @@ from picodet.config import STRIDES, ModelConfig
 from picodet.converter.names.recognize import MAX_HEAD_CONVS, RecognizedModel
 from picodet.errors import GraphError
 from picodet.graphs.graph import Graph, Node
-from picodet.graphs.outputs import EndingNames
+from picodet.graphs.outputs import GraphOutputs
 from picodet.models.shapes import shapes_of
 from picodet.zoo.architectures import VARIANTS
 
 
-def recognise_graph(graph: Graph, ending: EndingNames) -> RecognizedModel:
+def recognize_graph(graph: Graph, graph_outputs: GraphOutputs) -> RecognizedModel:
     """graph: in canonical form. Raises GraphError where it is no PicoDet that we know."""
-    makers = graph.producers()
+    producers = graph.producers()
     convs = [node for node in graph.nodes if node.kind == "conv"]
     shapes = [graph.constants[conv.weights["weight"]].shape for conv in convs]
-    heads = [_shape(makers[name], graph) for name in ending.sides]
-    split = makers[ending.sides[0]] if makers[ending.sides[0]].kind == "split" else None
+    heads = [_conv_shape(producers[name], graph) for name in graph_outputs.reg]
+    split = (
+        producers[graph_outputs.reg[0]] if producers[graph_outputs.reg[0]].kind == "split" else None
+    )
     fitting = [
         variant
         for variant in VARIANTS
@@ -30,13 +32,13 @@ def recognise_graph(graph: Graph, ending: EndingNames) -> RecognizedModel:
         raise GraphError(
             f"no PicoDet that this version knows. Its predictors are {[list(h) for h in heads]}; "
             f"expected are {len(STRIDES)} with the same number of outputs and of inputs "
-            f"({_known(split is not None)})"
+            f"({_known_variants(split is not None)})"
         )
-    variant = max(fitting, key=lambda v: _alike(v, shapes))
+    variant = max(fitting, key=lambda v: _shape_overlap(v, shapes))
     if split is not None:
-        classes, bins = _sections(split, heads[0][0])
+        classes, bins = _split_sections(split, heads[0][0])
     else:
-        classes, bins = _classes(ending.scores[0], graph, variant.channels), heads[0][0]
+        classes, bins = _num_classes(graph_outputs.scores[0], graph, variant.channels), heads[0][0]
     if bins % 4 or bins < 8:
         raise GraphError(
             f"the predictors have {bins} outputs for the sides of boxes; four times the number of "
@@ -44,12 +46,12 @@ def recognise_graph(graph: Graph, ending: EndingNames) -> RecognizedModel:
         )
     config = replace(variant, classes=("",) * classes, reg_max=bins // 4 - 1, head_convs=0)
     per_level = 2 * len(STRIDES)
-    depth = round((len(convs) - _convolutions(config)) / per_level)
+    depth = round((len(convs) - _num_convolutions(config)) / per_level)
     # a graph that lacks one is still recognised
     return RecognizedModel(variant, classes, min(max(depth, 0), MAX_HEAD_CONVS), config.reg_max)
 
 
-def _alike(variant: ModelConfig, shapes: Sequence[tuple[int, ...]]) -> int:
+def _shape_overlap(variant: ModelConfig, shapes: Sequence[tuple[int, ...]]) -> int:
     """How many of the convolutions have a partner of the same shape, less those that have none."""
     tensors, _ = shapes_of(variant, "detector")
     ours = Counter[tuple[int, ...]](shape for shape in tensors.values() if len(shape) == 4)
@@ -57,25 +59,25 @@ def _alike(variant: ModelConfig, shapes: Sequence[tuple[int, ...]]) -> int:
     return (ours & theirs).total() - (ours - theirs).total()
 
 
-def _shape(node: Node, graph: Graph) -> tuple[int, ...]:
+def _conv_shape(node: Node, graph: Graph) -> tuple[int, ...]:
     """Of the weight of the convolution that an end belongs to."""
-    shape = graph.constants[_before(node, "conv", graph).weights["weight"]].shape
+    shape = graph.constants[_find_upstream(node, "conv", graph).weights["weight"]].shape
     if len(shape) != 4:
         raise GraphError(f"the convolution {node.name} has a weight of shape {list(shape)}")
     return shape
 
 
-def _before(node: Node, kind: str, graph: Graph) -> Node:
+def _find_upstream(node: Node, kind: str, graph: Graph) -> Node:
     """The node itself, or the nearest of this kind on the way back to the picture."""
-    makers, name = graph.producers(), node.name
+    producers, name = graph.producers(), node.name
     while node.kind != kind:
-        if not node.inputs or node.inputs[0] not in makers:
+        if not node.inputs or node.inputs[0] not in producers:
             raise GraphError(f"before {name} of the graph a {kind} is expected, found none")
-        node = makers[node.inputs[0]]
+        node = producers[node.inputs[0]]
     return node
 
 
-def _sections(split: Node, channels: int) -> tuple[int, int]:
+def _split_sections(split: Node, channels: int) -> tuple[int, int]:
     """Of scores and of sides."""
     sections = split.settings.get("sections", (channels // 2, channels // 2))
     if len(sections) != 2 or sum(sections) != channels or min(sections) < 1:
@@ -86,20 +88,20 @@ def _sections(split: Node, channels: int) -> tuple[int, int]:
     return int(sections[0]), int(sections[1])
 
 
-def _classes(score: str, graph: Graph, channels: int) -> int:
+def _num_classes(score: str, graph: Graph, channels: int) -> int:
     """Of the two convolutions behind a score the one that sees all channels: not the alignment."""
-    makers = graph.producers()
-    product = _before(makers[score], "mul", graph)
-    found = [_shape(makers[name], graph) for name in product.inputs if name in makers]
+    producers = graph.producers()
+    product = _find_upstream(producers[score], "mul", graph)
+    found = [_conv_shape(producers[name], graph) for name in product.inputs if name in producers]
     return max((shape[0] for shape in found if shape[1] == channels), default=1)
 
 
-def _convolutions(config: ModelConfig) -> int:
+def _num_convolutions(config: ModelConfig) -> int:
     tensors, _ = shapes_of(config, "detector")
     return sum(len(shape) == 4 for shape in tensors.values())
 
 
-def _known(split: bool) -> str:
+def _known_variants(split: bool) -> str:
     head = "pico_head" if split else "pico_head_v2"
     fitting: Sequence[ModelConfig] = [v for v in VARIANTS if v.head == head]
     return ", ".join(f"{variant.name} {variant.channels}" for variant in fitting)

@@ -1,7 +1,7 @@
 """Our weights -> the arrays of a checkpoint that ppdet takes without a name too many or too few.
 
-The inverse of `picodet.converter.match_tensors`: the same name table, read from our side, and the same
-list of what exists on one side only.
+The inverse of `picodet.converter.match_tensors`: the same name table, read from our side, and the
+same list of what exists on one side only.
 """
 
 import re

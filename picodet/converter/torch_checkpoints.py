@@ -79,6 +79,7 @@ def _naming_of(names: Iterable[str]) -> NamingScheme:
 def _refuse_weight_set(path: Path, weight_set: WeightSet | None) -> None:
     if weight_set is not None:
         raise CheckpointError(
-            f"{path}: has no weights called {weight_set}; --weight-set ema and --weight-set raw are for "
+            f"{path}: has no weights called {weight_set}; --weight-set ema and --weight-set "
+            "raw are for "
             "checkpoints of a training that hold averaged and raw ones"
         )

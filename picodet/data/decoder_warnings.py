@@ -34,18 +34,18 @@ STDERR = 2  # the descriptor
 UNBUFFERED = 2  # _IONBF of glibc's stdio.h
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # libjpeg's warnings (JWRN_ in jerror.h), libpng's lines, libtiff's as OpenCV logs them
-DECODERS = re.compile(
+DECODER_LINE = re.compile(
     rb"(?:\[.*\] global grfmt_tiff.*?)?"
     rb"((?:Corrupt JPEG data|Inconsistent progression sequence|Unknown Adobe color transform"
     rb"|Warning: unknown JFIF revision|Premature end of JPEG file|Invalid SOS parameters"
     rb"|libpng|TIFF_Error|TIFF_Warning)\b.*)"
 )
 # of these lines, those that leave the pixels as they are; unknown tags of a TIFF, for one
-HARMLESS = re.compile(
+HARMLESS_LINE = re.compile(
     r"Corrupt JPEG data: bad ICC|Inconsistent|Unknown|Warning|libpng warning"
     r"|TIFF_Warning (?!\w*Decode)"
 )
-EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
+EXTRANEOUS_BYTES = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 
 
 def decode(data: bytes) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -53,20 +53,20 @@ def decode(data: bytes) -> tuple[np.ndarray | None, tuple[str, ...]]:
 
     Raises cv2.error where OpenCV does.
     """
-    by_descriptor = data.startswith(TIFF) or not _c_stderr_is_a_pointer()
-    return (_ear.by_descriptor if by_descriptor else _ear.by_pointer)(data)
+    by_descriptor = data.startswith(TIFF) or not _can_replace_c_stderr()
+    return (_capture.by_descriptor if by_descriptor else _capture.by_pointer)(data)
 
 
 def is_damage(line: str, data: bytes) -> bool:
     """Whether pixels of an image are guessed, of which its decoder has printed the line."""
-    if found := EXTRANEOUS.search(line):
+    if found := EXTRANEOUS_BYTES.search(line):
         padding = bytes(int(found[1])) + bytes((0xFF, int(found[2], 16)))
         return padding not in data
-    return HARMLESS.match(line) is None
+    return HARMLESS_LINE.match(line) is None
 
 
 @cache
-def _c_stderr_is_a_pointer() -> bool:
+def _can_replace_c_stderr() -> bool:
     return platform.libc_ver()[0] == "glibc"
 
 
@@ -75,98 +75,98 @@ def _imdecode(data: bytes) -> np.ndarray | None:
     return image
 
 
-class _Ear:
+class _StderrCapture:
     """Many listen at once, or one alone, who goes before those that come later."""
 
     def __init__(self) -> None:
         self._changed = Condition()
-        self._inside = 0
-        self._alone = 0  # how many are alone, or wait to be
-        self._heard = _nameless_file()
-        self._ours: int | None = None  # the FILE
-        self._usual: int | None = None  # what the pointer was
+        self._num_active = 0
+        self._num_exclusive = 0  # how many are alone, or wait to be
+        self._capture_fd = _anonymous_file()
+        self._capture_stream: int | None = None  # the FILE
+        self._original_stderr: int | None = None  # what the pointer was
 
     def by_pointer(self, data: bytes) -> tuple[np.ndarray | None, tuple[str, ...]]:
-        with self._turn(alone=False):
+        with self._slot(exclusive=False):
             before = self._size()
             image = _imdecode(data)
             if self._size() == before:
                 return image, ()
-        with self._turn(alone=True):
+        with self._slot(exclusive=True):
             image = _imdecode(data)
             return image, self._lines()
 
     def by_descriptor(self, data: bytes) -> tuple[np.ndarray | None, tuple[str, ...]]:
         if sys.__stderr__ is None:  # nothing is said, and the descriptor may be any file's
             return _imdecode(data), ()
-        with self._turn(alone=True), _logging():
-            kept = os.dup(STDERR)
-            os.dup2(self._heard, STDERR)
+        with self._slot(exclusive=True), _opencv_warnings():
+            saved_stderr = os.dup(STDERR)
+            os.dup2(self._capture_fd, STDERR)
             try:
                 image = _imdecode(data)
             finally:
-                os.dup2(kept, STDERR)
-                os.close(kept)
+                os.dup2(saved_stderr, STDERR)
+                os.close(saved_stderr)
             return image, self._lines()
 
     @contextmanager
-    def _turn(self, alone: bool) -> Iterator[None]:
+    def _slot(self, exclusive: bool) -> Iterator[None]:
         with self._changed:
-            self._alone += alone
-            if alone:
-                self._changed.wait_for(lambda: self._inside == 0)
+            self._num_exclusive += exclusive
+            if exclusive:
+                self._changed.wait_for(lambda: self._num_active == 0)
             else:
-                self._changed.wait_for(lambda: self._alone == 0)
-            self._inside += 1
-            if self._inside == 1 and _c_stderr_is_a_pointer():
-                self._point()
+                self._changed.wait_for(lambda: self._num_exclusive == 0)
+            self._num_active += 1
+            if self._num_active == 1 and _can_replace_c_stderr():
+                self._redirect()
         try:
             yield
         finally:
             with self._changed:
-                self._inside -= 1
-                self._alone -= alone
-                if self._inside == 0:
-                    self.point_back()
-                    self._hand_on()
+                self._num_active -= 1
+                self._num_exclusive -= exclusive
+                if self._num_active == 0:
+                    self.restore()
+                    self._forward_other_lines()
                 self._changed.notify_all()
 
-    def _point(self) -> None:
+    def _redirect(self) -> None:
         c = ctypes.CDLL(None)
-        if self._ours is None:
+        if self._capture_stream is None:
             c.fdopen.restype = ctypes.c_void_p
-            self._ours = c.fdopen(os.dup(self._heard), b"a")
-            c.setvbuf(ctypes.c_void_p(self._ours), None, UNBUFFERED, ctypes.c_size_t(0))
+            self._capture_stream = c.fdopen(os.dup(self._capture_fd), b"a")
+            c.setvbuf(ctypes.c_void_p(self._capture_stream), None, UNBUFFERED, ctypes.c_size_t(0))
         pointer = ctypes.c_void_p.in_dll(c, "stderr")
-        self._usual, pointer.value = pointer.value, self._ours
+        self._original_stderr, pointer.value = pointer.value, self._capture_stream
 
-    def point_back(self) -> None:
+    def restore(self) -> None:
         """Give C its `stderr` again."""
-        if self._usual is not None:
-            ctypes.c_void_p.in_dll(ctypes.CDLL(None), "stderr").value = self._usual
-            self._usual = None
+        if self._original_stderr is not None:
+            ctypes.c_void_p.in_dll(ctypes.CDLL(None), "stderr").value = self._original_stderr
+            self._original_stderr = None
 
     def _size(self) -> int:
-        return os.fstat(self._heard).st_size
+        return os.fstat(self._capture_fd).st_size
 
     def _text(self) -> bytes:
-        os.lseek(self._heard, 0, os.SEEK_SET)
-        return os.read(self._heard, self._size())
+        os.lseek(self._capture_fd, 0, os.SEEK_SET)
+        return os.read(self._capture_fd, self._size())
 
     def _lines(self) -> tuple[str, ...]:
-        spoken = map(DECODERS.fullmatch, self._text().splitlines())
-        return tuple(line[1].decode(errors="replace").strip() for line in spoken if line)
+        matches = map(DECODER_LINE.fullmatch, self._text().splitlines())
+        return tuple(line[1].decode(errors="replace").strip() for line in matches if line)
 
-    def _hand_on(self) -> None:
+    def _forward_other_lines(self) -> None:
         if self._size():
             lines = self._text().splitlines(keepends=True)
-            os.ftruncate(self._heard, 0)
-            others = b"".join(line for line in lines if not DECODERS.match(line))
+            os.ftruncate(self._capture_fd, 0)
+            others = b"".join(line for line in lines if not DECODER_LINE.match(line))
             if others and sys.__stderr__ is not None:
                 os.write(STDERR, others)
 
 
-def _nameless_file() -> int:
+def _anonymous_file() -> int:
     """Its descriptor; whatever is written goes to its end."""
     if sys.platform == "linux":
         descriptor = os.memfd_create("decoder_messages")
@@ -177,24 +177,24 @@ def _nameless_file() -> int:
 
 
 @contextmanager
-def _logging() -> Iterator[None]:
+def _opencv_warnings() -> Iterator[None]:
     """OpenCV says what libtiff says, whatever it is told to leave out."""
     log = cv2.utils.logging
-    usual = log.getLogLevel()
-    log.setLogLevel(max(usual, log.LOG_LEVEL_WARNING))
+    level = log.getLogLevel()
+    log.setLogLevel(max(level, log.LOG_LEVEL_WARNING))
     try:
         yield
     finally:
-        log.setLogLevel(usual)
+        log.setLogLevel(level)
 
 
 def _after_fork() -> None:
     """Nobody else decodes in the child, and the parent's file is the parent's."""
-    global _ear  # noqa: PLW0603
-    _ear.point_back()
-    _ear = _Ear()
+    global _capture  # noqa: PLW0603
+    _capture.restore()
+    _capture = _StderrCapture()
 
 
-_ear = _Ear()
+_capture = _StderrCapture()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

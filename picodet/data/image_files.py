@@ -14,7 +14,7 @@ from picodet.files import atomic_write
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
-def find_pictures(argument: str) -> list[Path]:
+def find_images(argument: str) -> list[Path]:
     """A file, the pictures of a folder, or what a pattern matches; sorted.
 
     Raises ImageError where there is none; a named file is not looked at here.
@@ -33,26 +33,26 @@ def find_pictures(argument: str) -> list[Path]:
     return sorted(found)
 
 
-def copy_names(pictures: Sequence[Path], folder: Path) -> list[Path]:
+def copy_paths(images: Sequence[Path], folder: Path) -> list[Path]:
     """Names for drawn copies in `folder`: the pictures' own, numbered where two share one.
 
     Raises OutputError where a copy would replace one of the pictures.
     """
-    sources = {os.path.realpath(picture) for picture in pictures}
+    sources = {os.path.realpath(image_path) for image_path in images}
     names: dict[Path, None] = {}
-    for picture in pictures:
-        suffix = picture.suffix if picture.suffix.lower() in SUFFIXES else ".png"
-        name, number = folder / (picture.stem + suffix), 1
+    for image_path in images:
+        suffix = image_path.suffix if image_path.suffix.lower() in SUFFIXES else ".png"
+        name, number = folder / (image_path.stem + suffix), 1
         while name in names:
             number += 1
-            name = folder / f"{picture.stem}_{number}{suffix}"
+            name = folder / f"{image_path.stem}_{number}{suffix}"
         if os.path.realpath(name) in sources:
             raise OutputError(f"{name} is one of the pictures itself; --out must be another folder")
         names[name] = None
     return list(names)
 
 
-def write_picture(image: np.ndarray, path: Path) -> None:
+def write_image(image: np.ndarray, path: Path) -> None:
     """Encode image [H, W, 3] uint8 BGR as the suffix says; whole or not at all."""
     try:
         encoded, data = cv2.imencode(path.suffix, image)

@@ -8,13 +8,13 @@ import struct
 from collections.abc import Callable, Iterator
 
 SOI, EOI = b"\xff\xd8", 0xD9
-FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 .. SOF15; the others are tables
+SOF_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 .. SOF15; the others are tables
 # In compressed data FF stands for itself as FF 00, FF D0 .. D7 are restarts within a scan, and
 # FF 01 has no length either.
 MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")
 
 
-def is_cut_off(data: bytes) -> bool:
+def is_truncated_jpeg(data: bytes) -> bool:
     """Whether `data` begins as a JPEG and ends before the marker that ends one.
 
     Walks from segment to segment (ITU-T T.81, annex B), so that neither a thumbnail in the
@@ -23,11 +23,11 @@ def is_cut_off(data: bytes) -> bool:
     return data.startswith(SOI) and all(marker != EOI for marker, _ in _segments(data))
 
 
-def frame_size(data: bytes) -> tuple[int, int] | None:
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
     """(height, width) as the frame's header says; None where there is none."""
-    for marker, place in _segments(data):
-        if marker in FRAMES and len(data) >= place + 7:
-            height, width = struct.unpack_from(">HH", data, place + 3)
+    for marker, offset in _segments(data):
+        if marker in SOF_MARKERS and len(data) >= offset + 7:
+            height, width = struct.unpack_from(">HH", data, offset + 3)
             return height, width
     return None
 
@@ -56,8 +56,8 @@ RADIANCE = re.compile(rb"\n[-+]Y\s+(\d+)\s+[-+]X\s+(\d+)\s*\n")
 
 def image_size(data: bytes) -> Size | None:
     """(height, width) in pixels; None where the header is none of these, or damaged."""
-    for beginning, read in READERS:
-        if beginning.match(data):
+    for signature, read in READERS:
+        if signature.match(data):
             try:
                 return read(data)
             except (struct.error, IndexError):
@@ -99,8 +99,8 @@ def _webp(data: bytes) -> Size | None:
 
 def _netpbm(data: bytes) -> Size | None:
     if data.startswith(b"P7"):
-        sides = [found[1] for found in (part.search(data, 0, 1000) for part in PAM) if found]
-        return (int(sides[0]), int(sides[1])) if len(sides) == 2 else None
+        dimensions = [found[1] for found in (part.search(data, 0, 1000) for part in PAM) if found]
+        return (int(dimensions[0]), int(dimensions[1])) if len(dimensions) == 2 else None
     found = NETPBM.match(data, 0, 1000)
     return (int(found[2]), int(found[1])) if found else None
 
@@ -122,17 +122,17 @@ def _tiff(data: bytes) -> Size | None:
     else:
         offset, count, step, value = 4, "H", 12, 8
     first = struct.unpack_from(order + ("Q" if step == 20 else "I"), data, offset)[0]
-    number = struct.unpack_from(order + count, data, first)[0]
+    num_tags = struct.unpack_from(order + count, data, first)[0]
     first += struct.calcsize(order + count)
-    sides = {}
-    for at in range(first, first + step * min(number, MAX_TAGS), step):
+    dimensions = {}
+    for at in range(first, first + step * min(num_tags, MAX_TAGS), step):
         tag, kind = struct.unpack_from(order + "HH", data, at)
         if tag in (WIDTH, HEIGHT):
-            letter = {3: "H", 4: "I", 16: "Q"}.get(kind)
-            if letter is None:
+            type_code = {3: "H", 4: "I", 16: "Q"}.get(kind)
+            if type_code is None:
                 return None
-            sides[tag] = struct.unpack_from(order + letter, data, at + value)[0]
-    return (sides[HEIGHT], sides[WIDTH]) if len(sides) == 2 else None
+            dimensions[tag] = struct.unpack_from(order + type_code, data, at + value)[0]
+    return (dimensions[HEIGHT], dimensions[WIDTH]) if len(dimensions) == 2 else None
 
 
 def _jpeg_2000(data: bytes) -> Size | None:
@@ -154,9 +154,9 @@ def _avif(data: bytes) -> Size | None:
 
 
 READERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], Size | None]], ...] = tuple(
-    (re.compile(beginning, re.DOTALL), read)
-    for beginning, read in (
-        (rb"\xff\xd8", frame_size),
+    (re.compile(signature, re.DOTALL), read)
+    for signature, read in (
+        (rb"\xff\xd8", jpeg_size),
         (rb"\x89PNG\r\n\x1a\n", _png),
         (rb"BM", _bmp),
         (rb"GIF8", _gif),

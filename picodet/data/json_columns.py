@@ -18,16 +18,18 @@ import numpy as np
 from picodet.errors import PicoDetError
 from picodet.files import regular_file
 
-LARGEST = 1e15  # number; what is computed from such ones is finite, too
+MAX_NUMBER = 1e15  # number; what is computed from such ones is finite, too
 # of an id, to either side: beyond it a double, as which many programs read JSON's numbers, has
 # gaps, and rows of detections are doubles, too
-LARGEST_INTEGER = 2**53 - 1
-INTEGER = "an integer"
-SMALL_INTEGER = f"an integer from -{LARGEST_INTEGER} to {LARGEST_INTEGER} (of 53 bits)"
+MAX_INTEGER = 2**53 - 1
+AN_INTEGER = "an integer"
+A_53_BIT_INTEGER = f"an integer from -{MAX_INTEGER} to {MAX_INTEGER} (of 53 bits)"
 # of what a file may unpack to
-MAX_RATIO = 100  # of its own bytes: annotations shrink to a tenth, drawn ones to a fiftieth
-MIN_ALLOWED = 64_000_000  # bytes, for whatever file
-NUMBER = f"a number from {-LARGEST:.0e} to {LARGEST:.0e}"
+MAX_COMPRESSION_RATIO = (
+    100  # of its own bytes: annotations shrink to a tenth, drawn ones to a fiftieth
+)
+MIN_UNPACKED_LIMIT = 64_000_000  # bytes, for whatever file
+A_NUMBER = f"a number from {-MAX_NUMBER:.0e} to {MAX_NUMBER:.0e}"
 
 
 def read_json(path: Path) -> Any:
@@ -37,7 +39,7 @@ def read_json(path: Path) -> Any:
     try:
         content = regular_file(path).read_bytes()
         if path.suffix == ".gz":
-            content = _unpacked(path, content)
+            content = _decompress(path, content)
         return json.loads(content)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise PicoDetError(f"{path}: cannot be unpacked: {error}") from error
@@ -49,34 +51,35 @@ def read_json(path: Path) -> Any:
         raise PicoDetError(f"{path}: is too large for the memory that is there") from error
 
 
-def _unpacked(path: Path, packed: bytes) -> bytes:
-    allowed = max(MAX_RATIO * len(packed), MIN_ALLOWED)
+def _decompress(path: Path, packed: bytes) -> bytes:
+    allowed = max(MAX_COMPRESSION_RATIO * len(packed), MIN_UNPACKED_LIMIT)
     with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
         content = file.read(allowed + 1)
     if len(content) > allowed:
         raise PicoDetError(
-            f"{path}: unpacks to more than {allowed:,} bytes; {MAX_RATIO} times the file's own, or "
-            f"{MIN_ALLOWED:,}, are read. If it is meant to, unpack it"
+            f"{path}: unpacks to more than {allowed:,} bytes; {MAX_COMPRESSION_RATIO} times "
+            "the file's own, or "
+            f"{MIN_UNPACKED_LIMIT:,}, are read. If it is meant to, unpack it"
         )
     return content
 
 
-class Rows:
+class JsonColumns:
     """A list of objects, and the place in a file that it stands in."""
 
-    def __init__(self, rows: Any, place: str) -> None:
+    def __init__(self, rows: Any, location: str) -> None:
         if not isinstance(rows, list):
             raise PicoDetError(
-                f"{place}: {reprlib.repr(rows)} is found, a list of objects is expected"
+                f"{location}: {reprlib.repr(rows)} is found, a list of objects is expected"
             )
         self._rows = rows
-        self._place = place
+        self._location = location
 
     def integers(self, key: str) -> np.ndarray:
         """[N] int64, up to LARGEST_INTEGER."""
         values = self._values(key)
-        odd = (v for v in values if type(v) in (int, float) and abs(v) > LARGEST_INTEGER)
-        expected = INTEGER if next(odd, None) is None else SMALL_INTEGER
+        too_large = (v for v in values if type(v) in (int, float) and abs(v) > MAX_INTEGER)
+        expected = AN_INTEGER if next(too_large, None) is None else A_53_BIT_INTEGER
         return self._column(key, values, _integers, expected)
 
     def ids(self, key: str = "id") -> np.ndarray:
@@ -84,20 +87,21 @@ class Rows:
         ids = self.integers(key)
         unique, first = np.unique(ids, return_index=True)
         if len(unique) < len(ids):
-            again = np.setdiff1d(np.arange(len(ids)), first)[0]
+            duplicate = np.setdiff1d(np.arange(len(ids)), first)[0]
             raise PicoDetError(
-                f"{self._place}[{again}]: {key} {ids[again]} is taken by an earlier entry; "
+                f"{self._location}[{duplicate}]: {key} {ids[duplicate]} is taken by an "
+                "earlier entry; "
                 "each needs one of its own"
             )
         return ids
 
     def numbers(self, key: str) -> np.ndarray:
         """[N] float64, up to LARGEST."""
-        return self._column(key, self._values(key), _numbers, NUMBER)
+        return self._column(key, self._values(key), _numbers, A_NUMBER)
 
     def boxes(self, key: str = "bbox") -> np.ndarray:
         """[N, 4] float64, up to LARGEST."""
-        expected = f"a list of x, y, width and height, each {NUMBER},"
+        expected = f"a list of x, y, width and height, each {A_NUMBER},"
         return self._column(key, self._values(key), _boxes, expected)
 
     def flags(self, key: str) -> np.ndarray:
@@ -105,32 +109,32 @@ class Rows:
         self._check_objects()
         return self._column(key, [row.get(key, 0) for row in self._rows], _flags, "0 or 1")
 
-    def lacking(self, key: str) -> int:
+    def count_missing(self, key: str) -> int:
         """How many have no such key."""
         self._check_objects()
         return sum(key not in row for row in self._rows)
 
-    def texts(self, key: str) -> list[str]:
+    def strings(self, key: str) -> list[str]:
         """[N], none empty."""
-        texts = self._values(key)
-        for i, text in enumerate(texts):
+        strings = self._values(key)
+        for i, text in enumerate(strings):
             if not (isinstance(text, str) and text):
                 raise PicoDetError(
-                    f"{self._place}[{i}]: {key} is {reprlib.repr(text)}; a text is expected"
+                    f"{self._location}[{i}]: {key} is {reprlib.repr(text)}; a text is expected"
                 )
-        return texts
+        return strings
 
-    def require(self, fits: np.ndarray, problem: Callable[[int], str]) -> None:
+    def require(self, is_valid: np.ndarray, problem: Callable[[int], str]) -> None:
         """Raise PicoDetError with the problem of the first row i where not `fits` [N]."""
-        if not fits.all():
-            first = int(np.argmin(fits))
-            raise PicoDetError(f"{self._place}[{first}]: {problem(first)}")
+        if not is_valid.all():
+            first = int(np.argmin(is_valid))
+            raise PicoDetError(f"{self._location}[{first}]: {problem(first)}")
 
     def _check_objects(self) -> None:
         for i, row in enumerate(self._rows):
             if not isinstance(row, dict):
                 raise PicoDetError(
-                    f"{self._place}[{i}] is {reprlib.repr(row)}; an object like "
+                    f"{self._location}[{i}] is {reprlib.repr(row)}; an object like "
                     '{"image_id": 1, ...} is expected'
                 )
 
@@ -141,7 +145,7 @@ class Rows:
             self._check_objects()
             i = next(i for i, row in enumerate(self._rows) if key not in row)
             found = ", ".join(map(str, self._rows[i])) or "nothing"
-            raise PicoDetError(f"{self._place}[{i}] has no {key}; it has {found}") from None
+            raise PicoDetError(f"{self._location}[{i}] has no {key}; it has {found}") from None
 
     def _column(
         self,
@@ -154,7 +158,7 @@ class Rows:
         if column is None:
             i = next(i for i, value in enumerate(values) if convert([value]) is None)
             raise PicoDetError(
-                f"{self._place}[{i}]: {key} is {reprlib.repr(values[i])}; {expected} is expected"
+                f"{self._location}[{i}]: {key} is {reprlib.repr(values[i])}; {expected} is expected"
             )
         return column
 
@@ -166,7 +170,7 @@ def _numbers(values: Sequence[Any]) -> np.ndarray | None:
         column = np.array(values, np.float64)
     except OverflowError:
         return None
-    return column if (abs(column) <= LARGEST).all() else None
+    return column if (abs(column) <= MAX_NUMBER).all() else None
 
 
 def _integers(values: Sequence[Any]) -> np.ndarray | None:
@@ -176,8 +180,8 @@ def _integers(values: Sequence[Any]) -> np.ndarray | None:
             column = np.array(values, np.int64)
         except OverflowError:
             return None
-        fits = (column >= -LARGEST_INTEGER) & (column <= LARGEST_INTEGER)
-        return column if fits.all() else None
+        is_valid = (column >= -MAX_INTEGER) & (column <= MAX_INTEGER)
+        return column if is_valid.all() else None
     if types <= {int, float} and all(float(value).is_integer() for value in values):  # 139.0
         return _integers([int(value) for value in values])
     return None

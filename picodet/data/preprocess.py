@@ -14,14 +14,20 @@ import numpy as np
 
 from picodet.config import Preprocessing, ResizeKernels
 from picodet.data import decoder_warnings
-from picodet.data.image_headers import image_size, is_cut_off
-from picodet.data.resize_kernels import using
+from picodet.data.image_headers import image_size, is_truncated_jpeg
+from picodet.data.resize_kernels import use_kernels
 from picodet.errors import ImageError, ImageWarning, PicoDetError
 from picodet.files import read_bytes
 
 MAX_PIXELS = 1 << 28  # of one picture: 0.8 GB; cameras have up to 200 million
 MAX_BYTES = (1 << 31) - 1  # OpenCV counts no further
-INTERPS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_LANCZOS4)
+INTERP_CODES = (
+    cv2.INTER_NEAREST,
+    cv2.INTER_LINEAR,
+    cv2.INTER_CUBIC,
+    cv2.INTER_AREA,
+    cv2.INTER_LANCZOS4,
+)
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -40,7 +46,7 @@ def decode(data: bytes, name: str) -> np.ndarray:
     """[H, W, 3] uint8 BGR of an encoded picture; `name` is for the message of the ImageError."""
     if not data:
         raise ImageError(f"{name}: an empty file; a picture is expected")
-    if is_cut_off(data):
+    if is_truncated_jpeg(data):
         raise ImageError(f"{name}: a JPEG that breaks off after {len(data):,} bytes; copy it again")
     height, width = image_size(data) or (0, 0)
     if height * width > MAX_PIXELS:
@@ -53,8 +59,8 @@ def decode(data: bytes, name: str) -> np.ndarray:
     except cv2.error as error:  # a header that claims more than 2^30 pixels
         raise ImageError(f"{name}: OpenCV refuses it: {error.err}") from error
     if image is None:
-        said = f" ({lines[0]})" if lines else ""
-        raise ImageError(f"{name}: not a picture that OpenCV can decode, or a damaged one{said}")
+        reason = f" ({lines[0]})" if lines else ""
+        raise ImageError(f"{name}: not a picture that OpenCV can decode, or a damaged one{reason}")
     for line in lines:
         if decoder_warnings.is_damage(line, data):
             raise ImageError(
@@ -75,13 +81,13 @@ def preprocess(
             f"a picture is [H, W, 3] uint8 in BGR, as cv2.imread reads it; "
             f"found {list(image.shape)} {image.dtype}"
         )
-    if type(preprocessing.interp) is not int or preprocessing.interp not in INTERPS:
+    if type(preprocessing.interp) is not int or preprocessing.interp not in INTERP_CODES:
         raise PicoDetError(f"interp {preprocessing.interp}: OpenCV's 0 to 4 are known")
     if preprocessing.resize not in get_args(ResizeKernels):
         raise PicoDetError(f"resize {preprocessing.resize!r}: native or portable is expected")
-    with using(preprocessing.resize):
+    with use_kernels(preprocessing.resize):
         resized = resize(image, size, preprocessing.interp)
-    return normalise(resized, preprocessing), scale_factor(image, size)
+    return normalize(resized, preprocessing), scale_factor(image, size)
 
 
 def scale_factor(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -95,33 +101,37 @@ def resize(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
     return cv2.resize(image, None, fx=fx, fy=fy, interpolation=interp)
 
 
-def normalise(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+def normalize(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """image [H, W, 3] uint8 BGR -> [3, H, W] float32 RGB."""
     rgb = cv2.split(image)[::-1]
-    tables = _normalised(preprocessing.mean, preprocessing.std)
+    tables = _lookup_tables(preprocessing.mean, preprocessing.std)
     return np.stack([cv2.LUT(plane, table) for plane, table in zip(rgb, tables, strict=True)])
 
 
-def normalise_floats(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+def normalize_float(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """image [H, W, 3] float32 BGR, values of 0 to 255 or beyond -> [3, H, W] float32 RGB."""
     rgb = image.transpose(2, 0, 1)[::-1].reshape(3, -1)
-    return _scaled(rgb, preprocessing.mean, preprocessing.std).reshape(3, *image.shape[:2])
+    return _scale_and_normalize(rgb, preprocessing.mean, preprocessing.std).reshape(
+        3, *image.shape[:2]
+    )
 
 
 @lru_cache(maxsize=8)
-def _normalised(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+def _lookup_tables(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
     """[3, 256], read-only: what each value of a byte becomes in each channel."""
-    normalised = _scaled(np.tile(np.arange(256, dtype=np.float32), (3, 1)), mean, std)
-    normalised.setflags(write=False)
-    return normalised
+    tables = _scale_and_normalize(np.tile(np.arange(256, dtype=np.float32), (3, 1)), mean, std)
+    tables.setflags(write=False)
+    return tables
 
 
-def _scaled(values: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+def _scale_and_normalize(
+    values: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]
+) -> np.ndarray:
     """values [3, N] float32 -> same; a channel a row.
 
     Arithmetic as ppdet's: scaled in float32, then mean and std in float64, and after each step
     rounded to float32.
     """
     scaled = values * np.float32(1 / 255)
-    centred = (scaled - np.array(mean)[:, None]).astype(np.float32)
-    return (centred / np.array(std)[:, None]).astype(np.float32)
+    centered = (scaled - np.array(mean)[:, None]).astype(np.float32)
+    return (centered / np.array(std)[:, None]).astype(np.float32)

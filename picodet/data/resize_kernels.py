@@ -17,16 +17,16 @@ import numpy as np
 
 from picodet.config import ResizeKernels
 
-INTERPS = ("nearest", "linear", "cubic", "area", "Lanczos")  # OpenCV's 0 to 4
+INTERP_NAMES = ("nearest", "linear", "cubic", "area", "Lanczos")  # OpenCV's 0 to 4
 # Sizes (height, width) from which and to which. At a third of a pixel one sum in 3,000 lies half
 # way between two grey levels: there AVX2's kernel and SSE4.2's part in 467 values of 864,000, and
 # elsewhere in 0 to 3.
-PROBES = (((160, 200), (480, 600)), ((100, 120), (500, 600)), ((427, 640), (320, 352)))
-DIGITS = 16  # of a hash
+PROBE_SIZES = (((160, 200), (480, 600)), ((100, 120), (500, 600)), ((427, 640), (320, 352)))
+HASH_DIGITS = 16  # of a hash
 
 
 @contextmanager
-def using(kernels: ResizeKernels) -> Iterator[None]:
+def use_kernels(kernels: ResizeKernels) -> Iterator[None]:
     """For the time of the context, and for this thread only: OpenCV's switch belongs to a thread.
 
     "native" leaves the choice to OpenCV, as it was found: it is portable where OPENCV_IPP=disabled
@@ -43,36 +43,36 @@ def using(kernels: ResizeKernels) -> Iterator[None]:
 
 def fingerprint(kernels: ResizeKernels, dtype: str = "uint8") -> dict[str, str]:
     """A hash for each interp: equal where the kernels give equal bits for pictures of a dtype."""
-    with using(kernels):
-        return {name: _hash(i, dtype, cv2.ipp.useIPP()) for i, name in enumerate(INTERPS)}
+    with use_kernels(kernels):
+        return {name: _hash(i, dtype, cv2.ipp.useIPP()) for i, name in enumerate(INTERP_NAMES)}
 
 
-def differ(interp: int, dtype: str = "uint8") -> bool:
+def kernels_differ(interp: int, dtype: str = "uint8") -> bool:
     """Whether the native kernels of an interp give other bits than the portable ones."""
-    name = INTERPS[interp]
+    name = INTERP_NAMES[interp]
     return fingerprint("native", dtype)[name] != fingerprint("portable", dtype)[name]
 
 
-def name_of(kernels: ResizeKernels) -> str:
+def describe_kernels(kernels: ResizeKernels) -> str:
     """For people: "portable (IPP off)", or "native (IPP AVX2)"."""
-    with using(kernels):
-        on = cv2.ipp.useIPP()
+    with use_kernels(kernels):
+        uses_ipp = cv2.ipp.useIPP()
     version = cv2.ipp.getIppVersion().split(" ")  # "ippIP AVX2 (l9) 2026.0.0 (-) ..": what and for
-    return f"{kernels} ({' '.join(['IPP', *version[1:2]]) if on else 'IPP off'})"
+    return f"{kernels} ({' '.join(['IPP', *version[1:2]]) if uses_ipp else 'IPP off'})"
 
 
 @lru_cache(maxsize=64)
 def _hash(interp: int, dtype: str, ipp: bool) -> str:
     """ipp is the key of the cache only: the thread's switch says it already."""
     digest = sha256()
-    for (height, width), (to_height, to_width) in PROBES:
+    for (height, width), (to_height, to_width) in PROBE_SIZES:
         image = _noise(height, width).astype(dtype)
         fx, fy = to_width / width, to_height / height
         digest.update(cv2.resize(image, None, fx=fx, fy=fy, interpolation=interp).tobytes())
-    return digest.hexdigest()[:DIGITS]
+    return digest.hexdigest()[:HASH_DIGITS]
 
 
-@lru_cache(maxsize=len(PROBES))
+@lru_cache(maxsize=len(PROBE_SIZES))
 def _noise(height: int, width: int) -> np.ndarray:
     """[height, width, 3] uint8 from a stream that is frozen for good: near ties of every kind."""
     noise = np.random.RandomState(height).bytes(height * width * 3)

@@ -116,7 +116,8 @@ def read_cached(
         )
     if expected_sha256 and found.sha256 != expected_sha256.lower():
         raise FetchError(
-            f"{entry.path}: its SHA-256 is {found.sha256}, not {expected_sha256.lower()} as it should be; "
+            f"{entry.path}: its SHA-256 is {found.sha256}, not {expected_sha256.lower()} as "
+            "it should be; "
             f"delete it and {entry.path.name}.json to fetch it again"
         )
     if record:

@@ -17,7 +17,7 @@ from picodet.evaluation.metrics import IOUS, RECALLS
 from picodet.evaluation.schema import Interval
 
 PERCENTILES = (2.5, 97.5)
-NUMBERS_AT_A_TIME = 1 << 19  # of one array: few enough for the cache
+CHUNK_SIZE = 1 << 19  # of one array: few enough for the cache
 
 
 def paired_intervals(
@@ -31,19 +31,19 @@ def paired_intervals(
 
     NaN where the dataset has no box to find.
     """
-    pictures = base.picture_count
-    if any(other.picture_count != pictures for other in others):
+    num_images = base.num_images
+    if any(other.num_images != num_images for other in others):
         raise ValueError("paired runs are over the same pictures")
-    draws = _draws(pictures, resamples, seed)
-    once = np.ones((1, pictures), np.int32)
-    base_ap, base_draws = average_precisions(base, once)[0], average_precisions(base, draws)
+    draws = _resample_counts(num_images, resamples, seed)
+    unweighted = np.ones((1, num_images), np.int32)
+    base_ap, base_draws = average_precisions(base, unweighted)[0], average_precisions(base, draws)
     intervals = []
     for done, other in enumerate(others):
         progress(done, len(others))
         differences = average_precisions(other, draws) - base_draws
         differences = differences[~np.isnan(differences)]
         low, high = np.percentile(differences, PERCENTILES) if len(differences) else (np.nan,) * 2
-        difference = average_precisions(other, once)[0] - base_ap
+        difference = average_precisions(other, unweighted)[0] - base_ap
         intervals.append(Interval(float(difference), float(low), float(high)))
     return tuple(intervals)
 
@@ -56,20 +56,22 @@ def average_precisions(matching: Matching, multiplicities: np.ndarray) -> np.nda
     multiplicities = multiplicities.astype(np.int32)
     total = np.zeros(len(multiplicities))
     classes = np.zeros(len(multiplicities))
-    for category in np.unique(matching.truth_categories[matching.counted]):
+    for category in np.unique(matching.gt_categories[matching.gt_counted]):
         detections = slice(*np.searchsorted(matching.categories, [category, category + 1]))
-        truths = matching.counted & (matching.truth_categories == category)
-        step = max(1, NUMBERS_AT_A_TIME // max(1, detections.stop - detections.start))
+        gt = matching.gt_counted & (matching.gt_categories == category)
+        step = max(1, CHUNK_SIZE // max(1, detections.stop - detections.start))
         for start in range(0, len(multiplicities), step):
             draws = slice(start, start + step)
-            weights = multiplicities[draws, matching.pictures[detections]]
-            to_find = multiplicities[draws, matching.truth_pictures[truths]].sum(axis=1)
+            weights = multiplicities[draws, matching.images[detections]]
+            num_gt = multiplicities[draws, matching.gt_images[gt]].sum(axis=1)
             ranks = np.cumsum(weights, axis=1, dtype=np.int32)
-            for found, wrong in zip(matching.found, matching.wrong, strict=True):
+            for true_positive, false_positive in zip(
+                matching.true_positive, matching.false_positive, strict=True
+            ):
                 total[draws] += _class_precision(
-                    weights, ranks, found[detections], wrong[detections], to_find
+                    weights, ranks, true_positive[detections], false_positive[detections], num_gt
                 )
-            classes[draws] += to_find > 0
+            classes[draws] += num_gt > 0
     with np.errstate(invalid="ignore"):
         return total / (classes * len(IOUS))
 
@@ -77,27 +79,27 @@ def average_precisions(matching: Matching, multiplicities: np.ndarray) -> np.nda
 def _class_precision(
     weights: np.ndarray,
     ranks: np.ndarray,
-    found: np.ndarray,
-    wrong: np.ndarray,
-    to_find: np.ndarray,
+    true_positive: np.ndarray,
+    false_positive: np.ndarray,
+    num_gt: np.ndarray,
 ) -> np.ndarray:
     """Mean precision over RECALLS of one class at one IoU -> [B].
 
     weights [B, D], ranks [B, D] their sums from the first, found and wrong [D], to_find [B].
     """
-    hits = np.flatnonzero(found)
+    hits = np.flatnonzero(true_positive)
     if not len(hits):
         return np.zeros(len(weights))
-    found_so_far = np.cumsum(weights[:, hits], axis=1, dtype=np.int32)
-    so_far = ranks[:, hits]
-    ignored = np.flatnonzero(~(found | wrong))
+    tp_cumsum = np.cumsum(weights[:, hits], axis=1, dtype=np.int32)
+    num_detections = ranks[:, hits]
+    ignored = np.flatnonzero(~(true_positive | false_positive))
     if len(ignored):
         before = np.cumsum(weights[:, ignored], axis=1, dtype=np.int32)
         before = np.pad(before, ((0, 0), (1, 0)))
-        so_far -= before[:, np.searchsorted(ignored, hits)]
-    precision = found_so_far / (so_far + np.spacing(1))
+        num_detections -= before[:, np.searchsorted(ignored, hits)]
+    precision = tp_cumsum / (num_detections + np.spacing(1))
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # here or at more recall
-    reached = _recalls_reached(found_so_far / np.maximum(to_find, 1)[:, None])
+    reached = _recalls_reached(tp_cumsum / np.maximum(num_gt, 1)[:, None])
     newly = np.diff(reached, axis=1, prepend=0)
     return (newly * best).sum(axis=1) / len(RECALLS)
 
@@ -112,8 +114,8 @@ def _recalls_reached(recall: np.ndarray) -> np.ndarray:
     return nearest + (RECALLS[nearest] <= recall)
 
 
-def _draws(pictures: int, count: int, seed: int) -> np.ndarray:
+def _resample_counts(num_images: int, count: int, seed: int) -> np.ndarray:
     """How often each picture was drawn [B, P]."""
-    drawn = np.random.default_rng(seed).integers(pictures, size=(count, pictures))
-    drawn += np.arange(count)[:, None] * pictures
-    return np.bincount(drawn.ravel(), minlength=count * pictures).reshape(count, pictures)
+    indices = np.random.default_rng(seed).integers(num_images, size=(count, num_images))
+    indices += np.arange(count)[:, None] * num_images
+    return np.bincount(indices.ravel(), minlength=count * num_images).reshape(count, num_images)

@@ -5,13 +5,13 @@ from typing import Literal
 
 from picodet.data.coco import Category
 from picodet.errors import EvaluationError
-from picodet.inference.backend import Spec
+from picodet.inference.backend import ModelSpec
 
-By = Literal["name", "order"]
+MatchBy = Literal["name", "order"]
 
 
 def match_classes(
-    spec: Spec, categories: Sequence[Category], by: By
+    spec: ModelSpec, categories: Sequence[Category], by: MatchBy
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Category ids in the order of the network's classes, and what had to be assumed.
 

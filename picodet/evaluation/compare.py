@@ -12,19 +12,19 @@ import numpy as np
 
 from picodet.data.coco import Annotations
 from picodet.evaluation.bootstrap import paired_intervals
-from picodet.evaluation.detections import Results
-from picodet.evaluation.matching import AT_A_TIME, box_ious, match, pairs_of_groups
+from picodet.evaluation.detections import Predictions
+from picodet.evaluation.matching import CHUNK_SIZE, box_ious, match, pairs_of_groups
 from picodet.evaluation.metrics import evaluate
 from picodet.evaluation.schema import Interval
 
-LEAST_IOU = 0.5
-SAME_SCORE = 1e-5  # up to here two detections are one and the same, computed twice
-SAME_BOX = 0.02  # pixels
-WORST = 10  # pairs that are shown
+MIN_IOU = 0.5
+SCORE_TOLERANCE = 1e-5  # up to here two detections are one and the same, computed twice
+BOX_TOLERANCE = 0.02  # pixels
+MAX_WORST = 10  # pairs that are shown
 
 
 @dataclass(frozen=True)
-class Spread:
+class DifferenceStats:
     """Of absolute differences; zero where nothing is paired."""
 
     mean: float
@@ -33,10 +33,10 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Pair:
+class MatchedPair:
     """One detection in both files."""
 
-    picture_id: int
+    image_id: int
     file: str
     category: str
     row_a: int  # counted from 0
@@ -48,7 +48,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class ResultComparison:
+class PredictionComparison:
     """What B has of A."""
 
     stats_a: tuple[float, ...]  # the twelve of report.STATS
@@ -60,9 +60,9 @@ class ResultComparison:
     same: int  # of the matched: within SAME_SCORE and SAME_BOX
     missing: np.ndarray  # rows of A that B does not have, best score first
     extra: np.ndarray  # rows of B that A does not have, likewise
-    score: Spread  # of the matched
-    box: Spread  # of the matched, greatest of the four sides, pixels
-    worst: tuple[Pair, ...]  # of the matched that are not the same, the farthest first
+    score: DifferenceStats  # of the matched
+    box: DifferenceStats  # of the matched, greatest of the four sides, pixels
+    worst: tuple[MatchedPair, ...]  # of the matched that are not the same, the farthest first
 
     @property
     def ok(self) -> bool:
@@ -70,17 +70,19 @@ class ResultComparison:
         return self.same == self.detections_a == self.detections_b
 
 
-def compare_results(
-    annotations: Annotations, a: Results, b: Results, evaluator: str = "hotcoco"
-) -> ResultComparison:
+def compare_predictions(
+    annotations: Annotations, a: Predictions, b: Predictions, evaluator: str = "hotcoco"
+) -> PredictionComparison:
     """Compare detections one by one, and the AP of both with its interval."""
-    rows_a, rows_b = _paired(annotations, a, b)
-    scores = abs(a.scores[rows_a] - b.scores[rows_b])
-    sides = abs(_corners(a.boxes[rows_a]) - _corners(b.boxes[rows_b])).max(axis=1, initial=0)
-    distance = np.maximum(scores / SAME_SCORE, sides / SAME_BOX)
-    farthest = np.argsort(-distance, kind="stable")[:WORST]
+    rows_a, rows_b = _match_pairs(annotations, a, b)
+    score_differences = abs(a.scores[rows_a] - b.scores[rows_b])
+    box_differences = abs(_corners(a.boxes[rows_a]) - _corners(b.boxes[rows_b])).max(
+        axis=1, initial=0
+    )
+    distance = np.maximum(score_differences / SCORE_TOLERANCE, box_differences / BOX_TOLERANCE)
+    farthest = np.argsort(-distance, kind="stable")[:MAX_WORST]
     (interval,) = paired_intervals(match(annotations, a), [match(annotations, b)])
-    return ResultComparison(
+    return PredictionComparison(
         stats_a=evaluate(annotations, a, evaluator).stats,
         stats_b=evaluate(annotations, b, evaluator).stats,
         interval=interval,
@@ -88,32 +90,39 @@ def compare_results(
         detections_b=len(b),
         matched=len(rows_a),
         same=int(np.count_nonzero(distance <= 1)),
-        missing=_others(a, rows_a),
-        extra=_others(b, rows_b),
-        score=_spread(scores),
-        box=_spread(sides),
+        missing=_unmatched(a, rows_a),
+        extra=_unmatched(b, rows_b),
+        score=_spread(score_differences),
+        box=_spread(box_differences),
         worst=tuple(
-            _pair(annotations, (a, b), (int(rows_a[i]), int(rows_b[i])), (scores[i], sides[i]))
+            _pair(
+                annotations,
+                (a, b),
+                (int(rows_a[i]), int(rows_b[i])),
+                (score_differences[i], box_differences[i]),
+            )
             for i in farthest
             if distance[i] > 1
         ),
     )
 
 
-def _paired(annotations: Annotations, a: Results, b: Results) -> tuple[np.ndarray, np.ndarray]:
+def _match_pairs(
+    annotations: Annotations, a: Predictions, b: Predictions
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows of A and the rows of B that they are paired with, in the order of A."""
-    left, right = _alike(annotations, a, b)
+    left, right = _candidate_pairs(annotations, a, b)
     rows_a, rows_b = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
     while len(left):
         # a pair that is the best one of both its sides comes before all others of either
         rank = np.arange(len(left))
         best_a, best_b = np.empty(len(a), np.intp), np.empty(len(b), np.intp)
         best_a[left[::-1]], best_b[right[::-1]] = rank[::-1], rank[::-1]  # the last write stays
-        agreed = (best_a[left] == rank) & (best_b[right] == rank)
-        rows_a.append(left[agreed])
-        rows_b.append(right[agreed])
+        mutual = (best_a[left] == rank) & (best_b[right] == rank)
+        rows_a.append(left[mutual])
+        rows_b.append(right[mutual])
         free_a, free_b = np.ones(len(a), bool), np.ones(len(b), bool)
-        free_a[left[agreed]] = free_b[right[agreed]] = False
+        free_a[left[mutual]] = free_b[right[mutual]] = False
         free = free_a[left] & free_b[right]
         left, right = left[free], right[free]
     all_a, all_b = np.concatenate(rows_a), np.concatenate(rows_b)
@@ -121,17 +130,19 @@ def _paired(annotations: Annotations, a: Results, b: Results) -> tuple[np.ndarra
     return all_a[order], all_b[order]
 
 
-def _alike(annotations: Annotations, a: Results, b: Results) -> tuple[np.ndarray, np.ndarray]:
+def _candidate_pairs(
+    annotations: Annotations, a: Predictions, b: Predictions
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows of A and of B that may be paired, the most alike first."""
     groups_a, groups_b = _groups(annotations, a), _groups(annotations, b)
     by_group = np.argsort(groups_b, kind="stable")
-    boxes_a, boxes_b = _widened(a.boxes), _widened(b.boxes)
+    boxes_a, boxes_b = _widen(a.boxes), _widen(b.boxes)
     parts = []
-    for start in range(0, len(a), AT_A_TIME):
-        left, right = pairs_of_groups(groups_a[start : start + AT_A_TIME], groups_b[by_group])
+    for start in range(0, len(a), CHUNK_SIZE):
+        left, right = pairs_of_groups(groups_a[start : start + CHUNK_SIZE], groups_b[by_group])
         left, right = left + start, by_group[right]
         ious = box_ious(boxes_a[left], boxes_b[right])
-        near = ious >= LEAST_IOU
+        near = ious >= MIN_IOU
         left, right = left[near], right[near]
         parts.append((left, right, 1 - ious[near] + abs(a.scores[left] - b.scores[right])))
     if not parts:
@@ -141,14 +152,14 @@ def _alike(annotations: Annotations, a: Results, b: Results) -> tuple[np.ndarray
     return lefts[order], rights[order]
 
 
-def _groups(annotations: Annotations, results: Results) -> np.ndarray:
+def _groups(annotations: Annotations, predictions: Predictions) -> np.ndarray:
     """One number per picture and class [N]."""
-    categories = annotations.category_indices(results.category_ids)
-    pictures = annotations.picture_indices(results.picture_ids)
-    return categories * len(annotations.pictures) + pictures
+    categories = annotations.category_indices(predictions.category_ids)
+    images = annotations.image_indices(predictions.image_ids)
+    return categories * len(annotations.images) + images
 
 
-def _widened(boxes: np.ndarray) -> np.ndarray:
+def _widen(boxes: np.ndarray) -> np.ndarray:
     """Xywh [N, 4] -> [N, 4], one pixel wider and higher; nothing stays turned inside out."""
     start = boxes[:, :2] + np.minimum(boxes[:, 2:], 0)
     return np.hstack([start, abs(boxes[:, 2:]) + 1])
@@ -159,31 +170,31 @@ def _corners(boxes: np.ndarray) -> np.ndarray:
     return np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
 
 
-def _others(results: Results, rows: np.ndarray) -> np.ndarray:
-    others = np.setdiff1d(np.arange(len(results)), rows)
-    return others[np.argsort(-results.scores[others], kind="stable")]
+def _unmatched(predictions: Predictions, rows: np.ndarray) -> np.ndarray:
+    others = np.setdiff1d(np.arange(len(predictions)), rows)
+    return others[np.argsort(-predictions.scores[others], kind="stable")]
 
 
-def _spread(differences: np.ndarray) -> Spread:
+def _spread(differences: np.ndarray) -> DifferenceStats:
     if not len(differences):
-        return Spread(0, 0, 0)
+        return DifferenceStats(0, 0, 0)
     p99 = np.percentile(differences, 99)
-    return Spread(float(differences.mean()), float(p99), float(differences.max()))
+    return DifferenceStats(float(differences.mean()), float(p99), float(differences.max()))
 
 
 def _pair(
     annotations: Annotations,
-    files: tuple[Results, Results],
+    files: tuple[Predictions, Predictions],
     rows: tuple[int, int],
     differences: tuple[float, float],
-) -> Pair:
+) -> MatchedPair:
     a, b = files
-    picture_id = a.picture_ids[rows[0]]
-    picture = annotations.pictures[annotations.picture_indices(picture_id[None])[0]]
+    image_id = a.image_ids[rows[0]]
+    image = annotations.images[annotations.image_indices(image_id[None])[0]]
     category_ids = a.category_ids[rows[0], None]
-    return Pair(
-        picture_id=picture.id,
-        file=picture.file,
+    return MatchedPair(
+        image_id=image.id,
+        file=image.file,
         category=annotations.categories[annotations.category_indices(category_ids)[0]].name,
         row_a=rows[0],
         row_b=rows[1],

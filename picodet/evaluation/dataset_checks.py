@@ -8,127 +8,130 @@ from typing import NamedTuple
 
 import numpy as np
 
-from picodet.data.coco import Annotations, Picture
-from picodet.data.image_checksums import ImageSum, image_sum
+from picodet.data.coco import Annotations, ImageInfo
+from picodet.data.image_checksums import ImageChecksum, image_checksum
 from picodet.data.preprocess import read_image
 from picodet.distributed import ProcessGroup, shard
 from picodet.errors import ImageError
 
 
 @dataclass(frozen=True)
-class Trouble:
+class ImageProblem:
     """A picture that cannot be used, or that is not what the annotations say."""
 
-    picture_id: int
+    image_id: int
     error: str | None  # None: it can be used, and has another size than annotated
 
 
-class Checked(NamedTuple):
+class ImageChecks(NamedTuple):
     """What was found out about pictures."""
 
-    troubles: list[Trouble]
-    sums: list[ImageSum]  # of each picture
+    problems: list[ImageProblem]
+    checksums: list[ImageChecksum]  # of each picture
 
 
-def check_pictures(
-    folder: Path, pictures: Sequence[Picture], threads: int, done: Callable[[], None]
-) -> Checked:
+def check_images(
+    folder: Path, images: Sequence[ImageInfo], threads: int, done: Callable[[], None]
+) -> ImageChecks:
     """Read each of them: a tenth of the time that the evaluation will take."""
 
-    def check(picture: Picture) -> tuple[Trouble | None, ImageSum]:
-        path = folder / picture.file
+    def check(image: ImageInfo) -> tuple[ImageProblem | None, ImageChecksum]:
+        path = folder / image.file
         try:
-            found = read_image(path).shape[:2]
+            size = read_image(path).shape[:2]
         except ImageError as error:
-            return Trouble(picture.id, str(error)), image_sum(path)
-        return None if found == picture.size else Trouble(picture.id, None), image_sum(path)
+            return ImageProblem(image.id, str(error)), image_checksum(path)
+        return None if size == image.size else ImageProblem(image.id, None), image_checksum(path)
 
-    checked = Checked([], [])
+    checked = ImageChecks([], [])
     pool = ThreadPoolExecutor(threads)
     try:
-        for trouble, seen in pool.map(check, pictures):
+        for problem, checksum in pool.map(check, images):
             done()
-            checked.sums.append(seen)
-            if trouble:
-                checked.troubles.append(trouble)
+            checked.checksums.append(checksum)
+            if problem:
+                checked.problems.append(problem)
     finally:
         pool.shutdown(cancel_futures=True)
     return checked
 
 
-NAMED = 10  # pictures that are left out
-RIGHT, RESIZED, UNUSABLE = range(3)
+MAX_NAMED = 10  # pictures that are left out
+VALID, WRONG_SIZE, UNUSABLE = range(3)
 
 
 @dataclass(frozen=True)
-class Usable:
+class UsableDataset:
     """What is left when bad pictures are left out."""
 
     annotations: Annotations
-    sums: dict[int, ImageSum]  # of each picture of the dataset, by its id
+    checksums: dict[int, ImageChecksum]  # of each picture of the dataset, by its id
     notes: tuple[str, ...]  # what a reader of the numbers has to know of the pictures
     caveat: str  # what the AP is not to be told without; "" for nothing
 
 
-def usable(
+def check_dataset(
     annotations: Annotations,
     folder: Path,
-    skip_bad: bool,
+    skip_corrupt: bool,
     threads: int,
     ranks: ProcessGroup,
     progress: Callable[[int, int], None],
-) -> Usable:
+) -> UsableDataset:
     """Raises ImageError for pictures that cannot be used, and are not to be skipped."""
-    pictures = annotations.pictures
-    mine, count = shard(ranks, pictures), 0
+    images = annotations.images
+    mine, count = shard(ranks, images), 0
 
     def done() -> None:
         nonlocal count
         count += 1
-        progress(min(count * ranks.size, len(pictures)), len(pictures))
+        progress(min(count * ranks.size, len(images)), len(images))
         ranks.check()
 
-    troubles, sums = check_pictures(folder, mine, threads, done)
-    errors = [trouble.error for trouble in troubles if trouble.error]
-    if errors and not skip_bad:
+    problems, checksums = check_images(folder, mine, threads, done)
+    errors = [problem.error for problem in problems if problem.error]
+    if errors and not skip_corrupt:
         more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
-        raise ImageError(
-            f"{errors[0]}{more}; --skip-bad leaves such pictures out of the evaluation"
-        )
-    states = {trouble.picture_id: UNUSABLE if trouble.error else RESIZED for trouble in troubles}
-    seen = [(p.id, states.get(p.id, RIGHT), *each) for p, each in zip(mine, sums, strict=True)]
-    everybodys = np.concatenate(ranks.gather(np.array(seen, np.float64).reshape(-1, 4)))
-    ids = everybodys[:, 0].astype(int)
-    unusable, resized = (set(ids[everybodys[:, 1] == s].tolist()) for s in (UNUSABLE, RESIZED))
-    if len(unusable) == len(pictures):
+        raise ImageError(f"{errors[0]}{more}; --skip-corrupt leaves such images out")
+    statuses = {problem.image_id: UNUSABLE if problem.error else WRONG_SIZE for problem in problems}
+    rows = [
+        (p.id, statuses.get(p.id, VALID), *each) for p, each in zip(mine, checksums, strict=True)
+    ]
+    gathered = np.concatenate(ranks.gather(np.array(rows, np.float64).reshape(-1, 4)))
+    ids = gathered[:, 0].astype(int)
+    unusable, wrong_size = (set(ids[gathered[:, 1] == s].tolist()) for s in (UNUSABLE, WRONG_SIZE))
+    if len(unusable) == len(images):
         raise ImageError(f"{folder}: none of the {len(unusable)} pictures can be used")
-    left_out, others = (
-        [picture.file for picture in pictures if picture.id in some] for some in (unusable, resized)
+    skipped, others = (
+        [image.file for image in images if image.id in some] for some in (unusable, wrong_size)
     )
     if unusable:
-        annotations = annotations.of_pictures([p.id for p in pictures if p.id not in unusable])
-    return Usable(
+        annotations = annotations.select_images([p.id for p in images if p.id not in unusable])
+    return UsableDataset(
         annotations=annotations,
-        sums={int(i): ImageSum(int(size), int(crc)) for i, _, size, crc in everybodys.tolist()},
-        notes=_notes(left_out, others),
-        caveat=f"not COCO's: {_counted(left_out)} left out" if left_out else "",
+        checksums={
+            int(i): ImageChecksum(int(size), int(crc)) for i, _, size, crc in gathered.tolist()
+        },
+        notes=_notes(skipped, others),
+        caveat=f"not COCO's: {_count_images(skipped)} left out" if skipped else "",
     )
 
 
-def _notes(left_out: Sequence[str], resized: Sequence[str]) -> tuple[str, ...]:
+def _notes(skipped: Sequence[str], wrong_size: Sequence[str]) -> tuple[str, ...]:
     notes = []
-    if left_out:
-        more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+    if skipped:
+        more = f" and {len(skipped) - MAX_NAMED} more" if len(skipped) > MAX_NAMED else ""
         notes.append(
-            f"{_counted(left_out)} left out as unusable, so that this AP is not COCO's: "
-            f"{', '.join(left_out[:NAMED])}{more}"
+            f"{_count_images(skipped)} left out as unusable, so that this AP is not COCO's: "
+            f"{', '.join(skipped[:MAX_NAMED])}{more}"
         )
-    if resized:
+    if wrong_size:
         notes.append(
-            f"{len(resized)} of the pictures have another size than annotated, {resized[0]} first"
+            f"{len(wrong_size)} of the pictures have another size than annotated, "
+            f"{wrong_size[0]} first"
         )
     return tuple(notes)
 
 
-def _counted(files: Sequence[str]) -> str:
+def _count_images(files: Sequence[str]) -> str:
     return f"{len(files):,} picture{'s' * (len(files) > 1)}"

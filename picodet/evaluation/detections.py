@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from picodet.data.coco import Annotations
-from picodet.data.json_columns import Rows, read_json
+from picodet.data.json_columns import JsonColumns, read_json
 from picodet.errors import PicoDetError
 from picodet.files import atomic_write
 
-ROWS_AT_A_TIME = 10_000  # that are text in memory while a file is written
+ROWS_PER_CHUNK = 10_000  # that are text in memory while a file is written
 
 
 @dataclass(frozen=True)
-class Results:
+class Predictions:
     """Row i of each array is one detected box; pictures in any order."""
 
-    picture_ids: np.ndarray  # [N] int64
+    image_ids: np.ndarray  # [N] int64
     category_ids: np.ndarray  # [N] int64
     boxes: np.ndarray  # [N, 4] float64, x, y, width, height in pixels of the picture
     scores: np.ndarray  # [N] float64
@@ -26,34 +26,36 @@ class Results:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def of_pictures(self, ids: Collection[int]) -> "Results":
+    def select_images(self, ids: Collection[int]) -> "Predictions":
         """What was detected in these pictures."""
-        rows = np.isin(self.picture_ids, sorted(ids))
-        return Results(
-            self.picture_ids[rows], self.category_ids[rows], self.boxes[rows], self.scores[rows]
+        rows = np.isin(self.image_ids, sorted(ids))
+        return Predictions(
+            self.image_ids[rows], self.category_ids[rows], self.boxes[rows], self.scores[rows]
         )
 
 
-def read_results(path: Path) -> Results:
+def read_predictions(path: Path) -> Predictions:
     """Of a COCO result file, or of one packed with gzip."""
-    rows = Rows(read_json(path), f"{path}: detections")
-    return Results(
-        picture_ids=rows.integers("image_id"),
+    rows = JsonColumns(read_json(path), f"{path}: detections")
+    return Predictions(
+        image_ids=rows.integers("image_id"),
         category_ids=rows.integers("category_id"),
         boxes=rows.boxes(),
         scores=rows.numbers("score"),
     )
 
 
-def coverage(path: Path, results: Results, annotations: Annotations) -> tuple[list[str], str]:
+def describe_coverage(
+    path: Path, predictions: Predictions, annotations: Annotations
+) -> tuple[list[str], str]:
     """What a reader of the numbers has to know where a file has nothing of some pictures, and the
     same in short.
     """
-    found = set(results.picture_ids.tolist())
-    without = [picture.file for picture in annotations.pictures if picture.id not in found]
+    image_ids = set(predictions.image_ids.tolist())
+    without = [image.file for image in annotations.images if image.id not in image_ids]
     if not without:
         return [], ""
-    of = f"{len(annotations.pictures) - len(without):,} of {len(annotations.pictures):,} pictures"
+    of = f"{len(annotations.images) - len(without):,} of {len(annotations.images):,} pictures"
     note = (
         f"{path}: covers {of} of {annotations.path}; the {len(without):,} others, "
         f"{without[0]} first, have no detection and count as if nothing were found in them"
@@ -61,41 +63,47 @@ def coverage(path: Path, results: Results, annotations: Annotations) -> tuple[li
     return [note], f"which covers {of}"
 
 
-def from_rows(rows: np.ndarray) -> Results:
+def predictions_from_rows(rows: np.ndarray) -> Predictions:
     """Of rows [N, 7] float64: picture id, category id, score, and the box."""
-    picture_ids, category_ids = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
-    return Results(picture_ids, category_ids, rows[:, 3:].copy(), rows[:, 2].copy())
+    image_ids, category_ids = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
+    return Predictions(image_ids, category_ids, rows[:, 3:].copy(), rows[:, 2].copy())
 
 
-def write_results(path: Path, results: Results) -> None:
+def write_predictions(path: Path, predictions: Predictions) -> None:
     """In COCO's format, every number as exact as it is; replaces what is there."""
-    check_finite(results)
+    check_finite(predictions)
     with atomic_write(path) as temporary, temporary.open("w", encoding="ascii") as file:
         file.write("[")
-        for start in range(0, len(results), ROWS_AT_A_TIME):
+        for start in range(0, len(predictions), ROWS_PER_CHUNK):
             file.write(",\n" if start else "\n")
-            file.write(",\n".join(_lines(results, slice(start, start + ROWS_AT_A_TIME))))
+            file.write(",\n".join(_lines(predictions, slice(start, start + ROWS_PER_CHUNK))))
         file.write("\n]\n")
 
 
-def check_finite(results: Results) -> None:
+def check_finite(predictions: Predictions) -> None:
     """Raise PicoDetError where a box or a score is no number: no evaluation could rank it."""
-    finite = np.isfinite(results.boxes).all(axis=1) & np.isfinite(results.scores)
+    finite = np.isfinite(predictions.boxes).all(axis=1) & np.isfinite(predictions.scores)
     if not finite.all():
         row = int(np.argmin(finite))
         raise PicoDetError(
-            f"{np.count_nonzero(~finite)} of {len(results)} detections are no numbers, first "
-            f"picture {results.picture_ids[row]}, category {results.category_ids[row]}: box "
-            f"{results.boxes[row].tolist()}, score {results.scores[row]}. Are the model's weights?"
+            f"{np.count_nonzero(~finite)} of {len(predictions)} detections are no numbers, first "
+            f"picture {predictions.image_ids[row]}, category {predictions.category_ids[row]}: box "
+            f"{predictions.boxes[row].tolist()}, score {predictions.scores[row]}. Are the "
+            "model's weights?"
         )
 
 
-def _lines(results: Results, rows: slice) -> list[str]:
+def _lines(predictions: Predictions, rows: slice) -> list[str]:
     """One per detection; Python writes the shortest text that reads back as the same float64."""
-    columns = (results.picture_ids, results.category_ids, results.boxes, results.scores)
+    columns = (
+        predictions.image_ids,
+        predictions.category_ids,
+        predictions.boxes,
+        predictions.scores,
+    )
     return [
-        f'{{"image_id": {picture}, "category_id": {category}, "bbox": {box}, "score": {score}}}'
-        for picture, category, box, score in zip(
+        f'{{"image_id": {image}, "category_id": {category}, "bbox": {box}, "score": {score}}}'
+        for image, category, box, score in zip(
             *(column[rows].tolist() for column in columns), strict=True
         )
     ]

@@ -12,23 +12,23 @@ from picodet.config import ResizeKernels
 from picodet.data.coco import Annotations, read_annotations
 from picodet.distributed import ProcessGroup, local_processes, shard
 from picodet.errors import EvaluationError, PicoDetError
-from picodet.evaluation.class_matching import By, match_classes
-from picodet.evaluation.dataset_checks import Usable, usable
-from picodet.evaluation.detections import Results, from_rows
-from picodet.evaluation.inference_loop import Work, groups, run
-from picodet.evaluation.partial import Partial, joined
+from picodet.evaluation.class_matching import MatchBy, match_classes
+from picodet.evaluation.dataset_checks import UsableDataset, check_dataset
+from picodet.evaluation.detections import Predictions, predictions_from_rows
+from picodet.evaluation.inference_loop import BatchDetector, detect_batches, make_batches
+from picodet.evaluation.partial import PartialResults, concatenate_rows
 from picodet.evaluation.resume import SUFFIX, read_progress
-from picodet.evaluation.settings import Feeding, Setting, mistakes
+from picodet.evaluation.settings import EvalSettings, InputSettings, what_if_settings
 from picodet.files import sha256
 from picodet.formats.inference_folder import is_part_of_program
-from picodet.inference.backend import Network
-from picodet.inference.open_backend import Running, open_network
+from picodet.inference.backend import Backend
+from picodet.inference.open_backend import RuntimeOptions, open_backend
 from picodet.ops.postprocess import Postprocessing
 from picodet.system.intervals import Clock
 from picodet.system.machine import available_cores
 from picodet.version import __version__
 
-Progress = Callable[[int, int], None]  # done, of
+ProgressCallback = Callable[[int, int], None]  # done, of
 
 
 class InterruptedRunError(EvaluationError):
@@ -36,32 +36,32 @@ class InterruptedRunError(EvaluationError):
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvalRequest:
     """What a user wants to be evaluated, and how."""
 
     model: Path
-    pictures: Path  # their folder
+    images: Path  # their folder
     annotations: Path
-    running: Running
+    runtime_options: RuntimeOptions
     interps: tuple[int, ...] = ()  # none: the model's own
     kernels: ResizeKernels | None = None  # that resize; None: the model's own
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
     what_if: bool = False
-    match_classes: By = "name"
-    skip_bad: bool = False
+    match_classes: MatchBy = "name"
+    skip_corrupt: bool = False
     batch: int = 1  # pictures that go through the network together
     threads: int = 1  # of this process
-    progress_file: Path = Path("picodet-eval.partial.npz")  # where an interrupted run leaves off
+    progress_path: Path = Path("picodet-eval.partial.npz")  # where an interrupted run leaves off
     resume: Path | None = None
 
 
 @dataclass(frozen=True)
-class Found:
+class EvalOutput:
     """All detections, under each setting; the same in every process."""
 
     annotations: Annotations  # of the pictures that count
-    settings: tuple[Setting, ...]
-    results: tuple[Results, ...]
+    settings: tuple[EvalSettings, ...]
+    predictions: tuple[Predictions, ...]
     notes: tuple[str, ...]  # what a reader of the numbers has to know
     caveat: str  # what the AP is not to be told without; "" for nothing
     runtime: str  # the package that computed
@@ -70,146 +70,164 @@ class Found:
 
 
 def detect_dataset(
-    asked: Asked,
+    request: EvalRequest,
     ranks: ProcessGroup,
-    checking: Progress,
-    detecting: Progress,
+    check_progress: ProgressCallback,
+    detect_progress: ProgressCallback,
     clock: Clock = time.monotonic,
-) -> Found:
+) -> EvalOutput:
     """Run the model over all pictures.
 
     Raises EvaluationError where model and dataset do not fit, ImageError for pictures that cannot
     be used, and InterruptedRunError where it was interrupted: the progress is then in a file.
     """
     start = time.perf_counter()
-    annotations = read_annotations(asked.annotations)
-    with closing(open_network(asked.model, asked.running)) as network:
+    annotations = read_annotations(request.annotations)
+    with closing(open_backend(request.model, request.runtime_options)) as network:
         category_ids, notes = match_classes(
-            network.spec, annotations.categories, asked.match_classes
+            network.spec, annotations.categories, request.match_classes
         )
-        found = usable(annotations, asked.pictures, asked.skip_bad, asked.threads, ranks, checking)
-        settings = _settings(asked, network)
-        work = Work(network, asked.pictures, settings, category_ids)
-        depends_on = _depends_on(asked, work)
-        resumed = asked.resume is not None
-        kept = Partial(asked.progress_file, resumed, depends_on, found.sums, ranks, clock)
-        with kept as partial:
-            rows = _detect(asked, work, found, ranks, detecting, partial)
-    return Found(
-        annotations=found.annotations,
+        dataset = check_dataset(
+            annotations,
+            request.images,
+            request.skip_corrupt,
+            request.threads,
+            ranks,
+            check_progress,
+        )
+        settings = _settings(request, network)
+        work = BatchDetector(network, request.images, settings, category_ids)
+        run_settings = _run_settings(request, work)
+        resumed = request.resume is not None
+        setting_rows = PartialResults(
+            request.progress_path, resumed, run_settings, dataset.checksums, ranks, clock
+        )
+        with setting_rows as partial:
+            rows = _detect(request, work, dataset, ranks, detect_progress, partial)
+    return EvalOutput(
+        annotations=dataset.annotations,
         settings=settings,
-        results=tuple(from_rows(array) for array in rows),
-        notes=(*(*found.notes, *annotations.notes, *network.spec.notes, *notes, *partial.notes),),
-        caveat=found.caveat,
+        predictions=tuple(predictions_from_rows(array) for array in rows),
+        notes=(*(*dataset.notes, *annotations.notes, *network.spec.notes, *notes, *partial.notes),),
+        caveat=dataset.caveat,
         runtime=network.runtime,
         seconds=time.perf_counter() - start,
-        partial=partial.whole if partial.written and not asked.resume else None,
+        partial=partial.base_path if partial.written and not request.resume else None,
     )
 
 
-def threads_here() -> int:
+def default_threads() -> int:
     """One for each core that this process may use, shared with its neighbours under torchrun."""
     return max(1, available_cores() // local_processes())
 
 
-def progress_file(out: Path | None) -> Path:
+def progress_path(out: Path | None) -> Path:
     """Where an interrupted run leaves what it has."""
     return out.with_name(out.stem + SUFFIX) if out else Path("picodet-eval" + SUFFIX)
 
 
-def _settings(asked: Asked, network: Network) -> tuple[Setting, ...]:
+def _settings(request: EvalRequest, network: Backend) -> tuple[EvalSettings, ...]:
     spec = network.spec
-    inside = spec.form == "detections"
-    usual, after = Postprocessing(), asked.postprocessing
-    if inside and replace(after, score_threshold=usual.score_threshold) != usual:
+    has_nms = spec.output_format == "detections"
+    defaults, after = Postprocessing(), request.postprocessing
+    if has_nms and replace(after, score_threshold=defaults.score_threshold) != defaults:
         raise EvaluationError(
-            f"{asked.model} does its own NMS, which cannot be changed from outside; a file without "
+            f"{request.model} does its own NMS, which cannot be changed from outside; a file "
+            "without "
             "it (heads, boxes) can be asked for another IoU or another post-processing"
         )
-    interps = asked.interps or (spec.preprocessing.interp,)
-    kernels = asked.kernels or spec.preprocessing.resize
-    right = [Setting(Feeding(interp, kernels=kernels), after) for interp in interps]
-    return mistakes(right[0], inside) if asked.what_if else tuple(right)
+    interps = request.interps or (spec.preprocessing.interp,)
+    kernels = request.kernels or spec.preprocessing.resize
+    settings = [EvalSettings(InputSettings(interp, kernels=kernels), after) for interp in interps]
+    return what_if_settings(settings[0], has_nms) if request.what_if else tuple(settings)
 
 
 def _detect(
-    asked: Asked,
-    work: Work,
-    found: Usable,
+    request: EvalRequest,
+    work: BatchDetector,
+    dataset: UsableDataset,
     ranks: ProcessGroup,
-    progress: Progress,
-    partial: Partial,
+    progress: ProgressCallback,
+    partial: PartialResults,
 ) -> list[np.ndarray]:
     """Rows [N, 7] for each setting, everybody's, in the order of the pictures."""
-    annotations = found.annotations
+    annotations = dataset.annotations
     done: list[int] = []
     rows: list[list[np.ndarray]] = [[] for _ in work.settings]
-    if asked.resume:
-        images = {p.id: (p.file, found.sums[p.id]) for p in annotations.pictures}
-        done, before = read_progress(asked.resume, partial.depends_on, images)
+    if request.resume:
+        images = {p.id: (p.file, dataset.checksums[p.id]) for p in annotations.images}
+        done, before = read_progress(request.resume, partial.run_settings, images)
         rows = [[array] for array in before]
-    finished = set(done)
-    todo = [
-        group
-        for group in groups(annotations.pictures, asked.batch)
-        if not all(picture.id in finished for picture in group)
+    resumed_ids = set(done)
+    batches = [
+        batch
+        for batch in make_batches(annotations.images, request.batch)
+        if not all(image.id in resumed_ids for image in batch)
     ]
-    total = len(annotations.pictures)
+    total = len(annotations.images)
     try:
-        for group, arrays in run(work, shard(ranks, todo), asked.threads):
-            for kept, array in zip(rows, arrays, strict=True):
-                kept.append(array)
-            done += [picture.id for picture in group]  # last: an interrupt may come in between
-            partial.keep(done, rows)
-            here = len(done) - len(finished)
-            progress(min(len(finished) + here * ranks.size, total), total)
+        for batch, arrays in detect_batches(work, shard(ranks, batches), request.threads):
+            for setting_rows, array in zip(rows, arrays, strict=True):
+                setting_rows.append(array)
+            done += [image.id for image in batch]  # last: an interrupt may come in between
+            partial.write_if_due(done, rows)
+            here = len(done) - len(resumed_ids)
+            progress(min(len(resumed_ids) + here * ranks.size, total), total)
             ranks.check()
-        return _everybodys(ranks, annotations, done, [joined(kept) for kept in rows])
+        return _gather_rows(
+            ranks, annotations, done, [concatenate_rows(setting_rows) for setting_rows in rows]
+        )
     except (KeyboardInterrupt, PicoDetError) as error:
-        if len(done) == len(finished):
+        if len(done) == len(resumed_ids):
             raise
         partial.write(done, rows)
-        text = f"{len(done)} of {total} pictures are in {partial.path}: --resume {partial.whole}"
+        text = (
+            f"{len(done)} of {total} pictures are in {partial.path}: --resume {partial.base_path}"
+        )
         if isinstance(error, KeyboardInterrupt):
             raise InterruptedRunError(f"interrupted; {text} goes on") from error
         raise EvaluationError(f"{error}. {text} goes on when that is mended") from error
 
 
-def _everybodys(
+def _gather_rows(
     ranks: ProcessGroup, annotations: Annotations, done: list[int], rows: list[np.ndarray]
 ) -> list[np.ndarray]:
     """Of each picture the rows of the first that has it: what was resumed is in all hands."""
-    ids = np.array([picture.id for picture in annotations.pictures])
+    ids = np.array([image_id.id for image_id in annotations.images])
     parts = ranks.gather(np.array(done, np.float64)[:, None])
     owners: dict[int, int] = {}
     for rank, part in enumerate(parts):
-        for picture in part[:, 0].astype(int).tolist():
-            owners.setdefault(picture, rank)
-    if lost := set(ids.tolist()) - set(owners):
-        raise EvaluationError(f"{len(lost)} pictures were given to no process; a bug of picodet's")
-    owner = np.array([owners[picture] for picture in ids.tolist()])
+        for image_id in part[:, 0].astype(int).tolist():
+            owners.setdefault(image_id, rank)
+    if missing := set(ids.tolist()) - set(owners):
+        raise EvaluationError(
+            f"{len(missing)} pictures were given to no process; a bug of picodet's"
+        )
+    owner = np.array([owners[image_id] for image_id in ids.tolist()])
     gathered = []
     for array in rows:
-        everybodys = ranks.gather(array)
-        own = [p[np.isin(p[:, 0], ids[owner == rank])] for rank, p in enumerate(everybodys)]
-        joined = np.concatenate(own)
-        gathered.append(joined[np.argsort(joined[:, 0], kind="stable")])
+        all_rows = ranks.gather(array)
+        kept_rows = [p[np.isin(p[:, 0], ids[owner == rank])] for rank, p in enumerate(all_rows)]
+        setting_rows = np.concatenate(kept_rows)
+        gathered.append(setting_rows[np.argsort(setting_rows[:, 0], kind="stable")])
     return gathered
 
 
-def _depends_on(asked: Asked, work: Work) -> dict[str, str]:
+def _run_settings(request: EvalRequest, work: BatchDetector) -> dict[str, str]:
     """All that a row depends on: a part made under anything else is not gone on with."""
-    running = asked.running
-    spec = work.network.spec
+    runtime_options = request.runtime_options
+    spec, device = work.network.spec, runtime_options.device.split(":")[0]
     return {
         "picodet": __version__,
-        "model": _digest(asked.model),
-        "run by": f"{work.network.runtime} {running.device.split(':')[0]} {running.precision}",
+        "model": _digest(request.model),
+        "run by": f"{work.network.runtime} {device} {runtime_options.precision}",
         "input size": str(spec.input_size),
-        "annotations": sha256(asked.annotations),
-        "batch": str(asked.batch),
-        "settings": str([(setting.feeding, setting.postprocessing) for setting in work.settings]),
-        "resized by": "; ".join(dict.fromkeys(s.feeding.resized_by for s in work.settings)),
+        "annotations": sha256(request.annotations),
+        "batch": str(request.batch),
+        "settings": str(
+            [(setting.input_settings, setting.postprocessing) for setting in work.settings]
+        ),
+        "resized by": "; ".join(dict.fromkeys(s.input_settings.resized_by for s in work.settings)),
         "classes": str(work.category_ids),
     }
 

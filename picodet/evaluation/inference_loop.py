@@ -14,88 +14,95 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.data.coco import Picture
+from picodet.data.coco import ImageInfo
 from picodet.data.preprocess import read_image, scale_factor
 from picodet.errors import PicoDetError
-from picodet.evaluation.settings import Feeding, Setting
-from picodet.inference.backend import Fed, Network
+from picodet.evaluation.settings import EvalSettings, InputSettings
+from picodet.inference.backend import Backend, ModelInputs
 from picodet.ops.postprocess import Candidates, Detections, postprocess
 
-AHEAD = 2  # groups per thread that are waiting to be worked on
-ROW = 7  # numbers of a row: picture id, category id, score, and the box as x, y, width, height
+PREFETCH = 2  # groups per thread that are waiting to be worked on
+ROW_LENGTH = (
+    7  # numbers of a row: picture id, category id, score, and the box as x, y, width, height
+)
 
 
 @dataclass(frozen=True)
-class Work:
+class BatchDetector:
     """What is to be done with each picture."""
 
-    network: Network
+    network: Backend
     folder: Path  # of the pictures
-    settings: tuple[Setting, ...]
+    settings: tuple[EvalSettings, ...]
     category_ids: tuple[int, ...]  # of the network's classes
 
-    def __call__(self, pictures: Sequence[Picture]) -> list[np.ndarray]:
+    def __call__(self, batch: Sequence[ImageInfo]) -> list[np.ndarray]:
         """Rows [N, 7] float64 of a group of pictures, one array for each setting."""
-        images = [read_image(self.folder / picture.file) for picture in pictures]
+        images = [read_image(self.folder / image.file) for image in batch]
         spec = self.network.spec
         factors = np.stack([scale_factor(image, spec.input_size) for image in images])
-        said: dict[Feeding, Sequence[Candidates] | Sequence[Detections]] = {}
+        outputs_of: dict[InputSettings, Sequence[Candidates] | Sequence[Detections]] = {}
         rows = []
         for setting in self.settings:
-            if setting.feeding not in said:
-                fed = [setting.feeding(i, spec.input_size, spec.preprocessing) for i in images]
-                said[setting.feeding] = self.network(Fed(np.stack(fed), factors))
-            outputs: Sequence[Candidates | Detections] = said[setting.feeding]
-            found = [
-                self._finish(output, factor, setting)
+            if setting.input_settings not in outputs_of:
+                inputs = [
+                    setting.input_settings(i, spec.input_size, spec.preprocessing) for i in images
+                ]
+                outputs_of[setting.input_settings] = self.network(
+                    ModelInputs(np.stack(inputs), factors)
+                )
+            outputs: Sequence[Candidates | Detections] = outputs_of[setting.input_settings]
+            detections = [
+                self._post_process(output, factor, setting)
                 for output, factor in zip(outputs, factors, strict=True)
             ]
-            parts = zip(pictures, found, strict=True)
-            rows.append(np.concatenate([self._rows(picture, each) for picture, each in parts]))
+            parts = zip(batch, detections, strict=True)
+            rows.append(np.concatenate([self._rows(image, each) for image, each in parts]))
         return rows
 
-    def _finish(
-        self, said: Candidates | Detections, factor: np.ndarray, setting: Setting
+    def _post_process(
+        self, output: Candidates | Detections, factor: np.ndarray, setting: EvalSettings
     ) -> Detections:
-        if isinstance(said, Detections):
-            return said.above(setting.postprocessing.score_threshold)
-        return postprocess(said, factor, self.network.spec.input_size, setting.postprocessing)
+        if isinstance(output, Detections):
+            return output.above(setting.postprocessing.score_threshold)
+        return postprocess(output, factor, self.network.spec.input_size, setting.postprocessing)
 
-    def _rows(self, picture: Picture, found: Detections) -> np.ndarray:
-        if len(found) and found.classes.max() >= len(self.category_ids):
+    def _rows(self, image: ImageInfo, detections: Detections) -> np.ndarray:
+        if len(detections) and detections.classes.max() >= len(self.category_ids):
             raise PicoDetError(
-                f"{picture.file}: the network found a class {found.classes.max()}, counted from 0; "
+                f"{image.file}: the network found a class {detections.classes.max()}, counted "
+                "from 0; "
                 f"the annotations have {len(self.category_ids)} categories"
             )
-        rows = np.empty((len(found), ROW))
-        rows[:, 0] = picture.id
-        rows[:, 1] = np.array(self.category_ids)[found.classes]
-        rows[:, 2] = found.scores
-        rows[:, 3:5] = found.boxes[:, :2]
-        rows[:, 5:] = found.boxes[:, 2:].astype(np.float64) - found.boxes[:, :2]
+        rows = np.empty((len(detections), ROW_LENGTH))
+        rows[:, 0] = image.id
+        rows[:, 1] = np.array(self.category_ids)[detections.classes]
+        rows[:, 2] = detections.scores
+        rows[:, 3:5] = detections.boxes[:, :2]
+        rows[:, 5:] = detections.boxes[:, 2:].astype(np.float64) - detections.boxes[:, :2]
         return rows
 
 
-def groups(pictures: Sequence[Picture], size: int) -> list[Sequence[Picture]]:
+def make_batches(images: Sequence[ImageInfo], size: int) -> list[Sequence[ImageInfo]]:
     """The units of work."""
-    return [pictures[start : start + size] for start in range(0, len(pictures), size)]
+    return [images[start : start + size] for start in range(0, len(images), size)]
 
 
-def run(
-    work: Work, todo: Sequence[Sequence[Picture]], threads: int
-) -> Iterator[tuple[Sequence[Picture], list[np.ndarray]]]:
+def detect_batches(
+    detect: BatchDetector, batches: Sequence[Sequence[ImageInfo]], threads: int
+) -> Iterator[tuple[Sequence[ImageInfo], list[np.ndarray]]]:
     """Each group with its rows, in the order of the groups."""
-    waiting = iter(todo)
-    under_way: deque[tuple[Sequence[Picture], Future[list[np.ndarray]]]] = deque()
+    remaining = iter(batches)
+    pending: deque[tuple[Sequence[ImageInfo], Future[list[np.ndarray]]]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
-        for group in islice(waiting, AHEAD * threads):
-            under_way.append((group, pool.submit(work, group)))
-        while under_way:
-            group, future = under_way.popleft()
+        for batch in islice(remaining, PREFETCH * threads):
+            pending.append((batch, pool.submit(detect, batch)))
+        while pending:
+            batch, future = pending.popleft()
             rows = future.result()
-            for following in islice(waiting, 1):
-                under_way.append((following, pool.submit(work, following)))
-            yield group, rows
+            for next_batch in islice(remaining, 1):
+                pending.append((next_batch, pool.submit(detect, next_batch)))
+            yield batch, rows
     finally:  # also when nobody wants the rest: what is under way is finished, what waits is not
         pool.shutdown(cancel_futures=True)

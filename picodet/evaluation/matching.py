@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from picodet.data.coco import Annotations
-from picodet.evaluation.detections import Results, check_finite
+from picodet.evaluation.detections import Predictions, check_finite
 from picodet.evaluation.metrics import IOUS
 
-LIMIT = 100  # detections of a picture and class
-GREATEST_AREA = 1e5**2  # pixels; COCO's "all" ends there
-AT_A_TIME = 5_000  # detections whose IoUs are in memory together
+MAX_DETECTIONS = 100  # detections of a picture and class
+MAX_AREA = 1e5**2  # pixels; COCO's "all" ends there
+CHUNK_SIZE = 5_000  # detections whose IoUs are in memory together
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,17 @@ class Matching:
     found nor wrong is ignored; T are the IoU thresholds, metrics.IOUS.
     """
 
-    picture_count: int
+    num_images: int
     rows: np.ndarray  # [D] of the results
-    pictures: np.ndarray  # [D]
+    images: np.ndarray  # [D]
     categories: np.ndarray  # [D], ascending
     scores: np.ndarray  # [D]
-    partners: np.ndarray  # [T, D] row of the truths; -1 where there is none
-    found: np.ndarray  # [T, D] bool: has found a box that counts
-    wrong: np.ndarray  # [T, D] bool: has found nothing
-    truth_pictures: np.ndarray  # [G]
-    truth_categories: np.ndarray  # [G]
-    counted: np.ndarray  # [G] bool: is to be found, no crowd
+    matched_gt: np.ndarray  # [T, D] row of the truths; -1 where there is none
+    true_positive: np.ndarray  # [T, D] bool: has found a box that counts
+    false_positive: np.ndarray  # [T, D] bool: has found nothing
+    gt_images: np.ndarray  # [G]
+    gt_categories: np.ndarray  # [G]
+    gt_counted: np.ndarray  # [G] bool: is to be found, no crowd
 
 
 @dataclass(frozen=True)
@@ -51,47 +51,47 @@ class _Pairs:
     """
 
     detections: np.ndarray  # [N]
-    truths: np.ndarray  # [N]
+    gt: np.ndarray  # [N]
     ious: np.ndarray  # [N]
 
 
-def match(annotations: Annotations, results: Results) -> Matching:
+def match(annotations: Annotations, predictions: Predictions) -> Matching:
     """Compare all detections with all true boxes."""
-    check_finite(results)
-    truths = annotations.truths
-    truth_pictures = annotations.picture_indices(truths.picture_ids)
-    truth_categories = annotations.category_indices(truths.category_ids)
-    truth_groups = truth_categories * len(annotations.pictures) + truth_pictures
-    counted = ~truths.crowds & (truths.areas <= GREATEST_AREA)
+    check_finite(predictions)
+    ground_truth = annotations.ground_truth
+    gt_images = annotations.image_indices(ground_truth.image_ids)
+    gt_categories = annotations.category_indices(ground_truth.category_ids)
+    gt_groups = gt_categories * len(annotations.images) + gt_images
+    gt_counted = ~ground_truth.crowds & (ground_truth.areas <= MAX_AREA)
 
-    pictures = annotations.picture_indices(results.picture_ids)
-    categories = annotations.category_indices(results.category_ids)
-    groups = categories * len(annotations.pictures) + pictures
-    rows = np.lexsort((-results.scores, groups))
-    rows = rows[_rank_in_run(groups[rows]) < LIMIT]
+    images = annotations.image_indices(predictions.image_ids)
+    categories = annotations.category_indices(predictions.category_ids)
+    groups = categories * len(annotations.images) + images
+    rows = np.lexsort((-predictions.scores, groups))
+    rows = rows[_rank_in_run(groups[rows]) < MAX_DETECTIONS]
 
-    pairs = _pairs(results.boxes[rows], groups[rows], annotations, truth_groups, counted)
-    partners = _greedy(pairs, groups[rows], truths.crowds)
+    pairs = _pairs(predictions.boxes[rows], groups[rows], annotations, gt_groups, gt_counted)
+    matched_gt = _greedy(pairs, groups[rows], ground_truth.crowds)
 
-    order = np.lexsort((-results.scores[rows], categories[rows]))
-    rows, partners = rows[order], partners[:, order]
-    areas = results.boxes[rows, 2] * results.boxes[rows, 3]
+    order = np.lexsort((-predictions.scores[rows], categories[rows]))
+    rows, matched_gt = rows[order], matched_gt[:, order]
+    areas = predictions.boxes[rows, 2] * predictions.boxes[rows, 3]
     # a partner whose id is 0 is none in pycocotools, which marks "none" with 0
-    has_partner = (partners >= 0) & _at(truths.ids != 0, partners)
-    ignored = (partners >= 0) & ~_at(counted, partners)
-    ignored |= ~has_partner & ((areas < 0) | (areas > GREATEST_AREA))
+    is_matched = (matched_gt >= 0) & _at(ground_truth.ids != 0, matched_gt)
+    ignored = (matched_gt >= 0) & ~_at(gt_counted, matched_gt)
+    ignored |= ~is_matched & ((areas < 0) | (areas > MAX_AREA))
     return Matching(
-        len(annotations.pictures),
+        len(annotations.images),
         rows,
-        pictures[rows],
+        images[rows],
         categories[rows],
-        results.scores[rows],
-        partners,
-        found=has_partner & ~ignored,
-        wrong=~has_partner & ~ignored,
-        truth_pictures=truth_pictures,
-        truth_categories=truth_categories,
-        counted=counted,
+        predictions.scores[rows],
+        matched_gt,
+        true_positive=is_matched & ~ignored,
+        false_positive=~is_matched & ~ignored,
+        gt_images=gt_images,
+        gt_categories=gt_categories,
+        gt_counted=gt_counted,
     )
 
 
@@ -123,21 +123,21 @@ def _pairs(
     boxes: np.ndarray,
     groups: np.ndarray,
     annotations: Annotations,
-    truth_groups: np.ndarray,
-    counted: np.ndarray,
+    gt_groups: np.ndarray,
+    gt_counted: np.ndarray,
 ) -> _Pairs:
-    truths = annotations.truths
-    by_group = np.lexsort((~counted, truth_groups))  # as COCO sorts them: what counts comes first
+    ground_truth = annotations.ground_truth
+    by_group = np.lexsort((~gt_counted, gt_groups))  # as COCO sorts them: what counts comes first
     parts = []
-    for start in range(0, len(boxes), AT_A_TIME):
-        part = slice(start, start + AT_A_TIME)
-        left, right = pairs_of_groups(groups[part], truth_groups[by_group])
+    for start in range(0, len(boxes), CHUNK_SIZE):
+        part = slice(start, start + CHUNK_SIZE)
+        left, right = pairs_of_groups(groups[part], gt_groups[by_group])
         left, right = left + start, by_group[right]
-        ious = box_ious(boxes[left], truths.boxes[right], truths.crowds[right])
+        ious = box_ious(boxes[left], ground_truth.boxes[right], ground_truth.crowds[right])
         near = ious >= IOUS[0]
         left, right, ious = left[near], right[near], ious[near]
-        liking = np.lexsort((-right, -ious, ~counted[right], left))
-        parts.append((left[liking], right[liking], ious[liking]))
+        preference = np.lexsort((-right, -ious, ~gt_counted[right], left))
+        parts.append((left[preference], right[preference], ious[preference]))
     if not parts:
         return _Pairs(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0))
     return _Pairs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -145,25 +145,25 @@ def _pairs(
 
 def _greedy(pairs: _Pairs, groups: np.ndarray, crowds: np.ndarray) -> np.ndarray:
     """Partners [T, D] of the detections whose groups [D] are given."""
-    partners = np.full((len(IOUS), len(groups)), -1, np.int32)
+    matched_gt = np.full((len(IOUS), len(groups)), -1, np.int32)
     taken = np.zeros((len(IOUS), len(crowds)), bool)
     near = pairs.ious >= np.minimum(IOUS, 1 - 1e-10)[:, None]
-    chooser, first = np.unique(pairs.detections, return_index=True)
+    detections, first = np.unique(pairs.detections, return_index=True)
     last = np.append(first[1:], len(pairs.detections))
-    turn = _rank_in_run(groups[chooser])
+    turn = _rank_in_run(groups[detections])
     for now in range(turn.max(initial=-1) + 1):
         those = np.flatnonzero(turn == now)
         counts = last[those] - first[those]
         starts = np.cumsum(counts) - counts
         pair = np.arange(counts.sum()) + np.repeat(first[those] - starts, counts)
-        free = near[:, pair] & ~taken[:, pairs.truths[pair]]
-        place = np.where(free, np.arange(len(pair)), len(pair))
-        best = np.minimum.reduceat(place, starts, axis=1)
+        free = near[:, pair] & ~taken[:, pairs.gt[pair]]
+        position = np.where(free, np.arange(len(pair)), len(pair))
+        best = np.minimum.reduceat(position, starts, axis=1)
         threshold, who = np.nonzero(best < len(pair))
-        chosen = pairs.truths[pair[best[threshold, who]]]
-        partners[threshold, chooser[those[who]]] = chosen
+        chosen = pairs.gt[pair[best[threshold, who]]]
+        matched_gt[threshold, detections[those[who]]] = chosen
         taken[threshold, chosen] = ~crowds[chosen]
-    return partners
+    return matched_gt
 
 
 def _rank_in_run(values: np.ndarray) -> np.ndarray:
@@ -173,6 +173,6 @@ def _rank_in_run(values: np.ndarray) -> np.ndarray:
     return np.arange(len(values)) - np.repeat(starts, counts)
 
 
-def _at(flags: np.ndarray, partners: np.ndarray) -> np.ndarray:
+def _at(flags: np.ndarray, matched_gt: np.ndarray) -> np.ndarray:
     """Of the partners, where there are any; otherwise anything."""
-    return np.append(flags, False)[partners]
+    return np.append(flags, False)[matched_gt]

@@ -13,89 +13,91 @@ from typing import Any
 import numpy as np
 
 from picodet.data.coco import Annotations
-from picodet.evaluation.detections import Results, check_finite
+from picodet.evaluation.detections import Predictions, check_finite
 from picodet.evaluation.schema import ClassResult, Curves
 
 
-def by_hotcoco(annotations: Annotations, results: Results) -> tuple[np.ndarray, np.ndarray]:
+def by_hotcoco(annotations: Annotations, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
     """As COCOeval has them: precision [10, 101, K, 4, 3], recall [10, K, 4, 3]."""
     from hotcoco import COCO, COCOeval  # noqa: PLC0415
 
-    truths = annotations.truths
+    ground_truth = annotations.ground_truth
     dataset = COCO.from_arrays(
-        _images(annotations),
-        _categories(annotations),
-        annotations.picture_indices(truths.picture_ids) + 1,
-        annotations.category_indices(truths.category_ids) + 1,
-        truths.boxes,
-        area=truths.areas,
-        iscrowd=truths.crowds,
+        _image_dicts(annotations),
+        _category_dicts(annotations),
+        annotations.image_indices(ground_truth.image_ids) + 1,
+        annotations.category_indices(ground_truth.category_ids) + 1,
+        ground_truth.boxes,
+        area=ground_truth.areas,
+        iscrowd=ground_truth.crowds,
     )
     detections = np.column_stack(
         [
-            annotations.picture_indices(results.picture_ids) + 1,
-            results.boxes,
-            results.scores,
-            annotations.category_indices(results.category_ids) + 1,
+            annotations.image_indices(predictions.image_ids) + 1,
+            predictions.boxes,
+            predictions.scores,
+            annotations.category_indices(predictions.category_ids) + 1,
         ]
     )
-    return _computed(COCOeval(dataset, dataset.load_res(detections), "bbox"))
+    return _accumulate(COCOeval(dataset, dataset.load_res(detections), "bbox"))
 
 
-def by_pycocotools(annotations: Annotations, results: Results) -> tuple[np.ndarray, np.ndarray]:
+def by_pycocotools(
+    annotations: Annotations, predictions: Predictions
+) -> tuple[np.ndarray, np.ndarray]:
     """As COCOeval has them; what it prints is not shown."""
     from pycocotools.coco import COCO  # noqa: PLC0415
     from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
 
-    truths = annotations.truths
-    to_find = {
-        "id": np.where(truths.ids == 0, 0, np.arange(len(truths)) + 1),
-        "image_id": annotations.picture_indices(truths.picture_ids) + 1,
-        "category_id": annotations.category_indices(truths.category_ids) + 1,
-        "bbox": truths.boxes,
-        "area": truths.areas,
-        "iscrowd": truths.crowds,
+    ground_truth = annotations.ground_truth
+    gt_columns = {
+        "id": np.where(ground_truth.ids == 0, 0, np.arange(len(ground_truth)) + 1),
+        "image_id": annotations.image_indices(ground_truth.image_ids) + 1,
+        "category_id": annotations.category_indices(ground_truth.category_ids) + 1,
+        "bbox": ground_truth.boxes,
+        "area": ground_truth.areas,
+        "iscrowd": ground_truth.crowds,
     }
-    detected = {  # loadRes would add the same, but cannot load nothing
-        "id": np.arange(len(results)) + 1,
-        "image_id": annotations.picture_indices(results.picture_ids) + 1,
-        "category_id": annotations.category_indices(results.category_ids) + 1,
-        "bbox": results.boxes,
-        "score": results.scores,
-        "area": results.boxes[:, 2] * results.boxes[:, 3],
+    detection_columns = {  # loadRes would add the same, but cannot load nothing
+        "id": np.arange(len(predictions)) + 1,
+        "image_id": annotations.image_indices(predictions.image_ids) + 1,
+        "category_id": annotations.category_indices(predictions.category_ids) + 1,
+        "bbox": predictions.boxes,
+        "score": predictions.scores,
+        "area": predictions.boxes[:, 2] * predictions.boxes[:, 3],
     }
     with contextlib.redirect_stdout(io.StringIO()):
-        sides = COCO(), COCO()
-        for side, columns in zip(sides, (to_find, detected), strict=True):
-            side.dataset = {
-                "images": _images(annotations),
-                "categories": _categories(annotations),
-                "annotations": _objects(columns),
+        datasets = COCO(), COCO()
+        for dataset, columns in zip(datasets, (gt_columns, detection_columns), strict=True):
+            dataset.dataset = {
+                "images": _image_dicts(annotations),
+                "categories": _category_dicts(annotations),
+                "annotations": _annotation_dicts(columns),
             }
-            side.createIndex()
-        return _computed(COCOeval(*sides, "bbox"))
+            dataset.createIndex()
+        return _accumulate(COCOeval(*datasets, "bbox"))
 
 
-def _computed(evaluation: Any) -> tuple[np.ndarray, np.ndarray]:
+def _accumulate(evaluation: Any) -> tuple[np.ndarray, np.ndarray]:
     evaluation.evaluate()
     evaluation.accumulate()
     return evaluation.eval["precision"], evaluation.eval["recall"]
 
 
-def _images(annotations: Annotations) -> list[dict[str, Any]]:
+def _image_dicts(annotations: Annotations) -> list[dict[str, Any]]:
     return [
-        {"id": i, "height": picture.size[0], "width": picture.size[1]}
-        for i, picture in enumerate(annotations.pictures, 1)
+        {"id": i, "height": image.size[0], "width": image.size[1]}
+        for i, image in enumerate(annotations.images, 1)
     ]
 
 
-def _categories(annotations: Annotations) -> list[dict[str, Any]]:
+def _category_dicts(annotations: Annotations) -> list[dict[str, Any]]:
     return [
         {"id": i, "name": category.name} for i, category in enumerate(annotations.categories, 1)
     ]
 
 
-def _objects(columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+def _annotation_dicts(columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     rows = zip(*(column.tolist() for column in columns.values()), strict=True)
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
@@ -118,40 +120,42 @@ class Metrics:
     notes: tuple[str, ...] = ()  # what a reader of the numbers must know
 
 
-def evaluate(annotations: Annotations, results: Results, evaluator: str = "hotcoco") -> Metrics:
+def evaluate(
+    annotations: Annotations, predictions: Predictions, evaluator: str = "hotcoco"
+) -> Metrics:
     """Every picture of the annotations counts, with or without boxes and detections."""
-    check_finite(results)
+    check_finite(predictions)
     notes = []
-    if np.any(annotations.truths.ids == 0):
+    if np.any(annotations.ground_truth.ids == 0):
         # hotcoco does not share this fault; the official number is pycocotools'
         evaluator = "pycocotools"
         notes.append(
             "a true box has the id 0: COCO's official evaluation counts it as never found, and "
             "so does this one. Ids that begin with 1 avoid it"
         )
-    precision, recall = EVALUATORS[evaluator](annotations, results)
+    precision, recall = EVALUATORS[evaluator](annotations, predictions)
     return Metrics(_stats(precision, recall), precision, recall, evaluator, tuple(notes))
 
 
 def class_results(
-    metrics: Metrics, annotations: Annotations, results: Results
+    metrics: Metrics, annotations: Annotations, predictions: Predictions
 ) -> tuple[ClassResult, ...]:
     """One per category of the annotations, in their order."""
     count = len(annotations.categories)
-    ordinary = annotations.truths.category_ids[~annotations.truths.crowds]
-    truths = np.bincount(annotations.category_indices(ordinary), minlength=count)
-    found = annotations.category_indices(results.category_ids)
-    detections = np.bincount(found, minlength=count)
+    counted = annotations.ground_truth.category_ids[~annotations.ground_truth.crowds]
+    num_gt = np.bincount(annotations.category_indices(counted), minlength=count)
+    category_indices = annotations.category_indices(predictions.category_ids)
+    detections = np.bincount(category_indices, minlength=count)
     precision = metrics.precision[:, :, :, ALL, AT_100]
     recall = metrics.recall[:, :, ALL, AT_100]
     return tuple(
         ClassResult(
             name=category.name,
             ap=_mean(precision[:, :, k], float("nan")),
-            ap50=_mean(precision[_position(0.5), :, k], float("nan")),
-            ap75=_mean(precision[_position(0.75), :, k], float("nan")),
+            ap50=_mean(precision[_iou_index(0.5), :, k], float("nan")),
+            ap75=_mean(precision[_iou_index(0.75), :, k], float("nan")),
             ar=_mean(recall[:, k], float("nan")),
-            truths=int(truths[k]),
+            num_gt=int(num_gt[k]),
             detections=int(detections[k]),
         )
         for k, category in enumerate(annotations.categories)
@@ -161,9 +165,9 @@ def class_results(
 def curves(metrics: Metrics, ious: Sequence[float] = (0.5, 0.75, 0.9)) -> Curves:
     """Mean over the classes with boxes to find; zero where there are none."""
     precision = metrics.precision[:, :, :, ALL, AT_100]
-    with_truths = (precision > -1).all(axis=(0, 1))
-    chosen = precision[[_position(iou) for iou in ious]][:, :, with_truths]
-    mean = chosen.mean(axis=2) if with_truths.any() else np.zeros(chosen.shape[:2])
+    has_gt = (precision > -1).all(axis=(0, 1))
+    chosen = precision[[_iou_index(iou) for iou in ious]][:, :, has_gt]
+    mean = chosen.mean(axis=2) if has_gt.any() else np.zeros(chosen.shape[:2])
     return Curves(tuple(ious), mean)
 
 
@@ -171,18 +175,18 @@ def _stats(precision: np.ndarray, recall: np.ndarray) -> tuple[float, ...]:
     at_100 = precision[..., AT_100]
     return (
         _mean(at_100[..., ALL]),
-        _mean(at_100[_position(0.5), ..., ALL]),
-        _mean(at_100[_position(0.75), ..., ALL]),
+        _mean(at_100[_iou_index(0.5), ..., ALL]),
+        _mean(at_100[_iou_index(0.75), ..., ALL]),
         *(_mean(at_100[..., area]) for area in (SMALL, MEDIUM, LARGE)),
         *(_mean(recall[..., ALL, limit]) for limit in (AT_1, AT_10, AT_100)),
         *(_mean(recall[..., area, AT_100]) for area in (SMALL, MEDIUM, LARGE)),
     )
 
 
-def _mean(values: np.ndarray, nothing: float = -1.0) -> float:
-    there = values[values > -1]
-    return float(np.mean(there)) if len(there) else nothing
+def _mean(values: np.ndarray, default: float = -1.0) -> float:
+    valid = values[values > -1]
+    return float(np.mean(valid)) if len(valid) else default
 
 
-def _position(iou: float) -> int:
+def _iou_index(iou: float) -> int:
     return int(np.argmin(abs(IOUS - iou)))

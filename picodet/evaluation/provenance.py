@@ -14,33 +14,33 @@ MAX_BYTES = 100_000
 RESIZED_BY = "resized by"  # the setting
 
 
-def about_file(results: Path) -> Path:
+def provenance_path(predictions: Path) -> Path:
     """Beside the result file."""
-    return results.with_name(f"{results.name}.about.json")
+    return predictions.with_name(f"{predictions.name}.about.json")
 
 
-def write_about(results: Path, report: Report) -> None:
+def write_provenance(predictions: Path, report: Report) -> None:
     """Nothing beside a device or a pipe. Raises OutputError where it cannot be written."""
-    if not results.is_file():
+    if not predictions.is_file():
         return
     content = {
-        "sha256": sha256(results),
+        "sha256": sha256(predictions),
         "model": report.model,
         "settings": report.settings,
         "versions": dict(report.versions or {}),
         "commands": list(report.commands),
     }
-    write_json(about_file(results), content)
+    write_json(provenance_path(predictions), content)
 
 
-def settings_of(results: Path) -> dict[str, str]:
+def read_settings(predictions: Path) -> dict[str, str]:
     """Nothing where no such file is there, or one of other detections, or anything else."""
-    path = about_file(results)
+    path = provenance_path(predictions)
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
             return {}
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["sha256"] != sha256(results):
+        if content["sha256"] != sha256(predictions):
             return {}
         return {str(name): str(value) for name, value in content["settings"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -49,7 +49,7 @@ def settings_of(results: Path) -> dict[str, str]:
 
 def kernels_note(a: Path, b: Path) -> str:
     """What is to be said where two result files are known to be of other kernels; else nothing."""
-    one, other = (settings_of(path).get(RESIZED_BY, "") for path in (a, b))
+    one, other = (read_settings(path).get(RESIZED_BY, "") for path in (a, b))
     if not one or not other or one == other:
         return ""
     return f"not resized by the same kernels: {a} by {one}; {b} by {other}"

@@ -11,23 +11,23 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.data.image_checksums import ImageSum, difference
+from picodet.data.image_checksums import ImageChecksum, describe_change
 from picodet.errors import EvaluationError
-from picodet.evaluation.inference_loop import ROW
+from picodet.evaluation.inference_loop import ROW_LENGTH
 from picodet.files import atomic_write
 from picodet.formats.npz_files import ArrayFileError, read_npz
 
 SUFFIX = ".partial.npz"
-UNREADABLE = (ArrayFileError, KeyError, TypeError, ValueError, RecursionError)
-Images = Mapping[int, tuple[str, ImageSum]]  # file and content of each, by its id
+READ_ERRORS = (ArrayFileError, KeyError, TypeError, ValueError, RecursionError)
+ImageChecksums = Mapping[int, tuple[str, ImageChecksum]]  # file and content of each, by its id
 
 
-def part_of(path: Path, rank: int) -> Path:
+def part_path(path: Path, rank: int) -> Path:
     """Where process number `rank` of several leaves its part."""
     return path if rank == 0 else path.with_name(f"{path.name}.rank{rank}")
 
 
-def parts_of(path: Path) -> list[Path]:
+def find_parts(path: Path) -> list[Path]:
     """All that there are."""
     others = sorted(path.parent.glob(f"{escape(path.name)}.rank*"))
     return [path, *others] if path.is_file() else others  # the first may have done nothing yet
@@ -35,96 +35,107 @@ def parts_of(path: Path) -> list[Path]:
 
 def remove_progress(path: Path) -> None:
     """Of all processes."""
-    for part in parts_of(path):
+    for part in find_parts(path):
         part.unlink(missing_ok=True)
 
 
 def write_progress(
     path: Path,
-    asked: Mapping[str, str],
-    picture_ids: Sequence[int],
+    run_settings: Mapping[str, str],
+    image_ids: Sequence[int],
     rows: Sequence[np.ndarray],
-    sums: Sequence[ImageSum],
+    checksums: Sequence[ImageChecksum],
 ) -> None:
     """asked: what the rows [N, 7], one array for each setting, depend on, besides the pictures;
     sums: what these were.
     """
-    asked_bytes = np.frombuffer(json.dumps(dict(asked)).encode(), np.uint8)
-    done = np.array(picture_ids, np.int64)
+    settings_bytes = np.frombuffer(json.dumps(dict(run_settings)).encode(), np.uint8)
+    done = np.array(image_ids, np.int64)
     counts = np.array([len(array) for array in rows], np.int64)
     joined = np.concatenate(rows)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
-            asked=asked_bytes,
+            run_settings=settings_bytes,
             done=done,
             counts=counts,
             rows=joined,
-            sums=np.array(sums, np.int64).reshape(-1, 2),
+            checksums=np.array(checksums, np.int64).reshape(-1, 2),
         )
 
 
 def read_progress(
-    path: Path, asked: Mapping[str, str], images: Images
+    path: Path, run_settings: Mapping[str, str], images: ImageChecksums
 ) -> tuple[list[int], list[np.ndarray]]:
     """Picture ids that are done, and their rows for each setting; of all processes' parts.
 
     images: what the pictures of the dataset are now. Raises EvaluationError for a file that is of
     another evaluation, or of other pictures.
     """
-    parts = parts_of(path)
+    parts = find_parts(path)
     if not parts:
         raise EvaluationError(f"{path}: there is no such file to go on with")
     done: list[int] = []
     rows: list[list[np.ndarray]] = []
     for part in parts:
-        ids, arrays = _read(part, asked, images)
+        ids, arrays = _read(part, run_settings, images)
         new = ~np.isin(ids, done)
         done += ids[new].tolist()
-        fresh = [array[np.isin(array[:, 0], ids[new])] for array in arrays]
+        new_rows = [array[np.isin(array[:, 0], ids[new])] for array in arrays]
         rows = [
-            [*old, array] for old, array in zip(rows or [[] for _ in fresh], fresh, strict=True)
+            [*old, array]
+            for old, array in zip(rows or [[] for _ in new_rows], new_rows, strict=True)
         ]
     return done, [np.concatenate(arrays) for arrays in rows]
 
 
 def _read(
-    path: Path, asked: Mapping[str, str], images: Images
+    path: Path, run_settings: Mapping[str, str], images: ImageChecksums
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     try:
         content = read_npz(path)
-        was = json.loads(content["asked"].tobytes())
-        ids, counts, rows, sums = (content[name] for name in ("done", "counts", "rows", "sums"))
+        saved_settings = json.loads(content["run_settings"].tobytes())
+        ids, counts, rows, checksums = (
+            content[name] for name in ("done", "counts", "rows", "checksums")
+        )
         integers = all(array.ndim == 1 and array.dtype == np.int64 for array in (ids, counts))
-        integers = integers and sums.shape == (len(ids), 2) and sums.dtype == np.int64
-        floats = rows.ndim == 2 and rows.shape[1] == ROW and rows.dtype == np.float64
+        integers = integers and checksums.shape == (len(ids), 2) and checksums.dtype == np.int64
+        floats = rows.ndim == 2 and rows.shape[1] == ROW_LENGTH and rows.dtype == np.float64
         if not (integers and floats and np.isfinite(rows).all()):
             raise ValueError("arrays of another form")
         if not len(counts) or counts.min() < 0 or counts.sum() != len(rows):
             raise ValueError(f"{len(rows)} rows in parts of {counts.tolist()!r:.60}")
-        if not isinstance(was, dict):
+        if not isinstance(saved_settings, dict):
             raise TypeError("no dictionary of what was asked")
-    except UNREADABLE as error:
+    except READ_ERRORS as error:
         raise EvaluationError(
             f"{path}: not the progress of an evaluation that was interrupted: {error}"
         ) from error
-    changed = [key for key in {**was, **asked} if was.get(key) != asked.get(key)]
+    changed = [
+        key
+        for key in {**saved_settings, **run_settings}
+        if saved_settings.get(key) != run_settings.get(key)
+    ]
     if changed:
-        listed = "; ".join(f"{key} was {was.get(key)}, is {asked.get(key)}" for key in changed)
+        listed = "; ".join(
+            f"{key} was {saved_settings.get(key)}, is {run_settings.get(key)}" for key in changed
+        )
         raise EvaluationError(
             f"{path}: is of another evaluation: {listed}. Ask for the same, or start anew without "
             "--resume"
         )
-    _check_images(path, zip(ids.tolist(), sums.tolist(), strict=True), images)
+    _check_images(path, zip(ids.tolist(), checksums.tolist(), strict=True), images)
     return ids, np.split(rows, np.cumsum(counts)[:-1])
 
 
-def _check_images(path: Path, before: Iterable[tuple[int, Sequence[int]]], images: Images) -> None:
+def _check_images(
+    path: Path, before: Iterable[tuple[int, Sequence[int]]], images: ImageChecksums
+) -> None:
     """Raise EvaluationError where one was another when it was looked into."""
     changed = [
         (images[i][0], text)
-        for i, was in before
-        if i in images and (text := difference(ImageSum(*was), images[i][1]))
+        for i, checksum in before
+        if i in images and (text := describe_change(ImageChecksum(*checksum), images[i][1]))
     ]
     if changed:
         (file, text), *others = changed

@@ -19,7 +19,7 @@ class ClassResult:
     ap50: float
     ap75: float
     ar: float  # at 100 detections a picture
-    truths: int  # boxes to find, crowds not counted
+    num_gt: int  # boxes to find, crowds not counted
     detections: int
 
 
@@ -32,7 +32,7 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Shown:
+class LabeledBox:
     """A box on a picture."""
 
     box: tuple[float, float, float, float]  # xyxy, pixels
@@ -41,15 +41,15 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class WorstPicture:
+class WorstImage:
     """A picture that costs much: at IoU 0.5, of detections with a score of `Report.shown_from`."""
 
     file: str
     jpeg: bytes  # reduced, nothing drawn on it
     size: tuple[int, int]  # height, width of the original, which the boxes refer to
-    found: tuple[Shown, ...]  # matched a true box
-    wrong: tuple[Shown, ...]  # matched none
-    missed: tuple[Shown, ...]  # true boxes that nothing matched
+    true_positives: tuple[LabeledBox, ...]  # matched a true box
+    false_positives: tuple[LabeledBox, ...]  # matched none
+    false_negatives: tuple[LabeledBox, ...]  # true boxes that nothing matched
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class Report:
     stats: tuple[float, ...]  # the twelve, full precision; -1 where COCO has nothing to average
     classes: tuple[ClassResult, ...]
     curves: Curves
-    pictures: int
+    num_images: int
     detections: int
     seconds: float  # that all runs of the command took together
-    shown_from: float  # score from which a detection counts in `worst`
-    worst: tuple[WorstPicture, ...] = ()
+    min_shown_score: float  # score from which a detection counts in `worst`
+    worst: tuple[WorstImage, ...] = ()
     what_if: tuple[WhatIf, ...] = ()
     notes: tuple[str, ...] = ()  # "3 unreadable pictures left out: this AP is not COCO's"
     versions: dict[str, str] | None = None

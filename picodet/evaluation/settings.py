@@ -5,15 +5,21 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from picodet.config import Preprocessing, ResizeKernels
-from picodet.data.preprocess import normalise, normalise_floats, resize
-from picodet.data.resize_kernels import INTERPS, differ, fingerprint, name_of, using
+from picodet.data.preprocess import normalize, normalize_float, resize
+from picodet.data.resize_kernels import (
+    INTERP_NAMES,
+    describe_kernels,
+    fingerprint,
+    kernels_differ,
+    use_kernels,
+)
 from picodet.ops.postprocess import Postprocessing, Semantics
 
-OTHER: dict[ResizeKernels, ResizeKernels] = {"native": "portable", "portable": "native"}
+OTHER_KERNELS: dict[ResizeKernels, ResizeKernels] = {"native": "portable", "portable": "native"}
 
 
 @dataclass(frozen=True)
-class Feeding:
+class InputSettings:
     """How a picture becomes what the network is fed."""
 
     interp: int  # OpenCV's number
@@ -29,8 +35,8 @@ class Feeding:
     @property
     def resized_by(self) -> str:
         """The kernels, and the fingerprint of what they give: equal on two machines or not."""
-        print_of = fingerprint(self.kernels, self.dtype)[INTERPS[self.interp]]
-        return f"{name_of(self.kernels)}, {print_of}"
+        digest = fingerprint(self.kernels, self.dtype)[INTERP_NAMES[self.interp]]
+        return f"{describe_kernels(self.kernels)}, {digest}"
 
     def __call__(
         self, image: np.ndarray, size: tuple[int, int], preprocessing: Preprocessing
@@ -39,53 +45,68 @@ class Feeding:
         if self.bgr:
             image = np.ascontiguousarray(image[..., ::-1])
         source = image.astype(np.float32) if self.as_float else image
-        with using(self.kernels):
+        with use_kernels(self.kernels):
             resized = resize(source, size, self.interp)
-        return (normalise_floats if self.as_float else normalise)(resized, preprocessing)
+        return (normalize_float if self.as_float else normalize)(resized, preprocessing)
 
 
 @dataclass(frozen=True)
-class Setting:
+class EvalSettings:
     """One column of numbers is made under one setting."""
 
-    feeding: Feeding
+    input_settings: InputSettings
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
     name: str = "as asked"
 
     def describe(self) -> dict[str, str]:
         """In words, for reports."""
-        feeding, after = self.feeding, self.postprocessing
+        input_settings, postprocessing = self.input_settings, self.postprocessing
+        interp = input_settings.interp
         return {
-            "resize": f"interp {feeding.interp} ({INTERPS[feeding.interp]}), {feeding.dtype}",
-            "resized by": feeding.resized_by,
-            "colours": "BGR" if feeding.bgr else "RGB",
-            "score": f"> {after.score_threshold:g}",
-            "NMS": f"IoU > {after.iou_threshold:g}",
-            "post-processing": after.semantics,
+            "resize": f"interp {interp} ({INTERP_NAMES[interp]}), {input_settings.dtype}",
+            "resized by": input_settings.resized_by,
+            "colors": "BGR" if input_settings.bgr else "RGB",
+            "score": f"> {postprocessing.score_threshold:g}",
+            "NMS": f"IoU > {postprocessing.iou_threshold:g}",
+            "post-processing": postprocessing.semantics,
         }
 
 
-def mistakes(right: Setting, inside: bool) -> tuple[Setting, ...]:
+def what_if_settings(base: EvalSettings, has_nms: bool) -> tuple[EvalSettings, ...]:
     """The right setting, and each of the usual departures from it alone.
 
     inside: the network does its own post-processing, which then cannot be changed.
     """
-    feeding, after = right.feeding, right.postprocessing
-    fed = {
-        f"interp {i} ({name})": replace(feeding, interp=i)
-        for i, name in enumerate(INTERPS)
-        if i != feeding.interp
+    input_settings, postprocessing = base.input_settings, base.postprocessing
+    input_variants = {
+        f"interp {i} ({name})": replace(input_settings, interp=i)
+        for i, name in enumerate(INTERP_NAMES)
+        if i != input_settings.interp
     }
-    fed["resized as float"] = replace(feeding, as_float=not feeding.as_float)
-    fed["BGR for RGB"] = replace(feeding, bgr=not feeding.bgr)
-    if differ(feeding.interp, feeding.dtype):
-        other = OTHER[feeding.kernels]
-        fed[f"{other} resize"] = replace(feeding, kernels=other)
-    departures = [replace(right, name=name, feeding=other) for name, other in fed.items()]
-    if not inside:
-        ended = {f"score > {s:g}": replace(after, score_threshold=s) for s in (0.001, 0.05, 0.3)}
-        ended |= {f"NMS IoU > {u:g}": replace(after, iou_threshold=u) for u in (0.5, 0.7)}
-        rules: Semantics = "ppdet-2.4" if after.semantics == "ppdet-2.3" else "ppdet-2.3"
-        ended[f"post-processing of {rules}"] = replace(after, semantics=rules)
-        departures += [replace(right, name=n, postprocessing=p) for n, p in ended.items()]
-    return right, *(each for each in departures if replace(each, name=right.name) != right)
+    input_variants["resized as float"] = replace(
+        input_settings, as_float=not input_settings.as_float
+    )
+    input_variants["BGR for RGB"] = replace(input_settings, bgr=not input_settings.bgr)
+    if kernels_differ(input_settings.interp, input_settings.dtype):
+        other = OTHER_KERNELS[input_settings.kernels]
+        input_variants[f"{other} resize"] = replace(input_settings, kernels=other)
+    variants = [
+        replace(base, name=name, input_settings=other) for name, other in input_variants.items()
+    ]
+    if not has_nms:
+        postprocessing_variants = {
+            f"score > {s:g}": replace(postprocessing, score_threshold=s) for s in (0.001, 0.05, 0.3)
+        }
+        postprocessing_variants |= {
+            f"NMS IoU > {u:g}": replace(postprocessing, iou_threshold=u) for u in (0.5, 0.7)
+        }
+        semantics: Semantics = (
+            "ppdet-2.4" if postprocessing.semantics == "ppdet-2.3" else "ppdet-2.3"
+        )
+        postprocessing_variants[f"post-processing of {semantics}"] = replace(
+            postprocessing, semantics=semantics
+        )
+        variants += [
+            replace(base, name=n, postprocessing=p) for n, p in postprocessing_variants.items()
+        ]
+    return base, *(each for each in variants if replace(each, name=base.name) != base)

@@ -11,17 +11,22 @@ from picodet.config import ModelConfig
 from picodet.data.coco import Annotations, read_annotations
 from picodet.distributed import ProcessGroup, shard
 from picodet.evaluation.class_matching import match_classes
-from picodet.evaluation.detections import from_rows
-from picodet.evaluation.evaluator import threads_here
-from picodet.evaluation.inference_loop import ROW, Work, groups, run
+from picodet.evaluation.detections import predictions_from_rows
+from picodet.evaluation.evaluator import default_threads
+from picodet.evaluation.inference_loop import (
+    ROW_LENGTH,
+    BatchDetector,
+    detect_batches,
+    make_batches,
+)
 from picodet.evaluation.metrics import evaluate
 from picodet.evaluation.schema import STATS
-from picodet.evaluation.settings import Feeding, Setting
-from picodet.inference.torch_backend import TorchNetwork, on_device
+from picodet.evaluation.settings import EvalSettings, InputSettings
+from picodet.inference.torch_backend import TorchBackend, move_to_device
 from picodet.models.folding import fold_batch_norms
 from picodet.models.picodet import PicoDet
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 class Validation:
@@ -30,38 +35,40 @@ class Validation:
     def __init__(
         self,
         config: ModelConfig,
-        pictures: Path,
+        images: Path,
         annotations: Path,
         ranks: ProcessGroup,
         device: str = "cpu",
         batch: int = 1,
-        progress: Progress = lambda done, total: None,
+        progress: ProgressCallback = lambda done, total: None,
     ) -> None:
         """Raises EvaluationError where the annotations lack one of the model's classes."""
-        self.config, self.pictures, self.ranks = config, pictures, ranks
+        self.config, self.images, self.ranks = config, images, ranks
         self.device, self.batch, self.progress = device, batch, progress
         self.annotations: Annotations = read_annotations(annotations)
-        spec = TorchNetwork(PicoDet(config).eval()).spec
+        spec = TorchBackend(PicoDet(config).eval()).spec
         self.category_ids, _ = match_classes(spec, self.annotations.categories, "name")
 
     def __call__(self, weights: Mapping[str, Tensor]) -> Mapping[str, float]:
         """COCO's twelve numbers by their names; all processes call it, and all get them."""
         model = PicoDet(self.config)
         model.load_state_dict({name: tensor.cpu() for name, tensor in weights.items()})
-        network = TorchNetwork(on_device(fold_batch_norms(model.eval()), self.device))
-        numbers = self.config.preprocessing
-        setting = Setting(Feeding(numbers.interp, kernels=numbers.resize))
-        work = Work(network, self.pictures, (setting,), self.category_ids)
-        todo = shard(self.ranks, groups(self.annotations.pictures, self.batch))
-        rows, before = [np.empty((0, ROW))], torch.get_num_threads()
+        network = TorchBackend(move_to_device(fold_batch_norms(model.eval()), self.device))
+        preprocessing = self.config.preprocessing
+        setting = EvalSettings(InputSettings(preprocessing.interp, kernels=preprocessing.resize))
+        detector = BatchDetector(network, self.images, (setting,), self.category_ids)
+        batches = shard(self.ranks, make_batches(self.annotations.images, self.batch))
+        rows, before = [np.empty((0, ROW_LENGTH))], torch.get_num_threads()
         torch.set_num_threads(1)  # the pictures are shared among threads already
         try:
-            for i, (_, (found,)) in enumerate(run(work, todo, threads_here()), 1):
-                rows.append(found)
-                self.progress(i, len(todo))
+            for i, (_, (batch_rows,)) in enumerate(
+                detect_batches(detector, batches, default_threads()), 1
+            ):
+                rows.append(batch_rows)
+                self.progress(i, len(batches))
         finally:
             torch.set_num_threads(before)
-        everybodys = np.concatenate(self.ranks.gather(np.concatenate(rows)))
-        everybodys = everybodys[np.argsort(everybodys[:, 0], kind="stable")]
-        stats = evaluate(self.annotations, from_rows(everybodys)).stats
+        all_rows = np.concatenate(self.ranks.gather(np.concatenate(rows)))
+        all_rows = all_rows[np.argsort(all_rows[:, 0], kind="stable")]
+        stats = evaluate(self.annotations, predictions_from_rows(all_rows)).stats
         return dict(zip(STATS, stats, strict=True))

@@ -10,46 +10,49 @@ AT_IOU_50 = 0  # the first of metrics.IOUS
 
 
 @dataclass(frozen=True)
-class PictureCost:
+class ImageErrors:
     """What was found, wrong and missed in one picture, at IoU 0.5."""
 
-    picture: int  # index into the pictures of the annotations
-    found: np.ndarray  # rows of the results, best score first
-    wrong: np.ndarray  # likewise
-    missed: np.ndarray  # rows of the truths
+    image: int  # index into the pictures of the annotations
+    true_positives: np.ndarray  # rows of the results, best score first
+    false_positives: np.ndarray  # likewise
+    false_negatives: np.ndarray  # rows of the truths
 
     @property
-    def cost(self) -> int:
-        return len(self.wrong) + len(self.missed)
+    def num_errors(self) -> int:
+        return len(self.false_positives) + len(self.false_negatives)
 
 
-def worst_pictures(
-    matching: Matching, score_from: float = 0.3, count: int = 12
-) -> tuple[PictureCost, ...]:
+def rank_worst_images(
+    matching: Matching, min_score: float = 0.3, count: int = 12
+) -> tuple[ImageErrors, ...]:
     """Those with most wrong and missed boxes, of detections with this score or a better one.
 
     Fewer than `count` where the others have none.
     """
-    shown = matching.scores >= score_from
-    found, wrong = matching.found[AT_IOU_50] & shown, matching.wrong[AT_IOU_50] & shown
-    missed = matching.counted.copy()
-    missed[matching.partners[AT_IOU_50, found]] = False
-    costs = np.bincount(matching.pictures[wrong], minlength=matching.picture_count)
-    costs += np.bincount(matching.truth_pictures[missed], minlength=matching.picture_count)
-    worst = np.argsort(-costs, kind="stable")[:count]
+    confident = matching.scores >= min_score
+    true_positive, false_positive = (
+        matching.true_positive[AT_IOU_50] & confident,
+        matching.false_positive[AT_IOU_50] & confident,
+    )
+    false_negative = matching.gt_counted.copy()
+    false_negative[matching.matched_gt[AT_IOU_50, true_positive]] = False
+    num_errors = np.bincount(matching.images[false_positive], minlength=matching.num_images)
+    num_errors += np.bincount(matching.gt_images[false_negative], minlength=matching.num_images)
+    worst = np.argsort(-num_errors, kind="stable")[:count]
     by_score = np.argsort(-matching.scores, kind="stable")
 
-    def rows(chosen: np.ndarray, picture: int) -> np.ndarray:
-        here = chosen & (matching.pictures == picture)
-        return matching.rows[by_score[here[by_score]]]
+    def rows(chosen: np.ndarray, image: int) -> np.ndarray:
+        mask = chosen & (matching.images == image)
+        return matching.rows[by_score[mask[by_score]]]
 
     return tuple(
-        PictureCost(
-            int(picture),
-            rows(found, picture),
-            rows(wrong, picture),
-            np.flatnonzero(missed & (matching.truth_pictures == picture)),
+        ImageErrors(
+            int(image),
+            rows(true_positive, image),
+            rows(false_positive, image),
+            np.flatnonzero(false_negative & (matching.gt_images == image)),
         )
-        for picture in worst
-        if costs[picture]
+        for image in worst
+        if num_errors[image]
     )

@@ -146,6 +146,8 @@ def _array_from_buffer(
 
 def type_description(value: Any) -> str:
     """For messages: the value itself may be endless to write out."""
+    if isinstance(value, _AllowedGlobal):
+        return "something of type name"
     return f"something of type {type(value).__name__.lstrip('_').lower()}"
 
 

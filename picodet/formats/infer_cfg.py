@@ -12,18 +12,18 @@ from picodet.config import Preprocessing, check_input_size
 from picodet.errors import CheckpointError
 from picodet.files import regular_file
 
-NAME = "infer_cfg.yml"
+INFER_CFG = "infer_cfg.yml"
 MAX_BYTES = 50_000  # with 80 labels it has 1,300; PyYAML takes half a second for these
 MAX_ALIASES = 8  # each can double what is written; ppdet writes none
 MAX_DEPTH = 20  # PyYAML needs minutes for brackets in brackets in brackets
-UNREADABLE = (
+PARSE_ERRORS = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
     *(RecursionError, yaml.YAMLError),
 )
 
 
 @dataclass(frozen=True)
-class FolderSettings:
+class InferConfig:
     """What ppdet's export writes beside a program."""
 
     size: tuple[int, int]  # height, width
@@ -31,23 +31,23 @@ class FolderSettings:
     labels: tuple[str, ...] | None  # as listed; an official folder lists those of another model
 
 
-def read_settings(folder: Path) -> FolderSettings | None:
+def read_infer_cfg(folder: Path) -> InferConfig | None:
     """None where there is no infer_cfg.yml. CheckpointError for one that cannot be understood."""
-    path = folder / NAME
+    path = folder / INFER_CFG
     if not os.path.lexists(path):
         return None
     part = "Preprocess"
     try:
-        content = yaml.safe_load(_text(path))
-        size, preprocessing = _preprocess(content[part])
+        content = yaml.safe_load(_read_yaml(path))
+        size, preprocessing = _parse_preprocess(content[part])
         part = "label_list"
-        return FolderSettings(size, preprocessing, _labels(content.get(part)))
-    except UNREADABLE as error:
+        return InferConfig(size, preprocessing, _parse_labels(content.get(part)))
+    except PARSE_ERRORS as error:
         text = f"{type(error).__name__} {error}"
         raise CheckpointError(f"{path}: its {part} cannot be understood: {text}") from error
 
 
-def _text(path: Path) -> str:
+def _read_yaml(path: Path) -> str:
     """YAML that is no larger for Python than it is written."""
     with regular_file(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
@@ -64,31 +64,31 @@ def _text(path: Path) -> str:
     return text
 
 
-def _preprocess(listed: Any) -> tuple[tuple[int, int], Preprocessing]:
-    steps = {str(step["type"]): step for step in listed}
-    resize, normalise = steps["Resize"], steps["NormalizeImage"]
+def _parse_preprocess(steps_list: Any) -> tuple[tuple[int, int], Preprocessing]:
+    steps = {str(step["type"]): step for step in steps_list}
+    resize, normalize = steps["Resize"], steps["NormalizeImage"]
     if resize.get("keep_ratio"):
         raise ValueError("keep_ratio, which no PicoDet has")
-    if not normalise.get("is_scale", True):
+    if not normalize.get("is_scale", True):
         raise ValueError("is_scale false, which no PicoDet has")
     height, width = (int(side) for side in resize["target_size"])
     check_input_size((height, width))
-    mean, std, interp = _three(normalise["mean"]), _three(normalise["std"]), resize["interp"]
+    mean, std, interp = _rgb(normalize["mean"]), _rgb(normalize["std"]), resize["interp"]
     if interp not in range(5) or not all(map(isfinite, (*mean, *std))) or min(std) <= 0:
         raise ValueError(f"interp {interp}, mean {mean}, std {std}")
     return (height, width), Preprocessing(mean, std, int(interp))
 
 
-def _three(values: Any) -> tuple[float, float, float]:
+def _rgb(values: Any) -> tuple[float, float, float]:
     red, green, blue = (float(value) for value in values)
     return red, green, blue
 
 
-def _labels(listed: Any) -> tuple[str, ...] | None:
-    if listed is None:
+def _parse_labels(labels: Any) -> tuple[str, ...] | None:
+    if labels is None:
         return None
-    if not isinstance(listed, list) or not listed:
-        raise ValueError(f"a list of names is expected, found {listed!r:.60}")
-    if any(isinstance(name, list | dict | set | tuple) for name in listed):
+    if not isinstance(labels, list) or not labels:
+        raise ValueError(f"a list of names is expected, found {labels!r:.60}")
+    if any(isinstance(name, list | dict | set | tuple) for name in labels):
         raise ValueError("names are expected, found lists among them")
-    return tuple(str(name) for name in listed)
+    return tuple(str(name) for name in labels)

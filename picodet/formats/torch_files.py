@@ -64,7 +64,8 @@ def read_torch(path: Path, weights: str | None = None) -> TorchFile:
     weight_sets = _weight_sets(content)
     if weights is None and len(weight_sets) > 1:
         raise CheckpointError(
-            f"{path}: holds {len(weight_sets)} sets of weights, {', '.join(weight_sets)}; say which with "
+            f"{path}: holds {len(weight_sets)} sets of weights, {', '.join(weight_sets)}; say "
+            "which with "
             f"--weight-set, such as --weight-set {list(weight_sets)[-1]}"
         )
     wrapper = weights if len(weight_sets) > 1 else next(iter(weight_sets), None)
@@ -155,7 +156,8 @@ def _reason(path: Path, error: Exception) -> str:
 
 def _refusal(path: Path, forbidden: str) -> str:
     return (
-        f"{path}: refused, and nothing of it was run: it asks for {forbidden}, and may hold tensors by "
+        f"{path}: refused, and nothing of it was run: it asks for {forbidden}, and may hold "
+        "tensors by "
         f"name only. Where it was made, save its weights alone: torch.save(torch.load("
         f"{path.name!r}, weights_only=False)['state_dict'], 'weights.pth')"
     )

@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 
 from picodet.errors import GraphError
-from picodet.graphs.operators import Key, Operator, Source
+from picodet.graphs.operators import Operator, Source, TensorKey
 
 # exchange the two axes that the channels were cut into, rows and columns apart or in one
-SHUFFLES = ((0, 2, 1, 3, 4), (0, 2, 1, 3))
+SHUFFLE_PERMUTATIONS = ((0, 2, 1, 3, 4), (0, 2, 1, 3))
 # make nothing of constants alone, in any network
-OF_TENSORS = ("conv", "batch_norm", "split", "sigmoid", "sqrt")
+NEEDS_TENSOR_INPUT = ("conv", "batch_norm", "split", "sigmoid", "sqrt")
 # of the hardsigmoid in a hard-swish, in float32; a squeeze-and-excitation's is 0.1666667
-SIXTH = {"slope": float(np.float32(1 / 6)), "offset": 0.5}
+HARDSWISH_GATE = {"slope": float(np.float32(1 / 6)), "offset": 0.5}
 
 
 @dataclass(frozen=True)
@@ -64,19 +64,19 @@ class Graph:
         return {output: node for node in self.nodes for output in node.outputs}
 
 
-def canonical(graph: Graph) -> Graph:
+def canonicalize(graph: Graph) -> Graph:
     """The same network in one spelling, up to its outputs or, if it has one, to its NMS.
 
     Raises GraphError for a graph that is none: a tensor made twice, or from nothing or what comes
     later, or a convolution without a constant weight.
     """
-    spelling = _Spelling(graph)
+    canonicalizer = _Canonicalizer(graph)
     for node in graph.nodes:
-        spelling.take(node)
-    return spelling.finished()
+        canonicalizer.add(node)
+    return canonicalizer.build()
 
 
-def operators(graph: Graph, keys: Mapping[str, Key]) -> tuple[Operator, ...]:
+def to_operators(graph: Graph, keys: Mapping[str, TensorKey]) -> tuple[Operator, ...]:
     """A canonical graph as a recording holds it; `keys` has every output of every node."""
     sources = {name: Source(-1, i) for i, name in enumerate(graph.inputs)}
     found = []
@@ -98,21 +98,21 @@ def _is_relu6(node: Node) -> bool:
     return node.kind == "clip" and (node.settings.get("low"), node.settings.get("high")) == (0, 6)
 
 
-class _Spelling:
+class _Canonicalizer:
     """Takes the nodes one by one; what a rewritten node no longer needs falls away in the end."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.given = {*graph.inputs, *graph.constants}
+        self.external = {*graph.inputs, *graph.constants}
         self.nodes: list[Node] = []
-        self.makers: dict[str, Node] = {}
+        self.producers: dict[str, Node] = {}
         self.constants = dict(graph.constants)
         self.origins: dict[str, str] = {}  # of a reshaped constant: the constant
         self.aliases: dict[str, str] = {}  # output of an operator that does nothing: its input
 
-    def take(self, node: Node) -> None:
+    def add(self, node: Node) -> None:
         for name in node.outputs:
-            if name in self.makers or name in self.aliases or name in self.given:
+            if name in self.producers or name in self.aliases or name in self.external:
                 raise GraphError(
                     f"the graph writes the tensor {name} twice, the second time by {node.kind}; "
                     "its first value cannot be compared"
@@ -129,31 +129,31 @@ class _Spelling:
         elif node.kind == "reshape" and node.inputs[0] in self.constants:
             self._reshape_constant(node)
         else:
-            rewrites = (self._hardswish, self._gated, self._biased, self._shuffle)
+            rewrites = (self._hardswish, self._hardswish_gate, self._fold_bias, self._shuffle)
             node = next((new for rewrite in rewrites if (new := rewrite(node))), node)
             self.nodes.append(node)
-            self.makers |= dict.fromkeys(node.outputs, node)
+            self.producers |= dict.fromkeys(node.outputs, node)
 
-    def finished(self) -> Graph:
+    def build(self) -> Graph:
         outputs = tuple(self.aliases.get(name, name) for name in self.graph.outputs)
         nms = [node.name for node in self.nodes if node.kind == "nms"]
-        wanted = set(nms or outputs)
+        needed = set(nms or outputs)
         nodes = []
         for node in map(self._without_constants, reversed(self.nodes)):
-            if wanted & set(node.outputs):
-                wanted |= set(node.inputs)
+            if needed & set(node.outputs):
+                needed |= set(node.inputs)
                 nodes.append(replace(node, kind="relu6") if _is_relu6(node) else node)
         nodes.reverse()
-        made = set(self.graph.inputs)
+        available = set(self.graph.inputs)
         for node in nodes:
             for name in node.inputs:
-                if name not in made:
+                if name not in available:
                     raise GraphError(
                         f"{node.kind} {node.name} takes {name}, which nothing made before it"
                     )
-            if node.kind in OF_TENSORS and not node.inputs:
+            if node.kind in NEEDS_TENSOR_INPUT and not node.inputs:
                 raise GraphError(f"{node.kind} {node.name} takes only constants")
-            made |= set(node.outputs)
+            available |= set(node.outputs)
         weights = {name for node in nodes for name in node.weights.values()}
         constants = {name: self.constants[name] for name in sorted(weights)}
         return Graph(tuple(nodes), self.graph.inputs, outputs, constants)
@@ -161,14 +161,14 @@ class _Spelling:
     def _check_weight(self, conv: Node) -> None:
         name = conv.weights.get("weight", "")
         if name not in self.constants:
-            raise self._inconstant(conv, "weight", name)
+            raise self._not_constant(conv, "weight", name)
         if self.constants[name].ndim != 4:
             raise GraphError(
                 f"the weight of conv {conv.name} has the shape {list(self.constants[name].shape)}; "
                 "four dimensions are expected"
             )
 
-    def _inconstant(self, node: Node, role: str, name: str) -> GraphError:
+    def _not_constant(self, node: Node, role: str, name: str) -> GraphError:
         return GraphError(
             f"the {role} of {node.kind} {node.name}, {name}, is no constant; an export in float32 "
             "is expected, not quantised or encrypted"
@@ -183,7 +183,7 @@ class _Spelling:
             self.constants[node.name] = self.constants[source].reshape(shape)
         except ValueError as error:
             raise GraphError(f"reshape {node.name} of the constant {source}: {error}") from error
-        self.given.add(node.name)
+        self.external.add(node.name)
         self.origins[node.name] = self.origins.get(source, source)
 
     def _hardswish(self, node: Node) -> Node | None:
@@ -191,28 +191,28 @@ class _Spelling:
         if node.kind != "div" or not self._is_number(node.inputs[-1], 6):
             return None
         for x, clipped in self._operands(node.inputs[0], "mul"):
-            clip = self._maker(clipped, "clip")
+            clip = self._producer(clipped, "clip")
             if clip and (clip.settings.get("low"), clip.settings.get("high")) == (0, 6):
                 for shifted, three in self._operands(clip.inputs[0], "add"):
                     if shifted == x and self._is_number(three, 3):
                         return Node("hardswish", (x,), node.outputs)
         return None
 
-    def _gated(self, node: Node) -> Node | None:
+    def _hardswish_gate(self, node: Node) -> Node | None:
         """A hard-swish written as x * hardsigmoid(x); that of a squeeze has another slope."""
         if node.kind == "mul" and len(node.inputs) == 2:
             for x, gate in (node.inputs, node.inputs[::-1]):
-                sigmoid = self._maker(gate, "hardsigmoid")
-                if sigmoid and sigmoid.inputs == (x,) and sigmoid.settings == SIXTH:
+                sigmoid = self._producer(gate, "hardsigmoid")
+                if sigmoid and sigmoid.inputs == (x,) and sigmoid.settings == HARDSWISH_GATE:
                     return Node("hardswish", (x,), node.outputs)
         return None
 
-    def _biased(self, node: Node) -> Node | None:
+    def _fold_bias(self, node: Node) -> Node | None:
         """A convolution, and a constant that is added to each of its channels."""
         if node.kind != "add" or len(node.inputs) != 2:
             return None
         for result, bias in (node.inputs, node.inputs[::-1]):
-            conv = self._maker(result, "conv")
+            conv = self._producer(result, "conv")
             if conv and bias in self.constants and "bias" not in conv.weights:
                 shape = self.constants[bias].shape
                 if len(shape) == 1 and node.settings.get("axis") == 1:
@@ -225,9 +225,9 @@ class _Spelling:
 
     def _shuffle(self, node: Node) -> Node | None:
         """Channels cut into two axes, these exchanged, and put together again."""
-        transpose = self._maker(node.inputs[0], "transpose") if node.kind == "reshape" else None
-        if transpose and transpose.settings.get("permutation") in SHUFFLES:
-            cut = self._maker(transpose.inputs[0], "reshape")
+        transpose = self._producer(node.inputs[0], "transpose") if node.kind == "reshape" else None
+        if transpose and transpose.settings.get("permutation") in SHUFFLE_PERMUTATIONS:
+            cut = self._producer(transpose.inputs[0], "reshape")
             return cut and Node("shuffle", cut.inputs, node.outputs)
         return None
 
@@ -236,7 +236,7 @@ class _Spelling:
         weights = {role: self.origins.get(name, name) for role, name in node.weights.items()}
         for role, name in weights.items():
             if name not in self.constants:
-                raise self._inconstant(node, role, name)
+                raise self._not_constant(node, role, name)
         inputs = []
         for i, name in enumerate(node.inputs):
             if name not in self.constants:
@@ -245,13 +245,13 @@ class _Spelling:
                 weights[f"input{i}"] = self.origins.get(name, name)
         return replace(node, inputs=tuple(inputs), weights=weights)
 
-    def _maker(self, name: str, kind: str) -> Node | None:
-        node = self.makers.get(name)
+    def _producer(self, name: str, kind: str) -> Node | None:
+        node = self.producers.get(name)
         return node if node and node.kind == kind else None
 
     def _operands(self, name: str, kind: str) -> Iterator[tuple[str, str]]:
         """Both orders of what a commutative operator with two operands takes."""
-        node = self._maker(name, kind)
+        node = self._producer(name, kind)
         if node and len(node.inputs) == 2:
             yield node.inputs[0], node.inputs[1]
             yield node.inputs[1], node.inputs[0]

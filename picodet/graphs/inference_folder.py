@@ -6,42 +6,42 @@ from pathlib import Path
 
 from picodet.errors import CheckpointError
 from picodet.formats.array_unpickler import ForbiddenGlobalError, unpickle
-from picodet.formats.infer_cfg import FolderSettings, read_settings
-from picodet.formats.inference_folder import WEIGHTS, program_file
+from picodet.formats.infer_cfg import InferConfig, read_infer_cfg
+from picodet.formats.inference_folder import WEIGHTS_SUFFIX, find_program
 from picodet.formats.pickle_opcodes import DamagedError, RefusedError
 from picodet.graphs import pdmodel, pir
 from picodet.graphs.graph import Graph
 from picodet.graphs.program import Program, read_bytes
 
-INFO = WEIGHTS + ".info"
-MAX_INFO = 4_000_000  # bytes; S-416's has 60,000
+INFO_SUFFIX = WEIGHTS_SUFFIX + ".info"
+MAX_INFO_BYTES = 4_000_000  # bytes; S-416's has 60,000
 
 
 @dataclass(frozen=True)
-class FolderProgram:
+class InferenceFolder:
     """What an inference folder holds."""
 
     file: Path  # the program's
     weights: Path
     program: Program
-    settings: FolderSettings | None  # of infer_cfg.yml, where there is one; its labels may be wrong
+    settings: InferConfig | None  # of infer_cfg.yml, where there is one; its labels may be wrong
     structured_names: Mapping[str, str]  # ppdet's names of weights by Paddle's; where they are told
 
 
-def read_folder(folder: Path) -> FolderProgram:
+def read_folder(folder: Path) -> InferenceFolder:
     """Raises CheckpointError for files that are not what they should be, GraphError for a program
     that is no network.
     """
-    file = program_file(folder)
-    weights = file.with_suffix(WEIGHTS)
+    file = find_program(folder)
+    weights = file.with_suffix(WEIGHTS_SUFFIX)
     read = pdmodel.read if file.suffix == ".pdmodel" else pir.read
     program = read(file, weights)
-    return FolderProgram(
+    return InferenceFolder(
         file=file,
         weights=weights,
         program=program,
-        settings=read_settings(folder),
-        structured_names=_structured_names(file.with_suffix(INFO), program.graph),
+        settings=read_infer_cfg(folder),
+        structured_names=_structured_names(file.with_suffix(INFO_SUFFIX), program.graph),
     )
 
 
@@ -53,19 +53,19 @@ def _structured_names(path: Path, graph: Graph) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        told = unpickle(read_bytes(path, MAX_INFO))
+        content = unpickle(read_bytes(path, MAX_INFO_BYTES))
     except (ForbiddenGlobalError, RefusedError, DamagedError) as error:
         raise _unreadable(path, f"it holds {error}, and nothing of it was run") from None
     names: dict[str, str] = {}
-    for static, facts in told.items() if isinstance(told, dict) else [("", None)]:
-        match facts:
+    for variable, entry in content.items() if isinstance(content, dict) else [("", None)]:
+        match entry:
             case {"structured_name": str(name)}:
-                names[static] = name
+                names[variable] = name
             case dict():
                 pass
             case _:
                 raise _unreadable(path, "no dictionary of names")
-    known = {static: name for static, name in names.items() if static in graph.constants}
+    known = {variable: name for variable, name in names.items() if variable in graph.constants}
     if names and not known:
         raise _unreadable(path, "it names weights, and none that the program has")
     if len(set(known.values())) < len(known):

@@ -13,9 +13,9 @@ from picodet.errors import GraphError
 from picodet.graphs.operators import Operator, Source
 
 Shape = tuple[int, ...]
-Colour = int
-WEIGHTED = "convolution"  # of a network without what lies between
-COMMUTATIVE = ("add", "mul", WEIGHTED)
+Color = int
+ANY_CONVOLUTION = "convolution"  # of a network without what lies between
+COMMUTATIVE = ("add", "mul", ANY_CONVOLUTION)
 
 
 @dataclass(frozen=True)
@@ -31,29 +31,31 @@ class Vertex:
     parts: tuple[int, ...]  # numbers of the operators
 
 
-def network(operators: Sequence[Operator], shapes: dict[str, Shape]) -> tuple[Vertex, ...]:
+def build_network(operators: Sequence[Operator], shapes: dict[str, Shape]) -> tuple[Vertex, ...]:
     """What lies between the picture and what the heads put out, before anything is decoded."""
-    used = _ancestors(operators, ends(operators))
+    used = _ancestors(operators, find_predictors(operators))
     users = Counter(s.operator for i in used for s in operators[i].sources)
     vertices: list[Vertex] = []
-    where: dict[int, int] = {-1: -1}  # number of the vertex that makes an operator's output
+    vertex_of: dict[int, int] = {-1: -1}  # number of the vertex that makes an operator's output
     for i in used:
         operator = operators[i]
-        before = operator.sources[0].operator if operator.sources else -1
-        if operator.kind == "batch_norm" and before >= 0:
-            conv = vertices[where[before]]
-            if conv.parts == (before,) and conv.kind == "conv" and users[before] == 1:
-                where[i] = where[before]
-                vertices[where[i]] = Vertex(conv.kind, conv.shape, conv.sources, (before, i))
+        source_index = operator.sources[0].operator if operator.sources else -1
+        if operator.kind == "batch_norm" and source_index >= 0:
+            conv = vertices[vertex_of[source_index]]
+            if conv.parts == (source_index,) and conv.kind == "conv" and users[source_index] == 1:
+                vertex_of[i] = vertex_of[source_index]
+                vertices[vertex_of[i]] = Vertex(
+                    conv.kind, conv.shape, conv.sources, (source_index, i)
+                )
                 continue
-        sources = tuple(Source(where[s.operator], s.index) for s in operator.sources)
+        sources = tuple(Source(vertex_of[s.operator], s.index) for s in operator.sources)
         shape = shapes[operator.weights["weight"]] if "weight" in operator.weights else ()
-        where[i] = len(vertices)
+        vertex_of[i] = len(vertices)
         vertices.append(Vertex(operator.kind, shape, sources, (i,)))
     return tuple(vertices)
 
 
-def match(
+def match_networks(
     ours: Sequence[Vertex],
     theirs: Sequence[Vertex],
     names: Sequence[str],
@@ -63,35 +65,35 @@ def match(
 
     Raises GraphError where not every vertex of both has exactly one.
     """
-    palette: dict[object, Colour] = {}
-    our_downs, their_downs = _down(ours, palette), _down(theirs, palette)
-    our_ups, their_ups = _up(ours, palette), _up(theirs, palette)
-    our_colours = list(zip(our_downs, our_ups, strict=True))
-    their_colours = list(zip(their_downs, their_ups, strict=True))
-    if Counter(our_colours) != Counter(their_colours):
+    palette: dict[object, Color] = {}
+    our_inputs, their_inputs = _input_colors(ours, palette), _input_colors(theirs, palette)
+    our_outputs, their_outputs = _output_colors(ours, palette), _output_colors(theirs, palette)
+    our_colors = list(zip(our_inputs, our_outputs, strict=True))
+    their_colors = list(zip(their_inputs, their_outputs, strict=True))
+    if Counter(our_colors) != Counter(their_colors):
         # an error anywhere changes every colour upwards; downwards only what comes after it
-        strangers = _strangers(theirs, their_downs, our_downs) or _strangers(
-            theirs, their_colours, our_colours
+        unmatched = _unmatched(theirs, their_inputs, our_inputs) or _unmatched(
+            theirs, their_colors, our_colors
         )
-        missing = _strangers(ours, our_downs, their_downs) or _strangers(
-            ours, our_colours, their_colours
+        missing = _unmatched(ours, our_inputs, their_inputs) or _unmatched(
+            ours, our_colors, their_colors
         )
         raise GraphError(
-            f"{other} is another network: {_counts(ours, theirs)}"
-            f"first without a partner: {_first(strangers, theirs, names)} of {other}, "
-            f"{_first(missing, ours, [''] * len(ours))} of the model"
+            f"{other} is another network: {_count_differences(ours, theirs)}"
+            f"first without a partner: {_describe_first(unmatched, theirs, names)} of {other}, "
+            f"{_describe_first(missing, ours, [''] * len(ours))} of the model"
         )
-    place = {colour: i for i, colour in enumerate(their_colours)}
-    if len(place) < len(theirs):
-        twice = next(i for i, colour in enumerate(their_colours) if place[colour] != i)
+    vertex_of = {color: i for i, color in enumerate(their_colors)}
+    if len(vertex_of) < len(theirs):
+        twice = next(i for i, color in enumerate(their_colors) if vertex_of[color] != i)
         raise GraphError(
-            f"{names[twice]} and {names[place[their_colours[twice]]]} of {other} stand in "
+            f"{names[twice]} and {names[vertex_of[their_colors[twice]]]} of {other} stand in "
             "the same place of the network; which is which cannot be told"
         )
-    return {i: place[colour] for i, colour in enumerate(our_colours)}
+    return {i: vertex_of[color] for i, color in enumerate(our_colors)}
 
 
-def ends(operators: Sequence[Operator]) -> list[int]:
+def find_predictors(operators: Sequence[Operator]) -> list[int]:
     """What the heads put out: a convolution that no other follows, with what belongs to it.
 
     That is a batch norm, and in a head of 2021 the split into classes and sides.
@@ -103,63 +105,63 @@ def ends(operators: Sequence[Operator]) -> list[int]:
     last = {i for i, o in enumerate(operators) if o.kind == "conv" and i not in followed}
     for kind in ("batch_norm", "split"):
         for i, operator in enumerate(operators):
-            before = operator.sources[0].operator if operator.sources else -1
-            if operator.kind == kind and before in last:
-                last.remove(before)
+            source_index = operator.sources[0].operator if operator.sources else -1
+            if operator.kind == kind and source_index in last:
+                last.remove(source_index)
                 last.add(i)
     return sorted(last)
 
 
-def _ancestors(operators: Sequence[Operator], ends: Iterable[int]) -> list[int]:
+def _ancestors(operators: Sequence[Operator], predictors: Iterable[int]) -> list[int]:
     """Numbers of `ends` and of all that goes into them, in order."""
-    wanted = set(ends)
+    included = set(predictors)
     for i in reversed(range(len(operators))):
-        if i in wanted:
-            wanted |= {source.operator for source in operators[i].sources}
-    return sorted(wanted - {-1})
+        if i in included:
+            included |= {source.operator for source in operators[i].sources}
+    return sorted(included - {-1})
 
 
-def _down(vertices: Sequence[Vertex], palette: dict[object, Colour]) -> list[Colour]:
-    colours: list[Colour] = []
+def _input_colors(vertices: Sequence[Vertex], palette: dict[object, Color]) -> list[Color]:
+    colors: list[Color] = []
     for vertex in vertices:
         inputs = [
-            (colours[source.operator] if source.operator >= 0 else -1, source.index)
+            (colors[source.operator] if source.operator >= 0 else -1, source.index)
             for source in vertex.sources
         ]
         if vertex.kind in COMMUTATIVE:
             inputs.sort()
         key = ("down", vertex.kind, vertex.shape, tuple(inputs))
-        colours.append(palette.setdefault(key, len(palette)))
-    return colours
+        colors.append(palette.setdefault(key, len(palette)))
+    return colors
 
 
-def _up(vertices: Sequence[Vertex], palette: dict[object, Colour]) -> list[Colour]:
-    uses: list[list[tuple[Colour, int, int]]] = [[] for _ in vertices]
-    colours = [0] * len(vertices)
+def _output_colors(vertices: Sequence[Vertex], palette: dict[object, Color]) -> list[Color]:
+    uses: list[list[tuple[Color, int, int]]] = [[] for _ in vertices]
+    colors = [0] * len(vertices)
     for i in reversed(range(len(vertices))):
         vertex = vertices[i]
         key = ("up", vertex.kind, vertex.shape, tuple(sorted(uses[i])))
-        colours[i] = palette.setdefault(key, len(palette))
+        colors[i] = palette.setdefault(key, len(palette))
         for position, source in enumerate(vertex.sources):
             if source.operator >= 0:
                 at = 0 if vertex.kind in COMMUTATIVE else position
-                uses[source.operator].append((colours[i], at, source.index))
-    return colours
+                uses[source.operator].append((colors[i], at, source.index))
+    return colors
 
 
-def _strangers(
-    vertices: Sequence[Vertex], colours: Sequence[object], others: Sequence[object]
+def _unmatched(
+    vertices: Sequence[Vertex], colors: Sequence[object], others: Sequence[object]
 ) -> list[int]:
-    left = Counter(others)
+    remaining = Counter(others)
     found = []
     for i in range(len(vertices)):
-        left[colours[i]] -= 1
-        if left[colours[i]] < 0:
+        remaining[colors[i]] -= 1
+        if remaining[colors[i]] < 0:
             found.append(i)
     return found
 
 
-def _counts(ours: Sequence[Vertex], theirs: Sequence[Vertex]) -> str:
+def _count_differences(ours: Sequence[Vertex], theirs: Sequence[Vertex]) -> str:
     our, their = (Counter(vertex.kind for vertex in side) for side in (ours, theirs))
     differing = [
         f"{their[kind]} {kind} where the model has {our[kind]}"
@@ -169,7 +171,7 @@ def _counts(ours: Sequence[Vertex], theirs: Sequence[Vertex]) -> str:
     return ", ".join(differing) + "; " if differing else ""
 
 
-def _first(found: Sequence[int], vertices: Sequence[Vertex], names: Sequence[str]) -> str:
+def _describe_first(found: Sequence[int], vertices: Sequence[Vertex], names: Sequence[str]) -> str:
     if not found:
         return "none"
     vertex = vertices[found[0]]

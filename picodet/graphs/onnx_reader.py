@@ -21,50 +21,50 @@ from picodet.graphs.protobuf_parts import check_parts
 
 MAX_BYTES = 128_000_000  # the largest official PicoDet has 48 million
 MAX_PARTS = 200_000  # S-416 has 30,000
-DOMAINS = ("", "ai.onnx")  # of ONNX's own operators
-UNREADABLE = (DecodeError, ValueError, TypeError, OverflowError)
+ONNX_DOMAINS = ("", "ai.onnx")  # of ONNX's own operators
+PARSE_ERRORS = (DecodeError, ValueError, TypeError, OverflowError)
 
 
-class Spelling(NamedTuple):
+class OperatorSpec(NamedTuple):
     """At which positions an operator takes what is of interest."""
 
     kind: str
     inputs: tuple[int, ...] | None = (0,)  # None for all
     weights: Mapping[str, int] = {}  # by role
 
-    def needs(self) -> set[int]:
+    def required_inputs(self) -> set[int]:
         weights = (i for role, i in self.weights.items() if role != "bias")
         return {*((0,) if self.inputs is None else self.inputs), *weights}
 
 
-SPELLINGS = {
-    "Conv": Spelling("conv", weights={"weight": 1, "bias": 2}),
-    "BatchNormalization": Spelling(
+OPERATOR_SPECS = {
+    "Conv": OperatorSpec("conv", weights={"weight": 1, "bias": 2}),
+    "BatchNormalization": OperatorSpec(
         "batch_norm", weights={"weight": 1, "bias": 2, "running_mean": 3, "running_var": 4}
     ),
-    "HardSwish": Spelling("hardswish"),
-    "Relu": Spelling("relu"),
-    "LeakyRelu": Spelling("leaky_relu"),
-    "Sqrt": Spelling("sqrt"),
-    "HardSigmoid": Spelling("hardsigmoid"),
-    "Sigmoid": Spelling("sigmoid"),
-    "Softmax": Spelling("softmax"),
-    "Add": Spelling("add", None),
-    "Mul": Spelling("mul", None),
-    "Div": Spelling("div", None),
-    "MatMul": Spelling("matmul", None),
-    "Concat": Spelling("concat", None),
-    "Split": Spelling("split"),
-    "MaxPool": Spelling("max_pool"),
-    "GlobalAveragePool": Spelling("avg_pool"),
-    "AveragePool": Spelling("other_avg_pool"),
-    "Resize": Spelling("upsample"),
-    "Upsample": Spelling("upsample"),
-    "Reshape": Spelling("reshape"),
-    "Transpose": Spelling("transpose"),
-    "Clip": Spelling("clip"),
-    "Identity": Spelling("identity"),
-    "NonMaxSuppression": Spelling("nms", (0, 1)),
+    "HardSwish": OperatorSpec("hardswish"),
+    "Relu": OperatorSpec("relu"),
+    "LeakyRelu": OperatorSpec("leaky_relu"),
+    "Sqrt": OperatorSpec("sqrt"),
+    "HardSigmoid": OperatorSpec("hardsigmoid"),
+    "Sigmoid": OperatorSpec("sigmoid"),
+    "Softmax": OperatorSpec("softmax"),
+    "Add": OperatorSpec("add", None),
+    "Mul": OperatorSpec("mul", None),
+    "Div": OperatorSpec("div", None),
+    "MatMul": OperatorSpec("matmul", None),
+    "Concat": OperatorSpec("concat", None),
+    "Split": OperatorSpec("split"),
+    "MaxPool": OperatorSpec("max_pool"),
+    "GlobalAveragePool": OperatorSpec("avg_pool"),
+    "AveragePool": OperatorSpec("other_avg_pool"),
+    "Resize": OperatorSpec("upsample"),
+    "Upsample": OperatorSpec("upsample"),
+    "Reshape": OperatorSpec("reshape"),
+    "Transpose": OperatorSpec("transpose"),
+    "Clip": OperatorSpec("clip"),
+    "Identity": OperatorSpec("identity"),
+    "NonMaxSuppression": OperatorSpec("nms", (0, 1)),
 }
 
 
@@ -84,7 +84,7 @@ def read_onnx(file: Path) -> tuple[onnx.ModelProto, Graph]:
         raise GraphError(f"{file}: {error}") from error
     except OSError as error:
         raise CheckpointError(f"{file}: cannot be read: {error.strerror}") from error
-    except UNREADABLE as error:
+    except PARSE_ERRORS as error:
         raise CheckpointError(f"{file}: not a readable ONNX file: {error}") from error
 
 
@@ -98,11 +98,11 @@ def read_graph(graph: onnx.GraphProto) -> Graph:
         raise ValueError(f"it has {len(graph.node):,} operators, too many, or sparse weights")
     constants: dict[str, np.ndarray] = {}
     for tensor in graph.initializer:
-        _add(constants, (tensor.name,), array_of(tensor))
+        _add_constant(constants, (tensor.name,), array_of(tensor))
     for operator in graph.node:
         if _is_constant(operator):
-            _add(constants, tuple(operator.output), _constant(operator))
-    shapes = {value.name: _sides(value) for value in graph.input}
+            _add_constant(constants, tuple(operator.output), _constant(operator))
+    shapes = {value.name: _shape_of(value) for value in graph.input}
     if len(shapes) < len(graph.input):
         raise ValueError("it has two inputs of one name")
     inputs = [name for name in shapes if name not in constants]
@@ -118,7 +118,9 @@ def read_graph(graph: onnx.GraphProto) -> Graph:
     )
 
 
-def _add(constants: dict[str, np.ndarray], names: tuple[str, ...], array: np.ndarray) -> None:
+def _add_constant(
+    constants: dict[str, np.ndarray], names: tuple[str, ...], array: np.ndarray
+) -> None:
     _check_names(names)
     if len(names) != 1 or names[0] in constants:
         raise ValueError(f"{', '.join(names) or 'a constant without a name'} is there twice")
@@ -133,28 +135,30 @@ def _check_names(names: Iterable[object]) -> None:
 
 
 def _is_constant(operator: onnx.NodeProto) -> bool:
-    return operator.op_type == "Constant" and operator.domain in DOMAINS
+    return operator.op_type == "Constant" and operator.domain in ONNX_DOMAINS
 
 
-def _spelling(operator: onnx.NodeProto) -> Spelling:
+def _spec_of(operator: onnx.NodeProto) -> OperatorSpec:
     """Of an operator that we do not know: its own name, and all that it takes."""
-    own = operator.domain in DOMAINS
-    name = operator.op_type if own else f"{operator.domain}.{operator.op_type}"
-    return SPELLINGS.get(name) or Spelling(name.lower(), None)
+    is_onnx = operator.domain in ONNX_DOMAINS
+    name = operator.op_type if is_onnx else f"{operator.domain}.{operator.op_type}"
+    return OPERATOR_SPECS.get(name) or OperatorSpec(name.lower(), None)
 
 
 def _node(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> Node:
     _check_names((operator.op_type, operator.domain, *operator.input, *operator.output))
-    spelling = _spelling(operator)
-    given = {i: name for i, name in enumerate(operator.input) if name}
+    spec = _spec_of(operator)
+    inputs = {i: name for i, name in enumerate(operator.input) if name}
     outputs = tuple(name for name in operator.output if name)
-    if not outputs or (spelling in SPELLINGS.values() and not given.keys() >= spelling.needs()):
-        raise GraphError(f"{spelling.kind} {', '.join(outputs)} takes too little or makes nothing")
+    if not outputs or (
+        spec in OPERATOR_SPECS.values() and not inputs.keys() >= spec.required_inputs()
+    ):
+        raise GraphError(f"{spec.kind} {', '.join(outputs)} takes too little or makes nothing")
     return Node(
-        kind=spelling.kind,
-        inputs=tuple(given[i] for i in (given if spelling.inputs is None else spelling.inputs)),
+        kind=spec.kind,
+        inputs=tuple(inputs[i] for i in (inputs if spec.inputs is None else spec.inputs)),
         outputs=outputs,
-        weights={role: given[i] for role, i in spelling.weights.items() if i in given},
+        weights={role: inputs[i] for role, i in spec.weights.items() if i in inputs},
         settings=_settings(operator, constants),
     )
 
@@ -163,17 +167,17 @@ def _settings(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> 
     attributes = attributes_of(operator)
     if len(attributes) < len(operator.attribute):
         raise ValueError(f"{operator.op_type} {operator.output[0]} is set twice in one way")
-    given = [constants.get(name) for name in operator.input]
-    second = _small(given[1]) if len(given) > 1 else None
+    inputs = [constants.get(name) for name in operator.input]
+    second = _short_list(inputs[1]) if len(inputs) > 1 else None
     found: dict[str, Any] = {}
-    match operator.op_type if operator.domain in DOMAINS else "":
+    match operator.op_type if operator.domain in ONNX_DOMAINS else "":
         case "Transpose":
-            found["permutation"] = _whole(attributes.get("perm", ()))
+            found["permutation"] = _integers(attributes.get("perm", ()))
         case "Conv":
-            found["stride"] = _whole(attributes.get("strides", (1, 1)))
-            found["padding"] = _whole(attributes.get("pads", (0, 0, 0, 0)))
-            found["dilation"] = _whole(attributes.get("dilations", (1, 1)))
-            (found["groups"],) = _whole([attributes.get("group", 1)])
+            found["stride"] = _integers(attributes.get("strides", (1, 1)))
+            found["padding"] = _integers(attributes.get("pads", (0, 0, 0, 0)))
+            found["dilation"] = _integers(attributes.get("dilations", (1, 1)))
+            (found["groups"],) = _integers([attributes.get("group", 1)])
         case "BatchNormalization":
             found["epsilon"] = float(attributes.get("epsilon", 1e-5))
         case "Split":
@@ -184,22 +188,22 @@ def _settings(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> 
             found["offset"] = float(attributes.get("beta", 0.5))
         case "Reshape":
             if second is not None:
-                found["shape"] = _whole(second)
+                found["shape"] = _integers(second)
         case "Clip":  # since opset 11 its limits are inputs
-            limits = (*given[1:3], None, None)
-            for side, attribute, limit in zip(
+            limits = (*inputs[1:3], None, None)
+            for bound, attribute, limit in zip(
                 ("low", "high"), ("min", "max"), limits, strict=False
             ):
-                found[side] = attributes.get(attribute) if limit is None else limit.item()
+                found[bound] = attributes.get(attribute) if limit is None else limit.item()
     return found
 
 
-def _small(array: np.ndarray | None) -> Any:
+def _short_list(array: np.ndarray | None) -> Any:
     """What it lists, where that could be sizes; None where it is a weight."""
     return None if array is None or array.size > MAX_DIMENSIONS else array.tolist()
 
 
-def _whole(values: Any) -> tuple[int, ...]:
+def _integers(values: Any) -> tuple[int, ...]:
     """Whole numbers, few; an attribute may be of any type, and a constant of any shape."""
     if not all(type(value) is int for value in values) or len(values) > MAX_DIMENSIONS:
         raise ValueError(f"{len(values):,} whole numbers, where up to {MAX_DIMENSIONS} belong")
@@ -207,7 +211,7 @@ def _whole(values: Any) -> tuple[int, ...]:
 
 
 def _sections(sizes: Any, outputs: int) -> tuple[int, ...]:
-    sections = _whole(sizes)
+    sections = _integers(sizes)
     if len(sections) != outputs:
         raise ValueError(f"a split into {list(sections)} makes {outputs} tensors")
     return sections
@@ -229,11 +233,11 @@ def attributes_of(operator: onnx.NodeProto) -> dict[str, Any]:
     return {a.name: onnx.helper.get_attribute_value(a) for a in operator.attribute}
 
 
-def sides(graph: onnx.GraphProto, name: str) -> list[int | None]:
+def input_shape(graph: onnx.GraphProto, name: str) -> list[int | None]:
     """Shape of an input; None for a side that is not fixed."""
     (value,) = (value for value in graph.input if value.name == name)
-    return _sides(value)
+    return _shape_of(value)
 
 
-def _sides(value: onnx.ValueInfoProto) -> list[int | None]:
-    return [side.dim_value or None for side in value.type.tensor_type.shape.dim]
+def _shape_of(value: onnx.ValueInfoProto) -> list[int | None]:
+    return [dim.dim_value or None for dim in value.type.tensor_type.shape.dim]

@@ -22,7 +22,7 @@ DTYPES: dict[int, tuple[str, str]] = {
     TensorProto.UINT8: ("int32_data", "u1"),
     TensorProto.BOOL: ("int32_data", "?"),
 }
-PATTERNS = {"<f2": "<u2"}  # what is written of a number in a field of integers: its bits
+BIT_PATTERN_DTYPES = {"<f2": "<u2"}  # what is written of a number in a field of integers: its bits
 
 
 def array_of(tensor: TensorProto) -> np.ndarray:
@@ -43,11 +43,11 @@ def array_of(tensor: TensorProto) -> np.ndarray:
     if size != prod(dims) or (written and tensor.raw_data):
         raise ValueError(f"{name} of shape {list(dims)} holds {size:,.6g} numbers")
     if written:
-        wide = np.array(written)
-        narrow = wide.astype(PATTERNS.get(dtype, dtype))
-        if not np.array_equal(narrow, wide, equal_nan=wide.dtype.kind == "f"):
+        unpacked = np.array(written)
+        packed = unpacked.astype(BIT_PATTERN_DTYPES.get(dtype, dtype))
+        if not np.array_equal(packed, unpacked, equal_nan=unpacked.dtype.kind == "f"):
             raise ValueError(f"{name} holds numbers beyond its type")
-        array = narrow.view(dtype)
+        array = packed.view(dtype)
     else:
         array = np.frombuffer(tensor.raw_data, dtype)
     return array.reshape(dims)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-Key = str  # of a tensor
+TensorKey = str  # of a tensor
 
 
 @dataclass(frozen=True)
@@ -23,5 +23,5 @@ class Operator:
     kind: str
     name: str  # of its first output, as the graph spells it
     sources: tuple[Source, ...]
-    outputs: tuple[Key, ...]
+    outputs: tuple[TensorKey, ...]
     weights: dict[str, str] = field(default_factory=dict)

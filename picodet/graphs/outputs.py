@@ -11,48 +11,48 @@ import numpy as np
 from picodet.errors import GraphError
 from picodet.graphs.graph import Graph, Node
 
-NO_CHANGE = ("reshape", "transpose")  # of values; only of where they lie
+LAYOUT_ONLY = ("reshape", "transpose")  # of values; only of where they lie
 MAX_LEVELS = 16  # of heads; a PicoDet has four
 
 
 @dataclass(frozen=True)
-class EndingNames:
+class GraphOutputs:
     """Names of the tensors that index.Ending speaks of."""
 
     scores: tuple[str, ...]  # from the finest level to the coarsest
-    sides: tuple[str, ...]
+    reg: tuple[str, ...]
     boxes: str | None
     box_scores: str | None
     kept: str | None
-    in_picture: bool = True  # boxes are divided by a scale factor before the NMS
+    in_image: bool = True  # boxes are divided by a scale factor before the NMS
 
-    def all(self) -> set[str]:
-        perhaps = (self.boxes, self.box_scores, self.kept)
-        return {*self.scores, *self.sides, *(name for name in perhaps if name)}
+    def all_names(self) -> set[str]:
+        optional = (self.boxes, self.box_scores, self.kept)
+        return {*self.scores, *self.reg, *(name for name in optional if name)}
 
 
-def find_ending(graph: Graph) -> EndingNames:
+def find_outputs(graph: Graph) -> GraphOutputs:
     """Look for the heads of a PicoDet in a canonical graph.
 
     Raises GraphError where they are not there.
     """
-    scores, sides = _heads(graph)
+    scores, reg = _head_outputs(graph)
     nms = [node for node in graph.nodes if node.kind == "nms"]
     if nms:
-        return EndingNames(scores, sides, *_suppressed(graph, nms), len(graph.inputs) > 1)
-    box_scores = _joined(graph, scores)
+        return GraphOutputs(scores, reg, *_nms_tensors(graph, nms), len(graph.inputs) > 1)
+    box_scores = _concatenated_scores(graph, scores)
     boxes = [name for name in graph.outputs if name != box_scores]
     if box_scores is None:
-        return EndingNames(scores, sides, None, None, None)
+        return GraphOutputs(scores, reg, None, None, None)
     if len(boxes) != 1:
         raise GraphError(
             f"the graph joins the scores of all levels in {box_scores}; beside it one output, the "
             f"boxes, is expected, found {', '.join(boxes) or 'none'}"
         )
-    return EndingNames(scores, sides, boxes[0], box_scores, None)
+    return GraphOutputs(scores, reg, boxes[0], box_scores, None)
 
 
-def per_cell(array: np.ndarray, name: str) -> np.ndarray:
+def flatten_map(array: np.ndarray, name: str) -> np.ndarray:
     """[1, C, h, w] or [1, C, cells] -> [1, C, cells]."""
     if array.ndim not in (3, 4) or array.shape[0] != 1:
         raise GraphError(
@@ -62,16 +62,16 @@ def per_cell(array: np.ndarray, name: str) -> np.ndarray:
     return array.reshape(1, array.shape[1], -1)
 
 
-def _heads(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _head_outputs(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Scores and sides of each level, finest first: each level is made from those that are finer.
 
     In a head of 2021 a split cuts what a predictor puts out; in one of 2022 a score is the root of
     a product of two probabilities, and the sides have a predictor of their own.
     """
     ancestors = _ancestors(graph)
-    ends = _ends(graph, ancestors)
-    users = _users(graph)
-    makers = graph.producers()
+    predictors = _predictors(graph, ancestors)
+    consumers = _consumers(graph)
+    producers = graph.producers()
 
     def ordered(names: Iterable[str]) -> tuple[str, ...]:
         found = tuple(sorted(names, key=lambda name: ancestors[name].bit_count()))
@@ -79,36 +79,38 @@ def _heads(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...]]:
             raise GraphError(f"the graph has heads on {len(found):,} levels; a PicoDet has four")
         return found
 
-    splits = ordered(end.name for end in ends if end.kind == "split" and len(end.outputs) == 2)
+    splits = ordered(
+        end.name for end in predictors if end.kind == "split" and len(end.outputs) == 2
+    )
     if splits:
         return (
-            tuple(_sigmoid(makers[split].outputs[0], users) for split in splits),
-            tuple(makers[split].outputs[1] for split in splits),
+            tuple(_scores_after(producers[split].outputs[0], consumers) for split in splits),
+            tuple(producers[split].outputs[1] for split in splits),
         )
-    scores = ordered(node.name for node in graph.nodes if _is_aligned_score(node, makers))
+    scores = ordered(node.name for node in graph.nodes if _is_v2_score(node, producers))
     probabilities = {node.inputs[0] for node in graph.nodes if node.kind == "sigmoid"}
-    sides = ordered(end.name for end in ends if end.name not in probabilities)
-    if not scores or len(scores) != len(sides):
+    reg = ordered(end.name for end in predictors if end.name not in probabilities)
+    if not scores or len(scores) != len(reg):
         raise GraphError(
             "no head of a PicoDet in the graph: neither convolutions that no other follows, cut in "
             "two by a split (2021), nor roots of the product of two sigmoids beside as many other "
-            f"convolutions (2022). It ends with {_list(graph.nodes[-3:])}"
+            f"convolutions (2022). It ends with {_describe(graph.nodes[-3:])}"
         )
-    return scores, sides
+    return scores, reg
 
 
 def _ancestors(graph: Graph) -> dict[str, int]:
     """The operators that a tensor is made by, directly or not: a bit for each number."""
     ancestors = dict.fromkeys(graph.inputs, 0)
     for i, node in enumerate(graph.nodes):
-        before = 1 << i
+        upstream = 1 << i
         for name in node.inputs:
-            before |= ancestors[name]
-        ancestors |= dict.fromkeys(node.outputs, before)
+            upstream |= ancestors[name]
+        ancestors |= dict.fromkeys(node.outputs, upstream)
     return ancestors
 
 
-def _ends(graph: Graph, ancestors: Mapping[str, int]) -> list[Node]:
+def _predictors(graph: Graph, ancestors: Mapping[str, int]) -> list[Node]:
     """The convolutions that no other follows, or the batch norm or split behind one."""
     convs = [i for i, node in enumerate(graph.nodes) if node.kind == "conv"]
     followed = 0
@@ -123,12 +125,12 @@ def _ends(graph: Graph, ancestors: Mapping[str, int]) -> list[Node]:
     return list(found.values())
 
 
-def _is_aligned_score(node: Node, makers: Mapping[str, Node]) -> bool:
+def _is_v2_score(node: Node, producers: Mapping[str, Node]) -> bool:
     """The root of a product of two sigmoids, to which a small number may have been added."""
-    product = makers.get(node.inputs[0]) if node.kind == "sqrt" else None
+    product = producers.get(node.inputs[0]) if node.kind == "sqrt" else None
     if product and product.kind in ("add", "scale") and len(product.inputs) == 1:
-        product = makers.get(product.inputs[0])
-    factors = [makers.get(name) for name in product.inputs] if product else []
+        product = producers.get(product.inputs[0])
+    factors = [producers.get(name) for name in product.inputs] if product else []
     return (
         product is not None
         and product.kind == "mul"
@@ -136,27 +138,27 @@ def _is_aligned_score(node: Node, makers: Mapping[str, Node]) -> bool:
     )
 
 
-def _sigmoid(name: str, users: Mapping[str, list[Node]]) -> str:
+def _scores_after(name: str, consumers: Mapping[str, list[Node]]) -> str:
     """The scores that are made of the first part of a predictor's output."""
     found = ""
     while True:
-        match users.get(name, []):
+        match consumers.get(name, []):
             case [Node(kind="sigmoid") as sigmoid]:
                 return sigmoid.name
             case [Node(kind="reshape") as reshape]:
                 name = reshape.name
             case others:
-                found = _list(others) or "nothing"
+                found = _describe(others) or "nothing"
                 raise GraphError(
                     f"behind {name}, the first part of a predictor's output, one sigmoid is "
                     f"expected, found {found}"
                 )
 
 
-def _suppressed(graph: Graph, nms: list[Node]) -> tuple[str, str, str]:
+def _nms_tensors(graph: Graph, nms: list[Node]) -> tuple[str, str, str]:
     """Boxes in the network's input, their scores, and what is kept of them."""
     if len(nms) != 1 or len(nms[0].inputs) != 2:
-        raise GraphError(f"one NMS of boxes and scores is expected, found {_list(nms)}")
+        raise GraphError(f"one NMS of boxes and scores is expected, found {_describe(nms)}")
     boxes, scores = nms[0].inputs
     if len(graph.inputs) == 1:  # no scale factor: boxes stay in pixels of the network's input
         return boxes, scores, graph.outputs[0]
@@ -169,24 +171,24 @@ def _suppressed(graph: Graph, nms: list[Node]) -> tuple[str, str, str]:
     return division.inputs[0], scores, graph.outputs[0]
 
 
-def _joined(graph: Graph, scores: tuple[str, ...]) -> str | None:
+def _concatenated_scores(graph: Graph, scores: tuple[str, ...]) -> str | None:
     """The concatenation of all levels' scores, if there is one."""
     origins = {name: name for name in scores}  # of what has only been moved
     for node in graph.nodes:
-        if node.kind in NO_CHANGE and node.inputs:
+        if node.kind in LAYOUT_ONLY and node.inputs:
             origins.setdefault(node.name, origins.get(node.inputs[0], node.inputs[0]))
         elif node.kind == "concat" and tuple(origins.get(n, n) for n in node.inputs) == scores:
             return node.name
     return None
 
 
-def _users(graph: Graph) -> dict[str, list[Node]]:
-    users: dict[str, list[Node]] = {}
+def _consumers(graph: Graph) -> dict[str, list[Node]]:
+    consumers: dict[str, list[Node]] = {}
     for node in graph.nodes:
         for name in node.inputs:
-            users.setdefault(name, []).append(node)
-    return users
+            consumers.setdefault(name, []).append(node)
+    return consumers
 
 
-def _list(nodes: list[Node] | tuple[Node, ...]) -> str:
+def _describe(nodes: list[Node] | tuple[Node, ...]) -> str:
     return ", ".join(f"{node.kind} {node.name}" for node in nodes)

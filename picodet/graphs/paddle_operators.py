@@ -21,14 +21,16 @@ class Operand(NamedTuple):
 class Setting(NamedTuple):
     """Something that an operator is set to."""
 
-    form: type  # float, bool, str, int, or tuple for whole numbers
-    old: str  # attribute in a .pdmodel
-    new: str | int | None  # attribute in a .json, or position of the operand; None for neither
+    value_type: type  # float, bool, str, int, or tuple for whole numbers
+    pdmodel_name: str  # attribute in a .pdmodel
+    pir_source: (
+        str | int | None
+    )  # attribute in a .json, or position of the operand; None for neither
     slots: tuple[str, ...] = ()  # in a .pdmodel, operands that take its place where they are given
     default: Any = None  # of a .pdmodel that does not write it
 
 
-class Spelling(NamedTuple):
+class OperatorSpec(NamedTuple):
     """How an operator is written; what is not named is of no interest."""
 
     kind: str
@@ -39,15 +41,15 @@ class Spelling(NamedTuple):
     settings: Mapping[str, Setting] = {}
 
 
-_TWO = (Operand("X", 0), Operand("Y", 1))
+_BINARY = (Operand("X", 0), Operand("Y", 1))
 _AXIS = {"axis": Setting(int, "axis", None, default=-1)}
 
-OPERATORS = (
-    Spelling(
+OPERATOR_SPECS = (
+    OperatorSpec(
         "conv",
         ("conv2d", "depthwise_conv2d"),
         inputs=(Operand("Input", 0),),
-        output="AnyHeadOutput",
+        output="Output",
         weights={"weight": Operand("Filter", 1), "bias": Operand("Bias", 2)},
         settings={
             "stride": Setting(tuple, "strides", "strides"),
@@ -57,7 +59,7 @@ OPERATORS = (
             "groups": Setting(int, "groups", "groups"),
         },
     ),
-    Spelling(
+    OperatorSpec(
         "batch_norm",
         ("batch_norm",),
         output="Y",
@@ -69,7 +71,7 @@ OPERATORS = (
         },
         settings={"epsilon": Setting(float, "epsilon", "epsilon", default=1e-5)},
     ),
-    Spelling(
+    OperatorSpec(
         "hardswish",
         ("hard_swish", "hardswish"),
         settings={
@@ -78,7 +80,7 @@ OPERATORS = (
             "offset": Setting(float, "offset", None, default=3.0),
         },
     ),
-    Spelling(
+    OperatorSpec(
         "hardsigmoid",
         ("hard_sigmoid", "hardsigmoid"),
         settings={
@@ -86,7 +88,7 @@ OPERATORS = (
             "offset": Setting(float, "offset", "offset", default=0.5),
         },
     ),
-    Spelling(
+    OperatorSpec(
         "clip",
         ("clip",),
         settings={
@@ -94,33 +96,33 @@ OPERATORS = (
             "high": Setting(float, "max", 2, ("Max",)),
         },
     ),
-    Spelling("relu", ("relu",)),
-    Spelling("relu6", ("relu6",)),
-    Spelling("sigmoid", ("sigmoid",)),
-    Spelling("swish", ("swish",)),
-    Spelling("softmax", ("softmax",)),
-    Spelling("sqrt", ("sqrt",)),
-    Spelling(
+    OperatorSpec("relu", ("relu",)),
+    OperatorSpec("relu6", ("relu6",)),
+    OperatorSpec("sigmoid", ("sigmoid",)),
+    OperatorSpec("swish", ("swish",)),
+    OperatorSpec("softmax", ("softmax",)),
+    OperatorSpec("sqrt", ("sqrt",)),
+    OperatorSpec(
         "pow",
         ("pow",),
         settings={"exponent": Setting(float, "factor", "y", ("FactorTensor",), 1.0)},
     ),
-    Spelling("add", ("elementwise_add", "add"), _TWO, settings=_AXIS),
-    Spelling("sub", ("elementwise_sub", "subtract"), _TWO, settings=_AXIS),
-    Spelling("mul", ("elementwise_mul", "multiply"), _TWO, settings=_AXIS),
-    Spelling("div", ("elementwise_div", "divide"), _TWO, settings=_AXIS),
-    Spelling("max", ("elementwise_max", "maximum"), _TWO, settings=_AXIS),
-    Spelling("min", ("elementwise_min", "minimum"), _TWO, settings=_AXIS),
-    Spelling("pow", ("elementwise_pow",), _TWO, settings=_AXIS),
-    Spelling("matmul", ("matmul", "matmul_v2"), _TWO),
-    Spelling("concat", ("concat",)),
-    Spelling(
+    OperatorSpec("add", ("elementwise_add", "add"), _BINARY, settings=_AXIS),
+    OperatorSpec("sub", ("elementwise_sub", "subtract"), _BINARY, settings=_AXIS),
+    OperatorSpec("mul", ("elementwise_mul", "multiply"), _BINARY, settings=_AXIS),
+    OperatorSpec("div", ("elementwise_div", "divide"), _BINARY, settings=_AXIS),
+    OperatorSpec("max", ("elementwise_max", "maximum"), _BINARY, settings=_AXIS),
+    OperatorSpec("min", ("elementwise_min", "minimum"), _BINARY, settings=_AXIS),
+    OperatorSpec("pow", ("elementwise_pow",), _BINARY, settings=_AXIS),
+    OperatorSpec("matmul", ("matmul", "matmul_v2"), _BINARY),
+    OperatorSpec("concat", ("concat",)),
+    OperatorSpec(
         "split",
         ("split",),
         settings={"sections": Setting(tuple, "sections", 1, ("SectionsTensorList",))},
     ),
-    Spelling("split", ("split_with_num",)),
-    Spelling(
+    OperatorSpec("split", ("split_with_num",)),
+    OperatorSpec(
         "pool",
         ("pool2d",),
         settings={
@@ -130,18 +132,18 @@ OPERATORS = (
             "size": Setting(tuple, "ksize", 1),
         },
     ),
-    Spelling("upsample", ("nearest_interp", "nearest_interp_v2")),
-    Spelling(
+    OperatorSpec("upsample", ("nearest_interp", "nearest_interp_v2")),
+    OperatorSpec(
         "reshape",
         ("reshape", "reshape2"),
         settings={"shape": Setting(tuple, "shape", 1, ("Shape", "ShapeTensor"))},
     ),
-    Spelling(
+    OperatorSpec(
         "transpose",
         ("transpose", "transpose2"),
         settings={"permutation": Setting(tuple, "axis", "perm")},
     ),
-    Spelling(
+    OperatorSpec(
         "scale",
         ("scale",),
         settings={
@@ -149,50 +151,52 @@ OPERATORS = (
             "bias": Setting(float, "bias", "bias", default=0.0),
         },
     ),
-    Spelling("identity", ("assign", "share_data")),
-    Spelling("nms", ("multiclass_nms3",), (Operand("BBoxes", 0), Operand("Scores", 1))),
+    OperatorSpec("identity", ("assign", "share_data")),
+    OperatorSpec("nms", ("multiclass_nms3",), (Operand("BBoxes", 0), Operand("Scores", 1))),
 )
-SPELLINGS = {name: spelling for spelling in OPERATORS for name in spelling.names}
+SPEC_BY_NAME = {name: spec for spec in OPERATOR_SPECS for name in spec.names}
 
 
-def spelling_of(name: str) -> Spelling | None:
+def find_spec(name: str) -> OperatorSpec | None:
     """None for an operator that keeps its own name."""
-    return SPELLINGS.get(name.rstrip("_"))
+    return SPEC_BY_NAME.get(name.rstrip("_"))
 
 
-def checked(name: str, setting: Setting, value: Any) -> Any:
+def check_setting(name: str, setting: Setting, value: Any) -> Any:
     """A setting's value in its form; None stays None. Raises GraphError for another form."""
     if value is None:
         return None
-    fits = isinstance(value, setting.form)
-    if setting.form is float:
+    fits = isinstance(value, setting.value_type)
+    if setting.value_type is float:
         fits = isinstance(value, int | float) and not isinstance(value, bool)
         value = float(value) if fits else value
-    elif setting.form is tuple:
+    elif setting.value_type is tuple:
         fits = fits and all(type(number) is int for number in value)
     if not fits:
         found = f"{type(value).__name__} {value!r:.40}"
-        raise GraphError(f"the {name} of an operator is {found}; {setting.form.__name__} expected")
+        raise GraphError(
+            f"the {name} of an operator is {found}; {setting.value_type.__name__} expected"
+        )
     return value
 
 
-def spelled(
-    spelling: Spelling,
+def make_node(
+    spec: OperatorSpec,
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
     weights: Mapping[str, str],
-    found: Mapping[str, Any],
+    values: Mapping[str, Any],
 ) -> Node:
     """The operator as a node; `found` are its settings, None for those that are computed."""
-    if len(inputs) < len(spelling.inputs) or not outputs:
+    if len(inputs) < len(spec.inputs) or not outputs:
         made = outputs[0] if outputs else "nothing"
-        raise GraphError(f"an operator {spelling.names[0]} takes too little to make {made}")
-    known = {name: value for name, value in found.items() if value is not None}
-    match spelling.kind:
+        raise GraphError(f"an operator {spec.names[0]} takes too little to make {made}")
+    known = {name: value for name, value in values.items() if value is not None}
+    match spec.kind:
         case "conv":
             algorithm = known.pop("algorithm", "EXPLICIT")
             if "padding" in known:
-                known["padding"] = _around(known["padding"], algorithm)
+                known["padding"] = _padding_tlbr(known["padding"], algorithm)
             return Node("conv", inputs, outputs, weights, known)
         case "pool":
             one = known.get("adaptive") and known.get("size") == (1, 1)
@@ -213,7 +217,7 @@ def spelled(
             return Node(kind, inputs, outputs, weights, known)
 
 
-def _around(padding: tuple[int, ...], algorithm: str) -> tuple[int, ...] | str:
+def _padding_tlbr(padding: tuple[int, ...], algorithm: str) -> tuple[int, ...] | str:
     """Top, left, bottom, right; Paddle has (down, across) or (top, bottom, left, right)."""
     if algorithm != "EXPLICIT":
         return algorithm

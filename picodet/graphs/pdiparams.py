@@ -20,18 +20,20 @@ from picodet.files import regular_file
 from picodet.graphs.program import MAX_DIMENSIONS
 from picodet.graphs.program_proto import parse
 
-MAX_LEVELS = 8  # of detail; weights have none
+MAX_LOD_LEVELS = 8  # of detail; weights have none
 MAX_DESCRIPTION = 1000  # bytes; a TensorDesc of four sides has some 12
 # TensorDesc.data_type; NumPy has no bfloat16, picodet.formats.precision knows it as uint16
 DTYPES = {
     **{2: "int32", 3: "int64", 4: "float16", 5: "float32", 6: "float64"},
     22: "bfloat16",
 }
-STORED = {name: np.dtype(name).newbyteorder("<") for name in DTYPES.values() if name != "bfloat16"}
-STORED["bfloat16"] = np.dtype("<u2")
+NUMPY_DTYPES = {
+    name: np.dtype(name).newbyteorder("<") for name in DTYPES.values() if name != "bfloat16"
+}
+NUMPY_DTYPES["bfloat16"] = np.dtype("<u2")
 
 
-class Declared(NamedTuple):
+class DeclaredWeight(NamedTuple):
     """A weight as the program announces it; -1 for a side that it leaves open."""
 
     name: str
@@ -39,7 +41,7 @@ class Declared(NamedTuple):
     shape: tuple[int, ...]
 
 
-def read(path: Path, declared: Iterable[Declared]) -> dict[str, np.ndarray]:
+def read(path: Path, declared: Iterable[DeclaredWeight]) -> dict[str, np.ndarray]:
     """The weights of a program by their names, read-only; bfloat16 as uint16.
 
     Raises CheckpointError where the file is damaged, or is another program's.
@@ -59,8 +61,8 @@ def read(path: Path, declared: Iterable[Declared]) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _tensors(data: Any, declared: Iterable[Declared]) -> dict[str, np.ndarray]:
-    stream = _Stream(data)
+def _tensors(data: Any, declared: Iterable[DeclaredWeight]) -> dict[str, np.ndarray]:
+    reader = _TensorReader(data)
     tensors: dict[str, np.ndarray] = {}
     expected = sorted(declared)
     for i, weight in enumerate(expected):
@@ -68,7 +70,7 @@ def _tensors(data: Any, declared: Iterable[Declared]) -> dict[str, np.ndarray]:
             raise ValueError(f"the program has two weights of the name {weight.name}")
         where = f"weight {i + 1} of {len(expected)}, {weight.name}"
         try:
-            dtype, array = stream.tensor()
+            dtype, array = reader.tensor()
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
         if dtype != weight.dtype or not _fits(array.shape, weight.shape):
@@ -77,9 +79,9 @@ def _tensors(data: Any, declared: Iterable[Declared]) -> dict[str, np.ndarray]:
                 f"{list(weight.shape)} in the program: weights of another one"
             )
         tensors[weight.name] = array
-    if behind := len(data) - stream.position:
+    if trailing := len(data) - reader.position:
         raise ValueError(
-            f"{behind:,} bytes behind the last of the program's {len(tensors):,} weights: those "
+            f"{trailing:,} bytes behind the last of the program's {len(tensors):,} weights: those "
             "of another one"
         )
     return tensors
@@ -87,11 +89,11 @@ def _tensors(data: Any, declared: Iterable[Declared]) -> dict[str, np.ndarray]:
 
 def _fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
     return len(shape) == len(declared) and all(
-        there in (-1, side) for side, there in zip(shape, declared, strict=True)
+        expected in (-1, dim) for dim, expected in zip(shape, declared, strict=True)
     )
 
 
-class _Stream:
+class _TensorReader:
     """Takes no more than is there."""
 
     def __init__(self, data: Any) -> None:
@@ -102,7 +104,7 @@ class _Stream:
         """The next one, and its dtype in Paddle's words."""
         self._version()
         levels = self._number("<Q")
-        if levels > MAX_LEVELS:
+        if levels > MAX_LOD_LEVELS:
             raise ValueError(f"{levels:,} levels of detail, where a weight has none")
         for _ in range(levels):
             self._skip(self._number("<Q"))
@@ -119,8 +121,8 @@ class _Stream:
             )
         if len(dims) > MAX_DIMENSIONS or min(dims, default=1) < 1:
             raise ValueError(f"the shape {list(dims)}")
-        data = self._take(prod(dims) * STORED[dtype].itemsize)
-        return dtype, np.frombuffer(data, STORED[dtype]).reshape(dims)
+        data = self._take(prod(dims) * NUMPY_DTYPES[dtype].itemsize)
+        return dtype, np.frombuffer(data, NUMPY_DTYPES[dtype]).reshape(dims)
 
     def _version(self) -> None:
         if version := self._number("<I"):

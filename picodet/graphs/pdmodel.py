@@ -10,8 +10,8 @@ from typing import Any
 from picodet.errors import CheckpointError, GraphError
 from picodet.graphs import pdiparams
 from picodet.graphs.graph import Graph, Node
-from picodet.graphs.paddle_operators import Setting, checked, spelled, spelling_of
-from picodet.graphs.pdiparams import DTYPES, Declared
+from picodet.graphs.paddle_operators import Setting, check_setting, find_spec, make_node
+from picodet.graphs.pdiparams import DTYPES, DeclaredWeight
 from picodet.graphs.program import (
     MAX_DIMENSIONS,
     MAX_OPERATORS,
@@ -26,7 +26,7 @@ from picodet.graphs.protobuf_parts import check_parts
 
 MAX_FIELDS = 400_000  # of protobuf's; that model's has 90,000
 MAX_BYTES = 8_000_000  # the official pedestrian model's has 3 million: where Python made it
-COLUMN = Setting(int, "col", None, default=0)  # which of the inputs, or outputs
+FEED_COLUMN = Setting(int, "col", None, default=0)  # which of the inputs, or outputs
 
 
 def read(path: Path, weights: Path) -> Program:
@@ -39,7 +39,7 @@ def read(path: Path, weights: Path) -> Program:
         block = _block(read_bytes(path, MAX_BYTES))
         variables = {text(variable.name): variable for variable in block.vars}
         constants = pdiparams.read(weights, _weights(block.vars))
-        feeds, fetches = _ends(block, "feed"), _ends(block, "fetch")
+        feeds, fetches = _feeds_or_fetches(block, "feed"), _feeds_or_fetches(block, "fetch")
         shapes = input_shapes({name: _shape(name, variables) for name in feeds})
         graph = Graph(
             nodes=tuple(_nodes(block, shapes, constants)),
@@ -71,42 +71,44 @@ def _block(content: bytes) -> Any:
         slots = len(op.inputs) + len(op.outputs)
         parts += slots + len(op.attrs)
         if parts <= MAX_PARTS:
-            parts += sum(len(slot.arguments) for side in (op.inputs, op.outputs) for slot in side)
+            parts += sum(
+                len(slot.arguments) for slot_list in (op.inputs, op.outputs) for slot in slot_list
+            )
         if parts > MAX_PARTS:
             raise ValueError(f"its operators have more than {MAX_PARTS:,} inputs and settings")
     return block
 
 
-def _weights(variables: Any) -> Iterator[Declared]:
+def _weights(variables: Any) -> Iterator[DeclaredWeight]:
     for variable in variables:
         if variable.persistable and variable.type.type == DENSE_TENSOR:
             tensor = variable.type.dense_tensor.tensor
             dtype = DTYPES.get(tensor.data_type, f"Paddle's type {tensor.data_type}")
             name = text(variable.name)
-            yield Declared(name, dtype, _sides(name, tensor))
+            yield DeclaredWeight(name, dtype, _dims(name, tensor))
 
 
 def _shape(name: str, variables: Mapping[str, Any]) -> tuple[int, ...]:
     if name not in variables:
         raise GraphError(f"its input {name} is not declared")
-    return _sides(name, variables[name].type.dense_tensor.tensor)
+    return _dims(name, variables[name].type.dense_tensor.tensor)
 
 
-def _sides(name: str, tensor: Any) -> tuple[int, ...]:
+def _dims(name: str, tensor: Any) -> tuple[int, ...]:
     if len(tensor.dims) > MAX_DIMENSIONS:
         raise ValueError(f"{name} has {len(tensor.dims):,} dimensions")
     return tuple(tensor.dims)
 
 
-def _ends(block: Any, kind: str) -> tuple[str, ...]:
+def _feeds_or_fetches(block: Any, kind: str) -> tuple[str, ...]:
     """What is fed or fetched, in the order that is written with it."""
     found = []
     for op in block.ops:
         if text(op.type) == kind:
-            names = _in_order(_arguments(op.outputs if kind == "feed" else op.inputs))
+            names = _flatten(_arguments(op.outputs if kind == "feed" else op.inputs))
             if len(names) != 1:
                 raise GraphError(f"a {kind} of {len(names)} tensors; one is expected")
-            found.append((_attribute(op, COLUMN), *names))
+            found.append((_attribute(op, FEED_COLUMN), *names))
     if not found or len({name for _, name in found}) < len(found):
         raise GraphError(f"it has {len(found)} operators {kind}: none, or two of one tensor")
     return tuple(name for _, name in sorted(found, key=lambda pair: pair[0]))
@@ -115,41 +117,44 @@ def _ends(block: Any, kind: str) -> tuple[str, ...]:
 def _nodes(
     block: Any, inputs: Mapping[str, object], constants: Mapping[str, Any]
 ) -> Iterator[Node]:
-    made = {*inputs, *constants}
+    available = {*inputs, *constants}
     for op in block.ops:
         kind = text(op.type)
         if kind in ("feed", "fetch"):
             continue
-        taken, given = _arguments(op.inputs), _arguments(op.outputs)
-        node = _node(op, kind, taken, given)
+        input_slots, output_slots = _arguments(op.inputs), _arguments(op.outputs)
+        node = _node(op, kind, input_slots, output_slots)
         for name in (*node.inputs, *node.weights.values()):
-            if name not in made:
+            if name not in available:
                 raise GraphError(f"{kind} takes {name}, which nothing before it makes")
         check_node(node, inputs, constants)
-        made.update(*given.values())
+        available.update(*output_slots.values())
         yield node
 
 
 def _node(
-    op: Any, kind: str, taken: Mapping[str, tuple[str, ...]], given: Mapping[str, tuple[str, ...]]
+    op: Any,
+    kind: str,
+    input_slots: Mapping[str, tuple[str, ...]],
+    output_slots: Mapping[str, tuple[str, ...]],
 ) -> Node:
-    spelling = spelling_of(kind)
-    if spelling is None:
-        return Node(kind, _in_order(taken), _in_order(given))
-    return spelled(
-        spelling,
-        inputs=_in_order({slot: taken.get(slot, ()) for slot, _ in spelling.inputs}),
-        outputs=given.get(spelling.output, ()),
+    spec = find_spec(kind)
+    if spec is None:
+        return Node(kind, _flatten(input_slots), _flatten(output_slots))
+    return make_node(
+        spec,
+        inputs=_flatten({slot: input_slots.get(slot, ()) for slot, _ in spec.inputs}),
+        outputs=output_slots.get(spec.output, ()),
         weights={
-            role: taken[operand.slot][0]
-            for role, operand in spelling.weights.items()
-            if taken.get(operand.slot)
+            role: input_slots[operand.slot][0]
+            for role, operand in spec.weights.items()
+            if input_slots.get(operand.slot)
         },
-        found={
+        values={
             name: None
-            if any(taken.get(slot) for slot in setting.slots)
+            if any(input_slots.get(slot) for slot in setting.slots)
             else _attribute(op, setting)
-            for name, setting in spelling.settings.items()
+            for name, setting in spec.settings.items()
         },
     )
 
@@ -160,20 +165,22 @@ def _arguments(slots: Any) -> dict[str, tuple[str, ...]]:
     return dict(sorted(found.items()))
 
 
-def _in_order(arguments: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def _flatten(arguments: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(name for names in arguments.values() for name in names)
 
 
 def _attribute(op: Any, setting: Setting) -> Any:
     for attribute in op.attrs:
-        if attribute.name == setting.old.encode():
+        if attribute.name == setting.pdmodel_name.encode():
             field = ATTRIBUTE_VALUES.get(attribute.type)
             if field is None:
-                raise GraphError(f"{setting.old} of {text(op.type)} is of type {attribute.type}")
+                raise GraphError(
+                    f"{setting.pdmodel_name} of {text(op.type)} is of type {attribute.type}"
+                )
             value = getattr(attribute, field)
             if isinstance(value, bytes):
                 value = text(value)
             elif field in ("ints", "longs"):
                 value = tuple(value[:MAX_DIMENSIONS])
-            return checked(setting.old, setting, value)
+            return check_setting(setting.pdmodel_name, setting, value)
     return setting.default

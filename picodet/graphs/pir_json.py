@@ -16,10 +16,10 @@ MAX_BYTES = 5_000_000  # S-416 with its NMS has 0.6 million
 PARAMETER = "builtin.parameter"
 PARAMETER_NAME = "parameter_name"
 DIALECTS = {"0": "builtin", "1": "pd_op"}
-SPECIAL = {"NaN": nan, "INF": inf, "-INF": -inf}  # numbers that JSON has not
+NON_FINITE = {"NaN": nan, "INF": inf, "-INF": -inf}  # numbers that JSON has not
 
 
-class Value(NamedTuple):
+class PirValue(NamedTuple):
     """What an operator makes; number 0 stands for nothing."""
 
     number: int
@@ -33,20 +33,23 @@ class PirOperator(NamedTuple):
     name: str  # pd_op.conv2d
     attributes: dict[str, Any]
     operands: tuple[int, ...]
-    results: tuple[Value, ...]
+    results: tuple[PirValue, ...]
 
 
 def parse(content: bytes) -> list[PirOperator]:
     """The operators of a program. Raises ValueError for something else."""
     try:
-        read = json.loads(
-            content, parse_int=_whole, parse_constant=_refused, object_pairs_hook=unique_keys
+        data = json.loads(
+            content,
+            parse_int=_parse_int,
+            parse_constant=_reject_constant,
+            object_pairs_hook=unique_keys,
         )
     except RecursionError as error:
         raise ValueError("it is nested deeper than any program") from error
     except UnicodeDecodeError as error:
         raise ValueError("it is no text") from error
-    match read:
+    match data:
         case {
             "base_code": {"magic": "pir"},
             "program": {"regions": [{"blocks": [{"ops": list(operators)}]}]},
@@ -69,8 +72,8 @@ def parse(content: bytes) -> list[PirOperator]:
     return found
 
 
-def _operator(read: Any) -> PirOperator:
-    match read:
+def _operator(data: Any) -> PirOperator:
+    match data:
         case {"#": "p", "A": [_, _, _, str(name), *_], "O": result}:
             attributes = {PARAMETER_NAME: _name(name)}
             return PirOperator(PARAMETER, attributes, (), (_value(result),))
@@ -78,11 +81,14 @@ def _operator(read: Any) -> PirOperator:
             dialect, _, kind = _name(name).partition(".")
             return PirOperator(
                 f"{DIALECTS.get(dialect, dialect)}.{kind}",
-                {_name(attribute["N"]): _plain(attribute["AT"]) for attribute in attributes},
+                {
+                    _name(attribute["N"]): _attribute_value(attribute["AT"])
+                    for attribute in attributes
+                },
                 tuple(_number(operand) for operand in operands),
                 tuple(_value(result) for result in results),
             )
-    raise ValueError(f"{type(read).__name__} without #, A, I and O")
+    raise ValueError(f"{type(data).__name__} without #, A, I and O")
 
 
 def _name(name: Any) -> str:
@@ -98,23 +104,23 @@ def _number(value: Any) -> int:
     return number
 
 
-def _value(read: Any) -> Value:
-    number = _number(read)
-    match read.get("TT"):
+def _value(data: Any) -> PirValue:
+    number = _number(data)
+    match data.get("TT"):
         case {"#": "NULL"} | None:
-            return Value(0)
-        case {"#": str(), "D": [{"#": str(dtype)}, list(sides), *_]}:
-            if len(sides) > MAX_DIMENSIONS or not all(type(side) is int for side in sides):
-                raise ValueError(f"a tensor of {len(sides):,} sides that are no shape")
-            return Value(number, dtype.rpartition(".")[2], tuple(sides))
-    return Value(number)
+            return PirValue(0)
+        case {"#": str(), "D": [{"#": str(dtype)}, list(dims), *_]}:
+            if len(dims) > MAX_DIMENSIONS or not all(type(dim) is int for dim in dims):
+                raise ValueError(f"a tensor of {len(dims):,} sides that are no shape")
+            return PirValue(number, dtype.rpartition(".")[2], tuple(dims))
+    return PirValue(number)
 
 
-def _plain(attribute: Any) -> Any:
+def _attribute_value(attribute: Any) -> Any:
     """Numbers and text as they are, arrays of them as tuples; None for anything else."""
     match attribute:
         case {"VD": str(word)}:
-            return SPECIAL[word]
+            return NON_FINITE[word]
         case {"D": list(items)}:
             return tuple(item.get("D") if isinstance(item, dict) else item for item in items)
         case {"D": bool() | int() | float() | str() as scalar}:
@@ -122,11 +128,11 @@ def _plain(attribute: Any) -> Any:
     return None
 
 
-def _whole(digits: str) -> int:
+def _parse_int(digits: str) -> int:
     if len(digits) > 20:
         raise ValueError(f"a number of {len(digits):,} digits")
     return int(digits)
 
 
-def _refused(word: str) -> float:
+def _reject_constant(word: str) -> float:
     raise ValueError(f"{word}, which is no JSON")

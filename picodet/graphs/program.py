@@ -58,16 +58,16 @@ def check_node(
             raise GraphError(f"conv {node.name} has no constant weight of four dimensions")
     if node.kind == "reshape" and node.inputs[0] in constants:
         shape, size = node.settings.get("shape"), constants[node.inputs[0]].size
-        if shape is not None and not _fits(size, shape):
+        if shape is not None and not _can_reshape(size, shape):
             raise GraphError(f"reshape {node.name} of {size:,} constant values to {list(shape)}")
 
 
-def _fits(size: int, shape: tuple[int, ...]) -> bool:
+def _can_reshape(size: int, shape: tuple[int, ...]) -> bool:
     """Whether so many values can have a shape; -1 for one side that follows from the others."""
-    sides = [side for side in shape if side != -1]
-    if min(sides, default=1) < 1 or len(shape) - len(sides) > 1:
+    dims = [dim for dim in shape if dim != -1]
+    if min(dims, default=1) < 1 or len(shape) - len(dims) > 1:
         return False
-    return size == prod(sides) if len(sides) == len(shape) else size % prod(sides) == 0
+    return size == prod(dims) if len(dims) == len(shape) else size % prod(dims) == 0
 
 
 def input_shapes(
@@ -75,4 +75,4 @@ def input_shapes(
 ) -> dict[str, tuple[int | None, ...]]:
     """The picture first: what has four dimensions. Sides below 0 are not fixed."""
     names = sorted(shapes, key=lambda name: len(shapes[name]) != 4)
-    return {name: tuple(None if side < 0 else side for side in shapes[name]) for name in names}
+    return {name: tuple(None if dim < 0 else dim for dim in shapes[name]) for name in names}

@@ -15,7 +15,7 @@ from picodet.models.layers import BatchNorm2d, channel_shuffle, hard_sigmoid
 from picodet.models.lcnet import HardSigmoid
 from picodet.models.picodet import PicoDet
 
-MODULES = {
+MODULE_KINDS = {
     nn.Conv2d: "conv",
     BatchNorm2d: "batch_norm",
     nn.Hardswish: "hardswish",
@@ -27,7 +27,7 @@ MODULES = {
     nn.AvgPool2d: "other_avg_pool",
     nn.Upsample: "upsample",
 }
-FUNCTIONS: dict[Any, str] = {
+FUNCTION_KINDS: dict[Any, str] = {
     F.hardswish: "hardswish",
     F.relu: "relu",
     F.relu6: "relu6",
@@ -43,7 +43,7 @@ FUNCTIONS: dict[Any, str] = {
     "chunk": "split",  # methods of tensors
     "split": "split",
 }
-PARAMETERS = ("weight", "bias", "running_mean", "running_var")
+WEIGHT_ROLES = ("weight", "bias", "running_mean", "running_var")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class TracedCall:
 
 
 @dataclass(frozen=True)
-class Traced:
+class TracedModel:
     """A model, traced. Operators' `outputs` are empty; weights go by our names."""
 
     operators: tuple[Operator, ...]
@@ -67,7 +67,7 @@ class Traced:
     shapes: dict[str, tuple[int, ...]]  # of the state_dict
 
 
-def trace(config: ModelConfig) -> Traced:
+def trace(config: ModelConfig) -> TracedModel:
     """Trace the model as it is in this package; what a user made of his does not matter here."""
     with torch.device("meta"):  # takes no memory, whatever a file says of itself
         model = PicoDet(config)
@@ -83,9 +83,9 @@ def trace(config: ModelConfig) -> Traced:
             whole, index = node.args
             sources[node] = Source(sources[whole].operator, index)
         elif kind := _kind(model, node):
-            taken: list[fx.Node] = []
-            fx.node.map_arg((node.args, node.kwargs), taken.append)
-            inputs = tuple(sources[before] for before in taken)
+            arguments: list[fx.Node] = []
+            fx.node.map_arg((node.args, node.kwargs), arguments.append)
+            inputs = tuple(sources[before] for before in arguments)
             sources[node] = Source(len(operators))
             operators.append(Operator(kind, node.name, inputs, (), _weights(model, node)))
         before.append(len(operators))
@@ -93,11 +93,11 @@ def trace(config: ModelConfig) -> Traced:
     calls = []
     for path, layer_type, given, returned, start, stop in tracer.calls:
         numbers[path] = numbers.get(path, -1) + 1
-        inputs, outputs = (_flat(value, sources) for value in (given, returned))
+        inputs, outputs = (_sources_in(value, sources) for value in (given, returned))
         within = range(before[start], before[stop])
         calls.append(TracedCall(path, numbers[path], layer_type, inputs, outputs, within))
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    return Traced(tuple(operators), tuple(calls), shapes)
+    return TracedModel(tuple(operators), tuple(calls), shapes)
 
 
 class _Tracer(fx.Tracer):
@@ -108,7 +108,7 @@ class _Tracer(fx.Tracer):
         self.calls: list[tuple[str, str, Any, Any, int, int]] = []
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return type(m) in MODULES
+        return type(m) in MODULE_KINDS
 
     def call_module(
         self,
@@ -119,21 +119,21 @@ class _Tracer(fx.Tracer):
     ) -> Any:
         start = len(self.graph.nodes)
         returned = super().call_module(m, forward, args, kwargs)
-        taken, stop = (args, tuple(kwargs.values())), len(self.graph.nodes)
+        arguments, stop = (args, tuple(kwargs.values())), len(self.graph.nodes)
         path = self.path_of_module(m)
-        self.calls.append((path, type(m).__name__, taken, returned, start, stop))
+        self.calls.append((path, type(m).__name__, arguments, returned, start, stop))
         return returned
 
 
 def _kind(model: nn.Module, node: fx.Node) -> str | None:
     """None for what is no operator: the output, and the tuple that it is wrapped into."""
     if node.op == "call_module":
-        return MODULES[type(model.get_submodule(str(node.target)))]
+        return MODULE_KINDS[type(model.get_submodule(str(node.target)))]
     if node.op == "output" or isinstance(node.target, type):
         return None
-    if node.target not in FUNCTIONS:
+    if node.target not in FUNCTION_KINDS:
         raise NotImplementedError(f"{node.target} in the model has no kind among operators")
-    return FUNCTIONS[node.target]
+    return FUNCTION_KINDS[node.target]
 
 
 def _weights(model: nn.Module, node: fx.Node) -> dict[str, str]:
@@ -142,12 +142,12 @@ def _weights(model: nn.Module, node: fx.Node) -> dict[str, str]:
     layer = model.get_submodule(str(node.target))
     return {
         role: f"{node.target}.{role}"
-        for role in PARAMETERS
+        for role in WEIGHT_ROLES
         if getattr(layer, role, None) is not None
     }
 
 
-def _flat(value: Any, sources: Mapping[fx.Node, Source]) -> tuple[Source, ...]:
+def _sources_in(value: Any, sources: Mapping[fx.Node, Source]) -> tuple[Source, ...]:
     """The tensors in what a layer takes or returns, each once."""
     found: dict[Source, None] = {}
 

@@ -7,13 +7,13 @@ import numpy as np
 
 from picodet.errors import GraphError
 from picodet.graphs.graph import Graph
-from picodet.graphs.node_mapping import Places
+from picodet.graphs.node_mapping import NodeMapping
 from picodet.graphs.operators import Operator
-from picodet.graphs.tracing import Traced
+from picodet.graphs.tracing import TracedModel
 from picodet.models.layers import EPSILON
 
-PROJECT = "head.integral.project"
-STATISTICS = ("weight", "bias", "running_mean", "running_var")
+INTEGRAL_PROJECT = "head.integral.project"
+BATCH_NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 
 
 @dataclass(frozen=True)
@@ -24,44 +24,48 @@ class GraphWeights:
     folded: Mapping[str, tuple[np.ndarray, np.ndarray]]  # by the path of the convolution
     norms: Mapping[str, str]  # path of a folded convolution -> of its batch norm
 
-    def state(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         """Of a model that computes the same: batch norms that were folded only add the bias."""
-        state = dict(self.single)
+        state_dict = dict(self.single)
         for conv, (weight, bias) in self.folded.items():
-            one = np.ones(len(bias), np.float32)
-            neutral = (one, bias, np.zeros_like(one), one - np.float32(EPSILON))
-            state[f"{conv}.weight"] = weight
+            ones = np.ones(len(bias), np.float32)
+            neutral = (ones, bias, np.zeros_like(ones), ones - np.float32(EPSILON))
+            state_dict[f"{conv}.weight"] = weight
             norm = self.norms[conv]
-            state |= {f"{norm}.{name}": x for name, x in zip(STATISTICS, neutral, strict=True)}
-        return state
+            state_dict |= {
+                f"{norm}.{name}": x for name, x in zip(BATCH_NORM_TENSORS, neutral, strict=True)
+            }
+        return state_dict
 
 
-def read_weights(traced: Traced, places: Places, graph: Graph, project: str | None) -> GraphWeights:
+def read_weights(
+    traced: TracedModel, node_mapping: NodeMapping, graph: Graph, project: str | None
+) -> GraphWeights:
     """project: what the bins' values are called in the graph, if it decodes.
 
     Raises GraphError where a constant has another shape than the weight that it is.
     """
     single: dict[str, np.ndarray] = {}
     folded: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for k, partner in places.partners.items():
+    for k, partner in node_mapping.partners.items():
         names = traced.operators[k].weights
         conv = names.get("weight", "").removesuffix(".weight")
-        if conv in places.folded:
+        if conv in node_mapping.folded:
             weight, bias = (graph.constants[partner.weights[r]] for r in ("weight", "bias"))
             folded[conv] = np.array(weight), np.array(bias).ravel()
-        elif conv not in places.folded.values():
+        elif conv not in node_mapping.folded.values():
             roles = names.keys() & partner.weights.keys()
             single |= {names[role]: graph.constants[partner.weights[role]] for role in roles}
     if project is not None:
-        single[PROJECT] = graph.constants[project].ravel()
+        single[INTEGRAL_PROJECT] = graph.constants[project].ravel()
     return GraphWeights(
-        {name: _shaped(name, x, traced.shapes[name]) for name, x in single.items()},
+        {name: _reshape(name, x, traced.shapes[name]) for name, x in single.items()},
         folded,
-        places.folded,
+        node_mapping.folded,
     )
 
 
-def project_of(traced: Traced, operators: tuple[Operator, ...]) -> Mapping[str, str]:
+def find_project(traced: TracedModel, operators: tuple[Operator, ...]) -> Mapping[str, str]:
     """The bins' values: what a graph that decodes multiplies each softmax of the sides by."""
     found = {
         name
@@ -74,7 +78,7 @@ def project_of(traced: Traced, operators: tuple[Operator, ...]) -> Mapping[str, 
     return dict(zip(ours, found, strict=True)) if len(found) == 1 else {}
 
 
-def _shaped(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _reshape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A copy that can be written to, which torch likes better."""
     if array.size != np.prod(shape, dtype=int):
         raise GraphError(f"{name}: {list(shape)} expected, found {list(array.shape)} in the graph")

@@ -11,15 +11,15 @@ from picodet.config import Preprocessing, check_input_size
 from picodet.errors import CheckpointError
 from picodet.ops.postprocess import Candidates, Detections
 
-Form = Literal["heads", "boxes", "detections"]  # how far a file goes by itself
+OutputFormat = Literal["heads", "boxes", "detections"]  # how far a file goes by itself
 
 
 @dataclass(frozen=True)
-class Spec:
+class ModelSpec:
     """What has to be known to feed a network, and to read what it says."""
 
     name: str  # for people: the file's, or the official one
-    form: Form
+    output_format: OutputFormat
     input_size: tuple[int, int]  # height, width, pixels
     preprocessing: Preprocessing
     classes: tuple[str, ...] | None  # None where the file does not name them
@@ -39,25 +39,25 @@ def check_size(file: Path, size: tuple[int, int]) -> None:
         raise CheckpointError(f"{file}: {error}") from error
 
 
-class Fed(NamedTuple):
+class ModelInputs(NamedTuple):
     """What goes into a network."""
 
     images: np.ndarray  # [B, 3, H, W] float32, preprocessed
     scale_factors: np.ndarray  # [B, 2] float32, (y, x): size of the input over that of the picture
 
 
-class Network(Protocol):
+class Backend(Protocol):
     """A file that was opened. Calls may come from several threads at once."""
 
     @property
-    def spec(self) -> Spec: ...
+    def spec(self) -> ModelSpec: ...
 
     @property
     def runtime(self) -> str:
         """The package that computes."""
         ...
 
-    def __call__(self, fed: Fed) -> Sequence[Candidates] | Sequence[Detections]:
+    def __call__(self, inputs: ModelInputs) -> Sequence[Candidates] | Sequence[Detections]:
         """One per picture: Detections where the form is "detections", otherwise Candidates.
 
         Raises PicoDetError where what comes out is not finite.

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from picodet.config import ResizeKernels
-from picodet.data.image_files import copy_names, find_pictures, write_picture
+from picodet.data.image_files import copy_paths, find_images, write_image
 from picodet.data.preprocess import read_image
 from picodet.errors import ImageError, OutputError
 from picodet.files import check_folder
-from picodet.inference.backend import Network
-from picodet.inference.predict import detect_with
+from picodet.inference.backend import Backend
+from picodet.inference.predict import detect_image
 from picodet.inference.visualize import draw
 from picodet.ops.postprocess import Detections
 
@@ -53,14 +53,14 @@ def collect_images(arguments: Sequence[str]) -> tuple[list[Path], list[FailedIma
     failed: list[FailedImage] = []
     for argument in arguments:
         try:
-            paths += find_pictures(argument)
+            paths += find_images(argument)
         except ImageError as error:
             failed.append(FailedImage(Path(argument), str(error)))
     return list(dict.fromkeys(paths)), failed
 
 
 def detect_all(
-    network: Network,
+    network: Backend,
     paths: Sequence[Path],
     folder: Path,
     score: float,
@@ -76,12 +76,12 @@ def detect_all(
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
-    for path, output in zip(paths, copy_names(paths, folder), strict=True):
+    for path, output in zip(paths, copy_paths(paths, folder), strict=True):
         try:
             image = read_image(path)
-            detections = detect_with(network, image, interp, score, resize)
+            detections = detect_image(network, image, interp, score, resize)
             names = tuple(map(network.spec.class_name, detections.classes.tolist()))
-            write_picture(draw(image, detections, names), output)
+            write_image(draw(image, detections, names), output)
         except (ImageError, OutputError) as error:
             yield FailedImage(path, str(error))
         else:

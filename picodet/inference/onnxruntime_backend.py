@@ -7,15 +7,15 @@ import numpy as np
 
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.files import regular_file
-from picodet.inference.backend import Fed
-from picodet.inference.onnx_metadata import read_spec
+from picodet.inference.backend import ModelInputs
+from picodet.inference.onnx_metadata import read_onnx_spec
 from picodet.ops.postprocess import Candidates, Detections
 from picodet.system.ort import onnxruntime
 
 FLOAT = "tensor(float)"
 
 
-class OnnxRuntimeNetwork:
+class OnnxRuntimeBackend:
     """threads: of each call, 0 for all cores."""
 
     runtime = "onnxruntime"
@@ -34,15 +34,15 @@ class OnnxRuntimeNetwork:
         except Exception as error:  # onnxruntime's errors have no class of their own in common
             raise CheckpointError(f"{path}: onnxruntime cannot load it: {error}") from error
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
-        for given in inputs:
-            if given.type != FLOAT:
+        for model_input in inputs:
+            if model_input.type != FLOAT:
                 raise CheckpointError(
-                    f"{path}: its input {given.name} is a {given.type}; {FLOAT} is expected"
+                    f"{path}: its input {model_input.name} is a {model_input.type}; {FLOAT} is expected"
                 )
         self.path = path
-        self.onnx_spec = read_spec(
+        self.onnx_spec = read_onnx_spec(
             path,
-            {given.name: _shape(given.shape) for given in inputs},
+            {model_input.name: _shape(model_input.shape) for model_input in inputs},
             [_shape(output.shape) for output in outputs],
             self.session.get_modelmeta().custom_metadata_map,
             size,
@@ -50,16 +50,16 @@ class OnnxRuntimeNetwork:
         self.spec = self.onnx_spec.spec
         self.names = [output.name for output in outputs]
 
-    def __call__(self, fed: Fed) -> Sequence[Candidates] | Sequence[Detections]:
+    def __call__(self, inputs: ModelInputs) -> Sequence[Candidates] | Sequence[Detections]:
         try:
-            outputs = self.session.run(self.names, self.onnx_spec.feed(fed))
+            outputs = self.session.run(self.names, self.onnx_spec.feed(inputs))
         except Exception as error:  # as above
             raise PicoDetError(f"{self.path}: onnxruntime cannot run it: {error}") from error
-        return self.onnx_spec.read([np.asarray(output) for output in outputs], fed)
+        return self.onnx_spec.read([np.asarray(output) for output in outputs], inputs)
 
     def close(self) -> None:
         """Nothing was started that outlives the session."""
 
 
-def _shape(sides: Sequence[int | str | None]) -> tuple[int | None, ...]:
-    return tuple(side if isinstance(side, int) else None for side in sides)
+def _shape(dims: Sequence[int | str | None]) -> tuple[int | None, ...]:
+    return tuple(dim if isinstance(dim, int) else None for dim in dims)

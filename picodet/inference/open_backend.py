@@ -6,17 +6,17 @@ from pathlib import Path
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.files import unreadable_reason
 from picodet.formats.inference_folder import is_inference_folder, is_part_of_program
-from picodet.inference.backend import Network
+from picodet.inference.backend import Backend
 from picodet.system.extras import import_error_message
 
-PORTED = (
+CONVERTED_NOTE = (
     "this Python has no Paddle: the program was ported, and torch runs it; --paddle-python PYTHON "
     "names one where Paddle runs it"
 )
 
 
 @dataclass(frozen=True)
-class Running:
+class RuntimeOptions:
     """How a file is to be run, where there is a choice."""
 
     backend: str = "onnxruntime"  # of an ONNX file
@@ -33,7 +33,7 @@ class Running:
         return "float64" if self.float64 else "float32"
 
 
-def open_network(path: Path, running: Running) -> Network:
+def open_backend(path: Path, options: RuntimeOptions) -> Backend:
     """An `.onnx` runs in the backend, an inference folder in Paddle, everything else in torch.
 
     Raises CheckpointError where the file is none of these, and PicoDetError where what runs it is
@@ -42,78 +42,78 @@ def open_network(path: Path, running: Running) -> Network:
     if path.is_file() and is_part_of_program(path):
         path = path.parent
     is_program = path.is_dir() and is_inference_folder(path)
-    if running.float64 and (is_program or path.suffix == ".onnx"):
+    if options.float64 and (is_program or path.suffix == ".onnx"):
         raise PicoDetError(
             f"{path} computes in float32; only what runs in torch can in float64: convert it first"
         )
     if is_program:
-        return _open_program(path, running)
+        return _open_paddle(path, options)
     if path.suffix == ".onnx":
-        if trouble := unreadable_reason(path):
-            raise CheckpointError(f"{path}: {trouble}")
-        _check_on_cpu(path, running, running.backend)
-        return _open_onnx(path, running)
-    return _open_torch(path, running)
+        if reason := unreadable_reason(path):
+            raise CheckpointError(f"{path}: {reason}")
+        _check_on_cpu(path, options, options.backend)
+        return _open_onnx(path, options)
+    return _open_torch(path, options)
 
 
-def _open_onnx(path: Path, running: Running) -> Network:
+def _open_onnx(path: Path, options: RuntimeOptions) -> Backend:
     try:
-        if running.backend == "openvino":
-            from picodet.inference.openvino_backend import OpenVinoNetwork
+        if options.backend == "openvino":
+            from picodet.inference.openvino_backend import OpenVinoBackend
 
-            return OpenVinoNetwork(path, running.size, running.threads)
-        from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
+            return OpenVinoBackend(path, options.size, options.threads)
+        from picodet.inference.onnxruntime_backend import OnnxRuntimeBackend
 
-        return OnnxRuntimeNetwork(path, running.size, running.threads)
+        return OnnxRuntimeBackend(path, options.size, options.threads)
     except ImportError as error:
         raise PicoDetError(
-            f"{path} is to be run by {running.backend}, and {import_error_message(error)}"
+            f"{path} is to be run by {options.backend}, and {import_error_message(error)}"
         ) from error
 
 
-def _open_program(folder: Path, running: Running) -> Network:
-    from picodet.inference.paddle_backend import open_folder
+def _open_paddle(folder: Path, options: RuntimeOptions) -> Backend:
+    from picodet.inference.paddle_backend import open_paddle
     from picodet.paddle_process.client import MissingPaddleError
 
     try:
-        network = open_folder(folder, running.paddle_python, running.size)
+        backend = open_paddle(folder, options.paddle_python, options.size)
     except MissingPaddleError as missing:
-        if running.paddle_python is not None:
+        if options.paddle_python is not None:
             raise
         try:
-            return _open_torch(folder, running, (PORTED,))
+            return _open_torch(folder, options, (CONVERTED_NOTE,))
         except PicoDetError as error:
             raise PicoDetError(f"{error}. So it takes Paddle: {missing}") from error
     try:
-        _check_on_cpu(folder, running, "Paddle")
+        _check_on_cpu(folder, options, "Paddle")
     except PicoDetError:
-        network.close()
+        backend.close()
         raise
-    return network
+    return backend
 
 
-def _check_on_cpu(path: Path, running: Running, runtime: str) -> None:
-    if running.device != "cpu":
+def _check_on_cpu(path: Path, options: RuntimeOptions, runtime: str) -> None:
+    if options.device != "cpu":
         raise PicoDetError(
-            f"{path} is run by {runtime} on the CPU, and not on {running.device}; --device is for "
+            f"{path} is run by {runtime} on the CPU, and not on {options.device}; --device is for "
             "what runs in torch: convert it first"
         )
 
 
-def _open_torch(path: Path, running: Running, notes: tuple[str, ...] = ()) -> Network:
+def _open_torch(path: Path, options: RuntimeOptions, notes: tuple[str, ...] = ()) -> Backend:
     import torch
 
     from picodet.converter.detector import open_detector
-    from picodet.inference.torch_backend import TorchNetwork, on_device
+    from picodet.inference.torch_backend import TorchBackend, move_to_device
     from picodet.models.folding import fold_batch_norms
 
-    opened = open_detector(path, running.size)
+    opened = open_detector(path, options.size)
     model = opened.model
-    if running.size is not None:
-        model.config = replace(model.config, input_size=running.size)
-    if running.threads:
-        torch.set_num_threads(running.threads)
-    model = fold_batch_norms(model.double() if running.float64 else model)
-    if not running.float64:  # which is faster, but in double four times slower
+    if options.size is not None:
+        model.config = replace(model.config, input_size=options.size)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    model = fold_batch_norms(model.double() if options.float64 else model)
+    if not options.float64:  # which is faster, but in double four times slower
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch knows it
-    return TorchNetwork(on_device(model, running.device), (*notes, *opened.notes))
+    return TorchBackend(move_to_device(model, options.device), (*notes, *opened.notes))

@@ -11,8 +11,8 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference.backend import Fed
-from picodet.inference.onnx_metadata import read_spec
+from picodet.inference.backend import ModelInputs
+from picodet.inference.onnx_metadata import read_onnx_spec
 from picodet.ops.postprocess import Candidates, Detections
 
 # Importing openvino reports that to Google Analytics, unless the package that does it is missing.
@@ -23,7 +23,7 @@ import openvino  # noqa: E402
 PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
-class OpenVinoNetwork:
+class OpenVinoBackend:
     """threads: of each call, 0 for all cores."""
 
     runtime = "openvino"
@@ -38,10 +38,8 @@ class OpenVinoNetwork:
             settings = PRECISION | {"INFERENCE_NUM_THREADS": threads}
             # The thread that compiles is given another stack for signals, which goes with the model
             # whoever drops it; Ctrl-C is a segmentation fault then (openvino 2026.4.1).
-            with ThreadPoolExecutor(1) as aside:
-                self.compiled = aside.submit(
-                    openvino.compile_model, model, "CPU", settings
-                ).result()
+            with ThreadPoolExecutor(1) as pool:
+                self.compiled = pool.submit(openvino.compile_model, model, "CPU", settings).result()
         except RuntimeError as error:
             reason = str(error).strip().split("\n")[-1]
             raise CheckpointError(f"{path}: OpenVINO cannot load it: {reason}") from error
@@ -49,9 +47,12 @@ class OpenVinoNetwork:
         # other for ever, about one run in twenty (openvino 2026.4.1): so it is done here.
         _ = openvino.Tensor(np.zeros(1, np.float32)).data
         self.path = path
-        self.onnx_spec = read_spec(
+        self.onnx_spec = read_onnx_spec(
             path,
-            {given.any_name: _shape(given.partial_shape) for given in model.inputs},
+            {
+                model_input.any_name: _shape(model_input.partial_shape)
+                for model_input in model.inputs
+            },
             [_shape(output.partial_shape) for output in model.outputs],
             {entry.key: entry.value for entry in file.metadata_props},
             size,
@@ -59,19 +60,19 @@ class OpenVinoNetwork:
         self.spec = self.onnx_spec.spec
         self.requests = threading.local()  # one cannot be used by two threads at once
 
-    def __call__(self, fed: Fed) -> Sequence[Candidates] | Sequence[Detections]:
-        if not hasattr(self.requests, "own"):
-            self.requests.own = self.compiled.create_infer_request()
+    def __call__(self, inputs: ModelInputs) -> Sequence[Candidates] | Sequence[Detections]:
+        if not hasattr(self.requests, "infer_request"):
+            self.requests.infer_request = self.compiled.create_infer_request()
         try:
-            outputs = self.requests.own.infer(self.onnx_spec.feed(fed))
+            outputs = self.requests.infer_request.infer(self.onnx_spec.feed(inputs))
         except RuntimeError as error:
             reason = str(error).strip().split("\n")[-1]
             raise PicoDetError(f"{self.path}: OpenVINO cannot run it: {reason}") from error
-        return self.onnx_spec.read([array.copy() for array in outputs.values()], fed)
+        return self.onnx_spec.read([array.copy() for array in outputs.values()], inputs)
 
     def close(self) -> None:
         """Nothing was started that outlives the model."""
 
 
 def _shape(shape: openvino.PartialShape) -> tuple[int | None, ...]:
-    return tuple(None if side.is_dynamic else side.get_length() for side in shape)
+    return tuple(None if dim.is_dynamic else dim.get_length() for dim in shape)

@@ -8,39 +8,41 @@ import numpy as np
 
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.formats.infer_cfg import NAME, FolderSettings, read_settings
-from picodet.formats.inference_folder import program_file
+from picodet.formats.infer_cfg import INFER_CFG, InferConfig, read_infer_cfg
+from picodet.formats.inference_folder import find_program
 from picodet.inference import output_formats
-from picodet.inference.backend import Fed, Spec, check_size
+from picodet.inference.backend import ModelInputs, ModelSpec, check_size
 from picodet.ops.postprocess import Candidates, Detections
-from picodet.paddle_process.client import ProgramProcess
+from picodet.paddle_process.client import PaddleProcess
 from picodet.zoo.class_names import COCO
 
-SCALE_FACTOR, SIZE = "scale_factor", "im_shape"  # ppdet's names of what programs with NMS take
+SCALE_FACTOR, IM_SHAPE = "scale_factor", "im_shape"  # ppdet's names of what programs with NMS take
 
 
-def open_folder(
+def open_paddle(
     folder: Path, python: Path | None, size: tuple[int, int] | None, threads: int = 1
-) -> "PaddleNetwork":
+) -> "PaddleBackend":
     """Start Paddle in `python`, or in the Python that runs this; size is (height, width).
 
     Raises CheckpointError for a folder that is none or holds no PicoDet, MissingPaddleError where
     Paddle is missing.
     """
-    program, settings = program_file(folder), read_settings(folder)
-    size = size or (settings.size if settings else None)
+    program, infer_cfg = find_program(folder), read_infer_cfg(folder)
+    size = size or (infer_cfg.size if infer_cfg else None)
     if size is None:
-        raise CheckpointError(f"{folder}: has no {NAME}; name the input's size with --input-size")
+        raise CheckpointError(
+            f"{folder}: has no {INFER_CFG}; name the input's size with --input-size"
+        )
     check_size(folder, size)
-    process = ProgramProcess(program, python, threads)
+    process = PaddleProcess(program, python, threads)
     try:
-        return PaddleNetwork(folder, process, settings, size)
+        return PaddleBackend(folder, process, infer_cfg, size)
     except BaseException:
         process.close()
         raise
 
 
-class PaddleNetwork:
+class PaddleBackend:
     """Pictures go through one by one: ppdet exports programs that take no more at once."""
 
     runtime = "paddlepaddle"
@@ -48,44 +50,50 @@ class PaddleNetwork:
     def __init__(
         self,
         folder: Path,
-        process: ProgramProcess,
-        settings: FolderSettings | None,
+        process: PaddleProcess,
+        infer_cfg: InferConfig | None,
         size: tuple[int, int],
     ) -> None:
         self.folder, self.process = folder, process
-        pictures = [name for name in process.inputs if name not in (SCALE_FACTOR, SIZE)]
-        if len(pictures) != 1:
+        image_inputs = [name for name in process.inputs if name not in (SCALE_FACTOR, IM_SHAPE)]
+        if len(image_inputs) != 1:
             raise CheckpointError(
                 f"{folder}: its program takes {', '.join(process.inputs)}; expected are one "
-                f"picture and perhaps {SCALE_FACTOR} and {SIZE}"
+                f"picture and perhaps {SCALE_FACTOR} and {IM_SHAPE}"
             )
-        self.picture = pictures[0]
+        self.image_input = image_inputs[0]
         # a program does not tell the shapes of its outputs before it has run
-        blank = Fed(np.zeros((1, 3, *size), np.float32), np.ones((1, 2), np.float32))
-        outputs = self._run(blank)
+        zeros = ModelInputs(np.zeros((1, 3, *size), np.float32), np.ones((1, 2), np.float32))
+        outputs = self._run(zeros)
         shapes = [output.shape for output in outputs]
-        form = output_formats.recognise(str(folder), shapes)
-        if form == "detections" and SCALE_FACTOR not in process.inputs:
+        output_format = output_formats.recognize_format(str(folder), shapes)
+        if output_format == "detections" and SCALE_FACTOR not in process.inputs:
             raise CheckpointError(f"{folder}: its NMS takes no {SCALE_FACTOR}; export it again")
-        classes, notes = _classes(settings, output_formats.count_classes(form, shapes))
-        if settings is None:
-            notes += (f"mean, std and interp are ppdet's defaults: there is no {NAME}",)
-        self.spec = Spec(
+        classes, notes = _class_names(
+            infer_cfg, output_formats.count_classes(output_format, shapes)
+        )
+        if infer_cfg is None:
+            notes += (f"mean, std and interp are ppdet's defaults: there is no {INFER_CFG}",)
+        self.spec = ModelSpec(
             name=folder.resolve().name,
-            form=form,
+            output_format=output_format,
             input_size=size,
-            preprocessing=settings.preprocessing if settings else Preprocessing(),
+            preprocessing=infer_cfg.preprocessing if infer_cfg else Preprocessing(),
             classes=classes,
-            num_classes=len(classes) if classes else output_formats.count_classes(form, shapes),
+            num_classes=len(classes)
+            if classes
+            else output_formats.count_classes(output_format, shapes),
             notes=notes,
         )
         self._read(outputs, size)
 
-    def __call__(self, fed: Fed) -> Sequence[Candidates] | Sequence[Detections]:
-        height, width = fed.images.shape[2:]
+    def __call__(self, inputs: ModelInputs) -> Sequence[Candidates] | Sequence[Detections]:
+        height, width = inputs.images.shape[2:]
         found: list[Any] = []
-        for i in range(len(fed.images)):
-            outputs = self._run(Fed(fed.images[i : i + 1], fed.scale_factors[i : i + 1]))
+        for i in range(len(inputs.images)):
+            outputs = self._run(
+                ModelInputs(inputs.images[i : i + 1], inputs.scale_factors[i : i + 1])
+            )
             found += self._read(outputs, (height, width))
         return found
 
@@ -93,44 +101,45 @@ class PaddleNetwork:
         """End Paddle's process."""
         self.process.close()
 
-    def _run(self, fed: Fed) -> list[np.ndarray]:
+    def _run(self, inputs: ModelInputs) -> list[np.ndarray]:
         """Of one picture."""
         known = {
-            self.picture: fed.images,
-            SCALE_FACTOR: fed.scale_factors,
-            SIZE: np.array([fed.images.shape[2:]], np.float32),
+            self.image_input: inputs.images,
+            SCALE_FACTOR: inputs.scale_factors,
+            IM_SHAPE: np.array([inputs.images.shape[2:]], np.float32),
         }
         return self.process.run({name: known[name] for name in self.process.inputs})
 
     def _read(
         self, outputs: Sequence[np.ndarray], size: tuple[int, int]
     ) -> Sequence[Candidates] | Sequence[Detections]:
-        if self.spec.form == "heads":
-            bins = outputs[output_formats.LEVELS].shape[2] // 4
+        if self.spec.output_format == "heads":
+            bins = outputs[output_formats.NUM_LEVELS].shape[2] // 4
             return output_formats.read_heads(outputs, size, np.arange(bins, dtype=np.float32))
-        if self.spec.form == "boxes":
+        if self.spec.output_format == "boxes":
             return output_formats.read_boxes(outputs)
         (found,) = output_formats.read_detections(outputs, 1)
         if self.spec.num_classes and (found.classes >= self.spec.num_classes).any():
             raise PicoDetError(
                 f"{self.folder}: found an object of class {found.classes.max()}, counted from 0, "
-                f"and the label_list of its {NAME} names {self.spec.num_classes} classes, those of "
+                f"and the label_list of its {INFER_CFG} names {self.spec.num_classes} "
+                "classes, those of "
                 "another model"
             )
         return [found]
 
 
-def _classes(
-    settings: FolderSettings | None, counted: int | None
+def _class_names(
+    infer_cfg: InferConfig | None, num_classes: int | None
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    labels = settings.labels if settings else None
-    if labels and counted in (None, len(labels)):
+    labels = infer_cfg.labels if infer_cfg else None
+    if labels and num_classes in (None, len(labels)):
         return labels, ()
     if labels:
         return None, (
-            f"its classes have no names: the program has {counted}, and the label_list of its "
-            f"{NAME} names {len(labels)}, those of another model",
+            f"its classes have no names: the program has {num_classes}, and the label_list of its "
+            f"{INFER_CFG} names {len(labels)}, those of another model",
         )
-    if counted == len(COCO):
+    if num_classes == len(COCO):
         return COCO, ("its classes are taken to be COCO's: it has 80 and does not name them",)
     return None, ("its classes have no names: the folder does not say them",)

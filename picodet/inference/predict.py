@@ -9,14 +9,14 @@ import numpy as np
 from picodet.config import ResizeKernels
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import ImageError, PicoDetError
-from picodet.inference.backend import Fed, Network
-from picodet.inference.torch_backend import TorchNetwork
+from picodet.inference.backend import Backend, ModelInputs
+from picodet.inference.torch_backend import TorchBackend
 from picodet.models.picodet import PicoDet
 from picodet.ops.postprocess import Candidates, Detections, apply_nms
 
 
-def detect_with(
-    network: Network,
+def detect_image(
+    backend: Backend,
     image: np.ndarray,
     interp: int | None = None,
     score: float = 0.025,
@@ -28,13 +28,13 @@ def detect_with(
     """
     if not 0 <= score <= 1:
         raise PicoDetError(f"score {score}: a threshold from 0 to 1 is expected")
-    preprocessing = network.spec.preprocessing
+    preprocessing = backend.spec.preprocessing
     if interp is not None:
         preprocessing = replace(preprocessing, interp=interp)
     if resize is not None:
         preprocessing = replace(preprocessing, resize=resize)
-    array, scale_factor = preprocess(image, network.spec.input_size, preprocessing)
-    (output,) = network(Fed(array[None], scale_factor[None]))
+    array, scale_factor = preprocess(image, backend.spec.input_size, preprocessing)
+    (output,) = backend(ModelInputs(array[None], scale_factor[None]))
     if isinstance(output, Candidates):
         return apply_nms(output, scale_factor, score)
     return output.above(score)
@@ -57,10 +57,10 @@ def detect(
     model of which any part is in training mode, or whose output is not finite.
     """
     _check(model, image, score)
-    network = TorchNetwork(model)
+    backend = TorchBackend(model)
     if not isinstance(image, np.ndarray):
         image = read_image(Path(image))
-    return detect_with(network, image, interp, score, resize)
+    return detect_image(backend, image, interp, score, resize)
 
 
 def _check(model: object, image: object, score: object) -> None:

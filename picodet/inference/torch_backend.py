@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 from picodet.errors import PicoDetError
-from picodet.inference.backend import Fed, Spec
-from picodet.inference.output_formats import finite
+from picodet.inference.backend import ModelInputs, ModelSpec
+from picodet.inference.output_formats import to_candidates
 from picodet.models.head import AnyHeadOutput
 from picodet.models.picodet import PicoDet
 from picodet.ops.decode import decode
 from picodet.ops.postprocess import Candidates
 
-EXACT = (torch.float32, torch.float64)  # enough digits for pixels
+DECODE_DTYPES = (torch.float32, torch.float64)  # enough digits for pixels
 
 
-class TorchNetwork:
+class TorchBackend:
     """Runs a model as it is: in the precision and on the device of its weights.
 
     notes: what was assumed when it was read.
@@ -29,9 +29,9 @@ class TorchNetwork:
         config = model.config
         self.model = model
         self.weight = next(model.parameters())
-        self.spec = Spec(
+        self.spec = ModelSpec(
             name=config.name,
-            form="boxes",
+            output_format="boxes",
             input_size=config.input_size,
             preprocessing=config.preprocessing,
             classes=config.classes,
@@ -39,22 +39,22 @@ class TorchNetwork:
             notes=notes,
         )
 
-    def __call__(self, fed: Fed) -> list[Candidates]:
+    def __call__(self, inputs: ModelInputs) -> list[Candidates]:
         with torch.inference_mode():
-            images = torch.from_numpy(fed.images).to(self.weight)
+            images = torch.from_numpy(inputs.images).to(self.weight)
             output = self.model(images)
-            if output.logits[0].dtype in EXACT:
+            if output.logits[0].dtype in DECODE_DTYPES:
                 boxes, scores = decode(output, self.model.head.integral)
             else:
-                boxes, scores = self._decoded_in_single(output)
-        return finite(boxes.cpu().numpy(), scores.cpu().numpy())
+                boxes, scores = self._decode_in_float32(output)
+        return to_candidates(boxes.cpu().numpy(), scores.cpu().numpy())
 
-    def _decoded_in_single(self, output: AnyHeadOutput) -> tuple[Tensor, Tensor]:
+    def _decode_in_float32(self, output: AnyHeadOutput) -> tuple[Tensor, Tensor]:
         """Of a model in bfloat16 or float16, or under autocast: boxes need more digits."""
-        single = type(output)(*(tuple(x.float() for x in maps) for maps in output))
+        float_output = type(output)(*(tuple(x.float() for x in maps) for maps in output))
         integral = copy.deepcopy(self.model.head.integral).float()
         with torch.autocast(self.weight.device.type, enabled=False):
-            return decode(single, integral)
+            return decode(float_output, integral)
 
     def close(self) -> None:
         """Nothing was started."""
@@ -77,7 +77,7 @@ def _check(model: PicoDet) -> None:
         raise PicoDetError("the model's weights are on the device meta, which holds no numbers")
 
 
-def on_device(model: PicoDet, device: str) -> PicoDet:
+def move_to_device(model: PicoDet, device: str) -> PicoDet:
     """The model there. Raises PicoDetError for a device that this machine has not.
 
     On a GPU convolutions are computed in float32 and always in the same way: cuDNN would otherwise

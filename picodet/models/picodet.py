@@ -48,7 +48,8 @@ HEADS: Mapping[Head, type[PicoHead | PicoHeadV2]] = {
 class PicoDet(nn.Module):
     """images [B, 3, H, W], preprocessed, H and W multiples of 32 -> what the head says.
 
-    Layers have PaddleDetection's tree and order; `picodet.converter.names.name_tables` maps the names.
+    Layers have PaddleDetection's tree and order; `picodet.converter.names.name_tables` maps the
+    names.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -11,21 +11,21 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 DTYPES = ("float32", "float64", "int32", "int64")
-LONGEST_LINE = 1 << 20  # bytes
-LARGEST = 1 << 30  # bytes of one array
+MAX_LINE_BYTES = 1 << 20  # bytes
+MAX_ARRAY_BYTES = 1 << 30  # bytes of one array
 
 
 class Message(NamedTuple):
     """What goes through at once."""
 
-    words: dict[str, Any]  # anything that JSON can say
+    header: dict[str, Any]  # anything that JSON can say
     arrays: dict[str, np.ndarray]
 
 
-def send(stream: IO[bytes], words: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def send(stream: IO[bytes], header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Raises OSError where nobody is at the other end."""
-    listed = [[name, array.dtype.name, array.shape] for name, array in arrays.items()]
-    stream.write(json.dumps({"words": words, "arrays": listed}).encode() + b"\n")
+    array_specs = [[name, array.dtype.name, array.shape] for name, array in arrays.items()]
+    stream.write(json.dumps({"header": header, "arrays": array_specs}).encode() + b"\n")
     for array in arrays.values():
         stream.write(np.ascontiguousarray(array).data)
     stream.flush()
@@ -36,29 +36,29 @@ def receive(stream: IO[bytes]) -> Message | None:
 
     Raises ValueError for what is no message.
     """
-    line = stream.readline(LONGEST_LINE)
+    line = stream.readline(MAX_LINE_BYTES)
     if not line.endswith(b"\n"):
-        if len(line) < LONGEST_LINE:
+        if len(line) < MAX_LINE_BYTES:
             return None
         raise ValueError("a line without an end")
     try:
         content = json.loads(line)
-        words = dict(content["words"])
-        listed = [
+        header = dict(content["header"])
+        array_specs = [
             (str(name), _dtype(dtype), _shape(shape)) for name, dtype, shape in content["arrays"]
         ]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"a line that is no message: {line!r:.200}") from error
     arrays = {}
-    for name, dtype, shape in listed:
+    for name, dtype, shape in array_specs:
         size = prod(shape) * dtype.itemsize
-        if size > LARGEST:
+        if size > MAX_ARRAY_BYTES:
             raise ValueError(f"{name} of {size:,} bytes")
         data = stream.read(size)
         if len(data) < size:
             return None
         arrays[name] = np.frombuffer(data, dtype).reshape(shape)
-    return Message(words, arrays)
+    return Message(header, arrays)
 
 
 def _dtype(name: Any) -> np.dtype[Any]:
@@ -67,7 +67,7 @@ def _dtype(name: Any) -> np.dtype[Any]:
     return np.dtype(name)
 
 
-def _shape(sides: Any) -> tuple[int, ...]:
-    if not all(type(side) is int and side >= 0 for side in sides):
-        raise ValueError(f"shape {sides!r:.40}")
-    return tuple(sides)
+def _shape(dims: Any) -> tuple[int, ...]:
+    if not all(type(dim) is int and dim >= 0 for dim in dims):
+        raise ValueError(f"shape {dims!r:.40}")
+    return tuple(dims)

@@ -15,49 +15,49 @@ from typing import IO, Any
 
 import numpy as np
 
-from picodet.formats.inference_folder import WEIGHTS
+from picodet.formats.inference_folder import WEIGHTS_SUFFIX
 from picodet.paddle_process.pipe import receive, send
 
-SUMMARY = re.compile(r"(\(\w+\)|\w+Error:) .+?(?=\s*\[Hint:|\s*\(at /|\Z)", re.DOTALL)
+ERROR_SUMMARY = re.compile(r"(\(\w+\)|\w+Error:) .+?(?=\s*\[Hint:|\s*\(at /|\Z)", re.DOTALL)
 
 
 def main(argument: str) -> None:
     """Serve until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted, and closes the pipe
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    with requests, answers, Path(os.devnull).open("rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
+    requests, responses = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    with requests, responses, Path(os.devnull).open("rb") as devnull:
+        os.dup2(devnull.fileno(), 0)
         os.dup2(2, 1)  # what Paddle prints is no answer
-        serve(json.loads(argument), requests, answers)
+        serve(json.loads(argument), requests, responses)
 
 
-def serve(asked: dict[str, Any], requests: IO[bytes], answers: IO[bytes]) -> None:
+def serve(request: dict[str, Any], requests: IO[bytes], responses: IO[bytes]) -> None:
     """Load the program that is asked for, and answer."""
     try:
-        program = Program(Path(asked["program"]), asked["threads"])
+        program = PaddleProgram(Path(request["program"]), request["threads"])
     except ModuleNotFoundError as error:
-        send(answers, {"missing": error.name}, {})
+        send(responses, {"missing": error.name}, {})
         return
     except Exception as error:  # Paddle's errors have no class of their own in common
-        send(answers, {"error": reason(error)}, {})
+        send(responses, {"error": error_message(error)}, {})
         return
-    send(answers, {"inputs": program.inputs, "outputs": program.outputs}, {})
+    send(responses, {"inputs": program.inputs, "outputs": program.outputs}, {})
     while (message := receive(requests)) is not None:
         try:
             outputs = program.run(message.arrays)
         except Exception as error:  # as above
-            send(answers, {"error": reason(error)}, {})
+            send(responses, {"error": error_message(error)}, {})
         else:
-            send(answers, {}, outputs)
+            send(responses, {}, outputs)
 
 
-class Program:
+class PaddleProgram:
     """A loaded program, on the CPU."""
 
     def __init__(self, file: Path, threads: int) -> None:
         from paddle import inference  # noqa: PLC0415 (it is not there in the tests of the others)
 
-        config = inference.Config(str(file), str(file.with_suffix(WEIGHTS)))
+        config = inference.Config(str(file), str(file.with_suffix(WEIGHTS_SUFFIX)))
         config.disable_gpu()
         config.disable_mkldnn()  # with it, 3.3.1 cannot run what 3.x exports
         config.disable_glog_info()
@@ -75,8 +75,8 @@ class Program:
         return {name: handle.copy_to_cpu() for name, handle in handles.items()}
 
 
-def reason(error: Exception) -> str:
+def error_message(error: Exception) -> str:
     """What Paddle says went wrong, without the stacks before it and the hints behind it."""
     text = str(error).split("Error Message Summary:")[-1]
-    found = SUMMARY.search(text)
+    found = ERROR_SUMMARY.search(text)
     return " ".join((found.group() if found else text).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""What `picodet-train` does: recipe, dataset and weights -> a training that can be run."""
+"""Put a training together: options, recipe, dataset and initial weights -> Trainer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -7,11 +7,11 @@ from typing import Any
 
 from picodet.config import ModelConfig, ResizeKernels
 from picodet.data.coco import read_annotations
-from picodet.data.resize_kernels import fingerprint, name_of
+from picodet.data.resize_kernels import describe_kernels, fingerprint
 from picodet.distributed import ProcessGroup
 from picodet.errors import TrainingError
 from picodet.files import check_folder, sha256
-from picodet.inference.torch_backend import on_device
+from picodet.inference.torch_backend import move_to_device
 from picodet.system import locks
 from picodet.system.locks import Lock
 from picodet.system.versions import cpu
@@ -28,15 +28,15 @@ from picodet.training.sync_batchnorm import convert_sync_batchnorm
 from picodet.training.trainer import Trainer, Validate
 from picodet.version import __version__
 
-RESIZED_BY = "resized by"  # of a state's settings: what may change, and is told then
+RESIZED_BY = "resized by"  # setting of a checkpoint that may change: a note reports it
 
-IMAGES, TRAIN, VAL = "images", "train", "val"  # in a state's settings
+IMAGES, TRAIN, VAL = "images", "train", "val"  # settings of a checkpoint
 ProgressCallback = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class DatasetPaths:
-    """A dataset in COCO's format, to be trained on."""
+    """A dataset in COCO's format: folder of images, and annotation file."""
 
     images: Path
     annotations: Path
@@ -44,7 +44,7 @@ class DatasetPaths:
 
 @dataclass(frozen=True)
 class InitWeights:
-    """The weights that a new training begins with."""
+    """The initial weights: a file (None: random, as ppdet), and what becomes of its head."""
 
     weights: Path | None
     head: HeadInit = "reuse"
@@ -52,15 +52,15 @@ class InitWeights:
 
 @dataclass(frozen=True)
 class PreparedTraining:
-    """A training at its beginning, or where it was left off, and what there is to say of it."""
+    """A training that is ready to run, from the start or a checkpoint, and notes on it."""
 
     trainer: Trainer
     notes: tuple[str, ...]
-    lock: Lock | None  # that keeps others out of the folder; to be released at the end
+    lock: Lock | None  # on the output folder, held by process 0; release it at the end
 
 
 def with_classes(recipe: Recipe, classes: tuple[str, ...] | None) -> Recipe:
-    """The same for other things to find."""
+    """The recipe for other classes; None leaves its own."""
     if classes is None or classes == recipe.model.classes:
         return recipe
     name = f"{recipe.model.name}_{len(classes)}_classes"
@@ -68,7 +68,7 @@ def with_classes(recipe: Recipe, classes: tuple[str, ...] | None) -> Recipe:
 
 
 def with_resize(recipe: Recipe, kernels: ResizeKernels | None) -> Recipe:
-    """The same with pictures resized by other kernels; None leaves the recipe's."""
+    """The recipe with images resized by other kernels; None leaves its own."""
     if kernels is None:
         return recipe
     numbers = replace(recipe.model.preprocessing, resize=kernels)
@@ -78,12 +78,15 @@ def with_resize(recipe: Recipe, kernels: ResizeKernels | None) -> Recipe:
 def with_lr(
     recipe: Recipe, batch: int, batches_per_step: int, lr: float | None
 ) -> tuple[Recipe, str]:
-    """For `batches_per_step` times `batch` images a step: its rate, or the one asked for."""
+    """The recipe for `batches_per_step` x `batch` images per step, and a note on its learning rate.
+
+    lr: base learning rate; None: the recipe's, scaled linearly.
+    """
     used = scaled_to_batch(recipe, batch, batches_per_step)
     if lr is not None:
         schedule = replace(used.schedule, base_lr=lr)
-        return replace(used, schedule=schedule), f"base rate {lr:g}, as asked"
-    kept = f"base rate {used.schedule.base_lr:g} for {used.batches.total} pictures a step"
+        return replace(used, schedule=schedule), f"base learning rate {lr:g}, as given by --lr"
+    kept = f"base learning rate {used.schedule.base_lr:g} for {used.batches.total} images per step"
     return used, scaling_note(recipe, used) or f"{kept}, as in the recipe"
 
 
@@ -98,17 +101,19 @@ def prepare(
     show: Callable[[Any], None],
     checking_images: ProgressCallback = lambda done, total: None,
 ) -> PreparedTraining:
-    """checking_images: told how many images were looked at, whether they are those of before.
+    """Read everything, initialize or resume, and lock the output folder.
 
-    Raises TrainingError where it cannot begin, or go on, as asked, and what reading raises.
+    checking_images: called with (done, total) while checksums of the images are computed. Process 0
+    creates `options.out`; cudnn's flags are set by opening the device (see on_device). Raises
+    TrainingError if the training cannot start or resume, and what reading the files raises.
     """
     recipe = options.recipe
     folder = options.out / checkpoints.FOLDER
     newest = checkpoints.newest(folder)
     if newest is not None and not resume:
         raise TrainingError(
-            f"{options.out} holds a training of {int(newest.stem):,} steps: --resume goes on with "
-            "it; for a new one name another --out"
+            f"{options.out}: already holds a training of {int(newest.stem):,} steps; continue it "
+            "with --resume, or give another --out"
         )
     dataset = read_dataset(data.annotations, data.images, recipe.model.classes)
     loader = Loader(
@@ -122,13 +127,13 @@ def prepare(
         workers=options.workers,
     )
     if loader.steps_per_epoch < options.accumulation_steps:
-        wanted = options.batch_size * options.accumulation_steps * ranks.size
+        needed = options.batch_size * options.accumulation_steps * ranks.size
         raise TrainingError(
-            f"{data.annotations}: {len(dataset)} pictures to train on are fewer than the {wanted} "
-            "of a step; a smaller --batch or --accumulation-steps is needed"
+            f"{data.annotations}: {len(dataset)} images to train on, fewer than the {needed} of a "
+            "step; use a smaller --batch or --accumulation-steps"
         )
     initialized = init_model(recipe.model, options.seed, init.weights, init.head)
-    model = on_device(initialized.model, options.device)
+    model = move_to_device(initialized.model, options.device)
     freeze(model, recipe.frozen)
     if recipe.sync_bn and ranks.size > 1:
         convert_sync_batchnorm(model)
@@ -144,7 +149,7 @@ def prepare(
     images = {name: image_record.digest(rows[name]) for name in rows}
     validate = validation(recipe.model) if validation else None
     trainer = Trainer(options, ranks, model, loader, settings | {IMAGES: images}, validate, show)
-    notes = [f"{len(dataset):,} pictures, {trainer.steps:,} steps an epoch", *dataset.notes]
+    notes = [f"{len(dataset):,} images, {trainer.steps:,} steps per epoch", *dataset.notes]
     lock = None
     if newest is None:
         if ranks.rank == 0:
@@ -168,50 +173,50 @@ def prepare(
         image_record.write(options.out, **rows)
     trainer.resume(checkpoint)
     progress = checkpoint.progress
-    notes.append(f"goes on after step {progress.step} of epoch {progress.epoch + 1}, from {newest}")
+    notes.append(f"resumed after step {progress.step} of epoch {progress.epoch + 1}, from {newest}")
     return PreparedTraining(trainer, tuple(notes), lock)
 
 
 def _lock_folder(out: Path, newest: Path | None) -> Lock:
-    """The folder is this training's from now on, and nobody has gone on with it meanwhile."""
+    """Lock the folder. Raises TrainingError if another process trains, or has trained, into it."""
     name = out / "training"
     lock = locks.acquire(name)
     if lock is None:
         raise TrainingError(
-            f"{out}: {locks.lock_holder(name)} is training into this folder at this moment; wait for "
-            "its end, or name another --out"
+            f"{out}: {locks.lock_holder(name)} is training into this folder now; wait until it "
+            "ends, or give another --out"
         )
     if checkpoints.newest(out / checkpoints.FOLDER) != newest:
         lock.release()
-        raise TrainingError(f"{out}: another process has trained into it until now; start again")
+        raise TrainingError(f"{out}: another process has trained into it meanwhile; start again")
     return lock
 
 
 def _image_paths(data: DatasetPaths) -> list[Path]:
-    """All of an annotation file."""
+    """All images of an annotation file."""
     annotations = read_annotations(data.annotations)
     return [data.images / image.file for image in annotations.images]
 
 
 def _resized_by(kernels: ResizeKernels) -> dict[str, str]:
-    """Fingerprints of all that a training resizes: bytes, and floats behind the distortion."""
+    """Fingerprints of the resize kernels: of bytes, and of floats after color jitter."""
     return {
         f"{interp} {dtype}": found
         for dtype in ("uint8", "float32", "float64")
         for interp, found in fingerprint(kernels, dtype).items()
-    } | {"kernels": f"{name_of(kernels)}, {cpu()}"}
+    } | {"kernels": f"{describe_kernels(kernels)}, {cpu()}"}
 
 
 def _kernel_note(before: Any, now: Mapping[str, str]) -> list[str]:
-    """A note where a training goes on on a machine that resizes otherwise."""
+    """A note if a training is resumed on a machine whose kernels resize differently."""
     if not isinstance(before, dict) or all(
         before.get(name) == found for name, found in now.items() if name != "kernels"
     ):
         return []
     return [
-        f"the pictures were resized by other kernels before ({before.get('kernels')}; now "
-        f"{now['kernels']}): what follows is not bit for bit what it would have been there. "
-        "--resize portable is for trainings that move"
+        f"resized by other kernels than before (were {before.get('kernels')}; are "
+        f"{now['kernels']}): the result will not be bit for bit that of one machine. Train with "
+        "--resize portable to move between machines"
     ]
 
 
@@ -222,7 +227,7 @@ def _settings(
     init: InitWeights,
     ranks: ProcessGroup,
 ) -> dict[str, Any]:
-    """All that the numbers of a training depend on."""
+    """Everything that the numbers of a training depend on."""
     return {
         "picodet": __version__,
         "recipe": asdict(options.recipe),

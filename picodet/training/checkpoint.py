@@ -1,8 +1,8 @@
-"""All that a training needs to go on as if it had never stopped, in one file of data.
+"""Checkpoints: everything that a training needs to resume with the same bits, in one file.
 
-A `.safetensors`: the model's tensors, those of the optimiser and of the average, and in its header
-where the training stands. Pictures and their random numbers follow from seed, epoch and step
-(picodet.training.data.dataloader), so that there is nothing else to remember.
+A `.safetensors` with the tensors of model, optimizer and EMA; its header holds the progress. Images
+and their augmentation follow from seed, epoch and step (picodet.training.data.batch_reader), so
+that no random state is saved. Also the weight files, last_ema.pth and others.
 """
 
 import hashlib
@@ -41,36 +41,36 @@ class Best:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands: what is to be done next."""
+    """Position of a training: the step to take next."""
 
     epoch: int = 0  # counted from 0
-    step: int = 0  # of the epoch
-    iteration: int = 0  # of the training
+    step: int = 0  # within the epoch
+    iteration: int = 0  # step within the training
     best: Best | None = None
 
     def next_step(self) -> "Progress":
-        """A step later, in the same epoch."""
+        """One step later, in the same epoch."""
         return replace(self, step=self.step + 1, iteration=self.iteration + 1)
 
     def next_epoch(self) -> "Progress":
-        """At the beginning of the next one."""
+        """At the start of the next epoch."""
         return replace(self, epoch=self.epoch + 1, step=0)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training at a position; `numbers` are what its parts remember besides tensors."""
+    """The content of a checkpoint; `numbers`: what EMA and gradient scaler keep besides tensors."""
 
     progress: Progress
-    tensors: Mapping[str, Mapping[str, Tensor]]  # of each of PARTS
+    tensors: Mapping[str, Mapping[str, Tensor]]  # by part (PARTS), then by name
     numbers: Mapping[str, Any]
-    settings: Mapping[str, Any]  # what all numbers depend on: a state goes on under the same only
+    settings: Mapping[str, Any]  # what all numbers depend on; the same when resuming
 
 
 def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Whole or not at all; of the older ones `keep - 1` stay.
+    """Write a checkpoint atomically, and delete all but the `keep` newest of the folder.
 
-    Raises OutputError where it cannot be written: what was there before is untouched.
+    Returns its path. Raises OutputError if it cannot be written; older ones are untouched then.
     """
     flat = {
         f"{part}.{name}": tensor.detach().cpu().numpy()
@@ -91,12 +91,12 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
 
 def newest(folder: Path) -> Path | None:
-    """The state to go on from."""
+    """The newest checkpoint of a folder; None if there is none."""
     return max(folder.glob(FILES), default=None)
 
 
 def load(path: Path) -> Checkpoint:
-    """Raises TrainingError where the file is not what `save` has written."""
+    """Read a checkpoint. Raises TrainingError for a file that `save` has not written."""
     tensors: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
     try:
         with safe_open(regular_file(path), "pt") as file:
@@ -104,13 +104,13 @@ def load(path: Path) -> Checkpoint:
             header = json.loads(
                 (file.metadata() or {}).get(HEADER, "{}"), object_pairs_hook=unique_keys
             )
-            for name in file.keys():  # noqa: SIM118  # it is no dictionary
+            for name in file.keys():  # noqa: SIM118  # not a dictionary
                 part, _, own = name.partition(".")
                 tensors[part][own] = tensor = file.get_tensor(name)
                 sums.check(name, tensor.numpy())
         numbers, settings = header["numbers"], header["settings"]
         if not (isinstance(numbers, dict) and isinstance(settings, dict)):
-            raise TypeError("its numbers or settings are no dictionary")
+            raise TypeError("its numbers or settings are not a dictionary")
         return Checkpoint(_progress(header["progress"]), tensors, numbers, settings)
     except (
         *(SafetensorError, OSError, KeyError, TypeError, ValueError),
@@ -118,27 +118,30 @@ def load(path: Path) -> Checkpoint:
     ) as error:
         reason = f"{type(error).__name__} {error}"
         raise TrainingError(
-            f"{path}: is no state of a training, or a damaged one ({reason}). Delete it, and "
-            "--resume takes the one before"
+            f"{path}: not a training checkpoint, or damaged ({reason}). Delete it, and --resume "
+            "uses the one before"
         ) from error
 
 
 def _progress(content: Mapping[str, Any]) -> Progress:
-    """Raises KeyError, TypeError or ValueError where it is nowhere."""
+    """Raises KeyError, TypeError or ValueError if it is invalid."""
     numbers = {name: content[name] for name in ("epoch", "step", "iteration")}
     best = content["best"]
     if best is not None:
         best = Best(float(best["ap"]), best["epoch"])
         numbers["best epoch"] = best.epoch
     if any(type(number) is not int or number < 0 for number in numbers.values()):
-        raise ValueError(f"a position of {numbers!r:.200}")
+        raise ValueError(f"invalid progress {numbers!r:.200}")
     return Progress(content["epoch"], content["step"], content["iteration"], best)
 
 
-def check_same_settings(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raise TrainingError where a training would go on under other numbers than it began with."""
+def check_same_settings(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Raise TrainingError if a training would resume under other settings than it began with.
+
+    found: of the checkpoint; expected: of this run.
+    """
     before = dict(_flat(found))
-    now = dict(_flat(json.loads(json.dumps(wanted))))  # tuples are lists in a file
+    now = dict(_flat(json.loads(json.dumps(expected))))  # tuples are lists in a file
     differing = [
         f"{name} was {before.get(name)!r:.100}, is {now.get(name)!r:.100}"
         for name in {**before, **now}
@@ -147,13 +150,13 @@ def check_same_settings(path: Path, found: Mapping[str, Any], wanted: Mapping[st
     if differing:
         more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         raise TrainingError(
-            f"{path} belongs to another training: {'; '.join(differing[:SHOWN])}{more}. Go on with "
-            "what it began with, or begin anew in another --out"
+            f"{path}: other settings than the training began with: {'; '.join(differing[:SHOWN])}"
+            f"{more}. Resume with the same settings, or start a new training in another --out"
         )
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Names in full, as "recipe.schedule.epochs", and values."""
+    """Dotted names, such as "recipe.schedule.epochs", and values."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
@@ -166,7 +169,7 @@ KINDS = ("ema", "raw")
 
 
 class WeightWriter:
-    """Written into the folder of a job."""
+    """Writes the weight files of a training: {last,best}_{ema,raw}.pth in its folder."""
 
     def __init__(self, options: TrainOptions, config: ModelConfig) -> None:
         self.folder, self.config = options.out, config
@@ -175,7 +178,7 @@ class WeightWriter:
         self.digest = hashlib.sha256(recipe.encode()).hexdigest()
 
     def files(self) -> tuple[Path, ...]:
-        """Those that there are."""
+        """The weight files that exist."""
         named = (self.folder / f"{name}_{kind}.pth" for name in NAMES for kind in KINDS)
         return tuple(path for path in named if path.is_file())
 
@@ -186,7 +189,10 @@ class WeightWriter:
         epoch: int,
         names: Sequence[str],
     ) -> None:
-        """Raises OutputError where the disk is full: what was there before is untouched."""
+        """Write EMA and raw weights under each of `names` ("last", "best").
+
+        Raises OutputError, e.g. for a full disk; an older file is untouched then.
+        """
         for kind, weights in zip(KINDS, (ema_weights, raw), strict=True):
             arrays = {name: tensor.detach().cpu().numpy() for name, tensor in weights.items()}
             source = f"{self.source}, epoch {epoch}, {kind} weights"

@@ -1,4 +1,4 @@
-"""What a training minimises, made of its recipe."""
+"""The training loss of a recipe: assignment, then VFL, GIoU and DFL."""
 
 from collections.abc import Callable
 from functools import partial
@@ -40,20 +40,21 @@ def simota_losses(
     integral: Integral,
     normalizer: Callable[[Tensor], Tensor],
 ) -> Losses:
-    """`normalizer` makes of the sum of the positives' weights what the loss of boxes is divided by.
+    """Losses of 2021, with SimOTA (ppdet/modeling/heads/simota_head.py).
 
-    The loss of classes is divided by this process's own count of positives: ppdet means to average
-    it over the processes, and does not, as that fails for a plain int.
+    normalizer: sum of the positives' weights -> divisor of the box losses. The classification loss
+    is divided by this process's own number of positives: ppdet tries to average it over the
+    processes, which fails for a plain int.
     """
     anchors = anchor_points_of(output)
-    logits, sides = flatten_levels(output.logits), flatten_levels(output.reg)
-    assigned = assign_simota(logits, sides, anchors, targets, assignment, integral)
+    logits, reg = flatten_levels(output.logits), flatten_levels(output.reg)
+    assigned = assign_simota(logits, reg, anchors, targets, assignment, integral)
     pos = positives(assigned, targets, anchors)
     own = logits[pos.images, pos.classes, pos.anchors]
     vfl = varifocal_of_background(logits).sum()
     vfl = vfl + (varifocal_of_objects(own, pos.quality) - varifocal_of_background(own)).sum()
     confidence = logits.detach()[pos.images, :, pos.anchors].amax(dim=1).sigmoid()
-    giou, dfl = box_losses(sides, pos, confidence, anchors, integral)
+    giou, dfl = box_losses(reg, pos, confidence, anchors, integral)
     divisor = normalizer(confidence.sum()).clamp(min=1)
     return Losses(
         vfl * weights.vfl / _num_positives(assigned, targets),
@@ -65,21 +66,21 @@ def simota_losses(
 @torch.no_grad()
 def assign_simota(
     logits: Tensor,
-    sides: Tensor,
+    reg: Tensor,
     anchors: AnchorPoints,
     targets: Targets,
     config: SimOTA,
     integral: Integral,
 ) -> Assignment:
-    """logits [B, C, A] and sides [B, 4 * (reg_max + 1), A] of all cells."""
-    boxes = predicted_boxes(sides, anchors, integral)
+    """logits [B, C, A] and reg [B, 4 * (reg_max + 1), A] of all anchor points."""
+    boxes = predicted_boxes(reg, anchors, integral)
     return simota(logits.sigmoid(), boxes, anchors.points, anchors.strides, targets, config)
 
 
 def _num_positives(assigned: Assignment, targets: Targets) -> Tensor:
-    """Of positives; a picture that has boxes counts 1 at least, and all of them together too."""
-    per_picture = (assigned.box != NONE).sum(dim=1).clamp(min=1)
-    return (per_picture * targets.valid.any(dim=1)).sum().clamp(min=1)
+    """Number of positives: at least 1 for each image with boxes, and at least 1 in all."""
+    per_image = (assigned.box != NONE).sum(dim=1).clamp(min=1)
+    return (per_image * targets.valid.any(dim=1)).sum().clamp(min=1)
 
 
 def aligned_losses(
@@ -91,13 +92,14 @@ def aligned_losses(
     normalizer: Callable[[Tensor], Tensor],
     static: bool,
 ) -> Losses:
-    """`normalizer` makes of the sum of the assigned scores what all three terms are divided by.
+    """Losses of 2022 (ppdet/modeling/heads/pico_head.py, PicoHeadV2).
 
-    static: in the first epochs, when cells are assigned by where they lie.
+    normalizer: sum of the assigned qualities -> divisor of all three losses. static: assign by
+    ATSS, as in the first epochs, instead of task-aligned.
     """
     anchors = anchor_points_of(output)
-    scores, sides = flatten_levels(output.scores()), flatten_levels(output.reg)
-    assigned = assign_aligned(scores, sides, anchors, targets, assignment, integral, static)
+    scores, reg = flatten_levels(output.scores()), flatten_levels(output.reg)
+    assigned = assign_aligned(scores, reg, anchors, targets, assignment, integral, static)
     pos = positives(assigned, targets, anchors)
     own = scores[pos.images, pos.classes, pos.anchors]
     vfl = varifocal_of_background_scores(scores).sum()
@@ -105,7 +107,7 @@ def aligned_losses(
         vfl
         + (varifocal_of_object_scores(own, pos.quality) - varifocal_of_background_scores(own)).sum()
     )
-    giou, dfl = box_losses(sides, pos, pos.quality, anchors, integral)
+    giou, dfl = box_losses(reg, pos, pos.quality, anchors, integral)
     divisor = normalizer(pos.quality.sum())
     return Losses(
         vfl * weights.vfl / divisor,
@@ -117,22 +119,22 @@ def aligned_losses(
 @torch.no_grad()
 def assign_aligned(
     scores: Tensor,
-    sides: Tensor,
+    reg: Tensor,
     anchors: AnchorPoints,
     targets: Targets,
     config: TaskAligned,
     integral: Integral,
     static: bool,
 ) -> Assignment:
-    """scores [B, C, A] and sides [B, 4 * (reg_max + 1), A] of all cells."""
-    boxes = predicted_boxes(sides, anchors, integral)
+    """scores [B, C, A] and reg [B, 4 * (reg_max + 1), A] of all anchor points."""
+    boxes = predicted_boxes(reg, anchors, integral)
     if static:
         return atss(boxes, anchors.points, anchors.strides, anchors.levels, targets, config)
     return task_aligned(scores.detach(), boxes, anchors.points, targets, config)
 
 
 Criterion = Callable[[AnyHeadOutput, Targets], Losses]
-# a process's own sum of weights -> what its losses are divided by, before it is made 1 at least
+# a process's own sum of weights -> divisor of its losses, before it is clamped to at least 1
 Normalizer = Callable[[Tensor], Tensor]
 
 
@@ -144,10 +146,10 @@ def criterion(
     world_size: int,
     epoch: int,
 ) -> Criterion:
-    """For one epoch, as of which on cells may be assigned in another way; `integral` is the head's.
+    """The loss function of one epoch (counted from 0), which selects the assigner of 2022.
 
-    One process alone does not make the 2022 normaliser 1 at least, as in ppdet: where a batch has
-    no positives its losses are not finite (pico_head.py:757-761).
+    integral: the head's. As in ppdet, a single process does not clamp the divisor of 2022 to at
+    least 1: losses of a batch without positives are not finite (pico_head.py:757-761).
     """
     if isinstance(assignment, SimOTA):
         losses = partial(

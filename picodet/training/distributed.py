@@ -1,7 +1,7 @@
-"""What the processes of one training exchange: gradients, normalisers of losses, and flags.
+"""What the processes of a training exchange: gradients, loss normalizers and flags.
 
-Batch norms have the statistics of their own process, as in ppdet (no process sends them; those of
-process 0 are saved), unless the recipe synchronises them.
+Batch norms use the statistics of their own process, as in ppdet (those of process 0 are saved),
+unless the recipe sets sync_bn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from picodet.distributed import ProcessGroup
 from picodet.training.criterion import Normalizer
 from picodet.training.recipes.schema import BoxNormalizer
 
-# buffers that no process sends in a step; the newer name of two
+# DDP's argument for sending buffers in each step: newer and older name
 BUFFER_SYNC_ARGUMENT = next(
     name
     for name in ("forward_sync_buffers", "broadcast_buffers")
@@ -25,17 +25,17 @@ BUFFER_SYNC_ARGUMENT = next(
 
 
 def distributed(model: nn.Module, ranks: ProcessGroup) -> nn.Module:
-    """The model, whose gradients are averaged over the processes while they are computed."""
+    """The model in DistributedDataParallel; a single process gets it unchanged."""
     if ranks.size == 1:
         return model
     return DistributedDataParallel(model, **{BUFFER_SYNC_ARGUMENT: False})  # type: ignore[arg-type]
 
 
 def normalizer(kind: BoxNormalizer, ranks: ProcessGroup) -> Normalizer:
-    """What a process's own sum becomes before the losses are divided by it.
+    """Function: a process's own sum of weights -> divisor of its losses.
 
-    ppdet until 2.6.0 takes the mean over the processes. From 2.6.1 on the mean goes to a copy that
-    is thrown away, and each process divides its own sum by their number (simota_head.py:480-482).
+    ppdet until 2.6.0 takes the mean over the processes. Since 2.6.1 the mean goes to a copy that is
+    thrown away: each process divides its own sum by the world size (simota_head.py:480-482).
     """
     if ranks.size == 1:
         return lambda own: own
@@ -63,7 +63,7 @@ def any_rank(
 def broadcast_from_first(
     tensors: Mapping[str, Tensor], ranks: ProcessGroup
 ) -> Mapping[str, Tensor]:
-    """The tensors of process 0, in all of them."""
+    """Overwrite the tensors of all processes by those of process 0, in place; returns them."""
     if ranks.size > 1:
         for tensor in tensors.values():
             dist.broadcast(tensor, src=0)

@@ -1,8 +1,8 @@
-"""The moving average of a model's state, which is what official weights are.
+"""Exponential moving average (EMA) of a model's state: official weights are EMA weights.
 
-ppdet/optimizer/ema.py:29-141. It averages everything that a checkpoint holds: weights, the running
-statistics of the batch norms, the head's `project`. Official files hold ppdet's unused `scale_reg`
-too, which no model of ours has.
+ppdet/optimizer/ema.py:29-141. It covers every float of a state_dict: weights, the running
+statistics of the batch norms, the head's `project`. Official files hold ppdet's unused
+`scale_reg` too, which no model here has.
 """
 
 import math
@@ -16,31 +16,32 @@ from picodet.training.recipes.schema import EMAConfig
 
 
 class ModelEMA:
-    """Follows the model's state: `update` after each step, `snapshot` where the recipe says.
+    """Tracks the model's state: `update` after each step, `snapshot` where the recipe says.
 
-    Started from zero it is too small by what has not been averaged yet. `snapshot` corrects that as
-    ppdet does, by the last decay as if it had been the same all the time: at a rising decay that is
-    too much, by 1.00012 after a hundred steps. An exponential decay is not set right at all.
-    Started from the parameters nothing is missing.
+    Started from zero the EMA is biased towards zero. `snapshot` corrects that as ppdet does, by the
+    last decay as if it had been constant: at a rising decay that is too much, by 1.00012
+    after a hundred steps. An exponential decay is not corrected at all. Started from the parameters
+    there is no bias.
 
-    `cycle` counts applications: after that many the average begins again, once the one that was
-    asked for has been given. Applied every epoch (ppdet 2.3) 40 is reached at epoch 40, 80 ..;
-    applied at snapshots every 10 epochs (since 2.4), at epoch 400: never.
+    The EMA restarts after `cycle` snapshots. With one every epoch (ppdet 2.3) a cycle of 40 ends at
+    epoch 40, 80 ..; with one every 10 epochs (since 2.4), at epoch 400: never.
     """
 
     def __init__(self, model: PicoDet, config: EMAConfig) -> None:
         self.model = model
         self.recipe = config
-        self.steps = 0  # updates since it began
-        self.applications = 0  # since it began
+        self.steps = 0  # updates since the EMA (re)started
+        self.applications = 0  # snapshots since then
         state = model.state_dict()
         floats = {name: value for name, value in state.items() if value.is_floating_point()}
         self._shapes = {name: value.shape for name, value in floats.items()}
-        self._values = torch.empty_like(self._model_values())  # all of it, one behind the other
+        self._values = torch.empty_like(
+            self._model_values()
+        )  # all floats, flattened and concatenated
         self._reset()
 
     def decay(self) -> float:
-        """What the last update kept of the average."""
+        """The decay of the last update: the factor of the old EMA, 0 .. 1."""
         max_decay, done = self.recipe.decay, self.steps - 1
         if self.recipe.kind == "threshold":
             return min(max_decay, (1 + done) / (10 + done))
@@ -50,7 +51,7 @@ class ModelEMA:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the model as it is."""
+        """Update the EMA with the model's present state."""
         self.steps += 1
         decay = self.decay()
         # two products and a sum, each rounded, as in Paddle
@@ -58,9 +59,9 @@ class ModelEMA:
 
     @torch.no_grad()
     def averaged_state_dict(self) -> dict[str, Tensor]:
-        """A state_dict; zeros where it started from zero and there was no update.
+        """The EMA as a state_dict of copies; zeros if it started from zero and had no update.
 
-        Integers are the model's. What is returned stays as it is.
+        Integers are the model's. Does not count as a snapshot.
         """
         from_zero = self.recipe.start == "zero"
         corrected = from_zero and self.recipe.kind != "exponential" and self.steps > 0
@@ -70,7 +71,7 @@ class ModelEMA:
         return state | ema_values
 
     def snapshot(self) -> dict[str, Tensor]:
-        """`averaged_state_dict`, which counts as one of the cycle's applications."""
+        """`averaged_state_dict`, counted as a snapshot: the last of a cycle restarts the EMA."""
         ema_values = self.averaged_state_dict()
         if self.steps:
             self.applications += 1
@@ -79,7 +80,7 @@ class ModelEMA:
         return ema_values
 
     def state_dict(self) -> dict[str, Any]:
-        """All there is, for a training that goes on later."""
+        """Everything that a checkpoint needs to resume."""
         return {
             "ema": self._unflatten(self._values),
             "steps": self.steps,
@@ -88,7 +89,7 @@ class ModelEMA:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Resume from what `state_dict` gave."""
         self._values.copy_(torch.cat([state["ema"][name].ravel() for name in self._shapes]))
         self.steps, self.applications = state["steps"], state["applications"]
 
@@ -101,12 +102,12 @@ class ModelEMA:
             self._values.copy_(self._model_values())
 
     def _model_values(self) -> Tensor:
-        """All floats of the model, a copy."""
+        """All floats of the model, flattened: a copy."""
         state = self.model.state_dict()
         return torch.cat([state[name].ravel() for name in self._shapes])
 
     def _unflatten(self, flat: Tensor) -> dict[str, Tensor]:
-        """Copies of its parts, in their shapes."""
+        """Copies of the parts of a flat tensor, by name and in their shapes."""
         parts = flat.split([shape.numel() for shape in self._shapes.values()])
         named = zip(self._shapes.items(), parts, strict=True)
         return {name: part.view(shape).clone() for (name, shape), part in named}

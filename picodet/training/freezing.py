@@ -8,7 +8,7 @@ from picodet.training.recipes.schema import Frozen
 
 
 def freeze(model: PicoDet, what: Frozen) -> None:
-    """Before its optimiser is made."""
+    """Freeze parts of the model, in place. Call it before the optimizer is made."""
     if what != "nothing":
         freeze_norms(model.backbone)
     if what == "backbone":

@@ -1,6 +1,6 @@
-"""The weights that a training begins with, as ppdet draws them.
+"""Weight initialization, as in ppdet.
 
-Batch norms begin as the identity, biases at zero. Fans are those of Paddle: of a kernel
+Batch norms start as the identity, biases at zero. Fans are those of Paddle: of a kernel
 [out, in / groups, k, k], fan in is in / groups * k * k (paddle/nn/initializer/initializer.py).
 """
 
@@ -23,7 +23,7 @@ from picodet.models.resnet_vd import ResNet
 from picodet.models.shufflenet_v2 import ShuffleNetV2
 from picodet.training.layer_lookup import nearest
 
-# of a class in a cell, before anything is learnt (heads/pico_head.py: prior_prob)
+# of a class at an anchor point, before training (heads/pico_head.py: prior_prob)
 PRIOR_PROB = 0.01
 PRIOR_LOGIT = -math.log((1 - PRIOR_PROB) / PRIOR_PROB)
 TOWER_STD = 0.01
@@ -33,37 +33,37 @@ Initializer = Callable[[nn.Conv2d, Generator], None]  # fills the weight
 
 
 def kaiming_normal(conv: nn.Conv2d, generator: Generator) -> None:
-    """Deviation sqrt(2 / fan in)."""
+    """Normal, standard deviation sqrt(2 / fan_in)."""
     conv.weight.normal_(0, math.sqrt(2 / conv.weight[0].numel()), generator=generator)
 
 
 def kaiming_uniform(conv: nn.Conv2d, generator: Generator) -> None:
-    """Within sqrt(6 / fan in) of zero."""
+    """Uniform between -sqrt(6 / fan_in) and sqrt(6 / fan_in)."""
     bound = math.sqrt(6 / conv.weight[0].numel())
     conv.weight.uniform_(-bound, bound, generator=generator)
 
 
 def paddle_normal(conv: nn.Conv2d, generator: Generator) -> None:
-    """Where ppdet names no distribution: deviation sqrt(2 / (in * k * k)), whatever the groups.
+    """Paddle's default: normal, standard deviation sqrt(2 / (in * k * k)), whatever the groups.
 
-    paddle/nn/layer/conv.py:63-68. Of a depthwise convolution that is small.
+    paddle/nn/layer/conv.py:63-68. For depthwise convolutions that is small.
     """
     fan_in = conv.weight[0].numel() * conv.groups
     conv.weight.normal_(0, math.sqrt(2 / fan_in), generator=generator)
 
 
 def head_normal(conv: nn.Conv2d, generator: Generator) -> None:
-    """Of towers and predictors."""
+    """Of the head's towers and predictors: normal, standard deviation 0.01."""
     conv.weight.normal_(0, TOWER_STD, generator=generator)
 
 
 INITIALIZERS: Mapping[type[nn.Module], Initializer] = {
-    # backbones/shufflenet_v2.py:52, which esnet.py takes its ConvBNLayer from, and lcnet.py:82. Of
-    # squeeze-and-excitation they name nothing, which is the same for a convolution of one pixel
+    # backbones/shufflenet_v2.py:52, which esnet.py takes its ConvBNLayer from, and lcnet.py:82. For
+    # squeeze-and-excitation they set none; Paddle's default is the same for a 1x1 convolution
     ESNet: kaiming_normal,
     LCNet: kaiming_normal,
     ShuffleNetV2: kaiming_normal,
-    # backbones/mobilenet_v3.py:64-65, resnet.py:57: nothing is named
+    # backbones/mobilenet_v3.py:64-65, resnet.py:57 set none
     MobileNetV3: paddle_normal,
     ResNet: paddle_normal,
     # necks/csp_pan.py:37, 79; lc_pan.py's fusing blocks are lcnet.py's
@@ -80,7 +80,7 @@ INITIALIZERS: Mapping[type[nn.Module], Initializer] = {
 
 @torch.no_grad()
 def init_weights(model: PicoDet, generator: Generator) -> None:
-    """Draw every weight anew. `generator` is on the model's device."""
+    """Initialize all weights, in place. `generator` is on the model's device."""
     _init_part(model.backbone, generator)
     _init_part(model.neck, generator)
     init_head(model, generator)
@@ -88,7 +88,7 @@ def init_weights(model: PicoDet, generator: Generator) -> None:
 
 @torch.no_grad()
 def init_head(model: PicoDet, generator: Generator) -> None:
-    """Draw the whole head anew."""
+    """Initialize the whole head, in place."""
     _init_part(model.head, generator)
     for layer in model.head.modules():
         if isinstance(layer, PicoSE):
@@ -98,11 +98,11 @@ def init_head(model: PicoDet, generator: Generator) -> None:
 
 @torch.no_grad()
 def init_predictors(model: PicoDet, generator: Generator) -> None:
-    """Draw anew what depends on the number of classes, and leave the rest of the head.
+    """Initialize, in place, what depends on the number of classes, not the rest of the head.
 
-    That is what ppdet does for other classes: it loads every tensor whose shape fits
-    (ppdet/utils/checkpoint.py:135-205). PicoHead predicts classes and sides by one convolution, so
-    its sides begin anew as well; PicoHeadV2 keeps them.
+    For other classes ppdet does the same: it loads every tensor whose shape fits
+    (ppdet/utils/checkpoint.py:135-205). PicoHead predicts classes and boxes by one convolution, so
+    its box regression is initialized as well; PicoHeadV2 keeps it.
     """
     for name, predictor in model.head.predictors.named_children():
         if isinstance(predictor, nn.Conv2d) and not name.startswith("sides"):

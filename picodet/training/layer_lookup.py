@@ -1,4 +1,4 @@
-"""What holds for a layer by the part of the model that it is in."""
+"""Look a layer up in a table by the type of the module that it is in."""
 
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
@@ -14,15 +14,15 @@ def nearest(
     entry: Entry | None = None,
     name: str = "",
 ) -> Iterator[tuple[str, nn.Module, Entry]]:
-    """Every layer below and itself that has parameters of its own: its name, it, and the entry.
+    """Yields (name, layer, entry) for `layer` and all below it that have parameters of their own.
 
-    The entry is that of the innermost layer around it whose type is in the table. Raises KeyError
-    where there is none.
+    The entry is that of the innermost enclosing module whose type is in the table. Raises KeyError
+    if there is none.
     """
     entry = table.get(type(layer), entry)
     if next(layer.parameters(recurse=False), None) is not None:
         if entry is None:
-            raise KeyError(f"{name}: no layer around it is in the table")
+            raise KeyError(f"{name}: no enclosing module is in the table")
         yield name, layer, entry
     for child_name, child in layer.named_children():
         path = f"{name}.{child_name}" if name else child_name

@@ -1,4 +1,4 @@
-"""What a training tells while it runs: a line of JSON for each event, and TensorBoard's files."""
+"""The log of a training: log.jsonl with a line for each event, and TensorBoard's files."""
 
 import json
 from collections.abc import Mapping
@@ -15,9 +15,11 @@ INSTALL = "TensorBoard's files are not written: pip install tensorboard"
 
 
 class TrainLogger:
-    """One process writes it.
+    """Writes the log of one process (rank 0) into a folder.
 
-    start_iteration: where it resumes; evaluated: whether that includes an evaluation.
+    start_iteration: where the training starts or resumes; lines of later iterations are deleted.
+    evaluated: whether the evaluation at that iteration was finished. note: None, or that
+    TensorBoard is not installed.
     """
 
     def __init__(self, folder: Path, start_iteration: int, evaluated: bool = True) -> None:
@@ -26,7 +28,7 @@ class TrainLogger:
         self.summary_writer, self.note = _summary_writer(folder / TENSORBOARD, start_iteration)
 
     def write(self, event: str, iteration: int, values: Mapping[str, Any]) -> None:
-        """Numbers go to TensorBoard too. Raises OutputError where the disk is full."""
+        """Append an event; its numbers go to TensorBoard too. Raises OutputError if it cannot."""
         row = json.dumps({"event": event, "iteration": iteration, **values})
         try:
             with self.path.open("a", encoding="utf-8") as file:
@@ -39,12 +41,12 @@ class TrainLogger:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def close(self) -> None:
-        """Nothing may be written then."""
+        """Close TensorBoard's file; the logger cannot be used afterwards."""
         if self.summary_writer:
             self.summary_writer.close()
 
     def _drop_repeated(self, start_iteration: int, evaluated: bool) -> None:
-        """What comes after the iteration is going to happen once more."""
+        """Delete the lines after the iteration: these steps are going to be repeated."""
         if not self.path.is_file():
             return
         lines = self.path.read_bytes().splitlines()
@@ -53,7 +55,7 @@ class TrainLogger:
 
 
 def _is_kept(line: bytes, start_iteration: int, evaluated: bool) -> bool:
-    """Whether a line is whole, and tells nothing that is going to be repeated."""
+    """Whether a line is complete, and its step is not going to be repeated."""
     try:
         row = json.loads(line.decode())
         repeated = row["event"] == EVALUATION and not evaluated
@@ -61,14 +63,14 @@ def _is_kept(line: bytes, start_iteration: int, evaluated: bool) -> bool:
             row["iteration"] < start_iteration
             or (row["iteration"] == start_iteration and not repeated)
         )
-    except (ValueError, KeyError, TypeError, RecursionError):  # when the process was killed
+    except (ValueError, KeyError, TypeError, RecursionError):  # cut off when the process was killed
         return False
 
 
 def _summary_writer(folder: Path, start_iteration: int) -> tuple[Any, str | None]:
-    """TensorBoard's writer, or why there is none."""
+    """TensorBoard's writer, or a note on why there is none."""
     try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  # not everybody has it
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  # optional
     except ImportError:
         return None, INSTALL
     return SummaryWriter(str(folder), purge_step=start_iteration + 1), None

@@ -1,4 +1,4 @@
-"""The three losses of PicoDet, of single numbers and boxes; who divides and weights them says so.
+"""The three losses of PicoDet, element by element: varifocal, GIoU, distribution focal.
 
 Sources: ppdet/modeling/losses/varifocal_loss.py, gfocal_loss.py and iou_loss.py.
 """
@@ -11,15 +11,15 @@ from torch.nn import functional as F
 
 from picodet.ops.boxes import enclosing_area, intersection_and_union
 
-ALPHA = 0.75  # of what is no object, in the varifocal loss; its exponent gamma is 2
-LEAST_LOG = -100.0  # of a probability, in Paddle's kernel of the cross entropy
-STEEPEST = 1e-12  # the probability at which its gradient stops growing
+ALPHA = 0.75  # weight of background in the varifocal loss; its exponent gamma is 2
+LEAST_LOG = -100.0  # lower bound of log(probability), in Paddle's cross entropy kernel
+STEEPEST = 1e-12  # probability below which the gradient of the log is constant
 LEAST_AREA = 1e-10  # added to areas that GIoU is divided by, iou_loss.py:75
-BELOW_LAST = 0.1  # what a target distance stays below the last bin by, bbox_utils.py:506-525
+BELOW_LAST = 0.1  # bins that a target distance stays below the last one, bbox_utils.py:506-525
 
 
 class Losses(NamedTuple):
-    """Scalars as ppdet reports them: each already weighted, and divided by its normaliser."""
+    """Scalars as ppdet logs them: each already weighted and divided by its normalizer."""
 
     vfl: Tensor
     giou: Tensor
@@ -27,12 +27,12 @@ class Losses(NamedTuple):
 
     @property
     def total(self) -> Tensor:
-        """What is minimised."""
+        """What is minimized."""
         return self.vfl + self.giou + self.dfl
 
 
 def varifocal_of_background(logits: Tensor) -> Tensor:
-    """Of classes that are not there, element by element.
+    """Varifocal loss of negatives, elementwise: logits -> same shape (arXiv:2008.13367).
 
     The weight, the squared probability, is not detached: the gradient flows through it too.
     """
@@ -40,27 +40,27 @@ def varifocal_of_background(logits: Tensor) -> Tensor:
 
 
 def varifocal_of_objects(logits: Tensor, quality: Tensor) -> Tensor:
-    """[n] each, of classes that are there, whose score should be `quality`; 0 counts as not there.
+    """Varifocal loss of positives: logits [n] and target scores `quality` [n] -> [n].
 
-    varifocal_loss.py:31-77.
+    A quality of 0 counts as background (varifocal_loss.py:31-77).
     """
     there = quality * F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
     return torch.where(quality > 0, there, varifocal_of_background(logits))
 
 
 def varifocal_of_background_scores(scores: Tensor) -> Tensor:
-    """varifocal_of_background where there is no logit: the score is a mean of two."""
+    """varifocal_of_background for scores without a logit (PicoHeadV2's are means of two)."""
     return scores.square() * _log(1 - scores) * -ALPHA
 
 
 def varifocal_of_object_scores(scores: Tensor, quality: Tensor) -> Tensor:
-    """varifocal_of_objects where there is no logit."""
+    """varifocal_of_objects for scores without a logit."""
     there = quality * _cross_entropy(scores, quality)
     return torch.where(quality > 0, there, varifocal_of_background_scores(scores))
 
 
 def _cross_entropy(scores: Tensor, quality: Tensor) -> Tensor:
-    """Of probabilities. torch's own stops at NaN, and with it a whole GPU."""
+    """Of probabilities. torch's own asserts on NaN, which leaves a GPU unusable."""
     return -(quality * _log(scores) + (1 - quality) * _log(1 - scores))
 
 
@@ -69,7 +69,7 @@ def _log(x: Tensor) -> Tensor:
 
 
 class _Log(torch.autograd.Function):
-    """As Paddle's cross entropy has it: not less than -100, and not steeper than 1e12."""
+    """log as in Paddle's cross entropy: at least -100, with a gradient of at most 1e12."""
 
     @staticmethod
     def forward(context: Any, x: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ def giou_loss(predicted: Tensor, boxes: Tensor) -> Tensor:
 def distribution_focal_loss(bins: Tensor, distances: Tensor) -> Tensor:
     """bins [..., reg_max + 1] logits, distances [...] in strides -> [...] (arXiv:2006.04388).
 
-    The bins on both sides of the distance should have all the probability, the nearer one more.
+    The target is split between the two bins next to the distance, more to the nearer one.
     """
     last = bins.shape[-1] - 1
     distances = distances.clamp(min=0, max=last - BELOW_LAST)

@@ -1,4 +1,4 @@
-"""A loss or a gradient that is no number: in which tensor it began, and with which pictures."""
+"""NaN or infinity in a loss or gradient: the first such tensor, and the images of the batch."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,15 +10,15 @@ from picodet.models.head import AnyHeadOutput
 from picodet.training.criterion import Criterion
 from picodet.training.data.batch import Batch
 
-SHOWN = 16  # picture ids
+SHOWN = 16  # image ids in the message
 NOT_FINITE = "the loss or a gradient is not finite"
-ELSEWHERE = "none when the step is repeated in this process: another one has it, or half precision"
+ELSEWHERE = "none when the step is repeated in full precision in this process"
 
 
 class NotFiniteError(TrainingError):
-    """The training stops before the step is taken; the last state is from before it."""
+    """A loss or gradient is NaN or infinite. The step was not taken."""
 
-    in_other_process = False  # whether this process has no such tensor itself
+    in_other_process = False  # whether this process found no such tensor itself
 
 
 def explain(
@@ -28,14 +28,17 @@ def explain(
     iteration: int,
     what: str = NOT_FINITE,
 ) -> NotFiniteError:
-    """Walk through the step once more and name the first tensor that is not finite."""
+    """Repeat the step and name the first tensor that is not finite.
+
+    Returns the error, to be raised. Changes gradients and running statistics of the model.
+    """
     where = _first_nonfinite(model, batch, criterion)
     ids = ", ".join(map(str, batch.image_ids[:SHOWN]))
     more = f" and {len(batch.image_ids) - SHOWN} more" if len(batch.image_ids) > SHOWN else ""
     error = NotFiniteError(
-        f"iteration {iteration}: {what}. The first tensor that is not: {where}. The pictures of "
-        f"the batch: {ids}{more}. Nothing was updated; look at these pictures and boxes, or lower "
-        "the rate, and --resume"
+        f"iteration {iteration}: {what}; first tensor with NaN or infinity: {where}. Images of "
+        f"the batch: {ids}{more}. Nothing was updated. Check these images and boxes, or lower the "
+        "learning rate, then --resume"
     )
     error.in_other_process = where == ELSEWHERE
     return error
@@ -50,7 +53,7 @@ def _first_nonfinite(model: nn.Module, batch: Batch, criterion: Criterion) -> st
     def look(name: str, output: object) -> None:
         for tensor in _tensors(output):
             if not found and not is_finite(tensor):
-                found.append(f"what {name} makes, {_count(tensor)}")
+                found.append(f"the output of {name}, {_count(tensor)}")
 
     hooks = [
         layer.register_forward_hook(lambda _, __, output, name=name: look(name, output))
@@ -77,9 +80,14 @@ def _first_nonfinite(model: nn.Module, batch: Batch, criterion: Criterion) -> st
 
 
 def _inputs(model: nn.Module, batch: Batch) -> Iterator[tuple[str, Tensor]]:
-    yield "the pictures", batch.images
+    yield "the images", batch.images
     yield "the boxes", batch.targets.boxes
-    for name, tensor in model.named_parameters():  # statistics have seen the batch already
+    for (
+        name,
+        tensor,
+    ) in (
+        model.named_parameters()
+    ):  # running statistics are left out: the batch has changed them already
         yield f"the weight {name}", tensor
 
 
@@ -92,21 +100,21 @@ def _tensors(output: object) -> Iterator[Tensor]:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Every one of its numbers."""
+    """Whether all values are finite."""
     return bool(torch.isfinite(tensor).all())
 
 
 def _count(tensor: Tensor) -> str:
     bad = int((~torch.isfinite(tensor)).sum())
-    return f"{bad} of {tensor.numel()} numbers of {list(tensor.shape)}"
+    return f"{bad} of {tensor.numel()} values of shape {list(tensor.shape)}"
 
 
 def map_sums(output: AnyHeadOutput) -> Tensor:
-    """Of each map; finite if all its numbers are."""
+    """[maps]: the sum of each feature map; finite if all its values are."""
     return torch.stack([level.detach().sum() for maps in output for level in maps])
 
 
 def gradient_norm(parameters: Mapping[str, nn.Parameter]) -> Tensor:
-    """A scalar that is finite if every gradient is."""
+    """A scalar: the sum of the gradients' norms; finite if every gradient is."""
     gradients = [p.grad for p in parameters.values() if p.grad is not None]
     return torch.stack(torch._foreach_norm(gradients)).sum()

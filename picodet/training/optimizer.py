@@ -1,6 +1,6 @@
 """Momentum SGD as Paddle defines it, and which weights decay in ppdet.
 
-v = momentum * v + gradient + decay * p, then p = p - rate * v: what torch.optim.SGD computes too.
+v = momentum * v + gradient + decay * p, then p = p - lr * v: what torch.optim.SGD computes too.
 A parameter without a gradient stays as it is, in both.
 """
 
@@ -28,20 +28,20 @@ from picodet.models.shufflenet_v2 import ShuffleNetV2
 from picodet.training.layer_lookup import nearest
 from picodet.training.recipes.schema import OptimizerConfig
 
-# one pass over the memory for each step; torch has it from 2.3 on, on a CPU from 2.4 on
+# one pass over memory for each step; in torch since 2.3, on a CPU since 2.4
 FUSED: Mapping[str, bool] = (
     {"fused": True} if "fused" in signature(torch.optim.SGD).parameters else {}
 )
 
 
 class DecayRule(NamedTuple):
-    """Whether the L2 decay of the optimiser holds; elsewhere the parameter has its own, of 0."""
+    """Whether parameters have the optimizer's L2 decay; else theirs is 0."""
 
     norms: bool  # weight and bias of batch norms
     convs: bool  # weight and bias of convolutions
 
 
-# where a part of the model says nothing of its parameters' decay, they have the optimiser's
+# the optimizer's decay holds where ppdet sets none for a parameter
 DECAY_RULES: Mapping[type[nn.Module], DecayRule] = {
     # ConvBNLayer gives its norm L2Decay(0): ppdet/modeling/backbones/shufflenet_v2.py:55-58
     ESNet: DecayRule(norms=False, convs=True),
@@ -53,7 +53,7 @@ DECAY_RULES: Mapping[type[nn.Module], DecayRule] = {
     ResNet: DecayRule(norms=False, convs=True),
     # conv_decay and norm_decay are 0.0, not None: nothing decays at all (mobilenet_v3.py:64-76)
     MobileNetV3: DecayRule(norms=False, convs=False),
-    # ConvBNLayer and DPModule say nothing: necks/csp_pan.py:45-47, 81-99
+    # ConvBNLayer and DPModule set none: necks/csp_pan.py:45-47, 81-99
     CSPPAN: DecayRule(norms=True, convs=True),
     LCPAN: DecayRule(norms=True, convs=True),
     # ConvNormLayer has norm_decay 0: ppdet/modeling/layers.py:194
@@ -65,7 +65,7 @@ DECAY_RULES: Mapping[type[nn.Module], DecayRule] = {
 
 
 def decayed_parameters(model: PicoDet) -> frozenset[str]:
-    """The names of the parameters that decay."""
+    """The names of the parameters that have weight decay."""
     return frozenset(
         f"{name}.{role}"
         for name, layer, decays in nearest(model, DECAY_RULES)
@@ -76,25 +76,24 @@ def decayed_parameters(model: PicoDet) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class MomentumSGD:
-    """The groups of `sgd` differ in decay and in what their rate is multiplied by."""
+    """torch's SGD, whose parameter groups differ in weight decay and learning-rate factor."""
 
     sgd: torch.optim.SGD
 
     def step(self, lr: float) -> None:
-        """Change the parameters by their gradients."""
+        """Update the parameters by their gradients."""
         self.set_lr(lr)
         self.sgd.step()
 
     def set_lr(self, lr: float) -> None:
-        """Of the next step, where it is not taken by `step` (a GradScaler takes `sgd`)."""
+        """Set the learning rate of the next step, for a GradScaler, which steps `sgd` itself."""
         for group in self.sgd.param_groups:
             group["lr"] = lr * group["factor"]
 
     def init_momentum_buffers(self) -> None:
-        """Momenta of 0 where there are none yet: the first step comes to the same.
+        """Create missing momentum buffers as zeros; the first step is the same with them.
 
-        What a GradScaler leaves out is no first step for torch (2.13), which then goes on with the
-        memory that it has taken for the momenta, as it came.
+        If a GradScaler skips the first step, torch (2.13) goes on with uninitialized buffers.
         """
         for group in self.sgd.param_groups:
             for parameter in group["params"]:
@@ -102,11 +101,11 @@ class MomentumSGD:
                     self.sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Set all gradients to None."""
         self.sgd.zero_grad(set_to_none=True)
 
     def momentum_buffers(self) -> dict[str, Tensor]:
-        """By the names of the parameters; nothing where none was updated yet."""
+        """By parameter name; without parameters that were never updated."""
         return {
             name: self.sgd.state[parameter]["momentum_buffer"]
             for group in self.sgd.param_groups
@@ -115,7 +114,7 @@ class MomentumSGD:
         }
 
     def load_momentum_buffers(self, momentum_buffers: Mapping[str, Tensor]) -> None:
-        """Go on with what `momentum_buffers` gave."""
+        """Restore what `momentum_buffers` gave (copied to the parameters' devices)."""
         for group in self.sgd.param_groups:
             for name, parameter in zip(group["param_names"], group["params"], strict=True):
                 if name in momentum_buffers:
@@ -126,26 +125,26 @@ class MomentumSGD:
 def optimizer(
     model: PicoDet, config: OptimizerConfig, factors: Mapping[str, float] | None = None
 ) -> MomentumSGD:
-    """Of all parameters that are trained.
+    """The optimizer of all parameters with requires_grad.
 
-    `factors` multiply the rate, by the beginning of a parameter's name: {"backbone.": 0.1}; the
-    longest one counts. ppdet's own are 1 in every PicoDet (lr_mult_list of ResNet and
-    MobileNetV3). Raises PicoDetError for a beginning that no parameter has.
+    factors: learning-rate factors by prefix of the parameter name, {"backbone.": 0.1}; the longest
+    prefix counts. ppdet's own are 1 in every PicoDet (lr_mult_list of ResNet and MobileNetV3).
+    Raises PicoDetError for a prefix that no parameter has.
     """
     factors = factors or {}
     names = [name for name, _ in model.named_parameters()]
     for prefix in factors:
         if not any(name.startswith(prefix) for name in names):
             raise PicoDetError(
-                f"learning-rate factor of {prefix!r}: no parameter's name begins so; they begin "
-                "with 'backbone.', 'neck.' and 'head.'"
+                f"learning-rate factor of {prefix!r}: no parameter has this prefix; theirs are "
+                "'backbone.', 'neck.' and 'head.'"
             )
-    # Paddle keeps these in float32; seen in float64 only, by 2e-9 of a step
+    # Paddle keeps these in float32; visible in float64 only, 2e-9 of a step
     momentum = float(np.float32(config.momentum))
     decay = float(np.float32(config.weight_decay))
     groups: list[dict[str, Any]] = [
         {
-            # a key of ours in torch before 2.6, which takes no pairs of names and parameters
+            # as torch has named it since 2.6; before, an extra key of the group
             "param_names": list(parameters),
             "params": list(parameters.values()),
             "weight_decay": decay * decays,
@@ -159,7 +158,7 @@ def optimizer(
 def _groups(
     model: PicoDet, factors: Mapping[str, float]
 ) -> Iterator[tuple[tuple[bool, float], dict[str, nn.Parameter]]]:
-    """Whether they decay, the factor of the rate, and the parameters by their names."""
+    """(weight decay?, learning-rate factor) and the parameters of each group, by name."""
     decayed_names = decayed_parameters(model)
     found: dict[tuple[bool, float], dict[str, nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

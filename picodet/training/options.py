@@ -1,4 +1,4 @@
-"""What a user wants to be trained, and how, besides the recipe."""
+"""The options of a training, besides the recipe."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,16 +8,16 @@ from picodet.training.recipes.schema import Recipe
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """One training. What changes its numbers, and what only changes how it runs."""
+    """One training: its recipe and how to run it. The defaults are those of picodet-train."""
 
-    recipe: Recipe  # its rate is that of the pictures that a step really has
-    out: Path  # folder of everything that it writes
-    batch_size: int  # pictures that one process takes through the network at a time
-    accumulation_steps: int = 1  # times that it does so for a step
+    recipe: Recipe  # base_lr already scaled to the images per step
+    out: Path  # folder for all output
+    batch_size: int  # images per forward pass of one process
+    accumulation_steps: int = 1  # forward and backward passes per optimizer step
     seed: int = 0
     device: str = "cpu"
-    amp: bool = False  # half precision where that is safe
-    workers: int = 2  # that read pictures, for each process
-    keep_checkpoints: int = 3  # states that are kept, the newest
-    save_steps: int = 500  # between two states; there is one at the end of each epoch, too
-    evaluate_every: int = 10  # epochs; 0 for never
+    amp: bool = False  # mixed precision
+    workers: int = 2  # data loader processes, per training process
+    keep_checkpoints: int = 3  # the newest ones that are kept
+    save_steps: int = 500  # steps between checkpoints; one is saved at each epoch's end, too
+    evaluate_every: int = 10  # epochs; 0: never

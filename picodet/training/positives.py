@@ -1,4 +1,4 @@
-"""What a head says of all cells, level after level, and what those say that take a box."""
+"""Flatten the head's feature maps, select the positive anchor points, and their box losses."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,7 +17,7 @@ Integral = Callable[[Tensor], Tensor]  # the head's: [B, 4 * (reg_max + 1), A] -
 
 
 class AnchorPoints(NamedTuple):
-    """Where the cells of a picture lie."""
+    """The anchor points of an image, level after level."""
 
     centers: Tensor  # [A, 2] (x, y), in strides of their own level
     strides: Tensor  # [A, 1], pixels
@@ -25,17 +25,17 @@ class AnchorPoints(NamedTuple):
 
     @property
     def points(self) -> Tensor:
-        """[A, 2], the centres in pixels."""
+        """[A, 2], the centers in pixels."""
         return self.centers * self.strides
 
 
 class Positives(NamedTuple):
-    """The n cells of a batch that take a box."""
+    """The n positive anchor points of a batch, those with a box."""
 
     images: Tensor  # [n] int64
     anchors: Tensor  # [n] int64
     classes: Tensor  # [n] int64, of the box
-    boxes: Tensor  # [n, 4] xyxy, in strides of the cell's level
+    boxes: Tensor  # [n, 4] xyxy, in strides of the anchor point's level
     quality: Tensor  # [n], of the assignment
 
 
@@ -45,7 +45,7 @@ def flatten_levels(maps: tuple[Tensor, ...]) -> Tensor:
 
 
 def anchor_points_of(output: AnyHeadOutput) -> AnchorPoints:
-    """In the precision, and on the device, of the output."""
+    """The anchor points of a head's output, in its dtype and on its device."""
     first = output.logits[0]
     levels = tuple((level.shape[2], level.shape[3]) for level in output.logits)
     centers, strides = (torch.tensor(array).to(first) for array in make_anchor_points(levels))
@@ -53,14 +53,14 @@ def anchor_points_of(output: AnyHeadOutput) -> AnchorPoints:
 
 
 @torch.no_grad()
-def predicted_boxes(sides: Tensor, anchors: AnchorPoints, integral: Integral) -> Tensor:
-    """sides [B, 4 * (reg_max + 1), A] -> [B, A, 4] xyxy in pixels, for the assigners."""
-    distances = integral(sides).transpose(1, 2)
+def predicted_boxes(reg: Tensor, anchors: AnchorPoints, integral: Integral) -> Tensor:
+    """reg [B, 4 * (reg_max + 1), A] -> [B, A, 4] xyxy in pixels, for the assigners."""
+    distances = integral(reg).transpose(1, 2)
     return distances_to_boxes(anchors.centers, distances) * anchors.strides
 
 
 def positives(assignment: Assignment, targets: Targets, anchors: AnchorPoints) -> Positives:
-    """What the assigner chose."""
+    """The positives of an assignment."""
     images, own = (assignment.box != NONE).nonzero(as_tuple=True)
     index = assignment.box[images, own]
     boxes = targets.boxes[images, index].to(assignment.quality) / anchors.strides[own]
@@ -69,18 +69,18 @@ def positives(assignment: Assignment, targets: Targets, anchors: AnchorPoints) -
 
 
 def box_losses(
-    sides: Tensor, pos: Positives, weights: Tensor, anchors: AnchorPoints, integral: Integral
+    reg: Tensor, pos: Positives, weights: Tensor, anchors: AnchorPoints, integral: Integral
 ) -> tuple[Tensor, Tensor]:
-    """Weighted sums over the positives, not divided by anything: GIoU, and distribution focal.
+    """GIoU loss and distribution focal loss: weighted sums over the positives, not normalized.
 
-    sides [B, 4 * (reg_max + 1), A] logits, weights [n]. Source: simota_head.py:447-460.
+    reg [B, 4 * (reg_max + 1), A] logits, weights [n]. Source: simota_head.py:447-460.
     """
-    own = sides[pos.images, :, pos.anchors]
+    own = reg[pos.images, :, pos.anchors]
     points = anchors.centers[pos.anchors]
     distances = integral(own[:, :, None])[:, :, 0]
     predicted = distances_to_boxes(points[:, None], distances[:, None])[:, 0]
-    # as in ppdet, sides that are no numbers are seen even where no cell takes a box
-    boxes = (giou_loss(predicted, pos.boxes) * weights).sum() + sides.sum() * 0
+    # as in ppdet, NaN in reg shows even without positives
+    boxes = (giou_loss(predicted, pos.boxes) * weights).sum() + reg.sum() * 0
     target_distances = torch.cat([points - pos.boxes[:, :2], pos.boxes[:, 2:] - points], dim=1)
     dfl = distribution_focal_loss(own.unflatten(1, (4, -1)), target_distances)
     return boxes, (dfl.mean(dim=1) * weights).sum()

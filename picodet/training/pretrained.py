@@ -1,7 +1,6 @@
-"""The weights that a training begins with: ppdet's initialisation, and what a file puts over it.
+"""Initial weights of a training: ppdet's initialization, then a pretrained backbone or detector.
 
-A backbone, or a whole detector; one of other classes keeps what it knows of those that go by the
-same name.
+Of a detector with other classes, the weights of classes with the same name are kept.
 """
 
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ STRUCTURE = ("backbone", "neck", "head", "channels", "head_convs", "reg_max", "a
 
 @dataclass(frozen=True)
 class InitializedModel:
-    """A model to be trained, and where its weights come from."""
+    """A model to train, and notes on where its weights come from."""
 
     model: PicoDet
     notes: tuple[str, ...]
@@ -36,15 +35,17 @@ class InitializedModel:
 def init_model(
     config: ModelConfig, seed: int, weights: Path | None = None, head: HeadInit = "reuse"
 ) -> InitializedModel:
-    """head: of a detector of other classes, "reuse" what goes by the same name, or "reset" every
-    predictor whose shape is another, as ppdet does (ppdet/utils/checkpoint.py:199-224).
+    """A new model on the CPU, initialized by `seed`, then by a file of pretrained weights if given.
 
-    Raises TrainingError where the file holds another network, and what `port` raises.
+    head: what becomes of a detector with other classes. "reuse" keeps the weights of classes with
+    the same name; "reset" re-initializes every predictor of another shape, as ppdet does
+    (ppdet/utils/checkpoint.py:199-224). Raises TrainingError if the file holds another network, and
+    what convert_model raises.
     """
     model = PicoDet(config)
     init_weights(model, torch.Generator().manual_seed(seed))
     if weights is None:
-        return InitializedModel(model, ("from scratch: every weight is drawn as ppdet draws it",))
+        return InitializedModel(model, ("from scratch: all weights are initialized as in ppdet",))
     _, ported = convert_model(weights, ConvertOptions())
     tensors = {name: torch.from_numpy(array) for name, array in ported.weights.items()}
     if ported.kind == "backbone":
@@ -53,7 +54,7 @@ def init_model(
         )
         model.backbone.load_state_dict(tensors)
         return InitializedModel(
-            model, (f"backbone from {weights}; neck and head are drawn as ppdet does",)
+            model, (f"backbone from {weights}; neck and head are initialized as in ppdet",)
         )
     _check_same_network(
         weights, *({part: getattr(c, part) for part in STRUCTURE} for c in (config, ported.config))
@@ -67,25 +68,25 @@ def init_model(
 
 
 def _check_same_network(
-    path: Path, wanted: Mapping[str, object], found: Mapping[str, object]
+    path: Path, expected: Mapping[str, object], found: Mapping[str, object]
 ) -> None:
-    """`name` tells two backbones apart for people, and is part of none."""
-    for part, value in wanted.items():
+    """Raise TrainingError if the structures differ; a backbone's `name` does not count."""
+    for part, value in expected.items():
         nameless = [
             replace(each, name="") if hasattr(each, "name") else each  # type: ignore[type-var]
             for each in (value, found[part])
         ]
         if nameless[0] != nameless[1]:
             raise TrainingError(
-                f"{path}: holds another network than the recipe's: its {part} is {found[part]!r}, "
-                f"expected is {value!r}. picodet-train --print RECIPE shows what a recipe trains"
+                f"{path}: not the network of the recipe: {part} is {found[part]!r}; expected "
+                f"{value!r}. picodet-train --print RECIPE shows what a recipe trains"
             )
 
 
 def _transfer_classes(
     model: PicoDet, ported: ConvertedModel, tensors: dict[str, Tensor], head: HeadInit
 ) -> str:
-    """Fill in everything but the classes that the file does not know; says which those are."""
+    """Load everything but the classes that the file does not have; returns a note on them."""
     new, old = model.config.classes, ported.config.classes
     fresh = model.state_dict()
     shared = [name for name in new if name in old] if head == "reuse" else []
@@ -97,16 +98,16 @@ def _transfer_classes(
             tensor.copy_(known)
         elif head == "reuse":
             tensor[rows] = known[from_rows]
-            tensor[len(new) :] = known[len(old) :]  # PicoHead's sides, behind the classes
+            tensor[len(new) :] = known[len(old) :]  # PicoHead's reg channels, after the classes
     model.load_state_dict(fresh)
     if head == "reset":
-        return "predictors of another shape are drawn anew, as ppdet does"
+        return "predictors of another shape are re-initialized, as in ppdet"
     others = [name for name in new if name not in old]
-    return f"classes kept: {_list(shared)}; drawn anew: {_list(others)}"
+    return f"classes kept: {_list(shared)}; re-initialized: {_list(others)}"
 
 
 def _of_classes(model: PicoDet, name: str) -> bool:
-    """Whether the first rows of a tensor belong to the classes, one to each."""
+    """Whether the first rows of a tensor belong to the classes, a row to each."""
     kind = "classes" if model.config.head == "pico_head_v2" else ""
     return name.startswith(f"head.predictors.{kind}")
 

@@ -1,4 +1,4 @@
-"""One line on a terminal that tells how a training goes; elsewhere a line now and then."""
+"""Progress of a training: a progress bar on a terminal, else a line every few seconds."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,22 +18,22 @@ SMOOTHING = 0.1  # of the newest step, in what is shown of losses and speed
 
 
 def memory_used(device: str) -> str:
-    """The most that was used so far, of the GPU or else of this process; "" where none can say."""
+    """Text: peak memory of the GPU, or else of this process; "" where it is unknown."""
     on_gpu = device.startswith("cuda")
     most = torch.cuda.max_memory_allocated() if on_gpu else peak_memory()
     return "" if most is None else f", {most / 2**30:.1f} GiB"
 
 
 class ProgressCallbacks(NamedTuple):
-    """What is called while a training goes on."""
+    """Functions that a training calls while it runs."""
 
     step: Callable[[StepLog], None]
-    evaluating: Callable[[int, int], None]  # pictures that are done, and of how many
+    evaluating: Callable[[int, int], None]  # images done, total
     checking_images: Callable[[int, int], None]  # the same, before the first step
 
 
 class _Smoothed:
-    """Losses and speed, without their jumps."""
+    """Losses and speed, smoothed over the steps."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -49,7 +49,7 @@ class _Smoothed:
 
 
 def progress_lines(device: str, clock: Clock = time.monotonic) -> ProgressCallbacks:
-    """For a log file: a step's line, or that of an evaluation, every LINE seconds."""
+    """Callbacks that print a line on stderr every LINE_INTERVAL seconds, for log files."""
     smooth, due = _Smoothed(device), IntervalTimer(LINE_INTERVAL, clock)
 
     def step(log: StepLog) -> None:
@@ -62,13 +62,17 @@ def progress_lines(device: str, clock: Clock = time.monotonic) -> ProgressCallba
     return ProgressCallbacks(
         step,
         progress_logger("evaluating", "images", clock),
-        progress_logger("looking at images", "images", clock),
+        progress_logger("checking images", "images", clock),
     )
 
 
 @contextmanager
 def progress_line(device: str, first: bool) -> Iterator[ProgressCallbacks]:
-    """Yields what is called after each step; `first`: whether this process may show anything."""
+    """Context manager that yields callbacks for a progress bar, or for lines if not on a terminal.
+
+    first: whether this is the process that shows progress (rank 0); others get callbacks that do
+    nothing.
+    """
     console = Console(stderr=True)
     if not (first and console.is_terminal):
         yield progress_lines(device) if first else ProgressCallbacks(_ignore, _ignore, _ignore)
@@ -99,12 +103,12 @@ def progress_line(device: str, first: bool) -> Iterator[ProgressCallbacks]:
                 task, speed=f"{what} {done:,} of {total:,} images"
             )
 
-        yield ProgressCallbacks(show, show_task("evaluating"), show_task("looking at"))
+        yield ProgressCallbacks(show, show_task("evaluating"), show_task("checking"))
 
 
 def _ignore(*_: object) -> None:
-    """Only one process shows anything."""
+    """Only rank 0 shows progress."""
 
 
 def _skipped(log: StepLog) -> str:
-    return f"  {log.skipped} steps left out, not finite in half precision" if log.skipped else ""
+    return f"  {log.skipped} steps skipped, not finite in half precision" if log.skipped else ""

@@ -1,6 +1,6 @@
-"""One step: forward, losses, backward, update, average; in ppdet's order (engine/trainer.py:613).
+"""One step: forward, losses, backward, optimizer, EMA; in ppdet's order (engine/trainer.py:613).
 
-With `accumulation_steps` several batches make a step, as if each were a process of its own:
+With gradient accumulation several batches make a step, as if each were a process of its own:
 gradients are averaged, batch norms see one batch at a time, and each batch's losses have
 their own normalizer.
 """
@@ -30,23 +30,26 @@ from picodet.training.nan_report import (
 )
 from picodet.training.optimizer import MomentumSGD
 
-# A scale of 65,536, where it begins, is halved to 1.5e-05 by so many: no gradient that is finite is
-# still too large for float16 then, nor one of a scale that has grown 65,536 times before.
-MAX_SKIPPED = 32  # steps in a row that may be left out
+# 32 halvings take the initial loss scale of 65,536 to 1.5e-05: no finite gradient is too large for
+# float16 then, even where the scale had grown 65,536 times before.
+MAX_SKIPPED = 32  # consecutive steps that may be skipped
 HALF_DTYPES = {"cuda": torch.float16, "cpu": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What became of a step."""
+    """The outcome of one step."""
 
     losses: dict[str, float]  # the mean over the step's batches of this process, and their total
-    stop: bool  # one of the processes wants it to end
-    skipped: int = 0  # steps in a row, up to this one, left out for gradients that are not finite
+    stop: bool  # one of the processes was interrupted
+    skipped: int = 0  # consecutive steps, up to this one, skipped for gradients that are not finite
 
 
 class Stepper:
-    """Takes steps with a model, in training mode, on its device."""
+    """Takes steps with a model in training mode, on the device of its parameters.
+
+    amp: float16 with a gradient scaler on a GPU, bfloat16 on a CPU.
+    """
 
     def __init__(
         self,
@@ -72,23 +75,24 @@ class Stepper:
         lr: float,
         stop: bool = False,
     ) -> StepResult:
-        """Raises NotFiniteError, in all processes, before anything is updated.
+        """One optimizer step over `batches`; updates model, optimizer and EMA.
 
-        In float16 a step whose gradients are not finite is left out, and only SKIPPED of them in a
-        row are an error.
+        stop: whether this process was interrupted. Raises NotFiniteError, in all processes, before
+        anything is updated. In float16 a step whose gradients are not finite is skipped, and only
+        MAX_SKIPPED in a row are an error.
         """
         self.optimizer.zero_grad()
         terms = []
         for i, batch in enumerate(batches):
             with self._no_sync_until_last(i == len(batches) - 1):
                 output = self._forward(batch.images)
-                # what follows is not made for NaN; others are not left alone in it
+                # the assigners cannot handle NaN; all processes stop together
                 self._check(map_sums(output), batch, criterion, iteration)
                 losses = criterion(output, batch.targets)
                 self.scaler.scale(losses.total / len(batches)).backward()
             terms.append(torch.stack([*losses, losses.total]).detach())
             self._check(terms[-1], batch, criterion, iteration)
-        if not self.scaler.is_enabled():  # it looks at the gradients itself, and leaves steps out
+        if not self.scaler.is_enabled():  # the scaler checks the gradients itself, and skips steps
             self._check(gradient_norm(self.parameters), batches[-1], criterion, iteration)
         (stop,) = any_rank([stop], self.device, self.ranks)
         self.optimizer.set_lr(lr)
@@ -115,20 +119,20 @@ class Stepper:
         return self.parallel.no_sync()
 
     def _check(self, numbers: Tensor, batch: Batch, criterion: Criterion, iteration: int) -> None:
-        """Raise NotFiniteError in all processes where it is so in one."""
+        """Raise NotFiniteError in all processes if a number of one of them is not finite."""
         (bad,) = any_rank([~torch.isfinite(numbers).all()], self.device, self.ranks)
         if bad:
             raise self._explained(batch, criterion, iteration)
 
     def _update_scale(self, batch: Batch, criterion: Criterion, iteration: int) -> None:
-        """Gradients are everybody's mean by now, so that all processes count alike."""
+        """Gradients are averaged over the processes by now, so that all count the same."""
         before = self.scaler.get_scale()
         self.scaler.update()
         self.skipped = self.skipped + 1 if self.scaler.get_scale() < before else 0
         if self.skipped == MAX_SKIPPED:
             what = (
                 f"the gradients of {MAX_SKIPPED} steps in a row are not finite in half precision, "
-                f"down to a loss scale of {self.scaler.get_scale():.1e}, and none of them was taken"
+                f"down to a loss scale of {self.scaler.get_scale():.1e}, and all were skipped"
             )
             raise self._explained(batch, criterion, iteration, what)
 
@@ -136,14 +140,14 @@ class Stepper:
         self, batch: Batch, criterion: Criterion, iteration: int, what: str = NOT_FINITE
     ) -> NotFiniteError:
         error = explain(self.model, batch, criterion, iteration, what)
-        if error.in_other_process and self.ranks.size > 1:  # the one that has it shall tell
+        if error.in_other_process and self.ranks.size > 1:  # that process reports it
             time.sleep(ERROR_TIMEOUT)
             self.ranks.check()
         return error
 
 
 def _scaler(device: torch.device, enabled: bool) -> "torch.amp.GradScaler":
-    """Torch before 2.3 has only that of CUDA, the one that half precision needs here."""
+    """Torch before 2.3 has only CUDA's scaler, the only one that is needed."""
     if hasattr(torch.amp, "GradScaler"):
         return torch.amp.GradScaler(device.type, enabled=enabled)
     return torch.cuda.amp.GradScaler(enabled=enabled)

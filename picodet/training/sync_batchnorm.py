@@ -1,7 +1,7 @@
-"""Batch norm over the batches of all ranks, as one process would see them.
+"""Synchronized batch norm: statistics over the batches of all ranks.
 
-norm_type is bn in every PicoDet config of ppdet: each rank has its own statistics. This is for
-those who want sync_bn, on any device: torch's own needs a GPU, and its running variance is
+norm_type is bn in every PicoDet config of ppdet: each rank has its own statistics. This is the
+optional sync_bn of a recipe, on any device: torch's own needs a GPU, and its running variance is
 unbiased.
 """
 
@@ -14,7 +14,7 @@ from picodet.models.layers import BatchNorm2d
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over ranks; each rank's loss depends on it, so gradients are summed as well."""
+    """Sum over ranks; every rank's loss depends on it, so gradients are summed as well."""
 
     @staticmethod
     def forward(_: Any, x: Tensor) -> Tensor:
@@ -30,18 +30,18 @@ class _Sum(torch.autograd.Function):
 
 
 def sum_over_ranks(x: Tensor) -> Tensor:
-    """[..] -> same, the same on every rank, with gradients."""
+    """[..] -> [..], summed over all ranks, differentiable."""
     total: Tensor = _Sum.apply(x)
     return total
 
 
 class SyncBatchNorm2d(BatchNorm2d):
-    """[B, C, H, W] -> same. B may differ from rank to rank, 0 included."""
+    """[B, C, H, W] -> same shape. B may differ between ranks, and be 0."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.frozen or not self.training:
             return super().forward(x)
-        exact = x.to(self.weight.dtype)  # under autocast x is of half the precision
+        exact = x.to(self.weight.dtype)  # x is in half precision under autocast
         count = exact.new_tensor([exact.numel() // self.num_features])
         sums = sum_over_ranks(torch.cat([exact.sum((0, 2, 3)), count]))
         mean = sums[:-1] / sums[-1]
@@ -54,7 +54,7 @@ class SyncBatchNorm2d(BatchNorm2d):
 
 
 def convert_sync_batchnorm(model: nn.Module) -> None:
-    """Turn every batch norm below into a synchronised one, of the same tensors."""
+    """Replace every BatchNorm2d of a model by a SyncBatchNorm2d with the same tensors, in place."""
     for name, layer in list(model.named_modules()):
         if type(layer) is BatchNorm2d:
             around, _, own = name.rpartition(".")

@@ -1,7 +1,9 @@
-"""Epoch after epoch, from wherever a training stands; as ppdet's Trainer.train (engine/trainer.py).
+"""The training loop, from the first epoch or a checkpoint; as ppdet's Trainer.train
+(engine/trainer.py).
 
-After each epoch the average is taken where the recipe says so, weights are written and evaluated,
-and the state is saved. Whatever kills the process, the newest state leads to the same result.
+After each epoch it takes an EMA snapshot where the recipe says so, writes and evaluates weights,
+and saves a checkpoint. Whatever kills the process, resuming from the newest one gives the same
+result.
 """
 
 import signal
@@ -35,17 +37,17 @@ from picodet.training.step import Stepper, StepResult
 
 @dataclass(frozen=True)
 class TrainResult:
-    """At the end of the last epoch."""
+    """What a finished training gives."""
 
     epochs: int
     iterations: int
-    best: Best | None  # None where nothing was evaluated
-    files: tuple[Path, ...]  # of weights
+    best: Best | None  # None if nothing was evaluated
+    files: tuple[Path, ...]  # weight files
     notes: tuple[str, ...]
 
 
 def print_outcome(outcome: TrainResult) -> None:
-    """For people."""
+    """Print a TrainResult on stdout; its notes on stderr."""
     click.echo(f"trained  {outcome.epochs} epochs, {outcome.iterations:,} steps")
     if outcome.best:
         click.echo(f"best     AP {outcome.best.ap:.5f} after epoch {outcome.best.epoch}")
@@ -56,7 +58,7 @@ def print_outcome(outcome: TrainResult) -> None:
 
 
 def as_json(outcome: TrainResult) -> dict[str, Any]:
-    """For `--json`."""
+    """A TrainResult as `--json` writes it."""
     best = outcome.best
     return {
         "epochs": outcome.epochs,
@@ -68,18 +70,21 @@ def as_json(outcome: TrainResult) -> dict[str, Any]:
 
 
 class InterruptedTrainingError(TrainingError):
-    """Somebody wanted it to end; what was done is kept."""
+    """Stopped by Ctrl-C or a termination signal; a checkpoint was saved before."""
 
     def __init__(self, out: Path, progress: Progress) -> None:
         super().__init__(
-            f"interrupted after step {progress.step} of epoch {progress.epoch + 1}; everything is "
-            f"in {out}, and the same command with --resume goes on"
+            f"interrupted after step {progress.step} of epoch {progress.epoch + 1}; a checkpoint "
+            f"is in {out}: the same command with --resume continues from it"
         )
 
 
 class Interruption:
-    """`requested` is set by the first signal. A second Ctrl-C is Python's own again; whoever asks
-    otherwise once more, as torchrun does, does not disturb the saving.
+    """Context manager: `requested` turns true at the first SIGINT or termination signal.
+
+    A second Ctrl-C raises KeyboardInterrupt at once; a second termination signal, as torchrun sends
+    it, is ignored, so that saving is not disturbed. Changes the process's signal handlers until the
+    end of the block, in its main thread only.
     """
 
     def __init__(self) -> None:
@@ -102,35 +107,40 @@ class Interruption:
         self.requested = True
 
 
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory")  # what torch says on a GPU, and on a CPU
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory")  # torch's words on a GPU, and on a CPU
 LOG_INTERVAL = 20  # steps between two lines of the log (ppdet's log_iter)
 
 
 @dataclass(frozen=True)
 class StepLog:
-    """How a training stands, for people."""
+    """One step, for the progress display."""
 
-    progress: Progress  # that the step has led to
+    progress: Progress  # after the step
     epochs: int
-    steps: int  # of an epoch
+    steps: int  # per epoch
     losses: Mapping[str, float]
     lr: float
-    images: int  # of the step, in all processes
-    seconds: float  # that the step took
-    data_seconds: float  # seconds of them that it waited for pictures
-    skipped: int = 0  # steps in a row, up to this one, that half precision has left out
+    images: int  # in the step, of all processes
+    seconds: float  # duration of the step
+    data_seconds: float  # of these, waiting for images
+    skipped: int = 0  # consecutive steps, up to this one, skipped in half precision
 
 
 class Validate(Protocol):
-    """Evaluates weights; all processes call it together."""
+    """Evaluates weights; called by all processes together."""
 
     def __call__(self, weights: Mapping[str, Tensor]) -> Mapping[str, float]:
-        """COCO's numbers by their names; AP among them."""
+        """COCO's statistics by their names, AP among them."""
         ...
 
 
 class Trainer:
-    """What one process does of a training."""
+    """The training loop of one process.
+
+    `run` trains the model in place, writes checkpoints, weights and logs into `options.out`
+    (process 0 only), and catches signals meanwhile. It sets no global flags of torch: cudnn's are
+    set by `picodet.inference.torch_backend.on_device`, which opens the device.
+    """
 
     def __init__(
         self,
@@ -157,7 +167,7 @@ class Trainer:
         self.logger: TrainLogger | None = None
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from there."""
+        """Load a checkpoint; `run` then continues behind it."""
         self.model.load_state_dict(dict(checkpoint.tensors["model"]))
         numbers = checkpoint.numbers
         self.optimizer.load_momentum_buffers(checkpoint.tensors["momentum_buffers"])
@@ -166,10 +176,14 @@ class Trainer:
         self.progress = checkpoint.progress
 
     def run(self) -> TrainResult:
-        """To the end. Raises InterruptedTrainingError where somebody wanted it to end before."""
+        """Train to the last epoch.
+
+        Raises InterruptedTrainingError when interrupted, NotFiniteError at NaN or infinity, and
+        TrainingError when memory runs out. Checkpoints saved before stay.
+        """
         first = self.ranks.rank == 0
         progress = self.progress
-        if first:  # an epoch's evaluation is behind its last step
+        if first:  # an epoch's evaluation is logged after its last step
             self.logger = TrainLogger(
                 self.options.out, progress.iteration, evaluated=progress.step == 0
             )
@@ -179,12 +193,13 @@ class Trainer:
                     self._train_epoch(interruption)
                     self._finish_epoch()
         except RuntimeError as error:
-            self.ranks.check()  # the others' end is the reason
+            self.ranks.check()  # raises if another process failed first
             if any(text in str(error) for text in OUT_OF_MEMORY):
                 raise TrainingError(
-                    f"iteration {self.progress.iteration}: there is not enough memory "
-                    f"({str(error).splitlines()[0]}). A smaller --batch, with --accumulation-steps for as "
-                    "many pictures in a step, takes less; all up to the last state is kept"
+                    f"iteration {self.progress.iteration}: out of memory "
+                    f"({str(error).splitlines()[0]}). Use a smaller --batch, with "
+                    "--accumulation-steps for the same number of images per step; --resume "
+                    "continues from the last checkpoint"
                 ) from error
             raise
         finally:
@@ -218,7 +233,7 @@ class Trainer:
             try:
                 group = [next(batches).to(self.stepper.device) for _ in range(batches_per_step)]
             except PicoDetError:
-                self._save()  # nothing that was done is lost to a bad picture
+                self._save()  # a corrupt image loses no finished step
                 raise
             data_seconds = time.perf_counter() - start
             iteration = self.progress.iteration
@@ -235,7 +250,7 @@ class Trainer:
                 self._save()
 
     def _finish_epoch(self) -> None:
-        self._save()  # what follows may take its time, or not fit on the disk
+        self._save()  # evaluation takes long, and weights may not fit on the disk
         recipe, epoch = self.options.recipe, self.progress.epoch + 1
         last = epoch == recipe.schedule.epochs
         is_snapshot = last or epoch % recipe.snapshot_epochs == 0
@@ -244,7 +259,7 @@ class Trainer:
         )
         counts = is_snapshot or recipe.ema.applied == "every epoch"
         ema_weights: Mapping[str, Tensor] = {}
-        if counts or evaluated:  # only what ppdet applies counts for its cycle
+        if counts or evaluated:  # only ppdet's own snapshots count for the EMA's cycle
             ema_weights = self.ema.snapshot() if counts else self.ema.averaged_state_dict()
             ema_weights = broadcast_from_first(ema_weights, self.ranks)
         best = self.progress.best

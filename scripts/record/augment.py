@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 from ppdet.data import transform
 
-from picodet.data.resize_kernels import using
+from picodet.data.resize_kernels import use_kernels
 from scripts.fixtures.drawn_samples import digest, synthetic_boxes, synthetic_image
 
 OUTPUT = Path(__file__).parents[2] / "tests" / "golden" / "augment.json"
@@ -87,7 +87,7 @@ def seed_all(seed: int) -> None:
 def main() -> None:
     """Write the recording."""
     cv2.setNumThreads(1)
-    with using("portable"):
+    with use_kernels("portable"):
         recorded = record_all()
     OUTPUT.write_text(json.dumps(recorded) + "\n")
 

@@ -32,7 +32,7 @@ from picodet.alignment.recording import probes
 from picodet.alignment.recording.index import content_key
 from picodet.alignment.reference.request import SUMMARY_SAMPLES, RecordRequest
 from picodet.config import ModelConfig, Preprocessing
-from picodet.data.resize_kernels import using
+from picodet.data.resize_kernels import use_kernels
 from picodet.zoo.official import CONFIGS
 from scripts.fixtures import seeded
 
@@ -110,7 +110,7 @@ def record_summary(name: str, out: Path) -> None:
         seeded.write(seeded.checkpoint(shapes), checkpoint)
         request = RecordRequest(checkpoint, out, probes.IMAGE, None, None, True, SUMMARY_SAMPLES)
         # every machine makes the same file
-        with patch.object(paddle_main, "cpu", return_value="any"), using("portable"):
+        with patch.object(paddle_main, "cpu", return_value="any"), use_kernels("portable"):
             paddle_main.record_ppdet(request)
 
 
@@ -125,12 +125,12 @@ def main() -> None:
     np.savez_compressed(GOLDEN / "layers.npz", allow_pickle=False, **recorded)
     (GOLDEN / "counts.json").write_text(json.dumps(counted, indent=1) + "\n")
     record_summary("picodet_s_416_coco", GOLDEN / "picodet_s_416_float64.safetensors")
-    with using("portable"):
+    with use_kernels("portable"):
         answers = recorder.answer_probes(model.build_nms())
     image_answers = [name for name in answers if name.startswith(probes.IMAGE_PREFIX)]
     keys = {name: np.array(content_key(answers[name])) for name in image_answers}
     np.savez(probes.RECORDED_ANSWERS, allow_pickle=False, **(answers | keys))
-    with using("portable"):
+    with use_kernels("portable"):
         content = {"made_by": "tools/record_golden.py", **preprocessing_digests()}
     (GOLDEN / "preprocess.json").write_text(json.dumps(content, indent=1) + "\n")
     sys.stdout.write("recorded\n")

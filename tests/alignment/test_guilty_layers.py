@@ -16,6 +16,8 @@ from picodet.alignment.tolerance import FLOAT64_TOLERANCE, Tolerance
 from picodet.models import csp_pan, esnet
 from picodet.models.head import PicoFeat, PicoHead
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_same_model_is_aligned(model, reference):
     result = compare(model, reference)

@@ -16,8 +16,10 @@ from picodet.converter import bins
 from picodet.converter.configure import ConvertOptions as ConversionWanted
 from picodet.converter.convert import load
 from picodet.errors import CheckpointError
-from picodet.export.api import export
-from picodet.export.options import Wanted
+from picodet.exporter.export import export
+from picodet.exporter.options import ExportOptions
+
+pytestmark = pytest.mark.slow
 
 PROJECT = "head.integral.project"
 EXACT = torch.arange(8, dtype=torch.float32)
@@ -88,7 +90,7 @@ def own(tmp_path):
         model = own_recording.pristine()
         model.head.integral.project.copy_(project)
         source = own_recording.save(model, tmp_path / "source.pth")
-        report = export(source, tmp_path / "own.onnx", Wanted("heads"), verified=False)
+        report = export(source, tmp_path / "own.onnx", ExportOptions("heads"), verified=False)
         return tmp_path / "own.onnx", report
 
     return own
@@ -112,13 +114,13 @@ def test_an_export_is_compared_and_converted_with_those_that_it_says(own, heads)
     assert converted.head.integral.project[7].item() == pytest.approx(7.133)
 
 
-@pytest.mark.parametrize("said", [[0, 1, 2], [0, "a"], None])
-def test_what_is_no_list_of_eight_numbers_is_refused(own, said):
+@pytest.mark.parametrize("stated", [[0, 1, 2], [0, "a"], None])
+def test_what_is_no_list_of_eight_numbers_is_refused(own, stated):
 
     file, _ = own(EXACT)
     proto = onnx.load(file)
     (entry,) = (entry for entry in proto.metadata_props if entry.key == "picodet")
-    entry.value = json.dumps(json.loads(entry.value) | {"project": said})
+    entry.value = json.dumps(json.loads(entry.value) | {"project": stated})
     onnx.save(proto, file)
     with pytest.raises(CheckpointError, match="its metadata picodet is not ours: ValueError pro"):
         load(file, ConversionWanted())

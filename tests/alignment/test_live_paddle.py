@@ -56,23 +56,25 @@ def assert_aligned(run, folder, *arguments):
     result = run(*arguments, "--json", folder / "outcome.json")
     assert result.exit_code == 0, result.output
     content = json.loads((folder / "outcome.json").read_text())
-    assert [stage["name"] for stage in content["rungs"]] == STAGES
-    assert {stage["verdict"] for stage in content["rungs"]} == {"aligned"}
+    assert [stage["name"] for stage in content["stages"]] == STAGES
+    assert {stage["verdict"] for stage in content["stages"]} == {"aligned"}
     assert content["unpaired"] == content["guilty"] == []
     assert {layer["status"] for layer in content["layers"]} == {"aligned"}
     return content
 
 
+@pytest.mark.slow
 def test_live_ppdet_in_float32(run, folder):
     content = assert_aligned(run, folder, folder / f"{SMALL}.pdparams", folder / "model.pth")
     assert len(content["layers"]) == 394
     local = [layer["local"] for layer in content["layers"] if layer["local"]]
     assert len(local) > 390
-    evidence = [stage["summary"] for stage in content["rungs"] if "probe" in stage["summary"]]
+    evidence = [stage["summary"] for stage in content["stages"] if "probe" in stage["summary"]]
     assert len(evidence) == 3
     assert all("the reference's own answer" in summary for summary in evidence)
 
 
+@pytest.mark.slow
 def test_live_ppdet_in_float64(run, folder):
     content = assert_aligned(
         run, folder, folder / f"{SMALL}.pdparams", folder / "model.pth", "--float64"
@@ -85,12 +87,14 @@ def test_live_ppdet_in_float64(run, folder):
     assert worst < 1e-12
 
 
+@pytest.mark.slow
 def test_live_ppdet_with_an_array(run, folder):
     np.save(folder / "input.npy", seeded.images(192, 192))
     arguments = [folder / f"{SMALL}.pdparams", folder / "model.pth", "--input"]
     assert_aligned(run, folder, *arguments, folder / "input.npy")
 
 
+@pytest.mark.slow
 def test_a_wrong_model_against_live_ppdet(run, folder):
     model = checkpoint.load(folder / "model.pth")
     model.backbone.stage3.block4.se.reduce.bias.data[1] += 1
@@ -102,6 +106,7 @@ def test_a_wrong_model_against_live_ppdet(run, folder):
     assert guilty["reference"] == "backbone.3_4._se.conv1"
 
 
+@pytest.mark.slow
 def test_another_size_than_the_models_shows(run, folder):
     other = folder / "picodet_s_320_pedestrian.pdparams"
     other.write_bytes((folder / f"{SMALL}.pdparams").read_bytes())
@@ -122,6 +127,7 @@ def recorded(folder, paddle_python):
     return folder
 
 
+@pytest.mark.slow
 def test_recordings_of_ppdet(run, recorded):
     assert_aligned(run, recorded, recorded / "full.safetensors", recorded / "model.pth")
     assert_aligned(run, recorded, recorded / "summary.safetensors", recorded / "model.pth")
@@ -140,6 +146,7 @@ def test_a_summary_is_small(recorded):
     assert small < 600_000 < (recorded / "full.safetensors").stat().st_size
 
 
+@pytest.mark.slow
 def test_two_recordings_hold_the_same_bits(run, recorded):
     again = recorded / "again.safetensors"
     assert run("record", recorded / f"{SMALL}.pdparams", again, "--summary").exit_code == 0
@@ -147,6 +154,7 @@ def test_two_recordings_hold_the_same_bits(run, recorded):
         assert first.index == second.index
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weights", "program"),
     [
@@ -181,6 +189,7 @@ def test_inference_folders(run, shared, tmp_path, weights, program):
     assert_aligned(run, tmp_path, shared / program, model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weights", "options"),
     [
@@ -204,6 +213,7 @@ def test_a_checkpoint_of_another_model(run, shared, folder):
     assert "not a PicoDet that this version knows" in result.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_architectures(run, tmp_path, name):
     """Seeded weights, on a small picture with two sides."""
@@ -214,6 +224,7 @@ def test_other_architectures(run, tmp_path, name):
     assert "[1, 3, 128, 160]" in content["environment"]["input"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ours.safetensors", "hub", "training"])
 def test_references_in_other_forms(run, folder, tmp_path, name):
     source, path = folder / f"{SMALL}.pdparams", tmp_path / name
@@ -232,6 +243,7 @@ def test_a_folder_without_a_program(run, folder, tmp_path):
     assert str(tmp_path) in "".join(result.output.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"x", b"\x80\x04N."])
 def test_a_damaged_checkpoint(run, folder, tmp_path, damage):
     path = tmp_path / f"{SMALL}.pdparams"
@@ -241,6 +253,7 @@ def test_a_damaged_checkpoint(run, folder, tmp_path, damage):
     assert result.output.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_picture_that_ppdet_cannot_decode(run, folder, tmp_path):
     (tmp_path / "p.jpg").write_text("no picture")
     arguments = [folder / f"{SMALL}.pdparams", folder / "model.pth"]

@@ -56,12 +56,12 @@ class Net(nn.Module):
 ONE = torch.tensor([1.0])
 
 
-def events(model=None, feed=None):
+def layer_calls(model=None, feed=None):
     return list(run(model or Net(), ONE, feed, threads=1))
 
 
 def test_events_come_as_layers_return():
-    found = [(e.path, e.number, e.type, e.caller) for e in events()]
+    found = [(e.path, e.number, e.type, e.caller) for e in layer_calls()]
     assert found == [
         ("pair.two", 0, "Times", "pair"),
         ("pair.two", 1, "Times", "pair"),
@@ -72,7 +72,7 @@ def test_events_come_as_layers_return():
 
 
 def test_events_hold_what_went_in_and_out():
-    found = [([t.item() for t in e.inputs], [t.item() for t in e.outputs]) for e in events()]
+    found = [([t.item() for t in e.inputs], [t.item() for t in e.outputs]) for e in layer_calls()]
     assert found == [([1], [2]), ([1], [2]), ([2], [10]), ([1], [2, 12]), ([14], [42])]
 
 
@@ -80,7 +80,7 @@ def test_a_run_in_this_thread_is_the_same_and_leaves_no_hook():
     model, found = Net(), []
     for _ in range(2):
         run_blocking(model, ONE, None, torch.get_num_threads(), found.append)
-    assert found == 2 * events(model)
+    assert found == 2 * layer_calls(model)
 
 
 class Feed:
@@ -101,7 +101,7 @@ def test_a_feed_replaces_what_goes_in_and_out():
         inputs={("pair.five", 0): [100]},
         outputs={("pair.two", 0): [7], ("pair", 0): [None, 20]},
     )
-    found = {(e.path, e.number): e for e in events(feed=feed)}
+    found = {(e.path, e.number): e for e in layer_calls(feed=feed)}
     five, pair, three = found["pair.five", 0], found["pair", 0], found["three", 0]
     # an event shows what the caller made and what the layer made: 2, but of 100 five times
     assert [five.inputs[0].item(), five.outputs[0].item()] == [2, 500]
@@ -123,9 +123,9 @@ class Broken(nn.Module):
 def test_an_error_names_the_innermost_layer(error):
     model = Net()
     model.pair.five = Broken(error)
-    seen = []
+    paths = []
     with pytest.raises(LayerError, match=f"{type(error).__name__}: bad") as caught:
-        seen.extend(event.path for event in run(model, ONE, None, threads=1))
+        paths.extend(layer_call.path for layer_call in run(model, ONE, None, threads=1))
     assert caught.value.path == "pair.five"
     assert threading.active_count() == 1
 
@@ -134,7 +134,7 @@ def test_an_error_between_layers_names_their_caller():
     model = Net()
     model.pair.forward = None
     with pytest.raises(LayerError, match="TypeError") as caught:
-        events(model)
+        layer_calls(model)
     assert caught.value.path == "pair"
 
 
@@ -142,7 +142,7 @@ def test_our_own_mistakes_are_not_taken_for_the_models():
     model = Net()
     model.pair.five = Broken(AssertionError("a bug"))
     with pytest.raises(AssertionError, match="a bug"):
-        events(model)
+        layer_calls(model)
 
 
 def test_runs_of_one_model_do_not_see_each_other():
@@ -155,7 +155,7 @@ def test_runs_of_one_model_do_not_see_each_other():
 
 def test_the_model_is_left_as_it_was():
     model = Net()
-    events(model)
+    layer_calls(model)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     assert model(ONE).item() == 42
 
@@ -177,7 +177,7 @@ class Around(nn.Module):
 def test_layers_that_are_held_otherwise_are_of_the_same_run():
     model = Around(Net())
     model.net.three.register_forward_hook(lambda _, __, output: output + 1)
-    found = [(event.path, event.outputs) for event in events(model)]
+    found = [(layer_call.path, layer_call.outputs) for layer_call in layer_calls(model)]
     assert found == [("net.three", [4]), ("net.pair.five", [20])]
     assert model(ONE).item() == 40
 
@@ -193,10 +193,10 @@ def test_weights_are_shared_and_not_copied():
 
 def test_a_run_that_is_abandoned_leaves_no_thread_and_no_tensor():
     going = run(Net(), ONE, None, threads=1)
-    event = next(going)
-    output = weakref.ref(event.outputs[0])
+    layer_call = next(going)
+    output = weakref.ref(layer_call.outputs[0])
     assert threading.active_count() == 2
-    del event
+    del layer_call
     going.close()
     assert threading.active_count() == 1
     gc.collect()
@@ -257,8 +257,8 @@ def test_threads_are_those_asked_for():
 
     before = torch.get_num_threads()
     for threads in (1, 2):
-        (event,) = run(nn.Sequential(Threads()), torch.zeros(1), None, threads)
-        assert event.outputs[0].item() == threads
+        (layer_call,) = run(nn.Sequential(Threads()), torch.zeros(1), None, threads)
+        assert layer_call.outputs[0].item() == threads
     torch.set_num_threads(before)
 
 

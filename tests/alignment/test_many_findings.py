@@ -11,6 +11,8 @@ from picodet.alignment.diagnosis import diagnose
 from picodet.alignment.diagnosis.replay import FailingLayer
 from picodet.alignment.recording.reader import Recording
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def compare(model, reference, tmp_path, monkeypatch):
@@ -46,7 +48,7 @@ def change_weights(model, change):
     ],
     ids=["factor", "decimals"],
 )
-def test_one_cause_is_told_once(model, compare, change, cause):
+def test_one_cause_is_reported_once(model, compare, change, cause):
     change_weights(model, change)
     comparison, runs = compare()
     weights = comparison.stages[0]
@@ -54,23 +56,23 @@ def test_one_cause_is_told_once(model, compare, change, cause):
     assert weights.findings[0].diagnosis.startswith(f"one cause: ours are {cause}")
     guilty = comparison.guilty
     assert len(guilty) > 100
-    told = [layer.diagnosis for layer in guilty]
-    assert sum(text.startswith("one cause") for text in told) > 0.9 * len(guilty)
-    assert not any("eps" in text or text.endswith("factor of 1") for text in told)
+    diagnoses = [layer.diagnosis for layer in guilty]
+    assert sum(text.startswith("one cause") for text in diagnoses) > 0.9 * len(guilty)
+    assert not any("eps" in text or text.endswith("factor of 1") for text in diagnoses)
     assert runs <= 6 * len(guilty)
 
 
 def test_attempts_are_counted(model, compare, monkeypatch):
-    monkeypatch.setattr(diagnose, "MOST_ATTEMPTS", 40)
+    monkeypatch.setattr(diagnose, "MAX_ATTEMPTS", 40)
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d) and layer.groups == 1:
             layer.register_forward_hook(lambda _, __, output: output * 1.01)
     comparison, runs = compare()
-    told = [layer.diagnosis for layer in comparison.guilty]
-    assert len(told) > 50
-    assert sum(text.startswith("not looked into: ") for text in told) > 40
+    diagnoses = [layer.diagnosis for layer in comparison.guilty]
+    assert len(diagnoses) > 50
+    assert sum(text.startswith("not looked into: ") for text in diagnoses) > 40
     # each guilty layer once, for its picture, and each attempt in both precisions
-    assert runs <= len(told) + 2 * 40 + 2
+    assert runs <= len(diagnoses) + 2 * 40 + 2
 
 
 def test_what_helped_in_one_layer_is_tried_first_in_the_next(model, compare):
@@ -78,7 +80,7 @@ def test_what_helped_in_one_layer_is_tried_first_in_the_next(model, compare):
     for layer in norms:
         layer.eps = 1e-4
     comparison, runs = compare()
-    told = {layer.diagnosis for layer in comparison.guilty}
-    assert len(told) == 1
-    assert told.pop().startswith("eps is 0.0001; the reference's is 9.9999997e-06")
+    diagnoses = {layer.diagnosis for layer in comparison.guilty}
+    assert len(diagnoses) == 1
+    assert diagnoses.pop().startswith("eps is 0.0001; the reference's is 9.9999997e-06")
     assert runs <= 6 * len(comparison.guilty)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CHILD = Path(__file__).parents[1] / "helpers" / "other_kernels.py"
 MACHINES = {"disabled": 0, "sse42": 0, "avx2": 16}  # OPENCV_IPP, and the samples of a summary
 
@@ -32,7 +34,7 @@ def recordings(tmp_path_factory):
 
 
 @pytest.mark.parametrize("ours", MACHINES)
-def test_kernels_are_told_from_faults(recordings, ours):
+def test_kernels_are_distinguished_from_faults(recordings, ours):
     others = [file for ipp, file in recordings.items() if ipp != ours]
     found = json.loads(child(ours, "compare", *others))
     assert len(found) == 2

@@ -13,6 +13,8 @@ from picodet.models.layers import hard_sigmoid
 from picodet.models.pico_head_v2 import Alignment, PicoFeatV2, PicoSE
 from picodet.zoo.architectures import XS_LCNET
 
+pytestmark = pytest.mark.slow
+
 CONFIG = replace(XS_LCNET, classes=("a", "b", "c"), input_size=(64, 64))
 
 
@@ -71,7 +73,7 @@ def no_alignment(p, _):
 
 
 @pytest.mark.parametrize(
-    ("formula", "rungs"),
+    ("formula", "stages"),
     [
         (no_epsilon, ["decoding"]),  # by the probe: no score of the picture is near zero
         (greater_epsilon, ["decoding"]),

@@ -93,13 +93,13 @@ def with_channels_in_another_order(network):
     return other
 
 
-def test_one_colour_raises_no_alarm(threads):
+def test_one_color_raises_no_alarm(threads):
     """Two such networks are both right; held against one or two draws they seemed not to be."""
     ratios = []
     recorded = SimpleNamespace(recording=SimpleNamespace(index=SimpleNamespace(samples=1)))
     for seed in range(40):
-        colour = torch.rand(3, generator=torch.Generator().manual_seed(seed))
-        images = colour[None, :, None, None].expand(1, 3, 8, 8).contiguous()
+        color = torch.rand(3, generator=torch.Generator().manual_seed(seed))
+        images = color[None, :, None, None].expand(1, 3, 8, 8).contiguous()
         network = narrow(seed, images)
         _, alone = noise_runs(network, recorded, images)
         *_, last = in_lockstep(alone)

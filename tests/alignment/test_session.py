@@ -47,6 +47,7 @@ def compare(folder, reference, model="model.pth", inputs=DEFAULT_INPUTS, toleran
     return session.compare(path, folder / model, inputs, tolerance, None, lambda *_: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reference", "model", "kind", "message"),
     [
@@ -104,6 +105,7 @@ def test_one_input_and_one_that_is_there(folder):
         compare(folder, "model.onnx", inputs=InputOptions(None, folder / "small.npy", False))
 
 
+@pytest.mark.slow
 def test_the_input_has_the_models_size(folder):
     """The reference does not tell it, and 416 would not fit."""
     assert compare(folder, "model.onnx").aligned
@@ -161,6 +163,7 @@ def test_a_recording_is_known_by_its_header(folder, tmp_path):
     assert not is_recording(tmp_path / "text.safetensors")
 
 
+@pytest.mark.slow
 def test_the_same_model_in_both_formats(folder):
     for name in ("model.pth", "model.safetensors"):
         assert compare(folder, "recording.safetensors", name).aligned
@@ -176,9 +179,10 @@ def test_double_and_an_export_are_refused_before_anything_is_run(folder, monkeyp
         compare(folder, "model.pth", "model.onnx", inputs=InputOptions(None, None, True))
 
 
+@pytest.mark.slow
 def test_a_model_is_opened_once(folder, monkeypatch):
     opened = []
-    right = open_candidate.port
+    right = open_candidate.convert_model
     monkeypatch.setattr(
         open_candidate, "convert_model", lambda *args: opened.append(args) or right(*args)
     )
@@ -199,6 +203,7 @@ def two_sets(folder, tmp_path_factory):
     return saved
 
 
+@pytest.mark.slow
 def test_what_was_assumed_of_a_model_is_noted(folder, two_sets):
     comparison = compare(folder, "recording.safetensors", two_sets)
     assert comparison.aligned
@@ -207,13 +212,14 @@ def test_what_was_assumed_of_a_model_is_noted(folder, two_sets):
     assert "the input size 64x64 is the reference's: last.pdparams does not say its own" in summary
 
 
+@pytest.mark.slow
 def test_the_set_of_weights_can_be_chosen(folder, two_sets):
     reference = folder / "recording.safetensors"
     arguments = reference, two_sets, DEFAULT_INPUTS, None, None, lambda *_: None
-    weights, *_ = session.compare(*arguments, which="raw").stages
+    weights, *_ = session.compare(*arguments, weight_set="raw").stages
     assert [finding.name for finding in weights.findings] == ["head.predictors.0.bias"]
     with pytest.raises(CheckpointError, match="--weight-set raw is for training checkpoints"):
         session.compare(
             *(reference, folder / "model.onnx", DEFAULT_INPUTS, None, None, lambda *_: None),
-            which="raw",
+            weight_set="raw",
         )

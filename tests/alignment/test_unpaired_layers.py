@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from layer_comparison import compare, guilty
 from torch import nn
 
@@ -9,6 +10,8 @@ from picodet.alignment.recording.index import RecordedCall
 from picodet.alignment.result import Unpaired
 from picodet.models import csp_pan
 from picodet.models.layers import ConvBN
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_layer_only_in_ours_has_no_partner(model, reference):

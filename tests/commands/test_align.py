@@ -52,6 +52,7 @@ def run(folder, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_aligned_is_zero(run):
     result = run("recording.safetensors", "model.pth")
     assert result.exit_code == 0, result.output
@@ -62,6 +63,7 @@ def test_aligned_is_zero(run):
         )
 
 
+@pytest.mark.slow
 def test_differing_is_one_and_names_the_layer(run):
     result = run("recording.safetensors", "wrong.pth")
     assert result.exit_code == 1
@@ -95,6 +97,7 @@ def test_wrong_usage_is_two(run, arguments):
     assert run(*arguments).exit_code == 2
 
 
+@pytest.mark.slow
 def test_layerwise_shows_blocks_and_all_that_is_known_of_the_guilty(run):
     output = run("recording.safetensors", "wrong.pth", "--layerwise").output
     rows = [line.split() for line in output.splitlines()]
@@ -105,6 +108,7 @@ def test_layerwise_shows_blocks_and_all_that_is_known_of_the_guilty(run):
     assert ["reference", GUILTY] in rows
 
 
+@pytest.mark.slow
 def test_all_unfolds_the_blocks(run):
     output = run("recording.safetensors", "wrong.pth", "--all").output
     rows = [line.split() for line in output.splitlines()]
@@ -113,6 +117,7 @@ def test_all_unfolds_the_blocks(run):
     assert next(row for row in rows if row[:1] == ["convs.1.bn"])[-1] == "guilty"
 
 
+@pytest.mark.slow
 def test_both_may_be_official_names(run, folder, monkeypatch):
     asked = []
 
@@ -131,6 +136,7 @@ def test_both_may_be_official_names(run, folder, monkeypatch):
     assert (folder / "official.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_any_form_of_a_model(run, folder):
     """As picodet-convert writes it, or takes it."""
     arrays = seeded.checkpoint(seeded.shapes(own_recording.CONFIG))
@@ -140,6 +146,7 @@ def test_any_form_of_a_model(run, folder):
         assert run("recording.safetensors", model).output.strip().endswith("\nALIGNED")
 
 
+@pytest.mark.slow
 def test_a_tolerance_takes_the_noises_place(run):
     result = run("recording.safetensors", "wrong.pth", "--tolerance", "2")
     assert "--tolerance 2 was chosen" in result.output
@@ -147,12 +154,13 @@ def test_a_tolerance_takes_the_noises_place(run):
     assert "layers         aligned" in result.output
 
 
+@pytest.mark.slow
 def test_json_for_machines(run, folder):
     assert run("recording.safetensors", "wrong.pth", "--json", "o.json").exit_code == 1
     content = json.loads((folder / "o.json").read_text())
     assert content["aligned"] is False
-    assert [stage["name"] for stage in content["rungs"]] == STAGES
-    verdicts = {stage["name"]: stage["verdict"] for stage in content["rungs"]}
+    assert [stage["name"] for stage in content["stages"]] == STAGES
+    verdicts = {stage["name"]: stage["verdict"] for stage in content["stages"]}
     assert verdicts == dict.fromkeys(STAGES, "aligned") | dict.fromkeys(
         ("weights", "layers", "heads"), "differs"
     )
@@ -172,6 +180,7 @@ def test_errors_in_json_too(run, folder):
     assert json.loads((folder / "e.json").read_text())["error"] in result.output
 
 
+@pytest.mark.slow
 def test_the_page_is_written_and_needs_nothing_else(run, folder):
     assert run("recording.safetensors", "wrong.pth", "--html", "o.html").exit_code == 1
     page = (folder / "o.html").read_text()
@@ -195,6 +204,7 @@ def test_outputs_replace_no_input(run, folder, option):
     assert "there is no folder" in result.output
 
 
+@pytest.mark.slow
 def test_an_onnx_is_recorded_and_compared(run, folder):
     arguments = ["--input-size", "64", "--json", "r.json"]
     result = run("record", "model.onnx", "onnx.safetensors", *arguments)
@@ -214,6 +224,7 @@ def test_an_onnx_is_recorded_and_compared(run, folder):
     assert GUILTY in result.output
 
 
+@pytest.mark.slow
 def test_a_summary_is_small_and_enough(run, folder):
     arguments = ["--input-size", "64", "--summary"]
     assert run("record", "model.onnx", "summary.safetensors", *arguments).exit_code == 0
@@ -240,6 +251,7 @@ def test_record_failing_is_two(run):
         assert message in result.output
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("paddle") is not None, reason="Paddle is here")
 def test_what_ppdet_is_to_run_goes_by_the_name_it_was_given(run):
     result = run("model.pth", "model.pth")
@@ -260,21 +272,23 @@ def seeded_s(tmp_path_factory):
     return folder / "model.pth"
 
 
+@pytest.mark.slow
 def test_ours_is_what_ppdet_recorded_in_double(run, golden, seeded_s, folder):
     recording = golden / "picodet_s_416_float64.safetensors"
     result = run(recording, seeded_s, "--json", folder / "golden.json")
     assert result.exit_code == 0, result.output
     content = json.loads((folder / "golden.json").read_text())
     assert content["unpaired"] == []
-    assert {stage["verdict"] for stage in content["rungs"]} == {"aligned"}
+    assert {stage["verdict"] for stage in content["stages"]} == {"aligned"}
     differences = [layer["accumulated"] for layer in content["layers"] if layer["accumulated"]]
     assert len(differences) == 392
     assert max(difference["error"] / difference["scale"] for difference in differences) < 1e-12
 
 
+@pytest.mark.slow
 def test_an_epsilon_as_a_double_shows(run, golden, seeded_s, monkeypatch):
     """Of one batch norm, 1e-5, where Paddle keeps it in float32: 2.5e-15 away."""
-    filled = open_candidate.filled
+    filled = open_candidate.model_with_weights
 
     def wrong(*arguments):
         model = filled(*arguments)
@@ -300,6 +314,7 @@ def test_help_imports_nothing_heavy():
     assert "REFERENCE" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_full_disk_behind_the_terminal_is_not_a_difference(folder):
     command = [sys.executable, "-c", "from picodet.cli import align; align()"]
     files = [folder / "recording.safetensors", folder / "model.pth"]
@@ -311,5 +326,6 @@ def test_a_full_disk_behind_the_terminal_is_not_a_difference(folder):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_the_progress_is_silent_where_nobody_looks(run):
     assert "comparing" not in run("recording.safetensors", "model.pth").output

@@ -64,7 +64,7 @@ READING = [
     ["eval", "m.pth", "--coco", "{}"],
     ["eval", "m.pth", "--images", ".", "--annotations", "{}"],
     ["eval", "m.pth", "--images", "{}", "--annotations", "x.json"],
-    ["eval", "--from-results", "{}", *DATA],
+    ["eval", "--predictions", "{}", *DATA],
     ["eval", "--compare", "{}", "x.json", *DATA],
     ["eval", "m.pth", *DATA, "--resume", "{}"],
     ["export", "{}", "x.onnx"],
@@ -113,6 +113,7 @@ def test_a_folder_that_is_not_there_is_said(run, tmp_path, words):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["meta", "hpu", "cuda:99", "nowhere", ""])
 @pytest.mark.parametrize(
     "words",
@@ -191,12 +192,13 @@ def process(folder, words, **options):
     )
 
 
+@pytest.mark.slow
 def test_a_terminal_without_a_sign_for_a_name(files, tmp_path):
     name = "grün_猫"
     model, image = tmp_path / f"{name}.pth", tmp_path / f"{name}.png"
     model.symlink_to(files / "m.pth")
     image.symlink_to(files / "cat.png")
-    words = ["detect", model, image, "--out", tmp_path / name, "--score", "0.05"]
+    words = ["detect", model, image, "--out", tmp_path / name, "--score-thr", "0.05"]
     done = process(tmp_path, words, variables={"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, b"")
     assert rb"1 of 1 pictures drawn in " in done.stdout
@@ -204,6 +206,7 @@ def test_a_terminal_without_a_sign_for_a_name(files, tmp_path):
     assert (tmp_path / name / f"{name}.png").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streams", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_streams_that_are_closed(files, tmp_path, streams):
     """The first file that is opened would take the place of one."""

@@ -70,6 +70,7 @@ def test_tells_what_became_of_the_checkpoint(folder):
     assert picodet.load("out.pth").config.classes == ("cat", "dog", "cow")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output", "options"),
     [
@@ -181,6 +182,7 @@ class TestSize:
         assert str(size) in result.output
         assert "official models with these tensors have 320, 416, 800x608) [416]" in result.output
 
+    @pytest.mark.slow
     @pytest.mark.usefixtures("nameless")
     def test_at_a_terminal(self):
         leader, follower = pty.openpty()
@@ -247,6 +249,7 @@ class TestOfficialNames:
 
 
 class TestList:
+    @pytest.mark.slow
     def test_shows_every_official_model(self):
         result = run(what=list_models)
         assert result.exit_code == 0

@@ -10,8 +10,8 @@ from parsed import ParsedPage
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from picodet.data.resize_kernels import differ, fingerprint
-from picodet.evaluation.provenance import settings_of
+from picodet.data.resize_kernels import fingerprint, kernels_differ
+from picodet.evaluation.provenance import read_settings
 from picodet.evaluation.schema import STATS
 from picodet.files import sha256
 from picodet.system.versions import cpu
@@ -121,7 +121,7 @@ def test_portable_resize_is_said_everywhere(files, tmp_path):
     assert numbers(tmp_path / "c.json")["note"] == (expected if usual != said else "")
     assert ("Note: not resized by the same" in done.output) == (usual != said)
     (tmp_path / "o.json").write_text("[]")  # what is said is of other detections
-    assert settings_of(tmp_path / "o.json") == {}
+    assert read_settings(tmp_path / "o.json") == {}
 
 
 def test_what_if(files, tmp_path, monkeypatch):
@@ -132,7 +132,7 @@ def test_what_if(files, tmp_path, monkeypatch):
     assert found["stats"] == numbers(files / "numbers.json")["stats"]
     first, *others = found["what_if"]
     assert first["stats"] == found["stats"]
-    assert len(others) == 12 + differ(2)
+    assert len(others) == 12 + kernels_differ(2)
     for row in others:
         assert row["name"] in words(done)
         assert row["against_first"]["difference"] == pytest.approx(
@@ -140,7 +140,9 @@ def test_what_if(files, tmp_path, monkeypatch):
         )
     bgr = next(row for row in others if row["name"] == "BGR for RGB")
     assert bgr["stats"] != first["stats"]
-    alone = run(files, "x.onnx", "--coco", "coco", "--iou", 0.7, "--json", tmp_path / "iou.json")
+    alone = run(
+        files, "x.onnx", "--coco", "coco", "--iou-thr", 0.7, "--json", tmp_path / "iou.json"
+    )
     assert alone.exit_code == 0
     (same,) = (row for row in others if row["name"] == "NMS IoU > 0.7")
     assert same["stats"] == numbers(tmp_path / "iou.json")["stats"]
@@ -150,8 +152,8 @@ def test_what_if(files, tmp_path, monkeypatch):
     "options",
     [
         ["--postprocess", "ppdet-2.3"],
-        ["--score", 0.5],
-        ["--iou", 0.4],
+        ["--score-thr", 0.5],
+        ["--iou-thr", 0.4],
         ["--match-classes", "order"],
     ],
 )
@@ -193,7 +195,7 @@ def test_of_several_runs_all_have_to_be_as_expected(files):
 
 def test_a_result_file_is_evaluated_as_the_run_that_wrote_it(files, tmp_path):
     outputs = ["--json", tmp_path / "x.json", "--html", tmp_path / "x.html"]
-    done = run(files, "--from-results", "out.json", "--coco", "coco", *outputs)
+    done = run(files, "--predictions", "out.json", "--coco", "coco", *outputs)
     assert done.exit_code == 0, done.output
     found, usual = numbers(tmp_path / "x.json"), numbers(files / "numbers.json")
     for key in ("stats", "classes", "curves", "images", "detections", "worst"):
@@ -201,10 +203,10 @@ def test_a_result_file_is_evaluated_as_the_run_that_wrote_it(files, tmp_path):
     assert found["interp"] is None
     assert "data:image/jpeg" in (tmp_path / "x.html").read_text()
     expected = ["--expect-ap", 100 * usual["stats"][0], "--within", 0.001]
-    assert run(files, "--from-results", "out.json", "--coco", "coco", *expected).exit_code == 0
+    assert run(files, "--predictions", "out.json", "--coco", "coco", *expected).exit_code == 0
 
 
-def test_a_result_file_of_some_of_the_pictures(files, tmp_path):
+def test_a_result_file_of_some_of_the_images(files, tmp_path):
     rows = json.loads((files / "out.json").read_text())
     kept = sorted({row["image_id"] for row in rows})[:4]
     (tmp_path / "some.json").write_text(
@@ -212,7 +214,7 @@ def test_a_result_file_of_some_of_the_pictures(files, tmp_path):
     )
     annotations = annotation_file(files / "coco")
     outputs = ["--html", tmp_path / "x.html", "--json", tmp_path / "x.json"]
-    some = ["--from-results", tmp_path / "some.json", "--annotations", annotations]
+    some = ["--predictions", tmp_path / "some.json", "--annotations", annotations]
     done = run(files, *some, *outputs)
     assert done.output.splitlines()[-2].endswith(" (result), which covers 4 of 10 pictures")
     assert "the 6 others, " in words(done)
@@ -222,10 +224,10 @@ def test_a_result_file_of_some_of_the_pictures(files, tmp_path):
     assert "which covers 4 of 10 pictures</h1>" in (tmp_path / "x.html").read_text()
 
 
-def test_a_result_file_needs_no_pictures(files, tmp_path):
+def test_a_result_file_needs_no_images(files, tmp_path):
     annotations = annotation_file(files / "coco")
     outputs = ["--html", tmp_path / "x.html", "--json", tmp_path / "x.json"]
-    done = run(files, "--from-results", "out.json", "--annotations", annotations, *outputs)
+    done = run(files, "--predictions", "out.json", "--annotations", annotations, *outputs)
     assert done.exit_code == 0, done.output
     assert numbers(tmp_path / "x.json")["stats"] == numbers(files / "numbers.json")["stats"]
     assert "data:image/jpeg" not in (tmp_path / "x.html").read_text()

@@ -9,11 +9,11 @@ from click.testing import CliRunner
 from tracing import SMALL, filled_model, seeded_checkpoint
 
 from picodet.commands.export import export
-from picodet.export import graph, ort
+from picodet.exporter import graph, ort
 from picodet.files import sha256
 from picodet.formats import pdparams_writer
 from picodet.formats.meta import make_meta
-from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
+from picodet.inference.onnxruntime_backend import OnnxRuntimeBackend
 from picodet.models import checkpoint
 
 
@@ -49,16 +49,18 @@ def written(folder):
     return sorted(path.name for path in folder.iterdir() if not path.is_symlink())
 
 
+@pytest.mark.slow
 def test_the_kernels_of_the_resize_go_with_the_file(run, tmp_path):
     found = []
     for wishes in ([], ["--resize", "portable"]):
         options = ("--level", "heads", "--no-verify", "--overwrite", *wishes)
         result = run("model.safetensors", "out.onnx", *options)
         assert result.exit_code == 0, result.output
-        found.append(OnnxRuntimeNetwork(tmp_path / "out.onnx").spec.preprocessing.resize)
+        found.append(OnnxRuntimeBackend(tmp_path / "out.onnx").spec.preprocessing.resize)
     assert found == ["native", "portable"]
 
 
+@pytest.mark.slow
 def test_writes_a_verified_file_and_says_what_it_is(run, tmp_path):
     result = run("model.safetensors", "out.onnx", "--level", "heads", "--json", "report.json")
     assert result.exit_code == 0, result.output
@@ -66,7 +68,7 @@ def test_writes_a_verified_file_and_says_what_it_is(run, tmp_path):
     for line in (
         "level      heads, opset 14",
         "input      image [1, 3, 128, 128]",
-        "output     sides_64 [1, 4, 32]",
+        "output     reg_64 [1, 4, 32]",
         "VERIFIED: 2 runs beside torch",
     ):
         assert line in result.output
@@ -80,6 +82,7 @@ def test_writes_a_verified_file_and_says_what_it_is(run, tmp_path):
     assert {"torch", "onnx", "onnxruntime"} <= report["versions"].keys()
 
 
+@pytest.mark.slow
 def test_detections_are_the_default_as_in_ppdets_own_export(run):
     result = run("model.safetensors", "out.onnx")
     assert result.exit_code == 0, result.output
@@ -87,6 +90,7 @@ def test_detections_are_the_default_as_in_ppdets_own_export(run):
     assert "of torch's" in result.output
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_ppdets_is_ported_on_the_way(run, folder, tmp_path):
     source = tmp_path / "theirs.pdparams"
     pdparams_writer.write(source, seeded_checkpoint(SMALL))
@@ -102,6 +106,7 @@ def test_a_checkpoint_of_ppdets_is_ported_on_the_way(run, folder, tmp_path):
     assert meta["input_size"] == [64, 64]
 
 
+@pytest.mark.slow
 def test_newest_and_dynamic_are_words(run, tmp_path):
     wishes = ("--opset", "newest", "--batch", "dynamic", "--input-size", "dynamic")
     result = run("model.safetensors", "out.onnx", "--level", "heads", *wishes)
@@ -110,8 +115,9 @@ def test_newest_and_dynamic_are_words(run, tmp_path):
     assert "image [batch, 3, height, width]" in result.output
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_the_model_is_not_written(run, tmp_path, monkeypatch):
-    right = graph.fold
+    right = graph.fold_batch_norm
     monkeypatch.setattr(
         graph, "fold_batch_norm", lambda weight, norm, epsilon: right(weight, norm, 1e-3)
     )
@@ -135,8 +141,9 @@ def test_no_verify_is_said(run, tmp_path):
     assert json.loads((tmp_path / "report.json").read_text())["verification"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (("model.safetensors", "out.pb"), "suffix must be .onnx"),
         (("model.safetensors", "no/out.onnx"), "there is no folder"),
@@ -156,13 +163,14 @@ def test_no_verify_is_said(run, tmp_path):
         (("out.onnx", "out.onnx"), "also an input"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_written(run, tmp_path, arguments, said):
+def test_what_cannot_be_is_refused_before_anything_is_written(run, tmp_path, arguments, expected):
     result = run(*arguments)
     assert result.exit_code == 1, result.output
-    assert said in " ".join(result.output.split())
+    assert expected in " ".join(result.output.split())
     assert written(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_what_is_there_stays_unless_it_is_to_be_replaced(run, tmp_path):
     (tmp_path / "out.onnx").write_text("what was there")
     result = run("model.safetensors", "out.onnx")

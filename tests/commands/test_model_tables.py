@@ -1,6 +1,8 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from picodet.commands.model_tables import ModelRow, print_models, rows
 from picodet.zoo.official import OFFICIAL
 
@@ -81,6 +83,7 @@ def test_for_machines():
     }
 
 
+@pytest.mark.slow
 def test_every_official_model_is_a_row_with_its_own_numbers(golden):
     counts = json.loads((golden / "counts.json").read_text())
     found = rows()

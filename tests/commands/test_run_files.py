@@ -41,6 +41,7 @@ def files(tmp_path_factory):
 DATA = ["--images", "images", "--annotations", "boxes.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -73,7 +74,7 @@ DATA = ["--images", "images", "--annotations", "boxes.json"]
         "eval m.pth {data} --out images/cat.png",
         "eval m.pth {data} --interp 1 --interp 2 --out x.json --json x_interp2.json",
         "eval m.pth {data} --out x.json --json x.partial.npz",
-        "eval --from-results boxes.json --annotations c.pth --html boxes.json",
+        "eval --predictions boxes.json --annotations c.pth --html boxes.json",
         "eval --compare boxes.json c.pth --annotations notes.yml --json c.pth",
         "align m.pth picodet_s_128.pdparams --html x --json x",
         "align m.pth picodet_s_128.pdparams --html picodet_s_128.pdparams",
@@ -99,6 +100,7 @@ def test_only_paths_are_paths(files, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "cpu").read_text())
 
 
+@pytest.mark.slow
 def test_a_report_may_lie_in_the_folder_that_is_written(files, tmp_path):
     words = ["detect", files / "m.pth", CAT, "--out", tmp_path, "--json", tmp_path / "found.json"]
     for _ in range(2):

@@ -10,7 +10,7 @@ import cv2
 import pytest
 import torch
 from click.testing import CliRunner
-from drawn_coco import EMPTY, write_dataset
+from drawn_coco import EMPTY_IMAGE, write_dataset
 
 from picodet.cli import main, train
 from picodet.commands.train import OUTPUT_FILES
@@ -29,7 +29,7 @@ augmentation: {sizes: [96, 128]}
 schedule: {base_lr: 0.01, warmup_steps: 2}
 snapshot_epochs: 1
 """
-STEPS = 4  # of an epoch: eight of the ten pictures have a box that is no crowd
+STEPS = 4  # of an epoch: eight of the ten images have a box that is no crowd
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,9 @@ def files(tmp_path_factory):
 
 
 def arguments(files, out, *more):
-    pictures, boxes = files / "coco/val2017", files / "coco/annotations/instances_val2017.json"
-    data = ["--images", pictures, "--annotations", boxes]
-    evaluated = ["--val-images", pictures, "--val-annotations", boxes]
+    images, boxes = files / "coco/val2017", files / "coco/annotations/instances_val2017.json"
+    data = ["--images", images, "--annotations", boxes]
+    evaluated = ["--val-images", images, "--val-annotations", boxes]
     options = ["--classes", files / "classes.txt", "--workers", 0, "--out", out]
     return list(map(str, [files / "recipe.yml", *data, *evaluated, *options, *more]))
 
@@ -64,10 +64,11 @@ def last_checkpoint(out):
     return checkpoints.newest(out / checkpoints.FOLDER).read_bytes()
 
 
+@pytest.mark.slow
 def test_it_trains_and_says_what_it_did(whole):
     out, done, report = whole
-    assert "base rate 0.01 for 2 pictures a step, as in the recipe" in done.stderr
-    assert f"8 pictures, {STEPS} steps an epoch" in done.stderr
+    assert "base learning rate 0.01 for 2 images per step, as in the recipe" in done.stderr
+    assert f"8 images, {STEPS} steps per epoch" in done.stderr
     assert "trained  2 epochs, 8 steps" in done.stdout
     assert report["iterations"] == 8
     assert report["best"]["epoch"] in (1, 2)
@@ -84,6 +85,7 @@ def test_whatever_it_writes_is_declared(whole):
         assert any(path.match(name) for name in OUTPUT_FILES), path
 
 
+@pytest.mark.slow
 def test_its_end_is_a_detector_like_any_other(whole, files, tmp_path):
     out = whole[0]
     back = tmp_path / "x.pdparams"
@@ -112,6 +114,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_killed_it_resumes_to_the_same_bits(whole, files, tmp_path):
     out = tmp_path / "out"
     options = arguments(files, out, "--save-steps", 1, "--keep-checkpoints", 9)
@@ -126,7 +129,7 @@ def test_killed_it_resumes_to_the_same_bits(whole, files, tmp_path):
     assert killed.returncode == -signal.SIGKILL
     assert len(list((out / checkpoints.FOLDER).glob(checkpoints.FILES))) == 3
     done = subprocess.run([*command, "--resume"], env=environment, check=True, capture_output=True)
-    assert b"goes on after step" in done.stderr
+    assert b"resumed after step" in done.stderr
     # in a process of its own, as threads add up in another order: the bits of one thread
     alone = tmp_path / "alone"
     command = [sys.executable, "-m", "picodet", "train", *arguments(files, alone)]
@@ -136,6 +139,7 @@ def test_killed_it_resumes_to_the_same_bits(whole, files, tmp_path):
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_step(files, tmp_path):
     options = ["--nnodes", "1", "--nproc_per_node", "2", "--rdzv_backend", "c10d"]
     command = [
@@ -147,16 +151,17 @@ def test_two_processes_share_a_step(files, tmp_path):
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained  2 epochs, 8 steps") == 1  # one of them tells
-    assert "base rate 0.01 for 2 pictures a step, as in the recipe" in done.stderr
+    assert "base learning rate 0.01 for 2 images per step, as in the recipe" in done.stderr
     assert json.loads((tmp_path / "report.json").read_text())["iterations"] == 8
 
 
-def test_another_number_of_pictures_changes_the_rate_and_says_so(files, tmp_path):
+@pytest.mark.slow
+def test_another_number_of_images_changes_the_rate_and_says_so(files, tmp_path):
     done = CliRunner().invoke(
         train, arguments(files, tmp_path / "out", "--accumulation-steps", 2, "--evaluate-every", 0)
     )
     assert done.exit_code == 0, done.output
-    assert "base rate 0.01 for 2 pictures a step is 0.02 for 4, by the linear rule" in done.stderr
+    assert "0.01 for 2 images per step scaled to 0.02 for 4 (linear scaling rule)" in done.stderr
     assert "trained  2 epochs, 4 steps" in done.stdout
 
 
@@ -164,12 +169,13 @@ def test_a_training_is_not_written_over(whole, files):
     out = whole[0]
     done = CliRunner().invoke(train, arguments(files, out))
     assert done.exit_code == 1
-    assert "holds a training of 8 steps: --resume goes on with it" in done.stderr
+    assert "already holds a training of 8 steps; continue it with --resume" in done.stderr
     done = CliRunner().invoke(train, arguments(files, out, "--resume", "--seed", 5))
     assert done.exit_code == 1
-    assert "belongs to another training: seed was 0, is 5" in done.stderr
+    assert "other settings than the training began with: seed was 0, is 5" in done.stderr
 
 
+@pytest.mark.slow
 def test_on_a_machine_that_resizes_otherwise_it_goes_on_and_says_so(files, tmp_path, monkeypatch):
     out = tmp_path / "out"
     wishes = ("--resize", "portable", "--evaluate-every", 0)
@@ -183,7 +189,7 @@ def test_on_a_machine_that_resizes_otherwise_it_goes_on_and_says_so(files, tmp_p
     monkeypatch.setattr(build, "fingerprint", lambda *_: {"cubic": "another"})
     moved = CliRunner().invoke(train, arguments(files, out, "--resume", *wishes))
     assert moved.exit_code == 0, moved.output
-    said = "the pictures were resized by other kernels before (portable (IPP off), "
+    said = "the images were resized by other kernels before (portable (IPP off), "
     assert said in moved.stderr
     native = CliRunner().invoke(train, arguments(files, out, "--resume", *wishes[2:]))
     assert "preprocessing.resize was 'portable', is 'native'" in native.stderr
@@ -223,6 +229,7 @@ def refusal(done):
     return " ".join(done.stderr.split())
 
 
+@pytest.mark.slow
 def test_it_goes_on_with_a_copy_of_its_dataset(files, tmp_path):
     """Of other times, and in another folder."""
     out = tmp_path / "out"
@@ -232,10 +239,11 @@ def test_it_goes_on_with_a_copy_of_its_dataset(files, tmp_path):
     again = arguments(tmp_path / "copy", out, "--evaluate-every", 0, "--resume")
     done = CliRunner().invoke(train, again)
     assert done.exit_code == 0, done.output
-    assert "goes on after step" in done.stderr
+    assert "resumed after step" in done.stderr
 
 
-@pytest.mark.parametrize(("image", "what"), [(0, "train on"), (EMPTY, "evaluate on")])
+@pytest.mark.slow
+@pytest.mark.parametrize(("image", "what"), [(0, "train on"), (EMPTY_IMAGE, "evaluate on")])
 def test_it_does_not_go_on_with_another_image(files, tmp_path, image, what):
     """The second is one without a box, which is only evaluated on."""
     out = tmp_path / "out"
@@ -260,7 +268,7 @@ def test_it_does_not_go_on_with_other_boxes_to_evaluate_on(whole, files, tmp_pat
     boxes["annotations"].pop()
     (tmp_path / "other.json").write_text(json.dumps(boxes))
     done = resume(files, whole[0], "--val-annotations", tmp_path / "other.json")
-    assert "belongs to another training: val_annotations was " in refusal(done)
+    assert "other settings than the training began with: val_annotations was " in refusal(done)
 
 
 def test_two_trainings_in_one_folder(whole, files, tmp_path):

@@ -43,6 +43,7 @@ def test_the_graph_as_it_is_passes(proto):
     assert read(proto)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name", "value", "message"),
     [
@@ -103,6 +104,7 @@ def test_an_activation_that_is_missing(proto):
     assert "69 hardswish where the model has 70" in refused(proto)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(0, 276))
 def test_any_operator_that_is_missing_is_missed(i):

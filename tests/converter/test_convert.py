@@ -40,6 +40,7 @@ def test_the_model_that_is_written_is_the_models(source, suffix):
     assert not differing({n: v.numpy() for n, v in model.state_dict().items()}, V1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", SMALL.values(), ids=SMALL)
 def test_every_architecture_there_and_back_and_there(tmp_path, config):
     """Through files: .pdparams, .safetensors, .pdparams, each time bit for bit the same."""
@@ -60,6 +61,7 @@ def test_every_architecture_there_and_back_and_there(tmp_path, config):
     assert not differing(ported.weights, config)
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(
     st.integers(1, 2),

@@ -18,8 +18,8 @@ from picodet.converter.convert import convert_model
 from picodet.converter.from_graph import from_graph
 from picodet.converter.sources import GraphSource, Origin
 from picodet.errors import ConversionError, GraphError
-from picodet.export.model_proto import build
-from picodet.export.options import Wanted as Export
+from picodet.exporter.model_proto import build_model
+from picodet.exporter.options import ExportOptions as Export
 from picodet.formats.meta import make_meta
 from picodet.graphs.onnx_reader import read_graph
 from picodet.models.folding import fold_batch_norms
@@ -47,6 +47,7 @@ def converted(proto, hints=HINTS, ppdet_names=None, **options):
     return from_graph(source, ConvertOptions(**options), allow_nonfinite=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", SMALL.values(), ids=SMALL)
 def test_every_architecture_arrives_bit_for_bit(config):
     found = converted(proto_of(config))
@@ -59,6 +60,7 @@ def test_every_architecture_arrives_bit_for_bit(config):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "change", "is_folded"),
     [
@@ -132,12 +134,13 @@ def test_a_list_of_labels_that_is_wrong_is_said_and_left_out():
     assert "x lists 2 classes, its tensors have 3: the list was left out" in found.notes[0]
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("level", ["heads", "detections"])
 def test_our_own_export_comes_back_as_what_it_was(tmp_path, config, level):
     """Folded, with what decodes and suppresses behind it, and its meta in the file."""
     meta = make_meta(config, "detector", "x", "0" * 64)
-    proto = build(model_of(config), Export(level), meta)
+    proto = build_model(model_of(config), Export(level), meta)
     _, found = convert_model(write(proto, tmp_path / "x.onnx"), ConvertOptions())
     assert found.config == config
     bins = "head.integral.project"
@@ -148,6 +151,7 @@ def test_our_own_export_comes_back_as_what_it_was(tmp_path, config, level):
     assert not any("ppdet's defaults" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_even_then_the_user_may_say_otherwise():
     origin = Origin(Path("x.onnx"), "test")
     graph = read_graph(proto_of(V2).graph)

@@ -51,6 +51,7 @@ def zeros(config):
     return zeros_of(replace(config, name="", input_size=(32, 32), classes=()), len(config.classes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_34_are_recognised_by_their_tensors_and_told_apart_by_their_names(name):
     found = converted(zeros(CONFIGS[name]), name)
@@ -58,6 +59,7 @@ def test_the_34_are_recognised_by_their_tensors_and_told_apart_by_their_names(na
     assert found.notes == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_without_a_name_the_size_is_asked_for_where_there_are_several(name):
     config, asked = CONFIGS[name], []

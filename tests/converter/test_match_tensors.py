@@ -80,6 +80,7 @@ def test_nonfinite_weights_pass_if_asked_for(arrays):
     assert match(arrays, allow_nonfinite=True).ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("factor", "ok"), [(1.00012, True), (1.01, True), (1.03, False), (np.nan, False)]
 )
@@ -116,7 +117,7 @@ def test_batches_that_have_been_counted(count, ok):
 
 
 def test_a_rule_that_no_tensor_needs_is_a_mistake():
-    table = NameTable(part=(Rule("a", "b"), Rule("c", "d"), Rule("e", "f", of_tensors=False)))
+    table = NameTable(part=(Rule("a", "b"), Rule("c", "d"), Rule("e", "f", has_tensors=False)))
     conversion = match_tensors({"part.a": np.ones(1)}, {"part.b": (1,)}, table, (32, 32))
     assert conversion.problems == (Problem("unused rule", "c -> d", "no tensor", "at least one"),)
 

@@ -26,6 +26,7 @@ def differing(found, path):
     return [name for name in found if found[name].tobytes() != expected[name].tobytes()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [S, XS])
 @pytest.mark.parametrize(
     ("export", "form", "skipped"),
@@ -69,6 +70,7 @@ def test_without_the_names_beside_it_too(shared, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [PEDESTRIAN]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "norms"), [(S, 103), (XS, 82)])
 def test_official_onnx_files_are_their_checkpoints_with_norms_folded(shared, name, norms):
     """The published checkpoints were folded before they were saved."""
@@ -81,6 +83,7 @@ def test_official_onnx_files_are_their_checkpoints_with_norms_folded(shared, nam
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [S, XS, PEDESTRIAN])
 def test_official_checkpoints_go_there_and_back(shared, tmp_path, name):
     """Through a file of each kind, and as mmdet has them where it can."""

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from picodet.converter.recognize_graph import recognise_graph
+from picodet.converter.recognize_graph import recognize_graph
 from picodet.errors import GraphError
 from picodet.graphs.graph import Graph, Node
-from picodet.graphs.outputs import EndingNames
+from picodet.graphs.outputs import GraphOutputs
 
 LEVELS = range(4)
-ENDING = EndingNames(
+OUTPUTS = GraphOutputs(
     tuple(f"score{k}" for k in LEVELS), tuple(f"side{k}" for k in LEVELS), None, None, None
 )
 
@@ -18,7 +18,7 @@ def conv(name, weight):
     return Node("conv", ("x",), (name,), {"weight": weight})
 
 
-def of_2021(sections=(3, 32), channels=96, levels=LEVELS):
+def head_v1_graph(sections=(3, 32), channels=96, levels=LEVELS):
     """Predictors of classes and sides, cut in two."""
     nodes = []
     for k in levels:
@@ -29,7 +29,7 @@ def of_2021(sections=(3, 32), channels=96, levels=LEVELS):
     return Graph(tuple(nodes), ("x",), (), {"w": np.zeros((out, channels, 1, 1))})
 
 
-def of_2022(bins=32, classes=3, side_weight=None):
+def head_v2_graph(bins=32, classes=3, reg_weight=None):
     """Sides for themselves; a score is the root of a product, of which one sees one channel."""
     nodes = []
     for k in LEVELS:
@@ -38,53 +38,59 @@ def of_2022(bins=32, classes=3, side_weight=None):
         nodes.append(Node("mul", (f"ap{k}", f"cp{k}"), (f"m{k}",)))
         nodes.append(Node("sqrt", (f"m{k}",), (f"score{k}",)))
     constants = {
-        "sides": np.zeros((bins, 96, 1, 1) if side_weight is None else side_weight),
+        "sides": np.zeros((bins, 96, 1, 1) if reg_weight is None else reg_weight),
         "classes": np.zeros((classes, 96, 1, 1)),
         "alignment": np.zeros((1, 1, 5, 5)),
     }
     return Graph(tuple(nodes), ("x",), (), constants)
 
 
-def recognised(graph):
-    found = recognise_graph(graph, ENDING)
+def recognized(graph):
+    found = recognize_graph(graph, OUTPUTS)
     return found.variant.head, found.num_classes, found.reg_max
 
 
 def test_predictors_tell_classes_and_bins():
-    assert recognised(of_2021()) == ("pico_head", 3, 7)
-    assert recognised(of_2021((19, 16))) == ("pico_head", 19, 3)
-    assert recognised(of_2022()) == ("pico_head_v2", 3, 7)
-    assert recognised(of_2022(64, 1)) == ("pico_head_v2", 1, 15)
+    assert recognized(head_v1_graph()) == ("pico_head", 3, 7)
+    assert recognized(head_v1_graph((19, 16))) == ("pico_head", 19, 3)
+    assert recognized(head_v2_graph()) == ("pico_head_v2", 3, 7)
+    assert recognized(head_v2_graph(64, 1)) == ("pico_head_v2", 1, 15)
 
 
 def test_a_split_that_does_not_say_where_cuts_in_two():
-    assert recognised(of_2021(None)) == ("pico_head", 32, 7)
+    assert recognized(head_v1_graph(None)) == ("pico_head", 32, 7)
 
 
 @pytest.mark.parametrize(
     ("graph", "message"),
     [
         (
-            of_2021(channels=97),
+            head_v1_graph(channels=97),
             "no PicoDet that this version knows. Its predictors are .*picodet_s 96",
         ),
-        (of_2021((3, 31)), r"side0 of the graph cuts the 35 outputs of a predictor into \[3, 31\]"),
-        (of_2021((0, 35)), r"into \[0, 35\]; two parts are expected"),
-        (of_2021((1, 2, 32)), r"into \[1, 2, 32\]; two parts are expected"),
-        (of_2021((5, 30)), "30 outputs for the sides of boxes; four times the number of bins is"),
-        (of_2021((31, 4)), "4 outputs for the sides of boxes"),
-        (of_2022(33), "33 outputs for the sides of boxes"),
-        (of_2022(side_weight=(32,)), r"the convolution side0 has a weight of shape \[32\]"),
+        (
+            head_v1_graph((3, 31)),
+            r"side0 of the graph cuts the 35 outputs of a predictor into \[3, 31\]",
+        ),
+        (head_v1_graph((0, 35)), r"into \[0, 35\]; two parts are expected"),
+        (head_v1_graph((1, 2, 32)), r"into \[1, 2, 32\]; two parts are expected"),
+        (
+            head_v1_graph((5, 30)),
+            "30 outputs for the sides of boxes; four times the number of bins is",
+        ),
+        (head_v1_graph((31, 4)), "4 outputs for the sides of boxes"),
+        (head_v2_graph(33), "33 outputs for the sides of boxes"),
+        (head_v2_graph(reg_weight=(32,)), r"the convolution side0 has a weight of shape \[32\]"),
     ],
 )
 def test_what_no_picodet_has(graph, message):
     with pytest.raises(GraphError, match=message):
-        recognise_graph(graph, ENDING)
+        recognize_graph(graph, OUTPUTS)
 
 
 def test_a_head_that_nothing_makes():
-    nodes = tuple(node for node in of_2021().nodes if node.kind == "split")
+    nodes = tuple(node for node in head_v1_graph().nodes if node.kind == "split")
     with pytest.raises(
         GraphError, match="before side0 of the graph a conv is expected, found none"
     ):
-        recognise_graph(Graph(nodes, ("x",), (), {}), ENDING)
+        recognize_graph(Graph(nodes, ("x",), (), {}), OUTPUTS)

@@ -59,6 +59,7 @@ small = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(small, st.randoms(use_true_random=False))
 def test_convert_and_back_and_convert_changes_no_bit(config, random):
@@ -75,6 +76,7 @@ def test_convert_and_back_and_convert_changes_no_bit(config, random):
     assert {one.name for one in again.initialized} == {one.name for one in back.dropped}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_all_that_ppdet_has_is_there(config):
     weights = {name: np.ones(shape) for name, shape in expected_of(config).items()}
@@ -148,6 +150,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 @pytest.mark.parametrize("name", ["picodet_s_416_coco", "picodet_xs_320_coco_lcnet"])
 def test_live_ppdet_takes_it_strictly(paddle_python, tmp_path, name):

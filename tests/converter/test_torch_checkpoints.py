@@ -65,6 +65,7 @@ class TestMMDet:
         assert converted.config.classes == ("cat", "dog", "cow")
         assert [one.name for one in converted.skipped] == ["meta", "optimizer"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("meta", [{"CLASSES": "abc"}, {"CLASSES": [1, 2, 3]}, {}, {"a": 1}])
     def test_another_meta_names_none(self, saved, meta):
         _, converted = convert_model(saved({"state_dict": mmdet(), "meta": meta}), ConvertOptions())
@@ -81,6 +82,7 @@ class TestMMDet:
         assert not differing(back.weights, V1)
         assert back.config.classes == V1.classes
 
+    @pytest.mark.slow
     def test_averages_and_the_others_are_told_apart(self, saved):
         path = saved({"state_dict": averaged(mmdet()), "meta": {}})
         _, raw = convert_model(path, NAMED, "raw")

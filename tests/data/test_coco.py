@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from picodet.data import json_columns
-from picodet.data.coco import Category, Picture, find_coco
+from picodet.data.coco import Category, ImageInfo, find_coco
 from picodet.data.coco import read_annotations as read
 from picodet.errors import PicoDetError
 
@@ -44,32 +44,32 @@ def test_reads_what_an_evaluation_needs(file):
     path = file(content())
     read_back = read(path)
     assert read_back.path == path
-    assert read_back.pictures == (Picture(4, "a.jpg", (10, 15)), Picture(9, "b.jpg", (20, 30)))
+    assert read_back.images == (ImageInfo(4, "a.jpg", (10, 15)), ImageInfo(9, "b.jpg", (20, 30)))
     assert read_back.categories == (Category(1, "person"), Category(3, "cat"))
-    truths = read_back.truths
-    assert len(truths) == 2
-    assert truths.ids.tolist() == [7, 5]  # in the order of the file, which decides ties
-    assert truths.picture_ids.tolist() == [4, 9]
-    assert truths.category_ids.tolist() == [3, 1]
-    assert truths.boxes.tolist() == [[1, 2.5, 3, 4], [0, 0, 0, 4]]
-    assert truths.areas.tolist() == [11.5, 0]
-    assert truths.crowds.tolist() == [True, False]
-    assert read_back.picture_indices(np.array([9, 4, 9])).tolist() == [1, 0, 1]
+    ground_truth = read_back.ground_truth
+    assert len(ground_truth) == 2
+    assert ground_truth.ids.tolist() == [7, 5]  # in the order of the file, which decides ties
+    assert ground_truth.image_ids.tolist() == [4, 9]
+    assert ground_truth.category_ids.tolist() == [3, 1]
+    assert ground_truth.boxes.tolist() == [[1, 2.5, 3, 4], [0, 0, 0, 4]]
+    assert ground_truth.areas.tolist() == [11.5, 0]
+    assert ground_truth.crowds.tolist() == [True, False]
+    assert read_back.image_indices(np.array([9, 4, 9])).tolist() == [1, 0, 1]
     packed = path.with_suffix(".json.gz")
     packed.write_bytes(gzip.compress(path.read_bytes()))
-    assert read(packed).pictures == read_back.pictures
+    assert read(packed).images == read_back.images
 
 
-def test_pictures_without_boxes_are_pictures(file):
+def test_images_without_boxes_are_images(file):
     dataset = read(file(content() | {"annotations": []}))
-    assert (len(dataset.pictures), len(dataset.truths)) == (2, 0)
-    assert dataset.truths.boxes.shape == (0, 4)
+    assert (len(dataset.images), len(dataset.ground_truth)) == (2, 0)
+    assert dataset.ground_truth.boxes.shape == (0, 4)
 
 
-def test_some_pictures_only(file):
-    dataset = read(file(content())).of_pictures({9})
-    assert dataset.pictures == (Picture(9, "b.jpg", (20, 30)),)
-    assert dataset.truths.ids.tolist() == [5]
+def test_some_images_only(file):
+    dataset = read(file(content())).select_images({9})
+    assert dataset.images == (ImageInfo(9, "b.jpg", (20, 30)),)
+    assert dataset.ground_truth.ids.tolist() == [5]
     assert len(dataset.categories) == 2
 
 
@@ -183,7 +183,7 @@ def test_what_cannot_be_read(tmp_path):
 
 
 def test_what_unpacks_to_too_much_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_columns, "MIN_ALLOWED", 100_000)
+    monkeypatch.setattr(json_columns, "MIN_UNPACKED_LIMIT", 100_000)
     path = tmp_path / "a.json.gz"
     path.write_bytes(gzip.compress(b" " * 1_000_000 + b"[]"))
     with pytest.raises(PicoDetError, match=r"unpacks to more than 10\d,\d{3} bytes; 100 times"):
@@ -199,7 +199,7 @@ def test_the_greatest_ids_there_are(file):
     changed["images"][0]["id"] = greatest
     for annotation in changed["annotations"]:
         annotation["image_id"] = greatest
-    (last,) = (picture for picture in read(file(changed)).pictures if picture.file == "b.jpg")
+    (last,) = (image for image in read(file(changed)).images if image.file == "b.jpg")
     assert last.id == greatest
 
 
@@ -236,16 +236,16 @@ def test_any_value_is_read_or_refused_in_words(tmp_path_factory, part, key, valu
     assert message is None or any(f"{place}[" in message for place in places)
 
 
-@pytest.mark.parametrize("pictures", ["val2017", "images/val2017"])
+@pytest.mark.parametrize("images", ["val2017", "images/val2017"])
 @pytest.mark.parametrize(
     "annotations", ["annotations/instances_val2017.json", "instances_val400.json"]
 )
-def test_finds_the_usual_layouts(tmp_path, pictures, annotations):
-    (tmp_path / pictures).mkdir(parents=True)
+def test_finds_the_usual_layouts(tmp_path, images, annotations):
+    (tmp_path / images).mkdir(parents=True)
     (tmp_path / annotations).parent.mkdir(exist_ok=True)
     (tmp_path / annotations).write_text("{}")
     (tmp_path / "instances_train2017.json").write_text("{}")
-    assert find_coco(tmp_path) == (tmp_path / pictures, tmp_path / annotations)
+    assert find_coco(tmp_path) == (tmp_path / images, tmp_path / annotations)
 
 
 def test_says_where_it_looked(tmp_path):
@@ -263,7 +263,7 @@ def test_says_where_it_looked(tmp_path):
 def test_boxes_that_do_not_say_whether_they_are_a_crowd(file):
     path = file(content())
     note = f"{path}: 1 of 2 annotations have no iscrowd, and count as 0: no crowd"
-    assert read(path).notes == read(path).of_pictures({9}).notes == (note,)
+    assert read(path).notes == read(path).select_images({9}).notes == (note,)
     whole = content()
     whole["annotations"][1]["iscrowd"] = 0
     assert read(file(whole)).notes == ()

@@ -41,7 +41,7 @@ DAMAGED = {
 @pytest.fixture(params=["its own C library", "another"])
 def c_library(request, monkeypatch):
     if request.param == "another":
-        monkeypatch.setattr(decoder_warnings, "_c_stderr_is_a_pointer", lambda: False)
+        monkeypatch.setattr(decoder_warnings, "_can_replace_c_stderr", lambda: False)
 
 
 @pytest.mark.usefixtures("c_library")
@@ -61,7 +61,7 @@ def test_padding_is_used_with_a_note():
     assert (image == cv2.imdecode(np.frombuffer(PLAIN, np.uint8), cv2.IMREAD_COLOR)).all()
 
 
-def test_why_an_image_cannot_be_decoded_is_told(capfd):
+def test_why_an_image_cannot_be_decoded_is_reported(capfd):
     png = bytearray(encoded(".png"))
     png[len(png) // 2] ^= 16
     with pytest.raises(ImageError, match=r"damaged one \(libpng error: IDAT: CRC error\)"):

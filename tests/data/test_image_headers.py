@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from picodet.data import preprocess
-from picodet.data.image_headers import image_size, is_cut_off
+from picodet.data.image_headers import image_size, is_truncated_jpeg
 from picodet.errors import ImageError
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (37, 70, 3)).astype(np.uint8)
@@ -65,8 +65,8 @@ def test_a_header_that_breaks_off_has_none_or_the_right_one(suffix):
     assert found <= {None, (37, 70)}
 
 
-def test_no_pixel_of_an_enormous_picture_is_decoded(monkeypatch):
-    monkeypatch.setattr(preprocess.decoder_messages, "decode", None)
+def test_no_pixel_of_an_enormous_image_is_decoded(monkeypatch):
+    monkeypatch.setattr(preprocess.decoder_warnings, "decode", None)
     header = b"IHDR" + struct.pack(">IIBBBBB", 32_000, 32_001, 8, 2, 0, 0, 0)
     png = b"\x89PNG\r\n\x1a\n\0\0\0\x0d" + header + struct.pack(">I", zlib.crc32(header))
     message = "x.png: 32000 x 32001 pixels, 1,024,032,000; up to 268,435,456 are read. Cut"
@@ -82,10 +82,10 @@ def test_the_limit_holds_for_every_format(monkeypatch, suffix):
         preprocess.decode(data, "x")
 
 
-PICTURE = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
-PLAIN = cv2.imencode(".jpg", PICTURE)[1].tobytes()
-PROGRESSIVE = cv2.imencode(".jpg", PICTURE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
-RESTARTS = cv2.imencode(".jpg", PICTURE, [cv2.IMWRITE_JPEG_RST_INTERVAL, 1])[1].tobytes()
+SQUARE = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+PLAIN = cv2.imencode(".jpg", SQUARE)[1].tobytes()
+PROGRESSIVE = cv2.imencode(".jpg", SQUARE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+RESTARTS = cv2.imencode(".jpg", SQUARE, [cv2.IMWRITE_JPEG_RST_INTERVAL, 1])[1].tobytes()
 # a whole thumbnail in the header, as cameras put it there
 LENGTH = (len(PLAIN) + 2).to_bytes(2, "big")
 THUMBNAIL = PLAIN[:2] + b"\xff\xe1" + LENGTH + PLAIN + PLAIN[2:]
@@ -94,15 +94,15 @@ KINDS = [PLAIN, PROGRESSIVE, RESTARTS, THUMBNAIL]
 
 @pytest.mark.parametrize("jpeg", KINDS)
 def test_whole_ones(jpeg):
-    assert not is_cut_off(jpeg)
-    assert not is_cut_off(jpeg + b"a film behind the picture \xff\xda")
-    assert not is_cut_off(jpeg[:2] + b"\xff\x01" + jpeg[2:])  # TEM, which has no length
+    assert not is_truncated_jpeg(jpeg)
+    assert not is_truncated_jpeg(jpeg + b"a film behind the picture \xff\xda")
+    assert not is_truncated_jpeg(jpeg[:2] + b"\xff\x01" + jpeg[2:])  # TEM, which has no length
 
 
 @given(st.sampled_from(KINDS), st.floats(0, 1))
 def test_cut_ones(jpeg, share):
-    assert is_cut_off(jpeg[: 2 + int(share * (len(jpeg) - 4))])
+    assert is_truncated_jpeg(jpeg[: 2 + int(share * (len(jpeg) - 4))])
 
 
 def test_other_files_are_not_its_business():
-    assert not is_cut_off(b"\x89PNG")
+    assert not is_truncated_jpeg(b"\x89PNG")

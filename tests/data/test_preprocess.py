@@ -11,23 +11,23 @@ from picodet.config import Preprocessing
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import ImageError, PicoDetError
 
-PICTURES = Path(skimage.__file__).parent / "data"
+IMAGE_FOLDER = Path(skimage.__file__).parent / "data"
 
 
-@pytest.mark.parametrize("picture", ["chelsea.png", "rocket.jpg"])
+@pytest.mark.parametrize("image_name", ["chelsea.png", "rocket.jpg"])
 @pytest.mark.parametrize("size", [(416, 416), (192, 320)])
 @pytest.mark.parametrize("interp", range(5))
-def test_is_ppdets_bit_for_bit(golden, picture, size, interp):
+def test_is_ppdets_bit_for_bit(golden, image_name, size, interp):
     recorded = json.loads((golden / "preprocess.json").read_text())
-    image = read_image(PICTURES / picture)
+    image = read_image(IMAGE_FOLDER / image_name)
     portable = Preprocessing(interp=interp, resize="portable")  # as it was recorded
     array, scale_factor = preprocess(image, size, portable)
-    expected = recorded[f"{picture} {size[0]}x{size[1]} {interp}"]
+    expected = recorded[f"{image_name} {size[0]}x{size[1]} {interp}"]
     assert hashlib.sha256(array.tobytes()).hexdigest() == expected["sha256"]
     assert scale_factor.tolist() == expected["scale_factor"]
 
 
-def test_channels_become_rgb_and_are_normalised_in_turn():
+def test_channels_become_rgb_and_are_normalized_in_turn():
     blue = np.zeros((32, 32, 3), np.uint8)
     blue[:, :, 0] = 255
     array, _ = preprocess(blue, (32, 32), Preprocessing(mean=(0, 0, 0.5), std=(1, 1, 0.25)))
@@ -48,7 +48,7 @@ def test_scale_factor_is_height_before_width():
         np.zeros((0, 8, 3), np.uint8),
     ],
 )
-def test_other_arrays_are_no_pictures(image):
+def test_other_arrays_are_no_images(image):
     with pytest.raises(ImageError, match=r"found \["):
         preprocess(image, (32, 32), Preprocessing())
 
@@ -73,7 +73,7 @@ PNG = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
         (PNG[: len(PNG) // 2], "not a picture|damaged"),
     ],
 )
-def test_damaged_pictures_are_errors(tmp_path, content, message):
+def test_damaged_images_are_errors(tmp_path, content, message):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(ImageError, match=message):
         read_image(tmp_path / "x")
@@ -85,14 +85,14 @@ def test_names_that_no_file_can_have_are_errors(tmp_path, name):
         read_image(tmp_path / name)
 
 
-def test_a_missing_picture_is_an_error(tmp_path):
+def test_a_missing_image_is_an_error(tmp_path):
     with pytest.raises(ImageError, match="No such file"):
         read_image(tmp_path / "x.jpg")
     with pytest.raises(ImageError, match="directory"):
         read_image(tmp_path)
 
 
-def test_grey_and_transparent_pictures_are_read_in_colour(tmp_path):
+def test_gray_and_transparent_images_are_read_in_color(tmp_path):
     for name, channels in (("grey.png", 1), ("transparent.png", 4)):
         cv2.imwrite(str(tmp_path / name), np.full((4, 5, channels), 7, np.uint8))
         assert (read_image(tmp_path / name) == np.full((4, 5, 3), 7)).all()

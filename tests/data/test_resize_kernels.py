@@ -12,7 +12,7 @@ import pytest
 
 from picodet.config import Preprocessing
 from picodet.data.preprocess import preprocess
-from picodet.data.resize_kernels import INTERPS, differ, name_of, using
+from picodet.data.resize_kernels import INTERP_NAMES, describe_kernels, kernels_differ, use_kernels
 from picodet.errors import PicoDetError
 
 PORTABLE = {  # without IPP, on every CPU
@@ -40,6 +40,7 @@ def child(**environment):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [
@@ -52,14 +53,15 @@ def child(**environment):
 def test_without_ipp_every_cpu_gives_the_same_bits(environment):
     native, portable = child(**environment)
     assert portable == PORTABLE
-    assert {name for name in INTERPS if native[name] != portable[name]} <= {"cubic"}
+    assert {name for name in INTERP_NAMES if native[name] != portable[name]} <= {"cubic"}
     if environment.get("OPENCV_IPP") == "disabled":
         assert native == portable
 
 
+@pytest.mark.slow
 def test_kernels_that_seldom_part_have_other_fingerprints():
     """AVX2's and SSE4.2's give the same bits of most pictures."""
-    if not HAS_IPP or "AVX" not in name_of("native"):
+    if not HAS_IPP or "AVX" not in describe_kernels("native"):
         pytest.skip("needs IPP and a CPU with AVX2")
     cubics = {child(OPENCV_IPP=ipp)[0]["cubic"] for ipp in ("disabled", "sse42", "avx2")}
     assert len(cubics) == 3
@@ -67,16 +69,16 @@ def test_kernels_that_seldom_part_have_other_fingerprints():
 
 def test_the_switch_is_this_threads_and_is_put_back():
     before, seen = cv2.ipp.useIPP(), []
-    with using("portable"):
+    with use_kernels("portable"):
         assert not cv2.ipp.useIPP()
-        with using("native"):  # leaves what it finds
+        with use_kernels("native"):  # leaves what it finds
             assert not cv2.ipp.useIPP()
         thread = threading.Thread(target=lambda: seen.append(cv2.ipp.useIPP()))
         thread.start()
         thread.join()
     assert seen == [before]
     assert cv2.ipp.useIPP() == before
-    with pytest.raises(KeyError), using("portable"):
+    with pytest.raises(KeyError), use_kernels("portable"):
         raise KeyError
     assert cv2.ipp.useIPP() == before
 
@@ -84,10 +86,10 @@ def test_the_switch_is_this_threads_and_is_put_back():
 def test_preprocessing_switches_for_one_call():
     image = np.random.default_rng(0).integers(0, 256, (160, 200, 3), np.uint8)
     made = {k: preprocess(image, (480, 608), Preprocessing(resize=k))[0] for k in KERNELS}
-    with using("portable"):
+    with use_kernels("portable"):
         expected, _ = preprocess(image, (480, 608), Preprocessing())
     assert np.array_equal(made["portable"], expected)
-    assert np.array_equal(made["native"], expected) == (not differ(2))
+    assert np.array_equal(made["native"], expected) == (not kernels_differ(2))
     assert cv2.ipp.useIPP() == HAS_IPP
 
 
@@ -95,13 +97,19 @@ KERNELS = ("native", "portable")
 
 
 def test_who_differs_and_what_they_are_called():
-    assert name_of("portable") == "portable (IPP off)"
-    assert name_of("native").startswith("native (IPP ")
-    assert [differ(i) for i in range(5)] == [False, False, HAS_IPP, False, False]
-    assert [differ(i, "float32") for i in range(5)] == [False, HAS_IPP, HAS_IPP, False, False]
-    with using("portable"):
-        assert name_of("native") == "native (IPP off)"
-        assert not differ(2)
+    assert describe_kernels("portable") == "portable (IPP off)"
+    assert describe_kernels("native").startswith("native (IPP ")
+    assert [kernels_differ(i) for i in range(5)] == [False, False, HAS_IPP, False, False]
+    assert [kernels_differ(i, "float32") for i in range(5)] == [
+        False,
+        HAS_IPP,
+        HAS_IPP,
+        False,
+        False,
+    ]
+    with use_kernels("portable"):
+        assert describe_kernels("native") == "native (IPP off)"
+        assert not kernels_differ(2)
 
 
 def test_other_kernels_are_unknown():

@@ -129,7 +129,7 @@ class StandIns:
         """As if it had been fetched: a file that somebody put there is taken as it is."""
         url = next(official.url for official in OFFICIAL if official.config.name == name)
         if url:
-            path = cache.place(url, self.fetched).path
+            path = cache.cache_entry(url, self.fetched).path
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 seeded.main(name, str(path))

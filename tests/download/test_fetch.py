@@ -127,6 +127,7 @@ def test_a_server_that_falls_silent_is_given_up(site, tmp_path, cut):
     assert not cache.cache_entry(site.url, tmp_path).path.exists()
 
 
+@pytest.mark.slow
 def test_silence_for_a_while_costs_one_attempt(site, tmp_path):
     site.answers = [Answer(cut=70_000, stall=True)]
     assert fetch(site.url, cache=tmp_path, timeout=2).sha256 == SHA256

@@ -16,8 +16,10 @@ from recorder import bounds, resizes_alike
 from picodet.converter.configure import ConvertOptions
 from picodet.converter.convert import convert_file
 from picodet.data.coco import read_annotations
-from picodet.evaluation.compare import compare_results
-from picodet.evaluation.detections import read_results
+from picodet.evaluation.compare import compare_predictions
+from picodet.evaluation.detections import read_predictions
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PPDET = {  # interp: the twelve numbers in COCO's order, and how many detections
@@ -80,7 +82,7 @@ def by_picture(rows):
     for row in rows:
         numbers = [row["category_id"], row["score"], *row["bbox"]]
         found.setdefault(row["image_id"], []).append(numbers)
-    return {picture: np.array(numbers) for picture, numbers in found.items()}
+    return {image: np.array(numbers) for image, numbers in found.items()}
 
 
 @pytest.mark.parametrize("interp", [1, 2])
@@ -88,10 +90,10 @@ def test_every_detection_is_ppdets(shared, outcome, interp):
     """One to one, in the same order: class, score within 1e-5, box within 0.02 pixels."""
     name = f"ppdet_detections_interp{interp}.json.gz"
     if not is_comparable(interp):
-        found = compare_results(
+        found = compare_predictions(
             read_annotations(shared / "coco" / "instances_val400.json"),
-            read_results(outcome / f"out_interp{interp}.json"),
-            read_results(shared / "coco" / name),
+            read_predictions(outcome / f"out_interp{interp}.json"),
+            read_predictions(shared / "coco" / name),
         )
         assert found.matched > bounds().matched * found.detections_b
         assert found.same >= bounds().same * found.detections_b
@@ -100,13 +102,13 @@ def test_every_detection_is_ppdets(shared, outcome, interp):
     ours = by_picture(json.loads((outcome / f"out_interp{interp}.json").read_text()))
     assert ours.keys() == theirs.keys()
     other = set()
-    for picture, expected in theirs.items():
-        found = ours[picture]
+    for image, expected in theirs.items():
+        found = ours[image]
         same = (
             found.shape == expected.shape
             and np.array_equal(found[:, 0], expected[:, 0])
             and np.abs(found[:, 1] - expected[:, 1]).max() < 1e-5
             and np.abs(found[:, 2:] - expected[:, 2:]).max() < 0.02
         )
-        other |= set() if same else {picture}
+        other |= set() if same else {image}
     assert other <= NEAR_TIES[interp]

@@ -31,17 +31,17 @@ def own(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (DATASET, "one of MODEL, --from-results and --compare is expected"),
-        (["x.onnx", *DATASET, "--from-results", "out.json"], "one of MODEL, --from-results"),
-        (["x.onnx", *DATASET, "--compare", "out.json", "out.json"], "one of MODEL, --from-results"),
+        (DATASET, "one of MODEL, --predictions and --compare is expected"),
+        (["x.onnx", *DATASET, "--predictions", "out.json"], "one of MODEL, --predictions"),
+        (["x.onnx", *DATASET, "--compare", "out.json", "out.json"], "one of MODEL, --predictions"),
         (["x.onnx"], "--coco DIR, or --images DIR and --annotations FILE are expected"),
         (["x.onnx", "--images", "coco/val2017"], "--coco DIR, or --images DIR and --annotations"),
         (["x.onnx", "--annotations", "x.json"], "--coco DIR, or --images DIR and --annotations"),
         (["x.onnx", *DATASET, "--images", "coco/val2017"], "--coco DIR, or --images DIR"),
-        (["--from-results", "out.json"], "--coco DIR, or --images DIR and --annotations"),
+        (["--predictions", "out.json"], "--coco DIR, or --images DIR and --annotations"),
         (["x.onnx", *DATASET, "--interp", 5], "5 is not in the range 0<=x<=4"),
-        (["x.onnx", *DATASET, "--score", 2], "2.0 is not in the range"),
-        (["x.onnx", *DATASET, "--iou", -1], "-1.0 is not in the range"),
+        (["x.onnx", *DATASET, "--score-thr", 2], "2.0 is not in the range"),
+        (["x.onnx", *DATASET, "--iou-thr", -1], "-1.0 is not in the range"),
         (["x.onnx", *DATASET, "--batch", 0], "0 is not in the range"),
         (["x.onnx", *DATASET, "--threads", 0], "0 is not in the range"),
         (["x.onnx", *DATASET, "--postprocess", "ppdet-2.5"], "'ppdet-2.5' is not one of"),
@@ -66,8 +66,8 @@ def test_wrong_usage(files, arguments, message):
         (["x.onnx", *DATASET, "--input-size", 96], "takes 64x64 only"),
         (["x.onnx", *DATASET, "--resume", "absent.npz"], "absent.npz: there is no such file"),
         (["x.onnx", *DATASET, "--resume", "x.onnx"], "not the progress of an evaluation"),
-        (["--from-results", "absent.json", *DATASET], "absent.json: cannot be read"),
-        (["--from-results", "x.onnx", *DATASET], "x.onnx: is not JSON"),
+        (["--predictions", "absent.json", *DATASET], "absent.json: cannot be read"),
+        (["--predictions", "x.onnx", *DATASET], "x.onnx: is not JSON"),
         (["--compare", "out.json", "absent.json", *DATASET], "absent.json: cannot be read"),
     ],
 )
@@ -102,13 +102,13 @@ def test_what_could_not_be_written_is_refused_before_the_work(files, monkeypatch
     assert {path: path.read_bytes() for path in files.rglob("*") if path.is_file()} == before
 
 
-def test_a_bad_picture_stops_or_is_left_out_and_said(own):
+def test_a_bad_image_stops_or_is_left_out_and_said(own):
     (own / "coco" / "val2017" / "5.png").unlink()
     done = run(own, "x.onnx", *DATASET, "--out", "out.json")
     assert done.exit_code == 1
-    assert "5.png: cannot be read: No such file or directory; --skip-bad leaves" in words(done)
+    assert "5.png: cannot be read: No such file or directory; --skip-corrupt leaves" in words(done)
     assert not (own / "out.json").exists()
-    done = run(own, "x.onnx", *DATASET, "--skip-bad", "--json", "x.json", "--html", "x.html")
+    done = run(own, "x.onnx", *DATASET, "--skip-corrupt", "--json", "x.json", "--html", "x.html")
     assert done.exit_code == 0
     note = "1 picture left out as unusable, so that this AP is not COCO's: 5.png"
     assert note in words(done)
@@ -133,12 +133,13 @@ def test_other_classes_are_an_error_with_both_lists(own):
 
 
 def test_nothing_found_is_an_ap_of_zero(files, tmp_path):
-    done = run(files, "x.onnx", *DATASET, "--score", 1, "--json", tmp_path / "x.json")
+    done = run(files, "x.onnx", *DATASET, "--score-thr", 1, "--json", tmp_path / "x.json")
     assert done.exit_code == 0
     found = numbers(tmp_path / "x.json")
     assert (found["detections"], found["stats"][0]) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_goes_on_to_the_same_bytes(files, own, sign):
     """Silent where nobody looks: standard error is no terminal."""
@@ -175,6 +176,7 @@ def test_an_interruption_before_anything_is_done(own):
     assert not list(own.glob("*.npz"))
 
 
+@pytest.mark.slow
 def test_nothing_is_said_on_standard_error(own):
     process = start(own)
     output, error = process.communicate(timeout=PATIENCE)
@@ -192,6 +194,7 @@ def test_help_imports_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_an_onnx_is_evaluated_without_torch(own):
     code = (
         "import sys\nfrom picodet.cli import main\n"
@@ -226,8 +229,8 @@ def test_what_is_asked_of_an_evaluation(files, monkeypatch, options, expected):
         raise EvaluationError("enough")
 
     monkeypatch.setattr("picodet.evaluation.evaluator.detect_dataset", detect_dataset)
-    monkeypatch.setattr("picodet.evaluation.evaluator.threads_here", lambda: 5)
+    monkeypatch.setattr("picodet.evaluation.evaluator.default_threads", lambda: 5)
     assert run(files, "x.onnx", *DATASET, *options).exit_code == 1
     found = {name: getattr(asked[0], name) for name in expected}
     assert {n: str(v) if isinstance(v, Path) else v for n, v in found.items()} == expected
-    assert asked[0].running.threads == 1  # of each call; calls go side by side
+    assert asked[0].runtime_options.threads == 1  # of each call; calls go side by side

@@ -21,7 +21,7 @@ def test_shapes_are_where_the_boxes_say(tmp_path):
         pixels = cv2.imread(str(tmp_path / "val2017" / f"{row['image_id']:06d}.jpg"))
         middle = pixels[int(y + height / 2), int(x + width / 2)].astype(float)
         inside = pixels[int(y + height / 2) + 1, int(x + width / 2) + 1]
-        assert np.abs(middle - inside).max() < 60  # one colour, with noise of 8
+        assert np.abs(middle - inside).max() < 60  # one color, with noise of 8
 
 
 def test_the_same_seed_draws_the_same():
@@ -36,7 +36,7 @@ def test_the_outline_of_a_square_by_hand():
     assert np.allclose(corners, [(11, 21), (9, 21), (9, 19), (11, 19)])
 
 
-def test_pictures_of_few_boxes_are_chosen():
+def test_images_of_few_boxes_are_chosen():
     content = {
         "images": [{"id": i} for i in range(1, 6)],
         "annotations": [

@@ -19,7 +19,7 @@ import picodet
 from picodet.converter.configure import ConvertOptions
 from picodet.converter.convert import convert_file
 from picodet.converter.names.name_tables import name_table
-from picodet.data.preprocess import normalise, preprocess, read_image
+from picodet.data.preprocess import normalize, preprocess, read_image
 from picodet.errors import ConversionError, ImageError
 from picodet.evaluation.matching import box_ious
 from picodet.formats import pdparams
@@ -55,6 +55,7 @@ def test_damaged_images(shared, name, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_raw_outputs_are_those_of_the_official_export(shared, official):
     onnxruntime = pytest.importorskip("onnxruntime")
     session = onnxruntime.InferenceSession(shared / "weights" / "picodet_s_416_coco.onnx")
@@ -73,6 +74,7 @@ def test_raw_outputs_are_those_of_the_official_export(shared, official):
             assert np.abs(found.numpy() - expected).max() < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interp", [1, 2])
 def test_detections_are_ppdets(shared, official, interp):
     """Same count, classes and order; scores within 1e-5, boxes within 0.02 pixels.
@@ -150,6 +152,7 @@ def reference_input(shared, name="picodet_s_416_coco"):
         return recorded["input"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fed"),
     [
@@ -167,6 +170,7 @@ def test_every_layer_is_ppdets_in_float64(shared, name, fed):
         assert np.abs(samples_of(output) - samples).max() < 1e-12 * scale, layer
 
 
+@pytest.mark.slow
 def test_every_layer_is_ppdets_within_float32s_noise(shared):
     """The noise of a layer is what our own model shows between float32 and float64.
 
@@ -207,7 +211,7 @@ def test_preprocessing_is_ppdets_bit_for_bit(shared, official, interp):
         assert np.array_equal(scale_factor, recorded["scale_factor"])
     if interp == 2 and not resizes_alike():
         ours, theirs = (gray_levels(each, preprocessing) for each in (array, expected))
-        assert np.array_equal(normalise(ours, preprocessing), array)
+        assert np.array_equal(normalize(ours, preprocessing), array)
         distance = cv2.absdiff(ours, theirs)
         assert distance.max() <= 1
         # measured: with AVX2's and SSE4.2's kernels none, without IPP 2.63 %

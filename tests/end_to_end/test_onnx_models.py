@@ -11,8 +11,8 @@ from drawn_coco import write_dataset
 
 from picodet.cli import detect
 from picodet.data.preprocess import read_image
-from picodet.inference.open_backend import Running, open_network
-from picodet.inference.predict import detect_with
+from picodet.inference.open_backend import RuntimeOptions, open_backend
+from picodet.inference.predict import detect_image
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +37,14 @@ def run(folder, model, *options):
 @pytest.mark.parametrize("form", ["heads", "boxes"])
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_objects_are_found_and_named(folder, form, backend):
-    options = ["--backend", backend, "--score", 0.5, "--json", folder / "found.json"]
+    options = ["--backend", backend, "--score-thr", 0.5, "--json", folder / "found.json"]
     done = run(folder, f"{form}.onnx", *options)
     assert done.exit_code == 0, done.output
     assert done.stderr == ""
     assert (folder / "drawn" / "0.png").is_file()
     (found,) = json.loads((folder / "found.json").read_text())
-    network = open_network(folder / f"{form}.onnx", Running())
-    expected = detect_with(network, read_image(folder / "0.png"), score=0.5)
+    network = open_backend(folder / f"{form}.onnx", RuntimeOptions())
+    expected = detect_image(network, read_image(folder / "0.png"), score=0.5)
     assert len(expected) > 0
     assert found["names"] == [network.spec.class_name(c) for c in expected.classes]
     assert set(found["names"]) <= set(color_network.CLASSES)
@@ -53,7 +53,7 @@ def test_objects_are_found_and_named(folder, form, backend):
 
 
 def test_what_is_assumed_is_said(folder):
-    done = run(folder, "silent.onnx", "--json", folder / "found.json", "--score", 0.5)
+    done = run(folder, "silent.onnx", "--json", folder / "found.json", "--score-thr", 0.5)
     assert done.exit_code == 0
     assert "Note: its classes have no names" in done.stderr
     assert "Note: mean, std and interp are ppdet's defaults" in done.stderr
@@ -65,7 +65,7 @@ def test_names_of_classes_may_be_listed_as_others_do(folder):
     proto = onnx.load(folder / "silent.onnx")
     onnx.helper.set_model_props(proto, {"character": "rot\ngruen\nblau\n"})
     onnx.save(proto, folder / "listed.onnx")
-    done = run(folder, "listed.onnx", "--json", folder / "found.json", "--score", 0.5)
+    done = run(folder, "listed.onnx", "--json", folder / "found.json", "--score-thr", 0.5)
     assert done.exit_code == 0
     assert "no names" not in done.stderr
     (found,) = json.loads((folder / "found.json").read_text())
@@ -101,7 +101,7 @@ def test_interp_is_the_models_own_or_what_is_asked_for(folder):
     color_network.write_color_network(folder / "linear.onnx", meta)
 
     def scores(model, *options):
-        run(folder, model, "--json", folder / "found.json", "--score", 0.1, *options)
+        run(folder, model, "--json", folder / "found.json", "--score-thr", 0.1, *options)
         return json.loads((folder / "found.json").read_text())[0]["scores"]
 
     assert scores("linear.onnx") == scores("heads.onnx", "--interp", 1) != scores("heads.onnx")

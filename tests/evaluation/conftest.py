@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from drawn_coco import annotation_file, write_dataset
-from evaluating import COUNT, detect
+from evaluating import NUM_IMAGES, detect
 from tracing import SMALL, filled_model, seeded_checkpoint
 
-from picodet.evaluation.evaluator import Asked
+from picodet.evaluation.evaluator import EvalRequest
 from picodet.formats.meta import make_meta
-from picodet.inference.open_backend import Running
+from picodet.inference.open_backend import RuntimeOptions
 from picodet.models.checkpoint import save
 
 
@@ -37,39 +37,39 @@ def models(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def common(tmp_path_factory):
+def shared_dataset(tmp_path_factory):
     """A dataset that no test changes."""
-    return write_dataset(tmp_path_factory.mktemp("drawn"), COUNT)
+    return write_dataset(tmp_path_factory.mktemp("drawn"), NUM_IMAGES)
 
 
 @pytest.fixture
-def own(tmp_path):
+def own_dataset(tmp_path):
     """A dataset to be changed."""
-    return write_dataset(tmp_path / "own", COUNT)
+    return write_dataset(tmp_path / "own", NUM_IMAGES)
 
 
 @pytest.fixture
-def ask(models, common, tmp_path):
-    def ask(model="heads.onnx", dataset=common, **more):
-        return Asked(
+def make_request(models, shared_dataset, tmp_path):
+    def make_request(model="heads.onnx", dataset=shared_dataset, **more):
+        return EvalRequest(
             model=models / model,
-            pictures=dataset / "val2017",
+            images=dataset / "val2017",
             annotations=annotation_file(dataset),
-            running=more.pop("running", Running(threads=1)),
-            progress_file=tmp_path / "x.partial.npz",
+            runtime_options=more.pop("runtime_options", RuntimeOptions(threads=1)),
+            progress_path=tmp_path / "x.partial.npz",
             **more,
         )
 
-    return ask
+    return make_request
 
 
 @pytest.fixture(scope="session")
-def usual(models, common):
+def baseline(models, shared_dataset):
     """What is found with the defaults."""
-    asked = Asked(
+    request = EvalRequest(
         models / "heads.onnx",
-        common / "val2017",
-        annotation_file(common),
-        Running(threads=1),
+        shared_dataset / "val2017",
+        annotation_file(shared_dataset),
+        RuntimeOptions(threads=1),
     )
-    return detect(asked)
+    return detect(request)

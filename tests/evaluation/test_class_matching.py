@@ -8,10 +8,10 @@ from picodet.config import Preprocessing
 from picodet.data.coco import Category
 from picodet.errors import EvaluationError
 from picodet.evaluation.class_matching import match_classes
-from picodet.inference.backend import Spec
+from picodet.inference.backend import ModelSpec
 from picodet.zoo.class_names import COCO
 
-SPEC = Spec("x", "heads", (64, 64), Preprocessing(), ("cat", "dog", "cow"), 3)
+SPEC = ModelSpec("x", "heads", (64, 64), Preprocessing(), ("cat", "dog", "cow"), 3)
 CATEGORIES = [Category(90, "cat"), Category(2, "dog"), Category(17, "cow")]
 
 

@@ -6,16 +6,16 @@ import pytest
 from drawn_coco import annotation_file, write_dataset
 
 from picodet.config import Preprocessing
-from picodet.data.coco import Picture, read_annotations
+from picodet.data.coco import ImageInfo, read_annotations
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import ImageError, PicoDetError
-from picodet.evaluation.inference_loop import AHEAD, Work, groups, run
-from picodet.evaluation.settings import Feeding, Setting
-from picodet.inference.backend import Spec
+from picodet.evaluation.inference_loop import PREFETCH, BatchDetector, detect_batches, make_batches
+from picodet.evaluation.settings import EvalSettings, InputSettings
+from picodet.inference.backend import ModelSpec
 from picodet.ops.postprocess import Candidates, Detections, Postprocessing
 
 PREPROCESSING = Preprocessing((0.1, 0.2, 0.3), (0.5, 0.5, 0.5), 1)
-SPEC = Spec("made up", "boxes", (64, 96), PREPROCESSING, ("a", "b"), 2)
+SPEC = ModelSpec("made up", "boxes", (64, 96), PREPROCESSING, ("a", "b"), 2)
 
 
 class Network:
@@ -24,10 +24,10 @@ class Network:
     spec = SPEC
 
     def __init__(self, answer):
-        self.answer, self.asked = answer, []
+        self.answer, self.calls = answer, []
 
     def __call__(self, fed):
-        self.asked.append(fed)
+        self.calls.append(fed)
         return [self.answer] * len(fed.images)
 
 
@@ -48,99 +48,99 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pictures(dataset):
-    return read_annotations(annotation_file(dataset)).pictures
+def images(dataset):
+    return read_annotations(annotation_file(dataset)).images
 
 
 @pytest.fixture
 def work(dataset):
-    def work(answer, *settings, ids=(70, 30)):
-        return Work(Network(answer), dataset / "val2017", settings, ids)
+    def make_detector(answer, *settings, ids=(70, 30)):
+        return BatchDetector(Network(answer), dataset / "val2017", settings, ids)
 
-    return work
-
-
-LINEAR, CUBIC = Feeding(1), Feeding(2)
+    return make_detector
 
 
-def test_rows_are_in_cocos_terms(work, pictures):
+LINEAR, CUBIC = InputSettings(1), InputSettings(2)
+
+
+def test_rows_are_in_cocos_terms(work, images):
     """The sides of a box are computed from its corners without rounding to float32."""
-    (rows,) = work(DETECTIONS, Setting(LINEAR))(pictures[:1])
+    (rows,) = work(DETECTIONS, EvalSettings(LINEAR))(images[:1])
     corners = DETECTIONS.boxes[1].astype(float)
     assert rows.dtype == np.float64
-    assert rows[0].tolist() == [pictures[0].id, 70, float(np.float32(0.9)), 1, 2, 3, 6]
+    assert rows[0].tolist() == [images[0].id, 70, float(np.float32(0.9)), 1, 2, 3, 6]
     assert rows[1, 1] == 30
     assert rows[1, 5] == corners[2] - corners[0] != np.float32(corners[2] - corners[0])
 
 
-def test_a_group_goes_through_the_network_together(work, pictures, dataset):
-    asked = work(DETECTIONS, Setting(LINEAR))
-    (rows,) = asked(pictures[:3])
-    assert rows[:, 0].tolist() == [p.id for p in pictures[:3] for _ in range(2)]
-    (fed,) = asked.network.asked
-    for i, picture in enumerate(pictures[:3]):
-        image = read_image(dataset / "val2017" / picture.file)
+def test_a_group_goes_through_the_network_together(work, images, dataset):
+    detector = work(DETECTIONS, EvalSettings(LINEAR))
+    (rows,) = detector(images[:3])
+    assert rows[:, 0].tolist() == [p.id for p in images[:3] for _ in range(2)]
+    (fed,) = detector.network.calls
+    for i, info in enumerate(images[:3]):
+        image = read_image(dataset / "val2017" / info.file)
         expected, factor = preprocess(image, (64, 96), PREPROCESSING)
         assert np.array_equal(fed.images[i], expected)
         assert np.array_equal(fed.scale_factors[i], factor)
 
 
-def test_what_is_fed_once_is_asked_once(work, pictures):
+def test_what_is_fed_once_is_asked_once(work, images):
     """Settings that differ only in what follows share the network's answer."""
-    others = [Setting(LINEAR, Postprocessing(score_threshold=s)) for s in (0.01, 0.3)]
-    asked = work(CANDIDATES, Setting(LINEAR), Setting(CUBIC), *others)
-    rows = asked(pictures[:1])
-    assert len(asked.network.asked) == 2
-    first, second = asked.network.asked
+    others = [EvalSettings(LINEAR, Postprocessing(score_threshold=s)) for s in (0.01, 0.3)]
+    detector = work(CANDIDATES, EvalSettings(LINEAR), EvalSettings(CUBIC), *others)
+    rows = detector(images[:1])
+    assert len(detector.network.calls) == 2
+    first, second = detector.network.calls
     assert not np.array_equal(first.images, second.images)
     assert [len(of_setting) for of_setting in rows] == [3, 3, 4, 2]
 
 
-def test_post_processing_goes_through(work, pictures):
+def test_post_processing_goes_through(work, images):
     def rows(**settings):
-        return work(CANDIDATES, Setting(LINEAR, Postprocessing(**settings)))(pictures[:1])[0]
+        return work(CANDIDATES, EvalSettings(LINEAR, Postprocessing(**settings)))(images[:1])[0]
 
     assert rows()[:, 2].tolist() == pytest.approx([0.9, 0.8, 0.1])
     assert rows(iou_threshold=0.75)[:, 2].tolist() == pytest.approx([0.9, 0.5, 0.8, 0.1])
     assert rows(score_threshold=0.85)[:, 2].tolist() == pytest.approx([0.9])
-    picture = pictures[0]
+    info = images[0]
     beyond = rows()[1, 3:]
-    assert beyond[0] == pytest.approx(-8 * picture.size[1] / 96)
-    assert beyond[1] == pytest.approx(-6.4 * picture.size[0] / 64)
+    assert beyond[0] == pytest.approx(-8 * info.size[1] / 96)
+    assert beyond[1] == pytest.approx(-6.4 * info.size[0] / 64)
 
 
-def test_boxes_are_clipped_as_in_2_3(work, pictures):
+def test_boxes_are_clipped_as_in_2_3(work, images):
     """Input 64 x 96; all candidates are on the finest level, of 96 cells."""
     many = Candidates(np.zeros((128, 4), np.float32), np.zeros((2, 128), np.float32))
     many.boxes[:3], many.scores[:, :3] = CANDIDATES.boxes, CANDIDATES.scores
-    asked = work(many, Setting(LINEAR, Postprocessing(semantics="ppdet-2.3")))
-    (rows,) = asked(pictures[:1])
-    height, width = pictures[0].size
+    detector = work(many, EvalSettings(LINEAR, Postprocessing(semantics="ppdet-2.3")))
+    (rows,) = detector(images[:1])
+    height, width = images[0].size
     assert rows[1, 3:].tolist() == pytest.approx([0, 0, width, 38.4 / 64 * height])
 
 
-def test_of_files_with_nms_only_the_threshold_can_be_raised(work, pictures):
-    above = Setting(LINEAR, Postprocessing(score_threshold=0.2))
-    rows, fewer = work(DETECTIONS, Setting(LINEAR), above)(pictures[:1])
+def test_of_files_with_nms_only_the_threshold_can_be_raised(work, images):
+    above = EvalSettings(LINEAR, Postprocessing(score_threshold=0.2))
+    rows, fewer = work(DETECTIONS, EvalSettings(LINEAR), above)(images[:1])
     assert rows[:, 2].tolist() == pytest.approx([0.9, 0.2])
     assert fewer[:, 2].tolist() == pytest.approx([0.9])  # 0.2 is not greater
 
 
-def test_a_class_without_category_is_an_error(work, pictures):
+def test_a_class_without_category_is_an_error(work, images):
     with pytest.raises(PicoDetError, match=r"a class 1, counted from 0; .* have 1 categories"):
-        work(DETECTIONS, Setting(LINEAR), ids=(70,))(pictures[:1])
+        work(DETECTIONS, EvalSettings(LINEAR), ids=(70,))(images[:1])
 
 
-def test_nothing_found_has_rows_too(work, pictures):
+def test_nothing_found_has_rows_too(work, images):
     nothing = Detections(np.empty((0, 4)), np.empty(0), np.empty(0, np.int64))
-    assert work(nothing, Setting(LINEAR))(pictures[:2])[0].shape == (0, 7)
+    assert work(nothing, EvalSettings(LINEAR))(images[:2])[0].shape == (0, 7)
 
 
-def test_groups_hold_every_picture_once():
-    pictures = [Picture(i, f"{i}.png", (1, 1)) for i in range(7)]
-    assert [len(group) for group in groups(pictures, 3)] == [3, 3, 1]
-    assert [picture for group in groups(pictures, 3) for picture in group] == pictures
-    assert groups([], 3) == []
+def test_groups_hold_every_image_once():
+    images = [ImageInfo(i, f"{i}.png", (1, 1)) for i in range(7)]
+    assert [len(batch) for batch in make_batches(images, 3)] == [3, 3, 1]
+    assert [info for batch in make_batches(images, 3) for info in batch] == images
+    assert make_batches([], 3) == []
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -148,13 +148,13 @@ def test_groups_come_in_their_order(threads):
     """Whichever is ready first; and from as many threads as were asked for, at most."""
     seen = set()
 
-    def work(group):
+    def detect(batch):
         seen.add(get_ident())
-        sum(range(10_000 * (5 - group[0] % 5)))
-        return [np.full((1, 7), group[0])]
+        sum(range(10_000 * (5 - batch[0] % 5)))
+        return [np.full((1, 7), batch[0])]
 
-    found = list(run(work, [[i] for i in range(40)], threads))
-    assert [group for group, _ in found] == [[i] for i in range(40)]
+    found = list(detect_batches(detect, [[i] for i in range(40)], threads))
+    assert [batch for batch, _ in found] == [[i] for i in range(40)]
     assert [rows[0][0, 0] for _, rows in found] == list(range(40))
     assert len(seen) <= threads
 
@@ -163,26 +163,26 @@ def test_little_is_done_ahead():
     """Memory does not grow with the dataset; what nobody takes is not begun."""
     lock, begun = Lock(), []
 
-    def work(group):
+    def detect(batch):
         with lock:
-            begun.append(group[0])
+            begun.append(batch[0])
         return []
 
-    outcomes = run(work, [[i] for i in range(100)], threads=2)
+    outcomes = detect_batches(detect, [[i] for i in range(100)], threads=2)
     for _ in range(3):
         next(outcomes)
     sleep(0.1)  # what may begin has begun
     outcomes.close()
-    assert len(begun) <= 3 + 2 * AHEAD
+    assert len(begun) <= 3 + 2 * PREFETCH
 
 
 def test_an_error_comes_where_its_group_would():
-    def work(group):
-        if group[0] == 5:
+    def detect(batch):
+        if batch[0] == 5:
             raise ImageError("no picture")
-        return group
+        return batch
 
-    outcomes = run(work, [[i] for i in range(20)], threads=3)
+    outcomes = detect_batches(detect, [[i] for i in range(20)], threads=3)
     assert [next(outcomes)[0][0] for _ in range(5)] == list(range(5))
     with pytest.raises(ImageError, match="no picture"):
         next(outcomes)
@@ -190,4 +190,4 @@ def test_an_error_comes_where_its_group_would():
 
 
 def test_nothing_to_do():
-    assert list(run(len, [], threads=2)) == []
+    assert list(detect_batches(len, [], threads=2)) == []

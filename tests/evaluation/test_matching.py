@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 from hypothesis import given
-from made_datasets import annotations, datasets, results
+from made_datasets import datasets, make_annotations, make_predictions
 from pycocotools.mask import iou
 
 from picodet.data.coco import read_annotations
 from picodet.evaluation.bootstrap import average_precisions
-from picodet.evaluation.detections import read_results
+from picodet.evaluation.detections import read_predictions
 from picodet.evaluation.matching import box_ious, match, pairs_of_groups
 from picodet.evaluation.metrics import evaluate
 
@@ -17,80 +17,88 @@ AT_50, AT_85 = 0, 7
 def assert_same_as_metrics(dataset, found):
     """AP and, class by class, recall at every IoU follow from the matching."""
     matching, metrics = match(dataset, found), evaluate(dataset, found)
-    once = np.ones((1, len(dataset.pictures)), int)
+    once = np.ones((1, len(dataset.images)), int)
     ap = np.nan_to_num(average_precisions(matching, once)[0], nan=-1)
     assert ap == pytest.approx(metrics.stats[0], abs=1e-12)
     for k in range(len(dataset.categories)):
-        to_find = np.count_nonzero(matching.counted & (matching.truth_categories == k))
-        if to_find:
-            recall = matching.found[:, matching.categories == k].sum(axis=1) / to_find
+        num_gt = np.count_nonzero(matching.gt_counted & (matching.gt_categories == k))
+        if num_gt:
+            recall = matching.true_positive[:, matching.categories == k].sum(axis=1) / num_gt
             assert np.array_equal(recall, metrics.recall[:, k, 0, 2])
 
 
+@pytest.mark.slow
 @given(datasets())
 def test_precision_and_recall_follow_from_it(dataset):
     assert_same_as_metrics(*dataset)
 
 
-def test_precision_and_recall_follow_from_it_on_real_pictures(shared):
+def test_precision_and_recall_follow_from_it_on_real_images(shared):
     dataset = read_annotations(shared / "coco" / "instances_val400.json")
-    found = read_results(shared / "coco" / "ppdet_detections_interp2.json.gz")
+    found = read_predictions(shared / "coco" / "ppdet_detections_interp2.json.gz")
     assert_same_as_metrics(dataset, found)
 
 
+@pytest.mark.slow
 @given(datasets())
 def test_detections_and_true_boxes_agree_on_each_other(dataset):
     made, found = dataset
     matching = match(made, found)
-    for partners, hit in zip(matching.partners, matching.found, strict=True):
-        assert len(set(partners[hit])) == hit.sum()  # each true box once
-        assert (matching.truth_pictures[partners[hit]] == matching.pictures[hit]).all()
-        assert (matching.truth_categories[partners[hit]] == matching.categories[hit]).all()
-        assert matching.counted[partners[hit]].all()
-    assert not (matching.found & matching.wrong).any()
+    for matched_gt, hit in zip(matching.matched_gt, matching.true_positive, strict=True):
+        assert len(set(matched_gt[hit])) == hit.sum()  # each true box once
+        assert (matching.gt_images[matched_gt[hit]] == matching.images[hit]).all()
+        assert (matching.gt_categories[matched_gt[hit]] == matching.categories[hit]).all()
+        assert matching.gt_counted[matched_gt[hit]].all()
+    assert not (matching.true_positive & matching.false_positive).any()
     assert np.array_equal(found.scores[matching.rows], matching.scores)
     assert (np.diff(matching.categories) >= 0).all()
 
 
 def test_by_hand():
     """The better score chooses first; a crowd takes any number, which are neither."""
-    made = annotations([(0, 0, SQUARE, 1600, 0), (0, 1, SQUARE, 1600, 1), (1, 0, SQUARE, 1600, 0)])
+    made = make_annotations(
+        [(0, 0, SQUARE, 1600, 0), (0, 1, SQUARE, 1600, 1), (1, 0, SQUARE, 1600, 0)]
+    )
     rows = [(0, 0, SQUARE, 0.5), (0, 0, OVER, 0.6), (0, 1, OVER, 0.4), (0, 1, SQUARE, 0.3)]
-    matching = match(made, results(rows))
+    matching = match(made, make_predictions(rows))
     assert matching.rows.tolist() == [1, 0, 2, 3]
-    assert matching.partners[AT_50].tolist() == [0, -1, 1, 1]
-    assert matching.found[AT_50].tolist() == [True, False, False, False]
-    assert matching.wrong[AT_50].tolist() == [False, True, False, False]
-    assert matching.partners[AT_85].tolist() == [-1, 0, 1, 1]  # of a crowd, 100 % are covered
-    assert matching.counted.tolist() == [True, False, True]
+    assert matching.matched_gt[AT_50].tolist() == [0, -1, 1, 1]
+    assert matching.true_positive[AT_50].tolist() == [True, False, False, False]
+    assert matching.false_positive[AT_50].tolist() == [False, True, False, False]
+    assert matching.matched_gt[AT_85].tolist() == [-1, 0, 1, 1]  # of a crowd, 100 % are covered
+    assert matching.gt_counted.tolist() == [True, False, True]
 
 
 def test_of_equal_overlaps_the_last_true_box_is_taken():
-    made = annotations([(0, 0, SQUARE, 1600, 0), (0, 0, SQUARE, 1600, 0)])
-    matching = match(made, results([(0, 0, SQUARE, 0.5), (0, 0, SQUARE, 0.4)]))
-    assert matching.partners[AT_50].tolist() == [1, 0]
+    made = make_annotations([(0, 0, SQUARE, 1600, 0), (0, 0, SQUARE, 1600, 0)])
+    matching = match(made, make_predictions([(0, 0, SQUARE, 0.5), (0, 0, SQUARE, 0.4)]))
+    assert matching.matched_gt[AT_50].tolist() == [1, 0]
 
 
-def test_the_best_100_of_a_picture_and_class_count():
-    made = annotations([(0, 0, SQUARE, 1600, 0)])
+def test_the_best_100_of_a_image_and_class_count():
+    made = make_annotations([(0, 0, SQUARE, 1600, 0)])
     elsewhere = [(0, 0, (90, 90, 5, 5), 0.5)] * 100
-    assert match(made, results([*elsewhere, (0, 0, SQUARE, 0.5)])).found.sum() == 0
-    assert match(made, results([(0, 0, SQUARE, 0.5), *elsewhere])).found.sum() == 10
-    assert len(match(made, results([(0, 1, SQUARE, 0.5), *elsewhere])).rows) == 101
+    assert match(made, make_predictions([*elsewhere, (0, 0, SQUARE, 0.5)])).true_positive.sum() == 0
+    assert (
+        match(made, make_predictions([(0, 0, SQUARE, 0.5), *elsewhere])).true_positive.sum() == 10
+    )
+    assert len(match(made, make_predictions([(0, 1, SQUARE, 0.5), *elsewhere])).rows) == 101
 
 
 def test_a_box_turned_inside_out_is_ignored_as_it_has_no_area_that_counts():
-    made = annotations([(0, 0, SQUARE, 1600, 0)])
-    matching = match(made, results([(0, 0, (90, 90, 5, -5), 0.9), (0, 0, SQUARE, 0.5)]))
-    assert not matching.wrong.any()
-    assert_same_as_metrics(made, results([(0, 0, (90, 90, 5, -5), 0.9), (0, 0, SQUARE, 0.5)]))
+    made = make_annotations([(0, 0, SQUARE, 1600, 0)])
+    matching = match(made, make_predictions([(0, 0, (90, 90, 5, -5), 0.9), (0, 0, SQUARE, 0.5)]))
+    assert not matching.false_positive.any()
+    assert_same_as_metrics(
+        made, make_predictions([(0, 0, (90, 90, 5, -5), 0.9), (0, 0, SQUARE, 0.5)])
+    )
 
 
 def test_a_true_box_with_the_id_0_is_never_found_as_in_pycocotools():
-    made = annotations([(0, 0, SQUARE, 1600, 0), (1, 0, SQUARE, 1600, 0)])
-    made.truths.ids[0] = 0
-    found = results([(0, 0, SQUARE, 0.9), (1, 0, SQUARE, 0.5), (0, 0, OVER, 0.4)])
-    assert match(made, found).wrong[AT_50].tolist() == [True, False, True]
+    made = make_annotations([(0, 0, SQUARE, 1600, 0), (1, 0, SQUARE, 1600, 0)])
+    made.ground_truth.ids[0] = 0
+    found = make_predictions([(0, 0, SQUARE, 0.9), (1, 0, SQUARE, 0.5), (0, 0, OVER, 0.4)])
+    assert match(made, found).false_positive[AT_50].tolist() == [True, False, True]
     assert_same_as_metrics(made, found)
 
 

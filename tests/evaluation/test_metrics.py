@@ -4,13 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given
-from made_datasets import annotations, datasets, results
+from made_datasets import datasets, make_annotations, make_predictions
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from picodet.data.coco import read_annotations
 from picodet.errors import PicoDetError
-from picodet.evaluation.detections import read_results
+from picodet.evaluation.detections import read_predictions
 from picodet.evaluation.metrics import class_results, curves, evaluate
 
 PPDET = {  # tools/eval.py of ppdet on the 400 pictures, S-416
@@ -24,7 +24,7 @@ PPDET = {  # tools/eval.py of ppdet on the 400 pictures, S-416
     ),
 }
 SQUARE = (0, 0, 40, 40)
-TWO_TRUTHS = annotations([(0, 0, SQUARE, 1600, 0), (1, 0, SQUARE, 1600, 0)])
+TWO_BOXES = make_annotations([(0, 0, SQUARE, 1600, 0), (1, 0, SQUARE, 1600, 0)])
 
 
 def assert_same(one, other):
@@ -33,31 +33,33 @@ def assert_same(one, other):
     assert np.array_equal(one.recall, other.recall)
 
 
+@pytest.mark.slow
 @given(datasets())
 def test_both_evaluators_give_the_same_bits(dataset):
     assert_same(evaluate(*dataset, "hotcoco"), evaluate(*dataset, "pycocotools"))
 
 
+@pytest.mark.slow
 @given(datasets())
 def test_the_means_are_pycocotools_own(dataset):
     made, found = dataset
-    columns = zip(made.truths.picture_ids, made.truths.category_ids, strict=True)
+    columns = zip(made.ground_truth.image_ids, made.ground_truth.category_ids, strict=True)
     content = {
-        "images": [{"id": picture.id} for picture in made.pictures],
+        "images": [{"id": image.id} for image in made.images],
         "categories": [{"id": category.id} for category in made.categories],
         "annotations": [
             {
-                **{"id": i + 1, "image_id": picture, "category_id": category},
-                **{"bbox": made.truths.boxes[i].tolist(), "area": made.truths.areas[i]},
-                "iscrowd": int(made.truths.crowds[i]),
+                **{"id": i + 1, "image_id": image, "category_id": category},
+                **{"bbox": made.ground_truth.boxes[i].tolist(), "area": made.ground_truth.areas[i]},
+                "iscrowd": int(made.ground_truth.crowds[i]),
             }
-            for i, (picture, category) in enumerate(columns)
+            for i, (image, category) in enumerate(columns)
         ],
     }
     rows = [
-        {"image_id": picture, "category_id": category, "bbox": box, "score": score}
-        for picture, category, box, score in zip(
-            found.picture_ids.tolist(),
+        {"image_id": image, "category_id": category, "bbox": box, "score": score}
+        for image, category, box, score in zip(
+            found.image_ids.tolist(),
             found.category_ids.tolist(),
             found.boxes.tolist(),
             found.scores.tolist(),
@@ -77,21 +79,21 @@ def test_the_means_are_pycocotools_own(dataset):
 
 def test_by_hand():
     """A box found with the second best score, then a box of IoU 0.8; another class has none."""
-    found = results(
+    found = make_predictions(
         [(1, 0, (0, 100, 40, 40), 0.9), (0, 0, SQUARE, 0.8), (1, 0, (0, 0, 40, 32), 0.7)]
     )
-    metrics = evaluate(TWO_TRUTHS, found)
+    metrics = evaluate(TWO_BOXES, found)
     # precision is 0, 1/2, 2/3 at recall 0, 1/2, 1: 2/3 at all 101 recalls; from IoU 0.85 on it
     # is 1/2 at the 51 recalls up to 1/2
     half = 51 * 0.5 / 101
     assert metrics.stats[:3] == pytest.approx((0.7 * 2 / 3 + 0.3 * half, 2 / 3, 2 / 3))
     assert metrics.stats[3:6] == (-1, metrics.stats[0], -1)  # 1,600 pixels are medium
     assert metrics.stats[6:9] == pytest.approx((0.5, 0.85, 0.85))  # one of picture 1 is wrong
-    first, second, _ = class_results(metrics, TWO_TRUTHS, found)
-    assert (first.name, first.truths, first.detections) == ("a", 2, 3)
+    first, second, _ = class_results(metrics, TWO_BOXES, found)
+    assert (first.name, first.num_gt, first.detections) == ("a", 2, 3)
     assert (first.ap, first.ap50, first.ap75, first.ar) == (*metrics.stats[:3], metrics.stats[8])
     assert math.isnan(second.ap)
-    assert (second.truths, second.detections) == (0, 0)
+    assert (second.num_gt, second.detections) == (0, 0)
     drawn = curves(metrics, (0.5, 0.9))
     assert drawn.precision[0] == pytest.approx(np.full(101, 2 / 3))
     assert drawn.precision[1] == pytest.approx(np.repeat([0.5, 0], [51, 50]))
@@ -99,10 +101,10 @@ def test_by_hand():
 
 @pytest.mark.parametrize("evaluator", ["hotcoco", "pycocotools"])
 def test_nothing_detected_is_zero_and_nothing_to_find_is_minus_one(evaluator, capfd):
-    nothing = results([])
-    stats = evaluate(TWO_TRUTHS, nothing, evaluator).stats
+    nothing = make_predictions([])
+    stats = evaluate(TWO_BOXES, nothing, evaluator).stats
     assert stats == (0, 0, 0, -1, 0, -1, 0, 0, 0, -1, 0, -1)
-    empty = evaluate(annotations([]), results([(0, 0, SQUARE, 0.5)]), evaluator)
+    empty = evaluate(make_annotations([]), make_predictions([(0, 0, SQUARE, 0.5)]), evaluator)
     assert empty.stats == (-1,) * 12
     assert not curves(empty).precision.any()
     assert capfd.readouterr() == ("", "")
@@ -110,65 +112,66 @@ def test_nothing_detected_is_zero_and_nothing_to_find_is_minus_one(evaluator, ca
 
 @pytest.mark.parametrize("evaluator", ["hotcoco", "pycocotools"])
 def test_a_box_with_the_id_0_is_never_found_as_in_pycocotools(evaluator):
-    zero = replace(TWO_TRUTHS, truths=replace(TWO_TRUTHS.truths, ids=np.array([0, 1])))
-    found = results([(0, 0, SQUARE, 0.8), (1, 0, SQUARE, 0.7)])
+    zero = replace(TWO_BOXES, ground_truth=replace(TWO_BOXES.ground_truth, ids=np.array([0, 1])))
+    found = make_predictions([(0, 0, SQUARE, 0.8), (1, 0, SQUARE, 0.7)])
     metrics = evaluate(zero, found, evaluator)
     assert metrics.stats[1] == pytest.approx(51 * 0.5 / 101)
     assert "id 0" in metrics.notes[0]
     assert metrics.evaluator == "pycocotools"
-    assert not evaluate(TWO_TRUTHS, found, evaluator).notes
+    assert not evaluate(TWO_BOXES, found, evaluator).notes
 
 
 @pytest.mark.parametrize("evaluator", ["hotcoco", "pycocotools"])
 def test_ids_may_be_anything(evaluator):
     """Beyond 2^53 two of them are one float; hotcoco takes none below 0."""
-    found = results([(0, 0, SQUARE, 0.8), (1, 0, (0, 0, 40, 32), 0.7)])
-    expected = evaluate(TWO_TRUTHS, found, evaluator).stats
-    first, second, *rest = TWO_TRUTHS.pictures
+    found = make_predictions([(0, 0, SQUARE, 0.8), (1, 0, (0, 0, 40, 32), 0.7)])
+    expected = evaluate(TWO_BOXES, found, evaluator).stats
+    first, second, *rest = TWO_BOXES.images
     odd = {3: 2**60, 13: 2**60 + 1}
     moved = replace(
-        TWO_TRUTHS,
-        pictures=(*rest, replace(first, id=odd[3]), replace(second, id=odd[13])),
-        truths=replace(
-            TWO_TRUTHS.truths,
+        TWO_BOXES,
+        images=(*rest, replace(first, id=odd[3]), replace(second, id=odd[13])),
+        ground_truth=replace(
+            TWO_BOXES.ground_truth,
             ids=np.array([-5, 2**62]),
-            picture_ids=np.array(list(odd.values())),
-            category_ids=TWO_TRUTHS.truths.category_ids - 100,
+            image_ids=np.array(list(odd.values())),
+            category_ids=TWO_BOXES.ground_truth.category_ids - 100,
         ),
-        categories=tuple(replace(each, id=each.id - 100) for each in TWO_TRUTHS.categories),
+        categories=tuple(replace(each, id=each.id - 100) for each in TWO_BOXES.categories),
     )
     found = replace(
         found,
-        picture_ids=np.array([odd[each] for each in found.picture_ids.tolist()]),
+        image_ids=np.array([odd[each] for each in found.image_ids.tolist()]),
         category_ids=found.category_ids - 100,
     )
     assert evaluate(moved, found, evaluator).stats == expected
 
 
 @pytest.mark.parametrize("evaluator", ["hotcoco", "pycocotools"])
-def test_only_some_pictures(evaluator):
-    found = results([(0, 0, SQUARE, 0.8)])
-    assert evaluate(TWO_TRUTHS, found, evaluator).stats[1] == pytest.approx(51 / 101)
-    assert evaluate(TWO_TRUTHS.of_pictures([3]), found, evaluator).stats[1] == pytest.approx(1)
+def test_only_some_images(evaluator):
+    found = make_predictions([(0, 0, SQUARE, 0.8)])
+    assert evaluate(TWO_BOXES, found, evaluator).stats[1] == pytest.approx(51 / 101)
+    assert evaluate(TWO_BOXES.select_images([3]), found, evaluator).stats[1] == pytest.approx(1)
     with pytest.raises(PicoDetError, match=r"image_id not among .*made.json: 3$"):
-        evaluate(TWO_TRUTHS.of_pictures([13]), found, evaluator)
-    rest = evaluate(TWO_TRUTHS.of_pictures([13]), found.of_pictures([13]), evaluator)
+        evaluate(TWO_BOXES.select_images([13]), found, evaluator)
+    rest = evaluate(TWO_BOXES.select_images([13]), found.select_images([13]), evaluator)
     assert rest.stats[1] == 0
 
 
 def test_what_no_evaluation_can_rank_is_an_error():
-    found = results([(0, 0, SQUARE, 0.8), (1, 0, SQUARE, math.nan)])
+    found = make_predictions([(0, 0, SQUARE, 0.8), (1, 0, SQUARE, math.nan)])
     with pytest.raises(PicoDetError, match="1 of 2 detections are no numbers, first picture 13"):
-        evaluate(TWO_TRUTHS, found)
+        evaluate(TWO_BOXES, found)
     strange = replace(found, scores=np.ones(2), category_ids=np.array([2, 99]))
     with pytest.raises(PicoDetError, match=r"category_id not among the categories .*: 99$"):
-        evaluate(TWO_TRUTHS, strange)
+        evaluate(TWO_BOXES, strange)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interp", [1, 2])
-def test_ppdets_numbers_of_the_400_pictures(shared, interp):
+def test_ppdets_numbers_of_the_400_images(shared, interp):
     dataset = read_annotations(shared / "coco" / "instances_val400.json")
-    found = read_results(shared / "coco" / f"ppdet_detections_interp{interp}.json.gz")
+    found = read_predictions(shared / "coco" / f"ppdet_detections_interp{interp}.json.gz")
     metrics = evaluate(dataset, found)
     assert np.round(metrics.stats, 5).tolist() == list(PPDET[interp])
     if interp == 2:  # three seconds

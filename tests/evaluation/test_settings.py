@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from picodet.config import Preprocessing
-from picodet.data.preprocess import normalise, normalise_floats, preprocess, resize, scale_factor
-from picodet.data.resize_kernels import differ, fingerprint, name_of, using
-from picodet.evaluation.settings import INTERPS, Feeding, Setting, mistakes
+from picodet.data.preprocess import normalize, normalize_float, preprocess, resize, scale_factor
+from picodet.data.resize_kernels import describe_kernels, fingerprint, kernels_differ, use_kernels
+from picodet.evaluation.settings import INTERP_NAMES, EvalSettings, InputSettings, what_if_settings
 from picodet.ops.postprocess import Postprocessing
 
 PREPROCESSING = Preprocessing((0.1, 0.2, 0.3), (0.5, 0.6, 0.7), interp=1)
@@ -19,16 +19,16 @@ SIZE = (64, 96)
 def test_the_right_feeding_is_what_detect_feeds(interp):
     """Its own interp, whatever the model's is."""
     expected, _ = preprocess(NOISE, SIZE, replace(PREPROCESSING, interp=interp))
-    assert np.array_equal(Feeding(interp)(NOISE, SIZE, PREPROCESSING), expected)
+    assert np.array_equal(InputSettings(interp)(NOISE, SIZE, PREPROCESSING), expected)
 
 
 def test_bgr_is_the_other_order_of_channels_with_the_same_mean_and_std():
     blue = np.zeros((32, 32, 3), np.uint8)
     blue[:, :, 0] = 255
-    right = Feeding(0)(blue, (32, 32), PREPROCESSING)[:, 0, 0]
-    wrong = Feeding(0, bgr=True)(blue, (32, 32), PREPROCESSING)[:, 0, 0]
-    assert right.tolist() == pytest.approx([-0.1 / 0.5, -0.2 / 0.6, 0.7 / 0.7])
-    assert wrong.tolist() == pytest.approx([0.9 / 0.5, -0.2 / 0.6, -0.3 / 0.7])
+    base = InputSettings(0)(blue, (32, 32), PREPROCESSING)[:, 0, 0]
+    variants = InputSettings(0, bgr=True)(blue, (32, 32), PREPROCESSING)[:, 0, 0]
+    assert base.tolist() == pytest.approx([-0.1 / 0.5, -0.2 / 0.6, 0.7 / 0.7])
+    assert variants.tolist() == pytest.approx([0.9 / 0.5, -0.2 / 0.6, -0.3 / 0.7])
 
 
 def test_floats_are_neither_rounded_nor_kept_within_a_byte():
@@ -36,7 +36,9 @@ def test_floats_are_neither_rounded_nor_kept_within_a_byte():
     edge = np.zeros((8, 8, 3), np.uint8)
     edge[:, 4:] = 255
     plain = Preprocessing((0, 0, 0), (1, 1, 1))
-    bytes_, floats = (Feeding(2, as_float)(edge, (32, 32), plain) for as_float in (False, True))
+    bytes_, floats = (
+        InputSettings(2, as_float)(edge, (32, 32), plain) for as_float in (False, True)
+    )
     assert (bytes_.min(), bytes_.max()) == (0, 1)
     assert floats.min() < -0.01
     assert floats.max() > 1.01
@@ -47,14 +49,14 @@ def test_floats_are_neither_rounded_nor_kept_within_a_byte():
     assert np.abs(floats[0] * 255 - scaled[..., 0]).max() < 1e-3
 
 
-def test_floats_are_normalised_as_bytes_are():
+def test_floats_are_normalized_as_bytes_are():
     """Where there is nothing to round, the bits are the same."""
-    expected = normalise(NOISE, PREPROCESSING)
-    found = normalise_floats(NOISE.astype(np.float32), PREPROCESSING)
+    expected = normalize(NOISE, PREPROCESSING)
+    found = normalize_float(NOISE.astype(np.float32), PREPROCESSING)
     assert found.dtype == np.float32
     assert np.array_equal(found, expected)
-    nearest = Feeding(0, as_float=True)(NOISE, SIZE, PREPROCESSING)
-    assert np.array_equal(nearest, normalise(resize(NOISE, SIZE, 0), PREPROCESSING))
+    nearest = InputSettings(0, as_float=True)(NOISE, SIZE, PREPROCESSING)
+    assert np.array_equal(nearest, normalize(resize(NOISE, SIZE, 0), PREPROCESSING))
 
 
 def test_scale_factor_is_height_before_width():
@@ -64,60 +66,64 @@ def test_scale_factor_is_height_before_width():
     assert third.tolist() == [np.float32(1 / 3), np.float32(1 / 7)]
 
 
-USUAL = Setting(Feeding(2))
+USUAL = EvalSettings(InputSettings(2))
 
 
 def test_each_mistake_changes_one_thing():
-    right, *wrong = mistakes(USUAL, inside=False)
-    assert right is USUAL
-    names = [setting.name for setting in wrong]
+    base, *variants = what_if_settings(USUAL, has_nms=False)
+    assert base is USUAL
+    names = [setting.name for setting in variants]
     assert names == [
         *("interp 0 (nearest)", "interp 1 (linear)", "interp 3 (area)", "interp 4 (Lanczos)"),
-        *("resized as float", "BGR for RGB", *(["portable resize"] if differ(2) else [])),
+        *("resized as float", "BGR for RGB", *(["portable resize"] if kernels_differ(2) else [])),
         *("score > 0.001", "score > 0.05", "score > 0.3"),
         *("NMS IoU > 0.5", "NMS IoU > 0.7", "post-processing of ppdet-2.3"),
     ]
-    for setting in wrong:
+    for setting in variants:
         changed = {
-            name: (usual, now)
-            for part in ("feeding", "postprocessing")
-            for name, usual in vars(getattr(USUAL, part)).items()
-            if (now := getattr(getattr(setting, part), name)) != usual
+            name: (before, after)
+            for part in ("input_settings", "postprocessing")
+            for name, before in vars(getattr(USUAL, part)).items()
+            if (after := getattr(getattr(setting, part), name)) != before
         }
         assert len(changed) == 1, setting.name
         assert [
-            name for name, usual in right.describe().items() if setting.describe()[name] != usual
+            name for name, before in base.describe().items() if setting.describe()[name] != before
         ]
 
 
 def test_what_is_no_change_is_no_mistake():
     """The right setting is as unusual as the user wants it."""
     asked = Postprocessing(0.05, 0.7, "ppdet-2.3")
-    right, *wrong = mistakes(Setting(Feeding(1, as_float=True, bgr=True), asked), inside=False)
-    names = [setting.name for setting in wrong]
+    base, *variants = what_if_settings(
+        EvalSettings(InputSettings(1, as_float=True, bgr=True), asked), has_nms=False
+    )
+    names = [setting.name for setting in variants]
     assert "interp 2 (cubic)" in names
     assert not {"interp 1 (linear)", "score > 0.05", "NMS IoU > 0.7"} & set(names)
     assert "post-processing of ppdet-2.4" in names
-    assert all(replace(setting, name=right.name) != right for setting in wrong)
-    assert not wrong[names.index("resized as float")].feeding.as_float
+    assert all(replace(setting, name=base.name) != base for setting in variants)
+    assert not variants[names.index("resized as float")].input_settings.as_float
 
 
 def test_nms_inside_is_left_alone():
-    right, *wrong = mistakes(USUAL, inside=True)
-    assert len(wrong) == len(INTERPS) - 1 + 2 + differ(2)
-    assert {setting.postprocessing for setting in wrong} == {right.postprocessing}
+    base, *variants = what_if_settings(USUAL, has_nms=True)
+    assert len(variants) == len(INTERP_NAMES) - 1 + 2 + kernels_differ(2)
+    assert {setting.postprocessing for setting in variants} == {base.postprocessing}
 
 
 def test_in_words():
     assert USUAL.describe() == {
         "resize": "interp 2 (cubic), uint8",
-        "resized by": f"{name_of('native')}, {fingerprint('native')['cubic']}",
-        "colours": "RGB",
+        "resized by": f"{describe_kernels('native')}, {fingerprint('native')['cubic']}",
+        "colors": "RGB",
         "score": "> 0.025",
         "NMS": "IoU > 0.6",
         "post-processing": "ppdet-2.4",
     }
-    odd = Setting(Feeding(4, True, True, "portable"), Postprocessing(0.001, 0.5, "ppdet-2.3"))
+    odd = EvalSettings(
+        InputSettings(4, True, True, "portable"), Postprocessing(0.001, 0.5, "ppdet-2.3")
+    )
     resized_by = f"portable (IPP off), {fingerprint('portable', 'float32')['Lanczos']}"
     assert list(odd.describe().values()) == [
         *("interp 4 (Lanczos), float32", resized_by, "BGR", "> 0.001", "IoU > 0.5", "ppdet-2.3"),
@@ -128,16 +134,18 @@ def test_in_words():
 def test_portable_feeding_is_what_opencv_makes_without_ipp(as_float):
     noise = np.random.RandomState(1).randint(0, 256, (160, 200, 3), np.uint8)
     size, numbers = (480, 608), replace(PREPROCESSING, interp=2)
-    found = Feeding(2, as_float, kernels="portable")(noise, size, numbers)
-    native = Feeding(2, as_float)(noise, size, numbers)
-    with using("portable"):
-        assert np.array_equal(found, Feeding(2, as_float)(noise, size, numbers))
-    assert np.array_equal(found, native) == (not differ(2))
+    found = InputSettings(2, as_float, kernels="portable")(noise, size, numbers)
+    native = InputSettings(2, as_float)(noise, size, numbers)
+    with use_kernels("portable"):
+        assert np.array_equal(found, InputSettings(2, as_float)(noise, size, numbers))
+    assert np.array_equal(found, native) == (not kernels_differ(2))
 
 
 def test_where_kernels_agree_there_is_no_such_row():
-    with using("portable"):
-        assert "portable resize" not in {s.name for s in mistakes(USUAL, inside=False)}
-    wrong = mistakes(Setting(Feeding(2, kernels="portable")), inside=True)
-    assert ("native resize" in {setting.name for setting in wrong}) == differ(2)
-    assert "portable resize" not in {s.name for s in mistakes(Setting(Feeding(1)), inside=True)}
+    with use_kernels("portable"):
+        assert "portable resize" not in {s.name for s in what_if_settings(USUAL, has_nms=False)}
+    variants = what_if_settings(EvalSettings(InputSettings(2, kernels="portable")), has_nms=True)
+    assert ("native resize" in {setting.name for setting in variants}) == kernels_differ(2)
+    assert "portable resize" not in {
+        s.name for s in what_if_settings(EvalSettings(InputSettings(1)), has_nms=True)
+    }

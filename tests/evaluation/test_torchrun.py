@@ -15,6 +15,8 @@ import torch.distributed as dist
 from drawn_coco import write_dataset
 from gated_image import PATIENCE, PYTHONPATH, GatedImage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
@@ -102,8 +104,8 @@ def test_when_one_is_killed_torchrun_ends(gated):
     assert process.returncode != 0
     assert not any(Path("/proc", str(worker)).exists() for worker in workers)
     assert not list(folder.glob("several_interp*"))
-    told = folder / "several_numbers.json"  # there is none if torchrun was quicker
-    assert not told.exists() or "error" in json.loads(told.read_text())
+    report = folder / "several_numbers.json"  # there is none if torchrun was quicker
+    assert not report.exists() or "error" in json.loads(report.read_text())
 
 
 def children(pid):
@@ -149,7 +151,7 @@ def by_hand(gated):
         process.communicate()
 
 
-def test_what_goes_wrong_in_one_is_told_by_all(by_hand):
+def test_what_goes_wrong_in_one_is_reported_by_all(by_hand):
     (first, second), gate, _ = by_hand
     gate.reached(first, second)
     gate.open()

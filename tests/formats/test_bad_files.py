@@ -72,6 +72,7 @@ def overwritten(whole, at, content):
     return (whole[:at] + content + whole[at + len(content) :])[: len(whole)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "name"), PLACES)
 @settings(max_examples=40)
 @given(st.data())
@@ -81,6 +82,7 @@ def test_damage(written, form, name, data):
     check(written(whole, **{name.replace(".", "_"): content}), whole.reader)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.data())
 def test_damage_to_the_pickle_in_an_archive_whose_sums_are_right(written, data):
@@ -121,6 +123,7 @@ def rewritten(draw, whole: bytes) -> bytes:
     return json.dumps(content).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
 @settings(max_examples=60)
 @given(st.data())
@@ -129,6 +132,7 @@ def test_json_that_says_something_else(written, name, data):
     check(written(whole, **{name.replace(".", "_"): data.draw(rewritten(whole.files[name]))}))
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.data())
 def test_meta_that_says_something_else(written, data):
@@ -138,6 +142,7 @@ def test_meta_that_says_something_else(written, data):
     check(written(whole, x_safetensors=bad_files.relabelled(content, meta)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "into", "outof"),
     [
@@ -247,6 +252,7 @@ def _renamed(draw, graph):
 CHANGES = (_dims, _turned, _type, _left_out, _twice, _moved, _linked, _kind, _unset, _set, _renamed)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(redrawn())
 def test_onnx_that_is_drawn_otherwise(written, content):

@@ -2,7 +2,7 @@ import pytest
 
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError
-from picodet.formats.infer_cfg import FolderSettings, read_settings
+from picodet.formats.infer_cfg import InferConfig, read_infer_cfg
 
 GOOD = """\
 mode: paddle
@@ -25,12 +25,12 @@ Preprocess:
 
 def read(tmp_path, text):
     (tmp_path / "infer_cfg.yml").write_text(text)
-    return read_settings(tmp_path)
+    return read_infer_cfg(tmp_path)
 
 
 def test_what_ppdet_writes(tmp_path):
     numbers = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 2)
-    assert read(tmp_path, GOOD) == FolderSettings((320, 416), numbers, None)
+    assert read(tmp_path, GOOD) == InferConfig((320, 416), numbers, None)
 
 
 def test_labels(tmp_path):
@@ -50,11 +50,11 @@ def test_whole_numbers_for_floats(tmp_path):
 
 
 def test_without_the_file_nothing_is_known(tmp_path):
-    assert read_settings(tmp_path) is None
+    assert read_infer_cfg(tmp_path) is None
 
 
 def test_the_real_one(shared):
-    settings = read_settings(shared / "weights" / "picodet_s_192_pedestrian")
+    settings = read_infer_cfg(shared / "weights" / "picodet_s_192_pedestrian")
     assert (settings.size, settings.preprocessing.interp) == ((192, 192), 2)
     assert len(settings.labels) == 80  # of a model that has one class
 
@@ -99,7 +99,7 @@ def test_something_else_is_refused(tmp_path, text):
 def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "infer_cfg.yml").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(CheckpointError, match="cannot be understood"):
-        read_settings(tmp_path)
+        read_infer_cfg(tmp_path)
 
 
 def test_a_yaml_deeper_than_python_goes(tmp_path):

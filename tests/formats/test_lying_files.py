@@ -53,6 +53,7 @@ def test_safetensors_whose_header_lies(written, content, message):
 LISTS = "x: [" + "1," * 24_000 + "]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -243,6 +243,7 @@ TERABYTES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", TERABYTES, ids=range(len(TERABYTES)))
 def test_claims_of_terabytes_take_no_memory(read, content):
     tracemalloc.start()
@@ -266,6 +267,7 @@ print((peak_memory() or 0) - (before or 0))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", [0, 2, 3, 4, 5])
 def test_memory_stays_within_three_times_the_file(tmp_path, protocol):
     path = tmp_path / "large.pdparams"

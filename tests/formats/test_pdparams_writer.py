@@ -46,6 +46,7 @@ weights = st.sampled_from(["<f4", "<f2", "<f8", "<u2"]).flatmap(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=9), weights, min_size=1))
 def test_any_weights_come_back(tmp_path_factory, values):
     path = tmp_path_factory.getbasetemp() / "any.pdparams"

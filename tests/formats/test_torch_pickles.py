@@ -67,6 +67,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.slow
 def test_what_no_file_of_weights_has(tmp_path):
     paths = []
     for name, program in PROGRAMS.items():

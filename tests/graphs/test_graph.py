@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from picodet.errors import GraphError
-from picodet.graphs.graph import Graph, Node, canonical, operators
+from picodet.graphs.graph import Graph, Node, canonicalize, to_operators
 from picodet.graphs.operators import Operator, Source
 
 CONSTANTS = {
@@ -16,8 +16,8 @@ CONSTANTS = {
 CONV = Node("conv", ("x",), ("c",), {"weight": "w"})
 
 
-def spelled(*nodes, outputs=("y",), constants=CONSTANTS):
-    return canonical(Graph(nodes, ("x", "scale_factor"), outputs, constants))
+def canonical_graph(*nodes, outputs=("y",), constants=CONSTANTS):
+    return canonicalize(Graph(nodes, ("x", "scale_factor"), outputs, constants))
 
 
 def kinds(graph):
@@ -36,7 +36,7 @@ RESHAPE = Node("reshape", ("b",), ("r",), settings={"shape": (1, 2, 1, 1)})
     ],
 )
 def test_an_added_bias_belongs_to_the_convolution(nodes):
-    graph = spelled(CONV, *nodes)
+    graph = canonical_graph(CONV, *nodes)
     assert graph.nodes == (Node("conv", ("x",), ("y",), {"weight": "w", "bias": "b"}),)
     assert graph.constants["b"].tolist() == [5, 6]
 
@@ -50,12 +50,12 @@ def test_an_added_bias_belongs_to_the_convolution(nodes):
     ],
 )
 def test_what_else_is_added_is_no_bias(nodes):
-    assert kinds(spelled(CONV, *nodes)) == ["conv", "add"]
+    assert kinds(canonical_graph(CONV, *nodes)) == ["conv", "add"]
 
 
 def test_a_convolution_has_one_bias():
     biased = Node("conv", ("x",), ("c",), {"weight": "w", "bias": "b"})
-    graph = spelled(biased, Node("add", ("c", "b"), ("y",), settings={"axis": 1}))
+    graph = canonical_graph(biased, Node("add", ("c", "b"), ("y",), settings={"axis": 1}))
     assert kinds(graph) == ["conv", "add"]
 
 
@@ -68,28 +68,28 @@ HARDSWISH = [
 
 
 def test_hardswish_in_four_operators():
-    assert spelled(*HARDSWISH).nodes == (Node("hardswish", ("x",), ("y",)),)
+    assert canonical_graph(*HARDSWISH).nodes == (Node("hardswish", ("x",), ("y",)),)
 
 
 @pytest.mark.parametrize(
-    ("slope", "taken", "found"),
+    ("slope", "operand", "found"),
     [
         (0.1666666716337204, "x", ["hardswish"]),
         (0.16666670143604279, "x", ["hardsigmoid", "mul"]),  # that of a squeeze-and-excitation
         (0.1666666716337204, "z", ["hardsigmoid", "mul"]),
     ],
 )
-def test_hardswish_as_a_product_with_its_hardsigmoid(slope, taken, found):
-    graph = spelled(
+def test_hardswish_as_a_product_with_its_hardsigmoid(slope, operand, found):
+    graph = canonical_graph(
         Node("relu", ("x",), ("z",)),
         Node("hardsigmoid", ("x",), ("gate",), settings={"slope": slope, "offset": 0.5}),
-        Node("mul", (taken, "gate"), ("y",)),
+        Node("mul", (operand, "gate"), ("y",)),
     )
     assert [kind for kind in kinds(graph) if kind != "relu"] == found
 
 
 def test_a_hardswish_whose_inside_is_used_elsewhere_keeps_it():
-    graph = spelled(*HARDSWISH, Node("relu", ("a",), ("z",)), outputs=("y", "z"))
+    graph = canonical_graph(*HARDSWISH, Node("relu", ("a",), ("z",)), outputs=("y", "z"))
     assert kinds(graph) == ["add", "hardswish", "relu"]
 
 
@@ -102,7 +102,7 @@ def test_a_hardswish_whose_inside_is_used_elsewhere_keeps_it():
     ],
 )
 def test_shuffle_whatever_computes_its_shapes(permutation, found):
-    graph = spelled(
+    graph = canonical_graph(
         Node("shape", ("x",), ("s",)),
         Node("reshape", ("x",), ("cut",)),
         Node("transpose", ("cut",), ("turned",), settings={"permutation": permutation}),
@@ -113,7 +113,7 @@ def test_shuffle_whatever_computes_its_shapes(permutation, found):
 
 
 def test_operators_that_do_nothing_vanish():
-    graph = spelled(
+    graph = canonical_graph(
         Node("identity", ("x",), ("i",)),
         Node("relu", ("i",), ("r",)),
         Node("identity", ("r",), ("y",)),
@@ -123,14 +123,14 @@ def test_operators_that_do_nothing_vanish():
 
 
 def test_constants_of_more_than_a_number_are_weights():
-    graph = spelled(Node("mul", ("x", "one"), ("m",)), Node("add", ("b", "m"), ("y",)))
+    graph = canonical_graph(Node("mul", ("x", "one"), ("m",)), Node("add", ("b", "m"), ("y",)))
     assert [node.weights for node in graph.nodes] == [{}, {"input0": "b"}]
     assert [node.inputs for node in graph.nodes] == [("x",), ("m",)]
     assert list(graph.constants) == ["b"]
 
 
 def test_what_follows_the_nms_is_left_out():
-    graph = spelled(
+    graph = canonical_graph(
         Node("relu", ("x",), ("boxes",)),
         Node("nms", ("boxes", "boxes"), ("n",)),
         Node("gather", ("n",), ("y",)),
@@ -150,16 +150,16 @@ def test_what_follows_the_nms_is_left_out():
 )
 def test_broken_graphs_are_refused(nodes, message):
     with pytest.raises(GraphError, match=message):
-        spelled(*nodes)
+        canonical_graph(*nodes)
 
 
 def test_operators_say_where_their_inputs_come_from():
-    graph = spelled(
+    graph = canonical_graph(
         Node("split", ("x",), ("p", "q")),
         Node("div", ("q", "scale_factor"), ("y",)),
     )
     keys = {"p": "key p", "q": "key q", "y": "key y"}
-    assert operators(graph, keys) == (
+    assert to_operators(graph, keys) == (
         Operator("split", "p", (Source(-1),), ("key p", "key q")),
         Operator("div", "y", (Source(0, 1), Source(-1, 1)), ("key y",)),
     )

@@ -13,7 +13,7 @@ from work import count_calls
 
 from picodet.errors import CheckpointError, GraphError
 from picodet.graphs import pdmodel, pir
-from picodet.graphs.graph import canonical
+from picodet.graphs.graph import canonicalize
 
 SMALL = {"pdmodel": files.small_pdmodel(), "json": files.small_pir()}
 FORMS = pytest.mark.parametrize("form", SMALL)
@@ -41,6 +41,7 @@ MANY = b"".join(field(4, relu("image", "y")) for _ in range(6_001))
 HUGE = field(1, field(3, files.variable("w", [10**10], persistable=True)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -69,7 +70,7 @@ def test_a_long_chain_is_read_by_work_that_grows_with_it(read):
     operators = [relu(a, b) for a, b in pairwise(names)]
     content = files.pdmodel([feed("image"), *operators, fetch(names[-1])], {})
     with count_calls(1000 * len(operators)):
-        assert len(canonical(read("pdmodel", content, {}).graph).nodes) == 5000
+        assert len(canonicalize(read("pdmodel", content, {}).graph).nodes) == 5000
 
 
 OPERATOR = {"#": "1.relu", "A": [], "I": [], "O": []}
@@ -82,6 +83,7 @@ def program(*operators):
     return json.dumps({"base_code": {"magic": "pir"}, "program": written}).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -135,7 +137,7 @@ def test_no_json_of_paddles(read, content, message):
 def read_or_refused(read, form, content):
     """In a graph that is read, canonical finds nothing but what it looks for."""
     try:
-        canonical(read(form, content, files.WEIGHTS).graph)
+        canonicalize(read(form, content, files.WEIGHTS).graph)
     except (CheckpointError, GraphError):
         return False
     return True

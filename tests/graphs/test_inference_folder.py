@@ -12,7 +12,7 @@ import pytest
 from work import count_calls
 
 from picodet.errors import CheckpointError
-from picodet.graphs.graph import canonical
+from picodet.graphs.graph import canonicalize
 from picodet.graphs.inference_folder import read_folder
 
 NAMES = {name: f"backbone.{name}" for name in files.WEIGHTS}
@@ -46,7 +46,7 @@ def test_a_folder_of_paddle_3(tmp_path):
     (tmp_path / "inference.json").write_bytes(files.small_pir())
     (tmp_path / "inference.pdiparams").write_bytes(files.pdiparams(files.WEIGHTS))
     found = read_folder(tmp_path)
-    assert [node.kind for node in canonical(found.program.graph).nodes][-1] == "avg_pool"
+    assert [node.kind for node in canonicalize(found.program.graph).nodes][-1] == "avg_pool"
     assert (found.settings, found.structured_names) == (None, {})
 
 
@@ -62,7 +62,7 @@ def test_weights_without_a_name(folder):
     assert read_folder(folder).structured_names == {"conv_0.w_0": "conv"}
 
 
-class Calls:
+class RunsCode:
     def __reduce__(self):
         return os.system, ("touch owned",)
 
@@ -75,7 +75,10 @@ class Calls:
         (pickle.dumps([], 2), "no dictionary of names"),
         (pickle.dumps({"w": 1}, 2), "no dictionary of names"),
         (pickle.dumps({1: {}}, 2), "as a name"),
-        (pickle.dumps({"w": Calls()}, 2), f"it holds {os.name}.system, and nothing of it was run"),
+        (
+            pickle.dumps({"w": RunsCode()}, 2),
+            f"it holds {os.name}.system, and nothing of it was run",
+        ),
         (files.info({"other": "x"}), "it names weights, and none that the program has"),
         (files.info({"conv_0.w_0": "x", "bn_0.w": "x"}), "it gives two weights one name"),
         (bytes(4_000_001), "more than 4,000,000 bytes"),
@@ -113,7 +116,7 @@ def test_settings_that_are_larger_than_they_look(folder, settings, message):
         read_folder(folder)
 
 
-REAL = [
+REAL_FOLDERS = [
     "weights/picodet_s_192_pedestrian",
     "reference/picodet_s_416_coco/export_raw_pdmodel/picodet_s_416_coco",
     "reference/picodet_xs_320_coco_lcnet/export_raw_pdmodel/picodet_xs_320_coco_lcnet",
@@ -125,14 +128,14 @@ REAL = [
 def test_the_official_pedestrian_model(shared):
     from picodet.formats import pdparams
 
-    found = read_folder(shared / REAL[0])
+    found = read_folder(shared / REAL_FOLDERS[0])
     assert found.settings.size == (192, 192)
     assert len(found.settings.labels) == 80  # of another model: it has one class
     names, constants = found.structured_names, found.program.graph.constants
     assert len(names) == len(constants)
-    checkpoint = pdparams.read((shared / REAL[0]).with_suffix(".pdparams"))
-    for static, name in names.items():
-        assert np.array_equal(constants[static], checkpoint[name]), name
+    checkpoint = pdparams.read((shared / REAL_FOLDERS[0]).with_suffix(".pdparams"))
+    for variable, name in names.items():
+        assert np.array_equal(constants[variable], checkpoint[name]), name
 
 
 @pytest.mark.parametrize("name", ["picodet_s_416_coco", "picodet_xs_320_coco_lcnet"])
@@ -144,23 +147,24 @@ def test_weights_of_all_exports_are_those_of_the_checkpoint(shared, name):
     for kind in ("export_raw_pdmodel", "export_nms"):
         found = read_folder(shared / "reference" / name / kind / name)
         constants = found.program.graph.constants
-        for node in canonical(found.program.graph).nodes:
+        for node in canonicalize(found.program.graph).nodes:
             if node.kind in ("conv", "batch_norm"):
                 assert all(
                     constants[weight].tobytes() in values for weight in node.weights.values()
                 )
-        for static, structured in found.structured_names.items():
+        for variable, structured in found.structured_names.items():
             if structured in checkpoint:
-                assert np.array_equal(constants[static], checkpoint[structured]), structured
+                assert np.array_equal(constants[variable], checkpoint[structured]), structured
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 def test_paddle_reads_the_same(shared, paddle_python, tmp_path):
-    folders = [shared / name for name in REAL]
-    wanted = [(str(f / "model"), (f / "model.pdmodel").is_file()) for f in folders]
+    folders = [shared / name for name in REAL_FOLDERS]
+    programs = [(str(f / "model"), (f / "model.pdmodel").is_file()) for f in folders]
     script = Path(__file__).parents[1] / "helpers" / "paddle_facts.py"
-    subprocess.run([paddle_python, script, json.dumps(wanted), tmp_path], check=True)
-    for i, (path, (_, old)) in enumerate(zip(folders, wanted, strict=True)):
+    subprocess.run([paddle_python, script, json.dumps(programs), tmp_path], check=True)
+    for i, (path, (_, old)) in enumerate(zip(folders, programs, strict=True)):
         with np.load(tmp_path / f"{i}.npz") as loaded:
             arrays = dict(loaded)
         theirs, ours = json.loads(str(arrays.pop("facts@"))), read_folder(path).program
@@ -174,22 +178,22 @@ def same_as_old(ours, theirs, weights):
     assert len(ours.graph.constants) == weights
     assert tuple(theirs["fetches"]) == ours.graph.outputs
     operators = [op for op in theirs["operators"] if op[0] not in ("feed", "fetch")]
-    for (_, taken, made), node in zip(operators, ours.graph.nodes, strict=True):
-        assert set(node.inputs) | set(node.weights.values()) == set(taken)
-        assert set(node.outputs) <= set(made)
+    for (_, operands, results), node in zip(operators, ours.graph.nodes, strict=True):
+        assert set(node.inputs) | set(node.weights.values()) == set(operands)
+        assert set(node.outputs) <= set(results)
 
 
 def same_as_new(ours, theirs, weights):
     operators = theirs["operators"]
     assert ours.operators == tuple(name for name, _, _ in operators)
-    assert [list(ours.places[name]) for name in ours.graph.outputs] == theirs["fetches"]
+    assert [list(ours.results[name]) for name in ours.graph.outputs] == theirs["fetches"]
     for node in ours.graph.nodes:
-        i, _ = ours.places[node.name]
+        i, _ = ours.results[node.name]
         if operators[i][0] == "builtin.split":
             ((i, _),) = operators[i][1]
-        name, taken, place = operators[i]
-        assert node.name.startswith(place + name.removeprefix("pd_op.").rstrip("_"))
-        places = [list(ours.places[name]) for name in (*node.inputs, *node.weights.values())]
-        lists = [operators[made[0]] for made in taken]
+        name, operands, scope = operators[i]
+        assert node.name.startswith(scope + name.removeprefix("pd_op.").rstrip("_"))
+        sources = [list(ours.results[name]) for name in (*node.inputs, *node.weights.values())]
+        lists = [operators[result[0]] for result in operands]
         parts = [part for op in lists if op[0] == "builtin.combine" for part in op[1]]
-        assert all(made in taken + parts for made in places)
+        assert all(result in operands + parts for result in sources)

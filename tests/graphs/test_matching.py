@@ -3,7 +3,7 @@
 import pytest
 
 from picodet.errors import GraphError
-from picodet.graphs.matching import Vertex, match, network
+from picodet.graphs.matching import Vertex, build_network, match_networks
 from picodet.graphs.operators import Operator, Source
 
 
@@ -19,35 +19,37 @@ RELU, SIGMOID = vertex("relu", -1), vertex("sigmoid", -1)
 def test_order_and_names_do_not_matter():
     ours = [RELU, SIGMOID, vertex("concat", 0, 1)]
     theirs = [SIGMOID, RELU, vertex("concat", 1, 0)]
-    assert match(ours, theirs, ["b", "a", "c"]) == {0: 1, 1: 0, 2: 2}
+    assert match_networks(ours, theirs, ["b", "a", "c"]) == {0: 1, 1: 0, 2: 2}
 
 
 def test_branches_that_begin_alike_are_told_by_where_they_end():
     convs = [vertex("conv", -1, shape=(8, 8, 1, 1))] * 2
     ours = [*convs, vertex("relu", 0), vertex("concat", 2, 1)]
     theirs = [*convs, vertex("relu", 1), vertex("concat", 2, 0)]
-    assert match(ours, theirs, list("abcd")) == {0: 1, 1: 0, 2: 2, 3: 3}
+    assert match_networks(ours, theirs, list("abcd")) == {0: 1, 1: 0, 2: 2, 3: 3}
 
 
 def test_a_concatenation_has_an_order_and_a_sum_has_none():
     ours = [RELU, SIGMOID, vertex("concat", 0, 1), vertex("add", 0, 1)]
     theirs = [RELU, SIGMOID, vertex("concat", 0, 1), vertex("add", 1, 0)]
-    assert match(ours, theirs, list("abcd")) == {i: i for i in range(4)}
+    assert match_networks(ours, theirs, list("abcd")) == {i: i for i in range(4)}
     with pytest.raises(GraphError, match=r"first without a partner: concat c of the reference"):
-        match(ours, [RELU, SIGMOID, vertex("concat", 1, 0), vertex("add", 1, 0)], list("abcd"))
+        match_networks(
+            ours, [RELU, SIGMOID, vertex("concat", 1, 0), vertex("add", 1, 0)], list("abcd")
+        )
 
 
 def test_halves_of_a_split_are_told_apart():
     ours = [vertex("split", -1), vertex("relu", (0, 0)), vertex("relu", (0, 1))]
     theirs = [ours[0], ours[2], ours[1]]
-    assert match(ours, theirs, list("abc")) == {0: 0, 1: 2, 2: 1}
+    assert match_networks(ours, theirs, list("abc")) == {0: 0, 1: 2, 2: 1}
 
 
 def test_what_differs_in_number_and_where_it_begins():
     ours = [RELU, vertex("conv", 0, shape=(8, 8, 1, 1)), vertex("relu", 1)]
     theirs = [RELU, vertex("conv", 0, shape=(4, 8, 1, 1)), vertex("sigmoid", 1)]
     with pytest.raises(GraphError) as caught:
-        match(ours, theirs, ["r", "conv2d_7", "s"])
+        match_networks(ours, theirs, ["r", "conv2d_7", "s"])
     message = str(caught.value)
     assert "1 relu where the model has 2, 1 sigmoid where the model has 0; " in message
     assert "conv [4, 8, 1, 1] conv2d_7 of the reference, conv [8, 8, 1, 1] of the model" in message
@@ -56,13 +58,13 @@ def test_what_differs_in_number_and_where_it_begins():
 def test_an_operator_too_many():
     theirs = [RELU, vertex("relu", -1)]
     with pytest.raises(GraphError, match="relu b of the reference, none of the model"):
-        match([RELU], theirs, ["a", "b"])
+        match_networks([RELU], theirs, ["a", "b"])
 
 
 def test_twins_are_refused():
     twins = [RELU, RELU]
     with pytest.raises(GraphError, match="a and b of the reference stand in the same place"):
-        match(twins, twins, ["a", "b"])
+        match_networks(twins, twins, ["a", "b"])
 
 
 CONV = Operator("conv", "c", (Source(-1),), (), {"weight": "w"})
@@ -74,11 +76,11 @@ HEAD = [
 
 
 def test_network_ends_at_the_heads():
-    behind = [
+    after_head = [
         Operator("sigmoid", "p", (Source(3),), ()),
         Operator("relu", "aside", (Source(0),), ()),
     ]
-    found = network([CONV, NORM, *HEAD, *behind], {"w": (8, 8, 1, 1)})
+    found = build_network([CONV, NORM, *HEAD, *after_head], {"w": (8, 8, 1, 1)})
     assert [v.parts for v in found] == [(0, 1), (2,), (3,)]
     assert [v.sources for v in found] == [(Source(-1),), (Source(0),), (Source(1),)]
 
@@ -89,5 +91,5 @@ def test_a_batch_norm_that_shares_its_convolution_stands_alone():
         Operator("conv", "h", (Source(2),), (), {"weight": "w"}),
         Operator("split", "s", (Source(3),), ()),
     ]
-    found = network([CONV, NORM, add, *head], {"w": (8, 8, 1, 1)})
+    found = build_network([CONV, NORM, add, *head], {"w": (8, 8, 1, 1)})
     assert [v.kind for v in found] == ["conv", "batch_norm", "add", "conv", "split"]

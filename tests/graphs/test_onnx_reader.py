@@ -48,14 +48,14 @@ def refused(tmp_path):
 
 def changed(weight, **fields):
     """A graph of one weight that is not what it was."""
-    made = tensor("v", weight)
+    proto = tensor("v", weight)
     for name, value in fields.items():
         if name == "dims":
-            del made.dims[:]
-            made.dims.extend(value)
+            del proto.dims[:]
+            proto.dims.extend(value)
         else:
-            setattr(made, name, value)
-    return model([RELU], [made])
+            setattr(proto, name, value)
+    return model([RELU], [proto])
 
 
 ONES = np.ones((2, 3), np.float32)
@@ -106,15 +106,15 @@ def test_number_formats(tmp_path, written, dtype):
 
 @pytest.mark.parametrize("place", ["initializer", "constant"])
 def test_no_other_file_is_opened(refused, tmp_path, place):
-    elsewhere = tensor("v", ONES)
-    elsewhere.ClearField("raw_data")
-    elsewhere.data_location = TensorProto.EXTERNAL
+    external = tensor("v", ONES)
+    external.ClearField("raw_data")
+    external.data_location = TensorProto.EXTERNAL
     for key, value in (("location", "/etc/passwd"), ("offset", "0"), ("length", "24")):
-        elsewhere.external_data.add(key=key, value=value)
+        external.external_data.add(key=key, value=value)
     if place == "initializer":
-        written = model([RELU], [elsewhere])
+        written = model([RELU], [external])
     else:
-        written = model([node("Constant", "", "v", value=elsewhere), RELU])
+        written = model([node("Constant", "", "v", value=external), RELU])
     assert "'v' keeps its numbers in another file, which was not opened" in refused(written)
 
 
@@ -221,9 +221,9 @@ def test_graphs_that_are_no_picodet(tmp_path, graph, message):
     assert message in str(error)
 
 
-def chain(kind, taken="{}"):
+def chain(kind, inputs="{}"):
     names = ["x", *(f"r{i}" for i in range(MANY))]
-    nodes = [node(kind, taken.format(a), b) for a, b in pairwise(names)]
+    nodes = [node(kind, inputs.format(a), b) for a, b in pairwise(names)]
     return model(nodes, outputs=names[-1:])
 
 
@@ -247,6 +247,7 @@ EXPENSIVE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", EXPENSIVE.values(), ids=EXPENSIVE)
 def test_graphs_that_are_made_to_be_expensive(tmp_path, graph):
     (tmp_path / "x.onnx").write_bytes(graph.SerializeToString())

@@ -5,7 +5,7 @@ import pytest
 
 from picodet.errors import GraphError
 from picodet.graphs.graph import Graph, Node
-from picodet.graphs.outputs import EndingNames, find_ending, per_cell
+from picodet.graphs.outputs import GraphOutputs, find_outputs, flatten_map
 
 
 def level(name, source):
@@ -25,7 +25,7 @@ LEVELS = [
     *level("c", "coarse"),
     *level("f", "fine"),
 ]
-JOINED = [
+CONCATENATED = [
     Node("concat", ("f_scores", "c_scores"), ("scores",)),
     Node("concat", ("f_sides", "c_sides"), ("boxes",)),
 ]
@@ -36,15 +36,15 @@ NMS = [
 HEADS = ("f_scores", "c_scores"), ("f_sides", "c_sides")
 
 
-def ending(nodes, outputs=("kept",)):
-    return find_ending(Graph(tuple(nodes), ("image", "scale_factor"), outputs, {}))
+def outputs_of(nodes, outputs=("kept",)):
+    return find_outputs(Graph(tuple(nodes), ("image", "scale_factor"), outputs, {}))
 
 
 def test_heads_from_the_finest_level_on():
-    assert ending(LEVELS) == EndingNames(*HEADS, None, None, None)
+    assert outputs_of(LEVELS) == GraphOutputs(*HEADS, None, None, None)
 
 
-def aligned(name, source, added):
+def v2_level(name, source, added):
     """Classes, alignment and sides of 2022, each with a predictor of its own."""
     return [
         *(Node("conv", (source,), (f"{name}_{x}",), {"weight": "w"}) for x in ("c", "a", "sides")),
@@ -59,30 +59,30 @@ def aligned(name, source, added):
 
 @pytest.mark.parametrize("added", ["scale", "add", None])
 def test_heads_of_2022(added):
-    levels = [*LEVELS[:2], *aligned("c", "coarse", added), *aligned("f", "fine", added)]
-    assert ending(levels) == EndingNames(*HEADS, None, None, None)
-    found = ending(levels + JOINED + NMS)
-    assert found == EndingNames(*HEADS, "boxes", "scores", "kept")
+    levels = [*LEVELS[:2], *v2_level("c", "coarse", added), *v2_level("f", "fine", added)]
+    assert outputs_of(levels) == GraphOutputs(*HEADS, None, None, None)
+    found = outputs_of(levels + CONCATENATED + NMS)
+    assert found == GraphOutputs(*HEADS, "boxes", "scores", "kept")
     with pytest.raises(GraphError, match="no head of a PicoDet in the graph"):
-        ending([node for node in levels if node.kind != "sqrt"])
+        outputs_of([node for node in levels if node.kind != "sqrt"])
 
 
 def test_decoded_boxes():
     outputs = ("boxes", "scores")
-    assert ending(LEVELS + JOINED, outputs) == EndingNames(*HEADS, *outputs, None)
+    assert outputs_of(LEVELS + CONCATENATED, outputs) == GraphOutputs(*HEADS, *outputs, None)
     with pytest.raises(GraphError, match="one output, the boxes, is expected, found none"):
-        ending(LEVELS + JOINED, ("scores",))
+        outputs_of(LEVELS + CONCATENATED, ("scores",))
 
 
 def test_nms():
-    found = ending(LEVELS + JOINED + NMS)
-    assert found == EndingNames(*HEADS, "boxes", "scores", "kept")
+    found = outputs_of(LEVELS + CONCATENATED + NMS)
+    assert found == GraphOutputs(*HEADS, "boxes", "scores", "kept")
 
 
 def test_nms_of_boxes_that_are_not_scaled_where_there_is_one_input():
-    nodes = (*LEVELS, *JOINED, Node("nms", ("boxes", "scores"), ("kept",)))
-    found = find_ending(Graph(nodes, ("image",), ("kept",), {}))
-    assert found == EndingNames(*HEADS, "boxes", "scores", "kept", in_picture=False)
+    nodes = (*LEVELS, *CONCATENATED, Node("nms", ("boxes", "scores"), ("kept",)))
+    found = find_outputs(Graph(nodes, ("image",), ("kept",), {}))
+    assert found == GraphOutputs(*HEADS, "boxes", "scores", "kept", in_image=False)
 
 
 @pytest.mark.parametrize(
@@ -90,17 +90,20 @@ def test_nms_of_boxes_that_are_not_scaled_where_there_is_one_input():
     [
         (LEVELS[:2], "no head of a PicoDet in the graph.* It ends with relu fine, relu coarse"),
         (LEVELS[:-1], "behind f_flat, .* one sigmoid is expected, found nothing"),
-        (LEVELS + JOINED + [Node("nms", ("boxes", "scores"), ("s",))], "division by the scale"),
-        (LEVELS + JOINED + NMS + NMS[1:], "one NMS of boxes and scores is expected"),
+        (
+            LEVELS + CONCATENATED + [Node("nms", ("boxes", "scores"), ("s",))],
+            "division by the scale",
+        ),
+        (LEVELS + CONCATENATED + NMS + NMS[1:], "one NMS of boxes and scores is expected"),
     ],
 )
 def test_other_endings_are_refused(nodes, message):
     with pytest.raises(GraphError, match=message):
-        ending(nodes)
+        outputs_of(nodes)
 
 
 def test_per_cell():
-    assert per_cell(np.zeros((1, 80, 4, 6)), "t").shape == (1, 80, 24)
-    assert per_cell(np.zeros((1, 80, 24)), "t").shape == (1, 80, 24)
+    assert flatten_map(np.zeros((1, 80, 4, 6)), "t").shape == (1, 80, 24)
+    assert flatten_map(np.zeros((1, 80, 24)), "t").shape == (1, 80, 24)
     with pytest.raises(GraphError, match=r"t of the graph has the shape \[2, 80, 24\]"):
-        per_cell(np.zeros((2, 80, 24)), "t")
+        flatten_map(np.zeros((2, 80, 24)), "t")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from picodet.errors import CheckpointError
 from picodet.graphs import pdiparams
-from picodet.graphs.pdiparams import Declared
+from picodet.graphs.pdiparams import DeclaredWeight
 
 ARRAYS = {
     "w": np.arange(6, dtype=np.float32).reshape(1, 2, 3),
@@ -22,7 +22,9 @@ ARRAYS = {
     "long": np.array([[-(2**40)]]),
 }
 DECLARED = [
-    Declared(name, {"uint16": "bfloat16"}.get(array.dtype.name, array.dtype.name), array.shape)
+    DeclaredWeight(
+        name, {"uint16": "bfloat16"}.get(array.dtype.name, array.dtype.name), array.shape
+    )
     for name, array in ARRAYS.items()
 ]
 GOOD = files.pdiparams(ARRAYS)
@@ -51,12 +53,12 @@ def test_every_number_format_in_the_order_of_names(read):
 def test_levels_of_detail_are_passed_over(read):
     array = ARRAYS["half"]
     content = files.tensor(array, levels=[b"", bytes(16)])
-    assert np.array_equal(read(content, [Declared("x", "float16", (3,))])["x"], array)
+    assert np.array_equal(read(content, [DeclaredWeight("x", "float16", (3,))])["x"], array)
 
 
 def test_a_side_that_the_program_leaves_open(read):
     content = files.tensor(ARRAYS["w"])
-    assert read(content, [Declared("w", "float32", (1, -1, 3))])["w"].shape == (1, 2, 3)
+    assert read(content, [DeclaredWeight("w", "float32", (1, -1, 3))])["w"].shape == (1, 2, 3)
 
 
 def test_a_program_without_weights(read):
@@ -99,7 +101,7 @@ def test_what_it_claims_is_held_against_what_it_has(read, content, message):
     tracemalloc.start()
     try:
         with pytest.raises(CheckpointError, match=message) as caught:
-            read(content, [Declared("w", "float32", (3,))])
+            read(content, [DeclaredWeight("w", "float32", (3,))])
         assert tracemalloc.get_traced_memory()[1] < 1e6
     finally:
         tracemalloc.stop()
@@ -108,7 +110,7 @@ def test_what_it_claims_is_held_against_what_it_has(read, content, message):
 
 
 def test_two_weights_of_one_name(read):
-    twice = [Declared("w", "float32", (1,))] * 2
+    twice = [DeclaredWeight("w", "float32", (1,))] * 2
     with pytest.raises(CheckpointError, match="two weights of the name w"):
         read(files.tensor(np.ones(1, np.float32)) * 2, twice)
 

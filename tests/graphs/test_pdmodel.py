@@ -7,7 +7,7 @@ from paddle_files import feed, fetch, field, operator
 
 from picodet.errors import CheckpointError, GraphError
 from picodet.graphs import pdmodel
-from picodet.graphs.graph import Node, canonical
+from picodet.graphs.graph import Node, canonicalize
 
 CONV = {"conv_0.w_0": np.ones((4, 3, 1, 1), np.float32)}
 SMALL = files.small_pdmodel()
@@ -56,7 +56,7 @@ def test_a_small_program(read):
     )
     assert set(graph.constants) == set(files.WEIGHTS)
     assert all(np.array_equal(graph.constants[name], files.WEIGHTS[name]) for name in files.WEIGHTS)
-    assert [node.kind for node in canonical(graph).nodes] == [
+    assert [node.kind for node in canonicalize(graph).nodes] == [
         *("conv", "batch_norm", "hardswish", "avg_pool"),
     ]
 
@@ -143,8 +143,8 @@ def test_inputs_and_outputs_stand_in_the_order_of_their_columns(read):
     assert graph.outputs == ("a", "b")
 
 
-def relu(taken="image", made="y"):
-    return operator("relu", {"X": taken}, {"Out": made})
+def relu(source="image", name="y"):
+    return operator("relu", {"X": source}, {"Out": name})
 
 
 @pytest.mark.parametrize(
@@ -161,10 +161,10 @@ def relu(taken="image", made="y"):
             "relu takes b, which nothing",
         ),
         ([feed("image"), relu("y"), fetch("y")], "relu takes y, which nothing before it makes"),
-        ([feed("image"), relu(made="image"), fetch("image")], "relu writes image, an input"),
-        ([feed("image"), relu(made="conv_0.w_0"), fetch("y")], "relu writes conv_0.w_0, an input"),
+        ([feed("image"), relu(name="image"), fetch("image")], "relu writes image, an input"),
+        ([feed("image"), relu(name="conv_0.w_0"), fetch("y")], "relu writes conv_0.w_0, an input"),
         ([feed("image"), operator("relu", {}, {"Out": "y"}), fetch("y")], "too little to make y"),
-        ([feed("image"), relu(made=[]), fetch("y")], "too little to make nothing"),
+        ([feed("image"), relu(name=[]), fetch("y")], "too little to make nothing"),
         (
             [feed("image"), operator("elementwise_add", {"X": "image"}, {"Out": "y"}), fetch("y")],
             "an operator elementwise_add takes too little",
@@ -237,7 +237,7 @@ def test_real_programs(shared, folder, convolutions, operators):
     file = shared / folder / "model.pdmodel"
     graph = pdmodel.read(file, file.with_suffix(".pdiparams")).graph
     assert len(graph.nodes) == operators
-    nodes = canonical(graph).nodes
+    nodes = canonicalize(graph).nodes
     assert sum(node.kind == "conv" for node in nodes) == convolutions
     assert {node.kind for node in nodes} <= {
         *(

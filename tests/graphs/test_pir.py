@@ -3,11 +3,11 @@
 import numpy as np
 import paddle_files as files
 import pytest
-from paddle_files import Pir, value_type
+from paddle_files import PirBuilder, value_type
 
 from picodet.errors import CheckpointError, GraphError
 from picodet.graphs import pir
-from picodet.graphs.graph import Node, canonical
+from picodet.graphs.graph import Node, canonicalize
 
 SMALL = files.small_pir()
 NOTHING = {"#": "NULL"}
@@ -27,7 +27,7 @@ def read(tmp_path_factory):
     return read_bytes
 
 
-class Fed(Pir):
+class PirWithInput(PirBuilder):
     """A program that is given a picture."""
 
     def __init__(self):
@@ -41,13 +41,13 @@ class Fed(Pir):
 
 def node_of(read, kind, *operands, results=1, **attributes):
     """The one operator; operands are made before it: None for one that is not there."""
-    program = Fed()
+    program = PirWithInput()
     values = [
         program.numbers(*value) if isinstance(value, tuple) else program.number(value)
         for value in operands
     ]
-    made = program.add(f"1.{kind}", [program.image, *values], results, **attributes)
-    (node,) = read(program.fetch(made if results == 1 else made[0])).graph.nodes
+    result = program.add(f"1.{kind}", [program.image, *values], results, **attributes)
+    (node,) = read(program.fetch(result if results == 1 else result[0])).graph.nodes
     return node
 
 
@@ -77,7 +77,7 @@ def test_a_small_program(read):
         **{"/full_int_array_0": [1, 4, 1, 1], "/full_0": [1.0]},
     }
     assert all(np.array_equal(graph.constants[name], files.WEIGHTS[name]) for name in files.WEIGHTS)
-    conv, index = program.places["/Net/conv2d_0"]
+    conv, index = program.results["/Net/conv2d_0"]
     assert (program.operators[conv], index) == ("pd_op.conv2d", 0)
 
 
@@ -91,7 +91,7 @@ def test_both_forms_of_one_network_are_one_graph(read, tmp_path):
     kinds, roles = zip(
         *[
             ([node.kind for node in nodes], [node.weights for node in nodes])
-            for nodes in (canonical(graph).nodes for graph in graphs)
+            for nodes in (canonicalize(graph).nodes for graph in graphs)
         ],
         strict=True,
     )
@@ -145,7 +145,7 @@ def test_an_unknown_operator_keeps_its_name_and_all_that_it_takes_and_makes(read
 
 
 def test_lists_are_what_is_in_them(read):
-    program = Fed()
+    program = PirWithInput()
     sections, axis = program.numbers(1, 2), program.number(1.0)
     whole = program.add("1.split", [program.image, sections, axis], struct_name="/Net/")
     left, right = program.add("0.split", [whole], 2)
@@ -155,12 +155,12 @@ def test_lists_are_what_is_in_them(read):
     names = ("/Net/split_0.0", "/Net/split_0.1")
     assert split == Node("split", ("image",), names, {}, {"sections": (1, 2)})
     assert concat == Node("concat", names[::-1], ("/concat_0",))
-    assert found.operators[found.places[names[1]][0]] == "builtin.split"
-    assert found.places[names[1]][1] == 1
+    assert found.operators[found.results[names[1]][0]] == "builtin.split"
+    assert found.results[names[1]][1] == 1
 
 
 def test_constants(read):
-    program = Fed()
+    program = PirWithInput()
     program.add("1.full", value=7.0, shape=(2, 1))
     program.operators[-1]["A"][0]["AT"] = {"#": "0.a_f64", "VD": "-INF"}
     graph = read(program.fetch(program.add("1.relu", [program.image]))).graph
@@ -169,7 +169,7 @@ def test_constants(read):
 
 @pytest.mark.parametrize("kind", ["float16", "uint16", "int64"])
 def test_weights_of_other_formats(read, kind):
-    program, array = Fed(), np.arange(3).astype(kind)
+    program, array = PirWithInput(), np.arange(3).astype(kind)
     program.weight("w", array)
     graph = read(program.fetch(program.image), {"w": array}).graph
     assert graph.constants["w"].dtype == array.dtype
@@ -177,16 +177,16 @@ def test_weights_of_other_formats(read, kind):
 
 def graph_error(program):
     """A program with an operator that stands in no network."""
-    made = Fed()
-    last = program(made)
-    return made.fetch(last if isinstance(last, int) else made.image)
+    builder = PirWithInput()
+    last = program(builder)
+    return builder.fetch(last if isinstance(last, int) else builder.image)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (Pir().content(), "0 inputs and 0 outputs"),
-        (Fed().content(), "1 inputs and 0 outputs"),
+        (PirBuilder().content(), "0 inputs and 0 outputs"),
+        (PirWithInput().content(), "1 inputs and 0 outputs"),
         (graph_error(lambda p: p.add("1.relu", [99])), "value 99 is taken, and no operator before"),
         (graph_error(lambda p: p.add("1.relu", [p.count + 1])), "value 2 is taken"),
         (graph_error(lambda p: p.add("1.relu", [0])), "too little to make /relu_0"),
@@ -235,14 +235,14 @@ def test_a_key_that_stands_twice(read):
 
 
 def test_a_value_that_is_made_twice(read):
-    program = Fed()
+    program = PirWithInput()
     program.count = 0
     with pytest.raises(GraphError, match="makes value 1 twice"):
         read(program.fetch(program.add("1.relu", [program.image])))
 
 
 def test_lists_of_lists_of_operands_stay_bounded(read):
-    program = Fed()
+    program = PirWithInput()
     both = program.add("0.combine", [program.image] * 1000)
     for _ in range(500):
         program.add("1.concat", [both])
@@ -259,6 +259,6 @@ def test_real_programs(shared, name, convolutions, operators):
     found = pir.read(file, file.with_suffix(".pdiparams"))
     assert found.graph.inputs == ("image", "scale_factor")
     assert len(found.graph.nodes) == operators
-    nodes = canonical(found.graph).nodes
+    nodes = canonicalize(found.graph).nodes
     assert sum(node.kind == "conv" for node in nodes) == convolutions
     assert nodes[-1].kind == "nms"

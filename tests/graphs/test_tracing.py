@@ -7,7 +7,7 @@ from tracing import SMALL
 
 from picodet.converter.names.unmatched_tensors import TORCH_ONLY_SUFFIX
 from picodet.graphs.operators import Source
-from picodet.graphs.tracing import FUNCTIONS, MODULES, trace
+from picodet.graphs.tracing import FUNCTION_KINDS, MODULE_KINDS, trace
 from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, VARIANTS
 
 TRACED = trace(SMALL)
@@ -34,13 +34,14 @@ def test_operators():
     assert list(norm.weights) == ["weight", "bias", "running_mean", "running_var"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_every_tensor_is_some_operators(config):
     """But for the integral, which is called in decoding."""
     traced = trace(config)
     assert {operator.kind for operator in traced.operators} <= {
-        *MODULES.values(),
-        *FUNCTIONS.values(),
+        *MODULE_KINDS.values(),
+        *FUNCTION_KINDS.values(),
     }
     named = Counter(name for operator in traced.operators for name in operator.weights.values())
     assert set(named.values()) == {1}
@@ -77,6 +78,7 @@ def test_half_a_split_goes_into_a_layer():
     assert (TRACED.operators[source.operator].kind, source.index) == ("split", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("config", "maps"), [(SMALL, 8), (S_NPU, 12)])
 def test_tuples_are_flat(config, maps):
     by_path = {call.path: call for call in trace(config).calls}

@@ -1,4 +1,4 @@
-"""The drawn predictions of scripts/fixtures/drawn_assignments.py as tensors, and what ppdet made of them."""
+"""The predictions of scripts/fixtures/drawn_assignments.py, and what ppdet assigned to them."""
 
 from typing import NamedTuple
 
@@ -41,15 +41,15 @@ def padded(targets: Targets, more: int) -> Targets:
 
 
 def single_image_targets(*boxes: tuple[float, float, float, float], classes=None) -> Targets:
-    """Of one picture."""
+    """Of one image."""
     classes = torch.tensor([classes or [0] * len(boxes)])
     return Targets(torch.tensor([boxes]), classes, torch.ones(1, len(boxes), dtype=torch.bool))
 
 
 def difference_to_recorded(assignment: Assignment, golden, name: str, images=None) -> float:
-    """The greatest difference of the qualities; asserts that the cells and their boxes are ppdet's.
+    """The greatest difference of the qualities; asserts equal assigned boxes.
 
-    cells: pictures to look at, all by default.
+    anchor points: images to look at, all by default.
     """
     with np.load(golden / "assigners.npz") as loaded:
         rows, quality = loaded[f"{name}/taken"], loaded[f"{name}/quality"]

@@ -1,7 +1,8 @@
 """Files of every form that picodet reads, small and whole; ways to damage them; and the promise.
 
 The promise: a file is read, or there is one clear error; in bounded memory, by bounded work
-(tests/helpers/work.py), and nothing is written. `check` holds it against one file. `make fuzz` uses it too.
+(tests/helpers/work.py), and nothing is written. `check` holds it against one file.
+`make fuzz` uses it too.
 """
 
 import io
@@ -285,8 +286,8 @@ def small_onnx() -> bytes:
 @cache
 def own_onnx() -> bytes:
     """An export of ours, whole."""
-    from picodet.export.model_proto import build
-    from picodet.export.options import Wanted as Export
+    from picodet.exporter.model_proto import build_model
+    from picodet.exporter.options import ExportOptions as Export
 
     meta = make_meta(WIDE, "detector", "wide.pdparams", "ab" * 32)
-    return build(built(WIDE), Export(level="boxes"), meta).SerializeToString()
+    return build_model(built(WIDE), Export(level="boxes"), meta).SerializeToString()

@@ -12,7 +12,7 @@ import numpy as np
 
 CATEGORIES = {7: "red", 9: "green", 4: "blue"}  # by id
 CHANNELS = {"red": 2, "green": 1, "blue": 0}  # of a picture in OpenCV's order
-EMPTY, CROWDED = 3, 5  # positions of pictures
+EMPTY_IMAGE, CROWD_IMAGE = 3, 5  # positions of pictures
 SIZES = ((96, 128), (160, 120), (64, 64), (300, 400))  # height, width
 
 
@@ -23,7 +23,7 @@ def write_dataset(folder: Path, count: int = 10) -> Path:
     for position in range(count):
         height, width = SIZES[position % len(SIZES)]
         random = np.random.RandomState(position)
-        picture = random.normal(90, 15, (height, width, 3))
+        canvas = random.normal(90, 15, (height, width, 3))
         identity = 37 * (count - 1 - position)  # 0 is one; the file is not in their order
         images.append(
             {
@@ -35,19 +35,19 @@ def write_dataset(folder: Path, count: int = 10) -> Path:
             category = list(CATEGORIES)[random.randint(3)]
             w, h = random.uniform(0.4, 0.6, 2) * (width, height)
             x, y = (random.randint(2, 6, 2) + 0.5) / 8 * (width, height) - (w / 2, h / 2)
-            patch = picture[int(y) : int(y + h), int(x) : int(x + w)]
+            patch = canvas[int(y) : int(y + h), int(x) : int(x + w)]
             patch -= 40
             patch[..., CHANNELS[CATEGORIES[category]]] += random.uniform(60, 110)
-            if position == EMPTY:
+            if position == EMPTY_IMAGE:
                 continue
             rows.append(
                 {
                     **{"id": len(rows) + 1, "image_id": identity, "category_id": category},
                     **{"bbox": [x, y, w, h], "area": w * h},
-                    "iscrowd": int(position == CROWDED),
+                    "iscrowd": int(position == CROWD_IMAGE),
                 }
             )
-        pixels = picture.clip(0, 255).astype(np.uint8)
+        pixels = canvas.clip(0, 255).astype(np.uint8)
         assert cv2.imwrite(str(folder / "val2017" / f"{position}.png"), pixels)
     categories = [{"id": i, "name": name} for i, name in CATEGORIES.items()]
     content = {"images": images, "categories": categories, "annotations": rows}

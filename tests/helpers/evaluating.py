@@ -10,32 +10,40 @@ from picodet.distributed import SingleProcess
 from picodet.errors import EvaluationError, PicoDetError
 from picodet.evaluation.evaluator import detect_dataset
 
-COUNT = 10  # pictures
+NUM_IMAGES = 10  # pictures
 
 
-def ignore(done, total):
+def no_progress(done, total):
     pass
 
 
-def detect(asked, ranks=None, checking=ignore, detecting=ignore, clock=time.monotonic):
-    return detect_dataset(asked, ranks or SingleProcess(), checking, detecting, clock)
+def detect(
+    request,
+    ranks=None,
+    check_progress=no_progress,
+    detect_progress=no_progress,
+    clock=time.monotonic,
+):
+    return detect_dataset(request, ranks or SingleProcess(), check_progress, detect_progress, clock)
 
 
-def same(one, other):
+def same_output(one, other):
     """Bit for bit."""
-    assert len(one.results) == len(other.results)
-    return all(same_results(a, b) for a, b in zip(one.results, other.results, strict=True))
+    assert len(one.predictions) == len(other.predictions)
+    return all(
+        same_predictions(a, b) for a, b in zip(one.predictions, other.predictions, strict=True)
+    )
 
 
-def same_results(a, b):
+def same_predictions(a, b):
     return all(np.array_equal(vars(a)[name], vars(b)[name]) for name in vars(a))
 
 
-def not_yet(done, total):
+def fail_on_progress(done, total):
     raise AssertionError("began to detect")
 
 
-def interrupting(after, error=KeyboardInterrupt):
+def interrupt_after(after, error=KeyboardInterrupt):
     """A user who presses Ctrl-C when so many pictures are done."""
 
     def progress(done, total):
@@ -45,7 +53,7 @@ def interrupting(after, error=KeyboardInterrupt):
     return progress
 
 
-class Neighbours:
+class ThreadGroup:
     """Processes of one run as threads of one process."""
 
     def __init__(self, size):
@@ -53,36 +61,36 @@ class Neighbours:
         self.barrier = threading.Barrier(size, timeout=PATIENCE)
 
     def rank(self, rank):
-        return Neighbour(self, rank)
+        return ThreadRank(self, rank)
 
 
-class Neighbour:
-    def __init__(self, all_of_them, rank):
-        self.all_of_them, self.rank, self.size = all_of_them, rank, all_of_them.size
+class ThreadRank:
+    def __init__(self, group, rank):
+        self.group, self.rank, self.size = group, rank, group.size
 
     def check(self):
         pass
 
     def gather(self, rows):
-        self.all_of_them.parts[self.rank] = rows
+        self.group.parts[self.rank] = rows
         try:
-            self.all_of_them.barrier.wait()
-            parts = list(self.all_of_them.parts)
-            self.all_of_them.barrier.wait()
+            self.group.barrier.wait()
+            parts = list(self.group.parts)
+            self.group.barrier.wait()
         except threading.BrokenBarrierError as error:
             raise EvaluationError("another has failed") from error
         return parts
 
 
-def detect_by(size, asked, progress=lambda rank: ignore):
+def detect_with_threads(size, request, progress=lambda rank: no_progress):
     """Outcome, or error, of every rank."""
-    together, outcomes = Neighbours(size), [None] * size
+    group, outcomes = ThreadGroup(size), [None] * size
 
     def one(rank):
         try:
-            outcomes[rank] = detect(asked, together.rank(rank), detecting=progress(rank))
+            outcomes[rank] = detect(request, group.rank(rank), detect_progress=progress(rank))
         except (KeyboardInterrupt, PicoDetError) as error:
-            together.barrier.abort()
+            group.barrier.abort()
             outcomes[rank] = error
 
     threads = [threading.Thread(target=one, args=(rank,)) for rank in range(size)]

@@ -6,15 +6,15 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from picodet.evaluation.compare import Pair, ResultComparison, Spread
+from picodet.evaluation.compare import DifferenceStats, MatchedPair, PredictionComparison
 from picodet.evaluation.schema import (
     ClassResult,
     Curves,
     Interval,
+    LabeledBox,
     Report,
-    Shown,
     WhatIf,
-    WorstPicture,
+    WorstImage,
 )
 
 HOSTILE = '<script>alert("1")</script>[bold]'
@@ -36,20 +36,23 @@ def jpeg(height: int = 30, width: int = 40) -> bytes:
 
 
 CLASSES = (
-    ClassResult("person", 0.45, 0.71, 0.47, 0.55, truths=1204, detections=9000),
-    ClassResult(f"cup{HOSTILE}", 0.25, 0.41, 0.26, 0.43, truths=87, detections=611),
-    ClassResult("cat", 0.61, 0.82, 0.66, 0.72, truths=9, detections=40),
-    ClassResult("toaster", NAN, NAN, NAN, NAN, truths=0, detections=3),
-    ClassResult("hair drier", NAN, NAN, NAN, NAN, truths=0, detections=0),
+    ClassResult("person", 0.45, 0.71, 0.47, 0.55, num_gt=1204, detections=9000),
+    ClassResult(f"cup{HOSTILE}", 0.25, 0.41, 0.26, 0.43, num_gt=87, detections=611),
+    ClassResult("cat", 0.61, 0.82, 0.66, 0.72, num_gt=9, detections=40),
+    ClassResult("toaster", NAN, NAN, NAN, NAN, num_gt=0, detections=3),
+    ClassResult("hair drier", NAN, NAN, NAN, NAN, num_gt=0, detections=0),
 )
 WORST = (
-    WorstPicture(
+    WorstImage(
         "000000000139.jpg",
         jpeg(),
         size=(480, 640),
-        found=(Shown((10, 20, 110, 220), "person", 0.91),),
-        wrong=(Shown((-5, 0, 320, 470), f"cup{HOSTILE}", 0.3456),),
-        missed=(Shown((600, 5, 650, 100), "cat", None), Shown((300, 50, 310, 60), "cat", None)),
+        true_positives=(LabeledBox((10, 20, 110, 220), "person", 0.91),),
+        false_positives=(LabeledBox((-5, 0, 320, 470), f"cup{HOSTILE}", 0.3456),),
+        false_negatives=(
+            LabeledBox((600, 5, 650, 100), "cat", None),
+            LabeledBox((300, 50, 310, 60), "cat", None),
+        ),
     ),
 )
 WHAT_IF = (
@@ -66,10 +69,10 @@ REPORT = Report(
     stats=CUBIC,
     classes=CLASSES,
     curves=Curves((0.5, 0.75, 0.9), np.stack([(1 - RECALLS) ** p for p in (1, 2, 4)])),
-    pictures=400,
+    num_images=400,
     detections=39888,
     seconds=12.5,
-    shown_from=0.3,
+    min_shown_score=0.3,
     worst=WORST,
     what_if=WHAT_IF,
     notes=("3 unreadable pictures left out: this AP is not COCO's",),
@@ -91,14 +94,14 @@ NOTHING_TO_FIND = replace(
 NOTHING_FOUND = replace(
     REPORT,
     stats=(0.0, 0.0, 0.0, -1.0, *(0.0,) * 5, -1.0, 0.0, 0.0),
-    classes=(ClassResult("person", 0.0, 0.0, 0.0, 0.0, truths=3, detections=0),),
+    classes=(ClassResult("person", 0.0, 0.0, 0.0, 0.0, num_gt=3, detections=0),),
     curves=Curves((0.5, 0.75), np.zeros((2, 101))),
     detections=0,
     seconds=0.0,
-    worst=(replace(WORST[0], found=(), wrong=()),),
+    worst=(replace(WORST[0], true_positives=(), false_positives=()),),
     what_if=(),
 )
-COMPARISON = ResultComparison(
+COMPARISON = PredictionComparison(
     stats_a=LINEAR,
     stats_b=CUBIC,
     interval=Interval(0.0, -0.004, 0.003),
@@ -108,9 +111,11 @@ COMPARISON = ResultComparison(
     same=4,
     missing=np.array([3, 1]),
     extra=np.array([5]),
-    score=Spread(0.01, 0.05, 0.1),
-    box=Spread(1.5, 20, 123.4),
-    worst=(Pair(1, "a.jpg", HOSTILE, 4, 6, (0.5, 0.6), ((0, 0, 9, 9), (0, 0, 9, 8)), 0.1, 1.0),),
+    score=DifferenceStats(0.01, 0.05, 0.1),
+    box=DifferenceStats(1.5, 20, 123.4),
+    worst=(
+        MatchedPair(1, "a.jpg", HOSTILE, 4, 6, (0.5, 0.6), ((0, 0, 9, 9), (0, 0, 9, 8)), 0.1, 1.0),
+    ),
 )
 SAME = replace(
     COMPARISON,

@@ -3,7 +3,7 @@
 import json
 
 HEADS = [(1, cells, 2) for cells in (64, 16, 4, 1)]  # of a picture of 64 x 64, two classes
-SIDES = [(1, cells, 32) for cells in (64, 16, 4, 1)]
+REG = [(1, cells, 32) for cells in (64, 16, 4, 1)]
 CONFIG = """\
 Preprocess:
 - {type: Resize, interp: 1, keep_ratio: false, target_size: [64, 64]}
@@ -23,7 +23,7 @@ def make_folder(path, outputs, inputs=("image",), config=CONFIG, **more):
     return path
 
 
-def heads(score=0.5, side=0.0):
+def heads(score=0.5, reg=0.0):
     return [(f"score{i}", shape, score) for i, shape in enumerate(HEADS)] + [
-        (f"side{i}", shape, side) for i, shape in enumerate(SIDES)
+        (f"side{i}", shape, reg) for i, shape in enumerate(REG)
     ]

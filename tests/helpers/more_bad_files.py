@@ -36,14 +36,14 @@ from picodet.alignment.training.recording import (
     tensor_digest,
 )
 from picodet.data.coco import read_annotations
-from picodet.data.image_checksums import ImageSum
-from picodet.evaluation.detections import read_results
+from picodet.data.image_checksums import ImageChecksum
+from picodet.evaluation.detections import read_predictions
 from picodet.evaluation.resume import read_progress, write_progress
 from picodet.graphs.operators import Operator, Source
 from picodet.training import checkpoint as checkpoints
 
-ASKED = {"model": "x"}
-SUMS = {4: ("4.png", ImageSum(1000, 1)), 9: ("9.png", ImageSum(2000, 2))}
+RUN_SETTINGS = {"model": "x"}
+SUMS = {4: ("4.png", ImageChecksum(1000, 1)), 9: ("9.png", ImageChecksum(2000, 2))}
 ANNOTATIONS = {
     "images": [{"id": i, "file_name": f"{i}.png", "height": 20, "width": 30} for i in (4, 9)],
     "categories": [{"id": 1, "name": "cat"}, {"id": 3, "name": "dog"}],
@@ -145,10 +145,10 @@ def training_recording(samples: int = 0) -> bytes:
     run = TrainingRun(
         name="x",
         epoch=0,
-        rate=0.1,
+        lr=0.1,
         boxes=batch.boxes,
         losses=(dict.fromkeys(TERMS, 0.5),) * 2,
-        taken=RecordedAssignment(
+        assignment=RecordedAssignment(
             np.array([0, 1]), np.array([0, 21]), np.array([1, 0]), np.array([0.5, 0.25])
         ),
         gradients=tensors,
@@ -161,7 +161,7 @@ def training_recording(samples: int = 0) -> bytes:
         precision="float64",
         weights={"conv.weight": "ab"},
         images=batch.images,
-        runs=(run, replace(run, taken=None, statistics=None)),
+        runs=(run, replace(run, assignment=None, statistics=None)),
         rates=LearningRates(10, np.arange(3), np.array([0.1, 0.2, 0.3])),
     )
     return _written(lambda path: npz_file.write(whole, samples, path), "x.npz")
@@ -182,7 +182,9 @@ def array() -> bytes:
 
 def progress() -> bytes:
     rows, sums = [np.array([[4, 1, 0.5, 1, 2, 3, 4]])], [each for _, each in SUMS.values()]
-    return _written(lambda path: write_progress(path, ASKED, list(SUMS), rows, sums), "x.npz")
+    return _written(
+        lambda path: write_progress(path, RUN_SETTINGS, list(SUMS), rows, sums), "x.npz"
+    )
 
 
 def state() -> bytes:
@@ -229,8 +231,8 @@ MORE: Mapping[str, tuple[str, Callable[[], bytes], Callable[[Path], object]]] = 
     "batch": ("x.npz", batch, lambda path: read_batch(path, 3)),
     "array": ("x.npy", array, read_array),
     "annotations": ("x.json", annotations, read_annotations),
-    "results": ("x.json", results, read_results),
-    "packed results": ("x.json.gz", packed_results, read_results),
-    "progress": ("x.npz", progress, lambda path: read_progress(path, ASKED, SUMS)),
+    "results": ("x.json", results, read_predictions),
+    "packed results": ("x.json.gz", packed_results, read_predictions),
+    "progress": ("x.npz", progress, lambda path: read_progress(path, RUN_SETTINGS, SUMS)),
     "state": ("x.safetensors", state, checkpoints.load),
 }

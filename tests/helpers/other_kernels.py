@@ -21,7 +21,7 @@ from picodet.alignment.recording import probes
 from picodet.alignment.recording.index import PreprocessingSettings, PreprocessingStep
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.recording.writer import RecordingWriter
-from picodet.data.resize_kernels import fingerprint, using
+from picodet.data.resize_kernels import fingerprint, use_kernels
 from tests.alignment.recording.test_writer import index_of
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def record(path, samples):
             our_steps(encoded_image, CONFIG_480),
             probes.collect_preprocessing(preprocess_probe),
         )
-        with using("portable"):
+        with use_kernels("portable"):
             portable = our_steps(encoded_image, CONFIG_480) | probes.collect_preprocessing(
                 preprocess_probe
             )

@@ -9,12 +9,12 @@ import sys
 from contextlib import nullcontext
 
 
-def main(wanted, folder):
+def main(programs, folder):
     import numpy as np
     import paddle
 
     paddle.enable_static()
-    for i, (prefix, old) in enumerate(json.loads(wanted)):
+    for i, (prefix, old) in enumerate(json.loads(programs)):
         with paddle.pir_utils.OldIrGuard() if old else nullcontext():
             executor = paddle.static.Executor(paddle.CPUPlace())
             program, _, fetches = paddle.static.load_inference_model(prefix, executor)
@@ -33,15 +33,15 @@ def old_facts(block, fetches):
 
 
 def new_facts(block, fetches):
-    made, operators, names = {}, [], []
+    sources, operators, names = {}, [], []
     for i, op in enumerate(block.ops):
-        given = [value for value in op.operands_source() if value.initialized()]
-        taken = [made[value.id] for value in given]
+        operands = [value for value in op.operands_source() if value.initialized()]
+        operand_sources = [sources[value.id] for value in operands]
         results = [(j, value) for j, value in enumerate(op.results()) if value.initialized()]
-        made.update({value.id: (i, j) for j, value in results})
-        operators.append([op.name(), taken, op.attrs().get("struct_name", "/")])
+        sources.update({value.id: (i, j) for j, value in results})
+        operators.append([op.name(), operand_sources, op.attrs().get("struct_name", "/")])
         names += [op.attrs()["parameter_name"]] if op.name() == "builtin.parameter" else []
-    return {"operators": operators, "fetches": [made[value.id] for value in fetches]}, names
+    return {"operators": operators, "fetches": [sources[value.id] for value in fetches]}, names
 
 
 if __name__ == "__main__":

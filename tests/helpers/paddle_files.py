@@ -39,9 +39,9 @@ def variable(name, shape, code=5, persistable=False, kind=7):
     return field(1, name) + field(2, field(1, kind) + tensor) + field(3, int(persistable))
 
 
-def slots(number, given):
+def slots(number, names_by_slot):
     found = b""
-    for slot, one_or_more in given.items():
+    for slot, one_or_more in names_by_slot.items():
         names = [one_or_more] if isinstance(one_or_more, str) else one_or_more
         found += field(number, field(1, slot) + b"".join(field(2, name) for name in names))
     return found
@@ -74,14 +74,16 @@ def block(operators, variables):
     )
 
 
-def pdmodel(operators, weights, inputs=(("image", (-1, 3, 8, 8)),), made=()):
+def pdmodel(operators, weights, inputs=(("image", (-1, 3, 8, 8)),), intermediates=()):
     """A ProgramDesc of one block; feeds and fetches are among the operators.
 
     What operators make is declared for Paddle alone.
     """
     variables = [variable("feed", (), kind=9, persistable=True)]
     variables += [variable("fetch", (), kind=10, persistable=True)]
-    variables += [variable(name, shape) for name, shape in (*inputs, *((m, ()) for m in made))]
+    variables += [
+        variable(name, shape) for name, shape in (*inputs, *((m, ()) for m in intermediates))
+    ]
     for name, array in weights.items():
         variables.append(variable(name, array.shape, CODES[array.dtype.name], persistable=True))
     head = field(1, 0) + field(2, -1)
@@ -105,7 +107,7 @@ def pdiparams(weights):
     return b"".join(tensor(weights[name]) for name in sorted(weights))
 
 
-class Pir:
+class PirBuilder:
     """A program of Paddle 3, an operator after the other; values are numbers."""
 
     def __init__(self):
@@ -135,15 +137,15 @@ class Pir:
         return number
 
     def input(self, name, shape):
-        return self.add("1.data", name=name, shape=shape, **kept_as("float32"))
+        return self.add("1.data", name=name, shape=shape, **ignored_attributes("float32"))
 
     def numbers(self, *values):
-        return self.add("1.full_int_array", value=list(values), **kept_as("int64"))
+        return self.add("1.full_int_array", value=list(values), **ignored_attributes("int64"))
 
     def number(self, value):
         if value is None:
             return 0
-        return self.add("1.full", shape=(1,), value=value, **kept_as("float32"))
+        return self.add("1.full", shape=(1,), value=value, **ignored_attributes("float32"))
 
     def content(self):
         block = {"#": "block_0", "args": [], "ops": self.operators}
@@ -163,7 +165,7 @@ def value_type(shape, kind="t_f32"):
     return {"#": "0.t_dtensor", "D": [{"#": f"0.{kind}"}, list(shape), "NCHW", [], 0]}
 
 
-def kept_as(dtype):
+def ignored_attributes(dtype):
     """What Paddle asks for, and we do not."""
     place = {"#": "1.a_place", "D": [1, 0, ""]}
     return {"dtype": {"#": "1.a_dtype", "D": dtype}, "place": place}
@@ -214,12 +216,12 @@ def small_pdmodel():
         operator("scale", {"X": "p"}, {"Out": "out"}, scale=1.0, bias=0.0),
         fetch("out"),
     ]
-    return pdmodel(operators, WEIGHTS, made=["d", "c", "n", "s", "t", "h", "p", "out"])
+    return pdmodel(operators, WEIGHTS, intermediates=["d", "c", "n", "s", "t", "h", "p", "out"])
 
 
 def small_pir():
     """The same as Paddle 3 writes it."""
-    program = Pir()
+    program = PirBuilder()
     numbers = {name: program.weight(name, array) for name, array in reversed(WEIGHTS.items())}
     image = program.input("image", (-1, 3, 8, 8))
     place = {"struct_name": "/Net/"}

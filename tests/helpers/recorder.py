@@ -17,7 +17,7 @@ import cv2
 import skimage
 
 from picodet.config import Preprocessing
-from picodet.data.preprocess import normalise
+from picodet.data.preprocess import normalize
 
 # of a picture that was resized there by interp 2 and normalised: AVX-512's kernel of Intel's IPP
 CUBIC = "b99894858c48e5876c3c95c498e86ea04ebdc11c4143b61b9a906dbd59f3b2e2"
@@ -43,4 +43,4 @@ def resizes_alike() -> bool:
     resized = cv2.resize(
         image, None, fx=416 / width, fy=416 / height, interpolation=cv2.INTER_CUBIC
     )
-    return sha256(normalise(resized, Preprocessing()).tobytes()).hexdigest() == CUBIC
+    return sha256(normalize(resized, Preprocessing()).tobytes()).hexdigest() == CUBIC

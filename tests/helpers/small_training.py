@@ -1,4 +1,4 @@
-"""A training of seconds: a real model on pictures of noise, in the place of a dataset."""
+"""A training of seconds: a real model on images of noise, in the place of a dataset."""
 
 from dataclasses import replace
 

@@ -11,8 +11,8 @@ from picodet.converter.convert import convert_file
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.formats import pdparams_writer
 from picodet.formats.meta import make_meta
-from picodet.inference.backend import Fed
-from picodet.inference.open_backend import PORTED, Running, open_network
+from picodet.inference.backend import ModelInputs
+from picodet.inference.open_backend import CONVERTED_NOTE, RuntimeOptions, open_backend
 from picodet.models import checkpoint
 
 SIZE = SMALL.input_size
@@ -34,12 +34,13 @@ def folder(tmp_path_factory):
 
 
 def found(path, **more):
-    network = open_network(path, Running(**more))
+    network = open_backend(path, RuntimeOptions(**more))
     images = np.random.default_rng(0).normal(size=(1, 3, *SIZE)).astype(np.float32)
-    (candidates,) = network(Fed(images, np.ones((1, 2), np.float32)))
+    (candidates,) = network(ModelInputs(images, np.ones((1, 2), np.float32)))
     return network, candidates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "numbered"),
     [
@@ -52,17 +53,18 @@ def found(path, **more):
 )
 def test_every_form_says_the_same(folder, form, numbered):
     _, expected = found(folder / "own.pth", size=SIZE)
-    network, made = found(folder / form, size=SIZE)
+    network, candidates = found(folder / form, size=SIZE)
     assert network.runtime == "torch"
     assert network.spec.input_size == SIZE
-    assert np.array_equal(made.scores, expected.scores)
-    assert np.array_equal(made.boxes, expected.boxes)
+    assert np.array_equal(candidates.scores, expected.scores)
+    assert np.array_equal(candidates.boxes, expected.boxes)
     assert any("classes are numbered" in note for note in network.spec.notes) == numbered
 
 
+@pytest.mark.slow
 def test_what_was_assumed_is_said_unless_it_is_given(folder):
     def assumed(**more):
-        notes = open_network(folder / "ppdet.pdparams", Running(**more)).spec.notes
+        notes = open_backend(folder / "ppdet.pdparams", RuntimeOptions(**more)).spec.notes
         return [note for note in notes if "input size 416 is assumed" in note]
 
     assert len(assumed()) == 1
@@ -75,7 +77,7 @@ def test_an_incomplete_checkpoint_is_named_with_what_it_lacks(folder, tmp_path):
         del state_dict[name]
     torch.save(state_dict, tmp_path / "less.pth")
     with pytest.raises(CheckpointError, match=r"missing head\.predictors\.\d\.bias, and 1 more"):
-        open_network(tmp_path / "less.pth", Running())
+        open_backend(tmp_path / "less.pth", RuntimeOptions())
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pdparams"])
@@ -88,25 +90,26 @@ def test_a_backbone_is_no_detector(folder, tmp_path, suffix):
     else:
         pdparams_writer.write(tmp_path / "x.pdparams", arrays)
     with pytest.raises(CheckpointError, match=r"holds a backbone .*expected"):
-        open_network(tmp_path / f"x{suffix}", Running())
+        open_backend(tmp_path / f"x{suffix}", RuntimeOptions())
 
 
+@pytest.mark.slow
 def test_without_paddle_a_folder_is_ported_and_that_is_said(shared):
     folder = shared / "weights" / "picodet_s_192_pedestrian"
-    network = open_network(folder, Running())
+    network = open_backend(folder, RuntimeOptions())
     assert network.runtime == "torch"
-    assert network.spec.notes[0] == PORTED
+    assert network.spec.notes[0] == CONVERTED_NOTE
     assert network.spec.input_size == (192, 192)
-    again = open_network(folder / "model.pdmodel", Running())  # one file stands for both
+    again = open_backend(folder / "model.pdmodel", RuntimeOptions())  # one file stands for both
     assert again.spec == network.spec
 
 
 def test_what_cannot_be_ported_either_wants_paddle(tmp_path):
-    made_up = make_folder(tmp_path / "folder", heads())
+    fake_folder = make_folder(tmp_path / "folder", heads())
     with pytest.raises(PicoDetError, match=r"So it takes Paddle: .* needs paddle, which"):
-        open_network(made_up, Running())
+        open_backend(fake_folder, RuntimeOptions())
 
 
 def test_a_folder_computes_in_float32(tmp_path):
     with pytest.raises(PicoDetError, match="convert it first"):
-        open_network(make_folder(tmp_path / "folder", heads()), Running(float64=True))
+        open_backend(make_folder(tmp_path / "folder", heads()), RuntimeOptions(float64=True))

@@ -18,20 +18,20 @@ from tracing import SMALL, filled_model, seeded_checkpoint
 from picodet.config import Preprocessing
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.export.model_proto import build
-from picodet.export.options import Wanted
-from picodet.inference.backend import Fed
-from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
-from picodet.inference.openvino_backend import OpenVinoNetwork
-from picodet.inference.predict import detect_with
-from picodet.inference.torch_backend import TorchNetwork, on_device
+from picodet.exporter.model_proto import build_model
+from picodet.exporter.options import ExportOptions
+from picodet.inference.backend import ModelInputs
+from picodet.inference.onnxruntime_backend import OnnxRuntimeBackend
+from picodet.inference.openvino_backend import OpenVinoBackend
+from picodet.inference.predict import detect_image
+from picodet.inference.torch_backend import TorchBackend, move_to_device
 from picodet.ops.postprocess import apply_nms
 
-PICTURES = [
+IMAGES = [
     read_image(Path(skimage.__file__).parent / "data" / name)
     for name in ("chelsea.png", "rocket.jpg")
 ]
-RUNTIMES = {"onnxruntime": OnnxRuntimeNetwork, "openvino": OpenVinoNetwork}
+RUNTIMES = {"onnxruntime": OnnxRuntimeBackend, "openvino": OpenVinoBackend}
 runtimes = pytest.mark.parametrize("runtime", RUNTIMES.values(), ids=RUNTIMES)
 # Pixels and probabilities; ten times what was measured: 4.3e-4 and 3.8e-6 with these weights.
 BOXES, SCORES = 5e-3, 4e-5
@@ -55,27 +55,31 @@ def exported(model, tmp_path_factory):
         path = folder / f"{abs(hash(str(wanted)))}.onnx"
         if not path.is_file():
             wanted = {"batch": "dynamic", **wanted}
-            onnx.save(build(model, Wanted(**wanted), {"source": "x", "sha256": "0" * 64}), path)
+            onnx.save(
+                build_model(model, ExportOptions(**wanted), {"source": "x", "sha256": "0" * 64}),
+                path,
+            )
         return path
 
     return exported
 
 
 @pytest.fixture(scope="module")
-def fed():
-    both = [preprocess(picture, CONFIG.input_size, CONFIG.preprocessing) for picture in PICTURES]
-    return Fed(*(np.stack(each) for each in zip(*both, strict=True)))
+def inputs():
+    both = [preprocess(image, CONFIG.input_size, CONFIG.preprocessing) for image in IMAGES]
+    return ModelInputs(*(np.stack(each) for each in zip(*both, strict=True)))
 
 
 @pytest.fixture(scope="module")
-def expected(model, fed):
-    return TorchNetwork(model)(fed)
+def expected(model, inputs):
+    return TorchBackend(model)(inputs)
 
 
+@pytest.mark.slow
 @runtimes
 @pytest.mark.parametrize("level", ["heads", "boxes"])
-def test_candidates_are_those_of_torch(exported, fed, expected, runtime, level):
-    found = runtime(exported(level=level))(fed)
+def test_candidates_are_those_of_torch(exported, inputs, expected, runtime, level):
+    found = runtime(exported(level=level))(inputs)
     assert len(found) == 2
     for one, other in zip(found, expected, strict=True):
         assert np.abs(one.boxes - other.boxes).max() < BOXES
@@ -83,69 +87,76 @@ def test_candidates_are_those_of_torch(exported, fed, expected, runtime, level):
         assert one.scores.max() - one.scores.min() > 0.1  # worth comparing
 
 
+@pytest.mark.slow
 @runtimes
 @pytest.mark.parametrize("single_input", [False, True])
-def test_detections_are_those_of_torch(exported, fed, expected, runtime, single_input):
+def test_detections_are_those_of_torch(exported, inputs, expected, runtime, single_input):
     """With one input they come in its pixels and are scaled here."""
     network = runtime(exported(level="detections", single_input=single_input))
-    for found, candidates, factor in zip(network(fed), expected, fed.scale_factors, strict=True):
+    for found, candidates, factor in zip(
+        network(inputs), expected, inputs.scale_factors, strict=True
+    ):
         other = apply_nms(candidates, factor)
         assert np.array_equal(found.classes, other.classes)
         assert np.abs(found.scores - other.scores).max() < SCORES
         assert np.abs(found.boxes - other.boxes).max() < BOXES / factor.min()
 
 
+@pytest.mark.slow
 @runtimes
 def test_what_the_files_say_of_themselves_is_what_torch_says(model, exported, runtime):
-    own = TorchNetwork(model).spec
-    assert own.form == "boxes"
+    own = TorchBackend(model).spec
+    assert own.output_format == "boxes"
     for level in ("heads", "boxes", "detections"):
-        assert runtime(exported(level=level)).spec == replace(own, form=level)
+        assert runtime(exported(level=level)).spec == replace(own, output_format=level)
 
 
+@pytest.mark.slow
 @runtimes
 @pytest.mark.parametrize("level", ["heads", "boxes", "detections"])
-def test_threads_at_once_and_pictures_at_once_change_nothing(exported, fed, runtime, level):
+def test_threads_at_once_and_pictures_at_once_change_nothing(exported, inputs, runtime, level):
     """Calls may come from several threads; what one is told is not another's."""
     network = runtime(exported(level=level), threads=1)
-    alone = [Fed(fed.images[i : i + 1], fed.scale_factors[i : i + 1]) for i in (0, 1)]
+    alone = [ModelInputs(inputs.images[i : i + 1], inputs.scale_factors[i : i + 1]) for i in (0, 1)]
     once = [network(one)[0] for one in alone]
     with ThreadPoolExecutor(4) as pool:
         again = list(pool.map(lambda i: network(alone[i % 2])[0], range(24)))
     for i, found in enumerate(again):
         assert np.array_equal(found.boxes, once[i % 2].boxes)
         assert np.array_equal(found.scores, once[i % 2].scores)
-    for both, single in zip(network(fed), once, strict=True):
+    for both, single in zip(network(inputs), once, strict=True):
         assert np.abs(both.scores - single.scores).max() < SCORES
 
 
+@pytest.mark.slow
 @runtimes
 def test_a_size_of_ones_own(model, exported, runtime):
     """Where the file takes any; not where it does not."""
     network = runtime(exported(level="boxes", input_size="dynamic"), (64, 160))
     assert network.spec.input_size == (64, 160)
-    array, factor = preprocess(PICTURES[0], (64, 160), CONFIG.preprocessing)
-    fed = Fed(array[None], factor[None])
-    (found,), (other,) = network(fed), TorchNetwork(model)(fed)
+    array, factor = preprocess(IMAGES[0], (64, 160), CONFIG.preprocessing)
+    inputs = ModelInputs(array[None], factor[None])
+    (found,), (other,) = network(inputs), TorchBackend(model)(inputs)
     assert np.abs(found.boxes - other.boxes).max() < BOXES
     with pytest.raises(CheckpointError, match="takes 96x128 only"):
         runtime(exported(level="boxes"), (64, 160))
 
 
+@pytest.mark.slow
 @runtimes
 def test_detect_obeys_what_the_file_says(model, exported, runtime):
     """Its interp is 1; all forms find what torch finds."""
-    picture = PICTURES[0]
-    expected = detect_with(TorchNetwork(model), picture, score=0.04)
+    image = IMAGES[0]
+    expected = detect_image(TorchBackend(model), image, score=0.04)
     assert len(expected) > 5
-    cubic = detect_with(TorchNetwork(model), picture, interp=2, score=0.04)
+    cubic = detect_image(TorchBackend(model), image, interp=2, score=0.04)
     assert not np.array_equal(expected.scores, cubic.scores)
     for level in ("heads", "boxes", "detections"):
         network = runtime(exported(level=level))
-        found = detect_with(network, picture, score=0.04)
+        found = detect_image(network, image, score=0.04)
         assert np.array_equal(found.classes, expected.classes)
         assert np.abs(found.scores - expected.scores).max() < SCORES
-        found = detect_with(network, picture, interp=2, score=0.04)
+        found = detect_image(network, image, interp=2, score=0.04)
         assert np.abs(found.scores - cubic.scores).max() < SCORES
         network.close()
 
@@ -155,18 +166,18 @@ def test_detect_obeys_what_the_file_says(model, exported, runtime):
 def test_a_score_that_is_no_number_is_an_error(tmp_path, runtime, form):
     color_network.write_color_network(tmp_path / "x.onnx", form=form, nan=True)
     network = runtime(tmp_path / "x.onnx")
-    fed = Fed(np.zeros((1, 3, 64, 64), np.float32), np.ones((1, 2), np.float32))
+    inputs = ModelInputs(np.zeros((1, 3, 64, 64), np.float32), np.ones((1, 2), np.float32))
     with pytest.raises(PicoDetError, match="not finite"):
-        network(fed)
+        network(inputs)
 
 
 def test_of_torch_too(model):
     broken = filled_model(CONFIG, seeded_checkpoint(CONFIG))
     with torch.no_grad():
         broken.head.predictors[2].bias[1] = torch.nan
-    fed = Fed(np.zeros((1, 3, 96, 128), np.float32), np.ones((1, 2), np.float32))
+    inputs = ModelInputs(np.zeros((1, 3, 96, 128), np.float32), np.ones((1, 2), np.float32))
     with pytest.raises(PicoDetError, match="not finite"):
-        TorchNetwork(broken)(fed)
+        TorchBackend(broken)(inputs)
 
 
 @runtimes
@@ -201,9 +212,9 @@ def test_what_takes_or_gives_something_else_is_no_picodet(tmp_path, runtime):
 @runtimes
 def test_a_call_that_fails_says_of_which_file(tmp_path, runtime):
     color_network.write_color_network(tmp_path / "x.onnx", color_network.meta(), batch=1)
-    fed = Fed(np.zeros((2, 3, 64, 64), np.float32), np.ones((2, 2), np.float32))
+    inputs = ModelInputs(np.zeros((2, 3, 64, 64), np.float32), np.ones((2, 2), np.float32))
     with pytest.raises(PicoDetError, match=r"x\.onnx: \w+ cannot run it: "):
-        runtime(tmp_path / "x.onnx")(fed)
+        runtime(tmp_path / "x.onnx")(inputs)
 
 
 @runtimes
@@ -215,23 +226,23 @@ def test_rows_that_say_nothing_was_found(tmp_path, runtime):
     }
     inputs = {"image": [1, 3, 64, 64], "scale_factor": [1, 2]}
     color_network.write_constants(tmp_path / "x.onnx", inputs, outputs)
-    fed = Fed(np.zeros((1, 3, 64, 64), np.float32), np.ones((1, 2), np.float32))
-    (found,) = runtime(tmp_path / "x.onnx")(fed)
+    inputs = ModelInputs(np.zeros((1, 3, 64, 64), np.float32), np.ones((1, 2), np.float32))
+    (found,) = runtime(tmp_path / "x.onnx")(inputs)
     assert len(found) == 0
 
 
 def test_a_device_that_is_not_there():
     with pytest.raises(PicoDetError, match="device cuda:9: torch cannot use it here"):
-        on_device(filled_model(CONFIG, seeded_checkpoint(CONFIG)), "cuda:9")
+        move_to_device(filled_model(CONFIG, seeded_checkpoint(CONFIG)), "cuda:9")
     with pytest.raises(PicoDetError, match="device nowhere: torch cannot use it here"):
-        on_device(filled_model(CONFIG, seeded_checkpoint(CONFIG)), "nowhere")
+        move_to_device(filled_model(CONFIG, seeded_checkpoint(CONFIG)), "nowhere")
 
 
 def test_a_model_in_training_mode_is_refused(model):
     model.train()
     try:
         with pytest.raises(PicoDetError, match=r"model\.eval\(\)"):
-            TorchNetwork(model)
+            TorchBackend(model)
     finally:
         model.eval()
 
@@ -254,6 +265,7 @@ class SignalStack(ctypes.Structure):
     _fields_ = (("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="stack_t as Linux has it")
 @runtimes
 def test_signals_are_answered_where_they_were(runtime, exported):

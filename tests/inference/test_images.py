@@ -8,14 +8,14 @@ from tracing import SMALL, filled_model, seeded_checkpoint
 
 from picodet.errors import OutputError
 from picodet.inference.images import FailedImage, collect_images, detect_all
-from picodet.inference.torch_backend import TorchNetwork
+from picodet.inference.torch_backend import TorchBackend
 
 CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
 
 @pytest.fixture(scope="module")
 def model():
-    return TorchNetwork(filled_model(SMALL, seeded_checkpoint(SMALL)))
+    return TorchBackend(filled_model(SMALL, seeded_checkpoint(SMALL)))
 
 
 def run(model, arguments, out):

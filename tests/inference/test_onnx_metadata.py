@@ -9,19 +9,19 @@ import pytest
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError
 from picodet.formats.meta import META_KEY, make_meta
-from picodet.inference.backend import Fed
-from picodet.inference.onnx_metadata import read_spec
+from picodet.inference.backend import ModelInputs
+from picodet.inference.onnx_metadata import read_onnx_spec
 from picodet.zoo.class_names import COCO
 
 PATH = Path("x.onnx")
 IMAGE = {"image": (1, 3, 64, 64)}
 ANY = {"image": (None, 3, None, None)}
 NMS = IMAGE | {"scale_factor": (1, 2)}
-CELLS = (64, 16, 4, 1)
+ANCHOR_COUNTS = (64, 16, 4, 1)
 
 
 def heads(classes=3, bins=8):
-    return [(1, n, classes) for n in CELLS] + [(1, n, 4 * bins) for n in CELLS]
+    return [(1, n, classes) for n in ANCHOR_COUNTS] + [(1, n, 4 * bins) for n in ANCHOR_COUNTS]
 
 
 ROWS = [(None, 6), (1,)]
@@ -31,7 +31,7 @@ def spec(inputs=IMAGE, outputs=None, meta=None, size=None):
     """meta: a dictionary, or text that should be one."""
     text = meta if isinstance(meta, str) else json.dumps(meta)
     metadata = {"author": "nobody"} | ({} if meta is None else {META_KEY: text})
-    return read_spec(PATH, inputs, outputs or heads(), metadata, size)
+    return read_onnx_spec(PATH, inputs, outputs or heads(), metadata, size)
 
 
 def test_a_file_of_ours_says_everything():
@@ -41,13 +41,13 @@ def test_a_file_of_ours_says_everything():
     meta = make_meta(config, "detector", "x", "0" * 64) | {"project": [0, 1.5, 2, 3, 4, 5, 6, 9]}
     found = spec(meta=meta)
     assert found.spec.name == "colours"
-    assert found.spec.form == "heads"
+    assert found.spec.output_format == "heads"
     assert found.spec.input_size == (64, 64)
     assert found.spec.preprocessing == config.preprocessing
     assert (found.spec.classes, found.spec.num_classes) == (("red", "green", "blue"), 3)
     assert found.spec.notes == ()
     assert found.project.tolist() == [0, 1.5, 2, 3, 4, 5, 6, 9]
-    assert (found.picture, found.scale_factor) == ("image", None)
+    assert (found.image_input, found.scale_factor_input) == ("image", None)
 
 
 def test_a_file_that_says_nothing_is_ppdets():
@@ -68,7 +68,7 @@ def test_other_classes_have_no_names():
 
 
 def read_listed(names, outputs):
-    return read_spec(PATH, IMAGE, outputs, {"character": names}, None).spec
+    return read_onnx_spec(PATH, IMAGE, outputs, {"character": names}, None).spec
 
 
 def test_names_of_classes_may_be_listed_as_others_do():
@@ -82,8 +82,8 @@ def test_names_of_classes_may_be_listed_as_others_do():
 
 def test_of_detections_the_number_of_classes_is_unknown():
     found = spec(NMS, ROWS)
-    assert (found.spec.form, found.spec.num_classes) == ("detections", None)
-    assert found.scale_factor == "scale_factor"
+    assert (found.spec.output_format, found.spec.num_classes) == ("detections", None)
+    assert found.scale_factor_input == "scale_factor"
     assert spec(NMS, ROWS, color_network.meta()).spec.num_classes == 3
 
 
@@ -148,7 +148,7 @@ def test_damaged_metadata_is_refused(meta, message):
     assert message in str(caught.value)
 
 
-FED = Fed(np.zeros((2, 3, 64, 64), np.float32), np.array([[0.5, 2], [1, 4]], np.float32))
+INPUTS = ModelInputs(np.zeros((2, 3, 64, 64), np.float32), np.array([[0.5, 2], [1, 4]], np.float32))
 OUTPUTS = [
     np.array([[0, 0.9, 8, 8, 16, 16], [1, 0.5, 8, 8, 16, 16]], np.float32),
     np.array([1, 1], np.int32),
@@ -156,18 +156,18 @@ OUTPUTS = [
 
 
 def test_only_a_file_that_takes_scale_factors_is_fed_them():
-    assert list(spec().feed(FED)) == ["image"]
-    feed = spec(NMS, ROWS).feed(FED)
-    assert feed["image"] is FED.images
-    assert feed["scale_factor"] is FED.scale_factors
+    assert list(spec().feed(INPUTS)) == ["image"]
+    feed = spec(NMS, ROWS).feed(INPUTS)
+    assert feed["image"] is INPUTS.images
+    assert feed["scale_factor"] is INPUTS.scale_factors
 
 
 def test_rows_of_a_single_input_file_are_in_pixels_of_its_input():
     """scale factors are (y, x): boxes of half the height and twice the width, and so on."""
-    first, second = spec(outputs=ROWS).read(OUTPUTS, FED)
+    first, second = spec(outputs=ROWS).read(OUTPUTS, INPUTS)
     assert first.boxes.tolist() == [[4, 16, 8, 32]]
     assert second.boxes.tolist() == [[2, 8, 4, 16]]
-    first, second = spec(NMS, ROWS).read(OUTPUTS, FED)
+    first, second = spec(NMS, ROWS).read(OUTPUTS, INPUTS)
     assert first.boxes.tolist() == second.boxes.tolist() == [[8, 8, 16, 16]]
 
 
@@ -175,5 +175,5 @@ def test_the_bins_stand_for_what_the_file_says():
     """All bins alike: half of 0 and 5 is 2.5 strides."""
     found = spec(outputs=heads(bins=2), meta=color_network.meta(project=[0, 5]))
     outputs = [np.full(shape, 0.5, np.float32) for shape in heads(bins=2)]
-    one, *_ = found.read(outputs, FED._replace(images=FED.images[:1]))
+    one, *_ = found.read(outputs, INPUTS._replace(images=INPUTS.images[:1]))
     assert one.boxes[0].tolist() == [-16, -16, 24, 24]

@@ -11,11 +11,11 @@ from tracing import SMALL
 
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.formats.meta import make_meta
-from picodet.inference.backend import Fed
-from picodet.inference.onnxruntime_backend import OnnxRuntimeNetwork
-from picodet.inference.open_backend import Running, open_network
-from picodet.inference.openvino_backend import OpenVinoNetwork
-from picodet.inference.torch_backend import TorchNetwork
+from picodet.inference.backend import ModelInputs
+from picodet.inference.onnxruntime_backend import OnnxRuntimeBackend
+from picodet.inference.open_backend import RuntimeOptions, open_backend
+from picodet.inference.openvino_backend import OpenVinoBackend
+from picodet.inference.torch_backend import TorchBackend
 from picodet.models.checkpoint import save
 from picodet.models.picodet import PicoDet
 
@@ -31,32 +31,33 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "backend", "kind"),
     [
-        ("x.onnx", "onnxruntime", OnnxRuntimeNetwork),
-        ("x.onnx", "openvino", OpenVinoNetwork),
-        ("x.pth", "onnxruntime", TorchNetwork),
-        ("x.safetensors", "openvino", TorchNetwork),
+        ("x.onnx", "onnxruntime", OnnxRuntimeBackend),
+        ("x.onnx", "openvino", OpenVinoBackend),
+        ("x.pth", "onnxruntime", TorchBackend),
+        ("x.safetensors", "openvino", TorchBackend),
     ],
 )
 def test_the_file_decides_and_of_an_onnx_the_backend(folder, file, backend, kind):
-    network = open_network(folder / file, Running(backend))
+    network = open_backend(folder / file, RuntimeOptions(backend))
     assert type(network) is kind
     network.close()
 
 
 def test_a_model_in_torch_takes_the_size_that_is_asked_for(folder):
-    network = open_network(folder / "x.pth", Running(size=(64, 96)))
+    network = open_backend(folder / "x.pth", RuntimeOptions(size=(64, 96)))
     assert network.spec.input_size == (64, 96)
-    fed = Fed(np.zeros((1, 3, 64, 96), np.float32), np.ones((1, 2), np.float32))
-    assert network(fed)[0].boxes.shape == (8 * 12 + 4 * 6 + 2 * 3 + 1 * 2, 4)
+    inputs = ModelInputs(np.zeros((1, 3, 64, 96), np.float32), np.ones((1, 2), np.float32))
+    assert network(inputs)[0].boxes.shape == (8 * 12 + 4 * 6 + 2 * 3 + 1 * 2, 4)
 
 
 def test_threads_of_torch(folder):
     before = torch.get_num_threads()
     try:
-        open_network(folder / "x.pth", Running(threads=1))
+        open_backend(folder / "x.pth", RuntimeOptions(threads=1))
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
@@ -65,20 +66,20 @@ def test_threads_of_torch(folder):
 @pytest.mark.parametrize("name", ["absent.onnx", "absent.pth", "absent"])
 def test_what_is_not_there(folder, name):
     with pytest.raises(CheckpointError, match=f"{name}: there is no such file"):
-        open_network(folder / name, Running())
+        open_backend(folder / name, RuntimeOptions())
 
 
 def test_what_is_no_model(tmp_path):
     with pytest.raises(CheckpointError, match=r"holds nothing; expected is a \.pdparams"):
-        open_network(tmp_path, Running())
+        open_backend(tmp_path, RuntimeOptions())
     (tmp_path / "x.pdparams").write_bytes(b"")
     for path in (tmp_path / "x.pdparams", tmp_path):  # a training's folder
         with pytest.raises(CheckpointError, match=r"x\.pdparams: "):
-            open_network(path, Running())
+            open_backend(path, RuntimeOptions())
     (tmp_path / "x.pdiparams").write_bytes(b"")
     for path in (tmp_path / "x.pdiparams", tmp_path):  # of a program that is missing
         with pytest.raises(CheckpointError, match=r"one program, .* is expected, found none"):
-            open_network(path, Running())
+            open_backend(path, RuntimeOptions())
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_what_is_no_model(tmp_path):
 )
 def test_a_size_that_no_model_takes_is_refused(folder, file, message):
     with pytest.raises(CheckpointError, match=f"{file}: .*{message}"):
-        open_network(folder / file, Running(size=(65, 64)))
+        open_backend(folder / file, RuntimeOptions(size=(65, 64)))
 
 
 @pytest.mark.parametrize(
@@ -109,14 +110,14 @@ def test_a_runtime_that_is_not_installed(folder, monkeypatch, backend, missing, 
     monkeypatch.delitem(sys.modules, "picodet.system.ort", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(PicoDetError, match=f"{missing} is not installed: {advice}$"):
-        open_network(folder / "x.onnx", Running(backend))
+        open_backend(folder / "x.onnx", RuntimeOptions(backend))
 
 
 def test_an_onnx_needs_no_torch(folder):
     """WeightSet would cost seconds and 200 MB."""
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from picodet.inference.open_backend import Running, open_network\n"
+        "from picodet.inference.open_backend import RuntimeOptions, open_backend\n"
         "from picodet.evaluation import evaluator\n"
         "from picodet.evaluation.report import build\n"
         "for backend in ('onnxruntime', 'openvino'):\n"
@@ -127,14 +128,15 @@ def test_an_onnx_needs_no_torch(folder):
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_float64_is_torchs(folder):
     """Rounding then decides next to nothing."""
     small = (32, 32)
-    network = open_network(folder / "x.pth", Running(float64=True, size=small))
-    fed = Fed(np.ones((1, 3, *small), np.float32), np.ones((1, 2), np.float32))
-    (found,) = network(fed)
+    network = open_backend(folder / "x.pth", RuntimeOptions(float64=True, size=small))
+    inputs = ModelInputs(np.ones((1, 3, *small), np.float32), np.ones((1, 2), np.float32))
+    (found,) = network(inputs)
     assert found.boxes.dtype == found.scores.dtype == np.float64
-    (single,) = open_network(folder / "x.pth", Running(size=small))(fed)
+    (single,) = open_backend(folder / "x.pth", RuntimeOptions(size=small))(inputs)
     assert 0 < np.abs(single.scores - found.scores).max() < 1e-5
     with pytest.raises(PicoDetError, match=r"x\.onnx computes in float32; only what runs"):
-        open_network(folder / "x.onnx", Running(float64=True))
+        open_backend(folder / "x.onnx", RuntimeOptions(float64=True))

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference.output_formats import (
     count_classes,
-    finite,
     read_boxes,
     read_detections,
     read_heads,
-    recognise,
+    recognize_format,
+    to_candidates,
 )
 from picodet.models.head import HeadOutput, Integral
 from picodet.ops.anchor_points import feature_map_sizes
@@ -36,7 +36,7 @@ ANY = (None, None, None)
     ],
 )
 def test_forms_are_told_by_the_shapes(shapes, form, classes):
-    assert recognise("x.onnx", shapes) == form
+    assert recognize_format("x.onnx", shapes) == form
     assert count_classes(form, shapes) == classes
 
 
@@ -55,7 +55,7 @@ def test_forms_are_told_by_the_shapes(shapes, form, classes):
 )
 def test_other_outputs_are_refused_with_their_shapes(shapes):
     with pytest.raises(CheckpointError) as caught:
-        recognise("x.onnx", shapes)
+        recognize_format("x.onnx", shapes)
     assert f"x.onnx: its outputs are {[list(shape) for shape in shapes]}; of a" in str(caught.value)
     assert "4 scores and 4 distributions (heads)" in str(caught.value)
 
@@ -69,20 +69,20 @@ def test_heads_are_decoded_as_torch_decodes_them(size, batch, classes, bins, see
     random = np.random.default_rng(seed)
     integral = Integral(bins - 1).double()
     integral.project = torch.from_numpy(random.uniform(-1, 9, bins))
-    logits, sides = (
+    logits, reg = (
         [random.normal(0, 2, (batch, channels, *grid)) for grid in feature_map_sizes(size)]
         for channels in (classes, 4 * bins)
     )
     raw = HeadOutput(
         tuple(torch.from_numpy(each) for each in logits),
-        tuple(torch.from_numpy(each) for each in sides),
+        tuple(torch.from_numpy(each) for each in reg),
     )
     boxes, scores = decode(raw, integral)
 
     def rows(each):
         return each.reshape(*each.shape[:2], -1).transpose(0, 2, 1)
 
-    outputs = [1 / (1 + np.exp(-rows(each))) for each in logits] + [rows(each) for each in sides]
+    outputs = [1 / (1 + np.exp(-rows(each))) for each in logits] + [rows(each) for each in reg]
     found = read_heads(outputs, size, integral.project.numpy())
     assert len(found) == batch
     for i, one in enumerate(found):
@@ -91,11 +91,11 @@ def test_heads_are_decoded_as_torch_decodes_them(size, batch, classes, bins, see
 
 
 def test_large_logits_do_not_overflow():
-    sides = [np.full((1, cells, 32), 0, np.float32) for cells in (64, 16, 4, 1)]
-    for each in sides:
+    reg = [np.full((1, cells, 32), 0, np.float32) for cells in (64, 16, 4, 1)]
+    for each in reg:
         each[..., 3::8] = 1e4
     scores = [np.full((1, cells, 2), 0.5, np.float32) for cells in (64, 16, 4, 1)]
-    (found,) = read_heads([*scores, *sides], (64, 64), np.arange(8))
+    (found,) = read_heads([*scores, *reg], (64, 64), np.arange(8))
     assert found.boxes[0].tolist() == [(0.5 - 3) * 8] * 2 + [(0.5 + 3) * 8] * 2
     assert found.boxes.dtype == np.float32
 
@@ -171,5 +171,5 @@ def test_what_is_not_finite_is_an_error(wrong):
     bad[0, 2, 1] = wrong
     for pair in ((good, bad), (bad, good)):
         with pytest.raises(PicoDetError, match="not finite"):
-            finite(*pair)
-    assert len(finite(good, good)) == 1
+            to_candidates(*pair)
+    assert len(to_candidates(good, good)) == 1

@@ -9,9 +9,9 @@ from fake_paddle_folders import CONFIG, heads, make_folder
 
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.inference.backend import Fed
-from picodet.inference.open_backend import Running, open_network
-from picodet.inference.paddle_backend import open_folder
+from picodet.inference.backend import ModelInputs
+from picodet.inference.open_backend import RuntimeOptions, open_backend
+from picodet.inference.paddle_backend import open_paddle
 from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
 from picodet.zoo.class_names import COCO
 
@@ -26,7 +26,7 @@ def opened(fake_paddle, tmp_path):
 
     def opened(outputs, size=None, **more):
         folder = make_folder(tmp_path / "folder", outputs, **more)
-        networks.append(open_network(folder, Running(paddle_python=PYTHON, size=size)))
+        networks.append(open_backend(folder, RuntimeOptions(paddle_python=PYTHON, size=size)))
         return networks[-1]
 
     yield opened
@@ -34,23 +34,23 @@ def opened(fake_paddle, tmp_path):
         network.close()
 
 
-def pictures(*values, side=64):
+def inputs_of(*values, side=64):
     images = np.stack([np.full((3, side, side), value, np.float32) for value in values])
-    return Fed(images, np.full((len(values), 2), 0.5, np.float32))
+    return ModelInputs(images, np.full((len(values), 2), 0.5, np.float32))
 
 
 def test_what_a_folder_says_of_itself(opened):
     spec = opened(heads()).spec
-    assert (spec.name, spec.form, spec.input_size) == ("folder", "heads", (64, 64))
+    assert (spec.name, spec.output_format, spec.input_size) == ("folder", "heads", (64, 64))
     assert spec.preprocessing == Preprocessing((0.5,) * 3, (0.25,) * 3, 1)
     assert (spec.classes, spec.num_classes, spec.notes) == (("cat", "dog"), 2, ())
 
 
 def test_heads_are_decoded(opened):
     """All bins alike: every side is 3.5 strides away from the centre of its cell."""
-    (found,) = opened(heads(score=0.25))(pictures(1))
-    centres, strides = make_anchor_points(feature_map_sizes((64, 64)))
-    expected = np.concatenate([centres - 3.5, centres + 3.5], axis=1) * strides
+    (found,) = opened(heads(score=0.25))(inputs_of(1))
+    centers, strides = make_anchor_points(feature_map_sizes((64, 64)))
+    expected = np.concatenate([centers - 3.5, centers + 3.5], axis=1) * strides
     assert np.allclose(found.boxes, expected)
     assert found.scores.shape == (2, 85)
     assert (found.scores == 0.25).all()
@@ -60,8 +60,8 @@ def test_heads_are_decoded(opened):
 def test_boxes_in_either_order(opened, order):
     outputs = [("boxes", (1, 85, 4), 7), ("scores", (1, 2, 85), "sum")][::order]
     network = opened(outputs)
-    found = network(pictures(1, 2))
-    assert network.spec.form == "boxes"
+    found = network(inputs_of(1, 2))
+    assert network.spec.output_format == "boxes"
     assert [each.scores[0, 0] for each in found] == [3 * 64 * 64, 2 * 3 * 64 * 64]
     assert found[0].boxes.shape == (85, 4)
 
@@ -69,8 +69,8 @@ def test_boxes_in_either_order(opened, order):
 def test_detections_are_of_the_picture(opened):
     rows = [[1, 0.5, 1, 2, 3, 4], [0, 0.75, 5, 6, 7, 8], [-1, 0, 0, 0, 0, 0]]
     network = opened([("rows", (3, 6), rows), ("numbers", (1,), 3)], inputs=NMS)
-    assert (network.spec.form, network.spec.num_classes) == ("detections", 2)
-    for found in network(pictures(1, 2)):
+    assert (network.spec.output_format, network.spec.num_classes) == ("detections", 2)
+    for found in network(inputs_of(1, 2)):
         assert found.classes.tolist() == [0, 1]
         assert found.scores.tolist() == [0.75, 0.5]
         assert found.boxes.tolist() == [[5, 6, 7, 8], [1, 2, 3, 4]]
@@ -79,8 +79,8 @@ def test_detections_are_of_the_picture(opened):
 def test_each_picture_goes_with_its_own_scale_factor(opened):
     rows = ("rows", (1, 6), "last"), ("numbers", (1,), 1)
     network = opened(list(rows), inputs=NMS)
-    fed = pictures(1, 2)._replace(scale_factors=np.array([[0.25, 9], [0.75, 9]], np.float32))
-    assert [each.scores.tolist() for each in network(fed)] == [[0.25], [0.75]]
+    inputs = inputs_of(1, 2)._replace(scale_factors=np.array([[0.25, 9], [0.75, 9]], np.float32))
+    assert [each.scores.tolist() for each in network(inputs)] == [[0.25], [0.75]]
 
 
 def test_the_size_that_programs_of_2021_take(opened):
@@ -88,12 +88,12 @@ def test_the_size_that_programs_of_2021_take(opened):
     outputs = [("rows", (1, 6), "last"), ("numbers", (1,), 1)]
     config = CONFIG.replace("cat, dog", ", ".join(f"c{i}" for i in range(100)))
     network = opened(outputs, inputs=("image", "scale_factor", "im_shape"), config=config)
-    (found,) = network(pictures(1))
+    (found,) = network(inputs_of(1))
     assert found.scores.tolist() == [64]
 
 
 def test_nothing_is_found(opened):
-    (found,) = opened([("rows", (0, 6), 0), ("numbers", (1,), 0)], inputs=NMS)(pictures(1))
+    (found,) = opened([("rows", (0, 6), 0), ("numbers", (1,), 0)], inputs=NMS)(inputs_of(1))
     assert len(found) == 0
 
 
@@ -159,7 +159,7 @@ def test_outputs_that_make_no_sense(opened, outputs, more, expected):
 
 def test_a_folder_without_a_program(tmp_path):
     with pytest.raises(CheckpointError, match=r"model\.pdmodel, .* is expected, found none of th"):
-        open_folder(tmp_path, PYTHON, None)
+        open_paddle(tmp_path, PYTHON, None)
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def real(shared, paddle_python):
     networks = []
 
     def real(folder):
-        networks.append(open_folder(shared / folder, paddle_python, None))
+        networks.append(open_paddle(shared / folder, paddle_python, None))
         return networks[-1]
 
     yield real
@@ -179,46 +179,52 @@ def real(shared, paddle_python):
 S416 = Path("reference", "picodet_s_416_coco")
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 def test_a_program_with_nms_says_what_ppdet_said(real, shared):
     """New form. The recorded weights are random: 0.02 px is ten times less than their noise."""
     network = real(S416 / "export_nms" / "picodet_s_416_coco")
-    assert (network.spec.form, network.spec.classes) == ("detections", COCO)
+    assert (network.spec.output_format, network.spec.classes) == ("detections", COCO)
     recorded = np.load(shared / S416 / "eval.npz")
-    found = network(Fed(recorded["input"], recorded["scale_factor"]))
+    found = network(ModelInputs(recorded["input"], recorded["scale_factor"]))
     for each, rows in zip(found, np.split(recorded["bbox"], 2), strict=True):
         assert np.array_equal(each.classes, rows[:, 0])
         assert np.abs(each.scores - rows[:, 1]).max() < 1e-5
         assert np.abs(each.boxes - rows[:, 2:]).max() < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 def test_a_program_of_heads_says_what_ppdet_said(real, shared):
     """Old form; decoded here, by ppdet there. As exact as the recording in float32 is."""
     network = real(S416 / "export_raw_pdmodel" / "picodet_s_416_coco")
-    assert (network.spec.form, network.spec.num_classes) == ("heads", 80)
+    assert (network.spec.output_format, network.spec.num_classes) == ("heads", 80)
     recorded = np.load(shared / S416 / "eval.npz")
-    for i, found in enumerate(network(Fed(recorded["input"], recorded["scale_factor"]))):
+    for i, found in enumerate(network(ModelInputs(recorded["input"], recorded["scale_factor"]))):
         assert np.abs(found.scores - recorded["scores"][i]).max() < 1e-4
         assert np.abs(found.boxes - recorded["boxes_netscale"][i]).max() < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 def test_the_official_pedestrians_are_those_of_our_port(real, shared, tmp_path):
     from picodet.converter.configure import ConvertOptions
     from picodet.converter.convert import convert_file
 
     network = real(Path("weights", "picodet_s_192_pedestrian"))
-    assert (network.spec.form, network.spec.num_classes) == ("heads", 1)
+    assert (network.spec.output_format, network.spec.num_classes) == ("heads", 1)
     assert "names 80" in network.spec.notes[0]
     source = shared / "weights" / "picodet_s_192_pedestrian.pdparams"
     convert_file(source, tmp_path / "model.pth", ConvertOptions())
-    ours = open_network(tmp_path / "model.pth", Running())
+    ours = open_backend(tmp_path / "model.pth", RuntimeOptions())
     random = np.random.default_rng(0)
-    fed = Fed(random.normal(size=(2, 3, 192, 192)).astype(np.float32), np.ones((2, 2), np.float32))
-    for theirs, expected in zip(network(fed), ours(fed), strict=True):
+    inputs = ModelInputs(
+        random.normal(size=(2, 3, 192, 192)).astype(np.float32), np.ones((2, 2), np.float32)
+    )
+    for theirs, expected in zip(network(inputs), ours(inputs), strict=True):
         assert np.abs(theirs.scores - expected.scores).max() < 1e-5
         assert np.abs(theirs.boxes - expected.boxes).max() < 1e-3
     assert all(
-        np.array_equal(a.boxes, b.boxes) for a, b in zip(network(fed), network(fed), strict=True)
+        np.array_equal(a.boxes, b.boxes)
+        for a, b in zip(network(inputs), network(inputs), strict=True)
     )

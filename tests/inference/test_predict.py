@@ -9,7 +9,7 @@ from tracing import SMALL, filled_model, seeded_checkpoint
 
 import picodet
 from picodet.data.preprocess import read_image
-from picodet.data.resize_kernels import differ, using
+from picodet.data.resize_kernels import kernels_differ, use_kernels
 from picodet.errors import ImageError, PicoDetError
 
 CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
@@ -42,11 +42,11 @@ def test_resize_is_the_models_own_or_what_is_asked_for(model):
     portable = replace(SMALL, preprocessing=replace(SMALL.preprocessing, resize="portable"))
     own = picodet.detect(filled_model(portable, seeded_checkpoint(SMALL)), CAT).scores
     assert np.array_equal(own, picodet.detect(model, CAT, resize="portable").scores)
-    with using("portable"):
+    with use_kernels("portable"):
         assert np.array_equal(own, picodet.detect(model, CAT).scores)
     native = picodet.detect(model, CAT, resize="native").scores
     assert np.array_equal(native, picodet.detect(model, CAT).scores)
-    assert np.array_equal(own, native) == (not differ(2))
+    assert np.array_equal(own, native) == (not kernels_differ(2))
 
 
 def test_interp_is_the_models_own_or_what_is_asked_for(model):
@@ -83,6 +83,7 @@ def test_a_part_in_training_mode_is_refused_and_nothing_changes():
     assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["bfloat16", "float16", "autocast"])
 def test_with_fewer_digits_it_works_and_answers_in_float32(how):
     model = filled_model(SMALL, seeded_checkpoint(SMALL))
@@ -155,10 +156,3 @@ def test_an_output_that_is_no_number_is_refused():
 def test_an_unreadable_picture_is_an_error(model, tmp_path):
     with pytest.raises(ImageError):
         picodet.detect(model, tmp_path / "absent.jpg")
-
-
-def test_the_public_names_are_there():
-    assert sorted(picodet.__all__) == ["Detections", "__version__", "detect", "load"]
-    assert all(hasattr(picodet, name) for name in picodet.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'other'"):
-        _ = picodet.other

@@ -40,6 +40,7 @@ def meta():
     return make_meta(CONFIG, "detector", "x.pdparams", "ab" * 32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ""])
 def test_what_is_saved_is_loaded(tmp_path, model, meta, suffix):
     path = tmp_path / f"model{suffix}"
@@ -66,6 +67,7 @@ def test_pth_is_a_plain_dictionary(tmp_path, model, meta):
     assert found["preprocessing"]["interp"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", [S, XS_LCNET, MOBILENET, RESNET, SHUFFLENET])
 def test_a_backbone_is_no_detector(tmp_path, variant):
     backbone = BACKBONES[type(variant.backbone)](variant.backbone)
@@ -208,6 +210,7 @@ def test_a_checkpoint_of_paddle_has_to_be_converted(tmp_path):
         load(tmp_path / "absent.pth")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
 def test_a_model_is_in_float32_on_the_cpu_whatever_the_default_is(tmp_path, model, meta, dtype):
     save(tmp_path / "x.pth", weights_of(model), meta)

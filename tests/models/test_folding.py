@@ -52,6 +52,7 @@ def test_by_hand():
     assert bias.item() == pytest.approx(10 - 24)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_the_function_is_the_same_and_no_batch_norm_is_left(variant):
     config = replace(variant, classes=SMALL.classes)

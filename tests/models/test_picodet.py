@@ -54,6 +54,7 @@ def table_of(config):
     return name_table(config.backbone, config.neck, config.head)
 
 
+@pytest.mark.slow
 def test_every_layer_computes_what_ppdets_does(pair, recorded):
     config, model = pair
     names = recorded[f"names/{seeded.architecture(config)}"].item().decode().split("\n")
@@ -68,6 +69,7 @@ def test_every_layer_computes_what_ppdets_does(pair, recorded):
         assert_equal(output, expected, seeded.LAYER_SAMPLES, name)
 
 
+@pytest.mark.slow
 def test_scores_and_boxes_are_ppdets(pair, recorded):
     config, model = pair
     with torch.inference_mode():
@@ -83,6 +85,7 @@ def assert_equal(output, expected, samples, name):
     assert error <= TOLERANCE, f"{name} is off by {error} of its greatest magnitude"
 
 
+@pytest.mark.slow
 def test_nothing_is_left_out(pair, golden):
     """As many tensors and learnable numbers as ppdet's model has."""
     config, model = pair

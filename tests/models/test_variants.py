@@ -37,12 +37,14 @@ def test_none_is_forgotten():
     assert tuple(PARAMETERS) == architectures.VARIANTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", PARAMETERS, ids=lambda config: config.name)
 def test_learnable_numbers(config):
     found = sum(parameter.numel() for parameter in PicoDet(config).parameters())
     assert found == PARAMETERS[config] - UNUSED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES.values(), ids=lambda backbone: backbone.name)
 @pytest.mark.parametrize("neck", NECKS)
 @pytest.mark.parametrize("head", HEADS)

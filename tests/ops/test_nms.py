@@ -84,6 +84,7 @@ corners = arrays(np.float32, (40, 4), elements=st.integers(0, 12).map(float))
 few_scores = arrays(np.float32, (3, 40), elements=st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.5]))
 
 
+@pytest.mark.slow
 @given(corners, few_scores, st.sampled_from([0.3, 0.6]), st.integers(1, 30), st.integers(1, 30))
 def test_is_the_plain_algorithm_only_faster(sides, scores, iou_threshold, top_k, keep):
     boxes = np.hstack([sides[:, :2], sides[:, :2] + 1 + sides[:, 2:]])

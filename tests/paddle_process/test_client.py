@@ -16,7 +16,7 @@ from gated_image import PATIENCE
 
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.paddle_process import client
-from picodet.paddle_process.client import ProgramProcess
+from picodet.paddle_process.client import PaddleProcess
 
 SUM = [("a", (3, 2), "sum"), ("b", (1,), "threads")]
 PYTHON = Path(sys.executable)
@@ -36,7 +36,7 @@ def started(fake_paddle, folder):
     running = []
 
     def started(*args, threads=1, **more):
-        running.append(ProgramProcess(folder(*args, **more), PYTHON, threads))
+        running.append(PaddleProcess(folder(*args, **more), PYTHON, threads))
         return running[-1]
 
     yield started
@@ -118,7 +118,7 @@ def test_it_was_killed_before_it_was_asked(started):
 
 def test_a_program_that_cannot_be_loaded(fake_paddle, folder):
     with pytest.raises(CheckpointError, match=r"model\.json: Paddle cannot load it: \(Bad\) no$"):
-        ProgramProcess(folder(refuse="(Bad) no (at /x)"), PYTHON, 1)
+        PaddleProcess(folder(refuse="(Bad) no (at /x)"), PYTHON, 1)
 
 
 def test_it_ends_when_it_is_closed(started):
@@ -156,8 +156,8 @@ def test_it_ends_when_this_one_is_killed(fake_paddle, folder, number):
     script = """if True:
         import sys, time
         from pathlib import Path
-        from picodet.paddle_process.client import ProgramProcess
-        process = ProgramProcess(Path(sys.argv[1]), Path(sys.executable), 1)
+        from picodet.paddle_process.client import PaddleProcess
+        process = PaddleProcess(Path(sys.argv[1]), Path(sys.executable), 1)
         print(process._process.pid, flush=True)
         time.sleep(60)
     """
@@ -171,12 +171,12 @@ def test_it_ends_when_this_one_is_killed(fake_paddle, folder, number):
 
 def test_a_python_without_paddle(folder):
     with pytest.raises(PicoDetError, match=r"folder needs paddle, which .*--paddle-python$"):
-        ProgramProcess(folder(), PYTHON, 1)
+        PaddleProcess(folder(), PYTHON, 1)
 
 
 def test_a_python_that_is_not_there(folder, tmp_path):
     with pytest.raises(PicoDetError, match="cannot be started"):
-        ProgramProcess(folder(), tmp_path / "absent", 1)
+        PaddleProcess(folder(), tmp_path / "absent", 1)
 
 
 @pytest.mark.parametrize(
@@ -186,15 +186,15 @@ def test_a_python_that_is_not_there(folder, tmp_path):
         ("kill -9 $$", "exit code -9; its last words: nothing"),
         ("echo 'Paddle says hello'", "sent a line that is no message: b'Paddle says hello"),
         ("printf '\\377\\n'", "sent a line that is no message"),
-        ("""echo '{"words": {"x": 1}, "arrays": []}'; cat""", "began with {'x': 1}"),
-        ("""printf '{"words": {}'""", "exit code 0"),
+        ("""echo '{"header": {"x": 1}, "arrays": []}'; cat""", "began with {'x': 1}"),
+        ("""printf '{"header": {}'""", "exit code 0"),
         (
-            """echo '{"words": {"inputs": [], "outputs": ["y"]}, "arrays": []}'
-               echo '{"words": {}, "arrays": [["z", "float32", [0]]]}'; cat >&2""",
+            """echo '{"header": {"inputs": [], "outputs": ["y"]}, "arrays": []}'
+               echo '{"header": {}, "arrays": [["z", "float32", [0]]]}'; cat >&2""",
             "answered with z",
         ),
         (
-            """echo '{"words": {"inputs": [], "outputs": ["y"]}, "arrays": []}'
+            """echo '{"header": {"inputs": [], "outputs": ["y"]}, "arrays": []}'
                echo 'warning: hot'; cat >&2""",
             "sent a line that is no message: b'warning: hot",
         ),
@@ -202,7 +202,7 @@ def test_a_python_that_is_not_there(folder, tmp_path):
 )
 def test_something_else_than_a_server(folder, tmp_path, script, expected):
     with pytest.raises(PicoDetError) as caught:
-        ProgramProcess(folder(), shell(tmp_path, script), 1).run(image(1))
+        PaddleProcess(folder(), shell(tmp_path, script), 1).run(image(1))
     assert expected in str(caught.value)
 
 
@@ -213,20 +213,20 @@ def shell(tmp_path, script):
     return python
 
 
-GREETING = """echo '{"words": {"inputs": ["image"], "outputs": ["y"]}, "arrays": []}'"""
+GREETING = """echo '{"header": {"inputs": ["image"], "outputs": ["y"]}, "arrays": []}'"""
 
 
 def test_one_that_does_not_end_is_killed(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(client, "PATIENCE", 0.2)
+    monkeypatch.setattr(client, "KILL_TIMEOUT", 0.2)
     python = shell(tmp_path, f"{GREETING}\nexec sleep 60")
-    process = ProgramProcess(folder(), python, 1)
+    process = PaddleProcess(folder(), python, 1)
     process.close()
     assert not is_running(pid_of(process))
 
 
 def test_one_that_never_answers_is_killed_by_close(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(client, "PATIENCE", 0.2)
-    process = ProgramProcess(folder(), shell(tmp_path, f"{GREETING}\nexec sleep 60"), 1)
+    monkeypatch.setattr(client, "KILL_TIMEOUT", 0.2)
+    process = PaddleProcess(folder(), shell(tmp_path, f"{GREETING}\nexec sleep 60"), 1)
     errors = []
 
     def ask():

@@ -25,12 +25,13 @@ messages = st.tuples(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(messages, max_size=3))
 def test_what_is_sent_is_received(several):
     stream = BytesIO(b"".join(sent(*message) for message in several))
     for words, expected in several:
         message = receive(stream)
-        assert message.words == words
+        assert message.header == words
         assert list(message.arrays) == list(expected)
         for name, array in expected.items():
             assert message.arrays[name].dtype == array.dtype
@@ -58,13 +59,13 @@ def test_a_message_that_breaks_off_is_none():
         "7",
         "[]",
         "{}",
-        '{"words": {}, "arrays": [["x", "float32"]]}',
-        '{"words": {}, "arrays": [["x", "object", [1]]]}',
-        '{"words": {}, "arrays": [["x", [], [1]]]}',
-        '{"words": {}, "arrays": [["x", "float32", [-1]]]}',
-        '{"words": {}, "arrays": [["x", "float32", [1.5]]]}',
-        '{"words": {}, "arrays": [["x", "float32", 3]]}',
-        '{"words": 7, "arrays": []}',
+        '{"header": {}, "arrays": [["x", "float32"]]}',
+        '{"header": {}, "arrays": [["x", "object", [1]]]}',
+        '{"header": {}, "arrays": [["x", [], [1]]]}',
+        '{"header": {}, "arrays": [["x", "float32", [-1]]]}',
+        '{"header": {}, "arrays": [["x", "float32", [1.5]]]}',
+        '{"header": {}, "arrays": [["x", "float32", 3]]}',
+        '{"header": 7, "arrays": []}',
         "[" * 5000,
     ],
 )
@@ -80,7 +81,7 @@ def test_bytes_that_are_no_text():
 
 def test_more_than_anybody_would_send(monkeypatch):
     with pytest.raises(ValueError, match=r"x of 4,000,000,000,000 bytes"):
-        receive(BytesIO(b'{"words": {}, "arrays": [["x", "float32", [1000000, 1000000]]]}\n'))
-    monkeypatch.setattr(pipe, "LONGEST_LINE", 10)
+        receive(BytesIO(b'{"header": {}, "arrays": [["x", "float32", [1000000, 1000000]]]}\n'))
+    monkeypatch.setattr(pipe, "MAX_LINE_BYTES", 10)
     with pytest.raises(ValueError, match="without an end"):
         receive(BytesIO(b"0" * 20))

@@ -5,7 +5,7 @@ import pytest
 
 from picodet.paddle_process import server
 from picodet.paddle_process.pipe import receive, send
-from picodet.paddle_process.server import reason
+from picodet.paddle_process.server import error_message
 
 IN_RUN = """
 --------------------------------------
@@ -42,7 +42,7 @@ WHEN_LOADED = "(InvalidArgument) Invalid model file. (at /paddle/interface.cc:10
     ],
 )
 def test_reason(text, expected):
-    assert reason(RuntimeError(text)) == expected
+    assert error_message(RuntimeError(text)) == expected
 
 
 class Doubling:
@@ -60,9 +60,9 @@ class Doubling:
         return {"y": 2 * inputs["x"]}
 
 
-def served(questions):
+def served(numbers):
     requests, answers = BytesIO(), BytesIO()
-    for number in questions:
+    for number in numbers:
         send(requests, {}, {"x": np.array([number], np.float32)})
     requests.seek(0)
     server.serve({"program": "model.json", "threads": 1}, requests, answers)
@@ -73,7 +73,7 @@ def served(questions):
 def test_it_answers_until_nobody_asks(monkeypatch):
     monkeypatch.setattr(server, "Program", Doubling)
     greeting, *answers = served([3, 13, 4])
-    assert greeting.words == {"inputs": ["x"], "outputs": ["y"]}
+    assert greeting.header == {"inputs": ["x"], "outputs": ["y"]}
     assert answers[0].arrays["y"].tolist() == [6]
     assert answers[1] == ({"error": "(Unlucky) 13"}, {})
     assert answers[2].arrays["y"].tolist() == [8]
@@ -81,15 +81,15 @@ def test_it_answers_until_nobody_asks(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [
         (ModuleNotFoundError("No module named 'paddle'", name="paddle"), {"missing": "paddle"}),
         (RuntimeError(WHEN_LOADED), {"error": "(InvalidArgument) Invalid model file."}),
     ],
 )
-def test_it_says_why_it_cannot_begin(monkeypatch, error, said):
+def test_it_says_why_it_cannot_begin(monkeypatch, error, expected):
     def refuse(*_):
         raise error
 
     monkeypatch.setattr(server, "Program", refuse)
-    assert served([3]) == [(said, {})]
+    assert served([3]) == [(expected, {})]

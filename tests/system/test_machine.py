@@ -70,6 +70,14 @@ def test_what_cannot_be_asked(elsewhere, monkeypatch):
     assert machine.worker_context("json").get_start_method() == "spawn"
 
 
+def test_workers_start_without_fork(elsewhere, monkeypatch):
+    monkeypatch.delattr(os, "fork", raising=False)
+    process = machine.worker_context("json").Process(target=int)
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+
+
 def test_what_can_be_asked():
     assert 1 <= machine.available_cores() <= (os.cpu_count() or 1)
     assert machine.worker_context("json").get_start_method() in ("forkserver", "spawn")
@@ -92,4 +100,4 @@ def test_who_has_started_nobody_watches_nobody():
 def test_an_evaluation_counts_cores_anywhere(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert evaluator.threads_here() == 3
+    assert evaluator.default_threads() == 3

@@ -9,10 +9,11 @@ pytest.importorskip("onnxruntime")
 ROOT = Path(__file__).parents[2]
 IMPORTING = (
     *("picodet.alignment.onnx.config", "picodet.alignment.reference.onnx_runtime"),
-    *("picodet.export.ort", "picodet.inference.onnxruntime_backend"),
+    *("picodet.exporter.ort", "picodet.inference.onnxruntime_backend"),
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", IMPORTING)
 def test_it_leaves_no_files_of_its_own(module, tmp_path):
     """A session's in the temporary folder, a database in the cache."""

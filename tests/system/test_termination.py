@@ -101,12 +101,13 @@ def ended(process, number=signal.SIGTERM):
 DATA = ["--images", "coco/val2017", "--annotations", "coco/annotations/instances_val2017.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gate", "words"),
     [
         ("1 picodet.models.checkpoint torch.save", "convert picodet_s_128.pdparams {new}/x.pth"),
         ("1 picodet.inference.images draw", f"detect m.pth {CAT} --out {{new}}/d"),
-        ("1 picodet.export.api verify", "export m.pth {new}/x.onnx"),
+        ("1 picodet.exporter.export verify", "export m.pth {new}/x.onnx"),
         (
             "1 picodet.alignment.recording.writer shutil.copyfileobj",
             "align record m.onnx {new}/x.safetensors --input-size 128",
@@ -128,6 +129,7 @@ def test_it_ends_and_leaves_nothing_half(files, tmp_path, gate, words):
     assert [path.name for path in tmp_path.rglob("*")] == ["d"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, None)]
 )
@@ -146,6 +148,7 @@ def test_an_evaluation_saves_what_it_has(files, tmp_path, number, expected):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_training_saves_what_it_has(files, tmp_path):
     words = ["train", "recipe.yml", *DATA, "--classes", "classes.txt", "--workers", 0]
     gate = ("2", "picodet.training.step", "Stepper.__call__")
@@ -156,6 +159,7 @@ def test_a_training_saves_what_it_has(files, tmp_path):
     assert state.name == "000000003.safetensors"
 
 
+@pytest.mark.slow
 def test_before_its_first_step_too(files, tmp_path):
     words = ["train", "recipe.yml", *DATA, "--classes", "classes.txt", "--workers", 0]
     gate = ("1", "picodet.training.build", "init_model")
@@ -179,6 +183,7 @@ def is_running(process_id):
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["record {p} {new}/x.safetensors", "{p} m.pth --html {new}/x"])
 def test_paddles_process_ends_too(files, tmp_path, command):
     python, pid_file = tmp_path / "python", tmp_path / "pid"
@@ -206,7 +211,8 @@ def test_paddles_process_ends_too(files, tmp_path, command):
 def test_what_paddles_process_writes_is_whole_or_nothing(tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from picodet.paddle_process.progress import run_reporting_errors\nfrom picodet.files import atomic_write\n"
+        "from picodet.paddle_process.progress import run_reporting_errors\nfrom "
+        "picodet.files import atomic_write\n"
         "def work():\n"
         "    with atomic_write(Path('out')) as temporary:\n"
         "        temporary.touch(); print('here', flush=True); sys.stdin.read()\n"

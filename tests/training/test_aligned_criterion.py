@@ -8,7 +8,7 @@ from picodet.training.positives import anchor_points_of, flatten_levels
 from picodet.training.recipes.schema import LossWeights, TaskAligned
 
 WEIGHTS = LossWeights(vfl=1.0, giou=2.5, dfl=0.5)
-NUMBERS = TaskAligned(static_candidates=1)  # of each level: the last has one cell
+NUMBERS = TaskAligned(static_candidates=1)  # of each level: the last has one anchor point
 
 
 def losses(output, static=False, targets=TARGETS, weights=WEIGHTS, normalizer=lambda own: own):
@@ -47,7 +47,7 @@ def test_two_ways_to_assign():
 
 
 def test_the_sum_of_the_classes_is_over_all_cells():
-    """By hand, over every cell and class, with the target of the one that takes a box."""
+    """By hand, over every anchor point and class, with the target of the one that takes a box."""
     output = head_v2_output()
     found = assigned(output, static=False)
     scores = flatten_levels(output.scores()).detach()

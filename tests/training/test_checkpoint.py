@@ -72,7 +72,7 @@ def test_a_state_of_which_something_has_changed_is_refused(tmp_path, where):
     place = len(content) - 3 if where == "tensor" else content.index(b"iteration") + 13
     content[place] ^= 1
     path.write_bytes(content)
-    with pytest.raises(TrainingError, match=r"checksum of .* is wrong.*--resume takes the one be"):
+    with pytest.raises(TrainingError, match=r"checksum of .* is wrong.*--resume uses the one be"):
         checkpoints.load(path)
 
 
@@ -94,7 +94,7 @@ def test_a_state_that_stands_nowhere_is_refused(tmp_path, progress):
     path = tmp_path / "x.safetensors"
     with path.open("wb") as file:
         safetensors_writer.write(file, {}, {checkpoints.HEADER: header})
-    with pytest.raises(TrainingError, match="is no state of a training"):
+    with pytest.raises(TrainingError, match="not a training checkpoint"):
         checkpoints.load(path)
 
 
@@ -102,7 +102,7 @@ def test_a_state_that_stands_nowhere_is_refused(tmp_path, progress):
 def test_a_damaged_state_is_refused(tmp_path, cut):
     path = checkpoints.save(tmp_path, CHECKPOINT, keep=1)
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(TrainingError, match=r"is no state of a training, or a damaged one"):
+    with pytest.raises(TrainingError, match=r"not a training checkpoint, or damaged"):
         checkpoints.load(path)
 
 
@@ -120,7 +120,9 @@ def test_it_goes_on_under_the_same_settings_only(tmp_path):
     checkpoints.check_same_settings(
         tmp_path, found, {**CHECKPOINT.settings, "sizes": ((320, 320),)}
     )
-    message = r"belongs to another training: seed was 0, is 1; x\.y was None, is 2\. "
+    message = (
+        r"other settings than the training began with: seed was 0, is 1; x\.y was None, is 2\. "
+    )
     with pytest.raises(TrainingError, match=message):
         checkpoints.check_same_settings(
             tmp_path, found, {**CHECKPOINT.settings, "seed": 1, "x": {"y": 2}}

@@ -90,9 +90,10 @@ def first_step(shared, name, tag, assignment, epoch, empty=False):
     return found, assigned, recorded, targets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "tag", "assignment", "epoch"), CASES)
 def test_a_step_is_ppdets(shared, name, tag, assignment, epoch):
-    """Cells and boxes as sets; loss terms within 1e-5, where the recording rounds by 9e-6.
+    """Anchor points and boxes as sets; loss terms within 1e-5, where the recording rounds by 9e-6.
 
     In float64 live ppdet has the same assignments, and losses that are 5e-14 off.
     """
@@ -107,8 +108,9 @@ def test_a_step_is_ppdets(shared, name, tag, assignment, epoch):
     assert [term.item() for term in found] == pytest.approx([log[t] for t in TERMS], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["picodet_s_416_coco", "picodet_m_416_coco"])
-def test_a_picture_without_boxes_is_ppdets(shared, name):
+def test_a_image_without_boxes_is_ppdets(shared, name):
     found, *_ = first_step(shared, name, "train", SimOTA(), 0, empty=True)
     summary = json.loads((shared / "reference" / name / "train_summary.json").read_text())
     log = summary["train_one_empty_image"]

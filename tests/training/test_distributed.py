@@ -1,6 +1,6 @@
 """Two processes with gloo against one with the doubled batch, in float64.
 
-Batch norms are synchronised here, as otherwise each process normalises by its own pictures: then
+Batch norms are synchronized here, as otherwise each process normalizes by its own images: then
 two processes are another training than one, in ppdet as here.
 """
 
@@ -68,7 +68,7 @@ def trained(used, ranks, parts, steps=STEPS, sync_bn=True):
     model = PicoDet(used.model)
     init_weights(model, torch.Generator().manual_seed(0))
     model = model.double().train()
-    # scores of 0.7: normalisers below 1, which are made 1, would be those of one process alone
+    # scores of 0.7: normalizers below 1, which are made 1, would be those of one process alone
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.startswith("head.predictors") and name.endswith("bias"):
@@ -107,6 +107,7 @@ def spawned(function, *arguments):
     multiprocessing.spawn(function, (port, *arguments), nprocs=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generation", RECIPES)
 def test_two_processes_are_one_with_the_doubled_batch(tmp_path, generation):
     used = RECIPES[generation]
@@ -127,6 +128,7 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path, generation):
 
 
 # as each of the processes has it: another order of addition shows in weights near 0
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_the_loss_of_classes_is_divided_by_each_process_own_count(tmp_path):
     """As batches that one process accumulates are, so that the two are the same training."""
@@ -159,6 +161,7 @@ def exchange_main(rank, port, folder):
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_what_is_exchanged(tmp_path):
     """4 and 8: ppdet until 2.6.0 divides by 6 in both, later by 2 and 4."""
     spawned(exchange_main, tmp_path)

@@ -39,6 +39,7 @@ class One(nn.Module):
             self.mean.fill_(2 * value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("name", REFERENCES)
 def test_averages_are_ppdets(shared, name, run):

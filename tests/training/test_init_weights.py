@@ -30,6 +30,7 @@ def random_model(config, seed=0):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_every_distribution_is_ppdets(golden, config):
     """Mean, deviation and kind; constants to the last bit."""

@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from picodet.training.checkpoint import Progress
 from picodet.training.trainer import InterruptedTrainingError, Interruption
 
@@ -31,6 +33,7 @@ assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 """
 
 
+@pytest.mark.slow
 def test_a_signal_is_noted_and_a_second_one_is_as_ever():
     """In a process of its own: a test that fails here would otherwise end them all."""
     root = Path(__file__).parents[2]
@@ -47,5 +50,5 @@ def test_outside_of_it_nothing_is_noted():
 
 def test_the_error_tells_how_to_go_on():
     error = InterruptedTrainingError(Path("out"), Progress(epoch=2, step=5))
-    assert str(error).startswith("interrupted after step 5 of epoch 3; everything is in out, ")
+    assert str(error).startswith("interrupted after step 5 of epoch 3; a checkpoint is in out: ")
     assert "--resume" in str(error)

@@ -11,5 +11,5 @@ def test_the_innermost_layer_of_the_table_counts():
 
 
 def test_a_layer_nowhere_in_the_table_is_an_error():
-    with pytest.raises(KeyError, match="0: no layer around it is in the table"):
+    with pytest.raises(KeyError, match="0: no enclosing module is in the table"):
         list(nearest(nn.Sequential(nn.Linear(1, 1)), {nn.ModuleDict: 1}))

@@ -45,48 +45,50 @@ def spoiled(model, x, function=sums):
     return str(nan_report.explain(model, x, function, 12))
 
 
-def test_it_names_iteration_and_pictures():
+def test_it_names_iteration_and_images():
     text = spoiled(network(), batch(float("nan")))
     assert text.startswith("iteration 12: ")
-    assert "The pictures of the batch: 37, 74. " in text
+    assert "Images of the batch: 37, 74. " in text
     assert "--resume" in text
 
 
-def test_the_pictures():
-    assert "not: the pictures, 24 of 24 numbers of [2, 3, 2, 2]" in spoiled(
+def test_the_images():
+    assert "infinity: the images, 24 of 24 values of shape [2, 3, 2, 2]" in spoiled(
         network(), batch(float("nan"))
     )
 
 
 def test_the_boxes():
-    assert "not: the boxes, 8 of 8 numbers" in spoiled(network(), batch(box=float("inf")))
+    assert "infinity: the boxes, 8 of 8 values" in spoiled(network(), batch(box=float("inf")))
 
 
 def test_a_weight():
     model = network()
     with torch.no_grad():
         model[0].weight[0, 1] = float("inf")
-    assert "not: the weight 0.weight, 1 of 3 numbers of [1, 3, 1, 1]" in spoiled(model, batch())
+    assert "infinity: the weight 0.weight, 1 of 3 values of shape [1, 3, 1, 1]" in spoiled(
+        model, batch()
+    )
 
 
 def test_the_first_layer_of_several():
     model = network()
     text = spoiled(model, batch(3e38))  # three of them are too many for a float32
-    assert "not: what 0 makes, 8 of 8 numbers of [2, 1, 2, 2]" in text
+    assert "infinity: the output of 0, 8 of 8 values of shape [2, 1, 2, 2]" in text
 
 
 def test_a_term_of_the_loss():
     def wrong(output, targets):
         return Terms(output.sum(), targets.boxes.sum() / 0)
 
-    assert "not: the loss term boxes, inf" in spoiled(network(), batch(), wrong)
+    assert "infinity: the loss term giou, inf" in spoiled(network(), batch(), wrong)
 
 
 def test_a_gradient():
     model = nn.Sequential(nn.Conv2d(3, 1, 1, bias=False), Root())
     nn.init.zeros_(model[0].weight)
     text = spoiled(model, batch())
-    assert "not: the gradient of 0.weight, 3 of 3 numbers" in text
+    assert "infinity: the gradient of 0.weight, 3 of 3 values" in text
 
 
 def test_what_does_not_come_back_is_elsewhere():

@@ -16,9 +16,10 @@ from picodet.zoo.architectures import MOBILENET, RESNET, VARIANTS
 DECAY = float(np.float32(4e-5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_what_decays_is_what_decays_in_ppdet(golden, config):
-    """Of all that is trained, over scripts/record/parameters.py; and no rate is multiplied there."""
+    """Of all trained parameters (scripts/record/parameters.py); no learning rate is multiplied."""
     recorded = np.load(golden / "parameters.npz")
     names, facts = recorded[f"{config.name}/names"], recorded[f"{config.name}/facts"]
     table = name_table(config.backbone, config.neck, config.head)
@@ -39,9 +40,10 @@ def test_what_decays_is_what_decays_in_ppdet(golden, config):
     assert own == decayed_parameters(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_three_steps_end_where_ppdets_do(golden, config):
-    """In float64, every parameter, by live ppdet's optimiser: scripts/record/parameters.py."""
+    """In float64, every parameter, by live ppdet's optimizer: scripts/record/parameters.py."""
     recorded = np.load(golden / "parameters.npz")
     names, ends = recorded[f"{config.name}/names"], recorded[f"{config.name}/stepped"]
     table = name_table(config.backbone, config.neck, config.head)
@@ -127,7 +129,7 @@ def test_rates_are_multiplied_by_the_longest_beginning():
 
 
 def test_an_unknown_beginning_is_an_error():
-    with pytest.raises(PicoDetError, match=r"'bakbone\.': no parameter's name begins so"):
+    with pytest.raises(PicoDetError, match=r"'bakbone\.': no parameter has this prefix"):
         optimizer(PicoDet(SMALL), OptimizerConfig(), {"bakbone.": 0.1})
 
 

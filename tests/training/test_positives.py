@@ -56,7 +56,7 @@ def test_positives_are_in_strides_of_their_level():
 
 
 def test_losses_of_boxes_are_weighted_sums():
-    """The only cell of the last level, (0.5, 0.5) in strides, in a box of exactly one stride.
+    """The only anchor point of the last level, (0.5, 0.5) in strides, in a box of one stride.
 
     Bins that are all alike say 3.5 for each side: 49 of which 1 is shared, and -log 1/8 a side.
     """

@@ -35,7 +35,7 @@ def test_without_a_terminal_a_line_now_and_then(capsys, monkeypatch):
     shown.evaluating(100, 400)
     assert capsys.readouterr().err.splitlines() == [
         "epoch 3/300  step 25/366  total 1.500  lr 0.04  8.0 images/s, 1.0 GiB",
-        "epoch 3/300  step 50/366  total 1.500  lr 0.04  1 steps left out, not finite in half "
+        "epoch 3/300  step 50/366  total 1.500  lr 0.04  1 steps skipped, not finite in half "
         "precision  8.0 images/s, 1.0 GiB",
         "evaluating: 100 of 400 images, 25%, 1.0 images/s",
     ]

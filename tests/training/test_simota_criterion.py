@@ -26,7 +26,7 @@ def weight_sum(output, targets=TARGETS):
     return scores[positive].sum().item(), positive.sum(dim=1).tolist()
 
 
-def test_boxes_are_divided_by_the_normaliser_and_classes_are_not():
+def test_boxes_are_divided_by_the_normalizer_and_classes_are_not():
     output = head_output()
     plain, halved = losses(output), losses(output, normalizer=lambda own: 2 * own)
     total, _ = weight_sum(output)
@@ -38,7 +38,7 @@ def test_boxes_are_divided_by_the_normaliser_and_classes_are_not():
     assert ones.giou.item() == pytest.approx(plain.giou.item() * total)
 
 
-def test_the_normaliser_is_1_at_least():
+def test_the_normalizer_is_1_at_least():
     output = head_output()
     small = losses(output, normalizer=lambda own: 0 * own)
     assert small.giou == losses(output, normalizer=torch.ones_like).giou
@@ -52,7 +52,7 @@ def test_every_term_has_its_weight():
 
 
 def test_classes_are_divided_by_the_count_of_positives():
-    """A picture whose boxes take no cell counts one, and a picture without boxes none."""
+    """An image whose boxes take no anchor point counts one, and an image without boxes none."""
     away = TARGETS.boxes.clone()
     away[1] += 1000
     output = head_output()

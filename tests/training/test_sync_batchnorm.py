@@ -30,7 +30,7 @@ def make_images():
 
 
 def run(model, images):
-    """Outputs, gradients of the input and of the parameters, statistics: of a sum over pictures."""
+    """Outputs, gradients of the input and of the parameters, statistics: of a sum over images."""
     images = images.clone().requires_grad_()
     y = model.train()(images)
     factors = torch.arange(y.shape[1:].numel(), dtype=torch.float64).view(y.shape[1:]).cos()
@@ -50,8 +50,9 @@ def rank_main(rank, port, split, folder):
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", [2, 1, 5], ids=["2_and_3", "1_and_4", "5_and_none"])
-def test_two_ranks_are_one_with_all_pictures(tmp_path, split):
+def test_two_ranks_are_one_with_all_images(tmp_path, split):
     """Measured: 2e-15 of the greatest value."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -2,7 +2,7 @@
 
 The recorded networks are random and their gradients large: from the second step on our own model in
 float32 and in float64 are as far apart as either is from ppdet's, a third of the way that was gone.
-What a step of ppdet's optimiser does is held within 1e-15 in test_optimiser.py.
+What a step of ppdet's optimizer does is held within 1e-15 in test_optimizer.py.
 """
 
 import re
@@ -19,6 +19,8 @@ from picodet.training.data.batch import Targets
 from picodet.training.optimizer import optimizer
 from picodet.training.recipes.schema import LossWeights, OptimizerConfig, SimOTA, TaskAligned
 from picodet.zoo.official import CONFIGS
+
+pytestmark = pytest.mark.slow
 
 S, M, XS = "picodet_s_416_coco", "picodet_m_416_coco", "picodet_xs_320_coco_lcnet"
 OLD, NEW = LossWeights(1, 2, 0.25), LossWeights(1, 2.5, 0.5)
@@ -38,7 +40,7 @@ def model_of(shared, name, dtype):
 def test_statistics_of_batch_norms_after_a_pass_are_ppdets(shared, name, run):
     """Within 2e-5 of a layer's greatest: our own float32 is 1e-5 from float64, ppdet's as well.
 
-    The unbiased variance would be off by 1e-3 where a channel has 98 cells.
+    The unbiased variance would be off by 1e-3 where a channel has 98 anchor points.
     """
     model, ours = model_of(shared, name, torch.float64)
     folder = shared / "reference" / name
@@ -89,7 +91,7 @@ def test_after_three_steps_ppdet_is_within_the_noise(shared, name, run, epoch, a
     )
     moved = (noise > 0) & (distance_gone > 0)
     noise, difference, distance_gone = noise[moved], difference[moved], distance_gone[moved]
-    # measured 0.94 to 1.26; an optimiser without momentum would be 2 away
+    # measured 0.94 to 1.26; an optimizer without momentum would be 2 away
     assert np.median(difference / noise) < 1.5
     assert np.linalg.norm(difference) < 1.5 * np.linalg.norm(noise)
     assert np.linalg.norm(difference) < 0.4 * np.linalg.norm(distance_gone)

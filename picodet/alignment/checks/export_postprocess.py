@@ -141,7 +141,8 @@ def compare_exported_nms(
     )
     summary += f"; probe boxes, against our NMS and {evidence}"
     if ending.kept:
-        summary += f"; end to end: {describe_end_to_end(run_nms(*exported), recording.tensor(ending.kept))}"
+        compared = describe_end_to_end(run_nms(*exported), recording.tensor(ending.kept))
+        summary += f"; end to end: {compared}"
     return Stage("NMS", "differs" if findings else "aligned", summary, tuple(findings))
 
 

@@ -43,8 +43,8 @@ def head_output_from_layers(
     """
     classes, reg = len(config.classes), 4 * (config.reg_max + 1)
     if config.head == "pico_head":
-        whole = _levels(PREDICTOR, classes + reg, layer_output)
-        split = [x.split([classes, reg], dim=1) for x in whole or ()]
+        joined_maps = _levels(PREDICTOR, classes + reg, layer_output)
+        split = [x.split([classes, reg], dim=1) for x in joined_maps or ()]
         return HeadOutput(*map(tuple, zip(*split, strict=True))) if split else None
     parts = [
         _levels(path, n, layer_output) for path, n in zip(PARTS, (classes, 1, reg), strict=True)
@@ -230,7 +230,8 @@ def describe_worst(differences: Sequence[tuple[str, Difference]]) -> str:
     found = worst([found for _, found in differences])
     if found is None:
         return "nothing"
-    return f"at most {format_number(found.error)}, {format_number(found.error_over_noise)} times the noise"
+    ratio = format_number(found.error_over_noise)
+    return f"at most {format_number(found.error)}, {ratio} times the noise"
 
 
 def make_finding(name: str, found: Difference, diagnosis: str = "") -> Finding:

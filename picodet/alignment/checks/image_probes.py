@@ -17,8 +17,8 @@ from picodet.alignment.recording.reader import Recording
 from picodet.alignment.result import Finding
 from picodet.config import Preprocessing, ResizeKernels
 from picodet.data import preprocess
-from picodet.data.resize_kernels import using
-from picodet.graphs.operators import Key
+from picodet.data.resize_kernels import use_kernels
+from picodet.graphs.operators import TensorKey
 
 UNKNOWN = "none of the usual mistakes"
 Answers = dict[str, np.ndarray]
@@ -33,12 +33,12 @@ class ImageProbeResult:
 
 
 def compare_image_probes(
-    recording: Recording, keys: dict[str, Key], shipped: dict[str, Key]
+    recording: Recording, keys: dict[str, TensorKey], shipped: dict[str, TensorKey]
 ) -> ImageProbeResult:
     """keys: of the reference's answers, or the shipped ones, which portable kernels have made."""
     ours: dict[ResizeKernels, Answers] = {}
     for kernels in get_args(ResizeKernels):
-        with using(kernels):
+        with use_kernels(kernels):
             ours[kernels] = probes.collect_preprocessing(preprocess_probe)
     findings, notes = [], []
     for name, key in keys.items():
@@ -84,18 +84,18 @@ def _explain_mismatch(reference: np.ndarray, interp: int) -> str | None:
     if theirs is None:
         return UNKNOWN
     bgr = np.ascontiguousarray(theirs[..., ::-1])
-    if not np.array_equal(preprocess.normalise(bgr, Preprocessing()), reference):
+    if not np.array_equal(preprocess.normalize(bgr, Preprocessing()), reference):
         return "the same bytes are normalised otherwise"
     image = preprocess.read_image(probes.IMAGE)
     return explain_mismatch(image, probes.IMAGE_SIZE, interp, bgr)
 
 
-def _undo_normalization(normalised: np.ndarray) -> np.ndarray | None:
+def _undo_normalization(normalized: np.ndarray) -> np.ndarray | None:
     """[3, H, W] float32 -> [H, W, 3] uint8 RGB, if each value is a byte's, normalised."""
     gray = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, axis=2)
-    tables = preprocess.normalise(gray, Preprocessing())[:, 0]
+    tables = preprocess.normalize(gray, Preprocessing())[:, 0]
     planes = []
-    for plane, table in zip(normalised, tables, strict=True):
+    for plane, table in zip(normalized, tables, strict=True):
         found = np.searchsorted(table, plane).clip(0, 255)
         if not np.array_equal(table[found], plane):
             return None
@@ -103,7 +103,7 @@ def _undo_normalization(normalised: np.ndarray) -> np.ndarray | None:
     return np.stack(planes, axis=-1)
 
 
-def _explain(key: Key, interp: int) -> str:
+def _explain(key: TensorKey, interp: int) -> str:
     """Which interp or order of colours of ours gives what the reference has at `interp`."""
     image = preprocess.read_image(probes.IMAGE)
     for other in probes.INTERPS:

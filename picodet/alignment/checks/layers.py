@@ -92,10 +92,10 @@ def snapshots(
 ) -> Iterator[LayerSnapshot]:
     """Of a model of ours, whose own runs are among those that show the noise: see noise_runs."""
     reference_fed_noise, whole_run_noise = noise_runs(model, recorded, images, run, double)
-    for events in in_lockstep([*reference_fed_noise, *whole_run_noise]):
+    for layer_calls in in_lockstep([*reference_fed_noise, *whole_run_noise]):
         reference_fed, whole_run = (
-            events[: len(reference_fed_noise)],
-            events[len(reference_fed_noise) :],
+            layer_calls[: len(reference_fed_noise)],
+            layer_calls[len(reference_fed_noise) :],
         )
         yield LayerSnapshot(
             next(iter(reference_fed), None),
@@ -152,26 +152,26 @@ def in_lockstep(runs: Sequence[Iterator[LayerCall]]) -> Iterator[list[LayerCall 
     failures: dict[int, LayerError] = {}
     try:
         while True:
-            events: list[LayerCall | None] = [None] * len(runs)
+            layer_calls: list[LayerCall | None] = [None] * len(runs)
             for i, one_run in list(active.items()):
                 try:
-                    events[i] = next(one_run, None)
+                    layer_calls[i] = next(one_run, None)
                 except LayerError as error:
                     failures[i] = error
-                if events[i] is None:
+                if layer_calls[i] is None:
                     del active[i]
-            if not any(events):
+            if not any(layer_calls):
                 break
-            yield events
+            yield layer_calls
     finally:
         torch.set_num_threads(threads)
     if failures:
         raise failures[min(failures)]
 
 
-def drop_missing(events: Sequence[LayerCall | None]) -> tuple[LayerCall, ...]:
+def drop_missing(layer_calls: Sequence[LayerCall | None]) -> tuple[LayerCall, ...]:
     """Of those runs that have come so far."""
-    return tuple(event for event in events if event)
+    return tuple(layer_call for layer_call in layer_calls if layer_call)
 
 
 class _LayerComparison:
@@ -190,36 +190,41 @@ class _LayerComparison:
 
     def add(self, snapshot: LayerSnapshot) -> None:
         """One layer that has returned, in all runs."""
-        event = snapshot.reference_fed or snapshot.whole_run
-        if event is None:
+        layer_call = snapshot.reference_fed or snapshot.whole_run
+        if layer_call is None:
             return
-        if event.path == HEAD:
+        if layer_call.path == HEAD:
             runs = drop_missing([snapshot.whole_run])
             runs += tuple(run for run in snapshot.whole_run_noise if run is not snapshot.whole_run)
             self.heads = tuple(run.outputs for run in runs) if snapshot.whole_run else ()
-        call = self.recorded.calls.get((event.path, event.number))
-        input_differences = self._input_differences.pop(event.path, [])
+        call = self.recorded.calls.get((layer_call.path, layer_call.number))
+        input_differences = self._input_differences.pop(layer_call.path, [])
         if call is None:
-            if event.path in COMPARED_ELSEWHERE:
+            if layer_call.path in COMPARED_ELSEWHERE:
                 self._add(
-                    event, event.path, COMPARED_ELSEWHERE[event.path], input_differences, [], []
+                    layer_call,
+                    layer_call.path,
+                    COMPARED_ELSEWHERE[layer_call.path],
+                    input_differences,
+                    [],
+                    [],
                 )
             else:
-                self._without_partner.append(Unpaired("ours", event.path, event.type))
+                self._without_partner.append(Unpaired("ours", layer_call.path, layer_call.type))
             return
-        self._compared.add((event.path, event.number))
+        self._compared.add((layer_call.path, layer_call.number))
         self._compare_inputs(snapshot, call)
         if call.folded_into:
             self._folded[call.folded_into] = call.path
             return
-        path = " + ".join(filter(None, (self._folded.pop(event.path, None), event.path)))
+        path = " + ".join(filter(None, (self._folded.pop(layer_call.path, None), layer_call.path)))
         local = self._output_differences(
             call, snapshot.reference_fed, snapshot.reference_fed_noise, self.local_tolerance
         )
         accumulated = self._output_differences(
             call, snapshot.whole_run, snapshot.whole_run_noise, self.tolerance
         )
-        self._add(event, path, call.reference, input_differences, local, accumulated)
+        self._add(layer_call, path, call.reference, input_differences, local, accumulated)
 
     def finish(self) -> tuple[tuple[Layer, ...], tuple[Unpaired, ...]]:
         """All layers, and what was never compared."""
@@ -249,7 +254,7 @@ class _LayerComparison:
 
     def _add(
         self,
-        event: LayerCall,
+        layer_call: LayerCall,
         path: str,
         reference: str,
         input_differences: list[tuple[Difference, str]],
@@ -263,7 +268,9 @@ class _LayerComparison:
             status = "guilty"
         elif total is not None and not total.ok:
             status = "affected"
-        row = Layer(path, reference, event.number, event.type, total, local, status, where)
+        row = Layer(
+            path, reference, layer_call.number, layer_call.type, total, local, status, where
+        )
         self.rows.append(row)
 
     def _compare_inputs(self, snapshot: LayerSnapshot, call: PairedCall) -> None:
@@ -284,21 +291,21 @@ class _LayerComparison:
     def _output_differences(
         self,
         call: PairedCall,
-        event: LayerCall | None,
+        layer_call: LayerCall | None,
         noise: tuple[LayerCall, ...],
         tolerance: Tolerance,
     ) -> list[Difference]:
-        if event is None:
+        if layer_call is None:
             return []
-        if len(event.outputs) != len(call.outputs):
-            wrong = f"{len(event.outputs)} tensors, the reference makes {len(call.outputs)}"
+        if len(layer_call.outputs) != len(call.outputs):
+            wrong = f"{len(layer_call.outputs)} tensors, the reference makes {len(call.outputs)}"
             return [not_comparable(wrong)]
         differences = []
         for i, key in enumerate(call.outputs):
             if key is not None:
                 runs = [run.outputs[i] for run in noise]
                 differences.append(
-                    self.recorded.measure_difference(event.outputs[i], key, tolerance, runs)
+                    self.recorded.measure_difference(layer_call.outputs[i], key, tolerance, runs)
                 )
         return differences
 

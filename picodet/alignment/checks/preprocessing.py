@@ -19,9 +19,9 @@ from picodet.alignment.recording.reader import Recording
 from picodet.alignment.result import Finding, Stage, Verdict
 from picodet.config import ModelConfig, Preprocessing, ResizeKernels
 from picodet.data import preprocess
-from picodet.data.resize_kernels import INTERPS, using
+from picodet.data.resize_kernels import INTERP_NAMES, use_kernels
 from picodet.errors import RecordingError
-from picodet.graphs.operators import Key
+from picodet.graphs.operators import TensorKey
 
 STAGE_NAME = "preprocessing"
 UNKNOWN = "none of the usual mistakes"
@@ -97,7 +97,7 @@ def our_steps(
     """
     numbers = replace(config.preprocessing, resize=kernels or config.preprocessing.resize)
     image = preprocess.decode(encoded, "the recorded picture")
-    with using(numbers.resize):
+    with use_kernels(numbers.resize):
         resized = preprocess.resize(image, config.input_size, numbers.interp)
     array, _ = preprocess.preprocess(image, config.input_size, numbers)
     return {
@@ -119,10 +119,10 @@ def _compare_steps(config: ModelConfig, recording: Recording) -> StepsResult:
     ours = our_steps(recorded_image(recording), config)
     kernels = ""
     for step in recording.index.steps:
-        stored = recording.index.tensors[step.key]
+        info = recording.index.tensors[step.key]
         array = ours[step.name]
         if step.name == "resize":  # ppdet holds the same bytes as floats
-            array = array.astype(stored.dtype)
+            array = array.astype(info.dtype)
         if content_key(array) == step.key:
             continue
         reason = ""
@@ -130,19 +130,19 @@ def _compare_steps(config: ModelConfig, recording: Recording) -> StepsResult:
             reference = _resized_by_another_kernel(config, recording, ours, step.key)
             if isinstance(reference, np.ndarray):
                 kernels = describe_difference(ours["resize"], reference)
-                normalised = preprocess.normalise(
+                normalized = preprocess.normalize(
                     np.ascontiguousarray(reference[..., ::-1]), config.preprocessing
                 )
-                ours |= {"resize": reference, "normalise": normalised}
+                ours |= {"resize": reference, "normalise": normalized}
                 continue
             reason = reference
             if not reason:
                 return StepsResult((), INCONCLUSIVE, conclusive=False)
         found, expected = (
             f"{list(array.shape)} {array.dtype}",
-            f"{list(stored.shape)} {stored.dtype}",
+            f"{list(info.shape)} {info.dtype}",
         )
-        if array.shape == stored.shape and array.dtype.name == stored.dtype:
+        if array.shape == info.shape and array.dtype.name == info.dtype:
             found, expected = _worst_value(array, *recording.samples(step.key))
         explained = _explain(step.name, config, ours, step.key, recording)
         diagnosis = reason if reason and explained == UNKNOWN else explained
@@ -156,7 +156,7 @@ def _same_kernels(config: ModelConfig, recording: Recording) -> bool:
 
 
 def _resized_by_another_kernel(
-    config: ModelConfig, recording: Recording, ours: dict[str, np.ndarray], key: Key
+    config: ModelConfig, recording: Recording, ours: dict[str, np.ndarray], key: TensorKey
 ) -> np.ndarray | str:
     """The reference's bytes where another kernel may have made them, else what is against it.
 
@@ -167,10 +167,10 @@ def _resized_by_another_kernel(
     if ours["resize"].dtype != np.uint8:
         return UNKNOWN
     for kernels in ("native", "portable"):
-        with using(kernels):
-            made = preprocess.resize(image, size, interp)
-        if content_key(made.astype(dtype)) == key:
-            return made
+        with use_kernels(kernels):
+            resized = preprocess.resize(image, size, interp)
+        if content_key(resized.astype(dtype)) == key:
+            return resized
     if not recording.has(key):
         positions, values = recording.samples(key)
         return explain_mismatch(image, size, interp, values, positions=positions) or ""
@@ -191,7 +191,11 @@ def _worst_value(array: np.ndarray, positions: np.ndarray, values: np.ndarray) -
 
 
 def _explain(
-    name: str, config: ModelConfig, ours: dict[str, np.ndarray], key: Key, recording: Recording
+    name: str,
+    config: ModelConfig,
+    ours: dict[str, np.ndarray],
+    key: TensorKey,
+    recording: Recording,
 ) -> str:
     """Which of the usual mistakes makes our array the reference's."""
     for what, attempt in _attempts(name, config, ours):
@@ -210,15 +214,16 @@ def _attempts(
         yield "the colours are exchanged: the reference has BGR here", image[..., ::-1]
     elif name == "resize":
         floats = image.astype(np.float32)
-        for interp, name_of_interp in enumerate(INTERPS):
+        for interp, name_of_interp in enumerate(INTERP_NAMES):
             for kernels in ("native", "portable"):
-                with using(kernels):
+                with use_kernels(kernels):
                     bytewise = preprocess.resize(image, size, interp)
                     of_floats = preprocess.resize(floats, size, interp)
                 other = f"interp {numbers.interp}; the reference's is {interp} ({name_of_interp})"
                 yield other if interp != numbers.interp else f"{kernels} kernels", bytewise
                 yield (
-                    f"the reference resizes floats, not bytes, with interp {interp} ({name_of_interp})",
+                    f"the reference resizes floats, not bytes, with interp {interp} "
+                    f"({name_of_interp})",
                     of_floats,
                 )
         yield "the colours are exchanged", ours["resize"][..., ::-1]
@@ -227,14 +232,14 @@ def _attempts(
         planes = rgb.transpose(2, 0, 1).astype(np.float32)
         mean, std = (np.array(values)[:, None, None] for values in (numbers.mean, numbers.std))
         standard = Preprocessing()
-        yield "the colours are exchanged", preprocess.normalise(rgb, numbers)
+        yield "the colours are exchanged", preprocess.normalize(rgb, numbers)
         yield "the reference scales to 0 to 1 and no further", planes * np.float32(1 / 255)
         centered = (planes - mean).astype(np.float32)  # rounded after each step, as ppdet does
         yield "the reference applies mean and std to values 0 to 255", centered / std
         yield (
             f"mean {numbers.mean} and std {numbers.std}; the reference's are {standard.mean} and "
             f"{standard.std}",
-            preprocess.normalise(np.ascontiguousarray(rgb[..., ::-1]), standard),
+            preprocess.normalize(np.ascontiguousarray(rgb[..., ::-1]), standard),
         )
 
 

@@ -17,7 +17,7 @@ from picodet.alignment.tolerance import Tolerance, measure_difference, noise_bet
 from picodet.config import Head
 from picodet.errors import RecordingError
 from picodet.formats.npz_files import read_npz
-from picodet.graphs.operators import Key
+from picodet.graphs.operators import TensorKey
 from picodet.models.head import AnyHeadOutput, HeadOutput, HeadV2Output, Integral
 from picodet.ops import decode
 
@@ -85,7 +85,7 @@ def _is_live(recording: Recording) -> bool:
 
 def _answers(
     recording: Recording,
-) -> tuple[dict[str, Key], dict[str, Key], dict[str, np.ndarray]]:
+) -> tuple[dict[str, TensorKey], dict[str, TensorKey], dict[str, np.ndarray]]:
     """The keys of the preprocessed pictures, those that were shipped, and the other answers."""
     answers = read_npz(probes.RECORDED_ANSWERS)
     shipped = {

@@ -19,7 +19,7 @@ import numpy as np
 
 from picodet.config import ResizeKernels
 from picodet.data import preprocess
-from picodet.data.resize_kernels import INTERPS, fingerprint, using
+from picodet.data.resize_kernels import INTERP_NAMES, fingerprint, use_kernels
 
 LEVEL_MARGIN = 0.02  # grey levels
 SHARE_MARGIN = 0.001  # of the values
@@ -58,7 +58,7 @@ def resize_all(
     """picture [H, W, 3] uint8; at: flat positions of the values that are wanted, None for all."""
 
     def made(kernels: ResizeKernels, source: np.ndarray) -> np.ndarray:
-        with using(kernels):
+        with use_kernels(kernels):
             array = preprocess.resize(source, size, interp)
         return array if positions is None else array.ravel()[positions]
 
@@ -69,7 +69,7 @@ def resize_all(
 
 def same_kernels(recorded: dict[str, str], kernels: ResizeKernels, interp: int) -> bool:
     """Whether what was recorded was resized by the same; what is not known is not the same."""
-    name = INTERPS[interp]
+    name = INTERP_NAMES[interp]
     return recorded.get(name) == fingerprint(kernels)[name]
 
 
@@ -91,7 +91,7 @@ def explain_mismatch(
     if not ((reference == np.rint(reference)) & (reference >= 0) & (reference <= 255)).all():
         return "the reference's are no bytes"
     num_differing = ours.num_differing(reference)
-    for other, name_of_interp in enumerate(INTERPS):
+    for other, name_of_interp in enumerate(INTERP_NAMES):
         if (
             other != interp
             and resize_all(image, size, other, positions).num_differing(reference) < num_differing
@@ -109,7 +109,8 @@ def explain_mismatch(
     )
     if positions is None and not differing_share <= limit + SHARE_MARGIN:
         return (
-            f"no other kernel: not what it is without IPP in {format_percent(differing_share)} of the values, where "
+            "no other kernel: not what it is without IPP in "
+            f"{format_percent(differing_share)} of the values, where "
             f"our kernels are not in {format_percent(limit)} at most"
         )
     return None
@@ -120,7 +121,8 @@ def describe_difference(ours: np.ndarray, reference: np.ndarray) -> str:
     levels = int(np.abs(ours.astype(np.float64) - reference).max())
     differing_share = float((ours != reference).mean())
     unit = "grey level" if levels == 1 else "grey levels"
-    return f"another resize kernel: at most {levels} {unit}, in {format_percent(differing_share)} of the values"
+    share = format_percent(differing_share)
+    return f"another resize kernel: at most {levels} {unit}, in {share} of the values"
 
 
 def format_percent(share: float) -> str:

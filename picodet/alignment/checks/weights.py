@@ -18,7 +18,7 @@ from picodet.alignment.result import Finding, Stage
 from picodet.alignment.tolerance import Tolerance
 from picodet.converter import bins
 from picodet.converter.names.unmatched_tensors import TORCH_ONLY_SUFFIX
-from picodet.graphs.operators import Key
+from picodet.graphs.operators import TensorKey
 from picodet.models.layers import EPSILON
 
 STAGE_NAME = "weights"
@@ -34,7 +34,7 @@ def compare_weights(
     keys = {weight.name: weight.key for weight in recording.index.weights}
     ours = {name: tensor.numpy() for name, tensor in state_dict.items()}
     ours = {name: array for name, array in ours.items() if not name.endswith(TORCH_ONLY_SUFFIX)}
-    theirs: dict[str, Key] = {}
+    theirs: dict[str, TensorKey] = {}
     folded: dict[str, FoldedConvBN] = {}
     findings = [
         Finding(item.path, "no tensor of ours", "a place for it by the name table")
@@ -68,12 +68,12 @@ def compare_weights(
 
 
 def _difference(
-    name: str, ours: Mapping[str, np.ndarray], theirs: Mapping[str, Key], recording: Recording
+    name: str, ours: Mapping[str, np.ndarray], theirs: Mapping[str, TensorKey], recording: Recording
 ) -> WeightDifference:
     array, key = ours[name], theirs[name]
-    stored = recording.index.tensors[key]
+    info = recording.index.tensors[key]
     reference = recording.tensor(key) if recording.has(key) else None
-    same_form = (array.shape, array.dtype.name) == (stored.shape, stored.dtype)
+    same_form = (array.shape, array.dtype.name) == (info.shape, info.dtype)
 
     def finding(explained: bool) -> Finding:
         text = explain(name, ours, theirs, reference if same_form else None) if explained else ""
@@ -82,13 +82,13 @@ def _difference(
     return WeightDifference((name,), array, reference if same_form else None, finding)
 
 
-def _worst_value(array: np.ndarray, key: Key, recording: Recording) -> tuple[str, str]:
+def _worst_value(array: np.ndarray, key: TensorKey, recording: Recording) -> tuple[str, str]:
     """What ours is where it differs most, and what the reference's is there."""
-    stored = recording.index.tensors[key]
-    if array.dtype.name != stored.dtype:
-        return f"{list(array.shape)} {array.dtype}", f"{list(stored.shape)} {stored.dtype}"
-    if array.shape != stored.shape:
-        return f"{list(array.shape)}", f"{list(stored.shape)}"
+    info = recording.index.tensors[key]
+    if array.dtype.name != info.dtype:
+        return f"{list(array.shape)} {array.dtype}", f"{list(info.shape)} {info.dtype}"
+    if array.shape != info.shape:
+        return f"{list(array.shape)}", f"{list(info.shape)}"
     positions, values = recording.samples(key)
     flat = array.ravel()[positions]
     differing = ~((flat == values) | (np.isnan(flat) & np.isnan(values)))
@@ -128,7 +128,7 @@ def _bin_findings(name: str, array: np.ndarray, recording: Recording) -> list[Fi
 def _folded_differences(
     folded_pair: FoldedConvBN,
     ours: Mapping[str, np.ndarray],
-    keys: Mapping[str, Key],
+    keys: Mapping[str, TensorKey],
     recorded: ReferenceTensors,
     tolerance: Tolerance,
 ) -> list[WeightDifference]:

@@ -38,7 +38,7 @@ GATES: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 def explain(
-    made: Tensor,
+    produced: Tensor,
     reference: Tensor,
     sources: Mapping[str, Tensor],
     nearly_equal: Callable[[Tensor, Tensor], bool],
@@ -48,11 +48,11 @@ def explain(
     made and reference: the same tensor, ours and the reference's; sources: the reference's tensors
     that it may be made of, by name; same: whether two tensors differ by rounding only.
     """
-    if text := _reordered(made, reference):
+    if text := _reordered(produced, reference):
         return text
     ours = theirs = None
-    for what, value in _operations(made, reference, sources):
-        if ours is None and nearly_equal(value, made):
+    for what, value in _operations(produced, reference, sources):
+        if ours is None and nearly_equal(value, produced):
             ours = what
         if theirs is None and nearly_equal(value, reference):
             theirs = what
@@ -66,9 +66,9 @@ def explain(
 
 
 def _operations(
-    made: Tensor, reference: Tensor, sources: Mapping[str, Tensor]
+    produced: Tensor, reference: Tensor, sources: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
-    shapes = {made.shape, reference.shape}
+    shapes = {produced.shape, reference.shape}
     shape = reference.shape
     same_shape = {name: x for name, x in sources.items() if x.shape in shapes}
     for name, x in same_shape.items():
@@ -128,24 +128,27 @@ def _shuffled(x: Tensor, groups: int) -> Tensor:
     return x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
 
 
-def _reordered(made: Tensor, reference: Tensor) -> str | None:
+def _reordered(produced: Tensor, reference: Tensor) -> str | None:
     """Whether ours has the reference's channels, or its rows and columns, in another order."""
-    if made.shape != reference.shape or made.ndim != 4 or torch.equal(made, reference):
+    if produced.shape != reference.shape or produced.ndim != 4 or torch.equal(produced, reference):
         return None
     for what, moved in (
-        ("ours is mirrored, left to right", made.flip(3)),
-        ("ours is upside down", made.flip(2)),
-        ("ours has rows and columns exchanged", made.transpose(2, 3)),
-        ("ours has the channels in reverse order", made.flip(1)),
-        ("ours has the two halves of the channels exchanged", made.roll(made.shape[1] // 2, 1)),
+        ("ours is mirrored, left to right", produced.flip(3)),
+        ("ours is upside down", produced.flip(2)),
+        ("ours has rows and columns exchanged", produced.transpose(2, 3)),
+        ("ours has the channels in reverse order", produced.flip(1)),
+        (
+            "ours has the two halves of the channels exchanged",
+            produced.roll(produced.shape[1] // 2, 1),
+        ),
     ):
         if moved.shape == reference.shape and torch.equal(moved, reference):
             return what
-    return _permuted(made, reference)
+    return _permuted(produced, reference)
 
 
-def _permuted(made: Tensor, reference: Tensor) -> str | None:
-    ours, theirs = ([c.numpy().tobytes() for c in x[0]] for x in (made, reference))
+def _permuted(produced: Tensor, reference: Tensor) -> str | None:
+    ours, theirs = ([c.numpy().tobytes() for c in x[0]] for x in (produced, reference))
     positions = {channel: i for i, channel in enumerate(theirs)}
     if len(positions) < len(theirs) or set(ours) != positions.keys():
         return None

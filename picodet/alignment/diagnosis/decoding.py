@@ -18,12 +18,16 @@ EPSILONS = (0.0, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 
 def explain_boxes(heads: AnyHeadOutput, ours: Tensor) -> str:
     """`ours`: the boxes [1, A, 4] that our decoding made of `heads`."""
-    return next((what for what, made in _wrong_boxes(heads) if _nearly_equal(made, ours)), UNKNOWN)
+    return next(
+        (what for what, variant in _wrong_boxes(heads) if _nearly_equal(variant, ours)), UNKNOWN
+    )
 
 
 def explain_scores(heads: AnyHeadOutput, ours: Tensor) -> str:
     """`ours`: the scores [1, C, A] that our decoding made of `heads`."""
-    found = (what for what, made, rtol in _wrong_scores(heads) if _nearly_equal(made, ours, rtol))
+    found = (
+        what for what, variant, rtol in _wrong_scores(heads) if _nearly_equal(variant, ours, rtol)
+    )
     return next(found, UNKNOWN)
 
 
@@ -35,8 +39,8 @@ def _wrong_scores(heads: AnyHeadOutput) -> Iterator[tuple[str, Tensor, float]]:
         aligned = torch.cat([x.flatten(2) for x in heads.alignment], dim=2)
         product = classes * aligned.sigmoid()
         for epsilon in EPSILONS:
-            is_there = f"is {epsilon:g}" if epsilon else "is missing"
-            what = f"what is added under the root {is_there}; the reference's is {SCORE_EPSILON:g}"
+            size = f"is {epsilon:g}" if epsilon else "is missing"
+            what = f"what is added under the root {size}; the reference's is {SCORE_EPSILON:g}"
             yield what, (product + epsilon).sqrt(), FORMULA_RTOL
         right = (product + SCORE_EPSILON).sqrt()
         yield "the square root is missing", product, MISTAKE_RTOL
@@ -110,7 +114,7 @@ def _boxes(
     return torch.cat(levels, dim=1)
 
 
-def _nearly_equal(made: Tensor, ours: Tensor, rtol: float = MISTAKE_RTOL) -> bool:
-    if made.shape != ours.shape:
+def _nearly_equal(variant: Tensor, ours: Tensor, rtol: float = MISTAKE_RTOL) -> bool:
+    if variant.shape != ours.shape:
         return False
-    return bool((made - ours).abs().max() <= rtol * ours.abs().max())
+    return bool((variant - ours).abs().max() <= rtol * ours.abs().max())

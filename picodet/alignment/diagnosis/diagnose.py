@@ -229,18 +229,18 @@ def _is_direct(module: nn.Module, below: str) -> bool:
     return bool(below)
 
 
-def _error_plots(made: Tensor, reference: Tensor) -> ErrorPlots | None:
-    if made.shape != reference.shape or made.ndim != 4 or not made.numel():
+def _error_plots(produced: Tensor, reference: Tensor) -> ErrorPlots | None:
+    if produced.shape != reference.shape or produced.ndim != 4 or not produced.numel():
         return None
-    errors = (made - reference).abs().amax(dim=(0, 1)).double().numpy()
+    errors = (produced - reference).abs().amax(dim=(0, 1)).double().numpy()
     errors[~np.isfinite(errors)] = np.nan
-    ours, theirs = made.ravel(), reference.ravel()
-    evenly = torch.linspace(0, made.numel() - 1, SCATTER_POINTS).long()
+    ours, theirs = produced.ravel(), reference.ravel()
+    evenly = torch.linspace(0, produced.numel() - 1, SCATTER_POINTS).long()
     worst = (
         (ours - theirs)
         .abs()
         .nan_to_num(nan=float("inf"))
-        .topk(min(made.numel(), SCATTER_POINTS // 8))
+        .topk(min(produced.numel(), SCATTER_POINTS // 8))
     )
     at = torch.cat([evenly, worst.indices])
     return ErrorPlots(errors, ours[at].double().numpy(), theirs[at].double().numpy())

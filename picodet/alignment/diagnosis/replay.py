@@ -20,7 +20,7 @@ from picodet.alignment.lockstep_runs import (
 )
 from picodet.alignment.reference_tensors import ReferenceFeed, ReferenceTensors
 from picodet.converter.names.unmatched_tensors import TORCH_ONLY_SUFFIX
-from picodet.graphs.operators import Key
+from picodet.graphs.operators import TensorKey
 from picodet.models.picodet import PicoDet
 
 CallId = tuple[str, int]  # path, number of the call
@@ -32,7 +32,7 @@ class ProducedTensor:
 
     where: str
     value: Tensor
-    key: Key  # of the reference's
+    key: TensorKey  # of the reference's
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,13 @@ class FailingLayer:
         found: list[ProducedTensor] = []
         feed = _SubtreeFeed(ReferenceFeed(self.recorded, dtype), self.path)
 
-        def emit(event: LayerCall) -> None:
-            if event.caller == "":
-                call = self.recorded.calls.get((feed.full_path(event.path), event.number))
+        def emit(layer_call: LayerCall) -> None:
+            if layer_call.caller == "":
+                call = self.recorded.calls.get((feed.full_path(layer_call.path), layer_call.number))
                 keys = call.inputs if call else ()
                 found.extend(
-                    ProducedTensor(f"input of {event.path}", value, key)
-                    for value, key in zip(event.inputs, keys, strict=False)
+                    ProducedTensor(f"input of {layer_call.path}", value, key)
+                    for value, key in zip(layer_call.inputs, keys, strict=False)
                     if key is not None
                 )
 

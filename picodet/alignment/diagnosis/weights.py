@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from picodet.alignment.recording.index import content_key
-from picodet.graphs.operators import Key
+from picodet.graphs.operators import TensorKey
 
 UNKNOWN = "none of the usual mistakes"
 SAME_FACTOR = 1e-6  # relative: float32 rounds a product by 6e-8
@@ -20,7 +20,7 @@ TENSOR_ROLES = (
 def explain(
     name: str,
     ours: Mapping[str, np.ndarray],
-    theirs: Mapping[str, Key],
+    theirs: Mapping[str, TensorKey],
     reference: np.ndarray | None,
 ) -> str:
     """One sentence. `reference` is the whole tensor, None where only its key is known."""
@@ -43,7 +43,7 @@ def explain_known(name: str, array: np.ndarray, reference: np.ndarray) -> str:
 
 
 def _swapped(
-    name: str, key: Key, ours: Mapping[str, np.ndarray], theirs: Mapping[str, Key]
+    name: str, key: TensorKey, ours: Mapping[str, np.ndarray], theirs: Mapping[str, TensorKey]
 ) -> str | None:
     """Whether it holds what belongs to another tensor."""
     other = next((other for other, there in theirs.items() if there == key), None)

@@ -12,11 +12,11 @@ from picodet.config import ModelConfig
 from picodet.converter.configure import DEFAULT_SIZE, ConvertOptions, resolve_config
 from picodet.converter.paddle_checkpoints import WeightSet
 from picodet.converter.readers import open_source
-from picodet.converter.recognize_graph import recognise_graph
+from picodet.converter.recognize_graph import recognize_graph
 from picodet.converter.sources import GraphSource
 from picodet.errors import AlignmentError
 from picodet.graphs.graph import Graph
-from picodet.graphs.outputs import EndingNames
+from picodet.graphs.outputs import GraphOutputs
 from picodet.system.ort import onnxruntime
 from picodet.zoo.class_names import known_class_names
 
@@ -42,7 +42,8 @@ def check_runnable(path: Path, model: onnx.ModelProto, input_name: str) -> None:
     if input_type.elem_type != TensorProto.FLOAT or len(input_type.shape.dim) != 4:
         kind = TensorProto.DataType.Name(input_type.elem_type).lower()
         raise AlignmentError(
-            f"{path}: {input_name}, its input, is {kind} of {len(input_type.shape.dim)} dimensions; an "
+            f"{path}: {input_name}, its input, is {kind} of {len(input_type.shape.dim)} "
+            "dimensions; an "
             "export in float32 that takes [1, 3, height, width] is expected"
         )
     known = {*DOMAINS, *(function.domain for function in model.functions)}
@@ -67,7 +68,7 @@ def check_runnable(path: Path, model: onnx.ModelProto, input_name: str) -> None:
 
 
 def read_config(
-    path: Path, graph: Graph, ending: EndingNames, weight_set: WeightSet | None
+    path: Path, graph: Graph, ending: GraphOutputs, weight_set: WeightSet | None
 ) -> OnnxConfig:
     """What the file says, and what has to be assumed.
 
@@ -84,7 +85,7 @@ def read_config(
         )
     size_assumed = source.hints.input_size is None
     wanted = ConvertOptions(input_size=DEFAULT_SIZE if size_assumed else None)
-    found = resolve_config(recognise_graph(graph, ending), source.hints, wanted)
+    found = resolve_config(recognize_graph(graph, ending), source.hints, wanted)
     classes = known_class_names(source.hints.classes, len(found.config.classes))
     note = "mean, std and interp are ppdet's defaults: the ONNX does not say them"
     return OnnxConfig(found.config, None, classes, (*found.notes, note), size_assumed)

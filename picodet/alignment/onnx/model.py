@@ -31,13 +31,13 @@ from picodet.alignment.tolerance import Tolerance
 from picodet.converter import bins
 from picodet.converter.paddle_checkpoints import WeightSet
 from picodet.errors import AlignmentError, ConversionError, GraphError
-from picodet.graphs.graph import Graph, canonical, operators
-from picodet.graphs.node_mapping import Places, find_places
-from picodet.graphs.onnx_reader import read_onnx, sides
+from picodet.graphs.graph import Graph, canonicalize, to_operators
+from picodet.graphs.node_mapping import NodeMapping, map_nodes
+from picodet.graphs.onnx_reader import input_shape, read_onnx
 from picodet.graphs.operators import Operator
-from picodet.graphs.outputs import EndingNames, find_ending
-from picodet.graphs.tracing import Traced, TracedCall, trace
-from picodet.graphs.weights import PROJECT, GraphWeights, project_of, read_weights
+from picodet.graphs.outputs import GraphOutputs, find_outputs
+from picodet.graphs.tracing import TracedCall, TracedModel, trace
+from picodet.graphs.weights import INTEGRAL_PROJECT, GraphWeights, find_project, read_weights
 from picodet.models.picodet import PicoDet
 
 
@@ -49,9 +49,9 @@ class OnnxModel:
     proto: onnx.ModelProto
     graph: Graph  # in canonical form
     operators: tuple[Operator, ...]  # of that
-    names: EndingNames
-    traced: Traced
-    places: Places
+    names: GraphOutputs
+    traced: TracedModel
+    places: NodeMapping
     contents: GraphWeights
     model: PicoDet  # with the same weights
     notes: tuple[str, ...]
@@ -65,7 +65,7 @@ class OnnxModel:
                 f"{recording.path}: recorded in {index.precision}, and an ONNX computes in "
                 "float32; record the reference without --float64"
             )
-        expected = sides(self.proto.graph, self.graph.inputs[0])
+        expected = input_shape(self.proto.graph, self.graph.inputs[0])
         shape = index.tensors[index.input].shape
         if any(side not in (None, found) for side, found in zip(expected, shape, strict=False)):
             raise AlignmentError(
@@ -87,8 +87,8 @@ class OnnxModel:
 
     def _hide_folded(self, paired: PairedCall, call: TracedCall) -> PairedCall:
         """What lies within a folded pair is nowhere in the file, whatever the reference has."""
-        inner = [i for i, source in enumerate(call.inputs) if source in self.places.inner]
-        outer = [i for i, source in enumerate(call.outputs) if source in self.places.inner]
+        inner = [i for i, source in enumerate(call.inputs) if source in self.places.internal]
+        outer = [i for i, source in enumerate(call.outputs) if source in self.places.internal]
         return replace(
             paired,
             inputs=tuple(None if i in inner else key for i, key in enumerate(paired.inputs)),
@@ -104,9 +104,9 @@ class OnnxModel:
     ) -> Iterator[LayerSnapshot]:
         subgraphs, calls = self._subgraphs(recorded, images), self.traced.calls
         reference_fed_noise, whole_run_noise = noise_runs(model, recorded, images)
-        whole_run = WholeGraphRun(subgraphs, self.places, calls).events()
+        whole_run = WholeGraphRun(subgraphs, self.places, calls).layer_calls()
         reference_fed = (
-            [ReferenceFedRun(subgraphs, self.places, calls, recorded).events()]
+            [ReferenceFedRun(subgraphs, self.places, calls, recorded).layer_calls()]
             if reference_fed_noise
             else []
         )
@@ -115,14 +115,14 @@ class OnnxModel:
             len(reference_fed) + 1,
             len(reference_fed) + 1 + len(reference_fed_noise),
         ]
-        for events in in_lockstep(
+        for layer_calls in in_lockstep(
             [*reference_fed, whole_run, *reference_fed_noise, *whole_run_noise]
         ):
             yield LayerSnapshot(
-                events[0] if reference_fed else None,
-                events[ends[0]],
-                drop_missing(events[ends[1] : ends[2]]),
-                drop_missing(events[ends[2] :]),
+                layer_calls[0] if reference_fed else None,
+                layer_calls[ends[0]],
+                drop_missing(layer_calls[ends[1] : ends[2]]),
+                drop_missing(layer_calls[ends[2] :]),
             )
 
     def failing_layers(
@@ -133,14 +133,14 @@ class OnnxModel:
         return onnx_failing_layers(reference_fed, model, self.traced, set(wanted))
 
     def postprocess(self, recorded: ReferenceTensors, images: Tensor | None) -> ExportedPostprocess:
-        made = {
-            call.path: self.places.made[call.outputs[0]]
+        tensor_names = {
+            call.path: self.places.tensor_names[call.outputs[0]]
             for call in self.traced.calls
-            if call.outputs[0] in self.places.made
+            if call.outputs[0] in self.places.tensor_names
         }
         scale_factor = np.array(recorded.recording.index.scale_factor, np.float32)
         exported = exported_postprocess(
-            self._subgraphs(recorded, images), self.names, made, scale_factor
+            self._subgraphs(recorded, images), self.names, tensor_names, scale_factor
         )
         return replace(exported, adds_epsilon=adds_epsilon(self.operators))
 
@@ -162,21 +162,21 @@ def load(path: Path, weight_set: WeightSet | None = None) -> OnnxModel:
     proto, graph = read_onnx(path)
     check_runnable(path, proto, graph.inputs[0])
     try:
-        graph = canonical(graph)
-        names = find_ending(graph)
+        graph = canonicalize(graph)
+        names = find_outputs(graph)
         described = read_config(path, graph, names, weight_set)
     except (GraphError, ConversionError) as error:
         raise AlignmentError(f"{path}: {error}") from error
     traced = trace(described.config)
     stored = {name: array.shape for name, array in graph.constants.items()}
-    theirs = operators(graph, {name: name for node in graph.nodes for name in node.outputs})
-    places = find_places(traced, theirs, stored, graph.inputs[0], str(path))
-    project = next(iter(project_of(traced, theirs).values()), None)
+    theirs = to_operators(graph, {name: name for node in graph.nodes for name in node.outputs})
+    places = map_nodes(traced, theirs, stored, graph.inputs[0], str(path))
+    project = next(iter(find_project(traced, theirs).values()), None)
     contents = read_weights(traced, places, graph, project)
     if (
-        PROJECT not in contents.single and described.bins is not None
+        INTEGRAL_PROJECT not in contents.single and described.bins is not None
     ):  # whoever runs it decodes with them
-        single = {**contents.single, PROJECT: np.array(described.bins, np.float32)}
+        single = {**contents.single, INTEGRAL_PROJECT: np.array(described.bins, np.float32)}
         contents = replace(contents, single=single)
     model = build_model(described.config, contents)
     return OnnxModel(

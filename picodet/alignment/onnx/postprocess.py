@@ -9,13 +9,13 @@ from torch import Tensor
 from picodet.alignment.checks.export_postprocess import ExportedPostprocess
 from picodet.alignment.checks.heads_and_decoding import ExportedHeads, head_output_by_layer
 from picodet.alignment.onnx.subgraph import Subgraphs
-from picodet.graphs.outputs import EndingNames, per_cell
+from picodet.graphs.outputs import GraphOutputs, flatten_map
 from picodet.models.head import AnyHeadOutput
 
 
 def exported_postprocess(
     subgraphs: Subgraphs,
-    names: EndingNames,
+    names: GraphOutputs,
     tensor_names: Mapping[str, str],
     scale_factor: np.ndarray,
 ) -> ExportedPostprocess:
@@ -27,21 +27,21 @@ def exported_postprocess(
     """
 
     def heads() -> ExportedHeads:
-        outputs = (*names.scores, *names.sides)
+        outputs = (*names.scores, *names.reg)
         values = zip(subgraphs.run(outputs, threads=0), outputs, strict=True)
-        maps = [torch.from_numpy(per_cell(array, name)) for array, name in values]
+        maps = [torch.from_numpy(flatten_map(array, name)) for array, name in values]
         return ExportedHeads(tuple(maps[: len(names.scores)]), tuple(maps[len(names.scores) :]))
 
     def decode(heads: AnyHeadOutput) -> tuple[Tensor, Tensor]:
-        given = {tensor_names[path]: x.numpy() for path, x in head_output_by_layer(heads).items()}
-        boxes, scores = subgraphs.run([str(names.boxes), str(names.box_scores)], given.get)
+        known = {tensor_names[path]: x.numpy() for path, x in head_output_by_layer(heads).items()}
+        boxes, scores = subgraphs.run([str(names.boxes), str(names.box_scores)], known.get)
         return torch.from_numpy(boxes), torch.from_numpy(scores)
 
     def run_nms(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        if not names.in_picture:
+        if not names.in_image:
             boxes = boxes / np.tile(scale_factor[::-1], 2)
-        given = {str(names.boxes): boxes[None], str(names.box_scores): scores[None]}
-        (rows,) = subgraphs.run([str(names.kept)], given.get)
+        known = {str(names.boxes): boxes[None], str(names.box_scores): scores[None]}
+        (rows,) = subgraphs.run([str(names.kept)], known.get)
         return rows
 
     return ExportedPostprocess(

@@ -15,8 +15,8 @@ from torch import Tensor
 from picodet.alignment.lockstep_runs import LayerCall, LayerError
 from picodet.alignment.onnx.subgraph import SubgraphError, Subgraphs
 from picodet.alignment.reference_tensors import ReferenceTensors
-from picodet.graphs.node_mapping import Places
-from picodet.graphs.operators import Key, Source
+from picodet.graphs.node_mapping import NodeMapping
+from picodet.graphs.operators import Source, TensorKey
 from picodet.graphs.tracing import TracedCall
 
 MAX_OUTPUTS = (
@@ -30,10 +30,10 @@ class WholeGraphRun:
     """The whole graph, run as it is."""
 
     subgraphs: Subgraphs
-    places: Places
+    places: NodeMapping
     calls: Sequence[TracedCall]
 
-    def events(self) -> Iterator[LayerCall]:
+    def layer_calls(self) -> Iterator[LayerCall]:
         """Raises LayerError at the first layer that cannot be run."""
         group: list[TracedCall] = []
         names: set[str] = set()
@@ -47,7 +47,11 @@ class WholeGraphRun:
 
     def _names(self, calls: Sequence[TracedCall]) -> set[str]:
         sources = (source for call in calls for source in call.outputs)
-        return {self.places.made[source] for source in sources if source in self.places.made}
+        return {
+            self.places.tensor_names[source]
+            for source in sources
+            if source in self.places.tensor_names
+        }
 
     def _run_group(self, calls: Sequence[TracedCall]) -> Iterator[LayerCall]:
         names = sorted(self._names(calls))
@@ -62,7 +66,7 @@ class WholeGraphRun:
             yield from self._run_group(calls[half:])
             return
         for call in calls:
-            arrays = [made.get(self.places.made.get(source, "")) for source in call.outputs]
+            arrays = [made.get(self.places.tensor_names.get(source, "")) for source in call.outputs]
             outputs = [MISSING if array is None else torch.from_numpy(array) for array in arrays]
             yield LayerCall(call.path, call.number, call.type, "", [], outputs)
 
@@ -77,12 +81,12 @@ class ReferenceFedRun:
     def __init__(
         self,
         subgraphs: Subgraphs,
-        places: Places,
+        places: NodeMapping,
         calls: Sequence[TracedCall],
         recorded: ReferenceTensors,
     ) -> None:
         self.subgraphs, self.places, self.calls, self.recorded = subgraphs, places, calls, recorded
-        self.keys: dict[Source, Key] = {Source(-1): recorded.recording.index.input}
+        self.keys: dict[Source, TensorKey] = {Source(-1): recorded.recording.index.input}
         for call in calls:
             if paired := recorded.calls.get((call.path, call.number)):
                 both = ((call.inputs, paired.inputs), (call.outputs, paired.outputs))
@@ -92,10 +96,10 @@ class ReferenceFedRun:
         self.returned = {Source(-1), *(source for call in calls for source in call.outputs)}
         self.holders: dict[str, list[Source]] = {}  # by name: what it is of ours, in order
         for source in sorted(self.keys, key=_order):
-            if name := places.made.get(source):
+            if name := places.tensor_names.get(source):
                 self.holders.setdefault(name, []).append(source)
 
-    def events(self) -> Iterator[LayerCall]:
+    def layer_calls(self) -> Iterator[LayerCall]:
         for i, call in enumerate(self.calls):
             caller = self.caller(i)
             yield LayerCall(
@@ -120,7 +124,7 @@ class ReferenceFedRun:
         name = self._input_name(self.calls[number], source)
         caller = self.caller(number)
         passed = caller and source in caller.inputs and self._input_name(caller, source) == name
-        if passed or (source in self.returned and self.places.made.get(source) == name):
+        if passed or (source in self.returned and self.places.tensor_names.get(source) == name):
             return self._reference(source)  # whoever made it has answered for it
         return self._value(name, source)
 
@@ -132,13 +136,13 @@ class ReferenceFedRun:
         below = (c for c in self.calls[:number] if c.path.startswith(f"{call.path}."))
         if any(source in c.outputs for c in below):
             return self._reference(source)
-        return self._value(self.places.made.get(source), source, call)
+        return self._value(self.places.tensor_names.get(source), source, call)
 
     def _input_name(self, call: TracedCall, source: Source) -> str | None:
         """What the graph has where an operator in the call takes a tensor of ours."""
-        takers = (self.places.taken.get(i, {}) for i in call.operators)
+        takers = (self.places.input_names.get(i, {}) for i in call.operators)
         found = (names[source] for names in takers if source in names)
-        return next(found, self.places.made.get(source))
+        return next(found, self.places.tensor_names.get(source))
 
     def _reference_inputs(self, call: TracedCall) -> dict[str | None, Source]:
         """What the graph has where a call takes a tensor: right or wrong is its caller's doing.

@@ -13,7 +13,7 @@ from picodet.alignment.diagnosis.replay import CallId, FailingLayer, ProducedTen
 from picodet.alignment.onnx.runs import ReferenceFedRun
 from picodet.graphs.onnx_reader import attributes_of
 from picodet.graphs.operators import Source
-from picodet.graphs.tracing import Traced
+from picodet.graphs.tracing import TracedModel
 from picodet.models.layers import BatchNorm2d
 from picodet.models.picodet import PicoDet
 
@@ -87,7 +87,7 @@ class OnnxFailingLayer(FailingLayer):
 
 
 def onnx_failing_layers(
-    run: ReferenceFedRun, model: PicoDet, traced: Traced, wanted: Iterable[CallId]
+    run: ReferenceFedRun, model: PicoDet, traced: TracedModel, wanted: Iterable[CallId]
 ) -> dict[CallId, FailingLayer]:
     """The wanted calls, with the reference's tensors for arguments."""
     found: dict[CallId, FailingLayer] = {}
@@ -105,7 +105,7 @@ def onnx_failing_layers(
 
 
 def _operators_of(
-    run: ReferenceFedRun, model: PicoDet, traced: Traced, number: int, module: nn.Module
+    run: ReferenceFedRun, model: PicoDet, traced: TracedModel, number: int, module: nn.Module
 ) -> Iterator[OperatorWithModule]:
     """The ONNX operator that one of our operators is; of a folded pair both, if there are two."""
     operator = traced.operators[number]
@@ -113,9 +113,9 @@ def _operators_of(
     if operator.kind == "batch_norm" and before not in run.keys:
         conv = traced.operators[before.operator].weights["weight"].removesuffix(".weight")
         yield from _operators_of(run, model, traced, before.operator, model.get_submodule(conv))
-    if before in run.places.inner:
+    if before in run.places.internal:
         return
-    node = run.subgraphs.producer(run.places.made.get(Source(number), ""))
+    node = run.subgraphs.producer(run.places.tensor_names.get(Source(number), ""))
     partner = run.places.partners.get(number)
     if partner and partner.kind == "conv":  # its bias may be an operator of its own behind it
         weight = partner.weights["weight"]

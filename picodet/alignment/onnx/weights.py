@@ -16,7 +16,7 @@ from picodet.alignment.result import Finding, Stage, Verdict
 from picodet.alignment.tolerance import Tolerance, measure_difference
 from picodet.config import ModelConfig
 from picodet.errors import AlignmentError
-from picodet.graphs.weights import STATISTICS, GraphWeights
+from picodet.graphs.weights import BATCH_NORM_TENSORS, GraphWeights
 from picodet.models.picodet import PicoDet
 
 
@@ -24,7 +24,7 @@ def build_model(config: ModelConfig, weights: GraphWeights) -> PicoDet:
     """A model of ours that computes the same."""
     with torch.random.fork_rng(devices=[]):
         model = PicoDet(config)
-    state = {name: torch.from_numpy(array) for name, array in weights.state().items()}
+    state = {name: torch.from_numpy(array) for name, array in weights.state_dict().items()}
     model.load_state_dict(model.state_dict() | state)
     return model.eval()
 
@@ -75,7 +75,7 @@ def _folded_reference(
     paired = pairing.weights[f"{pair.conv}.weight"]
     if isinstance(paired, FoldedConvBN):
         return [(array(paired.weight), array(paired.bias).ravel())]
-    names = [f"{pair.conv}.weight", *(f"{pair.bn}.{name}" for name in STATISTICS)]
+    names = [f"{pair.conv}.weight", *(f"{pair.bn}.{name}" for name in BATCH_NORM_TENSORS)]
     theirs = {name: array(str(pairing.weights[name])) for name in names}
     return [fold_pair(pair, theirs, dtype) for dtype in ("f4", "f8")]
 

@@ -18,7 +18,7 @@ from picodet.alignment.reference.request import RecordRequest
 from picodet.alignment.reference.static_graph import static_index
 from picodet.errors import RecordingError
 from picodet.files import sha256
-from picodet.formats.inference_folder import WEIGHTS, is_inference_folder, program_file
+from picodet.formats.inference_folder import WEIGHTS_SUFFIX, find_program, is_inference_folder
 from picodet.paddle_process.progress import run_reporting_errors, send_progress
 from picodet.system.versions import cpu, versions
 
@@ -86,7 +86,7 @@ def record_program(request: RecordRequest) -> None:
     network_input = NetworkInput.load(request.array) if request.array else None
     if network_input is None:
         raise RecordingError(f"{request.reference}: no input was prepared for its program")
-    weights = program_file(request.reference).with_suffix(WEIGHTS)
+    weights = find_program(request.reference).with_suffix(WEIGHTS_SUFFIX)
     with RecordingWriter(request.samples) as writer:
         recorded = programs.record_program(
             request.reference,

@@ -11,7 +11,7 @@ import paddle
 from picodet.alignment.recording.writer import RecordingWriter
 from picodet.alignment.reference.static_graph import GraphRecord, check_input, record_graph
 from picodet.errors import RecordingError
-from picodet.formats.inference_folder import WEIGHTS, program_file
+from picodet.formats.inference_folder import WEIGHTS_SUFFIX, find_program
 from picodet.graphs import pdmodel, pir
 
 
@@ -19,7 +19,7 @@ class PdmodelProgram:
     """A loaded program, its graph, and how to run it."""
 
     def __init__(self, prefix: Path) -> None:
-        parsed = pdmodel.read(prefix.with_suffix(".pdmodel"), prefix.with_suffix(WEIGHTS))
+        parsed = pdmodel.read(prefix.with_suffix(".pdmodel"), prefix.with_suffix(WEIGHTS_SUFFIX))
         self.graph = parsed.graph
         self.input_shape = list(parsed.shapes[parsed.graph.inputs[0]])
         with _legacy_ir():
@@ -43,7 +43,7 @@ class PirProgram:
     """A loaded program, its graph, and how to run it."""
 
     def __init__(self, prefix: Path) -> None:
-        parsed = pir.read(prefix.with_suffix(".json"), prefix.with_suffix(WEIGHTS))
+        parsed = pir.read(prefix.with_suffix(".json"), prefix.with_suffix(WEIGHTS_SUFFIX))
         self.graph = parsed.graph
         self.input_shape = list(parsed.shapes[parsed.graph.inputs[0]])
         # with it, an operator may overwrite what it was given before that is fetched
@@ -57,7 +57,7 @@ class PirProgram:
                 "it; the version that wrote it is expected"
             )
         results = [op.results() for op in operators]
-        self._values = {name: results[i][j] for name, (i, j) in parsed.places.items()}
+        self._values = {name: results[i][j] for name, (i, j) in parsed.results.items()}
         for op in operators:
             if op.name() == pir.FETCH:
                 op.erase()  # `run` fetches into the same places
@@ -80,7 +80,7 @@ def record_program(
     Raises CheckpointError for a folder that is none, RecordingError for a program that is no
     PicoDet's.
     """
-    file = program_file(folder)
+    file = find_program(folder)
     paddle.enable_static()
     program_class = PdmodelProgram if file.suffix == ".pdmodel" else PirProgram
     try:

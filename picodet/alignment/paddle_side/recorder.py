@@ -18,8 +18,8 @@ from picodet.alignment.recording.network_input import NetworkInput
 from picodet.alignment.recording.writer import RecordingWriter
 from picodet.config import STRIDES, ModelConfig, Preprocessing
 from picodet.data.preprocess import read_image
-from picodet.data.resize_kernels import fingerprint, using
-from picodet.graphs.operators import Key
+from picodet.data.resize_kernels import fingerprint, use_kernels
+from picodet.graphs.operators import TensorKey
 
 
 def preprocess(
@@ -43,7 +43,7 @@ def record_preprocessing(
     """A picture as ppdet feeds it to the network, and every step on the way."""
     read_image(image_path)  # ppdet goes on without a word where it cannot be decoded
     unique_arrays, scale_factor = preprocess(image_path, config.input_size, config.preprocessing)
-    with using("portable"):
+    with use_kernels("portable"):
         portable, _ = preprocess(image_path, config.input_size, config.preprocessing)
     is_portable = np.array_equal(unique_arrays["resize"], portable["resize"])
     steps = tuple(
@@ -118,10 +118,10 @@ def post_process(
     return kept.reshape(-1, 6)
 
 
-def record_probes(nms: MultiClassNMS, writer: RecordingWriter) -> dict[str, Key]:
+def record_probes(nms: MultiClassNMS, writer: RecordingWriter) -> dict[str, TensorKey]:
     """ppdet's answers to probes.py."""
     answers = answer_probes(nms)
-    with using("portable"):
+    with use_kernels("portable"):
         portable = answer_preprocessing()
     # of a picture the key is enough, which tells whether arrays are equal; but not where another
     # machine's kernels make another of it

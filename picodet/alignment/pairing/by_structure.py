@@ -7,10 +7,10 @@ from picodet.alignment.recording.index import METADATA_PROJECT, Index
 from picodet.alignment.result import Unpaired
 from picodet.config import ModelConfig
 from picodet.errors import AlignmentError
-from picodet.graphs.matching import Vertex, match, network
-from picodet.graphs.operators import Key, Operator, Source
-from picodet.graphs.tracing import Traced, trace
-from picodet.graphs.weights import PROJECT, project_of
+from picodet.graphs.matching import Vertex, build_network, match_networks
+from picodet.graphs.operators import Operator, Source, TensorKey
+from picodet.graphs.tracing import TracedModel, trace
+from picodet.graphs.weights import INTEGRAL_PROJECT, find_project
 
 
 def pair_by_structure(config: ModelConfig, index: Index) -> Pairing:
@@ -20,15 +20,15 @@ def pair_by_structure(config: ModelConfig, index: Index) -> Pairing:
     """
     traced = trace(config)
     stored = {weight.name: index.tensors[weight.key].shape for weight in index.weights}
-    ours = network(traced.operators, traced.shapes)
-    theirs = network(index.operators, stored)
+    ours = build_network(traced.operators, traced.shapes)
+    theirs = build_network(index.operators, stored)
     names = [index.operators[vertex.parts[-1]].name for vertex in theirs]
-    partners = match(ours, theirs, names)
+    partners = match_networks(ours, theirs, names)
     pairs = _PairBuilder(traced, index)
     for i, j in partners.items():
         pairs.add(ours[i], theirs[j])
-    metadata_weights = {PROJECT: METADATA_PROJECT} if METADATA_PROJECT in stored else {}
-    weights = {**pairs.weights, **metadata_weights, **project_of(traced, index.operators)}
+    metadata_weights = {INTEGRAL_PROJECT: METADATA_PROJECT} if METADATA_PROJECT in stored else {}
+    weights = {**pairs.weights, **metadata_weights, **find_project(traced, index.operators)}
     known = {name for value in weights.values() for name in _names(value)}
     # what is behind the heads takes cell centres and strides, which are compared as decoding
     used = {
@@ -49,7 +49,7 @@ def pair_by_structure(config: ModelConfig, index: Index) -> Pairing:
 class _PairBuilder:
     """Operators of ours and what they are in the reference."""
 
-    def __init__(self, traced: Traced, index: Index) -> None:
+    def __init__(self, traced: TracedModel, index: Index) -> None:
         self.traced = traced
         self.index = index
         self.partners: dict[int, Operator] = {}  # of our operators
@@ -95,7 +95,7 @@ class _PairBuilder:
                 self.folded.get(call.path),
             )
 
-    def _key(self, source: Source) -> Key | None:
+    def _key(self, source: Source) -> TensorKey | None:
         if source.operator < 0:
             return self.index.input
         if source.operator in self.inner:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from picodet.alignment.result import Unpaired
-from picodet.graphs.operators import Key
+from picodet.graphs.operators import TensorKey
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class PairedCall:
     number: int  # of the calls of this layer, from 0
     type: str  # ours: Conv2d
     reference: str  # what the reference calls it, or the operator that it ends with
-    inputs: tuple[Key | None, ...]
-    outputs: tuple[Key | None, ...]
+    inputs: tuple[TensorKey | None, ...]
+    outputs: tuple[TensorKey | None, ...]
     folded_into: str | None = None  # of a convolution: path of that batch norm
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from picodet.graphs.operators import Key, Operator, Source
+from picodet.graphs.operators import Operator, Source, TensorKey
 
 INDEX_KEY = "picodet_recording"  # the key of the index in the header of the file
 FORMAT_VERSION = 1
@@ -33,7 +33,7 @@ def sample_positions(size: int, count: int) -> np.ndarray:
     return np.linspace(0, size - 1, min(size, count)).astype(int)
 
 
-def content_key(array: np.ndarray) -> Key:
+def content_key(array: np.ndarray) -> TensorKey:
     """Equal arrays have equal keys, bit for bit, and others have not."""
     array = np.asarray(array, order="C")
     digest = hashlib.sha256(f"{array.dtype.name}{array.shape}".encode())
@@ -59,7 +59,7 @@ class Weight:
     """A tensor of the reference's checkpoint or graph, by the name it has there."""
 
     name: str
-    key: Key
+    key: TensorKey
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class PreprocessingStep:
     """What one step of preprocessing made of the picture: decode, colour, resize, normalise."""
 
     name: str
-    key: Key
+    key: TensorKey
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class RecordedCall:
     path: str  # as the reference spells it: backbone._conv1._conv
     number: int  # of the calls of this layer, from 0
     type: str
-    inputs: tuple[Key, ...]
-    outputs: tuple[Key, ...]
+    inputs: tuple[TensorKey, ...]
+    outputs: tuple[TensorKey, ...]
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,11 @@ class RecordedOutputs:
     kept [N, 6] of class, score, xyxy in pixels of the picture.
     """
 
-    scores: tuple[Key, ...]
-    sides: tuple[Key, ...]
-    boxes: Key | None = None
-    box_scores: Key | None = None
-    kept: Key | None = None
+    scores: tuple[TensorKey, ...]
+    sides: tuple[TensorKey, ...]
+    boxes: TensorKey | None = None
+    box_scores: TensorKey | None = None
+    kept: TensorKey | None = None
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class Index:
     versions: dict[str, str]  # of Paddle, ppdet, onnxruntime, NumPy ..: whatever took part
     precision: Literal["float32", "float64"]
     samples: int  # per tensor; 0 in a full recording
-    input: Key  # [1, 3, H, W], what the network was fed
-    picture: Key | None  # the encoded picture, byte for byte
+    input: TensorKey  # [1, 3, H, W], what the network was fed
+    picture: TensorKey | None  # the encoded picture, byte for byte
     scale_factor: tuple[float, float]  # (y, x): the input's size over the picture's
     settings: PreprocessingSettings | None
     weights: tuple[Weight, ...]
@@ -126,8 +126,8 @@ class Index:
     calls: tuple[RecordedCall, ...]  # of a reference that has layers
     operators: tuple[Operator, ...]  # of a static graph
     ending: RecordedOutputs
-    probes: dict[str, Key]  # the reference's answers to probes.py, where it could be asked
-    tensors: dict[Key, TensorInfo]
+    probes: dict[str, TensorKey]  # the reference's answers to probes.py, where it could be asked
+    tensors: dict[TensorKey, TensorInfo]
     # what resized the picture: resize_kernels.fingerprint; older recordings, and arrays, have none
     kernels: dict[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None  # their names, where the reference says them
@@ -158,15 +158,15 @@ def from_json(content: dict[str, Any]) -> Index:
         for key, value in content["tensors"].items()
     }
 
-    def tensor_key(key: Any) -> Key:
+    def tensor_key(key: Any) -> TensorKey:
         if key not in tensors:
             raise ValueError(f"no tensor {key!r:.80}")
         return str(key)
 
-    def tensor_keys(values: list[Any]) -> tuple[Key, ...]:
+    def tensor_keys(values: list[Any]) -> tuple[TensorKey, ...]:
         return tuple(tensor_key(value) for value in values)
 
-    def optional_key(key: Any) -> Key | None:
+    def optional_key(key: Any) -> TensorKey | None:
         return None if key is None else tensor_key(key)
 
     settings, ending = content["settings"], content["ending"]

@@ -14,7 +14,7 @@ from picodet.alignment.recording.index import (
     TensorInfo,
 )
 from picodet.config import STRIDES, check_input_size
-from picodet.graphs.operators import Key, Operator
+from picodet.graphs.operators import Operator, TensorKey
 
 STEPS = ("decode", "colour", "resize", "normalise")
 FLOATS = ("float32", "float64")
@@ -101,7 +101,7 @@ def _check_operators(operators: Sequence[Operator], weights: set[str]) -> None:
             raise ValueError(f"{what}, a {operator.kind}, has the weights {list(operator.weights)}")
 
 
-def _check_outputs(ending: RecordedOutputs, tensors: Mapping[Key, TensorInfo]) -> None:
+def _check_outputs(ending: RecordedOutputs, tensors: Mapping[TensorKey, TensorInfo]) -> None:
     levels = len(STRIDES)
     if not len(ending.scores) == len(ending.sides) == levels:
         raise ValueError(
@@ -125,7 +125,9 @@ def _check_outputs(ending: RecordedOutputs, tensors: Mapping[Key, TensorInfo]) -
         _check_tensor(tensors[ending.kept], "what the NMS keeps", [None, 6])
 
 
-def _check_probes(answers: Mapping[str, Key], tensors: Mapping[Key, TensorInfo]) -> None:
+def _check_probes(
+    answers: Mapping[str, TensorKey], tensors: Mapping[TensorKey, TensorInfo]
+) -> None:
     for name, key in answers.items():
         columns = {"boxes": 4, "NMS": 6}
         last = next((n for part, n in columns.items() if part in name.split("/")), None)

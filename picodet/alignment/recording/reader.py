@@ -28,7 +28,7 @@ from picodet.alignment.recording.index_check import check_index
 from picodet.errors import RecordingError
 from picodet.files import regular_file
 from picodet.formats.safetensors_writer import Checksums
-from picodet.graphs.operators import Key
+from picodet.graphs.operators import TensorKey
 
 
 def is_recording(path: Path) -> bool:
@@ -79,11 +79,11 @@ class Recording:
     ) -> None:
         self._file.__exit__(kind, error, traceback)
 
-    def has(self, key: Key) -> bool:
+    def has(self, key: TensorKey) -> bool:
         """Whether all values of a tensor are there, not samples only."""
         return key in self._names
 
-    def tensor(self, key: Key) -> np.ndarray:
+    def tensor(self, key: TensorKey) -> np.ndarray:
         """All values of a tensor. Raises RecordingError where a summary has samples only."""
         if not self.has(key):
             raise RecordingError(
@@ -96,7 +96,7 @@ class Recording:
             raise RecordingError(f"{self.path}: is damaged: {error}. Record it again") from error
         return array
 
-    def samples(self, key: Key) -> tuple[np.ndarray, np.ndarray]:
+    def samples(self, key: TensorKey) -> tuple[np.ndarray, np.ndarray]:
         """Flat positions [n] of the values that are there, and the values [n]: all, or samples."""
         if self.has(key):
             flat = self.tensor(key).ravel()
@@ -114,7 +114,7 @@ class Recording:
                 raise ValueError("the image, or what the NMS keeps, is there in samples only")
         position = 0
         self._sampled: dict[
-            Key, tuple[int, int]
+            TensorKey, tuple[int, int]
         ] = {}  # where the samples are, and the tensor's size
         for key, info in self.index.tensors.items():
             size = math.prod(info.shape)

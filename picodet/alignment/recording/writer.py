@@ -26,7 +26,7 @@ from picodet.alignment.recording.network_input import NetworkInput
 from picodet.errors import OutputError, RecordingError
 from picodet.files import atomic_write
 from picodet.formats import safetensors_writer
-from picodet.graphs.operators import Key
+from picodet.graphs.operators import TensorKey
 
 
 class RecordingWriter:
@@ -38,11 +38,11 @@ class RecordingWriter:
     def __init__(self, samples: int) -> None:
         """samples: how many values of each tensor are kept; 0 keeps all."""
         self.samples = samples
-        self.tensors: dict[Key, TensorInfo] = {}
+        self.tensors: dict[TensorKey, TensorInfo] = {}
         self._data = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
         self._entries: dict[str, safetensors_writer.Entry] = {}
         self._checksums: dict[str, int] = {}
-        self._sampled: dict[Key, np.ndarray] = {}
+        self._sampled: dict[TensorKey, np.ndarray] = {}
 
     def __enter__(self) -> "RecordingWriter":
         return self
@@ -50,7 +50,7 @@ class RecordingWriter:
     def __exit__(self, *_: object) -> None:
         self._data.close()
 
-    def add(self, array: np.ndarray, whole: bool = False) -> Key:
+    def add(self, array: np.ndarray, whole: bool = False) -> TensorKey:
         """Store a tensor, or its samples unless `whole`; returns the key it is found by."""
         array = np.asarray(array, order="C")
         if array.dtype.name not in SAFETENSORS_DTYPES:
@@ -104,8 +104,8 @@ def _tensor_info(array: np.ndarray) -> TensorInfo:
 class InputEntries(TypedDict):
     """Fields of index.Index."""
 
-    input: Key
-    picture: Key | None
+    input: TensorKey
+    picture: TensorKey | None
     scale_factor: tuple[float, float]
     kernels: dict[str, str]
 

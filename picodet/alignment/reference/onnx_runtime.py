@@ -22,7 +22,7 @@ from picodet.errors import RecordingError
 from picodet.files import sha256
 from picodet.formats.meta import META_KEY, bins_from_meta
 from picodet.graphs.graph import Graph
-from picodet.graphs.onnx_reader import read_onnx, sides
+from picodet.graphs.onnx_reader import input_shape, read_onnx
 from picodet.system.ort import onnxruntime
 from picodet.system.versions import cpu, versions
 from picodet.zoo.class_names import class_names_in_metadata
@@ -40,7 +40,7 @@ def record_onnx(
     Raises RecordingError for a file that is none, and for a graph that is no PicoDet's.
     """
     model, graph = read_onnx(file)
-    check_input(images, sides(model.graph, graph.inputs[0]))
+    check_input(images, input_shape(model.graph, graph.inputs[0]))
     feed = inputs_of(file, graph, images, scale_factor)
     recorded = record_graph(
         graph, lambda names: _run_tensors(file, model, feed, names), writer, progress

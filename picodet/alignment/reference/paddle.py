@@ -55,7 +55,8 @@ def record_in_paddle(
                         failure = text
                     case {"missing": str() as name}:
                         failure = (
-                            f"{missing_package_message(request.reference, name, python)}. A recording and an .onnx "
+                            f"{missing_package_message(request.reference, name, python)}. A "
+                            "recording and an .onnx "
                             "need neither Paddle nor ppdet as reference"
                         )
         if failure is None and process.returncode:

@@ -19,7 +19,7 @@ from picodet.data.resize_kernels import fingerprint
 from picodet.errors import RecordingError
 from picodet.files import regular_file
 from picodet.formats.huggingface_folder import is_hub_folder
-from picodet.formats.infer_cfg import FolderSettings, read_settings
+from picodet.formats.infer_cfg import InferConfig, read_infer_cfg
 from picodet.formats.inference_folder import is_inference_folder
 from picodet.formats.shards import is_index
 from picodet.system.extras import import_error_message
@@ -64,7 +64,7 @@ def record(
             "runs, or a recording of such a run"
         )
     elif reference.is_dir():
-        settings = read_settings(reference)
+        settings = read_infer_cfg(reference)
         with tempfile.TemporaryDirectory() as folder:
             array = Path(folder) / "input.npz"
             _prepare_input(request, settings).save(array)
@@ -111,14 +111,14 @@ def assume_input_size(size: tuple[int, int] | None) -> ConvertOptions:
     return ConvertOptions(ask_for_size=None if size is None else lambda _: size)
 
 
-def _recorded_settings(settings: FolderSettings | None) -> PreprocessingSettings | None:
+def _recorded_settings(settings: InferConfig | None) -> PreprocessingSettings | None:
     if settings is None:
         return None
     numbers = settings.preprocessing
     return PreprocessingSettings(settings.size, numbers.interp, numbers.mean, numbers.std)
 
 
-def _prepare_input(request: RecordRequest, settings: FolderSettings | None) -> NetworkInput:
+def _prepare_input(request: RecordRequest, settings: InferConfig | None) -> NetworkInput:
     """A picture goes through our own preprocessing, with the reference's numbers."""
     if request.image is None:
         if request.array is None:

@@ -13,9 +13,9 @@ from picodet.alignment.recording.network_input import NetworkInput
 from picodet.alignment.recording.writer import RecordingWriter, input_entries
 from picodet.alignment.reference.request import RecordRequest
 from picodet.errors import RecordingError
-from picodet.graphs.graph import Graph, canonical, operators
-from picodet.graphs.operators import Key, Operator
-from picodet.graphs.outputs import find_ending, per_cell
+from picodet.graphs.graph import Graph, canonicalize, to_operators
+from picodet.graphs.operators import Operator, TensorKey
+from picodet.graphs.outputs import find_outputs, flatten_map
 from picodet.zoo.class_names import known_class_names
 
 
@@ -39,23 +39,23 @@ def record_graph(
 
     `run` gives the values of the tensors that it is asked for. Raises RecordingError.
     """
-    graph = canonical(graph)
-    names = find_ending(graph)
+    graph = canonicalize(graph)
+    names = find_outputs(graph)
     tensor_names = list(dict.fromkeys(name for node in graph.nodes for name in node.outputs))
-    tensor_names += sorted(names.all() - set(tensor_names))
+    tensor_names += sorted(names.all_names() - set(tensor_names))
     values = dict(zip(tensor_names, run(tensor_names), strict=True))
-    keys: dict[str, Key] = {}
+    keys: dict[str, TensorKey] = {}
     for name in tensor_names:
         array = np.asarray(values[name])
         keys[name] = writer.add(array.astype(np.uint8) if array.dtype == bool else array)
         progress(len(keys), len(tensor_names))
     weights = tuple(Weight(name, writer.add(array)) for name, array in graph.constants.items())
 
-    def add_level(name: str) -> Key:
-        return writer.add(per_cell(values[name], name))
+    def add_level(name: str) -> TensorKey:
+        return writer.add(flatten_map(values[name], name))
 
     kept = None
-    if names.kept and not names.in_picture:
+    if names.kept and not names.in_image:
         raise RecordingError(
             f"{names.kept}, what the NMS keeps, is in pixels of the network's input: the graph "
             "takes no scale_factor. As a reference, one that does is expected"
@@ -64,12 +64,12 @@ def record_graph(
         kept = writer.add(_check_rows(values[names.kept], names.kept), whole=True)
     ending = RecordedOutputs(
         scores=tuple(map(add_level, names.scores)),
-        sides=tuple(map(add_level, names.sides)),
+        sides=tuple(map(add_level, names.reg)),
         boxes=names.boxes and keys[names.boxes],
         box_scores=names.box_scores and keys[names.box_scores],
         kept=kept,
     )
-    return GraphRecord(operators(graph, keys), weights, ending)
+    return GraphRecord(to_operators(graph, keys), weights, ending)
 
 
 def check_input(images: np.ndarray, expected: Sequence[int | None]) -> None:

@@ -14,8 +14,8 @@ def verdict(comparison: Comparison) -> str:
     differing = [stage.name for stage in comparison.stages if stage.verdict == "differs"]
     if differing:
         return f"DIFFERS: {', '.join(differing)}"
-    open_rungs = [stage.name for stage in comparison.stages if stage.verdict == "not compared"]
-    return "NOT COMPARED" + (f": {', '.join(open_rungs)}" if open_rungs else "")
+    open_stages = [stage.name for stage in comparison.stages if stage.verdict == "not compared"]
+    return "NOT COMPARED" + (f": {', '.join(open_stages)}" if open_stages else "")
 
 
 def format_number(value: float, digits: int = 3) -> str:
@@ -64,7 +64,8 @@ def describe_difference(difference: Difference | None) -> str:
         return "not compared"
     if difference.problem:
         return difference.problem
-    return f"{format_number(difference.error)}, {times_noise(difference)} times the noise; allowed {format_number(difference.allowed)}"
+    error, allowed = format_number(difference.error), format_number(difference.allowed)
+    return f"{error}, {times_noise(difference)} times the noise; allowed {allowed}"
 
 
 def measurements(difference: Difference) -> tuple[tuple[str, str], ...]:

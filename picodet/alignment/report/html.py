@@ -27,8 +27,9 @@ def html_report(comparison: Comparison) -> str:
         f'<header class="{_css_class(comparison)}"><h1>{headline}</h1><p><span class="path">'
         f'{text(comparison.model)}</span> against the reference <span class="path">'
         f"{text(comparison.reference)}</span></p></header>"
-        f'<ol id="ladder">{"".join(_stage(stage) for stage in comparison.stages)}</ol>'
-        f"{_layer_sections(comparison, folded)}{_unpaired_section(comparison)}{_environment_sections(comparison)}"
+        f'<ol id="stages">{"".join(_stage(stage) for stage in comparison.stages)}</ol>'
+        f"{_layer_sections(comparison, folded)}{_unpaired_section(comparison)}"
+        f"{_environment_sections(comparison)}"
     )
     return document(f"{headline}: {names}", STYLE, content)
 
@@ -43,7 +44,8 @@ def _stage(stage: Stage) -> str:
     css_class = stage.verdict.replace("not compared", "open")
     findings = f'<div class="findings">{_findings(stage)}</div>' if stage.findings else ""
     return (
-        f'<li class="{css_class}"><h2>{text(stage.name)} <span class="badge">{stage.verdict}</span></h2>'
+        f'<li class="{css_class}"><h2>{text(stage.name)} '
+        f'<span class="badge">{stage.verdict}</span></h2>'
         f"<p>{text(stage.summary)}</p>{findings}</li>"
     )
 

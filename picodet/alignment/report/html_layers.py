@@ -44,7 +44,7 @@ def _error_plots(layer: Layer) -> str:
     map_figure = (
         error_map(layer.error_plots, difference.allowed if difference else 0.0) if has_map else ""
     )
-    return f'<div class="pictures">{map_figure}{scatter(layer.error_plots)}</div>'
+    return f'<div class="plots">{map_figure}{scatter(layer.error_plots)}</div>'
 
 
 def _error_list(kind: str, difference: Difference | None) -> str:
@@ -55,7 +55,7 @@ def _error_list(kind: str, difference: Difference | None) -> str:
     )
     problem = difference.problem if difference else "not compared"
     problem_paragraph = f'<p class="problem">{text(problem)}</p>' if problem else ""
-    return f'<div class="gap"><h4>{kind} error</h4>{problem_paragraph}<dl>{rows}</dl></div>'
+    return f'<div class="difference"><h4>{kind} error</h4>{problem_paragraph}<dl>{rows}</dl></div>'
 
 
 def layer_tables(

@@ -250,7 +250,7 @@ def _stage_box(box: Box, stages: Sequence[Stage], names: tuple[str, ...]) -> str
         (verdict_classes[verdict] for verdict in verdict_classes if verdict in verdicts), "unknown"
     )
     lines = [f"{stage.name}: {stage.verdict}. {stage.summary}" for stage in found]
-    return _box(box, style, "ladder", lines)
+    return _box(box, style, "stages", lines)
 
 
 def _box(box: Box, style: str, anchor: str, lines: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "aligned": comparison.aligned,
         "reference": comparison.reference,
         "model": comparison.model,
-        "rungs": [asdict(stage) for stage in comparison.stages],
+        "stages": [asdict(stage) for stage in comparison.stages],
         "guilty": [_layer(layer) for layer in comparison.guilty],
         "unpaired": [asdict(unpaired) for unpaired in comparison.unpaired],
         "layers": [_layer(layer) for layer in comparison.layers],
@@ -41,7 +41,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
 def _difference(difference: Difference | None) -> dict[str, Any] | None:
     if difference is None:
         return None
-    measured = ("error", "ours", "reference", "scale", "floor", "allowed", "over_floor")
+    measured = ("error", "ours", "reference", "scale", "floor", "allowed", "error_over_noise")
     return {
         **{name: _json_number(getattr(difference, name)) for name in measured},
         "index": [int(i) for i in difference.index],

@@ -42,9 +42,9 @@ def print_comparison(
         if layerwise:
             _print_guilty(layer, console)
         else:
-            _print_line("guilty", _in_short(layer), console)
+            _print_line("guilty", _describe_briefly(layer), console)
     for unpaired in comparison.unpaired:
-        _print_line("unpaired", _without_partner(unpaired), console)
+        _print_line("unpaired", _describe_unpaired(unpaired), console)
     console.print(_text(comparison.tolerance, "dim"))
     style = "green" if comparison.aligned else "bold red"
     console.print(_text(verdict(comparison), style))
@@ -127,7 +127,10 @@ def _print_guilty(layer: Layer, console: Console) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     rows = [("wrong", layer.where), ("reference", layer.reference)]
-    rows += [("local", _in_full(layer.local)), ("accumulated", _in_full(layer.accumulated))]
+    rows += [
+        ("local", _describe_fully(layer.local)),
+        ("accumulated", _describe_fully(layer.accumulated)),
+    ]
     rows += [("diagnosis", layer.diagnosis)]
     for label, value in rows:
         if value:
@@ -136,14 +139,14 @@ def _print_guilty(layer: Layer, console: Console) -> None:
     console.print()
 
 
-def _in_full(difference: Difference | None) -> str:
+def _describe_fully(difference: Difference | None) -> str:
     if difference is None:
         return "not compared"
     measured = (f"{label} {value}" for label, value in measurements(difference))
     return "; ".join([*([difference.problem] if difference.problem else []), *measured])
 
 
-def _in_short(layer: Layer) -> str:
+def _describe_briefly(layer: Layer) -> str:
     difference = layer.local or layer.accumulated
     if difference is None:
         found = ""
@@ -154,7 +157,7 @@ def _in_short(layer: Layer) -> str:
     return f"{layer_name(layer)}{found}{f'. {layer.diagnosis}' if layer.diagnosis else ''}"
 
 
-def _without_partner(unpaired: Unpaired) -> str:
+def _describe_unpaired(unpaired: Unpaired) -> str:
     return f"{unpaired.path} ({unpaired.type}) of {unpaired.side}"
 
 

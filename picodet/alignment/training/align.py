@@ -110,9 +110,8 @@ def _tolerance_sentence(precision: str, tolerance: float | None) -> str:
     )
     if precision == "float64":
         return (
-            f"Both sides computed in float64: every error may be {FLOAT64_TOLERANCE:g} of its scale. "
-            + noise.format("")
-            + ", if that is more: steps amplify it"
+            f"Both sides computed in float64: every error may be {FLOAT64_TOLERANCE:g} of its "
+            "scale. " + noise.format("") + ", if that is more: steps amplify it"
         )
     return noise.format("in float64, with two threads, and ") + (
         f", and that of a loss at least {LOSS_TOLERANCE[precision]:g} of it"

@@ -143,7 +143,8 @@ def _assignment_stage(
         return Stage(name, "not compared", "the recording has none")
     text = f"{num_anchors} cells of {num_images} pictures take a box"
     if differences:
-        text += f"; their quality at most {times_noise(max(differences, key=relative_excess))} times the noise"
+        worst = max(differences, key=relative_excess)
+        text += f"; their quality at most {times_noise(worst)} times the noise"
     if undecided:
         text += f"; {undecided} cells are not compared, as rounding decides what they take"
     return _with_findings(name, text, differing)

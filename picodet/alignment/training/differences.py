@@ -128,13 +128,13 @@ def compare_tensor(
 def _compare_measures(
     digest: Mapping[str, float],
     ours: Tensor,
-    differences: Sequence[Tensor],
+    deviations: Sequence[Tensor],
     tolerance: TrainingTolerance,
     min_noise: float,
 ) -> Iterator[Difference]:
     """By how much each may change where every value changes by its difference."""
     for name, (measure, scale) in MEASURE_FUNCTIONS.items():
-        noise = max((float(scale(change)) for change in differences), default=0.0)
+        noise = max((float(scale(change)) for change in deviations), default=0.0)
         our_scale = float(scale(ours))
         noise = max(noise, min_noise * our_scale)
         yield compare_scalars(float(measure(ours)), digest[name], our_scale, noise, tolerance)

@@ -133,7 +133,8 @@ def mmdet_table(backbone: BackboneConfig, neck: Neck, head: Head) -> NameTable:
         return MMDET
     raise ConversionError(
         f"the mmdet port has no PicoDet of {backbone.name}, {neck} and {head}. It has those of "
-        f"{', '.join(supported.name for supported in MMDET_BACKBONES)} with csp_pan and pico_head: S, M and L of "
+        f"{', '.join(supported.name for supported in MMDET_BACKBONES)} with csp_pan and "
+        "pico_head: S, M and L of "
         "2021"
     )
 

@@ -12,28 +12,30 @@ from picodet.data.preprocess import read_image
 from picodet.errors import ImageError
 from picodet.evaluation import metrics
 from picodet.evaluation.bootstrap import paired_intervals
-from picodet.evaluation.detections import Results
+from picodet.evaluation.detections import Predictions
+from picodet.evaluation.evaluator import EvalOutput, EvalRequest
 from picodet.evaluation.matching import match
-from picodet.evaluation.schema import Report, Shown, WhatIf, WorstPicture
-from picodet.evaluation.worst_images import PictureCost, worst_pictures
+from picodet.evaluation.schema import LabeledBox, Report, WhatIf, WorstImage
+from picodet.evaluation.worst_images import ImageErrors, rank_worst_images
+from picodet.system.versions import cpu, versions
 
-SHOWN_FROM = 0.3  # score
-WIDEST = 560  # pixels, of a picture on the page
-QUALITY = 80  # of its JPEG
+MIN_SHOWN_SCORE = 0.3  # score
+MAX_IMAGE_SIDE = 560  # pixels, of a picture on the page
+JPEG_QUALITY = 80  # of its JPEG
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvalRun:
     """One set of detections and where it comes from."""
 
     name: str  # of the setting
-    results: Results
+    predictions: Predictions
     interp: int | None
     settings: dict[str, str]
 
 
 @dataclass(frozen=True)
-class Context:
+class ReportContext:
     """What several reports have in common."""
 
     model: str
@@ -46,26 +48,54 @@ class Context:
     caveat: str = ""
 
 
-def report(
-    run: Evaluated, context: Context, evaluator: str, what_if: tuple[WhatIf, ...] = ()
+def describe_runs(
+    request: EvalRequest, output: EvalOutput, commands: tuple[str, ...]
+) -> tuple[list[EvalRun], ReportContext]:
+    """What reports are built from: a run for each setting. commands give the numbers again."""
+    context = ReportContext(
+        model=str(request.model),
+        annotations=output.annotations,
+        seconds=output.seconds,
+        notes=output.notes,
+        versions=versions(output.runtime, "hotcoco", "pycocotools"),
+        commands=commands,
+        runs=len(output.settings),
+        caveat=output.caveat,
+    )
+    runs = [
+        EvalRun(
+            setting.name,
+            predictions,
+            setting.input_settings.interp,
+            {"computed in": request.runtime_options.precision}
+            | setting.describe()
+            | {"CPU": cpu()},
+        )
+        for setting, predictions in zip(output.settings, output.predictions, strict=True)
+    ]
+    return runs, context
+
+
+def build_report(
+    run: EvalRun, context: ReportContext, evaluator: str, what_if: tuple[WhatIf, ...] = ()
 ) -> Report:
     """The numbers of one run; its worst pictures are drawn by `with_worst`."""
     annotations = context.annotations
-    found = metrics.evaluate(annotations, run.results, evaluator)
+    result = metrics.evaluate(annotations, run.predictions, evaluator)
     return Report(
         model=context.model,
         annotations=str(annotations.path),
         interp=run.interp,
-        settings=run.settings | {"evaluator": found.evaluator},
-        stats=found.stats,
-        classes=metrics.class_results(found, annotations, run.results),
-        curves=metrics.curves(found),
-        pictures=len(annotations.pictures),
-        detections=len(run.results),
+        settings=run.settings | {"evaluator": result.evaluator},
+        stats=result.stats,
+        classes=metrics.class_results(result, annotations, run.predictions),
+        curves=metrics.curves(result),
+        num_images=len(annotations.images),
+        detections=len(run.predictions),
         seconds=context.seconds,
-        shown_from=SHOWN_FROM,
+        min_shown_score=MIN_SHOWN_SCORE,
         what_if=what_if,
-        notes=(*context.notes, *found.notes),
+        notes=(*context.notes, *result.notes),
         versions=context.versions,
         commands=context.commands,
         runs=context.runs,
@@ -73,66 +103,74 @@ def report(
     )
 
 
-def what_if(
-    runs: list[Evaluated],
+def build_what_if(
+    runs: list[EvalRun],
     annotations: Annotations,
     evaluator: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[WhatIf, ...]:
     """Each run beside the first, on the same pictures."""
-    first, *others = (match(annotations, run.results) for run in runs)
+    first, *others = (match(annotations, run.predictions) for run in runs)
     intervals = (None, *paired_intervals(first, others, progress=progress))
     return tuple(
         WhatIf(
             name=run.name,
-            stats=metrics.evaluate(annotations, run.results, evaluator).stats,
-            detections=len(run.results),
+            stats=metrics.evaluate(annotations, run.predictions, evaluator).stats,
+            detections=len(run.predictions),
             against_first=interval,
         )
         for run, interval in zip(runs, intervals, strict=True)
     )
 
 
-def worst(annotations: Annotations, results: Results, folder: Path) -> tuple[WorstPicture, ...]:
+def build_worst_images(
+    annotations: Annotations, predictions: Predictions, folder: Path
+) -> tuple[WorstImage, ...]:
     """The pictures that cost most, with their boxes beside them; unreadable ones are left out."""
-    shown = []
-    for cost in worst_pictures(match(annotations, results), SHOWN_FROM):
-        picture = annotations.pictures[cost.picture]
+    images = []
+    for image_errors in rank_worst_images(match(annotations, predictions), MIN_SHOWN_SCORE):
+        info = annotations.images[image_errors.image]
         try:
-            image = read_image(folder / picture.file)
+            image = read_image(folder / info.file)
         except ImageError:
             continue  # of a result file, whose pictures nobody needed
-        shown.append(_shown(picture.file, image, cost, annotations, results))
-    return tuple(shown)
+        images.append(_worst_image(info.file, image, image_errors, annotations, predictions))
+    return tuple(images)
 
 
-def _shown(
-    file: str, image: np.ndarray, cost: PictureCost, annotations: Annotations, results: Results
-) -> WorstPicture:
+def _worst_image(
+    file: str,
+    image: np.ndarray,
+    image_errors: ImageErrors,
+    annotations: Annotations,
+    predictions: Predictions,
+) -> WorstImage:
     names = {category.id: category.name for category in annotations.categories}
-    truths = annotations.truths
+    ground_truth = annotations.ground_truth
 
-    def detections(rows: np.ndarray) -> tuple[Shown, ...]:
+    def detections(rows: np.ndarray) -> tuple[LabeledBox, ...]:
         return tuple(
-            Shown(_corners(results.boxes[r]), names[int(results.category_ids[r])], float(s))
-            for r, s in zip(rows, results.scores[rows], strict=True)
+            LabeledBox(
+                _corners(predictions.boxes[r]), names[int(predictions.category_ids[r])], float(s)
+            )
+            for r, s in zip(rows, predictions.scores[rows], strict=True)
         )
 
-    missed = tuple(
-        Shown(_corners(truths.boxes[r]), names[int(truths.category_ids[r])], None)
-        for r in cost.missed
+    false_negatives = tuple(
+        LabeledBox(_corners(ground_truth.boxes[r]), names[int(ground_truth.category_ids[r])], None)
+        for r in image_errors.false_negatives
     )
     height, width = image.shape[:2]
-    scale = min(1, WIDEST / max(height, width))
+    scale = min(1, MAX_IMAGE_SIDE / max(height, width))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return WorstPicture(
+    _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return WorstImage(
         file=file,
         jpeg=jpeg.tobytes(),
         size=(height, width),
-        found=detections(cost.found),
-        wrong=detections(cost.wrong),
-        missed=missed,
+        true_positives=detections(image_errors.true_positives),
+        false_positives=detections(image_errors.false_positives),
+        false_negatives=false_negatives,
     )
 
 

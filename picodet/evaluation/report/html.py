@@ -3,18 +3,18 @@
 from pathlib import Path
 
 from picodet.evaluation.report.formatting import (
-    HOW_TO_READ,
-    MEANINGS,
-    Meaning,
-    exact,
-    in_percent,
-    ranked,
-    times,
-    why_nothing,
-    without_truths,
+    METRIC_SCOPES,
+    WHAT_IF_HELP,
+    MetricScope,
+    classes_without_gt,
+    format_metric,
+    format_percent,
+    format_times,
+    missing_reason,
+    rank_classes,
 )
 from picodet.evaluation.report.html_curves import curves
-from picodet.evaluation.report.html_images import legend, worst
+from picodet.evaluation.report.html_images import legend, worst_gallery
 from picodet.evaluation.report.html_sensitivity import what_if
 from picodet.evaluation.schema import STATS, ClassResult, Report
 from picodet.html import definition_list, document, section, text
@@ -28,46 +28,46 @@ def stats(report: Report) -> str:
 
 def _tile(name: str, value: float) -> str:
     if value < 0:
-        shown = f'<p class="why">{text(why_nothing(name))}</p>'
+        markup = f'<p class="why">{text(missing_reason(name))}</p>'
     else:  # percentages as coordinates: as wide as the tile, whatever the window
-        shown = f'<svg class="share" aria-hidden="true"><rect width="{100 * value:.2f}%"/></svg>'
+        markup = f'<svg class="share" aria-hidden="true"><rect width="{100 * value:.2f}%"/></svg>'
     return (
-        f'<li><h3>{name}</h3><p class="value">{exact(value)}</p>{shown}'
-        f'<p class="meaning">{_words(MEANINGS[name])}</p></li>'
+        f'<li><h3>{name}</h3><p class="value">{format_metric(value)}</p>{markup}'
+        f'<p class="meaning">{_words(METRIC_SCOPES[name])}</p></li>'
     )
 
 
-def _words(meaning: Meaning) -> str:
+def _words(meaning: MetricScope) -> str:
     """What tells this number from AP stands out."""
-    plain = MEANINGS["AP"]
+    ap_scope = METRIC_SCOPES["AP"]
     words = (
-        (f"IoU {meaning.iou}", meaning.iou == plain.iou),
-        (f"area {meaning.area}", meaning.area == plain.area),
-        (f"maxDets {meaning.max_detections}", meaning.max_detections == plain.max_detections),
+        (f"IoU {meaning.iou}", meaning.iou == ap_scope.iou),
+        (f"area {meaning.area}", meaning.area == ap_scope.area),
+        (f"maxDets {meaning.max_detections}", meaning.max_detections == ap_scope.max_detections),
     )
     return "<br>".join(word if same else f"<b>{word}</b>" for word, same in words)
 
 
-HEADERS = ("AP", "AP50", "AP75", "AR", "to find", "detections")
+CLASS_HEADERS = ("AP", "AP50", "AP75", "AR", "to find", "detections")
 
 
-def classes(found: tuple[ClassResult, ...]) -> str:
+def classes(results: tuple[ClassResult, ...]) -> str:
     """A row for each with boxes to find, best first; the others by name."""
-    head = "".join(f'<th class="n">{header}</th>' for header in HEADERS)
-    rows = "".join(_row(found[i]) for i in ranked(found))
-    shown = (
+    head = "".join(f'<th class="n">{header}</th>' for header in CLASS_HEADERS)
+    rows = "".join(_row(results[i]) for i in rank_classes(results))
+    markup = (
         f'<table class="classes"><thead><tr><th>class</th><th></th>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
-    return (shown if rows else "") + _nothing(without_truths(found))
+    return (markup if rows else "") + _without_gt(classes_without_gt(results))
 
 
 def _row(each: ClassResult) -> str:
-    cells = [exact(value) for value in (each.ap, each.ap50, each.ap75, each.ar)]
-    cells += [f"{each.truths:,}", f"{each.detections:,}"]
+    cells = [format_metric(value) for value in (each.ap, each.ap50, each.ap75, each.ar)]
+    cells += [f"{each.num_gt:,}", f"{each.detections:,}"]
     numbers = "".join(
         f'<td class="n" data-name="{name}">{cell}</td>'
-        for name, cell in zip(HEADERS, cells, strict=True)
+        for name, cell in zip(CLASS_HEADERS, cells, strict=True)
     )
     tick = f"{100 * each.ap50:.2f}%"
     return (
@@ -77,17 +77,17 @@ def _row(each: ClassResult) -> str:
     )
 
 
-def _nothing(found: list[ClassResult]) -> str:
-    if not found:
+def _without_gt(results: list[ClassResult]) -> str:
+    if not results:
         return ""
     names = ", ".join(
         f"{text(each.name)} ({each.detections:,})" if each.detections else text(each.name)
-        for each in found
+        for each in results
     )
-    several = len(found) > 1
+    several = len(results) > 1
     return (
-        f'<p class="without">{len(found)} class{"es have" if several else " has"} nothing to find '
-        f"in these pictures and {'are' if several else 'is'} left out of the means; in brackets, "
+        f'<p class="without">{len(results)} class{"es have" if several else " has"} nothing to '
+        f"find in these pictures and {'are' if several else 'is'} left out of the means; in brackets, "
         f"detections all the same: {names}.</p>"
     )
 
@@ -95,30 +95,30 @@ def _nothing(found: list[ClassResult]) -> str:
 STYLE = Path(__file__).with_name("style.css")
 
 
-def page(report: Report) -> str:
+def render_html(report: Report) -> str:
     """The whole document: the number first, then what it is made of, then what it depends on."""
-    said = f"AP {in_percent(report.stats[0])}"
+    headline = f"AP {format_percent(report.stats[0])}"
     if report.caveat:
-        said += f", {text(report.caveat)}"
+        headline += f", {text(report.caveat)}"
     names = f"{text(report.model)} on {text(report.annotations)}"
     content = (
-        f"{_header(report, said)}{_notes(report)}{section('The twelve numbers', stats(report))}"
+        f"{_header(report, headline)}{_notes(report)}{section('The twelve numbers', stats(report))}"
         f"{_what_if(report)}{_curves(report)}{_classes(report)}{_worst(report)}{_sources(report)}"
     )
-    return document(f"{said}: {names}", STYLE, content)
+    return document(f"{headline}: {names}", STYLE, content)
 
 
-def _header(report: Report, said: str) -> str:
-    seconds, speed = times(report)
-    took = f"; {seconds} s, {speed} pictures per second"
+def _header(report: Report, headline: str) -> str:
+    seconds, speed = format_times(report)
+    duration = f"; {seconds} s, {speed} pictures per second"
     if report.runs > 1:
-        took = f"; {report.seconds:.1f} s for all {report.runs} runs"
+        duration = f"; {report.seconds:.1f} s for all {report.runs} runs"
     return (
-        f'<header class="{"open" if report.notes else "measured"}"><h1>{said}</h1>'
+        f'<header class="{"open" if report.notes else "measured"}"><h1>{headline}</h1>'
         f'<p><span class="path">{text(report.model)}</span> on '
         f'<span class="path">{text(report.annotations)}</span></p>'
-        f"<p>{report.pictures:,} pictures, {report.detections:,} detections"
-        f"{took if report.seconds else ''}</p></header>"
+        f"<p>{report.num_images:,} pictures, {report.detections:,} detections"
+        f"{duration if report.seconds else ''}</p></header>"
     )
 
 
@@ -131,39 +131,39 @@ def _notes(report: Report) -> str:
 def _what_if(report: Report) -> str:
     if not report.what_if:
         return ""
-    return section("What if", what_if(report.what_if), HOW_TO_READ)
+    return section("What if", what_if(report.what_if), WHAT_IF_HELP)
 
 
 def _curves(report: Report) -> str:
-    says = (
+    caption = (
         "Mean over the classes with boxes to find. Going down the list of detections, best score "
         "first, recall is the share of the boxes found so far; the curve is the best precision "
         "at that recall or beyond, and its mean is the AP at that IoU."
     )
-    return section("Precision over recall", curves(report.curves), says)
+    return section("Precision over recall", curves(report.curves), caption)
 
 
 def _classes(report: Report) -> str:
     if not report.classes:
         return ""
-    says = "The bar is AP over IoU 0.50 to 0.95, the tick is AP50."
-    return section("Classes, best first", classes(report.classes), says)
+    caption = "The bar is AP over IoU 0.50 to 0.95, the tick is AP50."
+    return section("Classes, best first", classes(report.classes), caption)
 
 
 def _worst(report: Report) -> str:
     if not report.worst:
         return ""
-    says = (
+    caption = (
         "Where most is wrong or missed, at IoU 0.5 and of detections with a score of "
-        f"{report.shown_from:g} or more. Point at a box for its numbers."
+        f"{report.min_shown_score:g} or more. Point at a box for its numbers."
     )
-    return section("Worst pictures", legend() + worst(report.worst), says)
+    return section("Worst pictures", legend() + worst_gallery(report.worst), caption)
 
 
 def _sources(report: Report) -> str:
     rows = [*report.settings.items(), *(report.versions or {}).items()]
-    shown = section("What the numbers depend on", definition_list(rows)) if rows else ""
+    markup = section("What the numbers depend on", definition_list(rows)) if rows else ""
     if report.commands:
         lines = "".join(f'<p class="path command">{text(line)}</p>' for line in report.commands)
-        shown += section("To get these numbers again", lines)
-    return shown
+        markup += section("To get these numbers again", lines)
+    return markup

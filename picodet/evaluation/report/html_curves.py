@@ -2,28 +2,31 @@
 
 import numpy as np
 
-from picodet.evaluation.report.formatting import exact
+from picodet.evaluation.report.formatting import format_metric
 from picodet.evaluation.schema import Curves
 from picodet.html import svg_title
 
 WIDTH, HEIGHT = 480, 350
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 40
-STYLES = 4  # of line and colour in style.css: curve-0 to curve-3; more curves begin again
+NUM_STYLES = 4  # of line and colour in style.css: curve-0 to curve-3; more curves begin again
 
 
-def curves(found: Curves) -> str:
+def curves(curve_data: Curves) -> str:
     """SVG, and beside it which line is which."""
     known = [
         (i, iou, line)
-        for i, (iou, line) in enumerate(zip(found.ious, found.precision, strict=True))
+        for i, (iou, line) in enumerate(zip(curve_data.ious, curve_data.precision, strict=True))
         if np.isfinite(line).all() and (line >= 0).all()  # COCO's -1: no class has a box to find
     ]
     if not known:
         return "<p>There is no box to find, so there is no curve.</p>"
-    lines = "".join(f'<path class="curve-{i % STYLES}" d="{_line(line)}"/>' for i, _, line in known)
+    lines = "".join(
+        f'<path class="curve-{i % NUM_STYLES}" d="{_line(line)}"/>' for i, _, line in known
+    )
     legend = "".join(
-        f'<li><svg class="key" viewBox="0 0 36 10"><path class="curve-{i % STYLES}" d="M0 5H36"/>'
-        f"</svg>IoU {iou:.2f}: AP {exact(line.mean())}</li>"
+        '<li><svg class="key" viewBox="0 0 36 10">'
+        f'<path class="curve-{i % NUM_STYLES}" d="M0 5H36"/>'
+        f"</svg>IoU {iou:.2f}: AP {format_metric(line.mean())}</li>"
         for i, iou, line in known
     )
     return (
@@ -49,18 +52,18 @@ def _line(precision: np.ndarray) -> str:
 
 
 def _frame() -> str:
-    shown = []
+    elements = []
     for tick in (0, 0.2, 0.4, 0.6, 0.8, 1):
         x, y = _x(tick), _y(tick)
-        shown.append(
+        elements.append(
             f'<path class="grid" d="M{LEFT} {y:.1f}H{_x(1):.1f}M{x:.1f} {_y(0):.1f}V{TOP}"/>'
         )
-        shown.append(f'<text class="tick" x="{LEFT - 7}" y="{y + 4:.1f}">{tick:g}</text>')
-        shown.append(f'<text class="tick mid" x="{x:.1f}" y="{_y(0) + 16:.1f}">{tick:g}</text>')
+        elements.append(f'<text class="tick" x="{LEFT - 7}" y="{y + 4:.1f}">{tick:g}</text>')
+        elements.append(f'<text class="tick mid" x="{x:.1f}" y="{_y(0) + 16:.1f}">{tick:g}</text>')
     turned = f"translate(12 {_y(0.5):.1f}) rotate(-90)"
-    shown.append(f'<text class="axis mid" x="{_x(0.5):.1f}" y="{HEIGHT - 6}">recall</text>')
-    shown.append(f'<text class="axis mid" transform="{turned}">precision</text>')
-    return "".join(shown)
+    elements.append(f'<text class="axis mid" x="{_x(0.5):.1f}" y="{HEIGHT - 6}">recall</text>')
+    elements.append(f'<text class="axis mid" transform="{turned}">precision</text>')
+    return "".join(elements)
 
 
 def _hover(lines: list[tuple[float, np.ndarray]]) -> str:
@@ -70,10 +73,10 @@ def _hover(lines: list[tuple[float, np.ndarray]]) -> str:
     columns = []
     for i in range(count):
         recall = i / (count - 1)
-        said = [f"recall {recall:.2f}"]
-        said += [f"IoU {iou:.2f}: precision {line[i]:.3f}" for iou, line in lines]
+        tooltip = [f"recall {recall:.2f}"]
+        tooltip += [f"IoU {iou:.2f}: precision {line[i]:.3f}" for iou, line in lines]
         columns.append(
-            f'<g>{svg_title(said)}<rect class="column" x="{_x(recall) - width / 2:.1f}" y="{TOP}" '
-            f'width="{width:.2f}" height="{_y(0) - TOP:.1f}"/></g>'
+            f'<g>{svg_title(tooltip)}<rect class="column" x="{_x(recall) - width / 2:.1f}" '
+            f'y="{TOP}" width="{width:.2f}" height="{_y(0) - TOP:.1f}"/></g>'
         )
     return "".join(columns)

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from picodet.evaluation.schema import Shown, WorstPicture
+from picodet.evaluation.schema import LabeledBox, WorstImage
 from picodet.html import svg_title, text
 
-HEIGHT = 1 / 25  # of a letter: of the picture's height,
-FLAT = 1 / 50  # or of its width, where that is more
-WIDTH = 0.65  # of a letter, of its height
+LETTER_HEIGHT = 1 / 25  # of a letter: of the picture's height,
+LETTER_HEIGHT_OF_WIDTH = 1 / 50  # or of its width, where that is more
+LETTER_WIDTH = 0.65  # of a letter, of its height
 
 
 @dataclass(frozen=True)
@@ -20,104 +20,111 @@ class Label:
     text: str
     x: float
     y: float
-    letter: float  # height, the same for all labels of a picture
-    free: bool = (
+    font_size: float  # height, the same for all labels of a picture
+    visible: bool = (
         True  # it covers no other; what is not free shows only when the pointer is on its box
     )
 
     @property
     def width(self) -> float:
         """Estimated; fonts differ."""
-        return WIDTH * self.letter * len(self.text)
+        return LETTER_WIDTH * self.font_size * len(self.text)
 
-    def covers(self, other: "Label") -> bool:
+    def overlaps(self, other: "Label") -> bool:
         """Hidden ones cover nothing."""
-        beside = self.x + self.width < other.x or other.x + other.width < self.x
-        return self.free and not beside and abs(self.y - other.y) < 1.1 * self.letter
+        apart = self.x + self.width < other.x or other.x + other.width < self.x
+        return self.visible and not apart and abs(self.y - other.y) < 1.1 * self.font_size
 
 
-def labels(boxes: Sequence[Shown], size: tuple[int, int]) -> list[Label]:
+def place_labels(boxes: Sequence[LabeledBox], size: tuple[int, int]) -> list[Label]:
     """One for each box, first come, first served; `size` is height and width of the picture."""
     placed: list[Label] = []
     for box in boxes:
-        places = _places(box, size)
-        free = (place for place in places if not any(label.covers(place) for label in placed))
-        placed.append(next(free, replace(places[0], free=False)))
+        positions = _positions(box, size)
+        free_positions = (
+            position
+            for position in positions
+            if not any(label.overlaps(position) for label in placed)
+        )
+        placed.append(next(free_positions, replace(positions[0], visible=False)))
     return placed
 
 
-def _places(shown: Shown, size: tuple[int, int]) -> list[Label]:
+def _positions(labeled_box: LabeledBox, size: tuple[int, int]) -> list[Label]:
     """Above the box, inside on top, inside at the bottom, below; those that are in the picture."""
     height, width = size
-    letter = max(height * HEIGHT, width * FLAT)
-    score = "" if shown.score is None else f" {shown.score:.2f}"
-    first = Label(f"{shown.label}{score}", shown.box[0] + 0.2 * letter, 0.0, letter)
-    x = max(0.2 * letter, min(first.x, width - first.width))
-    top, bottom = max(0.0, shown.box[1]), min(float(height), shown.box[3])
-    ys = (top - 0.3 * letter, top + letter, bottom - 0.3 * letter, bottom + letter)
-    inside = [y for y in ys if letter <= y <= height]
+    font_size = max(height * LETTER_HEIGHT, width * LETTER_HEIGHT_OF_WIDTH)
+    score = "" if labeled_box.score is None else f" {labeled_box.score:.2f}"
+    first = Label(
+        f"{labeled_box.label}{score}", labeled_box.box[0] + 0.2 * font_size, 0.0, font_size
+    )
+    x = max(0.2 * font_size, min(first.x, width - first.width))
+    top, bottom = max(0.0, labeled_box.box[1]), min(float(height), labeled_box.box[3])
+    ys = (top - 0.3 * font_size, top + font_size, bottom - 0.3 * font_size, bottom + font_size)
+    inside = [y for y in ys if font_size <= y <= height]
     return [replace(first, x=x, y=y) for y in inside or (float(height),)]
 
 
 MEANINGS = {  # told apart by colour and by line
-    "found": "matches a box to find",
-    "wrong": "matches none",
-    "missed": "a box to find that nothing matches",
+    "true_positives": "matches a box to find",
+    "false_positives": "matches none",
+    "false_negatives": "a box to find that nothing matches",
 }
-KINDS = ("wrong", "missed", "found")  # whose labels come first
+KINDS = ("false_positives", "false_negatives", "true_positives")  # whose labels come first
 
 
 def legend() -> str:
     """WeightSet line is which."""
     items = (
         f'<li><svg class="key" viewBox="0 0 36 14"><g class="{kind}"><path class="under" '
-        f'd="M2 7H34"/><path d="M2 7H34"/></g></svg><b>{kind}</b>&nbsp;{says}</li>'
-        for kind, says in MEANINGS.items()
+        f'd="M2 7H34"/><path d="M2 7H34"/></g></svg><b>{kind.replace("_", " ")}</b>&nbsp;{meaning}</li>'
+        for kind, meaning in MEANINGS.items()
     )
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
-def worst(pictures: Sequence[WorstPicture]) -> str:
+def worst_gallery(images: Sequence[WorstImage]) -> str:
     """In rows of equal height, as wide as the window."""
-    return f'<div class="gallery">{"".join(_figure(picture) for picture in pictures)}</div>'
+    return f'<div class="gallery">{"".join(_figure(image) for image in images)}</div>'
 
 
-def _figure(picture: WorstPicture) -> str:
-    height, width = picture.size
-    jpeg = base64.b64encode(picture.jpeg).decode()
+def _figure(image: WorstImage) -> str:
+    height, width = image.size
+    jpeg = base64.b64encode(image.jpeg).decode()
     counts = ", ".join(
-        f'<span class="{kind}">{len(getattr(picture, kind))} {kind}</span>' for kind in MEANINGS
+        f'<span class="{kind}">{len(getattr(image, kind))} {kind.replace("_", " ")}</span>'
+        for kind in MEANINGS
     )
     return (
         f'<figure style="--ratio:{width / height:.4f}"><div class="shot">'
-        f'<img alt="{text(picture.file)}" src="data:image/jpeg;base64,{jpeg}">{_boxes(picture)}'
-        f'</div><figcaption><span class="path">{text(picture.file)}</span><details><summary>'
-        f"{counts}</summary>{_in_words(picture)}</details></figcaption></figure>"
+        f'<img alt="{text(image.file)}" src="data:image/jpeg;base64,{jpeg}">{_boxes(image)}'
+        f'</div><figcaption><span class="path">{text(image.file)}</span><details><summary>'
+        f"{counts}</summary>{_in_words(image)}</details></figcaption></figure>"
     )
 
 
-def _in_words(picture: WorstPicture) -> str:
+def _in_words(image: WorstImage) -> str:
     """The same without the drawing: how many of which class."""
     lines = []
     for kind in MEANINGS:
-        classes = Counter(shown.label for shown in getattr(picture, kind))
+        classes = Counter(labeled_box.label for labeled_box in getattr(image, kind))
         if classes:
-            said = ", ".join(f"{count} {text(label)}" for label, count in classes.most_common())
-            lines.append(f"<p>{kind}: {said}</p>")
+            names = ", ".join(f"{count} {text(label)}" for label, count in classes.most_common())
+            lines.append(f"<p>{kind.replace('_', ' ')}: {names}</p>")
     return "".join(lines)
 
 
-def _boxes(picture: WorstPicture) -> str:
+def _boxes(image: WorstImage) -> str:
     """In pixels of the original; the smallest on top, where the pointer reaches it.
 
     Labels stand above all boxes. Each box has its own once more, for when the pointer is on it.
     """
-    boxes = [(kind, shown) for kind in KINDS for shown in getattr(picture, kind)]
-    placed = labels([shown for _, shown in boxes], picture.size)
+    boxes = [(kind, labeled_box) for kind in KINDS for labeled_box in getattr(image, kind)]
+    placed = place_labels([labeled_box for _, labeled_box in boxes], image.size)
     order = sorted(range(len(boxes)), key=lambda i: -_area(boxes[i][1].box))
-    drawn = [_box(*boxes[i], placed[i], picture.size) for i in order]
-    drawn += [_label(boxes[i][0], placed[i]) for i in order if placed[i].free]
-    height, width = picture.size
+    drawn = [_box(*boxes[i], placed[i], image.size) for i in order]
+    drawn += [_label(boxes[i][0], placed[i]) for i in order if placed[i].visible]
+    height, width = image.size
     return (
         f'<svg class="boxes" viewBox="0 0 {width} {height}" preserveAspectRatio="none" '
         f'role="img" aria-label="boxes">{"".join(drawn)}</svg>'
@@ -128,16 +135,18 @@ def _area(box: tuple[float, float, float, float]) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _box(kind: str, shown: Shown, label: Label, size: tuple[int, int]) -> str:
+def _box(kind: str, labeled_box: LabeledBox, label: Label, size: tuple[int, int]) -> str:
     """Sides beyond the picture are drawn on its edge; the title says where they are."""
     height, width = size
-    left, right = (min(max(side, 0), width) for side in shown.box[::2])
-    top, bottom = (min(max(side, 0), height) for side in shown.box[1::2])
+    left, right = (min(max(side, 0), width) for side in labeled_box.box[::2])
+    top, bottom = (min(max(side, 0), height) for side in labeled_box.box[1::2])
     rect = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
-    sides = ", ".join(f"{side:.1f}" for side in shown.box)
-    said = svg_title([f"{kind}: {label.text}", f"left, top, right, bottom: {sides}"])
+    sides = ", ".join(f"{side:.1f}" for side in labeled_box.box)
+    tooltip = svg_title(
+        [f"{kind.replace('_', ' ')}: {label.text}", f"left, top, right, bottom: {sides}"]
+    )
     return (
-        f'<g class="{kind}">{said}<rect class="under" {rect}/><rect {rect}/>'
+        f'<g class="{kind}">{tooltip}<rect class="under" {rect}/><rect {rect}/>'
         f"{_label(kind, label)}</g>"
     )
 
@@ -145,5 +154,5 @@ def _box(kind: str, shown: Shown, label: Label, size: tuple[int, int]) -> str:
 def _label(kind: str, label: Label) -> str:
     return (
         f'<text class="{kind}" x="{label.x:.1f}" y="{label.y:.1f}" '
-        f'style="font-size:{label.letter:.1f}px">{text(label.text)}</text>'
+        f'style="font-size:{label.font_size:.1f}px">{text(label.text)}</text>'
     )

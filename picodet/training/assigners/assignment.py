@@ -1,6 +1,6 @@
-"""Which cell takes which box: what the assigners give, and what they have in common.
+"""The result of the assigners, and what they have in common.
 
-All boxes of a batch stand in a row, so that those of a picture with few cost no more than they are.
+The boxes of all images are concatenated, so that padding costs nothing.
 """
 
 from typing import NamedTuple
@@ -10,35 +10,35 @@ from torch import Tensor
 
 from picodet.training.data.batch import Targets
 
-NONE = -1  # the box of a cell that takes none
+NONE = -1  # no box: background, or padding
 
 
 class Assignment(NamedTuple):
-    """What every cell of every picture is to find; A counts them as picodet.ops.anchor_points does."""
+    """The box of each of the A anchor points of each image, in the order of ops.anchor_points."""
 
-    box: Tensor  # [B, A] int64, index of a box among those of the picture; NONE for background
-    quality: Tensor  # [B, A], that its score should have; 0 for background
+    box: Tensor  # [B, A] int64, index of a box among those of the image; NONE for background
+    quality: Tensor  # [B, A], target of its score; 0 for background
 
 
 class FlatTargets(NamedTuple):
-    """The N boxes of a batch, picture after picture."""
+    """The N ground-truth boxes of a batch, image after image."""
 
     image: Tensor  # [N] int64
-    gt_index: Tensor  # [N] int64, among the boxes of the picture
+    gt_index: Tensor  # [N] int64, among the boxes of the image
     boxes: Tensor  # [N, 4] xyxy, pixels
     classes: Tensor  # [N] int64
-    rows: Tensor  # [B, G] int64, where in the row a box of Targets is; NONE for padding
+    rows: Tensor  # [B, G] int64, index among the N of each box of Targets; NONE for padding
 
     def per_box(self, anchors: Tensor) -> Tensor:
-        """[B, A, 4] -> [N, A, 4], for every box what belongs to its picture.
+        """[B, A, 4] -> [N, A, 4]: for every box the values of its image.
 
-        In memory x1 of all comes first, then y1 of all: arithmetic goes through them one by one.
+        In memory all x1 come first, then all y1: arithmetic on one coordinate is contiguous.
         """
         return anchors.movedim(-1, 0).index_select(1, self.image).movedim(0, -1)
 
 
 def flatten_targets(targets: Targets, dtype: torch.dtype) -> FlatTargets:
-    """The boxes that there are, in the precision of what they are compared with."""
+    """The valid boxes of a batch; boxes in `dtype`, that of the predictions."""
     image, gt_index = targets.valid.nonzero(as_tuple=True)
     rows = torch.full_like(targets.classes, NONE)
     rows[image, gt_index] = torch.arange(len(image), device=rows.device)
@@ -47,10 +47,10 @@ def flatten_targets(targets: Targets, dtype: torch.dtype) -> FlatTargets:
 
 
 def top_k_mask(values: Tensor, count: int | Tensor, most: int) -> Tensor:
-    """[N, A] -> [N, A] bool: the `count` greatest of each line; of equals those that come first.
+    """[N, A] -> [N, A] bool: the `count` greatest of each row; of equal ones the first.
 
-    count may be [N], of numbers from 1 to `most`. ppdet takes any of those that are equal: it asks
-    paddle.topk, whose answer depends on the kernel.
+    count: a number, or [N] int64 from 1 to `most`. ppdet takes any of equal ones: paddle.topk's
+    choice depends on the kernel.
     """
     top = values.topk(min(most, values.shape[1]), dim=1).values
     counts = torch.as_tensor(count, device=values.device).expand(len(values))
@@ -62,10 +62,10 @@ def top_k_mask(values: Tensor, count: int | Tensor, most: int) -> Tensor:
 
 
 def resolve_conflicts(chosen: Tensor, preference: Tensor, flat: FlatTargets) -> Tensor:
-    """[N, A] bool, which boxes want which cells -> [B, A] int64, the one that each cell takes.
+    """[N, A] bool, anchor points chosen by each box -> [B, A] int64, the box of each anchor point.
 
-    A cell that several boxes want takes the one of greatest preference [N, A] among all of its
-    picture, whether that one wants it or not; of equals the first.
+    An anchor point chosen by several boxes gets the box of greatest preference [N, A] of its image,
+    whether that box chose it or not, as in ppdet; of equal ones the first.
     """
     box = torch.full((len(flat.rows), chosen.shape[1]), NONE, device=chosen.device)
     candidate, anchor = chosen.nonzero(as_tuple=True)
@@ -81,9 +81,9 @@ def resolve_conflicts(chosen: Tensor, preference: Tensor, flat: FlatTargets) -> 
 
 
 def assigned_anchors(box: Tensor, flat: FlatTargets) -> tuple[Tensor, Tensor, Tensor]:
-    """[B, A], the box that each cell takes -> the cells that take one.
+    """[B, A], the box of each anchor point or NONE -> the n positives.
 
-    [n] each, int64: their picture, their cell, and where in the row the box is.
+    [n] each, int64: image, anchor point, and index of the box among the N of `flat`.
     """
     image, anchor = (box != NONE).nonzero(as_tuple=True)
     return image, anchor, flat.rows[image, box[image, anchor]]

@@ -1,6 +1,6 @@
-"""ATSS, which assigns boxes to cells in the first epochs of the trainings of 2022.
+"""ATSS (arXiv:1912.02424), the assigner of the first epochs of the models of 2022.
 
-Mirrors ppdet/modeling/assigners/atss_assigner.py (arXiv:1912.02424): where a cell lies decides.
+Mirrors ppdet/modeling/assigners/atss_assigner.py: the position of an anchor point decides.
 """
 
 import torch
@@ -18,9 +18,9 @@ from picodet.training.assigners.assignment import (
 from picodet.training.data.batch import Targets
 from picodet.training.recipes.schema import TaskAligned
 
-LEAST_UNION = 1e-10  # is added, bbox_utils.py:592-612
-LEAST_PREDICTED_UNION = 1e-9  # is added, bbox_utils.py:430-452
-INSIDE = 1e-9  # pixels that a centre must be inside of a box, assigners/utils.py:116
+LEAST_UNION = 1e-10  # added to unions, bbox_utils.py:592-612
+LEAST_PREDICTED_UNION = 1e-9  # added to unions, bbox_utils.py:430-452
+INSIDE = 1e-9  # least distance of a point to its box's sides, pixels, assigners/utils.py:116
 
 
 @torch.no_grad()
@@ -32,10 +32,10 @@ def atss(
     targets: Targets,
     config: TaskAligned,
 ) -> Assignment:
-    """Of each level the nearest cells, if their squares fit better than most of them.
+    """The nearest anchor points of each level whose anchor square has an IoU above mean + std.
 
-    boxes [B, A, 4] as predicted; points [A, 2], the cells' centres; strides [A, 1]. All lengths in
-    pixels. The quality is the IoU of the predicted box.
+    boxes [B, A, 4] predicted, xyxy; points [A, 2] (x, y); strides [A, 1]; all in pixels. The
+    quality is the IoU of the predicted box.
     """
     flat = flatten_targets(targets, boxes.dtype)
     half = config.anchor_size * strides * 0.5
@@ -43,7 +43,7 @@ def atss(
     intersection, union = intersection_and_union(flat.boxes[:, None], squares)
     iou = intersection / (union + LEAST_UNION)
     nearest = _nearest(flat.boxes, points, levels, config.static_candidates)
-    # as many of every box, so that they fit in a rectangle
+    # the same number for every box: a rectangle
     fits = iou[nearest].view(len(iou), -1) if len(iou) else iou
     least = fits.mean(dim=1, keepdim=True) + fits.std(dim=1, keepdim=True)
     chosen = nearest & (iou > least)
@@ -59,9 +59,9 @@ def atss(
 def _nearest(
     boxes: Tensor, points: Tensor, levels: tuple[FeatureMapSize, ...], count: int
 ) -> Tensor:
-    """[N, A] bool: the cells of each level whose centres are nearest to the box's.
+    """[N, A] bool: the `count` anchor points of each level nearest to the box's center.
 
-    A level that has no more cells than that takes part with all of them; ppdet refuses it.
+    Of a level with fewer anchor points, all; ppdet raises an error there.
     """
     dx, dy = (box_centers(boxes)[:, None] - points).unbind(2)
     distances = (dx.square() + dy.square()).sqrt()

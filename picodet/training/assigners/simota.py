@@ -1,6 +1,6 @@
-"""SimOTA, which assigns boxes to cells in the trainings of 2021 (arXiv:2107.08430, section 2.3).
+"""SimOTA (arXiv:2107.08430, section 2.3), the assigner of the models of 2021.
 
-Mirrors ppdet/modeling/assigners/simota_assigner.py with the varifocal loss as its cost of classes.
+Mirrors ppdet/modeling/assigners/simota_assigner.py with varifocal loss as classification cost.
 """
 
 import torch
@@ -29,10 +29,10 @@ from picodet.training.losses import (
 )
 from picodet.training.recipes.schema import SimOTA
 
-# the cost of an anchor point outside of the box, or far from its center. In float32 whatever else
-# such a point costs is rounded to 8: most of them cost the same
+# the cost of an anchor point outside of the box, or far from its center. In float32 the rest of its
+# cost is rounded to multiples of 8: most of them cost the same
 OUTSIDE_COST = 1e8
-LEAST_AREA = 1e-6  # of unions and enclosing boxes, bbox_utils.py:242-335
+LEAST_AREA = 1e-6  # lower bound of unions and enclosing boxes, bbox_utils.py:242-335
 
 
 @torch.no_grad()
@@ -44,10 +44,10 @@ def simota(
     targets: Targets,
     config: SimOTA,
 ) -> Assignment:
-    """Cells are taken by where they lie, what they say now, and how many boxes want them.
+    """Each box gets its anchor points of least cost, as many as its greatest IoUs add up to.
 
-    scores [B, C, A] probabilities, boxes [B, A, 4] as predicted; points [A, 2], the cells' centres;
-    strides [A, 1]. All lengths in pixels. The quality is the IoU.
+    scores [B, C, A] probabilities, boxes [B, A, 4] predicted, xyxy; points [A, 2] (x, y); strides
+    [A, 1]; all lengths in pixels. The quality is the IoU of the predicted box.
     """
     flat = flatten_targets(targets, boxes.dtype)
     iou, cost, candidates = costs(scores, boxes, points, strides, flat, config)
@@ -69,7 +69,7 @@ def costs(
     flat: FlatTargets,
     config: SimOTA,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """[N, A] each: IoU, cost (infinite but for candidates), and which cells are candidates."""
+    """[N, A] each: IoU, cost (infinite except for candidates), and candidates (bool)."""
     near, candidates = _inside_and_near_center(
         points, strides, flat, config.center_radius, len(boxes)
     )
@@ -82,7 +82,7 @@ def costs(
 def _inside_and_near_center(
     points: Tensor, strides: Tensor, flat: FlatTargets, radius: float, num_images: int
 ) -> tuple[Tensor, Tensor]:
-    """[N, A] each: cells in the box and near its centre; in or near any of the picture's boxes."""
+    """[N, A] bool each: in the box and near its center; in, or near the center of, any box."""
     (x, y), reach = box_centers(flat.boxes)[:, None].unbind(2), radius * strides[:, 0]
     around = torch.stack([x - reach, y - reach, x + reach, y + reach]).movedim(0, -1)
     inside = min_distance_to_sides(points, flat.boxes[:, None]) > 0
@@ -102,8 +102,8 @@ def _iou_and_giou_loss(predicted: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor
 
 
 def _class_cost(scores: Tensor, iou: Tensor, flat: FlatTargets) -> Tensor:
-    """[N, A], the varifocal loss of all classes, if the cell had to find the box."""
-    # varifocal_of_background_scores without the arrays on the way, 92 MB each at a batch of 80
+    """[N, A], the varifocal loss of all classes if the anchor point had this box."""
+    # varifocal_of_background_scores without intermediate arrays, 92 MB each at batch size 80
     logs = (1 - scores).log_().clamp_(min=LEAST_LOG)
     background = logs.mul_(scores).mul_(scores).sum(dim=1) * -ALPHA
     own = scores[flat.image, flat.classes]

@@ -1,4 +1,4 @@
-"""Task-aligned assignment, which the trainings of 2022 go on with (arXiv:2108.07755).
+"""Task-aligned assignment (arXiv:2108.07755), the assigner of the models of 2022 after ATSS.
 
 Mirrors ppdet/modeling/assigners/task_aligned_assigner.py.
 """
@@ -17,19 +17,19 @@ from picodet.training.assigners.assignment import (
 from picodet.training.data.batch import Targets
 from picodet.training.recipes.schema import TaskAligned
 
-LEAST_UNION = 1e-9  # is added, bbox_utils.py:430-452
-LEAST_ALIGNMENT = 1e-9  # is added to what is divided by, task_aligned_assigner.py:189
-INSIDE = 1e-9  # pixels that a centre must be inside of a box, assigners/utils.py:116
+LEAST_UNION = 1e-9  # added to unions, bbox_utils.py:430-452
+LEAST_ALIGNMENT = 1e-9  # added to the divisor, task_aligned_assigner.py:189
+INSIDE = 1e-9  # least distance of a point to its box's sides, pixels, assigners/utils.py:116
 
 
 @torch.no_grad()
 def task_aligned(
     scores: Tensor, boxes: Tensor, points: Tensor, targets: Targets, config: TaskAligned
 ) -> Assignment:
-    """Cells in the box whose class and box are best together now.
+    """The anchor points in each box with the greatest alignment, score^alpha * IoU^beta.
 
-    scores [B, C, A], boxes [B, A, 4] as predicted; points [A, 2], the cells' centres. All lengths
-    in pixels. The quality is the alignment, on a scale that ends at the box's best IoU.
+    scores [B, C, A] probabilities, boxes [B, A, 4] predicted, xyxy; points [A, 2] (x, y); all in
+    pixels. The quality is the alignment, scaled so that its greatest is the box's greatest IoU.
     """
     flat = flatten_targets(targets, boxes.dtype)
     intersection, union = intersection_and_union(flat.boxes[:, None], flat.per_box(boxes))

@@ -1,7 +1,7 @@
-"""A batch from its number alone: which pictures, and everything that is drawn about them.
+"""Read and augment a batch; its content follows from seed, epoch, step and rank alone.
 
-Nothing is remembered between two batches, so that any process can make any of them, and a training
-that goes on after a stop sees what it would have seen.
+There is no state between batches: any worker can make any of them, and a resumed training sees the
+same images.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from picodet.config import Preprocessing
 from picodet.data.preprocess import read_image
-from picodet.data.resize_kernels import using
+from picodet.data.resize_kernels import use_kernels
 from picodet.errors import ImageError, TrainingError
 from picodet.training.data.batch import Batch, Targets
 from picodet.training.data.color_jitter import distort
@@ -32,37 +32,38 @@ from picodet.training.data.transforms import (
 )
 from picodet.training.recipes.schema import Augmentation
 
-WORD = 1 << 32  # a seed is a word
+WORD = 1 << 32  # seeds are 32-bit
 
 
 @dataclass(frozen=True)
 class BatchReader:
-    """What one rank reads of the samples."""
+    """Makes the batches of one rank."""
 
     dataset: TrainDataset
     augmentation: Augmentation
     preprocessing: Preprocessing
-    batch_size: int  # pictures of this rank
+    batch_size: int  # images per batch of this rank
     seed: int
     rank: int
     ranks: int
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches that are full; the rest of an epoch's pictures is left out."""
+        """Full batches of an epoch; the last incomplete one is dropped."""
         return -(-len(self.dataset) // self.ranks) // self.batch_size
 
     @property
     def max_values(self) -> int:
-        """Numbers in the pictures of a batch, at the most."""
+        """The most floats that the images of a batch have."""
         return (
             self.batch_size * 3 * max(height * width for height, width in self.augmentation.sizes)
         )
 
     def batch(self, epoch: int, step: int, buffer: Tensor | None = None) -> Batch:
-        """buffer: [max_values] or more float32, where the pictures shall be written.
+        """The batch of a step (both counted from 0).
 
-        Raises ImageError, with its id, for a picture that cannot be read.
+        buffer: [max_values] or more float32, memory for the images; None: allocated here. Raises
+        ImageError, with the image's id, for an image that cannot be read.
         """
         key = (self.seed % WORD, epoch, step, self.rank)
         random, python_rng = np.random.RandomState(key), Random(repr(key))  # noqa: S311
@@ -71,7 +72,7 @@ class BatchReader:
         shape = (self.batch_size, 3, *size)
         images = torch.empty(shape) if buffer is None else buffer[: math.prod(shape)].view(shape)
         boxes, classes = [], []
-        with using(self.preprocessing.resize):
+        with use_kernels(self.preprocessing.resize):
             for slot, index in enumerate(image_indices.tolist()):
                 sample = self._augment(index, epoch, random, python_rng)
                 height, width = sample.image.shape[:2]
@@ -83,10 +84,10 @@ class BatchReader:
         return Batch(images, pad_targets(boxes, classes), ids)
 
     def image_indices(self, epoch: int, step: int) -> np.ndarray:
-        """[batch_size] indices, as Paddle's DistributedBatchSampler deals them out.
+        """[batch_size] indices, as Paddle's DistributedBatchSampler chooses them.
 
-        Its order depends on the epoch alone (paddle/io/dataloader/batch_sampler.py), ours too:
-        another seed changes what is done to the pictures.
+        As there, the order depends on the epoch alone (paddle/io/dataloader/batch_sampler.py); the
+        seed changes the augmentation only.
         """
         number = len(self.dataset)
         order = np.arange(-(-number // self.ranks) * self.ranks) % number
@@ -99,7 +100,7 @@ class BatchReader:
     ) -> LabeledImage:
         augmentation = self.augmentation
         if augmentation.mosaic:
-            # ppdet's workers of an epoch are started in the one before it, and believe to be there:
+            # ppdet starts the workers of an epoch in the one before it, whose number they keep:
             # data/reader.py:195-202, engine/trainer.py
             if max(epoch - 1, 0) < augmentation.mosaic_epochs:
                 others = [random.randint(len(self.dataset)) for _ in range(NUM_IMAGES - 1)]
@@ -135,18 +136,18 @@ def reader(
     rank: int = 0,
     ranks: int = 1,
 ) -> BatchReader:
-    """Raises TrainingError where an epoch has no step."""
+    """A BatchReader. Raises TrainingError if there are too few images for one step."""
     made = BatchReader(dataset, augmentation, preprocessing, batch_size, seed, rank, ranks)
     if made.steps_per_epoch == 0:
         raise TrainingError(
-            f"{dataset.folder}: a step takes {batch_size} pictures in each of {ranks} processes, "
-            f"and there are {len(dataset)} with a box; --batch takes fewer"
+            f"{dataset.folder}: {len(dataset)} images with a box; a step needs {batch_size} in "
+            f"each of {ranks} processes; use a smaller --batch"
         )
     return made
 
 
 def pad_targets(boxes: list[np.ndarray], classes: list[np.ndarray]) -> Targets:
-    """PadGT: boxes [n, 4] and classes [n] of each picture, with zeros up to the most."""
+    """Boxes [n, 4] and classes [n] of each image -> Targets, padded by zeros (ppdet's PadGT)."""
     most = max(1, *map(len, boxes))
     padded = Targets(
         torch.zeros(len(boxes), most, 4),

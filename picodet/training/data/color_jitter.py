@@ -1,10 +1,10 @@
-"""RandomDistort: other colours, in one of the two forms that ppdet had.
+"""Color jitter: RandomDistort in the two forms that ppdet had.
 
-ppdet-2.6 (the official weights saw it; operators.py:484-595 of release/2.6) works on floats and
-cuts nothing off, so that a picture may leave 0 .. 255; hue turns by up to 18 half turns, which is
-any hue. ppdet-2.7 (7d6dc40793) works on bytes: picodet.training.data.color_jitter.
+ppdet-2.6 (used for the official weights; operators.py:484-595 of release/2.6) works on floats
+without clipping, so values may leave 0 .. 255; hue is rotated by up to 18 half turns, which is any
+hue. ppdet-2.7 (7d6dc40793) works on bytes, as Pillow's ImageEnhance: `enhance`.
 
-All is drawn first, in ppdet's order, and then done in its dtypes and its order of additions.
+Random numbers are drawn first, in ppdet's order; the arithmetic has its dtypes and order.
 """
 
 from collections.abc import Iterable
@@ -16,15 +16,15 @@ import numpy as np
 
 from picodet.training.data.pillow_hsv import rotate_hue
 
-# of 2^16, so that all sums are whole numbers below 2^24: exact in float32 in any order
+# in 2^-16: all sums are below 2^24 of these, exact in float32 in any order
 PILLOW_LUMA = np.array([[19595, 38470, 7471, 0x8000]], np.float32) / np.float32(0x10000)
 BYTES = np.arange(256, dtype=np.uint8)
 
 
 def enhance(image: np.ndarray, changes: Iterable[tuple[str, float]]) -> np.ndarray:
-    """picture [H, W, 3] uint8 RGB -> same, float32 of whole numbers.
+    """image [H, W, 3] uint8 RGB -> [H, W, 3] float32, whole numbers: the form of ppdet-2.7.
 
-    changes: of brightness, contrast, saturation or hue, and how much; hue in 1 / 256 of a turn.
+    changes: (brightness, contrast, saturation or hue; amount), hue in 1 / 256 of a turn.
     """
     for kind, amount in changes:
         if kind == "hue":
@@ -40,13 +40,13 @@ def enhance(image: np.ndarray, changes: Iterable[tuple[str, float]]) -> np.ndarr
 
 
 def luma(image: np.ndarray) -> np.ndarray:
-    """picture [H, W, 3] uint8 RGB -> [H, W] uint8."""
+    """image [H, W, 3] uint8 RGB -> [H, W] uint8."""
     gray: np.ndarray = cv2.transform(image.astype(np.float32), PILLOW_LUMA)
     return gray.astype(np.uint8)
 
 
 def blend(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
-    """Two of one shape, uint8 -> uint8: first + share * (second - first), cut off at both ends."""
+    """first, second uint8 -> uint8: first + share * (second - first), clipped to 0 .. 255."""
     difference = np.subtract(second, first, dtype=np.float32)
     difference *= np.float32(share)
     difference += first
@@ -58,19 +58,19 @@ Change = tuple[Kind, float]
 
 KINDS: tuple[Kind, ...] = ("brightness", "contrast", "saturation", "hue")
 RANGES = dict.fromkeys(KINDS, (0.5, 1.5)) | {"hue": (-18, 18)}
-SKIP_PROBABILITY = 0.5  # of each kind, how often
+SKIP_PROBABILITY = 0.5  # of each kind
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.321), (0.211, -0.523, 0.311))
 FROM_YIQ = ((1.0, 0.956, 0.621), (1.0, -0.272, -0.647), (1.0, -1.107, 1.705))
-BLOCK = 1 << 13  # values of a plane that are turned at a time, so that they stay in the cache
+BLOCK = 1 << 13  # values of a plane processed at a time, so that they stay in the cache
 
 
 def distort(
     image: np.ndarray, form: Literal["ppdet-2.6", "ppdet-2.7"], random: np.random.RandomState
 ) -> np.ndarray:
-    """picture [H, W, 3] uint8 RGB -> same.
+    """Random color jitter: image [H, W, 3] uint8 RGB -> [H, W, 3].
 
-    ppdet-2.6: float32, float64 where hue came last, uint8 where nothing was done; 2.7: float32.
+    ppdet-2.6: float32, float64 if hue came last, uint8 if nothing was done; ppdet-2.7: float32.
     """
     changes = draw_changes(random)
     if form == "ppdet-2.7":
@@ -79,7 +79,7 @@ def distort(
 
 
 def draw_changes(random: np.random.RandomState) -> list[Change]:
-    """What is done, and how much."""
+    """Random changes, in order: kind and amount."""
     changes: list[Change] = []
     for index in random.permutation(len(KINDS)):
         if not random.uniform(0.0, 1.0) < SKIP_PROBABILITY:
@@ -89,11 +89,11 @@ def draw_changes(random: np.random.RandomState) -> list[Change]:
 
 
 def apply_changes(image: np.ndarray, changes: Iterable[Change]) -> np.ndarray:
-    """picture [H, W, 3] uint8 RGB -> same, uint8, float32 or float64: the form of ppdet-2.6."""
+    """image [H, W, 3] uint8 RGB -> [H, W, 3] uint8, float32 or float64: the form of ppdet-2.6."""
     changes = list(changes)
     if not changes:
         return image
-    # up to the first change that mixes channels, a byte becomes what it is wherever it stands
+    # up to the first change that mixes channels, a lookup table per byte does
     bytewise = list(takewhile(lambda each: each[0] in ("brightness", "contrast"), changes))
     table = np.arange(256, dtype=np.float32)
     for kind, amount in bytewise:
@@ -135,7 +135,7 @@ def _saturate(planes: list[np.ndarray], amount: float) -> None:
 
 
 def _rotate_hue(planes: list[np.ndarray], half_turns: float) -> list[np.ndarray]:
-    """planes 3 of [H, W] float32 RGB -> float64: turned about the axis of grey in YIQ."""
+    """planes 3 of [H, W] float32 RGB -> float64: rotated about the gray axis in YIQ."""
     cosine, sine = np.cos(half_turns * np.pi), np.sin(half_turns * np.pi)
     rotation = np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
     matrix = np.dot(np.dot(np.array(FROM_YIQ), rotation), np.array(TO_YIQ))

@@ -1,11 +1,11 @@
-"""Batches one after another, read ahead by processes of their own.
+"""Batches in order, read ahead by worker processes.
 
-The number of workers changes nothing but the speed: a batch is made from its number alone
+The number of workers changes only the speed: a batch follows from epoch and step alone
 (picodet.training.data.batch_reader).
 
-Memory that processes share is slow to come by, so it is taken once, and each worker writes into its
-own places in turn. It may: DataLoader asks it for a batch only when the one AHEAD batches before
-has arrived here, and what has arrived is copied at once.
+Allocating shared memory is slow, so it is done once, and each worker writes into its own slots in
+turn. That is safe: DataLoader requests a batch only after the one PREFETCH batches before has
+arrived, and an arrived batch is copied at once.
 """
 
 import math
@@ -28,22 +28,22 @@ from picodet.training.data.dataset import TrainDataset
 from picodet.training.recipes.schema import Augmentation
 
 Key = tuple[int, int]  # epoch, step
-PREFETCH = 2  # batches that each worker has under way
-SLOTS = PREFETCH + 1  # of a worker; one more, for the batch that is being copied
+PREFETCH = 2  # batches in flight per worker
+SLOTS = PREFETCH + 1  # per worker; one more, for the batch being copied
 
 
 class SharedBatch(NamedTuple):
-    """What comes from a worker: a batch whose pictures lie in the shared memory."""
+    """What a worker sends: a batch whose images are in shared memory."""
 
     worker: int
     slot: int
-    shape: tuple[int, ...]  # of the pictures
-    targets: tuple[np.ndarray, ...]  # as in Targets; tensors would each need a file
+    shape: tuple[int, ...]  # of the images
+    targets: tuple[np.ndarray, ...]  # as in Targets; each tensor would need a file descriptor
     image_ids: tuple[int, ...]
 
 
 class Loader:
-    """What one rank is fed with."""
+    """The data loader of one rank. Its workers end with this process."""
 
     def __init__(
         self,
@@ -56,9 +56,9 @@ class Loader:
         ranks: int = 1,
         workers: int = 2,
     ) -> None:
-        """batch_size: images of this rank; workers: 0 reads in this process.
+        """batch_size: images per batch of this rank; workers: processes, 0: read in this one.
 
-        Raises TrainingError where there are not enough pictures for a step, or not enough memory.
+        Raises TrainingError for too few images for a step, or too little shared memory.
         """
         self.reader = reader(dataset, augmentation, preprocessing, batch_size, seed, rank, ranks)
         self.workers = workers
@@ -70,13 +70,13 @@ class Loader:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches of an epoch."""
+        """Full batches of an epoch."""
         return self.reader.steps_per_epoch
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
-        """From the batch of step `start` on; what comes before it is not read.
+        """The batches of an epoch from step `start` on (both counted from 0).
 
-        Raises ImageError for a picture that cannot be read, TrainingError where a worker dies.
+        Raises ImageError for an image that cannot be read, TrainingError if a worker dies.
         """
         self._steps.epoch, self._steps.start = number, start
         try:
@@ -88,8 +88,8 @@ class Loader:
             if "exited unexpectedly" not in str(error):
                 raise
             raise TrainingError(
-                f"a process that reads pictures has died in epoch {number + 1}: {error}. Mostly "
-                "memory was short: --workers with fewer, or a smaller --batch"
+                f"a data loader worker died in epoch {number + 1}: {error}. Memory may have run "
+                "out: use fewer --workers or a smaller --batch"
             ) from error
 
     def _received(self, item: SharedBatch) -> Batch:
@@ -99,7 +99,7 @@ class Loader:
 
 
 class _StepSampler(Sampler[Key]):
-    """The steps of an epoch; lives in the main process."""
+    """The steps of an epoch, for the main process."""
 
     def __init__(self, number: int) -> None:
         self.number, self.epoch, self.start = number, 0, 0
@@ -113,7 +113,7 @@ class _StepSampler(Sampler[Key]):
 
 
 class _BatchDataset(Dataset[Batch | SharedBatch | PicoDetError]):
-    """Lives in the workers. An error comes back as a value: raised, it would become a traceback."""
+    """Makes batches in the workers. Errors are returned: raised, they would become tracebacks."""
 
     def __init__(self, wrapped: BatchReader, buffers: Tensor) -> None:
         self.reader, self.buffers, self.made = wrapped, buffers, 0
@@ -133,15 +133,14 @@ class _BatchDataset(Dataset[Batch | SharedBatch | PicoDetError]):
 
 
 def _shared_buffers(workers: int, wrapped: BatchReader) -> Tensor:
-    """[workers, PLACES, numbers of a batch] float32, shared."""
+    """[workers, SLOTS, max_values] float32 in shared memory."""
     shape = (workers, SLOTS, wrapped.max_values)
     try:
         return torch.empty(shape).share_memory_()
     except RuntimeError as error:
         raise TrainingError(
-            f"{workers} workers need {math.prod(shape) * 4 / 1e9:.1f} GB of memory that processes "
-            f"share (/dev/shm), and there is less: {error}. --workers with fewer, or a smaller "
-            "--batch"
+            f"{workers} workers need {math.prod(shape) * 4 / 1e9:.1f} GB of shared memory "
+            f"(/dev/shm), and less is available: {error}. Use fewer --workers or a smaller --batch"
         ) from error
 
 
@@ -150,7 +149,7 @@ def _loader(batches: _BatchDataset, steps: _StepSampler, workers: int) -> DataLo
         "batch_size": None,
         "sampler": steps,
         "collate_fn": _identity,
-        "generator": torch.Generator(),  # what it draws is not ours, nor the training's
+        "generator": torch.Generator(),  # or it would draw from torch's global one
     }
     if not workers:
         return DataLoader(batches, **common)
@@ -170,7 +169,7 @@ def _identity(batch: Any) -> Any:
 
 
 def _init_worker(_: int) -> None:
-    """Ctrl-C is the main process's to answer; a worker keeps to its one core, and ends with it."""
+    """A worker ignores Ctrl-C, uses one core, and ends with the main process."""
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)

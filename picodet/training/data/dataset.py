@@ -1,7 +1,7 @@
-"""What there is to train on: the pictures of an annotation file that have a box.
+"""The training dataset: the images of a COCO annotation file that have a box.
 
-As COCODataSet for training (ppdet/data/source/coco.py:143-178): no crowds, no boxes without an
-area, no pictures without boxes; pictures in the order of their ids.
+As COCODataSet for training (ppdet/data/source/coco.py:143-178): no crowds, no boxes without area,
+no images without boxes; images in the order of their ids.
 """
 
 from collections.abc import Sequence
@@ -15,51 +15,54 @@ from picodet.errors import TrainingError
 
 IMAGE_FOLDERS = ("train2017", "images/train2017")
 ANNOTATION_FILE = "annotations/instances_train2017.json"
-SMALLEST = 1e-5  # side of a box, pixels; what is not longer is none
-DECIMALS = 3  # of a pixel that a corner is rounded to
+SMALLEST = 1e-5  # least side of a box, pixels, exclusive
+DECIMALS = 3  # that coordinates are rounded to, pixels
 MAX_NAMED = 5  # in an error
 
 
 @dataclass(frozen=True)
 class TrainDataset:
-    """N pictures and their G boxes; those of picture i are rows starts[i] .. starts[i + 1]."""
+    """N images and their G boxes; those of image i are rows starts[i] to starts[i + 1] - 1."""
 
     folder: Path
-    files: tuple[str, ...]  # below the folder
+    files: tuple[str, ...]  # relative to the folder
     image_ids: np.ndarray  # [N] int64, ascending
     starts: np.ndarray  # [N + 1] int64
-    boxes: np.ndarray  # [G, 4] float32 xyxy in pixels of the picture
+    boxes: np.ndarray  # [G, 4] float32 xyxy, pixels of the image
     classes: np.ndarray  # [G] int64, index into class_names
     class_names: tuple[str, ...]
-    notes: tuple[str, ...] = ()  # what was assumed in reading them
+    notes: tuple[str, ...] = ()  # assumptions made while reading
 
     def __len__(self) -> int:
         return len(self.files)
 
     def boxes_of(self, index: int) -> np.ndarray:
-        """[n, 4] float32, a copy."""
+        """[n, 4] float32 xyxy: a copy of the boxes of an image."""
         return self.boxes[self.starts[index] : self.starts[index + 1]].copy()
 
     def classes_of(self, index: int) -> np.ndarray:
-        """[n] int64, a copy."""
+        """[n] int64: a copy of the classes of an image."""
         return self.classes[self.starts[index] : self.starts[index + 1]].copy()
 
 
 def find_train(folder: Path) -> tuple[Path, Path]:
-    """The folder of train2017's pictures, and their annotation file, below a folder of COCO."""
+    """(image folder, annotation file) of train2017 below a COCO folder.
+
+    Raises TrainingError if either is not found.
+    """
     images = [folder / name for name in IMAGE_FOLDERS]
     places = [folder / ANNOTATION_FILE, folder / Path(ANNOTATION_FILE).name]
     found = next((path for path in images if path.is_dir()), None)
     annotations = next((path for path in places if path.is_file()), None)
-    if annotations is None:  # a part of train2017 has another name, and is meant if it is alone
+    if annotations is None:  # a subset has another name; taken if it is the only one
         parts = [file for place in places for file in place.parent.glob("instances_train*.json")]
         annotations = parts[0] if len(parts) == 1 else None
     if found is None or annotations is None:
         raise TrainingError(
-            f"{folder}: has nothing to train on: looked for the pictures in "
+            f"{folder}: no training set: looked for images in "
             f"{' and '.join(IMAGE_FOLDERS)} ({_outcome(found)}), and for {ANNOTATION_FILE} or a "
-            f"single instances_train*.json there or above ({_outcome(annotations)}). --images and "
-            "--annotations name them one by one"
+            f"single instances_train*.json there or above ({_outcome(annotations)}). Give --images "
+            "and --annotations instead of --coco"
         )
     return found, annotations
 
@@ -67,35 +70,36 @@ def find_train(folder: Path) -> tuple[Path, Path]:
 def read_dataset(
     annotation_file: Path, folder: Path, class_names: Sequence[str] | None = None
 ) -> TrainDataset:
-    """class_names: what a model's classes are called; None: the categories, by their ids.
+    """Read the annotations, and check that the image files exist (without opening them).
 
-    Raises TrainingError where a class is none of the categories, where there is no box, or no file
-    of a picture, and what `read_annotations` raises.
+    class_names: the model's classes; None: all categories, in the order of their ids. Raises
+    TrainingError for a class that is no category, for no boxes, or for missing images, and what
+    `read_annotations` raises.
     """
     annotations = read_annotations(annotation_file)
     classes = _classes(annotations, class_names)
-    truths = annotations.truths
-    corners = truths.boxes.copy()
+    ground_truth = annotations.ground_truth
+    corners = ground_truth.boxes.copy()
     corners[:, 2:] += corners[:, :2]
     kept = (
-        ~truths.crowds
-        & (truths.areas > 0)
+        ~ground_truth.crowds
+        & (ground_truth.areas > 0)
         & (corners[:, 2:] - corners[:, :2] > SMALLEST).all(axis=1)
-        & np.isin(truths.category_ids, list(classes.values()))
+        & np.isin(ground_truth.category_ids, list(classes.values()))
     )
     rows = np.flatnonzero(kept)
     if not len(rows):
         raise TrainingError(
-            f"{annotation_file}: none of its {len(truths):,} boxes can be trained on: they are "
-            f"crowds, have no area, or are of other classes than {_list(list(classes))}"
+            f"{annotation_file}: none of its {len(ground_truth):,} boxes can be trained on: all "
+            f"are crowds, have no area, or belong to other classes than {_list(list(classes))}"
         )
-    image_indices = annotations.picture_indices(truths.picture_ids[rows])
+    image_indices = annotations.image_indices(ground_truth.image_ids[rows])
     rows = rows[np.argsort(image_indices, kind="stable")]
     present, counts = np.unique(image_indices, return_counts=True)
     images = [annotations.images[i] for i in present]
     files = tuple(image.file for image in images)
     _check_files(folder, files)
-    # Python rounds the decimal number, NumPy a product of it
+    # as Python rounds, in decimal; NumPy rounds a product
     rounded = [round(value, DECIMALS) for value in corners[rows].ravel().tolist()]
     order = {category_id: index for index, category_id in enumerate(classes.values())}
     return TrainDataset(
@@ -104,7 +108,7 @@ def read_dataset(
         image_ids=np.array([image.id for image in images], np.int64),
         starts=np.concatenate([[0], np.cumsum(counts)]),
         boxes=np.array(rounded, np.float32).reshape(-1, 4),
-        classes=np.array([order[i] for i in truths.category_ids[rows].tolist()], np.int64),
+        classes=np.array([order[i] for i in ground_truth.category_ids[rows].tolist()], np.int64),
         class_names=tuple(classes),
         notes=annotations.notes,
     )
@@ -121,8 +125,8 @@ def _classes(annotations: Annotations, class_names: Sequence[str] | None) -> dic
     missing = [name for name in class_names if name not in ids]
     if missing:
         raise TrainingError(
-            f"{annotations.path}: has no category called {_list(missing)}; it has "
-            f"{_list(list(ids))}. --classes FILE names what shall be trained, one per line"
+            f"{annotations.path}: no category named {_list(missing)}; it has "
+            f"{_list(list(ids))}. Give --classes FILE with the names to train, one per line"
         )
     return {name: ids[name] for name in class_names}
 
@@ -130,8 +134,8 @@ def _classes(annotations: Annotations, class_names: Sequence[str] | None) -> dic
 def _check_name(path: Path, category: Category, ids: dict[str, int]) -> None:
     if category.name in ids:
         raise TrainingError(
-            f"{path}: categories {ids[category.name]} and {category.id} are both called "
-            f"{category.name!r}; give one of them another name"
+            f"{path}: categories {ids[category.name]} and {category.id} are both named "
+            f"{category.name!r}; rename one of them"
         )
 
 
@@ -139,9 +143,9 @@ def _check_files(folder: Path, files: Sequence[str]) -> None:
     missing = [file for file in files if not (folder / file).is_file()]
     if missing:
         raise TrainingError(
-            f"{folder}: {len(missing):,} of {len(files):,} pictures of the annotations are not "
-            f"there: {_list(missing)}. ppdet would leave them out; copy them, or remove them "
-            "from the annotations"
+            f"{folder}: {len(missing):,} of {len(files):,} images of the annotations are missing: "
+            f"{_list(missing)}. Copy them here, or remove them from the annotations (ppdet skips "
+            "them silently)"
         )
 
 

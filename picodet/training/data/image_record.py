@@ -1,7 +1,7 @@
-"""What the images of a training were when it began, so that it goes on with the same ones.
+"""Checksums of the images of a training, so that it resumes with the same ones.
 
-Sizes and checksums count, and a copy of a dataset is as good as the original. A list of them stands
-beside the states, with the times of the last change: what has still the same is not read again.
+Sizes and checksums count: a copy of a dataset is as good as the original. They are written to
+images.json with the times of the last change; files with the same times are not read again.
 """
 
 import hashlib
@@ -12,23 +12,29 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.data.image_checksums import UNKNOWN, ImageSum, difference, image_sum
+from picodet.data.image_checksums import (
+    UNKNOWN_CHECKSUM,
+    ImageChecksum,
+    describe_change,
+    image_checksum,
+)
 from picodet.distributed import ProcessGroup, local_processes, shard
 from picodet.errors import TrainingError
 from picodet.files import write_text
 from picodet.system.machine import available_cores
 
 FILE = "images.json"
-COLUMNS = 4  # of a row: size, checksum, and two times in ns, of the content and of the file
+COLUMNS = 4  # of a row: size, checksum, mtime and ctime in ns
 ProgressCallback = Callable[[int, int], None]
 
 
 def scan(
     paths: Sequence[Path], known: np.ndarray, ranks: ProcessGroup, progress: ProgressCallback
 ) -> np.ndarray:
-    """[N, COLUMNS] int64 of N images; the same in all processes but for the times.
+    """[N, COLUMNS] int64 of N images; equal in all processes except for the times.
 
-    known: [N, COLUMNS] of before, or of none.
+    Reads the files in threads, shared among the processes. known: [N, COLUMNS] of before, or empty.
+    progress: called with (done, total).
     """
     times = np.array([_times(path) for path in paths], np.int64).reshape(-1, 3)
     same = np.zeros(len(paths), bool)
@@ -53,18 +59,18 @@ def scan(
 
 
 def digest(rows: np.ndarray) -> str:
-    """Of sizes and checksums alone."""
+    """SHA-256 of sizes and checksums, without the times."""
     return hashlib.sha256(np.ascontiguousarray(rows[:, :2], "<i8").tobytes()).hexdigest()
 
 
 def write(folder: Path, **rows: np.ndarray) -> None:
-    """By their names; in the place of what is there."""
+    """Write images.json into a folder: an array for each name."""
     lists = {name: array.tolist() for name, array in rows.items()}
     write_text(folder / FILE, json.dumps(lists, separators=(",", ":")) + "\n")
 
 
 def read(folder: Path, name: str) -> np.ndarray:
-    """[N, COLUMNS] int64; none where there is no list, or a damaged one: all is looked at then."""
+    """[N, COLUMNS] int64; empty if images.json is missing or damaged: all files are read then."""
     nothing = np.empty((0, COLUMNS), np.int64)
     try:
         rows = json.loads((folder / FILE).read_bytes())[name]
@@ -77,22 +83,22 @@ def read(folder: Path, name: str) -> np.ndarray:
 def refuse_others(
     paths: Sequence[Path], before: np.ndarray, now: np.ndarray, checkpoint: Path, what: str
 ) -> None:
-    """Raise TrainingError: the digests differ. Names the first image, where the list knows it."""
+    """Raise TrainingError, as the digests differ; names the first changed image if it can."""
     if len(before) == len(now):
         changed = np.flatnonzero((before[:, :2] != now[:, :2]).any(axis=1))
         if len(changed):
             first = int(changed[0])
-            was, found = (ImageSum(*map(int, rows[first, :2])) for rows in (before, now))
-            gone = "cannot be read" if found == UNKNOWN else "could not be read"
-            more = f", and so are {len(changed) - 1:,} more of" if len(changed) > 1 else ", of"
+            was, found = (ImageChecksum(*map(int, rows[first, :2])) for rows in (before, now))
+            gone = "cannot be read" if found == UNKNOWN_CHECKSUM else "could not be read"
+            more = f", and so did {len(changed) - 1:,} more of" if len(changed) > 1 else ", of"
             raise TrainingError(
-                f"{paths[first]}: is another image than when the training of {checkpoint} began: "
-                f"it {difference(was, found) or gone}{more} {len(now):,} images to {what}. Put "
-                "back what it began with, or begin anew in another --out"
+                f"{paths[first]}: changed since the training of {checkpoint} began: "
+                f"it {describe_change(was, found) or gone}{more} {len(now):,} images to {what}. "
+                "Restore the original images, or start a new training in another --out"
             )
     raise TrainingError(
-        f"{checkpoint}: the {len(now):,} images to {what} are others than when it began; which, "
-        f"cannot be told without {FILE}. Put back what it began with, or name another --out"
+        f"{checkpoint}: the {len(now):,} images to {what} differ from those it began with (which "
+        f"ones is unknown without {FILE}). Restore the original images, or give another --out"
     )
 
 
@@ -104,5 +110,5 @@ def _times(path: Path) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _unless_known(path: Path | None) -> ImageSum | None:
-    return None if path is None else image_sum(path)
+def _unless_known(path: Path | None) -> ImageChecksum | None:
+    return None if path is None else image_checksum(path)

@@ -1,7 +1,7 @@
-"""Mosaic with mix-up, and AugmentHSV: what picodet_s_416_coco_npu is trained with.
+"""Mosaic with mix-up, and AugmentHSV: the augmentation of picodet_s_416_coco_npu.
 
-As ppdet/data/transform/operators.py:2193-2258 and :3177-3528 (2.6.0), draw by draw; it draws from
-NumPy's state and from Python's. Boxes that end up without an area stay.
+As ppdet/data/transform/operators.py:2193-2258 and :3177-3528 (2.6.0), with the same draws from
+NumPy's generator and from Python's. Boxes that end up without area are kept, as there.
 """
 
 import math
@@ -13,11 +13,11 @@ import numpy as np
 
 from picodet.training.data.transforms import LabeledImage
 
-PROBABILITY = 0.6  # of pictures that become a mosaic
-NUM_IMAGES = 5  # four, and the one that is mixed in
-SIDE = 640  # of the result, pixels
-GRAY = 114  # where there is no picture
-CENTERS = (0.5 * SIDE, 1.5 * SIDE)  # of the four
+PROBABILITY = 0.6  # that an image becomes a mosaic
+NUM_IMAGES = 5  # four, and the one for mix-up
+SIDE = 640  # of the resulting square, pixels
+GRAY = 114  # of the background
+CENTERS = (0.5 * SIDE, 1.5 * SIDE)  # range of the mosaic's center, pixels
 DEGREES, SCALES, SHEARS, SHIFTS = (-10, 10), (0.1, 2.0), (-2, 2), (-0.1, 0.1)
 MIXED_SCALES = (0.5, 1.5)
 HSV_GAINS = (5, 30, 30)  # hue 0 .. 179, saturation, value 0 .. 255
@@ -26,16 +26,16 @@ HSV_GAINS = (5, 30, 30)  # hue 0 .. 179, saturation, value 0 .. 255
 def mosaic(
     samples: Sequence[LabeledImage], random: np.random.RandomState, python_rng: Random
 ) -> LabeledImage:
-    """Five pictures uint8 -> one of SIDE x SIDE, or the first as it is."""
+    """Five images uint8 RGB -> one of SIDE x SIDE, or, with probability 0.4, the first."""
     if random.uniform(0.0, 1.0) > PROBABILITY:
         return samples[0]
     four = _random_affine(_mosaic_canvas(samples[:4], python_rng), python_rng)
-    python_rng.random()  # whether to mix; always
+    python_rng.random()  # draws whether to mix; the answer is always yes
     return _mix_up(four, samples[4], python_rng)
 
 
 def augment_hsv(image: np.ndarray, random: np.random.RandomState) -> np.ndarray:
-    """picture [H, W, 3] uint8 RGB -> float32: hue, saturation and value moved, or left."""
+    """image [H, W, 3] uint8 RGB -> float32: hue, saturation and value shifted at random."""
     moves = random.uniform(-1, 1, 3) * HSV_GAINS
     moves *= random.randint(0, 2, 3)
     values = np.arange(256, dtype=np.uint8)
@@ -47,7 +47,7 @@ def augment_hsv(image: np.ndarray, random: np.random.RandomState) -> np.ndarray:
 
 
 def _mosaic_canvas(samples: Sequence[LabeledImage], python_rng: Random) -> LabeledImage:
-    """About a centre of a field of twice the side: above left, above right, and below."""
+    """Four images around a random center of a canvas of 2 SIDE x 2 SIDE, the top two first."""
     canvas = np.full((2 * SIDE, 2 * SIDE, 3), GRAY, np.uint8)
     y, x = int(python_rng.uniform(*CENTERS)), int(python_rng.uniform(*CENTERS))
     boxes = []
@@ -65,7 +65,7 @@ def _mosaic_canvas(samples: Sequence[LabeledImage], python_rng: Random) -> Label
 
 
 def _random_affine(sample: LabeledImage, python_rng: Random) -> LabeledImage:
-    """Turned, scaled, sheared and shifted into SIDE x SIDE."""
+    """Randomly rotated, scaled, sheared and shifted into SIDE x SIDE."""
     degrees, scale = python_rng.uniform(*DEGREES), python_rng.uniform(*SCALES)
     turn = cv2.getRotationMatrix2D((0, 0), degrees, scale)
     tangent = math.tan(python_rng.uniform(*SHEARS) * math.pi / 180)
@@ -80,7 +80,7 @@ def _random_affine(sample: LabeledImage, python_rng: Random) -> LabeledImage:
 
 
 def _mix_up(sample: LabeledImage, other: LabeledImage, python_rng: Random) -> LabeledImage:
-    """Half of each; of the other a part, at a scale that is drawn, and flipped or not."""
+    """The mean of the sample and of a random crop of the other, randomly scaled and flipped."""
     jitter, flipped = python_rng.uniform(*MIXED_SCALES), python_rng.uniform(0, 1) > 0.5
     scale, resized = _resized_to_fit(other.image)
     canvas = np.full((SIDE, SIDE, 3), GRAY, np.uint8)
@@ -106,7 +106,7 @@ def _mix_up(sample: LabeledImage, other: LabeledImage, python_rng: Random) -> La
 
 
 def _resized_to_fit(image: np.ndarray) -> tuple[float, np.ndarray]:
-    """The factor by which a picture fits into SIDE x SIDE, and how it looks there."""
+    """The factor that fits an image into SIDE x SIDE, and the resized image."""
     height, width = image.shape[:2]
     scale = min(SIDE / height, SIDE / width)
     size = int(width * scale), int(height * scale)

@@ -1,4 +1,4 @@
-"""Hue, saturation and value in a byte each, as Pillow has them; bit for bit the same.
+"""Conversion between RGB and HSV, a byte each, bit for bit as in Pillow.
 
 Source of the rounding: rgb2hsv_row and hsv2rgb of src/libImaging/Convert.c, Pillow 13, which
 compute partly in float, partly in double.
@@ -11,7 +11,7 @@ import numpy as np
 
 BYTES = np.arange(256, dtype=np.uint8)
 _SIXTHS = BYTES.astype(np.float64) * 6.0 / 255.0
-SECTORS = (np.floor(_SIXTHS) % 6).astype(np.uint8)  # of each hue
+SECTORS = (np.floor(_SIXTHS) % 6).astype(np.uint8)  # sextant of each hue
 FRACTIONS = (_SIXTHS - np.floor(_SIXTHS)).astype(np.float32).astype(np.float64)
 SHARES = (BYTES.astype(np.float64) / 255.0).astype(np.float32).astype(np.float64)
 # which of red, green and blue is the greatest and which the least, in each sector
@@ -25,7 +25,7 @@ ORDERS = {
 
 
 def rotate_hue(image: np.ndarray, amount: float) -> np.ndarray:
-    """picture [H, W, 3] uint8 RGB -> same: hue, in 1 / 256 of a turn, moved on."""
+    """image [H, W, 3] uint8 RGB -> same: hue rotated by `amount`, in 1 / 256 of a turn."""
     red, green, blue = cv2.split(image)
     above, below = cv2.max(red, green), cv2.min(red, green)
     value, least = cv2.max(above, blue), cv2.min(below, blue)
@@ -35,7 +35,7 @@ def rotate_hue(image: np.ndarray, amount: float) -> np.ndarray:
     index += (green >= blue) * np.int32(1 << 17)
     index += (blue >= red) * np.int32(1 << 16)
     index += _pair(value - middle, spread)
-    # NumPy's conversion of what is no byte depends on the processor; that of x86 is meant
+    # via int64: direct conversion of values that are no bytes depends on the processor
     moved = (BYTES + np.float64(amount)).astype(np.int64).astype(np.uint8)
     hue = moved[_hues()].take(index)
     saturation = _saturations().take(_pair(spread, value))
@@ -43,7 +43,7 @@ def rotate_hue(image: np.ndarray, amount: float) -> np.ndarray:
 
 
 def to_hsv(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """picture [..., 3] uint8 RGB -> three of [...] uint8."""
+    """image [..., 3] uint8 RGB -> hue, saturation and value, [...] uint8 each."""
     red, green, blue = (image[..., i].astype(np.float32) for i in range(3))
     value = np.maximum(np.maximum(red, green), blue)
     spread = value - np.minimum(np.minimum(red, green), blue)
@@ -51,7 +51,7 @@ def to_hsv(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     divisor = np.where(gray, np.float32(1), spread)
     saturation = spread / np.where(gray, np.float32(1), value)
     from_red, from_green, from_blue = ((value - c) / divisor for c in (red, green, blue))
-    # 2.0 and 4.0 are doubles in C, and what is kept is a float again
+    # 2.0 and 4.0 are doubles in C; the result is stored as float
     hue = np.where(
         red == value,
         from_blue - from_green,
@@ -68,7 +68,7 @@ def to_hsv(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def to_rgb(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Three of [H, W] uint8 -> [H, W, 3] uint8 RGB."""
+    """hue, saturation and value, [H, W] uint8 each -> [H, W, 3] uint8 RGB."""
     low = _lows().take(_pair(value, saturation))
     middle = _factors().take(_pair(hue, saturation))
     middle *= value
@@ -88,7 +88,7 @@ def _is(channels: np.ndarray, channel: int) -> np.ndarray:
 
 
 def _pair(high: np.ndarray, low: np.ndarray) -> np.ndarray:
-    """Two bytes -> their place in a table of 2^16, int32."""
+    """Two bytes -> index in a table of 2^16, int32."""
     pair = high.astype(np.int32)
     pair <<= 8
     pair |= low
@@ -99,7 +99,7 @@ def _pair(high: np.ndarray, low: np.ndarray) -> np.ndarray:
 def _hues() -> np.ndarray:
     """[2^19] uint8 by order, distance of the middle from the greatest, and spread.
 
-    A colour of each: nothing else is needed for its hue.
+    One color for each combination: the hue depends on nothing else.
     """
     spread, distance = BYTES, np.minimum(BYTES[:, None], BYTES)  # [distance, spread]
     ranked = [np.broadcast_to(spread, distance.shape), spread - distance, np.zeros_like(distance)]

@@ -1,7 +1,7 @@
-"""RandomCrop and RandomFlip: what moves the boxes of a picture.
+"""Transforms of images and boxes: RandomCrop, RandomFlip, BatchRandomResize, normalization.
 
-Draws from `random` are those of ppdet/data/transform/operators.py (:1459-1804, :643-700 of
-PaddleDetection 666f597), one by one, and the arithmetic is done in its dtypes.
+The draws from `random` are those of ppdet/data/transform/operators.py (:1459-1804, :643-700 of
+PaddleDetection 666f597), one by one, and the arithmetic has its dtypes.
 """
 
 import math
@@ -14,15 +14,15 @@ import numpy as np
 from picodet.config import Preprocessing
 from picodet.training.recipes.schema import Size
 
-OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # IoU with some box that a crop must reach
-TRIES = 50  # for each of them
-SCALES = (0.3, 1.0)  # of a crop's sides, before its proportions
-PROPORTIONS = (0.5, 2.0)  # width over height, of what they are in the picture
-EPSILON = 1e-10  # beside the union
+OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # least IoU of a crop with some box
+TRIES = 50  # crops for each of them
+SCALES = (0.3, 1.0)  # of a crop's sides to the image's, before the aspect ratio
+PROPORTIONS = (0.5, 2.0)  # aspect ratio of a crop, relative to the image's
+EPSILON = 1e-10  # added to the union
 
 
 class LabeledImage(NamedTuple):
-    """A picture, and what there is to find in it."""
+    """An image and its ground truth."""
 
     image: np.ndarray  # [H, W, 3] RGB
     boxes: np.ndarray  # [n, 4] float32 xyxy, pixels
@@ -30,7 +30,10 @@ class LabeledImage(NamedTuple):
 
 
 def crop(sample: LabeledImage, random: np.random.RandomState) -> LabeledImage:
-    """A part that holds the centre of a box, or all: which overlap is asked for is drawn."""
+    """RandomCrop: a crop with a random least IoU that holds a box's center, or the whole image.
+
+    Keeps the boxes whose center is in the crop, clipped. The image is a view.
+    """
     areas = (sample.boxes[:, 2] - sample.boxes[:, 0]) * (sample.boxes[:, 3] - sample.boxes[:, 1])
     for index in random.permutation(len(OVERLAPS) + 1):
         if index == len(OVERLAPS):  # no crop
@@ -48,7 +51,7 @@ def crop(sample: LabeledImage, random: np.random.RandomState) -> LabeledImage:
 
 
 def flip(sample: LabeledImage, probability: float, random: np.random.RandomState) -> LabeledImage:
-    """Left and right exchanged, in a share of all cases."""
+    """RandomFlip: flip left and right with this probability."""
     if not random.uniform(0, 1) < probability:
         return sample
     boxes = sample.boxes.copy()
@@ -59,19 +62,19 @@ def flip(sample: LabeledImage, probability: float, random: np.random.RandomState
 def _draw_window(
     height: int, width: int, random: np.random.RandomState
 ) -> tuple[int, int, int, int]:
-    """x1, y1, x2, y2, pixels."""
+    """A random crop: x1, y1, x2, y2, pixels."""
     scale = random.uniform(*SCALES)
     proportion = random.uniform(max(PROPORTIONS[0], scale**2), min(PROPORTIONS[1], scale**-2))
     root = math.sqrt(proportion)
     part_height, part_width = int(height * (scale / root)), int(width * (scale * root))
-    # a side as long as the picture's has one place; ppdet fails there, once in a billion
+    # a crop as long as the image has one position; ppdet raises there, once in a billion
     y = random.randint(0, max(height - part_height, 1))
     x = random.randint(0, max(width - part_width, 1))
     return x, y, x + part_width, y + part_height
 
 
 def _overlap(boxes: np.ndarray, areas: np.ndarray, part: tuple[int, int, int, int]) -> np.float32:
-    """The greatest IoU of a part with boxes [n, 4] float32 of areas [n]."""
+    """The greatest IoU of a crop with boxes [n, 4] float32 of areas [n]."""
     corners = np.array(part, np.float32)
     sides = np.minimum(boxes[:, 2:], corners[2:])
     sides -= np.maximum(boxes[:, :2], corners[:2])
@@ -85,7 +88,7 @@ def _overlap(boxes: np.ndarray, areas: np.ndarray, part: tuple[int, int, int, in
 def _crop_boxes(
     boxes: np.ndarray, part: tuple[int, int, int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes [n, 4] in the part, cut at its sides, and which [n] have their centre in it."""
+    """Boxes [n, 4] clipped to the crop, in its pixels, and [n] bool: center inside, area left."""
     corners = np.array(part, np.float32)
     first, last = corners[:2], corners[2:]
     cut = np.concatenate([np.maximum(boxes[:, :2], first), np.minimum(boxes[:, 2:], last)], axis=1)
@@ -102,35 +105,32 @@ INTERPOLATIONS = (
     cv2.INTER_CUBIC,
     cv2.INTER_LANCZOS4,
 )
-BLOCK = 1 << 15  # values that are normalised at a time, so that they stay in the cache
+BLOCK = 1 << 15  # values normalized at a time, so that they stay in the cache
 
 
 def draw_resize(sizes: Sequence[Size], random: np.random.RandomState) -> tuple[Size, int]:
-    """The size and the interpolation of a batch."""
+    """Random size and interpolation (cv2's constant) of a batch."""
     size = sizes[random.choice(len(sizes))]
     return size, int(random.choice(INTERPOLATIONS))
 
 
 def resize(image: np.ndarray, size: Size, interp: int) -> np.ndarray:
-    """picture [H, W, 3] -> [*size, 3] float32, without regard to proportions."""
+    """image [H, W, 3] -> [*size, 3] float32, without keeping the aspect ratio."""
     fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
     resized = cv2.resize(image, None, fx=fx, fy=fy, interpolation=interp)
     return resized.astype(np.float32, copy=False)
 
 
 def resize_boxes(boxes: np.ndarray, image_size: Size, size: Size) -> np.ndarray:
-    """boxes [n, 4] float32 xyxy in pixels of a picture -> of one that was resized; cut off there.
-
-    None is left out, however small.
-    """
+    """boxes [n, 4] float32 xyxy, scaled from image_size to size and clipped; none is dropped."""
     factors = np.array([size[1] / image_size[1], size[0] / image_size[0]] * 2, np.float32)
     return np.clip(boxes * factors, 0, np.array([size[1], size[0]] * 2, np.float32))
 
 
 def normalize_into(target: np.ndarray, image: np.ndarray, preprocessing: Preprocessing) -> None:
-    """picture [H, W, 3] float32 RGB -> target [3, H, W] float32.
+    """Write image [H, W, 3] float32 RGB, normalized, to target [3, H, W] float32.
 
-    Scaled in float32; then mean and std in float64, after each rounded to float32, as ppdet.
+    As ppdet: scaled in float32; mean and std in float64, each result rounded to float32.
     """
     wide = np.empty(BLOCK)
     channels = zip(cv2.split(image), target, preprocessing.mean, preprocessing.std, strict=True)

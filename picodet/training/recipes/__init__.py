@@ -1,1 +1,1 @@
-"""Every number of a training, as data. Needs no torch."""
+"""Training recipes: every number of a training, as data. Needs no torch."""

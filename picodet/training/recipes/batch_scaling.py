@@ -1,4 +1,4 @@
-"""What follows from a recipe's numbers for pictures that are shared among processes."""
+"""Scale a recipe to another batch size, and count its steps."""
 
 import math
 from dataclasses import dataclass, replace
@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from picodet.training.recipes.lr_schedule import learning_rates, linear_scaling_rule
 from picodet.training.recipes.schema import Batches, Recipe
 
-COCO_TRAIN = 117_266  # pictures of train2017 that have a box: the others are not trained on
+COCO_TRAIN = 117_266  # images of train2017 with a box; the others are not trained on
 
 
 @dataclass(frozen=True)
 class Derived:
-    """Numbers that follow from a recipe's, for so many pictures."""
+    """Steps and learning rates of a recipe for a number of images."""
 
     images: int
     steps_per_epoch: int
@@ -21,9 +21,9 @@ class Derived:
 
 
 def scaled_to_batch(recipe: Recipe, per_gpu: int, gpus: int = 1) -> Recipe:
-    """The same for other pictures a step; its base rate follows by the linear rule.
+    """The recipe for another number of images per step; base_lr by the linear scaling rule.
 
-    ppdet never changes a rate by itself and tells people to (configs/picodet/README_en.md).
+    ppdet never changes a learning rate itself, but advises to (configs/picodet/README_en.md).
     """
     batches = Batches(per_gpu, gpus)
     lr = linear_scaling_rule(recipe.schedule.base_lr, recipe.batches.total, batches.total)
@@ -31,19 +31,20 @@ def scaled_to_batch(recipe: Recipe, per_gpu: int, gpus: int = 1) -> Recipe:
 
 
 def scaling_note(recipe: Recipe, used: Recipe) -> str | None:
-    """What `scaled_to_batch` has changed, for people; None where it changed no rate."""
+    """A note on how `scaled_to_batch` changed the learning rate; None if it did not."""
     if recipe.batches.total == used.batches.total:
         return None
     return (
-        f"base rate {recipe.schedule.base_lr:g} for {recipe.batches.total} pictures a step is "
-        f"{used.schedule.base_lr:.6g} for {used.batches.total}, by the linear rule"
+        f"base learning rate {recipe.schedule.base_lr:g} for {recipe.batches.total} images per "
+        f"step scaled to {used.schedule.base_lr:.6g} for {used.batches.total} (linear scaling rule)"
     )
 
 
 def derived(recipe: Recipe, images: int = COCO_TRAIN) -> Derived:
-    """Each process has as many pictures as any other, and leaves out what fills no batch.
+    """Steps and learning rates for a number of images.
 
-    As paddle.io.DistributedBatchSampler with drop_last does.
+    All processes have the same number of images and drop the last incomplete batch, as
+    paddle.io.DistributedBatchSampler with drop_last.
     """
     steps = math.ceil(images / recipe.batches.gpus) // recipe.batches.per_gpu
     total = steps * recipe.schedule.epochs

@@ -1,4 +1,4 @@
-"""A recipe for a terminal and for machines, and all of them for the README."""
+"""A recipe as a table on a terminal or as JSON, and all recipes as a table."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -14,14 +14,14 @@ from picodet.training.recipes.limits import leaves
 from picodet.training.recipes.schema import Recipe, SimOTA, Size
 from picodet.training.recipes.yaml_file import Resolved
 
-UNLIMITED = 10_000  # characters of a line, where nobody has to see it whole
+UNLIMITED = 10_000  # characters per line, if the output is not a terminal
 COLUMNS = ("recipe", "sizes", "batch", "base lr", "epochs", "assigner", "EMA")
 
 
 def print_recipe(resolved: Resolved, console: Console, images: int = COCO_TRAIN) -> None:
-    """Every number with where it stands in ppdet; what a file has changed is marked."""
+    """Print every number of a recipe and its source in ppdet; what a file has changed is marked."""
     table = Table(box=SIMPLE)
-    for header in ("number", "value", "source"):
+    for header in ("setting", "value", "source"):
         table.add_column(header, overflow="fold")
     for path, value in leaves(resolved.recipe).items():
         changed = path in resolved.changed
@@ -35,25 +35,25 @@ def print_recipe(resolved: Resolved, console: Console, images: int = COCO_TRAIN)
         console.width = console.measure(table).maximum
     console.print(table)
     if resolved.changed:
-        console.print(Text("*: not what ppdet has"))
+        console.print(Text("*: differs from ppdet"))
     for line in derived_lines(resolved.recipe, images):
         console.print(Text(line))
 
 
 def derived_lines(recipe: Recipe, images: int = COCO_TRAIN) -> list[str]:
-    """What follows from the numbers, for people."""
+    """Images per step, steps and learning rates, in two lines of text."""
     batches, schedule = recipe.batches, recipe.schedule
     follows = derived(recipe, images)
     return [
-        f"{batches.total} pictures a step ({batches.per_gpu} x {batches.gpus}); for "
-        f"another number the base rate {schedule.base_lr:g} follows it (linear rule)",
-        f"{images:,} pictures: {follows.steps_per_epoch:,} steps an epoch, {follows.steps:,} in "
+        f"{batches.total} images per step ({batches.per_gpu} x {batches.gpus}); for another number "
+        f"the base learning rate {schedule.base_lr:g} is scaled linearly",
+        f"{images:,} images: {follows.steps_per_epoch:,} steps per epoch, {follows.steps:,} in "
         f"all; learning rate from {follows.first_lr:.6g} to {follows.last_lr:.6g}",
     ]
 
 
 def as_json(resolved: Resolved, images: int = COCO_TRAIN) -> dict[str, Any]:
-    """For `--json`."""
+    """The recipe as `--json` writes it."""
     numbers = {
         path: {
             "value": value,
@@ -67,7 +67,7 @@ def as_json(resolved: Resolved, images: int = COCO_TRAIN) -> dict[str, Any]:
 
 
 def print_recipes(recipes: Iterable[Recipe], console: Console) -> None:
-    """A line each."""
+    """Print a table with a row for each recipe."""
     table = Table(box=SIMPLE)
     for column in COLUMNS:
         table.add_column(column, overflow="fold")
@@ -80,13 +80,13 @@ def print_recipes(recipes: Iterable[Recipe], console: Console) -> None:
 
 
 def markdown(recipes: Iterable[Recipe]) -> str:
-    """The same for the README."""
+    """The table of recipes in Markdown, for the documentation."""
     rows = [COLUMNS, ("---",) * len(COLUMNS), *map(_row, recipes)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def shown(value: Any) -> str:
-    """A value as people write it."""
+    """A value as text: none, yes, no, 416, 320x416, a list of sizes .."""
     if value is None:
         return "none"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What the numbers of a recipe may be."""
+"""The fields of a recipe by path, their types and their limits."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -10,9 +10,7 @@ from picodet.training.recipes.schema import Recipe, Size
 
 
 def leaves(recipe: Recipe) -> dict[str, Any]:
-    """By path. Of the model there are its name, its input size and what resizes; its config has
-    the rest.
-    """
+    """Every value by its path, "schedule.base_lr". Of the model: name, input size, resize."""
     return dict(_leaves(recipe, ""))
 
 
@@ -32,7 +30,7 @@ def _leaves(part: Any, prefix: str) -> list[tuple[str, Any]]:
 
 
 def with_values(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """The same but for these: path -> value."""
+    """The recipe with other values: path -> value."""
     parts: dict[str, dict[str, Any]] = {}
     for path, value in changes.items():
         part, _, name = path.rpartition(".")
@@ -46,7 +44,7 @@ def with_values(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 MAX_COUNT = 100_000
-LIMITS = {  # path of a number: the least and the greatest
+LIMITS = {  # path: least and greatest value
     "batches.per_gpu": (1, MAX_COUNT),
     "batches.gpus": (1, MAX_COUNT),
     "schedule.base_lr": (1e-9, 100),
@@ -90,7 +88,7 @@ TYPE_DESCRIPTIONS = {
 
 
 def field_type(recipe: Recipe, path: str) -> Any:
-    """The type of the number of this path; KeyError where there is none."""
+    """The type of a path. Raises KeyError if there is no such path."""
     part: type = type(recipe)
     if path == "model.input_size":
         return Size
@@ -103,18 +101,18 @@ def field_type(recipe: Recipe, path: str) -> Any:
 
 
 def validated(value: Any, path: str, expected_type: Any) -> Any:
-    """The value as a recipe holds it. Raises ValueError that says what is expected."""
+    """The value converted to its type. Raises ValueError, which states what was expected."""
     found = [v for v in (_as(value, option) for option in _options(expected_type)) if v is not _NO]
     if not found:
-        raise ValueError(f"expected is {type_description(expected_type)}")
+        raise ValueError(f"expected {type_description(expected_type)}")
     low, high = LIMITS.get(path, (None, None))
     if low is not None and found[0] is not None and not low <= found[0] <= high:
-        raise ValueError(f"expected is a number from {low} to {high}")
+        raise ValueError(f"expected a number from {low} to {high}")
     return found[0]
 
 
 def type_description(expected_type: Any) -> str:
-    """What may stand there, in words."""
+    """The allowed values, in words."""
     return " or ".join(
         TYPE_DESCRIPTIONS[option] if option in TYPE_DESCRIPTIONS else repr(option)
         for option in _options(expected_type)
@@ -122,18 +120,18 @@ def type_description(expected_type: Any) -> str:
 
 
 def check_consistency(values: Mapping[str, Any]) -> None:
-    """Raise ValueError for numbers (path -> value) of which each is right and all are not."""
+    """Raise ValueError for values (path -> value) that contradict each other."""
     epochs, decay = values["schedule.epochs"], values["schedule.decay_epochs"]
     if epochs > decay:
         raise ValueError(
-            f"schedule.epochs {epochs} is more than schedule.decay_epochs {decay}, where the "
-            f"learning rate ends. `epochs: {epochs}` sets both"
+            f"schedule.epochs is {epochs}; expected at most schedule.decay_epochs, {decay}, where "
+            f"the learning rate ends. `epochs: {epochs}` sets both"
         )
     warmup, plateau = values["schedule.warmup_epochs"], values["schedule.plateau_epochs"]
     if warmup + plateau >= decay:
         raise ValueError(
-            f"schedule.warmup_epochs {warmup} and schedule.plateau_epochs {plateau} leave nothing "
-            f"of schedule.decay_epochs {decay}"
+            f"schedule.warmup_epochs {warmup} and schedule.plateau_epochs {plateau} leave no epoch "
+            f"of schedule.decay_epochs {decay} for the decay; use fewer"
         )
 
 
@@ -148,7 +146,7 @@ def _options(expected_type: Any) -> tuple[Any, ...]:
 
 
 def _as(value: Any, option: Any) -> Any:
-    """The value as this option has it, or _NO."""
+    """The value converted to this option, or _NO."""
     try:
         if option == tuple[Size, ...]:
             sizes = tuple(map(_size, value)) if isinstance(value, list | tuple) else ()
@@ -167,6 +165,6 @@ def _as(value: Any, option: Any) -> Any:
 def _size(value: Any) -> Size:
     height, width = (value, value) if type(value) is int else value
     if type(height) is not int or type(width) is not int:
-        raise ValueError("no whole numbers")
+        raise ValueError("not whole numbers")
     check_input_size((height, width))
     return height, width

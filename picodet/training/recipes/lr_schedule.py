@@ -1,8 +1,7 @@
 """The learning rate of every iteration, composed as in ppdet/optimizer/optimizer.py:34-246.
 
-There a table of rates is made: the warm-up's for iterations 0 .. W - 1, then the cosine's, which
-begins at W. The table ends at the last iteration of `decay_epochs`, and a longer training keeps
-the last rate.
+ppdet builds a table: warm-up for iterations 0 .. W - 1, then the cosine, which begins at W. The
+table ends at the last iteration of `decay_epochs`; a longer training keeps the last learning rate.
 """
 
 import math
@@ -14,7 +13,7 @@ EXPONENT = 2  # ExpWarmup's power
 
 
 def learning_rates(schedule: Schedule, steps_per_epoch: int) -> Callable[[int], float]:
-    """iteration, from 0 on -> rate. `steps_per_epoch` is the number of whole batches."""
+    """Function: iteration, from 0 on -> learning rate. `steps_per_epoch`: full batches only."""
     base = schedule.base_lr
     warmup = max(schedule.warmup_steps or schedule.warmup_epochs * steps_per_epoch, 1)
     total = schedule.decay_epochs * steps_per_epoch
@@ -28,7 +27,7 @@ def learning_rates(schedule: Schedule, steps_per_epoch: int) -> Callable[[int], 
         return base * (schedule.warmup_factor * (1 - done) + done)
 
     def cosine_lr(step: int) -> float:
-        if schedule.per == "epoch":  # from the first epoch on, whatever is warming up
+        if schedule.per == "epoch":  # counted from the first epoch, warm-up included
             step = step // steps_per_epoch * steps_per_epoch
             begin = 0
         else:
@@ -49,5 +48,5 @@ def learning_rates(schedule: Schedule, steps_per_epoch: int) -> Callable[[int], 
 
 
 def linear_scaling_rule(base_lr: float, recipe_total: int, actual_total: int) -> float:
-    """The base rate for another number of pictures a step (arXiv:1706.02677, section 2.1)."""
+    """Base learning rate for another number of images per step (arXiv:1706.02677, section 2.1)."""
     return base_lr * actual_total / recipe_total

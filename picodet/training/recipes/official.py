@@ -1,8 +1,8 @@
 """How PaddleDetection 666f597 trains its PicoDets: a line each, by the model's name.
 
-Sources: the .yml files under configs/picodet, of which `picodet.training.recipes.provenance` names the
-one that each number stands in. One config of the 34 is no training of its own and is not here:
-picodet_lcnet_x2_5_layout, a teacher without a reader, a rate or a number of epochs. The pruner's
+Sources: the .yml files under configs/picodet, of which `picodet.training.recipes.provenance` names
+the one that each number stands in. One config of the 34 is no training of its own and is not here:
+picodet_lcnet_x2_5_layout, a teacher without reader, learning rate or epochs. The pruner's
 numbers are those of the training beside which it prunes; pruning itself is not done here.
 """
 
@@ -25,7 +25,7 @@ PRETRAINED = "https://paddledet.bj.bcebos.com/models/pretrained/"
 LEGENDARY = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph/legendary_models/PPLCNet_x"
 REACH, STEP = 64, 32  # pixels around a model's own side, of the sizes of its batches
 
-# The two ways in which ppdet has applied its average; see picodet.training.ema.
+# When ppdet takes snapshots of its EMA, by release; see picodet.training.ema
 PPDET_2_3 = EMAConfig(applied="every epoch")
 PPDET_2_4 = EMAConfig(applied="at snapshots")
 
@@ -34,7 +34,7 @@ LOSSES_2022 = LossWeights(vfl=1.0, giou=2.5, dfl=0.5)
 
 
 def sizes_around(size: Size) -> tuple[Size, ...]:
-    """Of the batches of a model with this input: five squares, 32 pixels apart, or three pages."""
+    """The multi-scale sizes of a model: five squares, or three portrait sizes, 32 pixels apart."""
     height, width = size
     reach = min(REACH if height == width else STEP, min(size) - STEP)
     return tuple((height + d, width + d) for d in range(-reach, reach + 1, STEP))
@@ -43,9 +43,9 @@ def sizes_around(size: Size) -> tuple[Size, ...]:
 def _recipe_2021(
     name: str, weights: str, per_gpu: int, lr: float = 0.4, epochs: int = 300
 ) -> Recipe:
-    """Averaged as in ppdet 2.3, with which the published weights of 2021 were trained.
+    """EMA as in ppdet 2.3, with which the published weights of 2021 were trained.
 
-    Every later ppdet reads the same `cycle_epoch` and never gets there.
+    Later releases read the same `cycle_epoch` but never reach it.
     """
     return Recipe(
         CONFIGS[name],
@@ -60,7 +60,7 @@ def _recipe_2021(
 
 
 def _recipe_2022(name: str, weights: str, per_gpu: int, lr: float, epochs: int = 300) -> Recipe:
-    """Averaged as in ppdet 2.4, in which these models appeared; without a cycle it is as in 2.3."""
+    """EMA as in ppdet 2.4, in which these models appeared; without a cycle it equals 2.3's."""
     return Recipe(
         CONFIGS[name],
         weights,
@@ -74,7 +74,7 @@ def _recipe_2022(name: str, weights: str, per_gpu: int, lr: float, epochs: int =
 
 
 def _short(recipe: Recipe, epochs: int, cycle: int, snapshot: int) -> Recipe:
-    """Of the applications: the cosine ends with the epochs."""
+    """For the layout and mainbody models: the cosine ends with the epochs."""
     return replace(
         recipe,
         schedule=replace(recipe.schedule, epochs=epochs, decay_epochs=epochs),
@@ -84,7 +84,7 @@ def _short(recipe: Recipe, epochs: int, cycle: int, snapshot: int) -> Recipe:
 
 
 def _pruner(recipe: Recipe) -> Recipe:
-    """Its rate stands still for as long as it prunes: 150 epochs of 229 steps."""
+    """Its learning rate is constant while it prunes: 150 epochs of 229 steps."""
     schedule = replace(recipe.schedule, warmup_factor=1.0, warmup_steps=34350)
     return replace(recipe, schedule=schedule)
 

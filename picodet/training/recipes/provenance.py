@@ -1,7 +1,7 @@
 """Where every number of an official recipe stands in PaddleDetection 666f597.
 
-A config takes a number from itself, or from the file of `_base_` that it names; what no config
-says, the code does. Lines of code are those of ppdet 2.6.0, or of the release that is named.
+A number is in the config itself, in the `_base_` file that it names, or a default in the code.
+Lines of code are those of ppdet 2.6.0, or of the release that is named.
 """
 
 from picodet.training.recipes.limits import leaves
@@ -20,8 +20,8 @@ OPERATORS = "ppdet/data/transform/operators.py"
 SIMOTA = "ppdet/modeling/assigners/simota_assigner.py"
 GPUS = {
     True: f"{CONFIGS}README.md: every published config was trained on 4 GPUs",
-    # 117,266 pictures of COCO have boxes; 34,350 steps are 150 epochs of 229 times 4 x 128
-    False: f"{CONFIGS}legacy_model/README.md: 4 or 8 GPUs, without saying which where; the "
+    # 117,266 images of COCO have boxes; 34,350 steps are 150 epochs of 229 times 4 x 128
+    False: f"{CONFIGS}legacy_model/README.md: 4 or 8 GPUs, not which model on which; the "
     "pruner's 34,350 steps are 150 epochs on 4",
 }
 
@@ -58,7 +58,7 @@ CODE = {
     "schedule.warmup_epochs": f"{OPTIMIZER}:168: LinearWarmup's default",
     "schedule.end_ratio": f"{OPTIMIZER}:56: CosineDecay's default",
     "schedule.plateau_epochs": f"{OPTIMIZER}:57: CosineDecay's default",
-    "schedule.per": f"{OPTIMIZER}:76-86: a rate for every iteration",
+    "schedule.per": f"{OPTIMIZER}:76-86: a learning rate for every iteration",
     "augmentation.mosaic": "no config but picodet_s_416_coco_npu.yml has one",
     "augmentation.mosaic_epochs": "ppdet/data/source/dataset.py:111: no epoch, by default",
     "assignment.center_radius": f"{SIMOTA}:45: the default",
@@ -101,10 +101,10 @@ OWN_2022 = (
     "snapshot_epoch",
     BATCH,
     LEARNING_RATE,
-)  # what every config of 2022 says itself
+)  # set in every config of 2022 itself
 OWN_2021 = ("cycle_epoch", "snapshot_epoch")
-WHOLE = ("",)  # all of it: it names no base
-OWN = {  # what else a config says itself, and with it all keys below
+WHOLE = ("",)  # the whole config: it names no base
+OWN = {  # keys that a config sets itself besides, with all keys below them
     "picodet_m_320_coco_lcnet": (),
     "picodet_m_416_coco_lcnet": (),
     "picodet_s_416_coco_npu": (WEIGHTS, "TrainReader"),
@@ -136,7 +136,7 @@ BY_NAME = {official.config.name: official for official in OFFICIAL}
 
 
 def sources(name: str) -> dict[str, str]:
-    """Of an official recipe: the path of each number -> where it stands."""
+    """The source of each value of an official recipe: path -> file and key, or line, of ppdet."""
     official = BY_NAME[name]
     return {path: _source(official, path) for path in leaves(RECIPES[name])}
 
@@ -162,7 +162,7 @@ def _source(official: OfficialModel, path: str) -> str:
 
 
 def _file(official: OfficialModel, key: str) -> str:
-    """The one of a config's files that says this last."""
+    """The file of a config that sets this key last."""
     name, new = official.config.name, official.generation == V2022
     own = (OWN_2022 if new else OWN_2021) + OWN.get(name, (WEIGHTS,))
     if any(key == part or not part or key.startswith(f"{part}.") for part in own):

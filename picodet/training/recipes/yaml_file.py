@@ -1,11 +1,11 @@
-"""A recipe by its name, or by a short YAML that says what is to be changed in one.
+"""A recipe by its name, or by a short YAML file with changes to one.
 
 recipe: picodet_s_416_coco
-epochs: 100                    # and the cosine ends with them
-input_size: 320                # and the sizes of the batches lie around it
-ema: ppdet-2.4           # or ppdet-2.3, or its own numbers
-resize: portable               # pictures have the same bits on every CPU
-schedule: {base_lr: 0.1}     # everything else by the names of picodet.training.recipes.schema
+epochs: 100                    # the cosine ends with them
+input_size: 320                # and the multi-scale sizes around it
+ema: ppdet-2.4           # or ppdet-2.3, or a mapping of its fields
+resize: portable               # the same bits on every CPU
+schedule: {base_lr: 0.1}     # everything else: see picodet.training.recipes.schema
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,16 +30,16 @@ from picodet.training.recipes.provenance import sources
 from picodet.training.recipes.schema import Recipe, Size
 
 MAX_BYTES = 50_000
-MAX_DEPTH = 6  # of brackets in brackets
+MAX_DEPTH = 6  # of nested collections
 BASE = "recipe"
 EMA_PRESETS = {"ppdet-2.3": PPDET_2_3.applied, "ppdet-2.4": PPDET_2_4.applied}
-SHORTHANDS = {  # a key, and the paths of what it sets; a path's own key goes before
+SHORTHANDS = {  # key: paths that it sets; a path's own key overrides it
     "epochs": ("schedule.epochs", "schedule.decay_epochs"),
     "input_size": ("model.input_size", "augmentation.sizes"),
     "ema": ("ema.applied",),
     "resize": ("model.resize",),
 }
-FIXED = "model"  # what no file changes
+FIXED = "model"  # cannot be changed by a file
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,17 @@ class Resolved:
 
     recipe: Recipe
     sources: dict[str, str]  # by path, see picodet.training.recipes.limits
-    changed: frozenset[str]  # paths whose numbers are not the official recipe's
+    changed: frozenset[str]  # paths whose values differ from the official recipe
 
 
 def resolve(argument: str) -> Resolved:
-    """Of an official name, or of a file. Raises TrainingError where it is neither, or is wrong."""
+    """By official name, or path of a YAML file. Raises TrainingError for neither, or a bad file."""
     if argument in RECIPES:
         return Resolved(RECIPES[argument], sources(argument), frozenset())
     path = Path(argument)
     if not path.is_file():
         raise TrainingError(
-            f"{argument}: neither the name of a recipe nor a file.{_suggestion(argument, RECIPES)} "
+            f"{argument}: not a recipe's name or a file.{_suggestion(argument, RECIPES)} "
             "picodet-train --print all lists the names"
         )
     try:
@@ -71,7 +71,7 @@ def _resolved(path: Path, content: dict[str, Any]) -> Resolved:
     name = content.pop(BASE, None)
     if not isinstance(name, str) or name not in RECIPES:
         raise ValueError(
-            f"its `{BASE}` is {name!r}; expected is the name of the recipe that it changes."
+            f"`{BASE}` is {name!r}; expected the name of an official recipe."
             f"{_suggestion(str(name), RECIPES)}"
         )
     base = RECIPES[name]
@@ -87,7 +87,7 @@ def _resolved(path: Path, content: dict[str, Any]) -> Resolved:
 
 
 def _flat(content: dict[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """Keys in full, as "schedule.base_lr", and values."""
+    """Dotted keys, such as "schedule.base_lr", and values."""
     for key, value in content.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
@@ -96,14 +96,14 @@ def _flat(content: dict[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _settings_of(key: str, value: Any, base: Recipe) -> Iterator[tuple[str, Any]]:
-    """The paths that a key sets, and to what."""
+    """The paths that a key sets, and their values."""
     known = leaves(base).keys() - {FIXED}
     if key not in known and key not in SHORTHANDS:
         raise ValueError(
-            f"`{key}` is nothing that it can change.{_suggestion(key, [*known, *SHORTHANDS])}"
+            f"`{key}` is not a setting of a recipe.{_suggestion(key, [*known, *SHORTHANDS])}"
         )
     if key == "ema" and value not in list(EMA_PRESETS):
-        raise _invalid(key, value, f"expected is {' or '.join(EMA_PRESETS)}, or its own numbers")
+        raise _invalid(key, value, f"expected {' or '.join(EMA_PRESETS)}, or a mapping")
     for at in SHORTHANDS.get(key, (key,)):
         setting = value
         if key == "ema":
@@ -130,24 +130,24 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     with regular_file(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_BYTES:,} bytes; a recipe has a few hundred")
+        raise ValueError(f"larger than {MAX_BYTES:,} bytes; a recipe has a few hundred")
     text = content.decode()
     depth = 0
     for event in yaml.parse(text):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH or isinstance(event, yaml.AliasEvent):
-            raise ValueError("it is nested deeper than a recipe, or refers to itself")
+            raise ValueError("nested too deeply for a recipe, or with YAML aliases")
     node = yaml.compose(text)
     _check_keys(node)
     data = yaml.safe_load(text)
     if not isinstance(data, dict):
-        raise ValueError(f"it holds {type(data).__name__}; expected are lines of `name: value`")
+        raise ValueError(f"holds a {type(data).__name__}; expected lines of `name: value`")
     return data
 
 
 def _check_keys(node: Any) -> None:
-    """Python would take the last of two, silently."""
+    """Raise ValueError for a duplicate key, of which YAML silently takes the last."""
     if isinstance(node, yaml.SequenceNode):
         for child in node.value:
             _check_keys(child)
@@ -155,6 +155,6 @@ def _check_keys(node: Any) -> None:
         keys = [key.value for key, _ in node.value]
         twice = [key for i, key in enumerate(keys) if key in keys[:i] or key == "<<"]
         if twice:
-            raise ValueError(f"line {node.start_mark.line + 1}: {twice[0]!r} stands there twice")
+            raise ValueError(f"line {node.start_mark.line + 1}: duplicate key {twice[0]!r}")
         for _, child in node.value:
             _check_keys(child)

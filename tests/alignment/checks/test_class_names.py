@@ -10,8 +10,8 @@ from picodet.alignment.checks.class_names import FINDING_NAME, compare_class_nam
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.result import Stage
 from picodet.alignment.session import InputOptions
-from picodet.export.api import export
-from picodet.export.options import Wanted
+from picodet.exporter.export import export
+from picodet.exporter.options import ExportOptions
 
 HEADS = Stage("heads", "aligned", "2 scores")
 FOUR = ("cat", "dog", "traffic light", "boat")
@@ -70,7 +70,7 @@ def files(tmp_path_factory):
     for name, listed in (("right", names), ("wrong", names[::-1])):
         model.config = replace(model.config, classes=listed)
         own_recording.save(model, folder / f"{name}.pth")
-    export(folder / "right.pth", folder / "right.onnx", Wanted("heads"), verified=False)
+    export(folder / "right.pth", folder / "right.onnx", ExportOptions("heads"), verified=False)
     nothing = InputOptions(None, None, False)
     session.record(
         *(folder / "right.onnx", folder / "r.safetensors", nothing, False),
@@ -90,13 +90,15 @@ def compare(folder, model):
     )
 
 
+@pytest.mark.slow
 def test_an_export_names_them(files):
     with Recording(files / "r.safetensors") as recording:
         assert recording.index.classes[:2] == ("thing 0", "thing 1")
-    assert open_candidate.open_candidate(files / "right.onnx").compared.classes[0] == "thing 0"
+    assert open_candidate.open_candidate(files / "right.onnx").candidate.classes[0] == "thing 0"
     assert compare(files, "right.pth").aligned
 
 
+@pytest.mark.slow
 def test_another_order_is_a_finding(files):
     comparison = compare(files, "wrong.pth")
     (differing,) = (stage for stage in comparison.stages if stage.verdict != "aligned")

@@ -35,7 +35,7 @@ NOISE = Tolerance(30.0)
 EVIDENCE = "somebody's answer"
 
 
-def opened(path):
+def open_reference(path):
     recording = Recording(path)
     return recording, ReferenceTensors(
         recording, pair_by_name(recording.index, own_recording.table())
@@ -44,14 +44,14 @@ def opened(path):
 
 @pytest.fixture(scope="module")
 def recorded(reference):
-    recording, recorded = opened(reference)
+    recording, recorded = open_reference(reference)
     with recording:
         yield recorded
 
 
 @pytest.fixture(scope="module")
 def sampled(summary):
-    recording, recorded = opened(summary)
+    recording, recorded = open_reference(summary)
     with recording:
         yield recorded
 
@@ -63,6 +63,7 @@ def runs(model):
         return [model(images), copy.deepcopy(model).double()(images.double())]
 
 
+@pytest.mark.slow
 def test_our_heads_are_their_own(model, recorded):
     stage = compare_heads(runs(model), recorded, NOISE)
     assert (stage.name, stage.verdict, stage.findings) == ("heads", "aligned", ())
@@ -101,6 +102,7 @@ def test_a_model_that_broke_off_is_not_compared(recorded):
     assert stage.verdict == "not compared"
 
 
+@pytest.mark.slow
 def test_heads_against_a_summary(model, sampled):
     assert compare_heads(runs(model), sampled, NOISE).verdict == "aligned"
     model.head.predictors[3].bias.data += 0.5
@@ -163,7 +165,7 @@ right_decode = decode.decode
     ],
 )
 def test_a_wrong_decoding(model, recorded, monkeypatch, wrong, name, text):
-    monkeypatch.setattr(heads_and_decoding.decoding, "decode", wrong)
+    monkeypatch.setattr(heads_and_decoding.decode, "decode", wrong)
     stage = compare_decoding(model, (), recorded, NOISE, (), EVIDENCE)
     (finding,) = stage.findings
     assert (stage.verdict, finding.name) == ("differs", name)
@@ -185,14 +187,14 @@ def test_wrong_heads_are_no_wrong_decoding(model, recorded):
     assert pixels < 1e-3  # the same shift of all bins changes no softmax
 
 
-PROBED = (Finding("probe: boxes", "1", "2"),)
+PROBE_FINDINGS = (Finding("probe: boxes", "1", "2"),)
 
 
-def test_a_probe_that_failed_fails_the_rung(model, recorded):
-    stage = compare_decoding(model, (), recorded, NOISE, PROBED, EVIDENCE)
-    assert (stage.verdict, stage.findings) == ("differs", PROBED)
-    stage = compare_nms(model, [], recorded, PROBED, EVIDENCE)
-    assert (stage.verdict, stage.findings) == ("differs", PROBED)
+def test_a_probe_that_failed_fails_the_stage(model, recorded):
+    stage = compare_decoding(model, (), recorded, NOISE, PROBE_FINDINGS, EVIDENCE)
+    assert (stage.verdict, stage.findings) == ("differs", PROBE_FINDINGS)
+    stage = compare_nms(model, [], recorded, PROBE_FINDINGS, EVIDENCE)
+    assert (stage.verdict, stage.findings) == ("differs", PROBE_FINDINGS)
 
 
 def test_nms_is_our_own(model, recorded):
@@ -225,9 +227,9 @@ def test_wrong_heads_are_no_wrong_nms(model, recorded):
 def test_a_scale_that_is_not_one(pristine, tmp_path):
     """Boxes are divided by the scale factor before they are compared with each other."""
     image = np.random.default_rng(0).integers(0, 255, (40, 120, 3), np.uint8)
-    picture = cv2.imencode(".png", image)[1].tobytes()
-    path = own_recording.record(pristine, tmp_path / "r.safetensors", picture)
-    recording, recorded = opened(path)
+    encoded_image = cv2.imencode(".png", image)[1].tobytes()
+    path = own_recording.record(pristine, tmp_path / "r.safetensors", encoded_image)
+    recording, recorded = open_reference(path)
     with recording:
         assert recording.index.scale_factor == pytest.approx((1.6, 64 / 120))
         assert compare_nms(pristine, [], recorded, (), EVIDENCE).verdict == "aligned"

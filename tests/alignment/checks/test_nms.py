@@ -34,28 +34,28 @@ def beyond_top_k():
 
 
 @functools.cache
-def of(case):
+def nms_inputs_of(case):
     own = {"at thresholds": at_thresholds, "beyond top_k": beyond_top_k}
     return own[case]() if case in own else probes.nms_inputs(case)
 
 
 def rows_of(case, **settings):
-    boxes, scores = of(case)
+    boxes, scores = nms_inputs_of(case)
     classes, indices = multiclass_nms(boxes, scores, **settings)
     rows = np.column_stack([classes, scores[classes, indices], boxes[indices]])
     return rows.astype(np.float32)
 
 
 def compare(ours, theirs, case="random", in_order=True):
-    return compare_kept_boxes(ours, theirs, in_order, "boxes", of(case))
+    return compare_kept_boxes(ours, theirs, in_order, "boxes", nms_inputs_of(case))
 
 
 def test_kept_is_our_own_last_step():
-    assert np.array_equal(our_nms(*of("random"), ONES), rows_of("random"))
+    assert np.array_equal(our_nms(*nms_inputs_of("random"), ONES), rows_of("random"))
 
 
 def test_kept_are_scaled_before_they_are_compared():
-    boxes, scores = of("random")
+    boxes, scores = nms_inputs_of("random")
     found = our_nms(boxes, scores, np.array([2, 4], "f4"))
     again = our_nms(boxes / np.array([4, 2, 4, 2], "f4"), scores, ONES)
     assert np.array_equal(found, again)

@@ -14,7 +14,7 @@ from picodet.alignment.recording.reader import Recording
 from picodet.alignment.recording.writer import RecordingWriter
 from picodet.alignment.result import Finding
 from picodet.config import Preprocessing
-from picodet.data.resize_kernels import fingerprint, using
+from picodet.data.resize_kernels import fingerprint, use_kernels
 from picodet.errors import RecordingError
 from tests.alignment.recording.test_writer import index_of
 
@@ -23,19 +23,19 @@ MEAN, STD = np.array(Preprocessing().mean), np.array(Preprocessing().std)
 
 
 @pytest.fixture(scope="module")
-def picture():
+def encoded_image():
     """40 rows, 56 columns: enlarged to CONFIG's 64x64."""
     image = cv2.imread(str(IMAGE))[100:140, 100:156]
     return cv2.imencode(".png", image)[1].tobytes()
 
 
-def ppdets(picture, interp=2, rgb=True, resize=None, mean=MEAN, std=STD, scale=True):
+def ppdet_steps(encoded_image, interp=2, rgb=True, resize=None, mean=MEAN, std=STD, scale=True):
     """The steps as ppdet's transforms make them, written down once more."""
-    decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
-    colour = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB) if rgb else decoded
+    decoded = cv2.imdecode(np.frombuffer(encoded_image, np.uint8), cv2.IMREAD_COLOR)
+    color = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB) if rgb else decoded
     height, width = decoded.shape[:2]
     factors = {"fx": 64 / width, "fy": 64 / height}
-    source = colour.astype(np.float32) if resize == "float" else colour
+    source = color.astype(np.float32) if resize == "float" else color
     resized = cv2.resize(source, None, **factors, interpolation=interp).astype(np.float32)
     image = resized.copy()
     if scale:
@@ -43,15 +43,15 @@ def ppdets(picture, interp=2, rgb=True, resize=None, mean=MEAN, std=STD, scale=T
     image = ((image - mean).astype("f4") / std).astype("f4")
     return {
         "decode": decoded,
-        "colour": colour,
+        "colour": color,
         "resize": resized,
         "normalise": np.ascontiguousarray(image.transpose(2, 0, 1)),
     }
 
 
-def compare(picture, steps, path, samples=0, settings=None, config=CONFIG, kernels=None):
+def compare(encoded_image, steps, path, samples=0, settings=None, config=CONFIG, kernels=None):
     with RecordingWriter(samples) as writer:
-        encoded = writer.add(np.frombuffer(picture, np.uint8), whole=True)
+        encoded = writer.add(np.frombuffer(encoded_image, np.uint8), whole=True)
         entries = tuple(PreprocessingStep(name, writer.add(array)) for name, array in steps.items())
         index = replace(index_of(writer), picture=encoded, settings=settings)
         index = replace(index, kernels=kernels or {})
@@ -61,8 +61,8 @@ def compare(picture, steps, path, samples=0, settings=None, config=CONFIG, kerne
 
 
 @pytest.mark.parametrize("samples", [0, 16])
-def test_ppdets_steps_are_ours_bit_for_bit(picture, tmp_path, samples):
-    stage = compare(picture, ppdets(picture), tmp_path, samples)
+def test_ppdets_steps_are_ours_bit_for_bit(encoded_image, tmp_path, samples):
+    stage = compare(encoded_image, ppdet_steps(encoded_image), tmp_path, samples)
     assert (stage.name, stage.verdict, stage.findings) == ("preprocessing", "aligned", ())
     assert stage.summary == (
         "decode, colour, resize, normalise equal bit for bit; "
@@ -116,31 +116,31 @@ WRONG = {
 
 
 @pytest.mark.parametrize("mistake", WRONG)
-def test_the_first_step_that_departs_is_named_and_why(picture, tmp_path, mistake):
+def test_the_first_step_that_departs_is_named_and_why(encoded_image, tmp_path, mistake):
     options, step, text = WRONG[mistake]
-    stage = compare(picture, ppdets(picture, **options), tmp_path)
+    stage = compare(encoded_image, ppdet_steps(encoded_image, **options), tmp_path)
     assert stage.verdict == "differs"
     assert [(finding.name, finding.diagnosis) for finding in stage.findings] == [(step, text)]
     assert stage.summary.startswith("decode, colour, resize, normalise compared")
 
 
-def test_colours_exchanged_only_in_the_end(picture, tmp_path):
-    steps = ppdets(picture)
-    steps["normalise"] = ppdets(picture, rgb=False)["normalise"]
-    (finding,) = compare(picture, steps, tmp_path).findings
+def test_colors_swapped_only_in_the_end(encoded_image, tmp_path):
+    steps = ppdet_steps(encoded_image)
+    steps["normalise"] = ppdet_steps(encoded_image, rgb=False)["normalise"]
+    (finding,) = compare(encoded_image, steps, tmp_path).findings
     assert (finding.name, finding.diagnosis) == (
         "normalise",
         "the colours are exchanged",
     )
 
 
-def test_our_own_numbers_may_be_the_wrong_ones(picture, tmp_path):
+def test_our_own_numbers_may_be_the_wrong_ones(encoded_image, tmp_path):
     """A model converted with mean 0.5: the reference has the standard numbers."""
     numbers = Preprocessing(mean=(0.5, 0.5, 0.5))
     config = replace(CONFIG, preprocessing=numbers)
     settings = PreprocessingSettings((64, 64), 2, tuple(MEAN.tolist()), tuple(STD.tolist()))
     of_settings, of_step = compare(
-        picture, ppdets(picture), tmp_path, settings=settings, config=config
+        encoded_image, ppdet_steps(encoded_image), tmp_path, settings=settings, config=config
     ).findings
     assert of_settings.name == "settings: mean"
     assert of_settings.found == "(0.5, 0.5, 0.5)"
@@ -155,61 +155,63 @@ def test_our_own_numbers_may_be_the_wrong_ones(picture, tmp_path):
     ("change", "name"),
     [({"size": (64, 96)}, "size"), ({"interp": 1}, "interp"), ({"std": (1.0, 1.0, 1.0)}, "std")],
 )
-def test_settings_are_compared_where_no_step_is(picture, tmp_path, change, name):
+def test_settings_are_compared_where_no_step_is(encoded_image, tmp_path, change, name):
     settings = PreprocessingSettings((64, 64), 2, tuple(MEAN.tolist()), tuple(STD.tolist()))
-    assert compare(picture, {}, tmp_path, settings=settings).verdict == "aligned"
-    (finding,) = compare(picture, {}, tmp_path, settings=replace(settings, **change)).findings
+    assert compare(encoded_image, {}, tmp_path, settings=settings).verdict == "aligned"
+    (finding,) = compare(encoded_image, {}, tmp_path, settings=replace(settings, **change)).findings
     assert finding.name == f"settings: {name}"
     assert finding.expected == str(change[name])
 
 
-def test_one_byte_off_is_found_and_placed(picture, tmp_path):
-    steps = ppdets(picture)
+def test_one_byte_off_is_found_and_placed(encoded_image, tmp_path):
+    steps = ppdet_steps(encoded_image)
     steps["decode"] = steps["decode"].copy()
     steps["decode"][7, 11, 2] ^= 1
-    (finding,) = compare(picture, steps, tmp_path).findings
+    (finding,) = compare(encoded_image, steps, tmp_path).findings
     assert finding.name == "decode"
     assert finding.found.startswith("1 of 6720 values differ; at [7, 11, 2]: ")
     assert finding.diagnosis == "none of the usual mistakes"
 
 
-def test_another_shape(picture, tmp_path):
-    steps = ppdets(picture)
+def test_another_shape(encoded_image, tmp_path):
+    steps = ppdet_steps(encoded_image)
     steps["resize"] = steps["resize"][:, :60]
-    (finding,) = compare(picture, steps, tmp_path).findings
+    (finding,) = compare(encoded_image, steps, tmp_path).findings
     assert (finding.found, finding.expected) == ("[64, 64, 3] float32", "[64, 60, 3] float32")
 
 
-def test_in_a_summary_the_reason_is_found_by_key(picture, tmp_path):
-    (finding,) = compare(picture, ppdets(picture, interp=1), tmp_path, samples=16).findings
+def test_in_a_summary_the_reason_is_found_by_key(encoded_image, tmp_path):
+    (finding,) = compare(
+        encoded_image, ppdet_steps(encoded_image, interp=1), tmp_path, samples=16
+    ).findings
     assert finding.diagnosis == "interp 2; the reference's is 1 (linear)"
     assert "of 16 values differ" in finding.found
 
 
-def test_nan_in_the_reference_differs(picture, tmp_path):
-    steps = ppdets(picture)
+def test_nan_in_the_reference_differs(encoded_image, tmp_path):
+    steps = ppdet_steps(encoded_image)
     steps["normalise"] = steps["normalise"].copy()
     steps["normalise"][1, 2, 3] = np.nan
-    (finding,) = compare(picture, steps, tmp_path).findings
+    (finding,) = compare(encoded_image, steps, tmp_path).findings
     assert finding.name == "normalise"
     assert "at [1, 2, 3]" in finding.found
     assert finding.expected == "nan"
 
 
-def test_probes_count_without_steps(picture, tmp_path):
+def test_probes_count_without_steps(encoded_image, tmp_path):
     path = tmp_path / "r.safetensors"
     with RecordingWriter(0) as writer:
         index = index_of(writer)
         writer.write(path, replace(index, settings=None))
-    probed = (Finding("probe: interp 1", "other bits", "bit for bit"),)
+    findings = (Finding("probe: interp 1", "other bits", "bit for bit"),)
     with Recording(path) as recording:
         stage = compare_preprocessing(CONFIG, recording, (), EVIDENCE)
         assert stage.verdict == "aligned"
-        stage = compare_preprocessing(CONFIG, recording, probed, EVIDENCE)
-    assert (stage.verdict, stage.findings) == ("differs", probed)
+        stage = compare_preprocessing(CONFIG, recording, findings, EVIDENCE)
+    assert (stage.verdict, stage.findings) == ("differs", findings)
 
 
-def test_steps_without_their_picture_are_an_error(picture, tmp_path):
+def test_steps_without_their_image_are_an_error(encoded_image, tmp_path):
     path = tmp_path / "r.safetensors"
     with RecordingWriter(0) as writer:
         key = writer.add(np.ones((2, 2, 3), np.uint8))
@@ -218,8 +220,8 @@ def test_steps_without_their_picture_are_an_error(picture, tmp_path):
         Recording(path)
 
 
-def test_our_steps_end_with_what_detection_feeds(picture):
-    steps = our_steps(picture, CONFIG)
+def test_our_steps_end_with_what_detection_feeds(encoded_image):
+    steps = our_steps(encoded_image, CONFIG)
     assert [(name, array.shape) for name, array in steps.items()] == [
         ("decode", (40, 56, 3)),
         ("colour", (40, 56, 3)),
@@ -228,10 +230,10 @@ def test_our_steps_end_with_what_detection_feeds(picture):
     ]
 
 
-def other_kernels(picture, tmp_path, samples, kernels, **options):
+def other_kernels(encoded_image, tmp_path, samples, kernels, **options):
     """A reference whose cubic is none of ours: the exact number rounded, but for some values."""
-    steps = ppdets(picture, **options)
-    with using("portable"):
+    steps = ppdet_steps(encoded_image, **options)
+    with use_kernels("portable"):
         source = steps["colour"].astype("f8")
         exact = cv2.resize(source, None, fx=64 / 56, fy=64 / 40, interpolation=2).clip(0, 255)
     ties = np.flatnonzero(np.abs(exact - np.floor(exact) - 0.5) < 0.01)[:2]
@@ -240,35 +242,35 @@ def other_kernels(picture, tmp_path, samples, kernels, **options):
     steps["resize"] = resized.astype("f4")
     image = ((steps["resize"] * np.float32(1 / 255) - MEAN).astype("f4") / STD).astype("f4")
     steps["normalise"] = np.ascontiguousarray(image.transpose(2, 0, 1))
-    return compare(picture, steps, tmp_path, samples, kernels=kernels)
+    return compare(encoded_image, steps, tmp_path, samples, kernels=kernels)
 
 
 @pytest.mark.parametrize("kernels", [{}, {"cubic": "unknown"}])
-def test_another_kernel_is_no_fault(picture, tmp_path, kernels):
-    stage = other_kernels(picture, tmp_path, 0, kernels)
+def test_another_kernel_is_no_fault(encoded_image, tmp_path, kernels):
+    stage = other_kernels(encoded_image, tmp_path, 0, kernels)
     assert (stage.verdict, stage.findings) == ("aligned", ())
-    said = (
+    expected = (
         "decode, colour, normalise equal bit for bit; another resize kernel: at most 1 grey level"
     )
-    assert stage.summary.startswith(said)
+    assert stage.summary.startswith(expected)
 
 
-def test_with_the_same_kernel_every_bit_counts(picture, tmp_path):
-    (finding,) = other_kernels(picture, tmp_path, 0, fingerprint("native")).findings
+def test_with_the_same_kernel_every_bit_counts(encoded_image, tmp_path):
+    (finding,) = other_kernels(encoded_image, tmp_path, 0, fingerprint("native")).findings
     assert finding.name == "resize"
 
 
-def test_an_older_summary_does_not_tell(picture, tmp_path):
-    stage = other_kernels(picture, tmp_path, 16, {})
+def test_an_older_summary_does_not_tell(encoded_image, tmp_path):
+    stage = other_kernels(encoded_image, tmp_path, 16, {})
     assert stage.verdict == "not compared"
     assert "record it again" in stage.summary
 
 
-def test_without_ipp_every_machine_compares_bit_for_bit(picture, tmp_path):
-    with using("portable"):
-        steps, kernels = ppdets(picture), fingerprint("native")
-    stage = compare(picture, steps, tmp_path, 16, kernels=kernels)
+def test_without_ipp_every_machine_compares_bit_for_bit(encoded_image, tmp_path):
+    with use_kernels("portable"):
+        steps, kernels = ppdet_steps(encoded_image), fingerprint("native")
+    stage = compare(encoded_image, steps, tmp_path, 16, kernels=kernels)
     assert stage.verdict == "aligned"
     portable = replace(CONFIG, preprocessing=Preprocessing(resize="portable"))
-    stage = compare(picture, steps, tmp_path, 16, kernels=kernels, config=portable)
+    stage = compare(encoded_image, steps, tmp_path, 16, kernels=kernels, config=portable)
     assert stage.summary.startswith("decode, colour, resize, normalise equal bit for bit")

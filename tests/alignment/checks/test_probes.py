@@ -64,6 +64,7 @@ NMS_MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", NMS_MISTAKES)
 def test_a_mistake_in_the_nms_shows(recording, monkeypatch, mistake):
     def wrong(boxes, scores, threshold, _):
@@ -77,6 +78,7 @@ def test_a_mistake_in_the_nms_shows(recording, monkeypatch, mistake):
     assert (results.preprocessing, results.decoding) == ((), ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", probes.NMS_CASES)
 def test_each_case_can_fail(recording, monkeypatch, case):
     """An NMS that is wrong for this one input only."""
@@ -111,18 +113,18 @@ def test_each_interp_can_fail(recording, monkeypatch, interp):
     other = (interp + 1) % 5
     right = preprocess.resize
 
-    def wrong(image, size, asked):
-        return right(image, size, other if asked == interp else asked)
+    def wrong(image, size, asked_interp):
+        return right(image, size, other if asked_interp == interp else asked_interp)
 
     monkeypatch.setattr(preprocess, "resize", wrong)
     (finding,) = run_probes("pico_head", Integral(7), recording, NOISE).preprocessing
     assert finding.name == f"probe: interp {interp}"
 
 
-def test_colours_exchanged_are_told(recording, monkeypatch):
-    right = preprocess.normalise
+def test_swapped_colors_are_reported(recording, monkeypatch):
+    right = preprocess.normalize
     monkeypatch.setattr(
-        preprocess, "normalise", lambda image, numbers: right(image[..., ::-1].copy(), numbers)
+        preprocess, "normalize", lambda image, numbers: right(image[..., ::-1].copy(), numbers)
     )
     findings = run_probes("pico_head", Integral(7), recording, NOISE).preprocessing
     assert len(findings) == 5
@@ -156,6 +158,7 @@ def aligned_scores(formula):
     return scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("formula", "text"),
     [
@@ -177,7 +180,7 @@ def test_a_wrong_score_of_2022(recording, monkeypatch, formula, text):
     assert run_probes("pico_head", Integral(7), recording, NOISE).decoding == ()
 
 
-def asked(path, answers, questions):
+def run_with_answers(path, answers, questions):
     """A recording of a reference that was asked itself."""
     with RecordingWriter(0) as writer:
         keys = {name: writer.add(answer) for name, answer in answers.items()}
@@ -201,7 +204,7 @@ def answers():
 
 
 def test_a_references_own_answers_count_before_those_that_came_along(tmp_path, answers):
-    results = asked(tmp_path / "r.safetensors", answers, probes.questions_digest())
+    results = run_with_answers(tmp_path / "r.safetensors", answers, probes.questions_digest())
     assert results.evidence == LIVE_ANSWERS
     assert [finding.name for finding in results.nms] == ["probe: dense"]
     (finding,) = results.preprocessing
@@ -210,7 +213,7 @@ def test_a_references_own_answers_count_before_those_that_came_along(tmp_path, a
 
 
 def test_answers_to_other_questions_do_not_count(tmp_path, answers):
-    results = asked(tmp_path / "r.safetensors", answers, "an older version's")
+    results = run_with_answers(tmp_path / "r.safetensors", answers, "an older version's")
     assert (results.preprocessing, results.decoding, results.nms) == ((), (), ())
     assert results.evidence == SHIPPED_ANSWERS
 
@@ -219,7 +222,7 @@ def test_a_reference_that_left_questions_out(tmp_path, answers):
     """A file is not believed to hold every answer."""
     del answers["NMS/random"]
     with pytest.raises(RecordingError):
-        asked(tmp_path / "r.safetensors", answers, probes.questions_digest())
+        run_with_answers(tmp_path / "r.safetensors", answers, probes.questions_digest())
 
 
 @pytest.mark.parametrize(

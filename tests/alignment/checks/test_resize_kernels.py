@@ -11,24 +11,24 @@ from picodet.alignment.checks.resize_kernels import (
 )
 from picodet.alignment.recording.probes import IMAGE
 from picodet.data import preprocess
-from picodet.data.resize_kernels import fingerprint, using
+from picodet.data.resize_kernels import fingerprint, use_kernels
 
 SIZE = (96, 160)
 PHOTO = cv2.imread(str(IMAGE))[:200, 100:400]
 
 
-def exact(picture=PHOTO, interp=2):
-    with using("portable"):
-        return preprocess.resize(picture.astype("f8"), SIZE, interp)
+def exact(image=PHOTO, interp=2):
+    with use_kernels("portable"):
+        return preprocess.resize(image.astype("f8"), SIZE, interp)
 
 
 def rounded(values):
     return np.clip(np.rint(values), 0, 255)
 
 
-def portable(picture=PHOTO):
-    with using("portable"):
-        return preprocess.resize(picture, SIZE, 2)
+def portable(image=PHOTO):
+    with use_kernels("portable"):
+        return preprocess.resize(image, SIZE, 2)
 
 
 def shifted(pixels):
@@ -43,11 +43,11 @@ def one_off(level):
     return made
 
 
-@pytest.mark.parametrize("picture", [PHOTO, PHOTO[:1, :1], np.full((8, 9, 3), 77, np.uint8)])
-def test_every_kernel_of_the_same_interp_passes(picture):
+@pytest.mark.parametrize("image", [PHOTO, PHOTO[:1, :1], np.full((8, 9, 3), 77, np.uint8)])
+def test_every_kernel_of_the_same_interp_passes(image):
     """IPP's is the number rounded, or nearly."""
-    for made in (portable(picture), preprocess.resize(picture, SIZE, 2), rounded(exact(picture))):
-        assert explain_mismatch(picture, SIZE, 2, made.astype("f4")) is None
+    for made in (portable(image), preprocess.resize(image, SIZE, 2), rounded(exact(image))):
+        assert explain_mismatch(image, SIZE, 2, made.astype("f4")) is None
 
 
 OTHERS = {

@@ -10,6 +10,7 @@ WITH = torch.tensor([(0.25 + 1e-9) ** 0.5, (1e-8 + 1e-9) ** 0.5, 1e-9**0.5])
 WITHOUT = torch.tensor([0.5, 1e-4, 0.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ours", [True, False])
 @pytest.mark.parametrize("theirs", [True, False])
 def test_ours_become_what_the_references_formula_makes(ours, theirs):
@@ -25,7 +26,7 @@ def test_what_else_is_wrong_stays():
     assert (ScoreAdjustment(True, False).adjust_ours(wrong) - WITHOUT).abs().max() > 0.2
 
 
-def test_beside_onnxruntime_squares_are_compared():
+def test_with_onnxruntime_squares_are_compared():
     adjustment = ScoreAdjustment(True, False, squared=True)
     torch.testing.assert_close(adjustment.adjust_theirs(WITHOUT), torch.tensor([0.25, 1e-8, 0.0]))
     torch.testing.assert_close(
@@ -33,15 +34,15 @@ def test_beside_onnxruntime_squares_are_compared():
     )
 
 
-def test_it_is_said():
+def test_the_note_names_what_was_adjusted():
     assert ScoreAdjustment().note == ScoreAdjustment(False, False).note == ""
-    said = "; the reference lacks the 1e-09 that the model adds under the root"
-    assert ScoreAdjustment(True, False).note == said
-    said = "; the model lacks the 1e-09 that the reference adds under the root"
-    assert ScoreAdjustment(False, True).note == said
+    note = "; the reference lacks the 1e-09 that the model adds under the root"
+    assert ScoreAdjustment(True, False).note == note
+    note = "; the model lacks the 1e-09 that the reference adds under the root"
+    assert ScoreAdjustment(False, True).note == note
     squares = "; scores as squares, as onnxruntime's sigmoid rounds like 1"
     assert ScoreAdjustment(squared=True).note == squares
-    assert ScoreAdjustment(False, True, squared=True).note == squares + said
+    assert ScoreAdjustment(False, True, squared=True).note == squares + note
 
 
 def chain(*kinds):

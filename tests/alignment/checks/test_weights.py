@@ -63,7 +63,7 @@ def test_one_bit_is_enough(state, reference):
     assert "1 of 648 values differ; at [0, 0, 0, 0]" in finding.found
 
 
-def test_exchanged_statistics_are_told_once_each(state, reference):
+def test_swapped_statistics_are_reported_once_each(state, reference):
     mean, variance = f"{BN}.running_mean", f"{BN}.running_var"
     state[mean], state[variance] = state[variance], state[mean]
     findings = compare(state, reference).findings
@@ -162,6 +162,7 @@ def compare_folded(state, path):
         return compare_weights(state, recording, pairing, NOISE)
 
 
+@pytest.mark.slow
 def test_folded_batch_norms_are_folded_by_us(state, folded):
     stage = compare_folded(state, folded)
     assert stage.findings == ()
@@ -171,6 +172,7 @@ def test_folded_batch_norms_are_folded_by_us(state, folded):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leaf", ["weight", "bias", "running_mean", "running_var"])
 def test_statistics_off_by_one_in_a_thousand_show_folded(state, folded, leaf):
     state[f"{BN}.{leaf}"] *= 1.001  # all, as a summary has samples

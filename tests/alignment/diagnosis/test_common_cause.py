@@ -73,7 +73,7 @@ def test_eight_bits_of_another_kind():
     ],
     ids=["noise", "many factors", "the next number", "NaN", "zeros"],
 )
-def test_what_was_not_done_is_not_told(change):
+def test_what_was_not_done_is_not_reported(change):
     with np.errstate(invalid="ignore"):
         assert common.common_cause(pairs(change)) is None
 
@@ -99,7 +99,7 @@ asked = []
 
 def test_a_common_cause_is_one_finding_and_the_others_are_looked_at(monkeypatch):
     asked.clear()
-    monkeypatch.setattr(common, "MOST_EXPLAINED", 2)
+    monkeypatch.setattr(common, "MAX_EXPLAINED", 2)
     differences = [difference(name, *pair) for name, pair in pairs(CAUSES["factor"][0]).items()]
     odd = THEIRS["3.weight"]
     differences += [difference(f"odd {i}", odd + 1 + i, odd) for i in range(3)]

@@ -104,7 +104,7 @@ def test_what_is_none_of_them_is_said_to_be_none(ours, reference):
     assert explained(ours, reference) == UNKNOWN
 
 
-def test_without_the_references_values_little_can_be_told():
+def test_without_the_references_values_little_can_be_diagnosed():
     assert explained(KERNEL * np.float32(1.5), KERNEL, whole=False) == UNKNOWN
 
 

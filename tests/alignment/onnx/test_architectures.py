@@ -10,6 +10,8 @@ from picodet.alignment import session
 from picodet.models.head import SCORE_EPSILON
 from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, XS_LCNET
 
+pytestmark = pytest.mark.slow
+
 WILD = {  # of the other architectures: as it is, or folded and without the epsilon of 2022
     "picodet_xs_lcnet": (XS_LCNET, True),
     "picodet_s_npu": (S_NPU, False),

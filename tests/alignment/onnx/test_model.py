@@ -49,6 +49,7 @@ def summary_of(comparison, name):
 # right ones
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folded", "calls", "weights"),
     [
@@ -67,6 +68,7 @@ def test_an_export_is_aligned_with_the_model(reference, exports, folded, calls, 
     assert "defaults: the ONNX does not say them" in summary_of(comparison, "preprocessing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theirs", [False, True])
 @pytest.mark.parametrize("ours", [False, True])
 def test_folded_or_not_on_either_side(exports, theirs, ours):
@@ -83,6 +85,7 @@ def test_folded_or_not_on_either_side(exports, theirs, ours):
         assert {layer.local.error for layer in comparison.layers} == {0}
 
 
+@pytest.mark.slow
 def test_a_summary(summary, exports):
     comparison = compare(summary, exports[False])
     assert not differing(comparison)
@@ -91,6 +94,7 @@ def test_a_summary(summary, exports):
         compare(summary, exports[True])
 
 
+@pytest.mark.slow
 def test_what_a_file_says_of_itself(exports, tmp_path):
     classes, interp = ("x", "y", "z"), 4
     preprocessing = replace(own_recording.CONFIG.preprocessing, interp=interp)
@@ -109,6 +113,7 @@ def test_what_a_file_says_of_itself(exports, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_any_input_size(reference, exports, tmp_path):
     def free(model):
         for side in model.graph.input[0].type.tensor_type.shape.dim[2:]:
@@ -119,9 +124,10 @@ def test_any_input_size(reference, exports, tmp_path):
     assert not differing(compare(reference, file))
 
 
+@pytest.mark.slow
 def test_the_last_run_of_the_whole_may_have_nothing_left_to_do(reference, exports, monkeypatch):
     model = onnx_model.load(exports[False])
-    outputs = {model.places.made[s] for call in model.traced.calls for s in call.outputs}
+    outputs = {model.places.tensor_names[s] for call in model.traced.calls for s in call.outputs}
     monkeypatch.setattr(runs, "MAX_OUTPUTS", len(outputs))
     assert not differing(compare(reference, exports[False]))
 
@@ -129,6 +135,7 @@ def test_the_last_run_of_the_whole_may_have_nothing_left_to_do(reference, export
 # what is planted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "folded"),
     [*((fault, False) for fault in FAULTS), *((fault, True) for fault in FOLDED)],
@@ -145,6 +152,7 @@ def test_only_the_layer_that_is_wrong_is_guilty(fault, folded, reference, export
     assert ("weights" in differing(comparison)) == (fault is set_weight)
 
 
+@pytest.mark.slow
 def test_a_graph_that_breaks_off(reference, exports, tmp_path):
     comparison = compare(reference, changed(exports[False], tmp_path / "w.onnx", lose_pads))
     assert verdicts(comparison)["heads"] == "not compared"
@@ -175,6 +183,7 @@ def set_bin(model):
             constant.attribute[0].t.CopyFrom(numpy_helper.from_array(array))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "against", "differs"),
     [
@@ -239,6 +248,7 @@ def another_config(model):
     model.metadata_props.add(key="picodet", value=meta)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -265,6 +275,7 @@ def test_what_is_no_onnx(reference, tmp_path):
             compare(reference, tmp_path / name)
 
 
+@pytest.mark.slow
 def test_a_recording_in_double(pristine, exports, tmp_path):
     path = tmp_path / "double.safetensors"
     own_recording.record(own_recording.pristine().double(), path)

@@ -53,7 +53,7 @@ def test_what_the_table_has_no_word_for_is_unpaired():
     )
 
 
-def test_what_another_rung_compares_is_no_layer_here():
+def test_what_another_stage_compares_is_no_layer_here():
     calls = tuple(
         RecordedCall(path, 0, "Layer", (), ()) for path in ("head", "head.distribution_project")
     )

@@ -70,6 +70,7 @@ def key(source):
     return f"{TRACED.operators[source.operator].name}:{source.index}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_order_and_names_do_not_matter(seed):
     pairing = pair_by_structure(SMALL, reference(shuffled(TRACED.operators, seed), TRACED.shapes))
@@ -87,6 +88,7 @@ def test_order_and_names_do_not_matter(seed):
     assert pairing.unpaired == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_no_two_layers_of_a_variant_stand_in_the_same_place(name):
     traced = trace(CONFIGS[name])

@@ -89,4 +89,4 @@ def test_to_another_process_and_back(tmp_path, encoded):
     again = NetworkInput.load(tmp_path / "i.npz")
     assert np.array_equal(again.array, network_input.array)
     assert (again.scale_factor.tolist(), again.encoded_image) == ([0.5, 0.25], encoded)
-    assert (again.kernels, again.everywhere) == (kernels, False)
+    assert (again.kernels, again.is_portable) == (kernels, False)

@@ -222,6 +222,7 @@ def read_all(path):
                 recording.tensor(key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [0, 3])
 def test_damage_is_a_recording_error_and_nothing_else(path, samples):
     """Bits turned, bytes replaced, in header and tensors; some can be read all the same."""

@@ -17,7 +17,7 @@ from picodet.alignment.recording.writer import RecordingWriter
 from picodet.alignment.reference.onnx_runtime import record_onnx
 from picodet.errors import CheckpointError, GraphError, RecordingError
 from picodet.formats import pdparams
-from picodet.graphs.graph import canonical
+from picodet.graphs.graph import canonicalize
 from picodet.graphs.onnx_reader import read_graph
 from picodet.zoo.official import CONFIGS
 
@@ -82,14 +82,15 @@ def greatest_error(model, recording):
     return max(errors), len(errors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folded", "compared"), [(False, 807), (True, 601)])
 def test_every_layer_of_an_export_is_found(folded, compared, tmp_path):
     model = filled_model(SMALL, seeded_checkpoint(SMALL))
     export_onnx(model, tmp_path / "small.onnx", folded)
     recording = recorded(tmp_path / "small.onnx", tmp_path / "r.safetensors", SMALL.input_size)
-    gap, count = greatest_error(model, recording)
+    error, count = greatest_error(model, recording)
     assert count == compared  # all but two sides of each of 103 batch norms
-    assert gap < 2e-3  # random weights blow rounding up; an exchanged tensor would be off by 1
+    assert error < 2e-3  # random weights blow rounding up; an exchanged tensor would be off by 1
     kinds = Counter(operator.kind for operator in recording.index.operators)
     assert kinds["batch_norm"] == (0 if folded else 103)
     assert (kinds["hardswish"], kinds["shuffle"], kinds["reshape"]) == (87, 10, 0)
@@ -107,6 +108,7 @@ RAW, NMS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "weights", "noise"),
     [(*OFFICIAL, 1e-4), (*RAW, 1e-3), (*NMS, 1e-3)],
@@ -155,7 +157,7 @@ def test_weights_may_be_inputs_and_operators():
         helper.make_node("Constant", [], ["b"], value=bias),
         helper.make_node("Conv", ["x", "w", "b"], ["y"]),
     ]
-    graph = canonical(read_graph(small_graph(nodes, [WEIGHT], ["w"])))
+    graph = canonicalize(read_graph(small_graph(nodes, [WEIGHT], ["w"])))
     assert graph.inputs == ("x",)
     assert graph.nodes[0].weights == {"weight": "w", "bias": "b"}
     assert graph.constants["b"].tolist() == [3, 4]
@@ -179,7 +181,7 @@ def test_hardswish_in_four_operators(limits, attributes, found):
     ]
     numbers = {"zero": 0, "three": 3, "six": 6, "seven": 7}
     constants = [(name, np.array(value, np.float32)) for name, value in numbers.items()]
-    graph = canonical(read_graph(small_graph(nodes, constants)))
+    graph = canonicalize(read_graph(small_graph(nodes, constants)))
     assert [node.kind for node in graph.nodes] == found
 
 

@@ -13,7 +13,7 @@ from picodet.alignment.reference.paddle import record_in_paddle
 from picodet.alignment.reference.request import RecordRequest
 from picodet.errors import Note, PicoDetError, RecordingError
 from picodet.paddle_process import python as paddle_python
-from picodet.paddle_process.client import MissingPaddleError, ProgramProcess
+from picodet.paddle_process.client import MissingPaddleError, PaddleProcess
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_without_numpy_there_is_the_line_that_installs_it(bare_python, tmp_path,
     ):
         record_in_paddle(order, bare_python, lambda *_: None)
     with pytest.raises(MissingPaddleError, match=r"needs numpy, which .* has not\..* numpy"):
-        ProgramProcess(tmp_path / "model.json", bare_python, 1)
+        PaddleProcess(tmp_path / "model.json", bare_python, 1)
 
 
 def test_an_old_python_is_named(bare_python, tmp_path, monkeypatch):

@@ -33,13 +33,14 @@ def orders(monkeypatch):
 
 
 def record(path, size=None, float64=False):
-    request = InputOptions(None, None, float64).order(
+    request = InputOptions(None, None, float64).request(
         path, path.with_name("out.safetensors"), size, 0
     )
     reference.record(request, None, lambda *_: None)
     return request
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ""])
 @pytest.mark.parametrize("float64", [False, True])
 def test_a_file_of_ours_becomes_a_checkpoint_with_its_own_settings(

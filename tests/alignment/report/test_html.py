@@ -70,7 +70,7 @@ def test_every_layer_has_a_row_and_a_column():
     assert text.count('class="column"') == len(LAYERS)
 
 
-def test_the_colour_of_a_gap():
+def test_the_color_of_a_difference():
     differences = [replace(FINE, error=e, floor=1e-7, allowed=8e-7) for e in (0, 1e-7, 2e-7)]
     assert [color_class(difference) for difference in differences] == ["exact", "noise", "allowed"]
     differences = [replace(FINE, error=e) for e in (9e-6, 2e-5, 2e-3, float("nan"))]
@@ -119,6 +119,7 @@ def test_the_scatter_keeps_what_is_most_wrong():
     assert "3 not finite" in scatter(ErrorPlots(np.zeros((1, 1)), nothing, nothing))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_every_network_is_drawn_whole_and_nothing_lies_on_anything(variant):
     layers = [layer(call.path, call=call.number) for call in trace(variant).calls]

@@ -22,13 +22,13 @@ def test_guilty_layers_come_worst_first_with_all_that_is_known():
     assert second["diagnosis"] == "vanishes with <another> slope"
     assert second["local"] == {
         **{"error": 0.5, "index": [0, 3, 2, 1], "ours": 1.5, "reference": 1.0, "scale": 2.0},
-        **{"floor": 1e-7, "allowed": 8e-7, "over_floor": 0.5 / 1e-7, "problem": ""},
+        **{"floor": 1e-7, "allowed": 8e-7, "error_over_noise": 0.5 / 1e-7, "problem": ""},
     }
 
 
 def test_what_is_no_number_is_a_string():
     difference = written(DIFFERENT)["guilty"][0]["local"]
-    assert (difference["error"], difference["over_floor"], difference["ours"]) == (
+    assert (difference["error"], difference["error_over_noise"], difference["ours"]) == (
         "inf",
         "inf",
         "nan",
@@ -39,12 +39,12 @@ def test_what_is_no_number_is_a_string():
 def test_everything_else_is_there():
     content = written(DIFFERENT)
     assert content["aligned"] is False
-    assert [stage["verdict"] for stage in content["rungs"]] == [
+    assert [stage["verdict"] for stage in content["stages"]] == [
         "aligned",
         "differs",
         "not compared",
     ]
-    assert content["rungs"][1]["findings"][0]["expected"] == "a number"
+    assert content["stages"][1]["findings"][0]["expected"] == "a number"
     assert content["unpaired"][0]["side"] == "reference"
     assert [row["path"] for row in content["layers"]] == [one.path for one in DIFFERENT.layers]
     assert content["layers"][6]["accumulated"] is None

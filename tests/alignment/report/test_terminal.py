@@ -19,7 +19,7 @@ def words(text, start):
     return next(line.split() for line in text.splitlines() if line.lstrip().startswith(start))
 
 
-def test_the_ladder_and_the_verdict():
+def test_the_stages_and_the_verdict():
     text = shown(DIFFERENT)
     assert words(text, "weights") == ["weights", "aligned", "all", "of", "weights"]
     assert words(text, "NMS")[:3] == ["NMS", "not", "compared"]

@@ -8,7 +8,7 @@ from picodet.training.assigners.assignment import NONE, Assignment
 
 SIZE = (64, 64)  # 64, 16, 4 and 1 cells
 NUM_ANCHORS = 85
-TOLERANCE = TrainingTolerance(scale_factor=1e-9, noise_multiple=10.0)
+TOLERANCE = TrainingTolerance(scale_factor=1e-9, noise_factor=10.0)
 
 
 def assignment(**boxes):

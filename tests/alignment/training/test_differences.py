@@ -12,7 +12,7 @@ from picodet.alignment.training.recording import tensor_digest
 from picodet.converter.names.name_tables import name_table
 from picodet.zoo.architectures import S
 
-TOLERANCE = TrainingTolerance(scale_factor=1e-9, noise_multiple=10.0)
+TOLERANCE = TrainingTolerance(scale_factor=1e-9, noise_factor=10.0)
 TABLE = name_table(S.backbone, S.neck, S.head)
 NAME = "neck.conv_t.convs.0.bn.weight"  # ppdet's and ours
 VALUES = torch.tensor([1.0, -2.0, 4.0, 0.5], dtype=torch.float64)
@@ -59,7 +59,10 @@ def test_another_shape_is_a_problem():
 
 def test_tensors_without_a_partner_are_problems():
     recorded = {"neck.nobody": whole(VALUES), NAME: whole(VALUES)}
-    found = {named.name: named.difference for named in compare_tensors(recorded, {}, [], TABLE, TOLERANCE)}
+    found = {
+        named.name: named.difference
+        for named in compare_tensors(recorded, {}, [], TABLE, TOLERANCE)
+    }
     assert found["neck.nobody"].problem == "no tensor of ours by the name table"
     assert found[NAME].problem == "ours has none"
 

@@ -1,4 +1,4 @@
-"""Faults planted in our training, one at a time; benchmarks/fault_injection/training_faults.py has all of them."""
+"""Faults planted in our training, one at a time; training_faults.py in benchmarks/ has all."""
 
 import sys
 from dataclasses import replace
@@ -12,6 +12,8 @@ from scripts.fixtures.trained import GOLDEN, training_setup
 
 sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 from benchmarks.fault_injection.training_fault_list import FAULTS, GENERATION
+
+pytestmark = pytest.mark.slow
 
 # of each rung some, and all that the issue of this ladder named
 PLANTED = (
@@ -28,7 +30,7 @@ BY_NAME = {fault.name: fault for fault in FAULTS}
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_it_is_found_at_its_rung(name):
+def test_it_is_found_at_its_stage(name):
     fault = BY_NAME[name]
     generation = GENERATION[fault.run]
     recording = recorded(generation)

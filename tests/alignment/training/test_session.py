@@ -34,18 +34,19 @@ def run(*arguments):
     return CliRunner().invoke(align, ["--training", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_the_same_training_is_aligned(model, tmp_path):
     json_path, page = tmp_path / "x.json", tmp_path / "x.html"
     done = run(GOLDEN / f"{NAME}.npz", model, "--json", json_path, "--html", page)
     assert done.exit_code == 0, done.output
     stages = {
-        stage["name"]: stage["verdict"] for stage in json.loads(json_path.read_text())["rungs"]
+        stage["name"]: stage["verdict"] for stage in json.loads(json_path.read_text())["stages"]
     }
     assert stages == dict.fromkeys(STAGES, "aligned")
     assert "gradients" in page.read_text()
 
 
-def test_another_weight_is_found_at_the_lowest_rung(tmp_path):
+def test_another_weight_is_found_at_the_first_stage(tmp_path):
     def change(weights):
         weights["neck.conv_t.convs.0.bn.weight"][3] *= 1.01
 
@@ -72,17 +73,19 @@ def test_what_cannot_be_compared_is_said(model, arguments, message):
     assert message in done.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["picodet_s_416_coco", "picodet_xs_320_coco_lcnet"])
 def test_ppdets_own_recordings(shared, tmp_path, folder):
     """Of momenta none was recorded: the exit code says that something could not be compared."""
     reference = shared / "reference" / folder
     done = run(reference, reference / f"{folder}.pdparams", "--json", tmp_path / "x.json")
     assert done.exit_code == 2, done.output
-    found = json.loads((tmp_path / "x.json").read_text())["rungs"]
+    found = json.loads((tmp_path / "x.json").read_text())["stages"]
     stages = {stage["name"]: stage["verdict"] for stage in found}
     assert stages == dict.fromkeys(STAGES, "aligned") | {"momentum": "not compared"}
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 def test_live_ppdet(paddle_python, tmp_path):
     """In float64, of weights that are not those of the recording."""

@@ -188,6 +188,7 @@ def test_names_without_a_tensor(table, name):
         assert translation is None or translation.name in ("head", "bbox_head")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 @pytest.mark.parametrize("config", [S, M, L], ids=lambda config: config.name)
 def test_every_tensor_has_one_name_and_every_rule_a_tensor(table, config):

@@ -59,6 +59,7 @@ def paths(draw, rules):
     return ".".join(paddle), ".".join(ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rules", PARTS.values(), ids=PARTS)
 @given(st.data())
 def test_is_a_bijection(rules, data):
@@ -124,6 +125,7 @@ def test_a_table_has_no_word_for_what_others_have(name):
     assert table_of(S).to_ours(name) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config", [*VARIANTS, replace(S, head_convs=12)], ids=lambda config: config.name
 )
@@ -160,6 +162,7 @@ def test_paddleclas_names_every_tensor_of_the_backbone():
     assert {rule for rule in CLAS_BACKBONE.rules if rule.has_tensors} == used
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_every_name_of_ours_is_its_own_translation(config):
     table = identity_table(config.backbone, config.neck, config.head)

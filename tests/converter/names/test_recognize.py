@@ -27,6 +27,7 @@ from picodet.zoo.architectures import (
 from scripts.fixtures import seeded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 @pytest.mark.parametrize(("num_classes", "depth", "reg_max"), [(80, 2, 7), (1, 4, 7), (7, 1, 16)])
 def test_numbers_are_read_off_the_tensors(variant, num_classes, depth, reg_max):
@@ -36,6 +37,7 @@ def test_numbers_are_read_off_the_tensors(variant, num_classes, depth, reg_max):
     assert recognize_detector(seeded.shapes(config)) == RecognizedModel.of(config) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_a_signature_is_part_of_the_model(variant):
     """And no two are alike."""

@@ -12,7 +12,7 @@ RULES = (
     Rule("{block}_{i}", "blocks.{block}.of{i}"),
     Rule("two.words", "one"),
     Rule("_se", "se", nested=INNER),
-    Rule("pool", "pool", of_tensors=False),
+    Rule("pool", "pool", has_tensors=False),
     Rule("w", "w"),
 )
 TABLE = NameTable(body=RULES, end=(Rule("a", "z"),))

@@ -6,9 +6,16 @@ import pytest
 from drawn_coco import annotation_file, write_dataset
 
 from picodet.data.coco import read_annotations
-from picodet.evaluation.detections import Results
+from picodet.evaluation.detections import Predictions
 from picodet.evaluation.metrics import evaluate
-from picodet.evaluation.report.build import WIDEST, Context, Evaluated, report, what_if, worst
+from picodet.evaluation.report.build import (
+    MAX_IMAGE_SIDE,
+    EvalRun,
+    ReportContext,
+    build_report,
+    build_what_if,
+    build_worst_images,
+)
 
 NOTES = ("a note",)
 
@@ -19,36 +26,36 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def truths(dataset):
+def annotations(dataset):
     return read_annotations(annotation_file(dataset))
 
 
 @pytest.fixture(scope="module")
-def found(truths):
+def predictions(annotations):
     """Every second box, and one that is wrong."""
-    kept, wrong = np.arange(0, len(truths.truths), 2), 1
-    order = [*kept, wrong]
-    boxes = truths.truths.boxes[order].copy()
+    kept, false_positives = np.arange(0, len(annotations.ground_truth), 2), 1
+    order = [*kept, false_positives]
+    boxes = annotations.ground_truth.boxes[order].copy()
     boxes[-1] = [1, 2, 20, 30]
     scores = np.linspace(0.9, 0.5, len(order))
-    picture_ids = truths.truths.picture_ids[order]
-    return Results(picture_ids, truths.truths.category_ids[order], boxes, scores)
+    image_ids = annotations.ground_truth.image_ids[order]
+    return Predictions(image_ids, annotations.ground_truth.category_ids[order], boxes, scores)
 
 
-def context(truths):
-    return Context("x.onnx", truths, 1.5, NOTES, {"numpy": "2"}, ("picodet-eval x",))
+def context(annotations):
+    return ReportContext("x.onnx", annotations, 1.5, NOTES, {"numpy": "2"}, ("picodet-eval x",))
 
 
-def test_a_report_holds_all_that_was_asked_and_found(truths, found):
-    run = Evaluated("as asked", found, 1, {"resize": "interp 1"})
-    made = report(run, context(truths), "hotcoco")
-    metrics = evaluate(truths, found)
+def test_a_report_holds_all_that_was_asked_and_found(annotations, predictions):
+    run = EvalRun("as asked", predictions, 1, {"resize": "interp 1"})
+    made = build_report(run, context(annotations), "hotcoco")
+    metrics = evaluate(annotations, predictions)
     assert made.stats == metrics.stats
-    assert (made.model, made.annotations) == ("x.onnx", str(truths.path))
+    assert (made.model, made.annotations) == ("x.onnx", str(annotations.path))
     assert made.interp == 1
     assert made.settings == {"resize": "interp 1", "evaluator": "hotcoco"}
     assert [each.name for each in made.classes] == ["blue", "red", "green"]
-    assert (made.pictures, made.detections, made.seconds) == (8, len(found), 1.5)
+    assert (made.num_images, made.detections, made.seconds) == (8, len(predictions), 1.5)
     assert (made.notes, made.versions, made.commands) == (
         NOTES,
         {"numpy": "2"},
@@ -57,19 +64,25 @@ def test_a_report_holds_all_that_was_asked_and_found(truths, found):
     assert (made.worst, made.what_if) == ((), ())
 
 
-def test_notes_of_the_evaluator_are_passed_on(truths, found):
-    zero = replace(truths, truths=replace(truths.truths, ids=truths.truths.ids - 1))
-    made = report(Evaluated("as asked", found, 1, {}), context(zero), "hotcoco")
+def test_notes_of_the_evaluator_are_passed_on(annotations, predictions):
+    zero = replace(
+        annotations,
+        ground_truth=replace(annotations.ground_truth, ids=annotations.ground_truth.ids - 1),
+    )
+    made = build_report(EvalRun("as asked", predictions, 1, {}), context(zero), "hotcoco")
     assert made.notes[0] == NOTES[0]
     assert "id 0" in made.notes[1]
     assert made.settings == {"evaluator": "pycocotools"}
 
 
-def test_what_if_holds_each_run_against_the_first(truths, found):
-    worse = replace(found, boxes=found.boxes + np.array([20, 0, 0, 0]))
-    first, other, same = what_if(
-        [Evaluated(name, r, 2, {}) for name, r in (("a", found), ("b", worse), ("c", found))],
-        truths,
+def test_what_if_holds_each_run_against_the_first(annotations, predictions):
+    worse = replace(predictions, boxes=predictions.boxes + np.array([20, 0, 0, 0]))
+    first, other, same = build_what_if(
+        [
+            EvalRun(name, r, 2, {})
+            for name, r in (("a", predictions), ("b", worse), ("c", predictions))
+        ],
+        annotations,
         "hotcoco",
     )
     assert [row.name for row in (first, other, same)] == ["a", "b", "c"]
@@ -81,29 +94,29 @@ def test_what_if_holds_each_run_against_the_first(truths, found):
     assert other.against_first.low <= difference <= other.against_first.high < 0
 
 
-def test_the_worst_pictures_show_what_was_found_and_missed(truths, found, dataset):
-    shown = worst(truths, found, dataset / "val2017")
-    assert shown
-    for picture in shown:
-        (annotated,) = [each for each in truths.pictures if each.file == picture.file]
-        assert picture.size == annotated.size
-        small = cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR)
-        assert small.shape[:2] == picture.size  # 400 pixels at most: as it is
-    labels = {box.label for picture in shown for box in picture.missed}
+def test_the_worst_images_show_what_was_found_and_missed(annotations, predictions, dataset):
+    images = build_worst_images(annotations, predictions, dataset / "val2017")
+    assert images
+    for image in images:
+        (annotated,) = [each for each in annotations.images if each.file == image.file]
+        assert image.size == annotated.size
+        small = cv2.imdecode(np.frombuffer(image.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        assert small.shape[:2] == image.size  # 400 pixels at most: as it is
+    labels = {box.label for image in images for box in image.false_negatives}
     assert labels <= {"red", "green", "blue"}
-    wrong = [box for picture in shown for box in picture.wrong]
-    assert (1.0, 2.0, 21.0, 32.0) in [box.box for box in wrong]
-    assert all(box.score is None for picture in shown for box in picture.missed)
+    false_positives = [box for image in images for box in image.false_positives]
+    assert (1.0, 2.0, 21.0, 32.0) in [box.box for box in false_positives]
+    assert all(box.score is None for image in images for box in image.false_negatives)
 
 
-def test_wide_pictures_are_made_small(truths, found, dataset, tmp_path):
-    for picture in truths.pictures:
-        cv2.imwrite(str(tmp_path / picture.file), np.zeros((600, 1200, 3), np.uint8))
-    for picture in worst(truths, found, tmp_path):
-        small = cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR)
-        assert small.shape[:2] == (WIDEST // 2, WIDEST)
-        assert picture.size == (600, 1200)
+def test_wide_images_are_made_small(annotations, predictions, dataset, tmp_path):
+    for image in annotations.images:
+        cv2.imwrite(str(tmp_path / image.file), np.zeros((600, 1200, 3), np.uint8))
+    for image in build_worst_images(annotations, predictions, tmp_path):
+        small = cv2.imdecode(np.frombuffer(image.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        assert small.shape[:2] == (MAX_IMAGE_SIDE // 2, MAX_IMAGE_SIDE)
+        assert image.size == (600, 1200)
 
 
-def test_pictures_that_are_not_there_are_left_out(truths, found, tmp_path):
-    assert worst(truths, found, tmp_path) == ()
+def test_images_that_are_not_there_are_left_out(annotations, predictions, tmp_path):
+    assert build_worst_images(annotations, predictions, tmp_path) == ()

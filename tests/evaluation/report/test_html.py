@@ -15,9 +15,9 @@ from evaluation_reports import (
 )
 from parsed import ParsedPage
 
-from picodet.evaluation.report.formatting import NOTHING
-from picodet.evaluation.report.html import page
-from picodet.evaluation.report.html_images import worst
+from picodet.evaluation.report.formatting import NO_VALUE
+from picodet.evaluation.report.html import render_html
+from picodet.evaluation.report.html_images import worst_gallery
 from picodet.evaluation.report.html_sensitivity import Axis, axis, what_if
 from picodet.evaluation.schema import Interval
 
@@ -31,7 +31,7 @@ ALL = pytest.mark.parametrize(
 
 @ALL
 def test_it_is_html_that_loads_nothing_and_runs_nothing(report):
-    text = page(report)
+    text = render_html(report)
     parsed = ParsedPage(text)
     assert all(value.startswith("data:image/jpeg;base64,") for value in parsed.loaded)
     assert "default-src 'none'" in text
@@ -52,7 +52,7 @@ def test_text_from_data_is_text_wherever_it_stands():
         what_if=(replace(WHAT_IF[0], name=HOSTILE),),
         worst=(replace(WORST[0], file=f'{HOSTILE}" onload="'),),
     )
-    text = page(hostile)
+    text = render_html(hostile)
     assert "<script" not in text
     assert 'onload="' not in text
     assert text.count("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;[bold]") >= 16
@@ -60,16 +60,16 @@ def test_text_from_data_is_text_wherever_it_stands():
 
 
 def test_the_number_stands_on_top():
-    text = page(REPORT)
+    text = render_html(REPORT)
     assert "<title>AP 32.2: picodet_s_416_coco.onnx on instances_val400.json</title>" in text
     assert '<header class="open"><h1>AP 32.2</h1>' in text
     assert "400 pictures, 39,888 detections; 12.5 s, 32.0 pictures per second" in text
     assert text.index("<h1>") < text.index("this AP is not COCO&#x27;s") < text.index("<h2>")
-    assert '<header class="measured">' in page(BARE)
+    assert '<header class="measured">' in render_html(BARE)
 
 
 def test_the_order_of_the_parts():
-    headings = re.findall(r"<h2>(.*?)</h2>", page(REPORT))
+    headings = re.findall(r"<h2>(.*?)</h2>", render_html(REPORT))
     assert headings == [
         *("The twelve numbers", "What if", "Precision over recall", "Classes, best first"),
         *("Worst pictures", "What the numbers depend on", "To get these numbers again"),
@@ -77,21 +77,23 @@ def test_the_order_of_the_parts():
 
 
 def test_the_twelve_have_their_meaning():
-    tiles = re.findall(r"<li><h3>(.*?)</h3><p class=\"value\">(.*?)</p>.*?</li>", page(REPORT))
+    tiles = re.findall(
+        r"<li><h3>(.*?)</h3><p class=\"value\">(.*?)</p>.*?</li>", render_html(REPORT)
+    )
     assert [float(value) for _, value in tiles] == list(CUBIC)
     assert tiles[3] == ("APs", "0.12124")
-    text = page(REPORT)
+    text = render_html(REPORT)
     assert "IoU 0.50:0.95<br><b>area small</b><br>maxDets 100" in text
     assert "IoU 0.50:0.95<br>area all<br><b>maxDets 10</b>" in text
 
 
 def test_a_dash_has_its_reason():
-    text = page(NOTHING_FOUND)
-    assert f'<h3>APs</h3><p class="value">{NOTHING}</p><p class="why">no small box to find' in text
+    text = render_html(NOTHING_FOUND)
+    assert f'<h3>APs</h3><p class="value">{NO_VALUE}</p><p class="why">no small box to find' in text
     assert text.count('<p class="why">') == 2
-    text = page(NOTHING_TO_FIND)
-    assert f"<h1>AP {NOTHING}</h1>" in text
-    assert text.count(f'<p class="value">{NOTHING}</p>') == 12
+    text = render_html(NOTHING_TO_FIND)
+    assert f"<h1>AP {NO_VALUE}</h1>" in text
+    assert text.count(f'<p class="value">{NO_VALUE}</p>') == 12
     assert "There is no box to find, so there is no curve." in text
 
 
@@ -136,7 +138,7 @@ def test_an_axis_of_no_differences_has_a_width():
 
 
 def test_curves_are_drawn_to_scale():
-    text = page(REPORT)
+    text = render_html(REPORT)
     line = re.search(r'<path class="curve-0" d="M(.*?)"', text)[1]
     points = np.array([point.split() for point in line.split("L")], float)
     assert len(points) == 101
@@ -147,62 +149,71 @@ def test_curves_are_drawn_to_scale():
 
 
 def test_classes_come_best_first_and_those_without_boxes_apart():
-    text = page(REPORT).split("Classes, best first")[1].split("Worst pictures")[0]
+    text = render_html(REPORT).split("Classes, best first")[1].split("Worst pictures")[0]
     assert re.findall(r'scope="row">(\w+)', text) == ["cat", "person", "cup"]
     assert '<rect width="61.00%"/><line x1="82.00%" x2="82.00%"' in text
     assert "2 classes have nothing to find" in text
     assert "toaster (3), hair drier." in text
     one = replace(REPORT, classes=REPORT.classes[:1])
-    assert "nothing to find" not in page(one)
+    assert "nothing to find" not in render_html(one)
 
 
 def test_boxes_are_drawn_in_the_pixels_of_the_original():
-    text = worst(WORST)
+    text = worst_gallery(WORST)
     assert 'viewBox="0 0 640 480"' in text
     assert "--ratio:1.3333" in text
     assert '<rect x="10.0" y="20.0" width="100.0" height="200.0"/>' in text
     assert base64.b64encode(WORST[0].jpeg).decode() in text
-    counts = re.findall(r'<span class="(\w+)">(\d) \1</span>', text)
-    assert counts == [("found", "1"), ("wrong", "1"), ("missed", "2")]
+    counts = re.findall(r'<span class="(\w+)">(\d) [\w ]+</span>', text)
+    assert counts == [("true_positives", "1"), ("false_positives", "1"), ("false_negatives", "2")]
 
 
-def test_boxes_beyond_the_picture_are_drawn_on_its_edge_and_said_in_full():
-    text = worst(WORST)
+def test_boxes_beyond_the_image_are_drawn_on_its_edge_and_said_in_full():
+    text = worst_gallery(WORST)
     assert '<rect x="0.0" y="0.0" width="320.0" height="470.0"/>' in text
     assert "left, top, right, bottom: -5.0, 0.0, 320.0, 470.0" in text
     assert '<rect x="600.0" y="5.0" width="40.0" height="95.0"/>' in text
 
 
 def test_the_smallest_box_is_on_top_and_has_its_score():
-    titles = re.findall(r"<g class=\"\w+\"><title>(.*?)\n", worst(WORST))
-    assert [said.split(":")[0] for said in titles] == ["wrong", "found", "missed", "missed"]
-    assert titles[1] == "found: person 0.91"
-    assert titles[2] == "missed: cat"
+    titles = re.findall(r"<g class=\"\w+\"><title>(.*?)\n", worst_gallery(WORST))
+    assert [said.split(":")[0] for said in titles] == [
+        "false positives",
+        "true positives",
+        "false negatives",
+        "false negatives",
+    ]
+    assert titles[1] == "true positives: person 0.91"
+    assert titles[2] == "false negatives: cat"
 
 
 def test_labels_stand_above_all_boxes_and_again_in_their_own():
-    text = worst(WORST)
+    text = worst_gallery(WORST)
     assert text.count('">person 0.91</text>') == 2
     assert text.index('</g><text class="') > text.rindex("<rect")
 
 
 def test_a_label_without_a_place_is_only_in_its_box():
-    crowded = replace(WORST[0], found=WORST[0].found * 9, wrong=(), missed=())
-    assert worst([crowded]).count('">person 0.91</text>') == 9 + 3  # above the box no letter fits
+    crowded = replace(
+        WORST[0], true_positives=WORST[0].true_positives * 9, false_positives=(), false_negatives=()
+    )
+    assert (
+        worst_gallery([crowded]).count('">person 0.91</text>') == 9 + 3
+    )  # above the box no letter fits
 
 
 def test_what_is_drawn_is_said_too():
-    said = re.search("<details><summary>.*</summary>(.*?)</details>", worst(WORST))[1]
-    assert said.startswith("<p>found: 1 person</p><p>wrong: 1 cup&lt;script&gt;")
-    assert said.endswith("<p>missed: 2 cat</p>")
+    said = re.search("<details><summary>.*</summary>(.*?)</details>", worst_gallery(WORST))[1]
+    assert said.startswith("<p>true positives: 1 person</p><p>false positives: 1 cup&lt;script&gt;")
+    assert said.endswith("<p>false negatives: 2 cat</p>")
 
 
 def test_what_was_not_timed_has_no_speed():
-    assert "400 pictures, 0 detections</p>" in page(NOTHING_FOUND)
+    assert "400 pictures, 0 detections</p>" in render_html(NOTHING_FOUND)
 
 
-def test_the_number_is_not_told_without_its_caveat():
-    text = page(replace(REPORT, caveat="not COCO's: 3 pictures left out", runs=2))
+def test_the_number_is_not_shown_without_its_caveat():
+    text = render_html(replace(REPORT, caveat="not COCO's: 3 pictures left out", runs=2))
     assert "<h1>AP 32.2, not COCO&#x27;s: 3 pictures left out</h1>" in text
     assert "<title>AP 32.2, not COCO&#x27;s: 3 pictures left out: picodet_s_416" in text
     assert "39,888 detections; 12.5 s for all 2 runs</p>" in text

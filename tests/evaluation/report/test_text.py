@@ -5,7 +5,7 @@ import pytest
 from evaluation_reports import CUBIC, HOSTILE, LINEAR, NOTHING_FOUND, NOTHING_TO_FIND, REPORT
 from rich.console import Console
 
-from picodet.evaluation.report.formatting import NOTHING
+from picodet.evaluation.report.formatting import NO_VALUE
 from picodet.evaluation.report.text import print_reports
 from picodet.evaluation.schema import STATS
 
@@ -67,7 +67,7 @@ def test_what_if_says_difference_and_interval():
     assert cells(text, "interp 1 (linear)")[3:] == [
         *("0.32225", "+0.00001", "[-0.00260,", "+0.00273]", "39,903"),
     ]
-    assert cells(text, "interp 2 (cubic)")[3:] == ["0.32225", NOTHING, NOTHING, "39,888"]
+    assert cells(text, "interp 2 (cubic)")[3:] == ["0.32225", NO_VALUE, NO_VALUE, "39,888"]
     assert "includes 0, these pictures cannot tell the two apart" in " ".join(text.split())
     assert "…" not in text
 
@@ -99,12 +99,12 @@ def test_of_many_classes_the_ends_are_shown():
 
 def test_a_dash_has_its_reason():
     text = printed(NOTHING_FOUND)
-    assert cells(text, "ARs ")[-1] == NOTHING
+    assert cells(text, "ARs ")[-1] == NO_VALUE
     assert "APs, ARs: no small box to find" in text
-    assert cells(text, "interp 2 ")[-1] == NOTHING  # nothing was timed
+    assert cells(text, "interp 2 ")[-1] == NO_VALUE  # nothing was timed
     text = printed(NOTHING_TO_FIND)
     assert "AP, AP50, AP75, AR1, AR10, AR100: no box to find" in text
-    assert text.rstrip().endswith(f"AP {NOTHING} (interp 2)")
+    assert text.rstrip().endswith(f"AP {NO_VALUE} (interp 2)")
 
 
 def test_names_are_data_and_not_markup():
@@ -127,7 +127,7 @@ def test_it_fits(width):
 def test_runs_that_share_their_time_do_not_have_it_each():
     together = replace(REPORT, runs=2)
     text = printed(together, replace(OTHER, runs=2))
-    assert cells(text, "interp 2 ")[4:] == ["12.5", "for", "all", "2", NOTHING]
+    assert cells(text, "interp 2 ")[4:] == ["12.5", "for", "all", "2", NO_VALUE]
     assert "32.0" not in text
 
 

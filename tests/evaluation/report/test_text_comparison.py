@@ -6,15 +6,15 @@ import pytest
 from evaluation_reports import COMPARISON, HOSTILE, SAME
 from rich.console import Console
 
-from picodet.evaluation.compare import Spread
-from picodet.evaluation.report.formatting import NOTHING
-from picodet.evaluation.report.text_comparison import print_result_comparison, verdict
+from picodet.evaluation.compare import DifferenceStats
+from picodet.evaluation.report.formatting import NO_VALUE
+from picodet.evaluation.report.text_comparison import print_comparison, verdict
 from picodet.evaluation.schema import Interval
 
 
 def printed(comparison, width=80):
     console = Console(file=StringIO(), width=width)
-    print_result_comparison(comparison, "a.json", HOSTILE, console)
+    print_comparison(comparison, "a.json", HOSTILE, console)
     return console.file.getvalue()
 
 
@@ -77,12 +77,12 @@ def test_only_what_differs_is_in_the_verdict():
 
 def test_nothing_to_find_leaves_no_difference():
     text = printed(replace(COMPARISON, stats_a=(-1.0,) * 12, stats_b=(-1.0,) * 12))
-    assert cells(text, "AP ") == ["AP", NOTHING, NOTHING, NOTHING]
+    assert cells(text, "AP ") == ["AP", NO_VALUE, NO_VALUE, NO_VALUE]
     assert "interval" not in text
 
 
 def test_nothing_matched_is_no_difference_of_zero():
-    none = Spread(0, 0, 0)
+    none = DifferenceStats(0, 0, 0)
     text = printed(replace(COMPARISON, matched=0, same=0, score=none, box=none, worst=()))
     assert "difference of the matched" not in text
     assert cells(text, "matched")[1] == "0"

@@ -57,7 +57,7 @@ def test_boxes_stand_in_a_row():
 
 
 def test_a_cell_takes_one_box():
-    """The first cell of picture 0 is wanted by both, and by the preferred one only the third."""
+    """Both boxes choose the first anchor point of image 0; the preferred one only the third."""
     flat = flatten_targets(TARGETS, torch.float32)
     chosen = torch.tensor([[True, False, False], [True, False, True], [False, True, False]])
     preference = torch.tensor([[1.0, 9.0, 9.0], [2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
@@ -73,7 +73,7 @@ def test_a_cell_takes_one_box():
 
 
 def test_the_preferred_box_need_not_have_wanted_the_cell():
-    """As in ppdet: two want it, and the third of the picture gets it."""
+    """As in ppdet: two want it, and the third of the image gets it."""
     targets = Targets(torch.zeros(1, 3, 4), torch.zeros(1, 3).long(), torch.ones(1, 3).bool())
     chosen = torch.tensor([[True], [True], [False]])
     box = resolve_conflicts(
@@ -83,7 +83,7 @@ def test_the_preferred_box_need_not_have_wanted_the_cell():
 
 
 def test_padding_is_preferred_by_nobody():
-    """Not even where another picture has a box that its cell would prefer."""
+    """Not even where another image has a box that its anchor point would prefer."""
     valid = torch.tensor([[True, False, False], [True, True, False]])
     targets = Targets(torch.zeros(2, 3, 4), torch.zeros(2, 3).long(), valid)
     flat = flatten_targets(targets, torch.float32)

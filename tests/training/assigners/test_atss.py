@@ -31,13 +31,13 @@ def test_padding_is_no_box():
 
 
 def anchor_points(*levels):
-    """The centres and strides in pixels."""
+    """The centers and strides in pixels."""
     grids = (levels + ((0, 0),) * 3)[:4]
     points, strides = (torch.tensor(array) for array in make_anchor_points(grids))
     return points * strides, strides
 
 
-# one level of 3 x 3 cells of stride 8; their squares have a side of 16
+# one level of 3 x 3 anchor points of stride 8; their squares have a side of 16
 GRID = ((3, 3),)
 POINTS, STRIDES = anchor_points(*GRID)
 
@@ -62,7 +62,7 @@ def test_the_deviation_is_that_of_a_sample():
 
 
 def test_a_centre_outside_of_the_box_is_not_taken():
-    """Above and left of the centre of its nearest cell, whose square fits it best."""
+    """Above and left of the center of its nearest anchor point, whose square fits it best."""
     assert (assign((5.0, 5.0, 11.9, 11.9)).box[0, 4] == NONE).all()
     assert assign((5.0, 5.0, 12.1, 12.1)).box[0, 4] == 0
 

@@ -7,7 +7,7 @@ from picodet.training.assigners.assignment import NONE
 from picodet.training.assigners.simota import OUTSIDE_COST, simota
 from picodet.training.recipes.schema import SimOTA
 
-ORDINARY = [0, 1, 2]  # pictures whose boxes have cells enough near their centres
+ORDINARY = [0, 1, 2]  # images whose boxes have anchor points enough near their centers
 
 
 def test_cells_are_ppdets(golden):
@@ -16,7 +16,7 @@ def test_cells_are_ppdets(golden):
 
 
 def test_cells_are_ppdets_in_float32(golden):
-    """But for the picture of tiny boxes: of cells far from all of them ppdet takes any.
+    """But for the image of tiny boxes: of anchor points far from all of them ppdet takes any.
 
     An IoU rounds by 2e-6 where boxes of 100 px are computed to 8e-6.
     """
@@ -34,7 +34,7 @@ def test_padding_is_no_box():
     assert torch.equal(plain.quality, wide.quality)
 
 
-# four cells of stride 8, whose centres are (4, 4), (12, 4), (4, 12) and (12, 12)
+# four anchor points of stride 8, whose centers are (4, 4), (12, 4), (4, 12) and (12, 12)
 POINTS, STRIDES = (
     torch.tensor(array) for array in make_anchor_points(((2, 2), (0, 0), (0, 0), (0, 0)))
 )
@@ -51,7 +51,7 @@ def assigned(predicted, targets, config=NUMBERS, scores=None):
 
 
 def test_a_box_takes_as_many_cells_as_its_ious_add_up_to():
-    """1 + 1/2 is one cell, and 1 + 1/2 + 1/2 two: of those that are alike the first."""
+    """1 + 1/2 is one anchor point, and 1 + 1/2 + 1/2 two: of those that are alike the first."""
     assert assigned([BOX, HALF, AWAY, AWAY], single_image_targets(BOX)).box.tolist() == [
         [0, NONE, NONE, NONE]
     ]
@@ -73,9 +73,9 @@ def test_a_cell_in_the_box_is_taken_first_however_bad():
 
 
 def test_cells_are_candidates_within_the_radius():
-    """Centre (2, 2): with 1.2 strides of 8 the cells of the first row and column but not the last.
+    """Center (2, 2), 1.2 strides of 8: the first row and column of anchor points, but not the last.
 
-    A cell that is exactly at the radius is none: 10 - 8 * 1.25 = 0.
+    An anchor point that is exactly at the radius is none: 10 - 8 * 1.25 = 0.
     """
     tiny, wanted = (1.0, 1.0, 3.0, 3.0), [(1.0, 1.0, 3.0, 3.0)] * 4
     near = assigned(wanted, single_image_targets(tiny), SimOTA(center_radius=1.2))
@@ -94,9 +94,12 @@ def test_a_box_out_of_reach_takes_nothing():
 
 
 def test_the_class_counts_as_much_as_it_weighs():
-    """The score of class 1 is better in the last cell: it is taken, unless classes do not count."""
+    """The last anchor point has the best score of class 1; taken unless classes do not count."""
     scores = torch.tensor([[[0.9, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.9]]])
-    whole, wanted = (0.0, 0.0, 16.0, 16.0), [(0.0, 0.0, 12.0, 12.0)] * 4  # IoU 0.5625: 2 cells
+    whole, wanted = (
+        (0.0, 0.0, 16.0, 16.0),
+        [(0.0, 0.0, 12.0, 12.0)] * 4,
+    )  # IoU 0.5625: 2 anchor points
     found = assigned(wanted, single_image_targets(whole, classes=[1]), scores=scores)
     assert found.box.tolist() == [[NONE, 0, NONE, 0]]
     ignored = assigned(

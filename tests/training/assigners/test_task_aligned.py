@@ -25,7 +25,7 @@ def test_padding_is_no_box():
     assert torch.equal(wide.box, assigned(inputs).box)
 
 
-# four cells of stride 8, whose centres are (4, 4), (12, 4), (4, 12) and (12, 12)
+# four anchor points of stride 8, whose centers are (4, 4), (12, 4), (4, 12) and (12, 12)
 POINTS, STRIDES = (
     torch.tensor(array) for array in make_anchor_points(((2, 2), (0, 0), (0, 0), (0, 0)))
 )

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from picodet.config import Preprocessing
-from picodet.data.preprocess import normalise_floats
-from picodet.data.resize_kernels import differ, using
+from picodet.data.preprocess import normalize_float
+from picodet.data.resize_kernels import kernels_differ, use_kernels
 from picodet.errors import ImageError, TrainingError
 from picodet.training.data.batch_reader import pad_targets, reader
 from picodet.training.data.dataset import read_dataset
@@ -47,14 +47,14 @@ def test_a_batch_depends_on_its_number_alone(dataset):
     assert not same(other_seed, batches[2])
 
 
-def test_portable_pictures_are_made_without_ipp_floats_too(dataset):
+def test_portable_images_are_made_without_ipp_floats_too(dataset):
     """Distorted ones are floats; of eight batches some are resized by linear or cubic."""
     numbers = Preprocessing(resize="portable")
     found, native = (reader(dataset, ALL, p, 1) for p in (numbers, Preprocessing()))
     batches = [(found.batch(1, step), native.batch(1, step)) for step in range(8)]
-    with using("portable"):
+    with use_kernels("portable"):
         assert all(same(batch, native.batch(1, step)) for step, (batch, _) in enumerate(batches))
-    assert all(same(*pair) for pair in batches) == (not differ(1, "float32"))
+    assert all(same(*pair) for pair in batches) == (not kernels_differ(1, "float32"))
 
 
 def test_what_a_batch_consists_of(dataset):
@@ -71,13 +71,13 @@ def test_what_a_batch_consists_of(dataset):
     assert (boxes[valid][:, 2:] > boxes[valid][:, :2]).all()
 
 
-def test_without_augmentation_a_picture_is_what_it_is(dataset):
+def test_without_augmentation_a_image_is_what_it_is(dataset):
     batch = reader(dataset, NONE, Preprocessing(), 1).batch(0, 3)
     index = dataset.image_ids.tolist().index(batch.image_ids[0])
     image = cv2.imread(str(dataset.folder / dataset.files[index]))
     height, width = batch.images.shape[2:]
     candidates = [
-        normalise_floats(
+        normalize_float(
             cv2.resize(
                 image,
                 None,
@@ -95,7 +95,7 @@ def test_without_augmentation_a_picture_is_what_it_is(dataset):
     assert np.allclose(batch.targets.boxes[0].numpy(), expected, rtol=1e-6)
 
 
-def test_an_epoch_has_each_picture_once(dataset):
+def test_an_epoch_has_each_image_once(dataset):
     made = reader(dataset, NONE, Preprocessing(), 2)
     assert made.steps_per_epoch == len(dataset) // 2
     seen = np.concatenate([made.image_indices(5, step) for step in range(made.steps_per_epoch)])
@@ -111,18 +111,18 @@ def test_ranks_share_what_one_process_would_read(dataset):
         assert parts[0] + parts[1] == whole.image_indices(3, step).tolist()
 
 
-def test_too_few_pictures(dataset):
-    with pytest.raises(TrainingError, match=r"takes 50 pictures in each of 2 processes"):
+def test_too_few_images(dataset):
+    with pytest.raises(TrainingError, match=r"a step needs 50 in each of 2 processes"):
         reader(dataset, NONE, Preprocessing(), 50, ranks=2)
 
 
-def test_a_bad_picture_is_named(dataset, tmp_path):
+def test_a_bad_image_is_named(dataset, tmp_path):
     for file in dataset.files:
-        (tmp_path / file).write_bytes(b"no picture")
+        (tmp_path / file).write_bytes(b"no image")
     broken = reader(replace(dataset, folder=tmp_path), NONE, Preprocessing(), 2)
     first = int(broken.image_indices(0, 0)[0])
     name, identity = dataset.files[first], dataset.image_ids[first]
-    with pytest.raises(ImageError, match=rf"{name}: not a picture .*\(image {identity}\)"):
+    with pytest.raises(ImageError, match=rf"{name}: .*\(image {identity}\)"):
         broken.batch(0, 0)
 
 
@@ -137,7 +137,7 @@ def test_mosaics_end(dataset):
     assert boxes[3] == plain[3]
 
 
-def test_pictures_without_boxes_are_padded():
+def test_images_without_boxes_are_padded():
     boxes = [np.zeros((0, 4), np.float32), np.float32([[1, 2, 3, 4], [5, 6, 7, 8]])]
     padded = pad_targets(boxes, [np.zeros(0, np.int64), np.array([3, 9])])
     assert padded.boxes.tolist() == [[[0] * 4] * 2, [[1, 2, 3, 4], [5, 6, 7, 8]]]
@@ -146,8 +146,8 @@ def test_pictures_without_boxes_are_padded():
     assert pad_targets(boxes[:1], [np.zeros(0, np.int64)]).boxes.shape == (1, 1, 4)
 
 
-def test_the_order_of_the_pictures(dataset):
-    """Seven pictures, two processes, two at a time: by Paddle 3.3.1, for epochs 0 and 1."""
+def test_the_order_of_the_images(dataset):
+    """Seven images, two processes, two at a time: by Paddle 3.3.1, for epochs 0 and 1."""
     recorded = [[[[6, 2], [3, 0]], [[0, 2], [0, 4]]], [[[1, 0], [5, 4]], [[1, 6], [3, 5]]]]
     seven = replace(dataset, files=("",) * 7)
     ranks = [reader(seven, NONE, Preprocessing(), 2, rank=i, ranks=2) for i in range(2)]
@@ -169,6 +169,7 @@ print(json.dumps(order))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 def test_the_order_is_paddles(dataset, paddle_python):
     command = [paddle_python, "-W", "ignore", "-c", PADDLE]

@@ -29,7 +29,7 @@ def test_arrays_are_ppdets(golden, form, part):
     assert types == ({"uint8", "float32", "float64"} if form == "ppdet-2.6" else {"float32"})
 
 
-# pictures and forms of the recordings of the real ppdet
+# images and forms of the recordings of the real ppdet
 RECORDED = [
     ("picodet_s_416_coco/augment_ppdet2.6.json", "ppdet-2.6"),
     ("picodet_s_416_coco/augment.json", "ppdet-2.7"),
@@ -38,7 +38,7 @@ RECORDED = [
 
 
 @pytest.mark.parametrize(("file", "form"), RECORDED)
-def test_real_pictures_are_ppdets(shared, file, form):
+def test_real_images_are_ppdets(shared, file, form):
     folder = shared / "reference"
     truths = annotations_of_the_recordings(sorted((folder / "images").glob("*.jpg")))
     rows = json.loads((folder / file).read_text())
@@ -66,7 +66,7 @@ def test_real_pictures_are_ppdets(shared, file, form):
 
 
 def annotations_of_the_recordings(files):
-    """Name -> picture, boxes, classes, as ../shared/reference/make_reference.py draws them."""
+    """Name -> image, boxes, classes, as ../shared/reference/make_reference.py draws them."""
     random = np.random.RandomState(7)
     ids = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
     truths = {}
@@ -105,10 +105,10 @@ def test_by_hand():
     turned = apply_changes(image, [("hue", 2.0)])  # of half turns: all the way round
     assert turned.dtype == np.float64
     assert turned[0, 0].tolist() == pytest.approx([10, 20, 30], abs=0.1)  # the matrices are rounded
-    assert apply_changes(image, [("hue", 1.0)])[0, 0, 0] > 25  # the opposite colour
+    assert apply_changes(image, [("hue", 1.0)])[0, 0, 0] > 25  # the opposite color
 
 
-def test_large_pictures_are_turned_whole():
+def test_large_images_are_turned_whole():
     image = np.tile(np.array([[[10, 20, 30]]], np.uint8), (100, 200, 1))  # several blocks
     turned = apply_changes(image, [("hue", 0.7)])
     assert (turned == turned[0, 0]).all()

@@ -20,7 +20,7 @@ def box(image, category, bbox, **other):
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Writes a file for boxes; the pictures are there, and empty."""
+    """Writes a file for boxes; the images are there, and empty."""
 
     def write(*boxes, images_present=(5, 2)):
         for i in images_present:
@@ -51,7 +51,7 @@ def test_corners_rounded_in_the_order_of_the_file(dataset):
     assert train_set.classes_of(1).tolist() == [1, 0]
 
 
-def test_boxes_of_a_picture_stay_in_their_order(dataset):
+def test_boxes_of_a_image_stay_in_their_order(dataset):
     rows = [box((5, 2)[i % 2], CAT, [i, 1, 2, 3]) for i in range(60)]
     file = dataset(*rows)
     train_set = read_dataset(file, file.parent)
@@ -81,7 +81,7 @@ def test_classes_by_name(dataset):
     assert (train_set.files, train_set.classes.tolist()) == (("5.jpg",), [0])
     train_set = read_dataset(file, file.parent, ("cat", "dog"))
     assert train_set.classes.tolist() == [1, 0]
-    with pytest.raises(TrainingError, match=r"no category called bird; it has dog, cat"):
+    with pytest.raises(TrainingError, match=r"no category named bird; it has dog, cat"):
         read_dataset(file, file.parent, ("cat", "bird"))
 
 
@@ -91,9 +91,9 @@ def test_nothing_to_train_on(dataset):
         read_dataset(file, file.parent)
 
 
-def test_missing_pictures(dataset):
+def test_missing_images(dataset):
     file = dataset(box(5, CAT, [10, 20, 30, 40]), box(2, CAT, [1, 2, 3, 4]), images_present=(2,))
-    with pytest.raises(TrainingError, match=r"1 of 2 pictures .* not there: 5\.jpg"):
+    with pytest.raises(TrainingError, match=r"1 of 2 images .* missing: 5\.jpg"):
         read_dataset(file, file.parent)
 
 
@@ -102,7 +102,7 @@ def test_two_categories_of_one_name(dataset):
     content = json.loads(file.read_text())
     content["categories"][0]["name"] = "dog"
     file.write_text(json.dumps(content))
-    with pytest.raises(TrainingError, match="3 and 7 are both called 'dog'"):
+    with pytest.raises(TrainingError, match="3 and 7 are both named 'dog'"):
         read_dataset(file, file.parent)
 
 
@@ -132,6 +132,7 @@ print(json.dumps(rows))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.paddle
 def test_real_annotations_are_read_as_ppdet_does(shared, paddle_python):
     file, folder = shared / "coco" / "instances_val400.json", shared / "coco" / "val2017"

@@ -71,7 +71,7 @@ def test_a_copy_has_the_same_digest_and_a_change_another(paths, tmp_path):
 def test_what_has_the_same_times_is_not_read_again(paths, monkeypatch):
     rows = scan(paths)
     read = []
-    monkeypatch.setattr(image_record, "image_sum", lambda path: read.append(path) or (7, 7))
+    monkeypatch.setattr(image_record, "image_checksum", lambda path: read.append(path) or (7, 7))
     assert np.array_equal(scan(paths, rows), rows)
     assert not read
     os.utime(paths[1], ns=(1, 1))
@@ -116,10 +116,10 @@ def test_the_first_that_is_another_is_named(paths):
     paths[1].write_bytes(b"12")
     paths[3].unlink()
     text = refused(paths, before, scan(paths))
-    assert text.startswith(f"{paths[1]}: is another image than when the training of ")
+    assert text.startswith(f"{paths[1]}: changed since the training of ")
     assert "it had 2 bytes with checksum " in text
-    assert ", and so are 1 more of 5 images to train on. Put back" in text
+    assert ", and so did 1 more of 5 images to train on. Restore" in text
     text = refused(paths[3:], before[3:], scan(paths[3:]))
-    assert "3.jpg: is another" in text
+    assert "3.jpg: changed since" in text
     assert "it cannot be read, of 2 images" in text
-    assert "the 5 images to train on are others" in refused(paths, NOTHING, scan(paths))
+    assert "the 5 images to train on differ" in refused(paths, NOTHING, scan(paths))

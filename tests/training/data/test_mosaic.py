@@ -36,6 +36,7 @@ def python_rng(seed):
     return Random(seed)  # noqa: S311
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("portable")
 @pytest.mark.parametrize("seed", range(40))
 def test_arrays_are_ppdets(golden, seed):

@@ -38,7 +38,7 @@ def test_boxes_are_ppdets(golden, seed):
 
 
 def test_pixels_stay_with_their_boxes():
-    """A rectangle of its own colour is found where its box says."""
+    """A rectangle of its own color is found where its box says."""
     for seed in range(30):
         image = np.zeros((80, 120, 3), np.uint8)
         own = np.array([[20, 10, 50, 40], [60, 45, 110, 70]], np.float32)
@@ -69,7 +69,7 @@ def test_boxes_stay_inside_and_keep_their_class(draw_seed, seed):
 
 
 def test_how_often_nothing_is_cut_off():
-    """No crop is one of seven; a single box that fills the picture allows every other one."""
+    """No crop is one of seven; a single box that fills the image allows every other one."""
     own = LabeledImage(np.zeros((50, 50, 3), np.uint8), np.float32([[0, 0, 50, 50]]), np.array([0]))
     random = np.random.RandomState(0)
     whole = sum(crop(own, random).image.shape == own.image.shape for _ in range(2000))
@@ -146,7 +146,7 @@ def test_boxes_stay_inside_and_none_is_lost(seed, height, width):
     assert (resized <= [width, height, width, height]).all()
 
 
-def test_a_picture_of_several_blocks_is_normalised_whole():
+def test_a_image_of_several_blocks_is_normalized_whole():
     image = np.full((300, 300, 3), [255, 0, 127.5], np.float32)
     target = np.full((3, 300, 300), np.nan, np.float32)
     normalize_into(target, image, Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.25, 1.0)))

@@ -20,9 +20,9 @@ def test_every_number_is_a_line_with_its_source():
     path = "configs/picodet/picodet_l_416_coco_lcnet.yml:"
     assert lines["schedule.base_lr"][1:] == ["0.12", path, "LearningRate.base_lr"]
     assert lines["augmentation.sizes"][1:6] == ["352,", "384,", "416,", "448,", "480"]
-    assert "96 pictures a step (24 x 4); for another number the base rate 0.12" in out
-    assert "117,266 pictures: 1,221 steps an epoch, 305,250 in all" in out
-    assert "not what ppdet has" not in out
+    assert "96 images per step (24 x 4); for another number the base learning rate 0.12" in out
+    assert "117,266 images: 1,221 steps per epoch, 305,250 in all" in out
+    assert "differs from ppdet" not in out
 
 
 def test_what_a_file_changes_is_marked(tmp_path):
@@ -33,8 +33,8 @@ def test_what_a_file_changes_is_marked(tmp_path):
     assert line.split()[:3] == ["schedule.base_lr", "*", "0.1"]
     assert f"{path}: schedule.base_lr" in line
     assert sum(" * " in line for line in out.splitlines()) == 1
-    assert "*: not what ppdet has" in out
-    assert "3,200 pictures: 10 steps an epoch, 3,000 in all" in out
+    assert "*: differs from ppdet" in out
+    assert "3,200 images: 10 steps per epoch, 3,000 in all" in out
 
 
 def test_on_a_terminal_nothing_is_cut_off():

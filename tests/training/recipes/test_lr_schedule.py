@@ -41,7 +41,7 @@ def test_every_rate_is_ppdets(golden, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "base_rate"),
+    ("name", "base_lr"),
     [
         ("picodet_s_416_coco", 0.4),
         ("picodet_m_416_coco", 0.4),
@@ -58,7 +58,7 @@ def test_rates_of_whole_trainings_are_ppdets(shared, name, base_lr):
 
 
 def test_a_training_shorter_than_its_decay_never_gets_to_the_end():
-    """As L's: 250 epochs of 300, 6.7 per cent of the base rate are left."""
+    """As L's: 250 epochs of 300, 6.7 per cent of the base learning rate are left."""
     lr = learning_rates(Schedule(0.3, epochs=250, decay_epochs=300), 1000)
     assert lr(250_000) / 0.3 == pytest.approx(0.0671, abs=5e-5)
 

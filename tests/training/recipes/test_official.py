@@ -156,13 +156,13 @@ def test_the_pruner_stands_still_for_as_long_as_it_prunes():
     assert 117_266 // recipe.batches.total * 150 == 34350
 
 
-def test_the_npus_has_pictures_and_rates_of_its_own():
+def test_the_npu_recipe_has_its_own_images_and_learning_rates():
     recipe, other = RECIPES["picodet_s_416_coco_npu"], RECIPES["picodet_s_416_coco_lcnet"]
     before, after = leaves(other), leaves(recipe)
     assert {path: after[path] for path in after if after[path] != before[path]} == {
         "model": "picodet_s_416_coco_npu",
         "batches.per_gpu": 40,
-        "schedule.base_rate": 0.2,
+        "schedule.base_lr": 0.2,
         "schedule.warmup": "exponential",
         "schedule.warmup_steps": 0,
         "schedule.warmup_epochs": 2,

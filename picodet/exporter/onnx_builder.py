@@ -8,7 +8,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 
-class GraphWriter:
+class OnnxBuilder:
     """Nodes and constants in the order in which they are written.
 
     A node with one output has the output's name. Every method returns the name of what it made.
@@ -30,7 +30,7 @@ class GraphWriter:
             self.constants[name] = numpy_helper.from_array(np.asarray(value, dtype), name)
         return name
 
-    def number(self, value: float) -> str:
+    def scalar(self, value: float) -> str:
         return self.constant(value, f"number_{value!r}")
 
     def integers(self, values: Sequence[int]) -> str:
@@ -39,11 +39,11 @@ class GraphWriter:
 
     def split(self, x: str, sizes: Sequence[int], axis: int, names: Sequence[str]) -> None:
         """Sizes are an attribute before opset 13; from 18 on even equal ones must be said."""
-        inputs, said = [x], {"axis": axis, "split": list(sizes)}
+        inputs, attributes = [x], {"axis": axis, "split": list(sizes)}
         if self.opset >= 13:
-            inputs, said = [x, self.integers(sizes)], {"axis": axis}
+            inputs, attributes = [x, self.integers(sizes)], {"axis": axis}
         node = helper.make_node("Split", inputs, names, names[0] + "_split")
-        node.attribute.extend(helper.make_attribute(*item) for item in said.items())
+        node.attribute.extend(helper.make_attribute(*item) for item in attributes.items())
         self.nodes.append(node)
 
     def reshape(self, x: str, shape: Sequence[int], name: str) -> str:
@@ -62,13 +62,13 @@ class GraphWriter:
         gate = self.add("HardSigmoid", [x], name + ".gate", alpha=1 / 6, beta=0.5)
         return self.add("Mul", [x, gate], name)
 
-    def enlarge(self, x: str, name: str) -> str:
+    def upsample(self, x: str, name: str) -> str:
         """[B, C, H, W] -> [B, C, 2H, 2W], each cell becomes four."""
         scales = self.constant([1, 1, 2, 2], "scales")
         # before opset 13 the input in the middle must be there, though nothing reads it
-        middle = self.constant([], "no_region") if self.opset < 13 else ""
-        how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        return self.add("Resize", [x, middle, scales], name, mode="nearest", **how)
+        roi = self.constant([], "no_region") if self.opset < 13 else ""
+        modes = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return self.add("Resize", [x, roi, scales], name, mode="nearest", **modes)
 
     def squeeze(self, x: str, axis: int, name: str) -> str:
         return self._along("Squeeze", x, axis, name, since=13)
@@ -94,24 +94,24 @@ class GraphWriter:
             return self.add(operator, [x], name, axes=[axis], **attributes)
         return self.add(operator, [x, self.integers([axis])], name, **attributes)
 
-    def filled(self, shape: str, value: float, name: str) -> str:
+    def full(self, shape: str, value: float, name: str) -> str:
         """A float tensor of a shape that is computed."""
         tensor = numpy_helper.from_array(np.array([value], np.float32))
         return self.add("ConstantOfShape", [shape], name, value=tensor)
 
-    def several(
+    def add_multi(
         self, operator: str, inputs: Sequence[str], names: Sequence[str], **attributes: Any
     ) -> list[str]:
         """An operator with several outputs; the node has the name of the first."""
         self.nodes.append(helper.make_node(operator, inputs, names, names[0], **attributes))
         return list(names)
 
-    def inner(self) -> "GraphWriter":
+    def subgraph(self) -> "OnnxBuilder":
         """For a branch of an If: it takes tensors from around, constants among them."""
-        writer = GraphWriter(self.opset)
-        writer.constants = self.constants
-        return writer
+        builder = OnnxBuilder(self.opset)
+        builder.constants = self.constants
+        return builder
 
-    def branch(self, output: str) -> onnx.GraphProto:
+    def build_branch(self, output: str) -> onnx.GraphProto:
         """What an inner writer wrote."""
         return helper.make_graph(self.nodes, output, [], [onnx.ValueInfoProto(name=output)])

@@ -10,38 +10,40 @@ import numpy as np
 
 from picodet.config import SIZE_DIVISOR, ModelConfig
 from picodet.data.preprocess import preprocess, read_image
-from picodet.export.options import Wanted
+from picodet.exporter.options import ExportOptions
 
-OUR_PICTURE = Path(__file__).parent.parent / "alignment" / "recording" / "astronaut.png"
+BUNDLED_IMAGE = Path(__file__).parent.parent / "alignment" / "recording" / "astronaut.png"
 
 
 @dataclass(frozen=True)
-class Trial:
+class VerifyInputs:
     """One run."""
 
     images: np.ndarray  # [B, 3, H, W] float32, preprocessed
     scale_factors: np.ndarray  # [B, 2] float32 (y, x)
 
 
-def trials(config: ModelConfig, wanted: Wanted, pictures: Sequence[Path]) -> Iterator[Trial]:
+def make_verify_inputs(
+    config: ModelConfig, options: ExportOptions, image_paths: Sequence[Path]
+) -> Iterator[VerifyInputs]:
     """Every picture and its left half, whose scale factor is another.
 
     In batches of the fixed size, or of one and of two; at the fixed size, or at the model's own and
     at one that is not square. Raises ImageError for a picture that cannot be used.
     """
-    whole = [read_image(path) for path in pictures or (OUR_PICTURE,)]
+    whole = [read_image(path) for path in image_paths or (BUNDLED_IMAGE,)]
     views = [view for image in whole for view in (image, image[:, : ceil(image.shape[1] / 2)])]
-    for size in _sizes(config, wanted):
+    for size in _sizes(config, options):
         prepared = [preprocess(view, size, config.preprocessing) for view in views]
-        batches = (1, 2) if wanted.batch == "dynamic" else (wanted.batch,)
+        batches = (1, 2) if options.batch == "dynamic" else (options.batch,)
         for batch in batches:
             for first in range(0, len(prepared), batch):
                 images, factors = zip(*islice(cycle(prepared), first, first + batch), strict=True)
-                yield Trial(np.stack(images), np.stack(factors))
+                yield VerifyInputs(np.stack(images), np.stack(factors))
 
 
-def _sizes(config: ModelConfig, wanted: Wanted) -> tuple[tuple[int, int], ...]:
-    if wanted.input_size != "dynamic":
-        return (wanted.input_size or config.input_size,)
+def _sizes(config: ModelConfig, options: ExportOptions) -> tuple[tuple[int, int], ...]:
+    if options.input_size != "dynamic":
+        return (options.input_size or config.input_size,)
     height, width = config.input_size
     return (height, width), (max(height - SIZE_DIVISOR, SIZE_DIVISOR), width + SIZE_DIVISOR)

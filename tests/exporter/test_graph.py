@@ -10,16 +10,16 @@ from onnx import helper
 from onnx.utils import Extractor
 from tracing import filled_model, seeded_checkpoint
 
-from picodet.export import ort
-from picodet.export.model_proto import build
-from picodet.export.options import Wanted
+from picodet.exporter import ort
+from picodet.exporter.model_proto import build_model
+from picodet.exporter.options import ExportOptions
 from picodet.formats.meta import META_KEY, config_from_meta
 from picodet.zoo.architectures import XS_LCNET
 
 
 @pytest.fixture(scope="module")
 def graph(seeded_model, meta):
-    return build(seeded_model, Wanted("heads"), meta).graph
+    return build_model(seeded_model, ExportOptions("heads"), meta).graph
 
 
 @pytest.fixture(scope="module", params=["esnet", "lcnet"])
@@ -29,7 +29,7 @@ def heads(request, seeded_model, meta):
     if request.param == "lcnet":
         config = replace(XS_LCNET, classes=("a", "b", "c"), input_size=(96, 64))
         model = filled_model(config, seeded_checkpoint(config))
-    return build(model, Wanted("heads"), meta)
+    return build_model(model, ExportOptions("heads"), meta)
 
 
 def nodes(graph):
@@ -64,6 +64,7 @@ def test_what_has_no_weights_is_named_after_its_block(graph):
     assert names["head.conv_feat.levels.3.pw1.hardswish"] == "HardSwish"
 
 
+@pytest.mark.slow
 def test_names_are_given_once(heads):
     graph = heads.graph
     names = [node.name for node in graph.node]
@@ -94,16 +95,16 @@ def test_every_block_can_be_taken_out(heads):
     ends = {value.name for value in heads.graph.output}
     extractor = Extractor(heads)
     for path, block in blocks.items():
-        made = {name for node in block for name in node.output}
+        written = {name for node in block for name in node.output}
         read = {name for node in block for name in node.input if name}
         within = {id(node) for node in block}
         outside = {
             name for node in heads.graph.node if id(node) not in within for name in node.input
         }
-        inputs, outputs = sorted(read - made - constants), sorted(made & (outside | ends))
-        taken = extractor.extract_model(inputs, outputs)
-        onnx.checker.check_model(taken, full_check=True)
-        assert {node.name for node in taken.graph.node} == {node.name for node in block}, path
+        inputs, outputs = sorted(read - written - constants), sorted(written & (outside | ends))
+        extracted = extractor.extract_model(inputs, outputs)
+        onnx.checker.check_model(extracted, full_check=True)
+        assert {node.name for node in extracted.graph.node} == {node.name for node in block}, path
     assert len(blocks) > 30
 
 
@@ -112,24 +113,29 @@ def test_nothing_is_left_of_batch_norms(graph):
     assert not [tensor.name for tensor in graph.initializer if "running" in tensor.name]
 
 
+@pytest.mark.slow
 def test_no_constant_is_unused(seeded_model, meta):
     for level in ("heads", "boxes", "detections"):
         for opset in (11, 13):
-            proto = build(seeded_model, Wanted(level, opset, input_size=(256, 256)), meta)
+            proto = build_model(
+                seeded_model, ExportOptions(level, opset, input_size=(256, 256)), meta
+            )
             used = {name for node in nodes(proto.graph) for name in node.input}
             assert {tensor.name for tensor in proto.graph.initializer} <= used
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opset", [11, 13, 14, ort.newest_opset()])
 def test_hardswish_is_one_operator_from_14_on_and_two_before(seeded_model, meta, opset):
-    found = kinds(build(seeded_model, Wanted("heads", opset), meta))
+    found = kinds(build_model(seeded_model, ExportOptions("heads", opset), meta))
     assert found.count("HardSwish") == (87 if opset >= 14 else 0)
     assert found.count("HardSigmoid") == (13 if opset >= 14 else 13 + 87)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("opset", "version"), [(11, 6), (14, 7), (17, 8), (21, 10)])
 def test_the_ir_is_as_old_as_the_opset(seeded_model, meta, opset, version):
-    assert build(seeded_model, Wanted("heads", opset), meta).ir_version == version
+    assert build_model(seeded_model, ExportOptions("heads", opset), meta).ir_version == version
 
 
 def shapes(values):
@@ -140,22 +146,22 @@ def shapes(values):
 
 
 def test_inputs_and_outputs(seeded_model, meta):
-    proto = build(seeded_model, Wanted("heads"), meta)
+    proto = build_model(seeded_model, ExportOptions("heads"), meta)
     assert shapes(proto.graph.input) == {"image": [1, 3, 96, 64]}
     assert list(shapes(proto.graph.output).items()) == [
         ("scores_8", [1, 96, 3]),
         ("scores_16", [1, 24, 3]),
         ("scores_32", [1, 6, 3]),
         ("scores_64", [1, 2, 3]),
-        ("sides_8", [1, 96, 32]),
-        ("sides_16", [1, 24, 32]),
-        ("sides_32", [1, 6, 32]),
-        ("sides_64", [1, 2, 32]),
+        ("reg_8", [1, 96, 32]),
+        ("reg_16", [1, 24, 32]),
+        ("reg_32", [1, 6, 32]),
+        ("reg_64", [1, 2, 32]),
     ]
-    proto = build(seeded_model, Wanted("boxes", batch="dynamic"), meta)
+    proto = build_model(seeded_model, ExportOptions("boxes", batch="dynamic"), meta)
     assert shapes(proto.graph.input) == {"image": ["batch", 3, 96, 64]}
     assert shapes(proto.graph.output) == {"boxes": ["batch", 128, 4], "scores": ["batch", 3, 128]}
-    proto = build(seeded_model, Wanted(batch=2, input_size="dynamic"), meta)
+    proto = build_model(seeded_model, ExportOptions(batch=2, input_size="dynamic"), meta)
     assert shapes(proto.graph.input) == {
         "image": [2, 3, "height", "width"],
         "scale_factor": [2, 2],
@@ -164,26 +170,27 @@ def test_inputs_and_outputs(seeded_model, meta):
 
 
 def test_metadata_is_the_checkpoints_and_what_the_level_needs(seeded_model, meta):
-    wanted = Wanted(input_size=(64, 32), score_threshold=0.3)
-    proto = build(seeded_model, wanted, meta)
-    said = json.loads({entry.key: entry.value for entry in proto.metadata_props}[META_KEY])
-    assert config_from_meta(said).input_size == (64, 32)
-    assert config_from_meta(said).classes == ("a", "b", "c")
-    assert (said["source"], said["sha256"]) == (meta["source"], meta["sha256"])
-    assert said["project"] == [0, 1, 2, 3, 4, 5, 6, 7]
-    assert (said["level"], said["score_threshold"], said["iou_threshold"]) == (
+    options = ExportOptions(input_size=(64, 32), score_threshold=0.3)
+    proto = build_model(seeded_model, options, meta)
+    metadata = json.loads({entry.key: entry.value for entry in proto.metadata_props}[META_KEY])
+    assert config_from_meta(metadata).input_size == (64, 32)
+    assert config_from_meta(metadata).classes == ("a", "b", "c")
+    assert (metadata["source"], metadata["sha256"]) == (meta["source"], meta["sha256"])
+    assert metadata["project"] == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert (metadata["level"], metadata["score_threshold"], metadata["iou_threshold"]) == (
         *("detections", 0.3, 0.6),
     )
 
 
+@pytest.mark.slow
 def test_top_k_is_counted_only_where_a_class_can_have_so_many(seeded_model, meta):
     few, many, any_size = (
-        kinds(build(seeded_model, Wanted(input_size=size), meta))
+        kinds(build_model(seeded_model, ExportOptions(input_size=size), meta))
         for size in ((192, 192), (256, 256), "dynamic")
     )
     assert (few.count("If"), many.count("If"), any_size.count("If")) == (0, 1, 1)
 
 
 def test_opsets_are_written_as_they_are_asked_for(seeded_model, meta):
-    proto = build(seeded_model, Wanted("heads", 12), meta)
+    proto = build_model(seeded_model, ExportOptions("heads", 12), meta)
     assert list(proto.opset_import) == [helper.make_opsetid("", 12)]

@@ -6,15 +6,15 @@ from rich.table import Table
 from rich.text import Text
 
 from picodet.errors import one_line
-from picodet.export.api import Report, Shapes
-from picodet.export.verify import Verification
+from picodet.exporter.export import ExportReport, Shapes
+from picodet.exporter.verify import Verification
 
-RUNTIMES = ("torch", "onnx", "onnxruntime")
+PACKAGES = ("torch", "onnx", "onnxruntime")
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: ExportReport, console: Console) -> None:
     """What was written, what it takes and gives, and how far it is from torch."""
-    used = ", ".join(f"{name} {report.versions[name]}" for name in RUNTIMES)
+    used = ", ".join(f"{name} {report.versions[name]}" for name in PACKAGES)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -49,13 +49,13 @@ def print_verification(verification: Verification, console: Console) -> None:
     table.add_column("output")
     for header in ("worst error", "allowed", "x noise"):
         table.add_column(header, justify="right")
-    for name, gap in verification.gaps.items():
+    for name, difference in verification.differences.items():
         cells = [
-            gap.problem or f"{gap.error:.2g}",
-            f"{gap.allowed:.2g}",
-            f"{gap.error_over_noise:.2g}",
+            difference.problem or f"{difference.error:.2g}",
+            f"{difference.allowed:.2g}",
+            f"{difference.error_over_noise:.2g}",
         ]
-        table.add_row(name, *map(Text, cells), style=None if gap.ok else "red")
+        table.add_row(name, *map(Text, cells), style=None if difference.ok else "red")
     console.print(table)
 
 

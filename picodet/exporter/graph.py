@@ -8,7 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from picodet.config import STRIDES
-from picodet.export.onnx_builder import GraphWriter
+from picodet.exporter.onnx_builder import OnnxBuilder
 from picodet.graphs.operators import Operator, Source
 from picodet.graphs.tracing import trace
 from picodet.models.folding import fold_batch_norm
@@ -18,7 +18,7 @@ from picodet.models.picodet import PicoDet
 
 Size = tuple[int, int] | None  # height and width of a map; None where any picture is taken
 # change no shape; the slope of a leaky ReLU is 0.01 in ONNX as in torch, if none is said
-PLAIN = {
+SHAPE_PRESERVING = {
     "relu": "Relu",
     "leaky_relu": "LeakyRelu",
     "sigmoid": "Sigmoid",
@@ -26,11 +26,11 @@ PLAIN = {
     "add": "Add",
 }
 # functions that heads call beside the layers that they belong to
-BESIDE = ("hardswish", "relu6", "avg_pool")
+FUNCTIONAL_KINDS = ("hardswish", "relu6", "avg_pool")
 
 
 @dataclass(frozen=True)
-class Map:
+class FeatureMap:
     """A tensor [B, channels, *size] of the graph."""
 
     name: str
@@ -39,30 +39,30 @@ class Map:
 
 
 @dataclass(frozen=True)
-class Predicted:
+class PredictedMaps:
     """What the predictors say, level after level, finest first."""
 
-    logits: tuple[Map, ...]  # of classes, before the sigmoid
-    sides: tuple[Map, ...]  # 4 * bins channels, before the softmax: left, top, right, bottom
-    alignment: tuple[Map, ...] = ()  # 1 channel, before the sigmoid; PicoHeadV2 only
+    logits: tuple[FeatureMap, ...]  # of classes, before the sigmoid
+    reg: tuple[FeatureMap, ...]  # 4 * bins channels, before the softmax: left, top, right, bottom
+    alignment: tuple[FeatureMap, ...] = ()  # 1 channel, before the sigmoid; PicoHeadV2 only
 
 
-def write_network(writer: GraphWriter, model: PicoDet, image: str, size: Size) -> Predicted:
+def write_network(builder: OnnxBuilder, model: PicoDet, image: str, size: Size) -> PredictedMaps:
     """All nodes from the input `image` to the predictors, batch norms folded."""
-    network = _Network(writer, model, image, size)
-    for i in range(len(network.operators)):
-        network.write(i)
-    return network.predicted()
+    graph_builder = _GraphBuilder(builder, model, image, size)
+    for i in range(len(graph_builder.operators)):
+        graph_builder.write(i)
+    return graph_builder.predicted()
 
 
-class _Network:
-    def __init__(self, writer: GraphWriter, model: PicoDet, image: str, size: Size) -> None:
+class _GraphBuilder:
+    def __init__(self, builder: OnnxBuilder, model: PicoDet, image: str, size: Size) -> None:
         traced = trace(model.config)
-        self.writer, self.model, self.weights = writer, model, model.state_dict()
+        self.builder, self.model, self.weights = builder, model, model.state_dict()
         self.operators, self.calls = traced.operators, traced.calls
-        self.maps = {Source(-1): Map(image, 3, size)}
-        self.readers = Counter(source for each in traced.operators for source in each.sources)
-        self.given: dict[str, int] = {}  # how often a name was given
+        self.maps = {Source(-1): FeatureMap(image, 3, size)}
+        self.num_readers = Counter(source for each in traced.operators for source in each.sources)
+        self.name_counts: dict[str, int] = {}  # how often a name was given
 
     def write(self, i: int) -> None:
         """The i-th operator."""
@@ -78,48 +78,48 @@ class _Network:
         else:
             self.maps[Source(i)] = self._other(i, first, others)
 
-    def predicted(self) -> Predicted:
+    def predicted(self) -> PredictedMaps:
         """What the head returns, in the order of its fields."""
         (head,) = (call for call in self.calls if call.path == "head")
         maps = [self.maps[source] for source in head.outputs]
         parts = [tuple(maps[i : i + len(STRIDES)]) for i in range(0, len(maps), len(STRIDES))]
-        logits, *alignment, sides = parts
-        return Predicted(logits, sides, *alignment)
+        logits, *alignment, reg = parts
+        return PredictedMaps(logits, reg, *alignment)
 
-    def _other(self, i: int, first: Map, others: list[Map]) -> Map:
-        writer, inputs = self.writer, [first.name, *(other.name for other in others)]
+    def _other(self, i: int, first: FeatureMap, others: list[FeatureMap]) -> FeatureMap:
+        builder, inputs = self.builder, [first.name, *(other.name for other in others)]
         name, channels, size = self._name(i, first), first.channels, first.size
         match self.operators[i].kind:
             case "hardswish":
-                writer.hardswish(first.name, name)
+                builder.hardswish(first.name, name)
             case "relu6":
-                writer.add("Clip", [*inputs, writer.number(0.0), writer.number(6.0)], name)
+                builder.add("Clip", [*inputs, builder.scalar(0.0), builder.scalar(6.0)], name)
             case "hardsigmoid":
-                writer.add("HardSigmoid", inputs, name, alpha=self._slope(i), beta=0.5)
+                builder.add("HardSigmoid", inputs, name, alpha=self._slope(i), beta=0.5)
             case "shuffle":
                 self._shuffle(first, name)
             case "concat":
-                writer.add("Concat", inputs, name, axis=1)
+                builder.add("Concat", inputs, name, axis=1)
                 channels += sum(other.channels for other in others)
             case "max_pool":
                 window = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
-                writer.add("MaxPool", inputs, name, **window)
-                size = _divided(size, 2)
+                builder.add("MaxPool", inputs, name, **window)
+                size = _downsampled(size, 2)
             case "other_avg_pool":  # at an odd end torch divides by the cells that there are
                 window = {"kernel_shape": [2, 2], "strides": [2, 2]}
-                writer.add("AveragePool", inputs, name, ceil_mode=1, count_include_pad=0, **window)
-                size = _divided(size, 2)
+                builder.add("AveragePool", inputs, name, ceil_mode=1, count_include_pad=0, **window)
+                size = _downsampled(size, 2)
             case "upsample":
-                writer.enlarge(first.name, name)
+                builder.upsample(first.name, name)
                 size = size and (2 * size[0], 2 * size[1])
             case "avg_pool":
-                writer.add("GlobalAveragePool", inputs, name)
+                builder.add("GlobalAveragePool", inputs, name)
                 size = (1, 1)
             case kind:
-                writer.add(PLAIN[kind], inputs, name)
-        return Map(name, channels, size)
+                builder.add(SHAPE_PRESERVING[kind], inputs, name)
+        return FeatureMap(name, channels, size)
 
-    def _conv(self, i: int, x: Map) -> Map:
+    def _conv(self, i: int, x: FeatureMap) -> FeatureMap:
         """A convolution; a batch norm behind it is folded into it."""
         operator, following = self.operators[i], self.operators[i + 1 : i + 2]
         layer = cast(nn.Conv2d, self._layer(operator))
@@ -130,49 +130,49 @@ class _Network:
                 layer.weight.detach(), self._tensors(following[0]), norm.eps
             )
         name, (stride, _), (kernel, _) = self._name(i, x), layer.stride, layer.kernel_size
-        read = x.name
+        input_name = x.name
         # Where others read the tensor too, it gets a name for this one: what cuts the graph in
         # front of a layer (NNCF 3.4) cuts by the tensor's name, and would cut the others as well.
         # Nothing is computed: onnxruntime and OpenVINO take the node out when they load.
-        if self.readers[operator.sources[0]] > 1:
-            read = self.writer.add("Identity", [read], f"{name}.input")
+        if self.num_readers[operator.sources[0]] > 1:
+            input_name = self.builder.add("Identity", [input_name], f"{name}.input")
         constants = [
-            self.writer.constant(array, f"{name}.{role}")
+            self.builder.constant(array, f"{name}.{role}")
             for role, array in (("weight", weight), ("bias", bias))
         ]
-        self.writer.add(
+        self.builder.add(
             "Conv",
-            [read, *constants],
+            [input_name, *constants],
             name,
             group=layer.groups,
             kernel_shape=[kernel, kernel],
             strides=[stride, stride],
             pads=[kernel // 2] * 4,
         )
-        return Map(name, layer.out_channels, _divided(x.size, stride))
+        return FeatureMap(name, layer.out_channels, _downsampled(x.size, stride))
 
-    def _shuffle(self, x: Map, name: str) -> None:
+    def _shuffle(self, x: FeatureMap, name: str) -> None:
         """The two halves of the channels, interleaved."""
-        writer, half = self.writer, x.channels // 2
+        builder, half = self.builder, x.channels // 2
         if x.size:
-            cut = writer.reshape(x.name, [0, 2, half, *x.size], f"{name}.cut")
-            swapped = writer.add("Transpose", [cut], f"{name}.swapped", perm=[0, 2, 1, 3, 4])
-            writer.reshape(swapped, [0, x.channels, *x.size], name)
+            grouped = builder.reshape(x.name, [0, 2, half, *x.size], f"{name}.cut")
+            swapped = builder.add("Transpose", [grouped], f"{name}.swapped", perm=[0, 2, 1, 3, 4])
+            builder.reshape(swapped, [0, x.channels, *x.size], name)
         else:
-            cut = writer.reshape(x.name, [0, 2, half, -1], f"{name}.cut")
-            swapped = writer.add("Transpose", [cut], f"{name}.swapped", perm=[0, 2, 1, 3])
-            shape = writer.add("Shape", [x.name], f"{name}.shape")
-            writer.add("Reshape", [swapped, shape], name)
+            grouped = builder.reshape(x.name, [0, 2, half, -1], f"{name}.cut")
+            swapped = builder.add("Transpose", [grouped], f"{name}.swapped", perm=[0, 2, 1, 3])
+            shape = builder.add("Shape", [x.name], f"{name}.shape")
+            builder.add("Reshape", [swapped, shape], name)
 
-    def _split(self, i: int, x: Map) -> list[Map]:
+    def _split(self, i: int, x: FeatureMap) -> list[FeatureMap]:
         """In halves within a block, in logits and sides behind a predictor."""
         name, head = self._name(i, x), self.model.head
         if isinstance(head, PicoHead) and x.name.startswith("head."):
-            sizes, names = head.split, [f"{x.name}.logits", f"{x.name}.sides"]
+            sizes, names = head.split, [f"{x.name}.logits", f"{x.name}.reg"]
         else:
-            sizes, names = [x.channels // 2] * 2, [f"{name}.passed", f"{name}.worked"]
-        self.writer.split(x.name, sizes, 1, names)
-        return [Map(part, count, x.size) for part, count in zip(names, sizes, strict=True)]
+            sizes, names = [x.channels // 2] * 2, [f"{name}.shortcut", f"{name}.branch"]
+        self.builder.split(x.name, sizes, 1, names)
+        return [FeatureMap(part, count, x.size) for part, count in zip(names, sizes, strict=True)]
 
     def _layer(self, operator: Operator) -> nn.Module:
         """The layer with weights that an operator is."""
@@ -184,24 +184,24 @@ class _Network:
 
     def _slope(self, i: int) -> float:
         """Of a hard-sigmoid, which is a layer or called by one."""
-        around = self.model.get_submodule(self._path(i))
-        return around.slope if isinstance(around, SqueezeExcite) else HARD_SIGMOID_SLOPE
+        module = self.model.get_submodule(self._path(i))
+        return module.slope if isinstance(module, SqueezeExcite) else HARD_SIGMOID_SLOPE
 
     def _path(self, i: int) -> str:
         """Of the layer that an operator is, or of the block that calls it."""
-        around = [call for call in self.calls if i in call.operators]
-        return min(around, key=lambda call: len(call.operators)).path
+        callers = [call for call in self.calls if i in call.operators]
+        return min(callers, key=lambda call: len(call.operators)).path
 
-    def _name(self, i: int, x: Map) -> str:
+    def _name(self, i: int, x: FeatureMap) -> str:
         """A layer's own path, or the path of the block that calls the operator, and its kind."""
         kind, name = self.operators[i].kind, self._path(i)
         if any(self.model.get_submodule(name).children()):
-            path = x.name.rpartition(".")[0] if kind in BESIDE else name
+            path = x.name.rpartition(".")[0] if kind in FUNCTIONAL_KINDS else name
             name = f"{path}.{kind}"
-        self.given[name] = self.given.get(name, 0) + 1
-        return name if self.given[name] == 1 else f"{name}_{self.given[name]}"
+        self.name_counts[name] = self.name_counts.get(name, 0) + 1
+        return name if self.name_counts[name] == 1 else f"{name}_{self.name_counts[name]}"
 
 
-def _divided(size: Size, stride: int) -> Size:
+def _downsampled(size: Size, stride: int) -> Size:
     """What a stride leaves: sizes are rounded up."""
     return size and (ceil(size[0] / stride), ceil(size[1] / stride))

@@ -30,18 +30,18 @@ def newest_opset() -> int:
 
 def _runs(opset: int) -> bool:
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
-    nothing = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "nothing", [x], [y])
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "nothing", [x], [y])
     imports = [helper.make_opsetid("", opset)]
     version = helper.find_min_ir_version_for(imports)
-    model = helper.make_model(nothing, opset_imports=imports, ir_version=version)
+    model = helper.make_model(graph, opset_imports=imports, ir_version=version)
     try:
-        open_file(model.SerializeToString())
+        create_session(model.SerializeToString())
     except Exception:  # onnxruntime's errors have no class of their own in common
         return False
     return True
 
 
-def open_file(file: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
+def create_session(file: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
     """As a user opens it, optimised. 0 threads: one per core."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised
@@ -57,5 +57,5 @@ def run(
 ) -> dict[str, np.ndarray]:
     """All outputs by name, of those inputs that the file has."""
     names = [output.name for output in session.get_outputs()]
-    wanted = {value.name: feed[value.name] for value in session.get_inputs()}
-    return dict(zip(names, session.run(names, wanted), strict=True))
+    used_inputs = {value.name: feed[value.name] for value in session.get_inputs()}
+    return dict(zip(names, session.run(names, used_inputs), strict=True))

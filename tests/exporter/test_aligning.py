@@ -4,22 +4,22 @@ import pytest
 
 from picodet.alignment import session
 from picodet.errors import RecordingError
-from picodet.export.api import export
-from picodet.export.options import Wanted
+from picodet.exporter.export import export
+from picodet.exporter.options import ExportOptions
 
 FORMS = {
-    "heads": Wanted("heads", 11),
-    "heads of any size": Wanted("heads", 14, "dynamic", "dynamic"),
-    "detections of any size": Wanted("detections", 11, "dynamic", "dynamic"),
-    "detections of one input": Wanted("detections", 14, single_input=True),
+    "heads": ExportOptions("heads", 11),
+    "heads of any size": ExportOptions("heads", 14, "dynamic", "dynamic"),
+    "detections of any size": ExportOptions("detections", 11, "dynamic", "dynamic"),
+    "detections of one input": ExportOptions("detections", 14, single_input=True),
 }
 
 
 @pytest.fixture(scope="module")
 def exports(checkpoint_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exports")
-    for name, wanted in FORMS.items():
-        export(checkpoint_file, folder / f"{name}.onnx", wanted, verified=False)
+    for name, options in FORMS.items():
+        export(checkpoint_file, folder / f"{name}.onnx", options, verified=False)
     return folder
 
 
@@ -33,11 +33,13 @@ def differing(reference, model):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMS)
 def test_an_export_is_aligned_with_paddles_layout(exports, name):
     assert not differing(exports / "heads.onnx", exports / f"{name}.onnx")
 
 
+@pytest.mark.slow
 def test_the_model_is_aligned_with_its_export(exports, checkpoint_file):
     assert not differing(exports / "detections of any size.onnx", checkpoint_file)
 

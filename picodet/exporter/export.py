@@ -10,11 +10,11 @@ import onnx
 
 from picodet.converter.detector import open_detector
 from picodet.errors import CheckpointError, OutputError, PicoDetError
-from picodet.export.model_proto import build
-from picodet.export.options import Level, Wanted
-from picodet.export.ort import check_opset
-from picodet.export.verify import Verification, verify
-from picodet.export.verify_inputs import trials
+from picodet.exporter.model_proto import build_model
+from picodet.exporter.options import ExportLevel, ExportOptions
+from picodet.exporter.ort import check_opset
+from picodet.exporter.verify import Verification, verify
+from picodet.exporter.verify_inputs import make_verify_inputs
 from picodet.files import atomic_write, check_distinct, check_writable
 from picodet.models.picodet import PicoDet
 from picodet.system.versions import versions
@@ -24,13 +24,13 @@ Shapes = dict[str, list[int | str]]  # of inputs or outputs; a side that is not 
 
 
 @dataclass(frozen=True)
-class Report:
+class ExportReport:
     """What was written."""
 
     source: str
     output: str
     variant: str
-    level: Level
+    level: ExportLevel
     opset: int
     inputs: Shapes
     outputs: Shapes
@@ -46,16 +46,18 @@ class Report:
         return {**asdict(replace(self, verification=None)), "verification": verification}
 
 
-class NotVerifiedError(PicoDetError):
+class VerificationError(PicoDetError):
     """A file that does not compute what the model does."""
 
     def __init__(self, output: Path, verification: Verification) -> None:
         name = verification.worst
-        gap = verification.gaps[name]
-        found = gap.problem or f"is off by {gap.error:.3g} at {list(gap.index)}"
+        difference = verification.differences[name]
+        found = (
+            difference.problem or f"is off by {difference.error:.3g} at {list(difference.index)}"
+        )
         super().__init__(
             f"{output}: the export is not the model: {name} {found}; allowed is "
-            f"{gap.allowed:.3g}. Nothing was written"
+            f"{difference.allowed:.3g}. Nothing was written"
         )
         self.verification = verification
 
@@ -66,12 +68,12 @@ class NotVerifiedError(PicoDetError):
 def export(
     source: Path,
     output: Path,
-    wanted: Wanted,
-    pictures: Sequence[Path] = (),
+    options: ExportOptions,
+    images: Sequence[Path] = (),
     overwrite: bool = False,
     verified: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Report:
+) -> ExportReport:
     """Write `output`, verified with `pictures` or one of ours, or nothing.
 
     Raises CheckpointError for a file that holds no detector, PicoDetError for wishes that no file
@@ -81,32 +83,32 @@ def export(
     if output.suffix != SUFFIX:
         raise OutputError(f"{output}: the suffix must be {SUFFIX}")
     check_writable(output, overwrite)
-    check_distinct(output, [source, *pictures])
-    wanted.check()
-    check_opset(wanted.opset)
-    size = wanted.input_size if isinstance(wanted.input_size, tuple) else None
+    check_distinct(output, [source, *images])
+    options.check()
+    check_opset(options.opset)
+    size = options.input_size if isinstance(options.input_size, tuple) else None
     opened = open_detector(source, size)
     model = opened.model
-    if wanted.resize is not None:
-        numbers = replace(model.config.preprocessing, resize=wanted.resize)
-        model.config = replace(model.config, preprocessing=numbers)
+    if options.resize is not None:
+        preprocessing = replace(model.config.preprocessing, resize=options.resize)
+        model.config = replace(model.config, preprocessing=preprocessing)
     _check_finite(source, model)
-    proto = build(model, wanted, opened.origin)
+    proto = build_model(model, options, opened.origin)
     content = proto.SerializeToString()
     verification = None
     with atomic_write(output) as temporary:
         temporary.write_bytes(content)
         if verified:
-            asked = list(trials(model.config, wanted, pictures))
-            verification = verify(temporary, model, wanted, asked, progress)
+            inputs = list(make_verify_inputs(model.config, options, images))
+            verification = verify(temporary, model, options, inputs, progress)
             if not verification.ok:
-                raise NotVerifiedError(output, verification)
-    return Report(
+                raise VerificationError(output, verification)
+    return ExportReport(
         source=str(source),
         output=str(output),
         variant=model.config.name,
-        level=wanted.level,
-        opset=wanted.opset,
+        level=options.level,
+        opset=options.opset,
         inputs=_shapes(proto.graph.input),
         outputs=_shapes(proto.graph.output),
         operators=len(proto.graph.node),
@@ -129,6 +131,6 @@ def _check_finite(source: Path, model: PicoDet) -> None:
 
 def _shapes(values: Sequence[onnx.ValueInfoProto]) -> Shapes:
     return {
-        value.name: [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in values
     }

@@ -7,9 +7,9 @@ from picodet.config import ResizeKernels, check_input_size
 from picodet.errors import PicoDetError
 from picodet.ops.postprocess import Postprocessing
 
-Level = Literal["heads", "boxes", "detections"]
-LEVELS: tuple[Level, ...] = ("heads", "boxes", "detections")
-OLDEST_OPSET = 11  # that of ppdet's own exports
+ExportLevel = Literal["heads", "boxes", "detections"]
+EXPORT_LEVELS: tuple[ExportLevel, ...] = ("heads", "boxes", "detections")
+MIN_OPSET = 11  # that of ppdet's own exports
 # The oldest in which hard-swish is one operator. Nothing here gains from a newer one, and whoever
 # reads a newer one reads 14 too.
 OPSET = 14
@@ -18,10 +18,10 @@ MAX_BATCH = 256
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExportOptions:
     """The defaults are what ppdet's own export makes: NMS inside, for the model's own size."""
 
-    level: Level = "detections"
+    level: ExportLevel = "detections"
     opset: int = OPSET
     batch: int | Literal["dynamic"] = 1
     input_size: tuple[int, int] | Literal["dynamic"] | None = None  # None: the model's own
@@ -34,8 +34,8 @@ class Wanted:
         """Raise PicoDetError for what no file can be; whether a runtime has the opset is not known
         here.
         """
-        if self.opset < OLDEST_OPSET:
-            raise PicoDetError(f"opset {self.opset}: {OLDEST_OPSET} is the oldest that is written")
+        if self.opset < MIN_OPSET:
+            raise PicoDetError(f"opset {self.opset}: {MIN_OPSET} is the oldest that is written")
         if self.batch != "dynamic" and not 1 <= self.batch <= MAX_BATCH:
             raise PicoDetError(
                 f"batch {self.batch}: 1 to {MAX_BATCH} is expected, or dynamic, which takes any"

@@ -9,11 +9,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from tracing import filled_model, seeded_checkpoint
 
-from picodet.export import ort
-from picodet.export.model_proto import build
-from picodet.export.options import Wanted
-from picodet.export.verify import SQUARED, verify
-from picodet.export.verify_inputs import trials
+from picodet.exporter import ort
+from picodet.exporter.model_proto import build_model
+from picodet.exporter.options import ExportOptions
+from picodet.exporter.verify import SQUARED_SUFFIX, verify
+from picodet.exporter.verify_inputs import make_verify_inputs
 from picodet.formats.meta import make_meta
 from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, VARIANTS, XS_LCNET
 
@@ -25,47 +25,50 @@ def small(variant):
     return filled_model(config, seeded_checkpoint(config))
 
 
-def built(model, wanted):
-    return build(model, wanted, make_meta(model.config, "detector", "seeded", "ab" * 32))
+def built(model, options):
+    return build_model(model, options, make_meta(model.config, "detector", "seeded", "ab" * 32))
 
 
 @pytest.fixture
 def verified(tmp_path):
     """Builds, changes and verifies: the Verification."""
 
-    def verified(model, wanted, change=lambda proto: None):
-        proto = built(model, wanted)
+    def verified(model, options, change=lambda proto: None):
+        proto = built(model, options)
         change(proto)
         onnx.save(proto, tmp_path / "export.onnx")
-        asked = list(trials(model.config, wanted, ()))
-        return verify(tmp_path / "export.onnx", model, wanted, asked)
+        all_inputs = list(make_verify_inputs(model.config, options, ()))
+        return verify(tmp_path / "export.onnx", model, options, all_inputs)
 
     return verified
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_every_architecture_is_exported(verified, variant):
     model = small(variant)
-    found = verified(model, Wanted("heads", 11))
+    found = verified(model, ExportOptions("heads", 11))
     assert found.ok, found
-    proto = built(model, Wanted("heads", 11))
+    proto = built(model, ExportOptions("heads", 11))
     convs = {node.name for node in proto.graph.node if node.op_type == "Conv"}
     ours = {name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Conv2d)}
     assert convs == ours
     assert "BatchNormalization" not in {node.op_type for node in proto.graph.node}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", [RESNET, SHUFFLENET, S_NPU], ids=lambda variant: variant.name)
 @pytest.mark.parametrize(("level", "opset"), [("boxes", 11), ("detections", NEWEST)])
 def test_any_batch_and_any_size_pass(verified, variant, level, opset):
-    found = verified(small(variant), Wanted(level, opset, "dynamic", "dynamic"))
+    found = verified(small(variant), ExportOptions(level, opset, "dynamic", "dynamic"))
     assert found.ok, found
     assert found.runs == 6
 
 
+@pytest.mark.slow
 def test_of_an_aligned_head_the_squares_of_scores_are_compared(verified):
-    found = verified(small(XS_LCNET), Wanted())
-    assert set(found.gaps) == {"rows", "nums", "boxes", "scores" + SQUARED}
+    found = verified(small(XS_LCNET), ExportOptions())
+    assert set(found.differences) == {"rows", "nums", "boxes", "scores" + SQUARED_SUFFIX}
     shared, theirs = found.kept
     assert shared >= 0.9 * theirs > 0
 
@@ -106,6 +109,7 @@ def take_the_maximum(proto):
     pool.attribute.extend(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "change"),
     [
@@ -119,11 +123,11 @@ def take_the_maximum(proto):
     ids=["alignment", "no root", "gate", "six", "slope", "pool"],
 )
 def test_what_was_planted_is_found(verified, variant, change):
-    assert not verified(small(variant), Wanted("heads"), change).ok
+    assert not verified(small(variant), ExportOptions("heads"), change).ok
 
 
 def test_operators_of_the_others_are_named_after_their_blocks():
-    names = {n.name: n.op_type for n in built(small(S_NPU), Wanted("heads")).graph.node}
+    names = {n.name: n.op_type for n in built(small(S_NPU), ExportOptions("heads")).graph.node}
     assert names["backbone.conv1.act"] == "Clip"  # a layer
     assert names["neck.conv_t.convs.0.relu6"] == "Clip"  # a function
     assert names["head.conv_feat.levels.3.pw3.avg_pool"] == "GlobalAveragePool"
@@ -132,17 +136,18 @@ def test_operators_of_the_others_are_named_after_their_blocks():
     assert names["head.predictors.classes0.scores"] == "Sqrt"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 1)])
 def test_at_an_odd_end_only_the_cells_that_are_there_are_averaged(size):
     """No picture of ours has one; whoever feeds another gets what torch computes."""
     model = small(RESNET)
-    pool = node(built(model, Wanted("heads", 11)), "backbone.res3.res3a.shortcut.pool")
+    pool = node(built(model, ExportOptions("heads", 11)), "backbone.res3.res3a.shortcut.pool")
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy")
     pool.input[:], pool.output[:] = ["x"], ["y"]
     graph = helper.make_graph([pool], "pool", [x], [y])
     opset = [helper.make_opsetid("", 11)]
     proto = helper.make_model(graph, opset_imports=opset, ir_version=6)
     images = np.random.default_rng(0).normal(size=(1, 2, *size)).astype("f4")
-    made = ort.run(ort.open_file(proto.SerializeToString()), {"x": images})["y"]
+    made = ort.run(ort.create_session(proto.SerializeToString()), {"x": images})["y"]
     expected = model.backbone.res3.res3a.shortcut.pool(torch.from_numpy(images))
     np.testing.assert_allclose(made, expected.numpy(), rtol=1e-6)

@@ -6,40 +6,40 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from picodet.alignment.recording import probes
-from picodet.export import ort
-from picodet.export.nms import write_detections
-from picodet.export.onnx_builder import GraphWriter
+from picodet.exporter import ort
+from picodet.exporter.nms import write_detections
+from picodet.exporter.onnx_builder import OnnxBuilder
 from picodet.ops.postprocess import Candidates, apply_nms
 
 OPSETS = (11, 13, 18, ort.newest_opset())
 
 
-def opened(cells, opset=14, divided=True, score_threshold=0.025, iou_threshold=0.6):
+def nms_session(num_anchors, opset=14, divided=True, score_threshold=0.025, iou_threshold=0.6):
     """A session that is nothing but the NMS; cells: None where their number is not fixed."""
-    writer = GraphWriter(opset)
+    builder = OnnxBuilder(opset)
     factor = "scale_factor" if divided else None
     outputs = write_detections(
-        writer, "boxes", "scores", factor, score_threshold, iou_threshold, cells
+        builder, "boxes", "scores", factor, score_threshold, iou_threshold, num_anchors
     )
-    sides = {"boxes": ["b", "a", 4], "scores": ["b", "c", "a"], "scale_factor": ["b", 2]}
+    shapes = {"boxes": ["b", "a", 4], "scores": ["b", "c", "a"], "scale_factor": ["b", 2]}
     graph = helper.make_graph(
-        writer.nodes,
+        builder.nodes,
         "nms",
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-            for name, shape in sides.items()
+            for name, shape in shapes.items()
             if divided or name != "scale_factor"
         ],
         [onnx.ValueInfoProto(name=name) for name in outputs],
-        list(writer.constants.values()),
+        list(builder.constants.values()),
     )
     imports = [helper.make_opsetid("", opset)]
     version = helper.find_min_ir_version_for(imports)
     model = helper.make_model(graph, opset_imports=imports, ir_version=version)
-    return ort.open_file(model.SerializeToString())
+    return ort.create_session(model.SerializeToString())
 
 
-def ours(boxes, scores, factors, **thresholds):
+def our_nms(boxes, scores, factors, **thresholds):
     found = [
         apply_nms(Candidates(*pair), factor, **thresholds)
         for *pair, factor in zip(boxes, scores, factors, strict=True)
@@ -49,23 +49,23 @@ def ours(boxes, scores, factors, **thresholds):
 
 
 def assert_same(session, boxes, scores, factors, **thresholds):
-    made = ort.run(session, {"boxes": boxes, "scores": scores, "scale_factor": factors})
-    rows, nums = ours(boxes, scores, factors, **thresholds)
-    assert made["nums"].tolist() == nums
-    np.testing.assert_array_equal(made["rows"], rows)  # bit for bit, and in ppdet's order
+    outputs = ort.run(session, {"boxes": boxes, "scores": scores, "scale_factor": factors})
+    rows, nums = our_nms(boxes, scores, factors, **thresholds)
+    assert outputs["nums"].tolist() == nums
+    np.testing.assert_array_equal(outputs["rows"], rows)  # bit for bit, and in ppdet's order
     return nums
 
 
-def crowd(random, batch, classes, cells, spread, steps):
+def crowded_boxes(random, batch, classes, num_anchors, spread, steps):
     """Boxes around some places, and scores of which many are equal."""
-    middles = random.uniform(0, spread, (batch, cells, 2))
-    sides = random.uniform(5, 60, (batch, cells, 2))
-    boxes = np.concatenate([middles - sides, middles + sides], axis=2).astype("f4")
-    scores = random.integers(0, steps + 1, (batch, classes, cells)) / steps
+    centers = random.uniform(0, spread, (batch, num_anchors, 2))
+    sizes = random.uniform(5, 60, (batch, num_anchors, 2))
+    boxes = np.concatenate([centers - sizes, centers + sizes], axis=2).astype("f4")
+    scores = random.integers(0, steps + 1, (batch, classes, num_anchors)) / steps
     return boxes, scores.astype("f4"), random.uniform(0.3, 3, (batch, 2)).astype("f4")
 
 
-ANY = opened(None)  # one session for all examples
+ANY = nms_session(None)  # one session for all examples
 
 
 @settings(max_examples=60)
@@ -73,13 +73,13 @@ ANY = opened(None)  # one session for all examples
     seed=st.integers(0, 2**32 - 1),
     batch=st.integers(1, 4),
     classes=st.integers(1, 5),
-    cells=st.integers(1, 300),
+    num_anchors=st.integers(1, 300),
     spread=st.sampled_from([0, 10, 300, 3000]),
     steps=st.sampled_from([1, 3, 40, 10**6]),
 )
-def test_keeps_what_our_nms_keeps(seed, batch, classes, cells, spread, steps):
+def test_keeps_what_our_nms_keeps(seed, batch, classes, num_anchors, spread, steps):
     random = np.random.default_rng(seed)
-    assert_same(ANY, *crowd(random, batch, classes, cells, spread, steps))
+    assert_same(ANY, *crowded_boxes(random, batch, classes, num_anchors, spread, steps))
 
 
 @pytest.mark.parametrize("opset", OPSETS)
@@ -91,19 +91,19 @@ def test_of_a_class_only_the_best_thousand_take_part(opset):
     scores[:, :, :1000] = 0.9
     scores[0, 1, 999] = 0.1  # class 1 of picture 0: cell 1000 is its thousandth; 1001 ties with it
     factors = np.ones((2, 2), "f4")
-    assert assert_same(opened(None, opset), boxes, scores, factors) == [3, 2]
+    assert assert_same(nms_session(None, opset), boxes, scores, factors) == [3, 2]
 
 
 def test_ties_at_the_thousandth_place_go_to_the_first_cells():
     random = np.random.default_rng(3)
-    boxes, scores, factors = crowd(random, 2, 3, 3598, 2000, 2)
+    boxes, scores, factors = crowded_boxes(random, 2, 3, 3598, 2000, 2)
     assert_same(ANY, boxes, scores, factors)
-    assert_same(opened(3598), boxes, scores, factors)
+    assert_same(nms_session(3598), boxes, scores, factors)
 
 
 def test_the_best_hundred_of_each_picture_stay():
     random = np.random.default_rng(4)
-    boxes, scores, factors = crowd(random, 3, 4, 900, 100_000, 5)
+    boxes, scores, factors = crowded_boxes(random, 3, 4, 900, 100_000, 5)
     scores[1, :, 3:] = 0  # which has few, and none of the others' places
     nums = assert_same(ANY, boxes, scores, factors)
     assert nums[0] == nums[2] == 100 > nums[1] > 0
@@ -116,15 +116,15 @@ def test_nothing_is_no_row():
 
 def test_thresholds_are_those_asked_for():
     random = np.random.default_rng(5)
-    candidates = crowd(random, 1, 3, 200, 200, 50)
-    asked = {"score_threshold": 0.3, "iou_threshold": 0.45}
-    assert_same(opened(200, **asked), *candidates, **asked)
+    candidates = crowded_boxes(random, 1, 3, 200, 200, 50)
+    thresholds = {"score_threshold": 0.3, "iou_threshold": 0.45}
+    assert_same(nms_session(200, **thresholds), *candidates, **thresholds)
 
 
 def test_without_a_scale_factor_boxes_stay_as_they_are():
     random = np.random.default_rng(6)
-    boxes, scores, _ = crowd(random, 2, 3, 200, 300, 50)
-    assert_same(opened(200, divided=False), boxes, scores, np.ones((2, 2), "f4"))
+    boxes, scores, _ = crowded_boxes(random, 2, 3, 200, 300, 50)
+    assert_same(nms_session(200, divided=False), boxes, scores, np.ones((2, 2), "f4"))
 
 
 @pytest.mark.parametrize("case", [case for case in probes.NMS_CASES if case != "degenerate"])

@@ -1,0 +1,309 @@
+"""The public functions, which `picodet` names: what each command does, for Python.
+
+Sources and models are paths of files in any form that the commands take, or official names
+(`picodet list`), which are fetched once. Nothing is printed and no signal is handled. What can be
+put right raises a `picodet.errors.PicoDetError`. Everything heavy is imported inside.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from picodet.config import ResizeKernels
+
+if TYPE_CHECKING:
+    from picodet.alignment.result import Comparison
+    from picodet.converter.convert import ConversionReport
+    from picodet.converter.writers import OutputFormat
+    from picodet.evaluation.schema import Report
+    from picodet.exporter.export import ExportReport
+    from picodet.exporter.options import ExportLevel
+    from picodet.models.picodet import PicoDet
+    from picodet.training.pretrained import HeadInit
+    from picodet.training.trainer import TrainResult
+
+ProgressCallback = Callable[[int, int], None]  # done, total
+AnyPath = str | PathLike[str]
+Size = tuple[int, int]  # height, width in pixels, multiples of 32
+
+
+def no_progress(done: int, total: int) -> None:
+    """Show nothing."""
+
+
+def local_file(source: AnyPath, progress: ProgressCallback = no_progress) -> Path:
+    """The file behind an official name, fetched once into the cache; anything else as it is.
+
+    Raises FetchError where it cannot be fetched, PicoDetError for a name without published weights.
+    """
+    path = Path(source)
+    if path.suffix or len(path.parts) != 1 or path.exists():
+        return path
+    from picodet.download.fetch import fetch
+    from picodet.zoo.official import published_url
+
+    url = published_url(path.name)
+    return path if url is None else fetch(url, progress).path
+
+
+def load(source: AnyPath, input_size: Size | None = None) -> "PicoDet":
+    """A detector of any form as a torch.nn.Module, in eval mode, on the CPU, in float32.
+
+    input_size is needed where neither the file nor its name tells it. `model(images)` takes
+    preprocessed images [B, 3, H, W] and returns the raw outputs of each level; `model.config` has
+    the class names, the input size and the preprocessing. Raises CheckpointError,
+    ConversionError or GraphError for a file that holds no detector.
+    """
+    from picodet.converter.detector import open_detector
+
+    return open_detector(local_file(source), input_size).model
+
+
+def convert(
+    source: AnyPath,
+    output: AnyPath,
+    *,
+    config: str | None = None,
+    input_size: Size | None = None,
+    classes: Sequence[str] | None = None,
+    weight_set: str | None = None,
+    output_format: "OutputFormat | None" = None,
+    overwrite: bool = False,
+    allow_nonfinite: bool = False,
+) -> "ConversionReport":
+    """Convert `source` into `output`, whole or not at all, as `picodet-convert` does.
+
+    config is an official name, classes the class names; None of these three is left to the tensors
+    and the file's name. weight_set is "ema" or "raw" where the source has both; output_format is
+    "picodet", "ppdet", "mmdet" or "huggingface", and None follows the suffix of `output`. Writes
+    only `output`. Raises IncompleteError, which lists every tensor without a place, and
+    ConversionError, CheckpointError or OutputError.
+    """
+    from picodet.converter.configure import ConvertOptions
+    from picodet.converter.convert import convert_file
+
+    options = ConvertOptions(config, input_size, None if classes is None else tuple(classes))
+    return convert_file(
+        local_file(source),
+        Path(output),
+        options,
+        weight_set,
+        output_format,
+        overwrite,
+        allow_nonfinite,
+    )
+
+
+def align(
+    reference: AnyPath,
+    model: AnyPath,
+    *,
+    image: AnyPath | None = None,
+    array: AnyPath | None = None,
+    float64: bool = False,
+    tolerance: float | None = None,
+    weight_set: str | None = None,
+    paddle_python: AnyPath | None = None,
+    progress: ProgressCallback = no_progress,
+) -> "Comparison":
+    """Compare a model with a reference, layer by layer, as `picodet-align` does.
+
+    reference is a recording, weights that ppdet runs, a Paddle inference folder or an ONNX file;
+    image or array (a .npy of [1, 3, H, W]) is what both sides are fed with, by default the bundled
+    test image. float64 runs both sides in double precision (ppdet only). tolerance is relative to
+    each layer's scale; None measures the noise instead. paddle_python is a Python with Paddle.
+    `result.aligned` is the verdict, `result.stages` has each stage's. Sets the number of torch's
+    threads while it runs and restores it; do not run it in several threads at once. Raises
+    AlignmentError or RecordingError where the two cannot be compared.
+    """
+    from picodet.alignment.session import InputOptions, compare
+
+    return compare(
+        local_file(reference),
+        local_file(model),
+        InputOptions(_path(image), _path(array), float64),
+        tolerance,
+        _path(paddle_python),
+        progress,
+        weight_set,
+    )
+
+
+def evaluate(
+    model: AnyPath,
+    images: AnyPath,
+    annotations: AnyPath,
+    *,
+    interp: int | None = None,
+    score_thr: float = 0.025,
+    iou_thr: float = 0.6,
+    match_classes: Literal["name", "order"] = "name",
+    evaluator: Literal["hotcoco", "pycocotools"] = "hotcoco",
+    backend: Literal["onnxruntime", "openvino"] = "onnxruntime",
+    device: str = "cpu",
+    input_size: Size | None = None,
+    resize: ResizeKernels | None = None,
+    paddle_python: AnyPath | None = None,
+    float64: bool = False,
+    batch: int = 1,
+    threads: int | None = None,
+    skip_corrupt: bool = False,
+    progress: ProgressCallback = no_progress,
+) -> "Report":
+    """COCO's numbers of a model on a dataset, as `picodet-eval` does.
+
+    images is the folder, annotations the file in COCO's format. interp is OpenCV's number of the
+    resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None is the model's own.
+    `result.stats` has the twelve numbers, AP first, as fractions; `result.classes` each class.
+    Reads the images in `threads` threads (None: one per core) and writes nothing. Raises
+    EvaluationError where model and dataset do not fit, ImageError for images that cannot be read.
+    """
+    from picodet.distributed import SingleProcess
+    from picodet.evaluation.evaluator import EvalRequest, default_threads, detect_dataset
+    from picodet.evaluation.report.build import build_report, describe_runs
+    from picodet.inference.open_backend import RuntimeOptions
+    from picodet.ops.postprocess import Postprocessing
+
+    with tempfile.TemporaryDirectory() as folder:
+        request = EvalRequest(
+            model=local_file(model),
+            images=Path(images),
+            annotations=Path(annotations),
+            runtime_options=RuntimeOptions(
+                backend, device, input_size, _path(paddle_python), threads=1, float64=float64
+            ),
+            interps=() if interp is None else (interp,),
+            kernels=resize,
+            postprocessing=Postprocessing(score_thr, iou_thr),
+            match_classes=match_classes,
+            skip_corrupt=skip_corrupt,
+            batch=batch,
+            threads=threads or default_threads(),
+            progress_path=Path(folder, "progress.npz"),
+        )
+        output = detect_dataset(request, SingleProcess(), no_progress, progress)
+    (run,), context = describe_runs(request, output, commands=())
+    return build_report(run, context, evaluator)
+
+
+def export(
+    model: AnyPath,
+    output: AnyPath,
+    *,
+    level: "ExportLevel" = "detections",
+    opset: int = 14,
+    batch: int | Literal["dynamic"] = 1,
+    input_size: Size | Literal["dynamic"] | None = None,
+    single_input: bool = False,
+    score_thr: float = 0.025,
+    iou_thr: float = 0.6,
+    resize: ResizeKernels | None = None,
+    images: Sequence[AnyPath] = (),
+    verify: bool = True,
+    overwrite: bool = False,
+    progress: ProgressCallback = no_progress,
+) -> "ExportReport":
+    """Write a model as ONNX, verified against torch first, as `picodet-export` does.
+
+    level is how far the file goes: "heads", "boxes" or "detections" (NMS inside). images are what
+    it is verified with, by default the bundled test image. Writes only `output`, and only if the
+    file computes what torch does. Needs the extra `onnx`. Raises NotVerifiedError where it does
+    not, CheckpointError for a file that holds no detector, PicoDetError for options that exclude
+    each other.
+    """
+    from picodet.exporter.export import export as write_onnx
+    from picodet.exporter.options import ExportOptions
+
+    options = ExportOptions(
+        level, opset, batch, input_size, single_input, score_thr, iou_thr, resize
+    )
+    paths = [Path(image) for image in images]
+    return write_onnx(local_file(model), Path(output), options, paths, overwrite, verify, progress)
+
+
+def train(
+    recipe: AnyPath,
+    images: AnyPath,
+    annotations: AnyPath,
+    *,
+    val_images: AnyPath | None = None,
+    val_annotations: AnyPath | None = None,
+    pretrained: AnyPath | None = None,
+    classes: Sequence[str] | None = None,
+    head: "HeadInit" = "reuse",
+    out: AnyPath = "training",
+    resume: bool = False,
+    batch: int | None = None,
+    accumulation_steps: int = 1,
+    lr: float | None = None,
+    resize: ResizeKernels | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    amp: bool = False,
+    workers: int = 2,
+    evaluate_every: int | None = None,
+    save_steps: int = 500,
+    keep_checkpoints: int = 3,
+) -> "TrainResult":
+    """Train a detector in this process, as `picodet-train` does.
+
+    recipe is an official name or a YAML file that changes one; images and annotations are a dataset
+    in COCO's format. batch is the number of images at a time (None: the recipe's); without `lr` the
+    base learning rate follows it in proportion. pretrained are weights to start from, in any form;
+    None initializes as ppdet does. Writes last_ema.pth, best_ema.pth, checkpoints and logs into
+    `out`. Starts `workers` processes that read images; seeds no global generator but torch's.
+    Several processes train together through the command and torchrun. Raises TrainingError.
+    """
+    from picodet.distributed import SingleProcess
+    from picodet.evaluation.validation import Validation
+    from picodet.training import build
+    from picodet.training.options import TrainOptions
+    from picodet.training.recipes.yaml_file import resolve
+
+    wanted = build.with_classes(
+        resolve(str(recipe)).recipe, None if classes is None else tuple(classes)
+    )
+    wanted = build.with_resize(wanted, resize)
+    used, _ = build.with_lr(wanted, batch or wanted.batches.per_gpu, accumulation_steps, lr)
+    options = TrainOptions(
+        recipe=used,
+        out=Path(out),
+        batch_size=used.batches.per_gpu,
+        accumulation_steps=accumulation_steps,
+        seed=seed,
+        device=device,
+        amp=amp,
+        workers=workers,
+        keep_checkpoints=keep_checkpoints,
+        save_steps=save_steps,
+        evaluate_every=used.snapshot_epochs if evaluate_every is None else evaluate_every,
+    )
+    ranks, validation = SingleProcess(), None
+    val: build.DatasetPaths | None = None
+    if val_images is not None and val_annotations is not None:
+        val = build.DatasetPaths(Path(val_images), Path(val_annotations))
+        validation = partial(
+            Validation, images=val.images, annotations=val.annotations, ranks=ranks, device=device
+        )
+    prepared = build.prepare(
+        options,
+        build.DatasetPaths(Path(images), Path(annotations)),
+        val,
+        build.InitWeights(local_file(pretrained) if pretrained else None, head),
+        ranks,
+        resume,
+        validation,
+        lambda log: None,
+    )
+    try:
+        return prepared.trainer.run()
+    finally:
+        if prepared.lock:
+            prepared.lock.release()
+
+
+def _path(path: AnyPath | None) -> Path | None:
+    return None if path is None else Path(path)

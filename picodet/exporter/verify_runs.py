@@ -1,0 +1,90 @@
+"""An exported file, run on a trial: what it puts out, and what is known of that to the last bit."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from picodet.exporter import ort
+from picodet.exporter.model_proto import IMAGE, SCALE_FACTOR
+from picodet.exporter.options import ExportOptions
+from picodet.exporter.verify_inputs import VerifyInputs
+from picodet.ops.postprocess import Candidates, apply_nms
+
+Arrays = dict[str, np.ndarray]  # by name of the output
+
+
+class RawRun:
+    """A file without NMS: its own outputs, all of which are held against torch."""
+
+    def __init__(self, path: Path) -> None:
+        self.session = ort.create_session(path)
+
+    def run(self, inputs: VerifyInputs) -> tuple[Arrays, Arrays]:
+        """Outputs, and those that are known to the last bit."""
+        return ort.run(self.session, _feed(inputs)), {}
+
+
+class DetectionRun:
+    """A file with NMS, and a copy of it that shows which boxes and scores go in.
+
+    What goes in is held against torch within the noise, and what comes out against our own NMS of
+    what goes in, bit for bit: no box has to be excused because it lies on a threshold.
+    """
+
+    def __init__(self, path: Path, options: ExportOptions) -> None:
+        self.session, self.options = ort.create_session(path), options
+        opened = onnx.load(path)
+        known = {value.name: value for value in opened.graph.value_info}
+        opened.graph.output.extend(known[name] for name in ("boxes", "scores"))
+        self.inside = ort.create_session(opened.SerializeToString())
+
+    def run(self, inputs: VerifyInputs) -> tuple[Arrays, Arrays]:
+        """Outputs and what goes into the NMS, and what is to come out of it."""
+        outputs = ort.run(self.session, _feed(inputs))
+        values = ort.run(self.inside, _feed(inputs))
+        nms_inputs = {name: values[name] for name in ("boxes", "scores")}
+        return outputs | nms_inputs, self.expected_detections(nms_inputs, inputs)
+
+    def expected_detections(self, nms_inputs: Arrays, inputs: VerifyInputs) -> Arrays:
+        """What our own NMS keeps of boxes [B, A, 4] and scores [B, C, A]: rows [N, 6], nums [B]."""
+        options, factors = self.options, inputs.scale_factors
+        if options.single_input:
+            factors = np.ones_like(factors)
+        found = [
+            apply_nms(Candidates(*pair), factor, options.score_threshold, options.iou_threshold)
+            for *pair, factor in zip(
+                nms_inputs["boxes"], nms_inputs["scores"], factors, strict=True
+            )
+        ]
+        rows = [np.column_stack([each.classes, each.scores, each.boxes]) for each in found]
+        nums = np.array([len(each) for each in found], np.int32)
+        return {"rows": np.concatenate(rows).astype(np.float32), "nums": nums}
+
+
+def _feed(inputs: VerifyInputs) -> dict[str, np.ndarray]:
+    return {IMAGE: inputs.images, SCALE_FACTOR: inputs.scale_factors}
+
+
+def count_shared_rows(ours: Arrays, theirs: Arrays, allowed: np.ndarray) -> int:
+    """How many of their rows ours has too, one to one.
+
+    Same class, and score and sides [5] within what is allowed.
+    """
+    count = 0
+    for our_rows, their_rows in zip(*map(_split_by_image, (ours, theirs)), strict=True):
+        remaining = list(our_rows)
+        for row in their_rows:
+            near = (i for i, other in enumerate(remaining) if _rows_match(row, other, allowed))
+            if (i := next(near, None)) is not None:
+                del remaining[i]
+                count += 1
+    return count
+
+
+def _split_by_image(found: Arrays) -> list[np.ndarray]:
+    return np.split(found["rows"], np.cumsum(found["nums"])[:-1])
+
+
+def _rows_match(row: np.ndarray, other: np.ndarray, allowed: np.ndarray) -> bool:
+    return row[0] == other[0] and bool((np.abs(row[1:] - other[1:]) <= allowed).all())
