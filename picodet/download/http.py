@@ -33,7 +33,7 @@ class UnexpectedResponseError(Exception):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """WeightSet file a server has."""
+    """Which version of a file a server has."""
 
     size: int
     validator: str | None  # the ETag or Last-Modified that tells it from other versions of it

@@ -55,7 +55,7 @@ def format_interval(ap_interval: Interval) -> str:
 
 
 def interval_verdict(ap_interval: Interval) -> str:
-    """WeightSet way a difference goes, as far as these pictures can tell."""
+    """Which way a difference goes, as far as these images show."""
     if ap_interval.low > 0:
         return "better"
     return "worse" if ap_interval.high < 0 else "open"

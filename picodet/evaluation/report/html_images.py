@@ -74,7 +74,7 @@ KINDS = ("false_positives", "false_negatives", "true_positives")  # whose labels
 
 
 def legend() -> str:
-    """WeightSet line is which."""
+    """Which line is which."""
     items = (
         f'<li><svg class="key" viewBox="0 0 36 14"><g class="{kind}"><path class="under" '
         f'd="M2 7H34"/><path d="M2 7H34"/></g></svg><b>{kind.replace("_", " ")}</b>&nbsp;{meaning}</li>'
