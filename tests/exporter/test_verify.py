@@ -188,7 +188,7 @@ def test_another_threshold_is_found(verified, name):
 
 @pytest.mark.slow
 def test_fewer_kept_boxes_are_found(verified, monkeypatch):
-    monkeypatch.setattr(nms, "KEEP", 20)
+    monkeypatch.setattr(nms, "KEEP_TOP_K", 20)
     assert worst_of(verified(ExportOptions())) in ("rows", "nums")
 
 
