@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from picodet.alignment.checks.heads_and_decoding import make_head_output
-from picodet.alignment.checks.nms import our_nms
-from picodet.alignment.checks.preprocessing import our_steps, recorded_image
+from picodet.alignment.checks.nms import picodet_nms
+from picodet.alignment.checks.preprocessing import preprocessing_steps, recorded_image
 from picodet.alignment.lockstep_runs import LayerError, run
 from picodet.alignment.pairing.by_name import pair_by_name
 from picodet.alignment.recording.reader import Recording
@@ -46,7 +46,7 @@ def reference_trace(recording: Recording, config: ModelConfig) -> dict[str, np.n
 
 def our_trace(model: PicoDet, recording: Recording) -> dict[str, np.ndarray]:
     """Of our model on the recorded picture, to where it breaks off."""
-    array = our_steps(recorded_image(recording), model.config)["normalise"][None]
+    array = preprocessing_steps(recorded_image(recording), model.config)["normalise"][None]
     trace = {PREPROCESSING: array}
     images = torch.from_numpy(array.astype(recording.index.precision))
     if images.dtype == torch.float64:
@@ -65,7 +65,7 @@ def our_trace(model: PicoDet, recording: Recording) -> dict[str, np.ndarray]:
         boxes, scores = (t.numpy() for t in decode.decode(output, model.head.integral))
     trace |= {BOXES: boxes, SCORES: scores}
     scale_factor = np.array(recording.index.scale_factor, boxes.dtype)
-    trace[DETECTIONS] = our_nms(boxes[0], scores[0], scale_factor)
+    trace[DETECTIONS] = picodet_nms(boxes[0], scores[0], scale_factor)
     return trace
 
 

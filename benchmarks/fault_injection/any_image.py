@@ -9,9 +9,10 @@ its own export, batch norms folded, run by onnxruntime; layer by layer, by itsel
 before it. The runs and what is compared are the product's own; --together so many images go
 through a run at once, and each is compared by itself. That takes less time, up to 8 GB of memory,
 and sometimes other kernels than one image: --together 1 computes what picodet-align computes. The
-thread counts take turns, from one such group to the next: each image is compared once by each architecture, and
---threads 1 and --threads 2 alone make both. Prints after every group the highest ratio of error to
-noise by architecture and by kind of image. Exit code 1 where one is above 10, which is an alarm.
+thread counts take turns, from one such group to the next: each image is compared once by each
+architecture, and --threads 1 and --threads 2 alone make both. Prints after every group the highest
+ratio of error to noise by architecture and by kind of image. Exit code 1 where one is above 10,
+which is an alarm.
 """
 
 import argparse
@@ -110,7 +111,7 @@ class OnnxReference(ReferenceTensors):
     def __init__(self, path: Path) -> None:
         file = onnx_model.load(path)
         input_name = file.proto.graph.input[0].name
-        made = {Source(-1): input_name, **file.places.tensor_names}
+        made = {Source(-1): input_name, **file.node_mapping.tensor_names}
 
         def keys(sources: Iterable[Source]) -> tuple[TensorKey | None, ...]:
             return tuple(made.get(source) for source in sources)

@@ -37,7 +37,7 @@ BELOW = {value: np.nextafter(np.float32(value), np.float32(0)) for value in (0.0
 
 DECODING = (
     integral_fault("softmax over the sides", softmax=lambda bins: bins.softmax(dim=1)),
-    integral_fault("softmax over the cells", softmax=lambda bins: bins.softmax(dim=3)),
+    integral_fault("softmax over the anchor points", softmax=lambda bins: bins.softmax(dim=3)),
     integral_fault("softmax left out", softmax=layers.same),
     integral_fault("bins counted from 1", first=1),
     integral_fault("channels read bin by bin", by_bin=True),
@@ -52,7 +52,7 @@ DECODING = (
         make_anchor_points=steps.anchor_points_with(lambda c, s: c - 0.5 / s),
     ),
     postprocessing_fault(
-        "x and y of the cells exchanged",
+        "x and y of the anchor points exchanged",
         "decoding",
         make_anchor_points=steps.anchor_points_with(lambda c, _: c[:, ::-1]),
     ),
@@ -97,22 +97,22 @@ NMS = (
 )
 
 PREPROCESSING = (
-    preprocessing_fault("BGR for RGB", "normalise", normalise=steps.normalize_with(bgr=True)),
+    preprocessing_fault("BGR for RGB", "normalize", normalize=steps.normalize_with(bgr=True)),
     preprocessing_fault(
         "mean and std in BGR order",
-        "normalise",
-        normalise=steps.normalize_with(numbers_reversed=True),
+        "normalize",
+        normalize=steps.normalize_with(numbers_reversed=True),
     ),
-    preprocessing_fault("not divided by 255", "normalise", normalise=steps.normalize_with(scale=1)),
-    preprocessing_fault("divided by 256", "normalise", normalise=steps.normalize_with(scale=256)),
+    preprocessing_fault("not divided by 255", "normalize", normalize=steps.normalize_with(scale=1)),
+    preprocessing_fault("divided by 256", "normalize", normalize=steps.normalize_with(scale=256)),
     preprocessing_fault(
-        "normalised by one factor and offset",
-        "normalise",
-        normalise=steps.normalize_with(in_one=True),
+        "normalized by one factor and offset",
+        "normalize",
+        normalize=steps.normalize_with(in_one=True),
     ),
     preprocessing_fault("linear, whatever interp says", "resize", resize=steps.resize_with(1)),
     preprocessing_fault(
-        "resized as floats", "resize", resize=steps.floats, normalise=steps.normalize_with()
+        "resized as floats", "resize", resize=steps.floats, normalize=steps.normalize_with()
     ),
     preprocessing_fault("proportions kept", "resize", resize=steps.letterbox),
     preprocessing_fault("height and width exchanged", "probe", resize=steps.size_swapped),
@@ -120,18 +120,18 @@ PREPROCESSING = (
         "interp 1 for 2", ("settings: interp", "resize"), lambda _: {"interp": 1}
     ),
     preprocessing_numbers(
-        "green's mean off by one grey level",
-        ("settings: mean", "normalise"),
+        "green's mean off by one gray level",
+        ("settings: mean", "normalize"),
         lambda old: {"mean": (old.mean[0], old.mean[1] + GRAY_LEVEL, old.mean[2])},
     ),
     preprocessing_numbers(
         "std of red and blue exchanged",
-        ("settings: std", "normalise"),
+        ("settings: std", "normalize"),
         lambda old: {"std": old.std[::-1]},
     ),
     preprocessing_numbers(
         "mean and std 0.5",
-        ("settings: mean", "settings: std", "normalise"),
+        ("settings: mean", "settings: std", "normalize"),
         lambda _: {"mean": (0.5,) * 3, "std": (0.5,) * 3},
     ),
 )

@@ -9,10 +9,10 @@ against exports that end at raw heads, in the names of the classes against a fil
 must be found, on the right rung and at the very layer. Then the right models, over many pictures
 and several checkpoints: none may be called wrong. Exit code 1 where one of the two fails.
 
-With ../shared the checkpoints and pictures are real; without it they are seeded numbers
-(scripts/fixtures/seeded.py) and pictures of scikit-image. The Python of --paddle-python has
-ppdet, that of --peers what peers.py says. Half an hour on two cores; each recording takes up to 150 MB, one at a
-time.
+With ../shared the checkpoints and images are real; without it they are seeded numbers
+(scripts/fixtures/seeded.py) and images of scikit-image. The Python of --paddle-python has ppdet,
+that of --peers what peers.py states. Half an hour on two cores; each recording takes up to 150 MB,
+one at a time.
 """
 
 import argparse
@@ -45,12 +45,11 @@ from picodet.alignment.align import align
 from picodet.alignment.candidate import TorchModel
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.report.formatting import times_noise
-from picodet.alignment.result import Comparison, Layer
+from picodet.alignment.result import UNKNOWN_CAUSE, Comparison, Layer
 from picodet.models import checkpoint
 from picodet.models.picodet import PicoDet
 
 COLUMNS = ("fault", "stage", "layer", "found", "located", "x noise", "diagnosis")
-UNKNOWN = "none of the usual mistakes"
 GROUPS: tuple[tuple[ReferenceKind, bool], ...] = (  # and whether in float64
     *(("ppdet", False), ("raw heads", False), ("names", False)),
     ("ppdet", True),
@@ -154,7 +153,7 @@ def _diagnosis(fault: Fault, comparison: Comparison) -> str:
     """The first that explains something."""
     found = [finding.diagnosis for stage in comparison.stages for finding in stage.findings]
     found += [layer.diagnosis for layer in comparison.guilty]
-    return next((text for text in found if text and not text.startswith(UNKNOWN)), "")
+    return next((text for text in found if text and not text.startswith(UNKNOWN_CAUSE)), "")
 
 
 def _peer_result(fault: Fault, right: PicoDet, result: PeerResult) -> ToolResult:

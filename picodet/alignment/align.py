@@ -1,4 +1,4 @@
-"""A reference and a model -> a comparison of all rungs."""
+"""Compare a model with a recorded reference in all stages."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from picodet.alignment.checks.layers import LayersResult, compare_layers
 from picodet.alignment.checks.nms import compare_nms
 from picodet.alignment.checks.preprocessing import (
     compare_preprocessing,
-    our_steps,
+    preprocessing_steps,
     recorded_image,
 )
 from picodet.alignment.checks.probes import ProbeResults, run_probes
@@ -35,8 +35,8 @@ from picodet.alignment.recording.index import content_key
 from picodet.alignment.recording.reader import Recording
 from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.report.formatting import times_noise
-from picodet.alignment.result import Comparison, Finding, Stage
-from picodet.alignment.tolerance import FLOAT64_TOLERANCE, NOISE_MULTIPLE, Tolerance, worst
+from picodet.alignment.result import Comparison, Finding, Stage, worst
+from picodet.alignment.tolerance import FLOAT64_TOLERANCE, NOISE_MULTIPLE, Tolerance
 from picodet.config import ModelConfig, ResizeKernels
 from picodet.converter.names.name_tables import name_table
 from picodet.errors import AlignmentError
@@ -54,11 +54,13 @@ def align(
     progress: Callable[[int, int], None] = lambda done, total: None,
     notes: tuple[str, ...] = (),
 ) -> Comparison:
-    """Hold a model against a recording, rung by rung.
+    """Compare a model with a recording, stage by stage.
 
-    tolerance: of each layer's scale, in place of what the noise allows. notes: what had to be
-    assumed of the model's file. Raises AlignmentError where
-    the two cannot be compared at all.
+    tolerance: a part of each layer's scale that replaces the noise-based tolerance. progress is
+    called with the number of compared calls and of all. notes: assumptions about the model's file,
+    for the report. The model is not changed; torch's number of threads is, while layers run, and
+    is set back. Raises AlignmentError where the two cannot be compared, RecordingError for a
+    damaged recording.
     """
     candidate = TorchModel(model) if isinstance(model, PicoDet) else model
     candidate.check_input(recording)
@@ -70,12 +72,14 @@ def align(
     else:
         pairing = pair_by_name(index, name_table(config.backbone, config.neck, config.head))
     if not pairing.calls:
-        raise AlignmentError(f"{recording.path}: holds no layer that ours could be compared with")
+        raise AlignmentError(
+            f"{recording.path}: no layer of the recording has a partner in the model; expected a "
+            "recording of the same architecture"
+        )
     recorded = ReferenceTensors(recording, candidate.comparable_pairing(pairing))
     weights = candidate.weights_stage(recording, pairing, allowed)
-    float32_tolerance = (
-        allowed if tolerance else Tolerance(NOISE_MULTIPLE)
-    )  # as the probes are asked
+    # the probes are answered in float32, whatever the recording's precision
+    float32_tolerance = allowed if tolerance else Tolerance(NOISE_MULTIPLE)
     integral = model.head.integral
     has_own_bins = (
         INTEGRAL_PROJECT in {finding.name for finding in weights.findings} - pairing.weights.keys()
@@ -135,13 +139,13 @@ def _output_stages(
     allowed: Tolerance,
     probe_results: ProbeResults,
 ) -> Iterator[Stage]:
-    """Heads, decoding and NMS: by what is compared itself, as far as it goes, else by our code."""
+    """Heads, decoding and NMS: an export's own as far as it goes, then picodet's."""
     heads = [make_head_output(model.config.head, maps) for maps in result.heads]
     exported = candidate.postprocess(recorded, images)
     index = recorded.recording.index
     adjustment = ScoreAdjustment(
-        ours_adds=exported.adds_epsilon if exported else True,
-        theirs_adds=adds_epsilon(index.operators),
+        candidate_adds=exported.adds_epsilon if exported else True,
+        reference_adds=adds_epsilon(index.operators),
         squared=model.config.head == "pico_head_v2"
         and (exported is not None or index.kind == "onnx"),
     )
@@ -149,7 +153,7 @@ def _output_stages(
     stage = compare_heads(heads, recorded, allowed, adjustment, exported_heads)
     yield compare_class_names(stage, candidate.classes, index.classes)
     if exported and exported.decode and not heads:
-        text = "the model could not be run to its end"
+        text = "the model's forward pass failed"
         yield from (Stage(name, "not compared", text) for name in ("decoding", "NMS"))
         return
     if exported and exported.decode:
@@ -157,9 +161,9 @@ def _output_stages(
             exported.decode, model, heads, recorded, allowed, probe_results.decoding, adjustment
         )
     else:
-        # it is our code that decodes
+        # picodet decodes, and adds the epsilon
         squared = adjustment.squared and index.kind == "onnx"
-        adjustment = replace(adjustment, ours_adds=True, squared=squared)
+        adjustment = replace(adjustment, candidate_adds=True, squared=squared)
         probe_findings, evidence = probe_results.decoding, probe_results.evidence
         yield compare_decoding(
             model, heads, recorded, allowed, probe_findings, evidence, adjustment
@@ -175,33 +179,34 @@ def _output_stages(
 
 def _choose_tolerance(precision: str, chosen: float | None) -> tuple[Tolerance, str]:
     if chosen is not None:
-        return Tolerance(None, chosen), (
+        return Tolerance(scale_factor=chosen), (
             f"--tolerance {chosen:g} was chosen: every error may be {chosen:g} of its layer's "
             "greatest magnitude, whatever the noise"
         )
     if precision == "float64":
-        return Tolerance(None, FLOAT64_TOLERANCE), (
+        return Tolerance(scale_factor=FLOAT64_TOLERANCE), (
             f"Both sides computed in float64: every error may be {FLOAT64_TOLERANCE:g} of its "
-            "layer's "
-            "greatest magnitude. The noise is what another order of additions makes"
+            "layer's greatest magnitude. The noise is the difference that another order of "
+            "additions makes"
         )
     return Tolerance(NOISE_MULTIPLE), (
-        "The noise of each layer was measured with our own model on this input: the greatest "
-        "difference between float32 and float64, between two orders of addition (threads, and one "
-        "by one where Paddle does it so: means, convolutions with one output), and between numbers "
-        "rounded one way and the other, several times over; but at least half a unit in the last "
-        f"place. An error may be {NOISE_MULTIPLE:g} times that"
+        "The noise of each layer was measured with picodet's model on this input: the greatest "
+        "difference between float32 and float64, between two orders of addition (other threads, "
+        "and sequential where Paddle's is: means, convolutions with one output), and between "
+        "several runs whose numbers are rounded up or down at random; but at least half a unit in "
+        f"the last place. An error may be {NOISE_MULTIPLE:g} times that"
     )
 
 
 def _images(config: ModelConfig, recording: Recording) -> Tensor | None:
-    """What the reference was fed. A summary has only its key: our own preprocessing makes it."""
+    """The reference's input; of a summary, which has only its key, what preprocessing makes."""
     index = recording.index
     if recording.has(index.input):
         return torch.from_numpy(recording.tensor(index.input))
-    kernels: ResizeKernels  # a summary leaves the input out where it does not depend on them, ..
-    for kernels in ("native", "portable"):  # .. and older ones in any case
-        steps = our_steps(recorded_image(recording), config, kernels)
+    # a summary leaves the input out where it does not depend on the resize kernels
+    kernels: ResizeKernels
+    for kernels in ("native", "portable"):
+        steps = preprocessing_steps(recorded_image(recording), config, kernels)
         array = steps["normalise"][None].astype(index.precision)
         if content_key(array) == index.input:
             return torch.from_numpy(array)
@@ -210,19 +215,18 @@ def _images(config: ModelConfig, recording: Recording) -> Tensor | None:
 
 def _layers_stage(result: LayersResult) -> Stage:
     if not result.layers:
-        text = "preprocessing differs, and a summary does not hold the input; record it in full"
+        text = "preprocessing differs, and a summary has no input; record without --summary"
         return Stage("layers", "not compared", text)
     findings = [
-        Finding(item.path, f"only in {item.side}", f"a partner for this {item.type}")
+        Finding(item.path, f"only in the {item.side}", f"a partner for this {item.type}")
         for item in result.unpaired
     ]
     if result.run_error:
-        findings.append(Finding("the whole model", result.run_error, "a run to the end"))
+        findings.append(Finding("the whole model", result.run_error, "a complete forward pass"))
     guilty = [layer for layer in result.layers if layer.status == "guilty"]
     text = f"{len(result.layers)} calls"
     for name in ("local", "accumulated"):
-        differences = [g for layer in result.layers if (g := getattr(layer, name)) is not None]
-        if (found := worst(differences)) is not None:
+        if (found := worst(getattr(layer, name) for layer in result.layers)) is not None:
             text += f"; {name} error at most {times_noise(found)} times the noise"
     if guilty:
         text += f"; {len(guilty)} guilty, first in order {guilty[0].path}"
@@ -232,11 +236,7 @@ def _layers_stage(result: LayersResult) -> Stage:
 
 def _environment(recording: Recording, model_path: Path) -> dict[str, str]:
     index = recording.index
-    theirs = {f"reference: {name}": value for name, value in index.versions.items()}
-    ours = {
-        f"ours: {name}": value
-        for name, value in (versions("torch", "onnxruntime") | {"CPU": cpu()}).items()
-    }
+    here = versions("torch", "onnxruntime") | {"CPU": cpu()}
     return {
         "reference": index.file,
         "reference SHA-256": index.sha256,
@@ -244,6 +244,6 @@ def _environment(recording: Recording, model_path: Path) -> dict[str, str]:
         "model SHA-256": sha256(model_path),
         "input": f"{list(index.tensors[index.input].shape)}, SHA-256 {index.input}..",
         "threads": str(torch.get_num_threads()),
-        **theirs,
-        **ours,
+        **{f"reference: {name}": value for name, value in index.versions.items()},
+        **{f"model: {name}": value for name, value in here.items()},
     }

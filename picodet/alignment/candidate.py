@@ -1,4 +1,4 @@
-"""Whatever is held against a recording: a model of ours, or an export of one."""
+"""What is compared with a recording: a PyTorch model, or an ONNX export of one."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,44 +19,44 @@ from picodet.models.picodet import PicoDet
 
 
 class Candidate(Protocol):
-    """What is compared makes all that is compared; our own model beside it shows the noise."""
+    """The compared side. Its results are compared; a PyTorch model beside it measures the noise."""
 
     @property
     def model(self) -> PicoDet:
-        """A model of ours with the same weights."""
+        """A PyTorch model with the same weights."""
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """Their names, where the file says them."""
+        """The names of the classes; None where the file has none."""
 
     def check_input(self, recording: Recording) -> None:
-        """Raises AlignmentError where it cannot be fed what the reference was."""
+        """Raise AlignmentError where it does not take the reference's input."""
 
     def comparable_pairing(self, pairing: Pairing) -> Pairing:
-        """Less what is not there to be compared: between two layers that were folded into one."""
+        """The pairing without tensors that this side lacks: those within folded pairs."""
 
     def weights_stage(self, recording: Recording, pairing: Pairing, tolerance: Tolerance) -> Stage:
-        """Held against the reference's."""
+        """Its weights against the reference's."""
 
     def snapshots(
         self, model: PicoDet, recorded: ReferenceTensors, images: Tensor
     ) -> Iterator[LayerSnapshot]:
-        """All layers, one after the other. `model` is ours in the recording's precision."""
+        """Every call of every layer. `model` is `self.model` in the recording's precision."""
 
     def failing_layers(
         self, model: PicoDet, images: Tensor, recorded: ReferenceTensors, wanted: Iterable[CallId]
     ) -> Mapping[CallId, FailingLayer]:
-        """Guilty layers, to be asked once more."""
+        """The wanted guilty layers, ready to be run again by themselves."""
 
     def postprocess(
         self, recorded: ReferenceTensors, images: Tensor | None
     ) -> ExportedPostprocess | None:
-        """What it does behind its heads itself; None where that is done by us."""
+        """Its own post-processing; None where picodet's is used."""
 
 
 @dataclass(frozen=True)
 class TorchModel:
-    """A model of ours."""
+    """A PyTorch model."""
 
     model: PicoDet
     classes: tuple[str, ...] | None = None

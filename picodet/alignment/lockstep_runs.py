@@ -1,7 +1,7 @@
-"""Runs of one model, side by side: each waits after every layer until the others are there.
+"""Forward passes of one model in lockstep: each waits after every layer for the others.
 
 A float64 run, float32 runs and runs that are fed the reference's tensors go through the network
-together, so that each layer is compared and forgotten: no run is ever stored.
+together, so that each layer is compared and then freed: no run is ever stored.
 """
 
 import copy
@@ -17,24 +17,23 @@ from picodet.alignment.rounding import PerturbedRounding, SequentialSums
 
 T = TypeVar("T")
 
-
-# what a layer raises that cannot be run: shapes that do not fit, arguments that are missing
+# what a layer that cannot be run raises: wrong shapes, missing arguments ..
 RUN_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
 
 
 class LayerCall(NamedTuple):
-    """A layer that has just been called."""
+    """One call of one layer, just returned."""
 
     path: str
     number: int  # of the calls of this layer, from 0
     type: str
-    caller: str  # the path of the layer in whose forward it was called; "" for the whole model
-    inputs: list[Tensor]  # as the caller made them, each tensor once
-    outputs: list[Tensor]  # as the layer made them
+    caller: str  # path of the layer whose forward called it; "" for the whole model
+    inputs: list[Tensor]  # as the caller computed them, each tensor once
+    outputs: list[Tensor]  # as the layer computed them
 
 
 class LayerError(Exception):
-    """A layer that could not be run."""
+    """A layer raised an error; `path` is its path."""
 
     def __init__(self, path: str, error: Exception) -> None:
         super().__init__(f"{type(error).__name__}: {error}")
@@ -42,7 +41,7 @@ class LayerError(Exception):
 
 
 class Feed(Protocol):
-    """Where a run gets the reference's tensors from; None leaves it its own."""
+    """Gives the reference's tensors to a run; None leaves the run's own tensor."""
 
     def inputs(self, path: str, number: int) -> list[Tensor | None]: ...
     def outputs(self, path: str, number: int) -> list[Tensor | None]: ...
@@ -56,17 +55,17 @@ def run(
     sequential_sums: bool = False,
     seed: int | None = None,
 ) -> Iterator[LayerCall]:
-    """Every call of every layer, as the layers return; one at a time, as they are asked for.
+    """Yield every call of every layer as the layers return, running no further than asked.
 
-    seed: of numbers that are rounded the other way.
-
-    With a `feed`, each layer takes the reference's tensors instead of what its caller made, and
-    hands on the reference's instead of what it made itself: what an event shows is then the
-    layer's own doing, and its caller's.
+    threads: of torch, which stay set. sequential_sums, seed: see SequentialSums and
+    PerturbedRounding. With a `feed`, each layer takes the reference's tensors instead of its
+    caller's, and passes on the reference's instead of its own: a LayerCall then shows what this
+    layer and its caller computed themselves, without the errors before them. Hooks are set on a
+    clone, not on `model`. Raises LayerError.
     """
 
     def forward(emit: Callable[[LayerCall], None]) -> None:
-        torch.get_num_threads()  # this thread's own setting is made at the first use, not before
+        torch.get_num_threads()  # a thread makes its own setting at the first use, not before
         run_blocking(
             clone_sharing_weights(model), images, feed, threads, emit, sequential_sums, seed
         )
@@ -83,7 +82,7 @@ def run_blocking(
     sequential_sums: bool = False,
     seed: int | None = None,
 ) -> None:
-    """A run from its beginning to its end, in this thread, with hooks on `model` itself."""
+    """A complete run in this thread, with hooks on `model` itself. Raises LayerError."""
     torch.set_num_threads(threads)
     order = SequentialSums() if sequential_sums else nullcontext()
     rounding = nullcontext() if seed is None else PerturbedRounding(seed)
@@ -96,9 +95,9 @@ def run_blocking(
 
 
 def clone_sharing_weights(model: nn.Module) -> nn.Module:
-    """The same layers once more, for hooks of their own, around the same weights.
+    """A copy of all layers that shares parameters and buffers: hooks on it are not on `model`.
 
-    As deepcopy does it, in half the time: a layer has a dozen dictionaries, most of them empty.
+    Does what deepcopy does in half the time: a layer has a dozen dictionaries, most of them empty.
     """
     copies: dict[int, Any] = {
         id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())
@@ -108,12 +107,12 @@ def clone_sharing_weights(model: nn.Module) -> nn.Module:
         for name, value in vars(layer).items():
             empty = isinstance(value, dict | set) and not value
             vars(copies[id(layer)])[name] = value.copy() if empty else copy.deepcopy(value, copies)
-    found: nn.Module = copies[id(model)]
-    return found
+    clone: nn.Module = copies[id(model)]
+    return clone
 
 
 class LayerHooks:
-    """Hooks on all layers below `model`, for as long as the context lasts."""
+    """Hooks on all layers below `model`, until the context ends; entering gives the open calls."""
 
     def __init__(
         self, model: nn.Module, feed: Feed | None, emit: Callable[[LayerCall], None]
@@ -161,13 +160,12 @@ class LayerHooks:
 
 
 def unique_tensors(value: Any) -> list[Tensor]:
-    """The tensors in what a layer takes or returns, each once."""
+    """The tensors in a layer's arguments or result, each once."""
     return list({id(tensor): tensor for tensor in _all_tensors(value)}.values())
 
 
 def _all_tensors(value: Any) -> Iterator[Tensor]:
-    # no function within the function: it would hold itself, and the tensors, until the next search
-    # for garbage, which may be far
+    # no nested function: it would keep itself and the tensors until the next garbage collection
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, list | tuple):
@@ -176,14 +174,14 @@ def _all_tensors(value: Any) -> Iterator[Tensor]:
 
 
 def replace_tensors(value: Any, replacements: list[Tensor | None]) -> Any:
-    """The same structure with other tensors in it, in the order of `tensors`; None leaves one."""
+    """The same structure with other tensors, in the order of `unique_tensors`; None keeps one."""
     return substitute_tensors(
         value, {id(t): new for t, new in zip(unique_tensors(value), replacements, strict=False)}
     )
 
 
 def substitute_tensors(value: Any, new: dict[int, Tensor | None]) -> Any:
-    """The same structure with other tensors in it, by the id of the old; None leaves one."""
+    """The same structure with other tensors in it, by the id of the old; None keeps one."""
     if isinstance(value, Tensor):
         found = new.get(id(value))
         return value if found is None else found
@@ -194,13 +192,14 @@ def substitute_tensors(value: Any, new: dict[int, Tensor | None]) -> Any:
 
 
 class _AbandonedError(Exception):
-    """Nobody asks for more."""
+    """The generator was closed."""
 
 
 def iterate_callback(work: Callable[[Callable[[T], None]], None]) -> Iterator[T]:
-    """What `work` hands to its callback; `work` stands still until the next one is asked for.
+    """Turn a function with a callback into a generator of what the callback is given.
 
-    What `work` raises is raised here. It runs in a thread of its own, never while the caller does.
+    `work` runs in a thread of its own, never at the same time as the caller: it waits in the
+    callback until the next item is asked for. What it raises is raised here.
     """
     resume, stopped = threading.Semaphore(0), threading.Semaphore(0)
     slot: list[T] = []

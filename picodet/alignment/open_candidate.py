@@ -1,4 +1,4 @@
-"""MODEL as the commands take it: opened once, whatever its input size turns out to be."""
+"""Opens MODEL, whatever form of checkpoint or export it is."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,33 +15,34 @@ from picodet.system.extras import import_error_message
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """What is held against the reference."""
+    """A model that was read, ready to be compared."""
 
     candidate: Candidate
     path: Path  # of the file that holds its weights
-    size_assumed: (
-        bool  # models of several sizes have these weights, and the file does not say its own
-    )
-    notes: tuple[str, ...]
+    size_assumed: bool  # several input sizes have these weights, and the file does not state one
+    notes: tuple[str, ...]  # what was assumed
 
     def with_input_size(self, size: Size) -> "OpenedModel":
-        """The same with the size (height, width) that the reference was fed, if its own is open."""
+        """With the reference's input size (height, width), if the file does not state its own.
+
+        Changes the config of the opened model.
+        """
         if not self.size_assumed:
             return self
         model = self.candidate.model  # no weight depends on the size
         model.config = replace(model.config, input_size=size)
         note = (
             f"the input size {size[0]}x{size[1]} is the reference's: {self.path.name} does not "
-            "say its own"
+            "state one"
         )
         return replace(self, notes=(*self.notes, note))
 
 
 def open_candidate(path: Path, weight_set: WeightSet | None = None) -> OpenedModel:
-    """which: of averaged and raw weights, where both are there.
+    """Read a checkpoint, inference folder or export. weight_set: which one, where it has several.
 
-    Raises AlignmentError where a package is missing, ConversionError for a backbone alone, and as
-    picodet.converter.convert and onnx_model.load do.
+    Raises AlignmentError where a package is missing, ConversionError for a backbone alone, and what
+    `convert_model` and the ONNX model's `load` raise.
     """
     if path.suffix == ".onnx":
         return _open_onnx(path, weight_set)
@@ -54,7 +55,7 @@ def open_candidate(path: Path, weight_set: WeightSet | None = None) -> OpenedMod
     origin, converted = convert_model(path, ConvertOptions(ask_for_size=choose_size), weight_set)
     if converted.kind != "detector":
         raise ConversionError(
-            f"{path}: holds a backbone only ({converted.config.name}); a detector is expected"
+            f"{path}: backbone only ({converted.config.name}); expected a detector"
         )
     model = model_with_weights(origin.path, converted.weights, lambda: PicoDet(converted.config))
     classes = converted.config.classes if converted.has_class_names else None

@@ -1,4 +1,4 @@
-"""A recording's tensors for a run of ours."""
+"""A recording's tensors, by the layers of picodet's model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +14,11 @@ from picodet.alignment.tolerance import Tolerance, measure_difference, noise_bet
 from picodet.graphs.operators import TensorKey
 
 View = Callable[[Tensor], Tensor]
-CACHE_SIZE = 12  # tensors at hand: those that several runs ask for one after the other
+CACHE_SIZE = 12  # tensors: several runs read the same ones in turn
 
 
 class ReferenceTensors:
-    """The reference's tensors by our layers' calls."""
+    """The reference's tensors by the calls of the model's layers."""
 
     def __init__(self, recording: Recording, pairing: Pairing) -> None:
         self.recording = recording
@@ -29,7 +29,7 @@ class ReferenceTensors:
         self._cache: dict[TensorKey, Tensor] = {}
 
     def tensor(self, key: TensorKey) -> Tensor:
-        """All values. Raises RecordingError where a summary has samples only."""
+        """All values of a tensor. Raises RecordingError where a summary has samples only."""
         found = self._cache.pop(key, None)
         if found is None:
             found = torch.from_numpy(self.recording.tensor(key))
@@ -40,45 +40,51 @@ class ReferenceTensors:
 
     def measure_difference(
         self,
-        ours: Tensor,
+        candidate: Tensor,
         key: TensorKey,
         tolerance: Tolerance,
         runs: Sequence[Tensor],
         intermediate_scale: float = 0.0,
         view: View = lambda tensor: tensor,
     ) -> Difference:
-        """Our tensor against the reference's; the differences among `runs` are the noise.
+        """The model's tensor against the reference's; the differences among `runs` are the noise.
 
-        view: what of the reference's is compared; it leaves the order of the values. Of a summary
-        the samples are compared, and the lowest and the highest value.
+        view: applied to the reference's tensor first; it must keep the order of the values. With a
+        summary, the samples and the lowest and highest value are compared.
         """
         if self.recording.has(key):
             return measure_difference(
-                ours, view(self.tensor(key)), noise_between(*runs), tolerance, intermediate_scale
+                candidate,
+                view(self.tensor(key)),
+                noise_between(*runs),
+                tolerance,
+                intermediate_scale,
             )
         info = self.recording.index.tensors[key]
-        if tuple(ours.shape) != info.shape:
+        if tuple(candidate.shape) != info.shape:
             return not_comparable(
-                f"shape {list(ours.shape)}, the reference's is {list(info.shape)}"
+                f"shape {list(candidate.shape)}, the reference's is {list(info.shape)}"
             )
-        if str(ours.dtype).removeprefix("torch.") != info.dtype:  # samples are kept in double
-            return not_comparable(f"{ours.dtype}, the reference's is torch.{info.dtype}")
+        if (
+            str(candidate.dtype).removeprefix("torch.") != info.dtype
+        ):  # samples are stored as float64
+            return not_comparable(f"{candidate.dtype}, the reference's is torch.{info.dtype}")
         positions, values = map(torch.from_numpy, self.recording.samples(key))
         ends = torch.tensor([info.low, info.high], dtype=values.dtype)
-        reference = view(torch.cat([values, ends])).to(ours.dtype)
+        reference = view(torch.cat([values, ends])).to(candidate.dtype)
 
         def sampled(run: Tensor) -> Tensor:
             return torch.cat([run.ravel()[positions], *(end[None] for end in run.aminmax())])
 
         found = measure_difference(
-            sampled(ours),
+            sampled(candidate),
             reference,
             noise_between(*map(sampled, runs)),
             tolerance,
             intermediate_scale,
         )
         at = found.index[0] if found.index else len(positions)
-        if at >= len(positions):  # the lowest or the highest value: it is not known where that was
+        if at >= len(positions):  # the lowest or highest value, whose position is unknown
             return replace(found, index=())
         where = np.unravel_index(int(positions[at]), info.shape)
         return replace(found, index=tuple(map(int, where)))
@@ -86,16 +92,18 @@ class ReferenceTensors:
 
 @dataclass(frozen=True)
 class ReferenceFeed:
-    """Hands the recorded tensors to a run, in the run's own precision."""
+    """Feeds the recorded tensors to a run, in the precision of the run."""
 
     recorded: ReferenceTensors
     dtype: torch.dtype
 
     def inputs(self, path: str, number: int) -> list[Tensor | None]:
+        """What the reference's layer took; None where it has no such tensor, [] for no call."""
         call = self.recorded.calls.get((path, number))
         return self._tensors(call.inputs) if call else []
 
     def outputs(self, path: str, number: int) -> list[Tensor | None]:
+        """What the reference's layer returned; None and [] as in `inputs`."""
         call = self.recorded.calls.get((path, number))
         return self._tensors(call.outputs) if call else []
 

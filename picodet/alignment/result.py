@@ -1,5 +1,7 @@
-"""The outcome of a comparison: plain values, which the table, the page and the JSON show."""
+"""The outcome of a comparison: plain values, shown by the table, the HTML page and the JSON."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -7,20 +9,21 @@ import numpy as np
 
 Verdict = Literal["aligned", "differs", "not compared"]
 Status = Literal["aligned", "guilty", "affected"]
-Side = Literal["reference", "ours"]
+Side = Literal["reference", "model"]
+UNKNOWN_CAUSE = "no known cause reproduces the difference"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The greatest difference between two tensors, and the noise it is held against."""
+    """The greatest difference between two tensors, and the noise that it is compared with."""
 
     error: float  # absolute; infinite where the tensors cannot be subtracted
-    index: tuple[int, ...]  # where it is
-    ours: float  # the value there
-    reference: float
+    index: tuple[int, ...]  # of the element with that error; () where it is not known
+    model: float  # the model's value there
+    reference: float  # the reference's value there
     scale: float  # greatest magnitude in the reference's tensor
-    floor: float  # greatest difference that rounding makes in our own model, on the same input
-    allowed: float  # error up to which this passes
+    floor: float  # noise floor: greatest difference that rounding alone makes on the same input
+    allowed: float  # the tolerance: an error up to this passes
     problem: str = ""  # why they cannot be subtracted: shape, dtype, NaN or Inf on one side
 
     @property
@@ -29,24 +32,42 @@ class Difference:
 
     @property
     def error_over_noise(self) -> float:
-        """How many times the noise; 0 for no error, infinite for an error where there is none."""
+        """Error in multiples of the noise floor; infinite for an error where that is 0."""
         if self.problem:
             return float("inf")
         if not self.error:
             return 0.0
         return self.error / self.floor if self.floor else float("inf")
 
+    @property
+    def error_over_allowed(self) -> float:
+        """How bad this is: at most 1 passes; infinite where no number says it.
+
+        The one order of differences, in which reports sort and choose what they show.
+        """
+        if self.problem or math.isnan(self.error):
+            return float("inf")
+        if not self.error:
+            return 0.0
+        return self.error / self.allowed if self.allowed else float("inf")
+
+
+def worst(differences: Iterable[Difference | None]) -> Difference | None:
+    """The greatest by `error_over_allowed`; None where there is none."""
+    known = (difference for difference in differences if difference is not None)
+    return max(known, key=lambda difference: difference.error_over_allowed, default=None)
+
 
 @dataclass(frozen=True)
 class ErrorPlots:
-    """For the eye: where a guilty layer is wrong, and how its values lie against the reference's.
+    """What the page plots of a guilty layer: an error map, and values of both sides.
 
     errors [H, W]: greatest absolute difference over batch and channels, NaN where one side is not
-    finite; ours and reference [N]: values at the same sampled positions.
+    finite; model and reference [N]: values at the same sampled positions.
     """
 
     errors: np.ndarray
-    ours: np.ndarray
+    model: np.ndarray
     reference: np.ndarray
 
 
@@ -54,46 +75,44 @@ class ErrorPlots:
 class Layer:
     """One call of one layer, compared."""
 
-    path: str  # ours: backbone.stem.conv; two joined by " + " where the reference has folded them
+    path: str  # picodet's: backbone.stem.conv; two joined by " + " where the reference folds them
     reference: str  # what the reference calls it
     call: int  # which call of this layer, from 0
     type: str  # Conv2d, BatchNorm2d, ConvBN, ShuffleBlock ..
-    accumulated: (
-        Difference | None
-    )  # the whole model's error up to here; None where ours never got here
-    local: (
-        Difference | None
-    )  # of this layer alone, fed the reference's input; None where none is recorded
+    # error of the whole model up to here; None where the model did not get this far
+    accumulated: Difference | None
+    # error of this layer alone, fed the reference's input; None where none is recorded
+    local: Difference | None
     status: Status
-    where: str = ""  # what of it is wrong: "output", or "input of final_conv" that it prepares
-    diagnosis: str = ""  # for a guilty layer: what makes the difference vanish, or that nothing did
+    where: str = ""  # which tensor is wrong: "output", or "input of final_conv" that it prepares
+    diagnosis: str = ""  # of a guilty layer: the cause, or UNKNOWN_CAUSE
     error_plots: ErrorPlots | None = field(default=None, repr=False)  # of a guilty layer
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something outside the layers that differs: a tensor, a step, a head, a box."""
+    """Something outside the layers that differs: a weight, a preprocessing step, a head, a box."""
 
     name: str
     found: str
     expected: str
     diagnosis: str = ""
-    tensors: tuple[str, ...] = ()  # of weights: all that it is about, by our names
+    tensors: tuple[str, ...] = ()  # of weights: the tensors concerned, by picodet's names
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the ladder."""
+    """One stage of the comparison."""
 
     name: str  # weights, preprocessing, layers, heads, decoding, NMS
     verdict: Verdict
-    summary: str  # one line: what was compared, how close it was, against what evidence
+    summary: str  # one line: what was compared with what, and how close it was
     findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
 class Unpaired:
-    """A layer without a partner, and no rule that says why."""
+    """A layer or tensor that only one side has, where no rule explains that."""
 
     side: Side
     path: str
@@ -102,27 +121,28 @@ class Unpaired:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All rungs, and every layer in the order of the forward pass."""
+    """All stages, and every layer in the order of the forward pass."""
 
     reference: str
     model: str
     stages: tuple[Stage, ...]
     layers: tuple[Layer, ...]
     unpaired: tuple[Unpaired, ...]
-    tolerance: str  # how what is allowed was found, in a sentence
-    environment: dict[str, str]  # versions, hashes, input: what the numbers depend on
+    tolerance: str  # how the tolerance was found, in a sentence
+    environment: dict[str, str]  # what the numbers depend on: versions, hashes, input
 
     @property
     def aligned(self) -> bool:
+        """Whether every stage is aligned."""
         return bool(self.stages) and all(stage.verdict == "aligned" for stage in self.stages)
 
     @property
     def guilty(self) -> tuple[Layer, ...]:
-        """Worst first: by error over noise."""
+        """The guilty layers, worst first."""
         found = [layer for layer in self.layers if layer.status == "guilty"]
         return tuple(sorted(found, key=lambda layer: -_severity(layer)))
 
 
 def _severity(layer: Layer) -> float:
     difference = layer.local or layer.accumulated
-    return difference.error_over_noise if difference else 0.0
+    return difference.error_over_allowed if difference else 0.0

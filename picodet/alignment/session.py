@@ -1,4 +1,4 @@
-"""What the two commands do: record a reference, and hold a model against one."""
+"""What picodet-align does: record a reference, and compare a model with one."""
 
 import tempfile
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from picodet.alignment.result import Comparison
 from picodet.errors import AlignmentError, RecordingError
 from picodet.files import check_distinct, check_writable, unreadable_reason
 
-if TYPE_CHECKING:  # it imports torch, and to record needs none
+if TYPE_CHECKING:  # these import torch, which recording does not need
     from picodet.alignment.open_candidate import OpenedModel
     from picodet.converter.paddle_checkpoints import WeightSet
 
@@ -23,18 +23,16 @@ ProgressCallback = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class InputOptions:
-    """What the user wants both sides to be fed with; nothing is the picture of probes.py."""
+    """The input of both sides; without image and array, the bundled test image."""
 
     image: Path | None
-    array: Path | None
+    array: Path | None  # .npy [1, 3, H, W]: the preprocessed input
     float64: bool
 
     def check(self) -> None:
-        """Raise AlignmentError where the wishes contradict each other."""
+        """Raise AlignmentError where both are given or a file cannot be read."""
         if self.image and self.array:
-            raise AlignmentError(
-                "--image and --input: one of them, they are fed in place of another"
-            )
+            raise AlignmentError("give either --image or --input, not both")
         for path in (self.image, self.array):
             if path and (reason := unreadable_reason(path)):
                 raise AlignmentError(f"{path}: {reason}")
@@ -42,7 +40,7 @@ class InputOptions:
     def request(
         self, reference: Path, out: Path, input_size: tuple[int, int] | None, samples: int
     ) -> RecordRequest:
-        """Raises as `check` does."""
+        """The request to record `reference` with this input. Raises as `check` does."""
         self.check()
         image = None if self.array else self.image or probes.IMAGE
         return RecordRequest(reference, out, image, self.array, input_size, self.float64, samples)
@@ -58,17 +56,17 @@ def record(
     paddle_python: Path | None,
     progress: ProgressCallback,
 ) -> dict[str, Any]:
-    """Write a recording; what it holds, in numbers.
+    """Run a reference and write its recording to `out`; what that contains, in numbers.
 
-    Raises RecordingError where the reference cannot be run, OutputError where `out` cannot be
-    written.
+    Writes nothing else; needs no torch. Raises RecordingError where the reference cannot be run,
+    OutputError where `out` cannot be written.
     """
     if out.suffix != ".safetensors":
-        raise RecordingError(f"{out}: the suffix of a recording is .safetensors")
+        raise RecordingError(f"{out}: wrong suffix; a recording is a .safetensors file")
     check_writable(out, overwrite)
     check_distinct(out, [path for path in (reference, inputs.image, inputs.array) if path])
     if is_recording(reference):
-        raise RecordingError(f"{reference}: a .safetensors; a recording is not recorded again")
+        raise RecordingError(f"{reference}: already a recording; compare with it directly")
     request = inputs.request(reference, out, input_size, SUMMARY_SAMPLES if summary else 0)
     make_recording(request, paddle_python, progress)
     with Recording(out) as recording:
@@ -92,26 +90,27 @@ def compare(
     progress: ProgressCallback,
     weight_set: "WeightSet | None" = None,
 ) -> Comparison:
-    """Record the reference if it is not a recording, and compare.
+    """Compare a model with a reference, which is recorded first if it is not a recording.
 
-    which: of the model's averaged and raw weights, where it has both. Raises a PicoDetError where
-    the two cannot be compared; what can be known of that before the reference is run, before.
+    tolerance: see `align`. paddle_python: a Python with Paddle; None is this one. weight_set: which
+    weights, where the model's file has several. Writes a temporary folder, which it removes. Raises
+    a PicoDetError where the two cannot be compared, before the reference is run if possible.
     """
     from picodet.alignment.open_candidate import open_candidate  # noqa: PLC0415 (imports torch)
 
     if tolerance is not None and not 0 < tolerance < float("inf"):
-        raise AlignmentError(f"--tolerance {tolerance}: a positive number is expected")
+        raise AlignmentError(f"--tolerance {tolerance}: expected a positive finite number")
     inputs.check()
     is_recorded = is_recording(reference)
     if is_recorded and (inputs.image or inputs.array):
         raise AlignmentError(
-            f"{reference}: a recording has its own input; --image and --input are for "
-            "references that are run"
+            f"{reference}: a recording has its own input; give --image and --input only with a "
+            "reference that is run"
         )
     if inputs.float64 and model_path.suffix == ".onnx":
         raise AlignmentError(
-            f"{model_path}: an ONNX computes in float32; with --float64 weights are expected, "
-            "which we run ourselves"
+            f"{model_path}: an ONNX file computes in float32; with --float64 give its checkpoint, "
+            "which PyTorch runs"
         )
     model = open_candidate(model_path, weight_set)
     if is_recorded:
@@ -130,11 +129,13 @@ def _compare(
     tolerance: float | None,
     progress: ProgressCallback,
 ) -> Comparison:
-    from picodet.alignment.align import align  # noqa: PLC0415 (imports torch, record does not)
+    from picodet.alignment.align import align  # noqa: PLC0415 (imports torch)
 
     with Recording(path) as recording:
         if float64 and recording.index.precision != "float64":
-            raise AlignmentError(f"{path}: recorded in float32; record it again with --float64")
+            raise AlignmentError(
+                f"{path}: recorded in float32; --float64 needs a recording made with --float64"
+            )
         height, width = recording.index.tensors[recording.index.input].shape[2:]
         opened = model.with_input_size((height, width))
         return align(opened.candidate, opened.path, recording, tolerance, progress, opened.notes)

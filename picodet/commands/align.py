@@ -1,4 +1,4 @@
-"""`picodet-align`: hold a model against a reference, or record one."""
+"""`picodet-align`: compare a model with a reference, or record a reference."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,19 +12,19 @@ from picodet.files import write_json, write_text
 
 
 class NotComparedError(click.ClickException):
-    """1 says that two models differ; this is neither that nor its contrary."""
+    """The models could not be compared; exit code 1 means that they differ."""
 
     exit_code = 2
 
 
 class CompareCommand(Command):
-    """A command that compares."""
+    """A command that ends with NotComparedError on failure."""
 
     failure = NotComparedError
 
 
 class Align(click.Group):
-    """`picodet-align REFERENCE MODEL`, with `record` as the one word that is no reference."""
+    """`picodet-align REFERENCE MODEL`; `record` is the only subcommand to be written out."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args[:1] not in (["record"], ["compare"]):
@@ -34,22 +34,31 @@ class Align(click.Group):
 
 @click.group(cls=Align, add_help_option=False)
 def align() -> None:
-    """Prove that two PicoDets compute the same, or name the layer that doesn't."""
+    """Show that two PicoDets compute the same, or name the layer that does not."""
 
 
 INPUT_OPTIONS = (
     click.option(
-        "--image", type=InputPath(), help="Picture to feed both with.  [default: one of ours]"
+        "--image",
+        type=InputPath(),
+        help="Image to feed both with.  [default: the bundled test image]",
     ),
     click.option(
-        "--input", "array", type=InputPath(), help="A .npy [1, 3, H, W]; --training: an .npz."
+        "--input",
+        "array",
+        type=InputPath(),
+        help="A .npy [1, 3, H, W] instead of --image; --training: an .npz.",
     ),
-    click.option("--float64", is_flag=True, help="Run both sides in double; ppdet only."),
     click.option(
-        "--paddle-python", type=InputPath(), help="Python with Paddle.  [default: this one]"
+        "--float64", is_flag=True, help="Run both sides in float64; only if ppdet runs REFERENCE."
     ),
-    click.option("--json", "json_file", type=OutputFile(), help="Write the outcome for machines."),
-    click.option("--training", is_flag=True, help="The first steps of a training, not a picture."),
+    click.option(
+        "--paddle-python", type=InputPath(), help="Python that has Paddle.  [default: this one]"
+    ),
+    click.option("--json", "json_file", type=OutputFile(), help="Write the outcome as JSON."),
+    click.option(
+        "--training", is_flag=True, help="Compare the first training steps instead of inference."
+    ),
 )
 
 
@@ -63,15 +72,21 @@ def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @align.command(cls=CompareCommand)
 @click.argument("reference", type=ModelPath())
 @click.argument("model", type=ModelPath())
-@click.option("--layerwise", is_flag=True, help="Show the layers, not one line for all of them.")
-@click.option("--all", "unfold", is_flag=True, help="With --layerwise, unfold every block.")
+@click.option(
+    "--layerwise", is_flag=True, help="Show a row for each block and details of guilty layers."
+)
+@click.option("--all", "unfold", is_flag=True, help="Like --layerwise, with a row for each layer.")
 @click.option(
     "--tolerance",
     type=FiniteFloat(min=0, min_open=True),
-    help="Part of each layer's scale, in place of the noise.",
+    help="Allowed error as a part of each layer's scale, instead of by noise.",
 )
-@click.option("--weights", metavar="SET", help="ema or raw, where MODEL has both.  [default: ema]")
-@click.option("--html", type=OutputFile(), help="Write a page with plots, to look at.")
+@click.option(
+    "--weight-set",
+    metavar="SET",
+    help="ema or raw, if MODEL has both.  [default: ema]",
+)
+@click.option("--html", type=OutputFile(), help="Write a report page with plots.")
 @input_options
 @click.pass_context
 def compare(
@@ -81,7 +96,7 @@ def compare(
     layerwise: bool,
     unfold: bool,
     tolerance: float | None,
-    weights: str | None,
+    weight_set: str | None,
     html: Path | None,
     image: Path | None,
     array: Path | None,
@@ -90,14 +105,15 @@ def compare(
     json_file: Path | None,
     training: bool,
 ) -> None:
-    """Hold MODEL against REFERENCE, layer by layer.
+    """Compare MODEL with REFERENCE, layer by layer.
 
     REFERENCE is a recording, a .pdparams or other weights (run by ppdet), a Paddle inference folder
-    (run by paddlepaddle) or an .onnx. MODEL is whatever picodet-convert takes or makes; of an .onnx
-    what onnxruntime computes is compared. Both may be official names, which are fetched.
+    (run by paddlepaddle) or an .onnx (run by onnxruntime). MODEL is whatever picodet-convert reads
+    or writes; an .onnx is run by onnxruntime. Both may be official names, which are downloaded.
 
-    With --training a few steps of ppdet's training are compared with ours: REFERENCE is a recording
-    of them (.npz), or a .pdparams. --input is then an .npz of images, boxes, classes and valid.
+    With --training a few training steps of ppdet are compared with picodet's: REFERENCE is a
+    recording of them (.npz), or a .pdparams. --input is then an .npz of images, boxes, classes and
+    valid.
 
     Exit code 0: aligned, 1: differs, 2: could not be compared.
 
@@ -113,16 +129,16 @@ def compare(
         if training:
             from picodet.alignment.training import session as training_session
 
-            trained_on = training_session.training_input_options(image, array, float64)
+            training_inputs = training_session.training_input_options(image, array, float64)
             comparison = training_session.compare(
-                *(reference, model, trained_on, tolerance, paddle_python, progress, weights)
+                *(reference, model, training_inputs, tolerance, paddle_python, progress, weight_set)
             )
         else:
             from picodet.alignment import session
 
             inputs = session.InputOptions(image, array, float64)
             comparison = session.compare(
-                *(reference, model, inputs, tolerance, paddle_python, progress, weights)
+                *(reference, model, inputs, tolerance, paddle_python, progress, weight_set)
             )
     print_comparison(comparison, layerwise or unfold, unfold, Console())
     if html:
@@ -138,8 +154,8 @@ def compare(
 @align.command(cls=CompareCommand)
 @click.argument("reference", type=ModelPath())
 @click.argument("out", type=OutputFile())
-@click.option("--summary", is_flag=True, help="Statistics and samples only: small.")
-@click.option("--input-size", type=Size(), help="Where REFERENCE does not tell it.")
+@click.option("--summary", is_flag=True, help="Record statistics and samples only: a small file.")
+@click.option("--input-size", type=Size(), help="Needed where REFERENCE does not state it.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @input_options
 def record(
@@ -155,12 +171,13 @@ def record(
     json_file: Path | None,
     training: bool,
 ) -> None:
-    """Run REFERENCE once and write what every layer did to OUT, a .safetensors.
+    """Run REFERENCE once and write the outputs of all layers to OUT, a .safetensors.
 
-    With --training: train it for a few steps, and write what they did to OUT, an .npz.
+    With --training: train it for a few steps and write losses, gradients and weights to OUT, an
+    .npz.
 
-    Needs what REFERENCE needs (paddlepaddle, ppdet, onnxruntime) and no torch: it can be made on
-    another machine.
+    Needs what runs REFERENCE (paddlepaddle, ppdet or onnxruntime) but no torch, so that another
+    machine can make it.
     """
     reference = fetch_official(reference)
     report: dict[str, Any]
@@ -168,9 +185,9 @@ def record(
         if training:
             from picodet.alignment.training import session as training_session
 
-            trained_on = training_session.training_input_options(image, array, float64)
+            training_inputs = training_session.training_input_options(image, array, float64)
             report = training_session.record(
-                *(reference, out, trained_on, summary, input_size, overwrite, paddle_python),
+                *(reference, out, training_inputs, summary, input_size, overwrite, paddle_python),
                 progress,
             )
         else:

@@ -25,14 +25,13 @@ import torch
 from onnx import shape_inference
 from torch import Tensor
 
-from picodet.alignment.result import Difference
+from picodet.alignment.result import Difference, worst
 from picodet.alignment.rounding import NUM_PERTURBATIONS, PerturbedRounding, SequentialSums
 from picodet.alignment.tolerance import (
     NOISE_MULTIPLE,
     Tolerance,
     measure_difference,
     noise_between,
-    worst,
 )
 from picodet.config import STRIDES
 from picodet.errors import PicoDetError
@@ -47,7 +46,7 @@ from picodet.ops import decode
 
 TOLERANCE = Tolerance(NOISE_MULTIPLE)
 SIGMOID_SCALE = 1.0  # magnitude of the numbers that a probability is computed from
-EXACT_TOLERANCE = Tolerance(noise_factor=None, scale_factor=0.0)
+EXACT_TOLERANCE = Tolerance()
 SQUARED_SUFFIX = " squared"
 
 

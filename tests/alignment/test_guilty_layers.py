@@ -223,10 +223,10 @@ def in_double(pristine, tmp_path_factory):
 
 def test_in_double_the_smallest_mistake_shows(model, in_double):
     """An eps of 1e-5 as a double, where Paddle keeps it in float32."""
-    tolerance = Tolerance(None, FLOAT64_TOLERANCE)
+    tolerance = Tolerance(scale_factor=FLOAT64_TOLERANCE)
     assert guilty(compare(copy.deepcopy(model).double(), in_double, tolerance)) == []
     model.double().neck.first_top_conv.bn1.eps = 1e-5
-    result = compare(model, in_double, Tolerance(None, 1e-13))
+    result = compare(model, in_double, Tolerance(scale_factor=1e-13))
     assert guilty(result) == ["neck.first_top_conv.bn1"]
     assert [len(run) for run in result.heads] == [8, 8]  # double it is already
 
@@ -240,7 +240,7 @@ def test_against_a_summary_the_first_that_departs_is_named(model, summary):
     result = compare(model, summary)
     assert guilty(result) == ["backbone.stage3.block2.conv_pw"]
     (layer,) = (layer for layer in result.layers if layer.status == "guilty")
-    assert layer.where == "output, with what came before"
+    assert layer.where == "output, with all layers before it"
 
 
 def test_no_run_is_kept(model, reference, monkeypatch):

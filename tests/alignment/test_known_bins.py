@@ -77,7 +77,7 @@ def test_others_are_found(compare, project, found, diagnosis):
     (finding,) = weights.findings
     assert finding.name == PROJECT
     assert finding.found.startswith(found)
-    assert finding.expected.endswith("who decodes its heads takes 0 .. 7")
+    assert finding.expected.endswith("its heads are decoded with 0 .. 7")
     assert finding.diagnosis == f"{PROJECT}: {diagnosis}"
     assert [finding.name for finding in decoding.findings] == ["probe: boxes"]
 
@@ -106,7 +106,7 @@ def test_an_export_of_raw_heads_says_them(own, compare):
 
 def test_an_export_is_compared_and_converted_with_those_that_it_says(own, heads):
     file, _ = own(EXACT * 1.019)
-    assert onnx_model.load(file).contents.single[PROJECT][7] == pytest.approx(7.133)
+    assert onnx_model.load(file).weights.single[PROJECT][7] == pytest.approx(7.133)
     fed = InputOptions(None, None, False)
     comparison = session.compare(heads, file, fed, None, None, lambda *_: None)
     assert differing(comparison)[0] == "weights"

@@ -53,7 +53,7 @@ def test_one_cause_is_reported_once(model, compare, change, cause):
     comparison, runs = compare()
     weights = comparison.stages[0]
     assert len(weights.findings) < 20
-    assert weights.findings[0].diagnosis.startswith(f"one cause: ours are {cause}")
+    assert weights.findings[0].diagnosis.startswith(f"one cause: the model's are {cause}")
     guilty = comparison.guilty
     assert len(guilty) > 100
     diagnoses = [layer.diagnosis for layer in guilty]
@@ -70,7 +70,7 @@ def test_attempts_are_counted(model, compare, monkeypatch):
     comparison, runs = compare()
     diagnoses = [layer.diagnosis for layer in comparison.guilty]
     assert len(diagnoses) > 50
-    assert sum(text.startswith("not looked into: ") for text in diagnoses) > 40
+    assert sum(text.startswith("not examined: ") for text in diagnoses) > 40
     # each guilty layer once, for its picture, and each attempt in both precisions
     assert runs <= len(diagnoses) + 2 * 40 + 2
 

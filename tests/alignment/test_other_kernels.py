@@ -40,8 +40,8 @@ def test_kernels_are_distinguished_from_faults(recordings, ours):
     assert len(found) == 2
     for right, *faults in found.values():
         assert (right["verdict"], right["findings"]) == ("aligned", [])
-        assert "another resize kernel: at most 1 grey level, in " in right["summary"]
-        assert right["summary"].startswith("decode, colour, normalise equal bit for bit; another")
+        assert "another resize kernel: at most 1 gray level, in " in right["summary"]
+        assert right["summary"].startswith("decode, color, normalize equal bit for bit; another")
         assert len(faults) == 13
         for fault in faults:
             names = [finding["name"] for finding in fault["findings"]]

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from picodet.alignment.result import worst
 from picodet.alignment.tolerance import (
     Tolerance,
     measure_difference,
     noise_between,
     not_comparable,
-    worst,
 )
 
 NOISE = Tolerance(30.0)
@@ -29,7 +29,7 @@ def test_the_greatest_difference_counts_not_the_mean():
     ours[1, 2, 40, 7] = 1.5
     found = measure_difference(ours, reference, 1e-3, NOISE)
     assert (found.error, found.index) == (0.5, (1, 2, 40, 7))
-    assert (found.ours, found.reference, found.scale) == (1.5, 1, 1)
+    assert (found.model, found.reference, found.scale) == (1.5, 1, 1)
     assert (found.floor, found.allowed, found.error_over_noise) == (1e-3, 0.03, 500)
     assert not found.ok
 
@@ -67,7 +67,7 @@ def test_noise_that_could_not_be_measured_excuses_nothing():
 
 
 def test_a_part_of_the_scale_in_place_of_the_noise():
-    tolerance = Tolerance(None, 0.1)
+    tolerance = Tolerance(scale_factor=0.1)
     assert measure_difference(f32(4.375), f32(4), 100.0, tolerance).allowed == pytest.approx(0.4)
     assert measure_difference(f32(4.375), f32(4), 0.0, tolerance).ok
     assert not measure_difference(f32(4.5), f32(4), 100.0, tolerance).ok
@@ -80,7 +80,7 @@ def test_not_finite_on_one_side_fails(ours, reference):
     found = measure_difference(f32(0, 9, ours), f32(0, 1, reference), 100.0, NOISE)
     assert found.problem == "1 of 3 values are NaN or Inf on one side only"
     assert (found.index, found.error, found.ok, found.error_over_noise) == ((2,), INF, False, INF)
-    assert np.array_equal([found.ours, found.reference], [ours, reference], equal_nan=True)
+    assert np.array_equal([found.model, found.reference], [ours, reference], equal_nan=True)
 
 
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
@@ -148,6 +148,6 @@ def test_it_is_what_numpy_says(ours, reference):
     found = measure_difference(torch.from_numpy(ours), torch.from_numpy(reference), 0.0, NOISE)
     distance = np.abs(ours - reference)
     assert found.error == distance.max() == distance[found.index]
-    assert (found.ours, found.reference) == (ours[found.index], reference[found.index])
+    assert (found.model, found.reference) == (ours[found.index], reference[found.index])
     assert found.scale == np.abs(reference).max()
     assert found.ok == (distance.max() <= 30 * 2.0**-24 * found.scale)

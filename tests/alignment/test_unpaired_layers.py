@@ -22,7 +22,7 @@ def test_a_layer_only_in_ours_has_no_partner(model, reference):
     model.neck.conv_t.convs[0].more = nn.Identity()
     model.neck.conv_t.convs[0].__class__ = More
     result = compare(model, reference)
-    assert result.unpaired == (Unpaired("ours", "neck.conv_t.convs.0.more", "Identity"),)
+    assert result.unpaired == (Unpaired("model", "neck.conv_t.convs.0.more", "Identity"),)
     assert guilty(result) == []
 
 
@@ -34,7 +34,7 @@ def test_a_call_too_many_has_no_partner(model, reference):
 
     model.backbone.stem.__class__ = Twice
     result = compare(model, reference)
-    assert Unpaired("ours", "backbone.stem.conv", "Conv2d") in result.unpaired
+    assert Unpaired("model", "backbone.stem.conv", "Conv2d") in result.unpaired
 
 
 def test_a_layer_that_is_not_called_has_no_partner(model, reference):

@@ -18,11 +18,18 @@ HOSTILE = '<script>alert("1")</script>[bold]'
 FINE = Difference(1e-7, (0, 1), 1.0000001, 1.0, scale=2.0, floor=1e-7, allowed=8e-7)
 WRONG = Difference(0.5, (0, 3, 2, 1), 1.5, 1.0, scale=2.0, floor=1e-7, allowed=8e-7)
 BROKEN = Difference(
-    float("inf"), (), float("nan"), 1.0, scale=2.0, floor=0.0, allowed=0.0, problem="NaN in ours"
+    float("inf"),
+    (),
+    float("nan"),
+    1.0,
+    scale=2.0,
+    floor=0.0,
+    allowed=0.0,
+    problem="NaN in the model",
 )
 ERROR_PLOTS = ErrorPlots(
     errors=np.array([[0, 0.5], [np.nan, 0]]),
-    ours=np.array([1.5, np.nan, -1]),
+    model=np.array([1.5, np.nan, -1]),
     reference=np.array([1.0, 1, -1]),
 )
 

@@ -15,7 +15,7 @@ import numpy as np
 from own_recording import CONFIG
 
 from picodet.alignment.checks.image_probes import compare_image_probes, preprocess_probe
-from picodet.alignment.checks.preprocessing import compare_preprocessing, our_steps
+from picodet.alignment.checks.preprocessing import compare_preprocessing, preprocessing_steps
 from picodet.alignment.checks.probes import LIVE_ANSWERS, _answers
 from picodet.alignment.recording import probes
 from picodet.alignment.recording.index import PreprocessingSettings, PreprocessingStep
@@ -35,13 +35,13 @@ def record(path, samples):
     encoded_image = cv2.imencode(".jpg", photo)[1].tobytes()
     with RecordingWriter(samples) as writer:
         made, answers = (
-            our_steps(encoded_image, CONFIG_480),
+            preprocessing_steps(encoded_image, CONFIG_480),
             probes.collect_preprocessing(preprocess_probe),
         )
         with use_kernels("portable"):
-            portable = our_steps(encoded_image, CONFIG_480) | probes.collect_preprocessing(
-                preprocess_probe
-            )
+            portable = preprocessing_steps(
+                encoded_image, CONFIG_480
+            ) | probes.collect_preprocessing(preprocess_probe)
         made["resize"] = made["resize"].astype("f4")
 
         def add(name, array):

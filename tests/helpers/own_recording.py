@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from tracing import SMALL, filled_model, seeded_checkpoint
 
-from picodet.alignment.checks.nms import our_nms
-from picodet.alignment.checks.preprocessing import our_steps
+from picodet.alignment.checks.nms import picodet_nms
+from picodet.alignment.checks.preprocessing import preprocessing_steps
 from picodet.alignment.recording.index import (
     Index,
     PreprocessingSettings,
@@ -74,7 +74,7 @@ def record(model, path, encoded_image=None, samples=0, images=None, **changes):
     with RecordingWriter(samples) as writer:
         steps, scale_factor, encoded = {}, np.ones(2, "f4"), None
         if encoded_image:
-            steps = our_steps(encoded_image, config)
+            steps = preprocessing_steps(encoded_image, config)
             rows, columns = steps["decode"].shape[:2]
             scale_factor = np.array([height / rows, width / columns], "f4")
             images = steps["normalise"][None]
@@ -109,7 +109,9 @@ def record(model, path, encoded_image=None, samples=0, images=None, **changes):
                 tuple(writer.add(x.flatten(2).numpy()) for x in output.reg),
                 writer.add(boxes.numpy()),
                 writer.add(scores.numpy()),
-                writer.add(our_nms(boxes[0].numpy(), scores[0].numpy(), scale_factor), whole=True),
+                writer.add(
+                    picodet_nms(boxes[0].numpy(), scores[0].numpy(), scale_factor), whole=True
+                ),
             ),
             probes={},
             tensors=writer.tensors,

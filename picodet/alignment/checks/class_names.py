@@ -1,4 +1,4 @@
-"""The names of the classes, where both sides say them: the order is that of the scores."""
+"""The names of the classes, where both sides state them, in the order of the scores."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,34 +10,39 @@ FINDING_NAME = "names of the classes"
 
 
 def compare_class_names(
-    stage: Stage, ours: Sequence[str] | None, theirs: Sequence[str] | None
+    stage: Stage, candidate: Sequence[str] | None, reference: Sequence[str] | None
 ) -> Stage:
-    """The rung of the heads, whose scores have one channel for each class."""
-    if ours is None or theirs is None:
+    """The heads stage, with what the names of the classes add; `stage` where a side has none."""
+    if candidate is None or reference is None:
         return stage
-    if tuple(ours) == tuple(theirs):
+    if tuple(candidate) == tuple(reference):
         return replace(stage, summary=f"{stage.summary}; the names of the classes are equal")
-    findings = (*stage.findings, _finding(ours, theirs))
+    findings = (*stage.findings, _finding(candidate, reference))
     return replace(stage, verdict="differs", findings=findings)
 
 
-def _finding(ours: Sequence[str], theirs: Sequence[str]) -> Finding:
-    if len(ours) != len(theirs):
-        return Finding(FINDING_NAME, f"{len(ours)} names", f"{len(theirs)} names")
-    wrong = [i for i, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1]]
+def _finding(candidate: Sequence[str], reference: Sequence[str]) -> Finding:
+    if len(candidate) != len(reference):
+        return Finding(FINDING_NAME, f"{len(candidate)} names", f"{len(reference)} names")
+    wrong = [
+        i for i, pair in enumerate(zip(candidate, reference, strict=True)) if pair[0] != pair[1]
+    ]
     found, expected = (
-        ", ".join(f"{i} is {names[i]!r:.40}" for i in wrong[:MAX_SHOWN]) for names in (ours, theirs)
+        ", ".join(f"{i} is {names[i]!r:.40}" for i in wrong[:MAX_SHOWN])
+        for names in (candidate, reference)
     )
     more = f" and {len(wrong) - MAX_SHOWN} more" if len(wrong) > MAX_SHOWN else ""
-    return Finding(FINDING_NAME, found + more, expected + more, _explain(ours, theirs, len(wrong)))
+    return Finding(
+        FINDING_NAME, found + more, expected + more, _explain(candidate, reference, len(wrong))
+    )
 
 
-def _explain(ours: Sequence[str], theirs: Sequence[str], wrong: int) -> str:
-    if sorted(ours) == sorted(theirs):
+def _explain(candidate: Sequence[str], reference: Sequence[str], wrong: int) -> str:
+    if sorted(candidate) == sorted(reference):
         return "the same names in another order"
-    if [_plain(name) for name in ours] == [_plain(name) for name in theirs]:
-        return "the same words, spelled otherwise"
-    return f"{wrong} of {len(ours)} are called otherwise"
+    if [_plain(name) for name in candidate] == [_plain(name) for name in reference]:
+        return "the same names in another spelling"
+    return f"{wrong} of {len(candidate)} names differ"
 
 
 def _plain(name: str) -> str:

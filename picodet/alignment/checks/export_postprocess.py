@@ -1,4 +1,4 @@
-"""The rungs of decoding and NMS for an export that does these itself."""
+"""The stages decoding and NMS for an export that does these itself."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from picodet.alignment.checks.heads_and_decoding import (
     make_finding,
     reference_heads,
 )
-from picodet.alignment.checks.nms import compare_kept_boxes, describe_end_to_end, our_nms
+from picodet.alignment.checks.nms import compare_kept_boxes, describe_end_to_end, picodet_nms
 from picodet.alignment.checks.score_epsilon import ScoreAdjustment
 from picodet.alignment.diagnosis.decoding import explain_boxes, explain_scores
 from picodet.alignment.recording import probes
@@ -28,17 +28,17 @@ from picodet.models.picodet import PicoDet
 Decode = Callable[[AnyHeadOutput], tuple[Tensor, Tensor]]
 RunNMS = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-# Of probes.NMS_CASES. ONNX's NonMaxSuppression knows no limit of the candidates (top_k) and turns
-# a box that is inside out (degenerate): no export of the right model passes those.
+# Of probes.NMS_CASES. ONNX's NonMaxSuppression has no limit of candidates (top_k) and reorders the
+# corners of inverted boxes (degenerate): no correct export passes those cases.
 NMS_PROBES = ("random", "ties", "thresholds", "dense", "none")
 
 
 @dataclass(frozen=True)
 class ExportedPostprocess:
-    """What an export does behind its heads; None where it ends before.
+    """An export's own post-processing; None for steps that it does not have.
 
-    decode: heads -> boxes [1, A, 4] in pixels of the input and scores [1, C, A]; suppress: those of
-    one picture, [A, 4] and [C, A] -> rows [N, 6] of class, score, xyxy in pixels of the picture.
+    decode: heads -> boxes [1, A, 4] in pixels of the input and scores [1, C, A]; run_nms: those of
+    one image, [A, 4] and [C, A] -> rows [N, 6] of class, score, xyxy in pixels of the image.
     """
 
     heads: Callable[[], ExportedHeads]
@@ -56,47 +56,42 @@ def compare_exported_decoding(
     probe_findings: tuple[Finding, ...],
     adjustment: ScoreAdjustment = NO_ADJUSTMENT,
 ) -> Stage:
-    """What it makes of the reference's heads, against the reference's boxes and scores.
+    """An export's decoding of the reference's heads against the reference's boxes and scores.
 
-    Of its own heads where a summary has none, and against our decoding where the reference ends
-    with its heads. `runs`: its own heads first. probe_findings: what is wrong with our decoding.
+    Of its own heads where a summary has none, and against picodet's decoding where the reference
+    ends with its heads. runs: the export's heads first. probe_findings: of picodet's decoding.
     """
-    ending = recorded.recording.index.ending
-    theirs = reference_heads(recorded, model.config)
-    heads = theirs or runs[0]
-    made = decode(heads)
-    ours = decode_both_precisions(model, heads)
-    if theirs is None or ending.box_scores is None:
-        adjustment = replace(adjustment, theirs_adds=True)  # our decoding does
+    outputs = recorded.recording.index.ending
+    recorded_heads = reference_heads(recorded, model.config)
+    heads = recorded_heads or runs[0]
+    exported = decode(heads)
+    expected = decode_both_precisions(model, heads)
+    if recorded_heads is None or outputs.box_scores is None:
+        adjustment = replace(adjustment, reference_adds=True)  # as picodet's decoding does
     differences, findings = [], list(probe_findings)
     for i, (name, key, intermediate_scale, explain, adjust) in enumerate(
         (
-            ("boxes before NMS", ending.boxes, 0.0, explain_boxes, NO_ADJUSTMENT),
-            ("scores before NMS", ending.box_scores, SIGMOID_SCALE, explain_scores, adjustment),
+            ("boxes before NMS", outputs.boxes, 0.0, explain_boxes, NO_ADJUSTMENT),
+            ("scores before NMS", outputs.box_scores, SIGMOID_SCALE, explain_scores, adjustment),
         )
     ):
-        adjusted, runs_of_ours = (
-            adjust.adjust_ours(made[i]),
-            [adjust.adjust_theirs(run) for run in ours[i]],
-        )
-        if key is None or theirs is None:
+        adjusted = adjust.adjust_candidate(exported[i])
+        decoded = [adjust.adjust_reference(run) for run in expected[i]]
+        if key is None or recorded_heads is None:
             found = measure_difference(
-                adjusted,
-                runs_of_ours[0],
-                noise_between(*runs_of_ours),
-                tolerance,
-                intermediate_scale,
+                adjusted, decoded[0], noise_between(*decoded), tolerance, intermediate_scale
             )
         else:
             found = recorded.measure_difference(
-                adjusted, key, tolerance, runs_of_ours, intermediate_scale, adjust.adjust_theirs
+                adjusted, key, tolerance, decoded, intermediate_scale, adjust.adjust_reference
             )
         differences.append((name, found))
         if not found.ok:
-            findings.append(make_finding(name, found, explain(heads, made[i])))
-    source = "the reference's" if theirs else "its own"
-    against = "the reference's" if theirs and ending.boxes else "our decoding of them"
-    summary = f"{made[0].shape[1]:,} boxes by the export from {source} heads, against {against}"
+            findings.append(make_finding(name, found, explain(heads, exported[i])))
+    source = "the reference's" if recorded_heads else "its own"
+    compared_with_reference = recorded_heads and outputs.boxes
+    against = "the reference's" if compared_with_reference else "picodet's decoding of them"
+    summary = f"{exported[0].shape[1]:,} boxes by the export from {source} heads, against {against}"
     verdict: Verdict = "differs" if findings else "aligned"
     return Stage(
         "decoding",
@@ -114,45 +109,47 @@ def compare_exported_nms(
     probe_findings: tuple[Finding, ...],
     evidence: str,
 ) -> Stage:
-    """What it keeps of the reference's boxes, against what the reference keeps.
+    """An export's NMS of the reference's boxes against the boxes that the reference keeps.
 
-    Of its own boxes, and against our NMS, where the reference has none; and of the probe boxes,
-    against our NMS. probe_findings: what our NMS itself answers otherwise than the `evidence`.
+    Of its own boxes and against picodet's NMS where the reference has none; and of the probe boxes,
+    against picodet's NMS. probe_findings: picodet's NMS against the `evidence`.
     """
-    recording, ending = recorded.recording, recorded.recording.index.ending
+    recording, outputs = recorded.recording, recorded.recording.index.ending
     scale_factor = np.array(recording.index.scale_factor, np.float32)
     boxes, scores = exported = [tensor[0].numpy() for tensor in decode(runs[0])]
-    source, against = "its own", "ours"
-    if ending.boxes and ending.box_scores and recording.has(ending.boxes):
-        boxes, scores = (recording.tensor(key)[0] for key in (ending.boxes, ending.box_scores))
+    source, against = "its own", "picodet's"
+    if outputs.boxes and outputs.box_scores and recording.has(outputs.boxes):
+        boxes, scores = (recording.tensor(key)[0] for key in (outputs.boxes, outputs.box_scores))
         source = "the reference's"
-    expected = our_nms(boxes, scores, scale_factor)
-    if ending.kept and source != "its own":
-        expected, against = recording.tensor(ending.kept), "the reference's"
+    expected = picodet_nms(boxes, scores, scale_factor)
+    if outputs.kept and source != "its own":
+        expected, against = recording.tensor(outputs.kept), "the reference's"
     findings = list(probe_findings)
     cases = [("boxes", (boxes, scores), expected)]
     for name, candidates in _nms_probes(*scores.shape):
-        cases.append((name, candidates, our_nms(*candidates, scale_factor)))
-    for name, candidates, theirs in cases:
-        in_picture = candidates[0] / np.tile(scale_factor[::-1], 2), candidates[1]
-        findings += compare_kept_boxes(run_nms(*candidates), theirs, False, name, in_picture)
+        cases.append((name, candidates, picodet_nms(*candidates, scale_factor)))
+    for name, candidates, kept in cases:
+        in_image = candidates[0] / np.tile(scale_factor[::-1], 2), candidates[1]
+        findings += compare_kept_boxes(run_nms(*candidates), kept, False, name, in_image)
     summary = (
         f"{len(expected)} boxes kept of {source} candidates by {against} NMS and by the export's"
     )
-    summary += f"; probe boxes, against our NMS and {evidence}"
-    if ending.kept:
-        compared = describe_end_to_end(run_nms(*exported), recording.tensor(ending.kept))
+    summary += f"; probe boxes, against picodet's NMS and {evidence}"
+    if outputs.kept:
+        compared = describe_end_to_end(run_nms(*exported), recording.tensor(outputs.kept))
         summary += f"; end to end: {compared}"
     return Stage("NMS", "differs" if findings else "aligned", summary, tuple(findings))
 
 
-def _nms_probes(classes: int, cells: int) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
-    """The probes in the form that the export takes: with as many classes and boxes as it has."""
+def _nms_probes(
+    classes: int, num_anchors: int
+) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
+    """The probes in the shapes that the export takes: with its numbers of classes and boxes."""
     for case in NMS_PROBES:
         boxes, scores = probes.nms_inputs(case)
-        boxes = np.pad(boxes[:cells], ((0, max(cells - len(boxes), 0)), (0, 0)))
+        boxes = np.pad(boxes[:num_anchors], ((0, max(num_anchors - len(boxes), 0)), (0, 0)))
         for first in range(0, len(scores), classes):
-            some = scores[first : first + classes, :cells]
-            missing = classes - some.shape[0], cells - some.shape[1]
-            padded = np.pad(some, [(0, count) for count in missing])
+            part = scores[first : first + classes, :num_anchors]
+            missing = classes - part.shape[0], num_anchors - part.shape[1]
+            padded = np.pad(part, [(0, count) for count in missing])
             yield f"probe: {case}", (boxes, padded)

@@ -1,4 +1,4 @@
-"""The rungs behind the layers: heads and decoding. Boxes are compared before any is dropped."""
+"""The stages heads and decoding. Boxes are compared before NMS."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +11,8 @@ from picodet.alignment.checks.score_epsilon import ScoreAdjustment
 from picodet.alignment.diagnosis.decoding import explain_boxes, explain_scores
 from picodet.alignment.reference_tensors import ReferenceTensors
 from picodet.alignment.report.formatting import format_distinct, format_number
-from picodet.alignment.result import Difference, Finding, Stage
-from picodet.alignment.tolerance import Tolerance, worst
+from picodet.alignment.result import Difference, Finding, Stage, worst
+from picodet.alignment.tolerance import Tolerance
 from picodet.config import STRIDES, Head, ModelConfig
 from picodet.models.head import AnyHeadOutput, HeadOutput, HeadV2Output
 from picodet.models.picodet import PicoDet
@@ -23,13 +23,13 @@ HEAD_OUTPUTS: Mapping[Head, Callable[..., AnyHeadOutput]] = {
     "pico_head": HeadOutput,
     "pico_head_v2": HeadV2Output,
 }
-# the layers whose outputs these are: one for both parts, or one for each
+# paths of the layers with these outputs: one layer for scores and reg, or one for each part
 PREDICTOR = "head.predictors.{}"
 PARTS = ("head.predictors.classes{}", "head.alignment.{}", "head.predictors.sides{}")
 
 
 def make_head_output(head: Head, maps: Sequence[Tensor]) -> AnyHeadOutput:
-    """The maps of a head, all in a row, in their places."""
+    """A head's output from its maps, level by level of one part after the other."""
     levels = len(LEVELS)
     return HEAD_OUTPUTS[head](*(tuple(maps[i : i + levels]) for i in range(0, len(maps), levels)))
 
@@ -37,9 +37,9 @@ def make_head_output(head: Head, maps: Sequence[Tensor]) -> AnyHeadOutput:
 def head_output_from_layers(
     config: ModelConfig, layer_output: Callable[[str], Tensor | None]
 ) -> AnyHeadOutput | None:
-    """made: what the layer with a path puts out, if that is known.
+    """A head's output from its layers' outputs. layer_output: of the layer with a path, if known.
 
-    None where one is not, or has other channels than the config says.
+    None where one is unknown, or has other channels than the config.
     """
     classes, reg = len(config.classes), 4 * (config.reg_max + 1)
     if config.head == "pico_head":
@@ -54,7 +54,7 @@ def head_output_from_layers(
 
 
 def head_output_by_layer(output: AnyHeadOutput) -> dict[str, Tensor]:
-    """What the layers put out that this was put together from, by their paths."""
+    """The outputs of the layers that a head's output was made from, by their paths."""
     if isinstance(output, HeadOutput):
         joined = (torch.cat(pair, dim=1) for pair in zip(*output, strict=True))
         return {PREDICTOR.format(level): x for level, x in enumerate(joined)}
@@ -66,7 +66,7 @@ def head_output_by_layer(output: AnyHeadOutput) -> dict[str, Tensor]:
 
 
 def to_float64(output: AnyHeadOutput) -> AnyHeadOutput:
-    """The same numbers."""
+    """The same numbers in float64."""
     return type(output)(*(tuple(x.double() for x in part) for part in output))
 
 
@@ -83,7 +83,7 @@ NO_ADJUSTMENT = ScoreAdjustment()
 
 
 class ExportedHeads(NamedTuple):
-    """What an export makes of its heads: scores [1, C, cells] and sides [1, 4 * bins, cells]."""
+    """An export's head outputs by level: scores [1, C, A_l] and reg logits [1, 4 * bins, A_l]."""
 
     scores: tuple[Tensor, ...]
     reg: tuple[Tensor, ...]
@@ -96,21 +96,24 @@ def compare_heads(
     adjustment: ScoreAdjustment = NO_ADJUSTMENT,
     exported: ExportedHeads | None = None,
 ) -> Stage:
-    """What the whole model puts out: scores and sides of each level.
+    """Compare the scores and the regression logits (reg) of each level.
 
-    runs: ours, and the same in float64 and with the additions in another order; of an export its
-    own heads, and then those three of our model, among which the noise is seen.
+    runs: head outputs of the model, and of runs of it that show the noise; `exported` is compared
+    instead of the first of them.
     """
-    ending = recorded.recording.index.ending
+    outputs = recorded.recording.index.ending
     if not runs:
-        return Stage("heads", "not compared", "our model could not be run to its end")
+        return Stage("heads", "not compared", "the model's forward pass failed")
     differences: list[tuple[str, Difference]] = []
     all_scores = [run.scores() for run in runs]
     for level, stride in enumerate(STRIDES):
-        scores = [adjustment.adjust_ours(of_run[level].flatten(2)) for of_run in all_scores]
+        scores = [adjustment.adjust_candidate(of_run[level].flatten(2)) for of_run in all_scores]
         reg = [run.reg[level].flatten(2) for run in runs]
-        if exported:  # our first run is no other than the export's
-            scores[0], reg[0] = adjustment.adjust_ours(exported.scores[level]), exported.reg[level]
+        if exported:  # the first run is the export's too
+            scores[0], reg[0] = (
+                adjustment.adjust_candidate(exported.scores[level]),
+                exported.reg[level],
+            )
         noise_start = 1 if exported else 0
         differences += [
             (
@@ -118,35 +121,36 @@ def compare_heads(
                 recorded.measure_difference(
                     *(
                         scores[0],
-                        ending.scores[level],
+                        outputs.scores[level],
                         tolerance,
                         scores[noise_start:],
                         SIGMOID_SCALE,
                     ),
-                    adjustment.adjust_theirs,
+                    adjustment.adjust_reference,
                 ),
             ),
             (
-                f"sides, stride {stride}",
+                f"reg, stride {stride}",
                 recorded.measure_difference(
-                    reg[0], ending.sides[level], tolerance, reg[noise_start:]
+                    reg[0], outputs.sides[level], tolerance, reg[noise_start:]
                 ),
             ),
         ]
     findings = tuple(make_finding(name, found) for name, found in differences if not found.ok)
-    cells = sum(logits[0, 0].numel() for logits in runs[0].logits)
+    num_anchors = sum(logits[0, 0].numel() for logits in runs[0].logits)
     classes = runs[0].logits[0].shape[1]
     channels = runs[0].reg[0].shape[1]
     summary = (
-        f"{classes} scores, {channels} of sides, of {cells:,} cells; {describe_worst(differences)}"
+        f"{classes} scores and {channels} reg channels of {num_anchors:,} anchor points; "
+        f"{describe_worst(differences)}"
     )
     return Stage("heads", "differs" if findings else "aligned", summary + adjustment.note, findings)
 
 
 def reference_heads(recorded: ReferenceTensors, config: ModelConfig) -> AnyHeadOutput | None:
-    """What the reference's last layers put out; None where a summary has samples only.
+    """The reference's head output; None where a summary has samples only.
 
-    None, too, where they have other channels than ours, which the layers' rung says.
+    None, too, where it has other channels than the model's, which the layers stage reports.
     """
 
     def layer_output(path: str) -> Tensor | None:
@@ -166,30 +170,30 @@ def compare_decoding(
     evidence: str,
     adjustment: ScoreAdjustment = NO_ADJUSTMENT,
 ) -> Stage:
-    """Our decoding of the reference's heads against its boxes and scores, before NMS."""
-    ending = recorded.recording.index.ending
+    """picodet's decoding of the reference's heads against its boxes and scores, before NMS."""
+    outputs = recorded.recording.index.ending
     findings = list(probe_findings)
     summary_parts = [f"probe heads, {evidence}"]
     heads = reference_heads(recorded, model.config)
-    if ending.boxes and ending.box_scores and heads is not None:
+    if outputs.boxes and outputs.box_scores and heads is not None:
         boxes, scores = decode_both_precisions(model, heads)
-        adjusted_scores = [adjustment.adjust_ours(x) for x in scores]
+        adjusted_scores = [adjustment.adjust_candidate(x) for x in scores]
         differences = [
             (
                 "boxes before NMS",
-                recorded.measure_difference(boxes[0], ending.boxes, tolerance, boxes),
+                recorded.measure_difference(boxes[0], outputs.boxes, tolerance, boxes),
             ),
             (
                 "scores before NMS",
                 recorded.measure_difference(
                     *(
                         adjusted_scores[0],
-                        ending.box_scores,
+                        outputs.box_scores,
                         tolerance,
                         adjusted_scores,
                         SIGMOID_SCALE,
                     ),
-                    adjustment.adjust_theirs,
+                    adjustment.adjust_reference,
                 ),
             ),
         ]
@@ -203,12 +207,12 @@ def compare_decoding(
             f"{boxes[0].shape[1]:,} boxes from the reference's heads; {describe_worst(differences)}"
         )
         summary_parts.insert(0, text + adjustment.note)
-    if ending.boxes and runs:
-        layer_output = [decode_both_precisions(model, run)[0][0] for run in runs]
-        end_to_end = recorded.measure_difference(
-            layer_output[0], ending.boxes, tolerance, layer_output
+    if outputs.boxes and runs:
+        decoded = [decode_both_precisions(model, run)[0][0] for run in runs]
+        end_to_end = recorded.measure_difference(decoded[0], outputs.boxes, tolerance, decoded)
+        summary_parts.append(
+            f"from the model's heads: at most {format_number(end_to_end.error)} pixels apart"
         )
-        summary_parts.append(f"from ours: {format_number(end_to_end.error)} pixels")
     return Stage(
         "decoding", "differs" if findings else "aligned", "; ".join(summary_parts), tuple(findings)
     )
@@ -217,7 +221,7 @@ def compare_decoding(
 def decode_both_precisions(
     model: PicoDet, heads: AnyHeadOutput
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Boxes and scores in the heads' own precision, and in double."""
+    """Boxes and scores, each in the heads' own precision and in float64."""
     integral = copy.deepcopy(model.head.integral)
     with torch.inference_mode():
         single = decode.decode(heads, integral.to(heads.logits[0].dtype))
@@ -226,8 +230,8 @@ def decode_both_precisions(
 
 
 def describe_worst(differences: Sequence[tuple[str, Difference]]) -> str:
-    """The worst of them, in words."""
-    found = worst([found for _, found in differences])
+    """The worst of named differences, in words."""
+    found = worst(found for _, found in differences)
     if found is None:
         return "nothing"
     ratio = format_number(found.error_over_noise)
@@ -235,9 +239,9 @@ def describe_worst(differences: Sequence[tuple[str, Difference]]) -> str:
 
 
 def make_finding(name: str, found: Difference, diagnosis: str = "") -> Finding:
-    """Where a gap is worst, and the two values there."""
+    """A difference as a finding: the two values where it is greatest."""
     if found.problem:
         return Finding(name, found.problem, "as in the reference", diagnosis)
     where = f" at {list(found.index)}" if found.index else ""
-    ours, theirs = format_distinct(found.ours, found.reference)
-    return Finding(name, f"{ours}{where}", theirs, diagnosis)
+    value, expected = format_distinct(found.model, found.reference)
+    return Finding(name, f"{value}{where}", expected, diagnosis)

@@ -1,4 +1,4 @@
-"""The probe picture under all interps: ours against the reference's, whatever kernels it has."""
+"""The probe image under all interps: picodet's against the reference's, with any kernels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +14,18 @@ from picodet.alignment.checks.resize_kernels import (
 from picodet.alignment.recording import probes
 from picodet.alignment.recording.index import content_key
 from picodet.alignment.recording.reader import Recording
-from picodet.alignment.result import Finding
+from picodet.alignment.result import UNKNOWN_CAUSE, Finding
 from picodet.config import Preprocessing, ResizeKernels
 from picodet.data import preprocess
 from picodet.data.resize_kernels import use_kernels
 from picodet.graphs.operators import TensorKey
 
-UNKNOWN = "none of the usual mistakes"
 Answers = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class ImageProbeResult:
-    """What differs, and how far two kernels part where the reference's are not ours."""
+    """What differs, and how much the kernels differ where the reference has others."""
 
     findings: tuple[Finding, ...]
     kernels: str
@@ -35,19 +34,19 @@ class ImageProbeResult:
 def compare_image_probes(
     recording: Recording, keys: dict[str, TensorKey], shipped: dict[str, TensorKey]
 ) -> ImageProbeResult:
-    """keys: of the reference's answers, or the shipped ones, which portable kernels have made."""
-    ours: dict[ResizeKernels, Answers] = {}
+    """Compare by key. keys: the reference's answers, or `shipped`, made by portable kernels."""
+    answers: dict[ResizeKernels, Answers] = {}
     for kernels in get_args(ResizeKernels):
         with use_kernels(kernels):
-            ours[kernels] = probes.collect_preprocessing(preprocess_probe)
+            answers[kernels] = probes.collect_preprocessing(preprocess_probe)
     findings, notes = [], []
     for name, key in keys.items():
         interp = int(name.removeprefix(probes.IMAGE_PREFIX))
-        native, portable = (ours[kernels][name] for kernels in get_args(ResizeKernels))
+        native, portable = (answers[kernels][name] for kernels in get_args(ResizeKernels))
         if content_key(native) == key:
             continue
-        reason: str | None = UNKNOWN
-        # whatever kernels the reference has, portable ones have made the shipped answers
+        reason: str | None = UNKNOWN_CAUSE
+        # the shipped answers are of portable kernels, whatever the reference has
         if keys is shipped or not same_kernels(recording.index.kernels, "native", interp):
             reference = portable
             if content_key(portable) == key:
@@ -56,42 +55,42 @@ def compare_image_probes(
                 reference = recording.tensor(key)
                 reason = _explain_mismatch(reference, interp)
             elif keys is not shipped and content_key(portable) == shipped[name]:
-                continue  # of a key nothing but equality can be told, and here is one
+                continue  # a key shows equality only, and this one is equal
             if reason is None:
                 notes.append(_kernel_difference(native, reference))
                 continue
         explained = _explain(key, interp)
-        diagnosis = reason if reason and explained == UNKNOWN else explained
+        diagnosis = reason if reason and explained == UNKNOWN_CAUSE else explained
         text = ("other bits", "the reference's, bit for bit")
         findings.append(Finding(f"probe: interp {interp}", *text, diagnosis))
     return ImageProbeResult(tuple(findings), notes[0] if notes else "")
 
 
 def _kernel_difference(native: np.ndarray, reference: np.ndarray) -> str:
-    mine, theirs = _undo_normalization(native), _undo_normalization(reference)
-    return "" if mine is None or theirs is None else describe_difference(mine, theirs)
+    pixels, expected = _undo_normalization(native), _undo_normalization(reference)
+    return "" if pixels is None or expected is None else describe_difference(pixels, expected)
 
 
 def preprocess_probe(image_path: Path, size: tuple[int, int], interp: int) -> np.ndarray:
-    """[3, *size] float32."""
+    """The preprocessed image, [3, *size] float32."""
     image = preprocess.read_image(image_path)
     return preprocess.preprocess(image, size, Preprocessing(interp=interp))[0]
 
 
 def _explain_mismatch(reference: np.ndarray, interp: int) -> str | None:
-    """As of resize_comparison, of a picture that is normalised, which is undone."""
-    theirs = _undo_normalization(reference)
-    if theirs is None:
-        return UNKNOWN
-    bgr = np.ascontiguousarray(theirs[..., ::-1])
+    """`explain_mismatch` for a normalized image: the normalization is undone first."""
+    rgb = _undo_normalization(reference)
+    if rgb is None:
+        return UNKNOWN_CAUSE
+    bgr = np.ascontiguousarray(rgb[..., ::-1])
     if not np.array_equal(preprocess.normalize(bgr, Preprocessing()), reference):
-        return "the same bytes are normalised otherwise"
+        return "the resize agrees, the normalization differs"
     image = preprocess.read_image(probes.IMAGE)
     return explain_mismatch(image, probes.IMAGE_SIZE, interp, bgr)
 
 
 def _undo_normalization(normalized: np.ndarray) -> np.ndarray | None:
-    """[3, H, W] float32 -> [H, W, 3] uint8 RGB, if each value is a byte's, normalised."""
+    """[3, H, W] float32 -> [H, W, 3] uint8 RGB, if every value is a normalized byte, else None."""
     gray = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, axis=2)
     tables = preprocess.normalize(gray, Preprocessing())[:, 0]
     planes = []
@@ -104,10 +103,10 @@ def _undo_normalization(normalized: np.ndarray) -> np.ndarray | None:
 
 
 def _explain(key: TensorKey, interp: int) -> str:
-    """Which interp or order of colours of ours gives what the reference has at `interp`."""
+    """The interp or channel order with which picodet gives the reference's result at `interp`."""
     image = preprocess.read_image(probes.IMAGE)
     for other in probes.INTERPS:
-        for note, pixels in (("", image), (", with the colours exchanged", image[..., ::-1])):
+        for note, pixels in (("", image), (", with red and blue exchanged", image[..., ::-1])):
             for kernels in get_args(ResizeKernels):
                 array, _ = preprocess.preprocess(
                     np.ascontiguousarray(pixels),
@@ -115,8 +114,8 @@ def _explain(key: TensorKey, interp: int) -> str:
                     Preprocessing(interp=other, resize=kernels),
                 )
                 if content_key(array) == key:
-                    what_ours_does = (
-                        f"ours does with interp {other}" if other != interp else "ours does it"
+                    return (
+                        f"the reference's result with interp {interp} is picodet's with interp "
+                        f"{other}{note}"
                     )
-                    return f"what the reference does with interp {interp}, {what_ours_does}{note}"
-    return UNKNOWN
+    return UNKNOWN_CAUSE

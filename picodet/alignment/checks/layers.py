@@ -1,4 +1,4 @@
-"""The rung of the layers: every layer of ours against the reference's, alone and all together."""
+"""The layers stage: every layer of the model against the reference's, alone and in the whole."""
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
@@ -12,24 +12,24 @@ from picodet.alignment.lockstep_runs import LayerCall, LayerError, run
 from picodet.alignment.pairing.by_name import COMPARED_ELSEWHERE
 from picodet.alignment.pairing.pairs import PairedCall
 from picodet.alignment.reference_tensors import ReferenceFeed, ReferenceTensors
-from picodet.alignment.result import Difference, Layer, Status, Unpaired
+from picodet.alignment.result import Difference, Layer, Status, Unpaired, worst
 from picodet.alignment.rounding import NUM_PERTURBATIONS
-from picodet.alignment.tolerance import Tolerance, not_comparable, worst
+from picodet.alignment.tolerance import Tolerance, not_comparable
 from picodet.models.picodet import PicoDet
 
 OUTPUT = "output"
 HEAD = "head"
 ROOT_PATH = ""  # the path of the whole model
-NUM_LOCAL_PERTURBATIONS = 2  # it has an error of its own in each of its values
+NUM_LOCAL_PERTURBATIONS = 2  # few: a layer alone errs independently in each of its values
 
 
 class LayerSnapshot(NamedTuple):
-    """One layer, in all runs; None where a run is not made or has broken off.
+    """One call of one layer in all runs; None where a run is not made or has failed.
 
-    Fed with the reference's tensors, or alone, with its own. Beside each stand runs of our own
-    network that should be equal, and whose differences are the noise: as it is, in float64, with
-    the additions in another order (one thread, and one by one where Paddle does it so), and with
-    numbers rounded the other way, several times.
+    `reference_fed` takes the reference's tensors, `whole_run` its own. Beside each are runs of the
+    PyTorch model that should be equal, and whose differences are the noise: unchanged, in float64,
+    with other orders of addition (threads, sequential summation), and several with numbers rounded
+    the other way.
     """
 
     reference_fed: LayerCall | None
@@ -38,18 +38,18 @@ class LayerSnapshot(NamedTuple):
     whole_run_noise: tuple[LayerCall, ...]
 
 
-RunFunction = Callable[..., Iterator[LayerCall]]  # as lanes.run
+RunFunction = Callable[..., Iterator[LayerCall]]  # as lockstep_runs.run
 ToFloat64 = Callable[[PicoDet], PicoDet]
 SnapshotFunction = Callable[[PicoDet, ReferenceTensors, Tensor], Iterator[LayerSnapshot]]
 
 
 class LayersResult(NamedTuple):
-    """All layers in the order in which they return, and what has no partner."""
+    """All layers in the order in which they return, and layers without a partner."""
 
     layers: tuple[Layer, ...]
     unpaired: tuple[Unpaired, ...]
-    heads: tuple[list[Tensor], ...]  # of what is compared, then of the runs that show the noise
-    run_error: str  # why the whole model could not be run to its end, or ""
+    heads: tuple[list[Tensor], ...]  # of the candidate, then of the runs that show the noise
+    run_error: str  # why the forward pass failed, or ""
 
 
 def compare_layers(
@@ -60,10 +60,10 @@ def compare_layers(
     progress: Callable[[int], None],
     candidate_snapshots: SnapshotFunction | None = None,
 ) -> LayersResult:
-    """Run the model on the reference's input and hold every layer against the reference's.
+    """Run the model on the reference's input and compare every layer with the reference's.
 
-    images [1, 3, H, W] in the precision of `model` and of the recording. made: what is compared in
-    place of `model`, which then has the same weights and shows the noise.
+    images [1, 3, H, W] in the precision of `model` and of the recording. candidate_snapshots: runs
+    what is compared instead of `model`, which then has the same weights and shows the noise.
     """
     comparison, run_error = _LayerComparison(recorded, tolerance), ""
     try:
@@ -79,7 +79,7 @@ def compare_layers(
 
 
 def float64_copy(model: PicoDet) -> PicoDet:
-    """The same in float64."""
+    """A copy in float64."""
     return copy.deepcopy(model).double()
 
 
@@ -90,7 +90,7 @@ def snapshots(
     run: RunFunction = run,
     double: ToFloat64 = float64_copy,
 ) -> Iterator[LayerSnapshot]:
-    """Of a model of ours, whose own runs are among those that show the noise: see noise_runs."""
+    """All layers of a PyTorch model, whose own runs are the first of those that show the noise."""
     reference_fed_noise, whole_run_noise = noise_runs(model, recorded, images, run, double)
     for layer_calls in in_lockstep([*reference_fed_noise, *whole_run_noise]):
         reference_fed, whole_run = (
@@ -112,9 +112,10 @@ def noise_runs(
     run: RunFunction = run,
     double: ToFloat64 = float64_copy,
 ) -> tuple[list[Iterator[LayerCall]], list[Iterator[LayerCall]]]:
-    """Fed, which a summary has no tensors for, and alone; of each the first as the model is.
+    """The runs fed by the reference (none with a summary) and the whole ones.
 
-    run, double: how one is run, and the model in float64, where many images share them.
+    The first of each is the model unchanged. run, double: how one run is made, and how the model is
+    converted to float64; replaced where many images share the work.
     """
     threads = torch.get_num_threads()
     others = 1 if threads > 1 else 2
@@ -127,7 +128,7 @@ def noise_runs(
             run(model, images, feed, threads),
             run(model, images, feed, others, sequential_sums=True),
         ]
-        if images.dtype == torch.float64:  # what is allowed there is no multiple of the noise
+        if images.dtype == torch.float64:  # its tolerance is no multiple of the noise
             return unperturbed
         perturbed = [
             run(model, images, feed, threads, seed=seed) for seed in range(num_perturbations)
@@ -146,7 +147,11 @@ def noise_runs(
 
 
 def in_lockstep(runs: Sequence[Iterator[LayerCall]]) -> Iterator[list[LayerCall | None]]:
-    """Until the last run ends; raises what broke off the first of them, after all the others."""
+    """One call of each run at a time, None after its end, until the last run ends.
+
+    A LayerError of a run is raised at the end; of several the first run's. Sets torch's number of
+    threads back.
+    """
     threads = torch.get_num_threads()
     active = dict(enumerate(runs))
     failures: dict[int, LayerError] = {}
@@ -170,26 +175,26 @@ def in_lockstep(runs: Sequence[Iterator[LayerCall]]) -> Iterator[list[LayerCall 
 
 
 def drop_missing(layer_calls: Sequence[LayerCall | None]) -> tuple[LayerCall, ...]:
-    """Of those runs that have come so far."""
+    """The calls of the runs that got this far."""
     return tuple(layer_call for layer_call in layer_calls if layer_call)
 
 
 class _LayerComparison:
-    """Takes the layers as they return, and makes of each what the report says of it."""
+    """Takes the layers as they return, and makes a Layer of each."""
 
     def __init__(self, recorded: ReferenceTensors, tolerance: Tolerance) -> None:
         self.recorded, self.tolerance = recorded, tolerance
         self.local_tolerance = tolerance.for_one_layer()
         self.rows: list[Layer] = []
         self.heads: tuple[list[Tensor], ...] = ()
-        self._without_partner: list[Unpaired] = []
+        self._unpaired: list[Unpaired] = []
         self._compared: set[tuple[str, int]] = set()
-        # what a layer that has not returned yet gave to those that it called: gap, and to whom
+        # by the path of a layer that has not returned yet: what it passed to the layers it called
         self._input_differences: dict[str, list[tuple[Difference, str]]] = {}
         self._folded: dict[str, str] = {}  # batch norm -> the convolution it is part of
 
     def add(self, snapshot: LayerSnapshot) -> None:
-        """One layer that has returned, in all runs."""
+        """Compare one layer that has returned."""
         layer_call = snapshot.reference_fed or snapshot.whole_run
         if layer_call is None:
             return
@@ -210,7 +215,7 @@ class _LayerComparison:
                     [],
                 )
             else:
-                self._without_partner.append(Unpaired("ours", layer_call.path, layer_call.type))
+                self._unpaired.append(Unpaired("model", layer_call.path, layer_call.type))
             return
         self._compared.add((layer_call.path, layer_call.number))
         self._compare_inputs(snapshot, call)
@@ -227,7 +232,7 @@ class _LayerComparison:
         self._add(layer_call, path, call.reference, input_differences, local, accumulated)
 
     def finish(self) -> tuple[tuple[Layer, ...], tuple[Unpaired, ...]]:
-        """All layers, and what was never compared."""
+        """All layers, and what has no partner."""
         if input_differences := self._input_differences.pop("", []):
             local, where = _local_error(input_differences, [])
             status: Status = "aligned" if local is None or local.ok else "guilty"
@@ -241,15 +246,17 @@ class _LayerComparison:
         ]
         return tuple(self.rows), (
             *self.recorded.pairing.unpaired,
-            *self._without_partner,
+            *self._unpaired,
             *never_called,
         )
 
     def _blame_first_affected(self) -> None:
-        """No layer is wrong by itself, or none could be fed: the first that departs is named."""
+        """Where no layer alone is wrong, or none was run alone, the first affected is guilty."""
         for i, row in enumerate(self.rows):
             if row.status == "affected":
-                self.rows[i] = replace(row, status="guilty", where="output, with what came before")
+                self.rows[i] = replace(
+                    row, status="guilty", where="output, with all layers before it"
+                )
                 return
 
     def _add(
@@ -274,7 +281,7 @@ class _LayerComparison:
         self.rows.append(row)
 
     def _compare_inputs(self, snapshot: LayerSnapshot, call: PairedCall) -> None:
-        """What the caller gave to this layer is the caller's doing."""
+        """Compare the inputs of a layer, for which its caller is responsible."""
         if snapshot.reference_fed is None:
             return
         child = call.path.removeprefix(f"{snapshot.reference_fed.caller}.")
@@ -298,7 +305,7 @@ class _LayerComparison:
         if layer_call is None:
             return []
         if len(layer_call.outputs) != len(call.outputs):
-            wrong = f"{len(layer_call.outputs)} tensors, the reference makes {len(call.outputs)}"
+            wrong = f"{len(layer_call.outputs)} tensors; the reference returns {len(call.outputs)}"
             return [not_comparable(wrong)]
         differences = []
         for i, key in enumerate(call.outputs):
@@ -313,9 +320,9 @@ class _LayerComparison:
 def _local_error(
     input_differences: list[tuple[Difference, str]], outputs: list[Difference]
 ) -> tuple[Difference | None, str]:
-    """What a layer did itself: what it gave to those it called, and what it put out."""
+    """The worst of what a layer passed to the layers that it called, and of its output."""
     named = [*input_differences, *((difference, OUTPUT) for difference in outputs)]
     if not named:
         return None, ""
-    found = worst([difference for difference, _ in named])
+    found = worst(difference for difference, _ in named)
     return found, next(where for difference, where in named if difference is found)

@@ -1,7 +1,7 @@
-"""The rung of preprocessing: decode, colour, resize, normalise, each step's array bit for bit.
+"""The preprocessing stage: decode, color, resize, normalize, each step's array bit for bit.
 
-But for the resize where the reference was recorded with kernels that are not ours, see
-resize_comparison.py; what follows it is then made of the reference's own bytes.
+Except a resize that was recorded with other kernels, see resize_kernels.py: the steps after it then
+start from the reference's bytes.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from picodet.alignment.checks.resize_kernels import (
 )
 from picodet.alignment.recording.index import PreprocessingSettings, content_key
 from picodet.alignment.recording.reader import Recording
-from picodet.alignment.result import Finding, Stage, Verdict
+from picodet.alignment.result import UNKNOWN_CAUSE, Finding, Stage, Verdict
 from picodet.config import ModelConfig, Preprocessing, ResizeKernels
 from picodet.data import preprocess
 from picodet.data.resize_kernels import INTERP_NAMES, use_kernels
@@ -24,16 +24,22 @@ from picodet.errors import RecordingError
 from picodet.graphs.operators import TensorKey
 
 STAGE_NAME = "preprocessing"
-UNKNOWN = "none of the usual mistakes"
+# the steps' names in recordings, and in reports
+STEP_LABELS = {
+    "decode": "decode",
+    "colour": "color",
+    "resize": "resize",
+    "normalise": "normalize",
+}
 
 
 @dataclass(frozen=True)
 class StepsResult:
-    """What came of the steps: what is wrong, or what there is to say of the kernels."""
+    """The outcome of the steps: what differs, or how the kernels differ."""
 
     findings: tuple[Finding, ...] = ()
-    kernels: str = ""  # how far they part, where they are not the same
-    conclusive: bool = True  # whether the recording has enough of them to tell
+    kernels: str = ""  # how much they differ, where they are not the same
+    conclusive: bool = True  # whether the recording holds enough to decide
 
 
 def compare_preprocessing(
@@ -43,15 +49,15 @@ def compare_preprocessing(
     evidence: str,
     probe_kernels: str = "",
 ) -> Stage:
-    """What our code and the model's numbers make of the recorded picture, step by step.
+    """Compare picodet's preprocessing of the recorded image with the model's settings, by step.
 
-    probe_findings: of the probe picture under all interps, which every reference is asked for or
-    has an answer to; `evidence` says whose, `probe_kernels` how far its kernels and ours part.
+    probe_findings: of the probe image under all interps, for which every reference has an answer;
+    `evidence` says whose it is, `probe_kernels` how much its kernels differ from picodet's.
     """
     findings = list(probe_findings)
     if recording.index.settings is not None:
         findings += _compare_settings(config, recording.index.settings)
-    summary_parts = [f"all five interps on the probe picture, {evidence}"]
+    summary_parts = [f"all five interps on the probe image, {evidence}"]
     if probe_kernels:
         summary_parts[0] += f" ({probe_kernels})"
     conclusive = True
@@ -59,7 +65,7 @@ def compare_preprocessing(
         steps_result = _compare_steps(config, recording)
         findings += steps_result.findings
         conclusive = steps_result.conclusive
-        names = [step.name for step in recording.index.steps]
+        names = [STEP_LABELS[step.name] for step in recording.index.steps]
         if steps_result.kernels:
             names.remove("resize")
         steps = ", ".join(names)
@@ -73,30 +79,30 @@ def compare_preprocessing(
 
 
 def _compare_settings(config: ModelConfig, settings: PreprocessingSettings) -> list[Finding]:
-    ours = {"size": config.input_size, **vars(config.preprocessing)}
+    own = {"size": config.input_size, **vars(config.preprocessing)}
     return [
-        Finding(f"settings: {name}", f"{ours[name]}", f"{value}")
+        Finding(f"settings: {name}", f"{own[name]}", f"{value}")
         for name, value in vars(settings).items()
-        if ours[name] != value
+        if own[name] != value
     ]
 
 
 def recorded_image(recording: Recording) -> bytes:
-    """The encoded picture. Raises RecordingError where there is none."""
+    """The encoded image. Raises RecordingError where there is none."""
     if recording.index.picture is None:
-        raise RecordingError(f"{recording.path}: holds no picture")
+        raise RecordingError(f"{recording.path}: the recording has no image; record with --image")
     return recording.tensor(recording.index.picture).tobytes()
 
 
-def our_steps(
+def preprocessing_steps(
     encoded: bytes, config: ModelConfig, kernels: ResizeKernels | None = None
 ) -> dict[str, np.ndarray]:
-    """The arrays of each step as the reference orders them: colour before resize.
+    """The array after each step, in the reference's order: color conversion before resize.
 
-    kernels: others than the model's.
+    kernels: instead of the model's.
     """
     numbers = replace(config.preprocessing, resize=kernels or config.preprocessing.resize)
-    image = preprocess.decode(encoded, "the recorded picture")
+    image = preprocess.decode(encoded, "the recorded image")
     with use_kernels(numbers.resize):
         resized = preprocess.resize(image, config.input_size, numbers.interp)
     array, _ = preprocess.preprocess(image, config.input_size, numbers)
@@ -108,32 +114,29 @@ def our_steps(
     }
 
 
-INCONCLUSIVE = (
-    "resized by another kernel, and the summary does not hold what it made: record it again, then "
-    "it does"
-)
+INCONCLUSIVE = "resized by another kernel, whose output the summary lacks; record it again"
 
 
 def _compare_steps(config: ModelConfig, recording: Recording) -> StepsResult:
-    """The first step that departs is named; what follows it departs of itself."""
-    ours = our_steps(recorded_image(recording), config)
+    """Report the first step that differs; those after it differ as a consequence."""
+    arrays = preprocessing_steps(recorded_image(recording), config)
     kernels = ""
     for step in recording.index.steps:
         info = recording.index.tensors[step.key]
-        array = ours[step.name]
-        if step.name == "resize":  # ppdet holds the same bytes as floats
+        array = arrays[step.name]
+        if step.name == "resize":  # ppdet has the same bytes as floats
             array = array.astype(info.dtype)
         if content_key(array) == step.key:
             continue
         reason = ""
         if step.name == "resize" and not _same_kernels(config, recording):
-            reference = _resized_by_another_kernel(config, recording, ours, step.key)
+            reference = _resized_by_another_kernel(config, recording, arrays, step.key)
             if isinstance(reference, np.ndarray):
-                kernels = describe_difference(ours["resize"], reference)
+                kernels = describe_difference(arrays["resize"], reference)
                 normalized = preprocess.normalize(
                     np.ascontiguousarray(reference[..., ::-1]), config.preprocessing
                 )
-                ours |= {"resize": reference, "normalise": normalized}
+                arrays |= {"resize": reference, "normalise": normalized}
                 continue
             reason = reference
             if not reason:
@@ -144,9 +147,9 @@ def _compare_steps(config: ModelConfig, recording: Recording) -> StepsResult:
         )
         if array.shape == info.shape and array.dtype.name == info.dtype:
             found, expected = _worst_value(array, *recording.samples(step.key))
-        explained = _explain(step.name, config, ours, step.key, recording)
-        diagnosis = reason if reason and explained == UNKNOWN else explained
-        return StepsResult((Finding(step.name, found, expected, diagnosis),))
+        explained = _explain(step.name, config, arrays, step.key, recording)
+        diagnosis = reason if reason and explained == UNKNOWN_CAUSE else explained
+        return StepsResult((Finding(STEP_LABELS[step.name], found, expected, diagnosis),))
     return StepsResult(kernels=kernels)
 
 
@@ -156,16 +159,16 @@ def _same_kernels(config: ModelConfig, recording: Recording) -> bool:
 
 
 def _resized_by_another_kernel(
-    config: ModelConfig, recording: Recording, ours: dict[str, np.ndarray], key: TensorKey
+    config: ModelConfig, recording: Recording, arrays: dict[str, np.ndarray], key: TensorKey
 ) -> np.ndarray | str:
-    """The reference's bytes where another kernel may have made them, else what is against it.
+    """The reference's bytes if another kernel may have made them, else why that cannot be.
 
-    That is "" where a summary of before the kernels were noted has too little of it to tell.
+    "" where an old summary, which lists no kernels, has too few values to decide.
     """
-    image, size, interp = ours["colour"], config.input_size, config.preprocessing.interp
+    image, size, interp = arrays["colour"], config.input_size, config.preprocessing.interp
     dtype = recording.index.tensors[key].dtype
-    if ours["resize"].dtype != np.uint8:
-        return UNKNOWN
+    if arrays["resize"].dtype != np.uint8:
+        return UNKNOWN_CAUSE
     for kernels in ("native", "portable"):
         with use_kernels(kernels):
             resized = preprocess.resize(image, size, interp)
@@ -193,25 +196,25 @@ def _worst_value(array: np.ndarray, positions: np.ndarray, values: np.ndarray) -
 def _explain(
     name: str,
     config: ModelConfig,
-    ours: dict[str, np.ndarray],
+    arrays: dict[str, np.ndarray],
     key: TensorKey,
     recording: Recording,
 ) -> str:
-    """Which of the usual mistakes makes our array the reference's."""
-    for what, attempt in _attempts(name, config, ours):
+    """The known cause that turns the array of a step into the reference's."""
+    for what, attempt in _attempts(name, config, arrays):
         if content_key(attempt.astype(recording.index.tensors[key].dtype)) == key:
             return what
     if name == "normalise" and recording.has(key):
-        return _fitted_mean_and_std(ours["resize"], recording.tensor(key), config.preprocessing)
-    return UNKNOWN
+        return _fitted_mean_and_std(arrays["resize"], recording.tensor(key), config.preprocessing)
+    return UNKNOWN_CAUSE
 
 
 def _attempts(
-    name: str, config: ModelConfig, ours: dict[str, np.ndarray]
+    name: str, config: ModelConfig, arrays: dict[str, np.ndarray]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    image, size, numbers = ours["colour"], config.input_size, config.preprocessing
+    image, size, numbers = arrays["colour"], config.input_size, config.preprocessing
     if name == "colour":
-        yield "the colours are exchanged: the reference has BGR here", image[..., ::-1]
+        yield "red and blue are exchanged: the reference has BGR here", image[..., ::-1]
     elif name == "resize":
         floats = image.astype(np.float32)
         for interp, name_of_interp in enumerate(INTERP_NAMES):
@@ -226,16 +229,16 @@ def _attempts(
                     f"({name_of_interp})",
                     of_floats,
                 )
-        yield "the colours are exchanged", ours["resize"][..., ::-1]
+        yield "red and blue are exchanged", arrays["resize"][..., ::-1]
     elif name == "normalise":
-        rgb = ours["resize"]
+        rgb = arrays["resize"]
         planes = rgb.transpose(2, 0, 1).astype(np.float32)
         mean, std = (np.array(values)[:, None, None] for values in (numbers.mean, numbers.std))
         standard = Preprocessing()
-        yield "the colours are exchanged", preprocess.normalize(rgb, numbers)
-        yield "the reference scales to 0 to 1 and no further", planes * np.float32(1 / 255)
+        yield "red and blue are exchanged", preprocess.normalize(rgb, numbers)
+        yield "the reference scales to 0 .. 1 without mean and std", planes * np.float32(1 / 255)
         centered = (planes - mean).astype(np.float32)  # rounded after each step, as ppdet does
-        yield "the reference applies mean and std to values 0 to 255", centered / std
+        yield "the reference applies mean and std to values 0 .. 255", centered / std
         yield (
             f"mean {numbers.mean} and std {numbers.std}; the reference's are {standard.mean} and "
             f"{standard.std}",
@@ -244,7 +247,7 @@ def _attempts(
 
 
 def _fitted_mean_and_std(rgb: np.ndarray, reference: np.ndarray, numbers: Preprocessing) -> str:
-    """Mean and std of the reference by least squares, where they differ from ours."""
+    """Mean and std of the reference by least squares, where they differ from the model's."""
     texts = []
     for i, channel in enumerate("RGB"):
         values = rgb[..., i].ravel().astype(np.float64) / 255
@@ -255,4 +258,4 @@ def _fitted_mean_and_std(rgb: np.ndarray, reference: np.ndarray, numbers: Prepro
                 f"{channel}: mean {numbers.mean[i]:.5g} and std {numbers.std[i]:.5g}, "
                 f"the reference's {mean:.5g} and {std:.5g}"
             )
-    return "; ".join(texts) or UNKNOWN
+    return "; ".join(texts) or UNKNOWN_CAUSE

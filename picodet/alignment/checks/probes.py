@@ -1,4 +1,4 @@
-"""Our answers to probes.py against the reference's, or against those that came with the package."""
+"""The model's answers to probes.py against the reference's, or ppdet's shipped with picodet."""
 
 import copy
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from picodet.alignment.checks.image_probes import compare_image_probes, preprocess_probe
-from picodet.alignment.checks.nms import compare_kept_boxes, our_nms
+from picodet.alignment.checks.nms import compare_kept_boxes, picodet_nms
 from picodet.alignment.diagnosis.decoding import explain_boxes, explain_scores
 from picodet.alignment.recording import probes
 from picodet.alignment.recording.reader import Recording
@@ -27,18 +27,18 @@ ANSWER_NAMES = {
     *(f"{name}/{what}" for name in probes.HEAD_PREFIXES.values() for what in ("boxes", "scores")),
     *(f"NMS/{case}" for case in probes.NMS_CASES),
 }
-SHIPPED_ANSWERS = "ppdet's answer that came with picodet"
+SHIPPED_ANSWERS = "ppdet's answer that is shipped with picodet"
 
 
 @dataclass(frozen=True)
 class ProbeResults:
-    """What differs, by rung, and whose answers ours were held against."""
+    """What differs, by stage; `evidence` says whose answers were expected."""
 
     preprocessing: tuple[Finding, ...]
     decoding: tuple[Finding, ...]
     nms: tuple[Finding, ...]
     evidence: str
-    kernels: str  # how far the resize's part, where the reference's are not ours
+    kernels: str  # how much the resize kernels differ, where they are not the same
 
 
 def run_probes(
@@ -48,26 +48,26 @@ def run_probes(
     tolerance: Tolerance,
     bins: Tensor | None = None,
 ) -> ProbeResults:
-    """head: the model's, whose decoding is asked; integral: its own, with the probes' bins.
+    """Answer the probes with picodet's code and the model's head, and compare.
 
-    bins: the model's own values of them, where the reference has none to hold them against: the
-    probes are then decoded with those.
+    integral: the model's, which gets the probes' bins. bins: the model's values where the reference
+    has none to compare with; the probes are then decoded with them.
     """
-    keys, shipped, theirs = _answers(recording)
+    keys, shipped, expected = _answers(recording)
     integral = _for_probes(integral, bins)
-    ours = probes.collect_answers(
+    answers = probes.collect_answers(
         preprocess_probe, lambda head_name: _decode(head_name, integral), _run_nms
     )
     images = compare_image_probes(recording, keys, shipped)
     return ProbeResults(
         preprocessing=images.findings,
-        decoding=tuple(_decoding_findings(head, integral, theirs, tolerance)),
+        decoding=tuple(_decoding_findings(head, integral, expected, tolerance)),
         nms=tuple(
             finding
             for case in probes.NMS_CASES
             for finding in compare_kept_boxes(
-                ours[f"NMS/{case}"],
-                theirs[f"NMS/{case}"],
+                answers[f"NMS/{case}"],
+                expected[f"NMS/{case}"],
                 True,
                 f"probe: {case}",
                 probes.nms_inputs(case),
@@ -79,14 +79,14 @@ def run_probes(
 
 
 def _is_live(recording: Recording) -> bool:
-    """Whether the reference was asked, and the same that ours is asked now."""
+    """Whether the reference answered the very probes that are answered here."""
     return recording.index.versions.get(probes.VERSION_KEY) == probes.questions_digest()
 
 
 def _answers(
     recording: Recording,
 ) -> tuple[dict[str, TensorKey], dict[str, TensorKey], dict[str, np.ndarray]]:
-    """The keys of the preprocessed pictures, those that were shipped, and the other answers."""
+    """Keys of the preprocessed images, the shipped such keys, and the answers to other probes."""
     answers = read_npz(probes.RECORDED_ANSWERS)
     shipped = {
         name: str(answers.pop(name))
@@ -98,18 +98,18 @@ def _answers(
     known = recording.index.probes
     if missing := ANSWER_NAMES - known.keys():
         first = min(missing)
-        raise RecordingError(f"{recording.path}: has no answer to {first}; record it again")
+        raise RecordingError(f"{recording.path}: no answer to probe {first}; record it again")
     keys = {name: key for name, key in known.items() if name in shipped}
     live = {name: recording.tensor(key) for name, key in known.items() if name not in shipped}
     return keys, shipped, live
 
 
 def _run_nms(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    return our_nms(boxes, scores, np.ones(2, np.float32))
+    return picodet_nms(boxes, scores, np.ones(2, np.float32))
 
 
 def _probe_heads(dtype: torch.dtype) -> dict[Head, AnyHeadOutput]:
-    """What the probes ask decodings for."""
+    """The probes' head outputs."""
     joined = [torch.from_numpy(array).to(dtype) for array in probes.head_outputs()]
     split = (x.split([probes.NUM_CLASSES, 4 * probes.NUM_BINS], dim=1) for x in joined)
     parts = zip(*probes.head_v2_outputs(), strict=True)
@@ -122,7 +122,7 @@ def _probe_heads(dtype: torch.dtype) -> dict[Head, AnyHeadOutput]:
 
 
 def _for_probes(integral: Integral, bins: Tensor | None) -> Integral:
-    """A copy with as many bins as the probes have: 0, 1, 2 .., or as far as they go `bins`."""
+    """A copy with as many bins as the probes have: 0, 1, 2 .., overwritten by `bins`."""
     copied = copy.deepcopy(integral)
     copied.project = torch.arange(probes.NUM_BINS, dtype=torch.float32)
     if bins is not None:
@@ -141,19 +141,19 @@ def _decode(head: Head, integral: Integral) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _decoding_findings(
-    head: Head, integral: Integral, theirs: dict[str, np.ndarray], tolerance: Tolerance
+    head: Head, integral: Integral, expected: dict[str, np.ndarray], tolerance: Tolerance
 ) -> list[Finding]:
     single, double = (_decoded(head, integral, t) for t in (torch.float32, torch.float64))
     findings = []
     for i, (name, explain) in enumerate((("boxes", explain_boxes), ("scores", explain_scores))):
-        reference = torch.from_numpy(theirs[f"{probes.HEAD_PREFIXES[head]}/{name}"])[None]
+        reference = torch.from_numpy(expected[f"{probes.HEAD_PREFIXES[head]}/{name}"])[None]
         found = measure_difference(
             single[i], reference, noise_between(single[i], double[i]), tolerance
         )
         if not found.ok:
             diagnosis = explain(_probe_heads(torch.float32)[head], single[i])
             at = f" at {list(found.index)}" if found.index else ""
-            found_text = found.problem or f"{found.ours:.7g}{at}"
+            found_text = found.problem or f"{found.model:.7g}{at}"
             findings.append(
                 Finding(f"probe: {name}", found_text, f"{found.reference:.7g}", diagnosis)
             )

@@ -1,12 +1,12 @@
-"""What scores are brought to before they are compared, where a score is the root of a product.
+"""How scores are adjusted before they are compared, where a score is the root of a product.
 
-ppdet's score of 2022 is the root of p + 1e-9, where p is the product of two sigmoids. Two things
-keep right exports from it:
+ppdet's score of 2022 is sqrt(p + 1e-9), where p is the product of two sigmoids (pico_head.py:37).
+Correct exports deviate in two ways:
 
-- They may lack the 1e-9: paddle2onnx takes less than 1e-6 for nothing (mapper/tensor/scale.cc).
-  Our scores are then compared as that formula makes them, which near zero is up to 3e-5 away.
-- onnxruntime's sigmoid is 0.5 and something (mlas/lib/logistic.cpp): however small it is, it rounds
-  like 1. A root makes much of that near zero, and a square takes it back: squares are compared.
+- They may lack the 1e-9: paddle2onnx drops what is below 1e-6 (mapper/tensor/scale.cc). The
+  model's scores are then converted to that formula, which near zero is up to 3e-5 away.
+- onnxruntime computes sigmoid as 0.5 plus a term (mlas/lib/logistic.cpp), so that small values
+  round like 1. Near zero the root magnifies that and the square undoes it: squares are compared.
 """
 
 from collections.abc import Sequence
@@ -22,35 +22,37 @@ SIDE_NAMES = {True: "the model", False: "the reference"}
 
 @dataclass(frozen=True)
 class ScoreAdjustment:
-    """What is known of both sides. Scores of 2021 lack nothing and stay what they are."""
+    """Which side adds the epsilon, and whether squares are compared; by default nothing changes."""
 
-    ours_adds: bool = True  # SCORE_EPSILON, under the root
-    theirs_adds: bool = True
-    squared: bool = False  # one of the two is onnxruntime's
+    candidate_adds: bool = True  # whether it adds SCORE_EPSILON under the root
+    reference_adds: bool = True
+    squared: bool = False  # a side is run by onnxruntime
 
-    def adjust_ours(self, scores: Tensor) -> Tensor:
-        """Scores of the model, by the reference's formula; whatever else is wrong stays."""
-        if self.ours_adds == self.theirs_adds:
-            return self.adjust_theirs(scores)
-        product = scores.double().square() + SCORE_EPSILON * (self.theirs_adds - self.ours_adds)
+    def adjust_candidate(self, scores: Tensor) -> Tensor:
+        """The model's scores, converted to the reference's formula; other errors stay."""
+        if self.candidate_adds == self.reference_adds:
+            return self.adjust_reference(scores)
+        product = scores.double().square() + SCORE_EPSILON * (
+            self.reference_adds - self.candidate_adds
+        )
         return (product if self.squared else product.clamp(min=0).sqrt()).to(scores.dtype)
 
-    def adjust_theirs(self, scores: Tensor) -> Tensor:
-        """Scores of the reference."""
+    def adjust_reference(self, scores: Tensor) -> Tensor:
+        """The reference's scores, squared if squares are compared."""
         return scores.square() if self.squared else scores
 
     @property
     def note(self) -> str:
-        """What the report has to say of it."""
+        """The sentence for the report, or ""."""
         text = "; scores as squares, as onnxruntime's sigmoid rounds like 1" if self.squared else ""
-        if self.ours_adds != self.theirs_adds:
-            lacking, adding = SIDE_NAMES[not self.ours_adds], SIDE_NAMES[self.ours_adds]
+        if self.candidate_adds != self.reference_adds:
+            lacking, adding = SIDE_NAMES[not self.candidate_adds], SIDE_NAMES[self.candidate_adds]
             text += f"; {lacking} lacks the {SCORE_EPSILON:g} that {adding} adds under the root"
         return text
 
 
 def adds_epsilon(operators: Sequence[Operator]) -> bool:
-    """Whether no score is the root of a bare product."""
+    """Whether a graph adds an epsilon: no score is the root of a mere product."""
     return not any(
         operator.kind == "sqrt" and operators[source.operator].kind == "mul"
         for operator in operators

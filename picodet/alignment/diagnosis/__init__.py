@@ -1,1 +1,1 @@
-"""Why a layer or a weight differs: the known causes, tried one by one."""
+"""Why a layer or a weight differs: known causes, tried one by one."""

@@ -1,8 +1,8 @@
-"""A layer that is wrong between the layers below it: its activations, products, sums and order.
+"""A block that is wrong between its layers: its activations, products, sums and their order.
 
-Whatever it does there it does with tensors that the reference has too: its own input and what the
-layers below it put out. The usual operations are done with those, once to find what gives ours,
-once to find what gives the reference's; where the two differ, that is what is wrong.
+It computes with tensors that the reference has too: its own input, and the outputs of its layers.
+Common operations are applied to those, to find the one that gives the model's result and the one
+that gives the reference's; where the two differ, that is the cause.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -43,25 +43,26 @@ def explain(
     sources: Mapping[str, Tensor],
     nearly_equal: Callable[[Tensor, Tensor], bool],
 ) -> str | None:
-    """What ours is where the reference is something else.
+    """What the model computes where the reference computes something else; None if not found.
 
-    made and reference: the same tensor, ours and the reference's; sources: the reference's tensors
-    that it may be made of, by name; same: whether two tensors differ by rounding only.
+    produced and reference: the same tensor of the model and of the reference; sources: the
+    reference's tensors that it may be computed from, by name; nearly_equal: whether two tensors
+    differ by rounding only.
     """
     if text := _reordered(produced, reference):
         return text
-    ours = theirs = None
+    found = expected = None
     for what, value in _operations(produced, reference, sources):
-        if ours is None and nearly_equal(value, produced):
-            ours = what
-        if theirs is None and nearly_equal(value, reference):
-            theirs = what
-        if ours and theirs:
+        if found is None and nearly_equal(value, produced):
+            found = what
+        if expected is None and nearly_equal(value, reference):
+            expected = what
+        if found and expected:
             break
-    if ours and theirs:
-        return f"{ours}; the reference has {theirs}"
-    if theirs:
-        return f"the reference has {theirs}; ours has something else"
+    if found and expected:
+        return f"{found}; the reference has {expected}"
+    if expected:
+        return f"the reference has {expected}; the model has something else"
     return None
 
 
@@ -105,7 +106,7 @@ def _pairs(
 
 
 def _concatenated(shape: torch.Size, sources: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Two sources, or a source and half of the input, one behind the other or shuffled."""
+    """Two sources, or a source and half of another, concatenated or shuffled."""
     maps = {name: x for name, x in sources.items() if x.shape[2:] == shape[2:]}
     for name in list(maps):
         first, second = maps[name].chunk(2, dim=1) if maps[name].shape[1] > 1 else (None, None)
@@ -129,18 +130,15 @@ def _shuffled(x: Tensor, groups: int) -> Tensor:
 
 
 def _reordered(produced: Tensor, reference: Tensor) -> str | None:
-    """Whether ours has the reference's channels, or its rows and columns, in another order."""
+    """How the model has the reference's channels, rows or columns in another order; else None."""
     if produced.shape != reference.shape or produced.ndim != 4 or torch.equal(produced, reference):
         return None
     for what, moved in (
-        ("ours is mirrored, left to right", produced.flip(3)),
-        ("ours is upside down", produced.flip(2)),
-        ("ours has rows and columns exchanged", produced.transpose(2, 3)),
-        ("ours has the channels in reverse order", produced.flip(1)),
-        (
-            "ours has the two halves of the channels exchanged",
-            produced.roll(produced.shape[1] // 2, 1),
-        ),
+        ("mirrored, left to right", produced.flip(3)),
+        ("upside down", produced.flip(2)),
+        ("rows and columns are exchanged", produced.transpose(2, 3)),
+        ("the channels are in reverse order", produced.flip(1)),
+        ("the two halves of the channels are exchanged", produced.roll(produced.shape[1] // 2, 1)),
     ):
         if moved.shape == reference.shape and torch.equal(moved, reference):
             return what
@@ -148,10 +146,12 @@ def _reordered(produced: Tensor, reference: Tensor) -> str | None:
 
 
 def _permuted(produced: Tensor, reference: Tensor) -> str | None:
-    ours, theirs = ([c.numpy().tobytes() for c in x[0]] for x in (produced, reference))
-    positions = {channel: i for i, channel in enumerate(theirs)}
-    if len(positions) < len(theirs) or set(ours) != positions.keys():
+    channels, expected = ([c.numpy().tobytes() for c in x[0]] for x in (produced, reference))
+    positions = {channel: i for i, channel in enumerate(expected)}
+    if len(positions) < len(expected) or set(channels) != positions.keys():
         return None
-    moved = [(i, positions[channel]) for i, channel in enumerate(ours) if positions[channel] != i]
+    moved = [
+        (i, positions[channel]) for i, channel in enumerate(channels) if positions[channel] != i
+    ]
     some = ", ".join(f"{i} is the reference's {there}" for i, there in moved[:3])
     return f"{len(moved)} channels are in another order: {some}" + (" .." if len(moved) > 3 else "")

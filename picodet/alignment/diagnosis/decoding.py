@@ -1,38 +1,36 @@
-"""Which of the usual mistakes, made on purpose, gives what our decoding gives."""
+"""Known mistakes of decoding: which one gives the boxes or scores that were computed."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from picodet.alignment.result import UNKNOWN_CAUSE
 from picodet.config import STRIDES
 from picodet.models.head import SCORE_EPSILON, AnyHeadOutput, HeadV2Output
 
-UNKNOWN = "none of the usual mistakes"
-MISTAKE_RTOL = (
-    1e-4  # of the greatest value: beyond any rounding, and far below any of these mistakes
-)
+# of the greatest value: beyond any rounding, and far below any of these mistakes
+MISTAKE_RTOL = 1e-4
 FORMULA_RTOL = 2e-7  # the same formula, rounded otherwise
 EPSILONS = (0.0, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 
 
-def explain_boxes(heads: AnyHeadOutput, ours: Tensor) -> str:
-    """`ours`: the boxes [1, A, 4] that our decoding made of `heads`."""
-    return next(
-        (what for what, variant in _wrong_boxes(heads) if _nearly_equal(variant, ours)), UNKNOWN
-    )
+def explain_boxes(heads: AnyHeadOutput, boxes: Tensor) -> str:
+    """The mistake that gives these boxes [1, A, 4], decoded from `heads`; else UNKNOWN_CAUSE."""
+    found = (what for what, variant in _wrong_boxes(heads) if _nearly_equal(variant, boxes))
+    return next(found, UNKNOWN_CAUSE)
 
 
-def explain_scores(heads: AnyHeadOutput, ours: Tensor) -> str:
-    """`ours`: the scores [1, C, A] that our decoding made of `heads`."""
+def explain_scores(heads: AnyHeadOutput, scores: Tensor) -> str:
+    """The mistake that gives these scores [1, C, A], decoded from `heads`; else UNKNOWN_CAUSE."""
     found = (
-        what for what, variant, rtol in _wrong_scores(heads) if _nearly_equal(variant, ours, rtol)
+        what for what, variant, rtol in _wrong_scores(heads) if _nearly_equal(variant, scores, rtol)
     )
-    return next(found, UNKNOWN)
+    return next(found, UNKNOWN_CAUSE)
 
 
 def _wrong_scores(heads: AnyHeadOutput) -> Iterator[tuple[str, Tensor, float]]:
-    """What is wrong, the scores that it makes, and how near ours must be to be those."""
+    """A mistake, the scores that it gives, and the relative tolerance to recognize them."""
     logits = torch.cat([x.flatten(2) for x in heads.logits], dim=2)
     classes = logits.sigmoid()
     if isinstance(heads, HeadV2Output):
@@ -40,48 +38,52 @@ def _wrong_scores(heads: AnyHeadOutput) -> Iterator[tuple[str, Tensor, float]]:
         product = classes * aligned.sigmoid()
         for epsilon in EPSILONS:
             size = f"is {epsilon:g}" if epsilon else "is missing"
-            what = f"what is added under the root {size}; the reference's is {SCORE_EPSILON:g}"
+            what = f"the epsilon under the root {size}; the reference's is {SCORE_EPSILON:g}"
             yield what, (product + epsilon).sqrt(), FORMULA_RTOL
         right = (product + SCORE_EPSILON).sqrt()
         yield "the square root is missing", product, MISTAKE_RTOL
-        yield "the alignment is left out", classes, MISTAKE_RTOL
-        yield "the alignment is left out, the root is not", classes.sqrt(), MISTAKE_RTOL
+        yield "the alignment is ignored", classes, MISTAKE_RTOL
+        yield "the alignment is ignored, the root is taken", classes.sqrt(), MISTAKE_RTOL
         yield "the alignment has no sigmoid", (classes * aligned).sqrt(), MISTAKE_RTOL
         mean = (classes + aligned.sigmoid()) / 2
-        yield "the mean of both probabilities in place of the geometric one", mean, MISTAKE_RTOL
+        yield (
+            "the arithmetic instead of the geometric mean of both probabilities",
+            mean,
+            MISTAKE_RTOL,
+        )
     else:
         right = classes
         yield "the square root of the scores is taken", classes.sqrt(), MISTAKE_RTOL
     yield "the sigmoid is missing", logits, MISTAKE_RTOL
-    yield "softmax over the classes in place of the sigmoid", logits.softmax(dim=1), MISTAKE_RTOL
+    yield "softmax over the classes instead of the sigmoid", logits.softmax(dim=1), MISTAKE_RTOL
     yield "the sigmoid is taken twice", classes.sigmoid(), MISTAKE_RTOL
     yield "the classes are in reverse order", right.flip(1), MISTAKE_RTOL
 
 
 def _wrong_boxes(heads: AnyHeadOutput) -> Iterator[tuple[str, Tensor]]:
     yield (
-        "the centre of a cell is taken at its corner; the reference's is half a cell further",
+        "anchor points are at the corners of cells; the reference's are at their centers",
         _boxes(heads, offset=0.0),
     )
-    yield "the centre of a cell is half a cell too far", _boxes(heads, offset=1.0)
-    yield "softmax over the four sides in place of the bins", _boxes(heads, softmax=1)
-    yield "softmax over the cells in place of the bins", _boxes(heads, softmax=3)
+    yield "anchor points are half a cell too far", _boxes(heads, offset=1.0)
+    yield "softmax over the four sides instead of the bins", _boxes(heads, softmax=1)
+    yield "softmax over the anchor points instead of the bins", _boxes(heads, softmax=3)
     yield "the softmax over the bins is missing", _boxes(heads, softmax=None)
     yield "the bins are counted from 1; the reference's from 0", _boxes(heads, first_bin=1)
     yield (
-        "channels are read bin by bin; the reference's go side by side",
+        "channels are grouped by bin; the reference's are grouped by side",
         _boxes(heads, by_bin=True),
     )
     yield "left and top, right and bottom are exchanged", _boxes(heads, order=(1, 0, 3, 2))
     yield "left and right, top and bottom are exchanged", _boxes(heads, order=(2, 3, 0, 1))
-    yield "rows and columns of the cells are exchanged", _boxes(heads, transposed=True)
+    yield "rows and columns of the anchor points are exchanged", _boxes(heads, transposed=True)
     height, width = (side * STRIDES[0] for side in heads.logits[0].shape[2:])
     ends = torch.tensor([width, height, width, height]).to(heads.reg[0])
     yield (
         "boxes are clipped to the input; the reference's are not",
         _boxes(heads).clamp(min=0).minimum(ends),
     )
-    yield "boxes are in cells, not multiplied by the stride", _boxes(heads, scaled=False)
+    yield "boxes are not multiplied by the stride", _boxes(heads, scaled=False)
 
 
 def _boxes(
@@ -94,7 +96,7 @@ def _boxes(
     transposed: bool = False,
     scaled: bool = True,
 ) -> Tensor:
-    """[1, A, 4] xyxy, level by level, as the formula is written; right with the defaults."""
+    """Boxes [1, A, 4] xyxy, level by level, by the plain formula; correct with the defaults."""
     levels = []
     for reg, stride in zip(heads.reg, STRIDES, strict=True):
         _, channels, height, width = reg.shape
@@ -114,7 +116,7 @@ def _boxes(
     return torch.cat(levels, dim=1)
 
 
-def _nearly_equal(variant: Tensor, ours: Tensor, rtol: float = MISTAKE_RTOL) -> bool:
-    if variant.shape != ours.shape:
+def _nearly_equal(variant: Tensor, decoded: Tensor, rtol: float = MISTAKE_RTOL) -> bool:
+    if variant.shape != decoded.shape:
         return False
-    return bool((variant - ours).abs().max() <= rtol * ours.abs().max())
+    return bool((variant - decoded).abs().max() <= rtol * decoded.abs().max())

@@ -1,4 +1,4 @@
-"""For each guilty layer: the usual mistakes are tried, and the one that explains it is named."""
+"""For each guilty layer known causes are tried, and the one that explains it is reported."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -9,24 +9,20 @@ from torch import Tensor, nn
 
 from picodet.alignment.diagnosis import blocks
 from picodet.alignment.diagnosis.replay import CallId, FailingLayer, ProducedTensor, failing_layers
-from picodet.alignment.diagnosis.weights import UNKNOWN as UNKNOWN_WEIGHT
 from picodet.alignment.lockstep_runs import RUN_ERRORS, unique_tensors
 from picodet.alignment.reference_tensors import ReferenceTensors
-from picodet.alignment.result import Difference, ErrorPlots, Finding, Layer
+from picodet.alignment.result import UNKNOWN_CAUSE, ErrorPlots, Finding, Layer, worst
 from picodet.alignment.tolerance import Tolerance, measure_difference, noise_between
 from picodet.models.picodet import PicoDet
 
-UNKNOWN = "none of the usual mistakes makes the difference vanish"
-SCATTER_POINTS = 400  # of a scatter
-FLOAT32_RTOL = 1e-5  # of the scale, in float32: between the reference and a formula computed by us
+SCATTER_POINTS = 400
+FLOAT32_RTOL = 1e-5  # of the scale: between the reference and the same formula here
 FLOAT64_RTOL = 1e-12
-# Runs of a changed layer, in all layers together; one layer takes up to fifty.
+# Runs of changed layers, in total; one layer takes up to fifty.
 MAX_ATTEMPTS = 1000
-BLOCK_ATTEMPTS = 10  # what looking into a block counts as
-MAX_REMAINING = (
-    0.5  # of what is allowed: right models stay below 4.4 times the noise, and 10 are allowed
-)
-MIN_REDUCTION = 3.0  # times: what is left of a difference that has vanished is so much smaller
+BLOCK_ATTEMPTS = 10  # counted for the search in one block
+MAX_REMAINING = 0.5  # of what is allowed: 5 times the noise; right models stay below 4.4 times
+MIN_REDUCTION = 3.0  # times: a difference that has vanished is smaller than before by this factor
 
 FindFailingLayers = Callable[
     [PicoDet, Tensor, ReferenceTensors, Iterable[CallId]], Mapping[CallId, FailingLayer]
@@ -42,13 +38,13 @@ def diagnose(
     findings: Sequence[Finding],
     find_failing_layers: FindFailingLayers = failing_layers,
 ) -> tuple[Layer, ...]:
-    """The same layers; the guilty ones with a diagnosis and a picture.
+    """The same layers; the guilty ones with a diagnosis and plots.
 
-    findings: of the weights, which explain a layer better than its output does. find: the guilty
-    layers of what was compared, if that is not `model`.
+    findings: of the weights, which explain a layer better than its output does.
+    find_failing_layers: of what was compared, if that is not `model`. `model` is not changed.
     """
     if recorded.recording.index.samples:
-        text = "a summary does not hold what the layer was fed; record in full to see why"
+        text = "no diagnosis: a summary lacks the layer's input; record without --summary"
         return tuple(replace(x, diagnosis=text) if x.status == "guilty" else x for x in layers)
     calls = {_call(layer) for layer in layers if layer.status == "guilty"}
     found = find_failing_layers(model, images, recorded, calls) if calls else {}
@@ -67,46 +63,42 @@ def diagnose(
 
 
 def _call(layer: Layer) -> tuple[str, int]:
-    """Of a folded pair the batch norm, which is the last of the two."""
+    """Path and number of a call; of a folded pair the batch norm's, the last of the two."""
     path = layer.path.split(" + ")[-1]
     return path, layer.call
 
 
 class _DiagnosisSearch:
-    """Looks for what makes the difference vanish, in one layer after the other."""
+    """Searches, in one layer after the other, for the change that makes the difference vanish."""
 
     def __init__(self, tolerance: Tolerance, weight_diagnoses: Mapping[str, str]) -> None:
         self.tolerance = tolerance
-        self.weight_diagnoses = (
-            weight_diagnoses  # by the path of a layer whose tensors differ: how they do
-        )
+        self.weight_diagnoses = weight_diagnoses  # by the path of a layer whose weights differ
         self.attempts = 0
-        self.successful: dict[str, None] = {}  # in other layers: tried first
+        self.successful: dict[str, None] = {}  # changes that explained earlier layers: tried first
 
     def diagnose_layer(self, layer: Layer, failing: FailingLayer) -> Layer:
-        """With a diagnosis and a picture."""
+        """The layer with a diagnosis and plots."""
         try:
             produced = failing.produced_tensors()
         except RUN_ERRORS as error:
-            return replace(layer, diagnosis=f"it cannot be run: {type(error).__name__}: {error}")
-        worst = max(
-            produced,
-            key=lambda tensor: _error_over_scale(tensor, failing.recorded, self.tolerance),
-            default=None,
-        )
-        if worst is None:
-            return replace(layer, diagnosis=UNKNOWN)
+            return replace(
+                layer, diagnosis=f"the layer cannot be run: {type(error).__name__}: {error}"
+            )
+        tensor = self._worst_tensor(failing, produced)
+        if tensor is None:
+            return replace(layer, diagnosis=UNKNOWN_CAUSE)
         paths = [path for path in layer.path.split(" + ") if path in self.weight_diagnoses]
         if paths:
             text = self._diagnose_weights(failing, self.weight_diagnoses[paths[0]])
         else:
-            text = failing.wrong_setting() or self._diagnose_code(failing, worst)
-        error_plots = _error_plots(worst.value, failing.recorded.tensor(worst.key))
-        return replace(layer, where=worst.where, diagnosis=text, error_plots=error_plots)
+            text = failing.wrong_setting() or self._diagnose_code(failing, tensor)
+        error_plots = _error_plots(tensor.value, failing.recorded.tensor(tensor.key))
+        return replace(layer, where=tensor.where, diagnosis=text, error_plots=error_plots)
 
     def _diagnose_weights(self, failing: FailingLayer, known: str) -> str:
-        """Other weights than the reference's are reason enough, unless there is more to it."""
-        text = known if known and known != UNKNOWN_WEIGHT else "its weights are not the reference's"
+        """Wrong weights are the diagnosis, and what remains wrong with the reference's weights."""
+        text = known if known and known != UNKNOWN_CAUSE else "its weights are not the reference's"
         with_weights = failing.with_reference_weights()
         if with_weights is None or self._vanishes(
             failing, with_weights, self._relative_error(failing)
@@ -114,19 +106,19 @@ class _DiagnosisSearch:
             return text
         besides = self._diagnose_setting(failing, with_weights)
         besides = besides or "it differs with the reference's weights too"
-        return f"{text}; besides, {besides}"
+        return f"{text}; also, {besides}"
 
-    def _diagnose_code(self, failing: FailingLayer, worst: ProducedTensor) -> str:
+    def _diagnose_code(self, failing: FailingLayer, tensor: ProducedTensor) -> str:
         if self.attempts >= MAX_ATTEMPTS:
-            return f"not looked into: {self.attempts:,} attempts went to the layers before it"
+            return f"not examined: the limit of {MAX_ATTEMPTS:,} attempts was reached before it"
         text = self._diagnose_setting(failing, None)
         if text is None:
             self.attempts += BLOCK_ATTEMPTS
-            text = _diagnose_block(failing, worst)
-        return text or UNKNOWN
+            text = _diagnose_block(failing, tensor)
+        return text or UNKNOWN_CAUSE
 
     def _diagnose_setting(self, failing: FailingLayer, module: nn.Module | None) -> str | None:
-        """WeightSet other setting, of a layer without layers below it."""
+        """The setting of a leaf layer that gives the reference's output; None if none does."""
         before = None
         for known_mistakes in (True, False):
             for what, variant in (
@@ -150,7 +142,7 @@ class _DiagnosisSearch:
         return self._relative_error(failing, module) <= min(MAX_REMAINING, before / MIN_REDUCTION)
 
     def _relative_error(self, failing: FailingLayer, module: nn.Module | None = None) -> float:
-        """The greatest error of what the layer makes, in parts of what is allowed."""
+        """The greatest error among the tensors that the layer computes, over what is allowed."""
         self.attempts += 1
         try:
             produced = failing.produced_tensors(module)
@@ -162,28 +154,25 @@ class _DiagnosisSearch:
                     run.append(tensor.value)
         except RUN_ERRORS:
             return float("inf")
-        found = [
+        found = worst(
             measure_difference(
                 run[0], failing.recorded.tensor(tensor.key), noise_between(*run), self.tolerance
             )
             for run, tensor in zip(runs, produced, strict=True)
-        ]
-        return max((_error_over_allowed(each) for each in found), default=float("inf"))
+        )
+        return found.error_over_allowed if found else float("inf")
 
+    def _worst_tensor(
+        self, failing: FailingLayer, produced: Sequence[ProducedTensor]
+    ) -> ProducedTensor | None:
+        """The one with the greatest error over its scale."""
 
-def _error_over_allowed(found: Difference) -> float:
-    if found.problem or not np.isfinite(found.error):
-        return float("inf")
-    if not found.allowed:
-        return float("inf") if found.error else 0.0
-    return found.error / found.allowed
+        def error(tensor: ProducedTensor) -> float:
+            reference = failing.recorded.tensor(tensor.key)
+            found = measure_difference(tensor.value, reference, 0.0, self.tolerance)
+            return float("inf") if found.problem else found.error / (found.scale or 1.0)
 
-
-def _error_over_scale(
-    tensor: ProducedTensor, recorded: ReferenceTensors, tolerance: Tolerance
-) -> float:
-    found = measure_difference(tensor.value, recorded.tensor(tensor.key), 0.0, tolerance)
-    return float("inf") if found.problem else found.error / (found.scale or 1.0)
+        return max(produced, key=error, default=None)
 
 
 def _diagnose_block(failing: FailingLayer, tensor: ProducedTensor) -> str | None:
@@ -203,7 +192,7 @@ def _nearly_equal(a: Tensor, b: Tensor) -> bool:
 
 
 def _sources(failing: FailingLayer) -> dict[str, Tensor]:
-    """What the layer has at hand: its own inputs, and what the layers in it put out."""
+    """The tensors that the layer computes with: its inputs, and its direct layers' outputs."""
     inputs = unique_tensors(failing.args)
     named = {"its input" if len(inputs) == 1 else f"input {i}": x for i, x in enumerate(inputs)}
     prefix = f"{failing.path}." if failing.path else ""
@@ -220,7 +209,7 @@ def _sources(failing: FailingLayer) -> dict[str, Tensor]:
 
 
 def _is_direct(module: nn.Module, below: str) -> bool:
-    """Whether a layer is called by the module itself: only containers lie between."""
+    """Whether a layer is called by the module itself: only containers are between."""
     *between, _ = below.split(".")
     for name in between:
         module = module.get_submodule(name)
@@ -234,13 +223,9 @@ def _error_plots(produced: Tensor, reference: Tensor) -> ErrorPlots | None:
         return None
     errors = (produced - reference).abs().amax(dim=(0, 1)).double().numpy()
     errors[~np.isfinite(errors)] = np.nan
-    ours, theirs = produced.ravel(), reference.ravel()
+    values, expected = produced.ravel(), reference.ravel()
     evenly = torch.linspace(0, produced.numel() - 1, SCATTER_POINTS).long()
-    worst = (
-        (ours - theirs)
-        .abs()
-        .nan_to_num(nan=float("inf"))
-        .topk(min(produced.numel(), SCATTER_POINTS // 8))
-    )
-    at = torch.cat([evenly, worst.indices])
-    return ErrorPlots(errors, ours[at].double().numpy(), theirs[at].double().numpy())
+    distance = (values - expected).abs().nan_to_num(nan=float("inf"))
+    greatest = distance.topk(min(produced.numel(), SCATTER_POINTS // 8))
+    at = torch.cat([evenly, greatest.indices])
+    return ErrorPlots(errors, values[at].double().numpy(), expected[at].double().numpy())

@@ -1,4 +1,4 @@
-"""A layer without layers below it: which other setting of it gives the reference's output."""
+"""Leaf layers: copies with another setting, one of which may give the reference's output."""
 
 import copy
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ EPSILONS = (EPSILON, 1e-5, 1e-3, 1e-4, 1e-6, 1e-7, 2e-5, 0.0)
 
 
 def variants(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """What is changed, in words that say what is wrong now, and the changed copy."""
+    """Changed copies, each with a description of what would then be wrong in `module`."""
     if isinstance(module, nn.BatchNorm2d):
         yield from _batch_norms(module)
     elif isinstance(module, nn.Conv2d):
@@ -49,7 +49,7 @@ def _batch_norms(module: nn.BatchNorm2d) -> Iterator[tuple[str, nn.Module]]:
     )
     if module.training:
         yield (
-            "it is in training mode: statistics of the batch are used",
+            "it is in training mode and uses the statistics of the batch",
             copy.deepcopy(module).eval(),
         )
     for name in ("weight", "bias", "running_mean", "running_var"):
@@ -109,7 +109,7 @@ def _rearranged(weight: Tensor, groups: int) -> Iterator[tuple[str, Tensor]]:
             yield "output and input channels of the weight are exchanged", weight.transpose(0, 1)
     if weight.shape[2] > 1:
         yield "the kernel is transposed", weight.transpose(2, 3)
-        yield "the kernel is turned by 180 degrees", weight.flip(2, 3)
+        yield "the kernel is rotated by 180 degrees", weight.flip(2, 3)
 
 
 def _max_pools(module: nn.MaxPool2d | nn.AvgPool2d) -> Iterator[tuple[str, nn.Module]]:

@@ -1,4 +1,4 @@
-"""One guilty layer, called once more by itself with the reference's tensors."""
+"""A guilty layer, run again by itself with the reference's tensors."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -28,16 +28,16 @@ CallId = tuple[str, int]  # path, number of the call
 
 @dataclass(frozen=True)
 class ProducedTensor:
-    """A tensor that a layer made itself: put out, or gave to a layer that it called."""
+    """A tensor that a layer computed itself: its output, or the input of a layer that it called."""
 
-    where: str
+    where: str  # "output", or "input of conv"
     value: Tensor
     key: TensorKey  # of the reference's
 
 
 @dataclass(frozen=True)
 class FailingLayer:
-    """A layer, what the reference fed it with, and where the reference's tensors are."""
+    """One call of a guilty layer, with the reference's tensors as arguments."""
 
     path: str
     number: int
@@ -46,15 +46,15 @@ class FailingLayer:
     recorded: ReferenceTensors
 
     def wrong_setting(self) -> str | None:
-        """A wrong setting that can be seen without trying others."""
+        """A wrong setting that is visible without trying others; None if there is none."""
         return None
 
     def variants(self, module: nn.Module | None = None) -> Iterator[tuple[str, nn.Module]]:
-        """The usual mistakes undone, one by one, and what each would be called."""
+        """Copies with one known mistake undone, each with the description of the mistake."""
         yield from leaf_layers.variants(module or self.module)
 
     def with_reference_weights(self) -> nn.Module | None:
-        """A copy with the reference's weights; None where it does not hold them as they are."""
+        """A copy with the reference's weights; None where it lacks them or has other shapes."""
         index, paired_names = self.recorded.recording.index, self.recorded.pairing.weights
         keys = {weight.name: weight.key for weight in index.weights}
         module = copy.deepcopy(self.module)
@@ -65,18 +65,18 @@ class FailingLayer:
             paired_name = paired_names.get(f"{self.path}.{name}")
             if not isinstance(paired_name, str):
                 return None
-            theirs = self.recorded.tensor(keys[paired_name])
-            if theirs.shape != tensor.shape:
+            reference = self.recorded.tensor(keys[paired_name])
+            if reference.shape != tensor.shape:
                 return None
-            tensor.data.copy_(theirs)
+            tensor.data.copy_(reference)
         return module
 
     def produced_tensors(
         self, module: nn.Module | None = None, dtype: torch.dtype | None = None
     ) -> list[ProducedTensor]:
-        """What the layer, or a changed copy of it, makes of the reference's tensors.
+        """What the layer, or a changed copy `module`, computes from the reference's tensors.
 
-        Raises whatever a layer raises that cannot be run.
+        Raises one of RUN_ERRORS where it cannot be run.
         """
         dtype = dtype or unique_tensors(self.args)[0].dtype
         module = copy.deepcopy(module or self.module).to(dtype)
@@ -110,7 +110,7 @@ class FailingLayer:
 def failing_layers(
     model: PicoDet, images: Tensor, recorded: ReferenceTensors, wanted: Iterable[CallId]
 ) -> dict[CallId, FailingLayer]:
-    """The wanted calls with their arguments, from one run that is fed by the reference."""
+    """The wanted calls with their arguments, from one run that is fed the reference's tensors."""
     clone = clone_sharing_weights(model)
     found: dict[CallId, FailingLayer] = {}
     paths = {path for path, _ in wanted}
@@ -126,14 +126,14 @@ def failing_layers(
                 )
 
             clone.get_submodule(path).register_forward_pre_hook(keep)
-        with suppress(*RUN_ERRORS):  # what comes after a layer that cannot be run cannot be asked
+        with suppress(*RUN_ERRORS):  # layers behind one that cannot be run stay unexamined
             clone(images)
     return found
 
 
 @dataclass(frozen=True)
 class _SubtreeFeed:
-    """A feed for the layers below one path, by their names from there."""
+    """A feed for the layers below `path`, by paths relative to it."""
 
     feed: ReferenceFeed
     path: str

@@ -1,55 +1,56 @@
-"""What has become of a weight that is not the reference's: the usual mistakes, tried one by one."""
+"""How a weight differs from the reference's: known mistakes, tried one by one."""
 
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 from picodet.alignment.recording.index import content_key
+from picodet.alignment.result import UNKNOWN_CAUSE
 from picodet.graphs.operators import TensorKey
 
-UNKNOWN = "none of the usual mistakes"
 SAME_FACTOR = 1e-6  # relative: float32 rounds a product by 6e-8
-TENSOR_ROLES = (
-    "weight",
-    "bias",
-    "running_mean",
-    "running_var",
-)  # gamma and beta are weight and bias
+TENSOR_ROLES = ("weight", "bias", "running_mean", "running_var")  # of a batch norm, in this order
 
 
 def explain(
     name: str,
-    ours: Mapping[str, np.ndarray],
-    theirs: Mapping[str, TensorKey],
+    candidate: Mapping[str, np.ndarray],
+    reference_keys: Mapping[str, TensorKey],
     reference: np.ndarray | None,
 ) -> str:
-    """One sentence. `reference` is the whole tensor, None where only its key is known."""
-    if swapped := _swapped(name, content_key(ours[name]), ours, theirs):
+    """How the tensor `name` of the model differs from the reference's, in one sentence.
+
+    `reference` is its whole tensor, None where only its key is known.
+    """
+    if swapped := _swapped(name, content_key(candidate[name]), candidate, reference_keys):
         return swapped
     text = None
-    if ours[name].ndim > 1:
-        moved = ((what, content_key(array)) for what, array in _rearranged(ours[name]))
-        text = next((what for what, moved_key in moved if moved_key == theirs[name]), None)
-    if text is None and reference is not None and reference.shape == ours[name].shape:
-        return explain_known(name, ours[name], reference)
-    return f"{name}: {text}" if text else UNKNOWN
+    if candidate[name].ndim > 1:
+        moved = ((what, content_key(array)) for what, array in _rearranged(candidate[name]))
+        text = next((what for what, moved_key in moved if moved_key == reference_keys[name]), None)
+    if text is None and reference is not None and reference.shape == candidate[name].shape:
+        return explain_known(name, candidate[name], reference)
+    return f"{name}: {text}" if text else UNKNOWN_CAUSE
 
 
 def explain_known(name: str, array: np.ndarray, reference: np.ndarray) -> str:
-    """The same of an array whose right values are known, and of the same shape."""
+    """How an array differs from the reference of the same shape, in one sentence."""
     attempts = (attempt(array, reference) for attempt in ATTEMPTS)
     text = next((found for found in attempts if found), None)
-    return f"{name}: {text}" if text else UNKNOWN
+    return f"{name}: {text}" if text else UNKNOWN_CAUSE
 
 
 def _swapped(
-    name: str, key: TensorKey, ours: Mapping[str, np.ndarray], theirs: Mapping[str, TensorKey]
+    name: str,
+    key: TensorKey,
+    candidate: Mapping[str, np.ndarray],
+    reference_keys: Mapping[str, TensorKey],
 ) -> str | None:
-    """Whether it holds what belongs to another tensor."""
-    other = next((other for other, there in theirs.items() if there == key), None)
+    """Which other tensor of the reference it contains; None if it is no other."""
+    other = next((other for other, there in reference_keys.items() if there == key), None)
     if other is None:
         return None
-    both_ways = other in ours and content_key(ours[other]) == theirs[name]
+    both_ways = other in candidate and content_key(candidate[other]) == reference_keys[name]
     layer, _, leaf = name.rpartition(".")
     there, _, role = other.rpartition(".")
     if there == layer:
@@ -65,7 +66,7 @@ def _rearranged(array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         yield "output and input channels are exchanged", array.swapaxes(0, 1)
     if array.ndim == 4:
         yield "the kernel is transposed", array.swapaxes(2, 3)
-        yield "the kernel is turned by 180 degrees", array[:, :, ::-1, ::-1]
+        yield "the kernel is rotated by 180 degrees", array[:, :, ::-1, ::-1]
     yield "the output channels are in reverse order", array[::-1]
     yield "the input channels are in reverse order", array[:, ::-1]
 
@@ -78,7 +79,7 @@ def _not_finite(array: np.ndarray, _: np.ndarray) -> str | None:
 def _never_loaded(array: np.ndarray, _: np.ndarray) -> str | None:
     for value in (0, 1):
         if array.size > 1 and (array == value).all():
-            return f"was never loaded: every value is {value}"
+            return f"never loaded: every value is {value}"
     return None
 
 
@@ -104,12 +105,12 @@ def _permuted(array: np.ndarray, reference: np.ndarray) -> str | None:
     for what, view in kinds[: array.ndim]:
         if array.ndim == 1 and what == "input channels":
             continue
-        ours, theirs = (view(a).reshape(view(a).shape[0], -1) for a in (array, reference))
-        moved = np.flatnonzero((ours != theirs).any(axis=1))
+        found, expected = (view(a).reshape(view(a).shape[0], -1) for a in (array, reference))
+        moved = np.flatnonzero((found != expected).any(axis=1))
         if len(moved) < 2:
             continue
-        positions = {channel.tobytes(): i for i, channel in reversed(list(enumerate(theirs)))}
-        sources = [positions.get(ours[i].tobytes()) for i in moved]
+        positions = {channel.tobytes(): i for i, channel in reversed(list(enumerate(expected)))}
+        sources = [positions.get(found[i].tobytes()) for i in moved]
         if None not in sources:
             pairs = ", ".join(
                 f"{i} is the reference's {source}"
@@ -126,7 +127,7 @@ def _scaled(array: np.ndarray, reference: np.ndarray) -> str | None:
 
 
 def common_factor(array: np.ndarray, reference: np.ndarray) -> float | None:
-    """The one number that makes the one of the other, zeros apart."""
+    """The one factor between two arrays with the same zeros; None if there is none."""
     there = reference != 0
     if not there.any() or array[~there].any():
         return None
@@ -136,7 +137,7 @@ def common_factor(array: np.ndarray, reference: np.ndarray) -> float | None:
 
 
 def format_factor(factor: float) -> str:
-    """A factor with as many digits as it takes to see that it is not 1."""
+    """A factor with enough digits to be distinct from 1."""
     digits = range(6, 18)
     shown = (f"{factor:.{count}g}" for count in digits)
     return next((text for text in shown if float(text) != 1), "1")
@@ -149,12 +150,12 @@ def _rounded(array: np.ndarray, reference: np.ndarray) -> str | None:
 
 
 def half_precisions(reference: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """What becomes of a tensor in the formats of two bytes."""
+    """The tensor rounded to each 16-bit format, with a description."""
     with np.errstate(over="ignore"):
         yield "rounded to float16", reference.astype(np.float16).astype(np.float32)
     bits = np.ascontiguousarray(reference, np.float32).view(np.uint32)
     to_nearest = bits + 0x7FFF + ((bits >> 16) & 1)
-    for what, shortened in (("rounded", to_nearest), ("cut off", bits)):
+    for what, shortened in (("rounded", to_nearest), ("truncated", bits)):
         yield (
             f"{what} to bfloat16",
             (shortened & 0xFFFF0000).astype(np.uint32).view(np.float32).reshape(reference.shape),

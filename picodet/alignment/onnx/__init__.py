@@ -1,1 +1,1 @@
-"""An ONNX file as the model that is compared, run by onnxruntime."""
+"""An ONNX file as the compared model, run by onnxruntime."""

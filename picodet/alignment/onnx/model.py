@@ -1,7 +1,7 @@
-"""An ONNX file of a PicoDet, to be held against a recording as a model of ours is.
+"""An ONNX file of a PicoDet as the model that is compared with a recording.
 
-What is compared is what onnxruntime computes with the file. A model of ours with its weights stands
-beside it and shows the noise: a fault of the graph cannot raise what is allowed.
+What onnxruntime computes with the file is compared. The noise is measured with a PyTorch model of
+the same weights: a fault of the graph cannot raise the tolerance.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,10 +17,10 @@ from picodet.alignment.checks.layers import LayerSnapshot, drop_missing, in_lock
 from picodet.alignment.checks.score_epsilon import adds_epsilon
 from picodet.alignment.diagnosis.replay import CallId, FailingLayer
 from picodet.alignment.onnx.config import check_runnable, read_config
+from picodet.alignment.onnx.failing_layers import onnx_failing_layers
 from picodet.alignment.onnx.postprocess import exported_postprocess
 from picodet.alignment.onnx.runs import ReferenceFedRun, WholeGraphRun
 from picodet.alignment.onnx.subgraph import Subgraphs
-from picodet.alignment.onnx.suspect import onnx_failing_layers
 from picodet.alignment.onnx.weights import build_model, compare_onnx_weights
 from picodet.alignment.pairing.pairs import PairedCall, Pairing
 from picodet.alignment.recording.reader import Recording
@@ -43,7 +43,7 @@ from picodet.models.picodet import PicoDet
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """One file, read and found to be a PicoDet; nothing of it has been run."""
+    """A file that was read and recognized as a PicoDet, not run yet; a Candidate."""
 
     path: Path
     proto: onnx.ModelProto
@@ -51,26 +51,26 @@ class OnnxModel:
     operators: tuple[Operator, ...]  # of that
     names: GraphOutputs
     traced: TracedModel
-    places: NodeMapping
-    contents: GraphWeights
+    node_mapping: NodeMapping
+    weights: GraphWeights
     model: PicoDet  # with the same weights
     notes: tuple[str, ...]
-    classes: tuple[str, ...] | None  # None where the file does not name them
-    size_assumed: bool  # the size of the input, as any is taken
+    classes: tuple[str, ...] | None  # None where the file has none
+    size_assumed: bool  # whether the input size was assumed, as the graph takes any
 
     def check_input(self, recording: Recording) -> None:
         index = recording.index
         if index.precision != "float32":
             raise AlignmentError(
-                f"{recording.path}: recorded in {index.precision}, and an ONNX computes in "
+                f"{recording.path}: recorded in {index.precision}, but an ONNX file computes in "
                 "float32; record the reference without --float64"
             )
         expected = input_shape(self.proto.graph, self.graph.inputs[0])
         shape = index.tensors[index.input].shape
-        if any(side not in (None, found) for side, found in zip(expected, shape, strict=False)):
+        if any(size not in (None, found) for size, found in zip(expected, shape, strict=False)):
             raise AlignmentError(
-                f"{self.path}: exported for an input of {expected}; the reference was fed "
-                f"{list(shape)}. Record it with --input-size"
+                f"{self.path}: takes an input of {expected}; the reference was fed {list(shape)}. "
+                "Record the reference with --input-size"
             )
 
     def comparable_pairing(self, pairing: Pairing) -> Pairing:
@@ -86,27 +86,27 @@ class OnnxModel:
         )
 
     def _hide_folded(self, paired: PairedCall, call: TracedCall) -> PairedCall:
-        """What lies within a folded pair is nowhere in the file, whatever the reference has."""
-        inner = [i for i, source in enumerate(call.inputs) if source in self.places.internal]
-        outer = [i for i, source in enumerate(call.outputs) if source in self.places.internal]
+        """Drop the tensor within a folded pair, which the file lacks."""
+        inner = [i for i, source in enumerate(call.inputs) if source in self.node_mapping.internal]
+        outer = [i for i, source in enumerate(call.outputs) if source in self.node_mapping.internal]
         return replace(
             paired,
             inputs=tuple(None if i in inner else key for i, key in enumerate(paired.inputs)),
             outputs=tuple(None if i in outer else key for i, key in enumerate(paired.outputs)),
-            folded_into=self.places.folded.get(paired.path, paired.folded_into),
+            folded_into=self.node_mapping.folded.get(paired.path, paired.folded_into),
         )
 
     def weights_stage(self, recording: Recording, pairing: Pairing, tolerance: Tolerance) -> Stage:
-        return compare_onnx_weights(self.contents, recording, pairing, tolerance)
+        return compare_onnx_weights(self.weights, recording, pairing, tolerance)
 
     def snapshots(
         self, model: PicoDet, recorded: ReferenceTensors, images: Tensor
     ) -> Iterator[LayerSnapshot]:
         subgraphs, calls = self._subgraphs(recorded, images), self.traced.calls
         reference_fed_noise, whole_run_noise = noise_runs(model, recorded, images)
-        whole_run = WholeGraphRun(subgraphs, self.places, calls).layer_calls()
+        whole_run = WholeGraphRun(subgraphs, self.node_mapping, calls).layer_calls()
         reference_fed = (
-            [ReferenceFedRun(subgraphs, self.places, calls, recorded).layer_calls()]
+            [ReferenceFedRun(subgraphs, self.node_mapping, calls, recorded).layer_calls()]
             if reference_fed_noise
             else []
         )
@@ -129,14 +129,14 @@ class OnnxModel:
         self, model: PicoDet, images: Tensor, recorded: ReferenceTensors, wanted: Iterable[CallId]
     ) -> Mapping[CallId, FailingLayer]:
         subgraphs = self._subgraphs(recorded, images)
-        reference_fed = ReferenceFedRun(subgraphs, self.places, self.traced.calls, recorded)
+        reference_fed = ReferenceFedRun(subgraphs, self.node_mapping, self.traced.calls, recorded)
         return onnx_failing_layers(reference_fed, model, self.traced, set(wanted))
 
     def postprocess(self, recorded: ReferenceTensors, images: Tensor | None) -> ExportedPostprocess:
         tensor_names = {
-            call.path: self.places.tensor_names[call.outputs[0]]
+            call.path: self.node_mapping.tensor_names[call.outputs[0]]
             for call in self.traced.calls
-            if call.outputs[0] in self.places.tensor_names
+            if call.outputs[0] in self.node_mapping.tensor_names
         }
         scale_factor = np.array(recorded.recording.index.scale_factor, np.float32)
         exported = exported_postprocess(
@@ -153,11 +153,11 @@ class OnnxModel:
 
 
 def load(path: Path, weight_set: WeightSet | None = None) -> OnnxModel:
-    """which: of several sets of weights, of which an export has one.
+    """Read an ONNX file and recognize its network; nothing is run.
 
-    Raises GraphError for a file that is no ONNX or another network, CheckpointError for one whose
-    metadata are damaged, AlignmentError for one that onnxruntime does not know or that is no
-    PicoDet.
+    weight_set must be None, as an export has only one. Raises GraphError for a file that is not
+    ONNX, CheckpointError for a `weight_set` or damaged metadata, AlignmentError for one that
+    onnxruntime cannot run or that is not a PicoDet.
     """
     proto, graph = read_onnx(path)
     check_runnable(path, proto, graph.inputs[0])
@@ -169,18 +169,17 @@ def load(path: Path, weight_set: WeightSet | None = None) -> OnnxModel:
         raise AlignmentError(f"{path}: {error}") from error
     traced = trace(described.config)
     stored = {name: array.shape for name, array in graph.constants.items()}
-    theirs = to_operators(graph, {name: name for node in graph.nodes for name in node.outputs})
-    places = map_nodes(traced, theirs, stored, graph.inputs[0], str(path))
-    project = next(iter(find_project(traced, theirs).values()), None)
-    contents = read_weights(traced, places, graph, project)
-    if (
-        INTEGRAL_PROJECT not in contents.single and described.bins is not None
-    ):  # whoever runs it decodes with them
-        single = {**contents.single, INTEGRAL_PROJECT: np.array(described.bins, np.float32)}
-        contents = replace(contents, single=single)
-    model = build_model(described.config, contents)
+    operators = to_operators(graph, {name: name for node in graph.nodes for name in node.outputs})
+    node_mapping = map_nodes(traced, operators, stored, graph.inputs[0], str(path))
+    project = next(iter(find_project(traced, operators).values()), None)
+    weights = read_weights(traced, node_mapping, graph, project)
+    # bins in the metadata are those that the heads are decoded with
+    if INTEGRAL_PROJECT not in weights.single and described.bins is not None:
+        single = {**weights.single, INTEGRAL_PROJECT: np.array(described.bins, np.float32)}
+        weights = replace(weights, single=single)
+    model = build_model(described.config, weights)
     return OnnxModel(
-        *(path, proto, graph, theirs, names, traced, places, contents, model),
+        *(path, proto, graph, operators, names, traced, node_mapping, weights, model),
         notes=described.notes + bins.notes(model.head.integral.project.numpy()),
         classes=described.classes,
         size_assumed=described.size_assumed,

@@ -1,4 +1,4 @@
-"""What an ONNX model does behind its heads, piece by piece."""
+"""The post-processing of an ONNX model, step by step."""
 
 from collections.abc import Mapping
 
@@ -19,11 +19,10 @@ def exported_postprocess(
     tensor_names: Mapping[str, str],
     scale_factor: np.ndarray,
 ) -> ExportedPostprocess:
-    """made: what is called there what our layers put out, by their paths.
+    """The post-processing of an ONNX model, as functions that run its subgraphs.
 
-    scale_factor [2] (y, x): what a file that knows none leaves to those who use it.
-
-    All that it does raises PieceError where the model cannot be run.
+    tensor_names: the graph's names of the layers' outputs, by their paths. scale_factor [2] (y, x):
+    applied to boxes where the graph does not. The functions raise SubgraphError.
     """
 
     def heads() -> ExportedHeads:

@@ -1,6 +1,6 @@
-"""Pieces of an ONNX graph: from tensors that are given to tensors that are wanted.
+"""Subgraphs of an ONNX graph, from known tensors to wanted ones.
 
-A piece is cut out, run by onnxruntime and forgotten; nothing of the graph is rewritten.
+A subgraph is extracted, run by onnxruntime and freed; the graph itself is not changed.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,11 +16,11 @@ KnownTensor = Callable[[str], np.ndarray | None]
 
 
 class SubgraphError(AlignmentError, RuntimeError):
-    """A piece that onnxruntime cannot run."""
+    """A subgraph that onnxruntime cannot run."""
 
 
 class Subgraphs:
-    """An ONNX model, and what its inputs are fed with."""
+    """An ONNX model, and the values of its inputs."""
 
     def __init__(self, model: onnx.ModelProto, feed: Mapping[str, np.ndarray]) -> None:
         self.model, self.feed = model, feed
@@ -37,8 +37,9 @@ class Subgraphs:
     def run(
         self, outputs: Sequence[str], known: KnownTensor = lambda name: None, threads: int = 1
     ) -> list[np.ndarray]:
-        """The wanted tensors, each made by its own operator; on the way back to the model's inputs
-        the piece ends at whatever is given. Raises PieceError.
+        """The wanted tensors, each computed by its operator.
+
+        The subgraph starts at the inputs and at tensors that `known` has. Raises SubgraphError.
         """
         found = {self.producers[name] for name in outputs if name in self.producers}
         pending = [name for i in found for name in _inputs(self.nodes[i])]
@@ -58,12 +59,12 @@ class Subgraphs:
             elif name in self.producers and self.producers[name] not in found:
                 found.add(self.producers[name])
                 pending += _inputs(self.nodes[self.producers[name]])
-        # another output of an operator that makes what is given too
+        # a known tensor may be another output of an operator in the subgraph
         inputs = {n: x for n, x in inputs.items() if self.producers.get(n) not in found}
         model = self._model(sorted(found), inputs, list(constants.values()), outputs)
         try:
             return run_model(model, inputs, outputs, threads)
-        except Exception as error:  # onnxruntime's errors have no class of their own in common
+        except Exception as error:  # onnxruntime's errors have no common base class
             raise SubgraphError(f"onnxruntime: {error}") from error
 
     def _model(
@@ -75,7 +76,7 @@ class Subgraphs:
     ) -> onnx.ModelProto:
         graph = helper.make_graph(
             [self.nodes[i] for i in nodes],
-            "piece",
+            "subgraph",
             [
                 helper.make_tensor_value_info(
                     name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
@@ -94,7 +95,7 @@ class Subgraphs:
 
 
 def _inputs(node: onnx.NodeProto) -> list[str]:
-    """What an operator takes, and what the graphs within it take from around."""
+    """The inputs of an operator, with those that graphs within it take from outside."""
     return [name for name in _all_inputs(node) if name]
 
 

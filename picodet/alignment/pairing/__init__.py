@@ -1,1 +1,1 @@
-"""Which layers and tensors of the reference are which of ours."""
+"""Pairs layers and tensors of the reference with those of picodet's model."""

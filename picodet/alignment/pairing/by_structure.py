@@ -1,4 +1,4 @@
-"""Which operators and weights of a static graph are which of our layers and tensors."""
+"""Pairs the operators and weights of a static graph with picodet's layers and tensors."""
 
 from collections.abc import Iterator
 
@@ -14,26 +14,26 @@ from picodet.graphs.weights import INTEGRAL_PROJECT, find_project
 
 
 def pair_by_structure(config: ModelConfig, index: Index) -> Pairing:
-    """Pair a PicoDet with a recording of a static graph, by structure alone.
+    """Pair a PicoDet with the recording of a static graph, by structure alone.
 
-    Raises AlignmentError where the graph is not that network.
+    Raises AlignmentError where the graph is another network.
     """
     traced = trace(config)
     stored = {weight.name: index.tensors[weight.key].shape for weight in index.weights}
-    ours = build_network(traced.operators, traced.shapes)
-    theirs = build_network(index.operators, stored)
-    names = [index.operators[vertex.parts[-1]].name for vertex in theirs]
-    partners = match_networks(ours, theirs, names)
+    vertices = build_network(traced.operators, traced.shapes)
+    reference = build_network(index.operators, stored)
+    names = [index.operators[vertex.parts[-1]].name for vertex in reference]
+    partners = match_networks(vertices, reference, names)
     pairs = _PairBuilder(traced, index)
     for i, j in partners.items():
-        pairs.add(ours[i], theirs[j])
+        pairs.add(vertices[i], reference[j])
     metadata_weights = {INTEGRAL_PROJECT: METADATA_PROJECT} if METADATA_PROJECT in stored else {}
     weights = {**pairs.weights, **metadata_weights, **find_project(traced, index.operators)}
     known = {name for value in weights.values() for name in _names(value)}
-    # what is behind the heads takes cell centres and strides, which are compared as decoding
+    # operators behind the heads use anchor points and strides, which are compared as decoding
     used = {
         name
-        for vertex in theirs
+        for vertex in reference
         for part in vertex.parts
         for name in index.operators[part].weights.values()
     }
@@ -47,28 +47,28 @@ def pair_by_structure(config: ModelConfig, index: Index) -> Pairing:
 
 
 class _PairBuilder:
-    """Operators of ours and what they are in the reference."""
+    """Collects the operators of the model and their partners in the reference."""
 
     def __init__(self, traced: TracedModel, index: Index) -> None:
         self.traced = traced
         self.index = index
-        self.partners: dict[int, Operator] = {}  # of our operators
+        self.partners: dict[int, Operator] = {}  # by the index of the model's operator
         self.folded: dict[str, str] = {}  # path of a convolution -> path of its batch norm
-        self.inner: set[int] = set()  # those convolutions, whose output the reference has not
+        self.inner: set[int] = set()  # those convolutions, whose output the reference lacks
         self.weights: dict[str, str | FoldedConvBN] = {}
 
-    def add(self, ours: Vertex, theirs: Vertex) -> None:
-        our = [self.traced.operators[i] for i in ours.parts]
-        their = [self.index.operators[i] for i in theirs.parts]
-        if len(our) == 2 and len(their) == 1 and "bias" in their[0].weights:
-            self._fold(ours.parts, their[0])
-        elif len(our) != len(their):
+    def add(self, vertex: Vertex, partner_vertex: Vertex) -> None:
+        operators = [self.traced.operators[i] for i in vertex.parts]
+        partners = [self.index.operators[i] for i in partner_vertex.parts]
+        if len(operators) == 2 and len(partners) == 1 and "bias" in partners[0].weights:
+            self._fold(vertex.parts, partners[0])
+        elif len(operators) != len(partners):
             raise AlignmentError(
-                f"{their[-1].name} of the reference is a {_describe_kinds(their)}, "
-                f"{_layer_of(our[0])} of the model a {_describe_kinds(our)}"
+                f"{partners[-1].name} of the reference is a {_describe_kinds(partners)}; "
+                f"{_layer_of(operators[0])} of the model is a {_describe_kinds(operators)}"
             )
         else:
-            for i, operator, partner in zip(ours.parts, our, their, strict=True):
+            for i, operator, partner in zip(vertex.parts, operators, partners, strict=True):
                 self.partners[i] = partner
                 for role in operator.weights.keys() & partner.weights.keys():
                     self.weights[operator.weights[role]] = partner.weights[role]
@@ -103,7 +103,8 @@ class _PairBuilder:
         partner = self.partners[source.operator]
         if source.index >= len(partner.outputs):
             raise AlignmentError(
-                f"{partner.name} of the reference has {len(partner.outputs)} outputs, ours more"
+                f"{partner.name} of the reference has {len(partner.outputs)} outputs; expected at "
+                f"least {source.index + 1}, as in the model"
             )
         return partner.outputs[source.index]
 
@@ -113,7 +114,7 @@ def _names(value: str | FoldedConvBN) -> tuple[str, ...]:
 
 
 def _layer_of(operator: Operator) -> str:
-    """The layer of ours that an operator with weights is."""
+    """The path of the layer that an operator with weights belongs to."""
     return operator.weights["weight"].removesuffix(".weight")
 
 

@@ -1,4 +1,4 @@
-"""Our layers and tensors, and where the reference has the same, whatever kind it is."""
+"""The model's layers and tensors, and their partners in the reference, of whatever kind it is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from picodet.graphs.operators import TensorKey
 
 @dataclass(frozen=True)
 class PairedCall:
-    """One call of one of our layers. A tensor that it takes or returns twice is listed once.
+    """One call of one layer. A tensor that it takes or returns twice is listed once.
 
-    Keys are of the reference's tensors, in our order; None where the reference has no such tensor:
-    between a convolution and the batch norm that was folded into it.
+    Keys are of the reference's tensors, in the model's order; None where the reference has no such
+    tensor: between a convolution and the batch norm that was folded into it.
     """
 
-    path: str  # ours: backbone.stem.conv
+    path: str  # picodet's: backbone.stem.conv
     number: int  # of the calls of this layer, from 0
-    type: str  # ours: Conv2d
+    type: str  # picodet's: Conv2d
     reference: str  # what the reference calls it, or the operator that it ends with
     inputs: tuple[TensorKey | None, ...]
     outputs: tuple[TensorKey | None, ...]
@@ -26,18 +26,18 @@ class PairedCall:
 
 @dataclass(frozen=True)
 class FoldedConvBN:
-    """A convolution and a batch norm of ours that are one convolution of the reference."""
+    """A convolution and a batch norm that are one convolution of the reference."""
 
     weight: str  # the reference's names
     bias: str
-    conv: str  # our paths
+    conv: str  # picodet's paths
     bn: str
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """All calls of our layers in the order in which they return, and all tensors that pair."""
+    """All paired calls, in the order in which they return, and all paired weights."""
 
     calls: tuple[PairedCall, ...]
-    weights: Mapping[str, str | FoldedConvBN]  # what the reference calls a tensor of our state_dict
-    unpaired: tuple[Unpaired, ...]  # what only the reference has, and no rule says why
+    weights: Mapping[str, str | FoldedConvBN]  # the reference's names by those of the state_dict
+    unpaired: tuple[Unpaired, ...]  # only in the reference, and no rule explains it

@@ -1,16 +1,15 @@
-"""Layers folded by the block of the network that they are part of, and which gap is worst."""
+"""Layers folded by the block of the network that they are part of, and its worst difference."""
 
-import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from picodet.alignment.result import Difference, Layer, Status
+from picodet.alignment.result import Difference, Layer, Status, worst
 
 ROOT_BLOCK = "the whole model"  # the block of the root of the tree, whose path is empty
 
 # backbone.stem, backbone.stage2.block1, neck.conv_t, neck.downsamples.0: two names, and a third
-# where it is a number or a block's
+# where that is a number or names a block
 _BLOCK = re.compile(r"[^.]+\.[^.]+(?:\.(?:(?:block)?\d+|res\d\w)(?=\.|$))?")
 _LEVEL = re.compile(
     r"head\.(?:conv_feat\.(?:levels|(?P<se>se))|(?P<alignment>alignment)|predictors)"
@@ -20,38 +19,30 @@ _LEVEL = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """What a row of the folded table and a box of the drawn network stand for."""
+    """A row of the folded table, and a box of the network diagram."""
 
     name: str
     layers: tuple[Layer, ...]
 
     @property
     def local(self) -> Difference | None:
+        """The worst of its layers alone."""
         return worst(layer.local for layer in self.layers)
 
     @property
     def accumulated(self) -> Difference | None:
+        """The worst of the whole model up to its layers."""
         return worst(layer.accumulated for layer in self.layers)
 
     @property
     def status(self) -> Status:
+        """Guilty if one layer is, else affected if one is."""
         found = {layer.status for layer in self.layers}
         return "guilty" if "guilty" in found else "affected" if "affected" in found else "aligned"
 
 
-def worst(differences: Iterable[Difference | None]) -> Difference | None:
-    """One that fails before one that passes, then by error over noise; None where none is."""
-    return max((difference for difference in differences if difference), key=_badness, default=None)
-
-
-def _badness(difference: Difference) -> tuple[bool, float]:
-    return not difference.ok, math.inf if math.isnan(
-        difference.error_over_noise
-    ) else difference.error_over_noise
-
-
 def blocks(layers: Sequence[Layer]) -> tuple[Block, ...]:
-    """In the order in which the forward pass first reaches them."""
+    """The blocks of all layers, in the order in which the forward pass first reaches them."""
     groups: dict[str, list[Layer]] = {}
     for layer in layers:
         groups.setdefault(block_name(layer), []).append(layer)
@@ -59,7 +50,7 @@ def blocks(layers: Sequence[Layer]) -> tuple[Block, ...]:
 
 
 def block_name(layer: Layer) -> str:
-    """The head is folded by level: a level's tower and its predictor are one block."""
+    """The block of a layer. The head is folded by level: tower and predictor are one block."""
     path = layer.path.split(" + ")[0]
     if path == "head.conv_feat":  # is called once per level
         return f"head level {layer.call}"
@@ -70,7 +61,7 @@ def block_name(layer: Layer) -> str:
 
 
 def name_in_block(block: Block, layer: Layer) -> str:
-    """What a layer is called in its block; the call is named where it is not the only one."""
+    """A layer's name within its block; with the number of the call if it is called repeatedly."""
     parts = (_LEVEL.sub(_part_name, part) for part in layer.path.split(" + "))
     name = " + ".join(
         "itself" if part == block.name else part.removeprefix(f"{block.name}.") for part in parts
@@ -80,7 +71,7 @@ def name_in_block(block: Block, layer: Layer) -> str:
 
 
 def _part_name(level: re.Match[str]) -> str:
-    """What a part of a head's level is called: its tower is the block itself."""
+    """The name of a part of a head's level, whose tower is the block itself."""
     if ".predictors." in level[0]:
         return f"predictor of {level['of']}" if level["of"] else "predictor"
     return level["se"] or level["alignment"] or f"head level {level['level']}"

@@ -1,4 +1,4 @@
-"""How a comparison is put into words and numbers, for the terminal and for the page alike."""
+"""Words and numbers of a comparison, shared by the terminal and the page."""
 
 import math
 
@@ -6,7 +6,7 @@ from picodet.alignment.result import Comparison, Difference, Layer
 
 
 def verdict(comparison: Comparison) -> str:
-    """ALIGNED, DIFFERS: .. or NOT COMPARED: .., as the headline says it."""
+    """The headline: ALIGNED, DIFFERS: .. or NOT COMPARED: .."""
     if comparison.aligned:
         return "ALIGNED"
     if guilty := len(comparison.guilty):
@@ -19,12 +19,12 @@ def verdict(comparison: Comparison) -> str:
 
 
 def format_number(value: float, digits: int = 3) -> str:
-    """3.1e-07; 0 is only said of a true zero."""
+    """A number such as 3.1e-07; "0" stands for exact zero only."""
     return f"{value:.{digits}g}"
 
 
 def format_distinct(first: float, second: float) -> tuple[str, str]:
-    """Two values, with as many digits as it takes to see that they are not the same."""
+    """Two values with as many digits as make them distinct."""
     for digits in range(7, 18):
         shown = f"{first:.{digits}g}", f"{second:.{digits}g}"
         if shown[0] != shown[1]:
@@ -33,12 +33,12 @@ def format_distinct(first: float, second: float) -> tuple[str, str]:
 
 
 def format_short(error: float) -> str:
-    """For columns: two digits, one width."""
+    """An error for a column: two digits, one width."""
     return f"{error:.1e}" if error and math.isfinite(error) else format_number(error)
 
 
 def times_noise(difference: Difference) -> str:
-    """How many times the noise."""
+    """Error over noise, such as 3.1, 250 or 1.2e5."""
     ratio = difference.error_over_noise
     if not math.isfinite(ratio):
         return format_number(ratio)
@@ -49,17 +49,17 @@ def times_noise(difference: Difference) -> str:
 
 
 def format_index(index: tuple[int, ...]) -> str:
-    """[0, 17, 3, 40]; a tensor without dimensions has [] only."""
+    """[0, 17, 3, 40]; [] for a tensor without dimensions."""
     return f"[{', '.join(str(i) for i in index)}]"
 
 
 def layer_name(layer: Layer) -> str:
-    """The path, and the call where it is not the first."""
+    """The path, with the number of the call where it is not the first."""
     return (layer.path or "the whole model") + (f", call {layer.call}" if layer.call else "")
 
 
 def describe_difference(difference: Difference | None) -> str:
-    """In one line."""
+    """A difference in one line."""
     if difference is None:
         return "not compared"
     if difference.problem:
@@ -69,7 +69,7 @@ def describe_difference(difference: Difference | None) -> str:
 
 
 def measurements(difference: Difference) -> tuple[tuple[str, str], ...]:
-    """Everything that is known of a gap but its problem, which makes most of it meaningless."""
+    """Labels and values of a difference; few where it has a problem, as most mean nothing then."""
     sizes = (
         ("error", format_number(difference.error)),
         ("times the noise", times_noise(difference)),
@@ -79,9 +79,9 @@ def measurements(difference: Difference) -> tuple[tuple[str, str], ...]:
     )
     values = (
         ("at", format_index(difference.index)),
-        ("ours", format_number(difference.ours, digits=9)),
+        ("model", format_number(difference.model, digits=9)),
         ("reference", format_number(difference.reference, digits=9)),
     )
     if not difference.problem:
         return sizes + values
-    return values if difference.index else ()  # of another shape or dtype: no place is the worst
+    return values if difference.index else ()  # of another shape or dtype: no worst element

@@ -1,4 +1,4 @@
-"""A comparison as a page: one file, without scripts, that loads nothing from anywhere."""
+"""A comparison as an HTML page: one file without scripts that loads nothing."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ STYLE = Path(__file__).with_name("style.css")
 
 
 def html_report(comparison: Comparison) -> str:
-    """The whole document; what is worst comes first, the evidence in full comes last."""
+    """The whole document: verdict and stages, diagrams, guilty layers, all layers."""
     folded = blocks(comparison.layers)
     headline = text(verdict(comparison))
     names = f"{text(comparison.model)} against {text(comparison.reference)}"
@@ -64,23 +64,22 @@ def _layer_sections(comparison: Comparison, folded: tuple[Block, ...]) -> str:
     anchors = {block.name: f"block-{i}" for i, block in enumerate(folded)}
     ranks = {(layer.path, layer.call): i for i, layer in enumerate(comparison.guilty, 1)}
     cards = "".join(guilty_layer_card(layer, i) for i, layer in enumerate(comparison.guilty, 1))
-    caption = f"Pictures are of the first {MAX_PLOTTED}." if len(ranks) > MAX_PLOTTED else ""
+    caption = f"Plots are shown of the first {MAX_PLOTTED}." if len(ranks) > MAX_PLOTTED else ""
     guilty = section("Guilty layers, worst first", cards, caption) if cards else ""
     return (
         section(
-            "From the picture to the boxes",
+            "From the image to the boxes",
             network_diagram(folded, comparison.stages, anchors, ranks),
-            "Colour is the worst local error of a block: of its layers alone, each fed with the "
-            "reference's input. Point at a block for its numbers; it leads to its row. A number in "
-            "red is that of a guilty layer, below.",
+            "The color is the worst local error of a block: of its layers alone, each fed with the "
+            "reference's input. Hover over a block for its numbers; click for its row. Red numbers "
+            "are guilty layers, listed below.",
         )
         + section(
-            "Along the depth",
+            "Errors by depth",
             depth_chart(comparison.layers, anchors, ranks),
             "Error over the greatest value of each layer, in the order of the forward pass. The "
-            "darker band is the noise of rounding, the lighter one above it is what is allowed. An "
-            "error of exactly zero lies on the bottom edge; what is not finite, or has another "
-            "shape, on the top edge.",
+            "darker band is the noise of rounding, the lighter one above it the tolerance. Errors "
+            "of exactly zero are on the bottom edge; NaN, Inf and other shapes on the top edge.",
         )
         + guilty
         + section("All layers", layer_tables(folded, anchors, ranks))
@@ -90,11 +89,11 @@ def _layer_sections(comparison: Comparison, folded: tuple[Block, ...]) -> str:
 def _unpaired_section(comparison: Comparison) -> str:
     if not comparison.unpaired:
         return ""
-    caption = "No rule says why these have no partner on the other side; they were not compared."
-    return section("Without a partner", unpaired_table(comparison.unpaired), caption)
+    caption = "Only one side has these, and no rule explains why; they were not compared."
+    return section("Unpaired layers", unpaired_table(comparison.unpaired), caption)
 
 
 def _environment_sections(comparison: Comparison) -> str:
-    return section("What is allowed", f"<p>{text(comparison.tolerance)}</p>") + section(
-        "What the numbers depend on", definition_list(comparison.environment.items())
+    return section("Tolerance", f"<p>{text(comparison.tolerance)}</p>") + section(
+        "Environment", definition_list(comparison.environment.items())
     )

@@ -1,4 +1,4 @@
-"""Errors along the depth of the network: two panels over one axis of layers."""
+"""Chart of errors by depth of the network: two panels over one axis of layers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,21 +11,21 @@ from picodet.alignment.result import Difference, Layer
 from picodet.html import CallKey, svg_title, text
 
 WIDTH, LEFT, RIGHT = 1140, 66, 12
-PANEL_HEIGHT, PANEL_SPACING = 190, 46  # height of a panel, and of what stands between two
-MARGIN = 24  # above the axis for what is not finite, below it for what is exactly zero
-MAX_NUMBERED = 9  # guilty layers that carry their number
+PANEL_HEIGHT, PANEL_SPACING = 190, 46  # pixels
+MARGIN = 24  # of a panel: at the top for what is not finite, at the bottom for exact zeros
+MAX_NUMBERED = 9  # guilty layers that are labeled
 
 
 @dataclass(frozen=True)
 class LogScale:
-    """Decades low .. high over a panel whose upper edge is `top`."""
+    """A logarithmic axis from 10**low to 10**high; `top` is the upper edge of its panel."""
 
     low: int
     high: int
     top: float
 
     def y(self, value: float) -> float:
-        """Of an error over the layer's scale; zero and what is not finite have their own lanes."""
+        """Pixel of an error over the layer's scale; zero and non-finite values: margins."""
         if not value < math.inf:
             return self.top + MARGIN / 2
         if value <= 0:
@@ -35,7 +35,7 @@ class LogScale:
 
 
 def relative(difference: Difference, value: float) -> float:
-    """To the greatest value of the reference; infinite where there is nothing to subtract."""
+    """Value over the greatest magnitude of the reference; infinite if they cannot be subtracted."""
     if difference.problem:
         return math.inf
     return value / (difference.scale or 1.0)
@@ -44,7 +44,7 @@ def relative(difference: Difference, value: float) -> float:
 def depth_chart(
     layers: Sequence[Layer], anchors: Mapping[str, str], ranks: Mapping[CallKey, int]
 ) -> str:
-    """SVG in a box of its own; `ranks` numbers the guilty layers from 1, worst first."""
+    """The chart as SVG. anchors: of blocks on the page; ranks: of guilty layers, 1 is the worst."""
     low, high = _decades(layers)
     step = (WIDTH - LEFT - RIGHT) / max(len(layers), 1)
     xs = [LEFT + step * (i + 0.5) for i in range(len(layers))]
@@ -52,7 +52,7 @@ def depth_chart(
     for i, (kind, caption) in enumerate(
         (
             ("local", "local: each layer alone, fed with the reference's input"),
-            ("accumulated", "accumulated: the whole model, fed with the reference's picture"),
+            ("accumulated", "accumulated: the whole model, fed with the reference's image"),
         )
     ):
         scale = LogScale(low, high, 24 + i * (PANEL_HEIGHT + PANEL_SPACING))
@@ -67,7 +67,7 @@ def depth_chart(
         columns.append(_column(x, step, bottom, layer, anchor))
     return (
         f'<div class="scroll"><svg class="depth" viewBox="0 0 {WIDTH} {bottom + 26}" '
-        'style="min-width:820px" role="img" aria-label="errors along the depth">'
+        'style="min-width:820px" role="img" aria-label="errors by depth">'
         f"{_parts(layers, step, bottom)}{''.join(panels)}{''.join(columns)}</svg></div>"
     )
 
@@ -79,7 +79,7 @@ def _decades(layers: Sequence[Layer]) -> tuple[int, int]:
         for difference in (layer.local, layer.accumulated)
         if difference
     ]
-    values = [relative(g, v) for g in differences for v in (g.error, g.floor, g.allowed)]
+    values = [relative(d, v) for d in differences for v in (d.error, d.floor, d.allowed)]
     exponents = [math.log10(v) for v in values if 0 < v < math.inf]
     if not exponents:
         return -8, 0
@@ -89,10 +89,10 @@ def _decades(layers: Sequence[Layer]) -> tuple[int, int]:
 
 
 def _panel(scale: LogScale, heading: str) -> str:
-    """Frame, decades and the two lanes."""
+    """Frame, decades and the labels of the margins."""
     top, right = scale.top, WIDTH - RIGHT
     step = math.ceil((scale.high - scale.low) / 6)
-    elements = [f'<text class="says" x="{LEFT}" y="{top - 8:g}">{heading}</text>']
+    elements = [f'<text class="heading" x="{LEFT}" y="{top - 8:g}">{heading}</text>']
     for exponent in range(scale.low, scale.high + 1, step):
         y = scale.y(10.0**exponent)
         elements.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{right}"/>')
@@ -109,7 +109,7 @@ def _panel(scale: LogScale, heading: str) -> str:
 
 
 def _band(scale: LogScale, xs: Sequence[float], differences: Sequence[Difference | None]) -> str:
-    """What rounding makes, and above it what is allowed."""
+    """The band of the noise floor, and above it that of the tolerance."""
     known = [
         (x, difference)
         for x, difference in zip(xs, differences, strict=True)
@@ -136,7 +136,7 @@ def _points(
     differences: Sequence[Difference | None],
     ranks: Mapping[CallKey, int],
 ) -> str:
-    """A path per colour, each point a stroke without length; and the numbers of the guilty."""
+    """A path for each color, a point being a stroke of no length; numbers at guilty layers."""
     paths: dict[str, list[str]] = {"aligned": [], "affected": [], "guilty": [], "broken": []}
     numbers = []
     for x, layer, difference in zip(xs, layers, differences, strict=True):
@@ -157,7 +157,7 @@ def _points(
 
 
 def _parts(layers: Sequence[Layer], step: float, bottom: float) -> str:
-    """Backbone, neck and head, side by side; a layer that is all of the model belongs to none."""
+    """Labels for backbone, neck and head; the whole model belongs to none."""
     elements, start = [], 0
     for part, group in groupby(layers, key=lambda layer: layer.path.split(".")[0]):
         end = start + len(list(group))
@@ -173,7 +173,7 @@ def _parts(layers: Sequence[Layer], step: float, bottom: float) -> str:
 
 
 def _column(x: float, step: float, bottom: float, layer: Layer, anchor: str) -> str:
-    """What appears under the pointer anywhere above or below a point."""
+    """The tooltip and link of a layer's column."""
     lines = [
         f"{layer_name(layer)}: {layer.status}",
         f"local error: {describe_difference(layer.local)}",

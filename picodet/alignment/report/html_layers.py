@@ -19,11 +19,11 @@ HEADERS = (
     *("layer", "type", "local error", "&times; noise"),
     *("accumulated error", "&times; noise", "status"),
 )
-MAX_PLOTTED = 20  # guilty layers that are shown with pictures: a page must stay one that opens
+MAX_PLOTTED = 20  # guilty layers with plots, so that the page stays small enough to open
 
 
 def guilty_layer_card(layer: Layer, rank: int) -> str:
-    """All that is known of a guilty layer; `rank` counts from 1, worst first."""
+    """Details of a guilty layer; `rank` counts from 1, worst first."""
     reference = f"; the reference's {text(layer.reference)}" if layer.reference else ""
     plots = _error_plots(layer) if rank <= MAX_PLOTTED else ""
     diagnosis = f'<p class="diagnosis">{text(layer.diagnosis)}</p>' if layer.diagnosis else ""
@@ -40,7 +40,7 @@ def _error_plots(layer: Layer) -> str:
     if layer.error_plots is None:
         return ""
     difference = layer.local or layer.accumulated
-    has_map = layer.error_plots.errors.size > 1  # of one place a map says nothing
+    has_map = layer.error_plots.errors.size > 1  # a map of one element shows nothing
     map_figure = (
         error_map(layer.error_plots, difference.allowed if difference else 0.0) if has_map else ""
     )
@@ -61,7 +61,7 @@ def _error_list(kind: str, difference: Difference | None) -> str:
 def layer_tables(
     folded: Sequence[Block], anchors: Mapping[str, str], ranks: Mapping[CallKey, int]
 ) -> str:
-    """Blocks of guilty layers are open."""
+    """A folded table of layers for each block; blocks with guilty layers are open."""
     head = "<div class='fold head'><span>block</span><span>layers</span><span>local error</span>"
     head += "<span>accumulated error</span><span>status</span></div>"
     return head + "".join(_block(block, anchors[block.name], ranks) for block in folded)
@@ -92,13 +92,13 @@ def _row(block: Block, layer: Layer, ranks: Mapping[CallKey, int]) -> str:
 def _cells(difference: Difference | None) -> str:
     if difference is None:
         return '<td class="n">-</td><td class="n">-</td>'
-    why = (
+    tooltip = (
         text(difference.problem)
         or f"noise {format_number(difference.floor)}, allowed {format_number(difference.allowed)}"
     )
     return (
         f'<td class="n">{format_short(difference.error)}</td>'
-        f'<td class="n" title="{why}">{_swatch(difference)}{times_noise(difference)}</td>'
+        f'<td class="n" title="{tooltip}">{_swatch(difference)}{times_noise(difference)}</td>'
     )
 
 
@@ -120,7 +120,7 @@ def _status(status: str) -> str:
 
 
 def unpaired_table(unpaired: Sequence[Unpaired]) -> str:
-    """Layers without a partner."""
+    """A table of the layers without a partner."""
     rows = "".join(
         f'<tr><td>{u.side}</td><td class="path">{text(u.path)}</td><td>{text(u.type)}</td></tr>'
         for u in unpaired

@@ -1,4 +1,4 @@
-"""The network as a drawing: every block where it stands, coloured by its own error."""
+"""Diagram of the network: every block in its place, colored by its own error."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +11,11 @@ from picodet.alignment.result import Difference, Stage
 from picodet.html import CallKey, svg_title, text
 
 HEIGHT = 32  # of a box, pixels
-ROW = 84  # from one level to the next; half of it leaves room for a box between two
-TOP = 46  # the captions stand above
+ROW = 84  # from one level to the next, with room for a box between them
+TOP = 46  # of the boxes; captions are above
 STRIDES = ("1/8", "1/16", "1/32", "1/64")
 
-# Where the parts of the neck stand: column, row (a level, or between two), rows that it spans.
+# Layout of the neck: column, row (a level, or between two), number of further rows spanned.
 NECK_LAYOUT = {
     "neck.conv_t": (0, 0, 2),
     "neck.upsample": (1, 1.5, 0),
@@ -28,14 +28,9 @@ NECK_LAYOUT = {
     "neck.first_top_conv": (1, 3, 0),
     "neck.second_top_conv": (5, 2.5, 0),
 }
-MODEL_PARTS = (
-    "backbone",
-    "neck",
-    "head",
-    ROOT_BLOCK,
-)  # have a row, and are no block of the drawing
+MODEL_PARTS = ("backbone", "neck", "head", ROOT_BLOCK)  # rows of the table without a box
 STEMS = {"backbone.stem": "stem", "backbone.max_pool": "pool", "backbone.conv1": "stem"}
-# blocks of backbones, and how deep the stage is that they are of
+# patterns of backbone blocks, and the level of their stage
 BACKBONE_STAGES: Mapping[str, Callable[[int], int]] = {
     r"stage(?P<stage>\d)\.block(?P<block>\d+)": lambda stage: stage - 2,  # ESNet, ShuffleNet
     r"blocks(?P<stage>\d)\.(?P<block>\d+)": lambda stage: max(stage - 4, 0),  # LCNet
@@ -74,19 +69,19 @@ EDGES = (
 LEGEND = (
     ("exact", "no difference"),
     ("noise", "within the noise of rounding"),
-    ("allowed", "within what is allowed"),
-    ("over", "beyond it"),
+    ("allowed", "within the tolerance"),
+    ("over", "beyond the tolerance"),
     ("far", "over 100 times the noise"),
-    ("farther", "over 10 000 times"),
+    ("farther", "over 10 000 times the noise"),
     ("broken", "not finite, or another shape"),
     ("unknown", "not compared"),
-    ("noise affected", "outlined: only the error before it arrives"),
+    ("noise affected", "outlined: wrong only by the errors before it"),
 )
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of the drawing; x and y of its upper left corner, pixels."""
+    """A rectangle of the diagram; x and y of its upper left corner, pixels."""
 
     x: float
     y: float
@@ -96,26 +91,18 @@ class Box:
 
 
 def color_class(difference: Difference | None) -> str:
-    """The CSS class of a gap's colour."""
+    """The CSS class of a difference's color."""
     if difference is None:
         return "unknown"
     if difference.problem or not difference.error < float("inf"):
         return "broken"
     if difference.ok:
-        return (
-            "exact"
-            if not difference.error
-            else "noise"
-            if difference.error_over_noise <= 1
-            else "allowed"
-        )
-    return (
-        "over"
-        if difference.error_over_noise <= 100
-        else "far"
-        if difference.error_over_noise <= 1e4
-        else "farther"
-    )
+        if not difference.error:
+            return "exact"
+        return "noise" if difference.error_over_noise <= 1 else "allowed"
+    if difference.error_over_noise <= 100:
+        return "over"
+    return "far" if difference.error_over_noise <= 1e4 else "farther"
 
 
 def network_diagram(
@@ -124,10 +111,7 @@ def network_diagram(
     anchors: Mapping[str, str],
     ranks: Mapping[CallKey, int],
 ) -> str:
-    """SVG in a box of its own.
-
-    `anchors` says where on the page the row of a block is; `ranks` numbers the guilty layers.
-    """
+    """The diagram as SVG. anchors: of blocks on the page; ranks: of guilty layers, worst 1."""
     boxes = _boxes([block.name for block in folded])
     edges = [*_backbone_edges(list(boxes)), *EDGES]
     lines = [_edge(boxes[a], boxes[b]) for a, b in edges if a in boxes and b in boxes]
@@ -154,7 +138,7 @@ def network_diagram(
 
 
 def _backbone_position(name: str) -> tuple[int, str] | None:
-    """Of a block of a backbone: how many levels it lies below the finest, and what it is called."""
+    """The level of a backbone block, 0 being the finest, and its caption; None for others."""
     for pattern, depth in BACKBONE_STAGES.items():
         if found := re.fullmatch(rf"backbone\.{pattern}", name):
             return depth(int(found["stage"])), found["block"]
@@ -162,7 +146,7 @@ def _backbone_position(name: str) -> tuple[int, str] | None:
 
 
 def _boxes(names: Sequence[str]) -> dict[str, Box]:
-    """Image, backbone as stairs down the levels, neck, head and boxes, from left to right."""
+    """The layout, left to right: image, backbone descending the levels, neck, head, boxes."""
     boxes = {"image": Box(8, TOP, 52, "image")}
     x, level = 72.0, 0
     for name in names:
@@ -187,14 +171,14 @@ def _boxes(names: Sequence[str]) -> dict[str, Box]:
     boxes["boxes"] = Box(head + 94, TOP, 52, "boxes", HEIGHT + 3 * ROW)
     parents = {name for name in names if any(other.startswith(f"{name}.") for other in names)}
     others = [name for name in names if name not in {*boxes, *parents, *MODEL_PARTS}]
-    for i, name in enumerate(others):  # of a tree that is not known here: below, without edges
+    for i, name in enumerate(others):  # of an unknown network: below, without edges
         row, column = divmod(i, 9)
         boxes[name] = Box(8 + 140 * column, TOP + ROW * (4 + row / 2), 132, name[-20:])
     return boxes
 
 
 def _backbone_edges(names: Sequence[str]) -> list[tuple[str, str]]:
-    """A chain; the end of each stage also goes to the neck."""
+    """The backbone's chain; the end of each stage also leads to the neck."""
     chain = ["image", *(name for name in names if name in STEMS or _backbone_position(name))]
     edges = list(pairwise(chain))
     positions = {name: _backbone_position(name) for name in chain}
@@ -231,7 +215,7 @@ def _block(box: Box, block: Block, anchor: str) -> str:
 
 
 def _badges(box: Box, block: Block, ranks: Mapping[CallKey, int]) -> str:
-    """On the upper right corner, the numbers of up to three guilty layers."""
+    """The numbers of up to three guilty layers, at the upper right corner."""
     found = [ranks.get((layer.path, layer.call)) for layer in block.layers]
     x, y = box.x + box.width, box.y
     return "".join(
@@ -242,7 +226,7 @@ def _badges(box: Box, block: Block, ranks: Mapping[CallKey, int]) -> str:
 
 
 def _stage_box(box: Box, stages: Sequence[Stage], names: tuple[str, ...]) -> str:
-    """Image and boxes have no layers: they show the verdict on their rungs, the worst of them."""
+    """A box without layers, colored by the worst verdict of its stages."""
     found = [stage for stage in stages if stage.name in names]
     verdict_classes = {"differs": "farther", "not compared": "unknown", "aligned": "allowed"}
     verdicts = {stage.verdict for stage in found}
@@ -263,7 +247,7 @@ def _box(box: Box, style: str, anchor: str, lines: Sequence[str]) -> str:
 
 
 def _captions(boxes: Mapping[str, Box]) -> str:
-    """Parts above, a stage above its first block, the levels' strides at the head."""
+    """Names of parts, numbers of stages at their first blocks, strides at the head's levels."""
     elements = []
     for part in MODEL_PARTS[:3]:
         found = [box for name, box in boxes.items() if re.match(rf"{part}\b", name)]

@@ -1,4 +1,4 @@
-"""A comparison for machines: plain data, and strictly JSON."""
+"""A comparison as strict JSON."""
 
 import math
 from dataclasses import asdict
@@ -8,7 +8,7 @@ from picodet.alignment.result import Comparison, Difference, Layer
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    """What `--json` writes. JSON has no NaN and no infinity: they are "nan", "inf" and "-inf"."""
+    """What `--json` writes. NaN and infinity, which JSON lacks, are "nan", "inf" and "-inf"."""
     return {
         "aligned": comparison.aligned,
         "reference": comparison.reference,
@@ -32,7 +32,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
         "status": layer.status,
         "where": layer.where,
         "diagnosis": layer.diagnosis,
-        "floor": _json_number(judged.floor) if judged else None,  # of what the layer is judged by
+        "floor": _json_number(judged.floor) if judged else None,  # of the error that decides
         "local": _difference(layer.local),
         "accumulated": _difference(layer.accumulated),
     }
@@ -41,7 +41,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
 def _difference(difference: Difference | None) -> dict[str, Any] | None:
     if difference is None:
         return None
-    measured = ("error", "ours", "reference", "scale", "floor", "allowed", "error_over_noise")
+    measured = ("error", "model", "reference", "scale", "floor", "allowed", "error_over_noise")
     return {
         **{name: _json_number(getattr(difference, name)) for name in measured},
         "index": [int(i) for i in difference.index],
@@ -50,5 +50,5 @@ def _difference(difference: Difference | None) -> dict[str, Any] | None:
 
 
 def _json_number(value: float) -> float | str:
-    value = float(value)  # NumPy's numbers are no JSON either
+    value = float(value)  # a NumPy number is not JSON either
     return value if math.isfinite(value) else str(value)

@@ -1,4 +1,4 @@
-"""A comparison as tables for a terminal. Names are shown as they are, never as markup."""
+"""A comparison as tables for a terminal. Names are printed literally, never as markup."""
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -26,10 +26,9 @@ STYLES = {
 def print_comparison(
     comparison: Comparison, layerwise: bool, unfold: bool, console: Console
 ) -> None:
-    """The ladder, the layers if asked for, and in the end what of them is wrong.
+    """Print stages, findings, guilty layers and the verdict.
 
-    `layerwise` adds a row per block and all that is known of the guilty layers; `unfold` a row
-    per layer.
+    layerwise: with a row for each block and details of guilty layers; unfold: a row for each layer.
     """
     console.print(_stage_table(comparison.stages))
     for stage in comparison.stages:
@@ -85,7 +84,7 @@ def _print_findings(stage: Stage, console: Console) -> None:
 
 
 def _table() -> Table:
-    """Narrow gaps, so that a row of a block fits 80 columns."""
+    """With narrow columns, so that a row fits 80 characters."""
     return Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
 
 
@@ -158,7 +157,7 @@ def _describe_briefly(layer: Layer) -> str:
 
 
 def _describe_unpaired(unpaired: Unpaired) -> str:
-    return f"{unpaired.path} ({unpaired.type}) of {unpaired.side}"
+    return f"{unpaired.path} ({unpaired.type}) of the {unpaired.side}"
 
 
 def _print_line(label: str, value: str, console: Console) -> None:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from picodet.alignment.result import Difference, Finding
 from picodet.alignment.tolerance import Tolerance, measure_difference
-from picodet.alignment.training.differences import TrainingTolerance
 from picodet.alignment.training.recording import RecordedAssignment
 from picodet.config import STRIDES
 from picodet.ops.anchor_points import feature_map_sizes
@@ -32,7 +31,7 @@ def compare_assignment(
     ours: Assignment,
     others: Sequence[Assignment],
     size: tuple[int, int],
-    tolerance: TrainingTolerance,
+    tolerance: Tolerance,
 ) -> AssignmentComparison:
     """size: height and width of the pictures."""
     theirs = torch.full_like(ours.box, NONE)
@@ -63,21 +62,19 @@ def _quality(
     image: Tensor,
     anchor: Tensor,
     both: Tensor,
-    tolerance: TrainingTolerance,
+    tolerance: Tolerance,
 ) -> Difference:
     """A quality is at most 1, and its arithmetic is of that magnitude."""
     own = ours.quality[image, anchor]
     runs = [other.quality[image, anchor].to(own) for other in others]
     noise = max((float((run - own).abs().max()) for run in runs), default=0.0)
     known = torch.from_numpy(recorded).to(own)[both]
-    found = measure_difference(
-        own, known, noise, Tolerance(tolerance.noise_factor), intermediate_scale=1.0
-    )
+    found = measure_difference(own, known, noise, tolerance, intermediate_scale=1.0)
     if found.problem:
         return found
     at = found.index[0] if found.index else 0
     index = (int(image[at]), int(anchor[at]))
-    return replace(found, index=index, allowed=tolerance.allowed(1.0, found.floor))
+    return replace(found, index=index, allowed=tolerance.allowed(found.floor, 1.0))
 
 
 def _describe(mask: Tensor, box: Tensor, levels: tuple[tuple[int, int], ...]) -> Iterator[str]:
@@ -98,4 +95,4 @@ def findings(name: str, found: AssignmentComparison) -> Iterator[Finding]:
     quality = found.quality
     if quality is not None and not quality.ok:
         where = f"{name}: quality of picture, cell {list(quality.index)}"
-        yield Finding(where, f"{quality.ours:.7g}", f"{quality.reference:.7g}", quality.problem)
+        yield Finding(where, f"{quality.model:.7g}", f"{quality.reference:.7g}", quality.problem)

@@ -8,15 +8,13 @@ import numpy as np
 import torch
 
 from picodet.alignment.report.formatting import format_number, format_short, times_noise
-from picodet.alignment.result import Difference, Finding, Stage
-from picodet.alignment.tolerance import FLOAT64_TOLERANCE, NOISE_MULTIPLE
+from picodet.alignment.result import Difference, Finding, Stage, worst
+from picodet.alignment.tolerance import FLOAT64_TOLERANCE, NOISE_MULTIPLE, Tolerance
 from picodet.alignment.training.assignment import compare_assignment, findings
 from picodet.alignment.training.differences import (
     NamedDifference,
-    TrainingTolerance,
     compare_scalars,
     compare_tensors,
-    relative_excess,
 )
 from picodet.alignment.training.ema import compare_traces
 from picodet.alignment.training.recording import (
@@ -102,10 +100,10 @@ def compare_stages(
             outcomes.append(train(ours, recording.images, run, variant))
             progress(len(compared) * len(variants) + len(outcomes), total)
         compared.append(RunComparison(run, outcomes[0], tuple(outcomes[1:])))
-    tolerance = TrainingTolerance(SCALE_TOLERANCE[recording.precision], NOISE_MULTIPLE)
-    loss_tolerance = TrainingTolerance(LOSS_TOLERANCE[recording.precision], NOISE_MULTIPLE)
+    tolerance = Tolerance(NOISE_MULTIPLE, SCALE_TOLERANCE[recording.precision])
+    loss_tolerance = Tolerance(NOISE_MULTIPLE, LOSS_TOLERANCE[recording.precision])
     if chosen_tolerance is not None:
-        tolerance = loss_tolerance = TrainingTolerance(chosen_tolerance, 0.0)
+        tolerance = loss_tolerance = Tolerance(scale_factor=chosen_tolerance)
     size = recording.images.shape[2:]
     yield StageResult(_assignment_stage(compared, (size[0], size[1]), tolerance))
     yield StageResult(_loss_stage(compared, loss_tolerance))
@@ -123,7 +121,7 @@ def compare_stages(
 
 
 def _assignment_stage(
-    compared: Sequence[RunComparison], size: tuple[int, int], tolerance: TrainingTolerance
+    compared: Sequence[RunComparison], size: tuple[int, int], tolerance: Tolerance
 ) -> Stage:
     name = "assignment"
     differing: list[Finding] = []
@@ -142,24 +140,23 @@ def _assignment_stage(
     if not num_images:
         return Stage(name, "not compared", "the recording has none")
     text = f"{num_anchors} cells of {num_images} pictures take a box"
-    if differences:
-        worst = max(differences, key=relative_excess)
-        text += f"; their quality at most {times_noise(worst)} times the noise"
+    if (quality := worst(differences)) is not None:
+        text += f"; their quality at most {times_noise(quality)} times the noise"
     if undecided:
         text += f"; {undecided} cells are not compared, as rounding decides what they take"
     return _with_findings(name, text, differing)
 
 
-def _loss_stage(compared: Sequence[RunComparison], tolerance: TrainingTolerance) -> Stage:
+def _loss_stage(compared: Sequence[RunComparison], tolerance: Tolerance) -> Stage:
     found = [named for comparison in compared for named in _losses_of(comparison, 0, tolerance)]
-    worst = max((_relative(named.difference) for named in found), default=0.0)
+    error = max((_relative(named.difference) for named in found), default=0.0)
     stage = _tensor_stage("losses", found, {})
-    text = f"{len(found)} terms of first steps, relative error at most {format_short(worst)}"
+    text = f"{len(found)} terms of first steps, relative error at most {format_short(error)}"
     return replace(stage, summary=text)
 
 
 def _later_losses(
-    compared: Sequence[RunComparison], tolerance: TrainingTolerance
+    compared: Sequence[RunComparison], tolerance: Tolerance
 ) -> Iterator[NamedDifference]:
     """After the first step they are the parameters' consequence."""
     for comparison in compared:
@@ -169,7 +166,7 @@ def _later_losses(
 
 
 def _losses_of(
-    comparison: RunComparison, step: int, tolerance: TrainingTolerance
+    comparison: RunComparison, step: int, tolerance: Tolerance
 ) -> Iterator[NamedDifference]:
     for term in TERMS:
         ours, theirs = comparison.ours.losses[step][TERMS[term]], comparison.run.losses[step][term]
@@ -179,7 +176,7 @@ def _losses_of(
 
 
 def _tensors(
-    compared: Sequence[RunComparison], group: str, table: NameTable, tolerance: TrainingTolerance
+    compared: Sequence[RunComparison], group: str, table: NameTable, tolerance: Tolerance
 ) -> Iterator[NamedDifference]:
     for run, ours, others in compared:
         recorded = getattr(run, group)
@@ -229,23 +226,23 @@ def _lr_stage(recorded_lrs: LearningRates | None, ours: TrainingSetup) -> Stage:
 
 
 def _tensor_stage(name: str, found: Sequence[NamedDifference], diagnoses: dict[str, str]) -> Stage:
-    if not found:
+    greatest = worst(named.difference for named in found)
+    if greatest is None:
         return Stage(name, "not compared", "the recording has none")
     differing = [named for named in found if not named.difference.ok]
     differing.sort(
-        key=lambda named: (named.name not in diagnoses, -relative_excess(named.difference))
+        key=lambda named: (named.name not in diagnoses, -named.difference.error_over_allowed)
     )
-    worst = max((named.difference for named in found), key=relative_excess)
-    text = f"{len(found)} compared; at most {times_noise(worst)} times the noise"
-    if worst.scale and not worst.problem:
-        text += f", which is {format_short(worst.floor / worst.scale)} of the scale there"
+    text = f"{len(found)} compared; at most {times_noise(greatest)} times the noise"
+    if greatest.scale and not greatest.problem:
+        text += f", which is {format_short(greatest.floor / greatest.scale)} of the scale there"
     if len(differing) > MAX_FINDINGS:
         text += f"; {len(differing)} differ, the worst {MAX_FINDINGS} are shown"
     findings = [
         Finding(
             named.name,
             named.difference.problem
-            or f"{named.difference.ours:.9g}, {times_noise(named.difference)} times the noise",
+            or f"{named.difference.model:.9g}, {times_noise(named.difference)} times the noise",
             f"{named.difference.reference:.9g}",
             diagnoses.get(named.name, ""),
         )

@@ -6,30 +6,18 @@ with each step, and where an activation has a kink an element may be on its othe
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.alignment.result import Difference
+from picodet.alignment.result import Difference, worst
 from picodet.alignment.tolerance import Tolerance, measure_difference, not_comparable
 from picodet.alignment.training.recording import TensorDigest, TensorDigests
 from picodet.converter.names.rules import NameTable
 from picodet.converter.names.unmatched_tensors import PADDLE_ONLY
-
-
-@dataclass(frozen=True)
-class TrainingTolerance:
-    """How great a difference may be: the greater of a part of the scale, a multiple of noise."""
-
-    scale_factor: float
-    noise_factor: float
-
-    def allowed(self, scale: float, noise: float) -> float:
-        return max(self.scale_factor * scale, self.noise_factor * noise)
-
 
 Measure = Callable[[Tensor], Tensor]
 # what a recording has of a whole tensor, and its magnitude: of a tensor of changes, by how much the
@@ -53,7 +41,7 @@ def compare_tensors(
     ours: Mapping[str, Tensor],
     others: Sequence[Mapping[str, Tensor]],
     table: NameTable,
-    tolerance: TrainingTolerance,
+    tolerance: Tolerance,
     steps: int = 1,
 ) -> Iterator[NamedDifference]:
     """Every tensor of the recording; `others` are runs of ours that should be equal.
@@ -90,7 +78,7 @@ def compare_tensor(
     digest: TensorDigest,
     ours: Tensor,
     runs: Sequence[Tensor],
-    tolerance: TrainingTolerance,
+    tolerance: Tolerance,
     min_noise: float = 0.0,
 ) -> Difference:
     """What is known of a tensor: its values, and what all of them amount to. The worst of these.
@@ -110,26 +98,26 @@ def compare_tensor(
         ours.ravel()[digest.positions],
         values,
         noise,
-        Tolerance(tolerance.noise_factor),
+        tolerance,
         max_magnitude,
     )
     scale = max(found.scale, max_magnitude)
     where = int(digest.positions[found.index[0]]) if found.index else 0
     index = tuple(int(i) for i in np.unravel_index(where, tuple(ours.shape)))
-    allowed = 0.0 if found.problem else tolerance.allowed(scale, found.floor)
+    allowed = 0.0 if found.problem else tolerance.allowed(found.floor, scale)
     differences = [replace(found, index=index, scale=scale, allowed=allowed)]
     if digest.measures and digest.positions.size < ours.numel():
         differences += _compare_measures(
             digest.measures, ours.double(), deviations, tolerance, min_noise
         )
-    return max(differences, key=relative_excess)
+    return worst(differences) or found
 
 
 def _compare_measures(
     digest: Mapping[str, float],
     ours: Tensor,
     deviations: Sequence[Tensor],
-    tolerance: TrainingTolerance,
+    tolerance: Tolerance,
     min_noise: float,
 ) -> Iterator[Difference]:
     """By how much each may change where every value changes by its difference."""
@@ -141,18 +129,11 @@ def _compare_measures(
 
 
 def compare_scalars(
-    ours: float, theirs: float, scale: float, noise: float, tolerance: TrainingTolerance
+    ours: float, theirs: float, scale: float, noise: float, tolerance: Tolerance
 ) -> Difference:
     """Of two numbers."""
     if np.isfinite(ours) != np.isfinite(theirs):
         return not_comparable("one of the two is NaN or Inf", scale, noise)
     same = ours == theirs or not np.isfinite(ours)
     error = 0.0 if same else abs(ours - theirs)
-    return Difference(error, (), ours, theirs, scale, noise, tolerance.allowed(scale, noise))
-
-
-def relative_excess(found: Difference) -> float:
-    """How many times what is allowed; for sorting."""
-    if found.ok:
-        return found.error / found.allowed if found.allowed else 0.0
-    return float("inf") if found.problem or not found.allowed else found.error / found.allowed
+    return Difference(error, (), ours, theirs, scale, noise, tolerance.allowed(noise, scale))

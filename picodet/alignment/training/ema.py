@@ -6,17 +6,14 @@ from dataclasses import replace
 
 import torch
 
-from picodet.alignment.training.differences import (
-    NamedDifference,
-    TrainingTolerance,
-    compare_tensors,
-)
+from picodet.alignment.tolerance import Tolerance
+from picodet.alignment.training.differences import NamedDifference, compare_tensors
 from picodet.alignment.training.recording import EMATrace
 from picodet.alignment.training.steps import TrainingSetup
 from picodet.converter.names.rules import NameTable
 from picodet.training.recipes.schema import EMAConfig
 
-EMA_TOLERANCE = TrainingTolerance(
+EMA_TOLERANCE = Tolerance(
     scale_factor=1e-7, noise_factor=1.0
 )  # the noise of equal float32 arithmetic: one rounding
 WEIGHT_GROWTH = 0.05  # of the weights, with each update

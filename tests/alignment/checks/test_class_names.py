@@ -41,7 +41,7 @@ def test_where_one_side_says_nothing_nothing_is_compared(ours, theirs):
             ("cat", "dog", "Traffic_Light", "boat"),
             "2 is 'traffic light'",
             "2 is 'Traffic_Light'",
-            "the same words, spelled otherwise",
+            "the same names in another spelling",
         ),
         (
             FOUR[::-1],
@@ -49,7 +49,7 @@ def test_where_one_side_says_nothing_nothing_is_compared(ours, theirs):
             "0 is 'boat', 1 is 'traffic light', 2 is 'dog' and 1 more",
             "the same names in another order",
         ),
-        (("cat", "cow", *FOUR[2:]), "1 is 'dog'", "1 is 'cow'", "1 of 4 are called otherwise"),
+        (("cat", "cow", *FOUR[2:]), "1 is 'dog'", "1 is 'cow'", "1 of 4 names differ"),
         (FOUR[:3], "4 names", "3 names", ""),
     ],
 )

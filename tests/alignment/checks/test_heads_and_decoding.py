@@ -67,13 +67,16 @@ def runs(model):
 def test_our_heads_are_their_own(model, recorded):
     stage = compare_heads(runs(model), recorded, NOISE)
     assert (stage.name, stage.verdict, stage.findings) == ("heads", "aligned", ())
-    assert stage.summary == "3 scores, 32 of sides, of 85 cells; at most 0, 0 times the noise"
+    assert (
+        stage.summary
+        == "3 scores and 32 reg channels of 85 anchor points; at most 0, 0 times the noise"
+    )
 
 
 def test_each_head_can_fail(model, recorded):
     (single, _), levels = runs(model), zip((8, 16, 32, 64), range(4), strict=True)
     for stride, level in levels:
-        for name, part in (("scores", single.logits), ("sides", single.reg)):
+        for name, part in (("scores", single.logits), ("reg", single.reg)):
             wrong = [*part]
             wrong[level] = part[level] + 0.5
             changed = {"logits": wrong} if name == "scores" else {"reg": wrong}
@@ -122,7 +125,9 @@ def test_a_summary_has_no_heads_to_decode(model, sampled):
     assert reference_heads(sampled, model.config) is None
     stage = compare_decoding(model, runs(model), sampled, NOISE, (), EVIDENCE)
     assert stage.verdict == "aligned"
-    assert stage.summary == f"probe heads, {EVIDENCE}; from ours: 0 pixels"
+    assert (
+        stage.summary == f"probe heads, {EVIDENCE}; from the model's heads: at most 0 pixels apart"
+    )
 
 
 def test_decoding_is_our_own(model, recorded):
@@ -130,7 +135,7 @@ def test_decoding_is_our_own(model, recorded):
     assert (stage.name, stage.verdict, stage.findings) == ("decoding", "aligned", ())
     assert stage.summary == (
         "85 boxes from the reference's heads; at most 0, 0 times the noise; "
-        f"probe heads, {EVIDENCE}; from ours: 0 pixels"
+        f"probe heads, {EVIDENCE}; from the model's heads: at most 0 pixels apart"
     )
 
 
@@ -151,7 +156,7 @@ right_decode = decode.decode
 @pytest.mark.parametrize(
     ("wrong", "name", "text"),
     [
-        (at_the_corner, "boxes before NMS", "the centre of a cell is taken at its corner; "),
+        (at_the_corner, "boxes before NMS", "anchor points are at the corners of cells; "),
         (
             lambda *args: (right_decode(*args)[0], right_decode(*args)[1].sqrt()),
             "scores before NMS",
@@ -160,7 +165,7 @@ right_decode = decode.decode
         (
             lambda *args: (right_decode(*args)[0] + 1, right_decode(*args)[1]),
             "boxes before NMS",
-            "none of the usual mistakes",
+            "no known cause reproduces the difference",
         ),
     ],
 )
@@ -183,7 +188,9 @@ def test_wrong_heads_are_no_wrong_decoding(model, recorded):
     model.head.predictors[0].bias.data += 0.5
     stage = compare_decoding(model, runs(model), recorded, NOISE, (), EVIDENCE)
     assert stage.verdict == "aligned"
-    pixels = float(stage.summary.split("from ours: ")[1].removesuffix(" pixels"))
+    pixels = float(
+        stage.summary.split("from the model's heads: at most ")[1].removesuffix(" pixels apart")
+    )
     assert pixels < 1e-3  # the same shift of all bins changes no softmax
 
 
@@ -203,7 +210,7 @@ def test_nms_is_our_own(model, recorded):
     count = len(recorded.recording.tensor(recorded.recording.index.ending.kept))
     assert stage.summary == (
         f"{count} boxes kept of the reference's candidates; probe boxes, {EVIDENCE}; "
-        f"end to end: {count} of {count} boxes, scores within 0, sides within 0 pixels"
+        f"end to end: {count} of {count} boxes, scores within 0, coordinates within 0 pixels"
     )
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from picodet.alignment.checks import nms
-from picodet.alignment.checks.nms import compare_kept_boxes, our_nms
+from picodet.alignment.checks.nms import compare_kept_boxes, picodet_nms
 from picodet.alignment.recording import probes
+from picodet.alignment.result import UNKNOWN_CAUSE
 from picodet.ops.nms import multiclass_nms
 
 ONES = np.ones(2, np.float32)
@@ -51,13 +52,13 @@ def compare(ours, theirs, case="random", in_order=True):
 
 
 def test_kept_is_our_own_last_step():
-    assert np.array_equal(our_nms(*nms_inputs_of("random"), ONES), rows_of("random"))
+    assert np.array_equal(picodet_nms(*nms_inputs_of("random"), ONES), rows_of("random"))
 
 
 def test_kept_are_scaled_before_they_are_compared():
     boxes, scores = nms_inputs_of("random")
-    found = our_nms(boxes, scores, np.array([2, 4], "f4"))
-    again = our_nms(boxes / np.array([4, 2, 4, 2], "f4"), scores, ONES)
+    found = picodet_nms(boxes, scores, np.array([2, 4], "f4"))
+    again = picodet_nms(boxes / np.array([4, 2, 4, 2], "f4"), scores, ONES)
     assert np.array_equal(found, again)
     assert found.dtype == np.float32
 
@@ -72,8 +73,16 @@ def below(value):
 
 
 MISTAKES = {
-    "keep 99": ("random", {"keep_top_k": 99}, "the best 99 boxes are kept; the reference keeps 100"),
-    "keep 101": ("random", {"keep_top_k": 101}, "the best 101 boxes are kept; the reference keeps 100"),
+    "keep 99": (
+        "random",
+        {"keep_top_k": 99},
+        "the best 99 boxes are kept; the reference keeps 100",
+    ),
+    "keep 101": (
+        "random",
+        {"keep_top_k": 101},
+        "the best 101 boxes are kept; the reference keeps 100",
+    ),
     "IoU 0.61": (
         "at thresholds",
         {"iou_threshold": 0.61},
@@ -102,12 +111,12 @@ MISTAKES = {
     "top 100": (
         "beyond top_k",
         {"top_k": 100},
-        "the best 100 candidates of a class take part; the reference's 1000",
+        "the best 100 candidates of a class take part; the reference's limit is 1000",
     ),
     "top 999": (
         "beyond top_k",
         {"top_k": 999},
-        "the best 999 candidates of a class take part; the reference's 1000",
+        "the best 999 candidates of a class take part; the reference's limit is 1000",
     ),
 }
 
@@ -134,7 +143,7 @@ def test_an_extra_box():
     (finding,) = compare(extra, theirs)
     assert finding.found == "1 extra, 0 missing"
     assert "first extra: class 3, 0.5000, [1.0, 2.0, 3.0, 4.0]" in finding.expected
-    assert finding.diagnosis == nms.UNKNOWN
+    assert finding.diagnosis == UNKNOWN_CAUSE
 
 
 def test_a_box_kept_twice_is_one_extra():
@@ -197,8 +206,11 @@ def test_the_references_thresholds_are_those_of_our_own_nms():
 @pytest.mark.parametrize(
     ("ours", "text"),
     [
-        (((1, 0.9, 0, 0, 10, 10),), "1 of 1 boxes, scores within 0, sides within 0 pixels"),
-        (((1, 0.8, 0, 0, 10, 10.5),), "1 of 1 boxes, scores within 0.1, sides within 0.5 pixels"),
+        (((1, 0.9, 0, 0, 10, 10),), "1 of 1 boxes, scores within 0, coordinates within 0 pixels"),
+        (
+            ((1, 0.8, 0, 0, 10, 10.5),),
+            "1 of 1 boxes, scores within 0.1, coordinates within 0.5 pixels",
+        ),
         (((2, 0.9, 0, 0, 10, 10),), "0 of 1 boxes"),
         (((1, 0.9, 0, 0, 10, 12),), "0 of 1 boxes"),
         (((1, 0.9, 0, 0, 10, 10),) * 2, "1 of 1 boxes, 1 extra, scores within 0, "),

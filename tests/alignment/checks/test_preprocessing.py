@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from own_recording import CONFIG
 
-from picodet.alignment.checks.preprocessing import compare_preprocessing, our_steps
+from picodet.alignment.checks.preprocessing import compare_preprocessing, preprocessing_steps
 from picodet.alignment.recording.index import PreprocessingSettings, PreprocessingStep
 from picodet.alignment.recording.probes import IMAGE
 from picodet.alignment.recording.reader import Recording
@@ -65,8 +65,8 @@ def test_ppdets_steps_are_ours_bit_for_bit(encoded_image, tmp_path, samples):
     stage = compare(encoded_image, ppdet_steps(encoded_image), tmp_path, samples)
     assert (stage.name, stage.verdict, stage.findings) == ("preprocessing", "aligned", ())
     assert stage.summary == (
-        "decode, colour, resize, normalise equal bit for bit; "
-        f"all five interps on the probe picture, {EVIDENCE}"
+        "decode, color, resize, normalize equal bit for bit; "
+        f"all five interps on the probe image, {EVIDENCE}"
     )
 
 
@@ -89,28 +89,28 @@ WRONG = {
     ),
     "colours": (
         {"rgb": False},
-        "colour",
-        "the colours are exchanged: the reference has BGR here",
+        "color",
+        "red and blue are exchanged: the reference has BGR here",
     ),
     "grey level": (
         {"mean": MEAN + np.array([0, 1 / 255, 0])},
-        "normalise",
+        "normalize",
         "G: mean 0.456 and std 0.224, the reference's 0.45992 and 0.224",
     ),
     "std": (
         {"std": STD * np.array([1, 1, 1.01])},
-        "normalise",
+        "normalize",
         "B: mean 0.406 and std 0.225, the reference's 0.406 and 0.22725",
     ),
     "none": (
         {"mean": np.zeros(3), "std": np.ones(3)},
-        "normalise",
-        "the reference scales to 0 to 1 and no further",
+        "normalize",
+        "the reference scales to 0 .. 1 without mean and std",
     ),
     "bytes": (
         {"scale": False},
-        "normalise",
-        "the reference applies mean and std to values 0 to 255",
+        "normalize",
+        "the reference applies mean and std to values 0 .. 255",
     ),
 }
 
@@ -121,7 +121,7 @@ def test_the_first_step_that_departs_is_named_and_why(encoded_image, tmp_path, m
     stage = compare(encoded_image, ppdet_steps(encoded_image, **options), tmp_path)
     assert stage.verdict == "differs"
     assert [(finding.name, finding.diagnosis) for finding in stage.findings] == [(step, text)]
-    assert stage.summary.startswith("decode, colour, resize, normalise compared")
+    assert stage.summary.startswith("decode, color, resize, normalize compared")
 
 
 def test_colors_swapped_only_in_the_end(encoded_image, tmp_path):
@@ -129,8 +129,8 @@ def test_colors_swapped_only_in_the_end(encoded_image, tmp_path):
     steps["normalise"] = ppdet_steps(encoded_image, rgb=False)["normalise"]
     (finding,) = compare(encoded_image, steps, tmp_path).findings
     assert (finding.name, finding.diagnosis) == (
-        "normalise",
-        "the colours are exchanged",
+        "normalize",
+        "red and blue are exchanged",
     )
 
 
@@ -145,7 +145,7 @@ def test_our_own_numbers_may_be_the_wrong_ones(encoded_image, tmp_path):
     assert of_settings.name == "settings: mean"
     assert of_settings.found == "(0.5, 0.5, 0.5)"
     assert of_settings.expected == "(0.485, 0.456, 0.406)"
-    assert of_step.name == "normalise"
+    assert of_step.name == "normalize"
     assert (
         "the reference's are (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225)" in of_step.diagnosis
     )
@@ -170,7 +170,7 @@ def test_one_byte_off_is_found_and_placed(encoded_image, tmp_path):
     (finding,) = compare(encoded_image, steps, tmp_path).findings
     assert finding.name == "decode"
     assert finding.found.startswith("1 of 6720 values differ; at [7, 11, 2]: ")
-    assert finding.diagnosis == "none of the usual mistakes"
+    assert finding.diagnosis == "no known cause reproduces the difference"
 
 
 def test_another_shape(encoded_image, tmp_path):
@@ -193,7 +193,7 @@ def test_nan_in_the_reference_differs(encoded_image, tmp_path):
     steps["normalise"] = steps["normalise"].copy()
     steps["normalise"][1, 2, 3] = np.nan
     (finding,) = compare(encoded_image, steps, tmp_path).findings
-    assert finding.name == "normalise"
+    assert finding.name == "normalize"
     assert "at [1, 2, 3]" in finding.found
     assert finding.expected == "nan"
 
@@ -221,7 +221,7 @@ def test_steps_without_their_image_are_an_error(encoded_image, tmp_path):
 
 
 def test_our_steps_end_with_what_detection_feeds(encoded_image):
-    steps = our_steps(encoded_image, CONFIG)
+    steps = preprocessing_steps(encoded_image, CONFIG)
     assert [(name, array.shape) for name, array in steps.items()] == [
         ("decode", (40, 56, 3)),
         ("colour", (40, 56, 3)),
@@ -250,7 +250,7 @@ def test_another_kernel_is_no_fault(encoded_image, tmp_path, kernels):
     stage = other_kernels(encoded_image, tmp_path, 0, kernels)
     assert (stage.verdict, stage.findings) == ("aligned", ())
     expected = (
-        "decode, colour, normalise equal bit for bit; another resize kernel: at most 1 grey level"
+        "decode, color, normalize equal bit for bit; another resize kernel: at most 1 gray level"
     )
     assert stage.summary.startswith(expected)
 
@@ -273,4 +273,4 @@ def test_without_ipp_every_machine_compares_bit_for_bit(encoded_image, tmp_path)
     assert stage.verdict == "aligned"
     portable = replace(CONFIG, preprocessing=Preprocessing(resize="portable"))
     stage = compare(encoded_image, steps, tmp_path, 16, kernels=kernels, config=portable)
-    assert stage.summary.startswith("decode, colour, resize, normalise equal bit for bit")
+    assert stage.summary.startswith("decode, color, resize, normalize equal bit for bit")

@@ -128,15 +128,15 @@ def test_swapped_colors_are_reported(recording, monkeypatch):
     )
     findings = run_probes("pico_head", Integral(7), recording, NOISE).preprocessing
     assert len(findings) == 5
-    assert {finding.diagnosis.split("ours does it")[-1] for finding in findings} == {
-        ", with the colours exchanged"
-    }
+    assert {
+        finding.diagnosis.partition("picodet's with interp ")[2][1:] for finding in findings
+    } == {", with red and blue exchanged"}
 
 
 @pytest.mark.parametrize(
     ("change", "name", "text"),
     [
-        (lambda b, s: (b + 0.01, s), "boxes", "none of the usual mistakes"),
+        (lambda b, s: (b + 0.01, s), "boxes", "no known cause reproduces the difference"),
         (lambda b, s: (b, s.sqrt()), "scores", "the square root of the scores is taken"),
         (lambda b, s: (b, s.flip(1)), "scores", "the classes are in reverse order"),
     ],
@@ -163,13 +163,16 @@ def aligned_scores(formula):
     ("formula", "text"),
     [
         (lambda p, q: p * q + 1e-9, "the square root is missing"),
-        (lambda p, q: p + 0 * q, "the alignment is left out"),
-        (lambda p, q: (p * q).sqrt(), "what is added under the root is missing; the reference's"),
-        (lambda p, q: (p * q + 1e-6).sqrt(), "what is added under the root is 1e-06; the refer"),
-        (lambda p, q: (p * q + 1e-8).sqrt(), "what is added under the root is 1e-08; the refer"),
-        (lambda p, q: (p + q) / 2, "the mean of both probabilities in place of the geometric one"),
+        (lambda p, q: p + 0 * q, "the alignment is ignored"),
+        (lambda p, q: (p * q).sqrt(), "the epsilon under the root is missing; the reference's"),
+        (lambda p, q: (p * q + 1e-6).sqrt(), "the epsilon under the root is 1e-06; the refer"),
+        (lambda p, q: (p * q + 1e-8).sqrt(), "the epsilon under the root is 1e-08; the refer"),
+        (
+            lambda p, q: (p + q) / 2,
+            "the arithmetic instead of the geometric mean of both probabilities",
+        ),
         (lambda p, q: (p * q + 1e-9).sqrt().flip(1), "the classes are in reverse order"),
-        (lambda p, q: (p * q + 1e-9).sqrt() * 0.99, "none of the usual mistakes"),
+        (lambda p, q: (p * q + 1e-9).sqrt() * 0.99, "no known cause reproduces the difference"),
     ],
 )
 def test_a_wrong_score_of_2022(recording, monkeypatch, formula, text):
@@ -209,7 +212,7 @@ def test_a_references_own_answers_count_before_those_that_came_along(tmp_path, a
     assert [finding.name for finding in results.nms] == ["probe: dense"]
     (finding,) = results.preprocessing
     assert finding.name == "probe: interp 2"
-    assert finding.diagnosis == "what the reference does with interp 2, ours does with interp 1"
+    assert finding.diagnosis == "the reference's result with interp 2 is picodet's with interp 1"
 
 
 def test_answers_to_other_questions_do_not_count(tmp_path, answers):

@@ -53,12 +53,15 @@ def test_every_kernel_of_the_same_interp_passes(image):
 OTHERS = {
     "linear": (lambda: preprocess.resize(PHOTO, SIZE, 1), "is nearer to 1 (linear)"),
     "Lanczos": (lambda: rounded(exact(interp=4)), "is nearer to 4 (Lanczos)"),
-    "cut off": (lambda: np.floor(np.clip(exact(), 0, 255)), "no other kernel: 1.00 grey levels"),
-    "floats": (exact, "the reference's are no bytes"),
+    "cut off": (lambda: np.floor(np.clip(exact(), 0, 255)), "no other kernel: 1.00 gray levels"),
+    "floats": (exact, "the reference's values are not whole numbers 0 .. 255"),
     "a tenth of a pixel": (lambda: shifted(0.1), "no other kernel: "),
     "one value": (lambda: one_off(2), "no other kernel: "),
-    "another size": (lambda: portable()[:-1], "ours are no bytes of that size"),
-    "NaN": (lambda: np.full((*SIZE, 3), np.nan), "the reference's are no bytes"),
+    "another size": (lambda: portable()[:-1], "another shape or type than the reference's"),
+    "NaN": (
+        lambda: np.full((*SIZE, 3), np.nan),
+        "the reference's values are not whole numbers 0 .. 255",
+    ),
 }
 
 
@@ -93,6 +96,6 @@ def test_same_kernels_are_those_of_the_same_fingerprint():
 def test_how_far_they_part_is_said():
     ours, reference = np.array([1, 2, 3, 255], "u1"), np.array([1, 2, 4, 255], "f4")
     assert describe_difference(ours, reference) == (
-        "another resize kernel: at most 1 grey level, in 25 % of the values"
+        "another resize kernel: at most 1 gray level, in 25 % of the values"
     )
-    assert "at most 3 grey levels, in 25 %" in describe_difference(ours, np.array([1, 2, 3, 252]))
+    assert "at most 3 gray levels, in 25 %" in describe_difference(ours, np.array([1, 2, 3, 252]))

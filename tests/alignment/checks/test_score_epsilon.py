@@ -16,21 +16,23 @@ WITHOUT = torch.tensor([0.5, 1e-4, 0.0])
 def test_ours_become_what_the_references_formula_makes(ours, theirs):
     adjustment = ScoreAdjustment(ours, theirs)
     made, expected = (WITH if adds else WITHOUT for adds in (ours, theirs))
-    torch.testing.assert_close(adjustment.adjust_ours(made), expected, rtol=1e-6, atol=2e-8)
-    assert adjustment.adjust_theirs(expected) is expected
-    assert adjustment.adjust_ours(made).dtype == torch.float32
+    torch.testing.assert_close(adjustment.adjust_candidate(made), expected, rtol=1e-6, atol=2e-8)
+    assert adjustment.adjust_reference(expected) is expected
+    assert adjustment.adjust_candidate(made).dtype == torch.float32
 
 
 def test_what_else_is_wrong_stays():
     wrong = WITHOUT.square()  # no root
-    assert (ScoreAdjustment(True, False).adjust_ours(wrong) - WITHOUT).abs().max() > 0.2
+    assert (ScoreAdjustment(True, False).adjust_candidate(wrong) - WITHOUT).abs().max() > 0.2
 
 
 def test_with_onnxruntime_squares_are_compared():
     adjustment = ScoreAdjustment(True, False, squared=True)
-    torch.testing.assert_close(adjustment.adjust_theirs(WITHOUT), torch.tensor([0.25, 1e-8, 0.0]))
     torch.testing.assert_close(
-        adjustment.adjust_ours(WITH), torch.tensor([0.25, 1e-8, 0.0]), rtol=1e-6, atol=1e-15
+        adjustment.adjust_reference(WITHOUT), torch.tensor([0.25, 1e-8, 0.0])
+    )
+    torch.testing.assert_close(
+        adjustment.adjust_candidate(WITH), torch.tensor([0.25, 1e-8, 0.0]), rtol=1e-6, atol=1e-15
     )
 
 

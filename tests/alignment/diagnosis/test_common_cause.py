@@ -105,11 +105,11 @@ def test_a_common_cause_is_one_finding_and_the_others_are_looked_at(monkeypatch)
     differences += [difference(f"odd {i}", odd + 1 + i, odd) for i in range(3)]
     first, *others = group_by_cause(differences)
     assert first.name == "6 of 9 that differ, first 0.weight"
-    assert first.diagnosis == "one cause: ours are the reference's times 0.9998"
+    assert first.diagnosis == "one cause: the model's are the reference's times 0.9998"
     assert first.tensors == tuple(THEIRS)
     assert asked == ["odd 0", "odd 1"]
     assert [finding.name for finding in others] == ["odd 0", "odd 1", "odd 2"]
-    assert others[2].diagnosis.startswith("not looked into")
+    assert others[2].diagnosis.startswith("not examined")
 
 
 def test_a_second_cause_among_the_rest():
@@ -120,6 +120,6 @@ def test_a_second_cause_among_the_rest():
         for name, array in THEIRS.items()
     ]
     assert [finding.diagnosis for finding in group_by_cause(differences)] == [
-        "one cause: ours are the reference's times 0.9998",
-        "one cause: ours are the reference's times 0.9997",
+        "one cause: the model's are the reference's times 0.9998",
+        "one cause: the model's are the reference's times 0.9997",
     ]

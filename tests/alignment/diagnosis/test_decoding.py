@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from picodet.alignment.diagnosis.decoding import UNKNOWN, explain_boxes, explain_scores
+from picodet.alignment.diagnosis.decoding import explain_boxes, explain_scores
+from picodet.alignment.result import UNKNOWN_CAUSE
 from picodet.config import STRIDES
 from picodet.models.head import HeadOutput, Integral
 from picodet.ops.decode import decode
@@ -48,14 +49,14 @@ def test_the_formula_above_is_the_decoding(heads):
 @pytest.mark.parametrize(
     ("mistake", "text"),
     [
-        ({"centre": 0.0}, "the centre of a cell is taken at its corner"),
-        ({"centre": 1.0}, "the centre of a cell is half a cell too far"),
+        ({"centre": 0.0}, "anchor points are at the corners of cells"),
+        ({"centre": 1.0}, "anchor points are half a cell too far"),
         ({"first": 1}, "the bins are counted from 1"),
         ({"sides": "tlbr"}, "left and top, right and bottom are exchanged"),
         ({"sides": "rblt"}, "left and right, top and bottom are exchanged"),
-        ({"stride": False}, "boxes are in cells, not multiplied by the stride"),
-        ({"transposed": True}, "rows and columns of the cells are exchanged"),
-        ({"by_bin": True}, "channels are read bin by bin"),
+        ({"stride": False}, "boxes are not multiplied by the stride"),
+        ({"transposed": True}, "rows and columns of the anchor points are exchanged"),
+        ({"by_bin": True}, "channels are grouped by bin"),
     ],
 )
 def test_boxes_of_a_wrong_decoding(heads, mistake, text):
@@ -65,8 +66,8 @@ def test_boxes_of_a_wrong_decoding(heads, mistake, text):
 @pytest.mark.parametrize(
     ("dim", "text"),
     [
-        (1, "softmax over the four sides in place of the bins"),
-        (3, "softmax over the cells in place of the bins"),
+        (1, "softmax over the four sides instead of the bins"),
+        (3, "softmax over the anchor points instead of the bins"),
         (None, "the softmax over the bins is missing"),
     ],
 )
@@ -87,7 +88,7 @@ def test_scores_of_a_wrong_decoding(heads):
     logits = torch.cat([x.flatten(2) for x in heads.logits], 2)
     wrong = {
         "the sigmoid is missing": logits,
-        "softmax over the classes in place of the sigmoid": logits.exp()
+        "softmax over the classes instead of the sigmoid": logits.exp()
         / logits.exp().sum(1, keepdim=True),
         "the sigmoid is taken twice": 1 / (1 + (-1 / (1 + (-logits).exp())).exp()),
         "the square root of the scores is taken": (1 / (1 + (-logits).exp())).sqrt(),
@@ -100,7 +101,7 @@ def test_scores_of_a_wrong_decoding(heads):
 
 def test_what_is_none_of_them_is_said_to_be_none(heads):
     boxes, scores = decode(heads, Integral(BINS - 1))
-    assert explain_boxes(heads, boxes + 1) == UNKNOWN
-    assert explain_boxes(heads, boxes[:, :5]) == UNKNOWN
-    assert explain_boxes(heads, boxes * math.nan) == UNKNOWN
-    assert explain_scores(heads, scores * 0.5) == UNKNOWN
+    assert explain_boxes(heads, boxes + 1) == UNKNOWN_CAUSE
+    assert explain_boxes(heads, boxes[:, :5]) == UNKNOWN_CAUSE
+    assert explain_boxes(heads, boxes * math.nan) == UNKNOWN_CAUSE
+    assert explain_scores(heads, scores * 0.5) == UNKNOWN_CAUSE

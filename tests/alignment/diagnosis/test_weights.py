@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from picodet.alignment.diagnosis.weights import UNKNOWN, explain
+from picodet.alignment.diagnosis.weights import explain
 from picodet.alignment.recording.index import content_key
+from picodet.alignment.result import UNKNOWN_CAUSE
 
 KERNEL = np.random.default_rng(0).normal(size=(4, 4, 3, 3)).astype("f4")
 MATRIX = KERNEL[:, :, 0, 0].copy()
@@ -38,7 +39,7 @@ def rounded_to_bfloat16(array):
     [
         (KERNEL.swapaxes(0, 1), "output and input channels are exchanged"),
         (KERNEL.swapaxes(2, 3), "the kernel is transposed"),
-        (KERNEL[:, :, ::-1, ::-1], "the kernel is turned by 180 degrees"),
+        (KERNEL[:, :, ::-1, ::-1], "the kernel is rotated by 180 degrees"),
         (KERNEL[::-1], "the output channels are in reverse order"),
         (KERNEL[:, ::-1], "the input channels are in reverse order"),
     ],
@@ -81,7 +82,7 @@ def test_kernels_turned_around_need_no_values_of_the_reference(ours, text, whole
         (KERNEL * np.float32(0.99), KERNEL, "all values are off by a factor of 0.99"),
         (KERNEL.astype("f2").astype("f4"), KERNEL, "rounded to float16"),
         (rounded_to_bfloat16(KERNEL), KERNEL, "rounded to bfloat16"),
-        (cut_to_bfloat16(KERNEL), KERNEL, "cut off to bfloat16"),
+        (cut_to_bfloat16(KERNEL), KERNEL, "truncated to bfloat16"),
         (off(VECTOR, 2, np.inf), VECTOR, "1 values are NaN or Inf"),
         (off(VECTOR, slice(None), np.nan), VECTOR, "4 values are NaN or Inf"),
     ],
@@ -101,11 +102,11 @@ def test_usual_mistakes(ours, reference, text):
     ],
 )
 def test_what_is_none_of_them_is_said_to_be_none(ours, reference):
-    assert explained(ours, reference) == UNKNOWN
+    assert explained(ours, reference) == UNKNOWN_CAUSE
 
 
 def test_without_the_references_values_little_can_be_diagnosed():
-    assert explained(KERNEL * np.float32(1.5), KERNEL, whole=False) == UNKNOWN
+    assert explained(KERNEL * np.float32(1.5), KERNEL, whole=False) == UNKNOWN_CAUSE
 
 
 def exchanged(ours, theirs, name):

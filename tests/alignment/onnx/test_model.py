@@ -54,7 +54,7 @@ def summary_of(comparison, name):
     ("folded", "calls", "weights"),
     [
         (False, 394, "575 of 575 tensors equal bit for bit"),
-        (True, 291, "60 of 60 tensors equal bit for bit; 103 batch norms that the ONNX has folded"),
+        (True, 291, "60 of 60 tensors equal bit for bit; 103 batch norms folded in the ONNX file"),
     ],
 )
 def test_an_export_is_aligned_with_the_model(reference, exports, folded, calls, weights):
@@ -65,7 +65,7 @@ def test_an_export_is_aligned_with_the_model(reference, exports, folded, calls, 
     assert all(layer.local for layer in comparison.layers)
     assert any(layer.local.error for layer in comparison.layers)  # onnxruntime is not torch
     assert summary_of(comparison, "weights").startswith(weights)
-    assert "defaults: the ONNX does not say them" in summary_of(comparison, "preprocessing")
+    assert "defaults: the ONNX file does not state them" in summary_of(comparison, "preprocessing")
 
 
 @pytest.mark.slow
@@ -90,7 +90,7 @@ def test_a_summary(summary, exports):
     comparison = compare(summary, exports[False])
     assert not differing(comparison)
     assert {layer.local for layer in comparison.layers} == {None}
-    with pytest.raises(AlignmentError, match="folded is compared with all of them"):
+    with pytest.raises(AlignmentError, match="folded batch norms needs all values"):
         compare(summary, exports[True])
 
 
@@ -127,7 +127,9 @@ def test_any_input_size(reference, exports, tmp_path):
 @pytest.mark.slow
 def test_the_last_run_of_the_whole_may_have_nothing_left_to_do(reference, exports, monkeypatch):
     model = onnx_model.load(exports[False])
-    outputs = {model.places.tensor_names[s] for call in model.traced.calls for s in call.outputs}
+    outputs = {
+        model.node_mapping.tensor_names[s] for call in model.traced.calls for s in call.outputs
+    }
     monkeypatch.setattr(runs, "MAX_OUTPUTS", len(outputs))
     assert not differing(compare(reference, exports[False]))
 
@@ -253,10 +255,10 @@ def another_config(model):
     ("change", "message"),
     [
         (later_opset, r"needs the operators of ONNX 99 .*pip install --upgrade onnx onnxruntime"),
-        (strange_operator, "has the operator Ours of our.own"),
-        (half, "its input, is float16 of 4 dimensions; an export in float32"),
+        (strange_operator, "the operator Ours of our.own"),
+        (half, "is float16 with 4 dimensions; expected a float32 export"),
         (odd_size, "both sides must be multiples of 32"),
-        (other_size, r"exported for an input of \[1, 3, 96, 64\]; the reference was fed"),
+        (other_size, r"takes an input of \[1, 3, 96, 64\]; the reference was fed"),
         (no_sigmoid, "wrong.onnx: behind .* one sigmoid is expected"),
         (one_convolution_less, "wrong.onnx is another network: first without a partner"),
         (no_meta, "its metadata picodet is not ours: TypeError"),
@@ -279,7 +281,7 @@ def test_what_is_no_onnx(reference, tmp_path):
 def test_a_recording_in_double(pristine, exports, tmp_path):
     path = tmp_path / "double.safetensors"
     own_recording.record(own_recording.pristine().double(), path)
-    with pytest.raises(AlignmentError, match="an ONNX computes in float32"):
+    with pytest.raises(AlignmentError, match="an ONNX file computes in float32"):
         compare(path, exports[False])
 
 

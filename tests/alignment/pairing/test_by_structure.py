@@ -136,7 +136,7 @@ def test_a_folded_batch_norm():
 
 
 def test_a_batch_norm_that_is_missing():
-    with pytest.raises(AlignmentError, match=r"is a conv without a bias, backbone\.stem\.conv of"):
+    with pytest.raises(AlignmentError, match=r"is a conv without a bias; backbone\.stem\.conv of"):
         pair_by_structure(SMALL, reference(folded(TRACED.operators, bias=False), SHAPES))
 
 

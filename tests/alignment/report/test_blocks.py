@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 from comparisons import BROKEN, FINE, LAYERS, WRONG, layer
 
-from picodet.alignment.report.blocks import ROOT_BLOCK, blocks, name_in_block, worst
+from picodet.alignment.report.blocks import ROOT_BLOCK, blocks, name_in_block
+from picodet.alignment.result import worst
 
 
 @pytest.mark.parametrize(

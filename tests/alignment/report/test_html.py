@@ -11,7 +11,7 @@ from parsed import ParsedPage
 
 from picodet.alignment.report.blocks import blocks
 from picodet.alignment.report.html import html_report
-from picodet.alignment.report.html_error_plots import MAX_CELLS, MAX_POINTS, error_map, scatter
+from picodet.alignment.report.html_error_plots import MAX_MAP_SIZE, MAX_POINTS, error_map, scatter
 from picodet.alignment.report.html_network import HEIGHT, _backbone_edges, _boxes, color_class
 from picodet.alignment.result import Comparison, ErrorPlots
 from picodet.graphs.tracing import trace
@@ -101,10 +101,10 @@ def test_the_error_map_is_opaque_where_the_error_is():
 
 
 def test_a_large_error_map_is_merged_and_loses_no_maximum():
-    errors = np.zeros((3 * MAX_CELLS, 2))
+    errors = np.zeros((3 * MAX_MAP_SIZE, 2))
     errors[100, 1] = 1.0
     drawn = pixels(error_map(ErrorPlots(errors, errors[0], errors[0]), allowed=0.0))
-    assert drawn.shape[:2] == (MAX_CELLS, 2)
+    assert drawn.shape[:2] == (MAX_MAP_SIZE, 2)
     assert np.argwhere(drawn[..., 3] > 0).tolist() == [[33, 1]]
 
 

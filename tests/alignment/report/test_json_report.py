@@ -21,19 +21,19 @@ def test_guilty_layers_come_worst_first_with_all_that_is_known():
     assert second["floor"] == 1e-7
     assert second["diagnosis"] == "vanishes with <another> slope"
     assert second["local"] == {
-        **{"error": 0.5, "index": [0, 3, 2, 1], "ours": 1.5, "reference": 1.0, "scale": 2.0},
+        **{"error": 0.5, "index": [0, 3, 2, 1], "model": 1.5, "reference": 1.0, "scale": 2.0},
         **{"floor": 1e-7, "allowed": 8e-7, "error_over_noise": 0.5 / 1e-7, "problem": ""},
     }
 
 
 def test_what_is_no_number_is_a_string():
     difference = written(DIFFERENT)["guilty"][0]["local"]
-    assert (difference["error"], difference["error_over_noise"], difference["ours"]) == (
+    assert (difference["error"], difference["error_over_noise"], difference["model"]) == (
         "inf",
         "inf",
         "nan",
     )
-    assert difference["problem"] == "NaN in ours"
+    assert difference["problem"] == "NaN in the model"
 
 
 def test_everything_else_is_there():

@@ -29,7 +29,7 @@ def test_the_stages_and_the_verdict():
 
 def test_without_layerwise_the_guilty_have_a_line_each():
     text = shown(DIFFERENT, width=200)
-    assert "guilty head.predictors.1: NaN in ours. a negative variance" in text
+    assert "guilty head.predictors.1: NaN in the model. a negative variance" in text
     assert "guilty backbone.stage2.block1.conv_pw: 5.0e6 times the noise at [0, 3, 2, 1]" in text
     assert text.index("head.predictors.1") < text.index("backbone.stage2.block1.conv_pw")
     assert "backbone.stem" not in text
@@ -58,10 +58,10 @@ def test_unfolded_a_row_per_layer():
         "noise floor 1e-07",
         "allowed 8e-07",
         "at [0, 3, 2, 1]",
-        "ours 1.5",
+        "model 1.5",
         "reference 1",
         "vanishes with <another> slope",
-        "NaN in ours",
+        "NaN in the model",
         "their.backbone.stage2.block1.conv_pw",
     ],
 )
@@ -71,7 +71,7 @@ def test_layerwise_shows_all_that_is_known_of_the_guilty(evidence):
 
 def test_names_are_data_and_not_markup():
     text = shown(DIFFERENT, layerwise=True, width=200)
-    assert f"unpaired {HOSTILE} (Swish) of reference" in text
+    assert f"unpaired {HOSTILE} (Swish) of the reference" in text
     assert words(text, "box")[1:3] == ['<script>alert("1")</script>[bold]', "a"]
     escape = replace(ALIGNED, tolerance="a\x1b[31mb", layers=())
     assert "a\\x1b[31mb" in shown(escape, layerwise=True)

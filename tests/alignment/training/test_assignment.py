@@ -1,14 +1,14 @@
 import numpy as np
 import torch
 
+from picodet.alignment.tolerance import Tolerance
 from picodet.alignment.training.assignment import compare_assignment, findings
-from picodet.alignment.training.differences import TrainingTolerance
 from picodet.alignment.training.recording import RecordedAssignment
 from picodet.training.assigners.assignment import NONE, Assignment
 
 SIZE = (64, 64)  # 64, 16, 4 and 1 cells
 NUM_ANCHORS = 85
-TOLERANCE = TrainingTolerance(scale_factor=1e-9, noise_factor=10.0)
+TOLERANCE = Tolerance(scale_factor=1e-9, noise_factor=10.0)
 
 
 def assignment(**boxes):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from picodet.alignment.tolerance import Tolerance
 from picodet.alignment.training.differences import (
-    TrainingTolerance,
     compare_scalars,
     compare_tensor,
     compare_tensors,
@@ -12,7 +12,7 @@ from picodet.alignment.training.recording import tensor_digest
 from picodet.converter.names.name_tables import name_table
 from picodet.zoo.architectures import S
 
-TOLERANCE = TrainingTolerance(scale_factor=1e-9, noise_factor=10.0)
+TOLERANCE = Tolerance(scale_factor=1e-9, noise_factor=10.0)
 TABLE = name_table(S.backbone, S.neck, S.head)
 NAME = "neck.conv_t.convs.0.bn.weight"  # ppdet's and ours
 VALUES = torch.tensor([1.0, -2.0, 4.0, 0.5], dtype=torch.float64)
@@ -23,8 +23,8 @@ def whole(values):
 
 
 def test_what_is_allowed_is_the_greater_of_two():
-    assert TOLERANCE.allowed(scale=100.0, noise=1e-9) == pytest.approx(1e-7)
-    assert TOLERANCE.allowed(scale=100.0, noise=1e-6) == pytest.approx(1e-5)
+    assert TOLERANCE.allowed(floor=1e-9, scale=100.0) == pytest.approx(1e-7)
+    assert TOLERANCE.allowed(floor=1e-6, scale=100.0) == pytest.approx(1e-5)
 
 
 def test_the_worst_value_is_named_and_held_against_the_noise():
@@ -47,7 +47,7 @@ def test_a_few_values_and_the_sum_of_all():
     found = compare_tensor(sampled, changed, [changed], TOLERANCE)
     assert not found.ok
     assert found.error == pytest.approx(1e-3)  # of the sum: 3.501 for 3.5
-    assert (found.ours, found.reference) == (pytest.approx(3.501), 3.5)
+    assert (found.model, found.reference) == (pytest.approx(3.501), 3.5)
 
 
 def test_another_shape_is_a_problem():

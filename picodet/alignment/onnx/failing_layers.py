@@ -1,4 +1,4 @@
-"""A guilty layer of an ONNX model: its piece of the graph once more, and how it is set."""
+"""Guilty layers of an ONNX model: their subgraphs run again, and their attributes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,9 +17,7 @@ from picodet.graphs.tracing import TracedModel
 from picodet.models.layers import BatchNorm2d
 from picodet.models.picodet import PicoDet
 
-OperatorWithModule = tuple[
-    onnx.NodeProto, nn.Module
-]  # an operator, and the module of ours that is set right
+OperatorWithModule = tuple[onnx.NodeProto, nn.Module]  # and the module with the right settings
 OPERATORS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Conv2d: ("Conv",),
     BatchNorm2d: ("BatchNormalization",),
@@ -31,17 +29,16 @@ OPERATORS: dict[type[nn.Module], tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class OnnxFailingLayer(FailingLayer):
-    """`module` is ours in the same place."""
+    """A guilty layer; `module` is its counterpart in the PyTorch model."""
 
     run: ReferenceFedRun
-    call_index: int  # number of the call
-    operators: tuple[
-        OperatorWithModule, ...
-    ]  # of a layer without layers below it, each as it should be set
+    call_index: int  # of run.calls
+    operators: tuple[OperatorWithModule, ...]  # of a leaf layer
 
     def produced_tensors(
         self, module: nn.Module | None = None, dtype: torch.dtype | None = None
     ) -> list[ProducedTensor]:
+        """What the subgraph computes; `module` and `dtype` change nothing here."""
         call = self.run.calls[self.call_index]
         found = []
         for i, child in enumerate(self.run.calls[: self.call_index]):
@@ -63,7 +60,7 @@ class OnnxFailingLayer(FailingLayer):
         ]
 
     def wrong_setting(self) -> str | None:
-        """The attributes of its operators against our module's."""
+        """The attributes of its operators that differ from the module's."""
         wrong = []
         for operator, module in self.operators:
             kind, kinds = operator.op_type, OPERATORS.get(type(module), ())
@@ -78,7 +75,7 @@ class OnnxFailingLayer(FailingLayer):
         return " and ".join(wrong) or None
 
     def variants(self, module: nn.Module | None = None) -> Iterator[tuple[str, nn.Module]]:
-        """None: our module is not what is wrong."""
+        """None: the module is not what is wrong."""
         return iter(())
 
     def with_reference_weights(self) -> nn.Module | None:
@@ -107,17 +104,17 @@ def onnx_failing_layers(
 def _operators_of(
     run: ReferenceFedRun, model: PicoDet, traced: TracedModel, number: int, module: nn.Module
 ) -> Iterator[OperatorWithModule]:
-    """The ONNX operator that one of our operators is; of a folded pair both, if there are two."""
+    """The ONNX operator of a traced operator; of a folded pair both, if there are two."""
     operator = traced.operators[number]
     before = operator.sources[0]
     if operator.kind == "batch_norm" and before not in run.keys:
         conv = traced.operators[before.operator].weights["weight"].removesuffix(".weight")
         yield from _operators_of(run, model, traced, before.operator, model.get_submodule(conv))
-    if before in run.places.internal:
+    if before in run.node_mapping.internal:
         return
-    node = run.subgraphs.producer(run.places.tensor_names.get(Source(number), ""))
-    partner = run.places.partners.get(number)
-    if partner and partner.kind == "conv":  # its bias may be an operator of its own behind it
+    node = run.subgraphs.producer(run.node_mapping.tensor_names.get(Source(number), ""))
+    partner = run.node_mapping.partners.get(number)
+    if partner and partner.kind == "conv":  # its bias may be a separate operator behind it
         weight = partner.weights["weight"]
         convs = (n for n in run.subgraphs.nodes if n.op_type == "Conv" and weight in n.input)
         node = next(convs, node)
@@ -126,7 +123,7 @@ def _operators_of(
 
 
 def _settings(operator: onnx.NodeProto, module: nn.Module) -> Iterator[tuple[str, Any, Any]]:
-    """Name of an attribute, what it is, and what it should be."""
+    """Name of an attribute, its value, and the right value."""
     found = attributes_of(operator)
     if isinstance(module, nn.Conv2d | nn.MaxPool2d):
         for name, default, expected in _window(module):
