@@ -33,7 +33,8 @@ def find_program(folder: Path) -> Path:
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none of them"
         raise CheckpointError(
-            f"{folder}: one program, {', '.join(PROGRAM_NAMES[:-1])} or {PROGRAM_NAMES[-1]}, is expected, "
+            f"{folder}: one program, {', '.join(PROGRAM_NAMES[:-1])} or {PROGRAM_NAMES[-1]}, is "
+            "expected, "
             f"found {names}"
         )
     if not found[0].with_suffix(WEIGHTS_SUFFIX).is_file():

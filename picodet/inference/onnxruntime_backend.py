@@ -37,7 +37,8 @@ class OnnxRuntimeBackend:
         for model_input in inputs:
             if model_input.type != FLOAT:
                 raise CheckpointError(
-                    f"{path}: its input {model_input.name} is a {model_input.type}; {FLOAT} is expected"
+                    f"{path}: its input {model_input.name} is a {model_input.type}; {FLOAT} is "
+                    "expected"
                 )
         self.path = path
         self.onnx_spec = read_onnx_spec(

@@ -1,4 +1,4 @@
-"""Record ppdet's own assigners on synthetic predictions (fixtures/drawn_assignments.py), in float64.
+"""Record ppdet's own assigners on synthetic predictions (drawn_assignments.py), in float64.
 
     PYTHONPATH=. .venv-paddle/bin/python -W ignore -m scripts.record.assigners
 

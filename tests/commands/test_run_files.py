@@ -49,7 +49,7 @@ DATA = ["--images", "images", "--annotations", "boxes.json"]
         "train notes.yml {data} --out out --resume --json out/log.jsonl",
         "train notes.yml {data} --out out --resume --json out/images.json",
         "train notes.yml {data} --out out --resume --json out/training.lock",
-        "train notes.yml {data} --out out --resume --json out/state/000000001.safetensors",
+        "train notes.yml {data} --out out --resume --json out/checkpoints/000000001.safetensors",
         "train notes.yml {data} --out out --pretrained out/last_ema.pth",
         "train notes.yml {data} --out t --json notes.yml",
         "train notes.yml {data} --out t --json boxes.json",

@@ -77,7 +77,8 @@ def legend() -> str:
     """Which line is which."""
     items = (
         f'<li><svg class="key" viewBox="0 0 36 14"><g class="{kind}"><path class="under" '
-        f'd="M2 7H34"/><path d="M2 7H34"/></g></svg><b>{kind.replace("_", " ")}</b>&nbsp;{meaning}</li>'
+        'd="M2 7H34"/><path d="M2 7H34"/></g></svg>'
+        f"<b>{kind.replace('_', ' ')}</b>&nbsp;{meaning}</li>"
         for kind, meaning in MEANINGS.items()
     )
     return f'<ul class="legend">{"".join(items)}</ul>'
