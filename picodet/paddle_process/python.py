@@ -27,7 +27,7 @@ import json
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location as locate
 def end(**said):
-    print(json.dumps(dict(said, words=said, arrays=[])), flush=True)
+    print(json.dumps(dict(said, header=said, arrays=[])), flush=True)
     sys.exit(1)
 if sys.version_info < (3, 10):
     end(error="%s is Python %d.%d; 3.10 or later is expected" % (sys.executable, *sys.version_info[:2]))
