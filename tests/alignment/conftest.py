@@ -1,4 +1,4 @@
-"""A model of ours, and recordings of it as it was before a test did something to it."""
+"""A small model, and recordings made before a test changes it."""
 
 import copy
 

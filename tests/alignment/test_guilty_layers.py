@@ -1,4 +1,4 @@
-"""Faults planted in a model of ours, held against the same model as it was: who is blamed?"""
+"""Faults planted in a model, compared with the unchanged model: which layers are guilty?"""
 
 import copy
 import gc

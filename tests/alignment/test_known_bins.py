@@ -84,7 +84,7 @@ def test_others_are_found(compare, project, found, diagnosis):
 
 @pytest.fixture
 def own(tmp_path):
-    """An export of ours of the raw heads of a model whose bins are not whole numbers."""
+    """An export of the raw heads of a model whose bins are not whole numbers."""
 
     def own(project):
         model = own_recording.pristine()

@@ -52,7 +52,7 @@ def run(folder, paddle_python):
 
 
 def assert_aligned(run, folder, *arguments):
-    """On every rung, with nothing unpaired; the outcome."""
+    """In every stage, with nothing unpaired; the outcome."""
     result = run(*arguments, "--json", folder / "outcome.json")
     assert result.exit_code == 0, result.output
     content = json.loads((folder / "outcome.json").read_text())
@@ -216,7 +216,7 @@ def test_a_checkpoint_of_another_model(run, shared, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_architectures(run, tmp_path, name):
-    """Seeded weights, on a small picture with two sides."""
+    """Seeded weights, on a small image that is not square."""
     seeded.main(name, str(tmp_path / "seeded.pdparams"))
     options = ["--input-size", "128x160"]
     model = convert_file(tmp_path / "seeded.pdparams", tmp_path / "model.pth", *options)
@@ -254,8 +254,8 @@ def test_a_damaged_checkpoint(run, folder, tmp_path, damage):
 
 
 @pytest.mark.slow
-def test_a_picture_that_ppdet_cannot_decode(run, folder, tmp_path):
-    (tmp_path / "p.jpg").write_text("no picture")
+def test_an_image_that_ppdet_cannot_decode(run, folder, tmp_path):
+    (tmp_path / "p.jpg").write_text("no image")
     arguments = [folder / f"{SMALL}.pdparams", folder / "model.pth"]
     result = run(*arguments, "--image", tmp_path / "p.jpg")
     assert result.exit_code == 2

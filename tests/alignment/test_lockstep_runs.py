@@ -103,7 +103,7 @@ def test_a_feed_replaces_what_goes_in_and_out():
     )
     found = {(e.path, e.number): e for e in layer_calls(feed=feed)}
     five, pair, three = found["pair.five", 0], found["pair", 0], found["three", 0]
-    # an event shows what the caller made and what the layer made: 2, but of 100 five times
+    # inputs are the caller's, outputs the layer's: 2 is passed on, but 5 x 100 is computed
     assert [five.inputs[0].item(), five.outputs[0].item()] == [2, 500]
     assert found["pair.two", 0].outputs[0].item() == 2
     assert [t.item() for t in pair.outputs] == [7, 507]  # with the fed 7, not with its own 2

@@ -1,4 +1,4 @@
-"""Findings in nearly every layer: one cause is told, diagnosis is bounded, nothing is made up."""
+"""Findings in nearly every layer: one cause is reported once, and diagnosis is bounded."""
 
 import numpy as np
 import own_recording
@@ -71,7 +71,7 @@ def test_attempts_are_counted(model, compare, monkeypatch):
     diagnoses = [layer.diagnosis for layer in comparison.guilty]
     assert len(diagnoses) > 50
     assert sum(text.startswith("not examined: ") for text in diagnoses) > 40
-    # each guilty layer once, for its picture, and each attempt in both precisions
+    # each guilty layer once, for its plots, and each attempt in both precisions
     assert runs <= len(diagnoses) + 2 * 40 + 2
 
 

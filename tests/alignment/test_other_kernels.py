@@ -33,10 +33,10 @@ def recordings(tmp_path_factory):
     return files
 
 
-@pytest.mark.parametrize("ours", MACHINES)
-def test_kernels_are_distinguished_from_faults(recordings, ours):
-    others = [file for ipp, file in recordings.items() if ipp != ours]
-    found = json.loads(child(ours, "compare", *others))
+@pytest.mark.parametrize("kernels", MACHINES)
+def test_kernels_are_distinguished_from_faults(recordings, kernels):
+    others = [file for ipp, file in recordings.items() if ipp != kernels]
+    found = json.loads(child(kernels, "compare", *others))
     assert len(found) == 2
     for right, *faults in found.values():
         assert (right["verdict"], right["findings"]) == ("aligned", [])

@@ -76,7 +76,7 @@ def no_alignment(p, _):
 @pytest.mark.parametrize(
     ("formula", "stages"),
     [
-        (no_epsilon, ["decoding"]),  # by the probe: no score of the picture is near zero
+        (no_epsilon, ["decoding"]),  # by the probe: no score of the image is near zero
         (greater_epsilon, ["decoding"]),
         (no_root, ["heads", "decoding"]),
         (no_alignment, ["heads", "decoding"]),

@@ -1,4 +1,4 @@
-"""A tensor of ours against the reference's, whole or of samples."""
+"""A tensor against the reference's, whole or of samples."""
 
 import own_recording
 import pytest

@@ -72,7 +72,7 @@ def test_what_is_added_up_is_rounded_otherwise_and_nothing_else():
 def narrow(seed, images):
     """A network that ends in a single channel, which a bias brings near zero, as batch norms do.
 
-    On one colour all its values err by one cause, and by more than their own last bit.
+    On one color all its values err by one cause, and by more than their own last bit.
     """
     torch.manual_seed(seed)
     network = nn.Sequential(
@@ -103,7 +103,7 @@ def test_one_color_raises_no_alarm(threads):
         network = narrow(seed, images)
         _, alone = noise_runs(network, recorded, images)
         *_, last = in_lockstep(alone)
-        floor = noise_between(*(event.outputs[0] for event in drop_missing(last)))
+        floor = noise_between(*(layer_call.outputs[0] for layer_call in drop_missing(last)))
         with torch.inference_mode():
             error = noise_between(network(images), with_channels_in_another_order(network)(images))
         ratios.append(error / max(floor, 2.0**-24 * float(last[0].outputs[0].abs().max())))

@@ -25,9 +25,9 @@ def f32(*values):
 
 def test_the_greatest_difference_counts_not_the_mean():
     reference = torch.ones(2, 3, 100, 100)
-    ours = reference.clone()
-    ours[1, 2, 40, 7] = 1.5
-    found = measure_difference(ours, reference, 1e-3, NOISE)
+    candidate = reference.clone()
+    candidate[1, 2, 40, 7] = 1.5
+    found = measure_difference(candidate, reference, 1e-3, NOISE)
     assert (found.error, found.index) == (0.5, (1, 2, 40, 7))
     assert (found.model, found.reference, found.scale) == (1.5, 1, 1)
     assert (found.floor, found.allowed, found.error_over_noise) == (1e-3, 0.03, 500)
@@ -74,13 +74,13 @@ def test_a_part_of_the_scale_in_place_of_the_noise():
 
 
 @pytest.mark.parametrize(
-    ("ours", "reference"), [(NAN, 1), (INF, 1), (1, NAN), (1, INF), (INF, -INF), (NAN, INF)]
+    ("candidate", "reference"), [(NAN, 1), (INF, 1), (1, NAN), (1, INF), (INF, -INF), (NAN, INF)]
 )
-def test_not_finite_on_one_side_fails(ours, reference):
-    found = measure_difference(f32(0, 9, ours), f32(0, 1, reference), 100.0, NOISE)
+def test_not_finite_on_one_side_fails(candidate, reference):
+    found = measure_difference(f32(0, 9, candidate), f32(0, 1, reference), 100.0, NOISE)
     assert found.problem == "1 of 3 values are NaN or Inf on one side only"
     assert (found.index, found.error, found.ok, found.error_over_noise) == ((2,), INF, False, INF)
-    assert np.array_equal([found.model, found.reference], [ours, reference], equal_nan=True)
+    assert np.array_equal([found.model, found.reference], [candidate, reference], equal_nan=True)
 
 
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
@@ -97,7 +97,7 @@ def test_nothing_but_what_is_not_finite():
 
 
 @pytest.mark.parametrize(
-    ("ours", "reference", "message"),
+    ("candidate", "reference", "message"),
     [
         (torch.ones(1), torch.ones(3, 4), "shape [1], the reference's is [3, 4]"),
         (torch.ones(3, 4), torch.ones(4, 3), "shape [3, 4], the reference's is [4, 3]"),
@@ -108,8 +108,8 @@ def test_nothing_but_what_is_not_finite():
         (torch.ones(2).int(), torch.ones(2), "torch.int32, the reference's is torch.float32"),
     ],
 )
-def test_equal_values_in_another_form_fail(ours, reference, message):
-    found = measure_difference(ours, reference, 100.0, NOISE)
+def test_equal_values_in_another_form_fail(candidate, reference, message):
+    found = measure_difference(candidate, reference, 100.0, NOISE)
     assert (found.problem, found.index, found.error, found.ok) == (message, (), INF, False)
 
 
@@ -144,10 +144,10 @@ values = arrays(np.float32, (3, 4), elements=st.floats(-(2.0**90), 2.0**90, widt
 
 
 @given(values, values)
-def test_it_is_what_numpy_says(ours, reference):
-    found = measure_difference(torch.from_numpy(ours), torch.from_numpy(reference), 0.0, NOISE)
-    distance = np.abs(ours - reference)
+def test_it_is_what_numpy_says(candidate, reference):
+    found = measure_difference(torch.from_numpy(candidate), torch.from_numpy(reference), 0.0, NOISE)
+    distance = np.abs(candidate - reference)
     assert found.error == distance.max() == distance[found.index]
-    assert (found.model, found.reference) == (ours[found.index], reference[found.index])
+    assert (found.model, found.reference) == (candidate[found.index], reference[found.index])
     assert found.scale == np.abs(reference).max()
     assert found.ok == (distance.max() <= 30 * 2.0**-24 * found.scale)

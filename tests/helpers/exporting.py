@@ -44,7 +44,7 @@ class _Export:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.outputs: list[str] = []
-        self.names: dict[Source, str] = {Source(-1): "picture"}
+        self.names: dict[Source, str] = {Source(-1): "image"}
 
     def build(self) -> onnx.ModelProto:
         for i, operator in enumerate(self.operators):
@@ -52,7 +52,7 @@ class _Export:
         if self.model.config.head == "pico_head_v2":
             self._aligned_scores()
         height, width = self.model.config.input_size
-        image = helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, 3, height, width])
+        image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, height, width])
         outputs = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, list("nchw"))
             for name in self.outputs

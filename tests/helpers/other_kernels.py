@@ -1,6 +1,6 @@
 """Run by test_other_kernels.py as a process of its own, since OPENCV_IPP is read once.
 
-python other_kernels.py record FILE SAMPLES     what ppdet would record of a picture
+python other_kernels.py record FILE SAMPLES     what ppdet would record of an image
 python other_kernels.py compare FILE ..         ours against each, and with each fault planted
 """
 
@@ -70,7 +70,7 @@ def record(path, samples):
 
 
 def compare(path):
-    """The rungs: of the right model, and of each fault of preprocessing."""
+    """The preprocessing stage: of the right model, and of each fault of preprocessing."""
     from benchmarks.fault_injection.fault_list import PREPROCESSING
 
     with Recording(path) as recording:

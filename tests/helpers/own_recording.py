@@ -67,7 +67,7 @@ def unique_tensors(value):
 
 
 def record(model, path, encoded_image=None, samples=0, images=None, **changes):
-    """Write a recording of `model` fed with `picture`, encoded, or with `images` or noise."""
+    """Write a recording of `model` fed with `encoded_image`, or with `images` or noise."""
     config, (height, width) = model.config, model.config.input_size
     dtype = next(model.parameters()).dtype
     precision = str(dtype).removeprefix("torch.")

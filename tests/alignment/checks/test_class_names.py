@@ -23,13 +23,13 @@ def test_equal_names_are_said_to_be():
     assert stage.summary == "2 scores; the names of the classes are equal"
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(None, FOUR), (FOUR, None), (None, None)])
-def test_where_one_side_says_nothing_nothing_is_compared(ours, theirs):
-    assert compare_class_names(HEADS, ours, theirs) == HEADS
+@pytest.mark.parametrize(("model", "reference"), [(None, FOUR), (FOUR, None), (None, None)])
+def test_where_one_side_says_nothing_nothing_is_compared(model, reference):
+    assert compare_class_names(HEADS, model, reference) == HEADS
 
 
 @pytest.mark.parametrize(
-    ("theirs", "found", "expected", "diagnosis"),
+    ("reference", "found", "expected", "diagnosis"),
     [
         (
             ("dog", "cat", *FOUR[2:]),
@@ -53,8 +53,8 @@ def test_where_one_side_says_nothing_nothing_is_compared(ours, theirs):
         (FOUR[:3], "4 names", "3 names", ""),
     ],
 )
-def test_what_differs_is_named(theirs, found, expected, diagnosis):
-    stage = compare_class_names(HEADS, FOUR, theirs)
+def test_what_differs_is_named(reference, found, expected, diagnosis):
+    stage = compare_class_names(HEADS, FOUR, reference)
     assert stage.verdict == "differs"
     (finding,) = stage.findings
     assert finding.name == FINDING_NAME

@@ -117,8 +117,8 @@ def test_the_references_heads_are_its_predictors_outputs(model, recorded):
     heads = reference_heads(recorded, model.config)
     with torch.inference_mode():
         output = model(torch.from_numpy(own_recording.random_image()))
-    for ours, theirs in zip(output.logits + output.reg, heads.logits + heads.reg, strict=True):
-        assert torch.equal(ours, theirs)
+    for part, expected in zip(output.logits + output.reg, heads.logits + heads.reg, strict=True):
+        assert torch.equal(part, expected)
 
 
 def test_a_summary_has_no_heads_to_decode(model, sampled):
@@ -261,8 +261,8 @@ def test_there_and_back(head):
     config, output = OUTPUTS[head]
     found = head_output_from_layers(config, head_output_by_layer(output).get)
     assert type(found) is type(output)
-    for ours, theirs in zip(found, output, strict=True):
-        assert all(map(torch.equal, ours, theirs))
+    for part, expected in zip(found, output, strict=True):
+        assert all(map(torch.equal, part, expected))
     in_a_row = make_head_output(head, [tensor for part in output for tensor in part])
     assert in_a_row == output
     assert to_float64(output).reg[3].dtype == torch.float64

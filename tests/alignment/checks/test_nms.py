@@ -47,8 +47,8 @@ def rows_of(case, **settings):
     return rows.astype(np.float32)
 
 
-def compare(ours, theirs, case="random", in_order=True):
-    return compare_kept_boxes(ours, theirs, in_order, "boxes", nms_inputs_of(case))
+def compare(candidate, expected, case="random", in_order=True):
+    return compare_kept_boxes(candidate, expected, in_order, "boxes", nms_inputs_of(case))
 
 
 def test_kept_is_our_own_last_step():
@@ -129,60 +129,60 @@ def test_a_wrong_setting_is_found_and_named(mistake):
 
 
 def test_a_missing_box():
-    theirs = rows_of("random")
-    (finding,) = compare(theirs[1:], theirs)
+    expected = rows_of("random")
+    (finding,) = compare(expected[1:], expected)
     assert finding.found == "0 extra, 1 missing"
-    row = theirs[0]
+    row = expected[0]
     shown = f"class {int(row[0])}, {row[1]:.4f}, [{row[2]:.1f}, {row[3]:.1f}, "
     assert finding.expected.startswith(f"the 100 kept; first missing: {shown}")
 
 
 def test_an_extra_box():
-    theirs = rows_of("random")
-    extra = np.vstack([theirs, [[3, 0.5, 1, 2, 3, 4]]])
-    (finding,) = compare(extra, theirs)
+    expected = rows_of("random")
+    extra = np.vstack([expected, [[3, 0.5, 1, 2, 3, 4]]])
+    (finding,) = compare(extra, expected)
     assert finding.found == "1 extra, 0 missing"
     assert "first extra: class 3, 0.5000, [1.0, 2.0, 3.0, 4.0]" in finding.expected
     assert finding.diagnosis == UNKNOWN_CAUSE
 
 
 def test_a_box_kept_twice_is_one_extra():
-    theirs = rows_of("random")
-    (finding,) = compare(np.vstack([theirs, theirs[:1]]), theirs)
+    expected = rows_of("random")
+    (finding,) = compare(np.vstack([expected, expected[:1]]), expected)
     assert finding.found == "1 extra, 0 missing"
 
 
 def test_another_class():
-    theirs = rows_of("random")
-    ours = theirs.copy()
-    ours[7, 0] += 1
-    (finding,) = compare(ours, theirs)
+    expected = rows_of("random")
+    candidate = expected.copy()
+    candidate[7, 0] += 1
+    (finding,) = compare(candidate, expected)
     assert finding.found == "1 extra, 1 missing, 1 with another class"
 
 
 def test_one_bit_of_a_side_or_a_score_counts():
-    theirs = rows_of("random")
+    expected = rows_of("random")
     for column in range(1, 6):
-        ours = theirs.copy()
-        ours[5, column] = np.nextafter(ours[5, column], np.float32(1e9))
-        (finding,) = compare(ours, theirs)
+        candidate = expected.copy()
+        candidate[5, column] = np.nextafter(candidate[5, column], np.float32(1e9))
+        (finding,) = compare(candidate, expected)
         assert finding.found.startswith("1 extra, 1 missing")
 
 
 def test_another_order():
-    theirs = rows_of("random")
-    ours = theirs[[1, 0, *range(2, 100)]]
-    (finding,) = compare(ours, theirs)
+    expected = rows_of("random")
+    candidate = expected[[1, 0, *range(2, 100)]]
+    (finding,) = compare(candidate, expected)
     assert finding.found.startswith("in another order from row 0: class 0, ")
     assert finding.diagnosis == "the kept boxes are the same"
-    assert compare(ours, theirs, in_order=False) == []
+    assert compare(candidate, expected, in_order=False) == []
 
 
 def test_equal_scores_have_no_order():
-    theirs = rows_of("ties")
-    tied = next(i for i in range(99) if (theirs[i, :2] == theirs[i + 1, :2]).all())
-    order = [*range(tied), tied + 1, tied, *range(tied + 2, len(theirs))]
-    assert compare(theirs[order], theirs, "ties") == []
+    expected = rows_of("ties")
+    tied = next(i for i in range(99) if (expected[i, :2] == expected[i + 1, :2]).all())
+    order = [*range(tied), tied + 1, tied, *range(tied + 2, len(expected))]
+    assert compare(expected[order], expected, "ties") == []
 
 
 def test_nothing_kept_against_nothing_and_something():
@@ -204,7 +204,7 @@ def test_the_references_thresholds_are_those_of_our_own_nms():
 
 
 @pytest.mark.parametrize(
-    ("ours", "text"),
+    ("candidate", "text"),
     [
         (((1, 0.9, 0, 0, 10, 10),), "1 of 1 boxes, scores within 0, coordinates within 0 pixels"),
         (
@@ -216,9 +216,9 @@ def test_the_references_thresholds_are_those_of_our_own_nms():
         (((1, 0.9, 0, 0, 10, 10),) * 2, "1 of 1 boxes, 1 extra, scores within 0, "),
     ],
 )
-def test_end_to_end_counts_the_boxes_that_are_near(ours, text):
-    theirs = np.array([(1, 0.9, 0, 0, 10, 10)])
-    assert nms.describe_end_to_end(np.array(ours), theirs).startswith(text)
+def test_end_to_end_counts_the_boxes_that_are_near(candidate, text):
+    expected = np.array([(1, 0.9, 0, 0, 10, 10)])
+    assert nms.describe_end_to_end(np.array(candidate), expected).startswith(text)
 
 
 def test_end_to_end_with_nothing():

@@ -1,4 +1,4 @@
-"""A picture's way to the network, and what is said of each way it may go wrong."""
+"""Preprocessing of an image, and the diagnosis of each mistake in it."""
 
 from dataclasses import replace
 
@@ -87,12 +87,12 @@ WRONG = {
         "resize",
         "the reference resizes floats, not bytes, with interp 1 (linear)",
     ),
-    "colours": (
+    "colors": (
         {"rgb": False},
         "color",
         "red and blue are exchanged: the reference has BGR here",
     ),
-    "grey level": (
+    "gray level": (
         {"mean": MEAN + np.array([0, 1 / 255, 0])},
         "normalize",
         "G: mean 0.456 and std 0.224, the reference's 0.45992 and 0.224",
@@ -231,7 +231,7 @@ def test_our_steps_end_with_what_detection_feeds(encoded_image):
 
 
 def other_kernels(encoded_image, tmp_path, samples, kernels, **options):
-    """A reference whose cubic is none of ours: the exact number rounded, but for some values."""
+    """A reference with another cubic kernel: the exact number rounded, but for some values."""
     steps = ppdet_steps(encoded_image, **options)
     with use_kernels("portable"):
         source = steps["colour"].astype("f8")

@@ -1,4 +1,4 @@
-"""What another kernel may make of a picture, and what none does."""
+"""What another kernel may make of an image, and what none does."""
 
 import cv2
 import numpy as np
@@ -94,8 +94,8 @@ def test_same_kernels_are_those_of_the_same_fingerprint():
 
 
 def test_how_far_they_part_is_said():
-    ours, reference = np.array([1, 2, 3, 255], "u1"), np.array([1, 2, 4, 255], "f4")
-    assert describe_difference(ours, reference) == (
+    pixels, reference = np.array([1, 2, 3, 255], "u1"), np.array([1, 2, 4, 255], "f4")
+    assert describe_difference(pixels, reference) == (
         "another resize kernel: at most 1 gray level, in 25 % of the values"
     )
-    assert "at most 3 gray levels, in 25 %" in describe_difference(ours, np.array([1, 2, 3, 252]))
+    assert "at most 3 gray levels, in 25 %" in describe_difference(pixels, np.array([1, 2, 3, 252]))

@@ -11,11 +11,11 @@ WITHOUT = torch.tensor([0.5, 1e-4, 0.0])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ours", [True, False])
-@pytest.mark.parametrize("theirs", [True, False])
-def test_ours_become_what_the_references_formula_makes(ours, theirs):
-    adjustment = ScoreAdjustment(ours, theirs)
-    made, expected = (WITH if adds else WITHOUT for adds in (ours, theirs))
+@pytest.mark.parametrize("candidate", [True, False])
+@pytest.mark.parametrize("reference", [True, False])
+def test_scores_become_what_the_references_formula_makes(candidate, reference):
+    adjustment = ScoreAdjustment(candidate, reference)
+    made, expected = (WITH if adds else WITHOUT for adds in (candidate, reference))
     torch.testing.assert_close(adjustment.adjust_candidate(made), expected, rtol=1e-6, atol=2e-8)
     assert adjustment.adjust_reference(expected) is expected
     assert adjustment.adjust_candidate(made).dtype == torch.float32

@@ -1,4 +1,4 @@
-"""Tensors of ours against the reference's: what differs is found, placed and explained."""
+"""The model's tensors against the reference's: differences are found, located and explained."""
 
 from dataclasses import replace
 

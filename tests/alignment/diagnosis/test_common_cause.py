@@ -1,4 +1,4 @@
-"""One thing that was done to many tensors is told once, and only if it was really done."""
+"""A change to many tensors is reported once, and only if it explains them."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from picodet.alignment.result import Finding
 
 RANDOM = np.random.RandomState(3)
 SHAPES = ((24, 3, 3, 3), (48, 24, 1, 1), (96, 1, 5, 5), (116,), (116,), (64, 96, 1, 1))
-THEIRS = {f"{i}.weight": RANDOM.normal(0, 0.3, s).astype("f4") for i, s in enumerate(SHAPES)}
+REFERENCE = {f"{i}.weight": RANDOM.normal(0, 0.3, s).astype("f4") for i, s in enumerate(SHAPES)}
 
 
 def int8(array, axes):
@@ -23,8 +23,8 @@ def with_zero_point(array):
     return (np.rint(array / step - low / step) + low / step).astype("f4") * step
 
 
-def pairs(change, theirs=THEIRS):
-    return {name: (change(array).astype("f4"), array) for name, array in theirs.items()}
+def pairs(change, reference=REFERENCE):
+    return {name: (change(array).astype("f4"), array) for name, array in reference.items()}
 
 
 CAUSES = {
@@ -47,7 +47,7 @@ def test_what_was_done_to_all_is_found(cause):
     change, text = CAUSES[cause]
     found = common.common_cause(pairs(change))
     assert found.text == text
-    assert set(found.tensors) == THEIRS.keys()
+    assert set(found.tensors) == REFERENCE.keys()
 
 
 def test_int8_with_a_scale_for_each_channel():
@@ -80,18 +80,18 @@ def test_what_was_not_done_is_not_reported(change):
 
 def test_most_must_share_it():
     some = pairs(CAUSES["factor"][0])
-    others = {f"other {name}": (array + 1, array) for name, array in THEIRS.items()}
+    others = {f"other {name}": (array + 1, array) for name, array in REFERENCE.items()}
     assert common.common_cause(some | others).tensors == tuple(some)
-    others |= {"one": (THEIRS["0.weight"] + 1, THEIRS["0.weight"])}
+    others |= {"one": (REFERENCE["0.weight"] + 1, REFERENCE["0.weight"])}
     assert common.common_cause(some | others) is None
 
 
-def difference(name, ours, theirs):
+def difference(name, candidate, reference):
     def finding(explained):
         asked.append(name) if explained else None
-        return Finding(name, "ours", "theirs", "explained" if explained else "")
+        return Finding(name, "found", "expected", "explained" if explained else "")
 
-    return WeightDifference((name,), ours, theirs, finding)
+    return WeightDifference((name,), candidate, reference, finding)
 
 
 asked = []
@@ -101,12 +101,12 @@ def test_a_common_cause_is_one_finding_and_the_others_are_looked_at(monkeypatch)
     asked.clear()
     monkeypatch.setattr(common, "MAX_EXPLAINED", 2)
     differences = [difference(name, *pair) for name, pair in pairs(CAUSES["factor"][0]).items()]
-    odd = THEIRS["3.weight"]
+    odd = REFERENCE["3.weight"]
     differences += [difference(f"odd {i}", odd + 1 + i, odd) for i in range(3)]
     first, *others = group_by_cause(differences)
     assert first.name == "6 of 9 that differ, first 0.weight"
     assert first.diagnosis == "one cause: the model's are the reference's times 0.9998"
-    assert first.tensors == tuple(THEIRS)
+    assert first.tensors == tuple(REFERENCE)
     assert asked == ["odd 0", "odd 1"]
     assert [finding.name for finding in others] == ["odd 0", "odd 1", "odd 2"]
     assert others[2].diagnosis.startswith("not examined")
@@ -117,7 +117,7 @@ def test_a_second_cause_among_the_rest():
     differences = [
         difference(f"{factor} {name}", array * np.float32(factor), array)
         for factor in (0.9998, 0.9997)
-        for name, array in THEIRS.items()
+        for name, array in REFERENCE.items()
     ]
     assert [finding.diagnosis for finding in group_by_cause(differences)] == [
         "one cause: the model's are the reference's times 0.9998",

@@ -24,7 +24,7 @@ def heads():
     )
 
 
-def boxes_of(heads, centre=0.5, first=0, sides="ltrb", stride=True, transposed=False, by_bin=False):
+def boxes_of(heads, center=0.5, first=0, sides="ltrb", stride=True, transposed=False, by_bin=False):
     """[1, A, 4], a cell at a time."""
     found = []
     for maps, step in zip(heads.reg, STRIDES, strict=True):
@@ -35,8 +35,8 @@ def boxes_of(heads, centre=0.5, first=0, sides="ltrb", stride=True, transposed=F
                 means = bins.softmax(1) @ torch.arange(first, first + BINS).float()
                 far = dict(zip("ltrb", means[[("ltrb").index(s) for s in sides]], strict=True))
                 u, v = (y, x) if transposed else (x, y)
-                box = [u + centre - far["l"], v + centre - far["t"]]
-                box += [u + centre + far["r"], v + centre + far["b"]]
+                box = [u + center - far["l"], v + center - far["t"]]
+                box += [u + center + far["r"], v + center + far["b"]]
                 found.append([side * (step if stride else 1) for side in box])
     return torch.tensor(found)[None]
 
@@ -49,8 +49,8 @@ def test_the_formula_above_is_the_decoding(heads):
 @pytest.mark.parametrize(
     ("mistake", "text"),
     [
-        ({"centre": 0.0}, "anchor points are at the corners of cells"),
-        ({"centre": 1.0}, "anchor points are half a cell too far"),
+        ({"center": 0.0}, "anchor points are at the corners of cells"),
+        ({"center": 1.0}, "anchor points are half a cell too far"),
         ({"first": 1}, "the bins are counted from 1"),
         ({"sides": "tlbr"}, "left and top, right and bottom are exchanged"),
         ({"sides": "rblt"}, "left and right, top and bottom are exchanged"),

@@ -11,10 +11,10 @@ MATRIX = KERNEL[:, :, 0, 0].copy()
 VECTOR = KERNEL[:, 0, 0, 0].copy()
 
 
-def explained(ours, reference, whole=True):
+def explained(candidate, reference, whole=True):
     return explain(
         "a.weight",
-        {"a.weight": np.ascontiguousarray(ours)},
+        {"a.weight": np.ascontiguousarray(candidate)},
         {"a.weight": content_key(reference)},
         reference if whole else None,
     )
@@ -35,7 +35,7 @@ def rounded_to_bfloat16(array):
 
 
 @pytest.mark.parametrize(
-    ("ours", "text"),
+    ("candidate", "text"),
     [
         (KERNEL.swapaxes(0, 1), "output and input channels are exchanged"),
         (KERNEL.swapaxes(2, 3), "the kernel is transposed"),
@@ -45,12 +45,12 @@ def rounded_to_bfloat16(array):
     ],
 )
 @pytest.mark.parametrize("whole", [True, False])
-def test_kernels_turned_around_need_no_values_of_the_reference(ours, text, whole):
-    assert explained(ours, KERNEL, whole) == f"a.weight: {text}"
+def test_kernels_turned_around_need_no_values_of_the_reference(candidate, text, whole):
+    assert explained(candidate, KERNEL, whole) == f"a.weight: {text}"
 
 
 @pytest.mark.parametrize(
-    ("ours", "reference", "text"),
+    ("candidate", "reference", "text"),
     [
         (
             off(KERNEL, (1, 2, 0, 1), 1.01),
@@ -87,12 +87,12 @@ def test_kernels_turned_around_need_no_values_of_the_reference(ours, text, whole
         (off(VECTOR, slice(None), np.nan), VECTOR, "4 values are NaN or Inf"),
     ],
 )
-def test_usual_mistakes(ours, reference, text):
-    assert explained(ours, reference) == f"a.weight: {text}"
+def test_usual_mistakes(candidate, reference, text):
+    assert explained(candidate, reference) == f"a.weight: {text}"
 
 
 @pytest.mark.parametrize(
-    ("ours", "reference"),
+    ("candidate", "reference"),
     [
         (KERNEL + 1, KERNEL),
         (off(off(KERNEL, (0, 0, 0, 0), 2), (1, 1, 1, 1), 3), KERNEL),
@@ -101,37 +101,39 @@ def test_usual_mistakes(ours, reference, text):
         (MATRIX, np.zeros_like(MATRIX)),
     ],
 )
-def test_what_is_none_of_them_is_said_to_be_none(ours, reference):
-    assert explained(ours, reference) == UNKNOWN_CAUSE
+def test_what_is_none_of_them_is_said_to_be_none(candidate, reference):
+    assert explained(candidate, reference) == UNKNOWN_CAUSE
 
 
 def test_without_the_references_values_little_can_be_diagnosed():
     assert explained(KERNEL * np.float32(1.5), KERNEL, whole=False) == UNKNOWN_CAUSE
 
 
-def exchanged(ours, theirs, name):
-    keys = {n: content_key(array) for n, array in theirs.items()}
-    return explain(name, ours, keys, theirs[name])
+def exchanged(candidate, reference, name):
+    keys = {n: content_key(array) for n, array in reference.items()}
+    return explain(name, candidate, keys, reference[name])
 
 
 A, B, C = (np.full(3, value, "f4") for value in (1, 2, 3))
 
 
 def test_tensors_of_one_layer_exchanged():
-    theirs = {"bn.running_mean": A, "bn.running_var": B}
-    ours = {"bn.running_mean": B, "bn.running_var": A}
+    reference = {"bn.running_mean": A, "bn.running_var": B}
+    candidate = {"bn.running_mean": B, "bn.running_var": A}
     text = "bn: running_mean and running_var are exchanged"
-    assert [exchanged(ours, theirs, name) for name in theirs] == [text, text]
+    assert [exchanged(candidate, reference, name) for name in reference] == [text, text]
 
 
 def test_tensors_of_two_layers_exchanged():
-    theirs, ours = {"a.bias": A, "b.bias": B}, {"a.bias": B, "b.bias": A}
-    assert exchanged(ours, theirs, "a.bias") == "a.bias: exchanged with the reference's b.bias"
+    reference, candidate = {"a.bias": A, "b.bias": B}, {"a.bias": B, "b.bias": A}
+    assert (
+        exchanged(candidate, reference, "a.bias") == "a.bias: exchanged with the reference's b.bias"
+    )
 
 
 def test_a_tensor_that_holds_anothers():
-    theirs, ours = {"a.bias": A, "b.bias": B}, {"a.bias": B, "b.bias": B}
-    assert exchanged(ours, theirs, "a.bias") == "a.bias: holds the reference's b.bias"
-    theirs = {"a.weight": A, "a.bias": B, "c.bias": C}
-    ours = {"a.weight": B, "a.bias": B}
-    assert exchanged(ours, theirs, "a.weight") == "a.weight: holds the reference's bias"
+    reference, candidate = {"a.bias": A, "b.bias": B}, {"a.bias": B, "b.bias": B}
+    assert exchanged(candidate, reference, "a.bias") == "a.bias: holds the reference's b.bias"
+    reference = {"a.weight": A, "a.bias": B, "c.bias": C}
+    candidate = {"a.weight": B, "a.bias": B}
+    assert exchanged(candidate, reference, "a.weight") == "a.weight: holds the reference's bias"

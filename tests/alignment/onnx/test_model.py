@@ -69,19 +69,19 @@ def test_an_export_is_aligned_with_the_model(reference, exports, folded, calls, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("theirs", [False, True])
-@pytest.mark.parametrize("ours", [False, True])
-def test_folded_or_not_on_either_side(exports, theirs, ours):
+@pytest.mark.parametrize("folded_reference", [False, True])
+@pytest.mark.parametrize("folded_model", [False, True])
+def test_folded_or_not_on_either_side(exports, folded_reference, folded_model):
     images = exports[False].with_name("input.npy")
     np.save(images, own_recording.random_image())
     inputs = InputOptions(None, images, False)
     comparison = session.compare(
-        exports[theirs], exports[ours], inputs, None, None, lambda *_: None
+        exports[folded_reference], exports[folded_model], inputs, None, None, lambda *_: None
     )
     assert not differing(comparison)
     pairs = [layer for layer in comparison.layers if " + " in layer.path]
-    assert len(pairs) == (103 if theirs or ours else 0)
-    if theirs == ours:
+    assert len(pairs) == (103 if folded_reference or folded_model else 0)
+    if folded_reference == folded_model:
         assert {layer.local.error for layer in comparison.layers} == {0}
 
 

@@ -33,13 +33,13 @@ def shuffled(operators, seed=0):
 
 
 def reference(operators, shapes):
-    """A recording whose keys say which output of which operator of ours they are."""
+    """A recording whose keys name the output of the traced operator."""
     operators = tuple(
         replace(
             operator,
-            name=f"theirs {operator.name}",
+            name=f"reference {operator.name}",
             outputs=tuple(f"{operator.name}:{i}" for i in range(2)),
-            weights={role: f"theirs {name}" for role, name in operator.weights.items()},
+            weights={role: f"reference {name}" for role, name in operator.weights.items()},
         )
         for operator in operators
     )
@@ -50,11 +50,11 @@ def reference(operators, shapes):
         versions={},
         precision="float32",
         samples=0,
-        input="picture",
+        input="image",
         picture=None,
         scale_factor=(1, 1),
         settings=None,
-        weights=tuple(Weight(f"theirs {name}", name) for name in shapes),
+        weights=tuple(Weight(f"reference {name}", name) for name in shapes),
         steps=(),
         calls=(),
         operators=operators,
@@ -66,7 +66,7 @@ def reference(operators, shapes):
 
 def key(source):
     if source.operator < 0:
-        return "picture"
+        return "image"
     return f"{TRACED.operators[source.operator].name}:{source.index}"
 
 
@@ -81,7 +81,7 @@ def test_order_and_names_do_not_matter(seed):
         assert call.outputs == tuple(map(key, traced.outputs))
         assert call.folded_into is None
     assert pairing.weights == {
-        name: f"theirs {name}"
+        name: f"reference {name}"
         for name in TRACED.shapes
         if not name.endswith(("num_batches_tracked", "project"))
     }
@@ -120,13 +120,13 @@ def test_a_folded_batch_norm():
     pairing = pair_by_structure(SMALL, reference(folded(TRACED.operators, bias=True), SHAPES))
     conv, norm, stem = pairing.calls[:3]
     made = f"{TRACED.operators[0].name}:0"
-    assert (conv.path, conv.inputs, conv.outputs) == ("backbone.stem.conv", ("picture",), (None,))
+    assert (conv.path, conv.inputs, conv.outputs) == ("backbone.stem.conv", ("image",), (None,))
     assert (norm.path, norm.inputs, norm.outputs) == ("backbone.stem.bn", (None,), (made,))
     assert (conv.folded_into, norm.folded_into) == ("backbone.stem.bn", None)
     assert stem.outputs == (f"{TRACED.operators[2].name}:0",)
     one = FoldedConvBN(
-        "theirs backbone.stem.conv.weight",
-        "theirs folded",
+        "reference backbone.stem.conv.weight",
+        "reference folded",
         "backbone.stem.conv",
         "backbone.stem.bn",
     )
@@ -144,7 +144,11 @@ def test_a_tensor_that_only_the_reference_has():
     operators = list(TRACED.operators)
     operators[0] = replace(operators[0], weights={**operators[0].weights, "bias": "folded"})
     (unpaired,) = pair_by_structure(SMALL, reference(operators, SHAPES)).unpaired
-    assert (unpaired.side, unpaired.path, unpaired.type) == ("reference", "theirs folded", "tensor")
+    assert (unpaired.side, unpaired.path, unpaired.type) == (
+        "reference",
+        "reference folded",
+        "tensor",
+    )
 
 
 def test_the_bins_values_are_found_where_the_reference_decodes():
@@ -156,7 +160,7 @@ def test_the_bins_values_are_found_where_the_reference_decodes():
         Operator("mul", "mul", (Source(end + 1),), (), {"input1": "folded"}),  # strides
     ]
     pairing = pair_by_structure(SMALL, reference([*TRACED.operators, *decoding], SHAPES))
-    assert pairing.weights["head.integral.project"] == "theirs head.integral.project"
+    assert pairing.weights["head.integral.project"] == "reference head.integral.project"
     assert pairing.unpaired == ()
 
 

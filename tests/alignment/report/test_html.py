@@ -110,9 +110,9 @@ def test_a_large_error_map_is_merged_and_loses_no_maximum():
 
 def test_the_scatter_keeps_what_is_most_wrong():
     values = np.linspace(-1, 1, 100_000)
-    ours = values.copy()
-    ours[12_345] = 3.0
-    drawn = scatter(ErrorPlots(np.zeros((1, 1)), ours, values))
+    changed = values.copy()
+    changed[12_345] = 3.0
+    drawn = scatter(ErrorPlots(np.zeros((1, 1)), changed, values))
     assert drawn.count("h0") <= MAX_POINTS
     assert ">3</text>" in drawn  # the end of the axis
     nothing = np.full(3, np.nan)
