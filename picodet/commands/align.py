@@ -41,7 +41,7 @@ INPUT_OPTIONS = (
     click.option(
         "--image",
         type=InputPath(),
-        help="Image to feed both with.  [default: the bundled test image]",
+        help="Input image.  [default: the bundled test image]",
     ),
     click.option(
         "--input",
@@ -50,15 +50,13 @@ INPUT_OPTIONS = (
         help="A .npy [1, 3, H, W] instead of --image; --training: an .npz.",
     ),
     click.option(
-        "--float64", is_flag=True, help="Run both sides in float64; only if ppdet runs REFERENCE."
+        "--float64", is_flag=True, help="Compute in float64; only if ppdet runs REFERENCE."
     ),
     click.option(
         "--paddle-python", type=InputPath(), help="Python that has Paddle.  [default: this one]"
     ),
     click.option("--json", "json_file", type=OutputFile(), help="Write the outcome as JSON."),
-    click.option(
-        "--training", is_flag=True, help="Compare the first training steps instead of inference."
-    ),
+    click.option("--training", is_flag=True, help="The first training steps instead of inference."),
 )
 
 
