@@ -1,5 +1,6 @@
 """`picodet-detect`: find objects in images, and draw them."""
 
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -73,13 +74,11 @@ def detect(
     for note in network.spec.notes:
         click.echo(f"Note: {note}", err=True)
     progress = Console(stderr=True)
-    results = track(
-        detect_all(network, image_paths, out, score_thr, interp, resize),
-        description="detecting",
-        total=len(image_paths),
-        console=progress,
-        disable=not progress.is_terminal,
+    results: Iterable[ImageDetections | FailedImage] = detect_all(
+        network, image_paths, out, score_thr, interp, resize
     )
+    if progress.is_terminal:  # elsewhere rich before 14.3 prints an empty line, disabled or not
+        results = track(results, "detecting", len(image_paths), console=progress)
     with closing(network):
         outcomes = [*results, *failures]
     detected = [outcome for outcome in outcomes if isinstance(outcome, ImageDetections)]

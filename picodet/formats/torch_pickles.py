@@ -19,6 +19,7 @@ ALLOWED_GLOBALS = re.compile(
     r"|meta_tensor_no_storage)|torch\.serialization _get_layout|"
     r"torch (Size|device|[A-Z]\w*Storage|[a-z]\w*)"
 )
+DICTIONARIES = ("collections OrderedDict", "collections Counter")
 BUILTINS = ("builtins", "__builtin__")
 PUSH_OPCODES = {
     *("NONE", "NEWTRUE", "NEWFALSE", "EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET"),
@@ -37,7 +38,7 @@ class _Value:
 
     depth: int = 0  # of tuples in it
     text: str | None = None  # if it is one
-    keys: set[str] | None = None  # if it is a dictionary that something was put into
+    keys: set[str] | None = None  # if it is a dictionary
 
 
 class ForbiddenGlobalError(Exception):
@@ -58,7 +59,8 @@ def check_pickle(file: BinaryIO) -> None:
             raise ValueError(f"more than {MAX_INSTRUCTIONS:,} instructions")
         if name in PUSH_OPCODES:
             _check_operand(name, operand)
-            stack.append(_Value(text=operand if isinstance(operand, str) else None))
+            text = operand if isinstance(operand, str) else None
+            stack.append(_Value(text=text, keys=set() if name == "EMPTY_DICT" else None))
         elif name in ("BINPUT", "LONG_BINPUT"):
             memo[operand] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
@@ -70,8 +72,8 @@ def check_pickle(file: BinaryIO) -> None:
             if name.startswith("SETITEM"):
                 _set_items(popped, stack[-1])
         elif name in REPLACE_OPCODES:
-            _pop(stack, REPLACE_OPCODES[name])
-            stack.append(_Value())
+            called = _pop(stack, REPLACE_OPCODES[name])[0].text
+            stack.append(_Value(keys=set() if called in DICTIONARIES else None))
         elif name == "TUPLE" or name in TUPLE_OPCODES:
             size = len(stack) - marks.pop() if name == "TUPLE" else TUPLE_OPCODES[name]
             inner = max((value.depth for value in _pop(stack, size)), default=0)
@@ -91,7 +93,8 @@ def _check_operand(name: str, operand: object) -> None:
 
 
 def _set_items(items: list[_Value], into: _Value) -> None:
-    into.keys = into.keys or set()
+    if into.keys is None:  # torch before 2.10 does it to whatever is there (CVE-2026-24747)
+        raise ValueError("items are set of something that is not a dictionary")
     for key in items[::2]:
         if key.text is not None and key.text in into.keys:
             raise ValueError(f"{key.text!r:.80} stands twice in one dictionary")

@@ -60,9 +60,11 @@ def test_without_ipp_every_cpu_gives_the_same_bits(environment):
 
 @pytest.mark.slow
 def test_kernels_that_seldom_part_have_other_fingerprints():
-    """AVX2's and SSE4.2's give the same bits of most pictures."""
+    """AVX2's and SSE4.2's give the same bits of most pictures; of all in the IPP of 2022."""
     if not HAS_IPP or "AVX" not in describe_kernels("native"):
         pytest.skip("needs IPP and a CPU with AVX2")
+    if " 2022." in cv2.ipp.getIppVersion():
+        pytest.skip("this IPP has one kernel for both")
     cubics = {child(OPENCV_IPP=ipp)[0]["cubic"] for ipp in ("disabled", "sse42", "avx2")}
     assert len(cubics) == 3
 
