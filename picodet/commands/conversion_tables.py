@@ -1,4 +1,4 @@
-"""A conversion as tables for a terminal. Names are shown as they are, never as markup."""
+"""The result of a conversion as terminal tables. Names are shown literally, never as markup."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from picodet.errors import one_line
 
 
 def print_report(report: ConversionReport) -> None:
-    """What was recognised, where every tensor went, and what was assumed."""
+    """Print what was recognized, what became of every tensor, and what was assumed."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -28,12 +28,12 @@ def print_report(report: ConversionReport) -> None:
         height, width = report.input_size
         rows += [("classes", str(report.classes)), ("input", f"{height} x {width}")]
     rows += [
-        ("tensors", f"{report.tensors}: {report.mapped} mapped, {len(report.skipped)} left out"),
+        ("tensors", f"{report.tensors}: {report.mapped} mapped, {len(report.skipped)} skipped"),
         ("parameters", f"{report.parameters:,} ({report.parameters / 1e6:.2f} M)"),
         ("format", formats + rounded),
-        *(("left out", line) for line in _by_reason(report.skipped)),
-        *(("ours only", line) for line in _by_reason(report.initialized)),
-        *(("restored", line) for line in _by_reason(report.reconstructed)),
+        *(("skipped", line) for line in _by_reason(report.skipped)),
+        *(("initialized", line) for line in _by_reason(report.initialized)),
+        *(("reconstructed", line) for line in _by_reason(report.reconstructed)),
         *(("dropped", line) for line in _by_reason(report.dropped)),
         ("SHA-256", report.sha256),
         ("written", report.output),
@@ -59,7 +59,7 @@ def _first_of(names: Sequence[str]) -> str:
 
 
 def print_problems(problems: Sequence[Problem]) -> None:
-    """All problems of a conversion; a row for those that differ in the numbers of a name only."""
+    """Print all problems of a conversion; names that differ only in numbers share a row."""
     table = Table(box=SIMPLE)
     for header in ("problem", "tensor", "found", "expected"):
         table.add_column(header, overflow="fold")

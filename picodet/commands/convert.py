@@ -1,4 +1,4 @@
-"""`picodet-convert`: a PicoDet in any form into a file in another."""
+"""`picodet-convert`: converts a PicoDet from any form to a file in another."""
 
 from pathlib import Path
 
@@ -19,17 +19,17 @@ from picodet.files import write_json
     "--to",
     "form",
     type=click.Choice(("picodet", "ppdet", "mmdet", "huggingface")),
-    help="Whose names OUTPUT has.  [default: its suffix says]",
+    help="Naming scheme of OUTPUT.  [default: by its suffix]",
 )
 @click.option(
     "--weight-set",
     "weight_set",
     metavar="SET",
-    help="ema or raw, where SOURCE has both.  [default: ema]",
+    help="ema or raw, if SOURCE has both.  [default: ema]",
 )
 @click.option("--allow-nonfinite", is_flag=True, help="Convert weights that are NaN or Inf.")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
-@click.option("--json", "json_file", type=OutputFile(), help="Write the report for machines.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the report as JSON.")
 def convert(
     source: Path,
     output: Path,
@@ -42,21 +42,22 @@ def convert(
     overwrite: bool,
     json_file: Path | None,
 ) -> None:
-    """Turn SOURCE, a PicoDet in any form, into OUTPUT.
+    """Convert SOURCE, a PicoDet in any form, to OUTPUT.
 
-    SOURCE is a .pdparams or .pdema of PaddleDetection, the folder of a training, a Paddle inference
-    folder, an .onnx, a .pth or .safetensors (ours, the mmdet port's, a state_dict), a directory in
-    Hugging Face's form, or an official name (picodet list), which is fetched. OUTPUT is a .pth or
-    .safetensors, a .pdparams for PaddleDetection, or a directory in Hugging Face's form.
+    SOURCE is a .pdparams or .pdema of PaddleDetection, a training folder, a Paddle inference
+    folder, an .onnx, a .pth or .safetensors (of picodet, of the mmdet port, or a state_dict), a
+    directory in Hugging Face's form, or an official name (picodet list), which is fetched. OUTPUT
+    is a .pth or .safetensors, a .pdparams for PaddleDetection, or a directory in Hugging Face's
+    form.
 
-    Paddle is not needed, and nothing in SOURCE is run. What the tensors do not tell, the input
-    size and the names of the classes, is taken from the options or from the name of SOURCE.
+    Paddle is not needed, and nothing in SOURCE is executed. What the tensors do not contain, the
+    input size and the class names, is taken from the options or from the name of SOURCE.
     """
     from dataclasses import asdict
     from typing import cast
 
-    from picodet.converter import convert as port
     from picodet.converter.configure import ConvertOptions
+    from picodet.converter.convert import convert_file
     from picodet.converter.converted_model import IncompleteError
     from picodet.converter.writers import OutputFormat
     from picodet.zoo.class_names import read_class_names
@@ -66,7 +67,7 @@ def convert(
     ask = _ask_for_size if is_interactive() else None
     options = ConvertOptions(config, input_size, names, ask)
     try:
-        report = port.convert_file(
+        report = convert_file(
             source,
             output,
             options,
@@ -80,9 +81,7 @@ def convert(
 
         print_problems(error.problems)
         raise
-    from picodet.commands.conversion_tables import (
-        print_report,  # only now that the weights are gone
-    )
+    from picodet.commands.conversion_tables import print_report  # after the weights are freed
 
     print_report(report)
     if json_file:
@@ -90,7 +89,7 @@ def convert(
 
 
 def _ask_for_size(sizes: tuple[tuple[int, int], ...]) -> tuple[int, int]:
-    """Models of several sizes have these tensors; only a person can tell which one it is."""
+    """Ask for the input size: official models of several sizes have these tensors."""
     texts = ["x".join(map(str, dict.fromkeys(size))) for size in sizes]
     default = "416" if "416" in texts else texts[0] if texts else "416"
     question = f"Input size (official models with these tensors have {', '.join(texts)})"

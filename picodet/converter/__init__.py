@@ -1,1 +1,1 @@
-"""Any file that holds a PicoDet -> a PicoDet in memory, or a file in another form."""
+"""Converts any file that holds a PicoDet to a model in memory, or to a file in another form."""

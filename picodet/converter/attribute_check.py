@@ -1,6 +1,7 @@
-"""Whether the operators of a graph do what the layers do that they were found to be.
+"""Checks that a graph's operators have the attributes of the layers they were matched to.
 
-Kinds and weights are compared when a graph is matched; here is what else can be told apart.
+Operator kinds and weights are compared when the graph is matched; stride, padding, dilation,
+groups, epsilon and the slope of hard sigmoids are compared here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,15 +18,15 @@ from picodet.graphs.tracing import TracedModel
 from picodet.models.layers import HARD_SIGMOID_SLOPE, SqueezeExcite
 from picodet.models.picodet import PicoDet
 
-RELATIVE_TOLERANCE = 1e-3  # relative: a float32 that was written as a decimal is the same number
+RELATIVE_TOLERANCE = 1e-3  # a float32 that was written as a decimal counts as the same number
 
 
 def check_attributes(
     config: ModelConfig, traced: TracedModel, node_mapping: NodeMapping, graph: Graph
 ) -> None:
-    """Raise GraphError for the first operator that is set otherwise than our layer.
+    """Raise GraphError for the first operator whose attributes differ from the model's layer.
 
-    What a graph does not say is not compared.
+    Attributes that the graph does not state are not compared.
     """
     with torch.device("meta"):
         model = PicoDet(config)
@@ -35,13 +36,13 @@ def check_attributes(
         layer, attributes = model.get_submodule(path), makers[partner.name].settings
         for name, expected, found in _attribute_differences(partner.kind, layer, attributes):
             raise GraphError(
-                f"{partner.kind} {partner.name} of the graph has {name} {found}; {path} of the "
-                f"model, which it would be, has {expected}"
+                f"{partner.kind} {partner.name} of the graph has {name} {found}; the matching "
+                f"layer of the model, {path}, has {expected}"
             )
 
 
 def _path(traced: TracedModel, k: int) -> str:
-    """Of the layer that an operator is, or of the block that calls it."""
+    """The path of the layer that operator k belongs to, or of the block that calls it."""
     around = [call for call in traced.calls if k in call.operators]
     return min(around, key=lambda call: len(call.operators)).path
 
@@ -50,19 +51,19 @@ def check_names(
     traced: TracedModel,
     node_mapping: NodeMapping,
     ppdet_names: Mapping[str, str],
-    ours: Mapping[str, str],
+    torch_names: Mapping[str, str],
 ) -> None:
-    """Raise GraphError where the graph says another layer than the names beside it.
+    """Raise GraphError where the structure and the stored names give a constant different layers.
 
-    told: ppdet's names of some constants; ours: our names by ppdet's.
+    ppdet_names: ppdet's names of some constants; torch_names: the model's names by ppdet's.
     """
     for k, partner in node_mapping.partners.items():
         for role, name in traced.operators[k].weights.items():
             constant = partner.weights.get(role, "")
-            if constant in ppdet_names and ours.get(ppdet_names[constant], name) != name:
+            if constant in ppdet_names and torch_names.get(ppdet_names[constant], name) != name:
                 raise GraphError(
-                    f"{constant} stands in the graph where {name} is, and is named "
-                    f"{ppdet_names[constant]} beside it"
+                    f"{constant} is {name} by the structure of the graph, but the names stored "
+                    f"beside it say {ppdet_names[constant]}"
                 )
 
 

@@ -1,11 +1,11 @@
-"""The values of the bins: known for every PicoDet, whether a file holds them or not.
+"""The values of the regression bins, known for every PicoDet whether a file holds them or not.
 
-ppdet makes them 0 .. reg_max and never trains them, and whoever decodes raw heads takes whole
-numbers (deploy/python/picodet_postprocess.py of PaddleDetection). A checkpoint may hold others for
-one reason: its EMA averages constants too (ppdet/optimizer/ema.py). It starts from zero, its
-correction is too large, by 1.00012 between a hundred steps and 45,000, and it adds up in float32,
-where a bin comes to rest up to 1e-4 away: after 100,000 steps 3 is 3.000298. A constant has one
-such sequence of values, so that an average can be told from a tensor that is wrong by as much.
+ppdet sets them to 0 .. reg_max and never trains them, and deployments that decode raw heads use
+the integers (deploy/python/picodet_postprocess.py of PaddleDetection). A checkpoint may hold other
+values for one reason: ppdet's EMA includes constants (ppdet/optimizer/ema.py). It starts from zero,
+its bias correction is too large, by 1.00012 between a hundred steps and 45,000, and it sums in
+float32, where a bin settles up to 1e-4 away: after 100,000 steps 3 is 3.000298. A constant has one
+such sequence of values, so an EMA can be distinguished from a tensor that is wrong by as much.
 """
 
 from functools import cache
@@ -13,8 +13,8 @@ from functools import cache
 import numpy as np
 
 DECAY = 0.9998  # of every config of PicoDet, reached by (1 + step) / (10 + step)
-STEPS = 100_000  # from where on neither the average nor its correction moves
-# Relative: four units in the last place. A division may be a product with the inverse.
+STEPS = 100_000  # after these neither the EMA nor its correction changes
+# Relative: four units in the last place. A division may be done as a product with the inverse.
 ROUNDING = 2.0**-21
 
 
@@ -24,7 +24,7 @@ def exact_bins(count: int) -> np.ndarray:
 
 
 def describe_bins(values: np.ndarray) -> str | None:
-    """What right values are, in words; None for values that no training of ppdet's leaves.
+    """A description of expected values; None for values that no training of ppdet produces.
 
     values: [reg_max + 1], of a model or a file.
     """
@@ -33,8 +33,8 @@ def describe_bins(values: np.ndarray) -> str | None:
         return f"0 .. {len(exact) - 1}"
     if not np.isfinite(values).all():
         return None
-    base, description = tuple(exact.tolist()), f"0 .. {len(exact) - 1}, averaged by ppdet's EMA"
-    for _ in range(2):  # a model that was fine-tuned has its constants averaged once more
+    base, description = tuple(exact.tolist()), f"0 .. {len(exact) - 1}, as ppdet's EMA stores them"
+    for _ in range(2):  # the constants of a fine-tuned model went through the EMA twice
         ema_values = _ema_values(base)
         with np.errstate(invalid="ignore", divide="ignore"):
             close = (np.abs(ema_values - values) <= ROUNDING * np.abs(ema_values)).all(axis=1)
@@ -45,21 +45,21 @@ def describe_bins(values: np.ndarray) -> str | None:
 
 
 def notes(values: np.ndarray) -> tuple[str, ...]:
-    """What a report has to say of values that nobody would expect; of others nothing."""
+    """A note for the report if the values [reg_max + 1] are unexpected, else nothing."""
     if describe_bins(values) is not None:
         return ()
     exact = exact_bins(len(values))
     worst = int(np.abs(values - exact).argmax())
     return (
-        f"the values of the bins (head.integral.project) are not 0 .. {len(exact) - 1}, nor what "
-        f"ppdet's EMA makes of those: {worst} is {values[worst]:.9g}. Boxes are decoded with them; "
-        "whoever decodes raw heads takes whole numbers",
+        f"the values of the bins (head.integral.project) are neither 0 .. {len(exact) - 1} nor "
+        f"ppdet's EMA of them: {worst} is {values[worst]:.9g}. Boxes are decoded with the stored "
+        "values; deployments that decode raw heads use the integers",
     )
 
 
 @cache
 def _ema_values(constants: tuple[float, ...]) -> np.ndarray:
-    """What ppdet's EMA gives for them after 1 .. STEPS steps: [STEPS, bins] float32."""
+    """ppdet's EMA of these constants after 1 .. STEPS steps: [STEPS, bins] float32."""
     constant = np.array(constants, np.float32)
     values = np.empty((STEPS, len(constant)), np.float32)
     ema, corrections = np.zeros_like(constant), np.empty((STEPS, 1), np.float32)

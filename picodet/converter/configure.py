@@ -1,7 +1,7 @@
-"""What the tensors tell, what the file's name tells and what the user says -> one config.
+"""Combines tensors, file name and options into one config.
 
-Tensors tell the architecture. The input size and the names of the classes come from the user,
-else from what the file says or is called, else they are assumed, and that is said.
+The tensors determine the architecture. The input size and the class names come from the options,
+else from the file's contents or name; otherwise they are assumed, which the report notes.
 """
 
 import re
@@ -25,21 +25,21 @@ DEFAULT_SIZE = (416, 416)
 
 @dataclass(frozen=True)
 class ConvertOptions:
-    """What the user says of a checkpoint; None is left to the tensors and the file's name."""
+    """Options for a checkpoint; None leaves the choice to the tensors and the file's name."""
 
     config: str | None = None  # an official name
     input_size: Size | None = None
     classes: tuple[str, ...] | None = None
-    # asks for a size where official models with these tensors have several, for want of anything
-    # that tells it; without, the first of them is assumed
+    # asks for a size if official models with these tensors have several and nothing else states
+    # it; without it, 416 or the first of them is assumed
     ask_for_size: Callable[[tuple[Size, ...]], Size] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class FileHints:
-    """What a file says of itself beside its tensors; None for what it does not."""
+    """What a file states besides its tensors; None where it states nothing."""
 
-    name: str  # what it is called, without a suffix
+    name: str  # of the file or folder, without a suffix
     input_size: Size | None = None
     classes: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
@@ -47,7 +47,7 @@ class FileHints:
 
 @dataclass(frozen=True)
 class ResolvedConfig:
-    """The config of a detector, and what had to be assumed, with the option that says otherwise."""
+    """The config of a detector, and notes on what was assumed and which option changes it."""
 
     config: ModelConfig
     notes: tuple[str, ...]
@@ -56,9 +56,9 @@ class ResolvedConfig:
 def resolve_config(
     recognized: RecognizedModel, hints: FileHints, options: ConvertOptions
 ) -> ResolvedConfig:
-    """The config of recognised tensors.
+    """The config of recognized tensors.
 
-    Raises ConversionError where the user and the tensors contradict each other.
+    Raises ConversionError where the options contradict the tensors.
     """
     size_match = _match_size_in_name(hints.name)
     official = _named_by_user(recognized, hints, options) or _named_by_file(recognized, hints)
@@ -77,13 +77,14 @@ def resolve_config(
 
 
 def override_config(config: ModelConfig, options: ConvertOptions) -> ModelConfig:
-    """The config of a file that says everything, with what the user says otherwise.
+    """The config of a self-describing file, changed by the options.
 
-    Raises ConversionError where its weights do not allow it.
+    Raises ConversionError where the weights do not allow the change.
     """
     if options.config is not None:
         raise ConversionError(
-            f"--config {options.config}: the file says itself that it is {config.name}"
+            f"--config {options.config}: the file states that it is {config.name}; leave the "
+            "option out"
         )
     classes, size = options.classes or config.classes, options.input_size or config.input_size
     _check_count(classes, len(config.classes))
@@ -104,27 +105,27 @@ def _named_by_user(
     config = CONFIGS[name] if classes is None else replace(CONFIGS[name], classes=classes)
     if recognized != RecognizedModel.of(config):
         raise ConversionError(
-            f"{hints.name}: the tensors contradict --config {name}. They are of {recognized}; "
-            "the config "
-            f"is {RecognizedModel.of(config)}. Leave --config out, or name another"
+            f"{hints.name}: the tensors contradict --config {name}: they are those of "
+            f"{recognized}; the config is {RecognizedModel.of(config)}. Leave --config out, or "
+            "name another"
         )
     return config
 
 
 def _named_by_file(recognized: RecognizedModel, hints: FileHints) -> ModelConfig | None:
-    """The official config that the file is called after, if its tensors are that config's."""
+    """The official config that the file is named after, if its tensors match that config."""
     fitting = [config for config in CONFIGS.values() if recognized == RecognizedModel.of(config)]
     by_name = [config for config in fitting if config.name in hints.name]
     return max(by_name, key=lambda config: len(config.name), default=None)
 
 
 def _name_note(recognized: RecognizedModel, hints: FileHints) -> str | None:
-    """What the file's name says wrongly of the tensors."""
+    """A note if the file's name contradicts its tensors."""
     named = [config for name, config in CONFIGS.items() if name in hints.name]
     if not named or any(recognized == RecognizedModel.of(config) for config in named):
         return None
     best = max(named, key=lambda config: len(config.name))
-    return f"the file is named {best.name}, its tensors are of {recognized}"
+    return f"the file is named {best.name}, but its tensors are those of {recognized}"
 
 
 def _classes(
@@ -142,14 +143,13 @@ def _classes(
             return hints.classes, None
         wrong = (
             f"{hints.name} lists {len(hints.classes)} classes, its tensors have "
-            f"{recognized.num_classes}: "
-            "the list was left out"
+            f"{recognized.num_classes}: the list was ignored"
         )
     if official is not None:
         return official.classes, wrong
     if recognized.num_classes == len(COCO):
         return COCO, wrong
-    note = "the classes are numbered: the tensors do not name them, --classes FILE does"
+    note = "the class names are unknown, so the classes are numbered; --classes FILE sets them"
     return default_class_names(recognized.num_classes), f"{wrong}; {note}" if wrong else note
 
 
@@ -179,8 +179,8 @@ def _input_size(
 def _check_count(classes: tuple[str, ...], expected: int) -> None:
     if len(classes) != expected:
         raise ConversionError(
-            f"--classes names {len(classes)} classes, the tensors have {expected}; one name per "
-            "line is expected"
+            f"--classes: {len(classes)} names found; the tensors have {expected} classes; expected "
+            "one name per line"
         )
 
 
@@ -188,11 +188,11 @@ def _check_size(size: Size) -> None:
     try:
         check_input_size(size)
     except ValueError as error:
-        raise ConversionError(f"{error}; --input-size sets them") from error
+        raise ConversionError(f"{error}; set them with --input-size") from error
 
 
 def _assumed_size(recognized: RecognizedModel, options: ConvertOptions) -> tuple[Size, str | None]:
-    """What the official models with these tensors take."""
+    """The input size of the official models with these tensors, and a note if it is assumed."""
     fitting = [c for c in CONFIGS.values() if recognized == RecognizedModel.of(c)]
     fitting = fitting or [
         c for c in CONFIGS.values() if RecognizedModel.of(c).variant == recognized.variant
@@ -202,14 +202,13 @@ def _assumed_size(recognized: RecognizedModel, options: ConvertOptions) -> tuple
         return options.ask_for_size(sizes), None
     size = DEFAULT_SIZE if DEFAULT_SIZE in sizes or not sizes else sizes[0]
     return size, (
-        f"the input size {_size_text(size)} is assumed: the tensors do not tell it, nor does "
-        "the file's "
-        "name; --input-size does"
+        f"the input size {_size_text(size)} is assumed: neither the tensors nor the file's name "
+        "state it; --input-size sets it"
     )
 
 
 def _match_size_in_name(name: str) -> re.Match[str] | None:
-    """The family's name and a size; another number, such as a year, is none."""
+    """The match of family name and input size; None if the number, such as a year, is no size."""
     size_match = NAME_WITH_SIZE.search(name)
     try:
         check_input_size(_size_of(size_match) if size_match else (0, 0))
@@ -227,7 +226,7 @@ def _size_text(size: Size) -> str:
 
 
 def _config_name(config: ModelConfig, official: ModelConfig | None) -> str:
-    """An official one only where everything is as there."""
+    """An official name only if the whole config equals the official one."""
     for known in (*([official] if official else []), *CONFIGS.values()):
         if replace(config, name=known.name) == known:
             return known.name

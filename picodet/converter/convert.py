@@ -1,4 +1,4 @@
-"""Any file that holds a PicoDet -> a PicoDet in memory, or a file in another form."""
+"""Converts any file that holds a PicoDet to a model in memory, or to a file in another form."""
 
 import time
 from dataclasses import dataclass, replace
@@ -25,24 +25,24 @@ from picodet.zoo.class_names import known_class_names
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What became of a checkpoint."""
+    """The result of a conversion; what `picodet-convert` prints and writes as JSON."""
 
     source: str
-    form: str  # of the source, for people
+    form: str  # of the source, for display
     output: str
     kind: Kind
     variant: str
     classes: int  # 0 for a backbone
     input_size: tuple[int, int] | None  # height, width; of a detector
-    tensors: int  # of the source: mapped and left out
+    tensors: int  # of the source: mapped and skipped
     mapped: int
-    parameters: int  # of our model, learnable
-    dtypes: dict[str, int]  # how many of the mapped tensors came in which format
-    skipped: tuple[UnmatchedTensor, ...]
-    initialized: tuple[UnmatchedTensor, ...]
-    dropped: tuple[UnmatchedTensor, ...]  # of our model, which the output has no place for
-    reconstructed: tuple[UnmatchedTensor, ...]  # what the output has and our model has not
-    notes: tuple[str, ...]  # what was assumed, and how to say otherwise
+    parameters: int  # learnable, of the PyTorch model
+    dtypes: dict[str, int]  # number of mapped tensors by stored dtype
+    skipped: tuple[UnmatchedTensor, ...]  # of the source, which the PyTorch model does not have
+    initialized: tuple[UnmatchedTensor, ...]  # of the PyTorch model, which the source does not have
+    dropped: tuple[UnmatchedTensor, ...]  # of the PyTorch model, which the output does not have
+    reconstructed: tuple[UnmatchedTensor, ...]  # of the output, which the PyTorch model lacks
+    notes: tuple[str, ...]  # what was assumed, and which option changes it
     sha256: str  # of the file that holds the weights
     seconds: float
 
@@ -53,9 +53,11 @@ def convert_model(
     weight_set: WeightSet | None = None,
     allow_nonfinite: bool = False,
 ) -> tuple[Origin, ConvertedModel]:
-    """Raises CheckpointError for a file that is none of ours to read, GraphError for a graph that
-    is no PicoDet, ConversionError for weights that are none (IncompleteError where they nearly
-    are).
+    """Read `source` in any form and map its weights to a PyTorch model. Writes nothing.
+
+    Raises CheckpointError for a file that cannot be read, GraphError for a graph that is not a
+    PicoDet, ConversionError for weights that are not (IncompleteError, with all problems, where
+    only some tensors do not match).
     """
     opened = open_source(source, weight_set)
     if isinstance(opened, StateDictSource):
@@ -75,11 +77,11 @@ def convert_model(
 
 
 def load(source: Path, options: ConvertOptions) -> tuple[Origin, PicoDet]:
-    """The detector in a file of any form, in eval mode, on the CPU; raises as `port` does."""
+    """The detector in a file of any form, in eval mode on the CPU; raises as `convert_model`."""
     origin, converted = convert_model(source, options)
     if converted.kind != "detector":
         raise ConversionError(
-            f"{source}: holds a backbone only ({converted.config.name}); a detector is expected"
+            f"{source}: holds only a backbone ({converted.config.name}); expected a detector"
         )
     return origin, model_with_weights(
         origin.path, converted.weights, lambda: PicoDet(converted.config)
@@ -97,7 +99,7 @@ def convert_file(
 ) -> ConversionReport:
     """Convert `source` and write `output`, whole or not at all.
 
-    Raises as `port` does, and OutputError where `output` cannot be written.
+    Raises as `convert_model` does, and OutputError where `output` cannot be written.
     """
     start = time.perf_counter()
     output_format = writers.output_format_of(output, output_format)

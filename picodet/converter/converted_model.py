@@ -1,4 +1,4 @@
-"""A PicoDet in our form, and what became of the tensors that it was made of."""
+"""A converted PicoDet, and what became of the tensors of its source."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,23 +14,23 @@ from picodet.formats.meta import Kind
 
 @dataclass(frozen=True)
 class ConvertedModel:
-    """Everything that a file of weights is written from."""
+    """A converted model: everything that a file of weights is written from."""
 
     kind: Kind
     config: ModelConfig
-    weights: dict[str, np.ndarray] = field(repr=False)  # by the names of our model's state_dict
-    parameters: int  # of our model, learnable
+    weights: dict[str, np.ndarray] = field(repr=False)  # by the names of the PyTorch state_dict
+    parameters: int  # learnable, of the PyTorch model
     tensors: int  # of the source
     mapped: int
-    dtypes: dict[str, int]  # how many of the mapped tensors came in which format
+    dtypes: dict[str, int]  # number of mapped tensors by stored dtype
     skipped: tuple[UnmatchedTensor, ...]  # of the source
-    initialized: tuple[UnmatchedTensor, ...]  # of our model
-    notes: tuple[str, ...]  # what was assumed, and how to say otherwise
-    has_class_names: bool = False  # the file or the user, and not what is assumed
+    initialized: tuple[UnmatchedTensor, ...]  # of the PyTorch model
+    notes: tuple[str, ...]  # what was assumed, and which option changes it
+    has_class_names: bool = False  # whether the file or the options state the class names
 
 
 class IncompleteError(ConversionError):
-    """Tensors without a place, or places without a tensor: all of them."""
+    """Tensors are missing, unexpected or wrong; `problems` holds all of them."""
 
     def __init__(self, source: Path, variant: str, conversion: Conversion) -> None:
         count = len(conversion.problems)

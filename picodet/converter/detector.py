@@ -1,4 +1,4 @@
-"""The detector in a file of any form, to be run or to be exported."""
+"""Opens the detector in a file of any form, to run or to export it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +20,17 @@ from picodet.models.picodet import PicoDet
 
 @dataclass(frozen=True)
 class Detector:
-    """A model in eval mode on the CPU, and what there is to say of it."""
+    """A model in eval mode on the CPU, its origin, and notes on what was assumed."""
 
     model: PicoDet
-    origin: dict[str, Any]  # `source` and `sha256`: a file of ours says what it was made of
+    origin: dict[str, Any]  # `source` and `sha256`; the meta of a file that picodet wrote
     notes: tuple[str, ...]  # what was assumed
 
 
 def open_detector(path: Path, input_size: tuple[int, int] | None = None) -> Detector:
-    """input_size: (height, width), where no file says it.
+    """Open a detector. input_size: (height, width), for files that do not state it.
 
-    Raises CheckpointError for a file that holds no detector, and what `port` raises.
+    Raises CheckpointError for a file that holds no detector, and what `convert_model` raises.
     """
     if input_size is not None:
         try:
@@ -46,11 +46,11 @@ def open_detector(path: Path, input_size: tuple[int, int] | None = None) -> Dete
         first, *others = error.problems
         more = f", and {len(others)} more" if others else ""
         raise CheckpointError(
-            f"{path}: is no whole PicoDet: {first.kind} {first.name}{more}; picodet-convert lists "
-            "them"
+            f"{path}: incomplete PicoDet checkpoint: {first.kind} {first.name}{more}; "
+            "picodet-convert lists all problems"
         ) from error
     if converted.kind != "detector":
-        raise CheckpointError(f"{path}: holds a backbone alone; a detector is expected")
+        raise CheckpointError(f"{path}: holds only a backbone; expected a detector")
     model = checkpoint.model_with_weights(
         origin.path, converted.weights, lambda: PicoDet(converted.config)
     )
@@ -59,7 +59,7 @@ def open_detector(path: Path, input_size: tuple[int, int] | None = None) -> Dete
 
 
 def _is_picodet_file(path: Path) -> bool:
-    """Whether a file says of itself what it is: its weights then have one meaning only."""
+    """Whether picodet wrote it: such a file describes itself completely."""
     if path.is_dir():
         return huggingface_folder.is_hub_folder(path)
     return path.suffix in TORCH_SUFFIXES and path.is_file() and read_torch(path).meta is not None

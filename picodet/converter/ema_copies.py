@@ -1,8 +1,8 @@
-"""Averaged weights beside the others in one state_dict, as mmdet's EMA hooks leave them there.
+"""EMA weights and raw weights in one state_dict, as mmdet's EMA hook stores them.
 
 The hook (the port's mmdet/core/hook/ema.py) registers a copy of every tensor, `a.b` as `ema_a_b`,
-and swaps the two when an epoch ends, before the checkpoint is written: in such a file the averages
-stand under the own names, and the weights of the last step under `ema_`.
+and swaps the two when an epoch ends, before the checkpoint is written: in such a file the EMA
+weights have the plain names, and the raw weights of the last step the prefix `ema_`.
 """
 
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ Arrays = dict[str, np.ndarray]
 
 
 def split_ema(arrays: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
-    """The tensors under their own names, and the copies by the same names: all of them or none.
+    """Split off the `ema_` copies: tensors by name, and the copies by the same names (or none).
 
-    Underscores do not tell where dots were: names are looked for, not taken apart. Raises
-    CheckpointError where copies and tensors do not belong together one to one.
+    Underscores do not tell where dots were, so the copies' names are derived from the tensors'.
+    Raises CheckpointError where copies and tensors do not correspond one to one.
     """
     own = {name: array for name, array in arrays.items() if not name.startswith(EMA_PREFIX)}
     copies = {name: array for name, array in arrays.items() if name.startswith(EMA_PREFIX)}
@@ -29,20 +29,21 @@ def split_ema(arrays: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
     for name in own:
         copy = EMA_PREFIX + name.replace(".", "_")
         if copy in expected:
-            raise CheckpointError(f"{copy} may be the copy of {expected[copy]} or of {name}")
+            raise CheckpointError(f"{copy}: may be the EMA copy of {expected[copy]} or of {name}")
         expected[copy] = name
     for what, names in (
         ("are missing", expected.keys() - copies.keys()),
-        ("belong to no tensor", copies.keys() - expected.keys()),
+        ("match no tensor", copies.keys() - expected.keys()),
     ):
         if names:
             raise CheckpointError(
-                f"copies of {len(own)} tensors are expected beside them, as mmdet keeps them for "
-                f"averaging; {len(names)} {what}, first {min(names)}"
+                f"expected one EMA copy for each of {len(own)} tensors, as mmdet stores them; "
+                f"{len(names)} {what}, first {min(names)}"
             )
     for copy, name in expected.items():
         if copies[copy].shape != own[name].shape:
             raise CheckpointError(
-                f"{copy} is of shape {list(copies[copy].shape)}, {name} of {list(own[name].shape)}"
+                f"{copy} has shape {list(copies[copy].shape)}; expected that of {name}, "
+                f"{list(own[name].shape)}"
             )
     return own, {name: copies[copy] for copy, name in expected.items()}

@@ -1,4 +1,4 @@
-"""A graph whose tensors have lost their names -> a PicoDet, by the structure of the graph."""
+"""Converts a graph whose tensors have lost their names, by the structure of the graph."""
 
 from collections.abc import Iterable
 
@@ -21,18 +21,18 @@ from picodet.graphs.weights import find_project, read_weights
 from picodet.models.shapes import shapes_of
 
 DECODING_REASON = (
-    "part of decoding or NMS, which our model leaves to picodet.ops.decode and picodet.ops.nms"
+    "part of decoding or NMS, which picodet.ops.decode and picodet.ops.nms do outside the model"
 )
-DEFAULTS_NOTE = "mean, std and interp are ppdet's defaults: the file does not say them"
-DEFAULT_BINS_REASON = "the values of the bins, which the export does not hold: 0, 1, 2 .."
+DEFAULTS_NOTE = "mean, std and interp are ppdet's defaults: the file does not state them"
+DEFAULT_BINS_REASON = "the values of the bins, which the export does not store: 0, 1, 2 .."
 
 
 def from_graph(
     source: GraphSource, options: ConvertOptions, allow_nonfinite: bool
 ) -> ConvertedModel:
-    """Every operator has to be one of ours, and every weight to have its layer.
+    """Match every operator to the model's, and every weight to its layer.
 
-    Raises GraphError where the graph is no PicoDet, ConversionError where its weights are not.
+    Raises GraphError where the graph is not a PicoDet, ConversionError where its weights are not.
     """
     try:
         return _convert_graph(source, options, allow_nonfinite)
@@ -109,16 +109,18 @@ def _convert_graph(
 
 
 def _refuse_extra(traced: TracedModel, node_mapping: NodeMapping) -> None:
-    """A weight of the graph that our layer has no place for would be lost."""
+    """Raise GraphError for a weight that the model's layer does not have: it would be lost."""
     for k, partner in node_mapping.partners.items():
-        ours = traced.operators[k].weights
-        folded = ours.get("weight", "").removesuffix(".weight") in node_mapping.folded
-        norm = ours.get("weight", "").removesuffix(".weight") in node_mapping.folded.values()
-        extra = partner.weights.keys() - ours.keys() - ({"bias"} if folded or norm else set())
+        expected = traced.operators[k].weights
+        layer = expected.get("weight", "").removesuffix(".weight")
+        folded = layer in node_mapping.folded
+        norm = layer in node_mapping.folded.values()
+        extra = partner.weights.keys() - expected.keys() - ({"bias"} if folded or norm else set())
         if extra:
             raise GraphError(
-                f"{partner.kind} {partner.name} has {', '.join(sorted(extra))}, which the layer of "
-                f"our model has not ({', '.join(ours.values()) or traced.operators[k].name})"
+                f"{partner.kind} {partner.name} of the graph has {', '.join(sorted(extra))}, which "
+                "the matching layer of the model does not have "
+                f"({', '.join(expected.values()) or traced.operators[k].name})"
             )
 
 
@@ -133,8 +135,8 @@ def _folded_note(count: int) -> tuple[str, ...]:
     if not count:
         return ()
     return (
-        f"{count} batch norms had been folded into their convolutions: here they only add the bias "
+        f"{count} batch norms were folded into their convolutions: here they only add the bias "
         "(weight 1, mean 0, variance 1 - 1e-5). The function is the same; fine-tuning needs care, "
-        "since their statistics are not those of any data: freeze them, or train them anew with "
-        "a small learning rate",
+        "since their statistics are not those of any data: freeze them, or retrain them with a "
+        "small learning rate",
     )

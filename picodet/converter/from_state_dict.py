@@ -1,4 +1,4 @@
-"""Tensors by names -> a PicoDet, through the table of its names."""
+"""Converts tensors by name, through the name table of their model."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ from picodet.zoo.architectures import VARIANTS
 BACKBONE = "backbone."
 PARTS = (BACKBONE, "neck.", "head.", "bbox_head.")
 
-# the table that has our names on one side, and on the other those of
+# by naming scheme: the table between the PyTorch names and that scheme
 TABLES: Mapping[NamingScheme, Callable[..., NameTable]] = {
     "ppdet": name_table,
     "mmdet": mmdet_names.mmdet_table,
@@ -49,13 +49,13 @@ TABLES: Mapping[NamingScheme, Callable[..., NameTable]] = {
 
 @dataclass(frozen=True)
 class _ConversionPlan:
-    """What tensors are to become, and what of them takes part."""
+    """The model that tensors become, and which of them take part."""
 
     kind: Kind
     config: ModelConfig
     table: NameTable
     arrays: Mapping[str, np.ndarray]
-    prefix: str = ""  # that the table knows our model's names with
+    prefix: str = ""  # of the model's names in the table
     skipped: tuple[UnmatchedTensor, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -63,7 +63,11 @@ class _ConversionPlan:
 def from_state_dict(
     source: StateDictSource, options: ConvertOptions, allow_nonfinite: bool
 ) -> ConvertedModel:
-    """Raises ConversionError for what is no PicoDet (IncompleteError where it nearly is)."""
+    """Map named tensors to a model.
+
+    Raises ConversionError for tensors that are not a PicoDet's (IncompleteError, with all problems,
+    where only some do not match).
+    """
     is_backbone = not any(name.startswith(PARTS[1:]) for name in source.arrays)
     plan = (_plan_backbone if is_backbone else _plan_detector)(source, options)
     shapes, parameters = shapes_of(plan.config, plan.kind)
@@ -100,14 +104,14 @@ def _plan_detector(source: StateDictSource, options: ConvertOptions) -> _Convers
         _refuse(source)
     variant = found.variant
     table = TABLES[source.naming](variant.backbone, variant.neck, variant.head)
-    if source.naming == "mmdet":  # it has had two
+    if source.naming == "mmdet":  # it has had two spellings
         table = mmdet_names.find_table(source.arrays) or table
     resolved = resolve_config(found, source.hints, options)
     return _ConversionPlan("detector", resolved.config, table, source.arrays, notes=resolved.notes)
 
 
 def _plan_backbone(source: StateDictSource, options: ConvertOptions) -> _ConversionPlan:
-    """ImageNet weights in ppdet's names, PaddleClas's or ours, all with `backbone.` or without."""
+    """ImageNet weights by ppdet's, PaddleClas's or picodet's names, with `backbone.` or without."""
     arrays = source.arrays
     tail = {name for name in arrays if CLASSIFIER_TAIL.match(name.removeprefix(BACKBONE))}
     prefix = "" if all(name.startswith(BACKBONE) for name in arrays.keys() - tail) else BACKBONE
@@ -117,8 +121,8 @@ def _plan_backbone(source: StateDictSource, options: ConvertOptions) -> _Convers
     recognized = recognize(shapes)
     if recognized is None and (widths := esnet_widths(shapes)):
         raise ConversionError(
-            f"{source.origin.path}: an ESNet of {widths} channels, which no PicoDet has "
-            f"(PaddleClas's own are such); expected are {_known_widths()}"
+            f"{source.origin.path}: an ESNet of {widths} channels, as PaddleClas publishes; "
+            f"expected one of PicoDet's: {_known_widths()}"
         )
     if recognized is None:
         _refuse(source)
@@ -127,8 +131,8 @@ def _plan_backbone(source: StateDictSource, options: ConvertOptions) -> _Convers
     body = {prefix + name: array for name, array in arrays.items() if name not in tail}
     if options.config or options.input_size or options.classes:
         raise ConversionError(
-            f"{source.origin.path}: holds a backbone only ({backbone.name}); --config, "
-            "--input-size and --classes are for detectors"
+            f"{source.origin.path}: holds only a backbone ({backbone.name}); leave out --config, "
+            "--input-size and --classes, which are for detectors"
         )
     config = replace(VARIANTS[0], name=backbone.name, backbone=backbone, classes=())
     skipped = tuple(UnmatchedTensor(name, CLASSIFIER_REASON) for name in arrays if name in tail)
@@ -136,7 +140,7 @@ def _plan_backbone(source: StateDictSource, options: ConvertOptions) -> _Convers
 
 
 def _ppdet_shapes(source: StateDictSource) -> Shapes:
-    """Names and shapes, the names as ppdet's: by them tensors are recognised."""
+    """Shapes by ppdet's names, from which the model is recognized."""
     shapes = {name: array.shape for name, array in source.arrays.items()}
     if source.naming == "ppdet":
         return shapes
@@ -172,15 +176,15 @@ def _known_widths() -> dict[str, list[int]]:
 
 @cache
 def _variant_shapes(variant: ModelConfig) -> Shapes:
-    """The tensors that a variant has, by ppdet's names."""
+    """Shapes of the tensors of a variant, by ppdet's names."""
     table = name_table(variant.backbone, variant.neck, variant.head)
-    ours, _ = shapes_of(variant, "detector")
-    translated = {table.to_paddle(name): shape for name, shape in ours.items()}
+    shapes, _ = shapes_of(variant, "detector")
+    translated = {table.to_paddle(name): shape for name, shape in shapes.items()}
     return {translation.name: shape for translation, shape in translated.items() if translation}
 
 
 def _refuse(source: StateDictSource) -> NoReturn:
-    """Say that these are not the tensors of a PicoDet, and how far from one they are."""
+    """Raise ConversionError: these are not the tensors of a PicoDet; name the nearest variant."""
     known = _ppdet_shapes(source)
     counts = {
         variant.name: sum(
@@ -190,7 +194,7 @@ def _refuse(source: StateDictSource) -> NoReturn:
     }
     nearest = max(counts, key=lambda name: counts[name])
     raise ConversionError(
-        f"{source.origin.path}: not a PicoDet that this version knows. The nearest is {nearest}, "
-        f"which has a place for {counts[nearest]} of its {len(source.arrays)} tensors. Known are "
-        f"{', '.join(counts)}"
+        f"{source.origin.path}: not a PicoDet that this version supports. The nearest is "
+        f"{nearest}, which matches {counts[nearest]} of its {len(source.arrays)} tensors; "
+        f"supported are {', '.join(counts)}"
     )

@@ -1,6 +1,6 @@
-"""Named arrays and the shapes a model expects -> weights under the model's names, or why not.
+"""Matches named arrays to the shapes a model expects: weights by the model's names, or problems.
 
-Everything is accounted for, both ways: all problems are gathered and shown together.
+Every tensor on both sides is accounted for, and all problems are collected.
 """
 
 from collections import Counter
@@ -22,12 +22,12 @@ from picodet.formats.precision import as_float32
 
 Shape = tuple[int, ...]
 
-INTEGRAL_PROJECT = "head.integral.project"  # by our name
+INTEGRAL_PROJECT = "head.integral.project"  # the bins' values
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """Why a conversion is refused; `kind` groups the rows of the report."""
+    """One reason why a conversion is refused; `kind` groups the rows of the report."""
 
     kind: str
     name: str
@@ -37,7 +37,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class UnmatchedTensor:
-    """A tensor that exists on one side only, for a reason that is known."""
+    """A tensor that legitimately exists on one side only, and the reason."""
 
     name: str
     reason: str
@@ -45,13 +45,13 @@ class UnmatchedTensor:
 
 @dataclass(frozen=True)
 class Conversion:
-    """The outcome: `weights` may be used only if there are no `problems`."""
+    """The result; `weights` may be used only if there are no `problems`."""
 
-    weights: dict[str, np.ndarray] = field(repr=False)  # by our names, float32
-    mapped: int  # tensors of the checkpoint that found their place
+    weights: dict[str, np.ndarray] = field(repr=False)  # by the PyTorch names, float32
+    mapped: int  # number of tensors of the checkpoint that became weights
     skipped: tuple[UnmatchedTensor, ...]  # of the checkpoint
-    initialized: tuple[UnmatchedTensor, ...]  # of our model
-    dtypes: dict[str, int]  # how many of the mapped tensors came in which format
+    initialized: tuple[UnmatchedTensor, ...]  # of the PyTorch model
+    dtypes: dict[str, int]  # number of mapped tensors by stored dtype
     problems: tuple[Problem, ...]
 
     @property
@@ -67,7 +67,7 @@ def match_tensors(
     allow_nonfinite: bool = False,
     unmatched_rules: tuple[UnmatchedRule, ...] = PADDLE_ONLY,
 ) -> Conversion:
-    """Give every array of a checkpoint its place among the `expected` tensors of a model."""
+    """Match every array of a checkpoint to one of the `expected` tensors of a model."""
     translations = {name: table.to_ours(name) for name in arrays}
     matches = {name: t for name, t in translations.items() if t and t.name in expected}
     weights: dict[str, np.ndarray] = {}
@@ -75,17 +75,17 @@ def match_tensors(
     problems: list[Problem] = []
     dtypes = Counter[str]()
     for name, array in arrays.items():
-        ours = matches[name].name if name in matches else None
+        torch_name = matches[name].name if name in matches else None
         context = Context(arrays, input_size)
         outcome = _skip_unmatched(name, array, context, unmatched_rules) or _match_tensor(
-            name, array, ours, expected, allow_nonfinite
+            name, array, torch_name, expected, allow_nonfinite
         )
         if isinstance(outcome, UnmatchedTensor):
             skipped.append(outcome)
         elif isinstance(outcome, Problem):
             problems.append(outcome)
-        elif ours is not None:
-            weights[ours] = outcome
+        elif torch_name is not None:
+            weights[torch_name] = outcome
             dtypes["bfloat16" if array.dtype == np.uint16 else array.dtype.name] += 1
     mapped = len(weights)
 
@@ -125,7 +125,7 @@ def match_tensors(
 def _skip_unmatched(
     name: str, array: np.ndarray, context: Context, unmatched_rules: tuple[UnmatchedRule, ...]
 ) -> UnmatchedTensor | Problem | None:
-    """An array that our model has no place for, and legitimately so if its value is right."""
+    """An array that only the checkpoint has: skipped if a rule allows its value, else a problem."""
     for only in unmatched_rules:
         if match := only.pattern.fullmatch(name):
             value = as_float32(array)
@@ -139,31 +139,31 @@ def _skip_unmatched(
 def _match_tensor(
     name: str,
     array: np.ndarray,
-    ours: str | None,
+    torch_name: str | None,
     expected: Mapping[str, Shape],
     allow_nonfinite: bool,
 ) -> np.ndarray | Problem:
-    """One array of a checkpoint as the weight `ours`, or why it is none."""
-    if ours is None:
+    """One array of a checkpoint as the weight `torch_name`, or the problem."""
+    if torch_name is None:
         return Problem("unexpected", name, _describe(array), "no such tensor")
-    counts = ours.endswith(TORCH_ONLY_SUFFIX)  # Paddle's files have none, others of PyTorch do
+    counts = torch_name.endswith(TORCH_ONLY_SUFFIX)  # in files of PyTorch, not of Paddle
     weight = _as_count(array) if counts else as_float32(array)
-    if weight is None or weight.shape != expected[ours]:
-        counterpart = f"{list(expected[ours])} {'count' if counts else 'float'}"
+    if weight is None or weight.shape != expected[torch_name]:
+        counterpart = f"{list(expected[torch_name])} {'count' if counts else 'float'}"
         return Problem("mismatched", name, _describe(array), counterpart)
     if not allow_nonfinite and not np.isfinite(weight).all():
         found = f"{np.isnan(weight).sum()} NaN, {np.isinf(weight).sum()} Inf of {weight.size}"
-        return Problem("not finite", name, found, "numbers, or --allow-nonfinite")
-    if ours.endswith(".running_var") and (weight < 0).any():
+        return Problem("not finite", name, found, "finite numbers, or --allow-nonfinite")
+    if torch_name.endswith(".running_var") and (weight < 0).any():
         return Problem("wrong value", name, f"a variance of {weight.min()}", "0 or more")
-    if ours == INTEGRAL_PROJECT and not _are_bins(weight):
+    if torch_name == INTEGRAL_PROJECT and not _are_bins(weight):
         found = np.array2string(weight, precision=4, max_line_width=1000)
         return Problem("wrong value", name, found, f"near {np.arange(len(weight))}")
     return weight
 
 
 def _as_count(array: np.ndarray) -> np.ndarray | None:
-    """Whole numbers, 0 or more; None for others."""
+    """An int64 copy of whole numbers of 0 or more; None for others."""
     return array.astype(np.int64) if array.dtype.kind == "i" and (array >= 0).all() else None
 
 
@@ -172,6 +172,6 @@ def _describe(array: np.ndarray) -> str:
 
 
 def _are_bins(project: np.ndarray) -> bool:
-    """Whether these are 0, 1, 2 .. as they are or averaged; others are another model's."""
+    """Whether these are 0, 1, 2 .., exactly or as an EMA stores them."""
     bins = np.arange(len(project))
     return bool((np.abs(project - bins) <= EMA_TOLERANCE * np.maximum(bins, 1)).all())

@@ -1,7 +1,7 @@
-"""Checkpoints that PaddleDetection's training saves: a file, the file beside it, or their folder.
+"""Reads checkpoints of PaddleDetection's training: a `.pdparams`, a `.pdema`, or their folder.
 
-Since ppdet 2.4 `NAME.pdparams` holds the averaged weights (EMA) and `NAME.pdema` the raw ones,
-against what the suffixes say (ppdet/utils/checkpoint.py:336). `NAME.pdopt` is the optimiser's.
+Since ppdet 2.4 `NAME.pdparams` holds the EMA weights and `NAME.pdema` the raw ones, contrary to
+the suffixes (ppdet/utils/checkpoint.py:336). `NAME.pdopt` is the optimizer's state.
 """
 
 from collections.abc import Mapping
@@ -15,25 +15,27 @@ from picodet.converter.sources import Origin, StateDictSource
 from picodet.errors import CheckpointError
 from picodet.formats import pdparams
 
-WeightSet = str  # "ema" or "raw", or what a file of PyTorch calls a set of weights
+WeightSet = str  # "ema" or "raw", or the key of a set of weights in a PyTorch file
 EMA, RAW = ".pdparams", ".pdema"
 SUFFIX_OF_SET = {"ema": EMA, "raw": RAW}
 OTHER_SUFFIX = {EMA: RAW, RAW: EMA}
-PREFERRED_STEMS = ("model_final", "best_model")  # of several in a folder
+PREFERRED_STEMS = ("model_final", "best_model")  # if a folder has several
 
 
 def read_checkpoint(path: Path, weight_set: WeightSet | None) -> StateDictSource:
-    """A `.pdparams` or `.pdema`; `which` of the two, or the one that was named."""
+    """Read a `.pdparams` or `.pdema`: the one that `weight_set` selects, or `path` itself.
+
+    Raises CheckpointError where there is no such file, or it cannot be read.
+    """
     if weight_set is not None and weight_set not in SUFFIX_OF_SET:
         raise CheckpointError(
-            f"{path}: --weight-set {weight_set}: {' or '.join(SUFFIX_OF_SET)} is expected"
+            f"{path}: --weight-set {weight_set}; expected {' or '.join(SUFFIX_OF_SET)}"
         )
     checkpoint = path if weight_set is None else path.with_suffix(SUFFIX_OF_SET[weight_set])
     if not checkpoint.is_file():
         raise CheckpointError(
-            f"{checkpoint}: there is no such file, and --weight-set {weight_set} asks for it: "
-            "since ppdet 2.4 "
-            f"the averaged weights are saved as {EMA} and the raw ones as {RAW} beside it"
+            f"{checkpoint}: file not found; --weight-set {weight_set} needs it: since ppdet 2.4 "
+            f"the EMA weights are saved as {EMA} and the raw ones as {RAW} beside it"
         )
     arrays = pdparams.read(checkpoint)
     other = checkpoint.with_suffix(OTHER_SUFFIX.get(checkpoint.suffix, checkpoint.suffix))
@@ -47,33 +49,36 @@ def read_checkpoint(path: Path, weight_set: WeightSet | None) -> StateDictSource
 
 
 def read_training_folder(folder: Path, weight_set: WeightSet | None) -> StateDictSource:
-    """Of a training's folder the final weights, else the best ones, else the only ones."""
+    """Read a training folder: its final weights, else the best ones, else the only ones.
+
+    Raises CheckpointError where there are none, or several of other names.
+    """
     found = sorted(path.stem for path in folder.glob(f"*{EMA}"))
     chosen = next((name for name in PREFERRED_STEMS if name in found), found[0] if found else "")
     if not found or (len(found) > 1 and chosen not in PREFERRED_STEMS):
         raise CheckpointError(
-            f"{folder}: one {EMA} is expected, or {' or '.join(PREFERRED_STEMS)}, found "
-            f"{', '.join(found) or 'none'}; name the file"
+            f"{folder}: found {', '.join(found) or 'no ' + EMA}; expected one {EMA}, or "
+            f"{' or '.join(PREFERRED_STEMS)}; name the file"
         )
     read = read_checkpoint(folder / f"{chosen}{EMA}", weight_set)
     origin = Origin(read.origin.path, "ppdet training folder", read.origin.notes)
-    # a training's folder is called after its config, and its files are not
+    # ppdet names the folder, not the files in it, after the config
     return StateDictSource(origin, "ppdet", read.arrays, FileHints(folder.resolve().name))
 
 
 def _weight_set_note(checkpoint: Path, arrays: Mapping[str, np.ndarray], other: Path) -> str:
-    kinds = {EMA: "averaged (EMA)", RAW: "raw"}
+    kinds = {EMA: "EMA", RAW: "raw"}
     note = (
         f"the {kinds[checkpoint.suffix]} weights were used; the {kinds[other.suffix]} ones are in "
-        f"{other.name}: --weight-set {'raw' if other.suffix == RAW else 'ema'} takes them"
+        f"{other.name}: --weight-set {'raw' if other.suffix == RAW else 'ema'} selects them"
     )
     exact = {
         path.suffix: _has_exact_bins(a) for path, a in ((checkpoint, arrays), (other, _read(other)))
     }
     if exact == {EMA: True, RAW: False}:
         note += (
-            f". The two may be exchanged: the bins' values in {RAW} are averaged, those in {EMA} "
-            "are not"
+            f". The two may be swapped: the bins' values in {RAW} went through an EMA, those in "
+            f"{EMA} did not"
         )
     return note
 
@@ -81,11 +86,11 @@ def _weight_set_note(checkpoint: Path, arrays: Mapping[str, np.ndarray], other: 
 def _read(path: Path) -> Mapping[str, np.ndarray]:
     try:
         return pdparams.read(path)
-    except CheckpointError:  # nobody asked for it
+    except CheckpointError:  # the conversion does not need it
         return {}
 
 
 def _has_exact_bins(arrays: Mapping[str, np.ndarray]) -> bool | None:
-    """ppdet's average is too large by what it gets wrong, constants included (optimizer/ema.py)."""
+    """Whether the bins are 0, 1, 2 ..; ppdet's EMA makes them larger (optimizer/ema.py)."""
     bins = arrays.get(PPDET_PROJECT)
     return None if bins is None else bool(np.array_equal(bins, np.arange(bins.size)))

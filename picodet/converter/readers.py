@@ -1,4 +1,4 @@
-"""Any file or folder that holds a PicoDet -> what is in it."""
+"""Reads any file or folder that holds a PicoDet."""
 
 import json
 from pathlib import Path
@@ -17,29 +17,29 @@ from picodet.system.extras import import_error_message
 from picodet.zoo.class_names import class_names_in_metadata
 
 FORMS = (
-    "a .pdparams or .pdema of ppdet, a training's folder, a Paddle inference folder, an .onnx, a "
-    ".pth or .safetensors (of picodet, of the mmdet port, or a state_dict), or a directory in "
+    "a .pdparams or .pdema of ppdet, a training folder, a Paddle inference folder, an .onnx, a "
+    ".pth or .safetensors (of picodet, of the mmdet port, or a state_dict), a directory in "
     "Hugging Face's form, or an index of several .safetensors"
 )
 PROGRAM_PARTS = (".pdmodel", ".json", ".pdiparams")
 
 
 def open_source(path: Path, weight_set: WeightSet | None = None) -> StateDictSource | GraphSource:
-    """Read it. which: of averaged and raw weights, where both are there.
+    """Read a source of any form. weight_set: "ema" or "raw", where it has both.
 
-    Raises CheckpointError or GraphError where it is none of the forms, or damaged.
+    Raises CheckpointError or GraphError where it has none of the forms, or is damaged.
     """
     if path.is_dir():
         return _open_folder(path, weight_set)
     if reason := unreadable_reason(path):
-        raise CheckpointError(f"{path}: {reason}; expected is {FORMS}")
+        raise CheckpointError(f"{path}: {reason}; expected {FORMS}")
     if path.suffix in TORCH_SUFFIXES or is_index(path):
         return read_torch_weights(path, weight_set)
     if path.suffix == ".onnx" or path.suffix in PROGRAM_PARTS:
         _refuse_weight_set(path, weight_set)
         return _open_onnx(path) if path.suffix == ".onnx" else _open_program(path.parent)
     if path.suffix == ".pdopt":
-        raise CheckpointError(f"{path}: the optimiser's state; the weights are in a .pdparams")
+        raise CheckpointError(f"{path}: the state of an optimizer; give the .pdparams beside it")
     return read_checkpoint(path, weight_set)
 
 
@@ -55,7 +55,7 @@ def _open_folder(path: Path, weight_set: WeightSet | None) -> StateDictSource | 
     if (index := find_index(path)) is not None:
         return read_torch_weights(index, weight_set)
     found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"
-    raise CheckpointError(f"{path}: holds {found}; expected is {FORMS}")
+    raise CheckpointError(f"{path}: holds {found}; expected {FORMS}")
 
 
 def _open_program(folder: Path) -> GraphSource:
@@ -86,7 +86,7 @@ def _open_onnx(path: Path) -> GraphSource:
             raise ValueError(f"project has {len(bins)} values, reg_max is {config.reg_max}")
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
         raise CheckpointError(
-            f"{path}: its metadata {META_KEY} is not ours: {type(error).__name__} {error}"
+            f"{path}: invalid metadata {META_KEY}: {type(error).__name__} {error}; export it again"
         ) from error
     hints = FileHints(path.stem, size, class_names_in_metadata(metadata))
     return GraphSource(Origin(path, "ONNX"), graph, hints, config, bins)
@@ -95,7 +95,6 @@ def _open_onnx(path: Path) -> GraphSource:
 def _refuse_weight_set(path: Path, weight_set: WeightSet | None) -> None:
     if weight_set is not None:
         raise CheckpointError(
-            f"{path}: --weight-set {weight_set} is for training checkpoints, which hold "
-            "averaged and raw "
-            "weights; an export holds the ones it was made of"
+            f"{path}: --weight-set {weight_set} is for training checkpoints, which hold EMA and "
+            "raw weights; an export has one set: leave the option out"
         )

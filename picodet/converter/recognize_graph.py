@@ -1,4 +1,4 @@
-"""Which PicoDet a static graph is, told from the shapes of its convolutions alone."""
+"""Recognizes the PicoDet variant of a static graph from the shapes of its convolutions."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from picodet.zoo.architectures import VARIANTS
 
 
 def recognize_graph(graph: Graph, graph_outputs: GraphOutputs) -> RecognizedModel:
-    """graph: in canonical form. Raises GraphError where it is no PicoDet that we know."""
+    """The variant of a graph in canonical form. Raises GraphError if it is not a known PicoDet."""
     producers = graph.producers()
     convs = [node for node in graph.nodes if node.kind == "conv"]
     shapes = [graph.constants[conv.weights["weight"]].shape for conv in convs]
@@ -30,9 +30,9 @@ def recognize_graph(graph: Graph, graph_outputs: GraphOutputs) -> RecognizedMode
     ]
     if not fitting or len({shape[0] for shape in heads}) > 1 or len(heads) != len(STRIDES):
         raise GraphError(
-            f"no PicoDet that this version knows. Its predictors are {[list(h) for h in heads]}; "
-            f"expected are {len(STRIDES)} with the same number of outputs and of inputs "
-            f"({_known_variants(split is not None)})"
+            "not a PicoDet that this version supports: its predictors have the shapes "
+            f"{[list(h) for h in heads]}; expected {len(STRIDES)} with the same number of outputs "
+            f"and of inputs ({_known_variants(split is not None)})"
         )
     variant = max(fitting, key=lambda v: _shape_overlap(v, shapes))
     if split is not None:
@@ -41,55 +41,58 @@ def recognize_graph(graph: Graph, graph_outputs: GraphOutputs) -> RecognizedMode
         classes, bins = _num_classes(graph_outputs.scores[0], graph, variant.channels), heads[0][0]
     if bins % 4 or bins < 8:
         raise GraphError(
-            f"the predictors have {bins} outputs for the sides of boxes; four times the number of "
-            "bins is expected"
+            f"the predictors have {bins} outputs for box regression; expected four times the "
+            "number of bins"
         )
     config = replace(variant, classes=("",) * classes, reg_max=bins // 4 - 1, head_convs=0)
     per_level = 2 * len(STRIDES)
     depth = round((len(convs) - _num_convolutions(config)) / per_level)
-    # a graph that lacks one is still recognised
+    # a graph that lacks one is still recognized
     return RecognizedModel(variant, classes, min(max(depth, 0), MAX_HEAD_CONVS), config.reg_max)
 
 
 def _shape_overlap(variant: ModelConfig, shapes: Sequence[tuple[int, ...]]) -> int:
-    """How many of the convolutions have a partner of the same shape, less those that have none."""
+    """Number of convolutions with a counterpart of the same shape, minus those without one."""
     tensors, _ = shapes_of(variant, "detector")
-    ours = Counter[tuple[int, ...]](shape for shape in tensors.values() if len(shape) == 4)
-    theirs = Counter(shapes)
-    return (ours & theirs).total() - (ours - theirs).total()
+    expected = Counter[tuple[int, ...]](shape for shape in tensors.values() if len(shape) == 4)
+    found = Counter(shapes)
+    return (expected & found).total() - (expected - found).total()
 
 
 def _conv_shape(node: Node, graph: Graph) -> tuple[int, ...]:
-    """Of the weight of the convolution that an end belongs to."""
+    """The weight shape [O, I, k, k] of the convolution that produces an output."""
     shape = graph.constants[_find_upstream(node, "conv", graph).weights["weight"]].shape
     if len(shape) != 4:
-        raise GraphError(f"the convolution {node.name} has a weight of shape {list(shape)}")
+        raise GraphError(
+            f"the convolution {node.name} has a weight of shape {list(shape)}; expected four "
+            "dimensions"
+        )
     return shape
 
 
 def _find_upstream(node: Node, kind: str, graph: Graph) -> Node:
-    """The node itself, or the nearest of this kind on the way back to the picture."""
+    """The node itself, or the nearest of this kind upstream."""
     producers, name = graph.producers(), node.name
     while node.kind != kind:
         if not node.inputs or node.inputs[0] not in producers:
-            raise GraphError(f"before {name} of the graph a {kind} is expected, found none")
+            raise GraphError(f"{name} of the graph: expected a {kind} before it, found none")
         node = producers[node.inputs[0]]
     return node
 
 
 def _split_sections(split: Node, channels: int) -> tuple[int, int]:
-    """Of scores and of sides."""
+    """Channels of the class scores and of the box regression."""
     sections = split.settings.get("sections", (channels // 2, channels // 2))
     if len(sections) != 2 or sum(sections) != channels or min(sections) < 1:
         raise GraphError(
-            f"{split.name} of the graph cuts the {channels} outputs of a predictor into "
-            f"{list(sections)}; two parts are expected, of classes and of sides"
+            f"{split.name} of the graph splits the {channels} outputs of a predictor into "
+            f"{list(sections)}; expected two parts, class scores and box regression"
         )
     return int(sections[0]), int(sections[1])
 
 
 def _num_classes(score: str, graph: Graph, channels: int) -> int:
-    """Of the two convolutions behind a score the one that sees all channels: not the alignment."""
+    """Outputs of the convolution behind a score that sees all channels: not the alignment's."""
     producers = graph.producers()
     product = _find_upstream(producers[score], "mul", graph)
     found = [_conv_shape(producers[name], graph) for name in product.inputs if name in producers]

@@ -1,4 +1,4 @@
-"""What a file holds, once it is read: tensors by names, or a graph."""
+"""The content of a source once it is read: tensors by name, or a graph."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,20 +27,20 @@ class Origin:
     """Where weights come from."""
 
     path: Path  # of the file that holds them
-    form: str  # for people
-    notes: tuple[str, ...] = ()  # what was chosen or found out while reading
+    form: str  # for display
+    notes: tuple[str, ...] = ()  # what was selected or found while reading
 
 
 @dataclass(frozen=True)
 class StateDictSource:
-    """A checkpoint: tensors by the names that one of three worlds gives them."""
+    """A checkpoint: tensors by the names of one naming scheme."""
 
     origin: Origin
     naming: NamingScheme
     arrays: Mapping[str, np.ndarray]
     hints: FileHints
-    config: ModelConfig | None = None  # of a file of ours, which says everything
-    dropped: tuple[str, ...] = ()  # what else the file holds, and nobody needs here
+    config: ModelConfig | None = None  # of a file that picodet wrote
+    dropped: tuple[str, ...] = ()  # other content of the file, which is not used
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,6 @@ class GraphSource:
     origin: Origin
     graph: Graph
     hints: FileHints
-    config: ModelConfig | None = None  # of an export of ours
-    bins: tuple[float, ...] | None = None  # what it says that the bins of a side stand for
+    config: ModelConfig | None = None  # of an export that picodet wrote
+    bins: tuple[float, ...] | None = None  # the values of the regression bins, if stored
     ppdet_names: Mapping[str, str] = field(default_factory=dict)  # ppdet's names of some constants

@@ -1,7 +1,7 @@
-"""Our weights -> the arrays of a checkpoint that ppdet takes without a name too many or too few.
+"""Converts PyTorch weights to the arrays of a checkpoint that ppdet loads strictly.
 
-The inverse of `picodet.converter.match_tensors`: the same name table, read from our side, and the
-same list of what exists on one side only.
+The inverse of `picodet.converter.match_tensors`: the same name table in the other direction, and
+the same list of tensors that exist on one side only.
 """
 
 import re
@@ -19,8 +19,8 @@ from picodet.converter.names.unmatched_tensors import (
 )
 from picodet.errors import ConversionError
 
-# The order in which ppdet's heads make their layers, and so that of their state_dict. Backbones
-# and necks have it from our models, which make theirs in the same order.
+# The order in which ppdet's heads create their layers, and so of their state_dict. The backbones
+# and necks of picodet create theirs in ppdet's order already.
 HEAD_ORDER = (
     *(r"conv_feat\.se\.", r"conv_feat\.", r"p\d_feat\.", r"distribution_project\."),
     *(r"head_cls_list\.", r"head_reg_list\.", r"cls_align\.", r"head_(?:cls|reg)(?P<level>\d+)\."),
@@ -30,19 +30,17 @@ _HEAD_ORDER = [re.compile(r"head\." + beginning) for beginning in HEAD_ORDER]
 
 @dataclass(frozen=True)
 class PaddleStateDict:
-    """The arrays of a ppdet checkpoint, and what they have lost and gained."""
+    """The arrays of a ppdet checkpoint, and which tensors were added and dropped."""
 
     arrays: dict[str, np.ndarray] = field(repr=False)  # in the order of ppdet's state_dict
-    reconstructed: tuple[
-        UnmatchedTensor, ...
-    ]  # what our model has not, made again as ppdet makes it
-    dropped: tuple[UnmatchedTensor, ...]  # what ppdet has no place for
+    reconstructed: tuple[UnmatchedTensor, ...]  # which the PyTorch model lacks, set as ppdet does
+    dropped: tuple[UnmatchedTensor, ...]  # which ppdet does not have
 
 
 def to_paddle(weights: Mapping[str, np.ndarray], table: NameTable) -> PaddleStateDict:
-    """The weights of a model, by our names with their part in front, as ppdet would save them.
+    """The weights of a model, by PyTorch names such as `backbone.stem..`, as ppdet saves them.
 
-    Raises ConversionError where the table has no word for one of them.
+    Raises ConversionError where the table has no name for one of them.
     """
     dropped = [name for name in weights if name.endswith(TORCH_ONLY_SUFFIX)]
     arrays = rename_tensors({name: weights[name] for name in weights if name not in dropped}, table)
@@ -59,18 +57,18 @@ def to_paddle(weights: Mapping[str, np.ndarray], table: NameTable) -> PaddleStat
 
 
 def rename_tensors(weights: Mapping[str, np.ndarray], table: NameTable) -> dict[str, np.ndarray]:
-    """The same arrays by the table's other names; all of them or a ConversionError."""
+    """The same arrays by the table's `paddle` names. Raises ConversionError if one has none."""
     there = {name: table.to_paddle(name) for name in weights}
     if unknown := [name for name, translation in there.items() if translation is None]:
         raise ConversionError(
-            f"{len(unknown)} of {len(weights)} weights have no name on the other side, first "
-            f"{unknown[0]}: is it another architecture?"
+            f"{len(unknown)} of {len(weights)} weights have no name in the target's naming scheme, "
+            f"first {unknown[0]}: is it another architecture?"
         )
     return {there.name: weights[name] for name, there in there.items() if there}
 
 
 def _sort_key(name: str) -> tuple[int, int]:
-    """Where a name stands; alike for all that stay in the order they came in."""
+    """The position of a name in ppdet's order; equal for names that keep their order."""
     for place, beginning in enumerate(_HEAD_ORDER, 1):
         if match := beginning.match(name):
             return place, int(match.groupdict().get("level") or 0)

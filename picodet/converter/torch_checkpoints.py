@@ -1,4 +1,4 @@
-"""Weights that PyTorch saved: our own files, the mmdet port's, or a bare state_dict."""
+"""Reads weights that PyTorch saved: files of picodet, of the mmdet port, or a bare state_dict."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,9 +22,9 @@ FORMS: dict[NamingScheme, str] = {
 
 
 def read_torch_weights(path: Path, weight_set: WeightSet | None) -> StateDictSource:
-    """A file, or a directory in Hugging Face's form.
+    """Read a file, or a directory in Hugging Face's form.
 
-    Raises CheckpointError where it is damaged, or does not hold what `which` asks for.
+    Raises CheckpointError where it is damaged, or has no such `weight_set`.
     """
     is_folder = huggingface_folder.is_hub_folder(path)
     weights = huggingface_folder.weights_of(path) if is_folder else path
@@ -39,12 +39,12 @@ def read_torch_weights(path: Path, weight_set: WeightSet | None) -> StateDictSou
         return StateDictSource(origin, "picodet", file.arrays, hints, config, file.dropped)
     tensors, raw = split_ema(file.arrays)
     naming = _naming_of(tensors)
-    notes = [f"its weights were found under {file.wrapper!r}"] if file.wrapper else []
+    notes = [f"the weights were found under {file.wrapper!r}"] if file.wrapper else []
     if raw and weight_set != "raw":
-        notes.append("the averaged (EMA) weights were used; --weight-set raw takes the others")
+        notes.append("the EMA weights were used; --weight-set raw selects the raw ones")
     if naming == "mmdet":
         notes.append(
-            "the mmdet port resizes pictures linearly, which is --interp 1; 2 was noted, ppdet's"
+            "the mmdet port resizes images linearly (--interp 1); the output has ppdet's interp 2"
         )
     if weight_set not in (("ema", "raw", None) if raw else (file.wrapper, None)):
         _refuse_weight_set(path, weight_set)
@@ -62,12 +62,12 @@ def _config(path: Path, meta: Mapping[str, Any]) -> ModelConfig:
         return config_from_meta(meta)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckpointError(
-            f"{path}: its meta is not picodet's: {type(error).__name__} {error}. Convert it again"
+            f"{path}: invalid picodet meta: {type(error).__name__} {error}; convert it again"
         ) from error
 
 
 def _naming_of(names: Iterable[str]) -> NamingScheme:
-    """Told from the names alone; ppdet's where nothing speaks for another."""
+    """The naming scheme, from the names alone; ppdet's if nothing indicates another."""
     names = list(names)
     if any(name.startswith("bbox_head.") for name in names):
         return "mmdet"
@@ -79,7 +79,6 @@ def _naming_of(names: Iterable[str]) -> NamingScheme:
 def _refuse_weight_set(path: Path, weight_set: WeightSet | None) -> None:
     if weight_set is not None:
         raise CheckpointError(
-            f"{path}: has no weights called {weight_set}; --weight-set ema and --weight-set "
-            "raw are for "
-            "checkpoints of a training that hold averaged and raw ones"
+            f"{path}: has no weight set {weight_set}; --weight-set ema and --weight-set raw are "
+            "for training checkpoints that hold EMA and raw weights"
         )

@@ -1,4 +1,4 @@
-"""A PicoDet -> a file in the form that was asked for."""
+"""Writes a converted model in any of the output forms."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +26,7 @@ SUFFIXES: Mapping[str, OutputFormat] = {
 
 
 def output_format_of(output: Path, requested: OutputFormat | None) -> OutputFormat:
-    """What `output` is to be: its suffix says, and `wanted` only which names a .pth has.
+    """The format of `output`, from its suffix; `requested` only selects the names in a .pth.
 
     Raises OutputError where the two contradict each other.
     """
@@ -41,28 +41,29 @@ def output_format_of(output: Path, requested: OutputFormat | None) -> OutputForm
     if requested == "mmdet" and output.suffix == ".pth":
         return requested
     suffix = {"mmdet": ".pth", "picodet": ".pth", "ppdet": PDPARAMS, "huggingface": "no suffix"}
-    raise OutputError(f"{output}: --to {requested} wants {suffix[requested]}")
+    raise OutputError(f"{output}: --to {requested} needs {suffix[requested]}")
 
 
 def check_output(output: Path, output_format: OutputFormat, overwrite: bool) -> None:
-    """Raise OutputError where `output` cannot or must not be written; before any work is done."""
+    """Raise OutputError, before any work, where `output` cannot or must not be written."""
     (check_new_folder if output_format == "huggingface" else check_writable)(output, overwrite)
 
 
 def weights_path(output: Path, output_format: OutputFormat) -> Path:
-    """The file that the weights are going to be in."""
+    """The file that will hold the weights."""
     return output / huggingface_folder.WEIGHTS if output_format == "huggingface" else output
 
 
 def write(
     converted: ConvertedModel, output: Path, output_format: OutputFormat, meta: Mapping[str, Any]
 ) -> tuple[tuple[UnmatchedTensor, ...], tuple[UnmatchedTensor, ...]]:
-    """Whole or not at all; what the form has no place for, and what it has and our model has not.
+    """Write the file, whole or not at all; returns the dropped and the reconstructed tensors.
 
-    Raises OutputError where it cannot be written, ConversionError where it has no names for it.
+    Raises OutputError where it cannot be written, ConversionError where the format has no names
+    for the model's tensors.
     """
     if converted.kind == "backbone" and output_format != "picodet":
-        raise OutputError(f"{output}: a backbone alone is written as .pth or .safetensors")
+        raise OutputError(f"{output}: the model is only a backbone; expected .pth or .safetensors")
     if output_format in ("picodet", "huggingface"):
         checkpoint.save(output, converted.weights, meta)
         return (), ()

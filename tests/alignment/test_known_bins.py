@@ -122,5 +122,5 @@ def test_what_is_no_list_of_eight_numbers_is_refused(own, stated):
     (entry,) = (entry for entry in proto.metadata_props if entry.key == "picodet")
     entry.value = json.dumps(json.loads(entry.value) | {"project": stated})
     onnx.save(proto, file)
-    with pytest.raises(CheckpointError, match="its metadata picodet is not ours: ValueError pro"):
+    with pytest.raises(CheckpointError, match="invalid metadata picodet: ValueError pro"):
         load(file, ConversionWanted())

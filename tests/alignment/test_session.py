@@ -212,7 +212,7 @@ def test_what_was_assumed_of_a_model_is_noted(folder, two_sets):
     comparison = compare(folder, "recording.safetensors", two_sets)
     assert comparison.aligned
     (summary,) = (stage.summary for stage in comparison.stages if stage.name == "preprocessing")
-    assert "the averaged (EMA) weights were used; the raw ones are in last.pdema" in summary
+    assert "the EMA weights were used; the raw ones are in last.pdema" in summary
     assert "the input size 64x64 is the reference's: last.pdparams does not state one" in summary
 
 

@@ -51,13 +51,13 @@ def test_the_graph_as_it_is_passes(proto):
             "Conv",
             "strides",
             [1, 1],
-            "has stride (1, 1); backbone.conv1.conv of the model, which",
+            "has stride (1, 1); the matching layer of the model, backbone.conv1.conv, has (2, 2)",
         ),
         ("Conv", "strides", [2, 1], "has stride (2, 1)"),
         ("Conv", "pads", [0, 0, 0, 0], "has padding (0, 0, 0, 0)"),
-        ("Conv", "pads", [0, 0, 1, 1], "model, which it would be, has (1, 1, 1, 1)"),
+        ("Conv", "pads", [0, 0, 1, 1], "backbone.conv1.conv, has (1, 1, 1, 1)"),
         ("Conv", "dilations", [2, 2], "has dilation (2, 2)"),
-        ("Conv", "group", 3, "has groups 3; backbone.conv1.conv"),
+        ("Conv", "group", 3, "has groups 3; the matching layer of the model, backbone.conv1.conv"),
         ("BatchNormalization", "epsilon", 1e-3, "has epsilon 0.001"),
         ("BatchNormalization", "epsilon", float("nan"), "has epsilon nan"),
         ("HardSigmoid", "alpha", 0.2, "has slope 0.2"),
@@ -84,7 +84,7 @@ def test_a_number_that_was_written_as_a_decimal_is_the_same(proto, kind, name, v
 def test_what_is_not_written_has_onnxs_default(proto):
     """A hard sigmoid of 0.2 and 0.5, which MobileNetV3 has and LCNet has not."""
     del nodes_of(proto, "HardSigmoid")[0].attribute[:]
-    assert "has slope 0.2; backbone.blocks6.0.se" in refused(proto)
+    assert "has slope 0.2; the matching layer of the model, backbone.blocks6.0.se" in refused(proto)
     other = onnx.ModelProto()
     other.CopyFrom(onnx_model_of(model_of(SMALL["picodet_mobilenetv3_large_1x"])))
     for node in nodes_of(other, "HardSigmoid"):
@@ -136,7 +136,9 @@ def test_a_bias_that_has_no_place(proto):
     bias = numpy_helper.from_array(np.ones(channels, np.float32), "extra")
     proto.graph.initializer.append(bias)
     nodes_of(proto, "Conv")[0].input.append("extra")
-    assert "has bias, which the layer of our model has not (backbone.conv1.conv" in refused(proto)
+    assert "has bias, which the matching layer of the model does not have (backbone" in refused(
+        proto
+    )
 
 
 def test_a_number_that_is_added_on_the_way(proto):
@@ -158,7 +160,7 @@ def test_one_norm_that_was_folded_among_others_that_were_not(proto):
     conv.output[0] = norm.output[0]
     proto.graph.node.remove(norm)
     found = read(proto)
-    assert found.notes[-1].startswith("1 batch norms had been folded")
+    assert found.notes[-1].startswith("1 batch norms were folded")
     assert np.array_equal(
         found.weights["backbone.conv1.bn.bias"],
         numpy_helper.to_array(next(t for t in proto.graph.initializer if t.name == conv.input[2])),

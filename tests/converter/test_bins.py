@@ -32,7 +32,7 @@ def test_whole_numbers_need_no_words():
 def test_what_an_average_makes_of_them_is_known(steps):
     values = averaged(steps)
     assert not np.array_equal(values, EXACT)
-    assert bins.describe_bins(values) == "0 .. 7, averaged by ppdet's EMA"
+    assert bins.describe_bins(values) == "0 .. 7, as ppdet's EMA stores them"
     assert bins.notes(values) == ()
 
 
@@ -40,12 +40,12 @@ def test_after_a_long_training_three_is_not_three():
     """float32 adds up until it no longer moves: a checkpoint of 300 epochs holds this."""
     values = bins._ema_values(tuple(EXACT.tolist()))[-1]
     assert values[3] == pytest.approx(3.000298, abs=1e-6)
-    assert bins.describe_bins(values) == "0 .. 7, averaged by ppdet's EMA"
+    assert bins.describe_bins(values) == "0 .. 7, as ppdet's EMA stores them"
 
 
 def test_fine_tuning_averages_once_more():
     trained = bins._ema_values(tuple(EXACT.tolist()))[-1]
-    assert bins.describe_bins(averaged(500, trained)) == "0 .. 7, averaged by ppdet's EMA, twice"
+    assert bins.describe_bins(averaged(500, trained)) == "0 .. 7, as ppdet's EMA stores them, twice"
 
 
 @pytest.mark.parametrize("factor", [0.9998, 1.0001, 1.00012, 1.001, 1.019])
@@ -64,5 +64,5 @@ def test_others(values):
 
 def test_the_note_says_which():
     (note,) = bins.notes(EXACT * np.float32(1.019))
-    assert "are not 0 .. 7" in note
+    assert "are neither 0 .. 7 nor" in note
     assert "7 is 7.13300037" in note

@@ -75,13 +75,13 @@ def test_eighty_classes_are_cocos():
 def test_a_misleading_file_name_is_pointed_out():
     config, notes = both(resolve(80, "picodet_m_416_coco"))
     assert config.name == "picodet_s_416_coco"
-    named = "the file is named picodet_m_416_coco, its tensors are of picodet_s with 80 classes, "
-    assert notes == (named + "head depth 2 and reg_max 7",)
+    named = "the file is named picodet_m_416_coco, but its tensors are those of picodet_s with "
+    assert notes == (named + "80 classes, head depth 2 and reg_max 7",)
 
 
 def test_a_file_named_after_other_classes_too():
     _, notes = both(resolve(80, "picodet_s_320_voc"))
-    assert notes[0].startswith("the file is named picodet_s_320_voc, its tensors are of picodet_s")
+    assert notes[0].startswith("the file is named picodet_s_320_voc, but its tensors are those of")
 
 
 def test_a_size_that_replaces_a_configs_is_said():
@@ -93,12 +93,15 @@ def test_a_size_that_replaces_a_configs_is_said():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"config": "picodet_m_416_coco"}, "contradict --config picodet_m_416_coco. They are of "),
+        (
+            {"config": "picodet_m_416_coco"},
+            "contradict --config picodet_m_416_coco: they are those of picodet_s",
+        ),
         ({"config": "picodet_s_320_voc"}, "picodet_s with 80 classes.* is picodet_s with 20"),
         ({"config": "picodet_s_416"}, "did you mean picodet_s_416_coco"),
-        ({"classes": ("a", "b")}, "names 2 classes, the tensors have 80"),
+        ({"classes": ("a", "b")}, "2 names found; the tensors have 80 classes"),
         ({"input_size": (416, 400)}, "416x400: both sides must be multiples of 32"),
-        ({"input_size": (8224, 32)}, "up to 8192; --input-size sets them"),
+        ({"input_size": (8224, 32)}, "up to 8192; set them with --input-size"),
     ],
 )
 def test_contradictions_are_errors(options, message):
@@ -175,7 +178,7 @@ class TestFileHints:
         config, notes = both(resolve_config(recognized(1), hints, ConvertOptions()))
         assert config == CONFIGS["picodet_s_192_pedestrian"]
         assert notes == (
-            "picodet_s_192_pedestrian lists 80 classes, its tensors have 1: the list was left out",
+            "picodet_s_192_pedestrian lists 80 classes, its tensors have 1: the list was ignored",
         )
 
     def test_an_architecture_knows_its_preprocessing(self):

@@ -89,12 +89,14 @@ def test_a_model_is_loaded_without_a_file_of_ours(source):
 def test_a_backbone_alone_is_no_detector(tmp_path):
     arrays = {n: a for n, a in checkpoint_of(V2).items() if n.startswith("backbone.")}
     seeded.write(arrays, tmp_path / "b.pdparams")
-    with pytest.raises(ConversionError, match=r"a backbone only \(lcnet_x0_35\); a detector is"):
+    with pytest.raises(
+        ConversionError, match=r"only a backbone \(lcnet_x0_35\); expected a detector"
+    ):
         load(tmp_path / "b.pdparams", ConvertOptions())
     convert_file(tmp_path / "b.pdparams", tmp_path / "b.pth", ConvertOptions())
     assert len(load_backbone(tmp_path / "b.pth").state_dict()) == 27 * 6 + 8
     for name in ("c.pdparams", "c"):
-        with pytest.raises(OutputError, match=r"alone is written as \.pth or \.safetensors"):
+        with pytest.raises(OutputError, match=r"only a backbone; expected \.pth or \.safetensors"):
             convert_file(tmp_path / "b.pth", tmp_path / name, ConvertOptions())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.pdparams", "b.pth"]
 

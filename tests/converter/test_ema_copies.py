@@ -36,7 +36,7 @@ def test_without_any():
 def test_any_names_are_found_or_said_to_be_alike(names):
     own, copies = state_dict(names)
     if len(copies) < len(own):  # a.b and a_b
-        with pytest.raises(CheckpointError, match="may be the copy of"):
+        with pytest.raises(CheckpointError, match="may be the EMA copy of"):
             split_ema(own | copies)
     else:
         found, last = split_ema(own | copies)
@@ -46,9 +46,15 @@ def test_any_names_are_found_or_said_to_be_alike(names):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda own, copies: copies.pop("ema_a_b"), "of 2 tensors .* 1 are missing, first ema_a_b"),
-        (lambda own, copies: own.pop("c"), "of 1 tensors .* 1 belong to no tensor, first ema_c"),
-        (lambda own, copies: copies.update(ema_c=np.ones(3)), r"ema_c is of shape \[3\], c of \[2"),
+        (
+            lambda own, copies: copies.pop("ema_a_b"),
+            "each of 2 tensors.* 1 are missing, first ema_a_b",
+        ),
+        (lambda own, copies: own.pop("c"), "each of 1 tensors.* 1 match no tensor, first ema_c"),
+        (
+            lambda own, copies: copies.update(ema_c=np.ones(3)),
+            r"ema_c has shape \[3\]; expected that of c, \[2",
+        ),
     ],
 )
 def test_one_too_many_or_too_few(change, message):

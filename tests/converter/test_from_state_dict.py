@@ -126,7 +126,7 @@ def test_what_is_missing_or_too_much_is_an_error_with_a_table():
 def test_another_detector_is_named_as_such():
     other = {"backbone.conv1.conv.weight": np.ones((16, 3, 3, 3)), "neck.x": np.ones(1)}
     other["neck.conv_t.convs.0.bn.bias"] = np.ones(96)
-    message = "not a PicoDet .* is picodet_s_lcnet, which has a place for 2 of its 3 tensors"
+    message = "not a PicoDet .* is picodet_s_lcnet, which matches 2 of its 3 tensors"
     with pytest.raises(ConversionError, match=message):
         converted(other)
 
@@ -150,8 +150,8 @@ class TestOwnFile:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"config": "picodet_s_416_coco"}, "--config picodet_s_416_coco: the file says itself"),
-            ({"classes": ("a",)}, "--classes names 1 classes, the tensors have 3"),
+            ({"config": "picodet_s_416_coco"}, "--config picodet_s_416_coco: the file states that"),
+            ({"classes": ("a",)}, "--classes: 1 names found; the tensors have 3 classes"),
             ({"input_size": (100, 96)}, "multiples of 32"),
         ],
     )
@@ -222,7 +222,7 @@ class TestBackbone:
 
     @pytest.mark.parametrize("options", [{"classes": ("a",)}, {"input_size": (96, 96)}])
     def test_options_of_detectors_do_not_apply(self, options):
-        with pytest.raises(ConversionError, match="a backbone only"):
+        with pytest.raises(ConversionError, match="holds only a backbone"):
             converted(backbone_of(checkpoint_of(V1)), **options)
 
 

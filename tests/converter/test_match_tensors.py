@@ -56,7 +56,9 @@ def test_all_problems_are_told_together(arrays):
     assert Problem("mismatched", "head.head_cls1.bias", "[35] int64", "[35] float") in found
     nonfinite = "neck.conv_t.convs.0.bn.bias"
     assert (
-        Problem("not finite", nonfinite, "1 NaN, 1 Inf of 96", "numbers, or --allow-nonfinite")
+        Problem(
+            "not finite", nonfinite, "1 NaN, 1 Inf of 96", "finite numbers, or --allow-nonfinite"
+        )
         in found
     )
     assert Counter(problem.kind for problem in found) == {

@@ -48,13 +48,13 @@ def test_without_a_choice_it_is_the_file_that_was_named_and_that_is_said(folder)
     assert (value_of(averaged), averaged.origin.notes) == (
         1,
         (
-            "the averaged (EMA) weights were used; the raw ones are in model_final.pdema: "
-            "--weight-set raw takes them",
+            "the EMA weights were used; the raw ones are in model_final.pdema: "
+            "--weight-set raw selects them",
         ),
     )
     raw = read_checkpoint(folder / "model_final.pdema", None)
     assert (value_of(raw), raw.origin.path.suffix) == (2, ".pdema")
-    assert raw.origin.notes[0].startswith("the raw weights were used; the averaged (EMA) ones are")
+    assert raw.origin.notes[0].startswith("the raw weights were used; the EMA ones are")
 
 
 def test_a_file_alone_needs_no_word(folder):
@@ -67,7 +67,7 @@ def test_a_file_alone_needs_no_word(folder):
 def test_a_partner_that_is_missing(folder, which, left):
     (folder / f"model_final{'.pdema' if which == 'raw' else '.pdparams'}").unlink()
     text = refused(read_checkpoint, folder / f"model_final{left}", which)
-    assert f"there is no such file, and --weight-set {which} asks for it: since ppdet 2.4" in text
+    assert f"file not found; --weight-set {which} needs it: since ppdet 2.4" in text
 
 
 @pytest.mark.parametrize("name", ["model_final.pdparams", "model_final.pdema"])
@@ -76,7 +76,7 @@ def test_an_exchanged_pair_is_noticed_by_its_bins(folder, name):
     save(folder / "model_final.pdparams", 2, EXACT)
     save(folder / "model_final.pdema", 1, AVERAGED)
     (note,) = read_checkpoint(folder / name, None).origin.notes
-    assert "The two may be exchanged: the bins' values in .pdema are averaged" in note
+    assert "The two may be swapped: the bins' values in .pdema went through an EMA" in note
 
 
 @pytest.mark.parametrize("bins", [(EXACT, EXACT), (AVERAGED, AVERAGED), (AVERAGED, EXACT)])
@@ -98,7 +98,7 @@ def test_a_partner_that_is_damaged_does_not_matter(folder):
 @pytest.mark.parametrize("which", ["average", "EMA", ""])
 def test_there_are_two_sets_and_no_third(folder, which):
     text = refused(read_checkpoint, folder / "model_final.pdparams", which)
-    assert f"--weight-set {which}: ema or raw is expected" in text
+    assert f"--weight-set {which}; expected ema or raw" in text
 
 
 def test_another_suffix_has_no_partner(folder):
@@ -137,14 +137,17 @@ class TestFolder:
         (folder / "model_final.pdparams").rename(folder / "0.pdparams")
         save(folder / "1.pdparams", 1)
         text = refused(read_training_folder, folder, None)
-        assert "one .pdparams is expected, or model_final or best_model, found 0, 1; name" in text
+        assert (
+            "found 0, 1; expected one .pdparams, or model_final or best_model; name the file"
+            in text
+        )
 
     def test_without_weights_it_is_none(self, folder):
         for name in ("model_final.pdparams", "model_final.pdema"):
             (folder / name).unlink()
-        assert "found none" in refused(read_training_folder, folder, None)
-        assert "holds model_final.pdopt; expected is" in refused(open_source, folder)
+        assert "found no .pdparams" in refused(read_training_folder, folder, None)
+        assert "holds model_final.pdopt; expected a .pdparams" in refused(open_source, folder)
 
     def test_the_optimisers_state_is_refused_as_such(self, folder):
         text = refused(open_source, folder / "model_final.pdopt")
-        assert "the optimiser's state; the weights are in a .pdparams" in text
+        assert "the state of an optimizer; give the .pdparams beside it" in text

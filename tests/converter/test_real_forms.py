@@ -53,7 +53,7 @@ def test_an_official_folder_is_its_checkpoint_and_lists_the_wrong_labels(shared)
     assert found.config == CONFIGS[PEDESTRIAN]
     assert not differing(found.weights, shared / "weights" / f"{PEDESTRIAN}.pdparams")
     assert found.notes == (
-        "picodet_s_192_pedestrian lists 80 classes, its tensors have 1: the list was left out",
+        "picodet_s_192_pedestrian lists 80 classes, its tensors have 1: the list was ignored",
     )
 
 
@@ -77,7 +77,7 @@ def test_official_onnx_files_are_their_checkpoints_with_norms_folded(shared, nam
     _, found = convert_model(shared / "weights" / f"{name}.onnx", ConvertOptions())
     assert found.config == CONFIGS[name]
     assert not differing(found.weights, shared / "weights" / f"{name}.pdparams")
-    assert found.notes[-1].startswith(f"{norms} batch norms had been folded")
+    assert found.notes[-1].startswith(f"{norms} batch norms were folded")
     assert {one.name for one in found.initialized if "num_batches" not in one.name} == {
         "head.integral.project"
     }

@@ -66,20 +66,20 @@ def test_a_split_that_does_not_say_where_cuts_in_two():
     [
         (
             head_v1_graph(channels=97),
-            "no PicoDet that this version knows. Its predictors are .*picodet_s 96",
+            "not a PicoDet that this version supports: its predictors .*picodet_s 96",
         ),
         (
             head_v1_graph((3, 31)),
-            r"side0 of the graph cuts the 35 outputs of a predictor into \[3, 31\]",
+            r"side0 of the graph splits the 35 outputs of a predictor into \[3, 31\]",
         ),
-        (head_v1_graph((0, 35)), r"into \[0, 35\]; two parts are expected"),
-        (head_v1_graph((1, 2, 32)), r"into \[1, 2, 32\]; two parts are expected"),
+        (head_v1_graph((0, 35)), r"into \[0, 35\]; expected two parts"),
+        (head_v1_graph((1, 2, 32)), r"into \[1, 2, 32\]; expected two parts"),
         (
             head_v1_graph((5, 30)),
-            "30 outputs for the sides of boxes; four times the number of bins is",
+            "30 outputs for box regression; expected four times the number of bins",
         ),
-        (head_v1_graph((31, 4)), "4 outputs for the sides of boxes"),
-        (head_v2_graph(33), "33 outputs for the sides of boxes"),
+        (head_v1_graph((31, 4)), "4 outputs for box regression"),
+        (head_v2_graph(33), "33 outputs for box regression"),
         (head_v2_graph(reg_weight=(32,)), r"the convolution side0 has a weight of shape \[32\]"),
     ],
 )
@@ -91,6 +91,6 @@ def test_what_no_picodet_has(graph, message):
 def test_a_head_that_nothing_makes():
     nodes = tuple(node for node in head_v1_graph().nodes if node.kind == "split")
     with pytest.raises(
-        GraphError, match="before side0 of the graph a conv is expected, found none"
+        GraphError, match="side0 of the graph: expected a conv before it, found none"
     ):
         recognize_graph(Graph(nodes, ("x",), (), {}), OUTPUTS)

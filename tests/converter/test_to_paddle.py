@@ -111,7 +111,9 @@ def test_a_backbone_alone_has_nothing_restored():
 
 
 def test_weights_of_another_architecture():
-    with pytest.raises(ConversionError, match="have no name on the other side, first backbone"):
+    with pytest.raises(
+        ConversionError, match="have no name in the target's naming scheme, first backbone"
+    ):
         to_paddle(weights_of(S), table_of(XS_LCNET))
 
 

@@ -50,7 +50,7 @@ class TestMMDet:
         assert origin.form == "mmdet port"
         assert not differing(converted.weights, V1)
         assert (converted.config.name, converted.config.input_size) == ("picodet_s_320", (320, 320))
-        assert any("resizes pictures linearly, which is --interp 1" in n for n in converted.notes)
+        assert any("resizes images linearly (--interp 1)" in n for n in converted.notes)
 
     @pytest.mark.parametrize(
         "meta",
@@ -90,11 +90,11 @@ class TestMMDet:
         for which in (None, "ema"):
             read = read_torch_weights(path, which)
             assert not any(array.any() for array in read.arrays.values())
-            assert any("(EMA) weights were used; --weight-set raw" in n for n in read.origin.notes)
+            assert any("EMA weights were used; --weight-set raw" in n for n in read.origin.notes)
 
     def test_there_is_no_third_set(self, saved):
         path = saved({"state_dict": averaged(mmdet()), "meta": {}})
-        with pytest.raises(CheckpointError, match="has no weights called best"):
+        with pytest.raises(CheckpointError, match="has no weight set best"):
             read_torch_weights(path, "best")
 
     def test_a_model_that_the_port_does_not_have(self, tmp_path):
@@ -124,7 +124,7 @@ class TestStateDict:
     def test_where_the_weights_were_found_is_said(self, saved):
         path = saved({"model": model_of(V2).state_dict(), "epoch": 3})
         _, converted = convert_model(path, NAMED)
-        assert converted.notes == ("its weights were found under 'model'",)
+        assert converted.notes == ("the weights were found under 'model'",)
         assert [(one.name, one.reason) for one in converted.skipped] == [
             ("epoch", "not a weight of the model")
         ]
@@ -146,9 +146,7 @@ class TestStateDict:
         assert converted.initialized == ()
 
     def test_a_choice_where_there_is_none(self, saved):
-        with pytest.raises(
-            CheckpointError, match="has no weights called ema; --weight-set ema and"
-        ):
+        with pytest.raises(CheckpointError, match="has no weight set ema; --weight-set ema and"):
             convert_model(saved(model_of(V2).state_dict()), NAMED, "ema")
 
 
@@ -173,7 +171,7 @@ class TestOurs:
         assert origin.form == expected
 
     def test_holds_one_set(self, path):
-        with pytest.raises(CheckpointError, match=r"--weight-set raw is for|no weights called raw"):
+        with pytest.raises(CheckpointError, match=r"--weight-set raw is for|no weight set raw"):
             convert_model(path, ConvertOptions(), "raw")
 
     def test_goes_on_to_paddle(self, path, tmp_path):
@@ -193,7 +191,7 @@ class TestOurs:
     def test_a_damaged_meta_is_an_error(self, tmp_path):
         meta = make_meta(self.CONFIG, "detector", "x", "0" * 64) | {"neck": "none"}
         torch.save({"state_dict": model_of(V2).state_dict(), "meta": meta}, tmp_path / "x.pth")
-        with pytest.raises(CheckpointError, match="its meta is not picodet's: ValueError one of"):
+        with pytest.raises(CheckpointError, match="invalid picodet meta: ValueError one of"):
             convert_model(tmp_path / "x.pth", ConvertOptions())
 
 

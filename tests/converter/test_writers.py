@@ -37,12 +37,12 @@ def test_the_suffix_says_it(name, to, form):
         ("x.onnx", None, r"the suffix must be one of \.pth, \.safetensors, \.pdparams, or none"),
         ("model.v2", None, "the suffix must be one of"),
         ("x.onnx", "picodet", "the suffix must be one of"),
-        ("x.safetensors", "mmdet", r"x\.safetensors: --to mmdet wants \.pth"),
-        ("x.pdparams", "mmdet", r"--to mmdet wants \.pth"),
-        ("x.pdparams", "picodet", r"--to picodet wants \.pth"),
-        ("x.pth", "ppdet", r"--to ppdet wants \.pdparams"),
-        ("x.pth", "huggingface", "--to huggingface wants no suffix"),
-        ("x", "ppdet", r"--to ppdet wants \.pdparams"),
+        ("x.safetensors", "mmdet", r"x\.safetensors: --to mmdet needs \.pth"),
+        ("x.pdparams", "mmdet", r"--to mmdet needs \.pth"),
+        ("x.pdparams", "picodet", r"--to picodet needs \.pth"),
+        ("x.pth", "ppdet", r"--to ppdet needs \.pdparams"),
+        ("x.pth", "huggingface", "--to huggingface needs no suffix"),
+        ("x", "ppdet", r"--to ppdet needs \.pdparams"),
     ],
 )
 def test_contradictions_are_errors(name, to, message):

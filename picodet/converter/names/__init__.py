@@ -1,1 +1,1 @@
-"""Names of tensors: the tables that translate them, and which model they belong to."""
+"""Tensor names: the tables that translate them, and recognizing a model by them."""

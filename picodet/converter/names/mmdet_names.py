@@ -1,17 +1,17 @@
-"""The names of the mmdet port of PicoDet, github.com/Bo396543018/Picodet_Pytorch, and ours.
+"""The names of the mmdet port of PicoDet, github.com/Bo396543018/Picodet_Pytorch.
 
 It has the three PicoDets of 2021 with ESNet (mmdet/models/backbones/esnet.py, arch_settings) and
-no other. Tensors have the same shapes as ppdet's and ours, channels the same order (classes before
-sides, sides left, top, right, bottom), nothing is transposed or merged.
+no others. Tensors have the same shapes as in ppdet and picodet, and channels the same order
+(classes before regression; left, top, right, bottom); nothing is transposed or merged.
 
-Two spellings are in use. Today's has mmcv's layers (commits 31e1b27 to d5dbf47; it is read and
-written); the first (commit 4377963; it is read) has ppdet's names in the backbone and nanodet's in
-the head. Both load a plain dictionary: the head does without the versions that mmdet's others want.
+Two spellings are in use. The current one has mmcv's layers (commits 31e1b27 to d5dbf47; read and
+written); the first one (commit 4377963; read only) has ppdet's names in the backbone and nanodet's
+in the head. Both load a plain state_dict, without the version entry of mmdet's other heads.
 
-What differs beside names: the port's hard sigmoid has a slope of 1/6, Paddle's 0.1666667 (1.2e-7
-at most); its pictures are resized linearly, as float32 (interp 1; ppdet: cubic, as uint8); as
-ppdet 2.3 it keeps 1000 cells of each level and cuts boxes at the picture's border. Epsilon and
-momentum of batch norm, the strides, the bins and the mean and std of pictures are the same.
+What differs besides names: the port's hard sigmoid has a slope of 1/6, Paddle's 0.1666667 (1.2e-7
+at most); it resizes images linearly, as float32 (interp 1; ppdet: cubic, as uint8); like ppdet 2.3
+it keeps 1000 anchor points of each level and clips boxes to the image. Epsilon and momentum of
+batch norm, the strides, the bins and the image mean and std are the same.
 """
 
 from collections.abc import Iterable, Mapping
@@ -52,7 +52,7 @@ _SE = (Rule("conv1.conv", "reduce"), Rule("conv2.conv", "expand"), *WEIGHT_AND_B
 ESNET = (
     Rule("conv1", "stem"),
     Rule("{stage}_{block}", "stage{stage}.block{block}"),
-    *(Rule(theirs, ours) for theirs, ours in _BLOCKS),
+    *(Rule(mmdet, torch) for mmdet, torch in _BLOCKS),
     Rule("se", "se", nested=_SE),
     *_same("conv", "bn"),
     *TENSORS,
@@ -61,7 +61,7 @@ _FIRST_SE = (Rule("conv1", "reduce"), Rule("conv2", "expand"), *WEIGHT_AND_BIAS)
 FIRST_ESNET = (
     Rule("_conv1", "stem"),
     Rule("{stage}_{block}", "stage{stage}.block{block}"),
-    *(Rule(f"_{theirs}", ours) for theirs, ours in _BLOCKS),
+    *(Rule(f"_{mmdet}", torch) for mmdet, torch in _BLOCKS),
     Rule("_se", "se", nested=_FIRST_SE),
     Rule("_conv", "conv"),
     Rule("_batch_norm", "bn"),
@@ -104,12 +104,12 @@ FIRST_PICO_HEAD = (
 
 
 class _MMDetTable(NameTable):
-    """A table whose other side calls the head `bbox_head`."""
+    """A table whose `paddle` side, here mmdet's, names the head `bbox_head`."""
 
     def to_ours(self, path: str) -> Translation | None:
         part, dot, rest = path.partition(".")
-        ours = {"bbox_head": "head", "head": ""}.get(part, part)
-        return super().to_ours(ours + dot + rest)
+        part = {"bbox_head": "head", "head": ""}.get(part, part)
+        return super().to_ours(part + dot + rest)
 
     def to_paddle(self, path: str) -> Translation | None:
         found = super().to_paddle(path)
@@ -122,25 +122,22 @@ FIRST_MMDET = _MMDetTable(backbone=FIRST_ESNET, neck=CSP_PAN, head=FIRST_PICO_HE
 
 
 def mmdet_table(backbone: BackboneConfig, neck: Neck, head: Head) -> NameTable:
-    """Of a detector, in the port's spelling of today; its `paddle` side is the port's.
+    """The table of a detector in the port's current spelling, which is its `paddle` side.
 
     Raises ConversionError for a detector that the port does not have.
     """
-    known = [
-        replace(supported, name=backbone.name) for supported in MMDET_BACKBONES
-    ]  # it is for people
+    known = [replace(supported, name=backbone.name) for supported in MMDET_BACKBONES]
     if backbone in known and (neck, head) == ("csp_pan", "pico_head"):
         return MMDET
     raise ConversionError(
-        f"the mmdet port has no PicoDet of {backbone.name}, {neck} and {head}. It has those of "
+        f"the mmdet port has no PicoDet of {backbone.name}, {neck} and {head}; expected one of "
         f"{', '.join(supported.name for supported in MMDET_BACKBONES)} with csp_pan and "
-        "pico_head: S, M and L of "
-        "2021"
+        "pico_head: S, M and L of 2021"
     )
 
 
 def find_table(names: Iterable[str]) -> NameTable | None:
-    """The table of the spelling that these names are in; None if they are not the port's."""
+    """The table of the spelling of these names; None if they are not the port's."""
     stems = {"backbone.conv1.conv.weight": MMDET, "backbone._conv1._conv.weight": FIRST_MMDET}
     names = set(names)
     if not any(name.startswith("bbox_head.") for name in names):
@@ -151,7 +148,7 @@ def find_table(names: Iterable[str]) -> NameTable | None:
 def translate_known(
     arrays: Mapping[str, np.ndarray], source_table: NameTable, target_table: NameTable
 ) -> dict[str, np.ndarray]:
-    """Those that both tables have a word for, by the wanted one's names: to recognise a model."""
-    ours = {name: source_table.to_ours(name) for name in arrays}
-    there = {name: target_table.to_paddle(place.name) for name, place in ours.items() if place}
-    return {place.name: arrays[name] for name, place in there.items() if place}
+    """The arrays that both tables name, by the names of `target_table`, to recognize a model."""
+    torch_names = {name: source_table.to_ours(name) for name in arrays}
+    targets = {name: target_table.to_paddle(t.name) for name, t in torch_names.items() if t}
+    return {target.name: arrays[name] for name, target in targets.items() if target}

@@ -1,4 +1,4 @@
-"""The name tables: every difference between Paddle's names and ours, and nothing else."""
+"""The name tables: every difference between Paddle's names and the PyTorch names."""
 
 from functools import cache
 
@@ -135,8 +135,8 @@ PICO_HEAD_V2 = (
     Rule("head_reg{level}", "predictors.sides{level}"),
 )
 
-# PaddleClas 2.6 ppcls/arch/backbone/legendary_models/esnet.py numbers all blocks in one list, and
-# calls two different layers dw_1, so that each kind of block has its own rules.
+# PaddleClas 2.6 ppcls/arch/backbone/legendary_models/esnet.py numbers all blocks in one list and
+# names two different layers dw_1, so each kind of block has its own rules.
 _CLAS_BLOCKS = [
     (stage, i) for stage, depth in ((2, 3), (3, 7), (4, 3)) for i in range(1, depth + 1)
 ]
@@ -182,18 +182,18 @@ CLAS_BACKBONE = NameTable(backbone=CLAS_ESNET)
 
 @cache
 def name_table(backbone: BackboneConfig, neck: Neck, head: Head) -> NameTable:
-    """Of a detector, in ppdet's spelling."""
+    """The table of a detector, with ppdet's names as `paddle`."""
     return NameTable(backbone=BACKBONES[type(backbone)], neck=NECKS[neck], head=HEADS[head])
 
 
 @cache
 def backbone_table(backbone: BackboneConfig) -> NameTable:
-    """Of a backbone alone, in ppdet's spelling."""
+    """The table of a backbone alone, with ppdet's names as `paddle`."""
     return NameTable(backbone=BACKBONES[type(backbone)])
 
 
 class IdentityNameTable(NameTable):
-    """Every name that a model of ours has is its own translation."""
+    """Translates the PyTorch names of a model to themselves."""
 
     def __init__(self, table: NameTable) -> None:
         self.rules = table.rules
@@ -209,5 +209,5 @@ class IdentityNameTable(NameTable):
 
 
 def identity_table(backbone: BackboneConfig, neck: Neck, head: Head) -> NameTable:
-    """The table of a detector's own names."""
+    """The table that translates a detector's PyTorch names to themselves."""
     return IdentityNameTable(name_table(backbone, neck, head))

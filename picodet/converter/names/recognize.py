@@ -1,4 +1,4 @@
-"""Which PicoDet a checkpoint is, told from the names and shapes of its tensors alone."""
+"""Recognizes the PicoDet variant of a checkpoint from the names and shapes of its tensors."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ Signature = dict[str, Shape]
 
 @lru_cache
 def signature(config: ModelConfig) -> Signature:
-    """Of the backbone, what the neck makes of its outputs, the neck and the head."""
+    """Shapes of characteristic tensors, by ppdet's names: of backbone, neck and head."""
     c = config.channels
     outputs = OUTPUTS[type(config.backbone)](config.backbone)
     transforms = {
@@ -55,7 +55,7 @@ def signature(config: ModelConfig) -> Signature:
 
 
 def backbone_signature(backbone: BackboneConfig) -> Signature:
-    """One tensor of each of its three last stages."""
+    """The shape of one tensor in each of the three last stages, by ppdet's names."""
     return SIGNATURES[type(backbone)](backbone)
 
 
@@ -137,7 +137,7 @@ PPDET_WIDTHS = [f"backbone.{stage}_1._conv_pw_mv1._conv.weight" for stage in (2,
 
 @dataclass(frozen=True)
 class RecognizedModel:
-    """What the tensors tell; the input size and the names of the classes they do not."""
+    """What the tensors determine; input size and class names are not among it."""
 
     variant: ModelConfig
     num_classes: int
@@ -146,7 +146,7 @@ class RecognizedModel:
 
     @classmethod
     def of(cls, config: ModelConfig) -> "RecognizedModel":
-        """What the tensors of a config would tell."""
+        """What the tensors of this config determine."""
         parts = (config.backbone, config.neck, config.head, config.channels)
         variant = next(v for v in VARIANTS if (v.backbone, v.neck, v.head, v.channels) == parts)
         return cls(variant, len(config.classes), config.head_convs, config.reg_max)
@@ -159,11 +159,11 @@ class RecognizedModel:
 
 
 def recognize_detector(shapes: Shapes) -> RecognizedModel | None:
-    """The detector these tensors belong to, whether or not all of them are there."""
+    """The detector that these tensors belong to, complete or not; None if there is none."""
     variant = _variant(shapes)
     if variant is None:
         return None
-    # Numbers that a model is built from are taken only where as many weights stand behind them.
+    # Sizes that a model is built from are only taken if as many weights back them.
     bins = shapes.get(PPDET_PROJECT, ())
     predictors = [shapes[name] for name in PREDICTORS if len(shapes.get(name, ())) == 4]
     channels = min((shape[0] for shape in predictors), default=0)
@@ -182,25 +182,25 @@ def recognize_detector(shapes: Shapes) -> RecognizedModel | None:
 
 
 def recognize_backbone(shapes: Shapes) -> tuple[BackboneConfig, NameTable] | None:
-    """The backbone these tensors belong to, and whose names they bear; all begin `backbone.`."""
+    """The backbone of these tensors, whose names begin `backbone.`, and its name table."""
     backbones = list(dict.fromkeys(variant.backbone for variant in VARIANTS))
     best = max(backbones, key=lambda b: _count_matches(backbone_signature(b), shapes))
     if _count_matches(backbone_signature(best), shapes):
         return best, backbone_table(best)
     renamed = zip(CLAS_WIDTHS, PPDET_WIDTHS, strict=True)
-    in_clas = {ours: shapes.get(clas, ()) for clas, ours in renamed}
+    in_clas = {ppdet: shapes.get(clas, ()) for clas, ppdet in renamed}
     best = max(backbones, key=lambda b: _count_matches(backbone_signature(b), in_clas))
     return (best, CLAS_BACKBONE) if _count_matches(backbone_signature(best), in_clas) else None
 
 
 def esnet_widths(shapes: Shapes) -> list[int]:
-    """Channels of the stages of any ESNet, PicoDet's or another; empty if it is none."""
+    """Channels of the stages of any ESNet, PicoDet's or another; empty if it is not one."""
     found = [shapes[name] for name in PPDET_WIDTHS + CLAS_WIDTHS if name in shapes]
     return [shape[0] for shape in found if len(shape) == 4]
 
 
 def _variant(shapes: Shapes) -> ModelConfig | None:
-    """The one that agrees with most of its signature, if with any tensor of the backbone."""
+    """The variant with most of its signature present, if any tensor of its backbone is."""
 
     def agreeing(variant: ModelConfig) -> tuple[int, int]:
         whole = signature(replace(variant, classes=()))
@@ -215,7 +215,7 @@ def _count_matches(expected: Mapping[str, tuple[int, ...]], shapes: Shapes) -> i
 
 
 def _num_reg_channels(variant: ModelConfig, shapes: Shapes, predicted: int) -> int:
-    """How many channels of a predictor could be of the sides of boxes."""
+    """The largest number of a predictor's channels that could be box regression."""
     if variant.head == "pico_head":
         return predicted - 1  # at least one is of a class
     shape = shapes.get("head.head_reg0.weight", ())

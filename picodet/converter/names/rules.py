@@ -1,10 +1,10 @@
-"""How names are translated: rules, and the table that reads a path by them, both ways.
+"""Translates tensor and layer names by rules, in both directions.
 
 A path such as `backbone.2_1._se.conv1.weight` is read from the left, rule by rule; a rule stands
-for one or more whole segments of the path, `{field}` for a number. What no rule speaks of has no
-name on the other side: nothing passes through by luck. Among the rules that may come next no two
-begin alike on either side, so that every name has one translation, there and back, and so have
-the layers' names (`backbone.2_1._se`): conversion and comparison cannot disagree.
+for one or more whole segments of the path, `{field}` for a number. A path that the rules do not
+cover completely has no translation. Among the rules that may come next no two begin alike on
+either side, so every name has exactly one translation in each direction, and so have layer names
+(`backbone.2_1._se`): conversion and layer comparison cannot disagree.
 """
 
 import re
@@ -13,28 +13,28 @@ from typing import NamedTuple
 
 
 class Rule(NamedTuple):
-    """One run of segments, as Paddle's side has it and as ours has it."""
+    """One run of segments, in Paddle's naming and in PyTorch's."""
 
     paddle: str
     ours: str
-    has_tensors: bool = True  # or of a layer that holds no tensor
-    nested: tuple["Rule", ...] = ()  # the rules from here on, if they are others
+    has_tensors: bool = True  # False for a layer without tensors
+    nested: tuple["Rule", ...] = ()  # the rules for what follows, if they are different
 
 
 class Translation(NamedTuple):
-    """A path on the other side, and the rules that made it."""
+    """A translated path, and the rules that were used."""
 
     name: str
     rules: frozenset[Rule]
 
 
 class _Step(NamedTuple):
-    """A rule, one way."""
+    """A rule in one direction."""
 
     rule: Rule
     pattern: re.Pattern[str]
     template: str
-    following: "tuple[_Step, ...]"  # what may come next, if it is not what could come here
+    following: "tuple[_Step, ...]"  # what may come next; empty: the same steps as here
 
 
 def _steps_to_ours(rules: tuple[Rule, ...]) -> tuple[_Step, ...]:
@@ -54,7 +54,7 @@ def _step(rule: Rule, source: str, target: str, following: tuple[_Step, ...]) ->
 
 
 class NameTable:
-    """The rules of a model's parts, both ways; the first segment of a path says which part."""
+    """The rules of a model's parts in both directions; a path's first segment names the part."""
 
     def __init__(self, **parts: tuple[Rule, ...]) -> None:
         self.rules = frozenset(rule for rules in parts.values() for rule in _with_nested(rules))
@@ -62,11 +62,11 @@ class NameTable:
         self._to_paddle = {part: _steps_to_paddle(rules) for part, rules in parts.items()}
 
     def to_ours(self, path: str) -> Translation | None:
-        """Our name of a Paddle tensor or layer; None where the rules have no word for it."""
+        """The PyTorch name of a Paddle tensor or layer; None if the rules do not cover it."""
         return _translate(path, self._to_ours)
 
     def to_paddle(self, path: str) -> Translation | None:
-        """Paddle's name of a tensor or layer of ours; None where the rules have no word for it."""
+        """Paddle's name of a PyTorch tensor or layer; None if the rules do not cover it."""
         return _translate(path, self._to_paddle)
 
 

@@ -1,4 +1,4 @@
-"""What legitimately exists on one side only: its name, the reason, and the value it must have."""
+"""Tensors that legitimately exist on one side only: name, reason, and the value they must have."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -9,8 +9,8 @@ import numpy as np
 from picodet.formats.precision import as_float32
 from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
 
-# Constants are averaged by ppdet's EMA like weights, and come out too large by what its correction
-# for the first steps gets wrong: 1.2e-4 after an epoch, 1e-2 after five steps.
+# ppdet's EMA includes constants, and its bias correction makes them too large: by 1.2e-4 after an
+# epoch, 1e-2 after five steps.
 EMA_TOLERANCE = 0.02
 
 
@@ -18,56 +18,56 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Context(NamedTuple):
-    """What the right value of a tensor may depend on."""
+    """What the expected value of a tensor may depend on."""
 
     arrays: Arrays  # the whole checkpoint
     input_size: tuple[int, int]  # height, width
 
 
 class UnmatchedRule(NamedTuple):
-    """Tensors of a checkpoint that no model of ours has a place for."""
+    """Tensors of a checkpoint that the PyTorch model does not have."""
 
     pattern: re.Pattern[str]
     reason: str
-    # why this value, in float32, is not the right one, or None
+    # the problem of this value, in float32, or None
     problem: Callable[[re.Match[str], np.ndarray, Context], str | None]
-    # on the way back: those that belong beside these arrays, all by their names
+    # to Paddle: the tensors that belong beside these arrays, by ppdet's names
     reconstruct: Callable[[Arrays], dict[str, np.ndarray]]
 
 
 def _scale_problem(_: re.Match[str], array: np.ndarray, __: Context) -> str | None:
     if array.shape != (1,) or not np.isfinite(array).all():
-        return f"one finite number expected, found {array.ravel()[:3]} of shape {list(array.shape)}"
+        return f"found {array.ravel()[:3]} of shape {list(array.shape)}; expected one finite number"
     return None
 
 
 def _initial_scales(arrays: Arrays) -> dict[str, np.ndarray]:
-    """One for each level, at the value that ppdet gives them and training leaves them."""
+    """One for each level, with ppdet's initial value, which training does not change."""
     levels = range(3, 7) if "head.distribution_project.project" in arrays else ()
     return {f"head.p{level}_feat.scale_reg": np.ones(1, np.float32) for level in levels}
 
 
 def _anchor_points_problem(match: re.Match[str], array: np.ndarray, context: Context) -> str | None:
-    centres, strides = make_anchor_points(feature_map_sizes(context.input_size))
-    expected = centres if match["kind"] == "anchor_points" else strides
+    points, strides = make_anchor_points(feature_map_sizes(context.input_size))
+    expected = points if match["kind"] == "anchor_points" else strides
     if array.shape == expected.shape and np.allclose(array, expected, EMA_TOLERANCE, atol=0):
         return None
     height, width = context.input_size
     return (
-        f"not those of a {height}x{width} input: {list(expected.shape)} expected, found "
-        f"{list(array.shape)}; is --input-size right?"
+        f"found {list(array.shape)}; expected {list(expected.shape)}, the values for a "
+        f"{height}x{width} input; is --input-size right?"
     )
 
 
 def _reconstruct_nothing(_: Arrays) -> dict[str, np.ndarray]:
-    """Not even theirs need them: other versions have no place for them."""
+    """Nothing: not all versions of the other side have these tensors."""
     return {}
 
 
 def _duplicate_problem(match: re.Match[str], array: np.ndarray, context: Context) -> str | None:
     other = f"head.head_{match['kind']}{match['level']}.{match['leaf']}"
     if other not in context.arrays:
-        return f"{other} is missing, the same layer under its other name"
+        return f"{other}, the same layer under its other name, is missing"
     same = as_float32(context.arrays[other])
     if same is None or not np.array_equal(array, same, equal_nan=True):
         return f"differs from {other}, the same layer under its other name"
@@ -75,7 +75,7 @@ def _duplicate_problem(match: re.Match[str], array: np.ndarray, context: Context
 
 
 def _duplicate_predictors(arrays: Arrays) -> dict[str, np.ndarray]:
-    """The predictors of PicoHeadV2, the head that has one of its own for the boxes."""
+    """The predictors of PicoHeadV2 by their second names; the other head has none."""
     if not any(name.startswith("head.head_reg") for name in arrays):
         return {}
     predictors = {name: PREDICTOR.fullmatch(name) for name in arrays}
@@ -114,19 +114,19 @@ def _unused_predictor_problem(_: re.Match[str], array: np.ndarray, context: Cont
     bins = len(context.arrays.get("bbox_head.integral.project", ()))
     if array.shape[:1] == (4 * bins,):
         return None
-    return f"not one for {bins} bins of each side: {list(array.shape)}"
+    return f"found {list(array.shape)}; expected 4 x {bins} outputs, one per bin and box side"
 
 
 MMDET_ONLY = (
     UnmatchedRule(
         re.compile(r"bbox_head\.p[3-6]_feat\.scale_reg"),
-        "taken over from ppdet by the port's ppdet2mmdet.py, which has no use for it",
+        "copied from ppdet by the port's ppdet2mmdet.py, never used",
         _scale_problem,
         _reconstruct_nothing,
     ),
     UnmatchedRule(
         re.compile(r"bbox_head\.gfl_reg\.\d\.(weight|bias)"),
-        "made by the first head of the port, never used where classes and sides share theirs",
+        "made by the port's first head, never used where classes and regression share predictors",
         _unused_predictor_problem,
         _reconstruct_nothing,
     ),

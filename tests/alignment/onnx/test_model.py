@@ -261,7 +261,7 @@ def another_config(model):
         (other_size, r"takes an input of \[1, 3, 96, 64\]; the reference was fed"),
         (no_sigmoid, "wrong.onnx: behind .* one sigmoid is expected"),
         (one_convolution_less, "wrong.onnx is another network: first without a partner"),
-        (no_meta, "its metadata picodet is not ours: TypeError"),
+        (no_meta, "invalid metadata picodet: TypeError"),
         (another_config, "wrong.onnx is another network"),
     ],
 )

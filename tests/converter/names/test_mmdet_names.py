@@ -223,7 +223,7 @@ def test_tensors_that_only_the_port_has_are_left_out():
     assert len(conversion.skipped) == 5
     arrays["bbox_head.gfl_reg.0.bias"] = np.ones(31, np.float32)
     (problem,) = match_tensors(arrays, shapes_of(weights), **options).problems
-    assert problem.found == "not one for 8 bins of each side: [31]"
+    assert problem.found == "found [31]; expected 4 x 8 outputs, one per bin and box side"
 
 
 def test_counters_are_counts():
@@ -248,7 +248,7 @@ def test_in_ppdets_names_it_can_be_recognised():
 
 @pytest.mark.parametrize("config", [LCNET_1_0X, S_LCNET])
 def test_what_the_port_does_not_have(config):
-    with pytest.raises(ConversionError, match="It has those of esnet_x0_75, esnet_x1_0, esnet_x1_"):
+    with pytest.raises(ConversionError, match="expected one of esnet_x0_75, esnet_x1_0, esnet_x1_"):
         mmdet_table(config.backbone, config.neck, config.head)
 
 
