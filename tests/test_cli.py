@@ -15,6 +15,10 @@ from picodet import __version__
 from picodet.cli import convert, detect, main
 from scripts.fixtures import seeded
 
+HEAVY = {
+    *("cv2", "hotcoco", "numpy", "onnx", "onnxruntime", "openvino", "pycocotools", "rich"),
+    *("safetensors", "torch", "yaml"),
+}
 CAT = str(Path(skimage.__file__).parent / "data" / "chelsea.png")
 
 
@@ -126,12 +130,21 @@ def test_python_m_picodet():
     assert __version__ in result.stdout
 
 
+@pytest.mark.parametrize("module", ["picodet", "picodet.cli"])
+def test_importing_it_imports_nothing_heavy(module):
+    code = f"import sys, {module}; print(*{HEAVY!r} & set(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == []
+
+
 def test_help_imports_nothing_heavy():
     """What makes `--help` answer in a tenth of a second."""
     code = (
         "import sys\nfrom picodet.cli import main\n"
         "try: main(['convert', '--help'])\nexcept SystemExit: pass\n"
-        "sys.exit(bool({'torch', 'numpy', 'cv2', 'paddle', 'rich'} & set(sys.modules)))"
+        f"sys.exit(bool({HEAVY | {'paddle'}!r} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
