@@ -110,7 +110,7 @@ def test_heads_against_a_summary(model, sampled):
     assert compare_heads(runs(model), sampled, NOISE).verdict == "aligned"
     model.head.predictors[3].bias.data += 0.5
     names = [finding.name for finding in compare_heads(runs(model), sampled, NOISE).findings]
-    assert names == ["scores, stride 64", "sides, stride 64"]
+    assert names == ["scores, stride 64", "reg, stride 64"]
 
 
 def test_the_references_heads_are_its_predictors_outputs(model, recorded):
