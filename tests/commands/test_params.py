@@ -87,7 +87,7 @@ def test_no_number_of_a_recipe_may_be_none():
         if isinstance(value, float) and not path.startswith("model."):
             assert path in LIMITS, path
             for number in (float("nan"), float("inf"), "nan"):
-                with pytest.raises(ValueError, match="expected is a number from"):
+                with pytest.raises(ValueError, match="expected a number from"):
                     validated(number, path, field_type(recipe, path))
 
 

@@ -23,7 +23,7 @@ def test_all(capsys, tmp_path):
 
 
 def test_what_is_no_recipe(tmp_path):
-    with pytest.raises(TrainingError, match="neither the name of a recipe nor a file"):
+    with pytest.raises(TrainingError, match="not a recipe's name or a file"):
         print_recipe("mine")
     with pytest.raises(OutputError, match="is a directory"):
         print_recipe("all", tmp_path)

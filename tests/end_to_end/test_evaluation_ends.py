@@ -60,7 +60,7 @@ def test_wrong_usage(files, arguments, message):
     ("arguments", "message"),
     [
         (["absent.onnx", *DATASET], "absent.onnx: there is no such file"),
-        (["coco", *DATASET], "coco: holds annotations, val2017; expected is a .pdparams"),
+        (["coco", *DATASET], "coco: holds annotations, val2017; expected a .pdparams"),
         (["picodet_s_320_voc", *DATASET], "publishes no weights of it"),
         (["x.onnx", "--coco", "absent"], "absent: is no COCO folder"),
         (["x.onnx", *DATASET, "--input-size", 96], "takes 64x64 only"),

@@ -70,7 +70,7 @@ def test_what_is_not_there(folder, name):
 
 
 def test_what_is_no_model(tmp_path):
-    with pytest.raises(CheckpointError, match=r"holds nothing; expected is a \.pdparams"):
+    with pytest.raises(CheckpointError, match=r"holds nothing; expected a \.pdparams"):
         open_backend(tmp_path, RuntimeOptions())
     (tmp_path / "x.pdparams").write_bytes(b"")
     for path in (tmp_path / "x.pdparams", tmp_path):  # a training's folder
