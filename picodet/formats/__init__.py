@@ -1,1 +1,1 @@
-"""File formats, one a module. Nothing that is read is run."""
+"""File formats, one per module. Nothing that is read is executed."""

@@ -1,13 +1,13 @@
-"""A machine that runs pickles of NumPy arrays, and no others.
+"""A safe unpickler for NumPy arrays and nothing else.
 
-A pickle is a program for a small stack machine, and Python's own machine will call what the
-program names. This one cannot: it has no instruction that calls. It knows the instructions that
-arrays by name are written with (protocols 0 to 5), takes a few names for words that announce an
-array, and refuses any other. What a header claims is held against what the file holds before
-anything is made of it, so that memory follows the file's size and not its promises.
+A pickle is a program for a small stack machine, and Python's unpickler calls what the program
+names. This one cannot call anything. It supports the opcodes that dictionaries of arrays are
+written with (protocols 0 to 5), accepts a few global names as markers of an array, and refuses all
+others. Every claimed size is checked against the bytes in the file before anything is allocated,
+so memory follows the size of the file and not what it claims.
 
-Why not pickle.Unpickler with its own find_class: it makes room for as many memo entries, bytes or
-array elements as a few bytes of the file ask for, before it looks whether they are there.
+Why not pickle.Unpickler with an own find_class: it allocates as many memo entries, bytes or array
+elements as a few bytes of the file ask for, before it checks that they are there.
 """
 
 import pickle
@@ -26,9 +26,9 @@ from picodet.formats.pickle_opcodes import (
     RefusedError,
 )
 
-# By full module and name. NumPy 2 writes numpy._core, NumPy 1 numpy.core; up to protocol 2 there
-# are no bytes, which are written as text, to be encoded; protocol 5 has an array at once. Paddle
-# 2.0 and 2.1 write the tuple of a tensor's static name and its array.
+# By full module and name. NumPy 2 writes numpy._core, NumPy 1 numpy.core; up to protocol 2 bytes
+# are written as text to be encoded; protocol 5 writes an array in one step. Paddle 2.0 and 2.1
+# write the tuple of a tensor's static name and its array.
 ALLOWED_GLOBALS = {
     ("numpy.core.multiarray", "_reconstruct"): "array",
     ("numpy._core.multiarray", "_reconstruct"): "array",
@@ -44,19 +44,19 @@ ALLOWED_GLOBALS = {
 }
 NUMERIC_DTYPES = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
 
-# A tensor takes about 30 instructions: room for 5,000, where ppdet's largest detectors have some
-# 1,500. It bounds what instructions of one byte can leave in memory to some 15 MB.
+# A tensor takes about 30 opcodes: room for 5,000, while ppdet's largest detectors have some 1,500.
+# It limits what opcodes of one byte can allocate to some 15 MB.
 MAX_INSTRUCTIONS = 150_000
 MAX_DIMENSIONS = 32  # NumPy 1's own limit
 
 
 class ForbiddenGlobalError(RefusedError):
-    """The program names something that is not an array's: the message is that name."""
+    """The pickle names a global that arrays do not need: the message is that name."""
 
 
 @dataclass(frozen=True)
 class _AllowedGlobal:
-    """An allowed global: a word, which nothing can be done with but what `_reduce` knows."""
+    """An allowed global: a marker that only `_reduce` can use."""
 
     kind: str
 
@@ -78,7 +78,7 @@ class _DType:
             what = "Python objects" if self.code.startswith("O") else "no numbers"
             raise RefusedError(f"an array of {what} (dtype {self.code:.20})")
         if len(shape) > MAX_DIMENSIONS or not all(type(side) is int for side in shape):
-            raise RefusedError("an array whose shape is no list of sizes")
+            raise RefusedError("an array whose shape is not a list of sizes")
         if not isinstance(data, bytes | str):
             raise RefusedError("an array whose values are not bytes")
         size = prod(shape) * int(self.code[1:])
@@ -93,7 +93,7 @@ class _DType:
 
 @dataclass
 class PickledArray:
-    """An array that has been announced, and later its value."""
+    """An array under construction; `value` is set when its state is known."""
 
     value: np.ndarray | None = None
 
@@ -102,16 +102,16 @@ class PickledArray:
             case (int(), tuple() as shape, _DType() as dtype, bool() as fortran, data):
                 self.value = dtype.array(shape, data, fortran)
             case _:
-                raise RefusedError("an array whose state NumPy would not have written")
+                raise RefusedError("an array whose state NumPy does not write")
 
 
 def _bytes(data: bytes | str) -> bytes:
-    """What Python 2 wrote as a string stands in latin-1, byte for byte."""
+    """Bytes, also from what Python 2 wrote as a string: latin-1, byte for byte."""
     return data if isinstance(data, bytes) else data.encode("latin-1")
 
 
 def _reduce(function: Any, arguments: Any) -> Any:
-    """What calling `function` would give, of the few things it can be; calls nothing."""
+    """The result of calling one of the allowed globals; nothing is called."""
     match (function, arguments):
         case (_AllowedGlobal("array"), (_AllowedGlobal("ndarray"), tuple(), bytes() | str())):
             return PickledArray()
@@ -126,7 +126,7 @@ def _reduce(function: Any, arguments: Any) -> Any:
         case (_AllowedGlobal("encode"), (str() as text, "latin1" | "latin-1")):
             return _bytes(text)
         case (_AllowedGlobal() as name, _):
-            raise RefusedError(f"a call of {name.kind} as NumPy would not have written it")
+            raise RefusedError(f"a call of {name.kind} that NumPy does not write")
         case _:
             raise RefusedError(f"a call of {type_description(function)}")
 
@@ -134,31 +134,29 @@ def _reduce(function: Any, arguments: Any) -> Any:
 def _array_from_buffer(
     dtype: _DType, shape: tuple[Any, ...], data: Any, order: list[Any]
 ) -> PickledArray:
-    """An array that needs no second step."""
+    """An array of protocol 5, written in one step."""
     match order:
         case ["C" | "F" as rows_first]:
             return PickledArray(dtype.array(shape, data, fortran=rows_first == "F"))
         case ["K", tuple() as axes] if all(type(axis) is int for axis in axes):
             if sorted(axes) == list(range(len(shape))):
                 return PickledArray(dtype.array(shape, data, fortran=False).transpose(axes))
-    raise RefusedError("an array whose axes are in no order")
+    raise RefusedError("an array whose axes are not a permutation")
 
 
 def type_description(value: Any) -> str:
-    """For messages: the value itself may be endless to write out."""
+    """A short description for messages: the value itself may be huge."""
     if isinstance(value, _AllowedGlobal):
-        return "something of type name"
+        return "something of type global"
     return f"something of type {type(value).__name__.lstrip('_').lower()}"
 
 
 class _Unpickler:
-    """Runs the program of a pickle and returns what it leaves."""
+    """Executes the opcodes of a pickle; `run` returns the resulting value."""
 
     def __init__(self, data: Any) -> None:
         self.reader = OpcodeReader(data)
-        self.text_budget = len(
-            data
-        )  # characters that may yet be made bytes; no more than there are
+        self.text_budget = len(data)  # characters that may still be turned into bytes
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -166,33 +164,33 @@ class _Unpickler:
     def run(self) -> Any:
         for count, (instruction, operand) in enumerate(self.reader.instructions()):
             if count > MAX_INSTRUCTIONS:
-                raise RefusedError(f"more than {MAX_INSTRUCTIONS:,} instructions")
+                raise RefusedError(f"more than {MAX_INSTRUCTIONS:,} opcodes")
             if instruction in _PUSH_OPCODES:
                 self.stack.append(operand)
             elif instruction in _OPCODES:
                 _OPCODES[instruction](self, operand)
             elif instruction not in (pickle.PROTO, pickle.FRAME, pickle.STOP):
                 raise RefusedError(
-                    f"the pickle instruction {OPCODE_NAMES.get(instruction, instruction)}"
+                    f"the pickle opcode {OPCODE_NAMES.get(instruction, instruction)}"
                 )
         if (trailing := len(self.reader.data) - self.reader.position) > 0:
-            raise RefusedError(f"{trailing:,} bytes behind its end")
+            raise RefusedError(f"{trailing:,} bytes after its end")
         if len(self.stack) != 1:
-            raise RefusedError(f"{len(self.stack)} values where one is expected")
+            raise RefusedError(f"{len(self.stack)} values instead of one")
         return self.stack[0]
 
     def check_arguments(self, values: Any) -> Any:
-        """The arguments of an array or of its bytes; unless one text is to be made bytes often."""
+        """The arguments of an array or of its bytes; refused if text is reused to make bytes."""
         if not isinstance(values, tuple) or len(values) > 9:
-            raise RefusedError("arguments that NumPy would not have written")
+            raise RefusedError("arguments that NumPy does not write")
         self.text_budget -= sum(len(value) for value in values if isinstance(value, str))
         if self.text_budget < 0:
-            raise RefusedError("more bytes to be made of its text than it has")
+            raise RefusedError("text that is used more than once to make bytes")
         return values
 
     def push_global(self, module: Any, name: Any) -> None:
         if not (isinstance(module, str) and isinstance(name, str)):
-            raise RefusedError("a global that is not named by text")
+            raise RefusedError("a global whose name is not text")
         if (module, name) not in ALLOWED_GLOBALS:
             raise ForbiddenGlobalError(f"{module}.{name}")
         self.stack.append(_AllowedGlobal(ALLOWED_GLOBALS[module, name]))
@@ -205,7 +203,7 @@ class _Unpickler:
 
     def pop_tuple(self, length: int) -> None:
         if len(self.stack) < length:
-            raise DamagedError("a tuple of values that are not there")
+            raise DamagedError("stack underflow")
         items = tuple(self.stack[-length:])
         del self.stack[-length:]
         self.stack.append(items)
@@ -213,12 +211,12 @@ class _Unpickler:
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, dict) or len(items) % 2:
-            raise RefusedError("items for something that is no dictionary")
+            raise RefusedError("items for something that is not a dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, str):
-                raise RefusedError(f"{type_description(key)} as a name")
+                raise RefusedError(f"{type_description(key)} as a key")
             if key in target:
-                raise RefusedError(f"the name {key!r} twice")
+                raise RefusedError(f"the duplicate key {key!r}")
             target[key] = value
 
     def push_dictionary(self) -> None:
@@ -228,7 +226,7 @@ class _Unpickler:
 
     def append(self, items: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
-            raise RefusedError("items for something that is no list")
+            raise RefusedError("items for something that is not a list")
         self.stack[-1].extend(items)
 
     def reduce(self) -> None:
@@ -284,11 +282,11 @@ _OPCODES: dict[bytes, Callable[[_Unpickler, Any], Any]] = {
 
 
 def unpickle(data: Any) -> Any:
-    """What the pickle in `data` (bytes, or a mapped file) makes: dictionaries, lists, `Array`s.
+    """The content of the pickle in `data` (bytes, or a mapped file), arrays as `PickledArray`.
 
-    Raises NamesCodeError, RefusedError or DamagedError.
+    Raises ForbiddenGlobalError, RefusedError or DamagedError.
     """
     try:
         return _Unpickler(data).run()
-    except (ValueError, LookupError) as error:  # text that is none; a mark or value not there
+    except (ValueError, LookupError) as error:  # invalid text; a missing mark or value
         raise DamagedError(str(error) or type(error).__name__) from error

@@ -1,12 +1,12 @@
-"""A detector as a directory in Hugging Face's form: what its hub and its users know how to read.
+"""Reads and writes a detector as a directory in Hugging Face's form.
 
-    config.json               architecture, names of the classes, and our meta
-    model.safetensors         the weights by our names; or, written by others, several such files
-                              and model.safetensors.index.json
+    config.json               architecture, class names, and picodet's meta
+    model.safetensors         the weights by picodet's names; or, written by others, several such
+                              files and model.safetensors.index.json
     preprocessor_config.json  size, mean, std, interpolation
 
-What is written twice there has to agree when it is read: the names of the classes may be changed in
-`id2label`, the preprocessing in `preprocessor_config.json`.
+Class names are read from `id2label` and the preprocessing from `preprocessor_config.json`, so both
+may be changed there; `resample` and `opencv_interp` have to agree.
 """
 
 import json
@@ -25,31 +25,25 @@ from picodet.formats.strict_json import unique_keys
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-INDEX = f"model{SUFFIX}"  # of others who write several files
+INDEX = f"model{SUFFIX}"  # where others wrote several files
 PREPROCESSOR = "preprocessor_config.json"
 MAX_BYTES = 2_000_000  # of a JSON file
-PIL_RESAMPLE = {
-    0: 0,
-    1: 2,
-    2: 3,
-    3: 4,
-    4: 1,
-}  # OpenCV's numbers of interpolations -> PIL's of the likeliest
+PIL_RESAMPLE = {0: 0, 1: 2, 2: 3, 3: 4, 4: 1}  # OpenCV's interpolations -> PIL's nearest ones
 
 
 def is_hub_folder(path: Path) -> bool:
-    """Whether a directory is meant to be one."""
+    """Whether a directory has this form."""
     return (path / CONFIG).is_file() and weights_of(path).is_file()
 
 
 def weights_of(path: Path) -> Path:
-    """The file that holds the weights, or the index of several that do."""
+    """The file that holds the weights, or the index of several files."""
     whole = path / WEIGHTS
     return whole if whole.is_file() else path / INDEX
 
 
 def write(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
-    """Write a detector; the whole directory or nothing."""
+    """Write a detector, whole or not at all; other files in the directory stay."""
     own = dict(meta)
     classes, numbers = own.pop("classes"), own.pop("preprocessing")
     height, width = own.pop("input_size")
@@ -81,9 +75,9 @@ def write(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """The meta of a directory, as other files of ours have it; `config_of` checks what it says.
+    """The meta of a directory in the form of picodet's other files; `config_from_meta` checks it.
 
-    Raises CheckpointError where the two JSON files are not what `write` makes.
+    Raises CheckpointError where the two JSON files are not what `write` produces.
     """
     config, preprocessor = _json(path / CONFIG), _json(path / PREPROCESSOR)
     try:
@@ -91,8 +85,8 @@ def read_meta(path: Path) -> dict[str, Any]:
         interp = preprocessor["opencv_interp"]
         if PIL_RESAMPLE.get(interp) != preprocessor["resample"]:
             raise ValueError(
-                f"resample is {preprocessor['resample']!r:.20} (PIL) and opencv_interp "
-                f"{interp!r:.20}, which are not the same"
+                f"resample is {preprocessor['resample']!r:.20} (PIL), which is not opencv_interp "
+                f"{interp!r:.20}"
             )
         return {
             **config[META_KEY],
@@ -107,8 +101,8 @@ def read_meta(path: Path) -> dict[str, Any]:
         }
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: {CONFIG} and {PREPROCESSOR} are not picodet's: {type(error).__name__} "
-            f"{error}. Convert the model again"
+            f"{path}: invalid {CONFIG} or {PREPROCESSOR}: {type(error).__name__} {error}; convert "
+            "the model again"
         ) from error
 
 
@@ -120,5 +114,5 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: a dictionary is expected, found {content!r:.40}")
+        raise CheckpointError(f"{path}: found {content!r:.40}; expected a dictionary")
     return content

@@ -1,4 +1,4 @@
-"""What a Paddle inference folder says of itself beside its program: infer_cfg.yml."""
+"""Reads infer_cfg.yml, the settings beside the program in a Paddle inference folder."""
 
 import os
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from picodet.errors import CheckpointError
 from picodet.files import regular_file
 
 INFER_CFG = "infer_cfg.yml"
-MAX_BYTES = 50_000  # with 80 labels it has 1,300; PyYAML takes half a second for these
+MAX_BYTES = 50_000  # with 80 labels it has 1,300; PyYAML needs half a second for 50,000
 MAX_ALIASES = 8  # each can double what is written; ppdet writes none
-MAX_DEPTH = 20  # PyYAML needs minutes for brackets in brackets in brackets
+MAX_DEPTH = 20  # PyYAML needs minutes for deeply nested brackets
 PARSE_ERRORS = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
     *(RecursionError, yaml.YAMLError),
@@ -24,7 +24,7 @@ PARSE_ERRORS = (
 
 @dataclass(frozen=True)
 class InferConfig:
-    """What ppdet's export writes beside a program."""
+    """The settings that ppdet's export writes beside a program."""
 
     size: tuple[int, int]  # height, width
     preprocessing: Preprocessing
@@ -32,7 +32,7 @@ class InferConfig:
 
 
 def read_infer_cfg(folder: Path) -> InferConfig | None:
-    """None where there is no infer_cfg.yml. CheckpointError for one that cannot be understood."""
+    """The settings; None without an infer_cfg.yml. Raises CheckpointError for an invalid one."""
     path = folder / INFER_CFG
     if not os.path.lexists(path):
         return None
@@ -44,15 +44,15 @@ def read_infer_cfg(folder: Path) -> InferConfig | None:
         return InferConfig(size, preprocessing, _parse_labels(content.get(part)))
     except PARSE_ERRORS as error:
         text = f"{type(error).__name__} {error}"
-        raise CheckpointError(f"{path}: its {part} cannot be understood: {text}") from error
+        raise CheckpointError(f"{path}: invalid {part}: {text}") from error
 
 
 def _read_yaml(path: Path) -> str:
-    """YAML that is no larger for Python than it is written."""
+    """The text of the file, checked to be small, flat and almost without aliases."""
     with regular_file(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+        raise ValueError(f"more than {MAX_BYTES:,} bytes")
     text = content.decode()
     depth = aliases = 0
     for event in yaml.parse(text):
@@ -60,7 +60,7 @@ def _read_yaml(path: Path) -> str:
         depth -= isinstance(event, yaml.CollectionEndEvent)
         aliases += isinstance(event, yaml.AliasEvent)
         if depth > MAX_DEPTH or aliases > MAX_ALIASES:
-            raise ValueError(f"it is nested deeper than {MAX_DEPTH}, or repeats itself too often")
+            raise ValueError(f"nested deeper than {MAX_DEPTH}, or more than {MAX_ALIASES} aliases")
     return text
 
 
@@ -68,9 +68,9 @@ def _parse_preprocess(steps_list: Any) -> tuple[tuple[int, int], Preprocessing]:
     steps = {str(step["type"]): step for step in steps_list}
     resize, normalize = steps["Resize"], steps["NormalizeImage"]
     if resize.get("keep_ratio"):
-        raise ValueError("keep_ratio, which no PicoDet has")
+        raise ValueError("found keep_ratio, which no PicoDet has")
     if not normalize.get("is_scale", True):
-        raise ValueError("is_scale false, which no PicoDet has")
+        raise ValueError("found is_scale false, which no PicoDet has")
     height, width = (int(side) for side in resize["target_size"])
     check_input_size((height, width))
     mean, std, interp = _rgb(normalize["mean"]), _rgb(normalize["std"]), resize["interp"]
@@ -88,7 +88,7 @@ def _parse_labels(labels: Any) -> tuple[str, ...] | None:
     if labels is None:
         return None
     if not isinstance(labels, list) or not labels:
-        raise ValueError(f"a list of names is expected, found {labels!r:.60}")
+        raise ValueError(f"found {labels!r:.60}; expected a list of names")
     if any(isinstance(name, list | dict | set | tuple) for name in labels):
-        raise ValueError("names are expected, found lists among them")
+        raise ValueError("found lists among the names; expected text")
     return tuple(str(name) for name in labels)

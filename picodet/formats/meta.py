@@ -1,8 +1,8 @@
-"""The meta of our files: everything that has to be known to use the weights beside it.
+"""The meta of picodet's files: everything that is needed to use the weights stored with it.
 
-It travels as a dictionary in a `.pth`, as JSON in the header of a `.safetensors`, in the
-`config.json` of a directory and in the metadata of an ONNX. No torch: an exported model is used
-without it.
+It is stored as a dictionary in a `.pth`, as JSON in the header of a `.safetensors`, in the
+`config.json` of a directory and in the metadata of an ONNX. Imports no torch: an exported model is
+used without it.
 """
 
 import dataclasses
@@ -32,14 +32,14 @@ from picodet.version import __version__
 META_KEY = "picodet"  # its key in a header or in metadata
 MAX_SCALE = 16.0  # of a backbone's channels; the widest official one has 2.5
 MIN_SCALE = 0.05
-MAX_BLOCKS = 16  # one behind another: in a stage of a backbone, in a tower of the head
+MAX_BLOCKS = 16  # in a stage of a backbone, or in a tower of the head
 
 Kind = Literal["detector", "backbone"]
 ARCHITECTURES = {"detector": "picodet", "backbone": "picodet_backbone"}
 
 
 def make_meta(config: ModelConfig, kind: Kind, source: str, sha256: str) -> dict[str, Any]:
-    """The meta of a file: what has to be known to build the model, and where it came from."""
+    """The meta of a file: what is needed to build the model, and where the weights came from."""
     numbers = dataclasses.asdict(config)
     variant = numbers.pop("name")
     numbers["backbone"] |= {"family": FAMILIES[type(config.backbone)]}
@@ -57,16 +57,16 @@ def make_meta(config: ModelConfig, kind: Kind, source: str, sha256: str) -> dict
 
 
 def config_from_meta(meta: Mapping[str, Any]) -> ModelConfig:
-    """The inverse of `describe`; a file is not trusted to hold what it should.
+    """The inverse of `make_meta`, for untrusted files.
 
-    Raises KeyError, TypeError, ValueError or IndexError for what is no meta of a detector.
+    Raises KeyError, TypeError, ValueError or IndexError for an invalid meta of a detector.
     """
     channels, reg_max = _numbers([meta["channels"], meta["reg_max"]])
     (head_convs,) = _numbers([meta["head_convs"]], maximum=MAX_BLOCKS)
     if not isinstance(meta["classes"], list | tuple) or not meta["classes"]:
-        raise ValueError(f"a list of class names expected, found {meta['classes']!r:.60}")
+        raise ValueError(f"classes: found {meta['classes']!r:.60}; expected a list of names")
     if channels % 2:  # a fusion of CSP-PAN halves them
-        raise ValueError(f"an even number of channels expected, found {channels}")
+        raise ValueError(f"channels: found {channels}; expected an even number")
     height, width = _numbers(meta["input_size"])
     check_input_size((height, width))
     preprocessing = meta["preprocessing"]
@@ -79,7 +79,7 @@ def config_from_meta(meta: Mapping[str, Any]) -> ModelConfig:
         or not all(map(isfinite, (*mean, *std)))
         or min(std) <= 0
     ):
-        raise ValueError(f"interp {interp!r:.20}, a mean of {mean!r:.60} or a std of {std!r:.60}")
+        raise ValueError(f"invalid interp {interp!r:.20}, mean {mean!r:.60} or std {std!r:.60}")
     return ModelConfig(
         name=str(meta["variant"]),
         backbone=backbone_from_meta(meta),
@@ -96,22 +96,22 @@ def config_from_meta(meta: Mapping[str, Any]) -> ModelConfig:
 
 
 def bins_from_meta(meta: Mapping[str, Any]) -> tuple[float, ...] | None:
-    """What an export of ours says that the bins stand for; None where it says nothing.
+    """The values of the regression bins in the meta of an export; None if it has none.
 
-    Raises TypeError or ValueError for what is no list of numbers.
+    Raises TypeError or ValueError if they are not a list of numbers.
     """
     if "project" not in meta:
         return None
     values = meta["project"]
     if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
-        raise ValueError("project is no list of numbers")
+        raise ValueError("project: expected a list of numbers")
     if not values or not all(abs(value) <= MAX_NUMBER for value in values):
-        raise ValueError(f"project is no list of numbers up to {MAX_NUMBER}")
+        raise ValueError(f"project: expected a list of numbers up to {MAX_NUMBER}")
     return tuple(float(value) for value in values)
 
 
 def backbone_from_meta(meta: Mapping[str, Any]) -> BackboneConfig:
-    """The backbone's numbers, of a detector or of a backbone alone; raises as `config_of` does."""
+    """The backbone of a detector or of a backbone alone; raises as `config_from_meta` does."""
     numbers = meta["backbone"]
     return READERS[numbers["family"]](str(numbers["name"]), numbers)
 
@@ -122,10 +122,10 @@ def _esnet(name: str, numbers: Mapping[str, Any]) -> ESNetConfig:
         for stage in numbers["stages"]
     )
     if max(len(stage.mid_channels) for stage in (first, second, third)) > MAX_BLOCKS:
-        raise ValueError(f"at most {MAX_BLOCKS} blocks in a stage expected")
+        raise ValueError(f"stages: expected at most {MAX_BLOCKS} blocks in each")
     widths = [width for s in (first, second, third) for width in (s.channels, *s.mid_channels)]
     if any(width % 2 or width < 8 for width in widths):  # they are halved, and halves quartered
-        raise ValueError(f"even numbers from 8 expected, found {widths!r:.60}")
+        raise ValueError(f"stages: found channels {widths!r:.60}; expected even numbers from 8")
     return ESNetConfig(name, (first, second, third))
 
 
@@ -140,14 +140,14 @@ def _mobilenet(name: str, numbers: Mapping[str, Any]) -> MobileNetV3Config:
 def _resnet(name: str, numbers: Mapping[str, Any]) -> ResNetConfig:
     first, second, third, fourth = _numbers(numbers["blocks"])
     if max(first, second, third, fourth) > 2:  # blocks a and b; no PicoDet has more
-        raise ValueError(f"at most two blocks in a stage expected, found {numbers['blocks']!r:.60}")
+        raise ValueError(f"blocks: found {numbers['blocks']!r:.60}; expected at most two each")
     return ResNetConfig(name, (first, second, third, fourth))
 
 
 def _shufflenet(name: str, numbers: Mapping[str, Any]) -> ShuffleNetV2Config:
     first, second, third = _numbers(numbers["channels"])
     if first % 2 or second % 2 or third % 2:  # they are halved
-        raise ValueError(f"even numbers expected, found {numbers['channels']!r:.60}")
+        raise ValueError(f"channels: found {numbers['channels']!r:.60}; expected even numbers")
     return ShuffleNetV2Config(name, (first, second, third))
 
 
@@ -169,13 +169,13 @@ READERS: dict[str, Callable[[str, Mapping[str, Any]], BackboneConfig]] = {
 
 def _numbers(values: Any, maximum: int = MAX_NUMBER) -> tuple[int, ...]:
     if not all(type(value) is int and 0 < value <= maximum for value in values):
-        raise ValueError(f"numbers of 1 to {maximum} expected, found {values!r:.60}")
+        raise ValueError(f"found {values!r:.60}; expected numbers from 1 to {maximum}")
     return tuple(values)
 
 
 def _three(values: Any) -> tuple[float, float, float]:
     if not all(type(value) in (int, float) and abs(value) <= MAX_NUMBER for value in values):
-        raise ValueError(f"three numbers up to {MAX_NUMBER} expected")
+        raise ValueError(f"expected three numbers up to {MAX_NUMBER}")
     red, green, blue = values
     return float(red), float(green), float(blue)
 
@@ -183,11 +183,11 @@ def _three(values: Any) -> tuple[float, float, float]:
 def _scale(numbers: Mapping[str, Any]) -> float:
     scale = numbers["scale"]
     if type(scale) not in (int, float) or not MIN_SCALE <= scale <= MAX_SCALE:
-        raise ValueError(f"a scale of {MIN_SCALE} to {MAX_SCALE} expected, found {scale!r:.20}")
+        raise ValueError(f"scale: found {scale!r:.20}; expected {MIN_SCALE} to {MAX_SCALE}")
     return float(scale)
 
 
 def _one_of(words: Any, value: Any) -> Any:
     if value not in get_args(words):
-        raise ValueError(f"one of {get_args(words)} expected, found {value!r:.20}")
+        raise ValueError(f"found {value!r:.20}; expected one of {get_args(words)}")
     return value

@@ -1,7 +1,7 @@
-"""`.npz` and `.npy` of plain arrays, read as strangers' files: nothing is run, no size believed.
+"""Reads `.npz` and `.npy` files of plain arrays from untrusted sources: nothing is executed.
 
-Of each array the header is read first, and held against the bytes that are there for it. Those of
-a compressed file may not be many more than the file's own. NumPy only.
+The header of each array is read first and checked against the bytes that are there for it. What a
+compressed file unpacks to is limited by the file's size. NumPy only.
 """
 
 import math
@@ -14,15 +14,15 @@ import numpy as np
 
 from picodet.files import regular_file
 
-# compressed arrays of a few values (masks, drawn pictures) shrink to a hundredth, no further
-MAX_RATIO = 200  # of the bytes unpacked to the file's own
-MIN_ALLOWED = 64_000_000  # bytes that any file may unpack to
+# compressed arrays of few values (masks, synthetic images) shrink to a hundredth, no further
+MAX_RATIO = 200  # of unpacked bytes to those of the file
+MIN_ALLOWED = 64_000_000  # bytes that a file of any size may unpack to
 MAX_ARRAYS = 100_000
 MAX_HEADER = 10_000  # bytes
 
 
 class ArrayFileError(Exception):
-    """A file is not what it should be; the message says how."""
+    """A file cannot be read as arrays; the message states why."""
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -55,17 +55,17 @@ def read_npy(path: Path) -> np.ndarray:
 
 def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
     if len(members) > MAX_ARRAYS or len({member.filename for member in members}) < len(members):
-        raise ValueError(f"{len(members):,} arrays, or two of the same name")
+        raise ValueError(f"{len(members):,} arrays, or a duplicate name")
     claimed, allowed = sum(member.file_size for member in members), MAX_RATIO * size
     if claimed > max(allowed, MIN_ALLOWED):
         raise ValueError(
-            f"claims to hold {claimed:,} bytes in a file of {size:,}; at most {MAX_RATIO} times "
-            f"its size, or {MIN_ALLOWED:,}, are unpacked"
+            f"unpacks to {claimed:,} bytes, in a file of {size:,}; expected at most {MAX_RATIO} "
+            f"times its size, or {MIN_ALLOWED:,}"
         )
 
 
 def _read(file: IO[bytes], size: int) -> np.ndarray:
-    """One array; size: of header and values together, bytes."""
+    """Read one array; size: bytes of header and values together."""
     version = np.lib.format.read_magic(file)
     if version != (1, 0):  # the others are for headers of more than 64 kB
         raise ValueError(f"version {version} of the format")
@@ -83,5 +83,5 @@ def _read(file: IO[bytes], size: int) -> np.ndarray:
         )
     values = bytearray(file.read(data_bytes))
     if len(values) != data_bytes or file.read(1):  # to the end, where a zip's checksum is
-        raise ValueError(f"{len(values):,} bytes, where {data_bytes:,} are said to be")
+        raise ValueError(f"found {len(values):,} bytes of values; expected {data_bytes:,}")
     return np.frombuffer(values, dtype).reshape(shape, order="F" if fortran else "C")

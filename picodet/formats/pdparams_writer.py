@@ -1,9 +1,9 @@
 """Writes a `.pdparams` without Paddle: the same bytes whichever NumPy is installed.
 
-As paddle.save does (paddle/framework/io.py): a pickle of protocol 4, of arrays by name and, as
-`StructuredToParameterName@@`, of a name for each as a static graph would have it. The pickle is
-put together here because NumPy 2's own names a module that NumPy 1, and so many a Paddle, cannot
-import; `numpy.core` is known to both.
+As paddle.save does (paddle/framework/io.py): a pickle of protocol 4 with arrays by name and, under
+`StructuredToParameterName@@`, the name of each in a static graph. The pickle is assembled here
+because NumPy 2's own pickles name a module that NumPy 1, which many Paddle versions need, cannot
+import; both can import `numpy.core`.
 """
 
 import pickle
@@ -21,22 +21,22 @@ from picodet.formats.pdparams import PARAMETER_NAMES, SLICES
 # float64, float32, float16, and bfloat16 as Paddle stores it
 WRITABLE_DTYPES = {"f8", "f4", "f2", "u2"}
 
-# what layers call their tensors -> what Paddle's static parameters are called by their order
+# tensor names of layers -> suffixes of Paddle's static parameters
 PARAMETER_SUFFIXES = {"weight": "w_0", "bias": "b_0", "_mean": "w_1", "_variance": "w_2"}
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays by ppdet's names; whole or not at all. Replaces what is there.
+    """Write arrays by ppdet's names, whole or not at all. Replaces an existing file.
 
-    An array that stands under two names is one parameter, as in Paddle.
+    An array under two names is one parameter, as in Paddle. Raises OutputError.
     """
     if not arrays:
-        raise OutputError(f"{path}: no tensor to write")
+        raise OutputError(f"{path}: no tensors to write")
     for name, array in arrays.items():
         if array.dtype.str[1:] not in WRITABLE_DTYPES or name in (PARAMETER_NAMES, SLICES):
             raise OutputError(
-                f"{path}: {name} of {array.dtype} is no weight; float64, float32, float16 and "
-                "bfloat16 (as uint16) can be written"
+                f"{path}: {name} has dtype {array.dtype}; expected float64, float32, float16 or "
+                "bfloat16 (as uint16)"
             )
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         for piece in _pickled(arrays):
@@ -44,7 +44,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def parameter_names(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """What Paddle would name the parameters behind these: conv2d_0.w_0, batch_norm2d_0.w_1 ..."""
+    """Paddle's static names of these parameters: conv2d_0.w_0, batch_norm2d_0.w_1 ..."""
     counts = Counter[str]()
     owners: dict[str, str] = {}
     known: dict[int, str] = {}
@@ -79,7 +79,7 @@ def _pickled(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
 
 
 def _array(array: np.ndarray) -> Iterator[bytes | memoryview]:
-    """An empty array, and what fills it: version, shape, dtype, the order of its axes, values."""
+    """An empty array and its state: version, shape, dtype, order of axes, values."""
     code = array.dtype.str[1:]
     values = np.ascontiguousarray(array, "<" + code)
     empty = _tuple([_global("numpy", "ndarray"), _tuple([_number(0)]), _bytes(b"b")])

@@ -1,7 +1,7 @@
-"""Takes a pickle apart into its instructions and their operands; runs none of them.
+"""Splits a pickle into opcodes and their operands; executes none of them.
 
-The format is that of Python's pickletools. Its own reader is not used because it decodes a text
-before its length can be held against anything.
+The format is documented in Python's pickletools. Its own reader is not used because it decodes a
+text before its length can be checked.
 """
 
 import codecs
@@ -11,18 +11,18 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-MAX_WIDE_TEXT = 1000  # bytes; text beyond latin-1 takes Python four bytes for every character
+MAX_WIDE_TEXT = 1000  # bytes; Python stores text beyond latin-1 with up to four bytes a character
 
 
 class RefusedError(Exception):
-    """The file holds what no checkpoint does; the message says what."""
+    """The file contains something that no checkpoint needs; the message names it."""
 
 
 class DamagedError(Exception):
-    """The program makes no sense, as when bytes are cut off or changed; the message says where."""
+    """The pickle is invalid, as when bytes are missing or changed; the message states where."""
 
 
-# operands: how a number is laid out, or the number that counts the bytes that follow
+# operands: the layout of a number, or of the number of bytes that follow
 NUMBER_OPCODES = {
     **{pickle.PROTO: "<B", pickle.FRAME: "<Q"},
     **{pickle.BININT: "<i", pickle.BININT1: "<B", pickle.BININT2: "<H", pickle.BINFLOAT: ">d"},
@@ -39,7 +39,7 @@ OPCODE_NAMES = {code: name for name, code in vars(pickle).items() if isinstance(
 
 
 def _int(line: bytes) -> int | bool:
-    """Protocol 0 and 1 have no other way to say True."""
+    """Protocols 0 and 1 write True as 01."""
     return line == b"01" if line in (b"00", b"01") else int(line)
 
 
@@ -54,9 +54,9 @@ def _escaped_text(line: bytes) -> str:
 
 
 def _string(line: bytes) -> str:
-    """As Python 2 wrote it, in quotes."""
+    """A string as Python 2 wrote it, in quotes."""
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
-        raise DamagedError("a text without its quotes")
+        raise DamagedError("a string without quotes")
     return codecs.escape_decode(line[1:-1])[0].decode("latin-1")
 
 
@@ -68,7 +68,7 @@ LINE_OPCODES: Mapping[bytes, Callable[[bytes], Any]] = {
 
 
 class OpcodeReader:
-    """Takes a pickle apart into instructions and their operands; takes no more than is there."""
+    """Reads opcodes and their operands, never beyond the end of the data."""
 
     def __init__(self, data: Any) -> None:
         self.data = data
@@ -94,7 +94,7 @@ class OpcodeReader:
     def _take(self, count: int) -> bytes:
         left = len(self.data) - self.position
         if not 0 <= count <= left:
-            raise DamagedError(f"{count:,} bytes expected at {self.position:,}, {left:,} are left")
+            raise DamagedError(f"expected {count:,} bytes at {self.position:,}, found {left:,}")
         self.position += count
         return self.data[self.position - count : self.position]
 

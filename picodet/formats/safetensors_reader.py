@@ -1,4 +1,4 @@
-"""`.safetensors` -> tensors, of one file or of several that an index names; checksums are held."""
+"""Reads `.safetensors`, one file or several with an index, and verifies checksums."""
 
 import json
 from pathlib import Path
@@ -19,15 +19,15 @@ MAX_TENSORS = 10_000
 
 
 def check_count(path: Path, count: int) -> None:
-    """Raise CheckpointError for more tensors than anybody's detector has."""
+    """Raise CheckpointError for more tensors than any detector has."""
     if count > MAX_TENSORS:
-        raise CheckpointError(f"{path}: holds {count:,} tensors; no detector has {MAX_TENSORS:,}")
+        raise CheckpointError(f"{path}: holds {count:,} tensors; expected at most {MAX_TENSORS:,}")
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    """Tensors by name, and the meta in the header of a file of ours.
+    """Tensors by name, and the meta in the header of a file that picodet wrote.
 
-    Raises CheckpointError for too many of them, and what the library and JSON raise for damage.
+    Raises CheckpointError for too many tensors, and what the library and JSON raise for damage.
     """
     with safe_open(regular_file(path), "pt") as file:
         header = json.loads((file.metadata() or {}).get(META_KEY, "null"))
@@ -41,14 +41,14 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | No
 
 
 def read_parts(index: Path) -> dict[str, Tensor]:
-    """Of all files that an index names. Raises CheckpointError."""
+    """The tensors of all files that an index names. Raises CheckpointError."""
     content: dict[str, Tensor] = {}
     for part, expected in read_index(index).items():
         try:
             tensors, _ = read_safetensors(part)
         except (SafetensorError, OSError, ValueError, RecursionError) as error:
             raise CheckpointError(
-                f"{part}: missing or damaged ({error!s:.200}); {index.name} names it. Copy or "
+                f"{part}: missing or damaged ({error!s:.200}); expected by {index.name}; copy or "
                 "download it again"
             ) from error
         check_names(index, part, expected, frozenset(tensors))
@@ -58,5 +58,5 @@ def read_parts(index: Path) -> dict[str, Tensor]:
 
 
 def _bits(tensor: Tensor) -> np.ndarray:
-    """Of any dtype, NumPy's or not; [bytes]."""
+    """The bytes of a tensor of any dtype: [N] uint8."""
     return np.asarray(tensor.reshape(-1).view(torch.uint8))

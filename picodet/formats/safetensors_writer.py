@@ -1,8 +1,8 @@
-"""`.safetensors` files of our own: the same bytes whenever they are written, and checksums in them.
+"""Writes reproducible `.safetensors` files with checksums.
 
-Beside the tensors stands, in the header's metadata, the CRC-32 of each tensor's bytes, and one of
-the rest of the header. A reader holds them against what it finds. Files without are read as well:
-other programs write none. NumPy only, and no safetensors library: it runs where Paddle is.
+The header's metadata holds the CRC-32 of each tensor's bytes and one of the rest of the header,
+which the reader verifies. Files of other programs have no checksums and are read without. NumPy
+only, without the safetensors library: this runs in Paddle's process.
 """
 
 import json
@@ -13,19 +13,19 @@ from zlib import crc32
 
 import numpy as np
 
-CHECKSUMS = "picodet_crc32"  # in the metadata: JSON, the name of a tensor -> its checksum
-HEADER_NAME = ""  # the name that the checksum of the header goes by
+CHECKSUMS = "picodet_crc32"  # in the metadata: JSON, tensor name -> checksum
+HEADER_NAME = ""  # the key of the header's checksum
 METADATA = "__metadata__"
 DTYPES = {  # NumPy's names -> the format's
     **{"float64": "F64", "float32": "F32", "float16": "F16"},
     **{"int64": "I64", "int32": "I32", "uint8": "U8"},
 }
 
-Entry = dict[str, Any]  # what the header says of a tensor
+Entry = dict[str, Any]  # of one tensor in the header
 
 
 def write(file: BinaryIO, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Arrays by name, aligned to their own width as the format wants them.
+    """Write arrays by name, sorted so that each is aligned to its item size.
 
     Raises ValueError for a dtype that is not among DTYPES.
     """
@@ -43,9 +43,9 @@ def write(file: BinaryIO, arrays: Mapping[str, np.ndarray], metadata: Mapping[st
 
 
 def entry(array: np.ndarray, start: int) -> Entry:
-    """What a header says of a tensor whose bytes begin at `start`. Raises ValueError."""
+    """The header entry of a tensor whose bytes begin at `start`. Raises ValueError."""
     if array.dtype.name not in DTYPES:
-        raise ValueError(f"a tensor of {array.dtype}; {', '.join(DTYPES)} can be written")
+        raise ValueError(f"a tensor of {array.dtype}; expected one of {', '.join(DTYPES)}")
     return {
         "dtype": DTYPES[array.dtype.name],
         "shape": list(array.shape),
@@ -56,7 +56,7 @@ def entry(array: np.ndarray, start: int) -> Entry:
 def header(
     entries: Mapping[str, Entry], metadata: Mapping[str, str], checksums: Mapping[str, int]
 ) -> bytes:
-    """The beginning of a file, up to the tensors; sums: crc32 of each one's bytes."""
+    """The beginning of a file, up to the tensors; checksums: CRC-32 of each tensor's bytes."""
     content = {METADATA: dict(metadata), **entries}
     checked = json.dumps(
         {**checksums, HEADER_NAME: _header_checksum(content)}, separators=(",", ":")
@@ -68,10 +68,10 @@ def header(
 
 
 class Checksums:
-    """Those of one file; of a file that has none everything is taken as it is."""
+    """The checksums of one file; a file without checksums always passes."""
 
     def __init__(self, path: Path) -> None:
-        """Of a file whose header a safetensors library has found to be whole.
+        """Read them from a file whose header the safetensors library has accepted.
 
         Raises ValueError where the header itself has changed.
         """
@@ -88,7 +88,7 @@ class Checksums:
             raise ValueError("the checksum of its header is wrong")
 
     def check(self, name: str, array: np.ndarray) -> None:
-        """Raise ValueError where a tensor is not the one that was written."""
+        """Raise ValueError if a tensor is not the one that was written."""
         if self._checksums is not None and self._checksums.get(name) != crc32(
             np.asarray(array, order="C").data
         ):
@@ -100,5 +100,5 @@ def _little_endian(array: np.ndarray) -> np.ndarray:
 
 
 def _header_checksum(content: Mapping[str, Any]) -> int:
-    """However the JSON is spelled."""
+    """CRC-32 of the header, independent of the formatting of the JSON."""
     return crc32(json.dumps(content, sort_keys=True).encode())

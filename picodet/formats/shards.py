@@ -1,8 +1,9 @@
-"""Weights in several `.safetensors`, as Hugging Face writes large ones: an index names the parts.
+"""Reads the index of weights in several `.safetensors`, as Hugging Face writes large models.
 
     model.safetensors.index.json   {"weight_map": {"backbone.conv.weight": "model-00001-of-2..."}}
 
-Every tensor has to be in the part that is named for it, and in no other. The parts lie beside.
+Every tensor has to be in the file that the index names for it, and in no other. All files are in
+the folder of the index.
 """
 
 import hashlib
@@ -22,18 +23,21 @@ Shards = Mapping[Path, frozenset[str]]  # the names of the tensors in each file
 
 
 def is_index(path: Path) -> bool:
-    """Told from the name alone."""
+    """Whether the name is that of an index."""
     return path.name.endswith(SUFFIX)
 
 
 def find_index(folder: Path) -> Path | None:
-    """The only one in a folder."""
+    """The index in a folder; None if there is none, or several."""
     found = sorted(folder.glob(f"*{SUFFIX}"))
     return found[0] if len(found) == 1 else None
 
 
 def read_index(path: Path) -> Shards:
-    """Raises CheckpointError where it is no index, or names files that lie elsewhere."""
+    """The files that an index names, with their tensors' names.
+
+    Raises CheckpointError where it is not an index, or names files in other folders.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"{path.stat().st_size:,} bytes")
@@ -42,7 +46,7 @@ def read_index(path: Path) -> Shards:
         )
         places = content["weight_map"]
         if not isinstance(places, dict) or not places:
-            raise ValueError("no tensor in its weight_map")
+            raise ValueError("its weight_map is empty")
         parts: dict[str, set[str]] = {}
         for name, part in places.items():
             _check_part(part)
@@ -51,18 +55,18 @@ def read_index(path: Path) -> Shards:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{path}: no index of weights in several files: {type(error).__name__} {error}"
+            f"{path}: invalid index of weights: {type(error).__name__} {error}"
         ) from error
     if len(parts) > MAX_PARTS:
-        raise CheckpointError(f"{path}: names {len(parts):,} files; up to {MAX_PARTS:,} are read")
+        raise CheckpointError(f"{path}: names {len(parts):,} files; expected at most {MAX_PARTS:,}")
     return {path.with_name(part): frozenset(names) for part, names in sorted(parts.items())}
 
 
 def check_names(index: Path, part: Path, expected: frozenset[str], found: frozenset[str]) -> None:
-    """Raise CheckpointError where a part does not hold what the index says, and nothing else."""
+    """Raise CheckpointError where a file does not hold exactly the tensors of the index."""
     if odd := sorted(expected ^ found):
-        where = "is not in it" if odd[0] in expected else f"is there without {index.name} saying so"
-        raise CheckpointError(f"{part}: {odd[0]!r:.80} {where}. Copy or download both again")
+        where = "is missing" if odd[0] in expected else f"is not listed in {index.name}"
+        raise CheckpointError(f"{part}: {odd[0]!r:.80} {where}; copy or download both again")
 
 
 def weights_sha256(path: Path) -> str:
@@ -81,8 +85,8 @@ def weights_size(path: Path) -> int:
 
 
 def _check_part(part: object) -> None:
-    """A name, and no way to anywhere."""
+    """Raise ValueError unless it is a plain file name without a folder."""
     if not isinstance(part, str) or not part.endswith(".safetensors") or not part.isprintable():
-        raise ValueError(f"{part!r:.80} in the place of a .safetensors")
+        raise ValueError(f"found {part!r:.80}; expected the name of a .safetensors")
     if {PurePosixPath(part).name, PureWindowsPath(part).name} != {part}:
-        raise ValueError(f"{part!r:.80} does not lie beside it")
+        raise ValueError(f"{part!r:.80} is not in the same folder")

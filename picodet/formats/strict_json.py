@@ -1,11 +1,11 @@
-"""JSON in which a key that stands twice is an error: Python would take the last one, silently."""
+"""JSON in which a duplicate key is an error: Python silently takes the last one."""
 
 from typing import Any
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """For json.loads, as its object_pairs_hook. Raises ValueError for a key that stands twice."""
+    """The `object_pairs_hook` for json.loads. Raises ValueError for a duplicate key."""
     content = dict(pairs)
     if len(content) < len(pairs):
-        raise ValueError("a key stands twice in one dictionary")
+        raise ValueError("duplicate key")
     return content

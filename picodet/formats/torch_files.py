@@ -1,8 +1,8 @@
-"""Reads the files of weights that PyTorch's users have, as data: nothing of them is run.
+"""Reads weight files of PyTorch as data: nothing of them is executed.
 
-`.pth` in both of its forms through torch.load with weights_only, and `.safetensors`; the file's
-first bytes say which, not its name. Claims are held against the file's size, so that memory
-follows what is there.
+`.pth` in both of its forms through torch.load with weights_only, and `.safetensors`; the format is
+detected from the first bytes, not from the name. Claimed sizes are checked against the file's size
+before anything is allocated.
 """
 
 import json
@@ -24,49 +24,49 @@ from picodet.formats.safetensors_reader import check_count, read_parts, read_saf
 from picodet.formats.shards import is_index, weights_size
 from picodet.formats.torch_pickles import ForbiddenGlobalError, check_pickle
 
-# what programs of training keep a state_dict under, one inside another at most
+# keys under which training programs store a state_dict, nested at most once
 WRAPPERS = (
     *("state_dict", "model", "model_state_dict", "module", "params", "net"),
     *("ema", "model_ema", "state_dict_ema", "ema_state_dict", "params_ema"),
 )
 PREFIXES = ("module.", "model.", "_orig_mod.")  # DataParallel, Lightning, torch.compile
-COUNTERS = {"n_averaged", "steps"}  # of the averaging of weights, beside them
+COUNTERS = {"n_averaged", "steps"}  # that EMA implementations store beside the weights
 
 DTYPES = {
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
-    *(torch.int64, torch.int32),  # batch norm counts batches
+    *(torch.int64, torch.int32),  # batch counters of batch norm
 }
 MAX_DIMENSIONS = 32
-OLD_PICKLES = 5  # of a file in the old form: three numbers of its own, the content, the order
-OLD_PTH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # before PyTorch 1.6, and mmdet for longer
+OLD_PICKLES = 5  # in the old form: magic number, version, system, content, storage keys
+OLD_PTH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # before PyTorch 1.6; mmdet used it longer
 
 
 @dataclass(frozen=True)
 class TorchFile:
-    """Weights by their names in the file, and what was found around them."""
+    """Weights by name, and what else was found in the file."""
 
-    arrays: dict[str, np.ndarray] = field(repr=False)  # as stored; bfloat16 as Paddle's, in uint16
-    wrapper: str | None  # the keys that led to them: "state_dict", "ema.module"
-    prefix: str  # that was taken off every name: "module."
-    meta: dict[str, Any] | None  # of a file of our own
-    classes: tuple[str, ...] | None  # their names, as mmdet writes them beside
-    dropped: tuple[str, ...]  # what else the file holds: "optimizer"
+    arrays: dict[str, np.ndarray] = field(repr=False)  # as stored; bfloat16 as uint16
+    wrapper: str | None  # the keys of the weights: "state_dict", "ema.module"
+    prefix: str  # that was removed from every name: "module."
+    meta: dict[str, Any] | None  # of a file that picodet wrote
+    classes: tuple[str, ...] | None  # class names that mmdet stored
+    dropped: tuple[str, ...]  # other content: "optimizer"
 
 
 def read_torch(path: Path, weights: str | None = None) -> TorchFile:
-    """The weights of a file; where it holds several sets, and only there, those under `weights`.
+    """The weights of a file; `weights` selects one where it holds several sets.
 
-    Raises CheckpointError where the file is damaged, no file of weights, or asks for a choice.
+    Raises CheckpointError where the file is damaged or not a file of weights, or where a selection
+    is needed.
     """
     content, meta = _read(path)
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__} in place of named tensors")
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}; expected tensors by name")
     weight_sets = _weight_sets(content)
     if weights is None and len(weight_sets) > 1:
         raise CheckpointError(
-            f"{path}: holds {len(weight_sets)} sets of weights, {', '.join(weight_sets)}; say "
-            "which with "
-            f"--weight-set, such as --weight-set {list(weight_sets)[-1]}"
+            f"{path}: holds {len(weight_sets)} weight sets, {', '.join(weight_sets)}; select one, "
+            f"such as --weight-set {list(weight_sets)[-1]}"
         )
     wrapper = weights if len(weight_sets) > 1 else next(iter(weight_sets), None)
     if wrapper not in weight_sets:
@@ -93,7 +93,7 @@ def read_torch(path: Path, weights: str | None = None) -> TorchFile:
 
 
 def _read(path: Path) -> tuple[Any, dict[str, Any] | None]:
-    """What a file holds, and the meta in the header of a `.safetensors` of ours."""
+    """The content of a file, and the meta in the header of a `.safetensors` of picodet."""
     try:
         if reason := unreadable_reason(path):
             raise CheckpointError(f"{path}: {reason}")
@@ -115,50 +115,49 @@ def _read(path: Path) -> tuple[Any, dict[str, Any] | None]:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ForbiddenGlobalError as forbidden:
         raise CheckpointError(_refusal(path, str(forbidden))) from forbidden
-    except Exception as error:  # whatever damaged bytes make of three strangers' readers
+    except Exception as error:  # whatever the libraries raise for damaged bytes
         raise CheckpointError(f"{path}: {_reason(path, error)}") from error
     raise CheckpointError(
-        f"{path}: neither a .pth nor a .safetensors; it begins with the bytes "
-        f"{first_bytes[:4].hex(' ') or 'of an empty file'}"
+        f"{path}: begins with the bytes {first_bytes[:4].hex(' ') or 'of an empty file'}"
+        "; expected a .pth or a .safetensors"
     )
 
 
 def _load(path: Path, mapped: bool) -> Any:
-    """Mapped, a storage cannot be longer than what the file has for it."""
+    """Load a .pth; if memory-mapped, no storage can exceed the file."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of parts of torch that a file has used
-        # torch 2.1 maps no path that is not text
+        warnings.simplefilter("ignore")  # deprecated parts of torch that the file uses
+        # torch 2.1 maps only paths that are text
         return _plain(torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped))
 
 
 def _plain(value: Any, depth: int = 3) -> Any:
-    """Dictionaries without what a file can make of one: it may give an OrderedDict attributes."""
+    """Plain dictionaries: a file may give an OrderedDict attributes that override its methods."""
     if not isinstance(value, dict) or depth == 0:
         return value
     for key in dict.__iter__(value):
         if type(key) not in (str, int):
-            raise ValueError(f"something is named by a {type(key).__name__}")
+            raise ValueError(f"a key of type {type(key).__name__}")
     return {key: _plain(dict.__getitem__(value, key), depth - 1) for key in dict.__iter__(value)}
 
 
 def _as_json(path: Path, meta: dict[Any, Any]) -> dict[str, Any]:
-    """What ours is: numbers, text and lists of them, and no object of any depth."""
+    """A picodet meta as plain JSON: numbers, text, lists and dictionaries."""
     try:
         return dict(json.loads(json.dumps(meta)))
     except (TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: its meta is not picodet's: {error}") from error
+        raise CheckpointError(f"{path}: invalid picodet meta: {error}; convert it again") from error
 
 
 def _reason(path: Path, error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return f"a damaged file of weights ({lines[0]:.200}). Copy or download it again"
+    return f"damaged file of weights ({lines[0]:.200}); copy or download it again"
 
 
 def _refusal(path: Path, forbidden: str) -> str:
     return (
-        f"{path}: refused, and nothing of it was run: it asks for {forbidden}, and may hold "
-        "tensors by "
-        f"name only. Where it was made, save its weights alone: torch.save(torch.load("
+        f"{path}: refused, nothing of it was executed: it contains {forbidden}; expected only "
+        "tensors by name. If you trust it, save its weights alone: torch.save(torch.load("
         f"{path.name!r}, weights_only=False)['state_dict'], 'weights.pth')"
     )
 
@@ -171,15 +170,15 @@ def _check_old_format(path: Path) -> None:
 
 
 def _check_zip(path: Path) -> None:
-    """PyTorch packs nothing, so that what is packed takes memory; mapped, it checks no sums."""
+    """Verify checksums, which a mapped load skips, and refuse compression, which hides sizes."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise CheckpointError(f"{path}: a compressed zip archive, as torch.save writes none")
+            raise CheckpointError(f"{path}: a compressed zip archive; torch.save does not compress")
         _check_claim(path, sum(member.file_size for member in members))
         if damaged := archive.testzip():
             raise CheckpointError(
-                f"{path}: the checksum of {damaged} in it is wrong. Copy or download it again"
+                f"{path}: the checksum of {damaged} in it is wrong; copy or download it again"
             )
         for member in members:
             if member.filename.endswith(".pkl"):
@@ -190,7 +189,7 @@ def _check_zip(path: Path) -> None:
 def _check_claim(path: Path, claimed: int) -> None:
     if claimed > (available := weights_size(path)):
         raise CheckpointError(
-            f"{path}: claims to hold {claimed:,} bytes of weights in a file of {available:,}"
+            f"{path}: claims {claimed:,} bytes of weights in a file of {available:,}"
         )
 
 
@@ -200,7 +199,7 @@ Keys = tuple[str, ...]
 def _weight_sets(
     content: dict[Any, Any], keys: Keys = ()
 ) -> dict[str, tuple[Keys, dict[Any, Any]]]:
-    """Every state_dict, and the keys that lead to it, by these keys."""
+    """Every state_dict with its keys, by the keys joined with dots."""
     inner = [key for key in WRAPPERS if isinstance(content.get(key), dict)]
     if inner and len(keys) < 2:
         found = (_weight_sets(content[key], (*keys, key)) for key in inner)
@@ -211,7 +210,7 @@ def _weight_sets(
 
 
 def _classes(meta: dict[Any, Any]) -> tuple[str, ...] | None:
-    """Their names in the meta of mmdet 2 or 3."""
+    """The class names in the meta of mmdet 2 or 3."""
     dataset = meta.get("dataset_meta")
     names = (dataset if isinstance(dataset, dict) else {}).get("classes", meta.get("CLASSES"))
     listed = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
@@ -219,7 +218,7 @@ def _classes(meta: dict[Any, Any]) -> tuple[str, ...] | None:
 
 
 def _leftover_keys(content: dict[Any, Any], keys: Keys, leave: str) -> list[str]:
-    """What stands beside the weights, on the way to them."""
+    """Keys of everything that is stored besides the weights."""
     found = []
     for depth, key in enumerate(keys):
         beside = (str(other) for other in content if other not in (key, leave))
@@ -234,7 +233,7 @@ def _keys(content: dict[Any, Any]) -> str:
 
 
 def _prefix(names: Mapping[str, Any]) -> str:
-    """What every name begins with, of what is put before them on the way."""
+    """The wrappers' prefix that every name begins with."""
     prefix = ""
     while names:
         more = next((p for p in PREFIXES if all(n.startswith(prefix + p) for n in names)), None)
@@ -250,22 +249,23 @@ def _arrays(path: Path, tensors: dict[Any, Any]) -> dict[str, np.ndarray]:
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             kind = type(tensor).__name__
-            raise CheckpointError(f"{path}: {name!s:.80} is a {kind}; tensors by name are expected")
+            raise CheckpointError(f"{path}: {name!s:.80} is a {kind}; expected tensors by name")
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
             what = "quantized" if tensor.is_quantized else f"{tensor.layout} on {tensor.device}"
-            raise CheckpointError(f"{path}: {name} is {what}; plain tensors are expected")
+            raise CheckpointError(f"{path}: {name} is {what}; expected plain tensors")
         if tensor.dtype not in DTYPES:
-            raise CheckpointError(f"{path}: {name} is of {tensor.dtype}; floats are expected")
+            raise CheckpointError(f"{path}: {name} has dtype {tensor.dtype}; expected floats")
         storage = tensor.untyped_storage()
         if tensor.nbytes > storage.nbytes():
             raise CheckpointError(
-                f"{path}: {name} of shape {list(tensor.shape)} repeats what it has for it, "
+                f"{path}: {name} of shape {list(tensor.shape)} exceeds its storage of "
                 f"{storage.nbytes():,} bytes"
             )
         storages[storage.data_ptr()] = storage.nbytes()
         if tensor.ndim > MAX_DIMENSIONS or tensor.numel() == 0:
             raise CheckpointError(
-                f"{path}: {name} has {tensor.ndim:,} dimensions and {tensor.numel():,} values"
+                f"{path}: {name} has {tensor.ndim:,} dimensions and {tensor.numel():,} values; "
+                f"expected at most {MAX_DIMENSIONS} and at least 1"
             )
         plain = tensor.detach().resolve_neg()
         arrays[name] = (

@@ -94,7 +94,7 @@ def test_reads_all_protocols_and_paddles_tuples(read, protocol):
         (b"(dp0\nVw\nL3L\ns.", "something of type int"),
         (b"(dp0\nVw\n(lp1\ns.", "something of type list"),
         (b"(dp0\nS'w'\nF1.5\ns.", "something of type float as the value of 'w'"),
-        (b"(dp0\nS'w\nNs.", "a text without its quotes"),
+        (b"(dp0\nS'w\nNs.", "a string without quotes"),
         (b"(dp0\nVw\nI" + b"9" * 5000 + b"\ns.", "digits"),
         (b"(dp0\nVw\ng99\ns.", "truncated or damaged .pdparams"),
         (b"(dp0\nV" + b"\\u1234" * 1000 + b"\nNs.", "neither a name nor an array"),
@@ -115,7 +115,7 @@ def test_axes_in_no_order(read, axes):
     array = np.arange(24.0).reshape(2, 3, 4).transpose(1, 0, 2)
     function, arguments = array.__reduce_ex__(5)
     data, *rest, _ = arguments
-    with pytest.raises(CheckpointError, match="whose axes are in no order"):
+    with pytest.raises(CheckpointError, match="whose axes are not a permutation"):
         read(pickle.dumps({"w": Calls(function, bytes(data), *rest, axes)}, 5))
 
 
@@ -155,7 +155,9 @@ def test_puts_the_pieces_of_large_tensors_together(read):
 )
 def test_refuses_code_by_its_name(read, tmp_path, monkeypatch, protocol, value, name):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match=rf"nothing of it was run: it asks for \S*{name}"):
+    with pytest.raises(
+        CheckpointError, match=rf"nothing of it was executed: it contains \S*{name}"
+    ):
         read(pickle.dumps({"w": value}, protocol))
     assert not (tmp_path / "owned").exists()
 
@@ -163,7 +165,7 @@ def test_refuses_code_by_its_name(read, tmp_path, monkeypatch, protocol, value, 
 @pytest.mark.parametrize("name", ["numpy.f2py diagnose", "numpy ndarray.tofile", "numpy core"])
 def test_allows_no_other_name_of_numpy(read, name):
     module, attribute = name.split()
-    with pytest.raises(CheckpointError, match=f"asks for {module}.{attribute}"):
+    with pytest.raises(CheckpointError, match=f"contains {module}.{attribute}"):
         read(b"\x80\x02c%s\n%s\n." % (module.encode(), attribute.encode()))
 
 
@@ -172,7 +174,7 @@ def test_calls_no_array_to_life_but_by_numpys_own_words(read):
     for instructions, name in (
         (b"(J\xff\xff\xff\x7ftR.", "a call of ndarray"),  # ndarray(2147483647) would take 16 GiB
         (b")\x81.", "NEWOBJ"),
-        (b"}b.", "a state for something of type name"),
+        (b"}b.", "a state for something of type global"),
     ):
         with pytest.raises(CheckpointError, match=name):
             read(b"\x80\x02" + ndarray + instructions)
@@ -200,15 +202,18 @@ def test_refuses_what_is_no_tensor(read, value, message):
         (b"PK\x03\x04" + bytes(30), "a zip archive"),
         (b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>", "an HTML page"),
         (b"oid sha256:4d7a\nsize 4100211\n", "text that begins 'oid sha256:4d7a'"),
-        (b"cos\nsystem\n(S'id'\ntR.", "text that begins 'cos', and .* it asks for os.system"),
+        (
+            b"cos\nsystem\n(S'id'\ntR.",
+            "text that begins 'cos', nothing of it was executed: it contains os.system",
+        ),
         (b"\x08\x07\x12\x07pytorch", "a protobuf message"),
         (bytes(100), "a file that begins with the bytes 00 00 00 00"),
-        (pickle.dumps([np.ones(1)], 4), "something of type list in place of a dictionary"),
-        (pickle.dumps({}, 4), "no tensor at all"),
-        (b"\x80\x02}(U\x01wNU\x01wNu.", "the name 'w' twice"),
-        (pickle.dumps({"w": np.ones(1)}, 4) + b"more", "4 bytes behind its end"),
-        (b"\x80\x02}}.", "2 values where one is expected"),
-        (pickle.dumps({1: np.ones(1)}, 4), "something of type int as a name"),
+        (pickle.dumps([np.ones(1)], 4), "something of type list instead of a dictionary"),
+        (pickle.dumps({}, 4), "no tensors"),
+        (b"\x80\x02}(U\x01wNU\x01wNu.", "the duplicate key 'w'"),
+        (pickle.dumps({"w": np.ones(1)}, 4) + b"more", "4 bytes after its end"),
+        (b"\x80\x02}}.", "2 values instead of one"),
+        (pickle.dumps({1: np.ones(1)}, 4), "something of type int as a key"),
     ],
 )
 def test_says_what_another_file_looks_like(read, content, message):

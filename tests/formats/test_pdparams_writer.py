@@ -96,10 +96,10 @@ def test_parameters_have_the_names_of_their_layers():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "no tensor to write"),
-        ({"a": np.ones(1, np.int64)}, "a of int64 is no weight"),
-        ({"a": np.array([None])}, "a of object is no weight"),
-        ({"StructuredToParameterName@@": np.ones(1)}, "is no weight"),
+        ({}, "no tensors to write"),
+        ({"a": np.ones(1, np.int64)}, "a has dtype int64; expected float64"),
+        ({"a": np.array([None])}, "a has dtype object; expected float64"),
+        ({"StructuredToParameterName@@": np.ones(1)}, "@@ has dtype float64"),
     ],
 )
 def test_what_no_checkpoint_holds_is_not_written(tmp_path, values, message):

@@ -55,7 +55,7 @@ def test_every_dtype_lies_where_it_may(name):
 
 
 def test_a_dtype_that_the_format_has_not():
-    with pytest.raises(ValueError, match=r"complex128; float64, .* can be written"):
+    with pytest.raises(ValueError, match=r"complex128; expected one of float64, "):
         written({"a": np.ones(3, complex)})
 
 

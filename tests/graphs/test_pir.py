@@ -229,8 +229,8 @@ def test_a_program_that_is_no_network(read, content, message):
     assert "model.json: " in str(caught.value)
 
 
-def test_a_key_that_stands_twice(read):
-    with pytest.raises(CheckpointError, match=r"model\.json: .*stands twice"):
+def test_a_duplicate_key(read):
+    with pytest.raises(CheckpointError, match=r"model\.json: .*duplicate key"):
         read(files.small_pir().lstrip().replace(b"{", b'{"base_code": 1, ', 1))
 
 

@@ -89,7 +89,9 @@ def test_a_backbone_is_no_detector(folder, tmp_path, suffix):
         checkpoint.save(tmp_path / "x.pth", weights, meta)
     else:
         pdparams_writer.write(tmp_path / "x.pdparams", arrays)
-    with pytest.raises(CheckpointError, match=r"holds (a|only a) backbone.*expected (is )?a detector"):
+    with pytest.raises(
+        CheckpointError, match=r"holds (a|only a) backbone.*expected (is )?a detector"
+    ):
         open_backend(tmp_path / f"x{suffix}", RuntimeOptions())
 
 

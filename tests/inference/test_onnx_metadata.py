@@ -135,10 +135,10 @@ def test_what_takes_no_picture_or_another_is_refused(inputs, asked, message):
         (color_network.meta(input_size=[64, 65]), "multiples of 32"),
         (color_network.meta(input_size=64), "is not ours: TypeError"),
         (color_network.meta(preprocessing={}), "is not ours: KeyError"),
-        (color_network.meta(project=[[1]]), "project is no list of numbers"),
+        (color_network.meta(project=[[1]]), "project: expected a list of numbers"),
         (color_network.meta(project=["a"]), "is not ours: ValueError"),
-        (color_network.meta(project=[0, float("nan")]), "project is no list of numbers"),
-        (color_network.meta(project=None), "project is no list of numbers"),
+        (color_network.meta(project=[0, float("nan")]), "project: expected a list of numbers"),
+        (color_network.meta(project=None), "project: expected a list of numbers"),
         (color_network.meta(classes=["a", "b"]), "has scores for 3 classes, and names 2"),
     ],
 )
