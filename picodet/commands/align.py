@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from picodet.commands.common import Command, fetch_official, progress_bar
+from picodet.commands.common import Command, fetch_official
 from picodet.commands.params import FiniteFloat, InputPath, ModelPath, OutputFile, Size
+from picodet.commands.progress import progress_bar
 from picodet.files import write_json, write_text
 
 
@@ -120,7 +121,7 @@ def compare(
     from rich.console import Console
 
     from picodet.alignment.report.json_report import to_json
-    from picodet.alignment.report.terminal import print_comparison
+    from picodet.commands.alignment_tables import print_comparison
 
     reference, model = fetch_official(reference), fetch_official(model)
     with progress_bar("comparing") as progress:

@@ -4,7 +4,6 @@ import gc
 import io
 import os
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,10 +15,10 @@ from typing import Any
 import click
 
 from picodet.commands.params import InputPath, OutputFile, Size
+from picodet.commands.progress import progress_bar
 from picodet.commands.run_files import RunFiles
 from picodet.errors import Note, PicoDetError
 from picodet.files import check_writable, write_json
-from picodet.system.intervals import progress_logger
 from picodet.system.termination import exit_code, termination_as_interrupt
 
 PRINTING_PACKAGES = ("click", "rich")
@@ -203,34 +202,6 @@ def _warnings_as_notes() -> Iterator[None]:
         yield
     finally:
         warnings.showwarning = previous
-
-
-@contextmanager
-def progress_bar(
-    description: str, unit: str = "", clock: Callable[[], float] = time.monotonic
-) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, or a line now and then when that is no terminal; yields what moves
-    it.
-
-    With a unit it tells how many of them a second.
-    """
-    from rich.console import Console
-    from rich.progress import Progress, ProgressColumn, Task
-    from rich.text import Text
-
-    class Speed(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text(f"{speed:.1f} {unit}/s" if speed else "")
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield progress_logger(description, unit, clock)
-        return
-    columns = (*Progress.get_default_columns(), *((Speed(),) if unit else ()))
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def fetch_official(path: Path) -> Path:

@@ -11,7 +11,9 @@ import click
 from rich.console import Console
 
 from picodet import distributed
-from picodet.commands.common import progress_bar
+from picodet.commands.evaluation_comparison import print_comparison
+from picodet.commands.evaluation_tables import print_reports
+from picodet.commands.progress import progress_bar
 from picodet.data.coco import read_annotations
 from picodet.evaluation import evaluator as session
 from picodet.evaluation.compare import compare_predictions
@@ -25,8 +27,6 @@ from picodet.evaluation.provenance import (
 from picodet.evaluation.report import build
 from picodet.evaluation.report.build import EvalRun, ReportContext
 from picodet.evaluation.report.html import render_html
-from picodet.evaluation.report.text import print_reports
-from picodet.evaluation.report.text_comparison import print_comparison
 from picodet.evaluation.report.to_json import comparison_to_json, report_to_json
 from picodet.evaluation.resume import remove_progress
 from picodet.evaluation.schema import Report, WhatIf

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from picodet.commands.common import Command, fetch_official, progress_bar, resize_option
+from picodet.commands.common import Command, fetch_official, resize_option
 from picodet.commands.params import FiniteFloat, InputPath, ModelPath, OutputFile, Size
+from picodet.commands.progress import progress_bar
 from picodet.files import write_json
 from picodet.system.extras import import_error_message
 
@@ -108,8 +109,8 @@ def export(
         raise click.ClickException(f"cannot export: {import_error_message(error)}") from error
     from rich.console import Console
 
+    from picodet.commands.export_tables import print_report, print_verification
     from picodet.exporter.options import ExportOptions
-    from picodet.exporter.report import print_report, print_verification
 
     options = ExportOptions(
         level,

@@ -2,11 +2,11 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from picodet.commands.common import Command, fetch_official, progress_bar, resize_option
+from picodet.commands.common import Command, fetch_official, resize_option
 from picodet.commands.params import (
     MAX_SEED,
     CocoFolder,
@@ -17,7 +17,11 @@ from picodet.commands.params import (
     OutputFile,
     OutputFolder,
 )
+from picodet.commands.progress import progress_bar, progress_line
 from picodet.files import write_json
+
+if TYPE_CHECKING:
+    from picodet.training.trainer import TrainResult
 
 IMAGENET = "imagenet"
 OUTPUT_FILES = (
@@ -128,16 +132,15 @@ def train(
     if (recipe is None) == (printed_recipe is None):
         raise click.UsageError("give either RECIPE or --print RECIPE")
     if recipe is None:
-        from picodet.commands.recipe_tables import print_recipe
+        from picodet.commands.recipe_tables import show_recipe
 
-        print_recipe(str(printed_recipe), json_file)
+        show_recipe(str(printed_recipe), json_file)
         return
     from picodet import distributed
     from picodet.evaluation.validation import Validation
     from picodet.inference.torch_backend import check_device
     from picodet.training import build
     from picodet.training.options import TrainOptions
-    from picodet.training.progress import progress_line
     from picodet.training.recipes.yaml_file import resolve
     from picodet.zoo.class_names import read_class_names
 
@@ -193,11 +196,9 @@ def train(
         outcome = prepared.trainer.run()
     if not is_main:
         return
-    from picodet.training.trainer import as_json, print_outcome
-
-    print_outcome(outcome)
+    _print_result(outcome)
     if json_file:
-        write_json(json_file, as_json(outcome))
+        write_json(json_file, outcome.as_json())
 
 
 def _datasets(
@@ -233,3 +234,14 @@ def _weights(weights: str | None, recipe_weights: str | None) -> Path | None:
         )
     with progress_bar("downloading the backbone") as progress:
         return fetch(recipe_weights, progress).path
+
+
+def _print_result(result: "TrainResult") -> None:
+    """Print the result on standard output, its notes on standard error."""
+    click.echo(f"trained  {result.epochs} epochs, {result.iterations:,} steps")
+    if result.best:
+        click.echo(f"best     AP {result.best.ap:.5f} after epoch {result.best.epoch}")
+    for file in result.files:
+        click.echo(f"written  {file}")
+    for note in result.notes:
+        click.echo(f"Note: {note}", err=True)

@@ -1,10 +1,8 @@
-"""What is done once in a while, and lines that tell how far a work is where no bar can be drawn."""
+"""Timers for what is done every so many seconds."""
 
 import os
 import time
 from collections.abc import Callable
-
-import click
 
 Clock = Callable[[], float]  # seconds, from any beginning
 INTERVAL_VARIABLE = "PICODET_PROGRESS_SECONDS"  # of the environment, for another LINE
@@ -34,21 +32,3 @@ class IntervalTimer:
             return False
         self._since = now
         return True
-
-
-def progress_logger(
-    description: str, unit: str = "", clock: Clock = time.monotonic
-) -> Callable[[int, int], None]:
-    """What tells on standard error, now and then, how many of how many are done.
-
-    Without a unit it tells the share alone.
-    """
-    due, start = IntervalTimer(LINE_INTERVAL, clock), clock()
-
-    def update(done: int, total: int) -> None:
-        if due() and total > 0:
-            share = f"{done:,} of {total:,} {unit}, " if unit else ""
-            speed = f", {done / (clock() - start):.1f} {unit}/s" if unit else ""
-            click.echo(f"{description}: {share}{done / total:.0%}{speed}", err=True)
-
-    return update

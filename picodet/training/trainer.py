@@ -15,7 +15,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-import click
 from torch import Tensor
 
 from picodet.distributed import ProcessGroup
@@ -45,28 +44,16 @@ class TrainResult:
     files: tuple[Path, ...]  # weight files
     notes: tuple[str, ...]
 
-
-def print_outcome(outcome: TrainResult) -> None:
-    """Print a TrainResult on stdout; its notes on stderr."""
-    click.echo(f"trained  {outcome.epochs} epochs, {outcome.iterations:,} steps")
-    if outcome.best:
-        click.echo(f"best     AP {outcome.best.ap:.5f} after epoch {outcome.best.epoch}")
-    for file in outcome.files:
-        click.echo(f"written  {file}")
-    for note in outcome.notes:
-        click.echo(f"Note: {note}", err=True)
-
-
-def as_json(outcome: TrainResult) -> dict[str, Any]:
-    """A TrainResult as `--json` writes it."""
-    best = outcome.best
-    return {
-        "epochs": outcome.epochs,
-        "iterations": outcome.iterations,
-        "best": best and {"AP": best.ap, "epoch": best.epoch},
-        "files": list(map(str, outcome.files)),
-        "notes": list(outcome.notes),
-    }
+    def as_json(self) -> dict[str, Any]:
+        """As `picodet-train --json` writes it."""
+        best = self.best
+        return {
+            "epochs": self.epochs,
+            "iterations": self.iterations,
+            "best": best and {"AP": best.ap, "epoch": best.epoch},
+            "files": list(map(str, self.files)),
+            "notes": list(self.notes),
+        }
 
 
 class InterruptedTrainingError(TrainingError):

@@ -1,43 +1,15 @@
-"""A recipe as a table on a terminal or as JSON, and all recipes as a table."""
+"""Recipes as text: values, derived numbers, a row of a table, Markdown, JSON."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
-
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from picodet.training.recipes.batch_scaling import COCO_TRAIN, derived
 from picodet.training.recipes.limits import leaves
 from picodet.training.recipes.schema import Recipe, SimOTA, Size
 from picodet.training.recipes.yaml_file import Resolved
 
-UNLIMITED = 10_000  # characters per line, if the output is not a terminal
 COLUMNS = ("recipe", "sizes", "batch", "base lr", "epochs", "assigner", "EMA")
-
-
-def print_recipe(resolved: Resolved, console: Console, images: int = COCO_TRAIN) -> None:
-    """Print every number of a recipe and its source in ppdet; what a file has changed is marked."""
-    table = Table(box=SIMPLE)
-    for header in ("setting", "value", "source"):
-        table.add_column(header, overflow="fold")
-    for path, value in leaves(resolved.recipe).items():
-        changed = path in resolved.changed
-        table.add_row(
-            Text(f"{path} *" if changed else path),
-            Text(shown(value), style="bold" if changed else ""),
-            Text(resolved.sources[path]),
-        )
-    if not console.is_terminal:
-        console.width = UNLIMITED
-        console.width = console.measure(table).maximum
-    console.print(table)
-    if resolved.changed:
-        console.print(Text("*: differs from ppdet"))
-    for line in derived_lines(resolved.recipe, images):
-        console.print(Text(line))
 
 
 def derived_lines(recipe: Recipe, images: int = COCO_TRAIN) -> list[str]:
@@ -66,22 +38,9 @@ def as_json(resolved: Resolved, images: int = COCO_TRAIN) -> dict[str, Any]:
     return {"numbers": numbers, "derived": {"batch": resolved.recipe.batches.total, **follows}}
 
 
-def print_recipes(recipes: Iterable[Recipe], console: Console) -> None:
-    """Print a table with a row for each recipe."""
-    table = Table(box=SIMPLE)
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold")
-    for recipe in recipes:
-        table.add_row(*map(Text, _row(recipe)))
-    if not console.is_terminal:
-        console.width = UNLIMITED
-        console.width = console.measure(table).maximum
-    console.print(table)
-
-
 def markdown(recipes: Iterable[Recipe]) -> str:
     """The table of recipes in Markdown, for the documentation."""
-    rows = [COLUMNS, ("---",) * len(COLUMNS), *map(_row, recipes)]
+    rows = [COLUMNS, ("---",) * len(COLUMNS), *map(row, recipes)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -101,7 +60,8 @@ def _size(size: Size) -> str:
     return str(height) if height == width else f"{height}x{width}"
 
 
-def _row(recipe: Recipe) -> tuple[str, ...]:
+def row(recipe: Recipe) -> tuple[str, ...]:
+    """The cells of a recipe, one for each of COLUMNS."""
     batches, schedule, ema = recipe.batches, recipe.schedule, recipe.ema
     assignment = recipe.assignment
     sizes = recipe.augmentation.sizes

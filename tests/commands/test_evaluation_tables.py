@@ -5,8 +5,8 @@ import pytest
 from evaluation_reports import CUBIC, HOSTILE, LINEAR, NOTHING_FOUND, NOTHING_TO_FIND, REPORT
 from rich.console import Console
 
+from picodet.commands.evaluation_tables import print_reports
 from picodet.evaluation.report.formatting import NO_VALUE
-from picodet.evaluation.report.text import print_reports
 from picodet.evaluation.schema import STATS
 
 

@@ -6,9 +6,9 @@ import pytest
 from evaluation_reports import COMPARISON, HOSTILE, SAME
 from rich.console import Console
 
+from picodet.commands.evaluation_comparison import print_comparison, verdict
 from picodet.evaluation.compare import DifferenceStats
 from picodet.evaluation.report.formatting import NO_VALUE
-from picodet.evaluation.report.text_comparison import print_comparison, verdict
 from picodet.evaluation.schema import Interval
 
 

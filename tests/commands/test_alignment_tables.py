@@ -5,7 +5,7 @@ import pytest
 from comparisons import ALIGNED, DIFFERENT, FINE, HOSTILE, layer
 from rich.console import Console
 
-from picodet.alignment.report.terminal import print_comparison
+from picodet.commands.alignment_tables import print_comparison
 
 
 def shown(comparison, layerwise=False, unfold=False, width=80):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from picodet.commands.evaluation_tables import add_number_columns, data_text, narrow_table
 from picodet.evaluation.compare import (
     BOX_TOLERANCE,
     SCORE_TOLERANCE,
@@ -18,7 +19,6 @@ from picodet.evaluation.report.formatting import (
     format_signed,
     interval_verdict,
 )
-from picodet.evaluation.report.text import add_number_columns, data_text, narrow_table
 from picodet.evaluation.schema import STATS
 
 SAME_WITHIN = f"scores within {SCORE_TOLERANCE:g}, sides within {BOX_TOLERANCE:g} pixels"

@@ -1,24 +1,71 @@
-"""Progress of a training: a progress bar on a terminal, else a line every few seconds."""
+"""How far a work is: a progress bar on a terminal, else a line every few seconds."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
-import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from picodet.system.intervals import LINE_INTERVAL, Clock, IntervalTimer, progress_logger
+from picodet.system import intervals
 from picodet.system.machine import peak_memory
-from picodet.training.trainer import StepLog
+
+if TYPE_CHECKING:
+    from picodet.training.trainer import StepLog
 
 SMOOTHING = 0.1  # of the newest step, in what is shown of losses and speed
 
 
+@contextmanager
+def progress_bar(
+    description: str, unit: str = "", clock: intervals.Clock = time.monotonic
+) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, or a line now and then when that is no terminal; yields what moves
+    it.
+
+    With a unit it tells how many of them a second.
+    """
+    from rich.console import Console
+    from rich.progress import Progress, ProgressColumn, Task
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:.1f} {unit}/s" if speed else "")
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield progress_logger(description, unit, clock)
+        return
+    columns = (*Progress.get_default_columns(), *((Speed(),) if unit else ()))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def progress_logger(
+    description: str, unit: str = "", clock: intervals.Clock = time.monotonic
+) -> Callable[[int, int], None]:
+    """A callback (done, total) that prints a line on standard error every LINE_INTERVAL seconds.
+
+    With a unit it shows the numbers and the speed, without one only the share.
+    """
+    due, start = intervals.IntervalTimer(intervals.LINE_INTERVAL, clock), clock()
+
+    def update(done: int, total: int) -> None:
+        if due() and total > 0:
+            share = f"{done:,} of {total:,} {unit}, " if unit else ""
+            speed = f", {done / (clock() - start):.1f} {unit}/s" if unit else ""
+            click.echo(f"{description}: {share}{done / total:.0%}{speed}", err=True)
+
+    return update
+
+
 def memory_used(device: str) -> str:
     """Text: peak memory of the GPU, or else of this process; "" where it is unknown."""
+    import torch
+
     on_gpu = device.startswith("cuda")
     most = torch.cuda.max_memory_allocated() if on_gpu else peak_memory()
     return "" if most is None else f", {most / 2**30:.1f} GiB"
@@ -27,7 +74,7 @@ def memory_used(device: str) -> str:
 class ProgressCallbacks(NamedTuple):
     """Functions that a training calls while it runs."""
 
-    step: Callable[[StepLog], None]
+    step: Callable[["StepLog"], None]
     evaluating: Callable[[int, int], None]  # images done, total
     checking_images: Callable[[int, int], None]  # the same, before the first step
 
@@ -39,7 +86,7 @@ class _Smoothed:
         self.device = device
         self.values: dict[str, float] = {}
 
-    def __call__(self, log: StepLog) -> tuple[str, str]:
+    def __call__(self, log: "StepLog") -> tuple[str, str]:
         now = dict(log.losses) | {"speed": log.images / log.seconds}
         for name, value in now.items():
             self.values[name] = SMOOTHING * value + (1 - SMOOTHING) * self.values.get(name, value)
@@ -48,11 +95,11 @@ class _Smoothed:
         return f"{losses}  lr {log.lr:.4g}{_skipped(log)}", speed
 
 
-def progress_lines(device: str, clock: Clock = time.monotonic) -> ProgressCallbacks:
+def progress_lines(device: str, clock: intervals.Clock = time.monotonic) -> ProgressCallbacks:
     """Callbacks that print a line on stderr every LINE_INTERVAL seconds, for log files."""
-    smooth, due = _Smoothed(device), IntervalTimer(LINE_INTERVAL, clock)
+    smooth, due = _Smoothed(device), intervals.IntervalTimer(intervals.LINE_INTERVAL, clock)
 
-    def step(log: StepLog) -> None:
+    def step(log: "StepLog") -> None:
         losses, speed = smooth(log)
         if due():
             where = f"epoch {log.progress.epoch + 1}/{log.epochs}"
@@ -73,6 +120,9 @@ def progress_line(device: str, first: bool) -> Iterator[ProgressCallbacks]:
     first: whether this is the process that shows progress (rank 0); others get callbacks that do
     nothing.
     """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     console = Console(stderr=True)
     if not (first and console.is_terminal):
         yield progress_lines(device) if first else ProgressCallbacks(_ignore, _ignore, _ignore)
@@ -87,7 +137,7 @@ def progress_line(device: str, first: bool) -> Iterator[ProgressCallbacks]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None, epoch="", losses="", speed="")
 
-        def show(log: StepLog) -> None:
+        def show(log: "StepLog") -> None:
             losses, speed = smooth(log)
             bar.update(
                 task,
@@ -110,5 +160,5 @@ def _ignore(*_: object) -> None:
     """Only rank 0 shows progress."""
 
 
-def _skipped(log: StepLog) -> str:
+def _skipped(log: "StepLog") -> str:
     return f"  {log.skipped} steps skipped, not finite in half precision" if log.skipped else ""
