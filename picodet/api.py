@@ -7,6 +7,7 @@ put right raises a `picodet.errors.PicoDetError`. Everything heavy is imported i
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from picodet.exporter.export import ExportReport
     from picodet.exporter.options import ExportLevel
     from picodet.models.picodet import PicoDet
+    from picodet.ops.postprocess import Semantics
+    from picodet.training.callbacks import TrainCallbacks
     from picodet.training.pretrained import HeadInit
     from picodet.training.trainer import TrainResult
 
@@ -34,19 +37,30 @@ def no_progress(done: int, total: int) -> None:
     """Show nothing."""
 
 
-def local_file(source: AnyPath, progress: ProgressCallback = no_progress) -> Path:
-    """The file behind an official name, fetched once into the cache; anything else as it is.
+def official_url(source: AnyPath) -> str | None:
+    """The URL of the weights if source is an official name; None for a path of a file.
 
-    Raises FetchError where it cannot be fetched, PicoDetError for a name without published weights.
+    Raises PicoDetError for a name without published weights.
     """
     path = Path(source)
     if path.suffix or len(path.parts) != 1 or path.exists():
-        return path
-    from picodet.download.fetch import fetch
+        return None
     from picodet.zoo.official import published_url
 
-    url = published_url(path.name)
-    return path if url is None else fetch(url, progress).path
+    return published_url(path.name)
+
+
+def local_file(source: AnyPath) -> Path:
+    """The file behind an official name, fetched once into the cache; a path as it is.
+
+    Raises FetchError where it cannot be fetched, PicoDetError for a name without published weights.
+    """
+    url = official_url(source)
+    if url is None:
+        return Path(source)
+    from picodet.download.fetch import fetch
+
+    return fetch(url, no_progress).path
 
 
 def load(source: AnyPath, input_size: Size | None = None) -> "PicoDet":
@@ -73,19 +87,23 @@ def convert(
     output_format: "OutputFormat | None" = None,
     overwrite: bool = False,
     allow_nonfinite: bool = False,
+    ask_for_size: Callable[[tuple[Size, ...]], Size] | None = None,
 ) -> "ConversionReport":
     """Convert `source` into `output`, whole or not at all, as `picodet-convert` does.
 
     config is an official name, classes the class names; None of these three is left to the tensors
     and the file's name. weight_set is "ema" or "raw" where the source has both; output_format is
-    "picodet", "ppdet", "mmdet" or "huggingface", and None follows the suffix of `output`. Writes
-    only `output`. Raises IncompleteError, which lists every tensor without a place, and
-    ConversionError, CheckpointError or OutputError.
+    "picodet", "ppdet", "mmdet" or "huggingface", and None follows the suffix of `output`.
+    ask_for_size is called with the likely sizes if nothing tells the input size; None raises
+    ConversionError then. Writes only `output`. Raises IncompleteError, which lists
+    every tensor without a place, and ConversionError, CheckpointError or OutputError.
     """
     from picodet.converter.configure import ConvertOptions
     from picodet.converter.convert import convert_file
 
-    options = ConvertOptions(config, input_size, None if classes is None else tuple(classes))
+    options = ConvertOptions(
+        config, input_size, None if classes is None else tuple(classes), ask_for_size
+    )
     return convert_file(
         local_file(source),
         Path(output),
@@ -140,6 +158,7 @@ def evaluate(
     interp: int | None = None,
     score_thr: float = 0.025,
     iou_thr: float = 0.6,
+    postprocess: "Semantics" = "ppdet-2.4",
     match_classes: Literal["name", "order"] = "name",
     evaluator: Literal["hotcoco", "pycocotools"] = "hotcoco",
     backend: Literal["onnxruntime", "openvino"] = "onnxruntime",
@@ -151,6 +170,7 @@ def evaluate(
     batch: int = 1,
     threads: int | None = None,
     skip_corrupt: bool = False,
+    out: AnyPath | None = None,
     progress: ProgressCallback = no_progress,
 ) -> "Report":
     """COCO's numbers of a model on a dataset, as `picodet-eval` does.
@@ -158,11 +178,14 @@ def evaluate(
     images is the folder, annotations the file in COCO's format. interp is OpenCV's number of the
     resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None is the model's own.
     `result.stats` has the twelve numbers, AP first, as fractions; `result.classes` each class.
-    Reads the images in `threads` threads (None: one per core) and writes nothing. Raises
+    out is a file for the detections, in COCO's format of predictions; beside it their settings are
+    written. Reads the images in `threads` threads (None: one per core). Raises
     EvaluationError where model and dataset do not fit, ImageError for images that cannot be read.
     """
     from picodet.distributed import SingleProcess
+    from picodet.evaluation.detections import write_predictions
     from picodet.evaluation.evaluator import EvalRequest, default_threads, detect_dataset
+    from picodet.evaluation.provenance import write_provenance
     from picodet.evaluation.report.build import build_report, describe_runs
     from picodet.inference.open_backend import RuntimeOptions
     from picodet.ops.postprocess import Postprocessing
@@ -177,7 +200,7 @@ def evaluate(
             ),
             interps=() if interp is None else (interp,),
             kernels=resize,
-            postprocessing=Postprocessing(score_thr, iou_thr),
+            postprocessing=Postprocessing(score_thr, iou_thr, postprocess),
             match_classes=match_classes,
             skip_corrupt=skip_corrupt,
             batch=batch,
@@ -186,7 +209,11 @@ def evaluate(
         )
         output = detect_dataset(request, SingleProcess(), no_progress, progress)
     (run,), context = describe_runs(request, output, commands=())
-    return build_report(run, context, evaluator)
+    report = build_report(run, context, evaluator)
+    if out is not None:
+        write_predictions(Path(out), run.predictions)
+        write_provenance(Path(out), report)
+    return report
 
 
 def export(
@@ -210,7 +237,7 @@ def export(
 
     level is how far the file goes: "heads", "boxes" or "detections" (NMS inside). images are what
     it is verified with, by default the bundled test image. Writes only `output`, and only if the
-    file computes what torch does. Needs the extra `onnx`. Raises NotVerifiedError where it does
+    file computes what torch does. Needs the extra `onnx`. Raises VerificationError where it does
     not, CheckpointError for a file that holds no detector, PicoDetError for options that exclude
     each other.
     """
@@ -247,62 +274,78 @@ def train(
     evaluate_every: int | None = None,
     save_steps: int = 500,
     keep_checkpoints: int = 3,
+    callbacks: "TrainCallbacks | None" = None,
 ) -> "TrainResult":
-    """Train a detector in this process, as `picodet-train` does.
+    """Train a detector, as `picodet-train` does; in every process that torchrun has started.
 
     recipe is an official name or a YAML file that changes one; images and annotations are a dataset
     in COCO's format. batch is the number of images at a time (None: the recipe's); without `lr` the
     base learning rate follows it in proportion. pretrained are weights to start from, in any form;
     None initializes as ppdet does. Writes last_ema.pth, best_ema.pth, checkpoints and logs into
-    `out`. Starts `workers` processes that read images; seeds no global generator but torch's.
-    Several processes train together through the command and torchrun. Raises TrainingError.
+    `out`. Starts `workers` processes that read images; seeds no global generator but torch's, and
+    sets cudnn's flags if device is a GPU. Ctrl-C ends it after the current step, with a checkpoint.
+    callbacks show how far it is. Raises TrainingError.
     """
-    from picodet.distributed import SingleProcess
+    from picodet import distributed
     from picodet.evaluation.validation import Validation
+    from picodet.inference.torch_backend import check_device
     from picodet.training import build
+    from picodet.training.callbacks import TrainCallbacks
     from picodet.training.options import TrainOptions
     from picodet.training.recipes.yaml_file import resolve
 
+    callbacks = callbacks or TrainCallbacks()
+    device = distributed.local_device(device)
+    check_device(device)
     wanted = build.with_classes(
         resolve(str(recipe)).recipe, None if classes is None else tuple(classes)
     )
     wanted = build.with_resize(wanted, resize)
-    used, _ = build.with_lr(wanted, batch or wanted.batches.per_gpu, accumulation_steps, lr)
-    options = TrainOptions(
-        recipe=used,
-        out=Path(out),
-        batch_size=used.batches.per_gpu,
-        accumulation_steps=accumulation_steps,
-        seed=seed,
-        device=device,
-        amp=amp,
-        workers=workers,
-        keep_checkpoints=keep_checkpoints,
-        save_steps=save_steps,
-        evaluate_every=used.snapshot_epochs if evaluate_every is None else evaluate_every,
-    )
-    ranks, validation = SingleProcess(), None
-    val: build.DatasetPaths | None = None
-    if val_images is not None and val_annotations is not None:
-        val = build.DatasetPaths(Path(val_images), Path(val_annotations))
-        validation = partial(
-            Validation, images=val.images, annotations=val.annotations, ranks=ranks, device=device
+    with ExitStack() as stack:
+        group = stack.enter_context(distributed.process_group(device))
+        used, note = build.with_lr(
+            wanted, batch or wanted.batches.per_gpu, accumulation_steps * group.size, lr
         )
-    prepared = build.prepare(
-        options,
-        build.DatasetPaths(Path(images), Path(annotations)),
-        val,
-        build.InitWeights(local_file(pretrained) if pretrained else None, head),
-        ranks,
-        resume,
-        validation,
-        lambda log: None,
-    )
-    try:
-        return prepared.trainer.run()
-    finally:
+        options = TrainOptions(
+            recipe=used,
+            out=Path(out),
+            batch_size=used.batches.per_gpu,
+            accumulation_steps=accumulation_steps,
+            seed=seed,
+            device=device,
+            amp=amp,
+            workers=workers,
+            keep_checkpoints=keep_checkpoints,
+            save_steps=save_steps,
+            evaluate_every=used.snapshot_epochs if evaluate_every is None else evaluate_every,
+        )
+        val = validation = None
+        if val_images is not None and val_annotations is not None:
+            val = build.DatasetPaths(Path(val_images), Path(val_annotations))
+            validation = partial(
+                Validation,
+                images=val.images,
+                annotations=val.annotations,
+                ranks=group,
+                device=device,
+                progress=callbacks.evaluating,
+            )
+        prepared = build.prepare(
+            options,
+            build.DatasetPaths(Path(images), Path(annotations)),
+            val,
+            build.InitWeights(local_file(pretrained) if pretrained else None, head),
+            group,
+            resume,
+            validation,
+            callbacks.step,
+            callbacks.checking_images,
+        )
         if prepared.lock:
-            prepared.lock.release()
+            stack.callback(prepared.lock.release)
+        for line in (note, *prepared.notes):
+            callbacks.note(line)
+        return prepared.trainer.run()
 
 
 def _path(path: AnyPath | None) -> Path | None:

@@ -74,6 +74,11 @@ def is_distributed() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def is_first() -> bool:
+    """Whether this is the process that reports the result, of those that torchrun started."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 @contextmanager
 def process_group(device: str) -> Iterator[ProcessGroup]:
     """All processes that torchrun has started, or just this one."""

@@ -16,6 +16,7 @@ from eval_runs import prepare
 import picodet
 from picodet.cli import main
 from picodet.errors import PicoDetError
+from picodet.training.callbacks import TrainCallbacks
 
 FUNCTIONS = ("align", "convert", "detect", "evaluate", "export", "load", "train")
 
@@ -77,12 +78,16 @@ def test_align(files):
 def test_evaluate_gives_the_commands_numbers(files, monkeypatch, capsys):
     monkeypatch.chdir(files)
     before = sorted(files.iterdir())
-    report = picodet.evaluate("x.onnx", "coco/val2017", annotation_file(files / "coco"), threads=1)
+    annotations = annotation_file(files / "coco")
+    report = picodet.evaluate("x.onnx", "coco/val2017", annotations, threads=1)
     assert sorted(files.iterdir()) == before
+    picodet.evaluate("x.onnx", "coco/val2017", annotations, out="api.json")
     assert capsys.readouterr() == ("", "")
-    done = CliRunner().invoke(main, ["eval", "x.onnx", "--coco", "coco", "--json", "x.json"])
+    outputs = ["--json", "x.json", "--out", "command.json"]
+    done = CliRunner().invoke(main, ["eval", "x.onnx", "--coco", "coco", *outputs])
     assert done.exit_code == 0, done.output
     assert list(report.stats) == json.loads((files / "x.json").read_text())["stats"]
+    assert (files / "api.json").read_bytes() == (files / "command.json").read_bytes()
 
 
 def test_train(files, tmp_path):
@@ -91,6 +96,7 @@ def test_train(files, tmp_path):
         "recipe: picodet_s_320_coco\ninput_size: 64\nepochs: 1\nschedule: {warmup_steps: 1}\n"
         "augmentation: {sizes: [64]}\nsnapshot_epochs: 1\n"
     )
+    steps, notes = [], []
     result = picodet.train(
         recipe,
         files / "coco/val2017",
@@ -99,8 +105,11 @@ def test_train(files, tmp_path):
         batch=4,
         workers=0,
         out=tmp_path / "out",
+        callbacks=TrainCallbacks(note=notes.append, step=steps.append),
     )
     assert result.epochs == 1
+    assert [log.progress.step for log in steps] == list(range(1, result.iterations + 1))
+    assert any("steps per epoch" in note for note in notes)
     assert {path.name for path in result.files} >= {"last_ema.pth", "last_raw.pth"}
     assert picodet.load(tmp_path / "out/last_ema.pth").config.classes == ("red", "green", "blue")
 

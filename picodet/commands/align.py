@@ -120,6 +120,7 @@ def compare(
     """
     from rich.console import Console
 
+    from picodet import api
     from picodet.alignment.report.json_report import to_json
     from picodet.commands.alignment_tables import print_comparison
 
@@ -133,11 +134,16 @@ def compare(
                 *(reference, model, training_inputs, tolerance, paddle_python, progress, weight_set)
             )
         else:
-            from picodet.alignment import session
-
-            inputs = session.InputOptions(image, array, float64)
-            comparison = session.compare(
-                *(reference, model, inputs, tolerance, paddle_python, progress, weight_set)
+            comparison = api.align(
+                reference,
+                model,
+                image=image,
+                array=array,
+                float64=float64,
+                tolerance=tolerance,
+                weight_set=weight_set,
+                paddle_python=paddle_python,
+                progress=progress,
             )
     print_comparison(comparison, layerwise or unfold, unfold, Console())
     if html:

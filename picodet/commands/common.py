@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from picodet.api import official_url
 from picodet.commands.params import InputPath, OutputFile, Size
 from picodet.commands.progress import progress_bar
 from picodet.commands.run_files import RunFiles
@@ -209,14 +210,11 @@ def fetch_official(path: Path) -> Path:
 
     Raises FetchError where it cannot be had, PicoDetError for a name without published weights.
     """
-    if path.suffix or len(path.parts) != 1 or path.exists():
-        return path
-    from picodet.download.fetch import fetch
-    from picodet.zoo.official import published_url
-
-    url = published_url(path.name)
+    url = official_url(path)
     if url is None:
         return path
+    from picodet.download.fetch import fetch
+
     with progress_bar(f"fetching {path.name}") as progress:
         fetched = fetch(url, progress).path
     add_inputs(fetched)

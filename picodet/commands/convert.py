@@ -56,25 +56,25 @@ def convert(
     from dataclasses import asdict
     from typing import cast
 
-    from picodet.converter.configure import ConvertOptions
-    from picodet.converter.convert import convert_file
+    from picodet import api
     from picodet.converter.converted_model import IncompleteError
     from picodet.converter.writers import OutputFormat
     from picodet.zoo.class_names import read_class_names
 
     source = fetch_official(source)
     names = read_class_names(classes) if classes else None
-    ask = _ask_for_size if is_interactive() else None
-    options = ConvertOptions(config, input_size, names, ask)
     try:
-        report = convert_file(
+        report = api.convert(
             source,
             output,
-            options,
-            weight_set,
-            cast(OutputFormat | None, form),
-            overwrite,
-            allow_nonfinite,
+            config=config,
+            input_size=input_size,
+            classes=names,
+            weight_set=weight_set,
+            output_format=cast(OutputFormat | None, form),
+            overwrite=overwrite,
+            allow_nonfinite=allow_nonfinite,
+            ask_for_size=_ask_for_size if is_interactive() else None,
         )
     except IncompleteError as error:
         from picodet.commands.conversion_tables import print_problems

@@ -103,31 +103,34 @@ def export(
     What is written is first run beside torch on real pictures, and only if it computes the same.
     """
     try:
-        from picodet.exporter import export as exporting
         from picodet.exporter import ort
+        from picodet.exporter.export import VerificationError
     except ImportError as error:
         raise click.ClickException(f"cannot export: {import_error_message(error)}") from error
     from rich.console import Console
 
+    from picodet import api
     from picodet.commands.export_tables import print_report, print_verification
-    from picodet.exporter.options import ExportOptions
 
-    options = ExportOptions(
-        level,
-        ort.newest_opset() if opset == "newest" else opset,
-        batch,
-        input_size,
-        single_input,
-        score_thr,
-        iou_thr,
-        resize,
-    )
     try:
         with progress_bar("verifying") as progress:
-            report = exporting.export(
-                fetch_official(model), output, options, images, overwrite, not no_verify, progress
+            report = api.export(
+                fetch_official(model),
+                output,
+                level=level,
+                opset=ort.newest_opset() if opset == "newest" else opset,
+                batch=batch,
+                input_size=input_size,
+                single_input=single_input,
+                score_thr=score_thr,
+                iou_thr=iou_thr,
+                resize=resize,
+                images=images,
+                verify=not no_verify,
+                overwrite=overwrite,
+                progress=progress,
             )
-    except exporting.VerificationError as error:
+    except VerificationError as error:
         print_verification(error.verification, Console(stderr=True))
         raise
     print_report(report, Console())

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +11,7 @@ from picodet.system import intervals
 from picodet.system.machine import peak_memory
 
 if TYPE_CHECKING:
+    from picodet.training.callbacks import TrainCallbacks
     from picodet.training.trainer import StepLog
 
 SMOOTHING = 0.1  # of the newest step, in what is shown of losses and speed
@@ -71,14 +72,6 @@ def memory_used(device: str) -> str:
     return "" if most is None else f", {most / 2**30:.1f} GiB"
 
 
-class ProgressCallbacks(NamedTuple):
-    """Functions that a training calls while it runs."""
-
-    step: Callable[["StepLog"], None]
-    evaluating: Callable[[int, int], None]  # images done, total
-    checking_images: Callable[[int, int], None]  # the same, before the first step
-
-
 class _Smoothed:
     """Losses and speed, smoothed over the steps."""
 
@@ -95,8 +88,10 @@ class _Smoothed:
         return f"{losses}  lr {log.lr:.4g}{_skipped(log)}", speed
 
 
-def progress_lines(device: str, clock: intervals.Clock = time.monotonic) -> ProgressCallbacks:
+def progress_lines(device: str, clock: intervals.Clock = time.monotonic) -> "TrainCallbacks":
     """Callbacks that print a line on stderr every LINE_INTERVAL seconds, for log files."""
+    from picodet.training.callbacks import TrainCallbacks
+
     smooth, due = _Smoothed(device), intervals.IntervalTimer(intervals.LINE_INTERVAL, clock)
 
     def step(log: "StepLog") -> None:
@@ -106,15 +101,16 @@ def progress_lines(device: str, clock: intervals.Clock = time.monotonic) -> Prog
             done = f"step {log.progress.step:,}/{log.steps:,}"
             click.echo(f"{where}  {done}  {losses}  {speed}", err=True)
 
-    return ProgressCallbacks(
-        step,
-        progress_logger("evaluating", "images", clock),
-        progress_logger("checking images", "images", clock),
+    return TrainCallbacks(
+        note=_print_note,
+        checking_images=progress_logger("checking images", "images", clock),
+        step=step,
+        evaluating=progress_logger("evaluating", "images", clock),
     )
 
 
 @contextmanager
-def progress_line(device: str, first: bool) -> Iterator[ProgressCallbacks]:
+def progress_line(device: str, first: bool) -> Iterator["TrainCallbacks"]:
     """Context manager that yields callbacks for a progress bar, or for lines if not on a terminal.
 
     first: whether this is the process that shows progress (rank 0); others get callbacks that do
@@ -123,9 +119,11 @@ def progress_line(device: str, first: bool) -> Iterator[ProgressCallbacks]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from picodet.training.callbacks import TrainCallbacks
+
     console = Console(stderr=True)
     if not (first and console.is_terminal):
-        yield progress_lines(device) if first else ProgressCallbacks(_ignore, _ignore, _ignore)
+        yield progress_lines(device) if first else TrainCallbacks()
         return
     columns = (
         TextColumn("epoch {task.fields[epoch]}"),
@@ -153,11 +151,11 @@ def progress_line(device: str, first: bool) -> Iterator[ProgressCallbacks]:
                 task, speed=f"{what} {done:,} of {total:,} images"
             )
 
-        yield ProgressCallbacks(show, show_task("evaluating"), show_task("checking"))
+        yield TrainCallbacks(_print_note, show_task("checking"), show, show_task("evaluating"))
 
 
-def _ignore(*_: object) -> None:
-    """Only rank 0 shows progress."""
+def _print_note(note: str) -> None:
+    click.echo(note, err=True)
 
 
 def _skipped(log: "StepLog") -> str:

@@ -1,6 +1,5 @@
 """`picodet-train`: train a detector by a recipe, on a dataset, from initial weights."""
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,69 +135,40 @@ def train(
 
         show_recipe(str(printed_recipe), json_file)
         return
-    from picodet import distributed
-    from picodet.evaluation.validation import Validation
-    from picodet.inference.torch_backend import check_device
-    from picodet.training import build
-    from picodet.training.options import TrainOptions
-    from picodet.training.recipes.yaml_file import resolve
+    from picodet import api
+    from picodet.distributed import is_first
     from picodet.zoo.class_names import read_class_names
 
     data, val_data = _datasets(coco, images, annotations, val_images, val_annotations)
-    device = distributed.local_device(device)
-    check_device(device)
-    names = read_class_names(classes) if classes else None
-    requested = build.with_resize(build.with_classes(resolve(recipe).recipe, names), resize)
-    with ExitStack() as stack:
-        group = stack.enter_context(distributed.process_group(device))
-        is_main = group.rank == 0
-        batches_per_step = accumulation_steps * group.size
-        used, note = build.with_lr(
-            requested, batch or requested.batches.per_gpu, batches_per_step, lr
-        )
-        options = TrainOptions(
-            recipe=used,
+    with progress_line(device, is_first()) as callbacks:
+        result = api.train(
+            recipe,
+            *data,
+            val_images=val_data and val_data[0],
+            val_annotations=val_data and val_data[1],
+            pretrained=_weights(pretrained, recipe),
+            classes=read_class_names(classes) if classes else None,
+            head=head,
             out=out,
-            batch_size=used.batches.per_gpu,
+            resume=resume,
+            batch=batch,
             accumulation_steps=accumulation_steps,
+            lr=lr,
+            resize=resize,
             seed=seed,
             device=device,
             amp=amp,
             workers=workers,
-            keep_checkpoints=keep_checkpoints,
+            evaluate_every=evaluate_every,
             save_steps=save_steps,
-            evaluate_every=used.snapshot_epochs if evaluate_every is None else evaluate_every,
+            keep_checkpoints=keep_checkpoints,
+            callbacks=callbacks,
         )
-        init = build.InitWeights(_weights(pretrained, used.backbone_weights), head)
-        callbacks = stack.enter_context(progress_line(device, is_main))
-        val_paths = val_data and build.DatasetPaths(*val_data)
-        prepared = build.prepare(
-            options,
-            build.DatasetPaths(*data),
-            val_paths,
-            init,
-            group,
-            resume,
-            val_data
-            and (
-                lambda config: Validation(
-                    config, *val_data, group, device, progress=callbacks.evaluating
-                )
-            ),
-            callbacks.step,
-            callbacks.checking_images,
-        )
-        if prepared.lock:
-            stack.callback(prepared.lock.release)
-        if is_main:
-            for line in (note, *prepared.notes):
-                click.echo(line, err=True)
-        outcome = prepared.trainer.run()
-    if not is_main:
+    if not is_first():
         return
-    _print_result(outcome)
+    _print_result(result)
     if json_file:
-        write_json(json_file, outcome.as_json())
+        write_json(json_file, result.as_json())
 
 
 def _datasets(
@@ -222,12 +192,14 @@ def _datasets(
     return train_data, find_coco(coco) if coco else None
 
 
-def _weights(weights: str | None, recipe_weights: str | None) -> Path | None:
+def _weights(weights: str | None, recipe: str) -> Path | None:
     """The file of pretrained weights, downloaded if it is an official name; None: none."""
     if weights != IMAGENET:
         return fetch_official(Path(weights)) if weights else None
     from picodet.download.fetch import fetch
+    from picodet.training.recipes.yaml_file import resolve
 
+    recipe_weights = resolve(recipe).recipe.backbone_weights
     if recipe_weights is None:
         raise click.UsageError(
             f"--pretrained {IMAGENET}: the recipe names no backbone weights; give a file"
