@@ -22,6 +22,7 @@ from picodet.formats.pickle_opcodes import (
     OPCODE_NAMES,
     TEXT_OPCODES,
     DamagedError,
+    ForbiddenGlobalError,
     OpcodeReader,
     RefusedError,
 )
@@ -48,10 +49,6 @@ NUMERIC_DTYPES = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f
 # It limits what opcodes of one byte can allocate to some 15 MB.
 MAX_INSTRUCTIONS = 150_000
 MAX_DIMENSIONS = 32  # NumPy 1's own limit
-
-
-class ForbiddenGlobalError(RefusedError):
-    """The pickle names a global that arrays do not need: the message is that name."""
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ from picodet.errors import CheckpointError
 from picodet.files import regular_file
 from picodet.formats.array_unpickler import (
     MAX_DIMENSIONS,
-    ForbiddenGlobalError,
     PickledArray,
     type_description,
     unpickle,
 )
-from picodet.formats.pickle_opcodes import DamagedError, RefusedError
+from picodet.formats.pickle_opcodes import DamagedError, ForbiddenGlobalError, RefusedError
 
 PARAMETER_NAMES = "StructuredToParameterName@@"  # Paddle's static names, not needed here
 SLICES = "UnpackBigParamInfor@@"  # tensors of 1 GiB and more, written in pieces by protocols 2, 3

@@ -1,5 +1,7 @@
 """Splits a pickle into opcodes and their operands; executes none of them.
 
+`array_unpickler` builds arrays from them, `torch_pickles` checks them before torch does.
+
 The format is documented in Python's pickletools. Its own reader is not used because it decodes a
 text before its length can be checked.
 """
@@ -16,6 +18,10 @@ MAX_WIDE_TEXT = 1000  # bytes; Python stores text beyond latin-1 with up to four
 
 class RefusedError(Exception):
     """The file contains something that no checkpoint needs; the message names it."""
+
+
+class ForbiddenGlobalError(RefusedError):
+    """The pickle names a global that no checkpoint needs: the message is that name."""
 
 
 class DamagedError(Exception):
@@ -48,8 +54,6 @@ def _long(line: bytes) -> int:
 
 
 def _escaped_text(line: bytes) -> str:
-    if len(line) > MAX_WIDE_TEXT and re.search(rb"\\u(?!00)|\\U", line):  # more than latin-1
-        raise RefusedError(f"a text of {len(line):,} bytes that is neither a name nor an array")
     return line.decode("raw-unicode-escape")
 
 
@@ -68,13 +72,17 @@ LINE_OPCODES: Mapping[bytes, Callable[[bytes], Any]] = {
 
 
 class OpcodeReader:
-    """Reads opcodes and their operands, never beyond the end of the data."""
+    """Reads opcodes and their operands, never beyond the end of the data.
 
-    def __init__(self, data: Any) -> None:
-        self.data = data
-        self.position = 0
+    position: where the pickle begins; after `instructions` is exhausted, where it ends.
+    wide_text: whether long texts beyond latin-1 are expected; else they are refused.
+    """
+
+    def __init__(self, data: Any, position: int = 0, wide_text: bool = False) -> None:
+        self.data, self.position, self.wide_text = data, position, wide_text
 
     def instructions(self) -> Iterator[tuple[bytes, Any]]:
+        """Each opcode with its operand; None for an opcode without one."""
         instruction = b""
         while instruction != pickle.STOP:
             instruction = self._take(1)
@@ -83,9 +91,14 @@ class OpcodeReader:
             elif instruction in BYTES_OPCODES:
                 yield instruction, self._take(self._number(BYTES_OPCODES[instruction]))
             elif instruction in TEXT_OPCODES:
-                yield instruction, _text(self._take(self._number(TEXT_OPCODES[instruction])))
+                text = self._take(self._number(TEXT_OPCODES[instruction]))
+                self._check_width(text, rb"[\xc4-\xff]")
+                yield instruction, text.decode("utf-8", "surrogatepass")
             elif instruction in LINE_OPCODES:
-                yield instruction, LINE_OPCODES[instruction](self._line())
+                line = self._line()
+                if instruction == pickle.UNICODE:
+                    self._check_width(line, rb"\\u(?!00)|\\U")
+                yield instruction, LINE_OPCODES[instruction](line)
             elif instruction in (pickle.GLOBAL, pickle.INST):
                 yield instruction, tuple(self._line().decode("latin-1") for _ in range(2))
             else:
@@ -105,8 +118,7 @@ class OpcodeReader:
         end = self.data.find(b"\n", self.position)
         return self._take(max(end, self.position) + 1 - self.position)[:-1]
 
-
-def _text(data: bytes) -> str:
-    if len(data) > MAX_WIDE_TEXT and re.search(rb"[\xc4-\xff]", data):  # more than latin-1
-        raise RefusedError(f"a text of {len(data):,} bytes that is neither a name nor an array")
-    return data.decode("utf-8", "surrogatepass")
+    def _check_width(self, text: bytes, beyond_latin_1: bytes) -> None:
+        too_long = not self.wide_text and len(text) > MAX_WIDE_TEXT
+        if too_long and re.search(beyond_latin_1, text):
+            raise RefusedError(f"a text of {len(text):,} bytes that is neither a name nor an array")

@@ -6,11 +6,11 @@ before anything is allocated.
 """
 
 import json
+import mmap
 import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from torch import Tensor
 
 from picodet.errors import CheckpointError
 from picodet.files import unreadable_reason
+from picodet.formats.pickle_opcodes import ForbiddenGlobalError
 from picodet.formats.safetensors_reader import check_count, read_parts, read_safetensors
 from picodet.formats.shards import is_index, weights_size
-from picodet.formats.torch_pickles import ForbiddenGlobalError, check_pickle
+from picodet.formats.torch_pickles import check_pickle
 
 # keys under which training programs store a state_dict, nested at most once
 WRAPPERS = (
@@ -163,10 +164,13 @@ def _refusal(path: Path, forbidden: str) -> str:
 
 
 def _check_old_format(path: Path) -> None:
-    with path.open("rb") as file:
-        file.seek(len(OLD_PTH))
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+    ):
+        position = len(OLD_PTH)
         for _ in range(OLD_PICKLES - 1):
-            check_pickle(file)
+            position = check_pickle(mapped, position)
 
 
 def _check_zip(path: Path) -> None:
@@ -182,8 +186,7 @@ def _check_zip(path: Path) -> None:
             )
         for member in members:
             if member.filename.endswith(".pkl"):
-                with archive.open(member) as file:
-                    check_pickle(BytesIO(file.read()))
+                check_pickle(archive.read(member))
 
 
 def _check_claim(path: Path, claimed: int) -> None:

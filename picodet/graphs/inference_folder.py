@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from picodet.errors import CheckpointError
-from picodet.formats.array_unpickler import ForbiddenGlobalError, unpickle
+from picodet.formats.array_unpickler import unpickle
 from picodet.formats.infer_cfg import InferConfig, read_infer_cfg
 from picodet.formats.inference_folder import WEIGHTS_SUFFIX, find_program
 from picodet.formats.pickle_opcodes import DamagedError, RefusedError
@@ -54,7 +54,7 @@ def _structured_names(path: Path, graph: Graph) -> dict[str, str]:
         return {}
     try:
         content = unpickle(read_bytes(path, MAX_INFO_BYTES))
-    except (ForbiddenGlobalError, RefusedError, DamagedError) as error:
+    except (RefusedError, DamagedError) as error:
         raise _unreadable(path, f"it holds {error}, and nothing of it was run") from None
     names: dict[str, str] = {}
     for variable, entry in content.items() if isinstance(content, dict) else [("", None)]:

@@ -1,6 +1,5 @@
 """Pickles in PyTorch's files that would cost a process its memory, its time or its life."""
 
-import io
 import os
 import pickle
 import struct
@@ -14,6 +13,8 @@ import pytest
 import torch
 
 from picodet.errors import CheckpointError
+from picodet.formats.array_unpickler import unpickle
+from picodet.formats.pickle_opcodes import RefusedError
 from picodet.formats.torch_pickles import check_pickle
 
 ARCHIVE = bad_files.torch_file({"a": torch.ones(3)})
@@ -154,5 +155,21 @@ def test_names_that_are_no_text(tmp_path):
 @pytest.mark.parametrize("name", ["items of a size", "items of a list"])
 def test_items_are_set_of_dictionaries_only(name):
     """Asked of our own check: torch from 2.10 on refuses these too, an older one runs them."""
-    with pytest.raises(ValueError, match="not a dictionary"):
-        check_pickle(io.BytesIO(PROGRAMS[name]))
+    with pytest.raises(RefusedError, match="not a dictionary"):
+        check_pickle(PROGRAMS[name])
+
+
+def test_where_a_pickle_ends_the_next_begins():
+    first, second = pickle.dumps({"a": 1}, 2), pickle.dumps(["b"], 2)
+    end = check_pickle(first + second)
+    assert end == len(first)
+    assert check_pickle(first + second, end) == len(first + second)
+
+
+def test_long_text_in_any_script_is_read():
+    """A config that mmdet stored, with comments; only a .pdparams holds nothing but names."""
+    text = "图" * 2000
+    data = pickle.dumps({"meta": text}, 2)
+    assert check_pickle(data) == len(data)
+    with pytest.raises(RefusedError, match="a text of 6,000 bytes"):
+        unpickle(data)
