@@ -180,13 +180,14 @@ def _datasets(
 ) -> tuple[tuple[Path, Path], tuple[Path, Path] | None]:
     """(images, annotations) to train on, and to evaluate on if given."""
     from picodet.data.coco import find_coco
-    from picodet.training.data.dataset import find_train
 
     if bool(images) != bool(annotations) or bool(val_images) != bool(val_annotations):
         raise click.UsageError("give an image folder and its annotation file together")
     if bool(coco) == bool(images):
         raise click.UsageError("give either --coco DIR, or --images DIR and --annotations FILE")
-    train_data = (images, annotations) if images and annotations else find_train(coco or Path())
+    train_data = (
+        (images, annotations) if images and annotations else find_coco(coco or Path(), "train")
+    )
     if val_images and val_annotations:
         return train_data, (val_images, val_annotations)
     return train_data, find_coco(coco) if coco else None

@@ -3,14 +3,14 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from picodet.data.json_columns import JsonColumns, read_json
 from picodet.errors import PicoDetError
 
-IMAGE_FOLDERS = ("val2017", "images/val2017")
-ANNOTATION_FILE = "annotations/instances_val2017.json"
+Split = Literal["train", "val"]
 MAX_NAMED = 5  # ids in an error
 
 
@@ -112,25 +112,33 @@ def read_annotations(path: Path) -> Annotations:
     return Annotations(path, images, categories, ground_truth, notes if num_missing else ())
 
 
-def find_coco(folder: Path) -> tuple[Path, Path]:
-    """The folder of val2017's pictures, and their annotation file, below a folder of COCO."""
-    images = [folder / name for name in IMAGE_FOLDERS]
-    annotation_paths = [folder / ANNOTATION_FILE, folder / Path(ANNOTATION_FILE).name]
-    found = next((path for path in images if path.is_dir()), None)
+def find_coco(folder: Path, split: Split = "val") -> tuple[Path, Path]:
+    """(image folder, annotation file) of a split of COCO 2017 below a folder.
+
+    Both layouts are known: images in val2017/ or in images/val2017/, the annotation file in
+    annotations/ or in the folder itself. Raises PicoDetError if either is not found.
+    """
+    name, annotation_file = f"{split}2017", f"annotations/instances_{split}2017.json"
+    annotation_paths = [folder / annotation_file, folder / Path(annotation_file).name]
+    images = next(
+        (path for path in (folder / name, folder / "images" / name) if path.is_dir()), None
+    )
     annotations = next((path for path in annotation_paths if path.is_file()), None)
-    if annotations is None:  # a part of val2017 has another name, and is meant if it is alone
-        parts = [
-            file for place in annotation_paths for file in place.parent.glob("instances_val*.json")
+    if annotations is None:  # a subset has another name; taken if it is the only one
+        subsets = [
+            file
+            for path in annotation_paths
+            for file in path.parent.glob(f"instances_{split}*.json")
         ]
-        annotations = parts[0] if len(parts) == 1 else None
-    if found is None or annotations is None:
+        annotations = subsets[0] if len(subsets) == 1 else None
+    if images is None or annotations is None:
         raise PicoDetError(
-            f"{folder}: is no COCO folder: looked for the pictures in "
-            f"{' and '.join(IMAGE_FOLDERS)} ({_outcome(found)}), and for {ANNOTATION_FILE} or "
-            f"a single instances_val*.json there or above ({_outcome(annotations)}). "
-            "--images and --annotations name them one by one"
+            f"{folder}: no {split} split of COCO: looked for images in {name} and images/{name} "
+            f"({_outcome(images)}), and for {annotation_file} or a single instances_{split}*.json "
+            f"there or above ({_outcome(annotations)}). Give the image folder and the annotation "
+            "file instead of --coco"
         )
-    return found, annotations
+    return images, annotations
 
 
 def _outcome(path: Path | None) -> str:

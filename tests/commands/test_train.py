@@ -201,7 +201,7 @@ def test_missing_arguments_are_reported(files, tmp_path):
     for more, code, text in (
         ([], 2, "give either --coco DIR, or --images DIR and --annotations FILE"),
         ([*options, boxes], 1, "no category named person"),
-        (["--coco", files / "coco"], 1, "no training set"),
+        (["--coco", files / "coco"], 1, "no train split"),
         (["--images", files], 2, "annotation file together"),
     ):
         given = [str(files / "recipe.yml"), *map(str, more), "--out", str(tmp_path / "out")]

@@ -260,6 +260,19 @@ def test_says_where_it_looked(tmp_path):
         find_coco(tmp_path)
 
 
+def test_finds_the_training_split(tmp_path):
+    with pytest.raises(PicoDetError, match=r"no train split .*train2017 .*\(not found\).*--coco"):
+        find_coco(tmp_path, "train")
+    (tmp_path / "images" / "train2017").mkdir(parents=True)
+    (tmp_path / "annotations").mkdir()
+    subset = tmp_path / "annotations" / "instances_train_part.json"
+    subset.touch()
+    assert find_coco(tmp_path, "train") == (tmp_path / "images" / "train2017", subset)
+    whole = tmp_path / "annotations" / "instances_train2017.json"
+    whole.touch()
+    assert find_coco(tmp_path, "train")[1] == whole
+
+
 def test_boxes_that_do_not_say_whether_they_are_a_crowd(file):
     path = file(content())
     note = f"{path}: 1 of 2 annotations have no iscrowd, and count as 0: no crowd"

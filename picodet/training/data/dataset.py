@@ -13,8 +13,6 @@ import numpy as np
 from picodet.data.coco import Annotations, Category, read_annotations
 from picodet.errors import TrainingError
 
-IMAGE_FOLDERS = ("train2017", "images/train2017")
-ANNOTATION_FILE = "annotations/instances_train2017.json"
 SMALLEST = 1e-5  # least side of a box, pixels, exclusive
 DECIMALS = 3  # that coordinates are rounded to, pixels
 MAX_NAMED = 5  # in an error
@@ -43,28 +41,6 @@ class TrainDataset:
     def classes_of(self, index: int) -> np.ndarray:
         """[n] int64: a copy of the classes of an image."""
         return self.classes[self.starts[index] : self.starts[index + 1]].copy()
-
-
-def find_train(folder: Path) -> tuple[Path, Path]:
-    """(image folder, annotation file) of train2017 below a COCO folder.
-
-    Raises TrainingError if either is not found.
-    """
-    images = [folder / name for name in IMAGE_FOLDERS]
-    places = [folder / ANNOTATION_FILE, folder / Path(ANNOTATION_FILE).name]
-    found = next((path for path in images if path.is_dir()), None)
-    annotations = next((path for path in places if path.is_file()), None)
-    if annotations is None:  # a subset has another name; taken if it is the only one
-        parts = [file for place in places for file in place.parent.glob("instances_train*.json")]
-        annotations = parts[0] if len(parts) == 1 else None
-    if found is None or annotations is None:
-        raise TrainingError(
-            f"{folder}: no training set: looked for images in "
-            f"{' and '.join(IMAGE_FOLDERS)} ({_outcome(found)}), and for {ANNOTATION_FILE} or a "
-            f"single instances_train*.json there or above ({_outcome(annotations)}). Give --images "
-            "and --annotations instead of --coco"
-        )
-    return found, annotations
 
 
 def read_dataset(
@@ -152,7 +128,3 @@ def _check_files(folder: Path, files: Sequence[str]) -> None:
 def _list(names: Sequence[str]) -> str:
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return ", ".join(names[:MAX_NAMED]) + more
-
-
-def _outcome(path: Path | None) -> str:
-    return f"found {path}" if path else "not found"

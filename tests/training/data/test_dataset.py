@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from picodet.errors import TrainingError
-from picodet.training.data.dataset import find_train, read_dataset
+from picodet.training.data.dataset import read_dataset
 
 CATEGORIES = [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}]
 DOG, CAT = 3, 7
@@ -104,19 +104,6 @@ def test_two_categories_of_one_name(dataset):
     file.write_text(json.dumps(content))
     with pytest.raises(TrainingError, match="3 and 7 are both named 'dog'"):
         read_dataset(file, file.parent)
-
-
-def test_where_the_training_part_lies(tmp_path):
-    with pytest.raises(TrainingError, match=r"train2017 .*\(not found\).*--images"):
-        find_train(tmp_path)
-    (tmp_path / "images" / "train2017").mkdir(parents=True)
-    (tmp_path / "annotations").mkdir()
-    part = tmp_path / "annotations" / "instances_train_part.json"
-    part.touch()
-    assert find_train(tmp_path) == (tmp_path / "images" / "train2017", part)
-    whole = tmp_path / "annotations" / "instances_train2017.json"
-    whole.touch()
-    assert find_train(tmp_path)[1] == whole
 
 
 PPDET = """
