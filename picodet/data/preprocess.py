@@ -15,19 +15,12 @@ import numpy as np
 from picodet.config import Preprocessing, ResizeKernels
 from picodet.data import decoder_warnings
 from picodet.data.image_headers import image_size, is_truncated_jpeg
-from picodet.data.resize_kernels import use_kernels
+from picodet.data.resize_kernels import INTERP_NAMES, use_kernels
 from picodet.errors import ImageError, ImageWarning, PicoDetError
 from picodet.files import read_bytes
 
 MAX_PIXELS = 1 << 28  # of one picture: 0.8 GB; cameras have up to 200 million
 MAX_BYTES = (1 << 31) - 1  # OpenCV counts no further
-INTERP_CODES = (
-    cv2.INTER_NEAREST,
-    cv2.INTER_LINEAR,
-    cv2.INTER_CUBIC,
-    cv2.INTER_AREA,
-    cv2.INTER_LANCZOS4,
-)
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -81,7 +74,8 @@ def preprocess(
             f"a picture is [H, W, 3] uint8 in BGR, as cv2.imread reads it; "
             f"found {list(image.shape)} {image.dtype}"
         )
-    if type(preprocessing.interp) is not int or preprocessing.interp not in INTERP_CODES:
+    interp = preprocessing.interp
+    if type(interp) is not int or not 0 <= interp < len(INTERP_NAMES):
         raise PicoDetError(f"interp {preprocessing.interp}: OpenCV's 0 to 4 are known")
     if preprocessing.resize not in get_args(ResizeKernels):
         raise PicoDetError(f"resize {preprocessing.resize!r}: native or portable is expected")

@@ -16,6 +16,7 @@ from zlib import crc32
 import numpy as np
 
 from picodet.config import Head
+from picodet.data.resize_kernels import INTERP_NAMES
 from picodet.ops.anchor_points import feature_map_sizes
 
 IMAGE = Path(__file__).with_name("astronaut.png")  # NASA, public domain
@@ -25,7 +26,7 @@ RECORDED_ANSWERS = Path(__file__).with_name("probes.npz")
 VERSION_KEY = "probes"  # under which the digest of the questions stands among an index's versions
 IMAGE_PREFIX = "preprocessing/"  # prefix of the answers of which the key is enough
 NMS_CASES = ("random", "ties", "thresholds", "degenerate", "top_k", "dense", "none")
-INTERPS = range(5)
+INTERPS = range(len(INTERP_NAMES))
 IMAGE_SIZE = (64, 96)  # that the picture is resized to
 HEAD_SIZE = (64, 96)  # input size that the heads below belong to
 NUM_CLASSES = 3

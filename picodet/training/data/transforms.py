@@ -98,20 +98,14 @@ def _crop_boxes(
     return cut, inside & (cut[:, :2] < cut[:, 2:]).all(axis=1)
 
 
-INTERPOLATIONS = (
-    cv2.INTER_NEAREST,
-    cv2.INTER_LINEAR,
-    cv2.INTER_AREA,
-    cv2.INTER_CUBIC,
-    cv2.INTER_LANCZOS4,
-)
+RANDOM_INTERPS = (0, 1, 3, 2, 4)  # cv2's constants in ppdet's order, which random.choice indexes
 BLOCK = 1 << 15  # values normalized at a time, so that they stay in the cache
 
 
 def draw_resize(sizes: Sequence[Size], random: np.random.RandomState) -> tuple[Size, int]:
     """Random size and interpolation (cv2's constant) of a batch."""
     size = sizes[random.choice(len(sizes))]
-    return size, int(random.choice(INTERPOLATIONS))
+    return size, int(random.choice(RANDOM_INTERPS))
 
 
 def resize(image: np.ndarray, size: Size, interp: int) -> np.ndarray:
