@@ -1,10 +1,13 @@
-"""Arrays through a pipe: a line of JSON that names them, and their bytes one after the other.
+"""Messages through a pipe: a line of JSON that names the arrays, then the bytes of the arrays.
 
-Both ends use it, ours and Paddle's; NumPy only, and nothing that is received is run.
+Both ends use it, picodet's and Paddle's; NumPy only, and nothing that is received is executed.
 """
 
 import json
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 from typing import IO, Any, NamedTuple
 
@@ -59,6 +62,18 @@ def receive(stream: IO[bytes]) -> Message | None:
             return None
         arrays[name] = np.frombuffer(data, dtype).reshape(shape)
     return Message(header, arrays)
+
+
+@contextmanager
+def message_stream() -> Iterator[IO[bytes]]:
+    """Standard output for messages alone: what else is printed goes to standard error from now on.
+
+    For a process that exists for its messages: it changes file descriptor 1.
+    """
+    sys.stdout.flush()
+    with os.fdopen(os.dup(1), "wb") as stream:
+        os.dup2(2, 1)
+        yield stream
 
 
 def _dtype(name: Any) -> np.dtype[Any]:

@@ -18,16 +18,15 @@ from picodet.errors import Note, PicoDetError
 KILL_TIMEOUT = 10  # seconds until a process that is to end is killed
 PACKAGE = Path(__file__).parents[1]
 # The working directory, which python -c puts first, is none of its business: it may hold a paddle,
-# a ppdet or a yaml.py of somebody's. What is said before `main` fits both of the ways in which the
-# modules talk: paddle_process.py's lines, and pipe.py's messages.
+# a ppdet or a yaml.py of somebody's. What is sent before `main` is a message as pipe.py sends it.
 BOOTSTRAP = """
 import sys
 sys.path[:] = [place for place in sys.path if place]
 import json
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location as locate
-def end(**said):
-    print(json.dumps(dict(said, header=said, arrays=[])), flush=True)
+def end(**header):
+    print(json.dumps(dict(header=header, arrays=[])), flush=True)
     sys.exit(1)
 if sys.version_info < (3, 10):
     end(error="%s is Python %d.%d; 3.10 or later is expected" % (sys.executable, *sys.version_info[:2]))

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from picodet.formats.inference_folder import WEIGHTS_SUFFIX
-from picodet.paddle_process.pipe import receive, send
+from picodet.paddle_process.pipe import message_stream, receive, send
 
 ERROR_SUMMARY = re.compile(r"(\(\w+\)|\w+Error:) .+?(?=\s*\[Hint:|\s*\(at /|\Z)", re.DOTALL)
 
@@ -24,10 +24,12 @@ ERROR_SUMMARY = re.compile(r"(\(\w+\)|\w+Error:) .+?(?=\s*\[Hint:|\s*\(at /|\Z)"
 def main(argument: str) -> None:
     """Serve until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted, and closes the pipe
-    requests, responses = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    with requests, responses, Path(os.devnull).open("rb") as devnull:
+    with (
+        os.fdopen(os.dup(0), "rb") as requests,
+        message_stream() as responses,
+        Path(os.devnull).open("rb") as devnull,
+    ):
         os.dup2(devnull.fileno(), 0)
-        os.dup2(2, 1)  # what Paddle prints is no answer
         serve(json.loads(argument), requests, responses)
 
 

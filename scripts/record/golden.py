@@ -111,7 +111,7 @@ def record_summary(name: str, out: Path) -> None:
         request = RecordRequest(checkpoint, out, probes.IMAGE, None, None, True, SUMMARY_SAMPLES)
         # every machine makes the same file
         with patch.object(paddle_main, "cpu", return_value="any"), use_kernels("portable"):
-            paddle_main.record_ppdet(request)
+            paddle_main.record_ppdet(request, lambda done, total: None)
 
 
 def main() -> None:

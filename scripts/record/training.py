@@ -32,7 +32,11 @@ def record(name: str, folder: Path) -> Path:
     seeded.write(weights, checkpoint.path)
     batch = synthetic_batch(config.input_size, len(config.classes), config.preprocessing)
     request = TrainingRecordRequest(checkpoint.path, out, None, None, True, SAMPLES, lr=LR)
-    npz_file.write(training_main.record_training(checkpoint, batch, request), SAMPLES, out)
+    npz_file.write(
+        training_main.record_training(checkpoint, batch, request, lambda done, total: None),
+        SAMPLES,
+        out,
+    )
     return out
 
 

@@ -3,6 +3,7 @@
 A gate takes the place of one function of the command: it says that it is reached and waits.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -114,7 +115,7 @@ DATA = ["--images", "coco/val2017", "--annotations", "coco/annotations/instances
         ),
         ("1 picodet.alignment.session is_recording", "align m.pth m.pth --html {new}/x"),
         (
-            "1 picodet.evaluation.inference_loop Work.__call__",
+            "1 picodet.evaluation.inference_loop BatchDetector.__call__",
             "eval x.onnx --coco coco --out {new}/x.json",
         ),
         ("1 picodet.commands.model_tables print_models", "list"),
@@ -211,16 +212,16 @@ def test_paddles_process_ends_too(files, tmp_path, command):
 def test_what_paddles_process_writes_is_whole_or_nothing(tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from picodet.paddle_process.progress import run_reporting_errors\nfrom "
+        "from picodet.paddle_process.worker import run_work\nfrom "
         "picodet.files import atomic_write\n"
-        "def work():\n"
+        "def work(progress):\n"
         "    with atomic_write(Path('out')) as temporary:\n"
-        "        temporary.touch(); print('here', flush=True); sys.stdin.read()\n"
-        "run_reporting_errors(work)"
+        "        temporary.touch(); progress(1, 2); sys.stdin.read()\n"
+        "run_work(work)"
     )
     process = started(tmp_path, code=code)
     with process:
-        assert process.stdout.readline() == "here\n"
+        assert json.loads(process.stdout.readline())["header"] == {"done": 1, "total": 2}
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE)
     assert process.returncode

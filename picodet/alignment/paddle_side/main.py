@@ -1,8 +1,7 @@
-"""Makes a recording inside Paddle's own process; paddle_process.py starts it.
+"""Makes a recording inside Paddle's own process; picodet/alignment/reference/paddle.py starts it.
 
-`main` takes an Order as JSON and tells on standard output, a line of JSON at a time, what goes on:
-`done` and `total`, or `error`, or the name of a `missing` package. Needs paddlepaddle, NumPy,
-OpenCV and, for a `.pdparams`, ppdet; no torch.
+`main` takes a RecordRequest as JSON and sends progress or an error (paddle_process/worker.py).
+Needs paddlepaddle, NumPy, OpenCV and, for a `.pdparams`, ppdet; no torch.
 """
 
 from dataclasses import replace
@@ -19,7 +18,7 @@ from picodet.alignment.reference.static_graph import static_index
 from picodet.errors import RecordingError
 from picodet.files import sha256
 from picodet.formats.inference_folder import WEIGHTS_SUFFIX, find_program, is_inference_folder
-from picodet.paddle_process.progress import run_reporting_errors, send_progress
+from picodet.paddle_process.worker import ProgressCallback, run_work
 from picodet.system.versions import cpu, versions
 
 
@@ -27,10 +26,10 @@ def main(request: str) -> None:
     """Carry out one order."""
     parsed = RecordRequest.from_json(request)
     record = record_program if is_inference_folder(parsed.reference) else record_ppdet
-    run_reporting_errors(lambda: record(parsed))
+    run_work(lambda progress: record(parsed, progress))
 
 
-def record_ppdet(request: RecordRequest) -> None:
+def record_ppdet(request: RecordRequest, progress: ProgressCallback) -> None:
     """Run ppdet with the weights of a `.pdparams` or `.pdema`, or of a training's folder."""
     checkpoint = load(request.reference, request.input_size, request.settings)
     config, weights = checkpoint.config, checkpoint.weights
@@ -51,9 +50,7 @@ def record_ppdet(request: RecordRequest) -> None:
         if request.float64:
             model.convert_to_float64(detector)
             network_input = replace(network_input, array=network_input.array.astype(np.float64))
-        calls, outputs = recorder.record_forward(
-            detector, config, writer, network_input, send_progress
-        )
+        calls, outputs = recorder.record_forward(detector, config, writer, network_input, progress)
         numbers = config.preprocessing
         index = Index(
             kind="ppdet",
@@ -79,7 +76,7 @@ def record_ppdet(request: RecordRequest) -> None:
         writer.write(request.out, index)
 
 
-def record_program(request: RecordRequest) -> None:
+def record_program(request: RecordRequest, progress: ProgressCallback) -> None:
     """Run the program of an inference folder; ppdet is not needed, and the input is ready."""
     from picodet.alignment.paddle_side import programs  # noqa: PLC0415 (imports Paddle)
 
@@ -93,7 +90,7 @@ def record_program(request: RecordRequest) -> None:
             writer,
             network_input.array,
             network_input.scale_factor,
-            send_progress,
+            progress,
         )
         package_versions = versions("paddlepaddle") | {"CPU": cpu()}
         index = static_index(

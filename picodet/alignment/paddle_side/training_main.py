@@ -21,7 +21,7 @@ from picodet.alignment.training.recording import (
 )
 from picodet.config import ModelConfig
 from picodet.files import sha256
-from picodet.paddle_process.progress import run_reporting_errors, send_progress
+from picodet.paddle_process.worker import ProgressCallback, run_work
 from picodet.system.versions import versions
 from picodet.training.recipes.schema import TaskAligned
 
@@ -32,10 +32,10 @@ EMPTY_LAST_IMAGE = "last picture without boxes"
 def main(request: str) -> None:
     """Carry out one order."""
     parsed = TrainingRecordRequest.from_json(request)
-    run_reporting_errors(lambda: record(parsed))
+    run_work(lambda progress: record(parsed, progress))
 
 
-def record(request: TrainingRecordRequest) -> None:
+def record(request: TrainingRecordRequest, progress: ProgressCallback) -> None:
     """Train ppdet with the weights of a `.pdparams` or `.pdema`, or of a training's folder."""
     checkpoint = load(request.reference, request.input_size)
     if request.batch:
@@ -43,11 +43,14 @@ def record(request: TrainingRecordRequest) -> None:
     else:
         config = checkpoint.config
         batch = synthetic_batch(config.input_size, len(config.classes), config.preprocessing)
-    write(record_training(checkpoint, batch, request), request.samples, request.out)
+    write(record_training(checkpoint, batch, request, progress), request.samples, request.out)
 
 
 def record_training(
-    checkpoint: Checkpoint, batch: TrainingBatch, request: TrainingRecordRequest
+    checkpoint: Checkpoint,
+    batch: TrainingBatch,
+    request: TrainingRecordRequest,
+    progress: ProgressCallback,
 ) -> TrainingRecording:
     """Every run on the batch, each from the checkpoint's weights on."""
     import paddle  # noqa: PLC0415 (only now: it takes seconds)
@@ -64,12 +67,12 @@ def record_training(
     digest = partial(_digest, samples=request.samples)
     with training.ready_to_train(detector, request.float64):
         for i, (name, epoch, boxes, steps) in enumerate(planned):
-            send_progress(i, len(planned))
+            progress(i, len(planned))
             model.load_weights(
                 detector, {k: v.astype(precision) for k, v in checkpoint.weights.items()}
             )
             runs.append(train(detector, name, epoch, images, boxes, request.lr, steps, digest))
-    send_progress(len(planned), len(planned))
+    progress(len(planned), len(planned))
     return TrainingRecording(
         file=checkpoint.path.name,
         sha256=sha256(checkpoint.path),

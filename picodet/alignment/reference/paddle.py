@@ -1,13 +1,15 @@
 """Runs the recorder in a Python of Paddle's."""
 
-import json
 import subprocess
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import IO, cast
 
 from picodet.alignment.reference.request import RecordRequest, TrainingRecordRequest
 from picodet.errors import RecordingError
+from picodet.paddle_process.pipe import Message, receive
 from picodet.paddle_process.python import (
     interpreter,
     last_error_line,
@@ -36,19 +38,18 @@ def record_in_paddle(
     failure: str | None = None
     if request.reference.suffix in (".pdparams", ".pdema"):
         warn_of_local_ppdet()
-    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+    with tempfile.TemporaryFile() as errors:
         process = start_process(
             python,
             RECORDERS[type(request)],
             request.to_json(),
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
-            errors="replace",
         )
         with process, terminate_on_error(process):
-            for line in process.stdout or ():
-                match _parse_message(line):
+            messages = cast(IO[bytes], process.stdout)
+            while (message := _receive(messages)) is not None:
+                match message.header:
                     case {"done": int() as done, "total": int() as total}:
                         progress(done, total)
                     case {"error": str() as text}:
@@ -68,9 +69,8 @@ def record_in_paddle(
         raise RecordingError(failure)
 
 
-def _parse_message(line: str) -> object:
-    """A line of the recorder's; what Paddle itself prints is passed over."""
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
+def _receive(messages: IO[bytes]) -> Message | None:
+    """The next message of the recorder, None at its end; what that Python prints is skipped."""
+    while True:
+        with suppress(ValueError):
+            return receive(messages)

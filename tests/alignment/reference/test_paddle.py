@@ -31,6 +31,11 @@ def carry_out(tmp_path):
     return carry_out
 
 
+def sends(**header):
+    """The shell command that sends a message."""
+    return f"echo '{json.dumps({'header': header, 'arrays': []})}'"
+
+
 def refused(carry_out, *args):
     with pytest.raises(RecordingError) as caught:
         carry_out(*args)
@@ -38,29 +43,29 @@ def refused(carry_out, *args):
 
 
 def test_progress_is_handed_on(carry_out):
-    script = """echo '{"done": 1, "total": 2}'; echo '{"done": 2, "total": 2}'"""
+    script = f"{sends(done=1, total=2)}; {sends(done=2, total=2)}"
     assert carry_out(script) == [(1, 2), (2, 2)]
 
 
 def test_what_paddle_prints_is_passed_over(carry_out):
-    script = """
+    script = f"""
         echo 'I1112 paddle says hello'
         echo '7'
-        echo '{"other": 1}'
-        echo '{"done": "x", "total": 3}'
+        echo '{{"other": 1}}'
+        {sends(other=1)}
+        {sends(done="x", total=3)}
         echo '[1, 2'
         printf '\\377\\376\\n'
         echo 'warning' >&2
-        echo '{"done": 5, "total": 9}'
+        {sends(done=5, total=9)}
     """
     assert carry_out(script) == [(5, 9)]
 
 
 def test_an_error_is_handed_on(carry_out):
     message = "model.pdparams: the tensors of another model"
-    text = json.dumps({"error": message})
-    assert refused(carry_out, f"echo '{text}'") == message
-    assert refused(carry_out, f"echo '{text}'; echo boom >&2; exit 1") == message
+    assert refused(carry_out, sends(error=message)) == message
+    assert refused(carry_out, f"{sends(error=message)}; echo boom >&2; exit 1") == message
 
 
 def test_an_exit_code_comes_with_the_last_words(carry_out):
@@ -82,7 +87,7 @@ def test_words_that_are_no_text(carry_out):
 
 
 def test_much_on_standard_error_blocks_nothing(carry_out):
-    script = """head -c 300000 /dev/zero | tr '\\0' 'x' >&2; echo '{"done": 1, "total": 1}'"""
+    script = f"head -c 300000 /dev/zero | tr '\\0' 'x' >&2; {sends(done=1, total=1)}"
     assert carry_out(script) == [(1, 1)]
 
 
@@ -94,11 +99,11 @@ def test_a_python_that_is_not_there(tmp_path):
 
 
 def test_what_is_missing_comes_with_how_to_install_it(carry_out, tmp_path):
-    text = refused(carry_out, """echo '{"missing": "ppdet"}'""")
+    text = refused(carry_out, sends(missing="ppdet"))
     assert "model.pdparams needs ppdet, which /" in text
     assert "pip install --no-deps paddledet==2.6.0" in text
     assert "--paddle-python" in text
-    text = refused(carry_out, """echo '{"missing": "paddle"}'""", tmp_path)
+    text = refused(carry_out, sends(missing="paddle"), tmp_path)
     assert "needs paddle, which" in text
     assert "pip install paddlepaddle==3.3.1" in text
     assert "paddledet" not in text
