@@ -60,6 +60,7 @@ def record_in_paddle(
                             "recording and an .onnx "
                             "need neither Paddle nor ppdet as reference"
                         )
+            process.wait()  # before its standard input is closed, at which it would end itself
         if failure is None and process.returncode:
             failure = (
                 f"{request.reference}: the recorder in {interpreter(python)} ended with exit code "

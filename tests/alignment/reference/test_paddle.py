@@ -74,6 +74,12 @@ def test_an_exit_code_comes_with_the_last_words(carry_out):
     assert text.endswith("ended with exit code 3; its last words: last words")
 
 
+def test_its_input_stays_open_until_it_has_ended(carry_out):
+    """The real one ends itself when its input is closed, with an exit code that means failure."""
+    watch = "exec 3<&0; (read closed <&3; kill -9 $$) >&- &"
+    assert carry_out(f"{sends(done=1, total=1)}; {watch} exec >&-; sleep 0.3; kill $!") == [(1, 1)]
+
+
 def test_silence(carry_out):
     assert refused(carry_out, "exit 3").endswith("exit code 3; its last words: nothing")
 
