@@ -78,14 +78,15 @@ def _check(model: PicoDet) -> None:
 
 
 def move_to_device(model: PicoDet, device: str) -> PicoDet:
-    """The model there. Raises PicoDetError for a device that this machine has not.
+    """The model on a device. Raises PicoDetError where torch cannot compute on it here.
 
-    On a GPU convolutions are computed in float32 and always in the same way: cuDNN would otherwise
-    take TensorFloat-32, whose scores are off by 1e-3, and try out which way is the fastest.
+    For a GPU it sets two flags of cuDNN for the whole process: convolutions are then computed in
+    float32, as TensorFloat-32 makes scores differ by 1e-3, and always by the same algorithm.
     """
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
     check_device(device)
+    if device.startswith("cuda"):
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
     return model.to(device)
 
 

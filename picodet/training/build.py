@@ -104,7 +104,7 @@ def prepare(
     """Read everything, initialize or resume, and lock the output folder.
 
     checking_images: called with (done, total) while checksums of the images are computed. Process 0
-    creates `options.out`; cudnn's flags are set by opening the device (see on_device). Raises
+    creates `options.out`; cuDNN's flags are set for a GPU (move_to_device). Raises
     TrainingError if the training cannot start or resume, and what reading the files raises.
     """
     recipe = options.recipe

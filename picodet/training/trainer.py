@@ -126,7 +126,7 @@ class Trainer:
 
     `run` trains the model in place, writes checkpoints, weights and logs into `options.out`
     (process 0 only), and catches signals meanwhile. It sets no global flags of torch: cudnn's are
-    set by `picodet.inference.torch_backend.on_device`, which opens the device.
+    set by `picodet.inference.torch_backend.move_to_device`, which opens the device.
     """
 
     def __init__(

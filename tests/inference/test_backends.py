@@ -20,6 +20,7 @@ from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.exporter.model_proto import build_model
 from picodet.exporter.options import ExportOptions
+from picodet.inference import torch_backend
 from picodet.inference.backend import ModelInputs
 from picodet.inference.onnxruntime_backend import OnnxRuntimeBackend
 from picodet.inference.openvino_backend import OpenVinoBackend
@@ -236,6 +237,19 @@ def test_a_device_that_is_not_there():
         move_to_device(filled_model(CONFIG, seeded_checkpoint(CONFIG)), "cuda:9")
     with pytest.raises(PicoDetError, match="device nowhere: torch cannot use it here"):
         move_to_device(filled_model(CONFIG, seeded_checkpoint(CONFIG)), "nowhere")
+
+
+def test_flags_of_cudnn_are_set_for_a_gpu_only(monkeypatch):
+    flags = {"allow_tf32": True, "deterministic": False}
+    for name, value in flags.items():
+        monkeypatch.setattr(torch.backends.cudnn, name, value)
+    model = filled_model(CONFIG, seeded_checkpoint(CONFIG))
+    move_to_device(model, "cpu")
+    assert {name: getattr(torch.backends.cudnn, name) for name in flags} == flags
+    monkeypatch.setattr(torch_backend, "check_device", lambda device: None)
+    monkeypatch.setattr(model, "to", lambda device: model)
+    assert move_to_device(model, "cuda:0") is model
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic) == (False, True)
 
 
 def test_a_model_in_training_mode_is_refused(model):
