@@ -9,6 +9,7 @@ import numpy as np
 import own_recording
 import pytest
 import skimage
+import torch
 from click.testing import CliRunner
 from drawn_coco import annotation_file
 from eval_runs import prepare
@@ -88,6 +89,19 @@ def test_evaluate_gives_the_commands_numbers(files, monkeypatch, capsys):
     assert done.exit_code == 0, done.output
     assert list(report.stats) == json.loads((files / "x.json").read_text())["stats"]
     assert (files / "api.json").read_bytes() == (files / "command.json").read_bytes()
+
+
+def test_evaluate_restores_torchs_threads(files):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        annotations = annotation_file(files / "coco")
+        picodet.evaluate(
+            files / "model.pth", files / "coco/val2017", annotations, match_classes="order"
+        )
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_train(files, tmp_path):

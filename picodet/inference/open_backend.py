@@ -111,9 +111,8 @@ def _open_torch(path: Path, options: RuntimeOptions, notes: tuple[str, ...] = ()
     model = opened.model
     if options.size is not None:
         model.config = replace(model.config, input_size=options.size)
-    if options.threads:
-        torch.set_num_threads(options.threads)
     model = fold_batch_norms(model.double() if options.float64 else model)
     if not options.float64:  # which is faster, but in double four times slower
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch knows it
-    return TorchBackend(move_to_device(model, options.device), (*notes, *opened.notes))
+    model = move_to_device(model, options.device)
+    return TorchBackend(model, (*notes, *opened.notes), options.threads)

@@ -19,14 +19,18 @@ DECODE_DTYPES = (torch.float32, torch.float64)  # enough digits for pixels
 class TorchBackend:
     """Runs a model as it is: in the precision and on the device of its weights.
 
-    notes: what was assumed when it was read.
+    notes: what was assumed when it was read. threads: of torch, for the whole process, until
+    `close` restores what was before; 0 changes nothing.
     """
 
     runtime = "torch"
 
-    def __init__(self, model: PicoDet, notes: tuple[str, ...] = ()) -> None:
+    def __init__(self, model: PicoDet, notes: tuple[str, ...] = (), threads: int = 0) -> None:
         _check(model)
         config = model.config
+        self.threads_before = torch.get_num_threads()
+        if threads:
+            torch.set_num_threads(threads)
         self.model = model
         self.weight = next(model.parameters())
         self.spec = ModelSpec(
@@ -57,7 +61,9 @@ class TorchBackend:
             return decode(float_output, integral)
 
     def close(self) -> None:
-        """Nothing was started."""
+        """Restore the number of torch's threads."""
+        if torch.get_num_threads() != self.threads_before:
+            torch.set_num_threads(self.threads_before)
 
 
 def _check(model: PicoDet) -> None:
