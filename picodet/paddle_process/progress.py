@@ -1,4 +1,4 @@
-"""How a recorder in Paddle's own process tells what goes on: a line of JSON on standard output."""
+"""Reports from a recorder in Paddle's process: lines of JSON on standard output."""
 
 import json
 import sys
@@ -10,18 +10,21 @@ from picodet.system.termination import termination_as_interrupt
 
 
 def send_message(**content: Any) -> None:
-    """`done` and `total`, or `error`, or the name of a `missing` package."""
+    """Print a line of JSON: `done` and `total`, or `error`, or the name of a `missing` package."""
     sys.stdout.write(json.dumps(content) + "\n")
     sys.stdout.flush()
 
 
 def send_progress(done: int, total: int) -> None:
-    """How far it is."""
+    """Report progress: `done` of `total` units of work."""
     send_message(done=done, total=total)
 
 
 def run_reporting_errors(work: Callable[[], None]) -> None:
-    """Do it, or tell what is wrong. Who ends this process finds nothing half written."""
+    """Call `work` and report a PicoDetError or a missing package instead of raising it.
+
+    SIGTERM is turned into an interrupt, so that temporary files are removed.
+    """
     try:
         with termination_as_interrupt():
             work()
