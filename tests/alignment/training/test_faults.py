@@ -17,13 +17,13 @@ pytestmark = pytest.mark.slow
 
 # some of each stage
 PLANTED = (
-    *("centre radius 2.0", "first of several boxes", "biased deviation", "beta 3"),
+    *("center radius 2.0", "first of several boxes", "biased deviation", "beta 3"),
     *("boxes divided by all positives", "classes divided by summed weights"),
     *("distances up to the last bin", "2022: divided by a mean"),
     *("weight of classes detached", "2022: weight of classes detached"),
     *("unbiased running variance", "running statistics keep a tenth"),
     *("norms of the backbone decay", "Nesterov"),
-    *("average from parameters", "average not corrected", "statistics not averaged"),
+    *("EMA from parameters", "EMA not corrected", "statistics not in the EMA"),
     *("cosine by epochs", "warm-up from 0"),
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}
