@@ -48,6 +48,7 @@ class Block:
 
     @property
     def is_run(self) -> bool:
+        """Whether tests run the block."""
         return self.marker is not None and self.marker["skipped"] is None
 
     @property

@@ -32,7 +32,7 @@ def summary(pristine, tmp_path_factory):
 
 @pytest.fixture(params=[1, 2])
 def threads(request):
-    """One thread, for tests of the order of additions."""
+    """Sets torch's number of threads, 1 and 2, for tests of the order of additions."""
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param

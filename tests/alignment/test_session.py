@@ -53,7 +53,7 @@ def compare(folder, reference, model="model.pth", inputs=DEFAULT_INPUTS, toleran
     [
         ("absent", "model.pth", RecordingError, "no such file or folder; expected a recording"),
         ("absent.safetensors", "model.pth", RecordingError, "no such file or folder"),
-        ("text.txt", "model.pth", RecordingError, "not a reference; expected is a recording of"),
+        ("text.txt", "model.pth", RecordingError, "not a reference; expected a recording of"),
         ("text.pth", "model.pth", CheckpointError, "expected a .pth or a .safetensors"),
         ("text.onnx", "model.pth", CheckpointError, "not a readable ONNX file"),
         ("recording.safetensors", "absent.pth", CheckpointError, "there is no such file"),

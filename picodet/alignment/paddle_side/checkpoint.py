@@ -56,7 +56,8 @@ def _config(
     recognized = recognize_detector({name: array.shape for name, array in weights.items()})
     if recognized is None:
         raise RecordingError(
-            f"{reference}: not a known PicoDet; picodet-convert shows how its tensors differ"
+            f"{reference}: not a PicoDet that this version knows; picodet-convert shows how its "
+            "tensors differ"
         )
     size = None if NAME_WITH_SIZE.search(hints.name) else input_size
     config = resolve_config(recognized, hints, ConvertOptions(input_size=size)).config

@@ -216,7 +216,7 @@ def test_steps_without_their_image_are_an_error(encoded_image, tmp_path):
     with RecordingWriter(0) as writer:
         key = writer.add(np.ones((2, 2, 3), np.uint8))
         writer.write(path, replace(index_of(writer), steps=(PreprocessingStep("decode", key),)))
-    with pytest.raises(RecordingError, match="no image that they were made of"):
+    with pytest.raises(RecordingError, match="it has preprocessing steps, but no image"):
         Recording(path)
 
 
