@@ -1,8 +1,8 @@
-"""Draws a page of a document, to find its parts in: nobody else's page, and the same everywhere.
+"""Draws a document page for layout detection, free of others' rights and the same everywhere.
 
     python -m scripts.draw_page page.png
 
-Text, headings, a picture (scikit-image's coffee, CC0) with its caption, and a table.
+Text, headings, a figure (scikit-image's coffee, CC0) with its caption, and a table.
 """
 
 import sys
@@ -54,7 +54,7 @@ def _line(page: np.ndarray, text: str, x: int, y: int, size: float, thickness: i
 
 
 def _paragraph(page: np.ndarray, x: int, y: int, characters: int, lines: int) -> int:
-    """Where the next line would stand."""
+    """Draw a paragraph and return the y of the line after it."""
     for line in textwrap.wrap(WORDS, characters)[:lines]:
         _line(page, line, x, y, 0.62)
         y += 27

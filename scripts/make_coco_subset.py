@@ -2,10 +2,10 @@
 
     python scripts/make_coco_subset.py COCO OUT
 
-COCO is a folder with val2017 and annotations/instances_val2017.json, as
-https://cocodataset.org/#download has them. OUT gets val2017 and instances_val400.json, and is what
-`picodet-eval --coco OUT` takes. The ids of the images stand in coco_val400_ids.txt; neither pixels
-nor annotations are part of this project.
+COCO is a folder with val2017 and annotations/instances_val2017.json, from
+https://cocodataset.org/#download. OUT gets val2017 and instances_val400.json, for
+`picodet-eval --coco OUT`. The ids of the images are in coco_val400_ids.txt; neither images nor
+annotations are part of this project.
 """
 
 import argparse
@@ -37,17 +37,16 @@ def select(content: dict[str, Any], ids: Sequence[int]) -> dict[str, Any]:
     if missing:
         raise ValueError(
             f"{len(missing)} of {len(wanted)} images are not in the annotation file, first "
-            f"{missing[0]}; expected is instances_val2017.json of COCO"
+            f"{missing[0]}; expected COCO's instances_val2017.json"
         )
     rows = [row for row in content["annotations"] if row["image_id"] in wanted]
     return {**content, "images": images, "annotations": rows}
 
 
 def make(coco: Path, out: Path, ids: Sequence[int]) -> tuple[int, int]:
-    """Write the folder; how many images and how many boxes it has.
+    """Write the folder and return its numbers of images and boxes.
 
-    Raises FileExistsError where `out` is there already, OSError or ValueError where COCO is not
-    complete.
+    Raises FileExistsError where `out` exists, OSError or ValueError where COCO is incomplete.
     """
     content = select(json.loads((coco / ANNOTATIONS).read_text()), ids)
     (out / IMAGES).mkdir(parents=True)
@@ -58,7 +57,7 @@ def make(coco: Path, out: Path, ids: Sequence[int]) -> tuple[int, int]:
 
 
 def main() -> int:
-    """The exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Draws how a training went, from its log: AP by epoch, and the loss, as an SVG for a README.
+"""Plots AP by epoch and the loss by iteration from a training log, as an SVG.
 
 python -m scripts.plot_training shapes/training/log.jsonl docs/shapes.svg
 """
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-WIDTH, HEIGHT, GAP = 340, 240, 24  # of each of the two, and between them
+WIDTH, HEIGHT, GAP = 340, 240, 24  # of each plot, and between them, pixels
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 28, 40
 STYLE = (
     "text{font:12px sans-serif;fill:#555}.name{font-weight:600}.grid{stroke:#8884}"
@@ -20,7 +20,7 @@ Points = Sequence[tuple[float, float]]
 
 
 def plot(name: str, across: str, points: Points, top: float, offset: float) -> str:
-    """One drawing; `top` is the greatest value of its scale, which begins at 0."""
+    """One plot, titled `name`; its y axis goes from 0 to `top`, `across` labels its x axis."""
     last = max(x for x, _ in points)
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -46,7 +46,7 @@ def plot(name: str, across: str, points: Points, top: float, offset: float) -> s
 
 
 def draw(rows: Sequence[dict[str, float | str]]) -> str:
-    """The SVG."""
+    """Both plots as an SVG, from the rows of log.jsonl."""
     evaluations = [row for row in rows if row["event"] == "evaluation"]
     steps = [row for row in rows if row["event"] == "step"]
     ap = [(0.0, 0.0), *((float(row["epoch"]), float(row["AP"])) for row in evaluations)]
@@ -56,7 +56,7 @@ def draw(rows: Sequence[dict[str, float | str]]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT}" width="{width}" '
         f'height="{HEIGHT}" role="img" aria-label="{label}"><style>{STYLE}</style>'
-        + plot("AP of the average, on pictures not trained on", "epoch", ap, 1.0, 0)
+        + plot("AP of the EMA weights, on images not trained on", "epoch", ap, 1.0, 0)
         + plot("loss", "iteration", loss, 4.0, WIDTH + GAP)
         + "</svg>\n"
     )

@@ -1,9 +1,9 @@
-"""PaDiff's auto_diff on ppdet's model and ours, with the same weights and the same input.
+"""Runs PaDiff's auto_diff on ppdet's model and picodet's, with the same weights and input.
 
     PEERS/bin/python benchmarks/baselines/padiff_pair.py CHECKPOINT.pdparams MODEL.pth
 
-peers.py says how the environment is made; ppdet (pip install --no-deps paddledet==2.6.0 and what it
-imports) and this checkout (PYTHONPATH) must be in it too.
+peers.py tells how to make the environment, which also needs ppdet (pip install --no-deps
+paddledet==2.6.0 and what it imports) and this checkout (PYTHONPATH).
 """
 
 import sys
@@ -23,19 +23,19 @@ from picodet.models.picodet import PicoDet
 
 
 class Theirs(paddle.nn.Layer):
-    """ppdet's detector with one input and, as PaDiff wants, a list of outputs like ours."""
+    """ppdet's backbone and neck with one input and, for PaDiff, a list of outputs."""
 
     def __init__(self, detector: paddle.nn.Layer) -> None:
         super().__init__()
         self.backbone, self.neck = detector.backbone, detector.neck
 
     def forward(self, images: paddle.Tensor) -> Any:
-        """Up to the neck: PaDiff has no pair for a head that decodes and one that does not."""
+        """Backbone and neck; PaDiff cannot pair a head that decodes with one that does not."""
         return self.neck(self.backbone({"image": images}))
 
 
 class Ours(nn.Module):
-    """The same parts of our model."""
+    """picodet's backbone and neck."""
 
     def __init__(self, model: PicoDet) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Ours(nn.Module):
 
 
 def main(checkpoint: str, path: str) -> None:
-    """Compare once."""
+    """Compare once and print the verdict."""
     model = picodet.load(path)
     detector = ppdet_model.build(model.config)
     ppdet_model.load_weights(detector, pdparams.read(Path(checkpoint)))
@@ -58,7 +58,7 @@ def main(checkpoint: str, path: str) -> None:
     inputs = {"images": paddle.to_tensor(images)}, {"images": torch.from_numpy(images)}
     options = {"atol": 1e-3, "rtol": 1e-3, "diff_phase": "forward", "compare_mode": "mean"}
     equal = auto_diff(theirs, ours, inputs, auto_weights=False, options=options)
-    print("auto_diff says:", "equal" if equal else "different")
+    print("auto_diff:", "equal" if equal else "different")
 
 
 if __name__ == "__main__":

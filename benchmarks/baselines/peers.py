@@ -1,18 +1,18 @@
-"""What two other tools say of the same tensors: PaDiff and reprod_log, in a Python that has them.
+"""Compares the same tensors with two other tools, PaDiff and reprod_log, in a Python that has them.
 
     python -m venv peers
     peers/bin/pip install paddlepaddle==3.3.1 torch pyyaml "setuptools<81"
     peers/bin/pip install padiff==0.2.0 reprod_log==1.0.1
 
-Both get every layer's output, under one name on either side and in the order of the forward pass:
-the accumulated outputs, which is what they record themselves. PaDiff (padiff/utils.py:319,
-assert_tensor_equal) asks for np.testing.assert_allclose of the tensors (`strict`) or of their means
+Both get every layer's output, under the same name for both sides and in the order of the forward
+pass: the accumulated outputs, which they record themselves. PaDiff (padiff/utils.py:319,
+assert_tensor_equal) requires np.testing.assert_allclose of the tensors (`strict`) or of their means
 (`mean`, its default), by default with atol 0 and rtol 1e-7 (utils.py:364); reprod_log
-(reprod_log/compare.py:31, utils.py:84) for a mean absolute difference of at most 1e-6. With these
-both find the right model wrong, so that each is also tried with the smallest power of ten that
-keeps the right model quiet on this picture (`tuned`), which a user cannot know beforehand.
+(reprod_log/compare.py:31, utils.py:84) a mean absolute difference of at most 1e-6. With these both
+report the right model as wrong, so each is also tried with the smallest power of ten with which the
+right model passes on this image (`tuned`), which a user cannot know beforehand.
 
-Run as a script it answers, line by line, requests in JSON: the paths of two .npz files.
+Run as a script, it answers requests, one line of JSON each with the paths of two .npz files.
 """
 
 import contextlib
@@ -34,15 +34,15 @@ POWERS = range(-9, 4)
 
 
 class PeerResult(NamedTuple):
-    """One tool about one model."""
+    """The result of one tool for one model."""
 
-    different: list[str]  # in the order of the forward pass
+    different: list[str]  # steps, in the order of the forward pass
     error: str  # the error it ended with, or ""
     tolerance: float
 
 
 class Peers:
-    """A process that stays, because it takes seconds to start."""
+    """A process that is reused, because it takes seconds to start. Use it in a `with` block."""
 
     def __init__(self, python: Path, folder: Path) -> None:
         self.folder = folder
@@ -62,12 +62,12 @@ class Peers:
         self.process.communicate()
 
     def set_reference(self, reference: Trace, right: Trace) -> dict[str, PeerResult]:
-        """What the others are held against; what is said of the right model."""
+        """Set the reference of later comparisons, and compare the right model with it."""
         save(self.folder / "reference.npz", reference)
         return self._request("learn", right)
 
     def compare(self, ours: Trace) -> dict[str, PeerResult]:
-        """By the names of the tools."""
+        """Compare a trace with the reference: results by the names of the tools."""
         return self._request("compare", ours)
 
     def _request(self, what: str, ours: Trace) -> dict[str, PeerResult]:
@@ -77,12 +77,12 @@ class Peers:
         print(json.dumps(request), file=self.requests, flush=True)
         line = self.answers.readline()
         if not line:
-            sys.exit("the Python of --peers ended; has it padiff, reprod_log, paddle and torch?")
+            sys.exit("the Python of --peers ended; it needs padiff, reprod_log, paddle and torch")
         return {name: PeerResult(**results) for name, results in json.loads(line).items()}
 
 
 def save(path: Path, trace: Trace) -> None:
-    """Under the names of the steps."""
+    """Write a trace as .npz, by the names of its steps."""
     arrays: dict[str, Any] = dict(trace)
     np.savez(path, **arrays)
 
@@ -91,7 +91,7 @@ def save(path: Path, trace: Trace) -> None:
 
 
 class Tools:
-    """Both tools, called as their own code calls them."""
+    """Both tools, called as by their own code."""
 
     def __init__(self) -> None:
         self.padiff: Any = importlib.import_module("padiff.utils")
@@ -100,7 +100,7 @@ class Tools:
         self.tuned: dict[str, float] = {}
 
     def answer(self, what: str, reference: Trace, ours: Trace) -> dict[str, PeerResult]:
-        """With the defaults, and with tolerances that `learn` has found."""
+        """Results with the default tolerances, and with those that `learn` has found."""
         if what == "learn":
             for name in DEFAULTS:
                 powers = (10.0**power for power in POWERS)
@@ -115,7 +115,7 @@ class Tools:
         return answers
 
     def run_tool(self, name: str, reference: Trace, ours: Trace, tolerance: float) -> PeerResult:
-        """One tool, one tolerance."""
+        """The result of one tool with one tolerance."""
         if name == "reprod_log":
             return self._reprod_log(reference, ours, tolerance)
         return self._padiff(reference, ours, name.removeprefix("PaDiff "), tolerance)
@@ -151,11 +151,11 @@ class Tools:
 
 
 def ignore(_: str) -> None:
-    """Nothing is printed."""
+    """Print nothing."""
 
 
 def serve(answer: Callable[[str, Trace, Trace], dict[str, PeerResult]]) -> None:
-    """Until the requests end."""
+    """Answer requests on standard input until it ends."""
     out = sys.stdout
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,9 +1,9 @@
-"""ppdet's own assigners on given predictions, for assigner.py.
+"""Times ppdet's assigners on given predictions, for benchmarks/speed/assigner.py.
 
     PYTHON benchmarks/baselines/ppdet_assigner.py GIVEN.npz FOUND.npz RUNS
 
-PYTHON has paddlepaddle and ppdet (`make reference`). FOUND has for each assigner the median of its
-milliseconds, and the box of each cell [B, A], -1 for none.
+PYTHON has paddlepaddle and ppdet (`make reference`). FOUND gets for each assigner the median of its
+milliseconds, and the box index of each anchor point [B, A], -1 for none.
 """
 
 import statistics
@@ -15,11 +15,11 @@ import numpy as np
 import paddle
 from ppdet.modeling.assigners import ATSSAssigner, SimOTAAssigner, TaskAlignedAssigner
 
-ANCHOR_SIZE = 5.0  # strides, the squares of ATSS
+ANCHOR_SIZE = 5.0  # side of ATSS's square anchors, in strides
 
 
 def assigners(inputs: dict[str, np.ndarray]) -> dict[str, Callable[[], np.ndarray]]:
-    """As the heads call them, with the numbers of configs/picodet."""
+    """The assigners as ppdet's heads call them, with the settings of configs/picodet."""
     scores = paddle.to_tensor(inputs["scores"]).transpose([0, 2, 1])
     predicted, strides, points, boxes = (
         paddle.to_tensor(inputs[name]) for name in ("predicted", "strides", "points", "boxes")
@@ -70,7 +70,7 @@ def assigners(inputs: dict[str, np.ndarray]) -> dict[str, Callable[[], np.ndarra
 
 
 def main() -> None:
-    """Measure one after the other."""
+    """Time the assigners one after the other and write the results."""
     inputs, found, runs = sys.argv[1:]
     result: dict[str, np.ndarray] = {}
     with np.load(inputs) as loaded:

@@ -1,10 +1,10 @@
-"""ppdet's own evaluation of PicoDet-S-416, as its tools/eval.py does it.
+"""Runs ppdet's evaluation of PicoDet-S-416 as its tools/eval.py does.
 
     PYTHON benchmarks/baselines/ppdet_eval.py CHECKPOINT.pdparams IMAGES ANNOTATIONS.json
         [--interp 2] [--json FILE] [--out FILE]
 
-PYTHON has paddlepaddle and ppdet (`make reference`); nothing of picodet is needed. The wheel of
-ppdet has neither tools/eval.py nor configs: the numbers below are those of
+PYTHON has paddlepaddle and ppdet (`make reference`); picodet is not needed. The wheel of ppdet has
+neither tools/eval.py nor configs: the settings below are those of
 configs/picodet/legacy_model/picodet_s_416_coco.yml and the files it is based on, batch size and
 number of workers included.
 """
@@ -92,7 +92,7 @@ TestReader:
 
 
 class StatsCallback(Callback):
-    """Takes the twelve numbers before the trainer forgets them."""
+    """Keeps the twelve COCO metrics before the trainer drops them."""
 
     stats: list[float]
 
@@ -102,7 +102,7 @@ class StatsCallback(Callback):
 
 
 def evaluate(config: Path, checkpoint: Path) -> list[float]:
-    """The rest of what tools/eval.py does once it has read its command line."""
+    """Evaluate as tools/eval.py does after parsing its options: the twelve COCO metrics."""
     paddle.set_device("cpu")
     trainer = Trainer(load_config(str(config)), mode="eval")
     trainer.load_weights(str(checkpoint))
@@ -113,14 +113,14 @@ def evaluate(config: Path, checkpoint: Path) -> list[float]:
 
 
 def main() -> None:
-    """Evaluate; the twelve numbers and the number of detections go to --json."""
+    """Evaluate, and write the twelve metrics and the number of detections to --json."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("images", type=Path)
     parser.add_argument("annotations", type=Path)
     parser.add_argument("--interp", type=int, default=2)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--out", type=Path, help="ppdet's result file")
+    parser.add_argument("--out", type=Path, help="ppdet's predictions file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -1,10 +1,10 @@
-"""How many pictures a second ppdet's own TrainReader makes ready, legacy 416 form.
+"""Measures the images per second of ppdet's TrainReader, with the legacy 416 reader.
 
     PYTHON benchmarks/baselines/ppdet_loader.py IMAGES ANNOTATIONS.json BATCHES BATCH WORKERS
 
 PYTHON has paddlepaddle and ppdet (`make reference`). The transforms are those of
-configs/picodet/legacy_model/_base_/picodet_416_reader.yml. Prints one number. The first batches,
-and with them the start of the processes, are not counted.
+configs/picodet/legacy_model/_base_/picodet_416_reader.yml. Prints one number. The first batches are
+not timed, nor is the start of the processes.
 """
 
 import argparse
@@ -44,7 +44,7 @@ BATCH = [
 
 
 def main() -> None:
-    """Read, and print pictures a second."""
+    """Read the batches and print images per second."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("images", type=Path)
     parser.add_argument("annotations", type=Path)
@@ -61,7 +61,7 @@ def main() -> None:
         data_fields=["image", "gt_bbox", "gt_class", "is_crowd"],
     )
     dataset.check_or_download_dataset = lambda: None
-    dataset.repeat = 1000  # so that its processes are started once
+    dataset.repeat = 1000  # so that the workers are started only once
     reader = TrainReader(SAMPLE, BATCH, batch_size=arguments.batch, collate_batch=False)
     loader = reader(dataset, arguments.workers)
     start = 0.0

@@ -1,10 +1,10 @@
-"""ppdet's own training steps with given pictures, for train.py.
+"""Makes ppdet's training steps on given images, for benchmarks/speed/train.py.
 
-    PYTHONPATH=. PYTHON benchmarks/baselines/ppdet_train.py NAME EPOCH WEIGHTS.npz GIVEN.npz RATE
+    PYTHONPATH=. PYTHON benchmarks/baselines/ppdet_train.py NAME EPOCH WEIGHTS.npz GIVEN.npz LR
 
-PYTHON has paddlepaddle and ppdet (`make reference`). A number of steps is read from each line of
-the input; they are taken, and a line of JSON says the seconds of each and the losses of the first.
-Each step is that of ppdet/engine/trainer.py:596-641: forward, losses, backward, update, average.
+PYTHON has paddlepaddle and ppdet (`make reference`). Each line of the input is a number of steps to
+make, answered by a line of JSON with the seconds of each and the losses of the first. A step is
+that of ppdet/engine/trainer.py:596-641: forward, losses, backward, update, EMA.
 """
 
 import json
@@ -20,7 +20,7 @@ from picodet.zoo.official import CONFIGS
 
 
 def make_batch(arrays: dict[str, np.ndarray], epoch: int, aligned: bool) -> dict[str, object]:
-    """What the reader gives beside the pictures: lists in 2021, padded arrays in 2022."""
+    """What ppdet's reader returns besides the images: lists in 2021, padded arrays in 2022."""
     num_images = len(arrays["images"])
     common = {"im_id": paddle.arange(num_images)[:, None], "epoch_id": epoch}
     if aligned:
@@ -38,7 +38,7 @@ def make_batch(arrays: dict[str, np.ndarray], epoch: int, aligned: bool) -> dict
 
 
 def main(name: str, epoch: str, weights: str, given_file: str, lr: str) -> None:
-    """Take steps as they are asked for."""
+    """Make training steps as requested on standard input."""
     detector = model.build(CONFIGS[name])
     with np.load(weights) as loaded:
         model.load_weights(detector, dict(loaded))

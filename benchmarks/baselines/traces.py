@@ -1,4 +1,4 @@
-"""The outputs of every step of one run, by name: what tools that compare tensors are given."""
+"""Traces: the outputs of every step of one run, by name, for tools that compare tensors."""
 
 import copy
 
@@ -17,7 +17,7 @@ from picodet.models.picodet import PicoDet
 from picodet.ops import decode
 
 PREPROCESSING, BOXES, SCORES, DETECTIONS = "preprocessing", "boxes", "scores", "NMS"
-NON_LAYER_STEPS = {  # steps that are no layers, and the rungs that they belong to
+NON_LAYER_STEPS = {  # steps other than layers, and the stages that they belong to
     PREPROCESSING: {"preprocessing"},
     BOXES: {"heads", "decoding"},
     SCORES: {"heads", "decoding"},
@@ -26,7 +26,7 @@ NON_LAYER_STEPS = {  # steps that are no layers, and the rungs that they belong 
 
 
 def reference_trace(recording: Recording, config: ModelConfig) -> dict[str, np.ndarray]:
-    """Of a reference that ppdet ran."""
+    """The trace of a reference that ppdet ran."""
     outputs, index = recording.index.ending, recording.index
     trace = {PREPROCESSING: recording.tensor(index.input)}
     table = name_table(config.backbone, config.neck, config.head)
@@ -45,7 +45,7 @@ def reference_trace(recording: Recording, config: ModelConfig) -> dict[str, np.n
 
 
 def our_trace(model: PicoDet, recording: Recording) -> dict[str, np.ndarray]:
-    """Of our model on the recorded picture, to where it breaks off."""
+    """The trace of picodet's model on the recorded image, up to where it fails."""
     array = preprocessing_steps(recorded_image(recording), model.config)["normalise"][None]
     trace = {PREPROCESSING: array}
     images = torch.from_numpy(array.astype(recording.index.precision))
@@ -70,12 +70,12 @@ def our_trace(model: PicoDet, recording: Recording) -> dict[str, np.ndarray]:
 
 
 def common_steps(reference: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> list[str]:
-    """Steps that both have, in the order of the forward pass."""
+    """The names of steps that both traces have, in the order of the forward pass."""
     return [name for name in right if name in reference]
 
 
 def layer_of(step: str) -> str:
-    """The path of the layer that made a step."""
+    """The path of the layer of a step."""
     return step.partition(" ")[0]
 
 

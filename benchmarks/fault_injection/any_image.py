@@ -1,18 +1,18 @@
-"""Right models on images of all kinds: how near the layers of none come to an alarm.
+"""Compares right models on images of all kinds: how close their layers come to a false alarm.
 
     python -m benchmarks.fault_injection.any_image [--images 200] [--threads 1 2] [--only WORD ..]
                                     [--together 20] [--minutes M]
 
-Black, white, of one colour, tiny ones, rows and columns stretched, gradients, noise and real ones;
-every architecture with seeded weights (scripts/fixtures/seeded.py) and an input of 64x96 against
-its own export, batch norms folded, run by onnxruntime; layer by layer, by itself and with all
-before it. The runs and what is compared are the product's own; --together so many images go
-through a run at once, and each is compared by itself. That takes less time, up to 8 GB of memory,
-and sometimes other kernels than one image: --together 1 computes what picodet-align computes. The
-thread counts take turns, from one such group to the next: each image is compared once by each
-architecture, and --threads 1 and --threads 2 alone make both. Prints after every group the highest
-ratio of error to noise by architecture and by kind of image. Exit code 1 where one is above 10,
-which is an alarm.
+The images are of one color, tiny, stretched from a row or column, gradients, noise and real ones.
+Every architecture, with seeded weights (scripts/fixtures/seeded.py) and an input of 64x96, is
+compared with its own export, with folded batch norms and run by onnxruntime: layer by layer, each
+alone and with all layers before it. Runs and comparison are those of picodet-align, but --together
+images share a run, and each is compared by itself. That is faster, takes up to 8 GB of memory, and
+sometimes other kernels than one image: --together 1 computes what picodet-align computes. The
+thread counts alternate from one group of images to the next, so each architecture compares each
+image once; to compare all with both counts, run it with --threads 1 and with --threads 2. Prints
+after every group the highest ratio of error to noise by architecture and by kind of image. Exit
+code 1 where one is above 10, which would be an alarm.
 """
 
 import argparse
@@ -54,14 +54,14 @@ from picodet.graphs.operators import Source, TensorKey
 from picodet.models.picodet import PicoDet
 from scripts.fixtures import seeded
 
-KINDS = ("one colour", "tiny", "stretched", "gradient", "noise", "real")
+KINDS = ("one color", "tiny", "stretched", "gradient", "noise", "real")
 MEASURES = ("local", "accumulated")
 NO_RATIO = (0.0, "")
 SIZE = (64, 96)
 
 
 def images(count: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Kind and BGR [h, w, 3] uint8."""
+    """`count` images: the kind, and BGR [h, w, 3] uint8. Always the same."""
     random = np.random.RandomState(0)
     real = sorted((SHARED / "coco/val2017").glob("*.jpg")) or [IMAGE]
     colors = [np.zeros(3), np.full(3, 255), np.full(3, 77)]
@@ -69,7 +69,7 @@ def images(count: int) -> Iterator[tuple[str, np.ndarray]]:
         kind = KINDS[number % len(KINDS)]
         image: np.ndarray
         size, part = (random.randint(1, 300), random.randint(1, 300), 3), number // len(KINDS)
-        if kind == "one colour":
+        if kind == "one color":
             color = colors[part] if part < len(colors) else random.randint(0, 256, 3)
             image = np.full(size, color)
         elif kind == "tiny":
@@ -86,7 +86,7 @@ def images(count: int) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def architectures() -> dict[str, ModelConfig]:
-    """One small config of each."""
+    """One config with a small input for each architecture, by name."""
     found: dict[str, ModelConfig] = {}
     for config in seeded.RECORDED_CONFIGS.values():
         found.setdefault(seeded.architecture(config), replace(config, input_size=SIZE))
@@ -94,7 +94,7 @@ def architectures() -> dict[str, ModelConfig]:
 
 
 def seeded_model(config: ModelConfig) -> PicoDet:
-    """With seeded weights."""
+    """A model in eval mode with seeded weights."""
     model = PicoDet(config).eval()
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     table = name_table(config.backbone, config.neck, config.head)
@@ -106,7 +106,7 @@ def seeded_model(config: ModelConfig) -> PicoDet:
 
 
 class OnnxReference(ReferenceTensors):
-    """What onnxruntime makes of an image with every tensor of a file, as if it were recorded."""
+    """All tensors that onnxruntime computes from an image, in place of a recording."""
 
     def __init__(self, path: Path) -> None:
         file = onnx_model.load(path)
@@ -132,13 +132,13 @@ class OnnxReference(ReferenceTensors):
         self.made: dict[TensorKey, Tensor] = {}
 
     def run(self, array: np.ndarray) -> dict[TensorKey, Tensor]:
-        """Everything that is made of array [1, 3, H, W]."""
+        """All tensors of the graph for an input [1, 3, H, W], by name."""
         made = self.session.run(self.names, {self.input_name: array})
         arrays = {self.input_name: array, **dict(zip(self.names, made, strict=True))}
         return {key: torch.from_numpy(array) for key, array in arrays.items()}
 
     def with_tensors(self, made: dict[TensorKey, Tensor]) -> "OnnxReference":
-        """The same file after it has made this."""
+        """The same reference with the tensors of one run."""
         found = copy.copy(self)
         found.made = made
         return found
@@ -148,12 +148,12 @@ class OnnxReference(ReferenceTensors):
 
 
 def _recording() -> Any:
-    """What is asked of a recording that holds all tensors."""
+    """A stand-in for a recording that holds all tensors."""
     return SimpleNamespace(index=SimpleNamespace(samples=0), has=lambda key: True)
 
 
 class Batch:
-    """Images that go through each of the product's runs together, and are compared one by one."""
+    """Images that share each run of the comparison, and are compared one by one."""
 
     def __init__(
         self, model: PicoDet, double: PicoDet, reference: OnnxReference, arrays: list[np.ndarray]
@@ -166,10 +166,10 @@ class Batch:
         self.all = reference.with_tensors(
             {key: torch.cat([tensors[key] for tensors in made]) for key in made[0]}
         )
-        self.runs: dict[Any, list[list[LayerCall]]] = {}  # by its way: each event, by image
+        self.runs: dict[Any, list[list[LayerCall]]] = {}  # by options of a run: calls, by image
 
     def ratios(self, number: int) -> dict[str, tuple[float, str]]:
-        """Of one image: by measure the highest error over noise, and the layer."""
+        """For one image, by measure, the highest error over noise, and the layer."""
 
         def made(
             model: PicoDet, recorded: ReferenceTensors, images: Tensor
@@ -201,7 +201,7 @@ class Batch:
         sequential_sums: bool = False,
         seed: int | None = None,
     ) -> Iterator[LayerCall]:
-        """As lanes.run; without a thread and a twin of the model: what all made is kept."""
+        """As lockstep_runs.run, without a thread and a clone; keeps the calls of all images."""
         key = (image.dtype, feed is None, threads, sequential_sums, seed)
         if key not in self.runs:
             images = torch.cat(self.images).to(image.dtype)
@@ -212,7 +212,7 @@ class Batch:
         return (images[number] for images in self.runs[key])
 
     def _split_by_image(self, layer_call: LayerCall) -> list[LayerCall]:
-        """The event as it is in each image."""
+        """The call of each image, from a call of the batch."""
         count = len(self.images)
         inputs, outputs = (
             [tensor.chunk(count) for tensor in side]
@@ -228,7 +228,7 @@ class Batch:
 
 
 class RightModel(NamedTuple):
-    """With its export."""
+    """A model, its float64 copy, and its export."""
 
     config: ModelConfig
     model: PicoDet
@@ -237,7 +237,7 @@ class RightModel(NamedTuple):
 
 
 def right_model(config: ModelConfig) -> RightModel:
-    """With seeded weights."""
+    """A model with seeded weights, exported."""
     model = seeded_model(config)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "export.onnx"
@@ -247,7 +247,7 @@ def right_model(config: ModelConfig) -> RightModel:
 
 
 def main() -> None:
-    """Compare, and print the highest ratios."""
+    """Compare all images and print the highest ratios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -294,7 +294,7 @@ def main() -> None:
 
 
 def print_ratios(highest: dict[str, dict[str, tuple[float, str]]], what: str) -> None:
-    """Print them."""
+    """Print the highest ratio of each architecture and kind of image, and of all."""
     for key, measures in highest.items():
         each = (f"{measure} {ratio:.1f} ({path})" for measure, (ratio, path) in measures.items())
         print(f"{key}: at most {', '.join(each)}")

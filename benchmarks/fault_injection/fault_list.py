@@ -1,7 +1,7 @@
-"""The faults that benchmarks/fault_injection/faults.py plants, one at a time, in a PicoDet-S.
+"""The faults that benchmarks/fault_injection/faults.py plants in a PicoDet-S, one at a time.
 
-Mistakes that ports were seen to make, and some that were chosen because they are hard to see. Here
-are those before and behind the layers, and those that only float64 shows.
+They are mistakes found in ports, and some that are hard to see. Here are those before and after the
+layers, and those that only float64 shows.
 """
 
 from functools import partial
@@ -42,12 +42,12 @@ DECODING = (
     integral_fault("bins counted from 1", first=1),
     integral_fault("channels read bin by bin", by_bin=True),
     postprocessing_fault(
-        "centres at the corners",
+        "anchor points at the corners",
         "decoding",
         make_anchor_points=steps.anchor_points_with(lambda c, _: c - 0.5),
     ),
     postprocessing_fault(
-        "centres half a pixel off",
+        "anchor points half a pixel off",
         "decoding",
         make_anchor_points=steps.anchor_points_with(lambda c, s: c - 0.5 / s),
     ),
@@ -91,7 +91,7 @@ NMS = (
     nms("sorted by score, not by class", multiclass_nms=steps.nms_by_score),
     nms("scale factor (x, y)", apply_nms=steps.apply_nms_with(factor=lambda yx: yx[::-1])),
     nms(
-        "boxes clipped to the picture",
+        "boxes clipped to the image",
         apply_nms=steps.apply_nms_with(after=lambda b: b.clip(min=0)),
     ),
 )
@@ -140,7 +140,7 @@ IN_FLOAT64 = (
     forward_fault(
         "slope 1/6 for 0.1666667", f"{B3}.block2.se", layers.squeeze_excite(F.hardsigmoid), True
     ),
-    attribute_fault("epsilon 1e-5 in double", "neck.first_top_conv.bn1", eps=1e-5, float64=True),
+    attribute_fault("epsilon 1e-5 in float64", "neck.first_top_conv.bn1", eps=1e-5, float64=True),
     forward_fault(
         "convolution in float32",
         f"{TOP_DOWN}.1.main_conv.conv",
@@ -158,7 +158,7 @@ BINS = (
 
 NAMES = (
     class_names_fault("classes in reverse order", lambda names: names[::-1]),
-    class_names_fault("a class called otherwise", lambda names: (*names[:-1], "brush")),
+    class_names_fault("a class renamed", lambda names: (*names[:-1], "brush")),
 )
 
 FAULTS: tuple[Fault, ...] = (

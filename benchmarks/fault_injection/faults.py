@@ -1,18 +1,18 @@
-"""Faults planted in a right model, one at a time: picodet-align must find each, and nothing else.
+"""Plants faults in a right model, one at a time: picodet-align must find each, and nothing else.
 
     python -m benchmarks.fault_injection.faults --paddle-python PYTHON [--images 20] [--checkpoints
     FILE ..]
         [--peers PYTHON] [--only WORD] [--reference-ipp disabled] [--json FILE]
 
-First the faults of fault_list.py, against ppdet's own run of a picture; in the values of the bins
-against exports that end at raw heads, in the names of the classes against a file that has some. All
-must be found, on the right rung and at the very layer. Then the right models, over many pictures
-and several checkpoints: none may be called wrong. Exit code 1 where one of the two fails.
+First the faults of fault_list.py, compared with ppdet's run of an image; faults in the values of
+the bins with exports of raw heads, faults in the class names with a file that has some. All must be
+found, in the right stage and at the very layer. Then right models with several checkpoints, on many
+images: none may be reported as wrong. Exit code 1 where one of the two fails.
 
-With ../shared the checkpoints and images are real; without it they are seeded numbers
+With ../shared the checkpoints and images are real; without it, seeded random numbers
 (scripts/fixtures/seeded.py) and images of scikit-image. The Python of --paddle-python has ppdet,
-that of --peers what peers.py states. Half an hour on two cores; each recording takes up to 150 MB,
-one at a time.
+that of --peers the packages that peers.py lists. Takes half an hour on two cores; each recording
+takes up to 150 MB, one at a time.
 """
 
 import argparse
@@ -50,7 +50,7 @@ from picodet.models import checkpoint
 from picodet.models.picodet import PicoDet
 
 COLUMNS = ("fault", "stage", "layer", "found", "located", "x noise", "diagnosis")
-GROUPS: tuple[tuple[ReferenceKind, bool], ...] = (  # and whether in float64
+GROUPS: tuple[tuple[ReferenceKind, bool], ...] = (  # kind of reference, and whether in float64
     *(("ppdet", False), ("raw heads", False), ("names", False)),
     ("ppdet", True),
 )
@@ -58,7 +58,7 @@ GROUPS: tuple[tuple[ReferenceKind, bool], ...] = (  # and whether in float64
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What a tool makes of one fault."""
+    """Whether a tool finds one fault, and whether it locates it."""
 
     found: bool
     located: bool
@@ -66,7 +66,7 @@ class ToolResult:
 
 @dataclass(frozen=True)
 class Row:
-    """One fault, and what everyone makes of it."""
+    """One fault, and the results of picodet-align and of the other tools."""
 
     fault: str
     stage: str
@@ -74,14 +74,14 @@ class Row:
     ours: ToolResult
     ratio: str  # error over noise of the worst layer
     diagnosis: str
-    reported: str  # what was reported: rungs and layers
+    reported: str  # the stages and layers that were reported
     peers: dict[str, ToolResult] = field(default_factory=dict)
 
 
 def plant_faults(
     faults: list[Fault], pair: Pair, recording: Recording, peers: Peers | None
 ) -> Iterator[Row]:
-    """Every fault in a copy of the right model."""
+    """Plant each fault in a copy of the right model and compare."""
     right = checkpoint.load(pair.model)
     steps: list[str] = []
     if peers is not None:
@@ -127,8 +127,8 @@ def _row(fault: Fault, comparison: Comparison, peers: dict[str, ToolResult]) -> 
 
 
 def _located(fault: Fault, comparison: Comparison, differing: list[str]) -> bool:
-    """The rungs are those that the fault is on; so is everything that is named there."""
-    may_differ = {"heads"} if "layers" in fault.stages else set()  # a wrong layer's consequence
+    """Whether exactly the fault's stages differ, and all findings are at the fault's places."""
+    may_differ = {"heads"} if "layers" in fault.stages else set()  # consequence of a wrong layer
     if set(differing) - may_differ != set(fault.stages):
         return False
     named = [
@@ -150,14 +150,14 @@ def _is_expected(layer: Layer, places: tuple[str, ...]) -> bool:
 
 
 def _diagnosis(fault: Fault, comparison: Comparison) -> str:
-    """The first that explains something."""
+    """The first known diagnosis."""
     found = [finding.diagnosis for stage in comparison.stages for finding in stage.findings]
     found += [layer.diagnosis for layer in comparison.guilty]
     return next((text for text in found if text and not text.startswith(UNKNOWN_CAUSE)), "")
 
 
 def _peer_result(fault: Fault, right: PicoDet, result: PeerResult) -> ToolResult:
-    """The first step that is called different, in the order of the forward pass."""
+    """Judged by the first step that the tool reports, in the order of the forward pass."""
     if not result.different:
         return ToolResult(bool(result.error), False)
     first = result.different[0]
@@ -186,23 +186,23 @@ def _word(yes: bool) -> str:
 
 
 def main() -> None:
-    """Plant, compare, and print both tables."""
+    """Plant the faults, compare, and print both tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--paddle-python", type=Path)
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--checkpoints", type=Path, nargs="+", default=[])
     parser.add_argument("--peers", type=Path)
-    parser.add_argument("--only", default="", help="faults whose name or rung has this word")
+    parser.add_argument("--only", default="", help="faults whose name or stage has this word")
     parser.add_argument(
         "--reference-ipp",
         choices=("disabled", "sse42", "avx2"),
-        help="OPENCV_IPP of the process that records, as if it were another machine",
+        help="OPENCV_IPP of the recording process, to simulate another machine",
     )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     python = arguments.paddle_python
     if arguments.reference_ipp:
-        cv2.ipp.useIPP()  # which has read the variable for this process
+        cv2.ipp.useIPP()  # reads the variable for this process, before it is changed
         os.environ["OPENCV_IPP"] = arguments.reference_ipp
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -1,4 +1,4 @@
-"""Faults in weights and layers of a PicoDet-S; paths as in Layer.path."""
+"""Faults in weights and layers of a PicoDet-S, with paths as in Layer.path."""
 
 from typing import Any
 
@@ -23,31 +23,31 @@ LEVELS = "head.conv_feat.levels"
 
 
 def exchange(a: Tensor, b: Tensor) -> None:
-    """Two tensors, or two views of one, with each other."""
+    """Swap two tensors, or two views of one, in place."""
     kept = a.clone()
     a.copy_(b)
     b.copy_(kept)
 
 
 def scale_one(tensor: Tensor, index: tuple[int, ...], factor: float) -> None:
-    """A single value."""
+    """Scale a single value in place."""
     tensor[index] *= factor
 
 
 def exchange_predictors(model: PicoDet) -> None:
-    """Those of two levels, which have the same shape."""
+    """Swap the predictors of two levels, which have the same shapes."""
     first, second = (model.get_submodule(f"head.predictors.{level}") for level in (1, 2))
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         exchange(one, other)
 
 
 def count_from_one(model: PicoDet) -> None:
-    """The values of the bins."""
+    """Change the values of the bins to 1, 2 .."""
     model.head.integral.project += 1
 
 
 def new_epsilon(model: PicoDet) -> None:
-    """In every batch norm."""
+    """Change the epsilon of every batch norm."""
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.eps = 1e-3
@@ -191,14 +191,14 @@ SETTINGS = (
 
 
 def exchange_strides(model: PicoDet, block: str) -> None:
-    """Of the depthwise convolution and the 1x1 behind it."""
+    """Swap the strides of the depthwise convolution and of the 1x1 after it."""
     for name, stride in (("conv_dw2", (1, 1)), ("conv_linear2", (2, 2))):
         conv: Any = model.get_submodule(f"{block}.{name}.conv")
         conv.stride = stride
 
 
 def hard_sigmoid(slope: float) -> layers.Function:
-    """Of another slope."""
+    """A hard sigmoid of another slope."""
     return lambda x: torch.clamp(x * slope + 0.5, 0, 1)
 
 

@@ -1,4 +1,4 @@
-"""What a planted fault is, and the ways to make one."""
+"""Planted faults, and functions that make them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,8 +12,8 @@ from torch import nn
 from benchmarks.fault_injection import wrong_layers as layers
 from picodet.models.picodet import PicoDet
 
-# what runs the reference: ppdet; an export that ends at raw heads and so holds no values of the
-# bins; ppdet, with weights of a file that names its classes
+# the reference: ppdet; an export of raw heads, which has no values of the bins; ppdet with the
+# weights of a file that has class names
 ReferenceKind = Literal["ppdet", "raw heads", "names"]
 
 
@@ -22,16 +22,16 @@ class Fault:
     """One mistake, and where a comparison must find it."""
 
     name: str
-    stages: tuple[str, ...]  # that differ; "heads" may besides, where layers do
-    places: tuple[str, ...]  # every guilty layer is one of them, or, without layers, every finding
+    stages: tuple[str, ...]  # that must differ; "heads" may differ too, where layers do
+    places: tuple[str, ...]  # allowed paths or types of guilty layers, or starts of findings' names
     edit: Callable[[PicoDet], None] = lambda model: None
-    patches: dict[str, Any] = field(default_factory=dict)  # a function of picodet's: its substitute
-    float64: bool = False  # can only be seen there
+    patches: dict[str, Any] = field(default_factory=dict)  # names below picodet: substitutes
+    float64: bool = False  # only visible in float64
     reference_kind: ReferenceKind = "ppdet"
 
     @contextmanager
     def planted(self, model: PicoDet) -> Iterator[None]:
-        """`model` is changed for good, picodet's functions for the time of the context."""
+        """Change `model` for good, and patch picodet's functions until the block ends."""
         with torch.no_grad():
             self.edit(model)
         with ExitStack() as stack:
@@ -44,7 +44,7 @@ class Fault:
 
 
 def weight_fault(name: str, path: str, change: Callable[[Any], object]) -> Fault:
-    """In a tensor of one layer."""
+    """A fault in a tensor of one layer."""
 
     def edit(model: PicoDet) -> None:
         change(model.get_submodule(path))
@@ -55,7 +55,7 @@ def weight_fault(name: str, path: str, change: Callable[[Any], object]) -> Fault
 def forward_fault(
     name: str, path: str, replacement: Callable[..., Any], float64: bool = False
 ) -> Fault:
-    """In the code of one layer; `path` is "" for the whole model."""
+    """A fault in the code of one layer; `path` is "" for the whole model."""
 
     def edit(model: PicoDet) -> None:
         layer = model.get_submodule(path)
@@ -66,7 +66,7 @@ def forward_fault(
 
 
 def attribute_fault(name: str, *paths: str, float64: bool = False, **attributes: Any) -> Fault:
-    """In a number that one layer, or several, were made with."""
+    """A fault in attributes of one or several layers."""
 
     def edit(model: PicoDet) -> None:
         for path in paths:
@@ -77,7 +77,7 @@ def attribute_fault(name: str, *paths: str, float64: bool = False, **attributes:
 
 
 def replaced_layer(name: str, path: str, make: Callable[[], nn.Module]) -> Fault:
-    """A layer of another type."""
+    """A fault that replaces a layer by one of another type."""
 
     def edit(model: PicoDet) -> None:
         owner, _, leaf = path.rpartition(".")
@@ -87,13 +87,13 @@ def replaced_layer(name: str, path: str, make: Callable[[], nn.Module]) -> Fault
 
 
 def postprocessing_fault(name: str, stage: str, **substitutes: Any) -> Fault:
-    """In a step behind the network."""
+    """A fault in a step after the network."""
     module = "ops.decode" if stage == "decoding" else "ops.postprocess"
     return Fault(name, (stage,), (), patches={f"{module}.{k}": v for k, v in substitutes.items()})
 
 
 def preprocessing_fault(name: str, place: str, **substitutes: Any) -> Fault:
-    """In a step before the network; `place` is where the first array differs."""
+    """A fault in a preprocessing step; `place` is the first step that differs."""
     patches = {f"data.preprocess.{k}": v for k, v in substitutes.items()}
     return Fault(name, ("preprocessing",), (place, "probe"), patches=patches)
 
@@ -101,7 +101,7 @@ def preprocessing_fault(name: str, place: str, **substitutes: Any) -> Fault:
 def preprocessing_numbers(
     name: str, places: tuple[str, ...], change: Callable[[Any], dict[str, Any]]
 ) -> Fault:
-    """In the numbers of the preprocessing that a model carries."""
+    """A fault in the preprocessing settings of the model's config."""
 
     def edit(model: PicoDet) -> None:
         old = model.config.preprocessing
@@ -111,7 +111,7 @@ def preprocessing_numbers(
 
 
 def integral_fault(name: str, **changes: Any) -> Fault:
-    """In the head's Integral, which our decoding calls."""
+    """A fault in the head's Integral, which decoding calls."""
     path = "head.integral"
     return replace(
         forward_fault(name, path, layers.integral(**changes)), stages=("decoding",), places=()
@@ -119,7 +119,7 @@ def integral_fault(name: str, **changes: Any) -> Fault:
 
 
 def bins_fault(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Fault:
-    """In the values of the bins, which the reference does not hold."""
+    """A fault in the values of the bins, which the reference does not have."""
 
     def edit(model: PicoDet) -> None:
         project = model.head.integral.project
@@ -130,7 +130,7 @@ def bins_fault(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Fau
 
 
 def class_names_fault(name: str, change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Fault:
-    """In the names of the classes."""
+    """A fault in the class names."""
 
     def edit(model: PicoDet) -> None:
         model.config = replace(model.config, classes=change(model.config.classes))

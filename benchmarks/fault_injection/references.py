@@ -1,4 +1,4 @@
-"""What faults.py compares: recorded references, and our models of the same weights."""
+"""The pairs that faults.py compares: recorded references, and models of the same weights."""
 
 import shutil
 import tempfile
@@ -18,9 +18,7 @@ from scripts.fixtures import seeded
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
-FAULT_MODEL = (
-    "picodet_s_192_pedestrian"  # its batch norms have statistics of their own, and it is small
-)
+FAULT_MODEL = "picodet_s_192_pedestrian"  # small, with trained statistics of its batch norms
 OFFICIAL_WEIGHTS = SHARED / "weights"
 REFERENCE_FOLDER = SHARED / "reference"
 CHECKPOINTS = (
@@ -30,7 +28,7 @@ CHECKPOINTS = (
 )
 SEEDED_NAMES = (FAULT_MODEL, "picodet_m_320_coco", "picodet_l_320_coco")
 _S = REFERENCE_FOLDER / "picodet_s_416_coco"
-EXPORTS = {  # and the checkpoint that each was made from
+EXPORTS = {  # export -> the checkpoint that it was made from
     OFFICIAL_WEIGHTS / FAULT_MODEL: OFFICIAL_WEIGHTS / f"{FAULT_MODEL}.pdparams",
     _S / "export_nms/picodet_s_416_coco": _S / "picodet_s_416_coco.pdparams",
     _S / "export_raw_pdmodel/picodet_s_416_coco": _S / "picodet_s_416_coco.pdparams",
@@ -38,29 +36,29 @@ EXPORTS = {  # and the checkpoint that each was made from
     _S / "export_raw.onnx": _S / "picodet_s_416_coco.pdparams",
     _S / "export_nms.onnx": _S / "picodet_s_416_coco.pdparams",
 }
-RAW_HEADS = (
+RAW_HEADS = (  # exports of raw heads
     OFFICIAL_WEIGHTS / FAULT_MODEL,
     OFFICIAL_WEIGHTS / "picodet_s_416_coco.onnx",
-)  # what they end at
+)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A reference, and a file of ours with the same weights."""
+    """A reference, and a picodet file with the same weights."""
 
     reference: Path
     model: Path
 
     @property
     def kind(self) -> str:
-        """Who runs the reference."""
+        """What runs the reference: ppdet, ONNX or folder."""
         return {".pdparams": "ppdet", ".onnx": "ONNX"}.get(self.reference.suffix, "folder")
 
     @contextmanager
     def recorded(
         self, image: Path, python: Path | None, float64: bool = False
     ) -> Iterator[Recording]:
-        """What the reference does with a picture; the file is gone after use."""
+        """A recording of the reference on an image; its file is deleted when the block ends."""
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "reference.safetensors"
             size = checkpoint.load(self.model).config.input_size
@@ -71,7 +69,7 @@ class Pair:
 
 
 def pairs(folder: Path, checkpoints: list[Path]) -> list[Pair]:
-    """The checkpoints, and the exports of those that are ours by default; models go to `folder`."""
+    """Pairs of the checkpoints, by default with their exports; models are written to `folder`."""
     checkpoint_of = {source: source for source in checkpoints or default_checkpoints(folder)}
     if not checkpoints and SHARED.is_dir():
         checkpoint_of |= EXPORTS
@@ -84,17 +82,17 @@ def pairs(folder: Path, checkpoints: list[Path]) -> list[Pair]:
 
 
 def pairs_against(reference_kind: ReferenceKind, all_pairs: list[Pair]) -> list[Pair]:
-    """Those that a fault is planted in; without ../shared no export is there."""
+    """The pairs that faults of a kind are planted in; exports exist only with ../shared."""
     if reference_kind == "raw heads":
         return [pair for pair in all_pairs if pair.reference in RAW_HEADS]
-    if reference_kind == "names":  # a file of ours names the classes; the second has more than one
+    if reference_kind == "names":  # a picodet file has class names; the second has more than one
         model = all_pairs[min(1, len(all_pairs) - 1)].model
         return [Pair(model, model)]
     return all_pairs[:1]
 
 
 def default_checkpoints(folder: Path) -> list[Path]:
-    """Real ones, or, where they are not, of seeded numbers."""
+    """Real checkpoints, or seeded ones where there is no ../shared."""
     if SHARED.is_dir():
         return list(CHECKPOINTS)
     for name in SEEDED_NAMES:
@@ -103,7 +101,7 @@ def default_checkpoints(folder: Path) -> list[Path]:
 
 
 def find_images(folder: Path, count: int) -> list[Path]:
-    """Of COCO, or those that come with scikit-image."""
+    """Up to `count` images of COCO, or of scikit-image, copied to `folder`."""
     if SHARED.is_dir():
         return sorted((SHARED / "coco/val2017").glob("*.jpg"))[:count]
     import skimage  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The right models over many pictures: no alarm may be raised, and how close they come to one."""
+"""Compares right models on many images: none may raise an alarm, and how close they come to one."""
 
 import re
 from collections import defaultdict
@@ -18,18 +18,18 @@ MEASURES = ("local", "accumulated")
 
 @dataclass(frozen=True)
 class RightModelRun:
-    """One right model on one picture."""
+    """One right model on one image."""
 
     kind: str
     reference: str
     image: str
-    alarms: tuple[str, ...]  # rungs that differ
-    # error over noise of each layer, by what is measured and the type of the layer
+    alarms: tuple[str, ...]  # stages that are not aligned
+    # error over noise of each layer, by measure and type of the layer
     ratios: dict[tuple[str, str], tuple[float, ...]]
 
 
 def run(pairs: Iterable[Pair], images: list[Path], python: Path | None) -> Iterator[RightModelRun]:
-    """Every pair on every picture."""
+    """Compare every pair on every image."""
     for pair in pairs:
         for image in images:
             with pair.recorded(image, python) as recording:
@@ -54,13 +54,13 @@ def _ratios(comparison: Comparison) -> dict[tuple[str, str], tuple[float, ...]]:
 
 
 def highest(right: RightModelRun, measure: str) -> float:
-    """Over all layers."""
+    """The highest error over noise of all layers; measure: one of MEASURES."""
     found = (v for key, values in right.ratios.items() if key[0] == measure for v in values)
     return max(found, default=0.0)
 
 
 def distribution(rights: list[RightModelRun]) -> Iterator[str]:
-    """A table: who ran the reference, what was measured of which layers, and its quantiles."""
+    """Lines of a table of quantiles by reference, measure and type of layer."""
     yield "| reference | measure | layers | values | median | 99 % | 99.9 % | highest |"
     yield "| --- | --- | --- | --: | --: | --: | --: | --: |"
     for kind in sorted({right.kind for right in rights}):

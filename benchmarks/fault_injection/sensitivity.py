@@ -1,12 +1,12 @@
-"""How many single weights, off by 1 %, picodet-align sees in their own layer.
+"""Counts the single weights, off by 1 %, that picodet-align detects in their own layer.
 
     python -m benchmarks.fault_injection.sensitivity --paddle-python PYTHON [--percent 1]
 
-Every weight of every convolution of the pedestrian model, against ppdet's own run of one image. A
-convolution is linear: a weight that is off moves its output by as much times the inputs that it
-meets. Prints of how many the greatest of that is beyond what the layer is allowed. The Python of
---paddle-python has ppdet. Weights and image are real with ../shared; without it seeded numbers and
-an image of scikit-image.
+Considers every weight of every convolution of the pedestrian model, with ppdet's run of one image
+as the reference. A convolution is linear: an error of a weight moves the output by that error times
+the input. Prints for how many weights the greatest such change exceeds the layer's tolerance. The
+Python of --paddle-python has ppdet. Weights and image are real with ../shared; without it, seeded
+random numbers and an image of scikit-image.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from picodet.models.picodet import PicoDet
 
 
 def main() -> None:
-    """Compare once, and count."""
+    """Compare once, count, and print the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--paddle-python", type=Path)
     parser.add_argument("--percent", type=float, default=1.0)
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def convolutions(model: PicoDet, images: Tensor) -> Iterator[tuple[str, int, nn.Conv2d, Tensor]]:
-    """Path, number of the call, the layer and its input [1, C, H, W]."""
+    """Every call of a convolution: its path, number, layer and input [1, C, H, W]."""
     found: list[tuple[str, int, nn.Conv2d, Tensor]] = []
     for path, layer in model.named_modules():
         if isinstance(layer, nn.Conv2d):

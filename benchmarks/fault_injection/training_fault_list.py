@@ -1,4 +1,4 @@
-"""The faults that training_faults.py plants, one at a time, in a right training."""
+"""The faults that training_faults.py plants in a right training, one at a time."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -26,13 +26,13 @@ class TrainingFault:
 
     name: str
     stage: str  # the first that differs
-    run: str  # that shows it
+    run: str  # a recorded run that shows it
     edit: wrong.Edit = lambda ours: ours
-    patches: Mapping[str, Any] = field(default_factory=dict)  # below picodet, and a substitute
+    patches: Mapping[str, Any] = field(default_factory=dict)  # names below picodet: substitutes
 
     @contextmanager
     def planted(self, right: TrainingSetup) -> Iterator[TrainingSetup]:
-        """picodet's functions are others for the time of the context."""
+        """The training with the fault; patches picodet's functions until the block ends."""
         with ExitStack() as stack:
             for target, substitute in self.patches.items():
                 stack.enter_context(patch(f"picodet.{target}", substitute))
@@ -40,18 +40,18 @@ class TrainingFault:
 
 
 def recipe_fault(name: str, stage: str, run: str, part: str, **changes: Any) -> TrainingFault:
-    """In the recipe."""
+    """A fault in a field of the recipe."""
     return TrainingFault(name, stage, run, wrong.recipe(part, **changes))
 
 
 def code_fault(name: str, stage: str, run: str, **substitutes: Any) -> TrainingFault:
-    """In a function of picodet.training, by its path: assigners__simota__best."""
+    """A fault in a function of picodet.training, by its path: assigners__simota__best."""
     patches = {f"training.{k.replace('__', '.')}": v for k, v in substitutes.items()}
     return TrainingFault(name, stage, run, patches=patches)
 
 
 ASSIGNMENT = (
-    recipe_fault("centre radius 2.0", "assignment", SIMOTA, "assignment", center_radius=2.0),
+    recipe_fault("center radius 2.0", "assignment", SIMOTA, "assignment", center_radius=2.0),
     recipe_fault("IoUs of 13 candidates", "assignment", SIMOTA, "assignment", candidates=13),
     recipe_fault("IoU weight 3", "assignment", SIMOTA, "assignment", iou_weight=3.0),
     recipe_fault("class weight 2", "assignment", SIMOTA, "assignment", class_weight=2.0),
@@ -83,8 +83,8 @@ LOSSES = (
     code_fault("IoU for GIoU", "losses", SIMOTA, positives__giou_loss=wrong.iou_loss),
     code_fault("1e-6 added to areas", "losses", SIMOTA, losses__LEAST_AREA=1e-6),
     code_fault("distances up to the last bin", "losses", SIMOTA, losses__BELOW_LAST=1e-4),
-    recipe_fault("weight of sides 0.5", "losses", SIMOTA, "losses", dfl=0.5),
-    recipe_fault("weight of boxes 2.0", "losses", ALIGNED, "losses", giou=2.0),
+    recipe_fault("DFL weight 0.5", "losses", SIMOTA, "losses", dfl=0.5),
+    recipe_fault("box weight 2.0", "losses", ALIGNED, "losses", giou=2.0),
     TrainingFault(
         "2022: divided by a mean", "losses", ALIGNED, wrong.normalized_by(lambda own: own / 2)
     ),
@@ -145,18 +145,16 @@ STEPS = (
     ),
     TrainingFault("Nesterov", "parameters", SIMOTA, wrong.sgd(nesterov=True)),
     TrainingFault("dampening 0.1", "parameters", SIMOTA, wrong.sgd(dampening=0.1)),
-    TrainingFault("biases at twice the rate", "parameters", SIMOTA, wrong.fast_biases),
+    TrainingFault("biases at twice the learning rate", "parameters", SIMOTA, wrong.fast_biases),
     recipe_fault("momentum 0.95", "parameters", SIMOTA, "optimizer", momentum=0.95),
     recipe_fault("decay 5e-4", "parameters", ALIGNED, "optimizer", weight_decay=5e-4),
 )
 EMA = (
-    recipe_fault("average from parameters", "average", SIMOTA, "ema", start="parameters"),
-    recipe_fault("decay the same from the start", "average", SIMOTA, "ema", kind="normal"),
-    recipe_fault("exponential decay", "average", ALIGNED, "ema", kind="exponential"),
-    TrainingFault("average not corrected", "average", SIMOTA, wrong.with_ema(wrong.Uncorrected)),
-    TrainingFault(
-        "statistics not averaged", "average", ALIGNED, wrong.with_ema(wrong.OfParameters)
-    ),
+    recipe_fault("EMA from parameters", "EMA", SIMOTA, "ema", start="parameters"),
+    recipe_fault("decay the same from the start", "EMA", SIMOTA, "ema", kind="normal"),
+    recipe_fault("exponential decay", "EMA", ALIGNED, "ema", kind="exponential"),
+    TrainingFault("EMA not corrected", "EMA", SIMOTA, wrong.with_ema(wrong.Uncorrected)),
+    TrainingFault("statistics not in the EMA", "EMA", ALIGNED, wrong.with_ema(wrong.OfParameters)),
 )
 LEARNING_RATES = (
     recipe_fault("cosine by epochs", "learning rate", SIMOTA, "schedule", per="epoch"),

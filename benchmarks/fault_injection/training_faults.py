@@ -1,11 +1,11 @@
-"""Faults planted in a right training, one at a time: picodet-align --training must find each.
+"""Plants faults in a right training, one at a time: picodet-align --training must find each.
 
     python -m benchmarks.fault_injection.training_faults [--only WORD] [--json FILE]
 
-The faults of training_fault_list.py, against what ppdet recorded in float64 (tests/golden, by
-scripts/record/training.py). The rung of a fault is the first that differs: those behind it may
-follow from it. Exit code 1 where a fault is not found there, or where a right training is called
-wrong.
+The faults of training_fault_list.py, compared with ppdet's training recorded in float64
+(tests/golden, by scripts/record/training.py). The stage of a fault is the first that differs: later
+ones may differ as a consequence. Exit code 1 where a fault is not found there, or where a right
+training is reported as wrong.
 """
 
 import argparse
@@ -34,18 +34,18 @@ class Row:
     fault: str
     run: str
     stage: str
-    found: str  # the first rung that differs
-    finding: str  # the first there, and what is known of it
+    found: str  # the first stage that differs
+    finding: str  # the first of that stage, with its diagnosis
 
 
 @cache
 def right(name: str) -> tuple[TrainingRecording, TrainingSetup]:
-    """A recording of scripts/fixtures/trained.py, and our training of the same."""
+    """A recording of scripts/fixtures/trained.py, and picodet's training of the same weights."""
     return trained.load_recording(name), trained.training_setup(name)
 
 
 def compare(fault: TrainingFault) -> Comparison:
-    """The run that shows it alone."""
+    """Compare with the fault planted, by the one run that shows it."""
     recording, ours = right(GENERATION[fault.run])
     runs = tuple(run for run in recording.runs if run.name == fault.run)
     with fault.planted(ours) as wrong:
@@ -53,7 +53,7 @@ def compare(fault: TrainingFault) -> Comparison:
 
 
 def row(fault: TrainingFault) -> Row:
-    """Plant it and look."""
+    """Plant a fault and report where it was found."""
     stages = [stage for stage in compare(fault).stages if stage.verdict == "differs"]
     found = stages[0].name if stages else NOT_FOUND
     finding = ""
@@ -64,7 +64,7 @@ def row(fault: TrainingFault) -> Row:
 
 
 def rows(only: str) -> Iterator[Row]:
-    """All faults whose name has the word."""
+    """The rows of all faults whose name contains `only`; prints them as a table."""
     print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
     for fault in FAULTS:
         if only in fault.name:
@@ -74,7 +74,7 @@ def rows(only: str) -> Iterator[Row]:
 
 
 def alarms() -> Iterator[str]:
-    """Rungs of right trainings that are not aligned."""
+    """Stages of right trainings that are not aligned."""
     for name in trained.TRAINED:
         recording, ours = right(name)
         comparison = align_training(recording, ours, Path(__file__))
@@ -82,17 +82,17 @@ def alarms() -> Iterator[str]:
 
 
 def main() -> None:
-    """Plant everything."""
+    """Plant all faults and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--only", default="", help="faults whose name has this word")
-    parser.add_argument("--json", type=Path, help="write the rows for machines")
+    parser.add_argument("--json", type=Path, help="write the rows as JSON")
     options = parser.parse_args()
     false_alarms = list(alarms())
     results = list(rows(options.only))
     located = sum(r.found == r.stage for r in results)
     print(
-        f"{located} of {len(results)} found at their rung; false alarms: {len(false_alarms)} "
-        f"{false_alarms}"
+        f"{located} of {len(results)} found at their stage; "
+        f"false alarms: {', '.join(false_alarms) or 0}"
     )
     if options.json:
         content = {"rows": [asdict(r) for r in results], "false_alarms": false_alarms}

@@ -1,7 +1,7 @@
-"""Forwards of layers as a port gets them wrong.
+"""Forward functions of layers with the mistakes of ports.
 
-A forward takes the layer as its first argument and is bound to none, so that a model that has one
-can be copied. The factories make ours with their defaults.
+Each takes the layer as its first argument and is not bound to one, so that a model with it can be
+copied. The factories with their defaults give the right forward.
 """
 
 import operator
@@ -20,17 +20,17 @@ Join = Callable[[Tensor, Tensor], Tensor]
 
 
 def same(x: Tensor) -> Tensor:
-    """Nothing is done."""
+    """The identity."""
     return x
 
 
 def first_second(a: Tensor, b: Tensor) -> Tensor:
-    """Concatenation as we have it."""
+    """Concatenation in the right order."""
     return torch.cat([a, b], dim=1)
 
 
 def second_first(a: Tensor, b: Tensor) -> Tensor:
-    """Concatenation the wrong way round."""
+    """Concatenation in the wrong order."""
     return torch.cat([b, a], dim=1)
 
 
@@ -116,7 +116,7 @@ def downsample_right_left(self: Any, x: Tensor) -> Tensor:
 
 
 def downsample_without_se(self: Any, x: Tensor) -> Tensor:
-    """DownsampleBlock that calls its squeeze-and-excitation and forgets the result."""
+    """DownsampleBlock that calls its squeeze-and-excitation and drops the result."""
     left = self.conv_linear1(self.conv_dw1(x))
     right = self.conv_dw2(self.conv_pw2(x))
     self.se(right)
@@ -132,7 +132,7 @@ def short_main(self: Any, x: Tensor) -> Tensor:
 
 
 def with_residual(self: Any, x: Tensor) -> Tensor:
-    """Bottleneck with the residual that CSPNet has and PicoDet has not."""
+    """Bottleneck with the residual that CSPNet has and PicoDet does not have."""
     return x + self.conv2(self.conv1(x))
 
 
@@ -155,7 +155,7 @@ def neck(
 
 
 def early_c3(self: Any, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """ESNet that hands out C3 one block too early."""
+    """ESNet that returns C3 one block too early."""
     x = self.max_pool(self.stem(images))
     outputs: list[Tensor] = []
     for stage in (self.stage2, self.stage3, self.stage4):
@@ -180,7 +180,7 @@ def tower(
 
 
 def reg_first(self: Any, features: tuple[Tensor, ...]) -> HeadOutput:
-    """PicoHead that takes the box sides from the channels before those of the classes."""
+    """PicoHead with the channels of reg before those of the classes."""
     split = self.split[::-1]
     sides, logits = [], []
     for level, (x, predictor) in enumerate(zip(features, self.predictors, strict=True)):
@@ -191,7 +191,7 @@ def reg_first(self: Any, features: tuple[Tensor, ...]) -> HeadOutput:
 
 
 def bgr_inside(self: Any, images: Tensor) -> HeadOutput:
-    """PicoDet that exchanges the colours once more."""
+    """PicoDet that swaps red and blue once more."""
     return self.head(self.neck(self.backbone(images.flip(1))))
 
 

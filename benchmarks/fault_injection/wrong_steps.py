@@ -1,7 +1,6 @@
-"""Steps before and behind the network as a port gets them wrong.
+"""Mistakes of ports in the steps before and after the network.
 
-Each takes the place of a function of picodet's, by its name in picodet.data.preprocess or
-picodet.ops.decode and picodet.ops.postprocess.
+Each replaces a function of picodet.data.preprocess, picodet.ops.decode or picodet.ops.postprocess.
 """
 
 from collections.abc import Callable
@@ -23,23 +22,23 @@ from picodet.ops.postprocess import Candidates, Detections
 Function = Callable[[Tensor], Tensor]
 
 
-# pictures
+# images
 
 
 def resize_with(interp: int) -> Callable[..., np.ndarray]:
-    """Always with one interp, whatever is asked for."""
+    """Resize that ignores the requested interp."""
     right = preprocess.resize
     return lambda image, size, _: right(image, size, interp)
 
 
 def size_swapped(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
-    """Height and width of the size exchanged, as in cv2.resize(image, (h, w)) for a square."""
+    """Resize with height and width swapped, as in cv2.resize(image, (h, w))."""
     resized = cv2.resize(image, size, interpolation=interp)
     return np.ascontiguousarray(resized.transpose(1, 0, 2)) if size[0] != size[1] else resized
 
 
 def letterbox(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
-    """Proportions are kept, and the rest is grey."""
+    """Resize that keeps the aspect ratio and pads with gray."""
     factor = min(size[0] / image.shape[0], size[1] / image.shape[1])
     inner = cv2.resize(image, None, fx=factor, fy=factor, interpolation=interp)
     result = np.full((*size, 3), 114, np.uint8)
@@ -49,7 +48,7 @@ def letterbox(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarr
 
 
 def floats(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
-    """Resized as float32, not as bytes."""
+    """Resize of float32 values instead of bytes."""
     fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
     return cv2.resize(image.astype(np.float32), None, fx=fx, fy=fy, interpolation=interp)
 
@@ -57,7 +56,7 @@ def floats(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
 def normalize_with(
     scale: float = 255, bgr: bool = False, numbers_reversed: bool = False, in_one: bool = False
 ) -> Callable[[np.ndarray, Preprocessing], np.ndarray]:
-    """normalise with ppdet's roundings; in_one: one factor and one offset, in float32."""
+    """Normalization with ppdet's roundings; in_one: by one factor and one offset in float32."""
     order = slice(None, None, -1 if numbers_reversed else 1)
 
     def normalize(image: np.ndarray, numbers: Preprocessing) -> np.ndarray:
@@ -67,8 +66,8 @@ def normalize_with(
             factor, offset = (1 / (std * scale)).astype("f4"), (mean / std).astype("f4")
             array = rgb * factor - offset
         else:
-            centred = (rgb * np.float32(1 / scale) - mean).astype(np.float32)
-            array = (centred / std).astype(np.float32)
+            centered = (rgb * np.float32(1 / scale) - mean).astype(np.float32)
+            array = (centered / std).astype(np.float32)
         return np.ascontiguousarray(array.transpose(2, 0, 1))
 
     return normalize
@@ -80,7 +79,7 @@ def normalize_with(
 def anchor_points_with(
     shift: Callable[[np.ndarray, np.ndarray], np.ndarray], stride64: int = 64
 ) -> Callable[[tuple[FeatureMapSize, ...]], tuple[np.ndarray, np.ndarray]]:
-    """Centres of cells, moved, and the strides, of which the coarsest may be another."""
+    """Shifted anchor points, and strides with another value for the coarsest level."""
 
     def function(levels: tuple[FeatureMapSize, ...]) -> tuple[np.ndarray, np.ndarray]:
         points, strides = make_anchor_points(levels)
@@ -91,7 +90,7 @@ def anchor_points_with(
 
 
 def boxes_of(order: list[int]) -> Callable[[Tensor, Tensor], Tensor]:
-    """The distances are in another order than left, top, right, bottom."""
+    """Boxes from distances in another order than left, top, right, bottom."""
     right = decoding.distances_to_boxes
     return lambda points, distances: right(points, distances[..., order])
 
@@ -99,7 +98,7 @@ def boxes_of(order: list[int]) -> Callable[[Tensor, Tensor], Tensor]:
 def decode_then(
     boxes: Function = lambda x: x, scores: Function = lambda x: x
 ) -> Callable[..., tuple[Tensor, Tensor]]:
-    """Something more is done to the boxes or the scores."""
+    """Decoding with another function applied to the boxes or the scores."""
     right = decoding.decode
 
     def decode(output: HeadOutput, project: Function) -> tuple[Tensor, Tensor]:
@@ -110,17 +109,17 @@ def decode_then(
 
 
 def nms_with(**settings: Any) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
-    """Whatever is asked for, these settings."""
+    """NMS that ignores the requested settings and uses these."""
     return lambda boxes, scores, *_, **__: multiclass_nms(boxes, scores, **settings)
 
 
 def nms_plus_one(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Sides of boxes are a pixel longer, as where pixels are counted (`normalized=False`)."""
+    """NMS of boxes that are one pixel larger, as with `normalized=False`."""
     return multiclass_nms(boxes + np.array([0, 0, 1, 1], boxes.dtype), scores)
 
 
 def nms_over_all(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
-    """A box suppresses those of other classes too."""
+    """NMS in which a box suppresses those of other classes too."""
     best = scores.argmax(axis=0)
     kept = multiclass_nms(boxes, scores.max(axis=0, keepdims=True))[1]
     return best[kept], kept
@@ -129,13 +128,13 @@ def nms_over_all(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.nda
 def nms_last_of_equal(
     boxes: np.ndarray, scores: np.ndarray, *_: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of equal scores the last box comes first, as an unstable sort may have it."""
+    """NMS in which the last of equal scores comes first, as after an unstable sort."""
     classes, kept = multiclass_nms(boxes[::-1], scores[:, ::-1])
     return classes, len(boxes) - 1 - kept
 
 
 def nms_by_score(boxes: np.ndarray, scores: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Best score first, not class by class."""
+    """NMS whose result is sorted by score instead of by class."""
     classes, kept = multiclass_nms(boxes, scores)
     order = np.argsort(-scores[classes, kept], kind="stable")
     return classes[order], kept[order]
@@ -145,7 +144,7 @@ def apply_nms_with(
     factor: Callable[[np.ndarray], np.ndarray] = lambda yx: yx,
     after: Callable[[np.ndarray], np.ndarray] = lambda boxes: boxes,
 ) -> Callable[..., Detections]:
-    """The scale factor is changed before, or the boxes after."""
+    """Post-processing with a changed scale factor, or with changed boxes at the end."""
     right = postprocess.apply_nms
 
     def apply_nms(candidates: Candidates, yx: np.ndarray, threshold: float) -> Detections:

@@ -1,4 +1,4 @@
-"""Wrong pieces of a training, for training_faults.py."""
+"""Wrong parts of a training, for training_faults.py."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -23,7 +23,7 @@ Edit = Callable[[TrainingSetup], TrainingSetup]
 
 
 def recipe(part: str, **changes: Any) -> Edit:
-    """Other numbers in a part of the recipe."""
+    """Change fields of a part of the recipe."""
 
     def edit(ours: TrainingSetup) -> TrainingSetup:
         changed = replace(getattr(ours.recipe, part), **changes)
@@ -33,7 +33,7 @@ def recipe(part: str, **changes: Any) -> Edit:
 
 
 def normalized_by(normalizer: Normalizer) -> Edit:
-    """Another divisor of the losses."""
+    """Use another normalizer of the losses."""
 
     def make_criterion(numbers: Recipe, model: PicoDet, epoch: int) -> Criterion:
         integral = model.head.integral
@@ -43,7 +43,7 @@ def normalized_by(normalizer: Normalizer) -> Edit:
 
 
 def sgd(**changes: Any) -> Edit:
-    """Other settings of torch's optimiser."""
+    """Change settings of torch's optimizer."""
 
     def make(model: PicoDet, numbers: OptimizerConfig) -> MomentumSGD:
         made = optimizer.optimizer(model, numbers)
@@ -55,7 +55,7 @@ def sgd(**changes: Any) -> Edit:
 
 
 def fast_biases(ours: TrainingSetup) -> TrainingSetup:
-    """Twice the rate for biases, as Caffe did."""
+    """Train biases with twice the learning rate, as Caffe did."""
 
     def make(model: PicoDet, numbers: OptimizerConfig) -> MomentumSGD:
         made = optimizer.optimizer(model, numbers)
@@ -74,19 +74,19 @@ def fast_biases(ours: TrainingSetup) -> TrainingSetup:
 
 
 def decays(part: type[nn.Module], **changes: bool) -> Mapping[type[nn.Module], DecayRule]:
-    """The table of what decays, with another entry."""
+    """The table of decay rules with one changed entry."""
     return {**optimizer.DECAY_RULES, part: optimizer.DECAY_RULES[part]._replace(**changes)}
 
 
 class Uncorrected(ModelEMA):
-    """What started from zero is given as it is."""
+    """An EMA that starts from zero, without bias correction."""
 
     def snapshot(self) -> dict[str, Tensor]:
         return self.state_dict()["ema"]
 
 
 class OfParameters(ModelEMA):
-    """Statistics of batch norms are the model's own."""
+    """An EMA of parameters only; the statistics of batch norms are the model's."""
 
     def snapshot(self) -> dict[str, Tensor]:
         ema_weights, own = super().snapshot(), self.model.state_dict()
@@ -94,41 +94,41 @@ class OfParameters(ModelEMA):
 
 
 def with_ema(kind: Callable[[PicoDet, EMAConfig], ModelEMA]) -> Edit:
-    """Another average."""
+    """Use another EMA."""
     return lambda ours: replace(ours, ema=kind)
 
 
 def detached(logits: Tensor) -> Tensor:
-    """varifocal_of_background whose weight has no gradient."""
+    """varifocal_of_background with a weight that has no gradient."""
     weight = losses.ALPHA * logits.detach().sigmoid().square()
     return weight * -F.logsigmoid(-logits)
 
 
 def detached_scores(scores: Tensor) -> Tensor:
-    """The same for scores."""
+    """varifocal_of_background_scores with a weight that has no gradient."""
     zero = scores.new_zeros(()).expand_as(scores)
     weight = losses.ALPHA * scores.detach().square()
     return weight * F.binary_cross_entropy(scores, zero, reduction="none")
 
 
 def thirty(own: Tensor) -> Tensor:
-    """A count, not a sum of weights."""
+    """A normalizer of 30, a count instead of the sum of weights."""
     return torch.full_like(own, 30)
 
 
 def summed_weights(assigned: Assignment, _: Targets) -> Tensor:
-    """Not their count."""
+    """The sum of the weights of positives instead of their number."""
     return assigned.quality.sum().clamp(min=1)
 
 
 def iou_loss(predicted: Tensor, boxes: Tensor) -> Tensor:
-    """Without what encloses both."""
+    """IoU loss instead of GIoU loss, without the enclosing box."""
     intersection, union = intersection_and_union(predicted, boxes)
     return 1 - intersection / union
 
 
 def first_box_wins(chosen: Tensor, _: Tensor, flat: FlatTargets) -> Tensor:
-    """A cell that several boxes want takes the first of them."""
+    """Assign an anchor point that several boxes chose to the first of them."""
     box = torch.full((len(flat.rows), chosen.shape[1]), NONE)
     for place in reversed(range(len(chosen))):
         box[flat.image[place], chosen[place]] = flat.gt_index[place]
@@ -136,5 +136,5 @@ def first_box_wins(chosen: Tensor, _: Tensor, flat: FlatTargets) -> Tensor:
 
 
 def biased_std(values: Tensor, dim: int, keepdim: bool) -> Tensor:
-    """Divided by the number of values, not by one less."""
+    """The standard deviation divided by n instead of n - 1."""
     return values.var(dim=dim, keepdim=keepdim, correction=0).sqrt()

@@ -1,11 +1,11 @@
-"""A layerwise comparison beside what it is made of: `import torch` and three forward passes.
+"""Compares the cost of a layerwise comparison with `import torch` and three forward passes.
 
     python -m benchmarks.speed.align MODEL.pth RECORDING.safetensors [--runs 5]
         [--padiff-python PYTHON --pdparams CHECKPOINT.pdparams]
 
 The bar is three times `import torch` with one float64 and two float32 forward passes of the same
-model. PYTHON is an environment with PaDiff, PyTorch and Paddle together (peers.py says how to make
-one): there PaDiff's auto_diff runs ppdet and our model on the same pair.
+model. PYTHON is an environment with PaDiff, PyTorch and Paddle (peers.py tells how to make one),
+where PaDiff's auto_diff compares ppdet's model with picodet's.
 """
 
 import argparse
@@ -28,7 +28,7 @@ with torch.inference_mode():
 
 
 def main() -> None:
-    """Measure, and print the table."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("recording", type=Path)

@@ -1,11 +1,11 @@
-"""Which cell takes which box, beside ppdet's own assigners: the same, in how much time.
+"""Compares picodet's assigners with ppdet's: the agreement of assignments, and the time.
 
     python -m benchmarks.speed.assigner --paddle-python PYTHON [--batch 16] [--runs 10] [--threads
     2]
 
-Predictions are drawn for a batch of 416x416 with as many boxes as pictures of COCO have, of which
-many cells know something. Both sides get the same arrays and as many threads. The bar: ours takes a
-fifth of ppdet's time, and agrees. Exit code 1 where one is missed.
+Predictions are random, many of them near a box, for a batch of 416x416 with as many boxes as images
+of COCO have. Both sides get the same arrays and number of threads. The bar: picodet's take a fifth
+of ppdet's time, and agree. Exit code 1 where one is missed.
 """
 
 import argparse
@@ -33,15 +33,14 @@ BASELINES = Path(__file__).parents[1] / "baselines"
 
 SIZE = 416
 CLASSES = 80
-BOXES = 7.3  # of a picture of COCO, on average
+BOXES = 7.3  # per image of COCO, on average
 MIN_RATIO = 5.0  # times as fast as ppdet
-MIN_AGREEMENT = (
-    0.99  # of the cells that take a box; of far cells, which cost 1e8 each, ppdet takes any
-)
+# share of positive anchor points; ppdet's choice among far ones, which all cost 1e8, is arbitrary
+MIN_AGREEMENT = 0.99
 
 
 def random_inputs(batch: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Scores [B, C, A], boxes [B, A, 4], and what is to be found, padded; lengths in pixels."""
+    """Scores [B, C, A], boxes [B, A, 4], and ground truth, padded; lengths in pixels."""
     levels = feature_map_sizes((SIZE, SIZE))
     centers, strides = make_anchor_points(levels)
     points = centers * strides
@@ -78,7 +77,7 @@ def random_inputs(batch: int, rng: np.random.Generator) -> dict[str, np.ndarray]
 
 
 def ours(inputs: dict[str, np.ndarray]) -> dict[str, Callable[[], Assignment]]:
-    """The three assigners, waiting."""
+    """The three assigners by name, as functions without arguments."""
     scores, predicted, boxes, classes, valid, points, strides = (
         torch.tensor(inputs[name])
         for name in ("scores", "predicted", "boxes", "classes", "valid", "points", "strides")
@@ -93,7 +92,7 @@ def ours(inputs: dict[str, np.ndarray]) -> dict[str, Callable[[], Assignment]]:
 
 
 def milliseconds(function: Callable[[], object], runs: int) -> float:
-    """The median of some runs; the first one does not count."""
+    """The median time of `runs` calls, after a warm-up call."""
     times = []
     for _ in range(runs + 1):
         start = time.perf_counter()
@@ -112,7 +111,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     inputs = random_inputs(arguments.batch, np.random.default_rng(0))
-    print(f"{arguments.batch} pictures of {SIZE}x{SIZE}, {int(inputs['valid'].sum())} boxes")
+    print(f"{arguments.batch} images of {SIZE}x{SIZE}, {int(inputs['valid'].sum())} boxes")
     with tempfile.TemporaryDirectory() as folder:
         given, found = Path(folder) / "given.npz", Path(folder) / "found.npz"
         np.savez(given, allow_pickle=False, **inputs)
@@ -127,7 +126,7 @@ def main() -> None:
         )
         with np.load(found) as loaded:
             theirs = dict(loaded)
-    print(f"{'':14}{'ppdet ms':>9}{'ours ms':>9}{'ratio':>7}   cells, alike")
+    print(f"{'':14}{'ppdet ms':>9}{'ours ms':>9}{'ratio':>7}   anchor points, alike")
     passed = True
     for name, assign in ours(inputs).items():
         our_ms = milliseconds(assign, arguments.runs)

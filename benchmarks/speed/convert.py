@@ -1,9 +1,9 @@
-"""picodet-convert beside what people do today (paddle.load, rename, torch.save) and `import torch`.
+"""Compares picodet-convert with a script (paddle.load, rename, torch.save) and `import torch`.
 
     python -m benchmarks.speed.convert CHECKPOINT.pdparams [--paddle-python PYTHON] [--runs 7]
 
-Whole processes, one after the other in turn, so that a busy machine troubles all alike; the
-median of the wall time and of the peak memory. PYTHON needs paddlepaddle and torch.
+Measures whole processes in turn, so that a busy machine affects all alike: the medians of wall time
+and peak memory. PYTHON needs paddlepaddle and torch.
 """
 
 import argparse
@@ -26,7 +26,7 @@ torch.save(renamed, sys.argv[2])
 
 
 def main() -> None:
-    """Measure, and print the table."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--paddle-python", default=sys.executable)

@@ -1,12 +1,12 @@
-"""picodet-eval beside ppdet's own evaluation: the same numbers, in how much time and memory.
+"""Compares picodet-eval with ppdet's evaluation: the metrics, time and memory.
 
     python -m benchmarks.speed.eval MODEL.pth MODEL.onnx --coco DIR --pdparams CHECKPOINT.pdparams
         --paddle-python PYTHON [--runs 3]
 
-Whole processes from start to end, in turn. ppdet is run with the batch size and the six workers of
-its config (ppdet_eval.py). The bars: on the fastest backend 4 times as fast as ppdet, in torch 2.5
-times, in less than half the memory that ppdet's greatest process alone takes, its workers not
-counted; and the twelve numbers of all alike to the fifth decimal. Exit code 1 where one is missed.
+Measures whole processes in turn. ppdet runs with the batch size and the six workers of its config
+(ppdet_eval.py). The bars: 4 times as fast as ppdet on the fastest backend, 2.5 times in torch; less
+than half the memory of ppdet's greatest process, its workers not counted; and the twelve metrics
+equal to the fifth decimal. Exit code 1 where one is missed.
 """
 
 import argparse
@@ -23,12 +23,12 @@ BASELINES = Path(__file__).parents[1] / "baselines"
 
 MIN_RATIO, MIN_TORCH_RATIO = 4.0, 2.5  # times as fast as ppdet
 MAX_MEMORY_RATIO = 0.5  # of ppdet's
-DECIMALS = 5  # to which the twelve numbers are alike
+DECIMALS = 5  # to which the twelve metrics have to be equal
 BACKENDS = ("onnxruntime", "openvino")
 
 
 def main() -> None:
-    """Measure, and print the tables."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("onnx", type=Path)

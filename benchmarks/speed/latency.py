@@ -1,11 +1,12 @@
-"""One picture through the network: our exports, Paddle's own ONNX, OpenVINO and torch.
+"""Compares the latency of picodet's exports, Paddle's ONNX file, OpenVINO and torch.
 
     python -m benchmarks.speed.latency picodet_s_416_coco.pth
     ../shared/weights/picodet_s_416_coco.onnx
 
-All take turns in one run, a few pictures each, and medians are compared, so that whatever else the
-machine does meets all of them. Only the network is timed, with its own ending: the picture is
-preprocessed before. The exit code is 1 if our heads are not BAR times as fast as Paddle's file.
+All take turns in one run, a few images each, and medians are compared, so that other load on the
+machine affects all alike. Only the network is timed, with the file's post-processing; the image
+is preprocessed before. The exit code is 1 if picodet's export of heads is not MIN_RATIO times
+as fast as Paddle's file.
 """
 
 import argparse
@@ -36,17 +37,17 @@ from picodet.models.picodet import PicoDet
 from picodet.system.ort import onnxruntime
 from picodet.system.versions import versions
 
-MIN_RATIO = 1.9  # of our heads, against Paddle's
+MIN_RATIO = 1.9  # times as fast as Paddle's file, for picodet's export of heads
 OURS, PADDLE = "ours, heads", "Paddle's own ONNX"
 RUNS_PER_TURN = 5  # runs of one contender before the next has its turn
-PAUSE = 0.01  # s: threads of the one before go to sleep
+PAUSE = 0.01  # s, in which the previous contender's threads go to sleep
 
 Feed = Mapping[str, np.ndarray]
 Run = Callable[[], object]
 
 
 def in_onnxruntime(file: Path, feed: Feed, threads: int) -> Run:
-    """As a user opens it."""
+    """A run in onnxruntime with default options."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -56,7 +57,7 @@ def in_onnxruntime(file: Path, feed: Feed, threads: int) -> Run:
 
 
 def in_openvino(file: Path, feed: Feed, threads: int) -> Run:
-    """In float32, as the others; by itself OpenVINO takes bfloat16 where the processor has it."""
+    """A run in OpenVINO in float32; its default is bfloat16 where the processor has it."""
     from picodet.inference.openvino_backend import openvino  # noqa: PLC0415 (an extra)
 
     settings = {
@@ -73,7 +74,7 @@ def in_openvino(file: Path, feed: Feed, threads: int) -> Run:
 def in_torch(
     model: Callable[[Tensor], object], images: np.ndarray, channels_last: bool = False
 ) -> Run:
-    """In inference mode."""
+    """A run in torch in inference mode."""
     image = torch.from_numpy(images)
     if channels_last:
         image = image.to(memory_format=torch.channels_last)
@@ -86,7 +87,7 @@ def in_torch(
 
 
 def fuse_batch_norms(model: PicoDet) -> PicoDet:
-    """Without batch norms."""
+    """A copy with batch norms folded into convolutions."""
     found, operators = copy.deepcopy(model), trace(model.config).operators
     for conv, norm in pairwise(operators):
         if norm.kind == "batch_norm":
@@ -104,7 +105,7 @@ def fuse_batch_norms(model: PicoDet) -> PicoDet:
 def contenders(
     model: PicoDet, files: Mapping[str, Path], feed: Feed, threads: int, compiled: bool
 ) -> dict[str, Run]:
-    """By name; each has run before."""
+    """Runs by name, each of them warmed up."""
     torch.set_num_threads(threads)
     runs = {name: in_onnxruntime(file, feed, threads) for name, file in files.items()}
     if importlib.util.find_spec("openvino"):
@@ -120,7 +121,7 @@ def contenders(
         channels_last_model, feed["image"], channels_last=True
     )
     if compiled:
-        torch.compiler.reset()  # what was compiled for another number of threads
+        torch.compiler.reset()  # drops code that was compiled for another number of threads
         for name, module, channels_last in (
             ("torch, folded, compiled", fuse_batch_norms(model), False),
             ("torch, folded, channels-last, compiled", channels_last_model, True),
@@ -133,7 +134,7 @@ def contenders(
 
 
 def medians(runs: Mapping[str, Run], rounds: int) -> dict[str, float]:
-    """Milliseconds of each, taking turns."""
+    """The median milliseconds of each run; they take turns."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
@@ -147,7 +148,7 @@ def medians(runs: Mapping[str, Run], rounds: int) -> dict[str, float]:
 
 
 def exports(model: Path, reference: Path, folder: Path) -> dict[str, Path]:
-    """Ours, verified, and Paddle's."""
+    """picodet's verified exports, written to `folder`, and Paddle's file, by name."""
     files = {}
     all_options = {f"ours, {level}": ExportOptions(level) for level in EXPORT_LEVELS}
     for name, options in {
@@ -196,7 +197,7 @@ def main() -> int:
 
 
 def print_table(found: Mapping[int, Mapping[str, float]]) -> None:
-    """A row per contender: milliseconds, and how many times as fast as Paddle's file it is."""
+    """Print a row per contender: milliseconds, and the ratio of Paddle's time to its own."""
     heads = "".join(f"{f'{n} thread' + 's' * (n > 1):>14}{'x':>7}" for n in found)
     print(f"{'batch 1, milliseconds':40}{heads}")
     for name in next(iter(found.values())):

@@ -1,11 +1,11 @@
-"""Pictures a second, from the file to the batch: ours beside ppdet's TrainReader.
+"""Compares the images per second of picodet's data loader with ppdet's TrainReader.
 
     python -m benchmarks.speed.loader --images DIR --annotations FILE.json --paddle-python PYTHON
         [--workers 2] [--batch 16] [--batches 60] [--runs 5]
 
-The transforms of the 416 models of 2021; the same number of worker processes; the two in turn, each
-in a process of its own, so that what else the machine does meets both. The bar: twice as many.
-Exit code 1 where it is missed.
+Both read files, apply the transforms of the 416 models of 2021 and make batches, with the same
+number of workers; they run in turn, each in its own process, so that other load on the machine
+affects both. The bar: twice as many images. Exit code 1 where it is missed.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from picodet.training.recipes.schema import Augmentation
 
 BASELINES = Path(__file__).parents[1] / "baselines"
 
-MIN_RATIO = 2.0  # times as many pictures a second as ppdet
+MIN_RATIO = 2.0  # times as many images per second as ppdet
 WARMUP_BATCHES = 6  # batches, as in ppdet_loader.py
 SIZES = (352, 384, 416, 448, 480)
 
 
 def ours(images: Path, annotations: Path, batches: int, batch: int, workers: int) -> float:
-    """Pictures a second."""
+    """picodet's images per second."""
     augmentation = Augmentation(sizes=tuple((side, side) for side in SIZES))
     dataset = read_dataset(annotations, images)
     loader = Loader(dataset, augmentation, Preprocessing(), batch, workers=workers)
@@ -44,13 +44,13 @@ def ours(images: Path, annotations: Path, batches: int, batch: int, workers: int
 
 
 def run_and_parse(command: list[str], settings: list[str]) -> float:
-    """The last line that a process prints."""
+    """The number in the last line that a process prints."""
     process = subprocess.run([*command, *settings], check=True, capture_output=True, text=True)
     return float(process.stdout.split()[-1])
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--annotations", type=Path, required=True)
@@ -88,7 +88,7 @@ def main() -> None:
         images_per_second["ours"].append(run_and_parse(ours_command, options))
         images_per_second["ppdet"].append(run_and_parse(ppdet_command, [*dataset_args, *settings]))
     print(
-        f"{arguments.workers} workers, batches of {arguments.batch}; pictures a second, "
+        f"{arguments.workers} workers, batches of {arguments.batch}; images a second, "
         f"{arguments.runs} runs in turn"
     )
     for name, each in images_per_second.items():

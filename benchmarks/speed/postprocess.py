@@ -1,6 +1,6 @@
-"""Raw head outputs -> detections on one core, beside a plain NumPy loop over the classes.
+"""Compares post-processing of raw heads on one core with a plain NumPy loop over the classes.
 
-python -m benchmarks.speed.postprocess MODEL.pth PICTURE [--runs 30]
+python -m benchmarks.speed.postprocess MODEL.pth IMAGE [--runs 30]
 """
 
 import argparse
@@ -24,13 +24,13 @@ STRIDES = (8, 16, 32, 64)
 
 
 def ours(model: PicoDet, output: HeadOutput, scale_factor: np.ndarray) -> Detections:
-    """What picodet.detect does after the forward pass."""
+    """The post-processing of picodet.detect."""
     boxes, scores = decode(output, model.head.integral)
     return apply_nms(Candidates(boxes[0].numpy(), scores[0].numpy()), scale_factor)
 
 
 def plain_loop(_: PicoDet, output: HeadOutput, scale_factor: np.ndarray) -> Detections:
-    """What ports do: NumPy, level by level, class by class, box by box."""
+    """The post-processing of common ports: NumPy, by level, class and box."""
     all_boxes, all_scores = [], []
     for logits, sides, stride in zip(output.logits, output.reg, STRIDES, strict=True):
         height, width = logits.shape[2:]
@@ -64,7 +64,7 @@ def plain_loop(_: PicoDet, output: HeadOutput, scale_factor: np.ndarray) -> Dete
 
 
 def milliseconds(function: Callable[[], object], runs: int) -> float:
-    """The median of some runs."""
+    """The median time of `runs` calls."""
     times = []
     for _ in range(runs + 1):
         start = time.perf_counter()
@@ -74,17 +74,17 @@ def milliseconds(function: Callable[[], object], runs: int) -> float:
 
 
 def main() -> None:
-    """Measure, check that both see the same, and print the table."""
+    """Measure, check that both find the same boxes, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model", type=Path)
-    parser.add_argument("picture", type=Path)
+    parser.add_argument("image", type=Path)
     parser.add_argument("--runs", type=int, default=30)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     model = picodet.load(arguments.model)
     config = model.config
     array, scale_factor = preprocess(
-        read_image(arguments.picture), config.input_size, config.preprocessing
+        read_image(arguments.image), config.input_size, config.preprocessing
     )
     with torch.inference_mode():
         output = model(torch.from_numpy(array)[None])
@@ -95,7 +95,7 @@ def main() -> None:
         ]
     same = np.array_equal(found[0].classes, found[1].classes)
     same = same and np.allclose(found[0].boxes, found[1].boxes, atol=0.02)
-    print(f"{len(found[0])} boxes, {'the same' if same else 'DIFFERENT ONES'} on both sides")
+    print(f"{len(found[0])} boxes, {'the same' if same else 'DIFFERENT'} on both sides")
     print(f"picodet      {times[0]:6.1f} ms")
     print(f"plain loop   {times[1]:6.1f} ms   {times[1] / times[0]:.1f} times ours")
 

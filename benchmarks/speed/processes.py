@@ -1,7 +1,7 @@
-"""Whole processes beside each other: wall time and peak memory.
+"""Measures wall time and peak memory of whole processes.
 
-They take turns, so that a busy machine troubles all alike, and the median counts. Memory is that of
-the greatest process, and that of a process and its children together, shared pages counted once.
+They take turns, so that a busy machine affects all alike, and medians are compared. Memory is that
+of the greatest process, and that of a process with its children, shared pages counted once.
 """
 
 import os
@@ -18,7 +18,7 @@ SECONDS_BETWEEN_SAMPLES = 0.2
 
 
 class Cost(NamedTuple):
-    """What a command took."""
+    """The cost of a command."""
 
     seconds: float
     peak_memory: float  # MiB, of the greatest process
@@ -26,7 +26,7 @@ class Cost(NamedTuple):
 
 
 def compare(commands: Mapping[str, Sequence[str]], runs: int) -> dict[str, Cost]:
-    """The median cost of each command; prints them, and the first's ratio to the others."""
+    """The median cost of each command; prints them with the first's ratio to each."""
     measured: dict[str, list[Cost]] = {name: [] for name in commands}
     for _ in range(runs + 1):
         for name, command in commands.items():
@@ -62,7 +62,7 @@ def _measure(command: Sequence[str]) -> Cost:
 
 
 class _MemorySampler(threading.Thread):
-    """Looks now and then at what a process and its children hold, shared pages counted once."""
+    """Samples the memory of a process with its children, shared pages counted once."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -81,7 +81,7 @@ class _MemorySampler(threading.Thread):
     def run(self) -> None:
         while not self._stopped.wait(SECONDS_BETWEEN_SAMPLES):
             pids = list(_descendants(self._pid))
-            if pids:  # of a process alone the kernel knows the peak
+            if pids:  # without children the kernel knows the peak
                 self.peak = max(self.peak, sum(map(_pss, [self._pid, *pids])))
 
 

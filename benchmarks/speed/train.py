@@ -1,18 +1,18 @@
-"""A step of a training, ours beside ppdet's own: how long each takes, on the same pictures.
+"""Compares the time of picodet's training step with ppdet's, on the same images.
 
     python -m benchmarks.speed.train --paddle-python .venv-paddle/bin/python [--rounds 7] [--json
     FILE]
 
-A step is forward, assignment, losses, backward, update and average. Both sides begin with the same
-weights, have the same 16 pictures of 416x416, with as many boxes as COCO's have, and two threads.
-They take turns within one run, a few steps each, so that what else the machine does meets both; the
-medians are compared. Both must say the same losses at their first step.
+A step is forward, assignment, losses, backward, update and EMA. Both sides start from the same
+weights, with the same 16 images of 416x416, with as many boxes as COCO's have, and two threads.
+They take turns within one run, a few steps each, so that other load on the machine affects both;
+medians are compared. The losses of the first step must be equal.
 
-The bar: ours is BAR times as fast. The exit code is 1 where it is missed. Where there is a GPU, our
-pictures a second there follow; what part of the time it waits for pictures depends on the disk and
-the readers, and stands as `data_wait` in each training's log.jsonl.
+The bar: picodet is MIN_RATIO times as fast. The exit code is 1 where it is missed. Where there is a
+GPU, picodet's images per second there follow; the time that training waits for images depends on
+the disk and the workers, and is `data_wait` in the log.jsonl of a training.
 
-The assigners alone are assigner.py, and the readers loader.py.
+assigner.py measures the assigners alone, loader.py the data loaders.
 """
 
 import argparse
@@ -48,14 +48,14 @@ ROOT = Path(__file__).parents[2]
 BASELINES = Path(__file__).parents[1] / "baselines"
 CASES = {"picodet_s_416_coco": 0, "picodet_xs_416_coco_lcnet": 100}  # at epoch 100: task-aligned
 IMAGES, SIDE = 16, 416
-BOXES = 7.3  # of a picture of COCO, on average
-LR = 1e-4  # so small that the seeded weights stay what they are
+BOXES = 7.3  # per image of COCO, on average
+LR = 1e-4  # so small that the seeded weights hardly change
 THREADS = 2
 STEPS_PER_TURN = 2  # steps of one side before the other has its turn
-PAUSE = 0.2  # s: threads of the one before go to sleep
+PAUSE = 0.2  # s, in which the other side's threads go to sleep
 MIN_RATIO = 1.5
-TERMS = {"varifocal": "vfl", "boxes": "giou", "sides": "dfl"}  # in ppdet_train.py -> ours
-MAX_LOSS_DIFFERENCE = 1e-4  # of a loss; seen is 1e-6 to 1e-5, float32 sums of random networks
+TERMS = {"varifocal": "vfl", "boxes": "giou", "sides": "dfl"}  # in ppdet_train.py -> picodet's
+MAX_LOSS_DIFFERENCE = 1e-4  # relative; measured: 1e-6 to 1e-5, float32 sums of random networks
 
 Steps = Callable[[int], dict[str, Any]]  # seconds of each step, losses of the first
 
@@ -71,17 +71,17 @@ class Timing:
 
     @property
     def ratio(self) -> float:
-        """How many times as fast ours is."""
+        """ppdet's time over picodet's."""
         return self.theirs / self.ours
 
     @property
     def passed(self) -> bool:
-        """Fast enough, and the same."""
+        """Whether picodet is fast enough and the losses are equal."""
         return self.ratio >= MIN_RATIO and self.difference <= MAX_LOSS_DIFFERENCE
 
 
 def random_batch(classes: int, random: np.random.RandomState) -> dict[str, np.ndarray]:
-    """A batch of noise, and boxes of COCO's number and sizes."""
+    """A batch of noise images, with as many boxes as COCO has and of similar sizes."""
     counts = np.clip(random.geometric(1 / BOXES, IMAGES), 1, 40)
     valid = np.arange(counts.max()) < counts[:, None]
     sides = np.exp(random.uniform(np.log(8), np.log(350), (*valid.shape, 2)))
@@ -96,7 +96,7 @@ def random_batch(classes: int, random: np.random.RandomState) -> dict[str, np.nd
 
 
 def ours(model: PicoDet, epoch: int, arrays: dict[str, np.ndarray], device: str) -> Steps:
-    """As picodet-train takes them."""
+    """Steps as picodet-train makes them."""
     recipe = RECIPES[model.config.name]
     model = model.to(device).train()
     targets = Targets(*(torch.from_numpy(arrays[name]) for name in Targets._fields))
@@ -120,14 +120,14 @@ def ours(model: PicoDet, epoch: int, arrays: dict[str, np.ndarray], device: str)
 
 
 def in_paddle(process: "subprocess.Popen[str]") -> Steps:
-    """Those of ppdet_train.py."""
+    """Steps of ppdet_train.py in another process."""
 
     def steps(number: int) -> dict[str, Any]:
         if process.stdin is None or process.stdout is None:
-            raise TypeError("a process with pipes is expected")
+            raise TypeError("the process has no pipes; start it with stdin and stdout as PIPE")
         print(number, file=process.stdin, flush=True)
         for line in process.stdout:
-            if line.startswith("{"):  # what Paddle itself prints is passed over
+            if line.startswith("{"):  # other lines are printed by Paddle itself
                 return json.loads(line)
         return sys.exit("ppdet_train.py has died")
 
@@ -135,7 +135,7 @@ def in_paddle(process: "subprocess.Popen[str]") -> Steps:
 
 
 def measure(name: str, epoch: int, python: str, rounds: int, folder: Path) -> Timing:
-    """The two in turn, after one step of each that does not count."""
+    """Time both in turn, after a warm-up step of each."""
     config = RECIPES[name].model
     arrays = seeded.checkpoint(seeded.shapes(config))
     given = random_batch(len(config.classes), np.random.RandomState(0))
@@ -184,7 +184,7 @@ def measure(name: str, epoch: int, python: str, rounds: int, folder: Path) -> Ti
 
 
 def on_gpu(name: str, epoch: int) -> float:
-    """Pictures a second."""
+    """picodet's images per second on the GPU."""
     config = RECIPES[name].model
     arrays = random_batch(len(config.classes), np.random.RandomState(0))
     steps = ours(init_model(config, 0).model, epoch, arrays, "cuda")
@@ -193,9 +193,9 @@ def on_gpu(name: str, epoch: int) -> float:
 
 
 def print_table(rows: list[Timing]) -> None:
-    """Seconds, pictures a second, ratio."""
-    table = Table(title=f"a step of {IMAGES} pictures of {SIDE}x{SIDE}, {THREADS} threads, median")
-    for heading in ("", "ours s", "ppdet s", "ours pictures/s", "ppdet", "ratio", "losses differ"):
+    """Print seconds, images per second and ratio of each case."""
+    table = Table(title=f"a step of {IMAGES} images of {SIDE}x{SIDE}, {THREADS} threads, median")
+    for heading in ("", "ours s", "ppdet s", "ours images/s", "ppdet", "ratio", "losses differ"):
         table.add_column(heading, justify="right" if heading else "left")
     for row in rows:
         images_per_second = [f"{IMAGES / seconds:.1f}" for seconds in (row.ours, row.theirs)]
@@ -214,7 +214,7 @@ def print_table(rows: list[Timing]) -> None:
 
 
 def main() -> None:
-    """Measure, print, and say whether it is enough."""
+    """Measure and print the table; exit with 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--paddle-python", default=str(ROOT / ".venv-paddle" / "bin" / "python"))
     parser.add_argument("--rounds", type=int, default=7)
@@ -232,10 +232,10 @@ def main() -> None:
         images_per_second = {name: on_gpu(name, epoch) for name, epoch in CASES.items()}
         found["gpu"] = {
             "device": torch.cuda.get_device_name(),
-            "pictures a second": images_per_second,
+            "images a second": images_per_second,
         }
         for name, speed in images_per_second.items():
-            print(f"{torch.cuda.get_device_name()}: {name} {speed:.0f} pictures a second")
+            print(f"{torch.cuda.get_device_name()}: {name} {speed:.0f} images a second")
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1))
     sys.exit(not all(row.passed for row in rows))

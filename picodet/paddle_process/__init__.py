@@ -1,1 +1,1 @@
-"""Paddle's own Python process: how it is started and spoken to."""
+"""A process with Paddle: starting it, and the protocols to talk to it."""

@@ -1,4 +1,4 @@
-"""A process of Paddle's that runs a program; paddle_server.py is what it does."""
+"""Runs the program of an inference folder in a process with Paddle, which runs server.py."""
 
 import json
 import subprocess
@@ -21,19 +21,25 @@ from picodet.paddle_process.python import (
 )
 
 SERVER_MODULE = "picodet.paddle_process.server"
-KILL_TIMEOUT = 10  # seconds until a process that nobody asks any more is killed
+KILL_TIMEOUT = 10  # seconds until a process that does not end after its input closed is killed
 
 
 class MissingPaddleError(PicoDetError):
-    """A Python was asked to run Paddle and has not got it."""
+    """The chosen Python environment has no Paddle."""
 
 
 class PaddleProcess:
-    """Answers one question at a time, whoever asks. It ends when this one ends, however that is."""
+    """A process that runs a Paddle program on the CPU; its life ends with this process's.
+
+    Threads may share it: a lock lets one request run at a time. `inputs` and `outputs` are names.
+    """
 
     def __init__(self, program: Path, python: Path | None, threads: int) -> None:
-        """Raises CheckpointError for a program that Paddle cannot load, MissingPaddleError without
-        it.
+        """Start the process and load a .pdmodel or .json program.
+
+        python: of the environment with Paddle; None for the running one. threads: CPU threads.
+        Raises CheckpointError for a program that Paddle cannot load, MissingPaddleError without
+        Paddle.
         """
         self._description = f"{program}, run in {interpreter(python)}"
         self._lock = threading.Lock()
@@ -63,19 +69,25 @@ class PaddleProcess:
                 case {"error": str() as text}:
                     raise CheckpointError(f"{program}: Paddle cannot load it: {text}")
                 case _:
-                    raise PicoDetError(f"{self._description}: began with {greeting!r:.200}")
+                    raise PicoDetError(
+                        f"{self._description}: the first message is {greeting!r:.200}; expected "
+                        "the names of inputs and outputs"
+                    )
         except BaseException:
             self._terminate()
             raise
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The outputs, in the program's order. Raises PicoDetError where there are none."""
+        """Run the program on inputs by name; the outputs come in the order of `outputs`.
+
+        Raises PicoDetError where Paddle cannot run it, the process has ended, or after close().
+        """
         with self._lock:
             if self._stderr.closed:
-                raise PicoDetError(f"{self._description}: asked after its process was ended")
+                raise PicoDetError(f"{self._description}: used after close()")
             try:
                 response = self._request(inputs)
-            except BaseException:  # an interrupt too: the next answer would be to this question
+            except BaseException:  # an interrupt too: the next response would be this request's
                 self._terminate()
                 raise
         if "error" in response.header:
@@ -86,9 +98,9 @@ class PaddleProcess:
         return [response.arrays[name] for name in self.outputs]
 
     def close(self) -> None:
-        """End the process; at once where it does not answer."""
+        """End the process; it is killed if a request of another thread does not finish in time."""
         if not self._lock.acquire(timeout=KILL_TIMEOUT):
-            self._process.kill()  # whoever waits for an answer learns of it, and cleans up
+            self._process.kill()  # the thread that waits for a response gets an error and cleans up
             return
         try:
             self._terminate()
@@ -96,22 +108,25 @@ class PaddleProcess:
             self._lock.release()
 
     def _request(self, inputs: Mapping[str, np.ndarray]) -> Message:
-        with suppress(BrokenPipeError):  # it has died: there is no answer, and that says more
+        with suppress(BrokenPipeError):  # the process has ended; the missing response says more
             send(self._requests, {}, inputs)
         response = self._receive()
         if "error" not in response.header and set(response.arrays) != set(self.outputs):
-            raise PicoDetError(f"{self._description}: answered with {', '.join(response.arrays)}")
+            raise PicoDetError(
+                f"{self._description}: the outputs are {', '.join(response.arrays)}; expected "
+                f"{', '.join(self.outputs)}"
+            )
         return response
 
     def _receive(self) -> Message:
         try:
             message = receive(self._responses)
         except ValueError as error:
-            raise PicoDetError(f"{self._description}: sent {error}") from error
+            raise PicoDetError(f"{self._description}: not a valid message: {error}") from error
         if message is None:
             raise PicoDetError(
-                f"{self._description}: ended with exit code {self._wait()}; its last words: "
-                f"{last_error_line(self._stderr)}"
+                f"{self._description}: ended with exit code {self._wait()}; the last line of its "
+                f"stderr: {last_error_line(self._stderr)}"
             )
         return message
 
@@ -119,13 +134,13 @@ class PaddleProcess:
         if self._stderr.closed:
             return
         for pipe in (self._requests, self._responses):
-            with suppress(BrokenPipeError):  # of what was not sent
+            with suppress(BrokenPipeError):  # of unsent data
                 pipe.close()
         self._wait()
         self._stderr.close()
 
     def _wait(self) -> int:
-        """Its exit code; it is killed where it goes on."""
+        """The exit code of the process, which is killed if it does not end."""
         try:
             return self._process.wait(KILL_TIMEOUT)
         except subprocess.TimeoutExpired:

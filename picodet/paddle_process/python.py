@@ -1,7 +1,7 @@
-"""Paddle's own Python, which runs a module of this package so that two frameworks never meet.
+"""Runs a module of this package in the Python that has Paddle, so torch and Paddle never mix.
 
-That Python has neither picodet nor torch: this package is put before it as it lies here, without
-the folder that it lies in, whose other packages are of another environment.
+That Python needs neither picodet nor torch: the package is loaded from where it lies, without its
+parent folder, whose other packages belong to another environment.
 """
 
 import os
@@ -15,13 +15,13 @@ from typing import IO, Any
 
 from picodet.errors import Note, PicoDetError
 
-KILL_TIMEOUT = 10  # seconds until a process that is to end is killed
+KILL_TIMEOUT = 10  # seconds until a process that does not terminate is killed
 PACKAGE = Path(__file__).parents[1]
-# The working directory, which python -c puts first, is none of its business: it may hold a paddle,
-# a ppdet or a yaml.py of somebody's. What is sent before `main` is a message as pipe.py sends it.
+# The working directory, which python -c puts first, is removed from the path: it may hold a paddle,
+# a ppdet or a yaml.py. What is sent before `main` is a message as pipe.py sends it.
 BOOTSTRAP = """
 import sys
-sys.path[:] = [place for place in sys.path if place]
+sys.path[:] = [folder for folder in sys.path if folder]
 import json
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location as locate
@@ -43,7 +43,7 @@ except ModuleNotFoundError as error:
     end(missing=error.name)
 main(argument)
 """  # noqa: E501
-# so that the numbers do not depend on the cores of the machine that they are made on
+# set, so that results do not depend on the machine's number of cores
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 INSTALL = {  # for an inference folder, and for a .pdparams
     "paddle": 'pip install paddlepaddle==3.3.1 numpy opencv-python-headless "setuptools<81"',
@@ -56,17 +56,17 @@ INSTALL = {  # for an inference folder, and for a .pdparams
 
 
 def interpreter(python: Path | None) -> str:
-    """The Python that was named, or the one that runs this."""
+    """The path of `python`; None stands for the running Python."""
     return str(python or sys.executable)
 
 
 def start_process(
     python: Path | None, module: str, argument: str, threads: int = 1, **streams: Any
 ) -> subprocess.Popen[Any]:
-    """Call `main` of a module with the argument there; streams as for Popen.
+    """Start `python` and call `main(argument)` of a module of picodet there; streams as for Popen.
 
-    It ends with this process, however that ends: a `main` that is asked through its standard input
-    when that is closed, any other watches it, and nobody writes there.
+    The process ends with this one, however that ends, because its standard input is closed then:
+    a `main` that reads requests from it stops; otherwise a thread watches it.
 
     Raises PicoDetError where there is no such Python.
     """
@@ -79,16 +79,18 @@ def start_process(
             **({"stdin": subprocess.PIPE} if watching else {}) | streams,
         )
     except OSError as error:
-        raise PicoDetError(f"{command[0]}: cannot be started: {error.strerror}") from error
+        raise PicoDetError(
+            f"{command[0]}: cannot be started: {error.strerror}; expected a Python with Paddle"
+        ) from error
 
 
 def warn_of_local_ppdet() -> None:
-    """Warn where the working directory looks as if its ppdet were the one that runs."""
+    """Warn if the working directory has a ppdet that is not the one that runs."""
     python_path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if Path("ppdet", "__init__.py").is_file() and Path.cwd() not in map(Path, python_path):
         warnings.warn(
-            f"the ppdet in {Path.cwd()} is not what runs, but the one that is installed beside "
-            "Paddle; to run this one, set PYTHONPATH to it",
+            f"the ppdet in {Path.cwd()} is not used, but the one that is installed beside Paddle; "
+            "to use this one, set PYTHONPATH to its folder",
             Note,
             stacklevel=2,
         )
@@ -96,7 +98,7 @@ def warn_of_local_ppdet() -> None:
 
 @contextmanager
 def terminate_on_error(process: subprocess.Popen[Any]) -> Iterator[None]:
-    """Whatever ends this block early, an interrupt too, ends the process: it may tidy up."""
+    """Terminate the process if the block ends by an error or an interrupt, so that it cleans up."""
     try:
         yield
     except BaseException:
@@ -109,7 +111,7 @@ def terminate_on_error(process: subprocess.Popen[Any]) -> Iterator[None]:
 
 
 def last_error_line(errors: IO[Any]) -> str:
-    """The last line that a process wrote to the file that is its standard error."""
+    """The last line of the file that holds a process's standard error; "nothing" if empty."""
     errors.seek(0)
     text = errors.read()
     lines = (text.decode(errors="replace") if isinstance(text, bytes) else text).splitlines()
@@ -117,9 +119,9 @@ def last_error_line(errors: IO[Any]) -> str:
 
 
 def missing_package_message(path: Path, package: str, python: Path | None) -> str:
-    """What to do where a package is not there; ppdet is needed for a `.pdparams` only."""
+    """How to install a missing package; only a `.pdparams` needs ppdet."""
     install = INSTALL["paddle" if path.is_dir() else "ppdet"]
     return (
-        f"{path} needs {package}, which {interpreter(python)} has not. In an environment of its "
-        f"own: {install} -- and name its Python with --paddle-python"
+        f"{path}: needs {package}, which {interpreter(python)} does not have. In a separate "
+        f"environment: {install} -- then pass its Python as --paddle-python"
     )

@@ -1,7 +1,7 @@
-"""Runs the program of an inference folder, whenever it is asked. In Paddle's own process only.
+"""Serves the program of an inference folder. Runs in Paddle's process only.
 
-`main` takes the path of the program and the number of threads as JSON. It first says the names of
-the inputs and outputs, or an `error`, or the name of a `missing` package; then it answers each
+`main` takes the path of the program and the number of threads as JSON. It first sends the names of
+the `inputs` and `outputs`, or an `error`, or the name of a `missing` package; then it answers each
 message of inputs on standard input with one of outputs, or with an `error`, until that is closed.
 """
 
@@ -22,8 +22,8 @@ ERROR_SUMMARY = re.compile(r"(\(\w+\)|\w+Error:) .+?(?=\s*\[Hint:|\s*\(at /|\Z)"
 
 
 def main(argument: str) -> None:
-    """Serve until nobody asks any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted, and closes the pipe
+    """Serve until standard input is closed. Ignores SIGINT and redirects stdout to stderr."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the client gets it, and closes the pipe
     with (
         os.fdopen(os.dup(0), "rb") as requests,
         message_stream() as responses,
@@ -34,13 +34,13 @@ def main(argument: str) -> None:
 
 
 def serve(request: dict[str, Any], requests: IO[bytes], responses: IO[bytes]) -> None:
-    """Load the program that is asked for, and answer."""
+    """Load the program of `request` and answer requests until their stream is closed."""
     try:
         program = PaddleProgram(Path(request["program"]), request["threads"])
     except ModuleNotFoundError as error:
         send(responses, {"missing": error.name}, {})
         return
-    except Exception as error:  # Paddle's errors have no class of their own in common
+    except Exception as error:  # Paddle's errors have no common base class
         send(responses, {"error": error_message(error)}, {})
         return
     send(responses, {"inputs": program.inputs, "outputs": program.outputs}, {})
@@ -57,7 +57,8 @@ class PaddleProgram:
     """A loaded program, on the CPU."""
 
     def __init__(self, file: Path, threads: int) -> None:
-        from paddle import inference  # noqa: PLC0415 (it is not there in the tests of the others)
+        """Raises ImportError without Paddle, and whatever Paddle raises."""
+        from paddle import inference  # noqa: PLC0415 (tests run this module without Paddle)
 
         config = inference.Config(str(file), str(file.with_suffix(WEIGHTS_SUFFIX)))
         config.disable_gpu()
@@ -69,7 +70,7 @@ class PaddleProgram:
         self.outputs: list[str] = self._predictor.get_output_names()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What the program makes of its inputs, by name."""
+        """Outputs by name, from inputs by name; raises whatever Paddle raises."""
         for name in self.inputs:
             self._predictor.get_input_handle(name).copy_from_cpu(inputs[name])
         self._predictor.run()
@@ -78,7 +79,7 @@ class PaddleProgram:
 
 
 def error_message(error: Exception) -> str:
-    """What Paddle says went wrong, without the stacks before it and the hints behind it."""
+    """Paddle's message without the stack before it and the hints behind it, as one line."""
     text = str(error).split("Error Message Summary:")[-1]
     found = ERROR_SUMMARY.search(text)
     return " ".join((found.group() if found else text).split()) or type(error).__name__

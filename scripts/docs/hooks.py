@@ -1,7 +1,7 @@
-"""What MkDocs calls while it builds the site: tables are made from the data of the package.
+"""MkDocs hooks: insert tables that are generated from the data of the package.
 
-A page says where, with a comment on a line of its own: `<!-- generated: recipes -->`. The comments
-that tell tests/docs/test_pages.py which commands it runs are taken out.
+A comment on a line of its own, `<!-- generated: recipes -->`, is replaced by a table. The comments
+that mark which commands tests/docs/test_pages.py runs are removed.
 """
 
 import re
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the package as it is here, installed or not
+sys.path.insert(0, str(Path(__file__).parents[2]))  # this package, installed or not
 
 from scripts.docs.pages import MARKER
 from scripts.docs.tables import TABLES
@@ -18,5 +18,5 @@ GENERATED = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """The page with its tables. Raises KeyError for a name that no function has."""
+    """The page with its tables. Raises KeyError for a name that is not in TABLES."""
     return MARKER.sub("", GENERATED.sub(lambda found: TABLES[found[1]](), markdown))

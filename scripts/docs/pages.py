@@ -1,9 +1,9 @@
-"""The fenced blocks of a page: their commands, the output that is shown, and whether they are run.
+"""The fenced blocks of a page: their commands, the expected output, and whether tests run them.
 
-A comment before a block of commands or Python says whether tests/docs/test_pages.py runs it:
+A comment before a block of commands or Python tells whether tests/docs/test_pages.py runs it:
 
-    <!-- run -->                                and what is printed is compared with what is shown
-    <!-- run, exit 1 -->                        the last command ends with this exit code
+    <!-- run -->                                and compares the output with the page
+    <!-- run, exit 1 -->                        expecting this exit code of the last command
     <!-- run, output not compared: why -->
     <!-- not run: why -->
 """
@@ -19,13 +19,13 @@ MARKER = re.compile(
     r"(?P<unlike>, output not compared: \S.*)?) -->"
 )
 SHELL = ("console", "sh", "bash")
-LANGUAGES = (*SHELL, "python")  # whose blocks need a marker
+LANGUAGES = (*SHELL, "python")  # blocks of these need a marker
 PROMPT, CONTINUED, ELIDED = "$ ", "> ", ".."
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command of a console, or a whole script, and the lines that it prints."""
+    """One console command, or a whole script, and its expected lines of output."""
 
     command: str
     output: tuple[str, ...] = ()
@@ -43,25 +43,26 @@ class Block:
 
     @property
     def marker(self) -> re.Match[str] | None:
-        """None where the line above is no marker."""
+        """The match of MARKER; None where the line above is not a marker."""
         return MARKER.fullmatch(self.before)
 
     @property
     def is_run(self) -> bool:
+        """Whether tests run the block."""
         return self.marker is not None and self.marker["skipped"] is None
 
     @property
     def exit_code(self) -> int:
-        """Of the last command."""
+        """The expected exit code of the last command."""
         return int((self.marker and self.marker["code"]) or 0)
 
     @property
     def is_compared(self) -> bool:
-        """Whether what is printed has to be what is shown."""
+        """Whether the output has to match the page."""
         return self.is_run and self.marker is not None and self.marker["unlike"] is None
 
     def steps(self) -> list[Step]:
-        """In their order. A script is one step."""
+        """The steps in order. A script is one step."""
         if self.language != "console":
             return [Step(self.text)]
         steps: list[Step] = []
@@ -100,19 +101,20 @@ def blocks(page: Path) -> Iterator[Block]:
             yield Block(page, start + 1, language, text, before)
             start = None
     if start is not None:
-        raise ValueError(f"{page}: the block of line {start + 1} has no end")
+        raise ValueError(f"{page}: the block that starts in line {start + 1} has no end")
 
 
 def prose(page: Path) -> str:
-    """What stands outside of fenced blocks and comments."""
+    """The text of a page outside of fenced blocks and comments."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
 
 
 def matches(shown: tuple[str, ...], printed: str) -> str | None:
-    """None where the lines shown are among those printed, in their order; else the first that is
-    not. Words with a digit in them match any word; a word that ends in `..` anything up to the end
-    of the line; a line `..` any lines.
+    """The first expected line that is not in the output; None if all are, in order.
+
+    A word with a digit matches any word; a word that ends in `..` matches the rest of the line; a
+    line `..` matches any lines.
     """
     rest = iter([" ".join(line.split()) for line in printed.splitlines()])
     for line in shown:

@@ -1,4 +1,4 @@
-"""Tables of the site, as Markdown, made from the data of the package. Nothing here needs torch."""
+"""Tables of the site as Markdown, generated from the data of the package, without torch."""
 
 import ast
 import json
@@ -13,20 +13,20 @@ from picodet.training.recipes.official import RECIPES
 from picodet.zoo.official import OFFICIAL, OfficialModel
 
 ROOT = Path(__file__).parents[2]
-COUNTS = ROOT / "tests/golden/counts.json"  # tensors and parameters, counted in ppdet's own models
+COUNTS = ROOT / "tests/golden/counts.json"  # tensors and parameters of ppdet's models
 CLAIMS = ROOT / "docs/verification.yml"
-USUAL = "COCO val2017"  # what APs are measured on
+USUAL = "COCO val2017"  # the dataset of most APs
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """In Markdown; a bar inside a cell is escaped."""
+    """A Markdown table; vertical bars inside cells are escaped."""
     lines = [header, ["---"] * len(header), *rows]
     cells = [[cell.replace("|", r"\|") for cell in line] for line in lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
 def models() -> str:
-    """The official models, generation by generation, as `picodet list` has them."""
+    """The official models, one table per generation, as `picodet list` shows them."""
     counts = json.loads(COUNTS.read_text())
     header = ("name", "input", "classes", "parameters", "AP", "weights")
     parts = []
@@ -51,18 +51,18 @@ def _model(official: OfficialModel, parameters: int) -> tuple[str, ...]:
 
 
 def recipes() -> str:
-    """The official recipes, a line each."""
+    """The official recipes, one row each."""
     return recipe_rows(RECIPES.values())
 
 
 def claims() -> list[dict[str, Any]]:
-    """What docs/verification.yml says: groups of rows of claim, number, command and tests."""
+    """The content of docs/verification.yml: groups of rows of claim, number, command and tests."""
     content: list[dict[str, Any]] = yaml.safe_load(CLAIMS.read_text())
     return content
 
 
 def verification() -> str:
-    """What is proven, and by which test."""
+    """The verified claims and their tests, one table per group."""
     header = ("claim", "number", "by")
     parts = []
     for group in claims():
@@ -79,7 +79,7 @@ def verification() -> str:
 
 
 def modules() -> str:
-    """The folders of the package, and what each module says of itself in its first line."""
+    """The modules of each folder of the package, with the summary of their docstrings."""
     package = ROOT / "picodet"
     parts = []
     for folder in sorted({path.parent for path in package.rglob("*.py")}):
@@ -92,7 +92,7 @@ def modules() -> str:
 
 
 def errors() -> str:
-    """What a user can put right: the classes of picodet/errors.py."""
+    """The exceptions of picodet/errors.py, whose causes a user can fix."""
     tree = ast.parse((ROOT / "picodet/errors.py").read_text())
     rows = [
         (f"`{node.name}`", ", ".join(f"`{ast.unparse(base)}`" for base in node.bases), _first(node))

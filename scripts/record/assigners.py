@@ -1,10 +1,10 @@
-"""Record ppdet's own assigners on synthetic predictions (drawn_assignments.py), in float64.
+"""Records ppdet's assigners on synthetic predictions (drawn_assignments.py), in float64.
 
     PYTHONPATH=. .venv-paddle/bin/python -W ignore -m scripts.record.assigners
 
-makes tests/golden/assigners.npz again: for each assigner the cells that take a box, and which, as
-rows (picture, cell, box), and what their scores should be. In float64, as in float32 the cells that
-are far from a box all cost the same, and which of them ppdet takes is anybody's guess.
+makes tests/golden/assigners.npz again: for each assigner the positive anchor points, as rows
+(image, anchor point, box), and the targets of their scores. In float64, because in float32 the
+anchor points that are far from a box all have the same cost, and ppdet's choice is arbitrary.
 """
 
 from pathlib import Path
@@ -17,11 +17,11 @@ from ppdet.modeling.assigners import ATSSAssigner, SimOTAAssigner, TaskAlignedAs
 from scripts.fixtures.drawn_assignments import CLASSES, STRIDES, SyntheticBatch, synthetic_batch
 
 OUT = Path(__file__).parents[2] / "tests" / "golden" / "assigners.npz"
-ANCHOR_SIZE = 5.0  # strides, the squares of ATSS
+ANCHOR_SIZE = 5.0  # side of ATSS's square anchors, in strides
 
 
 def simota(inputs: SyntheticBatch) -> tuple[np.ndarray, np.ndarray]:
-    """Picture by picture, as ppdet does it."""
+    """SimOTA, image by image as in ppdet: box index, -1 for none, and quality, [B, A] each."""
     assigner = SimOTAAssigner(candidate_topk=10, iou_weight=6, num_classes=CLASSES)
     assigned_boxes: list[np.ndarray] = []
     sample = assigner.get_sample
@@ -52,7 +52,7 @@ def simota(inputs: SyntheticBatch) -> tuple[np.ndarray, np.ndarray]:
 
 
 def batch_assigners(inputs: SyntheticBatch) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The assigners of 2022."""
+    """The assigners of 2022, by name; values as of `simota`."""
     scores = paddle.to_tensor(inputs.scores.transpose(0, 2, 1).copy())
     predicted, boxes, points = map(
         paddle.to_tensor, (inputs.predicted, inputs.boxes, inputs.points)
@@ -77,7 +77,7 @@ def batch_assigners(inputs: SyntheticBatch) -> dict[str, tuple[np.ndarray, np.nd
 
 
 def main() -> None:
-    """Write it."""
+    """Write the recording."""
     paddle.set_default_dtype("float64")
     inputs = synthetic_batch()
     arrays: dict[str, np.ndarray] = {}

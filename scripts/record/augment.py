@@ -1,9 +1,9 @@
-"""Record what the real PaddleDetection makes of pictures in training, as digests of its arrays.
+"""Records PaddleDetection's augmentation of training images, as digests of its arrays.
 
     PYTHONPATH=. .venv-paddle/bin/python -m scripts.record.augment
 
-makes tests/golden/augment.json from pictures that are drawn here: transforms of ppdet 2.6.0 after
-np.random.seed(k), and RandomDistort of develop (7d6dc40793), which is made of Pillow's parts here.
+makes tests/golden/augment.json from synthetic images: transforms of ppdet 2.6.0 after
+np.random.seed(k), and RandomDistort of develop (7d6dc40793), which is rebuilt here with Pillow.
 """
 
 import copy
@@ -37,7 +37,7 @@ MOSAIC = {
 
 
 def sample(seed: int) -> dict[str, Any]:
-    """A picture as ppdet's Decode leaves it."""
+    """A synthetic sample as ppdet's Decode returns it."""
     image = synthetic_image(seed)
     own, classes = synthetic_boxes(seed, *image.shape[:2])
     return {
@@ -51,7 +51,7 @@ def sample(seed: int) -> dict[str, Any]:
 
 
 def row(seed: int, augmented: dict[str, Any]) -> dict[str, Any]:
-    """What is compared of a sample."""
+    """The recorded values of a sample."""
     return {
         "seed": seed,
         "image": digest(augmented["image"]),
@@ -62,7 +62,7 @@ def row(seed: int, augmented: dict[str, Any]) -> dict[str, Any]:
 
 
 def later_distort(image: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
-    """RandomDistort of 7d6dc40793 from what it consists of."""
+    """RandomDistort as in 7d6dc40793, on [H, W, 3] uint8 RGB."""
     kinds = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color, None)
     augmented = Image.fromarray(image)
     for index in random_state.permutation(4):
@@ -79,7 +79,7 @@ def later_distort(image: np.ndarray, random_state: np.random.RandomState) -> np.
 
 
 def seed_all(seed: int) -> None:
-    """Both global states, which ppdet draws from."""
+    """Seed the global random states that ppdet uses: NumPy's and Python's."""
     np.random.seed(seed)  # noqa: NPY002
     random.seed(seed)
 
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def record_all() -> dict[str, list[dict[str, Any]]]:
-    """All rows."""
+    """The rows of all groups."""
     crop, flip, distort = (
         transform.RandomCrop(),
         transform.RandomFlip(0.5),
@@ -120,7 +120,7 @@ def record_all() -> dict[str, list[dict[str, Any]]]:
 
 
 def mosaics() -> list[dict[str, Any]]:
-    """What picodet_s_416_coco_npu is trained with, up to the resized batch."""
+    """The augmentation of picodet_s_416_coco_npu, up to the normalized batch."""
     steps = [
         transform.Mosaic(**MOSAIC),
         transform.AugmentHSV(is_bgr=False, hgain=5, sgain=30, vgain=30),

@@ -1,4 +1,4 @@
-"""Record from the real PaddleDetection what the tests hold ours against.
+"""Records the outputs of PaddleDetection that the tests compare picodet with.
 
     make reference
 
@@ -8,9 +8,9 @@ this there. It makes again, byte for byte,
 - tests/golden/layers.npz: of every layer of every official config two samples, the greatest
   magnitude and the mean, in float64, and of the scores and the boxes 32 samples; weights and inputs
   are seeded (scripts/fixtures/seeded.py) and not recorded;
-- tests/golden/counts.json: how many tensors and learnable parameters ppdet's models have;
+- tests/golden/counts.json: the numbers of tensors and learnable parameters of ppdet's models;
 - tests/golden/picodet_s_416_float64.safetensors: a summary as `picodet-align record` writes it;
-- tests/golden/preprocess.json: SHA-256 of scikit-image's pictures, preprocessed;
+- tests/golden/preprocess.json: SHA-256 of scikit-image's images, preprocessed;
 - picodet/alignment/recording/probes.npz: ppdet's answers to picodet/alignment/recording/probes.py.
 """
 
@@ -50,7 +50,7 @@ def seeded_detector(config: ModelConfig) -> paddle.nn.Layer:
 
 
 def record(detector: paddle.nn.Layer, config: ModelConfig) -> dict[str, np.ndarray]:
-    """A digest of every layer's outputs in the order of the calls, and of scores and boxes."""
+    """Digests of every layer's outputs, in the order of the calls, and of scores and boxes."""
     names: list[str] = []
     digests: list[np.ndarray] = []
 
@@ -77,7 +77,7 @@ def record(detector: paddle.nn.Layer, config: ModelConfig) -> dict[str, np.ndarr
 
 
 def counts(detector: paddle.nn.Layer) -> dict[str, int]:
-    """How many tensors a checkpoint has, and how many numbers can be learned."""
+    """The numbers of tensors in a checkpoint and of learnable parameters."""
     learnable = (p for p in detector.parameters() if not p.stop_gradient)
     return {
         "tensors": len(detector.state_dict()),
@@ -86,7 +86,7 @@ def counts(detector: paddle.nn.Layer) -> dict[str, int]:
 
 
 def preprocessing_digests() -> dict[str, Any]:
-    """SHA-256 of what ppdet's transforms make of scikit-image's pictures."""
+    """SHA-256 of scikit-image's images after ppdet's transforms."""
     digests = {}
     for image_name in ("chelsea.png", "rocket.jpg"):
         path = Path(skimage.__file__).parent / "data" / image_name
@@ -102,20 +102,20 @@ def preprocessing_digests() -> dict[str, Any]:
 
 
 def record_summary(name: str, out: Path) -> None:
-    """A summary in float64 of an official config, filled with seeded weights."""
+    """Write a summary in float64 of an official config with seeded weights."""
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / f"{name}.pdparams"
         state = model.build(CONFIGS[name]).state_dict()
         shapes = {key: tuple(value.shape) for key, value in state.items()}
         seeded.write(seeded.checkpoint(shapes), checkpoint)
         request = RecordRequest(checkpoint, out, probes.IMAGE, None, None, True, SUMMARY_SAMPLES)
-        # every machine makes the same file
+        # so that every machine makes the same file
         with patch.object(paddle_main, "cpu", return_value="any"), use_kernels("portable"):
             paddle_main.record_ppdet(request, lambda done, total: None)
 
 
 def main() -> None:
-    """Write everything that is listed above."""
+    """Write all files listed above."""
     recorded: dict[str, np.ndarray] = {}
     counted = {}
     for config in seeded.RECORDED_CONFIGS.values():

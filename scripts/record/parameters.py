@@ -1,4 +1,4 @@
-"""Record from the real PaddleDetection how its parameters are trained and what they begin with.
+"""Records PaddleDetection's settings of parameters and their initial values.
 
     PYTHONPATH=. .venv-paddle/bin/python -m scripts.record.parameters
 
@@ -6,12 +6,12 @@ makes tests/golden/parameters.npz. For each architecture of picodet/zoo/architec
 `NAME/names`, ppdet's names of the parameters in their order (of two the first), and `NAME/facts`,
 a row for each:
 
-- whether it is trained (0 or 1), its own L2 decay (NaN: the optimiser's), what its rate is
-  multiplied by;
-- mean, standard deviation and greatest magnitude of what a new model has there.
+- whether it is trained (0 or 1), its own L2 decay (NaN: the optimizer's), the factor of its
+  learning rate;
+- mean, standard deviation and greatest magnitude in a new model.
 
-And `NAME/stepped`, in float64: what ppdet's optimiser makes of 1 in each parameter by the three
-steps of STEPS.
+And `NAME/stepped`, in float64: the value of each parameter, initially 1, after ppdet's optimizer
+made the three steps of STEPS.
 """
 
 import math
@@ -26,11 +26,11 @@ from picodet.zoo.architectures import VARIANTS
 
 OUTPUT = Path(__file__).parents[2] / "tests" / "golden" / "parameters.npz"
 SEED = 6
-STEPS = ((0.4, 0.5), (0.1, -0.25), (0.2, 1.0))  # rate, and gradient of every number
+STEPS = ((0.4, 0.5), (0.1, -0.25), (0.2, 1.0))  # learning rate, and gradient of every value
 
 
 def parameter_facts(parameter: paddle.Tensor) -> tuple[float, ...]:
-    """The row of a parameter."""
+    """The row of facts of a parameter."""
     decay = math.nan if parameter.regularizer is None else parameter.regularizer._coeff
     values = parameter.numpy().astype(np.float64)
     return (
@@ -44,7 +44,7 @@ def parameter_facts(parameter: paddle.Tensor) -> tuple[float, ...]:
 
 
 def weights_after_steps(detector: paddle.nn.Layer) -> np.ndarray:
-    """[P]: what the first number of each parameter has become."""
+    """The first value of each parameter after STEPS, [P] float64. Changes the detector."""
     model.convert_to_float64(detector)
     parameters = detector.parameters()
     for parameter in parameters:

@@ -1,8 +1,8 @@
-"""Record from the real PaddleDetection some learning rates, iteration by iteration.
+"""Records PaddleDetection's learning rates by iteration.
 
     PYTHONPATH=. .venv-paddle/bin/python -m scripts.record.rates
 
-makes tests/golden/rates.npz: for each name below the rates of the iterations 0, 1 ..
+makes tests/golden/rates.npz: for each of SCHEDULES the learning rates of the iterations 0, 1 ..
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ OUTPUT = Path(__file__).parents[2] / "tests" / "golden" / "rates.npz"
 
 
 class RecordedSchedule(NamedTuple):
-    """A schedule in ppdet's words, and how much of it is recorded."""
+    """A schedule in ppdet's classes, and how many iterations of it are recorded."""
 
     base_lr: float
     decay: CosineDecay
@@ -43,7 +43,7 @@ SCHEDULES = {
 
 
 def learning_rates(recorded: RecordedSchedule) -> np.ndarray:
-    """[iterations] float64."""
+    """The learning rates [iterations] float64."""
     schedule = LearningRate(recorded.base_lr, [recorded.decay, recorded.warmup])
     scheduler = schedule(recorded.steps_per_epoch)
     found = []

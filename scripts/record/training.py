@@ -1,10 +1,10 @@
-"""Record from the real PaddleDetection the first steps of small trainings, in float64.
+"""Records the first steps of small trainings by PaddleDetection, in float64.
 
     PYTHONPATH=. .venv-paddle/bin/python -W ignore -m scripts.record.training
 
 makes tests/golden/training_2021.npz and training_2022.npz, as picodet-align record --training
-writes them with --float64 --summary: of SimOTA, and of ATSS and task-aligned assignment; each for
-three steps, and for one where the last picture has no boxes. Weights and pictures are seeded.
+writes them with --float64 --summary: with SimOTA, and with ATSS and task-aligned assignment; each
+three steps, and one step where the last image has no boxes. Weights and images are seeded.
 """
 
 import sys
@@ -20,11 +20,11 @@ from scripts.fixtures import seeded
 from scripts.fixtures.trained import GOLDEN, TRAINED
 
 SAMPLES = 6  # of each tensor
-LR = 1e-4  # lower than usual: what rounding makes grows less from step to step
+LR = 1e-4  # lower than usual, so that steps amplify rounding less
 
 
 def record(name: str, folder: Path) -> Path:
-    """One of TRAINED."""
+    """Record one of TRAINED and return the file's path."""
     config, out = TRAINED[name], GOLDEN / f"{name}.npz"
     state = model.build(config).state_dict()
     weights = seeded.checkpoint({key: tuple(value.shape) for key, value in state.items()})
@@ -41,7 +41,7 @@ def record(name: str, folder: Path) -> Path:
 
 
 def main() -> None:
-    """Record all."""
+    """Record all of TRAINED."""
     with tempfile.TemporaryDirectory() as folder:
         for name in TRAINED:
             out = record(name, Path(folder))

@@ -9,7 +9,7 @@ import torch
 
 @pytest.fixture(scope="session")
 def pristine():
-    """Of all tests; what is to be changed is `model`."""
+    """The model that all tests share; tests that change a model take `model`."""
     return own_recording.pristine()
 
 
@@ -32,7 +32,7 @@ def summary(pristine, tmp_path_factory):
 
 @pytest.fixture(params=[1, 2])
 def threads(request):
-    """For tests of what the order of addition changes."""
+    """Sets torch's number of threads, 1 and 2, for tests of the order of additions."""
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param

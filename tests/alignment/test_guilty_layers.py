@@ -26,10 +26,10 @@ def test_the_same_model_is_aligned(model, reference):
     assert (result.unpaired, result.run_error) == ((), "")
     for layer in result.layers:
         assert layer.local is None or layer.local.error == 0, layer
-        if layer.path not in ("head", ROOT_PATH):  # these hand on what others made
+        if layer.path not in ("head", ROOT_PATH):  # these return what other layers computed
             assert layer.accumulated.error == 0
             assert layer.accumulated.floor > 0
-    # in single, reordered, in double, and rounded the other way
+    # in float32, reordered, in float64, and perturbed
     assert [len(run) for run in result.heads] == [8] * (3 + NUM_PERTURBATIONS)
     assert result.heads[2][0].dtype == torch.float64
 
@@ -91,7 +91,7 @@ def one_class_off(model):
     model.head.predictors[3].bias.data[1] *= 1.01
 
 
-# what is planted, who is guilty of it, and of what
+# faults, the guilty layer, and the diagnosis
 FAULTS = {
     "weight": (set_weight, ["backbone.stage2.block2.se.reduce"], "output"),
     "epsilon": (set_epsilon, ["neck.conv_t.convs.1.bn"], "output"),
@@ -140,7 +140,7 @@ def test_two_faults_are_both_named(model, reference):
     ]
 
 
-def test_layers_that_were_exchanged_are_both_named(model, reference):
+def test_swapped_layers_are_both_named(model, reference):
     exchange_downsamples(model)
     found = guilty(compare(model, reference))
     assert {path.rpartition(".")[0] for path in found} == {
@@ -170,7 +170,7 @@ def test_another_shape_is_guilty(model, reference):
     assert guilty(result) == ["neck.conv_t.convs.2.conv"]
     (layer,) = (layer for layer in result.layers if layer.status == "guilty")
     assert layer.local.problem == "shape [1, 96, 4, 4], the reference's is [1, 96, 2, 2]"
-    # the whole model breaks off where the maps do not fit together; fed, all others are compared
+    # the whole run fails where the maps do not fit; run on the reference's inputs, all are compared
     assert result.run_error.startswith("neck cannot be run: RuntimeError: Sizes of tensors")
     assert result.heads == ()
     (last,) = (layer for layer in result.layers if layer.path == "head.predictors.3")
@@ -186,10 +186,10 @@ def test_a_layer_that_raises_is_named(model, reference):
     paths = [layer.path for layer in result.layers]
     assert paths[-1] == "backbone.stage4.block1.se.reduce"
     assert guilty(result) == []
-    assert len(result.unpaired) > 100  # what was never reached
+    assert len(result.unpaired) > 100  # the layers that were not reached
 
 
-def test_nan_in_ours_is_guilty(model, reference):
+def test_nan_in_the_model_is_guilty(model, reference):
     model.head.predictors[0].bias.data[0] = float("nan")
     result = compare(model, reference)
     assert guilty(result) == ["head.predictors.0"]
@@ -197,7 +197,7 @@ def test_nan_in_ours_is_guilty(model, reference):
     assert layer.local.problem == "64 of 2240 values are NaN or Inf on one side only"
 
 
-def test_rounding_on_the_way_is_no_guilt(model, reference):
+def test_accumulated_rounding_is_not_guilty(model, reference):
     """The same convolution in another order of additions."""
 
     class Reordered(nn.Conv2d):
@@ -221,20 +221,20 @@ def in_double(pristine, tmp_path_factory):
     return own_recording.record(copy.deepcopy(pristine).double(), path)
 
 
-def test_in_double_the_smallest_mistake_shows(model, in_double):
-    """An eps of 1e-5 as a double, where Paddle keeps it in float32."""
+def test_in_float64_the_smallest_mistake_shows(model, in_double):
+    """An eps of 1e-5 in float64, where Paddle keeps it in float32."""
     tolerance = Tolerance(scale_factor=FLOAT64_TOLERANCE)
     assert guilty(compare(copy.deepcopy(model).double(), in_double, tolerance)) == []
     model.double().neck.first_top_conv.bn1.eps = 1e-5
     result = compare(model, in_double, Tolerance(scale_factor=1e-13))
     assert guilty(result) == ["neck.first_top_conv.bn1"]
-    assert [len(run) for run in result.heads] == [8, 8]  # double it is already
+    assert [len(run) for run in result.heads] == [8, 8]  # no more, as it is float64 already
 
 
-def test_against_a_summary_the_first_that_departs_is_named(model, summary):
+def test_against_a_summary_the_first_affected_layer_is_named(model, summary):
     result = compare(model, summary)
     assert {layer.status for layer in result.layers} == {"aligned"}
-    assert {layer.local for layer in result.layers} == {None}  # nothing could be fed
+    assert {layer.local for layer in result.layers} == {None}  # a summary has no inputs
     drop_activation(model)
     exchange_branches(model)
     result = compare(model, summary)
@@ -244,7 +244,7 @@ def test_against_a_summary_the_first_that_departs_is_named(model, summary):
 
 
 def test_no_run_is_kept(model, reference, monkeypatch):
-    """What is alive does not grow with depth: a layer is compared and forgotten."""
+    """The number of live tensors does not grow with depth: a layer is compared and dropped."""
     alive = []
 
     class Counting(layers._LayerComparison):

@@ -1,4 +1,4 @@
-"""The values of the bins against references that end at raw heads and so hold none."""
+"""The values of the bins compared with references of raw heads, which have none."""
 
 import json
 
@@ -27,7 +27,7 @@ EXACT = torch.arange(8, dtype=torch.float32)
 
 @pytest.fixture(scope="module")
 def heads(pristine, tmp_path_factory):
-    """A recording of an ONNX that ends at raw heads and says nothing else."""
+    """A recording of an ONNX file of raw heads without metadata."""
     folder = tmp_path_factory.mktemp("heads")
     export_onnx(pristine, folder / "heads.onnx")
     out = folder / "heads.safetensors"
@@ -53,7 +53,7 @@ def differing(comparison):
     return [stage.name for stage in comparison.stages if stage.verdict != "aligned"]
 
 
-def test_what_ppdets_average_makes_of_them_is_right(compare):
+def test_bins_with_ppdets_ema_are_right(compare):
     averaged = torch.from_numpy(bins._ema_values(tuple(EXACT.tolist()))[-1])
     assert compare(averaged).aligned
 
@@ -70,7 +70,7 @@ def test_what_ppdets_average_makes_of_them_is_right(compare):
         ),
     ],
 )
-def test_others_are_found(compare, project, found, diagnosis):
+def test_other_bins_are_found(compare, project, found, diagnosis):
     comparison = compare(project)
     assert differing(comparison) == ["weights", "decoding"]
     weights, decoding = (r for r in comparison.stages if r.verdict == "differs")
@@ -96,7 +96,7 @@ def own(tmp_path):
     return own
 
 
-def test_an_export_of_raw_heads_says_them(own, compare):
+def test_an_export_of_raw_heads_states_the_bins(own, compare):
     file, report = own(EXACT * 1.019)
     (note,) = report.notes
     assert "7 is 7.13300037" in note
@@ -104,7 +104,7 @@ def test_an_export_of_raw_heads_says_them(own, compare):
     assert compare(EXACT * 1.019, file).aligned
 
 
-def test_an_export_is_compared_and_converted_with_those_that_it_says(own, heads):
+def test_an_export_is_compared_and_converted_with_its_stated_bins(own, heads):
     file, _ = own(EXACT * 1.019)
     assert onnx_model.load(file).weights.single[PROJECT][7] == pytest.approx(7.133)
     fed = InputOptions(None, None, False)
@@ -115,7 +115,7 @@ def test_an_export_is_compared_and_converted_with_those_that_it_says(own, heads)
 
 
 @pytest.mark.parametrize("stated", [[0, 1, 2], [0, "a"], None])
-def test_what_is_no_list_of_eight_numbers_is_refused(own, stated):
+def test_invalid_bins_are_rejected(own, stated):
 
     file, _ = own(EXACT)
     proto = onnx.load(file)

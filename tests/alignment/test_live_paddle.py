@@ -1,4 +1,4 @@
-"""The real PaddleDetection, run for each of these tests, and what others exported from it."""
+"""PaddleDetection itself, run for each of these tests, and exports made with it."""
 
 import json
 
@@ -52,7 +52,7 @@ def run(folder, paddle_python):
 
 
 def assert_aligned(run, folder, *arguments):
-    """In every stage, with nothing unpaired; the outcome."""
+    """Check that all stages are aligned and nothing is unpaired; return the outcome."""
     result = run(*arguments, "--json", folder / "outcome.json")
     assert result.exit_code == 0, result.output
     content = json.loads((folder / "outcome.json").read_text())
@@ -138,7 +138,7 @@ def test_a_summary_is_small(recorded):
     with Recording(path) as recording:
         index = recording.index
         images = {index.input, *(step.key for step in index.steps), *index.probes.values()}
-        # what only this machine's resize can make again is kept whole
+        # a resize that depends on the machine is stored whole
         of_kernels = sum(recording.tensor(key).nbytes for key in images if recording.has(key))
         assert len(index.calls) > 390
         assert index.kind == "ppdet"
@@ -199,7 +199,7 @@ def test_inference_folders(run, shared, tmp_path, weights, program):
         (f"weights/{LCNET}.pdparams", []),
         (f"weights/{LCNET}.pdparams", ["--float64"]),
     ],
-    ids=["S-416", "S-416 in double", "M-416", "XS of 2022", "XS of 2022 in double"],
+    ids=["S-416", "S-416 in float64", "M-416", "XS of 2022", "XS of 2022 in float64"],
 )
 def test_real_weights_in_live_ppdet(run, shared, tmp_path, weights, options):
     model = convert_file(shared / weights, tmp_path / "model.pth")
@@ -226,7 +226,7 @@ def test_other_architectures(run, tmp_path, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ours.safetensors", "hub", "training"])
-def test_references_in_other_forms(run, folder, tmp_path, name):
+def test_references_in_other_formats(run, folder, tmp_path, name):
     source, path = folder / f"{SMALL}.pdparams", tmp_path / name
     if name == "training":
         path.mkdir()
@@ -259,4 +259,4 @@ def test_an_image_that_ppdet_cannot_decode(run, folder, tmp_path):
     arguments = [folder / f"{SMALL}.pdparams", folder / "model.pth"]
     result = run(*arguments, "--image", tmp_path / "p.jpg")
     assert result.exit_code == 2
-    assert "not a picture that OpenCV can decode" in result.output
+    assert "that OpenCV can decode" in result.output

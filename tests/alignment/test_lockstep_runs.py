@@ -1,4 +1,4 @@
-"""Runs side by side, on networks small enough to be worked out by hand."""
+"""Lockstep runs of networks that are small enough to compute by hand."""
 
 import gc
 import threading
@@ -60,7 +60,7 @@ def layer_calls(model=None, feed=None):
     return list(run(model or Net(), ONE, feed, threads=1))
 
 
-def test_events_come_as_layers_return():
+def test_calls_come_in_the_order_of_returns():
     found = [(e.path, e.number, e.type, e.caller) for e in layer_calls()]
     assert found == [
         ("pair.two", 0, "Times", "pair"),
@@ -71,7 +71,7 @@ def test_events_come_as_layers_return():
     ]
 
 
-def test_events_hold_what_went_in_and_out():
+def test_calls_hold_inputs_and_outputs():
     found = [([t.item() for t in e.inputs], [t.item() for t in e.outputs]) for e in layer_calls()]
     assert found == [([1], [2]), ([1], [2]), ([2], [10]), ([1], [2, 12]), ([14], [42])]
 
@@ -84,7 +84,7 @@ def test_a_run_in_this_thread_is_the_same_and_leaves_no_hook():
 
 
 class Feed:
-    """Tensors by path and number; what is asked for twice is a mistake."""
+    """A feed of tensors by path and number; a second request for one is an error."""
 
     def __init__(self, inputs, outputs):
         self.given = {"inputs": inputs, "outputs": outputs}
@@ -96,7 +96,7 @@ class Feed:
         ]
 
 
-def test_a_feed_replaces_what_goes_in_and_out():
+def test_a_feed_replaces_inputs_and_outputs():
     feed = Feed(
         inputs={("pair.five", 0): [100]},
         outputs={("pair.two", 0): [7], ("pair", 0): [None, 20]},
@@ -138,7 +138,7 @@ def test_an_error_between_layers_names_their_caller():
     assert caught.value.path == "pair"
 
 
-def test_our_own_mistakes_are_not_taken_for_the_models():
+def test_errors_of_the_comparison_are_not_the_models():
     model = Net()
     model.pair.five = Broken(AssertionError("a bug"))
     with pytest.raises(AssertionError, match="a bug"):
@@ -161,7 +161,7 @@ def test_the_model_is_left_as_it_was():
 
 
 class Around(nn.Module):
-    """Calls the layers of another module, which it has in a list, by a method that it was given."""
+    """Calls layers of another module, which it holds in a list, by a method passed to it."""
 
     def __init__(self, net):
         super().__init__()
@@ -174,7 +174,7 @@ class Around(nn.Module):
         return self.last(x)
 
 
-def test_layers_that_are_held_otherwise_are_of_the_same_run():
+def test_layers_behind_other_references_are_cloned_too():
     model = Around(Net())
     model.net.three.register_forward_hook(lambda _, __, output: output + 1)
     found = [(layer_call.path, layer_call.outputs) for layer_call in layer_calls(model)]
@@ -203,14 +203,14 @@ def test_a_run_that_is_abandoned_leaves_no_thread_and_no_tensor():
     assert output() is None
 
 
-def test_a_run_that_was_never_asked_leaves_no_thread():
+def test_a_run_that_was_never_started_leaves_no_thread():
     going = run(Net(), ONE, None, threads=1)
     going.close()
     del going
     assert threading.active_count() == 1
 
 
-def test_means_can_be_added_one_by_one():
+def test_means_by_sequential_summation():
     """2^24 + 1 + 1 is 2^24 in float32 when added in turn."""
     x = torch.zeros(1, 1, 1, 64)
     x[0, 0, 0, :3] = torch.tensor([2.0**24, 1.0, 1.0])
@@ -232,8 +232,8 @@ def test_means_can_be_added_one_by_one():
     assert halves.outputs[0].shape == (1, 1, 2, 2)
 
 
-def test_convolutions_of_one_output_can_be_added_one_by_one():
-    """As above, and on random numbers within rounding of what torch does."""
+def test_convolutions_of_one_output_by_sequential_summation():
+    """As above; on random numbers equal to torch's result within rounding."""
     x = torch.zeros(1, 64, 1, 1)
     x[0, :3, 0, 0] = torch.tensor([2.0**24, 1.0, 1.0])
     model = nn.Sequential(nn.Conv2d(64, 1, 1, bias=False))
@@ -250,7 +250,7 @@ def test_convolutions_of_one_output_can_be_added_one_by_one():
         assert not torch.equal(again, plain)
 
 
-def test_threads_are_those_asked_for():
+def test_the_requested_number_of_threads_is_used():
     class Threads(nn.Module):
         def forward(self, x):
             return x + torch.get_num_threads()
@@ -262,7 +262,7 @@ def test_threads_are_those_asked_for():
     torch.set_num_threads(before)
 
 
-def test_tensors_are_listed_once_and_replaced_where_they_stand():
+def test_tensors_are_listed_once_and_replaced_in_place():
     a, b = torch.tensor(1.0), torch.tensor(2.0)
     value = (a, [b, a], "text", None)
     assert unique_tensors(value) == [a, b]

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def compare(model, reference, tmp_path, monkeypatch):
-    """How the model compares, and how often a layer was run once more."""
+    """The comparison of a model, and how often layers were run again."""
 
     def compare():
         runs = []
@@ -75,7 +75,7 @@ def test_attempts_are_counted(model, compare, monkeypatch):
     assert runs <= len(diagnoses) + 2 * 40 + 2
 
 
-def test_what_helped_in_one_layer_is_tried_first_in_the_next(model, compare):
+def test_the_cause_of_one_layer_is_tried_first_in_the_next(model, compare):
     norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
     for layer in norms:
         layer.eps = 1e-4

@@ -1,4 +1,4 @@
-"""A PicoDet of 2022 against its recording: right, and wrong in one thing each."""
+"""A PicoDet of 2022 compared with its recording: right, and with one fault each."""
 
 import copy
 from dataclasses import replace
@@ -52,7 +52,9 @@ def test_it_is_aligned(model, files, name):
     comparison = compare(model, files, name)
     assert not differing(comparison)
     assert comparison.unpaired == ()
-    assert len(comparison.layers) == (350 if name == "full" else 349)  # the head is fed or nothing
+    assert len(comparison.layers) == (
+        350 if name == "full" else 349
+    )  # the head counts if it is run on the reference's inputs
     decoding = next(stage.summary for stage in comparison.stages if stage.name == "decoding")
     assert decoding.startswith("85 boxes from the reference's heads") == (name == "full")
 

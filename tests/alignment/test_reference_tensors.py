@@ -1,4 +1,4 @@
-"""A tensor against the reference's, whole or of samples."""
+"""A tensor compared with the reference's, whole or by samples."""
 
 import own_recording
 import pytest
@@ -18,8 +18,8 @@ def recorded(request):
         yield ReferenceTensors(recording, pair_by_name(recording.index, own_recording.table()))
 
 
-def test_another_type_is_a_difference(recorded, pristine):
-    """A summary keeps its samples in double, whatever the tensor is."""
+def test_another_dtype_is_a_difference(recorded, pristine):
+    """A summary keeps its samples in float64, whatever the tensor's dtype is."""
     taken = {}
     hook = pristine.head.predictors[0].register_forward_hook(
         lambda _, __, output: taken.update(made=output.detach().clone())

@@ -1,4 +1,4 @@
-"""What rounding can make of one image, and that enough of it is seen."""
+"""The effects of rounding on one image, and that perturbed runs show enough of them."""
 
 import copy
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ def bits(tensor):
     return tensor.view(torch.int32)
 
 
-def test_one_number_in_four_becomes_a_neighbour():
+def test_one_number_in_four_becomes_a_neighbor():
     x = torch.randn(100_000, generator=torch.Generator().manual_seed(1))
     offsets = bits(perturb_rounding(x, FACTOR)) - bits(x)
     assert set(offsets.tolist()) == {-1, 0, 1}
@@ -43,20 +43,20 @@ def test_every_seed_is_another_draw():
 
 
 @pytest.mark.parametrize("seed", range(NUM_PERTURBATIONS))
-def test_zero_and_what_is_not_finite_stay(seed):
+def test_zero_and_non_finite_values_stay(seed):
     x = torch.tensor([0.0, -0.0, float("inf"), float("-inf")])
     factor = PerturbedRounding(seed).factor
     assert torch.equal(bits(perturb_rounding(x, factor)), bits(x))
     assert perturb_rounding(torch.tensor([float("nan")]), factor).isnan().all()
 
 
-def test_what_is_not_float32_stays():
+def test_other_dtypes_stay():
     doubles = torch.randn(1000, dtype=torch.float64)
     assert perturb_rounding(doubles, FACTOR) is doubles
     assert perturb_rounding(3, FACTOR) == 3
 
 
-def test_what_is_added_up_is_rounded_otherwise_and_nothing_else():
+def test_only_terms_of_sums_are_perturbed():
     x, weight = torch.randn(1, 8, 9, 9), torch.randn(4, 8, 3, 3)
     plain = F.conv2d(x, weight)
     with PerturbedRounding(0):
@@ -94,7 +94,7 @@ def with_channels_in_another_order(network):
 
 
 def test_one_color_raises_no_alarm(threads):
-    """Two such networks are both right; held against one or two draws they seemed not to be."""
+    """Both networks are right; compared with one or two perturbed runs, they seemed wrong."""
     ratios = []
     recorded = SimpleNamespace(recording=SimpleNamespace(index=SimpleNamespace(samples=1)))
     for seed in range(40):

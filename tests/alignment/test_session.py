@@ -1,4 +1,4 @@
-"""What is refused before anything is run, and what is run instead of what."""
+"""Inputs that are rejected before anything runs, and what runs for each kind of input."""
 
 import numpy as np
 import own_recording
@@ -25,7 +25,7 @@ DEFAULT_INPUTS = InputOptions(None, None, False)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model, a recording of it, and what is neither."""
+    """A folder with a model, a recording of it, and other files."""
     folder = tmp_path_factory.mktemp("session")
     model = own_recording.pristine()
     own_recording.save(model, folder / "model.pth")
@@ -51,9 +51,9 @@ def compare(folder, reference, model="model.pth", inputs=DEFAULT_INPUTS, toleran
 @pytest.mark.parametrize(
     ("reference", "model", "kind", "message"),
     [
-        ("absent", "model.pth", RecordingError, "there is no such file or folder; expected is a r"),
+        ("absent", "model.pth", RecordingError, "no such file or folder; expected a recording"),
         ("absent.safetensors", "model.pth", RecordingError, "no such file or folder"),
-        ("text.txt", "model.pth", RecordingError, "not a reference; expected is a recording of"),
+        ("text.txt", "model.pth", RecordingError, "not a reference; expected a recording of"),
         ("text.pth", "model.pth", CheckpointError, "expected a .pth or a .safetensors"),
         ("text.onnx", "model.pth", CheckpointError, "not a readable ONNX file"),
         ("recording.safetensors", "absent.pth", CheckpointError, "there is no such file"),
@@ -92,24 +92,24 @@ def test_a_recording_has_its_own_precision(folder):
 
 
 def test_an_export_computes_in_float32(folder):
-    with pytest.raises(RecordingError, match=r"--float64 takes weights, which ppdet"):
+    with pytest.raises(RecordingError, match="with --float64 the reference has to be weights"):
         compare(folder, "model.onnx", inputs=InputOptions(None, None, True))
 
 
-def test_one_input_and_one_that_is_there(folder):
+def test_exactly_one_existing_input_is_expected(folder):
     with pytest.raises(AlignmentError, match="give either --image or --input, not both"):
         compare(
             folder, "model.onnx", inputs=InputOptions(probes.IMAGE, folder / "input.npy", False)
         )
     with pytest.raises(AlignmentError, match=r"absent\.png: there is no such file"):
         compare(folder, "model.onnx", inputs=InputOptions(folder / "absent.png", None, False))
-    with pytest.raises(RecordingError, match=r"exported for an input of \[1, 3, 64, 64\]"):
+    with pytest.raises(RecordingError, match=r"exported for \[1, 3, 64, 64\]"):
         compare(folder, "model.onnx", inputs=InputOptions(None, folder / "small.npy", False))
 
 
 @pytest.mark.slow
 def test_the_input_has_the_models_size(folder):
-    """The reference does not tell it, and 416 would not fit."""
+    """The reference does not state it, and 416 would not fit."""
     assert compare(folder, "model.onnx").aligned
 
 
@@ -119,7 +119,7 @@ def record(folder, reference, out, overwrite=False, size=None, inputs=DEFAULT_IN
     )
 
 
-def test_recording_tells_what_it_holds(folder, tmp_path):
+def test_recording_returns_a_summary(folder, tmp_path):
     out = tmp_path / "r.safetensors"
     report = record(folder, "model.onnx", out, size=(64, 64))
     assert report["kind"] == "onnx"
@@ -136,7 +136,7 @@ def test_recordings_are_not_recorded_again(folder, tmp_path):
         record(folder, "recording.safetensors", tmp_path / "r.safetensors")
 
 
-def test_what_must_not_be_written(folder, tmp_path):
+def test_outputs_that_must_not_be_written(folder, tmp_path):
     with pytest.raises(RecordingError, match=r"a recording is a \.safetensors file"):
         record(folder, "model.onnx", tmp_path / "r.npz")
     with pytest.raises(OutputError, match="there is no folder"):
@@ -156,7 +156,7 @@ def test_a_failed_recording_leaves_nothing(folder, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_recording_is_known_by_its_header(folder, tmp_path):
+def test_a_recording_is_recognized_by_its_header(folder, tmp_path):
     assert is_recording(folder / "recording.safetensors")
     assert not is_recording(folder / "absent.safetensors")
     assert not is_recording(folder / "model.safetensors")
@@ -172,7 +172,7 @@ def test_the_same_model_in_both_formats(folder):
     assert checkpoint.load(folder / "model.pth").config.input_size == (64, 64)
 
 
-def test_double_and_an_export_are_refused_before_anything_is_run(folder, monkeypatch):
+def test_float64_and_an_export_are_rejected_before_anything_runs(folder, monkeypatch):
     def record(*_):
         raise AssertionError("the reference was run")
 
@@ -196,7 +196,7 @@ def test_a_model_is_opened_once(folder, monkeypatch):
 
 @pytest.fixture(scope="module")
 def two_sets(folder, tmp_path_factory):
-    """As ppdet saves them: averaged weights, raw ones beside them, and nothing tells the size."""
+    """A folder as ppdet saves it: EMA weights with raw ones beside them, and no input size."""
     saved = tmp_path_factory.mktemp("two") / "last.pdparams"
     convert_file(folder / "model.pth", saved, ConvertOptions())
     model = own_recording.pristine()
@@ -208,7 +208,7 @@ def two_sets(folder, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_what_was_assumed_of_a_model_is_noted(folder, two_sets):
+def test_assumptions_about_a_model_are_noted(folder, two_sets):
     comparison = compare(folder, "recording.safetensors", two_sets)
     assert comparison.aligned
     (summary,) = (stage.summary for stage in comparison.stages if stage.name == "preprocessing")

@@ -66,7 +66,7 @@ def test_noise_that_could_not_be_measured_excuses_nothing():
     assert (found.floor, found.ok) == (2**-24, False)
 
 
-def test_a_part_of_the_scale_in_place_of_the_noise():
+def test_a_part_of_the_scale_instead_of_the_noise():
     tolerance = Tolerance(scale_factor=0.1)
     assert measure_difference(f32(4.375), f32(4), 100.0, tolerance).allowed == pytest.approx(0.4)
     assert measure_difference(f32(4.375), f32(4), 0.0, tolerance).ok
@@ -84,14 +84,14 @@ def test_not_finite_on_one_side_fails(candidate, reference):
 
 
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
-def test_not_finite_on_both_sides_is_the_same(value):
+def test_non_finite_on_both_sides_is_equal(value):
     found = measure_difference(f32(value, 2, 3), f32(value, 2, 3), 0.0, NOISE)
     assert (found.ok, found.error, found.problem) == (True, 0, "")
     found = measure_difference(f32(value, 2, 3.5), f32(value, 2, 3), 0.0, NOISE)
     assert (found.ok, found.error, found.index, found.problem) == (False, 0.5, (2,), "")
 
 
-def test_nothing_but_what_is_not_finite():
+def test_only_non_finite_values():
     assert measure_difference(f32(NAN, INF), f32(NAN, INF), 0.0, NOISE).ok
     assert not measure_difference(f32(NAN, INF), f32(INF, NAN), 0.0, NOISE).ok
 
@@ -108,7 +108,7 @@ def test_nothing_but_what_is_not_finite():
         (torch.ones(2).int(), torch.ones(2), "torch.int32, the reference's is torch.float32"),
     ],
 )
-def test_equal_values_in_another_form_fail(candidate, reference, message):
+def test_equal_values_of_another_shape_or_dtype_fail(candidate, reference, message):
     found = measure_difference(candidate, reference, 100.0, NOISE)
     assert (found.problem, found.index, found.error, found.ok) == (message, (), INF, False)
 
@@ -129,7 +129,7 @@ def test_noise_is_the_greatest_distance_from_the_first_run():
     assert math.isnan(noise_between(f32(NAN), f32(NAN)))
 
 
-def test_the_worst_is_the_furthest_beyond_what_is_allowed():
+def test_the_worst_is_the_furthest_beyond_the_tolerance():
     big = measure_difference(f32(100.0), f32(90.0), 10.0, NOISE)  # allowed
     small = measure_difference(f32(1.001), f32(1), 1e-6, NOISE)
     broken = not_comparable("shape")
@@ -144,7 +144,7 @@ values = arrays(np.float32, (3, 4), elements=st.floats(-(2.0**90), 2.0**90, widt
 
 
 @given(values, values)
-def test_it_is_what_numpy_says(candidate, reference):
+def test_it_agrees_with_numpy(candidate, reference):
     found = measure_difference(torch.from_numpy(candidate), torch.from_numpy(reference), 0.0, NOISE)
     distance = np.abs(candidate - reference)
     assert found.error == distance.max() == distance[found.index]

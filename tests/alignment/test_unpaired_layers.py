@@ -1,4 +1,4 @@
-"""Layers that one side has and the other has not are named, whichever side it is."""
+"""Layers that only one side has are reported, whichever side it is."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from picodet.models.layers import ConvBN
 pytestmark = pytest.mark.slow
 
 
-def test_a_layer_only_in_ours_has_no_partner(model, reference):
+def test_a_layer_only_in_the_model_has_no_partner(model, reference):
     class More(ConvBN):
         def forward(self, x):
             return self.more(super().forward(x))

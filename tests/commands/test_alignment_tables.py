@@ -15,7 +15,7 @@ def shown(comparison, layerwise=False, unfold=False, width=80):
 
 
 def words(text, start):
-    """The cells of the first row that begins like this."""
+    """The words of the first line that begins with `start`."""
     return next(line.split() for line in text.splitlines() if line.lstrip().startswith(start))
 
 
@@ -65,7 +65,7 @@ def test_unfolded_a_row_per_layer():
         "their.backbone.stage2.block1.conv_pw",
     ],
 )
-def test_layerwise_shows_all_that_is_known_of_the_guilty(evidence):
+def test_layerwise_shows_all_details_of_guilty_layers(evidence):
     assert evidence in shown(DIFFERENT, layerwise=True, width=200)
 
 

@@ -1,4 +1,4 @@
-"""The other Python, with a Paddle that is a few lines of NumPy, or played by shell scripts."""
+"""The process with Paddle; Paddle is faked in a few lines of NumPy, or by shell scripts."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def started(fake_paddle, folder):
-    """A process that runs a program of the fake Paddle; it is ended after the test."""
+    """Starts processes that run a program of the fake Paddle and closes them after the test."""
     running = []
 
     def started(*args, threads=1, **more):
@@ -100,15 +100,15 @@ def test_an_error_of_paddle_ends_nothing(started):
     assert is_running(pid_of(process))
 
 
-def test_it_dies_when_asked(started):
+def test_it_dies_during_a_request(started):
     process = started(die=7)
-    with pytest.raises(PicoDetError, match="exit code 7; its last words: I am dying"):
+    with pytest.raises(PicoDetError, match="exit code 7; the last line of its stderr: I am dying"):
         process.run(image(1))
-    with pytest.raises(PicoDetError, match="asked after its process was ended"):
+    with pytest.raises(PicoDetError, match=r"used after close\(\)"):
         process.run(image(1))
 
 
-def test_it_was_killed_before_it_was_asked(started):
+def test_it_was_killed_before_a_request(started):
     process = started()
     os.kill(pid_of(process), signal.SIGKILL)
     assert has_ended(pid_of(process))
@@ -126,19 +126,19 @@ def test_it_ends_when_it_is_closed(started):
     process.close()
     assert not is_running(pid_of(process))
     process.close()
-    with pytest.raises(PicoDetError, match="asked after its process was ended"):
+    with pytest.raises(PicoDetError, match=r"used after close\(\)"):
         process.run(image(1))
 
 
 def test_an_interrupt_does_not_reach_it(started):
-    """Ctrl-C goes to all processes of a terminal; what is to become of them is not its business."""
+    """Ctrl-C goes to all processes of a terminal; the client decides when this one ends."""
     process = started()
     os.kill(pid_of(process), signal.SIGINT)
     assert process.run(image(1))[0][0, 0] == 3 * 64 * 64
 
 
 def test_an_interrupt_while_waiting_ends_it(started, monkeypatch):
-    """The answer that was not waited for must not be taken for that to the next question."""
+    """A response that arrives late must not be taken for that to the next request."""
 
     def interrupted(_):
         raise KeyboardInterrupt
@@ -170,7 +170,7 @@ def test_it_ends_when_this_one_is_killed(fake_paddle, folder, number):
 
 
 def test_a_python_without_paddle(folder):
-    with pytest.raises(PicoDetError, match=r"folder needs paddle, which .*--paddle-python$"):
+    with pytest.raises(PicoDetError, match=r"folder: needs paddle, which .*--paddle-python$"):
         PaddleProcess(folder(), PYTHON, 1)
 
 
@@ -182,21 +182,21 @@ def test_a_python_that_is_not_there(folder, tmp_path):
 @pytest.mark.parametrize(
     ("script", "expected"),
     [
-        ("echo last words >&2; exit 3", "exit code 3; its last words: last words"),
-        ("kill -9 $$", "exit code -9; its last words: nothing"),
-        ("echo 'Paddle says hello'", "sent a line that is no message: b'Paddle says hello"),
-        ("printf '\\377\\n'", "sent a line that is no message"),
-        ("""echo '{"header": {"x": 1}, "arrays": []}'; cat""", "began with {'x': 1}"),
+        ("echo last words >&2; exit 3", "exit code 3; the last line of its stderr: last words"),
+        ("kill -9 $$", "exit code -9; the last line of its stderr: nothing"),
+        ("echo 'Paddle says hello'", "not a valid message: unexpected line b'Paddle says hello"),
+        ("printf '\\377\\n'", "not a valid message: unexpected line"),
+        ("""echo '{"header": {"x": 1}, "arrays": []}'; cat""", "the first message is {'x': 1}"),
         ("""printf '{"header": {}'""", "exit code 0"),
         (
             """echo '{"header": {"inputs": [], "outputs": ["y"]}, "arrays": []}'
                echo '{"header": {}, "arrays": [["z", "float32", [0]]]}'; cat >&2""",
-            "answered with z",
+            "the outputs are z; expected y",
         ),
         (
             """echo '{"header": {"inputs": [], "outputs": ["y"]}, "arrays": []}'
                echo 'warning: hot'; cat >&2""",
-            "sent a line that is no message: b'warning: hot",
+            "not a valid message: unexpected line b'warning: hot",
         ),
     ],
 )

@@ -46,7 +46,7 @@ def test_reason(text, expected):
 
 
 class Doubling:
-    """A program that doubles, and cannot bear 13."""
+    """A program that doubles its input, and fails for 13."""
 
     inputs = ("x",)
     outputs = ("y",)
@@ -70,7 +70,7 @@ def served(numbers):
     return list(iter(lambda: receive(answers), None))
 
 
-def test_it_answers_until_nobody_asks(monkeypatch):
+def test_it_answers_until_its_input_is_closed(monkeypatch):
     monkeypatch.setattr(server, "PaddleProgram", Doubling)
     greeting, *answers = served([3, 13, 4])
     assert greeting.header == {"inputs": ["x"], "outputs": ["y"]}
@@ -87,7 +87,7 @@ def test_it_answers_until_nobody_asks(monkeypatch):
         (RuntimeError(WHEN_LOADED), {"error": "(InvalidArgument) Invalid model file."}),
     ],
 )
-def test_it_says_why_it_cannot_begin(monkeypatch, error, expected):
+def test_it_reports_why_it_cannot_start(monkeypatch, error, expected):
     def refuse(*_):
         raise error
 

@@ -8,7 +8,7 @@ from scripts.make_coco_subset import make, read_ids, select
 FEW = (0, 37, 333)  # of the ids that drawn_coco gives ten images: multiples of 37
 
 
-def test_there_are_400_ids_each_once():
+def test_there_are_400_distinct_ids():
     ids = read_ids()
     assert len(ids) == len(set(ids)) == 400
     assert ids == sorted(ids)
@@ -32,13 +32,13 @@ def test_the_subset_has_these_images_and_their_boxes(tmp_path):
         assert copied.read_bytes() == original.read_bytes()
 
 
-def test_what_is_not_in_coco_is_named():
+def test_images_missing_in_coco_are_named():
     content = {"images": [{"id": 5}], "annotations": [], "categories": []}
     with pytest.raises(ValueError, match="2 of 3 images are not in the annotation file, first 6"):
         select(content, [5, 7, 6])
 
 
-def test_a_folder_that_is_there_stays(tmp_path):
+def test_an_existing_folder_is_kept(tmp_path):
     coco = write_dataset(tmp_path / "coco")
     with pytest.raises(FileExistsError):
         make(coco, coco, FEW)

@@ -1,1 +1,1 @@
-"""What runs inside Paddle's own process. It imports no torch; nothing else imports paddle."""
+"""Code that runs in Paddle's process. It imports no torch, and nothing else imports paddle."""

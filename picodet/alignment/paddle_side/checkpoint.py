@@ -1,4 +1,4 @@
-"""A checkpoint of ppdet as its own model takes it, and the config of that model; without Paddle."""
+"""Reads the weights and the config of a ppdet checkpoint, without Paddle."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +16,11 @@ from picodet.formats.precision import as_float32
 
 
 class Checkpoint(NamedTuple):
-    """What is in a file of weights."""
+    """The content of a file of weights."""
 
     path: Path
     config: ModelConfig
-    weights: dict[str, np.ndarray]  # float32
+    weights: dict[str, np.ndarray]  # float32, by ppdet's names
 
 
 def load(
@@ -28,10 +28,11 @@ def load(
     input_size: tuple[int, int] | None,
     settings: PreprocessingSettings | None = None,
 ) -> Checkpoint:
-    """Of a `.pdparams` or `.pdema`, or of a training's folder.
+    """Read a `.pdparams` or `.pdema`, or a training output folder.
 
-    `settings` are what is known of its preprocessing; else `input_size` holds where the name of
-    the file does not tell it. Raises RecordingError for what is no PicoDet, and as read_checkpoint.
+    settings: the preprocessing, if known; otherwise `input_size` (height, width) is used if the
+    file's name has no size. Raises RecordingError for what is not a PicoDet, and what
+    read_checkpoint raises.
     """
     is_folder = reference.is_dir()
     checkpoint = (read_training_folder if is_folder else read_checkpoint)(reference, None)
@@ -51,11 +52,12 @@ def _config(
     hints: FileHints,
     weights: dict[str, np.ndarray],
 ) -> ModelConfig:
-    """Tensors and the file's name tell it; the size may have to be told."""
+    """The config by the tensors and the file's name; the size may have to be given."""
     recognized = recognize_detector({name: array.shape for name, array in weights.items()})
     if recognized is None:
         raise RecordingError(
-            f"{reference}: not a PicoDet that this version knows; picodet-convert says more"
+            f"{reference}: not a PicoDet that this version knows; picodet-convert shows how its "
+            "tensors differ"
         )
     size = None if NAME_WITH_SIZE.search(hints.name) else input_size
     config = resolve_config(recognized, hints, ConvertOptions(input_size=size)).config

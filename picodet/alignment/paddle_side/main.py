@@ -1,4 +1,4 @@
-"""Makes a recording inside Paddle's own process; picodet/alignment/reference/paddle.py starts it.
+"""Makes a recording in Paddle's process, started by reference/paddle.py.
 
 `main` takes a RecordRequest as JSON and sends progress or an error (paddle_process/worker.py).
 Needs paddlepaddle, NumPy, OpenCV and, for a `.pdparams`, ppdet; no torch.
@@ -23,18 +23,21 @@ from picodet.system.versions import cpu, versions
 
 
 def main(request: str) -> None:
-    """Carry out one order."""
+    """Make the recording of a RecordRequest in JSON; errors are reported on standard output."""
     parsed = RecordRequest.from_json(request)
     record = record_program if is_inference_folder(parsed.reference) else record_ppdet
     run_work(lambda progress: record(parsed, progress))
 
 
 def record_ppdet(request: RecordRequest, progress: ProgressCallback) -> None:
-    """Run ppdet with the weights of a `.pdparams` or `.pdema`, or of a training's folder."""
+    """Record ppdet with the weights of a `.pdparams` or `.pdema`, or of a training output folder.
+
+    Raises a PicoDetError where that fails.
+    """
     checkpoint = load(request.reference, request.input_size, request.settings)
     config, weights = checkpoint.config, checkpoint.weights
 
-    import paddle  # noqa: PLC0415 (only now: it takes seconds)
+    import paddle  # noqa: PLC0415 (after the checks: it takes seconds)
 
     from picodet.alignment.paddle_side import model, recorder  # noqa: PLC0415
 
@@ -77,12 +80,17 @@ def record_ppdet(request: RecordRequest, progress: ProgressCallback) -> None:
 
 
 def record_program(request: RecordRequest, progress: ProgressCallback) -> None:
-    """Run the program of an inference folder; ppdet is not needed, and the input is ready."""
+    """Record the program of an inference folder, without ppdet.
+
+    `request.array` is the .npz of a NetworkInput. Raises a PicoDetError where that fails.
+    """
     from picodet.alignment.paddle_side import programs  # noqa: PLC0415 (imports Paddle)
 
     network_input = NetworkInput.load(request.array) if request.array else None
     if network_input is None:
-        raise RecordingError(f"{request.reference}: no input was prepared for its program")
+        raise RecordingError(
+            f"{request.reference}: the request has no array; expected the .npz of a NetworkInput"
+        )
     weights = find_program(request.reference).with_suffix(WEIGHTS_SUFFIX)
     with RecordingWriter(request.samples) as writer:
         recorded = programs.record_program(

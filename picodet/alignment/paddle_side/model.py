@@ -1,7 +1,7 @@
-"""The real detectors, put together from ppdet's parts. Imported in Paddle's own process only.
+"""Builds the original detectors from ppdet's parts. Imported in Paddle's process only.
 
-The numbers are those of configs/picodet of PaddleDetection 666f597; its lists are always passed,
-as ppdet's necks append to the list that is their default (necks/csp_pan.py:275, lc_pan.py:89).
+The values are those of configs/picodet of PaddleDetection 666f597. Lists are always passed,
+because ppdet's necks append to their default lists (necks/csp_pan.py:275, lc_pan.py:89).
 """
 
 import re
@@ -34,18 +34,18 @@ from picodet.config import (
 )
 from picodet.errors import RecordingError
 
-ACTIVATIONS = {"hardswish": "hard_swish", "relu6": "relu6"}  # ours -> ppdet's
+ACTIVATIONS = {"hardswish": "hard_swish", "relu6": "relu6"}  # picodet's names -> ppdet's
 STAGE1_CHANNELS = 128  # channels of ESNet's first stage at scale 1
-RESNET_DEPTHS = {(2, 2, 2, 2): 18}  # by the numbers of blocks; vd with basic blocks has one size
+RESNET_DEPTHS = {(2, 2, 2, 2): 18}  # by the numbers of blocks; ResNet18-vd is the only one used
 SHUFFLENET_SCALES = {(116, 232, 464): 1.0}  # by the channels of the stages
-# PicoHeadV2 keeps its predictors in a list and by a name each: head_cls_list.0 is head_cls0
+# PicoHeadV2 registers its predictors in a list and as attributes: head_cls_list.0 is head_cls0
 ALIAS = re.compile(r"^head\.(head_cls|head_reg)_list\.(\d+)(?=\.|$)")
-# of newer versions: the cells' centres and strides, which the head of 2.6.0 computes
+# in checkpoints of newer versions: anchor points and strides, which the head of 2.6.0 computes
 COMPUTED_BUFFERS = {"head.anchor_points", "head.stride_tensor"}
 
 
 def build(config: ModelConfig) -> paddle.nn.Layer:
-    """A detector in eval mode that takes pictures of any size."""
+    """A detector in eval mode, untrained, for images of any size."""
     detector = paddle.nn.Layer()
     detector.backbone = BACKBONES[type(config.backbone)](config.backbone)
     detector.neck = NECKS[config.neck](
@@ -110,7 +110,7 @@ def build_head(
     num_convs: int = 1,
     activation: Activation = "hardswish",
 ) -> PicoHead:
-    """A PicoHead in eval mode, the head of 2021."""
+    """ppdet's PicoHead (2021) in eval mode; `channels` are those of the neck."""
     tower = _tower(channels, num_convs, activation)
     built = PicoHead(tower, **_predictors(num_classes, reg_max, channels))
     built.eval()
@@ -124,7 +124,7 @@ def build_head_v2(
     num_convs: int = 1,
     activation: Activation = "hardswish",
 ) -> PicoHeadV2:
-    """A PicoHeadV2 in eval mode, the head of 2022."""
+    """ppdet's PicoHeadV2 (2022) in eval mode; `channels` are those of the neck."""
     tower = _tower(channels, num_convs, activation, use_se=True)
     numbers = _predictors(num_classes, reg_max, channels)
     built = PicoHeadV2(tower, act=ACTIVATIONS[activation], **numbers)
@@ -146,7 +146,7 @@ def _tower(channels: int, num_convs: int, activation: Activation, use_se: bool =
 
 
 def _predictors(num_classes: int, reg_max: int, channels: int) -> dict[str, Any]:
-    """What both heads take; without eval_size the centres follow the picture's size."""
+    """Arguments of both heads; without eval_size the anchor points follow the image's size."""
     return {
         "num_classes": num_classes,
         "fpn_stride": list(STRIDES),
@@ -162,7 +162,7 @@ def _predictors(num_classes: int, reg_max: int, channels: int) -> dict[str, Any]
 
 
 def build_nms() -> MultiClassNMS:
-    """As in configs/picodet/legacy_model/_base_/picodet_esnet.yml:50 and _base_/picodet_v2.yml."""
+    """ppdet's NMS, as in configs/picodet/legacy_model/_base_/picodet_esnet.yml:50."""
     return MultiClassNMS(nms_top_k=1000, keep_top_k=100, score_threshold=0.025, nms_threshold=0.6)
 
 
@@ -178,41 +178,46 @@ HEADS = {"pico_head": build_head, "pico_head_v2": build_head_v2}
 
 
 def canonical_name(name: str) -> str:
-    """Of a layer or a tensor that ppdet has under two names, the one that older files have too."""
+    """The name of a layer or tensor; of two names the one that older files have too."""
     return ALIAS.sub(r"head.\1\2", name)
 
 
 def load_weights(detector: paddle.nn.Layer, arrays: Mapping[str, np.ndarray]) -> None:
-    """Load a checkpoint strictly. ppdet's own loader matches suffixes and skips what is missing.
+    """Load a checkpoint strictly. ppdet's loader matches suffixes and skips missing tensors.
 
-    A tensor that has two names may come under either or both. Raises RecordingError where names,
-    shapes or the values under two names do not fit.
+    A tensor with two names may be given under either or both. Raises RecordingError for missing or
+    unexpected names, other shapes, and two names with different values.
     """
     by_canonical_name: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
         first = by_canonical_name.setdefault(canonical_name(name), array)
         if not np.array_equal(first, array, equal_nan=True):
             raise RecordingError(
-                f"{canonical_name(name)}: has two names and under each other values"
+                f"{canonical_name(name)}: the file has two tensors of it with different values; "
+                "expected the same under both names"
             )
     state = {canonical_name(name): value for name, value in detector.state_dict().items()}
     missing = sorted(state.keys() - by_canonical_name.keys())
     if missing:
-        raise RecordingError(f"ppdet's model has {len(missing)} more tensors, first {missing[0]}")
+        raise RecordingError(
+            f"the file lacks {len(missing)} tensors of ppdet's model, first {missing[0]}"
+        )
     unknown = sorted(by_canonical_name.keys() - state.keys() - COMPUTED_BUFFERS)
     if unknown:
-        raise RecordingError(f"ppdet's model has no place for {len(unknown)}, first {unknown[0]}")
+        raise RecordingError(
+            f"the file has {len(unknown)} tensors that ppdet's model has not, first {unknown[0]}"
+        )
     for name, value in state.items():
         array = by_canonical_name[name]
         if tuple(value.shape) != array.shape:
             raise RecordingError(
-                f"{name}: {list(array.shape)}, ppdet's model has {list(value.shape)}"
+                f"{name}: {list(array.shape)}; ppdet's model expects {list(value.shape)}"
             )
         value.set_value(array)
 
 
 def convert_to_float64(detector: paddle.nn.Layer) -> None:
-    """Everything in double, the cells' centres too, which ppdet makes in float32 whatever comes."""
+    """Convert a detector to float64 in place, also the anchor points, which ppdet keeps float32."""
     detector.to(dtype="float64")
     generate = detector.head._generate_anchors
 

@@ -1,4 +1,4 @@
-"""Runs the program of an inference folder and records it. Imported in Paddle's process only."""
+"""Records a run of an inference folder's program. Imported in Paddle's process only."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,9 +16,10 @@ from picodet.graphs import pdmodel, pir
 
 
 class PdmodelProgram:
-    """A loaded program, its graph, and how to run it."""
+    """A loaded `.pdmodel` program and its graph."""
 
     def __init__(self, prefix: Path) -> None:
+        """prefix: the program's path without suffix. Raises what pdmodel.read and Paddle raise."""
         parsed = pdmodel.read(prefix.with_suffix(".pdmodel"), prefix.with_suffix(WEIGHTS_SUFFIX))
         self.graph = parsed.graph
         self.input_shape = list(parsed.shapes[parsed.graph.inputs[0]])
@@ -40,27 +41,30 @@ def _legacy_ir() -> AbstractContextManager[Any]:
 
 
 class PirProgram:
-    """A loaded program, its graph, and how to run it."""
+    """A loaded PIR program (`.json`, Paddle 3) and its graph."""
 
     def __init__(self, prefix: Path) -> None:
+        """prefix: the program's path without suffix. Raises what pir.read and Paddle raise, and
+        RecordingError where Paddle changes the program. Sets a global flag of Paddle.
+        """
         parsed = pir.read(prefix.with_suffix(".json"), prefix.with_suffix(WEIGHTS_SUFFIX))
         self.graph = parsed.graph
         self.input_shape = list(parsed.shapes[parsed.graph.inputs[0]])
-        # with it, an operator may overwrite what it was given before that is fetched
+        # with the pass, an operator may overwrite its input before that is fetched
         paddle.set_flags({"FLAGS_pir_apply_inplace_pass": False})
         self._executor = paddle.static.Executor(paddle.CPUPlace())
         self._program = paddle.static.load_inference_model(str(prefix), self._executor)[0]
         operators = list(self._program.global_block().ops)
         if tuple(op.name() for op in operators) != parsed.operators:
             raise RecordingError(
-                f"{prefix}.json: Paddle {paddle.__version__} changes its operators as it loads "
-                "it; the version that wrote it is expected"
+                f"{prefix}.json: Paddle {paddle.__version__} changes the program's operators on "
+                "loading; use the Paddle version that wrote it"
             )
         results = [op.results() for op in operators]
         self._values = {name: results[i][j] for name, (i, j) in parsed.results.items()}
         for op in operators:
             if op.name() == pir.FETCH:
-                op.erase()  # `run` fetches into the same places
+                op.erase()  # `run` fetches into the same slots
 
     def run(self, feed: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
         """The values of the named tensors."""
@@ -77,8 +81,8 @@ def record_program(
 ) -> GraphRecord:
     """Run the program on images [1, 3, H, W] and scale_factor [2] (y, x), on the CPU.
 
-    Raises CheckpointError for a folder that is none, RecordingError for a program that is no
-    PicoDet's.
+    Switches Paddle to static mode. Raises CheckpointError or GraphError for a folder without a
+    program or for a program that is not a PicoDet's, RecordingError where it cannot be run.
     """
     file = find_program(folder)
     paddle.enable_static()
@@ -94,7 +98,7 @@ def record_program(
     feed = {name: known_inputs[name] for name in program.graph.inputs if name in known_inputs}
     if unknown := set(program.graph.inputs) - set(feed):
         raise RecordingError(
-            f"{file}: wants the inputs {', '.join(sorted(unknown))} besides the picture; of them "
-            "only scale_factor is known"
+            f"{file}: unknown inputs {', '.join(sorted(unknown))}; expected the image and "
+            "scale_factor only"
         )
     return record_graph(program.graph, lambda names: program.run(feed, names), writer, progress)

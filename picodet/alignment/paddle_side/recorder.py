@@ -1,4 +1,4 @@
-"""Records ppdet itself, from a `.pdparams`. Imported in Paddle's own process only."""
+"""Records ppdet's preprocessing and forward pass. Imported in Paddle's process only."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,10 @@ from picodet.graphs.operators import TensorKey
 def preprocess(
     image_path: Path, size: tuple[int, int], preprocessing: Preprocessing
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """What each of ppdet's transforms makes of a picture, and the scale factor [2] (y, x)."""
+    """The image after each of ppdet's transforms, and the scale factor [2] (y, x).
+
+    size: height, width. Arrays are [H, W, 3] except normalise, [3, height, width] float32.
+    """
     sample = {"im_file": str(image_path), "im_id": np.array([0]), "keep_ori_im": True}
     sample = Decode()(sample)
     steps = {"decode": sample["ori_image"], "colour": sample["image"]}
@@ -40,8 +43,11 @@ def preprocess(
 def record_preprocessing(
     image_path: Path, config: ModelConfig, writer: RecordingWriter
 ) -> tuple[NetworkInput, tuple[PreprocessingStep, ...]]:
-    """A picture as ppdet feeds it to the network, and every step on the way."""
-    read_image(image_path)  # ppdet goes on without a word where it cannot be decoded
+    """The network's input that ppdet makes of an image, and every step of its preprocessing.
+
+    Raises ImageError for a file that cannot be decoded.
+    """
+    read_image(image_path)  # ppdet silently continues where it cannot be decoded
     unique_arrays, scale_factor = preprocess(image_path, config.input_size, config.preprocessing)
     with use_kernels("portable"):
         portable, _ = preprocess(image_path, config.input_size, config.preprocessing)
@@ -61,7 +67,10 @@ def record_forward(
     network_input: NetworkInput,
     progress: Callable[[int, int], None],
 ) -> tuple[tuple[RecordedCall, ...], RecordedOutputs]:
-    """Every call of every layer in the order in which they return, and what came out."""
+    """Run the detector; every call of every layer, in the order of their returns, and the outputs.
+
+    Leaves its hooks on the detector.
+    """
     calls: list[RecordedCall] = []
     numbers: dict[str, int] = {}
     predicted: dict[str, np.ndarray] = {}
@@ -70,7 +79,7 @@ def record_forward(
     def hook(path: str) -> Callable[[paddle.nn.Layer, Any, Any], None]:
         def keep(layer: paddle.nn.Layer, inputs: Any, outputs: Any) -> None:
             number = numbers[path] = numbers.get(path, -1) + 1
-            # without their values inputs are of no use: a layer cannot be fed samples
+            # samples of inputs are useless: a layer cannot run on them
             input_keys = () if writer.samples else tuple(map(writer.add, unique_arrays(inputs)))
             output_arrays = unique_arrays(outputs)
             calls.append(
@@ -112,19 +121,22 @@ def record_forward(
 def post_process(
     detector: paddle.nn.Layer, boxes: paddle.Tensor, scores: paddle.Tensor, scale_factor: np.ndarray
 ) -> np.ndarray:
-    """[N, 6] of class, score, xyxy in the picture: ppdet's own last step."""
+    """ppdet's post-processing of boxes [1, A, 4] and scores [1, C, A].
+
+    scale_factor [2] (y, x) -> [N, 6] of class, score, xyxy in pixels of the image.
+    """
     scale = paddle.to_tensor(scale_factor[None].astype(boxes.numpy().dtype))
     kept: np.ndarray = detector.head.post_process((scores, boxes), scale)[0].numpy()
     return kept.reshape(-1, 6)
 
 
 def record_probes(nms: MultiClassNMS, writer: RecordingWriter) -> dict[str, TensorKey]:
-    """ppdet's answers to probes.py."""
+    """Store ppdet's answers to probes.py and return their keys."""
     answers = answer_probes(nms)
     with use_kernels("portable"):
         portable = answer_preprocessing()
-    # of a picture the key is enough, which tells whether arrays are equal; but not where another
-    # machine's kernels make another of it
+    # the key of a preprocessed image is enough to compare it, except where it depends on the
+    # machine's resize kernels
     return {
         name: writer.add(
             answer, whole=name not in portable or not np.array_equal(answer, portable[name])
@@ -134,7 +146,7 @@ def record_probes(nms: MultiClassNMS, writer: RecordingWriter) -> dict[str, Tens
 
 
 def answer_probes(nms: MultiClassNMS) -> dict[str, np.ndarray]:
-    """What ppdet makes of each question."""
+    """ppdet's answers to all probes, by name."""
 
     def run_nms(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
         tensors = (paddle.to_tensor(array[None]) for array in (boxes, scores))
@@ -145,7 +157,7 @@ def answer_probes(nms: MultiClassNMS) -> dict[str, np.ndarray]:
 
 
 def answer_preprocessing() -> dict[str, np.ndarray]:
-    """What ppdet makes of the questions about preprocessing."""
+    """ppdet's answers to the preprocessing probes, by name."""
     return probes.collect_preprocessing(_preprocessed)
 
 
@@ -155,7 +167,7 @@ def _preprocessed(image_path: Path, size: tuple[int, int], interp: int) -> np.nd
 
 
 def _decode() -> tuple[np.ndarray, np.ndarray]:
-    """ppdet's head, whose predictors are replaced by what the probe says they put out."""
+    """Run ppdet's head of 2021 on the probe's outputs of its predictors."""
     heads = probes.head_outputs()
     head = model.build_head(probes.NUM_CLASSES, probes.NUM_BINS - 1)
     _replace_forward(head.head_cls_list, heads)
@@ -163,7 +175,7 @@ def _decode() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _decode_aligned() -> tuple[np.ndarray, np.ndarray]:
-    """The same of ppdet's head of 2022."""
+    """Run ppdet's head of 2022 on the probe's outputs of its predictors."""
     heads = probes.head_v2_outputs()
     head = model.build_head_v2(probes.NUM_CLASSES, probes.NUM_BINS - 1)
     parts = zip(*heads, strict=True)
@@ -181,7 +193,7 @@ def _replace_forward(layers: Iterable[paddle.nn.Layer], outputs: Iterable[np.nda
 
 
 def _answer(head: pico_head.PicoHead, maps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes and scores; of the maps only the sizes are looked at."""
+    """Boxes [A, 4] and scores [C, A]; only the sizes of the maps matter."""
     head.conv_feat.forward = lambda feature, level: (feature, feature)
     with paddle.no_grad():
         scores, boxes = head([paddle.to_tensor(array) for array in maps])
@@ -191,7 +203,7 @@ def _answer(head: pico_head.PicoHead, maps: Sequence[np.ndarray]) -> tuple[np.nd
 def _head_scores_and_reg(
     predicted: Mapping[str, np.ndarray], level: int, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores [1, C, cells] and sides [1, 4 * bins, cells], which one predictor puts out."""
+    """Scores [1, C, anchors] and reg [1, 4 * bins, anchors] of one level, from its predictor."""
     flat = _flatten_map(predicted[f"head.head_cls{level}"])
     scores = paddle.nn.functional.sigmoid(flat[:, :num_classes])
     return scores.numpy(), flat[:, num_classes:].numpy()
@@ -200,7 +212,7 @@ def _head_scores_and_reg(
 def _head_v2_scores_and_reg(
     predicted: Mapping[str, np.ndarray], level: int, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same of three predictors; the score as in heads/pico_head.py:609 of ppdet 2.6.0."""
+    """The same from three predictors; the score as in heads/pico_head.py:609 of ppdet 2.6.0."""
     classes, alignment = (
         paddle.nn.functional.sigmoid(_flatten_map(predicted[path]))
         for path in (f"head.head_cls{level}", f"head.cls_align.{level}")
@@ -210,22 +222,22 @@ def _head_v2_scores_and_reg(
 
 
 def _flatten_map(predicted: np.ndarray) -> paddle.Tensor:
-    """[1, C, h, w] -> [1, C, cells]."""
+    """[1, C, h, w] -> [1, C, h * w]."""
     return paddle.to_tensor(predicted.reshape(*predicted.shape[:2], -1))
 
 
-# the layers whose outputs are the heads', and what they amount to
+# the layers whose outputs are the head's, and how to combine those
 PREDICTOR = re.compile(r"head\.(head_cls\d+|head_reg\d+|cls_align\.\d+)$")
 HEADS = {"pico_head": _head_scores_and_reg, "pico_head_v2": _head_v2_scores_and_reg}
 
 
 def named_layers(detector: paddle.nn.Layer) -> dict[str, paddle.nn.Layer]:
-    """Every layer once, in ppdet's order, by its name or by the first of two."""
+    """Every layer once, in ppdet's order, by its canonical name."""
     return {model.canonical_name(name): layer for name, layer in detector.named_sublayers()}
 
 
 def unique_arrays(value: Any) -> list[np.ndarray]:
-    """The tensors in what a layer takes or returns, each once."""
+    """The tensors in a layer's inputs or outputs as arrays, each once."""
     tensors = {id(tensor): tensor for tensor in _tensors(value)}
     return [tensor.numpy() for tensor in tensors.values()]
 

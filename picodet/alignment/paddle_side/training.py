@@ -1,6 +1,6 @@
-"""Trains ppdet itself for a few steps, and records them. Imported in Paddle's own process only.
+"""Records a few training steps of ppdet. Imported in Paddle's process only.
 
-The numbers are those of configs/picodet of PaddleDetection 666f597, with the lines they stand in.
+The values are those of configs/picodet of PaddleDetection 666f597, with file and line.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,12 +33,12 @@ OPTIMIZER = OptimizerBuilder(  # _base_/optimizer_300e.yml:13-18
     regularizer={"factor": 4e-5, "type": "L2"}, optimizer={"momentum": 0.9, "type": "Momentum"}
 )
 STATIC_EPOCHS = 100  # _base_/picodet_v2.yml:40
-# ppdet's names of the terms, and ours
+# ppdet's names of the loss terms -> those in a recording
 TERMS = {"loss_vfl": "varifocal", "loss_bbox": "boxes", "loss_dfl": "sides"}
 STATISTICS = ("._mean", "._variance")
 
 DigestTensor = Callable[[np.ndarray], TensorDigest]
-# which pictures have boxes [B] -> the box of each cell, -1 for none, and its quality: [B, A] each
+# which images have boxes [B] -> box index per anchor point, -1 for none, and quality, [B, A] each
 AssignmentReader = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -52,9 +52,9 @@ def record_run(
     steps: int,
     digest: DigestTensor,
 ) -> TrainingRun:
-    """Train from the detector's present weights on; afterwards they are others.
+    """Train the detector in place, from its present weights, and record the steps.
 
-    `digest` makes of a tensor what is recorded of it.
+    images [B, 3, H, W], normalized; lr: constant; digest: reduces a tensor to what is recorded.
     """
     head = detector.head
     aligned = isinstance(head, pico_head.PicoHeadV2)
@@ -90,7 +90,7 @@ def record_run(
 
 
 def add_training_parts(detector: paddle.nn.Layer) -> None:
-    """Give the head what it is trained with, which a forward pass needs nothing of."""
+    """Set the head's assigners and losses, which only training needs."""
     head = detector.head
     if isinstance(head, pico_head.PicoHeadV2):
         # _base_/picodet_v2.yml:39-58
@@ -111,7 +111,7 @@ def add_training_parts(detector: paddle.nn.Layer) -> None:
 
 @contextmanager
 def ready_to_train(detector: paddle.nn.Layer, float64: bool) -> Iterator[None]:
-    """Ready to be trained; in double Paddle and ppdet themselves are others until this ends."""
+    """Prepare a detector for training. float64 patches Paddle and ppdet until the block ends."""
     add_training_parts(detector)
     with ExitStack() as stack:
         if float64:
@@ -122,9 +122,9 @@ def ready_to_train(detector: paddle.nn.Layer, float64: bool) -> Iterator[None]:
 
 @contextmanager
 def _float64_training(head: paddle.nn.Layer) -> Iterator[None]:
-    """Where ppdet says float32 whatever comes, and where Paddle's kernel does.
+    """Patch the places where ppdet, or a kernel of Paddle, computes in float32 regardless of input.
 
-    The gradient of its adaptive average is divided in float32: 3e-8 off, from one pixel on.
+    The gradient of Paddle's adaptive average pooling is divided in float32, an error of 3e-8.
     """
     center_points = head.get_single_level_center_point
 
@@ -146,14 +146,14 @@ def _float64_training(head: paddle.nn.Layer) -> Iterator[None]:
 
 
 def _global_avg_pool(x: paddle.Tensor, *_: Any, **__: Any) -> paddle.Tensor:
-    """Of a whole map, which is all that PicoDet asks for."""
+    """Average pooling to 1x1, the only size that PicoDet uses: [B, C, H, W] -> [B, C, 1, 1]."""
     return x.mean(axis=[2, 3], keepdim=True)
 
 
 def _make_batch(
     images: np.ndarray, boxes: GroundTruth, epoch: int, aligned: bool
 ) -> dict[str, Any]:
-    """As ppdet's reader hands it over: lists in 2021, padded arrays in 2022."""
+    """A batch in the form of ppdet's reader: lists in 2021, padded arrays in 2022."""
     dtype = images.dtype
     batch: dict[str, Any] = {"im_id": paddle.arange(len(images))[:, None], "epoch_id": epoch}
     if aligned:
@@ -177,7 +177,7 @@ def _make_batch(
 
 @contextmanager
 def _watch_simota(head: paddle.nn.Layer) -> Iterator[AssignmentReader]:
-    """What SimOTA assigns; it is asked picture by picture, but for those without boxes."""
+    """Record what SimOTA assigns; it is called once per image that has boxes."""
     boxes: list[np.ndarray] = []
     targets: list[np.ndarray] = []
     assigner, loss = head.assigner, head.loss_vfl
@@ -207,7 +207,7 @@ def _watch_simota(head: paddle.nn.Layer) -> Iterator[AssignmentReader]:
 
 @contextmanager
 def _watch_batch_assigners(head: paddle.nn.Layer) -> Iterator[AssignmentReader]:
-    """What the assigners of 2022 assign, to the whole batch at once."""
+    """Record what the assigners of 2022 assign; they are called once for the whole batch."""
     found: list[tuple[np.ndarray, np.ndarray]] = []
 
     def keep(_: Any, __: Any, assigned: tuple[paddle.Tensor, ...]) -> None:
@@ -236,7 +236,7 @@ def _gradients(parameters: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tens
 def _momentum_buffers(
     parameters: Mapping[str, paddle.Tensor], optimizer: paddle.optimizer.Optimizer
 ) -> dict[str, paddle.Tensor]:
-    """Paddle knows them by its own names for parameters, and numbers the optimisers."""
+    """Paddle stores them by its internal names of parameters and a number of the optimizer."""
     buffers = {
         name.rpartition("_velocity_")[0]: value for name, value in optimizer.state_dict().items()
     }
@@ -249,12 +249,12 @@ def _bn_statistics(detector: paddle.nn.Layer) -> dict[str, paddle.Tensor]:
 
 
 def _digests(tensors: Mapping[str, paddle.Tensor], digest: DigestTensor) -> dict[str, TensorDigest]:
-    """Each once, by the first of its names."""
+    """Digests by the tensors' canonical names."""
     return {model.canonical_name(name): digest(value.numpy()) for name, value in tensors.items()}
 
 
 def record_learning_rates(schedule: Schedule, steps_per_epoch: int) -> LearningRates:
-    """ppdet's own, of the first iterations, the last ones and some between them."""
+    """ppdet's learning rates of the first iterations, the last ones and some in between."""
     decay = CosineDecay(
         schedule.decay_epochs,
         min_lr_ratio=schedule.end_ratio,

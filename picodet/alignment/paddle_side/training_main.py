@@ -1,6 +1,6 @@
-"""Records a training inside Paddle's own process, as paddle_main.py does a forward pass.
+"""Records ppdet's training in Paddle's process, as main.py records a forward pass.
 
-`main` takes a TrainingOrder as JSON. Needs paddlepaddle, ppdet and NumPy; no torch.
+`main` takes a TrainingRecordRequest as JSON. Needs paddlepaddle, ppdet and NumPy; no torch.
 """
 
 from functools import partial
@@ -25,18 +25,21 @@ from picodet.paddle_process.worker import ProgressCallback, run_work
 from picodet.system.versions import versions
 from picodet.training.recipes.schema import TaskAligned
 
-STEPS_PER_EPOCH = 20  # of the learning rates that are recorded; COCO's would take long
-EMPTY_LAST_IMAGE = "last picture without boxes"
+STEPS_PER_EPOCH = 20  # for the recorded learning rates; as many as COCO has would take long
+EMPTY_LAST_IMAGE = "last picture without boxes"  # in the names of runs, as in older recordings
 
 
 def main(request: str) -> None:
-    """Carry out one order."""
+    """Make the recording of a TrainingRecordRequest in JSON; errors go to standard output."""
     parsed = TrainingRecordRequest.from_json(request)
     run_work(lambda progress: record(parsed, progress))
 
 
 def record(request: TrainingRecordRequest, progress: ProgressCallback) -> None:
-    """Train ppdet with the weights of a `.pdparams` or `.pdema`, or of a training's folder."""
+    """Train ppdet for a few steps and write what it did to `request.out`.
+
+    Raises a PicoDetError where that fails.
+    """
     checkpoint = load(request.reference, request.input_size)
     if request.batch:
         batch = read_batch(request.batch, len(checkpoint.config.classes))
@@ -52,8 +55,8 @@ def record_training(
     request: TrainingRecordRequest,
     progress: ProgressCallback,
 ) -> TrainingRecording:
-    """Every run on the batch, each from the checkpoint's weights on."""
-    import paddle  # noqa: PLC0415 (only now: it takes seconds)
+    """All runs on the batch, each starting from the checkpoint's weights."""
+    import paddle  # noqa: PLC0415 (after the checks: it takes seconds)
 
     from picodet.alignment.paddle_side import model, training  # noqa: PLC0415
 
@@ -90,7 +93,7 @@ def record_training(
 def _plan_runs(
     config: ModelConfig, batch: TrainingBatch, steps: int
 ) -> list[tuple[str, int, GroundTruth, int]]:
-    """Names of runs, the epochs that they are of, what there is to find, and how many steps."""
+    """Of each run: its name, its epoch, the ground truth and the number of steps."""
     assignment = recipe_of(config).assignment
     epochs = {"SimOTA": 0}
     if isinstance(assignment, TaskAligned):

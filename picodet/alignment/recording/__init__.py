@@ -1,1 +1,1 @@
-"""What a reference did with one input, as a file: its index, reading, writing, and the probes."""
+"""Recordings of what a reference computes from one input: index, reader, writer and probes."""

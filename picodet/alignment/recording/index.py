@@ -1,6 +1,6 @@
-"""The index of a recording: everything of it but the values of its tensors.
+"""The index of a recording: everything except the values of its tensors.
 
-Plain data, to JSON and back; recording_writer.py writes it and recording.py reads it.
+Plain data, converted to JSON and back; writer.py writes it and reader.py reads it.
 """
 
 import hashlib
@@ -11,13 +11,13 @@ import numpy as np
 
 from picodet.graphs.operators import Operator, Source, TensorKey
 
-INDEX_KEY = "picodet_recording"  # the key of the index in the header of the file
+INDEX_KEY = "picodet_recording"  # the key of the index in the safetensors header
 FORMAT_VERSION = 1
-# a weight that no operator takes: what an export of ours says that the bins stand for
+# a weight that no operator takes: the values of the bins, from the metadata of picodet's exports
 METADATA_PROJECT = "metadata: project"
 SAMPLES_KEY = "samples"  # all samples of a summary, float64, in the order of the index's tensors
 
-SAFETENSORS_DTYPES = {  # safetensors' names
+SAFETENSORS_DTYPES = {  # NumPy's names -> safetensors' names
     "float64": "F64",
     "float32": "F32",
     "int64": "I64",
@@ -29,12 +29,15 @@ ReferenceKind = Literal["ppdet", "paddle program", "onnx"]
 
 
 def sample_positions(size: int, count: int) -> np.ndarray:
-    """Where in a flat tensor the samples of a summary were taken: evenly, both ends included."""
+    """Positions [min(size, count)] of a summary's samples in a flat tensor, evenly spaced.
+
+    The first and the last value are included.
+    """
     return np.linspace(0, size - 1, min(size, count)).astype(int)
 
 
 def content_key(array: np.ndarray) -> TensorKey:
-    """Equal arrays have equal keys, bit for bit, and others have not."""
+    """A hash of dtype, shape and bytes: the same for two arrays only if they are bitwise equal."""
     array = np.asarray(array, order="C")
     digest = hashlib.sha256(f"{array.dtype.name}{array.shape}".encode())
     digest.update(array.data)
@@ -43,20 +46,20 @@ def content_key(array: np.ndarray) -> TensorKey:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """What the index says of one tensor; `low` to `mean` are of its finite values."""
+    """Shape, dtype and statistics of one tensor; `low`, `high` and `mean` of its finite values."""
 
     shape: tuple[int, ...]
     dtype: str  # NumPy's name
     low: float
     high: float
     mean: float
-    nan: int  # how many values are NaN
-    inf: int
+    nan: int  # number of NaN values
+    inf: int  # number of infinite values
 
 
 @dataclass(frozen=True)
 class Weight:
-    """A tensor of the reference's checkpoint or graph, by the name it has there."""
+    """A tensor of the reference's checkpoint or graph, by its name there."""
 
     name: str
     key: TensorKey
@@ -64,7 +67,7 @@ class Weight:
 
 @dataclass(frozen=True)
 class PreprocessingStep:
-    """What one step of preprocessing made of the picture: decode, colour, resize, normalise."""
+    """The image after one preprocessing step, named decode, colour, resize or normalise."""
 
     name: str
     key: TensorKey
@@ -74,30 +77,30 @@ class PreprocessingStep:
 class RecordedCall:
     """One call of one layer. A tensor that a layer takes or returns twice is listed once."""
 
-    path: str  # as the reference spells it: backbone._conv1._conv
-    number: int  # of the calls of this layer, from 0
-    type: str
+    path: str  # in the reference's spelling: backbone._conv1._conv
+    number: int  # which call of this layer, from 0
+    type: str  # class name of the layer
     inputs: tuple[TensorKey, ...]
     outputs: tuple[TensorKey, ...]
 
 
 @dataclass(frozen=True)
 class PreprocessingSettings:
-    """What the reference says of preprocessing."""
+    """The preprocessing that the reference's files state."""
 
     size: tuple[int, int]  # height, width
-    interp: int
-    mean: tuple[float, float, float]
+    interp: int  # OpenCV's number of the interpolation
+    mean: tuple[float, float, float]  # RGB, of values in 0 .. 1
     std: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class RecordedOutputs:
-    """What came out, as far as the reference goes: heads always, decoding and NMS perhaps.
+    """The reference's outputs: always those of the heads, and those of decoding and NMS if any.
 
-    scores [1, C, cells] probabilities and sides [1, 4 * bins, cells] logits, one of each per level;
-    boxes [1, A, 4] xyxy in pixels of the network's input and their scores [1, C, A], before NMS;
-    kept [N, 6] of class, score, xyxy in pixels of the picture.
+    scores [1, C, anchors] probabilities and sides [1, 4 * bins, anchors] regression logits, one of
+    each per level; boxes [1, A, 4] xyxy in pixels of the network's input and their scores
+    [1, C, A], before NMS; kept [N, 6] of class, score, xyxy in pixels of the image.
     """
 
     scores: tuple[TensorKey, ...]
@@ -109,42 +112,44 @@ class RecordedOutputs:
 
 @dataclass(frozen=True)
 class Index:
-    """Everything of a recording but the values of its tensors."""
+    """Everything in a recording except the values of its tensors."""
 
     kind: ReferenceKind
-    file: str  # name of what was recorded
-    sha256: str  # of that file, or of the weights' file of a folder
-    versions: dict[str, str]  # of Paddle, ppdet, onnxruntime, NumPy ..: whatever took part
+    file: str  # name of the recorded file
+    sha256: str  # of that file; of a folder, of its file of weights
+    versions: dict[str, str]  # of Paddle, ppdet, onnxruntime, NumPy ..: whatever was used
     precision: Literal["float32", "float64"]
     samples: int  # per tensor; 0 in a full recording
-    input: TensorKey  # [1, 3, H, W], what the network was fed
-    picture: TensorKey | None  # the encoded picture, byte for byte
-    scale_factor: tuple[float, float]  # (y, x): the input's size over the picture's
+    input: TensorKey  # [1, 3, H, W], the network's input
+    picture: TensorKey | None  # the encoded image, byte for byte
+    scale_factor: tuple[float, float]  # (y, x): the input's size over the image's
     settings: PreprocessingSettings | None
     weights: tuple[Weight, ...]
     steps: tuple[PreprocessingStep, ...]
-    calls: tuple[RecordedCall, ...]  # of a reference that has layers
+    calls: tuple[RecordedCall, ...]  # empty for a static graph
     operators: tuple[Operator, ...]  # of a static graph
     ending: RecordedOutputs
-    probes: dict[str, TensorKey]  # the reference's answers to probes.py, where it could be asked
+    probes: dict[str, TensorKey]  # the reference's answers to probes.py; empty for a static graph
     tensors: dict[TensorKey, TensorInfo]
-    # what resized the picture: resize_kernels.fingerprint; older recordings, and arrays, have none
+    # resize_kernels.fingerprint of the resize; empty in older recordings and for --input arrays
     kernels: dict[str, str] = field(default_factory=dict)
-    classes: tuple[str, ...] | None = None  # their names, where the reference says them
+    classes: tuple[str, ...] | None = None  # class names, if the reference states them
 
 
 def to_json(index: Index) -> dict[str, Any]:
-    """What `from_json` reads."""
+    """The index as plain values for JSON; `from_json` is the inverse."""
     return {"format": FORMAT_VERSION, **asdict(index)}
 
 
 def from_json(content: dict[str, Any]) -> Index:
-    """The inverse of `to_json`; a file is not trusted to hold what it should.
+    """The inverse of `to_json`, which checks types: files are not trusted.
 
-    Raises KeyError, TypeError, ValueError or AttributeError for what is no index.
+    Raises KeyError, TypeError, ValueError or AttributeError if it is not an index.
     """
     if content["format"] != FORMAT_VERSION:
-        raise ValueError(f"format {content['format']!r:.20}, this version reads {FORMAT_VERSION}")
+        raise ValueError(
+            f"format version {content['format']!r:.20}; this picodet reads {FORMAT_VERSION}"
+        )
     tensors = {
         str(key): TensorInfo(
             shape=tuple(int(n) for n in value["shape"]),
@@ -232,7 +237,7 @@ def _names(values: Any) -> tuple[str, ...] | None:
 
 
 def settings_from_json(content: dict[str, Any]) -> PreprocessingSettings:
-    """The inverse of `asdict`."""
+    """The inverse of `asdict`. Raises KeyError, TypeError or ValueError."""
     height, width = (int(v) for v in content["size"])
     mean, std = (_rgb(content[name]) for name in ("mean", "std"))
     return PreprocessingSettings((height, width), int(content["interp"]), mean, std)

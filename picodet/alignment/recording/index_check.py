@@ -1,7 +1,7 @@
-"""What has to hold between the parts of a recording's index, whoever wrote it. NumPy only.
+"""Consistency checks of a recording's index. NumPy only.
 
-Whatever reads a recording later relies on it: which tensors have which form, that an operator takes
-what comes before it, that names stand once. Reading one key as another is so found at once.
+Every reader of a recording relies on them: shapes and dtypes of tensors, operators that only use
+outputs of earlier ones, unique names. A file whose keys are swapped is so rejected at once.
 """
 
 import math
@@ -18,9 +18,9 @@ from picodet.graphs.operators import Operator, TensorKey
 
 STEPS = ("decode", "colour", "resize", "normalise")
 FLOATS = ("float32", "float64")
-MAX_GRAPH_INPUTS = 2  # of a graph: the image and its scale factor, in any order
-MAX_VALUES = 1 << 40  # values of a tensor of which there are samples
-# what an operator of a kind must have: a name for each of its weights
+MAX_GRAPH_INPUTS = 2  # the image and its scale factor, in any order
+MAX_VALUES = 1 << 40  # of a tensor that is stored as samples
+# the weights that an operator of a kind must have
 REQUIRED_WEIGHTS = {
     "conv": {"weight"},
     "batch_norm": {"weight", "bias", "running_mean", "running_var"},
@@ -28,7 +28,7 @@ REQUIRED_WEIGHTS = {
 
 
 def check_index(index: Index) -> None:
-    """Raise ValueError where two parts do not belong together."""
+    """Raise ValueError where parts of the index contradict each other."""
     tensors = index.tensors
     for key, info in tensors.items():
         if min(info.shape, default=1) < 0 or math.prod(info.shape) > MAX_VALUES:
@@ -40,13 +40,15 @@ def check_index(index: Index) -> None:
         or input_info.shape[:2] != (1, 3)
     ):
         raise ValueError(
-            f"the input is {_describe(input_info)}; [1, 3, H, W] {index.precision} is expected"
+            f"the input is {_describe(input_info)}; expected [1, 3, H, W] {index.precision}"
         )
     check_input_size((input_info.shape[2], input_info.shape[3]))
     if index.picture is not None:
         _check_tensor(tensors[index.picture], "the image", [None], ["uint8"])
     if not all(math.isfinite(factor) and factor > 0 for factor in index.scale_factor):
-        raise ValueError(f"a scale factor of {list(index.scale_factor)}")
+        raise ValueError(
+            f"the scale factor is {list(index.scale_factor)}; expected positive numbers"
+        )
     if index.settings is not None:
         _check_settings(index.settings)
     _check_steps(index)
@@ -54,7 +56,7 @@ def check_index(index: Index) -> None:
     _unique("call", [(call.path, call.number) for call in index.calls])
     for call in index.calls:
         if call.number < 0:
-            raise ValueError(f"call {call.number} of {call.path!r:.80}")
+            raise ValueError(f"{call.path!r:.80} has call number {call.number}; expected 0 or more")
     _check_operators(index.operators, {weight.name for weight in index.weights})
     _check_outputs(index.ending, tensors)
     _check_probes(index.probes, tensors)
@@ -64,16 +66,18 @@ def _check_settings(settings: PreprocessingSettings) -> None:
     check_input_size(settings.size)
     numbers = (*settings.mean, *settings.std)
     if not all(map(math.isfinite, numbers)) or 0 in settings.std or settings.interp not in range(5):
-        raise ValueError(f"settings {settings!s:.200}")
+        raise ValueError(f"impossible preprocessing settings {settings!s:.200}")
 
 
 def _check_steps(index: Index) -> None:
     names = [step.name for step in index.steps]
     _unique("step", names)
     if unknown := set(names) - {*STEPS}:
-        raise ValueError(f"a step {min(unknown)!r:.40}; {', '.join(STEPS)} are known")
+        raise ValueError(
+            f"unknown preprocessing step {min(unknown)!r:.40}; expected {', '.join(STEPS)}"
+        )
     if names and index.picture is None:
-        raise ValueError("steps of preprocessing, and no image that they were made of")
+        raise ValueError("it has preprocessing steps, but no image")
     for step in index.steps:
         shape: list[int | None] = [None, None, 3]
         if step.name == "normalise":
@@ -85,28 +89,33 @@ def _check_operators(operators: Sequence[Operator], weights: set[str]) -> None:
     for i, operator in enumerate(operators):
         what = f"operator {operator.name!r:.80}"
         if not operator.outputs:
-            raise ValueError(f"{what} gives nothing")
+            raise ValueError(f"{what} has no outputs")
         for source in operator.sources:
             if not -1 <= source.operator < i:
-                raise ValueError(f"{what} takes from operator {source.operator}, it is {i} itself")
+                raise ValueError(
+                    f"{what} takes an output of operator {source.operator}, but is operator {i} "
+                    "itself; expected an earlier one"
+                )
             is_graph_input = source.operator < 0
             num_outputs = (
                 MAX_GRAPH_INPUTS if is_graph_input else len(operators[source.operator].outputs)
             )
             if not 0 <= source.index < num_outputs:
-                raise ValueError(f"{what} takes output {source.index} of {num_outputs}")
+                raise ValueError(
+                    f"{what} takes output {source.index} of an operator with {num_outputs}"
+                )
         if unknown := set(operator.weights.values()) - weights:
             raise ValueError(f"{what} has a weight {min(unknown)!r:.80} that is not recorded")
-        if REQUIRED_WEIGHTS.get(operator.kind, set()) - operator.weights.keys():
-            raise ValueError(f"{what}, a {operator.kind}, has the weights {list(operator.weights)}")
+        if missing := REQUIRED_WEIGHTS.get(operator.kind, set()) - operator.weights.keys():
+            raise ValueError(f"{what}, a {operator.kind}, has no {min(missing)}")
 
 
 def _check_outputs(ending: RecordedOutputs, tensors: Mapping[TensorKey, TensorInfo]) -> None:
     levels = len(STRIDES)
     if not len(ending.scores) == len(ending.sides) == levels:
         raise ValueError(
-            f"scores of {len(ending.scores)} levels and sides of {len(ending.sides)}; {levels} "
-            "are expected"
+            f"scores of {len(ending.scores)} levels and sides of {len(ending.sides)}; expected "
+            f"{levels} each"
         )
     for name, keys in (("scores", ending.scores), ("sides", ending.sides)):
         channels = None
@@ -115,14 +124,14 @@ def _check_outputs(ending: RecordedOutputs, tensors: Mapping[TensorKey, TensorIn
             channels = tensors[key].shape[1]
     for scores, sides in zip(ending.scores, ending.sides, strict=True):
         if tensors[scores].shape[2] != tensors[sides].shape[2]:
-            raise ValueError("scores and sides of a level have other cells")
+            raise ValueError("scores and sides of a level have different numbers of anchor points")
     if ending.boxes is not None:
         _check_tensor(tensors[ending.boxes], "boxes", [1, None, 4])
     if ending.box_scores is not None:
         num_anchors = None if ending.boxes is None else tensors[ending.boxes].shape[1]
-        _check_tensor(tensors[ending.box_scores], "scores of boxes", [1, None, num_anchors])
+        _check_tensor(tensors[ending.box_scores], "box scores", [1, None, num_anchors])
     if ending.kept is not None:
-        _check_tensor(tensors[ending.kept], "what the NMS keeps", [None, 6])
+        _check_tensor(tensors[ending.kept], "the output of the NMS", [None, 6])
 
 
 def _check_probes(
@@ -140,13 +149,13 @@ def _check_probes(
 def _check_tensor(
     info: TensorInfo, name: str, shape: Sequence[int | None], dtypes: Sequence[str] = FLOATS
 ) -> None:
-    """Raise ValueError for another form; None stands for any side."""
+    """Raise ValueError for another shape or dtype; None in `shape` stands for any size."""
     fits = len(info.shape) == len(shape) and all(
         side is None or side == found for side, found in zip(shape, info.shape, strict=True)
     )
     if not fits or info.dtype not in dtypes:
         text = ", ".join("any" if side is None else str(side) for side in shape)
-        raise ValueError(f"{name}: {_describe(info)}; [{text}] is expected")
+        raise ValueError(f"{name}: {_describe(info)}; expected [{text}] {' or '.join(dtypes)}")
 
 
 def _describe(info: TensorInfo) -> str:
@@ -157,5 +166,5 @@ def _unique(what: str, names: Iterable[object]) -> None:
     seen = set()
     for name in names:
         if name in seen:
-            raise ValueError(f"the {what} {name!s:.80} twice")
+            raise ValueError(f"duplicate {what} {name!s:.80}")
         seen.add(name)

@@ -1,4 +1,4 @@
-"""What the network is fed: an array, and the picture it came from. NumPy only."""
+"""The network's input: an array, and the image it was made from. NumPy only."""
 
 import json
 from dataclasses import dataclass, field
@@ -13,16 +13,16 @@ from picodet.formats.npz_files import ArrayFileError, read_npy, read_npz
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """An array [1, 3, H, W], the scale factor [2] (y, x), and the encoded picture, if any."""
+    """An array [1, 3, H, W], the scale factor [2] (y, x), and the encoded image, if any."""
 
     array: np.ndarray
     scale_factor: np.ndarray
     encoded_image: bytes | None
-    kernels: dict[str, str] = field(default_factory=dict)  # that resized it, by their fingerprint
-    is_portable: bool = True  # whether portable kernels make the same array of the picture
+    kernels: dict[str, str] = field(default_factory=dict)  # resize_kernels.fingerprint
+    is_portable: bool = True  # whether the portable resize kernels give the same array
 
     def save(self, path: Path) -> None:
-        """For another process of ours; `load` reads it."""
+        """Write an .npz for the recorder's process; `load` reads it."""
         encoded = np.frombuffer(self.encoded_image or b"", np.uint8)
         resized = np.array(json.dumps([self.kernels, self.is_portable]))
         arrays = {"array": self.array, "scale_factor": self.scale_factor, "picture": encoded}
@@ -30,6 +30,7 @@ class NetworkInput:
 
     @classmethod
     def load(cls, path: Path) -> "NetworkInput":
+        """Read what `save` wrote. Raises ArrayFileError or KeyError for another file."""
         stored = read_npz(path)
         encoded = stored["picture"].tobytes() or None
         resized = json.loads(str(stored["resized"]))
@@ -37,9 +38,9 @@ class NetworkInput:
 
 
 def read_array(path: Path) -> NetworkInput:
-    """A .npy of a preprocessed picture, which is then its own picture: the scale factor is 1.
+    """The network's input from a .npy [1, 3, H, W] of a preprocessed image; scale factor 1.
 
-    Raises RecordingError for anything that the network cannot be fed.
+    Raises RecordingError for a file that is not a valid input of the network.
     """
     try:
         array = read_npy(path)
@@ -47,13 +48,13 @@ def read_array(path: Path) -> NetworkInput:
         raise RecordingError(f"{path}: not a readable .npy: {error}") from error
     found = f"{list(array.shape)} {array.dtype}"
     if not (array.ndim == 4 and array.dtype.kind == "f"):
-        raise RecordingError(f"{path}: [1, 3, height, width] of floats is expected, found {found}")
+        raise RecordingError(f"{path}: {found}; expected [1, 3, height, width] of floats")
     if array.shape[:2] != (1, 3):
-        raise RecordingError(f"{path}: [1, 3, height, width] is expected, found {found}")
-    with np.errstate(over="ignore"):  # beyond float32 is Inf, and refused as that
+        raise RecordingError(f"{path}: {found}; expected [1, 3, height, width]")
+    with np.errstate(over="ignore"):  # what overflows float32 becomes Inf and is rejected below
         array = array.astype(np.float32)
     if not np.isfinite(array).all():
-        raise RecordingError(f"{path}: holds values that are NaN or Inf in float32")
+        raise RecordingError(f"{path}: values that are NaN or Inf in float32; expected finite ones")
     try:
         check_input_size((array.shape[2], array.shape[3]))
     except ValueError as error:

@@ -1,11 +1,11 @@
-"""Questions with hard edges that both sides are asked: ties, thresholds, degenerate boxes.
+"""Synthetic edge cases for both sides: ties, values at thresholds, degenerate boxes.
 
-One picture seldom has a score of exactly 0.025 or two boxes with an IoU between 0.60 and 0.61, so
-that its detections cannot show `>` where `>=` belongs. These inputs do. ppdet's answers are
-recorded with every run of it; for references without decoding, NMS or preprocessing (an ONNX that
-ends at the heads) those that came with the package count, probes.npz.
+One image rarely has a score of exactly 0.025 or two boxes with an IoU between 0.60 and 0.61, so
+its detections cannot reveal `>` in place of `>=`. These inputs can. ppdet's answers are recorded
+with every run of ppdet; references without decoding, NMS or preprocessing (an ONNX file of raw
+heads) are compared by the answers in the package, probes.npz.
 
-NumPy only; np.random.RandomState, whose streams are frozen for good.
+NumPy only; np.random.RandomState, whose streams never change.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,31 +20,31 @@ from picodet.data.resize_kernels import INTERP_NAMES
 from picodet.ops.anchor_points import feature_map_sizes
 
 IMAGE = Path(__file__).with_name("astronaut.png")  # NASA, public domain
-# Made by scripts/record/golden.py; of the pictures it holds the keys (index.content_key).
+# Made by scripts/record/golden.py; of preprocessed images it holds the keys (index.content_key).
 RECORDED_ANSWERS = Path(__file__).with_name("probes.npz")
 
-VERSION_KEY = "probes"  # under which the digest of the questions stands among an index's versions
-IMAGE_PREFIX = "preprocessing/"  # prefix of the answers of which the key is enough
+VERSION_KEY = "probes"  # the key of `questions_digest` in Index.versions
+IMAGE_PREFIX = "preprocessing/"  # prefix of the answers that are compared by their keys
 NMS_CASES = ("random", "ties", "thresholds", "degenerate", "top_k", "dense", "none")
 INTERPS = range(len(INTERP_NAMES))
-IMAGE_SIZE = (64, 96)  # that the picture is resized to
-HEAD_SIZE = (64, 96)  # input size that the heads below belong to
+IMAGE_SIZE = (64, 96)  # height and width that the image is resized to
+HEAD_SIZE = (64, 96)  # height and width of the network's input for the head outputs below
 NUM_CLASSES = 3
 NUM_BINS = 8
 HEAD_PREFIXES: Mapping[Head, str] = {
     "pico_head": "decoding",
     "pico_head_v2": "aligned decoding",
-}  # prefix of the answers
+}  # prefixes of the answers
 
-# [1, classes + 4 * bins, h, w] of each level, as the predictors of 2021 make them
+# per level [1, classes + 4 * bins, h, w], the outputs of the 2021 predictors
 HeadOutputs = list[np.ndarray]
-# of each level logits [1, classes, h, w], alignment [1, 1, h, w] and sides [1, 4 * bins, h, w],
-# as those of 2022 make them
+# per level class logits [1, classes, h, w], alignment [1, 1, h, w] and box distribution
+# [1, 4 * bins, h, w], the outputs of the 2022 predictors
 HeadV2Outputs = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 def nms_inputs(case: str) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes [A, 4] xyxy and scores [C, A] that try one convention of the NMS each."""
+    """Boxes [A, 4] xyxy and scores [C, A] of one of NMS_CASES, each testing one convention."""
     if case == "thresholds":
         return _threshold_cases()
     if case == "top_k":
@@ -62,15 +62,15 @@ def nms_inputs(case: str) -> tuple[np.ndarray, np.ndarray]:
         boxes[1::6] = boxes[1::6][:, [2, 3, 0, 1]]
     elif case == "none":
         scores *= 0.02
-    elif case == "dense":  # few survivors among many: the best few hundred are not enough
+    elif case == "dense":  # few boxes survive among many: the best few hundred are not enough
         boxes = np.resize(boxes[:9], boxes.shape) + boxes % np.float32(0.5)
     return boxes, scores
 
 
 def _threshold_cases() -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of boxes, each in a place of its own, with an IoU of 0.6 or just beside it.
+    """Pairs of boxes, far from other pairs, with an IoU of 0.6 or just above or below.
 
-    The first class keeps one or both of a pair; the scores of the second are 0.025 or beside it.
+    Class 0 keeps one or both of a pair; the scores of class 1 are 0.025 or just above or below.
     """
     boxes, scores = np.zeros((60, 4), np.float32), np.zeros((2, 60), np.float32)
     boxes[:, 0] = 20 * (np.arange(60) // 2)
@@ -85,7 +85,7 @@ def _threshold_cases() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _top_k_cases() -> tuple[np.ndarray, np.ndarray]:
-    """1,500 boxes in one place, but for some on both sides of the thousandth of its class."""
+    """1,500 equal boxes, except some around the 1000th of a class, which are moved away."""
     boxes = np.tile(np.array([0, 0, 50, 50], np.float32), (1500, 1))
     separated = [50, 150, 250, 350, 450, 998, 999, 1000, 1001, 1400]
     boxes[separated, ::2] += 100 * np.arange(1, 11, dtype=np.float32)[:, None]
@@ -94,7 +94,7 @@ def _top_k_cases() -> tuple[np.ndarray, np.ndarray]:
 
 
 def questions_digest() -> str:
-    """Of all questions: answers to others are of no use."""
+    """A hash of all probe inputs: recorded answers are valid only for the same inputs."""
     questions = [array for case in NMS_CASES for array in nms_inputs(case)]
     questions += [*head_outputs(), *(part for level in head_v2_outputs() for part in level)]
     joined = b"".join(array.tobytes() for array in questions) + IMAGE.read_bytes()
@@ -102,7 +102,7 @@ def questions_digest() -> str:
 
 
 def head_outputs() -> HeadOutputs:
-    """What four predictors might put out."""
+    """Synthetic outputs of the four 2021 predictors, for HEAD_SIZE."""
     random = np.random.RandomState(2021)
     channels = NUM_CLASSES + 4 * NUM_BINS
     return [
@@ -112,7 +112,10 @@ def head_outputs() -> HeadOutputs:
 
 
 def head_v2_outputs() -> HeadV2Outputs:
-    """Logits from where a probability is 1 to where a product of two is below any epsilon."""
+    """Synthetic outputs of the 2022 predictors, for HEAD_SIZE.
+
+    Logits range from a probability of 1 to a product of two below any epsilon.
+    """
     random = np.random.RandomState(2022)
     return [
         (
@@ -127,7 +130,7 @@ def head_v2_outputs() -> HeadV2Outputs:
 def collect_preprocessing(
     preprocess: Callable[[Path, tuple[int, int], int], np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """The part of `ask` that is about pictures."""
+    """One side's answers to the preprocessing probes; `preprocess` as in `collect_answers`."""
     return {f"{IMAGE_PREFIX}{interp}": preprocess(IMAGE, IMAGE_SIZE, interp) for interp in INTERPS}
 
 
@@ -136,10 +139,10 @@ def collect_answers(
     decode: Callable[[Head], tuple[np.ndarray, np.ndarray]],
     nms: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """One side's answers.
+    """One side's answers to all probes, by name.
 
-    preprocess(picture, (height, width), interp) -> [3, H, W]; decode(which of HEADS), of what
-    `heads` or `aligned_heads` says, -> boxes [A, 4] xyxy in pixels of the input and scores [C, A];
+    preprocess(image path, (height, width), interp) -> [3, H, W]; decode(head) of `head_outputs` or
+    `head_v2_outputs` -> boxes [A, 4] xyxy in pixels of the input and scores [C, A];
     nms(boxes, scores) -> [N, 6] of class, score, xyxy.
     """
     answers = collect_preprocessing(preprocess)

@@ -1,12 +1,12 @@
-"""A recording: what a reference did with one input, step by step, for whoever compares with it.
+"""Reads a recording: what a reference computed from one input, step by step.
 
-One `.safetensors` file. Its header holds the index, as JSON: every call of a layer, or every
-operator of a static graph, with the keys of the tensors that went in and out; the weights; what
-the picture went through; what came out in the end. The tensors lie beside it under their keys, and
-a key is made of the content, so that equal tensors are stored once. Reading one runs no code.
+A recording is one `.safetensors` file. Its header holds the index as JSON: every call of a layer,
+or every operator of a static graph, with the keys of its inputs and outputs; the weights; the
+preprocessing steps; the outputs. Tensors are stored under keys that are hashes of their content,
+so equal tensors are stored once. Reading a recording runs no code.
 
-A summary has the index whole, with the statistics of every tensor, but of a tensor's values only
-samples. NumPy only: a recording can be made where there is no torch (recording_writer.py).
+A summary has the whole index, with the statistics of every tensor, but only samples of the
+values. Recordings are made by writer.py, also where there is no torch.
 """
 
 import json
@@ -32,7 +32,7 @@ from picodet.graphs.operators import TensorKey
 
 
 def is_recording(path: Path) -> bool:
-    """Whether a file says that it is one; the rest is looked at when it is opened."""
+    """Whether the file's header has an index; the rest is checked by `Recording`."""
     if path.suffix != ".safetensors" or not path.is_file():
         return False
     try:
@@ -43,10 +43,10 @@ def is_recording(path: Path) -> bool:
 
 
 class Recording:
-    """An open recording; tensors are read when they are asked for. Close it, or use `with`."""
+    """An open recording, which reads tensors on demand. A `with` block closes its file."""
 
     def __init__(self, path: Path) -> None:
-        """Raises RecordingError for a file that is none."""
+        """Open a file and check its index. Raises RecordingError if it is not a recording."""
         self.path = path
         try:
             self._file = safe_open(regular_file(path), "np")
@@ -56,7 +56,8 @@ class Recording:
             raise RecordingError(f"{path}: not a readable recording: {error}") from error
         if content is None:
             raise RecordingError(
-                f"{path}: a .safetensors, but no recording; picodet-align record makes one"
+                f"{path}: a .safetensors file, but not a recording; make one with picodet-align "
+                "record"
             )
         self._names = frozenset(self._file.keys())
         try:
@@ -65,7 +66,7 @@ class Recording:
             self._check()
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise RecordingError(
-                f"{path}: its index is damaged: {type(error).__name__} {error}. Record it again"
+                f"{path}: the index is damaged: {type(error).__name__} {error}; record it again"
             ) from error
 
     def __enter__(self) -> "Recording":
@@ -80,11 +81,14 @@ class Recording:
         self._file.__exit__(kind, error, traceback)
 
     def has(self, key: TensorKey) -> bool:
-        """Whether all values of a tensor are there, not samples only."""
+        """Whether all values of a tensor are stored, not just samples."""
         return key in self._names
 
     def tensor(self, key: TensorKey) -> np.ndarray:
-        """All values of a tensor. Raises RecordingError where a summary has samples only."""
+        """All values of a tensor. Raises RecordingError if only samples are stored, or for damage.
+
+        Every call reads the file.
+        """
         if not self.has(key):
             raise RecordingError(
                 f"{self.path}: holds samples of this tensor only; record again without --summary"
@@ -93,11 +97,11 @@ class Recording:
         try:
             self._checksums.check(key, array)
         except ValueError as error:
-            raise RecordingError(f"{self.path}: is damaged: {error}. Record it again") from error
+            raise RecordingError(f"{self.path}: damaged: {error}; record it again") from error
         return array
 
     def samples(self, key: TensorKey) -> tuple[np.ndarray, np.ndarray]:
-        """Flat positions [n] of the values that are there, and the values [n]: all, or samples."""
+        """Flat positions [n] of the stored values, and the values [n]: all of them, or samples."""
         if self.has(key):
             flat = self.tensor(key).ravel()
             return np.arange(flat.size), flat
@@ -107,21 +111,22 @@ class Recording:
         return positions, values
 
     def _check(self) -> None:
-        """Every tensor that the index knows is there, in the shape that it says, or sampled."""
+        """Check that every tensor of the index is stored with its shape and dtype, or sampled."""
         check_index(self.index)
         for key in (self.index.picture, self.index.ending.kept):
             if key is not None and not self.has(key):
-                raise ValueError("the image, or what the NMS keeps, is there in samples only")
+                raise ValueError(
+                    "the image or the output of the NMS is stored as samples; expected all values"
+                )
         position = 0
-        self._sampled: dict[
-            TensorKey, tuple[int, int]
-        ] = {}  # where the samples are, and the tensor's size
+        # start of a tensor's samples, and the tensor's size
+        self._sampled: dict[TensorKey, tuple[int, int]] = {}
         for key, info in self.index.tensors.items():
             size = math.prod(info.shape)
             if self.has(key):
                 found = self._file.get_slice(key).get_shape()
                 if found != list(info.shape):
-                    raise ValueError(f"tensor {key} has the shape {found}, not {info.shape}")
+                    raise ValueError(f"tensor {key} has the shape {found}, not {list(info.shape)}")
                 dtype = self._file.get_slice(key).get_dtype()
                 if dtype != SAFETENSORS_DTYPES.get(info.dtype):
                     raise ValueError(f"tensor {key} is {dtype}, not {info.dtype}")
@@ -134,4 +139,4 @@ class Recording:
             raise ValueError("the samples are missing")
         self._samples = self.tensor(SAMPLES_KEY) if self._sampled else np.empty(0)
         if self._samples.shape != (position,):
-            raise ValueError(f"{self._samples.shape} samples, expected are {position}")
+            raise ValueError(f"samples {list(self._samples.shape)}; expected [{position}]")

@@ -1,6 +1,6 @@
-"""Writes a recording, a tensor at a time: nothing but the index stays in memory.
+"""Writes a recording one tensor at a time; only the index stays in memory.
 
-NumPy only, and no safetensors library: it runs inside a Paddle environment as it is.
+NumPy only, without the safetensors library, so it runs in any Paddle environment.
 """
 
 import json
@@ -30,13 +30,13 @@ from picodet.graphs.operators import TensorKey
 
 
 class RecordingWriter:
-    """Takes tensors one by one, then the index, and writes the file whole or not at all.
+    """Takes tensors one by one, then the index; writes the complete file or none.
 
-    To be used with `with`; until the end the tensors are in a nameless temporary file.
+    Use it in a `with` block; tensors are kept in an anonymous temporary file until `write`.
     """
 
     def __init__(self, samples: int) -> None:
-        """samples: how many values of each tensor are kept; 0 keeps all."""
+        """samples: number of values to keep of each tensor; 0 keeps all."""
         self.samples = samples
         self.tensors: dict[TensorKey, TensorInfo] = {}
         self._data = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
@@ -51,10 +51,16 @@ class RecordingWriter:
         self._data.close()
 
     def add(self, array: np.ndarray, whole: bool = False) -> TensorKey:
-        """Store a tensor, or its samples unless `whole`; returns the key it is found by."""
+        """Store a tensor, in a summary only its samples unless `whole`, and return its key.
+
+        Raises RecordingError for a dtype that recordings do not have, OutputError for a full disk.
+        """
         array = np.asarray(array, order="C")
         if array.dtype.name not in SAFETENSORS_DTYPES:
-            raise RecordingError(f"a tensor of {array.dtype} cannot be recorded")
+            raise RecordingError(
+                f"a tensor of {array.dtype} cannot be recorded; expected "
+                f"{', '.join(SAFETENSORS_DTYPES)}"
+            )
         key = content_key(array)
         if key not in self.tensors:
             self.tensors[key] = _tensor_info(array)
@@ -73,12 +79,15 @@ class RecordingWriter:
         try:
             self._data.write(array.data if array.size else b"")
         except OSError as error:
-            raise OutputError(f"{tempfile.gettempdir()}: {error.strerror}; set TMPDIR") from error
+            raise OutputError(
+                f"{tempfile.gettempdir()}: {error.strerror}; free space, or set TMPDIR to another "
+                "folder"
+            ) from error
         self._entries[name] = safetensors_writer.entry(array, start)
         self._checksums[name] = crc32(array.data)
 
     def write(self, path: Path, index: Index) -> None:
-        """Put header and tensors together. Raises OutputError where `path` cannot be written."""
+        """Write header and tensors. Raises OutputError where `path` cannot be written."""
         sampled = [self._sampled[key] for key in self.tensors if key not in self._entries]
         if sampled:
             self._append(SAMPLES_KEY, np.concatenate(sampled))
@@ -102,7 +111,7 @@ def _tensor_info(array: np.ndarray) -> TensorInfo:
 
 
 class InputEntries(TypedDict):
-    """Fields of index.Index."""
+    """The fields of index.Index that describe the network's input."""
 
     input: TensorKey
     picture: TensorKey | None
@@ -111,9 +120,10 @@ class InputEntries(TypedDict):
 
 
 def input_entries(writer: RecordingWriter, network_input: NetworkInput) -> InputEntries:
-    """A summary leaves the array out where preprocessing makes it again of the picture.
+    """Store the network's input and return the fields of the index that describe it.
 
-    Which it does on every machine only where the kernels of the resize don't matter.
+    A summary stores only samples of the array if preprocessing reproduces it from the image on
+    every machine, which is so where the kernels of the resize make no difference.
     """
     y, x = network_input.scale_factor.tolist()
     image_key = None

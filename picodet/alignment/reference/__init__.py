@@ -1,1 +1,1 @@
-"""A reference is run and recorded: by ppdet, by paddlepaddle or by onnxruntime."""
+"""Runs references and records them: with ppdet, paddlepaddle or onnxruntime."""

@@ -1,4 +1,4 @@
-"""Runs an ONNX file and records it, with onnxruntime."""
+"""Records a run of an ONNX file by onnxruntime."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,8 @@ def record_onnx(
 ) -> GraphRecord:
     """Run an ONNX file on images [1, 3, H, W] and scale_factor [2] (y, x), on the CPU.
 
-    Raises RecordingError for a file that is none, and for a graph that is no PicoDet's.
+    Raises CheckpointError or GraphError for a file that is no ONNX file or no PicoDet,
+    RecordingError where it cannot be run.
     """
     model, graph = read_onnx(file)
     check_input(images, input_shape(model.graph, graph.inputs[0]))
@@ -51,9 +52,9 @@ def record_onnx(
 def _with_metadata(
     recorded: GraphRecord, file: Path, model: onnx.ModelProto, writer: RecordingWriter
 ) -> GraphRecord:
-    """And the names of the classes, and, of an export of ours, what the bins stand for.
+    """Add what the metadata holds: the class names and, in picodet's exports, the bins' values.
 
-    One of raw heads holds these nowhere else.
+    An export of raw heads has these nowhere else.
     """
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     recorded = replace(recorded, classes=class_names_in_metadata(metadata))
@@ -63,7 +64,10 @@ def _with_metadata(
         meta = json.loads(metadata[META_KEY])
         bins, classes = bins_from_meta(meta), tuple(str(name) for name in meta["classes"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise RecordingError(f"{file}: its metadata {META_KEY} is not ours: {error}") from error
+        raise RecordingError(
+            f"{file}: the metadata {META_KEY} is not as picodet writes it: {error}; export the "
+            "model again"
+        ) from error
     if bins is not None:
         project = Weight(METADATA_PROJECT, writer.add(np.array(bins, np.float32)))
         recorded = replace(recorded, weights=(*recorded.weights, project))
@@ -73,14 +77,17 @@ def _with_metadata(
 def inputs_of(
     file: Path, graph: Graph, images: np.ndarray, scale_factor: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """What a graph is fed, by name. Raises RecordingError where it wants more than is known."""
+    """The graph's inputs by name, from images [1, 3, H, W] and scale_factor [2] (y, x).
+
+    Raises RecordingError where the graph has other inputs.
+    """
     known_inputs = {"scale_factor": scale_factor.reshape(1, 2).astype(np.float32)}
     known_inputs[graph.inputs[0]] = images.astype(np.float32)
     feed = {name: known_inputs[name] for name in graph.inputs if name in known_inputs}
     if unknown := set(graph.inputs) - set(feed):
         raise RecordingError(
-            f"{file}: wants the inputs {', '.join(sorted(unknown))} besides the picture; of them "
-            "only scale_factor is known"
+            f"{file}: unknown inputs {', '.join(sorted(unknown))}; expected the image and "
+            "scale_factor only"
         )
     return feed
 
@@ -88,25 +95,25 @@ def inputs_of(
 def _run_tensors(
     file: Path, model: onnx.ModelProto, feed: Mapping[str, np.ndarray], names: Sequence[str]
 ) -> list[np.ndarray]:
-    """The values of the named tensors, which become outputs of a copy of the model."""
+    """The values of the named tensors, which are added to the outputs of a copy of the model."""
     opened = onnx.ModelProto()
     opened.CopyFrom(model)
     outputs = {value.name for value in model.graph.output}
     opened.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in outputs)
     try:
         return run_model(opened, feed, names)
-    except Exception as error:  # onnxruntime's errors have no class of their own in common
+    except Exception as error:  # onnxruntime's errors have no common base class
         raise RecordingError(f"{file}: onnxruntime cannot run it: {error}") from error
 
 
 def run_model(
     model: onnx.ModelProto, feed: Mapping[str, np.ndarray], names: Sequence[str], threads: int = 0
 ) -> list[np.ndarray]:
-    """The named outputs, operator by operator as the file has them. 0 threads: one per core."""
+    """The named outputs, computed without graph optimizations. 0 threads: one per core."""
     options = onnxruntime.SessionOptions()
-    # an optimised graph has other operators than the file
+    # an optimized graph has other operators than the file
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4  # what goes wrong is raised; weights among the inputs may be
+    options.log_severity_level = 4  # errors are raised; it warns of weights listed as inputs
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
@@ -117,7 +124,7 @@ def run_model(
 def record_onnx_file(
     request: RecordRequest, network_input: NetworkInput, progress: Callable[[int, int], None]
 ) -> None:
-    """Carry out one order."""
+    """Make the recording that `request` describes. Raises as `record_onnx`, and OutputError."""
     with RecordingWriter(request.samples) as writer:
         recorded = record_onnx(
             request.reference, writer, network_input.array, network_input.scale_factor, progress

@@ -1,4 +1,4 @@
-"""Runs the recorder in a Python of Paddle's."""
+"""Runs a recorder in the Python environment that has Paddle."""
 
 import subprocess
 import tempfile
@@ -30,10 +30,10 @@ def record_in_paddle(
     python: Path | None,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Carry out an order with `python`, or with the Python that runs this.
+    """Make a recording in a process of `python`; None stands for the running Python.
 
-    Raises PicoDetError where there is no such Python, RecordingError where it has no Paddle or
-    where the recording fails.
+    `progress(done, total)` is called as the recorder reports. Raises PicoDetError where there is
+    no such Python, RecordingError where it has no Paddle or the recording fails.
     """
     failure: str | None = None
     if request.reference.suffix in (".pdparams", ".pdema"):
@@ -57,14 +57,14 @@ def record_in_paddle(
                     case {"missing": str() as name}:
                         failure = (
                             f"{missing_package_message(request.reference, name, python)}. A "
-                            "recording and an .onnx "
-                            "need neither Paddle nor ppdet as reference"
+                            "reference that is a recording or an .onnx file needs neither Paddle "
+                            "nor ppdet"
                         )
             process.wait()  # before its standard input is closed, at which it would end itself
         if failure is None and process.returncode:
             failure = (
                 f"{request.reference}: the recorder in {interpreter(python)} ended with exit code "
-                f"{process.returncode}; its last words: {last_error_line(errors)}"
+                f"{process.returncode}; the last line of its stderr: {last_error_line(errors)}"
             )
     if failure is not None:
         raise RecordingError(failure)

@@ -1,4 +1,4 @@
-"""Any reference -> a recording of it."""
+"""Records any kind of reference."""
 
 import tempfile
 from collections.abc import Callable
@@ -25,10 +25,11 @@ from picodet.formats.shards import is_index
 from picodet.system.extras import import_error_message
 
 ACCEPTED_KINDS = (
-    "a recording of picodet-align record, a .pdparams or .pdema of ppdet, a training's folder, a "
-    "Paddle inference folder (model.pdmodel, model.json or inference.json with .pdiparams), an "
-    ".onnx file, or weights that become a .pdparams: a .pth or .safetensors (of picodet, of the "
-    "mmdet port, or a state_dict), or a directory in Hugging Face's form"
+    "a recording of picodet-align record, a .pdparams or .pdema of ppdet, a training output "
+    "folder, a Paddle inference folder (model.pdmodel, model.json or inference.json with "
+    ".pdiparams), an .onnx file, or weights that can be converted to a .pdparams: a .pth or "
+    ".safetensors (of picodet, of the mmdet port, or a state_dict), or a directory in Hugging "
+    "Face's form"
 )
 DEFAULT_SIZE = (416, 416)
 CHECKPOINTS = (".pdparams", ".pdema")
@@ -37,16 +38,16 @@ CHECKPOINTS = (".pdparams", ".pdema")
 def record(
     request: RecordRequest, paddle_python: Path | None, progress: Callable[[int, int], None]
 ) -> None:
-    """Run a reference once and write what it did.
+    """Run a reference once and write a recording of it to `request.out`.
 
-    Raises RecordingError where that cannot be done and for what is no reference, CheckpointError
-    for a folder that is damaged; for weights that ppdet has to be given in its own form what
-    picodet.converter.convert raises.
+    paddle_python: as for `record_in_paddle`. Raises RecordingError where that fails and for what
+    is not a reference, CheckpointError for a damaged folder, and for weights that have to be
+    converted to a .pdparams what picodet.converter.convert raises.
     """
     reference = request.reference
     if not reference.exists():
         raise RecordingError(
-            f"{reference}: there is no such file or folder; expected is {ACCEPTED_KINDS}"
+            f"{reference}: there is no such file or folder; expected {ACCEPTED_KINDS}"
         )
     if _is_ppdet_checkpoint(reference):
         record_in_paddle(request, paddle_python, progress)
@@ -55,13 +56,13 @@ def record(
             exported = _export_to_ppdet(request, Path(folder))
             try:
                 record_in_paddle(exported, paddle_python, progress)
-            except RecordingError as error:  # which nobody knows by its temporary name
+            except RecordingError as error:  # it names the temporary file
                 text = str(error).replace(str(exported.reference), str(reference))
                 raise RecordingError(text) from error
     elif request.float64:
         raise RecordingError(
-            f"{reference}: an export computes in float32; --float64 takes weights, which ppdet "
-            "runs, or a recording of such a run"
+            f"{reference}: an export computes in float32; with --float64 the reference has to be "
+            "weights, which ppdet runs, or a recording of such a run"
         )
     elif reference.is_dir():
         settings = read_infer_cfg(reference)
@@ -78,11 +79,11 @@ def record(
             raise RecordingError(f"{reference}: {import_error_message(error)}") from error
         record_onnx_file(request, _prepare_input(request, None), progress)
     else:
-        raise RecordingError(f"{reference}: not a reference; expected is {ACCEPTED_KINDS}")
+        raise RecordingError(f"{reference}: not a reference; expected {ACCEPTED_KINDS}")
 
 
 def _is_ppdet_checkpoint(reference: Path) -> bool:
-    """A checkpoint, or a training's folder of such."""
+    """Whether it is a checkpoint of ppdet, or a training output folder that holds some."""
     if not reference.is_dir():
         return reference.suffix in CHECKPOINTS
     return not is_inference_folder(reference) and any(reference.glob("*.pdparams"))
@@ -93,7 +94,7 @@ def _is_convertible(reference: Path) -> bool:
 
 
 def _export_to_ppdet(request: RecordRequest, folder: Path) -> RecordRequest:
-    """The same weights as a `.pdparams`, and what their file says of preprocessing."""
+    """A request for the same weights as a `.pdparams`, with the preprocessing their file states."""
     from picodet.converter import writers  # noqa: PLC0415 (imports torch; to record needs none)
     from picodet.converter.convert import convert_model  # noqa: PLC0415
 
@@ -107,7 +108,7 @@ def _export_to_ppdet(request: RecordRequest, folder: Path) -> RecordRequest:
 
 
 def assume_input_size(size: tuple[int, int] | None) -> ConvertOptions:
-    """The size of weights that models of several sizes have, and that do not say theirs."""
+    """Options that answer `size` for weights that fit models of several sizes and state none."""
     return ConvertOptions(ask_for_size=None if size is None else lambda _: size)
 
 
@@ -119,10 +120,10 @@ def _recorded_settings(settings: InferConfig | None) -> PreprocessingSettings | 
 
 
 def _prepare_input(request: RecordRequest, settings: InferConfig | None) -> NetworkInput:
-    """A picture goes through our own preprocessing, with the reference's numbers."""
+    """The array, or the image preprocessed by picodet with the reference's settings."""
     if request.image is None:
         if request.array is None:
-            raise RecordingError("neither a picture nor an array to feed the reference with")
+            raise RecordingError("no input for the reference; expected an image or an array")
         return read_array(request.array)
     size, numbers = request.input_size or DEFAULT_SIZE, Preprocessing()
     if settings is not None:

@@ -1,4 +1,4 @@
-"""What a recorder is asked to do: plain data, which also goes to another process as JSON."""
+"""Requests for recordings: plain data, sent to the recorder's process as JSON."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -6,30 +6,30 @@ from pathlib import Path
 
 from picodet.alignment.recording.index import PreprocessingSettings, settings_from_json
 
-SUMMARY_SAMPLES = 16  # of each tensor in a summary
+SUMMARY_SAMPLES = 16  # values of each tensor in a summary
 
 
 @dataclass(frozen=True)
 class RecordRequest:
-    """One recording to be made, of one picture or, in its stead, of one array."""
+    """One recording to make, of an image or of an array."""
 
     reference: Path
-    out: Path
-    image: Path | None  # goes through preprocessing
-    array: Path | None  # a .npy [1, 3, H, W] that the network is fed as it is
-    input_size: tuple[int, int] | None  # height, width, where the reference does not tell it
-    float64: bool
-    samples: int  # 0 for a full recording
-    settings: PreprocessingSettings | None = (
-        None  # what the reference says of preprocessing, already read
-    )
-    classes: tuple[str, ...] | None = None  # what it calls them, likewise
+    out: Path  # .safetensors
+    image: Path | None  # is preprocessed
+    array: Path | None  # a .npy [1, 3, H, W], the network's input as it is
+    input_size: tuple[int, int] | None  # height, width; for references that do not state it
+    float64: bool  # compute in float64
+    samples: int  # per tensor; 0 for a full recording
+    settings: PreprocessingSettings | None = None  # preprocessing, if the reference states it
+    classes: tuple[str, ...] | None = None  # class names, if the reference states them
 
     def to_json(self) -> str:
+        """The request as JSON; `from_json` is the inverse."""
         return json.dumps(asdict(self), default=str)
 
     @classmethod
     def from_json(cls, text: str) -> "RecordRequest":
+        """The inverse of `to_json`."""
         content = json.loads(text)
         size, settings = content["input_size"], content["settings"]
         return cls(
@@ -45,28 +45,30 @@ class RecordRequest:
         )
 
 
-DEFAULT_STEPS = 3  # after which parameters, momentum and average are recorded
-DEFAULT_LR = 0.01  # of each of these steps
+DEFAULT_STEPS = 3  # parameters, momentum and EMA are recorded after these
+DEFAULT_LR = 0.01  # learning rate of each of these steps
 
 
 @dataclass(frozen=True)
 class TrainingRecordRequest:
-    """One recording of a training's first steps to be made."""
+    """One recording to make of the first steps of ppdet's training."""
 
-    reference: Path  # a .pdparams
+    reference: Path  # a .pdparams or .pdema, or a training output folder
     out: Path  # .npz
-    batch: Path | None  # .npz of pictures and boxes; drawn where there is none
-    input_size: tuple[int, int] | None  # height, width, where the reference does not tell it
-    float64: bool
-    samples: int  # of each tensor; 0 for all values
+    batch: Path | None  # .npz of images and boxes; None for a synthetic batch
+    input_size: tuple[int, int] | None  # height, width; for references that do not state it
+    float64: bool  # compute in float64
+    samples: int  # per tensor; 0 for all values
     steps: int = DEFAULT_STEPS
     lr: float = DEFAULT_LR
 
     def to_json(self) -> str:
+        """The request as JSON; `from_json` is the inverse."""
         return json.dumps(asdict(self), default=str)
 
     @classmethod
     def from_json(cls, text: str) -> "TrainingRecordRequest":
+        """The inverse of `to_json`."""
         content = json.loads(text)
         size = content["input_size"]
         return cls(

@@ -1,6 +1,6 @@
-"""What both kinds of static graph have in common: once read, they are run and recorded alike.
+"""Records static graphs, ONNX files and Paddle programs alike.
 
-NumPy only: it runs where Paddle is and torch is not.
+NumPy only: it also runs in Paddle's environment, without torch.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,9 +24,9 @@ class GraphRecord:
     """The part of a recording's index that comes from a static graph."""
 
     operators: tuple[Operator, ...]
-    weights: tuple[Weight, ...]  # every parameter that one of the operators takes
+    weights: tuple[Weight, ...]  # every parameter that an operator takes
     ending: RecordedOutputs
-    classes: tuple[str, ...] | None = None  # as the file lists them
+    classes: tuple[str, ...] | None = None  # class names, if the file lists them
 
 
 def record_graph(
@@ -37,7 +37,8 @@ def record_graph(
 ) -> GraphRecord:
     """Run a graph once and store every tensor of its canonical form.
 
-    `run` gives the values of the tensors that it is asked for. Raises RecordingError.
+    `run(names)` returns the values of the named tensors. Raises GraphError for a graph that is not
+    a PicoDet's, RecordingError for one whose NMS cannot be compared.
     """
     graph = canonicalize(graph)
     names = find_outputs(graph)
@@ -57,8 +58,8 @@ def record_graph(
     kept = None
     if names.kept and not names.in_image:
         raise RecordingError(
-            f"{names.kept}, what the NMS keeps, is in pixels of the network's input: the graph "
-            "takes no scale_factor. As a reference, one that does is expected"
+            f"{names.kept}, the output of the NMS, is in pixels of the network's input, because "
+            "the graph has no input scale_factor; export the reference with that input"
         )
     if names.kept:
         kept = writer.add(_check_rows(values[names.kept], names.kept), whole=True)
@@ -73,23 +74,23 @@ def record_graph(
 
 
 def check_input(images: np.ndarray, expected: Sequence[int | None]) -> None:
-    """Raise RecordingError where a graph does not take `images`; None stands for any size."""
+    """Raise RecordingError where `images` has not the expected shape; None stands for any size."""
     fits = len(expected) == images.ndim and all(
         dim is None or dim == found for dim, found in zip(expected, images.shape, strict=True)
     )
     if not fits:
         dims = ", ".join("any" if dim is None else str(dim) for dim in expected)
         raise RecordingError(
-            f"the reference was exported for an input of [{dims}], and is to be fed "
-            f"{list(images.shape)}: the input size of the model, of --input-size or of --input"
+            f"the input is {list(images.shape)}, the reference was exported for [{dims}]; change "
+            "the input size, which is that of --input, of --input-size or of the model"
         )
 
 
 def _check_rows(array: np.ndarray, name: str) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != 6:
         raise RecordingError(
-            f"{name}, what the NMS keeps, has the shape {list(array.shape)}; rows of class, score "
-            "and four sides are expected"
+            f"{name}, the output of the NMS, has the shape {list(array.shape)}; expected [N, 6], "
+            "rows of class, score, x1, y1, x2, y2"
         )
     return array
 
@@ -103,7 +104,7 @@ def static_index(
     sha256: str,
     versions: dict[str, str],
 ) -> Index:
-    """The index of a recording of a static graph: no layers, no steps, no answers to probes."""
+    """The index of a recording of a static graph: no layers, preprocessing steps or probes."""
     return Index(
         kind=kind,
         file=request.reference.name,

@@ -1,1 +1,1 @@
-"""The first steps of a training, ours against ppdet's."""
+"""Compares the first training steps of picodet with ppdet's."""

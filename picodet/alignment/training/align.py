@@ -1,4 +1,4 @@
-"""A recorded training and a model -> a comparison of all rungs."""
+"""Compares a recorded training with picodet's training of a model, stage by stage."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,7 +22,7 @@ from picodet.files import sha256
 from picodet.system.versions import versions
 from picodet.training.nan_report import NotFiniteError
 
-MAY_FOLLOW = "; a rung above differs already, which this may follow from"
+MAY_FOLLOW = "; an earlier stage differs, which may be the cause"
 
 
 def align_training(
@@ -33,11 +33,12 @@ def align_training(
     progress: Callable[[int, int], None] = lambda done, total: None,
     notes: tuple[str, ...] = (),
 ) -> Comparison:
-    """tolerance: a part of each scale, in place of what the noise allows.
+    """Train a copy of the model as recorded and compare all stages.
 
-    notes: what had to be assumed of the model's file.
+    tolerance: allowed error as a part of each scale, instead of the measured noise; progress(done,
+    total) counts runs; notes: assumptions about the model's file.
 
-    Raises AlignmentError where our training comes to no end.
+    Raises AlignmentError where the model has too few classes or picodet's training stops.
     """
     config = ours.model.config
     table = name_table(config.backbone, config.neck, config.head)
@@ -46,7 +47,7 @@ def align_training(
     max_class = max(int(run.boxes.classes.max(initial=0)) for run in recording.runs)
     if max_class >= len(config.classes):
         raise AlignmentError(
-            f"{recording.file}: recorded with classes up to {max_class}, the model has "
+            f"{recording.file}: recorded with classes up to {max_class}; the model has "
             f"{len(config.classes)}"
         )
     layers: tuple[Layer, ...] = ()
@@ -58,7 +59,7 @@ def align_training(
             text = stage.summary + (MAY_FOLLOW if follows else "")
             stages.append(Stage(stage.name, stage.verdict, text, stage.findings))
     except NotFiniteError as error:
-        raise AlignmentError(f"{recording.file}: our training stopped: {error}") from error
+        raise AlignmentError(f"{recording.file}: picodet's training stopped: {error}") from error
     return Comparison(
         reference=f"{recording.file} (ppdet's training, {recording.precision})",
         model=str(model_path),
@@ -71,14 +72,14 @@ def align_training(
 
 
 def _layer(named: NamedDifference) -> Layer:
-    """A parameter's gradient, shown as layers are; nobody says that this very layer is guilty."""
+    """A parameter's gradient, shown like a layer; its layer need not be the guilty one."""
     run, _, name = named.name.rpartition(": ")
     status: Status = "aligned" if named.difference.ok else "affected"
     return Layer(name, run, 0, "gradient", named.difference, None, status)
 
 
 def _weights(recorded: Mapping[str, str], state: Mapping[str, Tensor], table: NameTable) -> Stage:
-    """Those that both trainings begin with, bit for bit."""
+    """The initial weights of both trainings, compared bit for bit."""
     ours = {
         name: content_key(value.numpy())
         for name, value in state.items()
@@ -90,7 +91,7 @@ def _weights(recorded: Mapping[str, str], state: Mapping[str, Tensor], table: Na
     missing += [Finding(name, "as in the model", "no such tensor") for name in ours.keys() - theirs]
     differing = [name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]
     findings = missing + [
-        Finding(name, "other bits", "the reference's") for name in sorted(differing)
+        Finding(name, "other values", "as recorded") for name in sorted(differing)
     ]
     same = len(ours.keys() & theirs.keys()) - len(differing)
     text = f"{same} of {len(theirs)} tensors equal bit for bit"
@@ -100,21 +101,21 @@ def _weights(recorded: Mapping[str, str], state: Mapping[str, Tensor], table: Na
 def _tolerance_sentence(precision: str, tolerance: float | None) -> str:
     if tolerance is not None:
         return (
-            f"--tolerance {tolerance:g} was chosen: every error may be {tolerance:g} of its scale, "
-            "whatever the noise"
+            f"--tolerance {tolerance:g}: every error may be {tolerance:g} of its scale, whatever "
+            "the noise"
         )
     noise = (
-        "The noise of each number was measured with our own training: the greatest difference to "
-        "the same steps {}with pictures and weights that differ in their last bits. An error may "
+        "The noise of each value was measured with picodet's training: the greatest difference to "
+        "the same steps {}with images and weights that differ in their last bits. An error may "
         f"be {NOISE_MULTIPLE:g} times that"
     )
     if precision == "float64":
         return (
             f"Both sides computed in float64: every error may be {FLOAT64_TOLERANCE:g} of its "
-            "scale. " + noise.format("") + ", if that is more: steps amplify it"
+            "scale. " + noise.format("") + ", if that is more: training steps amplify noise"
         )
     return noise.format("in float64, with two threads, and ") + (
-        f", and that of a loss at least {LOSS_TOLERANCE[precision]:g} of it"
+        f"; that of a loss at least {LOSS_TOLERANCE[precision]:g} of the loss"
     )
 
 

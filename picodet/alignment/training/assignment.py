@@ -1,4 +1,4 @@
-"""The rung of the assignment: which cells took which box, as sets."""
+"""The assignment stage: which anchor points are assigned to which box, compared as sets."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,11 +19,11 @@ from picodet.training.assigners.assignment import NONE, Assignment
 class AssignmentComparison:
     """The outcome for one run."""
 
-    num_anchors: int  # that take a box in the recording
-    undecided: int  # cells on which runs of ours, that should be equal, do not agree
-    missing: tuple[str, ...]  # cells that take a box there, and another one or none here
-    extra: tuple[str, ...]
-    quality: Difference | None  # of the cells that both have
+    num_anchors: int  # positive anchor points in the recording
+    undecided: int  # anchor points that picodet's runs, equal but for rounding, assign differently
+    missing: tuple[str, ...]  # anchor points with a box in the recording, and another or none here
+    extra: tuple[str, ...]  # anchor points with a box here, and another or none in the recording
+    quality: Difference | None  # of the anchor points that both assign to the same box
 
 
 def compare_assignment(
@@ -33,7 +33,10 @@ def compare_assignment(
     size: tuple[int, int],
     tolerance: Tolerance,
 ) -> AssignmentComparison:
-    """size: height and width of the pictures."""
+    """Compare a recorded assignment with picodet's; `others` are runs that show the rounding.
+
+    size: height and width of the images.
+    """
     theirs = torch.full_like(ours.box, NONE)
     image, anchor = torch.from_numpy(recorded.image), torch.from_numpy(recorded.anchor)
     theirs[image, anchor] = torch.from_numpy(recorded.box)
@@ -64,7 +67,7 @@ def _quality(
     both: Tensor,
     tolerance: Tolerance,
 ) -> Difference:
-    """A quality is at most 1, and its arithmetic is of that magnitude."""
+    """The greatest difference of qualities. They are at most 1, which is the scale of rounding."""
     own = ours.quality[image, anchor]
     runs = [other.quality[image, anchor].to(own) for other in others]
     noise = max((float((run - own).abs().max()) for run in runs), default=0.0)
@@ -83,16 +86,16 @@ def _describe(mask: Tensor, box: Tensor, levels: tuple[tuple[int, int], ...]) ->
         level = int(np.searchsorted(starts, anchor, side="right")) - 1
         row, column = divmod(anchor - int(starts[level]), levels[level][1])
         yield (
-            f"picture {image}: box {int(box[image, anchor])} in stride {STRIDES[level]}, row "
+            f"image {image}: box {int(box[image, anchor])} at stride {STRIDES[level]}, row "
             f"{row}, column {column}"
         )
 
 
 def findings(name: str, found: AssignmentComparison) -> Iterator[Finding]:
-    """`name` is that of the run."""
-    yield from (Finding(f"{name}: missing", "not taken", anchor) for anchor in found.missing)
-    yield from (Finding(f"{name}: extra", anchor, "not taken") for anchor in found.extra)
+    """One finding per anchor point, and one for the quality. name: of the run."""
+    yield from (Finding(f"{name}: missing", "not assigned", anchor) for anchor in found.missing)
+    yield from (Finding(f"{name}: extra", anchor, "not assigned") for anchor in found.extra)
     quality = found.quality
     if quality is not None and not quality.ok:
-        where = f"{name}: quality of picture, cell {list(quality.index)}"
+        where = f"{name}: quality of image, anchor point {list(quality.index)}"
         yield Finding(where, f"{quality.model:.7g}", f"{quality.reference:.7g}", quality.problem)

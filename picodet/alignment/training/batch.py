@@ -1,4 +1,4 @@
-"""What a recorded training is fed with: pictures, and the boxes in them. NumPy only."""
+"""The batch of a recorded training: images and their boxes. NumPy only."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,28 +10,28 @@ from picodet.config import Preprocessing, check_input_size
 from picodet.errors import RecordingError
 from picodet.formats.npz_files import ArrayFileError, read_npz
 
-# of a drawn picture: sides of its boxes, as a part of the picture's
+# box sizes of each synthetic image, as a part of the image's size
 BOX_SCALES = ((0.06, 0.18, 0.45), (0.06, 0.18, 0.45, 0.3, 0.8))
-NEAR_DUPLICATE_SHIFT = np.array([6, -5, 9, 4])  # pixels, from the third box of the last picture on
-GRAY_STEP = 16  # of grey, few, so that a recording of a drawn picture is small
+NEAR_DUPLICATE_SHIFT = np.array([6, -5, 9, 4])  # pixels, xyxy, from the last image's third box
+GRAY_STEP = 16  # gray levels of synthetic images are multiples, so that their recording is small
 
 
 class GroundTruth(NamedTuple):
-    """What there is to find in each picture; as picodet.training.data.batch, in NumPy."""
+    """The boxes of a batch, padded; as picodet.training.data.batch.Targets, in NumPy."""
 
-    boxes: np.ndarray  # [B, G, 4] xyxy in pixels of the network's input, float32; 0 where none is
+    boxes: np.ndarray  # [B, G, 4] xyxy in pixels of the network's input, float32; padding is 0
     classes: np.ndarray  # [B, G] int64
-    valid: np.ndarray  # [B, G] bool, the first of each picture
+    valid: np.ndarray  # [B, G] bool; in each image padding comes last
 
 
 class TrainingBatch(NamedTuple):
-    """A batch."""
+    """Images and their boxes."""
 
-    images: np.ndarray  # [B, 3, H, W] float32, normalised
+    images: np.ndarray  # [B, 3, H, W] float32, normalized
     boxes: GroundTruth
 
     def without_last_boxes(self) -> GroundTruth:
-        """The boxes without those of the last picture."""
+        """The ground truth without the boxes of the last image."""
         keeps_boxes = np.arange(len(self.images)) < len(self.images) - 1
         return GroundTruth(
             self.boxes.boxes * keeps_boxes[:, None, None].astype(np.float32),
@@ -43,7 +43,10 @@ class TrainingBatch(NamedTuple):
 def synthetic_batch(
     size: tuple[int, int], num_classes: int, preprocessing: Preprocessing
 ) -> TrainingBatch:
-    """Two pictures of boxes, three and five, two of which nearly coincide; always the same."""
+    """Two synthetic images with three and five boxes, two of which nearly coincide.
+
+    size: height, width. Deterministic: the same arguments give the same batch.
+    """
     height, width = size
     random = np.random.RandomState(height * width)
     pixels = np.empty((len(BOX_SCALES), height, width, 3))
@@ -72,7 +75,7 @@ def synthetic_batch(
 
 
 def read_batch(path: Path, num_classes: int) -> TrainingBatch:
-    """An .npz of images, boxes, classes and valid. Raises RecordingError for anything else."""
+    """Read an .npz of images, boxes, classes and valid. Raises RecordingError for anything else."""
     try:
         return check_batch(path, read_npz(path), num_classes)
     except ArrayFileError as error:
@@ -80,11 +83,16 @@ def read_batch(path: Path, num_classes: int) -> TrainingBatch:
 
 
 def check_batch(path: Path, stored: Mapping[str, np.ndarray], num_classes: int) -> TrainingBatch:
-    """Raises RecordingError where arrays are missing or do not fit."""
+    """The batch in the arrays of the file `path`, in shapes and dtypes as TrainingBatch states.
+
+    Raises RecordingError where arrays are missing or do not fit.
+    """
     names = ("images", *GroundTruth._fields)
     missing = [name for name in names if name not in stored]
     if missing:
-        raise RecordingError(f"{path}: expected are the arrays {', '.join(names)}; no {missing[0]}")
+        raise RecordingError(
+            f"{path}: no array {missing[0]}; expected the arrays {', '.join(names)}"
+        )
     images, boxes, classes, valid = (stored[name] for name in names)
     found = ", ".join(f"{name} {list(stored[name].shape)}" for name in names)
     if not (
@@ -94,27 +102,30 @@ def check_batch(path: Path, stored: Mapping[str, np.ndarray], num_classes: int) 
         and 0 not in boxes.shape
     ):
         raise RecordingError(
-            f"{path}: expected are images [B, 3, H, W], boxes [B, G, 4], classes and valid "
-            f"[B, G], found {found}"
+            f"{path}: {found}; expected images [B, 3, H, W], boxes [B, G, 4], classes [B, G] and "
+            "valid [B, G]"
         )
     dtype_kinds = "".join(stored[name].dtype.kind for name in names)
     if not all(kind in "fiub" for kind in dtype_kinds):
-        raise RecordingError(f"{path}: holds arrays that are no numbers, but {dtype_kinds}")
+        dtypes = ", ".join(f"{name} {stored[name].dtype}" for name in names)
+        raise RecordingError(f"{path}: {dtypes}; expected numbers")
     try:
         check_input_size((images.shape[2], images.shape[3]))
     except ValueError as error:
         raise RecordingError(f"{path}: {error}") from error
     valid = valid.astype(bool)
-    with np.errstate(over="ignore"):  # beyond float32 is Inf, and refused as that
+    with np.errstate(over="ignore"):  # what overflows float32 becomes Inf and is rejected below
         images, boxes = images.astype(np.float32), boxes.astype(np.float32)
     if not (np.isfinite(images).all() and np.isfinite(boxes).all()):
-        raise RecordingError(f"{path}: holds values that are NaN or Inf in float32")
+        raise RecordingError(f"{path}: values that are NaN or Inf in float32; expected finite ones")
     classes = classes.astype(np.int64)
     if (valid & ((classes < 0) | (classes >= num_classes))).any():
         raise RecordingError(
-            f"{path}: classes {classes[valid].min()} .. {classes[valid].max()}, the model has "
+            f"{path}: classes {classes[valid].min()} .. {classes[valid].max()}; the model has "
             f"0 .. {num_classes - 1}"
         )
     if (valid[:, 1:] & ~valid[:, :-1]).any():
-        raise RecordingError(f"{path}: valid boxes come first in each picture")
+        raise RecordingError(
+            f"{path}: a valid box after an invalid one; put the valid boxes of each image first"
+        )
     return TrainingBatch(images, GroundTruth(boxes * valid[..., None], classes * valid, valid))

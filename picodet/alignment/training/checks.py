@@ -1,4 +1,4 @@
-"""A recorded training and ours -> the rungs, from the assignment to the learning rate."""
+"""Compares a recorded training with picodet's, stage by stage."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -28,15 +28,15 @@ from picodet.alignment.training.weight_decay import weight_decay_errors
 from picodet.converter.names.name_tables import name_table
 from picodet.converter.names.rules import NameTable
 
-# what is allowed beside the noise, of each term of the loss
+# least tolerance, as a part of each loss term, whatever the noise
 LOSS_TOLERANCE = {"float32": 1e-5, "float64": FLOAT64_TOLERANCE}
 SCALE_TOLERANCE = {"float32": 0.0, "float64": FLOAT64_TOLERANCE}
-LR_TOLERANCE = 1e-12  # between two learning rates
-MAX_FINDINGS = 12  # findings of a rung; the summary counts all
-SEEDS = range(3)  # of pictures and weights that differ in their last bits
+LR_TOLERANCE = 1e-12  # absolute
+MAX_FINDINGS = 12  # per stage; the summary counts all
+SEEDS = range(3)  # of runs with images and weights that differ in their last bits
 FLOAT32_RUN, FLOAT64_RUN = RunOptions(torch.float32), RunOptions(torch.float64)
 GRADIENTS = "gradients"
-# rungs of tensors, and the field of a Run and of an Outcome
+# stages that compare tensors, and their field in TrainingRun and RunOutcome
 TENSOR_STAGES = (
     (GRADIENTS, "gradients"),
     ("batch norms", "statistics"),
@@ -46,15 +46,15 @@ TENSOR_STAGES = (
 )
 
 
-FIRST_STEP_GROUPS = ("gradients", "statistics")  # of the first step
+FIRST_STEP_GROUPS = ("gradients", "statistics")  # recorded in the first step
 
 
 def run_options(recording: TrainingRecording) -> tuple[RunOptions, ...]:
-    """First the one that is compared, then those that show the noise.
+    """The options of the run to compare, then those of the runs that show the noise.
 
-    In float64 Paddle adds up the map of a batch norm one by one. What the roundings of n additions
-    come to is the root of n, in units in the last place: of 35,840 values, at half the height and
-    width of the pictures, 189; seen were 190.
+    In float64 Paddle sums the map of a batch norm sequentially. The roundings of n additions
+    amount to the root of n, in units in the last place: 189 for 35,840 values, at half the height
+    and width of the images; 190 were measured.
     """
     if recording.precision == "float64":
         num_images, _, height, width = recording.images.shape
@@ -65,7 +65,7 @@ def run_options(recording: TrainingRecording) -> tuple[RunOptions, ...]:
 
 
 class RunComparison(NamedTuple):
-    """One run, recorded, and by us: first the one that is compared, then what shows the noise."""
+    """A recorded run, picodet's run, and picodet's runs that show the noise."""
 
     run: TrainingRun
     ours: RunOutcome
@@ -73,7 +73,7 @@ class RunComparison(NamedTuple):
 
 
 class StageResult(NamedTuple):
-    """A rung, and all of its tensors if it is one of tensors."""
+    """A stage, and the differences of all its tensors if it compares tensors."""
 
     stage: Stage
     tensors: tuple[NamedDifference, ...] = ()
@@ -85,9 +85,10 @@ def compare_stages(
     chosen_tolerance: float | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[StageResult]:
-    """The rungs in their order; the first that differs decides.
+    """Train as recorded, and yield the stages in order; the first that differs has the cause.
 
-    chosen: a part of each scale that is allowed, in place of the noise.
+    chosen_tolerance: allowed error as a part of each scale, instead of the noise; progress(done,
+    total) counts runs. Raises NotFiniteError where a loss of picodet is NaN or Inf.
     """
     config = ours.model.config
     table = name_table(config.backbone, config.neck, config.head)
@@ -139,11 +140,11 @@ def _assignment_stage(
             differences += [found.quality] if found.quality is not None else []
     if not num_images:
         return Stage(name, "not compared", "the recording has none")
-    text = f"{num_anchors} cells of {num_images} pictures take a box"
+    text = f"{num_anchors} positive anchor points in {num_images} images"
     if (quality := worst(differences)) is not None:
-        text += f"; their quality at most {times_noise(quality)} times the noise"
+        text += f"; their quality differs by at most {times_noise(quality)} times the noise"
     if undecided:
-        text += f"; {undecided} cells are not compared, as rounding decides what they take"
+        text += f"; {undecided} anchor points are not compared: rounding decides their assignment"
     return _with_findings(name, text, differing)
 
 
@@ -151,14 +152,14 @@ def _loss_stage(compared: Sequence[RunComparison], tolerance: Tolerance) -> Stag
     found = [named for comparison in compared for named in _losses_of(comparison, 0, tolerance)]
     error = max((_relative(named.difference) for named in found), default=0.0)
     stage = _tensor_stage("losses", found, {})
-    text = f"{len(found)} terms of first steps, relative error at most {format_short(error)}"
+    text = f"{len(found)} loss terms of first steps, relative error at most {format_short(error)}"
     return replace(stage, summary=text)
 
 
 def _later_losses(
     compared: Sequence[RunComparison], tolerance: Tolerance
 ) -> Iterator[NamedDifference]:
-    """After the first step they are the parameters' consequence."""
+    """The losses after the first step, which follow from the parameters."""
     for comparison in compared:
         if comparison.run.parameters is not None:
             for step in range(1, len(comparison.run.losses)):
@@ -194,7 +195,7 @@ def _weight_decay_findings(
 ) -> dict[str, str]:
     first, momentum = ours.model.state_dict(), ours.recipe.optimizer.momentum
     return {
-        f"{run.name}: {name}": f"weight decay: ours is {format_number(abs(decay), 2)} too "
+        f"{run.name}: {name}": f"weight decay {format_number(abs(decay), 2)} too "
         f"{'great' if decay > 0 else 'small'}"
         for run, outcome, _ in compared
         for name, decay in weight_decay_errors(

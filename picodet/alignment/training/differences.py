@@ -1,8 +1,8 @@
-"""How far tensors of ours are from recorded ones, and how far from each other.
+"""Differences between picodet's tensors and recorded ones, and the noise among picodet's runs.
 
-What is noise, our own training says: the same steps once more in double, with other threads, and
-with pictures and weights that differ in their last bits. A training makes much of such bits, more
-with each step, and where an activation has a kink an element may be on its other side.
+The noise is measured with picodet's training: the same steps in float64, with another number of
+threads, and with images and weights that differ in their last bits. Training amplifies such
+differences with each step, and an element near an activation's kink may end on its other side.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,8 +20,8 @@ from picodet.converter.names.rules import NameTable
 from picodet.converter.names.unmatched_tensors import PADDLE_ONLY
 
 Measure = Callable[[Tensor], Tensor]
-# what a recording has of a whole tensor, and its magnitude: of a tensor of changes, by how much the
-# first may change
+# per measure of a whole tensor: the measure, and its scale; the scale of a tensor of differences is
+# how much these can change the measure
 MEASURE_FUNCTIONS: Mapping[str, tuple[Measure, Measure]] = {
     "norm": (torch.linalg.vector_norm, torch.linalg.vector_norm),
     "sum": (lambda x: x.sum(), lambda x: x.abs().sum()),
@@ -30,7 +30,7 @@ MEASURE_FUNCTIONS: Mapping[str, tuple[Measure, Measure]] = {
 
 
 class NamedDifference(NamedTuple):
-    """A tensor that was compared, by our name."""
+    """The difference of a tensor, by picodet's name."""
 
     name: str
     difference: Difference
@@ -44,20 +44,20 @@ def compare_tensors(
     tolerance: Tolerance,
     steps: int = 1,
 ) -> Iterator[NamedDifference]:
-    """Every tensor of the recording; `others` are runs of ours that should be equal.
+    """Compare every recorded tensor; `others` are picodet's runs that differ only by rounding.
 
-    After several steps a tensor that happened to be the same in all of them has the noise of the
-    median tensor, in parts of its scale: where a channel is cut off whole in ours, it need not be
-    in the reference.
+    After several steps the noise of a tensor is at least that of the median tensor, as a part of
+    its scale: a channel that an activation zeroes in all of picodet's runs may live in the
+    reference's.
     """
     min_noise = _median_noise(ours, others) if steps > 1 else 0.0
     for theirs, digest in recorded.items():
         found = table.to_ours(theirs)
         if found is None:
             if not any(only.pattern.fullmatch(theirs) for only in PADDLE_ONLY):
-                yield NamedDifference(theirs, not_comparable("no tensor of ours by the name table"))
+                yield NamedDifference(theirs, not_comparable("no counterpart in the name table"))
         elif found.name not in ours:
-            yield NamedDifference(found.name, not_comparable("ours has none"))
+            yield NamedDifference(found.name, not_comparable("not in picodet's training"))
         else:
             runs = [other[found.name] for other in others]
             yield NamedDifference(
@@ -81,9 +81,9 @@ def compare_tensor(
     tolerance: Tolerance,
     min_noise: float = 0.0,
 ) -> Difference:
-    """What is known of a tensor: its values, and what all of them amount to. The worst of these.
+    """The worst difference of a tensor's recorded values and of its measures (MEASURES).
 
-    least: noise, as a part of the scale.
+    runs: the tensor in runs that differ only by rounding; min_noise: as a part of the scale.
     """
     if digest.shape is not None and tuple(ours.shape) != digest.shape:
         return not_comparable(f"shape {list(ours.shape)}, the reference's is {list(digest.shape)}")
@@ -120,7 +120,7 @@ def _compare_measures(
     tolerance: Tolerance,
     min_noise: float,
 ) -> Iterator[Difference]:
-    """By how much each may change where every value changes by its difference."""
+    """Differences of the measures; the deviations of all values add up to their noise."""
     for name, (measure, scale) in MEASURE_FUNCTIONS.items():
         noise = max((float(scale(change)) for change in deviations), default=0.0)
         our_scale = float(scale(ours))
@@ -131,7 +131,7 @@ def _compare_measures(
 def compare_scalars(
     ours: float, theirs: float, scale: float, noise: float, tolerance: Tolerance
 ) -> Difference:
-    """Of two numbers."""
+    """The difference of two scalars; a NaN or Inf on both sides counts as equal."""
     if np.isfinite(ours) != np.isfinite(theirs):
         return not_comparable("one of the two is NaN or Inf", scale, noise)
     same = ours == theirs or not np.isfinite(ours)

@@ -1,4 +1,4 @@
-"""Recorded traces of ModelEMA against our average of the same weights."""
+"""Compares recorded traces of ppdet's ModelEMA with picodet's EMA of the same weights."""
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -13,16 +13,14 @@ from picodet.alignment.training.steps import TrainingSetup
 from picodet.converter.names.rules import NameTable
 from picodet.training.recipes.schema import EMAConfig
 
-EMA_TOLERANCE = Tolerance(
-    scale_factor=1e-7, noise_factor=1.0
-)  # the noise of equal float32 arithmetic: one rounding
-WEIGHT_GROWTH = 0.05  # of the weights, with each update
+EMA_TOLERANCE = Tolerance(scale_factor=1e-7, noise_factor=1.0)  # one rounding in float32
+WEIGHT_GROWTH = 0.05  # part of the initial weights that each update adds
 
 
 def compare_traces(
     ours: TrainingSetup, traces: Sequence[EMATrace], table: NameTable
 ) -> Iterator[NamedDifference]:
-    """Every moment of every trace, named by both."""
+    """Differences of every tensor after every update of every trace, named by trace and update."""
     for trace in traces:
         for found in _compare(ours, trace, table):
             yield found._replace(name=f"trace {trace.name}, {found.name}")

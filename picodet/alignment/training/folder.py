@@ -1,7 +1,7 @@
-"""The folders of recordings that ../shared/reference/make_reference.py wrote; what is in them.
+"""Reads the folders of recorded trainings that ../shared/reference/make_reference.py wrote.
 
-Not all have everything: the digests of gradients are always there, weights after three steps are
-not. NumPy only.
+They differ in content: all have digests of gradients, not all have the weights after three steps.
+NumPy only.
 """
 
 import json
@@ -31,9 +31,8 @@ from picodet.formats.npz_files import ArrayFileError, read_npz
 from picodet.formats.precision import as_float32
 
 TAGS = {"train": "SimOTA", "train_atss": "ATSS", "train_tal": "task-aligned"}
-EMPTY_IMAGE_KEY = (
-    "train_one_empty_image"  # in train_summary.json: losses, of the first picture's boxes
-)
+# in train_summary.json: losses of the batch with only the first image's boxes
+EMPTY_IMAGE_KEY = "train_one_empty_image"
 TERMS = {"loss_vfl": "varifocal", "loss_bbox": "boxes", "loss_dfl": "sides"}
 MEASURES = {"l2": "norm", "sum": "sum", "absmax": "greatest"}
 PARSE_ERRORS = (
@@ -46,7 +45,7 @@ PARSE_ERRORS = (
     ArrayFileError,
 )
 EMAKind = Literal["threshold", "normal", "exponential"]
-# of ema.json: what stands in the place of the config's kind and cycle
+# traces in ema.json: the kind and cycle that replace the config's
 EMA_TRACES: Mapping[str, tuple[EMAKind | None, int | None]] = {
     "as_config": (None, None),
     "as_config_apply_every_2": (None, None),
@@ -57,15 +56,19 @@ EMA_TRACES: Mapping[str, tuple[EMAKind | None, int | None]] = {
 
 
 def is_reference_folder(path: Path) -> bool:
-    """Whether there is one."""
+    """Whether a path is a folder that make_reference.py wrote."""
     return path.is_dir() and any((path / f"{tag}.npz").is_file() for tag in TAGS)
 
 
 def read_folder(path: Path) -> TrainingRecording:
-    """Raises RecordingError where a file is damaged, CheckpointError for the checkpoint."""
+    """Read a folder. Raises RecordingError for a missing or damaged file, CheckpointError for a
+    damaged checkpoint.
+    """
     checkpoint = path / f"{path.resolve().name}.pdparams"
     if not checkpoint.is_file():
-        raise RecordingError(f"{path}: {checkpoint.name} is expected, which it was recorded with")
+        raise RecordingError(
+            f"{path}: no {checkpoint.name}; expected the checkpoint that was recorded"
+        )
     weights = _tensors(checkpoint)
     try:
         arrays = {
@@ -86,7 +89,10 @@ def read_folder(path: Path) -> TrainingRecording:
             traces=tuple(_ema_traces(path / "ema.json")),
         )
     except PARSE_ERRORS as error:
-        raise RecordingError(f"{path}: {type(error).__name__} {error}") from error
+        raise RecordingError(
+            f"{path}: a file is missing or damaged: {type(error).__name__} {error}; make the "
+            "folder again"
+        ) from error
 
 
 def _is_file(path: Path) -> bool:
@@ -161,7 +167,7 @@ def _assignment(arrays: Mapping[str, np.ndarray], levels: list[int]) -> Recorded
 
 
 def _assigned_boxes(arrays: Mapping[str, np.ndarray], image: int) -> np.ndarray:
-    """Of each cell that takes one; in 2022 only the box itself was recorded."""
+    """Box indices of the positive anchor points; in 2022 only the boxes themselves are recorded."""
     if f"as{image}_gt" in arrays:
         return arrays[f"as{image}_gt"]
     boxes, assigned = arrays[f"gt_bbox{image}"], arrays[f"as{image}_bbox"]
@@ -170,8 +176,8 @@ def _assigned_boxes(arrays: Mapping[str, np.ndarray], image: int) -> np.ndarray:
 
 
 def _quality(arrays: Mapping[str, np.ndarray], levels: list[int], num_images: int) -> np.ndarray:
-    """[B, A]. In 2021 each level has a loss of its own, over all its pictures; in 2022 there is
-    one, over all levels of a picture before the next.
+    """Qualities [B, A]. In 2021 there is one loss per level, over all images; in 2022 one loss,
+    over all levels of an image before the next.
     """
     parts = levels if "vfl1_idx" in arrays else [sum(levels)]
     found = []
@@ -183,7 +189,7 @@ def _quality(arrays: Mapping[str, np.ndarray], levels: list[int], num_images: in
 
 
 def _gradients(path: Path) -> TensorDigests | None:
-    """Their first values and what they amount to; their shapes were not recorded."""
+    """Their first values and measures; their shapes were not recorded."""
     if not path.is_file():
         return None
     return {
@@ -221,7 +227,7 @@ def _ema_traces(path: Path) -> Iterator[EMATrace]:
 
 
 def _digest_first(values: Mapping[str, list[float]]) -> TensorDigests:
-    """Some of the first values; make_reference.py keeps eight of each."""
+    """Digests of the first values; make_reference.py keeps eight of each tensor."""
     return {
         name: TensorDigest(None, np.arange(len(first)), np.array(first, np.float32), {})
         for name, first in values.items()

@@ -1,7 +1,7 @@
-"""The file of a recorded training: an .npz of plain arrays, and an index as JSON among them.
+"""Reads and writes the file of a recorded training: an .npz of arrays, with an index as JSON.
 
-The values of all tensors of a kind lie one behind the other; the index has their names and shapes.
-Reading one runs no code. NumPy only.
+The values of all tensors of a group are concatenated; the index has their names and shapes.
+Reading a file runs no code. NumPy only.
 """
 
 import json
@@ -31,24 +31,27 @@ from picodet.ops.anchor_points import feature_map_sizes
 
 INDEX_KEY = "index"
 FORMAT_VERSION = 1
-MAX_STEPS = 1000  # of one run, each of which we make as well
-MAX_VALUES = 1 << 40  # values of a tensor of which there are samples
-TENSOR_GROUPS = ("gradients", "statistics", "parameters", "momenta", "averages")  # fields of a Run
+MAX_STEPS = 1000  # of one run; picodet makes as many
+MAX_VALUES = 1 << 40  # of a tensor that is stored as samples
+TENSOR_GROUPS = ("gradients", "statistics", "parameters", "momenta", "averages")  # of TrainingRun
 PARSE_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
 def sample_indices(size: int, samples: int) -> np.ndarray:
-    """Of the values that are kept; samples: how many, 0 for all."""
+    """Flat positions of the recorded values of a tensor; samples: how many, 0 for all."""
     return sample_positions(size, samples) if samples else np.arange(size)
 
 
 def is_training_recording(path: Path) -> bool:
-    """Whether a file says that it is one; the rest is looked at when it is read."""
+    """Whether a path is an .npz file; its content is checked by `read`."""
     return path.suffix == ".npz" and path.is_file()
 
 
 def write(recording: TrainingRecording, samples: int, path: Path) -> None:
-    """Whole or not at all. Raises OutputError where `path` cannot be written."""
+    """Write the complete file or none. Raises OutputError where `path` cannot be written.
+
+    samples: values per tensor of the recording's digests, 0 for all.
+    """
     arrays: dict[str, np.ndarray] = {"images": recording.images}
     runs = []
     for i, run in enumerate(recording.runs):
@@ -94,20 +97,20 @@ def _pack(tensors: TensorDigests) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def read(path: Path) -> TrainingRecording:
-    """Raises RecordingError for a file that is none."""
+    """Read what `write` wrote. Raises RecordingError for another or a damaged file."""
     try:
         arrays = read_npz(path)
         index = json.loads(arrays[INDEX_KEY].tobytes())
     except (ArrayFileError, KeyError, ValueError, RecursionError) as error:
         raise RecordingError(
-            f"{path}: not a readable recording of a training: {error}; "
-            "picodet-align record --training makes one"
+            f"{path}: not a readable recording of a training: {error}; make one with "
+            "picodet-align record --training"
         ) from error
     try:
         return _parse_recording(path, index, arrays)
     except PARSE_ERRORS as error:
         raise RecordingError(
-            f"{path}: its index is damaged: {type(error).__name__} {error}. Record it again"
+            f"{path}: the index is damaged: {type(error).__name__} {error}; record it again"
         ) from error
 
 
@@ -115,7 +118,9 @@ def _parse_recording(
     path: Path, index: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> TrainingRecording:
     if index["format"] != FORMAT_VERSION:
-        raise ValueError(f"format {index['format']!r:.20}, this version reads {FORMAT_VERSION}")
+        raise ValueError(
+            f"format version {index['format']!r:.20}; this picodet reads {FORMAT_VERSION}"
+        )
     precision, samples = index["precision"], int(index["samples"])
     if precision not in ("float32", "float64"):
         raise ValueError(f"precision {precision!r:.20}")
@@ -159,10 +164,12 @@ def _parse_run(
     }
     losses = tuple({term: float(step[term]) for term in TERMS} for step in entry["losses"])
     if not 0 < len(losses) <= MAX_STEPS:
-        raise ValueError(f"run {i} has {len(losses):,} steps; 1 to {MAX_STEPS} are expected")
+        raise ValueError(f"run {i} has {len(losses):,} steps; expected 1 to {MAX_STEPS}")
     epoch, lr = int(entry["epoch"]), float(entry["rate"])
     if epoch < 0 or not 0 <= lr < math.inf:
-        raise ValueError(f"run {i} of epoch {epoch!s:.20}, with a learning rate of {lr}")
+        raise ValueError(
+            f"run {i} has epoch {epoch!s:.20} and learning rate {lr}; expected 0 or more"
+        )
     return TrainingRun(
         name=str(entry["name"]),
         epoch=epoch,
@@ -177,7 +184,7 @@ def _parse_run(
 def _check_learning_rates(learning_rates: LearningRates) -> None:
     iterations, values = learning_rates.iterations, learning_rates.rates
     if iterations.shape != values.shape or values.ndim != 1:
-        raise ValueError(f"{iterations.shape} iterations, {values.shape} rates")
+        raise ValueError(f"iterations {list(iterations.shape)}, rates {list(values.shape)}")
     if iterations.dtype.kind not in "iu" or values.dtype.kind != "f":
         raise ValueError(f"iterations of {iterations.dtype}, rates of {values.dtype}")
     if learning_rates.steps_per_epoch < 1 or (iterations < 0).any():
@@ -187,10 +194,10 @@ def _check_learning_rates(learning_rates: LearningRates) -> None:
 def _parse_assignment(
     indices: np.ndarray, quality: np.ndarray | None, batch: TrainingBatch
 ) -> RecordedAssignment:
-    """Of places [3, n]; each is there, in a picture of the batch."""
+    """The assignment in `indices` [3, n] of image, anchor point and box, if all of them exist."""
     if indices.ndim != 2 or len(indices) != 3 or indices.dtype.kind not in "iu":
         raise ValueError(
-            f"cells that take a box of shape {list(indices.shape)} and {indices.dtype}"
+            f"assignment {list(indices.shape)} {indices.dtype}; expected [3, n] integers"
         )
     num_images, max_boxes = batch.boxes.valid.shape
     num_anchors = sum(
@@ -200,13 +207,16 @@ def _parse_assignment(
     ends = np.array([num_images, num_anchors, max_boxes])[:, None]
     if ((indices < 0) | (indices >= ends)).any():
         raise ValueError(
-            f"a cell takes a box outside of {num_images} x {num_anchors} x {max_boxes}"
+            f"an assignment outside of {num_images} images, {num_anchors} anchor points and "
+            f"{max_boxes} boxes"
         )
     image, anchor, box = indices.astype(np.int64)
     if not batch.boxes.valid[image, box].all():
-        raise ValueError("a cell takes a box that is not there")
+        raise ValueError("an anchor point is assigned to a box that its image does not have")
     if quality is not None and (quality.shape != anchor.shape or quality.dtype.kind != "f"):
-        raise ValueError(f"{anchor.shape} cells, {quality.shape} qualities of {quality.dtype}")
+        raise ValueError(
+            f"qualities {list(quality.shape)} {quality.dtype}; expected {list(anchor.shape)} floats"
+        )
     return RecordedAssignment(image, anchor, box, quality)
 
 
@@ -215,9 +225,14 @@ def _unpack(
 ) -> TensorDigests:
     values, measures = arrays[f"{group}/values"], arrays[f"{group}/measures"]
     if measures.shape != (len(shapes), len(MEASURES)) or measures.dtype.kind != "f":
-        raise ValueError(f"{group}: {len(shapes)} tensors, {measures.shape} measures")
+        raise ValueError(
+            f"{group}: measures {list(measures.shape)} {measures.dtype}; expected "
+            f"[{len(shapes)}, {len(MEASURES)}] floats"
+        )
     if values.ndim != 1 or values.dtype.kind != "f":
-        raise ValueError(f"{group}: values of shape {list(values.shape)} and {values.dtype}")
+        raise ValueError(
+            f"{group}: values {list(values.shape)} {values.dtype}; expected [n] floats"
+        )
     found: dict[str, TensorDigest] = {}
     start = 0
     for (name, shape), row in zip(shapes.items(), measures.tolist(), strict=True):
@@ -225,11 +240,13 @@ def _unpack(
         size = math.prod(dims)
         end = start + (min(size, samples) if samples else size)
         if min(dims, default=0) < 0 or size > MAX_VALUES or end > len(values):
-            raise ValueError(f"{group}: {name!s:.80} of shape {list(dims)!s:.80} is not all there")
+            raise ValueError(
+                f"{group}: {name!s:.80} of shape {list(dims)!s:.80} is not stored completely"
+            )
         positions = sample_indices(size, samples)
         by_measure = dict(zip(MEASURES, row, strict=True))
         found[str(name)] = TensorDigest(dims, positions, values[start:end], by_measure)
         start = end
     if start != len(values):
-        raise ValueError(f"{group}: {len(values)} values, {start} are expected")
+        raise ValueError(f"{group}: {len(values)} values; expected {start}")
     return found

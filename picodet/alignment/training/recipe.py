@@ -1,4 +1,4 @@
-"""Which recipe a model is trained by."""
+"""The recipe that a model is trained with in a comparison."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ from picodet.config import Head, ModelConfig
 from picodet.training.recipes.official import RECIPES
 from picodet.training.recipes.schema import Recipe
 
-# of models that are none of ppdet's: those of the same head in the size that has been seen most
+# for models other than the official ones: the recipe of an official model with the same head
 FALLBACK_RECIPES: dict[Head, str] = {
     "pico_head": "picodet_s_416_coco",
     "pico_head_v2": "picodet_s_416_coco_lcnet",
@@ -14,6 +14,6 @@ FALLBACK_RECIPES: dict[Head, str] = {
 
 
 def recipe_of(config: ModelConfig) -> Recipe:
-    """ppdet's own of this name, or one of the same generation."""
+    """The official recipe of this name, else that of a model with the same head."""
     found = RECIPES.get(config.name) or RECIPES[FALLBACK_RECIPES[config.head]]
     return replace(found, model=config)

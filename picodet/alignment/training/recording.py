@@ -1,7 +1,7 @@
-"""A recorded training: what ppdet did in a few steps, number by number.
+"""A recorded training: losses, assignments and tensors of a few steps of ppdet.
 
-Plain values; training_file.py writes and reads them, and training_folder.py makes them of the
-folders that make_reference.py wrote. What was not recorded is None. NumPy only.
+Plain values; npz_file.py writes and reads them, and folder.py reads them from the folders that
+make_reference.py wrote. What was not recorded is None. NumPy only.
 """
 
 from collections.abc import Mapping
@@ -13,60 +13,60 @@ import numpy as np
 from picodet.alignment.training.batch import GroundTruth
 
 Precision = Literal["float32", "float64"]
-TERMS = {"varifocal": "vfl", "boxes": "giou", "sides": "dfl"}  # in a recording -> ours
-MEASURES = ("norm", "sum", "greatest")  # of all values of a tensor: its l2 norm, sum, magnitude
+TERMS = {"varifocal": "vfl", "boxes": "giou", "sides": "dfl"}  # in a recording -> picodet's
+MEASURES = ("norm", "sum", "greatest")  # of a whole tensor: L2 norm, sum, greatest magnitude
 
 
 class TensorDigest(NamedTuple):
-    """What is known of a tensor: some values or all, and what all of them amount to."""
+    """What was recorded of a tensor: some of its values or all, and measures of the whole."""
 
     shape: tuple[int, ...] | None
     positions: np.ndarray  # [n] int64, in the flattened tensor
     values: np.ndarray  # [n]
-    measures: Mapping[str, float]  # MEASURES
+    measures: Mapping[str, float]  # by MEASURES
 
 
 TensorDigests = Mapping[str, TensorDigest]  # by ppdet's names
 
 
 class RecordedAssignment(NamedTuple):
-    """The n cells that take a box, in all pictures."""
+    """The n positive anchor points of all images."""
 
-    image: np.ndarray  # [n] int64
-    anchor: np.ndarray  # [n] int64, levels one after the other, each row by row
-    box: np.ndarray  # [n] int64, of the picture's
-    quality: np.ndarray | None  # [n], what the score of the box's class should be
+    image: np.ndarray  # [n] int64, index of the image
+    anchor: np.ndarray  # [n] int64, index of the anchor point; level by level, each row by row
+    box: np.ndarray  # [n] int64, index of the assigned box among the image's
+    quality: np.ndarray | None  # [n], target of the score of the box's class
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A few steps on one batch, from the checkpoint's weights on."""
+    """A few steps on one batch, starting from the checkpoint's weights."""
 
     name: str
-    epoch: int  # which cells are assigned by, in 2022
+    epoch: int  # in 2022, selects the assigner
     lr: float
     boxes: GroundTruth
-    losses: tuple[Mapping[str, float], ...]  # of each step: TERMS
-    assignment: RecordedAssignment | None = None  # in the first step
+    losses: tuple[Mapping[str, float], ...]  # of each step, by TERMS
+    assignment: RecordedAssignment | None = None  # of the first step
     gradients: TensorDigests | None = None  # of the first step
-    statistics: TensorDigests | None = None  # of batch norms after the first pass
+    statistics: TensorDigests | None = None  # of batch norms after the first forward pass
     parameters: TensorDigests | None = None  # and the statistics, after the last step
-    momenta: TensorDigests | None = None
-    averages: TensorDigests | None = None  # what ModelEMA gives then, updated after each step
+    momenta: TensorDigests | None = None  # momentum buffers after the last step
+    averages: TensorDigests | None = None  # ModelEMA.apply() after the last step
 
 
 class EMASnapshot(NamedTuple):
-    """What ModelEMA held and gave at one moment, of some tensors."""
+    """ModelEMA after one update, of some tensors."""
 
-    raw: TensorDigests
-    snapshot: TensorDigests | None  # where it was asked
+    raw: TensorDigests  # its state_dict
+    snapshot: TensorDigests | None  # the bias-corrected weights of apply(), if it was called
 
 
 @dataclass(frozen=True)
 class EMATrace:
-    """ModelEMA over weights that are known: update i sees the checkpoint's, 5 % * (i + 1) greater.
+    """ModelEMA of known weights: update i sees the checkpoint's, 5 % * (i + 1) greater.
 
-    kind and cycle stand in the place of the recipe's, where they are not None.
+    kind and cycle replace the recipe's where they are not None.
     """
 
     name: str
@@ -76,7 +76,7 @@ class EMATrace:
 
 
 class LearningRates(NamedTuple):
-    """Learning rates of a training."""
+    """ppdet's learning rates of some iterations."""
 
     steps_per_epoch: int
     iterations: np.ndarray  # [n] int64
@@ -85,22 +85,22 @@ class LearningRates(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingRecording:
-    """All of it."""
+    """A whole recorded training."""
 
     file: str  # name of the checkpoint
-    sha256: str
-    versions: Mapping[str, str]
+    sha256: str  # of the checkpoint
+    versions: Mapping[str, str]  # of packages
     precision: Precision
-    weights: Mapping[str, str]  # of the checkpoint: names, and keys made of the content
-    images: np.ndarray  # [B, 3, H, W] float32, that all runs are fed with
+    weights: Mapping[str, str]  # of the checkpoint: index.content_key by ppdet's names
+    images: np.ndarray  # [B, 3, H, W] float32, the batch of all runs
     runs: tuple[TrainingRun, ...]
     rates: LearningRates | None
     traces: tuple[EMATrace, ...] = ()
-    missing: Mapping[str, str] = field(default_factory=dict)  # rungs, and why they are not there
+    missing: Mapping[str, str] = field(default_factory=dict)  # stages that were not recorded: why
 
 
 def tensor_digest(array: np.ndarray, positions: np.ndarray) -> TensorDigest:
-    """What a recording keeps of a tensor."""
+    """The values at flat `positions` [n] of a tensor, and its measures, computed in float64."""
     flat = array.ravel().astype(np.float64)
     norm, total = float(np.sqrt(flat @ flat)), float(flat.sum())
     greatest = float(np.abs(flat).max(initial=0))

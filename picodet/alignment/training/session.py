@@ -1,4 +1,4 @@
-"""What `picodet-align --training` does: record ppdet's training, and hold ours against it."""
+"""Runs `picodet-align --training`: records ppdet's training and compares picodet's with it."""
 
 import tempfile
 from collections.abc import Callable
@@ -17,33 +17,33 @@ from picodet.errors import AlignmentError, RecordingError
 from picodet.files import check_distinct, check_writable, unreadable_reason
 from picodet.formats.inference_folder import is_inference_folder
 
-if TYPE_CHECKING:  # they import torch, and to record needs none
+if TYPE_CHECKING:  # they import torch, which recording does not need
     from picodet.alignment.open_candidate import OpenedModel
     from picodet.converter.paddle_checkpoints import WeightSet
 
 ProgressCallback = Callable[[int, int], None]
 ACCEPTED_KINDS = (
     "a recording of picodet-align record --training (.npz), a .pdparams or .pdema of ppdet, a "
-    "training's folder, or a folder that make_reference.py wrote"
+    "training output folder, or a folder that make_reference.py wrote"
 )
 
 
 @dataclass(frozen=True)
 class TrainingInputOptions:
-    """What the user wants both trainings to see; nothing is a batch that is drawn."""
+    """The batch and precision of both trainings."""
 
-    batch: Path | None  # an .npz
-    float64: bool
+    batch: Path | None  # an .npz; None for a synthetic batch
+    float64: bool  # compute in float64
 
 
 def training_input_options(
     image: Path | None, batch: Path | None, float64: bool
 ) -> TrainingInputOptions:
-    """Raises AlignmentError for a picture, which says nothing of what is in it."""
+    """The options from the command line. Raises AlignmentError for an image, which has no boxes."""
     if image:
         raise AlignmentError(
-            f"{image}: --training needs pictures and the boxes in them: --input, an .npz of "
-            "images, boxes, classes and valid"
+            f"{image}: --training needs images with their boxes; give --input, an .npz of images, "
+            "boxes, classes and valid"
         )
     return TrainingInputOptions(batch, float64)
 
@@ -58,13 +58,14 @@ def record(
     paddle_python: Path | None,
     progress: ProgressCallback,
 ) -> dict[str, Any]:
-    """Write a recording; what it holds, in numbers.
+    """Write a recording to `out`, an .npz, and return a summary of it for JSON.
 
-    Raises RecordingError where the reference cannot be trained, OutputError where `out` cannot be
-    written.
+    summary: keep samples of tensors only; input_size: height, width, for references that do not
+    state it; paddle_python: of the environment with Paddle, None for the running one. Raises
+    RecordingError where the reference cannot be trained, OutputError where `out` cannot be written.
     """
     if out.suffix != ".npz":
-        raise RecordingError(f"{out}: the suffix of a recorded training is .npz")
+        raise RecordingError(f"{out}: expected the suffix .npz for a recorded training")
     check_writable(out, overwrite)
     check_distinct(out, [path for path in (reference, inputs.batch) if path])
     _record(
@@ -96,15 +97,15 @@ def compare(
     progress: ProgressCallback,
     weight_set: "WeightSet | None" = None,
 ) -> Comparison:
-    """Record the reference if it is not a recording, and compare.
+    """Record the reference if it is not a recording, and compare picodet's training with it.
 
-    which: of the model's averaged and raw weights, where it has both. Raises a PicoDetError where
-    the two cannot be compared.
+    weight_set: EMA or raw weights, if the model's file has both; tolerance: see align_training.
+    Raises a PicoDetError where the two cannot be compared.
     """
     from picodet.alignment.open_candidate import open_candidate  # noqa: PLC0415 (imports torch)
 
     if tolerance is not None and not 0 < tolerance < float("inf"):
-        raise AlignmentError(f"--tolerance {tolerance}: a positive number is expected")
+        raise AlignmentError(f"--tolerance {tolerance}: expected a positive finite number")
     recorded = _open_recording(reference, inputs)
     opened_model = open_candidate(model_path, weight_set)
     if recorded is None:
@@ -117,7 +118,7 @@ def compare(
 
 
 def _open_recording(reference: Path, inputs: TrainingInputOptions) -> TrainingRecording | None:
-    """What is a recording; None for what has to be trained."""
+    """The recording at `reference`; None for a reference that has to be trained."""
     if npz_file.is_training_recording(reference):
         recorded = npz_file.read(reference)
     elif is_reference_folder(reference):
@@ -126,11 +127,13 @@ def _open_recording(reference: Path, inputs: TrainingInputOptions) -> TrainingRe
         return None
     if inputs.batch:
         raise AlignmentError(
-            f"{reference}: a recording has its own pictures; --input is for references that are "
-            "trained"
+            f"{reference}: a recording has its own images; leave --input out, or give weights as "
+            "the reference"
         )
     if inputs.float64 and recorded.precision != "float64":
-        raise AlignmentError(f"{reference}: recorded in float32; record it again with --float64")
+        raise AlignmentError(
+            f"{reference}: recorded in float32; --float64 needs a recording made with --float64"
+        )
     return recorded
 
 
@@ -150,7 +153,7 @@ def _record(
     )
     if not (reference.exists() and is_checkpoint):
         found = "not one" if reference.exists() else "there is no such file or folder"
-        raise RecordingError(f"{reference}: {found}; to train, {ACCEPTED_KINDS} is expected")
+        raise RecordingError(f"{reference}: {found}; for --training, expected {ACCEPTED_KINDS}")
     if inputs.batch and (reason := unreadable_reason(inputs.batch)):
         raise RecordingError(f"{inputs.batch}: {reason}")
     request = TrainingRecordRequest(

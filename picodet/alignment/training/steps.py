@@ -1,4 +1,4 @@
-"""Our own training: what takes part in it, and a few steps of it."""
+"""Makes a few steps of picodet's training."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -27,7 +27,7 @@ STATISTICS = ("running_mean", "running_var")
 
 
 def make_criterion(recipe: Recipe, model: PicoDet, epoch: int) -> Criterion:
-    """Of one process alone."""
+    """The recipe's criterion for an epoch, for training in a single process."""
     integral = model.head.integral
     return criterion(recipe.assignment, recipe.losses, integral, lambda own: own, 1, epoch)
 
@@ -35,7 +35,7 @@ def make_criterion(recipe: Recipe, model: PicoDet, epoch: int) -> Criterion:
 def assign_targets(
     recipe: Recipe, model: PicoDet, epoch: int, output: AnyHeadOutput, targets: Targets
 ) -> Assignment:
-    """What the criterion of that epoch assigns."""
+    """The assignment that the recipe's criterion makes in an epoch."""
     numbers, integral = recipe.assignment, model.head.integral
     anchors, sides = anchor_points_of(output), flatten_levels(output.reg)
     if isinstance(numbers, SimOTA):
@@ -47,7 +47,7 @@ def assign_targets(
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """A training in pieces; each may be another one, which is how faults are planted."""
+    """The parts of a training; fault injection replaces one of them."""
 
     model: PicoDet
     recipe: Recipe
@@ -60,28 +60,28 @@ class TrainingSetup:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What became of a run; tensors by our names."""
+    """The outcome of a run; tensors by picodet's names."""
 
-    assignment: Assignment
+    assignment: Assignment  # of the first step
     losses: tuple[Mapping[str, float], ...]  # of each step
     gradients: Mapping[str, Tensor]  # of the first step
-    statistics: Mapping[str, Tensor]  # of batch norms after the first pass
-    parameters: Mapping[str, Tensor]  # after the last step, and everything else in a state_dict
-    momenta: Mapping[str, Tensor]
-    averages: Mapping[str, Tensor]
+    statistics: Mapping[str, Tensor]  # of batch norms after the first forward pass
+    parameters: Mapping[str, Tensor]  # the whole state_dict after the last step
+    momenta: Mapping[str, Tensor]  # momentum buffers after the last step
+    averages: Mapping[str, Tensor]  # ModelEMA.snapshot() after the last step
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is made."""
+    """The precision, threads and perturbation of a run."""
 
     dtype: torch.dtype
     threads: int = 1
-    seed: int | None = None  # of the last bits in which pictures and weights are others
-    units: int = 1  # in the last place, by which each may be
+    seed: int | None = None  # of the perturbation of images and weights; None for none
+    units: int = 1  # greatest perturbation of a value, in units in the last place
 
     def inputs(self, ours: TrainingSetup, images: np.ndarray) -> tuple[PicoDet, Tensor]:
-        """A copy of the model, and the pictures [B, 3, H, W]."""
+        """A copy of the model in training mode, and the images [B, 3, H, W], both perturbed."""
         model, tensor = deepcopy(ours.model).to(self.dtype), torch.from_numpy(images)
         tensor = tensor.to(self.dtype)
         if self.seed is not None:
@@ -93,7 +93,7 @@ class RunOptions:
 
 
 def _in_last_bits(values: Tensor, units: int, generator: torch.Generator) -> Tensor:
-    """Each greater or smaller by up to so many units in the last place."""
+    """Change each value by up to `units` units in the last place."""
     chosen = torch.randint(-units, units + 1, values.shape, generator=generator)
     return values * (1 + chosen.to(values.dtype) * torch.finfo(values.dtype).eps)
 
@@ -101,9 +101,9 @@ def _in_last_bits(values: Tensor, units: int, generator: torch.Generator) -> Ten
 def train(
     ours: TrainingSetup, images: np.ndarray, recorded: TrainingRun, options: RunOptions
 ) -> RunOutcome:
-    """As many steps as were recorded, with a copy of the model.
+    """Train a copy of the model on images [B, 3, H, W] for as many steps as were recorded.
 
-    Raises NotFiniteError where the losses are none.
+    Sets torch's number of threads while it runs. Raises NotFiniteError for a NaN or Inf loss.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(options.threads)

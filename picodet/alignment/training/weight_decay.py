@@ -1,4 +1,4 @@
-"""Why parameters differ, where it can be told: the weight decay of ours is another one."""
+"""Diagnoses differences of parameters: another weight decay."""
 
 from collections.abc import Mapping
 
@@ -8,12 +8,10 @@ from torch import Tensor
 from picodet.alignment.training.recording import TrainingRun
 from picodet.converter.names.rules import NameTable
 
-MIN_EXPLAINED = 0.99  # of the difference, by a multiple of the weights that training began with
-MIN_VALUES = 4  # values that such a multiple is told by
-MIN_AGREEING = (
-    3  # parameters, at least, that tell the same decay: of some it happens to be explained
-)
-DECAY_RTOL = 0.05  # of a decay, by which two may differ
+MIN_EXPLAINED = 0.99  # part of the squared difference that a multiple of the initial weights fits
+MIN_VALUES = 4  # values needed to fit that multiple
+MIN_AGREEING = 3  # parameters that have to yield the same decay: some fit one by chance
+DECAY_RTOL = 0.05  # relative difference of decays that counts as the same
 
 
 def weight_decay_errors(
@@ -23,11 +21,12 @@ def weight_decay_errors(
     table: NameTable,
     momentum: float,
 ) -> dict[str, float]:
-    """By our names: what the decay of ours is greater by. Of parameters that this explains, if
-    several agree.
+    """By how much picodet's weight decay is too great, by picodet's names of parameters.
 
-    After K steps a decay d has taken rate * d * sum(1 + m + .. + m^(k-1) for k = 1 .. K) of a
-    weight that hardly moves, where m is the momentum.
+    Holds the parameters that this explains, if several agree; otherwise empty. first and ours:
+    picodet's state_dict before and after the run. After K steps a decay d has taken
+    lr * d * sum(1 + m + .. + m^(k-1) for k = 1 .. K) of a weight that hardly moves, where m is
+    the momentum.
     """
     steps = np.arange(1, len(run.losses) + 1)
     decay_scale = run.lr * float(((1 - momentum**steps) / (1 - momentum)).sum())

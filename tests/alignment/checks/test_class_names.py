@@ -1,4 +1,4 @@
-"""Names of the classes: compared where both sides say them, and nowhere else."""
+"""Class names are compared where both sides state them, and only there."""
 
 from dataclasses import replace
 
@@ -17,14 +17,14 @@ HEADS = Stage("heads", "aligned", "2 scores")
 FOUR = ("cat", "dog", "traffic light", "boat")
 
 
-def test_equal_names_are_said_to_be():
+def test_equal_names_are_noted():
     stage = compare_class_names(HEADS, FOUR, list(FOUR))
     assert (stage.verdict, stage.findings) == ("aligned", ())
     assert stage.summary == "2 scores; the names of the classes are equal"
 
 
 @pytest.mark.parametrize(("model", "reference"), [(None, FOUR), (FOUR, None), (None, None)])
-def test_where_one_side_says_nothing_nothing_is_compared(model, reference):
+def test_names_that_one_side_lacks_are_not_compared(model, reference):
     assert compare_class_names(HEADS, model, reference) == HEADS
 
 
@@ -63,7 +63,7 @@ def test_what_differs_is_named(reference, found, expected, diagnosis):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """The same weights under two lists of names; an export of the first, recorded."""
+    """The same weights with two lists of class names; a recorded export of the first."""
     folder = tmp_path_factory.mktemp("classes")
     model = own_recording.pristine()
     names = tuple(f"thing {i}" for i in range(len(model.config.classes)))

@@ -1,4 +1,4 @@
-"""Heads, decoding and NMS of our own model, recorded and then changed in one thing each."""
+"""Heads, decoding and NMS of a model, recorded, and then changed in one way each."""
 
 import copy
 from dataclasses import replace
@@ -57,14 +57,14 @@ def sampled(summary):
 
 
 def runs(model):
-    """As it is, and in double."""
+    """Head outputs of the model, in float32 and in float64."""
     images = torch.from_numpy(own_recording.random_image())
     with torch.inference_mode():
         return [model(images), copy.deepcopy(model).double()(images.double())]
 
 
 @pytest.mark.slow
-def test_our_heads_are_their_own(model, recorded):
+def test_the_models_own_heads_are_aligned(model, recorded):
     stage = compare_heads(runs(model), recorded, NOISE)
     assert (stage.name, stage.verdict, stage.findings) == ("heads", "aligned", ())
     assert (
@@ -85,8 +85,8 @@ def test_each_head_can_fail(model, recorded):
             assert [finding.name for finding in stage.findings] == [f"{name}, stride {stride}"]
 
 
-def test_a_finding_holds_both_values_and_the_place(model, recorded):
-    model.head.predictors[3].bias.data[10] += 0.5  # the eighth of the sides
+def test_a_finding_has_both_values_and_the_index(model, recorded):
+    model.head.predictors[3].bias.data[10] += 0.5  # a channel of reg
     (finding,) = compare_heads(runs(model), recorded, NOISE).findings
     value, at = finding.found.split(" at ")
     assert at == "[0, 7, 0]"
@@ -100,7 +100,7 @@ def test_other_classes(recorded):
     assert problems[0] == "shape [1, 2, 64], the reference's is [1, 3, 64]"
 
 
-def test_a_model_that_broke_off_is_not_compared(recorded):
+def test_a_model_whose_forward_failed_is_not_compared(recorded):
     stage = compare_heads([], recorded, NOISE)
     assert stage.verdict == "not compared"
 
@@ -113,7 +113,7 @@ def test_heads_against_a_summary(model, sampled):
     assert names == ["scores, stride 64", "reg, stride 64"]
 
 
-def test_the_references_heads_are_its_predictors_outputs(model, recorded):
+def test_the_references_heads_are_the_outputs_of_its_predictors(model, recorded):
     heads = reference_heads(recorded, model.config)
     with torch.inference_mode():
         output = model(torch.from_numpy(own_recording.random_image()))
@@ -130,7 +130,7 @@ def test_a_summary_has_no_heads_to_decode(model, sampled):
     )
 
 
-def test_decoding_is_our_own(model, recorded):
+def test_the_models_own_decoding_is_aligned(model, recorded):
     stage = compare_decoding(model, runs(model), recorded, NOISE, (), EVIDENCE)
     assert (stage.name, stage.verdict, stage.findings) == ("decoding", "aligned", ())
     assert stage.summary == (
@@ -183,8 +183,8 @@ def test_bins_that_are_wrong_show(model, recorded):
     assert finding.name == "boxes before NMS"
 
 
-def test_wrong_heads_are_no_wrong_decoding(model, recorded):
-    """It is the reference's heads that are decoded."""
+def test_wrong_heads_do_not_affect_the_decoding_stage(model, recorded):
+    """The reference's heads are decoded."""
     model.head.predictors[0].bias.data += 0.5
     stage = compare_decoding(model, runs(model), recorded, NOISE, (), EVIDENCE)
     assert stage.verdict == "aligned"
@@ -204,7 +204,7 @@ def test_a_probe_that_failed_fails_the_stage(model, recorded):
     assert (stage.verdict, stage.findings) == ("differs", PROBE_FINDINGS)
 
 
-def test_nms_is_our_own(model, recorded):
+def test_the_models_own_nms_is_aligned(model, recorded):
     stage = compare_nms(model, runs(model), recorded, (), EVIDENCE)
     assert (stage.name, stage.verdict, stage.findings) == ("NMS", "aligned", ())
     count = len(recorded.recording.tensor(recorded.recording.index.ending.kept))
@@ -224,14 +224,14 @@ def test_a_wrong_nms(model, recorded, monkeypatch):
     assert finding.diagnosis.startswith("IoU threshold 0.")
 
 
-def test_wrong_heads_are_no_wrong_nms(model, recorded):
+def test_wrong_heads_do_not_affect_the_nms_stage(model, recorded):
     model.head.predictors[0].bias.data[:3] += 9
     stage = compare_nms(model, runs(model), recorded, (), EVIDENCE)
     assert stage.verdict == "aligned"
     assert "extra, scores within" in stage.summary or "of " in stage.summary
 
 
-def test_a_scale_that_is_not_one(pristine, tmp_path):
+def test_a_scale_factor_other_than_one(pristine, tmp_path):
     """Boxes are divided by the scale factor before they are compared with each other."""
     image = np.random.default_rng(0).integers(0, 255, (40, 120, 3), np.uint8)
     encoded_image = cv2.imencode(".png", image)[1].tobytes()
@@ -257,7 +257,7 @@ OUTPUTS = {
 
 
 @pytest.mark.parametrize("head", OUTPUTS)
-def test_there_and_back(head):
+def test_head_output_to_layers_and_back(head):
     config, output = OUTPUTS[head]
     found = head_output_from_layers(config, head_output_by_layer(output).get)
     assert type(found) is type(output)
@@ -269,7 +269,7 @@ def test_there_and_back(head):
 
 
 @pytest.mark.parametrize("head", OUTPUTS)
-def test_what_is_missing_or_of_other_classes_is_no_head(head):
+def test_missing_layers_or_other_classes_give_no_head_output(head):
     config, output = OUTPUTS[head]
     layers = head_output_by_layer(output)
     for path in layers:

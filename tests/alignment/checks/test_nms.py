@@ -1,4 +1,4 @@
-"""What is kept of the probes' boxes, with the NMS or its outcome changed in one thing each."""
+"""Boxes kept of the probes, with the NMS or its output changed in one way each."""
 
 import functools
 
@@ -27,7 +27,7 @@ def at_thresholds():
 
 
 def beyond_top_k():
-    """All in one place but some, of which the class's 1000 best hold five or six."""
+    """Equal boxes except some, of which five or six are among the 1000 best of the class."""
     boxes = np.tile(np.array([0, 0, 50, 50], "f4"), (1500, 1))
     apart = [50, 150, 250, 998, 999, 1000, 1001, 1400]
     boxes[apart, ::2] += 100 * np.arange(1, 9, dtype="f4")[:, None]
@@ -51,7 +51,7 @@ def compare(candidate, expected, case="random", in_order=True):
     return compare_kept_boxes(candidate, expected, in_order, "boxes", nms_inputs_of(case))
 
 
-def test_kept_is_our_own_last_step():
+def test_kept_boxes_are_those_of_postprocessing():
     assert np.array_equal(picodet_nms(*nms_inputs_of("random"), ONES), rows_of("random"))
 
 
@@ -160,7 +160,7 @@ def test_another_class():
     assert finding.found == "1 extra, 1 missing, 1 with another class"
 
 
-def test_one_bit_of_a_side_or_a_score_counts():
+def test_one_bit_of_a_coordinate_or_a_score_counts():
     expected = rows_of("random")
     for column in range(1, 6):
         candidate = expected.copy()

@@ -24,13 +24,13 @@ MEAN, STD = np.array(Preprocessing().mean), np.array(Preprocessing().std)
 
 @pytest.fixture(scope="module")
 def encoded_image():
-    """40 rows, 56 columns: enlarged to CONFIG's 64x64."""
+    """An image of 40 rows and 56 columns, which is enlarged to CONFIG's 64x64."""
     image = cv2.imread(str(IMAGE))[100:140, 100:156]
     return cv2.imencode(".png", image)[1].tobytes()
 
 
 def ppdet_steps(encoded_image, interp=2, rgb=True, resize=None, mean=MEAN, std=STD, scale=True):
-    """The steps as ppdet's transforms make them, written down once more."""
+    """A second implementation of ppdet's transforms, step by step."""
     decoded = cv2.imdecode(np.frombuffer(encoded_image, np.uint8), cv2.IMREAD_COLOR)
     color = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB) if rgb else decoded
     height, width = decoded.shape[:2]
@@ -61,7 +61,7 @@ def compare(encoded_image, steps, path, samples=0, settings=None, config=CONFIG,
 
 
 @pytest.mark.parametrize("samples", [0, 16])
-def test_ppdets_steps_are_ours_bit_for_bit(encoded_image, tmp_path, samples):
+def test_ppdets_steps_are_picodets_bit_for_bit(encoded_image, tmp_path, samples):
     stage = compare(encoded_image, ppdet_steps(encoded_image), tmp_path, samples)
     assert (stage.name, stage.verdict, stage.findings) == ("preprocessing", "aligned", ())
     assert stage.summary == (
@@ -116,7 +116,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("mistake", WRONG)
-def test_the_first_step_that_departs_is_named_and_why(encoded_image, tmp_path, mistake):
+def test_the_first_step_that_differs_is_diagnosed(encoded_image, tmp_path, mistake):
     options, step, text = WRONG[mistake]
     stage = compare(encoded_image, ppdet_steps(encoded_image, **options), tmp_path)
     assert stage.verdict == "differs"
@@ -124,7 +124,7 @@ def test_the_first_step_that_departs_is_named_and_why(encoded_image, tmp_path, m
     assert stage.summary.startswith("decode, color, resize, normalize compared")
 
 
-def test_colors_swapped_only_in_the_end(encoded_image, tmp_path):
+def test_colors_swapped_in_the_last_step(encoded_image, tmp_path):
     steps = ppdet_steps(encoded_image)
     steps["normalise"] = ppdet_steps(encoded_image, rgb=False)["normalise"]
     (finding,) = compare(encoded_image, steps, tmp_path).findings
@@ -134,8 +134,8 @@ def test_colors_swapped_only_in_the_end(encoded_image, tmp_path):
     )
 
 
-def test_our_own_numbers_may_be_the_wrong_ones(encoded_image, tmp_path):
-    """A model converted with mean 0.5: the reference has the standard numbers."""
+def test_the_models_settings_may_be_wrong(encoded_image, tmp_path):
+    """A model converted with mean 0.5; the reference has the standard mean."""
     numbers = Preprocessing(mean=(0.5, 0.5, 0.5))
     config = replace(CONFIG, preprocessing=numbers)
     settings = PreprocessingSettings((64, 64), 2, tuple(MEAN.tolist()), tuple(STD.tolist()))
@@ -216,11 +216,11 @@ def test_steps_without_their_image_are_an_error(encoded_image, tmp_path):
     with RecordingWriter(0) as writer:
         key = writer.add(np.ones((2, 2, 3), np.uint8))
         writer.write(path, replace(index_of(writer), steps=(PreprocessingStep("decode", key),)))
-    with pytest.raises(RecordingError, match="no image that they were made of"):
+    with pytest.raises(RecordingError, match="it has preprocessing steps, but no image"):
         Recording(path)
 
 
-def test_our_steps_end_with_what_detection_feeds(encoded_image):
+def test_the_last_step_is_the_input_of_detection(encoded_image):
     steps = preprocessing_steps(encoded_image, CONFIG)
     assert [(name, array.shape) for name, array in steps.items()] == [
         ("decode", (40, 56, 3)),
@@ -231,7 +231,7 @@ def test_our_steps_end_with_what_detection_feeds(encoded_image):
 
 
 def other_kernels(encoded_image, tmp_path, samples, kernels, **options):
-    """A reference with another cubic kernel: the exact number rounded, but for some values."""
+    """A reference with another cubic kernel: the exact values rounded, with a few exceptions."""
     steps = ppdet_steps(encoded_image, **options)
     with use_kernels("portable"):
         source = steps["colour"].astype("f8")
@@ -260,7 +260,7 @@ def test_with_the_same_kernel_every_bit_counts(encoded_image, tmp_path):
     assert finding.name == "resize"
 
 
-def test_an_older_summary_does_not_tell(encoded_image, tmp_path):
+def test_an_older_summary_cannot_decide(encoded_image, tmp_path):
     stage = other_kernels(encoded_image, tmp_path, 16, {})
     assert stage.verdict == "not compared"
     assert "record it again" in stage.summary

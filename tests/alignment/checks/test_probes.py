@@ -1,4 +1,4 @@
-"""The probes themselves, our answers to them, and that each of them can fail."""
+"""The probes, picodet's answers to them, and that each of them can fail."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ NEXT_BELOW = {value: np.nextafter(np.float32(value), np.float32(0)) for value in
 
 @pytest.fixture
 def recording(tmp_path):
-    """Without answers of its own."""
+    """A recording without answers of the reference."""
     with RecordingWriter(0) as writer:
         index = index_of(writer)
         writer.write(tmp_path / "r.safetensors", index)
@@ -34,14 +34,14 @@ def recording(tmp_path):
 
 
 @pytest.mark.parametrize("head", probes.HEAD_PREFIXES)
-def test_ours_are_ppdets_answers(recording, head):
+def test_picodets_answers_are_ppdets(recording, head):
     results = run_probes(head, Integral(7), recording, NOISE)
     assert (results.preprocessing, results.decoding, results.nms) == ((), (), ())
     assert results.evidence == SHIPPED_ANSWERS
 
 
 def test_the_models_own_bins_do_not_matter(recording):
-    """Its code is tried, with the probe's eight bins."""
+    """The code of its Integral is tested, with the probe's eight bins."""
     assert run_probes("pico_head", Integral(11), recording, NOISE).decoding == ()
 
 
@@ -149,7 +149,7 @@ def test_decoding_can_fail(recording, monkeypatch, change, name, text):
 
 
 def aligned_scores(formula):
-    """Of logits and alignment, both [B, *, A]."""
+    """Scores from logits and alignment, both [B, *, A]."""
 
     def scores(output):
         pairs = zip(output.logits, output.alignment, strict=True)
@@ -184,7 +184,7 @@ def test_a_wrong_score_of_2022(recording, monkeypatch, formula, text):
 
 
 def run_with_answers(path, answers, questions):
-    """A recording of a reference that was asked itself."""
+    """A recording with the reference's own answers."""
     with RecordingWriter(0) as writer:
         keys = {name: writer.add(answer) for name, answer in answers.items()}
         index = index_of(writer)
@@ -195,7 +195,7 @@ def run_with_answers(path, answers, questions):
 
 @pytest.fixture
 def answers():
-    """Of one that keeps a box less of `dense`, and resizes with 1 where 2 is asked for."""
+    """Answers of a reference that drops a box of `dense` and resizes with interp 1 for 2."""
     answers = probes.collect_answers(
         preprocess_probe,
         lambda head: probing._decode(head, Integral(7)),
@@ -206,7 +206,7 @@ def answers():
     return answers
 
 
-def test_a_references_own_answers_count_before_those_that_came_along(tmp_path, answers):
+def test_a_references_own_answers_take_precedence(tmp_path, answers):
     results = run_with_answers(tmp_path / "r.safetensors", answers, probes.questions_digest())
     assert results.evidence == LIVE_ANSWERS
     assert [finding.name for finding in results.nms] == ["probe: dense"]
@@ -215,14 +215,14 @@ def test_a_references_own_answers_count_before_those_that_came_along(tmp_path, a
     assert finding.diagnosis == "the reference's result with interp 2 is picodet's with interp 1"
 
 
-def test_answers_to_other_questions_do_not_count(tmp_path, answers):
+def test_answers_to_other_probes_do_not_count(tmp_path, answers):
     results = run_with_answers(tmp_path / "r.safetensors", answers, "an older version's")
     assert (results.preprocessing, results.decoding, results.nms) == ((), (), ())
     assert results.evidence == SHIPPED_ANSWERS
 
 
-def test_a_reference_that_left_questions_out(tmp_path, answers):
-    """A file is not believed to hold every answer."""
+def test_a_reference_without_some_answers(tmp_path, answers):
+    """A file may lack answers."""
     del answers["NMS/random"]
     with pytest.raises(RecordingError):
         run_with_answers(tmp_path / "r.safetensors", answers, probes.questions_digest())
@@ -231,7 +231,7 @@ def test_a_reference_that_left_questions_out(tmp_path, answers):
 @pytest.mark.parametrize(
     ("attribute", "value"), [("NMS_CASES", probes.NMS_CASES[1:]), ("HEAD_SIZE", (96, 96))]
 )
-def test_other_questions_have_another_digest(monkeypatch, attribute, value):
+def test_other_probes_have_another_digest(monkeypatch, attribute, value):
     before = probes.questions_digest()
     monkeypatch.setattr(probes, attribute, value)
     assert probes.questions_digest() != before

@@ -1,4 +1,4 @@
-"""What another kernel may make of an image, and what none does."""
+"""Differences that another resize kernel explains, and others."""
 
 import cv2
 import numpy as np
@@ -45,7 +45,7 @@ def one_off(level):
 
 @pytest.mark.parametrize("image", [PHOTO, PHOTO[:1, :1], np.full((8, 9, 3), 77, np.uint8)])
 def test_every_kernel_of_the_same_interp_passes(image):
-    """IPP's is the number rounded, or nearly."""
+    """IPP's result is nearly the exact number rounded."""
     for made in (portable(image), preprocess.resize(image, SIZE, 2), rounded(exact(image))):
         assert explain_mismatch(image, SIZE, 2, made.astype("f4")) is None
 
@@ -66,13 +66,13 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_no_kernel_makes(name):
+def test_differences_that_no_kernel_makes(name):
     made, text = OTHERS[name]
     assert text in explain_mismatch(PHOTO, SIZE, 2, made())
 
 
-def test_more_values_than_kernels_part_in():
-    """Each by no more than a kernel may be off, but half of them."""
+def test_more_differing_values_than_between_kernels():
+    """Half of the values, each by no more than between kernels."""
     number = np.clip(exact(), 0, 255)
     ties = np.abs(number - np.floor(number) - 0.5) < 0.2
     made = np.where(ties, 2 * np.floor(number) + 1 - rounded(number), rounded(number))
@@ -80,20 +80,20 @@ def test_more_values_than_kernels_part_in():
     assert text.startswith("no other kernel: ")
 
 
-def test_of_a_summary_the_samples_tell():
+def test_samples_of_a_summary():
     at = np.linspace(0, 3 * SIZE[0] * SIZE[1] - 1, 16).astype(int)
     assert explain_mismatch(PHOTO, SIZE, 2, rounded(exact()).ravel()[at], at) is None
     assert explain_mismatch(PHOTO, SIZE, 2, preprocess.resize(PHOTO, SIZE, 1).ravel()[at], at)
 
 
-def test_same_kernels_are_those_of_the_same_fingerprint():
+def test_same_kernels_have_the_same_fingerprint():
     assert same_kernels(fingerprint("portable"), "portable", 2)
     assert not same_kernels(fingerprint("portable") | {"cubic": "0"}, "portable", 2)
     assert same_kernels(fingerprint("portable") | {"cubic": "0"}, "portable", 1)
-    assert not same_kernels({}, "portable", 1)  # of before they were noted
+    assert not same_kernels({}, "portable", 1)  # an older recording
 
 
-def test_how_far_they_part_is_said():
+def test_the_difference_of_kernels_is_described():
     pixels, reference = np.array([1, 2, 3, 255], "u1"), np.array([1, 2, 4, 255], "f4")
     assert describe_difference(pixels, reference) == (
         "another resize kernel: at most 1 gray level, in 25 % of the values"

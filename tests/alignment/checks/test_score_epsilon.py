@@ -1,4 +1,4 @@
-"""Scores that are roots, brought to one formula; the numbers are worked out by hand."""
+"""Scores that are roots, converted to one formula; the values are computed by hand."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ WITHOUT = torch.tensor([0.5, 1e-4, 0.0])
 @pytest.mark.slow
 @pytest.mark.parametrize("candidate", [True, False])
 @pytest.mark.parametrize("reference", [True, False])
-def test_scores_become_what_the_references_formula_makes(candidate, reference):
+def test_scores_are_converted_to_the_references_formula(candidate, reference):
     adjustment = ScoreAdjustment(candidate, reference)
     made, expected = (WITH if adds else WITHOUT for adds in (candidate, reference))
     torch.testing.assert_close(adjustment.adjust_candidate(made), expected, rtol=1e-6, atol=2e-8)
@@ -21,7 +21,7 @@ def test_scores_become_what_the_references_formula_makes(candidate, reference):
     assert adjustment.adjust_candidate(made).dtype == torch.float32
 
 
-def test_what_else_is_wrong_stays():
+def test_other_errors_stay():
     wrong = WITHOUT.square()  # no root
     assert (ScoreAdjustment(True, False).adjust_candidate(wrong) - WITHOUT).abs().max() > 0.2
 
@@ -57,9 +57,9 @@ def chain(*kinds):
         (("sigmoid", "mul", "sqrt"), False),
         (("sigmoid", "mul", "add", "sqrt"), True),
         (("sigmoid", "mul", "scale", "sqrt"), True),
-        (("sigmoid",), True),  # of 2021: it lacks nothing
-        ((), True),  # of layers
+        (("sigmoid",), True),  # the score of 2021, which has no epsilon
+        ((), True),  # a reference with layers
     ],
 )
-def test_a_graph_says_whether_it_adds(kinds, adds):
+def test_whether_a_graph_adds_the_epsilon(kinds, adds):
     assert adds_epsilon(chain(*kinds)) is adds

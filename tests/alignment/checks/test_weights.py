@@ -85,7 +85,7 @@ def test_not_finite_values_are_found(state, reference):
     assert finding.diagnosis == f"{STEM}: 1 values are NaN or Inf"
 
 
-def test_what_the_reference_lacks(state, reference):
+def test_a_tensor_that_only_the_model_has(state, reference):
     def change(index):
         return replace(index, weights=index.weights[1:])
 
@@ -98,14 +98,14 @@ def test_what_the_reference_lacks(state, reference):
 def test_what_only_the_reference_has(state, reference):
     def change(index):
         key = index.weights[0].key
-        known = Weight("head.p3_feat.scale_reg", key)  # the converter leaves it out
+        known = Weight("head.p3_feat.scale_reg", key)  # the converter skips it
         return replace(index, weights=(*index.weights, known, Weight("head.stranger", key)))
 
     (finding,) = compare(state, reference, change).findings
     assert (finding.name, finding.found) == ("head.stranger", "no such tensor in the model")
 
 
-def test_what_only_we_have(state, reference):
+def test_an_extra_tensor_of_the_model(state, reference):
     state["neck.conv_t.alpha"] = torch.zeros(1)
     (finding,) = compare(state, reference).findings
     assert finding.name == "neck.conv_t.alpha"
@@ -117,7 +117,7 @@ def test_comparing_nothing_is_not_aligned(state, reference):
     assert stage.verdict == "not compared"
 
 
-def test_counters_of_batches_are_nobodys_business(state, reference):
+def test_batch_counters_are_ignored(state, reference):
     state["backbone.stem.bn.num_batches_tracked"] += 7
     assert compare(state, reference).verdict == "aligned"
 
@@ -144,7 +144,7 @@ def test_exchanged_tensors_show_in_a_summary_too(state, summary):
 
 @pytest.fixture(scope="module", params=[0, 16], ids=["full", "summary"])
 def folded(pristine, tmp_path_factory, request):
-    """An ONNX whose batch norms are folded."""
+    """An ONNX file with folded batch norms."""
     folder = tmp_path_factory.mktemp("onnx")
     export_onnx(pristine, folder / "a.onnx", folded=True)
     fed = NetworkInput(own_recording.random_image(), torch.ones(2).numpy(), None)
@@ -163,7 +163,7 @@ def compare_folded(state, path):
 
 
 @pytest.mark.slow
-def test_folded_batch_norms_are_folded_by_us(state, folded):
+def test_folded_batch_norms_are_compared_folded(state, folded):
     stage = compare_folded(state, folded)
     assert stage.findings == ()
     assert stage.summary == (
@@ -182,8 +182,8 @@ def test_statistics_off_by_one_in_a_thousand_show_folded(state, folded, leaf):
     }
 
 
-def test_of_another_type_is_another_tensor(state, summary):
-    """A summary keeps its samples in double, whatever the tensor is."""
+def test_another_dtype_is_a_difference(state, summary):
+    """A summary keeps its samples in float64, whatever the tensor's dtype is."""
     state[STEM] = state[STEM].double()
     (finding,) = compare(state, summary).findings
     assert (finding.found, finding.expected) == ("[24, 3, 3, 3] float64", "[24, 3, 3, 3] float32")

@@ -43,7 +43,7 @@ CAUSES = {
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_what_was_done_to_all_is_found(cause):
+def test_a_common_cause_is_found(cause):
     change, text = CAUSES[cause]
     found = common.common_cause(pairs(change))
     assert found.text == text
@@ -56,7 +56,7 @@ def test_int8_with_a_scale_for_each_channel():
     assert found.text == "the reference's, rounded to int8 with one scale for each output channel"
 
 
-def test_eight_bits_of_another_kind():
+def test_another_quantization_to_eight_bits():
     kernels = {str(i): RANDOM.normal(0, 1, (16, 8, 3, 3)).astype("f4") for i in range(6)}
     found = common.common_cause(pairs(with_zero_point, kernels))
     assert found.text == "the reference's, rounded to at most 256 values in each tensor (8 bits)"
@@ -73,12 +73,12 @@ def test_eight_bits_of_another_kind():
     ],
     ids=["noise", "many factors", "the next number", "NaN", "zeros"],
 )
-def test_what_was_not_done_is_not_reported(change):
+def test_no_common_cause_is_reported_without_one(change):
     with np.errstate(invalid="ignore"):
         assert common.common_cause(pairs(change)) is None
 
 
-def test_most_must_share_it():
+def test_most_tensors_must_share_the_cause():
     some = pairs(CAUSES["factor"][0])
     others = {f"other {name}": (array + 1, array) for name, array in REFERENCE.items()}
     assert common.common_cause(some | others).tensors == tuple(some)
@@ -97,7 +97,7 @@ def difference(name, candidate, reference):
 asked = []
 
 
-def test_a_common_cause_is_one_finding_and_the_others_are_looked_at(monkeypatch):
+def test_a_common_cause_is_one_finding_and_the_others_are_examined(monkeypatch):
     asked.clear()
     monkeypatch.setattr(common, "MAX_EXPLAINED", 2)
     differences = [difference(name, *pair) for name, pair in pairs(CAUSES["factor"][0]).items()]
@@ -113,7 +113,7 @@ def test_a_common_cause_is_one_finding_and_the_others_are_looked_at(monkeypatch)
 
 
 def test_a_second_cause_among_the_rest():
-    """Of a folded pair the weights take the power 1.5 of a factor, the biases its first."""
+    """In a folded pair a factor scales the weights by its power 1.5, the biases by its first."""
     differences = [
         difference(f"{factor} {name}", array * np.float32(factor), array)
         for factor in (0.9998, 0.9997)

@@ -1,4 +1,4 @@
-"""Mistakes in a decoding that is written down once more, box by box."""
+"""Mistakes in a second implementation of decoding, box by box."""
 
 import math
 
@@ -25,7 +25,7 @@ def heads():
 
 
 def boxes_of(heads, center=0.5, first=0, sides="ltrb", stride=True, transposed=False, by_bin=False):
-    """[1, A, 4], a cell at a time."""
+    """Boxes [1, A, 4], one anchor point at a time."""
     found = []
     for maps, step in zip(heads.reg, STRIDES, strict=True):
         for y in range(maps.shape[2]):
@@ -99,7 +99,7 @@ def test_scores_of_a_wrong_decoding(heads):
     }
 
 
-def test_what_is_none_of_them_is_said_to_be_none(heads):
+def test_an_unknown_mistake_is_reported_as_unknown(heads):
     boxes, scores = decode(heads, Integral(BINS - 1))
     assert explain_boxes(heads, boxes + 1) == UNKNOWN_CAUSE
     assert explain_boxes(heads, boxes[:, :5]) == UNKNOWN_CAUSE

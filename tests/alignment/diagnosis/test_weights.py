@@ -45,7 +45,7 @@ def rounded_to_bfloat16(array):
     ],
 )
 @pytest.mark.parametrize("whole", [True, False])
-def test_kernels_turned_around_need_no_values_of_the_reference(candidate, text, whole):
+def test_rotated_kernels_are_found_by_key(candidate, text, whole):
     assert explained(candidate, KERNEL, whole) == f"a.weight: {text}"
 
 
@@ -87,7 +87,7 @@ def test_kernels_turned_around_need_no_values_of_the_reference(candidate, text, 
         (off(VECTOR, slice(None), np.nan), VECTOR, "4 values are NaN or Inf"),
     ],
 )
-def test_usual_mistakes(candidate, reference, text):
+def test_known_mistakes(candidate, reference, text):
     assert explained(candidate, reference) == f"a.weight: {text}"
 
 
@@ -101,7 +101,7 @@ def test_usual_mistakes(candidate, reference, text):
         (MATRIX, np.zeros_like(MATRIX)),
     ],
 )
-def test_what_is_none_of_them_is_said_to_be_none(candidate, reference):
+def test_an_unknown_mistake_is_reported_as_unknown(candidate, reference):
     assert explained(candidate, reference) == UNKNOWN_CAUSE
 
 

@@ -1,4 +1,4 @@
-"""ONNX files of other architectures than PicoDet-S, in the ways of the wild."""
+"""ONNX files of other architectures than PicoDet-S, as several exporters write them."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from picodet.zoo.architectures import MOBILENET, RESNET, S_NPU, SHUFFLENET, XS_L
 
 pytestmark = pytest.mark.slow
 
-WILD = {  # of the other architectures: as it is, or folded and without the epsilon of 2022
+WILD = {  # how each is exported: unfolded, or folded and without the epsilon of 2022
     "picodet_xs_lcnet": (XS_LCNET, True),
     "picodet_s_npu": (S_NPU, False),
     "picodet_mobilenetv3": (MOBILENET, True),

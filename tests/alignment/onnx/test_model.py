@@ -1,4 +1,4 @@
-"""ONNX files held against recordings: right ones, and ones that something was planted in."""
+"""ONNX files compared with recordings: right ones, and ones with planted faults."""
 
 import json
 import sys
@@ -46,7 +46,7 @@ def summary_of(comparison, name):
     return next(stage.summary for stage in comparison.stages if stage.name == name)
 
 
-# right ones
+# right files
 
 
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def test_a_summary(summary, exports):
 
 
 @pytest.mark.slow
-def test_what_a_file_says_of_itself(exports, tmp_path):
+def test_what_a_file_states(exports, tmp_path):
     classes, interp = ("x", "y", "z"), 4
     preprocessing = replace(own_recording.CONFIG.preprocessing, interp=interp)
     config = replace(own_recording.CONFIG, classes=classes, preprocessing=preprocessing)
@@ -125,7 +125,7 @@ def test_any_input_size(reference, exports, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_last_run_of_the_whole_may_have_nothing_left_to_do(reference, exports, monkeypatch):
+def test_the_last_run_of_the_whole_graph_may_be_empty(reference, exports, monkeypatch):
     model = onnx_model.load(exports[False])
     outputs = {
         model.node_mapping.tensor_names[s] for call in model.traced.calls for s in call.outputs
@@ -134,7 +134,7 @@ def test_the_last_run_of_the_whole_may_have_nothing_left_to_do(reference, export
     assert not differing(compare(reference, exports[False]))
 
 
-# what is planted
+# planted faults
 
 
 @pytest.mark.slow
@@ -155,7 +155,7 @@ def test_only_the_layer_that_is_wrong_is_guilty(fault, folded, reference, export
 
 
 @pytest.mark.slow
-def test_a_graph_that_breaks_off(reference, exports, tmp_path):
+def test_a_graph_that_cannot_be_run(reference, exports, tmp_path):
     comparison = compare(reference, changed(exports[False], tmp_path / "w.onnx", lose_pads))
     assert verdicts(comparison)["heads"] == "not compared"
     (layers,) = (stage for stage in comparison.stages if stage.name == "layers")
@@ -164,7 +164,7 @@ def test_a_graph_that_breaks_off(reference, exports, tmp_path):
     assert 0 < len(reached) < len(comparison.layers)
 
 
-# what an export does behind its heads; by paddle2onnx, of seeded weights
+# post-processing in exports of seeded weights by paddle2onnx
 
 
 def keep_all(model):
@@ -190,7 +190,7 @@ def set_bin(model):
     ("change", "against", "differs"),
     [
         (keep_all, "export_nms.onnx", []),
-        (set_score_threshold, "export_raw.onnx", ["NMS"]),  # seen by the probe boxes only
+        (set_score_threshold, "export_raw.onnx", ["NMS"]),  # only the probe boxes show it
         (set_bin, "export_nms.onnx", ["weights", "decoding"]),
     ],
 )
@@ -206,7 +206,7 @@ def test_an_export_with_nms(change, against, differs, shared, tmp_path):
         assert findings == {"score threshold 0.05; the reference's is 0.025"}
 
 
-# what is refused
+# rejected files
 
 
 def later_opset(model):
@@ -270,7 +270,7 @@ def test_what_cannot_be_compared(change, message, reference, exports, tmp_path):
         compare(reference, changed(exports[False], tmp_path / "wrong.onnx", change))
 
 
-def test_what_is_no_onnx(reference, tmp_path):
+def test_a_file_that_is_not_onnx(reference, tmp_path):
     (tmp_path / "text.onnx").write_text("text")
     for name in ("text.onnx", "absent.onnx"):
         with pytest.raises(CheckpointError, match=r"not a readable ONNX file|cannot be read"):
@@ -278,7 +278,7 @@ def test_what_is_no_onnx(reference, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_recording_in_double(pristine, exports, tmp_path):
+def test_a_recording_in_float64(pristine, exports, tmp_path):
     path = tmp_path / "double.safetensors"
     own_recording.record(own_recording.pristine().double(), path)
     with pytest.raises(AlignmentError, match="an ONNX file computes in float32"):

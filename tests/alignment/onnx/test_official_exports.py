@@ -31,7 +31,7 @@ def test_they_are_aligned_at_every_stage(shared, tmp_path, file):
     assert {stage["verdict"] for stage in content["stages"]} == {"aligned"}
     assert content["unpaired"] == []
     assert len(content["layers"]) > 260
-    # paddle2onnx loses it
+    # paddle2onnx drops it
     lacking = any(
         "the reference lacks the 1e-09" in stage["summary"] for stage in content["stages"]
     )
@@ -40,7 +40,7 @@ def test_they_are_aligned_at_every_stage(shared, tmp_path, file):
 
 @pytest.mark.parametrize("image", ["align_black.png", "align_1x1_grey77.png"])
 def test_one_color_raises_no_alarm(shared, tmp_path, threads, image):
-    """Where all values of a layer err by one cause; these were 10 to 13 times the noise."""
+    """All values of a layer have the same error; it was 10 to 13 times the noise here."""
     weights, model = shared / "weights/picodet_xs_320_coco_lcnet", tmp_path / "model.pth"
     outcome = tmp_path / "outcome.json"
     CliRunner().invoke(convert, [f"{weights}.pdparams", str(model)], catch_exceptions=False)

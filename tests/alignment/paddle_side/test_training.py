@@ -1,4 +1,4 @@
-"""What recording ppdet's training in double does to Paddle ends with it. Paddle is a stand-in."""
+"""Recording ppdet's training in float64 patches Paddle only temporarily. Paddle is mocked."""
 
 import importlib
 import sys
@@ -23,7 +23,7 @@ OURS = ("picodet.alignment.paddle_side.model", "picodet.alignment.paddle_side.tr
 
 @pytest.fixture
 def training(monkeypatch):
-    """The module, and what tells Paddle's settings: a default, two functions."""
+    """The module, and a function that returns Paddle's settings: a default and two functions."""
     for name in HOMES:
         monkeypatch.setitem(sys.modules, name, MagicMock())
     heads = sys.modules["ppdet.modeling.heads"]
@@ -49,7 +49,7 @@ def training(monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_double_ends_with_the_recording(training):
+def test_float64_ends_with_the_recording(training):
     module, settings = training
     before = settings()
     with module.ready_to_train(MagicMock(), float64=True):
@@ -66,7 +66,7 @@ def test_it_ends_with_an_error_too(training):
     assert settings() == before
 
 
-def test_in_single_nothing_is_touched(training):
+def test_float32_patches_nothing(training):
     module, settings = training
     before = settings()
     with module.ready_to_train(MagicMock(), float64=False):

@@ -1,4 +1,4 @@
-"""ppdet's layers under our names, by the table that maps its weights."""
+"""ppdet's layers by picodet's names, from the table that maps the weights."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ def pair(calls=(), weights=(), config=S):
     return pair_by_name(replace(INDEX, calls=calls, weights=weights), table)
 
 
-def test_calls_go_by_our_names():
+def test_calls_have_picodets_names():
     first = RecordedCall("backbone._conv1._conv", 0, "Conv2D", ("i",), ("o",))
     second = RecordedCall("neck.upsample", 1, "Upsample", ("o",), ("w",))
     pairing = pair(calls=(first, second))
@@ -27,11 +27,11 @@ def test_calls_go_by_our_names():
     assert pairing.unpaired == ()
 
 
-def test_weights_go_by_our_names():
+def test_weights_have_picodets_names():
     pairing = pair(
         weights=(
             Weight("backbone._conv1._batch_norm._mean", "w"),
-            Weight("head.p3_feat.scale_reg", "w"),  # left out by the converter, and it says why
+            Weight("head.p3_feat.scale_reg", "w"),  # the converter skips it, with a reason
             Weight("head.head_cls_list.0.weight", "w"),
         )
     )
@@ -41,7 +41,7 @@ def test_weights_go_by_our_names():
     assert pairing.unpaired == ()
 
 
-def test_what_the_table_has_no_word_for_is_unpaired():
+def test_names_that_the_table_lacks_are_unpaired():
     pairing = pair(
         calls=(RecordedCall("neck.swish", 0, "Swish", (), ()),),
         weights=(Weight("neck.swish.beta", "w"),),
@@ -53,7 +53,7 @@ def test_what_the_table_has_no_word_for_is_unpaired():
     )
 
 
-def test_what_another_stage_compares_is_no_layer_here():
+def test_layers_that_other_stages_compare_are_left_out():
     calls = tuple(
         RecordedCall(path, 0, "Layer", (), ()) for path in ("head", "head.distribution_project")
     )
@@ -61,7 +61,7 @@ def test_what_another_stage_compares_is_no_layer_here():
     assert (pairing.calls, pairing.unpaired) == ((), ())
 
 
-def test_a_predictor_of_2022_is_a_weight_once():
+def test_a_predictor_of_2022_is_one_weight():
     """ppdet's checkpoints have it under two names."""
     names = ("head.head_reg0.weight", "head.head_reg_list.0.weight", "head.head_cls_list.0.weight")
     pairing = pair(weights=tuple(Weight(name, "w") for name in names), config=S_LCNET)

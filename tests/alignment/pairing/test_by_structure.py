@@ -1,4 +1,4 @@
-"""References made from our own trace: renamed, in another order, folded, and broken."""
+"""References made from picodet's trace: renamed, reordered, folded, and broken."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ TRACED = trace(SMALL)
 
 
 def shuffled(operators, seed=0):
-    """The same graph in another order in which it can run."""
+    """The same graph in another valid order."""
     rng, place = np.random.default_rng(seed), {-1: -1}
     waiting = list(range(len(operators)))
     found = []
@@ -90,13 +90,13 @@ def test_order_and_names_do_not_matter(seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
-def test_no_two_layers_of_a_variant_stand_in_the_same_place(name):
+def test_no_two_layers_of_a_variant_are_interchangeable(name):
     traced = trace(CONFIGS[name])
     assert pair_by_structure(CONFIGS[name], reference(traced.operators, traced.shapes)).calls
 
 
 def without(operators, dropped):
-    """The graph without operator `dropped`: what it made is what it took."""
+    """The graph without operator `dropped`, whose output is replaced by its input."""
     moved = {dropped: operators[dropped].sources[0]}
 
     def source(old):
@@ -164,7 +164,7 @@ def test_the_bins_values_are_found_where_the_reference_decodes():
     assert pairing.unpaired == ()
 
 
-def test_another_network_is_refused():
+def test_another_network_is_rejected():
     dropped = next(i for i, o in enumerate(TRACED.operators) if o.kind == "hardswish")
     with pytest.raises(GraphError) as caught:
         pair_by_structure(SMALL, reference(without(TRACED.operators, dropped), TRACED.shapes))

@@ -1,4 +1,4 @@
-"""An index is data: to JSON and back; a file that says it is one is not believed."""
+"""An index is converted to JSON and back; JSON from a file is checked, not trusted."""
 
 import json
 from copy import deepcopy
@@ -55,7 +55,7 @@ def test_to_json_and_back():
     assert from_json(json.loads(json.dumps(to_json(INDEX)))) == INDEX
 
 
-def test_what_is_not_there_stays_away():
+def test_optional_fields_stay_none():
     bare = replace(INDEX, picture=None, settings=None, ending=RecordedOutputs((), ()), probes={})
     assert from_json(json.loads(json.dumps(to_json(bare)))) == bare
 
@@ -63,7 +63,7 @@ def test_what_is_not_there_stays_away():
 @pytest.mark.parametrize("name", ["format", *(field.name for field in fields(Index))])
 @pytest.mark.parametrize("value", [None, 7, "unknown", [None], {"x": 1}])
 def test_nothing_else_than_an_index_comes_out(name, value):
-    """Either an index, which is the same when written again, or one of these errors."""
+    """The result is an index that survives another round trip, or one of these errors."""
     content = json.loads(json.dumps(to_json(INDEX)))
     content[name] = value
     try:
@@ -106,7 +106,7 @@ def test_damage_is_noticed(place, value):
         from_json(content)
 
 
-def test_older_recordings_do_not_say_what_resized_nor_what_classes_are_called():
+def test_older_recordings_have_neither_resize_kernels_nor_class_names():
     content = to_json(replace(INDEX, classes=("cat", "dog")))
     assert from_json(json.loads(json.dumps(content))).classes == ("cat", "dog")
     del content["kernels"], content["classes"]
@@ -116,7 +116,7 @@ def test_older_recordings_do_not_say_what_resized_nor_what_classes_are_called():
 @pytest.mark.parametrize(
     "name", sorted({field.name for field in fields(Index)} - {"kernels", "classes"})
 )
-def test_every_field_is_wanted(name):
+def test_every_other_field_is_required(name):
     content = to_json(INDEX)
     del content[name]
     with pytest.raises(KeyError, match=name):
@@ -165,7 +165,7 @@ def test_others_have_others(other):
     assert content_key(other) != content_key(np.zeros(1, "f4"))
 
 
-def test_the_index_given_is_left_alone():
+def test_the_given_index_is_not_changed():
     content = to_json(INDEX)
     before = deepcopy(content)
     from_json(content)

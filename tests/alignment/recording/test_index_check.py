@@ -1,4 +1,4 @@
-"""What an index may say: a graph of two inputs, of which a file of detections takes the second."""
+"""Graphs with two inputs, image and scale factor, are valid in an index; a third is not."""
 
 import pytest
 
@@ -15,5 +15,5 @@ def test_the_scale_factor_is_the_second_input():
 
 
 def test_there_is_no_third():
-    with pytest.raises(ValueError, match="takes output 2 of 2"):
+    with pytest.raises(ValueError, match="takes output 2 of an operator with 2"):
         _check_operators(takes(Source(-1, 2)), set())

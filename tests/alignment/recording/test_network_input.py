@@ -5,7 +5,7 @@ from picodet.alignment.recording.network_input import NetworkInput, read_array
 from picodet.errors import RecordingError
 
 
-def test_an_array_is_fed_as_it_is(tmp_path):
+def test_an_array_is_used_unchanged(tmp_path):
     array = np.random.default_rng(0).normal(size=(1, 3, 64, 96))
     np.save(tmp_path / "a.npy", array)
     network_input = read_array(tmp_path / "a.npy")
@@ -28,13 +28,13 @@ def with_one(value):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((3, 64, 64), "f4"), r"found \[3, 64, 64\] float32"),
-        (np.zeros((2, 3, 64, 64), "f4"), r"found \[2, 3, 64, 64\]"),
-        (np.zeros((1, 4, 64, 64), "f4"), r"found \[1, 4, 64, 64\]"),
-        (np.zeros((1, 64, 64, 3), "f4"), r"found \[1, 64, 64, 3\]"),
-        (np.zeros((1, 3, 64, 64), "u1"), r"of floats is expected, found .* uint8"),
-        (np.zeros((1, 3, 64, 64), "c8"), r"of floats is expected, found .* complex64"),
-        (np.zeros((), "f4"), r"found \[\] float32"),
+        (np.zeros((3, 64, 64), "f4"), r": \[3, 64, 64\] float32; expected \[1, 3, height, width\]"),
+        (np.zeros((2, 3, 64, 64), "f4"), r": \[2, 3, 64, 64\] float32; expected"),
+        (np.zeros((1, 4, 64, 64), "f4"), r": \[1, 4, 64, 64\] float32; expected"),
+        (np.zeros((1, 64, 64, 3), "f4"), r": \[1, 64, 64, 3\] float32; expected"),
+        (np.zeros((1, 3, 64, 64), "u1"), r"uint8; expected \[1, 3, height, width\] of floats"),
+        (np.zeros((1, 3, 64, 64), "c8"), r"complex64; expected .* of floats"),
+        (np.zeros((), "f4"), r": \[\] float32; expected"),
         (np.zeros((1, 3, 64, 100), "f4"), "64x100: both sides must be multiples of 32"),
         (np.zeros((1, 3, 0, 64), "f4"), "0x64: both sides must be multiples of 32"),
         (with_one(np.nan), "NaN or Inf"),
@@ -42,7 +42,7 @@ def with_one(value):
         (np.array([{"a": 1}], object), "not a readable .npy"),
     ],
 )
-def test_what_no_network_can_be_fed(tmp_path, array, message):
+def test_an_invalid_input_is_an_error(tmp_path, array, message):
     np.save(tmp_path / "a.npy", array, allow_pickle=True)
     with pytest.raises(RecordingError, match=message):
         read_array(tmp_path / "a.npy")

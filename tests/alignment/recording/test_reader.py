@@ -1,4 +1,4 @@
-"""Recordings are read from disk as strangers: what is damaged is refused, and nothing is run."""
+"""Recordings are untrusted files: damaged ones are rejected, and no code runs."""
 
 import json
 
@@ -67,7 +67,7 @@ def test_a_folder_and_a_missing_file(tmp_path):
 
 def test_a_safetensors_that_is_no_recording(path):
     save_file({"a": np.ones(2)}, path, {"format": "pt"})
-    with pytest.raises(RecordingError, match=r"no recording; picodet-align record makes one"):
+    with pytest.raises(RecordingError, match="not a recording; make one with picodet-align"):
         Recording(path)
 
 
@@ -81,7 +81,7 @@ def test_a_header_that_is_no_index(path, header):
 
 
 def changed(path, change):
-    """A recording of two tensors whose index was changed after the fact."""
+    """Write a recording of two tensors whose index is changed."""
     arrays = {"a": np.zeros((2, 3), "f4"), "b": np.arange(4.0)}
     with RecordingWriter(0) as writer:
         a, b = (writer.add(array) for array in arrays.values())
@@ -107,12 +107,12 @@ def ending(**changes):
 
 
 def wrong_key(part):
-    """A key of another tensor, that is there."""
+    """Replace a key by that of another stored tensor."""
     return lambda content, a, b: content["ending"].update({part: a})
 
 
 def operators(*rows):
-    """Rows of kind, the operators that it takes from, the outputs' number, and its weights."""
+    """Rows of kind, the operators of its inputs, the number of outputs, and its weights."""
 
     def change(content, a, b):
         content["weights"] = [{"name": "w", "key": a}]
@@ -152,7 +152,7 @@ LIES = {
     "an operator that is not there": operators(("relu", [99], 1, {})),
     "an operator that comes later": operators(("relu", [1], 1, {}), ("relu", [-1], 1, {})),
     "an operator before the first": operators(("relu", [-2], 1, {})),
-    "an operator that gives nothing": operators(("relu", [-1], 0, {})),
+    "an operator without outputs": operators(("relu", [-1], 0, {})),
     "a weight that is not there": operators(("conv", [-1], 1, {"weight": "x"})),
     "a convolution without a weight": operators(("conv", [-1], 1, {"bias": "w"})),
     "a call twice": lambda content, a, b: content.update(calls=[CALL, CALL]),
@@ -191,7 +191,7 @@ def test_samples_of_another_count_are_refused(path):
         content = to_json(recording.index)
     arrays = {content_key(FED): FED, content_key(LEVEL): LEVEL, SAMPLES_KEY: np.zeros(5)}
     save_file(arrays, path, {INDEX_KEY: json.dumps(content)})
-    with pytest.raises(RecordingError, match="expected are 6"):
+    with pytest.raises(RecordingError, match=r"samples \[5\]; expected \[6\]"):
         Recording(path)
 
 
@@ -210,7 +210,7 @@ def test_one_bit_of_a_tensor_is_a_damaged_recording(path, samples):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(RecordingError, match=r"the checksum of .* is wrong.*Record it again"):
+    with pytest.raises(RecordingError, match=r"the checksum of .* is wrong.*record it again"):
         read_all(path)
 
 
@@ -225,7 +225,7 @@ def read_all(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("samples", [0, 3])
 def test_damage_is_a_recording_error_and_nothing_else(path, samples):
-    """Bits turned, bytes replaced, in header and tensors; some can be read all the same."""
+    """Flipped bits and replaced bytes in header and tensors; some files stay readable."""
     write(path, ARRAYS, samples)
     data, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
     for _ in range(400):

@@ -1,4 +1,4 @@
-"""What the writer writes, read by the library whose format it is."""
+"""The writer's files, read by the safetensors library."""
 
 import json
 from dataclasses import replace
@@ -24,11 +24,11 @@ ARRAYS = {
 }
 
 
-FED, LEVEL = np.zeros((1, 3, 64, 96)), np.zeros((1, 2, 4))  # of whatever recording
+FED, LEVEL = np.zeros((1, 3, 64, 96)), np.zeros((1, 2, 4))  # of any recording
 
 
 def index_of(writer):
-    """The least that a recording needs."""
+    """A minimal index."""
     fed, level = (writer.add(array, whole=True) for array in (FED, LEVEL))
     nothing = {"weights": (), "steps": (), "calls": (), "operators": (), "probes": {}}
     return replace(
@@ -49,7 +49,7 @@ def write(path, arrays, samples=0, whole=()):
     return keys
 
 
-def test_the_library_reads_what_we_write(tmp_path):
+def test_the_library_reads_our_files(tmp_path):
     keys = write(tmp_path / "r.safetensors", ARRAYS)
     stored = load_file(tmp_path / "r.safetensors")
     assert stored.keys() == {*keys.values(), content_key(FED), content_key(LEVEL)}
@@ -75,14 +75,14 @@ def test_statistics_are_of_the_finite_values(tmp_path):
         assert (stored.low, stored.high, stored.mean, stored.nan, stored.inf) == (0, 0, 0, 2, 0)
 
 
-def test_a_great_sum_is_no_infinity():
+def test_a_great_sum_does_not_count_as_infinity():
     with RecordingWriter(0) as writer:
         stored = writer.tensors[writer.add(np.full(4, 2e38, "f4"))]
     assert (stored.nan, stored.inf) == (0, 0)
     assert stored.mean == pytest.approx(2e38)
 
 
-def test_a_summary_holds_samples_and_what_is_asked_for_whole(tmp_path):
+def test_a_summary_holds_samples_and_whole_tensors_on_request(tmp_path):
     arrays = {"long": np.arange(100.0), "short": np.arange(3, dtype="f4"), "kept": np.ones((5, 6))}
     keys = write(tmp_path / "r.safetensors", arrays, samples=5, whole=("kept",))
     stored = load_file(tmp_path / "r.safetensors")
@@ -128,7 +128,7 @@ def test_the_file_appears_whole_or_not_at_all(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["r.safetensors"]
 
 
-def test_a_full_disk_is_told_with_what_to_do(monkeypatch):
+def test_a_full_disk_is_an_error_with_what_to_do(monkeypatch):
     class Full:
         def tell(self):
             return 0
@@ -142,5 +142,5 @@ def test_a_full_disk_is_told_with_what_to_do(monkeypatch):
     with RecordingWriter(0) as writer:
         writer._data.close()
         monkeypatch.setattr(writer, "_data", Full())
-        with pytest.raises(OutputError, match="No space left on device; set TMPDIR"):
+        with pytest.raises(OutputError, match="No space left on device; free space, or set TMP"):
             writer.add(ARRAYS["plain"])

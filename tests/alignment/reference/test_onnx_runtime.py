@@ -1,4 +1,4 @@
-"""ONNX files in the ways of the wild, recorded and paired with the model they came from."""
+"""ONNX files of several exporters, recorded and paired with the model they came from."""
 
 from collections import Counter
 
@@ -30,7 +30,7 @@ def tensors(value):
 
 
 def recorded(file, path, size):
-    """A recording of an ONNX file that was fed noise."""
+    """A recording of an ONNX file, run on noise."""
     images = np.random.default_rng(0).standard_normal((1, 3, *size)).astype(np.float32)
     steps = []
     with RecordingWriter(0) as writer:
@@ -90,7 +90,7 @@ def test_every_layer_of_an_export_is_found(folded, compared, tmp_path):
     recording = recorded(tmp_path / "small.onnx", tmp_path / "r.safetensors", SMALL.input_size)
     error, count = greatest_error(model, recording)
     assert count == compared  # all but two sides of each of 103 batch norms
-    assert error < 2e-3  # random weights blow rounding up; an exchanged tensor would be off by 1
+    assert error < 2e-3  # random weights amplify rounding; a swapped tensor would be off by 1
     kinds = Counter(operator.kind for operator in recording.index.operators)
     assert kinds["batch_norm"] == (0 if folded else 103)
     assert (kinds["hardswish"], kinds["shuffle"], kinds["reshape"]) == (87, 10, 0)
@@ -127,7 +127,7 @@ def test_real_exports(shared, file, weights, noise, tmp_path):
 SIDES = (("x", 3), ("y", 2))
 
 
-def test_another_network_is_refused(tmp_path):
+def test_another_network_is_rejected(tmp_path):
     constant = numpy_helper.from_array(np.ones((2, 3, 1, 1), np.float32), "w")
     nodes = [helper.make_node("Conv", ["x", "w"], ["y"])]
     sides = (
@@ -197,14 +197,14 @@ def test_a_file_that_is_no_onnx(content, tmp_path):
         recorded(tmp_path / "no.onnx", tmp_path / "r.safetensors", (128, 128))
 
 
-def test_inputs_that_cannot_be_fed(tmp_path):
+def test_inputs_that_do_not_fit(tmp_path):
     model = filled_model(SMALL, seeded_checkpoint(SMALL))
     file = tmp_path / "small.onnx"
     export_onnx(model, file)
-    with pytest.raises(RecordingError, match=r"input of \[1, 3, 128, 128\].*\[1, 3, 64, 64\]"):
+    with pytest.raises(RecordingError, match=r"\[1, 3, 64, 64\].*for \[1, 3, 128, 128\]"):
         recorded(file, tmp_path / "r.safetensors", (64, 64))
     content = onnx.load(file)
     content.graph.input.append(helper.make_tensor_value_info("im_shape", TensorProto.FLOAT, [1, 2]))
     file.write_bytes(content.SerializeToString())
-    with pytest.raises(RecordingError, match="wants the inputs im_shape besides the picture"):
+    with pytest.raises(RecordingError, match="unknown inputs im_shape; expected the image"):
         recorded(file, tmp_path / "r.safetensors", (128, 128))

@@ -1,4 +1,4 @@
-"""The other Python, played by shell scripts: whatever it does, one clear error."""
+"""The recorder's process, replaced by shell scripts: every failure gives one clear error."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from picodet.paddle_process.client import MissingPaddleError, PaddleProcess
 
 @pytest.fixture
 def carry_out(tmp_path):
-    """Runs a script in place of Python; what it told of its progress."""
+    """Runs a script in place of Python and returns the progress it reported."""
 
     def carry_out(script, reference=Path("model.pdparams")):
         python, steps = tmp_path / "python", []
@@ -47,7 +47,7 @@ def test_progress_is_handed_on(carry_out):
     assert carry_out(script) == [(1, 2), (2, 2)]
 
 
-def test_what_paddle_prints_is_passed_over(carry_out):
+def test_what_paddle_prints_is_ignored(carry_out):
     script = f"""
         echo 'I1112 paddle says hello'
         echo '7'
@@ -68,10 +68,10 @@ def test_an_error_is_handed_on(carry_out):
     assert refused(carry_out, f"{sends(error=message)}; echo boom >&2; exit 1") == message
 
 
-def test_an_exit_code_comes_with_the_last_words(carry_out):
+def test_an_exit_code_comes_with_the_last_line_of_stderr(carry_out):
     text = refused(carry_out, "echo junk; echo first >&2; echo 'last words' >&2; echo >&2; exit 3")
     assert text.startswith("model.pdparams: the recorder in /")
-    assert text.endswith("ended with exit code 3; its last words: last words")
+    assert text.endswith("ended with exit code 3; the last line of its stderr: last words")
 
 
 def test_its_input_stays_open_until_it_has_ended(carry_out):
@@ -81,14 +81,14 @@ def test_its_input_stays_open_until_it_has_ended(carry_out):
 
 
 def test_silence(carry_out):
-    assert refused(carry_out, "exit 3").endswith("exit code 3; its last words: nothing")
+    assert refused(carry_out, "exit 3").endswith("code 3; the last line of its stderr: nothing")
 
 
 def test_a_signal(carry_out):
     assert "ended with exit code -9" in refused(carry_out, "kill -9 $$")
 
 
-def test_words_that_are_no_text(carry_out):
+def test_stderr_that_is_not_text(carry_out):
     assert "exit code 1" in refused(carry_out, "printf '\\377\\n' >&2; exit 1")
 
 
@@ -104,9 +104,9 @@ def test_a_python_that_is_not_there(tmp_path):
             record_in_paddle(order, python, lambda *_: None)
 
 
-def test_what_is_missing_comes_with_how_to_install_it(carry_out, tmp_path):
+def test_a_missing_package_comes_with_how_to_install_it(carry_out, tmp_path):
     text = refused(carry_out, sends(missing="ppdet"))
-    assert "model.pdparams needs ppdet, which /" in text
+    assert "model.pdparams: needs ppdet, which /" in text
     assert "pip install --no-deps paddledet==2.6.0" in text
     assert "--paddle-python" in text
     text = refused(carry_out, sends(missing="paddle"), tmp_path)
@@ -116,7 +116,7 @@ def test_what_is_missing_comes_with_how_to_install_it(carry_out, tmp_path):
 
 
 def test_a_python_that_has_no_paddle(tmp_path):
-    """This one; the package is found in it as it lies here."""
+    """The running Python, which loads the package from where it lies."""
     reference = tmp_path / "picodet_s_416_coco.pdparams"
     reference.write_bytes(b"")
     order = RecordRequest(reference, tmp_path / "o.safetensors", None, None, None, False, 0)
@@ -124,7 +124,7 @@ def test_a_python_that_has_no_paddle(tmp_path):
         record_in_paddle(order, Path(sys.executable), lambda *_: None)
 
 
-def test_it_is_told_the_order_and_to_use_one_thread(carry_out, tmp_path):
+def test_it_gets_the_request_and_one_thread(carry_out, tmp_path):
     log = tmp_path / "log"
     carry_out(f"""exec >{log}
         for argument in "$@"; do last=$argument; done
@@ -143,14 +143,14 @@ def bare_python(tmp_path_factory):
     return folder / ("Scripts" if os.name == "nt" else "bin") / "python"
 
 
-def test_without_numpy_there_is_the_line_that_installs_it(bare_python, tmp_path, monkeypatch):
+def test_without_numpy_the_error_says_how_to_install_it(bare_python, tmp_path, monkeypatch):
     monkeypatch.delenv("PYTHONPATH", raising=False)
     order = RecordRequest(Path("x.pdparams"), tmp_path / "o", None, None, None, False, 0)
     with pytest.raises(
-        RecordingError, match=r"x\.pdparams needs numpy, which .* has not\..* numpy"
+        RecordingError, match=r"x\.pdparams: needs numpy, which .* does not have\..* numpy"
     ):
         record_in_paddle(order, bare_python, lambda *_: None)
-    with pytest.raises(MissingPaddleError, match=r"needs numpy, which .* has not\..* numpy"):
+    with pytest.raises(MissingPaddleError, match=r"numpy, which .* does not have\..* numpy"):
         PaddleProcess(tmp_path / "model.json", bare_python, 1)
 
 
@@ -162,17 +162,17 @@ def test_an_old_python_is_named(bare_python, tmp_path, monkeypatch):
         record_in_paddle(order, bare_python, lambda *_: None)
 
 
-def test_in_a_checkout_of_ppdet_it_is_said_whose_runs(carry_out, tmp_path, monkeypatch):
+def test_a_ppdet_in_the_working_directory_gives_a_note(carry_out, tmp_path, monkeypatch):
     (tmp_path / "ppdet").mkdir()
     (tmp_path / "ppdet" / "__init__.py").touch()
     monkeypatch.chdir(tmp_path)
-    with pytest.warns(Note, match="the ppdet in .* is not what runs"):
+    with pytest.warns(Note, match="the ppdet in .* is not used"):
         carry_out("true")
     carry_out("true", tmp_path)  # an inference folder needs none
 
 
 def test_a_recorder_ends_with_a_picodet_that_is_killed(tmp_path):
-    """Both hold the pipe that this test reads, which ends with the last of them."""
+    """Both hold the pipe that this test reads, which is closed when the last of them ends."""
     (tmp_path / "sleeper.py").write_text("""if True:
         import time
         def main(argument):

@@ -1,4 +1,4 @@
-"""Weights that ppdet has to be given in its own form; what it makes of them is in test_paddle."""
+"""Weights are converted to a .pdparams for ppdet; test_paddle.py tests running it."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ CONFIG = replace(
 
 @pytest.fixture
 def orders(monkeypatch):
-    """What Paddle's process is asked for, and the arrays that it finds."""
+    """The requests to Paddle's process, with the arrays of their reference."""
     orders = []
 
     def keep(request, python, progress):
@@ -43,7 +43,7 @@ def record(path, size=None, float64=False):
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ""])
 @pytest.mark.parametrize("float64", [False, True])
-def test_a_file_of_ours_becomes_a_checkpoint_with_its_own_settings(
+def test_a_file_of_picodet_becomes_a_checkpoint_with_its_settings(
     orders, tmp_path, suffix, float64
 ):
     model = filled_model(CONFIG, seeded_checkpoint(CONFIG))
@@ -61,7 +61,7 @@ def test_a_file_of_ours_becomes_a_checkpoint_with_its_own_settings(
     assert np.array_equal(arrays["backbone._conv1._conv.weight"], stem)
 
 
-def test_weights_that_do_not_say_their_size_take_the_models(pristine, orders, tmp_path):
+def test_weights_without_a_size_take_the_models(pristine, orders, tmp_path):
     torch.save(pristine.state_dict(), tmp_path / "weights.pth")
     record(tmp_path / "weights.pth", (96, 96))
     ((request, _),) = orders
@@ -69,7 +69,7 @@ def test_weights_that_do_not_say_their_size_take_the_models(pristine, orders, tm
 
 
 @pytest.mark.parametrize("name", ["x.pdparams", "x.pdema", "training"])
-def test_what_is_ppdets_goes_as_it_is(orders, tmp_path, name):
+def test_checkpoints_of_ppdet_are_not_converted(orders, tmp_path, name):
     (tmp_path / "training").mkdir()
     for file in ("x.pdparams", "x.pdema", "training/model_final.pdparams"):
         (tmp_path / file).write_bytes(b"")

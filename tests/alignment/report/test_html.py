@@ -21,7 +21,7 @@ EMPTY = Comparison("a", "b", (), (), (), "", {})
 
 
 @pytest.mark.parametrize("comparison", [ALIGNED, DIFFERENT, EMPTY], ids=["same", "other", "none"])
-def test_it_is_html_whose_links_lead_somewhere_and_that_loads_nothing(comparison):
+def test_the_html_loads_nothing_and_its_links_are_valid(comparison):
     text = html_report(comparison)
     parsed = ParsedPage(text)
     assert len(set(parsed.ids)) == len(parsed.ids)
@@ -31,7 +31,7 @@ def test_it_is_html_whose_links_lead_somewhere_and_that_loads_nothing(comparison
     assert not re.search(r"https?:|@import|url\((?!#)", text)
 
 
-def test_names_are_text_wherever_they_stand():
+def test_names_are_escaped():
     text = html_report(DIFFERENT)
     assert "<script" not in text
     assert text.count("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;[bold]") >= 5
@@ -49,7 +49,7 @@ def test_names_are_text_wherever_they_stand():
         (EMPTY, "NOT COMPARED"),
     ],
 )
-def test_the_verdict_stands_on_top(comparison, verdict):
+def test_the_verdict_is_on_top(comparison, verdict):
     text = html_report(comparison)
     assert f"<h1>{verdict}</h1>" in text
     assert f"<title>{verdict}:" in text
@@ -108,7 +108,7 @@ def test_a_large_error_map_is_merged_and_loses_no_maximum():
     assert np.argwhere(drawn[..., 3] > 0).tolist() == [[33, 1]]
 
 
-def test_the_scatter_keeps_what_is_most_wrong():
+def test_the_scatter_keeps_the_greatest_errors():
     values = np.linspace(-1, 1, 100_000)
     changed = values.copy()
     changed[12_345] = 3.0
@@ -121,7 +121,7 @@ def test_the_scatter_keeps_what_is_most_wrong():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_every_network_is_drawn_whole_and_nothing_lies_on_anything(variant):
+def test_every_network_is_drawn_completely_without_overlaps(variant):
     layers = [layer(call.path, call=call.number) for call in trace(variant).calls]
     boxes = _boxes([block.name for block in blocks(layers)])
     for (a, one), (b, other) in combinations(boxes.items(), 2):

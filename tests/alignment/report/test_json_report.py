@@ -11,7 +11,7 @@ def written(comparison):
     return json.loads(json.dumps(to_json(comparison), allow_nan=False))
 
 
-def test_guilty_layers_come_worst_first_with_all_that_is_known():
+def test_guilty_layers_come_worst_first_with_all_fields():
     worst, second = written(DIFFERENT)["guilty"]
     assert (worst["path"], second["path"]) == (
         "head.predictors.1",
@@ -26,7 +26,7 @@ def test_guilty_layers_come_worst_first_with_all_that_is_known():
     }
 
 
-def test_what_is_no_number_is_a_string():
+def test_nan_and_infinity_are_strings():
     difference = written(DIFFERENT)["guilty"][0]["local"]
     assert (difference["error"], difference["error_over_noise"], difference["model"]) == (
         "inf",
@@ -36,7 +36,7 @@ def test_what_is_no_number_is_a_string():
     assert difference["problem"] == "NaN in the model"
 
 
-def test_everything_else_is_there():
+def test_all_other_fields():
     content = written(DIFFERENT)
     assert content["aligned"] is False
     assert [stage["verdict"] for stage in content["stages"]] == [
@@ -53,7 +53,7 @@ def test_everything_else_is_there():
     assert written(ALIGNED)["aligned"] is True
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numpy_numbers_are_numbers():
     difference = replace(FINE, error=np.float32(0.5), index=(np.int64(3),))
     (row,) = written(replace(ALIGNED, layers=(layer("a", local=difference),)))["layers"]
     assert (row["local"]["error"], row["local"]["index"]) == (0.5, [3])

@@ -19,7 +19,7 @@ def saved(path, batch, **changes):
     return path
 
 
-def test_the_drawn_batch_is_what_it_says(batch):
+def test_the_synthetic_batch(batch):
     assert batch.images.shape == (2, 3, *SIZE)
     assert batch.boxes.valid.sum(axis=1).tolist() == [3, 5]
     boxes = batch.boxes.boxes[batch.boxes.valid]
@@ -31,7 +31,7 @@ def test_the_drawn_batch_is_what_it_says(batch):
     assert np.array_equal(again.images, batch.images)
 
 
-def test_the_last_picture_without_its_boxes(batch):
+def test_the_last_image_without_its_boxes(batch):
     emptied = batch.without_last_boxes()
     assert emptied.valid.sum(axis=1).tolist() == [3, 0]
     assert not emptied.boxes[1].any()
@@ -47,15 +47,18 @@ def test_a_batch_of_ones_own_is_read_again(tmp_path, batch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"boxes": None}, "expected are the arrays images, boxes, classes, valid; no boxes"),
+        ({"boxes": None}, "no array boxes; expected the arrays images, boxes, classes, valid"),
         ({"images": np.zeros((2, 3, 90, 128))}, "multiples of 32"),
-        ({"boxes": np.zeros((2, 5, 3))}, r"found images \[2, 3, 96, 128\], boxes \[2, 5, 3\]"),
+        ({"boxes": np.zeros((2, 5, 3))}, r": images \[2, 3, 96, 128\], boxes \[2, 5, 3\]"),
         ({"boxes": np.full((2, 5, 4), np.nan)}, "values that are NaN or Inf"),
-        ({"classes": np.full((2, 5), 3)}, r"classes 3 \.\. 3, the model has 0 \.\. 2"),
-        ({"valid": np.tile([False, True, True, True, True], (2, 1))}, "valid boxes come first"),
+        ({"classes": np.full((2, 5), 3)}, r"classes 3 \.\. 3; the model has 0 \.\. 2"),
+        (
+            {"valid": np.tile([False, True, True, True, True], (2, 1))},
+            "put the valid boxes of each",
+        ),
     ],
 )
-def test_what_is_wrong_with_a_batch_is_said(tmp_path, batch, changes, message):
+def test_an_invalid_batch_is_an_error(tmp_path, batch, changes, message):
     with pytest.raises(RecordingError, match=message):
         read_batch(saved(tmp_path / "x.npz", batch, **changes), num_classes=3)
 

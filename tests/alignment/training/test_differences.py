@@ -63,12 +63,12 @@ def test_tensors_without_a_partner_are_problems():
         named.name: named.difference
         for named in compare_tensors(recorded, {}, [], TABLE, TOLERANCE)
     }
-    assert found["neck.nobody"].problem == "no tensor of ours by the name table"
-    assert found[NAME].problem == "ours has none"
+    assert found["neck.nobody"].problem == "no counterpart in the name table"
+    assert found[NAME].problem == "not in picodet's training"
 
 
 def test_after_several_steps_a_tensor_has_the_noise_of_the_median_one():
-    """Where all of our runs cut a channel off, the reference's may not be."""
+    """A channel that is zero in all of picodet's runs may live in the reference's."""
     state = {NAME: VALUES, "x": VALUES, "y": VALUES}
     other = {NAME: VALUES, "x": VALUES + 4e-6, "y": VALUES + 8e-6}  # parts of 4: 0, 1e-6, 2e-6
     recorded = {NAME: whole(VALUES + 3e-5)}

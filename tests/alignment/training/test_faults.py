@@ -15,15 +15,15 @@ from benchmarks.fault_injection.training_fault_list import FAULTS, GENERATION
 
 pytestmark = pytest.mark.slow
 
-# of each rung some, and all that the issue of this ladder named
+# some of each stage
 PLANTED = (
-    *("centre radius 2.0", "first of several boxes", "biased deviation", "beta 3"),
+    *("center radius 2.0", "first of several boxes", "biased deviation", "beta 3"),
     *("boxes divided by all positives", "classes divided by summed weights"),
     *("distances up to the last bin", "2022: divided by a mean"),
     *("weight of classes detached", "2022: weight of classes detached"),
     *("unbiased running variance", "running statistics keep a tenth"),
     *("norms of the backbone decay", "Nesterov"),
-    *("average from parameters", "average not corrected", "statistics not averaged"),
+    *("EMA from parameters", "EMA not corrected", "statistics not in the EMA"),
     *("cosine by epochs", "warm-up from 0"),
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}
@@ -44,7 +44,7 @@ def test_it_is_found_at_its_stage(name):
     assert stages[0].findings
 
 
-def test_a_wrong_decay_is_told_as_one():
+def test_a_wrong_weight_decay_is_diagnosed():
     fault = BY_NAME["norms of the neck do not decay"]
     recording = recorded(GENERATION[fault.run])
     runs = tuple(run for run in recording.runs if run.name == fault.run)
@@ -54,4 +54,4 @@ def test_a_wrong_decay_is_told_as_one():
         )
     (stage,) = (stage for stage in comparison.stages if stage.name == "parameters")
     assert stage.findings[0].name.startswith("SimOTA: neck.")
-    assert stage.findings[0].diagnosis == "weight decay: ours is 4e-05 too small"
+    assert stage.findings[0].diagnosis == "weight decay 4e-05 too small"

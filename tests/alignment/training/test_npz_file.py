@@ -66,7 +66,7 @@ def of_run(**changes):
 
 
 def taken(row, value):
-    """A picture (row 0), cell or box that takes part in the assignment."""
+    """Change an image (row 0), anchor point or box of the first assignment."""
 
     def change(arrays):
         arrays["0/taken"][row, 0] = value
@@ -80,32 +80,32 @@ def taken(row, value):
     ("change", "message"),
     [
         (lambda arrays: arrays.pop("index"), "not a readable recording"),
-        (changed(shape=[10**8], samples=0), "its index is damaged: ValueError.*is not all there"),
-        (changed(shape=[10**12], samples=0), "is not all there"),
-        (changed(shape=[10**30], samples=6), "is not all there"),
-        (changed(shape=[-1, -1], samples=6), "is not all there"),
-        (changed(shape=[2**21, 2**21], samples=6), "is not all there"),
+        (changed(shape=[10**8], samples=0), "index is damaged: ValueError.*not stored completely"),
+        (changed(shape=[10**12], samples=0), "not stored completely"),
+        (changed(shape=[10**30], samples=6), "not stored completely"),
+        (changed(shape=[-1, -1], samples=6), "not stored completely"),
+        (changed(shape=[2**21, 2**21], samples=6), "not stored completely"),
         (of_run(losses=[]), "run 0 has 0 steps"),
-        (of_run(rate=float("nan")), "a learning rate of nan"),
-        (of_run(rate=float("inf")), "a learning rate of inf"),
-        (of_run(epoch=-1), "run 0 of epoch -1"),
-        (taken(0, 2), "takes a box outside of 2 x"),
-        (taken(0, -1), "takes a box outside"),
-        (taken(1, 10**6), "takes a box outside"),
-        (taken(2, 5), "takes a box outside"),
-        (taken(2, 4), "takes a box that is not there"),
+        (of_run(rate=float("nan")), "learning rate nan"),
+        (of_run(rate=float("inf")), "learning rate inf"),
+        (of_run(epoch=-1), "run 0 has epoch -1"),
+        (taken(0, 2), "an assignment outside of 2 images"),
+        (taken(0, -1), "an assignment outside"),
+        (taken(1, 10**6), "an assignment outside"),
+        (taken(2, 5), "an assignment outside"),
+        (taken(2, 4), "to a box that its image does not have"),
         (lambda arrays: arrays.update({"0/taken": np.zeros((3, 4))}), "float64"),
-        (lambda arrays: arrays.update(rates=np.array(["a"] * 30)), "rates of <U1|30,"),
+        (lambda arrays: arrays.update(rates=np.array(["a"] * 30)), r"rates of <U1|rates \[30\]"),
         (lambda arrays: arrays.update({"0/boxes": np.array(["a"])}), "boxes"),
-        (lambda arrays: arrays.pop("images"), "its index is damaged: KeyError"),
-        (lambda arrays: arrays.pop("0/boxes"), "its index is damaged"),
-        (index_of("{}"), "its index is damaged: KeyError 'format'"),
-        (index_of('{"format": 9}'), "format 9, this version reads 1"),
+        (lambda arrays: arrays.pop("images"), "the index is damaged: KeyError"),
+        (lambda arrays: arrays.pop("0/boxes"), "the index is damaged"),
+        (index_of("{}"), "the index is damaged: KeyError 'format'"),
+        (index_of('{"format": 9}'), "format version 9; this picodet reads 1"),
         (index_of("[" * 5000), "nested too deeply|not a readable"),
-        (lambda arrays: arrays.update({"0/taken": np.zeros(3)}), "its index is damaged"),
+        (lambda arrays: arrays.update({"0/taken": np.zeros(3)}), "the index is damaged"),
         (
             lambda arrays: arrays.update({"0/gradients/values": np.zeros(3)}),
-            "its index is damaged: ValueError",
+            "the index is damaged: ValueError",
         ),
     ],
 )

@@ -59,14 +59,14 @@ def test_another_weight_is_found_at_the_first_stage(tmp_path):
     ("arguments", "message"),
     [
         (["nowhere.npz"], "there is no such file"),
-        ([GOLDEN / "counts.json"], "not one; to train"),
+        ([GOLDEN / "counts.json"], "not one; for --training"),
         ([GOLDEN / "rates.npz"], "not a readable recording of a training"),
-        ([GOLDEN / f"{NAME}.npz", "--image", "x.jpg"], "--training needs pictures and the boxes"),
-        ([GOLDEN / f"{NAME}.npz", "--input", "x.npz"], "a recording has its own pictures"),
+        ([GOLDEN / f"{NAME}.npz", "--image", "x.jpg"], "--training needs images with their boxes"),
+        ([GOLDEN / f"{NAME}.npz", "--input", "x.npz"], "a recording has its own images"),
         ([GOLDEN / f"{NAME}.npz", "--tolerance", "-1"], "is not in the range x>0"),
     ],
 )
-def test_what_cannot_be_compared_is_said(model, arguments, message):
+def test_what_cannot_be_compared_is_an_error(model, arguments, message):
     reference, *options = arguments
     done = run(reference, model, *options)
     assert done.exit_code == 2

@@ -34,7 +34,7 @@ def test_by_hand():
     assert errors_found(lambda x: x, lambda x: x * (1 - 0.1 * 1e-3), steps=1) == all_of(1e-3)
 
 
-def test_what_a_decay_does_not_explain_is_not_told_as_one():
+def test_what_a_decay_does_not_explain_is_not_reported_as_one():
     other = torch.tensor([1.0, -1, 1, -1, 1, -1], dtype=torch.float64) * 1e-4
     assert errors_found(lambda x: x + other, lambda x: x) == {}
     assert errors_found(lambda x: x, lambda x: x) == {}
