@@ -85,7 +85,7 @@ def test_goes_there_and_comes_back_to_paddle(folder, checkpoint, output, options
     assert run(SOURCE, output, *options).exit_code == 0
     result = run(output, "back.pdparams", "--to", "ppdet", "--json", "report.json")
     assert result.exit_code == 0, result.output
-    assert "restored" in result.output
+    assert "reconstructed" in result.output
     arrays = pdparams.read(folder / "back.pdparams")
     assert arrays.keys() == checkpoint.keys()
     changed = [n for n in arrays if arrays[n].tobytes() != checkpoint[n].tobytes()]

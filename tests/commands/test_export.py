@@ -97,7 +97,7 @@ def test_a_checkpoint_of_ppdets_is_ported_on_the_way(run, folder, tmp_path):
     wishes = ("--level", "heads", "--input-size", "64", "--json", "report.json")
     result = run("theirs.pdparams", "out.onnx", *wishes)
     assert result.exit_code == 0, result.output
-    assert "note: the classes are numbered" in result.output
+    assert "the classes are numbered" in result.output
     (note,) = json.loads((tmp_path / "report.json").read_text())["notes"]
     assert "--classes FILE" in note
     entries = {entry.key: entry.value for entry in onnx.load("out.onnx").metadata_props}

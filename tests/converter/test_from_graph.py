@@ -160,7 +160,7 @@ def test_even_then_the_user_may_say_otherwise():
     options = ConvertOptions(classes=("x", "y", "z"), input_size=(64, 64))
     config = from_graph(source, options, allow_nonfinite=False).config
     assert (config.classes, config.input_size) == (("x", "y", "z"), (64, 64))
-    with pytest.raises(ConversionError, match="the file says itself that it is mine"):
+    with pytest.raises(ConversionError, match="the file states that it is mine"):
         from_graph(source, ConvertOptions(config="picodet_s_416_coco"), allow_nonfinite=False)
 
 

@@ -68,7 +68,7 @@ def test_without_a_name_the_size_is_asked_for_where_there_are_several(name):
         asked.append({height for height, _ in sizes})
         return config.input_size
 
-    found = converted(zeros(config), ask=ask, classes=config.classes)
+    found = converted(zeros(config), ask_for_size=ask, classes=config.classes)
     (variant,) = (v for v in VARIANTS if replace(found.config, **shared_with(v)) == v)
     expected = GROUPS.get(variant.name) if len(config.classes) == 80 else None
     if "pedestrian" in name:

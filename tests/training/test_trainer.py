@@ -9,7 +9,7 @@ from picodet.distributed import SingleProcess
 from picodet.errors import ImageError, OutputError, ProcessesError, TrainingError
 from picodet.formats import safetensors_writer
 from picodet.models.checkpoint import load_with_meta
-from picodet.training import checkpoint, logger, trainer
+from picodet.training import logger, trainer
 from picodet.training import checkpoint as checkpoints
 from picodet.training.checkpoint import Best, Progress
 from picodet.training.ema import ModelEMA
@@ -137,7 +137,7 @@ def test_a_disk_that_weights_do_not_fit_on_loses_nothing(whole, tmp_path, monkey
     def full(path, weights, meta):
         raise OutputError(f"{path}: is the disk full?")
 
-    monkeypatch.setattr(checkpoint, "save", full)
+    monkeypatch.setattr(checkpoints, "save_weights", full)
     with pytest.raises(OutputError, match=r"last_ema\.pth: is the disk full"):
         training(tmp_path, validate=rising).run()
     monkeypatch.undo()
