@@ -9,8 +9,8 @@ from picodet.distributed import SingleProcess
 from picodet.errors import ImageError, OutputError, ProcessesError, TrainingError
 from picodet.formats import safetensors_writer
 from picodet.models.checkpoint import load_with_meta
-from picodet.training import logger, trainer
 from picodet.training import checkpoint as checkpoints
+from picodet.training import logger, trainer
 from picodet.training.checkpoint import Best, Progress
 from picodet.training.ema import ModelEMA
 from picodet.training.nan_report import NotFiniteError
