@@ -72,7 +72,7 @@ demo: $(LAYOUT)
 	$(BIN)/picodet-convert $(LAYOUT) demo/layout_cdla.pth --overwrite
 	$(BIN)/picodet-align --layerwise $(LAYOUT) demo/layout_cdla.pth --html demo/align.html
 	$(BIN)/python -m scripts.draw_page demo/page.png
-	$(BIN)/picodet-detect demo/layout_cdla.pth demo/page.png --out demo/pictures
+	$(BIN)/picodet-detect demo/layout_cdla.pth demo/page.png --out demo/images
 
 test: $(INSTALLED)
 	$(TEST) -m 'not slow'

@@ -1,6 +1,6 @@
 """`python -m picodet` is `picodet`."""
 
-from picodet.system import import_path  # noqa: F401 (before anything is imported that is not ours)
+from picodet.system import import_path  # noqa: F401 (before any other package is imported)
 
 # isort: split
 from picodet.cli import main

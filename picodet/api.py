@@ -66,7 +66,7 @@ def local_file(source: AnyPath) -> Path:
 def load(source: AnyPath, input_size: Size | None = None) -> "PicoDet":
     """A detector of any form as a torch.nn.Module, in eval mode, on the CPU, in float32.
 
-    input_size is needed where neither the file nor its name tells it. `model(images)` takes
+    input_size is needed where neither the file nor its name states it. `model(images)` takes
     preprocessed images [B, 3, H, W] and returns the raw outputs of each level; `model.config` has
     the class names, the input size and the preprocessing. Raises CheckpointError,
     ConversionError or GraphError for a file that holds no detector.
@@ -94,7 +94,7 @@ def convert(
     config is an official name, classes the class names; None of these three is left to the tensors
     and the file's name. weight_set is "ema" or "raw" where the source has both; output_format is
     "picodet", "ppdet", "mmdet" or "huggingface", and None follows the suffix of `output`.
-    ask_for_size is called with the likely sizes if nothing tells the input size; None raises
+    ask_for_size is called with the likely sizes if nothing states the input size; None raises
     ConversionError then. Writes only `output`. Raises IncompleteError, which lists
     every tensor without a place, and ConversionError, CheckpointError or OutputError.
     """

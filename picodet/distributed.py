@@ -32,7 +32,7 @@ T = TypeVar("T")
 class ProcessGroup(Protocol):
     """The processes of this run, seen from one of them."""
 
-    rank: int  # this one; 0 is the one that tells the outcome
+    rank: int  # this one; 0 is the one that reports the result
     size: int
 
     def check(self) -> None:
@@ -146,7 +146,7 @@ class _TorchrunGroup:
         except RuntimeError as error:
             self.check()
             raise ProcessesError(
-                f"another process of the {self.size} is gone; what it printed says why"
+                f"another process of the {self.size} has ended; see what it printed"
             ) from error
 
     def _all_gather(self, rows: np.ndarray) -> list[np.ndarray]:
@@ -168,7 +168,7 @@ class _TorchrunGroup:
     def broadcast_error(self, error: BaseException) -> None:
         """The others stop with this error; the first to fail is the one that counts.
 
-        Nobody leaves before all know it: what they meet at goes with the process that holds it.
+        No process leaves before all know it: the store ends with the process that holds it.
         """
         with suppress(RuntimeError):  # it has gone
             if self.failure is None:

@@ -1,11 +1,11 @@
-"""What a user can put right. Everything else that is raised is a bug of ours.
+"""Errors that a user can put right. Anything else that is raised is a bug of picodet.
 
 PicoDetError
 ├── CheckpointError   a file of weights is not what it should be
 ├── ConversionError   a checkpoint was read, and does not become a model
 │   └── IncompleteError   ... because tensors do not match (converter.converted_model)
 ├── GraphError        a network's graph cannot be read, or is another network than it should be
-├── ImageError        a picture cannot be read or has the wrong form
+├── ImageError        an image cannot be read or has the wrong form
 ├── OutputError       a result cannot be written where it was asked for
 ├── RecordingError    a recording of a reference cannot be read or made
 ├── AlignmentError    two models cannot be compared
@@ -31,7 +31,7 @@ def one_line(text: str) -> str:
 
 
 class PicoDetError(Exception):
-    """Says where, what was found, what was expected and what to do; shown without a traceback."""
+    """Base class. The message: where, what was found, what was expected, what to do."""
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
@@ -46,7 +46,7 @@ class Note(UserWarning):
 
 
 class ImageWarning(Note):
-    """A picture is odd, and used as it is."""
+    """An image is odd, and used as it is."""
 
 
 class CheckpointError(PicoDetError):
@@ -62,7 +62,7 @@ class GraphError(PicoDetError):
 
 
 class ImageError(PicoDetError):
-    """A picture cannot be read or has the wrong form."""
+    """An image cannot be read or has the wrong form."""
 
 
 class OutputError(PicoDetError):

@@ -20,7 +20,7 @@ from picodet.errors import OutputError
 def stat_or_none(path: Path) -> os.stat_result | None:
     """Of what is there, behind links; None where nothing is.
 
-    Raises OutputError where it cannot be told: a loop of links, a name that is too long.
+    Raises OutputError where that is unknown: a loop of links, a name that is too long.
     """
     try:
         return _stat(path)
@@ -109,7 +109,7 @@ FileIdentity = tuple[int, int] | tuple[int, int, str] | str
 
 
 def file_identity(path: Path) -> FileIdentity | None:
-    """What two names of one file share, whichever links they go by; None where nobody can tell.
+    """What two names of one file share, whichever links lead to it; None where that is unknown.
 
     Of a file that is not there yet: its folder and its name, in which case does not count.
     """
@@ -201,7 +201,7 @@ def _move_into_place(temporary: Path, path: Path) -> None:
 
 @contextmanager
 def _disk_errors(path: Path, temporary: Path) -> Iterator[None]:
-    """What the disk refuses is an OutputError; what is said of another file is left alone."""
+    """Turn an OSError on this file into an OutputError; one on another file stays as it is."""
     try:
         yield
     except OSError as error:
@@ -262,7 +262,7 @@ def regular_file(path: Path) -> Path:
 
 
 def unreadable_reason(path: Path) -> str | None:
-    """Why it cannot be read; None where it can, as far as its kind and name tell."""
+    """Why it cannot be read; None where it can, as far as its kind and name show."""
     try:
         regular_file(path)
     except FileNotFoundError:

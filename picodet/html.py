@@ -6,7 +6,7 @@ from pathlib import Path
 
 from picodet.errors import one_line
 
-CallKey = tuple[str, int]  # path and number: what tells a layer from the others
+CallKey = tuple[str, int]  # path and number of a layer's call
 
 BASE = Path(__file__).with_name("html_base.css")
 # A browser that honours it runs nothing and fetches nothing, whatever the names in the data say.

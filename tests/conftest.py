@@ -89,7 +89,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Real weights, pictures and ppdet's outputs, which are never committed."""
+    """Real weights, images and ppdet's outputs, which are never committed."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
         pytest.skip(f"needs the real weights and recordings of {folder}")

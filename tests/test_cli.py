@@ -55,7 +55,7 @@ def test_detect_draws_and_tells(folder, model):
     result = run(detect, model, CAT, "--out", out, "--score-thr", 0.05, "--json", report)
     assert result.exit_code == 0, result.output
     assert "chelsea.png" in result.output
-    assert f"1 of 1 pictures drawn in {out}" in result.output
+    assert f"1 of 1 images drawn in {out}" in result.output
     assert (out / "chelsea.png").is_file()
     (found,) = json.loads(report.read_text())
     assert found["file"] == CAT
@@ -63,14 +63,14 @@ def test_detect_draws_and_tells(folder, model):
     assert set(found["names"]) <= {"cat", "dog", "cow"}
 
 
-def test_detect_goes_on_after_a_bad_picture(folder, model):
-    (folder / "bad.jpg").write_text("no picture")
+def test_detect_goes_on_after_a_bad_image(folder, model):
+    (folder / "bad.jpg").write_text("no image")
     report = folder / "found.json"
     arguments = [model, folder / "bad.jpg", CAT, "--out", folder / "drawn", "--json", report]
     result = run(detect, *arguments)
     assert result.exit_code == 1
-    assert "bad.jpg: not a picture" in result.output
-    assert "1 of 2 pictures drawn" in result.output
+    assert "bad.jpg: not an image" in result.output
+    assert "1 of 2 images drawn" in result.output
     bad, good = json.loads(report.read_text())
     assert "error" in bad
     assert "boxes" in good

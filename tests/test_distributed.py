@@ -101,9 +101,9 @@ def test_an_error_of_one_is_everybodys(meet):
     first, second, third = meet(3)
     for each in (first, second, third):
         each.check()
-    second.broadcast_error(ProcessesError("7.png: not a picture"))
+    second.broadcast_error(ProcessesError("7.png: not an image"))
     for each in (first, third):
-        with pytest.raises(ProcessesError, match=r"^process 1 of 3 failed: 7\.png: not a picture$"):
+        with pytest.raises(ProcessesError, match=r"^process 1 of 3 failed: 7\.png: not an image$"):
             wait_for_failure(each)
 
 

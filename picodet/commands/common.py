@@ -1,4 +1,4 @@
-"""What all commands have in common: how they fail, and how they show that they go on."""
+"""What all commands have in common: errors, exit codes, official names, options."""
 
 import gc
 import io
@@ -32,7 +32,7 @@ GC_THRESHOLD = 200_000  # new objects before it searches
 
 
 class Interrupted(click.ClickException):
-    """Somebody wanted the command to end."""
+    """The command was interrupted or terminated."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -42,12 +42,12 @@ class Interrupted(click.ClickException):
 class Command(click.Command):
     """A command whose errors are for people and, with `--json`, for machines; no traceback.
 
-    Before any work is done what it writes is held against what it reads. Whatever asks for its
+    Before any work is done what it writes is checked against what it reads. Whatever asks for its
     end, Ctrl-C or `kill`, ends it in the same way.
     """
 
     failure = click.ClickException  # what a user can put right is shown as; 1
-    interrupted = "interrupted"  # where nothing else is to be said
+    interrupted = "interrupted"  # the default message
 
     def invoke(self, ctx: click.Context) -> Any:
         previous = gc.get_threshold()
@@ -96,7 +96,7 @@ class Command(click.Command):
     def _parameters_of(
         self, given: Mapping[str, Any], kind: type[Any]
     ) -> Iterator[tuple[Any, Any]]:
-        """Types and values of the parameters of this kind that were given."""
+        """Types and values of the given parameters of this kind."""
         for param in self.params:
             if isinstance(param.type, kind):
                 value = given.get(param.name or "")
@@ -107,14 +107,14 @@ class Command(click.Command):
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """What the system refuses is a PicoDetError that says what it is, and of which file."""
+    """Turn errors of the system into a PicoDetError that names the reason and the file."""
     try:
         yield
     except (PicoDetError, click.ClickException):
         raise
     except OSError as error:
         if error.errno == EPIPE:
-            raise  # click knows what to do when nobody reads on
+            raise  # click handles a closed pipe
         raise PicoDetError(_os_error_message(error)) from error
     except MemoryError as error:
         raise PicoDetError(
@@ -140,9 +140,9 @@ def _os_error_message(error: OSError) -> str:
 
 
 def _check_names(paths: list[Path]) -> None:
-    """Raise OSError where one cannot even be looked at: a loop of links, a name too long."""
+    """Raise OSError for a path that the system refuses: a loop of links, a name too long."""
     for path in paths:
-        with suppress(FileNotFoundError, NotADirectoryError):  # the command says what it wants
+        with suppress(FileNotFoundError, NotADirectoryError):  # the command reports it
             path.stat()
 
 
@@ -161,12 +161,12 @@ def _open_streams() -> None:
 
 
 def is_interactive() -> bool:
-    """Whether somebody is there to be asked."""
+    """Whether a user can be asked: standard input and error are terminals."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
 def add_inputs(*paths: Path) -> None:
-    """What a command has found out to be an input. Raises OutputError where it would be lost."""
+    """Declare further inputs of a command. Raises OutputError where one would be overwritten."""
     files = _run_files()
     for path in paths:
         files.reads(path)
@@ -174,7 +174,7 @@ def add_inputs(*paths: Path) -> None:
 
 
 def add_outputs(*paths: Path) -> None:
-    """The same of an output."""
+    """Declare further outputs of a command. Raises OutputError where one would replace an input."""
     files = _run_files()
     for path in paths:
         files.writes(path)
@@ -189,7 +189,7 @@ def _run_files() -> RunFiles:
 
 @contextmanager
 def _warnings_as_notes() -> Iterator[None]:
-    """What our readers warn of, without the line of code that does."""
+    """Print picodet's warnings as notes, without the line of code that raised them."""
     previous = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
@@ -224,7 +224,7 @@ def fetch_official(path: Path) -> Path:
 resize_option = click.option(
     "--resize",
     type=click.Choice(("native", "portable")),
-    help="By OpenCV's kernels for this CPU, or by those that give the same bits on every one.  "
+    help="Resize by OpenCV's kernels for this CPU, or by those that give the same bits on all.  "
     "[default: the model's own, native]",
 )
 
@@ -234,21 +234,30 @@ NETWORK_OPTIONS = (
         type=click.Choice(("onnxruntime", "openvino")),
         default="onnxruntime",
         show_default=True,
-        help="What runs an .onnx.",
+        help="Runtime of an .onnx.",
     ),
-    click.option("--device", default="cpu", show_default=True, help="Of a model in torch: cuda."),
-    click.option("--input-size", type=Size(), help="Where MODEL takes any: 416, or 800x608."),
+    click.option(
+        "--device",
+        default="cpu",
+        show_default=True,
+        help="Device of a model in torch, such as cuda.",
+    ),
+    click.option(
+        "--input-size",
+        type=Size(),
+        help="Needed if MODEL takes any size: 416, or 800x608 for height and width.",
+    ),
     resize_option,
     click.option(
         "--paddle-python",
         type=InputPath(),
-        help="Python with Paddle, for a folder.  [default: this one; torch if it has none]",
+        help="Python that has Paddle, to run a folder.  [default: this one; torch if it has none]",
     ),
 )
 
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How MODEL is to be run, where there is a choice."""
+    """The options on how MODEL is run."""
     for option in reversed(NETWORK_OPTIONS):
         command = option(command)
     return command

@@ -26,7 +26,7 @@ from picodet.files import write_json
     type=OutputFolder(),
     default="detections",
     show_default=True,
-    help="Folder for drawn pictures.",
+    help="Folder for the images with boxes.",
 )
 @click.option("--score-thr", type=FiniteFloat(0, 1), default=0.4, show_default=True)
 @click.option(
@@ -35,7 +35,7 @@ from picodet.files import write_json
     help="Resize: 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos.  [default: the model's own, 2]",
 )
 @network_options
-@click.option("--json", "json_file", type=OutputFile(), help="Write the detections for machines.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the detections as JSON.")
 @click.pass_context
 def detect(
     ctx: click.Context,
@@ -51,12 +51,12 @@ def detect(
     paddle_python: Path | None,
     json_file: Path | None,
 ) -> None:
-    """Find objects in pictures with MODEL, draw them, and print a table.
+    """Detect objects in images with MODEL, draw them, and print a table.
 
     MODEL is an .onnx, a Paddle inference folder, weights (.pdparams, .pdema, the folder of a
     training, .pth, .safetensors, a directory in Hugging Face's form), or an official name (picodet
-    list). IMAGE is a file, a folder or a pattern. A picture that cannot be used is reported and the
-    others go on; the exit code is then 1.
+    list). IMAGE is a file, a folder or a pattern. A corrupt image is reported and the
+    others are still processed; the exit code is then 1.
     """
     from rich.console import Console
     from rich.progress import track
@@ -88,6 +88,6 @@ def detect(
         write_json(json_file, [outcome.as_json() for outcome in outcomes])
     for outcome in failed:
         click.echo(f"Error: {outcome.error}", err=True)
-    click.echo(f"{len(detected)} of {len(outcomes)} pictures drawn in {out}")
+    click.echo(f"{len(detected)} of {len(outcomes)} images drawn in {out}")
     if failed:
         ctx.exit(1)

@@ -12,7 +12,7 @@ from picodet.inference.images import ImageDetections
 
 
 def print_detections(images: Iterable[ImageDetections]) -> None:
-    """Every object of every picture that could be used."""
+    """Print a row for each object of each image."""
     table = Table(box=SIMPLE)
     table.add_column("image", overflow="fold")
     table.add_column("class", overflow="fold")

@@ -1,4 +1,4 @@
-"""`picodet-eval`: COCO's twelve numbers of a model or a result file; two files side by side."""
+"""`picodet-eval`: COCO's twelve numbers of a model or a predictions file; two files compared."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class EvaluateCommand(Command):
     """A command that takes long and may be interrupted."""
 
-    interrupted = "interrupted; there is nothing yet to go on with"
+    interrupted = "interrupted; nothing was done yet that could be resumed"
 
 
 @click.command(cls=EvaluateCommand)
@@ -36,8 +36,8 @@ class EvaluateCommand(Command):
 @click.option(
     "--coco", type=CocoFolder(), help="Folder with val2017 and annotations, as COCO has it."
 )
-@click.option("--images", type=ImageFolder(), help="In its stead: the pictures' folder ..")
-@click.option("--annotations", type=InputPath(), help="  .. and the annotation file.")
+@click.option("--images", type=ImageFolder(), help="Instead of --coco: folder of the images ..")
+@click.option("--annotations", type=InputPath(), help="  .. and their annotation file.")
 @click.option(
     "--interp",
     "interps",
@@ -46,22 +46,33 @@ class EvaluateCommand(Command):
     help="Resize: 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos; again for several.  "
     "[default: the model's own, 2]",
 )
-@click.option("--what-if", "what_if", is_flag=True, help="AP under each of the usual mistakes.")
+@click.option(
+    "--what-if",
+    "what_if",
+    is_flag=True,
+    help="Ablation: AP under each of the usual mistakes of preprocessing.",
+)
 @click.option(
     "--postprocess",
     type=click.Choice(("ppdet-2.3", "ppdet-2.4")),
     default="ppdet-2.4",
     show_default=True,
-    help="2.3: best 1,000 cells per level, boxes clipped. 2.4: all, unclipped.",
+    help="2.3: best 1,000 anchor points per level, boxes clipped. 2.4: all, unclipped.",
 )
 @click.option("--score-thr", type=FiniteFloat(0, 1), default=0.025, show_default=True)
-@click.option("--iou-thr", type=FiniteFloat(0, 1), default=0.6, show_default=True, help="Of NMS.")
+@click.option(
+    "--iou-thr",
+    type=FiniteFloat(0, 1),
+    default=0.6,
+    show_default=True,
+    help="IoU threshold of NMS.",
+)
 @click.option(
     "--match-classes",
     type=click.Choice(("name", "order")),
     default="name",
     show_default=True,
-    help="How classes find their category.",
+    help="How the model's classes are matched with the dataset's categories.",
 )
 @click.option(
     "--evaluator",
@@ -76,28 +87,37 @@ class EvaluateCommand(Command):
     type=InputPath(),
     nargs=2,
     metavar="A B",
-    help="Two result files, box by box; no MODEL.",
+    help="Compare two predictions files, box by box; no MODEL.",
 )
 @network_options
 @click.option(
-    "--float64", is_flag=True, help="In double: rounding decides no near tie; torch only."
+    "--float64",
+    is_flag=True,
+    help="Compute in float64, where rounding decides no near ties; torch only.",
 )
-@click.option("--batch", type=click.IntRange(1), help="Pictures at once.  [default: 1; 16 on GPU]")
+@click.option("--batch", type=click.IntRange(1), help="Batch size.  [default: 1; 16 on GPU]")
 @click.option("--threads", type=click.IntRange(1), help="[default: one per core]")
 @click.option(
-    "--skip-corrupt", is_flag=True, help="Leave corrupt images out; the AP is not COCO's."
+    "--skip-corrupt", is_flag=True, help="Skip corrupt images; the AP is then not COCO's."
 )
-@click.option("--resume", type=InputPath(), help="Go on with what an interrupted run has left.")
-@click.option("--out", type=OutputFile(), help="Write the detections as a COCO result file.")
-@click.option("--html", type=OutputFile(), help="Write a page with plots and the worst pictures.")
+@click.option(
+    "--resume", type=InputPath(), help="Continue an interrupted run from its progress file."
+)
+@click.option(
+    "--out", type=OutputFile(), help="Write the detections as a predictions file in COCO's format."
+)
+@click.option("--html", type=OutputFile(), help="Write a page with plots and the worst images.")
 @click.option("--per-class", is_flag=True, help="AP of every class.")
 @click.option(
-    "--expect-ap", type=FiniteFloat(0, 100), metavar="PERCENT", help="Exit code 1 at another AP .."
+    "--expect-ap",
+    type=FiniteFloat(0, 100),
+    metavar="PERCENT",
+    help="Exit code 1 unless the AP is this ..",
 )
 @click.option(
-    "--within", type=FiniteFloat(0), default=0.05, show_default=True, help="  .. than this near."
+    "--within", type=FiniteFloat(0), default=0.05, show_default=True, help="  .. within this."
 )
-@click.option("--json", "json_file", type=OutputFile(), help="Write the numbers for machines.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the report as JSON.")
 @click.pass_context
 def evaluate(
     ctx: click.Context,
@@ -133,10 +153,10 @@ def evaluate(
 ) -> None:
     """Evaluate MODEL on a dataset in COCO's format.
 
-    MODEL is an .onnx (ours or Paddle's own, with heads, boxes or NMS), a Paddle inference folder,
-    weights (.pdparams, .pdema, the folder of a training, .pth, .safetensors, a directory in Hugging
-    Face's form), or an official name (picodet list). `torchrun --nproc_per_node N -m picodet eval
-    ..` shares the work.
+    MODEL is an .onnx (of picodet or of Paddle, with heads, boxes or NMS), a Paddle inference
+    folder, weights (.pdparams, .pdema, a training folder, .pth, .safetensors, a directory in
+    Hugging Face's form), or an official name (picodet list). `torchrun --nproc_per_node N -m
+    picodet eval ..` shares the work.
 
     Exit code 0: done, 1: refused, or not the AP that was expected, 130: interrupted, 143: ended by
     `kill`.
@@ -190,7 +210,7 @@ def evaluate(
 def _dataset(
     coco: Path | None, images: Path | None, annotations: Path | None, needed: bool
 ) -> tuple[Path | None, Path]:
-    """Folder of the pictures, if they are needed or given, and annotation file."""
+    """(image folder, annotation file); no image folder if neither needed nor given."""
     from picodet.data.coco import find_coco
 
     if coco and not (images or annotations):
@@ -201,7 +221,7 @@ def _dataset(
 
 
 def _check_expected_ap(reports: list["Report"], expected: float, within: float) -> int:
-    """1 where one of the APs is another than expected; in per cent."""
+    """Exit code: 1 if one of the APs, in percent, is not the expected one."""
     worst = max(abs(100 * report.stats[0] - expected) for report in reports)
     passed = worst <= within
     click.echo(

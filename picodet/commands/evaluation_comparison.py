@@ -1,4 +1,4 @@
-"""Two result files against each other, as tables for a terminal."""
+"""The comparison of two predictions files as tables for a terminal."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ SAME_WITHIN = f"scores within {SCORE_TOLERANCE:g}, sides within {BOX_TOLERANCE:g
 VERDICT_TEXTS = {
     "better": "B is better",
     "worse": "B is worse",
-    "open": "these pictures cannot tell the two apart",
+    "open": "these images do not distinguish the two",
 }
 
 
@@ -86,7 +86,7 @@ def _counts(comparison: PredictionComparison) -> Table:
     for name, count, note in (
         ("detections of A", comparison.detections_a, ""),
         ("detections of B", comparison.detections_b, ""),
-        ("matched", comparison.matched, "same picture and class, IoU of 0.5 or more"),
+        ("matched", comparison.matched, "same image and class, IoU of 0.5 or more"),
         ("the same", comparison.same, SAME_WITHIN),
         ("missing", len(comparison.missing), "only in A"),
         ("extra", len(comparison.extra), "only in B"),

@@ -1,4 +1,4 @@
-"""What `picodet-eval` does, and where the outcome goes: terminal, page, result file, JSON."""
+"""Runs an evaluation and writes its outputs: terminal, HTML page, predictions file, JSON."""
 
 import shlex
 import sys
@@ -57,7 +57,7 @@ class Outputs:
             first = group.rank == 0
             check_progress, detect_progress = (
                 stack.enter_context(progress_bar(name, "images")) if first else _quiet
-                for name in ("checking pictures", "detecting")
+                for name in ("checking images", "detecting")
             )
             output = session.detect_dataset(request, group, check_progress, detect_progress)
         if not first:
@@ -65,11 +65,11 @@ class Outputs:
         runs, context = build.describe_runs(request, output, (_command(),))
         rows: tuple[WhatIf, ...] = ()
         if request.what_if:
-            with progress_bar("drawing pictures again") as progress:
+            with progress_bar("bootstrap") as progress:
                 rows = build.build_what_if(runs, output.annotations, evaluator, progress)
             runs = runs[:1]
         reports = self._reports(runs, context, request.images, evaluator, rows)
-        if output.partial:  # all is told
+        if output.partial:  # all outputs are written
             remove_progress(output.partial)
         return reports
 
@@ -116,7 +116,7 @@ class Outputs:
         return reports
 
     def compare_files(self, a: Path, b: Path, annotations: Path) -> None:
-        """Two result files, box by box."""
+        """Compare two predictions files, box by box."""
         dataset = read_annotations(annotations)
         for note in dataset.notes:
             click.echo(f"Note: {note}", err=True)

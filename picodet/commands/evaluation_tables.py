@@ -31,7 +31,7 @@ VERDICT_STYLES = {"better": "green", "worse": "red", "open": "dim"}
 
 
 def print_reports(reports: Sequence[Report], per_class: bool, console: Console) -> None:
-    """Runs on the same pictures, side by side; what-if and classes are of the first."""
+    """Runs on the same images, side by side; what-if and classes are of the first."""
     first = reports[0]
     console.print(data_text(f"{first.model} on {first.annotations}", "bold"))
     console.print()
@@ -92,7 +92,7 @@ def _stats(reports: Sequence[Report]) -> Table:
 def _runs(reports: Sequence[Report]) -> Table:
     table = narrow_table()
     table.add_column("run", no_wrap=True)
-    add_number_columns(table, ("pictures", "detections", "seconds", "pictures/s"))
+    add_number_columns(table, ("images", "detections", "seconds", "images/s"))
     for report in reports:
         counts = (f"{report.num_images:,}", f"{report.detections:,}")
         table.add_row(run_name(report), *counts, *format_times(report))

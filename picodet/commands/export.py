@@ -75,11 +75,11 @@ class SizeOrDynamic(Size):
     "images",
     type=InputPath(),
     multiple=True,
-    help="To verify with.  [default: one of ours]",
+    help="Image to verify with; can be given again.  [default: the bundled test image]",
 )
-@click.option("--no-verify", is_flag=True, help="Write it without holding it against torch.")
+@click.option("--no-verify", is_flag=True, help="Write the file without comparing it with torch.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT.onnx if it exists.")
-@click.option("--json", "json_file", type=OutputFile(), help="Write the report for machines.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the report as JSON.")
 def export(
     model: Path,
     output: Path,
@@ -96,11 +96,11 @@ def export(
     overwrite: bool,
     json_file: Path | None,
 ) -> None:
-    """Write MODEL as OUT.onnx.
+    """Export MODEL to ONNX.
 
     MODEL is a .pth, .safetensors, .pdparams, .pdema, the folder of a training, a directory in
     Hugging Face's form, a Paddle inference folder, an .onnx, or an official name (picodet list).
-    What is written is first run beside torch on real pictures, and only if it computes the same.
+    The file is first run beside torch on real images, and written only if both compute the same.
     """
     try:
         from picodet.exporter import ort

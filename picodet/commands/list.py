@@ -10,11 +10,11 @@ from picodet.files import write_json
 
 
 @click.command(cls=Command)
-@click.option("--json", "json_file", type=OutputFile(), help="Write the list for machines.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the list as JSON.")
 def list_models(json_file: Path | None) -> None:
     """List the official PicoDets: parameters, published AP, and where their weights are.
 
-    Any of the names can stand in the place of a file; what it names is fetched once.
+    Each name can be given instead of a file; its weights are downloaded once.
     """
     from picodet.commands.model_tables import print_models, rows
 

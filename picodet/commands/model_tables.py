@@ -12,7 +12,7 @@ from rich.text import Text
 from picodet.models.shapes import shapes_of
 from picodet.zoo.official import OFFICIAL
 
-MAX_LINE = 10_000  # characters of a line, where nobody has to see it whole
+MAX_LINE = 10_000  # characters of a line, if the output is not a terminal
 DEFAULT_DATASET = "COCO val2017"  # what APs are measured on
 RIGHT_ALIGNED = ("input", "classes", "parameters", "AP")
 
@@ -46,9 +46,9 @@ class ModelRow:
 
 
 def print_models(rows: Sequence[ModelRow]) -> None:
-    """Under a heading per generation. In a pipe every model is one whole line.
+    """Print the models by generation. In a pipe every model is one whole line.
 
-    An AP that was measured on something else than most has a mark, and below it is said on what.
+    An AP that was measured on another dataset than most has a mark, explained below the table.
     """
     measured_on = (row.measured_on for row in rows if row.ap is not None)
     others = [name for name in dict.fromkeys(measured_on) if name != DEFAULT_DATASET]

@@ -1,6 +1,6 @@
 """The kinds of values that commands take: files they read and write, numbers, sizes.
 
-What a command reads and what it writes is told by the types of its parameters; Command holds the
+What a command reads and writes is known by the types of its parameters; Command holds the
 one against the other before any work is done (picodet.commands.common).
 """
 
@@ -44,7 +44,7 @@ class InputPath(FilePath):
     """What is read: a file, or a folder with all that is in it."""
 
     def declare(self, files: RunFiles, path: Path) -> None:
-        """Tell which files are read."""
+        """Declare the files that are read."""
         files.reads(path)
 
 
@@ -82,7 +82,7 @@ class OutputFile(FilePath):
     """A file that is written. Where the command has `--overwrite`, one that is there stays."""
 
     def declare(self, files: RunFiles, path: Path) -> None:
-        """Tell which files are written."""
+        """Declare the files that are written."""
         files.writes(path)
 
     def check(self, path: Path, overwrite: bool) -> None:
@@ -91,7 +91,7 @@ class OutputFile(FilePath):
 
 
 class OutputModel(OutputFile):
-    """A file, or a folder in Hugging Face's form; which one, the suffix says."""
+    """A file, or a folder in Hugging Face's form, by the suffix."""
 
     FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 
@@ -128,7 +128,7 @@ class FiniteFloat(click.FloatRange):
     ) -> float:
         number: float = super().convert(value, param, ctx)
         if not isfinite(number):
-            self.fail(f"{value!r} is no number that can be counted with", param, ctx)
+            self.fail(f"{value!r} is not a finite number", param, ctx)
         return number
 
 

@@ -24,7 +24,7 @@ def progress_bar(
     """A bar on standard error, or a line now and then when that is no terminal; yields what moves
     it.
 
-    With a unit it tells how many of them a second.
+    With a unit it shows how many per second.
     """
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn, Task

@@ -49,7 +49,7 @@ class RunFiles:
         """The same of one of them."""
         own = file_identity(path)
         if own is None or _is_device(path):
-            return  # what it is, whoever opens it says
+            return  # opening it reports what it is
         if own in self._read or [its for _, its in self._written].count(own) > 1:
             raise OutputError(f"{path}: also an input or another output; name another file")
         if folder := self._read_with(path):
@@ -110,5 +110,5 @@ def _is_device(path: Path) -> bool:
     """What takes anything, from anybody; /dev/null."""
     try:
         return path.is_char_device()
-    except (OSError, ValueError):  # ``status`` says so
+    except (OSError, ValueError):  # ``status`` reports it
         return False

@@ -1,4 +1,4 @@
-"""The annotation file of a COCO-format dataset: what there is to find, and in which pictures."""
+"""Reads annotation files in COCO's format: images, categories and boxes."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -16,10 +16,10 @@ MAX_NAMED = 5  # ids in an error
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """One picture of the dataset, with or without anything to find in it."""
+    """One image of the dataset, with or without boxes."""
 
     id: int
-    file: str  # below the folder of the pictures
+    file: str  # below the folder of the images
     size: tuple[int, int]  # height, width
 
 
@@ -33,7 +33,7 @@ class Category:
 
 @dataclass(frozen=True)
 class GroundTruthBoxes:
-    """The boxes of all pictures: row i of each array is one of them."""
+    """The boxes of all images: row i of each array is one of them."""
 
     ids: np.ndarray  # [G] int64
     image_ids: np.ndarray  # [G] int64
@@ -48,7 +48,7 @@ class GroundTruthBoxes:
 
 @dataclass(frozen=True)
 class Annotations:
-    """A dataset. Pictures and categories are in the order of their ids, as in COCO's evaluation."""
+    """A dataset. Images and categories are in the order of their ids, as in COCO's evaluation."""
 
     path: Path
     images: tuple[ImageInfo, ...]
@@ -57,7 +57,7 @@ class Annotations:
     notes: tuple[str, ...] = ()  # what was assumed in reading it
 
     def image_indices(self, ids: np.ndarray) -> np.ndarray:
-        """Where in `pictures` the ids [N] are -> [N]."""
+        """Where in `images` the ids [N] are -> [N]."""
         known = np.array([image.id for image in self.images], np.int64)
         return _indices(ids, known, f"image_id not among the images of {self.path}")
 
@@ -67,7 +67,7 @@ class Annotations:
         return _indices(ids, known, f"category_id not among the categories of {self.path}")
 
     def select_images(self, ids: Collection[int]) -> "Annotations":
-        """As if the dataset had no other pictures."""
+        """The dataset without all other images."""
         kept = set(ids)
         ground_truth, rows = self.ground_truth, np.isin(self.ground_truth.image_ids, sorted(kept))
         return replace(
@@ -150,7 +150,7 @@ def _images(rows: JsonColumns) -> tuple[ImageInfo, ...]:
     heights, widths = rows.integers("height"), rows.integers("width")
     rows.require(
         (heights > 0) & (widths > 0),
-        lambda i: f"the size is {widths[i]}x{heights[i]}; a picture has at least one pixel",
+        lambda i: f"the size is {widths[i]}x{heights[i]}; an image has at least one pixel",
     )
     sizes = zip(heights.tolist(), widths.tolist(), strict=True)
     images = zip(ids.tolist(), files, sizes, strict=True)

@@ -1,16 +1,16 @@
-"""What image decoders print while they decode, heard by whoever decodes.
+"""Captures what image decoders print while they decode an image.
 
 Where a file is damaged, libjpeg and libtiff guess, print a line, and OpenCV hands out the pixels as
-if they were right: the line is all that tells such an image from a whole one.
+if they were right: the line is all that distinguishes such an image from a whole one.
 
-- libjpeg and libpng print to C's `stderr`. With glibc that is a pointer, and points to a file of
-  ours while somebody decodes. Python writes to the descriptor and notices nothing. Several threads
-  decode at once; where a line came, the image is decoded again, alone, so that it is known whose
-  line it is.
+- libjpeg and libpng print to C's `stderr`. With glibc that is a pointer, which points to a
+  temporary file while an image is decoded. Python writes to the descriptor and is not affected.
+  Several threads decode at once; where a line came, the image is decoded again, alone, so that it
+  is known whose line it is.
 - libtiff's lines go through OpenCV's log to descriptor 2; with another C library all do. The
   descriptor points elsewhere while one image is decoded, alone.
 
-Lines that are no decoder's are handed on.
+Lines of others than decoders are passed on.
 """
 
 import ctypes
@@ -97,7 +97,7 @@ class _StderrCapture:
             return image, self._lines()
 
     def by_descriptor(self, data: bytes) -> tuple[np.ndarray | None, tuple[str, ...]]:
-        if sys.__stderr__ is None:  # nothing is said, and the descriptor may be any file's
+        if sys.__stderr__ is None:  # nothing is printed, and the descriptor may be any file's
             return _imdecode(data), ()
         with self._slot(exclusive=True), _opencv_warnings():
             saved_stderr = os.dup(STDERR)
@@ -178,7 +178,7 @@ def _anonymous_file() -> int:
 
 @contextmanager
 def _opencv_warnings() -> Iterator[None]:
-    """OpenCV says what libtiff says, whatever it is told to leave out."""
+    """OpenCV prints what libtiff prints, at any log level."""
     log = cv2.utils.logging
     level = log.getLogLevel()
     log.setLogLevel(max(level, log.LOG_LEVEL_WARNING))
@@ -189,7 +189,7 @@ def _opencv_warnings() -> Iterator[None]:
 
 
 def _after_fork() -> None:
-    """Nobody else decodes in the child, and the parent's file is the parent's."""
+    """No other thread decodes in the child process, which must not use the parent's file."""
     global _capture  # noqa: PLW0603
     _capture.restore()
     _capture = _StderrCapture()

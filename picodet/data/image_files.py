@@ -1,4 +1,4 @@
-"""Which pictures a user means, and where drawn ones go."""
+"""The image files that a user names, and the names of drawn copies."""
 
 import glob
 import os
@@ -15,7 +15,7 @@ SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 def find_images(argument: str) -> list[Path]:
-    """A file, the pictures of a folder, or what a pattern matches; sorted.
+    """A file, the images of a folder, or what a pattern matches; sorted.
 
     Raises ImageError where there is none; a named file is not looked at here.
     """
@@ -23,7 +23,7 @@ def find_images(argument: str) -> list[Path]:
     if path.is_dir():
         found = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES]
         if not found:
-            raise ImageError(f"{path}: a folder without pictures ({', '.join(sorted(SUFFIXES))})")
+            raise ImageError(f"{path}: a folder without images ({', '.join(sorted(SUFFIXES))})")
     elif not path.exists() and glob.has_magic(argument):
         found = [Path(name) for name in glob.glob(argument, recursive=True)]  # noqa: PTH207
         if not found:
@@ -34,9 +34,9 @@ def find_images(argument: str) -> list[Path]:
 
 
 def copy_paths(images: Sequence[Path], folder: Path) -> list[Path]:
-    """Names for drawn copies in `folder`: the pictures' own, numbered where two share one.
+    """Names for drawn copies in `folder`: the images' own, numbered where two share one.
 
-    Raises OutputError where a copy would replace one of the pictures.
+    Raises OutputError where a copy would replace one of the images.
     """
     sources = {os.path.realpath(image_path) for image_path in images}
     names: dict[Path, None] = {}
@@ -47,13 +47,13 @@ def copy_paths(images: Sequence[Path], folder: Path) -> list[Path]:
             number += 1
             name = folder / f"{image_path.stem}_{number}{suffix}"
         if os.path.realpath(name) in sources:
-            raise OutputError(f"{name} is one of the pictures itself; --out must be another folder")
+            raise OutputError(f"{name} is one of the input images; give another folder as --out")
         names[name] = None
     return list(names)
 
 
 def write_image(image: np.ndarray, path: Path) -> None:
-    """Encode image [H, W, 3] uint8 BGR as the suffix says; whole or not at all."""
+    """Write image [H, W, 3] uint8 BGR in the suffix's format; whole or not at all."""
     try:
         encoded, data = cv2.imencode(path.suffix, image)
     except cv2.error as error:

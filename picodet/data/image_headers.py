@@ -18,13 +18,13 @@ def is_truncated_jpeg(data: bytes) -> bool:
     """Whether `data` begins as a JPEG and ends before the marker that ends one.
 
     Walks from segment to segment (ITU-T T.81, annex B), so that neither a thumbnail in the
-    header nor anything behind the picture can be taken for its end.
+    header nor anything behind the image can be taken for its end.
     """
     return data.startswith(SOI) and all(marker != EOI for marker, _ in _segments(data))
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """(height, width) as the frame's header says; None where there is none."""
+    """(height, width) in the frame's header; None if there is none."""
     for marker, offset in _segments(data):
         if marker in SOF_MARKERS and len(data) >= offset + 7:
             height, width = struct.unpack_from(">HH", data, offset + 3)
@@ -136,7 +136,7 @@ def _tiff(data: bytes) -> Size | None:
 
 
 def _jpeg_2000(data: bytes) -> Size | None:
-    """Of the codestream, which says more than the boxes around it."""
+    """Of the codestream, which is more reliable than the boxes around it."""
     start = data.find(b"\xff\x4f\xff\x51")
     if start < 0:
         return None
@@ -145,7 +145,7 @@ def _jpeg_2000(data: bytes) -> Size | None:
 
 
 def _avif(data: bytes) -> Size | None:
-    """The largest of its parts: each says how large it is."""
+    """The largest of its parts, each of which has a size of its own."""
     sizes = [
         struct.unpack_from(">II", data, found.end() + 4) for found in re.finditer(b"ispe", data)
     ]

@@ -1,4 +1,4 @@
-"""A picture -> the array the network takes, bit for bit as ppdet's TestReader makes it.
+"""An image -> the array the network takes, bit for bit as ppdet's TestReader makes it.
 
 Source: ppdet/data/transform/operators.py of PaddleDetection 666f597, Decode (:131), Resize (:848),
 NormalizeImage (:409) and Permute.
@@ -19,7 +19,7 @@ from picodet.data.resize_kernels import INTERP_NAMES, use_kernels
 from picodet.errors import ImageError, ImageWarning, PicoDetError
 from picodet.files import read_bytes
 
-MAX_PIXELS = 1 << 28  # of one picture: 0.8 GB; cameras have up to 200 million
+MAX_PIXELS = 1 << 28  # of one image: 0.8 GB; cameras have up to 200 million
 MAX_BYTES = (1 << 31) - 1  # OpenCV counts no further
 
 
@@ -36,9 +36,9 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
-    """[H, W, 3] uint8 BGR of an encoded picture; `name` is for the message of the ImageError."""
+    """[H, W, 3] uint8 BGR of an encoded image; `name` is for the message of the ImageError."""
     if not data:
-        raise ImageError(f"{name}: an empty file; a picture is expected")
+        raise ImageError(f"{name}: an empty file; expected an image")
     if is_truncated_jpeg(data):
         raise ImageError(f"{name}: a JPEG that breaks off after {len(data):,} bytes; copy it again")
     height, width = image_size(data) or (0, 0)
@@ -53,15 +53,15 @@ def decode(data: bytes, name: str) -> np.ndarray:
         raise ImageError(f"{name}: OpenCV refuses it: {error.err}") from error
     if image is None:
         reason = f" ({lines[0]})" if lines else ""
-        raise ImageError(f"{name}: not a picture that OpenCV can decode, or a damaged one{reason}")
+        raise ImageError(f"{name}: not an image that OpenCV can decode, or a damaged one{reason}")
     for line in lines:
         if decoder_warnings.is_damage(line, data):
             raise ImageError(
-                f"{name}: a damaged image: {line!r}, says its decoder, and guesses what is "
+                f"{name}: a damaged image: its decoder reports {line!r}, and guesses what is "
                 "missing; copy it again, or leave it out"
             )
-        if not line.startswith("TIFF_Warning"):  # of tags that nobody else knows
-            warnings.warn(f"{name}: {line!r}, says its decoder; used", ImageWarning, stacklevel=2)
+        if not line.startswith("TIFF_Warning"):  # of unknown tags
+            warnings.warn(f"{name}: its decoder reports {line!r}; used", ImageWarning, stacklevel=2)
     return image
 
 
@@ -71,7 +71,7 @@ def preprocess(
     """image [H, W, 3] uint8 BGR -> [3, *size] float32 RGB, and the scale factor [2] (y, x)."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ImageError(
-            f"a picture is [H, W, 3] uint8 in BGR, as cv2.imread reads it; "
+            f"an image is [H, W, 3] uint8 in BGR, as cv2.imread reads it; "
             f"found {list(image.shape)} {image.dtype}"
         )
     interp = preprocessing.interp
@@ -85,7 +85,7 @@ def preprocess(
 
 
 def scale_factor(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """[2] float32 (y, x): size of the network's input (height, width) over that of the picture."""
+    """[2] float32 (y, x): size of the network's input (height, width) over that of the image."""
     return np.array([size[0] / image.shape[0], size[1] / image.shape[1]], np.float32)
 
 

@@ -2,7 +2,7 @@
 
 OpenCV leaves cubic (of floats linear too) to IPP, which has other kernels for each set of
 instructions: SSE4.2's, AVX2's and AVX-512's round a few values of a million differently, and
-OpenCV's own code, which works with weights of 11 bits, is off by one grey level in 2 to 7 % of the
+OpenCV's own code, which works with weights of 11 bits, is off by one gray level in 2 to 7 % of the
 values. Without IPP OpenCV gives the same bits on every CPU. NumPy and OpenCV only: it runs where
 Paddle is and torch is not.
 """
@@ -19,7 +19,7 @@ from picodet.config import ResizeKernels
 
 INTERP_NAMES = ("nearest", "linear", "cubic", "area", "Lanczos")  # OpenCV's 0 to 4
 # Sizes (height, width) from which and to which. At a third of a pixel one sum in 3,000 lies half
-# way between two grey levels: there AVX2's kernel and SSE4.2's part in 467 values of 864,000, and
+# way between two gray levels: there AVX2's kernel and SSE4.2's part in 467 values of 864,000, and
 # elsewhere in 0 to 3.
 PROBE_SIZES = (((160, 200), (480, 600)), ((100, 120), (500, 600)), ((427, 640), (320, 352)))
 HASH_DIGITS = 16  # of a hash
@@ -42,7 +42,7 @@ def use_kernels(kernels: ResizeKernels) -> Iterator[None]:
 
 
 def fingerprint(kernels: ResizeKernels, dtype: str = "uint8") -> dict[str, str]:
-    """A hash for each interp: equal where the kernels give equal bits for pictures of a dtype."""
+    """A hash for each interp: equal where the kernels give equal bits for images of a dtype."""
     with use_kernels(kernels):
         return {name: _hash(i, dtype, cv2.ipp.useIPP()) for i, name in enumerate(INTERP_NAMES)}
 
@@ -63,7 +63,7 @@ def describe_kernels(kernels: ResizeKernels) -> str:
 
 @lru_cache(maxsize=64)
 def _hash(interp: int, dtype: str, ipp: bool) -> str:
-    """ipp is the key of the cache only: the thread's switch says it already."""
+    """ipp is only a key of the cache: the thread's switch is set already."""
     digest = sha256()
     for (height, width), (to_height, to_width) in PROBE_SIZES:
         image = _noise(height, width).astype(dtype)

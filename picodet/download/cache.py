@@ -1,6 +1,6 @@
 """Where fetched files are kept, and what is written down about them on first use.
 
-A file keeps its name, which tells a model's input size. It lies in a folder of its URL, with
+A file keeps its name, which has a model's input size. It lies in a folder of its URL, with
 
     NAME.json        size and SHA-256 as they were on first use; what comes later has to agree
     NAME.part        what has come so far, when a transfer was broken off
@@ -35,7 +35,7 @@ class CacheRecord:
     url: str
     size: int
     sha256: str
-    etag: str | None = None  # or Last-Modified; None where the server tells neither
+    etag: str | None = None  # or Last-Modified; None where the server sends neither
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def write_record(entry: CacheEntry, record: CacheRecord) -> None:
 
 
 def content_problem(path: Path) -> str | None:
-    """What tells at first sight that a file holds no weights."""
+    """Why a file obviously holds no weights."""
     with path.open("rb") as file:
         start = file.read(200).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not start:
@@ -156,7 +156,7 @@ def raise_output_error(path: Path) -> Iterator[None]:
 
 @contextmanager
 def fetch_lock(entry: CacheEntry, stall_timeout: float) -> Iterator[None]:
-    """Makes the folder, and waits for whoever fetches the same file, for as long as it grows.
+    """Make the folder, and wait while another process fetches the same file, as long as it grows.
 
     The lock is the operating system's: it ends with the process that holds it, however that ends.
     """

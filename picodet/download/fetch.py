@@ -62,7 +62,9 @@ def fetch(
     if entry.sibling(".json").exists() and (known := places.read_cached(entry, url, sha256)):
         return _fetched(entry, *known, from_cache=True)  # needs no lock, and writes nothing
     with places.fetch_lock(entry, stall_timeout=(ATTEMPTS + 1) * timeout):
-        if known := places.read_cached(entry, url, sha256):  # by hand, or by whoever held the lock
+        if known := places.read_cached(
+            entry, url, sha256
+        ):  # by hand, or by the process that held the lock
             return _fetched(entry, *known, from_cache=True)
         try:
             source = _download(entry, url, progress, timeout)
@@ -130,7 +132,7 @@ def _resume(entry: CacheEntry, url: str, progress: Progress, timeout: float) -> 
 
 
 def _partial_download(entry: CacheEntry) -> tuple[int, RemoteFile | None]:
-    """How much has come, and of what; nothing where it cannot be told from other versions."""
+    """How much has come, and of what; nothing where its version is unknown."""
     try:
         source = RemoteFile(**json.loads(entry.sibling(".part.json").read_bytes()))
         done = entry.sibling(".part").stat().st_size

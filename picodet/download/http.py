@@ -1,4 +1,4 @@
-"""One answer from the web: over HTTP or HTTPS, for a file whose size is told beforehand."""
+"""One answer from the web: over HTTP or HTTPS, for a file whose size is known beforehand."""
 
 import re
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ class RemoteFile:
     """Which version of a file a server has."""
 
     size: int
-    validator: str | None  # the ETag or Last-Modified that tells it from other versions of it
+    validator: str | None  # the ETag or Last-Modified, which identifies its version
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _parse_response(response: HTTPResponse) -> tuple[int, RemoteFile]:
         raise UnexpectedResponseError(f"{headers['Content-Encoding']} came", "the file as it is")
     if size is None:
         raise UnexpectedResponseError(
-            "a file of unknown size came", "its size, which tells a whole file"
+            "a file of unknown size came", "its size, which shows whether it is complete"
         )
     if not 0 < size <= MAX_BYTES:
         raise UnexpectedResponseError(f"a file of {size:,} bytes came", f"1 to {MAX_BYTES:,}")

@@ -1,6 +1,6 @@
-"""How much of a difference in AP is the choice of pictures: paired bootstrap over pictures.
+"""How much a difference in AP depends on the choice of images: paired bootstrap over images.
 
-Pictures are drawn with replacement, as many as there are, and one that was drawn twice counts
+Images are sampled with replacement, as many as there are, and one that was sampled twice counts
 twice, detections and true boxes. Both runs are evaluated on the same draws; the interval is where
 the middle 95 % of their differences lie.
 
@@ -27,13 +27,13 @@ def paired_intervals(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Interval, ...]:
-    """AP of each other run minus that of the base, on the `pictures` of one and the same dataset.
+    """AP of each other run minus that of the base, on the `images` of one and the same dataset.
 
     NaN where the dataset has no box to find.
     """
     num_images = base.num_images
     if any(other.num_images != num_images for other in others):
-        raise ValueError("paired runs are over the same pictures")
+        raise ValueError("paired runs are over the same images")
     draws = _resample_counts(num_images, resamples, seed)
     unweighted = np.ones((1, num_images), np.int32)
     base_ap, base_draws = average_precisions(base, unweighted)[0], average_precisions(base, draws)
@@ -49,7 +49,7 @@ def paired_intervals(
 
 
 def average_precisions(matching: Matching, multiplicities: np.ndarray) -> np.ndarray:
-    """Times that each picture counts [B, P] -> AP [B], NaN where no box is to be found.
+    """Times that each image counts [B, P] -> AP [B], NaN where there is no ground truth.
 
     Copies of one detection have consecutive ranks, also among equal scores.
     """
@@ -115,7 +115,7 @@ def _recalls_reached(recall: np.ndarray) -> np.ndarray:
 
 
 def _resample_counts(num_images: int, count: int, seed: int) -> np.ndarray:
-    """How often each picture was drawn [B, P]."""
+    """How often each image was sampled [B, P]."""
     indices = np.random.default_rng(seed).integers(num_images, size=(count, num_images))
     indices += np.arange(count)[:, None] * num_images
     return np.bincount(indices.ravel(), minlength=count * num_images).reshape(count, num_images)

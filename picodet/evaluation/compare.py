@@ -1,6 +1,6 @@
-"""Two result files on the same pictures: which detections are the same, and how far they differ.
+"""Two predictions files of the same images: which detections are the same, how far they differ.
 
-Detections of A and B are paired within one picture and class, each at most once, those that are
+Detections of A and B are paired within one image and class, each at most once, those that are
 most alike first: least (1 - IoU) + difference of scores, among pairs with an IoU of 0.5 or more.
 For this IoU boxes are one pixel wider and higher, so that boxes without area have one. Of files
 that are equal but for rounding and order, every detection so finds itself.
@@ -153,7 +153,7 @@ def _candidate_pairs(
 
 
 def _groups(annotations: Annotations, predictions: Predictions) -> np.ndarray:
-    """One number per picture and class [N]."""
+    """One number per image and class [N]."""
     categories = annotations.category_indices(predictions.category_ids)
     images = annotations.image_indices(predictions.image_ids)
     return categories * len(annotations.images) + images

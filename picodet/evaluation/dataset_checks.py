@@ -1,4 +1,4 @@
-"""Whether all pictures of a dataset can be used: asked before the long work starts."""
+"""Checks that all images of a dataset can be used, before the long work starts."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,17 +17,17 @@ from picodet.errors import ImageError
 
 @dataclass(frozen=True)
 class ImageProblem:
-    """A picture that cannot be used, or that is not what the annotations say."""
+    """An image that cannot be used, or that does not match the annotations."""
 
     image_id: int
     error: str | None  # None: it can be used, and has another size than annotated
 
 
 class ImageChecks(NamedTuple):
-    """What was found out about pictures."""
+    """The outcome of checking images."""
 
     problems: list[ImageProblem]
-    checksums: list[ImageChecksum]  # of each picture
+    checksums: list[ImageChecksum]  # of each image
 
 
 def check_images(
@@ -56,18 +56,18 @@ def check_images(
     return checked
 
 
-MAX_NAMED = 10  # pictures that are left out
+MAX_NAMED = 10  # images that are left out
 VALID, WRONG_SIZE, UNUSABLE = range(3)
 
 
 @dataclass(frozen=True)
 class UsableDataset:
-    """What is left when bad pictures are left out."""
+    """What is left when bad images are left out."""
 
     annotations: Annotations
-    checksums: dict[int, ImageChecksum]  # of each picture of the dataset, by its id
-    notes: tuple[str, ...]  # what a reader of the numbers has to know of the pictures
-    caveat: str  # what the AP is not to be told without; "" for nothing
+    checksums: dict[int, ImageChecksum]  # of each image of the dataset, by its id
+    notes: tuple[str, ...]  # for the report
+    caveat: str  # shown beside the AP wherever it is shown; "" for none
 
 
 def check_dataset(
@@ -78,7 +78,7 @@ def check_dataset(
     ranks: ProcessGroup,
     progress: Callable[[int, int], None],
 ) -> UsableDataset:
-    """Raises ImageError for pictures that cannot be used, and are not to be skipped."""
+    """Raises ImageError for images that cannot be used, and are not to be skipped."""
     images = annotations.images
     mine, count = shard(ranks, images), 0
 
@@ -101,7 +101,7 @@ def check_dataset(
     ids = gathered[:, 0].astype(int)
     unusable, wrong_size = (set(ids[gathered[:, 1] == s].tolist()) for s in (UNUSABLE, WRONG_SIZE))
     if len(unusable) == len(images):
-        raise ImageError(f"{folder}: none of the {len(unusable)} pictures can be used")
+        raise ImageError(f"{folder}: none of the {len(unusable)} images can be used")
     skipped, others = (
         [image.file for image in images if image.id in some] for some in (unusable, wrong_size)
     )
@@ -127,11 +127,11 @@ def _notes(skipped: Sequence[str], wrong_size: Sequence[str]) -> tuple[str, ...]
         )
     if wrong_size:
         notes.append(
-            f"{len(wrong_size)} of the pictures have another size than annotated, "
+            f"{len(wrong_size)} of the images have another size than annotated, "
             f"{wrong_size[0]} first"
         )
     return tuple(notes)
 
 
 def _count_images(files: Sequence[str]) -> str:
-    return f"{len(files):,} picture{'s' * (len(files) > 1)}"
+    return f"{len(files):,} image{'s' * (len(files) > 1)}"

@@ -1,4 +1,4 @@
-"""Detections of a whole dataset, in COCO's terms, and the result file that holds them."""
+"""Detections of a whole dataset, and the predictions file in COCO's format that holds them."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ ROWS_PER_CHUNK = 10_000  # that are text in memory while a file is written
 
 @dataclass(frozen=True)
 class Predictions:
-    """Row i of each array is one detected box; pictures in any order."""
+    """Row i of each array is one detected box; images in any order."""
 
     image_ids: np.ndarray  # [N] int64
     category_ids: np.ndarray  # [N] int64
-    boxes: np.ndarray  # [N, 4] float64, x, y, width, height in pixels of the picture
+    boxes: np.ndarray  # [N, 4] float64, x, y, width, height in pixels of the image
     scores: np.ndarray  # [N] float64
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def select_images(self, ids: Collection[int]) -> "Predictions":
-        """What was detected in these pictures."""
+        """The detections in these images."""
         rows = np.isin(self.image_ids, sorted(ids))
         return Predictions(
             self.image_ids[rows], self.category_ids[rows], self.boxes[rows], self.scores[rows]
@@ -35,7 +35,7 @@ class Predictions:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Of a COCO result file, or of one packed with gzip."""
+    """Read a predictions file in COCO's format, which may be compressed with gzip."""
     rows = JsonColumns(read_json(path), f"{path}: detections")
     return Predictions(
         image_ids=rows.integers("image_id"),
@@ -48,14 +48,14 @@ def read_predictions(path: Path) -> Predictions:
 def describe_coverage(
     path: Path, predictions: Predictions, annotations: Annotations
 ) -> tuple[list[str], str]:
-    """What a reader of the numbers has to know where a file has nothing of some pictures, and the
+    """Notes for the report where a file has no detections of some images, and the
     same in short.
     """
     image_ids = set(predictions.image_ids.tolist())
     without = [image.file for image in annotations.images if image.id not in image_ids]
     if not without:
         return [], ""
-    of = f"{len(annotations.images) - len(without):,} of {len(annotations.images):,} pictures"
+    of = f"{len(annotations.images) - len(without):,} of {len(annotations.images):,} images"
     note = (
         f"{path}: covers {of} of {annotations.path}; the {len(without):,} others, "
         f"{without[0]} first, have no detection and count as if nothing were found in them"
@@ -64,7 +64,7 @@ def describe_coverage(
 
 
 def predictions_from_rows(rows: np.ndarray) -> Predictions:
-    """Of rows [N, 7] float64: picture id, category id, score, and the box."""
+    """Of rows [N, 7] float64: image id, category id, score, and the box."""
     image_ids, category_ids = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
     return Predictions(image_ids, category_ids, rows[:, 3:].copy(), rows[:, 2].copy())
 
@@ -81,13 +81,13 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 
 
 def check_finite(predictions: Predictions) -> None:
-    """Raise PicoDetError where a box or a score is no number: no evaluation could rank it."""
+    """Raise PicoDetError where a box or a score is NaN or Inf, which no evaluation can rank."""
     finite = np.isfinite(predictions.boxes).all(axis=1) & np.isfinite(predictions.scores)
     if not finite.all():
         row = int(np.argmin(finite))
         raise PicoDetError(
-            f"{np.count_nonzero(~finite)} of {len(predictions)} detections are no numbers, first "
-            f"picture {predictions.image_ids[row]}, category {predictions.category_ids[row]}: box "
+            f"{np.count_nonzero(~finite)} of {len(predictions)} detections are NaN or Inf, first "
+            f"image {predictions.image_ids[row]}, category {predictions.category_ids[row]}: box "
             f"{predictions.boxes[row].tolist()}, score {predictions.scores[row]}. Are the "
             "model's weights?"
         )

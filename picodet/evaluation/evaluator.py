@@ -1,4 +1,4 @@
-"""A model and a dataset -> detections of all pictures, shared among threads and processes."""
+"""A model and a dataset -> detections of all images, shared among threads and processes."""
 
 import time
 from collections.abc import Callable
@@ -32,12 +32,12 @@ ProgressCallback = Callable[[int, int], None]  # done, of
 
 
 class InterruptedRunError(EvaluationError):
-    """Somebody wanted it to end; what was done is kept."""
+    """Interrupted; what was done is kept."""
 
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """What a user wants to be evaluated, and how."""
+    """What is to be evaluated, and how."""
 
     model: Path
     images: Path  # their folder
@@ -49,7 +49,7 @@ class EvalRequest:
     what_if: bool = False
     match_classes: MatchBy = "name"
     skip_corrupt: bool = False
-    batch: int = 1  # pictures that go through the network together
+    batch: int = 1  # images that go through the network together
     threads: int = 1  # of this process
     progress_path: Path = Path("picodet-eval.partial.npz")  # where an interrupted run leaves off
     resume: Path | None = None
@@ -59,14 +59,14 @@ class EvalRequest:
 class EvalOutput:
     """All detections, under each setting; the same in every process."""
 
-    annotations: Annotations  # of the pictures that count
+    annotations: Annotations  # of the images that count
     settings: tuple[EvalSettings, ...]
     predictions: tuple[Predictions, ...]
     notes: tuple[str, ...]  # what a reader of the numbers has to know
-    caveat: str  # what the AP is not to be told without; "" for nothing
+    caveat: str  # shown beside the AP wherever it is shown; "" for none
     runtime: str  # the package that computed
     seconds: float  # of all settings together
-    partial: Path | None  # what is no longer needed when all this is told
+    partial: Path | None  # file of the progress, to be removed once the report is written
 
 
 def detect_dataset(
@@ -76,9 +76,9 @@ def detect_dataset(
     detect_progress: ProgressCallback,
     clock: Clock = time.monotonic,
 ) -> EvalOutput:
-    """Run the model over all pictures.
+    """Run the model on all images.
 
-    Raises EvaluationError where model and dataset do not fit, ImageError for pictures that cannot
+    Raises EvaluationError where model and dataset do not fit, ImageError for images that cannot
     be used, and InterruptedRunError where it was interrupted: the progress is then in a file.
     """
     start = time.perf_counter()
@@ -150,7 +150,7 @@ def _detect(
     progress: ProgressCallback,
     partial: PartialResults,
 ) -> list[np.ndarray]:
-    """Rows [N, 7] for each setting, everybody's, in the order of the pictures."""
+    """Rows [N, 7] for each setting, everybody's, in the order of the images."""
     annotations = dataset.annotations
     done: list[int] = []
     rows: list[list[np.ndarray]] = [[] for _ in work.settings]
@@ -181,9 +181,7 @@ def _detect(
         if len(done) == len(resumed_ids):
             raise
         partial.write(done, rows)
-        text = (
-            f"{len(done)} of {total} pictures are in {partial.path}: --resume {partial.base_path}"
-        )
+        text = f"{len(done)} of {total} images are in {partial.path}: --resume {partial.base_path}"
         if isinstance(error, KeyboardInterrupt):
             raise InterruptedRunError(f"interrupted; {text} goes on") from error
         raise EvaluationError(f"{error}. {text} goes on when that is mended") from error
@@ -192,7 +190,7 @@ def _detect(
 def _gather_rows(
     ranks: ProcessGroup, annotations: Annotations, done: list[int], rows: list[np.ndarray]
 ) -> list[np.ndarray]:
-    """Of each picture the rows of the first that has it: what was resumed is in all hands."""
+    """Each image's rows from the first process that has it: all have what was resumed."""
     ids = np.array([image_id.id for image_id in annotations.images])
     parts = ranks.gather(np.array(done, np.float64)[:, None])
     owners: dict[int, int] = {}
@@ -201,7 +199,7 @@ def _gather_rows(
             owners.setdefault(image_id, rank)
     if missing := set(ids.tolist()) - set(owners):
         raise EvaluationError(
-            f"{len(missing)} pictures were given to no process; a bug of picodet's"
+            f"{len(missing)} images were processed by no process; this is a bug of picodet"
         )
     owner = np.array([owners[image_id] for image_id in ids.tolist()])
     gathered = []

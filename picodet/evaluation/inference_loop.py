@@ -1,8 +1,8 @@
-"""Pictures -> detections, several at once: while one is in the network others are read and resized.
+"""Images -> detections, several at once: while one is in the network others are read and resized.
 
-The unit of work is a group of pictures that go through the network together. Which pictures make a
+The unit of work is a group of images that go through the network together. Which images make a
 group depends on the dataset alone, neither on threads nor on processes, so that every number is the
-same whoever computes it.
+same whichever process computes it.
 """
 
 from collections import deque
@@ -22,22 +22,20 @@ from picodet.inference.backend import Backend, ModelInputs
 from picodet.ops.postprocess import Candidates, Detections, postprocess
 
 PREFETCH = 2  # groups per thread that are waiting to be worked on
-ROW_LENGTH = (
-    7  # numbers of a row: picture id, category id, score, and the box as x, y, width, height
-)
+ROW_LENGTH = 7  # numbers of a row: image id, category id, score, and the box as x, y, width, height
 
 
 @dataclass(frozen=True)
 class BatchDetector:
-    """What is to be done with each picture."""
+    """Detects the objects of a group of images, under each setting."""
 
     network: Backend
-    folder: Path  # of the pictures
+    folder: Path  # of the images
     settings: tuple[EvalSettings, ...]
     category_ids: tuple[int, ...]  # of the network's classes
 
     def __call__(self, batch: Sequence[ImageInfo]) -> list[np.ndarray]:
-        """Rows [N, 7] float64 of a group of pictures, one array for each setting."""
+        """Rows [N, 7] float64 of a group of images, one array for each setting."""
         images = [read_image(self.folder / image.file) for image in batch]
         spec = self.network.spec
         factors = np.stack([scale_factor(image, spec.input_size) for image in images])
@@ -104,5 +102,5 @@ def detect_batches(
             for next_batch in islice(remaining, 1):
                 pending.append((next_batch, pool.submit(detect, next_batch)))
             yield batch, rows
-    finally:  # also when nobody wants the rest: what is under way is finished, what waits is not
+    finally:  # if the rest is not wanted: running groups are finished, waiting ones are not
         pool.shutdown(cancel_futures=True)

@@ -1,11 +1,11 @@
 """What became of every detection and of every true box, by COCO's rules, over all areas.
 
-The rules (pycocotools 2.0, cocoeval.py): of each picture and class the best 100 detections count;
+The rules (pycocotools 2.0, cocoeval.py): of each image and class the best 100 detections count;
 they choose in the order of their scores, each the free true box of greatest IoU, of equal ones the
 last; true boxes that are ignored (crowds) come after all others and, if crowds, stay free. A
 detection on an ignored box is ignored, too. Each IoU threshold is a matching of its own.
 
-pycocotools goes through all of that one detection at a time. Here all pictures and classes take
+pycocotools goes through all of that one detection at a time. Here all images and classes take
 their turns together: first the best detection of each, then the second.
 """
 
@@ -17,16 +17,16 @@ from picodet.data.coco import Annotations
 from picodet.evaluation.detections import Predictions, check_finite
 from picodet.evaluation.metrics import IOUS
 
-MAX_DETECTIONS = 100  # detections of a picture and class
+MAX_DETECTIONS = 100  # detections of an image and class
 MAX_AREA = 1e5**2  # pixels; COCO's "all" ends there
 CHUNK_SIZE = 5_000  # detections whose IoUs are in memory together
 
 
 @dataclass(frozen=True)
 class Matching:
-    """Detections sorted by class, then as COCO ranks them: best score first, equal by picture.
+    """Detections sorted by class, then as COCO ranks them: best score first, equal by image.
 
-    Pictures and categories are indices into those of the annotations. A detection that is neither
+    Images and categories are indices into those of the annotations. A detection that is neither
     found nor wrong is ignored; T are the IoU thresholds, metrics.IOUS.
     """
 
@@ -35,7 +35,7 @@ class Matching:
     images: np.ndarray  # [D]
     categories: np.ndarray  # [D], ascending
     scores: np.ndarray  # [D]
-    matched_gt: np.ndarray  # [T, D] row of the truths; -1 where there is none
+    matched_gt: np.ndarray  # [T, D] row of the ground truth; -1 for none
     true_positive: np.ndarray  # [T, D] bool: has found a box that counts
     false_positive: np.ndarray  # [T, D] bool: has found nothing
     gt_images: np.ndarray  # [G]
@@ -45,7 +45,7 @@ class Matching:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Detections and true boxes of one picture and class that overlap, in the order of turns.
+    """Detections and true boxes of one image and class that overlap, in the order of turns.
 
     Those of one detection stand together, the one that it would like best first.
     """

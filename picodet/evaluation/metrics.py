@@ -106,7 +106,7 @@ EVALUATORS = {"hotcoco": by_hotcoco, "pycocotools": by_pycocotools}
 IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 ALL, SMALL, MEDIUM, LARGE = range(4)  # areas
-AT_1, AT_10, AT_100 = range(3)  # detections per picture and class
+AT_1, AT_10, AT_100 = range(3)  # detections per image and class
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Metrics:
 def evaluate(
     annotations: Annotations, predictions: Predictions, evaluator: str = "hotcoco"
 ) -> Metrics:
-    """Every picture of the annotations counts, with or without boxes and detections."""
+    """Every image of the annotations counts, with or without boxes and detections."""
     check_finite(predictions)
     notes = []
     if np.any(annotations.ground_truth.ids == 0):

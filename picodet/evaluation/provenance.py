@@ -1,4 +1,4 @@
-"""What made a result file, in a file beside it: COCO's format is a plain list and has no room.
+"""What made a predictions file, in a file beside it: COCO's format is a list without metadata.
 
 `detections.json` has `detections.json.about.json`: the settings in words, among them the kernels of
 the resize and the CPU, and the SHA-256 of the detections that they are about.
@@ -15,7 +15,7 @@ RESIZED_BY = "resized by"  # the setting
 
 
 def provenance_path(predictions: Path) -> Path:
-    """Beside the result file."""
+    """The path of the file beside a predictions file."""
     return predictions.with_name(f"{predictions.name}.about.json")
 
 
@@ -48,7 +48,7 @@ def read_settings(predictions: Path) -> dict[str, str]:
 
 
 def kernels_note(a: Path, b: Path) -> str:
-    """What is to be said where two result files are known to be of other kernels; else nothing."""
+    """A note if two predictions files are known to be of different resize kernels; else ""."""
     one, other = (read_settings(path).get(RESIZED_BY, "") for path in (a, b))
     if not one or not other or one == other:
         return ""

@@ -46,7 +46,7 @@ def write_progress(
     rows: Sequence[np.ndarray],
     checksums: Sequence[ImageChecksum],
 ) -> None:
-    """asked: what the rows [N, 7], one array for each setting, depend on, besides the pictures;
+    """asked: what the rows [N, 7], one array for each setting, depend on, besides the images;
     sums: what these were.
     """
     settings_bytes = np.frombuffer(json.dumps(dict(run_settings)).encode(), np.uint8)
@@ -67,10 +67,10 @@ def write_progress(
 def read_progress(
     path: Path, run_settings: Mapping[str, str], images: ImageChecksums
 ) -> tuple[list[int], list[np.ndarray]]:
-    """Picture ids that are done, and their rows for each setting; of all processes' parts.
+    """Image ids that are done, and their rows for each setting; of all processes' parts.
 
-    images: what the pictures of the dataset are now. Raises EvaluationError for a file that is of
-    another evaluation, or of other pictures.
+    images: what the images of the dataset are now. Raises EvaluationError for a file that is of
+    another evaluation, or of other images.
     """
     parts = find_parts(path)
     if not parts:

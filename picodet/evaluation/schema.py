@@ -18,7 +18,7 @@ class ClassResult:
     ap: float  # over IoU 0.50 to 0.95
     ap50: float
     ap75: float
-    ar: float  # at 100 detections a picture
+    ar: float  # at 100 detections an image
     num_gt: int  # boxes to find, crowds not counted
     detections: int
 
@@ -33,7 +33,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class LabeledBox:
-    """A box on a picture."""
+    """A box on an image."""
 
     box: tuple[float, float, float, float]  # xyxy, pixels
     label: str
@@ -42,7 +42,7 @@ class LabeledBox:
 
 @dataclass(frozen=True)
 class WorstImage:
-    """A picture that costs much: at IoU 0.5, of detections with a score of `Report.shown_from`."""
+    """An image with many errors at IoU 0.5, of detections from `Report.min_shown_score` on."""
 
     file: str
     jpeg: bytes  # reduced, nothing drawn on it
@@ -54,7 +54,7 @@ class WorstImage:
 
 @dataclass(frozen=True)
 class Interval:
-    """A difference of AP to another run on the same pictures, and its bootstrap interval."""
+    """A difference of AP to another run on the same images, and its bootstrap interval."""
 
     difference: float
     low: float  # 2.5 %
@@ -77,7 +77,7 @@ class Report:
 
     model: str
     annotations: str
-    interp: int | None  # OpenCV's, 0 to 4; None of a result file, which does not tell it
+    interp: int | None  # OpenCV's, 0 to 4; None of a predictions file, which does not state it
     settings: dict[str, str]  # what the numbers depend on, in words: interp, resize, NMS, evaluator
     stats: tuple[float, ...]  # the twelve, full precision; -1 where COCO has nothing to average
     classes: tuple[ClassResult, ...]
@@ -88,8 +88,8 @@ class Report:
     min_shown_score: float  # score from which a detection counts in `worst`
     worst: tuple[WorstImage, ...] = ()
     what_if: tuple[WhatIf, ...] = ()
-    notes: tuple[str, ...] = ()  # "3 unreadable pictures left out: this AP is not COCO's"
+    notes: tuple[str, ...] = ()  # "3 unreadable images left out: this AP is not COCO's"
     versions: dict[str, str] | None = None
     commands: tuple[str, ...] = ()  # that give these numbers again
     runs: int = 1  # that `seconds` is the time of: several interps, or a what-if
-    caveat: str = ""  # what the AP is not to be told without: "not COCO's: 3 pictures left out"
+    caveat: str = ""  # beside the AP: "not COCO's: 3 images left out"

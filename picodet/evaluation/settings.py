@@ -20,11 +20,11 @@ OTHER_KERNELS: dict[ResizeKernels, ResizeKernels] = {"native": "portable", "port
 
 @dataclass(frozen=True)
 class InputSettings:
-    """How a picture becomes what the network is fed."""
+    """How an image becomes the network's input."""
 
     interp: int  # OpenCV's number
     as_float: bool = False  # resized as float32: neither rounded nor kept within 0 .. 255
-    bgr: bool = False  # colours in OpenCV's order, not in the network's
+    bgr: bool = False  # channels in OpenCV's order, not in the network's
     kernels: ResizeKernels = "native"  # that resize
 
     @property

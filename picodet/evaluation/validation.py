@@ -59,7 +59,7 @@ class Validation:
         detector = BatchDetector(network, self.images, (setting,), self.category_ids)
         batches = shard(self.ranks, make_batches(self.annotations.images, self.batch))
         rows, before = [np.empty((0, ROW_LENGTH))], torch.get_num_threads()
-        torch.set_num_threads(1)  # the pictures are shared among threads already
+        torch.set_num_threads(1)  # the threads share the images already
         try:
             for i, (_, (batch_rows,)) in enumerate(
                 detect_batches(detector, batches, default_threads()), 1

@@ -1,4 +1,4 @@
-"""Which pictures cost most, and what went wrong in them."""
+"""The images with the most errors, and their errors."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ AT_IOU_50 = 0  # the first of metrics.IOUS
 
 @dataclass(frozen=True)
 class ImageErrors:
-    """What was found, wrong and missed in one picture, at IoU 0.5."""
+    """True positives, false positives and false negatives of one image at IoU 0.5."""
 
-    image: int  # index into the pictures of the annotations
+    image: int  # index into the images of the annotations
     true_positives: np.ndarray  # rows of the results, best score first
     false_positives: np.ndarray  # likewise
-    false_negatives: np.ndarray  # rows of the truths
+    false_negatives: np.ndarray  # rows of the ground truth
 
     @property
     def num_errors(self) -> int:

@@ -9,7 +9,12 @@ from picodet.exporter.onnx_builder import OnnxBuilder
 from picodet.models.head import SCORE_EPSILON
 from picodet.ops.anchor_points import make_anchor_points
 
-CORNER_SIGNS = (-1, -1, 1, 1)  # left and top are taken from a cell's centre, right and bottom added
+CORNER_SIGNS = (
+    -1,
+    -1,
+    1,
+    1,
+)  # left and top are subtracted from the anchor point, right and bottom added
 
 
 def write_heads(builder: OnnxBuilder, predicted: PredictedMaps) -> list[str]:
@@ -87,7 +92,7 @@ def _flatten_map(builder: OnnxBuilder, x: FeatureMap) -> str:
 
 
 def _anchor_points(builder: OnnxBuilder, maps: tuple[FeatureMap, ...]) -> tuple[str, str]:
-    """Centres [A, 4] (x, y, x, y) of all cells in cells of their level, and strides [A, 1]."""
+    """Anchor points [A, 4] (x, y, x, y) in units of their stride, and strides [A, 1]."""
     sizes = tuple(m.size for m in maps if m.size)
     if len(sizes) == len(maps):
         centers, strides = make_anchor_points(sizes)

@@ -74,7 +74,7 @@ def export(
     verified: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ExportReport:
-    """Write `output`, verified with `pictures` or one of ours, or nothing.
+    """Write `output`, verified with `images` or the bundled test image, or nothing.
 
     Raises CheckpointError for a file that holds no detector, PicoDetError for wishes that no file
     can fulfil, NotVerifiedError where the file does not compute what torch computes.

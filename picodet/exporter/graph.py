@@ -16,8 +16,8 @@ from picodet.models.head import PicoHead
 from picodet.models.layers import HARD_SIGMOID_SLOPE, SqueezeExcite
 from picodet.models.picodet import PicoDet
 
-Size = tuple[int, int] | None  # height and width of a map; None where any picture is taken
-# change no shape; the slope of a leaky ReLU is 0.01 in ONNX as in torch, if none is said
+Size = tuple[int, int] | None  # height and width of a map; None where any image is taken
+# change no shape; the slope of a leaky ReLU is 0.01 in ONNX as in torch, if none is given
 SHAPE_PRESERVING = {
     "relu": "Relu",
     "leaky_relu": "LeakyRelu",
@@ -105,7 +105,7 @@ class _GraphBuilder:
                 window = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
                 builder.add("MaxPool", inputs, name, **window)
                 size = _downsampled(size, 2)
-            case "other_avg_pool":  # at an odd end torch divides by the cells that there are
+            case "other_avg_pool":  # at an odd end torch divides by the cells that exist
                 window = {"kernel_shape": [2, 2], "strides": [2, 2]}
                 builder.add("AveragePool", inputs, name, ceil_mode=1, count_include_pad=0, **window)
                 size = _downsampled(size, 2)

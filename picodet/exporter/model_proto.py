@@ -1,4 +1,4 @@
-"""A model as a whole ONNX file: graph, inputs and outputs, and what it says of itself."""
+"""A model as a whole ONNX file: graph, inputs and outputs, and metadata."""
 
 import json
 from collections.abc import Mapping

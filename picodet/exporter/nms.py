@@ -1,9 +1,9 @@
 """NMS as Paddle does it, in operators of ONNX: boxes and scores -> what is kept.
 
-Exactly picodet.ops.nms.multiclass_nms, for several pictures at once: scores greater than the
+Exactly picodet.ops.nms.multiclass_nms, for several images at once: scores greater than the
 threshold count; of each class the best TOP_K go on; a box goes if a better one of its class
 overlaps it by more than the threshold; the best KEEP of all classes stay, class by class, best
-score first; equal scores by class, then by cell.
+score first; equal scores by class, then by anchor point.
 """
 
 from onnx import TensorProto
@@ -11,7 +11,7 @@ from onnx import TensorProto
 from picodet.exporter.onnx_builder import OnnxBuilder
 
 NMS_TOP_K = 1000  # of a class go into the NMS
-KEEP_TOP_K = 100  # of a picture come out
+KEEP_TOP_K = 100  # of an image come out
 NO_POSITION = 2**31 - 1  # a position beyond all others
 
 
@@ -24,10 +24,10 @@ def write_detections(
     iou_threshold: float,
     num_anchors: int | None,
 ) -> tuple[str, str]:
-    """Rows [N, 6] of class, score and xyxy, picture after picture, and their numbers [B] int32.
+    """Rows [N, 6] of class, score and xyxy, image after image, and their numbers [B] int32.
 
     boxes [B, A, 4], scores [B, C, A], scale_factor [B, 2] (y, x): boxes are divided by it before
-    they are compared. cells: A, where it is known.
+    they are compared. cells: A, the number of anchor points, where it is known.
     """
     if scale_factor:
         factors = builder.add(
@@ -37,7 +37,7 @@ def write_detections(
         boxes = builder.add("Div", [boxes, factors_per_box], "boxes.in_image")
     if num_anchors is None or num_anchors > NMS_TOP_K:
         scores = _top_k_per_class(builder, scores, score_threshold)
-    selected = builder.add(  # [n, 3]: picture, class, cell; by picture, then class, then score
+    selected = builder.add(  # [n, 3]: image, class, anchor point; by image, class and score
         "NonMaxSuppression",
         [
             *(boxes, scores, builder.integers([KEEP_TOP_K])),
@@ -62,9 +62,9 @@ def write_detections(
 
 
 def _top_k_per_class(builder: OnnxBuilder, scores: str, threshold: float) -> str:
-    """Scores [B, C, A] with 0 for all but the best TOP_K of a class, lower cells first on a tie.
+    """Scores [B, C, A] with 0 for all but the best TOP_K of a class; ties by anchor point.
 
-    Hardly a picture has a class with so many candidates: they are counted, which takes 0.2 ms of
+    Hardly any image has a class with so many candidates: they are counted, which takes 0.2 ms of
     onnxruntime for PicoDet-S-416, and sorted only then, which takes 7 ms, half as long as the
     network.
     """
@@ -98,7 +98,7 @@ def _top_k_per_class(builder: OnnxBuilder, scores: str, threshold: float) -> str
 def _keep_top_k_per_image(
     builder: OnnxBuilder, selected: str, selected_scores: str, scores: str
 ) -> tuple[str, str]:
-    """Positions [N] in `selected` of the best KEEP of each picture, ascending, and how many [B].
+    """Positions [N] in `selected` of the best KEEP of each image, ascending, and how many [B].
 
     `selected` is in the order that the rows are to have, so that sorting positions is all it takes.
     """

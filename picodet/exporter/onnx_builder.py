@@ -38,7 +38,7 @@ class OnnxBuilder:
         return self.constant(list(values), "integers_" + "_".join(map(str, values)), "i8")
 
     def split(self, x: str, sizes: Sequence[int], axis: int, names: Sequence[str]) -> None:
-        """Sizes are an attribute before opset 13; from 18 on even equal ones must be said."""
+        """Sizes are an attribute before opset 13; from 18 on even equal ones are required."""
         inputs, attributes = [x], {"axis": axis, "split": list(sizes)}
         if self.opset >= 13:
             inputs, attributes = [x, self.integers(sizes)], {"axis": axis}

@@ -10,7 +10,7 @@ from picodet.ops.postprocess import Postprocessing
 ExportLevel = Literal["heads", "boxes", "detections"]
 EXPORT_LEVELS: tuple[ExportLevel, ...] = ("heads", "boxes", "detections")
 MIN_OPSET = 11  # that of ppdet's own exports
-# The oldest in which hard-swish is one operator. Nothing here gains from a newer one, and whoever
+# The oldest in which hard-swish is one operator. Nothing here gains from a newer one, and who
 # reads a newer one reads 14 too.
 OPSET = 14
 # The file is run beside torch with that many images before it is written, in float64 too.

@@ -42,7 +42,7 @@ def _runs(opset: int) -> bool:
 
 
 def create_session(file: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """As a user opens it, optimised. 0 threads: one per core."""
+    """A session with onnxruntime's default optimizations. 0 threads: one per core."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised
     options.intra_op_num_threads = threads

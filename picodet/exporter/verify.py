@@ -190,7 +190,7 @@ def _allowed_score_difference(differences: Mapping[str, Difference], min_score: 
 def _compare(
     outputs: Tensor, double: Tensor, *float32: Tensor, computed_at: float = 0.0
 ) -> Difference:
-    """From torch in float64, held against what float32 makes of the same in torch."""
+    """From torch in float64, compared with torch in float32."""
     float32_noise = noise_between(
         double, *(float32_outputs.double() for float32_outputs in float32)
     )

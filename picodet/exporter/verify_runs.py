@@ -15,7 +15,7 @@ Arrays = dict[str, np.ndarray]  # by name of the output
 
 
 class RawRun:
-    """A file without NMS: its own outputs, all of which are held against torch."""
+    """A file without NMS: all of its outputs are compared with torch."""
 
     def __init__(self, path: Path) -> None:
         self.session = ort.create_session(path)
@@ -28,7 +28,7 @@ class RawRun:
 class DetectionRun:
     """A file with NMS, and a copy of it that shows which boxes and scores go in.
 
-    What goes in is held against torch within the noise, and what comes out against our own NMS of
+    What goes in is compared with torch within the noise, and what comes out with picodet's NMS of
     what goes in, bit for bit: no box has to be excused because it lies on a threshold.
     """
 

@@ -53,7 +53,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Operators in an order in which they can run. The picture is the first of the inputs."""
+    """Operators in an order in which they can run. The image is the first of the inputs."""
 
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]

@@ -25,7 +25,9 @@ class InferenceFolder:
     weights: Path
     program: Program
     settings: InferConfig | None  # of infer_cfg.yml, where there is one; its labels may be wrong
-    structured_names: Mapping[str, str]  # ppdet's names of weights by Paddle's; where they are told
+    structured_names: Mapping[
+        str, str
+    ]  # ppdet's names of weights by Paddle's, where they are known
 
 
 def read_folder(folder: Path) -> InferenceFolder:

@@ -1,6 +1,6 @@
 """Finds the operators of one graph in another, by structure alone.
 
-An operator gets a colour from its kind, the shape of its weight and the colours of all that goes
+An operator gets a color from its kind, the shape of its weight and the colors of all that goes
 into it, and another from all that is made of it. Where both are equal the operators are the same
 place of the same network, whatever they are called and in whatever order they stand.
 """
@@ -27,12 +27,12 @@ class Vertex:
 
     kind: str
     shape: Shape  # of the weight, () for none
-    sources: tuple[Source, ...]  # numbers of vertices; -1 for the picture
+    sources: tuple[Source, ...]  # numbers of vertices; -1 for the image
     parts: tuple[int, ...]  # numbers of the operators
 
 
 def build_network(operators: Sequence[Operator], shapes: dict[str, Shape]) -> tuple[Vertex, ...]:
-    """What lies between the picture and what the heads put out, before anything is decoded."""
+    """The operators between the image and the heads' outputs, before anything is decoded."""
     used = _ancestors(operators, find_predictors(operators))
     users = Counter(s.operator for i in used for s in operators[i].sources)
     vertices: list[Vertex] = []
@@ -71,7 +71,7 @@ def match_networks(
     our_colors = list(zip(our_inputs, our_outputs, strict=True))
     their_colors = list(zip(their_inputs, their_outputs, strict=True))
     if Counter(our_colors) != Counter(their_colors):
-        # an error anywhere changes every colour upwards; downwards only what comes after it
+        # an error anywhere changes every color upwards; downwards only what comes after it
         unmatched = _unmatched(theirs, their_inputs, our_inputs) or _unmatched(
             theirs, their_colors, our_colors
         )
@@ -88,7 +88,7 @@ def match_networks(
         twice = next(i for i, color in enumerate(their_colors) if vertex_of[color] != i)
         raise GraphError(
             f"{names[twice]} and {names[vertex_of[their_colors[twice]]]} of {other} stand in "
-            "the same place of the network; which is which cannot be told"
+            "the same place of the network and cannot be distinguished"
         )
     return {i: vertex_of[color] for i, color in enumerate(our_colors)}
 

@@ -21,7 +21,7 @@ from picodet.graphs.operators import Operator, Source
 from picodet.graphs.tracing import TracedModel
 
 Shapes = dict[str, tuple[int, ...]]
-MAX_SIZE_RATIO = 4  # times as much as our model has between the picture and its heads
+MAX_SIZE_RATIO = 4  # times as much as our model has between the image and its heads
 PairNumbers = Mapping[int, int]  # vertices that have a partner, and the number of the pair
 
 
@@ -104,14 +104,14 @@ def _match_vertices(
     if not len(found) == len(our_convs) == len(their_convs):
         found = match_networks(
             our_convs, their_convs, [names[j] for j in their_indices], other
-        )  # says why
+        )  # raises, with the reason
     return _extend_pairs({our_indices[i]: their_indices[j] for i, j in found.items()}, ours, theirs)
 
 
 def _extend_pairs(
     known: Mapping[int, int], ours: Sequence[Vertex], theirs: Sequence[Vertex]
 ) -> dict[int, int]:
-    """The known pairs, and all that can be told from them."""
+    """The known pairs, and all that follow from them."""
     pairs, count = dict(known), -1
     while count < len(pairs):  # each pair that is found lets others be found
         count = len(pairs)
@@ -130,7 +130,7 @@ def _convolution_network(vertices: Sequence[Vertex]) -> tuple[list[Vertex], list
     """The convolutions, each with all convolutions that it can be reached from; their numbers."""
     indices: list[int] = []
     found: list[Vertex] = []
-    reached: list[set[int]] = []  # by each vertex: the convolutions that it shows, -1 the picture
+    reached: list[set[int]] = []  # by each vertex: the convolutions that it shows, -1 the image
     for i, vertex in enumerate(vertices):
         before = set().union(
             *(reached[s.operator] if s.operator >= 0 else {-1} for s in vertex.sources)
@@ -148,7 +148,7 @@ def _convolution_network(vertices: Sequence[Vertex]) -> tuple[list[Vertex], list
 def _input_colors(
     vertices: Sequence[Vertex], pair_numbers: PairNumbers, palette: dict[object, int]
 ) -> list[int]:
-    """Colours by what goes in, from the last pairs on."""
+    """Colors by what goes in, from the last pairs on."""
     colors: list[int] = []
     for i, vertex in enumerate(vertices):
         inputs = [(colors[s.operator] if s.operator >= 0 else -1, s.index) for s in vertex.sources]
@@ -163,7 +163,7 @@ def _input_colors(
 def _output_colors(
     vertices: Sequence[Vertex], pair_numbers: PairNumbers, palette: dict[object, int]
 ) -> list[int]:
-    """Colours by what becomes of it, up to the next pairs."""
+    """Colors by what becomes of it, up to the next pairs."""
     uses: list[list[tuple[int, int, int]]] = [[] for _ in vertices]
     colors = [0] * len(vertices)
     for i in reversed(range(len(vertices))):
@@ -188,7 +188,7 @@ def _source_names(operator: Operator, theirs: Sequence[Operator], image: str) ->
 def _input_names(
     operator: Operator, tensor_names: Mapping[Source, str], names: Sequence[str]
 ) -> dict[Source, str]:
-    """`names` are what the partner takes; of an addition's two it is told by what made them."""
+    """The partner's inputs `names` by our sources; of an addition, by what made them."""
     if operator.kind not in COMMUTATIVE:
         return dict(zip(operator.sources, names, strict=False))
     found = {

@@ -1,6 +1,6 @@
 """Reads an ONNX file as a graph, and nothing but that file.
 
-What it claims is held against what it has before anything is made of it. Neither onnx.load nor
+What it claims is checked against what it has before anything is allocated. Neither onnx.load nor
 onnx.checker is used: they open the files that an ONNX names, and believe its sizes.
 """
 
@@ -225,7 +225,7 @@ def _constant(operator: onnx.NodeProto) -> np.ndarray:
             array = np.asarray(onnx.helper.get_attribute_value(attribute))
             if array.dtype.kind in "if":
                 return array
-    raise ValueError(f"the constant {' '.join(map(str, operator.output)):.60} holds no number")
+    raise ValueError(f"the constant {' '.join(map(str, operator.output)):.60} holds no value")
 
 
 def attributes_of(operator: onnx.NodeProto) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reads the tensors of an ONNX file; what they claim is held against what they have."""
+"""Reads the tensors of an ONNX file; what they claim is checked against what they have."""
 
 from math import prod
 
@@ -34,7 +34,7 @@ def array_of(tensor: TensorProto) -> np.ndarray:
             "onnx.save(onnx.load(path), path) puts all into one"
         )
     if tensor.data_type not in DTYPES or tensor.HasField("segment"):
-        raise ValueError(f"{name} holds no numbers that weights are made of")
+        raise ValueError(f"{name} has no dtype of weights")
     if len(dims) > MAX_DIMENSIONS or (min(dims, default=1) < 1 and dims != (0,)):
         raise ValueError(f"{name} has the shape {list(dims[: MAX_DIMENSIONS + 1])}")
     field, dtype = DTYPES[tensor.data_type]

@@ -53,11 +53,11 @@ def find_outputs(graph: Graph) -> GraphOutputs:
 
 
 def flatten_map(array: np.ndarray, name: str) -> np.ndarray:
-    """[1, C, h, w] or [1, C, cells] -> [1, C, cells]."""
+    """[1, C, h, w] or [1, C, A] -> [1, C, A]; A anchor points."""
     if array.ndim not in (3, 4) or array.shape[0] != 1:
         raise GraphError(
             f"{name} of the graph has the shape {list(array.shape)}; expected is "
-            "[1, channels, height, width] or [1, channels, cells]"
+            "[1, channels, height, width] or [1, channels, anchor points]"
         )
     return array.reshape(1, array.shape[1], -1)
 

@@ -2,7 +2,7 @@
 
 Paddle writes them in the order of their names (paddle/static/io.py, pir_io.py: `sorted`), each as
 a version, its levels of detail, another version, a TensorDesc and the numbers
-(paddle/phi/core/framework/dense_tensor_serialize.cc). All that the file claims is held against
+(paddle/phi/core/framework/dense_tensor_serialize.cc). All that the file claims is checked against
 what it has before anything is made of it.
 """
 

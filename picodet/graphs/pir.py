@@ -1,6 +1,6 @@
 """Reads a `.json`, the program of an inference folder as Paddle 3 writes it, without Paddle.
 
-Its values have numbers and no names; they get names here, and `places` tells where each is made,
+Its values have numbers and no names; they get names here, and `places` states where each is made,
 so that Paddle can be asked for it.
 """
 

@@ -48,7 +48,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
 def check_node(
     node: Node, inputs: Mapping[str, object], constants: Mapping[str, np.ndarray]
 ) -> None:
-    """Raise GraphError for what is no part of a network that only takes pictures."""
+    """Raise GraphError for what is no part of a network that only takes images."""
     for name in node.outputs:
         if name in inputs or name in constants:
             raise GraphError(f"{node.kind} writes {name}, an input or a weight of the program")
@@ -73,6 +73,6 @@ def _can_reshape(size: int, shape: tuple[int, ...]) -> bool:
 def input_shapes(
     shapes: Mapping[str, tuple[int, ...]],
 ) -> dict[str, tuple[int | None, ...]]:
-    """The picture first: what has four dimensions. Sides below 0 are not fixed."""
+    """The image first: what has four dimensions. Sides below 0 are not fixed."""
     names = sorted(shapes, key=lambda name: len(shapes[name]) != 4)
     return {name: tuple(None if dim < 0 else dim for dim in shapes[name]) for name in names}

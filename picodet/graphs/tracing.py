@@ -69,7 +69,7 @@ class TracedModel:
 
 def trace(config: ModelConfig) -> TracedModel:
     """Trace the model as it is in this package; what a user made of his does not matter here."""
-    with torch.device("meta"):  # takes no memory, whatever a file says of itself
+    with torch.device("meta"):  # takes no memory, whatever sizes a file claims
         model = PicoDet(config)
     tracer = _Tracer()
     graph = tracer.trace(model)

@@ -1,4 +1,4 @@
-"""What runs a PicoDet, whatever file it comes in: prepared pictures -> candidates or detections."""
+"""The interface of what runs a PicoDet: preprocessed images -> candidates or detections."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ OutputFormat = Literal["heads", "boxes", "detections"]  # how far a file goes by
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What has to be known to feed a network, and to read what it says."""
+    """What has to be known to run a network and to read its outputs."""
 
     name: str  # for people: the file's, or the official one
     output_format: OutputFormat
@@ -43,7 +43,7 @@ class ModelInputs(NamedTuple):
     """What goes into a network."""
 
     images: np.ndarray  # [B, 3, H, W] float32, preprocessed
-    scale_factors: np.ndarray  # [B, 2] float32, (y, x): size of the input over that of the picture
+    scale_factors: np.ndarray  # [B, 2] float32, (y, x): size of the input over that of the image
 
 
 class Backend(Protocol):
@@ -58,7 +58,7 @@ class Backend(Protocol):
         ...
 
     def __call__(self, inputs: ModelInputs) -> Sequence[Candidates] | Sequence[Detections]:
-        """One per picture: Detections where the form is "detections", otherwise Candidates.
+        """One per image: Detections where the form is "detections", otherwise Candidates.
 
         Raises PicoDetError where what comes out is not finite.
         """

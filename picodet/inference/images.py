@@ -1,4 +1,4 @@
-"""Many pictures: find them, detect, draw. One that cannot be used does not stop the others."""
+"""Many images: find the files, detect, draw. One that cannot be used does not stop the others."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from picodet.ops.postprocess import Detections
 
 @dataclass(frozen=True)
 class FailedImage:
-    """A picture that could not be used, or an argument that named none."""
+    """An image that could not be used, or an argument that matches no image."""
 
     path: Path
     error: str
@@ -29,7 +29,7 @@ class FailedImage:
 
 @dataclass(frozen=True)
 class ImageDetections:
-    """What was found in a picture, and the copy that shows it."""
+    """The detections of an image, and the copy that shows them."""
 
     path: Path
     detections: Detections
@@ -48,7 +48,7 @@ class ImageDetections:
 
 
 def collect_images(arguments: Sequence[str]) -> tuple[list[Path], list[FailedImage]]:
-    """The pictures that the arguments name, each once, in their order; and what names none."""
+    """The images that the arguments name, each once, in their order; and what names none."""
     paths: list[Path] = []
     failed: list[FailedImage] = []
     for argument in arguments:
@@ -67,9 +67,9 @@ def detect_all(
     interp: int | None = None,
     resize: ResizeKernels | None = None,
 ) -> Iterator[ImageDetections | FailedImage]:
-    """Detect in each picture and draw a copy into `folder`.
+    """Detect in each image and draw a copy into `folder`.
 
-    What is wrong with the model or the folder and not with a picture is raised.
+    What is wrong with the model or the folder and not with an image is raised.
     """
     try:
         check_folder(folder)

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, in its metadata or by the shapes of what it takes and gives."""
+"""What an ONNX file states, in its metadata or by the shapes of its inputs and outputs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ class OnnxModelSpec:
     """How a file is fed and read."""
 
     spec: ModelSpec
-    image_input: str  # name of the input that takes the picture
+    image_input: str  # name of the input that takes the image
     scale_factor_input: str | None  # name of the input that takes it
     project: np.ndarray  # [bins]: what each bin of a distribution stands for, in strides
 
@@ -69,7 +69,7 @@ def read_onnx_spec(
     if len(image_inputs) != 1 or others:
         listed = ", ".join(f"{name} {list(shape)}" for name, shape in inputs.items())
         raise CheckpointError(
-            f"{path}: takes {listed}; expected are one picture [B, 3, H, W] and perhaps "
+            f"{path}: takes {listed}; expected are one image [B, 3, H, W] and perhaps "
             f"{SCALE_FACTOR} [B, 2]"
         )
     output_format = output_formats.recognize_format(str(path), outputs)
@@ -81,7 +81,7 @@ def read_onnx_spec(
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckpointError(
-            f"{path}: its metadata {META_KEY} is not ours: {type(error).__name__} {error}"
+            f"{path}: invalid metadata {META_KEY}: {type(error).__name__} {error}"
         ) from error
     num_classes = output_formats.count_classes(output_format, outputs)
     classes, notes = _class_names(path, config, num_classes, class_names_in_metadata(metadata))
@@ -102,7 +102,7 @@ def read_onnx_spec(
 
 
 def _read_meta(path: Path, metadata: Mapping[str, str]) -> dict[str, object]:
-    """Ours, or nothing."""
+    """The metadata that picodet wrote; None if there is none."""
     if META_KEY not in metadata:
         return {}
     try:
@@ -157,6 +157,6 @@ def _input_size(
         raise CheckpointError(f"{path}: takes {fixed[0]}x{fixed[1]} only; export it again")
     size = requested_size or fixed or (config.input_size if config else None)
     if size is None:
-        raise CheckpointError(f"{path}: takes pictures of any size; name one with --input-size")
+        raise CheckpointError(f"{path}: takes images of any size; name one with --input-size")
     check_size(path, size)
     return size

@@ -5,8 +5,8 @@ The forms (ppdet/modeling/heads/pico_head.py:344-440 makes all three):
 heads       four scores [B, h * w, C] after the sigmoid, finest level first, then four
             distributions [B, h * w, 4 * bins] before the softmax
 boxes       boxes [B, A, 4] xyxy in pixels of the network's input, and scores [B, C, A]
-detections  rows [N, 6] of class, score and xyxy in pixels of the picture, one picture's after
-            another's, and how many rows are of each picture [B]
+detections  rows [N, 6] of class, score and xyxy in pixels of the image, one image's after
+            another's, and how many rows are of each image [B]
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def recognize_format(file: str, shapes: Sequence[Shape]) -> OutputFormat:
 
 
 def count_classes(output_format: OutputFormat, shapes: Sequence[Shape]) -> int | None:
-    """How many classes the scores have; None where the shapes do not tell."""
+    """How many classes the scores have; None where the shapes do not show it."""
     if output_format == "heads":
         return shapes[0][2]
     return shapes[1 - _boxes_index(shapes)][1] if output_format == "boxes" else None
@@ -59,7 +59,7 @@ def read_heads(
     found = [array.shape[1:] for array in outputs]
     if found != expected:
         raise PicoDetError(
-            f"the network's outputs have the shapes {found} for a picture of "
+            f"the network's outputs have the shapes {found} for an image of "
             f"{input_size[0]}x{input_size[1]}; expected are {expected}"
         )
     centers, strides = make_anchor_points(levels)
@@ -81,15 +81,15 @@ def read_boxes(outputs: Sequence[np.ndarray]) -> list[Candidates]:
 
 
 def read_detections(outputs: Sequence[np.ndarray], batch: int) -> list[Detections]:
-    """In ppdet's order, whatever the runtime's NMS has; Paddle says "nothing" with class -1."""
+    """In ppdet's order, whatever the runtime's NMS has; Paddle writes no detection as class -1."""
     rows = outputs[0]
     if not np.isfinite(rows).all():
         raise PicoDetError(NOT_FINITE)
     counts = outputs[1] if len(outputs) == 2 else np.array([len(rows)])
     if len(counts) != batch or counts.sum() != len(rows):
         raise PicoDetError(
-            f"the network gave {len(rows)} rows and says that {counts.tolist()} of them are of the "
-            f"{batch} pictures it was given"
+            f"the network gave {len(rows)} rows and the counts {counts.tolist()} for the "
+            f"{batch} images it was given"
         )
     return [_sort_detections(part) for part in np.split(rows, np.cumsum(counts)[:-1])]
 
@@ -98,7 +98,7 @@ NOT_FINITE = "the model's output is not finite: a weight is NaN, Inf or too larg
 
 
 def to_candidates(boxes: np.ndarray, scores: np.ndarray) -> list[Candidates]:
-    """boxes [B, A, 4] and scores [B, C, A], a picture at a time; PicoDetError for NaN or Inf."""
+    """boxes [B, A, 4] and scores [B, C, A], an image at a time; PicoDetError for NaN or Inf."""
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise PicoDetError(NOT_FINITE)
     return [Candidates(*pair) for pair in zip(boxes, scores, strict=True)]

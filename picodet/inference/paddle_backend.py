@@ -43,7 +43,7 @@ def open_paddle(
 
 
 class PaddleBackend:
-    """Pictures go through one by one: ppdet exports programs that take no more at once."""
+    """Images go through one by one: ppdet exports programs that take no more at once."""
 
     runtime = "paddlepaddle"
 
@@ -59,10 +59,10 @@ class PaddleBackend:
         if len(image_inputs) != 1:
             raise CheckpointError(
                 f"{folder}: its program takes {', '.join(process.inputs)}; expected are one "
-                f"picture and perhaps {SCALE_FACTOR} and {IM_SHAPE}"
+                f"image and perhaps {SCALE_FACTOR} and {IM_SHAPE}"
             )
         self.image_input = image_inputs[0]
-        # a program does not tell the shapes of its outputs before it has run
+        # the shapes of a program's outputs are unknown before it has run
         zeros = ModelInputs(np.zeros((1, 3, *size), np.float32), np.ones((1, 2), np.float32))
         outputs = self._run(zeros)
         shapes = [output.shape for output in outputs]
@@ -102,7 +102,7 @@ class PaddleBackend:
         self.process.close()
 
     def _run(self, inputs: ModelInputs) -> list[np.ndarray]:
-        """Of one picture."""
+        """Of one image."""
         known = {
             self.image_input: inputs.images,
             SCALE_FACTOR: inputs.scale_factors,

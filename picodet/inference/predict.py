@@ -1,4 +1,4 @@
-"""One picture and a network -> detections."""
+"""One image and a network -> detections."""
 
 from dataclasses import replace
 from numbers import Real
@@ -47,13 +47,13 @@ def detect(
     score: float = 0.025,
     resize: ResizeKernels | None = None,
 ) -> Detections:
-    """Find the objects in one picture: a file, or an array [H, W, 3] uint8 in BGR.
+    """Find the objects in one image: a file, or an array [H, W, 3] uint8 in BGR.
 
     interp is OpenCV's number of the resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None
     is the model's own, which is 2 in all of ppdet's configs. resize "portable" gives the same bits
     on every CPU, "native" is OpenCV's choice; None is the model's own. Scores above `score` count;
     0.025 is ppdet's. A model in bfloat16 or under autocast is decoded in float32. Raises ImageError
-    for a picture that cannot be used, PicoDetError for an unknown interp, resize or score and for a
+    for an image that cannot be used, PicoDetError for an unknown interp, resize or score and for a
     model of which any part is in training mode, or whose output is not finite.
     """
     _check(model, image, score)

@@ -69,7 +69,7 @@ class TorchBackend:
 def _check(model: PicoDet) -> None:
     """Raise PicoDetError for what would go wrong inside, or change the model."""
     training = [name for name, module in model.named_modules() if module.training]
-    if training:  # of one part alone, too: its batch norms would take the picture's statistics
+    if training:  # of one part alone, too: its batch norms would take the image's statistics
         where = "the model" if training[0] == "" else training[0]
         raise PicoDetError(f"{where} is in training mode; call model.eval() first")
     tensors = [*model.parameters(), *(t for t in model.buffers() if t.is_floating_point())]
@@ -80,7 +80,7 @@ def _check(model: PicoDet) -> None:
             "expected: model.to('cpu', torch.float32)"
         )
     if tensors[0].is_meta:
-        raise PicoDetError("the model's weights are on the device meta, which holds no numbers")
+        raise PicoDetError("the model's weights are on the device meta, which holds no values")
 
 
 def move_to_device(model: PicoDet, device: str) -> PicoDet:

@@ -96,7 +96,7 @@ def model_with_weights(
     In float32 on the CPU, whatever torch makes by default in the caller's program.
     """
     try:
-        with torch.device("meta"):  # takes no memory, whatever a file says of itself
+        with torch.device("meta"):  # takes no memory, whatever sizes a file claims
             shapes = build().state_dict()
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckpointError(

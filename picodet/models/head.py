@@ -16,7 +16,7 @@ SCORE_EPSILON = 1e-9  # under the square root, pico_head.py:37
 
 
 class HeadOutput(NamedTuple):
-    """What PicoHead says on each level, nothing decoded; h and w are the cells of the level."""
+    """Raw outputs of PicoHead on each level; h and w are the size of the feature map."""
 
     logits: tuple[Tensor, ...]  # [B, classes, h, w], before the sigmoid
     reg: tuple[Tensor, ...]  # [B, 4 * (reg_max + 1), h, w], before the softmax: l, t, r, b
@@ -27,7 +27,7 @@ class HeadOutput(NamedTuple):
 
 
 class HeadV2Output(NamedTuple):
-    """What PicoHeadV2 says: HeadOutput, and how far each cell's class and box go together."""
+    """Raw outputs of PicoHeadV2: those of PicoHead, and the alignment of class and box."""
 
     logits: tuple[Tensor, ...]  # [B, classes, h, w], before the sigmoid
     alignment: tuple[Tensor, ...]  # [B, 1, h, w], before the sigmoid

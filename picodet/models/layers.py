@@ -119,7 +119,7 @@ class DepthwiseSeparable(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Scales every channel by what the mean of all channels says (arXiv:1709.01507).
+    """Squeeze-and-excitation: scales each channel by the means of all channels (arXiv:1709.01507).
 
     `slope` is that of the hard-sigmoid.
     """

@@ -29,7 +29,7 @@ class PathAggregation(nn.Module):
     """C3, C4, C5 -> P3, P4, P5, P6 [B, channels, H/8 .. H/64, W/8 .. W/64].
 
     `fusion` makes a layer [B, 2 * channels, h, w] -> [B, channels, h, w]. Twice a level is made
-    twice as large, so the sides of the picture must be multiples of 32.
+    twice as large, so the sides of the image must be multiples of 32.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ HEADS: Mapping[Head, type[PicoHead | PicoHeadV2]] = {
 
 
 class PicoDet(nn.Module):
-    """images [B, 3, H, W], preprocessed, H and W multiples of 32 -> what the head says.
+    """images [B, 3, H, W], preprocessed, H and W multiples of 32 -> the head's raw outputs.
 
     Layers have PaddleDetection's tree and order; `picodet.converter.names.name_tables` maps the
     names.

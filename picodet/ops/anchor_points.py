@@ -1,4 +1,4 @@
-"""Where the cells of the levels lie: what other detectors call anchor points."""
+"""Anchor points: the center of each cell of each feature map."""
 
 from functools import lru_cache
 from math import ceil
@@ -11,16 +11,16 @@ FeatureMapSize = tuple[int, int]  # cells down, cells across
 
 
 def feature_map_sizes(input_size: tuple[int, int]) -> tuple[FeatureMapSize, ...]:
-    """The cells of each level for a picture of (height, width): a level is rounded up."""
+    """The sizes of the feature maps for an input of (height, width), rounded up."""
     height, width = input_size
     return tuple((ceil(height / stride), ceil(width / stride)) for stride in STRIDES)
 
 
 @lru_cache(maxsize=8)
 def make_anchor_points(levels: tuple[FeatureMapSize, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Centres [A, 2] (x, y) in cells of their own level, and the levels' strides [A, 1]; float32.
+    """Anchor points [A, 2] (x, y) in units of the stride, and the strides [A, 1]; float32.
 
-    Level after level, row after row. The centre of a cell is half a cell from its corner
+    Level after level, row after row. The center of a cell is half a cell from its corner
     (cell_offset 0.5 in ppdet's configs; ppdet/modeling/heads/pico_head.py, `_generate_anchors`).
     """
     per_level = [np.indices(grid)[::-1].reshape(2, -1).T + 0.5 for grid in levels]

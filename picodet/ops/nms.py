@@ -63,7 +63,7 @@ def _suppresses(
 ) -> np.ndarray:
     """[len(a), len(b)]: whether box a, if it is kept, suppresses box b.
 
-    An IoU that is no number (two boxes without area in one place) suppresses, as in Paddle.
+    An IoU that is NaN (two boxes without area in one place) suppresses, as in Paddle.
     """
     x1, y1, x2, y2 = boxes[a].T[:, :, None]
     u1, v1, u2, v2 = boxes[b].T[:, None, :]

@@ -1,4 +1,4 @@
-"""Boxes and scores of a network -> detections in pixels of the picture, as ppdet selects them."""
+"""Boxes and scores of a network -> detections in pixels of the image, as ppdet selects them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ from picodet.ops.anchor_points import feature_map_sizes
 from picodet.ops.nms import multiclass_nms
 
 Semantics = Literal["ppdet-2.3", "ppdet-2.4"]
-NMS_PRE = 1000  # cells that 2.3 went on with (nms_pre of its configs)
+NMS_PRE = 1000  # anchor points per level that 2.3 keeps (nms_pre of its configs)
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Postprocessing:
     """How candidates become detections; the defaults are those of ppdet's PicoDet configs.
 
     "ppdet-2.3" is what the AP of the 2021 models was published with: of each level only the best
-    1,000 cells go on, and boxes are clipped to the picture (release/2.3,
+    1,000 anchor points are kept, and boxes are clipped to the image (release/2.3,
     ppdet/modeling/heads/gfl_head.py, `get_bboxes_single`). From 2.4 on neither is done.
     """
 
@@ -34,7 +34,7 @@ class Postprocessing:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a network says of one picture, decoded; all cells, level after level, row after row."""
+    """Decoded outputs for one image: all anchor points, level after level, row after row."""
 
     boxes: np.ndarray  # [A, 4] xyxy, pixels of the network's input
     scores: np.ndarray  # [C, A]
@@ -42,9 +42,9 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in one picture, in ppdet's order: class by class, best score first."""
+    """The detections of one image in ppdet's order: class by class, best score first."""
 
-    boxes: np.ndarray  # [N, 4] xyxy, pixels of the picture; may reach beyond its edges
+    boxes: np.ndarray  # [N, 4] xyxy, pixels of the image; may reach beyond its edges
     scores: np.ndarray  # [N]
     classes: np.ndarray  # [N] int64, indices into the model's classes
 
@@ -63,7 +63,7 @@ def postprocess(
     input_size: tuple[int, int],
     settings: Postprocessing,
 ) -> Detections:
-    """All that follows the network, for one picture; input_size is (height, width)."""
+    """All steps after the network, for one image; input_size is (height, width)."""
     if settings.semantics == "ppdet-2.3":
         candidates = _top_k_and_clip(candidates, input_size)
     return apply_nms(candidates, scale_factor, settings.score_threshold, settings.iou_threshold)
@@ -75,9 +75,9 @@ def apply_nms(
     score_threshold: float = Postprocessing.score_threshold,
     iou_threshold: float = Postprocessing.iou_threshold,
 ) -> Detections:
-    """What NMS keeps of one picture.
+    """What NMS keeps of one image.
 
-    scale_factor is (y, x): size of the network's input over size of the picture. Boxes are scaled
+    scale_factor is (y, x): size of the network's input over size of the image. Boxes are scaled
     before they are compared and are not clipped (pico_head.py:418-440).
     """
     y, x = scale_factor
@@ -88,7 +88,7 @@ def apply_nms(
 
 
 def _top_k_and_clip(candidates: Candidates, input_size: tuple[int, int]) -> Candidates:
-    """Equal best scores at the border: the cell that comes first; ppdet's order is any there."""
+    """Equal best scores at the border: the first anchor point; ppdet's order is undefined there."""
     kept, start = [], 0
     best = candidates.scores.max(axis=0)
     for height, width in feature_map_sizes(input_size):

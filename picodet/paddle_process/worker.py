@@ -1,4 +1,4 @@
-"""Runs a work in Paddle's own process: progress and errors go to whoever started it."""
+"""Runs a work in Paddle's own process: progress and errors go to the process that started it."""
 
 from collections.abc import Callable
 

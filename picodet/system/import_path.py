@@ -1,8 +1,8 @@
 """Takes the working directory off the path of imports, where Python has put it by itself.
 
-Imported for that, before what is not ours: by `python -m picodet`, as which torchrun starts it too,
-and by the server that makes the workers of a training. A yaml.py or a folder named torch that lies
-where somebody works is not what we mean. PYTHONPATH is what somebody wants, and stays.
+Imported before any other package: by `python -m picodet`, as which torchrun starts it too, and by
+the server that makes the workers of a training. A yaml.py or a folder named torch in the working
+directory is not meant to be imported. PYTHONPATH is the user's choice, and stays.
 """
 
 import os

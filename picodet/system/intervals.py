@@ -9,7 +9,7 @@ INTERVAL_VARIABLE = "PICODET_PROGRESS_SECONDS"  # of the environment, for anothe
 
 
 def parse_interval(text: str) -> float:
-    """Seconds: what was asked for; 30 where that is no number beyond 0."""
+    """Seconds; 30 if the text is not a number above 0."""
     try:
         seconds = float(text)
     except ValueError:

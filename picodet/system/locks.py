@@ -1,7 +1,7 @@
 """A file beside what one process alone may write, locked by the operating system.
 
 The lock ends with its process, however that ends: what a dead one has left is taken over. Where a
-file system has no locks, or the folder cannot be written to, nobody is kept out.
+file system has no locks, or the folder cannot be written to, no process is kept out.
 """
 
 import os
@@ -52,7 +52,7 @@ def acquire(path: Path) -> Lock | None:
                 file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
                 file.flush()
                 return Lock(lock_path, file)
-        except FileNotFoundError:  # whoever had it removed it in between
+        except FileNotFoundError:  # its holder removed it in between
             pass
         except OSError:
             file.close()
@@ -61,7 +61,7 @@ def acquire(path: Path) -> Lock | None:
 
 
 def lock_holder(path: Path) -> str:
-    """Who has it, as far as that can be told."""
+    """The holder of the lock, as far as that is known."""
     try:
         with path.with_name(path.name + SUFFIX).open("rb") as file:
             owner = file.read(MAX_BYTES).decode(errors="replace")

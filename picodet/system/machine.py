@@ -1,6 +1,6 @@
 """What differs between operating systems, in one place: cores, memory, locks, how workers start.
 
-Linux can tell all of it; macOS has no affinity of processes, Windows neither `resource` nor
+Linux has all of it; macOS has no affinity of processes, Windows neither `resource` nor
 `forkserver`.
 """
 
@@ -34,7 +34,7 @@ def available_cores() -> int:
 
 
 def peak_memory() -> int | None:
-    """The most that this process has had so far, bytes; None where nobody counts it."""
+    """Peak memory of this process in bytes; None where the system does not count it."""
     if resource is None:
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
@@ -80,4 +80,4 @@ def end_with_parent() -> None:
 
 def _end_after(sentinel: int) -> None:
     connection.wait([sentinel])
-    os._exit(1)  # nobody is left to hear of it
+    os._exit(1)  # no process is left to be notified

@@ -1,7 +1,7 @@
-"""onnxruntime as all of picodet imports it: it tells nobody that it was used.
+"""onnxruntime as all of picodet imports it: without its telemetry.
 
 From 1.32 on importing it opens a database in the cache folder and leaves a `.ses` in the temporary
-one; only a variable that is set before keeps it from that. Whoever sets that variable is obeyed.
+one; only a variable that is set before keeps it from that. If the user has set it, it is kept.
 """
 
 import os

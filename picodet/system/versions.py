@@ -23,7 +23,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def cpu() -> str:
-    """Of this machine, as far as it says: "AMD EPYC, AVX2"."""
+    """The CPU of this machine, as far as it is known: "AMD EPYC, AVX2"."""
     try:
         text = CPUINFO.read_text(errors="replace")
     except OSError:

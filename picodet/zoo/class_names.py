@@ -33,7 +33,7 @@ def class_names_in_metadata(metadata: Mapping[str, str]) -> tuple[str, ...] | No
 
 
 def default_class_names(count: int) -> tuple[str, ...]:
-    """What classes are called that nobody has named."""
+    """Names of classes that have none: their numbers."""
     return tuple(f"class {i}" for i in range(count))
 
 

@@ -201,7 +201,7 @@ def test_a_terminal_without_a_sign_for_a_name(files, tmp_path):
     words = ["detect", model, image, "--out", tmp_path / name, "--score-thr", "0.05"]
     done = process(tmp_path, words, variables={"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, b"")
-    assert rb"1 of 1 pictures drawn in " in done.stdout
+    assert rb"1 of 1 images drawn in " in done.stdout
     assert rb"gr\xfcn_\u732b" in done.stdout
     assert (tmp_path / name / f"{name}.png").is_file()
 

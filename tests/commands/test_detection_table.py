@@ -7,7 +7,7 @@ from picodet.inference.images import ImageDetections
 from picodet.ops.postprocess import Detections
 
 
-def test_a_row_per_object_and_the_picture_once(capsys):
+def test_a_row_per_object_and_the_image_once(capsys):
     boxes, scores = np.array([(1, 2.25, 3, 4), (5, 6, 7, 8)]), np.array([0.5, 0.25])
     found = Detections(boxes, scores, np.array([0, 1]))
     nothing = Detections(np.empty((0, 4)), np.empty(0), np.empty(0, int))

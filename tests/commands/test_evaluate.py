@@ -1,4 +1,4 @@
-"""`picodet-eval` as a user runs it, on drawn pictures."""
+"""`picodet-eval` as a user runs it, on drawn images."""
 
 import json
 
@@ -56,7 +56,7 @@ def test_json_tells_what_was_done(files):
 def test_a_table_is_printed(files):
     printed = (files / "printed.txt").read_text()
     assert f"{numbers(files / 'numbers.json')['stats'][0]:.5f}" in printed
-    for text in ("AP50", "ARl", "pictures/s", "interp 2 (cubic), uint8", "green"):
+    for text in ("AP50", "ARl", "images/s", "interp 2 (cubic), uint8", "green"):
         assert text in printed
 
 
@@ -216,12 +216,12 @@ def test_a_result_file_of_some_of_the_images(files, tmp_path):
     outputs = ["--html", tmp_path / "x.html", "--json", tmp_path / "x.json"]
     some = ["--predictions", tmp_path / "some.json", "--annotations", annotations]
     done = run(files, *some, *outputs)
-    assert done.output.splitlines()[-2].endswith(" (result), which covers 4 of 10 pictures")
+    assert done.output.splitlines()[-2].endswith(" (result), which covers 4 of 10 images")
     assert "the 6 others, " in words(done)
     found = numbers(tmp_path / "x.json")
-    assert found["caveat"] == "which covers 4 of 10 pictures"
-    assert "some.json: covers 4 of 10 pictures of " in found["notes"][0]
-    assert "which covers 4 of 10 pictures</h1>" in (tmp_path / "x.html").read_text()
+    assert found["caveat"] == "which covers 4 of 10 images"
+    assert "some.json: covers 4 of 10 images of " in found["notes"][0]
+    assert "which covers 4 of 10 images</h1>" in (tmp_path / "x.html").read_text()
 
 
 def test_a_result_file_needs_no_images(files, tmp_path):

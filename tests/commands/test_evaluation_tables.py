@@ -68,7 +68,7 @@ def test_what_if_says_difference_and_interval():
         *("0.32225", "+0.00001", "[-0.00260,", "+0.00273]", "39,903"),
     ]
     assert cells(text, "interp 2 (cubic)")[3:] == ["0.32225", NO_VALUE, NO_VALUE, "39,888"]
-    assert "includes 0, these pictures cannot tell the two apart" in " ".join(text.split())
+    assert "includes 0, these images cannot tell the two apart" in " ".join(text.split())
     assert "…" not in text
 
 
@@ -132,5 +132,5 @@ def test_runs_that_share_their_time_do_not_have_it_each():
 
 
 def test_the_last_line_says_what_the_number_is_not_to_be_told_without():
-    text = printed(replace(REPORT, caveat="which covers 2,901 of 5,000 pictures"))
-    assert text.rstrip().endswith("AP 32.2 (interp 2), which covers 2,901 of 5,000 pictures")
+    text = printed(replace(REPORT, caveat="which covers 2,901 of 5,000 images"))
+    assert text.rstrip().endswith("AP 32.2 (interp 2), which covers 2,901 of 5,000 images")

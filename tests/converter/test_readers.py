@@ -67,7 +67,7 @@ def test_metadata_of_ours_says_everything(tmp_path):
         ),
         ("absent", "there is no such file; expected a .pdparams"),
         ("empty", "holds nothing; expected a .pdparams"),
-        ("pictures", "holds a.jpg; expected a .pdparams"),
+        ("images", "holds a.jpg; expected a .pdparams"),
         ("text.yml", "not a .pdparams, but text that begins 'picodet'"),
         ("weights.pdopt", "the state of an optimizer"),
         ("half/model.pdiparams", "one program, model.pdmodel, inference.pdmodel, model.json or"),
@@ -75,9 +75,9 @@ def test_metadata_of_ours_says_everything(tmp_path):
     ],
 )
 def test_what_it_is_not(tmp_path, name, message):
-    for folder in ("empty", "pictures", "half"):
+    for folder in ("empty", "images", "half"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "pictures" / "a.jpg").touch()
+    (tmp_path / "images" / "a.jpg").touch()
     (tmp_path / "half" / "model.pdiparams").touch()
     (tmp_path / "text.yml").write_text("picodet")
     (tmp_path / "weights.pdopt").touch()

@@ -38,7 +38,7 @@ def test_a_file_with_brackets_in_its_name_is_no_pattern(folder):
 
 
 def test_nothing_is_an_error(folder, tmp_path_factory):
-    with pytest.raises(ImageError, match="without pictures"):
+    with pytest.raises(ImageError, match="without images"):
         find_images(str(tmp_path_factory.mktemp("empty")))
     with pytest.raises(ImageError, match="matches no file"):
         find_images(f"{folder}/*.webp")

@@ -95,7 +95,7 @@ KINDS = [PLAIN, PROGRESSIVE, RESTARTS, THUMBNAIL]
 @pytest.mark.parametrize("jpeg", KINDS)
 def test_whole_ones(jpeg):
     assert not is_truncated_jpeg(jpeg)
-    assert not is_truncated_jpeg(jpeg + b"a film behind the picture \xff\xda")
+    assert not is_truncated_jpeg(jpeg + b"a film behind the image \xff\xda")
     assert not is_truncated_jpeg(jpeg[:2] + b"\xff\x01" + jpeg[2:])  # TEM, which has no length
 
 

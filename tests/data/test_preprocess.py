@@ -67,10 +67,10 @@ PNG = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
     ("content", "message"),
     [
         (b"", "an empty file"),
-        (b"GIF?", "not a picture"),
+        (b"GIF?", "not an image"),
         (b"P6\n99999 99999\n255\nx", "9,999,800,001; up to"),
         (JPEG[: len(JPEG) // 2], "breaks off"),
-        (PNG[: len(PNG) // 2], "not a picture|damaged"),
+        (PNG[: len(PNG) // 2], "not an image|damaged"),
     ],
 )
 def test_damaged_images_are_errors(tmp_path, content, message):

@@ -60,7 +60,7 @@ def test_without_ipp_every_cpu_gives_the_same_bits(environment):
 
 @pytest.mark.slow
 def test_kernels_that_seldom_part_have_other_fingerprints():
-    """AVX2's and SSE4.2's give the same bits of most pictures; of all in the IPP of 2022."""
+    """AVX2's and SSE4.2's give the same bits of most images; of all in the IPP of 2022."""
     if not HAS_IPP or "AVX" not in describe_kernels("native"):
         pytest.skip("needs IPP and a CPU with AVX2")
     if " 2022." in cv2.ipp.getIppVersion():

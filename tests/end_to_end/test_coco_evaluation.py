@@ -1,4 +1,4 @@
-"""The real thing: 400 pictures of val2017, official weights, and what ppdet's tools/eval.py says.
+"""The real thing: 400 images of val2017, official weights, and what ppdet's tools/eval.py says.
 
 Needs ../shared, from which nothing may be committed. One run for each file, with both interps.
 """
@@ -38,9 +38,9 @@ PPDET = {  # interp: the twelve numbers in COCO's order, and how many detections
         39_888,
     ),
 }
-# In these pictures two candidates are so near to one another, in score or at the IoU of NMS, that
+# In these images two candidates are so near to one another, in score or at the IoU of NMS, that
 # rounding decides between them, and other runtimes round otherwise than Paddle: a few boxes change
-# places or are others. Of all other pictures each detection has to be ppdet's.
+# places or are others. Of all other images each detection has to be ppdet's.
 NEAR_TIES = {1: set(), 2: {234607, 301061, 497867, 531707}}
 
 
@@ -77,7 +77,7 @@ def test_the_twelve_numbers_are_ppdets(outcome):
             assert distance < bounds().numbers
 
 
-def by_picture(rows):
+def by_image(rows):
     found = {}
     for row in rows:
         numbers = [row["category_id"], row["score"], *row["bbox"]]
@@ -98,8 +98,8 @@ def test_every_detection_is_ppdets(shared, outcome, interp):
         assert found.matched > bounds().matched * found.detections_b
         assert found.same >= bounds().same * found.detections_b
         return
-    theirs = by_picture(json.loads(gzip.decompress((shared / "coco" / name).read_bytes())))
-    ours = by_picture(json.loads((outcome / f"out_interp{interp}.json").read_text()))
+    theirs = by_image(json.loads(gzip.decompress((shared / "coco" / name).read_bytes())))
+    ours = by_image(json.loads((outcome / f"out_interp{interp}.json").read_text()))
     assert ours.keys() == theirs.keys()
     other = set()
     for image, expected in theirs.items():

@@ -1,4 +1,4 @@
-"""How `picodet-eval` ends otherwise: refused, interrupted, with pictures left out."""
+"""How `picodet-eval` ends otherwise: refused, interrupted, with images left out."""
 
 import os
 import signal
@@ -110,12 +110,12 @@ def test_a_bad_image_stops_or_is_left_out_and_said(own):
     assert not (own / "out.json").exists()
     done = run(own, "x.onnx", *DATASET, "--skip-corrupt", "--json", "x.json", "--html", "x.html")
     assert done.exit_code == 0
-    note = "1 picture left out as unusable, so that this AP is not COCO's: 5.png"
+    note = "1 image left out as unusable, so that this AP is not COCO's: 5.png"
     assert note in words(done)
-    assert "(interp 2), not COCO's: 1 picture left out" in done.output.splitlines()[-2]
+    assert "(interp 2), not COCO's: 1 image left out" in done.output.splitlines()[-2]
     page = (own / "x.html").read_text()
-    assert "1 picture left out as unusable" in page
-    assert "not COCO&#x27;s: 1 picture left out</h1>" in page
+    assert "1 image left out as unusable" in page
+    assert "not COCO&#x27;s: 1 image left out</h1>" in page
     found = numbers(own / "x.json")
     assert (found["images"], found["notes"]) == (9, [note])
 

@@ -1,4 +1,4 @@
-"""The real thing: official weights, real pictures, and what ppdet itself makes of them.
+"""The real thing: official weights, real images, and what ppdet itself makes of them.
 
 Needs ../shared, from which nothing may be committed; .ci/run has it beside the checkout.
 """
@@ -233,7 +233,7 @@ def test_real_batch_norm_statistics_arrive(shared, tmp_path):
     """The pedestrian model's are not folded away, so that exchanged ones would show.
 
     The scores are those of its official inference folder, run by paddle.inference 3.3.1, of the
-    picture as every CPU resizes it.
+    image as every CPU resizes it.
     """
     output = tmp_path / "pedestrian.safetensors"
     report = convert_file(

@@ -1,4 +1,4 @@
-"""Small networks, drawn pictures, and what the former find in the latter."""
+"""Small networks, drawn images, and what the former find in the latter."""
 
 from dataclasses import replace
 

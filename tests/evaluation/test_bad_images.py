@@ -1,4 +1,4 @@
-"""Pictures that cannot be used, or are not what the annotations say."""
+"""Images that cannot be used, or are not what the annotations say."""
 
 import pytest
 from drawn_coco import read, write_annotations, write_dataset
@@ -13,7 +13,7 @@ from picodet.evaluation.metrics import evaluate
     [
         (None, r"2\.png: cannot be read: No such file"),
         (b"", r"2\.png: an empty file"),
-        (b"no picture", r"2\.png: not a picture"),
+        (b"no image", r"2\.png: not an image"),
     ],
 )
 def test_a_bad_image_stops_before_the_long_work(make_request, own_dataset, content, message):
@@ -32,12 +32,12 @@ def test_of_several_the_first_is_named(make_request, own_dataset):
 
 def test_bad_images_can_be_left_out(make_request, own_dataset, baseline):
     (own_dataset / "val2017" / "7.png").unlink()
-    (own_dataset / "val2017" / "2.png").write_bytes(b"no picture")
+    (own_dataset / "val2017" / "2.png").write_bytes(b"no image")
     found = detect(make_request(dataset=own_dataset, skip_corrupt=True))
     assert found.notes == (
-        "2 pictures left out as unusable, so that this AP is not COCO's: 7.png, 2.png",
+        "2 images left out as unusable, so that this AP is not COCO's: 7.png, 2.png",
     )
-    assert found.caveat == "not COCO's: 2 pictures left out"
+    assert found.caveat == "not COCO's: 2 images left out"
     kept = [p.id for p in baseline.annotations.images if p.file not in ("2.png", "7.png")]
     assert [image.id for image in found.annotations.images] == kept
     (predictions,) = found.predictions
@@ -54,7 +54,7 @@ def test_skip_bad_says_nothing_where_nothing_is_bad(make_request, baseline):
 def test_if_all_are_bad_there_is_nothing_to_evaluate(make_request, own_dataset):
     for image in (own_dataset / "val2017").iterdir():
         image.unlink()
-    with pytest.raises(ImageError, match="none of the 10 pictures can be used"):
+    with pytest.raises(ImageError, match="none of the 10 images can be used"):
         detect(make_request(dataset=own_dataset, skip_corrupt=True))
 
 
@@ -65,7 +65,7 @@ def test_images_of_another_size_are_noted(make_request, own_dataset):
             image["width"] += 1
     write_annotations(own_dataset, content)
     (note,) = detect(make_request(dataset=own_dataset)).notes
-    assert note == "2 of the pictures have another size than annotated, 6.png first"
+    assert note == "2 of the images have another size than annotated, 6.png first"
 
 
 def test_ten_of_those_that_are_left_out_are_named(make_request, tmp_path):
@@ -73,7 +73,7 @@ def test_ten_of_those_that_are_left_out_are_named(make_request, tmp_path):
     for position in range(12):
         (dataset / "val2017" / f"{position}.png").unlink()
     (note,) = detect(make_request(dataset=dataset, skip_corrupt=True)).notes
-    assert note.startswith("12 pictures left out as unusable, so that this AP is not COCO's: ")
+    assert note.startswith("12 images left out as unusable, so that this AP is not COCO's: ")
     assert note.endswith(
         ": 11.png, 10.png, 9.png, 8.png, 7.png, 6.png, 5.png, 4.png, 3.png, 2.png and 2 more"
     )

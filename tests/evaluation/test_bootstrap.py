@@ -18,7 +18,7 @@ COPIES = 10  # ids made from one
 
 
 def repeated(made, found, times):
-    """The dataset in which each picture stands `times` [P] over, with an id for each copy."""
+    """The dataset in which each image stands `times` [P] over, with an id for each copy."""
     ids = [image.id for image in made.images]
     images, ground_truth, detections = [], [], []
     for image, count in zip(made.images, times, strict=True):

@@ -71,7 +71,7 @@ def test_images_in_folders_below(tmp_path, images):
 
 
 def test_who_has_enough_does_not_wait_for_the_rest(tmp_path, images):
-    """An interrupted check reads no more pictures, and leaves no thread behind."""
+    """An interrupted check reads no more images, and leaves no thread behind."""
     before = threading.active_count()
 
     def enough():

@@ -66,7 +66,7 @@ def test_what_is_no_number_is_not_written(tmp_path):
     path = tmp_path / "r.json"
     path.write_text("before")
     broken = make_predictions([(0, 1, (1, 2, 3, 4), 0.1), (1, 0, (0, 0, np.inf, 1), 1)])
-    with pytest.raises(PicoDetError, match=r"1 of 2 .* first picture 13, category 2: box \[0.0"):
+    with pytest.raises(PicoDetError, match=r"1 of 2 .* first image 13, category 2: box \[0.0"):
         write_predictions(path, broken)
     assert path.read_text() == "before"
 
@@ -115,8 +115,8 @@ def test_images_without_a_detection_are_said(tmp_path, shared_dataset):
     path = tmp_path / "results.json"
     assert describe_coverage(path, predictions_from_rows(rows), annotations) == ([], "")
     notes, caveat = describe_coverage(path, predictions_from_rows(rows[2:5]), annotations)
-    assert caveat == "which covers 3 of 10 pictures"
+    assert caveat == "which covers 3 of 10 images"
     assert notes == [
-        f"{path}: covers 3 of 10 pictures of {annotations.path}; the 7 others, 9.png first, have "
+        f"{path}: covers 3 of 10 images of {annotations.path}; the 7 others, 9.png first, have "
         "no detection and count as if nothing were found in them"
     ]

@@ -1,4 +1,4 @@
-"""Whole evaluations, on drawn pictures and with a small network."""
+"""Whole evaluations, on drawn images and with a small network."""
 
 import color_network
 import numpy as np

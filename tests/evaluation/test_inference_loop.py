@@ -179,12 +179,12 @@ def test_little_is_done_ahead():
 def test_an_error_comes_where_its_group_would():
     def detect(batch):
         if batch[0] == 5:
-            raise ImageError("no picture")
+            raise ImageError("no image")
         return batch
 
     outcomes = detect_batches(detect, [[i] for i in range(20)], threads=3)
     assert [next(outcomes)[0][0] for _ in range(5)] == list(range(5))
-    with pytest.raises(ImageError, match="no picture"):
+    with pytest.raises(ImageError, match="no image"):
         next(outcomes)
     assert list(outcomes) == []
 

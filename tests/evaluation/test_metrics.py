@@ -13,7 +13,7 @@ from picodet.errors import PicoDetError
 from picodet.evaluation.detections import read_predictions
 from picodet.evaluation.metrics import class_results, curves, evaluate
 
-PPDET = {  # tools/eval.py of ppdet on the 400 pictures, S-416
+PPDET = {  # tools/eval.py of ppdet on the 400 images, S-416
     1: (
         *(0.32225, 0.47090, 0.34296, 0.12448, 0.34621, 0.50815),
         *(0.28539, 0.45491, 0.47747, 0.18722, 0.51276, 0.72626),
@@ -88,7 +88,7 @@ def test_by_hand():
     half = 51 * 0.5 / 101
     assert metrics.stats[:3] == pytest.approx((0.7 * 2 / 3 + 0.3 * half, 2 / 3, 2 / 3))
     assert metrics.stats[3:6] == (-1, metrics.stats[0], -1)  # 1,600 pixels are medium
-    assert metrics.stats[6:9] == pytest.approx((0.5, 0.85, 0.85))  # one of picture 1 is wrong
+    assert metrics.stats[6:9] == pytest.approx((0.5, 0.85, 0.85))  # one of image 1 is wrong
     first, second, _ = class_results(metrics, TWO_BOXES, found)
     assert (first.name, first.num_gt, first.detections) == ("a", 2, 3)
     assert (first.ap, first.ap50, first.ap75, first.ar) == (*metrics.stats[:3], metrics.stats[8])
@@ -160,7 +160,7 @@ def test_only_some_images(evaluator):
 
 def test_what_no_evaluation_can_rank_is_an_error():
     found = make_predictions([(0, 0, SQUARE, 0.8), (1, 0, SQUARE, math.nan)])
-    with pytest.raises(PicoDetError, match="1 of 2 detections are no numbers, first picture 13"):
+    with pytest.raises(PicoDetError, match="1 of 2 detections are no numbers, first image 13"):
         evaluate(TWO_BOXES, found)
     strange = replace(found, scores=np.ones(2), category_ids=np.array([2, 99]))
     with pytest.raises(PicoDetError, match=r"category_id not among the categories .*: 99$"):

@@ -21,7 +21,7 @@ from picodet.evaluation.resume import (
 
 RUN_SETTINGS = {"model": "x.onnx 1234", "batch": "1"}
 FIRST, SECOND = np.arange(21.0).reshape(3, 7) / 7, np.empty((0, 7))
-FIRST[:, 0] = [5, 3, 5]  # pictures
+FIRST[:, 0] = [5, 3, 5]  # images
 
 
 IMAGES = {i: (f"{i}.jpg", ImageChecksum(1000 + i, i)) for i in (3, 4, 5, 8)}
@@ -38,7 +38,7 @@ def path(tmp_path):
 
 
 def test_what_was_done_is_read_to_the_last_bit(path):
-    """Picture 8 is done too: nothing was found in it."""
+    """Image 8 is done too: nothing was found in it."""
     ids, (first, second) = read_progress(path, RUN_SETTINGS, IMAGES)
     assert ids == [5, 3, 8]
     assert first.tobytes() == FIRST.tobytes()
@@ -66,7 +66,7 @@ def test_any_ids_and_rows(tmp_path_factory, ids, rows):
 
 
 def test_parts_of_several_processes_are_joined(path):
-    """Of a picture that two have, after an earlier resumption, the rows count once."""
+    """Of an image that two have, after an earlier resumption, the rows count once."""
     assert part_path(path, 0) == path
     other = np.full((2, 7), 4.0)
     again = FIRST.copy()

@@ -35,7 +35,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     path = request.progress_path
     done = 6 if options.get("batch") == 3 and model != "detections.onnx" else 4
     assert str(caught.value) == (
-        f"interrupted; {done} of 10 pictures are in {path}: --resume {path} goes on"
+        f"interrupted; {done} of 10 images are in {path}: --resume {path} goes on"
     )
     progress = []
     resumed = detect(
@@ -58,7 +58,7 @@ def test_it_may_be_interrupted_again_and_again(make_request, baseline):
     with pytest.raises(InterruptedRunError):
         detect(request, detect_progress=interrupt_after(2))
     for done in (3, 7, 9):
-        with pytest.raises(InterruptedRunError, match=f"{done} of 10 pictures"):
+        with pytest.raises(InterruptedRunError, match=f"{done} of 10 images"):
             detect(make_request(resume=path), detect_progress=interrupt_after(done))
     assert same_output(detect(make_request(resume=path, threads=3)), baseline)
     with pytest.raises(InterruptedRunError):
@@ -81,7 +81,7 @@ def test_where_nothing_was_done_nothing_is_left(make_request, own_dataset):
 
 
 def test_what_goes_wrong_half_way_leaves_the_results_so_far(make_request, own_dataset, baseline):
-    """A picture that vanishes while others are detected."""
+    """An image that vanishes while others are detected."""
     path = own_dataset / "val2017" / "3.png"  # the seventh
     content = path.read_bytes()
 
@@ -93,7 +93,7 @@ def test_what_goes_wrong_half_way_leaves_the_results_so_far(make_request, own_da
     with pytest.raises(EvaluationError) as caught:
         detect(request, detect_progress=vanish)
     assert "3.png: cannot be read: No such file" in str(caught.value)
-    assert f"6 of 10 pictures are in {request.progress_path}: --resume" in str(caught.value)
+    assert f"6 of 10 images are in {request.progress_path}: --resume" in str(caught.value)
     path.write_bytes(content)
     assert same_output(
         detect(make_request(dataset=own_dataset, resume=request.progress_path)), baseline

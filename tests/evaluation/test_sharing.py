@@ -10,7 +10,7 @@ from picodet.evaluation.evaluator import InterruptedRunError
 
 @pytest.mark.parametrize("size", [2, 3, 7, 12])
 def test_every_image_counts_once_whatever_the_processes(make_request, baseline, size):
-    """More of them than pictures, too; all know the whole outcome."""
+    """More of them than images, too; all know the whole outcome."""
     for found in detect_with_threads(size, make_request(batch=1)):
         assert same_output(found, baseline)
         assert found.annotations.images == baseline.annotations.images
@@ -54,5 +54,5 @@ def test_also_where_the_first_of_them_has_done_nothing(make_request, baseline):
 
 def test_images_that_nobody_was_given_are_noticed(make_request, monkeypatch):
     monkeypatch.setattr(evaluator, "shard", lambda ranks, work: work[:-1])
-    with pytest.raises(EvaluationError, match="1 pictures were given to no process"):
+    with pytest.raises(EvaluationError, match="1 images were given to no process"):
         detect(make_request())

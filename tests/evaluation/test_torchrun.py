@@ -77,7 +77,7 @@ def test_processes_of_torchrun_give_the_same_bytes(files, tmp_path, alone, proce
 
 @pytest.fixture
 def gated(request, tmp_path):
-    """As `files`, with a gate at a picture of process 0, or of the one that the test says."""
+    """As `files`, with a gate at an image of process 0, or of the one that the test says."""
     name = ("5.png", "2.png")[getattr(request, "param", 0)]
     color_network.write_color_network(tmp_path / "x.onnx", color_network.meta())
     write_dataset(tmp_path / "coco")
@@ -156,13 +156,13 @@ def test_what_goes_wrong_in_one_is_reported_by_all(by_hand):
     gate.reached(first, second)
     gate.open()
     gate.reached(first, second)
-    gate.open(b"no picture")
+    gate.open(b"no image")
     errors = [process.communicate(timeout=PATIENCE)[1] for process in (first, second)]
     assert (first.returncode, second.returncode) == (1, 1)
     assert "Error: " in errors[0]
-    assert "5.png: not a picture" in " ".join(errors[0].split())
+    assert "5.png: not an image" in " ".join(errors[0].split())
     assert "process 0 of 2 failed: " in errors[1]
-    assert "5.png: not a picture" in " ".join(errors[1].split())
+    assert "5.png: not an image" in " ".join(errors[1].split())
     assert not any("Traceback" in error for error in errors)
 
 

@@ -139,7 +139,7 @@ def test_operators_of_the_others_are_named_after_their_blocks():
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 1)])
 def test_at_an_odd_end_only_the_cells_that_are_there_are_averaged(size):
-    """No picture of ours has one; whoever feeds another gets what torch computes."""
+    """No image of ours has one; whoever feeds another gets what torch computes."""
     model = small(RESNET)
     pool = node(built(model, ExportOptions("heads", 11)), "backbone.res3.res3a.shortcut.pool")
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy")

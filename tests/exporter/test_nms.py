@@ -89,7 +89,7 @@ def test_of_a_class_only_the_best_thousand_take_part(opset):
     boxes[:, 1000:] += 100
     scores = np.full((2, 2, 1500), 0.5, "f4")
     scores[:, :, :1000] = 0.9
-    scores[0, 1, 999] = 0.1  # class 1 of picture 0: cell 1000 is its thousandth; 1001 ties with it
+    scores[0, 1, 999] = 0.1  # class 1 of image 0: cell 1000 is its thousandth; 1001 ties with it
     factors = np.ones((2, 2), "f4")
     assert assert_same(nms_session(None, opset), boxes, scores, factors) == [3, 2]
 
@@ -101,7 +101,7 @@ def test_ties_at_the_thousandth_place_go_to_the_first_cells():
     assert_same(nms_session(3598), boxes, scores, factors)
 
 
-def test_the_best_hundred_of_each_picture_stay():
+def test_the_best_hundred_of_each_image_stay():
     random = np.random.default_rng(4)
     boxes, scores, factors = crowded_boxes(random, 3, 4, 900, 100_000, 5)
     scores[1, :, 3:] = 0  # which has few, and none of the others' places

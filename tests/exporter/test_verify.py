@@ -65,7 +65,7 @@ def test_a_right_export_passes(verified, level, opset):
     )  # onnxruntime is not torch
     expected = {"heads": 8, "boxes": 2, "detections": 4}[level]
     assert len(found.differences) == expected
-    assert found.runs == 2  # a picture and its left half
+    assert found.runs == 2  # an image and its left half
 
 
 @pytest.mark.slow

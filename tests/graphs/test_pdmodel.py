@@ -139,7 +139,7 @@ def test_inputs_and_outputs_stand_in_the_order_of_their_columns(read):
         fetch("a", 0),
     ]
     graph = read(files.pdmodel(operators, {}, inputs), {}).graph
-    assert graph.inputs == ("image", "scale_factor")  # a picture has four dimensions
+    assert graph.inputs == ("image", "scale_factor")  # an image has four dimensions
     assert graph.outputs == ("a", "b")
 
 

@@ -28,7 +28,7 @@ def read(tmp_path_factory):
 
 
 class PirWithInput(PirBuilder):
-    """A program that is given a picture."""
+    """A program that is given an image."""
 
     def __init__(self):
         super().__init__()

@@ -1,7 +1,7 @@
 """An ONNX that finds what is red, green or blue: small, quick, and a PicoDet by all it says.
 
 A score is how much of its colour a cell has; a box is one stride in all directions from the middle
-of its cell, on stride 8 two, a little more or less by what is seen there. Of a picture of 64 x 64.
+of its cell, on stride 8 two, a little more or less by what is seen there. Of an image of 64 x 64.
 """
 
 import json
@@ -116,7 +116,7 @@ def save(path, graph, meta=None):
 
 
 def write_constants(path, inputs, outputs, meta=None):
-    """Says the same of every picture. inputs: shapes by name; outputs: arrays by name."""
+    """Says the same of every image. inputs: shapes by name; outputs: arrays by name."""
     nodes = []
     constants = []
     for name, array in outputs.items():

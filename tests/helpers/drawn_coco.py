@@ -1,6 +1,6 @@
 """A small dataset in COCO's layout: rectangles in red, green and blue on noise.
 
-Among its pictures is one whose rectangles are not to be found and one with a crowd. The categories
+Among its images is one whose rectangles are not to be found and one with a crowd. The categories
 are, by their ids, in another order than the classes of the network of colour_network.py.
 """
 
@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 CATEGORIES = {7: "red", 9: "green", 4: "blue"}  # by id
-CHANNELS = {"red": 2, "green": 1, "blue": 0}  # of a picture in OpenCV's order
-EMPTY_IMAGE, CROWD_IMAGE = 3, 5  # positions of pictures
+CHANNELS = {"red": 2, "green": 1, "blue": 0}  # of an image in OpenCV's order
+EMPTY_IMAGE, CROWD_IMAGE = 3, 5  # positions of images
 SIZES = ((96, 128), (160, 120), (64, 64), (300, 400))  # height, width
 
 

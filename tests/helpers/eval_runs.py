@@ -1,4 +1,4 @@
-"""Runs of picodet-eval on drawn pictures."""
+"""Runs of picodet-eval on drawn images."""
 
 import json
 import os

@@ -10,7 +10,7 @@ from picodet.distributed import SingleProcess
 from picodet.errors import EvaluationError, PicoDetError
 from picodet.evaluation.evaluator import detect_dataset
 
-NUM_IMAGES = 10  # pictures
+NUM_IMAGES = 10  # images
 
 
 def no_progress(done, total):
@@ -44,7 +44,7 @@ def fail_on_progress(done, total):
 
 
 def interrupt_after(after, error=KeyboardInterrupt):
-    """A user who presses Ctrl-C when so many pictures are done."""
+    """A user who presses Ctrl-C when so many images are done."""
 
     def progress(done, total):
         if done >= after:

@@ -1,4 +1,4 @@
-"""Evaluations made up by hand; the twelve numbers are ppdet's of 400 pictures of val2017."""
+"""Evaluations made up by hand; the twelve numbers are ppdet's of 400 images of val2017."""
 
 import math
 from dataclasses import replace
@@ -75,7 +75,7 @@ REPORT = Report(
     min_shown_score=0.3,
     worst=WORST,
     what_if=WHAT_IF,
-    notes=("3 unreadable pictures left out: this AP is not COCO's",),
+    notes=("3 unreadable images left out: this AP is not COCO's",),
     versions={"picodet": "0.4", "onnxruntime": "1.32.0"},
     commands=("picodet-eval picodet_s_416_coco.onnx --coco shared/coco",),
 )

@@ -2,7 +2,7 @@
 
 import json
 
-HEADS = [(1, cells, 2) for cells in (64, 16, 4, 1)]  # of a picture of 64 x 64, two classes
+HEADS = [(1, cells, 2) for cells in (64, 16, 4, 1)]  # of an image of 64 x 64, two classes
 REG = [(1, cells, 32) for cells in (64, 16, 4, 1)]
 CONFIG = """\
 Preprocess:

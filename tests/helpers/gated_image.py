@@ -1,4 +1,4 @@
-"""A picture that whoever reads it has to wait for: a test can act while others are half way."""
+"""An image that whoever reads it has to wait for: a test can act while others are half way."""
 
 import os
 import time
@@ -13,7 +13,7 @@ PYTHONPATH = os.pathsep.join(map(str, (ROOT / "tests" / "helpers" / "gate", ROOT
 
 
 class GatedImage:
-    """Takes the place of a picture; each reading of it waits until the test opens the gate."""
+    """Takes the place of an image; each reading of it waits until the test opens the gate."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.content = path, path.read_bytes()

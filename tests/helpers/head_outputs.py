@@ -1,4 +1,4 @@
-"""What heads might say of two pictures of 64x64, and what is to be found in them."""
+"""What heads might say of two images of 64x64, and what is to be found in them."""
 
 import torch
 

@@ -12,7 +12,7 @@ NUM_IMAGES, NUM_CATEGORIES = 4, 3
 
 
 def make_annotations(ground_truth, num_images=NUM_IMAGES, num_categories=NUM_CATEGORIES):
-    """Rows of (picture, category, box, area, crowd), both counted from 0."""
+    """Rows of (image, category, box, area, crowd), both counted from 0."""
     return Annotations(
         Path("made.json"),
         tuple(ImageInfo(10 * i + 3, f"{i}.jpg", (300, 300)) for i in range(num_images)),
@@ -29,7 +29,7 @@ def make_annotations(ground_truth, num_images=NUM_IMAGES, num_categories=NUM_CAT
 
 
 def make_predictions(detections):
-    """Rows of (picture, category, box, score)."""
+    """Rows of (image, category, box, score)."""
     return Predictions(
         image_ids=np.array([10 * row[0] + 3 for row in detections], np.int64),
         category_ids=np.array([7 * row[1] + 2 for row in detections], np.int64),
@@ -39,7 +39,7 @@ def make_predictions(detections):
 
 
 def distinct_scores(predictions: Predictions) -> Predictions:
-    """Scores that are equal between pictures, never within one."""
+    """Scores that are equal between images, never within one."""
     step = np.zeros(len(predictions))
     for row in range(len(predictions)):
         same = predictions.image_ids[:row] == predictions.image_ids[row]
@@ -59,9 +59,9 @@ _pixels = st.integers(0, 6)
 
 @st.composite
 def datasets(draw):
-    """Annotations and results: ties, crowds, empty pictures and classes, boxes without area, ...
+    """Annotations and results: ties, crowds, empty images and classes, boxes without area, ...
 
-    ... more than 100 detections of a picture, objects of all sizes and beyond them.
+    ... more than 100 detections of an image, objects of all sizes and beyond them.
     """
     scale = draw(st.sampled_from([1, 10, 30, 3e4]))  # small, medium, large, larger than "all"
     box = st.tuples(_pixels, _pixels, _pixels, _pixels)

@@ -128,7 +128,7 @@ def with_constants(proto):
 
 
 def with_inputs(proto):
-    """Parameters among the inputs too, as before ONNX's IR 4, and before the picture."""
+    """Parameters among the inputs too, as before ONNX's IR 4, and before the image."""
     for tensor in proto.graph.initializer:
         value = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
         proto.graph.input.insert(0, value)

@@ -1,7 +1,7 @@
 """The machine on which ../shared/reference and ppdet's detections in ../shared were recorded.
 
 At interp 2 its bits are those of OpenCV's kernel for AVX-512. What other kernels make of the 400
-pictures was measured with Paddle's own ONNX:
+images was measured with Paddle's own ONNX:
 
 - IPP's for AVX2 and SSE4.2: 39,886 of ppdet's 39,888 detections are matched, 38,128 and 37,508 are
   the same, and the twelve numbers are within 7e-6;
@@ -19,7 +19,7 @@ import skimage
 from picodet.config import Preprocessing
 from picodet.data.preprocess import normalize
 
-# of a picture that was resized there by interp 2 and normalised: AVX-512's kernel of Intel's IPP
+# of an image that was resized there by interp 2 and normalised: AVX-512's kernel of Intel's IPP
 CUBIC = "b99894858c48e5876c3c95c498e86ea04ebdc11c4143b61b9a906dbd59f3b2e2"
 
 

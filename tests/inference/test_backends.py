@@ -115,7 +115,7 @@ def test_what_the_files_say_of_themselves_is_what_torch_says(model, exported, ru
 @pytest.mark.slow
 @runtimes
 @pytest.mark.parametrize("level", ["heads", "boxes", "detections"])
-def test_threads_at_once_and_pictures_at_once_change_nothing(exported, inputs, runtime, level):
+def test_threads_at_once_and_images_at_once_change_nothing(exported, inputs, runtime, level):
     """Calls may come from several threads; what one is told is not another's."""
     network = runtime(exported(level=level), threads=1)
     alone = [ModelInputs(inputs.images[i : i + 1], inputs.scale_factors[i : i + 1]) for i in (0, 1)]
@@ -203,7 +203,7 @@ def test_what_takes_or_gives_something_else_is_no_picodet(tmp_path, runtime):
     path = tmp_path / "x.onnx"
     for inputs, outputs, message in (
         ({"x": [1, 3, 64, 64]}, {"y": np.zeros((1, 1000), np.float32)}, "its outputs are"),
-        ({"x": [1, 64]}, {"y": np.zeros((9, 6), np.float32)}, "one picture"),
+        ({"x": [1, 64]}, {"y": np.zeros((9, 6), np.float32)}, "one image"),
     ):
         color_network.write_constants(path, inputs, outputs)
         with pytest.raises(CheckpointError, match=message):
@@ -220,7 +220,7 @@ def test_a_call_that_fails_says_of_which_file(tmp_path, runtime):
 
 @runtimes
 def test_rows_that_say_nothing_was_found(tmp_path, runtime):
-    """As Paddle's NMS says it; on a picture without anything to see."""
+    """As Paddle's NMS says it; on an image without anything to see."""
     outputs = {
         "rows": np.array([[-1, 0, 0, 0, 0, 0]], np.float32),
         "numbers": np.array([1], np.int32),

@@ -23,7 +23,7 @@ def run(model, arguments, out):
     return list(detect_all(model, paths, out, score=0.05, interp=2))
 
 
-def test_each_picture_is_found_once_in_order(tmp_path):
+def test_each_image_is_found_once_in_order(tmp_path):
     for name in ("b.png", "a.png"):
         (tmp_path / name).touch()
     paths, failed = collect_images([str(tmp_path / "b.png"), str(tmp_path), f"{tmp_path}/*.bmp"])
@@ -32,10 +32,10 @@ def test_each_picture_is_found_once_in_order(tmp_path):
     assert bmp == FailedImage(tmp_path / "*.bmp", f"{tmp_path}/*.bmp: matches no file")
 
 
-def test_a_bad_picture_does_not_stop_the_others(model, tmp_path):
-    (tmp_path / "bad.jpg").write_text("no picture")
+def test_a_bad_image_does_not_stop_the_others(model, tmp_path):
+    (tmp_path / "bad.jpg").write_text("no image")
     bad, good = run(model, [tmp_path / "bad.jpg", CAT], tmp_path / "out")
-    assert "not a picture" in bad.error
+    assert "not an image" in bad.error
     assert bad.as_json() == {"file": str(tmp_path / "bad.jpg"), "error": bad.error}
     assert len(good.detections) > 0
     drawn = cv2.imread(str(good.output))
@@ -51,7 +51,7 @@ def test_json_has_plain_numbers(model, tmp_path):
     assert [SMALL.classes[label] for label in found["classes"]] == found["names"]
 
 
-def test_pictures_of_one_name_are_both_drawn(model, tmp_path):
+def test_images_of_one_name_are_both_drawn(model, tmp_path):
     folders = [tmp_path / "1", tmp_path / "2"]
     for folder in folders:
         folder.mkdir()
@@ -61,7 +61,7 @@ def test_pictures_of_one_name_are_both_drawn(model, tmp_path):
     assert all(outcome.output.is_file() for outcome in outcomes)
 
 
-def test_no_picture_is_ever_drawn_on(model, tmp_path):
+def test_no_image_is_ever_drawn_on(model, tmp_path):
     """Neither the one that is drawn nor one that is still to come."""
     folders = [tmp_path / "1", tmp_path / "2"]
     for folder in folders:
@@ -69,7 +69,7 @@ def test_no_picture_is_ever_drawn_on(model, tmp_path):
         cv2.imwrite(str(folder / "x.png"), cv2.imread(str(CAT)))
     before = (folders[1] / "x.png").read_bytes()
     for paths in ([folders[1]], folders):
-        with pytest.raises(OutputError, match="is one of the pictures itself"):
+        with pytest.raises(OutputError, match="is one of the images itself"):
             run(model, paths, folders[1])
     assert (folders[1] / "x.png").read_bytes() == before
 

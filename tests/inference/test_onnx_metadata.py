@@ -112,12 +112,12 @@ def test_size(inputs, meta, asked, size):
         ({"image": (1, 3, 100, 100)}, None, "100x100: both sides must be multiples of 32"),
         ({"image": (1, 3, 64, None)}, None, "of any size"),
         ({"a": (1, 3, 64, 64), "b": (1, 3, 64, 64)}, None, "takes a [1, 3, 64, 64], b [1, 3,"),
-        ({"image": (1, 64)}, None, "takes image [1, 64]; expected are one picture"),
-        (IMAGE | {"im_shape": (1, 2)}, None, "im_shape [1, 2]; expected are one picture"),
-        ({}, None, "expected are one picture"),
+        ({"image": (1, 64)}, None, "takes image [1, 64]; expected are one image"),
+        (IMAGE | {"im_shape": (1, 2)}, None, "im_shape [1, 2]; expected are one image"),
+        ({}, None, "expected are one image"),
     ],
 )
-def test_what_takes_no_picture_or_another_is_refused(inputs, asked, message):
+def test_what_takes_no_image_or_another_is_refused(inputs, asked, message):
     with pytest.raises(CheckpointError) as caught:
         spec(inputs, size=asked)
     assert f"x.onnx: {message}" in str(caught.value) or message in str(caught.value)

@@ -100,10 +100,10 @@ def test_large_logits_do_not_overflow():
     assert found.boxes.dtype == np.float32
 
 
-def test_heads_of_another_picture_are_refused():
+def test_heads_of_another_image_are_refused():
     outputs = [np.zeros((1, cells, 2)) for cells in (64, 16, 4, 1)]
     outputs += [np.zeros((1, cells, 32)) for cells in (64, 16, 4, 1)]
-    with pytest.raises(PicoDetError, match=r"for a picture of 64x96; expected are .*\(96, 2\)"):
+    with pytest.raises(PicoDetError, match=r"for an image of 64x96; expected are .*\(96, 2\)"):
         read_heads(outputs, (64, 96), np.arange(8))
     with pytest.raises(PicoDetError, match=r"expected are .*\(64, 28\)"):
         read_heads(outputs, (64, 64), np.arange(7))

@@ -66,7 +66,7 @@ def test_boxes_in_either_order(opened, order):
     assert found[0].boxes.shape == (85, 4)
 
 
-def test_detections_are_of_the_picture(opened):
+def test_detections_are_of_the_image(opened):
     rows = [[1, 0.5, 1, 2, 3, 4], [0, 0.75, 5, 6, 7, 8], [-1, 0, 0, 0, 0, 0]]
     network = opened([("rows", (3, 6), rows), ("numbers", (1,), 3)], inputs=NMS)
     assert (network.spec.output_format, network.spec.num_classes) == ("detections", 2)
@@ -76,7 +76,7 @@ def test_detections_are_of_the_picture(opened):
         assert found.boxes.tolist() == [[5, 6, 7, 8], [1, 2, 3, 4]]
 
 
-def test_each_picture_goes_with_its_own_scale_factor(opened):
+def test_each_image_goes_with_its_own_scale_factor(opened):
     rows = ("rows", (1, 6), "last"), ("numbers", (1,), 1)
     network = opened(list(rows), inputs=NMS)
     inputs = inputs_of(1, 2)._replace(scale_factors=np.array([[0.25, 9], [0.75, 9]], np.float32))
@@ -149,7 +149,7 @@ def test_what_is_no_picodet(opened, outputs, more, expected):
         (heads(score="inf"), {}, "not finite"),
         ([("rows", (1, 6), "inf"), ("numbers", (1,), 1)], {"inputs": NMS}, "not finite"),
         ([("rows", (1, 6), 0), ("numbers", (1,), 3)], {"inputs": NMS}, r"1 rows and says that \[3"),
-        (heads(), {"size": (32, 64)}, "for a picture of 32x64"),
+        (heads(), {"size": (32, 64)}, "for an image of 32x64"),
     ],
 )
 def test_outputs_that_make_no_sense(opened, outputs, more, expected):

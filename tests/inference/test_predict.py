@@ -20,7 +20,7 @@ def model():
     return filled_model(SMALL, seeded_checkpoint(SMALL))
 
 
-def test_a_path_and_an_array_are_the_same_picture(model):
+def test_a_path_and_an_array_are_the_same_image(model):
     found = picodet.detect(model, str(CAT))
     again = picodet.detect(model, read_image(CAT))
     assert isinstance(found, picodet.Detections)
@@ -125,7 +125,7 @@ def test_a_model_in_pieces_is_named(model):
 @pytest.mark.parametrize(
     "image", [None, b"x.jpg", [[0]], torch.zeros(8, 8, 3, dtype=torch.uint8), 3, ["a.jpg"]]
 )
-def test_what_is_no_picture_is_named(model, image):
+def test_what_is_no_image_is_named(model, image):
     with pytest.raises(ImageError, match="the second is a file's path, or an array"):
         picodet.detect(model, image)
     with pytest.raises(PicoDetError, match="the first is a model"):
@@ -153,6 +153,6 @@ def test_an_output_that_is_no_number_is_refused():
         picodet.detect(model, CAT)
 
 
-def test_an_unreadable_picture_is_an_error(model, tmp_path):
+def test_an_unreadable_image_is_an_error(model, tmp_path):
     with pytest.raises(ImageError):
         picodet.detect(model, tmp_path / "absent.jpg")

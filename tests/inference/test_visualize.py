@@ -28,12 +28,12 @@ def test_the_name_stands_above_the_box():
     assert (cat[52:] == dog[52:]).all()
 
 
-def test_or_inside_where_the_picture_ends():
+def test_or_inside_where_the_image_ends():
     cat, dog = (drawn([(20, 0, 80, 90)], [name]) for name in ("cat", "dog"))
     assert (cat[1:20, 20:80] != dog[1:20, 20:80]).any()
 
 
-def test_the_name_does_not_leave_the_picture_on_the_right():
+def test_the_name_does_not_leave_the_image_on_the_right():
     assert drawn([(115, 50, 119, 90)])[40:49, 60:110].any()
 
 
@@ -44,7 +44,7 @@ def test_classes_have_their_own_colours_and_the_best_box_is_on_top():
     assert (both[70, 10] == second).all()
 
 
-def test_boxes_beyond_the_picture_are_drawn_as_far_as_it_goes():
+def test_boxes_beyond_the_image_are_drawn_as_far_as_it_goes():
     result = drawn([(-50, -50, 60, 60), (100, 90, 1e6, 1e6)])
     assert result[30, 60].any()
     assert result[95, 100].any()

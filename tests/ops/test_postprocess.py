@@ -4,7 +4,7 @@ import pytest
 from picodet.ops.postprocess import Candidates, Postprocessing, apply_nms, postprocess
 
 
-def test_boxes_come_in_pixels_of_the_picture_and_unclipped():
+def test_boxes_come_in_pixels_of_the_image_and_unclipped():
     boxes = np.array([[-8.0, 16.0, 40.0, 64.0]], np.float32)
     candidates = Candidates(boxes, np.array([[0.2], [0.9]], np.float32))
     found = apply_nms(candidates, np.array([2, 4], np.float32), 0.1)
@@ -31,7 +31,7 @@ def test_the_thresholds_are_those_asked_for():
     assert [count(iou_threshold=0.75, score_threshold=s) for s in (0.29, 0.3)] == [2, 1]
 
 
-def test_2_3_clips_to_the_picture_before_boxes_are_scaled():
+def test_2_3_clips_to_the_image_before_boxes_are_scaled():
     """Input 64 x 96; one box reaches beyond all four edges."""
     boxes = np.zeros((8 * 12 + 4 * 6 + 2 * 3 + 1 * 2, 4), np.float32)  # one a cell
     boxes[0] = [-5, -7, 100, 70]

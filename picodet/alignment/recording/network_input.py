@@ -25,14 +25,14 @@ class NetworkInput:
         """Write an .npz for the recorder's process; `load` reads it."""
         encoded = np.frombuffer(self.encoded_image or b"", np.uint8)
         resized = np.array(json.dumps([self.kernels, self.is_portable]))
-        arrays = {"array": self.array, "scale_factor": self.scale_factor, "picture": encoded}
+        arrays = {"array": self.array, "scale_factor": self.scale_factor, "image": encoded}
         np.savez(path, allow_pickle=False, resized=resized, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "NetworkInput":
         """Read what `save` wrote. Raises ArrayFileError or KeyError for another file."""
         stored = read_npz(path)
-        encoded = stored["picture"].tobytes() or None
+        encoded = stored["image"].tobytes() or None
         resized = json.loads(str(stored["resized"]))
         return cls(stored["array"], stored["scale_factor"], encoded, *resized)
 

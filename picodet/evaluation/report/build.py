@@ -1,4 +1,4 @@
-"""Detections of a dataset -> reports: the numbers, the worst pictures, what mistakes cost."""
+"""Detections of a dataset -> reports: the numbers, the worst images, the what-if table."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from picodet.evaluation.worst_images import ImageErrors, rank_worst_images
 from picodet.system.versions import cpu, versions
 
 MIN_SHOWN_SCORE = 0.3  # score
-MAX_IMAGE_SIDE = 560  # pixels, of a picture on the page
+MAX_IMAGE_SIDE = 560  # pixels, of an image on the page
 JPEG_QUALITY = 80  # of its JPEG
 
 
@@ -79,7 +79,7 @@ def describe_runs(
 def build_report(
     run: EvalRun, context: ReportContext, evaluator: str, what_if: tuple[WhatIf, ...] = ()
 ) -> Report:
-    """The numbers of one run; its worst pictures are drawn by `with_worst`."""
+    """The numbers of one run; `build_worst_images` adds the worst images."""
     annotations = context.annotations
     result = metrics.evaluate(annotations, run.predictions, evaluator)
     return Report(
@@ -109,7 +109,7 @@ def build_what_if(
     evaluator: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[WhatIf, ...]:
-    """Each run beside the first, on the same pictures."""
+    """Each run beside the first, on the same images."""
     first, *others = (match(annotations, run.predictions) for run in runs)
     intervals = (None, *paired_intervals(first, others, progress=progress))
     return tuple(
@@ -126,14 +126,14 @@ def build_what_if(
 def build_worst_images(
     annotations: Annotations, predictions: Predictions, folder: Path
 ) -> tuple[WorstImage, ...]:
-    """The pictures that cost most, with their boxes beside them; unreadable ones are left out."""
+    """The images that cost most, with their boxes beside them; unreadable ones are left out."""
     images = []
     for image_errors in rank_worst_images(match(annotations, predictions), MIN_SHOWN_SCORE):
         info = annotations.images[image_errors.image]
         try:
             image = read_image(folder / info.file)
         except ImageError:
-            continue  # of a result file, whose pictures nobody needed
+            continue  # a predictions file can be evaluated without its images
         images.append(_worst_image(info.file, image, image_errors, annotations, predictions))
     return tuple(images)
 

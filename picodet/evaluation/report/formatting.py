@@ -15,7 +15,7 @@ class MetricScope:
 
     iou: str
     area: str
-    max_detections: int  # of a picture and class, those of the greatest scores
+    max_detections: int  # of an image and class, those of the greatest scores
 
 
 ALL_IOUS = "0.50:0.95"  # the mean over ten thresholds
@@ -62,7 +62,7 @@ def interval_verdict(ap_interval: Interval) -> str:
 
 
 def missing_reason(name: str) -> str:
-    """What is said beside the dash of one of the twelve numbers."""
+    """The reason that is shown where one of the twelve numbers is a dash."""
     area = METRIC_SCOPES[name].area
     return f"no {f'{area} ' if area != 'all' else ''}box to find"
 
@@ -77,13 +77,13 @@ def missing_reasons(stats: Sequence[float]) -> dict[str, list[str]]:
 
 
 def run_name(report: Report) -> str:
-    """Short; what tells several reports of one command apart."""
+    """A short name that distinguishes several reports of one command."""
     return "result" if report.interp is None else f"interp {report.interp}"
 
 
 def format_times(report: Report) -> tuple[str, str]:
-    """Seconds, and pictures per second of a run that had them for itself. Of several runs that
-    share the decoding of pictures, nobody can say which second was whose.
+    """Seconds, and images per second of a run that had them for itself. Of several runs that
+    share the decoding of images, the seconds of one are unknown.
     """
     if not report.seconds:
         return NO_VALUE, NO_VALUE
@@ -104,7 +104,7 @@ def classes_without_gt(classes: Sequence[ClassResult]) -> list[ClassResult]:
 
 
 WHAT_IF_HELP = (
-    "Each row changes one setting of the first row, on the same pictures. The interval holds 95 % "
-    "of the differences in AP when the pictures are drawn again at random (bootstrap); where it "
-    "includes 0, these pictures cannot tell the two apart."
+    "Each row changes one setting of the first row, on the same images. The interval holds 95 % "
+    "of the differences in AP when the images are resampled at random (bootstrap); where it "
+    "includes 0, these images do not distinguish the two."
 )

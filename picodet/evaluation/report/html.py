@@ -38,7 +38,7 @@ def _tile(name: str, value: float) -> str:
 
 
 def _words(meaning: MetricScope) -> str:
-    """What tells this number from AP stands out."""
+    """The part of the name that differs from AP is emphasized."""
     ap_scope = METRIC_SCOPES["AP"]
     words = (
         (f"IoU {meaning.iou}", meaning.iou == ap_scope.iou),
@@ -110,14 +110,14 @@ def render_html(report: Report) -> str:
 
 def _header(report: Report, headline: str) -> str:
     seconds, speed = format_times(report)
-    duration = f"; {seconds} s, {speed} pictures per second"
+    duration = f"; {seconds} s, {speed} images per second"
     if report.runs > 1:
         duration = f"; {report.seconds:.1f} s for all {report.runs} runs"
     return (
         f'<header class="{"open" if report.notes else "measured"}"><h1>{headline}</h1>'
         f'<p><span class="path">{text(report.model)}</span> on '
         f'<span class="path">{text(report.annotations)}</span></p>'
-        f"<p>{report.num_images:,} pictures, {report.detections:,} detections"
+        f"<p>{report.num_images:,} images, {report.detections:,} detections"
         f"{duration if report.seconds else ''}</p></header>"
     )
 
@@ -157,7 +157,7 @@ def _worst(report: Report) -> str:
         "Where most is wrong or missed, at IoU 0.5 and of detections with a score of "
         f"{report.min_shown_score:g} or more. Point at a box for its numbers."
     )
-    return section("Worst pictures", legend() + worst_gallery(report.worst), caption)
+    return section("Worst images", legend() + worst_gallery(report.worst), caption)
 
 
 def _sources(report: Report) -> str:

@@ -8,7 +8,7 @@ from picodet.html import svg_title
 
 WIDTH, HEIGHT = 480, 350
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 40
-NUM_STYLES = 4  # of line and colour in style.css: curve-0 to curve-3; more curves begin again
+NUM_STYLES = 4  # of line and color in style.css: curve-0 to curve-3; more curves begin again
 
 
 def curves(curve_data: Curves) -> str:

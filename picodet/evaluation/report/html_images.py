@@ -1,4 +1,4 @@
-"""Pictures with what was found, wrong and missed drawn over them."""
+"""Images with true positives, false positives and false negatives drawn over them."""
 
 import base64
 from collections import Counter
@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from picodet.evaluation.schema import LabeledBox, WorstImage
 from picodet.html import svg_title, text
 
-LETTER_HEIGHT = 1 / 25  # of a letter: of the picture's height,
+LETTER_HEIGHT = 1 / 25  # of a letter: of the image's height,
 LETTER_HEIGHT_OF_WIDTH = 1 / 50  # or of its width, where that is more
 LETTER_WIDTH = 0.65  # of a letter, of its height
 
 
 @dataclass(frozen=True)
 class Label:
-    """One line of text; its baseline begins at x, y, in pixels of the picture."""
+    """One line of text; its baseline begins at x, y, in pixels of the image."""
 
     text: str
     x: float
     y: float
-    font_size: float  # height, the same for all labels of a picture
+    font_size: float  # height, the same for all labels of an image
     visible: bool = (
         True  # it covers no other; what is not free shows only when the pointer is on its box
     )
@@ -37,7 +37,7 @@ class Label:
 
 
 def place_labels(boxes: Sequence[LabeledBox], size: tuple[int, int]) -> list[Label]:
-    """One for each box, first come, first served; `size` is height and width of the picture."""
+    """One for each box, first come, first served; `size` is height and width of the image."""
     placed: list[Label] = []
     for box in boxes:
         positions = _positions(box, size)
@@ -51,7 +51,7 @@ def place_labels(boxes: Sequence[LabeledBox], size: tuple[int, int]) -> list[Lab
 
 
 def _positions(labeled_box: LabeledBox, size: tuple[int, int]) -> list[Label]:
-    """Above the box, inside on top, inside at the bottom, below; those that are in the picture."""
+    """Above the box, inside on top, inside at the bottom, below; those that are in the image."""
     height, width = size
     font_size = max(height * LETTER_HEIGHT, width * LETTER_HEIGHT_OF_WIDTH)
     score = "" if labeled_box.score is None else f" {labeled_box.score:.2f}"
@@ -65,7 +65,7 @@ def _positions(labeled_box: LabeledBox, size: tuple[int, int]) -> list[Label]:
     return [replace(first, x=x, y=y) for y in inside or (float(height),)]
 
 
-MEANINGS = {  # told apart by colour and by line
+MEANINGS = {  # distinguished by color and by line style
     "true_positives": "matches a box to find",
     "false_positives": "matches none",
     "false_negatives": "a box to find that nothing matches",
@@ -137,7 +137,7 @@ def _area(box: tuple[float, float, float, float]) -> float:
 
 
 def _box(kind: str, labeled_box: LabeledBox, label: Label, size: tuple[int, int]) -> str:
-    """Sides beyond the picture are drawn on its edge; the title says where they are."""
+    """Sides beyond the image are drawn on its edge; the title has their coordinates."""
     height, width = size
     left, right = (min(max(side, 0), width) for side in labeled_box.box[::2])
     top, bottom = (min(max(side, 0), height) for side in labeled_box.box[1::2])

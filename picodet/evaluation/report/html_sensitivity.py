@@ -101,7 +101,7 @@ def _interval(ap_interval: Interval | None, x_axis: Axis) -> str:
         f'x2="{x_axis.x(tick):.2f}%" y1="0" y2="100%"/>'
         for tick in x_axis.ticks()
     )
-    if ap_interval is None:  # the first row, which the others are held against
+    if ap_interval is None:  # the first row, which the others are compared with
         x = x_axis.x(0)
         title = svg_title(["what the others are compared with"])
         marker = f'{title}<circle cx="{x:.2f}%" cy="50%" r="4"/>'

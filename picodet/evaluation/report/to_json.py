@@ -87,7 +87,7 @@ def _curves(curves: Curves) -> dict[str, Any]:
 
 
 def _worst(image: WorstImage) -> dict[str, Any]:
-    """Which pictures they are; what they look like is the page's business."""
+    """Which images they are; what they look like is the page's business."""
     counts = {
         kind: len(getattr(image, kind))
         for kind in ("true_positives", "false_positives", "false_negatives")

@@ -63,7 +63,7 @@ def test_the_number_stands_on_top():
     text = render_html(REPORT)
     assert "<title>AP 32.2: picodet_s_416_coco.onnx on instances_val400.json</title>" in text
     assert '<header class="open"><h1>AP 32.2</h1>' in text
-    assert "400 pictures, 39,888 detections; 12.5 s, 32.0 pictures per second" in text
+    assert "400 images, 39,888 detections; 12.5 s, 32.0 images per second" in text
     assert text.index("<h1>") < text.index("this AP is not COCO&#x27;s") < text.index("<h2>")
     assert '<header class="measured">' in render_html(BARE)
 
@@ -72,7 +72,7 @@ def test_the_order_of_the_parts():
     headings = re.findall(r"<h2>(.*?)</h2>", render_html(REPORT))
     assert headings == [
         *("The twelve numbers", "What if", "Precision over recall", "Classes, best first"),
-        *("Worst pictures", "What the numbers depend on", "To get these numbers again"),
+        *("Worst images", "What the numbers depend on", "To get these numbers again"),
     ]
 
 
@@ -149,7 +149,7 @@ def test_curves_are_drawn_to_scale():
 
 
 def test_classes_come_best_first_and_those_without_boxes_apart():
-    text = render_html(REPORT).split("Classes, best first")[1].split("Worst pictures")[0]
+    text = render_html(REPORT).split("Classes, best first")[1].split("Worst images")[0]
     assert re.findall(r'scope="row">(\w+)', text) == ["cat", "person", "cup"]
     assert '<rect width="61.00%"/><line x1="82.00%" x2="82.00%"' in text
     assert "2 classes have nothing to find" in text
@@ -209,12 +209,12 @@ def test_what_is_drawn_is_said_too():
 
 
 def test_what_was_not_timed_has_no_speed():
-    assert "400 pictures, 0 detections</p>" in render_html(NOTHING_FOUND)
+    assert "400 images, 0 detections</p>" in render_html(NOTHING_FOUND)
 
 
 def test_the_number_is_not_shown_without_its_caveat():
-    text = render_html(replace(REPORT, caveat="not COCO's: 3 pictures left out", runs=2))
-    assert "<h1>AP 32.2, not COCO&#x27;s: 3 pictures left out</h1>" in text
-    assert "<title>AP 32.2, not COCO&#x27;s: 3 pictures left out: picodet_s_416" in text
+    text = render_html(replace(REPORT, caveat="not COCO's: 3 images left out", runs=2))
+    assert "<h1>AP 32.2, not COCO&#x27;s: 3 images left out</h1>" in text
+    assert "<title>AP 32.2, not COCO&#x27;s: 3 images left out: picodet_s_416" in text
     assert "39,888 detections; 12.5 s for all 2 runs</p>" in text
-    assert "pictures per second" not in text
+    assert "images per second" not in text

@@ -75,7 +75,7 @@ def test_a_comparison_is_strictly_json():
 
 
 def test_whose_time_it_is_and_what_the_number_is_not_to_be_told_without():
-    value = report_to_json(replace(REPORT, caveat="which covers 2 of 3 pictures", runs=2))
+    value = report_to_json(replace(REPORT, caveat="which covers 2 of 3 images", runs=2))
     assert (value["seconds"], value["seconds_of_runs"]) == (12.5, 2)
-    assert value["caveat"] == "which covers 2 of 3 pictures"
+    assert value["caveat"] == "which covers 2 of 3 images"
     assert report_to_json(REPORT)["caveat"] is None

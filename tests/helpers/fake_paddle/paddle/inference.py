@@ -2,7 +2,7 @@
 
 A program is {"inputs": [name ..], "outputs": [[name, shape, value] ..]} and perhaps "refuse" or
 "fail", messages of errors when it is loaded and run, or "die", an exit code when it is run. A value
-"sum" is that of the picture; "inf" is infinite; a list is the array itself.
+"sum" is that of the image; "inf" is infinite; a list is the array itself.
 """
 
 import json
