@@ -156,5 +156,5 @@ def test_a_decoders_harmless_warning_is_a_note(model, tmp_path):
     result = run(detect, model, tmp_path / "padded.jpg", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert "note: " in result.stderr
-    assert "padded.jpg: 'Corrupt JPEG data: " in result.stderr
+    assert "padded.jpg: its decoder reports 'Corrupt JPEG data: " in result.stderr
     assert "warnings.warn" not in result.stderr

@@ -88,8 +88,8 @@ def read_detections(outputs: Sequence[np.ndarray], batch: int) -> list[Detection
     counts = outputs[1] if len(outputs) == 2 else np.array([len(rows)])
     if len(counts) != batch or counts.sum() != len(rows):
         raise PicoDetError(
-            f"the network gave {len(rows)} rows and the counts {counts.tolist()} for the "
-            f"{batch} images it was given"
+            f"the network returned {len(rows)} rows and the counts {counts.tolist()} for {batch} "
+            "images; expected a count for each image, and as many rows as their sum"
         )
     return [_sort_detections(part) for part in np.split(rows, np.cumsum(counts)[:-1])]
 

@@ -51,7 +51,7 @@ def test_how_far_the_matched_are_apart():
 @pytest.mark.parametrize(
     ("low", "high", "said"),
     [
-        (-0.004, 0.003, "these images cannot tell the two apart"),
+        (-0.004, 0.003, "these images do not distinguish the two"),
         (0.001, 0.003, "B is better"),
         (-0.004, -0.001, "B is worse"),
     ],

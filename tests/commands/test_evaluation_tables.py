@@ -68,7 +68,7 @@ def test_what_if_says_difference_and_interval():
         *("0.32225", "+0.00001", "[-0.00260,", "+0.00273]", "39,903"),
     ]
     assert cells(text, "interp 2 (cubic)")[3:] == ["0.32225", NO_VALUE, NO_VALUE, "39,888"]
-    assert "includes 0, these images cannot tell the two apart" in " ".join(text.split())
+    assert "includes 0, these images do not distinguish the two" in " ".join(text.split())
     assert "…" not in text
 
 

@@ -50,10 +50,10 @@ def test_drawn_copies_never_share_a_name(tmp_path):
     assert copy_paths(images, tmp_path) == [tmp_path / name for name in names]
 
 
-def test_a_drawn_copy_never_replaces_a_image(folder, tmp_path_factory):
+def test_a_drawn_copy_never_replaces_an_input(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp("other") / "b.jpg"
     for images in ([folder / "b.jpg"], [other, folder / "b.jpg"]):
-        with pytest.raises(OutputError, match="--out must be another folder"):
+        with pytest.raises(OutputError, match="give another folder as --out"):
             copy_paths(images, folder)
 
 

@@ -62,7 +62,7 @@ def test_wrong_usage(files, arguments, message):
         (["absent.onnx", *DATASET], "absent.onnx: there is no such file"),
         (["coco", *DATASET], "coco: holds annotations, val2017; expected a .pdparams"),
         (["picodet_s_320_voc", *DATASET], "publishes no weights of it"),
-        (["x.onnx", "--coco", "absent"], "absent: is no COCO folder"),
+        (["x.onnx", "--coco", "absent"], "absent: no val split of COCO"),
         (["x.onnx", *DATASET, "--input-size", 96], "takes 64x64 only"),
         (["x.onnx", *DATASET, "--resume", "absent.npz"], "absent.npz: there is no such file"),
         (["x.onnx", *DATASET, "--resume", "x.onnx"], "not the progress of an evaluation"),
@@ -172,7 +172,7 @@ def test_an_interruption_before_anything_is_done(own):
     gate.open()
     _, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
-    assert error == "Error: interrupted; there is nothing yet to go on with\n"
+    assert error == "Error: interrupted; nothing was done yet that could be resumed\n"
     assert not list(own.glob("*.npz"))
 
 

@@ -61,7 +61,7 @@ def test_a_damaged_image_is_trouble(tmp_path, images):
     (tmp_path / "2.jpg").write_bytes(jpeg[:-500] + jpeg[-200:])
     ((found,), _) = check_images(tmp_path, images, 2, ignore)
     assert found.image_id == 102
-    assert "2.jpg: a damaged image: 'Corrupt JPEG data: " in found.error
+    assert "2.jpg: a damaged image: its decoder reports 'Corrupt JPEG data: " in found.error
 
 
 def test_images_in_folders_below(tmp_path, images):

@@ -160,7 +160,7 @@ def test_only_some_images(evaluator):
 
 def test_what_no_evaluation_can_rank_is_an_error():
     found = make_predictions([(0, 0, SQUARE, 0.8), (1, 0, SQUARE, math.nan)])
-    with pytest.raises(PicoDetError, match="1 of 2 detections are no numbers, first image 13"):
+    with pytest.raises(PicoDetError, match="1 of 2 detections are NaN or Inf, first image 13"):
         evaluate(TWO_BOXES, found)
     strange = replace(found, scores=np.ones(2), category_ids=np.array([2, 99]))
     with pytest.raises(PicoDetError, match=r"category_id not among the categories .*: 99$"):

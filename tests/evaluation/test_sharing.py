@@ -54,5 +54,5 @@ def test_also_where_the_first_of_them_has_done_nothing(make_request, baseline):
 
 def test_images_that_nobody_was_given_are_noticed(make_request, monkeypatch):
     monkeypatch.setattr(evaluator, "shard", lambda ranks, work: work[:-1])
-    with pytest.raises(EvaluationError, match="1 images were given to no process"):
+    with pytest.raises(EvaluationError, match="1 images were processed by no process"):
         detect(make_request())

@@ -69,7 +69,7 @@ def test_no_image_is_ever_drawn_on(model, tmp_path):
         cv2.imwrite(str(folder / "x.png"), cv2.imread(str(CAT)))
     before = (folders[1] / "x.png").read_bytes()
     for paths in ([folders[1]], folders):
-        with pytest.raises(OutputError, match="is one of the images itself"):
+        with pytest.raises(OutputError, match="is one of the input images"):
             run(model, paths, folders[1])
     assert (folders[1] / "x.png").read_bytes() == before
 

@@ -156,7 +156,7 @@ def test_rows_are_shared_out_by_their_numbers():
 
 @pytest.mark.parametrize("numbers", [[4], [5, 1], [2, 3], [5, 0]])
 def test_numbers_that_do_not_add_up_are_refused(numbers):
-    with pytest.raises(PicoDetError, match=r"5 rows and says that \["):
+    with pytest.raises(PicoDetError, match=r"5 rows and the counts \["):
         read_detections([ROWS, np.array(numbers)], 1)
 
 

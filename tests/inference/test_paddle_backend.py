@@ -148,7 +148,11 @@ def test_what_is_no_picodet(opened, outputs, more, expected):
     [
         (heads(score="inf"), {}, "not finite"),
         ([("rows", (1, 6), "inf"), ("numbers", (1,), 1)], {"inputs": NMS}, "not finite"),
-        ([("rows", (1, 6), 0), ("numbers", (1,), 3)], {"inputs": NMS}, r"1 rows and says that \[3"),
+        (
+            [("rows", (1, 6), 0), ("numbers", (1,), 3)],
+            {"inputs": NMS},
+            r"1 rows and the counts \[3",
+        ),
         (heads(), {"size": (32, 64)}, "for an image of 32x64"),
     ],
 )
