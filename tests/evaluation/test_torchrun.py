@@ -176,8 +176,8 @@ def wait_for_the_one_without_a_gate(port):
 @pytest.mark.parametrize(
     ("gated", "killed", "message"),
     [
-        (0, 0, "is gone"),  # what they meet at with it
-        (0, 1, "is gone"),  # it has finished and waits for the first
+        (0, 0, "has ended"),  # what they meet at with it
+        (0, 1, "has ended"),  # it has finished and waits for the first
         (1, 1, "process 1 of 2 is silent"),  # it is at work
     ],
     indirect=["gated"],
