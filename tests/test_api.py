@@ -69,6 +69,7 @@ def test_export_is_verified_and_stays_a_function(files, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_align(files):
     picodet.export(files / "model.pth", files / "heads.onnx", level="heads", overwrite=True)
     result = picodet.align(files / "heads.onnx", files / "model.pth")
@@ -104,6 +105,7 @@ def test_evaluate_restores_torchs_threads(files):
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_train(files, tmp_path):
     recipe = tmp_path / "short.yml"
     recipe.write_text(

@@ -133,6 +133,7 @@ def test_recordings_of_ppdet(run, recorded):
     assert_aligned(run, recorded, recorded / "summary.safetensors", recorded / "model.pth")
 
 
+@pytest.mark.slow
 def test_a_summary_is_small(recorded):
     path = recorded / "summary.safetensors"
     with Recording(path) as recording:

@@ -93,6 +93,7 @@ def with_channels_in_another_order(network):
     return other
 
 
+@pytest.mark.slow
 def test_one_color_raises_no_alarm(threads):
     """Both networks are right; compared with one or two perturbed runs, they seemed wrong."""
     ratios = []

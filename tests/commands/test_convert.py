@@ -257,6 +257,7 @@ class TestList:
         assert "29.0* " in result.output
         assert "*: mAP 0.5:0.95 in percent on the persons of COCO val2017" in result.output
 
+    @pytest.mark.slow
     @pytest.mark.usefixtures("folder")
     def test_for_machines(self):
         assert run("--json", "list.json", what=list_models).exit_code == 0

@@ -79,6 +79,7 @@ def test_it_trains_and_says_what_it_did(whole):
     assert [row["event"] for row in rows] == ["step", "evaluation", "evaluation"]
 
 
+@pytest.mark.slow
 def test_whatever_it_writes_is_declared(whole):
     """So that no other output of the command takes its place."""
     for path in whole[0].iterdir():

@@ -81,6 +81,7 @@ def test_a_number_that_was_written_as_a_decimal_is_the_same(proto, kind, name, v
     assert read(proto)
 
 
+@pytest.mark.slow
 def test_what_is_not_written_has_onnxs_default(proto):
     """A hard sigmoid of 0.2 and 0.5, which MobileNetV3 has and LCNet has not."""
     del nodes_of(proto, "HardSigmoid")[0].attribute[:]

@@ -46,6 +46,7 @@ def test_the_same_training_is_aligned(model, tmp_path):
     assert "gradients" in page.read_text()
 
 
+@pytest.mark.slow
 def test_another_weight_is_found_at_the_first_stage(tmp_path):
     def change(weights):
         weights["neck.conv_t.convs.0.bn.weight"][3] *= 1.01

@@ -50,6 +50,7 @@ def test_workers_change_nothing(dataset):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_batches_that_are_kept_stay_what_they_are(dataset):
     """Workers write into the same places again and again."""
     expected = [bits(batch) for batch in load(dataset, 0).epoch(0)]
@@ -135,6 +136,7 @@ def test_workers_end_with_a_trainer_that_is_killed(dataset):
         trainer.communicate(timeout=PATIENCE)
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_not_for_workers(dataset):
     loader = load(dataset, 1)
     batches = loader.epoch(0)
