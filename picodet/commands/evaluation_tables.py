@@ -138,7 +138,7 @@ def print_what_if(rows: Sequence[WhatIf], console: Console) -> None:
 
 
 def _print_classes(reports: Sequence[Report], per_class: bool, console: Console) -> None:
-    """All, or the ends of the list; what has nothing to find by name."""
+    """All, or the ends of the list; classes without ground truth by name."""
     if order := rank_classes(reports[0].classes):
         console.print(
             _classes(reports, order, few=not per_class and len(order) > 2 * NUM_SHOWN_ENDS)
@@ -146,7 +146,7 @@ def _print_classes(reports: Sequence[Report], per_class: bool, console: Console)
         console.print()
     if without := classes_without_gt(reports[0].classes):
         names = ", ".join(each.name for each in without)
-        console.print(data_text(f"nothing to find, left out of the means: {names}", "dim"))
+        console.print(data_text(f"no ground truth, left out of the means: {names}", "dim"))
 
 
 def _classes(reports: Sequence[Report], order: Sequence[int], few: bool) -> Table:
@@ -154,9 +154,9 @@ def _classes(reports: Sequence[Report], order: Sequence[int], few: bool) -> Tabl
     table = narrow_table()
     table.add_column("class", overflow="fold")
     if len(reports) == 1:
-        add_number_columns(table, ("AP", "AP50", "AP75", "AR", "to find", "detections"))
+        add_number_columns(table, ("AP", "AP50", "AP75", "AR", "GT", "detections"))
     else:
-        add_number_columns(table, (*(f"AP\n{header}" for header in _headers(reports)), "to find"))
+        add_number_columns(table, (*(f"AP\n{header}" for header in _headers(reports)), "GT"))
     for rank, i in enumerate(order):
         if few and rank == NUM_SHOWN_ENDS:
             table.add_row(

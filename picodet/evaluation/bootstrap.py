@@ -29,7 +29,7 @@ def paired_intervals(
 ) -> tuple[Interval, ...]:
     """AP of each other run minus that of the base, on the `images` of one and the same dataset.
 
-    NaN where the dataset has no box to find.
+    NaN where the dataset has no ground truth.
     """
     num_images = base.num_images
     if any(other.num_images != num_images for other in others):

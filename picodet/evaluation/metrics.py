@@ -111,7 +111,7 @@ AT_1, AT_10, AT_100 = range(3)  # detections per image and class
 
 @dataclass(frozen=True)
 class Metrics:
-    """Of one run; -1 stands for what has no box to find, as in pycocotools."""
+    """Of one run; -1 where there is no ground truth, as in pycocotools."""
 
     stats: tuple[float, ...]  # the twelve of report.STATS
     precision: np.ndarray  # [IoUs, RECALLS, categories, areas, limits on detections]
@@ -163,7 +163,7 @@ def class_results(
 
 
 def curves(metrics: Metrics, ious: Sequence[float] = (0.5, 0.75, 0.9)) -> Curves:
-    """Mean over the classes with boxes to find; zero where there are none."""
+    """Mean over the classes with ground truth; zero where there are none."""
     precision = metrics.precision[:, :, :, ALL, AT_100]
     has_gt = (precision > -1).all(axis=(0, 1))
     chosen = precision[[_iou_index(iou) for iou in ious]][:, :, has_gt]

@@ -12,14 +12,14 @@ STATS = (  # the twelve numbers in COCO's order
 
 @dataclass(frozen=True)
 class ClassResult:
-    """One class. AP and AR are NaN where it has no box to find; COCO leaves it out of the means."""
+    """One class; AP and AR are NaN without ground truth, and COCO leaves it out of the means."""
 
     name: str
     ap: float  # over IoU 0.50 to 0.95
     ap50: float
     ap75: float
     ar: float  # at 100 detections an image
-    num_gt: int  # boxes to find, crowds not counted
+    num_gt: int  # ground-truth boxes, crowds not counted
     detections: int
 
 

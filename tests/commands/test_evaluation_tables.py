@@ -82,7 +82,7 @@ def test_few_classes_are_all_shown_best_first():
     text = printed(REPORT)
     assert text.index("\ncat") < text.index("\nperson") < text.index("\ncup")
     assert cells(text, "cat")[1:] == ["0.61000", "0.82000", "0.66000", "0.72000", "9", "40"]
-    assert "nothing to find, left out of the means: toaster, hair drier" in text
+    assert "no ground truth, left out of the means: toaster, hair drier" in text
 
 
 def test_of_many_classes_the_ends_are_shown():
@@ -100,10 +100,10 @@ def test_of_many_classes_the_ends_are_shown():
 def test_a_dash_has_its_reason():
     text = printed(NOTHING_FOUND)
     assert cells(text, "ARs ")[-1] == NO_VALUE
-    assert "APs, ARs: no small box to find" in text
+    assert "APs, ARs: no small ground truth" in text
     assert cells(text, "interp 2 ")[-1] == NO_VALUE  # nothing was timed
     text = printed(NOTHING_TO_FIND)
-    assert "AP, AP50, AP75, AR1, AR10, AR100: no box to find" in text
+    assert "AP, AP50, AP75, AR1, AR10, AR100: no ground truth" in text
     assert text.rstrip().endswith(f"AP {NO_VALUE} (interp 2)")
 
 

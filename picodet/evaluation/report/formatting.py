@@ -64,7 +64,7 @@ def interval_verdict(ap_interval: Interval) -> str:
 def missing_reason(name: str) -> str:
     """The reason that is shown where one of the twelve numbers is a dash."""
     area = METRIC_SCOPES[name].area
-    return f"no {f'{area} ' if area != 'all' else ''}box to find"
+    return f"no {f'{area} ' if area != 'all' else ''}ground truth"
 
 
 def missing_reasons(stats: Sequence[float]) -> dict[str, list[str]]:
@@ -93,13 +93,13 @@ def format_times(report: Report) -> tuple[str, str]:
 
 
 def rank_classes(classes: Sequence[ClassResult]) -> list[int]:
-    """Where those with something to find stand, best first; names decide between equals."""
+    """Indices of the classes with ground truth, best first; equal ones by name."""
     known = (i for i, each in enumerate(classes) if not isnan(each.ap))
     return sorted(known, key=lambda i: (-classes[i].ap, classes[i].name))
 
 
 def classes_without_gt(classes: Sequence[ClassResult]) -> list[ClassResult]:
-    """Those with nothing to find, which COCO leaves out of the means."""
+    """The classes without ground truth, which COCO leaves out of the means."""
     return [c for c in classes if isnan(c.ap)]
 
 

@@ -48,11 +48,11 @@ def _words(meaning: MetricScope) -> str:
     return "<br>".join(word if same else f"<b>{word}</b>" for word, same in words)
 
 
-CLASS_HEADERS = ("AP", "AP50", "AP75", "AR", "to find", "detections")
+CLASS_HEADERS = ("AP", "AP50", "AP75", "AR", "ground truth", "detections")
 
 
 def classes(results: tuple[ClassResult, ...]) -> str:
-    """A row for each with boxes to find, best first; the others by name."""
+    """A row for each class with ground truth, best first; the others by name."""
     head = "".join(f'<th class="n">{header}</th>' for header in CLASS_HEADERS)
     rows = "".join(_row(results[i]) for i in rank_classes(results))
     markup = (
@@ -136,7 +136,7 @@ def _what_if(report: Report) -> str:
 
 def _curves(report: Report) -> str:
     caption = (
-        "Mean over the classes with boxes to find. Going down the list of detections, best score "
+        "Mean over the classes with ground truth. Going down the list of detections, best score "
         "first, recall is the share of the boxes found so far; the curve is the best precision "
         "at that recall or beyond, and its mean is the AP at that IoU."
     )

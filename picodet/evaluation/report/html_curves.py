@@ -16,10 +16,10 @@ def curves(curve_data: Curves) -> str:
     known = [
         (i, iou, line)
         for i, (iou, line) in enumerate(zip(curve_data.ious, curve_data.precision, strict=True))
-        if np.isfinite(line).all() and (line >= 0).all()  # COCO's -1: no class has a box to find
+        if np.isfinite(line).all() and (line >= 0).all()  # COCO's -1: no class has ground truth
     ]
     if not known:
-        return "<p>There is no box to find, so there is no curve.</p>"
+        return "<p>There is no ground truth, so there is no curve.</p>"
     lines = "".join(
         f'<path class="curve-{i % NUM_STYLES}" d="{_line(line)}"/>' for i, _, line in known
     )

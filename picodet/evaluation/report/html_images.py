@@ -66,9 +66,9 @@ def _positions(labeled_box: LabeledBox, size: tuple[int, int]) -> list[Label]:
 
 
 MEANINGS = {  # distinguished by color and by line style
-    "true_positives": "matches a box to find",
+    "true_positives": "matches a ground-truth box",
     "false_positives": "matches none",
-    "false_negatives": "a box to find that nothing matches",
+    "false_negatives": "a ground-truth box without a match",
 }
 KINDS = ("false_positives", "false_negatives", "true_positives")  # whose labels come first
 

@@ -25,7 +25,7 @@ BARE = replace(REPORT, classes=(), worst=(), what_if=(), notes=(), settings={}, 
 ALL = pytest.mark.parametrize(
     "report",
     [REPORT, NOTHING_TO_FIND, NOTHING_FOUND, BARE],
-    ids=["full", "nothing to find", "nothing found", "bare"],
+    ids=["full", "no ground truth", "nothing found", "bare"],
 )
 
 
@@ -89,12 +89,14 @@ def test_the_twelve_have_their_meaning():
 
 def test_a_dash_has_its_reason():
     text = render_html(NOTHING_FOUND)
-    assert f'<h3>APs</h3><p class="value">{NO_VALUE}</p><p class="why">no small box to find' in text
+    assert (
+        f'<h3>APs</h3><p class="value">{NO_VALUE}</p><p class="why">no small ground truth' in text
+    )
     assert text.count('<p class="why">') == 2
     text = render_html(NOTHING_TO_FIND)
     assert f"<h1>AP {NO_VALUE}</h1>" in text
     assert text.count(f'<p class="value">{NO_VALUE}</p>') == 12
-    assert "There is no box to find, so there is no curve." in text
+    assert "There is no ground truth, so there is no curve." in text
 
 
 def test_what_if_rows_say_difference_and_interval():
@@ -152,10 +154,10 @@ def test_classes_come_best_first_and_those_without_boxes_apart():
     text = render_html(REPORT).split("Classes, best first")[1].split("Worst images")[0]
     assert re.findall(r'scope="row">(\w+)', text) == ["cat", "person", "cup"]
     assert '<rect width="61.00%"/><line x1="82.00%" x2="82.00%"' in text
-    assert "2 classes have nothing to find" in text
+    assert "2 classes have no ground truth" in text
     assert "toaster (3), hair drier." in text
     one = replace(REPORT, classes=REPORT.classes[:1])
-    assert "nothing to find" not in render_html(one)
+    assert "no ground truth" not in render_html(one)
 
 
 def test_boxes_are_drawn_in_the_pixels_of_the_original():
