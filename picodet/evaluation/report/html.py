@@ -87,8 +87,8 @@ def _without_gt(results: list[ClassResult]) -> str:
     several = len(results) > 1
     return (
         f'<p class="without">{len(results)} class{"es have" if several else " has"} nothing to '
-        f"find in these images and {'are' if several else 'is'} left out of the means; in "
-        f"brackets, detections all the same: {names}.</p>"
+        f"truth in these images and {'are' if several else 'is'} left out of the means; in "
+        f"brackets, their detections: {names}.</p>"
     )
 
 
