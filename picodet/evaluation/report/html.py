@@ -86,7 +86,7 @@ def _without_gt(results: list[ClassResult]) -> str:
     )
     several = len(results) > 1
     return (
-        f'<p class="without">{len(results)} class{"es have" if several else " has"} nothing to '
+        f'<p class="without">{len(results)} class{"es have" if several else " has"} no ground '
         f"truth in these images and {'are' if several else 'is'} left out of the means; in "
         f"brackets, their detections: {names}.</p>"
     )
