@@ -87,7 +87,7 @@ BackboneConfig = ESNetConfig | LCNetConfig | MobileNetV3Config | ResNetConfig | 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What an image goes through before the network; mean and std are RGB, of values 0 to 1."""
+    """Preprocessing of an image; mean and std are RGB, of values from 0 to 1."""
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)

@@ -55,12 +55,12 @@ class SingleProcess:
 
 
 def shard(ranks: ProcessGroup, work: Sequence[T]) -> Sequence[T]:
-    """What is left to the process itself: each piece belongs to exactly one."""
+    """The part of the work of this process; each item belongs to exactly one."""
     return work[ranks.rank :: ranks.size]
 
 
 def local_processes() -> int:
-    """How many of them are on this machine."""
+    """The number of torchrun's processes on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 

@@ -37,12 +37,12 @@ class PicoDetError(Exception):
         super().__init__(one_line(message))
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json`; children add what they know."""
+        """The error as `--json` writes it; subclasses add their fields."""
         return {"error": str(self)}
 
 
 class Note(UserWarning):
-    """What somebody may want to know, and nothing is wrong; commands show it as a line."""
+    """A warning about nothing wrong, which commands print as a note."""
 
 
 class ImageWarning(Note):

@@ -18,7 +18,7 @@ from picodet.errors import OutputError
 
 
 def stat_or_none(path: Path) -> os.stat_result | None:
-    """Of what is there, behind links; None where nothing is.
+    """The status of a path, links resolved; None if nothing is there.
 
     Raises OutputError where that is unknown: a loop of links, a name that is too long.
     """
@@ -53,7 +53,7 @@ def check_writable(path: Path, overwrite: bool) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """The same for a folder that files are going to be written into; a new one is made."""
+    """Check a folder that files will be written into, and create a missing one."""
     found = stat_or_none(path)
     if found is None:
         _check_parent(path)
@@ -64,7 +64,7 @@ def check_folder(path: Path) -> None:
 
 
 def check_new_folder(path: Path, overwrite: bool) -> None:
-    """The same for a folder that appears as a whole; it may be there and empty."""
+    """Check a folder that will be created as a whole; it may exist and be empty."""
     check_folder(path)
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise OutputError(
@@ -109,7 +109,7 @@ FileIdentity = tuple[int, int] | tuple[int, int, str] | str
 
 
 def file_identity(path: Path) -> FileIdentity | None:
-    """What two names of one file share, whichever links lead to it; None where that is unknown.
+    """A key that all names of one file share, whichever links lead to it; None if unknown.
 
     Of a file that is not there yet: its folder and its name, in which case does not count.
     """
@@ -227,7 +227,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Of a file, a block at a time."""
+    """The SHA-256 of a file, read block by block."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -244,7 +244,7 @@ KINDS = {
 
 
 def regular_file(path: Path) -> Path:
-    """The same path, of a file that can be read to its end.
+    """The path itself, if it is a file that can be read to its end.
 
     Raises OSError for what is none: not there, a directory, a pipe, a device, a loop of symbolic
     links, a name that no file can have.
@@ -262,7 +262,7 @@ def regular_file(path: Path) -> Path:
 
 
 def unreadable_reason(path: Path) -> str | None:
-    """Why it cannot be read; None where it can, as far as its kind and name show."""
+    """The reason why a path cannot be read as a file; None if it can, as far as is known."""
     try:
         regular_file(path)
     except FileNotFoundError:

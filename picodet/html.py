@@ -31,17 +31,17 @@ def section(heading: str, content: str, says: str = "") -> str:
 
 
 def text(value: str) -> str:
-    """What comes from data, harmless in HTML: in an element as in an attribute."""
+    """Escape text from data for HTML, in an element or an attribute."""
     return escape(one_line(value))
 
 
 def svg_title(lines: Iterable[str]) -> str:
-    """What a drawing shows under the pointer."""
+    """The tooltip of an SVG element."""
     return f"<title>{chr(10).join(text(line) for line in lines)}</title>"
 
 
 def table(headers: Sequence[str], rows: str) -> str:
-    """In a box of its own that scrolls where the window is narrower; all arguments are HTML."""
+    """A table in a box that scrolls where the window is narrower; all arguments are HTML."""
     head = "".join(f"<th>{header}</th>" for header in headers)
     return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'

@@ -23,7 +23,7 @@ class OpenedModel:
     notes: tuple[str, ...]  # what was assumed
 
     def with_input_size(self, size: Size) -> "OpenedModel":
-        """With the reference's input size (height, width), if the file does not state its own.
+        """The candidate with the reference's input size (height, width), if it states none itself.
 
         Changes the config of the opened model.
         """

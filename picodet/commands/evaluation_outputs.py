@@ -35,7 +35,7 @@ from picodet.files import write_json, write_text
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the outcome goes."""
+    """Output files of an evaluation; its methods run one and write them."""
 
     out: Path | None
     html: Path | None
@@ -43,7 +43,7 @@ class Outputs:
     per_class: bool
 
     def files(self, interps: Sequence[int]) -> list[Path]:
-        """What is written beside what was named, one file for each of several interps."""
+        """Files that are written beside the named ones, one for each of several interps."""
         several = len(interps) > 1
         named = [path for path in (self.out, self.html) if path] if several else []
         files = [_named(path, _suffix(interp)) for path in named for interp in interps]

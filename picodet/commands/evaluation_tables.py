@@ -55,7 +55,7 @@ def print_reports(reports: Sequence[Report], per_class: bool, console: Console) 
 
 
 def data_text(value: str, style: str = "") -> Text:
-    """What comes from data, in one line and never as markup."""
+    """Text from data on one line, never read as markup."""
     return Text(one_line(value), style=style)
 
 

@@ -13,7 +13,7 @@ PACKAGES = ("torch", "onnx", "onnxruntime")
 
 
 def print_report(report: ExportReport, console: Console) -> None:
-    """What was written, what it takes and gives, and how far it is from torch."""
+    """Print the output's size, inputs and outputs, and its errors against torch."""
     used = ", ".join(f"{name} {report.versions[name]}" for name in PACKAGES)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)

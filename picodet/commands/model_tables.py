@@ -19,7 +19,7 @@ RIGHT_ALIGNED = ("input", "classes", "parameters", "AP")
 
 @dataclass(frozen=True)
 class ModelRow:
-    """What there is to know of an official model before it is fetched."""
+    """An official model as `picodet list` shows it."""
 
     name: str
     generation: str  # the heading it stands under
@@ -32,11 +32,11 @@ class ModelRow:
     config: str  # its path in PaddleDetection
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """The row as `--json` writes it."""
         return asdict(self)
 
     def cells(self, mark: str) -> tuple[str, ...]:
-        """As shown, in the order of the columns; `mark` is put behind the AP."""
+        """Text of each column; `mark` is appended to the AP."""
         size = "-" if self.input_size is None else f"{self.input_size[0]} x {self.input_size[1]}"
         return (
             *(self.name, size, str(self.num_classes), f"{self.parameters / 1e6:.2f} M"),
@@ -76,7 +76,7 @@ def print_models(rows: Sequence[ModelRow]) -> None:
 
 
 def rows() -> list[ModelRow]:
-    """In the order of `picodet.zoo.official`; parameters are counted, not looked up."""
+    """A row for each official model, in the order of `picodet.zoo.official`."""
     return [
         ModelRow(
             name=official.config.name,

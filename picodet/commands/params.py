@@ -41,7 +41,7 @@ class FilePath(click.ParamType):
 
 
 class InputPath(FilePath):
-    """What is read: a file, or a folder with all that is in it."""
+    """A path that is read: a file, or a folder with its content."""
 
     def declare(self, files: RunFiles, path: Path) -> None:
         """Declare the files that are read."""
@@ -70,7 +70,7 @@ class ImageFolder(InputPath):
 
 
 class CocoFolder(InputPath):
-    """As COCO has it; what else lies in it is not read."""
+    """A folder in COCO's layout; other files in it are not read."""
 
     def declare(self, files: RunFiles, path: Path) -> None:
         files.reads(path / "annotations")

@@ -37,7 +37,7 @@ class ConvertOptions:
 
 @dataclass(frozen=True)
 class FileHints:
-    """What a file states besides its tensors; None where it states nothing."""
+    """Facts that a file states besides its tensors; None for what it does not state."""
 
     name: str  # of the file or folder, without a suffix
     input_size: Size | None = None

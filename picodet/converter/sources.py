@@ -24,7 +24,7 @@ NamingScheme = Literal["ppdet", "mmdet", "picodet"]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where weights come from."""
+    """Origin of the weights."""
 
     path: Path  # of the file that holds them
     form: str  # for display

@@ -57,7 +57,7 @@ def to_paddle(weights: Mapping[str, np.ndarray], table: NameTable) -> PaddleStat
 
 
 def rename_tensors(weights: Mapping[str, np.ndarray], table: NameTable) -> dict[str, np.ndarray]:
-    """The same arrays by the table's `paddle` names. Raises ConversionError if one has none."""
+    """The arrays by the table's `paddle` names. Raises ConversionError if one has none."""
     there = {name: table.to_paddle(name) for name in weights}
     if unknown := [name for name, translation in there.items() if translation is None]:
         raise ConversionError(

@@ -11,7 +11,7 @@ BLOCK_BYTES = 1 << 20  # bytes
 
 
 class ImageChecksum(NamedTuple):
-    """What is remembered of one image. A size of -1: it was not there, or not readable."""
+    """Size in bytes and checksum of an image file; size -1 if it could not be read."""
 
     size: int  # bytes
     crc: int  # CRC-32: against accidents, not against somebody who wants to deceive
@@ -21,7 +21,7 @@ UNKNOWN_CHECKSUM = ImageChecksum(-1, 0)
 
 
 def image_checksum(path: Path) -> ImageChecksum:
-    """Of a file; UNKNOWN of whatever else there is, or of nothing."""
+    """The checksum of a file; UNKNOWN for anything else, or a missing file."""
     size = crc = 0
     try:
         if not path.is_file():
@@ -36,7 +36,7 @@ def image_checksum(path: Path) -> ImageChecksum:
 
 
 def describe_change(before: ImageChecksum, now: ImageChecksum) -> str:
-    """In words, for an error; "" where they are the same or one of them is unknown."""
+    """A change as text for an error; "" if both are the same or one is unknown."""
     if before == now or UNKNOWN_CHECKSUM in (before, now):
         return ""
     return (

@@ -110,7 +110,7 @@ class JsonColumns:
         return self._column(key, [row.get(key, 0) for row in self._rows], _flags, "0 or 1")
 
     def count_missing(self, key: str) -> int:
-        """How many have no such key."""
+        """The number of objects without this key."""
         self._check_objects()
         return sum(key not in row for row in self._rows)
 

@@ -54,7 +54,7 @@ def kernels_differ(interp: int, dtype: str = "uint8") -> bool:
 
 
 def describe_kernels(kernels: ResizeKernels) -> str:
-    """For people: "portable (IPP off)", or "native (IPP AVX2)"."""
+    """The kernels as text: "portable (IPP off)", or "native (IPP AVX2)"."""
     with use_kernels(kernels):
         uses_ipp = cv2.ipp.useIPP()
     version = cv2.ipp.getIppVersion().split(" ")  # "ippIP AVX2 (l9) 2026.0.0 (-) ..": what and for

@@ -30,7 +30,7 @@ POLL_INTERVAL = 0.05  # seconds between two looks at a lock that somebody else h
 
 @dataclass(frozen=True)
 class CacheRecord:
-    """What was written down on first use."""
+    """Size, SHA-256 and version of a file, recorded on first use."""
 
     url: str
     size: int
@@ -68,14 +68,14 @@ def cache_folder(platform: str = sys.platform) -> Path:
 
 
 def cache_entry(url: str, cache: Path) -> CacheEntry:
-    """Where the file of a URL lies or will lie; two URLs never share a place."""
+    """The place of a URL's file in the cache; two URLs never share one."""
     name = PurePosixPath(unquote(urlsplit(url).path)).name
     name = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[-100:].lstrip(".") or "file"
     return CacheEntry(cache / hashlib.sha256(url.encode()).hexdigest()[:12] / name)
 
 
 def read_record(entry: CacheEntry) -> CacheRecord | None:
-    """None before first use."""
+    """The record of a file; None before first use."""
     path = entry.sibling(".json")
     try:
         record = CacheRecord(**json.loads(path.read_bytes()))
@@ -127,7 +127,7 @@ def read_cached(
 
 
 def write_record(entry: CacheEntry, record: CacheRecord) -> None:
-    """For all later uses."""
+    """Record a file on first use, for all later uses."""
     write_json(entry.sibling(".json"), asdict(record))
 
 
@@ -144,7 +144,7 @@ def content_problem(path: Path) -> str | None:
 
 @contextmanager
 def raise_output_error(path: Path) -> Iterator[None]:
-    """What the disk refuses is an OutputError."""
+    """Context manager that turns an OSError into an OutputError."""
     try:
         yield
     except OSError as error:

@@ -20,7 +20,7 @@ class RetryableError(Exception):
 
 
 class ChangedFileError(RetryableError):
-    """What came in earlier attempts is no beginning of what the server has now."""
+    """The server's file has changed since an earlier attempt."""
 
 
 class UnexpectedResponseError(Exception):
@@ -33,7 +33,7 @@ class UnexpectedResponseError(Exception):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """Which version of a file a server has."""
+    """The version of a file on a server."""
 
     size: int
     validator: str | None  # the ETag or Last-Modified, which identifies its version
@@ -41,7 +41,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class PartialResponse:
-    """What comes of a file, `start` being the first byte."""
+    """A response with a part of a file, from byte `start` on."""
 
     start: int
     source: RemoteFile
@@ -49,7 +49,7 @@ class PartialResponse:
     timeout: float
 
     def blocks(self) -> Iterator[bytes]:
-        """What is announced and not a byte more, as it comes."""
+        """The announced bytes, block by block, and not a byte more."""
         done = self.start
         while done < self.source.size:
             with _network_errors(self.timeout):
@@ -66,7 +66,7 @@ class PartialResponse:
 def request(
     url: str, offset: int, source: RemoteFile | None, timeout: float
 ) -> Iterator[PartialResponse]:
-    """For a file, or for what comes after the first `offset` bytes of `source`.
+    """Request a file, or what follows the first `offset` bytes of `source`.
 
     Starts at `offset`, or at 0 if the server cannot send parts or has another file by now.
     """

@@ -25,7 +25,7 @@ MAX_WORST = 10  # pairs that are shown
 
 @dataclass(frozen=True)
 class DifferenceStats:
-    """Of absolute differences; zero where nothing is paired."""
+    """Statistics of absolute differences; zero if nothing is paired."""
 
     mean: float
     p99: float  # 99 % are not greater
@@ -49,7 +49,7 @@ class MatchedPair:
 
 @dataclass(frozen=True)
 class PredictionComparison:
-    """What B has of A."""
+    """The comparison of predictions B with predictions A."""
 
     stats_a: tuple[float, ...]  # the twelve of report.STATS
     stats_b: tuple[float, ...]

@@ -62,7 +62,7 @@ VALID, WRONG_SIZE, UNUSABLE = range(3)
 
 @dataclass(frozen=True)
 class UsableDataset:
-    """What is left when bad images are left out."""
+    """The dataset without corrupt images."""
 
     annotations: Annotations
     checksums: dict[int, ImageChecksum]  # of each image of the dataset, by its id

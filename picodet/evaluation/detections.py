@@ -64,13 +64,13 @@ def describe_coverage(
 
 
 def predictions_from_rows(rows: np.ndarray) -> Predictions:
-    """Of rows [N, 7] float64: image id, category id, score, and the box."""
+    """Predictions from rows [N, 7] float64: image id, category id, score, and the box."""
     image_ids, category_ids = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
     return Predictions(image_ids, category_ids, rows[:, 3:].copy(), rows[:, 2].copy())
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """In COCO's format, every number as exact as it is; replaces what is there."""
+    """Write a predictions file in COCO's format, with exact numbers. Replaces an existing file."""
     check_finite(predictions)
     with atomic_write(path) as temporary, temporary.open("w", encoding="ascii") as file:
         file.write("[")

@@ -122,7 +122,7 @@ def default_threads() -> int:
 
 
 def progress_path(out: Path | None) -> Path:
-    """Where an interrupted run leaves what it has."""
+    """The file in which an interrupted run saves its progress."""
     return out.with_name(out.stem + SUFFIX) if out else Path("picodet-eval" + SUFFIX)
 
 

@@ -89,7 +89,7 @@ def make_batches(images: Sequence[ImageInfo], size: int) -> list[Sequence[ImageI
 def detect_batches(
     detect: BatchDetector, batches: Sequence[Sequence[ImageInfo]], threads: int
 ) -> Iterator[tuple[Sequence[ImageInfo], list[np.ndarray]]]:
-    """Each group with its rows, in the order of the groups."""
+    """Yield each group of images with its rows, in the order of the groups."""
     remaining = iter(batches)
     pending: deque[tuple[Sequence[ImageInfo], Future[list[np.ndarray]]]] = deque()
     pool = ThreadPoolExecutor(threads)

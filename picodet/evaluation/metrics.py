@@ -18,7 +18,7 @@ from picodet.evaluation.schema import ClassResult, Curves
 
 
 def by_hotcoco(annotations: Annotations, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """As COCOeval has them: precision [10, 101, K, 4, 3], recall [10, K, 4, 3]."""
+    """COCOeval's arrays by hotcoco: precision [10, 101, K, 4, 3], recall [10, K, 4, 3]."""
     from hotcoco import COCO, COCOeval  # noqa: PLC0415
 
     ground_truth = annotations.ground_truth
@@ -45,7 +45,7 @@ def by_hotcoco(annotations: Annotations, predictions: Predictions) -> tuple[np.n
 def by_pycocotools(
     annotations: Annotations, predictions: Predictions
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As COCOeval has them; what it prints is not shown."""
+    """COCOeval's arrays by pycocotools, without its printing."""
     from pycocotools.coco import COCO  # noqa: PLC0415
     from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
 
@@ -111,7 +111,7 @@ AT_1, AT_10, AT_100 = range(3)  # detections per image and class
 
 @dataclass(frozen=True)
 class Metrics:
-    """Of one run; -1 where there is no ground truth, as in pycocotools."""
+    """The numbers of one run; -1 where there is no ground truth, as in pycocotools."""
 
     stats: tuple[float, ...]  # the twelve of report.STATS
     precision: np.ndarray  # [IoUs, RECALLS, categories, areas, limits on detections]

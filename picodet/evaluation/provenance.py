@@ -20,7 +20,7 @@ def provenance_path(predictions: Path) -> Path:
 
 
 def write_provenance(predictions: Path, report: Report) -> None:
-    """Nothing beside a device or a pipe. Raises OutputError where it cannot be written."""
+    """Write the settings beside a predictions file. Raises OutputError if that fails."""
     if not predictions.is_file():
         return
     content = {
@@ -34,7 +34,7 @@ def write_provenance(predictions: Path, report: Report) -> None:
 
 
 def read_settings(predictions: Path) -> dict[str, str]:
-    """Nothing where no such file is there, or one of other detections, or anything else."""
+    """The settings beside a predictions file; {} if there are none, or of other detections."""
     path = provenance_path(predictions)
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:

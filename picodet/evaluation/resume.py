@@ -23,7 +23,7 @@ ImageChecksums = Mapping[int, tuple[str, ImageChecksum]]  # file and content of 
 
 
 def part_path(path: Path, rank: int) -> Path:
-    """Where process number `rank` of several leaves its part."""
+    """The progress file of process number `rank` of several."""
     return path if rank == 0 else path.with_name(f"{path.name}.rank{rank}")
 
 
@@ -34,7 +34,7 @@ def find_parts(path: Path) -> list[Path]:
 
 
 def remove_progress(path: Path) -> None:
-    """Of all processes."""
+    """Remove the progress files of all processes."""
     for part in find_parts(path):
         part.unlink(missing_ok=True)
 

@@ -20,7 +20,7 @@ OTHER_KERNELS: dict[ResizeKernels, ResizeKernels] = {"native": "portable", "port
 
 @dataclass(frozen=True)
 class InputSettings:
-    """How an image becomes the network's input."""
+    """The settings of preprocessing."""
 
     interp: int  # OpenCV's number
     as_float: bool = False  # resized as float32: neither rounded nor kept within 0 .. 255
@@ -29,7 +29,7 @@ class InputSettings:
 
     @property
     def dtype(self) -> str:
-        """Of what is resized."""
+        """Dtype of the array that is resized."""
         return "float32" if self.as_float else "uint8"
 
     @property
@@ -59,7 +59,7 @@ class EvalSettings:
     name: str = "as asked"
 
     def describe(self) -> dict[str, str]:
-        """In words, for reports."""
+        """The settings as text, for reports."""
         input_settings, postprocessing = self.input_settings, self.postprocessing
         interp = input_settings.interp
         return {

@@ -26,7 +26,7 @@ class ImageErrors:
 def rank_worst_images(
     matching: Matching, min_score: float = 0.3, count: int = 12
 ) -> tuple[ImageErrors, ...]:
-    """Those with most wrong and missed boxes, of detections with this score or a better one.
+    """The images with the most false positives and negatives, of detections from this score on.
 
     Fewer than `count` where the others have none.
     """

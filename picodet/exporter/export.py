@@ -25,7 +25,7 @@ Shapes = dict[str, list[int | str]]  # of inputs or outputs; a side that is not 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written."""
+    """The report of an export."""
 
     source: str
     output: str

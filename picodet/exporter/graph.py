@@ -40,7 +40,7 @@ class FeatureMap:
 
 @dataclass(frozen=True)
 class PredictedMaps:
-    """What the predictors say, level after level, finest first."""
+    """Names of the predictors' outputs, level after level, finest first."""
 
     logits: tuple[FeatureMap, ...]  # of classes, before the sigmoid
     reg: tuple[FeatureMap, ...]  # 4 * bins channels, before the softmax: left, top, right, bottom
@@ -79,7 +79,7 @@ class _GraphBuilder:
             self.maps[Source(i)] = self._other(i, first, others)
 
     def predicted(self) -> PredictedMaps:
-        """What the head returns, in the order of its fields."""
+        """Names of the head's outputs, in the order of its fields."""
         (head,) = (call for call in self.calls if call.path == "head")
         maps = [self.maps[source] for source in head.outputs]
         parts = [tuple(maps[i : i + len(STRIDES)]) for i in range(0, len(maps), len(STRIDES))]

@@ -107,11 +107,11 @@ class OnnxBuilder:
         return list(names)
 
     def subgraph(self) -> "OnnxBuilder":
-        """For a branch of an If: it takes tensors from around, constants among them."""
+        """A builder for a branch of an If, which can use outer tensors and constants."""
         builder = OnnxBuilder(self.opset)
         builder.constants = self.constants
         return builder
 
     def build_branch(self, output: str) -> onnx.GraphProto:
-        """What an inner writer wrote."""
+        """The graph that an inner builder has written."""
         return helper.make_graph(self.nodes, output, [], [onnx.ValueInfoProto(name=output)])

@@ -52,7 +52,7 @@ SQUARED_SUFFIX = " squared"
 
 @dataclass(frozen=True)
 class Verification:
-    """How far a file is from torch."""
+    """The errors of a file against torch."""
 
     differences: dict[str, Difference]  # the worst of all runs, of each output, or of its square
     runs: int

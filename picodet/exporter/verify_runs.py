@@ -47,7 +47,7 @@ class DetectionRun:
         return outputs | nms_inputs, self.expected_detections(nms_inputs, inputs)
 
     def expected_detections(self, nms_inputs: Arrays, inputs: VerifyInputs) -> Arrays:
-        """What our own NMS keeps of boxes [B, A, 4] and scores [B, C, A]: rows [N, 6], nums [B]."""
+        """picodet's NMS of boxes [B, A, 4] and scores [B, C, A]: rows [N, 6] and nums [B]."""
         options, factors = self.options, inputs.scale_factors
         if options.single_input:
             factors = np.ones_like(factors)
@@ -67,7 +67,7 @@ def _feed(inputs: VerifyInputs) -> dict[str, np.ndarray]:
 
 
 def count_shared_rows(ours: Arrays, theirs: Arrays, allowed: np.ndarray) -> int:
-    """How many of their rows ours has too, one to one.
+    """The number of rows of `theirs` that `ours` has too, one to one.
 
     Same class, and score and sides [5] within what is allowed.
     """

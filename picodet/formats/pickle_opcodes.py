@@ -82,7 +82,7 @@ class OpcodeReader:
         self.data, self.position, self.wide_text = data, position, wide_text
 
     def instructions(self) -> Iterator[tuple[bytes, Any]]:
-        """Each opcode with its operand; None for an opcode without one."""
+        """Yield each opcode with its operand; None for an opcode without one."""
         instruction = b""
         while instruction != pickle.STOP:
             instruction = self._take(1)

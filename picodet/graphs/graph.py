@@ -65,7 +65,7 @@ class Graph:
 
 
 def canonicalize(graph: Graph) -> Graph:
-    """The same network in one spelling, up to its outputs or, if it has one, to its NMS.
+    """The same network in canonical operators, up to its outputs or, if it has one, to its NMS.
 
     Raises GraphError for a graph that is none: a tensor made twice, or from nothing or what comes
     later, or a convolution without a constant weight.

@@ -19,7 +19,7 @@ MAX_INFO_BYTES = 4_000_000  # bytes; S-416's has 60,000
 
 @dataclass(frozen=True)
 class InferenceFolder:
-    """What an inference folder holds."""
+    """The content of an inference folder."""
 
     file: Path  # the program's
     weights: Path

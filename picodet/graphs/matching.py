@@ -94,7 +94,7 @@ def match_networks(
 
 
 def find_predictors(operators: Sequence[Operator]) -> list[int]:
-    """What the heads put out: a convolution that no other follows, with what belongs to it.
+    """The predictors: convolutions that no other follows, with what belongs to them.
 
     That is a batch norm, and in a head of 2021 the split into classes and sides.
     """

@@ -31,7 +31,7 @@ class Setting(NamedTuple):
 
 
 class OperatorSpec(NamedTuple):
-    """How an operator is written; what is not named is of no interest."""
+    """How Paddle writes an operator; attributes that are not named are ignored."""
 
     kind: str
     names: tuple[str, ...]  # in both forms; without the _ of those that work in place
@@ -158,7 +158,7 @@ SPEC_BY_NAME = {name: spec for spec in OPERATOR_SPECS for name in spec.names}
 
 
 def find_spec(name: str) -> OperatorSpec | None:
-    """None for an operator that keeps its own name."""
+    """The spec of an operator; None for one that keeps its own name."""
     return SPEC_BY_NAME.get(name.rstrip("_"))
 
 

@@ -20,7 +20,7 @@ NON_FINITE = {"NaN": nan, "INF": inf, "-INF": -inf}  # numbers that JSON has not
 
 
 class PirValue(NamedTuple):
-    """What an operator makes; number 0 stands for nothing."""
+    """A value that an operator makes; number 0 stands for none."""
 
     number: int
     dtype: str = ""  # t_f32; nothing of a list

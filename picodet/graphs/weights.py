@@ -18,14 +18,14 @@ BATCH_NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 
 @dataclass(frozen=True)
 class GraphWeights:
-    """As the graph has them: by our names, and of each folded pair one weight and one bias."""
+    """Weights of a graph by picodet's names; a folded pair has one weight and one bias."""
 
     single: Mapping[str, np.ndarray]
     folded: Mapping[str, tuple[np.ndarray, np.ndarray]]  # by the path of the convolution
     norms: Mapping[str, str]  # path of a folded convolution -> of its batch norm
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Of a model that computes the same: batch norms that were folded only add the bias."""
+        """The state_dict of an equivalent model; batch norms that were folded only add the bias."""
         state_dict = dict(self.single)
         for conv, (weight, bias) in self.folded.items():
             ones = np.ones(len(bias), np.float32)

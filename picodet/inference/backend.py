@@ -16,7 +16,7 @@ OutputFormat = Literal["heads", "boxes", "detections"]  # how far a file goes by
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What has to be known to run a network and to read its outputs."""
+    """The inputs, outputs, preprocessing and classes of a model."""
 
     name: str  # for people: the file's, or the official one
     output_format: OutputFormat
@@ -27,7 +27,7 @@ class ModelSpec:
     notes: tuple[str, ...] = ()  # what was assumed because the file does not say it
 
     def class_name(self, label: int) -> str:
-        """For people; a number where there is no name."""
+        """The name of a class; its number if it has none."""
         return self.classes[label] if self.classes else f"class {label}"
 
 
@@ -40,7 +40,7 @@ def check_size(file: Path, size: tuple[int, int]) -> None:
 
 
 class ModelInputs(NamedTuple):
-    """What goes into a network."""
+    """A preprocessed batch."""
 
     images: np.ndarray  # [B, 3, H, W] float32, preprocessed
     scale_factors: np.ndarray  # [B, 2] float32, (y, x): size of the input over that of the image

@@ -21,7 +21,7 @@ SCALE_FACTOR = "scale_factor"
 
 @dataclass(frozen=True)
 class OnnxModelSpec:
-    """How a file is fed and read."""
+    """The names and forms of a file's inputs and outputs."""
 
     spec: ModelSpec
     image_input: str  # name of the input that takes the image
@@ -38,7 +38,7 @@ class OnnxModelSpec:
     def read(
         self, outputs: Sequence[np.ndarray], inputs: ModelInputs
     ) -> Sequence[Candidates] | Sequence[Detections]:
-        """What the outputs, in the file's order, say."""
+        """Decode the outputs, given in the file's order."""
         if self.spec.output_format == "heads":
             height, width = inputs.images.shape[2:]
             return output_formats.read_heads(outputs, (height, width), self.project)

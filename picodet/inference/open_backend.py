@@ -17,7 +17,7 @@ CONVERTED_NOTE = (
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """How a file is to be run, where there is a choice."""
+    """Options on how a model is run."""
 
     backend: str = "onnxruntime"  # of an ONNX file
     device: str = "cpu"  # torch's, of a model in torch
@@ -29,7 +29,7 @@ class RuntimeOptions:
 
     @property
     def precision(self) -> str:
-        """In words."""
+        """The precision as text."""
         return "float64" if self.float64 else "float32"
 
 

@@ -41,7 +41,7 @@ def recognize_format(file: str, shapes: Sequence[Shape]) -> OutputFormat:
 
 
 def count_classes(output_format: OutputFormat, shapes: Sequence[Shape]) -> int | None:
-    """How many classes the scores have; None where the shapes do not show it."""
+    """The number of classes of the scores; None where the shapes do not show it."""
     if output_format == "heads":
         return shapes[0][2]
     return shapes[1 - _boxes_index(shapes)][1] if output_format == "boxes" else None
@@ -81,7 +81,7 @@ def read_boxes(outputs: Sequence[np.ndarray]) -> list[Candidates]:
 
 
 def read_detections(outputs: Sequence[np.ndarray], batch: int) -> list[Detections]:
-    """In ppdet's order, whatever the runtime's NMS has; Paddle writes no detection as class -1."""
+    """Detections in ppdet's order, whichever order the runtime has."""
     rows = outputs[0]
     if not np.isfinite(rows).all():
         raise PicoDetError(NOT_FINITE)

@@ -65,7 +65,7 @@ class Integral(nn.Module):
 
 
 def make_towers(channels: int, num_convs: int, num_levels: int) -> nn.ModuleList:
-    """For each level depthwise-separable convolutions without activations: dw0, pw0, dw1 .."""
+    """For each level a tower of convolutions, without activations: dw0, pw0, dw1, pw1 .."""
     return nn.ModuleList(
         nn.ModuleDict(
             {

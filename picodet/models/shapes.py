@@ -14,7 +14,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @lru_cache(maxsize=64)
 def shapes_of(config: ModelConfig, kind: Kind) -> tuple[Shapes, int]:
-    """Of the state_dict, in its order, and how many learnable parameters there are."""
+    """Shapes of a state_dict in its order, and the number of learnable parameters."""
     with torch.device("meta"):
         model = (
             PicoDet(config)

@@ -15,7 +15,7 @@ NMS_PRE = 1000  # anchor points per level that 2.3 keeps (nms_pre of its configs
 
 @dataclass(frozen=True)
 class Postprocessing:
-    """How candidates become detections; the defaults are those of ppdet's PicoDet configs.
+    """Settings of the post-processing; the defaults are those of ppdet's PicoDet configs.
 
     "ppdet-2.3" is what the AP of the 2021 models was published with: of each level only the best
     1,000 anchor points are kept, and boxes are clipped to the image (release/2.3,
@@ -52,7 +52,7 @@ class Detections:
         return len(self.boxes)
 
     def above(self, score: float) -> "Detections":
-        """Those whose score is greater."""
+        """The detections with a greater score."""
         kept = self.scores > score
         return Detections(self.boxes[kept], self.scores[kept], self.classes[kept])
 
@@ -75,7 +75,7 @@ def apply_nms(
     score_threshold: float = Postprocessing.score_threshold,
     iou_threshold: float = Postprocessing.iou_threshold,
 ) -> Detections:
-    """What NMS keeps of one image.
+    """Detections of one image after NMS.
 
     scale_factor is (y, x): size of the network's input over size of the image. Boxes are scaled
     before they are compared and are not clipped (pico_head.py:418-440).

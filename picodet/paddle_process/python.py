@@ -119,7 +119,7 @@ def last_error_line(errors: IO[Any]) -> str:
 
 
 def missing_package_message(path: Path, package: str, python: Path | None) -> str:
-    """How to install a missing package; only a `.pdparams` needs ppdet."""
+    """A message on how to install a missing package; only a `.pdparams` needs ppdet."""
     install = INSTALL["paddle" if path.is_dir() else "ppdet"]
     return (
         f"{path}: needs {package}, which {interpreter(python)} does not have. In a separate "

@@ -4,7 +4,7 @@ PIP_NAMES = {"google": "protobuf", "yaml": "PyYAML", "cv2": "opencv-python-headl
 
 
 def import_error_message(error: ImportError) -> str:
-    """Why something could not be imported: what is missing and how it is installed, or its error.
+    """Why an import failed: the missing package and how to install it, or the error.
 
     A package that is there and broken is not missing; installing it again may not help.
     """

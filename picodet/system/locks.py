@@ -17,7 +17,7 @@ MAX_BYTES = 200  # of what is written into one
 
 
 class Lock:
-    """Of one process, until `release`."""
+    """A lock of one process, until `release`."""
 
     def __init__(self, path: Path, file: IO[bytes] | None) -> None:
         self._path, self._file = path, file

@@ -27,7 +27,7 @@ MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, bytes
 
 
 def available_cores() -> int:
-    """Those that this process may use; where that cannot be asked, those of the machine."""
+    """The number of cores that this process may use, or of the machine if that is unknown."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -58,7 +58,7 @@ def try_lock(file: IO[bytes]) -> bool:
 
 
 def worker_context(preloaded: str) -> BaseContext:
-    """How worker processes start: never as a fork, which may hang where torch has its threads.
+    """The context that starts worker processes: never a fork, which may hang with torch's threads.
 
     preloaded: a module that all of them need.
     """
@@ -70,7 +70,7 @@ def worker_context(preloaded: str) -> BaseContext:
 
 
 def end_with_parent() -> None:
-    """In a worker process: watch the pipe of who started it, and end when that has ended.
+    """End this worker process when the process that started it has ended.
 
     Its parent for the system is the forkserver, which lives as long as its workers.
     """

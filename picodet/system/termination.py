@@ -26,7 +26,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def exit_code(error: BaseException | None) -> int:
-    """As a shell has it of a command that this interrupt has ended."""
+    """The exit code, as a shell has it, of a command that this interrupt has ended."""
     return SIGNAL_EXIT_BASE + (error.number if isinstance(error, Terminated) else signal.SIGINT)
 
 

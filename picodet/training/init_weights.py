@@ -53,7 +53,7 @@ def paddle_normal(conv: nn.Conv2d, generator: Generator) -> None:
 
 
 def head_normal(conv: nn.Conv2d, generator: Generator) -> None:
-    """Of the head's towers and predictors: normal, standard deviation 0.01."""
+    """Init of the head's towers and predictors: normal, standard deviation 0.01."""
     conv.weight.normal_(0, TOWER_STD, generator=generator)
 
 

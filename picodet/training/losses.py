@@ -27,7 +27,7 @@ class Losses(NamedTuple):
 
     @property
     def total(self) -> Tensor:
-        """What is minimized."""
+        """The loss that is minimized."""
         return self.vfl + self.giou + self.dfl
 
 

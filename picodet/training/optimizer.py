@@ -105,7 +105,7 @@ class MomentumSGD:
         self.sgd.zero_grad(set_to_none=True)
 
     def momentum_buffers(self) -> dict[str, Tensor]:
-        """By parameter name; without parameters that were never updated."""
+        """Momentum buffers by parameter name; without parameters that were never updated."""
         return {
             name: self.sgd.state[parameter]["momentum_buffer"]
             for group in self.sgd.param_groups

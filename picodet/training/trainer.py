@@ -36,7 +36,7 @@ from picodet.training.step import Stepper, StepResult
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a finished training gives."""
+    """The result of a finished training."""
 
     epochs: int
     iterations: int
@@ -45,7 +45,7 @@ class TrainResult:
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """As `picodet-train --json` writes it."""
+        """The result as `picodet-train --json` writes it."""
         best = self.best
         return {
             "epochs": self.epochs,

@@ -143,7 +143,7 @@ CONFIGS = {official.config.name: official.config for official in OFFICIAL}
 
 
 def published_url(name: str) -> str | None:
-    """Where the weights of an official model are; None for a name that is none.
+    """The URL of an official model's weights; None for any other name.
 
     Raises PicoDetError for a model whose weights are nowhere published.
     """

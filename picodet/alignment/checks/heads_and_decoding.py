@@ -66,7 +66,7 @@ def head_output_by_layer(output: AnyHeadOutput) -> dict[str, Tensor]:
 
 
 def to_float64(output: AnyHeadOutput) -> AnyHeadOutput:
-    """The same numbers in float64."""
+    """The outputs in float64."""
     return type(output)(*(tuple(x.double() for x in part) for part in output))
 
 

@@ -25,7 +25,7 @@ Answers = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class ImageProbeResult:
-    """What differs, and how much the kernels differ where the reference has others."""
+    """Differing image probes, and how much the kernels differ if the reference has others."""
 
     findings: tuple[Finding, ...]
     kernels: str

@@ -146,7 +146,7 @@ def _describe_row(row: tuple[float, ...]) -> str:
 
 
 def describe_end_to_end(kept: np.ndarray, expected: np.ndarray) -> str:
-    """How many of the reference's boxes the whole pipeline keeps too, and how near they are."""
+    """The number of the reference's boxes that the whole pipeline keeps too, and their distance."""
     distances = np.abs(kept[:, None, 2:] - expected[None, :, 2:]).max(axis=2)
     distances[kept[:, None, 0] != expected[None, :, 0]] = np.inf
     pairs: list[tuple[int, int]] = []

@@ -48,7 +48,7 @@ class KernelResults:
         return max(float((kernel != self.kernels["portable"]).mean()) for kernel in self.with_exact)
 
     def num_differing(self, reference: np.ndarray) -> int:
-        """In how many values the nearest kernel differs."""
+        """The number of values in which the nearest kernel differs."""
         return min(int((reference != kernel).sum()) for kernel in self.with_exact)
 
 
@@ -117,7 +117,7 @@ def explain_mismatch(
 
 
 def describe_difference(pixels: np.ndarray, reference: np.ndarray) -> str:
-    """How much the outputs of two kernels differ, in words."""
+    """The difference between the outputs of two kernels, as text."""
     levels = int(np.abs(pixels.astype(np.float64) - reference).max())
     differing_share = float((pixels != reference).mean())
     unit = "gray level" if levels == 1 else "gray levels"

@@ -22,7 +22,7 @@ SIDE_NAMES = {True: "the model", False: "the reference"}
 
 @dataclass(frozen=True)
 class ScoreAdjustment:
-    """Which side adds the epsilon, and whether squares are compared; by default nothing changes."""
+    """Where the score epsilon is added, and whether squares are compared; default: nowhere."""
 
     candidate_adds: bool = True  # whether it adds SCORE_EPSILON under the root
     reference_adds: bool = True

@@ -41,7 +41,7 @@ class Cause(NamedTuple):
 
 
 def group_by_cause(differences: Sequence[WeightDifference]) -> list[Finding]:
-    """Each common cause as one finding, then what none explains, each by itself."""
+    """Findings: each common cause as one, then those that none explains."""
     findings, remaining = [], list(differences)
     while cause := common_cause(
         {str(i): (d.model, d.reference) for i, d in enumerate(remaining) if d.reference is not None}
@@ -65,7 +65,7 @@ def group_by_cause(differences: Sequence[WeightDifference]) -> list[Finding]:
 
 
 def common_cause(pairs: Pairs) -> Cause | None:
-    """What explains at least half of the tensors, all of which differ, and MIN_TENSORS of them."""
+    """A cause that explains at least half of the differing tensors, and at least MIN_TENSORS."""
     if len(pairs) < MIN_TENSORS:
         return None
     explained = defaultdict(list)

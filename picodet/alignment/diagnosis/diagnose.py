@@ -38,7 +38,7 @@ def diagnose(
     findings: Sequence[Finding],
     find_failing_layers: FindFailingLayers = failing_layers,
 ) -> tuple[Layer, ...]:
-    """The same layers; the guilty ones with a diagnosis and plots.
+    """The layers, the guilty ones with a diagnosis and plots.
 
     findings: of the weights, which explain a layer better than its output does.
     find_failing_layers: of what was compared, if that is not `model`. `model` is not changed.

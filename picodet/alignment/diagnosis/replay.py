@@ -74,7 +74,7 @@ class FailingLayer:
     def produced_tensors(
         self, module: nn.Module | None = None, dtype: torch.dtype | None = None
     ) -> list[ProducedTensor]:
-        """What the layer, or a changed copy `module`, computes from the reference's tensors.
+        """Outputs of the layer, or of a changed copy `module`, from the reference's inputs.
 
         Raises one of RUN_ERRORS where it cannot be run.
         """

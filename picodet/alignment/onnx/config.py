@@ -22,7 +22,7 @@ from picodet.zoo.class_names import known_class_names
 
 
 class OnnxConfig(NamedTuple):
-    """What an ONNX file states beside its weights, and what was assumed."""
+    """Config that an ONNX file states, and what was assumed."""
 
     config: ModelConfig
     bins: (
@@ -70,7 +70,7 @@ def check_runnable(path: Path, model: onnx.ModelProto, input_name: str) -> None:
 def read_config(
     path: Path, graph: Graph, outputs: GraphOutputs, weight_set: WeightSet | None
 ) -> OnnxConfig:
-    """What the file states, and what has to be assumed.
+    """The config that the file states, and what has to be assumed.
 
     graph: in canonical form. Raises GraphError where it is not a known PicoDet, ConversionError
     where its input size is invalid, CheckpointError for a `weight_set`, as an export has only one.

@@ -38,7 +38,7 @@ class OnnxFailingLayer(FailingLayer):
     def produced_tensors(
         self, module: nn.Module | None = None, dtype: torch.dtype | None = None
     ) -> list[ProducedTensor]:
-        """What the subgraph computes; `module` and `dtype` change nothing here."""
+        """Outputs of the subgraph; `module` and `dtype` change nothing here."""
         call = self.run.calls[self.call_index]
         found = []
         for i, child in enumerate(self.run.calls[: self.call_index]):

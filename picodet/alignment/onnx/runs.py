@@ -73,7 +73,7 @@ class WholeGraphRun:
 
 
 class ReferenceFedRun:
-    """The same graph fed with the reference's tensors, so that each layer is judged alone.
+    """The graph fed with the reference's tensors, so that each layer is judged alone.
 
     A tensor of the graph may be two of the model's, where an operator between them is missing: for
     the operator that should make the later one it is the earlier one, for all others the later.

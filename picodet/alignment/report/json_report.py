@@ -8,7 +8,7 @@ from picodet.alignment.result import Comparison, Difference, Layer
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    """What `--json` writes. NaN and infinity, which JSON lacks, are "nan", "inf" and "-inf"."""
+    """The comparison as `--json` writes it; NaN and infinity are "nan", "inf" and "-inf"."""
     return {
         "aligned": comparison.aligned,
         "reference": comparison.reference,

@@ -21,7 +21,7 @@ def weight_decay_errors(
     table: NameTable,
     momentum: float,
 ) -> dict[str, float]:
-    """By how much picodet's weight decay is too great, by picodet's names of parameters.
+    """How much too great picodet's weight decay is, by picodet's names of parameters.
 
     Holds the parameters that this explains, if several agree; otherwise empty. first and ours:
     picodet's state_dict before and after the run. After K steps a decay d has taken

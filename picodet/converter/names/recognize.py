@@ -137,7 +137,7 @@ PPDET_WIDTHS = [f"backbone.{stage}_1._conv_pw_mv1._conv.weight" for stage in (2,
 
 @dataclass(frozen=True)
 class RecognizedModel:
-    """What the tensors determine; input size and class names are not among it."""
+    """The parts of a config that the tensors determine: all but input size and class names."""
 
     variant: ModelConfig
     num_classes: int
@@ -146,7 +146,7 @@ class RecognizedModel:
 
     @classmethod
     def of(cls, config: ModelConfig) -> "RecognizedModel":
-        """What the tensors of this config determine."""
+        """The parts of this config that tensors determine."""
         parts = (config.backbone, config.neck, config.head, config.channels)
         variant = next(v for v in VARIANTS if (v.backbone, v.neck, v.head, v.channels) == parts)
         return cls(variant, len(config.classes), config.head_convs, config.reg_max)

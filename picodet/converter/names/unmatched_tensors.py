@@ -18,7 +18,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Context(NamedTuple):
-    """What the expected value of a tensor may depend on."""
+    """Facts that the expected value of a tensor may depend on."""
 
     arrays: Arrays  # the whole checkpoint
     input_size: tuple[int, int]  # height, width

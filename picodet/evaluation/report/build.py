@@ -36,7 +36,7 @@ class EvalRun:
 
 @dataclass(frozen=True)
 class ReportContext:
-    """What several reports have in common."""
+    """The parts that several reports have in common."""
 
     model: str
     annotations: Annotations
@@ -51,7 +51,7 @@ class ReportContext:
 def describe_runs(
     request: EvalRequest, output: EvalOutput, commands: tuple[str, ...]
 ) -> tuple[list[EvalRun], ReportContext]:
-    """What reports are built from: a run for each setting. commands give the numbers again."""
+    """The runs, one per setting, and the context of reports; commands reproduce the numbers."""
     context = ReportContext(
         model=str(request.model),
         annotations=output.annotations,
@@ -109,7 +109,7 @@ def build_what_if(
     evaluator: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[WhatIf, ...]:
-    """Each run beside the first, on the same images."""
+    """The what-if table: each run compared with the first, on the same images."""
     first, *others = (match(annotations, run.predictions) for run in runs)
     intervals = (None, *paired_intervals(first, others, progress=progress))
     return tuple(

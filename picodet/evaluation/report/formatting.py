@@ -11,7 +11,7 @@ NO_VALUE = "\N{EN DASH}"
 
 @dataclass(frozen=True)
 class MetricScope:
-    """What one of the twelve numbers is of, in COCO's words."""
+    """The scope of one of the twelve numbers, in COCO's words."""
 
     iou: str
     area: str
@@ -55,7 +55,7 @@ def format_interval(ap_interval: Interval) -> str:
 
 
 def interval_verdict(ap_interval: Interval) -> str:
-    """Which way a difference goes, as far as these images show."""
+    """The direction of a difference, as far as these images show it."""
     if ap_interval.low > 0:
         return "better"
     return "worse" if ap_interval.high < 0 else "open"
@@ -68,7 +68,7 @@ def missing_reason(name: str) -> str:
 
 
 def missing_reasons(stats: Sequence[float]) -> dict[str, list[str]]:
-    """Why there is nothing to average -> the names of the numbers."""
+    """Reasons why numbers are missing -> names of the numbers."""
     reasons: dict[str, list[str]] = {}
     for name, value in zip(STATS, stats, strict=True):
         if value < 0:

@@ -21,7 +21,7 @@ from picodet.html import definition_list, document, section, text
 
 
 def stats(report: Report) -> str:
-    """In COCO's order and words."""
+    """The twelve numbers in COCO's order and words."""
     tiles = (_tile(name, value) for name, value in zip(STATS, report.stats, strict=True))
     return f'<ul class="tiles">{"".join(tiles)}</ul>'
 

@@ -74,7 +74,7 @@ KINDS = ("false_positives", "false_negatives", "true_positives")  # whose labels
 
 
 def legend() -> str:
-    """Which line is which."""
+    """The legend of the lines."""
     items = (
         f'<li><svg class="key" viewBox="0 0 36 14"><g class="{kind}"><path class="under" '
         'd="M2 7H34"/><path d="M2 7H34"/></g></svg>'
@@ -85,7 +85,7 @@ def legend() -> str:
 
 
 def worst_gallery(images: Sequence[WorstImage]) -> str:
-    """In rows of equal height, as wide as the window."""
+    """The images in rows of equal height, as wide as the window."""
     return f'<div class="gallery">{"".join(_figure(image) for image in images)}</div>'
 
 

@@ -28,7 +28,7 @@ class Axis:
     high: float
 
     def x(self, value: float) -> float:
-        """In percent of the width."""
+        """An AP difference as a position, in percent of the width."""
         return 100 * (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:

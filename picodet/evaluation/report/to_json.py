@@ -8,7 +8,7 @@ from picodet.evaluation.schema import STATS, ClassResult, Curves, Report, WhatIf
 
 
 def report_to_json(report: Report) -> dict[str, Any]:
-    """What `--json` writes. JSON has no NaN: null stands where there is nothing to average.
+    """The report as `--json` writes it; NaN, which JSON lacks, becomes null.
 
     `stats` alone is as COCO has it, in its order and with -1 in that place.
     """
@@ -36,7 +36,7 @@ def report_to_json(report: Report) -> dict[str, Any]:
 
 
 def comparison_to_json(comparison: PredictionComparison) -> dict[str, Any]:
-    """What `--compare --json` writes; rows of the files are counted from 0."""
+    """The comparison as `--compare --json` writes it; rows of the files are counted from 0."""
     return {
         "same": comparison.ok,
         "stats_a": [float(value) for value in comparison.stats_a],

@@ -44,7 +44,7 @@ def simota(
     targets: Targets,
     config: SimOTA,
 ) -> Assignment:
-    """Each box gets its anchor points of least cost, as many as its greatest IoUs add up to.
+    """Assign to each box its anchor points of least cost, as many as its greatest IoUs sum up to.
 
     scores [B, C, A] probabilities, boxes [B, A, 4] predicted, xyxy; points [A, 2] (x, y); strides
     [A, 1]; all lengths in pixels. The quality is the IoU of the predicted box.

@@ -33,7 +33,7 @@ SLOTS = PREFETCH + 1  # per worker; one more, for the batch being copied
 
 
 class SharedBatch(NamedTuple):
-    """What a worker sends: a batch whose images are in shared memory."""
+    """A batch from a worker, with its images in shared memory."""
 
     worker: int
     slot: int
