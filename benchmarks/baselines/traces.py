@@ -27,7 +27,7 @@ NON_LAYER_STEPS = {  # steps other than layers, and the stages that they belong 
 
 def reference_trace(recording: Recording, config: ModelConfig) -> dict[str, np.ndarray]:
     """The trace of a reference that ppdet ran."""
-    outputs, index = recording.index.ending, recording.index
+    outputs, index = recording.index.network_outputs, recording.index
     trace = {PREPROCESSING: recording.tensor(index.input)}
     table = name_table(config.backbone, config.neck, config.head)
     for call in pair_by_name(index, table).calls:

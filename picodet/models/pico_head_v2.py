@@ -80,7 +80,7 @@ class PicoHeadV2(nn.Module):
             {
                 f"{kind}{level}": nn.Conv2d(channels, channels_out, 1)
                 for level in range(num_levels)
-                for kind, channels_out in (("classes", num_classes), ("sides", 4 * (reg_max + 1)))
+                for kind, channels_out in (("classes", num_classes), ("reg", 4 * (reg_max + 1)))
             }
         )
 
@@ -89,6 +89,6 @@ class PicoHeadV2(nn.Module):
         for level, x in enumerate(features):
             tower, excited = self.conv_feat(x, level)
             logits.append(self.predictors[f"classes{level}"](excited))
-            reg.append(self.predictors[f"sides{level}"](excited))
+            reg.append(self.predictors[f"reg{level}"](excited))
             alignment.append(self.alignment[level](tower))
         return HeadV2Output(tuple(logits), tuple(alignment), tuple(reg))

@@ -105,7 +105,7 @@ def init_predictors(model: PicoDet, generator: Generator) -> None:
     its box regression is initialized as well; PicoHeadV2 keeps it.
     """
     for name, predictor in model.head.predictors.named_children():
-        if isinstance(predictor, nn.Conv2d) and not name.startswith("sides"):
+        if isinstance(predictor, nn.Conv2d) and not name.startswith("reg"):
             head_normal(predictor, generator)
             if predictor.bias is not None:
                 predictor.bias.fill_(PRIOR_LOGIT)

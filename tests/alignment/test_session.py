@@ -128,7 +128,7 @@ def test_recording_returns_a_summary(folder, tmp_path):
     with Recording(out) as recording:
         assert report["calls"] == len(recording.index.operators) > 300
         assert report["tensors"] == len(recording.index.tensors)
-        assert recording.tensor(recording.index.picture).tobytes() == probes.IMAGE.read_bytes()
+        assert recording.tensor(recording.index.image).tobytes() == probes.IMAGE.read_bytes()
 
 
 def test_recordings_are_not_recorded_again(folder, tmp_path):

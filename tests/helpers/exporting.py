@@ -145,7 +145,7 @@ class _Export:
                 product = out + "e"
                 self._add("Add", [out + "m", self._number(self.epsilon)], product)
             self._add("Sqrt", [product], out)
-            self.outputs += [out, made[f"head.predictors.sides{level}.weight"]]
+            self.outputs += [out, made[f"head.predictors.reg{level}.weight"]]
 
     def _slope(self) -> float:
         """Of the hard-sigmoids."""

@@ -102,7 +102,7 @@ def recording(samples: int = 0) -> bytes:
             precision="float32",
             samples=samples,
             input=writer.add(image, whole=True),
-            picture=encoded,
+            image=encoded,
             scale_factor=(8.0, 6.4),
             settings=PreprocessingSettings((32, 32), 2, (0.4, 0.5, 0.6), (0.1, 0.2, 0.3)),
             weights=(Weight("conv.weight", weight),),
@@ -114,7 +114,7 @@ def recording(samples: int = 0) -> bytes:
                 Operator("conv", "a", (Source(-1),), (made[0],), {"weight": "conv.weight"}),
                 Operator("relu", "b", (Source(0, 0),), (made[1],)),
             ),
-            ending=RecordedOutputs(
+            network_outputs=RecordedOutputs(
                 tuple(writer.add(floats(1, 2, n)) for n in cells),
                 tuple(writer.add(floats(1, 32, n)) for n in cells),
                 writer.add(floats(1, 22, 4)),

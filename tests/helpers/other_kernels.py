@@ -55,7 +55,7 @@ def record(path, samples):
         encoded = writer.add(np.frombuffer(encoded_image, np.uint8), whole=True)
         index = replace(
             index_of(writer),
-            picture=encoded,
+            image=encoded,
             settings=PreprocessingSettings(
                 CONFIG_480.input_size,
                 PREPROCESSING_CONFIG.interp,

@@ -93,7 +93,7 @@ def record(model, path, encoded_image=None, samples=0, images=None, **changes):
             precision=precision,
             samples=samples,
             input=writer.add(images, whole=not encoded_image),
-            picture=encoded,
+            image=encoded,
             scale_factor=(y, x),
             settings=PreprocessingSettings(
                 config.input_size, numbers.interp, numbers.mean, numbers.std
@@ -104,7 +104,7 @@ def record(model, path, encoded_image=None, samples=0, images=None, **changes):
             ),
             calls=calls,
             operators=(),
-            ending=RecordedOutputs(
+            network_outputs=RecordedOutputs(
                 tuple(writer.add(x.flatten(2).numpy()) for x in output.scores()),
                 tuple(writer.add(x.flatten(2).numpy()) for x in output.reg),
                 writer.add(boxes.numpy()),

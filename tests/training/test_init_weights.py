@@ -94,7 +94,7 @@ def test_at_first_a_class_is_in_one_cell_of_a_hundred():
     old, new = random_model(SMALL).head.predictors[0].bias, random_model(S_LCNET).head.predictors
     assert old.unique().tolist() == pytest.approx([-4.59511985])
     assert new["classes0"].bias.sigmoid().unique().tolist() == pytest.approx([0.01])
-    assert new["sides0"].bias.unique().tolist() == [0]
+    assert new["reg0"].bias.unique().tolist() == [0]
 
 
 def test_the_same_generator_gives_the_same_weights():

@@ -61,7 +61,7 @@ def compare_exported_decoding(
     Of its own heads where a summary has none, and against picodet's decoding where the reference
     ends with its heads. runs: the export's heads first. probe_findings: of picodet's decoding.
     """
-    outputs = recorded.recording.index.ending
+    outputs = recorded.recording.index.network_outputs
     recorded_heads = reference_heads(recorded, model.config)
     heads = recorded_heads or runs[0]
     exported = decode(heads)
@@ -114,7 +114,7 @@ def compare_exported_nms(
     Of its own boxes and against picodet's NMS where the reference has none; and of the probe boxes,
     against picodet's NMS. probe_findings: picodet's NMS against the `evidence`.
     """
-    recording, outputs = recorded.recording, recorded.recording.index.ending
+    recording, outputs = recorded.recording, recorded.recording.index.network_outputs
     scale_factor = np.array(recording.index.scale_factor, np.float32)
     boxes, scores = exported = [tensor[0].numpy() for tensor in decode(runs[0])]
     source, against = "its own", "picodet's"

@@ -25,7 +25,7 @@ HEAD_OUTPUTS: Mapping[Head, Callable[..., AnyHeadOutput]] = {
 }
 # paths of the layers with these outputs: one layer for scores and reg, or one for each part
 PREDICTOR = "head.predictors.{}"
-PARTS = ("head.predictors.classes{}", "head.alignment.{}", "head.predictors.sides{}")
+PARTS = ("head.predictors.classes{}", "head.alignment.{}", "head.predictors.reg{}")
 
 
 def make_head_output(head: Head, maps: Sequence[Tensor]) -> AnyHeadOutput:
@@ -101,7 +101,7 @@ def compare_heads(
     runs: head outputs of the model, and of runs of it that show the noise; `exported` is compared
     instead of the first of them.
     """
-    outputs = recorded.recording.index.ending
+    outputs = recorded.recording.index.network_outputs
     if not runs:
         return Stage("heads", "not compared", "the model's forward pass failed")
     differences: list[tuple[str, Difference]] = []
@@ -132,7 +132,7 @@ def compare_heads(
             (
                 f"reg, stride {stride}",
                 recorded.measure_difference(
-                    reg[0], outputs.sides[level], tolerance, reg[noise_start:]
+                    reg[0], outputs.reg[level], tolerance, reg[noise_start:]
                 ),
             ),
         ]
@@ -171,7 +171,7 @@ def compare_decoding(
     adjustment: ScoreAdjustment = NO_ADJUSTMENT,
 ) -> Stage:
     """picodet's decoding of the reference's heads against its boxes and scores, before NMS."""
-    outputs = recorded.recording.index.ending
+    outputs = recorded.recording.index.network_outputs
     findings = list(probe_findings)
     summary_parts = [f"probe heads, {evidence}"]
     heads = reference_heads(recorded, model.config)

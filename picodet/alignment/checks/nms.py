@@ -40,7 +40,7 @@ def compare_nms(
 ) -> Stage:
     """picodet's NMS of the reference's boxes against the boxes that the reference keeps."""
     recording = recorded.recording
-    outputs, findings = recording.index.ending, list(probe_findings)
+    outputs, findings = recording.index.network_outputs, list(probe_findings)
     summary_parts = [f"probe boxes, {evidence}"]
     if outputs.kept:
         expected = recording.tensor(outputs.kept)

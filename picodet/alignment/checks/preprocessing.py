@@ -89,9 +89,9 @@ def _compare_settings(config: ModelConfig, settings: PreprocessingSettings) -> l
 
 def recorded_image(recording: Recording) -> bytes:
     """The encoded image. Raises RecordingError where there is none."""
-    if recording.index.picture is None:
+    if recording.index.image is None:
         raise RecordingError(f"{recording.path}: the recording has no image; record with --image")
-    return recording.tensor(recording.index.picture).tobytes()
+    return recording.tensor(recording.index.image).tobytes()
 
 
 def preprocessing_steps(

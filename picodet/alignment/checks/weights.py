@@ -122,7 +122,7 @@ def _worst_value(array: np.ndarray, key: TensorKey, recording: Recording) -> tup
 
 def _bin_findings(name: str, array: np.ndarray, recording: Recording) -> list[Finding]:
     """The model's bins against their known values, where the reference has none."""
-    boxes = recording.index.ending.boxes
+    boxes = recording.index.network_outputs.boxes
     if boxes is not None and recording.has(boxes):
         return []  # the reference decodes without visible bins: compared as decoding
     if bins.describe_bins(array) is not None:

@@ -71,7 +71,7 @@ def record_ppdet(request: RecordRequest, progress: ProgressCallback) -> None:
             steps=steps,
             calls=calls,
             operators=(),
-            ending=outputs,
+            network_outputs=outputs,
             probes=answers,
             tensors=writer.tensors,
             classes=request.classes,

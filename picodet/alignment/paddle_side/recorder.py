@@ -110,7 +110,7 @@ def record_forward(
     ]
     outputs = RecordedOutputs(
         scores=tuple(writer.add(scores) for scores, _ in head_maps),
-        sides=tuple(writer.add(reg) for _, reg in head_maps),
+        reg=tuple(writer.add(reg) for _, reg in head_maps),
         boxes=writer.add(boxes.numpy()),
         box_scores=writer.add(scores.numpy()),
         kept=writer.add(kept, whole=True),

@@ -98,13 +98,13 @@ class PreprocessingSettings:
 class RecordedOutputs:
     """The reference's outputs: always those of the heads, and those of decoding and NMS if any.
 
-    scores [1, C, anchors] probabilities and sides [1, 4 * bins, anchors] regression logits, one of
+    scores [1, C, anchors] probabilities and reg [1, 4 * bins, anchors] regression logits, one of
     each per level; boxes [1, A, 4] xyxy in pixels of the network's input and their scores
     [1, C, A], before NMS; kept [N, 6] of class, score, xyxy in pixels of the image.
     """
 
     scores: tuple[TensorKey, ...]
-    sides: tuple[TensorKey, ...]
+    reg: tuple[TensorKey, ...]
     boxes: TensorKey | None = None
     box_scores: TensorKey | None = None
     kept: TensorKey | None = None
@@ -121,14 +121,14 @@ class Index:
     precision: Literal["float32", "float64"]
     samples: int  # per tensor; 0 in a full recording
     input: TensorKey  # [1, 3, H, W], the network's input
-    picture: TensorKey | None  # the encoded image, byte for byte
+    image: TensorKey | None  # the encoded image, byte for byte
     scale_factor: tuple[float, float]  # (y, x): the input's size over the image's
     settings: PreprocessingSettings | None
     weights: tuple[Weight, ...]
     steps: tuple[PreprocessingStep, ...]
     calls: tuple[RecordedCall, ...]  # empty for a static graph
     operators: tuple[Operator, ...]  # of a static graph
-    ending: RecordedOutputs
+    network_outputs: RecordedOutputs
     probes: dict[str, TensorKey]  # the reference's answers to probes.py; empty for a static graph
     tensors: dict[TensorKey, TensorInfo]
     # resize_kernels.fingerprint of the resize; empty in older recordings and for --input arrays
@@ -136,9 +136,16 @@ class Index:
     classes: tuple[str, ...] | None = None  # class names, if the reference states them
 
 
+# Fields that have another name in files of format 1 -> that name.
+FILE_KEYS = {"image": "picture", "network_outputs": "ending", "reg": "sides"}
+
+
 def to_json(index: Index) -> dict[str, Any]:
     """The index as plain values for JSON; `from_json` is the inverse."""
-    return {"format": FORMAT_VERSION, **asdict(index)}
+    content = {FILE_KEYS.get(key, key): value for key, value in asdict(index).items()}
+    outputs = content[FILE_KEYS["network_outputs"]].items()
+    content[FILE_KEYS["network_outputs"]] = {FILE_KEYS.get(key, key): v for key, v in outputs}
+    return {"format": FORMAT_VERSION, **content}
 
 
 def from_json(content: dict[str, Any]) -> Index:
@@ -174,7 +181,7 @@ def from_json(content: dict[str, Any]) -> Index:
     def optional_key(key: Any) -> TensorKey | None:
         return None if key is None else tensor_key(key)
 
-    settings, ending = content["settings"], content["ending"]
+    settings, outputs = content["settings"], content[FILE_KEYS["network_outputs"]]
     precision, kind = content["precision"], content["kind"]
     if precision not in ("float32", "float64"):
         raise ValueError(f"precision {precision!r:.20}")
@@ -191,7 +198,7 @@ def from_json(content: dict[str, Any]) -> Index:
         precision=precision,
         samples=int(content["samples"]),
         input=tensor_key(content["input"]),
-        picture=optional_key(content["picture"]),
+        image=optional_key(content[FILE_KEYS["image"]]),
         scale_factor=(y, x),
         settings=None if settings is None else settings_from_json(settings),
         weights=tuple(Weight(str(w["name"]), tensor_key(w["key"])) for w in content["weights"]),
@@ -218,10 +225,10 @@ def from_json(content: dict[str, Any]) -> Index:
             )
             for o in content["operators"]
         ),
-        ending=RecordedOutputs(
-            tensor_keys(ending["scores"]),
-            tensor_keys(ending["sides"]),
-            *(optional_key(ending[name]) for name in ("boxes", "box_scores", "kept")),
+        network_outputs=RecordedOutputs(
+            tensor_keys(outputs["scores"]),
+            tensor_keys(outputs[FILE_KEYS["reg"]]),
+            *(optional_key(outputs[name]) for name in ("boxes", "box_scores", "kept")),
         ),
         probes={str(name): tensor_key(key) for name, key in content["probes"].items()},
         tensors=tensors,

@@ -43,8 +43,8 @@ def check_index(index: Index) -> None:
             f"the input is {_describe(input_info)}; expected [1, 3, H, W] {index.precision}"
         )
     check_input_size((input_info.shape[2], input_info.shape[3]))
-    if index.picture is not None:
-        _check_tensor(tensors[index.picture], "the image", [None], ["uint8"])
+    if index.image is not None:
+        _check_tensor(tensors[index.image], "the image", [None], ["uint8"])
     if not all(math.isfinite(factor) and factor > 0 for factor in index.scale_factor):
         raise ValueError(
             f"the scale factor is {list(index.scale_factor)}; expected positive numbers"
@@ -58,7 +58,7 @@ def check_index(index: Index) -> None:
         if call.number < 0:
             raise ValueError(f"{call.path!r:.80} has call number {call.number}; expected 0 or more")
     _check_operators(index.operators, {weight.name for weight in index.weights})
-    _check_outputs(index.ending, tensors)
+    _check_outputs(index.network_outputs, tensors)
     _check_probes(index.probes, tensors)
 
 
@@ -76,7 +76,7 @@ def _check_steps(index: Index) -> None:
         raise ValueError(
             f"unknown preprocessing step {min(unknown)!r:.40}; expected {', '.join(STEPS)}"
         )
-    if names and index.picture is None:
+    if names and index.image is None:
         raise ValueError("it has preprocessing steps, but no image")
     for step in index.steps:
         shape: list[int | None] = [None, None, 3]
@@ -110,28 +110,28 @@ def _check_operators(operators: Sequence[Operator], weights: set[str]) -> None:
             raise ValueError(f"{what}, a {operator.kind}, has no {min(missing)}")
 
 
-def _check_outputs(ending: RecordedOutputs, tensors: Mapping[TensorKey, TensorInfo]) -> None:
+def _check_outputs(outputs: RecordedOutputs, tensors: Mapping[TensorKey, TensorInfo]) -> None:
     levels = len(STRIDES)
-    if not len(ending.scores) == len(ending.sides) == levels:
+    if not len(outputs.scores) == len(outputs.reg) == levels:
         raise ValueError(
-            f"scores of {len(ending.scores)} levels and sides of {len(ending.sides)}; expected "
+            f"scores of {len(outputs.scores)} levels and reg of {len(outputs.reg)}; expected "
             f"{levels} each"
         )
-    for name, keys in (("scores", ending.scores), ("sides", ending.sides)):
+    for name, keys in (("scores", outputs.scores), ("reg", outputs.reg)):
         channels = None
         for key in keys:
             _check_tensor(tensors[key], name, [1, channels, None])
             channels = tensors[key].shape[1]
-    for scores, sides in zip(ending.scores, ending.sides, strict=True):
-        if tensors[scores].shape[2] != tensors[sides].shape[2]:
-            raise ValueError("scores and sides of a level have different numbers of anchor points")
-    if ending.boxes is not None:
-        _check_tensor(tensors[ending.boxes], "boxes", [1, None, 4])
-    if ending.box_scores is not None:
-        num_anchors = None if ending.boxes is None else tensors[ending.boxes].shape[1]
-        _check_tensor(tensors[ending.box_scores], "box scores", [1, None, num_anchors])
-    if ending.kept is not None:
-        _check_tensor(tensors[ending.kept], "the output of the NMS", [None, 6])
+    for scores, reg in zip(outputs.scores, outputs.reg, strict=True):
+        if tensors[scores].shape[2] != tensors[reg].shape[2]:
+            raise ValueError("scores and reg of a level have different numbers of anchor points")
+    if outputs.boxes is not None:
+        _check_tensor(tensors[outputs.boxes], "boxes", [1, None, 4])
+    if outputs.box_scores is not None:
+        num_anchors = None if outputs.boxes is None else tensors[outputs.boxes].shape[1]
+        _check_tensor(tensors[outputs.box_scores], "box scores", [1, None, num_anchors])
+    if outputs.kept is not None:
+        _check_tensor(tensors[outputs.kept], "the output of the NMS", [None, 6])
 
 
 def _check_probes(

@@ -113,7 +113,7 @@ class Recording:
     def _check(self) -> None:
         """Check that every tensor of the index is stored with its shape and dtype, or sampled."""
         check_index(self.index)
-        for key in (self.index.picture, self.index.ending.kept):
+        for key in (self.index.image, self.index.network_outputs.kept):
             if key is not None and not self.has(key):
                 raise ValueError(
                     "the image or the output of the NMS is stored as samples; expected all values"

@@ -114,7 +114,7 @@ class InputEntries(TypedDict):
     """The fields of index.Index that describe the network's input."""
 
     input: TensorKey
-    picture: TensorKey | None
+    image: TensorKey | None
     scale_factor: tuple[float, float]
     kernels: dict[str, str]
 
@@ -134,7 +134,7 @@ def input_entries(writer: RecordingWriter, network_input: NetworkInput) -> Input
     )
     return {
         "input": array,
-        "picture": image_key,
+        "image": image_key,
         "scale_factor": (y, x),
         "kernels": dict(network_input.kernels),
     }

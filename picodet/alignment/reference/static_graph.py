@@ -25,7 +25,7 @@ class GraphRecord:
 
     operators: tuple[Operator, ...]
     weights: tuple[Weight, ...]  # every parameter that an operator takes
-    ending: RecordedOutputs
+    outputs: RecordedOutputs
     classes: tuple[str, ...] | None = None  # class names, if the file lists them
 
 
@@ -63,14 +63,14 @@ def record_graph(
         )
     if names.kept:
         kept = writer.add(_check_rows(values[names.kept], names.kept), whole=True)
-    ending = RecordedOutputs(
+    outputs = RecordedOutputs(
         scores=tuple(map(add_level, names.scores)),
-        sides=tuple(map(add_level, names.reg)),
+        reg=tuple(map(add_level, names.reg)),
         boxes=names.boxes and keys[names.boxes],
         box_scores=names.box_scores and keys[names.box_scores],
         kept=kept,
     )
-    return GraphRecord(to_operators(graph, keys), weights, ending)
+    return GraphRecord(to_operators(graph, keys), weights, outputs)
 
 
 def check_input(images: np.ndarray, expected: Sequence[int | None]) -> None:
@@ -118,10 +118,10 @@ def static_index(
         steps=(),
         calls=(),
         operators=recorded.operators,
-        ending=recorded.ending,
+        network_outputs=recorded.outputs,
         probes={},
         tensors=writer.tensors,
         classes=known_class_names(
-            request.classes, writer.tensors[recorded.ending.scores[0]].shape[1]
+            request.classes, writer.tensors[recorded.outputs.scores[0]].shape[1]
         ),
     )

@@ -13,7 +13,7 @@ ROOT_BLOCK = "the whole model"  # the block of the root of the tree, whose path 
 _BLOCK = re.compile(r"[^.]+\.[^.]+(?:\.(?:(?:block)?\d+|res\d\w)(?=\.|$))?")
 _LEVEL = re.compile(
     r"head\.(?:conv_feat\.(?:levels|(?P<se>se))|(?P<alignment>alignment)|predictors)"
-    r"\.(?P<of>classes|sides)?(?P<level>\d+)(?=\.|$)"
+    r"\.(?P<of>classes|reg)?(?P<level>\d+)(?=\.|$)"
 )
 
 

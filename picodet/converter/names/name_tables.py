@@ -132,7 +132,7 @@ PICO_HEAD_V2 = (
     Rule("pwconv", "conv2"),
     *_same("bn1", "bn2"),
     Rule("head_cls{level}", "predictors.classes{level}"),
-    Rule("head_reg{level}", "predictors.sides{level}"),
+    Rule("head_reg{level}", "predictors.reg{level}"),
 )
 
 # PaddleClas 2.6 ppcls/arch/backbone/legendary_models/esnet.py numbers all blocks in one list and

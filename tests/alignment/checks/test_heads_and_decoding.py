@@ -207,7 +207,7 @@ def test_a_probe_that_failed_fails_the_stage(model, recorded):
 def test_the_models_own_nms_is_aligned(model, recorded):
     stage = compare_nms(model, runs(model), recorded, (), EVIDENCE)
     assert (stage.name, stage.verdict, stage.findings) == ("NMS", "aligned", ())
-    count = len(recorded.recording.tensor(recorded.recording.index.ending.kept))
+    count = len(recorded.recording.tensor(recorded.recording.index.network_outputs.kept))
     assert stage.summary == (
         f"{count} boxes kept of the reference's candidates; probe boxes, {EVIDENCE}; "
         f"end to end: {count} of {count} boxes, scores within 0, coordinates within 0 pixels"
@@ -288,6 +288,6 @@ def test_names_are_those_of_layers():
     ]
     assert set(head_output_by_layer(OUTPUTS["pico_head_v2"][1])) == {
         f"head.{layer}{level}"
-        for layer in ("predictors.classes", "predictors.sides", "alignment.")
+        for layer in ("predictors.classes", "predictors.reg", "alignment.")
         for level in range(4)
     }

@@ -53,7 +53,7 @@ def compare(encoded_image, steps, path, samples=0, settings=None, config=CONFIG,
     with RecordingWriter(samples) as writer:
         encoded = writer.add(np.frombuffer(encoded_image, np.uint8), whole=True)
         entries = tuple(PreprocessingStep(name, writer.add(array)) for name, array in steps.items())
-        index = replace(index_of(writer), picture=encoded, settings=settings)
+        index = replace(index_of(writer), image=encoded, settings=settings)
         index = replace(index, kernels=kernels or {})
         writer.write(path / "r.safetensors", replace(index, steps=entries))
     with Recording(path / "r.safetensors") as recording:

@@ -65,5 +65,5 @@ def test_a_predictor_of_2022_is_one_weight():
     """ppdet's checkpoints have it under two names."""
     names = ("head.head_reg0.weight", "head.head_reg_list.0.weight", "head.head_cls_list.0.weight")
     pairing = pair(weights=tuple(Weight(name, "w") for name in names), config=S_LCNET)
-    assert dict(pairing.weights) == {"head.predictors.sides0.weight": "head.head_reg0.weight"}
+    assert dict(pairing.weights) == {"head.predictors.reg0.weight": "head.head_reg0.weight"}
     assert pairing.unpaired == ()

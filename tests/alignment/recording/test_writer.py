@@ -35,8 +35,8 @@ def index_of(writer):
         INDEX,
         samples=writer.samples,
         input=fed,
-        picture=None,
-        ending=RecordedOutputs((level,) * 4, (level,) * 4),
+        image=None,
+        network_outputs=RecordedOutputs((level,) * 4, (level,) * 4),
         tensors=writer.tensors,
         **nothing,
     )

@@ -45,7 +45,7 @@ def recorded(file, path, size):
             input=writer.add(images),
             weights=record.weights,
             operators=record.operators,
-            ending=record.ending,
+            network_outputs=record.outputs,
             tensors=writer.tensors,
             **numbers,
             **empty_fields,
@@ -94,7 +94,7 @@ def test_every_layer_of_an_export_is_found(folded, compared, tmp_path):
     kinds = Counter(operator.kind for operator in recording.index.operators)
     assert kinds["batch_norm"] == (0 if folded else 103)
     assert (kinds["hardswish"], kinds["shuffle"], kinds["reshape"]) == (87, 10, 0)
-    shapes = [recording.index.tensors[key].shape for key in recording.index.ending.scores]
+    shapes = [recording.index.tensors[key].shape for key in recording.index.network_outputs.scores]
     assert shapes == [(1, 3, 256), (1, 3, 64), (1, 3, 16), (1, 3, 4)]
 
 
@@ -119,7 +119,7 @@ def test_real_exports(shared, file, weights, noise, tmp_path):
     model = filled_model(config, pdparams.read(shared / weights))
     recording = recorded(shared / file, tmp_path / "r.safetensors", config.input_size)
     assert greatest_error(model, recording)[0] < noise  # the last two have random weights
-    ending = recording.index.ending
+    ending = recording.index.network_outputs
     decoded = [recording.index.tensors[key].shape for key in (ending.boxes, ending.kept) if key]
     assert decoded == ([(1, 3598, 4), (100, 6)] if "nms" in file else [])
 

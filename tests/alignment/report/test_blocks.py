@@ -26,7 +26,7 @@ from picodet.alignment.result import worst
         ("head.conv_feat.se.2.fc", "head level 2", "se.fc"),
         ("head.alignment.0.conv1", "head level 0", "alignment.conv1"),
         ("head.alignment.0", "head level 0", "alignment"),
-        ("head.predictors.sides1", "head level 1", "predictor of sides"),
+        ("head.predictors.reg1", "head level 1", "predictor of reg"),
         ("backbone.stem.conv + backbone.stem.bn", "backbone.stem", "conv + bn"),
         ("head", "head", "itself"),
         ("", ROOT_BLOCK, "itself"),

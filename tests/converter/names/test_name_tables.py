@@ -109,7 +109,7 @@ def test_fields_stand_in_the_same_order_on_both_sides(rules):
             "head.conv_feat.se.0.conv.bn.running_mean",
         ),
         (S_LCNET, "head.cls_align.2.dwconv.weight", "head.alignment.2.conv1.weight"),
-        (S_LCNET, "head.head_reg3.bias", "head.predictors.sides3.bias"),
+        (S_LCNET, "head.head_reg3.bias", "head.predictors.reg3.bias"),
         (MOBILENET, "backbone.conv12.mid_se.conv2.weight", "backbone.conv12.se.expand.weight"),
         (RESNET, "backbone.res3.res3a.short.conv.norm", "backbone.res3.res3a.shortcut.conv.bn"),
         (SHUFFLENET, "backbone.3_8._conv_pw._conv", "backbone.stage3.block8.conv_pw.conv"),
