@@ -1,8 +1,9 @@
 """The public functions, which `picodet` names: what each command does, for Python.
 
 Sources and models are paths of files in any form that the commands take, or official names
-(`picodet list`), which are fetched once. Nothing is printed and no signal is handled. What can be
-put right raises a `picodet.errors.PicoDetError`. Everything heavy is imported inside.
+(`picodet list`), which are fetched once. Nothing is printed. Only `train` handles signals, in the
+main thread and until it ends. What can be put right raises a `picodet.errors.PicoDetError`.
+Everything heavy is imported inside.
 """
 
 import tempfile
