@@ -223,7 +223,7 @@ def test_preprocessing_is_ppdets_bit_for_bit(shared, official, interp):
 
 
 def gray_levels(array, preprocessing):
-    """[3, H, W] normalised -> [H, W, 3] uint8 BGR."""
+    """[3, H, W] normalized -> [H, W, 3] uint8 BGR."""
     mean, std = (
         np.array(value)[:, None, None] for value in (preprocessing.mean, preprocessing.std)
     )

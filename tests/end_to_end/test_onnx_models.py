@@ -52,7 +52,7 @@ def test_objects_are_found_and_named(folder, form, backend):
     assert np.allclose(found["scores"], expected.scores, atol=1e-5)
 
 
-def test_what_is_assumed_is_said(folder):
+def test_what_is_assumed_is_reported(folder):
     done = run(folder, "silent.onnx", "--json", folder / "found.json", "--score-thr", 0.5)
     assert done.exit_code == 0
     assert "Note: its classes have no names" in done.stderr

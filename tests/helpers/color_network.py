@@ -1,6 +1,6 @@
 """An ONNX that finds what is red, green or blue: small, quick, and a PicoDet by all it says.
 
-A score is how much of its colour a cell has; a box is one stride in all directions from the middle
+A score is how much of its color a cell has; a box is one stride in all directions from the middle
 of its cell, on stride 8 two, a little more or less by what is seen there. Of an image of 64 x 64.
 """
 
@@ -17,14 +17,14 @@ from picodet.formats.meta import META_KEY, make_meta
 from picodet.zoo.architectures import S
 
 CLASSES = ("red", "green", "blue")
-CONFIG = replace(S, name="colours", classes=CLASSES, input_size=(64, 64))
+CONFIG = replace(S, name="colors", classes=CLASSES, input_size=(64, 64))
 BINS = 8
 COLORS = np.eye(3) - 0.5 * (1 - np.eye(3))  # [classes, RGB]
 
 
 def meta(**changes):
     """What our exports say of themselves."""
-    return make_meta(CONFIG, "detector", "colours", "0" * 64) | changes
+    return make_meta(CONFIG, "detector", "colors", "0" * 64) | changes
 
 
 def write_color_network(
@@ -70,7 +70,7 @@ def write_color_network(
         _write_boxes(nodes, constant)
     graph = helper.make_graph(
         nodes,
-        "colours",
+        "colors",
         [
             helper.make_tensor_value_info(
                 "image", TensorProto.FLOAT, [batch, 3, input_side, input_side]

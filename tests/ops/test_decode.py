@@ -16,7 +16,7 @@ def test_decode_by_hand():
     logits = torch.tensor([0.0, np.log(3)]).view(1, 2, 1, 1)
     boxes, scores = decode(HeadOutput((logits,) * 4, (reg,) * 4), Integral(reg_max=7))
     assert scores[0].tolist() == [[0.5] * 4, [pytest.approx(0.75)] * 4]
-    expected = [[0.5 * s, -0.5 * s, 2.5 * s, 3.5 * s] for s in STRIDES]  # about the centre s / 2
+    expected = [[0.5 * s, -0.5 * s, 2.5 * s, 3.5 * s] for s in STRIDES]  # about the center s / 2
     assert boxes[0].tolist() == expected
 
 
