@@ -221,7 +221,7 @@ def _dataset(
 
 
 def _check_expected_ap(reports: list["Report"], expected: float, within: float) -> int:
-    """Exit code: 1 if one of the APs, in percent, is not the expected one."""
+    """Print whether all APs, in percent, are as expected; exit code 1 if one is not."""
     worst = max(abs(100 * report.stats[0] - expected) for report in reports)
     passed = worst <= within
     click.echo(

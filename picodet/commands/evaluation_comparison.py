@@ -1,4 +1,4 @@
-"""The comparison of two predictions files as tables for a terminal."""
+"""The comparison of two predictions files as terminal tables."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ VERDICT_TEXTS = {
 
 
 def print_comparison(comparison: PredictionComparison, a: str, b: str, console: Console) -> None:
-    """`a` and `b` are the names of the files; the verdict comes last."""
+    """Print the comparison, the verdict last; `a` and `b` are the names of the files."""
     for side, name in (("A", a), ("B", b)):
         console.print(data_text(f"{side}  {name}", "bold"))
     for part in (
@@ -52,13 +52,13 @@ def print_comparison(comparison: PredictionComparison, a: str, b: str, console: 
 
 
 def verdict(comparison: PredictionComparison) -> str:
-    """SAME, or DIFFERS: .. with what differs."""
+    """The verdict: "SAME: .." or "DIFFERS: ..", with the counts of what differs."""
     if comparison.ok:
         return f"SAME: {comparison.matched:,} detections; {SAME_WITHIN}"
     counts = (
         (len(comparison.missing), "missing"),
         (len(comparison.extra), "extra"),
-        (comparison.matched - comparison.same, "moved or scored otherwise"),
+        (comparison.matched - comparison.same, "with another box or score"),
     )
     return f"DIFFERS: {', '.join(f'{count:,} {kind}' for count, kind in counts if count)}"
 
@@ -78,7 +78,7 @@ def _stats(comparison: PredictionComparison) -> Table:
 
 
 def _counts(comparison: PredictionComparison) -> Table:
-    """Of detections."""
+    """Counts of detections."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")

@@ -43,7 +43,7 @@ class Outputs:
     per_class: bool
 
     def files(self, interps: Sequence[int]) -> list[Path]:
-        """Further files that are written: one per interp if several, and the settings of --out."""
+        """Files written besides those given: one per interp if several, the settings of --out."""
         several = len(interps) > 1
         named = [path for path in (self.out, self.html) if path] if several else []
         files = [_named(path, _suffix(interp)) for path in named for interp in interps]
@@ -76,7 +76,7 @@ class Outputs:
     def evaluate_file(
         self, file: Path, images: Path | None, annotations: Path, evaluator: str
     ) -> list[Report]:
-        """Evaluate an existing predictions file and write the outputs; its report."""
+        """Evaluate an existing predictions file and write the outputs; a list of its one report."""
         dataset = read_annotations(annotations)
         run = EvalRun("as written", read_predictions(file), None, read_settings(file))
         notes, caveat = describe_coverage(file, run.predictions, dataset)

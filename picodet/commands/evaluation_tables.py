@@ -1,4 +1,4 @@
-"""Evaluations as tables for a terminal. Names are shown as they are, never as markup."""
+"""Evaluations as terminal tables. Names are shown literally, never as markup."""
 
 from collections.abc import Sequence
 
@@ -25,13 +25,13 @@ from picodet.evaluation.report.formatting import (
 )
 from picodet.evaluation.schema import STATS, ClassResult, Report, WhatIf
 
-NUM_SHOWN_ENDS = 5  # classes shown from either end
-MIN_WIDE_COLUMNS = 130  # columns of a terminal that has room for all numbers of a what-if
+NUM_SHOWN_ENDS = 5  # best and worst classes shown without --per-class
+MIN_WIDE_COLUMNS = 130  # terminal width from which a what-if shows all metrics
 VERDICT_STYLES = {"better": "green", "worse": "red", "open": "dim"}
 
 
 def print_reports(reports: Sequence[Report], per_class: bool, console: Console) -> None:
-    """Runs on the same images, side by side; what-if and classes are of the first."""
+    """Print runs on the same images side by side, and the what-if and classes of the first."""
     first = reports[0]
     console.print(data_text(f"{first.model} on {first.annotations}", "bold"))
     console.print()
@@ -60,18 +60,18 @@ def data_text(value: str, style: str = "") -> Text:
 
 
 def narrow_table() -> Table:
-    """Narrow gaps: five runs fit 80 columns."""
+    """An empty table with gaps so narrow that five runs fit 80 columns."""
     return Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
 
 
 def add_number_columns(table: Table, headers: Sequence[str]) -> None:
-    """Columns whose cells are never broken."""
+    """Add right-aligned columns whose cells are never wrapped."""
     for header in headers:
         table.add_column(header, justify="right", no_wrap=True)
 
 
 def _headers(reports: Sequence[Report]) -> list[str]:
-    """Many on two lines, so that a column is no wider than its numbers."""
+    """Names of the runs; from four on, on two lines, so that columns are as narrow as numbers."""
     names = [run_name(report) for report in reports]
     return names if len(names) < 4 else [name.replace(" ", "\n") for name in names]
 
@@ -100,7 +100,7 @@ def _runs(reports: Sequence[Report]) -> Table:
 
 
 def _settings(reports: Sequence[Report]) -> Table:
-    """Each once; where runs differ, one after the other."""
+    """Each setting once; where runs differ, their values one after the other."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
@@ -111,7 +111,7 @@ def _settings(reports: Sequence[Report]) -> Table:
 
 
 def print_what_if(rows: Sequence[WhatIf], console: Console) -> None:
-    """AP under changed settings against the first of them."""
+    """Print AP under changed settings, compared with the first row."""
     others = ("AP50", "AP75", "APs", "APm", "APl") if console.width >= MIN_WIDE_COLUMNS else ()
     table = narrow_table()
     table.add_column("what if", overflow="fold")
@@ -138,7 +138,7 @@ def print_what_if(rows: Sequence[WhatIf], console: Console) -> None:
 
 
 def _print_classes(reports: Sequence[Report], per_class: bool, console: Console) -> None:
-    """All, or the ends of the list; classes without ground truth by name."""
+    """Print all classes, or the best and worst; those without ground truth by name."""
     if order := rank_classes(reports[0].classes):
         console.print(
             _classes(reports, order, few=not per_class and len(order) > 2 * NUM_SHOWN_ENDS)
@@ -150,7 +150,7 @@ def _print_classes(reports: Sequence[Report], per_class: bool, console: Console)
 
 
 def _classes(reports: Sequence[Report], order: Sequence[int], few: bool) -> Table:
-    """Of several runs their AP side by side."""
+    """The table of classes; several runs show their AP side by side."""
     table = narrow_table()
     table.add_column("class", overflow="fold")
     if len(reports) == 1:

@@ -1,4 +1,4 @@
-"""How far a work is: a progress bar on a terminal, else a line every few seconds."""
+"""Progress of long work: a bar on a terminal, else a line every few seconds."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from picodet.training.callbacks import TrainCallbacks
     from picodet.training.trainer import StepLog
 
-SMOOTHING = 0.1  # of the newest step, in what is shown of losses and speed
+SMOOTHING = 0.1  # weight of the newest step in the losses and the speed that are shown
 
 
 @contextmanager
@@ -23,8 +23,8 @@ def progress_bar(
 ) -> Iterator[Callable[[int, int], None]]:
     """Context manager that yields a callback (done, total), which moves a bar on standard error.
 
-    Where that is no terminal, it prints lines, as `progress_logger`. With a unit it shows the
-    number per second.
+    If standard error is not a terminal, it prints lines, as `progress_logger`. With a unit it shows
+    the number per second.
     """
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn, Task
@@ -64,7 +64,7 @@ def progress_logger(
 
 
 def memory_used(device: str) -> str:
-    """Text: peak memory of the GPU, or else of this process; "" where it is unknown."""
+    """Peak memory of the GPU, or else of this process, as text; "" if unknown."""
     import torch
 
     on_gpu = device.startswith("cuda")

@@ -1,4 +1,4 @@
-"""Which files a run of a command reads and writes: none that it writes may replace another."""
+"""The files that a run of a command reads and writes: no output may replace another of them."""
 
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
@@ -7,23 +7,23 @@ from pathlib import Path
 from picodet.errors import OutputError
 from picodet.files import FileIdentity, file_identity
 
-# of results, which no folder of images is asked for
+# of output files, which are not read from a folder of images
 RESULT_SUFFIXES = (".html", ".json", ".npz", ".onnx", ".pdparams", ".pth", ".safetensors")
 
 
 class RunFiles:
-    """Filled from what a command declares, and with what it learns while it runs."""
+    """The inputs and outputs that a command declares, at its start and while it runs."""
 
     def __init__(self) -> None:
         self._read: set[FileIdentity] = set()
         self._folders: dict[
             FileIdentity, tuple[str, ...]
-        ] = {}  # that are read: suffixes left alone
+        ] = {}  # input folders, and the suffixes not read in them
         self._written: list[tuple[Path, FileIdentity]] = []
         self._own: list[tuple[Path, tuple[str, ...]]] = []  # folders, and names in them
 
     def reads(self, path: Path, ignored_suffixes: tuple[str, ...] = ()) -> None:
-        """A file; or a folder, with all that is in it but files of these suffixes."""
+        """Add an input: a file, or a folder with all its files except those of these suffixes."""
         if _is_device(path) or (found := file_identity(path)) is None or not path.exists():
             return
         if path.is_dir():
@@ -31,25 +31,25 @@ class RunFiles:
         self._read.add(found)
 
     def writes(self, path: Path) -> None:
-        """A file, or a folder as a whole."""
+        """Add an output: a file, or a folder as a whole."""
         found = file_identity(path)
         if found is not None and not _is_device(path):
             self._written.append((path, found))
 
     def writes_into(self, folder: Path, names: Iterable[str]) -> None:
-        """Files of a folder; the names may be patterns."""
+        """Add outputs: files in a folder; their names may be patterns."""
         self._own.append((folder, tuple(names)))
 
     def check_all(self) -> None:
-        """Raise OutputError where one that is written is another file of the run."""
+        """Raise OutputError if an output is also another file of the run."""
         for path, _ in self._written:
             self.check(path)
 
     def check(self, path: Path) -> None:
-        """The same of one of them."""
+        """Raise OutputError if this output is also another file of the run."""
         own = file_identity(path)
         if own is None or _is_device(path):
-            return  # opening it reports what it is
+            return  # reported when it is opened
         if own in self._read or [its for _, its in self._written].count(own) > 1:
             raise OutputError(f"{path}: also an input or another output; name another file")
         if folder := self._read_with(path):
@@ -64,7 +64,7 @@ class RunFiles:
                 )
 
     def is_distinct(self, path: Path) -> bool:
-        """Whether it is a file of its own."""
+        """Whether this output is no other file of the run."""
         try:
             self.check(path)
         except OutputError:
@@ -72,7 +72,7 @@ class RunFiles:
         return True
 
     def check_inputs(self, paths: Iterable[Path]) -> None:
-        """Raise OutputError where one that is read is going to be written as part of a folder."""
+        """Raise OutputError if an input would be replaced by a file written into a folder."""
         for path in paths:
             for folder, names in self._own:
                 if file_identity(path) and path.exists() and _is_in(path, folder, names):
@@ -82,7 +82,7 @@ class RunFiles:
                     )
 
     def _read_with(self, path: Path) -> Path | None:
-        """The folder that is read and holds it already."""
+        """The input folder that already contains this file; None if there is none."""
         if not path.is_file():
             return None
         for folder in _folders_of(path):
@@ -93,7 +93,7 @@ class RunFiles:
 
 
 def _is_in(path: Path, folder: Path, names: Iterable[str]) -> bool:
-    """Whether it is one of these names in the folder, or lies below one."""
+    """Whether path has, or lies below, one of these names in the folder."""
     wanted, below = file_identity(folder), path.resolve()
     for parent in _folders_of(path):
         if file_identity(parent) == wanted:
@@ -107,8 +107,8 @@ def _folders_of(path: Path) -> Iterator[Path]:
 
 
 def _is_device(path: Path) -> bool:
-    """What takes anything, from anybody; /dev/null."""
+    """Whether path is a character device, such as /dev/null: any output may go there."""
     try:
         return path.is_char_device()
-    except (OSError, ValueError):  # ``status`` reports it
+    except (OSError, ValueError):  # reported when it is opened
         return False

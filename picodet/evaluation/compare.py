@@ -66,14 +66,17 @@ class PredictionComparison:
 
     @property
     def ok(self) -> bool:
-        """Every detection is in both files and the same."""
+        """Whether every detection is in both files and the same."""
         return self.same == self.detections_a == self.detections_b
 
 
 def compare_predictions(
     annotations: Annotations, a: Predictions, b: Predictions, evaluator: str = "hotcoco"
 ) -> PredictionComparison:
-    """Compare the detections pair by pair, and both APs with a bootstrap interval."""
+    """Compare the detections pair by pair, and both APs with a bootstrap interval.
+
+    Raises PicoDetError for NaN or Inf.
+    """
     rows_a, rows_b = _match_pairs(annotations, a, b)
     score_differences = abs(a.scores[rows_a] - b.scores[rows_b])
     box_differences = abs(_corners(a.boxes[rows_a]) - _corners(b.boxes[rows_b])).max(

@@ -68,7 +68,10 @@ def predictions_from_rows(rows: np.ndarray) -> Predictions:
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Write a predictions file in COCO's format, with exact numbers. Replaces an existing file."""
+    """Write a predictions file in COCO's format, with exact numbers. Replaces an existing file.
+
+    Raises PicoDetError for NaN or Inf, OutputError if the file cannot be written.
+    """
     check_finite(predictions)
     with atomic_write(path) as temporary, temporary.open("w", encoding="ascii") as file:
         file.write("[")

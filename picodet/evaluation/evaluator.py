@@ -32,7 +32,7 @@ ProgressCallback = Callable[[int, int], None]  # done, of
 
 
 class InterruptedRunError(EvaluationError):
-    """The run was interrupted; its progress is in a file."""
+    """The run was interrupted; its progress is in a file, which --resume continues."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class EvalOutput:
     predictions: tuple[Predictions, ...]
     notes: tuple[str, ...]  # what a reader of the numbers has to know
     caveat: str  # shown beside the AP wherever it is shown; "" for none
-    runtime: str  # the package that computed
+    runtime: str  # the package that ran the model
     seconds: float  # of all settings together
     partial: Path | None  # file of the progress, to be removed once the report is written
 
@@ -117,7 +117,7 @@ def detect_dataset(
 
 
 def default_threads() -> int:
-    """One for each core that this process may use, shared with its neighbours under torchrun."""
+    """One thread per usable core, divided among the processes that torchrun starts here."""
     return max(1, available_cores() // local_processes())
 
 

@@ -18,7 +18,10 @@ from picodet.evaluation.schema import ClassResult, Curves
 
 
 def by_hotcoco(annotations: Annotations, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """COCOeval's arrays by hotcoco: precision [10, 101, K, 4, 3], recall [10, K, 4, 3]."""
+    """COCOeval's arrays by hotcoco: precision [10, 101, K, 4, 3], recall [10, K, 4, 3].
+
+    K: categories; else as `Metrics` has them.
+    """
     from hotcoco import COCO, COCOeval  # noqa: PLC0415
 
     ground_truth = annotations.ground_truth
@@ -45,7 +48,7 @@ def by_hotcoco(annotations: Annotations, predictions: Predictions) -> tuple[np.n
 def by_pycocotools(
     annotations: Annotations, predictions: Predictions
 ) -> tuple[np.ndarray, np.ndarray]:
-    """COCOeval's arrays by pycocotools, without its printing."""
+    """The same arrays as `by_hotcoco`, by pycocotools. Redirects sys.stdout meanwhile."""
     from pycocotools.coco import COCO  # noqa: PLC0415
     from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
 

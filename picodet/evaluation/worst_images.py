@@ -20,6 +20,7 @@ class ImageErrors:
 
     @property
     def num_errors(self) -> int:
+        """Number of false positives and false negatives."""
         return len(self.false_positives) + len(self.false_negatives)
 
 

@@ -74,7 +74,7 @@ def test_nothing_else_is_left_behind(files):
     assert not [name for name in names if "partial" in name or "tmp" in name]
 
 
-def test_folders_may_be_named_one_by_one(files, tmp_path):
+def test_images_and_annotations_given_separately(files, tmp_path):
     named = ["--images", "coco/val2017", "--annotations", annotation_file(files / "coco")]
     done = run(files, "x.onnx", *named, "--json", tmp_path / "x.json", "--evaluator", "pycocotools")
     assert done.exit_code == 0
@@ -186,7 +186,7 @@ def test_the_expected_ap_sets_the_exit_code(files, offset, within, code):
     assert f"off by {abs(offset):.3g}" in done.output or offset == 0
 
 
-def test_of_several_runs_all_have_to_be_as_expected(files):
+def test_expect_ap_holds_for_all_of_several_runs(files):
     options = ["--expect-ap", 100 * numbers(files / "numbers.json")["stats"][0], "--within", 0.01]
     assert run(files, "x.onnx", "--coco", "coco", "--interp", 2, *options).exit_code == 0
     both = ["--interp", 2, "--interp", 1]

@@ -40,7 +40,7 @@ def test_detections_are_counted(start, count):
     assert count in cells(printed(COMPARISON), start)
 
 
-def test_how_far_the_matched_are_apart():
+def test_differences_of_matched_detections():
     text = printed(COMPARISON)
     assert cells(text, "score ")[1:] == ["0.01", "0.05", "0.1"]
     assert cells(text, "farthest side")[-3:] == ["1.5", "20", "123"]
@@ -63,7 +63,7 @@ def test_the_interval_decides_the_verdict(low, high, verdict):
 
 def test_the_verdict_comes_last():
     text = printed(COMPARISON, 120)
-    assert text.endswith("DIFFERS: 2 missing, 1 extra, 3 moved or scored otherwise\n")
+    assert text.endswith("DIFFERS: 2 missing, 1 extra, 3 with another box or score\n")
     text = printed(SAME, 120)
     assert text.endswith("SAME: 7 detections; scores within 1e-05, sides within 0.02 pixels\n")
     assert "interval" not in text
@@ -75,13 +75,13 @@ def test_only_what_differs_is_in_the_verdict():
     assert verdict(found) == "DIFFERS: 1 extra"
 
 
-def test_nothing_to_find_leaves_no_difference():
+def test_without_ground_truth_no_difference_is_shown():
     text = printed(replace(COMPARISON, stats_a=(-1.0,) * 12, stats_b=(-1.0,) * 12))
     assert cells(text, "AP ") == ["AP", NO_VALUE, NO_VALUE, NO_VALUE]
     assert "interval" not in text
 
 
-def test_nothing_matched_is_no_difference_of_zero():
+def test_without_matches_no_differences_are_shown():
     none = DifferenceStats(0, 0, 0)
     text = printed(replace(COMPARISON, matched=0, same=0, score=none, box=none, worst=()))
     assert "difference of the matched" not in text

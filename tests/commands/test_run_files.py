@@ -92,7 +92,7 @@ def test_nothing_is_replaced(files, monkeypatch, command):
     assert {path: path.read_bytes() for path in files.rglob("*") if path.is_file()} == before
 
 
-def test_only_paths_are_paths(files, tmp_path, monkeypatch):
+def test_options_that_are_not_paths_are_not_checked(files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["detect", files / "m.pth", CAT, "--device", "cpu", "--json", "cpu", "--out", "cat"]
     done = CliRunner().invoke(main, list(map(str, words)))
@@ -116,7 +116,7 @@ def test_two_names_that_differ_in_case_are_one(tmp_path):
         files.check_all()
 
 
-def test_a_device_takes_anything(tmp_path):
+def test_a_character_device_may_be_input_and_output(tmp_path):
     node = tmp_path / "null"
     try:
         os.mknod(node, 0o020666, os.makedev(1, 3))

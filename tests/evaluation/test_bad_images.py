@@ -47,7 +47,7 @@ def test_bad_images_can_be_left_out(make_request, own_dataset, baseline):
     assert rest != evaluate(baseline.annotations, baseline.predictions[0]).stats
 
 
-def test_skip_bad_says_nothing_where_nothing_is_bad(make_request, baseline):
+def test_skip_corrupt_adds_no_note_without_corrupt_images(make_request, baseline):
     assert detect(make_request(skip_corrupt=True)).notes == baseline.notes == ()
 
 

@@ -81,13 +81,13 @@ def test_a_run_differs_from_itself_by_nothing():
     ).any()
 
 
-def test_many_draws_are_worked_off_in_parts(monkeypatch):
+def test_many_draws_are_processed_in_chunks(monkeypatch):
     at_once = paired_intervals(ALL, [ONE_LESS], resamples=100)
     monkeypatch.setattr(bootstrap, "CHUNK_SIZE", 4 * 7)
     assert paired_intervals(ALL, [ONE_LESS], resamples=100) == at_once
 
 
-def test_without_anything_to_find_there_is_no_difference():
+def test_without_ground_truth_the_difference_is_nan():
     nothing = match(make_annotations([]), make_predictions([(0, 0, SQUARE, 0.5)]))
     (interval,) = paired_intervals(nothing, [nothing], resamples=10)
     assert np.isnan([interval.difference, interval.low, interval.high]).all()

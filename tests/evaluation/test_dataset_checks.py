@@ -23,7 +23,7 @@ def ignore():
     pass
 
 
-def test_good_images_are_no_trouble(tmp_path, images):
+def test_usable_images_have_no_problems(tmp_path, images):
     done = []
     found = check_images(tmp_path, images, 2, lambda: done.append(1))
     assert found.problems == []
@@ -35,7 +35,7 @@ def test_good_images_are_no_trouble(tmp_path, images):
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_all_troubles_are_reported_in_the_order_of_the_images(tmp_path, images, threads):
+def test_problems_are_reported_in_the_order_of_the_images(tmp_path, images, threads):
     jpeg = (tmp_path / "2.jpg").read_bytes()
     (tmp_path / "2.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     (tmp_path / "4.jpg").unlink()
@@ -55,7 +55,7 @@ def test_all_troubles_are_reported_in_the_order_of_the_images(tmp_path, images, 
     assert "9.jpg: an empty file" in found[4].error
 
 
-def test_a_damaged_image_is_trouble(tmp_path, images):
+def test_a_damaged_image_is_a_problem(tmp_path, images):
     noise = np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
     jpeg = cv2.imencode(".jpg", noise)[1].tobytes()
     (tmp_path / "2.jpg").write_bytes(jpeg[:-500] + jpeg[-200:])
@@ -70,7 +70,7 @@ def test_images_in_folders_below(tmp_path, images):
     assert not check_images(tmp_path, [ImageInfo(1, "sub/3.jpg", SIZE)], 1, ignore).problems
 
 
-def test_who_has_enough_does_not_wait_for_the_rest(tmp_path, images):
+def test_an_interrupted_check_stops_its_threads(tmp_path, images):
     """An interrupted check reads no more images, and leaves no thread behind."""
     before = threading.active_count()
 
@@ -83,7 +83,7 @@ def test_who_has_enough_does_not_wait_for_the_rest(tmp_path, images):
 
 
 @pytest.mark.parametrize("name", ["a\0b.jpg", "\ud800.jpg"])
-def test_a_name_that_no_file_has_is_one_trouble_and_the_others_go_on(tmp_path, images, name):
+def test_an_impossible_file_name_is_one_problem_among_others(tmp_path, images, name):
     named = [ImageInfo(7, name, SIZE), *images]
     ((problem,), checksums) = check_images(tmp_path, named, 2, ignore)
     assert problem.image_id == 7

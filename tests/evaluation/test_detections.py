@@ -62,7 +62,7 @@ def test_whole_numbers_may_be_written_as_floats(tmp_path):
     assert read_predictions(path).image_ids.tolist() == [139]
 
 
-def test_what_is_no_number_is_not_written(tmp_path):
+def test_nan_and_inf_are_not_written(tmp_path):
     path = tmp_path / "r.json"
     path.write_text("before")
     broken = make_predictions([(0, 1, (1, 2, 3, 4), 0.1), (1, 0, (0, 0, np.inf, 1), 1)])
@@ -93,7 +93,7 @@ def test_says_which_row_is_wrong(tmp_path, content, message):
         read_predictions(tmp_path / "r.json")
 
 
-def test_of_some_images():
+def test_select_images():
     found = make_predictions(
         [(0, 1, (1, 2, 3, 4), 0.1), (1, 0, (0, 0, 1, 1), 1), (0, 0, (0, 0, 1, 1), 1)]
     )

@@ -73,7 +73,7 @@ def test_rows_are_in_cocos_terms(work, images):
     assert rows[1, 5] == corners[2] - corners[0] != np.float32(corners[2] - corners[0])
 
 
-def test_a_group_goes_through_the_network_together(work, images, dataset):
+def test_a_batch_goes_through_the_network_together(work, images, dataset):
     detector = work(DETECTIONS, EvalSettings(LINEAR))
     (rows,) = detector(images[:3])
     assert rows[:, 0].tolist() == [p.id for p in images[:3] for _ in range(2)]
@@ -85,7 +85,7 @@ def test_a_group_goes_through_the_network_together(work, images, dataset):
         assert np.array_equal(fed.scale_factors[i], factor)
 
 
-def test_what_is_fed_once_is_asked_once(work, images):
+def test_equal_inputs_go_through_the_network_once(work, images):
     """Settings that differ only in what follows share the network's answer."""
     others = [EvalSettings(LINEAR, Postprocessing(score_threshold=s)) for s in (0.01, 0.3)]
     detector = work(CANDIDATES, EvalSettings(LINEAR), EvalSettings(CUBIC), *others)
@@ -136,7 +136,7 @@ def test_nothing_found_has_rows_too(work, images):
     assert work(nothing, EvalSettings(LINEAR))(images[:2])[0].shape == (0, 7)
 
 
-def test_groups_hold_every_image_once():
+def test_batches_hold_every_image_once():
     images = [ImageInfo(i, f"{i}.png", (1, 1)) for i in range(7)]
     assert [len(batch) for batch in make_batches(images, 3)] == [3, 3, 1]
     assert [info for batch in make_batches(images, 3) for info in batch] == images
@@ -144,7 +144,7 @@ def test_groups_hold_every_image_once():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_groups_come_in_their_order(threads):
+def test_batches_come_in_order(threads):
     """Whichever is ready first; and from as many threads as were asked for, at most."""
     seen = set()
 
@@ -159,7 +159,7 @@ def test_groups_come_in_their_order(threads):
     assert len(seen) <= threads
 
 
-def test_little_is_done_ahead():
+def test_few_batches_are_queued():
     """Memory does not grow with the dataset; what nobody takes is not begun."""
     lock, begun = Lock(), []
 
@@ -176,7 +176,7 @@ def test_little_is_done_ahead():
     assert len(begun) <= 3 + 2 * PREFETCH
 
 
-def test_an_error_comes_where_its_group_would():
+def test_an_error_is_raised_at_its_batch():
     def detect(batch):
         if batch[0] == 5:
             raise ImageError("no image")

@@ -37,7 +37,7 @@ def path(tmp_path):
     return tmp_path / "x.npz"
 
 
-def test_what_was_done_is_read_to_the_last_bit(path):
+def test_progress_is_read_back_bit_for_bit(path):
     """Image 8 is done too: nothing was found in it."""
     ids, (first, second) = read_progress(path, RUN_SETTINGS, IMAGES)
     assert ids == [5, 3, 8]
@@ -103,7 +103,7 @@ def test_what_has_changed_is_named(path, run_settings, named):
         read_progress(path, {"model": RUN_SETTINGS["model"]}, IMAGES)
 
 
-def test_of_every_part(path):
+def test_changed_settings_are_found_in_every_part(path):
     write(part_path(path, 1), run_settings=RUN_SETTINGS | {"batch": "2"})
     with pytest.raises(
         EvaluationError, match=r"x\.npz\.rank1: belongs to another evaluation: batch was 2"
@@ -164,7 +164,7 @@ def settings_bytes(value=RUN_SETTINGS):
         {"run_settings": np.array([255, 254], np.uint8)},
     ],
 )
-def test_other_arrays_are_no_progress(path, changes):
+def test_unexpected_arrays_are_refused(path, changes):
     usual = {
         **{"run_settings": settings_bytes(), "done": np.array([5, 3, 8])},
         **{"counts": np.array([3, 0]), "rows": FIRST},
@@ -177,7 +177,7 @@ def test_other_arrays_are_no_progress(path, changes):
         read_progress(path, RUN_SETTINGS, IMAGES)
 
 
-def test_no_object_is_read(path):
+def test_pickled_objects_are_not_read(path):
     """A pickle would be code that somebody else wrote."""
     objects = np.array([None], dtype=object)
     np.savez(path, run_settings=settings_bytes(), done=objects, counts=objects, rows=objects)
@@ -189,7 +189,7 @@ def test_no_object_is_read(path):
             read_progress(path, RUN_SETTINGS, IMAGES)
 
 
-def test_what_can_be_no_array_is_refused(path):
+def test_content_that_is_not_an_array_is_refused(path):
     with zipfile.ZipFile(path, "w") as file:
         for name in ("run_settings", "done", "counts", "rows"):
             file.writestr(f"{name}.npy", b"no array")
@@ -201,7 +201,7 @@ def test_what_can_be_no_array_is_refused(path):
         read_progress(path, RUN_SETTINGS, IMAGES)
 
 
-def test_other_images_are_named(path):
+def test_changed_images_are_named(path):
     changed = IMAGES | {3: ("a/3.jpg", ImageChecksum(1003, 9))}
     with pytest.raises(
         EvaluationError,
@@ -214,7 +214,7 @@ def test_other_images_are_named(path):
         read_progress(path, RUN_SETTINGS, changed)
 
 
-def test_what_was_not_looked_into_may_be_another(path):
+def test_images_without_a_known_checksum_are_accepted(path):
     others = {4: ("4.jpg", ImageChecksum(1, 1)), 5: ("5.jpg", UNKNOWN_CHECKSUM)}
     assert read_progress(path, RUN_SETTINGS, IMAGES | others)[0] == [5, 3, 8]
     assert read_progress(path, RUN_SETTINGS, {})[0] == [5, 3, 8]
@@ -227,7 +227,7 @@ def test_all_parts_are_removed(path):
     assert list(path.parent.iterdir()) == []
 
 
-def test_a_name_is_no_pattern(tmp_path):
+def test_a_file_name_is_not_used_as_a_pattern(tmp_path):
     path = tmp_path / "[x]*.npz"
     write(part_path(path, 1))
     write(tmp_path / "x9.npz.rank2")

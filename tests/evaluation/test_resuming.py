@@ -23,9 +23,7 @@ from picodet.system import locks
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["heads.onnx", "torch.pth", "detections.onnx"])
 @pytest.mark.parametrize("options", [{}, {"batch": 3, "threads": 2, "interps": (1, 2)}])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
-    make_request, tmp_path, model, options
-):
+def test_a_resumed_run_gives_the_same_results(make_request, tmp_path, model, options):
     if model == "detections.onnx":
         options = options | {"batch": 1}
     whole = detect(make_request(model, **options))
@@ -66,7 +64,7 @@ def test_it_may_be_interrupted_again_and_again(make_request, baseline):
     assert same_output(detect(make_request(resume=path)), baseline)  # nothing left to do
 
 
-def test_where_nothing_was_done_nothing_is_left(make_request, own_dataset):
+def test_an_early_interrupt_leaves_no_progress_file(make_request, own_dataset):
     request = make_request(dataset=own_dataset)
     with pytest.raises(KeyboardInterrupt):
         detect(request, check_progress=interrupt_after(3))
@@ -80,7 +78,7 @@ def test_where_nothing_was_done_nothing_is_left(make_request, own_dataset):
     assert not request.progress_path.exists()
 
 
-def test_what_goes_wrong_half_way_leaves_the_results_so_far(make_request, own_dataset, baseline):
+def test_an_error_half_way_saves_the_progress(make_request, own_dataset, baseline):
     """An image that vanishes while others are detected."""
     path = own_dataset / "val2017" / "3.png"  # the seventh
     content = path.read_bytes()
@@ -124,19 +122,19 @@ def interrupted(make_request):
         ),
     ],
 )
-def test_another_evaluation_is_not_gone_on_with(make_request, interrupted, changes, named):
+def test_progress_of_another_evaluation_is_refused(make_request, interrupted, changes, named):
     with pytest.raises(EvaluationError, match=rf"belongs to another evaluation: {named}"):
         detect(make_request(resume=interrupted, **changes), detect_progress=fail_on_progress)
 
 
-def test_nor_one_that_other_kernels_resized(make_request, interrupted, monkeypatch):
+def test_progress_with_other_resize_kernels_is_refused(make_request, interrupted, monkeypatch):
     """As on another machine."""
     monkeypatch.setattr(settings, "fingerprint", lambda *_: dict.fromkeys(INTERP_NAMES, "another"))
     with pytest.raises(EvaluationError, match=r": resized by was native .*, is .*another"):
         detect(make_request(resume=interrupted), detect_progress=fail_on_progress)
 
 
-def test_nor_one_of_other_annotations(make_request, own_dataset, interrupted):
+def test_progress_with_other_annotations_is_refused(make_request, own_dataset, interrupted):
     content = read(own_dataset)
     content["annotations"].pop()
     write_annotations(own_dataset, content)
@@ -146,16 +144,16 @@ def test_nor_one_of_other_annotations(make_request, own_dataset, interrupted):
         )
 
 
-def test_a_copy_of_the_dataset_is_gone_on_with(make_request, own_dataset, interrupted, baseline):
+def test_progress_continues_on_a_copy_of_the_dataset(
+    make_request, own_dataset, interrupted, baseline
+):
     """In another folder, and of another time."""
     for image in (own_dataset / "val2017").iterdir():
         os.utime(image, (1, 1))
     assert same_output(detect(make_request(dataset=own_dataset, resume=interrupted)), baseline)
 
 
-def test_not_with_an_image_that_was_changed_meanwhile(
-    make_request, own_dataset, interrupted, baseline
-):
+def test_progress_with_a_changed_image_is_refused(make_request, own_dataset, interrupted, baseline):
     """Ids fall with positions: 9.png was the first, 0.png is still to come."""
     path = own_dataset / "val2017" / "9.png"
     content = path.read_bytes()
@@ -187,7 +185,7 @@ class Clock:
         return self.now
 
 
-def test_what_is_killed_has_left_all_but_the_last_minute(make_request, baseline):
+def test_a_killed_run_loses_at_most_the_last_minute(make_request, baseline):
     request = make_request()
     with pytest.raises(KilledError):
         detect(request, detect_progress=interrupt_after(7, KilledError), clock=Clock(21))
@@ -219,7 +217,7 @@ def test_a_file_that_takes_long_is_written_less_often(make_request, monkeypatch)
     assert times == [61, 253, 445]  # 183 s after the end of the one before
 
 
-def test_what_is_not_killed_has_left_nothing_for_long(make_request):
+def test_progress_is_removable_and_a_short_run_writes_none(make_request):
     request = make_request()
     found = detect(request, clock=Clock())
     assert found.partial == request.progress_path
@@ -228,7 +226,7 @@ def test_what_is_not_killed_has_left_nothing_for_long(make_request):
     assert detect(request).partial is None  # it took no minute
 
 
-def test_what_cannot_be_kept_is_a_note_and_no_end(make_request, baseline, tmp_path):
+def test_progress_that_cannot_be_written_becomes_a_note(make_request, baseline, tmp_path):
     request = replace(make_request(), progress_path=tmp_path / "absent" / "x.partial.npz")
     found = detect(request, clock=Clock())
     assert same_output(found, baseline)
@@ -236,7 +234,7 @@ def test_what_cannot_be_kept_is_a_note_and_no_end(make_request, baseline, tmp_pa
     assert note.startswith("the progress was not saved for --resume: ")
 
 
-def test_nobody_writes_over_what_another_has_left(make_request, interrupted):
+def test_a_new_run_does_not_overwrite_progress_of_another(make_request, interrupted):
     before = interrupted.read_bytes()
     found = detect(make_request(), clock=Clock())
     assert found.partial == interrupted.with_name("x-2.partial.npz")
@@ -246,7 +244,7 @@ def test_nobody_writes_over_what_another_has_left(make_request, interrupted):
     assert interrupted.read_bytes() == before
 
 
-def test_one_process_alone_goes_on_with_a_file(make_request, interrupted, baseline):
+def test_only_one_process_resumes_a_progress_file(make_request, interrupted, baseline):
     lock = locks.acquire(interrupted)
     with pytest.raises(EvaluationError, match=r"x\.partial\.npz: process \d+ on .* is resuming it"):
         detect(make_request(resume=interrupted), detect_progress=fail_on_progress)
@@ -255,7 +253,7 @@ def test_one_process_alone_goes_on_with_a_file(make_request, interrupted, baseli
     assert not list(interrupted.parent.glob("*.lock"))
 
 
-def test_nor_with_a_model_that_was_changed_meanwhile(make_request, models, interrupted, tmp_path):
+def test_progress_with_a_changed_model_is_refused(make_request, models, interrupted, tmp_path):
     changed = color_network.meta(channels=98)
     color_network.write_color_network(tmp_path / "heads.onnx", changed)
     with pytest.raises(EvaluationError, match=r"another evaluation: model was heads\.onnx"):

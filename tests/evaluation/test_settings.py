@@ -16,7 +16,7 @@ SIZE = (64, 96)
 
 
 @pytest.mark.parametrize("interp", range(5))
-def test_the_right_feeding_is_what_detect_feeds(interp):
+def test_unchanged_settings_give_the_inputs_of_detect(interp):
     """Its own interp, whatever the model's is."""
     expected, _ = preprocess(NOISE, SIZE, replace(PREPROCESSING, interp=interp))
     assert np.array_equal(InputSettings(interp)(NOISE, SIZE, PREPROCESSING), expected)
@@ -92,7 +92,7 @@ def test_each_mistake_changes_one_thing():
         ]
 
 
-def test_what_is_no_change_is_no_mistake():
+def test_a_setting_equal_to_the_base_is_no_row():
     """The right setting is as unusual as the user wants it."""
     asked = Postprocessing(0.05, 0.7, "ppdet-2.3")
     base, *variants = what_if_settings(
@@ -106,13 +106,13 @@ def test_what_is_no_change_is_no_mistake():
     assert not variants[names.index("resized as float")].input_settings.as_float
 
 
-def test_nms_inside_is_left_alone():
+def test_nms_of_the_model_is_not_varied():
     base, *variants = what_if_settings(USUAL, has_nms=True)
     assert len(variants) == len(INTERP_NAMES) - 1 + 2 + kernels_differ(2)
     assert {setting.postprocessing for setting in variants} == {base.postprocessing}
 
 
-def test_in_words():
+def test_describe():
     assert USUAL.describe() == {
         "resize": "interp 2 (cubic), uint8",
         "resized by": f"{describe_kernels('native')}, {fingerprint('native')['cubic']}",
@@ -131,7 +131,7 @@ def test_in_words():
 
 
 @pytest.mark.parametrize("as_float", [False, True])
-def test_portable_feeding_is_what_opencv_makes_without_ipp(as_float):
+def test_portable_resize_equals_opencv_without_ipp(as_float):
     noise = np.random.RandomState(1).randint(0, 256, (160, 200, 3), np.uint8)
     size, numbers = (480, 608), replace(PREPROCESSING, interp=2)
     found = InputSettings(2, as_float, kernels="portable")(noise, size, numbers)
@@ -141,7 +141,7 @@ def test_portable_feeding_is_what_opencv_makes_without_ipp(as_float):
     assert np.array_equal(found, native) == (not kernels_differ(2))
 
 
-def test_where_kernels_agree_there_is_no_such_row():
+def test_no_row_for_kernels_that_agree():
     with use_kernels("portable"):
         assert "portable resize" not in {s.name for s in what_if_settings(USUAL, has_nms=False)}
     variants = what_if_settings(EvalSettings(InputSettings(2, kernels="portable")), has_nms=True)

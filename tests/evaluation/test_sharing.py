@@ -16,7 +16,7 @@ def test_every_image_counts_once_whatever_the_processes(make_request, baseline, 
         assert found.annotations.images == baseline.annotations.images
 
 
-def test_groups_are_the_same_whatever_the_processes(make_request):
+def test_batches_do_not_depend_on_the_processes(make_request):
     alone = detect(make_request(batch=4, interps=(1, 2)))
     for found in detect_with_threads(2, make_request(batch=4, interps=(1, 2))):
         assert same_output(found, alone)
@@ -44,7 +44,7 @@ def test_an_interrupted_run_of_several_goes_on(make_request, baseline):
             assert same_output(found, baseline)
 
 
-def test_also_where_the_first_of_them_has_done_nothing(make_request, baseline):
+def test_a_resumed_run_whose_first_process_has_no_progress(make_request, baseline):
     request = make_request()
     outcomes = detect_with_threads(2, request, lambda rank: interrupt_after(2))
     assert all(isinstance(outcome, InterruptedRunError) for outcome in outcomes)
@@ -52,7 +52,7 @@ def test_also_where_the_first_of_them_has_done_nothing(make_request, baseline):
     assert same_output(detect(make_request(resume=request.progress_path)), baseline)
 
 
-def test_images_that_nobody_was_given_are_noticed(make_request, monkeypatch):
+def test_images_processed_by_no_process_are_an_error(make_request, monkeypatch):
     monkeypatch.setattr(evaluator, "shard", lambda ranks, work: work[:-1])
     with pytest.raises(EvaluationError, match="1 images were processed by no process"):
         detect(make_request())

@@ -151,7 +151,7 @@ def by_hand(gated):
         process.communicate()
 
 
-def test_what_goes_wrong_in_one_is_reported_by_all(by_hand):
+def test_an_error_in_one_process_is_reported_by_all(by_hand):
     (first, second), gate, _ = by_hand
     gate.reached(first, second)
     gate.open()
@@ -182,7 +182,7 @@ def wait_for_the_one_without_a_gate(port):
     ],
     indirect=["gated"],
 )
-def test_who_waits_for_a_dead_one_ends(by_hand, killed, message):
+def test_a_process_that_waits_for_a_dead_one_ends(by_hand, killed, message):
     processes, gate, port = by_hand
     gate.reached(*processes)
     gate.open()

@@ -6,7 +6,7 @@ from picodet.evaluation.worst_images import rank_worst_images
 SQUARE, AWAY = (0, 0, 40, 40), (100, 100, 40, 40)
 
 
-def test_most_wrong_and_missed_boxes_come_first():
+def test_images_with_most_false_positives_and_negatives_come_first():
     made = make_annotations(
         [
             *((0, 0, SQUARE, 1600, 0), (1, 0, SQUARE, 1600, 0), (1, 1, SQUARE, 1600, 0)),
@@ -35,7 +35,7 @@ def test_most_wrong_and_missed_boxes_come_first():
     assert len(rank_worst_images(match(made, found), count=2)) == 2
 
 
-def test_nothing_to_show():
+def test_images_without_errors_are_left_out():
     assert rank_worst_images(match(make_annotations([]), make_predictions([]))) == ()
     (only,) = rank_worst_images(match(make_annotations([]), make_predictions([(3, 0, SQUARE, 1)])))
     assert (only.image, only.false_positives.tolist()) == (3, [0])

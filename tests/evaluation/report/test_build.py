@@ -46,7 +46,7 @@ def context(annotations):
     return ReportContext("x.onnx", annotations, 1.5, NOTES, {"numpy": "2"}, ("picodet-eval x",))
 
 
-def test_a_report_holds_all_that_was_asked_and_found(annotations, predictions):
+def test_a_report_holds_settings_and_results(annotations, predictions):
     run = EvalRun("as asked", predictions, 1, {"resize": "interp 1"})
     made = build_report(run, context(annotations), "hotcoco")
     metrics = evaluate(annotations, predictions)
@@ -94,7 +94,7 @@ def test_what_if_holds_each_run_against_the_first(annotations, predictions):
     assert other.against_first.low <= difference <= other.against_first.high < 0
 
 
-def test_the_worst_images_show_what_was_found_and_missed(annotations, predictions, dataset):
+def test_worst_images_hold_true_positives_and_errors(annotations, predictions, dataset):
     images = build_worst_images(annotations, predictions, dataset / "val2017")
     assert images
     for image in images:

@@ -204,7 +204,7 @@ def test_a_label_without_a_place_is_only_in_its_box():
     )  # above the box no letter fits
 
 
-def test_what_is_drawn_is_reported_too():
+def test_drawn_boxes_are_also_listed_as_text():
     shown = re.search("<details><summary>.*</summary>(.*?)</details>", worst_gallery(WORST))[1]
     assert shown.startswith(
         "<p>true positives: 1 person</p><p>false positives: 1 cup&lt;script&gt;"
@@ -212,7 +212,7 @@ def test_what_is_drawn_is_reported_too():
     assert shown.endswith("<p>false negatives: 2 cat</p>")
 
 
-def test_what_was_not_timed_has_no_speed():
+def test_without_seconds_no_speed_is_shown():
     assert "400 images, 0 detections</p>" in render_html(NOTHING_FOUND)
 
 
