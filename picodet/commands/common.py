@@ -26,9 +26,9 @@ PRINTING_PACKAGES = ("click", "rich")
 FILES = "picodet.files"  # of a run, in click's context
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "Insufficient memory", "bad allocation")
 
-# While torch is imported, Python's garbage collector runs again and again and finds nothing: a
-# fifth of the time of picodet-convert (benchmarks/speed/convert.py).
-GC_THRESHOLD = 200_000  # new objects before a collection
+# Python searches all objects for garbage again and again while torch is imported, and finds
+# nothing: a fifth of the time of picodet-convert (benchmarks/speed/convert.py).
+GC_THRESHOLD = 200_000  # new objects before it searches
 
 
 class Interrupted(click.ClickException):
@@ -36,17 +36,17 @@ class Interrupted(click.ClickException):
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
-        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance
+        self.exit_code = code  # type: ignore[misc]  # of this one; click asks the instance
 
 
 class Command(click.Command):
-    """A command that reports errors as text and, with `--json`, as JSON; without a traceback.
+    """A command whose errors are for people and, with `--json`, for machines; no traceback.
 
-    Outputs are checked against inputs before any work starts. Ctrl-C and `kill` end it in the same
-    way. While it runs, it sets signal handlers, the garbage collector and `warnings.showwarning`.
+    Before any work is done what it writes is checked against what it reads. Whatever asks for its
+    end, Ctrl-C or `kill`, ends it in the same way.
     """
 
-    failure = click.ClickException  # how a PicoDetError is shown; its exit code is 1
+    failure = click.ClickException  # what a user can put right is shown as; 1
     interrupted = "interrupted"  # the default message
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -107,7 +107,7 @@ class Command(click.Command):
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Turn system errors and lack of memory into a PicoDetError with the reason and the file."""
+    """Turn errors of the system into a PicoDetError that names the reason and the file."""
     try:
         yield
     except (PicoDetError, click.ClickException):
@@ -118,9 +118,9 @@ def readable_errors() -> Iterator[None]:
         raise PicoDetError(_os_error_message(error)) from error
     except MemoryError as error:
         raise PicoDetError(
-            f"there is not enough memory: {str(error) or 'allocation failed'}"
+            f"there is not enough memory: {str(error) or 'Python has none'}"
         ) from error
-    except Exception as error:  # torch and OpenCV raise types of their own
+    except Exception as error:  # torch and OpenCV have each their own for it
         if not any(text in str(error) for text in OUT_OF_MEMORY):
             raise
         reason = str(error).splitlines()[0]
@@ -147,16 +147,14 @@ def _check_names(paths: list[Path]) -> None:
 
 
 def _open_streams() -> None:
-    """Open closed standard streams on os.devnull: the next file opened would get their number.
-
-    Characters that standard output and error cannot encode are escaped; a name is no reason to
-    fail.
+    """Where one of the three is closed, the next file that is opened would take its place. And
+    a terminal that has no sign for a name is given its number: a name is no reason to fail.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+            os.open(os.devnull, os.O_RDWR)  # takes the least number that is free
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -210,7 +208,7 @@ def _warnings_as_notes() -> Iterator[None]:
 def fetch_official(path: Path) -> Path:
     """The file behind an official name, fetched once; anything else as it is.
 
-    Raises FetchError if the download fails, PicoDetError for a name without published weights.
+    Raises FetchError where it cannot be had, PicoDetError for a name without published weights.
     """
     url = official_url(path)
     if url is None:
@@ -259,7 +257,7 @@ NETWORK_OPTIONS = (
 
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options on how MODEL is run."""
+    """The options on how MODEL is run."""
     for option in reversed(NETWORK_OPTIONS):
         command = option(command)
     return command
