@@ -50,7 +50,7 @@ def test_what_torchrun_says(monkeypatch):
 def test_processes_that_cannot_meet(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("RANK", raising=False)
-    message = r"cannot meet: .*RANK.*\. Several are started by"
+    message = r"cannot connect: .*RANK.*\. Start them with"
     with pytest.raises(ProcessesError, match=message), process_group("cpu"):
         pass
 

@@ -109,7 +109,7 @@ def test_a_folder_that_is_not_there_is_said(run, tmp_path, words):
     (tmp_path / "x.json").touch()
     done = run(*(word.replace("{}", "a/b") for word in words))
     assert done.exit_code == (2 if words[0] == "align" else 1)
-    assert "there is no folder a; make it first" in done.output
+    assert "there is no folder a; create it first" in done.output
     assert not (tmp_path / "a").exists()
 
 
@@ -209,7 +209,7 @@ def test_a_terminal_without_a_sign_for_a_name(files, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("streams", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_streams_that_are_closed(files, tmp_path, streams):
-    """The first file that is opened would take the place of one."""
+    """The first file that is opened would get the number of one."""
     command = f'"{sys.executable}" -m picodet convert {files / SOURCE} x.pth --json x.json'
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(

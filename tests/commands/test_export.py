@@ -125,7 +125,7 @@ def test_a_file_that_is_not_the_model_is_not_written(run, tmp_path, monkeypatch)
     wishes = ("--level", "heads", "--overwrite", "--json", "report.json")
     result = run("model.safetensors", "out.onnx", *wishes)
     assert result.exit_code == 1
-    assert "the export is not the model" in result.output
+    assert "the export differs from the model" in result.output
     assert (tmp_path / "out.onnx").read_text() == "what was there"
     assert written(tmp_path) == ["out.onnx", "report.json"]
     report = json.loads((tmp_path / "report.json").read_text())

@@ -87,6 +87,6 @@ def test_a_name_that_no_file_has_is_one_trouble_and_the_others_go_on(tmp_path, i
     named = [ImageInfo(7, name, SIZE), *images]
     ((problem,), checksums) = check_images(tmp_path, named, 2, ignore)
     assert problem.image_id == 7
-    assert "no file has such a name" in problem.error
+    assert "not a valid file name" in problem.error
     assert checksums[0] == UNKNOWN_CHECKSUM
     assert len(checksums) == 11
