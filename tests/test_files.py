@@ -284,7 +284,7 @@ class TestWhatIsNoFile:
     [
         ("loop", "loop: cannot be written: Too many levels of symbolic links"),
         ("n" * 300, "n: cannot be written: File name too long"),
-        ("nul\0", "no name of a file"),
+        ("nul\0", "not a valid file name"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused(tmp_path, name, message):

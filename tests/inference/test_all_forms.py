@@ -108,7 +108,7 @@ def test_without_paddle_a_folder_is_ported_and_that_is_said(shared):
 
 def test_what_cannot_be_ported_either_wants_paddle(tmp_path):
     fake_folder = make_folder(tmp_path / "folder", heads())
-    with pytest.raises(PicoDetError, match=r"So it takes Paddle: .* needs paddle, which"):
+    with pytest.raises(PicoDetError, match=r"It can run in Paddle only: .* needs paddle, which"):
         open_backend(fake_folder, RuntimeOptions())
 
 

@@ -107,7 +107,7 @@ def test_size(inputs, meta, asked, size):
     ("inputs", "asked", "message"),
     [
         (IMAGE, (96, 64), "takes 64x64 only"),
-        (ANY, None, "of any size; name one with --input-size"),
+        (ANY, None, "of any size; give one with --input-size"),
         (ANY, (65, 64), "65x64: both sides must be multiples of 32"),
         ({"image": (1, 3, 100, 100)}, None, "100x100: both sides must be multiples of 32"),
         ({"image": (1, 3, 64, None)}, None, "of any size"),

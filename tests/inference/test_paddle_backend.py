@@ -132,7 +132,7 @@ def test_a_folder_that_says_nothing_of_classes(opened):
         (heads()[:-1], {}, "its outputs are"),
         ([("y", (1, 1000), 1)], {}, "its outputs are"),
         ([("rows", (1, 6), 1), ("numbers", (1,), 1)], {}, "its NMS takes no scale_factor"),
-        (heads(), {"config": None}, "has no infer_cfg.yml; name the input's size"),
+        (heads(), {"config": None}, "has no infer_cfg.yml; give the input size"),
         (heads(), {"size": (65, 64)}, "65x64: both sides must be multiples of 32"),
         (heads(), {"config": "7"}, "invalid Preprocess: "),
     ],
