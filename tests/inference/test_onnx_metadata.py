@@ -127,10 +127,10 @@ def test_what_takes_no_image_or_another_is_refused(inputs, asked, message):
 @pytest.mark.parametrize(
     ("meta", "message"),
     [
-        ("{", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
-        ("[]", "is no dictionary"),
-        ("null", "is no dictionary"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "is not a dictionary"),
+        ("null", "is not a dictionary"),
         ({"variant": "x"}, "invalid metadata picodet: KeyError"),
         (color_network.meta(input_size=[64, 65]), "multiples of 32"),
         (color_network.meta(input_size=64), "invalid metadata picodet: TypeError"),

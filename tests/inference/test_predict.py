@@ -128,7 +128,7 @@ def test_a_model_in_pieces_is_named(model):
 def test_what_is_no_image_is_named(model, image):
     with pytest.raises(ImageError, match="image must be a file's path, or an array"):
         picodet.detect(model, image)
-    with pytest.raises(PicoDetError, match="the first is a model"):
+    with pytest.raises(PicoDetError, match="model must be one"):
         picodet.detect(image, model)
 
 
