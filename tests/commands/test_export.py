@@ -159,7 +159,7 @@ def test_no_verify_is_said(run, tmp_path):
         (("model.safetensors", "out.onnx", "--image", "no.jpg"), "no.jpg: cannot be read"),
         (("nan.pth", "out.onnx"), "neck.conv_t.convs.1.bn.bias has NaN"),
         (("no.pth", "out.onnx"), "there is no such file"),
-        (("picodet_s_320_voc", "out.onnx"), "publishes no weights of it"),
+        (("picodet_s_320_voc", "out.onnx"), "publishes no weights of this config"),
         (("out.onnx", "out.onnx"), "also an input"),
     ],
 )

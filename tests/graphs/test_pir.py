@@ -208,7 +208,10 @@ def graph_error(program):
             "more than 1,000,000 values in all constants",
         ),
         (graph_error(lambda p: p.add("1.full", shape=(-1,), value=0.0)), r"full of the shape \(-1"),
-        (graph_error(lambda p: p.add("1.full", shape=(1,), value="x")), "full of 'x'; expected a num"),
+        (
+            graph_error(lambda p: p.add("1.full", shape=(1,), value="x")),
+            "full of 'x'; expected a num",
+        ),
         (graph_error(lambda p: p.add("1.full", value=0.0)), "full of the shape None"),
         (graph_error(lambda p: p.numbers(2**63)), "full_int_array of"),
         (graph_error(lambda p: p.numbers()), "full_int_array of"),
