@@ -143,7 +143,7 @@ def test_json_tells_machines_of_errors_too(folder):
     assert json.loads((folder / "error.json").read_text())["error"] in result.output
 
 
-def test_averaged_and_raw_weights(folder, checkpoint):
+def test_ema_and_raw_weights(folder, checkpoint):
     seeded.write(checkpoint, folder / "picodet_s_128.pdema")
     shown = words(run(SOURCE, "ema.pth"))
     assert "note: the EMA weights were used; the raw ones are in picodet_s_128.pd" in shown
@@ -153,7 +153,7 @@ def test_averaged_and_raw_weights(folder, checkpoint):
 
 
 class TestSize:
-    """What the tensors do not tell is asked for, where there is somebody to answer."""
+    """What the tensors do not determine is asked for on a terminal."""
 
     @pytest.fixture
     def nameless(self, folder):

@@ -127,7 +127,7 @@ def test_other_classes_are_an_error_with_both_lists(own):
     done = run(own, "x.onnx", *DATASET)
     assert done.exit_code == 1
     assert (
-        "colours has 3 classes (red, green, blue); the annotations have 4 categories "
+        "colors has 3 classes (red, green, blue); the annotations have 4 categories "
         "(blue, red, green, yellow)" in words(done)
     )
 

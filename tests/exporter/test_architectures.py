@@ -138,8 +138,8 @@ def test_operators_of_the_others_are_named_after_their_blocks():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 1)])
-def test_at_an_odd_end_only_the_cells_that_are_there_are_averaged(size):
-    """No image of ours has one; whoever feeds another gets what torch computes."""
+def test_average_pooling_at_an_odd_edge_ignores_missing_cells(size):
+    """No official input size has one; for others the export computes what torch does."""
     model = small(RESNET)
     pool = node(built(model, ExportOptions("heads", 11)), "backbone.res3.res3a.shortcut.pool")
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy")

@@ -99,7 +99,7 @@ def test_other_thresholds_pass(verified):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("gray", [25, 55])
 def test_an_image_of_one_pixel_passes(verified, tmp_path, gray, threads):
-    """It is all one colour: onnxruntime's means err the same way with every value they add."""
+    """It is all one color: onnxruntime's means err the same way with every value they add."""
     cv2.imwrite(str(tmp_path / "pixel.png"), np.full((1, 1, 3), gray, np.uint8))
     torch.set_num_threads(threads)  # `one_thread` sets it back
     found = verified(ExportOptions("heads", input_size=(320, 320)), images=[tmp_path / "pixel.png"])
@@ -210,7 +210,7 @@ def test_metadata_of_another_size_is_refused(verified):
 
 
 def test_metadata_with_other_bins_are_refused(verified):
-    """Of raw heads nothing else says what a distribution is over."""
+    """For raw heads nothing else states the values of the bins."""
 
     def scale(proto):
         entry = next(entry for entry in proto.metadata_props if entry.key == META_KEY)

@@ -1,4 +1,4 @@
-"""Small networks whose operators can be told apart, and two that cannot."""
+"""Small networks whose operators can be distinguished, and two whose cannot."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_order_and_names_do_not_matter():
     assert match_networks(ours, theirs, ["b", "a", "c"]) == {0: 1, 1: 0, 2: 2}
 
 
-def test_branches_that_begin_alike_are_told_by_where_they_end():
+def test_branches_with_equal_starts_are_distinguished_by_their_ends():
     convs = [vertex("conv", -1, shape=(8, 8, 1, 1))] * 2
     ours = [*convs, vertex("relu", 0), vertex("concat", 2, 1)]
     theirs = [*convs, vertex("relu", 1), vertex("concat", 2, 0)]
@@ -39,7 +39,7 @@ def test_a_concatenation_has_an_order_and_a_sum_has_none():
         )
 
 
-def test_halves_of_a_split_are_told_apart():
+def test_halves_of_a_split_are_distinguished():
     ours = [vertex("split", -1), vertex("relu", (0, 0)), vertex("relu", (0, 1))]
     theirs = [ours[0], ours[2], ours[1]]
     assert match_networks(ours, theirs, list("abc")) == {0: 0, 1: 2, 2: 1}

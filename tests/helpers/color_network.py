@@ -17,14 +17,14 @@ from picodet.formats.meta import META_KEY, make_meta
 from picodet.zoo.architectures import S
 
 CLASSES = ("red", "green", "blue")
-CONFIG = replace(S, name="colours", classes=CLASSES, input_size=(64, 64))
+CONFIG = replace(S, name="colors", classes=CLASSES, input_size=(64, 64))
 BINS = 8
 COLORS = np.eye(3) - 0.5 * (1 - np.eye(3))  # [classes, RGB]
 
 
 def meta(**changes):
     """What our exports say of themselves."""
-    return make_meta(CONFIG, "detector", "colours", "0" * 64) | changes
+    return make_meta(CONFIG, "detector", "colors", "0" * 64) | changes
 
 
 def write_color_network(
@@ -70,7 +70,7 @@ def write_color_network(
         _write_boxes(nodes, constant)
     graph = helper.make_graph(
         nodes,
-        "colours",
+        "colors",
         [
             helper.make_tensor_value_info(
                 "image", TensorProto.FLOAT, [batch, 3, input_side, input_side]

@@ -1,4 +1,4 @@
-"""Whatever porting reads runs in torch, and says what the same model says in our own form."""
+"""Every file that the converter reads runs in torch, with the outputs of picodet's own file."""
 
 import numpy as np
 import pytest

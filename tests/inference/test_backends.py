@@ -1,4 +1,4 @@
-"""The same model in torch and exported, run by everything that runs it, says the same."""
+"""A model gives the same outputs in torch and, exported, in every runtime."""
 
 import ctypes
 import subprocess
@@ -41,7 +41,7 @@ CONFIG = replace(SMALL, preprocessing=Preprocessing(interp=1), input_size=(96, 1
 
 @pytest.fixture(scope="module")
 def model():
-    """With bins that stand for something else than 0 to 7, as averaged checkpoints have them."""
+    """With bins other than 0 to 7, as ppdet's EMA stores them."""
     model = filled_model(CONFIG, seeded_checkpoint(CONFIG))
     model.head.integral.project.mul_(1.25)
     return model
@@ -116,7 +116,7 @@ def test_what_the_files_say_of_themselves_is_what_torch_says(model, exported, ru
 @runtimes
 @pytest.mark.parametrize("level", ["heads", "boxes", "detections"])
 def test_threads_at_once_and_images_at_once_change_nothing(exported, inputs, runtime, level):
-    """Calls may come from several threads; what one is told is not another's."""
+    """Calls from several threads do not get each other's results."""
     network = runtime(exported(level=level), threads=1)
     alone = [ModelInputs(inputs.images[i : i + 1], inputs.scale_factors[i : i + 1]) for i in (0, 1)]
     once = [network(one)[0] for one in alone]
@@ -220,7 +220,7 @@ def test_a_call_that_fails_says_of_which_file(tmp_path, runtime):
 
 @runtimes
 def test_rows_that_say_nothing_was_found(tmp_path, runtime):
-    """As Paddle's NMS says it; on an image without anything to see."""
+    """As Paddle's NMS returns it for an image without objects."""
     outputs = {
         "rows": np.array([[-1, 0, 0, 0, 0, 0]], np.float32),
         "numbers": np.array([1], np.int32),

@@ -40,7 +40,7 @@ def test_a_file_of_ours_says_everything():
     )
     meta = make_meta(config, "detector", "x", "0" * 64) | {"project": [0, 1.5, 2, 3, 4, 5, 6, 9]}
     found = spec(meta=meta)
-    assert found.spec.name == "colours"
+    assert found.spec.name == "colors"
     assert found.spec.output_format == "heads"
     assert found.spec.input_size == (64, 64)
     assert found.spec.preprocessing == config.preprocessing

@@ -35,7 +35,7 @@ ANY = (None, None, None)
         ([(None, None), (None,)], "detections", None),
     ],
 )
-def test_forms_are_told_by_the_shapes(shapes, form, classes):
+def test_formats_are_recognized_by_the_shapes(shapes, form, classes):
     assert recognize_format("x.onnx", shapes) == form
     assert count_classes(form, shapes) == classes
 
@@ -133,7 +133,7 @@ ROWS = np.array(
 
 
 def test_detections_come_in_ppdets_order():
-    """Class by class, best first; rows of class -1 are Paddle's way to say that there is none."""
+    """Class by class, best first; in Paddle a row of class -1 means no detections."""
     (found,) = read_detections([ROWS, np.array([5], np.int32)], 1)
     assert found.classes.tolist() == [0, 0, 1, 2]
     assert found.scores.tolist() == pytest.approx([0.9, 0.3, 0.5, 0.1])

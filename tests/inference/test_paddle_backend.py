@@ -21,7 +21,7 @@ NMS = ("image", "scale_factor")
 
 @pytest.fixture
 def opened(fake_paddle, tmp_path):
-    """Opens a folder of a program that says the outputs; it is closed after the test."""
+    """Opens a folder whose program returns these outputs; it is closed after the test."""
     networks = []
 
     def opened(outputs, size=None, **more):
@@ -47,7 +47,7 @@ def test_what_a_folder_says_of_itself(opened):
 
 
 def test_heads_are_decoded(opened):
-    """All bins alike: every side is 3.5 strides away from the centre of its cell."""
+    """Equal bins: every side is 3.5 strides from its anchor point."""
     (found,) = opened(heads(score=0.25))(inputs_of(1))
     centers, strides = make_anchor_points(feature_map_sizes((64, 64)))
     expected = np.concatenate([centers - 3.5, centers + 3.5], axis=1) * strides

@@ -15,7 +15,7 @@ def drawn(boxes, names=None, labels=None):
     return result
 
 
-def test_the_edges_of_a_box_are_coloured_and_its_inside_is_not():
+def test_the_edges_of_a_box_are_colored_and_its_inside_is_not():
     result = drawn([(20, 30, 80, 90)])
     for x, y in ((20, 60), (80, 60), (50, 90)):
         assert result[y, x].any()
@@ -37,7 +37,7 @@ def test_the_name_does_not_leave_the_image_on_the_right():
     assert drawn([(115, 50, 119, 90)])[40:49, 60:110].any()
 
 
-def test_classes_have_their_own_colours_and_the_best_box_is_on_top():
+def test_classes_have_their_own_colors_and_the_best_box_is_on_top():
     first, second = (drawn([(10, 40, 40, 90)], labels=[label])[70, 10] for label in (0, 1))
     assert (first != second).any()
     both = drawn([(10, 40, 40, 90)] * 2, labels=[0, 1])

@@ -30,5 +30,5 @@ def test_distance_to_the_nearest_side():
     assert min_distance_to_sides(points, OTHER).tolist() == [0.5, 0.5, -1, 0]
 
 
-def test_centres():
+def test_centers():
     assert box_centers(BOXES).tolist() == [[1, 1], [5.5, 7]]

@@ -16,7 +16,7 @@ def test_decode_by_hand():
     logits = torch.tensor([0.0, np.log(3)]).view(1, 2, 1, 1)
     boxes, scores = decode(HeadOutput((logits,) * 4, (reg,) * 4), Integral(reg_max=7))
     assert scores[0].tolist() == [[0.5] * 4, [pytest.approx(0.75)] * 4]
-    expected = [[0.5 * s, -0.5 * s, 2.5 * s, 3.5 * s] for s in STRIDES]  # about the centre s / 2
+    expected = [[0.5 * s, -0.5 * s, 2.5 * s, 3.5 * s] for s in STRIDES]  # around the center s / 2
     assert boxes[0].tolist() == expected
 
 
@@ -33,7 +33,7 @@ def test_aligned_scores_stand_in_the_order_of_the_cells():
 
 
 def test_the_bins_values_are_the_models():
-    """An averaged checkpoint holds bins a little off 0 .. reg_max, and they count as they are."""
+    """A checkpoint's bins, which ppdet's EMA moves slightly off 0 .. reg_max, stay as they are."""
     integral = Integral(reg_max=1)
     integral.project.copy_(torch.tensor([0.0, 1.5]))
     assert integral(torch.zeros(1, 8, 1)).ravel().tolist() == [0.75] * 4

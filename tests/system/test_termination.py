@@ -1,6 +1,6 @@
 """The end that `kill` asks for, of every command; a script has ignored Ctrl-C for what it starts.
 
-A gate takes the place of one function of the command: it says that it is reached and waits.
+A gate replaces one function of the command: it reports that it is reached and waits.
 """
 
 import json
@@ -229,7 +229,7 @@ def test_what_paddles_process_writes_is_whole_or_nothing(tmp_path):
 
 
 def test_who_asks_twice_does_not_disturb_the_saving(tmp_path):
-    """torchrun, and whoever has started it: the second signal comes while the first is heeded."""
+    """torchrun and its parent both send one: the second comes while the first is handled."""
     code = (
         "import signal\nfrom picodet.system.termination import termination_as_interrupt\n"
         "try:\n"
