@@ -196,7 +196,7 @@ def test_what_a_library_keeps_to_itself_everybody_may_read(tmp_path):
 
 
 class TestWhatIsNoFile:
-    """A device, a pipe, a socket in the place of an output: made here, never the machine's own."""
+    """A device, pipe or socket as output: created here, never the machine's own."""
 
     @pytest.fixture
     def null(self, tmp_path):

@@ -1,4 +1,4 @@
-"""Every architecture, small: its export computes what it does, under our layers' names."""
+"""The export of every architecture, in small, computes what the model does."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def built(model, options):
 
 @pytest.fixture
 def verified(tmp_path):
-    """Builds, changes and verifies: the Verification."""
+    """The Verification of an export that was built and changed."""
 
     def verified(model, options, change=lambda proto: None):
         proto = built(model, options)
@@ -78,7 +78,7 @@ def node(proto, name):
 
 
 def redirect(name, operator):
-    """Another operator in the place of one."""
+    """A change that replaces the operator of a node."""
     return lambda proto: setattr(node(proto, name), "op_type", operator)
 
 
@@ -96,7 +96,7 @@ def set_six(proto):
 
 
 def square_probabilities(proto):
-    """As if a score were its own alignment."""
+    """A fault: class probabilities are squared instead of multiplied by the alignment."""
     product = node(proto, "head.predictors.classes1.product")
     product.input[1] = product.input[0]
 

@@ -1,4 +1,4 @@
-"""Right exports pass, whatever was wanted; what was planted in one is found."""
+"""Correct exports pass with all options; planted faults are found."""
 
 import json
 
@@ -23,7 +23,7 @@ OPSETS = (11, 13, 14, 18, NEWEST)
 
 @pytest.fixture
 def verified(model, meta, tmp_path):
-    """Builds, changes and verifies: the Verification."""
+    """The Verification of an export that was built and changed."""
 
     def verified(options, change=lambda proto: None, images=()):
         proto = build_model(model, options, meta)

@@ -1,4 +1,4 @@
-"""One spelling for what exporters write in many: each difference by itself, and broken graphs."""
+"""The canonical form of each difference between exporters, and broken graphs."""
 
 import numpy as np
 import pytest

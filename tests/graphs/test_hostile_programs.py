@@ -1,4 +1,4 @@
-"""Programs cut, changed and made up: a graph or an error of ours, for little work and memory."""
+"""Truncated, changed and invented programs give a graph or an error, in little time and memory."""
 
 import json
 import tracemalloc
@@ -78,7 +78,7 @@ NOTHING = {"#": "NULL"}
 
 
 def program(*operators):
-    """Whatever is written where operators belong."""
+    """A program with invalid content in place of operators."""
     written = {"regions": [{"blocks": [{"ops": list(operators)}]}]}
     return json.dumps({"base_code": {"magic": "pir"}, "program": written}).encode()
 
@@ -135,7 +135,7 @@ def test_no_json_of_paddles(read, content, message):
 
 
 def read_or_refused(read, form, content):
-    """In a graph that is read, canonical finds nothing but what it looks for."""
+    """Whether a program can be read and put into canonical form; any other error fails the test."""
     try:
         canonicalize(read(form, content, files.WEIGHTS).graph)
     except (CheckpointError, GraphError):

@@ -1,4 +1,4 @@
-"""Whole inference folders: what lies beside a program, the real ones, and Paddle's own reading."""
+"""Inference folders: files beside a program, real folders, and the same read by Paddle."""
 
 import json
 import os

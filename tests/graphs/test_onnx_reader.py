@@ -1,4 +1,4 @@
-"""ONNX files that are damaged, lie or are made to be expensive: one clear error, and soon."""
+"""Damaged, false and maliciously expensive ONNX files give one clear error quickly."""
 
 from itertools import pairwise
 
@@ -47,7 +47,7 @@ def refused(tmp_path):
 
 
 def changed(weight, **fields):
-    """A graph of one weight that is not what it was."""
+    """A graph with one changed weight."""
     proto = tensor("v", weight)
     for name, value in fields.items():
         if name == "dims":

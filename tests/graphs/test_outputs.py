@@ -1,4 +1,4 @@
-"""Heads, decoding and NMS, found by what leads to them."""
+"""Heads, decoding and NMS are found by their ancestors."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_heads_from_the_finest_level_on():
 
 
 def v2_level(name, source, added):
-    """Classes, alignment and sides of 2022, each with a predictor of its own."""
+    """A head of 2022: logits, alignment and reg, each with a predictor of its own."""
     return [
         *(Node("conv", (source,), (f"{name}_{x}",), {"weight": "w"}) for x in ("c", "a", "sides")),
         Node("batch_norm", (f"{name}_a",), (f"{name}_n",)),

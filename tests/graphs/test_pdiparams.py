@@ -1,4 +1,4 @@
-"""Weights of every number format, and files that claim what they do not hold."""
+"""Weights of every dtype, and files with false claims about their content."""
 
 import struct
 import tracemalloc

@@ -1,4 +1,4 @@
-"""Programs of Paddle 2, written by hand and real; and what is none."""
+"""Programs of Paddle 2, written by hand and real; and invalid ones."""
 
 import numpy as np
 import paddle_files as files
@@ -27,7 +27,7 @@ def read(tmp_path_factory):
 
 
 def node_of(read, kind, inputs=None, outputs=None, weights=None, **attributes):
-    """The one operator between a feed and a fetch."""
+    """A program of one operator between a feed and a fetch."""
     inputs, outputs = inputs or {"X": "image"}, outputs or {"Out": "y"}
     operators = [feed("image"), operator(kind, inputs, outputs, **attributes), fetch("y")]
     (node,) = read(files.pdmodel(operators, weights or {}), weights or {}).graph.nodes

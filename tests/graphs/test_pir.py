@@ -1,4 +1,4 @@
-"""Programs of Paddle 3, written by hand and real; and what is none."""
+"""Programs of Paddle 3, written by hand and real; and invalid ones."""
 
 import numpy as np
 import paddle_files as files
@@ -28,7 +28,7 @@ def read(tmp_path_factory):
 
 
 class PirWithInput(PirBuilder):
-    """A program that is given an image."""
+    """A program with an image as input."""
 
     def __init__(self):
         super().__init__()
@@ -40,7 +40,7 @@ class PirWithInput(PirBuilder):
 
 
 def node_of(read, kind, *operands, results=1, **attributes):
-    """The one operator; operands are made before it: None for one that is not there."""
+    """A program of one operator and its operands, None for a missing one."""
     program = PirWithInput()
     values = [
         program.numbers(*value) if isinstance(value, tuple) else program.number(value)
@@ -176,7 +176,7 @@ def test_weights_of_other_formats(read, kind):
 
 
 def graph_error(program):
-    """A program with an operator that stands in no network."""
+    """A program with an operator that no network has."""
     builder = PirWithInput()
     last = program(builder)
     return builder.fetch(last if isinstance(last, int) else builder.image)

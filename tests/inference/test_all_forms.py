@@ -20,7 +20,7 @@ SIZE = SMALL.input_size
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """One seeded model in all forms that can be written."""
+    """A seeded model in all formats that picodet writes."""
     folder = tmp_path_factory.mktemp("forms")
     model = filled_model(SMALL, seeded_checkpoint(SMALL))
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}

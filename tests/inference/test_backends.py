@@ -49,7 +49,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def exported(model, tmp_path_factory):
-    """Path of the model as an ONNX of some level."""
+    """Path of the model exported to ONNX at this level."""
     folder = tmp_path_factory.mktemp("exported")
 
     def exported(**wanted):
@@ -92,7 +92,7 @@ def test_candidates_are_those_of_torch(exported, inputs, expected, runtime, leve
 @runtimes
 @pytest.mark.parametrize("single_input", [False, True])
 def test_detections_are_those_of_torch(exported, inputs, expected, runtime, single_input):
-    """With one input they come in its pixels and are scaled here."""
+    """With a single input the boxes are in its pixels, and scaled by the backend."""
     network = runtime(exported(level="detections", single_input=single_input))
     for found, candidates, factor in zip(
         network(inputs), expected, inputs.scale_factors, strict=True
@@ -132,7 +132,7 @@ def test_threads_at_once_and_images_at_once_change_nothing(exported, inputs, run
 @pytest.mark.slow
 @runtimes
 def test_a_size_of_ones_own(model, exported, runtime):
-    """Where the file takes any; not where it does not."""
+    """An input size can be given only where the file is dynamic."""
     network = runtime(exported(level="boxes", input_size="dynamic"), (64, 160))
     assert network.spec.input_size == (64, 160)
     array, factor = preprocess(IMAGES[0], (64, 160), CONFIG.preprocessing)
@@ -146,7 +146,7 @@ def test_a_size_of_ones_own(model, exported, runtime):
 @pytest.mark.slow
 @runtimes
 def test_detect_obeys_what_the_file_says(model, exported, runtime):
-    """Its interp is 1; all forms find what torch finds."""
+    """All formats give torch's detections, with the model's own interp, 1."""
     image = IMAGES[0]
     expected = detect_image(TorchBackend(model), image, score=0.04)
     assert len(expected) > 5
@@ -274,7 +274,7 @@ def test_openvino_tells_nobody_that_it_is_used():
 
 
 class SignalStack(ctypes.Structure):
-    """C's stack_t: where the handlers of signals run."""
+    """C's stack_t: the stack on which signal handlers run."""
 
     _fields_ = (("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
@@ -283,7 +283,7 @@ class SignalStack(ctypes.Structure):
 @pytest.mark.skipif(sys.platform != "linux", reason="stack_t as Linux has it")
 @runtimes
 def test_signals_are_answered_where_they_were(runtime, exported):
-    """Openvino gives the thread that compiles another stack, and takes it back without a word."""
+    """OpenVINO sets another signal stack in the compiling thread, and frees it later."""
 
     def where():
         stack = SignalStack()

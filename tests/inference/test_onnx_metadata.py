@@ -28,7 +28,7 @@ ROWS = [(None, 6), (1,)]
 
 
 def spec(inputs=IMAGE, outputs=None, meta=None, size=None):
-    """meta: a dictionary, or text that should be one."""
+    """meta: a dictionary, or text in its place."""
     text = meta if isinstance(meta, str) else json.dumps(meta)
     metadata = {"author": "nobody"} | ({} if meta is None else {META_KEY: text})
     return read_onnx_spec(PATH, inputs, outputs or heads(), metadata, size)
@@ -163,7 +163,7 @@ def test_only_a_file_that_takes_scale_factors_is_fed_them():
 
 
 def test_rows_of_a_single_input_file_are_in_pixels_of_its_input():
-    """scale factors are (y, x): boxes of half the height and twice the width, and so on."""
+    """Scale factors are (y, x): boxes of half the height and twice the width, and so on."""
     first, second = spec(outputs=ROWS).read(OUTPUTS, INPUTS)
     assert first.boxes.tolist() == [[4, 16, 8, 32]]
     assert second.boxes.tolist() == [[2, 8, 4, 16]]
@@ -172,7 +172,7 @@ def test_rows_of_a_single_input_file_are_in_pixels_of_its_input():
 
 
 def test_the_bins_stand_for_what_the_file_says():
-    """All bins alike: half of 0 and 5 is 2.5 strides."""
+    """Equal logits: the mean of 0 and 5 is 2.5 strides."""
     found = spec(outputs=heads(bins=2), meta=color_network.meta(project=[0, 5]))
     outputs = [np.full(shape, 0.5, np.float32) for shape in heads(bins=2)]
     one, *_ = found.read(outputs, INPUTS._replace(images=INPUTS.images[:1]))

@@ -1,4 +1,4 @@
-"""Inference folders, run by a Paddle that is a few lines of NumPy, and by the real one."""
+"""Inference folders run in a substitute of Paddle, a few lines of NumPy, and in the real one."""
 
 import sys
 from pathlib import Path
@@ -188,7 +188,7 @@ S416 = Path("reference", "picodet_s_416_coco")
 @pytest.mark.slow
 @pytest.mark.paddle
 def test_a_program_with_nms_says_what_ppdet_said(real, shared):
-    """New form. The recorded weights are random: 0.02 px is ten times less than their noise."""
+    """Paddle 3's format. The recorded weights are random: 0.02 px is a tenth of their noise."""
     network = real(S416 / "export_nms" / "picodet_s_416_coco")
     assert (network.spec.output_format, network.spec.classes) == ("detections", COCO)
     recorded = np.load(shared / S416 / "eval.npz")
@@ -202,7 +202,7 @@ def test_a_program_with_nms_says_what_ppdet_said(real, shared):
 @pytest.mark.slow
 @pytest.mark.paddle
 def test_a_program_of_heads_says_what_ppdet_said(real, shared):
-    """Old form; decoded here, by ppdet there. As exact as the recording in float32 is."""
+    """Paddle 2's format, decoded here and by ppdet; as exact as the float32 recording."""
     network = real(S416 / "export_raw_pdmodel" / "picodet_s_416_coco")
     assert (network.spec.output_format, network.spec.num_classes) == ("heads", 80)
     recorded = np.load(shared / S416 / "eval.npz")

@@ -194,7 +194,7 @@ def test_meta_and_weights_must_agree(tmp_path, model, meta):
 
 
 def test_a_giant_that_a_meta_promises_takes_no_memory(tmp_path, model, meta):
-    """Its weights would take 50 GB."""
+    """A config whose weights would take 50 GB."""
     save(tmp_path / "x.safetensors", weights_of(model), meta | {"channels": 8192})
     before = peak()
     with pytest.raises(CheckpointError, match="weights and meta do not agree"):

@@ -9,7 +9,7 @@ STRIDES = (8, 16, 32, 64)
 
 
 def test_decode_by_hand():
-    """One cell a level; sides all in one bin: left 0, top 1, right 2, bottom 3 strides."""
+    """One anchor point a level; each side in one bin: left 0, top 1, right 2, bottom 3 strides."""
     reg = torch.full((1, 4 * 8, 1, 1), -100.0)
     for side in range(4):
         reg[0, 8 * side + side] = 100.0
@@ -21,7 +21,7 @@ def test_decode_by_hand():
 
 
 def test_aligned_scores_stand_in_the_order_of_the_cells():
-    """Two classes; cells of 2, 1, 1 and 1 a level; the alignment is that of the cell."""
+    """Two classes; 2, 1, 1 and 1 anchor points a level, each with its alignment."""
     values = [[0.0, 2.0], [4.0], [6.0], [8.0]]
     alignment = tuple(torch.tensor(level).view(1, 1, 1, -1) for level in values)
     logits = tuple(torch.cat([torch.full_like(x, 40.0), x], dim=1) for x in alignment)

@@ -1,4 +1,4 @@
-"""The 34 that PaddleDetection has a config for."""
+"""The 34 models that PaddleDetection has a config for."""
 
 import json
 from collections import Counter
