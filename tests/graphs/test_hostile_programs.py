@@ -48,7 +48,7 @@ HUGE = field(1, field(3, files.variable("w", [10**10], persistable=True)))
         (b"", "it is empty"),
         (b"no protobuf at all", "a field of the unknown wire type 6 at byte 1"),
         (b"\x0a\xff\xff\xff\xff\x0f", "4,294,967,295 bytes are missing"),
-        (field(1, b"") * 2_000_000, "more than 400,000 parts"),
+        (field(1, b"") * 2_000_000, "more than 400,000 fields"),
         (field(1, MANY), "6,001 operators"),
         (field(1, field(3, b"") * 350_000), "350,000 variables"),
         (field(1, field(4, field(4, b"") * 350_000)), "more than 200,000 inputs and attributes"),
@@ -57,7 +57,7 @@ HUGE = field(1, field(3, files.variable("w", [10**10], persistable=True)))
         (bytes(8_000_001), "a program of more than 8,000,000 bytes"),
         (HUGE, "weight 1 of 1, w"),
         (field(1, field(4, operator(b"\xff", {}, {}))), "a name that is not UTF-8"),
-        (b"\x0b" * 1000, "a field of the form 3"),  # groups in groups
+        (b"\x0b" * 1000, "a field of the unknown wire type 3"),  # groups in groups
     ],
 )
 def test_no_pdmodel(read, content, message):
@@ -93,7 +93,7 @@ def program(*operators):
         (b"[" * 100_000, "nested deeper"),
         (b'{"a":' * 100_000, "nested deeper"),
         (b"[NaN]", "NaN, which is not JSON"),
-        (b"[-Infinity]", "-Infinity, which is no JSON"),
+        (b"[-Infinity]", "-Infinity, which is not JSON"),
         (b"[" + b"9" * 5000 + b"]", "a number of 5,000 digits"),
         (b"[]", "not a program in PIR"),
         (b'{"base_code": {"magic": "pir"}, "program": {"regions": []}}', "not a program in PIR"),
@@ -109,7 +109,7 @@ def program(*operators):
             program({**OPERATOR, "O": [{"%": 1, "TT": value_type([1] * 17)}]}),
             "shape of 17 dimensions",
         ),
-        (program({**OPERATOR, "O": [{"%": 1, "TT": value_type([1.5])}]}), "1 sides that are no"),
+        (program({**OPERATOR, "O": [{"%": 1, "TT": value_type([1.5])}]}), "shape of 1 dimensions"),
         (program({**OPERATOR, "A": [{"N": 7, "AT": {}}]}), "a name of 1 to 1,000"),
         (program({**OPERATOR, "A": [{"N": "x", "AT": {"VD": "ALL"}}]}), "KeyError 'ALL'"),
         (program({**OPERATOR, "#": "x" * 1001}), "a name of 1 to 1,000"),
