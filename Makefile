@@ -142,7 +142,7 @@ coverage: $(INSTALLED)
 machines: $(addprefix machine-,$(MACHINES))
 
 machine-%: $(INSTALLED)
-	env $($*) $(BIN)/python -m pytest -q -n auto --dist worksteal $(COMPUTING)
+	env $(ONE_THREAD) $($*) $(BIN)/python -m pytest -q $(PARALLEL) $(COMPUTING)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet atheris==3.0.0

@@ -133,5 +133,5 @@ def test_train(files, tmp_path):
 def test_detect(files):
     model = picodet.load(files / "model.pth")
     image = skimage.data.chelsea()[..., ::-1]
-    found = picodet.detect(model, image, score=0.0)
+    found = picodet.detect(model, image, score_thr=0.0)
     assert found.boxes.shape == (len(found.scores), 4)

@@ -21,10 +21,10 @@ SMOOTHING = 0.1  # of the newest step, in what is shown of losses and speed
 def progress_bar(
     description: str, unit: str = "", clock: intervals.Clock = time.monotonic
 ) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, or a line now and then when that is no terminal; yields what moves
-    it.
+    """Context manager that yields a callback (done, total), which moves a bar on standard error.
 
-    With a unit it shows how many per second.
+    Where that is no terminal, it prints lines, as `progress_logger`. With a unit it shows the
+    number per second.
     """
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn, Task

@@ -63,7 +63,7 @@ def detect_all(
     network: Backend,
     paths: Sequence[Path],
     folder: Path,
-    score: float,
+    score_thr: float,
     interp: int | None = None,
     resize: ResizeKernels | None = None,
 ) -> Iterator[ImageDetections | FailedImage]:
@@ -80,7 +80,7 @@ def detect_all(
     for path, output in zip(paths, copy_paths(paths, folder), strict=True):
         try:
             image = read_image(path)
-            detections = detect_image(network, image, interp, score, resize)
+            detections = detect_image(network, image, interp, score_thr, resize)
             names = tuple(map(network.spec.class_name, detections.classes.tolist()))
             write_image(draw(image, detections, names), output)
         except (ImageError, OutputError) as error:

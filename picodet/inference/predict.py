@@ -19,15 +19,15 @@ def detect_image(
     backend: Backend,
     image: np.ndarray,
     interp: int | None = None,
-    score: float = 0.025,
+    score_thr: float = 0.025,
     resize: ResizeKernels | None = None,
 ) -> Detections:
     """Find the objects in image [H, W, 3] uint8 BGR; interp and resize None are the model's own.
 
-    Raises PicoDetError for an unknown interp or score and where the output is not finite.
+    Raises PicoDetError for an invalid interp or score_thr and where the output is not finite.
     """
-    if not 0 <= score <= 1:
-        raise PicoDetError(f"score {score}: a threshold from 0 to 1 is expected")
+    if not 0 <= score_thr <= 1:
+        raise PicoDetError(f"score_thr {score_thr}: expected a number from 0 to 1")
     preprocessing = backend.spec.preprocessing
     if interp is not None:
         preprocessing = replace(preprocessing, interp=interp)
@@ -36,34 +36,35 @@ def detect_image(
     array, scale_factor = preprocess(image, backend.spec.input_size, preprocessing)
     (output,) = backend(ModelInputs(array[None], scale_factor[None]))
     if isinstance(output, Candidates):
-        return apply_nms(output, scale_factor, score)
-    return output.above(score)
+        return apply_nms(output, scale_factor, score_thr)
+    return output.above(score_thr)
 
 
 def detect(
     model: PicoDet,
     image: str | Path | np.ndarray,
     interp: int | None = None,
-    score: float = 0.025,
+    score_thr: float = 0.025,
     resize: ResizeKernels | None = None,
 ) -> Detections:
     """Find the objects in one image: a file, or an array [H, W, 3] uint8 in BGR.
 
     interp is OpenCV's number of the resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None
     is the model's own, which is 2 in all of ppdet's configs. resize "portable" gives the same bits
-    on every CPU, "native" is OpenCV's choice; None is the model's own. Scores above `score` count;
-    0.025 is ppdet's. A model in bfloat16 or under autocast is decoded in float32. Raises ImageError
-    for an image that cannot be used, PicoDetError for an unknown interp, resize or score and for a
-    model of which any part is in training mode, or whose output is not finite.
+    on every CPU, "native" is OpenCV's choice; None is the model's own. Detections have a score
+    above score_thr; 0.025 is ppdet's. A model in bfloat16 or under autocast is decoded in float32.
+    Changes neither the model nor settings of the process: threads can share a model. Raises
+    ImageError for an image that cannot be used, PicoDetError for an invalid interp, resize or
+    score_thr and for a model of which any part is in training mode, or whose output is not finite.
     """
-    _check(model, image, score)
+    _check(model, image, score_thr)
     backend = TorchBackend(model)
     if not isinstance(image, np.ndarray):
         image = read_image(Path(image))
-    return detect_image(backend, image, interp, score, resize)
+    return detect_image(backend, image, interp, score_thr, resize)
 
 
-def _check(model: object, image: object, score: object) -> None:
+def _check(model: object, image: object, score_thr: object) -> None:
     """Raise PicoDetError for arguments of wrong types, or in the wrong order."""
     compiled = getattr(model, "_orig_mod", model)  # of torch.compile
     if not isinstance(compiled, PicoDet):
@@ -78,8 +79,8 @@ def _check(model: object, image: object, score: object) -> None:
             "detect(model, image): image must be a file's path, or an array [H, W, 3] uint8 in "
             f"BGR as cv2.imread reads it, found {_kind(image)}"
         )
-    if not isinstance(score, Real):
-        raise PicoDetError(f"score: a threshold from 0 to 1 is expected, found {_kind(score)}")
+    if not isinstance(score_thr, Real):
+        raise PicoDetError(f"score_thr: found {_kind(score_thr)}; expected a number from 0 to 1")
 
 
 def _kind(value: object) -> str:

@@ -91,7 +91,7 @@ WRITING = [
     ("name", "reason"),
     [("loop", "Too many levels of symbolic links"), (LONG, "File name too long")],
 )
-def test_a_name_that_leads_nowhere_is_said(run, tmp_path, words, name, reason):
+def test_a_name_that_leads_nowhere_is_reported(run, tmp_path, words, name, reason):
     (tmp_path / "x.json").touch()
     for suffix in (".onnx", ".safetensors"):
         (tmp_path / f"loop{suffix}").unlink(missing_ok=True)
@@ -105,7 +105,7 @@ def test_a_name_that_leads_nowhere_is_said(run, tmp_path, words, name, reason):
 
 
 @pytest.mark.parametrize("words", WRITING)
-def test_a_folder_that_is_not_there_is_said(run, tmp_path, words):
+def test_a_folder_that_is_not_there_is_reported(run, tmp_path, words):
     (tmp_path / "x.json").touch()
     done = run(*(word.replace("{}", "a/b") for word in words))
     assert done.exit_code == (2 if words[0] == "align" else 1)
@@ -119,7 +119,7 @@ def test_a_folder_that_is_not_there_is_said(run, tmp_path, words):
     "words",
     [["detect", "m.pth", "cat.png"], ["train", "picodet_s_320_coco", *DATA]],
 )
-def test_a_device_that_is_not_there_is_said(run, words, device):
+def test_a_device_that_is_not_there_is_reported(run, words, device):
     done = run(*words, "--device", device, "--out", "d")
     assert done.exit_code == 1, done.output
     assert f"device {device}: torch cannot use it here: " in done.output
@@ -148,7 +148,7 @@ def failing(error):
         (RuntimeError("can't allocate memory: 8 GiB\nmore"), "there is not enough memory (can't"),
     ],
 )
-def test_what_the_system_refuses_is_said_as_what_it_is(tmp_path, error, message):
+def test_what_the_system_refuses_is_reported_as_what_it_is(tmp_path, error, message):
     json_file = tmp_path / "x.json"
     done = CliRunner().invoke(failing(error), ["--json", str(json_file)])
     assert done.exit_code == 1

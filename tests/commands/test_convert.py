@@ -160,7 +160,7 @@ class TestSize:
         return (folder / SOURCE).rename(folder / "model.pdparams")
 
     @pytest.mark.usefixtures("nameless")
-    def test_without_a_terminal_it_is_assumed_and_said(self):
+    def test_without_a_terminal_it_is_assumed_and_reported(self):
         shown = words(run("model.pdparams", "out.pth", answer="320\n"))
         assert "note: the input size 416 is assumed: neither the tensors nor" in shown
         assert picodet.load("out.pth").config.input_size == (416, 416)

@@ -100,7 +100,7 @@ def test_several_interps(files, tmp_path):
     assert (tmp_path / "o_interp1.json").read_bytes() != (files / "out.json").read_bytes()
 
 
-def test_portable_resize_is_said_everywhere(files, tmp_path):
+def test_portable_resize_is_reported_everywhere(files, tmp_path):
     outputs = ["--out", tmp_path / "o.json", "--html", tmp_path / "p.html"]
     options = ["--resize", "portable", "--json", tmp_path / "n.json"]
     done = run(files, "x.onnx", "--coco", "coco", *outputs, *options)

@@ -131,6 +131,6 @@ def test_runs_that_share_their_time_do_not_have_it_each():
     assert "32.0" not in text
 
 
-def test_the_last_line_says_what_the_number_is_not_to_be_told_without():
+def test_the_last_line_has_the_caveat_beside_the_number():
     text = printed(replace(REPORT, caveat="which covers 2,901 of 5,000 images"))
     assert text.rstrip().endswith("AP 32.2 (interp 2), which covers 2,901 of 5,000 images")

@@ -134,7 +134,7 @@ def test_a_file_that_is_not_the_model_is_not_written(run, tmp_path, monkeypatch)
     assert report["verification"]["ok"] is False
 
 
-def test_no_verify_is_said(run, tmp_path):
+def test_no_verify_is_reported(run, tmp_path):
     result = run("model.safetensors", "out.onnx", "--no-verify", "--json", "report.json")
     assert result.exit_code == 0, result.output
     assert "NOT VERIFIED, as asked for" in result.output

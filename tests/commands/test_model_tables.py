@@ -48,7 +48,7 @@ def test_on_a_terminal_a_long_address_is_folded_and_nothing_is_lost(capsys, monk
     assert "…" not in out
 
 
-def test_an_ap_of_something_else_has_a_mark_and_below_it_is_said_of_what(capsys):
+def test_an_ap_of_something_else_has_a_mark_and_below_it_is_reported_of_what(capsys):
     """APs on other datasets than COCO are marked, as they cannot be compared."""
     walker = replace(S, name="walker", ap=29.0, measured_on=PEOPLE)
     body = replace(S, name="body", ap=41.5, measured_on="main bodies")

@@ -43,13 +43,13 @@ def test_the_files_name_tells_size_and_classes(num_classes, file, name):
         assert config == CONFIGS[name]
 
 
-def test_without_a_name_the_size_is_assumed_and_said():
+def test_without_a_name_the_size_is_assumed_and_reported():
     config, notes = both(resolve(80))
     assert config == CONFIGS["picodet_s_416_coco"]
     assert [note.split(":")[0] for note in notes] == ["the input size 416 is assumed"]
 
 
-def test_unknown_classes_are_numbered_and_that_is_said():
+def test_unknown_classes_are_numbered_and_that_is_reported():
     config, notes = both(resolve(3, "picodet_s_416_cows"))
     assert config.classes == ("class 0", "class 1", "class 2")
     assert "--classes FILE" in notes[0]
@@ -84,7 +84,7 @@ def test_a_file_named_after_other_classes_too():
     assert notes[0].startswith("the file is named picodet_s_320_voc, but its tensors are those of")
 
 
-def test_a_size_that_replaces_a_configs_is_said():
+def test_a_size_that_replaces_a_configs_is_reported():
     config, notes = both(resolve(80, config="picodet_s_320_coco", input_size=(416, 416)))
     assert config.name == "picodet_s_416_coco"
     assert notes == ("--input-size replaces the 320 of picodet_s_320_coco",)
@@ -172,7 +172,7 @@ class TestFileHints:
         )
         assert (config.input_size, config.classes) == ((96, 96), ("b",))
 
-    def test_a_list_of_labels_that_is_wrong_is_left_out_and_that_is_said(self):
+    def test_a_list_of_labels_that_is_wrong_is_left_out_and_that_is_reported(self):
         """The official folder of this model lists COCO's."""
         hints = FileHints("picodet_s_192_pedestrian", (192, 192), COCO)
         config, notes = both(resolve_config(recognized(1), hints, ConvertOptions()))

@@ -33,7 +33,7 @@ def test_without_any():
 
 
 @given(st.sets(st.text("ab_.", min_size=1).filter(lambda name: not name.startswith("ema_"))))
-def test_any_names_are_found_or_said_to_be_alike(names):
+def test_any_names_are_found_or_reported_as_alike(names):
     own, copies = state_dict(names)
     if len(copies) < len(own):  # a.b and a_b
         with pytest.raises(CheckpointError, match="may be the EMA copy of"):

@@ -107,7 +107,7 @@ def test_a_folded_model_computes_the_same_and_says_what_it_is(config):
             assert (ours - theirs).abs().max() < 1e-4 * theirs.abs().max()
 
 
-def test_what_is_not_folded_is_not_said_to_be():
+def test_what_is_not_folded_is_not_reported_as_such():
     found = converted(proto_of(V2))
     assert [note.split(":")[0] for note in found.notes] == [
         "the class names are unknown, so the classes are numbered; --classes FILE sets them",
@@ -128,7 +128,7 @@ def test_what_the_file_says_is_taken():
     assert found.notes == ()
 
 
-def test_a_list_of_labels_that_is_wrong_is_said_and_left_out():
+def test_a_list_of_labels_that_is_wrong_is_reported_and_left_out():
     found = converted(proto_of(V2), FileHints("x", (64, 64), ("cat", "dog")))
     assert found.config.classes == ("class 0", "class 1", "class 2")
     assert "x lists 2 classes, its tensors have 3: the list was ignored" in found.notes[0]

@@ -53,7 +53,7 @@ def zeros(config):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
-def test_the_34_are_recognised_by_their_tensors_and_told_apart_by_their_names(name):
+def test_the_34_are_recognized_by_their_tensors_and_distinguished_by_their_names(name):
     found = converted(zeros(CONFIGS[name]), name)
     assert found.config == CONFIGS[name]
     assert found.notes == ()
@@ -82,7 +82,7 @@ def shared_with(variant):
     return {"name": variant.name, "classes": variant.classes, "input_size": variant.input_size}
 
 
-def test_a_size_that_nobody_tells_is_assumed_and_that_is_said():
+def test_a_size_that_nobody_states_is_assumed_and_that_is_reported():
     found = converted(zeros(CONFIGS["picodet_r18_640_coco"]))
     assert found.config.name == "picodet_r18_640_coco"
     assert found.notes[0].startswith("the input size 640 is assumed")
@@ -160,7 +160,7 @@ class TestOwnFile:
             self.converted(**options)
 
     def test_an_architecture_of_nobody_else_is_one_too(self):
-        """Recognised from its tensors it would be another."""
+        """Recognized from its tensors it would be another."""
         config = replace(V2, channels=16)
         found = converted(weights_of(config), naming="picodet", file_config=config)
         assert found.config == config

@@ -40,7 +40,7 @@ def test_every_tensor_finds_its_place(arrays):
     assert conversion.weights["backbone.stem.bn.num_batches_tracked"] == 0
 
 
-def test_all_problems_are_told_together(arrays):
+def test_all_problems_are_reported_together(arrays):
     del arrays[STEM]
     arrays["backbone.extra"] = np.ones(3, np.float32)
     arrays["head.head_cls0.bias"] = np.ones(7, np.float32)

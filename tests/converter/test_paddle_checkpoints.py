@@ -43,7 +43,7 @@ def test_the_suffixes_say_the_opposite_of_what_is_in_them(folder, named, which, 
     assert value_of(read_checkpoint(folder / named, which)) == value
 
 
-def test_without_a_choice_it_is_the_file_that_was_named_and_that_is_said(folder):
+def test_without_a_choice_it_is_the_file_that_was_named_and_that_is_reported(folder):
     averaged = read_checkpoint(folder / "model_final.pdparams", None)
     assert (value_of(averaged), averaged.origin.notes) == (
         1,
@@ -80,7 +80,7 @@ def test_an_exchanged_pair_is_noticed_by_its_bins(folder, name):
 
 
 @pytest.mark.parametrize("bins", [(EXACT, EXACT), (AVERAGED, AVERAGED), (AVERAGED, EXACT)])
-def test_and_no_other_pair_is_said_to_be(folder, bins):
+def test_and_no_other_pair_is_taken_for_it(folder, bins):
     for suffix, value in zip((".pdparams", ".pdema"), bins, strict=True):
         save(folder / f"model_final{suffix}", 1, value)
     (note,) = read_checkpoint(folder / "model_final.pdparams", None).origin.notes
@@ -148,6 +148,6 @@ class TestFolder:
         assert "found no .pdparams" in refused(read_training_folder, folder, None)
         assert "holds model_final.pdopt; expected a .pdparams" in refused(open_source, folder)
 
-    def test_the_optimisers_state_is_refused_as_such(self, folder):
+    def test_the_optimizers_state_is_refused_as_such(self, folder):
         text = refused(open_source, folder / "model_final.pdopt")
         assert "the state of an optimizer; give the .pdparams beside it" in text

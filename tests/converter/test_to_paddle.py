@@ -85,7 +85,7 @@ def test_all_that_ppdet_has_is_there(config):
     assert sorted(back.arrays) == sorted(seeded.shapes(config))
 
 
-def test_what_was_restored_and_what_was_lost_is_told():
+def test_what_was_restored_and_what_was_lost_is_reported():
     back = to_paddle(weights_of(S), table_of(S))
     assert [one.name for one in back.reconstructed] == SCALES
     assert all(back.arrays[name].tolist() == [1] for name in SCALES)

@@ -83,7 +83,7 @@ class TestMMDet:
         assert back.config.classes == V1.classes
 
     @pytest.mark.slow
-    def test_averages_and_the_others_are_told_apart(self, saved):
+    def test_averages_and_the_others_are_distinguished(self, saved):
         path = saved({"state_dict": averaged(mmdet()), "meta": {}})
         _, raw = convert_model(path, NAMED, "raw")
         assert not differing(raw.weights, V1)
@@ -121,7 +121,7 @@ class TestStateDict:
         assert origin.form == "state_dict"
         assert not differing(converted.weights, V2)
 
-    def test_where_the_weights_were_found_is_said(self, saved):
+    def test_where_the_weights_were_found_is_reported(self, saved):
         path = saved({"model": model_of(V2).state_dict(), "epoch": 3})
         _, converted = convert_model(path, NAMED)
         assert converted.notes == ("the weights were found under 'model'",)

@@ -1,4 +1,4 @@
-"""IPP and OpenCV's own code: who resizes, in which thread, and how it is recognised."""
+"""IPP and OpenCV's own code: who resizes, in which thread, and how it is recognized."""
 
 import json
 import os

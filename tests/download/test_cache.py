@@ -111,7 +111,7 @@ def test_two_at_once_fetch_once(site, tmp_path):
     assert site.requests == [None]
 
 
-def test_waiting_without_progress_is_an_error(site, tmp_path):
+def test_waiting_for_nothing_is_reported(site, tmp_path):
     entry = cache.cache_entry(site.url, tmp_path)
     with (
         cache.fetch_lock(entry, stall_timeout=1),

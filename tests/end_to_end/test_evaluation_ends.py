@@ -102,7 +102,7 @@ def test_what_could_not_be_written_is_refused_before_the_work(files, monkeypatch
     assert {path: path.read_bytes() for path in files.rglob("*") if path.is_file()} == before
 
 
-def test_a_bad_image_stops_or_is_left_out_and_said(own):
+def test_a_bad_image_stops_or_is_left_out_and_reported(own):
     (own / "coco" / "val2017" / "5.png").unlink()
     done = run(own, "x.onnx", *DATASET, "--out", "out.json")
     assert done.exit_code == 1
@@ -177,7 +177,7 @@ def test_an_interruption_before_anything_is_done(own):
 
 
 @pytest.mark.slow
-def test_nothing_is_said_on_standard_error(own):
+def test_nothing_is_printed_on_standard_error(own):
     process = start(own)
     output, error = process.communicate(timeout=PATIENCE)
     assert (process.returncode, error) == (0, "")

@@ -223,7 +223,7 @@ def test_preprocessing_is_ppdets_bit_for_bit(shared, official, interp):
 
 
 def gray_levels(array, preprocessing):
-    """[3, H, W] normalised -> [H, W, 3] uint8 BGR."""
+    """[3, H, W] normalized -> [H, W, 3] uint8 BGR."""
     mean, std = (
         np.array(value)[:, None, None] for value in (preprocessing.mean, preprocessing.std)
     )
@@ -243,7 +243,7 @@ def test_real_batch_norm_statistics_arrive(shared, tmp_path):
     )
     assert (report.variant, report.classes) == ("picodet_s_192_pedestrian", 1)
     photo = shared / "coco" / "val2017" / "000000000139.jpg"
-    found = picodet.detect(picodet.load(output), photo, score=0.3, resize="portable")
+    found = picodet.detect(picodet.load(output), photo, score_thr=0.3, resize="portable")
     assert found.scores.tolist() == pytest.approx([0.346884, 0.334743], abs=2e-6)
     assert found.classes.tolist() == [0, 0]
 

@@ -44,7 +44,7 @@ def test_objects_are_found_and_named(folder, form, backend):
     assert (folder / "drawn" / "0.png").is_file()
     (found,) = json.loads((folder / "found.json").read_text())
     network = open_backend(folder / f"{form}.onnx", RuntimeOptions())
-    expected = detect_image(network, read_image(folder / "0.png"), score=0.5)
+    expected = detect_image(network, read_image(folder / "0.png"), score_thr=0.5)
     assert len(expected) > 0
     assert found["names"] == [network.spec.class_name(c) for c in expected.classes]
     assert set(found["names"]) <= set(color_network.CLASSES)
@@ -52,7 +52,7 @@ def test_objects_are_found_and_named(folder, form, backend):
     assert np.allclose(found["scores"], expected.scores, atol=1e-5)
 
 
-def test_what_is_assumed_is_said(folder):
+def test_what_is_assumed_is_reported(folder):
     done = run(folder, "silent.onnx", "--json", folder / "found.json", "--score-thr", 0.5)
     assert done.exit_code == 0
     assert "Note: its classes have no names" in done.stderr

@@ -109,7 +109,7 @@ def test_ppdets_files(shared):
     assert len(read_predictions(shared / "coco" / "ppdet_detections_interp1.json.gz")) == 39_903
 
 
-def test_images_without_a_detection_are_said(tmp_path, shared_dataset):
+def test_images_without_a_detection_are_reported(tmp_path, shared_dataset):
     annotations = read_annotations(annotation_file(shared_dataset))
     rows = np.array([[image.id, 7, 0.5, 0, 0, 1, 1] for image in annotations.images], float)
     path = tmp_path / "results.json"

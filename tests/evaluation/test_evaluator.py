@@ -176,5 +176,5 @@ def test_threads_are_shared_among_neighbours(monkeypatch):
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_what_computed_is_said(make_request, backend):
+def test_what_computed_is_reported(make_request, backend):
     assert detect(make_request(runtime_options=RuntimeOptions(backend))).runtime == backend

@@ -42,8 +42,8 @@ def test_floats_are_neither_rounded_nor_kept_within_a_byte():
     assert (bytes_.min(), bytes_.max()) == (0, 1)
     assert floats.min() < -0.01
     assert floats.max() > 1.01
-    grey = bytes_ * 255
-    assert np.abs(grey - grey.round()).max() < 1e-4
+    gray = bytes_ * 255
+    assert np.abs(gray - gray.round()).max() < 1e-4
     assert np.abs(bytes_ - floats.clip(0, 1)).max() < 0.51 / 255 + 1e-3
     scaled = cv2.resize(edge.astype(np.float32), (32, 32), interpolation=2)
     assert np.abs(floats[0] * 255 - scaled[..., 0]).max() < 1e-3

@@ -78,7 +78,7 @@ def test_interpolations_have_two_numbers(tmp_path, interp, pil):
     )
 
 
-def test_is_told_by_its_files(folder, tmp_path):
+def test_is_recognized_by_its_files(folder, tmp_path):
     assert huggingface_folder.is_hub_folder(folder)
     assert not huggingface_folder.is_hub_folder(tmp_path)
     (folder / "model.safetensors").unlink()

@@ -22,7 +22,7 @@ def test_order_and_names_do_not_matter():
     assert match_networks(ours, theirs, ["b", "a", "c"]) == {0: 1, 1: 0, 2: 2}
 
 
-def test_branches_with_equal_starts_are_distinguished_by_their_ends():
+def test_branches_that_begin_alike_are_recognized_by_where_they_end():
     convs = [vertex("conv", -1, shape=(8, 8, 1, 1))] * 2
     ours = [*convs, vertex("relu", 0), vertex("concat", 2, 1)]
     theirs = [*convs, vertex("relu", 1), vertex("concat", 2, 0)]

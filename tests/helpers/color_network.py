@@ -1,6 +1,6 @@
 """An ONNX that finds what is red, green or blue: small, quick, and a PicoDet by all it says.
 
-A score is how much of its colour a cell has; a box is one stride in all directions from the middle
+A score is how much of its color a cell has; a box is one stride in all directions from the middle
 of its cell, on stride 8 two, a little more or less by what is seen there. Of an image of 64 x 64.
 """
 

@@ -1,7 +1,7 @@
 """A small dataset in COCO's layout: rectangles in red, green and blue on noise.
 
 Among its images is one whose rectangles are not to be found and one with a crowd. The categories
-are, by their ids, in another order than the classes of the network of colour_network.py.
+are, by their ids, in another order than the classes of the network of color_network.py.
 """
 
 import json

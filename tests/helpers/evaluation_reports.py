@@ -31,7 +31,7 @@ NAN = math.nan
 
 
 def jpeg(height: int = 30, width: int = 40) -> bytes:
-    """Grey."""
+    """Gray."""
     return cv2.imencode(".jpg", np.full((height, width, 3), 128, np.uint8))[1].tobytes()
 
 

@@ -19,7 +19,7 @@ import skimage
 from picodet.config import Preprocessing
 from picodet.data.preprocess import normalize
 
-# of an image that was resized there by interp 2 and normalised: AVX-512's kernel of Intel's IPP
+# of an image that was resized there by interp 2 and normalized: AVX-512's kernel of Intel's IPP
 CUBIC = "b99894858c48e5876c3c95c498e86ea04ebdc11c4143b61b9a906dbd59f3b2e2"
 
 

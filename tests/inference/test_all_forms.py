@@ -62,7 +62,7 @@ def test_every_form_says_the_same(folder, form, numbered):
 
 
 @pytest.mark.slow
-def test_what_was_assumed_is_said_unless_it_is_given(folder):
+def test_what_was_assumed_is_reported_unless_it_is_given(folder):
     def assumed(**more):
         notes = open_backend(folder / "ppdet.pdparams", RuntimeOptions(**more)).spec.notes
         return [note for note in notes if "input size 416 is assumed" in note]
@@ -96,7 +96,7 @@ def test_a_backbone_is_no_detector(folder, tmp_path, suffix):
 
 
 @pytest.mark.slow
-def test_without_paddle_a_folder_is_ported_and_that_is_said(shared):
+def test_without_paddle_a_folder_is_ported_and_that_is_reported(shared):
     folder = shared / "weights" / "picodet_s_192_pedestrian"
     network = open_backend(folder, RuntimeOptions())
     assert network.runtime == "torch"

@@ -148,16 +148,16 @@ def test_a_size_of_ones_own(model, exported, runtime):
 def test_detect_obeys_what_the_file_says(model, exported, runtime):
     """All formats give torch's detections, with the model's own interp, 1."""
     image = IMAGES[0]
-    expected = detect_image(TorchBackend(model), image, score=0.04)
+    expected = detect_image(TorchBackend(model), image, score_thr=0.04)
     assert len(expected) > 5
-    cubic = detect_image(TorchBackend(model), image, interp=2, score=0.04)
+    cubic = detect_image(TorchBackend(model), image, interp=2, score_thr=0.04)
     assert not np.array_equal(expected.scores, cubic.scores)
     for level in ("heads", "boxes", "detections"):
         network = runtime(exported(level=level))
-        found = detect_image(network, image, score=0.04)
+        found = detect_image(network, image, score_thr=0.04)
         assert np.array_equal(found.classes, expected.classes)
         assert np.abs(found.scores - expected.scores).max() < SCORES
-        found = detect_image(network, image, interp=2, score=0.04)
+        found = detect_image(network, image, interp=2, score_thr=0.04)
         assert np.abs(found.scores - cubic.scores).max() < SCORES
         network.close()
 

@@ -20,7 +20,7 @@ def model():
 
 def run(model, arguments, out):
     paths, _ = collect_images([str(argument) for argument in arguments])
-    return list(detect_all(model, paths, out, score=0.05, interp=2))
+    return list(detect_all(model, paths, out, score_thr=0.05, interp=2))
 
 
 def test_each_image_is_found_once_in_order(tmp_path):

@@ -35,7 +35,7 @@ ANY = (None, None, None)
         ([(None, None), (None,)], "detections", None),
     ],
 )
-def test_formats_are_recognized_by_the_shapes(shapes, form, classes):
+def test_forms_are_recognized_by_the_shapes(shapes, form, classes):
     assert recognize_format("x.onnx", shapes) == form
     assert count_classes(form, shapes) == classes
 

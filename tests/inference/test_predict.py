@@ -34,7 +34,7 @@ def test_a_path_and_an_array_are_the_same_image(model):
 
 def test_the_threshold_only_leaves_out(model):
     best = np.sort(picodet.detect(model, CAT).scores)[-10:]
-    found = picodet.detect(model, CAT, score=float(best[0]))
+    found = picodet.detect(model, CAT, score_thr=float(best[0]))
     assert np.sort(found.scores).tolist() == best[1:].tolist()
 
 
@@ -134,15 +134,15 @@ def test_what_is_no_image_is_named(model, image):
 
 @pytest.mark.parametrize("score", [None, "0.5", torch.ones(1)])
 def test_a_threshold_is_a_number(model, score):
-    with pytest.raises(PicoDetError, match="score: a threshold from 0 to 1 is expected, found"):
-        picodet.detect(model, CAT, score=score)
-    assert len(picodet.detect(model, CAT, score=np.float32(0.5))) < 100
+    with pytest.raises(PicoDetError, match=r"score_thr: found .* expected a number from 0 to 1"):
+        picodet.detect(model, CAT, score_thr=score)
+    assert len(picodet.detect(model, CAT, score_thr=np.float32(0.5))) < 100
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
 def test_other_thresholds_are_refused(model, score):
-    with pytest.raises(PicoDetError, match="a threshold from 0 to 1"):
-        picodet.detect(model, CAT, score=score)
+    with pytest.raises(PicoDetError, match="expected a number from 0 to 1"):
+        picodet.detect(model, CAT, score_thr=score)
 
 
 def test_an_output_that_is_no_number_is_refused():

@@ -29,7 +29,7 @@ def held_by_another(path):
     return process
 
 
-def test_the_second_process_is_kept_out_and_learns_by_whom(tmp_path):
+def test_the_second_process_is_kept_out_and_knows_by_whom(tmp_path):
     path = tmp_path / "out"
     with held_by_another(path) as process:
         assert locks.acquire(path) is None

@@ -30,7 +30,7 @@ def test_a_line_for_each_event(tmp_path):
 
 
 @pytest.mark.usefixtures("no_tensorboard")
-def test_what_is_repeated_is_told_once(tmp_path):
+def test_what_is_repeated_is_logged_once(tmp_path):
     logger = TrainLogger(tmp_path, 0)
     for iteration in (20, 40, 60):
         logger.write("step", iteration, {})

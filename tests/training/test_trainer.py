@@ -152,7 +152,7 @@ def test_a_disk_that_weights_do_not_fit_on_loses_nothing(whole, tmp_path, monkey
     assert [row["epoch"] for row in rows if row["event"] == logger.EVALUATION] == [1, 2]
 
 
-def test_too_little_memory_is_said(tmp_path):
+def test_too_little_memory_is_reported(tmp_path):
     trouble = RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nand more")
     message = r"iteration 1: out of memory \(CUDA out of memory.*a smaller --batch"
     with pytest.raises(TrainingError, match=message):

@@ -121,7 +121,7 @@ def _tolerance_sentence(precision: str, tolerance: float | None) -> str:
 
 def _environment(recording: TrainingRecording, model_path: Path) -> dict[str, str]:
     theirs = {f"reference: {name}": value for name, value in recording.versions.items()}
-    ours = {f"ours: {name}": value for name, value in versions("torch").items()}
+    ours = {f"model: {name}": value for name, value in versions("torch").items()}
     images = recording.images
     return {
         "reference": recording.file,

@@ -239,7 +239,7 @@ def test_counters_are_counts():
     assert len(match_tensors(arrays, shapes_of(weights), MMDET, (64, 64)).initialized) == 1
 
 
-def test_in_ppdets_names_it_can_be_recognised():
+def test_in_ppdets_names_it_can_be_recognized():
     ppdet = name_table(S.backbone, S.neck, S.head)
     arrays = translate_known(rename_tensors(weights_of(SMALL_S), MMDET), MMDET, ppdet)
     assert len(arrays) == 679 - 103

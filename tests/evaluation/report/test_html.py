@@ -170,7 +170,7 @@ def test_boxes_are_drawn_in_the_pixels_of_the_original():
     assert counts == [("true_positives", "1"), ("false_positives", "1"), ("false_negatives", "2")]
 
 
-def test_boxes_beyond_the_image_are_drawn_on_its_edge_and_said_in_full():
+def test_boxes_beyond_the_image_are_drawn_on_its_edge_and_reported_in_full():
     text = worst_gallery(WORST)
     assert '<rect x="0.0" y="0.0" width="320.0" height="470.0"/>' in text
     assert "left, top, right, bottom: -5.0, 0.0, 320.0, 470.0" in text
@@ -204,7 +204,7 @@ def test_a_label_without_a_place_is_only_in_its_box():
     )  # above the box no letter fits
 
 
-def test_what_is_drawn_is_said_too():
+def test_what_is_drawn_is_reported_too():
     said = re.search("<details><summary>.*</summary>(.*?)</details>", worst_gallery(WORST))[1]
     assert said.startswith("<p>true positives: 1 person</p><p>false positives: 1 cup&lt;script&gt;")
     assert said.endswith("<p>false negatives: 2 cat</p>")

@@ -74,7 +74,7 @@ def test_a_comparison_is_strictly_json():
     assert value["ap_difference"]["low"] == -0.004
 
 
-def test_whose_time_it_is_and_what_the_number_is_not_to_be_told_without():
+def test_whose_time_it_is_and_the_caveat_beside_the_number():
     value = report_to_json(replace(REPORT, caveat="which covers 2 of 3 images", runs=2))
     assert (value["seconds"], value["seconds_of_runs"]) == (12.5, 2)
     assert value["caveat"] == "which covers 2 of 3 images"

@@ -61,7 +61,7 @@ def test_the_deviation_is_that_of_a_sample():
     assert found.box.tolist() == [[NONE] * 4 + [0] + [NONE] * 4]
 
 
-def test_a_centre_outside_of_the_box_is_not_taken():
+def test_a_center_outside_of_the_box_is_not_taken():
     """Above and left of the center of its nearest anchor point, whose square fits it best."""
     assert (assign((5.0, 5.0, 11.9, 11.9)).box[0, 4] == NONE).all()
     assert assign((5.0, 5.0, 12.1, 12.1)).box[0, 4] == 0

@@ -40,11 +40,11 @@ RECORDED = [
 @pytest.mark.parametrize(("file", "form"), RECORDED)
 def test_real_images_are_ppdets(shared, file, form):
     folder = shared / "reference"
-    truths = annotations_of_the_recordings(sorted((folder / "images").glob("*.jpg")))
+    ground_truth = annotations_of_the_recordings(sorted((folder / "images").glob("*.jpg")))
     rows = json.loads((folder / file).read_text())
     assert len(rows) == 20
     for row in rows:
-        image, own, classes = truths[row["image"]]
+        image, own, classes = ground_truth[row["image"]]
         random = np.random.RandomState(row["seed"])
         sample = flip(crop(LabeledImage(image.copy(), own, classes), random), 0.5, random)
         distorted = distort(sample.image, form, random)
@@ -69,7 +69,7 @@ def annotations_of_the_recordings(files):
     """Name -> image, boxes, classes, as ../shared/reference/make_reference.py draws them."""
     random = np.random.RandomState(7)
     ids = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
-    truths = {}
+    ground_truth = {}
     for number, file in enumerate(files):
         image = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
         height, width = image.shape[:2]
@@ -83,8 +83,8 @@ def annotations_of_the_recordings(files):
                 continue  # a crowd
             rows.append([round(v, 3) for v in (box[0], box[1], box[0] + box[2], box[1] + box[3])])
             classes.append(ids.index(category))
-        truths[file.name] = image, np.array(rows, np.float32), np.array(classes)
-    return truths
+        ground_truth[file.name] = image, np.array(rows, np.float32), np.array(classes)
+    return ground_truth
 
 
 def test_by_hand():

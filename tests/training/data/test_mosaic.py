@@ -71,7 +71,7 @@ def test_boxes_of_all_five_stay_inside_with_their_class(seed):
         assert (sample.boxes[:, :2] <= sample.boxes[:, 2:]).all()
 
 
-def test_colours_move_within_their_gains():
+def test_colors_move_within_their_gains():
     image = np.full((1, 1, 3), (120, 60, 60), np.uint8)  # hue 0, saturation 127, value 120
     values = {int(augment_hsv(image, np.random.RandomState(i)).max()) for i in range(100)}
     assert 120 in values  # left as it was

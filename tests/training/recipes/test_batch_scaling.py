@@ -15,7 +15,7 @@ def test_the_rate_follows_the_number_of_images():
     assert scaled_to_batch(S, 80, 4) == S
 
 
-def test_it_is_said():
+def test_it_is_reported():
     assert scaling_note(S, scaled_to_batch(S, 8, 2)) == (
         "base learning rate 0.4 for 320 images per step scaled to 0.02 for 16 (linear scaling rule)"
     )

@@ -70,7 +70,7 @@ def test_every_number_has_one(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_what_is_not_as_in_the_base_is_not_said_to_stand_there(name):
+def test_what_is_not_as_in_the_base_is_not_reported_as_standing_there(name):
     values = leaves(RECIPES[name])
     for path, source in sources(name).items():
         expected = IN_THE_BASES.get(source.split(": ")[0], {}).get(path, values[path])
