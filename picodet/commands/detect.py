@@ -1,4 +1,4 @@
-"""`picodet-detect`: find objects in images, and draw them."""
+"""`picodet-detect`: detects objects in images and draws them."""
 
 from collections.abc import Iterable
 from contextlib import closing

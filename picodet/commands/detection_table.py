@@ -1,4 +1,4 @@
-"""Detections as a table for a terminal. Names are shown as they are, never as markup."""
+"""Detections as a terminal table. Names are shown literally, never as markup."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""`picodet-eval`: COCO's twelve numbers of a model or a predictions file; two files compared."""
+"""`picodet-eval`: COCO's metrics of a model or predictions file; compares two files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class EvaluateCommand(Command):
-    """A command that takes long and may be interrupted."""
+    """A long command with its own message for an early interrupt."""
 
     interrupted = "interrupted; nothing was done yet that could be resumed"
 

@@ -43,7 +43,7 @@ class Outputs:
     per_class: bool
 
     def files(self, interps: Sequence[int]) -> list[Path]:
-        """Files that are written beside the named ones, one for each of several interps."""
+        """Further files that are written: one per interp if several, and the settings of --out."""
         several = len(interps) > 1
         named = [path for path in (self.out, self.html) if path] if several else []
         files = [_named(path, _suffix(interp)) for path in named for interp in interps]
@@ -51,7 +51,7 @@ class Outputs:
         return files + [provenance_path(path) for path in out or ([self.out] if self.out else [])]
 
     def evaluate_model(self, request: session.EvalRequest, evaluator: str) -> list[Report]:
-        """Reports of a model; none in a process that has just helped."""
+        """Evaluate a model and write the outputs; reports only in the first process."""
         with ExitStack() as stack:
             group = stack.enter_context(distributed.process_group(request.runtime_options.device))
             first = group.rank == 0
@@ -76,7 +76,7 @@ class Outputs:
     def evaluate_file(
         self, file: Path, images: Path | None, annotations: Path, evaluator: str
     ) -> list[Report]:
-        """The report of detections that somebody has written."""
+        """Evaluate an existing predictions file and write the outputs; its report."""
         dataset = read_annotations(annotations)
         run = EvalRun("as written", read_predictions(file), None, read_settings(file))
         notes, caveat = describe_coverage(file, run.predictions, dataset)
@@ -116,7 +116,7 @@ class Outputs:
         return reports
 
     def compare_files(self, a: Path, b: Path, annotations: Path) -> None:
-        """Compare two predictions files, box by box."""
+        """Compare two predictions files box by box, print the result and write it as JSON."""
         dataset = read_annotations(annotations)
         for note in dataset.notes:
             click.echo(f"Note: {note}", err=True)
@@ -134,14 +134,14 @@ def _suffix(interp: int | None) -> str:
 
 
 def _named(path: Path, suffix: str) -> Path:
-    """One file of several."""
+    """The path with a suffix before its extension."""
     return path.with_name(f"{path.stem}{suffix}{path.suffix}")
 
 
 def _quiet(done: int, total: int) -> None:
-    """Only one process shows how far it is."""
+    """Progress callback of the processes that show none."""
 
 
 def _command() -> str:
-    """How this was called."""
+    """The command line of this run."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

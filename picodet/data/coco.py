@@ -57,17 +57,17 @@ class Annotations:
     notes: tuple[str, ...] = ()  # what was assumed in reading it
 
     def image_indices(self, ids: np.ndarray) -> np.ndarray:
-        """Where in `images` the ids [N] are -> [N]."""
+        """Indices [N] into `images` of image ids. Raises PicoDetError for an unknown id."""
         known = np.array([image.id for image in self.images], np.int64)
         return _indices(ids, known, f"image_id not among the images of {self.path}")
 
     def category_indices(self, ids: np.ndarray) -> np.ndarray:
-        """Where in `categories` the ids [N] are -> [N]."""
+        """Indices [N] into `categories` of category ids. Raises PicoDetError for an unknown id."""
         known = np.array([category.id for category in self.categories], np.int64)
         return _indices(ids, known, f"category_id not among the categories of {self.path}")
 
     def select_images(self, ids: Collection[int]) -> "Annotations":
-        """The dataset without all other images."""
+        """The dataset reduced to the images with these ids."""
         kept = set(ids)
         ground_truth, rows = self.ground_truth, np.isin(self.ground_truth.image_ids, sorted(kept))
         return replace(
@@ -85,29 +85,31 @@ class Annotations:
 
 
 def read_annotations(path: Path) -> Annotations:
-    """Read and check everything that an evaluation relies on."""
+    """Read an annotation file, plain or .gz, and check all that an evaluation relies on.
+
+    Raises PicoDetError for the first entry that is wrong.
+    """
     content = read_json(path)
     expected = ("images", "categories", "annotations")
     if not isinstance(content, dict) or not all(name in content for name in expected):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else "no object"
         raise PicoDetError(
-            f"{path}: is no COCO annotation file: {', '.join(expected)} are expected, "
-            f"{found or 'nothing'} is found"
+            f"{path}: not a COCO annotation file: found {found or 'nothing'}; expected "
+            f"{', '.join(expected)}"
         )
     images = _images(JsonColumns(content["images"], f"{path}: images"))
     categories = _categories(JsonColumns(content["categories"], f"{path}: categories"))
     if not (images and categories):
         raise PicoDetError(
             f"{path}: has {len(images)} images and {len(categories)} categories; "
-            "nothing can be evaluated without"
+            "at least one of each is expected"
         )
     rows = JsonColumns(content["annotations"], f"{path}: annotations")
     ground_truth = _ground_truth(rows, images, categories)
     num_missing = rows.count_missing("iscrowd")
     notes = (
-        f"{path}: {num_missing:,} of {len(ground_truth):,} annotations have no iscrowd, and "
-        "count as 0: no "
-        "crowd",
+        f"{path}: {num_missing:,} of {len(ground_truth):,} annotations have no iscrowd "
+        "and count as 0: no crowd",
     )
     return Annotations(path, images, categories, ground_truth, notes if num_missing else ())
 
@@ -193,7 +195,7 @@ def _ground_truth(
 
 
 def _indices(ids: np.ndarray, known: np.ndarray, problem: str) -> np.ndarray:
-    """`known` is sorted."""
+    """Indices of ids [N] in known [M], which is sorted; PicoDetError for others."""
     unknown = np.setdiff1d(ids, known)
     if len(unknown):
         named = ", ".join(map(str, unknown[:MAX_NAMED].tolist()))

@@ -1,16 +1,16 @@
 """Captures what image decoders print while they decode an image.
 
-Where a file is damaged, libjpeg and libtiff guess, print a line, and OpenCV hands out the pixels as
-if they were right: the line is all that distinguishes such an image from a whole one.
+If a file is damaged, libjpeg and libtiff guess pixels and print a line, and OpenCV returns them as
+if they were right: only that line distinguishes such an image from an intact one.
 
 - libjpeg and libpng print to C's `stderr`. With glibc that is a pointer, which points to a
   temporary file while an image is decoded. Python writes to the descriptor and is not affected.
-  Several threads decode at once; where a line came, the image is decoded again, alone, so that it
-  is known whose line it is.
+  Several threads decode at once; if a line was printed, the image is decoded again, alone, to know
+  which image it belongs to.
 - libtiff's lines go through OpenCV's log to descriptor 2; with another C library all do. The
   descriptor points elsewhere while one image is decoded, alone.
 
-Lines of others than decoders are passed on.
+Lines from anything but decoders are passed on.
 """
 
 import ctypes
@@ -49,16 +49,16 @@ EXTRANEOUS_BYTES = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]
 
 
 def decode(data: bytes) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """[H, W, 3] uint8 BGR as OpenCV decodes it, None where it cannot; and its decoder's lines.
+    """[H, W, 3] uint8 BGR as OpenCV decodes it, None if it cannot; and its decoder's lines.
 
-    Raises cv2.error where OpenCV does.
+    Redirects C's stderr, or descriptor 2, of the process meanwhile. Raises cv2.error.
     """
     by_descriptor = data.startswith(TIFF) or not _can_replace_c_stderr()
     return (_capture.by_descriptor if by_descriptor else _capture.by_pointer)(data)
 
 
 def is_damage(line: str, data: bytes) -> bool:
-    """Whether pixels of an image are guessed, of which its decoder has printed the line."""
+    """Whether a decoder's line means that pixels of the image `data` are guessed."""
     if found := EXTRANEOUS_BYTES.search(line):
         padding = bytes(int(found[1])) + bytes((0xFF, int(found[2], 16)))
         return padding not in data
@@ -76,15 +76,15 @@ def _imdecode(data: bytes) -> np.ndarray | None:
 
 
 class _StderrCapture:
-    """Many listen at once, or one alone, who goes before those that come later."""
+    """Captures stderr for several threads at once, or for one exclusively, which has priority."""
 
     def __init__(self) -> None:
         self._changed = Condition()
         self._num_active = 0
-        self._num_exclusive = 0  # how many are alone, or wait to be
+        self._num_exclusive = 0  # threads that hold or wait for exclusive use
         self._capture_fd = _anonymous_file()
         self._capture_stream: int | None = None  # the FILE
-        self._original_stderr: int | None = None  # what the pointer was
+        self._original_stderr: int | None = None  # the pointer's value before
 
     def by_pointer(self, data: bytes) -> tuple[np.ndarray | None, tuple[str, ...]]:
         with self._slot(exclusive=False):
@@ -167,7 +167,7 @@ class _StderrCapture:
 
 
 def _anonymous_file() -> int:
-    """Its descriptor; whatever is written goes to its end."""
+    """The descriptor of an unnamed temporary file, opened for appending."""
     if sys.platform == "linux":
         descriptor = os.memfd_create("decoder_messages")
         fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
@@ -178,7 +178,7 @@ def _anonymous_file() -> int:
 
 @contextmanager
 def _opencv_warnings() -> Iterator[None]:
-    """OpenCV prints what libtiff prints, at any log level."""
+    """Raises OpenCV's log level, so that it prints libtiff's lines; restores it afterwards."""
     log = cv2.utils.logging
     level = log.getLogLevel()
     log.setLogLevel(max(level, log.LOG_LEVEL_WARNING))
@@ -189,7 +189,7 @@ def _opencv_warnings() -> Iterator[None]:
 
 
 def _after_fork() -> None:
-    """No other thread decodes in the child process, which must not use the parent's file."""
+    """Give a forked child process its own capture file; none of its threads is decoding."""
     global _capture  # noqa: PLW0603
     _capture.restore()
     _capture = _StderrCapture()

@@ -1,27 +1,27 @@
-"""Whether an image is still the one that it was: its size in bytes and a checksum of its content.
+"""Size and checksum of image files, to detect that one has changed since a run was interrupted.
 
-Not the time of its last change: that is another for every copy, and a run may go on with a copy.
+The modification time is not used: it differs in every copy, and a run may be resumed on a copy.
 """
 
 import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-BLOCK_BYTES = 1 << 20  # bytes
+BLOCK_BYTES = 1 << 20
 
 
 class ImageChecksum(NamedTuple):
     """Size in bytes and checksum of an image file; size -1 if it could not be read."""
 
     size: int  # bytes
-    crc: int  # CRC-32: against accidents, not against somebody who wants to deceive
+    crc: int  # CRC-32: detects accidents, not deliberate forgery
 
 
 UNKNOWN_CHECKSUM = ImageChecksum(-1, 0)
 
 
 def image_checksum(path: Path) -> ImageChecksum:
-    """The checksum of a file; UNKNOWN for anything else, or a missing file."""
+    """The checksum of a file; UNKNOWN_CHECKSUM if it is missing, unreadable or no file."""
     size = crc = 0
     try:
         if not path.is_file():

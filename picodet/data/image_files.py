@@ -1,4 +1,4 @@
-"""The image files that a user names, and the names of drawn copies."""
+"""Finds the image files that a user names, and names the copies with boxes drawn on them."""
 
 import glob
 import os
@@ -15,9 +15,9 @@ SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 def find_images(argument: str) -> list[Path]:
-    """A file, the images of a folder, or what a pattern matches; sorted.
+    """The file, the images of the folder, or the matches of the pattern; sorted.
 
-    Raises ImageError where there is none; a named file is not looked at here.
+    Raises ImageError if there are none; that a named file exists is not checked here.
     """
     path = Path(argument)
     if path.is_dir():
@@ -36,7 +36,7 @@ def find_images(argument: str) -> list[Path]:
 def copy_paths(images: Sequence[Path], folder: Path) -> list[Path]:
     """Names for drawn copies in `folder`: the images' own, numbered where two share one.
 
-    Raises OutputError where a copy would replace one of the images.
+    Raises OutputError if a copy would replace one of the images.
     """
     sources = {os.path.realpath(image_path) for image_path in images}
     names: dict[Path, None] = {}
@@ -53,7 +53,7 @@ def copy_paths(images: Sequence[Path], folder: Path) -> list[Path]:
 
 
 def write_image(image: np.ndarray, path: Path) -> None:
-    """Write image [H, W, 3] uint8 BGR in the suffix's format; whole or not at all."""
+    """Write image [H, W, 3] uint8 BGR in the suffix's format; atomically. Raises OutputError."""
     try:
         encoded, data = cv2.imencode(path.suffix, image)
     except cv2.error as error:

@@ -1,4 +1,4 @@
-"""How large an encoded image is, by its header alone: known before room is made for its pixels.
+"""The size of an encoded image from its header alone, before memory is allocated for pixels.
 
 For the formats that OpenCV 5 decodes; of any other, OpenCV's own limit of 2^30 pixels holds.
 """
@@ -33,7 +33,7 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Markers, up to the end's, and where what belongs to each begins: with its length."""
+    """Markers up to EOI, each with the offset of its segment, which begins with its length."""
     position = len(SOI)
     while marker := MARKER.search(data, position):
         yield marker[1][0], marker.end()
@@ -75,7 +75,7 @@ def _bmp(data: bytes) -> Size:
         width, height = struct.unpack_from("<HH", data, 18)
     else:
         width, height = struct.unpack_from("<ii", data, 18)
-    return abs(height), abs(width)  # from the top where it is negative
+    return abs(height), abs(width)  # negative: rows are stored from the top
 
 
 def _gif(data: bytes) -> Size:
@@ -136,7 +136,7 @@ def _tiff(data: bytes) -> Size | None:
 
 
 def _jpeg_2000(data: bytes) -> Size | None:
-    """Of the codestream, which is more reliable than the boxes around it."""
+    """The size in the codestream, which is more reliable than the boxes around it."""
     start = data.find(b"\xff\x4f\xff\x51")
     if start < 0:
         return None
@@ -145,7 +145,7 @@ def _jpeg_2000(data: bytes) -> Size | None:
 
 
 def _avif(data: bytes) -> Size | None:
-    """The largest of its parts, each of which has a size of its own."""
+    """The size of its largest part; each part has its own."""
     sizes = [
         struct.unpack_from(">II", data, found.end() + 4) for found in re.finditer(b"ispe", data)
     ]

@@ -1,6 +1,6 @@
-"""Lists of objects in a JSON file as NumPy columns; what does not fit is named by its place.
+"""Reads lists of objects in a JSON file as NumPy columns; errors name the entry.
 
-Each check is made on a whole column at once, and only for its error entry by entry.
+Checks run on whole columns, and entry by entry only to locate an error.
 """
 
 import gzip
@@ -18,23 +18,22 @@ import numpy as np
 from picodet.errors import PicoDetError
 from picodet.files import regular_file
 
-MAX_NUMBER = 1e15  # number; what is computed from such ones is finite, too
-# of an id, to either side: beyond it a double, as which many programs read JSON's numbers, has
-# gaps, and rows of detections are doubles, too
+MAX_NUMBER = 1e15  # results computed from such numbers stay finite
+# of an id, positive or negative: beyond it float64, as which many programs read JSON's numbers and
+# in which rows of detections are kept, skips integers
 MAX_INTEGER = 2**53 - 1
 AN_INTEGER = "an integer"
 A_53_BIT_INTEGER = f"an integer from -{MAX_INTEGER} to {MAX_INTEGER} (of 53 bits)"
-# of what a file may unpack to
-MAX_COMPRESSION_RATIO = (
-    100  # of its own bytes: annotations shrink to a tenth, drawn ones to a fiftieth
-)
-MIN_UNPACKED_LIMIT = 64_000_000  # bytes, for whatever file
+# of decompressed files: annotations shrink to a tenth, synthetic ones to a fiftieth
+MAX_COMPRESSION_RATIO = 100
+MIN_UNPACKED_LIMIT = 64_000_000  # bytes that any file may have
 A_NUMBER = f"a number from {-MAX_NUMBER:.0e} to {MAX_NUMBER:.0e}"
 
 
 def read_json(path: Path) -> Any:
-    """Of a file, or of one packed with gzip whose name ends in .gz, which may not hold many times
-    its own bytes.
+    """The content of a JSON file, decompressed if its name ends in .gz.
+
+    Raises PicoDetError if it cannot be read, or decompresses to more than is allowed above.
     """
     try:
         content = regular_file(path).read_bytes()
@@ -48,7 +47,7 @@ def read_json(path: Path) -> Any:
     except (ValueError, RecursionError) as error:
         raise PicoDetError(f"{path}: is not JSON: {error}") from error
     except MemoryError as error:
-        raise PicoDetError(f"{path}: is too large for the memory that is there") from error
+        raise PicoDetError(f"{path}: does not fit into memory") from error
 
 
 def _decompress(path: Path, packed: bytes) -> bytes:
@@ -58,25 +57,27 @@ def _decompress(path: Path, packed: bytes) -> bytes:
     if len(content) > allowed:
         raise PicoDetError(
             f"{path}: unpacks to more than {allowed:,} bytes; {MAX_COMPRESSION_RATIO} times "
-            "the file's own, or "
-            f"{MIN_UNPACKED_LIMIT:,}, are read. If it is meant to, unpack it"
+            f"its size, or {MIN_UNPACKED_LIMIT:,}, are allowed. If you trust it, unpack it first"
         )
     return content
 
 
 class JsonColumns:
-    """A list of objects, and the place in a file that it stands in."""
+    """A list of objects, read column by column; all methods raise PicoDetError.
+
+    location: the file and key of the list, for errors.
+    """
 
     def __init__(self, rows: Any, location: str) -> None:
         if not isinstance(rows, list):
             raise PicoDetError(
-                f"{location}: {reprlib.repr(rows)} is found, a list of objects is expected"
+                f"{location}: found {reprlib.repr(rows)}; expected a list of objects"
             )
         self._rows = rows
         self._location = location
 
     def integers(self, key: str) -> np.ndarray:
-        """[N] int64, up to LARGEST_INTEGER."""
+        """[N] int64, up to MAX_INTEGER."""
         values = self._values(key)
         too_large = (v for v in values if type(v) in (int, float) and abs(v) > MAX_INTEGER)
         expected = AN_INTEGER if next(too_large, None) is None else A_53_BIT_INTEGER
@@ -89,23 +90,22 @@ class JsonColumns:
         if len(unique) < len(ids):
             duplicate = np.setdiff1d(np.arange(len(ids)), first)[0]
             raise PicoDetError(
-                f"{self._location}[{duplicate}]: {key} {ids[duplicate]} is taken by an "
-                "earlier entry; "
-                "each needs one of its own"
+                f"{self._location}[{duplicate}]: duplicate {key} {ids[duplicate]}; each entry "
+                "needs its own"
             )
         return ids
 
     def numbers(self, key: str) -> np.ndarray:
-        """[N] float64, up to LARGEST."""
+        """[N] float64, up to MAX_NUMBER."""
         return self._column(key, self._values(key), _numbers, A_NUMBER)
 
     def boxes(self, key: str = "bbox") -> np.ndarray:
-        """[N, 4] float64, up to LARGEST."""
+        """[N, 4] float64, up to MAX_NUMBER."""
         expected = f"a list of x, y, width and height, each {A_NUMBER},"
         return self._column(key, self._values(key), _boxes, expected)
 
     def flags(self, key: str) -> np.ndarray:
-        """[N] bool; where the key is missing, False."""
+        """[N] bool; False if the key is missing."""
         self._check_objects()
         return self._column(key, [row.get(key, 0) for row in self._rows], _flags, "0 or 1")
 
@@ -115,7 +115,7 @@ class JsonColumns:
         return sum(key not in row for row in self._rows)
 
     def strings(self, key: str) -> list[str]:
-        """[N], none empty."""
+        """[N] non-empty strings."""
         strings = self._values(key)
         for i, text in enumerate(strings):
             if not (isinstance(text, str) and text):
@@ -125,7 +125,7 @@ class JsonColumns:
         return strings
 
     def require(self, is_valid: np.ndarray, problem: Callable[[int], str]) -> None:
-        """Raise PicoDetError with the problem of the first row i where not `fits` [N]."""
+        """Raise PicoDetError with problem(i) for the first row i where is_valid [N] is False."""
         if not is_valid.all():
             first = int(np.argmin(is_valid))
             raise PicoDetError(f"{self._location}[{first}]: {problem(first)}")
@@ -164,7 +164,7 @@ class JsonColumns:
 
 
 def _numbers(values: Sequence[Any]) -> np.ndarray | None:
-    if not set(map(type, values)) <= {int, float}:  # NumPy would read texts and None, too
+    if not set(map(type, values)) <= {int, float}:  # NumPy would accept strings and None, too
         return None
     try:
         column = np.array(values, np.float64)

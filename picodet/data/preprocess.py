@@ -1,4 +1,4 @@
-"""An image -> the array the network takes, bit for bit as ppdet's TestReader makes it.
+"""Preprocesses an image for the network, bit for bit as ppdet's TestReader does.
 
 Source: ppdet/data/transform/operators.py of PaddleDetection 666f597, Decode (:131), Resize (:848),
 NormalizeImage (:409) and Permute.
@@ -19,14 +19,14 @@ from picodet.data.resize_kernels import INTERP_NAMES, use_kernels
 from picodet.errors import ImageError, ImageWarning, PicoDetError
 from picodet.files import read_bytes
 
-MAX_PIXELS = 1 << 28  # of one image: 0.8 GB; cameras have up to 200 million
-MAX_BYTES = (1 << 31) - 1  # OpenCV counts no further
+MAX_PIXELS = 1 << 28  # of one image: 0.8 GB decoded; cameras have up to 200 million
+MAX_BYTES = (1 << 31) - 1  # OpenCV's limit
 
 
 def read_image(path: Path) -> np.ndarray:
-    """[H, W, 3] uint8 BGR. Raises ImageError for what OpenCV cannot decode whole.
+    """[H, W, 3] uint8 BGR. Raises ImageError if the file is unreadable, damaged or no image.
 
-    Warns, with an ImageWarning, where a decoder is surprised and the pixels are right.
+    Issues an ImageWarning if the decoder complains but the pixels are right.
     """
     try:
         data = read_bytes(path, MAX_BYTES)
@@ -36,7 +36,7 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
-    """[H, W, 3] uint8 BGR of an encoded image; `name` is for the message of the ImageError."""
+    """[H, W, 3] uint8 BGR of an encoded image; Raises ImageError, which begins with `name`."""
     if not data:
         raise ImageError(f"{name}: an empty file; expected an image")
     if is_truncated_jpeg(data):
@@ -68,7 +68,10 @@ def decode(data: bytes, name: str) -> np.ndarray:
 def preprocess(
     image: np.ndarray, size: tuple[int, int], preprocessing: Preprocessing
 ) -> tuple[np.ndarray, np.ndarray]:
-    """image [H, W, 3] uint8 BGR -> [3, *size] float32 RGB, and the scale factor [2] (y, x)."""
+    """image [H, W, 3] uint8 BGR -> [3, *size] float32 RGB, and the scale factor [2] (y, x).
+
+    size: (height, width). Raises ImageError for other arrays, PicoDetError for unknown settings.
+    """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ImageError(
             f"an image is [H, W, 3] uint8 in BGR, as cv2.imread reads it; "
@@ -90,7 +93,7 @@ def scale_factor(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
-    """image [H, W, 3] uint8 -> [*size, 3] uint8: without regard to proportions, by factors."""
+    """image [H, W, 3] uint8 -> [*size, 3] uint8, aspect ratio not kept, as ppdet with factors."""
     fy, fx = size[0] / image.shape[0], size[1] / image.shape[1]
     return cv2.resize(image, None, fx=fx, fy=fy, interpolation=interp)
 
@@ -112,7 +115,7 @@ def normalize_float(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarr
 
 @lru_cache(maxsize=8)
 def _lookup_tables(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
-    """[3, 256], read-only: what each value of a byte becomes in each channel."""
+    """[3, 256] float32, read-only: the normalized value of each byte in each channel."""
     tables = _scale_and_normalize(np.tile(np.arange(256, dtype=np.float32), (3, 1)), mean, std)
     tables.setflags(write=False)
     return tables
@@ -121,7 +124,7 @@ def _lookup_tables(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarra
 def _scale_and_normalize(
     values: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> np.ndarray:
-    """values [3, N] float32 -> same; a channel a row.
+    """values [3, N] float32, one channel per row -> [3, N] float32.
 
     Arithmetic as ppdet's: scaled in float32, then mean and std in float64, and after each step
     rounded to float32.

@@ -1,7 +1,7 @@
-"""Which of OpenCV's kernels resize, as not all give the same bits: what is Intel's IPP, and is not.
+"""Selects and identifies the kernels that resize: OpenCV's own and Intel IPP's differ in bits.
 
-OpenCV leaves cubic (of floats linear too) to IPP, which has other kernels for each set of
-instructions: SSE4.2's, AVX2's and AVX-512's round a few values of a million differently, and
+OpenCV leaves cubic (of floats linear too) to IPP, which has other kernels for each instruction
+set: SSE4.2's, AVX2's and AVX-512's round a few values of a million differently, and
 OpenCV's own code, which works with weights of 11 bits, is off by one gray level in 2 to 7 % of the
 values. Without IPP OpenCV gives the same bits on every CPU. NumPy and OpenCV only: it runs where
 Paddle is and torch is not.
@@ -27,10 +27,9 @@ HASH_DIGITS = 16  # of a hash
 
 @contextmanager
 def use_kernels(kernels: ResizeKernels) -> Iterator[None]:
-    """For the time of the context, and for this thread only: OpenCV's switch belongs to a thread.
+    """Use these kernels within the context, in this thread only: OpenCV's IPP switch is per thread.
 
-    "native" leaves the choice to OpenCV, as it was found: it is portable where OPENCV_IPP=disabled
-    or where there is no IPP.
+    "native" leaves the choice to OpenCV, which is portable with OPENCV_IPP=disabled or without IPP.
     """
     before = cv2.ipp.useIPP()
     if kernels == "portable":
@@ -42,7 +41,7 @@ def use_kernels(kernels: ResizeKernels) -> Iterator[None]:
 
 
 def fingerprint(kernels: ResizeKernels, dtype: str = "uint8") -> dict[str, str]:
-    """A hash for each interp: equal where the kernels give equal bits for images of a dtype."""
+    """A hash of the kernels' output for each interp name, on images of this dtype."""
     with use_kernels(kernels):
         return {name: _hash(i, dtype, cv2.ipp.useIPP()) for i, name in enumerate(INTERP_NAMES)}
 
@@ -74,6 +73,6 @@ def _hash(interp: int, dtype: str, ipp: bool) -> str:
 
 @lru_cache(maxsize=len(PROBE_SIZES))
 def _noise(height: int, width: int) -> np.ndarray:
-    """[height, width, 3] uint8 from a stream that is frozen for good: near ties of every kind."""
+    """[height, width, 3] uint8 noise of RandomState, a frozen stream: near ties of all kinds."""
     noise = np.random.RandomState(height).bytes(height * width * 3)
     return np.frombuffer(noise, np.uint8).reshape(height, width, 3)

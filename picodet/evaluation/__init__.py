@@ -1,1 +1,1 @@
-"""COCO's numbers of a model or of a predictions file."""
+"""Evaluates a model or a predictions file with COCO's metrics."""

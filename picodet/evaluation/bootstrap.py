@@ -1,11 +1,11 @@
 """How much a difference in AP depends on the choice of images: paired bootstrap over images.
 
-Images are sampled with replacement, as many as there are, and one that was sampled twice counts
-twice, detections and true boxes. Both runs are evaluated on the same draws; the interval is where
-the middle 95 % of their differences lie.
+Images are sampled with replacement, as many as there are; one that was sampled twice counts
+twice, with its detections and ground truth. Both runs are evaluated on the same draws; the
+interval holds the middle 95 % of their differences.
 
-AP changes only at detections that find a box, a few per cent of all. So all draws are evaluated at
-those only: as many ranks of a class as it has such detections, times the draws.
+AP changes only at true positives, a few percent of all detections. So all draws are evaluated at
+those only: for each class an array of draws by true positives.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from picodet.evaluation.metrics import IOUS, RECALLS
 from picodet.evaluation.schema import Interval
 
 PERCENTILES = (2.5, 97.5)
-CHUNK_SIZE = 1 << 19  # of one array: few enough for the cache
+CHUNK_SIZE = 1 << 19  # elements of one array: few enough for the cache
 
 
 def paired_intervals(
@@ -27,13 +27,13 @@ def paired_intervals(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Interval, ...]:
-    """AP of each other run minus that of the base, on the `images` of one and the same dataset.
+    """AP of each other run minus that of the base, both over the images of one dataset.
 
-    NaN where the dataset has no ground truth.
+    NaN if the dataset has no ground truth. Raises ValueError if the numbers of images differ.
     """
     num_images = base.num_images
     if any(other.num_images != num_images for other in others):
-        raise ValueError("paired runs are over the same images")
+        raise ValueError("paired runs need the same images")
     draws = _resample_counts(num_images, resamples, seed)
     unweighted = np.ones((1, num_images), np.int32)
     base_ap, base_draws = average_precisions(base, unweighted)[0], average_precisions(base, draws)
@@ -49,7 +49,7 @@ def paired_intervals(
 
 
 def average_precisions(matching: Matching, multiplicities: np.ndarray) -> np.ndarray:
-    """Times that each image counts [B, P] -> AP [B], NaN where there is no ground truth.
+    """AP [B] if each image counts as often as multiplicities [B, P]; NaN without ground truth.
 
     Copies of one detection have consecutive ranks, also among equal scores.
     """
@@ -85,7 +85,8 @@ def _class_precision(
 ) -> np.ndarray:
     """Mean precision over RECALLS of one class at one IoU -> [B].
 
-    weights [B, D], ranks [B, D] their sums from the first, found and wrong [D], to_find [B].
+    weights [B, D], ranks [B, D] their cumulative sums, true_positive and false_positive [D] bool,
+    num_gt [B].
     """
     hits = np.flatnonzero(true_positive)
     if not len(hits):
@@ -105,7 +106,7 @@ def _class_precision(
 
 
 def _recalls_reached(recall: np.ndarray) -> np.ndarray:
-    """How many of RECALLS are not greater; np.searchsorted(RECALLS, recall, "right"), faster.
+    """How many of RECALLS are not greater: np.searchsorted(RECALLS, recall, "right"), but faster.
 
     A recall is a quotient of counts: closer than 1e-9 to a hundredth it is that hundredth, and
     whether its rounding reaches that of RECALLS is seen by comparing the two.

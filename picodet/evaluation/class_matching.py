@@ -1,4 +1,4 @@
-"""Which category of the annotations each class of a network is."""
+"""Matches the classes of a network with the categories of the annotations."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,10 +13,10 @@ MatchBy = Literal["name", "order"]
 def match_classes(
     spec: ModelSpec, categories: Sequence[Category], by: MatchBy
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Category ids in the order of the network's classes, and what had to be assumed.
+    """Category ids in the order of the network's classes, and notes on what was assumed.
 
     By name, or by order: ppdet's rule, which trains class i on the category of the i-th smallest id
-    (ppdet/data/source/coco.py:104). Raises EvaluationError where they do not fit.
+    (ppdet/data/source/coco.py:104). Raises EvaluationError if they do not match.
     """
     if spec.num_classes not in (None, len(categories)):
         raise EvaluationError(

@@ -1,9 +1,9 @@
-"""Two predictions files of the same images: which detections are the same, how far they differ.
+"""Compares two predictions files of the same images, detection by detection.
 
 Detections of A and B are paired within one image and class, each at most once, those that are
 most alike first: least (1 - IoU) + difference of scores, among pairs with an IoU of 0.5 or more.
-For this IoU boxes are one pixel wider and higher, so that boxes without area have one. Of files
-that are equal but for rounding and order, every detection so finds itself.
+For this IoU boxes are made one pixel wider and higher, so that empty boxes have an area. In files
+that are equal but for rounding and order, every detection is thus paired with itself.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from picodet.evaluation.metrics import evaluate
 from picodet.evaluation.schema import Interval
 
 MIN_IOU = 0.5
-SCORE_TOLERANCE = 1e-5  # up to here two detections are one and the same, computed twice
+SCORE_TOLERANCE = 1e-5  # up to here two detections count as the same
 BOX_TOLERANCE = 0.02  # pixels
-MAX_WORST = 10  # pairs that are shown
+MAX_WORST = 10  # pairs that are reported
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class MatchedPair:
 class PredictionComparison:
     """The comparison of predictions B with predictions A."""
 
-    stats_a: tuple[float, ...]  # the twelve of report.STATS
+    stats_a: tuple[float, ...]  # the twelve of schema.STATS
     stats_b: tuple[float, ...]
     interval: Interval  # AP of B minus AP of A
     detections_a: int
     detections_b: int
     matched: int
-    same: int  # of the matched: within SAME_SCORE and SAME_BOX
+    same: int  # of the matched: within SCORE_TOLERANCE and BOX_TOLERANCE
     missing: np.ndarray  # rows of A that B does not have, best score first
     extra: np.ndarray  # rows of B that A does not have, likewise
     score: DifferenceStats  # of the matched
@@ -73,7 +73,7 @@ class PredictionComparison:
 def compare_predictions(
     annotations: Annotations, a: Predictions, b: Predictions, evaluator: str = "hotcoco"
 ) -> PredictionComparison:
-    """Compare detections one by one, and the AP of both with its interval."""
+    """Compare the detections pair by pair, and both APs with a bootstrap interval."""
     rows_a, rows_b = _match_pairs(annotations, a, b)
     score_differences = abs(a.scores[rows_a] - b.scores[rows_b])
     box_differences = abs(_corners(a.boxes[rows_a]) - _corners(b.boxes[rows_b])).max(
@@ -160,7 +160,7 @@ def _groups(annotations: Annotations, predictions: Predictions) -> np.ndarray:
 
 
 def _widen(boxes: np.ndarray) -> np.ndarray:
-    """Xywh [N, 4] -> [N, 4], one pixel wider and higher; nothing stays turned inside out."""
+    """Xywh [N, 4] -> [N, 4], one pixel wider and higher; negative sizes are turned positive."""
     start = boxes[:, :2] + np.minimum(boxes[:, 2:], 0)
     return np.hstack([start, abs(boxes[:, 2:]) + 1])
 

@@ -20,7 +20,7 @@ class ImageProblem:
     """An image that cannot be used, or that does not match the annotations."""
 
     image_id: int
-    error: str | None  # None: it can be used, and has another size than annotated
+    error: str | None  # None: usable, but of another size than annotated
 
 
 class ImageChecks(NamedTuple):
@@ -33,7 +33,10 @@ class ImageChecks(NamedTuple):
 def check_images(
     folder: Path, images: Sequence[ImageInfo], threads: int, done: Callable[[], None]
 ) -> ImageChecks:
-    """Read each of them: a tenth of the time that the evaluation will take."""
+    """Decode the images below the folder in threads; takes about a tenth of the evaluation's time.
+
+    done is called after each image.
+    """
 
     def check(image: ImageInfo) -> tuple[ImageProblem | None, ImageChecksum]:
         path = folder / image.file
@@ -56,7 +59,7 @@ def check_images(
     return checked
 
 
-MAX_NAMED = 10  # images that are left out
+MAX_NAMED = 10  # skipped images in a note
 VALID, WRONG_SIZE, UNUSABLE = range(3)
 
 
@@ -78,7 +81,10 @@ def check_dataset(
     ranks: ProcessGroup,
     progress: Callable[[int, int], None],
 ) -> UsableDataset:
-    """Raises ImageError for images that cannot be used, and are not to be skipped."""
+    """Check all images, shared among the processes of `ranks`; all get the same result.
+
+    Raises ImageError for unusable images unless skip_corrupt, and if no image is usable.
+    """
     images = annotations.images
     mine, count = shard(ranks, images), 0
 

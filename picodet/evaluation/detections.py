@@ -11,7 +11,7 @@ from picodet.data.json_columns import JsonColumns, read_json
 from picodet.errors import PicoDetError
 from picodet.files import atomic_write
 
-ROWS_PER_CHUNK = 10_000  # that are text in memory while a file is written
+ROWS_PER_CHUNK = 10_000  # that are formatted at once while a file is written
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Predictions:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read a predictions file in COCO's format, which may be compressed with gzip."""
+    """Read a predictions file in COCO's format, plain or .gz. Raises PicoDetError."""
     rows = JsonColumns(read_json(path), f"{path}: detections")
     return Predictions(
         image_ids=rows.integers("image_id"),
@@ -48,9 +48,7 @@ def read_predictions(path: Path) -> Predictions:
 def describe_coverage(
     path: Path, predictions: Predictions, annotations: Annotations
 ) -> tuple[list[str], str]:
-    """Notes for the report where a file has no detections of some images, and the
-    same in short.
-    """
+    """Notes for the report if a file lacks detections for some images, and a short form of it."""
     image_ids = set(predictions.image_ids.tolist())
     without = [image.file for image in annotations.images if image.id not in image_ids]
     if not without:
@@ -58,7 +56,7 @@ def describe_coverage(
     of = f"{len(annotations.images) - len(without):,} of {len(annotations.images):,} images"
     note = (
         f"{path}: covers {of} of {annotations.path}; the {len(without):,} others, "
-        f"{without[0]} first, have no detection and count as if nothing were found in them"
+        f"{without[0]} first, have no detection and count as images without any"
     )
     return [note], f"which covers {of}"
 
@@ -89,7 +87,7 @@ def check_finite(predictions: Predictions) -> None:
             f"{np.count_nonzero(~finite)} of {len(predictions)} detections are NaN or Inf, first "
             f"image {predictions.image_ids[row]}, category {predictions.category_ids[row]}: box "
             f"{predictions.boxes[row].tolist()}, score {predictions.scores[row]}. Are the "
-            "model's weights?"
+            "model's weights finite?"
         )
 
 

@@ -32,32 +32,32 @@ ProgressCallback = Callable[[int, int], None]  # done, of
 
 
 class InterruptedRunError(EvaluationError):
-    """Interrupted; what was done is kept."""
+    """The run was interrupted; its progress is in a file."""
 
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """What is to be evaluated, and how."""
+    """The model and dataset of an evaluation, and its settings."""
 
     model: Path
     images: Path  # their folder
     annotations: Path
     runtime_options: RuntimeOptions
     interps: tuple[int, ...] = ()  # none: the model's own
-    kernels: ResizeKernels | None = None  # that resize; None: the model's own
+    kernels: ResizeKernels | None = None  # that resize images; None: the model's own
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
     what_if: bool = False
     match_classes: MatchBy = "name"
     skip_corrupt: bool = False
     batch: int = 1  # images that go through the network together
     threads: int = 1  # of this process
-    progress_path: Path = Path("picodet-eval.partial.npz")  # where an interrupted run leaves off
+    progress_path: Path = Path("picodet-eval.partial.npz")  # of an interrupted run
     resume: Path | None = None
 
 
 @dataclass(frozen=True)
 class EvalOutput:
-    """All detections, under each setting; the same in every process."""
+    """All detections under each setting; the same in every process."""
 
     annotations: Annotations  # of the images that count
     settings: tuple[EvalSettings, ...]
@@ -78,8 +78,8 @@ def detect_dataset(
 ) -> EvalOutput:
     """Run the model on all images.
 
-    Raises EvaluationError where model and dataset do not fit, ImageError for images that cannot
-    be used, and InterruptedRunError where it was interrupted: the progress is then in a file.
+    Writes its progress to request.progress_path. Raises EvaluationError if model and dataset do not
+    match, ImageError for unusable images, and InterruptedRunError if interrupted.
     """
     start = time.perf_counter()
     annotations = read_annotations(request.annotations)
@@ -132,9 +132,8 @@ def _settings(request: EvalRequest, network: Backend) -> tuple[EvalSettings, ...
     defaults, after = Postprocessing(), request.postprocessing
     if has_nms and replace(after, score_threshold=defaults.score_threshold) != defaults:
         raise EvaluationError(
-            f"{request.model} does its own NMS, which cannot be changed from outside; a file "
-            "without "
-            "it (heads, boxes) can be asked for another IoU or another post-processing"
+            f"{request.model} does its own NMS, which cannot be changed from outside; use a "
+            "file without it (heads, boxes) for another IoU or another post-processing"
         )
     interps = request.interps or (spec.preprocessing.interp,)
     kernels = request.kernels or spec.preprocessing.resize
@@ -150,7 +149,7 @@ def _detect(
     progress: ProgressCallback,
     partial: PartialResults,
 ) -> list[np.ndarray]:
-    """Rows [N, 7] for each setting, everybody's, in the order of the images."""
+    """Rows [N, 7] of all processes for each setting, in the order of the images."""
     annotations = dataset.annotations
     done: list[int] = []
     rows: list[list[np.ndarray]] = [[] for _ in work.settings]
@@ -183,14 +182,14 @@ def _detect(
         partial.write(done, rows)
         text = f"{len(done)} of {total} images are in {partial.path}: --resume {partial.base_path}"
         if isinstance(error, KeyboardInterrupt):
-            raise InterruptedRunError(f"interrupted; {text} goes on") from error
-        raise EvaluationError(f"{error}. {text} goes on when that is mended") from error
+            raise InterruptedRunError(f"interrupted; {text} continues") from error
+        raise EvaluationError(f"{error}. {text} continues once that is fixed") from error
 
 
 def _gather_rows(
     ranks: ProcessGroup, annotations: Annotations, done: list[int], rows: list[np.ndarray]
 ) -> list[np.ndarray]:
-    """Each image's rows from the first process that has it: all have what was resumed."""
+    """Each image's rows, from the first process that has it: all have the resumed rows."""
     ids = np.array([image_id.id for image_id in annotations.images])
     parts = ranks.gather(np.array(done, np.float64)[:, None])
     owners: dict[int, int] = {}
@@ -212,7 +211,7 @@ def _gather_rows(
 
 
 def _run_settings(request: EvalRequest, work: BatchDetector) -> dict[str, str]:
-    """All that a row depends on: a part made under anything else is not gone on with."""
+    """All that a row depends on: progress made under anything else is not resumed."""
     runtime_options = request.runtime_options
     spec, device = work.network.spec, runtime_options.device.split(":")[0]
     return {

@@ -1,8 +1,8 @@
-"""Images -> detections, several at once: while one is in the network others are read and resized.
+"""Runs the network over images in threads: while one is in it, others are read and resized.
 
-The unit of work is a group of images that go through the network together. Which images make a
-group depends on the dataset alone, neither on threads nor on processes, so that every number is the
-same whichever process computes it.
+The unit of work is a batch of images that go through the network together. Which images make a
+batch depends on the dataset alone, not on threads or processes, so that every number is the same
+whichever process computes it.
 """
 
 from collections import deque
@@ -21,13 +21,13 @@ from picodet.evaluation.settings import EvalSettings, InputSettings
 from picodet.inference.backend import Backend, ModelInputs
 from picodet.ops.postprocess import Candidates, Detections, postprocess
 
-PREFETCH = 2  # groups per thread that are waiting to be worked on
+PREFETCH = 2  # batches per thread that are queued
 ROW_LENGTH = 7  # numbers of a row: image id, category id, score, and the box as x, y, width, height
 
 
 @dataclass(frozen=True)
 class BatchDetector:
-    """Detects the objects of a group of images, under each setting."""
+    """Detects the objects in a batch of images under each setting."""
 
     network: Backend
     folder: Path  # of the images
@@ -35,7 +35,7 @@ class BatchDetector:
     category_ids: tuple[int, ...]  # of the network's classes
 
     def __call__(self, batch: Sequence[ImageInfo]) -> list[np.ndarray]:
-        """Rows [N, 7] float64 of a group of images, one array for each setting."""
+        """Rows [N, 7] float64 of a batch of images, one array for each setting."""
         images = [read_image(self.folder / image.file) for image in batch]
         spec = self.network.spec
         factors = np.stack([scale_factor(image, spec.input_size) for image in images])
@@ -68,9 +68,8 @@ class BatchDetector:
     def _rows(self, image: ImageInfo, detections: Detections) -> np.ndarray:
         if len(detections) and detections.classes.max() >= len(self.category_ids):
             raise PicoDetError(
-                f"{image.file}: the network found a class {detections.classes.max()}, counted "
-                "from 0; "
-                f"the annotations have {len(self.category_ids)} categories"
+                f"{image.file}: the network found class {detections.classes.max()}, counted "
+                f"from 0; the annotations have {len(self.category_ids)} categories"
             )
         rows = np.empty((len(detections), ROW_LENGTH))
         rows[:, 0] = image.id
@@ -82,14 +81,17 @@ class BatchDetector:
 
 
 def make_batches(images: Sequence[ImageInfo], size: int) -> list[Sequence[ImageInfo]]:
-    """The units of work."""
+    """Split the images, in their order, into batches of `size`; the last may be smaller."""
     return [images[start : start + size] for start in range(0, len(images), size)]
 
 
 def detect_batches(
     detect: BatchDetector, batches: Sequence[Sequence[ImageInfo]], threads: int
 ) -> Iterator[tuple[Sequence[ImageInfo], list[np.ndarray]]]:
-    """Yield each group of images with its rows, in the order of the groups."""
+    """Yield each batch of images with its rows, in the order of the batches.
+
+    Starts threads, which end with the iteration; an error is raised at its batch.
+    """
     remaining = iter(batches)
     pending: deque[tuple[Sequence[ImageInfo], Future[list[np.ndarray]]]] = deque()
     pool = ThreadPoolExecutor(threads)
@@ -102,5 +104,5 @@ def detect_batches(
             for next_batch in islice(remaining, 1):
                 pending.append((next_batch, pool.submit(detect, next_batch)))
             yield batch, rows
-    finally:  # if the rest is not wanted: running groups are finished, waiting ones are not
+    finally:  # if closed early: running batches are finished, queued ones are not
         pool.shutdown(cancel_futures=True)

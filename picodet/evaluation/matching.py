@@ -1,12 +1,12 @@
-"""What became of every detection and of every true box, by COCO's rules, over all areas.
+"""Matches detections with ground-truth boxes by COCO's rules, over all areas.
 
 The rules (pycocotools 2.0, cocoeval.py): of each image and class the best 100 detections count;
-they choose in the order of their scores, each the free true box of greatest IoU, of equal ones the
-last; true boxes that are ignored (crowds) come after all others and, if crowds, stay free. A
-detection on an ignored box is ignored, too. Each IoU threshold is a matching of its own.
+in the order of their scores each takes the free ground-truth box of greatest IoU, of equal ones the
+last; ignored boxes come after all others and, if crowds, stay free. A detection matched to an
+ignored box is ignored, too. Each IoU threshold has a matching of its own.
 
-pycocotools goes through all of that one detection at a time. Here all images and classes take
-their turns together: first the best detection of each, then the second.
+pycocotools does that one detection at a time. Here all images and classes are processed together:
+first the best detection of each, then the second.
 """
 
 from dataclasses import dataclass
@@ -27,27 +27,27 @@ class Matching:
     """Detections sorted by class, then as COCO ranks them: best score first, equal by image.
 
     Images and categories are indices into those of the annotations. A detection that is neither
-    found nor wrong is ignored; T are the IoU thresholds, metrics.IOUS.
+    true nor false positive is ignored; T are the IoU thresholds, metrics.IOUS.
     """
 
     num_images: int
-    rows: np.ndarray  # [D] of the results
+    rows: np.ndarray  # [D] of the predictions
     images: np.ndarray  # [D]
     categories: np.ndarray  # [D], ascending
     scores: np.ndarray  # [D]
     matched_gt: np.ndarray  # [T, D] row of the ground truth; -1 for none
-    true_positive: np.ndarray  # [T, D] bool: has found a box that counts
-    false_positive: np.ndarray  # [T, D] bool: has found nothing
+    true_positive: np.ndarray  # [T, D] bool: matches a box that counts
+    false_positive: np.ndarray  # [T, D] bool: matches nothing
     gt_images: np.ndarray  # [G]
     gt_categories: np.ndarray  # [G]
-    gt_counted: np.ndarray  # [G] bool: is to be found, no crowd
+    gt_counted: np.ndarray  # [G] bool: not ignored, no crowd
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Detections and true boxes of one image and class that overlap, in the order of turns.
+    """Overlapping detections and ground-truth boxes of one image and class, by detection.
 
-    Those of one detection stand together, the one that it would like best first.
+    Those of one detection are consecutive, its preferred box first.
     """
 
     detections: np.ndarray  # [N]
@@ -56,7 +56,7 @@ class _Pairs:
 
 
 def match(annotations: Annotations, predictions: Predictions) -> Matching:
-    """Compare all detections with all true boxes."""
+    """Match all detections with the ground truth. Raises PicoDetError for NaN or Inf."""
     check_finite(predictions)
     ground_truth = annotations.ground_truth
     gt_images = annotations.image_indices(ground_truth.image_ids)
@@ -76,7 +76,7 @@ def match(annotations: Annotations, predictions: Predictions) -> Matching:
     order = np.lexsort((-predictions.scores[rows], categories[rows]))
     rows, matched_gt = rows[order], matched_gt[:, order]
     areas = predictions.boxes[rows, 2] * predictions.boxes[rows, 3]
-    # a partner whose id is 0 is none in pycocotools, which marks "none" with 0
+    # pycocotools marks "no match" with 0, so that a box with id 0 is never matched
     is_matched = (matched_gt >= 0) & _at(ground_truth.ids != 0, matched_gt)
     ignored = (matched_gt >= 0) & ~_at(gt_counted, matched_gt)
     ignored |= ~is_matched & ((areas < 0) | (areas > MAX_AREA))
@@ -96,9 +96,9 @@ def match(annotations: Annotations, predictions: Predictions) -> Matching:
 
 
 def box_ious(a: np.ndarray, b: np.ndarray, crowds: np.ndarray | bool = False) -> np.ndarray:
-    """a [N, 4], b [N, 4] xywh -> [N]: of each pair in a row, rounded as in pycocotools' C code.
+    """IoU [N] of a [N, 4] and b [N, 4] xywh, row by row, rounded as in pycocotools' C code.
 
-    Where b is a crowd, the share of a that it covers.
+    If b is a crowd, the share of a that it covers.
     """
     width = np.minimum(a[:, 2] + a[:, 0], b[:, 2] + b[:, 0]) - np.maximum(a[:, 0], b[:, 0])
     height = np.minimum(a[:, 3] + a[:, 1], b[:, 3] + b[:, 1]) - np.maximum(a[:, 1], b[:, 1])
@@ -111,7 +111,7 @@ def box_ious(a: np.ndarray, b: np.ndarray, crowds: np.ndarray | bool = False) ->
 
 
 def pairs_of_groups(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Groups [N], groups [M], b ascending -> indices into both of all pairs in one group."""
+    """Indices of all pairs of equal values in a [N] and b [M]; b is ascending."""
     first = np.searchsorted(b, a, side="left")
     counts = np.searchsorted(b, a, side="right") - first
     left = np.repeat(np.arange(len(a)), counts)
@@ -144,7 +144,7 @@ def _pairs(
 
 
 def _greedy(pairs: _Pairs, groups: np.ndarray, crowds: np.ndarray) -> np.ndarray:
-    """Partners [T, D] of the detections whose groups [D] are given."""
+    """Matched ground-truth rows [T, D] of detections with groups [D]; -1 for none."""
     matched_gt = np.full((len(IOUS), len(groups)), -1, np.int32)
     taken = np.zeros((len(IOUS), len(crowds)), bool)
     near = pairs.ious >= np.minimum(IOUS, 1 - 1e-10)[:, None]
@@ -167,12 +167,12 @@ def _greedy(pairs: _Pairs, groups: np.ndarray, crowds: np.ndarray) -> np.ndarray
 
 
 def _rank_in_run(values: np.ndarray) -> np.ndarray:
-    """[N], equal ones together -> [N]: how many equal ones come before."""
+    """How many equal values come before, [N], for values [N] with equal ones consecutive."""
     starts = np.flatnonzero(np.diff(values, prepend=values[:1] - 1))
     counts = np.diff(starts, append=len(values))
     return np.arange(len(values)) - np.repeat(starts, counts)
 
 
 def _at(flags: np.ndarray, matched_gt: np.ndarray) -> np.ndarray:
-    """Of the partners, where there are any; otherwise anything."""
+    """The flags of the matched boxes; False where there is none."""
     return np.append(flags, False)[matched_gt]

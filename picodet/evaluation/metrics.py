@@ -1,4 +1,4 @@
-"""COCO's twelve numbers and what they are means of, by hotcoco or by pycocotools.
+"""COCO's twelve metrics and the arrays they are means of, by hotcoco or by pycocotools.
 
 Both give the same precisions and recalls, bit for bit (hotcoco some thirty times faster), and the
 means are taken here, in one way, which is pycocotools' own.
@@ -113,7 +113,7 @@ AT_1, AT_10, AT_100 = range(3)  # detections per image and class
 class Metrics:
     """The numbers of one run; -1 where there is no ground truth, as in pycocotools."""
 
-    stats: tuple[float, ...]  # the twelve of report.STATS
+    stats: tuple[float, ...]  # the twelve of schema.STATS
     precision: np.ndarray  # [IoUs, RECALLS, categories, areas, limits on detections]
     recall: np.ndarray  # [IoUs, categories, areas, limits on detections]
     evaluator: str  # that was used
@@ -123,15 +123,18 @@ class Metrics:
 def evaluate(
     annotations: Annotations, predictions: Predictions, evaluator: str = "hotcoco"
 ) -> Metrics:
-    """Every image of the annotations counts, with or without boxes and detections."""
+    """Evaluate predictions with COCO's metrics; every image of the annotations counts.
+
+    evaluator: "hotcoco" or "pycocotools". Raises PicoDetError for NaN or Inf.
+    """
     check_finite(predictions)
     notes = []
     if np.any(annotations.ground_truth.ids == 0):
-        # hotcoco does not share this fault; the official number is pycocotools'
+        # hotcoco lacks this bug; the official number is pycocotools'
         evaluator = "pycocotools"
         notes.append(
-            "a true box has the id 0: COCO's official evaluation counts it as never found, and "
-            "so does this one. Ids that begin with 1 avoid it"
+            "a ground-truth box has id 0: COCO's official evaluation always counts it as a false "
+            "negative, and so does this one; ids from 1 on avoid that"
         )
     precision, recall = EVALUATORS[evaluator](annotations, predictions)
     return Metrics(_stats(precision, recall), precision, recall, evaluator, tuple(notes))
@@ -140,7 +143,7 @@ def evaluate(
 def class_results(
     metrics: Metrics, annotations: Annotations, predictions: Predictions
 ) -> tuple[ClassResult, ...]:
-    """One per category of the annotations, in their order."""
+    """The results of each category, in the order of the annotations."""
     count = len(annotations.categories)
     counted = annotations.ground_truth.category_ids[~annotations.ground_truth.crowds]
     num_gt = np.bincount(annotations.category_indices(counted), minlength=count)
@@ -163,7 +166,7 @@ def class_results(
 
 
 def curves(metrics: Metrics, ious: Sequence[float] = (0.5, 0.75, 0.9)) -> Curves:
-    """Mean over the classes with ground truth; zero where there are none."""
+    """Precision over recall, mean over the classes with ground truth; zero if there are none."""
     precision = metrics.precision[:, :, :, ALL, AT_100]
     has_gt = (precision > -1).all(axis=(0, 1))
     chosen = precision[[_iou_index(iou) for iou in ious]][:, :, has_gt]

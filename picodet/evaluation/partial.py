@@ -1,4 +1,4 @@
-"""What an evaluation leaves of itself while it runs: every minute, and where it is interrupted."""
+"""Saves the progress of an evaluation every minute and when it is interrupted."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,15 @@ from picodet.system import locks
 from picodet.system.intervals import Clock, IntervalTimer
 from picodet.system.locks import Lock
 
-MIN_INTERVAL = 60.0  # seconds between two times that it is written
-MIN_WORK_RATIO = 20  # times that writing took, at least, in between
+MIN_INTERVAL = 60.0  # seconds between two writes
+MIN_WORK_RATIO = 20  # at least this many times the duration of a write lies between two
 
 
 class PartialResults:
-    """The part of one process. One evaluation alone writes a file, and none writes over what
-    another has left: it takes the next name that is free, or refuses to go on with a file that
-    another goes on with.
+    """The progress of one process, in a file that is locked by its evaluation.
+
+    A new run never overwrites another's file but takes the next free name; a file that another run
+    is resuming is refused with EvaluationError.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class PartialResults:
         if ranks.rank == 0:
             number, self.lock = _claim_path(path, resumed)
         number = int(ranks.gather(np.array([[number]], np.float64))[0][0, 0])
-        self.base_path = _numbered_path(path, number)  # what is to be resumed
+        self.base_path = _numbered_path(path, number)  # the file to give to --resume
         self.path = part_path(self.base_path, ranks.rank)
         self.written = False
 
@@ -59,18 +60,18 @@ class PartialResults:
             self.lock.release()
 
     def write_if_due(self, done: Sequence[int], rows: Sequence[Sequence[np.ndarray]]) -> None:
-        """Write it if it is time. Where it cannot be written, the evaluation goes on: a note."""
+        """Write the progress if it is due. A failure becomes a note, and the evaluation goes on."""
         if self.notes or not self.write_timer():
             return
         start = self.clock()
         try:
             self.write(done, rows)
         except OutputError as error:
-            self.notes = (f"the results so far were not kept for --resume: {error}",)
+            self.notes = (f"the progress was not saved for --resume: {error}",)
         self.write_timer.seconds = max(MIN_INTERVAL, MIN_WORK_RATIO * (self.clock() - start))
 
     def write(self, done: Sequence[int], rows: Sequence[Sequence[np.ndarray]]) -> None:
-        """rows: of each setting, any number of arrays [N, 7]. Raises OutputError."""
+        """Write the progress; rows: for each setting, arrays [N, 7]. Raises OutputError."""
         checksums = [self.checksums[image_id] for image_id in done]
         write_progress(
             self.path,
@@ -83,7 +84,7 @@ class PartialResults:
 
 
 def concatenate_rows(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """[N, 7], of none as well."""
+    """Join arrays of rows to [N, 7]; none give [0, 7]."""
     return np.concatenate([np.empty((0, ROW_LENGTH)), *rows])
 
 
@@ -92,8 +93,7 @@ def _claim_path(path: Path, resumed: bool) -> tuple[int, Lock]:
         lock = locks.acquire(path)
         if lock is None:
             raise EvaluationError(
-                f"{path}: {locks.lock_holder(path)} goes on with it at this moment; wait for "
-                "its end"
+                f"{path}: {locks.lock_holder(path)} is resuming it; wait until that has ended"
             )
         return 1, lock
     number = 1

@@ -1,4 +1,4 @@
-"""What made a predictions file, in a file beside it: COCO's format is a list without metadata.
+"""Stores how a predictions file was made in a file beside it: COCO's format has no metadata.
 
 `detections.json` has `detections.json.about.json`: the settings in words, among them the kernels of
 the resize and the CPU, and the SHA-256 of the detections that they are about.
@@ -48,7 +48,7 @@ def read_settings(predictions: Path) -> dict[str, str]:
 
 
 def kernels_note(a: Path, b: Path) -> str:
-    """A note if two predictions files are known to be of different resize kernels; else ""."""
+    """A note if two predictions files are known to use different resize kernels; else ""."""
     one, other = (read_settings(path).get(RESIZED_BY, "") for path in (a, b))
     if not one or not other or one == other:
         return ""

@@ -1,7 +1,7 @@
-"""The results so far of a run that was interrupted, to go on with.
+"""Progress files of interrupted evaluations: written, read, checked and removed.
 
-A `.npz` without objects: reading one runs no code. It knows what it is part of, and is refused
-where anything that the numbers depend on has changed.
+A `.npz` without objects: reading one runs no code. It records the settings and images of its run,
+and is refused if anything that the numbers depend on has changed.
 """
 
 import json
@@ -19,7 +19,7 @@ from picodet.formats.npz_files import ArrayFileError, read_npz
 
 SUFFIX = ".partial.npz"
 READ_ERRORS = (ArrayFileError, KeyError, TypeError, ValueError, RecursionError)
-ImageChecksums = Mapping[int, tuple[str, ImageChecksum]]  # file and content of each, by its id
+ImageChecksums = Mapping[int, tuple[str, ImageChecksum]]  # file and checksum by image id
 
 
 def part_path(path: Path, rank: int) -> Path:
@@ -28,7 +28,7 @@ def part_path(path: Path, rank: int) -> Path:
 
 
 def find_parts(path: Path) -> list[Path]:
-    """All that there are."""
+    """The existing progress files of all processes of a run."""
     others = sorted(path.parent.glob(f"{escape(path.name)}.rank*"))
     return [path, *others] if path.is_file() else others  # the first may have done nothing yet
 
@@ -46,8 +46,9 @@ def write_progress(
     rows: Sequence[np.ndarray],
     checksums: Sequence[ImageChecksum],
 ) -> None:
-    """asked: what the rows [N, 7], one array for each setting, depend on, besides the images;
-    sums: what these were.
+    """Write a progress file; rows: an array [N, 7] for each setting. Raises OutputError.
+
+    run_settings and checksums (of each image done) are what the rows depend on.
     """
     settings_bytes = np.frombuffer(json.dumps(dict(run_settings)).encode(), np.uint8)
     done = np.array(image_ids, np.int64)
@@ -67,14 +68,14 @@ def write_progress(
 def read_progress(
     path: Path, run_settings: Mapping[str, str], images: ImageChecksums
 ) -> tuple[list[int], list[np.ndarray]]:
-    """Image ids that are done, and their rows for each setting; of all processes' parts.
+    """The ids of finished images, and their rows for each setting, from all processes' files.
 
-    images: what the images of the dataset are now. Raises EvaluationError for a file that is of
-    another evaluation, or of other images.
+    images: the files and checksums of the dataset now. Raises EvaluationError for a file of another
+    evaluation, or of other images.
     """
     parts = find_parts(path)
     if not parts:
-        raise EvaluationError(f"{path}: there is no such file to go on with")
+        raise EvaluationError(f"{path}: no such progress file; start again without --resume")
     done: list[int] = []
     rows: list[list[np.ndarray]] = []
     for part in parts:
@@ -102,14 +103,14 @@ def _read(
         integers = integers and checksums.shape == (len(ids), 2) and checksums.dtype == np.int64
         floats = rows.ndim == 2 and rows.shape[1] == ROW_LENGTH and rows.dtype == np.float64
         if not (integers and floats and np.isfinite(rows).all()):
-            raise ValueError("arrays of another form")
+            raise ValueError("arrays of an unexpected shape or dtype")
         if not len(counts) or counts.min() < 0 or counts.sum() != len(rows):
             raise ValueError(f"{len(rows)} rows in parts of {counts.tolist()!r:.60}")
         if not isinstance(saved_settings, dict):
-            raise TypeError("no dictionary of what was asked")
+            raise TypeError("its settings are not a dictionary")
     except READ_ERRORS as error:
         raise EvaluationError(
-            f"{path}: not the progress of an evaluation that was interrupted: {error}"
+            f"{path}: not the progress file of an interrupted evaluation: {error}"
         ) from error
     changed = [
         key
@@ -121,8 +122,8 @@ def _read(
             f"{key} was {saved_settings.get(key)}, is {run_settings.get(key)}" for key in changed
         )
         raise EvaluationError(
-            f"{path}: is of another evaluation: {listed}. Ask for the same, or start anew without "
-            "--resume"
+            f"{path}: belongs to another evaluation: {listed}. Use the same settings, or start "
+            "again without --resume"
         )
     _check_images(path, zip(ids.tolist(), checksums.tolist(), strict=True), images)
     return ids, np.split(rows, np.cumsum(counts)[:-1])
@@ -131,7 +132,7 @@ def _read(
 def _check_images(
     path: Path, before: Iterable[tuple[int, Sequence[int]]], images: ImageChecksums
 ) -> None:
-    """Raise EvaluationError where one was another when it was looked into."""
+    """Raise EvaluationError if an image has changed since it was processed."""
     changed = [
         (images[i][0], text)
         for i, checksum in before
@@ -139,8 +140,8 @@ def _check_images(
     ]
     if changed:
         (file, text), *others = changed
-        more = f", and {len(others)} more are others than they were" if others else ""
+        more = f", and {len(others)} more have changed" if others else ""
         raise EvaluationError(
-            f"{path}: is of other images: {file} {text}{more}. Put back what it began with, or "
-            "start anew without --resume"
+            f"{path}: belongs to other images: {file} {text}{more}. Put back the original "
+            "images, or start again without --resume"
         )

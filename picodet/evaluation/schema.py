@@ -1,4 +1,4 @@
-"""What an evaluation found: the value that the table, the page and the JSON are made from."""
+"""The results of an evaluation, from which table, page and JSON are made."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class Curves:
-    """Precision over recall, at 101 recalls from 0 to 1, mean over classes with boxes."""
+    """Precision at 101 recalls from 0 to 1, mean over classes with ground truth."""
 
     ious: tuple[float, ...]  # one curve each: 0.50, 0.75 and so on
     precision: np.ndarray  # [IoUs, 101]
@@ -37,7 +37,7 @@ class LabeledBox:
 
     box: tuple[float, float, float, float]  # xyxy, pixels
     label: str
-    score: float | None  # None for a true box
+    score: float | None  # None for ground truth
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class WorstImage:
     file: str
     jpeg: bytes  # reduced, nothing drawn on it
     size: tuple[int, int]  # height, width of the original, which the boxes refer to
-    true_positives: tuple[LabeledBox, ...]  # matched a true box
-    false_positives: tuple[LabeledBox, ...]  # matched none
-    false_negatives: tuple[LabeledBox, ...]  # true boxes that nothing matched
+    true_positives: tuple[LabeledBox, ...]  # match a ground-truth box
+    false_positives: tuple[LabeledBox, ...]  # match none
+    false_negatives: tuple[LabeledBox, ...]  # ground-truth boxes without a match
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class Report:
     curves: Curves
     num_images: int
     detections: int
-    seconds: float  # that all runs of the command took together
+    seconds: float  # of all runs of the command together
     min_shown_score: float  # score from which a detection counts in `worst`
     worst: tuple[WorstImage, ...] = ()
     what_if: tuple[WhatIf, ...] = ()
     notes: tuple[str, ...] = ()  # "3 unreadable images left out: this AP is not COCO's"
     versions: dict[str, str] | None = None
-    commands: tuple[str, ...] = ()  # that give these numbers again
-    runs: int = 1  # that `seconds` is the time of: several interps, or a what-if
+    commands: tuple[str, ...] = ()  # that reproduce these numbers
+    runs: int = 1  # that `seconds` covers: several interps, or a what-if
     caveat: str = ""  # beside the AP: "not COCO's: 3 images left out"

@@ -1,4 +1,4 @@
-"""What an AP depends on besides the network, and what people get wrong about it."""
+"""The settings that an AP depends on besides the network, and the usual mistakes in them."""
 
 from dataclasses import dataclass, field, replace
 
@@ -25,7 +25,7 @@ class InputSettings:
     interp: int  # OpenCV's number
     as_float: bool = False  # resized as float32: neither rounded nor kept within 0 .. 255
     bgr: bool = False  # channels in OpenCV's order, not in the network's
-    kernels: ResizeKernels = "native"  # that resize
+    kernels: ResizeKernels = "native"  # that resize images
 
     @property
     def dtype(self) -> str:
@@ -34,7 +34,7 @@ class InputSettings:
 
     @property
     def resized_by(self) -> str:
-        """The kernels, and the fingerprint of what they give: equal on two machines or not."""
+        """The kernels and a fingerprint of their output, for comparing two machines."""
         digest = fingerprint(self.kernels, self.dtype)[INTERP_NAMES[self.interp]]
         return f"{describe_kernels(self.kernels)}, {digest}"
 
@@ -52,7 +52,7 @@ class InputSettings:
 
 @dataclass(frozen=True)
 class EvalSettings:
-    """One column of numbers is made under one setting."""
+    """The settings of one run: preprocessing and post-processing."""
 
     input_settings: InputSettings
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
@@ -73,9 +73,9 @@ class EvalSettings:
 
 
 def what_if_settings(base: EvalSettings, has_nms: bool) -> tuple[EvalSettings, ...]:
-    """The right setting, and each of the usual departures from it alone.
+    """The base setting, and each of the usual mistakes alone.
 
-    inside: the network does its own post-processing, which then cannot be changed.
+    has_nms: the network does its own post-processing, which then cannot be changed.
     """
     input_settings, postprocessing = base.input_settings, base.postprocessing
     input_variants = {

@@ -1,4 +1,4 @@
-"""Weights in memory -> COCO's numbers, while a training waits."""
+"""Evaluates weights in memory with COCO's metrics, between epochs of a training."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -50,7 +50,10 @@ class Validation:
         self.category_ids, _ = match_classes(spec, self.annotations.categories, "name")
 
     def __call__(self, weights: Mapping[str, Tensor]) -> Mapping[str, float]:
-        """COCO's twelve numbers by their names; all processes call it, and all get them."""
+        """COCO's twelve metrics by name; all processes must call it, and all get them.
+
+        Sets torch's number of threads to 1 meanwhile.
+        """
         model = PicoDet(self.config)
         model.load_state_dict({name: tensor.cpu() for name, tensor in weights.items()})
         network = TorchBackend(move_to_device(fold_batch_norms(model.eval()), self.device))
@@ -59,7 +62,7 @@ class Validation:
         detector = BatchDetector(network, self.images, (setting,), self.category_ids)
         batches = shard(self.ranks, make_batches(self.annotations.images, self.batch))
         rows, before = [np.empty((0, ROW_LENGTH))], torch.get_num_threads()
-        torch.set_num_threads(1)  # the threads share the images already
+        torch.set_num_threads(1)  # images are already processed in threads
         try:
             for i, (_, (batch_rows,)) in enumerate(
                 detect_batches(detector, batches, default_threads()), 1

@@ -14,7 +14,7 @@ class ImageErrors:
     """True positives, false positives and false negatives of one image at IoU 0.5."""
 
     image: int  # index into the images of the annotations
-    true_positives: np.ndarray  # rows of the results, best score first
+    true_positives: np.ndarray  # rows of the predictions, best score first
     false_positives: np.ndarray  # likewise
     false_negatives: np.ndarray  # rows of the ground truth
 
@@ -28,7 +28,7 @@ def rank_worst_images(
 ) -> tuple[ImageErrors, ...]:
     """The images with the most false positives and negatives, of detections from this score on.
 
-    Fewer than `count` where the others have none.
+    At most `count`; images without errors are left out.
     """
     confident = matching.scores >= min_score
     true_positive, false_positive = (

@@ -1,4 +1,4 @@
-"""`picodet-eval` as a user runs it, on drawn images."""
+"""`picodet-eval` as a user runs it, on synthetic images."""
 
 import json
 
@@ -105,22 +105,22 @@ def test_portable_resize_is_reported_everywhere(files, tmp_path):
     options = ["--resize", "portable", "--json", tmp_path / "n.json"]
     done = run(files, "x.onnx", "--coco", "coco", *outputs, *options)
     assert done.exit_code == 0
-    said = f"portable (IPP off), {fingerprint('portable')['cubic']}"
-    assert said in done.output
+    kernels = f"portable (IPP off), {fingerprint('portable')['cubic']}"
+    assert kernels in done.output
     assert cpu()[:40] in done.output
-    assert said in (tmp_path / "p.html").read_text()
+    assert kernels in (tmp_path / "p.html").read_text()
     found = numbers(tmp_path / "n.json")["settings"]
-    assert (found["resized by"], found["CPU"]) == (said, cpu())
+    assert (found["resized by"], found["CPU"]) == (kernels, cpu())
     about = numbers(tmp_path / "o.json.about.json")
     assert (about["settings"], about["sha256"]) == (found, sha256(tmp_path / "o.json"))
     usual = numbers(files / "out.json.about.json")["settings"]["resized by"]
     compare = ["--compare", "out.json", tmp_path / "o.json", "--coco", "coco"]
     done = run(files, *compare, "--json", tmp_path / "c.json")
     other = tmp_path / "o.json"
-    expected = f"not resized by the same kernels: out.json by {usual}; {other} by {said}"
-    assert numbers(tmp_path / "c.json")["note"] == (expected if usual != said else "")
-    assert ("Note: not resized by the same" in done.output) == (usual != said)
-    (tmp_path / "o.json").write_text("[]")  # what is said is of other detections
+    expected = f"not resized by the same kernels: out.json by {usual}; {other} by {kernels}"
+    assert numbers(tmp_path / "c.json")["note"] == (expected if usual != kernels else "")
+    assert ("Note: not resized by the same" in done.output) == (usual != kernels)
+    (tmp_path / "o.json").write_text("[]")  # the settings are of other detections
     assert read_settings(tmp_path / "o.json") == {}
 
 
@@ -193,7 +193,7 @@ def test_of_several_runs_all_have_to_be_as_expected(files):
     assert run(files, "x.onnx", "--coco", "coco", *both, *options).exit_code == 1
 
 
-def test_a_result_file_is_evaluated_as_the_run_that_wrote_it(files, tmp_path):
+def test_a_predictions_file_is_evaluated_as_the_run_that_wrote_it(files, tmp_path):
     outputs = ["--json", tmp_path / "x.json", "--html", tmp_path / "x.html"]
     done = run(files, "--predictions", "out.json", "--coco", "coco", *outputs)
     assert done.exit_code == 0, done.output
@@ -206,7 +206,7 @@ def test_a_result_file_is_evaluated_as_the_run_that_wrote_it(files, tmp_path):
     assert run(files, "--predictions", "out.json", "--coco", "coco", *expected).exit_code == 0
 
 
-def test_a_result_file_of_some_of_the_images(files, tmp_path):
+def test_a_predictions_file_of_some_of_the_images(files, tmp_path):
     rows = json.loads((files / "out.json").read_text())
     kept = sorted({row["image_id"] for row in rows})[:4]
     (tmp_path / "some.json").write_text(
@@ -224,7 +224,7 @@ def test_a_result_file_of_some_of_the_images(files, tmp_path):
     assert "which covers 4 of 10 images</h1>" in (tmp_path / "x.html").read_text()
 
 
-def test_a_result_file_needs_no_images(files, tmp_path):
+def test_a_predictions_file_needs_no_images(files, tmp_path):
     annotations = annotation_file(files / "coco")
     outputs = ["--html", tmp_path / "x.html", "--json", tmp_path / "x.json"]
     done = run(files, "--predictions", "out.json", "--annotations", annotations, *outputs)
@@ -233,7 +233,7 @@ def test_a_result_file_needs_no_images(files, tmp_path):
     assert "data:image/jpeg" not in (tmp_path / "x.html").read_text()
 
 
-def test_two_result_files_side_by_side(files, tmp_path):
+def test_two_predictions_files_side_by_side(files, tmp_path):
     rows = numbers(files / "out.json")
     rows[0]["score"] += 0.001
     (tmp_path / "b.json").write_text(json.dumps(rows[:-2]))

@@ -49,16 +49,16 @@ def test_how_far_the_matched_are_apart():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "verdict"),
     [
         (-0.004, 0.003, "these images do not distinguish the two"),
         (0.001, 0.003, "B is better"),
         (-0.004, -0.001, "B is worse"),
     ],
 )
-def test_what_the_interval_tells(low, high, said):
+def test_the_interval_decides_the_verdict(low, high, verdict):
     text = printed(replace(COMPARISON, interval=Interval((low + high) / 2, low, high)), 160)
-    assert f"{low:+.5f}, {high:+.5f}]: {said}\n" in text
+    assert f"{low:+.5f}, {high:+.5f}]: {verdict}\n" in text
 
 
 def test_the_verdict_comes_last():

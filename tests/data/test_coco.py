@@ -74,7 +74,7 @@ def test_some_images_only(file):
 
 
 FAULTS = [
-    ("images", 1, "id", 9, r"images\[1\]: id 9 is taken by an earlier entry"),
+    ("images", 1, "id", 9, r"images\[1\]: duplicate id 9; each entry needs its own"),
     ("images", 0, "id", "9", r"images\[0\]: id is '9'; an integer is expected"),
     ("images", 0, "id", 2**70, r"images\[0\]: id is 1180591620717411303424; an integer"),
     ("images", 0, "id", 2**53, r"images\[0\]: id is 9007199254740992; an integer from -900719925"),
@@ -93,9 +93,9 @@ FAULTS = [
     ("images", 0, "file_name", "", r"images\[0\]: file_name is ''; a text is expected"),
     ("images", 1, "height", 0, r"images\[1\]: the size is 15x0"),
     ("images", 1, "width", 1.5, r"images\[1\]: width is 1.5; an integer is expected"),
-    ("categories", 1, "id", 3, r"categories\[1\]: id 3 is taken"),
+    ("categories", 1, "id", 3, r"categories\[1\]: duplicate id 3"),
     ("categories", 0, "name", None, r"categories\[0\]: name is None; a text"),
-    ("annotations", 1, "id", 7, r"annotations\[1\]: id 7 is taken"),
+    ("annotations", 1, "id", 7, r"annotations\[1\]: duplicate id 7"),
     ("annotations", 0, "image_id", 5, r"annotations\[0\]: image_id 5 is none of the file's images"),
     ("annotations", 1, "category_id", 2, r"annotations\[1\]: category_id 2 is none of"),
     ("annotations", 1, "bbox", [0, 0, 1], r"bbox is \[0, 0, 1\]; a list of x, y, width"),
@@ -139,10 +139,10 @@ def test_names_the_entry_that_is_wrong(file, part, row, key, value, message):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ([], "is no COCO annotation file: images, categories, annotations are expected, no object"),
-        ({"images": []}, "are expected, images is found"),
-        ({}, "are expected, nothing is found"),
-        (content() | {"images": {}}, r"images: \{\} is found, a list of objects is expected"),
+        ([], "not a COCO annotation file: found no object; expected images, categories, "),
+        ({"images": []}, "found images; expected"),
+        ({}, "found nothing; expected"),
+        (content() | {"images": {}}, r"images: found \{\}; expected a list of objects"),
         (content() | {"categories": []}, "has 2 images and 0 categories"),
         (content() | {"annotations": [{"id": 1}]}, r"annotations\[0\] has no image_id; it has id"),
         (content() | {"annotations": [[]]}, r"annotations\[0\] is \[\]; an object like"),
@@ -189,7 +189,7 @@ def test_what_unpacks_to_too_much_is_not_read(tmp_path, monkeypatch):
     with pytest.raises(PicoDetError, match=r"unpacks to more than 10\d,\d{3} bytes; 100 times"):
         read(path)
     path.write_bytes(gzip.compress(b" " * 90_000 + b"[]"))
-    with pytest.raises(PicoDetError, match="is no COCO annotation file"):
+    with pytest.raises(PicoDetError, match="not a COCO annotation file"):
         read(path)
 
 
@@ -275,7 +275,7 @@ def test_finds_the_training_split(tmp_path):
 
 def test_boxes_that_do_not_say_whether_they_are_a_crowd(file):
     path = file(content())
-    note = f"{path}: 1 of 2 annotations have no iscrowd, and count as 0: no crowd"
+    note = f"{path}: 1 of 2 annotations have no iscrowd and count as 0: no crowd"
     assert read(path).notes == read(path).select_images({9}).notes == (note,)
     whole = content()
     whole["annotations"][1]["iscrowd"] = 0

@@ -36,5 +36,5 @@ def test_a_difference_in_words():
         == describe_change(UNKNOWN_CHECKSUM, one)
         == ""
     )
-    said = "had 1,234 bytes with checksum 00000005, has 1,235 with 000000ff"
-    assert describe_change(one, other) == said
+    expected = "had 1,234 bytes with checksum 00000005, has 1,235 with 000000ff"
+    assert describe_change(one, other) == expected

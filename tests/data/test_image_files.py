@@ -63,7 +63,7 @@ def test_writes_what_the_suffix_says(tmp_path):
     assert (cv2.imread(str(tmp_path / "x.png")) == image).all()
 
 
-def test_a_image_that_its_format_cannot_hold_is_an_error(tmp_path):
+def test_an_image_that_its_format_cannot_hold_is_an_error(tmp_path):
     with pytest.raises(OutputError, match="OpenCV cannot write"):
         write_image(np.zeros((1, 20_000, 3), np.uint8), tmp_path / "x.webp")
 

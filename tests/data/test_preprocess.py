@@ -93,6 +93,6 @@ def test_a_missing_image_is_an_error(tmp_path):
 
 
 def test_gray_and_transparent_images_are_read_in_color(tmp_path):
-    for name, channels in (("grey.png", 1), ("transparent.png", 4)):
+    for name, channels in (("gray.png", 1), ("transparent.png", 4)):
         cv2.imwrite(str(tmp_path / name), np.full((4, 5, channels), 7, np.uint8))
         assert (read_image(tmp_path / name) == np.full((4, 5, 3), 7)).all()

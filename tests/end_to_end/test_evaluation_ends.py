@@ -64,8 +64,8 @@ def test_wrong_usage(files, arguments, message):
         (["picodet_s_320_voc", *DATASET], "publishes no weights of this config"),
         (["x.onnx", "--coco", "absent"], "absent: no val split of COCO"),
         (["x.onnx", *DATASET, "--input-size", 96], "takes 64x64 only"),
-        (["x.onnx", *DATASET, "--resume", "absent.npz"], "absent.npz: there is no such file"),
-        (["x.onnx", *DATASET, "--resume", "x.onnx"], "not the progress of an evaluation"),
+        (["x.onnx", *DATASET, "--resume", "absent.npz"], "absent.npz: no such progress file"),
+        (["x.onnx", *DATASET, "--resume", "x.onnx"], "not the progress file of an"),
         (["--predictions", "absent.json", *DATASET], "absent.json: cannot be read"),
         (["--predictions", "x.onnx", *DATASET], "x.onnx: is not JSON"),
         (["--compare", "out.json", "absent.json", *DATASET], "absent.json: cannot be read"),
@@ -154,7 +154,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(files, own, sign):
     assert process.returncode == 128 + sign  # as a shell says it
     assert output == ""
     assert "Error: interrupted; " in error
-    assert "are in out.partial.npz: --resume out.partial.npz goes on" in " ".join(error.split())
+    assert "are in out.partial.npz: --resume out.partial.npz continues" in " ".join(error.split())
     assert len(error.strip().splitlines()) <= 2
     assert not (own / "out.json").exists()
     gate.path.unlink()

@@ -1,4 +1,4 @@
-"""Small networks, drawn images, and what the former find in the latter."""
+"""Small networks, synthetic images, and what the former detect in the latter."""
 
 from dataclasses import replace
 

@@ -22,7 +22,7 @@ def test_by_name_in_whatever_order_they_stand(categories):
 
 @given(st.permutations(CATEGORIES))
 def test_by_order_is_the_order_of_the_ids(categories):
-    """ppdet's rule; it has to be asked for, and is said."""
+    """ppdet's rule; it has to be requested, and is noted."""
     ids, notes = match_classes(SPEC, categories, "order")
     assert ids == (2, 17, 90)
     assert notes == ("classes are matched by their order, not by name",)

@@ -74,7 +74,7 @@ def test_what_is_no_number_is_not_written(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({}, r"r.json: detections: \{\} is found, a list of objects is expected"),
+        ({}, r"r.json: detections: found \{\}; expected a list of objects"),
         ([[1, 2]], r"detections\[0\] is \[1, 2\]; an object like"),
         ([{"image_id": 1, "category_id": 1, "score": 1}], r"detections\[0\] has no bbox; it has"),
         (
@@ -118,5 +118,5 @@ def test_images_without_a_detection_are_reported(tmp_path, shared_dataset):
     assert caveat == "which covers 3 of 10 images"
     assert notes == [
         f"{path}: covers 3 of 10 images of {annotations.path}; the 7 others, 9.png first, have "
-        "no detection and count as if nothing were found in them"
+        "no detection and count as images without any"
     ]

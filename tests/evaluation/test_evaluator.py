@@ -1,4 +1,4 @@
-"""Whole evaluations, on drawn images and with a small network."""
+"""Whole evaluations, on synthetic images and with a small network."""
 
 import color_network
 import numpy as np
@@ -40,7 +40,7 @@ def test_every_image_counts_and_is_detected_in_as_one_alone_would_be(
         assert np.array_equal(rows.boxes[:, 2:], sides)
 
 
-def test_a_image_without_anything_to_find_counts(baseline):
+def test_an_image_without_anything_to_find_counts(baseline):
     """What is found there is wrong, and lowers the AP."""
     (predictions,) = baseline.predictions
     empty = baseline.annotations.images[NUM_IMAGES - 1 - EMPTY_IMAGE]  # ids fall with positions
@@ -167,7 +167,7 @@ def test_progress_files_lie_beside_the_results(tmp_path):
     assert str(evaluator.progress_path(None)) == "picodet-eval.partial.npz"
 
 
-def test_threads_are_shared_among_neighbours(monkeypatch):
+def test_threads_are_shared_among_neighbors(monkeypatch):
     monkeypatch.setattr("picodet.evaluation.evaluator.available_cores", lambda: 8)
     assert evaluator.default_threads() == 8
     for processes, threads in ((2, 4), (3, 2), (20, 1)):

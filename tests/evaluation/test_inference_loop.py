@@ -19,7 +19,7 @@ SPEC = ModelSpec("made up", "boxes", (64, 96), PREPROCESSING, ("a", "b"), 2)
 
 
 class Network:
-    """Says what it is told to, and remembers what it was asked."""
+    """A network with a fixed answer that records its calls."""
 
     spec = SPEC
 
@@ -110,7 +110,7 @@ def test_post_processing_goes_through(work, images):
 
 
 def test_boxes_are_clipped_as_in_2_3(work, images):
-    """Input 64 x 96; all candidates are on the finest level, of 96 cells."""
+    """Input 64 x 96; all candidates are on the finest level, of 96 anchor points."""
     many = Candidates(np.zeros((128, 4), np.float32), np.zeros((2, 128), np.float32))
     many.boxes[:3], many.scores[:, :3] = CANDIDATES.boxes, CANDIDATES.scores
     detector = work(many, EvalSettings(LINEAR, Postprocessing(semantics="ppdet-2.3")))
@@ -127,7 +127,7 @@ def test_of_files_with_nms_only_the_threshold_can_be_raised(work, images):
 
 
 def test_a_class_without_category_is_an_error(work, images):
-    with pytest.raises(PicoDetError, match=r"a class 1, counted from 0; .* have 1 categories"):
+    with pytest.raises(PicoDetError, match=r"class 1, counted from 0; .* have 1 categories"):
         work(DETECTIONS, EvalSettings(LINEAR), ids=(70,))(images[:1])
 
 

@@ -41,11 +41,11 @@ def test_precision_and_recall_follow_from_it_on_real_images(shared):
 
 @pytest.mark.slow
 @given(datasets())
-def test_detections_and_true_boxes_agree_on_each_other(dataset):
+def test_detections_and_ground_truth_agree_on_each_other(dataset):
     made, found = dataset
     matching = match(made, found)
     for matched_gt, hit in zip(matching.matched_gt, matching.true_positive, strict=True):
-        assert len(set(matched_gt[hit])) == hit.sum()  # each true box once
+        assert len(set(matched_gt[hit])) == hit.sum()  # each ground-truth box once
         assert (matching.gt_images[matched_gt[hit]] == matching.images[hit]).all()
         assert (matching.gt_categories[matched_gt[hit]] == matching.categories[hit]).all()
         assert matching.gt_counted[matched_gt[hit]].all()
@@ -69,13 +69,13 @@ def test_by_hand():
     assert matching.gt_counted.tolist() == [True, False, True]
 
 
-def test_of_equal_overlaps_the_last_true_box_is_taken():
+def test_of_equal_overlaps_the_last_ground_truth_is_taken():
     made = make_annotations([(0, 0, SQUARE, 1600, 0), (0, 0, SQUARE, 1600, 0)])
     matching = match(made, make_predictions([(0, 0, SQUARE, 0.5), (0, 0, SQUARE, 0.4)]))
     assert matching.matched_gt[AT_50].tolist() == [1, 0]
 
 
-def test_the_best_100_of_a_image_and_class_count():
+def test_the_best_100_of_an_image_and_class_count():
     made = make_annotations([(0, 0, SQUARE, 1600, 0)])
     elsewhere = [(0, 0, (90, 90, 5, 5), 0.5)] * 100
     assert match(made, make_predictions([*elsewhere, (0, 0, SQUARE, 0.5)])).true_positive.sum() == 0
@@ -94,7 +94,7 @@ def test_a_box_turned_inside_out_is_ignored_as_it_has_no_area_that_counts():
     )
 
 
-def test_a_true_box_with_the_id_0_is_never_found_as_in_pycocotools():
+def test_ground_truth_with_the_id_0_is_never_found_as_in_pycocotools():
     made = make_annotations([(0, 0, SQUARE, 1600, 0), (1, 0, SQUARE, 1600, 0)])
     made.ground_truth.ids[0] = 0
     found = make_predictions([(0, 0, SQUARE, 0.9), (1, 0, SQUARE, 0.5), (0, 0, OVER, 0.4)])

@@ -82,7 +82,7 @@ def test_the_first_process_may_have_none(path):
     path.rename(part_path(path, 1))
     assert read_progress(path, RUN_SETTINGS, IMAGES)[0] == [5, 3, 8]
     part_path(path, 1).unlink()
-    with pytest.raises(EvaluationError, match=r"x\.npz: there is no such file to go on with"):
+    with pytest.raises(EvaluationError, match=r"x\.npz: no such progress file"):
         read_progress(path, RUN_SETTINGS, IMAGES)
 
 
@@ -95,7 +95,9 @@ def test_the_first_process_may_have_none(path):
     ],
 )
 def test_what_has_changed_is_named(path, run_settings, named):
-    with pytest.raises(EvaluationError, match=f"is of another evaluation: {named}Ask for the same"):
+    with pytest.raises(
+        EvaluationError, match=f"belongs to another evaluation: {named}Use the same"
+    ):
         read_progress(path, RUN_SETTINGS | run_settings, IMAGES)
     with pytest.raises(EvaluationError, match="batch was 1, is None"):
         read_progress(path, {"model": RUN_SETTINGS["model"]}, IMAGES)
@@ -104,7 +106,7 @@ def test_what_has_changed_is_named(path, run_settings, named):
 def test_of_every_part(path):
     write(part_path(path, 1), run_settings=RUN_SETTINGS | {"batch": "2"})
     with pytest.raises(
-        EvaluationError, match=r"x\.npz\.rank1: is of another evaluation: batch was 2"
+        EvaluationError, match=r"x\.npz\.rank1: belongs to another evaluation: batch was 2"
     ):
         read_progress(path, RUN_SETTINGS, IMAGES)
 
@@ -171,7 +173,7 @@ def test_other_arrays_are_no_progress(path, changes):
     np.savez(path, **usual)
     assert len(read_progress(path, RUN_SETTINGS, IMAGES)[1]) == 2
     np.savez(path, **{name: v for name, v in (usual | changes).items() if v is not None})
-    with pytest.raises(EvaluationError, match=r"x\.npz: not the progress of an evaluation"):
+    with pytest.raises(EvaluationError, match=r"x\.npz: not the progress file of an"):
         read_progress(path, RUN_SETTINGS, IMAGES)
 
 
@@ -179,11 +181,11 @@ def test_no_object_is_read(path):
     """A pickle would be code that somebody else wrote."""
     objects = np.array([None], dtype=object)
     np.savez(path, run_settings=settings_bytes(), done=objects, counts=objects, rows=objects)
-    with pytest.raises(EvaluationError, match="not the progress of an evaluation"):
+    with pytest.raises(EvaluationError, match="not the progress file of an"):
         read_progress(path, RUN_SETTINGS, IMAGES)
     for content in (pickle.dumps([1]), b"", b"text"):
         path.write_bytes(content)
-        with pytest.raises(EvaluationError, match="not the progress of an evaluation"):
+        with pytest.raises(EvaluationError, match="not the progress file of an"):
             read_progress(path, RUN_SETTINGS, IMAGES)
 
 
@@ -191,11 +193,11 @@ def test_what_can_be_no_array_is_refused(path):
     with zipfile.ZipFile(path, "w") as file:
         for name in ("run_settings", "done", "counts", "rows"):
             file.writestr(f"{name}.npy", b"no array")
-    with pytest.raises(EvaluationError, match="not the progress of an evaluation"):
+    with pytest.raises(EvaluationError, match="not the progress file of an"):
         read_progress(path, RUN_SETTINGS, IMAGES)
     np.save(path.with_suffix(".npy"), FIRST)
     path.with_suffix(".npy").rename(path)
-    with pytest.raises(EvaluationError, match="not the progress of an evaluation"):
+    with pytest.raises(EvaluationError, match="not the progress file of an"):
         read_progress(path, RUN_SETTINGS, IMAGES)
 
 
@@ -203,12 +205,12 @@ def test_other_images_are_named(path):
     changed = IMAGES | {3: ("a/3.jpg", ImageChecksum(1003, 9))}
     with pytest.raises(
         EvaluationError,
-        match=r"x\.npz: is of other images: a/3\.jpg had 1,003 bytes with checksum 00000003, "
-        r"has 1,003 with 00000009\. Put back what it began with",
+        match=r"x\.npz: belongs to other images: a/3\.jpg had 1,003 bytes with checksum 00000003, "
+        r"has 1,003 with 00000009\. Put back the original images",
     ):
         read_progress(path, RUN_SETTINGS, changed)
     changed[8] = "8.jpg", ImageChecksum(1, 1)
-    with pytest.raises(EvaluationError, match="00000009, and 1 more are others than they were"):
+    with pytest.raises(EvaluationError, match="00000009, and 1 more have changed"):
         read_progress(path, RUN_SETTINGS, changed)
 
 

@@ -35,7 +35,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     path = request.progress_path
     done = 6 if options.get("batch") == 3 and model != "detections.onnx" else 4
     assert str(caught.value) == (
-        f"interrupted; {done} of 10 images are in {path}: --resume {path} goes on"
+        f"interrupted; {done} of 10 images are in {path}: --resume {path} continues"
     )
     progress = []
     resumed = detect(
@@ -125,7 +125,7 @@ def interrupted(make_request):
     ],
 )
 def test_another_evaluation_is_not_gone_on_with(make_request, interrupted, changes, named):
-    with pytest.raises(EvaluationError, match=rf"is of another evaluation: {named}"):
+    with pytest.raises(EvaluationError, match=rf"belongs to another evaluation: {named}"):
         detect(make_request(resume=interrupted, **changes), detect_progress=fail_on_progress)
 
 
@@ -153,14 +153,14 @@ def test_a_copy_of_the_dataset_is_gone_on_with(make_request, own_dataset, interr
     assert same_output(detect(make_request(dataset=own_dataset, resume=interrupted)), baseline)
 
 
-def test_not_with_a_image_that_was_changed_meanwhile(
+def test_not_with_an_image_that_was_changed_meanwhile(
     make_request, own_dataset, interrupted, baseline
 ):
     """Ids fall with positions: 9.png was the first, 0.png is still to come."""
     path = own_dataset / "val2017" / "9.png"
     content = path.read_bytes()
     assert cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
-    with pytest.raises(EvaluationError, match=r"is of other images: 9\.png had [\d,]+ bytes"):
+    with pytest.raises(EvaluationError, match=r"belongs to other images: 9\.png had [\d,]+ bytes"):
         detect(
             make_request(dataset=own_dataset, resume=interrupted), detect_progress=fail_on_progress
         )
@@ -233,7 +233,7 @@ def test_what_cannot_be_kept_is_a_note_and_no_end(make_request, baseline, tmp_pa
     found = detect(request, clock=Clock())
     assert same_output(found, baseline)
     (note,) = found.notes
-    assert note.startswith("the results so far were not kept for --resume: ")
+    assert note.startswith("the progress was not saved for --resume: ")
 
 
 def test_nobody_writes_over_what_another_has_left(make_request, interrupted):
@@ -248,7 +248,7 @@ def test_nobody_writes_over_what_another_has_left(make_request, interrupted):
 
 def test_one_process_alone_goes_on_with_a_file(make_request, interrupted, baseline):
     lock = locks.acquire(interrupted)
-    with pytest.raises(EvaluationError, match=r"x\.partial\.npz: process \d+ on .* at this moment"):
+    with pytest.raises(EvaluationError, match=r"x\.partial\.npz: process \d+ on .* is resuming it"):
         detect(make_request(resume=interrupted), detect_progress=fail_on_progress)
     lock.release()
     assert same_output(detect(make_request(resume=interrupted)), baseline)

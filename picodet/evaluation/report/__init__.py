@@ -1,1 +1,1 @@
-"""An evaluation for a terminal, as an HTML page and as JSON."""
+"""Reports of an evaluation: text for the terminal, HTML page and JSON."""

@@ -1,4 +1,4 @@
-"""Detections of a dataset -> reports: the numbers, the worst images, the what-if table."""
+"""Builds reports from detections: the numbers, the worst images, the what-if table."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from picodet.evaluation.schema import LabeledBox, Report, WhatIf, WorstImage
 from picodet.evaluation.worst_images import ImageErrors, rank_worst_images
 from picodet.system.versions import cpu, versions
 
-MIN_SHOWN_SCORE = 0.3  # score
+MIN_SHOWN_SCORE = 0.3
 MAX_IMAGE_SIDE = 560  # pixels, of an image on the page
-JPEG_QUALITY = 80  # of its JPEG
+JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ReportContext:
     notes: tuple[str, ...]
     versions: dict[str, str]
     commands: tuple[str, ...]
-    runs: int = 1  # that the seconds are of
+    runs: int = 1  # that `seconds` covers
     caveat: str = ""
 
 
@@ -126,7 +126,7 @@ def build_what_if(
 def build_worst_images(
     annotations: Annotations, predictions: Predictions, folder: Path
 ) -> tuple[WorstImage, ...]:
-    """The images that cost most, with their boxes beside them; unreadable ones are left out."""
+    """The images with the most errors, and their boxes; unreadable images are left out."""
     images = []
     for image_errors in rank_worst_images(match(annotations, predictions), MIN_SHOWN_SCORE):
         info = annotations.images[image_errors.image]

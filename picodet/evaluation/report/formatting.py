@@ -1,4 +1,4 @@
-"""How an evaluation is put into words and numbers, for the terminal and for the page alike."""
+"""Formats the numbers and texts of an evaluation, for the terminal and the page alike."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,12 +34,12 @@ METRIC_SCOPES = dict(
 
 
 def format_metric(value: float) -> str:
-    """To the fifth decimal; a dash where there was nothing to average (COCO's -1, or NaN)."""
+    """A metric to five decimals; a dash where there was nothing to average (-1 or NaN)."""
     return NO_VALUE if isnan(value) or value < 0 else f"{value:.5f}"
 
 
 def format_percent(value: float) -> str:
-    """32.2, as papers give it."""
+    """A metric in percent as in papers: 32.2; a dash for -1 or NaN."""
     return NO_VALUE if isnan(value) or value < 0 else f"{100 * value:.1f}"
 
 
@@ -50,12 +50,12 @@ def format_signed(value: float) -> str:
 
 
 def format_interval(ap_interval: Interval) -> str:
-    """[-0.00310, +0.00080]."""
+    """An interval as text: [-0.00310, +0.00080]."""
     return f"[{format_signed(ap_interval.low)}, {format_signed(ap_interval.high)}]"
 
 
 def interval_verdict(ap_interval: Interval) -> str:
-    """The direction of a difference, as far as these images show it."""
+    """The verdict of an interval: "better", "worse", or "open" if it includes 0."""
     if ap_interval.low > 0:
         return "better"
     return "worse" if ap_interval.high < 0 else "open"
@@ -82,8 +82,9 @@ def run_name(report: Report) -> str:
 
 
 def format_times(report: Report) -> tuple[str, str]:
-    """Seconds, and images per second of a run that had them for itself. Of several runs that
-    share the decoding of images, the seconds of one are unknown.
+    """The seconds, and images per second of a single run.
+
+    Several runs share the decoding of images, so that the seconds of one are unknown.
     """
     if not report.seconds:
         return NO_VALUE, NO_VALUE

@@ -1,4 +1,4 @@
-"""An evaluation as a page: one file, without scripts, that loads nothing from anywhere."""
+"""An evaluation as an HTML page: one file, without scripts, that loads nothing."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from picodet.html import definition_list, document, section, text
 
 
 def stats(report: Report) -> str:
-    """The twelve numbers in COCO's order and words."""
+    """COCO's twelve metrics as tiles, in COCO's order and words."""
     tiles = (_tile(name, value) for name, value in zip(STATS, report.stats, strict=True))
     return f'<ul class="tiles">{"".join(tiles)}</ul>'
 
@@ -38,7 +38,7 @@ def _tile(name: str, value: float) -> str:
 
 
 def _words(meaning: MetricScope) -> str:
-    """The part of the name that differs from AP is emphasized."""
+    """IoU, area and maxDets of a metric; what differs from AP's is emphasized."""
     ap_scope = METRIC_SCOPES["AP"]
     words = (
         (f"IoU {meaning.iou}", meaning.iou == ap_scope.iou),
@@ -52,7 +52,7 @@ CLASS_HEADERS = ("AP", "AP50", "AP75", "AR", "ground truth", "detections")
 
 
 def classes(results: tuple[ClassResult, ...]) -> str:
-    """A row for each class with ground truth, best first; the others by name."""
+    """A table row for each class with ground truth, best first; then the names of the others."""
     head = "".join(f'<th class="n">{header}</th>' for header in CLASS_HEADERS)
     rows = "".join(_row(results[i]) for i in rank_classes(results))
     markup = (
@@ -96,7 +96,7 @@ STYLE = Path(__file__).with_name("style.css")
 
 
 def render_html(report: Report) -> str:
-    """The whole document: the number first, then what it is made of, then what it depends on."""
+    """The whole document: AP first, then its parts, then the settings."""
     headline = f"AP {format_percent(report.stats[0])}"
     if report.caveat:
         headline += f", {text(report.caveat)}"
@@ -137,8 +137,8 @@ def _what_if(report: Report) -> str:
 def _curves(report: Report) -> str:
     caption = (
         "Mean over the classes with ground truth. Going down the list of detections, best score "
-        "first, recall is the share of the boxes found so far; the curve is the best precision "
-        "at that recall or beyond, and its mean is the AP at that IoU."
+        "first, recall is the share of the ground truth found so far; the curve is the best "
+        "precision at that recall or beyond, and its mean is the AP at that IoU."
     )
     return section("Precision over recall", curves(report.curves), caption)
 
@@ -154,8 +154,8 @@ def _worst(report: Report) -> str:
     if not report.worst:
         return ""
     caption = (
-        "Where most is wrong or missed, at IoU 0.5 and of detections with a score of "
-        f"{report.min_shown_score:g} or more. Point at a box for its numbers."
+        "Those with the most false positives and false negatives at IoU 0.5, of detections with "
+        f"a score of {report.min_shown_score:g} or more. Point at a box for its numbers."
     )
     return section("Worst images", legend() + worst_gallery(report.worst), caption)
 
@@ -165,5 +165,5 @@ def _sources(report: Report) -> str:
     markup = section("What the numbers depend on", definition_list(rows)) if rows else ""
     if report.commands:
         lines = "".join(f'<p class="path command">{text(line)}</p>' for line in report.commands)
-        markup += section("To get these numbers again", lines)
+        markup += section("To reproduce these numbers", lines)
     return markup

@@ -1,4 +1,4 @@
-"""Precision over recall as a drawing, a curve for each IoU."""
+"""Precision over recall as an SVG, a curve for each IoU."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from picodet.html import svg_title
 
 WIDTH, HEIGHT = 480, 350
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 40
-NUM_STYLES = 4  # of line and color in style.css: curve-0 to curve-3; more curves begin again
+NUM_STYLES = 4  # of line and color in style.css: curve-0 to curve-3; further curves start over
 
 
 def curves(curve_data: Curves) -> str:
-    """SVG, and beside it which line is which."""
+    """The curves as an SVG, with a legend beside it."""
     known = [
         (i, iou, line)
         for i, (iou, line) in enumerate(zip(curve_data.ious, curve_data.precision, strict=True))
@@ -67,7 +67,7 @@ def _frame() -> str:
 
 
 def _hover(lines: list[tuple[float, np.ndarray]]) -> str:
-    """A column for each recall, with the precision of all curves there."""
+    """An invisible column for each recall; its tooltip has the precision of all curves there."""
     count = len(lines[0][1])
     width = (WIDTH - LEFT - RIGHT) / (count - 1)
     columns = []

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from picodet.evaluation.schema import LabeledBox, WorstImage
 from picodet.html import svg_title, text
 
-LETTER_HEIGHT = 1 / 25  # of a letter: of the image's height,
-LETTER_HEIGHT_OF_WIDTH = 1 / 50  # or of its width, where that is more
-LETTER_WIDTH = 0.65  # of a letter, of its height
+LETTER_HEIGHT = 1 / 25  # of the image's height,
+LETTER_HEIGHT_OF_WIDTH = 1 / 50  # or of its width, whichever is more
+LETTER_WIDTH = 0.65  # of a letter's height, on average
 
 
 @dataclass(frozen=True)
@@ -21,23 +21,21 @@ class Label:
     x: float
     y: float
     font_size: float  # height, the same for all labels of an image
-    visible: bool = (
-        True  # it covers no other; what is not free shows only when the pointer is on its box
-    )
+    visible: bool = True  # else it would cover another: shown only while the pointer is on its box
 
     @property
     def width(self) -> float:
-        """Estimated; fonts differ."""
+        """Estimated width in pixels; fonts differ."""
         return LETTER_WIDTH * self.font_size * len(self.text)
 
     def overlaps(self, other: "Label") -> bool:
-        """Hidden ones cover nothing."""
+        """Whether this label, if visible, covers the other."""
         apart = self.x + self.width < other.x or other.x + other.width < self.x
         return self.visible and not apart and abs(self.y - other.y) < 1.1 * self.font_size
 
 
 def place_labels(boxes: Sequence[LabeledBox], size: tuple[int, int]) -> list[Label]:
-    """One for each box, first come, first served; `size` is height and width of the image."""
+    """A label for each box, in order, hidden where no place is free; size: (height, width)."""
     placed: list[Label] = []
     for box in boxes:
         positions = _positions(box, size)
@@ -51,7 +49,7 @@ def place_labels(boxes: Sequence[LabeledBox], size: tuple[int, int]) -> list[Lab
 
 
 def _positions(labeled_box: LabeledBox, size: tuple[int, int]) -> list[Label]:
-    """Above the box, inside on top, inside at the bottom, below; those that are in the image."""
+    """Positions above the box, inside at its top and bottom, and below, within the image."""
     height, width = size
     font_size = max(height * LETTER_HEIGHT, width * LETTER_HEIGHT_OF_WIDTH)
     score = "" if labeled_box.score is None else f" {labeled_box.score:.2f}"
@@ -74,7 +72,7 @@ KINDS = ("false_positives", "false_negatives", "true_positives")  # whose labels
 
 
 def legend() -> str:
-    """The legend of the lines."""
+    """The legend of the line styles."""
     items = (
         f'<li><svg class="key" viewBox="0 0 36 14"><g class="{kind}"><path class="under" '
         'd="M2 7H34"/><path d="M2 7H34"/></g></svg>'
@@ -105,7 +103,7 @@ def _figure(image: WorstImage) -> str:
 
 
 def _in_words(image: WorstImage) -> str:
-    """The same without the drawing: how many of which class."""
+    """The boxes as text: how many of which class."""
     lines = []
     for kind in MEANINGS:
         classes = Counter(labeled_box.label for labeled_box in getattr(image, kind))
@@ -116,9 +114,9 @@ def _in_words(image: WorstImage) -> str:
 
 
 def _boxes(image: WorstImage) -> str:
-    """In pixels of the original; the smallest on top, where the pointer reaches it.
+    """The boxes in pixels of the original; the smallest on top, where the pointer reaches it.
 
-    Labels stand above all boxes. Each box has its own once more, for when the pointer is on it.
+    Labels are drawn above all boxes; each box has its own again for when the pointer is on it.
     """
     boxes = [(kind, labeled_box) for kind in KINDS for labeled_box in getattr(image, kind)]
     placed = place_labels([labeled_box for _, labeled_box in boxes], image.size)
@@ -137,7 +135,7 @@ def _area(box: tuple[float, float, float, float]) -> float:
 
 
 def _box(kind: str, labeled_box: LabeledBox, label: Label, size: tuple[int, int]) -> str:
-    """Sides beyond the image are drawn on its edge; the title has their coordinates."""
+    """A box, clipped to the image; the tooltip has its true coordinates."""
     height, width = size
     left, right = (min(max(side, 0), width) for side in labeled_box.box[::2])
     top, bottom = (min(max(side, 0), height) for side in labeled_box.box[1::2])

@@ -1,4 +1,4 @@
-"""What a changed setting costs: a row each, with its interval drawn on an axis that all share."""
+"""The what-if table: a row for each changed setting, with intervals on a common axis."""
 
 import math
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from picodet.evaluation.schema import STATS, Interval, WhatIf
 from picodet.html import svg_title, text
 
 AXIS_MARGIN = 0.06  # of the axis, on either side
-MAX_TICKS = 5  # at most
-MIN_EDGE_DISTANCE = 6  # percent; nearer to it a label would be cut
+MAX_TICKS = 5
+MIN_EDGE_DISTANCE = 6  # percent; nearer to the edge a label would be cut off
 OTHER_METRICS = ("AP50", "AP75", "APs", "APm", "APl")
 
 
@@ -41,7 +41,7 @@ class Axis:
 
 
 def axis(rows: Sequence[WhatIf]) -> Axis:
-    """Holds every interval, and zero."""
+    """An axis that contains every interval, and zero."""
     ap_interval = [row.against_first for row in rows if row.against_first]
     low = min([0.0, *(each.low for each in ap_interval)])
     high = max([0.0, *(each.high for each in ap_interval)])
@@ -103,7 +103,7 @@ def _interval(ap_interval: Interval | None, x_axis: Axis) -> str:
     )
     if ap_interval is None:  # the first row, which the others are compared with
         x = x_axis.x(0)
-        title = svg_title(["what the others are compared with"])
+        title = svg_title(["the baseline of the other rows"])
         marker = f'{title}<circle cx="{x:.2f}%" cy="50%" r="4"/>'
         return f'<svg role="img" class="first">{grid}{marker}</svg>'
     low, middle, high = (

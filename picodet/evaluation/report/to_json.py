@@ -1,4 +1,4 @@
-"""An evaluation for machines: plain data, and strictly JSON."""
+"""Reports and comparisons as data for JSON files, without NaN."""
 
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +10,7 @@ from picodet.evaluation.schema import STATS, ClassResult, Curves, Report, WhatIf
 def report_to_json(report: Report) -> dict[str, Any]:
     """The report as `--json` writes it; NaN, which JSON lacks, becomes null.
 
-    `stats` alone is as COCO has it, in its order and with -1 in that place.
+    `stats` alone is as in COCO: in its order, and with -1 instead of null.
     """
     return {
         "model": report.model,
@@ -55,7 +55,7 @@ def comparison_to_json(comparison: PredictionComparison) -> dict[str, Any]:
 
 
 def _number_or_none(value: float) -> float | None:
-    """None for NaN, which is not >= 0, and for COCO's -1; NumPy's numbers are no JSON either."""
+    """None for NaN and for COCO's -1; else a Python float, as json cannot write NumPy's."""
     return float(value) if value >= 0 else None
 
 
@@ -87,7 +87,7 @@ def _curves(curves: Curves) -> dict[str, Any]:
 
 
 def _worst(image: WorstImage) -> dict[str, Any]:
-    """Which images they are; what they look like is the page's business."""
+    """The file name and the counts; the image itself is only on the page."""
     counts = {
         kind: len(getattr(image, kind))
         for kind in ("true_positives", "false_positives", "false_negatives")

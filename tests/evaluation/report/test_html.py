@@ -72,7 +72,7 @@ def test_the_order_of_the_parts():
     headings = re.findall(r"<h2>(.*?)</h2>", render_html(REPORT))
     assert headings == [
         *("The twelve numbers", "What if", "Precision over recall", "Classes, best first"),
-        *("Worst images", "What the numbers depend on", "To get these numbers again"),
+        *("Worst images", "What the numbers depend on", "To reproduce these numbers"),
     ]
 
 
@@ -179,7 +179,7 @@ def test_boxes_beyond_the_image_are_drawn_on_its_edge_and_reported_in_full():
 
 def test_the_smallest_box_is_on_top_and_has_its_score():
     titles = re.findall(r"<g class=\"\w+\"><title>(.*?)\n", worst_gallery(WORST))
-    assert [said.split(":")[0] for said in titles] == [
+    assert [title.split(":")[0] for title in titles] == [
         "false positives",
         "true positives",
         "false negatives",
@@ -205,9 +205,11 @@ def test_a_label_without_a_place_is_only_in_its_box():
 
 
 def test_what_is_drawn_is_reported_too():
-    said = re.search("<details><summary>.*</summary>(.*?)</details>", worst_gallery(WORST))[1]
-    assert said.startswith("<p>true positives: 1 person</p><p>false positives: 1 cup&lt;script&gt;")
-    assert said.endswith("<p>false negatives: 2 cat</p>")
+    shown = re.search("<details><summary>.*</summary>(.*?)</details>", worst_gallery(WORST))[1]
+    assert shown.startswith(
+        "<p>true positives: 1 person</p><p>false positives: 1 cup&lt;script&gt;"
+    )
+    assert shown.endswith("<p>false negatives: 2 cat</p>")
 
 
 def test_what_was_not_timed_has_no_speed():

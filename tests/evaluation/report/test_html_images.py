@@ -24,7 +24,7 @@ def test_a_label_stands_above_its_box():
     assert label.width == pytest.approx(20.8)
 
 
-def test_a_true_box_has_no_score():
+def test_ground_truth_has_no_score():
     assert place_labels([LabeledBox(BOX.box, "cat", None)], SIZE)[0].text == "cat"
 
 

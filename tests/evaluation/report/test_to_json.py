@@ -61,7 +61,7 @@ def test_images_are_named_and_not_shown():
     assert len(json.dumps(value)) < 10_000
 
 
-def test_a_result_file_does_not_tell_its_interp():
+def test_a_predictions_file_does_not_state_its_interp():
     assert report_to_json(replace(REPORT, interp=None))["interp"] is None
 
 
