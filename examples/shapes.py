@@ -3,7 +3,7 @@
     python examples/shapes.py shapes
 
 makes shapes/train2017 with 300 images, shapes/val2017 with 100, and their annotations, for
-picodet-train, picodet-eval and other COCO tools. The same images on every machine.
+picodet-train, picodet-eval and other COCO tools. The images are the same on every machine.
 """
 
 import json
@@ -15,9 +15,9 @@ import numpy as np
 
 SHAPES = ("circle", "square", "triangle")
 NUM_IMAGES = {"train2017": 300, "val2017": 100}
-SIDE = 320  # of an image, pixels
+SIDE = 320  # width and height of an image, pixels
 SIZES = 24, 110  # of a shape, pixels
-TRIES = 50  # to find a free place
+TRIES = 50  # attempts to find a free place
 CORNERS = {"square": 45 + np.arange(4) * 90, "triangle": -90 + np.arange(3) * 120}  # degrees
 
 
@@ -28,7 +28,7 @@ def outline(shape: str, center: np.ndarray, size: float, rotation: float) -> np.
 
 
 def draw_image(random: np.random.RandomState) -> tuple[np.ndarray, list[tuple[int, list[float]]]]:
-    """[SIDE, SIDE, 3] uint8, and the class and the box x, y, width, height of each shape."""
+    """An image [SIDE, SIDE, 3] uint8 BGR; class and box (x, y, width, height) of each shape."""
     down, across = np.mgrid[:SIDE, :SIDE][..., None] / SIDE
     canvas = random.uniform(60, 190, 3) + down * random.uniform(-60, 60, 3)
     canvas = canvas + across * random.uniform(-60, 60, 3)

@@ -9,12 +9,12 @@ from typing import Literal
 
 STRIDES = (8, 16, 32, 64)  # of the four levels that every PicoDet predicts on, pixels per cell
 SIZE_DIVISOR = 32  # of the input: the neck doubles the maps of stride 32 and 16
-MAX_NUMBER = 8192  # of a model, its input size included: beyond it something is damaged
+MAX_NUMBER = 8192  # upper limit of every number of a config; a larger one means a damaged file
 
 Activation = Literal["hardswish", "relu6"]
 Neck = Literal["csp_pan", "lc_pan"]
 Head = Literal["pico_head", "pico_head_v2"]
-# what resizes: whatever OpenCV has for this CPU, or what gives the same bits on every CPU
+# OpenCV's kernels for this CPU, or those that give the same bits on every CPU
 ResizeKernels = Literal["native", "portable"]
 
 
@@ -28,7 +28,10 @@ def check_input_size(size: tuple[int, int]) -> None:
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:
-    """The nearest multiple, at least one and not below 0.9 of it (MobileNet's rule for widths)."""
+    """The multiple of `divisor` nearest to `channels`, at least one and at least 0.9 * channels.
+
+    MobileNet's rule for widths (arXiv:1905.02244).
+    """
     nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return nearest + divisor if nearest < 0.9 * channels else nearest
 
@@ -38,14 +41,14 @@ class Stage:
     """One stage of ESNet: its first block halves the resolution."""
 
     channels: int  # out of every block
-    mid_channels: tuple[int, ...]  # of each block, what its squeeze-and-excitation sees (S, M, L)
+    mid_channels: tuple[int, ...]  # of each block, at its squeeze-and-excitation (S, M, L)
 
 
 @dataclass(frozen=True)
 class ESNetConfig:
     """The backbone of 2021 (arXiv:2111.00902, section 3.1)."""
 
-    name: str  # the official one, for people: "esnet_x0_75"
+    name: str  # official name, for display only: "esnet_x0_75"
     stages: tuple[Stage, Stage, Stage]  # their ends are strides 8, 16 and 32
 
 
@@ -97,9 +100,9 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything that has to be known to build a model and to use it."""
+    """Everything that is needed to build a model and to run it."""
 
-    name: str  # "picodet_s_416_coco"; for people, nothing is computed from it
+    name: str  # "picodet_s_416_coco"; for display only
     backbone: BackboneConfig
     neck: Neck
     head: Head

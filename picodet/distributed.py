@@ -1,8 +1,7 @@
-"""Several processes that share a work, started by torchrun, on one machine or many.
+"""Several processes that share one job, started by torchrun, on one machine or many.
 
-No process waits for another that has died: each shows that it lives, and looks at the others while
-it works and while it waits. What is exchanged goes over gloo, or over NCCL where the model is on a
-GPU.
+No process waits for a dead one: each sends heartbeats, and watches those of the others while it
+works and while it waits. Data goes over gloo, or over NCCL where the model is on a GPU.
 """
 
 import os
@@ -17,11 +16,11 @@ import numpy as np
 
 from picodet.errors import ProcessesError
 
-HEARTBEAT_INTERVAL = 0.5  # seconds between two signs of life
-HEARTBEAT_TIMEOUT = 15.0  # seconds without one, after which a process is taken for dead
-RENDEZVOUS_TIMEOUT = 300.0  # seconds that those who are there first wait for the others to start
-ERROR_TIMEOUT = 3.0  # seconds that one who leaves with an error waits for the others to know it
-MAX_TEXT = 500  # of an error, characters
+HEARTBEAT_INTERVAL = 0.5  # seconds between two heartbeats
+HEARTBEAT_TIMEOUT = 15.0  # seconds without one, after which a process counts as dead
+RENDEZVOUS_TIMEOUT = 300.0  # seconds that the first processes wait for the others to start
+ERROR_TIMEOUT = 3.0  # seconds that a failed process waits until the others know its error
+MAX_TEXT = 500  # characters of an error
 
 if TYPE_CHECKING:
     from torch.distributed import Store
@@ -36,14 +35,17 @@ class ProcessGroup(Protocol):
     size: int
 
     def check(self) -> None:
-        """Raise ProcessesError where another has failed."""
+        """Raise ProcessesError where another process has failed."""
 
     def gather(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Everybody's rows [N, columns] float64, in the order of the ranks; the same for all."""
+        """The rows [N, columns] float64 of every rank, in their order; N may differ between them.
+
+        Raises ProcessesError where another process has failed.
+        """
 
 
 class SingleProcess:
-    """One process."""
+    """The group of a run with one process."""
 
     rank, size = 0, 1
 
@@ -55,7 +57,7 @@ class SingleProcess:
 
 
 def shard(ranks: ProcessGroup, work: Sequence[T]) -> Sequence[T]:
-    """The part of the work of this process; each item belongs to exactly one."""
+    """The items that this process works on; each belongs to exactly one process."""
     return work[ranks.rank :: ranks.size]
 
 
@@ -65,7 +67,7 @@ def local_processes() -> int:
 
 
 def local_device(device: str) -> str:
-    """A GPU of its own for each process of a machine, where "cuda" does not say which."""
+    """For "cuda" the GPU of this process's LOCAL_RANK; any other device is returned unchanged."""
     return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and is_distributed() else device
 
 
@@ -75,13 +77,17 @@ def is_distributed() -> bool:
 
 
 def is_first() -> bool:
-    """Whether this is the process that reports the result, of those that torchrun started."""
+    """Whether this is rank 0, the process that reports the result."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 @contextmanager
 def process_group(device: str) -> Iterator[ProcessGroup]:
-    """All processes that torchrun has started, or just this one."""
+    """Context manager: the processes that torchrun has started, or just this one.
+
+    Initializes torch.distributed and destroys its group in the end; a thread sends heartbeats.
+    Raises ProcessesError where the processes do not connect or the device is unusable.
+    """
     if not is_distributed():
         yield SingleProcess()
         return
@@ -96,7 +102,7 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
             reason = str(error).strip().split("\n")[0]
             raise ProcessesError(
                 f"device {device}: torch cannot use it here: {reason}. Each process of a machine "
-                "has a GPU of its own"
+                "needs a GPU of its own"
             ) from error
     try:
         store, rank, size = next(dist.rendezvous("env://"))
@@ -110,7 +116,7 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ProcessesError(
-            f"the processes cannot meet: {reason}. Several are started by torchrun"
+            f"the processes cannot connect: {reason}. Start them with torchrun"
         ) from error
     group = _TorchrunGroup(rank, size, dist.PrefixStore("picodet", store), device)
     try:
@@ -125,7 +131,7 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
 
 
 class _TorchrunGroup:
-    """Signs of life and errors go through the store that the processes met at."""
+    """A group whose heartbeats and errors go through torchrun's rendezvous store."""
 
     def __init__(self, rank: int, size: int, store: "Store", device: str) -> None:
         self.rank, self.size, self.store, self.device = rank, size, store, device
@@ -146,7 +152,7 @@ class _TorchrunGroup:
         except RuntimeError as error:
             self.check()
             raise ProcessesError(
-                f"another process of the {self.size} has ended; see what it printed"
+                f"another process of the {self.size} has ended; see its output"
             ) from error
 
     def _all_gather(self, rows: np.ndarray) -> list[np.ndarray]:
@@ -166,11 +172,11 @@ class _TorchrunGroup:
         ]
 
     def broadcast_error(self, error: BaseException) -> None:
-        """The others stop with this error; the first to fail is the one that counts.
+        """Make the other processes stop with this error; only the first error counts.
 
-        No process leaves before all know it: the store ends with the process that holds it.
+        Waits until all know it: the store ends with the process that hosts it.
         """
-        with suppress(RuntimeError):  # it has gone
+        with suppress(RuntimeError):  # the store is gone
             if self.failure is None:
                 text = str(error) or type(error).__name__
                 message = f"process {self.rank} of {self.size} failed: {text[:MAX_TEXT]}"
@@ -184,7 +190,7 @@ class _TorchrunGroup:
         self.watch.join()
 
     def _barrier(self) -> None:
-        """Wait until all are here: a collective operation would wait for the dead as well."""
+        """Wait until all ranks are here; a collective operation would wait for dead ones too."""
         self.arrivals += 1
         self.store.add(f"arrived/{self.arrivals}", 1)
         while self.store.add(f"arrived/{self.arrivals}", 0) < self.size:
@@ -192,7 +198,7 @@ class _TorchrunGroup:
             time.sleep(HEARTBEAT_INTERVAL / 10)
 
     def _watch(self) -> None:
-        """Runs beside the work until the end, or until something has happened."""
+        """Send and watch heartbeats, in a thread, until close() or a failure."""
         heard = {rank: (0, time.monotonic()) for rank in range(self.size) if rank != self.rank}
         while not self.stopped.wait(HEARTBEAT_INTERVAL) and self.failure is None:
             try:
@@ -207,4 +213,4 @@ class _TorchrunGroup:
                     elif time.monotonic() - since > HEARTBEAT_TIMEOUT:
                         self.failure = f"process {rank} of {self.size} is silent; is it dead?"
             except RuntimeError as error:
-                self.failure = f"the process that the others met at is gone: {error!s:.{MAX_TEXT}}"
+                self.failure = f"the process that hosts the store is gone: {error!s:.{MAX_TEXT}}"

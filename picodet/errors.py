@@ -1,25 +1,25 @@
-"""Errors that a user can put right. Anything else that is raised is a bug of picodet.
+"""Errors that a user can fix. Anything else that is raised is a bug of picodet.
 
 PicoDetError
-├── CheckpointError   a file of weights is not what it should be
-├── ConversionError   a checkpoint was read, and does not become a model
+├── CheckpointError   a checkpoint is damaged, or not of the expected kind
+├── ConversionError   a checkpoint was read, but cannot be converted
 │   └── IncompleteError   ... because tensors do not match (converter.converted_model)
-├── GraphError        a network's graph cannot be read, or is another network than it should be
+├── GraphError        a graph cannot be read, or is of another network than expected
 ├── ImageError        an image cannot be read or has the wrong form
-├── OutputError       a result cannot be written where it was asked for
+├── OutputError       a result cannot be written to the given path
 ├── RecordingError    a recording of a reference cannot be read or made
 ├── AlignmentError    two models cannot be compared
-├── FetchError        a file could not be fetched, or is not the one it was before
-├── EvaluationError   a model and a dataset do not fit, or an evaluation cannot go on
-│   └── InterruptedRunError   ... because somebody wanted it to end (picodet.evaluation.evaluator)
+├── FetchError        a download failed, or the file has changed since the first one
+├── EvaluationError   model and dataset do not fit, or an evaluation cannot continue
+│   └── InterruptedRunError   ... because it was interrupted (picodet.evaluation.evaluator)
 ├── ProcessesError    several processes cannot work together, or one of them has failed
-├── TrainingError     a training cannot start, or cannot go on
-└── NotVerifiedError  an export does not compute what its model does (picodet.exporter.export)
+├── TrainingError     a training cannot start or continue
+└── VerificationError an export differs from its model (picodet.exporter.export)
 """
 
 from typing import Any
 
-MAX_CHARACTERS = 4000  # of a message; what it quotes may be a stranger's, or 80 names twice
+MAX_CHARACTERS = 4000  # of a message, which may quote files of any content
 
 
 def one_line(text: str) -> str:
@@ -42,23 +42,23 @@ class PicoDetError(Exception):
 
 
 class Note(UserWarning):
-    """A warning about nothing wrong, which commands print as a note."""
+    """Information about an unusual but valid input, which commands print as a note."""
 
 
 class ImageWarning(Note):
-    """An image is odd, and used as it is."""
+    """An image is unusual, and used unchanged."""
 
 
 class CheckpointError(PicoDetError):
-    """A file of weights is not what it should be."""
+    """A checkpoint is damaged, or not of the expected kind."""
 
 
 class ConversionError(PicoDetError):
-    """A checkpoint was read, and does not become a model."""
+    """A checkpoint was read, but cannot be converted."""
 
 
 class GraphError(PicoDetError):
-    """A network's graph cannot be read, or is another network than it should be."""
+    """A graph cannot be read, or is of another network than expected."""
 
 
 class ImageError(PicoDetError):
@@ -66,7 +66,7 @@ class ImageError(PicoDetError):
 
 
 class OutputError(PicoDetError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to the given path."""
 
 
 class RecordingError(PicoDetError):
@@ -78,11 +78,11 @@ class AlignmentError(PicoDetError):
 
 
 class FetchError(PicoDetError):
-    """A file could not be fetched, or is not the one it was before."""
+    """A download failed, or the file has changed since the first one."""
 
 
 class EvaluationError(PicoDetError):
-    """A model and a dataset do not fit, or an evaluation cannot go on."""
+    """Model and dataset do not fit, or an evaluation cannot continue."""
 
 
 class ProcessesError(PicoDetError):
@@ -90,4 +90,4 @@ class ProcessesError(PicoDetError):
 
 
 class TrainingError(PicoDetError):
-    """A training cannot start, or cannot go on."""
+    """A training cannot start or continue."""

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and what is no file stays what it is."""
+"""Atomic writes: files appear whole or not at all; devices and pipes stay what they are."""
 
 import errno
 import hashlib
@@ -20,14 +20,14 @@ from picodet.errors import OutputError
 def stat_or_none(path: Path) -> os.stat_result | None:
     """The status of a path, links resolved; None if nothing is there.
 
-    Raises OutputError where that is unknown: a loop of links, a name that is too long.
+    Raises OutputError where it cannot be determined: a loop of links, a name that is too long.
     """
     try:
         return _stat(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     except ValueError as error:  # a NUL in it
-        raise OutputError(f"{str(path)!r}: no name of a file: {error}") from error
+        raise OutputError(f"{str(path)!r}: not a valid file name: {error}") from error
 
 
 def _stat(path: Path) -> os.stat_result | None:
@@ -40,7 +40,7 @@ def _stat(path: Path) -> os.stat_result | None:
 def check_writable(path: Path, overwrite: bool) -> None:
     """Raise OutputError where `path` cannot or must not be written; before any work is done.
 
-    A device or a named pipe is written to, and stays what it is.
+    A device or a named pipe is written to directly.
     """
     found = stat_or_none(path)
     if found and _is_written_through(path, found):
@@ -53,7 +53,10 @@ def check_writable(path: Path, overwrite: bool) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Check a folder that files will be written into, and create a missing one."""
+    """Check a folder that files will be written into, and create it if it is missing.
+
+    Raises OutputError where that is impossible.
+    """
     found = stat_or_none(path)
     if found is None:
         _check_parent(path)
@@ -64,7 +67,7 @@ def check_folder(path: Path) -> None:
 
 
 def check_new_folder(path: Path, overwrite: bool) -> None:
-    """Check a folder that will be created as a whole; it may exist and be empty."""
+    """Raise OutputError where a whole folder cannot be created; it may exist and be empty."""
     check_folder(path)
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise OutputError(
@@ -76,15 +79,15 @@ def check_new_folder(path: Path, overwrite: bool) -> None:
 def _check_parent(path: Path) -> None:
     target = path.resolve() if path.is_symlink() else path
     if not target.parent.is_dir():
-        raise OutputError(f"{path}: there is no folder {target.parent}; make it first")
+        raise OutputError(f"{path}: there is no folder {target.parent}; create it first")
     if not os.access(target.parent, os.W_OK):
         raise OutputError(f"{path}: the folder {target.parent} cannot be written to")
 
 
 def _is_written_through(path: Path, found: os.stat_result) -> bool:
-    """Whether it is no regular file and stays: a character device, a pipe, our standard output.
+    """Whether `path` is written to directly: a character device, a pipe, our standard output.
 
-    Raises OutputError for what is none of these: a folder, a socket, a disk.
+    Raises OutputError for a folder, a socket or a disk.
     """
     if stat.S_ISREG(found.st_mode):
         return _stream_of(found) is not None
@@ -93,11 +96,11 @@ def _is_written_through(path: Path, found: os.stat_result) -> bool:
     if stat.S_ISDIR(found.st_mode):
         raise OutputError(f"{path} is a directory; name a file")
     kind = "a socket" if stat.S_ISSOCK(found.st_mode) else "a block device"
-    raise OutputError(f"{path} is {kind}, which no result is written to; name a file")
+    raise OutputError(f"{path} is {kind}; a regular file is expected, name another path")
 
 
 def _stream_of(found: os.stat_result) -> int | None:
-    """Of a file that standard output or error goes to: the stream; a file's end is its own."""
+    """The number of the standard stream that goes to this file; None if there is none."""
     for stream in (1, 2):
         with suppress(OSError):  # it is closed
             if os.path.samestat(found, os.fstat(stream)):
@@ -109,11 +112,11 @@ FileIdentity = tuple[int, int] | tuple[int, int, str] | str
 
 
 def file_identity(path: Path) -> FileIdentity | None:
-    """A key that all names of one file share, whichever links lead to it; None if unknown.
+    """A key that all names of one file share, links included; None if unknown.
 
-    Of a file that is not there yet: its folder and its name, in which case does not count.
+    For a file that does not exist yet: its folder and its name without regard to case.
     """
-    with suppress(OSError, ValueError, RuntimeError):  # the last one of links that go in a circle
+    with suppress(OSError, ValueError, RuntimeError):  # RuntimeError: a loop of links
         if found := _stat(path):
             return found.st_dev, found.st_ino
         target = path.resolve()
@@ -135,9 +138,9 @@ def check_distinct(output: Path, others: Iterable[Path]) -> None:
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`: renamed to it on success, gone on any error.
 
-    A symbolic link stays one: what it points to is replaced. A device and a pipe stay what they
-    are: on success the whole is written to them. The permissions are those of any new file, whoever
-    writes it: some libraries' are for nobody else to read.
+    A symbolic link stays one: its target is replaced. To a device or a pipe the content is written
+    on success. The permissions are those of any new file, also where a library creates its files
+    unreadable for others. Raises OutputError where it cannot be written.
     """
     found = stat_or_none(path)
     if found and _is_written_through(path, found):
@@ -162,8 +165,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_write_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder. Of one that is there the files of the same names are replaced, and
-    whatever else it holds stays.
+    """A temporary folder beside `path`, renamed to it on success, gone on any error.
+
+    In an existing folder files of the same names are replaced, and all others stay.
     """
     stat_or_none(path)
     path = path.resolve()
@@ -185,7 +189,7 @@ def atomic_write_folder(path: Path) -> Iterator[Path]:
 
 
 def _move_into_place(temporary: Path, path: Path) -> None:
-    """Give a whole file its name, or write it through what is there and no regular file."""
+    """Rename a complete file to `path`, or write its content to the device or pipe there."""
     found = stat_or_none(path)
     if not (found and _is_written_through(path, found)):
         temporary.replace(path.resolve())
@@ -193,7 +197,7 @@ def _move_into_place(temporary: Path, path: Path) -> None:
     stream = _stream_of(found)
     if stream is not None:
         sys.stdout.flush()
-    # neither made nor cut off: it is there
+    # neither created nor truncated
     target = os.open(path, os.O_WRONLY) if stream is None else os.dup(stream)
     with temporary.open("rb") as source, open(target, "wb") as file:  # noqa: PTH123 (a number)
         shutil.copyfileobj(source, file, 1 << 20)
@@ -216,13 +220,13 @@ def _temporary_path(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """In UTF-8; replaces what is there. What is no text, of a file's name, is written escaped."""
+    """Write UTF-8, replacing the file; undecodable bytes of file names are written escaped."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """For machines; replaces what is there."""
+    """Write a value as JSON, replacing the file."""
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
@@ -244,15 +248,15 @@ KINDS = {
 
 
 def regular_file(path: Path) -> Path:
-    """The path itself, if it is a file that can be read to its end.
+    """The path itself, if it is a regular file.
 
-    Raises OSError for what is none: not there, a directory, a pipe, a device, a loop of symbolic
-    links, a name that no file can have.
+    Raises OSError otherwise: missing, a directory, a pipe, a device, a loop of symbolic links, an
+    invalid name.
     """
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116  # a path that is a string in disguise as well
-    except ValueError as error:  # of a NUL
-        raise OSError(errno.EINVAL, f"no file has such a name ({error})") from error
+        mode = os.stat(path).st_mode  # noqa: PTH116  # a path may be a plain string
+    except ValueError as error:  # a NUL in it
+        raise OSError(errno.EINVAL, f"not a valid file name ({error})") from error
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):
@@ -262,7 +266,7 @@ def regular_file(path: Path) -> Path:
 
 
 def unreadable_reason(path: Path) -> str | None:
-    """The reason why a path cannot be read as a file; None if it can, as far as is known."""
+    """The reason why a path cannot be read as a file; None if there is no known one."""
     try:
         regular_file(path)
     except FileNotFoundError:
@@ -273,7 +277,7 @@ def unreadable_reason(path: Path) -> str | None:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """A whole file of up to `limit` bytes. Raises OSError, also for a larger one."""
+    """The content of a file of up to `limit` bytes. Raises OSError, also for a larger one."""
     with regular_file(path).open("rb") as file:
         content = file.read(min(path.stat().st_size, limit) + 1)
     if len(content) > limit:

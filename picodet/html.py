@@ -1,4 +1,4 @@
-"""What pages are written with: the document, sections, tables, text from data made harmless."""
+"""Building blocks of HTML pages: document, sections, tables, and escaped text from data."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -9,7 +9,7 @@ from picodet.errors import one_line
 CallKey = tuple[str, int]  # path and number of a layer's call
 
 BASE = Path(__file__).with_name("html_base.css")
-# A browser that honours it runs nothing and fetches nothing, whatever the names in the data say.
+# With it a browser runs no scripts and fetches nothing, whatever names the data contain.
 CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -50,6 +50,6 @@ def table(headers: Sequence[str], rows: str) -> str:
 
 
 def definition_list(rows: Iterable[tuple[str, str]]) -> str:
-    """Names and what they are, from data."""
+    """Names and their values, both escaped."""
     items = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in rows)
     return f'<dl class="environment">{items}</dl>'

@@ -1,4 +1,4 @@
-"""Where the recordings are, and Paddle."""
+"""Fixtures for recordings, real weights and Paddle; the tests' environment."""
 
 import os
 import signal
@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# on a busy machine a command takes longer than until its first line of progress
+# on a busy machine a command may take longer than the interval of progress lines
 os.environ["PICODET_PROGRESS_SECONDS"] = "1000000"
-# that OPENCV_IPP=disabled has an effect, OpenCV says on standard error, which tests look at
+# OpenCV reports OPENCV_IPP=disabled on standard error, which tests check
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-# a busy machine is no failure; in CI the same examples each time, as by Hypothesis's own profile
+# no deadlines, for busy machines; in CI the same examples each time, as in Hypothesis's profile
 settings.register_profile("unhurried", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("unhurried")
 
-# a shell that starts the tests with `&` has Ctrl-C ignored, in all their processes too
+# a shell that starts the tests with `&` ignores Ctrl-C, in all their processes too
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
@@ -24,7 +24,7 @@ OPTIONAL = ("onnx", "onnxruntime", "openvino", "tensorboard")  # extras of setup
 
 
 class Module(pytest.Module):
-    """A file of tests; without a package that not everybody has it is skipped, with the reason."""
+    """A test file; it is skipped, with the reason, if an optional package is missing."""
 
     def collect(self):
         try:
@@ -35,7 +35,7 @@ class Module(pytest.Module):
 
 
 def skip_without(error: BaseException | None) -> None:
-    """Skip where it is one of OPTIONAL that is missing."""
+    """Skip the test if one of OPTIONAL is missing."""
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in OPTIONAL:
         pytest.skip(f"needs {error.name}, which is not installed", allow_module_level=True)
 
@@ -69,7 +69,7 @@ def golden() -> Path:
 
 @pytest.fixture
 def portable() -> Iterator[None]:
-    """OpenCV without IPP, as what is in `golden` was made: the same on every CPU."""
+    """OpenCV without IPP, with which `golden` was recorded: the same on every CPU."""
     from picodet.data.resize_kernels import use_kernels
 
     with use_kernels("portable"):
@@ -78,7 +78,7 @@ def portable() -> Iterator[None]:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Of torch, in this process; a test may set another number itself."""
+    """One thread for torch in this process; a test may set another number."""
     import torch
 
     before = torch.get_num_threads()
@@ -98,7 +98,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def paddle_python() -> Path:
-    """A Python with paddlepaddle and ppdet, which tests of live references are run with."""
+    """A Python with paddlepaddle and ppdet, in which tests run live references."""
     own = ROOT / ".venv-paddle" / "bin" / "python"
     python = Path(os.environ.get("PICODET_PADDLE_PYTHON", own))
     if not python.is_file() or (python == own and not (own.parents[1] / "installed").is_file()):
@@ -108,5 +108,5 @@ def paddle_python() -> Path:
 
 @pytest.fixture
 def fake_paddle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the other Python finds when it imports paddle: a few lines of NumPy."""
+    """A substitute that the other Python imports as paddle: a few lines of NumPy."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "helpers" / "fake_paddle"))

@@ -1,4 +1,4 @@
-"""The architectures are ppdet's: channels by its formula, parameters as counted in it."""
+"""The architectures are ppdet's: channels by its formula, and its numbers of parameters."""
 
 import json
 
@@ -34,13 +34,13 @@ def test_channels_are_those_of_ppdets_formula(backbone, numbers):
     [(24, 8, 24), (26, 8, 24), (28, 8, 32), (11.2, 8, 16), (3, 8, 8), (96, 16, 96), (8.4, 8, 8)],
 )
 def test_the_nearest_multiple_that_is_not_much_below(channels, divisor, expected):
-    """11.2 would become 8, which is less than nine tenths of it."""
+    """11.2 would become 8, which is below 0.9 of it."""
     assert make_divisible(channels, divisor) == expected
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_parameters_are_as_many_as_ppdet_has(golden, name):
-    """As counted in ppdet, less the four scale_reg that are never used."""
+    """ppdet's numbers less the four unused scale_reg."""
     counts = json.loads((golden / "counts.json").read_text())
     assert shapes_of(CONFIGS[name], "detector")[1] == counts[name]["parameters"] - 4
 

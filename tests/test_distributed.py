@@ -1,4 +1,4 @@
-"""What processes tell one another; here they are threads that share a store."""
+"""Communication of processes, which are threads that share a store here."""
 
 import threading
 import time
@@ -50,13 +50,13 @@ def test_what_torchrun_says(monkeypatch):
 def test_processes_that_cannot_meet(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("RANK", raising=False)
-    message = r"cannot meet: .*RANK.*\. Several are started by"
+    message = r"cannot connect: .*RANK.*\. Start them with"
     with pytest.raises(ProcessesError, match=message), process_group("cpu"):
         pass
 
 
 class Clock:
-    """In the place of `time`: nothing passes while a test waits for something, however long."""
+    """Replaces `time`: it stands still while a test waits, however long."""
 
     now = 0.0
 
@@ -76,7 +76,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def meet(clock, monkeypatch):
-    """Ranks that share a store; quick to look at it."""
+    """Ranks that share a store, with short intervals."""
     monkeypatch.setattr(distributed, "HEARTBEAT_INTERVAL", 0.02)
     met = []
 
@@ -119,7 +119,7 @@ def test_the_first_error_counts(meet):
 
 
 def test_of_two_errors_at_once_too(meet, monkeypatch):
-    """Neither has heard of the other's."""
+    """Two errors at once: neither rank knows the other's."""
     monkeypatch.setattr(distributed, "ERROR_TIMEOUT", 0)
     first, second, third = meet(3)
     for each in (first, second, third):
@@ -130,7 +130,7 @@ def test_of_two_errors_at_once_too(meet, monkeypatch):
 
 
 def test_nobody_leaves_before_all_know_why(meet, clock, monkeypatch):
-    """The store goes with the process that holds it; the dead are not waited for long."""
+    """The store ends with the process that hosts it; dead processes are not waited for long."""
     first, second = meet(2)
     second.broadcast_error(ProcessesError("7.png"))
     assert first.failure == "process 1 of 2 failed: 7.png"
@@ -212,7 +212,7 @@ def test_all_wait_for_the_last(meet):
 
 
 def test_everybody_has_the_rows_of_all(meet, monkeypatch):
-    """However many each has; the exchange itself is made of threads here."""
+    """Ranks may have different numbers of rows; threads exchange them here."""
     group = meet(3)
     barrier, shown = threading.Barrier(3, timeout=PATIENCE), {}
 
@@ -247,6 +247,6 @@ def test_a_store_that_is_gone_is_noticed(meet, monkeypatch):
         raise RuntimeError("connection reset")
 
     monkeypatch.setattr(first, "store", type("Gone", (), {"add": gone, "compare_set": gone})())
-    with pytest.raises(ProcessesError, match="met at is gone: connection reset"):
+    with pytest.raises(ProcessesError, match="hosts the store is gone: connection reset"):
         wait_for_failure(first)
     first.broadcast_error(ProcessesError("what follows"))

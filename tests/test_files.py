@@ -196,7 +196,7 @@ def test_what_a_library_keeps_to_itself_everybody_may_read(tmp_path):
 
 
 class TestWhatIsNoFile:
-    """A device, a pipe, a socket in the place of an output: made here, never the machine's own."""
+    """A device, pipe or socket as output: created here, never the machine's own."""
 
     @pytest.fixture
     def null(self, tmp_path):
@@ -284,7 +284,7 @@ class TestWhatIsNoFile:
     [
         ("loop", "loop: cannot be written: Too many levels of symbolic links"),
         ("n" * 300, "n: cannot be written: File name too long"),
-        ("nul\0", "no name of a file"),
+        ("nul\0", "not a valid file name"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused(tmp_path, name, message):
@@ -306,7 +306,7 @@ def test_an_error_of_another_file_is_not_laid_on_the_output(tmp_path):
 def test_a_folder_is_made_in_one_that_is_there(tmp_path):
     check_folder(tmp_path)
     check_folder(tmp_path / "new")
-    with pytest.raises(OutputError, match=r"there is no folder .*a; make it first"):
+    with pytest.raises(OutputError, match=r"there is no folder .*a; create it first"):
         check_folder(tmp_path / "a" / "b")
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="is a file; name a folder"):
@@ -379,7 +379,7 @@ def test_what_kind_it_is_stands_in_the_error(tmp_path):
     assert unreadable_reason(tmp_path) == "Is a directory"
     assert unreadable_reason(tmp_path / "none") == "there is no such file"
     assert "symbolic links" in unreadable_reason(tmp_path / "loop")
-    assert unreadable_reason(Path("a\0b")).startswith("no file has such a name")
+    assert unreadable_reason(Path("a\0b")).startswith("not a valid file name")
     assert unreadable_reason(tmp_path / "file") is None
     assert regular_file(tmp_path / "file") == tmp_path / "file"
 

@@ -36,17 +36,17 @@ class Interrupted(click.ClickException):
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
-        self.exit_code = code  # type: ignore[misc]  # of this one; click asks the instance
+        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance
 
 
 class Command(click.Command):
-    """A command whose errors are for people and, with `--json`, for machines; no traceback.
+    """A command whose errors are a message and, with `--json`, JSON; no traceback.
 
-    Before any work is done what it writes is checked against what it reads. Whatever asks for its
-    end, Ctrl-C or `kill`, ends it in the same way.
+    No output may replace an input, which is checked before any work is done. Ctrl-C and `kill` end
+    it in the same way. Sets the thresholds of the garbage collector until it returns.
     """
 
-    failure = click.ClickException  # what a user can put right is shown as; 1
+    failure = click.ClickException  # the class of PicoDetErrors; exit code 1
     interrupted = "interrupted"  # the default message
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -96,7 +96,7 @@ class Command(click.Command):
     def _parameters_of(
         self, given: Mapping[str, Any], kind: type[Any]
     ) -> Iterator[tuple[Any, Any]]:
-        """Types and values of the given parameters of this kind."""
+        """The types and values of the given parameters whose type is a `kind`."""
         for param in self.params:
             if isinstance(param.type, kind):
                 value = given.get(param.name or "")
@@ -120,7 +120,7 @@ def readable_errors() -> Iterator[None]:
         raise PicoDetError(
             f"there is not enough memory: {str(error) or 'Python has none'}"
         ) from error
-    except Exception as error:  # torch and OpenCV have each their own for it
+    except Exception as error:  # torch and OpenCV have their own classes for it
         if not any(text in str(error) for text in OUT_OF_MEMORY):
             raise
         reason = str(error).splitlines()[0]
@@ -147,14 +147,15 @@ def _check_names(paths: list[Path]) -> None:
 
 
 def _open_streams() -> None:
-    """Where one of the three is closed, the next file that is opened would take its place. And
-    a terminal that has no sign for a name is given its number: a name is no reason to fail.
+    """Replace closed standard streams by os.devnull: the next opened files would get their numbers.
+
+    Characters that a terminal cannot encode are printed escaped.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the least number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -208,7 +209,7 @@ def _warnings_as_notes() -> Iterator[None]:
 def fetch_official(path: Path) -> Path:
     """The file behind an official name, fetched once; anything else as it is.
 
-    Raises FetchError where it cannot be had, PicoDetError for a name without published weights.
+    Raises FetchError where the download fails, PicoDetError for a name without published weights.
     """
     url = official_url(path)
     if url is None:
@@ -257,7 +258,7 @@ NETWORK_OPTIONS = (
 
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options on how MODEL is run."""
+    """Decorator that adds the options on how MODEL is run."""
     for option in reversed(NETWORK_OPTIONS):
         command = option(command)
     return command

@@ -1,4 +1,4 @@
-"""`picodet-export`: a model as ONNX."""
+"""`picodet-export`: exports a model to ONNX."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from picodet.system.extras import import_error_message
 
 
 class NumberOr(click.ParamType):
-    """A number, or the one word that stands for another."""
+    """A whole number, or one word such as "newest"."""
 
     name = "N"
 
@@ -26,7 +26,7 @@ class NumberOr(click.ParamType):
         if value == self.word:
             return self.word
         if not (str(value).isascii() and str(value).isdecimal() and len(str(value)) < 10):
-            self.fail(f"{value!r}: a number or {self.word}", param, ctx)
+            self.fail(f"{value!r}: a whole number or {self.word}", param, ctx)
         return int(value)
 
 
@@ -98,9 +98,9 @@ def export(
 ) -> None:
     """Export MODEL to ONNX.
 
-    MODEL is a .pth, .safetensors, .pdparams, .pdema, the folder of a training, a directory in
+    MODEL is a .pth, .safetensors, .pdparams, .pdema, a training folder, a directory in
     Hugging Face's form, a Paddle inference folder, an .onnx, or an official name (picodet list).
-    The file is first run beside torch on real images, and written only if both compute the same.
+    The export is compared with torch on real images, and written only if both compute the same.
     """
     try:
         from picodet.exporter import ort

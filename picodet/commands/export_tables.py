@@ -1,4 +1,4 @@
-"""An export as tables for a terminal. Names are shown as they are, never as markup."""
+"""The result of an export as terminal tables. Names are shown literally, never as markup."""
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -44,7 +44,7 @@ def print_report(report: ExportReport, console: Console) -> None:
 
 
 def print_verification(verification: Verification, console: Console) -> None:
-    """The worst error of each output, beside what is allowed."""
+    """Print the largest error of each output, and the error that is allowed."""
     table = Table(box=SIMPLE)
     table.add_column("output")
     for header in ("worst error", "allowed", "x noise"):

@@ -1,4 +1,4 @@
-"""The official models as a table for a terminal, a pipe, or machines."""
+"""The official models as a table for a terminal or a pipe, or as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,8 +12,8 @@ from rich.text import Text
 from picodet.models.shapes import shapes_of
 from picodet.zoo.official import OFFICIAL
 
-MAX_LINE = 10_000  # characters of a line, if the output is not a terminal
-DEFAULT_DATASET = "COCO val2017"  # what APs are measured on
+MAX_LINE = 10_000  # characters per line, if the output is not a terminal
+DEFAULT_DATASET = "COCO val2017"  # on which APs are measured
 RIGHT_ALIGNED = ("input", "classes", "parameters", "AP")
 
 
@@ -22,11 +22,11 @@ class ModelRow:
     """An official model as `picodet list` shows it."""
 
     name: str
-    generation: str  # the heading it stands under
+    generation: str  # heading of its part of the table
     input_size: tuple[int, int] | None  # height, width; None where the config sets none
     num_classes: int
     parameters: int
-    ap: float | None  # as published, in percent, on ...
+    ap: float | None  # as published, in percent, on the dataset below
     measured_on: str
     url: str | None  # of the published weights
     config: str  # its path in PaddleDetection

@@ -1,7 +1,7 @@
-"""The kinds of values that commands take: files they read and write, numbers, sizes.
+"""Parameter types of the commands: files that are read or written, numbers, sizes.
 
-What a command reads and writes is known by the types of its parameters; Command holds the
-one against the other before any work is done (picodet.commands.common).
+The types state which files a command reads and writes; picodet.commands.common.Command checks
+before any work is done that no input is overwritten.
 """
 
 from math import isfinite
@@ -20,12 +20,12 @@ MAX_SEED = 2**63 - 1  # what torch's generators take
 
 
 class FilePath(click.ParamType):
-    """A name of a file or folder: not empty, and what a system can have as a name."""
+    """A path: not empty, and without a NUL."""
 
     name = "PATH"
 
     def __init__(self, of: type = Path) -> None:
-        """of: Path, or str for what may be something else than a path."""
+        """of: the type of the value; str for what may be something else than a path."""
         self.of = of
 
     def convert(
@@ -35,7 +35,7 @@ class FilePath(click.ParamType):
         if not text.strip():
             self.fail("the name is empty", param, ctx)
         if "\0" in text:
-            self.fail(f"{text!r}: a name cannot have a NUL in it", param, ctx)
+            self.fail(f"{text!r}: a name cannot contain a NUL", param, ctx)
         made: Path | str = self.of(value)
         return made
 
@@ -79,14 +79,14 @@ class CocoFolder(InputPath):
 
 
 class OutputFile(FilePath):
-    """A file that is written. Where the command has `--overwrite`, one that is there stays."""
+    """A file that is written. In commands with `--overwrite` an existing one stays without it."""
 
     def declare(self, files: RunFiles, path: Path) -> None:
         """Declare the files that are written."""
         files.writes(path)
 
     def check(self, path: Path, overwrite: bool) -> None:
-        """Raise OutputError where it cannot be written; before any work is done."""
+        """Raise OutputError where `path` cannot be written; called before any work is done."""
         check_writable(path, overwrite)
 
 
@@ -101,14 +101,14 @@ class OutputModel(OutputFile):
             files.writes_into(path, self.FILES)
 
     def check(self, path: Path, overwrite: bool) -> None:
-        """Only who writes it knows what it is to be."""
+        """Nothing: the writer checks it, as it knows whether a file or a folder is written."""
 
 
 class OutputFolder(OutputFile):
-    """A folder that is there or is made, and what is written into it."""
+    """A folder, created if it is missing, and the files that are written into it."""
 
     def __init__(self, *names: str) -> None:
-        """names: of files and folders in it, or patterns of them."""
+        """names: files and folders that are written into it, or glob patterns."""
         super().__init__()
         self.names = names
 
@@ -121,7 +121,7 @@ class OutputFolder(OutputFile):
 
 
 class FiniteFloat(click.FloatRange):
-    """A number, and never NaN or Inf: NaN is below no minimum and above no maximum."""
+    """A number in a range, neither NaN nor Inf; click's own range check lets NaN pass."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

@@ -1,1 +1,1 @@
-"""Files from the web: fetched once, checked, kept."""
+"""Downloads files once, checks and caches them."""

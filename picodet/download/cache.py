@@ -1,11 +1,11 @@
-"""Where fetched files are kept, and what is written down about them on first use.
+"""The cache of downloaded files, with a record of each.
 
-A file keeps its name, which has a model's input size. It lies in a folder of its URL, with
+A file keeps its name, which has a model's input size, in a folder of its URL, with
 
-    NAME.json        size and SHA-256 as they were on first use; what comes later has to agree
-    NAME.part        what has come so far, when a transfer was broken off
-    NAME.part.json   which file on the server that is the beginning of
-    NAME.lock        held, by the operating system, while somebody fetches
+    NAME.json        size and SHA-256 on first use, which are checked later
+    NAME.part        the beginning of the file, after an interrupted download
+    NAME.part.json   the version on the server of which that is the beginning
+    NAME.lock        locked, by the operating system, while a process downloads
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from picodet.errors import FetchError, OutputError
 from picodet.files import sha256, write_json
 from picodet.system.machine import try_lock
 
-POLL_INTERVAL = 0.05  # seconds between two looks at a lock that somebody else holds
+POLL_INTERVAL = 0.05  # seconds between two attempts to get a lock
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class CacheRecord:
     url: str
     size: int
     sha256: str
-    etag: str | None = None  # or Last-Modified; None where the server sends neither
+    etag: str | None = None  # or Last-Modified; None if the server sent neither
 
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """The place of one URL's file."""
+    """Where one URL's file is cached."""
 
     path: Path
 
@@ -50,7 +50,7 @@ class CacheEntry:
 
 
 def cache_folder(platform: str = sys.platform) -> Path:
-    """$PICODET_CACHE, or where this platform keeps what can be fetched again."""
+    """$PICODET_CACHE, or the platform's cache folder. Raises OutputError without a home folder."""
     if named := os.environ.get("PICODET_CACHE"):
         return Path(named)
     try:
@@ -60,22 +60,22 @@ def cache_folder(platform: str = sys.platform) -> Path:
             base = Path.home() / "Library" / "Caches"
         else:
             base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-            if not base.is_absolute():  # as the standard wants it
+            if not base.is_absolute():  # as the XDG standard requires
                 base = Path.home() / ".cache"
     except RuntimeError as error:
-        raise OutputError("there is no home folder; PICODET_CACHE=FOLDER names a cache") from error
+        raise OutputError("there is no home folder; set PICODET_CACHE=FOLDER") from error
     return base / "picodet"
 
 
 def cache_entry(url: str, cache: Path) -> CacheEntry:
-    """The place of a URL's file in the cache; two URLs never share one."""
+    """The cache entry of a URL; two URLs never share one."""
     name = PurePosixPath(unquote(urlsplit(url).path)).name
     name = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[-100:].lstrip(".") or "file"
     return CacheEntry(cache / hashlib.sha256(url.encode()).hexdigest()[:12] / name)
 
 
 def read_record(entry: CacheEntry) -> CacheRecord | None:
-    """The record of a file; None before first use."""
+    """The record of a file; None before first use. Raises FetchError for a damaged record."""
     path = entry.sibling(".json")
     try:
         record = CacheRecord(**json.loads(path.read_bytes()))
@@ -94,9 +94,10 @@ def read_record(entry: CacheEntry) -> CacheRecord | None:
 def read_cached(
     entry: CacheEntry, url: str, expected_sha256: str | None
 ) -> tuple[CacheRecord, bool] | None:
-    """What is known of a file that is there, and whether for the first time; None without a file.
+    """The record of a cached file, and whether this is its first use; None without a file.
 
-    A file that somebody put there has no record yet, and is taken as it is.
+    A file that was put there by hand has no record yet, and is accepted. Raises FetchError where
+    it differs from its record or from expected_sha256.
     """
     if not entry.path.exists():
         return None
@@ -112,12 +113,11 @@ def read_cached(
         raise FetchError(
             f"{entry.path}: {found.size:,} bytes with SHA-256 {found.sha256}; on first use it was "
             f"{record.size:,} bytes with {record.sha256}. It was damaged or replaced: delete it "
-            f"to fetch it again, and {entry.path.name}.json too if the new one is what you want"
+            f"to fetch it again, and {entry.path.name}.json too to accept the new one"
         )
     if expected_sha256 and found.sha256 != expected_sha256.lower():
         raise FetchError(
-            f"{entry.path}: its SHA-256 is {found.sha256}, not {expected_sha256.lower()} as "
-            "it should be; "
+            f"{entry.path}: its SHA-256 is {found.sha256}; expected {expected_sha256.lower()}; "
             f"delete it and {entry.path.name}.json to fetch it again"
         )
     if record:
@@ -127,18 +127,18 @@ def read_cached(
 
 
 def write_record(entry: CacheEntry, record: CacheRecord) -> None:
-    """Record a file on first use, for all later uses."""
+    """Write the record of a file on its first use."""
     write_json(entry.sibling(".json"), asdict(record))
 
 
 def content_problem(path: Path) -> str | None:
-    """Why a file obviously holds no weights."""
+    """The reason why a file obviously holds no weights; None if there is none."""
     with path.open("rb") as file:
         start = file.read(200).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not start:
         return "is empty"
     if start.startswith((b"<!doctype", b"<html")):
-        return "is a web page, perhaps the log-in of a network or an error of a proxy"
+        return "is a web page, perhaps the login page of a network or an error of a proxy"
     return None
 
 
@@ -150,15 +150,16 @@ def raise_output_error(path: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written: {error.strerror or error}; "
-            "PICODET_CACHE=FOLDER names another cache"
+            "set PICODET_CACHE=FOLDER to another folder"
         ) from error
 
 
 @contextmanager
 def fetch_lock(entry: CacheEntry, stall_timeout: float) -> Iterator[None]:
-    """Make the folder, and wait while another process fetches the same file, as long as it grows.
+    """Create the folder, lock the entry, and wait while another process downloads the same file.
 
-    The lock is the operating system's: it ends with the process that holds it, however that ends.
+    The operating system releases the lock with its process, however that ends. Raises FetchError
+    where the other process's file has not grown for stall_timeout seconds.
     """
     with raise_output_error(entry.path):
         entry.path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +172,7 @@ def fetch_lock(entry: CacheEntry, stall_timeout: float) -> Iterator[None]:
                 size, since = current_size, now
             elif now - since > stall_timeout:
                 raise FetchError(
-                    f"{entry.path}: another process is fetching it, and has not gone on for "
+                    f"{entry.path}: another process is fetching it, without progress for "
                     f"{stall_timeout:g} s; end that process, or set PICODET_CACHE to another folder"
                 )
             time.sleep(POLL_INTERVAL)
@@ -181,7 +182,7 @@ def fetch_lock(entry: CacheEntry, stall_timeout: float) -> Iterator[None]:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:  # not begun, or just now complete
+    except FileNotFoundError:  # not started, or just completed
         return -1
 
 

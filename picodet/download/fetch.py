@@ -1,4 +1,4 @@
-"""A file from the web: fetched once, proven whole, used offline afterwards."""
+"""Downloads a file once, verifies it, and uses it offline afterwards."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from picodet.errors import FetchError
 from picodet.files import sha256 as sha256_of
 from picodet.files import write_json
 
-ATTEMPTS = 3  # in a row that bring nothing new
+ATTEMPTS = 3  # in a row without progress
 BACKOFF = 1.0  # seconds before the second attempt, twice as long before the third
 
 Progress = Callable[[int, int], None]  # bytes so far, bytes of the whole file
@@ -29,18 +29,18 @@ Progress = Callable[[int, int], None]  # bytes so far, bytes of the whole file
 
 @dataclass(frozen=True)
 class FetchedFile:
-    """A whole file, and how it came."""
+    """A complete file, and how it was obtained."""
 
     path: Path
     url: str
     size: int
     sha256: str
-    from_cache: bool  # no connection was made
-    first_use: bool  # nothing was known of it: size and SHA-256 are now written down
+    from_cache: bool  # without a connection
+    first_use: bool  # size and SHA-256 were recorded just now
 
 
 def _no_progress(done: int, total: int) -> None:
-    """No progress is shown."""
+    """Show no progress."""
 
 
 def fetch(
@@ -52,19 +52,20 @@ def fetch(
 ) -> FetchedFile:
     """The file of a URL, from the cache if it is there, else from the web.
 
-    timeout is in seconds, for the connection and for every read. What has come when a transfer
-    breaks off is kept, and the next attempt goes on from there. A file is checked against
-    `sha256`, and against what the cache wrote down on first use.
+    timeout is in seconds, for the connection and for every read. An interrupted download is kept,
+    and the next attempt resumes it. A file is checked against `sha256`, and against the record of
+    its first use. Raises FetchError where it cannot be had or differs, OutputError where the cache
+    cannot be written.
     """
     if not _is_url(url):
-        raise FetchError(f"{url}: not an address to fetch from; expected http:// or https://")
+        raise FetchError(f"{url}: not a URL to fetch from; expected http:// or https://")
     entry = places.cache_entry(url, cache or places.cache_folder())
     if entry.sibling(".json").exists() and (known := places.read_cached(entry, url, sha256)):
-        return _fetched(entry, *known, from_cache=True)  # needs no lock, and writes nothing
+        return _fetched(entry, *known, from_cache=True)  # without a lock, and without writing
     with places.fetch_lock(entry, stall_timeout=(ATTEMPTS + 1) * timeout):
         if known := places.read_cached(
             entry, url, sha256
-        ):  # by hand, or by the process that held the lock
+        ):  # put there by hand, or by the process that held the lock
             return _fetched(entry, *known, from_cache=True)
         try:
             source = _download(entry, url, progress, timeout)
@@ -92,7 +93,7 @@ def _fetched(
 
 
 def _download(entry: CacheEntry, url: str, progress: Progress, timeout: float) -> RemoteFile:
-    """Until `.part` is complete. An attempt counts as failed if it gets no further than others."""
+    """Download until `.part` is complete; an attempt fails if it gets no further than others."""
     furthest, failed = _partial_download(entry)[0], 0
     while True:
         try:
@@ -104,14 +105,14 @@ def _download(entry: CacheEntry, url: str, progress: Progress, timeout: float) -
             failed = 0 if reached > furthest else failed + 1
             furthest = max(reached, furthest)
             if failed == ATTEMPTS:
-                kept = f"; the {reached:,} bytes that came are kept" if reached else ""
-                found = f"{error}, the last of {ATTEMPTS} attempts in vain{kept}"
+                kept = f"; the {reached:,} bytes received are kept" if reached else ""
+                found = f"{error}, the last of {ATTEMPTS} failed attempts{kept}"
                 raise UnexpectedResponseError(found, "the whole file") from error
             time.sleep(BACKOFF * 2 ** (failed - 1))
 
 
 def _resume(entry: CacheEntry, url: str, progress: Progress, timeout: float) -> RemoteFile:
-    """One attempt: ask for what is missing, and append it to `.part`."""
+    """One attempt: request the missing bytes, and append them to `.part`."""
     part, (done, source) = entry.sibling(".part"), _partial_download(entry)
     if source and done == source.size:
         return source
@@ -132,7 +133,7 @@ def _resume(entry: CacheEntry, url: str, progress: Progress, timeout: float) -> 
 
 
 def _partial_download(entry: CacheEntry) -> tuple[int, RemoteFile | None]:
-    """How much has come, and of what; nothing where its version is unknown."""
+    """The bytes in `.part`, and the version of the file; (0, None) where that is unknown."""
     try:
         source = RemoteFile(**json.loads(entry.sibling(".part.json").read_bytes()))
         done = entry.sibling(".part").stat().st_size
@@ -150,24 +151,24 @@ def _discard(entry: CacheEntry) -> None:
 def _finish(
     entry: CacheEntry, url: str, source: RemoteFile, expected_sha256: str | None
 ) -> tuple[CacheRecord, bool]:
-    """Give a complete `.part` its name if it is what it should be; whether it is the first."""
+    """Check a complete `.part` and rename it to the file; its record, and whether it is new."""
     part, known = entry.sibling(".part"), places.read_record(entry)
     record = CacheRecord(url, source.size, sha256_of(part), source.validator)
-    found, expected = f"{record.size:,} bytes with SHA-256 {record.sha256} came", ""
+    found, expected = f"{record.size:,} bytes with SHA-256 {record.sha256} were received", ""
     if problem := places.content_problem(part):
-        found, expected = f"what came {problem}", "a file of weights"
+        found, expected = f"the download {problem}", "a file of weights"
     elif expected_sha256 and record.sha256 != expected_sha256.lower():
         expected = f"SHA-256 {expected_sha256.lower()}"
     elif known and record.sha256 != known.sha256:
         expected = (
             f"{known.size:,} bytes with {known.sha256}, as on first use "
-            f"(delete {entry.sibling('.json')} if the new file is what you want)"
+            f"(delete {entry.sibling('.json')} to accept the new file)"
         )
     if expected:
         _discard(entry)
         raise UnexpectedResponseError(found, expected)
     if known is None:
-        places.write_record(entry, record)  # first, so that a whole file always has one
+        places.write_record(entry, record)  # first, so that a complete file has one
     with raise_output_error(entry.path):
         part.replace(entry.path)
         entry.sibling(".part.json").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One answer from the web: over HTTP or HTTPS, for a file whose size is known beforehand."""
+"""HTTP and HTTPS requests of files whose size the server states."""
 
 import re
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from urllib.error import URLError
 from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
 
-BLOCK_SIZE = 1 << 16  # bytes in memory at a time
-MAX_BYTES = 2 << 30  # bytes of a file; the greatest PicoDet has 50 MB
+BLOCK_SIZE = 1 << 16  # bytes read at a time
+MAX_BYTES = 2 << 30  # bytes of a file; the largest PicoDet has 50 MB
 MAX_REDIRECTS = 5
 REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 
 
 class RetryableError(Exception):
-    """An attempt failed; another may not."""
+    """An attempt failed; another may succeed."""
 
 
 class ChangedFileError(RetryableError):
@@ -24,7 +24,7 @@ class ChangedFileError(RetryableError):
 
 
 class UnexpectedResponseError(Exception):
-    """An answer came, and no other is to be expected."""
+    """A response that another attempt would not change."""
 
     def __init__(self, found: str, expected: str) -> None:
         super().__init__(found, expected)
@@ -49,7 +49,10 @@ class PartialResponse:
     timeout: float
 
     def blocks(self) -> Iterator[bytes]:
-        """The announced bytes, block by block, and not a byte more."""
+        """The announced number of bytes, block by block.
+
+        Raises RetryableError where the connection ends before.
+        """
         done = self.start
         while done < self.source.size:
             with _network_errors(self.timeout):
@@ -68,7 +71,8 @@ def request(
 ) -> Iterator[PartialResponse]:
     """Request a file, or what follows the first `offset` bytes of `source`.
 
-    Starts at `offset`, or at 0 if the server cannot send parts or has another file by now.
+    Starts at `offset`, or at 0 if the server cannot send parts or has another file by now. Raises
+    RetryableError or UnexpectedResponseError.
     """
     headers = {"Accept-Encoding": "identity", "User-Agent": "picodet"}
     if offset and source:
@@ -82,7 +86,7 @@ def request(
 
 def _parse_response(response: HTTPResponse) -> tuple[int, RemoteFile]:
     headers, start, size = response.headers, 0, response.length
-    status = f"HTTP {response.status} {response.reason} came"
+    status = f"the server answered HTTP {response.status} {response.reason}"
     if response.status >= 500:
         raise RetryableError(status)
     if response.status == 416:
@@ -92,31 +96,33 @@ def _parse_response(response: HTTPResponse) -> tuple[int, RemoteFile]:
         match = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})", content_range)
         if not match or int(match[2]) + 1 != int(match[3]):
             raise UnexpectedResponseError(
-                f"the part {content_range!r} came", "all that was missing"
+                f"the server sent the part {content_range!r}", "all missing bytes"
             )
         start, size = int(match[1]), int(match[3])
     elif response.status != 200:
         raise UnexpectedResponseError(status, "the file")
     if headers.get_content_type() in {"text/html", "application/xhtml+xml"}:
-        raise UnexpectedResponseError("a web page came", "a file of weights")
+        raise UnexpectedResponseError("the server sent a web page", "a file of weights")
     if headers.get("Content-Encoding", "identity") != "identity":
-        raise UnexpectedResponseError(f"{headers['Content-Encoding']} came", "the file as it is")
+        raise UnexpectedResponseError(
+            f"the server sent {headers['Content-Encoding']}", "the file without encoding"
+        )
     if size is None:
         raise UnexpectedResponseError(
-            "a file of unknown size came", "its size, which shows whether it is complete"
+            "the server sent a file of unknown size", "its size, to check that it is complete"
         )
     if not 0 < size <= MAX_BYTES:
-        raise UnexpectedResponseError(f"a file of {size:,} bytes came", f"1 to {MAX_BYTES:,}")
+        raise UnexpectedResponseError(f"the server sent {size:,} bytes", f"1 to {MAX_BYTES:,}")
     etag = headers.get("ETag", "")
-    strong = etag if etag.startswith('"') else None  # a weak one does not vouch for every byte
+    strong = etag if etag.startswith('"') else None  # a weak ETag does not identify every byte
     return start, RemoteFile(size, strong or headers.get("Last-Modified"))
 
 
 @contextmanager
 def _get(url: str, headers: dict[str, str], timeout: float) -> Iterator[HTTPResponse]:
-    """After redirections: of http to http or https, of https to https only.
+    """Open a URL and follow redirections: of http to http or https, of https to https only.
 
-    Knows no file:// or ftp://; goes through `http_proxy` and its like.
+    Neither file:// nor ftp:// is supported; `http_proxy` and its like are used.
     """
     opener = OpenerDirector()
     for handler in (ProxyHandler(), HTTPHandler(), HTTPSHandler()):
@@ -131,20 +137,24 @@ def _get(url: str, headers: dict[str, str], timeout: float) -> Iterator[HTTPResp
             target = urljoin(url, response.headers.get("Location", ""))
         old, new = urlsplit(url).scheme, urlsplit(target).scheme
         if new not in {old, "https"}:
-            raise UnexpectedResponseError(f"a redirection to {target} came", f"one to {old}://")
+            raise UnexpectedResponseError(
+                f"the server redirected to {target}", f"a redirection to {old}://"
+            )
         url = target
-    raise UnexpectedResponseError(f"more than {MAX_REDIRECTS} redirections came", "the file")
+    raise UnexpectedResponseError(
+        f"the server redirected more than {MAX_REDIRECTS} times", "the file"
+    )
 
 
 @contextmanager
 def _network_errors(timeout: float) -> Iterator[None]:
-    """Whatever the network does is a BrokenError; a URL that makes no sense is a WrongError."""
+    """Turn network errors into RetryableError, invalid URLs into UnexpectedResponseError."""
     try:
         yield
     except (InvalidURL, ValueError) as error:
-        raise UnexpectedResponseError(f"{error} came of it", "an address") from error
+        raise UnexpectedResponseError(f"invalid URL ({error})", "a URL") from error
     except (OSError, HTTPException) as error:
         reason = error.reason if isinstance(error, URLError) else error
         if isinstance(reason, TimeoutError):
-            raise RetryableError(f"nothing came for {timeout:g} s") from error
+            raise RetryableError(f"no data for {timeout:g} s") from error
         raise RetryableError(f"no answer: {str(reason) or type(reason).__name__}") from error

@@ -1,1 +1,1 @@
-"""A model as ONNX, verified against torch before it is written."""
+"""Exports a model to ONNX, verified against torch before it is written."""

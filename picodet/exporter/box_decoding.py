@@ -1,4 +1,4 @@
-"""Behind the predictors: scores and distributions as ppdet's raw exports have them, or boxes."""
+"""Writes what follows the predictors: raw scores and distributions as ppdet exports, or boxes."""
 
 import numpy as np
 from onnx import TensorProto
@@ -18,9 +18,10 @@ CORNER_SIGNS = (
 
 
 def write_heads(builder: OnnxBuilder, predicted: PredictedMaps) -> list[str]:
-    """Scores [B, h * w, C] of each level, then distributions [B, h * w, 4 * bins], not softmaxed.
+    """Write the outputs of level "heads"; return their names.
 
-    This is what ppdet exports without post-processing (pico_head.py:366-371, 626-637).
+    Scores [B, h * w, C] of each level, then distributions [B, h * w, 4 * bins] before the softmax:
+    what ppdet exports without post-processing (pico_head.py:366-371, 626-637).
     """
     scores = []
     for level_map, stride in zip(_write_scores(builder, predicted), STRIDES, strict=True):
@@ -65,7 +66,7 @@ def write_boxes(
 
 
 def _write_scores(builder: OnnxBuilder, predicted: PredictedMaps) -> list[FeatureMap]:
-    """Of each level: probabilities, or, with an alignment, the geometric mean of the two."""
+    """Class probabilities per level; with PicoHeadV2 the geometric mean with the alignment's."""
     named = [(m, m.name.removesuffix(".logits")) for m in predicted.logits]
     if not predicted.alignment:
         return [
@@ -112,7 +113,7 @@ def _anchor_points(builder: OnnxBuilder, maps: tuple[FeatureMap, ...]) -> tuple[
 
 
 def _level_anchor_points(builder: OnnxBuilder, x: FeatureMap, stride: int) -> tuple[str, str]:
-    """The same of one level, computed from the size of its map when the graph runs."""
+    """Anchor points and strides of one level, computed from the map's size at run time."""
     name = f"anchor_points.{stride}"
     shape = builder.add("Shape", [x.name], f"{name}.shape")
     grid = builder.slice(shape, 2, 4, 0, f"{name}.grid")

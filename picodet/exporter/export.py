@@ -1,4 +1,4 @@
-"""A model becomes an ONNX file that has been proven to be that model."""
+"""Exports a model to an ONNX file, written only if it computes what the model does."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,12 +20,12 @@ from picodet.models.picodet import PicoDet
 from picodet.system.versions import versions
 
 SUFFIX = ".onnx"
-Shapes = dict[str, list[int | str]]  # of inputs or outputs; a side that is not fixed has a name
+Shapes = dict[str, list[int | str]]  # of inputs or outputs; a dynamic dimension has a name
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """The report of an export."""
+    """What was exported and how it was verified."""
 
     source: str
     output: str
@@ -36,8 +36,8 @@ class ExportReport:
     outputs: Shapes
     operators: int
     bytes: int
-    verification: Verification | None  # None where the user did not want it
-    notes: tuple[str, ...]  # what was assumed of the source
+    verification: Verification | None  # None if it was not requested
+    notes: tuple[str, ...]  # what was assumed when the source was read
     versions: dict[str, str]
     seconds: float
 
@@ -47,7 +47,7 @@ class ExportReport:
 
 
 class VerificationError(PicoDetError):
-    """A file that does not compute what the model does."""
+    """An export computes something else than its model; nothing was written."""
 
     def __init__(self, output: Path, verification: Verification) -> None:
         name = verification.worst
@@ -56,7 +56,7 @@ class VerificationError(PicoDetError):
             difference.problem or f"is off by {difference.error:.3g} at {list(difference.index)}"
         )
         super().__init__(
-            f"{output}: the export is not the model: {name} {found}; allowed is "
+            f"{output}: the export differs from the model: {name} {found}; allowed is "
             f"{difference.allowed:.3g}. Nothing was written"
         )
         self.verification = verification
@@ -76,8 +76,8 @@ def export(
 ) -> ExportReport:
     """Write `output`, verified with `images` or the bundled test image, or nothing.
 
-    Raises CheckpointError for a file that holds no detector, PicoDetError for wishes that no file
-    can fulfil, NotVerifiedError where the file does not compute what torch computes.
+    Raises CheckpointError for a source that holds no detector, PicoDetError for invalid options,
+    OutputError where it cannot be written, VerificationError where it differs from torch.
     """
     start = time.perf_counter()
     if output.suffix != SUFFIX:
@@ -124,8 +124,8 @@ def _check_finite(source: Path, model: PicoDet) -> None:
     for name, tensor in model.state_dict().items():
         if not tensor.isfinite().all():
             raise CheckpointError(
-                f"{source}: {name} has NaN or Inf; what it computes cannot be verified. Convert a "
-                "checkpoint that is whole"
+                f"{source}: {name} has NaN or Inf, so the export cannot be verified. Convert an "
+                "intact checkpoint"
             )
 
 

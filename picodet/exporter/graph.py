@@ -1,4 +1,4 @@
-"""The network as nodes of ONNX: one for one what our model calls, under our layers' names."""
+"""Writes the network as ONNX nodes: one per call of the traced model, named after its layers."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from picodet.models.head import PicoHead
 from picodet.models.layers import HARD_SIGMOID_SLOPE, SqueezeExcite
 from picodet.models.picodet import PicoDet
 
-Size = tuple[int, int] | None  # height and width of a map; None where any image is taken
+Size = tuple[int, int] | None  # height and width of a map; None where the input size is dynamic
 # change no shape; the slope of a leaky ReLU is 0.01 in ONNX as in torch, if none is given
 SHAPE_PRESERVING = {
     "relu": "Relu",
@@ -25,7 +25,7 @@ SHAPE_PRESERVING = {
     "mul": "Mul",
     "add": "Add",
 }
-# functions that heads call beside the layers that they belong to
+# functions that heads call between their layers
 FUNCTIONAL_KINDS = ("hardswish", "relu6", "avg_pool")
 
 
@@ -48,7 +48,7 @@ class PredictedMaps:
 
 
 def write_network(builder: OnnxBuilder, model: PicoDet, image: str, size: Size) -> PredictedMaps:
-    """All nodes from the input `image` to the predictors, batch norms folded."""
+    """Write all nodes from the input `image` to the predictors, with batch norms folded."""
     graph_builder = _GraphBuilder(builder, model, image, size)
     for i in range(len(graph_builder.operators)):
         graph_builder.write(i)
@@ -62,17 +62,17 @@ class _GraphBuilder:
         self.operators, self.calls = traced.operators, traced.calls
         self.maps = {Source(-1): FeatureMap(image, 3, size)}
         self.num_readers = Counter(source for each in traced.operators for source in each.sources)
-        self.name_counts: dict[str, int] = {}  # how often a name was given
+        self.name_counts: dict[str, int] = {}  # how often each name was used
 
     def write(self, i: int) -> None:
-        """The i-th operator."""
+        """Write the i-th operator."""
         operator = self.operators[i]
         first, *others = (self.maps[source] for source in operator.sources)
         if operator.kind == "split":
             for part, half in enumerate(self._split(i, first)):
                 self.maps[Source(i, part)] = half
         elif operator.kind == "batch_norm":
-            self.maps[Source(i)] = first  # it is in the convolution before it
+            self.maps[Source(i)] = first  # folded into the convolution before it
         elif operator.kind == "conv":
             self.maps[Source(i)] = self._conv(i, first)
         else:
@@ -105,7 +105,7 @@ class _GraphBuilder:
                 window = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
                 builder.add("MaxPool", inputs, name, **window)
                 size = _downsampled(size, 2)
-            case "other_avg_pool":  # at an odd end torch divides by the cells that exist
+            case "other_avg_pool":  # at an odd edge torch divides by the number of existing cells
                 window = {"kernel_shape": [2, 2], "strides": [2, 2]}
                 builder.add("AveragePool", inputs, name, ceil_mode=1, count_include_pad=0, **window)
                 size = _downsampled(size, 2)
@@ -120,7 +120,7 @@ class _GraphBuilder:
         return FeatureMap(name, channels, size)
 
     def _conv(self, i: int, x: FeatureMap) -> FeatureMap:
-        """A convolution; a batch norm behind it is folded into it."""
+        """Write a convolution with the batch norm that follows it folded in."""
         operator, following = self.operators[i], self.operators[i + 1 : i + 2]
         layer = cast(nn.Conv2d, self._layer(operator))
         weight, bias = (self._tensors(operator).get(role) for role in ("weight", "bias"))
@@ -152,7 +152,7 @@ class _GraphBuilder:
         return FeatureMap(name, layer.out_channels, _downsampled(x.size, stride))
 
     def _shuffle(self, x: FeatureMap, name: str) -> None:
-        """The two halves of the channels, interleaved."""
+        """Write a channel shuffle: the two halves of the channels, interleaved."""
         builder, half = self.builder, x.channels // 2
         if x.size:
             grouped = builder.reshape(x.name, [0, 2, half, *x.size], f"{name}.cut")
@@ -165,7 +165,7 @@ class _GraphBuilder:
             builder.add("Reshape", [swapped, shape], name)
 
     def _split(self, i: int, x: FeatureMap) -> list[FeatureMap]:
-        """In halves within a block, in logits and sides behind a predictor."""
+        """Write a split: in halves within a block, in logits and reg after a predictor."""
         name, head = self._name(i, x), self.model.head
         if isinstance(head, PicoHead) and x.name.startswith("head."):
             sizes, names = head.split, [f"{x.name}.logits", f"{x.name}.reg"]
@@ -175,25 +175,25 @@ class _GraphBuilder:
         return [FeatureMap(part, count, x.size) for part, count in zip(names, sizes, strict=True)]
 
     def _layer(self, operator: Operator) -> nn.Module:
-        """The layer with weights that an operator is."""
+        """The layer whose weights an operator has."""
         return self.model.get_submodule(operator.weights["weight"].removesuffix(".weight"))
 
     def _tensors(self, operator: Operator) -> dict[str, Tensor]:
-        """Its weights by their roles."""
+        """An operator's weights by role."""
         return {role: self.weights[name] for role, name in operator.weights.items()}
 
     def _slope(self, i: int) -> float:
-        """Of a hard-sigmoid, which is a layer or called by one."""
+        """The slope of a hard sigmoid, which is a layer or called by one."""
         module = self.model.get_submodule(self._path(i))
         return module.slope if isinstance(module, SqueezeExcite) else HARD_SIGMOID_SLOPE
 
     def _path(self, i: int) -> str:
-        """Of the layer that an operator is, or of the block that calls it."""
+        """The path of the layer that an operator is, or of the block that calls it."""
         callers = [call for call in self.calls if i in call.operators]
         return min(callers, key=lambda call: len(call.operators)).path
 
     def _name(self, i: int, x: FeatureMap) -> str:
-        """A layer's own path, or the path of the block that calls the operator, and its kind."""
+        """The node's name: a layer's path, or the calling block's path and the operator's kind."""
         kind, name = self.operators[i].kind, self._path(i)
         if any(self.model.get_submodule(name).children()):
             path = x.name.rpartition(".")[0] if kind in FUNCTIONAL_KINDS else name
@@ -203,5 +203,5 @@ class _GraphBuilder:
 
 
 def _downsampled(size: Size, stride: int) -> Size:
-    """What a stride leaves: sizes are rounded up."""
+    """The size after a convolution or pooling with this stride, rounded up."""
     return size and (ceil(size[0] / stride), ceil(size[1] / stride))

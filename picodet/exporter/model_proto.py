@@ -1,4 +1,4 @@
-"""A model as a whole ONNX file: graph, inputs and outputs, and metadata."""
+"""Builds a complete ONNX file: graph, inputs and outputs, and metadata."""
 
 import json
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from picodet.formats.meta import META_KEY, make_meta
 from picodet.models.picodet import PicoDet
 from picodet.version import __version__
 
-IMAGE, SCALE_FACTOR = "image", "scale_factor"  # inputs, as ppdet calls them
-Shape = list[int | str]  # a side that is not fixed has a name
+IMAGE, SCALE_FACTOR = "image", "scale_factor"  # ppdet's names of the inputs
+Shape = list[int | str]  # a dynamic dimension has a name
 
 
 def build_model(
     model: PicoDet, options: ExportOptions, origin: Mapping[str, Any]
 ) -> onnx.ModelProto:
-    """The file, shapes of all tensors included. origin: meta of the file that the model is from."""
+    """The ONNX file with the shapes of all tensors. origin: meta of the file the model is from."""
     size = fixed_size(model, options)
     builder = OnnxBuilder(options.opset)
     predicted = write_network(builder, model, IMAGE, size)
@@ -51,7 +51,7 @@ def build_model(
 
 
 def fixed_size(model: PicoDet, options: ExportOptions) -> Size:
-    """Height and width of the input; None where any are taken."""
+    """Height and width of the input; None where they are dynamic."""
     if options.input_size == "dynamic":
         return None
     return options.input_size or model.config.input_size
@@ -64,7 +64,7 @@ def _write_outputs(
     options: ExportOptions,
     batch: int | str,
 ) -> list[onnx.ValueInfoProto]:
-    """What follows the predictors; what is made of it."""
+    """Write what follows the predictors, and return the outputs."""
     anchor_counts: list[int | str] = [
         m.size[0] * m.size[1] if m.size else f"anchors_{stride}"
         for m, stride in zip(predicted.logits, STRIDES, strict=True)
@@ -98,7 +98,7 @@ def _value_info(name: str, shape: Shape, dtype: int = TensorProto.FLOAT) -> onnx
 
 
 def _meta(model: PicoDet, options: ExportOptions, origin: Mapping[str, Any]) -> dict[str, Any]:
-    """What our checkpoints say, and what a reader of this level has to know beyond that."""
+    """The meta of picodet's checkpoints, and what a reader of this level needs besides."""
     config = replace(model.config, input_size=fixed_size(model, options) or model.config.input_size)
     meta = make_meta(config, "detector", str(origin["source"]), str(origin["sha256"]))
     meta |= {"level": options.level, "project": model.head.integral.project.tolist()}

@@ -1,4 +1,4 @@
-"""NMS as Paddle does it, in operators of ONNX: boxes and scores -> what is kept.
+"""Paddle's NMS in ONNX operators: boxes and scores -> detections.
 
 Exactly picodet.ops.nms.multiclass_nms, for several images at once: scores greater than the
 threshold count; of each class the best TOP_K go on; a box goes if a better one of its class
@@ -10,9 +10,9 @@ from onnx import TensorProto
 
 from picodet.exporter.onnx_builder import OnnxBuilder
 
-NMS_TOP_K = 1000  # of a class go into the NMS
-KEEP_TOP_K = 100  # of an image come out
-NO_POSITION = 2**31 - 1  # a position beyond all others
+NMS_TOP_K = 1000  # candidates of a class that go into the NMS
+KEEP_TOP_K = 100  # detections of an image that come out
+NO_POSITION = 2**31 - 1  # greater than every position
 
 
 def write_detections(
@@ -27,7 +27,7 @@ def write_detections(
     """Rows [N, 6] of class, score and xyxy, image after image, and their numbers [B] int32.
 
     boxes [B, A, 4], scores [B, C, A], scale_factor [B, 2] (y, x): boxes are divided by it before
-    they are compared. cells: A, the number of anchor points, where it is known.
+    they are compared. num_anchors: A, None where it is dynamic.
     """
     if scale_factor:
         factors = builder.add(
@@ -77,7 +77,7 @@ def _top_k_per_class(builder: OnnxBuilder, scores: str, threshold: float) -> str
 
     cut = builder.subgraph()
     shape = cut.add("Shape", [scores], "top_k.shape")
-    # never more than there are, not even in a branch that does not run: runtimes look ahead
+    # never more than there are, even in a branch that does not run: runtimes check it too
     num_anchors = cut.slice(shape, 2, 3, 0, "top_k.cells")
     both = cut.add("Concat", [num_anchors, cut.integers([NMS_TOP_K])], "top_k.both", axis=0)
     count = cut.add("ReduceMin", [both], "top_k.count", keepdims=1)
@@ -100,7 +100,7 @@ def _keep_top_k_per_image(
 ) -> tuple[str, str]:
     """Positions [N] in `selected` of the best KEEP of each image, ascending, and how many [B].
 
-    `selected` is in the order that the rows are to have, so that sorting positions is all it takes.
+    `selected` is in the order that the rows are to have, so it suffices to sort positions.
     """
     zero, one = builder.constant(0, "zero", "i8"), builder.constant(1, "one", "i8")
     shape = builder.add("Shape", [scores], "nms.shape")
@@ -111,7 +111,7 @@ def _keep_top_k_per_image(
     image_of_row = builder.squeeze(image_column, 1, "nms.owners")
     is_of_image = builder.add("Equal", [column, image_of_row], "nms.own")  # [B, n]
     table = builder.add("Where", [is_of_image, selected_scores, builder.scalar(0.0)], "nms.table")
-    # KEEP columns of nothing, so that there are always enough to choose from
+    # KEEP padding columns, so that TopK always has enough
     padded = builder.add(
         "Pad", [table, builder.integers([0, 0, 0, KEEP_TOP_K])], "nms.table.padded"
     )

@@ -1,4 +1,4 @@
-"""Writes an ONNX graph node by node. How operators are spelled depends on the opset, only here."""
+"""Writes an ONNX graph node by node. Only this module depends on the opset."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 class OnnxBuilder:
     """Nodes and constants in the order in which they are written.
 
-    A node with one output has the output's name. Every method returns the name of what it made.
+    A node with one output has the output's name. Every method returns the names of its outputs.
     """
 
     def __init__(self, opset: int) -> None:
@@ -20,12 +20,12 @@ class OnnxBuilder:
         self.constants: dict[str, onnx.TensorProto] = {}
 
     def add(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        """An operator with one output."""
+        """Add an operator with one output."""
         self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
         return name
 
     def constant(self, value: Any, name: str, dtype: str = "f4") -> str:
-        """Written once: who asks for a name again gets what is there."""
+        """Add a constant; a second call with the same name reuses the first one."""
         if name not in self.constants:
             self.constants[name] = numpy_helper.from_array(np.asarray(value, dtype), name)
         return name
@@ -34,11 +34,11 @@ class OnnxBuilder:
         return self.constant(value, f"number_{value!r}")
 
     def integers(self, values: Sequence[int]) -> str:
-        """A vector, such as a shape."""
+        """Add a vector of integers, such as a shape."""
         return self.constant(list(values), "integers_" + "_".join(map(str, values)), "i8")
 
     def split(self, x: str, sizes: Sequence[int], axis: int, names: Sequence[str]) -> None:
-        """Sizes are an attribute before opset 13; from 18 on even equal ones are required."""
+        """Add a Split: sizes are an attribute before opset 13, and required from 18 on."""
         inputs, attributes = [x], {"axis": axis, "split": list(sizes)}
         if self.opset >= 13:
             inputs, attributes = [x, self.integers(sizes)], {"axis": axis}
@@ -47,7 +47,7 @@ class OnnxBuilder:
         self.nodes.append(node)
 
     def reshape(self, x: str, shape: Sequence[int], name: str) -> str:
-        """A 0 keeps a side, a -1 takes what is left."""
+        """Add a Reshape: 0 keeps a dimension, -1 is inferred."""
         return self.add("Reshape", [x, self.integers(shape)], name)
 
     def hardswish(self, x: str, name: str) -> str:
@@ -63,9 +63,9 @@ class OnnxBuilder:
         return self.add("Mul", [x, gate], name)
 
     def upsample(self, x: str, name: str) -> str:
-        """[B, C, H, W] -> [B, C, 2H, 2W], each cell becomes four."""
+        """[B, C, H, W] -> [B, C, 2H, 2W], nearest neighbor."""
         scales = self.constant([1, 1, 2, 2], "scales")
-        # before opset 13 the input in the middle must be there, though nothing reads it
+        # before opset 13 the second input is required, though unused
         roi = self.constant([], "no_region") if self.opset < 13 else ""
         modes = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
         return self.add("Resize", [x, roi, scales], name, mode="nearest", **modes)
@@ -77,7 +77,7 @@ class OnnxBuilder:
         return self._along("Unsqueeze", x, axis, name, since=13)
 
     def reduce_sum(self, x: str, axis: int, name: str) -> str:
-        """Without the axis that was summed up."""
+        """Sum over an axis and remove it."""
         return self._along("ReduceSum", x, axis, name, since=13, keepdims=0)
 
     def slice(self, x: str, start: int, stop: int, axis: int, name: str) -> str:
@@ -89,20 +89,20 @@ class OnnxBuilder:
     def _along(
         self, operator: str, x: str, axis: int, name: str, since: int, **attributes: Any
     ) -> str:
-        """The axis is an attribute before opset `since`, and then an input."""
+        """Add an operator whose axis is an attribute before opset `since`, and then an input."""
         if self.opset < since:
             return self.add(operator, [x], name, axes=[axis], **attributes)
         return self.add(operator, [x, self.integers([axis])], name, **attributes)
 
     def full(self, shape: str, value: float, name: str) -> str:
-        """A float tensor of a shape that is computed."""
+        """Add a float tensor filled with `value`, of a shape computed at run time."""
         tensor = numpy_helper.from_array(np.array([value], np.float32))
         return self.add("ConstantOfShape", [shape], name, value=tensor)
 
     def add_multi(
         self, operator: str, inputs: Sequence[str], names: Sequence[str], **attributes: Any
     ) -> list[str]:
-        """An operator with several outputs; the node has the name of the first."""
+        """Add an operator with several outputs; the node has the name of the first."""
         self.nodes.append(helper.make_node(operator, inputs, names, names[0], **attributes))
         return list(names)
 
@@ -113,5 +113,5 @@ class OnnxBuilder:
         return builder
 
     def build_branch(self, output: str) -> onnx.GraphProto:
-        """The graph that an inner builder has written."""
+        """The branch of an If that this inner builder has written."""
         return helper.make_graph(self.nodes, output, [], [onnx.ValueInfoProto(name=output)])

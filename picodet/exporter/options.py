@@ -1,4 +1,4 @@
-"""What an export is to be: how far the file goes by itself, and which inputs it takes."""
+"""Options of an export: the level of its outputs, and the inputs that it takes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,16 +10,16 @@ from picodet.ops.postprocess import Postprocessing
 ExportLevel = Literal["heads", "boxes", "detections"]
 EXPORT_LEVELS: tuple[ExportLevel, ...] = ("heads", "boxes", "detections")
 MIN_OPSET = 11  # that of ppdet's own exports
-# The oldest in which hard-swish is one operator. Nothing here gains from a newer one, and who
-# reads a newer one reads 14 too.
+# The oldest in which hard-swish is one operator. Newer ones bring nothing here, and what reads
+# them reads 14 too.
 OPSET = 14
-# The file is run beside torch with that many images before it is written, in float64 too.
+# The verification runs so many images in torch at once, in float64 too.
 MAX_BATCH = 256
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """The defaults are what ppdet's own export makes: NMS inside, for the model's own size."""
+    """The defaults are those of ppdet's own export: NMS inside, at the model's own size."""
 
     level: ExportLevel = "detections"
     opset: int = OPSET
@@ -28,14 +28,12 @@ class ExportOptions:
     single_input: bool = False  # of detections: no scale_factor, boxes in the network's pixels
     score_threshold: float = Postprocessing.score_threshold
     iou_threshold: float = Postprocessing.iou_threshold
-    resize: ResizeKernels | None = None  # that the file's meta names; None: the model's own
+    resize: ResizeKernels | None = None  # stated in the file's meta; None: the model's own
 
     def check(self) -> None:
-        """Raise PicoDetError for what no file can be; whether a runtime has the opset is not known
-        here.
-        """
+        """Raise PicoDetError for invalid options; ort.check_opset checks what onnxruntime runs."""
         if self.opset < MIN_OPSET:
-            raise PicoDetError(f"opset {self.opset}: {MIN_OPSET} is the oldest that is written")
+            raise PicoDetError(f"opset {self.opset}: {MIN_OPSET} or newer is expected")
         if self.batch != "dynamic" and not 1 <= self.batch <= MAX_BATCH:
             raise PicoDetError(
                 f"batch {self.batch}: 1 to {MAX_BATCH} is expected, or dynamic, which takes any"
@@ -52,5 +50,5 @@ class ExportOptions:
                 )
         if self.single_input and self.level != "detections":
             raise PicoDetError(
-                f"level {self.level} takes one input anyway: leave out --single-input"
+                f"level {self.level} has a single input anyway; leave out --single-input"
             )

@@ -1,4 +1,4 @@
-"""onnxruntime: which opsets it runs, and what a file computes in it."""
+"""onnxruntime: the newest opset that it runs, sessions and their outputs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ PROVIDERS = ["CPUExecutionProvider"]
 
 
 def check_opset(opset: int) -> None:
-    """Raise PicoDetError where the installed onnxruntime does not run it."""
+    """Raise PicoDetError where the installed onnx and onnxruntime do not support the opset."""
     if opset > (newest := newest_opset()):
         raise PicoDetError(
             f"opset {opset}: the installed onnxruntime {onnxruntime.__version__} and onnx "
@@ -23,7 +23,7 @@ def check_opset(opset: int) -> None:
 
 
 def newest_opset() -> int:
-    """The newest that onnx can write and onnxruntime run, found by trying."""
+    """The newest opset that onnx can write and onnxruntime run, found by trying."""
     known = onnx.defs.onnx_opset_version()
     return next(opset for opset in range(known, 0, -1) if _runs(opset))
 
@@ -36,7 +36,7 @@ def _runs(opset: int) -> bool:
     model = helper.make_model(graph, opset_imports=imports, ir_version=version)
     try:
         create_session(model.SerializeToString())
-    except Exception:  # onnxruntime's errors have no class of their own in common
+    except Exception:  # onnxruntime's errors have no common class
         return False
     return True
 
@@ -44,9 +44,9 @@ def _runs(opset: int) -> bool:
 def create_session(file: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
     """A session with onnxruntime's default optimizations. 0 threads: one per core."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised
+    options.log_severity_level = 4  # errors are raised as exceptions
     options.intra_op_num_threads = threads
-    # its threads would go on turning, and torch has its turn in between
+    # its threads would spin while torch computes
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     content = file if isinstance(file, bytes) else str(file)
     return onnxruntime.InferenceSession(content, options, providers=PROVIDERS)
@@ -55,7 +55,7 @@ def create_session(file: Path | bytes, threads: int = 0) -> onnxruntime.Inferenc
 def run(
     session: onnxruntime.InferenceSession, feed: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """All outputs by name, of those inputs that the file has."""
+    """All outputs by name; inputs in `feed` that the file does not have are ignored."""
     names = [output.name for output in session.get_outputs()]
     used_inputs = {value.name: feed[value.name] for value in session.get_inputs()}
     return dict(zip(names, session.run(names, used_inputs), strict=True))

@@ -1,13 +1,13 @@
-"""The proof that a file computes what the model does: run beside torch, on the same input.
+"""Verifies that a file computes what the model does: both run on the same input.
 
-No tolerance is believed. How far torch itself is in float32 from float64, on this very input, in
-three orders of addition and with numbers rounded the other way, is the noise; an output may be
-NOISE_MULTIPLE times that from float64.
+The tolerance is measured. The noise is the error of torch in float32 against float64 on this
+input, in three summation orders and with numbers rounded the other way; the error of an output
+may be NOISE_MULTIPLE times that.
 
-PicoHeadV2's scores are roots of products of two probabilities: their squares are compared. A
-probability rounds like 1, in onnxruntime by up to 1.4e-7 even where it is 1e-9 itself, and a root
-makes 4e-4 of that. Where scores begin to count, at 0.025, the 6e-7 that the square may be off at
-least are 1.2e-5 of the score.
+PicoHeadV2's scores are square roots of products of two probabilities: their squares are compared.
+A probability rounds like 1, in onnxruntime by up to 1.4e-7 even where it is 1e-9, of which the root
+makes 4e-4. At the score threshold 0.025 the least tolerance of the square, 6e-7, is 1.2e-5 of the
+score.
 """
 
 import copy
@@ -45,18 +45,18 @@ from picodet.models.picodet import PicoDet
 from picodet.ops import decode
 
 TOLERANCE = Tolerance(NOISE_MULTIPLE)
-SIGMOID_SCALE = 1.0  # magnitude of the numbers that a probability is computed from
+SIGMOID_SCALE = 1.0  # magnitude of the numbers from which a probability is computed
 EXACT_TOLERANCE = Tolerance()
 SQUARED_SUFFIX = " squared"
 
 
 @dataclass(frozen=True)
 class Verification:
-    """The errors of a file against torch."""
+    """The errors of a file's outputs against torch."""
 
-    differences: dict[str, Difference]  # the worst of all runs, of each output, or of its square
+    differences: dict[str, Difference]  # largest of all runs, by output or its square
     runs: int
-    kept: tuple[int, int] | None  # of detections: rows that are torch's, one to one, of torch's
+    kept: tuple[int, int] | None  # of detections: rows equal to torch's, of how many
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -77,7 +77,7 @@ class Verification:
 
     @property
     def worst(self) -> str:
-        """The output that is most beyond what is allowed, or nearest to it."""
+        """The output whose error is largest relative to what is allowed."""
         found = worst(list(self.differences.values()))
         return next(name for name, each in self.differences.items() if each is found)
 
@@ -93,7 +93,7 @@ def verify(
     all_inputs: Sequence[VerifyInputs],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verification:
-    """Run the file at `path` and the model side by side.
+    """Run the file at `path` and the model on the same inputs, and compare their outputs.
 
     Raises PicoDetError for a file that is not valid or cannot be run.
     """
@@ -140,7 +140,7 @@ def verify(
 
 
 def _outputs(model: PicoDet, images: Tensor, options: ExportOptions) -> dict[str, Tensor]:
-    """What torch computes, by the names that the file has for it."""
+    """torch's outputs, by the file's names of them."""
     integral = model.head.integral
     with torch.inference_mode():
         output = model(images)
@@ -156,7 +156,7 @@ def _outputs(model: PicoDet, images: Tensor, options: ExportOptions) -> dict[str
 def _in_float32(
     model: PicoDet, images: Tensor, options: ExportOptions
 ) -> Iterator[dict[str, Tensor]]:
-    """As it is, with the additions in other orders, and rounded the other way, several times."""
+    """torch's outputs in float32: unchanged, in other summation orders, and rounded otherwise."""
     channels_last = images.contiguous(memory_format=torch.channels_last)
     for each in (images, channels_last):
         yield _outputs(model, each, options)
@@ -169,7 +169,7 @@ def _in_float32(
 def _compare_scores(
     name: str, tensors: Sequence[Tensor], is_geometric_mean: bool
 ) -> dict[str, Difference]:
-    """The gap of scores, or of their squares."""
+    """The difference of scores, or of their squares."""
     if not is_geometric_mean:
         return {name: _compare(*tensors, computed_at=SIGMOID_SCALE)}
     return {
@@ -180,7 +180,7 @@ def _compare_scores(
 
 
 def _allowed_score_difference(differences: Mapping[str, Difference], min_score: float) -> float:
-    """Of two scores above `least`: what the difference of their squares leaves to their own."""
+    """The allowed difference of two scores above `min_score`, from that of their squares."""
     if "scores" in differences:
         return differences["scores"].allowed
     allowed = differences["scores" + SQUARED_SUFFIX].allowed
@@ -190,7 +190,7 @@ def _allowed_score_difference(differences: Mapping[str, Difference], min_score: 
 def _compare(
     outputs: Tensor, double: Tensor, *float32: Tensor, computed_at: float = 0.0
 ) -> Difference:
-    """From torch in float64, compared with torch in float32."""
+    """The error of `outputs` against torch in float64, by the noise of torch in float32."""
     float32_noise = noise_between(
         double, *(float32_outputs.double() for float32_outputs in float32)
     )
@@ -210,7 +210,7 @@ def check_file(path: Path, model: PicoDet, options: ExportOptions) -> None:
         proto = onnx.load(path)
         shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
-        raise PicoDetError(f"the export is no valid ONNX: {error}") from error
+        raise PicoDetError(f"the export is not valid ONNX: {error}") from error
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     config = replace(model.config, input_size=fixed_size(model, options) or model.config.input_size)
     meta = json.loads(metadata[META_KEY])
@@ -223,5 +223,5 @@ def check_file(path: Path, model: PicoDet, options: ExportOptions) -> None:
 def _onnxruntime_errors() -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # onnxruntime's errors have no class of their own in common
+    except Exception as error:  # onnxruntime's errors have no common class
         raise PicoDetError(f"onnxruntime cannot run the export: {error}") from error

@@ -1,4 +1,4 @@
-"""What an export is verified with: real images, in every form of input that it takes."""
+"""The inputs that an export is verified with: real images, in every form that it takes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ class VerifyInputs:
 def make_verify_inputs(
     config: ModelConfig, options: ExportOptions, image_paths: Sequence[Path]
 ) -> Iterator[VerifyInputs]:
-    """Every image and its left half, whose scale factor is another.
+    """Every image and its left half, which has another scale factor.
 
-    In batches of the fixed size, or of one and of two; at the fixed size, or at the model's own and
-    at one that is not square. Raises ImageError for an image that cannot be used.
+    In batches of the fixed size, or of one and of two; at the fixed input size, or at the model's
+    own and at one that is not square. Raises ImageError for an image that cannot be used.
     """
     whole = [read_image(path) for path in image_paths or (BUNDLED_IMAGE,)]
     views = [view for image in whole for view in (image, image[:, : ceil(image.shape[1] / 2)])]

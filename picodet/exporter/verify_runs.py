@@ -1,4 +1,4 @@
-"""An exported file, run on a trial: what it puts out, and what is known of that to the last bit."""
+"""Runs an exported file: its outputs, and the exact values expected of some of them."""
 
 from pathlib import Path
 
@@ -15,21 +15,21 @@ Arrays = dict[str, np.ndarray]  # by name of the output
 
 
 class RawRun:
-    """A file without NMS: all of its outputs are compared with torch."""
+    """A file without NMS: all outputs are compared with torch."""
 
     def __init__(self, path: Path) -> None:
         self.session = ort.create_session(path)
 
     def run(self, inputs: VerifyInputs) -> tuple[Arrays, Arrays]:
-        """Outputs, and those that are known to the last bit."""
+        """The outputs; and, as none is known exactly, an empty dictionary."""
         return ort.run(self.session, _feed(inputs)), {}
 
 
 class DetectionRun:
-    """A file with NMS, and a copy of it that shows which boxes and scores go in.
+    """A file with NMS, and a copy of it that also outputs the NMS's inputs.
 
-    What goes in is compared with torch within the noise, and what comes out with picodet's NMS of
-    what goes in, bit for bit: no box has to be excused because it lies on a threshold.
+    The NMS's inputs are compared with torch within the noise, and its outputs with picodet's NMS
+    of these inputs, bit for bit: no exceptions are needed for boxes at a threshold.
     """
 
     def __init__(self, path: Path, options: ExportOptions) -> None:
@@ -40,7 +40,7 @@ class DetectionRun:
         self.inside = ort.create_session(opened.SerializeToString())
 
     def run(self, inputs: VerifyInputs) -> tuple[Arrays, Arrays]:
-        """Outputs and what goes into the NMS, and what is to come out of it."""
+        """Outputs and the NMS's inputs, and the exact outputs expected for these."""
         outputs = ort.run(self.session, _feed(inputs))
         values = ort.run(self.inside, _feed(inputs))
         nms_inputs = {name: values[name] for name in ("boxes", "scores")}
@@ -69,7 +69,7 @@ def _feed(inputs: VerifyInputs) -> dict[str, np.ndarray]:
 def count_shared_rows(ours: Arrays, theirs: Arrays, allowed: np.ndarray) -> int:
     """The number of rows of `theirs` that `ours` has too, one to one.
 
-    Same class, and score and sides [5] within what is allowed.
+    Rows match with the same class, and score and coordinates within `allowed` [5].
     """
     count = 0
     for our_rows, their_rows in zip(*map(_split_by_image, (ours, theirs)), strict=True):

@@ -1,1 +1,1 @@
-"""Exported graphs: read, brought to one spelling, and matched."""
+"""Exported graphs: read, put into canonical operators, and matched with the model."""

@@ -1,16 +1,15 @@
-"""A network as a graph of operators, and one spelling for what exporters write in many.
+"""A network as a graph of operators, and one canonical form of what exporters write differently.
 
-Paddle's programs of old and new form and the ONNX files made from them describe one network with
-different operators: a bias is an addition here and part of its convolution there, a hard-swish is
-one operator or four, a reshape takes its shape from a constant or from six operators that compute
-it. `canonical` leaves one spelling, so that two graphs of one network are equal.
+Paddle's programs in both file formats and the ONNX files made from them describe a network with
+different operators: a bias is an addition or part of its convolution, a hard-swish is one operator
+or four, a reshape takes its shape from a constant or from six operators that compute it. After
+`canonicalize` two graphs of one network are equal.
 
 Kinds after that: conv, batch_norm, hardswish, relu, relu6, leaky_relu, hardsigmoid, sigmoid, sqrt,
 softmax, mul, add, div, scale, concat, split, shuffle, max_pool, avg_pool (global), other_avg_pool,
-upsample, reshape, transpose, matmul, nms. What is none of these keeps the name that its exporter
-gave it.
+upsample, reshape, transpose, matmul, nms. Other operators keep their exporter's name.
 
-NumPy only: it runs where Paddle is and torch is not.
+NumPy only, as Paddle's process has no torch.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,9 +21,9 @@ import numpy as np
 from picodet.errors import GraphError
 from picodet.graphs.operators import Operator, Source, TensorKey
 
-# exchange the two axes that the channels were cut into, rows and columns apart or in one
+# swap the two axes that the channels were split into, with height and width apart or joined
 SHUFFLE_PERMUTATIONS = ((0, 2, 1, 3, 4), (0, 2, 1, 3))
-# make nothing of constants alone, in any network
+# never take constants only, in any network
 NEEDS_TENSOR_INPUT = ("conv", "batch_norm", "split", "sigmoid", "sqrt")
 # of the hardsigmoid in a hard-swish, in float32; a squeeze-and-excitation's is 0.1666667
 HARDSWISH_GATE = {"slope": float(np.float32(1 / 6)), "offset": 0.5}
@@ -32,7 +31,7 @@ HARDSWISH_GATE = {"slope": float(np.float32(1 / 6)), "offset": 0.5}
 
 @dataclass(frozen=True)
 class Node:
-    """One operator. Tensors go by their names; `weights` are constants by their role.
+    """One operator; tensors are names, `weights` gives the names of constants by role.
 
     Settings, where they are known: `stride`, `dilation` (down, across), `padding` (top, left,
     bottom, right) and `groups` of a conv, `epsilon` of a batch_norm, `shape` of a reshape,
@@ -53,7 +52,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Operators in an order in which they can run. The image is the first of the inputs."""
+    """Operators in a topological order. The image is the first of the inputs."""
 
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
@@ -67,8 +66,8 @@ class Graph:
 def canonicalize(graph: Graph) -> Graph:
     """The same network in canonical operators, up to its outputs or, if it has one, to its NMS.
 
-    Raises GraphError for a graph that is none: a tensor made twice, or from nothing or what comes
-    later, or a convolution without a constant weight.
+    Raises GraphError for an invalid graph: a tensor written twice or read before it is written, or
+    a convolution without a constant weight.
     """
     canonicalizer = _Canonicalizer(graph)
     for node in graph.nodes:
@@ -77,7 +76,7 @@ def canonicalize(graph: Graph) -> Graph:
 
 
 def to_operators(graph: Graph, keys: Mapping[str, TensorKey]) -> tuple[Operator, ...]:
-    """A canonical graph as a recording holds it; `keys` has every output of every node."""
+    """A canonical graph as a recording stores it; `keys` has the key of every node's outputs."""
     sources = {name: Source(-1, i) for i, name in enumerate(graph.inputs)}
     found = []
     for i, node in enumerate(graph.nodes):
@@ -99,7 +98,7 @@ def _is_relu6(node: Node) -> bool:
 
 
 class _Canonicalizer:
-    """Takes the nodes one by one; what a rewritten node no longer needs falls away in the end."""
+    """Rewrites nodes one by one; build() drops those that are no longer needed."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -107,8 +106,8 @@ class _Canonicalizer:
         self.nodes: list[Node] = []
         self.producers: dict[str, Node] = {}
         self.constants = dict(graph.constants)
-        self.origins: dict[str, str] = {}  # of a reshaped constant: the constant
-        self.aliases: dict[str, str] = {}  # output of an operator that does nothing: its input
+        self.origins: dict[str, str] = {}  # reshaped constant -> constant
+        self.aliases: dict[str, str] = {}  # output of an identity -> its input
 
     def add(self, node: Node) -> None:
         for name in node.outputs:
@@ -149,7 +148,7 @@ class _Canonicalizer:
             for name in node.inputs:
                 if name not in available:
                     raise GraphError(
-                        f"{node.kind} {node.name} takes {name}, which nothing made before it"
+                        f"{node.kind} {node.name} takes {name}, which no operator before it makes"
                     )
             if node.kind in NEEDS_TENSOR_INPUT and not node.inputs:
                 raise GraphError(f"{node.kind} {node.name} takes only constants")
@@ -170,15 +169,15 @@ class _Canonicalizer:
 
     def _not_constant(self, node: Node, role: str, name: str) -> GraphError:
         return GraphError(
-            f"the {role} of {node.kind} {node.name}, {name}, is no constant; an export in float32 "
-            "is expected, not quantised or encrypted"
+            f"the {role} of {node.kind} {node.name}, {name}, is not a constant; expected an export "
+            "in float32, neither quantized nor encrypted"
         )
 
     def _reshape_constant(self, node: Node) -> None:
-        """An exporter brings a bias into the form in which it can be added."""
+        """Reshape a constant, as exporters do with a bias before they add it."""
         source, shape = node.inputs[0], node.settings.get("shape")
         if shape is None:
-            raise GraphError(f"reshape {node.name} of the constant {source}: to which shape?")
+            raise GraphError(f"reshape {node.name} of the constant {source}: unknown shape")
         try:
             self.constants[node.name] = self.constants[source].reshape(shape)
         except ValueError as error:
@@ -187,7 +186,7 @@ class _Canonicalizer:
         self.origins[node.name] = self.origins.get(source, source)
 
     def _hardswish(self, node: Node) -> Node | None:
-        """Written as x * clip(x + 3, 0, 6) / 6."""
+        """A hard-swish from x * clip(x + 3, 0, 6) / 6."""
         if node.kind != "div" or not self._is_number(node.inputs[-1], 6):
             return None
         for x, clipped in self._operands(node.inputs[0], "mul"):
@@ -199,7 +198,7 @@ class _Canonicalizer:
         return None
 
     def _hardswish_gate(self, node: Node) -> Node | None:
-        """A hard-swish written as x * hardsigmoid(x); that of a squeeze has another slope."""
+        """A hard-swish from x * hardsigmoid(x); a squeeze-and-excitation's has another slope."""
         if node.kind == "mul" and len(node.inputs) == 2:
             for x, gate in (node.inputs, node.inputs[::-1]):
                 sigmoid = self._producer(gate, "hardsigmoid")
@@ -208,7 +207,7 @@ class _Canonicalizer:
         return None
 
     def _fold_bias(self, node: Node) -> Node | None:
-        """A convolution, and a constant that is added to each of its channels."""
+        """A convolution with a bias, from one and a constant that is added to its channels."""
         if node.kind != "add" or len(node.inputs) != 2:
             return None
         for result, bias in (node.inputs, node.inputs[::-1]):
@@ -224,7 +223,7 @@ class _Canonicalizer:
         return None
 
     def _shuffle(self, node: Node) -> Node | None:
-        """Channels cut into two axes, these exchanged, and put together again."""
+        """A channel shuffle, from reshape, transpose and reshape."""
         transpose = self._producer(node.inputs[0], "transpose") if node.kind == "reshape" else None
         if transpose and transpose.settings.get("permutation") in SHUFFLE_PERMUTATIONS:
             cut = self._producer(transpose.inputs[0], "reshape")
@@ -232,7 +231,7 @@ class _Canonicalizer:
         return None
 
     def _without_constants(self, node: Node) -> Node:
-        """Constants are no tensors that flow: those that are more than a number are weights."""
+        """Move constants from the inputs to the weights; single numbers are dropped."""
         weights = {role: self.origins.get(name, name) for role, name in node.weights.items()}
         for role, name in weights.items():
             if name not in self.constants:
@@ -250,7 +249,7 @@ class _Canonicalizer:
         return node if node and node.kind == kind else None
 
     def _operands(self, name: str, kind: str) -> Iterator[tuple[str, str]]:
-        """Both orders of what a commutative operator with two operands takes."""
+        """The two operands of a commutative operator, in both orders."""
         node = self._producer(name, kind)
         if node and len(node.inputs) == 2:
             yield node.inputs[0], node.inputs[1]

@@ -1,4 +1,4 @@
-"""Reads a Paddle inference folder, of whichever of Paddle's versions, without Paddle."""
+"""Reads a Paddle inference folder of any version of Paddle, without Paddle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,15 +24,16 @@ class InferenceFolder:
     file: Path  # the program's
     weights: Path
     program: Program
-    settings: InferConfig | None  # of infer_cfg.yml, where there is one; its labels may be wrong
+    settings: InferConfig | None  # of infer_cfg.yml, if there is one; its labels may be wrong
     structured_names: Mapping[
         str, str
     ]  # ppdet's names of weights by Paddle's, where they are known
 
 
 def read_folder(folder: Path) -> InferenceFolder:
-    """Raises CheckpointError for files that are not what they should be, GraphError for a program
-    that is no network.
+    """Read a folder's program, weights and infer_cfg.yml.
+
+    Raises CheckpointError for damaged or unexpected files, GraphError for an invalid network.
     """
     file = find_program(folder)
     weights = file.with_suffix(WEIGHTS_SUFFIX)
@@ -48,16 +49,16 @@ def read_folder(folder: Path) -> InferenceFolder:
 
 
 def _structured_names(path: Path, graph: Graph) -> dict[str, str]:
-    """Of a `.pdiparams.info`, a pickle of names; none where there is none.
+    """ppdet's names in a `.pdiparams.info`, a pickle; empty without that file.
 
-    It may say more than the program has: what an export with NMS needs, one without does not.
+    It may name more than the program has, such as weights that only an export with NMS needs.
     """
     if not path.is_file():
         return {}
     try:
         content = unpickle(read_bytes(path, MAX_INFO_BYTES))
     except (RefusedError, DamagedError) as error:
-        raise _unreadable(path, f"it holds {error}, and nothing of it was run") from None
+        raise _unreadable(path, f"it holds {error}; nothing of it was run") from None
     names: dict[str, str] = {}
     for variable, entry in content.items() if isinstance(content, dict) else [("", None)]:
         match entry:
@@ -66,17 +67,17 @@ def _structured_names(path: Path, graph: Graph) -> dict[str, str]:
             case dict():
                 pass
             case _:
-                raise _unreadable(path, "no dictionary of names")
+                raise _unreadable(path, "not a dictionary of names")
     known = {variable: name for variable, name in names.items() if variable in graph.constants}
     if names and not known:
-        raise _unreadable(path, "it names weights, and none that the program has")
+        raise _unreadable(path, "none of the weights it names is in the program")
     if len(set(known.values())) < len(known):
-        raise _unreadable(path, "it gives two weights one name")
+        raise _unreadable(path, "it gives two weights the same name")
     return known
 
 
 def _unreadable(path: Path, why: str) -> CheckpointError:
     return CheckpointError(
-        f"{path}: {why}. Expected are ppdet's names of the weights beside it; without this file "
-        "the folder can be read as well"
+        f"{path}: {why}. Expected ppdet's names of the weights beside it; the folder can be read "
+        "without this file too"
     )

@@ -1,8 +1,8 @@
 """Finds the operators of one graph in another, by structure alone.
 
-An operator gets a color from its kind, the shape of its weight and the colors of all that goes
-into it, and another from all that is made of it. Where both are equal the operators are the same
-place of the same network, whatever they are called and in whatever order they stand.
+An operator gets a color from its kind, the shape of its weight and the colors of its inputs, and
+another from those of its consumers. Operators of which both are equal have the same place in
+the same network, whatever their names and order.
 """
 
 from collections import Counter
@@ -14,29 +14,29 @@ from picodet.graphs.operators import Operator, Source
 
 Shape = tuple[int, ...]
 Color = int
-ANY_CONVOLUTION = "convolution"  # of a network without what lies between
+ANY_CONVOLUTION = "convolution"  # kind of all vertices of a network reduced to its convolutions
 COMMUTATIVE = ("add", "mul", ANY_CONVOLUTION)
 
 
 @dataclass(frozen=True)
 class Vertex:
-    """An operator, or a convolution together with the batch norm behind it, if that takes all.
+    """An operator, or a convolution with the batch norm that follows it, if nothing else does.
 
-    Together, because a reference may have folded one into the other.
+    They are one vertex because a reference may have folded one into the other.
     """
 
     kind: str
     shape: Shape  # of the weight, () for none
-    sources: tuple[Source, ...]  # numbers of vertices; -1 for the image
-    parts: tuple[int, ...]  # numbers of the operators
+    sources: tuple[Source, ...]  # their `operator` is a vertex; -1 is the image
+    parts: tuple[int, ...]  # indices of the operators
 
 
 def build_network(operators: Sequence[Operator], shapes: dict[str, Shape]) -> tuple[Vertex, ...]:
-    """The operators between the image and the heads' outputs, before anything is decoded."""
+    """The vertices from the image to the predictors; decoding and NMS are left out."""
     used = _ancestors(operators, find_predictors(operators))
     users = Counter(s.operator for i in used for s in operators[i].sources)
     vertices: list[Vertex] = []
-    vertex_of: dict[int, int] = {-1: -1}  # number of the vertex that makes an operator's output
+    vertex_of: dict[int, int] = {-1: -1}  # operator -> the vertex that has its output
     for i in used:
         operator = operators[i]
         source_index = operator.sources[0].operator if operator.sources else -1
@@ -61,9 +61,10 @@ def match_networks(
     names: Sequence[str],
     other: str = "the reference",
 ) -> dict[int, int]:
-    """For each vertex of ours the number of its partner. `names` are what theirs are called.
+    """The index of the partner in `theirs` of each vertex of `ours`.
 
-    Raises GraphError where not every vertex of both has exactly one.
+    names: those of `theirs`, and other: that of the graph, for errors. Raises GraphError where a
+    vertex of either has no partner or several.
     """
     palette: dict[object, Color] = {}
     our_inputs, their_inputs = _input_colors(ours, palette), _input_colors(theirs, palette)
@@ -71,7 +72,7 @@ def match_networks(
     our_colors = list(zip(our_inputs, our_outputs, strict=True))
     their_colors = list(zip(their_inputs, their_outputs, strict=True))
     if Counter(our_colors) != Counter(their_colors):
-        # an error anywhere changes every color upwards; downwards only what comes after it
+        # a fault changes input colors only after it, output colors everywhere before it
         unmatched = _unmatched(theirs, their_inputs, our_inputs) or _unmatched(
             theirs, their_colors, our_colors
         )
@@ -87,16 +88,16 @@ def match_networks(
     if len(vertex_of) < len(theirs):
         twice = next(i for i, color in enumerate(their_colors) if vertex_of[color] != i)
         raise GraphError(
-            f"{names[twice]} and {names[vertex_of[their_colors[twice]]]} of {other} stand in "
-            "the same place of the network and cannot be distinguished"
+            f"{names[twice]} and {names[vertex_of[their_colors[twice]]]} of {other} have "
+            "the same place in the network and cannot be distinguished"
         )
     return {i: vertex_of[color] for i, color in enumerate(our_colors)}
 
 
 def find_predictors(operators: Sequence[Operator]) -> list[int]:
-    """The predictors: convolutions that no other follows, with what belongs to them.
+    """Indices of the predictors: convolutions that no other follows, with what belongs to them.
 
-    That is a batch norm, and in a head of 2021 the split into classes and sides.
+    That is a batch norm, and in a head of 2021 the split into logits and reg.
     """
     followed: set[int] = set()  # operators that a convolution follows
     for i in reversed(range(len(operators))):
@@ -113,7 +114,7 @@ def find_predictors(operators: Sequence[Operator]) -> list[int]:
 
 
 def _ancestors(operators: Sequence[Operator], predictors: Iterable[int]) -> list[int]:
-    """Numbers of `ends` and of all that goes into them, in order."""
+    """Indices of `predictors` and of all operators that lead to them, in order."""
     included = set(predictors)
     for i in reversed(range(len(operators))):
         if i in included:

@@ -1,8 +1,7 @@
-"""Where the tensors of our model are in a graph of the same network that may be wrong in places.
+"""Maps the model's operators to those of a graph of the same network that may have faults.
 
-The convolutions are found by structure, whatever lies between them; what lies between is found
-from the convolutions before and behind it. An operator that is missing, or that is another one,
-leaves everything else in its place.
+Convolutions are matched by structure, whatever lies between them; what lies between is matched by
+the convolutions before and after it. A missing or a different operator does not affect the others.
 """
 
 from collections import Counter
@@ -21,19 +20,19 @@ from picodet.graphs.operators import Operator, Source
 from picodet.graphs.tracing import TracedModel
 
 Shapes = dict[str, tuple[int, ...]]
-MAX_SIZE_RATIO = 4  # times as much as our model has between the image and its heads
-PairNumbers = Mapping[int, int]  # vertices that have a partner, and the number of the pair
+MAX_SIZE_RATIO = 4  # vertices, relative to the model's
+PairNumbers = Mapping[int, int]  # vertex that has a partner -> number of the pair
 
 
 @dataclass(frozen=True)
 class NodeMapping:
-    """`theirs` are operators of the other graph, `ours` numbers of our own."""
+    """Operators of the model, by index, and their partners in the other graph."""
 
-    tensor_names: Mapping[Source, str]  # what a tensor of ours is called there
-    input_names: Mapping[int, Mapping[Source, str]]  # what the partner of our operator takes for it
+    tensor_names: Mapping[Source, str]  # the model's tensor -> its name there
+    input_names: Mapping[int, Mapping[Source, str]]  # the names that the partner takes
     partners: Mapping[int, Operator]
-    folded: Mapping[str, str]  # path of a convolution -> of the batch norm that is part of it
-    internal: frozenset[Source]  # between those two, which is nowhere there
+    folded: Mapping[str, str]  # path of a convolution -> of the batch norm folded into it
+    internal: frozenset[Source]  # tensors between those two, which the other graph does not have
 
 
 def map_nodes(
@@ -44,10 +43,9 @@ def map_nodes(
     other: str,
     exact: bool = False,
 ) -> NodeMapping:
-    """`other` is what theirs is called in errors; outputs of `theirs` are names.
+    """Map the model's operators to `theirs`, whose outputs are names; errors call it `other`.
 
-    Raises GraphError where the convolutions are not those of our model, or, if `exact`, where any
-    operator is not.
+    Raises GraphError where the convolutions differ from the model's, or, if `exact`, any operator.
     """
     our_network, their_network = (
         build_network(traced.operators, traced.shapes),
@@ -56,7 +54,7 @@ def map_nodes(
     names = [theirs[vertex.parts[-1]].name for vertex in their_network]
     if exact or len(their_network) > MAX_SIZE_RATIO * len(
         our_network
-    ):  # which takes long, and is none
+    ):  # too large for a PicoDet, and slow to map: this raises
         match_networks(our_network, their_network, names, other)
     partners: dict[int, Operator] = {}
     folded: dict[str, str] = {}
@@ -71,7 +69,7 @@ def map_nodes(
             internal.add(Source(our[0]))
         elif len(our) != len(their):
             raise GraphError(
-                f"{their[-1].name} of {other} is {' and '.join(o.kind for o in their)}, in the "
+                f"{their[-1].name} of {other} is {' and '.join(o.kind for o in their)}; in the "
                 f"model it is {' and '.join(traced.operators[k].kind for k in our)}"
             )
         partners |= dict(zip(our, their * len(our), strict=False))
@@ -85,9 +83,9 @@ def map_nodes(
     input_names = {
         k: _input_names(traced.operators[k], tensor_names, _source_names(partner, theirs, image))
         for k, partner in sorted(partners.items())
-        if k not in after  # a batch norm that is part of its convolution takes nothing
+        if k not in after  # a folded batch norm has no input of its own
     }
-    for of_one in input_names.values():  # what nothing made that we know
+    for of_one in input_names.values():  # tensors of operators without a partner
         tensor_names = of_one | tensor_names
     return NodeMapping(tensor_names, input_names, partners, folded, frozenset(internal))
 
@@ -95,7 +93,7 @@ def map_nodes(
 def _match_vertices(
     ours: Sequence[Vertex], theirs: Sequence[Vertex], names: Sequence[str], other: str
 ) -> dict[int, int]:
-    """Numbers of vertices: of all convolutions, and of whatever else has a partner."""
+    """Vertex -> partner, for all convolutions and all other vertices that have one."""
     (our_convs, our_indices), (their_convs, their_indices) = (
         _convolution_network(ours),
         _convolution_network(theirs),
@@ -111,9 +109,9 @@ def _match_vertices(
 def _extend_pairs(
     known: Mapping[int, int], ours: Sequence[Vertex], theirs: Sequence[Vertex]
 ) -> dict[int, int]:
-    """The known pairs, and all that follow from them."""
+    """The known pairs, and all pairs that follow from them."""
     pairs, count = dict(known), -1
-    while count < len(pairs):  # each pair that is found lets others be found
+    while count < len(pairs):  # each new pair may lead to others
         count = len(pairs)
         for compute_colors in (_input_colors, _output_colors):
             palette: dict[object, int] = {}
@@ -127,10 +125,10 @@ def _extend_pairs(
 
 
 def _convolution_network(vertices: Sequence[Vertex]) -> tuple[list[Vertex], list[int]]:
-    """The convolutions, each with all convolutions that it can be reached from; their numbers."""
+    """The convolutions, whose sources are the nearest convolutions before; and their indices."""
     indices: list[int] = []
     found: list[Vertex] = []
-    reached: list[set[int]] = []  # by each vertex: the convolutions that it shows, -1 the image
+    reached: list[set[int]] = []  # by vertex: the nearest convolutions up to it, -1 the image
     for i, vertex in enumerate(vertices):
         before = set().union(
             *(reached[s.operator] if s.operator >= 0 else {-1} for s in vertex.sources)
@@ -148,7 +146,7 @@ def _convolution_network(vertices: Sequence[Vertex]) -> tuple[list[Vertex], list
 def _input_colors(
     vertices: Sequence[Vertex], pair_numbers: PairNumbers, palette: dict[object, int]
 ) -> list[int]:
-    """Colors by what goes in, from the last pairs on."""
+    """Colors by the inputs, up to the nearest pairs before."""
     colors: list[int] = []
     for i, vertex in enumerate(vertices):
         inputs = [(colors[s.operator] if s.operator >= 0 else -1, s.index) for s in vertex.sources]
@@ -163,7 +161,7 @@ def _input_colors(
 def _output_colors(
     vertices: Sequence[Vertex], pair_numbers: PairNumbers, palette: dict[object, int]
 ) -> list[int]:
-    """Colors by what becomes of it, up to the next pairs."""
+    """Colors by the consumers, up to the nearest pairs after."""
     uses: list[list[tuple[int, int, int]]] = [[] for _ in vertices]
     colors = [0] * len(vertices)
     for i in reversed(range(len(vertices))):
@@ -188,7 +186,7 @@ def _source_names(operator: Operator, theirs: Sequence[Operator], image: str) ->
 def _input_names(
     operator: Operator, tensor_names: Mapping[Source, str], names: Sequence[str]
 ) -> dict[Source, str]:
-    """The partner's inputs `names` by our sources; of an addition, by what made them."""
+    """The partner's inputs `names` by the operator's sources; of an addition by their producers."""
     if operator.kind not in COMMUTATIVE:
         return dict(zip(operator.sources, names, strict=False))
     found = {

@@ -1,7 +1,7 @@
-"""Reads an ONNX file as a graph, and nothing but that file.
+"""Reads an ONNX file as a graph; no other file is opened.
 
-What it claims is checked against what it has before anything is allocated. Neither onnx.load nor
-onnx.checker is used: they open the files that an ONNX names, and believe its sizes.
+Sizes that it claims are checked against its content before memory is allocated. Neither onnx.load
+nor onnx.checker is used: they open external files that it names, and trust its sizes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ PARSE_ERRORS = (DecodeError, ValueError, TypeError, OverflowError)
 
 
 class OperatorSpec(NamedTuple):
-    """At which positions an operator takes what is of interest."""
+    """The kind of an operator, and the positions of its inputs and weights."""
 
     kind: str
     inputs: tuple[int, ...] | None = (0,)  # None for all
@@ -69,12 +69,13 @@ OPERATOR_SPECS = {
 
 
 def read_onnx(file: Path) -> tuple[onnx.ModelProto, Graph]:
-    """Raises CheckpointError for a file that is no ONNX or damaged, GraphError for a graph that
-    is no network.
+    """Read an ONNX file and its graph.
+
+    Raises CheckpointError for a damaged file or none of ONNX, GraphError for an invalid network.
     """
     try:
         if regular_file(file).stat().st_size > MAX_BYTES:
-            raise ValueError(f"more than {MAX_BYTES:,} bytes, and no PicoDet has half of that")
+            raise ValueError(f"more than {MAX_BYTES:,} bytes, over twice the largest PicoDet")
         content = file.read_bytes()
         check_parts(content, onnx.ModelProto.DESCRIPTOR, MAX_PARTS)
         model = onnx.ModelProto.FromString(content)
@@ -89,9 +90,9 @@ def read_onnx(file: Path) -> tuple[onnx.ModelProto, Graph]:
 
 
 def read_graph(graph: onnx.GraphProto) -> Graph:
-    """The operators of an ONNX graph; weights may stand among its inputs, and be operators.
+    """The operators of an ONNX graph; weights may be initializers, inputs or Constant operators.
 
-    Raises GraphError for what is no network, ValueError, TypeError or OverflowError for what
+    Raises GraphError for an invalid network, ValueError, TypeError or OverflowError where it
     cannot be read.
     """
     if len(graph.node) > MAX_OPERATORS or graph.sparse_initializer:
@@ -104,7 +105,7 @@ def read_graph(graph: onnx.GraphProto) -> Graph:
             _add_constant(constants, tuple(operator.output), _constant(operator))
     shapes = {value.name: _shape_of(value) for value in graph.input}
     if len(shapes) < len(graph.input):
-        raise ValueError("it has two inputs of one name")
+        raise ValueError("two inputs have the same name")
     inputs = [name for name in shapes if name not in constants]
     outputs = tuple(value.name for value in graph.output)
     _check_names((*inputs, *outputs))
@@ -128,10 +129,10 @@ def _add_constant(
 
 
 def _check_names(names: Iterable[object]) -> None:
-    """Text that is not UTF-8 is handed out as bytes by protobuf, without a word."""
+    """Raise ValueError for bytes, which protobuf returns for text that is not UTF-8."""
     for name in names:
         if not isinstance(name, str):
-            raise ValueError(f"a name that is no text: {name!r:.60}")
+            raise ValueError(f"a name that is not UTF-8: {name!r:.60}")
 
 
 def _is_constant(operator: onnx.NodeProto) -> bool:
@@ -139,7 +140,7 @@ def _is_constant(operator: onnx.NodeProto) -> bool:
 
 
 def _spec_of(operator: onnx.NodeProto) -> OperatorSpec:
-    """Of an operator that we do not know: its own name, and all that it takes."""
+    """The spec of an operator; an unknown one has its own name and all inputs."""
     is_onnx = operator.domain in ONNX_DOMAINS
     name = operator.op_type if is_onnx else f"{operator.domain}.{operator.op_type}"
     return OPERATOR_SPECS.get(name) or OperatorSpec(name.lower(), None)
@@ -153,7 +154,7 @@ def _node(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> Node
     if not outputs or (
         spec in OPERATOR_SPECS.values() and not inputs.keys() >= spec.required_inputs()
     ):
-        raise GraphError(f"{spec.kind} {', '.join(outputs)} takes too little or makes nothing")
+        raise GraphError(f"{spec.kind} {', '.join(outputs)} has too few inputs or no output")
     return Node(
         kind=spec.kind,
         inputs=tuple(inputs[i] for i in (inputs if spec.inputs is None else spec.inputs)),
@@ -166,7 +167,7 @@ def _node(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> Node
 def _settings(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> dict[str, Any]:
     attributes = attributes_of(operator)
     if len(attributes) < len(operator.attribute):
-        raise ValueError(f"{operator.op_type} {operator.output[0]} is set twice in one way")
+        raise ValueError(f"{operator.op_type} {operator.output[0]} has an attribute twice")
     inputs = [constants.get(name) for name in operator.input]
     second = _short_list(inputs[1]) if len(inputs) > 1 else None
     found: dict[str, Any] = {}
@@ -189,7 +190,7 @@ def _settings(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> 
         case "Reshape":
             if second is not None:
                 found["shape"] = _integers(second)
-        case "Clip":  # since opset 11 its limits are inputs
+        case "Clip":  # since opset 11 the limits are inputs
             limits = (*inputs[1:3], None, None)
             for bound, attribute, limit in zip(
                 ("low", "high"), ("min", "max"), limits, strict=False
@@ -199,14 +200,17 @@ def _settings(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> 
 
 
 def _short_list(array: np.ndarray | None) -> Any:
-    """What it lists, where that could be sizes; None where it is a weight."""
+    """The values of a short array, such as a shape; None for a weight."""
     return None if array is None or array.size > MAX_DIMENSIONS else array.tolist()
 
 
 def _integers(values: Any) -> tuple[int, ...]:
-    """Whole numbers, few; an attribute may be of any type, and a constant of any shape."""
+    """A few integers, from an attribute of any type or a constant of any shape.
+
+    Raises ValueError or TypeError for anything else.
+    """
     if not all(type(value) is int for value in values) or len(values) > MAX_DIMENSIONS:
-        raise ValueError(f"{len(values):,} whole numbers, where up to {MAX_DIMENSIONS} belong")
+        raise ValueError(f"{len(values):,} whole numbers; expected up to {MAX_DIMENSIONS}")
     return tuple(values)
 
 
@@ -229,12 +233,12 @@ def _constant(operator: onnx.NodeProto) -> np.ndarray:
 
 
 def attributes_of(operator: onnx.NodeProto) -> dict[str, Any]:
-    """The settings that are written, by name; what is not written has ONNX's default."""
+    """The attributes in the file, by name; missing ones have ONNX's default."""
     return {a.name: onnx.helper.get_attribute_value(a) for a in operator.attribute}
 
 
 def input_shape(graph: onnx.GraphProto, name: str) -> list[int | None]:
-    """Shape of an input; None for a side that is not fixed."""
+    """The shape of an input; None for a dynamic dimension."""
     (value,) = (value for value in graph.input if value.name == name)
     return _shape_of(value)
 

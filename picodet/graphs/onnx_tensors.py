@@ -1,4 +1,4 @@
-"""Reads the tensors of an ONNX file; what they claim is checked against what they have."""
+"""Reads the tensors of an ONNX file; claimed sizes are checked against the content."""
 
 from math import prod
 
@@ -7,12 +7,12 @@ from onnx import TensorProto
 
 from picodet.graphs.program import MAX_DIMENSIONS
 
-# by the tensor's type: in which field the numbers are that are not in raw_data, and what they are
+# by the tensor's type: the field of numbers that are not in raw_data, and their dtype
 DTYPES: dict[int, tuple[str, str]] = {
     TensorProto.FLOAT: ("float_data", "<f4"),
     TensorProto.DOUBLE: ("double_data", "<f8"),
     TensorProto.FLOAT16: ("int32_data", "<f2"),
-    TensorProto.BFLOAT16: ("int32_data", "<u2"),  # as picodet.formats.precision knows it
+    TensorProto.BFLOAT16: ("int32_data", "<u2"),  # bits; see picodet.formats.precision
     TensorProto.INT64: ("int64_data", "<i8"),
     TensorProto.UINT64: ("uint64_data", "<u8"),
     TensorProto.UINT32: ("uint64_data", "<u4"),
@@ -22,19 +22,19 @@ DTYPES: dict[int, tuple[str, str]] = {
     TensorProto.UINT8: ("int32_data", "u1"),
     TensorProto.BOOL: ("int32_data", "?"),
 }
-BIT_PATTERN_DTYPES = {"<f2": "<u2"}  # what is written of a number in a field of integers: its bits
+BIT_PATTERN_DTYPES = {"<f2": "<u2"}  # fields of integers hold the bits of float16
 
 
 def array_of(tensor: TensorProto) -> np.ndarray:
-    """The numbers of a tensor, read-only. Raises ValueError where they are not as claimed."""
+    """A tensor as a read-only array. Raises ValueError where its content is not as claimed."""
     name, dims = f"the tensor {tensor.name!r:.60}", tuple(tensor.dims)
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         raise ValueError(
-            f"{name} keeps its numbers in another file, which was not opened; "
+            f"{name} stores its values in another file, which was not opened; "
             "onnx.save(onnx.load(path), path) puts all into one"
         )
     if tensor.data_type not in DTYPES or tensor.HasField("segment"):
-        raise ValueError(f"{name} has no dtype of weights")
+        raise ValueError(f"{name} has a dtype that weights do not have")
     if len(dims) > MAX_DIMENSIONS or (min(dims, default=1) < 1 and dims != (0,)):
         raise ValueError(f"{name} has the shape {list(dims[: MAX_DIMENSIONS + 1])}")
     field, dtype = DTYPES[tensor.data_type]
@@ -46,7 +46,7 @@ def array_of(tensor: TensorProto) -> np.ndarray:
         unpacked = np.array(written)
         packed = unpacked.astype(BIT_PATTERN_DTYPES.get(dtype, dtype))
         if not np.array_equal(packed, unpacked, equal_nan=unpacked.dtype.kind == "f"):
-            raise ValueError(f"{name} holds numbers beyond its type")
+            raise ValueError(f"{name} holds values outside the range of its type")
         array = packed.view(dtype)
     else:
         array = np.frombuffer(tensor.raw_data, dtype)

@@ -1,8 +1,8 @@
-"""Operators of a static graph as plain data: what they are and what goes in."""
+"""Operators of a static graph as plain data."""
 
 from dataclasses import dataclass, field
 
-TensorKey = str  # of a tensor
+TensorKey = str  # key of a recorded tensor
 
 
 @dataclass(frozen=True)
@@ -15,13 +15,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator of a static graph, in the vocabulary of graph.py, whatever it was exported as.
+    """One operator of a static graph; its kind is one of graph.py, whatever the exporter.
 
     `weights` gives the name of each parameter by its role: weight, bias, running_mean, running_var.
     """
 
     kind: str
-    name: str  # of its first output, as the graph spells it
+    name: str  # of its first output, as in the graph
     sources: tuple[Source, ...]
     outputs: tuple[TensorKey, ...]
     weights: dict[str, str] = field(default_factory=dict)

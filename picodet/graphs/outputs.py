@@ -1,6 +1,6 @@
-"""Where a static graph ends: its heads, and its decoding and NMS if it has them.
+"""Finds a static graph's outputs: its heads, and those of decoding and NMS if it has them.
 
-NumPy only: it runs where Paddle is and torch is not.
+NumPy only, as Paddle's process has no torch.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,13 +11,13 @@ import numpy as np
 from picodet.errors import GraphError
 from picodet.graphs.graph import Graph, Node
 
-LAYOUT_ONLY = ("reshape", "transpose")  # of values; only of where they lie
-MAX_LEVELS = 16  # of heads; a PicoDet has four
+LAYOUT_ONLY = ("reshape", "transpose")  # kinds that change only the layout of values
+MAX_LEVELS = 16  # upper limit of levels; a PicoDet has four
 
 
 @dataclass(frozen=True)
 class GraphOutputs:
-    """Names of the tensors that index.Ending speaks of."""
+    """Names of the tensors that picodet.alignment.recording.index.RecordedOutputs has."""
 
     scores: tuple[str, ...]  # from the finest level to the coarsest
     reg: tuple[str, ...]
@@ -32,9 +32,9 @@ class GraphOutputs:
 
 
 def find_outputs(graph: Graph) -> GraphOutputs:
-    """Look for the heads of a PicoDet in a canonical graph.
+    """Find the outputs of a PicoDet in a canonical graph.
 
-    Raises GraphError where they are not there.
+    Raises GraphError where it has no head of a PicoDet.
     """
     scores, reg = _head_outputs(graph)
     nms = [node for node in graph.nodes if node.kind == "nms"]
@@ -46,27 +46,27 @@ def find_outputs(graph: Graph) -> GraphOutputs:
         return GraphOutputs(scores, reg, None, None, None)
     if len(boxes) != 1:
         raise GraphError(
-            f"the graph joins the scores of all levels in {box_scores}; beside it one output, the "
-            f"boxes, is expected, found {', '.join(boxes) or 'none'}"
+            f"the graph concatenates the scores of all levels in {box_scores}; expected one more "
+            f"output, the boxes, found {', '.join(boxes) or 'none'}"
         )
     return GraphOutputs(scores, reg, boxes[0], box_scores, None)
 
 
 def flatten_map(array: np.ndarray, name: str) -> np.ndarray:
-    """[1, C, h, w] or [1, C, A] -> [1, C, A]; A anchor points."""
+    """[1, C, h, w] or [1, C, A] -> [1, C, A], A anchor points; GraphError for other shapes."""
     if array.ndim not in (3, 4) or array.shape[0] != 1:
         raise GraphError(
-            f"{name} of the graph has the shape {list(array.shape)}; expected is "
+            f"{name} of the graph has the shape {list(array.shape)}; expected "
             "[1, channels, height, width] or [1, channels, anchor points]"
         )
     return array.reshape(1, array.shape[1], -1)
 
 
 def _head_outputs(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Scores and sides of each level, finest first: each level is made from those that are finer.
+    """Names of scores and reg per level, finest first: a coarser level has more ancestors.
 
-    In a head of 2021 a split cuts what a predictor puts out; in one of 2022 a score is the root of
-    a product of two probabilities, and the sides have a predictor of their own.
+    In a head of 2021 a predictor's output is split; in one of 2022 a score is the root of a product
+    of two probabilities, and reg has a predictor of its own.
     """
     ancestors = _ancestors(graph)
     predictors = _predictors(graph, ancestors)
@@ -92,15 +92,15 @@ def _head_outputs(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...]]:
     reg = ordered(end.name for end in predictors if end.name not in probabilities)
     if not scores or len(scores) != len(reg):
         raise GraphError(
-            "no head of a PicoDet in the graph: neither convolutions that no other follows, cut in "
-            "two by a split (2021), nor roots of the product of two sigmoids beside as many other "
+            "no head of a PicoDet in the graph: neither final convolutions, each split in two "
+            "(2021), nor roots of the product of two sigmoids beside as many other "
             f"convolutions (2022). It ends with {_describe(graph.nodes[-3:])}"
         )
     return scores, reg
 
 
 def _ancestors(graph: Graph) -> dict[str, int]:
-    """The operators that a tensor is made by, directly or not: a bit for each number."""
+    """Tensor -> all operators that it depends on, as bits of an integer."""
     ancestors = dict.fromkeys(graph.inputs, 0)
     for i, node in enumerate(graph.nodes):
         upstream = 1 << i
@@ -111,7 +111,7 @@ def _ancestors(graph: Graph) -> dict[str, int]:
 
 
 def _predictors(graph: Graph, ancestors: Mapping[str, int]) -> list[Node]:
-    """The convolutions that no other follows, or the batch norm or split behind one."""
+    """The convolutions that no other follows, or the batch norm or split after one."""
     convs = [i for i, node in enumerate(graph.nodes) if node.kind == "conv"]
     followed = 0
     for i in convs:
@@ -126,7 +126,7 @@ def _predictors(graph: Graph, ancestors: Mapping[str, int]) -> list[Node]:
 
 
 def _is_v2_score(node: Node, producers: Mapping[str, Node]) -> bool:
-    """The root of a product of two sigmoids, to which a small number may have been added."""
+    """Whether it is the root of a product of two sigmoids, perhaps plus a small constant."""
     product = producers.get(node.inputs[0]) if node.kind == "sqrt" else None
     if product and product.kind in ("add", "scale") and len(product.inputs) == 1:
         product = producers.get(product.inputs[0])
@@ -139,7 +139,7 @@ def _is_v2_score(node: Node, producers: Mapping[str, Node]) -> bool:
 
 
 def _scores_after(name: str, consumers: Mapping[str, list[Node]]) -> str:
-    """The scores that are made of the first part of a predictor's output."""
+    """The name of the sigmoid of `name`, the first part of a predictor's output."""
     found = ""
     while True:
         match consumers.get(name, []):
@@ -150,30 +150,30 @@ def _scores_after(name: str, consumers: Mapping[str, list[Node]]) -> str:
             case others:
                 found = _describe(others) or "nothing"
                 raise GraphError(
-                    f"behind {name}, the first part of a predictor's output, one sigmoid is "
-                    f"expected, found {found}"
+                    f"after {name}, the first part of a predictor's output, expected one sigmoid, "
+                    f"found {found}"
                 )
 
 
 def _nms_tensors(graph: Graph, nms: list[Node]) -> tuple[str, str, str]:
-    """Boxes in the network's input, their scores, and what is kept of them."""
+    """Names of the boxes in the network's input, of their scores, and of the detections."""
     if len(nms) != 1 or len(nms[0].inputs) != 2:
-        raise GraphError(f"one NMS of boxes and scores is expected, found {_describe(nms)}")
+        raise GraphError(f"expected one NMS of boxes and scores, found {_describe(nms)}")
     boxes, scores = nms[0].inputs
     if len(graph.inputs) == 1:  # no scale factor: boxes stay in pixels of the network's input
         return boxes, scores, graph.outputs[0]
     division = graph.producers().get(boxes)
     if division is None or division.kind != "div" or len(division.inputs) != 2:
         raise GraphError(
-            f"the boxes that go into the NMS, {boxes}, are expected to be a division by the scale "
-            f"factor, found {division.kind if division else 'an input'}"
+            f"the input boxes of the NMS, {boxes}: expected a division by the scale factor, "
+            f"found {division.kind if division else 'an input'}"
         )
     return division.inputs[0], scores, graph.outputs[0]
 
 
 def _concatenated_scores(graph: Graph, scores: tuple[str, ...]) -> str | None:
     """The concatenation of all levels' scores, if there is one."""
-    origins = {name: name for name in scores}  # of what has only been moved
+    origins = {name: name for name in scores}  # tensor -> what it is a reshape of
     for node in graph.nodes:
         if node.kind in LAYOUT_ONLY and node.inputs:
             origins.setdefault(node.name, origins.get(node.inputs[0], node.inputs[0]))

@@ -1,7 +1,7 @@
-"""How Paddle's programs of both forms write the operators of graph.py.
+"""How both of Paddle's program formats write the operators of graph.py.
 
-A `.pdmodel` names what an operator takes and makes: slots. A `.json` counts it: positions. What
-is a setting there may be an operand here.
+A `.pdmodel` identifies inputs and outputs of an operator by name (slots), a `.json` by position.
+An attribute in one may be an operand in the other.
 """
 
 from collections.abc import Mapping
@@ -12,31 +12,31 @@ from picodet.graphs.graph import Node
 
 
 class Operand(NamedTuple):
-    """Something that an operator takes."""
+    """An input of an operator."""
 
     slot: str
     position: int
 
 
 class Setting(NamedTuple):
-    """Something that an operator is set to."""
+    """An attribute of an operator."""
 
-    value_type: type  # float, bool, str, int, or tuple for whole numbers
+    value_type: type  # float, bool, str, int, or tuple of integers
     pdmodel_name: str  # attribute in a .pdmodel
     pir_source: (
         str | int | None
     )  # attribute in a .json, or position of the operand; None for neither
-    slots: tuple[str, ...] = ()  # in a .pdmodel, operands that take its place where they are given
-    default: Any = None  # of a .pdmodel that does not write it
+    slots: tuple[str, ...] = ()  # in a .pdmodel, operands that override it
+    default: Any = None  # where a .pdmodel does not write it
 
 
 class OperatorSpec(NamedTuple):
-    """How Paddle writes an operator; attributes that are not named are ignored."""
+    """How Paddle writes an operator; other attributes are ignored."""
 
     kind: str
-    names: tuple[str, ...]  # in both forms; without the _ of those that work in place
+    names: tuple[str, ...]  # in both formats; without the _ of in-place operators
     inputs: tuple[Operand, ...] = (Operand("X", 0),)
-    output: str = "Out"  # in a .json it is the first
+    output: str = "Out"  # in a .json the first one
     weights: Mapping[str, Operand] = {}  # by role
     settings: Mapping[str, Setting] = {}
 
@@ -163,7 +163,7 @@ def find_spec(name: str) -> OperatorSpec | None:
 
 
 def check_setting(name: str, setting: Setting, value: Any) -> Any:
-    """A setting's value in its form; None stays None. Raises GraphError for another form."""
+    """A setting's value in its type; None stays None. Raises GraphError for another type."""
     if value is None:
         return None
     fits = isinstance(value, setting.value_type)
@@ -187,10 +187,10 @@ def make_node(
     weights: Mapping[str, str],
     values: Mapping[str, Any],
 ) -> Node:
-    """The operator as a node; `found` are its settings, None for those that are computed."""
+    """The operator as a node; `values` are its settings, None for those computed at run time."""
     if len(inputs) < len(spec.inputs) or not outputs:
         made = outputs[0] if outputs else "nothing"
-        raise GraphError(f"an operator {spec.names[0]} takes too little to make {made}")
+        raise GraphError(f"an operator {spec.names[0]} has too few inputs to make {made}")
     known = {name: value for name, value in values.items() if value is not None}
     match spec.kind:
         case "conv":
@@ -202,7 +202,7 @@ def make_node(
             one = known.get("adaptive") and known.get("size") == (1, 1)
             kind = _pool_kind(known.get("pooling", "max"), bool(known.get("whole") or one))
             return Node(kind, inputs, outputs)
-        case "scale":  # an export puts one that does nothing before each of its outputs
+        case "scale":  # an export has an identity before each output
             nothing = (known.get("factor"), known.get("bias", 0)) == (1, 0)
             return Node("identity" if nothing else "scale", inputs, outputs)
         case "split":
@@ -230,5 +230,5 @@ def _padding_tlbr(padding: tuple[int, ...], algorithm: str) -> tuple[int, ...] |
 
 
 def _pool_kind(pooling: str, whole: bool) -> str:
-    """`whole`: one value for each channel."""
+    """The kind of a pooling; whole: over the whole map, one value per channel."""
     return f"{pooling}_pool" if whole == (pooling == "avg") else f"other_{pooling}_pool"

@@ -1,9 +1,9 @@
 """Reads a `.pdiparams`: the weights of a program one after another, without their names.
 
 Paddle writes them in the order of their names (paddle/static/io.py, pir_io.py: `sorted`), each as
-a version, its levels of detail, another version, a TensorDesc and the numbers
-(paddle/phi/core/framework/dense_tensor_serialize.cc). All that the file claims is checked against
-what it has before anything is made of it.
+a version, its levels of detail, another version, a TensorDesc and the values
+(paddle/phi/core/framework/dense_tensor_serialize.cc). Sizes that the file claims are checked
+against its content before memory is allocated.
 """
 
 import mmap
@@ -21,8 +21,8 @@ from picodet.graphs.program import MAX_DIMENSIONS
 from picodet.graphs.program_proto import parse
 
 MAX_LOD_LEVELS = 8  # of detail; weights have none
-MAX_DESCRIPTION = 1000  # bytes; a TensorDesc of four sides has some 12
-# TensorDesc.data_type; NumPy has no bfloat16, picodet.formats.precision knows it as uint16
+MAX_DESCRIPTION = 1000  # bytes; a TensorDesc of four dimensions has about 12
+# TensorDesc.data_type; bfloat16, which NumPy lacks, is uint16 (picodet.formats.precision)
 DTYPES = {
     **{2: "int32", 3: "int64", 4: "float16", 5: "float32", 6: "float64"},
     22: "bfloat16",
@@ -34,7 +34,7 @@ NUMPY_DTYPES["bfloat16"] = np.dtype("<u2")
 
 
 class DeclaredWeight(NamedTuple):
-    """A weight as the program announces it; -1 for a side that it leaves open."""
+    """A weight as the program declares it; -1 for an unknown dimension."""
 
     name: str
     dtype: str
@@ -42,13 +42,13 @@ class DeclaredWeight(NamedTuple):
 
 
 def read(path: Path, declared: Iterable[DeclaredWeight]) -> dict[str, np.ndarray]:
-    """The weights of a program by their names, read-only; bfloat16 as uint16.
+    """The weights of a program by name, read-only; bfloat16 as uint16.
 
-    Raises CheckpointError where the file is damaged, or is another program's.
+    Raises CheckpointError where the file is damaged, or of another program.
     """
     try:
         with regular_file(path).open("rb") as file:
-            if path.stat().st_size == 0:  # which mmap does not take
+            if path.stat().st_size == 0:  # which mmap refuses
                 return _tensors(b"", declared)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                 return _tensors(mapped, declared)
@@ -67,7 +67,7 @@ def _tensors(data: Any, declared: Iterable[DeclaredWeight]) -> dict[str, np.ndar
     expected = sorted(declared)
     for i, weight in enumerate(expected):
         if weight.name in tensors:
-            raise ValueError(f"the program has two weights of the name {weight.name}")
+            raise ValueError(f"the program has two weights named {weight.name}")
         where = f"weight {i + 1} of {len(expected)}, {weight.name}"
         try:
             dtype, array = reader.tensor()
@@ -75,14 +75,14 @@ def _tensors(data: Any, declared: Iterable[DeclaredWeight]) -> dict[str, np.ndar
             raise ValueError(f"{where}: {error}") from error
         if dtype != weight.dtype or not _fits(array.shape, weight.shape):
             raise ValueError(
-                f"{where}, is {dtype} {list(array.shape)} here, and {weight.dtype} "
-                f"{list(weight.shape)} in the program: weights of another one"
+                f"{where}, is {dtype} {list(array.shape)}; expected {weight.dtype} "
+                f"{list(weight.shape)}: weights of another program"
             )
         tensors[weight.name] = array
     if trailing := len(data) - reader.position:
         raise ValueError(
-            f"{trailing:,} bytes behind the last of the program's {len(tensors):,} weights: those "
-            "of another one"
+            f"{trailing:,} bytes after the last of the program's {len(tensors):,} weights: weights "
+            "of another program"
         )
     return tensors
 
@@ -94,30 +94,30 @@ def _fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
 
 
 class _TensorReader:
-    """Takes no more than is there."""
+    """Reads tensors one after another; raises ValueError at the end of the data."""
 
     def __init__(self, data: Any) -> None:
         self.data = data
         self.position = 0
 
     def tensor(self) -> tuple[str, np.ndarray]:
-        """The next one, and its dtype in Paddle's words."""
+        """The next tensor, and Paddle's name of its dtype."""
         self._version()
         levels = self._number("<Q")
         if levels > MAX_LOD_LEVELS:
-            raise ValueError(f"{levels:,} levels of detail, where a weight has none")
+            raise ValueError(f"{levels:,} levels of detail; expected none")
         for _ in range(levels):
             self._skip(self._number("<Q"))
         self._version()
         size = self._number("<i")
         if not 0 < size <= MAX_DESCRIPTION:
-            raise ValueError(f"a description of {size:,} bytes, where one has a few")
+            raise ValueError(f"a description of {size:,} bytes; expected a few")
         description = parse("TensorDesc", self._take(size))
         dtype, dims = DTYPES.get(description.data_type), tuple(description.dims)
         if dtype is None:
             raise ValueError(
-                f"numbers of Paddle's type {description.data_type}; {', '.join(DTYPES.values())} "
-                "are expected, and no quantised model"
+                f"values of Paddle's type {description.data_type}; expected "
+                f"{', '.join(DTYPES.values())}, not a quantized model"
             )
         if len(dims) > MAX_DIMENSIONS or min(dims, default=1) < 1:
             raise ValueError(f"the shape {list(dims)}")

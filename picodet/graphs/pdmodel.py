@@ -1,6 +1,6 @@
 """Reads a `.pdmodel`, the program of an inference folder as Paddle 2 writes it, without Paddle.
 
-Tensors have the names that the file gives them, and Paddle by them.
+Tensors keep the file's names, by which Paddle can return them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,16 +24,15 @@ from picodet.graphs.program import (
 from picodet.graphs.program_proto import ATTRIBUTE_VALUES, CLASSES, DENSE_TENSOR, parse, text
 from picodet.graphs.protobuf_parts import check_parts
 
-MAX_FIELDS = 400_000  # of protobuf's; that model's has 90,000
-MAX_BYTES = 8_000_000  # the official pedestrian model's has 3 million: where Python made it
-FEED_COLUMN = Setting(int, "col", None, default=0)  # which of the inputs, or outputs
+MAX_FIELDS = 400_000  # of the protobuf message; the pedestrian model's has 90,000
+MAX_BYTES = 8_000_000  # the official pedestrian model's has 3 million, mostly Python call stacks
+FEED_COLUMN = Setting(int, "col", None, default=0)  # index of the input or output
 
 
 def read(path: Path, weights: Path) -> Program:
-    """The program in `path` with the weights beside it, its graph spelled as graph.py does.
+    """The program in `path` with the weights beside it, its graph in canonical operators.
 
-    Raises CheckpointError for files that are damaged or something else, GraphError for a program
-    that is no network.
+    Raises CheckpointError for damaged or unexpected files, GraphError for an invalid network.
     """
     try:
         block = _block(read_bytes(path, MAX_BYTES))
@@ -51,14 +50,14 @@ def read(path: Path, weights: Path) -> Program:
         raise GraphError(f"{path}: {error}") from error
     except ValueError as error:
         raise CheckpointError(
-            f"{path}: not a readable .pdmodel: {error}. Expected is what ppdet's export_model.py "
-            "writes with Paddle 2"
+            f"{path}: not a readable .pdmodel: {error}. Expected the output of ppdet's "
+            "export_model.py with Paddle 2"
         ) from error
     return Program(graph, shapes)
 
 
 def _block(content: bytes) -> Any:
-    """The first one, which is all that a network without conditions has."""
+    """The first block, which is the only one of a network without conditions."""
     check_parts(content, CLASSES["ProgramDesc"].DESCRIPTOR, MAX_FIELDS)
     program = parse("ProgramDesc", content)
     if len(program.blocks) == 0:
@@ -75,7 +74,7 @@ def _block(content: bytes) -> Any:
                 len(slot.arguments) for slot_list in (op.inputs, op.outputs) for slot in slot_list
             )
         if parts > MAX_PARTS:
-            raise ValueError(f"its operators have more than {MAX_PARTS:,} inputs and settings")
+            raise ValueError(f"its operators have more than {MAX_PARTS:,} inputs and attributes")
     return block
 
 
@@ -101,16 +100,16 @@ def _dims(name: str, tensor: Any) -> tuple[int, ...]:
 
 
 def _feeds_or_fetches(block: Any, kind: str) -> tuple[str, ...]:
-    """What is fed or fetched, in the order that is written with it."""
+    """Names of the feed or fetch operators' tensors, in the order of their `col`."""
     found = []
     for op in block.ops:
         if text(op.type) == kind:
             names = _flatten(_arguments(op.outputs if kind == "feed" else op.inputs))
             if len(names) != 1:
-                raise GraphError(f"a {kind} of {len(names)} tensors; one is expected")
+                raise GraphError(f"a {kind} of {len(names)} tensors; expected one")
             found.append((_attribute(op, FEED_COLUMN), *names))
     if not found or len({name for _, name in found}) < len(found):
-        raise GraphError(f"it has {len(found)} operators {kind}: none, or two of one tensor")
+        raise GraphError(f"it has {len(found)} operators {kind}: none, or two for the same tensor")
     return tuple(name for _, name in sorted(found, key=lambda pair: pair[0]))
 
 
@@ -126,7 +125,7 @@ def _nodes(
         node = _node(op, kind, input_slots, output_slots)
         for name in (*node.inputs, *node.weights.values()):
             if name not in available:
-                raise GraphError(f"{kind} takes {name}, which nothing before it makes")
+                raise GraphError(f"{kind} takes {name}, which no operator before it makes")
         check_node(node, inputs, constants)
         available.update(*output_slots.values())
         yield node
@@ -160,7 +159,7 @@ def _node(
 
 
 def _arguments(slots: Any) -> dict[str, tuple[str, ...]]:
-    """Names by slot, in the order of the slots' names, which is Paddle's."""
+    """Names by slot, sorted by the slots' names, as in Paddle."""
     found = {text(slot.parameter): tuple(map(text, slot.arguments)) for slot in slots}
     return dict(sorted(found.items()))
 

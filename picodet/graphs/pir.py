@@ -1,7 +1,7 @@
 """Reads a `.json`, the program of an inference folder as Paddle 3 writes it, without Paddle.
 
-Its values have numbers and no names; they get names here, and `places` states where each is made,
-so that Paddle can be asked for it.
+Its values have numbers instead of names; they get names here, and `results` states the operator
+that makes each, by which Paddle can return it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from picodet.graphs.program import (
     read_bytes,
 )
 
-MAX_FILLED_VALUES = 1_000_000  # numbers in all constants of one value; S-416 with its NMS has 122
+MAX_FILLED_VALUES = 1_000_000  # values in all filled constants; S-416 with its NMS has 122
 INPUTS, FETCH = ("pd_op.data", "pd_op.feed"), "pd_op.fetch"
 CONSTANTS = ("pd_op.full", "pd_op.full_int_array")
 COMBINE, SPLIT = "builtin.combine", "builtin.split"
@@ -41,9 +41,9 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class PirProgram(Program):
-    """A program whose operators are known by their names in PIR, in order.
+    """A program with the names of its operators in PIR, in order.
 
-    `results` gives the operator that makes a tensor, and which of its results it is.
+    `results` gives the operator that makes a tensor, and the index of the result.
     """
 
     operators: tuple[str, ...]
@@ -51,10 +51,9 @@ class PirProgram(Program):
 
 
 def read(path: Path, weights: Path) -> PirProgram:
-    """The program in `path` with the weights beside it, its graph spelled as graph.py does.
+    """The program in `path` with the weights beside it, its graph in canonical operators.
 
-    Raises CheckpointError for files that are damaged or something else, GraphError for a program
-    that is no network.
+    Raises CheckpointError for damaged or unexpected files, GraphError for an invalid network.
     """
     try:
         operators = pir_json.parse(read_bytes(path, pir_json.MAX_BYTES))
@@ -64,8 +63,8 @@ def read(path: Path, weights: Path) -> PirProgram:
         raise GraphError(f"{path}: {error}") from error
     except ValueError as error:
         raise CheckpointError(
-            f"{path}: not a readable program of Paddle 3: {error}. Expected is what ppdet's "
-            "export_model.py writes"
+            f"{path}: not a readable program of Paddle 3: {error}. Expected the output of "
+            "ppdet's export_model.py"
         ) from error
     return PirProgram(graph, shapes, tuple(op.name for op in operators), reader.results)
 
@@ -84,7 +83,7 @@ def _weights(operators: Sequence[PirOperator]) -> list[DeclaredWeight]:
 
 
 class _GraphReader:
-    """Gives names to values, and lists become what is in them."""
+    """Gives names to values, and replaces lists by their elements."""
 
     def __init__(self, operators: Sequence[PirOperator], constants: dict[str, np.ndarray]) -> None:
         self.nodes: list[Node] = []
@@ -92,10 +91,10 @@ class _GraphReader:
         self.inputs: dict[str, tuple[int, ...]] = {}
         self.outputs: list[str] = []
         self.results: dict[str, tuple[int, int]] = {}
-        self._names: dict[int, tuple[str, ...]] = {0: ()}  # by the number of a value
+        self._names: dict[int, tuple[str, ...]] = {0: ()}  # number of a value -> names
         self._counts: dict[str, int] = {}
         self._num_filled = self._num_operands = 0
-        self._split_lists = {  # what a list is taken apart into, and where
+        self._split_lists = {  # a list -> where it is split, and into what
             op.operands[0]: (i, op.results)
             for i, op in enumerate(operators)
             if op.name == SPLIT and op.operands
@@ -127,13 +126,13 @@ class _GraphReader:
             self.constants[name] = self._constant(op, kind)
         elif op.name == COMBINE:
             if not all(len(names) == 1 for names in operands):
-                raise GraphError("a list of something else than tensors")
+                raise GraphError("a list of something other than tensors")
             self._bind(_single_result(op).number, tuple(chain(*operands)))
         elif op.name == FETCH:
             if [len(names) for names in operands] != [1]:
                 raise GraphError("its fetch is not of one tensor")
             self.outputs += operands[0]
-        elif op.name != SPLIT:  # whose results were named with the operator that made the list
+        elif op.name != SPLIT:  # its results were named with the list
             node = self._node(i, op, kind, operands)
             check_node(node, self.inputs, self.constants)
             self.nodes.append(node)
@@ -168,7 +167,7 @@ class _GraphReader:
     def _setting(
         self, op: PirOperator, setting: Setting, operands: Mapping[int, tuple[str, ...]]
     ) -> Any:
-        """None where it is computed, or not written."""
+        """The value of a setting; None where it is computed or missing."""
         if isinstance(setting.pir_source, str):
             return check_setting(setting.pir_source, setting, op.attributes.get(setting.pir_source))
         names = () if setting.pir_source is None else operands.get(setting.pir_source, ())
@@ -184,7 +183,7 @@ class _GraphReader:
         if kind == "full_int_array":
             numbers = value if isinstance(value, tuple) else ()
             if not numbers or not all(type(n) is int and abs(n) < 2**63 for n in numbers):
-                raise GraphError(f"full_int_array of {value!r:.40}, where whole numbers belong")
+                raise GraphError(f"full_int_array of {value!r:.40}; expected integers")
             return np.array(numbers, np.int64)
         shape = op.attributes.get("shape")
         if not isinstance(shape, tuple) or not all(type(side) is int for side in shape):
@@ -194,17 +193,17 @@ class _GraphReader:
         self._num_filled += prod(shape)
         if self._num_filled > MAX_FILLED_VALUES:
             raise GraphError(
-                f"full of the shape {list(shape)}: more than {MAX_FILLED_VALUES:,} numbers in all "
-                "constants of one value"
+                f"full of the shape {list(shape)}: more than {MAX_FILLED_VALUES:,} values in all "
+                "constants filled with one value"
             )
         if not isinstance(value, int | float):
-            raise GraphError(f"full of {value!r:.40}, where a number belongs")
+            raise GraphError(f"full of {value!r:.40}; expected a number")
         return np.full(shape, value)
 
     def _operand_names(self, number: int) -> tuple[str, ...]:
-        """Names of what an operand holds; of none where an optional one is not given."""
+        """The tensor names of an operand; none for a missing optional one."""
         if number not in self._names:
-            raise GraphError(f"value {number} is taken, and no operator before makes it")
+            raise GraphError(f"value {number} is used before an operator makes it")
         names = self._names[number]
         self._num_operands += len(names)
         if self._num_operands > MAX_PARTS:
@@ -226,7 +225,7 @@ class _GraphReader:
 
     def _bind_name(self, value: PirValue, name: str, result: tuple[int, int]) -> None:
         if name in self.results:
-            raise GraphError(f"it has two tensors of the name {name}")
+            raise GraphError(f"it has two tensors named {name}")
         self._bind(value.number, (name,))
         self.results[name] = result
 
@@ -236,16 +235,16 @@ class _GraphReader:
         self._names[number] = names
 
     def _new_name(self, op: PirOperator, kind: str) -> str:
-        """Where ppdet made the operator, what it is, and which of its kind."""
-        kind = kind.rstrip("_")  # of an operator that works in place
+        """A name from the layer's path in ppdet, the operator's kind and a count."""
+        kind = kind.rstrip("_")  # of an in-place operator
         count = self._counts[kind] = self._counts.get(kind, -1) + 1
         scope = op.attributes.get("struct_name", "/")
         if not isinstance(scope, str) or len(scope) > MAX_NAME:
-            raise GraphError(f"the struct_name of {kind} is no name")
+            raise GraphError(f"the struct_name of {kind} is not a name")
         return f"{scope}{kind}_{count}"
 
 
 def _single_result(op: PirOperator) -> PirValue:
     if len(op.results) != 1 or op.results[0].number == 0:
-        raise GraphError(f"{op.name} makes {len(op.results)} values where one is expected")
+        raise GraphError(f"{op.name} makes {len(op.results)} values; expected one")
     return op.results[0]

@@ -1,8 +1,8 @@
-"""Reads a `.json` in which Paddle 3 writes a program: its intermediate representation PIR.
+"""Reads the `.json` of a Paddle 3 program: its intermediate representation, PIR.
 
-Facts of paddle/fluid/pir/serialize_deserialize. An operator is a dictionary: `#` its name behind
-the number of its dialect, `A` its attributes, `I` what it takes and `O` what it makes, values by
-numbers; `p` is a weight. What is of no interest to a graph is not looked at.
+Source: paddle/fluid/pir/serialize_deserialize. An operator is a dictionary: `#` its name after the
+number of its dialect, `A` its attributes, `I` its inputs and `O` its outputs, values by numbers;
+`p` is a weight. What a graph does not need is not read.
 """
 
 import json
@@ -16,19 +16,19 @@ MAX_BYTES = 5_000_000  # S-416 with its NMS has 0.6 million
 PARAMETER = "builtin.parameter"
 PARAMETER_NAME = "parameter_name"
 DIALECTS = {"0": "builtin", "1": "pd_op"}
-NON_FINITE = {"NaN": nan, "INF": inf, "-INF": -inf}  # numbers that JSON has not
+NON_FINITE = {"NaN": nan, "INF": inf, "-INF": -inf}  # as Paddle writes them in JSON
 
 
 class PirValue(NamedTuple):
-    """A value that an operator makes; number 0 stands for none."""
+    """A value that an operator makes; number 0 means none."""
 
     number: int
-    dtype: str = ""  # t_f32; nothing of a list
+    dtype: str = ""  # t_f32; empty for a list
     shape: tuple[int, ...] = ()
 
 
 class PirOperator(NamedTuple):
-    """One operator as the file has it."""
+    """One operator as in the file."""
 
     name: str  # pd_op.conv2d
     attributes: dict[str, Any]
@@ -37,7 +37,7 @@ class PirOperator(NamedTuple):
 
 
 def parse(content: bytes) -> list[PirOperator]:
-    """The operators of a program. Raises ValueError for something else."""
+    """The operators of a program. Raises ValueError where it is not one."""
     try:
         data = json.loads(
             content,
@@ -56,7 +56,7 @@ def parse(content: bytes) -> list[PirOperator]:
         }:
             pass
         case _:
-            raise ValueError("it is no program in PIR of one block")
+            raise ValueError("not a program in PIR of one block")
     if len(operators) > MAX_OPERATORS:
         raise ValueError(f"{len(operators):,} operators, too many")
     found, parts = [], 0
@@ -65,7 +65,7 @@ def parse(content: bytes) -> list[PirOperator]:
             found.append(_operator(operator))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             text = f"{type(error).__name__} {error}"
-            raise ValueError(f"operator {i} cannot be understood: {text}") from error
+            raise ValueError(f"operator {i} is invalid: {text}") from error
         parts += len(found[-1].operands) + len(found[-1].results)
         if parts > MAX_PARTS:
             raise ValueError(f"its operators take and make more than {MAX_PARTS:,} values")
@@ -93,7 +93,7 @@ def _operator(data: Any) -> PirOperator:
 
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
-        raise ValueError(f"a name of 1 to {MAX_NAME:,} characters is expected")
+        raise ValueError(f"expected a name of 1 to {MAX_NAME:,} characters")
     return name
 
 
@@ -111,13 +111,13 @@ def _value(data: Any) -> PirValue:
             return PirValue(0)
         case {"#": str(), "D": [{"#": str(dtype)}, list(dims), *_]}:
             if len(dims) > MAX_DIMENSIONS or not all(type(dim) is int for dim in dims):
-                raise ValueError(f"a tensor of {len(dims):,} sides that are no shape")
+                raise ValueError(f"a tensor with an invalid shape of {len(dims):,} dimensions")
             return PirValue(number, dtype.rpartition(".")[2], tuple(dims))
     return PirValue(number)
 
 
 def _attribute_value(attribute: Any) -> Any:
-    """Numbers and text as they are, arrays of them as tuples; None for anything else."""
+    """Numbers and text unchanged, arrays of them as tuples; None for anything else."""
     match attribute:
         case {"VD": str(word)}:
             return NON_FINITE[word]
@@ -135,4 +135,4 @@ def _parse_int(digits: str) -> int:
 
 
 def _reject_constant(word: str) -> float:
-    raise ValueError(f"{word}, which is no JSON")
+    raise ValueError(f"{word}, which is not JSON")

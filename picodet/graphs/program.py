@@ -1,4 +1,4 @@
-"""What both kinds of program file have in common: how much is read, and what comes of it."""
+"""What both readers of programs share: size limits, checks, and the result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from picodet.errors import CheckpointError, GraphError
 from picodet.files import regular_file
 from picodet.graphs.graph import Graph, Node
 
-# S-416 with its NMS has 1,461 operators; those of the pedestrian model take, make and are set by
-# 14,467 things
+# S-416 with its NMS has 1,461 operators; those of the pedestrian model have 14,467 inputs, outputs
+# and attributes
 MAX_OPERATORS = 6_000
 MAX_PARTS = 200_000
 MAX_DIMENSIONS = 16
-MAX_NAME = 1000  # characters; of some, longer ones are made
+MAX_NAME = 1000  # characters; longer names are derived from some
 
 
 @dataclass(frozen=True)
 class Program:
-    """A program and its weights, as they stand in their files.
+    """A program with its weights.
 
-    `shapes` are those of the graph's inputs; None for a side that is not fixed.
+    `shapes` are those of the graph's inputs; None for a dynamic dimension.
     """
 
     graph: Graph
@@ -31,7 +31,7 @@ class Program:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """A whole file. Raises CheckpointError for one that cannot be read, or is too large."""
+    """The content of a file. Raises CheckpointError where it cannot be read, or is too large."""
     try:
         with regular_file(path).open("rb") as file:
             content = file.read(min(path.stat().st_size, limit) + 1)
@@ -39,8 +39,8 @@ def read_bytes(path: Path, limit: int) -> bytes:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     if len(content) > limit:
         raise CheckpointError(
-            f"{path}: a program of more than {limit:,} bytes, and no PicoDet's has half of "
-            "that; expected is what ppdet's export_model.py writes"
+            f"{path}: a program of more than {limit:,} bytes, over twice the largest PicoDet's; "
+            "expected the output of ppdet's export_model.py"
         )
     return content
 
@@ -48,7 +48,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
 def check_node(
     node: Node, inputs: Mapping[str, object], constants: Mapping[str, np.ndarray]
 ) -> None:
-    """Raise GraphError for what is no part of a network that only takes images."""
+    """Raise GraphError for a node that overwrites an input or constant, or has an invalid one."""
     for name in node.outputs:
         if name in inputs or name in constants:
             raise GraphError(f"{node.kind} writes {name}, an input or a weight of the program")
@@ -63,7 +63,7 @@ def check_node(
 
 
 def _can_reshape(size: int, shape: tuple[int, ...]) -> bool:
-    """Whether so many values can have a shape; -1 for one side that follows from the others."""
+    """Whether `size` values can have a shape; one dimension may be -1, which is inferred."""
     dims = [dim for dim in shape if dim != -1]
     if min(dims, default=1) < 1 or len(shape) - len(dims) > 1:
         return False
@@ -73,6 +73,6 @@ def _can_reshape(size: int, shape: tuple[int, ...]) -> bool:
 def input_shapes(
     shapes: Mapping[str, tuple[int, ...]],
 ) -> dict[str, tuple[int | None, ...]]:
-    """The image first: what has four dimensions. Sides below 0 are not fixed."""
+    """The inputs with the image, which has four dimensions, first; None for a dimension below 0."""
     names = sorted(shapes, key=lambda name: len(shapes[name]) != 4)
     return {name: tuple(None if dim < 0 else dim for dim in shapes[name]) for name in names}

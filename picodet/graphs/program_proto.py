@@ -1,8 +1,8 @@
-"""Paddle's protobuf messages: the fields that a graph is read from, and no others.
+"""Paddle's protobuf messages, with only the fields that a graph is read from.
 
-Facts of paddle/fluid/framework/framework.proto. Kinds of numbers are plain integers here, so that
-one that Paddle adds is seen and not dropped. Text is bytes: protobuf decodes what it can and hands
-the rest out as bytes without a word, `text` does not.
+Source: paddle/fluid/framework/framework.proto. Enums are plain integers here, so that values added
+by later versions of Paddle are not dropped. Text is bytes: protobuf would return invalid UTF-8 as
+bytes without an error; `text` raises one.
 """
 
 from typing import Any, NamedTuple
@@ -61,16 +61,16 @@ MESSAGES = {
         Field(19, "float64", "double"),
     ),
 }
-# in which field the value of an attribute of this type stands; of other types none is asked for
+# type of an attribute -> the field of its value; other types are not read
 ATTRIBUTE_VALUES = {
     **{0: "i", 1: "f", 2: "s", 3: "ints"},
     **{6: "b", 9: "l", 11: "longs", 15: "float64"},
 }
-DENSE_TENSOR = 7  # VarType.type of what holds numbers
+DENSE_TENSOR = 7  # VarType.type of tensors
 
 
 def _classes() -> dict[str, Any]:
-    """In a pool of their own: Paddle's process has messages of the same fields under its names."""
+    """The message classes, in a pool of their own, apart from those in Paddle's process."""
     file = descriptor_pb2.FileDescriptorProto(
         name="picodet/paddle.proto", package=_PACKAGE, syntax="proto2"
     )
@@ -98,7 +98,7 @@ CLASSES = _classes()
 
 
 def parse(message: str, data: bytes) -> Any:
-    """The message in `data`. Raises ValueError where there is none."""
+    """Parse `data` as a message. Raises ValueError where it is not one."""
     parsed = CLASSES[message]()
     try:
         parsed.ParseFromString(data)
@@ -108,8 +108,8 @@ def parse(message: str, data: bytes) -> Any:
 
 
 def text(value: bytes) -> str:
-    """Raises ValueError for bytes that are no UTF-8."""
+    """Decode UTF-8. Raises ValueError for other bytes."""
     try:
         return value.decode()
     except UnicodeDecodeError as error:
-        raise ValueError(f"a name that is no text: {value[:40]!r}") from error
+        raise ValueError(f"a name that is not UTF-8: {value[:40]!r}") from error

@@ -1,8 +1,8 @@
-"""How many parts a protobuf message has, counted before protobuf makes anything of it.
+"""Counts the fields of a protobuf message before protobuf parses it.
 
-Two bytes of a file, an empty message in a list of them, take a hundred and more in memory: a limit
-to the parts is one to the memory. Facts of protobuf's encoding: a field is its number and its form,
-and then a varint (0), eight bytes (1), a length and as many bytes (2) or four bytes (5).
+Two bytes of a file, an empty message in a list, take over a hundred bytes of memory: limiting the
+fields limits the memory. Protobuf's encoding: a field is its number and wire type, and then a
+varint (0), eight bytes (1), a length and as many bytes (2) or four bytes (5).
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ FIXED = {1: 8, 5: 4}
 
 
 def check_parts(data: bytes, descriptor: Any, limit: int) -> None:
-    """Raise ValueError for a message of more fields than `limit`, in all, or that is damaged.
+    """Raise ValueError for a damaged message, or one of more fields in all than `limit`.
 
-    `descriptor` is protobuf's. The fields of a message in it are counted too.
+    `descriptor` is protobuf's of the message. The fields of nested messages count too.
     """
     count = 0
     pending = [(0, len(data), _messages(descriptor))]
@@ -25,9 +25,9 @@ def check_parts(data: bytes, descriptor: Any, limit: int) -> None:
         while position < end:
             count += 1
             if count > limit:
-                raise ValueError(f"it has more than {limit:,} parts")
+                raise ValueError(f"it has more than {limit:,} fields")
             key = data[position]
-            if key < 128:  # most have one byte
+            if key < 128:  # most keys have one byte
                 position += 1
             else:
                 key, position = _varint(data, position)
@@ -42,19 +42,19 @@ def check_parts(data: bytes, descriptor: Any, limit: int) -> None:
             elif form in FIXED:
                 position += FIXED[form]
             else:
-                raise ValueError(f"a field of the form {form} at byte {position:,}")
+                raise ValueError(f"a field of the unknown wire type {form} at byte {position:,}")
         if position > end:
             raise ValueError(f"{position - end:,} bytes are missing at byte {end:,}")
 
 
 @cache
 def _messages(descriptor: Any) -> Mapping[int, Any]:
-    """The messages in a message, by the numbers of their fields."""
+    """The types of nested messages, by field number."""
     return {f.number: f.message_type for f in descriptor.fields if f.message_type}
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """A number, and where it ends."""
+    """The number at `position`, and the position after it."""
     if position < len(data) and data[position] < 128:
         return data[position], position + 1
     number = 0
@@ -62,4 +62,4 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
         number |= (byte & 127) << 7 * i
         if byte < 128:
             return number, position + i + 1
-    raise ValueError(f"a number without an end at byte {position:,}")
+    raise ValueError(f"an unterminated number at byte {position:,}")

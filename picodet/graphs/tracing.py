@@ -1,4 +1,4 @@
-"""Our model as a graph of the same operators as a static reference, and its calls of layers."""
+"""Traces picodet's model: its operators, in the kinds of graph.py, and its calls of layers."""
 
 import operator
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ MODULE_KINDS = {
     nn.ReLU6: "relu6",
     HardSigmoid: "hardsigmoid",
     nn.MaxPool2d: "max_pool",
-    nn.AdaptiveAvgPool2d: "avg_pool",  # of a whole channel
+    nn.AdaptiveAvgPool2d: "avg_pool",  # global
     nn.AvgPool2d: "other_avg_pool",
     nn.Upsample: "upsample",
 }
@@ -40,7 +40,7 @@ FUNCTION_KINDS: dict[Any, str] = {
     torch.cat: "concat",
     operator.mul: "mul",
     operator.add: "add",
-    "chunk": "split",  # methods of tensors
+    "chunk": "split",  # tensor methods
     "split": "split",
 }
 WEIGHT_ROLES = ("weight", "bias", "running_mean", "running_var")
@@ -48,19 +48,19 @@ WEIGHT_ROLES = ("weight", "bias", "running_mean", "running_var")
 
 @dataclass(frozen=True)
 class TracedCall:
-    """One call of one layer, leaf or block, and which operators' outputs go in and come out."""
+    """One call of one layer, leaf or block, with its inputs and outputs."""
 
     path: str
-    number: int  # of the calls of this layer, from 0
+    number: int  # index among the calls of this layer
     type: str
     inputs: tuple[Source, ...]
     outputs: tuple[Source, ...]
-    operators: range  # numbers of those that run while it is open
+    operators: range  # indices of those that run during the call
 
 
 @dataclass(frozen=True)
 class TracedModel:
-    """A model, traced. Operators' `outputs` are empty; weights go by our names."""
+    """A traced model. Operators' `outputs` are empty; weights have picodet's names."""
 
     operators: tuple[Operator, ...]
     calls: tuple[TracedCall, ...]  # in the order in which they return
@@ -68,14 +68,14 @@ class TracedModel:
 
 
 def trace(config: ModelConfig) -> TracedModel:
-    """Trace the model as it is in this package; what a user made of his does not matter here."""
+    """Trace the model that this package builds from a config, without weights."""
     with torch.device("meta"):  # takes no memory, whatever sizes a file claims
         model = PicoDet(config)
     tracer = _Tracer()
     graph = tracer.trace(model)
     sources: dict[fx.Node, Source] = {}
     operators: list[Operator] = []
-    before = [0]  # how many operators come before each node, and before the end
+    before = [0]  # number of operators before each node, and in all
     for node in graph.nodes:
         if node.op == "placeholder":
             sources[node] = Source(-1)
@@ -101,7 +101,7 @@ def trace(config: ModelConfig) -> TracedModel:
 
 
 class _Tracer(fx.Tracer):
-    """Goes into blocks, not into leaves, and notes every call of both when it returns."""
+    """Traces into blocks, not into leaves, and records every call of both when it returns."""
 
     def __init__(self) -> None:
         super().__init__(autowrap_functions=(channel_shuffle, hard_sigmoid))
@@ -126,7 +126,7 @@ class _Tracer(fx.Tracer):
 
 
 def _kind(model: nn.Module, node: fx.Node) -> str | None:
-    """None for what is no operator: the output, and the tuple that it is wrapped into."""
+    """The kind of a node's operator; None for the output and the tuple around it."""
     if node.op == "call_module":
         return MODULE_KINDS[type(model.get_submodule(str(node.target)))]
     if node.op == "output" or isinstance(node.target, type):
@@ -148,7 +148,7 @@ def _weights(model: nn.Module, node: fx.Node) -> dict[str, str]:
 
 
 def _sources_in(value: Any, sources: Mapping[fx.Node, Source]) -> tuple[Source, ...]:
-    """The tensors in what a layer takes or returns, each once."""
+    """The tensors in a layer's inputs or outputs, each once."""
     found: dict[Source, None] = {}
 
     def search(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""The weights of a static graph, by our names, once it is known which operator is which layer."""
+"""The weights of a mapped static graph, by picodet's names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class GraphWeights:
     norms: Mapping[str, str]  # path of a folded convolution -> of its batch norm
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """The state_dict of an equivalent model; batch norms that were folded only add the bias."""
+        """The state_dict of an equivalent model; a folded batch norm becomes an added bias."""
         state_dict = dict(self.single)
         for conv, (weight, bias) in self.folded.items():
             ones = np.ones(len(bias), np.float32)
@@ -41,9 +41,9 @@ class GraphWeights:
 def read_weights(
     traced: TracedModel, node_mapping: NodeMapping, graph: Graph, project: str | None
 ) -> GraphWeights:
-    """project: what the bins' values are called in the graph, if it decodes.
+    """The graph's weights by picodet's names; project: the graph's name of the bins, if it decodes.
 
-    Raises GraphError where a constant has another shape than the weight that it is.
+    Raises GraphError where a constant has another shape than the weight.
     """
     single: dict[str, np.ndarray] = {}
     folded: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -66,7 +66,7 @@ def read_weights(
 
 
 def find_project(traced: TracedModel, operators: tuple[Operator, ...]) -> Mapping[str, str]:
-    """The bins' values: what a graph that decodes multiplies each softmax of the sides by."""
+    """picodet's name of the bins -> the graph's constant by which each softmax is multiplied."""
     found = {
         name
         for operator in operators
@@ -79,7 +79,7 @@ def find_project(traced: TracedModel, operators: tuple[Operator, ...]) -> Mappin
 
 
 def _reshape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A copy that can be written to, which torch likes better."""
+    """A writable copy in this shape: torch warns about read-only arrays."""
     if array.size != np.prod(shape, dtype=int):
         raise GraphError(f"{name}: {list(shape)} expected, found {list(array.shape)} in the graph")
     return np.array(array).reshape(shape)

@@ -1,1 +1,1 @@
-"""What runs a PicoDet, whatever file it comes in, and what is drawn of it."""
+"""Runs a PicoDet from any file, and draws its detections."""

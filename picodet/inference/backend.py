@@ -1,4 +1,4 @@
-"""The interface of what runs a PicoDet: preprocessed images -> candidates or detections."""
+"""The interface of all runtimes: preprocessed images -> candidates or detections."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,23 +11,23 @@ from picodet.config import Preprocessing, check_input_size
 from picodet.errors import CheckpointError
 from picodet.ops.postprocess import Candidates, Detections
 
-OutputFormat = Literal["heads", "boxes", "detections"]  # how far a file goes by itself
+OutputFormat = Literal["heads", "boxes", "detections"]  # what the file's own outputs are
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """The inputs, outputs, preprocessing and classes of a model."""
 
-    name: str  # for people: the file's, or the official one
+    name: str  # for display: the file's, or the official one
     output_format: OutputFormat
     input_size: tuple[int, int]  # height, width, pixels
     preprocessing: Preprocessing
     classes: tuple[str, ...] | None  # None where the file does not name them
-    num_classes: int | None  # None only for "detections" that do not name them
-    notes: tuple[str, ...] = ()  # what was assumed because the file does not say it
+    num_classes: int | None  # None only for "detections" without class names
+    notes: tuple[str, ...] = ()  # what was assumed because the file does not state it
 
     def class_name(self, label: int) -> str:
-        """The name of a class; its number if it has none."""
+        """The name of class `label`; its number if it has none."""
         return self.classes[label] if self.classes else f"class {label}"
 
 
@@ -47,23 +47,23 @@ class ModelInputs(NamedTuple):
 
 
 class Backend(Protocol):
-    """A file that was opened. Calls may come from several threads at once."""
+    """An opened model file. Thread-safe: calls may come from several threads at once."""
 
     @property
     def spec(self) -> ModelSpec: ...
 
     @property
     def runtime(self) -> str:
-        """The package that computes."""
+        """The package that runs the model, such as "onnxruntime"."""
         ...
 
     def __call__(self, inputs: ModelInputs) -> Sequence[Candidates] | Sequence[Detections]:
         """One per image: Detections where the form is "detections", otherwise Candidates.
 
-        Raises PicoDetError where what comes out is not finite.
+        Raises PicoDetError where an output is not finite.
         """
         ...
 
     def close(self) -> None:
-        """End what was started for it; nothing else may be asked of it then."""
+        """Release processes and settings; the backend must not be used afterwards."""
         ...

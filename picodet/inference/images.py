@@ -1,4 +1,4 @@
-"""Many images: find the files, detect, draw. One that cannot be used does not stop the others."""
+"""Finds image files, detects and draws. An unusable image does not stop the others."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class FailedImage:
 
 @dataclass(frozen=True)
 class ImageDetections:
-    """The detections of an image, and the copy that shows them."""
+    """The detections of an image, and the file of the copy they are drawn on."""
 
     path: Path
     detections: Detections
@@ -48,7 +48,7 @@ class ImageDetections:
 
 
 def collect_images(arguments: Sequence[str]) -> tuple[list[Path], list[FailedImage]]:
-    """The images that the arguments name, each once, in their order; and what names none."""
+    """The images of files, folders and patterns, each once, in order; and arguments without any."""
     paths: list[Path] = []
     failed: list[FailedImage] = []
     for argument in arguments:
@@ -67,15 +67,16 @@ def detect_all(
     interp: int | None = None,
     resize: ResizeKernels | None = None,
 ) -> Iterator[ImageDetections | FailedImage]:
-    """Detect in each image and draw a copy into `folder`.
+    """Detect in each image and write a copy with boxes into `folder`, which is created.
 
-    What is wrong with the model or the folder and not with an image is raised.
+    Raises PicoDetError for the model and OutputError for the folder; an unusable image is a
+    FailedImage.
     """
     try:
         check_folder(folder)
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
+        raise OutputError(f"{folder}: cannot be created: {error.strerror}") from error
     for path, output in zip(paths, copy_paths(paths, folder), strict=True):
         try:
             image = read_image(path)

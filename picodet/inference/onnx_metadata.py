@@ -1,4 +1,4 @@
-"""What an ONNX file states, in its metadata or by the shapes of its inputs and outputs."""
+"""Reads an ONNX file's spec from its metadata and the shapes of its inputs and outputs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,11 +25,11 @@ class OnnxModelSpec:
 
     spec: ModelSpec
     image_input: str  # name of the input that takes the image
-    scale_factor_input: str | None  # name of the input that takes it
-    project: np.ndarray  # [bins]: what each bin of a distribution stands for, in strides
+    scale_factor_input: str | None  # name of its input, if there is one
+    project: np.ndarray  # [bins]: value of each bin of the distributions, in strides
 
     def feed(self, inputs: ModelInputs) -> dict[str, np.ndarray]:
-        """The inputs by name."""
+        """The inputs by the file's names."""
         feed = {self.image_input: inputs.images}
         return feed | (
             {self.scale_factor_input: inputs.scale_factors} if self.scale_factor_input else {}
@@ -60,9 +60,9 @@ def read_onnx_spec(
     metadata: Mapping[str, str],
     size: tuple[int, int] | None,
 ) -> OnnxModelSpec:
-    """size: (height, width) of the input, asked for; needed where the file takes any.
+    """The spec of an ONNX file; size: requested (height, width), needed where the file takes any.
 
-    Raises CheckpointError for what is no PicoDet, or does not take the size.
+    Raises CheckpointError where it is not a PicoDet, or does not take the size.
     """
     image_inputs = [name for name, shape in inputs.items() if len(shape) == 4]
     others = set(inputs) - {*image_inputs[:1], SCALE_FACTOR}
@@ -86,7 +86,7 @@ def read_onnx_spec(
     num_classes = output_formats.count_classes(output_format, outputs)
     classes, notes = _class_names(path, config, num_classes, class_names_in_metadata(metadata))
     if config is None:
-        notes += ("mean, std and interp are ppdet's defaults: the ONNX does not say them",)
+        notes += ("mean, std and interp are ppdet's defaults: the ONNX file does not state them",)
     spec = ModelSpec(
         name=config.name if config else path.stem,
         output_format=output_format,
@@ -108,14 +108,14 @@ def _read_meta(path: Path, metadata: Mapping[str, str]) -> dict[str, object]:
     try:
         meta = json.loads(metadata[META_KEY])
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: its metadata {META_KEY} is no JSON: {error}") from error
+        raise CheckpointError(f"{path}: its metadata {META_KEY} is not JSON: {error}") from error
     if not isinstance(meta, dict):
-        raise CheckpointError(f"{path}: its metadata {META_KEY} is no dictionary")
+        raise CheckpointError(f"{path}: its metadata {META_KEY} is not a dictionary")
     return meta
 
 
 def _num_bins(output_format: output_formats.OutputFormat, outputs: Sequence[Shape]) -> int:
-    """ppdet's own exports do not say the values of the bins; they are 0, 1, 2 .."""
+    """The number of bins; ppdet's own exports do not state their values, which are 0, 1, 2 .."""
     return (outputs[NUM_LEVELS][2] or 32) // 4 if output_format == "heads" else 0
 
 
@@ -142,7 +142,7 @@ def _class_names(
         )
     if num_classes == len(COCO):
         return COCO, ("its classes are taken to be COCO's: it has 80 and does not name them",)
-    return None, ("its classes have no names: the ONNX does not say them",)
+    return None, ("its classes have no names: the ONNX file does not state them",)
 
 
 def _input_size(
@@ -157,6 +157,6 @@ def _input_size(
         raise CheckpointError(f"{path}: takes {fixed[0]}x{fixed[1]} only; export it again")
     size = requested_size or fixed or (config.input_size if config else None)
     if size is None:
-        raise CheckpointError(f"{path}: takes images of any size; name one with --input-size")
+        raise CheckpointError(f"{path}: takes images of any size; give one with --input-size")
     check_size(path, size)
     return size

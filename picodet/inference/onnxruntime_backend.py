@@ -1,4 +1,4 @@
-"""An ONNX file, run by onnxruntime on the CPU."""
+"""Runs an ONNX file in onnxruntime on the CPU."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +16,17 @@ FLOAT = "tensor(float)"
 
 
 class OnnxRuntimeBackend:
-    """threads: of each call, 0 for all cores."""
+    """Runs an ONNX file in onnxruntime; threads: per call, 0 for all cores.
+
+    Raises CheckpointError where the file cannot be loaded or is not a PicoDet.
+    """
 
     runtime = "onnxruntime"
 
     def __init__(self, path: Path, size: tuple[int, int] | None = None, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 4  # what goes wrong is raised
+        options.log_severity_level = 4  # errors are raised as exceptions
         try:
             content = regular_file(path).read_bytes()
             self.session = onnxruntime.InferenceSession(
@@ -31,7 +34,7 @@ class OnnxRuntimeBackend:
             )
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-        except Exception as error:  # onnxruntime's errors have no class of their own in common
+        except Exception as error:  # onnxruntime's errors have no common class
             raise CheckpointError(f"{path}: onnxruntime cannot load it: {error}") from error
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         for model_input in inputs:

@@ -1,4 +1,4 @@
-"""Any file that holds a PicoDet -> a network that can be asked."""
+"""Opens any file that holds a PicoDet for inference."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,41 +10,41 @@ from picodet.inference.backend import Backend
 from picodet.system.extras import import_error_message
 
 CONVERTED_NOTE = (
-    "this Python has no Paddle: the program was ported, and torch runs it; --paddle-python PYTHON "
-    "names one where Paddle runs it"
+    "this Python has no Paddle: the program was converted and runs in torch; to run it in Paddle "
+    "give --paddle-python PYTHON"
 )
 
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """Options on how a model is run."""
+    """Where and how a model is run."""
 
-    backend: str = "onnxruntime"  # of an ONNX file
-    device: str = "cpu"  # torch's, of a model in torch
+    backend: str = "onnxruntime"  # runtime of an ONNX file
+    device: str = "cpu"  # of a model in torch
     size: tuple[int, int] | None = None  # height, width of the input, where a file takes any
     # of an inference folder; None: the Python that runs this if it has Paddle, and else torch
     paddle_python: Path | None = None
-    threads: int = 0  # of each call; 0: as many as the runtime takes by itself
-    float64: bool = False  # of a model in torch: no near tie is decided by rounding
+    threads: int = 0  # per call; 0: the runtime's default
+    float64: bool = False  # of a model in torch: rounding decides no near ties
 
     @property
     def precision(self) -> str:
-        """The precision as text."""
+        """The name of the precision, float32 or float64."""
         return "float64" if self.float64 else "float32"
 
 
 def open_backend(path: Path, options: RuntimeOptions) -> Backend:
-    """An `.onnx` runs in the backend, an inference folder in Paddle, everything else in torch.
+    """Open a model: an `.onnx` in options.backend, an inference folder in Paddle, others in torch.
 
-    Raises CheckpointError where the file is none of these, and PicoDetError where what runs it is
-    missing or cannot do what is asked.
+    Raises CheckpointError where the file holds no PicoDet, and PicoDetError where the runtime is
+    missing or does not support the options. A GPU sets two flags of cuDNN for the whole process.
     """
     if path.is_file() and is_part_of_program(path):
         path = path.parent
     is_program = path.is_dir() and is_inference_folder(path)
     if options.float64 and (is_program or path.suffix == ".onnx"):
         raise PicoDetError(
-            f"{path} computes in float32; only what runs in torch can in float64: convert it first"
+            f"{path} computes in float32; float64 is supported in torch only: convert it first"
         )
     if is_program:
         return _open_paddle(path, options)
@@ -67,7 +67,7 @@ def _open_onnx(path: Path, options: RuntimeOptions) -> Backend:
         return OnnxRuntimeBackend(path, options.size, options.threads)
     except ImportError as error:
         raise PicoDetError(
-            f"{path} is to be run by {options.backend}, and {import_error_message(error)}"
+            f"{path}: cannot be run in {options.backend}: {import_error_message(error)}"
         ) from error
 
 
@@ -83,7 +83,7 @@ def _open_paddle(folder: Path, options: RuntimeOptions) -> Backend:
         try:
             return _open_torch(folder, options, (CONVERTED_NOTE,))
         except PicoDetError as error:
-            raise PicoDetError(f"{error}. So it takes Paddle: {missing}") from error
+            raise PicoDetError(f"{error}. It can run in Paddle only: {missing}") from error
     try:
         _check_on_cpu(folder, options, "Paddle")
     except PicoDetError:
@@ -95,8 +95,8 @@ def _open_paddle(folder: Path, options: RuntimeOptions) -> Backend:
 def _check_on_cpu(path: Path, options: RuntimeOptions, runtime: str) -> None:
     if options.device != "cpu":
         raise PicoDetError(
-            f"{path} is run by {runtime} on the CPU, and not on {options.device}; --device is for "
-            "what runs in torch: convert it first"
+            f"{path}: {runtime} runs on the CPU only, not on {options.device}; --device is for "
+            "models in torch: convert it first"
         )
 
 
@@ -112,7 +112,7 @@ def _open_torch(path: Path, options: RuntimeOptions, notes: tuple[str, ...] = ()
     if options.size is not None:
         model.config = replace(model.config, input_size=options.size)
     model = fold_batch_norms(model.double() if options.float64 else model)
-    if not options.float64:  # which is faster, but in double four times slower
+    if not options.float64:  # faster, but four times slower in float64
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch knows it
     model = move_to_device(model, options.device)
     return TorchBackend(model, (*notes, *opened.notes), options.threads)

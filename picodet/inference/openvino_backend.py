@@ -1,4 +1,4 @@
-"""An ONNX file, run by OpenVINO on the CPU."""
+"""Runs an ONNX file in OpenVINO on the CPU."""
 
 import sys
 import threading
@@ -19,12 +19,15 @@ from picodet.ops.postprocess import Candidates, Detections
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino  # noqa: E402
 
-# float32 throughout: on CPUs that have bfloat16 OpenVINO would take that, and be another model
+# float32 throughout: on CPUs with bfloat16 OpenVINO would use that, with other results
 PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 class OpenVinoBackend:
-    """threads: of each call, 0 for all cores."""
+    """Runs an ONNX file in OpenVINO; threads: per call, 0 for all cores.
+
+    Raises CheckpointError where the file cannot be loaded or is not a PicoDet.
+    """
 
     runtime = "openvino"
 
@@ -36,15 +39,15 @@ class OpenVinoBackend:
         try:
             model = openvino.Core().read_model(path)
             settings = PRECISION | {"INFERENCE_NUM_THREADS": threads}
-            # The thread that compiles is given another stack for signals, which goes with the model
-            # whoever drops it; Ctrl-C is a segmentation fault then (openvino 2026.4.1).
+            # The compiling thread gets another signal stack, which is freed with the model; then
+            # Ctrl-C is a segmentation fault (openvino 2026.4.1).
             with ThreadPoolExecutor(1) as pool:
                 self.compiled = pool.submit(openvino.compile_model, model, "CPU", settings).result()
         except RuntimeError as error:
             reason = str(error).strip().split("\n")[-1]
             raise CheckpointError(f"{path}: OpenVINO cannot load it: {reason}") from error
-        # The binding prepares NumPy at the first use. Two threads that do it at once wait for each
-        # other for ever, about one run in twenty (openvino 2026.4.1): so it is done here.
+        # The binding initializes NumPy at its first use. Two threads that do it at once deadlock in
+        # about one run of twenty (openvino 2026.4.1), so it is done here.
         _ = openvino.Tensor(np.zeros(1, np.float32)).data
         self.path = path
         self.onnx_spec = read_onnx_spec(
@@ -58,7 +61,7 @@ class OpenVinoBackend:
             size,
         )
         self.spec = self.onnx_spec.spec
-        self.requests = threading.local()  # one cannot be used by two threads at once
+        self.requests = threading.local()  # a request cannot be used by two threads at once
 
     def __call__(self, inputs: ModelInputs) -> Sequence[Candidates] | Sequence[Detections]:
         if not hasattr(self.requests, "infer_request"):

@@ -1,12 +1,12 @@
-"""What files say in different forms, read as one: arrays -> candidates or detections.
+"""Reads the three formats of a network's outputs: arrays -> candidates or detections.
 
-The forms (ppdet/modeling/heads/pico_head.py:344-440 makes all three):
+The formats (ppdet/modeling/heads/pico_head.py:344-440 writes all three):
 
 heads       four scores [B, h * w, C] after the sigmoid, finest level first, then four
             distributions [B, h * w, 4 * bins] before the softmax
 boxes       boxes [B, A, 4] xyxy in pixels of the network's input, and scores [B, C, A]
-detections  rows [N, 6] of class, score and xyxy in pixels of the image, one image's after
-            another's, and how many rows are of each image [B]
+detections  rows [N, 6] of class, score and xyxy in pixels of the image, image after image,
+            and the number of rows of each image [B]
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from picodet.inference.backend import OutputFormat
 from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
 from picodet.ops.postprocess import Candidates, Detections
 
-Shape = tuple[int | None, ...]  # None for what is not fixed
+Shape = tuple[int | None, ...]  # None for a dynamic dimension
 NUM_LEVELS = len(STRIDES)
 
 
 def recognize_format(file: str, shapes: Sequence[Shape]) -> OutputFormat:
-    """The form of outputs of these shapes. Raises CheckpointError where it is none of the three."""
+    """The format of outputs of these shapes. Raises CheckpointError for none of the three."""
     ranks = [len(shape) for shape in shapes]
     if ranks == [3] * (2 * NUM_LEVELS):
         return "heads"
@@ -50,7 +50,10 @@ def count_classes(output_format: OutputFormat, shapes: Sequence[Shape]) -> int |
 def read_heads(
     outputs: Sequence[np.ndarray], input_size: tuple[int, int], project: np.ndarray
 ) -> list[Candidates]:
-    """project [bins]: the distance that each bin stands for, in strides."""
+    """Decode outputs of format "heads"; project [bins]: the value of each bin, in strides.
+
+    Raises PicoDetError for wrong shapes and for outputs that are not finite.
+    """
     scores, reg = outputs[:NUM_LEVELS], outputs[NUM_LEVELS:]
     levels = feature_map_sizes(input_size)
     anchor_counts = [height * width for height, width in levels]
@@ -64,7 +67,7 @@ def read_heads(
         )
     centers, strides = make_anchor_points(levels)
     bins = np.concatenate(reg, axis=1).reshape(len(reg[0]), -1, 4, len(project))
-    with np.errstate(invalid="ignore"):  # infinity less infinity; what comes of it is refused
+    with np.errstate(invalid="ignore"):  # inf - inf gives NaN, which to_candidates refuses
         weights = np.exp(bins - bins.max(axis=3, keepdims=True))
     distances = weights @ project.astype(bins.dtype) / weights.sum(axis=3)
     boxes = np.concatenate([centers - distances[..., :2], centers + distances[..., 2:]], axis=2)
@@ -75,13 +78,16 @@ def read_heads(
 
 
 def read_boxes(outputs: Sequence[np.ndarray]) -> list[Candidates]:
-    """Boxes and scores, in either order."""
+    """Candidates of format "boxes"; boxes and scores may come in either order."""
     boxes_index = _boxes_index([array.shape for array in outputs])
     return to_candidates(outputs[boxes_index], outputs[1 - boxes_index])
 
 
 def read_detections(outputs: Sequence[np.ndarray], batch: int) -> list[Detections]:
-    """Detections in ppdet's order, whichever order the runtime has."""
+    """Detections of each image of a batch in ppdet's order, whatever order the runtime has.
+
+    Raises PicoDetError for counts that do not match the rows, and for values that are not finite.
+    """
     rows = outputs[0]
     if not np.isfinite(rows).all():
         raise PicoDetError(NOT_FINITE)
@@ -98,7 +104,7 @@ NOT_FINITE = "the model's output is not finite: a weight is NaN, Inf or too larg
 
 
 def to_candidates(boxes: np.ndarray, scores: np.ndarray) -> list[Candidates]:
-    """boxes [B, A, 4] and scores [B, C, A], an image at a time; PicoDetError for NaN or Inf."""
+    """boxes [B, A, 4], scores [B, C, A] -> Candidates per image; PicoDetError for NaN or Inf."""
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise PicoDetError(NOT_FINITE)
     return [Candidates(*pair) for pair in zip(boxes, scores, strict=True)]

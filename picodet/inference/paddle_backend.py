@@ -1,4 +1,4 @@
-"""A Paddle inference folder, run by Paddle in its own process on the CPU."""
+"""Runs a Paddle inference folder in Paddle, in its own process on the CPU."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from picodet.ops.postprocess import Candidates, Detections
 from picodet.paddle_process.client import PaddleProcess
 from picodet.zoo.class_names import COCO
 
-SCALE_FACTOR, IM_SHAPE = "scale_factor", "im_shape"  # ppdet's names of what programs with NMS take
+SCALE_FACTOR, IM_SHAPE = "scale_factor", "im_shape"  # ppdet's names of inputs of programs with NMS
 
 
 def open_paddle(
@@ -24,14 +24,14 @@ def open_paddle(
 ) -> "PaddleBackend":
     """Start Paddle in `python`, or in the Python that runs this; size is (height, width).
 
-    Raises CheckpointError for a folder that is none or holds no PicoDet, MissingPaddleError where
-    Paddle is missing.
+    Raises CheckpointError where the folder holds no PicoDet, MissingPaddleError where Paddle is
+    missing.
     """
     program, infer_cfg = find_program(folder), read_infer_cfg(folder)
     size = size or (infer_cfg.size if infer_cfg else None)
     if size is None:
         raise CheckpointError(
-            f"{folder}: has no {INFER_CFG}; name the input's size with --input-size"
+            f"{folder}: has no {INFER_CFG}; give the input size with --input-size"
         )
     check_size(folder, size)
     process = PaddleProcess(program, python, threads)
@@ -43,7 +43,7 @@ def open_paddle(
 
 
 class PaddleBackend:
-    """Images go through one by one: ppdet exports programs that take no more at once."""
+    """Runs images one by one, as ppdet exports programs with a batch size of 1."""
 
     runtime = "paddlepaddle"
 
@@ -142,4 +142,4 @@ def _class_names(
         )
     if num_classes == len(COCO):
         return COCO, ("its classes are taken to be COCO's: it has 80 and does not name them",)
-    return None, ("its classes have no names: the folder does not say them",)
+    return None, ("its classes have no names: the folder does not state them",)

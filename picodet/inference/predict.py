@@ -1,4 +1,4 @@
-"""One image and a network -> detections."""
+"""Detects the objects in one image."""
 
 from dataclasses import replace
 from numbers import Real
@@ -65,18 +65,18 @@ def detect(
 
 
 def _check(model: object, image: object, score_thr: object) -> None:
-    """Raise PicoDetError for arguments that are something else, or exchanged."""
+    """Raise PicoDetError for arguments of wrong types, or in the wrong order."""
     compiled = getattr(model, "_orig_mod", model)  # of torch.compile
     if not isinstance(compiled, PicoDet):
         wrapped = isinstance(getattr(model, "module", None), PicoDet)
         hint = "; it is in its .module" if wrapped else ""
         raise PicoDetError(
-            f"detect(model, image): the first is a model that picodet.load has read, found "
+            f"detect(model, image): model must be one that picodet.load has read, found "
             f"{_kind(model)}{hint}"
         )
     if not isinstance(image, str | Path | np.ndarray):
         raise ImageError(
-            "detect(model, image): the second is a file's path, or an array [H, W, 3] uint8 in "
+            "detect(model, image): image must be a file's path, or an array [H, W, 3] uint8 in "
             f"BGR as cv2.imread reads it, found {_kind(image)}"
         )
     if not isinstance(score_thr, Real):
@@ -84,5 +84,5 @@ def _check(model: object, image: object, score_thr: object) -> None:
 
 
 def _kind(value: object) -> str:
-    """A type in full, as `torch.Tensor`."""
+    """The full name of a value's type, such as `torch.Tensor`."""
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")

@@ -1,4 +1,4 @@
-"""A PicoDet in torch, on the CPU or a GPU."""
+"""Runs a PicoDet in torch, on the CPU or a GPU."""
 
 import copy
 
@@ -17,10 +17,10 @@ DECODE_DTYPES = (torch.float32, torch.float64)  # enough digits for pixels
 
 
 class TorchBackend:
-    """Runs a model as it is: in the precision and on the device of its weights.
+    """Runs a model in the precision and on the device of its weights.
 
-    notes: what was assumed when it was read. threads: of torch, for the whole process, until
-    `close` restores what was before; 0 changes nothing.
+    notes: what was assumed when it was read. threads: of torch, set for the whole process until
+    `close` restores the number; 0 changes nothing. Raises PicoDetError for an unusable model.
     """
 
     runtime = "torch"
@@ -54,7 +54,7 @@ class TorchBackend:
         return to_candidates(boxes.cpu().numpy(), scores.cpu().numpy())
 
     def _decode_in_float32(self, output: AnyHeadOutput) -> tuple[Tensor, Tensor]:
-        """Of a model in bfloat16 or float16, or under autocast: boxes need more digits."""
+        """Decode outputs in bfloat16 or float16 in float32: boxes need more digits."""
         float_output = type(output)(*(tuple(x.float() for x in maps) for maps in output))
         integral = copy.deepcopy(self.model.head.integral).float()
         with torch.autocast(self.weight.device.type, enabled=False):
@@ -67,9 +67,9 @@ class TorchBackend:
 
 
 def _check(model: PicoDet) -> None:
-    """Raise PicoDetError for what would go wrong inside, or change the model."""
+    """Raise PicoDetError for a model in training mode, with mixed dtypes or without values."""
     training = [name for name, module in model.named_modules() if module.training]
-    if training:  # of one part alone, too: its batch norms would take the image's statistics
+    if training:  # also of one part: its batch norms would use the image's statistics
         where = "the model" if training[0] == "" else training[0]
         raise PicoDetError(f"{where} is in training mode; call model.eval() first")
     tensors = [*model.parameters(), *(t for t in model.buffers() if t.is_floating_point())]
@@ -84,7 +84,7 @@ def _check(model: PicoDet) -> None:
 
 
 def move_to_device(model: PicoDet, device: str) -> PicoDet:
-    """The model on a device. Raises PicoDetError where torch cannot compute on it here.
+    """Move the model to a device. Raises PicoDetError where torch cannot use it here.
 
     For a GPU it sets two flags of cuDNN for the whole process: convolutions are then computed in
     float32, as TensorFloat-32 makes scores differ by 1e-3, and always by the same algorithm.
@@ -97,14 +97,14 @@ def move_to_device(model: PicoDet, device: str) -> PicoDet:
 
 
 def check_device(device: str) -> None:
-    """Raise PicoDetError where torch does not compute on it here; it is tried with one number."""
+    """Raise PicoDetError where torch cannot use the device here, by adding 1 + 1 on it."""
     try:
         works = torch.ones(1, device=device).add(1).cpu().item() == 2
-    except Exception as error:  # each backend that is not there has an error of its own
+    except Exception as error:  # each missing backend has its own error class
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise PicoDetError(
-            f"device {device}: torch cannot use it here: {reason}. cpu is always there; of several "
-            "GPUs cuda:1 is the second"
+            f"device {device}: torch cannot use it here: {reason}. Use cpu, or cuda:1 for "
+            "the second of several GPUs"
         ) from error
     if not works:
         raise PicoDetError(f"device {device}: torch computes 1 + 1 wrong on it")

@@ -1,4 +1,4 @@
-"""Boxes with class names on an image."""
+"""Draws boxes with class names on an image."""
 
 from collections.abc import Sequence
 from colorsys import hsv_to_rgb
@@ -28,7 +28,7 @@ def draw(image: np.ndarray, detections: Detections, names: Sequence[str]) -> np.
 def _draw_label(
     canvas: np.ndarray, label: str, corner: tuple[int, int], color: Color, thickness: int
 ) -> None:
-    """The label on its color above the box, or inside it where the image ends."""
+    """Draw the label on its color above the box, or inside it at the image's edge."""
     font, scale, weight = cv2.FONT_HERSHEY_SIMPLEX, 0.35 + 0.12 * thickness, max(1, thickness // 2)
     (width, height), baseline = cv2.getTextSize(label, font, scale, weight)
     left = max(0, min(corner[0], canvas.shape[1] - width))
@@ -42,6 +42,6 @@ def _draw_label(
 
 
 def _class_color(label: int) -> Color:
-    """BGR; the same for a class in every image."""
+    """The BGR color of a class; the same in every image."""
     red, green, blue = hsv_to_rgb(label * GOLDEN_RATIO % 1, 0.85, 0.95)
     return round(255 * blue), round(255 * green), round(255 * red)

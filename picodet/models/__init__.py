@@ -1,1 +1,1 @@
-"""The networks, which mirror ppdet's layer by layer, and their weights."""
+"""The networks, which mirror ppdet's layer by layer, and their checkpoints."""

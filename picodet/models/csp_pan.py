@@ -11,7 +11,7 @@ from picodet.models.pan import KERNEL, PathAggregation
 
 
 class Bottleneck(nn.Module):
-    """[B, C, H, W] -> same, without a residual."""
+    """[B, C, H, W] -> same shape, without a residual."""
 
     def __init__(self, channels: int, act: Act) -> None:
         super().__init__()

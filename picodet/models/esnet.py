@@ -34,7 +34,7 @@ class DownsampleBlock(nn.Module):
 
 
 class ShuffleBlock(nn.Module):
-    """[B, C, H, W] -> same: half the channels pass, the other half is worked on (a ghost block)."""
+    """[B, C, H, W] -> same shape: half the channels pass unchanged (ghost block)."""
 
     def __init__(self, channels: int, mid_channels: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class ESNet(nn.Module):
     """[B, 3, H, W] -> C3 [B, c3, H/8, W/8], C4 [B, c4, H/16, W/16], C5 [B, c5, H/32, W/32].
 
     The stages are dictionaries, not nn.Sequential, so that the tree has no layer that ppdet's
-    has not. An odd size is halved upwards.
+    has not. An odd size is halved and rounded up.
     """
 
     def __init__(self, config: ESNetConfig) -> None:

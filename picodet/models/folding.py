@@ -1,4 +1,4 @@
-"""Convolutions with their batch norms in them: fewer steps, the same function."""
+"""Folds batch norms into convolutions: fewer layers, the same function."""
 
 import copy
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def fold_batch_norm(
 
 
 def fold_batch_norms(model: PicoDet) -> PicoDet:
-    """A copy in which every batch norm has gone into the convolution before it."""
+    """A copy in which every batch norm is folded into the convolution before it."""
     model = copy.deepcopy(model)
     for layer in list(model.modules()):
         children = list(layer.named_children())

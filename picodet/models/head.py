@@ -1,4 +1,4 @@
-"""PicoHead, the head of the 2021 PicoDets (arXiv:2111.00902, section 3.2), and what heads share.
+"""PicoHead, the head of the 2021 PicoDets (arXiv:2111.00902, section 3.2), and shared parts.
 
 Mirrors ppdet/modeling/heads/pico_head.py of PaddleDetection 666f597: same tree, same order.
 """
@@ -34,7 +34,7 @@ class HeadV2Output(NamedTuple):
     reg: tuple[Tensor, ...]  # [B, 4 * (reg_max + 1), h, w], before the softmax: l, t, r, b
 
     def scores(self) -> tuple[Tensor, ...]:
-        """[B, classes, h, w] on each level: the geometric mean of two probabilities."""
+        """[B, classes, h, w] on each level: the geometric mean of class score and alignment."""
         return tuple(
             (logits.sigmoid() * alignment.sigmoid() + SCORE_EPSILON).sqrt()
             for logits, alignment in zip(self.logits, self.alignment, strict=True)
@@ -47,16 +47,16 @@ AnyHeadOutput = HeadOutput | HeadV2Output
 class Integral(nn.Module):
     """A distribution over 0 .. reg_max for each side of a box -> its mean, in strides.
 
-    sides [B, 4 * (reg_max + 1), A] logits -> [B, 4, A]. The bins' values are loaded like a
-    weight: an averaged checkpoint holds them as averaged (generalized focal loss,
-    arXiv:2006.04388; ppdet/modeling/heads/gfl_head.py:54-85).
+    reg [B, 4 * (reg_max + 1), A] logits -> [B, 4, A]. The bins' values are loaded like a weight, as
+    ppdet's EMA changes them (generalized focal loss, arXiv:2006.04388;
+    ppdet/modeling/heads/gfl_head.py:54-85).
     """
 
     project: Tensor
 
     def __init__(self, reg_max: int) -> None:
         super().__init__()
-        # arange and linspace import half a second of algebra where a model takes no memory
+        # on the meta device arange and linspace import modules for half a second
         self.register_buffer("project", torch.tensor(range(reg_max + 1), dtype=torch.float32))
 
     def forward(self, reg: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def make_towers(channels: int, num_convs: int, num_levels: int) -> nn.ModuleList
 def run_tower(tower: nn.Module, x: Tensor, act: Act) -> Tensor:
     """[B, C, h, w] -> same, through the convolutions of one level."""
     for conv in tower.children():
-        x = act(conv(x))  # out here as in ppdet, so that the layers pair one to one
+        x = act(conv(x))  # outside of `conv` as in ppdet, so that the layers pair one to one
     return x
 
 

@@ -1,4 +1,4 @@
-"""Bricks shared by the backbones, necks and heads."""
+"""Layers shared by the backbones, necks and heads."""
 
 from collections.abc import Callable
 
@@ -10,12 +10,12 @@ from picodet.config import Activation
 
 # Paddle's slope is 0.1666667 in float32, not 1/6 (paddle/nn/functional/activation.py:331).
 HARD_SIGMOID_SLOPE = 0.16666670143604279
-# Paddle keeps epsilon in float32 too: 1e-5 rounded. Seen in float64 only, by 1e-10 of a layer.
+# Paddle keeps epsilon in float32 too: 1e-5 rounded. Visible in float64 only, 1e-10 of a layer.
 EPSILON = 9.999999747378752e-06
-# What running statistics keep at a step, 0.9, is in float32 too, and what they take is 1 less that.
+# The share 0.9 that running statistics keep is in float32 too; torch's momentum is 1 minus that.
 PADDLE_MOMENTUM = 0.8999999761581421
 
-Act = Callable[[Tensor], Tensor]  # changes every number for itself
+Act = Callable[[Tensor], Tensor]  # elementwise
 
 ACTIVATIONS: dict[Activation, Act] = {"hardswish": F.hardswish, "relu6": F.relu6}
 
@@ -26,13 +26,13 @@ def hard_sigmoid(x: Tensor, slope: float = HARD_SIGMOID_SLOPE) -> Tensor:
 
 
 def channel_shuffle(x: Tensor) -> Tensor:
-    """[B, C, H, W]: the two halves of the channels, interleaved."""
+    """[B, C, H, W] -> same shape, the two halves of the channels interleaved."""
     b, c, h, w = x.shape
     return x.view(b, 2, c // 2, h, w).transpose(1, 2).reshape(b, c, h, w)
 
 
 def run_sequentially(layers: nn.ModuleDict, x: Tensor) -> Tensor:
-    """Through all of them, one behind the other. An nn.Sequential would be a layer of its own."""
+    """Apply all layers in order. An nn.Sequential would be a layer of its own."""
     for layer in layers.children():
         x = layer(x)
     return x
@@ -41,13 +41,13 @@ def run_sequentially(layers: nn.ModuleDict, x: Tensor) -> Tensor:
 class BatchNorm2d(nn.BatchNorm2d):
     """Batch norm as Paddle's: the running variance follows the biased variance of the batch.
 
-    torch's follows the unbiased one. Seen on Paddle's CPU; cuDNN was not checked.
+    torch's follows the unbiased one. Observed with Paddle on the CPU; cuDNN was not checked.
     """
 
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
-    frozen = False  # the running statistics are used and kept, in training too
+    frozen = False  # whether running statistics are used unchanged in training too
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, EPSILON, 1 - PADDLE_MOMENTUM)
@@ -59,7 +59,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         count = x.numel() // self.num_features
         if count == 1:
             return x  # as in Paddle; torch raises an error
-        # with a momentum of 1 they are the statistics of the batch
+        # with a momentum of 1 they become the statistics of the batch
         mean, variance = mean.new_zeros(2, self.num_features).unbind()
         y = F.batch_norm(x, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
         self.update_running_stats(mean, variance * ((count - 1) / count))
@@ -67,7 +67,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     @torch.no_grad()
     def update_running_stats(self, mean: Tensor, variance: Tensor) -> None:
-        """Take the statistics [C] of a batch into the running ones; the variance is biased."""
+        """Update the running statistics by those of a batch, [C]; the variance is biased."""
         self.running_mean.mul_(PADDLE_MOMENTUM).add_(mean, alpha=1 - PADDLE_MOMENTUM)
         self.running_var.mul_(PADDLE_MOMENTUM).add_(variance, alpha=1 - PADDLE_MOMENTUM)
         self.num_batches_tracked.add_(1)

@@ -11,7 +11,7 @@ from picodet.models.pan import KERNEL, PathAggregation
 
 
 class LCPAN(PathAggregation):
-    """Path aggregation that fuses by two blocks of LCNet's.
+    """Path aggregation that fuses by two blocks of LCNet.
 
     Their activation is hard-swish whatever `act` is (lc_pan.py:81-116 does not pass it on).
     """

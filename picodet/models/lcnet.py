@@ -18,12 +18,12 @@ ACTIVATION_LAYERS: dict[Activation, type[nn.Module]] = {
 
 
 class Stage(NamedTuple):
-    """Blocks that put out the same number of channels."""
+    """Blocks with the same number of output channels."""
 
     channels: int  # at scale 1
     kernels: tuple[int, ...]  # of each block's depthwise convolution
     stride: int = 2  # of the first block
-    se: bool = False  # whether the blocks squeeze and excite
+    se: bool = False  # whether the blocks have squeeze-and-excitation
 
 
 STEM_CHANNELS = 16  # at scale 1
@@ -37,7 +37,7 @@ STAGES = (
 
 
 class HardSigmoid(nn.Module):
-    """The function as a layer."""
+    """picodet.models.layers.hard_sigmoid as a layer."""
 
     def forward(self, x: Tensor) -> Tensor:
         return hard_sigmoid(x)
@@ -64,7 +64,7 @@ class ConvBNAct(nn.Sequential):
 
 
 class SqueezeExcite(nn.Module):
-    """That of picodet.models.layers, with layers for what are functions there."""
+    """picodet.models.layers.SqueezeExcite with its activations as layers."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -15,11 +15,11 @@ HARD_SIGMOID_SLOPE = 0.20000000298023224  # Paddle keeps 0.2 in float32 (mobilen
 
 
 class Block(NamedTuple):
-    """A line of the table."""
+    """A row of table 1."""
 
     kernel: int
     expanded: int  # channels of the depthwise convolution, at scale 1
-    channels: int  # out, at scale 1
+    channels: int  # of the output, at scale 1
     se: bool
     act: Act
     stride: int = 1
@@ -43,11 +43,11 @@ BLOCKS = (
     Block(5, 960, 160, True, F.hardswish),
     Block(5, 960, 160, True, F.hardswish),
 )
-FIRST, C3, C4, C5 = 2, 7, 13, 16  # numbers of blocks: they are called conv2 .. conv16
+FIRST, C3, C4, C5 = 2, 7, 13, 16  # numbers of blocks, which are named conv2 .. conv16
 
 
 class InvertedBlock(nn.Sequential):
-    """[B, C_in, H, W] -> [B, C_out, H/stride, W/stride]: wide within, narrow at its ends."""
+    """[B, C_in, H, W] -> [B, C_out, H/stride, W/stride]: an inverted bottleneck."""
 
     def __init__(self, channels_in: int, expanded: int, channels_out: int, block: Block) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class InvertedBlock(nn.Sequential):
 
 
 class ResidualBlock(InvertedBlock):
-    """[B, C, H, W] -> same, beside a shortcut."""
+    """[B, C, H, W] -> same shape, with a residual."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x + super().forward(x)

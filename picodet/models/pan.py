@@ -1,6 +1,6 @@
 """The path aggregation that both necks share; they differ in how they fuse two levels.
 
-Mirrors what is the same in ppdet/modeling/necks/csp_pan.py:239-349 and lc_pan.py:31-148 of
+Mirrors the common part of ppdet/modeling/necks/csp_pan.py:239-349 and lc_pan.py:31-148 of
 PaddleDetection 666f597: same tree, same order.
 """
 
@@ -28,8 +28,8 @@ class ChannelTransform(nn.Module):
 class PathAggregation(nn.Module):
     """C3, C4, C5 -> P3, P4, P5, P6 [B, channels, H/8 .. H/64, W/8 .. W/64].
 
-    `fusion` makes a layer [B, 2 * channels, h, w] -> [B, channels, h, w]. Twice a level is made
-    twice as large, so the sides of the image must be multiples of 32.
+    `fusion` makes a layer [B, 2 * channels, h, w] -> [B, channels, h, w]. Two levels
+    are upsampled by 2, so height and width of the image must be multiples of 32.
     """
 
     def __init__(
@@ -59,6 +59,6 @@ class PathAggregation(nn.Module):
         p4 = self.bottom_up_blocks[0](torch.cat([self.downsamples[0](p3), inner4], dim=1))
         p5 = self.bottom_up_blocks[1](torch.cat([self.downsamples[1](p4), t5], dim=1))
 
-        # from level 5 before any fusion, and from it after all (csp_pan.py:345-349)
+        # from C5 before any fusion, and from P5 after all (csp_pan.py:345-349)
         p6 = self.first_top_conv(t5) + self.second_top_conv(p5)
         return p3, p4, p5, p6

@@ -12,7 +12,7 @@ from picodet.models.layers import Act, BatchNorm2d, ConvBN
 
 
 class PicoSE(nn.Module):
-    """[B, C, h, w] and the means [B, C, 1, 1] of its channels -> [B, C, h, w], not activated."""
+    """[B, C, h, w] and its channel means [B, C, 1, 1] -> [B, C, h, w], without an activation."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -24,9 +24,9 @@ class PicoSE(nn.Module):
 
 
 class PicoFeatV2(nn.Module):
-    """A tower per level, and squeeze-and-excitation on its end.
+    """A tower per level, followed by squeeze-and-excitation.
 
-    [B, C, h, w] -> the features for the alignment, those for classes and boxes, both of that shape.
+    [B, C, h, w] -> features for the alignment, and those for classes and boxes, of the same shape.
     """
 
     def __init__(self, channels: int, num_convs: int, num_levels: int, act: Act) -> None:
@@ -44,8 +44,8 @@ class PicoFeatV2(nn.Module):
 class Alignment(nn.Module):
     """[B, C, h, w] -> [B, 1, h, w] logits: two convolutions, activated between them.
 
-    In ppdet a DPModule of as many groups as outputs: its depthwise convolution is a full one
-    (pico_head.py:561-566).
+    In ppdet a DPModule with as many groups as outputs, 1: its depthwise convolution is a full
+    one (pico_head.py:561-566).
     """
 
     def __init__(self, channels: int, act: Act) -> None:
@@ -61,7 +61,7 @@ class Alignment(nn.Module):
 
 
 class PicoHeadV2(nn.Module):
-    """P3, P4, P5, P6 [B, channels, h, w] -> AlignedOutput."""
+    """P3, P4, P5, P6 [B, channels, h, w] -> HeadV2Output."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""PicoDet: backbone, neck and head, and nothing between them."""
+"""PicoDet: backbone, neck and head."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,7 +30,7 @@ from picodet.models.shufflenet_v2 import ShuffleNetV2
 
 Backbone = ESNet | LCNet | MobileNetV3 | ResNet | ShuffleNetV2
 
-# by the type of their config, which is all that they take
+# by the type of their config, their only argument
 BACKBONES: Mapping[type[BackboneConfig], Callable[[Any], Backbone]] = {
     ESNetConfig: ESNet,
     LCNetConfig: LCNet,
@@ -48,8 +48,8 @@ HEADS: Mapping[Head, type[PicoHead | PicoHeadV2]] = {
 class PicoDet(nn.Module):
     """images [B, 3, H, W], preprocessed, H and W multiples of 32 -> the head's raw outputs.
 
-    Layers have PaddleDetection's tree and order; `picodet.converter.names.name_tables` maps the
-    names.
+    Layers have the tree and order of PaddleDetection's; picodet.converter.names.name_tables maps
+    the names.
     """
 
     def __init__(self, config: ModelConfig) -> None:

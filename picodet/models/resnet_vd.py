@@ -19,7 +19,7 @@ CHANNELS = (64, 128, 256, 512)  # of each stage
 
 
 class BasicBlock(nn.Module):
-    """[B, C, H, W] -> same: two convolutions beside a shortcut that changes nothing."""
+    """[B, C, H, W] -> same shape: two convolutions with an identity shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def _shortcut(channels_in: int, channels_out: int, stride: int) -> nn.Module:
 
 
 def _stage(number: int, channels_in: int, channels: int, depth: int) -> nn.Sequential:
-    """Blocks by their names of old: res2a, res2b .."""
+    """The blocks of a stage, named res2a, res2b .. as in ppdet."""
     first = FirstBlock(channels_in, channels, stride=1 if number == 2 else 2)
     blocks = [first, *(BasicBlock(channels) for _ in range(depth - 1))]
     names = (f"res{number}{letter}" for letter in ascii_lowercase[:depth])

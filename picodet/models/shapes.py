@@ -1,4 +1,4 @@
-"""What tensors a model has, without making them."""
+"""The shapes of a model's tensors, without allocating them."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -14,7 +14,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @lru_cache(maxsize=64)
 def shapes_of(config: ModelConfig, kind: Kind) -> tuple[Shapes, int]:
-    """Shapes of a state_dict in its order, and the number of learnable parameters."""
+    """Shapes of the state_dict, in its order, and the number of learnable parameters."""
     with torch.device("meta"):
         model = (
             PicoDet(config)

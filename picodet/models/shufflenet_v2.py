@@ -1,7 +1,7 @@
 """ShuffleNetV2, the backbone of one of the 2021 PicoDets (arXiv:1807.11164, table 5).
 
 Mirrors ppdet/modeling/backbones/shufflenet_v2.py of PaddleDetection 666f597: same tree, same
-order. The slope of a leaky ReLU is 0.01 on both sides: this number Paddle keeps in float64.
+order. The slope of leaky ReLU is 0.01 as in torch: Paddle keeps this number in float64.
 """
 
 import torch
@@ -34,7 +34,7 @@ class DownsampleBlock(nn.Module):
 
 
 class ShuffleBlock(nn.Module):
-    """[B, C, H, W] -> same: half the channels pass, the other half is worked on."""
+    """[B, C, H, W] -> same shape: half the channels pass unchanged."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

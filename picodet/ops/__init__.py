@@ -1,1 +1,1 @@
-"""Boxes, anchor points, decoding and NMS as Paddle does them."""
+"""Boxes, anchor points, decoding and NMS with the results of Paddle's."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from picodet.config import STRIDES
 
-FeatureMapSize = tuple[int, int]  # cells down, cells across
+FeatureMapSize = tuple[int, int]  # height, width
 
 
 def feature_map_sizes(input_size: tuple[int, int]) -> tuple[FeatureMapSize, ...]:
@@ -26,6 +26,6 @@ def make_anchor_points(levels: tuple[FeatureMapSize, ...]) -> tuple[np.ndarray, 
     per_level = [np.indices(grid)[::-1].reshape(2, -1).T + 0.5 for grid in levels]
     centers = np.concatenate(per_level).astype(np.float32)
     strides = np.repeat(STRIDES, [h * w for h, w in levels]).astype(np.float32)[:, None]
-    for shared in (centers, strides):  # by all who call with these levels
+    for shared in (centers, strides):  # the cache shares them: read-only
         shared.setflags(write=False)
     return centers, strides

@@ -1,7 +1,7 @@
-"""What two boxes have in common.
+"""Intersection, union and enclosing area of boxes.
 
-Boxes are [..., 4] xyxy in any unit of length, and of shapes that broadcast. None of the functions
-says what becomes of a division by nothing: ppdet has a different answer at every place.
+Boxes are [..., 4] xyxy in any unit of length, with shapes that broadcast. None of the functions
+computes an IoU: ppdet treats a division by zero differently in every place.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def intersection_and_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Areas [...]: what lies in both boxes, and what lies in any of them."""
+    """Areas [...] of the intersection and of the union of two boxes."""
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.unbind(-1), b.unbind(-1)
     width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp(min=0)
     height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp(min=0)
@@ -26,12 +26,12 @@ def enclosing_area(a: Tensor, b: Tensor) -> Tensor:
 
 
 def min_distance_to_sides(points: Tensor, boxes: Tensor) -> Tensor:
-    """points [..., 2] (x, y) -> [...], to the nearest side; negative where a point is outside."""
+    """Distance [...] of points [..., 2] (x, y) to the nearest side of a box; negative outside."""
     (x, y), (x1, y1, x2, y2) = points.unbind(-1), boxes.unbind(-1)
     across = torch.minimum(x - x1, x2 - x)
     return torch.minimum(across, torch.minimum(y - y1, y2 - y))
 
 
 def box_centers(boxes: Tensor) -> Tensor:
-    """[..., 4] -> [..., 2] (x, y)."""
+    """Boxes [..., 4] xyxy -> their centers [..., 2] (x, y)."""
     return (boxes[..., :2] + boxes[..., 2:]) / 2

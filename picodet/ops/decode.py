@@ -1,4 +1,4 @@
-"""Raw head outputs -> boxes and scores, in torch."""
+"""Decodes raw head outputs to boxes and scores, in torch."""
 
 from collections.abc import Callable
 
@@ -12,8 +12,7 @@ from picodet.ops.anchor_points import make_anchor_points
 def decode(output: AnyHeadOutput, integral: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
     """Boxes [B, A, 4] xyxy in pixels of the network's input, and scores [B, C, A].
 
-    A counts the anchor points of all levels, level after level, row after row. `integral` is the
-    head's.
+    The A anchor points are in order of level, then row. `integral` is that of the head.
     Source: ppdet/modeling/heads/pico_head.py:344-392 and 620-664, bbox_utils.py:562-584.
     """
     joined = type(output)(*((torch.cat([x.flatten(2) for x in maps], dim=2),) for maps in output))

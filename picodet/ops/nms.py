@@ -3,11 +3,11 @@
 The rules (paddle/phi/kernels/cpu/multiclass_nms3_kernel.cc; observed with paddlepaddle 3.3.1):
 a score counts if it is greater than the threshold; of each class the best `top_k` count, equal
 scores in the order of their boxes; a box goes if its IoU with a better kept box of its class is
-greater than the threshold; of all classes the best `keep` stay; they come out class by class.
+greater than the threshold; of all classes the best `keep_top_k` stay, sorted by class.
 
-Paddle works class by class and throws most of its work away at the end. Here all classes are
-worked off together, best score first, a chunk at a time, until `keep` boxes have been kept: what
-comes later could neither be kept nor suppress what was.
+Paddle works class by class and discards most of the result at the end. Here all classes are
+processed together, best score first, a chunk at a time, until `keep_top_k` boxes have been kept:
+later boxes could neither be kept nor suppress those.
 """
 
 import numpy as np
@@ -44,7 +44,7 @@ def multiclass_nms(
 
 
 def _candidates(scores: np.ndarray, threshold: float, top_k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Classes and boxes that count, best first; equal scores by class, then by box."""
+    """Classes and box indices of the candidates, best first; equal scores by class, then box."""
     classes, indices = np.nonzero(scores > threshold)
     order = np.argsort(-scores[classes, indices], kind="stable")
     classes, indices = classes[order], indices[order]
@@ -79,10 +79,10 @@ def _suppresses(
 
 
 def _survivors(suppressed: np.ndarray) -> np.ndarray:
-    """[N] bool: who stays when each, best first, removes those it hits [N, N].
+    """[N] bool: the boxes that remain; suppressed [N, N] is whether i, if kept, suppresses j.
 
-    Whether box j stays depends on better boxes only, so that after k rounds the first k are
-    right; most chunks are done in three or four.
+    Whether box j remains depends on better boxes only, so after k rounds the first k are right;
+    most chunks take three or four.
     """
     suppressed = np.triu(suppressed, k=1)
     alive: np.ndarray = np.ones(len(suppressed), bool)

@@ -1,4 +1,4 @@
-"""Boxes and scores of a network -> detections in pixels of the image, as ppdet selects them."""
+"""ppdet's post-processing: boxes and scores of a network -> detections in pixels of the image."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ from picodet.ops.anchor_points import feature_map_sizes
 from picodet.ops.nms import multiclass_nms
 
 Semantics = Literal["ppdet-2.3", "ppdet-2.4"]
-NMS_PRE = 1000  # anchor points per level that 2.3 keeps (nms_pre of its configs)
+NMS_PRE = 1000  # anchor points per level that ppdet 2.3 keeps (nms_pre of its configs)
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Postprocessing:
     ppdet/modeling/heads/gfl_head.py, `get_bboxes_single`). From 2.4 on neither is done.
     """
 
-    score_threshold: float = 0.025  # what counts is greater
-    iou_threshold: float = 0.6  # what is greater suppresses
+    score_threshold: float = 0.025  # candidates have a greater score
+    iou_threshold: float = 0.6  # a greater IoU suppresses
     semantics: Semantics = "ppdet-2.4"
 
     def __post_init__(self) -> None:
         for name in ("score_threshold", "iou_threshold"):
-            if not 0 <= (number := getattr(self, name)) <= 1:  # NaN is not, either
+            if not 0 <= (number := getattr(self, name)) <= 1:  # refuses NaN too
                 raise PicoDetError(f"{name}: {number}; a number from 0 to 1 is expected")
 
 
@@ -63,7 +63,7 @@ def postprocess(
     input_size: tuple[int, int],
     settings: Postprocessing,
 ) -> Detections:
-    """All steps after the network, for one image; input_size is (height, width)."""
+    """Detections of one image from decoded candidates; input_size is (height, width)."""
     if settings.semantics == "ppdet-2.3":
         candidates = _top_k_and_clip(candidates, input_size)
     return apply_nms(candidates, scale_factor, settings.score_threshold, settings.iou_threshold)
@@ -88,7 +88,10 @@ def apply_nms(
 
 
 def _top_k_and_clip(candidates: Candidates, input_size: tuple[int, int]) -> Candidates:
-    """Equal best scores at the border: the first anchor point; ppdet's order is undefined there."""
+    """The NMS_PRE best anchor points per level, with boxes clipped to the input.
+
+    Of equal scores at the cut the first anchor points stay; ppdet's order is undefined there.
+    """
     kept, start = [], 0
     best = candidates.scores.max(axis=0)
     for height, width in feature_map_sizes(input_size):

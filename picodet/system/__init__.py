@@ -1,1 +1,1 @@
-"""What differs between machines and operating systems, in one place."""
+"""What depends on the machine, the operating system or the installed packages."""

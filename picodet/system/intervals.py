@@ -1,11 +1,11 @@
-"""Timers for what is done every so many seconds."""
+"""Timers for periodic actions, such as lines of progress."""
 
 import os
 import time
 from collections.abc import Callable
 
-Clock = Callable[[], float]  # seconds, from any beginning
-INTERVAL_VARIABLE = "PICODET_PROGRESS_SECONDS"  # of the environment, for another LINE
+Clock = Callable[[], float]  # seconds since any fixed time
+INTERVAL_VARIABLE = "PICODET_PROGRESS_SECONDS"  # environment variable, sets LINE_INTERVAL
 
 
 def parse_interval(text: str) -> float:
@@ -17,11 +17,11 @@ def parse_interval(text: str) -> float:
     return seconds if seconds > 0 else 30.0
 
 
-LINE_INTERVAL = parse_interval(os.environ.get(INTERVAL_VARIABLE, ""))  # seconds between two lines
+LINE_INTERVAL = parse_interval(os.environ.get(INTERVAL_VARIABLE, ""))  # seconds between lines
 
 
 class IntervalTimer:
-    """True when so many seconds have gone by since it was, or since the beginning."""
+    """Calls return True once per interval: so many seconds after the last True or the creation."""
 
     def __init__(self, seconds: float, clock: Clock = time.monotonic) -> None:
         self.seconds, self._clock, self._since = seconds, clock, clock()

@@ -1,7 +1,7 @@
-"""A file beside what one process alone may write, locked by the operating system.
+"""Lock files beside what only one process may write, locked by the operating system.
 
-The lock ends with its process, however that ends: what a dead one has left is taken over. Where a
-file system has no locks, or the folder cannot be written to, no process is kept out.
+The lock ends with its process, however that ends: the file of a dead one is taken over. Where a
+file system has no locks, or the folder is not writable, no process is kept out.
 """
 
 import os
@@ -13,22 +13,22 @@ from typing import IO
 from picodet.system.machine import try_lock
 
 SUFFIX = ".lock"
-MAX_BYTES = 200  # of what is written into one
+MAX_BYTES = 200  # of the text in a lock file
 
 
 class Lock:
-    """A lock of one process, until `release`."""
+    """A lock that this process holds until `release`."""
 
     def __init__(self, path: Path, file: IO[bytes] | None) -> None:
         self._path, self._file = path, file
 
     def release(self) -> None:
-        """The file goes, too; again and again does no harm."""
+        """Release the lock and delete its file; may be called again."""
         if self._file:
-            try:  # first of all: once it is closed, it may be another's
+            try:  # before closing it, after which it may be another process's
                 self._path.unlink()
                 self._file.close()
-            except OSError:  # Windows removes no file that is open
+            except OSError:  # Windows does not delete open files
                 self._file.close()
                 with suppress(OSError):
                     self._path.unlink()
@@ -36,7 +36,7 @@ class Lock:
 
 
 def acquire(path: Path) -> Lock | None:
-    """The lock of `path`, in a file beside it; None where a process that lives has it."""
+    """Lock `path` by a file beside it; None where a running process holds the lock."""
     lock_path = path.with_name(path.name + SUFFIX)
     while True:
         try:
@@ -52,7 +52,7 @@ def acquire(path: Path) -> Lock | None:
                 file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
                 file.flush()
                 return Lock(lock_path, file)
-        except FileNotFoundError:  # its holder removed it in between
+        except FileNotFoundError:  # its holder deleted it meanwhile
             pass
         except OSError:
             file.close()
@@ -61,7 +61,7 @@ def acquire(path: Path) -> Lock | None:
 
 
 def lock_holder(path: Path) -> str:
-    """The holder of the lock, as far as that is known."""
+    """A description of the process that holds the lock, if known."""
     try:
         with path.with_name(path.name + SUFFIX).open("rb") as file:
             owner = file.read(MAX_BYTES).decode(errors="replace")

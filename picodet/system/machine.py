@@ -1,4 +1,4 @@
-"""What differs between operating systems, in one place: cores, memory, locks, how workers start.
+"""What differs between operating systems: cores, memory, locks, how workers start.
 
 Linux has all of it; macOS has no affinity of processes, Windows neither `resource` nor
 `forkserver`.
@@ -22,7 +22,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-LOCKED_BYTE = 1 << 30  # on Windows, what is locked cannot be read: far behind whatever is written
+LOCKED_BYTE = 1 << 30  # beyond the content: on Windows locked bytes cannot be read
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, bytes
 
 
@@ -34,17 +34,17 @@ def available_cores() -> int:
 
 
 def peak_memory() -> int | None:
-    """Peak memory of this process in bytes; None where the system does not count it."""
+    """Peak memory of this process in bytes; None where the system does not report it."""
     if resource is None:
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
 
 
 def try_lock(file: IO[bytes]) -> bool:
-    """Whether a file that is open for writing could be locked, and is from now on.
+    """Try to lock a file that is open for writing; whether it succeeded.
 
-    The lock is the operating system's: it ends with the process that holds it, however that ends.
-    Raises OSError where the file system has no locks.
+    The operating system releases the lock with its process, however that ends. Raises
+    OSError where the file system has no locks.
     """
     try:
         if sys.platform == "win32":
@@ -58,9 +58,9 @@ def try_lock(file: IO[bytes]) -> bool:
 
 
 def worker_context(preloaded: str) -> BaseContext:
-    """The context that starts worker processes: never a fork, which may hang with torch's threads.
+    """The multiprocessing context for workers: never fork, which may hang with torch's threads.
 
-    preloaded: a module that all of them need.
+    preloaded: a module that all workers import; the forkserver loads it once.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -72,7 +72,7 @@ def worker_context(preloaded: str) -> BaseContext:
 def end_with_parent() -> None:
     """End this worker process when the process that started it has ended.
 
-    Its parent for the system is the forkserver, which lives as long as its workers.
+    Starts a thread. The system's parent is the forkserver, which lives as long as its workers.
     """
     if parent := multiprocessing.parent_process():
         threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
@@ -80,4 +80,4 @@ def end_with_parent() -> None:
 
 def _end_after(sentinel: int) -> None:
     connection.wait([sentinel])
-    os._exit(1)  # no process is left to be notified
+    os._exit(1)  # nobody is left to report to

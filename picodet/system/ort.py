@@ -1,15 +1,15 @@
-"""onnxruntime as all of picodet imports it: without its telemetry.
+"""onnxruntime without its telemetry; all of picodet imports it from here.
 
 From 1.32 on importing it opens a database in the cache folder and leaves a `.ses` in the temporary
-one; only a variable that is set before keeps it from that. If the user has set it, it is kept.
+one, unless an environment variable is set before. This module sets it; a user's value is kept.
 """
 
 import os
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-import onnxruntime  # only now
+import onnxruntime  # after the variable is set
 
-onnxruntime.disable_telemetry_events()  # of the versions that know no variable
+onnxruntime.disable_telemetry_events()  # for versions that do not read the variable
 
 __all__ = ["onnxruntime"]

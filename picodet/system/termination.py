@@ -1,8 +1,7 @@
-"""The end that `kill`, torchrun, a closed terminal and Ctrl-C ask for: one way for all of them.
+"""Handles `kill`, torchrun's signal, a closed terminal and Ctrl-C in the same way.
 
-Ctrl-C is Python's KeyboardInterrupt, and the others become one too, so that whatever is under way
-is saved or taken back. A signal that is ignored (a script ignores Ctrl-C for what it starts with
-`&`) stays ignored.
+Ctrl-C raises Python's KeyboardInterrupt, and so do the others, so that work in progress is saved
+or undone. Ignored signals stay ignored (a shell script ignores Ctrl-C for what it starts with `&`).
 """
 
 import signal
@@ -11,14 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNAL_EXIT_BASE = 128  # and the number of the signal: the exit code of what a signal has ended
+SIGNAL_EXIT_BASE = 128  # plus the number of the signal: the exit code after a signal
 TERMINATION_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
-)  # Windows has no terminal that hangs up
+)  # Windows has no SIGHUP
 
 
 class Terminated(KeyboardInterrupt):
-    """Another signal than Ctrl-C's asked for the end."""
+    """A signal other than Ctrl-C's terminates the command."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -26,7 +25,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def exit_code(error: BaseException | None) -> int:
-    """The exit code, as a shell has it, of a command that this interrupt has ended."""
+    """The exit code of an interrupted command, as a shell reports it."""
     return SIGNAL_EXIT_BASE + (error.number if isinstance(error, Terminated) else signal.SIGINT)
 
 
@@ -34,7 +33,7 @@ def exit_code(error: BaseException | None) -> int:
 def signal_handlers(
     on_signal: Callable[[int, FrameType | None], None], *signals: int
 ) -> Iterator[None]:
-    """Call this for those of the signals that are not ignored; only a main thread can."""
+    """Handle those of the signals that are not ignored, until the block ends; main thread only."""
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in signals:
@@ -49,7 +48,10 @@ def signal_handlers(
 
 @contextmanager
 def termination_as_interrupt() -> Iterator[None]:
-    """Raises Terminated, once: who asks again, as torchrun does, does not disturb the saving."""
+    """Turn the first signal into Terminated; further ones, as torchrun sends, are ignored.
+
+    Sets signal handlers of the process until the block ends.
+    """
     requested = False
 
     def on_signal(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Of what took part in a run."""
+"""Versions of packages, and the CPU, for reports."""
 
 import platform
 import re
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from picodet.version import __version__
 
-CPUINFO = Path("/proc/cpuinfo")  # Linux's
-CPU_FLAGS = {"avx512f": "AVX-512", "avx2": "AVX2", "sse4_2": "SSE4.2"}  # the best that there is
+CPUINFO = Path("/proc/cpuinfo")  # Linux only
+CPU_FLAGS = {"avx512f": "AVX-512", "avx2": "AVX2", "sse4_2": "SSE4.2"}  # best first
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Python's, picodet's, NumPy's, OpenCV's and those of `packages` that are installed."""
+    """Versions of Python, picodet, NumPy, OpenCV and the installed ones of `packages`."""
     found = {"python": platform.python_version(), "picodet": __version__}
     for package in ("numpy", "opencv-python-headless", "opencv-python", *packages):
         try:
@@ -23,7 +23,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def cpu() -> str:
-    """The CPU of this machine, as far as it is known: "AMD EPYC, AVX2"."""
+    """The CPU of this machine, if known, such as "AMD EPYC, AVX2"."""
     try:
         text = CPUINFO.read_text(errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""PaddleDetection 666f597's architectures, each a line: backbone, neck, head and numbers.
+"""The architectures of PaddleDetection 666f597: backbone, neck, head and sizes of each.
 
 Sources: configs/picodet/legacy_model/_base_/picodet_esnet.yml (2021), configs/picodet/_base_/
 picodet_v2.yml (2022) and the picodet_*.yml beside them and under more_config.

@@ -1,4 +1,4 @@
-"""Class names of the data sets that official models were trained on, in the order of their classes.
+"""Class names of the datasets that official models were trained on, in the order of the classes.
 
 The order is that of the sorted category ids of the annotation file, which is the order of the
 channels of the head: ppdet/data/source/coco.py:104 and ppdet/data/source/voc.py.
@@ -12,17 +12,18 @@ from picodet.files import regular_file
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """One name per line; empty lines at the end do not count."""
+    """Read one name per line; empty lines at the end are ignored.
+
+    Raises PicoDetError where the file cannot be read, or a name is empty or occurs twice.
+    """
     try:
         names = regular_file(path).read_text(encoding="utf-8-sig").rstrip().splitlines()
     except OSError as error:
         raise PicoDetError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise PicoDetError(
-            f"{path}: not UTF-8 text; one class name per line is expected"
-        ) from error
+        raise PicoDetError(f"{path}: not UTF-8 text; expected one class name per line") from error
     if not all(name.strip() for name in names) or len(set(names)) != len(names) or not names:
-        raise PicoDetError(f"{path}: one class name per line is expected, none empty or twice")
+        raise PicoDetError(f"{path}: an empty or repeated name; expected one class name per line")
     return tuple(name.strip() for name in names)
 
 
@@ -33,12 +34,12 @@ def class_names_in_metadata(metadata: Mapping[str, str]) -> tuple[str, ...] | No
 
 
 def default_class_names(count: int) -> tuple[str, ...]:
-    """Names of classes that have none: their numbers."""
+    """Names for classes that have none: their numbers."""
     return tuple(f"class {i}" for i in range(count))
 
 
 def known_class_names(names: tuple[str, ...] | None, count: int) -> tuple[str, ...] | None:
-    """The names if there are as many as classes, and not mere numbers."""
+    """The names if there is one for each class and they are not just numbers, else None."""
     known = names is not None and len(names) == count and names != default_class_names(count)
     return names if known else None
 
@@ -59,7 +60,7 @@ COCO = (
 
 PEDESTRIAN = ("pedestrian",)
 
-# pages of documents: PubLayNet, and CDLA (Chinese), as PaddleOCR's ppocr/utils/dict/layout_dict
+# document layout: PubLayNet, and CDLA (Chinese), as PaddleOCR's ppocr/utils/dict/layout_dict
 PUBLAYNET = ("text", "title", "list", "table", "figure")
 
 CDLA = (

@@ -1,4 +1,4 @@
-"""The 34 PicoDets that PaddleDetection 666f597 has a config for: one line each.
+"""The 34 PicoDets that PaddleDetection 666f597 has a config for.
 
 Sources: the .yml files under configs/picodet; AP and URL as published in the README.md beside them,
 and of the pedestrian models in configs/keypoint/tiny_pose/README.md.
@@ -23,13 +23,13 @@ OTHERS = "2021, other backbones"
 
 @dataclass(frozen=True)
 class OfficialModel:
-    """One config of PaddleDetection, and what is published of it."""
+    """One config of PaddleDetection, with its published AP and weights."""
 
     config: ModelConfig
-    generation: str  # for people
-    path: str  # of the config below configs/picodet of PaddleDetection
+    generation: str  # for display
+    path: str  # of the config in configs/picodet of PaddleDetection
     url: str | None  # of the .pdparams
-    ap: float | None  # mAP 0.5:0.95 in percent, on COCO val2017 unless ...
+    ap: float | None  # mAP 0.5:0.95 in percent, on the dataset below
     measured_on: str = "COCO val2017"
 
 
@@ -55,7 +55,7 @@ def _official(
 
 PAGE_SIZE = (800, 608)  # height, width
 PERSONS = "the persons of COCO val2017"
-# The category names of the 11 are nowhere published: CDLA itself has 10 (class_names.CDLA).
+# The names of the 11 classes are not published: CDLA itself has 10 (class_names.CDLA).
 CDLA_11 = tuple(f"class {i}" for i in range(11))
 
 OFFICIAL = (
@@ -126,7 +126,7 @@ OFFICIAL = (
             "picodet_lcnet_x1_0_layout", v.LCNET_1_0X, PAGE_SIZE, None, LAYOUT_MODELS, PUBLAYNET
         ),
         _official("picodet_lcnet_cdla_layout", v.LCNET_1_0X, PAGE_SIZE, None, None, CDLA_11),
-        # a teacher for the first of these, of which the config gives no size and no classes
+        # a teacher for the first of these; its config has neither input size nor classes
         _official("picodet_lcnet_x2_5_layout", v.LCNET_2_5X, PAGE_SIZE, None, None),
     ),
     *_officials(
@@ -145,7 +145,7 @@ CONFIGS = {official.config.name: official.config for official in OFFICIAL}
 def published_url(name: str) -> str | None:
     """The URL of an official model's weights; None for any other name.
 
-    Raises PicoDetError for a model whose weights are nowhere published.
+    Raises PicoDetError for a model without published weights, and for a misspelled name.
     """
     if name not in CONFIGS:
         near = get_close_matches(name, CONFIGS, n=3, cutoff=0.8)
@@ -157,6 +157,6 @@ def published_url(name: str) -> str | None:
     (url,) = (official.url for official in OFFICIAL if official.config.name == name)
     if url is None:
         raise PicoDetError(
-            f"{name}: PaddleDetection has this config and publishes no weights of it; name a file"
+            f"{name}: PaddleDetection publishes no weights of this config; give a file"
         )
     return url

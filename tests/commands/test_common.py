@@ -1,4 +1,4 @@
-"""What no command may answer with a traceback."""
+"""Errors that no command may answer with a traceback."""
 
 import json
 import os
@@ -27,7 +27,7 @@ SOURCE = "picodet_s_128.pdparams"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Weights of ours and of Paddle's, an image, a loop of links."""
+    """Weights of picodet and of Paddle, an image, a loop of links."""
     folder = tmp_path_factory.mktemp("files")
     model = filled_model(SMALL, seeded_checkpoint(SMALL))
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
@@ -109,7 +109,7 @@ def test_a_folder_that_is_not_there_is_reported(run, tmp_path, words):
     (tmp_path / "x.json").touch()
     done = run(*(word.replace("{}", "a/b") for word in words))
     assert done.exit_code == (2 if words[0] == "align" else 1)
-    assert "there is no folder a; make it first" in done.output
+    assert "there is no folder a; create it first" in done.output
     assert not (tmp_path / "a").exists()
 
 
@@ -209,7 +209,7 @@ def test_a_terminal_without_a_sign_for_a_name(files, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("streams", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_streams_that_are_closed(files, tmp_path, streams):
-    """The first file that is opened would take the place of one."""
+    """The next opened file would get the number of a closed stream."""
     command = f'"{sys.executable}" -m picodet convert {files / SOURCE} x.pth --json x.json'
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(

@@ -143,7 +143,7 @@ def test_json_tells_machines_of_errors_too(folder):
     assert json.loads((folder / "error.json").read_text())["error"] in result.output
 
 
-def test_averaged_and_raw_weights(folder, checkpoint):
+def test_ema_and_raw_weights(folder, checkpoint):
     seeded.write(checkpoint, folder / "picodet_s_128.pdema")
     shown = words(run(SOURCE, "ema.pth"))
     assert "note: the EMA weights were used; the raw ones are in picodet_s_128.pd" in shown
@@ -153,7 +153,7 @@ def test_averaged_and_raw_weights(folder, checkpoint):
 
 
 class TestSize:
-    """What the tensors do not tell is asked for, where there is somebody to answer."""
+    """What the tensors do not determine is asked for on a terminal."""
 
     @pytest.fixture
     def nameless(self, folder):
@@ -226,7 +226,7 @@ class TestOfficialNames:
         ("name", "message"),
         [
             ("picodet_s_416_cocoo", "did you mean picodet_s_416_coco"),
-            ("picodet_s_320_voc", "publishes no weights of it; name a file"),
+            ("picodet_s_320_voc", "publishes no weights of this config; give a file"),
             ("unknown", "there is no such file"),
             ("models/picodet_s_416_coco", "there is no such file"),
             ("picodet_s_416_coco.pdparams", "there is no such file"),

@@ -125,7 +125,7 @@ def test_a_file_that_is_not_the_model_is_not_written(run, tmp_path, monkeypatch)
     wishes = ("--level", "heads", "--overwrite", "--json", "report.json")
     result = run("model.safetensors", "out.onnx", *wishes)
     assert result.exit_code == 1
-    assert "the export is not the model" in result.output
+    assert "the export differs from the model" in result.output
     assert (tmp_path / "out.onnx").read_text() == "what was there"
     assert written(tmp_path) == ["out.onnx", "report.json"]
     report = json.loads((tmp_path / "report.json").read_text())
@@ -147,19 +147,19 @@ def test_no_verify_is_reported(run, tmp_path):
     [
         (("model.safetensors", "out.pb"), "suffix must be .onnx"),
         (("model.safetensors", "no/out.onnx"), "there is no folder"),
-        (("model.safetensors", "out.onnx", "--opset", "10"), "11 is the oldest"),
+        (("model.safetensors", "out.onnx", "--opset", "10"), "11 or newer is expected"),
         (("model.safetensors", "out.onnx", "--opset", "99"), "pip install --upgrade"),
         (("model.safetensors", "out.onnx", "--batch", "0"), "1 to 256 is expected, or dynamic"),
         (("model.safetensors", "out.onnx", "--batch", "100000"), "1 to 256 is expected, or"),
         (("model.safetensors", "out.onnx", "--input-size", "100"), "multiples of 32"),
         (
             ("model.safetensors", "out.onnx", "--level", "boxes", "--single-input"),
-            "takes one input anyway",
+            "has a single input anyway",
         ),
         (("model.safetensors", "out.onnx", "--image", "no.jpg"), "no.jpg: cannot be read"),
         (("nan.pth", "out.onnx"), "neck.conv_t.convs.1.bn.bias has NaN"),
         (("no.pth", "out.onnx"), "there is no such file"),
-        (("picodet_s_320_voc", "out.onnx"), "publishes no weights of it"),
+        (("picodet_s_320_voc", "out.onnx"), "publishes no weights of this config"),
         (("out.onnx", "out.onnx"), "also an input"),
     ],
 )

@@ -49,7 +49,7 @@ def test_on_a_terminal_a_long_address_is_folded_and_nothing_is_lost(capsys, monk
 
 
 def test_an_ap_of_something_else_has_a_mark_and_below_it_is_reported_of_what(capsys):
-    """Whoever compares the numbers of a column has to know that these are not COCO's."""
+    """APs on other datasets than COCO are marked, as they cannot be compared."""
     walker = replace(S, name="walker", ap=29.0, measured_on=PEOPLE)
     body = replace(S, name="body", ap=41.5, measured_on="main bodies")
     unknown = replace(S, name="unknown", ap=None, measured_on="nothing")

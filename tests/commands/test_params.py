@@ -1,4 +1,4 @@
-"""What the parameters of every command take and refuse."""
+"""Which values the parameter types of commands accept."""
 
 import click
 import pytest
@@ -40,7 +40,7 @@ def test_no_option_takes_what_is_no_number(command, param):
 
 @pytest.mark.parametrize(("command", "param"), PARAMS)
 def test_every_path_is_declared_as_read_or_written(command, param):
-    """So that none that is written replaces one that is read."""
+    """Inputs and outputs are declared, so that no output replaces an input."""
     assert not isinstance(param.type, click.Path | click.File)
     if isinstance(param.type, FilePath):
         for value in ("", " ", "a\0b"):

@@ -174,7 +174,7 @@ def test_a_norm_that_is_nowhere(proto):
     for node in proto.graph.node:
         node.input[:] = [norm.input[0] if n == norm.output[0] else n for n in node.input]
     proto.graph.node.remove(norm)
-    assert "is conv, in the model it is conv and batch_norm" in refused(proto)
+    assert "is conv; in the model it is conv and batch_norm" in refused(proto)
 
 
 def test_a_folded_graph_with_a_wrong_stride():

@@ -27,11 +27,13 @@ def test_equal_names_of_different_addresses_stay_apart(site, tmp_path):
 
 
 def test_a_known_sha256_is_checked(site, tmp_path):
-    with pytest.raises(FetchError, match=f"SHA-256 {SHA256} came; expected SHA-256 {'0' * 64}"):
+    with pytest.raises(
+        FetchError, match=f"SHA-256 {SHA256} were received; expected SHA-256 {'0' * 64}"
+    ):
         fetch(site.url, cache=tmp_path, sha256="0" * 64)
     assert left_in(tmp_path) == ["picodet_s_416_coco.pdparams.lock"]
     assert fetch(site.url, cache=tmp_path, sha256=SHA256.upper()).first_use
-    with pytest.raises(FetchError, match=f"its SHA-256 is {SHA256}, not {'0' * 64}"):
+    with pytest.raises(FetchError, match=f"its SHA-256 is {SHA256}; expected {'0' * 64}"):
         fetch(site.url, cache=tmp_path, sha256="0" * 64)
 
 
@@ -83,7 +85,7 @@ def test_a_full_disk_is_an_error_of_ours(site, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(fetching.os, "fsync", full)
-    with pytest.raises(OutputError, match="No space left on device; PICODET_CACHE=FOLDER names"):
+    with pytest.raises(OutputError, match="No space left on device; set PICODET_CACHE=FOLDER"):
         fetch(site.url, cache=tmp_path)
     assert not cache.cache_entry(site.url, tmp_path).path.exists()
 

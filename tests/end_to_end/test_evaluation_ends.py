@@ -61,7 +61,7 @@ def test_wrong_usage(files, arguments, message):
     [
         (["absent.onnx", *DATASET], "absent.onnx: there is no such file"),
         (["coco", *DATASET], "coco: holds annotations, val2017; expected a .pdparams"),
-        (["picodet_s_320_voc", *DATASET], "publishes no weights of it"),
+        (["picodet_s_320_voc", *DATASET], "publishes no weights of this config"),
         (["x.onnx", "--coco", "absent"], "absent: no val split of COCO"),
         (["x.onnx", *DATASET, "--input-size", 96], "takes 64x64 only"),
         (["x.onnx", *DATASET, "--resume", "absent.npz"], "absent.npz: no such progress file"),

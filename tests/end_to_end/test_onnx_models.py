@@ -77,13 +77,13 @@ def test_an_official_name_without_published_weights(folder, monkeypatch):
     monkeypatch.chdir(folder)
     done = CliRunner().invoke(detect, ["picodet_s_320_voc", "0.png"])
     assert done.exit_code == 1
-    assert "publishes no weights of it" in done.output
+    assert "publishes no weights of this config" in done.output
 
 
 def test_a_file_that_takes_any_size_wants_one(folder):
     done = run(folder, "any.onnx")
     assert done.exit_code == 1
-    assert "any.onnx: takes images of any size; name one with --input-size" in done.output
+    assert "any.onnx: takes images of any size; give one with --input-size" in done.output
     assert run(folder, "any.onnx", "--input-size", "128x64").exit_code == 0
 
 

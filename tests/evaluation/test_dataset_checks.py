@@ -87,6 +87,6 @@ def test_an_impossible_file_name_is_one_problem_among_others(tmp_path, images, n
     named = [ImageInfo(7, name, SIZE), *images]
     ((problem,), checksums) = check_images(tmp_path, named, 2, ignore)
     assert problem.image_id == 7
-    assert "no file has such a name" in problem.error
+    assert "not a valid file name" in problem.error
     assert checksums[0] == UNKNOWN_CHECKSUM
     assert len(checksums) == 11

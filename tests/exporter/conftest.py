@@ -1,4 +1,4 @@
-"""A small seeded model, as it is and as a file."""
+"""A small seeded model, in memory and as a file."""
 
 import copy
 from dataclasses import replace
@@ -14,7 +14,7 @@ CONFIG = replace(SMALL, input_size=(96, 64))
 
 @pytest.fixture(scope="session")
 def seeded_model():
-    """Of all tests; what is to be changed is `model`."""
+    """Shared by all tests; those that change it use `model`."""
     return filled_model(CONFIG, seeded_checkpoint(CONFIG))
 
 
@@ -39,4 +39,4 @@ def checkpoint_file(seeded_model, meta, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small(one_thread):
-    """The model is: threads of a busy machine would wait for each other."""
+    """One thread: on a busy machine threads would wait for each other."""

@@ -1,4 +1,4 @@
-"""picodet-align knows our exports, as MODEL and as REFERENCE."""
+"""picodet-align takes picodet's exports as MODEL and as REFERENCE."""
 
 import pytest
 

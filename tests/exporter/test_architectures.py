@@ -1,4 +1,4 @@
-"""Every architecture, small: its export computes what it does, under our layers' names."""
+"""The export of every architecture, in small, computes what the model does."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def built(model, options):
 
 @pytest.fixture
 def verified(tmp_path):
-    """Builds, changes and verifies: the Verification."""
+    """The Verification of an export that was built and changed."""
 
     def verified(model, options, change=lambda proto: None):
         proto = built(model, options)
@@ -78,7 +78,7 @@ def node(proto, name):
 
 
 def redirect(name, operator):
-    """Another operator in the place of one."""
+    """A change that replaces the operator of a node."""
     return lambda proto: setattr(node(proto, name), "op_type", operator)
 
 
@@ -96,7 +96,7 @@ def set_six(proto):
 
 
 def square_probabilities(proto):
-    """As if a score were its own alignment."""
+    """A fault: class probabilities are squared instead of multiplied by the alignment."""
     product = node(proto, "head.predictors.classes1.product")
     product.input[1] = product.input[0]
 
@@ -138,8 +138,8 @@ def test_operators_of_the_others_are_named_after_their_blocks():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 1)])
-def test_at_an_odd_end_only_the_cells_that_are_there_are_averaged(size):
-    """No image of ours has one; whoever feeds another gets what torch computes."""
+def test_average_pooling_at_an_odd_edge_ignores_missing_cells(size):
+    """No official input size has one; for others the export computes what torch does."""
     model = small(RESNET)
     pool = node(built(model, ExportOptions("heads", 11)), "backbone.res3.res3a.shortcut.pool")
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy")

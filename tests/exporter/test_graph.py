@@ -1,4 +1,4 @@
-"""The graph is our model under our names."""
+"""The exported graph has the model's operators and the names of its layers."""
 
 import json
 from collections import Counter
@@ -24,7 +24,7 @@ def graph(seeded_model, meta):
 
 @pytest.fixture(scope="module", params=["esnet", "lcnet"])
 def heads(request, seeded_model, meta):
-    """The network alone, of both generations."""
+    """The exported network without decoding, of both generations."""
     model = seeded_model
     if request.param == "lcnet":
         config = replace(XS_LCNET, classes=("a", "b", "c"), input_size=(96, 64))
@@ -33,7 +33,7 @@ def heads(request, seeded_model, meta):
 
 
 def nodes(graph):
-    """Those of branches too."""
+    """The names of all nodes, those in branches too."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:
@@ -76,7 +76,7 @@ def test_names_are_given_once(heads):
 
 
 def test_what_is_cut_in_front_of_a_convolution_is_cut_for_it_alone(heads):
-    """Without that NNCF's bias correction loses layers: it cuts by the names of tensors."""
+    """Otherwise NNCF's bias correction loses layers: it cuts by tensor names."""
     readers = Counter(name for node in heads.graph.node for name in node.input)
     shared = [
         node.name
@@ -87,7 +87,7 @@ def test_what_is_cut_in_front_of_a_convolution_is_cut_for_it_alone(heads):
 
 
 def test_every_block_can_be_taken_out(heads):
-    """By onnx's own extractor, as other toolchains do it; a block is what a path of 3 names."""
+    """By onnx's extractor, as other tools do it; a block is a path of three names."""
     blocks = {}
     for node in heads.graph.node:
         blocks.setdefault(".".join(node.name.split(".")[:3]), []).append(node)

@@ -15,7 +15,7 @@ OPSETS = (11, 13, 18, ort.newest_opset())
 
 
 def nms_session(num_anchors, opset=14, divided=True, score_threshold=0.025, iou_threshold=0.6):
-    """A session that is nothing but the NMS; cells: None where their number is not fixed."""
+    """A session of the NMS alone; a number of anchor points of None is dynamic."""
     builder = OnnxBuilder(opset)
     factor = "scale_factor" if divided else None
     outputs = write_detections(
@@ -57,7 +57,7 @@ def assert_same(session, boxes, scores, factors, **thresholds):
 
 
 def crowded_boxes(random, batch, classes, num_anchors, spread, steps):
-    """Boxes around some places, and scores of which many are equal."""
+    """Boxes in clusters, with many equal scores."""
     centers = random.uniform(0, spread, (batch, num_anchors, 2))
     sizes = random.uniform(5, 60, (batch, num_anchors, 2))
     boxes = np.concatenate([centers - sizes, centers + sizes], axis=2).astype("f4")
@@ -84,7 +84,7 @@ def test_keeps_what_our_nms_keeps(seed, batch, classes, num_anchors, spread, ste
 
 @pytest.mark.parametrize("opset", OPSETS)
 def test_of_a_class_only_the_best_thousand_take_part(opset):
-    """The best 1,000 are one heap; what is apart from it comes too late, if only just."""
+    """The best 1,000 boxes overlap; a separate box just after them is not considered."""
     boxes = np.tile(np.array([0, 0, 10, 10], "f4"), (2, 1500, 1))
     boxes[:, 1000:] += 100
     scores = np.full((2, 2, 1500), 0.5, "f4")
@@ -129,7 +129,7 @@ def test_without_a_scale_factor_boxes_stay_as_they_are():
 
 @pytest.mark.parametrize("case", [case for case in probes.NMS_CASES if case != "degenerate"])
 def test_answers_the_probes_as_paddle_does(case):
-    """All but boxes that are inside out, which onnxruntime turns and no network can make."""
+    """Except boxes with swapped corners, which onnxruntime swaps back and no network makes."""
     boxes, scores = probes.nms_inputs(case)
     factors = np.ones((1, 2), "f4")
     assert_same(ANY, boxes[None].astype("f4"), scores[None].astype("f4"), factors)

@@ -1,4 +1,4 @@
-"""OpenVINO computes the same with the exported file, from the oldest opset to the newest."""
+"""OpenVINO gives the same outputs as torch for all opsets of an export."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ NEWEST = ort.newest_opset()
 
 
 def in_openvino(path):
-    """In float32; by itself it takes bfloat16 where the processor has it."""
+    """In float32; by default it uses bfloat16 where the CPU has it."""
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
     compiled = openvino.Core().compile_model(path, "CPU", settings)
 

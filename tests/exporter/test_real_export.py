@@ -1,4 +1,4 @@
-"""PicoDet-S-416's export beside Paddle's own ONNX of the same weights, and its layout."""
+"""PicoDet-S-416's export compared with paddle2onnx's of the same weights, and its layout."""
 
 import numpy as np
 import pytest

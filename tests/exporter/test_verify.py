@@ -1,4 +1,4 @@
-"""Right exports pass, whatever was wanted; what was planted in one is found."""
+"""Correct exports pass with all options; planted faults are found."""
 
 import json
 
@@ -23,7 +23,7 @@ OPSETS = (11, 13, 14, 18, NEWEST)
 
 @pytest.fixture
 def verified(model, meta, tmp_path):
-    """Builds, changes and verifies: the Verification."""
+    """The Verification of an export that was built and changed."""
 
     def verified(options, change=lambda proto: None, images=()):
         proto = build_model(model, options, meta)
@@ -196,7 +196,7 @@ def test_a_file_that_cannot_be_run_is_refused(verified):
     def cut(proto):
         set_constant(proto, "head.predictors.2.weight", lambda weight: weight[:, 1:])
 
-    with pytest.raises(PicoDetError, match=r"no valid ONNX|onnxruntime cannot run"):
+    with pytest.raises(PicoDetError, match=r"not valid ONNX|onnxruntime cannot run"):
         verified(ExportOptions("heads"), cut)
 
 
@@ -210,7 +210,7 @@ def test_metadata_of_another_size_is_refused(verified):
 
 
 def test_metadata_with_other_bins_are_refused(verified):
-    """Of raw heads nothing else says what a distribution is over."""
+    """For raw heads nothing else states the values of the bins."""
 
     def scale(proto):
         entry = next(entry for entry in proto.metadata_props if entry.key == META_KEY)

@@ -1,4 +1,4 @@
-"""Programs cut, changed and made up: a graph or an error of ours, for little work and memory."""
+"""Truncated, changed and invented programs give a graph or an error, in little time and memory."""
 
 import json
 import tracemalloc
@@ -46,18 +46,18 @@ HUGE = field(1, field(3, files.variable("w", [10**10], persistable=True)))
     ("content", "message"),
     [
         (b"", "it is empty"),
-        (b"no protobuf at all", "a field of the form 6 at byte 1"),
+        (b"no protobuf at all", "a field of the unknown wire type 6 at byte 1"),
         (b"\x0a\xff\xff\xff\xff\x0f", "4,294,967,295 bytes are missing"),
-        (field(1, b"") * 2_000_000, "more than 400,000 parts"),
+        (field(1, b"") * 2_000_000, "more than 400,000 fields"),
         (field(1, MANY), "6,001 operators"),
         (field(1, field(3, b"") * 350_000), "350,000 variables"),
-        (field(1, field(4, field(4, b"") * 350_000)), "more than 200,000 inputs and settings"),
+        (field(1, field(4, field(4, b"") * 350_000)), "more than 200,000 inputs and attributes"),
         (field(1, field(4, field(1, b"") * 350_000)), "more than 200,000"),
         (field(1, field(4, field(1, field(2, b"") * 350_000))), "more than 200,000"),
         (bytes(8_000_001), "a program of more than 8,000,000 bytes"),
         (HUGE, "weight 1 of 1, w"),
-        (field(1, field(4, operator(b"\xff", {}, {}))), "a name that is no text"),
-        (b"\x0b" * 1000, "a field of the form 3"),  # groups in groups
+        (field(1, field(4, operator(b"\xff", {}, {}))), "a name that is not UTF-8"),
+        (b"\x0b" * 1000, "a field of the unknown wire type 3"),  # groups in groups
     ],
 )
 def test_no_pdmodel(read, content, message):
@@ -78,7 +78,7 @@ NOTHING = {"#": "NULL"}
 
 
 def program(*operators):
-    """Whatever is written where operators belong."""
+    """A program with invalid content in place of operators."""
     written = {"regions": [{"blocks": [{"ops": list(operators)}]}]}
     return json.dumps({"base_code": {"magic": "pir"}, "program": written}).encode()
 
@@ -92,24 +92,24 @@ def program(*operators):
         (b"\xff\xfe\xfa", "no text|decode"),
         (b"[" * 100_000, "nested deeper"),
         (b'{"a":' * 100_000, "nested deeper"),
-        (b"[NaN]", "NaN, which is no JSON"),
-        (b"[-Infinity]", "-Infinity, which is no JSON"),
+        (b"[NaN]", "NaN, which is not JSON"),
+        (b"[-Infinity]", "-Infinity, which is not JSON"),
         (b"[" + b"9" * 5000 + b"]", "a number of 5,000 digits"),
-        (b"[]", "no program in PIR"),
-        (b'{"base_code": {"magic": "pir"}, "program": {"regions": []}}', "no program in PIR"),
-        (SMALL["json"].replace(b'"pir"', b'"onnx"'), "no program in PIR"),
+        (b"[]", "not a program in PIR"),
+        (b'{"base_code": {"magic": "pir"}, "program": {"regions": []}}', "not a program in PIR"),
+        (SMALL["json"].replace(b'"pir"', b'"onnx"'), "not a program in PIR"),
         (program(*[OPERATOR] * 6_001), "6,001 operators, too many"),
         (program({**OPERATOR, "I": [{"%": 0}] * 200_001}), "more than 200,000 values"),
-        (program([]), "operator 0 cannot be understood: ValueError list without"),
-        (program({**OPERATOR, "I": [7]}), "operator 0 cannot be understood: TypeError"),
+        (program([]), "operator 0 is invalid: ValueError list without"),
+        (program({**OPERATOR, "I": [7]}), "operator 0 is invalid: TypeError"),
         (program({**OPERATOR, "I": [{"%": "x"}]}), "a value without a number"),
         (program({**OPERATOR, "I": [{"%": 1.0}]}), "a value without a number"),
         (program({**OPERATOR, "O": [{}]}), "KeyError '%'"),
         (
             program({**OPERATOR, "O": [{"%": 1, "TT": value_type([1] * 17)}]}),
-            "17 sides that are no",
+            "shape of 17 dimensions",
         ),
-        (program({**OPERATOR, "O": [{"%": 1, "TT": value_type([1.5])}]}), "1 sides that are no"),
+        (program({**OPERATOR, "O": [{"%": 1, "TT": value_type([1.5])}]}), "shape of 1 dimensions"),
         (program({**OPERATOR, "A": [{"N": 7, "AT": {}}]}), "a name of 1 to 1,000"),
         (program({**OPERATOR, "A": [{"N": "x", "AT": {"VD": "ALL"}}]}), "KeyError 'ALL'"),
         (program({**OPERATOR, "#": "x" * 1001}), "a name of 1 to 1,000"),
@@ -135,7 +135,7 @@ def test_no_json_of_paddles(read, content, message):
 
 
 def read_or_refused(read, form, content):
-    """In a graph that is read, canonical finds nothing but what it looks for."""
+    """Whether a program can be read and put into canonical form; any other error fails the test."""
     try:
         canonicalize(read(form, content, files.WEIGHTS).graph)
     except (CheckpointError, GraphError):

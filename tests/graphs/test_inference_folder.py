@@ -1,4 +1,4 @@
-"""Whole inference folders: what lies beside a program, the real ones, and Paddle's own reading."""
+"""Inference folders: files beside a program, real folders, and the same read by Paddle."""
 
 import json
 import os
@@ -72,15 +72,15 @@ class RunsCode:
     [
         (b"", "expected 1 bytes"),
         (b"no pickle", "the pickle opcode"),
-        (pickle.dumps([], 2), "no dictionary of names"),
-        (pickle.dumps({"w": 1}, 2), "no dictionary of names"),
+        (pickle.dumps([], 2), "not a dictionary of names"),
+        (pickle.dumps({"w": 1}, 2), "not a dictionary of names"),
         (pickle.dumps({1: {}}, 2), "as a key"),
         (
             pickle.dumps({"w": RunsCode()}, 2),
-            f"it holds {os.name}.system, and nothing of it was run",
+            f"it holds {os.name}.system; nothing of it was run",
         ),
-        (files.info({"other": "x"}), "it names weights, and none that the program has"),
-        (files.info({"conv_0.w_0": "x", "bn_0.w": "x"}), "it gives two weights one name"),
+        (files.info({"other": "x"}), "none of the weights it names is in the program"),
+        (files.info({"conv_0.w_0": "x", "bn_0.w": "x"}), "it gives two weights the same name"),
         (bytes(4_000_001), "more than 4,000,000 bytes"),
     ],
 )

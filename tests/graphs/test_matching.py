@@ -1,4 +1,4 @@
-"""Small networks whose operators can be distinguished, and two that cannot."""
+"""Small networks whose operators can be distinguished, and two whose cannot."""
 
 import pytest
 
@@ -63,7 +63,7 @@ def test_an_operator_too_many():
 
 def test_twins_are_refused():
     twins = [RELU, RELU]
-    with pytest.raises(GraphError, match="a and b of the reference stand in the same place"):
+    with pytest.raises(GraphError, match="a and b of the reference have the same place"):
         match_networks(twins, twins, ["a", "b"])
 
 

@@ -1,4 +1,4 @@
-"""Heads, decoding and NMS, found by what leads to them."""
+"""Heads, decoding and NMS are found by their ancestors."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_heads_from_the_finest_level_on():
 
 
 def v2_level(name, source, added):
-    """Classes, alignment and sides of 2022, each with a predictor of its own."""
+    """A head of 2022: logits, alignment and reg, each with a predictor of its own."""
     return [
         *(Node("conv", (source,), (f"{name}_{x}",), {"weight": "w"}) for x in ("c", "a", "sides")),
         Node("batch_norm", (f"{name}_a",), (f"{name}_n",)),
@@ -70,7 +70,7 @@ def test_heads_of_2022(added):
 def test_decoded_boxes():
     outputs = ("boxes", "scores")
     assert outputs_of(LEVELS + CONCATENATED, outputs) == GraphOutputs(*HEADS, *outputs, None)
-    with pytest.raises(GraphError, match="one output, the boxes, is expected, found none"):
+    with pytest.raises(GraphError, match="expected one more output, the boxes, found none"):
         outputs_of(LEVELS + CONCATENATED, ("scores",))
 
 
@@ -89,12 +89,12 @@ def test_nms_of_boxes_that_are_not_scaled_where_there_is_one_input():
     ("nodes", "message"),
     [
         (LEVELS[:2], "no head of a PicoDet in the graph.* It ends with relu fine, relu coarse"),
-        (LEVELS[:-1], "behind f_flat, .* one sigmoid is expected, found nothing"),
+        (LEVELS[:-1], "after f_flat, .* expected one sigmoid, found nothing"),
         (
             LEVELS + CONCATENATED + [Node("nms", ("boxes", "scores"), ("s",))],
             "division by the scale",
         ),
-        (LEVELS + CONCATENATED + NMS + NMS[1:], "one NMS of boxes and scores is expected"),
+        (LEVELS + CONCATENATED + NMS + NMS[1:], "expected one NMS of boxes and scores"),
     ],
 )
 def test_other_endings_are_refused(nodes, message):

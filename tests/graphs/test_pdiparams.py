@@ -1,4 +1,4 @@
-"""Weights of every number format, and files that claim what they do not hold."""
+"""Weights of every dtype, and files with false claims about their content."""
 
 import struct
 import tracemalloc
@@ -80,7 +80,7 @@ def header(description, level=0, version=0):
         (struct.pack("<IQIi", 0, 0, 0, -5), "a description of -5 bytes"),
         (struct.pack("<IQIi", 0, 0, 0, 2**31 - 1), "a description of 2,147,483,647 bytes"),
         (header(b"no protobuf"), "its 11 bytes are no TensorDesc"),
-        (header(files.description((3,), 21)) + bytes(3), "type 21; .* no quantised model"),
+        (header(files.description((3,), 21)) + bytes(3), "type 21; .* not a quantized model"),
         (header(files.description((-3,), 5)), r"the shape \[-3\]"),
         (header(files.description((0, 10**12), 5)), r"the shape \[0, 1000000000000\]"),
         (header(files.description([1] * 17, 5)), "the shape"),
@@ -88,12 +88,12 @@ def header(description, level=0, version=0):
         (header(files.description([2**62] * 16, 5)), "bytes expected at"),
         (
             header(files.description((4,), 5)) + bytes(16),
-            r"is float32 \[4\] here, and float32 \[3\]",
+            r"is float32 \[4\]; expected float32 \[3\]",
         ),
-        (header(files.description((3,), 4)) + bytes(6), "is float16 .* weights of another one"),
+        (header(files.description((3,), 4)) + bytes(6), "is float16 .* weights of another program"),
         (
             header(files.description((3,), 5)) + bytes(13),
-            "1 bytes behind the last of the program's",
+            "1 bytes after the last of the program's",
         ),
     ],
 )
@@ -111,7 +111,7 @@ def test_what_it_claims_is_held_against_what_it_has(read, content, message):
 
 def test_two_weights_of_one_name(read):
     twice = [DeclaredWeight("w", "float32", (1,))] * 2
-    with pytest.raises(CheckpointError, match="two weights of the name w"):
+    with pytest.raises(CheckpointError, match="two weights named w"):
         read(files.tensor(np.ones(1, np.float32)) * 2, twice)
 
 

@@ -1,4 +1,4 @@
-"""Programs of Paddle 2, written by hand and real; and what is none."""
+"""Programs of Paddle 2, written by hand and real; and invalid ones."""
 
 import numpy as np
 import paddle_files as files
@@ -27,7 +27,7 @@ def read(tmp_path_factory):
 
 
 def node_of(read, kind, inputs=None, outputs=None, weights=None, **attributes):
-    """The one operator between a feed and a fetch."""
+    """A program of one operator between a feed and a fetch."""
     inputs, outputs = inputs or {"X": "image"}, outputs or {"Out": "y"}
     operators = [feed("image"), operator(kind, inputs, outputs, **attributes), fetch("y")]
     (node,) = read(files.pdmodel(operators, weights or {}), weights or {}).graph.nodes
@@ -155,19 +155,25 @@ def relu(source="image", name="y"):
         ([feed("other"), relu("other"), fetch("y")], "its input other is not declared"),
         ([feed("image"), relu()], "0 operators fetch"),
         ([feed("image"), relu(), operator("fetch", {}, {})], "a fetch of 0 tensors"),
-        ([feed("image"), relu("nothing"), fetch("y")], "relu takes nothing, which nothing before"),
+        (
+            [feed("image"), relu("nothing"), fetch("y")],
+            "relu takes nothing, which no operator before",
+        ),
         (
             [feed("image"), relu("b", "a"), relu("a", "b"), fetch("b")],
-            "relu takes b, which nothing",
+            "relu takes b, which no operator",
         ),
-        ([feed("image"), relu("y"), fetch("y")], "relu takes y, which nothing before it makes"),
+        ([feed("image"), relu("y"), fetch("y")], "relu takes y, which no operator before it makes"),
         ([feed("image"), relu(name="image"), fetch("image")], "relu writes image, an input"),
         ([feed("image"), relu(name="conv_0.w_0"), fetch("y")], "relu writes conv_0.w_0, an input"),
-        ([feed("image"), operator("relu", {}, {"Out": "y"}), fetch("y")], "too little to make y"),
-        ([feed("image"), relu(name=[]), fetch("y")], "too little to make nothing"),
+        (
+            [feed("image"), operator("relu", {}, {"Out": "y"}), fetch("y")],
+            "too few inputs to make y",
+        ),
+        ([feed("image"), relu(name=[]), fetch("y")], "too few inputs to make nothing"),
         (
             [feed("image"), operator("elementwise_add", {"X": "image"}, {"Out": "y"}), fetch("y")],
-            "an operator elementwise_add takes too little",
+            "an operator elementwise_add has too few inputs",
         ),
         (
             [feed("image"), operator("conv2d", {"Input": "image"}, {"Output": "y"}), fetch("y")],
@@ -217,7 +223,7 @@ def test_two_weights_of_one_name(read):
     twice = [files.variable("w", (1,), persistable=True)] * 2
     weights = {"w": np.ones(1, np.float32)}
     program = field(1, files.block([feed("image"), relu(), fetch("y")], twice))
-    with pytest.raises(CheckpointError, match="two weights of the name w"):
+    with pytest.raises(CheckpointError, match="two weights named w"):
         read(program, weights)
 
 

@@ -1,4 +1,4 @@
-"""Programs of Paddle 3, written by hand and real; and what is none."""
+"""Programs of Paddle 3, written by hand and real; and invalid ones."""
 
 import numpy as np
 import paddle_files as files
@@ -28,7 +28,7 @@ def read(tmp_path_factory):
 
 
 class PirWithInput(PirBuilder):
-    """A program that is given an image."""
+    """A program with an image as input."""
 
     def __init__(self):
         super().__init__()
@@ -40,7 +40,7 @@ class PirWithInput(PirBuilder):
 
 
 def node_of(read, kind, *operands, results=1, **attributes):
-    """The one operator; operands are made before it: None for one that is not there."""
+    """A program of one operator and its operands, None for a missing one."""
     program = PirWithInput()
     values = [
         program.numbers(*value) if isinstance(value, tuple) else program.number(value)
@@ -176,7 +176,7 @@ def test_weights_of_other_formats(read, kind):
 
 
 def graph_error(program):
-    """A program with an operator that stands in no network."""
+    """A program with an operator that no network has."""
     builder = PirWithInput()
     last = program(builder)
     return builder.fetch(last if isinstance(last, int) else builder.image)
@@ -187,25 +187,31 @@ def graph_error(program):
     [
         (PirBuilder().content(), "0 inputs and 0 outputs"),
         (PirWithInput().content(), "1 inputs and 0 outputs"),
-        (graph_error(lambda p: p.add("1.relu", [99])), "value 99 is taken, and no operator before"),
-        (graph_error(lambda p: p.add("1.relu", [p.count + 1])), "value 2 is taken"),
-        (graph_error(lambda p: p.add("1.relu", [0])), "too little to make /relu_0"),
-        (graph_error(lambda p: p.add("1.relu", [p.image], [])), "too little to make nothing"),
-        (graph_error(lambda p: p.input("image", (1,))), "two tensors of the name image"),
+        (
+            graph_error(lambda p: p.add("1.relu", [99])),
+            "value 99 is used before an operator makes it",
+        ),
+        (graph_error(lambda p: p.add("1.relu", [p.count + 1])), "value 2 is used"),
+        (graph_error(lambda p: p.add("1.relu", [0])), "too few inputs to make /relu_0"),
+        (graph_error(lambda p: p.add("1.relu", [p.image], [])), "too few inputs to make nothing"),
+        (graph_error(lambda p: p.input("image", (1,))), "two tensors named image"),
         (graph_error(lambda p: p.add("1.data", [])), "an input whose name is None"),
-        (graph_error(lambda p: p.add("1.data", [], 2, name="x")), "makes 2 values where one"),
+        (graph_error(lambda p: p.add("1.data", [], 2, name="x")), "makes 2 values; expected one"),
         (graph_error(lambda p: p.add("1.fetch", [p.image, p.image])), "its fetch is not of one"),
         (graph_error(lambda p: p.add("1.conv2d", [p.image])), "conv /conv2d_0 has no constant"),
         (
             graph_error(lambda p: p.add("0.combine", [p.add("0.combine", [p.image] * 2)] * 2)),
-            "a list of something else than tensors",
+            "a list of something other than tensors",
         ),
         (
             graph_error(lambda p: p.add("1.full", shape=(10**5, 10**5), value=0.0)),
-            "more than 1,000,000 numbers in all constants",
+            "more than 1,000,000 values in all constants",
         ),
         (graph_error(lambda p: p.add("1.full", shape=(-1,), value=0.0)), r"full of the shape \(-1"),
-        (graph_error(lambda p: p.add("1.full", shape=(1,), value="x")), "full of 'x', where a num"),
+        (
+            graph_error(lambda p: p.add("1.full", shape=(1,), value="x")),
+            "full of 'x'; expected a num",
+        ),
         (graph_error(lambda p: p.add("1.full", value=0.0)), "full of the shape None"),
         (graph_error(lambda p: p.numbers(2**63)), "full_int_array of"),
         (graph_error(lambda p: p.numbers()), "full_int_array of"),
@@ -215,7 +221,7 @@ def graph_error(program):
         ),
         (
             graph_error(lambda p: p.add("1.relu", [p.image], struct_name="x" * 1001)),
-            "the struct_name of relu is no name",
+            "the struct_name of relu is not a name",
         ),
         (
             graph_error(lambda p: p.add("1.reshape", [p.number(1.0), p.numbers(2, -1)])),

@@ -1,4 +1,4 @@
-"""Our model as operators and calls."""
+"""The traced model: operators and calls of layers."""
 
 from collections import Counter
 
@@ -37,7 +37,7 @@ def test_operators():
 @pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
 def test_every_tensor_is_some_operators(config):
-    """But for the integral, which is called in decoding."""
+    """All layers are called but the integral, which decoding calls."""
     traced = trace(config)
     assert {operator.kind for operator in traced.operators} <= {
         *MODULE_KINDS.values(),
@@ -59,7 +59,7 @@ def test_operators_that_not_all_backbones_have():
 
 
 def test_relu6_wherever_others_have_hardswish():
-    """But not in squeeze-and-excitation; layers of the backbone, functions behind it."""
+    """Layers of the backbone, functions in neck and head; not in squeeze-and-excitation."""
     kinds = kinds_of(S_NPU)
     assert kinds["hardswish"] == 0
     assert (kinds["relu6"], kinds["relu"], kinds["hardsigmoid"]) == (102, 2, 2)

@@ -1,4 +1,4 @@
-"""Whatever porting reads runs in torch, and says what the same model says in our own form."""
+"""Every file that the converter reads runs in torch, with the outputs of picodet's own file."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ SIZE = SMALL.input_size
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """One seeded model in all forms that can be written."""
+    """A seeded model in all formats that picodet writes."""
     folder = tmp_path_factory.mktemp("forms")
     model = filled_model(SMALL, seeded_checkpoint(SMALL))
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
@@ -108,7 +108,7 @@ def test_without_paddle_a_folder_is_ported_and_that_is_reported(shared):
 
 def test_what_cannot_be_ported_either_wants_paddle(tmp_path):
     fake_folder = make_folder(tmp_path / "folder", heads())
-    with pytest.raises(PicoDetError, match=r"So it takes Paddle: .* needs paddle, which"):
+    with pytest.raises(PicoDetError, match=r"It can run in Paddle only: .* needs paddle, which"):
         open_backend(fake_folder, RuntimeOptions())
 
 

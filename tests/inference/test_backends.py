@@ -1,4 +1,4 @@
-"""The same model in torch and exported, run by everything that runs it, says the same."""
+"""A model gives the same outputs in torch and, exported, in every runtime."""
 
 import ctypes
 import subprocess
@@ -41,7 +41,7 @@ CONFIG = replace(SMALL, preprocessing=Preprocessing(interp=1), input_size=(96, 1
 
 @pytest.fixture(scope="module")
 def model():
-    """With bins that stand for something else than 0 to 7, as averaged checkpoints have them."""
+    """With bins other than 0 to 7, as ppdet's EMA stores them."""
     model = filled_model(CONFIG, seeded_checkpoint(CONFIG))
     model.head.integral.project.mul_(1.25)
     return model
@@ -49,7 +49,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def exported(model, tmp_path_factory):
-    """Path of the model as an ONNX of some level."""
+    """Path of the model exported to ONNX at this level."""
     folder = tmp_path_factory.mktemp("exported")
 
     def exported(**wanted):
@@ -92,7 +92,7 @@ def test_candidates_are_those_of_torch(exported, inputs, expected, runtime, leve
 @runtimes
 @pytest.mark.parametrize("single_input", [False, True])
 def test_detections_are_those_of_torch(exported, inputs, expected, runtime, single_input):
-    """With one input they come in its pixels and are scaled here."""
+    """With a single input the boxes are in its pixels, and scaled by the backend."""
     network = runtime(exported(level="detections", single_input=single_input))
     for found, candidates, factor in zip(
         network(inputs), expected, inputs.scale_factors, strict=True
@@ -116,7 +116,7 @@ def test_what_the_files_say_of_themselves_is_what_torch_says(model, exported, ru
 @runtimes
 @pytest.mark.parametrize("level", ["heads", "boxes", "detections"])
 def test_threads_at_once_and_images_at_once_change_nothing(exported, inputs, runtime, level):
-    """Calls may come from several threads; what one is told is not another's."""
+    """Calls from several threads do not get each other's results."""
     network = runtime(exported(level=level), threads=1)
     alone = [ModelInputs(inputs.images[i : i + 1], inputs.scale_factors[i : i + 1]) for i in (0, 1)]
     once = [network(one)[0] for one in alone]
@@ -132,7 +132,7 @@ def test_threads_at_once_and_images_at_once_change_nothing(exported, inputs, run
 @pytest.mark.slow
 @runtimes
 def test_a_size_of_ones_own(model, exported, runtime):
-    """Where the file takes any; not where it does not."""
+    """An input size can be given only where the file is dynamic."""
     network = runtime(exported(level="boxes", input_size="dynamic"), (64, 160))
     assert network.spec.input_size == (64, 160)
     array, factor = preprocess(IMAGES[0], (64, 160), CONFIG.preprocessing)
@@ -146,7 +146,7 @@ def test_a_size_of_ones_own(model, exported, runtime):
 @pytest.mark.slow
 @runtimes
 def test_detect_obeys_what_the_file_says(model, exported, runtime):
-    """Its interp is 1; all forms find what torch finds."""
+    """All formats give torch's detections, with the model's own interp, 1."""
     image = IMAGES[0]
     expected = detect_image(TorchBackend(model), image, score_thr=0.04)
     assert len(expected) > 5
@@ -220,7 +220,7 @@ def test_a_call_that_fails_says_of_which_file(tmp_path, runtime):
 
 @runtimes
 def test_rows_that_say_nothing_was_found(tmp_path, runtime):
-    """As Paddle's NMS says it; on an image without anything to see."""
+    """As Paddle's NMS returns it for an image without objects."""
     outputs = {
         "rows": np.array([[-1, 0, 0, 0, 0, 0]], np.float32),
         "numbers": np.array([1], np.int32),
@@ -274,7 +274,7 @@ def test_openvino_tells_nobody_that_it_is_used():
 
 
 class SignalStack(ctypes.Structure):
-    """C's stack_t: where the handlers of signals run."""
+    """C's stack_t: the stack on which signal handlers run."""
 
     _fields_ = (("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
@@ -283,7 +283,7 @@ class SignalStack(ctypes.Structure):
 @pytest.mark.skipif(sys.platform != "linux", reason="stack_t as Linux has it")
 @runtimes
 def test_signals_are_answered_where_they_were(runtime, exported):
-    """Openvino gives the thread that compiles another stack, and takes it back without a word."""
+    """OpenVINO sets another signal stack in the compiling thread, and frees it later."""
 
     def where():
         stack = SignalStack()

@@ -62,7 +62,7 @@ def test_images_of_one_name_are_both_drawn(model, tmp_path):
 
 
 def test_no_image_is_ever_drawn_on(model, tmp_path):
-    """Neither the one that is drawn nor one that is still to come."""
+    """Neither the current image nor a later one is overwritten."""
     folders = [tmp_path / "1", tmp_path / "2"]
     for folder in folders:
         folder.mkdir()

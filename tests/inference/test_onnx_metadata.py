@@ -28,7 +28,7 @@ ROWS = [(None, 6), (1,)]
 
 
 def spec(inputs=IMAGE, outputs=None, meta=None, size=None):
-    """meta: a dictionary, or text that should be one."""
+    """meta: a dictionary, or text in its place."""
     text = meta if isinstance(meta, str) else json.dumps(meta)
     metadata = {"author": "nobody"} | ({} if meta is None else {META_KEY: text})
     return read_onnx_spec(PATH, inputs, outputs or heads(), metadata, size)
@@ -107,7 +107,7 @@ def test_size(inputs, meta, asked, size):
     ("inputs", "asked", "message"),
     [
         (IMAGE, (96, 64), "takes 64x64 only"),
-        (ANY, None, "of any size; name one with --input-size"),
+        (ANY, None, "of any size; give one with --input-size"),
         (ANY, (65, 64), "65x64: both sides must be multiples of 32"),
         ({"image": (1, 3, 100, 100)}, None, "100x100: both sides must be multiples of 32"),
         ({"image": (1, 3, 64, None)}, None, "of any size"),
@@ -127,10 +127,10 @@ def test_what_takes_no_image_or_another_is_refused(inputs, asked, message):
 @pytest.mark.parametrize(
     ("meta", "message"),
     [
-        ("{", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
-        ("[]", "is no dictionary"),
-        ("null", "is no dictionary"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "is not a dictionary"),
+        ("null", "is not a dictionary"),
         ({"variant": "x"}, "invalid metadata picodet: KeyError"),
         (color_network.meta(input_size=[64, 65]), "multiples of 32"),
         (color_network.meta(input_size=64), "invalid metadata picodet: TypeError"),
@@ -163,7 +163,7 @@ def test_only_a_file_that_takes_scale_factors_is_fed_them():
 
 
 def test_rows_of_a_single_input_file_are_in_pixels_of_its_input():
-    """scale factors are (y, x): boxes of half the height and twice the width, and so on."""
+    """Scale factors are (y, x): boxes of half the height and twice the width, and so on."""
     first, second = spec(outputs=ROWS).read(OUTPUTS, INPUTS)
     assert first.boxes.tolist() == [[4, 16, 8, 32]]
     assert second.boxes.tolist() == [[2, 8, 4, 16]]
@@ -172,7 +172,7 @@ def test_rows_of_a_single_input_file_are_in_pixels_of_its_input():
 
 
 def test_the_bins_stand_for_what_the_file_says():
-    """All bins alike: half of 0 and 5 is 2.5 strides."""
+    """Equal logits: the mean of 0 and 5 is 2.5 strides."""
     found = spec(outputs=heads(bins=2), meta=color_network.meta(project=[0, 5]))
     outputs = [np.full(shape, 0.5, np.float32) for shape in heads(bins=2)]
     one, *_ = found.read(outputs, INPUTS._replace(images=INPUTS.images[:1]))

@@ -22,7 +22,7 @@ from picodet.models.picodet import PicoDet
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """An ONNX, and a model in both of our formats."""
+    """An ONNX file, and a model in both of picodet's formats."""
     folder = tmp_path_factory.mktemp("files")
     color_network.write_color_network(folder / "x.onnx", color_network.meta())
     weights = {name: value.numpy() for name, value in PicoDet(SMALL).state_dict().items()}
@@ -114,7 +114,7 @@ def test_a_runtime_that_is_not_installed(folder, monkeypatch, backend, missing, 
 
 
 def test_an_onnx_needs_no_torch(folder):
-    """Which would cost seconds and 200 MB."""
+    """Importing torch would cost seconds and 200 MB."""
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from picodet.inference.open_backend import RuntimeOptions, open_backend\n"
@@ -130,7 +130,7 @@ def test_an_onnx_needs_no_torch(folder):
 
 @pytest.mark.slow
 def test_float64_is_torchs(folder):
-    """Rounding then decides next to nothing."""
+    """In float64 rounding decides almost nothing."""
     small = (32, 32)
     network = open_backend(folder / "x.pth", RuntimeOptions(float64=True, size=small))
     inputs = ModelInputs(np.ones((1, 3, *small), np.float32), np.ones((1, 2), np.float32))
@@ -138,5 +138,5 @@ def test_float64_is_torchs(folder):
     assert found.boxes.dtype == found.scores.dtype == np.float64
     (single,) = open_backend(folder / "x.pth", RuntimeOptions(size=small))(inputs)
     assert 0 < np.abs(single.scores - found.scores).max() < 1e-5
-    with pytest.raises(PicoDetError, match=r"x\.onnx computes in float32; only what runs"):
+    with pytest.raises(PicoDetError, match=r"x\.onnx computes in float32; float64 is supported"):
         open_backend(folder / "x.onnx", RuntimeOptions(float64=True))

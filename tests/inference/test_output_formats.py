@@ -65,7 +65,7 @@ sizes = st.tuples(*[st.sampled_from([32, 64, 96, 160])] * 2)
 
 @given(sizes, st.integers(1, 3), st.integers(1, 5), st.integers(2, 12), st.integers(0, 99))
 def test_heads_are_decoded_as_torch_decodes_them(size, batch, classes, bins, seed):
-    """With bins that stand for other distances than 0, 1, 2 .."""
+    """With values of bins other than 0, 1, 2 .."""
     random = np.random.default_rng(seed)
     integral = Integral(bins - 1).double()
     integral.project = torch.from_numpy(random.uniform(-1, 9, bins))
@@ -133,7 +133,7 @@ ROWS = np.array(
 
 
 def test_detections_come_in_ppdets_order():
-    """Class by class, best first; rows of class -1 are Paddle's way to say that there is none."""
+    """Class by class, best first; in Paddle a row of class -1 means no detections."""
     (found,) = read_detections([ROWS, np.array([5], np.int32)], 1)
     assert found.classes.tolist() == [0, 0, 1, 2]
     assert found.scores.tolist() == pytest.approx([0.9, 0.3, 0.5, 0.1])

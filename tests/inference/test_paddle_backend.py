@@ -1,4 +1,4 @@
-"""Inference folders, run by a Paddle that is a few lines of NumPy, and by the real one."""
+"""Inference folders run in a substitute of Paddle, a few lines of NumPy, and in the real one."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ NMS = ("image", "scale_factor")
 
 @pytest.fixture
 def opened(fake_paddle, tmp_path):
-    """Opens a folder of a program that says the outputs; it is closed after the test."""
+    """Opens a folder whose program returns these outputs; it is closed after the test."""
     networks = []
 
     def opened(outputs, size=None, **more):
@@ -47,7 +47,7 @@ def test_what_a_folder_says_of_itself(opened):
 
 
 def test_heads_are_decoded(opened):
-    """All bins alike: every side is 3.5 strides away from the center of its cell."""
+    """Equal bins: every side is 3.5 strides from its anchor point."""
     (found,) = opened(heads(score=0.25))(inputs_of(1))
     centers, strides = make_anchor_points(feature_map_sizes((64, 64)))
     expected = np.concatenate([centers - 3.5, centers + 3.5], axis=1) * strides
@@ -132,7 +132,7 @@ def test_a_folder_that_says_nothing_of_classes(opened):
         (heads()[:-1], {}, "its outputs are"),
         ([("y", (1, 1000), 1)], {}, "its outputs are"),
         ([("rows", (1, 6), 1), ("numbers", (1,), 1)], {}, "its NMS takes no scale_factor"),
-        (heads(), {"config": None}, "has no infer_cfg.yml; name the input's size"),
+        (heads(), {"config": None}, "has no infer_cfg.yml; give the input size"),
         (heads(), {"size": (65, 64)}, "65x64: both sides must be multiples of 32"),
         (heads(), {"config": "7"}, "invalid Preprocess: "),
     ],
@@ -188,7 +188,7 @@ S416 = Path("reference", "picodet_s_416_coco")
 @pytest.mark.slow
 @pytest.mark.paddle
 def test_a_program_with_nms_says_what_ppdet_said(real, shared):
-    """New form. The recorded weights are random: 0.02 px is ten times less than their noise."""
+    """Paddle 3's format. The recorded weights are random: 0.02 px is a tenth of their noise."""
     network = real(S416 / "export_nms" / "picodet_s_416_coco")
     assert (network.spec.output_format, network.spec.classes) == ("detections", COCO)
     recorded = np.load(shared / S416 / "eval.npz")
@@ -202,7 +202,7 @@ def test_a_program_with_nms_says_what_ppdet_said(real, shared):
 @pytest.mark.slow
 @pytest.mark.paddle
 def test_a_program_of_heads_says_what_ppdet_said(real, shared):
-    """Old form; decoded here, by ppdet there. As exact as the recording in float32 is."""
+    """Paddle 2's format, decoded here and by ppdet; as exact as the float32 recording."""
     network = real(S416 / "export_raw_pdmodel" / "picodet_s_416_coco")
     assert (network.spec.output_format, network.spec.num_classes) == ("heads", 80)
     recorded = np.load(shared / S416 / "eval.npz")

@@ -101,7 +101,7 @@ def test_with_fewer_digits_it_works_and_answers_in_float32(how):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (None, "the first is a model that picodet.load has read, found NoneType"),
+        (None, "model must be one that picodet.load has read, found NoneType"),
         ("street.jpg", "found str"),
         (torch.nn.Linear(1, 1), "found torch.nn.modules.linear.Linear$"),
     ],
@@ -126,9 +126,9 @@ def test_a_model_in_pieces_is_named(model):
     "image", [None, b"x.jpg", [[0]], torch.zeros(8, 8, 3, dtype=torch.uint8), 3, ["a.jpg"]]
 )
 def test_what_is_no_image_is_named(model, image):
-    with pytest.raises(ImageError, match="the second is a file's path, or an array"):
+    with pytest.raises(ImageError, match="image must be a file's path, or an array"):
         picodet.detect(model, image)
-    with pytest.raises(PicoDetError, match="the first is a model"):
+    with pytest.raises(PicoDetError, match="model must be one"):
         picodet.detect(image, model)
 
 

@@ -5,7 +5,7 @@ from picodet.ops.postprocess import Detections
 
 
 def drawn(boxes, names=None, labels=None):
-    """On black; the last box has the best score."""
+    """Detections drawn on black; the last box has the best score."""
     names = names or ["cat"] * len(boxes)
     labels = np.zeros(len(boxes), int) if labels is None else np.array(labels)
     found = Detections(np.array(boxes, np.float32), np.linspace(0.5, 1, len(boxes)), labels)

@@ -1,4 +1,4 @@
-"""All backbones give three maps; and what is special about each."""
+"""All backbones return three feature maps; special cases of each."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ CHANNELS = {
 
 @pytest.mark.parametrize("config", CHANNELS, ids=lambda config: config.name)
 def test_three_maps(config):
-    """Of strides 8, 16 and 32; an odd size is halved upwards: 101 is 51, 26, 13, 7, 4."""
+    """Strides 8, 16 and 32; odd sizes are halved and rounded up: 101 -> 51, 26, 13, 7, 4."""
     backbone = BACKBONES[type(config)](config).eval()
     with torch.inference_mode():
         maps = backbone(torch.zeros(2, 3, 101, 64))
@@ -54,7 +54,7 @@ def test_the_activations_of_lcnet_are_its_configs():
 
 
 def test_mobilenets_shortcuts():
-    """Where neither the resolution nor the number of channels changes; the first is conv2."""
+    """Blocks with the same resolution and channels have residuals; the first is conv2."""
     blocks = [b for b in MobileNetV3(MOBILENET_V3_LARGE).children() if isinstance(b, InvertedBlock)]
     residual = [isinstance(block, ResidualBlock) for block in blocks]
     assert [i for i, is_one in enumerate(residual, 2) if is_one] == [
@@ -72,7 +72,7 @@ def test_mobilenets_shortcuts():
 
 
 def test_mobilenets_squeeze_has_a_slope_of_a_fifth():
-    """Means of 1 and an expansion that hands them on: 0.2 + 0.5."""
+    """Means of 1 and an identity expansion: 0.2 + 0.5."""
     se = MobileNetV3(MOBILENET_V3_LARGE).conv5.se
     for conv in (se.reduce, se.expand):
         nn.init.constant_(conv.weight, 1 / conv.in_channels)

@@ -31,7 +31,7 @@ def test_is_the_same_function(layers):
 
 
 def test_is_rounded_once(layers):
-    """To the float32 that is nearest to what float64 says."""
+    """Equal to the float32 nearest to the result in float64."""
     conv, norm = layers
     weight, bias = fold_batch_norm(conv.weight.detach(), norm.state_dict(), norm.eps)
     exact, at = fold_batch_norm(conv.weight.detach().double(), norm.state_dict(), norm.eps)

@@ -22,7 +22,7 @@ def test_scores_are_probabilities():
 
 
 def test_aligned_scores_are_geometric_means():
-    """Of 0.5 and 0.75, and of 0.8 and 0.75, with 1e-9 in all."""
+    """Geometric means of 0.5 and 0.75, and of 0.8 and 0.75, with epsilon 1e-9."""
     (scores,) = HeadV2Output(levels([0.0, log(4)]), levels([log(3)]), ()).scores()
     expected = [sqrt(0.5 * 0.75 + 1e-9), sqrt(0.8 * 0.75 + 1e-9)]
     assert scores.ravel().tolist() == pytest.approx(expected, rel=1e-15)

@@ -46,7 +46,7 @@ def test_channel_shuffle_interleaves_the_halves():
 
 
 def test_the_running_variance_follows_the_biased_one():
-    """By hand: mean 2.5 and variance 1.25 of 1, 2, 3, 4; torch's would take 5/3."""
+    """Worked out: mean 2.5 and variance 1.25 of 1, 2, 3, 4; torch would use 5/3."""
     norm = BatchNorm2d(1).double()
     y = norm(torch.tensor([1.0, 2, 3, 4], dtype=torch.float64).view(2, 1, 1, 2))
     assert norm.running_mean.item() == pytest.approx(2.5 * (1 - PADDLE_MOMENTUM), abs=1e-15)
@@ -59,7 +59,7 @@ def test_the_running_variance_follows_the_biased_one():
 
 
 def test_otherwise_batch_norm_is_torchs():
-    """Outputs and gradients in training, and outputs in eval mode with the same statistics."""
+    """Outputs and gradients in training mode, and outputs in eval mode with equal statistics."""
     torch.manual_seed(0)
     ours, torchs = BatchNorm2d(5), torch.nn.BatchNorm2d(5, EPSILON)
     outputs = []
@@ -77,7 +77,7 @@ def test_otherwise_batch_norm_is_torchs():
 
 
 def test_one_value_of_a_channel_passes_as_it_is():
-    """Paddle skips the norm there, and its statistics; torch raises an error."""
+    """Paddle skips the norm and its statistics for one value per channel; torch raises an error."""
     norm = BatchNorm2d(3)
     x = torch.tensor([1.0, -2, 3]).view(1, 3, 1, 1)
     assert torch.equal(norm(x), x)

@@ -1,4 +1,4 @@
-"""Every mirrored model against recordings of the real one, whose weights and inputs are seeded."""
+"""Every model compared with recordings of ppdet's, whose weights and inputs are seeded."""
 
 import json
 from dataclasses import replace
@@ -33,7 +33,7 @@ def recorded(golden):
     scope="module", params=seeded.RECORDED_CONFIGS.values(), ids=seeded.RECORDED_CONFIGS
 )
 def pair(request, tmp_path_factory):
-    """A config, and our model in float64 with the weights that the recording has.
+    """A config, and picodet's model in float64 with the recording's weights.
 
     They come from a `.pdparams`, through the command line.
     """
@@ -87,7 +87,7 @@ def assert_equal(output, expected, samples, name):
 
 @pytest.mark.slow
 def test_nothing_is_left_out(pair, golden):
-    """As many tensors and learnable numbers as ppdet's model has."""
+    """The numbers of tensors and parameters are those of ppdet's model."""
     config, model = pair
     counts = json.loads((golden / "counts.json").read_text())[config.name]
     assert len(seeded.shapes(config)) == counts["tensors"]
@@ -95,7 +95,7 @@ def test_nothing_is_left_out(pair, golden):
 
 
 def test_the_state_dict_has_ppdets_order():
-    """The order of picodet_s_416_coco.pdparams, part by part."""
+    """The tensors are in the order of picodet_s_416_coco.pdparams."""
     paddle = [table_of(SMALL).to_paddle(name) for name in PicoDet(SMALL).state_dict()]
     names = [translation.name for translation in paddle if translation]
     assert names[:2] == ["backbone._conv1._conv.weight", "backbone._conv1._batch_norm.weight"]

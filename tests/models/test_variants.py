@@ -1,4 +1,4 @@
-"""Every architecture builds, and has as many learnable numbers as Paddle's."""
+"""Every architecture builds, with as many parameters as Paddle's."""
 
 from dataclasses import replace
 

@@ -12,7 +12,7 @@ OTHER = torch.tensor([1.0, 1.0, 3.0, 4.0])
 
 
 def test_areas_of_two_boxes():
-    """By hand: 1 of 4 + 6 is shared; apart, nothing is."""
+    """Worked out: 1 of 4 + 6 is shared; disjoint boxes share nothing."""
     intersection, union = intersection_and_union(BOXES, OTHER)
     assert intersection.tolist() == [1, 0]
     assert union.tolist() == [9, 10]

@@ -36,7 +36,7 @@ def test_classes_do_not_suppress_each_other_and_come_out_in_turn():
 
 
 def test_boxes_inside_out_are_paddles_business_too():
-    """Their areas are 0 and their overlap is -4 * -5: an IoU of -1, and both stay (ppdet: run)."""
+    """Areas of 0 and an overlap of -4 * -5 give an IoU of -1: both stay (checked with ppdet)."""
     assert one_class([(0, 10, 10, 5), (8, 3, 4, 12)], 0.9, 0.8) == [0, 1]
 
 
@@ -60,7 +60,7 @@ def test_keeps_what_ppdet_keeps(case):
 
 
 def by_the_book(boxes, scores, score_threshold, iou_threshold, top_k, keep):
-    """Class by class, box by box."""
+    """A plain reference: class by class, box by box."""
     kept = []
     for label, of_class in enumerate(scores):
         order = [i for i in np.argsort(-of_class, kind="stable") if of_class[i] > score_threshold]

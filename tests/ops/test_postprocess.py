@@ -47,7 +47,7 @@ def test_2_3_clips_to_the_image_before_boxes_are_scaled():
 
 @pytest.mark.parametrize(("better", "classes"), [(999, [0, 1, 2]), (1000, [0, 2])])
 def test_2_3_goes_on_with_the_best_thousand_of_a_level(better, classes):
-    """Input 320: 1,600 cells of stride 8, from the 1,601st on stride 16."""
+    """Input 320: 1,600 anchor points of stride 8, from the 1,601st on stride 16."""
     boxes = np.zeros((2125, 4), np.float32)
     boxes[:1000] = [0, 0, 10, 10]  # of which one will be kept
     boxes[1000], boxes[1600] = [20, 0, 30, 10], [40, 0, 50, 10]

@@ -13,12 +13,12 @@ from picodet.system.extras import import_error_message
         ),
         (
             ImportError("cannot import name 'builder' from 'google.protobuf'", name="onnx"),
-            "onnx is installed and cannot be imported (ImportError: cannot import name 'builder' "
+            "onnx is installed but cannot be imported (ImportError: cannot import name 'builder' "
             "from 'google.protobuf')",
         ),
         (
             ImportError("libgomp.so.1: cannot open shared object file"),
-            "a package is installed and cannot be imported (ImportError: libgomp.so.1: cannot open "
+            "a package is installed but cannot be imported (ImportError: libgomp.so.1: cannot open "
             "shared object file)",
         ),
     ],

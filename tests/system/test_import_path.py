@@ -1,4 +1,4 @@
-"""Whatever lies where somebody works, the installed packages are what is imported."""
+"""Installed packages are imported whatever files the working directory has."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
-    """A folder with files of the names of packages."""
+    """A folder with files that are named like packages."""
     folder = tmp_path / "workplace"
     folder.mkdir()
     for name in ("click", "numpy", "yaml", "paddle", "torch"):

@@ -4,7 +4,7 @@ from picodet.system.intervals import IntervalTimer, parse_interval
 
 
 class Clock:
-    """Goes when it is told to."""
+    """A clock that advances only on request."""
 
     now = 1000.0
 

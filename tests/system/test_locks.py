@@ -1,4 +1,4 @@
-"""One process alone: who comes second is told of the first."""
+"""Only one process holds a lock; a second one learns who holds it."""
 
 import os
 import socket
@@ -68,7 +68,7 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
 
 
 def test_a_lock_that_is_removed_while_it_is_taken(tmp_path, monkeypatch):
-    """Its owner has just gone: what was locked is no file any more, and another is made."""
+    """The owner has just deleted the locked file: a new one is created."""
     found, once = locks.try_lock, []
 
     def removed(file):

@@ -1,4 +1,4 @@
-"""What is asked of the operating system, and what where it cannot answer."""
+"""Facts from the operating system, and the results where it does not know them."""
 
 import ast
 import importlib

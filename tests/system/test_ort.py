@@ -16,7 +16,7 @@ IMPORTING = (
 @pytest.mark.slow
 @pytest.mark.parametrize("module", IMPORTING)
 def test_it_leaves_no_files_of_its_own(module, tmp_path):
-    """A session's in the temporary folder, a database in the cache."""
+    """Telemetry files: a session's in the temporary folder, a database in the cache."""
     folders = ("TMPDIR", "HOME", "XDG_CACHE_HOME")
     own = {name: str(tmp_path) for name in folders} | {"PYTHONPATH": str(ROOT)}
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | own

@@ -1,6 +1,6 @@
-"""The end that `kill` asks for, of every command; a script has ignored Ctrl-C for what it starts.
+"""`kill` ends every command in order; Ctrl-C stays ignored where a script ignores it.
 
-A gate takes the place of one function of the command: it says that it is reached and waits.
+A gate replaces one function of the command: it reports that it is reached and waits.
 """
 
 import json
@@ -58,7 +58,7 @@ schedule: {warmup_steps: 2}
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """What the commands need."""
+    """Files that the commands need."""
     folder = prepare(tmp_path_factory.mktemp("files"))
     model = filled_model(SMALL, seeded_checkpoint(SMALL))
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
@@ -90,7 +90,7 @@ def started(folder, *words, code=GATE):
 
 
 def ended(process, number=signal.SIGTERM):
-    """Exit code and standard error of what is killed at its gate."""
+    """Exit code and standard error of a command that is killed at its gate."""
     with process:
         assert process.stdout.readline() == "here\n", process.stderr.read()
         process.send_signal(number)
@@ -135,7 +135,7 @@ def test_it_ends_and_leaves_nothing_half(files, tmp_path, gate, words):
     ("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, None)]
 )
 def test_an_evaluation_saves_what_it_has(files, tmp_path, number, expected):
-    """Ten images were checked, and three of them are done. The script has Ctrl-C ignored."""
+    """Ten images were checked, three are done. The script ignores Ctrl-C."""
     out = tmp_path / "x.json"
     words = ["eval", "x.onnx", "--coco", "coco", "--out", out, "--threads", 1]
     process = started(files, 13, "picodet.distributed", "SingleProcess.check", *words)
@@ -229,7 +229,7 @@ def test_what_paddles_process_writes_is_whole_or_nothing(tmp_path):
 
 
 def test_who_asks_twice_does_not_disturb_the_saving(tmp_path):
-    """torchrun, and whoever has started it: the second signal comes while the first is heeded."""
+    """torchrun and its parent both send one: the second comes while the first is handled."""
     code = (
         "import signal\nfrom picodet.system.termination import termination_as_interrupt\n"
         "try:\n"

@@ -1,4 +1,4 @@
-"""What a report says of the machine."""
+"""Versions and CPU in reports."""
 
 import platform
 

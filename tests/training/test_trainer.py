@@ -303,7 +303,7 @@ def test_it_ends_when_what_the_processes_met_at_is_gone(tmp_path):
     class Gone(SingleProcess):
         def check(self):
             if logs:
-                raise ProcessesError("the process that the others met at is gone")
+                raise ProcessesError("the process that hosts the store is gone")
 
     found.ranks, found.show = Gone(), logs.append
     with pytest.raises(ProcessesError, match="is gone"):

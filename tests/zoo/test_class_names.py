@@ -26,8 +26,8 @@ def test_one_name_per_line(tmp_path):
     ("content", "message"),
     [
         (b"", "one class name"),
-        (b"a\n\nb\n", "none empty"),
-        (b"a\na\n", "or twice"),
+        (b"a\n\nb\n", "empty or repeated"),
+        (b"a\na\n", "empty or repeated"),
         (b"\xff", "UTF-8"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The 34 that PaddleDetection has a config for."""
+"""The 34 models that PaddleDetection has a config for."""
 
 import json
 from collections import Counter
@@ -94,7 +94,7 @@ def test_where_weights_are(name, url):
             "neither a file nor an official name; did you mean picodet_s_416_coco",
         ),
         ("picodet_xs_320_lcnet", "did you mean picodet_xs_320_coco_lcnet"),
-        ("picodet_s_320_voc", "has this config and publishes no weights of it; name a file"),
+        ("picodet_s_320_voc", "PaddleDetection publishes no weights of this config; give a file"),
     ],
 )
 def test_where_none_are(name, message):

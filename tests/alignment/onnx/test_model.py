@@ -259,7 +259,7 @@ def another_config(model):
         (half, "is float16 with 4 dimensions; expected a float32 export"),
         (odd_size, "both sides must be multiples of 32"),
         (other_size, r"takes an input of \[1, 3, 96, 64\]; the reference was fed"),
-        (no_sigmoid, "wrong.onnx: behind .* one sigmoid is expected"),
+        (no_sigmoid, "wrong.onnx: after .* expected one sigmoid"),
         (one_convolution_less, "wrong.onnx is another network: first without a partner"),
         (no_meta, "invalid metadata picodet: TypeError"),
         (another_config, "wrong.onnx is another network"),
