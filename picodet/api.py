@@ -2,7 +2,7 @@
 
 Sources and models are paths of files in any form that the commands take, or official names
 (`picodet list`), which are fetched once. Nothing is printed. Only `train` handles signals, in the
-main thread and until it ends. What can be put right raises a `picodet.errors.PicoDetError`.
+main thread and until it ends. Errors that a user can fix are `picodet.errors.PicoDetError`.
 Everything heavy is imported inside.
 """
 
@@ -97,7 +97,7 @@ def convert(
     "picodet", "ppdet", "mmdet" or "huggingface", and None follows the suffix of `output`.
     ask_for_size is called with the likely sizes if nothing states the input size; None raises
     ConversionError then. Writes only `output`. Raises IncompleteError, which lists
-    every tensor without a place, and ConversionError, CheckpointError or OutputError.
+    every unmatched tensor, and ConversionError, CheckpointError or OutputError.
     """
     from picodet.converter.configure import ConvertOptions
     from picodet.converter.convert import convert_file
@@ -131,8 +131,8 @@ def align(
     """Compare a model with a reference, layer by layer, as `picodet-align` does.
 
     reference is a recording, weights that ppdet runs, a Paddle inference folder or an ONNX file;
-    image or array (a .npy of [1, 3, H, W]) is what both sides are fed with, by default the bundled
-    test image. float64 runs both sides in double precision (ppdet only). tolerance is relative to
+    image or array (a .npy of [1, 3, H, W]) is the input of both sides, by default the bundled test
+    image. float64 runs both sides in double precision (ppdet only). tolerance is relative to
     each layer's scale; None measures the noise instead. paddle_python is a Python with Paddle.
     `result.aligned` is the verdict, `result.stages` has each stage's. Sets the number of torch's
     threads while it runs and restores it; do not run it in several threads at once. Raises
@@ -237,11 +237,10 @@ def export(
 ) -> "ExportReport":
     """Write a model as ONNX, verified against torch first, as `picodet-export` does.
 
-    level is how far the file goes: "heads", "boxes" or "detections" (NMS inside). images are what
-    it is verified with, by default the bundled test image. Writes only `output`, and only if the
-    file computes what torch does. Needs the extra `onnx`. Raises VerificationError where it does
-    not, CheckpointError for a file that holds no detector, PicoDetError for options that exclude
-    each other.
+    level is how far the file goes: "heads", "boxes" or "detections" (NMS inside). It is verified
+    with images, by default the bundled test image. Writes only `output`, and only if the file
+    computes what torch does. Needs the extra `onnx`. Raises VerificationError if it does not,
+    CheckpointError for a file that holds no detector, PicoDetError for contradictory options.
     """
     from picodet.exporter.export import export as write_onnx
     from picodet.exporter.options import ExportOptions

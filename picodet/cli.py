@@ -18,7 +18,7 @@ from picodet.commands.list import list_models
 from picodet.commands.train import train
 from picodet.version import __version__
 
-atexit.register(gc.freeze)  # Python searches for garbage once more on the way out
+atexit.register(gc.freeze)  # saves the garbage collection at exit
 
 
 @click.group()

@@ -24,7 +24,7 @@ FUNCTIONS = ("align", "convert", "detect", "evaluate", "export", "load", "train"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A model of ours as weights, an ONNX that detects colors, and a dataset of three of them."""
+    """Weights of a small model, an ONNX that detects colors, and a dataset of three colors."""
     folder = prepare(tmp_path_factory.mktemp("api"))
     own_recording.save(own_recording.pristine(), folder / "model.pth")
     return folder

@@ -78,7 +78,7 @@ def test_detect_goes_on_after_a_bad_image(folder, model):
 
 @pytest.mark.slow
 def test_detect_takes_what_convert_takes(folder, model):
-    """The same weights, the same detections; what had to be assumed is said."""
+    """The same weights and detections; assumptions are printed."""
     found = []
     for name in ("picodet_s_128.pdparams", "out.pth"):
         options = ["--out", folder / "drawn", "--score-thr", 0.05, "--json", folder / "found.json"]
@@ -140,7 +140,7 @@ def test_importing_it_imports_nothing_heavy(module):
 
 
 def test_help_imports_nothing_heavy():
-    """What makes `--help` answer in a tenth of a second."""
+    """Slow imports, which `--help` must not do: it answers in a tenth of a second."""
     code = (
         "import sys\nfrom picodet.cli import main\n"
         "try: main(['convert', '--help'])\nexcept SystemExit: pass\n"

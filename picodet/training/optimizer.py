@@ -28,7 +28,7 @@ from picodet.models.shufflenet_v2 import ShuffleNetV2
 from picodet.training.layer_lookup import nearest
 from picodet.training.recipes.schema import OptimizerConfig
 
-# one pass over memory for each step; in torch since 2.3, on a CPU since 2.4
+# one pass over memory for each step
 FUSED: Mapping[str, bool] = (
     {"fused": True} if "fused" in signature(torch.optim.SGD).parameters else {}
 )
@@ -144,7 +144,7 @@ def optimizer(
     decay = float(np.float32(config.weight_decay))
     groups: list[dict[str, Any]] = [
         {
-            # as torch has named it since 2.6; before, an extra key of the group
+            # torch's key for named parameters
             "param_names": list(parameters),
             "params": list(parameters.values()),
             "weight_decay": decay * decays,

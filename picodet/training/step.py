@@ -147,7 +147,7 @@ class Stepper:
 
 
 def _scaler(device: torch.device, enabled: bool) -> "torch.amp.GradScaler":
-    """Torch before 2.3 has only CUDA's scaler, the only one that is needed."""
+    """The gradient scaler of a device; torch without torch.amp.GradScaler has CUDA's only."""
     if hasattr(torch.amp, "GradScaler"):
         return torch.amp.GradScaler(device.type, enabled=enabled)
     return torch.cuda.amp.GradScaler(enabled=enabled)

@@ -1,4 +1,4 @@
-"""Stand-ins for the files that pages speak of: small, seeded, drawn; and a shell to run them in."""
+"""Small synthetic files under the names that pages use, and a shell to run their commands in."""
 
 import json
 import os
@@ -25,7 +25,7 @@ NAME = r"(?<![\w./-])(?P<name>{})(?P<suffix>\.pdparams|\.pth)?(?![\w.])".format(
 )
 MADE = r"picodet-(?:convert|export) \S+ (\S+)"  # by the page itself
 COMMANDS = ("convert", "detect", "align", "eval", "export", "train")
-ATTEMPT = 300  # seconds of a command, on a busy machine
+ATTEMPT = 300  # seconds until a command fails, on a busy machine
 
 
 def pytest_configure(config):
@@ -69,7 +69,7 @@ class Shell:
 
 
 class StandIns:
-    """Files that are made when a page first speaks of them, and then kept for the others."""
+    """Files that are made when a page first names them, and kept for the others."""
 
     def __init__(self, folder):
         self.store, self.fetched, self.tools = (
@@ -83,7 +83,7 @@ class StandIns:
             script.chmod(0o755)
 
     def shell(self, folder, text):
-        """In the folder are the files that the text names, and does not make itself."""
+        """Put into the folder the files that the text names and does not make itself."""
         made = set(re.findall(MADE, text))
         for found in re.finditer(NAME, text):
             name, suffix = found["name"], found["suffix"]
@@ -126,7 +126,7 @@ class StandIns:
             self.here().made(f"picodet-convert {name}.pdparams {name}.pth")
 
     def fetch(self, name):
-        """As if it had been fetched: a file that somebody put there is taken as it is."""
+        """Put a file into the cache, as if it had been fetched."""
         url = next(official.url for official in OFFICIAL if official.config.name == name)
         if url:
             path = cache.cache_entry(url, self.fetched).path

@@ -53,11 +53,11 @@ def test_commands_do_what_the_page_says(page, stand_ins, tmp_path):
         for step in steps:
             expected = block.exit_code if step is steps[-1] else 0
             code, printed = shell.run(step.command, block.language)
-            said = f"{placed(block)}\n$ {step.command}\n{printed}"
-            assert code == expected, said
+            shown = f"{placed(block)}\n$ {step.command}\n{printed}"
+            assert code == expected, shown
             if block.is_compared:
                 missing = matches(step.output, printed)
-                assert missing is None, f"not printed: {missing}\n{said}"
+                assert missing is None, f"not printed: {missing}\n{shown}"
 
 
 def options_of(command):
@@ -65,7 +65,7 @@ def options_of(command):
 
 
 def all_options(command=main):
-    """Of a command and of those below it."""
+    """Options of a command and of its subcommands."""
     found = options_of(command) | {"--help"}
     if isinstance(command, click.Group):
         found.update(*map(all_options, command.commands.values()))
@@ -73,7 +73,7 @@ def all_options(command=main):
 
 
 def words_of(text):
-    """Of each command line in a shell script: its words."""
+    """The words of each command line in a shell script."""
     for line in text.replace("\\\n", " ").splitlines():
         try:
             words = shlex.split(line, comments=True)
@@ -87,7 +87,7 @@ def words_of(text):
 
 
 def wrong_options(words):
-    """Options that the command of picodet in these words has not."""
+    """Options in these words that the picodet command does not have."""
     starts = [i for i, word in enumerate(words) if PROGRAM.fullmatch(word)]
     if not starts or words[0] == "pip":
         return []
@@ -99,7 +99,7 @@ def wrong_options(words):
             break
         command = command.commands[word]
     if isinstance(command, click.Group) and "compare" in command.commands:
-        command = command.commands["compare"]  # of align, where it is not said
+        command = command.commands["compare"]  # of align, where no subcommand is named
     known = all_options(command)
     given = [word.split("=")[0] for word in rest if word.startswith("--")]
     return [f"{' '.join(words[first:][:3])} .. {option}" for option in given if option not in known]

@@ -1,4 +1,4 @@
-"""The real thing: 400 images of val2017, official weights, and what ppdet's tools/eval.py says.
+"""400 images of val2017 with official weights, compared with ppdet's tools/eval.py.
 
 Needs ../shared, from which nothing may be committed. One run for each file, with both interps.
 """
@@ -38,9 +38,9 @@ PPDET = {  # interp: the twelve numbers in COCO's order, and how many detections
         39_888,
     ),
 }
-# In these images two candidates are so near to one another, in score or at the IoU of NMS, that
-# rounding decides between them, and other runtimes round otherwise than Paddle: a few boxes change
-# places or are others. Of all other images each detection has to be ppdet's.
+# In these images two candidates are so close, in score or in the IoU of NMS, that rounding decides,
+# and other runtimes round differently from Paddle: a few boxes differ or change places. In all
+# other images each detection has to equal ppdet's.
 NEAR_TIES = {1: set(), 2: {234607, 301061, 497867, 531707}}
 
 

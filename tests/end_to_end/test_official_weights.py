@@ -1,4 +1,4 @@
-"""The real thing: official weights, real images, and what ppdet itself makes of them.
+"""Official weights on real images, compared with ppdet's own outputs.
 
 Needs ../shared, from which nothing may be committed; .ci/run has it beside the checkout.
 """
@@ -81,7 +81,7 @@ def test_raw_outputs_are_those_of_the_official_export(shared, official):
 def test_detections_are_ppdets(shared, official, interp):
     """Same count, classes and order; scores within 1e-5, boxes within 0.02 pixels.
 
-    By other kernels of the resize than ppdet's machine had, most are: each in a place of its own.
+    With other resize kernels than ppdet's machine had, most are, in any order.
     """
     name = f"ppdet_detections_interp{interp}.json.gz"
     recorded = json.loads(gzip.decompress((shared / "coco" / name).read_bytes()))
@@ -125,7 +125,7 @@ SECOND_NAME = re.compile(r"(head_cls|head_reg)_list\.")  # the predictors of 202
 
 
 def layers_of(folder, precision):
-    """ppdet's layers as ours are named: name, shape, greatest magnitude, samples."""
+    """ppdet's layers by picodet's names: name, shape, greatest magnitude, samples."""
     config = CONFIGS[folder.name]
     table = name_table(config.backbone, config.neck, config.head)
     own = folder / f"{precision}_hooks.json"  # of XS one list is for both precisions
@@ -174,7 +174,7 @@ def test_every_layer_is_ppdets_in_float64(shared, name, fed):
 
 @pytest.mark.slow
 def test_every_layer_is_ppdets_within_float32s_noise(shared):
-    """The noise of a layer is what our own model shows between float32 and float64.
+    """The noise of a layer is the difference of picodet's model between float32 and float64.
 
     Measured: ppdet is 14 times this noise away where it averages a whole map (it adds up the
     cells in one float32 sum, torch in pairs), 4 times or less elsewhere. The noise itself is

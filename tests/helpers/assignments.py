@@ -31,7 +31,7 @@ def assigner_inputs(dtype=torch.float64) -> AssignerInputs:
 
 
 def padded(targets: Targets, more: int) -> Targets:
-    """With places for more boxes, that there are none of."""
+    """The targets with more padding."""
     count = len(targets.valid)
     return Targets(
         torch.cat([targets.boxes, targets.boxes.new_zeros(count, more, 4)], dim=1),
@@ -41,7 +41,7 @@ def padded(targets: Targets, more: int) -> Targets:
 
 
 def single_image_targets(*boxes: tuple[float, float, float, float], classes=None) -> Targets:
-    """Of one image."""
+    """The targets of one image."""
     classes = torch.tensor([classes or [0] * len(boxes)])
     return Targets(torch.tensor([boxes]), classes, torch.ones(1, len(boxes), dtype=torch.bool))
 
@@ -49,7 +49,7 @@ def single_image_targets(*boxes: tuple[float, float, float, float], classes=None
 def difference_to_recorded(assignment: Assignment, golden, name: str, images=None) -> float:
     """The greatest difference of the qualities; asserts equal assigned boxes.
 
-    anchor points: images to look at, all by default.
+    anchor points: images to compare, all by default.
     """
     with np.load(golden / "assigners.npz") as loaded:
         rows, quality = loaded[f"{name}/taken"], loaded[f"{name}/quality"]

@@ -1,4 +1,4 @@
-"""Files of every form that picodet reads, small and whole; ways to damage them; and the promise.
+"""Small valid files of every form that picodet reads, ways to damage them, and the promise.
 
 The promise: a file is read, or there is one clear error; in bounded memory, by bounded work
 (tests/helpers/work.py), and nothing is written. `check` holds it against one file.
@@ -37,13 +37,13 @@ from picodet.zoo.architectures import S
 from picodet.zoo.class_names import read_class_names
 from scripts.fixtures import seeded
 
-MEGABYTES = 256  # beyond what the process has had already
+MEGABYTES = 256  # limit, above the earlier peak
 WIDE = ModelConfig(
     name="wide",
     backbone=LCNetConfig("lcnet_x0_05", 0.05),
     neck="lc_pan",
     head="pico_head_v2",
-    channels=96,  # by it a graph is told to be a PicoDet
+    channels=96,  # by this a graph is recognized as a PicoDet
     head_convs=1,
     classes=("cat", "dog"),
     input_size=(64, 32),
@@ -64,14 +64,14 @@ def read_any(path: Path) -> object:
 
 @dataclass(frozen=True)
 class Form:
-    """A whole file, or several in a folder."""
+    """A valid file, or several in a folder."""
 
     files: Mapping[str, bytes]
     opened: str  # which of them is read; "" for their folder
     reader: Callable[[Path], object] = read_any
 
     def write(self, folder: Path, **changed: bytes) -> Path:
-        """Where it lies. changed: other contents by the names of files, `_` for their dots."""
+        """Write it and return its path. changed: other contents by file name, `_` for dots."""
         for name, content in self.files.items():
             (folder / name).write_bytes(changed.get(name.replace(".", "_"), content))
         return folder / self.opened if self.opened else folder
@@ -79,15 +79,15 @@ class Form:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a file."""
+    """The outcome of reading a file."""
 
     error: PicoDetError | None
-    calls: int  # of functions, while it was read
+    calls: int  # function calls during reading
     megabytes: float
 
 
 def check(path: Path, reader: Callable[[Path], object] = read_any) -> Outcome:
-    """Read it, and hold the promise against what happens."""
+    """Read the file, and assert the promise."""
     folder = path if path.is_dir() else path.parent
     before = sorted(folder.iterdir())
     memory, error = peak(), None
@@ -105,7 +105,7 @@ def check(path: Path, reader: Callable[[Path], object] = read_any) -> Outcome:
 
 @cache
 def warm_up() -> None:
-    """What is done once in a process is done: all variants built."""
+    """Do once what a process does only once: build all variants."""
     with TemporaryDirectory() as folder, suppress(PicoDetError):
         read_any(
             Form({"x.pdparams": pickle.dumps({"w": np.ones(1)})}, "x.pdparams").write(Path(folder))
@@ -113,13 +113,13 @@ def warm_up() -> None:
 
 
 def peak() -> float:
-    """The most memory that this process has had, in MB; 0 where nobody counts it."""
+    """Peak memory of this process in MB; 0 where the system does not count it."""
     return (peak_memory() or 0) / 1e6
 
 
 @cache
 def forms() -> Mapping[str, Form]:
-    """One of each."""
+    """One file of each form."""
     meta = make_meta(TINY, "detector", "tiny.pdparams", "ab" * 32)
     weights = {name: tensor.numpy() for name, tensor in built(TINY).state_dict().items()}
     large = {name: array for name, array in seeded.shapes(S).items() if np.prod(array) < 100}
@@ -158,7 +158,7 @@ def built(config: ModelConfig) -> PicoDet:
 def _saved(
     name: str, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]
 ) -> dict[str, bytes]:
-    """The files that one of ours consists of."""
+    """The files that checkpoint.save writes: one, or a directory's."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / name
         checkpoint.save(path, weights, meta)
@@ -174,7 +174,7 @@ def torch_file(content: object, zipped: bool = True) -> bytes:
 
 
 def repacked(archive: bytes, program: bytes) -> bytes:
-    """A .pth with another pickle in it, and its checksum right."""
+    """A .pth with another pickle in it, and the right checksum."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(buffer, "w") as new:
         for name in old.namelist():
@@ -202,12 +202,12 @@ def _in_parts(arrays: Mapping[str, np.ndarray]) -> dict[str, bytes]:
 
 
 def meta_in(content: bytes, key: str = "picodet") -> bytes:
-    """The meta of a .safetensors of ours."""
+    """The meta of picodet's .safetensors."""
     return _header(content)["__metadata__"][key].encode()
 
 
 def relabelled(content: bytes, meta: bytes, key: str = "picodet") -> bytes:
-    """A .safetensors of ours with another meta, and no checksum that tells."""
+    """picodet's .safetensors with another meta, and without a checksum that would show it."""
     header = _header(content)
     del header["__metadata__"]["picodet_crc32"]
     header["__metadata__"][key] = meta.decode(errors="replace")
@@ -218,12 +218,12 @@ def relabelled(content: bytes, meta: bytes, key: str = "picodet") -> bytes:
 
 
 def all_of_it(content: bytes) -> bytes:
-    """Of a file that is an index and nothing else."""
+    """The index of a file that consists of it alone."""
     return content
 
 
 def as_it_is(_: bytes, index: bytes) -> bytes:
-    """Such a file."""
+    """A file of an index alone."""
     return index
 
 
@@ -238,12 +238,12 @@ def reindexed(content: bytes, index: bytes) -> bytes:
 
 
 def position_in(content: bytes) -> bytes:
-    """Where a state of a training says that it stands."""
+    """The progress in a training checkpoint."""
     return meta_in(content, "picodet_training")
 
 
 def repositioned(content: bytes, position: bytes) -> bytes:
-    """A state of a training that stands elsewhere."""
+    """A training checkpoint with another progress."""
     return relabelled(content, position, "picodet_training")
 
 
@@ -285,7 +285,7 @@ def small_onnx() -> bytes:
 
 @cache
 def own_onnx() -> bytes:
-    """An export of ours, whole."""
+    """A valid export of picodet."""
     from picodet.exporter.model_proto import build_model
     from picodet.exporter.options import ExportOptions as Export
 

@@ -1,7 +1,7 @@
-"""An ONNX that finds what is red, green or blue: small, quick, and a PicoDet by all it says.
+"""A small, fast ONNX that detects red, green and blue, with the outputs of a PicoDet.
 
-A score is how much of its color a cell has; a box is one stride in all directions from the middle
-of its cell, on stride 8 two, a little more or less by what is seen there. Of an image of 64 x 64.
+The score of an anchor point is the amount of a color there; the box reaches one stride from it in
+all directions, two at stride 8, slightly changed by the image. The input is 64 x 64.
 """
 
 import json
@@ -23,14 +23,14 @@ COLORS = np.eye(3) - 0.5 * (1 - np.eye(3))  # [classes, RGB]
 
 
 def meta(**changes):
-    """What our exports say of themselves."""
+    """The metadata of picodet's exports."""
     return make_meta(CONFIG, "detector", "colors", "0" * 64) | changes
 
 
 def write_color_network(
     path: Path, meta=None, form="heads", batch="batch", nan=False, input_side=64
 ):
-    """meta None: a file that says nothing, as ppdet's; nan: a score that is none."""
+    """meta None: no metadata, as in ppdet's files; nan: a score is NaN."""
     nodes, constants, scores, sides = [], [], [], []
 
     def constant(name, array):
@@ -86,7 +86,7 @@ def write_color_network(
 
 
 def _write_boxes(nodes, constant):
-    """Those of the middles of cells; what is seen there changes none."""
+    """The boxes around the anchor points; the image does not change them."""
     from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
 
     centers, strides = make_anchor_points(feature_map_sizes((64, 64)))
@@ -105,7 +105,7 @@ def _write_boxes(nodes, constant):
 
 
 def save(path, graph, meta=None):
-    """With what it says of itself."""
+    """Add the metadata."""
     opset = helper.make_opsetid("", 13)
     proto = helper.make_model(graph, opset_imports=[opset], ir_version=8)
     if meta is not None:
@@ -116,7 +116,7 @@ def save(path, graph, meta=None):
 
 
 def write_constants(path, inputs, outputs, meta=None):
-    """Says the same of every image. inputs: shapes by name; outputs: arrays by name."""
+    """A network of constant outputs. inputs: shapes by name; outputs: arrays by name."""
     nodes = []
     constants = []
     for name, array in outputs.items():

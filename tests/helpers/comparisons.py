@@ -1,4 +1,4 @@
-"""A comparison made up by hand: two guilty layers, one of them beyond subtraction."""
+"""A comparison made by hand: two guilty layers, one of them with NaN."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ ERROR_PLOTS = ErrorPlots(
 
 
 def layer(path: str, **changes: object) -> Layer:
-    """An aligned one, but for what is said otherwise."""
+    """An aligned layer, except for `changes`."""
     return replace(Layer(path, f"their.{path}", 0, "Conv2d", FINE, FINE, "aligned"), **changes)
 
 

@@ -1,7 +1,7 @@
 """A small dataset in COCO's layout: rectangles in red, green and blue on noise.
 
-Among its images is one whose rectangles are not to be found and one with a crowd. The categories
-are, by their ids, in another order than the classes of the network of color_network.py.
+One image has rectangles without annotations, one has a crowd. By their ids, the categories are in
+another order than the classes of the network of color_network.py.
 """
 
 import json
@@ -24,7 +24,7 @@ def write_dataset(folder: Path, count: int = 10) -> Path:
         height, width = SIZES[position % len(SIZES)]
         random = np.random.RandomState(position)
         canvas = random.normal(90, 15, (height, width, 3))
-        identity = 37 * (count - 1 - position)  # 0 is one; the file is not in their order
+        identity = 37 * (count - 1 - position)  # one id is 0; the file is not in order of ids
         images.append(
             {
                 **{"id": identity, "file_name": f"{position}.png"},
@@ -56,16 +56,16 @@ def write_dataset(folder: Path, count: int = 10) -> Path:
 
 
 def annotation_file(folder: Path) -> Path:
-    """Of a dataset."""
+    """The annotation file of a dataset."""
     return folder / "annotations" / "instances_val2017.json"
 
 
 def read(folder: Path) -> dict:
-    """The content of the annotation file, to be changed."""
+    """The content of the annotation file."""
     return json.loads(annotation_file(folder).read_text())
 
 
 def write_annotations(folder: Path, content: dict) -> None:
-    """In the place of what was there."""
+    """Replace the annotation file."""
     annotation_file(folder).parent.mkdir(exist_ok=True)
     annotation_file(folder).write_text(json.dumps(content))

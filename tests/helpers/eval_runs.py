@@ -1,4 +1,4 @@
-"""Runs of picodet-eval on drawn images."""
+"""Runs of picodet-eval on synthetic images."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def prepare(folder):
 
 
 def run(folder, *arguments):
-    """In that folder, so that arguments are short and what is written by default stays there."""
+    """Run the command in the folder: arguments are short, and default outputs stay there."""
     before = Path.cwd()
     os.chdir(folder)
     try:

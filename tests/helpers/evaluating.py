@@ -1,4 +1,4 @@
-"""Evaluations that are run, interrupted, shared and compared."""
+"""Evaluations that are run, interrupted, distributed and compared."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from picodet.distributed import SingleProcess
 from picodet.errors import EvaluationError, PicoDetError
 from picodet.evaluation.evaluator import detect_dataset
 
-NUM_IMAGES = 10  # images
+NUM_IMAGES = 10
 
 
 def no_progress(done, total):
@@ -28,7 +28,7 @@ def detect(
 
 
 def same_output(one, other):
-    """Bit for bit."""
+    """Assert that two outcomes are equal bit for bit."""
     assert len(one.predictions) == len(other.predictions)
     return all(
         same_predictions(a, b) for a, b in zip(one.predictions, other.predictions, strict=True)
@@ -40,11 +40,11 @@ def same_predictions(a, b):
 
 
 def fail_on_progress(done, total):
-    raise AssertionError("began to detect")
+    raise AssertionError("started to detect")
 
 
 def interrupt_after(after, error=KeyboardInterrupt):
-    """A user who presses Ctrl-C when so many images are done."""
+    """Raise an error, such as Ctrl-C's, after a number of images."""
 
     def progress(done, total):
         if done >= after:
@@ -54,7 +54,7 @@ def interrupt_after(after, error=KeyboardInterrupt):
 
 
 class ThreadGroup:
-    """Processes of one run as threads of one process."""
+    """Run the processes of an evaluation as threads of one process."""
 
     def __init__(self, size):
         self.size, self.parts = size, [None] * size
@@ -83,7 +83,7 @@ class ThreadRank:
 
 
 def detect_with_threads(size, request, progress=lambda rank: no_progress):
-    """Outcome, or error, of every rank."""
+    """The outcome or error of every rank."""
     group, outcomes = ThreadGroup(size), [None] * size
 
     def one(rank):

@@ -1,4 +1,4 @@
-"""Evaluations made up by hand; the twelve numbers are ppdet's of 400 images of val2017."""
+"""Evaluation reports made by hand; the twelve numbers are ppdet's on 400 images of val2017."""
 
 import math
 from dataclasses import replace
@@ -31,7 +31,7 @@ NAN = math.nan
 
 
 def jpeg(height: int = 30, width: int = 40) -> bytes:
-    """Gray."""
+    """A gray image."""
     return cv2.imencode(".jpg", np.full((height, width, 3), 128, np.uint8))[1].tobytes()
 
 

@@ -1,4 +1,4 @@
-"""Writes a model of ours as the ONNX files of the wild are: in other words for the same network."""
+"""Writes a model as ONNX with the operators that other exporters use."""
 
 from pathlib import Path
 
@@ -109,7 +109,7 @@ class _Export:
         self._add("Conv", given, out, group=layer.groups, strides=list(layer.stride), pads=pads)
 
     def _shuffle(self, taken: str, out: str) -> None:
-        """Shapes are computed from shapes, as paddle2onnx does it."""
+        """Reshape to a shape that is computed in the graph, as paddle2onnx does."""
         self._add("Shape", [taken], out + "s")
         self._add("Slice", [out + "s", self._whole([0]), self._whole([1])], out + "n")
         self._add("Slice", [out + "s", self._whole([2]), self._whole([4])], out + "hw")
@@ -148,7 +148,7 @@ class _Export:
             self.outputs += [out, made[f"head.predictors.reg{level}.weight"]]
 
     def _slope(self) -> float:
-        """Of the hard-sigmoids."""
+        """The slope of a hard-sigmoid."""
         mobile = isinstance(self.model.config.backbone, MobileNetV3Config)
         return mobilenet_v3.HARD_SIGMOID_SLOPE if mobile else HARD_SIGMOID_SLOPE
 

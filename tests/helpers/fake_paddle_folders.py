@@ -13,7 +13,7 @@ label_list: [cat, dog]
 
 
 def make_folder(path, outputs, inputs=("image",), config=CONFIG, **more):
-    """outputs is a list of (name, shape, value)."""
+    """Write a folder. outputs: a list of (name, shape, value)."""
     path.mkdir()
     program = {"inputs": list(inputs), "outputs": outputs, **more}
     (path / "model.json").write_text(json.dumps(program))

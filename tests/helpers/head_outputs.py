@@ -1,4 +1,4 @@
-"""What heads might say of two images of 64x64, and what is to be found in them."""
+"""Random outputs of heads for two images of 64x64, and ground truth."""
 
 import torch
 
@@ -28,7 +28,7 @@ def _maps(channels, generator):
 
 
 def head_output():
-    """Seeded, in float64, to be differentiated."""
+    """A seeded tensor in float64 that requires a gradient."""
     generator = torch.Generator().manual_seed(0)
     return HeadOutput(_maps(CLASSES, generator), _maps(4 * BINS, generator))
 

@@ -1,4 +1,4 @@
-"""Holds a model against a recording, layer by layer."""
+"""Compares a model with a recording, layer by layer."""
 
 import own_recording
 import torch

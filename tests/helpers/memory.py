@@ -1,4 +1,4 @@
-"""What a process has taken, where the system counts it."""
+"""Peak memory of a process, where the system counts it."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from picodet.system.machine import peak_memory
 
 
 def peak() -> int:
-    """The most so far, bytes."""
+    """Peak memory so far, bytes."""
     most = peak_memory()
     if most is None:
         pytest.skip("nobody counts a process's memory here")

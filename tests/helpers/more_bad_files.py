@@ -1,4 +1,4 @@
-"""Whole files of what `bad_files.forms` does not have: recordings, datasets, results, states.
+"""Valid files of more forms than `bad_files` has: recordings, datasets, predictions, checkpoints.
 
 Beside each its reader, which reads all of it.
 """
@@ -79,7 +79,7 @@ def packed_results() -> bytes:
 
 
 def recording(samples: int = 0) -> bytes:
-    """With something of everything that an index can hold."""
+    """A recording with everything that an index can hold."""
     random = np.random.RandomState(0)
 
     def floats(*shape: int) -> np.ndarray:
@@ -222,7 +222,7 @@ def training_index_in(archive: bytes) -> bytes:
         return bytes(stored[npz_file.INDEX_KEY].tobytes())
 
 
-# by form: its file, what makes it, what reads it
+# by form: file name, writer, reader
 MORE: Mapping[str, tuple[str, Callable[[], bytes], Callable[[Path], object]]] = {
     "recording": ("x.safetensors", recording, read_recording),
     "summary": ("x.safetensors", lambda: recording(2), read_recording),

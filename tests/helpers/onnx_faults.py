@@ -1,4 +1,4 @@
-"""What may go wrong with an export, planted in the files that exporting.py writes."""
+"""Faults of exporters, planted in the files that exporting.py writes."""
 
 import numpy as np
 import onnx
@@ -18,7 +18,7 @@ def changed(file, path, change):
 
 
 def number(layer):
-    """Of the operator that a layer of ours is; the export calls its output t and that."""
+    """Index of the operator of a layer; the export names its output t and that number."""
     return next(i for i, o in enumerate(OPERATORS) if o.weights.get("weight") == f"{layer}.weight")
 
 
@@ -113,13 +113,13 @@ def multiply_levels(model):
 
 
 def take_the_level_before(model):
-    """t4 instead of what was made of it, which has the same shape."""
+    """Use t4 instead of a later output of the same shape."""
     fused = next_number("neck.downsamples.0.pwconv", "concat")
     level = next_number("neck.conv_t.convs.1.conv", "hardswish")
     node(model, f"t{fused}").input[1] = f"t{level}"
 
 
-# what is planted, who is guilty of it, where, and what is said
+# planted fault, guilty layer, place, and expected diagnosis
 FAULTS = {
     set_weight: ("backbone.stage3.block2.conv_dw.conv", "output", "by a factor of 1.01"),
     drop_relu: ("backbone.stage3.block2.se", "input of expand", "has ReLU after reduce"),

@@ -1,4 +1,4 @@
-"""Writes a model of ours as an ONNX that knows nothing of us, in the forms of other exporters."""
+"""Writes a model as an ONNX without picodet's metadata, in the forms of other exporters."""
 
 import numpy as np
 import onnx
@@ -44,14 +44,14 @@ class _OnnxModel:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
 
     def written(self, i, operator, inputs):
-        """The name of what it makes."""
+        """Add an operator; returns the name of its output."""
         layer = None
         if "weight" in operator.weights:
             layer = self.model.get_submodule(operator.weights["weight"].rsplit(".", 1)[0])
         match operator.kind:
             case "conv":
                 out = self.conv(inputs, layer)
-            case "batch_norm" if not hasattr(layer, "eps"):  # it has been folded, and left nothing
+            case "batch_norm" if not hasattr(layer, "eps"):  # folded into the convolution
                 (out,) = inputs
             case "batch_norm":
                 values = [self.constant(getattr(layer, role)) for role in ROLES]
@@ -74,7 +74,7 @@ class _OnnxModel:
         return out
 
     def slope(self):
-        """Paddle's own, or MobileNetV3's."""
+        """Hard-sigmoid, with the slope of Paddle or of MobileNetV3."""
         return 0.2 if isinstance(self.model.backbone, MobileNetV3) else 0.16666670143604279
 
     def conv(self, inputs, layer):
@@ -97,7 +97,7 @@ class _OnnxModel:
         return parts[0]
 
     def head_outputs(self):
-        """Of each level the scores, and then the sides."""
+        """The scores of each level, and then the regression."""
         names = [self.names[source] for source in self.head.outputs]
         logits, reg, alignment = names[:4], names[-4:], names[4:-4]
         scores = [self.add("Sigmoid", [name]) for name in logits]
@@ -121,7 +121,7 @@ class _OnnxModel:
 
 
 def with_constants(proto):
-    """Parameters as operators of their own."""
+    """Parameters as Constant operators."""
     for tensor in proto.graph.initializer:
         proto.graph.node.insert(0, helper.make_node("Constant", [], [tensor.name], value=tensor))
     del proto.graph.initializer[:]
@@ -161,7 +161,7 @@ def nodes_of(proto, kind):
 
 
 def set_attribute(node, name, value):
-    """Of an operator, in place of what it has."""
+    """Set an attribute of an operator."""
     kept = [attribute for attribute in node.attribute if attribute.name != name]
     del node.attribute[:]
     node.attribute.extend([*kept, helper.make_attribute(name, value)])

@@ -1,4 +1,4 @@
-"""Run by test_other_kernels.py as a process of its own, since OPENCV_IPP is read once.
+"""Run by test_other_kernels.py in another process, since OPENCV_IPP is read once.
 
 python other_kernels.py record FILE SAMPLES     what ppdet would record of an image
 python other_kernels.py compare FILE ..         ours against each, and with each fault planted
@@ -30,8 +30,8 @@ PREPROCESSING_CONFIG = CONFIG_480.preprocessing
 
 
 def record(path, samples):
-    """As ppdet_recorder.py: what another machine would make differently is kept whole."""
-    photo = cv2.imread(str(probes.IMAGE))[60:220, 150:310]  # a third: there IPP's own kernels part
+    """As picodet.alignment.paddle_side.main: what differs between machines is recorded whole."""
+    photo = cv2.imread(str(probes.IMAGE))[60:220, 150:310]  # where IPP's own kernels differ
     encoded_image = cv2.imencode(".jpg", photo)[1].tobytes()
     with RecordingWriter(samples) as writer:
         made, answers = (

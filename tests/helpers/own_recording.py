@@ -1,4 +1,4 @@
-"""Recordings of a model of ours, as if ppdet had made them: its names, all tensors, no Paddle."""
+"""Recordings of a picodet model in the form of ppdet's: its names, all tensors, no Paddle."""
 
 import copy
 from dataclasses import replace
@@ -32,14 +32,14 @@ def pristine(config=CONFIG):
 
 
 def save(model, path):
-    """As picodet-convert writes it."""
+    """A weights file, as picodet-convert writes it."""
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     checkpoint.save(path, weights, make_meta(model.config, "detector", "own", "0" * 64))
     return path
 
 
 def save_backbone(model, path):
-    """A backbone alone, as picodet-convert writes it."""
+    """A weights file of a backbone alone, as picodet-convert writes it."""
     weights = {name: tensor.numpy() for name, tensor in model.backbone.state_dict().items()}
     checkpoint.save(path, weights, make_meta(model.config, "backbone", "own", "0" * 64))
     return path

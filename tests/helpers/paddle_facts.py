@@ -1,4 +1,4 @@
-"""Writes down what Paddle itself reads in inference folders. Run in Paddle's own environment.
+"""Records what Paddle itself reads in inference folders. Run in Paddle's environment.
 
 Arguments: a JSON list of the programs' paths without suffix, each with whether it is a .pdmodel;
 and the folder that 0.npz, 1.npz and so on are written to.

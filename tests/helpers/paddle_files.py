@@ -108,14 +108,14 @@ def pdiparams(weights):
 
 
 class PirBuilder:
-    """A program of Paddle 3, an operator after the other; values are numbers."""
+    """A program of Paddle 3, built operator by operator; values are numbers."""
 
     def __init__(self):
         self.operators = []
         self.count = 0
 
     def add(self, kind, operands=(), results=1, /, **attributes):
-        """The numbers of the results: so many, or of these types."""
+        """Add an operator; returns the numbers of its results."""
         shape = attributes.get("shape", ())
         types = [value_type(shape)] * results if isinstance(results, int) else results
         numbers = [self._number() for _ in types]
@@ -166,7 +166,7 @@ def value_type(shape, kind="t_f32"):
 
 
 def ignored_attributes(dtype):
-    """What Paddle asks for, and we do not."""
+    """Attributes that Paddle needs and picodet does not."""
     place = {"#": "1.a_place", "D": [1, 0, ""]}
     return {"dtype": {"#": "1.a_dtype", "D": dtype}, "place": place}
 

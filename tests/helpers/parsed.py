@@ -1,4 +1,4 @@
-"""Reads a page as a browser would."""
+"""Parses an HTML page and checks its tags."""
 
 from html.parser import HTMLParser
 
@@ -6,7 +6,7 @@ VOID = {"meta", "img", "br"}
 
 
 class ParsedPage(HTMLParser):
-    """Complains where tags do not balance; collects identifiers, links and what is loaded."""
+    """Asserts that tags balance; collects identifiers, links and loaded resources."""
 
     def __init__(self, text):
         super().__init__()

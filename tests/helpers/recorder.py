@@ -24,9 +24,9 @@ CUBIC = "b99894858c48e5876c3c95c498e86ea04ebdc11c4143b61b9a906dbd59f3b2e2"
 
 
 class Bounds(NamedTuple):
-    """How far the outcome may be from ppdet's where the kernels are others than there."""
+    """Allowed differences from ppdet's outcome if the resize kernels differ."""
 
-    numbers: float  # of the twelve
+    numbers: float  # greatest difference of the twelve AP and AR values
     matched: float  # share of all detections, at least
     same: float  # likewise
 
@@ -37,7 +37,7 @@ def bounds() -> Bounds:
 
 @cache
 def resizes_alike() -> bool:
-    """Whether OpenCV's cubic resize has here the bits that it had there; ours is not asked."""
+    """Whether OpenCV's cubic resize gives the recorded bits here; picodet's is not used."""
     image = cv2.imread(str(Path(skimage.__file__).parent / "data" / "chelsea.png"))
     height, width = image.shape[:2]
     resized = cv2.resize(

@@ -10,7 +10,7 @@ from scripts.fixtures import seeded
 
 
 def small(variant):
-    """Its narrow cousin: few classes, a small input, a shallow head."""
+    """A small config of the same architecture: few classes, a small input, a shallow head."""
     return replace(variant, classes=("a", "b", "c"), input_size=(96, 128), head_convs=1)
 
 
@@ -20,29 +20,29 @@ SMALL = {variant.name: small(variant) for variant in VARIANTS}
 
 @cache
 def checkpoint_of(config):
-    """What ppdet would have saved, by its names."""
+    """Seeded weights by ppdet's names."""
     return seeded_checkpoint(config)
 
 
 @cache
 def model_of(config):
-    """The same in PyTorch."""
+    """The model with these weights."""
     return filled_model(config, checkpoint_of(config))
 
 
 def weights_of(config):
-    """The same in memory, by our names."""
+    """These weights as tensors, by picodet's names."""
     return {name: value.numpy() for name, value in model_of(config).state_dict().items()}
 
 
 def written(config, path):
-    """As a .pdparams, or whatever other suffix the path has."""
+    """Write the weights as a .pdparams, or in the form of the suffix."""
     seeded.write(checkpoint_of(config), path)
     return path
 
 
 def differing(found, config):
-    """Names of the weights that are not bit for bit those of the model, or that it has not."""
+    """Names of weights that differ from the model's in any bit, or that it lacks."""
     expected = weights_of(config)
     names = dict.fromkeys([*expected, *found])
     return [

@@ -1,4 +1,4 @@
-"""A training of seconds: a real model on images of noise, in the place of a dataset."""
+"""A training of seconds: a real model on images of noise instead of a dataset."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def recipe(name="picodet_s_416_coco", **changes):
 
 
 def batch(epoch, step, num_images=2):
-    """The same for the same epoch and step."""
+    """A random batch that depends on epoch and step alone."""
     generator = torch.Generator().manual_seed(100 * epoch + step)
     images = torch.randn(num_images, 3, SIDE, SIDE, generator=generator)
     corner = torch.rand(num_images, 2, 2, generator=generator) * SIDE / 2
@@ -39,7 +39,7 @@ def batch(epoch, step, num_images=2):
 
 
 class FakeLoader:
-    """What a Loader does, without files. `trouble` is raised in the place of a batch."""
+    """A Loader without files. `trouble` is raised instead of a batch."""
 
     steps_per_epoch = STEPS
 
@@ -57,7 +57,7 @@ class FakeLoader:
 
 
 def training(out, loader=None, validate=None, show=lambda log: None, **changes):
-    """At its beginning."""
+    """A new training."""
     options = TrainOptions(recipe=recipe(), out=out, batch_size=2, save_steps=2, evaluate_every=1)
     options = replace(options, **changes)
     (out / checkpoints.FOLDER).mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def training(out, loader=None, validate=None, show=lambda log: None, **changes):
 
 
 def resumed(out, **options):
-    """Where its newest state says."""
+    """Resume from the newest checkpoint."""
     found = training(out, **options)
     found.resume(checkpoints.load(checkpoints.newest(out / checkpoints.FOLDER)))
     return found

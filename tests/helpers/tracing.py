@@ -1,4 +1,4 @@
-"""Models filled with given weights, and what each of their layers puts out."""
+"""Models with given weights, and the output of each of their layers."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The models that scripts/record/training.py recorded the training of, held against it."""
+"""The models whose training scripts/record/training.py recorded, for comparison."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""A web site on this machine that answers as badly as it is told to."""
+"""A local web server that gives the wrong answers that a test sets."""
 
 import hashlib
 import threading
@@ -12,13 +12,13 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class Answer:
-    """How one request is answered; the default is right in everything."""
+    """The answer to one request; the default is correct."""
 
-    status: int | None = None  # 200, or 206 where a range is asked for
-    headers: dict[str, str | None] = field(default_factory=dict)  # None leaves one out
+    status: int | None = None  # 200, or 206 if a range is requested
+    headers: dict[str, str | None] = field(default_factory=dict)  # None omits one
     body: bytes | None = None
     cut: int | None = None  # the connection ends after so many bytes of the body
-    stall: bool = False  # and nothing comes after `cut`, but the connection stays
+    stall: bool = False  # after `cut` nothing is sent, but the connection stays open
 
 
 class Site(ThreadingHTTPServer):
@@ -27,20 +27,20 @@ class Site(ThreadingHTTPServer):
     def __init__(self, content):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.etag = content, '"one"'
-        self.answers = []  # to the next requests; right ones when there are none left
+        self.answers = []  # to the next requests; correct ones when none are left
         self.requests = []  # the Range of each, or None
         self.closing = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}/models/picodet_s_416_coco.pdparams"
 
     def handle_error(self, request, client_address):
-        """A client that went away is no error."""
+        """Ignore clients that have disconnected."""
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Site
 
     def log_message(self, *args):
-        """Silent."""
+        """Log nothing."""
 
     def do_GET(self):
         site, asked = self.server, self.headers["Range"]

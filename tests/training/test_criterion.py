@@ -1,4 +1,4 @@
-"""The choice that a recipe makes, and all of it against what ppdet recorded of a first step."""
+"""The losses that a recipe selects, compared with ppdet's recorded first step."""
 
 import json
 

@@ -63,7 +63,7 @@ def half(whole, rank):
 
 
 def trained(used, ranks, parts, steps=STEPS, sync_bn=True):
-    """Parameters and average after the steps, and the losses of each; parts make a step."""
+    """Parameters and EMA after the steps, and the losses of each; `parts` batches make a step."""
     torch.manual_seed(0)
     model = PicoDet(used.model)
     init_weights(model, torch.Generator().manual_seed(0))
@@ -131,7 +131,7 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path, generation):
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_the_loss_of_classes_is_divided_by_each_process_own_count(tmp_path):
-    """As batches that one process accumulates are, so that the two are the same training."""
+    """As for batches accumulated in one process: both are the same training."""
     used = recipe(losses=LossWeights(vfl=1.0, giou=0.0, dfl=0.0))
     spawned(rank_main, used, tmp_path, False)
     first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))

@@ -25,7 +25,7 @@ RUNS = {
 
 
 class One(nn.Module):
-    """A number that is trained, one that is not, and a count."""
+    """A parameter, a buffer and an integer."""
 
     def __init__(self, value):
         super().__init__()
@@ -42,8 +42,8 @@ class One(nn.Module):
 @pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("name", REFERENCES)
-def test_averages_are_ppdets(shared, name, run):
-    """Bit for bit what is within, and what is applied: the same operations, rounded alike."""
+def test_ema_is_ppdets(shared, name, run):
+    """EMA and snapshots are equal bit for bit: the same operations, rounded alike."""
     recorded = json.loads((shared / "reference" / name / "ema.json").read_text())
     kind, cycle, every = RUNS[run]
     config = recorded["config"]
@@ -74,7 +74,7 @@ def assert_same(found, expected, ours):
 
 
 def test_from_zero_the_correction_takes_the_last_decay_for_all():
-    """By hand: decays 0.1 and 2/11; the average of 1 and 1 becomes more than 1."""
+    """By hand: decays 0.1 and 2/11; the EMA of 1 and 1 becomes more than 1."""
     model = One(1.0)
     ema = ModelEMA(model, EMAConfig())
     ema.update()
@@ -85,7 +85,7 @@ def test_from_zero_the_correction_takes_the_last_decay_for_all():
 
 
 def test_other_kinds_by_hand():
-    """One update from zero: a normal decay is set right, an exponential one is not."""
+    """One update from zero: a normal decay is corrected, an exponential one is not."""
     applied = {}
     for kind in ("normal", "exponential"):
         ema = ModelEMA(One(1.0), EMAConfig(0.75, kind))

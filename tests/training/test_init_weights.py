@@ -1,4 +1,4 @@
-"""What ours begins with, against what scripts/record/parameters.py found in ppdet's."""
+"""Initial weights, compared with ppdet's as recorded by scripts/record/parameters.py."""
 
 import math
 from dataclasses import replace

@@ -79,7 +79,7 @@ def test_mobilenets_backbone_does_not_decay_at_all():
 
 
 def test_three_steps_by_hand():
-    """v = 0.9 v + g + 4e-5 p, p = p - rate v, at changing rates; none of it for an exempt norm."""
+    """v = 0.9 v + g + 4e-5 p, p = p - lr v, with changing lr; an exempt norm has no decay."""
     model = PicoDet(SMALL).double()
     conv, norm = model.backbone.stem.conv.weight, model.backbone.stem.bn.weight
     chosen = {conv: 4e-5, norm: 0.0}
@@ -165,7 +165,7 @@ def test_it_goes_on_from_its_state_bit_for_bit():
 
 
 class OlderSGD(torch.optim.SGD):
-    """As torch 2.1 has it: no parameter has a name there, and nothing is fused."""
+    """SGD without named parameters and without fused, as before torch 2.6."""
 
     def __init__(self, groups, lr, momentum):
         for group in groups:
@@ -174,7 +174,7 @@ class OlderSGD(torch.optim.SGD):
 
 
 def test_the_sgd_of_an_older_torch_steps_to_the_same_place(monkeypatch):
-    """Fused or not is a matter of rounding: 2e-16 where it was measured."""
+    """Fused or not differs in rounding only: measured 2e-16."""
     torch.manual_seed(0)
     models = [PicoDet(SMALL).double(), PicoDet(SMALL).double()]
     models[1].load_state_dict(models[0].state_dict())

@@ -1,4 +1,4 @@
-"""Steps in half precision, on a CPU: what a scaler leaves out, and when that is enough."""
+"""Steps in half precision on a CPU: skipped steps, and the limit on them."""
 
 import json
 import warnings
@@ -68,8 +68,8 @@ def test_a_step_that_is_taken_begins_the_count_anew(halved):
     assert skipped == [1, 2, 0, 1, 2, 0]
 
 
-def test_a_first_step_that_is_left_out_leaves_no_momenta_behind(halved):
-    """As if it had not been: torch alone would go on with what its memory held before."""
+def test_a_skipped_first_step_leaves_no_momentum(halved):
+    """As without the skipped step: torch alone would use uninitialized momentum buffers."""
     found, spoiled = halved
     stepped(found, 0)
     spoiled["now"] = False
@@ -87,7 +87,7 @@ def test_a_right_training_ends_before_its_scale_does(scaler):
     assert scaler.get_scale() * 65_536 / 2**step.MAX_SKIPPED <= 1
 
 
-def test_the_log_and_the_line_say_that_steps_are_left_out(halved, monkeypatch):
+def test_log_and_progress_line_report_skipped_steps(halved, monkeypatch):
     found, _ = halved
     monkeypatch.setattr(trainer, "LOG_INTERVAL", 1)
     skipped = []

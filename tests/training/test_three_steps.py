@@ -1,8 +1,8 @@
-"""Trained as ppdet was for ../shared/reference: one pass, then three steps at a rate of 0.01.
+"""Trained as ppdet for ../shared/reference: a forward pass, then three steps with lr 0.01.
 
-The recorded networks are random and their gradients large: from the second step on our own model in
-float32 and in float64 are as far apart as either is from ppdet's, a third of the way that was gone.
-What a step of ppdet's optimizer does is held within 1e-15 in test_optimizer.py.
+The recorded networks are random and their gradients large: from the second step on, picodet's
+float32 and float64 models differ as much from each other as from ppdet's, by a third of the update.
+A step of ppdet's optimizer is compared within 1e-15 in test_optimizer.py.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Batches from other processes: the same, in order, and their troubles."""
+"""Batches from worker processes: the same, in order; and errors of workers."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ def test_workers_change_nothing(dataset):
 
 @pytest.mark.slow
 def test_batches_that_are_kept_stay_what_they_are(dataset):
-    """Workers write into the same places again and again."""
+    """Workers reuse their slots."""
     expected = [bits(batch) for batch in load(dataset, 0).epoch(0)]
     kept = []
     for batch in load(dataset, 1).epoch(0):

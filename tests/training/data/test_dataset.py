@@ -1,4 +1,4 @@
-"""From an annotation file to what is trained on, as ppdet's COCODataSet."""
+"""From an annotation file to a training dataset, as ppdet's COCODataSet."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ def box(image, category, bbox, **other):
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Writes a file for boxes; the images are there, and empty."""
+    """Writes an annotation file for boxes; the image files are empty."""
 
     def write(*boxes, images_present=(5, 2)):
         for i in images_present:

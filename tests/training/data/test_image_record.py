@@ -1,4 +1,4 @@
-"""What the images of a training were, and whether they still are."""
+"""Checksums of a training's images, and changed images."""
 
 import os
 import shutil

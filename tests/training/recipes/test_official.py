@@ -148,8 +148,8 @@ def test_the_generations_differ_in_assignment_losses_and_average():
         assert recipe.ema == (EMAConfig(applied="at snapshots") if new else old)
 
 
-def test_the_pruner_stands_still_for_as_long_as_it_prunes():
-    """That its 34,350 steps are 150 epochs says for how many GPUs its batch is: 229 steps."""
+def test_the_pruner_has_a_constant_learning_rate_while_it_prunes():
+    """34,350 steps are 150 epochs of 229 steps, which gives the number of GPUs."""
     recipe, plain = RECIPES["picodet_m_320_coco_pruner"], RECIPES["picodet_m_320_coco"]
     schedule = replace(plain.schedule, base_lr=0.15, warmup_factor=1.0, warmup_steps=34350)
     assert recipe == replace(plain, model=recipe.model, schedule=schedule)

@@ -1,4 +1,4 @@
-"""Where the numbers stand."""
+"""Sources of the numbers of recipes."""
 
 import re
 
@@ -107,9 +107,9 @@ def test_no_config_is_listed_that_has_no_recipe():
 
 def test_the_lines_of_ppdet_say_so(paddle_python):
     (ppdet,) = paddle_python.parents[1].glob("lib/python3*/site-packages/ppdet")
-    for cited, said in CITED.items():
+    for cited, text in CITED.items():
         file, line = cited.split(":")
-        assert said in (ppdet / file).read_text().splitlines()[int(line) - 1], cited
+        assert text in (ppdet / file).read_text().splitlines()[int(line) - 1], cited
 
 
 def test_no_line_is_named_that_was_not_looked_up():

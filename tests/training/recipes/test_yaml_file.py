@@ -1,4 +1,4 @@
-"""A short YAML changes a recipe, and whatever is wrong in it is named."""
+"""A short YAML changes a recipe; errors in it are named."""
 
 from dataclasses import replace
 from pathlib import Path

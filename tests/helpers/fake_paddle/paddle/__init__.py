@@ -1,1 +1,1 @@
-"""What paddle_server.py uses of Paddle, in NumPy; a "program" is JSON that says what it does."""
+"""The part of Paddle that picodet.paddle_process uses, in NumPy; a "program" is JSON."""

@@ -14,7 +14,7 @@ import numpy as np
 
 
 class Config:
-    """Takes what the real one takes."""
+    """Has the methods of the real one."""
 
     def __init__(self, program: str, weights: str) -> None:
         sys.stdout.write("Paddle says hello\n")  # as the real one does, in C++ too
@@ -34,7 +34,7 @@ class Config:
 
 
 class Handle:
-    """Of an input or output."""
+    """The handle of an input or output."""
 
     def copy_from_cpu(self, array: np.ndarray) -> None:
         self.array = array
@@ -44,7 +44,7 @@ class Handle:
 
 
 class Predictor:
-    """Made by create_predictor."""
+    """The predictor that create_predictor returns."""
 
     def __init__(self, config: Config) -> None:
         self.content, self.threads = config.content, config.threads
