@@ -31,7 +31,7 @@ class NumberOr(click.ParamType):
 
 
 class SizeOrDynamic(Size):
-    """An input size as `Size`, or "dynamic"."""
+    """An input size like `Size`, or "dynamic"."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value if value == "dynamic" else super().convert(value, param, ctx)

@@ -13,7 +13,7 @@ PACKAGES = ("torch", "onnx", "onnxruntime")
 
 
 def print_report(report: ExportReport, console: Console) -> None:
-    """Print the output's size, inputs and outputs, and its errors against torch."""
+    """Print inputs, outputs and size of the file, and its differences from torch."""
     used = ", ".join(f"{name} {report.versions[name]}" for name in PACKAGES)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)

@@ -37,10 +37,10 @@ def write_heads(builder: OnnxBuilder, predicted: PredictedMaps) -> list[str]:
 def write_boxes(
     builder: OnnxBuilder, predicted: PredictedMaps, project: np.ndarray
 ) -> tuple[str, str]:
-    """Boxes [B, A, 4] xyxy in pixels of the network's input, and scores [B, C, A].
+    """Write boxes [B, A, 4] xyxy in pixels of the network's input, and scores [B, C, A].
 
-    project [bins]: the distance that each bin stands for, in strides. The arithmetic is that of
-    picodet.ops.decode, in its order.
+    project [bins]: the distance of each regression bin, in strides. The arithmetic and its order
+    are those of picodet.ops.decode. Returns the names of both outputs.
     """
     level_scores = [
         _flatten_map(builder, level_map) for level_map in _write_scores(builder, predicted)
@@ -50,11 +50,11 @@ def write_boxes(
     reg = builder.add("Concat", [_flatten_map(builder, m) for m in predicted.reg], "reg", axis=2)
     last = builder.add("Transpose", [reg], "reg.last", perm=[0, 2, 1])
     bins = builder.reshape(last, [0, -1, 4, len(project)], "head.integral.bins")
-    # over the last axis, where Softmax means the same before opset 13 and after
+    # over the last axis, where Softmax is the same before and after opset 13
     weights = builder.add("Softmax", [bins], "head.integral.softmax", axis=3)
     values = builder.constant(project, "head.integral.project")
     column = builder.reshape(values, [-1, 1], "head.integral.column")
-    # onnxruntime takes forty times as long for a vector as for a column
+    # a column: onnxruntime takes forty times as long for a vector
     means = builder.add("MatMul", [weights, column], "head.integral.means")
     distances = builder.reshape(means, [0, -1, 4], "head.integral")
 
@@ -93,7 +93,7 @@ def _flatten_map(builder: OnnxBuilder, x: FeatureMap) -> str:
 
 
 def _anchor_points(builder: OnnxBuilder, maps: tuple[FeatureMap, ...]) -> tuple[str, str]:
-    """Anchor points [A, 4] (x, y, x, y) in units of their stride, and strides [A, 1]."""
+    """Anchor points [A, 4] (x, y, x, y) in units of the stride, and strides [A, 1]."""
     sizes = tuple(m.size for m in maps if m.size)
     if len(sizes) == len(maps):
         centers, strides = make_anchor_points(sizes)

@@ -17,7 +17,7 @@ from picodet.models.layers import HARD_SIGMOID_SLOPE, SqueezeExcite
 from picodet.models.picodet import PicoDet
 
 Size = tuple[int, int] | None  # height and width of a map; None where the input size is dynamic
-# change no shape; the slope of a leaky ReLU is 0.01 in ONNX as in torch, if none is given
+# these keep the shape; the default slope of a leaky ReLU is 0.01 in ONNX as in torch
 SHAPE_PRESERVING = {
     "relu": "Relu",
     "leaky_relu": "LeakyRelu",
@@ -40,9 +40,9 @@ class FeatureMap:
 
 @dataclass(frozen=True)
 class PredictedMaps:
-    """Names of the predictors' outputs, level after level, finest first."""
+    """The predictors' outputs of each level, finest first."""
 
-    logits: tuple[FeatureMap, ...]  # of classes, before the sigmoid
+    logits: tuple[FeatureMap, ...]  # classes channels, before the sigmoid
     reg: tuple[FeatureMap, ...]  # 4 * bins channels, before the softmax: left, top, right, bottom
     alignment: tuple[FeatureMap, ...] = ()  # 1 channel, before the sigmoid; PicoHeadV2 only
 
@@ -79,7 +79,7 @@ class _GraphBuilder:
             self.maps[Source(i)] = self._other(i, first, others)
 
     def predicted(self) -> PredictedMaps:
-        """Names of the head's outputs, in the order of its fields."""
+        """The head's outputs, sorted into levels."""
         (head,) = (call for call in self.calls if call.path == "head")
         maps = [self.maps[source] for source in head.outputs]
         parts = [tuple(maps[i : i + len(STRIDES)]) for i in range(0, len(maps), len(STRIDES))]
@@ -131,9 +131,9 @@ class _GraphBuilder:
             )
         name, (stride, _), (kernel, _) = self._name(i, x), layer.stride, layer.kernel_size
         input_name = x.name
-        # Where others read the tensor too, it gets a name for this one: what cuts the graph in
-        # front of a layer (NNCF 3.4) cuts by the tensor's name, and would cut the others as well.
-        # Nothing is computed: onnxruntime and OpenVINO take the node out when they load.
+        # A tensor with other readers gets a name of its own here: NNCF 3.4 cuts the graph before a
+        # layer by the tensor's name, and would cut the other readers too. The Identity costs
+        # nothing: onnxruntime and OpenVINO remove it when they load the file.
         if self.num_readers[operator.sources[0]] > 1:
             input_name = self.builder.add("Identity", [input_name], f"{name}.input")
         constants = [

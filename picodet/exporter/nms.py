@@ -1,9 +1,9 @@
 """Paddle's NMS in ONNX operators: boxes and scores -> detections.
 
 Exactly picodet.ops.nms.multiclass_nms, for several images at once: scores greater than the
-threshold count; of each class the best TOP_K go on; a box goes if a better one of its class
-overlaps it by more than the threshold; the best KEEP of all classes stay, class by class, best
-score first; equal scores by class, then by anchor point.
+threshold are candidates; of each class the best NMS_TOP_K go on; a box is suppressed if its IoU
+with a better kept box of its class exceeds the threshold; the best KEEP_TOP_K of all classes stay,
+class by class, best score first; equal scores by class, then by anchor point.
 """
 
 from onnx import TensorProto
@@ -24,7 +24,7 @@ def write_detections(
     iou_threshold: float,
     num_anchors: int | None,
 ) -> tuple[str, str]:
-    """Rows [N, 6] of class, score and xyxy, image after image, and their numbers [B] int32.
+    """Write rows [N, 6] of class, score and xyxy, image after image, and their counts [B] int32.
 
     boxes [B, A, 4], scores [B, C, A], scale_factor [B, 2] (y, x): boxes are divided by it before
     they are compared. num_anchors: A, None where it is dynamic.
@@ -62,11 +62,11 @@ def write_detections(
 
 
 def _top_k_per_class(builder: OnnxBuilder, scores: str, threshold: float) -> str:
-    """Scores [B, C, A] with 0 for all but the best TOP_K of a class; ties by anchor point.
+    """Scores [B, C, A] with 0 for all but the best NMS_TOP_K of a class; ties by anchor point.
 
-    Hardly any image has a class with so many candidates: they are counted, which takes 0.2 ms of
-    onnxruntime for PicoDet-S-416, and sorted only then, which takes 7 ms, half as long as the
-    network.
+    Hardly any image has so many candidates of a class. They are counted first, which takes
+    onnxruntime 0.2 ms for PicoDet-S-416; only above NMS_TOP_K are they sorted, which takes 7 ms,
+    half as long as the network.
     """
     least = builder.constant(threshold, "score_threshold.number")
     is_candidate = builder.add("Greater", [scores, least], "top_k.candidates")
@@ -98,7 +98,7 @@ def _top_k_per_class(builder: OnnxBuilder, scores: str, threshold: float) -> str
 def _keep_top_k_per_image(
     builder: OnnxBuilder, selected: str, selected_scores: str, scores: str
 ) -> tuple[str, str]:
-    """Positions [N] in `selected` of the best KEEP of each image, ascending, and how many [B].
+    """Positions [N] in `selected` of the best KEEP_TOP_K of each image, and their counts [B].
 
     `selected` is in the order that the rows are to have, so it suffices to sort positions.
     """

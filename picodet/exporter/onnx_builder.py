@@ -107,7 +107,7 @@ class OnnxBuilder:
         return list(names)
 
     def subgraph(self) -> "OnnxBuilder":
-        """A builder for a branch of an If, which can use outer tensors and constants."""
+        """A builder for a branch of an If, which can use the outer tensors and constants."""
         builder = OnnxBuilder(self.opset)
         builder.constants = self.constants
         return builder

@@ -25,7 +25,7 @@ class ExportOptions:
     opset: int = OPSET
     batch: int | Literal["dynamic"] = 1
     input_size: tuple[int, int] | Literal["dynamic"] | None = None  # None: the model's own
-    single_input: bool = False  # of detections: no scale_factor, boxes in the network's pixels
+    single_input: bool = False  # level "detections": no scale_factor, boxes in pixels of the input
     score_threshold: float = Postprocessing.score_threshold
     iou_threshold: float = Postprocessing.iou_threshold
     resize: ResizeKernels | None = None  # stated in the file's meta; None: the model's own

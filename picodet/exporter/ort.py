@@ -42,7 +42,7 @@ def _runs(opset: int) -> bool:
 
 
 def create_session(file: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """A session with onnxruntime's default optimizations. 0 threads: one per core."""
+    """A CPU session with onnxruntime's default optimizations. 0 threads: one per core."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised as exceptions
     options.intra_op_num_threads = threads

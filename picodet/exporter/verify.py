@@ -204,7 +204,7 @@ def _compare_exact(outputs: np.ndarray, expected: np.ndarray) -> Difference:
 
 
 def check_file(path: Path, model: PicoDet, options: ExportOptions) -> None:
-    """Raise PicoDetError where the file is not valid ONNX, or its metadata is another model's."""
+    """Raise PicoDetError if the file is not valid ONNX or its metadata describes another model."""
     try:
         onnx.checker.check_model(path, full_check=True)
         proto = onnx.load(path)

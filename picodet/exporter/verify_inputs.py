@@ -17,7 +17,7 @@ BUNDLED_IMAGE = Path(__file__).parent.parent / "alignment" / "recording" / "astr
 
 @dataclass(frozen=True)
 class VerifyInputs:
-    """One run."""
+    """The inputs of one run."""
 
     images: np.ndarray  # [B, 3, H, W] float32, preprocessed
     scale_factors: np.ndarray  # [B, 2] float32 (y, x)

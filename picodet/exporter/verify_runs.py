@@ -11,7 +11,7 @@ from picodet.exporter.options import ExportOptions
 from picodet.exporter.verify_inputs import VerifyInputs
 from picodet.ops.postprocess import Candidates, apply_nms
 
-Arrays = dict[str, np.ndarray]  # by name of the output
+Arrays = dict[str, np.ndarray]  # by output name
 
 
 class RawRun:

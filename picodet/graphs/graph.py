@@ -25,7 +25,7 @@ from picodet.graphs.operators import Operator, Source, TensorKey
 SHUFFLE_PERMUTATIONS = ((0, 2, 1, 3, 4), (0, 2, 1, 3))
 # never take constants only, in any network
 NEEDS_TENSOR_INPUT = ("conv", "batch_norm", "split", "sigmoid", "sqrt")
-# of the hardsigmoid in a hard-swish, in float32; a squeeze-and-excitation's is 0.1666667
+# the hardsigmoid in a hard-swish, in float32; squeeze-and-excitation has the slope 0.1666667
 HARDSWISH_GATE = {"slope": float(np.float32(1 / 6)), "offset": 0.5}
 
 

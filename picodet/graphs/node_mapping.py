@@ -102,7 +102,7 @@ def _match_vertices(
     if not len(found) == len(our_convs) == len(their_convs):
         found = match_networks(
             our_convs, their_convs, [names[j] for j in their_indices], other
-        )  # raises, with the reason
+        )  # raises GraphError with the reason
     return _extend_pairs({our_indices[i]: their_indices[j] for i, j in found.items()}, ours, theirs)
 
 

@@ -21,7 +21,7 @@ from picodet.graphs.protobuf_parts import check_parts
 
 MAX_BYTES = 128_000_000  # the largest official PicoDet has 48 million
 MAX_PARTS = 200_000  # S-416 has 30,000
-ONNX_DOMAINS = ("", "ai.onnx")  # of ONNX's own operators
+ONNX_DOMAINS = ("", "ai.onnx")  # domains of ONNX's own operators
 PARSE_ERRORS = (DecodeError, ValueError, TypeError, OverflowError)
 
 

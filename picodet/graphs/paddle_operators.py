@@ -158,7 +158,7 @@ SPEC_BY_NAME = {name: spec for spec in OPERATOR_SPECS for name in spec.names}
 
 
 def find_spec(name: str) -> OperatorSpec | None:
-    """The spec of an operator; None for one that keeps its own name."""
+    """The spec of an operator by its Paddle name; None for operators that keep that name."""
     return SPEC_BY_NAME.get(name.rstrip("_"))
 
 
@@ -218,7 +218,7 @@ def make_node(
 
 
 def _padding_tlbr(padding: tuple[int, ...], algorithm: str) -> tuple[int, ...] | str:
-    """Top, left, bottom, right; Paddle has (down, across) or (top, bottom, left, right)."""
+    """Top, left, bottom, right from Paddle's (down, across) or (top, bottom, left, right)."""
     if algorithm != "EXPLICIT":
         return algorithm
     match padding:

@@ -1,4 +1,4 @@
-"""Reads a `.pdiparams`: the weights of a program one after another, without their names.
+"""Reads a `.pdiparams`: the weights of a program one after another, without names.
 
 Paddle writes them in the order of their names (paddle/static/io.py, pir_io.py: `sorted`), each as
 a version, its levels of detail, another version, a TensorDesc and the values
@@ -20,7 +20,7 @@ from picodet.files import regular_file
 from picodet.graphs.program import MAX_DIMENSIONS
 from picodet.graphs.program_proto import parse
 
-MAX_LOD_LEVELS = 8  # of detail; weights have none
+MAX_LOD_LEVELS = 8  # levels of detail; weights have none
 MAX_DESCRIPTION = 1000  # bytes; a TensorDesc of four dimensions has about 12
 # TensorDesc.data_type; bfloat16, which NumPy lacks, is uint16 (picodet.formats.precision)
 DTYPES = {

@@ -69,7 +69,7 @@ class TracedModel:
 
 def trace(config: ModelConfig) -> TracedModel:
     """Trace the model that this package builds from a config, without weights."""
-    with torch.device("meta"):  # takes no memory, whatever sizes a file claims
+    with torch.device("meta"):  # needs no memory for whatever sizes a file claims
         model = PicoDet(config)
     tracer = _Tracer()
     graph = tracer.trace(model)

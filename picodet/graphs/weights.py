@@ -18,11 +18,11 @@ BATCH_NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 
 @dataclass(frozen=True)
 class GraphWeights:
-    """Weights of a graph by picodet's names; a folded pair has one weight and one bias."""
+    """Weights of a graph by the model's names; a folded pair has one weight and one bias."""
 
     single: Mapping[str, np.ndarray]
     folded: Mapping[str, tuple[np.ndarray, np.ndarray]]  # by the path of the convolution
-    norms: Mapping[str, str]  # path of a folded convolution -> of its batch norm
+    norms: Mapping[str, str]  # path of a folded convolution -> path of its batch norm
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The state_dict of an equivalent model; a folded batch norm becomes an added bias."""

@@ -32,7 +32,7 @@ class ModelSpec:
 
 
 def check_size(file: Path, size: tuple[int, int]) -> None:
-    """Raise CheckpointError for a (height, width) that no PicoDet takes."""
+    """Raise CheckpointError for a (height, width) that PicoDet does not support."""
     try:
         check_input_size(size)
     except ValueError as error:

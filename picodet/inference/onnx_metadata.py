@@ -21,7 +21,7 @@ SCALE_FACTOR = "scale_factor"
 
 @dataclass(frozen=True)
 class OnnxModelSpec:
-    """The names and forms of a file's inputs and outputs."""
+    """How to feed an ONNX file and how to read its outputs."""
 
     spec: ModelSpec
     image_input: str  # name of the input that takes the image
@@ -102,7 +102,7 @@ def read_onnx_spec(
 
 
 def _read_meta(path: Path, metadata: Mapping[str, str]) -> dict[str, object]:
-    """The metadata that picodet wrote; None if there is none."""
+    """The metadata that picodet wrote; empty if there is none."""
     if META_KEY not in metadata:
         return {}
     try:

@@ -62,7 +62,7 @@ class OnnxRuntimeBackend:
         return self.onnx_spec.read([np.asarray(output) for output in outputs], inputs)
 
     def close(self) -> None:
-        """Nothing was started that outlives the session."""
+        """Nothing to release: the session ends with the object."""
 
 
 def _shape(dims: Sequence[int | str | None]) -> tuple[int | None, ...]:

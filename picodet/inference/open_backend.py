@@ -21,8 +21,8 @@ class RuntimeOptions:
 
     backend: str = "onnxruntime"  # runtime of an ONNX file
     device: str = "cpu"  # of a model in torch
-    size: tuple[int, int] | None = None  # height, width of the input, where a file takes any
-    # of an inference folder; None: the Python that runs this if it has Paddle, and else torch
+    size: tuple[int, int] | None = None  # input height, width, if the file takes any
+    # for an inference folder; None: this Python if it has Paddle, otherwise torch
     paddle_python: Path | None = None
     threads: int = 0  # per call; 0: the runtime's default
     float64: bool = False  # of a model in torch: rounding decides no near ties

@@ -15,7 +15,7 @@ from picodet.inference.backend import ModelInputs
 from picodet.inference.onnx_metadata import read_onnx_spec
 from picodet.ops.postprocess import Candidates, Detections
 
-# Importing openvino reports that to Google Analytics, unless the package that does it is missing.
+# openvino reports its import to Google Analytics unless the package that does so is missing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino  # noqa: E402
 
@@ -74,7 +74,7 @@ class OpenVinoBackend:
         return self.onnx_spec.read([array.copy() for array in outputs.values()], inputs)
 
     def close(self) -> None:
-        """Nothing was started that outlives the model."""
+        """Nothing to release: the model ends with the object."""
 
 
 def _shape(shape: openvino.PartialShape) -> tuple[int | None, ...]:

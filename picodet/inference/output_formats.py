@@ -41,7 +41,7 @@ def recognize_format(file: str, shapes: Sequence[Shape]) -> OutputFormat:
 
 
 def count_classes(output_format: OutputFormat, shapes: Sequence[Shape]) -> int | None:
-    """The number of classes of the scores; None where the shapes do not show it."""
+    """The number of classes by the shape of the scores; None if the shapes do not show it."""
     if output_format == "heads":
         return shapes[0][2]
     return shapes[1 - _boxes_index(shapes)][1] if output_format == "boxes" else None

@@ -62,7 +62,7 @@ class PaddleBackend:
                 f"image and perhaps {SCALE_FACTOR} and {IM_SHAPE}"
             )
         self.image_input = image_inputs[0]
-        # the shapes of a program's outputs are unknown before it has run
+        # output shapes are unknown until the program has run
         zeros = ModelInputs(np.zeros((1, 3, *size), np.float32), np.ones((1, 2), np.float32))
         outputs = self._run(zeros)
         shapes = [output.shape for output in outputs]
@@ -102,7 +102,7 @@ class PaddleBackend:
         self.process.close()
 
     def _run(self, inputs: ModelInputs) -> list[np.ndarray]:
-        """Of one image."""
+        """Outputs of one image."""
         known = {
             self.image_input: inputs.images,
             SCALE_FACTOR: inputs.scale_factors,

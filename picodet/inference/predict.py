@@ -24,7 +24,7 @@ def detect_image(
 ) -> Detections:
     """Find the objects in image [H, W, 3] uint8 BGR; interp and resize None are the model's own.
 
-    Raises PicoDetError for an invalid interp or score_thr and where the output is not finite.
+    Raises PicoDetError for an invalid interp or score_thr, or if an output is NaN or Inf.
     """
     if not 0 <= score_thr <= 1:
         raise PicoDetError(f"score_thr {score_thr}: expected a number from 0 to 1")

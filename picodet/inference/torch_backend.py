@@ -13,7 +13,7 @@ from picodet.models.picodet import PicoDet
 from picodet.ops.decode import decode
 from picodet.ops.postprocess import Candidates
 
-DECODE_DTYPES = (torch.float32, torch.float64)  # enough digits for pixels
+DECODE_DTYPES = (torch.float32, torch.float64)  # precise enough for pixels
 
 
 class TorchBackend:
@@ -61,7 +61,7 @@ class TorchBackend:
             return decode(float_output, integral)
 
     def close(self) -> None:
-        """Restore the number of torch's threads."""
+        """Restore torch's number of threads, which is global."""
         if torch.get_num_threads() != self.threads_before:
             torch.set_num_threads(self.threads_before)
 

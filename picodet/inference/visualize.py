@@ -8,12 +8,12 @@ import numpy as np
 
 from picodet.ops.postprocess import Detections
 
-GOLDEN_RATIO = 0.618034  # steps of it around the color circle keep neighboring classes apart
+GOLDEN_RATIO = 0.618034  # hue step that keeps the colors of neighboring classes apart
 Color = tuple[int, int, int]
 
 
 def draw(image: np.ndarray, detections: Detections, names: Sequence[str]) -> np.ndarray:
-    """A copy of image [H, W, 3] uint8 BGR with every box, its name and its score; best on top."""
+    """A copy of image [H, W, 3] uint8 BGR with all boxes, names [N] and scores; best on top."""
     canvas = image.copy()
     thickness = max(1, round(sum(image.shape[:2]) / 600))
     for i in np.argsort(detections.scores):

@@ -39,7 +39,7 @@ class CSPLayer(nn.Module):
 
 
 class CSPPAN(PathAggregation):
-    """Path aggregation that fuses by cross stage partial layers."""
+    """Path aggregation that fuses levels by CSPLayer; shapes as in PathAggregation."""
 
     def __init__(self, channels_in: tuple[int, int, int], channels: int, act: Act) -> None:
         super().__init__(channels_in, channels, act, fusion=lambda: CSPLayer(channels, act))

@@ -13,9 +13,10 @@ from picodet.models.picodet import PicoDet
 def fold_batch_norm(
     weight: Tensor, norm: Mapping[str, Tensor], epsilon: float
 ) -> tuple[Tensor, Tensor]:
-    """Weight [O, I, k, k] and bias [O] of a convolution without bias and the batch norm behind it.
+    """Fold a batch norm into the convolution before it -> weight [O, I, k, k], bias [O].
 
-    Computed in float64 and rounded once.
+    weight: of the convolution, which has no bias; norm: the batch norm's state_dict. Computed in
+    float64 and rounded once.
     """
     gamma, beta, mean, variance = (
         norm[role].double() for role in ("weight", "bias", "running_mean", "running_var")

@@ -22,7 +22,7 @@ class HeadOutput(NamedTuple):
     reg: tuple[Tensor, ...]  # [B, 4 * (reg_max + 1), h, w], before the softmax: l, t, r, b
 
     def scores(self) -> tuple[Tensor, ...]:
-        """[B, classes, h, w] probabilities on each level."""
+        """Scores [B, classes, h, w] of each level: the class probabilities."""
         return tuple(logits.sigmoid() for logits in self.logits)
 
 
@@ -65,7 +65,7 @@ class Integral(nn.Module):
 
 
 def make_towers(channels: int, num_convs: int, num_levels: int) -> nn.ModuleList:
-    """For each level a tower of convolutions, without activations: dw0, pw0, dw1, pw1 .."""
+    """A tower of convolutions without activations for each level: dw0, pw0, dw1, pw1 .."""
     return nn.ModuleList(
         nn.ModuleDict(
             {
@@ -79,14 +79,14 @@ def make_towers(channels: int, num_convs: int, num_levels: int) -> nn.ModuleList
 
 
 def run_tower(tower: nn.Module, x: Tensor, act: Act) -> Tensor:
-    """[B, C, h, w] -> same, through the convolutions of one level."""
+    """[B, C, h, w] -> same shape, through the convolutions and activations of one level."""
     for conv in tower.children():
         x = act(conv(x))  # outside of `conv` as in ppdet, so that the layers pair one to one
     return x
 
 
 class PicoFeat(nn.Module):
-    """One tower of depthwise-separable blocks per level, shared by classes and boxes."""
+    """A depthwise-separable tower per level, shared by classes and boxes: [B, C, h, w] -> same."""
 
     def __init__(
         self, channels: int, num_convs: int, num_levels: int, act: Act = F.hardswish

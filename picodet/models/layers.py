@@ -58,7 +58,7 @@ class BatchNorm2d(nn.BatchNorm2d):
             return F.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
         count = x.numel() // self.num_features
         if count == 1:
-            return x  # as in Paddle; torch raises an error
+            return x  # as in Paddle, where torch raises an error
         # with a momentum of 1 they become the statistics of the batch
         mean, variance = mean.new_zeros(2, self.num_features).unbind()
         y = F.batch_norm(x, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
@@ -74,7 +74,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class ConvBN(nn.Module):
-    """Convolution without bias, batch norm and, if there is one, `act`."""
+    """[B, C_in, H, W] -> [B, C_out, H/stride, W/stride]: convolution, batch norm, `act` if any."""
 
     def __init__(
         self,
@@ -98,9 +98,9 @@ class ConvBN(nn.Module):
 
 
 class DepthwiseSeparable(nn.Module):
-    """Depthwise and pointwise convolution, each with batch norm and activation.
+    """[B, C, H, W] -> [B, C, H/stride, W/stride]: depthwise, then pointwise convolution.
 
-    Mirrors DPModule of ppdet/modeling/necks/csp_pan.py:59-111.
+    Each has batch norm and activation. Mirrors DPModule of ppdet/modeling/necks/csp_pan.py:59-111.
     """
 
     def __init__(self, channels: int, kernel: int, stride: int = 1, act: Act = F.hardswish) -> None:

@@ -44,7 +44,7 @@ class HardSigmoid(nn.Module):
 
 
 class ConvBNAct(nn.Sequential):
-    """Convolution without bias, batch norm and activation."""
+    """[B, C_in, H, W] -> [B, C_out, H/stride, W/stride]: convolution, batch norm, activation."""
 
     def __init__(
         self,

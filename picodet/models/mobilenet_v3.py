@@ -18,7 +18,7 @@ class Block(NamedTuple):
     """A row of table 1."""
 
     kernel: int
-    expanded: int  # channels of the depthwise convolution, at scale 1
+    expanded: int  # channels of the depthwise convolution at scale 1
     channels: int  # of the output, at scale 1
     se: bool
     act: Act

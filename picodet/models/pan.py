@@ -1,4 +1,4 @@
-"""The path aggregation that both necks share; they differ in how they fuse two levels.
+"""The path aggregation that both necks share; they differ in the fusion of two levels.
 
 Mirrors the common part of ppdet/modeling/necks/csp_pan.py:239-349 and lc_pan.py:31-148 of
 PaddleDetection 666f597: same tree, same order.
@@ -15,7 +15,7 @@ KERNEL = 5  # of every depthwise convolution
 
 
 class ChannelTransform(nn.Module):
-    """Gives the backbone's three levels the same number of channels."""
+    """C3, C4, C5 [B, c, h, w] -> same sizes with `channels` channels each, by 1x1 convolutions."""
 
     def __init__(self, channels_in: tuple[int, ...], channels: int, act: Act) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ FeatureMapSize = tuple[int, int]  # height, width
 
 
 def feature_map_sizes(input_size: tuple[int, int]) -> tuple[FeatureMapSize, ...]:
-    """The sizes of the feature maps for an input of (height, width), rounded up."""
+    """(height, width) of each level's feature map for an input of (height, width), rounded up."""
     height, width = input_size
     return tuple((ceil(height / stride), ceil(width / stride)) for stride in STRIDES)
 

@@ -18,7 +18,7 @@ def intersection_and_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def enclosing_area(a: Tensor, b: Tensor) -> Tensor:
-    """Area [...] of the smallest box around both."""
+    """Area [...] of the smallest box that encloses boxes a and b [..., 4]."""
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.unbind(-1), b.unbind(-1)
     width = torch.maximum(ax2, bx2) - torch.minimum(ax1, bx1)
     height = torch.maximum(ay2, by2) - torch.minimum(ay1, by1)

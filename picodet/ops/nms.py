@@ -1,4 +1,4 @@
-"""Non-maximum suppression as Paddle's `multiclass_nms3` does it, ties and thresholds included.
+"""Non-maximum suppression identical to Paddle's `multiclass_nms3`, with ties and thresholds.
 
 The rules (paddle/phi/kernels/cpu/multiclass_nms3_kernel.cc; observed with paddlepaddle 3.3.1):
 a score counts if it is greater than the threshold; of each class the best `top_k` count, equal
@@ -23,7 +23,7 @@ def multiclass_nms(
     top_k: int = 1000,
     keep_top_k: int = 100,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """boxes [A, 4] xyxy, scores [C, A] -> classes [N], indices [N] of the kept boxes.
+    """Boxes [A, 4] xyxy, scores [C, A] -> classes [N] and indices [N] of the kept boxes.
 
     Sorted by class, within a class by score. The defaults are those of ppdet's PicoDet configs.
     """
@@ -61,9 +61,9 @@ def _candidates(scores: np.ndarray, threshold: float, top_k: int) -> tuple[np.nd
 def _suppresses(
     boxes: np.ndarray, classes: np.ndarray, a: np.ndarray, b: np.ndarray, threshold: float
 ) -> np.ndarray:
-    """[len(a), len(b)]: whether box a, if it is kept, suppresses box b.
+    """[len(a), len(b)] bool: whether box a, if kept, suppresses box b.
 
-    An IoU that is NaN (two boxes without area in one place) suppresses, as in Paddle.
+    An IoU of NaN (two boxes without area at the same place) suppresses, as in Paddle.
     """
     x1, y1, x2, y2 = boxes[a].T[:, :, None]
     u1, v1, u2, v2 = boxes[b].T[:, None, :]

@@ -34,7 +34,7 @@ class Postprocessing:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Decoded outputs for one image: all anchor points, level after level, row after row."""
+    """Decoded outputs of one image: all anchor points, level after level, row after row."""
 
     boxes: np.ndarray  # [A, 4] xyxy, pixels of the network's input
     scores: np.ndarray  # [C, A]
@@ -52,7 +52,7 @@ class Detections:
         return len(self.boxes)
 
     def above(self, score: float) -> "Detections":
-        """The detections with a greater score."""
+        """The detections with a score greater than `score`."""
         kept = self.scores > score
         return Detections(self.boxes[kept], self.scores[kept], self.classes[kept])
 
@@ -75,10 +75,10 @@ def apply_nms(
     score_threshold: float = Postprocessing.score_threshold,
     iou_threshold: float = Postprocessing.iou_threshold,
 ) -> Detections:
-    """Detections of one image after NMS.
+    """Scale the boxes of one image to its pixels and run NMS.
 
-    scale_factor is (y, x): size of the network's input over size of the image. Boxes are scaled
-    before they are compared and are not clipped (pico_head.py:418-440).
+    scale_factor [2] (y, x): size of the network's input over that of the image. Boxes are scaled
+    before NMS and not clipped (pico_head.py:418-440).
     """
     y, x = scale_factor
     in_image = candidates.boxes / np.array([x, y, x, y], dtype=scale_factor.dtype)

@@ -50,7 +50,7 @@ def written(folder):
 
 
 @pytest.mark.slow
-def test_the_kernels_of_the_resize_go_with_the_file(run, tmp_path):
+def test_the_resize_kernels_are_stored_in_the_file(run, tmp_path):
     found = []
     for wishes in ([], ["--resize", "portable"]):
         options = ("--level", "heads", "--no-verify", "--overwrite", *wishes)
@@ -61,7 +61,7 @@ def test_the_kernels_of_the_resize_go_with_the_file(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_writes_a_verified_file_and_says_what_it_is(run, tmp_path):
+def test_writes_a_verified_file_and_prints_its_report(run, tmp_path):
     result = run("model.safetensors", "out.onnx", "--level", "heads", "--json", "report.json")
     assert result.exit_code == 0, result.output
     assert written(tmp_path) == ["out.onnx", "report.json"]
@@ -91,7 +91,7 @@ def test_detections_are_the_default_as_in_ppdets_own_export(run):
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_ppdets_is_ported_on_the_way(run, folder, tmp_path):
+def test_a_checkpoint_of_ppdet_is_converted_first(run, folder, tmp_path):
     source = tmp_path / "theirs.pdparams"
     pdparams_writer.write(source, seeded_checkpoint(SMALL))
     wishes = ("--level", "heads", "--input-size", "64", "--json", "report.json")
@@ -107,7 +107,7 @@ def test_a_checkpoint_of_ppdets_is_ported_on_the_way(run, folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_newest_and_dynamic_are_words(run, tmp_path):
+def test_newest_and_dynamic_instead_of_numbers(run, tmp_path):
     wishes = ("--opset", "newest", "--batch", "dynamic", "--input-size", "dynamic")
     result = run("model.safetensors", "out.onnx", "--level", "heads", *wishes)
     assert result.exit_code == 0, result.output
@@ -116,7 +116,7 @@ def test_newest_and_dynamic_are_words(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_file_that_is_not_the_model_is_not_written(run, tmp_path, monkeypatch):
+def test_a_file_that_differs_from_the_model_is_not_written(run, tmp_path, monkeypatch):
     right = graph.fold_batch_norm
     monkeypatch.setattr(
         graph, "fold_batch_norm", lambda weight, norm, epsilon: right(weight, norm, 1e-3)
@@ -163,7 +163,9 @@ def test_no_verify_is_reported(run, tmp_path):
         (("out.onnx", "out.onnx"), "also an input"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_written(run, tmp_path, arguments, expected):
+def test_invalid_arguments_are_refused_before_anything_is_written(
+    run, tmp_path, arguments, expected
+):
     result = run(*arguments)
     assert result.exit_code == 1, result.output
     assert expected in " ".join(result.output.split())
@@ -171,7 +173,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(run, tmp_path, arg
 
 
 @pytest.mark.slow
-def test_what_is_there_stays_unless_it_is_to_be_replaced(run, tmp_path):
+def test_an_existing_file_is_replaced_only_with_overwrite(run, tmp_path):
     (tmp_path / "out.onnx").write_text("what was there")
     result = run("model.safetensors", "out.onnx")
     assert result.exit_code == 1
@@ -181,5 +183,5 @@ def test_what_is_there_stays_unless_it_is_to_be_replaced(run, tmp_path):
 
 
 @pytest.mark.parametrize("wish", [("--opset", "new"), ("--batch", "-1"), ("--input-size", "4x")])
-def test_what_is_no_number_is_wrong_usage(run, wish):
+def test_a_malformed_number_is_wrong_usage(run, wish):
     assert run("model.safetensors", "out.onnx", *wish).exit_code == 2

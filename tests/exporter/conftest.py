@@ -30,7 +30,7 @@ def meta():
 
 @pytest.fixture(scope="session")
 def checkpoint_file(seeded_model, meta, tmp_path_factory):
-    """As picodet-convert writes it."""
+    """The model as a file of picodet-convert."""
     path = tmp_path_factory.mktemp("model") / "small.pth"
     weights = {name: tensor.numpy() for name, tensor in seeded_model.state_dict().items()}
     checkpoint.save(path, weights, meta)

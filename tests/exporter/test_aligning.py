@@ -45,6 +45,6 @@ def test_the_model_is_aligned_with_its_export(exports, checkpoint_file):
 
 
 @pytest.mark.slow
-def test_boxes_in_the_networks_pixels_are_no_reference(exports, checkpoint_file):
+def test_a_single_input_export_is_not_a_reference(exports, checkpoint_file):
     with pytest.raises(RecordingError, match="has no input scale_factor"):
         differing(exports / "detections of one input.onnx", checkpoint_file)

@@ -66,7 +66,7 @@ def test_any_batch_and_any_size_pass(verified, variant, level, opset):
 
 
 @pytest.mark.slow
-def test_of_an_aligned_head_the_squares_of_scores_are_compared(verified):
+def test_squares_of_scores_are_compared_for_pico_head_v2(verified):
     found = verified(small(XS_LCNET), ExportOptions())
     assert set(found.differences) == {"rows", "nums", "boxes", "scores" + SQUARED_SUFFIX}
     shared, theirs = found.kept
@@ -122,7 +122,7 @@ def take_the_maximum(proto):
     ],
     ids=["alignment", "no root", "gate", "six", "slope", "pool"],
 )
-def test_what_was_planted_is_found(verified, variant, change):
+def test_faults_are_found(verified, variant, change):
     assert not verified(small(variant), ExportOptions("heads"), change).ok
 
 

@@ -54,7 +54,7 @@ def test_every_convolution_has_its_layers_name_and_a_bias(graph, seeded_model):
         assert node.input[1:] == [f"{node.name}.weight", f"{node.name}.bias"]
 
 
-def test_what_has_no_weights_is_named_after_its_block(graph):
+def test_operators_without_weights_are_named_after_their_block(graph):
     names = {node.name: node.op_type for node in graph.node}
     assert names["backbone.stage3.block2.se.avg_pool"] == "GlobalAveragePool"
     assert names["backbone.stage3.block2.shuffle"] == "Reshape"
@@ -65,7 +65,7 @@ def test_what_has_no_weights_is_named_after_its_block(graph):
 
 
 @pytest.mark.slow
-def test_names_are_given_once(heads):
+def test_names_are_unique(heads):
     graph = heads.graph
     names = [node.name for node in graph.node]
     tensors = [name for node in graph.node for name in node.output]
@@ -75,7 +75,7 @@ def test_names_are_given_once(heads):
     assert len(tensors) == len(set(tensors))
 
 
-def test_what_is_cut_in_front_of_a_convolution_is_cut_for_it_alone(heads):
+def test_a_cut_before_a_convolution_cuts_no_other_reader(heads):
     """Otherwise NNCF's bias correction loses layers: it cuts by tensor names."""
     readers = Counter(name for node in heads.graph.node for name in node.input)
     shared = [
@@ -86,7 +86,7 @@ def test_what_is_cut_in_front_of_a_convolution_is_cut_for_it_alone(heads):
     assert not shared
 
 
-def test_every_block_can_be_taken_out(heads):
+def test_every_block_can_be_extracted(heads):
     """By onnx's extractor, as other tools do it; a block is a path of three names."""
     blocks = {}
     for node in heads.graph.node:
@@ -108,7 +108,7 @@ def test_every_block_can_be_taken_out(heads):
     assert len(blocks) > 30
 
 
-def test_nothing_is_left_of_batch_norms(graph):
+def test_all_batch_norms_are_folded(graph):
     assert "BatchNormalization" not in {node.op_type for node in graph.node}
     assert not [tensor.name for tensor in graph.initializer if "running" in tensor.name]
 
@@ -183,7 +183,7 @@ def test_metadata_is_the_checkpoints_and_what_the_level_needs(seeded_model, meta
 
 
 @pytest.mark.slow
-def test_top_k_is_counted_only_where_a_class_can_have_so_many(seeded_model, meta):
+def test_candidates_are_counted_only_if_a_class_can_exceed_top_k(seeded_model, meta):
     few, many, any_size = (
         kinds(build_model(seeded_model, ExportOptions(input_size=size), meta))
         for size in ((192, 192), (256, 256), "dynamic")
@@ -191,6 +191,6 @@ def test_top_k_is_counted_only_where_a_class_can_have_so_many(seeded_model, meta
     assert (few.count("If"), many.count("If"), any_size.count("If")) == (0, 1, 1)
 
 
-def test_opsets_are_written_as_they_are_asked_for(seeded_model, meta):
+def test_the_requested_opset_is_written(seeded_model, meta):
     proto = build_model(seeded_model, ExportOptions("heads", 12), meta)
     assert list(proto.opset_import) == [helper.make_opsetid("", 12)]

@@ -83,7 +83,7 @@ def test_keeps_what_our_nms_keeps(seed, batch, classes, num_anchors, spread, ste
 
 
 @pytest.mark.parametrize("opset", OPSETS)
-def test_of_a_class_only_the_best_thousand_take_part(opset):
+def test_only_the_best_thousand_of_a_class_count(opset):
     """The best 1,000 boxes overlap; a separate box just after them is not considered."""
     boxes = np.tile(np.array([0, 0, 10, 10], "f4"), (2, 1500, 1))
     boxes[:, 1000:] += 100
@@ -94,7 +94,7 @@ def test_of_a_class_only_the_best_thousand_take_part(opset):
     assert assert_same(nms_session(None, opset), boxes, scores, factors) == [3, 2]
 
 
-def test_ties_at_the_thousandth_place_go_to_the_first_cells():
+def test_ties_at_the_thousandth_place_go_to_the_first_anchor_points():
     random = np.random.default_rng(3)
     boxes, scores, factors = crowded_boxes(random, 2, 3, 3598, 2000, 2)
     assert_same(ANY, boxes, scores, factors)
@@ -109,12 +109,12 @@ def test_the_best_hundred_of_each_image_stay():
     assert nums[0] == nums[2] == 100 > nums[1] > 0
 
 
-def test_nothing_is_no_row():
+def test_no_detections_are_no_rows():
     boxes, scores = np.zeros((2, 7, 4), "f4"), np.full((2, 3, 7), 0.025, "f4")
     assert assert_same(ANY, boxes, scores, np.ones((2, 2), "f4")) == [0, 0]
 
 
-def test_thresholds_are_those_asked_for():
+def test_the_thresholds_are_the_requested_ones():
     random = np.random.default_rng(5)
     candidates = crowded_boxes(random, 1, 3, 200, 200, 50)
     thresholds = {"score_threshold": 0.3, "iou_threshold": 0.45}
@@ -128,7 +128,7 @@ def test_without_a_scale_factor_boxes_stay_as_they_are():
 
 
 @pytest.mark.parametrize("case", [case for case in probes.NMS_CASES if case != "degenerate"])
-def test_answers_the_probes_as_paddle_does(case):
+def test_nms_probes_give_paddles_outputs(case):
     """Except boxes with swapped corners, which onnxruntime swaps back and no network makes."""
     boxes, scores = probes.nms_inputs(case)
     factors = np.ones((1, 2), "f4")

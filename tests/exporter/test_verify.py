@@ -99,7 +99,7 @@ def test_other_thresholds_pass(verified):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("gray", [25, 55])
 def test_an_image_of_one_pixel_passes(verified, tmp_path, gray, threads):
-    """It is all one color: onnxruntime's means err the same way with every value they add."""
+    """It has one color: every summand shifts onnxruntime's means the same way."""
     cv2.imwrite(str(tmp_path / "pixel.png"), np.full((1, 1, 3), gray, np.uint8))
     torch.set_num_threads(threads)  # `one_thread` sets it back
     found = verified(ExportOptions("heads", input_size=(320, 320)), images=[tmp_path / "pixel.png"])
@@ -108,7 +108,7 @@ def test_an_image_of_one_pixel_passes(verified, tmp_path, gray, threads):
 
 
 @pytest.mark.slow
-def test_kept_boxes_are_counted_beside_torchs(verified):
+def test_kept_boxes_are_counted_against_torchs(verified):
     shared, theirs = verified(ExportOptions()).kept
     assert theirs > 0
     # a seeded network is all noise: hundreds of its boxes lie on a threshold, which 1e-5 decides
@@ -133,7 +133,7 @@ def test_another_epsilon_in_one_batch_norm_is_found(verified, monkeypatch):
 
 
 @pytest.mark.slow
-def test_sides_in_another_order_are_found(verified):
+def test_reg_in_another_order_is_found(verified):
     def swap(proto):
         set_constant(proto, "head.predictors.2.bias", lambda bias: np.roll(bias, 8))
 
@@ -209,7 +209,7 @@ def test_metadata_of_another_size_is_refused(verified):
         verified(ExportOptions("heads"), resize)
 
 
-def test_metadata_with_other_bins_are_refused(verified):
+def test_metadata_with_other_bins_is_refused(verified):
     """For raw heads nothing else states the values of the bins."""
 
     def scale(proto):

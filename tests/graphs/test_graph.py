@@ -49,7 +49,7 @@ def test_an_added_bias_belongs_to_the_convolution(nodes):
         [Node("add", ("c", "x"), ("y",))],
     ],
 )
-def test_what_else_is_added_is_no_bias(nodes):
+def test_other_additions_are_not_a_bias(nodes):
     assert kinds(canonical_graph(CONV, *nodes)) == ["conv", "add"]
 
 
@@ -88,7 +88,7 @@ def test_hardswish_as_a_product_with_its_hardsigmoid(slope, operand, found):
     assert [kind for kind in kinds(graph) if kind != "relu"] == found
 
 
-def test_a_hardswish_whose_inside_is_used_elsewhere_keeps_it():
+def test_parts_of_a_hardswish_that_are_used_elsewhere_stay():
     graph = canonical_graph(*HARDSWISH, Node("relu", ("a",), ("z",)), outputs=("y", "z"))
     assert kinds(graph) == ["add", "hardswish", "relu"]
 
@@ -112,7 +112,7 @@ def test_shuffle_whatever_computes_its_shapes(permutation, found):
     assert kinds(graph) == found
 
 
-def test_operators_that_do_nothing_vanish():
+def test_identities_are_removed():
     graph = canonical_graph(
         Node("identity", ("x",), ("i",)),
         Node("relu", ("i",), ("r",)),
@@ -153,7 +153,7 @@ def test_broken_graphs_are_refused(nodes, message):
         canonical_graph(*nodes)
 
 
-def test_operators_say_where_their_inputs_come_from():
+def test_operators_have_the_sources_of_their_inputs():
     graph = canonical_graph(
         Node("split", ("x",), ("p", "q")),
         Node("div", ("q", "scale_factor"), ("y",)),

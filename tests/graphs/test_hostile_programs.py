@@ -60,12 +60,12 @@ HUGE = field(1, field(3, files.variable("w", [10**10], persistable=True)))
         (b"\x0b" * 1000, "a field of the unknown wire type 3"),  # groups in groups
     ],
 )
-def test_no_pdmodel(read, content, message):
+def test_invalid_pdmodels(read, content, message):
     with count_calls(), pytest.raises((CheckpointError, GraphError), match=message):
         read("pdmodel", content, {})
 
 
-def test_a_long_chain_is_read_by_work_that_grows_with_it(read):
+def test_a_long_chain_is_read_in_linear_time(read):
     names = ["image", *(f"v{i}" for i in range(5000))]
     operators = [relu(a, b) for a, b in pairwise(names)]
     content = files.pdmodel([feed("image"), *operators, fetch(names[-1])], {})
@@ -124,7 +124,7 @@ def program(*operators):
         ),
     ],
 )
-def test_no_json_of_paddles(read, content, message):
+def test_invalid_json_programs(read, content, message):
     tracemalloc.start()
     try:
         with count_calls(), pytest.raises(CheckpointError, match=message):
@@ -144,13 +144,13 @@ def read_or_refused(read, form, content):
 
 
 @FORMS
-def test_all_begins_with_a_good_program(read, form):
+def test_the_unchanged_program_is_valid(read, form):
     assert read_or_refused(read, form, SMALL[form])
 
 
 @FORMS
 @given(data=st.data())
-def test_a_program_cut_anywhere(read, form, data):
+def test_a_program_truncated_anywhere(read, form, data):
     length = data.draw(st.integers(0, len(SMALL[form]) - 1))
     refused = not read_or_refused(read, form, SMALL[form][:length])
     assert refused or form == "pdmodel"  # whose last field is a version that is not looked at
@@ -170,7 +170,7 @@ WHATEVER = st.sampled_from(
 
 
 @given(st.data(), WHATEVER)
-def test_whatever_stands_in_a_place(read, data, whatever):
+def test_any_value_in_any_place(read, data, whatever):
     written = json.loads(SMALL["json"])
     place = written["program"]["regions"][0]["blocks"][0]["ops"]
     while True:

@@ -84,7 +84,7 @@ class RunsCode:
         (bytes(4_000_001), "more than 4,000,000 bytes"),
     ],
 )
-def test_names_that_cannot_be_believed(folder, monkeypatch, content, message):
+def test_invalid_names(folder, monkeypatch, content, message):
     monkeypatch.chdir(folder)
     (folder / "model.pdiparams.info").write_bytes(content)
     with pytest.raises(CheckpointError, match=message) as caught:
@@ -110,7 +110,7 @@ ALIASES = "a: &a [1, 1]\n" + "".join(
         (SETTINGS.replace("cat", "[cat, dog]"), "lists among the names"),
     ],
 )
-def test_settings_that_are_larger_than_they_look(folder, settings, message):
+def test_settings_that_expand_when_parsed(folder, settings, message):
     (folder / "infer_cfg.yml").write_text(settings)
     with count_calls(), pytest.raises(CheckpointError, match=message):
         read_folder(folder)

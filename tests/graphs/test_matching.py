@@ -45,7 +45,7 @@ def test_halves_of_a_split_are_distinguished():
     assert match_networks(ours, theirs, list("abc")) == {0: 0, 1: 2, 2: 1}
 
 
-def test_what_differs_in_number_and_where_it_begins():
+def test_an_error_counts_differences_and_names_the_first():
     ours = [RELU, vertex("conv", 0, shape=(8, 8, 1, 1)), vertex("relu", 1)]
     theirs = [RELU, vertex("conv", 0, shape=(4, 8, 1, 1)), vertex("sigmoid", 1)]
     with pytest.raises(GraphError) as caught:
@@ -55,13 +55,13 @@ def test_what_differs_in_number_and_where_it_begins():
     assert "conv [4, 8, 1, 1] conv2d_7 of the reference, conv [8, 8, 1, 1] of the model" in message
 
 
-def test_an_operator_too_many():
+def test_an_extra_operator():
     theirs = [RELU, vertex("relu", -1)]
     with pytest.raises(GraphError, match="relu b of the reference, none of the model"):
         match_networks([RELU], theirs, ["a", "b"])
 
 
-def test_twins_are_refused():
+def test_indistinguishable_operators_are_refused():
     twins = [RELU, RELU]
     with pytest.raises(GraphError, match="a and b of the reference have the same place"):
         match_networks(twins, twins, ["a", "b"])

@@ -77,11 +77,11 @@ ONES = np.ones((2, 3), np.float32)
         (changed(ONES, name="w"), "w is there twice"),
     ],
 )
-def test_weights_that_lie(refused, weight, message):
+def test_inconsistent_weights(refused, weight, message):
     assert message in refused(weight)
 
 
-def test_numbers_of_another_type_than_they_are_written_as(refused):
+def test_values_outside_the_range_of_their_dtype(refused):
     half = TensorProto(name="v", dims=[1], data_type=TensorProto.FLOAT16, int32_data=[70_000])
     assert "'v' holds values outside the range of its type" in refused(model([RELU], [half]))
 
@@ -97,7 +97,7 @@ def test_numbers_of_another_type_than_they_are_written_as(refused):
         (helper.make_tensor("v", TensorProto.INT8, [2], [1, -2]), "int8"),
     ],
 )
-def test_number_formats(tmp_path, written, dtype):
+def test_dtypes(tmp_path, written, dtype):
     (tmp_path / "x.onnx").write_bytes(model([RELU], [written]).SerializeToString())
     array = read_onnx(tmp_path / "x.onnx")[1].constants["v"]
     assert array.dtype == dtype
@@ -146,7 +146,7 @@ def test_files_that_cannot_be_read(refused, graph, message):
     assert message in refused(graph)
 
 
-def test_names_that_are_no_text(refused):
+def test_names_that_are_not_utf8(refused):
     for written in (model([RELU]), model([node("Relu", "x", "qq"), node("Relu", "qq", "y")])):
         content = written.SerializeToString()
         for name in (b"\x01x", b"\x01y", b"\x04Relu", b"\x02qq", b"\x01w"):
@@ -154,7 +154,7 @@ def test_names_that_are_no_text(refused):
                 assert "not UTF-8" in refused(content.replace(name, name[:-1] + b"\xff"))
 
 
-def test_an_attribute_twice(refused):
+def test_a_duplicate_attribute(refused):
     conv = node("Conv", "x w", "y", group=1)
     conv.attribute.append(conv.attribute[0])
     assert "Conv y has an attribute twice" in refused(model([conv]))
@@ -212,7 +212,7 @@ HOSTILE = {
 @pytest.mark.parametrize(
     ("graph", "message"), [(graph, text) for text, graphs in HOSTILE.items() for graph in graphs]
 )
-def test_graphs_that_are_no_picodet(tmp_path, graph, message):
+def test_graphs_that_are_not_a_picodet(tmp_path, graph, message):
     path = tmp_path / "x.onnx"
     path.write_bytes(graph.SerializeToString())
     error = bad_files.check(path).error
@@ -270,6 +270,6 @@ def test_more_bytes_than_any_picodet(refused, tmp_path):
         read_onnx(tmp_path / "x.onnx")
 
 
-def test_what_is_not_there(tmp_path):
+def test_a_missing_file(tmp_path):
     with pytest.raises(CheckpointError, match="cannot be read: No such file"):
         read_onnx(tmp_path / "x.onnx")

@@ -79,7 +79,7 @@ def test_nms():
     assert found == GraphOutputs(*HEADS, "boxes", "scores", "kept")
 
 
-def test_nms_of_boxes_that_are_not_scaled_where_there_is_one_input():
+def test_nms_of_unscaled_boxes_with_a_single_input():
     nodes = (*LEVELS, *CONCATENATED, Node("nms", ("boxes", "scores"), ("kept",)))
     found = find_outputs(Graph(nodes, ("image",), ("kept",), {}))
     assert found == GraphOutputs(*HEADS, "boxes", "scores", "kept", in_image=False)
@@ -97,12 +97,12 @@ def test_nms_of_boxes_that_are_not_scaled_where_there_is_one_input():
         (LEVELS + CONCATENATED + NMS + NMS[1:], "expected one NMS of boxes and scores"),
     ],
 )
-def test_other_endings_are_refused(nodes, message):
+def test_other_outputs_are_refused(nodes, message):
     with pytest.raises(GraphError, match=message):
         outputs_of(nodes)
 
 
-def test_per_cell():
+def test_flatten_map():
     assert flatten_map(np.zeros((1, 80, 4, 6)), "t").shape == (1, 80, 24)
     assert flatten_map(np.zeros((1, 80, 24)), "t").shape == (1, 80, 24)
     with pytest.raises(GraphError, match=r"t of the graph has the shape \[2, 80, 24\]"):

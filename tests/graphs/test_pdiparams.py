@@ -41,7 +41,7 @@ def read(tmp_path_factory):
     return read_bytes
 
 
-def test_every_number_format_in_the_order_of_names(read):
+def test_every_dtype_in_the_order_of_names(read):
     found = read(GOOD)
     assert list(found) == sorted(ARRAYS)
     for name, array in ARRAYS.items():
@@ -50,13 +50,13 @@ def test_every_number_format_in_the_order_of_names(read):
         assert found[name].tobytes() == array.tobytes()
 
 
-def test_levels_of_detail_are_passed_over(read):
+def test_levels_of_detail_are_skipped(read):
     array = ARRAYS["half"]
     content = files.tensor(array, levels=[b"", bytes(16)])
     assert np.array_equal(read(content, [DeclaredWeight("x", "float16", (3,))])["x"], array)
 
 
-def test_a_side_that_the_program_leaves_open(read):
+def test_a_dynamic_dimension_in_the_program(read):
     content = files.tensor(ARRAYS["w"])
     assert read(content, [DeclaredWeight("w", "float32", (1, -1, 3))])["w"].shape == (1, 2, 3)
 
@@ -97,7 +97,7 @@ def header(description, level=0, version=0):
         ),
     ],
 )
-def test_what_it_claims_is_held_against_what_it_has(read, content, message):
+def test_content_that_is_not_as_declared(read, content, message):
     tracemalloc.start()
     try:
         with pytest.raises(CheckpointError, match=message) as caught:
@@ -115,7 +115,7 @@ def test_two_weights_of_one_name(read):
         read(files.tensor(np.ones(1, np.float32)) * 2, twice)
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_missing_file(tmp_path):
     with pytest.raises(CheckpointError, match="No such file"):
         pdiparams.read(tmp_path / "absent", [])
     with pytest.raises(CheckpointError, match="directory"):
@@ -129,7 +129,7 @@ def test_a_file_cut_anywhere_is_an_error(read, length):
 
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255))
-def test_a_changed_byte_gives_arrays_or_an_error_of_ours(read, position, byte):
+def test_a_changed_byte_gives_arrays_or_a_checkpoint_error(read, position, byte):
     try:
         found = read(GOOD[:position] + bytes([byte]) + GOOD[position + 1 :])
     except CheckpointError:

@@ -115,20 +115,20 @@ def test_operators_of_two_inputs(read, kind):
         ("clip", "Max", {"min": 0.0, "max": 6.0}, "clip"),
     ],
 )
-def test_what_is_computed_is_no_setting(read, kind, slot, attributes, expected):
+def test_computed_values_are_not_settings(read, kind, slot, attributes, expected):
     node = node_of(read, kind, {"X": "image", slot: "image"}, **attributes)
     assert (node.kind, node.settings.get("shape"), node.settings.get("high")) == (
         *(expected, None, None),
     )
 
 
-def test_an_unknown_operator_keeps_its_name_and_all_that_it_takes(read):
+def test_an_unknown_operator_keeps_its_name_and_inputs(read):
     outputs = {"XShape": "shape", "Out": "y"}
     node = node_of(read, "flatten", {"Z": "image", "A": ["image", "image"]}, outputs)
     assert node == Node("flatten", ("image",) * 3, ("y", "shape"))  # in the order of the slots
 
 
-def test_inputs_and_outputs_stand_in_the_order_of_their_columns(read):
+def test_inputs_and_outputs_are_in_the_order_of_their_columns(read):
     inputs = [("scale_factor", (1, 2)), ("image", (1, 3, 8, 8))]
     operators = [
         feed("image", 1),
@@ -213,7 +213,7 @@ def relu(source="image", name="y"):
         ),
     ],
 )
-def test_a_program_that_is_no_network(read, operators, message):
+def test_a_program_that_is_not_a_network(read, operators, message):
     with pytest.raises(GraphError, match=message) as caught:
         read(files.pdmodel(operators, CONV))
     assert "model.pdmodel: " in str(caught.value)

@@ -81,7 +81,7 @@ def test_a_small_program(read):
     assert (program.operators[conv], index) == ("pd_op.conv2d", 0)
 
 
-def test_both_forms_of_one_network_are_one_graph(read, tmp_path):
+def test_both_formats_of_one_network_give_equal_graphs(read, tmp_path):
     from picodet.graphs import pdmodel
 
     old, weights = tmp_path / "model.pdmodel", tmp_path / "model.pdiparams"
@@ -139,12 +139,12 @@ def test_operators_of_two_inputs(read, kind, expected):
     assert node == Node(expected, ("image", "/full_0"), (f"/{kind}_0",))
 
 
-def test_an_unknown_operator_keeps_its_name_and_all_that_it_takes_and_makes(read):
+def test_an_unknown_operator_keeps_its_name_inputs_and_outputs(read):
     node = node_of(read, "unique", None, 2.0, results=[TENSOR, NOTHING, TENSOR])
     assert node == Node("unique", ("image", "/full_0"), ("/unique_0", "/unique_0:2"))
 
 
-def test_lists_are_what_is_in_them(read):
+def test_lists_are_flattened(read):
     program = PirWithInput()
     sections, axis = program.numbers(1, 2), program.number(1.0)
     whole = program.add("1.split", [program.image, sections, axis], struct_name="/Net/")
@@ -229,7 +229,7 @@ def graph_error(program):
         ),
     ],
 )
-def test_a_program_that_is_no_network(read, content, message):
+def test_a_program_that_is_not_a_network(read, content, message):
     with pytest.raises(GraphError, match=message) as caught:
         read(content)
     assert "model.json: " in str(caught.value)

@@ -36,7 +36,7 @@ def test_operators():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda config: config.name)
-def test_every_tensor_is_some_operators(config):
+def test_every_tensor_belongs_to_an_operator(config):
     """All layers are called but the integral, which decoding calls."""
     traced = trace(config)
     assert {operator.kind for operator in traced.operators} <= {

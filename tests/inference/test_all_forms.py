@@ -51,7 +51,7 @@ def found(path, **more):
         ("bare.pth", True),
     ],
 )
-def test_every_form_says_the_same(folder, form, numbered):
+def test_every_format_has_the_same_outputs(folder, form, numbered):
     _, expected = found(folder / "own.pth", size=SIZE)
     network, candidates = found(folder / form, size=SIZE)
     assert network.runtime == "torch"
@@ -62,7 +62,7 @@ def test_every_form_says_the_same(folder, form, numbered):
 
 
 @pytest.mark.slow
-def test_what_was_assumed_is_reported_unless_it_is_given(folder):
+def test_assumptions_are_reported_unless_given_as_options(folder):
     def assumed(**more):
         notes = open_backend(folder / "ppdet.pdparams", RuntimeOptions(**more)).spec.notes
         return [note for note in notes if "input size 416 is assumed" in note]
@@ -71,7 +71,7 @@ def test_what_was_assumed_is_reported_unless_it_is_given(folder):
     assert assumed(size=SIZE) == []
 
 
-def test_an_incomplete_checkpoint_is_named_with_what_it_lacks(folder, tmp_path):
+def test_an_incomplete_checkpoint_is_an_error_that_names_missing_tensors(folder, tmp_path):
     state_dict = torch.load(folder / "bare.pth", weights_only=True)
     for name in ("head.predictors.1.bias", "head.predictors.2.bias"):
         del state_dict[name]
@@ -81,7 +81,7 @@ def test_an_incomplete_checkpoint_is_named_with_what_it_lacks(folder, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pdparams"])
-def test_a_backbone_is_no_detector(folder, tmp_path, suffix):
+def test_a_backbone_is_not_a_detector(folder, tmp_path, suffix):
     arrays = {k: v for k, v in seeded_checkpoint(SMALL).items() if k.startswith("backbone.")}
     if suffix == ".pth":
         meta = make_meta(SMALL, "backbone", "x", "0" * 64)
@@ -96,7 +96,7 @@ def test_a_backbone_is_no_detector(folder, tmp_path, suffix):
 
 
 @pytest.mark.slow
-def test_without_paddle_a_folder_is_ported_and_that_is_reported(shared):
+def test_without_paddle_a_folder_is_converted_with_a_note(shared):
     folder = shared / "weights" / "picodet_s_192_pedestrian"
     network = open_backend(folder, RuntimeOptions())
     assert network.runtime == "torch"
@@ -106,7 +106,7 @@ def test_without_paddle_a_folder_is_ported_and_that_is_reported(shared):
     assert again.spec == network.spec
 
 
-def test_what_cannot_be_ported_either_wants_paddle(tmp_path):
+def test_a_folder_that_cannot_be_converted_needs_paddle(tmp_path):
     fake_folder = make_folder(tmp_path / "folder", heads())
     with pytest.raises(PicoDetError, match=r"It can run in Paddle only: .* needs paddle, which"):
         open_backend(fake_folder, RuntimeOptions())

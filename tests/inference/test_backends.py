@@ -105,7 +105,7 @@ def test_detections_are_those_of_torch(exported, inputs, expected, runtime, sing
 
 @pytest.mark.slow
 @runtimes
-def test_what_the_files_say_of_themselves_is_what_torch_says(model, exported, runtime):
+def test_the_specs_of_files_equal_torchs(model, exported, runtime):
     own = TorchBackend(model).spec
     assert own.output_format == "boxes"
     for level in ("heads", "boxes", "detections"):
@@ -131,7 +131,7 @@ def test_threads_at_once_and_images_at_once_change_nothing(exported, inputs, run
 
 @pytest.mark.slow
 @runtimes
-def test_a_size_of_ones_own(model, exported, runtime):
+def test_a_requested_size(model, exported, runtime):
     """An input size can be given only where the file is dynamic."""
     network = runtime(exported(level="boxes", input_size="dynamic"), (64, 160))
     assert network.spec.input_size == (64, 160)
@@ -145,7 +145,7 @@ def test_a_size_of_ones_own(model, exported, runtime):
 
 @pytest.mark.slow
 @runtimes
-def test_detect_obeys_what_the_file_says(model, exported, runtime):
+def test_detect_uses_the_preprocessing_of_the_file(model, exported, runtime):
     """All formats give torch's detections, with the model's own interp, 1."""
     image = IMAGES[0]
     expected = detect_image(TorchBackend(model), image, score_thr=0.04)
@@ -164,7 +164,7 @@ def test_detect_obeys_what_the_file_says(model, exported, runtime):
 
 @runtimes
 @pytest.mark.parametrize("form", ["heads", "boxes"])
-def test_a_score_that_is_no_number_is_an_error(tmp_path, runtime, form):
+def test_a_nan_score_is_an_error(tmp_path, runtime, form):
     color_network.write_color_network(tmp_path / "x.onnx", form=form, nan=True)
     network = runtime(tmp_path / "x.onnx")
     inputs = ModelInputs(np.zeros((1, 3, 64, 64), np.float32), np.ones((1, 2), np.float32))
@@ -172,7 +172,7 @@ def test_a_score_that_is_no_number_is_an_error(tmp_path, runtime, form):
         network(inputs)
 
 
-def test_of_torch_too(model):
+def test_a_nan_score_in_torch_is_an_error(model):
     broken = filled_model(CONFIG, seeded_checkpoint(CONFIG))
     with torch.no_grad():
         broken.head.predictors[2].bias[1] = torch.nan
@@ -182,7 +182,7 @@ def test_of_torch_too(model):
 
 
 @runtimes
-def test_what_cannot_be_loaded_is_named(tmp_path, runtime):
+def test_files_that_cannot_be_loaded_are_named(tmp_path, runtime):
     path = tmp_path / "x.onnx"
     with pytest.raises(CheckpointError, match=r"x\.onnx: "):
         runtime(path)
@@ -199,7 +199,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path, runtime):
 
 
 @runtimes
-def test_what_takes_or_gives_something_else_is_no_picodet(tmp_path, runtime):
+def test_other_inputs_or_outputs_are_refused(tmp_path, runtime):
     path = tmp_path / "x.onnx"
     for inputs, outputs, message in (
         ({"x": [1, 3, 64, 64]}, {"y": np.zeros((1, 1000), np.float32)}, "its outputs are"),
@@ -211,7 +211,7 @@ def test_what_takes_or_gives_something_else_is_no_picodet(tmp_path, runtime):
 
 
 @runtimes
-def test_a_call_that_fails_says_of_which_file(tmp_path, runtime):
+def test_a_failed_call_names_the_file(tmp_path, runtime):
     color_network.write_color_network(tmp_path / "x.onnx", color_network.meta(), batch=1)
     inputs = ModelInputs(np.zeros((2, 3, 64, 64), np.float32), np.ones((2, 2), np.float32))
     with pytest.raises(PicoDetError, match=r"x\.onnx: \w+ cannot run it: "):
@@ -219,7 +219,7 @@ def test_a_call_that_fails_says_of_which_file(tmp_path, runtime):
 
 
 @runtimes
-def test_rows_that_say_nothing_was_found(tmp_path, runtime):
+def test_rows_without_detections(tmp_path, runtime):
     """As Paddle's NMS returns it for an image without objects."""
     outputs = {
         "rows": np.array([[-1, 0, 0, 0, 0, 0]], np.float32),
@@ -232,7 +232,7 @@ def test_rows_that_say_nothing_was_found(tmp_path, runtime):
     assert len(found) == 0
 
 
-def test_a_device_that_is_not_there():
+def test_a_missing_device_is_an_error():
     with pytest.raises(PicoDetError, match="device cuda:9: torch cannot use it here"):
         move_to_device(filled_model(CONFIG, seeded_checkpoint(CONFIG)), "cuda:9")
     with pytest.raises(PicoDetError, match="device nowhere: torch cannot use it here"):
@@ -261,7 +261,7 @@ def test_a_model_in_training_mode_is_refused(model):
         model.eval()
 
 
-def test_openvino_tells_nobody_that_it_is_used():
+def test_openvino_sends_no_telemetry():
     """Importing it starts a thread that reports to Google Analytics, if its package is found."""
     code = (
         "import sys, threading, picodet.inference.openvino_backend; "
@@ -282,7 +282,7 @@ class SignalStack(ctypes.Structure):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="stack_t as Linux has it")
 @runtimes
-def test_signals_are_answered_where_they_were(runtime, exported):
+def test_the_signal_stack_is_unchanged(runtime, exported):
     """OpenVINO sets another signal stack in the compiling thread, and frees it later."""
 
     def where():

@@ -51,7 +51,7 @@ def test_json_has_plain_numbers(model, tmp_path):
     assert [SMALL.classes[label] for label in found["classes"]] == found["names"]
 
 
-def test_images_of_one_name_are_both_drawn(model, tmp_path):
+def test_images_of_the_same_name_are_both_drawn(model, tmp_path):
     folders = [tmp_path / "1", tmp_path / "2"]
     for folder in folders:
         folder.mkdir()
@@ -61,7 +61,7 @@ def test_images_of_one_name_are_both_drawn(model, tmp_path):
     assert all(outcome.output.is_file() for outcome in outcomes)
 
 
-def test_no_image_is_ever_drawn_on(model, tmp_path):
+def test_input_images_are_never_overwritten(model, tmp_path):
     """Neither the current image nor a later one is overwritten."""
     folders = [tmp_path / "1", tmp_path / "2"]
     for folder in folders:

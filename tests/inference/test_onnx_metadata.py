@@ -34,7 +34,7 @@ def spec(inputs=IMAGE, outputs=None, meta=None, size=None):
     return read_onnx_spec(PATH, inputs, outputs or heads(), metadata, size)
 
 
-def test_a_file_of_ours_says_everything():
+def test_an_export_of_picodet_states_everything():
     config = replace(
         color_network.CONFIG, preprocessing=Preprocessing((0.1, 0.2, 0.3), (1, 2, 3), 1)
     )
@@ -50,7 +50,7 @@ def test_a_file_of_ours_says_everything():
     assert (found.image_input, found.scale_factor_input) == ("image", None)
 
 
-def test_a_file_that_says_nothing_is_ppdets():
+def test_a_file_without_metadata_is_read_as_ppdets():
     found = spec(outputs=heads(classes=80, bins=12))
     assert found.spec.name == "x"
     assert found.spec.classes == COCO
@@ -71,7 +71,7 @@ def read_listed(names, outputs):
     return read_onnx_spec(PATH, IMAGE, outputs, {"character": names}, None).spec
 
 
-def test_names_of_classes_may_be_listed_as_others_do():
+def test_class_names_in_the_metadata_of_other_exporters():
     found = read_listed("text\ntitle\n", heads(classes=2))
     assert (found.classes, found.num_classes) == (("text", "title"), 2)
     assert "no names" not in " ".join(found.notes)
@@ -80,7 +80,7 @@ def test_names_of_classes_may_be_listed_as_others_do():
     assert "scores for 80, and its metadata lists 2" in found.notes[0]
 
 
-def test_of_detections_the_number_of_classes_is_unknown():
+def test_the_number_of_classes_of_detections_is_unknown():
     found = spec(NMS, ROWS)
     assert (found.spec.output_format, found.spec.num_classes) == ("detections", None)
     assert found.scale_factor_input == "scale_factor"
@@ -117,7 +117,7 @@ def test_size(inputs, meta, asked, size):
         ({}, None, "expected are one image"),
     ],
 )
-def test_what_takes_no_image_or_another_is_refused(inputs, asked, message):
+def test_unexpected_inputs_are_refused(inputs, asked, message):
     with pytest.raises(CheckpointError) as caught:
         spec(inputs, size=asked)
     assert f"x.onnx: {message}" in str(caught.value) or message in str(caught.value)
@@ -171,7 +171,7 @@ def test_rows_of_a_single_input_file_are_in_pixels_of_its_input():
     assert first.boxes.tolist() == second.boxes.tolist() == [[8, 8, 16, 16]]
 
 
-def test_the_bins_stand_for_what_the_file_says():
+def test_bins_have_the_values_of_the_metadata():
     """Equal logits: the mean of 0 and 5 is 2.5 strides."""
     found = spec(outputs=heads(bins=2), meta=color_network.meta(project=[0, 5]))
     outputs = [np.full(shape, 0.5, np.float32) for shape in heads(bins=2)]

@@ -41,13 +41,13 @@ def folder(tmp_path_factory):
         ("x.safetensors", "openvino", TorchBackend),
     ],
 )
-def test_the_file_decides_and_of_an_onnx_the_backend(folder, file, backend, kind):
+def test_the_backend_follows_from_the_file_and_the_option(folder, file, backend, kind):
     network = open_backend(folder / file, RuntimeOptions(backend))
     assert type(network) is kind
     network.close()
 
 
-def test_a_model_in_torch_takes_the_size_that_is_asked_for(folder):
+def test_a_model_in_torch_takes_the_requested_size(folder):
     network = open_backend(folder / "x.pth", RuntimeOptions(size=(64, 96)))
     assert network.spec.input_size == (64, 96)
     inputs = ModelInputs(np.zeros((1, 3, 64, 96), np.float32), np.ones((1, 2), np.float32))
@@ -64,12 +64,12 @@ def test_threads_of_torch(folder):
 
 
 @pytest.mark.parametrize("name", ["absent.onnx", "absent.pth", "absent"])
-def test_what_is_not_there(folder, name):
+def test_a_missing_file_is_an_error(folder, name):
     with pytest.raises(CheckpointError, match=f"{name}: there is no such file"):
         open_backend(folder / name, RuntimeOptions())
 
 
-def test_what_is_no_model(tmp_path):
+def test_files_without_a_model_are_errors(tmp_path):
     with pytest.raises(CheckpointError, match=r"holds nothing; expected a \.pdparams"):
         open_backend(tmp_path, RuntimeOptions())
     (tmp_path / "x.pdparams").write_bytes(b"")
@@ -85,7 +85,7 @@ def test_what_is_no_model(tmp_path):
 @pytest.mark.parametrize(
     ("file", "message"), [("x.onnx", "takes 64x64 only"), ("x.pth", "multiples of 32")]
 )
-def test_a_size_that_no_model_takes_is_refused(folder, file, message):
+def test_an_unsupported_size_is_refused(folder, file, message):
     with pytest.raises(CheckpointError, match=f"{file}: .*{message}"):
         open_backend(folder / file, RuntimeOptions(size=(65, 64)))
 
@@ -129,7 +129,7 @@ def test_an_onnx_needs_no_torch(folder):
 
 
 @pytest.mark.slow
-def test_float64_is_torchs(folder):
+def test_float64_needs_torch(folder):
     """In float64 rounding decides almost nothing."""
     small = (32, 32)
     network = open_backend(folder / "x.pth", RuntimeOptions(float64=True, size=small))

@@ -35,7 +35,7 @@ ANY = (None, None, None)
         ([(None, None), (None,)], "detections", None),
     ],
 )
-def test_forms_are_recognized_by_the_shapes(shapes, form, classes):
+def test_formats_are_recognized_by_their_shapes(shapes, form, classes):
     assert recognize_format("x.onnx", shapes) == form
     assert count_classes(form, shapes) == classes
 
@@ -147,7 +147,7 @@ def test_equal_scores_stay_in_their_order():
     assert found.boxes[:, 0].tolist() == list(range(20))
 
 
-def test_rows_are_shared_out_by_their_numbers():
+def test_rows_are_split_by_their_counts():
     found = read_detections([ROWS, np.array([0, 2, 3], np.int32)], 3)
     assert [each.classes.tolist() for each in found] == [[], [0, 1], [0, 2]]
     (nothing,) = read_detections([np.empty((0, 6), np.float32), np.array([0])], 1)
@@ -155,13 +155,13 @@ def test_rows_are_shared_out_by_their_numbers():
 
 
 @pytest.mark.parametrize("numbers", [[4], [5, 1], [2, 3], [5, 0]])
-def test_numbers_that_do_not_add_up_are_refused(numbers):
+def test_counts_that_do_not_add_up_are_refused(numbers):
     with pytest.raises(PicoDetError, match=r"5 rows and the counts \["):
         read_detections([ROWS, np.array(numbers)], 1)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_an_error(wrong):
+def test_nan_and_inf_are_errors(wrong):
     rows = ROWS.copy()
     rows[3, 1] = wrong
     with pytest.raises(PicoDetError, match="not finite"):

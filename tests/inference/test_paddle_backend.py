@@ -39,7 +39,7 @@ def inputs_of(*values, side=64):
     return ModelInputs(images, np.full((len(values), 2), 0.5, np.float32))
 
 
-def test_what_a_folder_says_of_itself(opened):
+def test_the_spec_of_a_folder(opened):
     spec = opened(heads()).spec
     assert (spec.name, spec.output_format, spec.input_size) == ("folder", "heads", (64, 64))
     assert spec.preprocessing == Preprocessing((0.5,) * 3, (0.25,) * 3, 1)
@@ -66,7 +66,7 @@ def test_boxes_in_either_order(opened, order):
     assert found[0].boxes.shape == (85, 4)
 
 
-def test_detections_are_of_the_image(opened):
+def test_detections_are_in_pixels_of_the_image(opened):
     rows = [[1, 0.5, 1, 2, 3, 4], [0, 0.75, 5, 6, 7, 8], [-1, 0, 0, 0, 0, 0]]
     network = opened([("rows", (3, 6), rows), ("numbers", (1,), 3)], inputs=NMS)
     assert (network.spec.output_format, network.spec.num_classes) == ("detections", 2)
@@ -83,7 +83,7 @@ def test_each_image_goes_with_its_own_scale_factor(opened):
     assert [each.scores.tolist() for each in network(inputs)] == [[0.25], [0.75]]
 
 
-def test_the_size_that_programs_of_2021_take(opened):
+def test_im_shape_of_programs_of_2021(opened):
     """ppdet's im_shape is the size after resizing, height first."""
     outputs = [("rows", (1, 6), "last"), ("numbers", (1,), 1)]
     config = CONFIG.replace("cat, dog", ", ".join(f"c{i}" for i in range(100)))
@@ -92,12 +92,12 @@ def test_the_size_that_programs_of_2021_take(opened):
     assert found.scores.tolist() == [64]
 
 
-def test_nothing_is_found(opened):
+def test_no_detections(opened):
     (found,) = opened([("rows", (0, 6), 0), ("numbers", (1,), 0)], inputs=NMS)(inputs_of(1))
     assert len(found) == 0
 
 
-def test_labels_of_another_model_are_not_believed(opened):
+def test_labels_of_another_model_are_ignored(opened):
     spec = opened(heads(), config=CONFIG.replace("cat, dog", "cat, dog, cow")).spec
     assert (spec.classes, spec.num_classes) == (None, 2)
     assert "the program has 2, and the label_list of its infer_cfg.yml names 3" in spec.notes[0]
@@ -109,7 +109,7 @@ def test_a_class_beyond_the_labels(opened):
         opened([("rows", (1, 6), row), ("numbers", (1,), 1)], inputs=NMS)
 
 
-def test_a_folder_that_says_nothing(opened):
+def test_a_folder_without_infer_cfg(opened):
     scores = ("scores", (1, 80, 85), 0.5)
     spec = opened([("boxes", (1, 85, 4), 7), scores], config=None, size=(64, 64)).spec
     assert (spec.input_size, spec.preprocessing, spec.classes) == ((64, 64), Preprocessing(), COCO)
@@ -118,7 +118,7 @@ def test_a_folder_that_says_nothing(opened):
     assert "ppdet's defaults" in spec.notes[1]
 
 
-def test_a_folder_that_says_nothing_of_classes(opened):
+def test_a_folder_without_label_list(opened):
     spec = opened(heads(), config=CONFIG[: CONFIG.index("label_list")]).spec
     assert (spec.classes, spec.num_classes) == (None, 2)
     assert "no names" in spec.notes[0]
@@ -137,7 +137,7 @@ def test_a_folder_that_says_nothing_of_classes(opened):
         (heads(), {"config": "7"}, "invalid Preprocess: "),
     ],
 )
-def test_what_is_no_picodet(opened, outputs, more, expected):
+def test_programs_that_are_not_a_picodet(opened, outputs, more, expected):
     with pytest.raises(CheckpointError) as caught:
         opened(outputs, **more)
     assert expected in str(caught.value)
@@ -156,7 +156,7 @@ def test_what_is_no_picodet(opened, outputs, more, expected):
         (heads(), {"size": (32, 64)}, "for an image of 32x64"),
     ],
 )
-def test_outputs_that_make_no_sense(opened, outputs, more, expected):
+def test_invalid_outputs(opened, outputs, more, expected):
     with pytest.raises(PicoDetError, match=expected):
         opened(outputs, **more)
 
@@ -187,7 +187,7 @@ S416 = Path("reference", "picodet_s_416_coco")
 
 @pytest.mark.slow
 @pytest.mark.paddle
-def test_a_program_with_nms_says_what_ppdet_said(real, shared):
+def test_a_program_with_nms_matches_the_recording(real, shared):
     """Paddle 3's format. The recorded weights are random: 0.02 px is a tenth of their noise."""
     network = real(S416 / "export_nms" / "picodet_s_416_coco")
     assert (network.spec.output_format, network.spec.classes) == ("detections", COCO)
@@ -201,7 +201,7 @@ def test_a_program_with_nms_says_what_ppdet_said(real, shared):
 
 @pytest.mark.slow
 @pytest.mark.paddle
-def test_a_program_of_heads_says_what_ppdet_said(real, shared):
+def test_a_program_of_heads_matches_the_recording(real, shared):
     """Paddle 2's format, decoded here and by ppdet; as exact as the float32 recording."""
     network = real(S416 / "export_raw_pdmodel" / "picodet_s_416_coco")
     assert (network.spec.output_format, network.spec.num_classes) == ("heads", 80)
@@ -213,7 +213,7 @@ def test_a_program_of_heads_says_what_ppdet_said(real, shared):
 
 @pytest.mark.slow
 @pytest.mark.paddle
-def test_the_official_pedestrians_are_those_of_our_port(real, shared, tmp_path):
+def test_the_official_pedestrian_model_matches_the_converted_one(real, shared, tmp_path):
     from picodet.converter.configure import ConvertOptions
     from picodet.converter.convert import convert_file
 

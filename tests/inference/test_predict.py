@@ -32,13 +32,13 @@ def test_a_path_and_an_array_are_the_same_image(model):
         assert (np.diff(found.scores[found.classes == label]) <= 0).all()
 
 
-def test_the_threshold_only_leaves_out(model):
+def test_the_threshold_only_removes_detections(model):
     best = np.sort(picodet.detect(model, CAT).scores)[-10:]
     found = picodet.detect(model, CAT, score_thr=float(best[0]))
     assert np.sort(found.scores).tolist() == best[1:].tolist()
 
 
-def test_resize_is_the_models_own_or_what_is_asked_for(model):
+def test_resize_is_the_models_own_or_the_requested_one(model):
     portable = replace(SMALL, preprocessing=replace(SMALL.preprocessing, resize="portable"))
     own = picodet.detect(filled_model(portable, seeded_checkpoint(SMALL)), CAT).scores
     assert np.array_equal(own, picodet.detect(model, CAT, resize="portable").scores)
@@ -49,7 +49,7 @@ def test_resize_is_the_models_own_or_what_is_asked_for(model):
     assert np.array_equal(own, native) == (not kernels_differ(2))
 
 
-def test_interp_is_the_models_own_or_what_is_asked_for(model):
+def test_interp_is_the_models_own_or_the_requested_one(model):
     nearest = replace(SMALL, preprocessing=replace(SMALL.preprocessing, interp=0))
     own = picodet.detect(filled_model(nearest, seeded_checkpoint(SMALL)), CAT).scores
     assert np.array_equal(own, picodet.detect(model, CAT, interp=0).scores)
@@ -57,7 +57,7 @@ def test_interp_is_the_models_own_or_what_is_asked_for(model):
     assert np.array_equal(picodet.detect(model, CAT).scores, picodet.detect(model, CAT, 2).scores)
 
 
-def test_works_in_double(model):
+def test_works_in_float64(model):
     single = picodet.detect(model, CAT)
     double = picodet.detect(filled_model(SMALL, seeded_checkpoint(SMALL)).double(), CAT)
     assert double.scores.dtype == double.boxes.dtype == np.float64
@@ -85,7 +85,7 @@ def test_a_part_in_training_mode_is_refused_and_nothing_changes():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["bfloat16", "float16", "autocast"])
-def test_with_fewer_digits_it_works_and_answers_in_float32(how):
+def test_lower_precision_gives_float32_detections(how):
     model = filled_model(SMALL, seeded_checkpoint(SMALL))
     expected = picodet.detect(model, CAT)
     if how == "autocast":
@@ -106,12 +106,12 @@ def test_with_fewer_digits_it_works_and_answers_in_float32(how):
         (torch.nn.Linear(1, 1), "found torch.nn.modules.linear.Linear$"),
     ],
 )
-def test_what_is_no_model_is_named(model, message):
+def test_a_wrong_type_of_model_is_named(model, message):
     with pytest.raises(PicoDetError, match=message):
         picodet.detect(model, CAT)
 
 
-def test_a_model_in_pieces_is_named(model):
+def test_wrapped_mixed_and_meta_models_are_errors(model):
     with pytest.raises(PicoDetError, match=r"DataParallel; it is in its \.module"):
         picodet.detect(torch.nn.DataParallel(model), CAT)
     half = filled_model(SMALL, seeded_checkpoint(SMALL))
@@ -125,7 +125,7 @@ def test_a_model_in_pieces_is_named(model):
 @pytest.mark.parametrize(
     "image", [None, b"x.jpg", [[0]], torch.zeros(8, 8, 3, dtype=torch.uint8), 3, ["a.jpg"]]
 )
-def test_what_is_no_image_is_named(model, image):
+def test_a_wrong_type_of_image_is_named(model, image):
     with pytest.raises(ImageError, match="image must be a file's path, or an array"):
         picodet.detect(model, image)
     with pytest.raises(PicoDetError, match="model must be one"):
@@ -145,7 +145,7 @@ def test_other_thresholds_are_refused(model, score):
         picodet.detect(model, CAT, score_thr=score)
 
 
-def test_an_output_that_is_no_number_is_refused():
+def test_a_nan_output_is_refused():
     model = filled_model(SMALL, seeded_checkpoint(SMALL))
     with torch.no_grad():
         model.head.predictors[2].bias[1] = torch.nan

@@ -22,13 +22,13 @@ def test_the_edges_of_a_box_are_colored_and_its_inside_is_not():
     assert not result[60, 50].any()
 
 
-def test_the_name_stands_above_the_box():
+def test_the_name_is_above_the_box():
     cat, dog = (drawn([(20, 50, 80, 90)], [name]) for name in ("cat", "dog"))
     assert (cat[:50] != dog[:50]).any()
     assert (cat[52:] == dog[52:]).all()
 
 
-def test_or_inside_where_the_image_ends():
+def test_the_name_is_inside_the_box_at_the_top_of_the_image():
     cat, dog = (drawn([(20, 0, 80, 90)], [name]) for name in ("cat", "dog"))
     assert (cat[1:20, 20:80] != dog[1:20, 20:80]).any()
 

@@ -31,7 +31,7 @@ CHANNELS = {
 
 
 @pytest.mark.parametrize("config", CHANNELS, ids=lambda config: config.name)
-def test_three_maps(config):
+def test_three_feature_maps(config):
     """Strides 8, 16 and 32; odd sizes are halved and rounded up: 101 -> 51, 26, 13, 7, 4."""
     backbone = BACKBONES[type(config)](config).eval()
     with torch.inference_mode():

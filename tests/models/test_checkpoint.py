@@ -42,7 +42,7 @@ def meta():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ""])
-def test_what_is_saved_is_loaded(tmp_path, model, meta, suffix):
+def test_save_and_load(tmp_path, model, meta, suffix):
     path = tmp_path / f"model{suffix}"
     save(path, weights_of(model), meta)
     random = torch.get_rng_state()
@@ -55,7 +55,7 @@ def test_what_is_saved_is_loaded(tmp_path, model, meta, suffix):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_pth_is_a_plain_dictionary(tmp_path, model, meta):
+def test_pth_is_a_dictionary_of_state_dict_and_meta(tmp_path, model, meta):
     save(tmp_path / "model.pth", weights_of(model), meta)
     content = torch.load(tmp_path / "model.pth", weights_only=True)
     assert set(content) == {"state_dict", "meta"}
@@ -69,7 +69,7 @@ def test_pth_is_a_plain_dictionary(tmp_path, model, meta):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", [S, XS_LCNET, MOBILENET, RESNET, SHUFFLENET])
-def test_a_backbone_is_no_detector(tmp_path, variant):
+def test_a_backbone_is_not_a_detector(tmp_path, variant):
     backbone = BACKBONES[type(variant.backbone)](variant.backbone)
     meta = make_meta(variant, "backbone", "x.pdparams", "ab" * 32)
     assert not {"classes", "input_size"} & set(meta)
@@ -104,7 +104,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, model, meta, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ""])
-def test_a_thousand_bytes_of_nothing_are_no_weights(tmp_path, model, meta, suffix):
+def test_a_thousand_zero_bytes_are_an_error(tmp_path, model, meta, suffix):
     path = tmp_path / f"model{suffix}"
     save(path, weights_of(model), meta)
     file = path / "model.safetensors" if path.is_dir() else path
@@ -193,7 +193,7 @@ def test_meta_and_weights_must_agree(tmp_path, model, meta):
         load(tmp_path / "x.pth")
 
 
-def test_a_giant_that_a_meta_promises_takes_no_memory(tmp_path, model, meta):
+def test_a_meta_of_a_giant_model_takes_no_memory(tmp_path, model, meta):
     """A config whose weights would take 50 GB."""
     save(tmp_path / "x.safetensors", weights_of(model), meta | {"channels": 8192})
     before = peak()
@@ -227,7 +227,7 @@ def test_a_model_is_in_float32_on_the_cpu_whatever_the_default_is(tmp_path, mode
 
 
 @pytest.mark.parametrize("path", [None, b"x.pth", ["x.pth"], torch.ones(1), np.zeros((8, 8, 3))])
-def test_what_is_no_path_is_an_error(path):
+def test_a_wrong_type_of_path_is_an_error(path):
     with pytest.raises(CheckpointError, match=r"load\(path\): a file's path is expected, found a"):
         load(path)
 

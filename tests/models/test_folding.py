@@ -21,7 +21,7 @@ def layers():
     return conv, norm
 
 
-def test_is_the_same_function(layers):
+def test_a_folded_convolution_is_the_same_function(layers):
     conv, norm = layers
     weight, bias = fold_batch_norm(conv.weight.detach(), norm.state_dict(), norm.eps)
     x = torch.randn(2, 6, 5, 5)
@@ -30,7 +30,7 @@ def test_is_the_same_function(layers):
         torch.testing.assert_close(nn.functional.conv2d(x, weight, bias, groups=2), expected)
 
 
-def test_is_rounded_once(layers):
+def test_folding_rounds_once(layers):
     """Equal to the float32 nearest to the result in float64."""
     conv, norm = layers
     weight, bias = fold_batch_norm(conv.weight.detach(), norm.state_dict(), norm.eps)
@@ -69,7 +69,7 @@ def test_the_function_is_the_same_and_no_batch_norm_is_left(variant):
                 assert (a - b).abs().max() < 1e-11 * b.abs().max()
 
 
-def test_what_takes_a_norms_place_is_in_its_mode():
+def test_identities_keep_the_mode_of_the_batch_norms():
     model = PicoDet(SMALL)
     assert not any(module.training for module in fold_batch_norms(model.eval()).modules())
     assert all(module.training for module in fold_batch_norms(model.train()).modules())

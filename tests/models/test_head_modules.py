@@ -34,7 +34,7 @@ def test_no_aligned_score_is_below_the_root_of_epsilon():
 
 
 @pytest.mark.parametrize("head", [PicoHead, PicoHeadV2])
-def test_what_a_head_says_of_each_level(head):
+def test_outputs_of_each_level(head):
     features = tuple(torch.randn(2, 8, 4 // 2**i, 2) for i in range(3))
     output = head(8, 1, num_classes=5, reg_max=3, num_levels=3, act=F.relu6).eval()(features)
     channels = {"logits": 5, "alignment": 1, "reg": 16}

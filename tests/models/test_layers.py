@@ -58,7 +58,7 @@ def test_the_running_variance_follows_the_biased_one():
     assert np.abs(y.detach().numpy().ravel() - expected).max() < 1e-15
 
 
-def test_otherwise_batch_norm_is_torchs():
+def test_batch_norm_is_otherwise_torchs():
     """Outputs and gradients in training mode, and outputs in eval mode with equal statistics."""
     torch.manual_seed(0)
     ours, torchs = BatchNorm2d(5), torch.nn.BatchNorm2d(5, EPSILON)
@@ -76,7 +76,7 @@ def test_otherwise_batch_norm_is_torchs():
     assert torch.equal(ours.eval()(x), torchs.eval()(x))
 
 
-def test_one_value_of_a_channel_passes_as_it_is():
+def test_one_value_per_channel_is_returned_unchanged():
     """Paddle skips the norm and its statistics for one value per channel; torch raises an error."""
     norm = BatchNorm2d(3)
     x = torch.tensor([1.0, -2, 3]).view(1, 3, 1, 1)

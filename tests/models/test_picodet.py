@@ -86,7 +86,7 @@ def assert_equal(output, expected, samples, name):
 
 
 @pytest.mark.slow
-def test_nothing_is_left_out(pair, golden):
+def test_no_tensor_is_missing(pair, golden):
     """The numbers of tensors and parameters are those of ppdet's model."""
     config, model = pair
     counts = json.loads((golden / "counts.json").read_text())[config.name]

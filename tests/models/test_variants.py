@@ -33,13 +33,13 @@ BACKBONES = {type(config.backbone): config.backbone for config in architectures.
 OUTPUTS = {"pico_head": HeadOutput, "pico_head_v2": HeadV2Output}
 
 
-def test_none_is_forgotten():
+def test_all_variants_are_counted():
     assert tuple(PARAMETERS) == architectures.VARIANTS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", PARAMETERS, ids=lambda config: config.name)
-def test_learnable_numbers(config):
+def test_learnable_parameters(config):
     found = sum(parameter.numel() for parameter in PicoDet(config).parameters())
     assert found == PARAMETERS[config] - UNUSED
 
@@ -48,7 +48,7 @@ def test_learnable_numbers(config):
 @pytest.mark.parametrize("backbone", BACKBONES.values(), ids=lambda backbone: backbone.name)
 @pytest.mark.parametrize("neck", NECKS)
 @pytest.mark.parametrize("head", HEADS)
-def test_all_parts_fit_all_others(backbone, neck, head):
+def test_all_backbones_necks_and_heads_combine(backbone, neck, head):
     config = replace(
         architectures.S, backbone=backbone, neck=neck, head=head, channels=8, activation="relu6"
     )

@@ -20,7 +20,7 @@ def test_decode_by_hand():
     assert boxes[0].tolist() == expected
 
 
-def test_aligned_scores_stand_in_the_order_of_the_cells():
+def test_v2_scores_are_in_the_order_of_the_anchor_points():
     """Two classes; 2, 1, 1 and 1 anchor points a level, each with its alignment."""
     values = [[0.0, 2.0], [4.0], [6.0], [8.0]]
     alignment = tuple(torch.tensor(level).view(1, 1, 1, -1) for level in values)
@@ -32,7 +32,7 @@ def test_aligned_scores_stand_in_the_order_of_the_cells():
     assert boxes.shape == (1, 5, 4)
 
 
-def test_the_bins_values_are_the_models():
+def test_decoding_uses_the_models_bins():
     """A checkpoint's bins, which ppdet's EMA moves slightly off 0 .. reg_max, stay as they are."""
     integral = Integral(reg_max=1)
     integral.project.copy_(torch.tensor([0.0, 1.5]))

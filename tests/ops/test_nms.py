@@ -13,12 +13,12 @@ def one_class(boxes, *scores, **options):
     return kept.tolist()
 
 
-def test_a_box_goes_if_a_better_one_overlaps_by_more_than_the_threshold():
+def test_a_box_is_suppressed_above_the_iou_threshold():
     outer, inner, tall = (0, 0, 10, 10), (0, 0, 10, 7), (0, 0, 10, 5)  # IoU with outer: .7, .5
     assert one_class([tall, inner, outer], 0.3, 0.4, 0.5) == [2, 0]
 
 
-def test_thresholds_themselves_do_not_count():
+def test_thresholds_are_exclusive():
     assert one_class([(0, 0, 10, 10), (0, 0, 10, 5)], 0.5, 0.4, iou_threshold=0.5) == [0, 1]
     assert one_class([(0, 0, 1, 1), (5, 5, 6, 6)], 0.5, 0.4, score_threshold=0.4) == [0]
 
@@ -28,19 +28,19 @@ def test_a_suppressed_box_suppresses_nothing():
     assert one_class(chain, 0.9, 0.8, 0.7) == [0, 2]
 
 
-def test_classes_do_not_suppress_each_other_and_come_out_in_turn():
+def test_classes_are_independent_and_sorted():
     boxes = np.array([(0, 0, 10, 10), (0, 0, 10, 9)], np.float32)
     scores = np.array([(0.1, 0.3), (0.9, 0.2)], np.float32)
     classes, kept = multiclass_nms(boxes, scores)
     assert (classes.tolist(), kept.tolist()) == ([0, 1], [1, 0])
 
 
-def test_boxes_inside_out_are_paddles_business_too():
+def test_inverted_boxes_are_treated_as_in_paddle():
     """Areas of 0 and an overlap of -4 * -5 give an IoU of -1: both stay (checked with ppdet)."""
     assert one_class([(0, 10, 10, 5), (8, 3, 4, 12)], 0.9, 0.8) == [0, 1]
 
 
-def test_top_k_counts_per_class_and_keep_over_all():
+def test_top_k_is_per_class_and_keep_top_k_over_all():
     boxes = np.array([(i, 0, i + 1, 1) for i in range(6)], np.float32)
     scores = np.array([(0.9, 0.8, 0.7, 0, 0, 0), (0, 0, 0, 0.5, 0.4, 0.3)], np.float32)
     _, kept = multiclass_nms(boxes, scores, top_k=2)
@@ -86,7 +86,7 @@ few_scores = arrays(np.float32, (3, 40), elements=st.sampled_from([0.0, 0.1, 0.2
 
 @pytest.mark.slow
 @given(corners, few_scores, st.sampled_from([0.3, 0.6]), st.integers(1, 30), st.integers(1, 30))
-def test_is_the_plain_algorithm_only_faster(sides, scores, iou_threshold, top_k, keep):
+def test_equals_the_plain_algorithm(sides, scores, iou_threshold, top_k, keep):
     boxes = np.hstack([sides[:, :2], sides[:, :2] + 1 + sides[:, 2:]])
     options = (0.1, iou_threshold, top_k, keep)
     classes, kept = multiclass_nms(boxes, scores, *options)

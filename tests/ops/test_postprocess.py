@@ -14,12 +14,12 @@ def test_boxes_come_in_pixels_of_the_image_and_unclipped():
     assert len(found) == 2
 
 
-def test_nothing_found_has_shapes_too():
+def test_no_detections_have_shapes_too():
     found = apply_nms(Candidates(np.zeros((3, 4)), np.zeros((2, 3))), np.ones(2, np.float32))
     assert (found.boxes.shape, found.scores.shape, found.classes.shape) == ((0, 4), (0,), (0,))
 
 
-def test_the_thresholds_are_those_asked_for():
+def test_the_thresholds_are_the_requested_ones():
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 7]], np.float32)  # IoU 0.7
     candidates = Candidates(boxes, np.array([[0.9, 0.3]], np.float32))
 
@@ -46,7 +46,7 @@ def test_2_3_clips_to_the_image_before_boxes_are_scaled():
 
 
 @pytest.mark.parametrize(("better", "classes"), [(999, [0, 1, 2]), (1000, [0, 2])])
-def test_2_3_goes_on_with_the_best_thousand_of_a_level(better, classes):
+def test_2_3_keeps_the_best_thousand_of_a_level(better, classes):
     """Input 320: 1,600 anchor points of stride 8, from the 1,601st on stride 16."""
     boxes = np.zeros((2125, 4), np.float32)
     boxes[:1000] = [0, 0, 10, 10]  # of which one will be kept
