@@ -256,7 +256,7 @@ def test_record_failing_is_two(run):
 def test_what_ppdet_is_to_run_goes_by_the_name_it_was_given(run):
     result = run("model.pth", "model.pth")
     assert result.exit_code == 2
-    assert result.output.startswith("Error: model.pth needs paddle")
+    assert result.output.startswith("Error: model.pth: needs paddle")
 
 
 @pytest.fixture(scope="module")
