@@ -28,7 +28,13 @@ from picodet.files import write_json
     show_default=True,
     help="Folder for the images with boxes.",
 )
-@click.option("--score-thr", type=FiniteFloat(0, 1), default=0.4, show_default=True)
+@click.option(
+    "--score-thr",
+    type=FiniteFloat(0, 1),
+    default=0.4,
+    show_default=True,
+    help="Least score of a detection, exclusive.",
+)
 @click.option(
     "--interp",
     type=click.IntRange(0, 4),

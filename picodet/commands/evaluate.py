@@ -59,7 +59,13 @@ class EvaluateCommand(Command):
     show_default=True,
     help="2.3: best 1,000 anchor points per level, boxes clipped. 2.4: all, unclipped.",
 )
-@click.option("--score-thr", type=FiniteFloat(0, 1), default=0.025, show_default=True)
+@click.option(
+    "--score-thr",
+    type=FiniteFloat(0, 1),
+    default=0.025,
+    show_default=True,
+    help="Least score of a detection, exclusive.",
+)
 @click.option(
     "--iou-thr",
     type=FiniteFloat(0, 1),

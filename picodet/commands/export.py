@@ -67,8 +67,20 @@ class SizeOrDynamic(Size):
 @click.option(
     "--single-input", is_flag=True, help="No scale_factor: boxes in the network's pixels."
 )
-@click.option("--score-thr", type=FiniteFloat(0, 1), default=0.025, show_default=True)
-@click.option("--iou-thr", type=FiniteFloat(0, 1), default=0.6, show_default=True)
+@click.option(
+    "--score-thr",
+    type=FiniteFloat(0, 1),
+    default=0.025,
+    show_default=True,
+    help="Least score of a detection, exclusive; for NMS inside.",
+)
+@click.option(
+    "--iou-thr",
+    type=FiniteFloat(0, 1),
+    default=0.6,
+    show_default=True,
+    help="IoU threshold of NMS inside.",
+)
 @resize_option
 @click.option(
     "--image",
