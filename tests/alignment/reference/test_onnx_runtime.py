@@ -37,7 +37,7 @@ def recorded(file, path, size):
         record = record_onnx(file, writer, images, np.ones(2), lambda *step: steps.append(step))
         assert steps[-1] == (len(steps), len(steps))
         numbers = {"versions": {}, "precision": "float32", "samples": 0, "scale_factor": (1, 1)}
-        empty_fields = {"picture": None, "settings": None, "steps": (), "calls": (), "probes": {}}
+        empty_fields = {"image": None, "settings": None, "steps": (), "calls": (), "probes": {}}
         index = Index(
             kind="onnx",
             file=file.name,
