@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from picodet.api import official_url
-from picodet.commands.params import InputPath, OutputFile, Size
+from picodet.commands.params import FiniteFloat, InputPath, OutputFile, Size
 from picodet.commands.progress import progress_bar
 from picodet.commands.run_files import RunFiles
 from picodet.errors import Note, PicoDetError
@@ -221,6 +221,25 @@ def fetch_official(path: Path) -> Path:
     add_inputs(fetched)
     return fetched
 
+
+def score_option(default: float) -> Callable[..., Any]:
+    """`--score-thr`, whose default depends on the command."""
+    return click.option(
+        "--score-thr",
+        type=FiniteFloat(0, 1),
+        default=default,
+        show_default=True,
+        help="Least score of a detection, exclusive.",
+    )
+
+
+iou_option = click.option(
+    "--iou-thr",
+    type=FiniteFloat(0, 1),
+    default=0.6,
+    show_default=True,
+    help="IoU threshold of NMS.",
+)
 
 resize_option = click.option(
     "--resize",

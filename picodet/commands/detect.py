@@ -13,8 +13,9 @@ from picodet.commands.common import (
     add_outputs,
     fetch_official,
     network_options,
+    score_option,
 )
-from picodet.commands.params import FilePath, FiniteFloat, ModelPath, OutputFile, OutputFolder
+from picodet.commands.params import FilePath, ModelPath, OutputFile, OutputFolder
 from picodet.files import write_json
 
 
@@ -28,13 +29,7 @@ from picodet.files import write_json
     show_default=True,
     help="Folder for the images with boxes.",
 )
-@click.option(
-    "--score-thr",
-    type=FiniteFloat(0, 1),
-    default=0.4,
-    show_default=True,
-    help="Least score of a detection, exclusive.",
-)
+@score_option(0.4)
 @click.option(
     "--interp",
     type=click.IntRange(0, 4),

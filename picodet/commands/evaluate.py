@@ -10,7 +10,9 @@ from picodet.commands.common import (
     add_inputs,
     add_outputs,
     fetch_official,
+    iou_option,
     network_options,
+    score_option,
 )
 from picodet.commands.params import (
     CocoFolder,
@@ -59,20 +61,8 @@ class EvaluateCommand(Command):
     show_default=True,
     help="2.3: best 1,000 anchor points per level, boxes clipped. 2.4: all, unclipped.",
 )
-@click.option(
-    "--score-thr",
-    type=FiniteFloat(0, 1),
-    default=0.025,
-    show_default=True,
-    help="Least score of a detection, exclusive.",
-)
-@click.option(
-    "--iou-thr",
-    type=FiniteFloat(0, 1),
-    default=0.6,
-    show_default=True,
-    help="IoU threshold of NMS.",
-)
+@score_option(0.025)
+@iou_option
 @click.option(
     "--match-classes",
     type=click.Choice(("name", "order")),

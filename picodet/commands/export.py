@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from picodet.commands.common import Command, fetch_official, resize_option
-from picodet.commands.params import FiniteFloat, InputPath, ModelPath, OutputFile, Size
+from picodet.commands.common import Command, fetch_official, iou_option, resize_option, score_option
+from picodet.commands.params import InputPath, ModelPath, OutputFile, Size
 from picodet.commands.progress import progress_bar
 from picodet.files import write_json
 from picodet.system.extras import import_error_message
@@ -67,20 +67,8 @@ class SizeOrDynamic(Size):
 @click.option(
     "--single-input", is_flag=True, help="No scale_factor: boxes in the network's pixels."
 )
-@click.option(
-    "--score-thr",
-    type=FiniteFloat(0, 1),
-    default=0.025,
-    show_default=True,
-    help="Least score of a detection, exclusive; for NMS inside.",
-)
-@click.option(
-    "--iou-thr",
-    type=FiniteFloat(0, 1),
-    default=0.6,
-    show_default=True,
-    help="IoU threshold of NMS inside.",
-)
+@score_option(0.025)
+@iou_option
 @resize_option
 @click.option(
     "--image",
