@@ -6,7 +6,6 @@ A parameter without a gradient stays as it is, in both.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,11 +26,6 @@ from picodet.models.resnet_vd import ResNet
 from picodet.models.shufflenet_v2 import ShuffleNetV2
 from picodet.training.layer_lookup import nearest
 from picodet.training.recipes.schema import OptimizerConfig
-
-# one pass over memory for each step
-FUSED: Mapping[str, bool] = (
-    {"fused": True} if "fused" in signature(torch.optim.SGD).parameters else {}
-)
 
 
 class DecayRule(NamedTuple):
@@ -152,7 +146,8 @@ def optimizer(
         }
         for (decays, factor), parameters in _groups(model, factors)
     ]
-    return MomentumSGD(torch.optim.SGD(groups, lr=0.0, momentum=momentum, **FUSED))
+    # fused: one pass over memory for each step
+    return MomentumSGD(torch.optim.SGD(groups, lr=0.0, momentum=momentum, fused=True))
 
 
 def _groups(

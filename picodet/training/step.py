@@ -64,7 +64,8 @@ class Stepper:
         self.parallel = distributed(model, ranks)
         self.parameters = dict(model.named_parameters())
         self.half_dtype = HALF_DTYPES.get(self.device.type) if amp else None
-        self.scaler = _scaler(self.device, enabled=self.half_dtype is torch.float16)
+        enabled = self.half_dtype is torch.float16
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=enabled)
         self.skipped = 0
 
     def __call__(
@@ -144,10 +145,3 @@ class Stepper:
             time.sleep(ERROR_TIMEOUT)
             self.ranks.check()
         return error
-
-
-def _scaler(device: torch.device, enabled: bool) -> "torch.amp.GradScaler":
-    """The gradient scaler of a device; torch without torch.amp.GradScaler has CUDA's only."""
-    if hasattr(torch.amp, "GradScaler"):
-        return torch.amp.GradScaler(device.type, enabled=enabled)
-    return torch.cuda.amp.GradScaler(enabled=enabled)

@@ -8,7 +8,6 @@ from tracing import SMALL
 from picodet.converter.names.name_tables import name_table
 from picodet.errors import PicoDetError
 from picodet.models.picodet import PicoDet
-from picodet.training import optimizer as optimizer_module
 from picodet.training.optimizer import decayed_parameters, optimizer
 from picodet.training.recipes.schema import OptimizerConfig
 from picodet.zoo.architectures import MOBILENET, RESNET, VARIANTS
@@ -162,33 +161,3 @@ def test_it_goes_on_from_its_state_bit_for_bit():
         assert torch.equal(p, q)
     first.zero_grad()
     assert all(p.grad is None for p in models[0].parameters())
-
-
-class OlderSGD(torch.optim.SGD):
-    """SGD without named parameters and without fused, as before torch 2.6."""
-
-    def __init__(self, groups, lr, momentum):
-        for group in groups:
-            assert all(isinstance(parameter, torch.Tensor) for parameter in group["params"])
-        super().__init__(groups, lr=lr, momentum=momentum)
-
-
-def test_the_sgd_of_an_older_torch_steps_to_the_same_place(monkeypatch):
-    """Fused or not differs in rounding only: measured 2e-16."""
-    torch.manual_seed(0)
-    models = [PicoDet(SMALL).double(), PicoDet(SMALL).double()]
-    models[1].load_state_dict(models[0].state_dict())
-    trained = [optimizer(models[0], OptimizerConfig())]
-    monkeypatch.setattr(optimizer_module, "FUSED", {})
-    monkeypatch.setattr(torch.optim, "SGD", OlderSGD)
-    trained.append(optimizer(models[1], OptimizerConfig()))
-    for model, each in zip(models, trained, strict=True):
-        torch.manual_seed(1)
-        for parameter in model.parameters():
-            parameter.grad = torch.randn_like(parameter)
-        each.step(0.1)
-        each.step(0.2)
-    first, second = (each.momentum_buffers() for each in trained)
-    assert first.keys() == second.keys() == dict(models[0].named_parameters()).keys()
-    for p, q in zip(models[0].parameters(), models[1].parameters(), strict=True):
-        assert torch.allclose(p, q, rtol=0, atol=1e-14)

@@ -1,7 +1,6 @@
 """Steps in half precision on a CPU: skipped steps, and the limit on them."""
 
 import json
-import warnings
 
 import pytest
 import torch
@@ -18,8 +17,6 @@ FIRST = "backbone.stem.conv.weight"
 
 @pytest.fixture
 def scaler():
-    if not hasattr(torch.amp, "GradScaler"):
-        pytest.skip("torch before 2.3 scales no losses on a CPU")
     return torch.amp.GradScaler("cpu")
 
 
@@ -102,13 +99,4 @@ def test_log_and_progress_line_report_skipped_steps(halved, monkeypatch):
 def test_without_a_scale_nothing_is_left_out(tmp_path):
     found = training(tmp_path, amp=True)  # bfloat16 on a CPU
     assert isinstance(found.model, PicoDet)
-    assert stepped(found, 0).skipped == 0
-
-
-def test_torch_before_2_3_has_only_the_scaler_of_cuda(tmp_path, monkeypatch):
-    monkeypatch.delattr(torch.amp, "GradScaler", raising=False)
-    with warnings.catch_warnings():  # a newer torch says that there is another
-        warnings.simplefilter("ignore", FutureWarning)
-        found = training(tmp_path, amp=True)
-    assert type(found.stepper.scaler) is torch.cuda.amp.GradScaler
     assert stepped(found, 0).skipped == 0
