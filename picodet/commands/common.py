@@ -118,7 +118,7 @@ def readable_errors() -> Iterator[None]:
         raise PicoDetError(_os_error_message(error)) from error
     except MemoryError as error:
         raise PicoDetError(
-            f"there is not enough memory: {str(error) or 'Python has none'}"
+            f"there is not enough memory: {str(error) or 'Python could not allocate more'}"
         ) from error
     except Exception as error:  # torch and OpenCV have their own classes for it
         if not any(text in str(error) for text in OUT_OF_MEMORY):

@@ -56,7 +56,7 @@ class EvalSettings:
 
     input_settings: InputSettings
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
-    name: str = "as asked"
+    name: str = "baseline"
 
     def describe(self) -> dict[str, str]:
         """The settings as text, for reports."""

@@ -128,8 +128,7 @@ def _load(path: Path, mapped: bool) -> Any:
     """Load a .pth; if memory-mapped, no storage can exceed the file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecated parts of torch that the file uses
-        # torch 2.1 maps only paths that are text
-        return _plain(torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped))
+        return _plain(torch.load(path, map_location="cpu", weights_only=True, mmap=mapped))
 
 
 def _plain(value: Any, depth: int = 3) -> Any:

@@ -143,7 +143,7 @@ def failing(error):
         (OSError(28, "No space left on device"), "No space left on device (in "),
         (PermissionError(13, "Permission denied", "a/b"), "a/b: Permission denied"),
         (OSError("odd"), "odd (in "),
-        (MemoryError(), "there is not enough memory: Python has none"),
+        (MemoryError(), "there is not enough memory: Python could not allocate more"),
         (MemoryError("8 GiB"), "there is not enough memory: 8 GiB"),
         (RuntimeError("can't allocate memory: 8 GiB\nmore"), "there is not enough memory (can't"),
     ],

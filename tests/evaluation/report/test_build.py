@@ -47,7 +47,7 @@ def context(annotations):
 
 
 def test_a_report_holds_settings_and_results(annotations, predictions):
-    run = EvalRun("as asked", predictions, 1, {"resize": "interp 1"})
+    run = EvalRun("baseline", predictions, 1, {"resize": "interp 1"})
     made = build_report(run, context(annotations), "hotcoco")
     metrics = evaluate(annotations, predictions)
     assert made.stats == metrics.stats
@@ -69,7 +69,7 @@ def test_notes_of_the_evaluator_are_passed_on(annotations, predictions):
         annotations,
         ground_truth=replace(annotations.ground_truth, ids=annotations.ground_truth.ids - 1),
     )
-    made = build_report(EvalRun("as asked", predictions, 1, {}), context(zero), "hotcoco")
+    made = build_report(EvalRun("baseline", predictions, 1, {}), context(zero), "hotcoco")
     assert made.notes[0] == NOTES[0]
     assert "id 0" in made.notes[1]
     assert made.settings == {"evaluator": "pycocotools"}
