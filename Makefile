@@ -35,6 +35,7 @@ plain_torch := ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1
 sse41_onednn := ONEDNN_MAX_CPU_ISA=SSE41
 compatible_mkl := MKL_CBWR=COMPATIBLE MKL_ENABLE_INSTRUCTIONS=SSE4_2
 old_numpy := OPENBLAS_CORETYPE=Nehalem NPY_DISABLE_CPU_FEATURES=X86_V3
+no_ipp_plain_torch := $(no_ipp) $(plain_torch)
 MACHINES ?= no_ipp sse42_ipp avx2 plain_torch sse41_onednn compatible_mkl old_numpy
 # The tests whose outcome depends on a computed number; the others read, write, parse and print.
 COMPUTING := $(addprefix tests/,alignment data exporter inference models ops training \

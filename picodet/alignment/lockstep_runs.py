@@ -17,6 +17,10 @@ from picodet.alignment.rounding import PerturbedRounding, SequentialSums
 
 T = TypeVar("T")
 
+# Dictionaries of an nn.Module that a clone has of its own; its others stay unchanged in a run.
+CLONED = {"_modules", "_parameters", "_buffers", "_forward_hooks", "_forward_pre_hooks"}
+SHARED = vars(nn.Module()).keys() - CLONED
+ATOMIC = (int, float, str, type(None))
 # what a layer that cannot be run raises: wrong shapes, missing arguments ..
 RUN_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
 
@@ -97,7 +101,8 @@ def run_blocking(
 def clone_sharing_weights(model: nn.Module) -> nn.Module:
     """A copy of all layers that shares parameters and buffers: hooks on it are not on `model`.
 
-    Does what deepcopy does in half the time: a layer has a dozen dictionaries, most of them empty.
+    Other dictionaries that each nn.Module has are shared as well: a layer has a dozen, and Python's
+    garbage collector would go through those of all runs.
     """
     copies: dict[int, Any] = {
         id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())
@@ -105,8 +110,8 @@ def clone_sharing_weights(model: nn.Module) -> nn.Module:
     copies.update((id(layer), copy.copy(layer)) for layer in model.modules())
     for layer in model.modules():
         for name, value in vars(layer).items():
-            empty = isinstance(value, dict | set) and not value
-            vars(copies[id(layer)])[name] = value.copy() if empty else copy.deepcopy(value, copies)
+            if not (name in SHARED or isinstance(value, ATOMIC)):
+                vars(copies[id(layer)])[name] = copy.deepcopy(value, copies)
     clone: nn.Module = copies[id(model)]
     return clone
 

@@ -18,9 +18,10 @@ from picodet.errors import Note, PicoDetError
 KILL_TIMEOUT = 10  # seconds until a process that does not terminate is killed
 PACKAGE = Path(__file__).parents[1]
 # The working directory, which python -c puts first, is removed from the path: it may hold a paddle,
-# a ppdet or a yaml.py. What is sent before `main` is a message as pipe.py sends it.
+# a ppdet or a yaml.py. What is sent before `main` is a message as pipe.py sends it. After `main`
+# the process ends at once: Paddle takes seconds to clean up, and all its files are closed.
 BOOTSTRAP = """
-import sys
+import os, sys
 sys.path[:] = [folder for folder in sys.path if folder]
 import json
 from importlib import import_module
@@ -32,7 +33,7 @@ if sys.version_info < (3, 10):
     end(error="%s is Python %d.%d; 3.10 or later is expected" % (sys.executable, *sys.version_info[:2]))
 package, module, watching, argument = sys.argv[1:]
 if watching:
-    import os, threading
+    import threading
     threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
 spec = locate("picodet", package + "/__init__.py", submodule_search_locations=[package])
 sys.modules["picodet"] = module_from_spec(spec)
@@ -42,6 +43,8 @@ try:
 except ModuleNotFoundError as error:
     end(missing=error.name)
 main(argument)
+sys.stdout.flush(); sys.stderr.flush()
+os._exit(0)
 """  # noqa: E501
 # set, so that results do not depend on the machine's number of cores
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -75,23 +75,16 @@ def test_live_ppdet_in_float32(run, folder):
 
 
 @pytest.mark.slow
-def test_live_ppdet_in_float64(run, folder):
-    content = assert_aligned(
-        run, folder, folder / f"{SMALL}.pdparams", folder / "model.pth", "--float64"
-    )
+def test_live_ppdet_in_float64_with_an_array(run, folder):
+    np.save(folder / "input.npy", seeded.images(192, 192))
+    arguments = [folder / f"{SMALL}.pdparams", folder / "model.pth", "--float64"]
+    content = assert_aligned(run, folder, *arguments, "--input", folder / "input.npy")
     worst = max(
         layer["accumulated"]["error"] / layer["accumulated"]["scale"]
         for layer in content["layers"]
         if layer["accumulated"]
     )
     assert worst < 1e-12
-
-
-@pytest.mark.slow
-def test_live_ppdet_with_an_array(run, folder):
-    np.save(folder / "input.npy", seeded.images(192, 192))
-    arguments = [folder / f"{SMALL}.pdparams", folder / "model.pth", "--input"]
-    assert_aligned(run, folder, *arguments, folder / "input.npy")
 
 
 @pytest.mark.slow
@@ -226,16 +219,19 @@ def test_other_architectures(run, tmp_path, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ours.safetensors", "hub", "training"])
-def test_references_in_other_formats(run, folder, tmp_path, name):
-    source, path = folder / f"{SMALL}.pdparams", tmp_path / name
-    if name == "training":
-        path.mkdir()
-        (path / "model_final.pdparams").write_bytes(source.read_bytes())
-    else:
-        convert_file(source, path)
-    assert_aligned(run, tmp_path, path, folder / "model.pth")
-    assert_aligned(run, tmp_path, folder / "model.pth", path)
+@pytest.mark.parametrize(
+    ("reference", "candidate"),
+    [("own.safetensors", "hub"), ("hub", "training"), ("training", "own.safetensors")],
+)
+def test_references_in_other_formats(run, folder, tmp_path, reference, candidate):
+    source = folder / f"{SMALL}.pdparams"
+    for name in (reference, candidate):
+        if name == "training":
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "model_final.pdparams").write_bytes(source.read_bytes())
+        else:
+            convert_file(source, tmp_path / name)
+    assert_aligned(run, tmp_path, tmp_path / reference, tmp_path / candidate)
 
 
 def test_a_folder_without_a_program(run, folder, tmp_path):
