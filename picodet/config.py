@@ -5,6 +5,7 @@
 """
 
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Literal
 
 STRIDES = (8, 16, 32, 64)  # of the four levels that every PicoDet predicts on, pixels per cell
@@ -25,6 +26,15 @@ def check_input_size(size: tuple[int, int]) -> None:
             f"input size {size[0]}x{size[1]}: both sides must be multiples of {SIZE_DIVISOR} "
             f"up to {MAX_NUMBER}"
         )
+
+
+FeatureMapSize = tuple[int, int]  # height, width
+
+
+def feature_map_sizes(input_size: tuple[int, int]) -> tuple[FeatureMapSize, ...]:
+    """(height, width) of each level's feature map for an input of (height, width), rounded up."""
+    height, width = input_size
+    return tuple((ceil(height / stride), ceil(width / stride)) for stride in STRIDES)
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from picodet.config import Preprocessing
+from picodet.config import FeatureMapSize, Preprocessing
 from picodet.data import preprocess
 from picodet.models.head import HeadOutput
 from picodet.ops import decode as decoding
 from picodet.ops import postprocess
-from picodet.ops.anchor_points import FeatureMapSize, make_anchor_points
+from picodet.ops.anchor_points import make_anchor_points
 from picodet.ops.nms import multiclass_nms
 from picodet.ops.postprocess import Candidates, Detections
 

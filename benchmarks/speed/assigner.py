@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
+from picodet.config import feature_map_sizes
+from picodet.ops.anchor_points import make_anchor_points
 from picodet.training.assigners.assignment import Assignment
 from picodet.training.assigners.atss import atss
 from picodet.training.assigners.simota import simota

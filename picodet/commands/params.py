@@ -12,10 +12,14 @@ import click
 
 from picodet.commands.run_files import RESULT_SUFFIXES, RunFiles
 from picodet.files import check_folder, check_writable
-from picodet.formats.inference_folder import PROGRAM_NAMES, WEIGHTS_SUFFIX, is_part_of_program
+from picodet.formats.inference_folder import (
+    PROGRAM_NAMES,
+    SETTINGS_NAMES,
+    WEIGHTS_SUFFIX,
+    is_part_of_program,
+)
 
 CHECKPOINT_SUFFIXES = (".pdparams", ".pdema")
-CONFIG = "infer_cfg.yml"
 MAX_SEED = 2**63 - 1  # what torch's generators take
 
 
@@ -57,7 +61,7 @@ class ModelPath(InputPath):
         if path.suffix in CHECKPOINT_SUFFIXES:
             siblings = [path.stem + suffix for suffix in CHECKPOINT_SUFFIXES]
         elif is_part_of_program(path):
-            siblings = [*PROGRAM_NAMES, path.stem + WEIGHTS_SUFFIX, CONFIG]
+            siblings = [*PROGRAM_NAMES, path.stem + WEIGHTS_SUFFIX, *SETTINGS_NAMES]
         for name in siblings:
             files.reads(path.parent / name)
 

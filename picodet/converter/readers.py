@@ -1,6 +1,7 @@
 """Reads any file or folder that holds a PicoDet."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from picodet.converter.configure import FileHints
@@ -59,13 +60,15 @@ def _open_folder(path: Path, weight_set: WeightSet | None) -> StateDictSource | 
 
 
 def _open_program(folder: Path) -> GraphSource:
-    from picodet.graphs.inference_folder import read_folder  # noqa: PLC0415 (protobuf takes a tenth of a second)
+    from picodet.graphs.inference_folder import read_folder, stated_size  # noqa: PLC0415 (protobuf takes a tenth of a second)
 
     read = read_folder(folder)
-    hints = FileHints(folder.resolve().name)
+    size, note = stated_size(read.program, read.settings)
+    hints = FileHints(folder.resolve().name, size)
     if (settings := read.settings) is not None:
-        hints = FileHints(hints.name, settings.size, settings.labels, settings.preprocessing)
-    origin = Origin(read.weights, f"Paddle inference folder ({read.file.suffix})")
+        hints = replace(hints, classes=settings.labels, preprocessing=settings.preprocessing)
+    form = f"Paddle inference folder ({read.file.suffix})"
+    origin = Origin(read.weights, form, (note,) if note else ())
     return GraphSource(origin, read.program.graph, hints, ppdet_names=read.structured_names)
 
 

@@ -1,7 +1,10 @@
-"""Reads infer_cfg.yml, the settings beside the program in a Paddle inference folder."""
+"""Reads the settings beside the program in a Paddle inference folder.
+
+PaddleDetection calls the file infer_cfg.yml, PaddleX and PaddleOCR 3 inference.yml.
+"""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,8 @@ import yaml
 from picodet.config import Preprocessing, check_input_size
 from picodet.errors import CheckpointError
 from picodet.files import regular_file
+from picodet.formats.inference_folder import SETTINGS_NAMES
 
-INFER_CFG = "infer_cfg.yml"
 MAX_BYTES = 50_000  # with 80 labels it has 1,300; PyYAML needs half a second for 50,000
 MAX_ALIASES = 8  # each can double what is written; ppdet writes none
 MAX_DEPTH = 20  # PyYAML needs minutes for deeply nested brackets
@@ -24,24 +27,35 @@ PARSE_ERRORS = (
 
 @dataclass(frozen=True)
 class InferConfig:
-    """The settings that ppdet's export writes beside a program."""
+    """The settings that an export writes beside a program."""
 
+    file: str  # its name
     size: tuple[int, int]  # height, width
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None  # as listed; an official folder lists those of another model
 
 
 def read_infer_cfg(folder: Path) -> InferConfig | None:
-    """The settings; None without an infer_cfg.yml. Raises CheckpointError for an invalid one."""
-    path = folder / INFER_CFG
-    if not os.path.lexists(path):
-        return None
+    """The settings of a folder; None without a file of SETTINGS_NAMES.
+
+    Raises CheckpointError for an invalid one, and for two that differ.
+    """
+    found = [_read(folder / name) for name in SETTINGS_NAMES if os.path.lexists(folder / name)]
+    if len({replace(settings, file="") for settings in found}) > 1:
+        raise CheckpointError(
+            f"{folder}: {' and '.join(SETTINGS_NAMES)} differ; expected one of them, that of the "
+            "program: remove the other"
+        )
+    return found[0] if found else None
+
+
+def _read(path: Path) -> InferConfig:
     part = "Preprocess"
     try:
         content = yaml.safe_load(_read_yaml(path))
         size, preprocessing = _parse_preprocess(content[part])
         part = "label_list"
-        return InferConfig(size, preprocessing, _parse_labels(content.get(part)))
+        return InferConfig(path.name, size, preprocessing, _parse_labels(content.get(part)))
     except PARSE_ERRORS as error:
         text = f"{type(error).__name__} {error}"
         raise CheckpointError(f"{path}: invalid {part}: {text}") from error

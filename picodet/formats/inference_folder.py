@@ -1,6 +1,6 @@
-"""Finds the files of a Paddle inference folder, as ppdet's export_model.py writes it.
+"""Finds the files of a Paddle inference folder, as ppdet's export_model.py and PaddleX write it.
 
-A program, `.pdmodel` or, from Paddle 3 on, `.json`, and its weights in a `.pdiparams`. A
+A program, `.pdmodel` or, from Paddle 3 on, `.json`, its weights in a `.pdiparams`, and settings. A
 `.pdiparams.info` is a pickle, which is never executed (picodet.graphs.inference_folder).
 """
 
@@ -10,6 +10,10 @@ from picodet.errors import CheckpointError
 
 PROGRAM_NAMES = ("model.pdmodel", "inference.pdmodel", "model.json", "inference.json")
 WEIGHTS_SUFFIX = ".pdiparams"
+SETTINGS_NAMES = (
+    "infer_cfg.yml",
+    "inference.yml",
+)  # of PaddleDetection; of PaddleX and PaddleOCR 3
 
 
 def is_inference_folder(folder: Path) -> bool:

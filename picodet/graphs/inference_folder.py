@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from picodet.errors import CheckpointError
+from picodet.config import MAX_NUMBER, SIZE_DIVISOR, feature_map_sizes
+from picodet.errors import CheckpointError, PicoDetError
 from picodet.formats.array_unpickler import unpickle
 from picodet.formats.infer_cfg import InferConfig, read_infer_cfg
 from picodet.formats.inference_folder import WEIGHTS_SUFFIX, find_program
@@ -24,14 +26,14 @@ class InferenceFolder:
     file: Path  # the program's
     weights: Path
     program: Program
-    settings: InferConfig | None  # of infer_cfg.yml, if there is one; its labels may be wrong
+    settings: InferConfig | None  # of the file beside it, if there is one; its labels may be wrong
     structured_names: Mapping[
         str, str
     ]  # ppdet's names of weights by Paddle's, where they are known
 
 
 def read_folder(folder: Path) -> InferenceFolder:
-    """Read a folder's program, weights and infer_cfg.yml.
+    """Read a folder's program, weights and settings.
 
     Raises CheckpointError for damaged or unexpected files, GraphError for an invalid network.
     """
@@ -46,6 +48,54 @@ def read_folder(folder: Path) -> InferenceFolder:
         settings=read_infer_cfg(folder),
         structured_names=_structured_names(file.with_suffix(INFO_SUFFIX), program.graph),
     )
+
+
+class StatedSize(NamedTuple):
+    """The input size of a folder, (height, width), and a note where two sizes are stated."""
+
+    size: tuple[int, int] | None
+    note: str | None = None
+
+
+def read_size(folder: Path, settings: InferConfig | None) -> StatedSize:
+    """The input size of a folder; a program that cannot be read, which Paddle may run, has none."""
+    try:
+        program = read_folder(folder).program
+    except PicoDetError:
+        return StatedSize(settings.size if settings else None)
+    return stated_size(program, settings)
+
+
+def stated_size(program: Program, settings: InferConfig | None) -> StatedSize:
+    """The size that the program states, else that of the settings.
+
+    A program states it in the shape of its image, or, if that is dynamic, by the number of anchor
+    points that it decodes.
+    """
+    by_settings = settings.size if settings else None
+    *_, height, width = (None, None, *program.shapes[program.graph.inputs[0]])
+    by_program = (height, width) if height and width else _decoded_size(program.graph, by_settings)
+    if settings is None or by_program in (None, by_settings):
+        return StatedSize(by_program or by_settings)
+    return StatedSize(
+        by_program,
+        f"{settings.file} states an input of {_text(settings.size)}, the program one of "
+        f"{_text(by_program)}, which was used",
+    )
+
+
+def _decoded_size(graph: Graph, expected: tuple[int, int] | None) -> tuple[int, int] | None:
+    """`expected`, or a square, that has as many anchor points as a constant [A, 2] of the graph."""
+    counts = {array.shape[0] for array in graph.constants.values() if array.shape[1:] == (2,)}
+    squares = ((side, side) for side in range(SIZE_DIVISOR, MAX_NUMBER + 1, SIZE_DIVISOR))
+    for size in (*([expected] if expected else ()), *squares):
+        if sum(height * width for height, width in feature_map_sizes(size)) in counts:
+            return size
+    return None
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
 
 
 def _structured_names(path: Path, graph: Graph) -> dict[str, str]:

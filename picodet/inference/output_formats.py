@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from picodet.config import STRIDES
+from picodet.config import STRIDES, feature_map_sizes
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference.backend import OutputFormat
-from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
+from picodet.ops.anchor_points import make_anchor_points
 from picodet.ops.postprocess import Candidates, Detections
 
 Shape = tuple[int | None, ...]  # None for a dynamic dimension

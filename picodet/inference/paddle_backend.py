@@ -8,8 +8,9 @@ import numpy as np
 
 from picodet.config import Preprocessing
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.formats.infer_cfg import INFER_CFG, InferConfig, read_infer_cfg
-from picodet.formats.inference_folder import find_program
+from picodet.formats.infer_cfg import InferConfig, read_infer_cfg
+from picodet.formats.inference_folder import SETTINGS_NAMES, find_program
+from picodet.graphs.inference_folder import read_size
 from picodet.inference import output_formats
 from picodet.inference.backend import ModelInputs, ModelSpec, check_size
 from picodet.ops.postprocess import Candidates, Detections
@@ -28,15 +29,18 @@ def open_paddle(
     missing.
     """
     program, infer_cfg = find_program(folder), read_infer_cfg(folder)
-    size = size or (infer_cfg.size if infer_cfg else None)
+    stated = read_size(folder, infer_cfg)
+    note = None if size else stated.note
+    size = size or stated.size
     if size is None:
         raise CheckpointError(
-            f"{folder}: has no {INFER_CFG}; give the input size with --input-size"
+            f"{folder}: has no {' or '.join(SETTINGS_NAMES)}, and its program states no input "
+            "size; give it with --input-size"
         )
     check_size(folder, size)
     process = PaddleProcess(program, python, threads)
     try:
-        return PaddleBackend(folder, process, infer_cfg, size)
+        return PaddleBackend(folder, process, infer_cfg, size, (note,) if note else ())
     except BaseException:
         process.close()
         raise
@@ -53,6 +57,7 @@ class PaddleBackend:
         process: PaddleProcess,
         infer_cfg: InferConfig | None,
         size: tuple[int, int],
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.folder, self.process = folder, process
         image_inputs = [name for name in process.inputs if name not in (SCALE_FACTOR, IM_SHAPE)]
@@ -69,11 +74,14 @@ class PaddleBackend:
         output_format = output_formats.recognize_format(str(folder), shapes)
         if output_format == "detections" and SCALE_FACTOR not in process.inputs:
             raise CheckpointError(f"{folder}: its NMS takes no {SCALE_FACTOR}; export it again")
-        classes, notes = _class_names(
+        classes, more_notes = _class_names(
             infer_cfg, output_formats.count_classes(output_format, shapes)
         )
+        notes += more_notes
         if infer_cfg is None:
-            notes += (f"mean, std and interp are ppdet's defaults: there is no {INFER_CFG}",)
+            names = " or ".join(SETTINGS_NAMES)
+            notes += (f"mean, std and interp are ppdet's defaults: there is no {names}",)
+        self.settings_file = infer_cfg.file if infer_cfg else ""
         self.spec = ModelSpec(
             name=folder.resolve().name,
             output_format=output_format,
@@ -122,9 +130,8 @@ class PaddleBackend:
         if self.spec.num_classes and (found.classes >= self.spec.num_classes).any():
             raise PicoDetError(
                 f"{self.folder}: found an object of class {found.classes.max()}, counted from 0, "
-                f"and the label_list of its {INFER_CFG} names {self.spec.num_classes} "
-                "classes, those of "
-                "another model"
+                f"and the label_list of its {self.settings_file} names "
+                f"{self.spec.num_classes} classes, those of another model"
             )
         return [found]
 
@@ -135,10 +142,10 @@ def _class_names(
     labels = infer_cfg.labels if infer_cfg else None
     if labels and num_classes in (None, len(labels)):
         return labels, ()
-    if labels:
+    if infer_cfg and labels:
         return None, (
             f"its classes have no names: the program has {num_classes}, and the label_list of its "
-            f"{INFER_CFG} names {len(labels)}, those of another model",
+            f"{infer_cfg.file} names {len(labels)}, those of another model",
         )
     if num_classes == len(COCO):
         return COCO, ("its classes are taken to be COCO's: it has 80 and does not name them",)

@@ -1,19 +1,10 @@
 """Anchor points: the center of each cell of each feature map."""
 
 from functools import lru_cache
-from math import ceil
 
 import numpy as np
 
-from picodet.config import STRIDES
-
-FeatureMapSize = tuple[int, int]  # height, width
-
-
-def feature_map_sizes(input_size: tuple[int, int]) -> tuple[FeatureMapSize, ...]:
-    """(height, width) of each level's feature map for an input of (height, width), rounded up."""
-    height, width = input_size
-    return tuple((ceil(height / stride), ceil(width / stride)) for stride in STRIDES)
+from picodet.config import STRIDES, FeatureMapSize
 
 
 @lru_cache(maxsize=8)

@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from picodet.config import feature_map_sizes
 from picodet.errors import PicoDetError
-from picodet.ops.anchor_points import feature_map_sizes
 from picodet.ops.nms import multiclass_nms
 
 Semantics = Literal["ppdet-2.3", "ppdet-2.4"]

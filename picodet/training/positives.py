@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from picodet.config import FeatureMapSize
 from picodet.models.head import AnyHeadOutput
-from picodet.ops.anchor_points import FeatureMapSize, make_anchor_points
+from picodet.ops.anchor_points import make_anchor_points
 from picodet.ops.decode import distances_to_boxes
 from picodet.training.assigners.assignment import NONE, Assignment
 from picodet.training.data.batch import Targets

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from tracing import SMALL, seeded_checkpoint
 
+from picodet.config import feature_map_sizes
 from picodet.converter.match_tensors import Problem, match_tensors
 from picodet.converter.names.name_tables import name_table
 from picodet.converter.names.rules import NameTable, Rule
 from picodet.converter.names.unmatched_tensors import MMDET_ONLY
 from picodet.models.picodet import PicoDet
-from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
+from picodet.ops.anchor_points import make_anchor_points
 
 EXPECTED = {name: tuple(value.shape) for name, value in PicoDet(SMALL).state_dict().items()}
 TABLE = name_table(SMALL.backbone, SMALL.neck, SMALL.head)

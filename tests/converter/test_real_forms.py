@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from picodet.config import Preprocessing
 from picodet.converter.configure import ConvertOptions
 from picodet.converter.convert import convert_file, convert_model
 from picodet.errors import CheckpointError, GraphError
@@ -55,6 +56,26 @@ def test_an_official_folder_is_its_checkpoint_and_lists_the_wrong_labels(shared)
     assert found.notes == (
         "picodet_s_192_pedestrian lists 80 classes, its tensors have 1: the list was ignored",
     )
+
+
+def test_a_folder_with_paddlex_settings(shared, tmp_path):
+    folder = tmp_path / "PicoDet-S_infer"
+    shutil.copytree(shared / "weights" / PEDESTRIAN, folder)
+    (folder / "infer_cfg.yml").unlink()
+    settings = shared / "cases" / "folder_settings" / "paddlex_pedestrian.inference.yml"
+    shutil.copyfile(settings, folder / "inference.yml")
+    _, found = convert_model(folder, ConvertOptions())
+    assert (found.config.input_size, found.config.classes) == ((192, 192), ("pedestrian",))
+    assert found.notes == ()
+
+
+def test_pp_doclayout_s(shared):
+    """PaddleX's published program and settings: 480 x 480 and 23 names, without an option."""
+    _, found = convert_model(shared / "cases" / "pp_doclayout_s", ConvertOptions())
+    assert found.config.input_size == (480, 480)
+    assert (len(found.config.classes), found.config.classes[0]) == (23, "paragraph_title")
+    assert found.config.preprocessing == Preprocessing()
+    assert found.notes == ()
 
 
 def test_without_the_names_beside_it_too(shared, tmp_path):

@@ -30,7 +30,7 @@ def read(tmp_path, text):
 
 def test_what_ppdet_writes(tmp_path):
     numbers = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 2)
-    assert read(tmp_path, GOOD) == InferConfig((320, 416), numbers, None)
+    assert read(tmp_path, GOOD) == InferConfig("infer_cfg.yml", (320, 416), numbers, None)
 
 
 def test_labels(tmp_path):
@@ -51,6 +51,33 @@ def test_whole_numbers_for_floats(tmp_path):
 
 def test_without_the_file_nothing_is_known(tmp_path):
     assert read_infer_cfg(tmp_path) is None
+
+
+PADDLEX = """\
+Global: {model_name: PicoDet-S}
+Hpi:
+  paddle_infer: &shapes {image: [[1, 3, 320, 416]]}
+  tensorrt: *shapes
+"""
+
+
+def test_what_paddlex_writes(tmp_path):
+    (tmp_path / "inference.yml").write_text(PADDLEX + GOOD)
+    settings = read_infer_cfg(tmp_path)
+    assert (settings.file, settings.size) == ("inference.yml", (320, 416))
+
+
+def test_two_files_that_say_the_same(tmp_path):
+    (tmp_path / "inference.yml").write_text(PADDLEX + GOOD)
+    assert read(tmp_path, GOOD).file == "infer_cfg.yml"
+
+
+def test_two_files_that_differ(tmp_path):
+    (tmp_path / "inference.yml").write_text(GOOD.replace("320", "640"))
+    with pytest.raises(
+        CheckpointError, match=r"infer_cfg\.yml and inference\.yml differ; expected"
+    ):
+        read(tmp_path, GOOD)
 
 
 def test_the_real_one(shared):

@@ -12,8 +12,10 @@ import pytest
 from work import count_calls
 
 from picodet.errors import CheckpointError
-from picodet.graphs.graph import canonicalize
-from picodet.graphs.inference_folder import read_folder
+from picodet.formats.infer_cfg import read_infer_cfg
+from picodet.graphs.graph import Graph, canonicalize
+from picodet.graphs.inference_folder import read_folder, read_size, stated_size
+from picodet.graphs.program import Program
 
 NAMES = {name: f"backbone.{name}" for name in files.WEIGHTS}
 SETTINGS = """\
@@ -48,6 +50,60 @@ def test_a_folder_of_paddle_3(tmp_path):
     found = read_folder(tmp_path)
     assert [node.kind for node in canonicalize(found.program.graph).nodes][-1] == "avg_pool"
     assert (found.settings, found.structured_names) == (None, {})
+
+
+def program(shape, anchors=0):
+    """A program of an image of this shape; one of so many anchor points, if it decodes them."""
+    constants = {"centers": np.zeros((anchors, 2))} if anchors else {"other": np.zeros(4789)}
+    return Program(Graph((), ("image",), (), constants), {"image": shape})
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Of an input of 320 x 416."""
+    (tmp_path / "inference.yml").write_text(SETTINGS)
+    return read_infer_cfg(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "anchors", "size"),
+    [
+        ((None, 3, 480, 480), 0, (480, 480)),
+        ((1, 3, 800, 608), 0, (800, 608)),
+        ((None, 3, None, None), 4789, (480, 480)),  # 60 * 60 + 30 * 30 + 15 * 15 + 8 * 8
+        ((None, 3, None, None), 4788, None),
+        ((None, 3, 480, None), 0, None),
+        ((None, None), 0, None),
+    ],
+)
+def test_the_size_that_a_program_states(shape, anchors, size):
+    assert stated_size(program(shape, anchors), None) == (size, None)
+
+
+def test_settings_that_agree_with_the_program(settings):
+    """320 x 416 has 40 * 52 + 20 * 26 + 10 * 13 + 5 * 7 anchor points, as no square has."""
+    for given in (program((1, 3, 320, 416)), program((None, 3, None, None), 2765)):
+        assert stated_size(given, settings) == ((320, 416), None)
+
+
+def test_settings_of_a_program_that_takes_any_size(settings):
+    assert stated_size(program((None, 3, None, None)), settings) == ((320, 416), None)
+
+
+@pytest.mark.parametrize("given", [program((1, 3, 480, 480)), program((1, 3, None, None), 4789)])
+def test_settings_that_contradict_the_program(settings, given):
+    size, note = stated_size(given, settings)
+    assert size == (480, 480)
+    assert note == (
+        "inference.yml states an input of 320x416, the program one of 480x480, which was used"
+    )
+
+
+def test_the_size_of_a_program_that_only_paddle_can_read(folder, settings):
+    assert read_size(folder, None).size == (8, 8)
+    (folder / "model.pdmodel").write_bytes(b"while")
+    assert read_size(folder, None) == (None, None)
+    assert read_size(folder, settings) == ((320, 416), None)
 
 
 def test_without_weights(folder):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.ops.anchor_points import feature_map_sizes
+from picodet.config import feature_map_sizes
 from picodet.training.assigners.assignment import Assignment
 from picodet.training.data.batch import Targets
 from scripts.fixtures.drawn_assignments import SIZE, synthetic_batch

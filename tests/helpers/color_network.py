@@ -87,7 +87,8 @@ def write_color_network(
 
 def _write_boxes(nodes, constant):
     """The boxes around the anchor points; the image does not change them."""
-    from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
+    from picodet.config import feature_map_sizes
+    from picodet.ops.anchor_points import make_anchor_points
 
     centers, strides = make_anchor_points(feature_map_sizes((64, 64)))
     side = np.where(strides == 8, 2, 1).astype(np.float32)

@@ -2,8 +2,8 @@
 
 import torch
 
+from picodet.config import feature_map_sizes
 from picodet.models.head import HeadOutput, HeadV2Output, Integral
-from picodet.ops.anchor_points import feature_map_sizes
 from picodet.training.data.batch import Targets
 
 SIZE = 64

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from picodet.config import feature_map_sizes
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference.output_formats import (
     count_classes,
@@ -14,7 +15,6 @@ from picodet.inference.output_formats import (
     to_candidates,
 )
 from picodet.models.head import HeadOutput, Integral
-from picodet.ops.anchor_points import feature_map_sizes
 from picodet.ops.decode import decode
 
 HEADS = [(1, cells, 80) for cells in (64, 16, 4, 1)] + [(1, cells, 32) for cells in (64, 16, 4, 1)]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from fake_paddle_folders import CONFIG, heads, make_folder
 
-from picodet.config import Preprocessing
+from picodet.config import Preprocessing, feature_map_sizes
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference.backend import ModelInputs
 from picodet.inference.open_backend import RuntimeOptions, open_backend
 from picodet.inference.paddle_backend import open_paddle
-from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
+from picodet.ops.anchor_points import make_anchor_points
 from picodet.zoo.class_names import COCO
 
 PYTHON = Path(sys.executable)
@@ -132,7 +132,7 @@ def test_a_folder_without_label_list(opened):
         (heads()[:-1], {}, "its outputs are"),
         ([("y", (1, 1000), 1)], {}, "its outputs are"),
         ([("rows", (1, 6), 1), ("numbers", (1,), 1)], {}, "its NMS takes no scale_factor"),
-        (heads(), {"config": None}, "has no infer_cfg.yml; give the input size"),
+        (heads(), {"config": None}, "its program states no input size; give it with"),
         (heads(), {"size": (65, 64)}, "65x64: both sides must be multiples of 32"),
         (heads(), {"config": "7"}, "invalid Preprocess: "),
     ],

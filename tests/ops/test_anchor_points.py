@@ -1,6 +1,7 @@
 import numpy as np
 
-from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
+from picodet.config import feature_map_sizes
+from picodet.ops.anchor_points import make_anchor_points
 
 
 def test_a_level_is_rounded_up():

@@ -15,9 +15,8 @@ from zlib import crc32
 
 import numpy as np
 
-from picodet.config import Head
+from picodet.config import Head, feature_map_sizes
 from picodet.data.resize_kernels import INTERP_NAMES
-from picodet.ops.anchor_points import feature_map_sizes
 
 IMAGE = Path(__file__).with_name("astronaut.png")  # NASA, public domain
 # Made by scripts/record/golden.py; of preprocessed images it holds the keys (index.content_key).

@@ -1,6 +1,7 @@
 """Records any kind of reference."""
 
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from picodet.converter.configure import ConvertOptions
 from picodet.converter.sources import TORCH_SUFFIXES
 from picodet.data.preprocess import preprocess, read_image
 from picodet.data.resize_kernels import fingerprint
-from picodet.errors import RecordingError
+from picodet.errors import Note, RecordingError
 from picodet.files import regular_file
 from picodet.formats.huggingface_folder import is_hub_folder
 from picodet.formats.infer_cfg import InferConfig, read_infer_cfg
@@ -65,7 +66,7 @@ def record(
             "weights, which ppdet runs, or a recording of such a run"
         )
     elif reference.is_dir():
-        settings = read_infer_cfg(reference)
+        request, settings = _settings_of_folder(request)
         with tempfile.TemporaryDirectory() as folder:
             array = Path(folder) / "input.npz"
             _prepare_input(request, settings).save(array)
@@ -110,6 +111,22 @@ def _export_to_ppdet(request: RecordRequest, folder: Path) -> RecordRequest:
 def assume_input_size(size: tuple[int, int] | None) -> ConvertOptions:
     """Options that answer `size` for weights that fit models of several sizes and state none."""
     return ConvertOptions(ask_for_size=None if size is None else lambda _: size)
+
+
+def _settings_of_folder(request: RecordRequest) -> tuple[RecordRequest, InferConfig | None]:
+    """The folder's settings with the input size of its program, which is noted if they differ.
+
+    Without settings the size goes into the request, unless it asks for one.
+    """
+    from picodet.graphs.inference_folder import read_size  # noqa: PLC0415 (as in readers.py)
+
+    settings = read_infer_cfg(request.reference)
+    size, note = read_size(request.reference, settings)
+    if note:
+        warnings.warn(f"{request.reference}: {note}", Note, stacklevel=2)
+    if settings is None:
+        return replace(request, input_size=request.input_size or size), None
+    return request, replace(settings, size=size or settings.size)
 
 
 def _recorded_settings(settings: InferConfig | None) -> PreprocessingSettings | None:

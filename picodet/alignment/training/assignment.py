@@ -10,8 +10,7 @@ from torch import Tensor
 from picodet.alignment.result import Difference, Finding
 from picodet.alignment.tolerance import Tolerance, measure_difference
 from picodet.alignment.training.recording import RecordedAssignment
-from picodet.config import STRIDES
-from picodet.ops.anchor_points import feature_map_sizes
+from picodet.config import STRIDES, feature_map_sizes
 from picodet.training.assigners.assignment import NONE, Assignment
 
 

@@ -24,10 +24,10 @@ from picodet.alignment.training.recording import (
     TrainingRecording,
     TrainingRun,
 )
+from picodet.config import feature_map_sizes
 from picodet.errors import RecordingError
 from picodet.files import atomic_write
 from picodet.formats.npz_files import ArrayFileError, read_npz
-from picodet.ops.anchor_points import feature_map_sizes
 
 INDEX_KEY = "index"
 FORMAT_VERSION = 1

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from picodet.config import feature_map_sizes
 from picodet.formats.precision import as_float32
-from picodet.ops.anchor_points import feature_map_sizes, make_anchor_points
+from picodet.ops.anchor_points import make_anchor_points
 
 # ppdet's EMA includes constants, and its bias correction makes them too large: by 1.2e-4 after an
 # epoch, 1e-2 after five steps.

@@ -6,7 +6,7 @@ Mirrors ppdet/modeling/assigners/atss_assigner.py: the position of an anchor poi
 import torch
 from torch import Tensor
 
-from picodet.ops.anchor_points import FeatureMapSize
+from picodet.config import FeatureMapSize
 from picodet.ops.boxes import box_centers, intersection_and_union, min_distance_to_sides
 from picodet.training.assigners.assignment import (
     Assignment,

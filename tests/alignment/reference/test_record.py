@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import own_recording
+import paddle_files
 import pytest
 import torch
 from tracing import filled_model, seeded_checkpoint
@@ -11,6 +12,7 @@ from tracing import filled_model, seeded_checkpoint
 from picodet.alignment.recording.index import PreprocessingSettings
 from picodet.alignment.reference import record as reference
 from picodet.alignment.session import InputOptions
+from picodet.errors import Note
 from picodet.formats import pdparams
 
 CONFIG = replace(
@@ -77,3 +79,36 @@ def test_checkpoints_of_ppdet_are_not_converted(orders, tmp_path, name):
         patch.setattr(pdparams, "read", lambda path: {})
         asked = record(tmp_path / name, (320, 320))
     assert [request for request, _ in orders] == [asked]
+
+
+SETTINGS = """\
+Preprocess:
+- {type: Resize, target_size: [320, 416], interp: 1, keep_ratio: false}
+- {type: NormalizeImage, mean: [0.4, 0.5, 0.6], std: [0.1, 0.2, 0.3], is_scale: true}
+label_list: [cat, dog]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An inference folder whose program takes images of 8 x 8."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "inference.json").write_bytes(paddle_files.small_pir())
+    (folder / "inference.pdiparams").write_bytes(paddle_files.pdiparams(paddle_files.WEIGHTS))
+    return folder
+
+
+def test_a_folder_without_settings_has_its_programs_size(orders, folder):
+    record(folder)
+    ((request, _),) = orders
+    assert (request.input_size, request.settings, request.classes) == ((8, 8), None, None)
+
+
+def test_settings_that_contradict_the_program_are_noted(orders, folder):
+    (folder / "inference.yml").write_text(SETTINGS)
+    with pytest.warns(Note, match=r"folder: inference\.yml states an input of 320x416, .+ 8x8"):
+        record(folder)
+    ((request, _),) = orders
+    expected = PreprocessingSettings((8, 8), 1, (0.4, 0.5, 0.6), (0.1, 0.2, 0.3))
+    assert (request.settings, request.classes) == (expected, ("cat", "dog"))
