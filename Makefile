@@ -63,7 +63,8 @@ install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --constraint constraints.txt \
+	    --editable '.[dev]'
 	touch $@
 
 $(LAYOUT): $(INSTALLED)
@@ -153,7 +154,7 @@ paddle: $(PADDLE)/installed
 
 $(PADDLE)/installed: constraints-paddle.txt
 	$(PYTHON) -m venv $(PADDLE)
-	$(PADDLE)/bin/python -m pip install --quiet --constraint constraints-paddle.txt \
+	$(PADDLE)/bin/python -m pip install --quiet $(PIP_OPTIONS) --constraint constraints-paddle.txt \
 	    paddlepaddle numpy opencv-python-headless pycocotools PyYAML requests tqdm six scipy \
 	    matplotlib pandas scikit-learn scikit-image setuptools click rich
 	$(PADDLE)/bin/python -m pip install --quiet --no-deps paddledet==2.6.0

@@ -1,9 +1,10 @@
 """Converts a graph whose tensors have lost their names, by the structure of the graph."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from picodet.config import feature_map_sizes
 from picodet.converter import bins
 from picodet.converter.attribute_check import check_attributes, check_names
 from picodet.converter.configure import ConvertOptions, override_config, resolve_config
@@ -19,6 +20,7 @@ from picodet.graphs.outputs import find_outputs
 from picodet.graphs.tracing import TracedModel, trace
 from picodet.graphs.weights import find_project, read_weights
 from picodet.models.shapes import shapes_of
+from picodet.ops.anchor_points import make_anchor_points
 
 DECODING_REASON = (
     "part of decoding or NMS, which picodet.ops.decode and picodet.ops.nms do outside the model"
@@ -104,6 +106,7 @@ def _convert_graph(
             *source.origin.notes,
             *notes,
             *_folded_note(len(weights.folded)),
+            *_decoding_note(graph.constants, config.input_size),
         ),
     )
 
@@ -140,3 +143,26 @@ def _folded_note(count: int) -> tuple[str, ...]:
         "since their statistics are not those of any data: freeze them, or retrain them with a "
         "small learning rate",
     )
+
+
+def _decoding_note(
+    constants: Mapping[str, np.ndarray], input_size: tuple[int, int]
+) -> tuple[str, ...]:
+    """A note if the graph stores other anchor points or strides than a PicoDet's."""
+    points, strides = make_anchor_points(feature_map_sizes(input_size))
+    wrong = [
+        name
+        for name, array in constants.items()
+        if (array.shape == points.shape and not _equals_one(array, points, points * strides))
+        or (array.shape == strides.shape and not np.array_equal(array, strides))
+    ]
+    if not wrong:
+        return ()
+    return (
+        f"{', '.join(wrong)}: not the anchor points and strides of a PicoDet at {input_size[0]}x"
+        f"{input_size[1]}. The file decodes other boxes than the model, which computes them",
+    )
+
+
+def _equals_one(array: np.ndarray, *expected: np.ndarray) -> bool:
+    return any(np.array_equal(array, each) for each in expected)

@@ -170,6 +170,16 @@ def test_bins_that_the_file_does_not_hold_are_made_again():
     assert "0, 1, 2" in found.initialized[-1].reason
 
 
+@pytest.mark.slow
+def test_decoding_by_other_strides_is_noted():
+    proto = build_model(model_of(V2), Export("boxes"), make_meta(V2, "detector", "x", "0" * 64))
+    assert "PicoDet at" not in " ".join(converted(proto).notes)
+    (strides,) = [t for t in proto.graph.initializer if t.name == "anchor_points.strides"]
+    strides.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(strides) * 2, strides.name))
+    note = converted(proto).notes[-1]
+    assert note.startswith("anchor_points.strides: not the anchor points and strides of a PicoDet")
+
+
 def test_half_precision_arrives():
     proto = proto_of(V2)
     for tensor in proto.graph.initializer:
