@@ -37,6 +37,12 @@ from picodet.models.shapes import Shapes, shapes_of
 from picodet.zoo.architectures import VARIANTS
 
 BACKBONE = "backbone."
+# of PaddleDetection, by the beginning of a tensor's name
+OTHER_DETECTORS = {
+    "yolo_head.stem_cls.": "PP-YOLOE",
+    "yolo_head.yolo_output.": "PP-YOLO or YOLOv3",
+    "transformer.": "RT-DETR or another DETR",
+}
 PARTS = (BACKBONE, "neck.", "head.", "bbox_head.")
 
 # by naming scheme: the table between the PyTorch names and that scheme
@@ -193,8 +199,17 @@ def _refuse(source: StateDictSource) -> NoReturn:
         for variant in VARIANTS
     }
     nearest = max(counts, key=lambda name: counts[name])
+    other = next(
+        (
+            detector
+            for prefix, detector in OTHER_DETECTORS.items()
+            if any(name.startswith(prefix) for name in source.arrays)
+        ),
+        None,
+    )
+    what = f"the tensors of {other}, not of a PicoDet" if other else "not a PicoDet"
     raise ConversionError(
-        f"{source.origin.path}: not a PicoDet that this version supports. The nearest is "
+        f"{source.origin.path}: {what} that this version supports. The nearest is "
         f"{nearest}, which matches {counts[nearest]} of its {len(source.arrays)} tensors; "
         f"supported are {', '.join(counts)}"
     )

@@ -11,6 +11,7 @@ from picodet.converter.torch_checkpoints import read_torch_weights
 from picodet.errors import CheckpointError
 from picodet.files import unreadable_reason
 from picodet.formats import huggingface_folder
+from picodet.formats.foreign_files import foreign_format
 from picodet.formats.inference_folder import is_inference_folder
 from picodet.formats.meta import META_KEY, bins_from_meta, config_from_meta
 from picodet.formats.shards import find_index, is_index
@@ -34,6 +35,7 @@ def open_source(path: Path, weight_set: WeightSet | None = None) -> StateDictSou
         return _open_folder(path, weight_set)
     if reason := unreadable_reason(path):
         raise CheckpointError(f"{path}: {reason}; expected {FORMS}")
+    _refuse_foreign(path)
     if path.suffix in TORCH_SUFFIXES or is_index(path):
         return read_torch_weights(path, weight_set)
     if path.suffix == ".onnx" or path.suffix in PROGRAM_PARTS:
@@ -55,8 +57,19 @@ def _open_folder(path: Path, weight_set: WeightSet | None) -> StateDictSource | 
         return read_training_folder(path, weight_set)
     if (index := find_index(path)) is not None:
         return read_torch_weights(index, weight_set)
+    for file in sorted(path.iterdir()):
+        if file.is_file():
+            _refuse_foreign(file)
     found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"
     raise CheckpointError(f"{path}: holds {found}; expected {FORMS}")
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise CheckpointError for a file of another program, whose weights are not read."""
+    if name := foreign_format(path):
+        raise CheckpointError(
+            f"{path}: {name}, whose weights are not read; expected what it was made of: {FORMS}"
+        )
 
 
 def _open_program(folder: Path) -> GraphSource:

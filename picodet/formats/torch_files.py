@@ -176,6 +176,12 @@ def _check_zip(path: Path) -> None:
     """Verify checksums, which a mapped load skips, and refuse compression, which hides sizes."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
+        if any(member.filename.endswith("/constants.pkl") for member in members):
+            raise CheckpointError(
+                f"{path}: a TorchScript archive, a program with weights; expected weights alone. "
+                f"If you trust it, save them: torch.save(torch.jit.load('{path.name}')"
+                ".state_dict(), 'weights.pth')"
+            )
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise CheckpointError(f"{path}: a compressed zip archive; torch.save does not compress")
         _check_claim(path, sum(member.file_size for member in members))

@@ -131,6 +131,19 @@ def test_another_detector_is_named_as_such():
         converted(other)
 
 
+@pytest.mark.parametrize(
+    ("name", "detector"),
+    [
+        ("yolo_head.stem_cls.0.fc.weight", "PP-YOLOE"),
+        ("yolo_head.yolo_output.0.weight", "PP-YOLO or YOLOv3"),
+        ("transformer.decoder.layers.0.linear1.weight", "RT-DETR or another DETR"),
+    ],
+)
+def test_other_detectors_are_called_by_their_name(name, detector):
+    with pytest.raises(ConversionError, match=f"the tensors of {detector}, not of a PicoDet"):
+        converted({name: np.ones(3, np.float32)})
+
+
 class TestOwnFile:
     """A file of ours says everything; the user may say otherwise."""
 

@@ -176,6 +176,15 @@ def test_other_files(tmp_path):
     assert "begins with the bytes 3c 68 74 6d" in refused(tmp_path / "text")
 
 
+def test_a_torchscript_archive(saved):
+    path = saved(STATE)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/constants.pkl", b"")
+    message = refused(path)
+    assert "a TorchScript archive" in message
+    assert f"torch.jit.load('{path.name}').state_dict()" in message
+
+
 def rewritten(path, change, compression=zipfile.ZIP_STORED):
     """The archive with its pickle changed."""
     with zipfile.ZipFile(path) as archive:

@@ -19,6 +19,7 @@ from picodet.data.preprocess import preprocess, read_image
 from picodet.data.resize_kernels import fingerprint
 from picodet.errors import Note, RecordingError
 from picodet.files import regular_file
+from picodet.formats.foreign_files import foreign_format
 from picodet.formats.huggingface_folder import is_hub_folder
 from picodet.formats.infer_cfg import InferConfig, read_infer_cfg
 from picodet.formats.inference_folder import is_inference_folder
@@ -80,7 +81,8 @@ def record(
             raise RecordingError(f"{reference}: {import_error_message(error)}") from error
         record_onnx_file(request, _prepare_input(request, None), progress)
     else:
-        raise RecordingError(f"{reference}: not a reference; expected {ACCEPTED_KINDS}")
+        what = foreign_format(reference) or "not a reference"
+        raise RecordingError(f"{reference}: {what}; expected {ACCEPTED_KINDS}")
 
 
 def _is_ppdet_checkpoint(reference: Path) -> bool:
