@@ -213,4 +213,4 @@ class _TorchrunGroup:
                     elif time.monotonic() - since > HEARTBEAT_TIMEOUT:
                         self.failure = f"process {rank} of {self.size} is silent; is it dead?"
             except RuntimeError as error:
-                self.failure = f"the process that hosts the store is gone: {error!s:.{MAX_TEXT}}"
+                self.failure = f"the process that hosts the store has ended: {error!s:.{MAX_TEXT}}"

@@ -247,6 +247,6 @@ def test_a_store_that_is_gone_is_noticed(meet, monkeypatch):
         raise RuntimeError("connection reset")
 
     monkeypatch.setattr(first, "store", type("Gone", (), {"add": gone, "compare_set": gone})())
-    with pytest.raises(ProcessesError, match="hosts the store is gone: connection reset"):
+    with pytest.raises(ProcessesError, match="hosts the store has ended: connection reset"):
         wait_for_failure(first)
     first.broadcast_error(ProcessesError("what follows"))

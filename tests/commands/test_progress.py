@@ -79,3 +79,29 @@ def test_only_the_first_process_shows_progress(capsys):
     with progress.progress_line("cpu", first=False) as shown:
         shown.evaluating(1, 2)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Rich takes standard error for one."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def test_a_bar_on_a_terminal(capsys, terminal):
+    with progress.progress_bar("detecting", "images") as move:
+        move(1, 4)
+    output, error = capsys.readouterr()
+    assert output == ""
+    assert "detecting" in error
+    assert "25%" in error
+
+
+def test_a_bar_of_a_training_on_a_terminal(capsys, terminal):
+    with progress.progress_line("cpu", first=True) as shown:
+        shown.step(StepLog(Progress(2, 25, 757), 300, 366, {"total": 1.5}, 0.04, 16, 2.0, 0.1, 0))
+        shown.evaluating(100, 400)
+    error = capsys.readouterr().err
+    assert "epoch 3/300" in error
+    assert "757/109800" in error
+    assert "evaluating 100 of 400 images" in error

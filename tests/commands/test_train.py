@@ -166,6 +166,14 @@ def test_another_number_of_images_changes_the_rate_and_says_so(files, tmp_path):
     assert "trained  2 epochs, 4 steps" in done.stdout
 
 
+def test_a_step_of_more_images_than_there_are(files, tmp_path):
+    options = ["--batch", 4, "--accumulation-steps", 3]
+    done = CliRunner().invoke(train, arguments(files, tmp_path / "out", *options))
+    assert done.exit_code == 1
+    message = "8 images to train on, fewer than the 12 of a step; use a smaller --batch or"
+    assert message in " ".join(done.stderr.split())
+
+
 def test_a_training_is_not_written_over(whole, files):
     out = whole[0]
     done = CliRunner().invoke(train, arguments(files, out))

@@ -303,9 +303,9 @@ def test_it_ends_when_what_the_processes_met_at_is_gone(tmp_path):
     class Gone(SingleProcess):
         def check(self):
             if logs:
-                raise ProcessesError("the process that hosts the store is gone")
+                raise ProcessesError("the process that hosts the store has ended")
 
     found.ranks, found.show = Gone(), logs.append
-    with pytest.raises(ProcessesError, match="is gone"):
+    with pytest.raises(ProcessesError, match="has ended"):
         found.run()
     assert len(logs) == 1
