@@ -1,6 +1,7 @@
 """Files that say what is not so, or want more than to be read: one clear error for each."""
 
 import pickle
+import re
 import struct
 
 import bad_files
@@ -28,26 +29,29 @@ def entry(shape: str = "[1]", kind: str = "F32", end: int = 4, start: int = 0) -
 MANY = ",".join(f'"a{i}":{entry("[1]", end=4 * i + 4, start=4 * i)}' for i in range(10_001))
 
 
+LIBRARY = "deserializing header"  # of safetensors' own errors, which differ by version
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (header('{"a":1}', 2**63), "header too large"),
-        (header('{"a":1}', 90_000_000), "invalid header length"),
-        (header('{"a":' + "[" * 100_000), "recursion limit"),
+        (header('{"a":1}', 2**63), LIBRARY),
+        (header('{"a":1}', 90_000_000), LIBRARY),
+        (header('{"a":' + "[" * 100_000), LIBRARY),
         (header(f'{{"a":{entry("[0,9223372036854775807]", end=0)}}}'), "2 dimensions and 0 values"),
         (header(f'{{"a":{entry("[" + "1," * 69 + "1]")}}}', data=4), "70 dimensions"),
         (header(f'{{"a":{entry(end=10**10)}}}'), "damaged"),
         (header(f'{{"a":{entry()},"b":{entry()}}}', data=4), "damaged"),  # one for both
         (header(f'{{"a":{entry()},"a":{entry(start=4, end=8)}}}', data=8), "damaged"),
-        (header(f'{{"a":{entry("[4]", "F8_E4M3")}}}', data=4), "expected floats"),
+        (header(f'{{"a":{entry("[4]", "F8_E4M3")}}}', data=4), f"expected floats|{LIBRARY}"),
         (header("{" + MANY + "}", data=40_004), "10,001 tensors"),
         (header('{"__metadata__":{"picodet":"' + "[" * 100_000 + '"}}'), "recursion depth"),
-        (header('{"__metadata__":{"picodet":"' + "1" * 5000 + '"}}'), "4300 digits"),
+        (header('{"__metadata__":{"picodet":"' + "1" * 5000 + '"}}'), "4300"),
     ],
 )
 def test_safetensors_whose_header_lies(written, content, message):
     error = check(written(forms()["few safetensors"], x_safetensors=content)).error
-    assert message in str(error)
+    assert re.search(message, str(error))
 
 
 LISTS = "x: [" + "1," * 24_000 + "]"
