@@ -83,7 +83,7 @@ def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--weight-set",
     metavar="SET",
-    help="ema or raw, if MODEL has both.  [default: ema]",
+    help="ema or raw, or student or teacher, if MODEL has both.  [default: ema, student]",
 )
 @click.option("--html", type=OutputFile(), help="Write a report page with plots.")
 @input_options

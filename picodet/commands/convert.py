@@ -25,7 +25,7 @@ from picodet.files import write_json
     "--weight-set",
     "weight_set",
     metavar="SET",
-    help="ema or raw, if SOURCE has both.  [default: ema]",
+    help="ema or raw, or student or teacher, if SOURCE has both.  [default: ema, student]",
 )
 @click.option("--allow-nonfinite", is_flag=True, help="Convert weights that are NaN or Inf.")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")

@@ -1,7 +1,8 @@
 """Reads checkpoints of PaddleDetection's training: a `.pdparams`, a `.pdema`, or their folder.
 
 Since ppdet 2.4 `NAME.pdparams` holds the EMA weights and `NAME.pdema` the raw ones, contrary to
-the suffixes (ppdet/utils/checkpoint.py:336). `NAME.pdopt` is the optimizer's state.
+the suffixes (ppdet/utils/checkpoint.py:336). `NAME.pdopt` is the optimizer's state. A distillation
+saves a student and a teacher in one file.
 """
 
 from collections.abc import Mapping
@@ -15,35 +16,37 @@ from picodet.converter.sources import Origin, StateDictSource
 from picodet.errors import CheckpointError
 from picodet.formats import pdparams
 
-WeightSet = str  # "ema" or "raw", or the key of a set of weights in a PyTorch file
+WeightSet = str  # "ema", "raw", one of DISTILLED, or the key of a set of weights in a PyTorch file
 EMA, RAW = ".pdparams", ".pdema"
 SUFFIX_OF_SET = {"ema": EMA, "raw": RAW}
 OTHER_SUFFIX = {EMA: RAW, RAW: EMA}
+DISTILLED = ("student", "teacher")  # of a distillation, by the beginning of the names
+PREFIXES = ("_layers.", "module.", "model.")  # of layers around the model: DataParallel ..
 PREFERRED_STEMS = ("model_final", "best_model")  # if a folder has several
 
 
 def read_checkpoint(path: Path, weight_set: WeightSet | None) -> StateDictSource:
     """Read a `.pdparams` or `.pdema`: the one that `weight_set` selects, or `path` itself.
 
-    Raises CheckpointError where there is no such file, or it cannot be read.
+    Raises CheckpointError where there is no such file or set, or the file cannot be read.
     """
-    if weight_set is not None and weight_set not in SUFFIX_OF_SET:
-        raise CheckpointError(
-            f"{path}: --weight-set {weight_set}; expected {' or '.join(SUFFIX_OF_SET)}"
-        )
-    checkpoint = path if weight_set is None else path.with_suffix(SUFFIX_OF_SET[weight_set])
+    if weight_set is not None and weight_set not in (*SUFFIX_OF_SET, *DISTILLED):
+        sets = ", ".join((*SUFFIX_OF_SET, *DISTILLED))
+        raise CheckpointError(f"{path}: --weight-set {weight_set}; expected one of {sets}")
+    suffix = SUFFIX_OF_SET.get(weight_set or "")
+    checkpoint = path if suffix is None else path.with_suffix(suffix)
     if not checkpoint.is_file():
         raise CheckpointError(
             f"{checkpoint}: file not found; --weight-set {weight_set} needs it: since ppdet 2.4 "
             f"the EMA weights are saved as {EMA} and the raw ones as {RAW} beside it"
         )
-    arrays = pdparams.read(checkpoint)
+    arrays, name_notes = _select(checkpoint, pdparams.read(checkpoint), weight_set)
     other = checkpoint.with_suffix(OTHER_SUFFIX.get(checkpoint.suffix, checkpoint.suffix))
     notes = (
         (_weight_set_note(checkpoint, arrays, other),)
         if other != checkpoint and other.is_file()
         else ()
-    )
+    ) + name_notes
     hints = FileHints(path.stem)
     return StateDictSource(Origin(checkpoint, "ppdet checkpoint", notes), "ppdet", arrays, hints)
 
@@ -64,6 +67,46 @@ def read_training_folder(folder: Path, weight_set: WeightSet | None) -> StateDic
     origin = Origin(read.origin.path, "ppdet training folder", read.origin.notes)
     # ppdet names the folder, not the files in it, after the config
     return StateDictSource(origin, "ppdet", read.arrays, FileHints(folder.resolve().name))
+
+
+def _select(
+    path: Path, arrays: Mapping[str, np.ndarray], weight_set: WeightSet | None
+) -> tuple[Mapping[str, np.ndarray], tuple[str, ...]]:
+    """The weights of one model without the prefix of all their names, and notes on both."""
+    arrays, notes = _without_prefix(arrays)
+    counts = {s: sum(name.startswith(f"{s}.") for name in arrays) for s in DISTILLED}
+    found = [s for s in DISTILLED if counts[s]]
+    if weight_set in DISTILLED and weight_set not in found:
+        raise CheckpointError(
+            f"{path}: --weight-set {weight_set}: no tensor's name begins with {weight_set}.; "
+            "leave the option out"
+        )
+    if not found:
+        return arrays, notes
+    chosen = weight_set if weight_set in DISTILLED else found[0]
+    left = ", ".join(
+        f"{counts[s]} tensors of the {s} were left out: --weight-set {s} selects them"
+        for s in found
+        if s != chosen
+    )
+    prefix = f"{chosen}."
+    one = {n.removeprefix(prefix): array for n, array in arrays.items() if n.startswith(prefix)}
+    arrays, more = _without_prefix(one)
+    return arrays, (
+        *notes,
+        f"the weights of the {chosen} were used" + f"; {left}" * bool(left),
+        *more,
+    )
+
+
+def _without_prefix(
+    arrays: Mapping[str, np.ndarray],
+) -> tuple[Mapping[str, np.ndarray], tuple[str, ...]]:
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in arrays):
+            removed = {name.removeprefix(prefix): array for name, array in arrays.items()}
+            return removed, (f"the names of all tensors begin with {prefix}, which was removed",)
+    return arrays, ()
 
 
 def _weight_set_note(checkpoint: Path, arrays: Mapping[str, np.ndarray], other: Path) -> str:

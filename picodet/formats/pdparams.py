@@ -24,6 +24,7 @@ from picodet.formats.pickle_opcodes import DamagedError, ForbiddenGlobalError, R
 PARAMETER_NAMES = "StructuredToParameterName@@"  # Paddle's static names, not needed here
 SLICES = "UnpackBigParamInfor@@"  # tensors of 1 GiB and more, written in pieces by protocols 2, 3
 
+WRAPPERS = ("state_dict", "model")  # keys that somebody's own script put the weights under
 PICKLE_SIGNATURES = (b"\x80", b"}q", b"(dp")  # of protocol 2 and newer, of 1, of 0
 FILE_SIGNATURES = (  # of other files that get the suffix .pdparams by mistake
     (b"PK", "a zip archive, such as PyTorch's own .pth"),
@@ -92,6 +93,9 @@ def _tensors(content: Any) -> dict[str, np.ndarray]:
         raise RefusedError(f"{type_description(content)} instead of a dictionary of tensors")
     if not content:
         raise RefusedError("no tensors")
+    inner = [value for key in WRAPPERS if isinstance(value := content.get(key), dict) and value]
+    if inner:  # what else the file holds is not weights
+        content = inner[0]
     content.pop(PARAMETER_NAMES, None)
     slices = content.pop(SLICES, {})
     content = {name: _without_name(value) for name, value in content.items()}

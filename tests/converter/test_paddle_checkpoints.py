@@ -96,9 +96,9 @@ def test_a_partner_that_is_damaged_does_not_matter(folder):
 
 
 @pytest.mark.parametrize("which", ["average", "EMA", ""])
-def test_there_are_two_sets_and_no_third(folder, which):
+def test_there_are_no_other_sets(folder, which):
     text = refused(read_checkpoint, folder / "model_final.pdparams", which)
-    assert f"--weight-set {which}; expected ema or raw" in text
+    assert f"--weight-set {which}; expected one of ema, raw, student, teacher" in text
 
 
 def test_another_suffix_has_no_partner(folder):
@@ -151,3 +151,53 @@ class TestFolder:
     def test_the_optimizers_state_is_refused_as_such(self, folder):
         text = refused(open_source, folder / "model_final.pdopt")
         assert "the state of an optimizer; give the .pdparams beside it" in text
+
+
+def read(folder, arrays, weight_set=None):
+    seeded.write(arrays, folder / "x.pdparams")
+    return read_checkpoint(folder / "x.pdparams", weight_set)
+
+
+X, Y = np.float32([1]), np.float32([2])
+
+
+@pytest.mark.parametrize("prefix", ["_layers.", "module."])
+def test_a_prefix_of_all_names_is_removed(tmp_path, prefix):
+    found = read(tmp_path, {f"{prefix}x": X, f"{prefix}y": Y})
+    assert list(found.arrays) == ["x", "y"]
+    note = f"the names of all tensors begin with {prefix}, which was removed"
+    assert found.origin.notes == (note,)
+
+
+def test_a_prefix_of_some_names_stays(tmp_path):
+    assert list(read(tmp_path, {"_layers.x": X, "y": Y}).arrays) == ["_layers.x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("weight_set", "value", "left"),
+    [
+        (
+            None,
+            X,
+            "student were used; 1 tensors of the teacher were left out: --weight-set teacher",
+        ),
+        (
+            "teacher",
+            Y,
+            "teacher were used; 1 tensors of the student were left out: --weight-set st",
+        ),
+    ],
+)
+def test_a_distillation_holds_two_models(tmp_path, weight_set, value, left):
+    arrays = {"_layers.student.model.x": X, "_layers.teacher.model.x": Y}
+    found = read(tmp_path, arrays, weight_set)
+    assert found.arrays == {"x": value}
+    assert left in found.origin.notes[1]
+
+
+def test_a_distillation_of_one_model(tmp_path):
+    found = read(tmp_path, {"student.x": X})
+    assert found.arrays == {"x": X}
+    assert found.origin.notes == ("the weights of the student were used",)
+    with pytest.raises(CheckpointError, match=r"no tensor's name begins with teacher\."):
+        read(tmp_path, {"student.x": X}, "teacher")

@@ -307,3 +307,13 @@ def test_a_changed_byte_gives_arrays_or_an_error_of_ours(tmp_path_factory, posit
     except CheckpointError:
         return
     assert all(isinstance(value, np.ndarray) for value in found.values())
+
+
+@pytest.mark.parametrize("key", ["model", "state_dict"])
+def test_weights_one_level_down(read, key):
+    content = {"epoch": 3, key: {"x": np.float32([1])}}
+    assert read(pickle.dumps(content, 4)) == {"x": np.float32([1])}
+
+
+def test_a_tensor_of_that_name_is_a_tensor(read):
+    assert list(read(pickle.dumps({"model": np.float32([1])}, 4))) == ["model"]
