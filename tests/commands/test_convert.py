@@ -127,7 +127,7 @@ def test_gathers_all_problems(folder, checkpoint):
         ([SOURCE, "x.pth", "--to", "ppdet"], 1, "--to ppdet needs .pdparams"),
         ([SOURCE, "x.pth", "--to", "onnx"], 2, "Invalid value for '--to'"),
         ([SOURCE, "x.pth", "--weight-set", "raw"], 1, "--weight-set raw needs it"),
-        ([SOURCE, "x.pth", "--weight-set", "best"], 1, "expected ema or raw"),
+        ([SOURCE, "x.pth", "--weight-set", "best"], 1, "expected one of ema, raw"),
         ([SOURCE], 2, "Missing argument 'OUTPUT'"),
     ],
 )
