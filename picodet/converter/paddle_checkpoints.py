@@ -5,7 +5,9 @@ the suffixes (ppdet/utils/checkpoint.py:336). `NAME.pdopt` is the optimizer's st
 saves a student and a teacher in one file.
 """
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,14 @@ SUFFIX_OF_SET = {"ema": EMA, "raw": RAW}
 OTHER_SUFFIX = {EMA: RAW, RAW: EMA}
 DISTILLED = ("student", "teacher")  # of a distillation, by the beginning of the names
 PREFIXES = ("_layers.", "module.", "model.")  # of layers around the model: DataParallel ..
+# Of Paddle's quantization (paddle/quantization and paddle/nn/quant): layers around a layer, and the
+# scales beside its weights, which stay floats while they are trained or observed ..
+QUANTIZED_LAYER = re.compile(r"\.(_layer|_observed)(?=\.)")
+SCALES = re.compile(
+    r".+\.(weight_quanter|activation_quanter|_observer|_fake_quant_\w+|_ma_output_scale)\..+"
+)
+# .. but not after PTQ.convert, which leaves what multiplies them alone
+INTEGER_WEIGHTS = re.compile(r"(?P<layer>.+)\.weight_quanter\._dequanter\._scales")
 PREFERRED_STEMS = ("model_final", "best_model")  # if a folder has several
 
 
@@ -41,6 +51,7 @@ def read_checkpoint(path: Path, weight_set: WeightSet | None) -> StateDictSource
             f"the EMA weights are saved as {EMA} and the raw ones as {RAW} beside it"
         )
     arrays, name_notes = _select(checkpoint, pdparams.read(checkpoint), weight_set)
+    arrays, scales = _without_scales(checkpoint, arrays)
     other = checkpoint.with_suffix(OTHER_SUFFIX.get(checkpoint.suffix, checkpoint.suffix))
     notes = (
         (_weight_set_note(checkpoint, arrays, other),)
@@ -48,7 +59,8 @@ def read_checkpoint(path: Path, weight_set: WeightSet | None) -> StateDictSource
         else ()
     ) + name_notes
     hints = FileHints(path.stem)
-    return StateDictSource(Origin(checkpoint, "ppdet checkpoint", notes), "ppdet", arrays, hints)
+    origin = Origin(checkpoint, "ppdet checkpoint", notes)
+    return StateDictSource(origin, "ppdet", arrays, hints, dropped=scales)
 
 
 def read_training_folder(folder: Path, weight_set: WeightSet | None) -> StateDictSource:
@@ -66,7 +78,7 @@ def read_training_folder(folder: Path, weight_set: WeightSet | None) -> StateDic
     read = read_checkpoint(folder / f"{chosen}{EMA}", weight_set)
     origin = Origin(read.origin.path, "ppdet training folder", read.origin.notes)
     # ppdet names the folder, not the files in it, after the config
-    return StateDictSource(origin, "ppdet", read.arrays, FileHints(folder.resolve().name))
+    return replace(read, origin=origin, hints=FileHints(folder.resolve().name))
 
 
 def _select(
@@ -107,6 +119,24 @@ def _without_prefix(
             removed = {name.removeprefix(prefix): array for name, array in arrays.items()}
             return removed, (f"the names of all tensors begin with {prefix}, which was removed",)
     return arrays, ()
+
+
+def _without_scales(
+    path: Path, arrays: Mapping[str, np.ndarray]
+) -> tuple[Mapping[str, np.ndarray], tuple[str, ...]]:
+    """The weights without those scales of a quantization, and the names of the scales."""
+    scales = tuple(name for name in arrays if SCALES.fullmatch(name))
+    for found in filter(None, map(INTEGER_WEIGHTS.fullmatch, scales)):
+        if f"{found['layer']}.weight_quanter._quanter._scales" not in arrays:
+            raise CheckpointError(
+                f"{path}: {found['layer']}.weight holds integers, which {found[0]} multiplies; "
+                "expected the checkpoint before PTQ.convert, whose weights are floats"
+            )
+    return {
+        QUANTIZED_LAYER.sub("", name): array
+        for name, array in arrays.items()
+        if not SCALES.fullmatch(name)
+    }, scales
 
 
 def _weight_set_note(checkpoint: Path, arrays: Mapping[str, np.ndarray], other: Path) -> str:

@@ -201,3 +201,29 @@ def test_a_distillation_of_one_model(tmp_path):
     assert found.origin.notes == ("the weights of the student were used",)
     with pytest.raises(CheckpointError, match=r"no tensor's name begins with teacher\."):
         read(tmp_path, {"student.x": X}, "teacher")
+
+
+@pytest.mark.parametrize(
+    ("layer", "weight", "scales"),
+    [
+        # as paddlepaddle 3.3.1 names them: QAT, ImperativeQuantAware, PTQ
+        ("x", "x.weight", ["x.weight_quanter._scale", "x.activation_quanter._accum"]),
+        ("bn", "bn._observed._mean", ["bn._observer._state"]),
+        (
+            "x",
+            "x._layer.weight",
+            ["x._layer._fake_quant_weight._scale", "x._ma_output_scale._state"],
+        ),
+        ("bn", "bn._observed._mean", []),
+    ],
+)
+def test_quantized_layers_have_floats_and_scales(tmp_path, layer, weight, scales):
+    found = read(tmp_path, {weight: X, **dict.fromkeys(scales, Y)})
+    assert found.arrays == {f"{layer}.{weight.split('.')[-1]}": X}
+    assert list(found.dropped) == scales
+
+
+def test_integers_in_place_of_weights_are_refused(tmp_path):
+    arrays = {"x.weight": X, "x.weight_quanter._dequanter._scales": Y}
+    with pytest.raises(CheckpointError, match=r"x\.weight holds integers, .+ before PTQ\.convert"):
+        read(tmp_path, arrays)
