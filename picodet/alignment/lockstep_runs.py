@@ -17,9 +17,10 @@ from picodet.alignment.rounding import PerturbedRounding, SequentialSums
 
 T = TypeVar("T")
 
-# Dictionaries of an nn.Module that a clone has of its own; its others stay unchanged in a run.
-CLONED = {"_modules", "_parameters", "_buffers", "_forward_hooks", "_forward_pre_hooks"}
-SHARED = vars(nn.Module()).keys() - CLONED
+# attributes of every nn.Module that a run does not change: a clone shares them
+SHARED = vars(nn.Module()).keys() - {
+    *("_modules", "_parameters", "_buffers", "_forward_hooks", "_forward_pre_hooks")
+}
 ATOMIC = (int, float, str, type(None))
 # what a layer that cannot be run raises: wrong shapes, missing arguments ..
 RUN_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)

@@ -1,11 +1,9 @@
 """Reads checkpoints of PaddleDetection's training: a `.pdparams`, a `.pdema`, or their folder.
 
 Since ppdet 2.4 `NAME.pdparams` holds the EMA weights and `NAME.pdema` the raw ones, contrary to
-the suffixes (ppdet/utils/checkpoint.py:336). `NAME.pdopt` is the optimizer's state. A distillation
-saves a student and a teacher in one file.
+the suffixes (ppdet/utils/checkpoint.py:336). `NAME.pdopt` is the optimizer's state.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from picodet.converter.configure import FileHints
 from picodet.converter.names.recognize import PPDET_PROJECT
 from picodet.converter.sources import Origin, StateDictSource
+from picodet.converter.unwrap import DISTILLED, unwrap
 from picodet.errors import CheckpointError
 from picodet.formats import pdparams
 
@@ -22,16 +21,6 @@ WeightSet = str  # "ema", "raw", one of DISTILLED, or the key of a set of weight
 EMA, RAW = ".pdparams", ".pdema"
 SUFFIX_OF_SET = {"ema": EMA, "raw": RAW}
 OTHER_SUFFIX = {EMA: RAW, RAW: EMA}
-DISTILLED = ("student", "teacher")  # of a distillation, by the beginning of the names
-PREFIXES = ("_layers.", "module.", "model.")  # of layers around the model: DataParallel ..
-# Of Paddle's quantization (paddle/quantization and paddle/nn/quant): layers around a layer, and the
-# scales beside its weights, which stay floats while they are trained or observed ..
-QUANTIZED_LAYER = re.compile(r"\.(_layer|_observed)(?=\.)")
-SCALES = re.compile(
-    r".+\.(weight_quanter|activation_quanter|_observer|_fake_quant_\w+|_ma_output_scale)\..+"
-)
-# .. but not after PTQ.convert, which leaves what multiplies them alone
-INTEGER_WEIGHTS = re.compile(r"(?P<layer>.+)\.weight_quanter\._dequanter\._scales")
 PREFERRED_STEMS = ("model_final", "best_model")  # if a folder has several
 
 
@@ -50,8 +39,8 @@ def read_checkpoint(path: Path, weight_set: WeightSet | None) -> StateDictSource
             f"{checkpoint}: file not found; --weight-set {weight_set} needs it: since ppdet 2.4 "
             f"the EMA weights are saved as {EMA} and the raw ones as {RAW} beside it"
         )
-    arrays, name_notes = _select(checkpoint, pdparams.read(checkpoint), weight_set)
-    arrays, scales = _without_scales(checkpoint, arrays)
+    file = pdparams.read_file(checkpoint)
+    arrays, name_notes, left_out = unwrap(checkpoint, file.arrays, weight_set)
     other = checkpoint.with_suffix(OTHER_SUFFIX.get(checkpoint.suffix, checkpoint.suffix))
     notes = (
         (_weight_set_note(checkpoint, arrays, other),)
@@ -60,7 +49,7 @@ def read_checkpoint(path: Path, weight_set: WeightSet | None) -> StateDictSource
     ) + name_notes
     hints = FileHints(path.stem)
     origin = Origin(checkpoint, "ppdet checkpoint", notes)
-    return StateDictSource(origin, "ppdet", arrays, hints, dropped=scales)
+    return StateDictSource(origin, "ppdet", arrays, hints, dropped=(*file.dropped, *left_out))
 
 
 def read_training_folder(folder: Path, weight_set: WeightSet | None) -> StateDictSource:
@@ -79,64 +68,6 @@ def read_training_folder(folder: Path, weight_set: WeightSet | None) -> StateDic
     origin = Origin(read.origin.path, "ppdet training folder", read.origin.notes)
     # ppdet names the folder, not the files in it, after the config
     return replace(read, origin=origin, hints=FileHints(folder.resolve().name))
-
-
-def _select(
-    path: Path, arrays: Mapping[str, np.ndarray], weight_set: WeightSet | None
-) -> tuple[Mapping[str, np.ndarray], tuple[str, ...]]:
-    """The weights of one model without the prefix of all their names, and notes on both."""
-    arrays, notes = _without_prefix(arrays)
-    counts = {s: sum(name.startswith(f"{s}.") for name in arrays) for s in DISTILLED}
-    found = [s for s in DISTILLED if counts[s]]
-    if weight_set in DISTILLED and weight_set not in found:
-        raise CheckpointError(
-            f"{path}: --weight-set {weight_set}: no tensor's name begins with {weight_set}.; "
-            "leave the option out"
-        )
-    if not found:
-        return arrays, notes
-    chosen = weight_set if weight_set in DISTILLED else found[0]
-    left = ", ".join(
-        f"{counts[s]} tensors of the {s} were left out: --weight-set {s} selects them"
-        for s in found
-        if s != chosen
-    )
-    prefix = f"{chosen}."
-    one = {n.removeprefix(prefix): array for n, array in arrays.items() if n.startswith(prefix)}
-    arrays, more = _without_prefix(one)
-    return arrays, (
-        *notes,
-        f"the weights of the {chosen} were used" + f"; {left}" * bool(left),
-        *more,
-    )
-
-
-def _without_prefix(
-    arrays: Mapping[str, np.ndarray],
-) -> tuple[Mapping[str, np.ndarray], tuple[str, ...]]:
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in arrays):
-            removed = {name.removeprefix(prefix): array for name, array in arrays.items()}
-            return removed, (f"the names of all tensors begin with {prefix}, which was removed",)
-    return arrays, ()
-
-
-def _without_scales(
-    path: Path, arrays: Mapping[str, np.ndarray]
-) -> tuple[Mapping[str, np.ndarray], tuple[str, ...]]:
-    """The weights without those scales of a quantization, and the names of the scales."""
-    scales = tuple(name for name in arrays if SCALES.fullmatch(name))
-    for found in filter(None, map(INTEGER_WEIGHTS.fullmatch, scales)):
-        if f"{found['layer']}.weight_quanter._quanter._scales" not in arrays:
-            raise CheckpointError(
-                f"{path}: {found['layer']}.weight holds integers, which {found[0]} multiplies; "
-                "expected the checkpoint before PTQ.convert, whose weights are floats"
-            )
-    return {
-        QUANTIZED_LAYER.sub("", name): array
-        for name, array in arrays.items()
-        if not SCALES.fullmatch(name)
-    }, scales
 
 
 def _weight_set_note(checkpoint: Path, arrays: Mapping[str, np.ndarray], other: Path) -> str:
@@ -158,7 +89,7 @@ def _weight_set_note(checkpoint: Path, arrays: Mapping[str, np.ndarray], other: 
 
 def _read(path: Path) -> Mapping[str, np.ndarray]:
     try:
-        return pdparams.read(path)
+        return unwrap(path, pdparams.read(path)).arrays
     except CheckpointError:  # the conversion does not need it
         return {}
 

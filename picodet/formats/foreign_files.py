@@ -26,12 +26,12 @@ PARTS = (".xml", ".param")  # a .bin beside one of these has its weights
 
 
 def foreign_format(path: Path) -> str | None:
-    """The format of a file that another program wrote, such as "a model of ncnn"; else None.
-
-    Raises OSError where the file cannot be read.
-    """
-    with regular_file(path).open("rb") as file:
-        first = file.read(16)
+    """The format of a file that another program wrote, such as "a model of ncnn"; else None."""
+    try:
+        with regular_file(path).open("rb") as file:
+            first = file.read(16)
+    except OSError:  # who reads the file says why
+        return None
     for start, expected, name in BY_BYTES:
         if first[start : start + len(expected)] == expected:
             return name

@@ -7,7 +7,7 @@ The format in Paddle: paddle/framework/io.py, `_build_saved_state_dict` (the key
 import mmap
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,7 +35,19 @@ FILE_SIGNATURES = (  # of other files that get the suffix .pdparams by mistake
 )
 
 
+class ParamsFile(NamedTuple):
+    """The content of a `.pdparams`."""
+
+    arrays: dict[str, np.ndarray]
+    dropped: tuple[str, ...]  # keys of other content, beside the dictionary of tensors
+
+
 def read(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a `.pdparams`; see `read_file`."""
+    return read_file(path).arrays
+
+
+def read_file(path: Path) -> ParamsFile:
     """The tensors of a `.pdparams` by ppdet's names, in the file's order, as they were stored.
 
     bfloat16 is stored as uint16, which `picodet.formats.precision` knows. The arrays are
@@ -87,15 +99,13 @@ def _other_format(first_bytes: bytes) -> str | None:
     return f"a file that begins with the bytes {first_bytes[:4].hex(' ')}"
 
 
-def _tensors(content: Any) -> dict[str, np.ndarray]:
+def _tensors(content: Any) -> ParamsFile:
     """The tensors without Paddle's bookkeeping, large ones joined from their slices."""
     if not isinstance(content, dict):
         raise RefusedError(f"{type_description(content)} instead of a dictionary of tensors")
     if not content:
         raise RefusedError("no tensors")
-    inner = [value for key in WRAPPERS if isinstance(value := content.get(key), dict) and value]
-    if inner:  # what else the file holds is not weights
-        content = inner[0]
+    content, dropped = _without_wrapper(content)
     content.pop(PARAMETER_NAMES, None)
     slices = content.pop(SLICES, {})
     content = {name: _without_name(value) for name, value in content.items()}
@@ -111,7 +121,18 @@ def _tensors(content: Any) -> dict[str, np.ndarray]:
                 tensors[name] = _join_slices(name, info, tensors)
         case _:
             raise RefusedError(f"{type_description(slices)} as {SLICES}")
-    return tensors
+    return ParamsFile(tensors, dropped)
+
+
+def _without_wrapper(content: dict[Any, Any]) -> tuple[dict[Any, Any], tuple[str, ...]]:
+    """The dictionary under one of WRAPPERS, and the other keys; the content itself without one."""
+    wrapper = next((k for k in WRAPPERS if isinstance(content.get(k), dict) and content[k]), None)
+    if wrapper is None:
+        return content, ()
+    dropped = tuple(str(key) for key in content if key != wrapper)
+    if tensors := [k for k, v in content.items() if isinstance(_without_name(v), PickledArray)]:
+        raise RefusedError(f"the tensor {tensors[0]!r} beside the dictionary {wrapper!r}")
+    return content[wrapper], dropped
 
 
 def _without_name(value: Any) -> Any:

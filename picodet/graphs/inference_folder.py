@@ -38,16 +38,19 @@ def read_folder(folder: Path) -> InferenceFolder:
     Raises CheckpointError for damaged or unexpected files, GraphError for an invalid network.
     """
     file = find_program(folder)
-    weights = file.with_suffix(WEIGHTS_SUFFIX)
-    read = pdmodel.read if file.suffix == ".pdmodel" else pir.read
-    program = read(file, weights)
+    program = _read_program(file)
     return InferenceFolder(
         file=file,
-        weights=weights,
+        weights=file.with_suffix(WEIGHTS_SUFFIX),
         program=program,
         settings=read_infer_cfg(folder),
         structured_names=_structured_names(file.with_suffix(INFO_SUFFIX), program.graph),
     )
+
+
+def _read_program(file: Path) -> Program:
+    read = pdmodel.read if file.suffix == ".pdmodel" else pir.read
+    return read(file, file.with_suffix(WEIGHTS_SUFFIX))
 
 
 class StatedSize(NamedTuple):
@@ -60,7 +63,7 @@ class StatedSize(NamedTuple):
 def read_size(folder: Path, settings: InferConfig | None) -> StatedSize:
     """The input size of a folder; a program that cannot be read, which Paddle may run, has none."""
     try:
-        program = read_folder(folder).program
+        program = _read_program(find_program(folder))
     except PicoDetError:
         return StatedSize(settings.size if settings else None)
     return stated_size(program, settings)

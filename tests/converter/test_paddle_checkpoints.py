@@ -1,5 +1,7 @@
 """Averaged and raw weights of a training, which ppdet saves under each other's suffixes."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -153,77 +155,19 @@ class TestFolder:
         assert "the state of an optimizer; give the .pdparams beside it" in text
 
 
-def read(folder, arrays, weight_set=None):
-    seeded.write(arrays, folder / "x.pdparams")
-    return read_checkpoint(folder / "x.pdparams", weight_set)
+def test_the_models_own_tensors_are_found_and_the_others_named(tmp_path):
+    """As test_unwrap.py has it, in a file that holds more than weights."""
+    one = np.float32([1])
+    weights = {"_layers.x.weight": one, "_layers.x.weight_quanter._scale": one}
+    path = tmp_path / "x.pdparams"
+    path.write_bytes(pickle.dumps({"model": weights, "epoch": 3}, 2))
+    found = read_checkpoint(path, None)
+    assert found.arrays == {"x.weight": one}
+    assert found.dropped == ("epoch", "x.weight_quanter._scale")
+    assert "begin with _layers., which was removed" in found.origin.notes[0]
 
 
-X, Y = np.float32([1]), np.float32([2])
-
-
-@pytest.mark.parametrize("prefix", ["_layers.", "module."])
-def test_a_prefix_of_all_names_is_removed(tmp_path, prefix):
-    found = read(tmp_path, {f"{prefix}x": X, f"{prefix}y": Y})
-    assert list(found.arrays) == ["x", "y"]
-    note = f"the names of all tensors begin with {prefix}, which was removed"
-    assert found.origin.notes == (note,)
-
-
-def test_a_prefix_of_some_names_stays(tmp_path):
-    assert list(read(tmp_path, {"_layers.x": X, "y": Y}).arrays) == ["_layers.x", "y"]
-
-
-@pytest.mark.parametrize(
-    ("weight_set", "value", "left"),
-    [
-        (
-            None,
-            X,
-            "student were used; 1 tensors of the teacher were left out: --weight-set teacher",
-        ),
-        (
-            "teacher",
-            Y,
-            "teacher were used; 1 tensors of the student were left out: --weight-set st",
-        ),
-    ],
-)
-def test_a_distillation_holds_two_models(tmp_path, weight_set, value, left):
-    arrays = {"_layers.student.model.x": X, "_layers.teacher.model.x": Y}
-    found = read(tmp_path, arrays, weight_set)
-    assert found.arrays == {"x": value}
-    assert left in found.origin.notes[1]
-
-
-def test_a_distillation_of_one_model(tmp_path):
-    found = read(tmp_path, {"student.x": X})
-    assert found.arrays == {"x": X}
-    assert found.origin.notes == ("the weights of the student were used",)
-    with pytest.raises(CheckpointError, match=r"no tensor's name begins with teacher\."):
-        read(tmp_path, {"student.x": X}, "teacher")
-
-
-@pytest.mark.parametrize(
-    ("layer", "weight", "scales"),
-    [
-        # as paddlepaddle 3.3.1 names them: QAT, ImperativeQuantAware, PTQ
-        ("x", "x.weight", ["x.weight_quanter._scale", "x.activation_quanter._accum"]),
-        ("bn", "bn._observed._mean", ["bn._observer._state"]),
-        (
-            "x",
-            "x._layer.weight",
-            ["x._layer._fake_quant_weight._scale", "x._ma_output_scale._state"],
-        ),
-        ("bn", "bn._observed._mean", []),
-    ],
-)
-def test_quantized_layers_have_floats_and_scales(tmp_path, layer, weight, scales):
-    found = read(tmp_path, {weight: X, **dict.fromkeys(scales, Y)})
-    assert found.arrays == {f"{layer}.{weight.split('.')[-1]}": X}
-    assert list(found.dropped) == scales
-
-
-def test_integers_in_place_of_weights_are_refused(tmp_path):
-    arrays = {"x.weight": X, "x.weight_quanter._dequanter._scales": Y}
-    with pytest.raises(CheckpointError, match=r"x\.weight holds integers, .+ before PTQ\.convert"):
-        read(tmp_path, arrays)
+def test_an_exchanged_pair_of_wrapped_models_is_noticed_too(tmp_path):
+    for suffix, bins in ((".pdparams", EXACT), (".pdema", AVERAGED)):
+        seeded.write({f"_layers.{BINS}": bins}, tmp_path / f"x{suffix}")
+    assert "may be swapped" in read_checkpoint(tmp_path / "x.pdparams", None).origin.notes[0]

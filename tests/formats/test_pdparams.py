@@ -310,9 +310,17 @@ def test_a_changed_byte_gives_arrays_or_an_error_of_ours(tmp_path_factory, posit
 
 
 @pytest.mark.parametrize("key", ["model", "state_dict"])
-def test_weights_one_level_down(read, key):
+def test_weights_one_level_down(read, tmp_path, key):
     content = {"epoch": 3, key: {"x": np.float32([1])}}
     assert read(pickle.dumps(content, 4)) == {"x": np.float32([1])}
+    (tmp_path / "y.pdparams").write_bytes(pickle.dumps(content, 4))
+    assert pdparams.read_file(tmp_path / "y.pdparams").dropped == ("epoch",)
+
+
+def test_a_tensor_beside_them_is_not_lost(read):
+    content = {"y": np.float32([2]), "model": {"x": np.float32([1])}}
+    with pytest.raises(CheckpointError, match="the tensor 'y' beside the dictionary 'model'"):
+        read(pickle.dumps(content, 4))
 
 
 def test_a_tensor_of_that_name_is_a_tensor(read):

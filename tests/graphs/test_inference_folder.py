@@ -18,12 +18,6 @@ from picodet.graphs.inference_folder import read_folder, read_size, stated_size
 from picodet.graphs.program import Program
 
 NAMES = {name: f"backbone.{name}" for name in files.WEIGHTS}
-SETTINGS = """\
-Preprocess:
-- {type: Resize, target_size: [320, 416], interp: 2, keep_ratio: false}
-- {type: NormalizeImage, mean: [0.4, 0.5, 0.6], std: [0.1, 0.2, 0.3], is_scale: true}
-label_list: [cat, dog]
-"""
 
 
 @pytest.fixture
@@ -35,7 +29,7 @@ def folder(tmp_path):
 
 def test_a_folder_of_paddle_2(folder):
     (folder / "model.pdiparams.info").write_bytes(files.info(NAMES | {"of_nms": "head.grid"}))
-    (folder / "infer_cfg.yml").write_text(SETTINGS)
+    (folder / "infer_cfg.yml").write_text(files.SETTINGS)
     found = read_folder(folder)
     assert (found.file.name, found.weights.name) == ("model.pdmodel", "model.pdiparams")
     assert found.structured_names == NAMES
@@ -61,7 +55,7 @@ def program(shape, anchors=0):
 @pytest.fixture
 def settings(tmp_path):
     """Of an input of 320 x 416."""
-    (tmp_path / "inference.yml").write_text(SETTINGS)
+    (tmp_path / "inference.yml").write_text(files.SETTINGS)
     return read_infer_cfg(tmp_path)
 
 
@@ -160,10 +154,10 @@ ALIASES = "a: &a [1, 1]\n" + "".join(
     [
         ("[" * 40_000, "nested deeper than 20"),
         ("? " * 20_000, "nested deeper than 20"),
-        (ALIASES + SETTINGS, "more than 8 aliases"),
-        (SETTINGS + "x" * 50_000, "more than 50,000 bytes"),
-        (SETTINGS.replace("320", ".inf"), "OverflowError"),
-        (SETTINGS.replace("cat", "[cat, dog]"), "lists among the names"),
+        (ALIASES + files.SETTINGS, "more than 8 aliases"),
+        (files.SETTINGS + "x" * 50_000, "more than 50,000 bytes"),
+        (files.SETTINGS.replace("320", ".inf"), "OverflowError"),
+        (files.SETTINGS.replace("cat", "[cat, dog]"), "lists among the names"),
     ],
 )
 def test_settings_that_expand_when_parsed(folder, settings, message):

@@ -9,6 +9,13 @@ import numpy as np
 CODES = {"int32": 2, "int64": 3, "float16": 4, "float32": 5, "float64": 6, "uint16": 22}
 PIR_TYPES = {"float32": "t_f32", "float16": "t_f16", "uint16": "t_bf16", "int64": "t_i64"}
 
+SETTINGS = """\
+Preprocess:
+- {type: Resize, target_size: [320, 416], interp: 1, keep_ratio: false}
+- {type: NormalizeImage, mean: [0.4, 0.5, 0.6], std: [0.1, 0.2, 0.3], is_scale: true}
+label_list: [cat, dog]
+"""
+
 
 def varint(number):
     number %= 2**64

@@ -81,14 +81,6 @@ def test_checkpoints_of_ppdet_are_not_converted(orders, tmp_path, name):
     assert [request for request, _ in orders] == [asked]
 
 
-SETTINGS = """\
-Preprocess:
-- {type: Resize, target_size: [320, 416], interp: 1, keep_ratio: false}
-- {type: NormalizeImage, mean: [0.4, 0.5, 0.6], std: [0.1, 0.2, 0.3], is_scale: true}
-label_list: [cat, dog]
-"""
-
-
 @pytest.fixture
 def folder(tmp_path):
     """An inference folder whose program takes images of 8 x 8."""
@@ -106,7 +98,7 @@ def test_a_folder_without_settings_has_its_programs_size(orders, folder):
 
 
 def test_settings_that_contradict_the_program_are_noted(orders, folder):
-    (folder / "inference.yml").write_text(SETTINGS)
+    (folder / "inference.yml").write_text(paddle_files.SETTINGS)
     with pytest.warns(Note, match=r"folder: inference\.yml states an input of 320x416, .+ 8x8"):
         record(folder)
     ((request, _),) = orders
