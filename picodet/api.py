@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from picodet.evaluation.schema import Report
     from picodet.exporter.export import ExportReport
     from picodet.exporter.options import ExportLevel
+    from picodet.inference.layout_options import LayoutOptions
     from picodet.models.picodet import PicoDet
     from picodet.ops.postprocess import Semantics
     from picodet.training.callbacks import TrainCallbacks
@@ -160,6 +161,7 @@ def evaluate(
     score_thr: float = 0.025,
     iou_thr: float = 0.6,
     postprocess: "Semantics" = "ppdet-2.4",
+    layout: "LayoutOptions | None" = None,
     match_classes: Literal["name", "order"] = "name",
     evaluator: Literal["hotcoco", "pycocotools"] = "hotcoco",
     backend: Literal["onnxruntime", "openvino"] = "onnxruntime",
@@ -177,7 +179,8 @@ def evaluate(
     """COCO's numbers of a model on a dataset, as `picodet-eval` does.
 
     images is the folder, annotations the file in COCO's format. interp is OpenCV's number of the
-    resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None is the model's own.
+    resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None is the model's own. layout adds
+    PaddleX's post-processing of layouts, `LayoutOptions()` for its defaults.
     `result.stats` has the twelve numbers, AP first, as fractions; `result.classes` each class.
     out is a file for the detections, in COCO's format of predictions; beside it their settings are
     written. Reads the images in `threads` threads (None: one per core), torch computing in one of
@@ -203,6 +206,7 @@ def evaluate(
             interps=() if interp is None else (interp,),
             kernels=resize,
             postprocessing=Postprocessing(score_thr, iou_thr, postprocess),
+            layout=layout,
             match_classes=match_classes,
             skip_corrupt=skip_corrupt,
             batch=batch,

@@ -15,16 +15,19 @@ from picodet.commands.common import (
     score_option,
 )
 from picodet.commands.params import (
+    PADDLEX_LAYOUT,
     CocoFolder,
     FiniteFloat,
     ImageFolder,
     InputPath,
     ModelPath,
     OutputFile,
+    layout_options,
 )
 
 if TYPE_CHECKING:
     from picodet.evaluation.schema import Report
+    from picodet.inference.layout_options import LayoutOptions
 
 
 class EvaluateCommand(Command):
@@ -56,11 +59,13 @@ class EvaluateCommand(Command):
 )
 @click.option(
     "--postprocess",
-    type=click.Choice(("ppdet-2.3", "ppdet-2.4")),
+    type=click.Choice(("ppdet-2.3", "ppdet-2.4", PADDLEX_LAYOUT)),
     default="ppdet-2.4",
     show_default=True,
-    help="2.3: best 1,000 anchor points per level, boxes clipped. 2.4: all, unclipped.",
+    help="2.3: best 1,000 anchor points per level, boxes clipped. 2.4: all, unclipped. "
+    "paddlex-layout: PaddleX's for layouts, after that of 2.4.",
 )
+@layout_options
 @score_option(0.025)
 @iou_option
 @click.option(
@@ -103,7 +108,13 @@ class EvaluateCommand(Command):
     "--out", type=OutputFile(), help="Write the detections as a predictions file in COCO's format."
 )
 @click.option("--html", type=OutputFile(), help="Write a page with plots and the worst images.")
-@click.option("--per-class", is_flag=True, help="AP of every class.")
+@click.option(
+    "--per-class",
+    "--classwise",
+    "per_class",
+    is_flag=True,
+    help="AP, AR and counts of every class, best first.",
+)
 @click.option(
     "--expect-ap",
     type=FiniteFloat(0, 100),
@@ -124,6 +135,7 @@ def evaluate(
     interps: tuple[int, ...],
     what_if: bool,
     postprocess: Any,
+    layout: "LayoutOptions | None",
     score_thr: float,
     iou_thr: float,
     match_classes: Any,
@@ -189,7 +201,10 @@ def evaluate(
             ),
             interps=interps,
             kernels=resize,
-            postprocessing=Postprocessing(score_thr, iou_thr, postprocess),
+            postprocessing=Postprocessing(
+                score_thr, iou_thr, "ppdet-2.4" if layout else postprocess
+            ),
+            layout=layout,
             what_if=what_if,
             match_classes=match_classes,
             skip_corrupt=skip_corrupt,

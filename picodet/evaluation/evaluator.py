@@ -22,6 +22,7 @@ from picodet.evaluation.settings import EvalSettings, InputSettings, what_if_set
 from picodet.files import sha256
 from picodet.formats.inference_folder import is_part_of_program
 from picodet.inference.backend import Backend
+from picodet.inference.layout_options import LayoutOptions
 from picodet.inference.open_backend import RuntimeOptions, open_backend
 from picodet.ops.postprocess import Postprocessing
 from picodet.system.intervals import Clock
@@ -46,6 +47,7 @@ class EvalRequest:
     interps: tuple[int, ...] = ()  # none: the model's own
     kernels: ResizeKernels | None = None  # that resize images; None: the model's own
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
+    layout: LayoutOptions | None = None  # PaddleX's post-processing of layouts after it
     what_if: bool = False
     match_classes: MatchBy = "name"
     skip_corrupt: bool = False
@@ -135,6 +137,8 @@ def _settings(request: EvalRequest, network: Backend) -> tuple[EvalSettings, ...
             f"{request.model} does its own NMS, which cannot be changed from outside; use a "
             "file without it (heads, boxes) for another IoU or another post-processing"
         )
+    if request.layout is not None:
+        after = replace(after, layout=request.layout.for_model(spec))
     interps = request.interps or (spec.preprocessing.interp,)
     kernels = request.kernels or spec.preprocessing.resize
     settings = [EvalSettings(InputSettings(interp, kernels=kernels), after) for interp in interps]

@@ -19,7 +19,7 @@ from picodet.data.preprocess import read_image, scale_factor
 from picodet.errors import PicoDetError
 from picodet.evaluation.settings import EvalSettings, InputSettings
 from picodet.inference.backend import Backend, ModelInputs
-from picodet.ops.postprocess import Candidates, Detections, postprocess
+from picodet.ops.postprocess import Candidates, Detections, apply_layout, postprocess
 
 PREFETCH = 2  # batches per thread that are queued
 ROW_LENGTH = 7  # numbers of a row: image id, category id, score, and the box as x, y, width, height
@@ -51,19 +51,28 @@ class BatchDetector:
                 )
             outputs: Sequence[Candidates | Detections] = outputs_of[setting.input_settings]
             detections = [
-                self._post_process(output, factor, setting)
-                for output, factor in zip(outputs, factors, strict=True)
+                self._post_process(output, image, factor, setting)
+                for output, image, factor in zip(outputs, images, factors, strict=True)
             ]
             parts = zip(batch, detections, strict=True)
             rows.append(np.concatenate([self._rows(image, each) for image, each in parts]))
         return rows
 
     def _post_process(
-        self, output: Candidates | Detections, factor: np.ndarray, setting: EvalSettings
+        self,
+        output: Candidates | Detections,
+        image: np.ndarray,
+        factor: np.ndarray,
+        setting: EvalSettings,
     ) -> Detections:
+        settings = setting.postprocessing
         if isinstance(output, Detections):
-            return output.above(setting.postprocessing.score_threshold)
-        return postprocess(output, factor, self.network.spec.input_size, setting.postprocessing)
+            detections = output.above(settings.score_threshold)
+        else:
+            detections = postprocess(output, factor, self.network.spec.input_size, settings)
+        if settings.layout is None:
+            return detections
+        return apply_layout(detections, (image.shape[0], image.shape[1]), settings.layout)
 
     def _rows(self, image: ImageInfo, detections: Detections) -> np.ndarray:
         if len(detections) and detections.classes.max() >= len(self.category_ids):

@@ -7,6 +7,7 @@ import numpy as np
 
 from picodet.config import feature_map_sizes
 from picodet.errors import PicoDetError
+from picodet.ops.layout import LayoutSettings, layout_regions
 from picodet.ops.nms import multiclass_nms
 
 Semantics = Literal["ppdet-2.3", "ppdet-2.4"]
@@ -25,6 +26,7 @@ class Postprocessing:
     score_threshold: float = 0.025  # candidates have a greater score
     iou_threshold: float = 0.6  # a greater IoU suppresses
     semantics: Semantics = "ppdet-2.4"
+    layout: LayoutSettings | None = None  # PaddleX's post-processing of layouts after it
 
     def __post_init__(self) -> None:
         for name in ("score_threshold", "iou_threshold"):
@@ -85,6 +87,14 @@ def apply_nms(
     scores = candidates.scores
     classes, indices = multiclass_nms(in_image, scores, score_threshold, iou_threshold)
     return Detections(in_image[indices], scores[classes, indices], classes)
+
+
+def apply_layout(
+    detections: Detections, page_size: tuple[int, int], settings: LayoutSettings
+) -> Detections:
+    """The regions of a page of (height, width), see picodet.ops.layout."""
+    found = detections.boxes, detections.scores, detections.classes
+    return Detections(*layout_regions(*found, page_size, settings))
 
 
 def _top_k_and_clip(candidates: Candidates, input_size: tuple[int, int]) -> Candidates:
