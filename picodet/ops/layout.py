@@ -88,7 +88,7 @@ def layout_regions(
     kept = kept[np.argsort(classes[kept], kind="stable")]
     if settings.nms:
         kept = kept[_nms(boxes[kept], scores[kept], classes[kept])]
-    if IMAGE in settings.classes and len(kept) > 1:
+    if IMAGE in settings.classes:
         images = classes[kept] == settings.classes.index(IMAGE)
         covering = images & _covers(boxes[kept], page_size)
         kept = kept if covering.all() else kept[~covering]
@@ -183,7 +183,7 @@ def _lies_in(boxes: np.ndarray) -> np.ndarray:
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = _intersections(boxes) / area[:, None]
-    lies_in: np.ndarray = (shares >= boxes.dtype.type(CONTAINED_SHARE)) & (area > 0)[:, None]
+    lies_in: np.ndarray = shares >= boxes.dtype.type(CONTAINED_SHARE)  # false for NaN
     np.fill_diagonal(lies_in, False)
     return lies_in
 

@@ -1,11 +1,13 @@
 """Records what PaddleX's post-processing of layouts makes of detections on drawn pages.
 
     python3 -m venv build/paddlex && build/paddlex/bin/pip install paddlex==3.7.2
+    export NPY_DISABLE_CPU_FEATURES="AVX2 AVX512F AVX512CD AVX512_SKX"
     PYTHONPATH=. build/paddlex/bin/python -m scripts.record.layout
 
 makes tests/golden/layout.npz: inputs, settings and outputs of PaddleX's DetPostProcess, which needs
 no model and no Paddle. With a number as argument, `picodet.ops.layout` is compared with PaddleX on
-so many other pages instead, live.
+so many other pages instead, live. The variable is for equal scores: NumPy's argsort, in PaddleX's
+NMS takes those of few boxes in order only without the vector instructions of newer CPUs.
 """
 
 import json
@@ -94,12 +96,12 @@ def run_paddlex(page: Page) -> np.ndarray:
         order = np.argsort(rows[:, 1])
         if not np.array_equal(order, np.argsort(rows[:, 1], kind="stable")):
             raise SystemExit(
-                "equal scores are not in order: NumPy sorts by instructions of this CPU; set "
-                'NPY_DISABLE_CPU_FEATURES="AVX2 AVX512_SKX AVX512F AVX512CD"'
+                "equal scores are not in order: NumPy sorts by vector instructions; expected "
+                "NPY_DISABLE_CPU_FEATURES as in the docstring"
             )
     found = DetPostProcess(list(page.labels)).apply(rows, page.size, **page.arguments)
-    rows = [[box["cls_id"], box["score"], *map(float, box["coordinate"])] for box in found]
-    return np.array(rows, np.float64).reshape(-1, 6)
+    values = [[box["cls_id"], box["score"], *map(float, box["coordinate"])] for box in found]
+    return np.array(values, np.float64).reshape(-1, 6)
 
 
 def settings_of(labels: tuple[str, ...], arguments: dict[str, Any]) -> LayoutSettings:

@@ -86,6 +86,7 @@ def test_an_image_of_the_whole_page_goes_unless_nothing_else_remains():
     assert scores_of(text, image) == [0.9]
     assert scores_of(text, (IMAGE, 0.8, 0, 0, 100, 93)) == [0.9, 0.8]
     assert scores_of(text, (IMAGE, 0.8, 0, 0, 200, 83), page=(100, 200)) == [0.9]  # landscape
+    assert scores_of(text, (IMAGE, 0.8, -40, 0, 60, 100)) == [0.9, 0.8]  # 0.6 are on the page
     assert scores_of(image) == [0.8]
     assert scores_of(image, (IMAGE, 0.7, -5, -5, 105, 105)) == [0.8, 0.7]
     assert scores_of(text, image, names=("text", "figure", "formula")) == [0.9, 0.8]
