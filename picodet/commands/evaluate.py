@@ -179,6 +179,8 @@ def evaluate(
         raise click.UsageError("--what-if tries every interp by itself; give one --interp, or none")
     if sum(given is not None for given in (model, predictions, compare)) != 1:
         raise click.UsageError("one of MODEL, --predictions and --compare is expected")
+    if layout and not model:
+        raise click.UsageError(f"--postprocess {PADDLEX_LAYOUT} is for a MODEL; found a file")
     images, annotations = _dataset(coco, images, annotations, needed=model is not None)
     model = fetch_official(model) if model else None
     outputs = Outputs(out, html, json_file, per_class)

@@ -89,6 +89,7 @@ def detect_dataset(
         category_ids, notes = match_classes(
             network.spec, annotations.categories, request.match_classes
         )
+        settings = _settings(request, network)
         dataset = check_dataset(
             annotations,
             request.images,
@@ -97,7 +98,6 @@ def detect_dataset(
             ranks,
             check_progress,
         )
-        settings = _settings(request, network)
         work = BatchDetector(network, request.images, settings, category_ids)
         run_settings = _run_settings(request, work)
         resumed = request.resume is not None

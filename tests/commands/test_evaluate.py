@@ -88,6 +88,9 @@ def test_paddlexs_post_processing_of_layouts(files, tmp_path):
     done = run(files, "x.onnx", "--coco", "coco", "--layout-merge", "large")
     assert done.exit_code == 2
     assert "options are of --postprocess paddlex-layout, found ppdet-2.4" in words(done)
+    done = run(files, "--predictions", "out.json", "--coco", "coco", *options)
+    assert done.exit_code == 2
+    assert "paddlex-layout is for a MODEL; found a file" in words(done)
 
 
 def test_json_tells_what_was_done(files):
