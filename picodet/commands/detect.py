@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from picodet.commands.common import (
     Command,
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Folder for the images with boxes.",
 )
-@score_option(0.4)
+@score_option("that of the model's settings, else 0.4")
 @click.option(
     "--interp",
     type=click.IntRange(0, 4),
@@ -62,7 +61,7 @@ def detect(
     model: Path,
     images: tuple[str, ...],
     out: Path,
-    score_thr: float,
+    score_thr: float | None,
     interp: int | None,
     postprocess: str,
     layout: "LayoutOptions | None",
@@ -94,10 +93,12 @@ def detect(
     add_outputs(*copy_paths(image_paths, out))
     runtime = RuntimeOptions(backend, device, input_size, paddle_python)
     network = open_backend(fetch_official(model), runtime)
-    if layout and ctx.get_parameter_source("score_thr") is ParameterSource.DEFAULT:
-        score_thr = Postprocessing.score_threshold  # of the NMS; the layout has its own thresholds
     for note in network.spec.notes:
         click.echo(f"Note: {note}", err=True)
+    if score_thr is None and layout:
+        score_thr = Postprocessing.score_threshold  # of the NMS; the layout has its own thresholds
+    elif score_thr is None:
+        score_thr = network.spec.nms.score_threshold if network.spec.nms else 0.4
     progress = Console(stderr=True)
     with closing(network):
         regions = layout.for_model(network.spec) if layout else None

@@ -66,8 +66,8 @@ class EvaluateCommand(Command):
     "paddlex-layout: PaddleX's for layouts, after that of 2.4.",
 )
 @layout_options
-@score_option(0.025)
-@iou_option
+@score_option("that of the model's settings, else 0.025")
+@iou_option("that of the model's settings, else 0.6")
 @click.option(
     "--match-classes",
     type=click.Choice(("name", "order")),
@@ -136,8 +136,8 @@ def evaluate(
     what_if: bool,
     postprocess: Any,
     layout: "LayoutOptions | None",
-    score_thr: float,
-    iou_thr: float,
+    score_thr: float | None,
+    iou_thr: float | None,
     match_classes: Any,
     evaluator: str,
     predictions: Path | None,
@@ -173,7 +173,7 @@ def evaluate(
     from picodet.distributed import local_device
     from picodet.evaluation import evaluator as session
     from picodet.inference.open_backend import RuntimeOptions
-    from picodet.ops.postprocess import Postprocessing
+    from picodet.ops.postprocess import PostprocessingOptions
 
     if what_if and len(interps) > 1:
         raise click.UsageError("--what-if tries every interp by itself; give one --interp, or none")
@@ -203,7 +203,7 @@ def evaluate(
             ),
             interps=interps,
             kernels=resize,
-            postprocessing=Postprocessing(
+            postprocessing=PostprocessingOptions(
                 score_thr, iou_thr, "ppdet-2.4" if layout else postprocess
             ),
             layout=layout,

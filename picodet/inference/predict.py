@@ -14,7 +14,13 @@ from picodet.inference.layout_options import LayoutOptions
 from picodet.inference.torch_backend import TorchBackend
 from picodet.models.picodet import PicoDet
 from picodet.ops.layout import LayoutSettings
-from picodet.ops.postprocess import Candidates, Detections, apply_layout, apply_nms
+from picodet.ops.postprocess import (
+    Candidates,
+    Detections,
+    PostprocessingOptions,
+    apply_layout,
+    postprocess,
+)
 
 
 def detect_image(
@@ -40,7 +46,8 @@ def detect_image(
     array, scale_factor = preprocess(image, backend.spec.input_size, preprocessing)
     (output,) = backend(ModelInputs(array[None], scale_factor[None]))
     if isinstance(output, Candidates):
-        detections = apply_nms(output, scale_factor, score_thr)
+        after = PostprocessingOptions(score_thr).resolve(backend.spec.nms)
+        detections = postprocess(output, scale_factor, array.shape[1:], after)
     else:
         detections = output.above(score_thr)
     if layout is None:
