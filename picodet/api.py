@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from picodet.evaluation.schema import Report
     from picodet.exporter.export import ExportReport
     from picodet.exporter.options import ExportLevel
+    from picodet.inference.layout_options import LayoutOptions
     from picodet.models.picodet import PicoDet
     from picodet.ops.postprocess import Semantics
     from picodet.training.callbacks import TrainCallbacks
@@ -160,6 +161,7 @@ def evaluate(
     score_thr: float | None = None,
     iou_thr: float | None = None,
     postprocess: "Semantics" = "ppdet-2.4",
+    layout: "LayoutOptions | None" = None,
     match_classes: Literal["name", "order"] = "name",
     evaluator: Literal["hotcoco", "pycocotools"] = "hotcoco",
     backend: Literal["onnxruntime", "openvino"] = "onnxruntime",
@@ -178,7 +180,9 @@ def evaluate(
 
     images is the folder, annotations the file in COCO's format. interp is OpenCV's number of the
     resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None is the model's own. score_thr and
-    iou_thr None are those of a Paddle folder's settings, else ppdet's 0.025 and 0.6.
+    iou_thr None are those of a Paddle folder's settings, else ppdet's 0.025 and 0.6. layout adds
+    PaddleX's post-processing of layouts, `LayoutOptions()` for its defaults; score_thr None is then
+    0.025.
     `result.stats` has the twelve numbers, AP first, as fractions; `result.classes` each class.
     out is a file for the detections, in COCO's format of predictions; beside it their settings are
     written. Reads the images in `threads` threads (None: one per core), torch computing in one of
@@ -204,6 +208,7 @@ def evaluate(
             interps=() if interp is None else (interp,),
             kernels=resize,
             postprocessing=PostprocessingOptions(score_thr, iou_thr, postprocess),
+            layout=layout,
             match_classes=match_classes,
             skip_corrupt=skip_corrupt,
             batch=batch,

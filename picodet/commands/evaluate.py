@@ -15,16 +15,19 @@ from picodet.commands.common import (
     score_option,
 )
 from picodet.commands.params import (
+    PADDLEX_LAYOUT,
     CocoFolder,
     FiniteFloat,
     ImageFolder,
     InputPath,
     ModelPath,
     OutputFile,
+    layout_options,
 )
 
 if TYPE_CHECKING:
     from picodet.evaluation.schema import Report
+    from picodet.inference.layout_options import LayoutOptions
 
 
 class EvaluateCommand(Command):
@@ -56,11 +59,13 @@ class EvaluateCommand(Command):
 )
 @click.option(
     "--postprocess",
-    type=click.Choice(("ppdet-2.3", "ppdet-2.4")),
+    type=click.Choice(("ppdet-2.3", "ppdet-2.4", PADDLEX_LAYOUT)),
     default="ppdet-2.4",
     show_default=True,
-    help="2.3: best 1,000 anchor points per level, boxes clipped. 2.4: all, unclipped.",
+    help="2.3: best 1,000 anchor points per level, boxes clipped. 2.4: all, unclipped. "
+    "paddlex-layout: PaddleX's for layouts, after that of 2.4.",
 )
+@layout_options
 @score_option("that of the model's settings, else 0.025")
 @iou_option("that of the model's settings, else 0.6")
 @click.option(
@@ -103,7 +108,13 @@ class EvaluateCommand(Command):
     "--out", type=OutputFile(), help="Write the detections as a predictions file in COCO's format."
 )
 @click.option("--html", type=OutputFile(), help="Write a page with plots and the worst images.")
-@click.option("--per-class", is_flag=True, help="AP of every class.")
+@click.option(
+    "--per-class",
+    "--classwise",
+    "per_class",
+    is_flag=True,
+    help="AP, AR and counts of every class, best first.",
+)
 @click.option(
     "--expect-ap",
     type=FiniteFloat(0, 100),
@@ -124,6 +135,7 @@ def evaluate(
     interps: tuple[int, ...],
     what_if: bool,
     postprocess: Any,
+    layout: "LayoutOptions | None",
     score_thr: float | None,
     iou_thr: float | None,
     match_classes: Any,
@@ -167,6 +179,8 @@ def evaluate(
         raise click.UsageError("--what-if tries every interp by itself; give one --interp, or none")
     if sum(given is not None for given in (model, predictions, compare)) != 1:
         raise click.UsageError("one of MODEL, --predictions and --compare is expected")
+    if layout and not model:
+        raise click.UsageError(f"--postprocess {PADDLEX_LAYOUT} is for a MODEL; found a file")
     images, annotations = _dataset(coco, images, annotations, needed=model is not None)
     model = fetch_official(model) if model else None
     outputs = Outputs(out, html, json_file, per_class)
@@ -189,7 +203,10 @@ def evaluate(
             ),
             interps=interps,
             kernels=resize,
-            postprocessing=PostprocessingOptions(score_thr, iou_thr, postprocess),
+            postprocessing=PostprocessingOptions(
+                score_thr, iou_thr, "ppdet-2.4" if layout else postprocess
+            ),
+            layout=layout,
             what_if=what_if,
             match_classes=match_classes,
             skip_corrupt=skip_corrupt,

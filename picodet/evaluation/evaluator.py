@@ -23,8 +23,9 @@ from picodet.evaluation.settings import EvalSettings, InputSettings, what_if_set
 from picodet.files import sha256
 from picodet.formats.inference_folder import is_part_of_program
 from picodet.inference.backend import Backend
+from picodet.inference.layout_options import LayoutOptions
 from picodet.inference.open_backend import RuntimeOptions, open_backend
-from picodet.ops.postprocess import PostprocessingOptions
+from picodet.ops.postprocess import Postprocessing, PostprocessingOptions
 from picodet.system.intervals import Clock
 from picodet.system.machine import available_cores
 from picodet.version import __version__
@@ -47,6 +48,7 @@ class EvalRequest:
     interps: tuple[int, ...] = ()  # none: the model's own
     kernels: ResizeKernels | None = None  # that resize images; None: the model's own
     postprocessing: PostprocessingOptions = field(default_factory=PostprocessingOptions)
+    layout: LayoutOptions | None = None  # PaddleX's post-processing of layouts after it
     what_if: bool = False
     match_classes: MatchBy = "name"
     skip_corrupt: bool = False
@@ -88,6 +90,7 @@ def detect_dataset(
         category_ids, notes = match_classes(
             network.spec, annotations.categories, request.match_classes
         )
+        settings = _settings(request, network)
         dataset = check_dataset(
             annotations,
             request.images,
@@ -96,7 +99,6 @@ def detect_dataset(
             ranks,
             check_progress,
         )
-        settings = _settings(request, network)
         work = BatchDetector(network, request.images, settings, category_ids)
         run_settings = _run_settings(request, work)
         resumed = request.resume is not None
@@ -137,7 +139,11 @@ def _settings(request: EvalRequest, network: Backend) -> tuple[EvalSettings, ...
             "file without it (heads, boxes) for another IoU or another post-processing"
         )
     check_supported(spec.preprocessing)
+    if request.layout is not None and asked.score_threshold is None:
+        asked = replace(asked, score_threshold=Postprocessing.score_threshold)
     after = asked.resolve(spec.nms)
+    if request.layout is not None:
+        after = replace(after, layout=request.layout.for_model(spec))
     interps = request.interps or (spec.preprocessing.interp,)
     kernels = request.kernels or spec.preprocessing.resize
     settings = [EvalSettings(InputSettings(interp, kernels=kernels), after) for interp in interps]

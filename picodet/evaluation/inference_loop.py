@@ -19,7 +19,7 @@ from picodet.data.preprocess import read_image, scale_factor
 from picodet.errors import PicoDetError
 from picodet.evaluation.settings import EvalSettings, InputSettings
 from picodet.inference.backend import Backend, ModelInputs
-from picodet.ops.postprocess import Candidates, Detections, postprocess
+from picodet.ops.postprocess import Candidates, Detections, apply_layout, postprocess
 
 PREFETCH = 2  # batches per thread that are queued
 ROW_LENGTH = 7  # numbers of a row: image id, category id, score, and the box as x, y, width, height
@@ -50,9 +50,9 @@ class BatchDetector:
                 arrays = [key(image, spec.input_size, spec.preprocessing) for image in images]
                 arrays_of[key], outputs_of[key] = arrays, self._run(arrays, factors)
             detections = [
-                self._post_process(output, factor, array.shape[1:], setting)
-                for output, factor, array in zip(
-                    outputs_of[key], factors, arrays_of[key], strict=True
+                self._post_process(output, image, factor, array.shape[1:], setting)
+                for output, image, factor, array in zip(
+                    outputs_of[key], images, factors, arrays_of[key], strict=True
                 )
             ]
             parts = zip(batch, detections, strict=True)
@@ -73,15 +73,21 @@ class BatchDetector:
     def _post_process(
         self,
         output: Candidates | Detections,
+        image: np.ndarray,
         factor: np.ndarray,
         size: tuple[int, ...],
         setting: EvalSettings,
     ) -> Detections:
         """size: of the preprocessed image, (height, width)."""
+        settings = setting.postprocessing
         if isinstance(output, Detections):
-            return output.above(setting.postprocessing.score_threshold)
-        height, width = size
-        return postprocess(output, factor, (height, width), setting.postprocessing)
+            detections = output.above(settings.score_threshold)
+        else:
+            height, width = size
+            detections = postprocess(output, factor, (height, width), settings)
+        if settings.layout is None:
+            return detections
+        return apply_layout(detections, (image.shape[0], image.shape[1]), settings.layout)
 
     def _rows(self, image: ImageInfo, detections: Detections) -> np.ndarray:
         if len(detections) and detections.classes.max() >= len(self.category_ids):

@@ -69,7 +69,7 @@ class EvalSettings:
             "score": f"> {postprocessing.score_threshold:g}",
             "NMS": f"IoU > {postprocessing.iou_threshold:g}",
             "post-processing": postprocessing.semantics,
-        }
+        } | ({"paddlex-layout": postprocessing.layout.describe()} if postprocessing.layout else {})
 
 
 def what_if_settings(base: EvalSettings, has_nms: bool) -> tuple[EvalSettings, ...]:
@@ -109,4 +109,7 @@ def what_if_settings(base: EvalSettings, has_nms: bool) -> tuple[EvalSettings, .
         variants += [
             replace(base, name=n, postprocessing=p) for n, p in postprocessing_variants.items()
         ]
+    if postprocessing.layout is not None:
+        without = replace(postprocessing, layout=None)
+        variants.append(replace(base, name="without paddlex-layout", postprocessing=without))
     return base, *(each for each in variants if replace(each, name=base.name) != base)

@@ -7,6 +7,7 @@ import numpy as np
 
 from picodet.config import NMSSettings, feature_map_sizes
 from picodet.errors import PicoDetError
+from picodet.ops.layout import LayoutSettings, layout_regions
 from picodet.ops.nms import multiclass_nms
 
 Semantics = Literal["ppdet-2.3", "ppdet-2.4"]
@@ -27,6 +28,7 @@ class Postprocessing:
     semantics: Semantics = "ppdet-2.4"
     top_k: int = 1000  # candidates of each class, the best (nms_top_k)
     keep_top_k: int = 100  # detections of all classes, the best
+    layout: LayoutSettings | None = None  # PaddleX's post-processing of layouts after it
 
     def __post_init__(self) -> None:
         for name in ("score_threshold", "iou_threshold"):
@@ -122,6 +124,14 @@ def apply_nms(
         in_image, scores, score_threshold, iou_threshold, top_k, keep_top_k
     )
     return Detections(in_image[indices], scores[classes, indices], classes)
+
+
+def apply_layout(
+    detections: Detections, page_size: tuple[int, int], settings: LayoutSettings
+) -> Detections:
+    """The regions of a page of (height, width), see picodet.ops.layout."""
+    found = detections.boxes, detections.scores, detections.classes
+    return Detections(*layout_regions(*found, page_size, settings))
 
 
 def _top_k_and_clip(candidates: Candidates, input_size: tuple[int, int]) -> Candidates:

@@ -9,9 +9,10 @@ from evaluating import NUM_IMAGES, detect, same_output, same_predictions
 
 from picodet.data.preprocess import read_image
 from picodet.data.resize_kernels import kernels_differ
-from picodet.errors import EvaluationError
+from picodet.errors import EvaluationError, PicoDetError
 from picodet.evaluation import evaluator
 from picodet.evaluation.metrics import evaluate
+from picodet.inference.layout_options import LayoutOptions
 from picodet.inference.open_backend import RuntimeOptions, open_backend
 from picodet.inference.predict import detect_image
 from picodet.ops.postprocess import PostprocessingOptions
@@ -122,6 +123,21 @@ def test_nms_inside_cannot_be_changed_from_outside(make_request):
             detect(
                 make_request("detections.onnx", postprocessing=PostprocessingOptions(**settings))
             )
+
+
+@pytest.mark.parametrize("model", ["heads.onnx", "detections.onnx"])
+def test_paddlexs_layout_is_for_all_forms(make_request, model):
+    every, layout = detect(make_request(model)), LayoutOptions(threshold={"red": 1.0, "*": 0.05})
+    found = detect(make_request(model, layout=layout))
+    red, *_ = color_network.CLASSES
+    category = {c.name: c.id for c in found.annotations.categories}[red]
+    (before,), (after,) = every.predictions, found.predictions
+    kept = (before.scores > 0.05) & (before.category_ids != category)
+    assert 0 < kept.sum() < len(before)
+    assert np.array_equal(np.sort(after.scores), np.sort(before.scores[kept]))
+    assert found.settings[0].describe()["paddlex-layout"].startswith("threshold 0.05 (red 1), NMS")
+    with pytest.raises(PicoDetError, match="has no class 'pink'"):
+        detect(make_request(model, layout=LayoutOptions(merge={"pink": "large"})))
 
 
 @pytest.mark.parametrize("model", ["heads.onnx", "detections.onnx"])

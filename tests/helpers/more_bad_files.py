@@ -40,6 +40,7 @@ from picodet.data.image_checksums import ImageChecksum
 from picodet.evaluation.detections import read_predictions
 from picodet.evaluation.resume import read_progress, write_progress
 from picodet.graphs.operators import Operator, Source
+from picodet.inference.layout_options import options_from_text
 from picodet.training import checkpoint as checkpoints
 
 RUN_SETTINGS = {"model": "x"}
@@ -222,6 +223,16 @@ def training_index_in(archive: bytes) -> bytes:
         return bytes(stored[npz_file.INDEX_KEY].tobytes())
 
 
+def layout_settings() -> bytes:
+    """All keys of PaddleX's YAML."""
+    return b"""
+threshold: {text: 0.4, 8: 0.5}
+layout_nms: true
+layout_unclip_ratio: [1.0, 1.5]
+layout_merge_bboxes_mode: {0: large, "*": small}
+"""
+
+
 # by form: file name, writer, reader
 MORE: Mapping[str, tuple[str, Callable[[], bytes], Callable[[Path], object]]] = {
     "recording": ("x.safetensors", recording, read_recording),
@@ -235,4 +246,8 @@ MORE: Mapping[str, tuple[str, Callable[[], bytes], Callable[[Path], object]]] = 
     "packed results": ("x.json.gz", packed_results, read_predictions),
     "progress": ("x.npz", progress, lambda path: read_progress(path, RUN_SETTINGS, SUMS)),
     "state": ("x.safetensors", state, checkpoints.load),
+    "layout settings": (
+        *("x.yml", layout_settings),
+        lambda path: options_from_text((), None, (), (), path),
+    ),
 }
