@@ -80,6 +80,7 @@ def _open_program(folder: Path) -> GraphSource:
     hints = FileHints(folder.resolve().name, size)
     if (settings := read.settings) is not None:
         hints = replace(hints, classes=settings.labels, preprocessing=settings.preprocessing)
+        hints = replace(hints, model_name=settings.model_name)
     form = f"Paddle inference folder ({read.file.suffix})"
     origin = Origin(read.weights, form, (note,) if note else ())
     return GraphSource(origin, read.program.graph, hints, ppdet_names=read.structured_names)

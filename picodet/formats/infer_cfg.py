@@ -33,6 +33,7 @@ class InferConfig:
     size: tuple[int, int]  # height, width
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None  # as listed; an official folder lists those of another model
+    model_name: str | None = None  # PaddleX's
 
 
 def read_infer_cfg(folder: Path) -> InferConfig | None:
@@ -41,7 +42,7 @@ def read_infer_cfg(folder: Path) -> InferConfig | None:
     Raises CheckpointError for an invalid one, and for two that differ.
     """
     found = [_read(folder / name) for name in SETTINGS_NAMES if os.path.lexists(folder / name)]
-    if len({replace(settings, file="") for settings in found}) > 1:
+    if len({replace(settings, file="", model_name=None) for settings in found}) > 1:
         raise CheckpointError(
             f"{folder}: {' and '.join(SETTINGS_NAMES)} differ; expected one of them, that of the "
             "program: remove the other"
@@ -55,7 +56,11 @@ def _read(path: Path) -> InferConfig:
         content = yaml.safe_load(_read_yaml(path))
         size, preprocessing = _parse_preprocess(content[part])
         part = "label_list"
-        return InferConfig(path.name, size, preprocessing, _parse_labels(content.get(part)))
+        labels = _parse_labels(content.get(part))
+        part = "Global"
+        model_name = (content.get(part) or {}).get("model_name")
+        name = model_name if isinstance(model_name, str) else None
+        return InferConfig(path.name, size, preprocessing, labels, name)
     except PARSE_ERRORS as error:
         text = f"{type(error).__name__} {error}"
         raise CheckpointError(f"{path}: invalid {part}: {text}") from error

@@ -151,25 +151,26 @@ def _source(official: OfficialModel, path: str) -> str:
     if path == "model.resize":
         return f"{OPERATORS}:757"  # cv2.resize, which leaves it to OpenCV
     if path in ("model", "model.input_size"):
-        return f"{CONFIGS}{official.path}"
+        return official.path
     if path == "ema.cycle" and new:
         return of_code[path]
     if path not in keys or (path in NPU_CODE and npu):
         return of_code[path]
     topk = "topk" if new else "candidate_topk"
     key = keys[path].format(head=HEADS[official.config.head], topk=topk)
-    return f"{CONFIGS}{_file(official, key)}: {key}"
+    return f"{_file(official, key)}: {key}"
 
 
 def _file(official: OfficialModel, key: str) -> str:
     """The file of a config that sets this key last."""
-    name, new = official.config.name, official.generation == V2022
+    name, new = official.config.name, official.group == V2022
     own = (OWN_2022 if new else OWN_2021) + OWN.get(name, (WEIGHTS,))
     if any(key == part or not part or key.startswith(f"{part}.") for part in own):
         return official.path
-    base = "_base_/" if new else "legacy_model/_base_/"
+    base = f"{CONFIGS}_base_/" if new else f"{CONFIGS}legacy_model/_base_/"
     if key.startswith(("LearningRate", "OptimizerBuilder", "epoch")):
-        return OPTIMIZER_FILES.get(name, f"{base}optimizer_300e.yml")
+        file = OPTIMIZER_FILES.get(name)
+        return f"{CONFIGS}{file}" if file else f"{base}optimizer_300e.yml"
     if key.startswith("TrainReader"):
         return f"{base}picodet_{official.config.input_size[0]}_reader.yml"
     return f"{base}{'picodet_v2' if new else 'picodet_esnet'}.yml"

@@ -139,7 +139,7 @@ def test_the_generations_differ_in_assignment_losses_and_average():
         name = official.config.name
         if name == TEACHER:
             continue
-        recipe, new = RECIPES[name], official.generation == V2022
+        recipe, new = RECIPES[name], official.group == V2022
         few = name == "picodet_s_192_lcnet_pedestrian"
         aligned = TaskAligned(static_candidates=4 if few else 9)
         assert recipe.assignment == (aligned if new else SimOTA())

@@ -9,7 +9,7 @@ from picodet.training.recipes.official import RECIPES
 from picodet.training.recipes.provenance import OWN, sources
 from picodet.zoo.official import OFFICIAL
 
-ITSELF = {official.config.name: f"configs/picodet/{official.path}" for official in OFFICIAL}
+ITSELF = {official.config.name: official.path for official in OFFICIAL}
 OLD = "configs/picodet/legacy_model/_base_/"
 NEW = "configs/picodet/_base_/"
 IN_THE_BASES = {  # what the files of _base_ say
