@@ -6,6 +6,7 @@ main thread and until it ends. Errors that a user can fix are `picodet.errors.Pi
 Everything heavy is imported inside.
 """
 
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 ProgressCallback = Callable[[int, int], None]  # done, total
 AnyPath = str | PathLike[str]
 Size = tuple[int, int]  # height, width in pixels, multiples of 32
+URL = re.compile(r"(?P<scheme>https?):/+(?P<rest>[^/].*)", re.IGNORECASE)
 
 
 def no_progress(done: int, total: int) -> None:
@@ -40,29 +42,38 @@ def no_progress(done: int, total: int) -> None:
 
 
 def official_url(source: AnyPath) -> str | None:
-    """The URL of the weights if source is an official name; None for a path of a file.
+    """The URL of the weights if source is an official name or a URL; None for a path of a file.
 
     Raises PicoDetError for a name without published weights.
     """
     path = Path(source)
-    if path.suffix or len(path.parts) != 1 or path.exists():
+    if (url := URL.match(path.as_posix())) and not path.exists():
+        return f"{url['scheme'].lower()}://{url['rest']}"  # a Path has only one of the slashes
+    if len(path.parts) != 1 or path.exists():
         return None
-    from picodet.zoo.official import published_url
+    from picodet.zoo.official import BY_NAME, published_url
 
-    return published_url(path.name)
+    return None if path.suffix and path.name not in BY_NAME else published_url(path.name)
 
 
-def local_file(source: AnyPath) -> Path:
-    """The file behind an official name, fetched once into the cache; a path as it is.
+def local_file(source: AnyPath, progress: ProgressCallback = no_progress) -> Path:
+    """The file behind an official name or a URL, fetched once into the cache; a path as it is.
 
-    Raises FetchError where it cannot be fetched, PicoDetError for a name without published weights.
+    A tar archive is unpacked into the cache, and its folder returned. Raises FetchError where it
+    cannot be fetched, PicoDetError for a name without published weights, CheckpointError for an
+    archive with anything but plain files inside a folder.
     """
-    url = official_url(source)
-    if url is None:
-        return Path(source)
-    from picodet.download.fetch import fetch
+    path, url = Path(source), official_url(source)
+    if url is not None:
+        from picodet.download.fetch import fetch
 
-    return fetch(url, no_progress).path
+        path = fetch(url, progress).path
+    if path.suffix.lower() != ".tar":
+        return path
+    from picodet.download.tar_reader import is_tar
+    from picodet.download.unpack import unpack
+
+    return unpack(path) if is_tar(path) else path
 
 
 def load(source: AnyPath, input_size: Size | None = None) -> "PicoDet":

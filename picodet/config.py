@@ -12,7 +12,7 @@ STRIDES = (8, 16, 32, 64)  # of the four levels that every PicoDet predicts on, 
 SIZE_DIVISOR = 32  # of the input: the neck doubles the maps of stride 32 and 16
 MAX_NUMBER = 8192  # upper limit of every number of a config; a larger one means a damaged file
 
-Activation = Literal["hardswish", "relu6"]
+Activation = Literal["hardswish", "relu6", "leaky_relu"]
 Neck = Literal["csp_pan", "lc_pan"]
 Head = Literal["pico_head", "pico_head_v2"]
 # OpenCV's kernels for this CPU, or those that give the same bits on every CPU

@@ -41,6 +41,7 @@ READERS: Mapping[str, tuple[str, str]] = {
     "config.json": ("folder", "config.json"),
     "preprocessor_config.json": ("folder", "preprocessor_config.json"),
     "class names": ("class names", "x.txt"),
+    ".tar": ("tar", "x.tar"),
     ".pdparams, protocol 0": ("protocol 0", "x.pdparams"),
     ".pdparams, protocol 5": ("protocol 5", "x.pdparams"),
     "index of .safetensors": ("parts", "x.safetensors.index.json"),

@@ -46,9 +46,10 @@ def test_parameters_are_as_many_as_ppdet_has(golden, name):
 
 
 def test_variants_have_names_of_their_own_and_activations_that_agree():
-    assert len({variant.name for variant in VARIANTS}) == len(VARIANTS) == 15
-    relu6 = [v.name for v in VARIANTS if v.activation == "relu6"]
-    assert relu6 == [v.name for v in VARIANTS if v.backbone.name.endswith("relu6")]
+    assert len({variant.name for variant in VARIANTS}) == len(VARIANTS) == 16
+    for activation in ("relu6", "leaky_relu"):
+        found = [v.name for v in VARIANTS if v.activation == activation]
+        assert found == [v.name for v in VARIANTS if v.backbone.name.endswith(activation)]
 
 
 @pytest.mark.parametrize("size", [(32, 32), (800, 608), (8192, 32)])

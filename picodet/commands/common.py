@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from picodet.api import official_url
+from picodet.api import local_file, official_url
 from picodet.commands.params import FiniteFloat, InputPath, OutputFile, Size
 from picodet.commands.progress import progress_bar
 from picodet.commands.run_files import RunFiles
@@ -207,19 +207,19 @@ def _warnings_as_notes() -> Iterator[None]:
 
 
 def fetch_official(path: Path) -> Path:
-    """The file behind an official name, fetched once; anything else as it is.
+    """The file behind an official name or a URL, fetched once; anything else as it is.
 
-    Raises FetchError where the download fails, PicoDetError for a name without published weights.
+    A tar archive is unpacked. Raises FetchError where the download fails, PicoDetError for a name
+    without published weights, CheckpointError for an archive that is refused.
     """
-    url = official_url(path)
-    if url is None:
-        return path
-    from picodet.download.fetch import fetch
-
-    with progress_bar(f"fetching {path.name}") as progress:
-        fetched = fetch(url, progress).path
-    add_inputs(fetched)
-    return fetched
+    if official_url(path) is None:
+        found = local_file(path)
+    else:
+        with progress_bar(f"fetching {path.name}") as progress:
+            found = local_file(path, progress)
+    if found != path:
+        add_inputs(found)
+    return found
 
 
 def score_option(default: float | str) -> Callable[..., Any]:

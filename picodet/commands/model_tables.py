@@ -13,7 +13,7 @@ from picodet.models.shapes import shapes_of
 from picodet.zoo.official import OFFICIAL
 
 MAX_LINE = 10_000  # characters per line, if the output is not a terminal
-DEFAULT_DATASET = "COCO val2017"  # on which APs are measured
+DEFAULT_MEASURE = "mAP 0.5:0.95 in percent on COCO val2017"  # of most APs
 RIGHT_ALIGNED = ("input", "classes", "parameters", "AP")
 
 
@@ -22,57 +22,63 @@ class ModelRow:
     """An official model as `picodet list` shows it."""
 
     name: str
-    generation: str  # heading of its part of the table
+    group: str  # who publishes it; heading of its part of the table
     input_size: tuple[int, int] | None  # height, width; None where the config sets none
     num_classes: int
     parameters: int
-    ap: float | None  # as published, in percent, on the dataset below
+    ap: float | None  # as published, in percent, by the metric and on the dataset below
+    metric: str
     measured_on: str
-    url: str | None  # of the published weights
-    config: str  # its path in PaddleDetection
+    url: str | None  # of the published checkpoint
+    folder_url: str | None  # of the published inference folder, in a tar
+    config: str  # its path in the repository of the group
 
     def as_json(self) -> dict[str, Any]:
         """The row as `--json` writes it."""
         return asdict(self)
 
+    @property
+    def measure(self) -> str:
+        """What the AP is."""
+        return f"{self.metric} in percent on {self.measured_on}"
+
     def cells(self, mark: str) -> tuple[str, ...]:
-        """Text of each column; `mark` is appended to the AP."""
+        """Text of each column; `mark` is put before the AP."""
         size = "-" if self.input_size is None else f"{self.input_size[0]} x {self.input_size[1]}"
         return (
             *(self.name, size, str(self.num_classes), f"{self.parameters / 1e6:.2f} M"),
-            "-" if self.ap is None else f"{self.ap:.1f}{mark}",
-            self.url or "none published",
+            "-" if self.ap is None else f"{mark}{self.ap:.1f}",
+            self.url or self.folder_url or "none published",
         )
 
 
 def print_models(rows: Sequence[ModelRow]) -> None:
-    """Print the models by generation. In a pipe every model is one whole line.
+    """Print the models by group. In a pipe every model is one whole line.
 
-    An AP that was measured on another dataset than most has a mark, explained below the table.
+    An AP that was measured in another way than most has a mark, explained below the table.
     """
-    measured_on = (row.measured_on for row in rows if row.ap is not None)
-    others = [name for name in dict.fromkeys(measured_on) if name != DEFAULT_DATASET]
-    marks = {name: "*" * i for i, name in enumerate(others, 1)}
+    measures = (row.measure for row in rows if row.ap is not None)
+    others = [measure for measure in dict.fromkeys(measures) if measure != DEFAULT_MEASURE]
+    marks = {measure: f"[{i}] " for i, measure in enumerate(others, 1)}
     table = Table(box=SIMPLE)
     for header in ("name", "input", "classes", "parameters", "AP", "weights"):
         number = header in RIGHT_ALIGNED
         table.add_column(
             header, justify="right" if number else "left", overflow="fold", no_wrap=number
         )
-    generations = list(dict.fromkeys(row.generation for row in rows))
-    for generation in generations:
-        table.add_row(Text(generation, style="bold"))
+    for group in dict.fromkeys(row.group for row in rows):
+        table.add_row(Text(group, style="bold"))
         for row in rows:
-            if row.generation == generation:
-                table.add_row(*map(Text, row.cells(marks.get(row.measured_on, ""))))
+            if row.group == group:
+                table.add_row(*map(Text, row.cells(marks.get(row.measure, ""))))
         table.add_section()
     console = Console()
     if not console.is_terminal:
         console.width = MAX_LINE
         console.width = console.measure(table).maximum
     console.print(table)
-    for name, mark in {DEFAULT_DATASET: "AP", **marks}.items():
-        console.print(Text(f"{mark}: mAP 0.5:0.95 in percent on {name}"))
+    for measure, mark in {DEFAULT_MEASURE: "AP", **marks}.items():
+        console.print(Text(f"{mark.strip()}: {measure}"))
 
 
 def rows() -> list[ModelRow]:
@@ -80,14 +86,16 @@ def rows() -> list[ModelRow]:
     return [
         ModelRow(
             name=official.config.name,
-            generation=official.generation,
+            group=official.group,
             input_size=official.config.input_size,
             num_classes=len(official.config.classes),
             parameters=shapes_of(official.config, "detector")[1],
             ap=official.ap,
+            metric=official.metric,
             measured_on=official.measured_on,
             url=official.url,
-            config=f"configs/picodet/{official.path}",
+            folder_url=official.folder_url,
+            config=official.path,
         )
         for official in OFFICIAL
     ]

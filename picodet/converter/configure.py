@@ -43,6 +43,7 @@ class FileHints:
     input_size: Size | None = None
     classes: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
+    model_name: str | None = None  # in settings of PaddleX
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def resolve_config(
     classes, classes_note = _classes(recognized, hints, official, options)
     input_size, size_note = _input_size(recognized, hints, official, size_match, options)
     config = replace(
-        recognized.variant,
+        official or recognized.variant,  # which may differ in their activations
+        name=recognized.variant.name,
         classes=classes,
         input_size=input_size,
         head_convs=recognized.head_convs,
@@ -74,6 +76,22 @@ def resolve_config(
     )
     notes = [note for note in (_name_note(recognized, hints), classes_note, size_note) if note]
     return ResolvedConfig(replace(config, name=_config_name(config, official)), tuple(notes))
+
+
+def activation_note(recognized: RecognizedModel, config: ModelConfig) -> str | None:
+    """A note if an official model with these tensors has another activation than was assumed."""
+    if config.name in CONFIGS:
+        return None
+    others = {
+        other.activation: other.name
+        for other in CONFIGS.values()
+        if recognized == RecognizedModel.of(other) and other.activation != config.activation
+    }
+    return "; ".join(
+        f"the activation {config.activation} is assumed: tensors do not show it, and {name}, which "
+        f"has the same, has {activation}; --config {name} sets it"
+        for activation, name in others.items()
+    )
 
 
 def override_config(config: ModelConfig, options: ConvertOptions) -> ModelConfig:
@@ -114,17 +132,25 @@ def _named_by_user(
 
 def _named_by_file(recognized: RecognizedModel, hints: FileHints) -> ModelConfig | None:
     """The official config that the file is named after, if its tensors match that config."""
-    fitting = [config for config in CONFIGS.values() if recognized == RecognizedModel.of(config)]
-    by_name = [config for config in fitting if config.name in hints.name]
+    by_name = [config for config in _named(hints) if recognized == RecognizedModel.of(config)]
     return max(by_name, key=lambda config: len(config.name), default=None)
+
+
+def _named(hints: FileHints) -> list[ModelConfig]:
+    """The official configs that the settings name, or else the file's name contains."""
+    if hints.model_name in CONFIGS:
+        return [CONFIGS[hints.model_name]]
+    return [config for name, config in CONFIGS.items() if name in hints.name]
 
 
 def _name_note(recognized: RecognizedModel, hints: FileHints) -> str | None:
     """A note if the file's name contradicts its tensors."""
-    named = [config for name, config in CONFIGS.items() if name in hints.name]
+    named = _named(hints)
     if not named or any(recognized == RecognizedModel.of(config) for config in named):
         return None
     best = max(named, key=lambda config: len(config.name))
+    if best.name == hints.model_name:
+        return f"its settings name {best.name}, but its tensors are those of {recognized}"
     return f"the file is named {best.name}, but its tensors are those of {recognized}"
 
 

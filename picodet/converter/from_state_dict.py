@@ -8,7 +8,12 @@ from typing import NoReturn
 import numpy as np
 
 from picodet.config import BackboneConfig, ModelConfig
-from picodet.converter.configure import ConvertOptions, override_config, resolve_config
+from picodet.converter.configure import (
+    ConvertOptions,
+    activation_note,
+    override_config,
+    resolve_config,
+)
 from picodet.converter.converted_model import ConvertedModel, IncompleteError
 from picodet.converter.match_tensors import UnmatchedTensor, match_tensors
 from picodet.converter.names import mmdet_names
@@ -113,7 +118,9 @@ def _plan_detector(source: StateDictSource, options: ConvertOptions) -> _Convers
     if source.naming == "mmdet":  # it has had two spellings
         table = mmdet_names.find_table(source.arrays) or table
     resolved = resolve_config(found, source.hints, options)
-    return _ConversionPlan("detector", resolved.config, table, source.arrays, notes=resolved.notes)
+    note = activation_note(found, resolved.config)
+    notes = resolved.notes + ((note,) if note else ())
+    return _ConversionPlan("detector", resolved.config, table, source.arrays, notes=notes)
 
 
 def _plan_backbone(source: StateDictSource, options: ConvertOptions) -> _ConversionPlan:

@@ -80,7 +80,12 @@ def _open_program(folder: Path) -> GraphSource:
     hints = FileHints(folder.resolve().name, size)
     notes: tuple[str, ...] = (note,) if note else ()
     if (settings := read.settings) is not None:
-        hints = replace(hints, classes=settings.labels, preprocessing=settings.preprocessing)
+        hints = replace(
+            hints,
+            classes=settings.labels,
+            preprocessing=settings.preprocessing,
+            model_name=settings.model_name,
+        )
         notes += settings.notes
     form = f"Paddle inference folder ({read.file.suffix})"
     origin = Origin(read.weights, form, notes)

@@ -26,7 +26,7 @@ SHAPE_PRESERVING = {
     "add": "Add",
 }
 # functions that heads call between their layers
-FUNCTIONAL_KINDS = ("hardswish", "relu6", "avg_pool")
+FUNCTIONAL_KINDS = ("hardswish", "relu6", "leaky_relu", "avg_pool")
 
 
 @dataclass(frozen=True)

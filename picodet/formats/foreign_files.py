@@ -11,6 +11,7 @@ OPENVINO = "a model of OpenVINO (IR)"
 NCNN = "a model of ncnn"
 MNN = "a model of MNN"
 TFLITE = "a TensorFlow Lite model"
+GZIP = "a compressed archive"
 BY_SUFFIX = {
     **{".nb": LITE, ".rknn": RKNN, ".mnn": MNN, ".tflite": TFLITE, ".xml": OPENVINO},
     **{".engine": TENSORRT, ".plan": TENSORRT, ".trt": TENSORRT, ".param": NCNN},
@@ -21,6 +22,7 @@ BY_BYTES = (
     (0, b"ftrt", TENSORRT),
     (0, b"7767517", NCNN),
     (4, b"TFL3", TFLITE),
+    (0, b"\x1f\x8b", GZIP),
 )
 PARTS = (".xml", ".param")  # a .bin beside one of these has its weights
 

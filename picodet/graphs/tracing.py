@@ -21,6 +21,7 @@ MODULE_KINDS = {
     nn.Hardswish: "hardswish",
     nn.ReLU: "relu",
     nn.ReLU6: "relu6",
+    nn.LeakyReLU: "leaky_relu",
     HardSigmoid: "hardsigmoid",
     nn.MaxPool2d: "max_pool",
     nn.AdaptiveAvgPool2d: "avg_pool",  # global

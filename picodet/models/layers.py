@@ -17,7 +17,11 @@ PADDLE_MOMENTUM = 0.8999999761581421
 
 Act = Callable[[Tensor], Tensor]  # elementwise
 
-ACTIVATIONS: dict[Activation, Act] = {"hardswish": F.hardswish, "relu6": F.relu6}
+ACTIVATIONS: dict[Activation, Act] = {
+    "hardswish": F.hardswish,
+    "relu6": F.relu6,
+    "leaky_relu": F.leaky_relu,  # with Paddle's and torch's own slope of 0.01
+}
 
 
 def hard_sigmoid(x: Tensor, slope: float = HARD_SIGMOID_SLOPE) -> Tensor:

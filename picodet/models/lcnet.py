@@ -14,6 +14,7 @@ from picodet.models.layers import BatchNorm2d, hard_sigmoid
 ACTIVATION_LAYERS: dict[Activation, type[nn.Module]] = {
     "hardswish": nn.Hardswish,
     "relu6": nn.ReLU6,
+    "leaky_relu": nn.LeakyReLU,
 }
 
 

@@ -23,6 +23,7 @@ from picodet.training.freezing import freeze
 from picodet.training.options import TrainOptions
 from picodet.training.pretrained import HeadInit, init_model
 from picodet.training.recipes.batch_scaling import scaled_to_batch, scaling_note
+from picodet.training.recipes.display import never_aligned
 from picodet.training.recipes.schema import Recipe
 from picodet.training.sync_batchnorm import convert_sync_batchnorm
 from picodet.training.trainer import Trainer, Validate
@@ -150,6 +151,7 @@ def prepare(
     validate = validation(recipe.model) if validation else None
     trainer = Trainer(options, ranks, model, loader, settings | {IMAGES: images}, validate, show)
     notes = [f"{len(dataset):,} images, {trainer.steps:,} steps per epoch", *dataset.notes]
+    notes += filter(None, [never_aligned(recipe)])
     lock = None
     if newest is None:
         if ranks.rank == 0:

@@ -48,6 +48,7 @@ LCNET_X1_0 = LCNetConfig("lcnet_x1_0", 1.0)
 LCNET_X1_5 = LCNetConfig("lcnet_x1_5", 1.5)
 LCNET_X2_0 = LCNetConfig("lcnet_x2_0", 2.0)
 LCNET_X2_5 = LCNetConfig("lcnet_x2_5", 2.5)
+LCNET_X2_5_LEAKY_RELU = LCNetConfig("lcnet_x2_5_leaky_relu", 2.5, "leaky_relu")
 LCNET_X0_75_RELU6 = LCNetConfig("lcnet_x0_75_relu6", 0.75, "relu6")
 MOBILENET_V3_LARGE = MobileNetV3Config("mobilenet_v3_large_x1_0", 1.0)
 RESNET18_VD = ResNetConfig("resnet18_vd", (2, 2, 2, 2))
@@ -61,6 +62,13 @@ LCNET_1_0X = replace(M, name="picodet_lcnet_1_0x", backbone=LCNET_X1_0)
 LCNET_1_5X = replace(M, name="picodet_lcnet_1_5x", backbone=LCNET_X1_5)
 LCNET_1_5X_WIDE = replace(L, name="picodet_lcnet_1_5x_wide", backbone=LCNET_X1_5)
 LCNET_2_5X = replace(M, name="picodet_lcnet_2_5x", backbone=LCNET_X2_5)
+# PP-ShiTu's lite model; its tensors are those of LCNET_2_5X, which goes before it in VARIANTS
+LCNET_2_5X_LEAKY_RELU = replace(
+    LCNET_2_5X,
+    name="picodet_lcnet_2_5x_leaky_relu",
+    backbone=LCNET_X2_5_LEAKY_RELU,
+    activation="leaky_relu",
+)
 MOBILENET = replace(M, name="picodet_mobilenetv3_large_1x", backbone=MOBILENET_V3_LARGE)
 RESNET = replace(M, name="picodet_r18", backbone=RESNET18_VD)
 SHUFFLENET = replace(S, name="picodet_shufflenetv2_1x", backbone=SHUFFLENET_V2_X1_0)
@@ -83,6 +91,15 @@ S_NPU = replace(
 
 VARIANTS = (
     *(S, M, L),
-    *(LCNET_1_0X, LCNET_1_5X, LCNET_1_5X_WIDE, LCNET_2_5X, MOBILENET, RESNET, SHUFFLENET),
+    *(
+        LCNET_1_0X,
+        LCNET_1_5X,
+        LCNET_1_5X_WIDE,
+        LCNET_2_5X,
+        LCNET_2_5X_LEAKY_RELU,
+        MOBILENET,
+        RESNET,
+        SHUFFLENET,
+    ),
     *(XS_LCNET, S_LCNET, M_LCNET, L_LCNET, S_NPU),
 )

@@ -58,8 +58,6 @@ COCO = (
     "teddy bear", "hair drier", "toothbrush",
 )
 
-PEDESTRIAN = ("pedestrian",)
-
 # document layout: PubLayNet, and CDLA (Chinese), as PaddleOCR's ppocr/utils/dict/layout_dict
 PUBLAYNET = ("text", "title", "list", "table", "figure")
 
@@ -68,8 +66,31 @@ CDLA = (
     "reference", "equation",
 )
 
+# document layout of PaddleX: official_categories.py of the paddlex wheel 3.7.2
+DOC_LAYOUT_17 = (
+    "paragraph_title", "image", "text", "number", "abstract", "content", "figure_title", "formula",
+    "table", "table_title", "reference", "doc_title", "footnote", "header", "algorithm", "footer",
+    "seal",
+)
+
+DOC_LAYOUT_23 = (
+    *DOC_LAYOUT_17,
+    "chart_title", "chart", "formula_number", "header_image", "footer_image", "aside_text",
+)
+
 VOC = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
     "tvmonitor",
 )
+# fmt: on
+
+# by the names that models.csv uses
+LISTS = {
+    "CDLA": CDLA,
+    "COCO": COCO,
+    "DOC_LAYOUT_17": DOC_LAYOUT_17,
+    "DOC_LAYOUT_23": DOC_LAYOUT_23,
+    "PUBLAYNET": PUBLAYNET,
+    "VOC": VOC,
+}

@@ -15,7 +15,7 @@ from picodet.zoo.official import OFFICIAL, OfficialModel
 ROOT = Path(__file__).parents[2]
 COUNTS = ROOT / "tests/golden/counts.json"  # tensors and parameters of ppdet's models
 CLAIMS = ROOT / "docs/verification.yml"
-USUAL = "COCO val2017"  # the dataset of most APs
+USUAL = "mAP 0.5:0.95", "COCO val2017"  # metric and dataset of most APs
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -26,27 +26,30 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def models() -> str:
-    """The official models, one table per generation, as `picodet list` shows them."""
+    """The official models, one table per group, as `picodet list` shows them."""
     counts = json.loads(COUNTS.read_text())
     header = ("name", "input", "classes", "parameters", "AP", "weights")
     parts = []
-    for generation in dict.fromkeys(official.generation for official in OFFICIAL):
-        some = [official for official in OFFICIAL if official.generation == generation]
+    for group in dict.fromkeys(official.group for official in OFFICIAL):
+        some = [official for official in OFFICIAL if official.group == group]
         rows = [_model(official, counts[official.config.name]["parameters"]) for official in some]
-        parts.append(f"### {generation}\n\n{table(header, rows)}")
+        parts.append(f"### {group}\n\n{table(header, rows)}")
     return "\n".join(parts)
 
 
 def _model(official: OfficialModel, parameters: int) -> tuple[str, ...]:
     size = official.config.input_size
-    on = "" if official.measured_on == USUAL else f" ({official.measured_on})"
+    usual = (official.metric, official.measured_on) == USUAL
+    on = "" if usual else f" ({official.metric} on {official.measured_on})"
+    urls = (("[.pdparams]", official.url), ("[folder]", official.folder_url))
+    weights = ", ".join(f"{text}({url})" for text, url in urls if url)
     return (
         f"`{official.config.name}`",
         "-" if size is None else f"{size[0]} x {size[1]}",
         str(len(official.config.classes)),
         f"{parameters / 1e6:.2f} M",
         "-" if official.ap is None else f"{official.ap:.1f}{on}",
-        "none published" if official.url is None else f"[.pdparams]({official.url})",
+        weights or "none published",
     )
 
 

@@ -254,24 +254,26 @@ class TestList:
         for official in OFFICIAL:
             (line,) = (x for x in result.output.splitlines() if f" {official.config.name} " in x)
             assert (official.url or "none published") in line
-        assert "29.0* " in result.output
-        assert "*: mAP 0.5:0.95 in percent on the persons of COCO val2017" in result.output
+        assert "[1] 29.0 " in result.output
+        assert "[1]: mAP 0.5:0.95 in percent on the persons of COCO val2017" in result.output
 
     @pytest.mark.slow
     @pytest.mark.usefixtures("folder")
     def test_for_machines(self):
         assert run("--json", "list.json", what=list_models).exit_code == 0
         found = json.loads(Path("list.json").read_text())
-        assert len(found) == 34
+        assert len(found) == 58
         assert found[0] == {
             "name": "picodet_xs_320_coco_lcnet",
-            "generation": "2022",
+            "group": "PaddleDetection 2022",
             "input_size": [320, 320],
             "num_classes": 80,
             "parameters": 704_254,
             "ap": 23.5,
+            "metric": "mAP 0.5:0.95",
             "measured_on": "COCO val2017",
             "url": "https://paddledet.bj.bcebos.com/models/picodet_xs_320_coco_lcnet.pdparams",
+            "folder_url": None,
             "config": "configs/picodet/picodet_xs_320_coco_lcnet.yml",
         }
 

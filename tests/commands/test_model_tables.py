@@ -9,21 +9,26 @@ from picodet.zoo.official import OFFICIAL
 URL = "https://paddledet.bj.bcebos.com/models/picodet_s_416_coco.pdparams"
 LONG = "https://127.0.0.1/" + "x" * 300
 CONFIG = "configs/picodet/legacy_model/picodet_s_416_coco.yml"
-ON = "COCO val2017"
 PEOPLE = "the persons of COCO val2017"
-S = ModelRow("picodet_s_416_coco", "2021: ESNet", (416, 416), 80, 992_719, 30.7, ON, URL, CONFIG)
-L = ModelRow(
-    "picodet_lcnet_x1_0_layout", "others", (800, 608), 5, 1_791_992, None, ON, LONG, "a.yml"
+COCO = (30.7, "mAP 0.5:0.95", "COCO val2017")
+NONE = (None, "", "")
+S = ModelRow(
+    *("picodet_s_416_coco", "2021: ESNet", (416, 416), 80, 992_719, *COCO, URL, None, CONFIG)
 )
-T = ModelRow("[red]teacher", "others", None, 80, 7_084_724, None, ON, None, "b.yml")
-NEW = ModelRow("picodet_s_320_voc", "2021: ESNet", (320, 320), 20, 969_439, None, ON, None, "c.yml")
+L = ModelRow(
+    *("picodet_lcnet_x1_0_layout", "others", (800, 608), 5, 1_791_992, *NONE, LONG, None, "a.yml")
+)
+T = ModelRow("[red]teacher", "others", None, 80, 7_084_724, *NONE, None, None, "b.yml")
+NEW = ModelRow(
+    *("picodet_s_320_voc", "2021: ESNet", (320, 320), 20, 969_439, *NONE, None, None, "c.yml")
+)
 
 
 def lines_of(text):
     return [line.split() for line in text.splitlines() if line.strip()]
 
 
-def test_in_a_pipe_every_model_is_a_whole_line_under_its_generation(capsys):
+def test_in_a_pipe_every_model_is_a_whole_line_under_its_group(capsys):
     print_models([S, L, T, NEW])
     lines = lines_of(capsys.readouterr().out)
     assert lines[0] == ["name", "input", "classes", "parameters", "AP", "weights"]
@@ -49,36 +54,41 @@ def test_on_a_terminal_a_long_address_is_folded_and_nothing_is_lost(capsys, monk
 
 
 def test_an_ap_of_something_else_has_a_mark_and_below_it_is_reported_of_what(capsys):
-    """APs on other datasets than COCO are marked, as they cannot be compared."""
+    """APs on other datasets or by another metric are marked, as they cannot be compared."""
     walker = replace(S, name="walker", ap=29.0, measured_on=PEOPLE)
     body = replace(S, name="body", ap=41.5, measured_on="main bodies")
     unknown = replace(S, name="unknown", ap=None, measured_on="nothing")
-    print_models([S, walker, body, replace(walker, name="runner"), unknown])
+    rough = replace(S, name="rough", ap=97.8, metric="mAP 0.5")
+    print_models([S, walker, body, replace(walker, name="runner"), unknown, rough])
     shown = capsys.readouterr().out
-    assert {line[0]: line[7] for line in lines_of(shown)[3:8]} == {
+    assert {line[0]: " ".join(line[7:-1]) for line in lines_of(shown)[3:9]} == {
         "picodet_s_416_coco": "30.7",
-        "walker": "29.0*",
-        "body": "41.5**",
-        "runner": "29.0*",
+        "walker": "[1] 29.0",
+        "body": "[2] 41.5",
+        "runner": "[1] 29.0",
         "unknown": "-",
+        "rough": "[3] 97.8",
     }
     assert [line.strip() for line in shown.splitlines() if "mAP" in line] == [
         "AP: mAP 0.5:0.95 in percent on COCO val2017",
-        "*: mAP 0.5:0.95 in percent on the persons of COCO val2017",
-        "**: mAP 0.5:0.95 in percent on main bodies",
+        "[1]: mAP 0.5:0.95 in percent on the persons of COCO val2017",
+        "[2]: mAP 0.5:0.95 in percent on main bodies",
+        "[3]: mAP 0.5 in percent on COCO val2017",
     ]
 
 
 def test_for_machines():
     assert json.loads(json.dumps(S.as_json())) == {
         "name": "picodet_s_416_coco",
-        "generation": "2021: ESNet",
+        "group": "2021: ESNet",
         "input_size": [416, 416],
         "num_classes": 80,
         "parameters": 992_719,
         "ap": 30.7,
+        "metric": "mAP 0.5:0.95",
         "measured_on": "COCO val2017",
         "url": URL,
+        "folder_url": None,
         "config": CONFIG,
     }
 
@@ -95,13 +105,15 @@ def test_by_example():
     by_name = {row.name: row.as_json() for row in rows()}
     assert by_name["picodet_s_192_pedestrian"] == {
         "name": "picodet_s_192_pedestrian",
-        "generation": "2021",
+        "group": "PaddleDetection 2021",
         "input_size": (192, 192),
         "num_classes": 1,
         "parameters": 962_063,
         "ap": 29.0,
+        "metric": "mAP 0.5:0.95",
         "measured_on": "the persons of COCO val2017",
         "url": "https://bj.bcebos.com/v1/paddledet/models/keypoint/picodet_s_192_pedestrian.pdparams",
+        "folder_url": None,
         "config": "configs/picodet/legacy_model/application/pedestrian_detection/"
         "picodet_s_192_pedestrian.yml",
     }

@@ -9,7 +9,7 @@ from picodet.converter.configure import ConvertOptions, FileHints, override_conf
 from picodet.converter.names.recognize import RecognizedModel
 from picodet.errors import ConversionError
 from picodet.zoo.architectures import LCNET_1_0X, S_NPU, S
-from picodet.zoo.class_names import COCO, PEDESTRIAN, VOC
+from picodet.zoo.class_names import COCO, VOC
 from picodet.zoo.official import CONFIGS
 
 
@@ -137,7 +137,7 @@ class TestName:
 
     def test_of_an_official_model_says_its_classes_and_a_size_alone_does_not(self):
         """One class and 320 pixels are not yet pedestrians."""
-        assert resolve(1, "picodet_s_320_pedestrian").config.classes == PEDESTRIAN
+        assert resolve(1, "picodet_s_320_pedestrian").config.classes == ("pedestrian",)
         config, notes = both(resolve(1, "picodet_s_320_cows"))
         assert (config.name, config.classes) == ("picodet_s_320", ("class 0",))
         assert "the classes are numbered" in notes[0]

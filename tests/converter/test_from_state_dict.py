@@ -1,5 +1,6 @@
-"""Tensors by names become a PicoDet: all 34 of them, their backbones, and what is none."""
+"""Tensors by names become a PicoDet: all published, their backbones, and what is none."""
 
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,17 +20,24 @@ from picodet.zoo.architectures import VARIANTS, S
 from picodet.zoo.official import CONFIGS
 from scripts.fixtures import seeded
 
-# by whether their tensors are equal; the sizes cannot be told
+# by whether their tensors are equal: variant, number of classes; the sizes cannot be told
 GROUPS = {
-    "picodet_xs_lcnet": {320, 416},
-    "picodet_s_lcnet": {320, 416},
-    "picodet_m_lcnet": {320, 416},
-    "picodet_l_lcnet": {320, 416, 640},
-    "picodet_s": {320, 416},
-    "picodet_m": {320, 416},
-    "picodet_l": {320, 416, 640},
-    "picodet_lcnet_2_5x": {416, 640, 800},
+    ("picodet_xs_lcnet", 80): {320, 416},
+    ("picodet_s_lcnet", 80): {320, 416},
+    ("picodet_s_lcnet", 1): {192, 320},
+    ("picodet_m_lcnet", 80): {320, 416},
+    ("picodet_l_lcnet", 80): {320, 416, 640},
+    ("picodet_l_lcnet", 45): {640, 1024},
+    ("picodet_l_lcnet", 22): {640, 1024},
+    ("picodet_l_lcnet", 5): {640, 1024},
+    ("picodet_s", 80): {320, 416},
+    ("picodet_s", 1): {192, 320},
+    ("picodet_m", 80): {320, 416},
+    ("picodet_l", 80): {320, 416, 640},
+    ("picodet_lcnet_2_5x", 80): {416, 640, 800},
+    ("picodet_lcnet_2_5x", 1): {640, 1088},
 }
+LITE = "picodet_PPLCNet_x2_5_mainbody_lite_v1.0"  # with a leaky ReLU, which tensors do not show
 
 
 def converted(arrays, name="model", naming="ppdet", file_config=None, **options):
@@ -53,7 +61,7 @@ def zeros(config):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
-def test_the_34_are_recognized_by_their_tensors_and_distinguished_by_their_names(name):
+def test_they_are_recognized_by_their_tensors_and_distinguished_by_their_names(name):
     found = converted(zeros(CONFIGS[name]), name)
     assert found.config == CONFIGS[name]
     assert found.notes == ()
@@ -70,11 +78,31 @@ def test_without_a_name_the_size_is_asked_for_where_there_are_several(name):
 
     found = converted(zeros(config), ask_for_size=ask, classes=config.classes)
     (variant,) = (v for v in VARIANTS if replace(found.config, **shared_with(v)) == v)
-    expected = GROUPS.get(variant.name) if len(config.classes) == 80 else None
-    if "pedestrian" in name:
-        expected = {192, 320}
+    expected = GROUPS.get((variant.name, len(config.classes)))
     assert asked == ([expected] if expected else [])
-    assert found.config == replace(config, name=found.config.name)
+    if name == LITE:
+        assert found.notes[-1].startswith("the activation hardswish is assumed")
+    else:
+        assert found.config == replace(config, name=found.config.name)
+
+
+def test_an_activation_that_tensors_do_not_show_is_that_of_the_name():
+    arrays = zeros(CONFIGS[LITE])
+    for options in ({"name": f"{LITE}_pretrained"}, {"config": LITE}):
+        found = converted(arrays, **options)
+        assert (found.config, found.notes) == (CONFIGS[LITE], ())
+        assert found.config.backbone.activation == found.config.activation == "leaky_relu"
+
+
+def test_without_a_name_it_is_reported_which_activation_was_assumed():
+    found = converted(zeros(CONFIGS[LITE]), classes=("x",), input_size=(96, 96))
+    assert found.config.activation == "hardswish"
+    assert found.notes == (
+        f"the activation hardswish is assumed: tensors do not show it, and {LITE}, which has the "
+        f"same, has leaky_relu; --config {LITE} sets it",
+    )
+    named = converted(zeros(CONFIGS["PP-ShiTuV2_det"]), "PP-ShiTuV2_det_pretrained")
+    assert (named.config.name, named.notes) == ("PP-ShiTuV2_det", ())
 
 
 def shared_with(variant):
@@ -194,7 +222,9 @@ class TestBackbone:
         arrays = backbone_of(checkpoint_of_variant(variant))
         tail = {name: np.ones(3, np.float32) for name in self.TAIL}
         found = converted({prefix + n: a for n, a in (arrays | tail).items()})
-        name = variant.backbone.name.removesuffix("_relu6")  # which weights do not tell
+        name = re.sub(
+            "_(leaky_relu|relu6)$", "", variant.backbone.name
+        )  # which weights do not tell
         assert (found.kind, found.config.name) == ("backbone", name)
         assert found.config.classes == ()
         assert [tensor.name for tensor in found.skipped] == [prefix + name for name in self.TAIL]

@@ -66,13 +66,16 @@ def test_a_folder_with_paddlex_settings(shared, tmp_path):
     shutil.copyfile(settings, folder / "inference.yml")
     _, found = convert_model(folder, ConvertOptions())
     assert (found.config.input_size, found.config.classes) == ((192, 192), ("pedestrian",))
-    assert found.notes == ()
+    (note,) = found.notes
+    assert note.startswith(
+        "its settings name PicoDet-S, but its tensors are those of picodet_s with"
+    )
 
 
 def test_pp_doclayout_s(shared):
     """PaddleX's published program and settings: 480 x 480 and 23 names, without an option."""
     _, found = convert_model(shared / "cases" / "pp_doclayout_s", ConvertOptions())
-    assert found.config.input_size == (480, 480)
+    assert (found.config.name, found.config.input_size) == ("PP-DocLayout-S", (480, 480))
     assert (len(found.config.classes), found.config.classes[0]) == (23, "paragraph_title")
     assert found.config.preprocessing == Preprocessing()
     # all its constants are seeded, these too

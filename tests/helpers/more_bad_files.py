@@ -9,9 +9,11 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from tarfile import PAX_FORMAT
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import tar_files
 import torch
 
 from picodet.alignment.recording.index import (
@@ -37,6 +39,7 @@ from picodet.alignment.training.recording import (
 )
 from picodet.data.coco import read_annotations
 from picodet.data.image_checksums import ImageChecksum
+from picodet.download.tar_reader import read_members
 from picodet.evaluation.detections import read_predictions
 from picodet.evaluation.resume import read_progress, write_progress
 from picodet.graphs.operators import Operator, Source
@@ -233,8 +236,16 @@ layout_merge_bboxes_mode: {0: large, "*": small}
 """
 
 
+def tar() -> bytes:
+    """An archive of an inference folder, with an extended header."""
+    files = {f"x_infer/{'a' * 120}.json": b"{}", "x_infer/inference.pdiparams": b"x" * 600}
+    entries = [tar_files.entry(name, content) for name, content in files.items()]
+    return tar_files.archive(*entries, form=PAX_FORMAT)
+
+
 # by form: file name, writer, reader
 MORE: Mapping[str, tuple[str, Callable[[], bytes], Callable[[Path], object]]] = {
+    "tar": ("x.tar", tar, read_members),
     "recording": ("x.safetensors", recording, read_recording),
     "summary": ("x.safetensors", lambda: recording(2), read_recording),
     "training recording": ("x.npz", training_recording, npz_file.read),

@@ -18,6 +18,7 @@ PARAMETERS = {
     architectures.LCNET_1_5X: 3_107_668,
     architectures.LCNET_1_5X_WIDE: 3_499_604,
     architectures.LCNET_2_5X: 7_084_724,
+    architectures.LCNET_2_5X_LEAKY_RELU: 7_084_724,
     architectures.MOBILENET: 3_554_666,
     architectures.RESNET: 12_014_500,
     architectures.SHUFFLENET: 1_178_920,

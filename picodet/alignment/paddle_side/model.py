@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import paddle
 from ppdet.modeling.backbones.esnet import ESNet
-from ppdet.modeling.backbones.lcnet import LCNet
+from ppdet.modeling.backbones.lcnet import ConvBNLayer, LCNet
 from ppdet.modeling.backbones.mobilenet_v3 import MobileNetV3
 from ppdet.modeling.backbones.resnet import ResNet
 from ppdet.modeling.backbones.shufflenet_v2 import ShuffleNetV2
@@ -34,7 +34,8 @@ from picodet.config import (
 )
 from picodet.errors import RecordingError
 
-ACTIVATIONS = {"hardswish": "hard_swish", "relu6": "relu6"}  # picodet's names -> ppdet's
+# picodet's names -> ppdet's
+ACTIVATIONS = {"hardswish": "hard_swish", "relu6": "relu6", "leaky_relu": "leaky_relu"}
 STAGE1_CHANNELS = 128  # channels of ESNet's first stage at scale 1
 RESNET_DEPTHS = {(2, 2, 2, 2): 18}  # by the numbers of blocks; ResNet18-vd is the only one used
 SHUFFLENET_SCALES = {(116, 232, 464): 1.0}  # by the channels of the stages
@@ -77,7 +78,15 @@ def _esnet(config: ESNetConfig) -> ESNet:
 
 
 def _lcnet(config: LCNetConfig) -> LCNet:
-    return LCNet(config.scale, feature_maps=[3, 4, 5], act=ACTIVATIONS[config.activation])
+    """ppdet's LCNet. No release has one with a leaky ReLU: its activations are replaced then."""
+    leaky = config.activation == "leaky_relu"
+    act = ACTIVATIONS["hardswish" if leaky else config.activation]
+    backbone = LCNet(config.scale, feature_maps=[3, 4, 5], act=act)
+    if leaky:
+        for layer in backbone.sublayers():
+            if isinstance(layer, ConvBNLayer):
+                layer.act = paddle.nn.LeakyReLU()
+    return backbone
 
 
 def _mobilenet(config: MobileNetV3Config) -> MobileNetV3:

@@ -146,9 +146,11 @@ class RecognizedModel:
 
     @classmethod
     def of(cls, config: ModelConfig) -> "RecognizedModel":
-        """The parts of this config that tensors determine."""
-        parts = (config.backbone, config.neck, config.head, config.channels)
-        variant = next(v for v in VARIANTS if (v.backbone, v.neck, v.head, v.channels) == parts)
+        """The parts of this config that tensors determine.
+
+        The variant is the first of those that differ in their activations only.
+        """
+        variant = next(v for v in VARIANTS if _parts(v) == _parts(config))
         return cls(variant, len(config.classes), config.head_convs, config.reg_max)
 
     def __str__(self) -> str:
@@ -156,6 +158,14 @@ class RecognizedModel:
             f"{self.variant.name} with {self.num_classes} classes, head depth {self.head_convs} "
             f"and reg_max {self.reg_max}"
         )
+
+
+def _parts(config: ModelConfig) -> tuple[object, ...]:
+    """What tells a variant from others by its tensors."""
+    backbone = replace(config.backbone, name="")
+    if isinstance(backbone, LCNetConfig):
+        backbone = replace(backbone, activation="hardswish")
+    return backbone, config.neck, config.head, config.channels
 
 
 def recognize_detector(shapes: Shapes) -> RecognizedModel | None:

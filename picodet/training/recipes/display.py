@@ -13,7 +13,7 @@ COLUMNS = ("recipe", "sizes", "batch", "base lr", "epochs", "assigner", "EMA")
 
 
 def derived_lines(recipe: Recipe, images: int = COCO_TRAIN) -> list[str]:
-    """Images per step, steps and learning rates, in two lines of text."""
+    """Images per step, steps and learning rates as lines of text; and a note, if there is one."""
     batches, schedule = recipe.batches, recipe.schedule
     follows = derived(recipe, images)
     return [
@@ -21,7 +21,19 @@ def derived_lines(recipe: Recipe, images: int = COCO_TRAIN) -> list[str]:
         f"the base learning rate {schedule.base_lr:g} is scaled linearly",
         f"{images:,} images: {follows.steps_per_epoch:,} steps per epoch, {follows.steps:,} in "
         f"all; learning rate from {follows.first_lr:.6g} to {follows.last_lr:.6g}",
+        *filter(None, [never_aligned(recipe)]),
     ]
+
+
+def never_aligned(recipe: Recipe) -> str | None:
+    """A note if the task-aligned assigner is part of a recipe, and never runs."""
+    assignment, epochs = recipe.assignment, recipe.schedule.epochs
+    if isinstance(assignment, SimOTA) or assignment.static_epochs < epochs:
+        return None
+    return (
+        f"the task-aligned assigner never runs: assignment.static_epochs is "
+        f"{assignment.static_epochs}, and {epochs} epochs are trained, all with ATSS"
+    )
 
 
 def as_json(resolved: Resolved, images: int = COCO_TRAIN) -> dict[str, Any]:
@@ -35,7 +47,9 @@ def as_json(resolved: Resolved, images: int = COCO_TRAIN) -> dict[str, Any]:
         for path, value in leaves(resolved.recipe).items()
     }
     follows = asdict(derived(resolved.recipe, images))
-    return {"numbers": numbers, "derived": {"batch": resolved.recipe.batches.total, **follows}}
+    note = never_aligned(resolved.recipe)
+    derived_numbers = {"batch": resolved.recipe.batches.total, **follows}
+    return {"numbers": numbers, "derived": derived_numbers, "notes": [note] if note else []}
 
 
 def markdown(recipes: Iterable[Recipe]) -> str:
@@ -69,7 +83,8 @@ def row(recipe: Recipe) -> tuple[str, ...]:
     if isinstance(assignment, SimOTA):
         assigner = "SimOTA"
     else:
-        assigner = f"ATSS {assignment.static_epochs}, then TAL"
+        static = assignment.static_epochs
+        assigner = "ATSS, never TAL" if never_aligned(recipe) else f"ATSS {static}, then TAL"
     cycle = f"{ema.applied}, cycle {ema.cycle}" if ema.cycle else "no cycle"
     return (
         recipe.model.name,

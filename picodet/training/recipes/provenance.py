@@ -1,4 +1,4 @@
-"""Where every number of an official recipe stands in PaddleDetection 666f597.
+"""Where every number of an official recipe stands in PaddleDetection 666f597, or in PaddleX.
 
 A number is in the config itself, in the `_base_` file that it names, or a default in the code.
 Lines of code are those of ppdet 2.6.0, or of the release that is named.
@@ -6,9 +6,10 @@ Lines of code are those of ppdet 2.6.0, or of the release that is named.
 
 from picodet.training.recipes.limits import leaves
 from picodet.training.recipes.official import RECIPES
-from picodet.zoo.official import OFFICIAL, V2022, OfficialModel
+from picodet.zoo.official import OFFICIAL, PADDLEX, V2022, OfficialModel
 
 CONFIGS = "configs/picodet/"
+SMRT = "configs/smrt/"
 COSINE = "LearningRate.schedulers.CosineDecay"
 LINEAR = "LearningRate.schedulers.LinearWarmup"
 EXPONENTIAL = "LearningRate.schedulers.ExpWarmup"
@@ -24,6 +25,14 @@ GPUS = {
     False: f"{CONFIGS}legacy_model/README.md: 4 or 8 GPUs, not which model on which; the "
     "pruner's 34,350 steps are 150 epochs on 4",
 }
+
+NEWEST = "PaddleDetection 666f597, which PaddleX clones (paddlex/repo_manager/meta.py)"
+PADDLEX_CODE = {
+    "batches.gpus": "paddlex/configs/modules/*/NAME.yaml: Global.device gpu:0,1,2,3",
+    "ema.applied": f"{TRAINER}:563-568: since 2.4, at snapshots",
+    "box_normalizer": f"{NEWEST}: each rank's own over the number of ranks, since 2.6.1",
+}
+SMRT_GPUS = "configs/smrt/README.md: all models are trained on one GPU"
 
 KEYS = {  # of a config; {head} is PicoHead or PicoHeadV2
     "backbone_weights": "pretrain_weights",
@@ -148,28 +157,36 @@ def _source(official: OfficialModel, path: str) -> str:
     of_code["box_normalizer"] = NORMALIZER[new]
     of_code |= CODE | (NPU_CODE if npu else {})
     keys = KEYS | (NPU if npu else {})
+    if official.group == PADDLEX:
+        of_code |= PADDLEX_CODE
+        keys = KEYS | {"augmentation.distort": f"{SAMPLES}.RandomDistort; its numbers: {NEWEST}"}
+    elif official.path.startswith(SMRT):
+        of_code["batches.gpus"] = SMRT_GPUS
     if path == "model.resize":
         return f"{OPERATORS}:757"  # cv2.resize, which leaves it to OpenCV
     if path in ("model", "model.input_size"):
-        return f"{CONFIGS}{official.path}"
+        return official.path
     if path == "ema.cycle" and new:
         return of_code[path]
     if path not in keys or (path in NPU_CODE and npu):
         return of_code[path]
     topk = "topk" if new else "candidate_topk"
     key = keys[path].format(head=HEADS[official.config.head], topk=topk)
-    return f"{CONFIGS}{_file(official, key)}: {key}"
+    return f"{_file(official, key)}: {key}"
 
 
 def _file(official: OfficialModel, key: str) -> str:
     """The file of a config that sets this key last."""
-    name, new = official.config.name, official.generation == V2022
+    name, new = official.config.name, official.group == V2022
+    if official.group == PADDLEX or official.path.startswith(SMRT):
+        return official.path
     own = (OWN_2022 if new else OWN_2021) + OWN.get(name, (WEIGHTS,))
     if any(key == part or not part or key.startswith(f"{part}.") for part in own):
         return official.path
-    base = "_base_/" if new else "legacy_model/_base_/"
+    base = f"{CONFIGS}_base_/" if new else f"{CONFIGS}legacy_model/_base_/"
     if key.startswith(("LearningRate", "OptimizerBuilder", "epoch")):
-        return OPTIMIZER_FILES.get(name, f"{base}optimizer_300e.yml")
+        file = OPTIMIZER_FILES.get(name)
+        return f"{CONFIGS}{file}" if file else f"{base}optimizer_300e.yml"
     if key.startswith("TrainReader"):
         return f"{base}picodet_{official.config.input_size[0]}_reader.yml"
     return f"{base}{'picodet_v2' if new else 'picodet_esnet'}.yml"

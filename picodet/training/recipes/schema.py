@@ -110,7 +110,9 @@ class Recipe:
     """A training from its first step to its last."""
 
     model: ModelConfig
-    backbone_weights: str | None  # URL of the official ImageNet weights
+    backbone_weights: (
+        str | None
+    )  # URL: of ImageNet's, or of the detector that a training starts from
     batches: Batches
     schedule: Schedule
     augmentation: Augmentation

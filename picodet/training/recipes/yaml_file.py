@@ -18,6 +18,7 @@ import yaml
 
 from picodet.errors import TrainingError, one_line
 from picodet.files import regular_file
+from picodet.training.recipes.builders import PPDET_2_3, PPDET_2_4, sizes_around
 from picodet.training.recipes.limits import (
     check_consistency,
     field_type,
@@ -25,7 +26,7 @@ from picodet.training.recipes.limits import (
     validated,
     with_values,
 )
-from picodet.training.recipes.official import PPDET_2_3, PPDET_2_4, RECIPES, sizes_around
+from picodet.training.recipes.official import RECIPES
 from picodet.training.recipes.provenance import sources
 from picodet.training.recipes.schema import Recipe, Size
 

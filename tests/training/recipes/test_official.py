@@ -6,12 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from picodet.training.recipes.builders import sizes_around
+from picodet.training.recipes.display import derived_lines, never_aligned, row
 from picodet.training.recipes.limits import leaves
-from picodet.training.recipes.official import RECIPES, sizes_around
+from picodet.training.recipes.official import RECIPES
 from picodet.training.recipes.schema import EMAConfig, LossWeights, SimOTA, TaskAligned
-from picodet.zoo.official import CONFIGS, OFFICIAL, V2022
+from picodet.zoo.official import CONFIGS, OFFICIAL, PADDLECLAS, PADDLEOCR, V2022
 
 TEACHER = "picodet_lcnet_x2_5_layout"
+WITHOUT = {TEACHER} | {o.config.name for o in OFFICIAL if o.group in (PADDLEOCR, PADDLECLAS)}
+PICODET = {o.config.name for o in OFFICIAL if o.path.startswith("configs/picodet/")}
 READ = """
 picodet_s_192_lcnet_pedestrian 0.32 64 None
 picodet_s_320_lcnet_pedestrian 0.32 64 None
@@ -51,7 +55,9 @@ RECORDED = ("picodet_s_416_coco", "picodet_m_416_coco", "picodet_xs_320_coco_lcn
 
 
 def test_every_config_but_the_teacher_has_one():
-    assert RECIPES.keys() == CONFIGS.keys() - {TEACHER}
+    """PaddleOCR and PaddleClas publish weights, and no configs."""
+    assert len(WITHOUT) == 5
+    assert RECIPES.keys() == CONFIGS.keys() - WITHOUT
     assert all(recipe.model is CONFIGS[name] for name, recipe in RECIPES.items())
 
 
@@ -84,6 +90,7 @@ def test_as_a_program_has_read_them_from_all_configs_of_666f597():
     assert {
         name: (recipe.schedule.base_lr, recipe.batches.per_gpu, recipe.ema.cycle)
         for name, recipe in RECIPES.items()
+        if name in PICODET
     } == {
         name: (float(lr), int(batch), None if cycle == "None" else int(cycle))
         for name, lr, batch, cycle in rows
@@ -137,15 +144,88 @@ def test_pages_have_three_sizes():
 def test_the_generations_differ_in_assignment_losses_and_average():
     for official in OFFICIAL:
         name = official.config.name
-        if name == TEACHER:
+        if name == TEACHER or name not in PICODET:
             continue
-        recipe, new = RECIPES[name], official.generation == V2022
+        recipe, new = RECIPES[name], official.group == V2022
         few = name == "picodet_s_192_lcnet_pedestrian"
         aligned = TaskAligned(static_candidates=4 if few else 9)
         assert recipe.assignment == (aligned if new else SimOTA())
         assert recipe.losses == (LossWeights(1, 2.5, 0.5) if new else LossWeights(1, 2, 0.25))
         old = EMAConfig(applied="every epoch", cycle=recipe.ema.cycle)
         assert recipe.ema == (EMAConfig(applied="at snapshots") if new else old)
+
+
+PADDLEX_READ = """
+PicoDet-XS 0.28 56 4 300 300 300 10 None
+PicoDet-S 0.08 64 4 50 300 100 1 None
+PicoDet-M 0.24 48 4 250 300 300 10 None
+PicoDet-L 0.08 16 4 50 300 100 1 None
+PP-DocLayout-S 0.08 16 4 100 300 100 10 None
+PP-DocLayout-M 0.06 16 4 100 150 300 10 None
+PicoDet-S_layout_3cls 0.08 16 4 100 300 100 10 None
+PicoDet-L_layout_3cls 0.06 16 4 100 150 300 10 None
+PicoDet-S_layout_17cls 0.08 16 4 100 300 100 10 None
+PicoDet-L_layout_17cls 0.06 16 4 100 150 300 10 None
+PicoDet_layout_1x 0.4 24 4 50 100 100 1 10
+PicoDet_layout_1x_table 0.4 24 4 50 100 100 1 10
+PP-ShiTuV2_det 0.4 56 4 100 100 300 2 20
+PicoDet_LCNet_x2_5_face 0.08 16 4 300 300 300 1 20
+picodet_l_640_coco_lcnet_battery 0.006 8 1 50 50 300 10 None
+picodet_l_1024_coco_lcnet_battery 0.006 8 1 50 50 300 10 None
+picodet_l_640_coco_lcnet_lvjian1 0.006 8 1 50 50 300 10 None
+picodet_l_1024_coco_lcnet_lvjian1 0.006 8 1 50 50 300 10 None
+picodet_l_640_coco_lcnet_renche 0.006 8 1 50 50 300 10 None
+picodet_l_1024_coco_lcnet_renche 0.006 8 1 50 50 300 10 None
+"""  # base_lr, batch_size, GPUs, epoch, max_epochs, warm-up steps, snapshot_epoch, cycle_epoch
+
+
+def test_as_read_by_hand_from_the_configs_of_paddlex_and_paddlesmrt():
+    found = {
+        name: " ".join(
+            map(
+                str,
+                (
+                    *(recipe.schedule.base_lr, recipe.batches.per_gpu, recipe.batches.gpus),
+                    *(recipe.schedule.epochs, recipe.schedule.decay_epochs),
+                    *(recipe.schedule.warmup_steps, recipe.snapshot_epochs, recipe.ema.cycle),
+                ),
+            )
+        )
+        for name, recipe in RECIPES.items()
+        if name not in PICODET
+    }
+    assert found == dict(row.split(" ", 1) for row in PADDLEX_READ.strip().splitlines())
+
+
+def test_paddlexs_are_trained_by_the_newest_ppdet():
+    recipe = RECIPES["PP-DocLayout-M"]
+    assert recipe.augmentation.distort == "ppdet-2.7"
+    assert recipe.box_normalizer == "own over ranks"
+    assert recipe.augmentation.sizes == tuple((side, side) for side in (576, 608, 640, 672, 704))
+    assert recipe.backbone_weights.endswith("/PicoDet-L_layout_pretrained_v1.pdparams")
+    face = RECIPES["PicoDet_LCNet_x2_5_face"]
+    assert [height for height, _ in face.augmentation.sizes] == [
+        *(704, 768, 896, 960, 1088, 1152, 1280)
+    ]
+    assert face.backbone_weights is None
+    smrt = RECIPES["picodet_l_1024_coco_lcnet_battery"]
+    assert [height for height, _ in smrt.augmentation.sizes] == [960, 992, 1024, 1056, 1088]
+    assert smrt.schedule.warmup_factor == 0.001
+
+
+def test_of_some_the_task_aligned_assigner_never_runs_and_that_is_reported():
+    """static_assigner_epoch is 100 in all of them, and no more epochs are trained."""
+    never = {name for name, recipe in RECIPES.items() if never_aligned(recipe)}
+    layouts = {"PicoDet-S_layout_3cls", "PicoDet-L_layout_3cls"}
+    layouts |= {"PicoDet-S_layout_17cls", "PicoDet-L_layout_17cls"}
+    smrt = {name for name in RECIPES if name.endswith(("_battery", "_lvjian1", "_renche"))}
+    assert never == layouts | smrt | {"PP-DocLayout-S", "PP-DocLayout-M", "PicoDet-S", "PicoDet-L"}
+    assert never_aligned(RECIPES["PP-DocLayout-S"]) == (
+        "the task-aligned assigner never runs: assignment.static_epochs is 100, and 100 epochs are "
+        "trained, all with ATSS"
+    )
+    assert row(RECIPES["PP-DocLayout-S"])[5] == "ATSS, never TAL"
+    assert derived_lines(RECIPES["PP-DocLayout-S"])[-1] == never_aligned(RECIPES["PP-DocLayout-S"])
 
 
 def test_the_pruner_has_a_constant_learning_rate_while_it_prunes():
