@@ -11,7 +11,7 @@ from picodet.converter.configure import ConvertOptions, override_config, resolve
 from picodet.converter.converted_model import ConvertedModel, IncompleteError
 from picodet.converter.match_tensors import INTEGRAL_PROJECT, UnmatchedTensor, match_tensors
 from picodet.converter.names.name_tables import IdentityNameTable, name_table
-from picodet.converter.recognize_graph import recognize_graph
+from picodet.converter.recognize_graph import find_activations, recognize_graph
 from picodet.converter.sources import GraphSource
 from picodet.errors import GraphError
 from picodet.graphs.float_graph import to_float
@@ -56,7 +56,8 @@ def _convert_graph(
     graph_outputs = find_outputs(graph)
     recognized = recognize_graph(graph, graph_outputs)
     if source.config is None:
-        resolved = resolve_config(recognized, source.hints, options)
+        activations = find_activations(graph, graph_outputs)
+        resolved = resolve_config(recognized, source.hints, options, activations)
         notes = resolved.notes + (() if source.hints.preprocessing else (DEFAULTS_NOTE,))
         config = resolved.config
     else:
