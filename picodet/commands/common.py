@@ -207,17 +207,19 @@ def _warnings_as_notes() -> Iterator[None]:
 
 
 def fetch_official(path: Path) -> Path:
-    """The file behind an official name, fetched once; anything else as it is.
+    """The file behind an official name or a name of the hub, fetched once; a path as it is.
 
     Raises FetchError where the download fails, PicoDetError for a name without published weights.
     """
-    url = official_url(path)
-    if url is None:
+    from picodet.download.hub import fetch_model, hub_name
+
+    name, url = hub_name(path), official_url(path)
+    if name is None and url is None:
         return path
     from picodet.download.fetch import fetch
 
     with progress_bar(f"fetching {path.name}") as progress:
-        fetched = fetch(url, progress).path
+        fetched = fetch_model(name, progress) if name else fetch(str(url), progress).path
     add_inputs(fetched)
     return fetched
 
