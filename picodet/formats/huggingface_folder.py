@@ -30,6 +30,12 @@ INDEX = f"model{SUFFIX}"  # where others wrote several files
 PREPROCESSOR = "preprocessor_config.json"
 MODELING = "modeling_picodet.py"
 MAX_BYTES = 2_000_000  # of a JSON file
+STEPS = {  # of the preprocessing that are always done
+    "do_resize": True,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+}
 PIL_RESAMPLE = {0: 0, 1: 2, 2: 3, 3: 4, 4: 1}  # OpenCV's interpolations -> PIL's nearest ones
 
 # Subclasses, as transformers copies the file that defines a class when it saves a model.
@@ -86,14 +92,11 @@ def write(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]
     preprocessor = {
         "image_processor_type": AUTO_CLASSES["AutoImageProcessor"],
         "auto_map": _auto_map("AutoImageProcessor"),
-        "do_resize": True,
+        **STEPS,
         "size": {"height": height, "width": width},
         "resample": PIL_RESAMPLE[numbers["interp"]],
         "opencv_interp": numbers["interp"],
         "opencv_kernels": numbers["resize"],
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
         "image_mean": list(numbers["mean"]),
         "image_std": list(numbers["std"]),
     }
@@ -138,6 +141,11 @@ def preprocessing_meta(preprocessor: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises KeyError, TypeError or ValueError for a content that `write` does not produce.
     """
+    for name, expected in STEPS.items():
+        if preprocessor.get(name, expected) != expected:
+            raise ValueError(
+                f"{name} is {preprocessor[name]!r:.20}; only {expected!r} is carried out"
+            )
     interp = preprocessor["opencv_interp"]
     if PIL_RESAMPLE.get(interp) != preprocessor["resample"]:
         raise ValueError(

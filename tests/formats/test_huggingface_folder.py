@@ -119,6 +119,8 @@ def test_is_recognized_by_its_files(folder, tmp_path):
         ("preprocessor_config.json", {"size": 96}),
         ("preprocessor_config.json", {"size": {"shortest_edge": 96}}),
         ("preprocessor_config.json", {"resample": 2}),
+        ("preprocessor_config.json", {"do_resize": False}),
+        ("preprocessor_config.json", {"rescale_factor": 1}),
         ("preprocessor_config.json", {"opencv_interp": [2]}),
     ],
 )

@@ -131,6 +131,7 @@ def errors(folder, model, processor, outputs, image):
             lambda: post_process(outputs, 2),
             lambda: post_process(outputs, target_sizes=[(3, 4)]),
             lambda: load_processor(changed(folder, "preprocessor_config.json", resample=0))(image),
+            lambda: load_processor(folder, do_normalize=False)(image),
             lambda: load(changed(folder, "config.json", id2label={0: "a", 2: "b"})),
             lambda: load(without_a_tensor(folder)),
         )

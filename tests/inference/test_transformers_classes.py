@@ -135,6 +135,7 @@ def test_bad_input_is_named(answers):
         "threshold 2: expected a number from 0 to 1",
         "target_sizes: found [[3, 4]]; expected (height, width) of each of 2 images",
         "invalid preprocessor_config.json: ValueError resample is 0 (PIL)",
+        "do_normalize is False; only True is carried out; convert the model again",
         "invalid config.json: KeyError '1'; convert the model again",
         "weights and config.json do not agree: missing head.integral.project, unexpected x; ",
     ]
