@@ -54,8 +54,8 @@ def fetch_model(
         entry = CacheEntry(folder / file)
         if is_offline and not entry.path.exists():
             raise FetchError(
-                f"{name}: no such file or directory here, and HF_HUB_OFFLINE is set, so {file} is "
-                f"not fetched from {base}; unset it, or give the path of a directory"
+                f"{name}: there is no such file or directory, and HF_HUB_OFFLINE is set, so that "
+                f"{file} is not fetched from {base}; unset it, or give the path of a directory"
             )
         try:
             fetch(
@@ -66,8 +66,8 @@ def fetch_model(
             )
         except FetchError as error:
             raise FetchError(
-                f"{name}: no such file or directory here, and not to be had as a public repository "
-                f"of the hub: {error}"
+                f"{name}: there is no such file or directory, and it cannot be fetched as a public "
+                f"repository of the hub: {error}"
             ) from error
         if file == CONFIG:
             _check_model_type(entry.path, name)

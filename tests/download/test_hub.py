@@ -106,7 +106,7 @@ def test_a_path_wins(requests, repository):
 def test_offline_says_so(requests, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "true")
     with pytest.raises(
-        FetchError, match=r"no such file or directory here, and HF_HUB_OFFLINE is set.*; unset it"
+        FetchError, match=r"no such file or directory, and HF_HUB_OFFLINE is set.*; unset it"
     ):
         picodet.load(NAME)
     assert requests == []
@@ -114,7 +114,9 @@ def test_offline_says_so(requests, monkeypatch):
 
 def test_without_a_network_both_reasons_are_given(requests, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(FetchError, match=r"^some-one/picodet-v2\.0: no such file .*no answer: "):
+    with pytest.raises(
+        FetchError, match=r"^some-one/picodet-v2\.0: there is no such file .*no answer: "
+    ):
         picodet.load(NAME)
 
 
@@ -126,7 +128,7 @@ def test_an_endpoint_that_is_no_url_is_refused(requests, monkeypatch):
 
 def test_an_absent_repository_is_named(requests):
     with pytest.raises(
-        FetchError, match=r"^some-one/else: no such file .* public repository .* HTTP 404"
+        FetchError, match=r"^some-one/else: there is no such file .* public repository .* HTTP 404"
     ):
         picodet.load("some-one/else")
 
