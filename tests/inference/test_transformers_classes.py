@@ -100,7 +100,7 @@ def test_without_sizes_of_images_boxes_are_in_pixels_of_the_input(answers, confi
 @pytest.mark.parametrize("key", ["pipeline", "pipeline_saved"])
 def test_a_pipeline_gives_names_and_whole_pixels(answers, config, key):
     for rows, found in zip(answers[key], answers["found"], strict=True):
-        assert [row["score"] for row in rows] == pytest.approx(found["scores"], abs=1e-6)
+        assert [row["score"] for row in rows] == pytest.approx(found["scores"], abs=1e-5)
         assert [row["label"] for row in rows] == [config.classes[i] for i in found["labels"]]
         boxes = [[row["box"][side] for side in ("xmin", "ymin", "xmax", "ymax")] for row in rows]
         np.testing.assert_allclose(boxes, found["boxes"], atol=1.001)
