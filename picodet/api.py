@@ -164,8 +164,8 @@ def evaluate(
     annotations: AnyPath,
     *,
     interp: int | None = None,
-    score_thr: float = 0.025,
-    iou_thr: float = 0.6,
+    score_thr: float | None = None,
+    iou_thr: float | None = None,
     postprocess: "Semantics" = "ppdet-2.4",
     match_classes: Literal["name", "order"] = "name",
     evaluator: Literal["hotcoco", "pycocotools"] = "hotcoco",
@@ -184,7 +184,8 @@ def evaluate(
     """COCO's numbers of a model on a dataset, as `picodet-eval` does.
 
     images is the folder, annotations the file in COCO's format. interp is OpenCV's number of the
-    resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None is the model's own.
+    resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None is the model's own. score_thr and
+    iou_thr None are those of a Paddle folder's settings, else ppdet's 0.025 and 0.6.
     `result.stats` has the twelve numbers, AP first, as fractions; `result.classes` each class.
     out is a file for the detections, in COCO's format of predictions; beside it their settings are
     written. Reads the images in `threads` threads (None: one per core), torch computing in one of
@@ -197,7 +198,7 @@ def evaluate(
     from picodet.evaluation.provenance import write_provenance
     from picodet.evaluation.report.build import build_report, describe_runs
     from picodet.inference.open_backend import RuntimeOptions
-    from picodet.ops.postprocess import Postprocessing
+    from picodet.ops.postprocess import PostprocessingOptions
 
     with tempfile.TemporaryDirectory() as folder:
         request = EvalRequest(
@@ -209,7 +210,7 @@ def evaluate(
             ),
             interps=() if interp is None else (interp,),
             kernels=resize,
-            postprocessing=Postprocessing(score_thr, iou_thr, postprocess),
+            postprocessing=PostprocessingOptions(score_thr, iou_thr, postprocess),
             match_classes=match_classes,
             skip_corrupt=skip_corrupt,
             batch=batch,

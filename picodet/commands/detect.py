@@ -29,7 +29,7 @@ from picodet.files import write_json
     show_default=True,
     help="Folder for the images with boxes.",
 )
-@score_option(0.4)
+@score_option("that of the model's settings, else 0.4")
 @click.option(
     "--interp",
     type=click.IntRange(0, 4),
@@ -43,7 +43,7 @@ def detect(
     model: Path,
     images: tuple[str, ...],
     out: Path,
-    score_thr: float,
+    score_thr: float | None,
     interp: int | None,
     backend: str,
     device: str,
@@ -74,6 +74,8 @@ def detect(
     network = open_backend(fetch_official(model), runtime)
     for note in network.spec.notes:
         click.echo(f"Note: {note}", err=True)
+    if score_thr is None:
+        score_thr = network.spec.nms.score_threshold if network.spec.nms else 0.4
     progress = Console(stderr=True)
     results: Iterable[ImageDetections | FailedImage] = detect_all(
         network, image_paths, out, score_thr, interp, resize

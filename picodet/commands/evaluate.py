@@ -61,8 +61,8 @@ class EvaluateCommand(Command):
     show_default=True,
     help="2.3: best 1,000 anchor points per level, boxes clipped. 2.4: all, unclipped.",
 )
-@score_option(0.025)
-@iou_option
+@score_option("that of the model's settings, else 0.025")
+@iou_option("that of the model's settings, else 0.6")
 @click.option(
     "--match-classes",
     type=click.Choice(("name", "order")),
@@ -124,8 +124,8 @@ def evaluate(
     interps: tuple[int, ...],
     what_if: bool,
     postprocess: Any,
-    score_thr: float,
-    iou_thr: float,
+    score_thr: float | None,
+    iou_thr: float | None,
     match_classes: Any,
     evaluator: str,
     predictions: Path | None,
@@ -161,7 +161,7 @@ def evaluate(
     from picodet.distributed import local_device
     from picodet.evaluation import evaluator as session
     from picodet.inference.open_backend import RuntimeOptions
-    from picodet.ops.postprocess import Postprocessing
+    from picodet.ops.postprocess import PostprocessingOptions
 
     if what_if and len(interps) > 1:
         raise click.UsageError("--what-if tries every interp by itself; give one --interp, or none")
@@ -189,7 +189,7 @@ def evaluate(
             ),
             interps=interps,
             kernels=resize,
-            postprocessing=Postprocessing(score_thr, iou_thr, postprocess),
+            postprocessing=PostprocessingOptions(score_thr, iou_thr, postprocess),
             what_if=what_if,
             match_classes=match_classes,
             skip_corrupt=skip_corrupt,

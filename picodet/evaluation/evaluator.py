@@ -10,6 +10,7 @@ import numpy as np
 
 from picodet.config import ResizeKernels
 from picodet.data.coco import Annotations, read_annotations
+from picodet.data.preprocess import check_supported
 from picodet.distributed import ProcessGroup, local_processes, shard
 from picodet.errors import EvaluationError, PicoDetError
 from picodet.evaluation.class_matching import MatchBy, match_classes
@@ -23,7 +24,7 @@ from picodet.files import sha256
 from picodet.formats.inference_folder import is_part_of_program
 from picodet.inference.backend import Backend
 from picodet.inference.open_backend import RuntimeOptions, open_backend
-from picodet.ops.postprocess import Postprocessing
+from picodet.ops.postprocess import PostprocessingOptions
 from picodet.system.intervals import Clock
 from picodet.system.machine import available_cores
 from picodet.version import __version__
@@ -45,7 +46,7 @@ class EvalRequest:
     runtime_options: RuntimeOptions
     interps: tuple[int, ...] = ()  # none: the model's own
     kernels: ResizeKernels | None = None  # that resize images; None: the model's own
-    postprocessing: Postprocessing = field(default_factory=Postprocessing)
+    postprocessing: PostprocessingOptions = field(default_factory=PostprocessingOptions)
     what_if: bool = False
     match_classes: MatchBy = "name"
     skip_corrupt: bool = False
@@ -129,12 +130,14 @@ def progress_path(out: Path | None) -> Path:
 def _settings(request: EvalRequest, network: Backend) -> tuple[EvalSettings, ...]:
     spec = network.spec
     has_nms = spec.output_format == "detections"
-    defaults, after = Postprocessing(), request.postprocessing
-    if has_nms and replace(after, score_threshold=defaults.score_threshold) != defaults:
+    asked = request.postprocessing
+    if has_nms and replace(asked, score_threshold=None) != PostprocessingOptions():
         raise EvaluationError(
             f"{request.model} does its own NMS, which cannot be changed from outside; use a "
             "file without it (heads, boxes) for another IoU or another post-processing"
         )
+    check_supported(spec.preprocessing)
+    after = asked.resolve(spec.nms)
     interps = request.interps or (spec.preprocessing.interp,)
     kernels = request.kernels or spec.preprocessing.resize
     settings = [EvalSettings(InputSettings(interp, kernels=kernels), after) for interp in interps]

@@ -38,32 +38,50 @@ class BatchDetector:
         """Rows [N, 7] float64 of a batch of images, one array for each setting."""
         images = [read_image(self.folder / image.file) for image in batch]
         spec = self.network.spec
-        factors = np.stack([scale_factor(image, spec.input_size) for image in images])
-        outputs_of: dict[InputSettings, Sequence[Candidates] | Sequence[Detections]] = {}
+        factors = np.stack(
+            [scale_factor(image, spec.input_size, spec.preprocessing) for image in images]
+        )
+        arrays_of: dict[InputSettings, list[np.ndarray]] = {}
+        outputs_of: dict[InputSettings, list[Candidates | Detections]] = {}
         rows = []
         for setting in self.settings:
-            if setting.input_settings not in outputs_of:
-                inputs = [
-                    setting.input_settings(i, spec.input_size, spec.preprocessing) for i in images
-                ]
-                outputs_of[setting.input_settings] = self.network(
-                    ModelInputs(np.stack(inputs), factors)
-                )
-            outputs: Sequence[Candidates | Detections] = outputs_of[setting.input_settings]
+            key = setting.input_settings
+            if key not in outputs_of:
+                arrays = [key(image, spec.input_size, spec.preprocessing) for image in images]
+                arrays_of[key], outputs_of[key] = arrays, self._run(arrays, factors)
             detections = [
-                self._post_process(output, factor, setting)
-                for output, factor in zip(outputs, factors, strict=True)
+                self._post_process(output, factor, array.shape[1:], setting)
+                for output, factor, array in zip(
+                    outputs_of[key], factors, arrays_of[key], strict=True
+                )
             ]
             parts = zip(batch, detections, strict=True)
             rows.append(np.concatenate([self._rows(image, each) for image, each in parts]))
         return rows
 
+    def _run(
+        self, arrays: Sequence[np.ndarray], factors: np.ndarray
+    ) -> list[Candidates | Detections]:
+        """Outputs of preprocessed images: in one batch, unless their sizes differ."""
+        if len({array.shape for array in arrays}) == 1:
+            return [*self.network(ModelInputs(np.stack(arrays), factors))]
+        outputs: list[Candidates | Detections] = []
+        for array, factor in zip(arrays, factors, strict=True):
+            outputs += self.network(ModelInputs(array[None], factor[None]))
+        return outputs
+
     def _post_process(
-        self, output: Candidates | Detections, factor: np.ndarray, setting: EvalSettings
+        self,
+        output: Candidates | Detections,
+        factor: np.ndarray,
+        size: tuple[int, ...],
+        setting: EvalSettings,
     ) -> Detections:
+        """size: of the preprocessed image, (height, width)."""
         if isinstance(output, Detections):
             return output.above(setting.postprocessing.score_threshold)
-        return postprocess(output, factor, self.network.spec.input_size, setting.postprocessing)
+        height, width = size
+        return postprocess(output, factor, (height, width), setting.postprocessing)
 
     def _rows(self, image: ImageInfo, detections: Detections) -> np.ndarray:
         if len(detections) and detections.classes.max() >= len(self.category_ids):

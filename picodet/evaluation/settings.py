@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from picodet.config import Preprocessing, ResizeKernels
-from picodet.data.preprocess import normalize, normalize_float, resize
+from picodet.data.preprocess import normalize, normalize_float, resize_and_pad
 from picodet.data.resize_kernels import (
     INTERP_NAMES,
     describe_kernels,
@@ -46,7 +46,7 @@ class InputSettings:
             image = np.ascontiguousarray(image[..., ::-1])
         source = image.astype(np.float32) if self.as_float else image
         with use_kernels(self.kernels):
-            resized = resize(source, size, self.interp)
+            resized = resize_and_pad(source, size, replace(preprocessing, interp=self.interp))
         return (normalize_float if self.as_float else normalize)(resized, preprocessing)
 
 

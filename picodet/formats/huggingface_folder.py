@@ -32,7 +32,6 @@ MODELING = "modeling_picodet.py"
 MAX_BYTES = 2_000_000  # of a JSON file
 STEPS = {  # of the preprocessing that are always done
     "do_resize": True,
-    "do_rescale": True,
     "rescale_factor": 1 / 255,
     "do_normalize": True,
 }
@@ -97,8 +96,10 @@ def write(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]
         "resample": PIL_RESAMPLE[numbers["interp"]],
         "opencv_interp": numbers["interp"],
         "opencv_kernels": numbers["resize"],
+        "do_rescale": numbers.get("is_scale", True),
         "image_mean": list(numbers["mean"]),
         "image_std": list(numbers["std"]),
+        **{name: numbers[name] for name in ("padding", "unsupported") if name in numbers},
     }
     with atomic_write_folder(path) as temporary:
         with (temporary / WEIGHTS).open("wb") as file:
@@ -159,6 +160,9 @@ def preprocessing_meta(preprocessor: Mapping[str, Any]) -> dict[str, Any]:
             "std": preprocessor["image_std"],
             "interp": interp,
             "resize": preprocessor.get("opencv_kernels", "native"),  # older files have none
+            "is_scale": preprocessor.get("do_rescale", True),
+            "padding": preprocessor.get("padding"),
+            "unsupported": preprocessor.get("unsupported", ""),
         },
     }
 

@@ -12,7 +12,7 @@ from picodet.errors import ImageError, PicoDetError
 from picodet.inference.backend import Backend, ModelInputs
 from picodet.inference.torch_backend import TorchBackend
 from picodet.models.picodet import PicoDet
-from picodet.ops.postprocess import Candidates, Detections, apply_nms
+from picodet.ops.postprocess import Candidates, Detections, PostprocessingOptions, postprocess
 
 
 def detect_image(
@@ -36,7 +36,8 @@ def detect_image(
     array, scale_factor = preprocess(image, backend.spec.input_size, preprocessing)
     (output,) = backend(ModelInputs(array[None], scale_factor[None]))
     if isinstance(output, Candidates):
-        return apply_nms(output, scale_factor, score_thr)
+        after = PostprocessingOptions(score_thr).resolve(backend.spec.nms)
+        return postprocess(output, scale_factor, array.shape[1:], after)
     return output.above(score_thr)
 
 

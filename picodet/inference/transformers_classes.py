@@ -31,7 +31,7 @@ from picodet.formats.meta import config_from_meta, make_meta
 from picodet.inference.output_formats import to_candidates
 from picodet.inference.torch_backend import decode_precisely
 from picodet.models.picodet import PicoDet
-from picodet.ops.postprocess import apply_nms
+from picodet.ops.postprocess import PostprocessingOptions, postprocess
 from picodet.zoo.architectures import S
 
 ImageInput = Image | np.ndarray | Tensor | str | Path
@@ -153,6 +153,12 @@ class PicoDetImageProcessor(BaseImageProcessor):
         if not batch:
             raise ImageError("images: found none; expected one at least")
         arrays = [preprocess(_to_bgr(image), input_size, preprocessing)[0] for image in batch]
+        shapes = {array.shape for array in arrays}
+        if len(shapes) > 1:
+            raise ImageError(
+                f"images: the model's padding makes them {sorted(shape[1:] for shape in shapes)}; "
+                "expected one size in a batch: give one image at a time"
+            )
         return BatchFeature({"pixel_values": np.stack(arrays)}, tensor_type=return_tensors)
 
     def post_process_object_detection(
@@ -170,24 +176,14 @@ class PicoDetImageProcessor(BaseImageProcessor):
         """
         if not 0 <= threshold <= 1:
             raise PicoDetError(f"threshold {threshold}: expected a number from 0 to 1")
-        input_size, _ = self._input()
         boxes, scores = outputs["boxes"], outputs["scores"]
-        sizes = np.array(
-            [input_size] * len(boxes)
-            if target_sizes is None
-            else [[int(side) for side in size] for size in target_sizes]
-        )
-        if sizes.shape != (len(boxes), 2) or sizes.min() < 1:
-            raise PicoDetError(
-                f"target_sizes: found {sizes.tolist()!s:.60}; expected (height, width) of each of "
-                f"{len(boxes)} images"
-            )
+        candidates = to_candidates(boxes.detach().cpu().numpy(), scores.detach().cpu().numpy())
+        input_size, _ = self._input()
+        after = PostprocessingOptions(threshold).resolve(None)
         detections = [
-            apply_nms(candidates, scale_factor(_image_of(size), input_size), threshold)
-            for candidates, size in zip(
-                to_candidates(boxes.detach().cpu().numpy(), scores.detach().cpu().numpy()),
-                sizes,
-                strict=True,
+            postprocess(each, factors, input_size, after)
+            for each, factors in zip(
+                candidates, self._scale_factors(len(boxes), target_sizes), strict=True
             )
         ]
         return [
@@ -199,11 +195,26 @@ class PicoDetImageProcessor(BaseImageProcessor):
             for found in detections
         ]
 
+    def _scale_factors(
+        self, batch: int, target_sizes: Tensor | Sequence[tuple[int, int]] | None
+    ) -> list[np.ndarray]:
+        """[2] (y, x) of each image; of 1 without sizes."""
+        if target_sizes is None:
+            return [np.ones(2, np.float32)] * batch
+        sizes = [tuple(int(side) for side in size) for size in target_sizes]
+        if len(sizes) != batch or any(len(size) != 2 or min(size) < 1 for size in sizes):
+            raise PicoDetError(
+                f"target_sizes: found {sizes!s:.60}; expected (height, width) of each of {batch} "
+                "images"
+            )
+        input_size, preprocessing = self._input()
+        return [scale_factor(_image_of(size), input_size, preprocessing) for size in sizes]
+
     def _input(self) -> tuple[tuple[int, int], Preprocessing]:
         """Input size (height, width) and preprocessing. Raises CheckpointError if invalid."""
         try:
             config = config_from_meta(OTHER_PART | preprocessing_meta(vars(self)))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"invalid {PREPROCESSOR}: {type(error).__name__} {error}; convert the model again"
             ) from error
@@ -245,6 +256,6 @@ def _to_bgr(image: ImageInput) -> np.ndarray:
     return np.ascontiguousarray(rgb[..., ::-1])
 
 
-def _image_of(size: np.ndarray) -> np.ndarray:
+def _image_of(size: tuple[int, ...]) -> np.ndarray:
     """An image of (height, width) that takes no memory, as scale factors follow from images."""
     return np.broadcast_to(np.uint8(0), (*size, 3))

@@ -14,7 +14,7 @@ from picodet.evaluation import evaluator
 from picodet.evaluation.metrics import evaluate
 from picodet.inference.open_backend import RuntimeOptions, open_backend
 from picodet.inference.predict import detect_image
-from picodet.ops.postprocess import Postprocessing
+from picodet.ops.postprocess import PostprocessingOptions
 
 
 def test_every_image_counts_and_is_detected_in_as_one_alone_would_be(
@@ -91,12 +91,18 @@ def test_threads_change_no_bit_and_batches_only_noise(make_request, model):
 
 def test_post_processing_goes_through(make_request, baseline):
     (base,) = baseline.predictions
-    (fewer,) = detect(make_request(postprocessing=Postprocessing(score_threshold=0.5))).predictions
+    (fewer,) = detect(
+        make_request(postprocessing=PostprocessingOptions(score_threshold=0.5))
+    ).predictions
     assert 0 < len(fewer) < len(base)
     assert fewer.scores.min() > 0.5
-    (more,) = detect(make_request(postprocessing=Postprocessing(iou_threshold=0.9))).predictions
+    (more,) = detect(
+        make_request(postprocessing=PostprocessingOptions(iou_threshold=0.9))
+    ).predictions
     assert len(more) > len(base)
-    (old,) = detect(make_request(postprocessing=Postprocessing(semantics="ppdet-2.3"))).predictions
+    (old,) = detect(
+        make_request(postprocessing=PostprocessingOptions(semantics="ppdet-2.3"))
+    ).predictions
     assert base.boxes.min() < -1
     assert old.boxes.min() >= 0
     sizes = {image.id: image.size for image in baseline.annotations.images}
@@ -108,12 +114,14 @@ def test_nms_inside_cannot_be_changed_from_outside(make_request):
     found = detect(make_request("detections.onnx"))
     assert len(found.predictions[0]) == 2 * NUM_IMAGES
     raised = detect(
-        make_request("detections.onnx", postprocessing=Postprocessing(score_threshold=0.5))
+        make_request("detections.onnx", postprocessing=PostprocessingOptions(score_threshold=0.5))
     )
     assert len(raised.predictions[0]) == NUM_IMAGES
     for settings in ({"iou_threshold": 0.5}, {"semantics": "ppdet-2.3"}):
         with pytest.raises(EvaluationError, match="does its own NMS, which cannot be changed"):
-            detect(make_request("detections.onnx", postprocessing=Postprocessing(**settings)))
+            detect(
+                make_request("detections.onnx", postprocessing=PostprocessingOptions(**settings))
+            )
 
 
 @pytest.mark.parametrize("model", ["heads.onnx", "detections.onnx"])

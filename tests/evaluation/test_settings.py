@@ -60,8 +60,8 @@ def test_floats_are_normalized_as_bytes_are():
 
 
 def test_scale_factor_is_height_before_width():
-    assert scale_factor(np.zeros((64, 32, 3)), (32, 64)).tolist() == [0.5, 2]
-    third = scale_factor(np.zeros((3, 7, 3)), (1, 1))
+    assert scale_factor(np.zeros((64, 32, 3)), (32, 64), PREPROCESSING).tolist() == [0.5, 2]
+    third = scale_factor(np.zeros((3, 7, 3)), (1, 1), PREPROCESSING)
     assert third.dtype == np.float32
     assert third.tolist() == [np.float32(1 / 3), np.float32(1 / 7)]
 

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,8 @@ import pytest
 from small_models import V1, V2, differing, weights_of
 
 import picodet
+from picodet.config import Padding, Preprocessing
+from picodet.data.preprocess import scale_factor
 from picodet.formats import huggingface_folder
 from picodet.formats.meta import make_meta
 
@@ -19,7 +22,10 @@ PROGRAM = ROOT / "tests" / "helpers" / "in_transformers.py"
 SIZES = [(70, 120), (130, 90)]  # of the images
 
 
-CONFIGS = {"2021": V1, "2022": V2}
+PADDED = Preprocessing(
+    is_scale=False, padding=Padding((96, 128), True, (128, 160), (1.0, 2.0, 3.0))
+)
+CONFIGS = {"2021": V1, "2022": V2, "padded": replace(V2, preprocessing=PADDED)}
 pytestmark = pytest.mark.slow
 
 
@@ -86,13 +92,13 @@ def test_detections_are_those_of_this_python(answers, folder, key):
 
 
 def test_without_sizes_of_images_boxes_are_in_pixels_of_the_input(answers, config):
-    height, width = config.input_size
-    factors = np.array([width / SIZES[0][1], height / SIZES[0][0]] * 2)
+    image = np.empty((*SIZES[0], 3), np.uint8)
+    factors = scale_factor(image, config.input_size, config.preprocessing)[::-1]
     best = np.argmax(answers["found"][0]["scores"])
     alike = np.argmax(answers["in_input_pixels"]["scores"])
     np.testing.assert_allclose(
         answers["in_input_pixels"]["boxes"][alike],
-        np.array(answers["found"][0]["boxes"][best]) * factors,
+        answers["found"][0]["boxes"][best] * np.tile(factors, 2),
         rtol=1e-5,
     )
 
@@ -114,9 +120,10 @@ def test_what_transformers_saves_is_read_again(answers, config, folder):
     assert differing(arrays, config) == []
 
 
-def test_images_in_any_form_and_size(answers):
+def test_images_in_any_form_and_size(answers, config):
     assert answers["same_forms"] == [True, True, True]
-    assert answers["resized"] == [3, 64, 160]
+    padded = config.preprocessing.padding is not None
+    assert answers["resized"] == [3, *((128, 160) if padded else (64, 160))]
 
 
 def test_boxes_need_more_digits_than_bfloat16_has(answers):
@@ -133,7 +140,7 @@ def test_bad_input_is_named(answers):
         "images: found none; expected one at least",
         "do_resize: expected no options; change preprocessor_config.json",
         "threshold 2: expected a number from 0 to 1",
-        "target_sizes: found [[3, 4]]; expected (height, width) of each of 2 images",
+        "target_sizes: found [(3, 4)]; expected (height, width) of each of 2 images",
         "invalid preprocessor_config.json: ValueError resample is 0 (PIL)",
         "do_normalize is False; only True is carried out; convert the model again",
         "invalid config.json: KeyError '1'; convert the model again",
