@@ -53,6 +53,7 @@ OPERATOR_SPECS = {
     "Softmax": OperatorSpec("softmax"),
     "Add": OperatorSpec("add", None),
     "Mul": OperatorSpec("mul", None),
+    "Sub": OperatorSpec("sub", None),
     "Div": OperatorSpec("div", None),
     "MatMul": OperatorSpec("matmul", None),
     "Concat": OperatorSpec("concat", None),
