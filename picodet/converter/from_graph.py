@@ -15,11 +15,11 @@ from picodet.converter.names.name_tables import IdentityNameTable, name_table
 from picodet.converter.recognize_graph import find_activations, recognize_graph
 from picodet.converter.sources import GraphSource
 from picodet.errors import GraphError
-from picodet.graphs.float_graph import to_float
 from picodet.graphs.graph import canonicalize, to_operators
 from picodet.graphs.node_mapping import NodeMapping, map_nodes
-from picodet.graphs.normalization import take_normalization
 from picodet.graphs.outputs import find_outputs
+from picodet.graphs.passes.float_graph import to_float
+from picodet.graphs.passes.normalization import take_normalization
 from picodet.graphs.tracing import TracedModel, trace
 from picodet.graphs.weights import find_project, read_weights
 from picodet.models.shapes import shapes_of

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from picodet.converter.configure import FileHints
-from picodet.graphs.normalization import Normalization
+from picodet.graphs.passes.normalization import Normalization
 
 DEFAULTS_NOTE = "mean, std and interp are ppdet's defaults: the file does not state them"
 UNSCALED_NOTE = (

@@ -14,9 +14,9 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from picodet.errors import CheckpointError, GraphError
 from picodet.files import regular_file
-from picodet.graphs.control_flow import cut
 from picodet.graphs.graph import Graph, Node
 from picodet.graphs.onnx_tensors import array_of
+from picodet.graphs.passes.control_flow import cut
 from picodet.graphs.program import MAX_DIMENSIONS, MAX_OPERATORS
 from picodet.graphs.protobuf_parts import check_parts
 

@@ -3,7 +3,7 @@ import numpy as np
 from picodet.config import Preprocessing
 from picodet.converter.configure import FileHints
 from picodet.converter.graph_normalization import DEFAULTS_NOTE, UNSCALED_NOTE, add_normalization
-from picodet.graphs.normalization import NOT_NORMALIZED, Normalization
+from picodet.graphs.passes.normalization import NOT_NORMALIZED, Normalization
 
 HALVES = Normalization(np.full(3, 1 / 51), np.full(3, -2.5), "y")  # (x / 255 - 0.5) / 0.2
 

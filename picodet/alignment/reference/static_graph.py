@@ -20,9 +20,9 @@ from picodet.alignment.recording.writer import RecordingWriter, input_entries
 from picodet.alignment.reference.request import RecordRequest
 from picodet.errors import RecordingError
 from picodet.graphs.graph import Graph, canonicalize, to_operators
-from picodet.graphs.normalization import Normalization, take_normalization
 from picodet.graphs.operators import Operator, TensorKey
 from picodet.graphs.outputs import find_outputs, flatten_map
+from picodet.graphs.passes.normalization import Normalization, take_normalization
 from picodet.zoo.class_names import known_class_names
 
 

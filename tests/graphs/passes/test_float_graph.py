@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from picodet.errors import GraphError
-from picodet.graphs.float_graph import to_float
 from picodet.graphs.graph import Graph, Node, canonicalize
+from picodet.graphs.passes.float_graph import to_float
 
 WEIGHT = np.arange(-4, 4, dtype=np.float32).reshape(2, 4, 1, 1)
 

@@ -1,8 +1,8 @@
 import pytest
 
 from picodet.errors import GraphError
-from picodet.graphs.control_flow import cut
 from picodet.graphs.graph import Graph, Node
+from picodet.graphs.passes.control_flow import cut
 
 
 def graph(*nodes, outputs=("kept",)):

@@ -7,7 +7,7 @@ import pytest
 
 from picodet.config import Preprocessing
 from picodet.graphs.graph import Graph, Node
-from picodet.graphs.normalization import NOT_NORMALIZED, take_normalization
+from picodet.graphs.passes.normalization import NOT_NORMALIZED, take_normalization
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 IMAGENET = Preprocessing()
