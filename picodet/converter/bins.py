@@ -17,6 +17,8 @@ STEPS = 100_000  # after these neither the EMA nor its correction changes
 # Relative: four units in the last place. A division may be done as a product with the inverse.
 ROUNDING = 2.0**-21
 
+DEFAULT_BINS_REASON = "the values of the bins, which the file does not store: 0, 1, 2 .."
+
 
 def exact_bins(count: int) -> np.ndarray:
     """0 .. reg_max, [count] float32."""

@@ -32,7 +32,6 @@ CONTROL_FLOW_NOTES = (
     "the decoding after the network has loops or branches, which were not read: boxes are decoded "
     "as ppdet does",
 )
-DEFAULT_BINS_REASON = "the values of the bins, which the export does not store: 0, 1, 2 .."
 
 
 def from_graph(
@@ -88,7 +87,7 @@ def _convert_graph(
     initialized = (
         ()
         if INTEGRAL_PROJECT in state
-        else (UnmatchedTensor(INTEGRAL_PROJECT, DEFAULT_BINS_REASON),)
+        else (UnmatchedTensor(INTEGRAL_PROJECT, bins.DEFAULT_BINS_REASON),)
     )
     if initialized:
         state[INTEGRAL_PROJECT] = bins.exact_bins(config.reg_max + 1)

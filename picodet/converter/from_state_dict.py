@@ -8,6 +8,7 @@ from typing import NoReturn
 import numpy as np
 
 from picodet.config import BackboneConfig, ModelConfig
+from picodet.converter.bins import DEFAULT_BINS_REASON, exact_bins
 from picodet.converter.configure import (
     ConvertOptions,
     activation_note,
@@ -15,8 +16,8 @@ from picodet.converter.configure import (
     resolve_config,
 )
 from picodet.converter.converted_model import ConvertedModel, IncompleteError
-from picodet.converter.match_tensors import UnmatchedTensor, match_tensors
-from picodet.converter.names import mmdet_names
+from picodet.converter.match_tensors import INTEGRAL_PROJECT, UnmatchedTensor, match_tensors
+from picodet.converter.names import libreyolo_names, mmdet_names
 from picodet.converter.names.name_tables import (
     IdentityNameTable,
     backbone_table,
@@ -34,6 +35,7 @@ from picodet.converter.names.unmatched_tensors import (
     CLASSIFIER_TAIL,
     MMDET_ONLY,
     PADDLE_ONLY,
+    UnmatchedRule,
 )
 from picodet.converter.sources import NamingScheme, StateDictSource
 from picodet.errors import ConversionError
@@ -54,7 +56,12 @@ PARTS = (BACKBONE, "neck.", "head.", "bbox_head.")
 TABLES: Mapping[NamingScheme, Callable[..., NameTable]] = {
     "ppdet": name_table,
     "mmdet": mmdet_names.mmdet_table,
+    "libreyolo": libreyolo_names.libreyolo_table,
     "picodet": identity_table,
+}
+UNMATCHED_RULES: Mapping[NamingScheme, tuple[UnmatchedRule, ...]] = {
+    "mmdet": MMDET_ONLY,
+    "libreyolo": (),
 }
 
 
@@ -68,6 +75,7 @@ class _ConversionPlan:
     arrays: Mapping[str, np.ndarray]
     prefix: str = ""  # of the model's names in the table
     skipped: tuple[UnmatchedTensor, ...] = ()
+    added: tuple[UnmatchedTensor, ...] = ()  # to the file's tensors, by the model's names
     notes: tuple[str, ...] = ()
 
 
@@ -84,7 +92,7 @@ def from_state_dict(
     shapes, parameters = shapes_of(plan.config, plan.kind)
     expected = {plan.prefix + name: shape for name, shape in shapes.items()}
     size = plan.config.input_size
-    unmatched_rules = MMDET_ONLY if source.naming == "mmdet" else PADDLE_ONLY
+    unmatched_rules = UNMATCHED_RULES.get(source.naming, PADDLE_ONLY)
     conversion = match_tensors(
         plan.arrays, expected, plan.table, size, allow_nonfinite, unmatched_rules
     )
@@ -98,10 +106,10 @@ def from_state_dict(
         weights=weights,
         parameters=parameters,
         tensors=len(source.arrays) + len(dropped),
-        mapped=conversion.mapped,
+        mapped=conversion.mapped - len(plan.added),
         dtypes=conversion.dtypes,
         skipped=conversion.skipped + plan.skipped + dropped,
-        initialized=conversion.initialized,
+        initialized=conversion.initialized + plan.added,
         notes=source.origin.notes + plan.notes,
     )
 
@@ -120,7 +128,11 @@ def _plan_detector(source: StateDictSource, options: ConvertOptions) -> _Convers
     resolved = resolve_config(found, source.hints, options)
     note = activation_note(found, resolved.config)
     notes = resolved.notes + ((note,) if note else ())
-    return _ConversionPlan("detector", resolved.config, table, source.arrays, notes=notes)
+    arrays, added = source.arrays, tuple[UnmatchedTensor, ...]()
+    if source.naming == "libreyolo":  # which computes with the same values, and stores none
+        arrays = {**arrays, INTEGRAL_PROJECT: exact_bins(resolved.config.reg_max + 1)}
+        added = (UnmatchedTensor(INTEGRAL_PROJECT, DEFAULT_BINS_REASON),)
+    return _ConversionPlan("detector", resolved.config, table, arrays, added=added, notes=notes)
 
 
 def _plan_backbone(source: StateDictSource, options: ConvertOptions) -> _ConversionPlan:
@@ -160,6 +172,8 @@ def _ppdet_shapes(source: StateDictSource) -> Shapes:
     kinds = {(type(v.backbone), v.neck, v.head): v for v in VARIANTS}  # one for each table
     tables = [name_table(v.backbone, v.neck, v.head) for v in kinds.values()]
     source_table = mmdet_names.find_table(shapes)
+    if source.naming == "libreyolo":
+        source_table = libreyolo_names.LIBREYOLO
     translate = mmdet_names.translate_known
     found = [
         translate(source.arrays, source_table or IdentityNameTable(table), table)

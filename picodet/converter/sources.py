@@ -19,7 +19,7 @@ TORCH_SUFFIXES = (
     ".safetensors",
 )  # suffixes of weights that PyTorch saved
 
-NamingScheme = Literal["ppdet", "mmdet", "picodet"]
+NamingScheme = Literal["ppdet", "mmdet", "libreyolo", "picodet"]
 
 
 @dataclass(frozen=True)

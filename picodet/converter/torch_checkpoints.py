@@ -7,6 +7,7 @@ from typing import Any
 from picodet.config import ModelConfig
 from picodet.converter.configure import FileHints
 from picodet.converter.ema_copies import split_ema
+from picodet.converter.names.libreyolo_names import PREDICTOR
 from picodet.converter.paddle_checkpoints import WeightSet
 from picodet.converter.sources import NamingScheme, Origin, StateDictSource
 from picodet.errors import CheckpointError
@@ -17,8 +18,21 @@ from picodet.formats.torch_files import read_torch
 FORMS: dict[NamingScheme, str] = {
     "picodet": "state_dict",
     "mmdet": "mmdet port",
+    "libreyolo": "LibreYOLO",
     "ppdet": "ppdet's names, saved by PyTorch",
 }
+LIGHTLY_TENSOR = "neck.first_top_conv.depthwise.weight"
+LIGHTLY_REASON = (
+    f"lightly-train's PicoDet, which is another network: after {LIGHTLY_TENSOR} it has no batch "
+    "norm (PicoDet: first_top_conv.bn1), its activations are ReLU (hard-swish), and its squeeze-"
+    "and-excitation ends in a sigmoid (hard sigmoid). Its weights fit no PicoDet; train one with "
+    "picodet-train"
+)
+LIBREYOLO_NOTE = (
+    "LibreYOLO cuts the gates of squeeze-and-excitation at 6, PicoDet at 1: weights that were "
+    "trained there detect less well here. It resizes images linearly (--interp 1); the output has "
+    "ppdet's interp 2"
+)
 
 
 def read_torch_weights(path: Path, weight_set: WeightSet | None) -> StateDictSource:
@@ -37,6 +51,8 @@ def read_torch_weights(path: Path, weight_set: WeightSet | None) -> StateDictSou
         hints = FileHints(path.stem)
         origin = Origin(weights, form)
         return StateDictSource(origin, "picodet", file.arrays, hints, config, file.dropped)
+    if any(name.endswith(LIGHTLY_TENSOR) for name in file.arrays):
+        raise CheckpointError(f"{path}: {LIGHTLY_REASON}")
     tensors, raw = split_ema(file.arrays)
     naming = _naming_of(tensors)
     notes = [f"the weights were found under {file.wrapper!r}"] if file.wrapper else []
@@ -46,13 +62,15 @@ def read_torch_weights(path: Path, weight_set: WeightSet | None) -> StateDictSou
         notes.append(
             "the mmdet port resizes images linearly (--interp 1); the output has ppdet's interp 2"
         )
+    if naming == "libreyolo":
+        notes.append(LIBREYOLO_NOTE)
     if weight_set not in (("ema", "raw", None) if raw else (file.wrapper, None)):
         _refuse_weight_set(path, weight_set)
     return StateDictSource(
         Origin(path, FORMS[naming], tuple(notes)),
         naming,
         raw if weight_set == "raw" else tensors,
-        FileHints(path.stem, classes=file.classes),
+        FileHints(path.stem, input_size=file.input_size, classes=file.classes),
         dropped=file.dropped,
     )
 
@@ -71,6 +89,8 @@ def _naming_of(names: Iterable[str]) -> NamingScheme:
     names = list(names)
     if any(name.startswith("bbox_head.") for name in names):
         return "mmdet"
+    if any(name.startswith(PREDICTOR) for name in names):
+        return "libreyolo"
     if any(name.endswith((".running_mean", ".running_var")) for name in names):
         return "picodet"
     return "ppdet"

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from picodet.config import check_input_size
 from picodet.errors import CheckpointError
 from picodet.files import unreadable_reason
 from picodet.formats.pickle_opcodes import ForbiddenGlobalError
@@ -27,7 +28,7 @@ from picodet.formats.torch_pickles import check_pickle
 
 # keys under which training programs store a state_dict, nested at most once
 WRAPPERS = (
-    *("state_dict", "model", "model_state_dict", "module", "params", "net"),
+    *("state_dict", "model", "model_state_dict", "module", "params", "net", "train_model"),
     *("ema", "model_ema", "state_dict_ema", "ema_state_dict", "params_ema"),
 )
 PREFIXES = ("module.", "model.", "_orig_mod.")  # DataParallel, Lightning, torch.compile
@@ -50,7 +51,8 @@ class TorchFile:
     wrapper: str | None  # the keys of the weights: "state_dict", "ema.module"
     prefix: str  # that was removed from every name: "module."
     meta: dict[str, Any] | None  # of a file that picodet wrote
-    classes: tuple[str, ...] | None  # class names that mmdet stored
+    classes: tuple[str, ...] | None  # class names that mmdet or LibreYOLO stored
+    input_size: tuple[int, int] | None  # height, width, that LibreYOLO stored
     dropped: tuple[str, ...]  # other content: "optimizer"
 
 
@@ -88,7 +90,8 @@ def read_torch(path: Path, weights: str | None = None) -> TorchFile:
         wrapper=wrapper or None,
         prefix=prefix,
         meta=meta,
-        classes=classes,
+        classes=classes or _names(content.get("names")),
+        input_size=_input_size(content.get("imgsz")),
         dropped=tuple(_leftover_keys(content, keys, leave="" if meta is None else "meta")),
     )
 
@@ -223,6 +226,23 @@ def _classes(meta: dict[Any, Any]) -> tuple[str, ...] | None:
     names = (dataset if isinstance(dataset, dict) else {}).get("classes", meta.get("CLASSES"))
     listed = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
     return tuple(names) if listed and names else None
+
+
+def _names(names: Any) -> tuple[str, ...] | None:
+    """The class names of YOLO's checkpoints: a list, or a dictionary by number."""
+    if isinstance(names, dict) and names.keys() == set(range(len(names))):
+        names = [names[i] for i in range(len(names))]
+    listed = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return tuple(names) if listed and names else None
+
+
+def _input_size(side: Any) -> tuple[int, int] | None:
+    """The side of a square input, if it is one that PicoDet takes."""
+    try:
+        check_input_size((side, side))
+    except (TypeError, ValueError):
+        return None
+    return side, side
 
 
 def _leftover_keys(content: dict[Any, Any], keys: Keys, leave: str) -> list[str]:

@@ -11,12 +11,14 @@ import picodet
 from picodet.config import Preprocessing
 from picodet.converter.configure import ConvertOptions
 from picodet.converter.convert import convert_file, convert_model
+from picodet.converter.from_state_dict import LIGHTLY_TENSOR
 from picodet.converter.names.mmdet_names import FIRST_MMDET, MMDET
 from picodet.converter.to_paddle import rename_tensors
 from picodet.converter.torch_checkpoints import read_torch_weights
 from picodet.errors import CheckpointError, ConversionError
 from picodet.formats.meta import make_meta
 from picodet.models import checkpoint
+from scripts.fixtures.named_values import image_values, named_values
 
 NAMED = ConvertOptions(input_size=(96, 128), classes=V1.classes)
 
@@ -230,3 +232,53 @@ class TestHubFolder:
         self.edit(folder / "config.json", id2label={"0": "cat", "1": "dog"})
         with pytest.raises(ConversionError, match="does not fit"):
             convert_model(folder, ConvertOptions())
+
+
+class TestLibreYOLO:
+    """tests/golden/libreyolo.json is what libreyolo 1.6.0 has and computes."""
+
+    @pytest.fixture
+    def recorded(self, golden):
+        return json.loads((golden / "libreyolo.json").read_text())
+
+    @pytest.fixture
+    def file(self, saved, recorded):
+        tensors = {
+            name: torch.from_numpy(named_values(name, shape))
+            for name, shape in recorded["tensors"].items()
+        }
+        names = {0: "cat", 1: "dog", 2: "cow"}
+        whole = {"model": tensors, "names": names, "imgsz": 64, "model_family": "picodet"}
+        return saved(whole, "LibrePICODETs.pt")
+
+    def test_it_computes_the_same(self, file, recorded):
+        model = picodet.load(file)
+        with torch.no_grad():
+            found = model(torch.from_numpy(image_values(64)))
+        for name in ("logits", "reg"):
+            for level, expected in zip(getattr(found, name), recorded[name], strict=True):
+                values = level.ravel()[:8].tolist()
+                assert values == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+    def test_the_report(self, file):
+        origin, converted = convert_model(file, ConvertOptions())
+        assert origin.form == "LibreYOLO"
+        assert (converted.config.name, converted.config.input_size) == ("picodet_s_64", (64, 64))
+        assert converted.config.classes == ("cat", "dog", "cow")
+        assert converted.tensors == converted.mapped + len(converted.skipped)
+        assert [t.name for t in converted.initialized] == ["head.integral.project"]
+        assert any("cuts the gates of squeeze-and-excitation at 6" in n for n in converted.notes)
+
+    def test_a_tensor_too_few(self, saved, recorded):
+        tensors = {
+            n: torch.zeros(s) for n, s in recorded["tensors"].items() if "gfl_cls.3" not in n
+        }
+        with pytest.raises(ConversionError, match="does not fit picodet_s"):
+            convert_model(saved(tensors), ConvertOptions())
+
+
+@pytest.mark.parametrize("prefix", ["", "model.", "ema_model.model."])
+def test_lightly_trains_own_network_is_named(saved, prefix):
+    tensors = {f"{prefix}{name}": torch.zeros(96, 1, 5, 5) for name in (LIGHTLY_TENSOR, "head.x")}
+    with pytest.raises(ConversionError, match=r"lightly-train's PicoDet, .* no batch norm"):
+        convert_model(saved({"train_model": tensors, "model_init_args": {}}), ConvertOptions())

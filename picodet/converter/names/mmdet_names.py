@@ -27,14 +27,15 @@ from picodet.zoo.architectures import ESNET_X0_75, ESNET_X1_0, ESNET_X1_25
 MMDET_BACKBONES = (ESNET_X0_75, ESNET_X1_0, ESNET_X1_25)
 
 
-def _same(*names: str) -> tuple[Rule, ...]:
+def same(*names: str) -> tuple[Rule, ...]:
+    """Rules for names that are the same on both sides."""
     return tuple(Rule(name, name) for name in names)
 
 
-WEIGHT_AND_BIAS = _same("weight", "bias")
-TENSORS = (*WEIGHT_AND_BIAS, *_same("running_mean", "running_var", "num_batches_tracked"))
+WEIGHT_AND_BIAS = same("weight", "bias")
+TENSORS = (*WEIGHT_AND_BIAS, *same("running_mean", "running_var", "num_batches_tracked"))
 
-_BLOCKS = (
+ESNET_BLOCKS = (
     ("conv_dw_1", "conv_dw1"),
     ("conv_linear_1", "conv_linear1"),
     ("conv_pw_2", "conv_pw2"),
@@ -52,17 +53,17 @@ _SE = (Rule("conv1.conv", "reduce"), Rule("conv2.conv", "expand"), *WEIGHT_AND_B
 ESNET = (
     Rule("conv1", "stem"),
     Rule("{stage}_{block}", "stage{stage}.block{block}"),
-    *(Rule(mmdet, torch) for mmdet, torch in _BLOCKS),
+    *(Rule(mmdet, torch) for mmdet, torch in ESNET_BLOCKS),
     Rule("se", "se", nested=_SE),
-    *_same("conv", "bn"),
+    *same("conv", "bn"),
     *TENSORS,
 )
-_FIRST_SE = (Rule("conv1", "reduce"), Rule("conv2", "expand"), *WEIGHT_AND_BIAS)
+SE_WITHOUT_WRAPPERS = (Rule("conv1", "reduce"), Rule("conv2", "expand"), *WEIGHT_AND_BIAS)
 FIRST_ESNET = (
     Rule("_conv1", "stem"),
     Rule("{stage}_{block}", "stage{stage}.block{block}"),
-    *(Rule(f"_{mmdet}", torch) for mmdet, torch in _BLOCKS),
-    Rule("_se", "se", nested=_FIRST_SE),
+    *(Rule(f"_{mmdet}", torch) for mmdet, torch in ESNET_BLOCKS),
+    Rule("_se", "se", nested=SE_WITHOUT_WRAPPERS),
     Rule("_conv", "conv"),
     Rule("_batch_norm", "bn"),
     *TENSORS,
@@ -71,27 +72,27 @@ FIRST_ESNET = (
 # mmdet/models/necks/csp_pan.py and utils/csp_layer.py, the same in both spellings
 CSP_PAN = (
     Rule("trans.trans.{i}", "conv_t.convs.{i}"),
-    *_same("first_top_conv", "second_top_conv"),
-    *_same("top_down_blocks.{i}", "downsamples.{i}", "bottom_up_blocks.{i}"),
-    *_same("main_conv", "short_conv", "final_conv", "blocks.{i}", "conv1", "conv2"),
+    *same("first_top_conv", "second_top_conv"),
+    *same("top_down_blocks.{i}", "downsamples.{i}", "bottom_up_blocks.{i}"),
+    *same("main_conv", "short_conv", "final_conv", "blocks.{i}", "conv1", "conv2"),
     Rule("depthwise_conv.conv", "dwconv"),
     Rule("depthwise_conv.bn", "bn1"),
     Rule("pointwise_conv.conv", "pwconv"),
     Rule("pointwise_conv.bn", "bn2"),
-    *_same("conv", "bn"),
+    *same("conv", "bn"),
     *TENSORS,
 )
 
 # mmdet/models/dense_heads/picodet_head.py and gfl_head.py (Integral)
 _HEAD = (
     Rule("gfl_cls.{level}", "predictors.{level}"),
-    *_same("integral", "project"),
+    *same("integral", "project"),
     *TENSORS,
 )
 PICO_HEAD = (
     Rule("cls_convs.{level}.{i}.depthwise_conv", "conv_feat.levels.{level}.dw{i}"),
     Rule("cls_convs.{level}.{i}.pointwise_conv", "conv_feat.levels.{level}.pw{i}"),
-    *_same("conv", "bn"),
+    *same("conv", "bn"),
     *_HEAD,
 )
 FIRST_PICO_HEAD = (
