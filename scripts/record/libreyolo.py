@@ -27,8 +27,8 @@ def main() -> None:
     """Record names, shapes and outputs."""
     path = distribution("libreyolo").locate_file(NETWORK)
     spec = importlib.util.spec_from_file_location("libreyolo_picodet", str(path))
-    assert spec is not None
-    assert spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"{path}: not a module; expected libreyolo's network")
     network = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(network)
     model = network.LibrePICODETModel("s", CLASSES).eval()
