@@ -140,7 +140,13 @@ def _named(hints: FileHints) -> list[ModelConfig]:
     """The official configs that the settings name, or else the file's name contains."""
     if hints.model_name in CONFIGS:
         return [CONFIGS[hints.model_name]]
-    return [config for name, config in CONFIGS.items() if name in hints.name]
+    return [
+        config
+        for name, config in CONFIGS.items()
+        if re.search(
+            f"{re.escape(name)}(?![A-Za-z0-9])", hints.name
+        )  # not PicoDet-S of PicoDet-Sea
+    ]
 
 
 def _name_note(recognized: RecognizedModel, hints: FileHints) -> str | None:
@@ -150,6 +156,9 @@ def _name_note(recognized: RecognizedModel, hints: FileHints) -> str | None:
         return None
     best = max(named, key=lambda config: len(config.name))
     if best.name == hints.model_name:
+        of_other_classes = replace(RecognizedModel.of(best), num_classes=recognized.num_classes)
+        if recognized == of_other_classes:  # PaddleX keeps the name of what it has fine-tuned
+            return None
         return f"its settings name {best.name}, but its tensors are those of {recognized}"
     return f"the file is named {best.name}, but its tensors are those of {recognized}"
 
