@@ -140,12 +140,9 @@ def _named(hints: FileHints) -> list[ModelConfig]:
     """The official configs that the settings name, or else the file's name contains."""
     if hints.model_name in CONFIGS:
         return [CONFIGS[hints.model_name]]
+    whole = "(?![A-Za-z0-9])"  # PicoDet-Sea is no PicoDet-S
     return [
-        config
-        for name, config in CONFIGS.items()
-        if re.search(
-            f"{re.escape(name)}(?![A-Za-z0-9])", hints.name
-        )  # not PicoDet-S of PicoDet-Sea
+        config for name, config in CONFIGS.items() if re.search(re.escape(name) + whole, hints.name)
     ]
 
 

@@ -205,8 +205,8 @@ class TestFileHints:
         hints = FileHints("best", (480, 480), ("a", "b"), model_name="PP-DocLayout-S")
         notes = resolve_config(recognized(2, S), hints, ConvertOptions()).notes
         assert notes == (
-            "its settings name PP-DocLayout-S, but its tensors are those of picodet_s with 2 classes, "
-            "head depth 2 and reg_max 7",
+            "its settings name PP-DocLayout-S, but its tensors are those of picodet_s with 2 "
+            "classes, head depth 2 and reg_max 7",
         )
 
     @pytest.mark.parametrize("file", ["my_PicoDet-S", "PicoDet-S_infer", "PicoDet-S_pretrained"])
