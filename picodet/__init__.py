@@ -11,6 +11,7 @@ from picodet.version import __version__
 
 __all__ = [
     "Detections",
+    "LayoutOptions",
     "__version__",
     "align",
     "convert",
@@ -23,9 +24,11 @@ __all__ = [
 
 _MODULE = dict.fromkeys(("align", "convert", "evaluate", "export", "load", "train"), "picodet.api")
 _MODULE |= {"Detections": "picodet.ops.postprocess", "detect": "picodet.inference.predict"}
+_MODULE |= {"LayoutOptions": "picodet.inference.layout_options"}
 
 if TYPE_CHECKING:
     from picodet.api import align, convert, evaluate, export, load, train
+    from picodet.inference.layout_options import LayoutOptions
     from picodet.inference.predict import detect
     from picodet.ops.postprocess import Detections
 

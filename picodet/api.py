@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from picodet.evaluation.schema import Report
     from picodet.exporter.export import ExportReport
     from picodet.exporter.options import ExportLevel
+    from picodet.inference.layout_options import LayoutOptions
     from picodet.models.picodet import PicoDet
     from picodet.ops.postprocess import Semantics
     from picodet.training.callbacks import TrainCallbacks
@@ -168,9 +169,10 @@ def evaluate(
     annotations: AnyPath,
     *,
     interp: int | None = None,
-    score_thr: float = 0.025,
-    iou_thr: float = 0.6,
+    score_thr: float | None = None,
+    iou_thr: float | None = None,
     postprocess: "Semantics" = "ppdet-2.4",
+    layout: "LayoutOptions | None" = None,
     match_classes: Literal["name", "order"] = "name",
     evaluator: Literal["hotcoco", "pycocotools"] = "hotcoco",
     backend: Literal["onnxruntime", "openvino"] = "onnxruntime",
@@ -188,7 +190,10 @@ def evaluate(
     """COCO's numbers of a model on a dataset, as `picodet-eval` does.
 
     images is the folder, annotations the file in COCO's format. interp is OpenCV's number of the
-    resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None is the model's own.
+    resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None is the model's own. score_thr and
+    iou_thr None are those of a Paddle folder's settings, else ppdet's 0.025 and 0.6. layout adds
+    PaddleX's post-processing of layouts, `LayoutOptions()` for its defaults; score_thr None is then
+    0.025.
     `result.stats` has the twelve numbers, AP first, as fractions; `result.classes` each class.
     out is a file for the detections, in COCO's format of predictions; beside it their settings are
     written. Reads the images in `threads` threads (None: one per core), torch computing in one of
@@ -201,7 +206,7 @@ def evaluate(
     from picodet.evaluation.provenance import write_provenance
     from picodet.evaluation.report.build import build_report, describe_runs
     from picodet.inference.open_backend import RuntimeOptions
-    from picodet.ops.postprocess import Postprocessing
+    from picodet.ops.postprocess import PostprocessingOptions
 
     with tempfile.TemporaryDirectory() as folder:
         request = EvalRequest(
@@ -213,7 +218,8 @@ def evaluate(
             ),
             interps=() if interp is None else (interp,),
             kernels=resize,
-            postprocessing=Postprocessing(score_thr, iou_thr, postprocess),
+            postprocessing=PostprocessingOptions(score_thr, iou_thr, postprocess),
+            layout=layout,
             match_classes=match_classes,
             skip_corrupt=skip_corrupt,
             batch=batch,

@@ -99,6 +99,20 @@ BackboneConfig = ESNetConfig | LCNetConfig | MobileNetV3Config | ResNetConfig | 
 
 
 @dataclass(frozen=True)
+class Padding:
+    """A resize to another size than the network's input, which is padded on the right and below.
+
+    Steps of deploy/python/preprocess.py of PaddleDetection, in its order: Resize, Pad, PadStride.
+    """
+
+    target_size: tuple[int, int]  # height, width of Resize
+    keep_ratio: bool = False  # one scale for both: its short and long side limit the image's
+    size: tuple[int, int] | None = None  # of Pad, which fills before the normalization
+    fill: tuple[float, float, float] = (114.0, 114.0, 114.0)  # of Pad: RGB, 0 to 255
+    stride: int = 0  # of PadStride: sides become multiples of it, filled with zeros after it
+
+
+@dataclass(frozen=True)
 class Preprocessing:
     """Preprocessing of an image; mean and std are RGB, of values from 0 to 1."""
 
@@ -106,6 +120,19 @@ class Preprocessing:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     interp: int = 2  # OpenCV's number: 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos
     resize: ResizeKernels = "native"  # see picodet.data.resize_kernels
+    is_scale: bool = True  # False: mean and std are of values from 0 to 255
+    padding: Padding | None = None  # None: resized to the network's input, as all of ppdet's are
+    unsupported: str = ""  # the step that picodet does not carry out; no image can be preprocessed
+
+
+@dataclass(frozen=True)
+class NMSSettings:
+    """Numbers of NMS; the defaults are those of ppdet's PicoDet configs."""
+
+    score_threshold: float = 0.025  # candidates have a greater score
+    iou_threshold: float = 0.6  # a greater IoU suppresses
+    top_k: int = 1000  # candidates of each class, the best (nms_top_k)
+    keep_top_k: int = 100  # detections of all classes, the best
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ READERS: Mapping[str, tuple[str, str]] = {
     "evaluation so far": ("progress", "x.npz"),
     "state of a training": ("state", "x.safetensors"),
     "state, its position": ("state", "x.safetensors"),
+    "settings of layouts": ("layout settings", "x.yml"),
 }
 # an input is a part of the file, which is packed and unpacked so (functions of
 # tests/helpers/bad_files.py)

@@ -31,7 +31,9 @@ def files(tmp_path_factory):
 
 
 def test_the_names():
-    assert sorted(picodet.__all__) == sorted([*FUNCTIONS, "Detections", "__version__"])
+    assert sorted(picodet.__all__) == sorted(
+        [*FUNCTIONS, "Detections", "LayoutOptions", "__version__"]
+    )
     with pytest.raises(AttributeError, match="no attribute 'other'"):
         _ = picodet.other
 

@@ -222,24 +222,27 @@ def fetch_official(path: Path) -> Path:
     return found
 
 
-def score_option(default: float) -> Callable[..., Any]:
-    """`--score-thr`, whose default depends on the command."""
+def score_option(default: float | str) -> Callable[..., Any]:
+    """`--score-thr`, whose default depends on the command; with a text for it the value is None."""
     return click.option(
         "--score-thr",
         type=FiniteFloat(0, 1),
-        default=default,
-        show_default=True,
+        default=None if isinstance(default, str) else default,
+        show_default=default if isinstance(default, str) else True,
         help="Least score of a detection, exclusive.",
     )
 
 
-iou_option = click.option(
-    "--iou-thr",
-    type=FiniteFloat(0, 1),
-    default=0.6,
-    show_default=True,
-    help="IoU threshold of NMS.",
-)
+def iou_option(default: float | str) -> Callable[..., Any]:
+    """`--iou-thr`, as `score_option`."""
+    return click.option(
+        "--iou-thr",
+        type=FiniteFloat(0, 1),
+        default=None if isinstance(default, str) else default,
+        show_default=default if isinstance(default, str) else True,
+        help="IoU threshold of NMS.",
+    )
+
 
 resize_option = click.option(
     "--resize",

@@ -15,16 +15,19 @@ from picodet.commands.common import (
     score_option,
 )
 from picodet.commands.params import (
+    PADDLEX_LAYOUT,
     CocoFolder,
     FiniteFloat,
     ImageFolder,
     InputPath,
     ModelPath,
     OutputFile,
+    layout_options,
 )
 
 if TYPE_CHECKING:
     from picodet.evaluation.schema import Report
+    from picodet.inference.layout_options import LayoutOptions
 
 
 class EvaluateCommand(Command):
@@ -56,13 +59,15 @@ class EvaluateCommand(Command):
 )
 @click.option(
     "--postprocess",
-    type=click.Choice(("ppdet-2.3", "ppdet-2.4")),
+    type=click.Choice(("ppdet-2.3", "ppdet-2.4", PADDLEX_LAYOUT)),
     default="ppdet-2.4",
     show_default=True,
-    help="2.3: best 1,000 anchor points per level, boxes clipped. 2.4: all, unclipped.",
+    help="2.3: best 1,000 anchor points per level, boxes clipped. 2.4: all, unclipped. "
+    "paddlex-layout: PaddleX's for layouts, after that of 2.4.",
 )
-@score_option(0.025)
-@iou_option
+@layout_options
+@score_option("that of the model's settings, else 0.025")
+@iou_option("that of the model's settings, else 0.6")
 @click.option(
     "--match-classes",
     type=click.Choice(("name", "order")),
@@ -103,7 +108,13 @@ class EvaluateCommand(Command):
     "--out", type=OutputFile(), help="Write the detections as a predictions file in COCO's format."
 )
 @click.option("--html", type=OutputFile(), help="Write a page with plots and the worst images.")
-@click.option("--per-class", is_flag=True, help="AP of every class.")
+@click.option(
+    "--per-class",
+    "--classwise",
+    "per_class",
+    is_flag=True,
+    help="AP, AR and counts of every class, best first.",
+)
 @click.option(
     "--expect-ap",
     type=FiniteFloat(0, 100),
@@ -124,8 +135,9 @@ def evaluate(
     interps: tuple[int, ...],
     what_if: bool,
     postprocess: Any,
-    score_thr: float,
-    iou_thr: float,
+    layout: "LayoutOptions | None",
+    score_thr: float | None,
+    iou_thr: float | None,
     match_classes: Any,
     evaluator: str,
     predictions: Path | None,
@@ -161,12 +173,14 @@ def evaluate(
     from picodet.distributed import local_device
     from picodet.evaluation import evaluator as session
     from picodet.inference.open_backend import RuntimeOptions
-    from picodet.ops.postprocess import Postprocessing
+    from picodet.ops.postprocess import PostprocessingOptions
 
     if what_if and len(interps) > 1:
         raise click.UsageError("--what-if tries every interp by itself; give one --interp, or none")
     if sum(given is not None for given in (model, predictions, compare)) != 1:
         raise click.UsageError("one of MODEL, --predictions and --compare is expected")
+    if layout and not model:
+        raise click.UsageError(f"--postprocess {PADDLEX_LAYOUT} is for a MODEL; found a file")
     images, annotations = _dataset(coco, images, annotations, needed=model is not None)
     model = fetch_official(model) if model else None
     outputs = Outputs(out, html, json_file, per_class)
@@ -189,7 +203,10 @@ def evaluate(
             ),
             interps=interps,
             kernels=resize,
-            postprocessing=Postprocessing(score_thr, iou_thr, postprocess),
+            postprocessing=PostprocessingOptions(
+                score_thr, iou_thr, "ppdet-2.4" if layout else postprocess
+            ),
+            layout=layout,
             what_if=what_if,
             match_classes=match_classes,
             skip_corrupt=skip_corrupt,

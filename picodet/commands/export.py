@@ -68,7 +68,7 @@ class SizeOrDynamic(Size):
     "--single-input", is_flag=True, help="No scale_factor: boxes in the network's pixels."
 )
 @score_option(0.025)
-@iou_option
+@iou_option(0.6)
 @resize_option
 @click.option(
     "--image",

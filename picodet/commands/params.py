@@ -1,9 +1,11 @@
-"""Parameter types of the commands: files that are read or written, numbers, sizes.
+"""Parameter types of the commands: files that are read or written, numbers, sizes, layouts.
 
 The types state which files a command reads and writes; picodet.commands.common.Command checks
 before any work is done that no input is overwritten.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -150,3 +152,73 @@ class Size(click.ParamType):
         ):
             self.fail(f"{value!r}: 416, or 800x608 for height and width", param, ctx)
         return int(sides[0]), int(sides[-1])
+
+
+PADDLEX_LAYOUT = "paddlex-layout"  # of --postprocess
+LAYOUT_OPTIONS = (
+    click.option(
+        "--layout-threshold",
+        metavar="VALUE|CLASS=VALUE",
+        multiple=True,
+        help="paddlex-layout: a region has a greater score; of all classes, or again for one.  "
+        "[default: 0.5]",
+    ),
+    click.option(
+        "--layout-nms/--no-layout-nms",
+        default=None,
+        help="Suppress regions by IoU: 0.6 within a class, 0.98 between classes.  [default: no]",
+    ),
+    click.option(
+        "--layout-unclip",
+        metavar="RATIO|CLASS=RATIO",
+        multiple=True,
+        help="Multiply the sides of regions: 1.1, or 1.1x1.2 for width and height.",
+    ),
+    click.option(
+        "--layout-merge",
+        metavar="MODE|CLASS=MODE",
+        multiple=True,
+        help="Of regions that lie in others keep all (union), the outer (large) or the inner ones "
+        "(small).  [default: union]",
+    ),
+    click.option(
+        "--layout-settings",
+        type=InputPath(),
+        help="YAML or JSON file with these settings, under PaddleX's keys.",
+    ),
+)
+
+
+def layout_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator that adds the options of paddlex-layout to a command with `--postprocess`.
+
+    The command gets them as `layout`, a LayoutOptions, or None where another is asked for.
+    """
+
+    @wraps(command)
+    def with_layout(
+        *args: Any,
+        postprocess: str,
+        layout_threshold: tuple[str, ...],
+        layout_nms: bool | None,
+        layout_unclip: tuple[str, ...],
+        layout_merge: tuple[str, ...],
+        layout_settings: Path | None,
+        **others: Any,
+    ) -> Any:
+        given = (layout_threshold, layout_nms, layout_unclip, layout_merge, layout_settings)
+        layout = None
+        if postprocess == PADDLEX_LAYOUT:
+            from picodet.inference.layout_options import options_from_text
+
+            layout = options_from_text(*given)
+        elif any(value not in (None, ()) for value in given):
+            raise click.UsageError(
+                f"--layout-.. options are of --postprocess {PADDLEX_LAYOUT}, found {postprocess}; "
+                "give it too, or leave them out"
+            )
+        return command(*args, postprocess=postprocess, layout=layout, **others)
+
+    for option in reversed(LAYOUT_OPTIONS):
+        with_layout = option(with_layout)
+    return with_layout

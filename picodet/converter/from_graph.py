@@ -14,6 +14,7 @@ from picodet.converter.names.name_tables import IdentityNameTable, name_table
 from picodet.converter.recognize_graph import recognize_graph
 from picodet.converter.sources import GraphSource
 from picodet.errors import GraphError
+from picodet.graphs.float_graph import to_float
 from picodet.graphs.graph import canonicalize, to_operators
 from picodet.graphs.node_mapping import NodeMapping, map_nodes
 from picodet.graphs.outputs import find_outputs
@@ -26,6 +27,10 @@ DECODING_REASON = (
     "part of decoding or NMS, which picodet.ops.decode and picodet.ops.nms do outside the model"
 )
 DEFAULTS_NOTE = "mean, std and interp are ppdet's defaults: the file does not state them"
+CONTROL_FLOW_NOTES = (
+    "the decoding after the network has loops or branches, which were not read: boxes are decoded "
+    "as ppdet does",
+)
 DEFAULT_BINS_REASON = "the values of the bins, which the export does not store: 0, 1, 2 .."
 
 
@@ -45,7 +50,8 @@ def from_graph(
 def _convert_graph(
     source: GraphSource, options: ConvertOptions, allow_nonfinite: bool
 ) -> ConvertedModel:
-    graph = canonicalize(source.graph)
+    float_graph = to_float(source.graph)
+    graph = canonicalize(float_graph.graph)
     path = source.origin.path
     graph_outputs = find_outputs(graph)
     recognized = recognize_graph(graph, graph_outputs)
@@ -105,6 +111,8 @@ def _convert_graph(
         notes=(
             *source.origin.notes,
             *notes,
+            *float_graph.notes,
+            *(CONTROL_FLOW_NOTES if graph.is_partial else ()),
             *_folded_note(len(weights.folded)),
             *_decoding_note(graph.constants, config.input_size),
         ),

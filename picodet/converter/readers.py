@@ -78,11 +78,17 @@ def _open_program(folder: Path) -> GraphSource:
     read = read_folder(folder)
     size, note = stated_size(read.program, read.settings)
     hints = FileHints(folder.resolve().name, size)
+    notes: tuple[str, ...] = (note,) if note else ()
     if (settings := read.settings) is not None:
-        hints = replace(hints, classes=settings.labels, preprocessing=settings.preprocessing)
-        hints = replace(hints, model_name=settings.model_name)
+        hints = replace(
+            hints,
+            classes=settings.labels,
+            preprocessing=settings.preprocessing,
+            model_name=settings.model_name,
+        )
+        notes += settings.notes
     form = f"Paddle inference folder ({read.file.suffix})"
-    origin = Origin(read.weights, form, (note,) if note else ())
+    origin = Origin(read.weights, form, notes)
     return GraphSource(origin, read.program.graph, hints, ppdet_names=read.structured_names)
 
 

@@ -12,7 +12,7 @@ from typing import get_args
 import cv2
 import numpy as np
 
-from picodet.config import Preprocessing, ResizeKernels
+from picodet.config import Padding, Preprocessing, ResizeKernels
 from picodet.data import decoder_warnings
 from picodet.data.image_headers import image_size, is_truncated_jpeg
 from picodet.data.resize_kernels import INTERP_NAMES, use_kernels
@@ -70,26 +70,41 @@ def preprocess(
 ) -> tuple[np.ndarray, np.ndarray]:
     """image [H, W, 3] uint8 BGR -> [3, *size] float32 RGB, and the scale factor [2] (y, x).
 
-    size: (height, width). Raises ImageError for other arrays, PicoDetError for unknown settings.
+    size: (height, width); with a padding to multiples of a stride, the image decides it. Raises
+    ImageError for other arrays, PicoDetError for settings that are unknown or not supported.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ImageError(
             f"an image is [H, W, 3] uint8 in BGR, as cv2.imread reads it; "
             f"found {list(image.shape)} {image.dtype}"
         )
+    check_supported(preprocessing)
+    with use_kernels(preprocessing.resize):
+        resized = resize_and_pad(image, size, preprocessing)
+    return normalize(resized, preprocessing), scale_factor(image, size, preprocessing)
+
+
+def check_supported(preprocessing: Preprocessing) -> None:
+    """Raise PicoDetError for settings that `preprocess` cannot carry out."""
+    if preprocessing.unsupported:
+        raise PicoDetError(
+            f"preprocessing: the model's settings have {preprocessing.unsupported}, which picodet "
+            "does not carry out; expected Resize, Pad, NormalizeImage, Permute and PadStride as in "
+            "PaddleDetection's deploy/python/preprocess.py. Correct the settings, and convert the "
+            "model again if it was converted"
+        )
     interp = preprocessing.interp
     if type(interp) is not int or not 0 <= interp < len(INTERP_NAMES):
         raise PicoDetError(f"interp {preprocessing.interp}: OpenCV's 0 to 4 are known")
     if preprocessing.resize not in get_args(ResizeKernels):
         raise PicoDetError(f"resize {preprocessing.resize!r}: native or portable is expected")
-    with use_kernels(preprocessing.resize):
-        resized = resize(image, size, preprocessing.interp)
-    return normalize(resized, preprocessing), scale_factor(image, size)
 
 
-def scale_factor(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """[2] float32 (y, x): size of the network's input (height, width) over that of the image."""
-    return np.array([size[0] / image.shape[0], size[1] / image.shape[1]], np.float32)
+def scale_factor(
+    image: np.ndarray, size: tuple[int, int], preprocessing: Preprocessing
+) -> np.ndarray:
+    """[2] float32 (y, x): size of the resized image, before any padding, over that of the image."""
+    return np.array(_scales(image, size, preprocessing.padding), np.float32)
 
 
 def resize(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
@@ -98,37 +113,86 @@ def resize(image: np.ndarray, size: tuple[int, int], interp: int) -> np.ndarray:
     return cv2.resize(image, None, fx=fx, fy=fy, interpolation=interp)
 
 
+def resize_and_pad(
+    image: np.ndarray, size: tuple[int, int], preprocessing: Preprocessing
+) -> np.ndarray:
+    """image [H, W, 3] uint8 or float32 -> [*size, 3], as ppdet's Resize and Pad.
+
+    Raises PicoDetError where the resized image is larger than Pad's size.
+    """
+    padding = preprocessing.padding
+    if padding is None:
+        return resize(image, size, preprocessing.interp)
+    fy, fx = _scales(image, size, padding)
+    resized = cv2.resize(image, None, fx=fx, fy=fy, interpolation=preprocessing.interp)
+    if padding.size is None:
+        return resized
+    below, right = (side - own for side, own in zip(padding.size, resized.shape, strict=False))
+    if min(below, right) < 0:
+        raise PicoDetError(
+            f"preprocessing: an image of {image.shape[1]} x {image.shape[0]} is resized to "
+            f"{resized.shape[1]} x {resized.shape[0]}, and Pad's size is {padding.size[1]} x "
+            f"{padding.size[0]}; expected one that is not smaller"
+        )
+    fill = padding.fill[::-1]  # of BGR, as the image
+    return cv2.copyMakeBorder(resized, 0, below, 0, right, cv2.BORDER_CONSTANT, value=fill)
+
+
+def _scales(
+    image: np.ndarray, size: tuple[int, int], padding: Padding | None
+) -> tuple[float, float]:
+    """Factors (y, x) of the resize (deploy/python/preprocess.py, Resize.generate_scale)."""
+    height, width = image.shape[:2]
+    target = padding.target_size if padding else size
+    if padding is None or not padding.keep_ratio:
+        return target[0] / height, target[1] / width
+    scale = min(target) / min(height, width)
+    if np.round(scale * max(height, width)) > max(target):
+        scale = max(target) / max(height, width)
+    return scale, scale
+
+
 def normalize(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """image [H, W, 3] uint8 BGR -> [3, H, W] float32 RGB."""
+    """image [H, W, 3] uint8 BGR -> [3, H, W] float32 RGB, padded to PadStride's multiples."""
     rgb = cv2.split(image)[::-1]
-    tables = _lookup_tables(preprocessing.mean, preprocessing.std)
-    return np.stack([cv2.LUT(plane, table) for plane, table in zip(rgb, tables, strict=True)])
+    tables = _lookup_tables(preprocessing.mean, preprocessing.std, preprocessing.is_scale)
+    planes = [cv2.LUT(plane, table) for plane, table in zip(rgb, tables, strict=True)]
+    return _pad_to_stride(np.stack(planes), preprocessing.padding)
 
 
 def normalize_float(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """image [H, W, 3] float32 BGR, values of 0 to 255 or beyond -> [3, H, W] float32 RGB."""
     rgb = image.transpose(2, 0, 1)[::-1].reshape(3, -1)
-    return _scale_and_normalize(rgb, preprocessing.mean, preprocessing.std).reshape(
-        3, *image.shape[:2]
+    planes = _scale_and_normalize(
+        rgb, preprocessing.mean, preprocessing.std, preprocessing.is_scale
     )
+    return _pad_to_stride(planes.reshape(3, *image.shape[:2]), preprocessing.padding)
+
+
+def _pad_to_stride(planes: np.ndarray, padding: Padding | None) -> np.ndarray:
+    if padding is None or not padding.stride:
+        return planes
+    below, right = (-side % padding.stride for side in planes.shape[1:])
+    return np.pad(planes, ((0, 0), (0, below), (0, right)))
 
 
 @lru_cache(maxsize=8)
-def _lookup_tables(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+def _lookup_tables(mean: tuple[float, ...], std: tuple[float, ...], is_scale: bool) -> np.ndarray:
     """[3, 256] float32, read-only: the normalized value of each byte in each channel."""
-    tables = _scale_and_normalize(np.tile(np.arange(256, dtype=np.float32), (3, 1)), mean, std)
+    byte_values = np.tile(np.arange(256, dtype=np.float32), (3, 1))
+    tables = _scale_and_normalize(byte_values, mean, std, is_scale)
     tables.setflags(write=False)
     return tables
 
 
 def _scale_and_normalize(
-    values: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]
+    values: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...], is_scale: bool
 ) -> np.ndarray:
     """values [3, N] float32, one channel per row -> [3, N] float32.
 
     Arithmetic as ppdet's: scaled in float32, then mean and std in float64, and after each step
     rounded to float32.
     """
-    scaled = values * np.float32(1 / 255)
+    scaled = values * np.float32(1 / 255) if is_scale else values
     centered = (scaled - np.array(mean)[:, None]).astype(np.float32)
     return (centered / np.array(std)[:, None]).astype(np.float32)

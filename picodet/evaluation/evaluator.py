@@ -10,6 +10,7 @@ import numpy as np
 
 from picodet.config import ResizeKernels
 from picodet.data.coco import Annotations, read_annotations
+from picodet.data.preprocess import check_supported
 from picodet.distributed import ProcessGroup, local_processes, shard
 from picodet.errors import EvaluationError, PicoDetError
 from picodet.evaluation.class_matching import MatchBy, match_classes
@@ -22,8 +23,9 @@ from picodet.evaluation.settings import EvalSettings, InputSettings, what_if_set
 from picodet.files import sha256
 from picodet.formats.inference_folder import is_part_of_program
 from picodet.inference.backend import Backend
+from picodet.inference.layout_options import LayoutOptions
 from picodet.inference.open_backend import RuntimeOptions, open_backend
-from picodet.ops.postprocess import Postprocessing
+from picodet.ops.postprocess import Postprocessing, PostprocessingOptions
 from picodet.system.intervals import Clock
 from picodet.system.machine import available_cores
 from picodet.version import __version__
@@ -45,7 +47,8 @@ class EvalRequest:
     runtime_options: RuntimeOptions
     interps: tuple[int, ...] = ()  # none: the model's own
     kernels: ResizeKernels | None = None  # that resize images; None: the model's own
-    postprocessing: Postprocessing = field(default_factory=Postprocessing)
+    postprocessing: PostprocessingOptions = field(default_factory=PostprocessingOptions)
+    layout: LayoutOptions | None = None  # PaddleX's post-processing of layouts after it
     what_if: bool = False
     match_classes: MatchBy = "name"
     skip_corrupt: bool = False
@@ -87,6 +90,7 @@ def detect_dataset(
         category_ids, notes = match_classes(
             network.spec, annotations.categories, request.match_classes
         )
+        settings = _settings(request, network)
         dataset = check_dataset(
             annotations,
             request.images,
@@ -95,7 +99,6 @@ def detect_dataset(
             ranks,
             check_progress,
         )
-        settings = _settings(request, network)
         work = BatchDetector(network, request.images, settings, category_ids)
         run_settings = _run_settings(request, work)
         resumed = request.resume is not None
@@ -129,12 +132,18 @@ def progress_path(out: Path | None) -> Path:
 def _settings(request: EvalRequest, network: Backend) -> tuple[EvalSettings, ...]:
     spec = network.spec
     has_nms = spec.output_format == "detections"
-    defaults, after = Postprocessing(), request.postprocessing
-    if has_nms and replace(after, score_threshold=defaults.score_threshold) != defaults:
+    asked = request.postprocessing
+    if has_nms and replace(asked, score_threshold=None) != PostprocessingOptions():
         raise EvaluationError(
             f"{request.model} does its own NMS, which cannot be changed from outside; use a "
             "file without it (heads, boxes) for another IoU or another post-processing"
         )
+    check_supported(spec.preprocessing)
+    if request.layout is not None and asked.score_threshold is None:
+        asked = replace(asked, score_threshold=Postprocessing.score_threshold)
+    after = asked.resolve(spec.nms)
+    if request.layout is not None:
+        after = replace(after, layout=request.layout.for_model(spec))
     interps = request.interps or (spec.preprocessing.interp,)
     kernels = request.kernels or spec.preprocessing.resize
     settings = [EvalSettings(InputSettings(interp, kernels=kernels), after) for interp in interps]

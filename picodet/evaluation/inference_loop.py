@@ -19,7 +19,7 @@ from picodet.data.preprocess import read_image, scale_factor
 from picodet.errors import PicoDetError
 from picodet.evaluation.settings import EvalSettings, InputSettings
 from picodet.inference.backend import Backend, ModelInputs
-from picodet.ops.postprocess import Candidates, Detections, postprocess
+from picodet.ops.postprocess import Candidates, Detections, apply_layout, postprocess
 
 PREFETCH = 2  # batches per thread that are queued
 ROW_LENGTH = 7  # numbers of a row: image id, category id, score, and the box as x, y, width, height
@@ -38,32 +38,56 @@ class BatchDetector:
         """Rows [N, 7] float64 of a batch of images, one array for each setting."""
         images = [read_image(self.folder / image.file) for image in batch]
         spec = self.network.spec
-        factors = np.stack([scale_factor(image, spec.input_size) for image in images])
-        outputs_of: dict[InputSettings, Sequence[Candidates] | Sequence[Detections]] = {}
+        factors = np.stack(
+            [scale_factor(image, spec.input_size, spec.preprocessing) for image in images]
+        )
+        arrays_of: dict[InputSettings, list[np.ndarray]] = {}
+        outputs_of: dict[InputSettings, list[Candidates | Detections]] = {}
         rows = []
         for setting in self.settings:
-            if setting.input_settings not in outputs_of:
-                inputs = [
-                    setting.input_settings(i, spec.input_size, spec.preprocessing) for i in images
-                ]
-                outputs_of[setting.input_settings] = self.network(
-                    ModelInputs(np.stack(inputs), factors)
-                )
-            outputs: Sequence[Candidates | Detections] = outputs_of[setting.input_settings]
+            key = setting.input_settings
+            if key not in outputs_of:
+                arrays = [key(image, spec.input_size, spec.preprocessing) for image in images]
+                arrays_of[key], outputs_of[key] = arrays, self._run(arrays, factors)
             detections = [
-                self._post_process(output, factor, setting)
-                for output, factor in zip(outputs, factors, strict=True)
+                self._post_process(output, image, factor, array.shape[1:], setting)
+                for output, image, factor, array in zip(
+                    outputs_of[key], images, factors, arrays_of[key], strict=True
+                )
             ]
             parts = zip(batch, detections, strict=True)
             rows.append(np.concatenate([self._rows(image, each) for image, each in parts]))
         return rows
 
+    def _run(
+        self, arrays: Sequence[np.ndarray], factors: np.ndarray
+    ) -> list[Candidates | Detections]:
+        """Outputs of preprocessed images: in one batch, unless their sizes differ."""
+        if len({array.shape for array in arrays}) == 1:
+            return [*self.network(ModelInputs(np.stack(arrays), factors))]
+        outputs: list[Candidates | Detections] = []
+        for array, factor in zip(arrays, factors, strict=True):
+            outputs += self.network(ModelInputs(array[None], factor[None]))
+        return outputs
+
     def _post_process(
-        self, output: Candidates | Detections, factor: np.ndarray, setting: EvalSettings
+        self,
+        output: Candidates | Detections,
+        image: np.ndarray,
+        factor: np.ndarray,
+        size: tuple[int, ...],
+        setting: EvalSettings,
     ) -> Detections:
+        """size: of the preprocessed image, (height, width)."""
+        settings = setting.postprocessing
         if isinstance(output, Detections):
-            return output.above(setting.postprocessing.score_threshold)
-        return postprocess(output, factor, self.network.spec.input_size, setting.postprocessing)
+            detections = output.above(settings.score_threshold)
+        else:
+            height, width = size
+            detections = postprocess(output, factor, (height, width), settings)
+        if settings.layout is None:
+            return detections
+        return apply_layout(detections, (image.shape[0], image.shape[1]), settings.layout)
 
     def _rows(self, image: ImageInfo, detections: Detections) -> np.ndarray:
         if len(detections) and detections.classes.max() >= len(self.category_ids):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from picodet.config import Preprocessing, ResizeKernels
-from picodet.data.preprocess import normalize, normalize_float, resize
+from picodet.data.preprocess import normalize, normalize_float, resize_and_pad
 from picodet.data.resize_kernels import (
     INTERP_NAMES,
     describe_kernels,
@@ -46,7 +46,7 @@ class InputSettings:
             image = np.ascontiguousarray(image[..., ::-1])
         source = image.astype(np.float32) if self.as_float else image
         with use_kernels(self.kernels):
-            resized = resize(source, size, self.interp)
+            resized = resize_and_pad(source, size, replace(preprocessing, interp=self.interp))
         return (normalize_float if self.as_float else normalize)(resized, preprocessing)
 
 
@@ -69,7 +69,7 @@ class EvalSettings:
             "score": f"> {postprocessing.score_threshold:g}",
             "NMS": f"IoU > {postprocessing.iou_threshold:g}",
             "post-processing": postprocessing.semantics,
-        }
+        } | ({"paddlex-layout": postprocessing.layout.describe()} if postprocessing.layout else {})
 
 
 def what_if_settings(base: EvalSettings, has_nms: bool) -> tuple[EvalSettings, ...]:
@@ -109,4 +109,7 @@ def what_if_settings(base: EvalSettings, has_nms: bool) -> tuple[EvalSettings, .
         variants += [
             replace(base, name=n, postprocessing=p) for n, p in postprocessing_variants.items()
         ]
+    if postprocessing.layout is not None:
+        without = replace(postprocessing, layout=None)
+        variants.append(replace(base, name="without paddlex-layout", postprocessing=without))
     return base, *(each for each in variants if replace(each, name=base.name) != base)

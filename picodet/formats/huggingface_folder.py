@@ -61,11 +61,12 @@ def write(path: Path, weights: Mapping[str, np.ndarray], meta: Mapping[str, Any]
         "resample": PIL_RESAMPLE[numbers["interp"]],
         "opencv_interp": numbers["interp"],
         "opencv_kernels": numbers["resize"],
-        "do_rescale": True,
+        "do_rescale": numbers.get("is_scale", True),
         "rescale_factor": 1 / 255,
         "do_normalize": True,
         "image_mean": list(numbers["mean"]),
         "image_std": list(numbers["std"]),
+        **{name: numbers[name] for name in ("padding", "unsupported") if name in numbers},
     }
     with atomic_write_folder(path) as temporary:
         with (temporary / WEIGHTS).open("wb") as file:
@@ -97,6 +98,9 @@ def read_meta(path: Path) -> dict[str, Any]:
                 "std": preprocessor["image_std"],
                 "interp": interp,
                 "resize": preprocessor.get("opencv_kernels", "native"),  # older files have none
+                "is_scale": preprocessor.get("do_rescale", True),
+                "padding": preprocessor.get("padding"),
+                "unsupported": preprocessor.get("unsupported", ""),
             },
         }
     except (KeyError, TypeError, ValueError) as error:

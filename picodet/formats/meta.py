@@ -7,7 +7,6 @@ used without it.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from math import isfinite
 from typing import Any, Literal, get_args
 
 from picodet.config import (
@@ -20,13 +19,12 @@ from picodet.config import (
     MobileNetV3Config,
     ModelConfig,
     Neck,
-    Preprocessing,
-    ResizeKernels,
     ResNetConfig,
     ShuffleNetV2Config,
     Stage,
     check_input_size,
 )
+from picodet.formats.preprocessing_meta import preprocessing_from_meta, preprocessing_to_meta
 from picodet.version import __version__
 
 META_KEY = "picodet"  # its key in a header or in metadata
@@ -41,6 +39,7 @@ ARCHITECTURES = {"detector": "picodet", "backbone": "picodet_backbone"}
 def make_meta(config: ModelConfig, kind: Kind, source: str, sha256: str) -> dict[str, Any]:
     """The meta of a file: what is needed to build the model, and where the weights came from."""
     numbers = dataclasses.asdict(config)
+    numbers["preprocessing"] = preprocessing_to_meta(config.preprocessing)
     variant = numbers.pop("name")
     numbers["backbone"] |= {"family": FAMILIES[type(config.backbone)]}
     if kind == "backbone":
@@ -69,17 +68,6 @@ def config_from_meta(meta: Mapping[str, Any]) -> ModelConfig:
         raise ValueError(f"channels: found {channels}; expected an even number")
     height, width = _numbers(meta["input_size"])
     check_input_size((height, width))
-    preprocessing = meta["preprocessing"]
-    mean, std = (_three(preprocessing[key]) for key in ("mean", "std"))
-    interp = preprocessing["interp"]
-    kernels = _one_of(ResizeKernels, preprocessing.get("resize", "native"))  # older files have none
-    if (
-        type(interp) is not int
-        or interp not in range(5)
-        or not all(map(isfinite, (*mean, *std)))
-        or min(std) <= 0
-    ):
-        raise ValueError(f"invalid interp {interp!r:.20}, mean {mean!r:.60} or std {std!r:.60}")
     return ModelConfig(
         name=str(meta["variant"]),
         backbone=backbone_from_meta(meta),
@@ -91,7 +79,7 @@ def config_from_meta(meta: Mapping[str, Any]) -> ModelConfig:
         input_size=(height, width),
         reg_max=reg_max,
         activation=_one_of(Activation, meta["activation"]),
-        preprocessing=Preprocessing(mean, std, interp, kernels),
+        preprocessing=preprocessing_from_meta(meta["preprocessing"]),
     )
 
 
@@ -171,13 +159,6 @@ def _numbers(values: Any, maximum: int = MAX_NUMBER) -> tuple[int, ...]:
     if not all(type(value) is int and 0 < value <= maximum for value in values):
         raise ValueError(f"found {values!r:.60}; expected numbers from 1 to {maximum}")
     return tuple(values)
-
-
-def _three(values: Any) -> tuple[float, float, float]:
-    if not all(type(value) in (int, float) and abs(value) <= MAX_NUMBER for value in values):
-        raise ValueError(f"expected three numbers up to {MAX_NUMBER}")
-    red, green, blue = values
-    return float(red), float(green), float(blue)
 
 
 def _scale(numbers: Mapping[str, Any]) -> float:

@@ -58,6 +58,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     constants: Mapping[str, np.ndarray]
+    is_partial: bool = False  # what follows the network has loops or branches, and was left out
 
     def producers(self) -> dict[str, Node]:
         return {output: node for node in self.nodes for output in node.outputs}
@@ -155,7 +156,7 @@ class _Canonicalizer:
             available |= set(node.outputs)
         weights = {name for node in nodes for name in node.weights.values()}
         constants = {name: self.constants[name] for name in sorted(weights)}
-        return Graph(tuple(nodes), self.graph.inputs, outputs, constants)
+        return replace(self.graph, nodes=tuple(nodes), outputs=outputs, constants=constants)
 
     def _check_weight(self, conv: Node) -> None:
         name = conv.weights.get("weight", "")

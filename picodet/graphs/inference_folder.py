@@ -78,11 +78,11 @@ def stated_size(program: Program, settings: InferConfig | None) -> StatedSize:
     by_settings = settings.size if settings else None
     *_, height, width = (None, None, *program.shapes[program.graph.inputs[0]])
     by_program = (height, width) if height and width else _decoded_size(program.graph, by_settings)
-    if settings is None or by_program in (None, by_settings):
+    if settings is None or by_settings is None or by_program in (None, by_settings):
         return StatedSize(by_program or by_settings)
     return StatedSize(
         by_program,
-        f"{settings.file} states an input of {_text(settings.size)}, the program one of "
+        f"{settings.file} states an input of {_text(by_settings)}, the program one of "
         f"{_text(by_program)}, which was used",
     )
 

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from picodet.errors import CheckpointError, GraphError
 from picodet.files import regular_file
+from picodet.graphs.control_flow import cut
 from picodet.graphs.graph import Graph, Node
 from picodet.graphs.onnx_tensors import array_of
 from picodet.graphs.program import MAX_DIMENSIONS, MAX_OPERATORS
@@ -64,6 +65,9 @@ OPERATOR_SPECS = {
     "Transpose": OperatorSpec("transpose"),
     "Clip": OperatorSpec("clip"),
     "Identity": OperatorSpec("identity"),
+    "Cast": OperatorSpec("cast"),
+    "QuantizeLinear": OperatorSpec("quantize", None),
+    "DequantizeLinear": OperatorSpec("dequantize", None),
     "NonMaxSuppression": OperatorSpec("nms", (0, 1)),
 }
 
@@ -111,11 +115,13 @@ def read_graph(graph: onnx.GraphProto) -> Graph:
     _check_names((*inputs, *outputs))
     if not inputs or not outputs:
         raise ValueError(f"it has {len(inputs)} inputs and {len(outputs)} outputs")
-    return Graph(
-        nodes=tuple(_node(op, constants) for op in graph.node if not _is_constant(op)),
-        inputs=tuple(sorted(inputs, key=lambda name: len(shapes[name]) != 4)),
-        outputs=outputs,
-        constants=constants,
+    return cut(
+        Graph(
+            nodes=tuple(_node(op, constants) for op in graph.node if not _is_constant(op)),
+            inputs=tuple(sorted(inputs, key=lambda name: len(shapes[name]) != 4)),
+            outputs=outputs,
+            constants=constants,
+        )
     )
 
 
@@ -184,6 +190,10 @@ def _settings(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> 
         case "Split":
             if (sizes := attributes.get("split") if second is None else second) is not None:
                 found["sections"] = _sections(sizes, len(operator.output))
+        case "DequantizeLinear":
+            (found["axis"],) = _integers([attributes.get("axis", 1)])
+        case "LeakyRelu":
+            found["slope"] = float(attributes.get("alpha", 0.01))
         case "HardSigmoid":
             found["slope"] = float(attributes.get("alpha", 0.2))
             found["offset"] = float(attributes.get("beta", 0.5))

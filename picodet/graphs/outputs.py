@@ -38,6 +38,8 @@ def find_outputs(graph: Graph) -> GraphOutputs:
     """
     scores, reg = _head_outputs(graph)
     nms = [node for node in graph.nodes if node.kind == "nms"]
+    if graph.is_partial:
+        return GraphOutputs(scores, reg, None, None, None)
     if nms:
         return GraphOutputs(scores, reg, *_nms_tensors(graph, nms), len(graph.inputs) > 1)
     box_scores = _concatenated_scores(graph, scores)

@@ -42,6 +42,7 @@ class OperatorSpec(NamedTuple):
 
 
 _BINARY = (Operand("X", 0), Operand("Y", 1))
+_QUANTIZED = (Operand("X", 0), Operand("Scale", 1), Operand("ZeroPoint", 2))
 _AXIS = {"axis": Setting(int, "axis", None, default=-1)}
 
 OPERATOR_SPECS = (
@@ -152,6 +153,46 @@ OPERATOR_SPECS = (
         },
     ),
     OperatorSpec("identity", ("assign", "share_data")),
+    OperatorSpec(
+        "leaky_relu",
+        ("leaky_relu",),
+        settings={"slope": Setting(float, "alpha", "negative_slope", default=0.02)},
+    ),
+    OperatorSpec(
+        "fake_quantization",
+        (
+            "fake_quantize_dequantize_abs_max",
+            "fake_quantize_dequantize_moving_average_abs_max",
+            "fake_channel_wise_quantize_dequantize_abs_max",
+            "moving_average_abs_max_scale",
+            "fake_quantize_abs_max",
+            "fake_quantize_range_abs_max",
+            "fake_quantize_moving_average_abs_max",
+            "fake_channel_wise_quantize_abs_max",
+        ),
+    ),
+    OperatorSpec(  # of what a convolution of integers makes
+        "output_dequantization",
+        ("fake_channel_wise_dequantize_max_abs",),
+        (Operand("X", 0), Operand("Scales", 1)),
+    ),
+    OperatorSpec(
+        "output_dequantization",
+        ("fake_dequantize_max_abs",),
+        (Operand("X", 0), Operand("Scale", 1)),
+        settings={"max_range": Setting(float, "max_range", "max_range", default=127.0)},
+    ),
+    OperatorSpec("quantize", ("quantize_linear",), _QUANTIZED, "Y"),
+    OperatorSpec(
+        "dequantize",
+        ("dequantize_linear",),
+        _QUANTIZED,
+        "Y",
+        settings={
+            "axis": Setting(int, "quant_axis", "quant_axis", default=-1),
+            "bits": Setting(int, "bit_length", "bit_length", default=8),
+        },
+    ),
     OperatorSpec("nms", ("multiclass_nms3",), (Operand("BBoxes", 0), Operand("Scores", 1))),
 )
 SPEC_BY_NAME = {name: spec for spec in OPERATOR_SPECS for name in spec.names}
@@ -210,11 +251,14 @@ def make_node(
             if len(sections) not in (0, len(outputs)):
                 raise GraphError(f"a split into {list(sections)} makes {len(outputs)} tensors")
             return Node("split", inputs, outputs, settings=known if sections else {})
+        case "dequantize":
+            levels = 2 ** (min(max(known.get("bits", 8), 2), 32) - 1) - 1
+            # an axis of -1 is one scale for all
+            known = {"axis": max(known.get("axis", 0), 0), "levels": float(levels)}
         case "hardswish":
             usual = set(known.items()) <= {("threshold", 6), ("scale", 6), ("offset", 3)}
             return Node("hardswish" if usual else "other_hardswish", inputs, outputs)
-        case kind:
-            return Node(kind, inputs, outputs, weights, known)
+    return Node(spec.kind, inputs, outputs, weights, known)
 
 
 def _padding_tlbr(padding: tuple[int, ...], algorithm: str) -> tuple[int, ...] | str:

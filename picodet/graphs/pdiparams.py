@@ -25,12 +25,14 @@ MAX_DESCRIPTION = 1000  # bytes; a TensorDesc of four dimensions has about 12
 # TensorDesc.data_type; bfloat16, which NumPy lacks, is uint16 (picodet.formats.precision)
 DTYPES = {
     **{2: "int32", 3: "int64", 4: "float16", 5: "float32", 6: "float64"},
-    22: "bfloat16",
+    **{21: "int8", 22: "bfloat16"},
 }
 NUMPY_DTYPES = {
     name: np.dtype(name).newbyteorder("<") for name in DTYPES.values() if name != "bfloat16"
 }
 NUMPY_DTYPES["bfloat16"] = np.dtype("<u2")
+
+QUANTIZATION_SUFFIXES = ("@scale", "@zero_point")
 
 
 class DeclaredWeight(NamedTuple):
@@ -73,7 +75,12 @@ def _tensors(data: Any, declared: Iterable[DeclaredWeight]) -> dict[str, np.ndar
             dtype, array = reader.tensor()
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
-        if dtype != weight.dtype or not _fits(array.shape, weight.shape):
+        # quantization declares the floats that its integers stand for
+        quantized = (dtype, weight.dtype) == ("int8", "float32")
+        fits = _fits(array.shape, weight.shape)
+        if weight.name.endswith(QUANTIZATION_SUFFIXES):  # stored with or without dimensions of 1
+            fits = array.size == prod(weight.shape)
+        if not fits or (dtype != weight.dtype and not quantized):
             raise ValueError(
                 f"{where}, is {dtype} {list(array.shape)}; expected {weight.dtype} "
                 f"{list(weight.shape)}: weights of another program"

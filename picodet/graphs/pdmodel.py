@@ -9,6 +9,7 @@ from typing import Any
 
 from picodet.errors import CheckpointError, GraphError
 from picodet.graphs import pdiparams
+from picodet.graphs.control_flow import cut, has_control_flow
 from picodet.graphs.graph import Graph, Node
 from picodet.graphs.paddle_operators import Setting, check_setting, find_spec, make_node
 from picodet.graphs.pdiparams import DTYPES, DeclaredWeight
@@ -40,11 +41,13 @@ def read(path: Path, weights: Path) -> Program:
         constants = pdiparams.read(weights, _weights(block.vars))
         feeds, fetches = _feeds_or_fetches(block, "feed"), _feeds_or_fetches(block, "fetch")
         shapes = input_shapes({name: _shape(name, variables) for name in feeds})
-        graph = Graph(
-            nodes=tuple(_nodes(block, shapes, constants)),
-            inputs=tuple(shapes),
-            outputs=fetches,
-            constants=constants,
+        graph = cut(
+            Graph(
+                nodes=tuple(_nodes(block, shapes, constants)),
+                inputs=tuple(shapes),
+                outputs=fetches,
+                constants=constants,
+            )
         )
     except GraphError as error:
         raise GraphError(f"{path}: {error}") from error
@@ -57,7 +60,7 @@ def read(path: Path, weights: Path) -> Program:
 
 
 def _block(content: bytes) -> Any:
-    """The first block, which is the only one of a network without conditions."""
+    """The first block; the others are those of its loops and branches."""
     check_parts(content, CLASSES["ProgramDesc"].DESCRIPTOR, MAX_FIELDS)
     program = parse("ProgramDesc", content)
     if len(program.blocks) == 0:
@@ -117,6 +120,7 @@ def _nodes(
     block: Any, inputs: Mapping[str, object], constants: Mapping[str, Any]
 ) -> Iterator[Node]:
     available = {*inputs, *constants}
+    ordered = not has_control_flow(text(op.type) for op in block.ops)  # see control_flow.cut
     for op in block.ops:
         kind = text(op.type)
         if kind in ("feed", "fetch"):
@@ -124,9 +128,10 @@ def _nodes(
         input_slots, output_slots = _arguments(op.inputs), _arguments(op.outputs)
         node = _node(op, kind, input_slots, output_slots)
         for name in (*node.inputs, *node.weights.values()):
-            if name not in available:
+            if ordered and name not in available:
                 raise GraphError(f"{kind} takes {name}, which no operator before it makes")
-        check_node(node, inputs, constants)
+        if ordered:
+            check_node(node, inputs, constants)
         available.update(*output_slots.values())
         yield node
 

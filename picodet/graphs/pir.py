@@ -15,6 +15,7 @@ import numpy as np
 
 from picodet.errors import CheckpointError, GraphError
 from picodet.graphs import pdiparams, pir_json
+from picodet.graphs.control_flow import cut
 from picodet.graphs.graph import Graph, Node
 from picodet.graphs.paddle_operators import Setting, check_setting, find_spec, make_node
 from picodet.graphs.pdiparams import DeclaredWeight
@@ -35,7 +36,7 @@ CONSTANTS = ("pd_op.full", "pd_op.full_int_array")
 COMBINE, SPLIT = "builtin.combine", "builtin.split"
 DTYPES = {
     **{"t_f16": "float16", "t_bf16": "bfloat16", "t_f32": "float32", "t_f64": "float64"},
-    **{"t_i32": "int32", "t_i64": "int64"},
+    **{"t_i8": "int8", "t_i32": "int32", "t_i64": "int64"},
 }
 
 
@@ -107,7 +108,7 @@ class _GraphReader:
         if not shapes or not self.outputs:
             raise GraphError(f"it has {len(shapes)} inputs and {len(self.outputs)} outputs")
         nodes, outputs = tuple(self.nodes), tuple(self.outputs)
-        return Graph(nodes, tuple(shapes), outputs, self.constants), shapes
+        return cut(Graph(nodes, tuple(shapes), outputs, self.constants)), shapes
 
     def _read(self, i: int, op: PirOperator) -> None:
         operands = [self._operand_names(number) for number in op.operands]

@@ -53,8 +53,9 @@ def check_node(
         if name in inputs or name in constants:
             raise GraphError(f"{node.kind} writes {name}, an input or a weight of the program")
     if node.kind == "conv":
-        weight = constants.get(node.weights.get("weight", ""))
-        if weight is None or weight.ndim != 4:
+        name = node.weights.get("weight", "")
+        made = bool(name) and name not in inputs and name not in constants  # by fake quantization
+        if not made and (name not in constants or constants[name].ndim != 4):
             raise GraphError(f"conv {node.name} has no constant weight of four dimensions")
     if node.kind == "reshape" and node.inputs[0] in constants:
         shape, size = node.settings.get("shape"), constants[node.inputs[0]].size

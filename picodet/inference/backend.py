@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from picodet.config import Preprocessing, check_input_size
+from picodet.config import NMSSettings, Preprocessing, check_input_size
 from picodet.errors import CheckpointError
 from picodet.ops.postprocess import Candidates, Detections
 
@@ -24,6 +24,7 @@ class ModelSpec:
     preprocessing: Preprocessing
     classes: tuple[str, ...] | None  # None where the file does not name them
     num_classes: int | None  # None only for "detections" without class names
+    nms: NMSSettings | None = None  # what the file's settings state, for outputs before NMS
     notes: tuple[str, ...] = ()  # what was assumed because the file does not state it
 
     def class_name(self, label: int) -> str:

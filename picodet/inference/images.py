@@ -13,6 +13,7 @@ from picodet.files import check_folder
 from picodet.inference.backend import Backend
 from picodet.inference.predict import detect_image
 from picodet.inference.visualize import draw
+from picodet.ops.layout import LayoutSettings
 from picodet.ops.postprocess import Detections
 
 
@@ -66,6 +67,7 @@ def detect_all(
     score_thr: float,
     interp: int | None = None,
     resize: ResizeKernels | None = None,
+    layout: LayoutSettings | None = None,
 ) -> Iterator[ImageDetections | FailedImage]:
     """Detect in each image and write a copy with boxes into `folder`, which is created.
 
@@ -80,7 +82,7 @@ def detect_all(
     for path, output in zip(paths, copy_paths(paths, folder), strict=True):
         try:
             image = read_image(path)
-            detections = detect_image(network, image, interp, score_thr, resize)
+            detections = detect_image(network, image, interp, score_thr, resize, layout)
             names = tuple(map(network.spec.class_name, detections.classes.tolist()))
             write_image(draw(image, detections, names), output)
         except (ImageError, OutputError) as error:

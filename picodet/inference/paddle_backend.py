@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from picodet.config import Preprocessing
+from picodet.config import NMSSettings, Preprocessing
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.formats.infer_cfg import InferConfig, read_infer_cfg
 from picodet.formats.inference_folder import SETTINGS_NAMES, find_program
@@ -78,9 +78,14 @@ class PaddleBackend:
             infer_cfg, output_formats.count_classes(output_format, shapes)
         )
         notes += more_notes
+        nms = None
         if infer_cfg is None:
             names = " or ".join(SETTINGS_NAMES)
             notes += (f"mean, std and interp are ppdet's defaults: there is no {names}",)
+        else:
+            notes += infer_cfg.notes
+            if output_format != "detections" and (nms := infer_cfg.nms):
+                notes += (_describe_nms(nms, infer_cfg.file),)
         self.settings_file = infer_cfg.file if infer_cfg else ""
         self.spec = ModelSpec(
             name=folder.resolve().name,
@@ -91,6 +96,7 @@ class PaddleBackend:
             num_classes=len(classes)
             if classes
             else output_formats.count_classes(output_format, shapes),
+            nms=nms,
             notes=notes,
         )
         self._read(outputs, size)
@@ -134,6 +140,14 @@ class PaddleBackend:
                 f"{self.spec.num_classes} classes, those of another model"
             )
         return [found]
+
+
+def _describe_nms(nms: NMSSettings, file: str) -> str:
+    return (
+        f"NMS as {file} states: score > {nms.score_threshold:g}, IoU > {nms.iou_threshold:g}, "
+        f"the best {nms.top_k} of a class and {nms.keep_top_k} of all; --score-thr and --iou-thr "
+        "change it"
+    )
 
 
 def _class_names(

@@ -10,9 +10,17 @@ from picodet.config import ResizeKernels
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import ImageError, PicoDetError
 from picodet.inference.backend import Backend, ModelInputs
+from picodet.inference.layout_options import LayoutOptions
 from picodet.inference.torch_backend import TorchBackend
 from picodet.models.picodet import PicoDet
-from picodet.ops.postprocess import Candidates, Detections, apply_nms
+from picodet.ops.layout import LayoutSettings
+from picodet.ops.postprocess import (
+    Candidates,
+    Detections,
+    PostprocessingOptions,
+    apply_layout,
+    postprocess,
+)
 
 
 def detect_image(
@@ -21,10 +29,12 @@ def detect_image(
     interp: int | None = None,
     score_thr: float = 0.025,
     resize: ResizeKernels | None = None,
+    layout: LayoutSettings | None = None,
 ) -> Detections:
     """Find the objects in image [H, W, 3] uint8 BGR; interp and resize None are the model's own.
 
-    Raises PicoDetError for an invalid interp or score_thr, or if an output is NaN or Inf.
+    layout is PaddleX's post-processing of layouts, None for none. Raises PicoDetError for an
+    invalid interp or score_thr, or if an output is NaN or Inf.
     """
     if not 0 <= score_thr <= 1:
         raise PicoDetError(f"score_thr {score_thr}: expected a number from 0 to 1")
@@ -36,8 +46,13 @@ def detect_image(
     array, scale_factor = preprocess(image, backend.spec.input_size, preprocessing)
     (output,) = backend(ModelInputs(array[None], scale_factor[None]))
     if isinstance(output, Candidates):
-        return apply_nms(output, scale_factor, score_thr)
-    return output.above(score_thr)
+        after = PostprocessingOptions(score_thr).resolve(backend.spec.nms)
+        detections = postprocess(output, scale_factor, array.shape[1:], after)
+    else:
+        detections = output.above(score_thr)
+    if layout is None:
+        return detections
+    return apply_layout(detections, (image.shape[0], image.shape[1]), layout)
 
 
 def detect(
@@ -46,22 +61,26 @@ def detect(
     interp: int | None = None,
     score_thr: float = 0.025,
     resize: ResizeKernels | None = None,
+    layout: LayoutOptions | None = None,
 ) -> Detections:
     """Find the objects in one image: a file, or an array [H, W, 3] uint8 in BGR.
 
     interp is OpenCV's number of the resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None
     is the model's own, which is 2 in all of ppdet's configs. resize "portable" gives the same bits
     on every CPU, "native" is OpenCV's choice; None is the model's own. Detections have a score
-    above score_thr; 0.025 is ppdet's. A model in bfloat16 or under autocast is decoded in float32.
+    above score_thr; 0.025 is ppdet's. layout adds PaddleX's post-processing of layouts, with
+    thresholds of its own. A model in bfloat16 or under autocast is decoded in float32.
     Changes neither the model nor settings of the process: threads can share a model. Raises
-    ImageError for an image that cannot be used, PicoDetError for an invalid interp, resize or
-    score_thr and for a model of which any part is in training mode, or whose output is not finite.
+    ImageError for an image that cannot be used, PicoDetError for an invalid interp, resize,
+    score_thr or layout and for a model of which any part is in training mode, or whose output is
+    not finite.
     """
     _check(model, image, score_thr)
     backend = TorchBackend(model)
     if not isinstance(image, np.ndarray):
         image = read_image(Path(image))
-    return detect_image(backend, image, interp, score_thr, resize)
+    settings = None if layout is None else layout.for_model(backend.spec)
+    return detect_image(backend, image, interp, score_thr, resize, settings)
 
 
 def _check(model: object, image: object, score_thr: object) -> None:

@@ -5,8 +5,9 @@ from typing import Literal
 
 import numpy as np
 
-from picodet.config import feature_map_sizes
+from picodet.config import NMSSettings, feature_map_sizes
 from picodet.errors import PicoDetError
+from picodet.ops.layout import LayoutSettings, layout_regions
 from picodet.ops.nms import multiclass_nms
 
 Semantics = Literal["ppdet-2.3", "ppdet-2.4"]
@@ -25,11 +26,38 @@ class Postprocessing:
     score_threshold: float = 0.025  # candidates have a greater score
     iou_threshold: float = 0.6  # a greater IoU suppresses
     semantics: Semantics = "ppdet-2.4"
+    top_k: int = 1000  # candidates of each class, the best (nms_top_k)
+    keep_top_k: int = 100  # detections of all classes, the best
+    layout: LayoutSettings | None = None  # PaddleX's post-processing of layouts after it
 
     def __post_init__(self) -> None:
         for name in ("score_threshold", "iou_threshold"):
             if not 0 <= (number := getattr(self, name)) <= 1:  # refuses NaN too
                 raise PicoDetError(f"{name}: {number}; a number from 0 to 1 is expected")
+
+
+@dataclass(frozen=True)
+class PostprocessingOptions:
+    """What a user asks for; None is what the model's settings state, else ppdet's default."""
+
+    score_threshold: float | None = None
+    iou_threshold: float | None = None
+    semantics: Semantics = "ppdet-2.4"
+
+    def resolve(self, stated: NMSSettings | None) -> Postprocessing:
+        """The post-processing of a model; stated: the NMS in its settings.
+
+        Raises PicoDetError for a threshold that is not from 0 to 1.
+        """
+        numbers = stated or NMSSettings()
+        score, iou = self.score_threshold, self.iou_threshold
+        return Postprocessing(
+            numbers.score_threshold if score is None else score,
+            numbers.iou_threshold if iou is None else iou,
+            self.semantics,
+            numbers.top_k,
+            numbers.keep_top_k,
+        )
 
 
 @dataclass(frozen=True)
@@ -66,7 +94,14 @@ def postprocess(
     """Detections of one image from decoded candidates; input_size is (height, width)."""
     if settings.semantics == "ppdet-2.3":
         candidates = _top_k_and_clip(candidates, input_size)
-    return apply_nms(candidates, scale_factor, settings.score_threshold, settings.iou_threshold)
+    return apply_nms(
+        candidates,
+        scale_factor,
+        settings.score_threshold,
+        settings.iou_threshold,
+        settings.top_k,
+        settings.keep_top_k,
+    )
 
 
 def apply_nms(
@@ -74,6 +109,8 @@ def apply_nms(
     scale_factor: np.ndarray,
     score_threshold: float = Postprocessing.score_threshold,
     iou_threshold: float = Postprocessing.iou_threshold,
+    top_k: int = Postprocessing.top_k,
+    keep_top_k: int = Postprocessing.keep_top_k,
 ) -> Detections:
     """Scale the boxes of one image to its pixels and run NMS.
 
@@ -83,8 +120,18 @@ def apply_nms(
     y, x = scale_factor
     in_image = candidates.boxes / np.array([x, y, x, y], dtype=scale_factor.dtype)
     scores = candidates.scores
-    classes, indices = multiclass_nms(in_image, scores, score_threshold, iou_threshold)
+    classes, indices = multiclass_nms(
+        in_image, scores, score_threshold, iou_threshold, top_k, keep_top_k
+    )
     return Detections(in_image[indices], scores[classes, indices], classes)
+
+
+def apply_layout(
+    detections: Detections, page_size: tuple[int, int], settings: LayoutSettings
+) -> Detections:
+    """The regions of a page of (height, width), see picodet.ops.layout."""
+    found = detections.boxes, detections.scores, detections.classes
+    return Detections(*layout_regions(*found, page_size, settings))
 
 
 def _top_k_and_clip(candidates: Candidates, input_size: tuple[int, int]) -> Candidates:

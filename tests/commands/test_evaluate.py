@@ -1,6 +1,8 @@
 """`picodet-eval` as a user runs it, on synthetic images."""
 
 import json
+from contextlib import redirect_stdout
+from io import StringIO
 
 import numpy as np
 import pytest
@@ -38,6 +40,57 @@ def test_the_twelve_numbers_are_those_of_pycocotools_on_what_was_written(files):
     assert found["stats"] == official.stats.tolist()
     assert found["stats"][0] > 0.05
     assert found["stats"] == [found[name] for name in STATS]
+
+
+@pytest.mark.parametrize("option", ["--per-class", "--classwise"])
+def test_the_table_of_classes_is_pycocotools_class_by_class(files, tmp_path, option):
+    done = run(
+        files, "--predictions", "out.json", "--coco", "coco", option, "--json", tmp_path / "n"
+    )
+    assert done.exit_code == 0
+    with redirect_stdout(StringIO()):
+        dataset = COCO(str(annotation_file(files / "coco")))
+        found = dataset.loadRes(str(files / "out.json"))
+        official = COCOeval(dataset, found, "bbox")
+    classes = numbers(tmp_path / "n")["classes"]
+    assert classes == numbers(files / "numbers.json")["classes"]
+    lines = [line.split() for line in done.output.splitlines()]
+    table = {line[0]: line for line in lines if line and line[0] in {c["name"] for c in classes}}
+    assert list(table) == [c["name"] for c in sorted(classes, key=lambda c: -c["ap"])]
+    for each in classes:
+        (category,) = dataset.getCatIds(catNms=[each["name"]])
+        official.params.catIds = [category]
+        with redirect_stdout(StringIO()):
+            official.evaluate()
+            official.accumulate()
+            official.summarize()
+        stats = official.stats.tolist()
+        expected = [stats[0], stats[1], stats[2], stats[8]]
+        assert [each[name] for name in ("ap", "ap50", "ap75", "ar")] == expected
+        counts = [len(dataset.getAnnIds(catIds=[category], iscrowd=False))]
+        counts += [len(found.getAnnIds(catIds=[category]))]
+        assert [each["num_gt"], each["detections"]] == counts
+        assert table[each["name"]][1:] == [*(f"{n:.5f}" for n in expected), *map(str, counts)]
+
+
+def test_paddlexs_post_processing_of_layouts(files, tmp_path):
+    options = ("--postprocess", "paddlex-layout", "--layout-threshold", "0.3", "--layout-nms")
+    outputs = ("--json", tmp_path / "n.json", "--html", tmp_path / "p.html")
+    done = run(files, "x.onnx", "--coco", "coco", *options, *outputs)
+    assert done.exit_code == 0, done.output
+    found, usual = numbers(tmp_path / "n.json"), numbers(files / "numbers.json")
+    assert 0 < found["detections"] < usual["detections"]
+    described = "threshold 0.3, NMS on, unclip none, merge union"
+    assert found["settings"]["paddlex-layout"] == described
+    assert found["settings"]["post-processing"] == "ppdet-2.4"
+    assert described in words(done)
+    assert described in (tmp_path / "p.html").read_text()
+    done = run(files, "x.onnx", "--coco", "coco", "--layout-merge", "large")
+    assert done.exit_code == 2
+    assert "options are of --postprocess paddlex-layout, found ppdet-2.4" in words(done)
+    done = run(files, "--predictions", "out.json", "--coco", "coco", *options)
+    assert done.exit_code == 2
+    assert "paddlex-layout is for a MODEL; found a file" in words(done)
 
 
 def test_json_tells_what_was_done(files):

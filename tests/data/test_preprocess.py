@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import skimage
 
-from picodet.config import Preprocessing
+from picodet.config import Padding, Preprocessing
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import ImageError, PicoDetError
 
@@ -37,6 +37,51 @@ def test_channels_become_rgb_and_are_normalized_in_turn():
 def test_scale_factor_is_height_before_width():
     _, scale_factor = preprocess(np.zeros((64, 32, 3), np.uint8), (32, 64), Preprocessing())
     assert scale_factor.tolist() == [0.5, 2]
+
+
+WHITE = np.full((40, 20, 3), 255, np.uint8)
+
+
+def test_bytes_that_are_not_scaled():
+    bytes_in = Preprocessing(mean=(0, 5, 255), std=(1, 10, 2), is_scale=False)
+    array, _ = preprocess(WHITE, (32, 32), bytes_in)
+    assert array[:, 0, 0].tolist() == [255, 25, 0]
+
+
+def test_a_kept_ratio_padded_to_a_stride():
+    # the short side is to be 64 and the long at most 96: 96 / 40 = 2.4, and 2.4 * 20 = 48
+    kept = Preprocessing((0, 0, 0), (1, 1, 1), padding=Padding((96, 64), True, stride=32))
+    array, scale_factor = preprocess(WHITE, (96, 64), kept)
+    assert scale_factor.tolist() == pytest.approx([2.4, 2.4])
+    assert array.shape == (3, 96, 64)
+    assert (array[:, :, :48] == 1).all()
+    assert (array[:, :, 48:] == 0).all()  # after the normalization
+
+
+def test_the_short_side_of_an_image_decides_where_the_long_one_fits():
+    kept = Preprocessing(padding=Padding((32, 96), True, stride=32))
+    array, scale_factor = preprocess(WHITE, (32, 96), kept)  # 32 / 20 = 1.6, and 1.6 * 40 = 64
+    assert (array.shape, scale_factor.tolist()) == ((3, 64, 32), pytest.approx([1.6, 1.6]))
+
+
+def test_a_pad_before_the_normalization():
+    padding = Padding((32, 32), False, (64, 32), (51, 102, 153))
+    padded = Preprocessing((0, 0, 0), (1, 1, 1), padding=padding)
+    array, scale_factor = preprocess(WHITE, (64, 32), padded)
+    assert scale_factor.tolist() == pytest.approx([0.8, 1.6])
+    assert (array[:, :32] == 1).all()
+    assert array[:, 32, 0].tolist() == pytest.approx([0.2, 0.4, 0.6])  # RGB
+
+
+def test_an_image_that_the_pad_does_not_hold():
+    padded = Preprocessing(padding=Padding((32, 64), True, (32, 32)))
+    with pytest.raises(PicoDetError, match=r"20 x 40 is resized to 32 x 64, and Pad's size is 32"):
+        preprocess(WHITE, (32, 32), padded)
+
+
+def test_a_step_that_is_not_carried_out():
+    with pytest.raises(PicoDetError, match="the model's settings have the step Mirror, which"):
+        preprocess(WHITE, (32, 32), Preprocessing(unsupported="the step Mirror"))
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ from evaluating import NUM_IMAGES, detect, same_output, same_predictions
 
 from picodet.data.preprocess import read_image
 from picodet.data.resize_kernels import kernels_differ
-from picodet.errors import EvaluationError
+from picodet.errors import EvaluationError, PicoDetError
 from picodet.evaluation import evaluator
 from picodet.evaluation.metrics import evaluate
+from picodet.inference.layout_options import LayoutOptions
 from picodet.inference.open_backend import RuntimeOptions, open_backend
 from picodet.inference.predict import detect_image
-from picodet.ops.postprocess import Postprocessing
+from picodet.ops.postprocess import PostprocessingOptions
 
 
 def test_every_image_counts_and_is_detected_in_as_one_alone_would_be(
@@ -91,12 +92,18 @@ def test_threads_change_no_bit_and_batches_only_noise(make_request, model):
 
 def test_post_processing_goes_through(make_request, baseline):
     (base,) = baseline.predictions
-    (fewer,) = detect(make_request(postprocessing=Postprocessing(score_threshold=0.5))).predictions
+    (fewer,) = detect(
+        make_request(postprocessing=PostprocessingOptions(score_threshold=0.5))
+    ).predictions
     assert 0 < len(fewer) < len(base)
     assert fewer.scores.min() > 0.5
-    (more,) = detect(make_request(postprocessing=Postprocessing(iou_threshold=0.9))).predictions
+    (more,) = detect(
+        make_request(postprocessing=PostprocessingOptions(iou_threshold=0.9))
+    ).predictions
     assert len(more) > len(base)
-    (old,) = detect(make_request(postprocessing=Postprocessing(semantics="ppdet-2.3"))).predictions
+    (old,) = detect(
+        make_request(postprocessing=PostprocessingOptions(semantics="ppdet-2.3"))
+    ).predictions
     assert base.boxes.min() < -1
     assert old.boxes.min() >= 0
     sizes = {image.id: image.size for image in baseline.annotations.images}
@@ -108,12 +115,29 @@ def test_nms_inside_cannot_be_changed_from_outside(make_request):
     found = detect(make_request("detections.onnx"))
     assert len(found.predictions[0]) == 2 * NUM_IMAGES
     raised = detect(
-        make_request("detections.onnx", postprocessing=Postprocessing(score_threshold=0.5))
+        make_request("detections.onnx", postprocessing=PostprocessingOptions(score_threshold=0.5))
     )
     assert len(raised.predictions[0]) == NUM_IMAGES
     for settings in ({"iou_threshold": 0.5}, {"semantics": "ppdet-2.3"}):
         with pytest.raises(EvaluationError, match="does its own NMS, which cannot be changed"):
-            detect(make_request("detections.onnx", postprocessing=Postprocessing(**settings)))
+            detect(
+                make_request("detections.onnx", postprocessing=PostprocessingOptions(**settings))
+            )
+
+
+@pytest.mark.parametrize("model", ["heads.onnx", "detections.onnx"])
+def test_paddlexs_layout_is_for_all_forms(make_request, model):
+    every, layout = detect(make_request(model)), LayoutOptions(threshold={"red": 1.0, "*": 0.05})
+    found = detect(make_request(model, layout=layout))
+    red, *_ = color_network.CLASSES
+    category = {c.name: c.id for c in found.annotations.categories}[red]
+    (before,), (after,) = every.predictions, found.predictions
+    kept = (before.scores > 0.05) & (before.category_ids != category)
+    assert 0 < kept.sum() < len(before)
+    assert np.array_equal(np.sort(after.scores), np.sort(before.scores[kept]))
+    assert found.settings[0].describe()["paddlex-layout"].startswith("threshold 0.05 (red 1), NMS")
+    with pytest.raises(PicoDetError, match="has no class 'pink'"):
+        detect(make_request(model, layout=LayoutOptions(merge={"pink": "large"})))
 
 
 @pytest.mark.parametrize("model", ["heads.onnx", "detections.onnx"])

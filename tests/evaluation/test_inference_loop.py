@@ -12,6 +12,7 @@ from picodet.errors import ImageError, PicoDetError
 from picodet.evaluation.inference_loop import PREFETCH, BatchDetector, detect_batches, make_batches
 from picodet.evaluation.settings import EvalSettings, InputSettings
 from picodet.inference.backend import ModelSpec
+from picodet.ops.layout import LayoutSettings
 from picodet.ops.postprocess import Candidates, Detections, Postprocessing
 
 PREPROCESSING = Preprocessing((0.1, 0.2, 0.3), (0.5, 0.5, 0.5), 1)
@@ -117,6 +118,19 @@ def test_boxes_are_clipped_as_in_2_3(work, images):
     (rows,) = detector(images[:1])
     height, width = images[0].size
     assert rows[1, 3:].tolist() == pytest.approx([0, 0, width, 38.4 / 64 * height])
+
+
+def test_paddlexs_layout_comes_after_the_detections_on_the_images_size(work, images):
+    """Each image has a size of its own, to which regions are clipped."""
+    layout = LayoutSettings(("a", "b"), (0.95, 0.5))
+    detector = work(CANDIDATES, EvalSettings(LINEAR, Postprocessing(layout=layout)))
+    (rows,) = detector(images[:2])
+    assert rows[:, 0].tolist() == [image.id for image in images[:2]]
+    for row, image in zip(rows, images, strict=False):
+        height, width = image.size
+        assert row[3:].tolist() == pytest.approx([0, 0, width, 38.4 / 64 * height])
+    (rows,) = work(DETECTIONS, EvalSettings(LINEAR, Postprocessing(layout=layout)))(images[:1])
+    assert not len(rows)
 
 
 def test_of_files_with_nms_only_the_threshold_can_be_raised(work, images):

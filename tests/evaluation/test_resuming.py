@@ -16,7 +16,7 @@ from picodet.evaluation.detections import write_predictions
 from picodet.evaluation.evaluator import InterruptedRunError
 from picodet.evaluation.resume import remove_progress
 from picodet.inference.open_backend import RuntimeOptions
-from picodet.ops.postprocess import Postprocessing
+from picodet.ops.postprocess import PostprocessingOptions
 from picodet.system import locks
 
 
@@ -113,7 +113,7 @@ def interrupted(make_request):
         ({"interps": (1,)}, "settings was "),
         ({"interps": (2, 1)}, "settings was "),
         ({"what_if": True}, "settings was "),
-        ({"postprocessing": Postprocessing(iou_threshold=0.5)}, "settings was "),
+        ({"postprocessing": PostprocessingOptions(iou_threshold=0.5)}, "settings was "),
         ({"batch": 2}, "batch was 1, is 2"),
         ({"match_classes": "order"}, r"classes was \(7, 9, 4\), is \(4, 7, 9\)"),
         (

@@ -8,6 +8,7 @@ from picodet.config import Preprocessing
 from picodet.data.preprocess import normalize, normalize_float, preprocess, resize, scale_factor
 from picodet.data.resize_kernels import describe_kernels, fingerprint, kernels_differ, use_kernels
 from picodet.evaluation.settings import INTERP_NAMES, EvalSettings, InputSettings, what_if_settings
+from picodet.ops.layout import LayoutSettings
 from picodet.ops.postprocess import Postprocessing
 
 PREPROCESSING = Preprocessing((0.1, 0.2, 0.3), (0.5, 0.6, 0.7), interp=1)
@@ -60,8 +61,8 @@ def test_floats_are_normalized_as_bytes_are():
 
 
 def test_scale_factor_is_height_before_width():
-    assert scale_factor(np.zeros((64, 32, 3)), (32, 64)).tolist() == [0.5, 2]
-    third = scale_factor(np.zeros((3, 7, 3)), (1, 1))
+    assert scale_factor(np.zeros((64, 32, 3)), (32, 64), PREPROCESSING).tolist() == [0.5, 2]
+    third = scale_factor(np.zeros((3, 7, 3)), (1, 1), PREPROCESSING)
     assert third.dtype == np.float32
     assert third.tolist() == [np.float32(1 / 3), np.float32(1 / 7)]
 
@@ -128,6 +129,17 @@ def test_describe():
     assert list(odd.describe().values()) == [
         *("interp 4 (Lanczos), float32", resized_by, "BGR", "> 0.001", "IoU > 0.5", "ppdet-2.3"),
     ]
+
+
+def test_paddlexs_layout_is_described_and_left_out_in_a_what_if():
+    layout = LayoutSettings(("text",), (0.5,), nms=True)
+    base = replace(USUAL, postprocessing=Postprocessing(layout=layout))
+    expected = "threshold 0.5, NMS on, unclip none, merge union"
+    assert base.describe() == USUAL.describe() | {"paddlex-layout": expected}
+    for has_nms in (False, True):
+        _, *variants = what_if_settings(base, has_nms)
+        (without,) = (v for v in variants if v.postprocessing.layout is None)
+        assert without == replace(USUAL, name="without paddlex-layout")
 
 
 @pytest.mark.parametrize("as_float", [False, True])

@@ -66,9 +66,9 @@ LISTS = "x: [" + "1," * 24_000 + "]"
         (b"a: &a [*a, *a, *a]\n" + bad_files.SETTINGS, "no head"),
         (b"x: " + b"1" * 5000 + b"\n" + bad_files.SETTINGS, "4300 digits"),
         (LISTS.encode() + b"\n" + bad_files.SETTINGS, "no head"),  # read, and then the program
-        (bad_files.SETTINGS.replace(b"320", b"0x" + b"f" * 9000), "invalid Preprocess: "),
-        (bad_files.SETTINGS.replace(b"0.4", b"1" * 400), "invalid Preprocess: "),
-        (bad_files.SETTINGS.replace(b"cat", b"\xff"), "invalid Preprocess: "),
+        (bad_files.SETTINGS.replace(b"320", b"0x" + b"f" * 9000), "no head"),
+        (bad_files.SETTINGS.replace(b"0.4", b"1" * 400), "no head"),
+        (bad_files.SETTINGS.replace(b"cat", b"\xff"), "cannot be read as settings in YAML"),
     ],
 )
 def test_settings_that_want_more_than_to_be_read(written, settings, message):

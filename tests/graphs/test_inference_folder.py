@@ -156,7 +156,6 @@ ALIASES = "a: &a [1, 1]\n" + "".join(
         ("? " * 20_000, "nested deeper than 20"),
         (ALIASES + files.SETTINGS, "more than 8 aliases"),
         (files.SETTINGS + "x" * 50_000, "more than 50,000 bytes"),
-        (files.SETTINGS.replace("320", ".inf"), "OverflowError"),
         (files.SETTINGS.replace("cat", "[cat, dog]"), "lists among the names"),
     ],
 )

@@ -195,14 +195,16 @@ HOSTILE = {
     "the weight of conv": [
         model([node("Conv", "x x", "y")]),
         model([node("Conv", "x v", "y")], [tensor("v", ONES)]),
-        model([node("DequantizeLinear", "w w", "v"), node("Conv", "x v", "y")]),
     ],
+    "have the scale [": [model([node("DequantizeLinear", "w w", "v"), node("Conv", "x v", "y")])],
+    "the network itself has control flow (if)": [
+        model([node("If", "x", "y", then_branch=THEN, else_branch=THEN)])
+    ],
+    "convinteger y computes with integers": [model([node("ConvInteger", "x w", "y")])],
     "takes only constants": [model([node("Sigmoid", "w", "y")]), model([node("Sqrt", "w", "y")])],
     "of the constant": [model([node("Reshape", "w s", "y")], [tensor("s", [7, -1])])],
     "no head of a PicoDet": [
-        model([node("If", "x", "y", then_branch=THEN, else_branch=THEN)]),
         model([helper.make_node("Conv", ["x", "w"], ["y"], domain="someone's")]),
-        model([node("ConvInteger", "x w", "y")]),
         model([RELU], inputs=("x", *(f"i{i}" for i in range(10_000)))),
         model([helper.make_node("Concat", ["x"] * 90_000, ["y"])]),
     ],

@@ -80,7 +80,7 @@ def header(description, level=0, version=0):
         (struct.pack("<IQIi", 0, 0, 0, -5), "a description of -5 bytes"),
         (struct.pack("<IQIi", 0, 0, 0, 2**31 - 1), "a description of 2,147,483,647 bytes"),
         (header(b"no protobuf"), "its 11 bytes are no TensorDesc"),
-        (header(files.description((3,), 21)) + bytes(3), "type 21; .* not a quantized model"),
+        (header(files.description((3,), 20)) + bytes(3), "type 20; .* not a quantized model"),
         (header(files.description((-3,), 5)), r"the shape \[-3\]"),
         (header(files.description((0, 10**12), 5)), r"the shape \[0, 1000000000000\]"),
         (header(files.description([1] * 17, 5)), "the shape"),

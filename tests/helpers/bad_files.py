@@ -54,6 +54,7 @@ SETTINGS = b"""\
 Preprocess:
 - {type: Resize, target_size: [320, 416], interp: 2, keep_ratio: false}
 - {type: NormalizeImage, mean: [0.4, 0.5, 0.6], std: [0.1, 0.2, 0.3], is_scale: true}
+- {type: Permute}
 label_list: [cat, dog]
 """
 

@@ -8,6 +8,7 @@ CONFIG = """\
 Preprocess:
 - {type: Resize, interp: 1, keep_ratio: false, target_size: [64, 64]}
 - {type: NormalizeImage, is_scale: true, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25]}
+- {type: Permute}
 label_list: [cat, dog]
 """
 

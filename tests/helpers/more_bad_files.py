@@ -43,6 +43,7 @@ from picodet.download.tar_reader import read_members
 from picodet.evaluation.detections import read_predictions
 from picodet.evaluation.resume import read_progress, write_progress
 from picodet.graphs.operators import Operator, Source
+from picodet.inference.layout_options import options_from_text
 from picodet.training import checkpoint as checkpoints
 
 RUN_SETTINGS = {"model": "x"}
@@ -225,6 +226,16 @@ def training_index_in(archive: bytes) -> bytes:
         return bytes(stored[npz_file.INDEX_KEY].tobytes())
 
 
+def layout_settings() -> bytes:
+    """All keys of PaddleX's YAML."""
+    return b"""
+threshold: {text: 0.4, 8: 0.5}
+layout_nms: true
+layout_unclip_ratio: [1.0, 1.5]
+layout_merge_bboxes_mode: {0: large, "*": small}
+"""
+
+
 def tar() -> bytes:
     """An archive of an inference folder, with an extended header."""
     files = {f"x_infer/{'a' * 120}.json": b"{}", "x_infer/inference.pdiparams": b"x" * 600}
@@ -246,4 +257,8 @@ MORE: Mapping[str, tuple[str, Callable[[], bytes], Callable[[Path], object]]] = 
     "packed results": ("x.json.gz", packed_results, read_predictions),
     "progress": ("x.npz", progress, lambda path: read_progress(path, RUN_SETTINGS, SUMS)),
     "state": ("x.safetensors", state, checkpoints.load),
+    "layout settings": (
+        *("x.yml", layout_settings),
+        lambda path: options_from_text((), None, (), (), path),
+    ),
 }

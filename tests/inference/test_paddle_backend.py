@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fake_paddle_folders import CONFIG, heads, make_folder
 
-from picodet.config import Preprocessing, feature_map_sizes
+from picodet.config import NMSSettings, Preprocessing, feature_map_sizes
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.inference.backend import ModelInputs
 from picodet.inference.open_backend import RuntimeOptions, open_backend
@@ -16,7 +16,7 @@ from picodet.ops.anchor_points import make_anchor_points
 from picodet.zoo.class_names import COCO
 
 PYTHON = Path(sys.executable)
-NMS = ("image", "scale_factor")
+NMS_INPUTS = ("image", "scale_factor")
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_boxes_in_either_order(opened, order):
 
 def test_detections_are_in_pixels_of_the_image(opened):
     rows = [[1, 0.5, 1, 2, 3, 4], [0, 0.75, 5, 6, 7, 8], [-1, 0, 0, 0, 0, 0]]
-    network = opened([("rows", (3, 6), rows), ("numbers", (1,), 3)], inputs=NMS)
+    network = opened([("rows", (3, 6), rows), ("numbers", (1,), 3)], inputs=NMS_INPUTS)
     assert (network.spec.output_format, network.spec.num_classes) == ("detections", 2)
     for found in network(inputs_of(1, 2)):
         assert found.classes.tolist() == [0, 1]
@@ -78,7 +78,7 @@ def test_detections_are_in_pixels_of_the_image(opened):
 
 def test_each_image_goes_with_its_own_scale_factor(opened):
     rows = ("rows", (1, 6), "last"), ("numbers", (1,), 1)
-    network = opened(list(rows), inputs=NMS)
+    network = opened(list(rows), inputs=NMS_INPUTS)
     inputs = inputs_of(1, 2)._replace(scale_factors=np.array([[0.25, 9], [0.75, 9]], np.float32))
     assert [each.scores.tolist() for each in network(inputs)] == [[0.25], [0.75]]
 
@@ -93,7 +93,7 @@ def test_im_shape_of_programs_of_2021(opened):
 
 
 def test_no_detections(opened):
-    (found,) = opened([("rows", (0, 6), 0), ("numbers", (1,), 0)], inputs=NMS)(inputs_of(1))
+    (found,) = opened([("rows", (0, 6), 0), ("numbers", (1,), 0)], inputs=NMS_INPUTS)(inputs_of(1))
     assert len(found) == 0
 
 
@@ -106,7 +106,7 @@ def test_labels_of_another_model_are_ignored(opened):
 def test_a_class_beyond_the_labels(opened):
     row = [[2, 0.5, 1, 2, 3, 4]]
     with pytest.raises(PicoDetError, match=r"of class 2, counted from 0, .* names 2 classes"):
-        opened([("rows", (1, 6), row), ("numbers", (1,), 1)], inputs=NMS)
+        opened([("rows", (1, 6), row), ("numbers", (1,), 1)], inputs=NMS_INPUTS)
 
 
 def test_a_folder_without_infer_cfg(opened):
@@ -116,6 +116,29 @@ def test_a_folder_without_infer_cfg(opened):
     assert len(spec.notes) == 2
     assert "COCO's" in spec.notes[0]
     assert "ppdet's defaults" in spec.notes[1]
+
+
+NMS = CONFIG + "NMS: {score_threshold: 0.3, nms_threshold: 0.5, nms_top_k: 400, keep_top_k: 20}"
+
+
+def test_the_nms_of_the_settings(opened):
+    spec = opened(heads(), config=NMS).spec
+    assert spec.nms == NMSSettings(0.3, 0.5, 400, 20)
+    assert spec.notes == (
+        "NMS as infer_cfg.yml states: score > 0.3, IoU > 0.5, the best 400 of a class and 20 of "
+        "all; --score-thr and --iou-thr change it",
+    )
+
+
+def test_a_program_that_does_its_own_nms(opened):
+    spec = opened([("rows", (1, 6), 1), ("numbers", (1,), 1)], inputs=NMS_INPUTS, config=NMS).spec
+    assert (spec.nms, spec.notes) == (None, ())
+
+
+def test_a_step_that_is_not_carried_out_is_noted(opened):
+    spec = opened(heads(), config=CONFIG.replace("type: Resize", "type: LetterboxResize")).spec
+    assert spec.preprocessing.unsupported == "the step LetterboxResize"
+    assert "its preprocessing has the step LetterboxResize" in spec.notes[0]
 
 
 def test_a_folder_without_label_list(opened):
@@ -134,7 +157,7 @@ def test_a_folder_without_label_list(opened):
         ([("rows", (1, 6), 1), ("numbers", (1,), 1)], {}, "its NMS takes no scale_factor"),
         (heads(), {"config": None}, "its program states no input size; give it with"),
         (heads(), {"size": (65, 64)}, "65x64: both sides must be multiples of 32"),
-        (heads(), {"config": "7"}, "invalid Preprocess: "),
+        (heads(), {"config": "7"}, "found 7; expected settings such as Preprocess"),
     ],
 )
 def test_programs_that_are_not_a_picodet(opened, outputs, more, expected):
@@ -147,10 +170,10 @@ def test_programs_that_are_not_a_picodet(opened, outputs, more, expected):
     ("outputs", "more", "expected"),
     [
         (heads(score="inf"), {}, "not finite"),
-        ([("rows", (1, 6), "inf"), ("numbers", (1,), 1)], {"inputs": NMS}, "not finite"),
+        ([("rows", (1, 6), "inf"), ("numbers", (1,), 1)], {"inputs": NMS_INPUTS}, "not finite"),
         (
             [("rows", (1, 6), 0), ("numbers", (1,), 3)],
-            {"inputs": NMS},
+            {"inputs": NMS_INPUTS},
             r"1 rows and the counts \[3",
         ),
         (heads(), {"size": (32, 64)}, "for an image of 32x64"),

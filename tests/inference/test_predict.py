@@ -11,6 +11,8 @@ import picodet
 from picodet.data.preprocess import read_image
 from picodet.data.resize_kernels import kernels_differ, use_kernels
 from picodet.errors import ImageError, PicoDetError
+from picodet.inference.torch_backend import TorchBackend
+from picodet.ops.layout import layout_regions
 
 CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
 
@@ -36,6 +38,22 @@ def test_the_threshold_only_removes_detections(model):
     best = np.sort(picodet.detect(model, CAT).scores)[-10:]
     found = picodet.detect(model, CAT, score_thr=float(best[0]))
     assert np.sort(found.scores).tolist() == best[1:].tolist()
+
+
+def test_layout_adds_paddlexs_post_processing(model):
+    """The small model's classes are a to c; its scores are small."""
+    every = picodet.detect(model, CAT)
+    options = picodet.LayoutOptions(threshold=0.0, nms=True, merge="large")
+    settings = options.for_model(TorchBackend(model).spec)
+    found = picodet.detect(model, CAT, layout=options)
+    size = skimage.data.chelsea().shape[:2]
+    expected = layout_regions(every.boxes, every.scores, every.classes, size, settings)
+    assert 0 < len(found) < len(every)
+    for array, other in zip((found.boxes, found.scores, found.classes), expected, strict=True):
+        assert np.array_equal(array, other)
+    assert not len(picodet.detect(model, CAT, layout=picodet.LayoutOptions(threshold=1.0)))
+    with pytest.raises(PicoDetError, match="has no class 'page'"):
+        picodet.detect(model, CAT, layout=picodet.LayoutOptions(threshold={"page": 0.5}))
 
 
 def test_resize_is_the_models_own_or_the_requested_one(model):

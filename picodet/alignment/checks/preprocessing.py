@@ -104,7 +104,7 @@ def preprocessing_steps(
     numbers = replace(config.preprocessing, resize=kernels or config.preprocessing.resize)
     image = preprocess.decode(encoded, "the recorded image")
     with use_kernels(numbers.resize):
-        resized = preprocess.resize(image, config.input_size, numbers.interp)
+        resized = preprocess.resize_and_pad(image, config.input_size, numbers)
     array, _ = preprocess.preprocess(image, config.input_size, numbers)
     return {
         "decode": image,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from picodet.alignment.recording.index import PreprocessingSettings
-from picodet.config import ModelConfig, Preprocessing
+from picodet.config import ModelConfig
 from picodet.converter.configure import NAME_WITH_SIZE, ConvertOptions, FileHints, resolve_config
 from picodet.converter.names.recognize import recognize_detector
 from picodet.converter.paddle_checkpoints import read_checkpoint, read_training_folder
@@ -63,5 +63,6 @@ def _config(
     config = resolve_config(recognized, hints, ConvertOptions(input_size=size)).config
     if known_settings is None:
         return config
-    numbers = Preprocessing(known_settings.mean, known_settings.std, known_settings.interp)
-    return replace(config, input_size=known_settings.size, preprocessing=numbers)
+    return replace(
+        config, input_size=known_settings.size, preprocessing=known_settings.preprocessing
+    )

@@ -54,7 +54,6 @@ def record_ppdet(request: RecordRequest, progress: ProgressCallback) -> None:
             model.convert_to_float64(detector)
             network_input = replace(network_input, array=network_input.array.astype(np.float64))
         calls, outputs = recorder.record_forward(detector, config, writer, network_input, progress)
-        numbers = config.preprocessing
         index = Index(
             kind="ppdet",
             file=checkpoint.path.name,
@@ -64,9 +63,7 @@ def record_ppdet(request: RecordRequest, progress: ProgressCallback) -> None:
             precision="float64" if request.float64 else "float32",
             samples=request.samples,
             **input_entries(writer, network_input),
-            settings=PreprocessingSettings(
-                config.input_size, numbers.interp, numbers.mean, numbers.std
-            ),
+            settings=PreprocessingSettings.of(config.input_size, config.preprocessing),
             weights=tuple(Weight(name, writer.add(array)) for name, array in weights.items()),
             steps=steps,
             calls=calls,

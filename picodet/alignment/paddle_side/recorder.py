@@ -34,7 +34,8 @@ def preprocess(
     steps = {"decode": sample["ori_image"], "colour": sample["image"]}
     sample = Resize(target_size=list(size), keep_ratio=False, interp=preprocessing.interp)(sample)
     steps["resize"] = sample["image"].copy()  # the next one works in place
-    normalize = NormalizeImage(list(preprocessing.mean), list(preprocessing.std), is_scale=True)
+    mean, std = list(preprocessing.mean), list(preprocessing.std)
+    normalize = NormalizeImage(mean, std, is_scale=preprocessing.is_scale)
     sample = Permute()(normalize(sample))
     steps["normalise"] = sample["image"]
     return steps, sample["scale_factor"]

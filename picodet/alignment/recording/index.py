@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from picodet.config import Padding, Preprocessing
+from picodet.formats.preprocessing_meta import preprocessing_from_meta, preprocessing_to_meta
 from picodet.graphs.operators import Operator, Source, TensorKey
 
 INDEX_KEY = "picodet_recording"  # the key of the index in the safetensors header
@@ -92,6 +94,22 @@ class PreprocessingSettings:
     interp: int  # OpenCV's number of the interpolation
     mean: tuple[float, float, float]  # RGB, of values in 0 .. 1
     std: tuple[float, float, float]
+    is_scale: bool = True
+    padding: Padding | None = None
+
+    @classmethod
+    def of(cls, size: tuple[int, int], numbers: Preprocessing) -> "PreprocessingSettings":
+        """The settings of a model's preprocessing; which kernels resize is not among them."""
+        return cls(
+            size, numbers.interp, numbers.mean, numbers.std, numbers.is_scale, numbers.padding
+        )
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The same as a model's."""
+        return Preprocessing(
+            self.mean, self.std, self.interp, is_scale=self.is_scale, padding=self.padding
+        )
 
 
 @dataclass(frozen=True)
@@ -143,6 +161,7 @@ FILE_KEYS = {"image": "picture", "network_outputs": "ending", "reg": "sides"}
 def to_json(index: Index) -> dict[str, Any]:
     """The index as plain values for JSON; `from_json` is the inverse."""
     content = {FILE_KEYS.get(key, key): value for key, value in asdict(index).items()}
+    content["settings"] = index.settings and settings_to_json(index.settings)
     outputs = content[FILE_KEYS["network_outputs"]].items()
     content[FILE_KEYS["network_outputs"]] = {FILE_KEYS.get(key, key): v for key, v in outputs}
     return {"format": FORMAT_VERSION, **content}
@@ -243,13 +262,14 @@ def _names(values: Any) -> tuple[str, ...] | None:
     return None if values is None else tuple(str(value) for value in values)
 
 
+def settings_to_json(settings: PreprocessingSettings) -> dict[str, Any]:
+    """Plain values of the settings, without those that are as in all of ppdet's own models."""
+    values = asdict(settings)
+    stored = preprocessing_to_meta(settings.preprocessing)
+    return {name: value for name, value in values.items() if name == "size" or name in stored}
+
+
 def settings_from_json(content: dict[str, Any]) -> PreprocessingSettings:
-    """The inverse of `asdict`. Raises KeyError, TypeError or ValueError."""
+    """The inverse of `settings_to_json`. Raises KeyError, TypeError or ValueError."""
     height, width = (int(v) for v in content["size"])
-    mean, std = (_rgb(content[name]) for name in ("mean", "std"))
-    return PreprocessingSettings((height, width), int(content["interp"]), mean, std)
-
-
-def _rgb(values: list[Any]) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
+    return PreprocessingSettings.of((height, width), preprocessing_from_meta(content))

@@ -15,7 +15,7 @@ from picodet.alignment.reference.request import RecordRequest
 from picodet.config import Preprocessing
 from picodet.converter.configure import ConvertOptions
 from picodet.converter.sources import TORCH_SUFFIXES
-from picodet.data.preprocess import preprocess, read_image
+from picodet.data.preprocess import check_supported, preprocess, read_image
 from picodet.data.resize_kernels import fingerprint
 from picodet.errors import Note, RecordingError
 from picodet.files import regular_file
@@ -105,8 +105,16 @@ def _export_to_ppdet(request: RecordRequest, folder: Path) -> RecordRequest:
     _, converted = convert_model(request.reference, assume_input_size(request.input_size))
     classes = converted.config.classes if converted.has_class_names else None
     writers.write(converted, file, "ppdet", {})
-    config, numbers = converted.config, converted.config.preprocessing
-    settings = PreprocessingSettings(config.input_size, numbers.interp, numbers.mean, numbers.std)
+    config = converted.config
+    if request.image is not None:
+        check_supported(config.preprocessing)
+        if config.preprocessing.padding:  # ppdet's own transforms round another way
+            raise RecordingError(
+                f"{request.reference}: its images are padded as PaddleDetection's deploy code "
+                "does; ppdet's evaluation does not. Record the folder it was exported to, or "
+                "give the network's input with --input"
+            )
+    settings = PreprocessingSettings.of(config.input_size, config.preprocessing)
     return replace(request, reference=file, settings=settings, classes=classes)
 
 
@@ -132,10 +140,9 @@ def _settings_of_folder(request: RecordRequest) -> tuple[RecordRequest, InferCon
 
 
 def _recorded_settings(settings: InferConfig | None) -> PreprocessingSettings | None:
-    if settings is None:
+    if settings is None or settings.size is None or settings.preprocessing.unsupported:
         return None
-    numbers = settings.preprocessing
-    return PreprocessingSettings(settings.size, numbers.interp, numbers.mean, numbers.std)
+    return PreprocessingSettings.of(settings.size, settings.preprocessing)
 
 
 def _prepare_input(request: RecordRequest, settings: InferConfig | None) -> NetworkInput:
@@ -146,7 +153,7 @@ def _prepare_input(request: RecordRequest, settings: InferConfig | None) -> Netw
         return read_array(request.array)
     size, numbers = request.input_size or DEFAULT_SIZE, Preprocessing()
     if settings is not None:
-        size, numbers = settings.size, settings.preprocessing
+        size, numbers = settings.size or size, settings.preprocessing
     image = read_image(request.image)
     array, scale_factor = preprocess(image, size, numbers)
     portable, _ = preprocess(image, size, replace(numbers, resize="portable"))

@@ -215,7 +215,7 @@ def test_the_models_own_nms_is_aligned(model, recorded):
 
 
 def test_a_wrong_nms(model, recorded, monkeypatch):
-    def wrong(boxes, scores, threshold, _):
+    def wrong(boxes, scores, threshold, *_):
         return multiclass_nms(boxes, scores, threshold, iou_threshold=0.3)
 
     monkeypatch.setattr(postprocess, "multiclass_nms", wrong)

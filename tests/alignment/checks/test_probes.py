@@ -67,7 +67,7 @@ NMS_MISTAKES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("mistake", NMS_MISTAKES)
 def test_a_mistake_in_the_nms_shows(recording, monkeypatch, mistake):
-    def wrong(boxes, scores, threshold, _):
+    def wrong(boxes, scores, threshold, *_):
         return multiclass_nms(
             boxes, scores, **({"score_threshold": threshold} | NMS_MISTAKES[mistake])
         )
@@ -84,7 +84,7 @@ def test_each_case_can_fail(recording, monkeypatch, case):
     """An NMS that is wrong for this one input only."""
     boxes, _ = probes.nms_inputs(case)
 
-    def wrong(given, scores, threshold, _):
+    def wrong(given, scores, threshold, *_):
         classes, indices = multiclass_nms(given, scores, threshold)
         if given.shape == boxes.shape and np.array_equal(given, boxes):
             classes, indices = np.append(classes, 0), np.append(indices, 0)
@@ -98,7 +98,7 @@ def test_each_case_can_fail(recording, monkeypatch, case):
 def test_another_order_of_equal_scores_shows(recording, monkeypatch):
     """Ties in the order of their boxes: which box of two equals survives depends on it."""
 
-    def backwards(boxes, scores, threshold, _):
+    def backwards(boxes, scores, threshold, *_):
         classes, indices = multiclass_nms(boxes[::-1], scores[:, ::-1], threshold)
         return classes, len(boxes) - 1 - indices
 
