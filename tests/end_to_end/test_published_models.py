@@ -71,7 +71,7 @@ def test_from_an_inference_folder(tmp_path, config):
 def paddle_folders(paddle_python, tmp_path_factory):
     """Folders that Paddle 3 has exported from ppdet's own models, decoding and NMS inside."""
     output, root = tmp_path_factory.mktemp("paddle"), Path(__file__).parents[2]
-    names = [config.name for config in FAMILY]
+    names = [config.name for config in FOLDERS]
     command = [paddle_python, "-W", "ignore", "-m", "scripts.fixtures.paddle3_folders", output]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     subprocess.run([*command, *names], check=True, cwd=root, env=environment, capture_output=True)
