@@ -10,12 +10,14 @@
 #   make coverage  the lines that no test reaches; of all tests, or of SUBSET
 #   make machines   what computes, as other CPUs and numbers of threads would
 #   make fuzz    every reader of files, guided by coverage, FUZZ_SECONDS for each; how many inputs
+#   make transformers   Hugging Face's transformers in .venv-transformers; with it the tests run it
 #   make reference   Paddle's own environment in .venv-paddle, and the recordings made again; with
 #                    it the tests run live ppdet too
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 PADDLE := .venv-paddle
+TRANSFORMERS := .venv-transformers
 # the same bits on every CPU: one thread, and instructions that all of them have
 SAME := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MKL_CBWR=COMPATIBLE ONEDNN_MAX_CPU_ISA=AVX2 \
     OPENBLAS_CORETYPE=Haswell
@@ -57,7 +59,7 @@ PARALLEL := -n auto --dist worksteal
 TEST := $(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL)
 
 .PHONY: install demo test test-all check lint docs package oldest pythons coverage machines fuzz \
-    format clean paddle reference
+    format clean paddle transformers reference
 
 install: $(INSTALLED)
 
@@ -160,6 +162,15 @@ $(PADDLE)/installed: constraints-paddle.txt
 	$(PADDLE)/bin/python -m pip install --quiet --no-deps paddledet==2.6.0
 	touch $@
 
+transformers: $(TRANSFORMERS)/installed
+
+$(TRANSFORMERS)/installed: constraints-transformers.txt
+	$(PYTHON) -m venv $(TRANSFORMERS)
+	$(TRANSFORMERS)/bin/python -m pip install --quiet $(PIP_OPTIONS) \
+	    --constraint constraints-transformers.txt transformers torch pillow click hotcoco numpy \
+	    opencv-python-headless protobuf pycocotools PyYAML rich safetensors
+	touch $@
+
 RECORDERS := golden parameters rates assigners augment training
 
 reference: $(PADDLE)/installed
@@ -171,4 +182,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv $(PADDLE) demo build .coverage .coverage.*
+	rm -rf .venv $(PADDLE) $(TRANSFORMERS) demo build .coverage .coverage.*

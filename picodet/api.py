@@ -1,7 +1,8 @@
 """The public functions, which `picodet` names: what each command does, for Python.
 
 Sources and models are paths of files in any form that the commands take, or official names
-(`picodet list`), which are fetched once. Nothing is printed. Only `train` handles signals, in the
+(`picodet list`) and names of Hugging Face's hub (`owner/name`), which are fetched once. Nothing is
+printed. Only `train` handles signals, in the
 main thread and until it ends. Errors that a user can fix are `picodet.errors.PicoDetError`.
 Everything heavy is imported inside.
 """
@@ -57,12 +58,16 @@ def official_url(source: AnyPath) -> str | None:
 
 
 def local_file(source: AnyPath, progress: ProgressCallback = no_progress) -> Path:
-    """The file behind an official name or a URL, fetched once into the cache; a path as it is.
+    """The file behind an official name, a URL or a name of the hub, fetched once; a path as it is.
 
     A tar archive is unpacked into the cache, and its folder returned. Raises FetchError where it
     cannot be fetched, PicoDetError for a name without published weights, CheckpointError for an
     archive with anything but plain files inside a folder.
     """
+    from picodet.download.hub import fetch_model, hub_name
+
+    if name := hub_name(source):
+        return fetch_model(name, progress)
     path, url = Path(source), official_url(source)
     if url is not None:
         from picodet.download.fetch import fetch
@@ -79,10 +84,12 @@ def local_file(source: AnyPath, progress: ProgressCallback = no_progress) -> Pat
 def load(source: AnyPath, input_size: Size | None = None) -> "PicoDet":
     """A detector of any form as a torch.nn.Module, in eval mode, on the CPU, in float32.
 
-    input_size is needed where neither the file nor its name states it. `model(images)` takes
-    preprocessed images [B, 3, H, W] and returns the raw outputs of each level; `model.config` has
-    the class names, the input size and the preprocessing. Raises CheckpointError,
-    ConversionError or GraphError for a file that holds no detector.
+    source is a path, an official name, or `owner/name` on Hugging Face's hub; what exists as a path
+    is one. input_size is needed where neither the file nor its name states it. `model(images)`
+    takes preprocessed images [B, 3, H, W] and returns the raw outputs of each level; `model.config`
+    has the class names, the input size and the preprocessing. Raises CheckpointError,
+    ConversionError or GraphError for a file that holds no detector, FetchError where it cannot be
+    fetched.
     """
     from picodet.converter.detector import open_detector
 

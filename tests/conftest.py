@@ -10,6 +10,8 @@ from hypothesis import settings
 
 # on a busy machine a command may take longer than the interval of progress lines
 os.environ["PICODET_PROGRESS_SECONDS"] = "1000000"
+# what looks like a name of Hugging Face's hub is not asked for, except of a local server
+os.environ["HF_HUB_OFFLINE"] = "1"
 # OpenCV reports OPENCV_IPP=disabled on standard error, which tests check
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 # no deadlines, for busy machines; in CI the same examples each time, as in Hypothesis's profile
@@ -104,6 +106,15 @@ def paddle_python() -> Path:
     if not python.is_file() or (python == own and not (own.parents[1] / "installed").is_file()):
         pytest.skip(f"needs Paddle in {python}: make reference, or set PICODET_PADDLE_PYTHON")
     return python
+
+
+@pytest.fixture(scope="session")
+def transformers_python() -> Path:
+    """A Python with Hugging Face's transformers, and what picodet needs."""
+    own = ROOT / ".venv-transformers" / "bin" / "python"
+    if not (own.is_file() and (own.parents[1] / "installed").is_file()):
+        pytest.skip(f"needs transformers in {own}: make transformers")
+    return own
 
 
 @pytest.fixture

@@ -108,7 +108,8 @@ def compare(
 
     REFERENCE is a recording, a .pdparams or other weights (run by ppdet), a Paddle inference folder
     (run by paddlepaddle) or an .onnx (run by onnxruntime). MODEL is whatever picodet-convert reads
-    or writes; an .onnx is run by onnxruntime. Both may be official names, which are downloaded.
+    or writes; an .onnx is run by onnxruntime. Both may be official names or OWNER/NAME on
+    Hugging Face's hub, which are downloaded.
 
     With --training a few training steps of ppdet are compared with picodet's: REFERENCE is a
     recording of them (.npz), or a .pdparams. --input is then an .npz of images, boxes, classes and

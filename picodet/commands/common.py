@@ -207,12 +207,14 @@ def _warnings_as_notes() -> Iterator[None]:
 
 
 def fetch_official(path: Path) -> Path:
-    """The file behind an official name or a URL, fetched once; anything else as it is.
+    """The file behind an official name, a URL or a name of the hub, fetched once; else the path.
 
     A tar archive is unpacked. Raises FetchError where the download fails, PicoDetError for a name
     without published weights, CheckpointError for an archive that is refused.
     """
-    if official_url(path) is None:
+    from picodet.download.hub import hub_name
+
+    if hub_name(path) is None and official_url(path) is None:
         found = local_file(path)
     else:
         with progress_bar(f"fetching {path.name}") as progress:

@@ -75,9 +75,9 @@ def detect(
     """Detect objects in images with MODEL, draw them, and print a table.
 
     MODEL is an .onnx, a Paddle inference folder, weights (.pdparams, .pdema, the folder of a
-    training, .pth, .safetensors, a directory in Hugging Face's form), or an official name (picodet
-    list). IMAGE is a file, a folder or a pattern. A corrupt image is reported and the
-    others are still processed; the exit code is then 1.
+    training, .pth, .safetensors, a directory in Hugging Face's form), an official name (picodet
+    list), or OWNER/NAME on Hugging Face's hub. IMAGE is a file, a folder or a pattern. A corrupt
+    image is reported and the others are still processed; the exit code is then 1.
     """
     from rich.console import Console
     from rich.progress import track

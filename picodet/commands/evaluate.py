@@ -163,8 +163,8 @@ def evaluate(
 
     MODEL is an .onnx (of picodet or of Paddle, with heads, boxes or NMS), a Paddle inference
     folder, weights (.pdparams, .pdema, a training folder, .pth, .safetensors, a directory in
-    Hugging Face's form), or an official name (picodet list). `torchrun --nproc_per_node N -m
-    picodet eval ..` shares the work.
+    Hugging Face's form), an official name (picodet list), or OWNER/NAME on Hugging Face's hub.
+    `torchrun --nproc_per_node N -m picodet eval ..` shares the work.
 
     Exit code 0: done, 1: refused, or not the AP that was expected, 130: interrupted, 143: ended by
     `kill`.

@@ -99,8 +99,9 @@ def export(
     """Export MODEL to ONNX.
 
     MODEL is a .pth, .safetensors, .pdparams, .pdema, a training folder, a directory in
-    Hugging Face's form, a Paddle inference folder, an .onnx, or an official name (picodet list).
-    The export is compared with torch on real images, and written only if both compute the same.
+    Hugging Face's form, a Paddle inference folder, an .onnx, an official name (picodet list),
+    or OWNER/NAME on Hugging Face's hub. The export is compared with torch on real images, and
+    written only if both compute the same.
     """
     try:
         from picodet.exporter import ort

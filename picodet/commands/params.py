@@ -99,7 +99,12 @@ class OutputFile(FilePath):
 class OutputModel(OutputFile):
     """A file, or a folder in Hugging Face's form, by the suffix."""
 
-    FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
+    FILES = (
+        "config.json",
+        "model.safetensors",
+        "modeling_picodet.py",
+        "preprocessor_config.json",
+    )
 
     def declare(self, files: RunFiles, path: Path) -> None:
         files.writes(path)

@@ -15,7 +15,7 @@ from picodet.errors import GraphError
 from picodet.graphs.graph import Graph
 from picodet.graphs.node_mapping import NodeMapping
 from picodet.graphs.tracing import TracedModel
-from picodet.models.layers import HARD_SIGMOID_SLOPE, SqueezeExcite
+from picodet.models.layers import HARD_SIGMOID_SLOPE, LEAKY_RELU_SLOPE, SqueezeExcite
 from picodet.models.picodet import PicoDet
 
 RELATIVE_TOLERANCE = 1e-3  # a float32 that was written as a decimal counts as the same number
@@ -83,6 +83,8 @@ def _attribute_differences(
     elif kind == "hardsigmoid":
         slope = layer.slope if isinstance(layer, SqueezeExcite) else HARD_SIGMOID_SLOPE
         yield from _compare_close(attributes, slope=slope, offset=0.5)
+    elif kind == "leaky_relu":
+        yield from _compare_close(attributes, slope=LEAKY_RELU_SLOPE)
 
 
 def _compare_exact(

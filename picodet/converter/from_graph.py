@@ -9,15 +9,17 @@ from picodet.converter import bins
 from picodet.converter.attribute_check import check_attributes, check_names
 from picodet.converter.configure import ConvertOptions, override_config, resolve_config
 from picodet.converter.converted_model import ConvertedModel, IncompleteError
+from picodet.converter.graph_normalization import add_normalization
 from picodet.converter.match_tensors import INTEGRAL_PROJECT, UnmatchedTensor, match_tensors
 from picodet.converter.names.name_tables import IdentityNameTable, name_table
-from picodet.converter.recognize_graph import recognize_graph
+from picodet.converter.recognize_graph import find_activations, recognize_graph
 from picodet.converter.sources import GraphSource
 from picodet.errors import GraphError
-from picodet.graphs.float_graph import to_float
 from picodet.graphs.graph import canonicalize, to_operators
 from picodet.graphs.node_mapping import NodeMapping, map_nodes
 from picodet.graphs.outputs import find_outputs
+from picodet.graphs.passes.float_graph import to_float
+from picodet.graphs.passes.normalization import take_normalization
 from picodet.graphs.tracing import TracedModel, trace
 from picodet.graphs.weights import find_project, read_weights
 from picodet.models.shapes import shapes_of
@@ -26,7 +28,6 @@ from picodet.ops.anchor_points import make_anchor_points
 DECODING_REASON = (
     "part of decoding or NMS, which picodet.ops.decode and picodet.ops.nms do outside the model"
 )
-DEFAULTS_NOTE = "mean, std and interp are ppdet's defaults: the file does not state them"
 CONTROL_FLOW_NOTES = (
     "the decoding after the network has loops or branches, which were not read: boxes are decoded "
     "as ppdet does",
@@ -51,13 +52,16 @@ def _convert_graph(
     source: GraphSource, options: ConvertOptions, allow_nonfinite: bool
 ) -> ConvertedModel:
     float_graph = to_float(source.graph)
-    graph = canonicalize(float_graph.graph)
+    bare, normalization = take_normalization(float_graph.graph)
+    graph = canonicalize(bare)
     path = source.origin.path
     graph_outputs = find_outputs(graph)
     recognized = recognize_graph(graph, graph_outputs)
     if source.config is None:
-        resolved = resolve_config(recognized, source.hints, options)
-        notes = resolved.notes + (() if source.hints.preprocessing else (DEFAULTS_NOTE,))
+        activations = find_activations(graph, graph_outputs)
+        hints, note = add_normalization(source.hints, normalization)
+        resolved = resolve_config(recognized, hints, options, activations)
+        notes = resolved.notes + ((note,) if note else ())
         config = resolved.config
     else:
         config, notes = override_config(source.config, options), ()

@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
-from picodet.config import STRIDES, ModelConfig
+from picodet.config import STRIDES, Activation, ModelConfig
+from picodet.converter.configure import Activations
 from picodet.converter.names.recognize import MAX_HEAD_CONVS, RecognizedModel
 from picodet.errors import GraphError
 from picodet.graphs.graph import Graph, Node
@@ -49,6 +51,26 @@ def recognize_graph(graph: Graph, graph_outputs: GraphOutputs) -> RecognizedMode
     depth = round((len(convs) - _num_convolutions(config)) / per_level)
     # a graph that lacks one is still recognized
     return RecognizedModel(variant, classes, min(max(depth, 0), MAX_HEAD_CONVS), config.reg_max)
+
+
+def find_activations(graph: Graph, graph_outputs: GraphOutputs) -> Activations:
+    """The activations of a graph in canonical form: after the stem, and before a predictor."""
+    producers = graph.producers()
+    conv = _find_upstream(producers[graph_outputs.reg[0]], "conv", graph)
+    before = producers.get(conv.inputs[0])
+    name, stem = graph.inputs[0], None
+    for node in graph.nodes:  # in a topological order
+        if name in node.inputs and node.kind in ("conv", "batch_norm"):
+            name = node.name
+        elif node.inputs == (name,) and node.kind in get_args(Activation):
+            stem = node
+            break
+    return Activations(_activation(stem), _activation(before))
+
+
+def _activation(node: Node | None) -> Activation | None:
+    known: tuple[Activation, ...] = get_args(Activation)
+    return next((kind for kind in known if node is not None and node.kind == kind), None)
 
 
 def _shape_overlap(variant: ModelConfig, shapes: Sequence[tuple[int, ...]]) -> int:

@@ -39,27 +39,28 @@ class FetchedFile:
     first_use: bool  # size and SHA-256 were recorded just now
 
 
-def _no_progress(done: int, total: int) -> None:
+def no_progress(done: int, total: int) -> None:
     """Show no progress."""
 
 
 def fetch(
     url: str,
-    progress: Progress = _no_progress,
+    progress: Progress = no_progress,
     cache: Path | None = None,
     timeout: float = 30,
     sha256: str | None = None,
+    entry: CacheEntry | None = None,
 ) -> FetchedFile:
     """The file of a URL, from the cache if it is there, else from the web.
 
     timeout is in seconds, for the connection and for every read. An interrupted download is kept,
     and the next attempt resumes it. A file is checked against `sha256`, and against the record of
-    its first use. Raises FetchError where it cannot be had or differs, OutputError where the cache
-    cannot be written.
+    its first use. It lies at `entry`, by default in a folder of its URL in `cache`. Raises
+    FetchError where it cannot be had or differs, OutputError where the cache cannot be written.
     """
     if not _is_url(url):
         raise FetchError(f"{url}: not a URL to fetch from; expected http:// or https://")
-    entry = places.cache_entry(url, cache or places.cache_folder())
+    entry = entry or places.cache_entry(url, cache or places.cache_folder())
     if entry.sibling(".json").exists() and (known := places.read_cached(entry, url, sha256)):
         return _fetched(entry, *known, from_cache=True)  # without a lock, and without writing
     with places.fetch_lock(entry, stall_timeout=(ATTEMPTS + 1) * timeout):

@@ -14,15 +14,16 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from picodet.errors import CheckpointError, GraphError
 from picodet.files import regular_file
-from picodet.graphs.control_flow import cut
 from picodet.graphs.graph import Graph, Node
 from picodet.graphs.onnx_tensors import array_of
+from picodet.graphs.passes.control_flow import cut
 from picodet.graphs.program import MAX_DIMENSIONS, MAX_OPERATORS
 from picodet.graphs.protobuf_parts import check_parts
 
 MAX_BYTES = 128_000_000  # the largest official PicoDet has 48 million
 MAX_PARTS = 200_000  # S-416 has 30,000
 ONNX_DOMAINS = ("", "ai.onnx")  # domains of ONNX's own operators
+DEFAULT_SLOPES = {"LeakyRelu": 0.01, "HardSigmoid": 0.2}
 PARSE_ERRORS = (DecodeError, ValueError, TypeError, OverflowError)
 
 
@@ -52,6 +53,7 @@ OPERATOR_SPECS = {
     "Softmax": OperatorSpec("softmax"),
     "Add": OperatorSpec("add", None),
     "Mul": OperatorSpec("mul", None),
+    "Sub": OperatorSpec("sub", None),
     "Div": OperatorSpec("div", None),
     "MatMul": OperatorSpec("matmul", None),
     "Concat": OperatorSpec("concat", None),
@@ -192,21 +194,27 @@ def _settings(operator: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> 
                 found["sections"] = _sections(sizes, len(operator.output))
         case "DequantizeLinear":
             (found["axis"],) = _integers([attributes.get("axis", 1)])
-        case "LeakyRelu":
-            found["slope"] = float(attributes.get("alpha", 0.01))
-        case "HardSigmoid":
-            found["slope"] = float(attributes.get("alpha", 0.2))
-            found["offset"] = float(attributes.get("beta", 0.5))
+        case "LeakyRelu" | "HardSigmoid" as name:
+            found["slope"] = float(attributes.get("alpha", DEFAULT_SLOPES[name]))
+            if name == "HardSigmoid":
+                found["offset"] = float(attributes.get("beta", 0.5))
         case "Reshape":
             if second is not None:
                 found["shape"] = _integers(second)
-        case "Clip":  # since opset 11 the limits are inputs
-            limits = (*inputs[1:3], None, None)
-            for bound, attribute, limit in zip(
-                ("low", "high"), ("min", "max"), limits, strict=False
-            ):
-                found[bound] = attributes.get(attribute) if limit is None else limit.item()
+        case "Clip":
+            found |= _clip_limits(attributes, inputs)
     return found
+
+
+def _clip_limits(
+    attributes: Mapping[str, Any], inputs: list[np.ndarray | None]
+) -> dict[str, float | None]:
+    """`low` and `high`, which are inputs since opset 11."""
+    low, high = (*inputs[1:3], None, None)[:2]
+    return {
+        "low": attributes.get("min") if low is None else low.item(),
+        "high": attributes.get("max") if high is None else high.item(),
+    }
 
 
 def _short_list(array: np.ndarray | None) -> Any:

@@ -9,9 +9,9 @@ from typing import Any
 
 from picodet.errors import CheckpointError, GraphError
 from picodet.graphs import pdiparams
-from picodet.graphs.control_flow import cut, has_control_flow
 from picodet.graphs.graph import Graph, Node
 from picodet.graphs.paddle_operators import Setting, check_setting, find_spec, make_node
+from picodet.graphs.passes.control_flow import cut, has_control_flow
 from picodet.graphs.pdiparams import DTYPES, DeclaredWeight
 from picodet.graphs.program import (
     MAX_DIMENSIONS,

@@ -15,9 +15,9 @@ import numpy as np
 
 from picodet.errors import CheckpointError, GraphError
 from picodet.graphs import pdiparams, pir_json
-from picodet.graphs.control_flow import cut
 from picodet.graphs.graph import Graph, Node
 from picodet.graphs.paddle_operators import Setting, check_setting, find_spec, make_node
+from picodet.graphs.passes.control_flow import cut
 from picodet.graphs.pdiparams import DeclaredWeight
 from picodet.graphs.pir_json import PARAMETER, PARAMETER_NAME, PirOperator, PirValue
 from picodet.graphs.program import (

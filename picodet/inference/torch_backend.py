@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from picodet.errors import PicoDetError
 from picodet.inference.backend import ModelInputs, ModelSpec
@@ -46,24 +46,25 @@ class TorchBackend:
     def __call__(self, inputs: ModelInputs) -> list[Candidates]:
         with torch.inference_mode():
             images = torch.from_numpy(inputs.images).to(self.weight)
-            output = self.model(images)
-            if output.logits[0].dtype in DECODE_DTYPES:
-                boxes, scores = decode(output, self.model.head.integral)
-            else:
-                boxes, scores = self._decode_in_float32(output)
+            boxes, scores = decode_precisely(self.model(images), self.model.head.integral)
         return to_candidates(boxes.cpu().numpy(), scores.cpu().numpy())
-
-    def _decode_in_float32(self, output: AnyHeadOutput) -> tuple[Tensor, Tensor]:
-        """Decode outputs in bfloat16 or float16 in float32: boxes need more digits."""
-        float_output = type(output)(*(tuple(x.float() for x in maps) for maps in output))
-        integral = copy.deepcopy(self.model.head.integral).float()
-        with torch.autocast(self.weight.device.type, enabled=False):
-            return decode(float_output, integral)
 
     def close(self) -> None:
         """Restore torch's number of threads, which is global."""
         if torch.get_num_threads() != self.threads_before:
             torch.set_num_threads(self.threads_before)
+
+
+def decode_precisely(output: AnyHeadOutput, integral: nn.Module) -> tuple[Tensor, Tensor]:
+    """Boxes [B, A, 4] and scores [B, C, A] as `decode`; outputs in bfloat16 or float16 in float32.
+
+    Boxes need more digits than those have.
+    """
+    if output.logits[0].dtype in DECODE_DTYPES:
+        return decode(output, integral)
+    float_output = type(output)(*(tuple(x.float() for x in maps) for maps in output))
+    with torch.autocast(output.logits[0].device.type, enabled=False):
+        return decode(float_output, copy.deepcopy(integral).float())
 
 
 def _check(model: PicoDet) -> None:

@@ -10,6 +10,7 @@ from picodet.config import Activation
 
 # Paddle's slope is 0.1666667 in float32, not 1/6 (paddle/nn/functional/activation.py:331).
 HARD_SIGMOID_SLOPE = 0.16666670143604279
+LEAKY_RELU_SLOPE = 0.01  # Paddle's and torch's default (paddle/nn/functional/activation.py)
 # Paddle keeps epsilon in float32 too: 1e-5 rounded. Visible in float64 only, 1e-10 of a layer.
 EPSILON = 9.999999747378752e-06
 # The share 0.9 that running statistics keep is in float32 too; torch's momentum is 1 minus that.
@@ -20,7 +21,7 @@ Act = Callable[[Tensor], Tensor]  # elementwise
 ACTIVATIONS: dict[Activation, Act] = {
     "hardswish": F.hardswish,
     "relu6": F.relu6,
-    "leaky_relu": F.leaky_relu,  # with Paddle's and torch's own slope of 0.01
+    "leaky_relu": F.leaky_relu,  # with LEAKY_RELU_SLOPE
 }
 
 

@@ -228,7 +228,7 @@ class TestOfficialNames:
             ("picodet_s_416_cocoo", "did you mean picodet_s_416_coco"),
             ("picodet_s_320_voc", "publishes no weights of this config; give a file"),
             ("unknown", "there is no such file"),
-            ("models/picodet_s_416_coco", "there is no such file"),
+            ("models/picodet_s_416_coco", "no such file or directory, and HF_HUB_OFFLINE"),
             ("picodet_s_416_coco.pdparams", "there is no such file"),
         ],
     )

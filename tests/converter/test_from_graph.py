@@ -24,6 +24,8 @@ from picodet.formats.meta import make_meta
 from picodet.graphs.onnx_reader import read_graph
 from picodet.models.folding import fold_batch_norms
 from picodet.models.picodet import PicoDet
+from picodet.zoo.architectures import LCNET_X2_5
+from picodet.zoo.official import CONFIGS
 
 BOTH = pytest.mark.parametrize("config", [V1, V2], ids=["2021", "2022"])
 
@@ -217,3 +219,37 @@ class TestNamesBeside:
         message = f"c0 is {self.STEM} by the structure of the graph, .* say {self.OTHER}"
         with pytest.raises(GraphError, match=message):
             converted(proto_of(V2), ppdet_names={"c0": self.OTHER})
+
+
+@pytest.mark.slow
+def test_a_leaky_relu_is_an_architecture_of_its_own():
+    leaky = replace(CONFIGS["picodet_PPLCNet_x2_5_mainbody_lite_v1.0"], input_size=(96, 128))
+    found = converted(proto_of(leaky))
+    assert (found.config.activation, found.config.backbone) == ("leaky_relu", leaky.backbone)
+    assert found.config.name == "picodet_lcnet_2_5x_leaky_relu_96x128"
+    assert not differing(found.weights, leaky)
+    usual = replace(leaky, backbone=LCNET_X2_5, activation="hardswish")
+    assert converted(proto_of(usual)).config.backbone == LCNET_X2_5
+    named = replace(HINTS, name=leaky.name)  # the graph wins over the name
+    assert converted(proto_of(usual), named).config.activation == "hardswish"
+
+
+def test_another_slope_is_refused():
+    proto = proto_of(replace(V1, activation="leaky_relu"))
+    first = next(node for node in proto.graph.node if node.op_type == "LeakyRelu")
+    first.attribute.append(onnx.helper.make_attribute("alpha", 0.1))
+    with pytest.raises(GraphError, match=r"leaky_relu .* has slope 0\.1.*, has 0\.01"):
+        converted(proto)
+
+
+@BOTH
+def test_half_precision(config):
+    proto = proto_of(config)
+    for tensor in proto.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.dtype == np.float32:
+            tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float16), tensor.name))
+    half = converted(proto)
+    assert half.dtypes == {"float16": len(half.weights) - len(half.initialized)}
+    for name, array in converted(proto_of(config)).weights.items():
+        assert np.array_equal(half.weights[name], array.astype(np.float16))

@@ -1,5 +1,6 @@
 """A directory as Hugging Face's hub has it, written and read."""
 
+import ast
 import json
 from dataclasses import replace
 
@@ -35,14 +36,21 @@ def test_what_its_users_look_for_is_there(folder):
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json",
         "model.safetensors",
+        "modeling_picodet.py",
         "preprocessor_config.json",
     ]
     config = content(folder / "config.json")
-    assert config["architectures"] == ["PicoDet"]
+    assert config["architectures"] == ["PicoDetForObjectDetection"]
+    assert config["auto_map"] == {
+        "AutoConfig": "modeling_picodet.PicoDetConfig",
+        "AutoModelForObjectDetection": "modeling_picodet.PicoDetForObjectDetection",
+    }
     assert config["model_type"] == "picodet"
     assert config["id2label"] == {"0": "cat", "1": "ż"}
     assert config["label2id"] == {"cat": 0, "ż": 1}
     assert content(folder / "preprocessor_config.json") == {
+        "image_processor_type": "PicoDetImageProcessor",
+        "auto_map": {"AutoImageProcessor": "modeling_picodet.PicoDetImageProcessor"},
         "do_resize": True,
         "size": {"height": 96, "width": 64},
         "resample": 3,
@@ -55,6 +63,22 @@ def test_what_its_users_look_for_is_there(folder):
         "image_std": [0.229, 0.224, 0.225],
     }
     assert load_file(folder / "model.safetensors")["a"].tolist() == [0, 1, 2]
+
+
+def test_the_python_file_has_the_classes_that_are_named(folder):
+    module = ast.parse((folder / "modeling_picodet.py").read_text(encoding="utf-8"))
+    defined = {node.name for node in module.body if isinstance(node, ast.ClassDef)}
+    maps = [
+        content(folder / file)["auto_map"] for file in ("config.json", "preprocessor_config.json")
+    ]
+    assert {name for each in maps for name in each.values()} == {
+        f"modeling_picodet.{name}" for name in defined
+    }
+
+
+def test_the_python_file_is_never_run(folder):
+    (folder / "modeling_picodet.py").write_text("raise SystemExit")
+    assert config_from_meta(huggingface_folder.read_meta(folder)) == CONFIG
 
 
 def test_nothing_is_written_twice_and_all_of_it_is_read(folder):
@@ -95,6 +119,8 @@ def test_is_recognized_by_its_files(folder, tmp_path):
         ("preprocessor_config.json", {"size": 96}),
         ("preprocessor_config.json", {"size": {"shortest_edge": 96}}),
         ("preprocessor_config.json", {"resample": 2}),
+        ("preprocessor_config.json", {"do_resize": False}),
+        ("preprocessor_config.json", {"rescale_factor": 1}),
         ("preprocessor_config.json", {"opencv_interp": [2]}),
     ],
 )

@@ -4,7 +4,7 @@ import hashlib
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 CONTENT = bytes(range(256)) * 1000  # 256,000 bytes: four blocks
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -73,6 +73,28 @@ def serving(content):
             yield site
         finally:
             site.closing.set()
+            site.shutdown()
+            thread.join()
+
+
+@contextmanager
+def serving_folder(folder):
+    """Serve the files of a folder; yields the URL, and the paths of the requests."""
+    requests = []
+
+    class FolderHandler(SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(folder))
+
+        def log_message(self, *args):
+            requests.append(self.path)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), FolderHandler) as site:
+        thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{site.server_port}", requests
+        finally:
             site.shutdown()
             thread.join()
 

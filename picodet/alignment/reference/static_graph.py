@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from picodet.alignment.recording.index import Index, RecordedOutputs, ReferenceKind, Weight
+from picodet.alignment.recording.index import (
+    Index,
+    PreprocessingSettings,
+    RecordedOutputs,
+    ReferenceKind,
+    Weight,
+)
 from picodet.alignment.recording.network_input import NetworkInput
 from picodet.alignment.recording.writer import RecordingWriter, input_entries
 from picodet.alignment.reference.request import RecordRequest
@@ -16,6 +22,7 @@ from picodet.errors import RecordingError
 from picodet.graphs.graph import Graph, canonicalize, to_operators
 from picodet.graphs.operators import Operator, TensorKey
 from picodet.graphs.outputs import find_outputs, flatten_map
+from picodet.graphs.passes.normalization import Normalization, take_normalization
 from picodet.zoo.class_names import known_class_names
 
 
@@ -27,6 +34,8 @@ class GraphRecord:
     weights: tuple[Weight, ...]  # every parameter that an operator takes
     outputs: RecordedOutputs
     classes: tuple[str, ...] | None = None  # class names, if the file lists them
+    normalization: Normalization | None = None  # that the graph does itself, before the network
+    network_input: TensorKey | None = None  # the image after it
 
 
 def record_graph(
@@ -40,10 +49,13 @@ def record_graph(
     `run(names)` returns the values of the named tensors. Raises GraphError for a graph that is not
     a PicoDet's, RecordingError for one whose NMS cannot be compared.
     """
-    graph = canonicalize(graph)
+    bare, normalization = take_normalization(graph)
+    graph = canonicalize(bare)
     names = find_outputs(graph)
     tensor_names = list(dict.fromkeys(name for node in graph.nodes for name in node.outputs))
     tensor_names += sorted(names.all_names() - set(tensor_names))
+    if normalization is not None:
+        tensor_names.append(normalization.output)
     values = dict(zip(tensor_names, run(tensor_names), strict=True))
     keys: dict[str, TensorKey] = {}
     for name in tensor_names:
@@ -70,7 +82,16 @@ def record_graph(
         box_scores=names.box_scores and keys[names.box_scores],
         kept=kept,
     )
-    return GraphRecord(to_operators(graph, keys), weights, outputs)
+    network_input = None
+    if normalization is not None:
+        network_input = writer.add(np.asarray(values[normalization.output]), whole=True)
+    return GraphRecord(
+        to_operators(graph, keys),
+        weights,
+        outputs,
+        normalization=normalization,
+        network_input=network_input,
+    )
 
 
 def check_input(images: np.ndarray, expected: Sequence[int | None]) -> None:
@@ -105,6 +126,12 @@ def static_index(
     versions: dict[str, str],
 ) -> Index:
     """The index of a recording of a static graph: no layers, preprocessing steps or probes."""
+    entries, settings = input_entries(writer, network_input), request.settings
+    if recorded.network_input is not None:
+        entries["input"] = recorded.network_input
+    if recorded.normalization is not None and settings is not None:
+        numbers = recorded.normalization.after(settings.preprocessing)
+        settings = PreprocessingSettings.of(settings.size, numbers)
     return Index(
         kind=kind,
         file=request.reference.name,
@@ -112,8 +139,8 @@ def static_index(
         versions=versions,
         precision="float32",
         samples=request.samples,
-        **input_entries(writer, network_input),
-        settings=request.settings,
+        **entries,
+        settings=settings,
         weights=recorded.weights,
         steps=(),
         calls=(),
