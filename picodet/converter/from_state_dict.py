@@ -8,9 +8,9 @@ from typing import NoReturn
 import numpy as np
 
 from picodet.config import BackboneConfig, ModelConfig
+from picodet.converter.activations import activation_note
 from picodet.converter.configure import (
     ConvertOptions,
-    activation_note,
     override_config,
     resolve_config,
 )
