@@ -46,9 +46,9 @@ def convert(
 
     SOURCE is a .pdparams or .pdema of PaddleDetection, a training folder, a Paddle inference
     folder, an .onnx, a .pth or .safetensors (of picodet, of the mmdet port, or a state_dict), a
-    directory in Hugging Face's form, or an official name (picodet list) or OWNER/NAME on Hugging
-    Face's hub, which are fetched. OUTPUT is a .pth or .safetensors, a .pdparams for
-    PaddleDetection, or a directory in Hugging Face's form.
+    directory in Hugging Face's form, or a tar of an inference folder; or an official name (picodet
+    list), OWNER/NAME on Hugging Face's hub or a URL, which are fetched. OUTPUT is a .pth or
+    .safetensors, a .pdparams for PaddleDetection, or a directory in Hugging Face's form.
 
     Paddle is not needed, and nothing in SOURCE is executed. What the tensors do not contain, the
     input size and the class names, is taken from the options or from the name of SOURCE.

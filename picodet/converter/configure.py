@@ -8,18 +8,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import NamedTuple
 
 from picodet.config import (
-    Activation,
-    LCNetConfig,
     ModelConfig,
     Preprocessing,
     check_input_size,
 )
+from picodet.converter.activations import Activations, with_activations
 from picodet.converter.names.recognize import RecognizedModel
 from picodet.errors import ConversionError
-from picodet.zoo.architectures import VARIANTS
 from picodet.zoo.class_names import COCO, default_class_names
 from picodet.zoo.official import CONFIGS
 
@@ -54,13 +51,6 @@ class FileHints:
     model_name: str | None = None  # in settings of PaddleX
 
 
-class Activations(NamedTuple):
-    """The activations that a graph shows and tensors do not; None where it has another."""
-
-    backbone: Activation | None = None
-    head: Activation | None = None  # and of the neck
-
-
 @dataclass(frozen=True)
 class ResolvedConfig:
     """The config of a detector, and notes on what was assumed and which option changes it."""
@@ -92,42 +82,9 @@ def resolve_config(
         reg_max=recognized.reg_max,
         preprocessing=hints.preprocessing or (official or recognized.variant).preprocessing,
     )
-    config = _with_activations(config, activations)
+    config = with_activations(config, activations)
     notes = [note for note in (_name_note(recognized, hints), classes_note, size_note) if note]
     return ResolvedConfig(replace(config, name=_config_name(config, official)), tuple(notes))
-
-
-def _with_activations(config: ModelConfig, shown: Activations) -> ModelConfig:
-    """The config with the activations of a graph, named as the variant that has them, if any."""
-    backbone = config.backbone
-    if isinstance(backbone, LCNetConfig) and shown.backbone is not None:
-        backbone = replace(backbone, activation=shown.backbone)
-    config = replace(config, backbone=backbone, activation=shown.head or config.activation)
-    for variant in VARIANTS:
-        same = (
-            replace(variant.backbone, name=backbone.name) == backbone
-            and variant.activation == config.activation
-        )
-        parts = (variant.neck, variant.head, variant.channels)
-        if same and parts == (config.neck, config.head, config.channels):
-            return replace(config, name=variant.name, backbone=variant.backbone)
-    return config
-
-
-def activation_note(recognized: RecognizedModel, config: ModelConfig) -> str | None:
-    """A note if an official model with these tensors has another activation than was assumed."""
-    if config.name in CONFIGS:
-        return None
-    others = {
-        other.activation: other.name
-        for other in CONFIGS.values()
-        if recognized == RecognizedModel.of(other) and other.activation != config.activation
-    }
-    return "; ".join(
-        f"the activation {config.activation} is assumed: tensors do not show it, and {name}, which "
-        f"has the same, has {activation}; --config {name} sets it"
-        for activation, name in others.items()
-    )
 
 
 def override_config(config: ModelConfig, options: ConvertOptions) -> ModelConfig:
@@ -176,7 +133,10 @@ def _named(hints: FileHints) -> list[ModelConfig]:
     """The official configs that the settings name, or else the file's name contains."""
     if hints.model_name in CONFIGS:
         return [CONFIGS[hints.model_name]]
-    return [config for name, config in CONFIGS.items() if name in hints.name]
+    whole = "(?![A-Za-z0-9])"  # PicoDet-Sea is no PicoDet-S
+    return [
+        config for name, config in CONFIGS.items() if re.search(re.escape(name) + whole, hints.name)
+    ]
 
 
 def _name_note(recognized: RecognizedModel, hints: FileHints) -> str | None:
@@ -186,6 +146,9 @@ def _name_note(recognized: RecognizedModel, hints: FileHints) -> str | None:
         return None
     best = max(named, key=lambda config: len(config.name))
     if best.name == hints.model_name:
+        of_other_classes = replace(RecognizedModel.of(best), num_classes=recognized.num_classes)
+        if recognized == of_other_classes:  # PaddleX keeps the name of what it has fine-tuned
+            return None
         return f"its settings name {best.name}, but its tensors are those of {recognized}"
     return f"the file is named {best.name}, but its tensors are those of {recognized}"
 

@@ -8,10 +8,10 @@ from typing import NoReturn
 import numpy as np
 
 from picodet.config import BackboneConfig, ModelConfig
+from picodet.converter.activations import activation_note
 from picodet.converter.bins import DEFAULT_BINS_REASON, exact_bins
 from picodet.converter.configure import (
     ConvertOptions,
-    activation_note,
     override_config,
     resolve_config,
 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import get_args
 
 from picodet.config import STRIDES, Activation, ModelConfig
-from picodet.converter.configure import Activations
+from picodet.converter.activations import Activations
 from picodet.converter.names.recognize import MAX_HEAD_CONVS, RecognizedModel
 from picodet.errors import GraphError
 from picodet.graphs.graph import Graph, Node

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picodet.config import check_input_size
 from picodet.errors import CheckpointError
 from picodet.files import unreadable_reason
+from picodet.formats.other_meta import mmdet_class_names, yolo_class_names, yolo_input_size
 from picodet.formats.pickle_opcodes import ForbiddenGlobalError
 from picodet.formats.safetensors_reader import check_count, read_parts, read_safetensors
 from picodet.formats.shards import is_index, weights_size
@@ -84,14 +84,14 @@ def read_torch(path: Path, weights: str | None = None) -> TorchFile:
     classes = None
     if meta is None and isinstance(beside := content.get("meta"), dict):
         meta = _as_json(path, beside) if "picodet_version" in beside else None
-        classes = _classes(beside)
+        classes = mmdet_class_names(beside)
     return TorchFile(
         arrays={name.removeprefix(prefix): array for name, array in arrays.items()},
         wrapper=wrapper or None,
         prefix=prefix,
         meta=meta,
-        classes=classes or _names(content.get("names")),
-        input_size=_input_size(content.get("imgsz")),
+        classes=classes or yolo_class_names(content.get("names")),
+        input_size=yolo_input_size(content.get("imgsz")),
         dropped=tuple(_leftover_keys(content, keys, leave="" if meta is None else "meta")),
     )
 
@@ -218,31 +218,6 @@ def _weight_sets(
     if any(isinstance(value, Tensor) for value in content.values()):
         return {".".join(keys): (keys, content)}
     return {}
-
-
-def _classes(meta: dict[Any, Any]) -> tuple[str, ...] | None:
-    """The class names in the meta of mmdet 2 or 3."""
-    dataset = meta.get("dataset_meta")
-    names = (dataset if isinstance(dataset, dict) else {}).get("classes", meta.get("CLASSES"))
-    listed = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
-    return tuple(names) if listed and names else None
-
-
-def _names(names: Any) -> tuple[str, ...] | None:
-    """The class names of YOLO's checkpoints: a list, or a dictionary by number."""
-    if isinstance(names, dict) and names.keys() == set(range(len(names))):
-        names = [names[i] for i in range(len(names))]
-    listed = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return tuple(names) if listed and names else None
-
-
-def _input_size(side: Any) -> tuple[int, int] | None:
-    """The side of a square input, if it is one that PicoDet takes."""
-    try:
-        check_input_size((side, side))
-    except (TypeError, ValueError):
-        return None
-    return side, side
 
 
 def _leftover_keys(content: dict[Any, Any], keys: Keys, leave: str) -> list[str]:

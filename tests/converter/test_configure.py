@@ -8,7 +8,7 @@ from picodet.config import Preprocessing
 from picodet.converter.configure import ConvertOptions, FileHints, override_config, resolve_config
 from picodet.converter.names.recognize import RecognizedModel
 from picodet.errors import ConversionError
-from picodet.zoo.architectures import LCNET_1_0X, S_NPU, S
+from picodet.zoo.architectures import LCNET_1_0X, S_LCNET, S_NPU, S
 from picodet.zoo.class_names import COCO, VOC
 from picodet.zoo.official import CONFIGS
 
@@ -185,6 +185,39 @@ class TestFileHints:
         config = resolve_config(recognized(80, S_NPU), FileHints("x"), ConvertOptions()).config
         assert config == CONFIGS["picodet_s_416_coco_npu"]
         assert config.preprocessing.mean == (0, 0, 0)
+
+    def test_settings_name_the_model(self):
+        hints = FileHints("model", model_name="PP-DocLayout-S")
+        config, notes = both(resolve_config(recognized(23, S_LCNET), hints, ConvertOptions()))
+        assert (config, notes) == (CONFIGS["PP-DocLayout-S"], ())
+
+    def test_the_settings_name_goes_before_the_files(self):
+        hints = FileHints("picodet_s_416_coco_lcnet", model_name="PicoDet-S")
+        config = resolve_config(recognized(80, S_LCNET), hints, ConvertOptions()).config
+        assert config == CONFIGS["PicoDet-S"]
+
+    def test_paddlex_keeps_the_name_of_what_it_has_fine_tuned(self):
+        hints = FileHints("best", (480, 480), ("a", "b"), model_name="PP-DocLayout-S")
+        config, notes = both(resolve_config(recognized(2, S_LCNET), hints, ConvertOptions()))
+        assert (config.name, config.classes, notes) == ("picodet_s_lcnet_480", ("a", "b"), ())
+
+    def test_a_name_in_the_settings_that_is_wrong_is_reported(self):
+        hints = FileHints("best", (480, 480), ("a", "b"), model_name="PP-DocLayout-S")
+        notes = resolve_config(recognized(2, S), hints, ConvertOptions()).notes
+        assert notes == (
+            "its settings name PP-DocLayout-S, but its tensors are those of picodet_s with 2 "
+            "classes, head depth 2 and reg_max 7",
+        )
+
+    @pytest.mark.parametrize("file", ["my_PicoDet-S", "PicoDet-S_infer", "PicoDet-S_pretrained"])
+    def test_a_name_of_paddlex_in_the_files(self, file):
+        config = resolve_config(recognized(80, S_LCNET), FileHints(file), ConvertOptions()).config
+        assert config == CONFIGS["PicoDet-S"]
+
+    def test_a_longer_word_is_another_name(self):
+        hints = FileHints("PicoDet-Sea")
+        config = resolve_config(recognized(80, S_LCNET), hints, ConvertOptions()).config
+        assert config == CONFIGS["picodet_s_416_coco_lcnet"]
 
 
 class TestAsk:

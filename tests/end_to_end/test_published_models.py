@@ -25,8 +25,6 @@ FAMILY = [
     for official in OFFICIAL
     if not official.group.startswith("PaddleDetection") or "/smrt/" in official.path
 ]
-# picodet.graphs does not read a leaky ReLU from a program of Paddle
-FOLDERS = [config for config in FAMILY if config.activation != "leaky_relu"]
 QUICK = ("PP-DocLayout-S", "PicoDet_layout_1x_table")  # one of each head, the others are slow
 
 
@@ -57,7 +55,7 @@ def test_from_a_checkpoint(tmp_path, config):
     assert not differing(load_file(output), config)
 
 
-@pytest.mark.parametrize("config", each(FOLDERS))
+@pytest.mark.parametrize("config", each(FAMILY))
 def test_from_an_inference_folder(tmp_path, config):
     source = write_folder(model_of(config), tmp_path / f"{config.name}_infer")
     output = tmp_path / "out.safetensors"
@@ -80,7 +78,7 @@ def paddle_folders(paddle_python, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.paddle
-@pytest.mark.parametrize("config", FOLDERS, ids=lambda config: config.name)
+@pytest.mark.parametrize("config", FAMILY, ids=lambda config: config.name)
 def test_from_paddles_own_folder(paddle_folders, tmp_path, config):
     output = tmp_path / "out.safetensors"
     text = converted(paddle_folders / f"{config.name}_infer", output)
