@@ -8,9 +8,9 @@ from typing import NamedTuple
 from picodet.config import MAX_NUMBER, SIZE_DIVISOR, feature_map_sizes
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.formats.array_unpickler import unpickle
-from picodet.formats.infer_cfg import InferConfig, read_infer_cfg
 from picodet.formats.inference_folder import WEIGHTS_SUFFIX, find_program
 from picodet.formats.pickle_opcodes import DamagedError, RefusedError
+from picodet.formats.settings.infer_cfg import InferConfig, read_infer_cfg
 from picodet.graphs import pdmodel, pir
 from picodet.graphs.graph import Graph
 from picodet.graphs.program import Program, read_bytes

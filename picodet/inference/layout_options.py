@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from picodet.errors import PicoDetError, one_line
-from picodet.formats.layout_settings import read_layout_settings
+from picodet.formats.settings.layout_settings import read_layout_settings
 from picodet.inference.backend import ModelSpec
 from picodet.ops.layout import MERGE_MODES, LayoutSettings, MergeMode, Ratio
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from picodet.config import NMSSettings, Preprocessing
 from picodet.errors import CheckpointError, PicoDetError
-from picodet.formats.infer_cfg import InferConfig, read_infer_cfg
 from picodet.formats.inference_folder import SETTINGS_NAMES, find_program
+from picodet.formats.settings.infer_cfg import InferConfig, read_infer_cfg
 from picodet.graphs.inference_folder import read_size
 from picodet.inference import output_formats
 from picodet.inference.backend import ModelInputs, ModelSpec, check_size

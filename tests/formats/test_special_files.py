@@ -15,7 +15,7 @@ from picodet.data.preprocess import read_image
 from picodet.errors import PicoDetError
 from picodet.evaluation.resume import read_progress
 from picodet.formats import pdparams
-from picodet.formats.infer_cfg import read_infer_cfg
+from picodet.formats.settings.infer_cfg import read_infer_cfg
 from picodet.formats.torch_files import read_torch
 from picodet.graphs import pdmodel, pir
 from picodet.graphs.onnx_reader import read_onnx

@@ -12,7 +12,7 @@ import pytest
 from work import count_calls
 
 from picodet.errors import CheckpointError
-from picodet.formats.infer_cfg import read_infer_cfg
+from picodet.formats.settings.infer_cfg import read_infer_cfg
 from picodet.graphs.graph import Graph, canonicalize
 from picodet.graphs.inference_folder import read_folder, read_size, stated_size
 from picodet.graphs.program import Program

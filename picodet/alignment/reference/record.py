@@ -21,8 +21,8 @@ from picodet.errors import Note, RecordingError
 from picodet.files import regular_file
 from picodet.formats.foreign_files import foreign_format
 from picodet.formats.huggingface_folder import is_hub_folder
-from picodet.formats.infer_cfg import InferConfig, read_infer_cfg
 from picodet.formats.inference_folder import is_inference_folder
+from picodet.formats.settings.infer_cfg import InferConfig, read_infer_cfg
 from picodet.formats.shards import is_index
 from picodet.system.extras import import_error_message
 

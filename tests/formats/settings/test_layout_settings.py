@@ -1,7 +1,7 @@
 import pytest
 
 from picodet.errors import PicoDetError
-from picodet.formats.layout_settings import MAX_BYTES, read_layout_settings
+from picodet.formats.settings.layout_settings import MAX_BYTES, read_layout_settings
 
 KEYS = ("threshold", "layout_nms")
 

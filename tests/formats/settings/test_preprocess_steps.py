@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from picodet.config import Padding, Preprocessing
-from picodet.formats.preprocess_steps import PADDED_BOXES, parse_steps
+from picodet.formats.settings.preprocess_steps import PADDED_BOXES, parse_steps
 
 MEAN, STD = (0.5, 0.25, 0.125), (0.2, 0.4, 0.8)
 RESIZE = {"type": "Resize", "target_size": [320, 416], "keep_ratio": False, "interp": 2}

@@ -2,7 +2,7 @@ import pytest
 
 from picodet.config import NMSSettings, Preprocessing
 from picodet.errors import CheckpointError
-from picodet.formats.infer_cfg import InferConfig, read_infer_cfg
+from picodet.formats.settings.infer_cfg import InferConfig, read_infer_cfg
 
 GOOD = """\
 mode: paddle

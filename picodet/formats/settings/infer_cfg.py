@@ -14,7 +14,7 @@ from picodet.config import NMSSettings, Preprocessing
 from picodet.errors import CheckpointError
 from picodet.files import regular_file
 from picodet.formats.inference_folder import SETTINGS_NAMES
-from picodet.formats.preprocess_steps import parse_steps
+from picodet.formats.settings.preprocess_steps import parse_steps
 
 MAX_BYTES = 50_000  # with 80 labels it has 1,300; PyYAML needs half a second for 50,000
 MAX_ALIASES = 8  # each can double what is written; ppdet writes none

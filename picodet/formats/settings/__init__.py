@@ -1,0 +1,1 @@
+"""Settings that Paddle's programs keep in YAML, beside a model or for it."""
