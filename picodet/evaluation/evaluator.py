@@ -87,6 +87,7 @@ def detect_dataset(
     start = time.perf_counter()
     annotations = read_annotations(request.annotations)
     with closing(open_backend(request.model, request.runtime_options)) as network:
+        check_supported(network.spec.preprocessing)
         category_ids, notes = match_classes(
             network.spec, annotations.categories, request.match_classes
         )
@@ -138,7 +139,6 @@ def _settings(request: EvalRequest, network: Backend) -> tuple[EvalSettings, ...
             f"{request.model} does its own NMS, which cannot be changed from outside; use a "
             "file without it (heads, boxes) for another IoU or another post-processing"
         )
-    check_supported(spec.preprocessing)
     if request.layout is not None and asked.score_threshold is None:
         asked = replace(asked, score_threshold=Postprocessing.score_threshold)
     after = asked.resolve(spec.nms)

@@ -1,7 +1,7 @@
 """The inputs that an export is verified with: real images, in every form that it takes."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from math import ceil
 from pathlib import Path
@@ -31,10 +31,12 @@ def make_verify_inputs(
     In batches of the fixed size, or of one and of two; at the fixed input size, or at the model's
     own and at one that is not square. Raises ImageError for an image that cannot be used.
     """
+    # any image of the right size will do, whatever is done to images before
+    preprocessing = replace(config.preprocessing, padding=None, unsupported="")
     whole = [read_image(path) for path in image_paths or (BUNDLED_IMAGE,)]
     views = [view for image in whole for view in (image, image[:, : ceil(image.shape[1] / 2)])]
     for size in _sizes(config, options):
-        prepared = [preprocess(view, size, config.preprocessing) for view in views]
+        prepared = [preprocess(view, size, preprocessing) for view in views]
         batches = (1, 2) if options.batch == "dynamic" else (options.batch,)
         for batch in batches:
             for first in range(0, len(prepared), batch):
