@@ -58,6 +58,19 @@ Preprocess:
 label_list: [cat, dog]
 """
 
+PADDLEX_SETTINGS = b"""\
+Global: {model_name: PP-DocLayout-S}
+Hpi: {paddle_infer: &shapes {image: [[1, 3, 320, 416]]}, tensorrt: *shapes}
+Preprocess:
+- {type: Resize, target_size: 320, interp: 2, keep_ratio: true}
+- {type: Pad, size: [320, 320], fill_value: [1, 2, 3]}
+- {type: NormalizeImage, norm_type: none, is_scale: false}
+- {type: Permute}
+- {type: PadStride, stride: 32}
+NMS: {name: MultiClassNMS, score_threshold: 0.3, nms_threshold: 0.5, nms_top_k: 9, keep_top_k: 3}
+label_list: [cat, dog]
+"""
+
 
 def read_any(path: Path) -> object:
     return convert_model(path, ConvertOptions())
@@ -134,6 +147,14 @@ def forms() -> Mapping[str, Form]:
         "pdparams": Form({"x.pdparams": pdparams}, "x.pdparams"),
         "pdema": Form({"x.pdparams": pdparams, "x.pdema": pdparams}, ""),
         "pdmodel": Form({**folder, **old, "infer_cfg.yml": SETTINGS}, ""),
+        "paddlex": Form(
+            {
+                "inference.pdmodel": paddle_files.quantized_pdmodel(),
+                "inference.pdiparams": paddle_files.pdiparams(paddle_files.QUANTIZED),
+                "inference.yml": PADDLEX_SETTINGS,
+            },
+            "",
+        ),
         "pir": Form({**folder, "model.json": paddle_files.small_pir()}, ""),
         "onnx": Form({"x.onnx": small_onnx()}, "x.onnx"),
         "pth": Form({"x.pth": torch_file({"model": few_torch, "epoch": 3})}, "x.pth"),

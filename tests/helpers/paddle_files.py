@@ -227,6 +227,40 @@ def small_pdmodel():
     return pdmodel(operators, WEIGHTS, intermediates=["d", "c", "n", "s", "t", "h", "p", "out"])
 
 
+QUANTIZED = {
+    "norm.w": np.full((1, 3, 1, 1), 0.25, np.float32),
+    "conv_0.w_0": np.arange(12, dtype=np.float32).reshape(4, 3, 1, 1),
+    "conv_0.w_0@scale": np.full(4, 2, np.float32),
+    "conv_0.w_0@zero_point": np.zeros(4, np.int32),
+    "conv_1.w_0": np.arange(16, dtype=np.float32).reshape(4, 4, 1, 1),
+    "scales": np.full(4, 2, np.float32),
+}
+
+
+def quantized_pdmodel():
+    """A normalization, two quantized convolutions, and a loop over what they make."""
+    stored = {"X": "conv_0.w_0", "Scale": "conv_0.w_0@scale", "ZeroPoint": "conv_0.w_0@zero_point"}
+    fake = "fake_quantize_dequantize_moving_average_abs_max"
+    operators = [
+        feed("image"),
+        operator("elementwise_mul", {"X": "image", "Y": "norm.w"}, {"Out": "x"}, axis=-1),
+        operator(fake, {"X": "x", "InScale": "scales"}, {"Out": "q", "OutScale": "scales"}),
+        operator("dequantize_linear", stored, {"Y": "w"}, quant_axis=0, bit_length=8),
+        operator("conv2d", {"Input": "q", "Filter": "w"}, {"Output": "y"}),
+        operator("leaky_relu", {"X": "y"}, {"Out": "r"}, alpha=0.01),
+        operator("conv2d", {"Input": "r", "Filter": "conv_1.w_0"}, {"Output": "z"}),
+        operator(
+            "fake_channel_wise_dequantize_max_abs",
+            {"X": "z", "Scales": ["scales"]},
+            {"Out": "d"},
+        ),
+        operator("while", {"X": ["d", "r"], "Condition": "r"}, {"Out": ["d", "out"]}),
+        fetch("out"),
+    ]
+    made = ["x", "q", "w", "y", "r", "z", "d", "out"]
+    return pdmodel(operators, QUANTIZED, intermediates=made)
+
+
 def small_pir():
     """The same as Paddle 3 writes it."""
     program = PirBuilder()
