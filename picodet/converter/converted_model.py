@@ -1,5 +1,6 @@
 """A converted PicoDet, and what became of the tensors of its source."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from picodet.config import ModelConfig
 from picodet.converter.match_tensors import Conversion, UnmatchedTensor
 from picodet.errors import ConversionError
 from picodet.formats.meta import Kind
+
+PRUNED = 10  # tensors of other shapes, where all have a partner, that are more than a mistake
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,13 @@ class IncompleteError(ConversionError):
     """Tensors are missing, unexpected or wrong; `problems` holds all of them."""
 
     def __init__(self, source: Path, variant: str, conversion: Conversion) -> None:
-        count = len(conversion.problems)
+        count, kinds = len(conversion.problems), Counter(each.kind for each in conversion.problems)
+        # a tensor of another shape leaves the model's missing
+        pruned = kinds["missing"] == kinds["mismatched"] >= max(PRUNED, count - kinds["missing"])
+        hint = ". Only shapes differ: channels were pruned, as PaddleSlim does" if pruned else ""
         super().__init__(
             f"{source} does not fit {variant}: {count} problem{'s' * (count > 1)}, in the table; "
-            "nothing was written"
+            f"nothing was written{hint}"
         )
         self.problems = conversion.problems
 

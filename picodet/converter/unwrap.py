@@ -82,5 +82,6 @@ def _check_floats(path: Path, scales: tuple[str, ...]) -> None:
         if f"{found['layer']}.weight_quanter._quanter._scales" not in scales:
             raise CheckpointError(
                 f"{path}: {found['layer']}.weight holds integers, which {found[0]} multiplies; "
-                "expected the checkpoint before PTQ.convert, whose weights are floats"
+                "expected the checkpoint before PTQ.convert, or before PaddleSlim converted it, "
+                "whose weights are floats"
             )

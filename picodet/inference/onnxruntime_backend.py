@@ -13,6 +13,7 @@ from picodet.ops.postprocess import Candidates, Detections
 from picodet.system.ort import onnxruntime
 
 FLOAT = "tensor(float)"
+DTYPES = {FLOAT: np.float32, "tensor(float16)": np.float16}  # of inputs
 
 
 class OnnxRuntimeBackend:
@@ -38,7 +39,7 @@ class OnnxRuntimeBackend:
             raise CheckpointError(f"{path}: onnxruntime cannot load it: {error}") from error
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         for model_input in inputs:
-            if model_input.type != FLOAT:
+            if model_input.type not in DTYPES:
                 raise CheckpointError(
                     f"{path}: its input {model_input.name} is a {model_input.type}; {FLOAT} is "
                     "expected"
@@ -52,17 +53,28 @@ class OnnxRuntimeBackend:
             size,
         )
         self.spec = self.onnx_spec.spec
+        self.dtypes = {model_input.name: DTYPES[model_input.type] for model_input in inputs}
         self.names = [output.name for output in outputs]
 
     def __call__(self, inputs: ModelInputs) -> Sequence[Candidates] | Sequence[Detections]:
         try:
-            outputs = self.session.run(self.names, self.onnx_spec.feed(inputs))
+            feed = {
+                name: array.astype(self.dtypes[name], copy=False)
+                for name, array in self.onnx_spec.feed(inputs).items()
+            }
+            outputs = self.session.run(self.names, feed)
         except Exception as error:  # as above
             raise PicoDetError(f"{self.path}: onnxruntime cannot run it: {error}") from error
-        return self.onnx_spec.read([np.asarray(output) for output in outputs], inputs)
+        return self.onnx_spec.read([_as_float32(output) for output in outputs], inputs)
 
     def close(self) -> None:
         """Nothing to release: the session ends with the object."""
+
+
+def _as_float32(output: object) -> np.ndarray:
+    """An output; one in half precision, which has too few digits for pixels, in float32."""
+    array = np.asarray(output)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _shape(dims: Sequence[int | str | None]) -> tuple[int | None, ...]:

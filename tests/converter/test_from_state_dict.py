@@ -276,3 +276,13 @@ def checkpoint_of_variant(variant):
 def backbone_of(arrays):
     beginning = "backbone."
     return {n.removeprefix(beginning): a for n, a in arrays.items() if n.startswith(beginning)}
+
+
+def test_pruned_channels_are_named():
+    """PaddleSlim makes a network narrower; every tensor still has its place."""
+    narrow = {
+        name: array[: len(array) // 2] if ".conv_feat." in name and array.ndim else array
+        for name, array in checkpoint_of(V1).items()
+    }
+    with pytest.raises(IncompleteError, match="channels were pruned, as PaddleSlim does"):
+        converted(narrow)
