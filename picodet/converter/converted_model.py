@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from picodet.config import ModelConfig
+from picodet.config import ModelConfig, NMSSettings
 from picodet.converter.match_tensors import Conversion, UnmatchedTensor
 from picodet.errors import ConversionError
 from picodet.formats.meta import Kind
@@ -30,6 +30,7 @@ class ConvertedModel:
     initialized: tuple[UnmatchedTensor, ...]  # of the PyTorch model
     notes: tuple[str, ...]  # what was assumed, and which option changes it
     has_class_names: bool = False  # whether the file or the options state the class names
+    nms: NMSSettings | None = None  # of a folder that is run; files of weights do not store it
 
 
 class IncompleteError(ConversionError):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from picodet.config import check_input_size
+from picodet.config import NMSSettings, check_input_size
 from picodet.converter import bins
 from picodet.converter.configure import ConvertOptions
 from picodet.converter.convert import convert_model
@@ -25,6 +25,7 @@ class Detector:
     model: PicoDet
     origin: dict[str, Any]  # `source` and `sha256`; the meta of a file that picodet wrote
     notes: tuple[str, ...]  # what was assumed
+    nms: NMSSettings | None = None  # that a folder states
 
 
 def open_detector(path: Path, input_size: tuple[int, int] | None = None) -> Detector:
@@ -55,7 +56,7 @@ def open_detector(path: Path, input_size: tuple[int, int] | None = None) -> Dete
         origin.path, converted.weights, lambda: PicoDet(converted.config)
     )
     described = {"source": origin.path.name, "sha256": weights_sha256(origin.path)}
-    return Detector(model, described, converted.notes)
+    return Detector(model, described, converted.notes, converted.nms)
 
 
 def _is_picodet_file(path: Path) -> bool:

@@ -111,6 +111,7 @@ def _convert_graph(
             UnmatchedTensor(name, DECODING_REASON) for name in graph.constants if name not in used
         ),
         initialized=conversion.initialized + initialized,
+        nms=source.nms,
         notes=(
             *source.origin.notes,
             *notes,

@@ -73,7 +73,7 @@ def _refuse_foreign(path: Path) -> None:
 
 
 def _open_program(folder: Path) -> GraphSource:
-    from picodet.graphs.inference_folder import read_folder, stated_size  # noqa: PLC0415 (protobuf takes a tenth of a second)
+    from picodet.graphs.inference_folder import read_folder, stated_nms, stated_size  # noqa: PLC0415 (protobuf takes a tenth of a second)
 
     read = read_folder(folder)
     size, note = stated_size(read.program, read.settings)
@@ -89,7 +89,13 @@ def _open_program(folder: Path) -> GraphSource:
         notes += settings.notes
     form = f"Paddle inference folder ({read.file.suffix})"
     origin = Origin(read.weights, form, notes)
-    return GraphSource(origin, read.program.graph, hints, ppdet_names=read.structured_names)
+    return GraphSource(
+        origin,
+        read.program.graph,
+        hints,
+        ppdet_names=read.structured_names,
+        nms=stated_nms(read.program, read.settings),
+    )
 
 
 def _open_onnx(path: Path) -> GraphSource:

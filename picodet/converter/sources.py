@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from picodet.config import ModelConfig
+from picodet.config import ModelConfig, NMSSettings
 from picodet.converter.configure import FileHints
 from picodet.graphs.graph import Graph
 
@@ -53,3 +53,4 @@ class GraphSource:
     config: ModelConfig | None = None  # of an export that picodet wrote
     bins: tuple[float, ...] | None = None  # the values of the regression bins, if stored
     ppdet_names: Mapping[str, str] = field(default_factory=dict)  # ppdet's names of some constants
+    nms: NMSSettings | None = None  # of a folder's program or its settings

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from picodet.config import MAX_NUMBER, SIZE_DIVISOR, feature_map_sizes
+from picodet.config import MAX_NUMBER, SIZE_DIVISOR, NMSSettings, feature_map_sizes
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.formats.array_unpickler import unpickle
 from picodet.formats.inference_folder import WEIGHTS_SUFFIX, find_program
@@ -15,6 +15,7 @@ from picodet.graphs import pdmodel, pir
 from picodet.graphs.graph import Graph
 from picodet.graphs.program import Program, read_bytes
 
+DEFAULT_NMS = NMSSettings()
 INFO_SUFFIX = WEIGHTS_SUFFIX + ".info"
 MAX_INFO_BYTES = 4_000_000  # bytes; S-416's has 60,000
 
@@ -85,6 +86,13 @@ def stated_size(program: Program, settings: InferConfig | None) -> StatedSize:
         f"{settings.file} states an input of {_text(by_settings)}, the program one of "
         f"{_text(by_program)}, which was used",
     )
+
+
+def stated_nms(program: Program, settings: InferConfig | None) -> NMSSettings | None:
+    """The numbers of the program's own NMS, else those of the settings; None for ppdet's own."""
+    own = [node.settings for node in program.graph.nodes if node.kind == "nms"]
+    stated = NMSSettings(**own[0]) if len(own) == 1 else settings and settings.nms
+    return None if stated in (None, DEFAULT_NMS) else stated
 
 
 def _decoded_size(graph: Graph, expected: tuple[int, int] | None) -> tuple[int, int] | None:

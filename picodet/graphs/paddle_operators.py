@@ -193,7 +193,17 @@ OPERATOR_SPECS = (
             "bits": Setting(int, "bit_length", "bit_length", default=8),
         },
     ),
-    OperatorSpec("nms", ("multiclass_nms3",), (Operand("BBoxes", 0), Operand("Scores", 1))),
+    OperatorSpec(
+        "nms",
+        ("multiclass_nms3",),
+        (Operand("BBoxes", 0), Operand("Scores", 1)),
+        settings={
+            "score_threshold": Setting(float, "score_threshold", "score_threshold"),
+            "iou_threshold": Setting(float, "nms_threshold", "nms_threshold"),
+            "top_k": Setting(int, "nms_top_k", "nms_top_k"),
+            "keep_top_k": Setting(int, "keep_top_k", "keep_top_k"),
+        },
+    ),
 )
 SPEC_BY_NAME = {name: spec for spec in OPERATOR_SPECS for name in spec.names}
 

@@ -40,6 +40,15 @@ def check_size(file: Path, size: tuple[int, int]) -> None:
         raise CheckpointError(f"{file}: {error}") from error
 
 
+def describe_nms(nms: NMSSettings) -> str:
+    """A note on numbers of NMS that a folder states."""
+    return (
+        f"NMS as the folder states it: score > {nms.score_threshold:g}, IoU > "
+        f"{nms.iou_threshold:g}, the best {nms.top_k} of a class and {nms.keep_top_k} of all; "
+        "--score-thr and --iou-thr change it"
+    )
+
+
 class ModelInputs(NamedTuple):
     """A preprocessed batch."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.files import unreadable_reason
 from picodet.formats.inference_folder import is_inference_folder, is_part_of_program
-from picodet.inference.backend import Backend
+from picodet.inference.backend import Backend, describe_nms
 from picodet.system.extras import import_error_message
 
 CONVERTED_NOTE = (
@@ -115,4 +115,7 @@ def _open_torch(path: Path, options: RuntimeOptions, notes: tuple[str, ...] = ()
     if not options.float64:  # faster, but four times slower in float64
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch knows it
     model = move_to_device(model, options.device)
-    return TorchBackend(model, (*notes, *opened.notes), options.threads)
+    notes += opened.notes
+    if opened.nms is not None:
+        notes += (describe_nms(opened.nms),)
+    return TorchBackend(model, notes, options.threads, opened.nms)

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from picodet.config import NMSSettings, Preprocessing
+from picodet.config import Preprocessing
 from picodet.errors import CheckpointError, PicoDetError
 from picodet.formats.inference_folder import SETTINGS_NAMES, find_program
 from picodet.formats.settings.infer_cfg import InferConfig, read_infer_cfg
 from picodet.graphs.inference_folder import read_size
 from picodet.inference import output_formats
-from picodet.inference.backend import ModelInputs, ModelSpec, check_size
+from picodet.inference.backend import ModelInputs, ModelSpec, check_size, describe_nms
 from picodet.ops.postprocess import Candidates, Detections
 from picodet.paddle_process.client import PaddleProcess
 from picodet.zoo.class_names import COCO
@@ -85,7 +85,7 @@ class PaddleBackend:
         else:
             notes += infer_cfg.notes
             if output_format != "detections" and (nms := infer_cfg.nms):
-                notes += (_describe_nms(nms, infer_cfg.file),)
+                notes += (describe_nms(nms),)
         self.settings_file = infer_cfg.file if infer_cfg else ""
         self.spec = ModelSpec(
             name=folder.resolve().name,
@@ -140,14 +140,6 @@ class PaddleBackend:
                 f"{self.spec.num_classes} classes, those of another model"
             )
         return [found]
-
-
-def _describe_nms(nms: NMSSettings, file: str) -> str:
-    return (
-        f"NMS as {file} states: score > {nms.score_threshold:g}, IoU > {nms.iou_threshold:g}, "
-        f"the best {nms.top_k} of a class and {nms.keep_top_k} of all; --score-thr and --iou-thr "
-        "change it"
-    )
 
 
 def _class_names(

@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from picodet.config import NMSSettings
 from picodet.errors import PicoDetError
 from picodet.inference.backend import ModelInputs, ModelSpec
 from picodet.inference.output_formats import to_candidates
@@ -25,7 +26,13 @@ class TorchBackend:
 
     runtime = "torch"
 
-    def __init__(self, model: PicoDet, notes: tuple[str, ...] = (), threads: int = 0) -> None:
+    def __init__(
+        self,
+        model: PicoDet,
+        notes: tuple[str, ...] = (),
+        threads: int = 0,
+        nms: NMSSettings | None = None,
+    ) -> None:
         _check(model)
         config = model.config
         self.threads_before = torch.get_num_threads()
@@ -40,6 +47,7 @@ class TorchBackend:
             preprocessing=config.preprocessing,
             classes=config.classes,
             num_classes=len(config.classes),
+            nms=nms,
             notes=notes,
         )
 

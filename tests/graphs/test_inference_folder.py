@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ import paddle_files as files
 import pytest
 from work import count_calls
 
+from picodet.config import NMSSettings
 from picodet.errors import CheckpointError
 from picodet.formats.settings.infer_cfg import read_infer_cfg
-from picodet.graphs.graph import Graph, canonicalize
-from picodet.graphs.inference_folder import read_folder, read_size, stated_size
+from picodet.graphs.graph import Graph, Node, canonicalize
+from picodet.graphs.inference_folder import read_folder, read_size, stated_nms, stated_size
 from picodet.graphs.program import Program
 
 NAMES = {name: f"backbone.{name}" for name in files.WEIGHTS}
@@ -246,3 +248,25 @@ def same_as_new(ours, theirs, weights):
         lists = [operators[result[0]] for result in operands]
         parts = [part for op in lists if op[0] == "builtin.combine" for part in op[1]]
         assert all(result in operands + parts for result in sources)
+
+
+NMS_OF_SETTINGS = NMSSettings(0.3, 0.5, 400, 50)
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ([], NMS_OF_SETTINGS),
+        ([{"score_threshold": 0.1, "iou_threshold": 0.7}], NMSSettings(0.1, 0.7)),
+        ([vars(NMSSettings())], None),  # ppdet's
+    ],
+)
+def test_the_nms_of_a_program_wins(settings, own, expected):
+    nodes = tuple(Node("nms", ("boxes", "scores"), ("kept",), settings=each) for each in own)
+    whole = program((None, 3, None, None))
+    whole = replace(whole, graph=replace(whole.graph, nodes=nodes))
+    assert stated_nms(whole, replace(settings, nms=NMS_OF_SETTINGS)) == expected
+
+
+def test_a_program_that_states_no_nms():
+    assert stated_nms(program((None, 3, None, None)), None) is None

@@ -125,7 +125,7 @@ def test_the_nms_of_the_settings(opened):
     spec = opened(heads(), config=NMS).spec
     assert spec.nms == NMSSettings(0.3, 0.5, 400, 20)
     assert spec.notes == (
-        "NMS as infer_cfg.yml states: score > 0.3, IoU > 0.5, the best 400 of a class and 20 of "
+        "NMS as the folder states it: score > 0.3, IoU > 0.5, the best 400 of a class and 20 of "
         "all; --score-thr and --iou-thr change it",
     )
 
