@@ -91,8 +91,10 @@ def stated_size(program: Program, settings: InferConfig | None) -> StatedSize:
 def stated_nms(program: Program, settings: InferConfig | None) -> NMSSettings | None:
     """The numbers of the program's own NMS, else those of the settings; None for ppdet's own."""
     own = [node.settings for node in program.graph.nodes if node.kind == "nms"]
-    stated = NMSSettings(**own[0]) if len(own) == 1 else settings and settings.nms
-    return None if stated in (None, DEFAULT_NMS) else stated
+    stated = settings.nms if settings else None
+    if len(own) == 1:
+        stated = NMSSettings(**own[0])
+    return None if stated == DEFAULT_NMS else stated
 
 
 def _decoded_size(graph: Graph, expected: tuple[int, int] | None) -> tuple[int, int] | None:
