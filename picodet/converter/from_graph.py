@@ -28,6 +28,7 @@ from picodet.ops.anchor_points import make_anchor_points
 DECODING_REASON = (
     "part of decoding or NMS, which picodet.ops.decode and picodet.ops.nms do outside the model"
 )
+SCALE_REASON = "of the quantization, which is left out"
 CONTROL_FLOW_NOTES = (
     "the decoding after the network has loops or branches, which were not read: boxes are decoded "
     "as ppdet does",
@@ -99,17 +100,19 @@ def _convert_graph(
         raise IncompleteError(path, config.name, conversion)
     used = {name for partner in node_mapping.partners.values() for name in partner.weights.values()}
     used |= set(projects.values())
+    scales = [name for name in float_graph.scales if name not in graph.constants]
     return ConvertedModel(
         kind="detector",
         config=config,
         weights=conversion.weights,
         parameters=parameters,
-        tensors=len(graph.constants),
+        tensors=len(graph.constants) + len(scales),
         mapped=len(used),
         dtypes=_count_dtypes(graph.constants[name] for name in used),
         skipped=tuple(
             UnmatchedTensor(name, DECODING_REASON) for name in graph.constants if name not in used
-        ),
+        )
+        + tuple(UnmatchedTensor(name, SCALE_REASON) for name in scales),
         initialized=conversion.initialized + initialized,
         nms=source.nms,
         notes=(

@@ -5,6 +5,7 @@ left out. A weight that is stored as integers becomes integer times scale, which
 computes with. Graphs that have neither stay as they are.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,8 @@ from picodet.graphs.graph import Graph, Node
 FAKE_QUANTIZATION, QUANTIZE, DEQUANTIZE = "fake_quantization", "quantize", "dequantize"
 OUTPUT_DEQUANTIZATION = "output_dequantization"
 QUANTIZATION = {FAKE_QUANTIZATION, QUANTIZE, DEQUANTIZE, OUTPUT_DEQUANTIZATION}
+# of paddle/static/quantization, of onnxruntime and of torch.onnx
+SCALE = re.compile(r"scale|zero_?point|quant|\.(state|accum)(_|$)", re.IGNORECASE)
 MAX_INTEGER = 127.0  # of 8 bits
 INTEGER_KINDS = ("qlinearconv", "convinteger", "qlinearmatmul", "matmulinteger")
 
@@ -26,6 +29,7 @@ class FloatGraph:
 
     graph: Graph
     notes: tuple[str, ...] = ()
+    scales: tuple[str, ...] = ()  # constants of the quantization, which is left out
 
 
 def to_float(graph: Graph) -> FloatGraph:
@@ -71,7 +75,9 @@ def to_float(graph: Graph) -> FloatGraph:
             f"{restored} weights are stored as integers: converted as integer times scale, which "
             "is what the file computes with; the floats they were rounded from are not in it"
         )
-    return FloatGraph(replace(graph, nodes=tuple(nodes), constants=constants), tuple(notes))
+    scales = tuple(name for name in graph.constants if quantized and SCALE.search(name))
+    changed = replace(graph, nodes=tuple(nodes), constants=constants)
+    return FloatGraph(changed, tuple(notes), scales)
 
 
 def _restore_weight(node: Node, conv: Node | None, constants: dict[str, np.ndarray]) -> bool:

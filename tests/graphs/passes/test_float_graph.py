@@ -133,3 +133,10 @@ def test_fractions_are_no_integers():
 def test_convolutions_of_integers():
     with pytest.raises(GraphError, match="qlinearconv y computes with integers"):
         to_float(graph([Node("qlinearconv", ("x", "w"), ("y",))], w=WEIGHT))
+
+
+def test_scales_are_listed_by_name():
+    pair = [Node("quantize", ("w", "a@scale"), ("q",)), Node("dequantize", ("q", "b"), ("v",))]
+    given = graph([*pair, conv("v")], w=WEIGHT, b=np.float32([1]), **{"a@scale": np.float32([1])})
+    assert to_float(given).scales == ("a@scale",)
+    assert to_float(graph([conv()], w=WEIGHT, scale=WEIGHT)).scales == ()
