@@ -63,7 +63,8 @@ def to_float(graph: Graph) -> FloatGraph:
             if node.kind in QUANTIZATION and node.outputs[0] in known:
                 continue  # Paddle quantizes a tensor again for each operator that takes it
             known.add(node.outputs[0])
-            nodes.append(Node("identity", node.inputs[:1], node.outputs[:1]))
+            kind = "relu" if _is_relu(node, producers, constants) else "identity"
+            nodes.append(Node(kind, node.inputs[:1], node.outputs[:1]))
         else:
             nodes.append(node)
     notes = []
@@ -78,6 +79,21 @@ def to_float(graph: Graph) -> FloatGraph:
     scales = tuple(name for name in graph.constants if quantized and SCALE.search(name))
     changed = replace(graph, nodes=tuple(nodes), constants=constants)
     return FloatGraph(changed, tuple(notes), scales)
+
+
+def _is_relu(
+    node: Node, producers: Mapping[str, Node], constants: Mapping[str, np.ndarray]
+) -> bool:
+    """Whether a quantizer after a convolution has no negative numbers.
+
+    onnxruntime takes a ReLU out of a graph whose quantizer does the same
+    (onnxruntime/python/tools/quantization/operators/activation.py).
+    """
+    before = producers.get(node.inputs[0])
+    zero = constants.get(node.inputs[2]) if len(node.inputs) > 2 else None
+    if node.kind != QUANTIZE or before is None or before.kind != "conv" or zero is None:
+        return False
+    return zero.dtype.kind in "iu" and bool((zero == np.iinfo(zero.dtype).min).all())
 
 
 def _restore_weight(node: Node, conv: Node | None, constants: dict[str, np.ndarray]) -> bool:

@@ -140,3 +140,19 @@ def test_scales_are_listed_by_name():
     given = graph([*pair, conv("v")], w=WEIGHT, b=np.float32([1]), **{"a@scale": np.float32([1])})
     assert to_float(given).scales == ("a@scale",)
     assert to_float(graph([conv()], w=WEIGHT, scale=WEIGHT)).scales == ()
+
+
+@pytest.mark.parametrize(
+    ("zero", "kinds"),
+    [
+        (np.uint8(0), ["conv", "relu"]),
+        (np.int8(-128), ["conv", "relu"]),
+        (np.uint8(3), ["conv"]),
+        (np.int8(0), ["conv"]),
+    ],
+)
+def test_a_relu_that_is_in_the_quantizer(zero, kinds):
+    """onnxruntime's: what is below the zero point is cut off."""
+    ends = Node("quantize", ("y", "s", "z"), ("q",)), Node("dequantize", ("q", "s", "z"), ("v",))
+    given = graph([conv(), *ends], w=WEIGHT, s=np.float32(1), z=zero)
+    assert [node.kind for node in canonicalize(to_float(given).graph).nodes] == kinds
