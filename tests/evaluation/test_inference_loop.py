@@ -1,3 +1,4 @@
+from dataclasses import replace
 from threading import Lock, get_ident
 from time import sleep
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 from drawn_coco import annotation_file, write_dataset
 
-from picodet.config import Preprocessing
+from picodet.config import Padding, Preprocessing
 from picodet.data.coco import ImageInfo, read_annotations
 from picodet.data.preprocess import preprocess, read_image
 from picodet.errors import ImageError, PicoDetError
@@ -84,6 +85,21 @@ def test_a_batch_goes_through_the_network_together(work, images, dataset):
         expected, factor = preprocess(image, (64, 96), PREPROCESSING)
         assert np.array_equal(fed.images[i], expected)
         assert np.array_equal(fed.scale_factors[i], factor)
+
+
+def test_images_that_are_padded_to_other_sizes_go_through_one_by_one(work, images):
+    """Sizes are 96 x 128, 160 x 120 and 64 x 64; the scale is one for both sides."""
+    detector = work(CANDIDATES, EvalSettings(LINEAR))
+    padding = Padding((64, 96), keep_ratio=True, stride=32)
+    numbers = replace(PREPROCESSING, padding=padding)
+    detector.network.spec = replace(SPEC, preprocessing=numbers)
+    (rows,) = detector(images[:3])
+    shapes = [fed.images.shape for fed in detector.network.calls]
+    assert len(set(shapes)) > 1
+    for fed in detector.network.calls:
+        assert fed.images.shape[0] == 1
+        assert fed.scale_factors[0, 0] == fed.scale_factors[0, 1]
+    assert set(rows[:, 0].tolist()) == {image.id for image in images[:3]}
 
 
 def test_equal_inputs_go_through_the_network_once(work, images):
