@@ -306,10 +306,11 @@ def train(
     recipe is an official name or a YAML file that changes one; images and annotations are a dataset
     in COCO's format. batch is the number of images at a time (None: the recipe's); without `lr` the
     base learning rate follows it in proportion. pretrained are weights to start from, in any form;
-    None initializes as ppdet does. Writes last_ema.pth, best_ema.pth, checkpoints and logs into
-    `out`. Starts `workers` processes that read images; seeds no global generator but torch's, and
-    sets cudnn's flags if device is a GPU. Ctrl-C ends it after the current step, with a checkpoint.
-    callbacks show how far it is. Raises TrainingError.
+    None initializes as ppdet does. resume continues from the newest checkpoint in `out`, which
+    needs no `pretrained`; what may change is noted, and all else refused. Writes last_ema.pth,
+    best_ema.pth, checkpoints and logs into `out`. Starts `workers` processes that read images;
+    seeds no global generator but torch's, and sets cudnn's flags if device is a GPU. Ctrl-C ends it
+    after the current step, with a checkpoint. callbacks show how far it is. Raises TrainingError.
     """
     from picodet import distributed
     from picodet.evaluation.validation import Validation
@@ -359,7 +360,7 @@ def train(
             options,
             build.DatasetPaths(Path(images), Path(annotations)),
             val,
-            build.InitWeights(local_file(pretrained) if pretrained else None, head),
+            build.InitWeights(local_file(pretrained) if pretrained and not resume else None, head),
             group,
             resume,
             validation,

@@ -139,7 +139,7 @@ def progress_line(device: str, first: bool) -> Iterator["TrainCallbacks"]:
             losses, speed = smooth(log)
             bar.update(
                 task,
-                completed=log.progress.iteration,
+                completed=log.progress.epoch * log.steps + log.progress.step,
                 total=log.epochs * log.steps,
                 epoch=f"{log.progress.epoch + 1}/{log.epochs}",
                 losses=losses,

@@ -69,7 +69,9 @@ LR_RANGE = (1e-9, 100)  # as in picodet.training.recipes.limits
     show_default=True,
     help="Output folder.",
 )
-@click.option("--resume", is_flag=True, help="Resume the training in --out.")
+@click.option(
+    "--resume", is_flag=True, help="Resume the training in --out; --pretrained is not read then."
+)
 @click.option("--batch", type=click.IntRange(1), help="Batch size of each process.")
 @click.option(
     "--accumulation-steps",
@@ -146,7 +148,7 @@ def train(
             *data,
             val_images=val_data and val_data[0],
             val_annotations=val_data and val_data[1],
-            pretrained=_weights(pretrained, recipe),
+            pretrained=None if resume else _weights(pretrained, recipe),
             classes=read_class_names(classes) if classes else None,
             head=head,
             out=out,

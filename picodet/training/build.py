@@ -1,6 +1,6 @@
 """Put a training together: options, recipe, dataset and initial weights -> Trainer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from picodet.system import locks
 from picodet.system.locks import Lock
 from picodet.system.versions import cpu
 from picodet.training import checkpoint as checkpoints
+from picodet.training import resume as resuming
 from picodet.training.data import image_record
 from picodet.training.data.dataloader import Loader
 from picodet.training.data.dataset import read_dataset
@@ -25,13 +26,20 @@ from picodet.training.pretrained import HeadInit, init_model
 from picodet.training.recipes.batch_scaling import scaled_to_batch, scaling_note
 from picodet.training.recipes.display import never_aligned
 from picodet.training.recipes.schema import Recipe
+from picodet.training.resume import (
+    IMAGES,
+    PATHS,
+    RESIZED_BY,
+    STEPS,
+    TRAIN,
+    VAL,
+    VAL_ANNOTATIONS,
+    VERSION,
+)
 from picodet.training.sync_batchnorm import convert_sync_batchnorm
 from picodet.training.trainer import Trainer, Validate
 from picodet.version import __version__
 
-RESIZED_BY = "resized by"  # setting of a checkpoint that may change: a note reports it
-
-IMAGES, TRAIN, VAL = "images", "train", "val"  # settings of a checkpoint
 ProgressCallback = Callable[[int, int], None]
 
 
@@ -116,6 +124,9 @@ def prepare(
             f"{options.out}: already holds a training of {int(newest.stem):,} steps; continue it "
             "with --resume, or give another --out"
         )
+    if newest is None and resume:
+        raise resuming.nothing_to_resume(options.out)
+    checkpoint = checkpoints.load(newest) if newest else None
     dataset = read_dataset(data.annotations, data.images, recipe.model.classes)
     loader = Loader(
         dataset=dataset,
@@ -133,7 +144,14 @@ def prepare(
             f"{data.annotations}: {len(dataset)} images to train on, fewer than the {needed} of a "
             "step; use a smaller --batch or --accumulation-steps"
         )
-    initialized = init_model(recipe.model, options.seed, init.weights, init.head)
+    settings = _settings(options, data, val_data, init, ranks)
+    settings[STEPS] = loader.steps_per_epoch // options.accumulation_steps
+    changes: list[str] = []
+    if newest and checkpoint:  # before the images are read, which takes long
+        changes = resuming.compare_settings(newest, checkpoint.settings, settings)
+        settings = resuming.kept_settings(checkpoint.settings, settings)
+    weights = None if checkpoint else init.weights  # a checkpoint has all of them
+    initialized = init_model(recipe.model, options.seed, weights, init.head)
     model = move_to_device(initialized.model, options.device)
     freeze(model, recipe.frozen)
     if recipe.sync_bn and ranks.size > 1:
@@ -146,35 +164,35 @@ def prepare(
     rows = {
         name: image_record.scan(paths[name], known[name], ranks, checking_images) for name in paths
     }
-    settings = _settings(options, data, val_data, init, ranks)
     images = {name: image_record.digest(rows[name]) for name in rows}
     validate = validation(recipe.model) if validation else None
+    notes = [
+        f"{len(dataset):,} images, {settings[STEPS]:,} steps per epoch",
+        *dataset.notes,
+        *filter(None, [never_aligned(recipe)]),
+    ]
+    if newest and checkpoint:
+        images_before = checkpoint.settings.get(IMAGES, images)
+        if val_data is None:  # nothing is evaluated now; it may be again
+            images[VAL], rows[VAL] = images_before.get(VAL, images[VAL]), known[VAL]
+        for name, what in ((TRAIN, "train on"), (VAL, "evaluate on")):
+            if images_before.get(name) not in (
+                images[name],
+                image_record.digest(image_record.NO_ROWS),
+            ):
+                image_record.refuse_others(paths[name], known[name], rows[name], newest, what)
     trainer = Trainer(options, ranks, model, loader, settings | {IMAGES: images}, validate, show)
-    notes = [f"{len(dataset):,} images, {trainer.steps:,} steps per epoch", *dataset.notes]
-    notes += filter(None, [never_aligned(recipe)])
     lock = None
-    if newest is None:
-        if ranks.rank == 0:
-            check_folder(options.out)
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = _lock_folder(options.out, newest)
-            image_record.write(options.out, **rows)
-        return PreparedTraining(trainer, (*notes, *initialized.notes), lock)
-    checkpoint = checkpoints.load(newest)
-    before = dict(checkpoint.settings)
-    images_before = before.pop(IMAGES, images)
-    notes += _kernel_note(before.pop(RESIZED_BY, None), settings[RESIZED_BY])
-    checkpoints.check_same_settings(
-        newest, before, {k: v for k, v in settings.items() if k != RESIZED_BY}
-    )
-    for name, what in ((TRAIN, "train on"), (VAL, "evaluate on")):
-        if images_before.get(name) != images[name]:
-            image_record.refuse_others(paths[name], known[name], rows[name], newest, what)
     if ranks.rank == 0:
+        check_folder(options.out)
+        folder.mkdir(parents=True, exist_ok=True)
         lock = _lock_folder(options.out, newest)
         image_record.write(options.out, **rows)
-    trainer.resume(checkpoint)
-    progress = checkpoint.progress
+    if not (newest and checkpoint):
+        return PreparedTraining(trainer, (*notes, *initialized.notes), lock)
+    progress = resuming.progress_of(checkpoint.progress, checkpoint.settings, settings)
+    trainer.resume(replace(checkpoint, progress=progress))
+    notes += changes
     notes.append(f"resumed after step {progress.step} of epoch {progress.epoch + 1}, from {newest}")
     return PreparedTraining(trainer, tuple(notes), lock)
 
@@ -209,19 +227,6 @@ def _resized_by(kernels: ResizeKernels) -> dict[str, str]:
     } | {"kernels": f"{describe_kernels(kernels)}, {cpu()}"}
 
 
-def _kernel_note(before: Any, now: Mapping[str, str]) -> list[str]:
-    """A note if a training is resumed on a machine whose kernels resize differently."""
-    if not isinstance(before, dict) or all(
-        before.get(name) == found for name, found in now.items() if name != "kernels"
-    ):
-        return []
-    return [
-        f"resized by other kernels than before (were {before.get('kernels')}; are "
-        f"{now['kernels']}): the result will not be bit for bit that of one machine. Train with "
-        "--resize portable to move between machines"
-    ]
-
-
 def _settings(
     options: TrainOptions,
     data: DatasetPaths,
@@ -229,9 +234,12 @@ def _settings(
     init: InitWeights,
     ranks: ProcessGroup,
 ) -> dict[str, Any]:
-    """Everything that the numbers of a training depend on."""
+    """Everything that the numbers of a training depend on, but the number of steps."""
+    paths = {"images": data.images, "annotations": data.annotations}
+    if val_data:
+        paths |= {"val_images": val_data.images, VAL_ANNOTATIONS: val_data.annotations}
     return {
-        "picodet": __version__,
+        VERSION: __version__,
         "recipe": asdict(options.recipe),
         RESIZED_BY: _resized_by(options.recipe.model.preprocessing.resize),
         "batch_size": options.batch_size,
@@ -240,9 +248,11 @@ def _settings(
         "seed": options.seed,
         "device": options.device.split(":")[0],
         "amp": options.amp,
+        "workers": options.workers,
         "evaluate_every": options.evaluate_every,
         "annotations": sha256(data.annotations),
-        "val_annotations": val_data and sha256(val_data.annotations),
+        VAL_ANNOTATIONS: val_data and sha256(val_data.annotations),
+        PATHS: {name: str(path.resolve()) for name, path in paths.items()},
         "pretrained": str(init.weights),
         "head": init.head,
     }

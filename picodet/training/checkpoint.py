@@ -7,7 +7,7 @@ that no random state is saved. Also the weight files, last_ema.pth and others.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ from picodet.training.options import TrainOptions
 FOLDER = "checkpoints"
 HEADER = "picodet_training"
 PARTS = ("model", "momentum_buffers", "ema")
-SHOWN = 5  # differences in an error
 FILES = "[0-9]" * 9 + ".safetensors"  # by iteration
 
 
@@ -64,7 +63,7 @@ class Checkpoint:
     progress: Progress
     tensors: Mapping[str, Mapping[str, Tensor]]  # by part (PARTS), then by name
     numbers: Mapping[str, Any]
-    settings: Mapping[str, Any]  # what all numbers depend on; the same when resuming
+    settings: Mapping[str, Any]  # what all numbers depend on, see picodet.training.resume
 
 
 def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
@@ -133,35 +132,6 @@ def _progress(content: Mapping[str, Any]) -> Progress:
     if any(type(number) is not int or number < 0 for number in numbers.values()):
         raise ValueError(f"invalid progress {numbers!r:.200}")
     return Progress(content["epoch"], content["step"], content["iteration"], best)
-
-
-def check_same_settings(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Raise TrainingError if a training would resume under other settings than it began with.
-
-    found: of the checkpoint; expected: of this run.
-    """
-    before = dict(_flat(found))
-    now = dict(_flat(json.loads(json.dumps(expected))))  # tuples are lists in a file
-    differing = [
-        f"{name} was {before.get(name)!r:.100}, is {now.get(name)!r:.100}"
-        for name in {**before, **now}
-        if before.get(name) != now.get(name)
-    ]
-    if differing:
-        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
-        raise TrainingError(
-            f"{path}: other settings than the training began with: {'; '.join(differing[:SHOWN])}"
-            f"{more}. Resume with the same settings, or start a new training in another --out"
-        )
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names, such as "recipe.schedule.epochs", and values."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 NAMES = ("last", "best")

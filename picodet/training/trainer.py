@@ -159,7 +159,8 @@ class Trainer:
         numbers = checkpoint.numbers
         self.optimizer.load_momentum_buffers(checkpoint.tensors["momentum_buffers"])
         self.ema.load_state_dict({"ema": checkpoint.tensors["ema"], **numbers["ema"]})
-        self.stepper.scaler.load_state_dict(numbers["scaler"])
+        if numbers["scaler"]:  # it has no state without float16
+            self.stepper.scaler.load_state_dict(numbers["scaler"])
         self.progress = checkpoint.progress
 
     def run(self) -> TrainResult:
@@ -224,7 +225,8 @@ class Trainer:
                 raise
             data_seconds = time.perf_counter() - start
             iteration = self.progress.iteration
-            lr = self.lr_schedule(iteration)
+            # by the place in the epochs: a resumed training may have other steps per epoch
+            lr = self.lr_schedule(self.progress.epoch * self.steps + self.progress.step)
             result = self.stepper(group, losses, iteration, lr, interruption.requested)
             self.progress = self.progress.next_step()
             self._log_step(result, lr, len(group[0].image_ids), start, data_seconds)

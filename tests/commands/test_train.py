@@ -295,3 +295,57 @@ def test_two_trainings_in_one_folder(whole, files, tmp_path):
     done = CliRunner().invoke(train, arguments(files, tmp_path / "new"))
     assert "is training into this folder" in refusal(done)
     lock.release()
+
+
+def test_there_is_nothing_to_resume(whole, files, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "runs")
+    text = refusal(resume(files, tmp_path / "rums"))
+    assert "rums: nothing to resume: found no checkpoint in " in text
+    assert "there are trainings in runs. Correct --out, or leave out --resume to begin" in text
+    assert not (tmp_path / "rums").exists()
+
+
+@pytest.mark.slow
+def test_the_checkpoint_alone_suffices_and_what_changed_is_said(whole, files, tmp_path):
+    """Initial weights, recipe and dataset have gone or moved; other settings are given."""
+    shutil.copy(whole[0] / "last_ema.pth", tmp_path / "initial.pth")
+    weights = ["--pretrained", tmp_path / "initial.pth"]
+    out = tmp_path / "out"
+    first = CliRunner().invoke(train, arguments(files, out, *weights, "--evaluate-every", 2))
+    assert first.exit_code == 0, first.output
+    (tmp_path / "initial.pth").unlink()
+    shutil.copytree(files, tmp_path / "copy", copy_function=shutil.copyfile)
+    recipe = tmp_path / "copy/recipe.yml"
+    recipe.write_text(RECIPE.replace("epochs: 2", "epochs: 3", 1))
+    more = ["--resume", *weights, "--lr", 0.004, "--evaluate-every", 1]
+    done = CliRunner().invoke(train, arguments(tmp_path / "copy", out, *more))
+    assert done.exit_code == 0, done.output
+    for text in (
+        "base learning rate 0.004, as given by --lr",
+        "recipe.schedule.base_lr was 0.01, is 0.004; recipe.schedule.epochs was 2, is 3; ",
+        "evaluate_every was 2, is 1; ",
+        f"paths.images was '{files}/coco/val2017', is '{tmp_path}/copy/coco/val2017'; ",
+        "trained  3 epochs, 12 steps",
+    ):
+        assert text in done.output
+    assert "bit for bit" not in done.stderr
+
+
+@pytest.mark.slow
+def test_it_goes_on_with_two_processes(whole, files, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "out")
+    (tmp_path / "recipe.yml").write_text(RECIPE.replace("epochs: 2", "epochs: 3", 1))
+    options = ["--nnodes", "1", "--nproc_per_node", "2", "--rdzv_backend", "c10d"]
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", *options),
+        *("--rdzv_endpoint", "localhost:0", "-m", "picodet", "train", str(tmp_path / "recipe.yml")),
+        *arguments(files, tmp_path / "out", "--resume", "--evaluate-every", 0)[1:],
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    # four images a step: two steps of an epoch instead of four
+    assert "trained  3 epochs, 10 steps" in done.stdout
+    assert "0.01 for 2 images per step scaled to 0.02 for 4 (linear scaling rule)" in done.stderr
+    assert "processes was 1, is 2" in done.stderr
+    assert "processes changed, and batches are made up otherwise" in done.stderr

@@ -115,20 +115,6 @@ def test_another_safetensors_is_refused(tmp_path):
         checkpoints.load(path)
 
 
-def test_it_goes_on_under_the_same_settings_only(tmp_path):
-    found = json.loads(json.dumps(CHECKPOINT.settings))
-    checkpoints.check_same_settings(
-        tmp_path, found, {**CHECKPOINT.settings, "sizes": ((320, 320),)}
-    )
-    message = (
-        r"other settings than the training began with: seed was 0, is 1; x\.y was None, is 2\. "
-    )
-    with pytest.raises(TrainingError, match=message):
-        checkpoints.check_same_settings(
-            tmp_path, found, {**CHECKPOINT.settings, "seed": 1, "x": {"y": 2}}
-        )
-
-
 def test_a_position_moves_on():
     later = Progress().next_step().next_step()
     assert later == Progress(epoch=0, step=2, iteration=2)

@@ -25,6 +25,7 @@ from picodet.system.machine import available_cores
 
 FILE = "images.json"
 COLUMNS = 4  # of a row: size, checksum, mtime and ctime in ns
+NO_ROWS = np.empty((0, COLUMNS), np.int64)  # of no images
 ProgressCallback = Callable[[int, int], None]
 
 
@@ -71,13 +72,12 @@ def write(folder: Path, **rows: np.ndarray) -> None:
 
 def read(folder: Path, name: str) -> np.ndarray:
     """[N, COLUMNS] int64; empty if images.json is missing or damaged: all files are read then."""
-    nothing = np.empty((0, COLUMNS), np.int64)
     try:
         rows = json.loads((folder / FILE).read_bytes())[name]
         array = np.array(rows, np.int64)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return nothing
-    return array if array.ndim == 2 and array.shape[1] == COLUMNS else nothing
+        return NO_ROWS
+    return array if array.ndim == 2 and array.shape[1] == COLUMNS else NO_ROWS
 
 
 def refuse_others(
