@@ -297,6 +297,7 @@ def train(
     amp: bool = False,
     workers: int = 2,
     evaluate_every: int | None = None,
+    patience: int | None = None,
     save_steps: int = 500,
     keep_checkpoints: int = 3,
     callbacks: "TrainCallbacks | None" = None,
@@ -306,11 +307,13 @@ def train(
     recipe is an official name or a YAML file that changes one; images and annotations are a dataset
     in COCO's format. batch is the number of images at a time (None: the recipe's); without `lr` the
     base learning rate follows it in proportion. pretrained are weights to start from, in any form;
-    None initializes as ppdet does. resume continues from the newest checkpoint in `out`, which
-    needs no `pretrained`; what may change is noted, and all else refused. Writes last_ema.pth,
-    best_ema.pth, checkpoints and logs into `out`. Starts `workers` processes that read images;
-    seeds no global generator but torch's, and sets cudnn's flags if device is a GPU. Ctrl-C ends it
-    after the current step, with a checkpoint. callbacks show how far it is. Raises TrainingError.
+    None initializes as ppdet does. Without images to evaluate on, or with evaluate_every 0, nothing
+    is evaluated; patience ends it after so many evaluations without a better AP. resume continues
+    from the newest checkpoint in `out`, which needs no `pretrained`; what may change is noted, and
+    all else refused. Writes last_ema.pth, best_ema.pth, checkpoints and logs into `out`. Starts
+    `workers` processes that read images; seeds no global generator but torch's, and sets cudnn's
+    flags if device is a GPU. Ctrl-C ends it after the current step, with a checkpoint. callbacks
+    show how far it is. Raises TrainingError.
     """
     from picodet import distributed
     from picodet.evaluation.validation import Validation
@@ -344,9 +347,10 @@ def train(
             keep_checkpoints=keep_checkpoints,
             save_steps=save_steps,
             evaluate_every=used.snapshot_epochs if evaluate_every is None else evaluate_every,
+            patience=patience,
         )
         val = validation = None
-        if val_images is not None and val_annotations is not None:
+        if val_images is not None and val_annotations is not None and options.evaluate_every:
             val = build.DatasetPaths(Path(val_images), Path(val_annotations))
             validation = partial(
                 Validation,

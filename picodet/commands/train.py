@@ -89,6 +89,11 @@ LR_RANGE = (1e-9, 100)  # as in picodet.training.recipes.limits
     "--workers", type=click.IntRange(0), default=2, show_default=True, help="Data loader processes."
 )
 @click.option("--evaluate-every", type=click.IntRange(0), help="Epochs; 0: never.  [default: 10]")
+@click.option(
+    "--patience",
+    type=click.IntRange(1),
+    help="Stop after this many evaluations without a better AP.  [default: never]",
+)
 @click.option("--save-steps", type=click.IntRange(1), default=500, show_default=True)
 @click.option("--keep-checkpoints", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--json", "json_file", type=OutputFile(), help="Write the result as JSON.")
@@ -114,6 +119,7 @@ def train(
     amp: bool,
     workers: int,
     evaluate_every: int | None,
+    patience: int | None,
     save_steps: int,
     keep_checkpoints: int,
     json_file: Path | None,
@@ -162,6 +168,7 @@ def train(
             amp=amp,
             workers=workers,
             evaluate_every=evaluate_every,
+            patience=patience,
             save_steps=save_steps,
             keep_checkpoints=keep_checkpoints,
             callbacks=callbacks,
@@ -180,8 +187,8 @@ def _datasets(
     val_images: Path | None,
     val_annotations: Path | None,
 ) -> tuple[tuple[Path, Path], tuple[Path, Path] | None]:
-    """(images, annotations) to train on, and to evaluate on if given."""
-    from picodet.data.coco import find_coco
+    """(images, annotations) to train on, and to evaluate on if there are any."""
+    from picodet.data.coco import find_coco, has_split
 
     if bool(images) != bool(annotations) or bool(val_images) != bool(val_annotations):
         raise click.UsageError("give an image folder and its annotation file together")
@@ -192,7 +199,7 @@ def _datasets(
     )
     if val_images and val_annotations:
         return train_data, (val_images, val_annotations)
-    return train_data, find_coco(coco) if coco else None
+    return train_data, find_coco(coco) if coco and has_split(coco, "val") else None
 
 
 def _weights(weights: str | None, recipe: str) -> Path | None:

@@ -143,6 +143,14 @@ def find_coco(folder: Path, split: Split = "val") -> tuple[Path, Path]:
     return images, annotations
 
 
+def has_split(folder: Path, split: Split) -> bool:
+    """Whether anything of a split of COCO 2017 lies below a folder, so that find_coco is needed."""
+    name = f"{split}2017"
+    return any((folder / path).is_dir() for path in (name, f"images/{name}")) or any(
+        any(path.glob(f"instances_{split}*.json")) for path in (folder / "annotations", folder)
+    )
+
+
 def _outcome(path: Path | None) -> str:
     return f"found {path}" if path else "not found"
 

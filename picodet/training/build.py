@@ -118,14 +118,7 @@ def prepare(
     """
     recipe = options.recipe
     folder = options.out / checkpoints.FOLDER
-    newest = checkpoints.newest(folder)
-    if newest is not None and not resume:
-        raise TrainingError(
-            f"{options.out}: already holds a training of {int(newest.stem):,} steps; continue it "
-            "with --resume, or give another --out"
-        )
-    if newest is None and resume:
-        raise resuming.nothing_to_resume(options.out)
+    newest = _checkpoint_to_resume(options, resume, validation is not None)
     checkpoint = checkpoints.load(newest) if newest else None
     dataset = read_dataset(data.annotations, data.images, recipe.model.classes)
     loader = Loader(
@@ -169,7 +162,7 @@ def prepare(
     notes = [
         f"{len(dataset):,} images, {settings[STEPS]:,} steps per epoch",
         *dataset.notes,
-        *filter(None, [never_aligned(recipe)]),
+        *filter(None, [never_aligned(recipe), None if validate else _no_evaluation(options)]),
     ]
     if newest and checkpoint:
         images_before = checkpoint.settings.get(IMAGES, images)
@@ -195,6 +188,32 @@ def prepare(
     notes += changes
     notes.append(f"resumed after step {progress.step} of epoch {progress.epoch + 1}, from {newest}")
     return PreparedTraining(trainer, tuple(notes), lock)
+
+
+def _checkpoint_to_resume(options: TrainOptions, resume: bool, evaluated: bool) -> Path | None:
+    """The newest checkpoint; None if the training is new. Raises TrainingError, see `prepare`."""
+    if options.patience is not None and not evaluated:
+        raise TrainingError(
+            f"--patience {options.patience}: nothing is evaluated; expected images to evaluate on, "
+            "and --evaluate-every 1 or more. Give them, or leave out --patience"
+        )
+    newest = checkpoints.newest(options.out / checkpoints.FOLDER)
+    if newest is not None and not resume:
+        raise TrainingError(
+            f"{options.out}: already holds a training of {int(newest.stem):,} steps; continue it "
+            "with --resume, or give another --out"
+        )
+    if newest is None and resume:
+        raise resuming.nothing_to_resume(options.out)
+    return newest
+
+
+def _no_evaluation(options: TrainOptions) -> str:
+    """A note on why nothing is evaluated."""
+    reason = "--evaluate-every 0"
+    if options.evaluate_every:
+        reason = "there are no images to evaluate on; give --val-images and --val-annotations"
+    return f"nothing is evaluated, and no best_ema.pth is written: {reason}"
 
 
 def _lock_folder(out: Path, newest: Path | None) -> Lock:
@@ -250,6 +269,7 @@ def _settings(
         "amp": options.amp,
         "workers": options.workers,
         "evaluate_every": options.evaluate_every,
+        "patience": options.patience,
         "annotations": sha256(data.annotations),
         VAL_ANNOTATIONS: val_data and sha256(val_data.annotations),
         PATHS: {name: str(path.resolve()) for name, path in paths.items()},

@@ -46,6 +46,7 @@ class Progress:
     step: int = 0  # within the epoch
     iteration: int = 0  # step within the training
     best: Best | None = None
+    since_best: int = 0  # evaluations after the best one
 
     def next_step(self) -> "Progress":
         """One step later, in the same epoch."""
@@ -125,13 +126,15 @@ def load(path: Path) -> Checkpoint:
 def _progress(content: Mapping[str, Any]) -> Progress:
     """Raises KeyError, TypeError or ValueError if it is invalid."""
     numbers = {name: content[name] for name in ("epoch", "step", "iteration")}
+    numbers["since_best"] = content.get("since_best", 0)  # older checkpoints have none
     best = content["best"]
     if best is not None:
         best = Best(float(best["ap"]), best["epoch"])
         numbers["best epoch"] = best.epoch
     if any(type(number) is not int or number < 0 for number in numbers.values()):
         raise ValueError(f"invalid progress {numbers!r:.200}")
-    return Progress(content["epoch"], content["step"], content["iteration"], best)
+    numbers.pop("best epoch", None)
+    return Progress(**numbers, best=best)
 
 
 NAMES = ("last", "best")

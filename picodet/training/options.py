@@ -21,3 +21,4 @@ class TrainOptions:
     keep_checkpoints: int = 3  # the newest ones that are kept
     save_steps: int = 500  # steps between checkpoints; one is saved at each epoch's end, too
     evaluate_every: int = 10  # epochs; 0: never
+    patience: int | None = None  # evaluations without a better AP, after which it stops

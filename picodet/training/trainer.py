@@ -170,14 +170,14 @@ class Trainer:
         TrainingError when memory runs out. Checkpoints saved before stay.
         """
         first = self.ranks.rank == 0
-        progress = self.progress
+        progress, epochs = self.progress, self.options.recipe.schedule.epochs
         if first:  # an epoch's evaluation is logged after its last step
             self.logger = TrainLogger(
                 self.options.out, progress.iteration, evaluated=progress.step == 0
             )
         try:
             with Interruption() as interruption:
-                while self.progress.epoch < self.options.recipe.schedule.epochs:
+                while self.progress.epoch < epochs and not self.out_of_patience:
                     self._train_epoch(interruption)
                     self._finish_epoch()
         except RuntimeError as error:
@@ -193,13 +193,15 @@ class Trainer:
         finally:
             if self.logger:
                 self.logger.close()
-        notes = (self.logger.note,) if self.logger and self.logger.note else ()
+        notes = [self.logger.note] if self.logger and self.logger.note else []
+        if self.out_of_patience and self.progress.epoch < epochs:
+            notes.append(self._patience_note())
         return TrainResult(
             self.progress.epoch,
             self.progress.iteration,
             self.progress.best,
             self.weight_writer.files(),
-            notes,
+            tuple(notes),
         )
 
     def _train_epoch(self, interruption: Interruption) -> None:
@@ -243,17 +245,17 @@ class Trainer:
         recipe, epoch = self.options.recipe, self.progress.epoch + 1
         last = epoch == recipe.schedule.epochs
         is_snapshot = last or epoch % recipe.snapshot_epochs == 0
-        evaluated = last or (
-            self.options.evaluate_every and epoch % self.options.evaluate_every == 0
-        )
+        every = self.options.evaluate_every
+        evaluated = every > 0 and (last or epoch % every == 0)
         counts = is_snapshot or recipe.ema.applied == "every epoch"
         ema_weights: Mapping[str, Tensor] = {}
         if counts or evaluated:  # only ppdet's own snapshots count for the EMA's cycle
             ema_weights = self.ema.snapshot() if counts else self.ema.averaged_state_dict()
             ema_weights = broadcast_from_first(ema_weights, self.ranks)
-        best = self.progress.best
+        best, since_best = self.progress.best, self.progress.since_best
         if evaluated and self.validate:
             best = self._evaluate(self.validate(ema_weights), epoch)
+            since_best = since_best + 1 if best == self.progress.best else 0
         self.progress = self.progress.next_epoch()
         if ema_weights and self.ranks.rank == 0:
             improved = best != self.progress.best
@@ -261,8 +263,23 @@ class Trainer:
             self.weight_writer.write(
                 ema_weights, raw, epoch, ["last", *(["best"] if improved else [])]
             )
-        self.progress = replace(self.progress, best=best)
+        self.progress = replace(self.progress, best=best, since_best=since_best)
         self._save()
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the AP has not got better for as many evaluations as the options allow."""
+        patience = self.options.patience
+        return patience is not None and self.progress.since_best >= patience
+
+    def _patience_note(self) -> str:
+        best, epochs = self.progress.best, self.options.recipe.schedule.epochs
+        reached = f"AP {best.ap:.5f} of epoch {best.epoch}" if best else "first AP"
+        return (
+            f"stopped after epoch {self.progress.epoch} of {epochs}: {self.progress.since_best} "
+            f"evaluations gave no better AP than the {reached}; --resume with another --patience, "
+            "or without, goes on"
+        )
 
     def _evaluate(self, numbers: Mapping[str, float], epoch: int) -> Best | None:
         if self.logger:

@@ -164,6 +164,9 @@ def test_another_number_of_images_changes_the_rate_and_says_so(files, tmp_path):
     assert done.exit_code == 0, done.output
     assert "0.01 for 2 images per step scaled to 0.02 for 4 (linear scaling rule)" in done.stderr
     assert "trained  2 epochs, 4 steps" in done.stdout
+    assert "best" not in done.stdout
+    note = "nothing is evaluated, and no best_ema.pth is written: --evaluate-every 0"
+    assert note in done.stderr
 
 
 def test_a_step_of_more_images_than_there_are(files, tmp_path):
@@ -349,3 +352,37 @@ def test_it_goes_on_with_two_processes(whole, files, tmp_path):
     assert "0.01 for 2 images per step scaled to 0.02 for 4 (linear scaling rule)" in done.stderr
     assert "processes was 1, is 2" in done.stderr
     assert "processes changed, and batches are made up otherwise" in done.stderr
+
+
+@pytest.mark.slow
+def test_without_images_to_evaluate_on_it_trains_and_says_so(files, tmp_path):
+    """A folder of COCO's layout that has a train split alone."""
+    coco, boxes = tmp_path / "coco", files / "coco/annotations/instances_val2017.json"
+    shutil.copytree(files / "coco/val2017", coco / "train2017")
+    (coco / "annotations").mkdir()
+    shutil.copy(boxes, coco / "annotations/instances_train2017.json")
+    out = tmp_path / "out"
+    data = [files / "recipe.yml", "--coco", coco, "--classes", files / "classes.txt"]
+    words = list(map(str, [*data, "--workers", 0, "--out", out]))
+    done = CliRunner().invoke(train, [*words, "--patience", "3"])
+    assert "--patience 3: nothing is evaluated; expected images to evaluate on" in refusal(done)
+    assert not out.exists()
+    done = CliRunner().invoke(train, words)
+    assert done.exit_code == 0, done.output
+    assert "nothing is evaluated, and no best_ema.pth is written: there are no " in done.stderr
+    assert "give --val-images and --val-annotations" in done.stderr
+    assert not list(out.glob("best*"))
+    # it is evaluated from now on, and on the same images ever after
+    (tmp_path / "recipe.yml").write_text(RECIPE.replace("epochs: 2", "epochs: 3", 1))
+    words[0] = str(tmp_path / "recipe.yml")
+    val = ["--val-images", str(files / "coco/val2017"), "--val-annotations", str(boxes)]
+    done = CliRunner().invoke(train, [*words, *val, "--resume"])
+    assert (done.exit_code, list(out.glob("best*")) != []) == (0, True), done.output
+    assert f"paths.val_annotations was None, is '{boxes}'" in done.stderr
+    assert CliRunner().invoke(train, [*words, "--resume"]).exit_code == 0
+    other = json.loads(boxes.read_text())
+    other["annotations"].pop()
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    val[-1] = str(tmp_path / "other.json")
+    done = CliRunner().invoke(train, [*words, *val, "--resume"])
+    assert "other settings than the training began with: val_annotations was" in refusal(done)

@@ -10,7 +10,7 @@ from picodet.training import checkpoint as checkpoints
 from picodet.training.checkpoint import Best, Checkpoint, Progress
 
 CHECKPOINT = Checkpoint(
-    progress=Progress(epoch=2, step=5, iteration=25, best=Best(0.25, 1)),
+    progress=Progress(epoch=2, step=5, iteration=25, best=Best(0.25, 1), since_best=3),
     tensors={
         "model": {"backbone.x.weight": torch.tensor([0.1, -0.2]), "n": torch.tensor(7)},
         "momentum_buffers": {"backbone.x.weight": torch.tensor([1e-30, 2.0])},
@@ -85,6 +85,7 @@ def test_a_state_of_which_something_has_changed_is_refused(tmp_path, where):
         {"epoch": 1, "step": 0.5, "iteration": 3, "best": None},
         {"epoch": 1, "step": 0, "iteration": True, "best": None},
         {"epoch": 1, "step": 0, "iteration": 3, "best": 7},
+        {"epoch": 1, "step": 0, "iteration": 3, "best": None, "since_best": -1},
         {"epoch": 1, "step": 0, "iteration": 3, "best": {"ap": 0.5, "epoch": None}},
         7,
     ],

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -258,8 +259,6 @@ def test_the_average_is_applied_as_its_semantics_say(
 ):
     monkeypatch.setattr(trainer, "ModelEMA", CountingEMA)
     CountingEMA.applied = []
-    from dataclasses import replace
-
     ema = EMAConfig(applied=applied, cycle=cycle)
     changed = replace(recipe(ema=ema), snapshot_epochs=snapshots)
     training(tmp_path, recipe=changed, validate=rising).run()
@@ -309,3 +308,49 @@ def test_it_ends_when_what_the_processes_met_at_is_gone(tmp_path):
     with pytest.raises(ProcessesError, match="has ended"):
         found.run()
     assert len(logs) == 1
+
+
+def falling(count):
+    """The best AP is the first, 0.5 .. The count of calls, and the function."""
+    calls = []
+
+    def validate(weights):
+        calls.append(0.5 - 0.125 * len(calls) + count)
+        return {"AP": calls[-1]}
+
+    return calls, validate
+
+
+@pytest.mark.slow
+def test_it_stops_when_the_ap_does_not_get_better(tmp_path):
+    longer = replace(recipe(), schedule=replace(recipe().schedule, epochs=9, decay_epochs=9))
+    calls, validate = falling(0)
+    outcome = training(tmp_path, validate=validate, patience=2, recipe=longer).run()
+    assert (calls, outcome.epochs) == ([0.5, 0.375, 0.25], 3)
+    assert outcome.best == Best(0.5, 1)
+    (note,) = [note for note in outcome.notes if "stopped" in note]
+    assert note.startswith(
+        "stopped after epoch 3 of 9: 2 evaluations gave no better AP than the AP 0.50000 of epoch 1"
+    )
+    assert load_with_meta(tmp_path / "last_ema.pth")[1]["epoch"] == 3
+    again = resumed(tmp_path, validate=validate, patience=2, recipe=longer).run()
+    assert (len(calls), again.epochs) == (3, 3)
+    # a greater patience counts on, and a better AP begins anew
+    better, validate = falling(1)
+    more = resumed(tmp_path, validate=validate, patience=3, recipe=longer).run()
+    assert (len(better), more.epochs, more.best) == (4, 7, Best(1.5, 4))
+
+
+@pytest.mark.slow
+def test_at_its_end_it_has_not_stopped_early(tmp_path):
+    _, validate = falling(0)
+    outcome = training(tmp_path, validate=validate, patience=1).run()
+    assert (outcome.epochs, [note for note in outcome.notes if "stopped" in note]) == (EPOCHS, [])
+
+
+@pytest.mark.slow
+def test_without_an_interval_it_never_evaluates(tmp_path):
+    calls, validate = falling(0)
+    outcome = training(tmp_path, validate=validate, evaluate_every=0).run()
+    assert (calls, outcome.best, outcome.epochs) == ([], None, EPOCHS)
+    assert [path.name for path in outcome.files] == ["last_ema.pth", "last_raw.pth"]
