@@ -1,9 +1,13 @@
 """`picodet-train`: train a detector by a recipe, on a dataset, from initial weights."""
 
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from picodet.commands.common import Command, fetch_official, resize_option
 from picodet.commands.params import (
@@ -17,6 +21,7 @@ from picodet.commands.params import (
     OutputFolder,
 )
 from picodet.commands.progress import progress_bar, progress_line
+from picodet.errors import TrainingError
 from picodet.files import write_json
 
 if TYPE_CHECKING:
@@ -148,7 +153,7 @@ def train(
     from picodet.zoo.class_names import read_class_names
 
     data, val_data = _datasets(coco, images, annotations, val_images, val_annotations)
-    with progress_line(device, is_first()) as callbacks:
+    with progress_line(device, is_first()) as callbacks, _whole_command():
         result = api.train(
             recipe,
             *data,
@@ -178,6 +183,40 @@ def train(
     _print_result(result)
     if json_file:
         write_json(json_file, result.as_json())
+
+
+@contextmanager
+def _whole_command() -> Iterator[None]:
+    """Add the whole command line to an error that advises to go on with other options."""
+    try:
+        yield
+    except TrainingError as error:
+        from picodet.training.nan_report import NotFiniteError
+
+        if not (isinstance(error, NotFiniteError) and error.options):
+            raise
+        raise TrainingError(f"{error}. Type: {_command_line(error.options)}") from error
+
+
+def _command_line(changed: Sequence[str]) -> str:
+    """The command line of this run with options changed or added, quoted for a shell."""
+    from picodet.distributed import is_distributed, local_processes
+
+    context = click.get_current_context()
+    words = context.command_path.split()
+    if is_distributed():
+        words = ["torchrun", "--nproc_per_node", str(local_processes()), "-m", "picodet", "train"]
+    for param in context.command.params:
+        name = max(param.opts, key=len)
+        given = context.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        if not given or name in changed:
+            continue
+        value = str(context.params[param.name or ""])
+        is_flag = isinstance(param, click.Option) and param.is_flag
+        words += (
+            [name] if is_flag else [value] if param.param_type_name == "argument" else [name, value]
+        )
+    return shlex.join([*words, *changed])
 
 
 def _datasets(

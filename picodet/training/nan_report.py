@@ -19,6 +19,7 @@ class NotFiniteError(TrainingError):
     """A loss or gradient is NaN or infinite. The step was not taken."""
 
     in_other_process = False  # whether this process found no such tensor itself
+    options: tuple[str, ...] = ()  # of picodet-train, to go on with a lower learning rate
 
 
 def explain(
@@ -37,11 +38,31 @@ def explain(
     more = f" and {len(batch.image_ids) - SHOWN} more" if len(batch.image_ids) > SHOWN else ""
     error = NotFiniteError(
         f"iteration {iteration}: {what}; first tensor with NaN or infinity: {where}. Images of "
-        f"the batch: {ids}{more}. Nothing was updated. Check these images and boxes, or lower the "
-        "learning rate, then --resume"
+        f"the batch: {ids}{more}. Nothing was updated"
     )
     error.in_other_process = where == ELSEWHERE
     return error
+
+
+def with_advice(error: NotFiniteError, base_lr: float, resume_at: int | None) -> NotFiniteError:
+    """The error with what to do, and the options for it: half the learning rate, and --resume.
+
+    resume_at: the iteration of the newest checkpoint; None: there is none yet.
+    """
+    lr = ("--lr", f"{base_lr / 2:.6g}")
+    options = lr if resume_at is None else ("--resume", *lr)
+    begin = "begins anew, as no checkpoint was saved yet"
+    advised = NotFiniteError(
+        f"{error}. Check these images and boxes, or lower the learning rate: the same command with "
+        f"{' '.join(options)} "
+        + (
+            begin
+            if resume_at is None
+            else f"continues from the checkpoint of iteration {resume_at}"
+        )
+    )
+    advised.in_other_process, advised.options = error.in_other_process, options
+    return advised
 
 
 def _first_nonfinite(model: nn.Module, batch: Batch, criterion: Criterion) -> str:

@@ -28,6 +28,7 @@ from picodet.training.data.dataloader import Loader
 from picodet.training.distributed import broadcast_from_first, normalizer
 from picodet.training.ema import ModelEMA
 from picodet.training.logger import EVALUATION, TrainLogger
+from picodet.training.nan_report import NotFiniteError, with_advice
 from picodet.training.optimizer import optimizer
 from picodet.training.options import TrainOptions
 from picodet.training.recipes.lr_schedule import learning_rates
@@ -150,6 +151,7 @@ class Trainer:
         self.lr_schedule = learning_rates(recipe.schedule, self.steps)
         self.normalizer = normalizer(recipe.box_normalizer, ranks)
         self.progress = Progress()
+        self.saved_at: int | None = None  # iteration of the newest checkpoint
         self.weight_writer = WeightWriter(options, model.config)
         self.logger: TrainLogger | None = None
 
@@ -162,6 +164,7 @@ class Trainer:
         if numbers["scaler"]:  # it has no state without float16
             self.stepper.scaler.load_state_dict(numbers["scaler"])
         self.progress = checkpoint.progress
+        self.saved_at = checkpoint.progress.iteration
 
     def run(self) -> TrainResult:
         """Train to the last epoch.
@@ -180,6 +183,9 @@ class Trainer:
                 while self.progress.epoch < epochs and not self.out_of_patience:
                     self._train_epoch(interruption)
                     self._finish_epoch()
+        except NotFiniteError as error:
+            lr = self.options.recipe.schedule.base_lr
+            raise with_advice(error, lr, self.saved_at) from error
         except RuntimeError as error:
             self.ranks.check()  # raises if another process failed first
             if any(text in str(error) for text in OUT_OF_MEMORY):
@@ -317,6 +323,10 @@ class Trainer:
             self.logger.write("step", self.progress.iteration, row | speed | waits | skipped_steps)
 
     def _save(self) -> None:
+        self._write_checkpoint()
+        self.saved_at = self.progress.iteration
+
+    def _write_checkpoint(self) -> None:
         if self.ranks.rank != 0:
             return
         ema = self.ema.state_dict()

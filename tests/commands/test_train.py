@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from picodet.models.checkpoint import load_with_meta
 from picodet.system import locks
 from picodet.training import build
 from picodet.training import checkpoint as checkpoints
+from picodet.training.step import Stepper
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
@@ -386,3 +388,32 @@ def test_without_images_to_evaluate_on_it_trains_and_says_so(files, tmp_path):
     val[-1] = str(tmp_path / "other.json")
     done = CliRunner().invoke(train, [*words, *val, "--resume"])
     assert "other settings than the training began with: val_annotations was" in refusal(done)
+
+
+@pytest.mark.slow
+def test_after_nan_the_command_that_it_says_goes_on(files, tmp_path, monkeypatch):
+    take = Stepper.__call__
+
+    def spoiled(self, batches, criterion, iteration, lr, stop=False):
+        if iteration == 2 and lr > 0.006:
+            batches[0].images.fill_(float("nan"))
+        return take(self, batches, criterion, iteration, lr, stop)
+
+    monkeypatch.setattr(Stepper, "__call__", spoiled)
+    out = tmp_path / "a folder"
+    words = arguments(files, out, "--lr", 0.01, "--amp", "--evaluate-every", 0)
+    first = CliRunner().invoke(main, ["train", *words])
+    advice, _, command = refusal(first).partition(" Type: ")
+    assert "the same command with --lr 0.005 begins anew, as no checkpoint was saved" in advice
+    assert shlex.split(command)[2:] == [
+        *(words[0], *words[1:9], *words[9:11], *("--out", str(out)), *("--amp",)),
+        *("--workers", "0", "--evaluate-every", "0", "--lr", "0.005"),
+    ]
+    first = CliRunner().invoke(main, ["train", *words, "--save-steps", "1"])
+    advice, _, command = refusal(first).partition(" Type: ")
+    assert "with --resume --lr 0.005 continues from the checkpoint of iteration 2." in advice
+    done = CliRunner().invoke(main, shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+    assert "recipe.schedule.base_lr was 0.01, is 0.005" in done.stderr
+    assert "resumed after step 2 of epoch 1" in done.stderr
+    assert "trained  2 epochs, 8 steps" in done.stdout

@@ -49,7 +49,19 @@ def test_it_names_iteration_and_images():
     text = spoiled(network(), batch(float("nan")))
     assert text.startswith("iteration 12: ")
     assert "Images of the batch: 37, 74. " in text
-    assert "--resume" in text
+    assert text.endswith("Nothing was updated")
+
+
+def test_it_advises_half_the_rate():
+    error = nan_report.explain(network(), batch(float("nan")), sums, 12)
+    for at, options, then in (
+        (None, ("--lr", "0.2"), "begins anew, as no checkpoint was saved yet"),
+        (10, ("--resume", "--lr", "0.2"), "continues from the checkpoint of iteration 10"),
+    ):
+        advised = nan_report.with_advice(error, 0.4, at)
+        assert advised.options == options
+        assert str(advised).startswith(f"{error}. Check these images and boxes, or lower ")
+        assert str(advised).endswith(f"the same command with {' '.join(options)} {then}")
 
 
 def test_the_images():
