@@ -6,6 +6,7 @@ and saves a checkpoint. Whatever kills the process, resuming from the newest one
 result.
 """
 
+import math
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -58,26 +59,45 @@ class TrainResult:
 
 
 class InterruptedTrainingError(TrainingError):
-    """Stopped by Ctrl-C or a termination signal; a checkpoint was saved before."""
+    """Stopped by Ctrl-C or a termination signal."""
 
     def __init__(self, out: Path, progress: Progress) -> None:
+        """progress: of the checkpoint that was saved before."""
         super().__init__(
             f"interrupted after step {progress.step} of epoch {progress.epoch + 1}; a checkpoint "
             f"is in {out}: the same command with --resume continues from it"
         )
 
 
+class StoppedAtOnceError(TrainingError):
+    """Stopped by a second Ctrl-C, without a checkpoint."""
+
+    def __init__(self, out: Path, saved_at: int | None) -> None:
+        """saved_at: iteration of the newest checkpoint; None: there is none."""
+        super().__init__(
+            "interrupted twice, and nothing was saved; "
+            + (
+                f"there is no checkpoint in {out}: the same command begins anew"
+                if saved_at is None
+                else f"the newest checkpoint in {out} is of iteration {saved_at}: the same command "
+                "with --resume continues from it"
+            )
+        )
+
+
 class Interruption:
     """Context manager: `requested` turns true at the first SIGINT or termination signal.
 
-    A second Ctrl-C raises KeyboardInterrupt at once; a second termination signal, as torchrun sends
-    it, is ignored, so that saving is not disturbed. Changes the process's signal handlers until the
-    end of the block, in its main thread only.
+    A second Ctrl-C raises KeyboardInterrupt at once, and those of the second after it are ignored:
+    who holds the keys down does not keep unfinished files from being deleted. A second termination
+    signal, as torchrun sends it, is ignored, so that saving is not disturbed. Changes the process's
+    signal handlers until the end of the block, in its main thread only.
     """
 
     def __init__(self) -> None:
         self.requested = False
         self.cause: KeyboardInterrupt | None = None
+        self._raised_at = -math.inf  # time.monotonic()
         self._stack = ExitStack()
 
     def __enter__(self) -> "Interruption":
@@ -89,12 +109,16 @@ class Interruption:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:
+            if time.monotonic() - self._raised_at < CLEANUP_TIME:
+                return
+            self._raised_at = time.monotonic()
             raise KeyboardInterrupt
         if not self.requested:
             self.cause = KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
         self.requested = True
 
 
+CLEANUP_TIME = 1.0  # seconds
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory")  # torch's words on a GPU, and on a CPU
 LOG_INTERVAL = 20  # steps between two lines of the log (ppdet's log_iter)
 
@@ -170,7 +194,7 @@ class Trainer:
         """Train to the last epoch.
 
         Raises InterruptedTrainingError when interrupted, NotFiniteError at NaN or infinity, and
-        TrainingError when memory runs out. Checkpoints saved before stay.
+        TrainingError when memory runs out, or at a second Ctrl-C. Checkpoints saved before stay.
         """
         first = self.ranks.rank == 0
         progress, epochs = self.progress, self.options.recipe.schedule.epochs
@@ -183,6 +207,8 @@ class Trainer:
                 while self.progress.epoch < epochs and not self.out_of_patience:
                     self._train_epoch(interruption)
                     self._finish_epoch()
+        except KeyboardInterrupt as error:
+            raise StoppedAtOnceError(self.options.out, self.saved_at) from error
         except NotFiniteError as error:
             lr = self.options.recipe.schedule.base_lr
             raise with_advice(error, lr, self.saved_at) from error
