@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from picodet.data import json_columns
-from picodet.data.coco import Category, ImageInfo, find_coco
+from picodet.data.coco import Category, ImageInfo, find_coco, has_split
 from picodet.data.coco import read_annotations as read
 from picodet.errors import PicoDetError
 
@@ -280,3 +280,12 @@ def test_boxes_that_do_not_say_whether_they_are_a_crowd(file):
     whole = content()
     whole["annotations"][1]["iscrowd"] = 0
     assert read(file(whole)).notes == ()
+
+
+def test_half_a_split_is_one(tmp_path):
+    """So that find_coco says what is missing of it."""
+    assert not has_split(tmp_path, "val")
+    (tmp_path / "images/val2017").mkdir(parents=True)
+    assert (has_split(tmp_path, "val"), has_split(tmp_path, "train")) == (True, False)
+    (tmp_path / "instances_train400.json").touch()
+    assert has_split(tmp_path, "train")

@@ -67,7 +67,9 @@ def test_it_goes_to_the_end(whole):
     checkpoint = checkpoints.load(checkpoints.newest(folder / checkpoints.FOLDER))
     raw = load_with_meta(folder / "last_raw.pth")[0].state_dict()
     assert all(torch.equal(raw[name], x) for name, x in checkpoint.tensors["model"].items())
-    assert checkpoint.progress == Progress(EPOCHS, 0, EPOCHS * STEPS, outcome.best)
+    since_best = EPOCHS - outcome.best.epoch  # each epoch is evaluated
+    expected = Progress(EPOCHS, 0, EPOCHS * STEPS, outcome.best, since_best)
+    assert checkpoint.progress == expected
 
 
 @pytest.mark.slow
