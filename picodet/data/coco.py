@@ -12,6 +12,12 @@ from picodet.errors import PicoDetError
 
 Split = Literal["train", "val"]
 MAX_NAMED = 5  # ids in an error
+# what annotations may lack, and what is taken for it
+FILLED = {
+    "iscrowd": "and count as 0: no crowd",
+    "area": "and get that of their box",
+    "id": "and get numbers that are free",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,10 @@ class GroundTruthBoxes:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def select(self, rows: np.ndarray) -> "GroundTruthBoxes":
+        """The boxes of these rows, [G] bool."""
+        return GroundTruthBoxes(*(array[rows] for array in vars(self).values()))
+
 
 @dataclass(frozen=True)
 class Annotations:
@@ -69,17 +79,22 @@ class Annotations:
     def select_images(self, ids: Collection[int]) -> "Annotations":
         """The dataset reduced to the images with these ids."""
         kept = set(ids)
-        ground_truth, rows = self.ground_truth, np.isin(self.ground_truth.image_ids, sorted(kept))
         return replace(
             self,
             images=tuple(image for image in self.images if image.id in kept),
-            ground_truth=GroundTruthBoxes(
-                ground_truth.ids[rows],
-                ground_truth.image_ids[rows],
-                ground_truth.category_ids[rows],
-                ground_truth.boxes[rows],
-                ground_truth.areas[rows],
-                ground_truth.crowds[rows],
+            ground_truth=self.ground_truth.select(
+                np.isin(self.ground_truth.image_ids, sorted(kept))
+            ),
+        )
+
+    def select_categories(self, ids: Collection[int]) -> "Annotations":
+        """The dataset reduced to the categories with these ids; all images stay."""
+        kept = set(ids)
+        return replace(
+            self,
+            categories=tuple(category for category in self.categories if category.id in kept),
+            ground_truth=self.ground_truth.select(
+                np.isin(self.ground_truth.category_ids, sorted(kept))
             ),
         )
 
@@ -106,12 +121,13 @@ def read_annotations(path: Path) -> Annotations:
         )
     rows = JsonColumns(content["annotations"], f"{path}: annotations")
     ground_truth = _ground_truth(rows, images, categories)
-    num_missing = rows.count_missing("iscrowd")
-    notes = (
-        f"{path}: {num_missing:,} of {len(ground_truth):,} annotations have no iscrowd "
-        "and count as 0: no crowd",
+    counts = {key: rows.count_missing(key) for key in FILLED}
+    notes = tuple(
+        f"{path}: {count:,} of {len(ground_truth):,} annotations have no {key} {FILLED[key]}"
+        for key, count in counts.items()
+        if count
     )
-    return Annotations(path, images, categories, ground_truth, notes if num_missing else ())
+    return Annotations(path, images, categories, ground_truth, notes)
 
 
 def find_coco(folder: Path, split: Split = "val") -> tuple[Path, Path]:
@@ -167,12 +183,14 @@ def _categories(rows: JsonColumns) -> tuple[Category, ...]:
 def _ground_truth(
     rows: JsonColumns, images: tuple[ImageInfo, ...], categories: tuple[Category, ...]
 ) -> GroundTruthBoxes:
+    ids, image_ids = rows.ids_or_free(), rows.integers("image_id")
+    category_ids, boxes = rows.integers("category_id"), rows.boxes()
     ground_truth = GroundTruthBoxes(
-        ids=rows.ids(),
-        image_ids=rows.integers("image_id"),
-        category_ids=rows.integers("category_id"),
-        boxes=rows.boxes(),
-        areas=rows.numbers("area"),
+        ids=ids,
+        image_ids=image_ids,
+        category_ids=category_ids,
+        boxes=boxes,
+        areas=rows.numbers("area", otherwise=boxes[:, 2] * boxes[:, 3]),
         crowds=rows.flags("iscrowd"),
     )
     rows.require(

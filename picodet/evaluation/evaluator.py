@@ -13,7 +13,7 @@ from picodet.data.coco import Annotations, read_annotations
 from picodet.data.preprocess import check_supported
 from picodet.distributed import ProcessGroup, local_processes, shard
 from picodet.errors import EvaluationError, PicoDetError
-from picodet.evaluation.class_matching import MatchBy, match_classes
+from picodet.evaluation.class_matching import MatchBy, match_classes, select_matched
 from picodet.evaluation.dataset_checks import UsableDataset, check_dataset
 from picodet.evaluation.detections import Predictions, predictions_from_rows
 from picodet.evaluation.inference_loop import BatchDetector, detect_batches, make_batches
@@ -88,9 +88,8 @@ def detect_dataset(
     annotations = read_annotations(request.annotations)
     with closing(open_backend(request.model, request.runtime_options)) as network:
         check_supported(network.spec.preprocessing)
-        category_ids, notes = match_classes(
-            network.spec, annotations.categories, request.match_classes
-        )
+        match = match_classes(network.spec, annotations.categories, request.match_classes)
+        annotations, left_out = select_matched(annotations, match)
         settings = _settings(request, network)
         dataset = check_dataset(
             annotations,
@@ -100,7 +99,7 @@ def detect_dataset(
             ranks,
             check_progress,
         )
-        work = BatchDetector(network, request.images, settings, category_ids)
+        work = BatchDetector(network, request.images, settings, match.category_ids)
         run_settings = _run_settings(request, work)
         resumed = request.resume is not None
         setting_rows = PartialResults(
@@ -112,8 +111,14 @@ def detect_dataset(
         annotations=dataset.annotations,
         settings=settings,
         predictions=tuple(predictions_from_rows(array) for array in rows),
-        notes=(*(*dataset.notes, *annotations.notes, *network.spec.notes, *notes, *partial.notes),),
-        caveat=dataset.caveat,
+        notes=(
+            *dataset.notes,
+            *annotations.notes,
+            *network.spec.notes,
+            *match.notes,
+            *partial.notes,
+        ),
+        caveat="; ".join(filter(None, (dataset.caveat, left_out))),
         runtime=network.runtime,
         seconds=time.perf_counter() - start,
         partial=partial.base_path if partial.written and not request.resume else None,

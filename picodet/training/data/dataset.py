@@ -86,8 +86,27 @@ def read_dataset(
         boxes=np.array(rounded, np.float32).reshape(-1, 4),
         classes=np.array([order[i] for i in ground_truth.category_ids[rows].tolist()], np.int64),
         class_names=tuple(classes),
-        notes=annotations.notes,
+        notes=annotations.notes + _notes(annotations, classes, len(images)),
     )
+
+
+def _notes(annotations: Annotations, classes: dict[str, int], used: int) -> tuple[str, ...]:
+    """What of the dataset is not trained on."""
+    notes, total = [], len(annotations.images)
+    if used < total:
+        notes.append(
+            f"{annotations.path}: {total - used:,} of {total:,} images have no box to train on and "
+            "are left out, as ppdet does"
+        )
+    others = [c for c in annotations.categories if c.id not in classes.values()]
+    if others:
+        ids = annotations.ground_truth.category_ids
+        count = np.isin(ids, [category.id for category in others]).sum()
+        notes.append(
+            f"{annotations.path}: {count:,} of {len(ids):,} boxes are of other categories and "
+            f"ignored: {_list([category.name for category in others])}"
+        )
+    return tuple(notes)
 
 
 def _classes(annotations: Annotations, class_names: Sequence[str] | None) -> dict[str, int]:
