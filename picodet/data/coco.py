@@ -9,6 +9,7 @@ import numpy as np
 
 from picodet.data.json_columns import JsonColumns, read_json
 from picodet.errors import PicoDetError
+from picodet.files import sha256
 
 Split = Literal["train", "val"]
 MAX_NAMED = 5  # ids in an error
@@ -65,6 +66,7 @@ class Annotations:
     categories: tuple[Category, ...]
     ground_truth: GroundTruthBoxes
     notes: tuple[str, ...] = ()  # what was assumed in reading it
+    digest: str = ""  # SHA-256 of what was read
 
     def image_indices(self, ids: np.ndarray) -> np.ndarray:
         """Indices [N] into `images` of image ids. Raises PicoDetError for an unknown id."""
@@ -75,6 +77,10 @@ class Annotations:
         """Indices [N] into `categories` of category ids. Raises PicoDetError for an unknown id."""
         known = np.array([category.id for category in self.categories], np.int64)
         return _indices(ids, known, f"category_id not among the categories of {self.path}")
+
+    def with_first_note(self, note: str) -> "Annotations":
+        """The dataset with a note before the others."""
+        return replace(self, notes=(note, *self.notes))
 
     def select_images(self, ids: Collection[int]) -> "Annotations":
         """The dataset reduced to the images with these ids."""
@@ -99,12 +105,18 @@ class Annotations:
         )
 
 
-def read_annotations(path: Path) -> Annotations:
+AnnotationSource = Path | Annotations  # a file in COCO's format, or what was read of any form
+
+
+def read_annotations(source: AnnotationSource) -> Annotations:
     """Read an annotation file, plain or .gz, and check all that an evaluation relies on.
 
-    Raises PicoDetError for the first entry that is wrong.
+    Annotations that were read already are returned as they are. Raises PicoDetError for the first
+    entry that is wrong.
     """
-    content = read_json(path)
+    if isinstance(source, Annotations):
+        return source
+    path, content = source, read_json(source)
     expected = ("images", "categories", "annotations")
     if not isinstance(content, dict) or not all(name in content for name in expected):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else "no object"
@@ -128,6 +140,16 @@ def read_annotations(path: Path) -> Annotations:
         if count
     )
     return Annotations(path, images, categories, ground_truth, notes)
+
+
+def annotations_path(source: AnnotationSource) -> Path:
+    """The file that the annotations are in, for messages."""
+    return source.path if isinstance(source, Annotations) else source
+
+
+def annotations_digest(source: AnnotationSource) -> str:
+    """SHA-256 of the annotations: of the file, or of what was read in another form."""
+    return source.digest if isinstance(source, Annotations) else sha256(source)
 
 
 def find_coco(folder: Path, split: Split = "val") -> tuple[Path, Path]:

@@ -9,7 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from picodet.config import ResizeKernels
-from picodet.data.coco import Annotations, read_annotations
+from picodet.data.coco import (
+    Annotations,
+    AnnotationSource,
+    annotations_digest,
+    read_annotations,
+)
 from picodet.data.preprocess import check_supported
 from picodet.distributed import ProcessGroup, local_processes, shard
 from picodet.errors import EvaluationError, PicoDetError
@@ -43,7 +48,7 @@ class EvalRequest:
 
     model: Path
     images: Path  # their folder
-    annotations: Path
+    annotations: AnnotationSource
     runtime_options: RuntimeOptions
     interps: tuple[int, ...] = ()  # none: the model's own
     kernels: ResizeKernels | None = None  # that resize images; None: the model's own
@@ -233,7 +238,7 @@ def _run_settings(request: EvalRequest, work: BatchDetector) -> dict[str, str]:
         "model": _digest(request.model),
         "run by": f"{work.network.runtime} {device} {runtime_options.precision}",
         "input size": str(spec.input_size),
-        "annotations": sha256(request.annotations),
+        "annotations": annotations_digest(request.annotations),
         "batch": str(request.batch),
         "settings": str(
             [(setting.input_settings, setting.postprocessing) for setting in work.settings]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from picodet.config import ModelConfig
-from picodet.data.coco import Annotations, read_annotations
+from picodet.data.coco import Annotations, AnnotationSource, read_annotations
 from picodet.distributed import ProcessGroup, shard
 from picodet.evaluation.class_matching import match_classes, select_matched
 from picodet.evaluation.detections import predictions_from_rows
@@ -36,7 +36,7 @@ class Validation:
         self,
         config: ModelConfig,
         images: Path,
-        annotations: Path,
+        annotations: AnnotationSource,
         ranks: ProcessGroup,
         device: str = "cpu",
         batch: int = 1,

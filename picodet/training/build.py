@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from picodet.config import ModelConfig, ResizeKernels
-from picodet.data.coco import read_annotations
+from picodet.data.coco import (
+    AnnotationSource,
+    annotations_digest,
+    annotations_path,
+    read_annotations,
+)
 from picodet.data.resize_kernels import describe_kernels, fingerprint
 from picodet.distributed import ProcessGroup
 from picodet.errors import TrainingError
-from picodet.files import check_folder, sha256
+from picodet.files import check_folder
 from picodet.inference.torch_backend import move_to_device
 from picodet.system import locks
 from picodet.system.locks import Lock
@@ -37,10 +42,10 @@ ProgressCallback = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class DatasetPaths:
-    """A dataset in COCO's format: folder of images, and annotation file."""
+    """A dataset: folder of images, and annotation file in COCO's format, or what was read."""
 
     images: Path
-    annotations: Path
+    annotations: AnnotationSource
 
 
 @dataclass(frozen=True)
@@ -130,8 +135,8 @@ def prepare(
     if loader.steps_per_epoch < options.accumulation_steps:
         needed = options.batch_size * options.accumulation_steps * ranks.size
         raise TrainingError(
-            f"{data.annotations}: {len(dataset)} images to train on, fewer than the {needed} of a "
-            "step; use a smaller --batch or --accumulation-steps"
+            f"{annotations_path(data.annotations)}: {len(dataset)} images to train on, fewer than "
+            f"the {needed} of a step; use a smaller --batch or --accumulation-steps"
         )
     initialized = init_model(recipe.model, options.seed, init.weights, init.head)
     model = move_to_device(initialized.model, options.device)
@@ -241,8 +246,8 @@ def _settings(
         "device": options.device.split(":")[0],
         "amp": options.amp,
         "evaluate_every": options.evaluate_every,
-        "annotations": sha256(data.annotations),
-        "val_annotations": val_data and sha256(val_data.annotations),
+        "annotations": annotations_digest(data.annotations),
+        "val_annotations": val_data and annotations_digest(val_data.annotations),
         "pretrained": str(init.weights),
         "head": init.head,
     }
