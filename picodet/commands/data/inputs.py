@@ -27,7 +27,7 @@ def training_data(path: Path) -> tuple["Data", "Data | None"]:
 
     train, val = read_any_split(path, "train"), read_split(path, "val")
     if val is None:
-        click.echo(f"Note: {path}: has no split to evaluate on; nothing is evaluated", err=True)
+        _note(f"{path}: has no split to evaluate on; nothing is evaluated")
     return _declared(train), None if val is None else _declared(val)
 
 
@@ -41,12 +41,19 @@ def dataset_classes(recipe: str, source: "AnnotationSource") -> tuple[str, ...] 
     names = tuple(category.name for category in source.categories)
     if set(resolve(recipe).recipe.model.classes) <= set(names):
         return None
-    click.echo(
-        f"Note: {source.path}: its own {len(names)} classes are trained, as it lacks some of the "
-        "recipe's; --classes chooses others",
-        err=True,
+    _note(
+        f"{source.path}: its own {len(names)} classes are trained, as it lacks some of the "
+        "recipe's; --classes chooses others"
     )
     return names
+
+
+def _note(text: str) -> None:
+    """Print a note, once among the processes that torchrun starts."""
+    from picodet.distributed import is_first
+
+    if is_first():
+        click.echo(f"Note: {text}", err=True)
 
 
 def _declared(split: "DatasetSplit") -> "Data":

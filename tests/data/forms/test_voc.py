@@ -1,12 +1,16 @@
 """Pascal VOC, compared with numbers worked by hand by the rules of ppdet/data/source/voc.py."""
 
+import json
+import subprocess
+
 import cv2
 import numpy as np
 import pytest
-from drawn_forms import voc_object, voc_xml, write
+from drawn_forms import NAMES, voc_object, voc_xml, write
 
 from picodet.data.forms.dataset import read_any_split, read_split
 from picodet.errors import PicoDetError
+from picodet.training.data.dataset import read_dataset
 
 FULL = (1, 1, 100, 50)  # a 1-based box of a whole image of 100 x 50
 INNER = (11, 21, 60, 40)
@@ -170,3 +174,49 @@ def test_paths_stay_in_the_dataset(tmp_path):
     write(tmp_path / "voc" / "label_list.txt", "cat")
     with pytest.raises(PicoDetError, match="2 problems"):
         read_split(tmp_path / "voc", "train")
+
+
+PPDET = """
+import json, sys
+from ppdet.data.source.voc import VOCDataSet
+
+dataset = VOCDataSet(
+    sys.argv[1], "", "train.txt", ["image", "gt_bbox", "gt_class"], label_list="label_list.txt"
+)
+dataset.parse_dataset()
+rows = [(r["im_file"], r["gt_bbox"].tolist(), r["gt_class"].tolist()) for r in dataset.roidbs]
+print(json.dumps(rows))
+"""
+
+
+@pytest.mark.paddle
+@pytest.mark.slow
+def test_the_boxes_trained_on_are_those_of_ppdet(tmp_path, paddle_python):
+    random, lines = np.random.RandomState(0), []
+    for i in range(40):
+        height, width = random.randint(20, 200, 2)
+        objects = []
+        for _ in range(random.randint(1, 5)):
+            x1, y1 = random.uniform(-3, (width - 8, height - 8)).round(2)
+            x2 = random.choice([width + 3, width, width - 1, x1 + 5.5])
+            y2 = random.choice([height + 3, height, height - 1, y1 + 6.25])
+            corners = (each.item() for each in (x1, y1, x2, y2))
+            difficult = random.randint(2)
+            objects.append(voc_object(NAMES[random.randint(3)], *corners, difficult))
+        image(tmp_path / "img" / f"{i}.png", height, width)
+        write(tmp_path / "xml" / f"{i}.xml", voc_xml(width, height, *objects))
+        lines.append(f"img/{i}.png xml/{i}.xml")
+    random.shuffle(lines)
+    write(tmp_path / "train.txt", "\n".join(lines) + "\n")
+    write(tmp_path / "label_list.txt", "red\nblue\ngreen\n")
+    done = subprocess.run(
+        [paddle_python, "-W", "ignore", "-c", PPDET, tmp_path], capture_output=True, check=True
+    )
+    expected = json.loads(done.stdout.splitlines()[-1])
+    found = read_split(tmp_path, "train")
+    dataset = read_dataset(found.annotations, found.images)
+    assert len(dataset) == len(expected) == 40
+    for i, (file, boxes, classes) in enumerate(expected):
+        assert str(dataset.folder / dataset.files[i]) == file
+        assert np.array_equal(dataset.boxes_of(i), np.float32(boxes))
+        assert dataset.classes_of(i).tolist() == np.ravel(classes).tolist()
