@@ -56,6 +56,13 @@ def test_what_was_read_is_known_by_its_content(datasets, tmp_path):
         ]
         assert digests[:2] == digests[2:]
         assert digests[0] != digests[1]
+    before = read_split(datasets["voc"], "val").annotations
+    xml = tmp_path / "voc" / "Annotations" / "val_0.xml"
+    x = before.ground_truth.boxes[0, 0]
+    xml.write_text(xml.read_text().replace(f"<xmin>{x:.0f}<", f"<xmin>{x + 1:.0f}<", 1))
+    after = read_split(tmp_path / "voc", "val").annotations
+    assert after.images == before.images
+    assert after.digest != before.digest
 
 
 def test_roboflow_writes_coco_beside_the_images(datasets, tmp_path):
