@@ -197,7 +197,7 @@ def _datasets(
         raise click.UsageError("give an image folder and its annotation file together")
     if sum(map(bool, (coco, data, images))) != 1:
         raise click.UsageError(
-            "give either --coco DIR, --data PATH, or --images DIR and --annotations FILE"
+            "give one of --coco DIR, --data PATH, or --images DIR and --annotations FILE"
         )
     val_data: Data | None = None
     if data:

@@ -34,11 +34,26 @@ def own(tmp_path):
         (DATASET, "one of MODEL, --predictions and --compare is expected"),
         (["x.onnx", *DATASET, "--predictions", "out.json"], "one of MODEL, --predictions"),
         (["x.onnx", *DATASET, "--compare", "out.json", "out.json"], "one of MODEL, --predictions"),
-        (["x.onnx"], "--coco DIR, or --images DIR and --annotations FILE are expected"),
-        (["x.onnx", "--images", "coco/val2017"], "--coco DIR, or --images DIR and --annotations"),
-        (["x.onnx", "--annotations", "x.json"], "--coco DIR, or --images DIR and --annotations"),
-        (["x.onnx", *DATASET, "--images", "coco/val2017"], "--coco DIR, or --images DIR"),
-        (["--predictions", "out.json"], "--coco DIR, or --images DIR and --annotations"),
+        (
+            ["x.onnx"],
+            "--coco DIR, --data PATH, or --images DIR and --annotations FILE are expected",
+        ),
+        (
+            ["x.onnx", "--images", "coco/val2017"],
+            "--coco DIR, --data PATH, or --images DIR and --annotations",
+        ),
+        (
+            ["x.onnx", "--annotations", "x.json"],
+            "--coco DIR, --data PATH, or --images DIR and --annotations",
+        ),
+        (
+            ["x.onnx", *DATASET, "--images", "coco/val2017"],
+            "--coco DIR, --data PATH, or --images DIR",
+        ),
+        (
+            ["--predictions", "out.json"],
+            "--coco DIR, --data PATH, or --images DIR and --annotations",
+        ),
         (["x.onnx", *DATASET, "--interp", 5], "5 is not in the range 0<=x<=4"),
         (["x.onnx", *DATASET, "--score-thr", 2], "2.0 is not in the range"),
         (["x.onnx", *DATASET, "--iou-thr", -1], "-1.0 is not in the range"),
