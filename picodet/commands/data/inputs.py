@@ -28,6 +28,8 @@ def training_data(path: Path) -> tuple["Data", "Data | None"]:
     train, val = read_any_split(path, "train"), read_split(path, "val")
     if val is None:
         _note(f"{path}: has no split to evaluate on; nothing is evaluated")
+    for note in val.annotations.notes if val else ():  # the training notes those of `train`
+        _note(note)
     return _declared(train), None if val is None else _declared(val)
 
 

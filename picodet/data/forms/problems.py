@@ -15,18 +15,21 @@ class Problems:
     def __init__(self, dataset: Path, bad_boxes: BadBoxes = "error") -> None:
         """bad_boxes: what becomes of entries with a problem: an error, or left out with a note."""
         self._dataset, self._bad_boxes = dataset, bad_boxes
-        self._found: list[str] = []
+        self._first: list[str] = []
+        self._count = 0
 
     def add(self, where: str, problem: str) -> None:
         """Add a problem of a file or of a line or object in it; the entry is left out."""
-        self._found.append(f"{where}: {problem}")
+        self._count += 1
+        if self._count <= MAX_LISTED:
+            self._first.append(f"{where}: {problem}")
 
     def finish(self) -> tuple[str, ...]:
         """Notes on what was left out. Raises PicoDetError where that is not wanted."""
-        if not self._found:
+        count = self._count
+        if not count:
             return ()
-        count = len(self._found)
-        listed = "; ".join(f"({i}) {text}" for i, text in enumerate(self._found[:MAX_LISTED], 1))
+        listed = "; ".join(f"({i}) {text}" for i, text in enumerate(self._first, 1))
         more = f"; and {count - MAX_LISTED:,} more" if count > MAX_LISTED else ""
         several = "s" * (count > 1)
         if self._bad_boxes == "drop":

@@ -20,7 +20,7 @@ from picodet.data.forms.yolo_settings import YoloSettings
 from picodet.errors import PicoDetError
 
 FORM = "YOLO"
-MAX_LABEL_BYTES = 16_000_000  # of an image: a thousand polygons of a thousand points
+MAX_LABEL_BYTES = 4_000_000  # of an image: a thousand polygons of two hundred points
 OTHER_TEXTS = ("classes.txt",)  # labelImg's, beside the labels
 CLIPPED = 0.1  # pixels beyond the image from which on a clipped box is counted
 BOX_VALUES, POINT_VALUES = 5, 7  # in a line: of a box, and at least of a polygon
