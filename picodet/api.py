@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from picodet.alignment.result import Comparison
     from picodet.converter.convert import ConversionReport
     from picodet.converter.writers import OutputFormat
+    from picodet.data.coco import Annotations, AnnotationSource
     from picodet.evaluation.schema import Report
     from picodet.exporter.export import ExportReport
     from picodet.exporter.options import ExportLevel
@@ -173,7 +174,7 @@ def align(
 def evaluate(
     model: AnyPath,
     images: AnyPath,
-    annotations: AnyPath,
+    annotations: "AnyPath | Annotations",
     *,
     interp: int | None = None,
     score_thr: float | None = None,
@@ -196,7 +197,8 @@ def evaluate(
 ) -> "Report":
     """COCO's numbers of a model on a dataset, as `picodet-eval` does.
 
-    images is the folder, annotations the file in COCO's format. interp is OpenCV's number of the
+    images is the folder, annotations the file in COCO's format, or the annotations of any form that
+    `picodet.data.forms.dataset.read_split` has read. interp is OpenCV's number of the
     resize (0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos); None is the model's own. score_thr and
     iou_thr None are those of a Paddle folder's settings, else ppdet's 0.025 and 0.6. layout adds
     PaddleX's post-processing of layouts, `LayoutOptions()` for its defaults; score_thr None is then
@@ -219,7 +221,7 @@ def evaluate(
         request = EvalRequest(
             model=local_file(model),
             images=Path(images),
-            annotations=Path(annotations),
+            annotations=_source(annotations),
             runtime_options=RuntimeOptions(
                 backend, device, input_size, _path(paddle_python), threads=1, float64=float64
             ),
@@ -279,10 +281,10 @@ def export(
 def train(
     recipe: AnyPath,
     images: AnyPath,
-    annotations: AnyPath,
+    annotations: "AnyPath | Annotations",
     *,
     val_images: AnyPath | None = None,
-    val_annotations: AnyPath | None = None,
+    val_annotations: "AnyPath | Annotations | None" = None,
     pretrained: AnyPath | None = None,
     classes: Sequence[str] | None = None,
     head: "HeadInit" = "reuse",
@@ -305,8 +307,9 @@ def train(
     """Train a detector, as `picodet-train` does; in every process that torchrun has started.
 
     recipe is an official name or a YAML file that changes one; images and annotations are a dataset
-    in COCO's format. batch is the number of images at a time (None: the recipe's); without `lr` the
-    base learning rate follows it in proportion. pretrained are weights to start from, in any form;
+    in COCO's format, or annotations of any form, as `evaluate` takes them. batch is the number of
+    images at a time (None: the recipe's); without `lr` the base learning rate follows it in
+    proportion. pretrained are weights to start from, in any form;
     None initializes as ppdet does. Without images to evaluate on, or with evaluate_every 0, nothing
     is evaluated; patience ends it after so many evaluations without a better AP. resume continues
     from the newest checkpoint in `out`, which needs no `pretrained`; what may change is noted, and
@@ -351,7 +354,7 @@ def train(
         )
         val = validation = None
         if val_images is not None and val_annotations is not None and options.evaluate_every:
-            val = build.DatasetPaths(Path(val_images), Path(val_annotations))
+            val = build.DatasetPaths(Path(val_images), _source(val_annotations))
             validation = partial(
                 Validation,
                 images=val.images,
@@ -362,7 +365,7 @@ def train(
             )
         prepared = build.prepare(
             options,
-            build.DatasetPaths(Path(images), Path(annotations)),
+            build.DatasetPaths(Path(images), _source(annotations)),
             val,
             build.InitWeights(local_file(pretrained) if pretrained and not resume else None, head),
             group,
@@ -376,6 +379,12 @@ def train(
         for line in (note, *prepared.notes):
             callbacks.note(line)
         return prepared.trainer.run()
+
+
+def _source(annotations: "AnyPath | Annotations") -> "AnnotationSource":
+    from picodet.data.coco import Annotations
+
+    return annotations if isinstance(annotations, Annotations) else Path(annotations)
 
 
 def _path(path: AnyPath | None) -> Path | None:

@@ -11,6 +11,7 @@ import click
 
 from picodet.commands.align import align
 from picodet.commands.convert import convert
+from picodet.commands.data.convert import data
 from picodet.commands.detect import detect
 from picodet.commands.evaluate import evaluate
 from picodet.commands.export import export
@@ -33,4 +34,5 @@ main.add_command(align)
 main.add_command(evaluate, "eval")
 main.add_command(export)
 main.add_command(train)
+main.add_command(data)
 main.add_command(list_models, "list")

@@ -61,6 +61,9 @@ READERS: Mapping[str, tuple[str, str]] = {
     "evaluation so far": ("progress", "x.npz"),
     "state of a training": ("state", "x.safetensors"),
     "state, its position": ("state", "x.safetensors"),
+    "Pascal VOC, .xml": ("voc", "x.xml"),
+    "YOLO, labels": ("labels", "x.txt"),
+    "YOLO, data.yaml": ("data.yaml", "data.yaml"),
     "settings of layouts": ("layout settings", "x.yml"),
 }
 # an input is a part of the file, which is packed and unpacked so (functions of

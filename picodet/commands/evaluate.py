@@ -17,6 +17,7 @@ from picodet.commands.common import (
 from picodet.commands.params import (
     PADDLEX_LAYOUT,
     CocoFolder,
+    DatasetPath,
     FiniteFloat,
     ImageFolder,
     InputPath,
@@ -26,6 +27,7 @@ from picodet.commands.params import (
 )
 
 if TYPE_CHECKING:
+    from picodet.data.coco import AnnotationSource
     from picodet.evaluation.schema import Report
     from picodet.inference.layout_options import LayoutOptions
 
@@ -40,6 +42,11 @@ class EvaluateCommand(Command):
 @click.argument("model", type=ModelPath(), required=False)
 @click.option(
     "--coco", type=CocoFolder(), help="Folder with val2017 and annotations, as COCO has it."
+)
+@click.option(
+    "--data",
+    type=DatasetPath(),
+    help="Instead of --coco: a dataset in the form of COCO, Pascal VOC or YOLO, as recognized.",
 )
 @click.option("--images", type=ImageFolder(), help="Instead of --coco: folder of the images ..")
 @click.option("--annotations", type=InputPath(), help="  .. and their annotation file.")
@@ -130,6 +137,7 @@ def evaluate(
     ctx: click.Context,
     model: Path | None,
     coco: Path | None,
+    data: Path | None,
     images: Path | None,
     annotations: Path | None,
     interps: tuple[int, ...],
@@ -159,7 +167,7 @@ def evaluate(
     within: float,
     json_file: Path | None,
 ) -> None:
-    """Evaluate MODEL on a dataset in COCO's format.
+    """Evaluate MODEL on a dataset in COCO's format, or in Pascal VOC's or YOLO's.
 
     MODEL is an .onnx (of picodet or of Paddle, with heads, boxes or NMS), a Paddle inference
     folder, weights (.pdparams, .pdema, a training folder, .pth, .safetensors, a directory in
@@ -170,6 +178,7 @@ def evaluate(
     `kill`.
     """
     from picodet.commands.evaluation_outputs import Outputs
+    from picodet.data.coco import annotations_path
     from picodet.distributed import local_device
     from picodet.evaluation import evaluator as session
     from picodet.inference.open_backend import RuntimeOptions
@@ -181,23 +190,23 @@ def evaluate(
         raise click.UsageError("one of MODEL, --predictions and --compare is expected")
     if layout and not model:
         raise click.UsageError(f"--postprocess {PADDLEX_LAYOUT} is for a MODEL; found a file")
-    images, annotations = _dataset(coco, images, annotations, needed=model is not None)
+    images, source = _dataset(coco, data, images, annotations, needed=model is not None)
     model = fetch_official(model) if model else None
     outputs = Outputs(out, html, json_file, per_class)
     interps = tuple(dict.fromkeys(interps))
     progress_file = resume or session.progress_path(out)
-    add_inputs(annotations)
+    add_inputs(annotations_path(source))
     add_outputs(*outputs.files(interps), *([] if resume or not model else [progress_file]))
     if compare:
-        outputs.compare_files(*compare, annotations)
+        outputs.compare_files(*compare, source)
         return
     if predictions:
-        reports = outputs.evaluate_file(predictions, images, annotations, evaluator)
+        reports = outputs.evaluate_file(predictions, images, source, evaluator)
     else:
         request = session.EvalRequest(
             model=model or Path(),
             images=images or Path(),
-            annotations=annotations,
+            annotations=source,
             runtime_options=RuntimeOptions(
                 backend, local_device(device), input_size, paddle_python, threads=1, float64=float64
             ),
@@ -221,16 +230,25 @@ def evaluate(
 
 
 def _dataset(
-    coco: Path | None, images: Path | None, annotations: Path | None, needed: bool
-) -> tuple[Path | None, Path]:
-    """(image folder, annotation file); no image folder if neither needed nor given."""
+    coco: Path | None,
+    data: Path | None,
+    images: Path | None,
+    annotations: Path | None,
+    needed: bool,
+) -> tuple[Path | None, "AnnotationSource"]:
+    """(image folder, annotations); no image folder if neither needed nor given."""
+    from picodet.commands.data.inputs import evaluation_data
     from picodet.data.coco import find_coco
 
-    if coco and not (images or annotations):
+    if coco and not (data or images or annotations):
         return find_coco(coco)
-    if annotations and not coco and (images or not needed):
+    if data and not (coco or images or annotations):
+        return evaluation_data(data)
+    if annotations and not (coco or data) and (images or not needed):
         return images, annotations
-    raise click.UsageError("--coco DIR, or --images DIR and --annotations FILE are expected")
+    raise click.UsageError(
+        "--coco DIR, --data PATH, or --images DIR and --annotations FILE are expected"
+    )
 
 
 def _check_expected_ap(reports: list["Report"], expected: float, within: float) -> int:

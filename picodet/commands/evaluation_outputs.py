@@ -14,7 +14,7 @@ from picodet import distributed
 from picodet.commands.evaluation_comparison import print_comparison
 from picodet.commands.evaluation_tables import print_reports
 from picodet.commands.progress import progress_bar
-from picodet.data.coco import read_annotations
+from picodet.data.coco import AnnotationSource, read_annotations
 from picodet.evaluation import evaluator as session
 from picodet.evaluation.compare import compare_predictions
 from picodet.evaluation.detections import describe_coverage, read_predictions, write_predictions
@@ -74,7 +74,7 @@ class Outputs:
         return reports
 
     def evaluate_file(
-        self, file: Path, images: Path | None, annotations: Path, evaluator: str
+        self, file: Path, images: Path | None, annotations: AnnotationSource, evaluator: str
     ) -> list[Report]:
         """Evaluate an existing predictions file and write the outputs; a list of its one report."""
         dataset = read_annotations(annotations)
@@ -115,7 +115,7 @@ class Outputs:
             write_json(self.json_file, {"runs": values} if several else values[0])
         return reports
 
-    def compare_files(self, a: Path, b: Path, annotations: Path) -> None:
+    def compare_files(self, a: Path, b: Path, annotations: AnnotationSource) -> None:
         """Compare two predictions files box by box, print the result and write it as JSON."""
         dataset = read_annotations(annotations)
         for note in dataset.notes:

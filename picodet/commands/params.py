@@ -84,6 +84,10 @@ class CocoFolder(InputPath):
             files.reads(path / part, ignored_suffixes=RESULT_SUFFIXES)
 
 
+class DatasetPath(ImageFolder):
+    """A dataset in COCO's, Pascal VOC's or YOLO's form: its folder, or a data.yaml."""
+
+
 class OutputFile(FilePath):
     """A file that is written. In commands with `--overwrite` an existing one stays without it."""
 

@@ -13,6 +13,7 @@ from picodet.commands.common import Command, fetch_official, resize_option
 from picodet.commands.params import (
     MAX_SEED,
     CocoFolder,
+    DatasetPath,
     FiniteFloat,
     ImageFolder,
     InputPath,
@@ -25,6 +26,7 @@ from picodet.errors import TrainingError
 from picodet.files import write_json
 
 if TYPE_CHECKING:
+    from picodet.commands.data.inputs import Data
     from picodet.training.trainer import TrainResult
 
 IMAGENET = "imagenet"
@@ -45,6 +47,11 @@ LR_RANGE = (1e-9, 100)  # as in picodet.training.recipes.limits
     help="Show every setting of a recipe and its source; `all`: a table of all recipes.",
 )
 @click.option("--coco", type=CocoFolder(), help="Folder with train2017, val2017 and annotations.")
+@click.option(
+    "--data",
+    type=DatasetPath(),
+    help="Instead of --coco: a dataset in the form of COCO, Pascal VOC or YOLO, as recognized.",
+)
 @click.option(
     "--images", type=ImageFolder(), help="Instead of --coco: folder of the training images .."
 )
@@ -106,6 +113,7 @@ def train(
     recipe: str | None,
     printed_recipe: str | None,
     coco: Path | None,
+    data: Path | None,
     images: Path | None,
     annotations: Path | None,
     val_images: Path | None,
@@ -149,18 +157,20 @@ def train(
         show_recipe(str(printed_recipe), json_file)
         return
     from picodet import api
+    from picodet.commands.data.inputs import dataset_classes
     from picodet.distributed import is_first
     from picodet.zoo.class_names import read_class_names
 
-    data, val_data = _datasets(coco, images, annotations, val_images, val_annotations)
+    train_data, val_data = _datasets(coco, data, images, annotations, val_images, val_annotations)
+    names = read_class_names(classes) if classes else dataset_classes(recipe, train_data[1])
     with progress_line(device, is_first()) as callbacks, _whole_command():
         result = api.train(
             recipe,
-            *data,
+            *train_data,
             val_images=val_data and val_data[0],
             val_annotations=val_data and val_data[1],
             pretrained=None if resume else _weights(pretrained, recipe),
-            classes=read_class_names(classes) if classes else None,
+            classes=names,
             head=head,
             out=out,
             resume=resume,
@@ -221,24 +231,32 @@ def _command_line(changed: Sequence[str]) -> str:
 
 def _datasets(
     coco: Path | None,
+    data: Path | None,
     images: Path | None,
     annotations: Path | None,
     val_images: Path | None,
     val_annotations: Path | None,
-) -> tuple[tuple[Path, Path], tuple[Path, Path] | None]:
+) -> tuple["Data", "Data | None"]:
     """(images, annotations) to train on, and to evaluate on if there are any."""
+    from picodet.commands.data.inputs import training_data
     from picodet.data.coco import find_coco, has_split
 
     if bool(images) != bool(annotations) or bool(val_images) != bool(val_annotations):
         raise click.UsageError("give an image folder and its annotation file together")
-    if bool(coco) == bool(images):
-        raise click.UsageError("give either --coco DIR, or --images DIR and --annotations FILE")
-    train_data = (
-        (images, annotations) if images and annotations else find_coco(coco or Path(), "train")
-    )
+    if sum(map(bool, (coco, data, images))) != 1:
+        raise click.UsageError(
+            "give one of --coco DIR, --data PATH, or --images DIR and --annotations FILE"
+        )
+    val_data: Data | None = None
+    if data:
+        train_data, val_data = training_data(data)
+    elif images and annotations:
+        train_data = images, annotations
+    else:
+        train_data = find_coco(coco or Path(), "train")
     if val_images and val_annotations:
         return train_data, (val_images, val_annotations)
-    return train_data, find_coco(coco) if coco and has_split(coco, "val") else None
+    return train_data, find_coco(coco) if coco and has_split(coco, "val") else val_data
 
 
 def _weights(weights: str | None, recipe: str) -> Path | None:

@@ -9,9 +9,16 @@ import numpy as np
 
 from picodet.data.json_columns import JsonColumns, read_json
 from picodet.errors import PicoDetError
+from picodet.files import sha256
 
 Split = Literal["train", "val"]
 MAX_NAMED = 5  # ids in an error
+# what annotations may lack, and what is taken for it
+FILLED = {
+    "iscrowd": "and count as 0: no crowd",
+    "area": "and get that of their box",
+    "id": "and get numbers that are free",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,10 @@ class GroundTruthBoxes:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def select(self, rows: np.ndarray) -> "GroundTruthBoxes":
+        """The boxes of these rows, [G] bool."""
+        return GroundTruthBoxes(*(array[rows] for array in vars(self).values()))
+
 
 @dataclass(frozen=True)
 class Annotations:
@@ -55,6 +66,7 @@ class Annotations:
     categories: tuple[Category, ...]
     ground_truth: GroundTruthBoxes
     notes: tuple[str, ...] = ()  # what was assumed in reading it
+    digest: str = ""  # SHA-256 of what was read
 
     def image_indices(self, ids: np.ndarray) -> np.ndarray:
         """Indices [N] into `images` of image ids. Raises PicoDetError for an unknown id."""
@@ -66,30 +78,45 @@ class Annotations:
         known = np.array([category.id for category in self.categories], np.int64)
         return _indices(ids, known, f"category_id not among the categories of {self.path}")
 
+    def with_first_note(self, note: str) -> "Annotations":
+        """The dataset with a note before the others."""
+        return replace(self, notes=(note, *self.notes))
+
     def select_images(self, ids: Collection[int]) -> "Annotations":
         """The dataset reduced to the images with these ids."""
         kept = set(ids)
-        ground_truth, rows = self.ground_truth, np.isin(self.ground_truth.image_ids, sorted(kept))
         return replace(
             self,
             images=tuple(image for image in self.images if image.id in kept),
-            ground_truth=GroundTruthBoxes(
-                ground_truth.ids[rows],
-                ground_truth.image_ids[rows],
-                ground_truth.category_ids[rows],
-                ground_truth.boxes[rows],
-                ground_truth.areas[rows],
-                ground_truth.crowds[rows],
+            ground_truth=self.ground_truth.select(
+                np.isin(self.ground_truth.image_ids, sorted(kept))
+            ),
+        )
+
+    def select_categories(self, ids: Collection[int]) -> "Annotations":
+        """The dataset reduced to the categories with these ids; all images stay."""
+        kept = set(ids)
+        return replace(
+            self,
+            categories=tuple(category for category in self.categories if category.id in kept),
+            ground_truth=self.ground_truth.select(
+                np.isin(self.ground_truth.category_ids, sorted(kept))
             ),
         )
 
 
-def read_annotations(path: Path) -> Annotations:
+AnnotationSource = Path | Annotations  # a file in COCO's format, or what was read of any form
+
+
+def read_annotations(source: AnnotationSource) -> Annotations:
     """Read an annotation file, plain or .gz, and check all that an evaluation relies on.
 
-    Raises PicoDetError for the first entry that is wrong.
+    Annotations that were read already are returned as they are. Raises PicoDetError for the first
+    entry that is wrong.
     """
-    content = read_json(path)
+    if isinstance(source, Annotations):
+        return source
+    path, content = source, read_json(source)
     expected = ("images", "categories", "annotations")
     if not isinstance(content, dict) or not all(name in content for name in expected):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else "no object"
@@ -106,12 +133,23 @@ def read_annotations(path: Path) -> Annotations:
         )
     rows = JsonColumns(content["annotations"], f"{path}: annotations")
     ground_truth = _ground_truth(rows, images, categories)
-    num_missing = rows.count_missing("iscrowd")
-    notes = (
-        f"{path}: {num_missing:,} of {len(ground_truth):,} annotations have no iscrowd "
-        "and count as 0: no crowd",
+    counts = {key: rows.count_missing(key) for key in FILLED}
+    notes = tuple(
+        f"{path}: {count:,} of {len(ground_truth):,} annotations have no {key} {FILLED[key]}"
+        for key, count in counts.items()
+        if count
     )
-    return Annotations(path, images, categories, ground_truth, notes if num_missing else ())
+    return Annotations(path, images, categories, ground_truth, notes)
+
+
+def annotations_path(source: AnnotationSource) -> Path:
+    """The file that the annotations are in, for messages."""
+    return source.path if isinstance(source, Annotations) else source
+
+
+def annotations_digest(source: AnnotationSource) -> str:
+    """SHA-256 of the annotations: of the file, or of what was read in another form."""
+    return source.digest if isinstance(source, Annotations) else sha256(source)
 
 
 def find_coco(folder: Path, split: Split = "val") -> tuple[Path, Path]:
@@ -175,12 +213,14 @@ def _categories(rows: JsonColumns) -> tuple[Category, ...]:
 def _ground_truth(
     rows: JsonColumns, images: tuple[ImageInfo, ...], categories: tuple[Category, ...]
 ) -> GroundTruthBoxes:
+    ids, image_ids = rows.ids_or_free(), rows.integers("image_id")
+    category_ids, boxes = rows.integers("category_id"), rows.boxes()
     ground_truth = GroundTruthBoxes(
-        ids=rows.ids(),
-        image_ids=rows.integers("image_id"),
-        category_ids=rows.integers("category_id"),
-        boxes=rows.boxes(),
-        areas=rows.numbers("area"),
+        ids=ids,
+        image_ids=image_ids,
+        category_ids=category_ids,
+        boxes=boxes,
+        areas=rows.numbers("area", otherwise=boxes[:, 2] * boxes[:, 3]),
         crowds=rows.flags("iscrowd"),
     )
     rows.require(

@@ -95,9 +95,26 @@ class JsonColumns:
             )
         return ids
 
-    def numbers(self, key: str) -> np.ndarray:
-        """[N] float64, up to MAX_NUMBER."""
-        return self._column(key, self._values(key), _numbers, A_NUMBER)
+    def ids_or_free(self, key: str = "id") -> np.ndarray:
+        """[N] int64, all different; objects without the key get the smallest that are free."""
+        missing = self._missing(key)
+        if not missing.any():
+            return self.ids(key)
+        ids = np.empty(len(missing), np.int64)
+        stated = JsonColumns([self._rows[i] for i in np.flatnonzero(~missing)], self._location)
+        ids[~missing] = stated.ids(key)
+        free = np.setdiff1d(np.arange(1, len(ids) + 1), ids[~missing])
+        ids[missing] = free[: missing.sum()]
+        return ids
+
+    def numbers(self, key: str, otherwise: np.ndarray | None = None) -> np.ndarray:
+        """[N] float64, up to MAX_NUMBER; `otherwise` [N] for objects without the key."""
+        if otherwise is None:
+            return self._column(key, self._values(key), _numbers, A_NUMBER)
+        self._check_objects()
+        pairs = zip(self._rows, otherwise.tolist(), strict=True)
+        values = [row.get(key, default) for row, default in pairs]
+        return self._column(key, values, _numbers, A_NUMBER)
 
     def boxes(self, key: str = "bbox") -> np.ndarray:
         """[N, 4] float64, up to MAX_NUMBER."""
@@ -111,8 +128,12 @@ class JsonColumns:
 
     def count_missing(self, key: str) -> int:
         """The number of objects without this key."""
+        return int(self._missing(key).sum())
+
+    def _missing(self, key: str) -> np.ndarray:
+        """[N] bool: whether an object lacks the key."""
         self._check_objects()
-        return sum(key not in row for row in self._rows)
+        return np.array([key not in row for row in self._rows], bool)
 
     def strings(self, key: str) -> list[str]:
         """[N] non-empty strings."""

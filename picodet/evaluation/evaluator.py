@@ -9,11 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from picodet.config import ResizeKernels
-from picodet.data.coco import Annotations, read_annotations
+from picodet.data.coco import (
+    Annotations,
+    AnnotationSource,
+    annotations_digest,
+    read_annotations,
+)
 from picodet.data.preprocess import check_supported
 from picodet.distributed import ProcessGroup, local_processes, shard
 from picodet.errors import EvaluationError, PicoDetError
-from picodet.evaluation.class_matching import MatchBy, match_classes
+from picodet.evaluation.class_matching import MatchBy, match_classes, select_matched
 from picodet.evaluation.dataset_checks import UsableDataset, check_dataset
 from picodet.evaluation.detections import Predictions, predictions_from_rows
 from picodet.evaluation.inference_loop import BatchDetector, detect_batches, make_batches
@@ -43,7 +48,7 @@ class EvalRequest:
 
     model: Path
     images: Path  # their folder
-    annotations: Path
+    annotations: AnnotationSource
     runtime_options: RuntimeOptions
     interps: tuple[int, ...] = ()  # none: the model's own
     kernels: ResizeKernels | None = None  # that resize images; None: the model's own
@@ -88,9 +93,8 @@ def detect_dataset(
     annotations = read_annotations(request.annotations)
     with closing(open_backend(request.model, request.runtime_options)) as network:
         check_supported(network.spec.preprocessing)
-        category_ids, notes = match_classes(
-            network.spec, annotations.categories, request.match_classes
-        )
+        match = match_classes(network.spec, annotations.categories, request.match_classes)
+        annotations, left_out = select_matched(annotations, match)
         settings = _settings(request, network)
         dataset = check_dataset(
             annotations,
@@ -100,7 +104,7 @@ def detect_dataset(
             ranks,
             check_progress,
         )
-        work = BatchDetector(network, request.images, settings, category_ids)
+        work = BatchDetector(network, request.images, settings, match.category_ids)
         run_settings = _run_settings(request, work)
         resumed = request.resume is not None
         setting_rows = PartialResults(
@@ -112,8 +116,14 @@ def detect_dataset(
         annotations=dataset.annotations,
         settings=settings,
         predictions=tuple(predictions_from_rows(array) for array in rows),
-        notes=(*(*dataset.notes, *annotations.notes, *network.spec.notes, *notes, *partial.notes),),
-        caveat=dataset.caveat,
+        notes=(
+            *dataset.notes,
+            *annotations.notes,
+            *network.spec.notes,
+            *match.notes,
+            *partial.notes,
+        ),
+        caveat="; ".join(filter(None, (dataset.caveat, left_out))),
         runtime=network.runtime,
         seconds=time.perf_counter() - start,
         partial=partial.base_path if partial.written and not request.resume else None,
@@ -228,7 +238,7 @@ def _run_settings(request: EvalRequest, work: BatchDetector) -> dict[str, str]:
         "model": _digest(request.model),
         "run by": f"{work.network.runtime} {device} {runtime_options.precision}",
         "input size": str(spec.input_size),
-        "annotations": sha256(request.annotations),
+        "annotations": annotations_digest(request.annotations),
         "batch": str(request.batch),
         "settings": str(
             [(setting.input_settings, setting.postprocessing) for setting in work.settings]

@@ -32,7 +32,7 @@ class BatchDetector:
     network: Backend
     folder: Path  # of the images
     settings: tuple[EvalSettings, ...]
-    category_ids: tuple[int, ...]  # of the network's classes
+    category_ids: tuple[int | None, ...]  # of the network's classes; None: they do not count
 
     def __call__(self, batch: Sequence[ImageInfo]) -> list[np.ndarray]:
         """Rows [N, 7] float64 of a batch of images, one array for each setting."""
@@ -95,9 +95,11 @@ class BatchDetector:
                 f"{image.file}: the network found class {detections.classes.max()}, counted "
                 f"from 0; the annotations have {len(self.category_ids)} categories"
             )
+        counts = np.array([category is not None for category in self.category_ids], bool)
+        detections = detections.select(counts[detections.classes])
         rows = np.empty((len(detections), ROW_LENGTH))
         rows[:, 0] = image.id
-        rows[:, 1] = np.array(self.category_ids)[detections.classes]
+        rows[:, 1] = np.array([each or 0 for each in self.category_ids])[detections.classes]
         rows[:, 2] = detections.scores
         rows[:, 3:5] = detections.boxes[:, :2]
         rows[:, 5:] = detections.boxes[:, 2:].astype(np.float64) - detections.boxes[:, :2]

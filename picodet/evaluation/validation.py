@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from picodet.config import ModelConfig
-from picodet.data.coco import Annotations, read_annotations
+from picodet.data.coco import Annotations, AnnotationSource, read_annotations
 from picodet.distributed import ProcessGroup, shard
-from picodet.evaluation.class_matching import match_classes
+from picodet.evaluation.class_matching import match_classes, select_matched
 from picodet.evaluation.detections import predictions_from_rows
 from picodet.evaluation.evaluator import default_threads
 from picodet.evaluation.inference_loop import (
@@ -36,18 +36,23 @@ class Validation:
         self,
         config: ModelConfig,
         images: Path,
-        annotations: Path,
+        annotations: AnnotationSource,
         ranks: ProcessGroup,
         device: str = "cpu",
         batch: int = 1,
         progress: ProgressCallback = lambda done, total: None,
     ) -> None:
-        """Raises EvaluationError where the annotations lack one of the model's classes."""
+        """Raises EvaluationError where no class of the model is a category of the annotations.
+
+        Other categories do not count, as in training.
+        """
         self.config, self.images, self.ranks = config, images, ranks
         self.device, self.batch, self.progress = device, batch, progress
-        self.annotations: Annotations = read_annotations(annotations)
+        whole = read_annotations(annotations)
         spec = TorchBackend(PicoDet(config).eval()).spec
-        self.category_ids, _ = match_classes(spec, self.annotations.categories, "name")
+        match = match_classes(spec, whole.categories, "name")
+        self.category_ids = match.category_ids
+        self.annotations: Annotations = select_matched(whole, match)[0]
 
     def __call__(self, weights: Mapping[str, Tensor]) -> Mapping[str, float]:
         """COCO's twelve metrics by name; all processes must call it, and all get them.

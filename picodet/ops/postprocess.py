@@ -81,8 +81,11 @@ class Detections:
 
     def above(self, score: float) -> "Detections":
         """The detections with a score greater than `score`."""
-        kept = self.scores > score
-        return Detections(self.boxes[kept], self.scores[kept], self.classes[kept])
+        return self.select(self.scores > score)
+
+    def select(self, rows: np.ndarray) -> "Detections":
+        """The detections of these rows, [N] bool."""
+        return Detections(self.boxes[rows], self.scores[rows], self.classes[rows])
 
 
 def postprocess(

@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from picodet.config import ModelConfig, ResizeKernels
-from picodet.data.coco import read_annotations
+from picodet.data.coco import (
+    AnnotationSource,
+    annotations_digest,
+    annotations_path,
+    read_annotations,
+)
 from picodet.data.resize_kernels import describe_kernels, fingerprint
 from picodet.distributed import ProcessGroup
 from picodet.errors import TrainingError
-from picodet.files import check_folder, sha256
+from picodet.files import check_folder
 from picodet.inference.torch_backend import move_to_device
 from picodet.system import locks
 from picodet.system.locks import Lock
@@ -45,10 +50,10 @@ ProgressCallback = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class DatasetPaths:
-    """A dataset in COCO's format: folder of images, and annotation file."""
+    """A dataset: folder of images, and annotation file in COCO's format, or what was read."""
 
     images: Path
-    annotations: Path
+    annotations: AnnotationSource
 
 
 @dataclass(frozen=True)
@@ -134,8 +139,8 @@ def prepare(
     if loader.steps_per_epoch < options.accumulation_steps:
         needed = options.batch_size * options.accumulation_steps * ranks.size
         raise TrainingError(
-            f"{data.annotations}: {len(dataset)} images to train on, fewer than the {needed} of a "
-            "step; use a smaller --batch or --accumulation-steps"
+            f"{annotations_path(data.annotations)}: {len(dataset)} images to train on, fewer than "
+            f"the {needed} of a step; use a smaller --batch or --accumulation-steps"
         )
     settings = _settings(options, data, val_data, init, ranks)
     settings[STEPS] = loader.steps_per_epoch // options.accumulation_steps
@@ -254,9 +259,10 @@ def _settings(
     ranks: ProcessGroup,
 ) -> dict[str, Any]:
     """Everything that the numbers of a training depend on, but the number of steps."""
-    paths = {"images": data.images, "annotations": data.annotations}
+    paths = {"images": data.images, "annotations": annotations_path(data.annotations)}
     if val_data:
-        paths |= {"val_images": val_data.images, VAL_ANNOTATIONS: val_data.annotations}
+        paths["val_images"] = val_data.images
+        paths[VAL_ANNOTATIONS] = annotations_path(val_data.annotations)
     return {
         VERSION: __version__,
         "recipe": asdict(options.recipe),
@@ -270,8 +276,8 @@ def _settings(
         "workers": options.workers,
         "evaluate_every": options.evaluate_every,
         "patience": options.patience,
-        "annotations": sha256(data.annotations),
-        VAL_ANNOTATIONS: val_data and sha256(val_data.annotations),
+        "annotations": annotations_digest(data.annotations),
+        VAL_ANNOTATIONS: val_data and annotations_digest(val_data.annotations),
         PATHS: {name: str(path.resolve()) for name, path in paths.items()},
         "pretrained": str(init.weights),
         "head": init.head,

@@ -213,7 +213,7 @@ def test_missing_arguments_are_reported(files, tmp_path):
     options = ["--images", files / "coco/val2017", "--annotations"]
     boxes = files / "coco/annotations/instances_val2017.json"
     for more, code, text in (
-        ([], 2, "give either --coco DIR, or --images DIR and --annotations FILE"),
+        ([], 2, "give one of --coco DIR, --data PATH, or --images DIR and --annotations FILE"),
         ([*options, boxes], 1, "no category named person"),
         (["--coco", files / "coco"], 1, "no train split"),
         (["--images", files], 2, "annotation file together"),

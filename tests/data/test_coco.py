@@ -289,3 +289,31 @@ def test_half_a_split_is_one(tmp_path):
     assert (has_split(tmp_path, "val"), has_split(tmp_path, "train")) == (True, False)
     (tmp_path / "instances_train400.json").touch()
     assert has_split(tmp_path, "train")
+
+
+def test_an_area_that_is_not_stated_is_that_of_the_box(file):
+    """Width times height, which COCO's sizes of objects go by."""
+    whole = content()
+    for row in whole["annotations"]:
+        row["iscrowd"] = 0
+        del row["area"]
+    path = file(whole)
+    assert read(path).ground_truth.areas.tolist() == [12, 0]
+    note = f"{path}: 2 of 2 annotations have no area and get that of their box"
+    assert read(path).notes == (note,)
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [([None, None], [1, 2]), ([None, 5], [1, 5]), ([1, None], [1, 2]), ([2**53 - 1, None], None)],
+)
+def test_ids_that_are_not_stated(file, ids, expected):
+    whole = content()
+    for row, identity in zip(whole["annotations"], ids, strict=True):
+        row["iscrowd"] = 0
+        row.pop("id")
+        if identity is not None:
+            row["id"] = identity
+    found = read(file(whole))
+    assert found.ground_truth.ids.tolist() == (expected or [2**53 - 1, 1])
+    assert "annotations have no id and get numbers that are free" in found.notes[0]

@@ -166,13 +166,21 @@ def test_notes_of_the_model_and_of_the_classes(make_request, models):
 
 def test_other_classes_stop_before_any_image_is_read(make_request, own_dataset):
     content = read(own_dataset)
-    content["categories"].append({"id": 99, "name": "yellow"})
+    for category in content["categories"]:
+        category["name"] += "dish"
     write_annotations(own_dataset, content)
     (own_dataset / "val2017" / "0.png").unlink()
-    with pytest.raises(
-        EvaluationError, match=r"has 3 classes .* 4 categories \(blue, red, green, "
-    ):
+    with pytest.raises(EvaluationError, match=r"has 3 classes .* none of them is a category"):
         detect(make_request(dataset=own_dataset))
+
+
+def test_a_category_that_the_model_does_not_know(make_request, own_dataset):
+    content = read(own_dataset)
+    content["categories"].append({"id": 0, "name": "objects"})
+    write_annotations(own_dataset, content)
+    found = detect(make_request(dataset=own_dataset))
+    assert found.caveat.startswith("over 3 of 4 categories: the model has no class for objects (0")
+    assert same_predictions(found.predictions[0], detect(make_request()).predictions[0])
 
 
 def test_progress_is_reported(make_request):

@@ -75,6 +75,13 @@ def test_rows_are_in_cocos_terms(work, images):
     assert rows[1, 5] == corners[2] - corners[0] != np.float32(corners[2] - corners[0])
 
 
+def test_classes_that_do_not_count(work, images):
+    (rows,) = work(DETECTIONS, EvalSettings(LINEAR), ids=(None, 30))(images[:1])
+    assert rows[:, 1].tolist() == [30]
+    (rows,) = work(DETECTIONS, EvalSettings(LINEAR), ids=(None, None))(images[:1])
+    assert rows.shape == (0, 7)
+
+
 def test_a_batch_goes_through_the_network_together(work, images, dataset):
     detector = work(DETECTIONS, EvalSettings(LINEAR))
     (rows,) = detector(images[:3])

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import tar_files
 import torch
+from drawn_forms import voc_object, voc_xml
 
 from picodet.alignment.recording.index import (
     Index,
@@ -38,8 +39,13 @@ from picodet.alignment.training.recording import (
     tensor_digest,
 )
 from picodet.data.coco import read_annotations
+from picodet.data.forms.problems import Problems
+from picodet.data.forms.voc_xml import clip, read_voc_xml
+from picodet.data.forms.yolo import read_labels
+from picodet.data.forms.yolo_settings import read_data_yaml
 from picodet.data.image_checksums import ImageChecksum
 from picodet.download.tar_reader import read_members
+from picodet.errors import PicoDetError
 from picodet.evaluation.detections import read_predictions
 from picodet.evaluation.resume import read_progress, write_progress
 from picodet.graphs.operators import Operator, Source
@@ -236,6 +242,44 @@ layout_merge_bboxes_mode: {0: large, "*": small}
 """
 
 
+def voc() -> bytes:
+    """An XML of Pascal VOC with two objects."""
+    objects = voc_object("cat", 1, 1, 30, 20), voc_object("dog", 2.5, 3, 7, 9, difficult=1)
+    return voc_xml(30, 20, *objects).encode()
+
+
+def labels() -> bytes:
+    """A file of labels of YOLO: a box and a polygon."""
+    return b"0 0.5 0.5 0.25 0.5\n1 0.1 0.2 0.3 0.1 0.2 0.6\n"
+
+
+def data_yaml() -> bytes:
+    """A data.yaml whose images are its own folder."""
+    return b"path: .\ntrain: .\nval: [., ../]\nnc: 2\nnames: {0: cat, 1: dog}\n"
+
+
+def read_xml(path: Path) -> None:
+    """As a dataset of one image is read."""
+    problems = Problems(path)
+    try:
+        image = read_voc_xml(path, lambda problem: problems.add("x.xml", problem))
+    except ValueError as error:
+        raise PicoDetError(f"{path}: {error}") from error
+    for each in image.objects:
+        clip(each.corners, image.size or (20, 30))
+    problems.finish()
+
+
+def read_label_file(path: Path) -> None:
+    """As a dataset of one image is read."""
+    problems = Problems(path)
+    try:
+        read_labels(path, 2, lambda line, problem: problems.add(f"x.txt:{line}", problem))
+    except ValueError as error:
+        raise PicoDetError(f"{path}: {error}") from error
+    problems.finish()
+
+
 def tar() -> bytes:
     """An archive of an inference folder, with an extended header."""
     files = {f"x_infer/{'a' * 120}.json": b"{}", "x_infer/inference.pdiparams": b"x" * 600}
@@ -257,6 +301,9 @@ MORE: Mapping[str, tuple[str, Callable[[], bytes], Callable[[Path], object]]] = 
     "packed results": ("x.json.gz", packed_results, read_predictions),
     "progress": ("x.npz", progress, lambda path: read_progress(path, RUN_SETTINGS, SUMS)),
     "state": ("x.safetensors", state, checkpoints.load),
+    "voc": ("x.xml", voc, read_xml),
+    "labels": ("x.txt", labels, read_label_file),
+    "data.yaml": ("data.yaml", data_yaml, read_data_yaml),
     "layout settings": (
         *("x.yml", layout_settings),
         lambda path: options_from_text((), None, (), (), path),

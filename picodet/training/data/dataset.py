@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from picodet.data.coco import Annotations, Category, read_annotations
+from picodet.data.coco import Annotations, AnnotationSource, Category, read_annotations
 from picodet.errors import TrainingError
 
 SMALLEST = 1e-5  # least side of a box, pixels, exclusive
@@ -44,7 +44,7 @@ class TrainDataset:
 
 
 def read_dataset(
-    annotation_file: Path, folder: Path, class_names: Sequence[str] | None = None
+    source: AnnotationSource, folder: Path, class_names: Sequence[str] | None = None
 ) -> TrainDataset:
     """Read the annotations, and check that the image files exist (without opening them).
 
@@ -52,7 +52,7 @@ def read_dataset(
     TrainingError for a class that is no category, for no boxes, or for missing images, and what
     `read_annotations` raises.
     """
-    annotations = read_annotations(annotation_file)
+    annotations = read_annotations(source)
     classes = _classes(annotations, class_names)
     ground_truth = annotations.ground_truth
     corners = ground_truth.boxes.copy()
@@ -66,7 +66,7 @@ def read_dataset(
     rows = np.flatnonzero(kept)
     if not len(rows):
         raise TrainingError(
-            f"{annotation_file}: none of its {len(ground_truth):,} boxes can be trained on: all "
+            f"{annotations.path}: none of its {len(ground_truth):,} boxes can be trained on: all "
             f"are crowds, have no area, or belong to other classes than {_list(list(classes))}"
         )
     image_indices = annotations.image_indices(ground_truth.image_ids[rows])
@@ -86,8 +86,27 @@ def read_dataset(
         boxes=np.array(rounded, np.float32).reshape(-1, 4),
         classes=np.array([order[i] for i in ground_truth.category_ids[rows].tolist()], np.int64),
         class_names=tuple(classes),
-        notes=annotations.notes,
+        notes=annotations.notes + _notes(annotations, classes, len(images)),
     )
+
+
+def _notes(annotations: Annotations, classes: dict[str, int], used: int) -> tuple[str, ...]:
+    """What of the dataset is not trained on."""
+    notes, total = [], len(annotations.images)
+    if used < total:
+        notes.append(
+            f"{annotations.path}: {total - used:,} of {total:,} images have no box to train on and "
+            "are left out, as ppdet does"
+        )
+    others = [c for c in annotations.categories if c.id not in classes.values()]
+    if others:
+        ids = annotations.ground_truth.category_ids
+        count = np.isin(ids, [category.id for category in others]).sum()
+        notes.append(
+            f"{annotations.path}: {count:,} of {len(ids):,} boxes are of other categories and "
+            f"ignored: {_list([category.name for category in others])}"
+        )
+    return tuple(notes)
 
 
 def _classes(annotations: Annotations, class_names: Sequence[str] | None) -> dict[str, int]:

@@ -134,3 +134,12 @@ def test_real_annotations_are_read_as_ppdet_does(shared, paddle_python):
         ]
         for i in range(len(train_set))
     ]
+
+
+def test_what_is_not_trained_on_is_noted(dataset):
+    file = dataset(box(5, CAT, [1, 1, 4, 4]), box(2, DOG, [1, 1, 4, 4]), box(5, DOG, [0, 0, 9, 9]))
+    assert read_dataset(file, file.parent).notes == ()
+    assert read_dataset(file, file.parent, ["cat"]).notes == (
+        f"{file}: 1 of 2 images have no box to train on and are left out, as ppdet does",
+        f"{file}: 2 of 3 boxes are of other categories and ignored: dog",
+    )

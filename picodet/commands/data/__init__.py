@@ -1,0 +1,1 @@
+"""`picodet data`, and datasets of any form for the other commands."""
