@@ -41,7 +41,11 @@ def test_the_model_that_is_written_is_the_models(source, suffix):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", SMALL.values(), ids=SMALL)
+@pytest.mark.parametrize(
+    "config",
+    [config for config in SMALL.values() if config.activation != "leaky_relu"],  # not in tensors
+    ids=lambda config: config.name,
+)
 def test_every_architecture_there_and_back_and_there(tmp_path, config):
     """Through files: .pdparams, .safetensors, .pdparams, each time bit for bit the same."""
     first = written(config, tmp_path / "first.pdparams")

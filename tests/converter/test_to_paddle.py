@@ -24,7 +24,8 @@ from scripts.fixtures import seeded
 TENSORS = {  # of ppdet's state_dict, counted in ppdet itself
     **{"picodet_s": 580, "picodet_m": 660, "picodet_l": 660},
     **{"picodet_lcnet_1_0x": 491, "picodet_lcnet_1_5x": 491, "picodet_lcnet_2_5x": 491},
-    **{"picodet_lcnet_1_5x_wide": 491, "picodet_mobilenetv3_large_1x": 610},
+    **{"picodet_lcnet_1_5x_wide": 491, "picodet_lcnet_2_5x_leaky_relu": 491},
+    **{"picodet_mobilenetv3_large_1x": 610},
     **{"picodet_r18": 463, "picodet_shufflenetv2_1x": 543, "picodet_s_npu": 583},
     **{"picodet_xs_lcnet": 463, "picodet_s_lcnet": 463},
     **{"picodet_m_lcnet": 543, "picodet_l_lcnet": 543},

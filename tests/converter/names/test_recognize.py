@@ -14,6 +14,8 @@ from picodet.converter.names.recognize import (
 )
 from picodet.models.picodet import PicoDet
 from picodet.zoo.architectures import (
+    LCNET_2_5X,
+    LCNET_2_5X_LEAKY_RELU,
     MOBILENET,
     RESNET,
     S_LCNET,
@@ -33,19 +35,21 @@ from scripts.fixtures import seeded
 def test_numbers_are_read_off_the_tensors(variant, num_classes, depth, reg_max):
     classes = tuple(map(str, range(num_classes)))
     config = replace(variant, classes=classes, head_convs=depth, reg_max=reg_max)
-    expected = RecognizedModel(variant, num_classes, depth, reg_max)
+    shown = {LCNET_2_5X_LEAKY_RELU: LCNET_2_5X}.get(variant, variant)  # tensors are the same
+    expected = RecognizedModel(shown, num_classes, depth, reg_max)
     assert recognize_detector(seeded.shapes(config)) == RecognizedModel.of(config) == expected
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_a_signature_is_part_of_the_model(variant):
-    """And no two are alike."""
+    """And no two are alike, but for an activation, which tensors do not show."""
     whole = signature(variant)
     assert whole.items() <= seeded.shapes(variant).items()
     assert len(whole) == {"pico_head": 8, "pico_head_v2": 9}[variant.head]
     assert backbone_signature(variant.backbone).items() <= whole.items()
-    assert [v.name for v in VARIANTS if signature(v) == whole] == [variant.name]
+    alike = [v for v in VARIANTS if signature(v) == whole]
+    assert alike in ([variant], [LCNET_2_5X, LCNET_2_5X_LEAKY_RELU])
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
