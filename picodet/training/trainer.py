@@ -197,14 +197,14 @@ class Trainer:
         TrainingError when memory runs out, or at a second Ctrl-C. Checkpoints saved before stay.
         """
         first = self.ranks.rank == 0
-        progress, epochs = self.progress, self.options.recipe.schedule.epochs
+        progress = self.progress
         if first:  # an epoch's evaluation is logged after its last step
             self.logger = TrainLogger(
                 self.options.out, progress.iteration, evaluated=progress.step == 0
             )
         try:
             with Interruption() as interruption:
-                while self.progress.epoch < epochs and not self.out_of_patience:
+                while self._epochs_left() and not self.out_of_patience:
                     self._train_epoch(interruption)
                     self._finish_epoch()
         except KeyboardInterrupt as error:
@@ -226,7 +226,7 @@ class Trainer:
             if self.logger:
                 self.logger.close()
         notes = [self.logger.note] if self.logger and self.logger.note else []
-        if self.out_of_patience and self.progress.epoch < epochs:
+        if self.out_of_patience and self._epochs_left():
             notes.append(self._patience_note())
         return TrainResult(
             self.progress.epoch,
@@ -235,6 +235,9 @@ class Trainer:
             self.weight_writer.files(),
             tuple(notes),
         )
+
+    def _epochs_left(self) -> bool:
+        return self.progress.epoch < self.options.recipe.schedule.epochs
 
     def _train_epoch(self, interruption: Interruption) -> None:
         recipe = self.options.recipe
